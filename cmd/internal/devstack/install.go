@@ -1,0 +1,74 @@
+package devstack
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+)
+
+// packageManager installs the PostgreSQL server. Each is tried by its program's presence, in this order.
+type packageManager struct {
+	program  string
+	needRoot bool
+	script   string // run by sh, as root where needed
+	byHand   string // what a person without the right is told to have run
+}
+
+// packageManagers. Debian's package makes and starts a cluster on port 5432, which nobody asked for: a drop-in file that is
+// there only during the installation says no. The others start nothing.
+var packageManagers = []packageManager{
+	{"brew", false, "HOMEBREW_NO_AUTO_UPDATE=1 brew install postgresql@17", "brew install postgresql@17"},
+	{"apt-get", true, `
+		conf=/etc/postgresql-common/createcluster.d
+		mkdir -p $conf && echo 'create_main_cluster = off' >$conf/greenroom.conf
+		trap 'rm -f $conf/greenroom.conf' EXIT; trap 'exit 1' INT TERM
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get update -q && apt-get install -q -y --no-install-recommends postgresql`, "sudo apt-get install postgresql"},
+	{"dnf", true, "dnf install -y postgresql-server", "sudo dnf install postgresql-server"},
+	{"apk", true, "apk add postgresql", "sudo apk add postgresql"},
+	{"pacman", true, "pacman -Sy --noconfirm postgresql", "sudo pacman -S postgresql"},
+	{"zypper", true, "zypper --non-interactive install postgresql-server", "sudo zypper install postgresql-server"},
+}
+
+// installPostgres uses the system's package manager where this user may. Its error says what to do instead.
+func installPostgres(ctx context.Context, log io.Writer) error {
+	for _, manager := range packageManagers {
+		if _, err := exec.LookPath(manager.program); err != nil {
+			continue
+		}
+		prefix, may := privilege(ctx, manager.needRoot)
+		if !may {
+			return fmt.Errorf("PostgreSQL is not installed and this user may not install it: run %q, "+
+				"or set GREENROOM_DATABASE_URL to a database you have", manager.byHand)
+		}
+		return manager.run(ctx, prefix, log)
+	}
+	return fmt.Errorf("PostgreSQL is not installed and no known package manager is here: install release %d or newer, "+
+		"or set GREENROOM_DATABASE_URL to a database you have", minPostgres)
+}
+
+// privilege is what to put before a command that needs root; it never asks for a password.
+func privilege(ctx context.Context, needRoot bool) (prefix []string, may bool) {
+	if !needRoot || os.Geteuid() == 0 {
+		return nil, true
+	}
+	if exec.CommandContext(ctx, "sudo", "-n", "true").Run() == nil {
+		return []string{"sudo", "-n"}, true
+	}
+	return nil, false
+}
+
+func (m packageManager) run(ctx context.Context, prefix []string, log io.Writer) error {
+	step := startStep(log, "installing PostgreSQL with "+m.program)
+	line := append(prefix, "sh", "-c", m.script)
+	cmd := command(ctx, line[0], line[1:]...)
+	out, err := cmd.CombinedOutput()
+	step.end(err)
+	if err != nil {
+		return fmt.Errorf("install PostgreSQL: %w: %s: run %q by hand, or set GREENROOM_DATABASE_URL to a database you have",
+			err, lastLine(out), m.byHand)
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// processSpec says how to run one long-lived child.
+type processSpec struct {
+	name    string // for messages and the log file's name
+	path    string
+	args    []string
+	dir     string // working directory
+	logFile string // standard output and error are appended here
+	owner   *owner // nil: as the caller
+	// onParentDeath is what the kernel sends the child when this process dies without a word (Linux only).
+	onParentDeath syscall.Signal
+}
+
+// process is a running child in a process group of its own. done closes when it has ended.
+type process struct {
+	name    string
+	logFile string
+	cmd     *exec.Cmd
+	done    chan struct{}
+}
+
+// maxLogSize is where a child's log starts anew at the next start: enough for weeks of warnings.
+const maxLogSize = 16 << 20
+
+func startProcess(spec processSpec) (*process, error) {
+	log, err := openLog(spec.logFile)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(spec.path, spec.args...) //nolint:noctx // ended in order by stop, not by a context
+	cmd.Dir = spec.dir
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = childAttributes(spec.owner, spec.onParentDeath)
+	p := &process{name: spec.name, logFile: spec.logFile, cmd: cmd, done: make(chan struct{})}
+	started := make(chan error)
+	go p.run(started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.name, err)
+	}
+	return p, nil
+}
+
+// run keeps the operating system's thread that forked the child until the child has ended, because the kernel ties the
+// parent-death signal to that thread and not to the process (golang.org/issue/27505).
+func (p *process) run(started chan<- error) {
+	runtime.LockOSThread()
+	err := p.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+	_ = p.cmd.Wait() // how it ended is in cmd.ProcessState
+	close(p.done)
+}
+
+func openLog(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("make log directory: %w", err)
+	}
+	flags := os.O_CREATE | os.O_APPEND | os.O_WRONLY
+	if info, err := os.Stat(path); err == nil && info.Size() > maxLogSize {
+		flags |= os.O_TRUNC
+	}
+	log, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	return log, nil
+}
+
+// stop asks with sig and, when ctx or the grace period ends first, kills. It returns only when the child is gone.
+func (p *process) stop(ctx context.Context, sig syscall.Signal, grace time.Duration) error {
+	if p.ended() {
+		return nil
+	}
+	_ = p.cmd.Process.Signal(sig) // it may have ended by itself just now
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	p.kill()
+	return fmt.Errorf("%s did not stop within %s and was killed", p.name, grace)
+}
+
+// kill ends the child's whole process group at once and waits for the child.
+func (p *process) kill() {
+	if !p.ended() {
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	}
+	<-p.done
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// waitReady calls ready every 50 ms until it succeeds. It fails when the child ends, with the end of its log, when ctx
+// ends, and after the limit, with the last answer of ready.
+func (p *process) waitReady(ctx context.Context, limit time.Duration, ready func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("%s ended while starting (%s): %s", p.name, p.cmd.ProcessState, p.logTail())
+		case <-ctx.Done():
+			return fmt.Errorf("%s not ready after %s: %w", p.name, limit, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// logTail is the last lines of the log on one line, for an error message.
+func (p *process) logTail() string {
+	data, err := os.ReadFile(p.logFile)
+	if err != nil {
+		return "no log"
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	return strings.Join(lines[max(0, len(lines)-3):], " | ") + " (all of it: " + p.logFile + ")"
+}
+
+func writePID(path string, pid int) error {
+	if err := os.WriteFile(path, []byte(strconv.Itoa(pid)+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write process id: %w", err)
+	}
+	return nil
+}
+
+// readPID gives the number on the file's first line, which is where PostgreSQL's postmaster.pid has it too; 0 without a file.
+func readPID(path string) int {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(data), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(first))
+	if err != nil || pid <= 1 {
+		return 0
+	}
+	return pid
+}
+
+// stopLeftover ends the process that a killed Greenroom left behind, if pidFile still names one and its command line has
+// marker in it: process ids are reused, so the number alone proves nothing. It removes the file when nothing runs any more.
+func stopLeftover(ctx context.Context, pidFile, marker string, sig syscall.Signal) error {
+	pid := readPID(pidFile)
+	if pid != 0 && strings.Contains(commandLine(ctx, pid), marker) {
+		if err := endProcess(ctx, pid, sig, 20*time.Second); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(pidFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove stale process id: %w", err)
+	}
+	return nil
+}
+
+// endProcess ends a process that is not our child, so it can only be polled.
+func endProcess(ctx context.Context, pid int, sig syscall.Signal, grace time.Duration) error {
+	deadline := time.Now().Add(grace)
+	for {
+		err := syscall.Kill(pid, sig)
+		if errors.Is(err, syscall.ESRCH) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("stop process %d that an earlier run left: %w", pid, err)
+		}
+		if sleep(ctx, 100*time.Millisecond) != nil {
+			return ctx.Err()
+		}
+		if time.Now().After(deadline) {
+			sig = syscall.SIGKILL
+		}
+		if isZombie(pid) {
+			return nil
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

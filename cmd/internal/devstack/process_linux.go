@@ -1,0 +1,32 @@
+package devstack
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+)
+
+func childAttributes(as *owner, onParentDeath syscall.Signal) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: onParentDeath, Credential: as.credential()}
+}
+
+// commandLine is empty when there is no such process.
+func commandLine(_ context.Context, pid int) string {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(strings.ReplaceAll(string(data), "\x00", " "))
+}
+
+// isZombie tells a process that has ended but whose parent (in a container often one that never looks) has not taken note.
+func isZombie(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(data), ") ")
+	return strings.HasPrefix(after, "Z")
+}

@@ -1,0 +1,27 @@
+//go:build !linux
+
+package devstack
+
+import (
+	"context"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// childAttributes has no parent-death signal to set here: the next start stops what a killed Greenroom left (stopLeftover).
+func childAttributes(as *owner, _ syscall.Signal) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Credential: as.credential()}
+}
+
+// commandLine is empty when there is no such process.
+func commandLine(ctx context.Context, pid int) string {
+	out, err := exec.CommandContext(ctx, "ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func isZombie(int) bool { return false }

@@ -1,0 +1,104 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// client speaks to Greenroom's API as any customer's program would: over HTTP, with nothing imported from the server.
+type client struct {
+	base, key string
+	http      *http.Client
+}
+
+func newClient(base, key string) *client {
+	// The test of a webhook waits for its delivery, which may take up to the time-out of 30 s.
+	return &client{base: strings.TrimRight(base, "/"), key: key, http: &http.Client{Timeout: 45 * time.Second}}
+}
+
+type envelope struct {
+	Success bool            `json:"success"`
+	Data    json.RawMessage `json:"data"`
+	Error   *struct {
+		Code    string          `json:"code"`
+		Message string          `json:"message"`
+		Details json.RawMessage `json:"details"`
+	} `json:"error"`
+}
+
+// do sends in as JSON (nil: no body) and decodes the answer's data into out (nil: not wanted).
+func (c *client) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode body: %w", err)
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return fmt.Errorf("GREENROOM_URL %q: %w", c.base, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.key)
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return unreachable(ctx, c.base, err)
+	}
+	defer resp.Body.Close()
+	return decode(resp, out)
+}
+
+func unreachable(ctx context.Context, base string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok && !e.Timeout() {
+		return fmt.Errorf("no Greenroom at %s (%w): start it with `make run`", base, e.Err)
+	}
+	return err
+}
+
+func decode(resp *http.Response, out any) error {
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+	if err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	var e envelope
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return fmt.Errorf("answered %d without an envelope of JSON", resp.StatusCode)
+	}
+	switch {
+	case e.Error != nil:
+		return fmt.Errorf("answered %d %s: %s %s", resp.StatusCode, e.Error.Code, e.Error.Message, details(e.Error.Details))
+	case resp.StatusCode >= 300 || !e.Success:
+		return fmt.Errorf("answered %d without an error in its envelope", resp.StatusCode)
+	case out == nil:
+		return nil
+	}
+	if err := json.Unmarshal(e.Data, out); err != nil {
+		return fmt.Errorf("decode data: %w", err)
+	}
+	return nil
+}
+
+func details(raw json.RawMessage) string {
+	if string(raw) == "null" {
+		return ""
+	}
+	return string(raw)
+}

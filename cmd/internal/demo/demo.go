@@ -1,0 +1,275 @@
+// Package demo plays a customer's first day with Greenroom: register a receiver, run one interview, see its webhooks.
+//
+// It is a client like any other, over HTTP with a key and with a receiver that verifies signatures, so that what it shows
+// is what a customer's system would see; there is no door for it in the server. It cleans its webhook up, but leaves job,
+// candidate and interview to be looked at.
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"greenroom/cmd/internal/listen"
+)
+
+// interviewEvents are what one interview that goes well causes, in order of occurrence.
+var interviewEvents = []string{"interview.started", "interview.completed", "analysis.completed"}
+
+// Options configures Run.
+type Options struct {
+	Settings
+	Out io.Writer
+	// Receiver plays a bad one. Its Fail counts from the interview's deliveries on: the ping is always taken.
+	// Secret and OnDelivery are set by Run.
+	Receiver listen.Options
+	// Keep leaves the webhook registered.
+	Keep bool
+	// Wait bounds the time from the interview's creation to its last delivery.
+	Wait time.Duration
+}
+
+// Run registers a receiver, creates an interview and returns when its three deliveries have arrived and been verified.
+// It returns the context's error when that ends first.
+func Run(ctx context.Context, opts Options) (err error) {
+	d := &demo{
+		opts: opts, api: newClient(opts.URL, opts.APIKey), arrived: make(chan listen.Delivery, 64),
+		printer: listen.NewPrinter(opts.Out, false),
+	}
+	if err := d.receive(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.server.Close()) }()
+	if err := d.register(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.unregister(ctx)) }()
+	if err := d.ping(ctx); err != nil {
+		return err
+	}
+	if err := d.createInterview(ctx); err != nil {
+		return err
+	}
+	if err := d.watch(ctx); err != nil {
+		return err
+	}
+	d.whereToLook()
+	return nil
+}
+
+type demo struct {
+	opts     Options
+	api      *client
+	printer  *listen.Printer
+	receiver *listen.Receiver
+	server   *listen.Server
+	arrived  chan listen.Delivery
+
+	webhookID, interviewID string
+}
+
+type created struct {
+	ID            string `json:"id"`
+	SigningSecret string `json:"signingSecret"`
+}
+
+func (d *demo) receive(ctx context.Context) error {
+	opts := d.opts.Receiver
+	opts.Fail = 0
+	opts.OnDelivery = func(got listen.Delivery) {
+		select {
+		case d.arrived <- got:
+		case <-ctx.Done():
+		}
+	}
+	receiver, err := listen.New(opts)
+	if err != nil {
+		return err
+	}
+	d.receiver = receiver
+	d.server, err = listen.Serve(ctx, "127.0.0.1:0", receiver)
+	if err == nil {
+		d.step("Receiver", d.server.URL)
+	}
+	return err
+}
+
+func (d *demo) register(ctx context.Context) error {
+	var webhook created
+	err := d.create(ctx, "webhook", "/webhooks", object{
+		"url": d.server.URL + "webhooks", "name": "Demo receiver", "events": append([]string{"ping"}, interviewEvents...),
+	}, &webhook)
+	if err != nil {
+		return err
+	}
+	d.webhookID = webhook.ID
+	if err := d.receiver.SetSecret(webhook.SigningSecret); err != nil {
+		return errors.Join(fmt.Errorf("create webhook: answered no usable signingSecret: %w", err), d.unregister(ctx))
+	}
+	return nil
+}
+
+// unregister also runs after Ctrl-C: a webhook left behind would collect failures on a port where nobody listens.
+func (d *demo) unregister(ctx context.Context) error {
+	if d.opts.Keep {
+		d.step("Webhook", d.webhookID+" kept; its receiver ends with this demo")
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := d.api.do(ctx, http.MethodDelete, "/webhooks/"+d.webhookID, nil, nil); err != nil {
+		return fmt.Errorf("delete webhook %s: %w", d.webhookID, err)
+	}
+	d.step("Webhook", d.webhookID+" deleted (--keep leaves it)")
+	return nil
+}
+
+func (d *demo) ping(ctx context.Context) error {
+	var result struct {
+		Success    bool   `json:"success"`
+		Message    string `json:"message"`
+		DurationMs int    `json:"durationMs"`
+	}
+	if err := d.api.do(ctx, http.MethodPost, "/webhooks/"+d.webhookID+"/test", nil, &result); err != nil {
+		return fmt.Errorf("test webhook: %w", err)
+	}
+	if !result.Success {
+		return fmt.Errorf("test webhook: %s", result.Message)
+	}
+	d.step("Ping", fmt.Sprintf("%s (%d ms)", result.Message, result.DurationMs))
+	return d.await(ctx, 5*time.Second, []string{"ping"}, func(listen.Delivery) bool { return true })
+}
+
+func (d *demo) createInterview(ctx context.Context) error {
+	d.receiver.FailNext(d.opts.Receiver.Fail)
+	var job, agent, candidate, interview created
+	err := d.create(ctx, "job", "/jobs", object{
+		"title": "Backend engineer", "description": "Builds services that do not lose work.",
+		"requiredSkills": []string{"Go", "PostgreSQL", "Kubernetes"},
+	}, &job)
+	if err != nil {
+		return err
+	}
+	err = d.create(ctx, "agent", "/agents", object{
+		"name": "Screening by telephone", "type": "PHONE", "focus": "SCREENING", "language": "EN", "duration": 15,
+		"questions": []string{"What did you last build in Go?", "When did PostgreSQL surprise you?", "When can you start?"},
+	}, &agent)
+	if err != nil {
+		return err
+	}
+	err = d.create(ctx, "candidate", "/candidates", object{
+		"firstName": "Demo", "lastName": "Candidate", "email": fmt.Sprintf("demo-%d@example.com", time.Now().UnixMilli()),
+		"phoneNumber": "+421900000000", "jobId": job.ID, "gdprExpiryDate": time.Now().AddDate(1, 0, 0).Format(time.DateOnly),
+	}, &candidate)
+	if err != nil {
+		return err
+	}
+	err = d.create(ctx, "interview", "/interviews", object{
+		"candidateId": candidate.ID, "jobId": job.ID, "agentId": agent.ID,
+	}, &interview)
+	d.interviewID = interview.ID
+	return err
+}
+
+// watch shows the interview's deliveries as they arrive. Other interviews of the company reach the same receiver.
+func (d *demo) watch(ctx context.Context) error {
+	fmt.Fprintln(d.opts.Out, "\nThe simulator takes the call; the interview's webhooks arrive here:")
+	err := d.await(ctx, d.opts.Wait, interviewEvents, func(got listen.Delivery) bool {
+		var body struct {
+			Data struct {
+				InterviewID string `json:"interviewId"`
+			} `json:"data"`
+		}
+		return json.Unmarshal(got.Body, &body) == nil && body.Data.InterviewID == d.interviewID
+	})
+	if err != nil {
+		return d.explain(ctx, err)
+	}
+	fmt.Fprintf(d.opts.Out, "\n%s\n", d.printer.Good("All three arrived and verified: "+strings.Join(interviewEvents, " → ")))
+	return nil
+}
+
+// explain adds to a time-out what the API knows of the interview.
+func (d *demo) explain(ctx context.Context, err error) error {
+	var late *missingError
+	if !errors.As(err, &late) {
+		return err
+	}
+	var interview struct {
+		Status string `json:"status"`
+	}
+	if e := d.api.do(ctx, http.MethodGet, "/interviews/"+d.interviewID, nil, &interview); e != nil {
+		return errors.Join(err, fmt.Errorf("read interview: %w", e))
+	}
+	return fmt.Errorf("%w; interview %s is %s, and GET /deliveries?webhookId=%s shows its deliveries",
+		err, d.interviewID, interview.Status, d.webhookID)
+}
+
+func (d *demo) whereToLook() {
+	d.step("Interview", d.opts.URL+"/interviews/"+d.interviewID)
+	d.step("Deliveries", d.opts.URL+"/deliveries")
+	if d.opts.TemporalUI != "" {
+		d.step("Temporal UI", d.opts.TemporalUI)
+	}
+}
+
+type object = map[string]any
+
+func (d *demo) create(ctx context.Context, what, path string, body object, out *created) error {
+	if err := d.api.do(ctx, http.MethodPost, path, body, out); err != nil {
+		return fmt.Errorf("create %s: %w", what, err)
+	}
+	if out.ID == "" {
+		return fmt.Errorf("create %s: answered no id", what)
+	}
+	d.step("Created", what+" "+out.ID)
+	return nil
+}
+
+func (d *demo) step(label, text string) {
+	fmt.Fprintf(d.opts.Out, "%s %s\n", d.printer.Bold(fmt.Sprintf("%-12s", label)), text)
+}
+
+// missingError is a time-out that names the events which did not arrive.
+type missingError struct {
+	events []string
+	after  time.Duration
+}
+
+func (e *missingError) Error() string {
+	return fmt.Sprintf("after %v still missing: %s", e.after, strings.Join(e.events, ", "))
+}
+
+// await prints the deliveries that are ours until one of each of events was taken and verified. They may arrive in
+// another order than they occurred in when the receiver refuses some: webhooks promise no order.
+func (d *demo) await(ctx context.Context, patience time.Duration, events []string, ours func(listen.Delivery) bool) error {
+	missing := slices.Clone(events)
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	for len(missing) > 0 {
+		select {
+		case got := <-d.arrived:
+			if !ours(got) {
+				continue
+			}
+			d.printer.Print(got)
+			if !got.Verified {
+				return fmt.Errorf("delivery %s of %s did not verify: %s", got.ID, got.Event, got.Reason)
+			}
+			if got.Status < 300 {
+				missing = slices.DeleteFunc(missing, func(event string) bool { return event == got.Event })
+			}
+		case <-timeout.C:
+			return &missingError{events: missing, after: patience}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package demo
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/subosito/gotenv"
+)
+
+// Settings say where a running `greenroom dev` is.
+type Settings struct {
+	URL, APIKey string
+	TemporalUI  string // empty: not known
+}
+
+// LoadSettings reads GREENROOM_URL, GREENROOM_API_KEY and GREENROOM_TEMPORAL_UI from the environment and, where they are
+// not set there, from the dev.env that `greenroom dev` leaves in GREENROOM_DEV_DIR (default .data) once it is ready.
+func LoadSettings(getenv func(string) string) (Settings, error) {
+	dir := getenv("GREENROOM_DEV_DIR")
+	if dir == "" {
+		dir = ".data"
+	}
+	path := filepath.Join(dir, "dev.env")
+	file, err := gotenv.Read(path)
+	if err != nil && !os.IsNotExist(err) {
+		return Settings{}, fmt.Errorf("read settings: %w", err)
+	}
+	setting := func(name string) string {
+		if v := getenv(name); v != "" {
+			return v
+		}
+		return file[name]
+	}
+	s := Settings{
+		URL: setting("GREENROOM_URL"), APIKey: setting("GREENROOM_API_KEY"), TemporalUI: setting("GREENROOM_TEMPORAL_UI"),
+	}
+	if s.URL == "" || s.APIKey == "" {
+		return Settings{}, fmt.Errorf(
+			"start `make run` first: there is no GREENROOM_URL and GREENROOM_API_KEY in the environment or in %s", path)
+	}
+	return s, nil
+}

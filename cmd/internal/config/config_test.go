@@ -1,0 +1,192 @@
+package config_test
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/cmd/internal/config"
+)
+
+const keyset = `{"primaryKeyId":7,"key":[{"keyId":7}]}`
+
+// The tests here are not parallel: they set environment variables, as the program's users do.
+
+func TestLoad_defaults(t *testing.T) {
+	c, err := config.Load(nil)
+
+	require.NoError(t, err)
+	assert.Equal(t, config.HTTP{Addr: "127.0.0.1:8080", PublicURL: "http://127.0.0.1:8080"}, c.HTTP)
+	assert.Equal(t, config.Database{MaxConns: 40}, c.Database)
+	assert.Equal(t, config.Temporal{Address: "127.0.0.1:7233", Namespace: "default", TaskQueue: "greenroom"}, c.Temporal)
+	assert.Equal(t, config.Dispatch{PollInterval: time.Second, BatchAbove: 20, MaxInFlightPerEndpoint: 10}, c.Dispatch)
+	assert.Equal(t, config.Circuit{Threshold: 10, Recovery: config.RecoverManually, Cooldown: 5 * time.Minute, ReleaseLimit: 100}, c.Circuit)
+	assert.Equal(t, config.Egress{}, c.Egress)
+	assert.Equal(t, config.Interview{
+		InvitationDeadline: 7 * 24 * time.Hour, MaxDuration: 2 * time.Hour, AnalysisTimeout: time.Hour,
+		NoAnswerRetries: 2, NoAnswerDelay: 5 * time.Minute,
+	}, c.Interview)
+	assert.Equal(t, config.RateLimit{PerMinute: 60, PerHour: 2000}, c.RateLimit)
+	assert.Equal(t, 30, c.Retention.Days)
+	assert.Equal(t, config.Log{Level: slog.LevelInfo, Format: config.LogText}, c.Log)
+	assert.Equal(t, config.Dev{Dir: ".data", PostgresPort: 54329, TemporalPort: 7233, TemporalUIPort: 8233}, c.Dev)
+	assert.False(t, c.Explicit("temporal.address"))
+}
+
+func TestLoad_environment(t *testing.T) {
+	for name, value := range map[string]string{
+		"GREENROOM_HTTP_ADDR": ":9000", "GREENROOM_DEV_DIR": "/data", "GREENROOM_DEV_POSTGRES_PORT": "1",
+		"GREENROOM_DEV_TEMPORAL_PORT": "2", "GREENROOM_DEV_TEMPORAL_UI_PORT": "3",
+		"GREENROOM_DATABASE_URL": "postgres://u:p@h/d", "GREENROOM_TEMPORAL_ADDRESS": "t:7233",
+		"GREENROOM_EGRESS_ALLOW_LOOPBACK": "true", "GREENROOM_CIRCUIT_RECOVERY": "probe",
+		"GREENROOM_SECRET": strings.Repeat("ab", 32), "GREENROOM_KEYSET": keyset, "GREENROOM_LOG_LEVEL": "DEBUG",
+	} {
+		t.Setenv(name, value)
+	}
+
+	c, err := config.Load(nil)
+
+	require.NoError(t, err)
+	assert.Equal(t, config.HTTP{Addr: ":9000", PublicURL: "http://localhost:9000"}, c.HTTP)
+	assert.Equal(t, config.Dev{Dir: "/data", PostgresPort: 1, TemporalPort: 2, TemporalUIPort: 3}, c.Dev)
+	assert.Equal(t, "postgres://u:p@h/d", c.Database.URL)
+	assert.Equal(t, "t:7233", c.Temporal.Address)
+	assert.True(t, c.Egress.AllowLoopback)
+	assert.Equal(t, config.RecoverByProbe, c.Circuit.Recovery)
+	assert.Equal(t, strings.Repeat("\xab", 32), string(c.Secret.Bytes()))
+	assert.Equal(t, keyset, c.Keyset)
+	assert.Equal(t, slog.LevelDebug, c.Log.Level)
+	assert.True(t, c.Explicit("temporal.address"))
+	assert.NoError(t, c.Require("database.url", "secret", "keyset"))
+}
+
+func TestLoad_precedence(t *testing.T) {
+	file := write(t, "http:\n  addr: file:1\ncircuit:\n  threshold: 7\nretention:\n  days: 5\n")
+	t.Setenv("GREENROOM_CIRCUIT_THRESHOLD", "8")
+	t.Setenv("GREENROOM_HTTP_ADDR", "env:2")
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	config.AddFlags(flags, "http.addr", "dev.dir", "dev.postgres_port", "temporal.address")
+	require.NoError(t, flags.Parse([]string{"--config", file, "--http-addr", "flag:3", "--postgres-port", "99"}))
+
+	c, err := config.Load(flags)
+
+	require.NoError(t, err)
+	assert.Equal(t, "flag:3", c.HTTP.Addr, "a flag beats the environment")
+	assert.Equal(t, 8, c.Circuit.Threshold, "the environment beats the file")
+	assert.Equal(t, 5, c.Retention.Days, "the file beats the default")
+	assert.Equal(t, 99, c.Dev.PostgresPort)
+	assert.Equal(t, ".data", c.Dev.Dir)
+	assert.False(t, c.Explicit("temporal.address"), "a flag that nobody gave is not explicit")
+}
+
+func TestLoad_refuses(t *testing.T) {
+	long := strings.Repeat("ab", 31)
+	for _, tt := range []struct{ env, value, want string }{
+		{"GREENROOM_HTTP_ADDR", "8080", `http.addr (GREENROOM_HTTP_ADDR) must be host:port, not "8080"`},
+		{"GREENROOM_HTTP_ADDR", "h:70000", `http.addr (GREENROOM_HTTP_ADDR) must be host:port, not "h:70000"`},
+		{"GREENROOM_HTTP_PUBLIC_URL", "ftp://x", `http.public_url (GREENROOM_HTTP_PUBLIC_URL) must be an http or https address, not "ftp://x"`},
+		{"GREENROOM_DATABASE_URL", "mysql://root:pw@x", `database.url (GREENROOM_DATABASE_URL) must be a PostgreSQL address such as ` +
+			`postgres://user:password@host:5432/database`},
+		{"GREENROOM_DATABASE_MAX_CONNS", "many", `database.max_conns (GREENROOM_DATABASE_MAX_CONNS) must be a whole number from 2 to 10000, not "many"`},
+		{"GREENROOM_CIRCUIT_THRESHOLD", "5", `circuit.threshold (GREENROOM_CIRCUIT_THRESHOLD) must be a whole number from 6 to 19, not "5"`},
+		{"GREENROOM_CIRCUIT_THRESHOLD", "20", `circuit.threshold (GREENROOM_CIRCUIT_THRESHOLD) must be a whole number from 6 to 19, not "20"`},
+		{"GREENROOM_CIRCUIT_RECOVERY", "auto", `circuit.recovery (GREENROOM_CIRCUIT_RECOVERY) must be manual or probe, not "auto"`},
+		{"GREENROOM_CIRCUIT_COOLDOWN", "5", `circuit.cooldown (GREENROOM_CIRCUIT_COOLDOWN) must be a duration such as 500ms, 10s, 5m or 168h, ` +
+			`at least 1s, not "5"`},
+		{"GREENROOM_EGRESS_ALLOW_HTTP", "yes", `egress.allow_http (GREENROOM_EGRESS_ALLOW_HTTP) must be true or false, not "yes"`},
+		{"GREENROOM_SECRET", long, `secret (GREENROOM_SECRET) must be at least 32 bytes in hexadecimal, as ` +
+			"`openssl rand -hex 32` prints them"},
+		{"GREENROOM_KEYSET", `{"key":[]}`, `keyset (GREENROOM_KEYSET) must be a Tink keyset in JSON, with primaryKeyId and key`},
+		{"GREENROOM_LOG_LEVEL", "loud", `log.level (GREENROOM_LOG_LEVEL) must be debug, info, warn or error, not "loud"`},
+		{"GREENROOM_LOG_FORMAT", "xml", `log.format (GREENROOM_LOG_FORMAT) must be text or json, not "xml"`},
+		{"GREENROOM_DEV_POSTGRES_PORT", "0", `dev.postgres_port (GREENROOM_DEV_POSTGRES_PORT) must be a whole number from 1 to 65535, not "0"`},
+	} {
+		t.Run(tt.env+"="+tt.value, func(t *testing.T) {
+			t.Setenv(tt.env, tt.value)
+
+			_, err := config.Load(nil)
+
+			require.EqualError(t, err, tt.want)
+		})
+	}
+}
+
+func TestLoad_reports_all_faults_together(t *testing.T) {
+	t.Setenv("GREENROOM_CONFIG", write(t, "htp:\n  addr: x\nretention:\n  days: [1, 2]\n"))
+	t.Setenv("GREENROOM_CIRCUIT_THRESHOLD", "3")
+
+	_, err := config.Load(nil)
+
+	require.EqualError(t, err, strings.Join([]string{
+		`htp.addr is not a setting: see greenroom help settings`,
+		`circuit.threshold (GREENROOM_CIRCUIT_THRESHOLD) must be a whole number from 6 to 19, not "3"`,
+		`retention.days (GREENROOM_RETENTION_DAYS) must be a single value`,
+	}, "\n"))
+}
+
+func TestLoad_keyset_from_file(t *testing.T) {
+	t.Setenv("GREENROOM_KEYSET_FILE", write(t, keyset))
+
+	c, err := config.Load(nil)
+	require.NoError(t, err)
+	assert.Equal(t, keyset, c.Keyset)
+
+	t.Setenv("GREENROOM_KEYSET", keyset)
+	_, err = config.Load(nil)
+	require.EqualError(t, err, "keyset and keyset_file are both set: leave one of them out")
+}
+
+func TestLoad_file_that_is_missing(t *testing.T) {
+	t.Setenv("GREENROOM_CONFIG", filepath.Join(t.TempDir(), "none.yaml"))
+
+	_, err := config.Load(nil)
+
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestRequire_names_what_is_missing(t *testing.T) {
+	c, err := config.Load(nil)
+	require.NoError(t, err)
+
+	err = c.Require("database.url", "secret", "http.addr")
+
+	require.ErrorContains(t, err, "database.url is not set: set GREENROOM_DATABASE_URL")
+	require.ErrorContains(t, err, "secret is not set: set GREENROOM_SECRET")
+	assert.NotContains(t, err.Error(), "http.addr is not set")
+}
+
+func TestKey_hides_itself(t *testing.T) {
+	key := config.Key("correct horse")
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("start", "key", key)
+
+	for _, shown := range []string{fmt.Sprint(key), fmt.Sprintf("%#v %+v", key, struct{ K config.Key }{key}), log.String()} {
+		assert.NotContains(t, shown, "horse")
+	}
+}
+
+// Every default but the empty ones passes its own check, or Load would have failed; so only the descriptions remain to look at.
+func TestDescribe(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range config.Describe() {
+		assert.False(t, seen[s.Name], "%s is there twice", s.Name)
+		seen[s.Name] = true
+		assert.NotEmpty(t, s.Meaning, s.Name)
+		assert.Equal(t, "GREENROOM_"+strings.ToUpper(strings.ReplaceAll(s.Name, ".", "_")), s.Env)
+	}
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "settings.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}

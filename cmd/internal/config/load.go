@@ -1,0 +1,160 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cast"
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// Load reads and checks every setting. Its error has one sentence for each fault, all of them, each on its own line; values
+// of secrets are not repeated. flags may be nil; only those added by AddFlags count.
+func Load(flags *pflag.FlagSet) (Config, error) {
+	v, err := sources(flags)
+	if err != nil {
+		return Config{}, err
+	}
+	c := Config{explicit: map[string]bool{}}
+	faults := unknownKeys(v)
+	for _, s := range settings {
+		faults = append(faults, s.load(v, &c))
+	}
+	faults = append(faults, c.readKeysetFile())
+	if c.HTTP.PublicURL == "" {
+		c.HTTP.PublicURL = "http://" + reachable(c.HTTP.Addr)
+	}
+	return c, errors.Join(faults...)
+}
+
+// AddFlags adds --config and a flag for each of the named settings, called after it: http.addr is --http-addr; the ports of
+// `greenroom dev` leave "dev" out.
+func AddFlags(flags *pflag.FlagSet, names ...string) {
+	flags.String("config", "", "YAML file with settings (see: greenroom help settings)")
+	for _, name := range names {
+		i := slices.IndexFunc(settings, func(s setting) bool { return s.Name == name })
+		flags.String(flagName(name), settings[i].Default, settings[i].Meaning)
+	}
+}
+
+// Require fails with one sentence for each of the named settings that is empty: a sub-command calls it for what it cannot
+// do without.
+func (c Config) Require(names ...string) error {
+	var faults []error
+	for _, s := range settings {
+		if slices.Contains(names, s.Name) && s.empty(&c) {
+			faults = append(faults, fmt.Errorf("%s is not set: set %s: %s", s.Name, s.Env, s.Meaning))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func flagName(name string) string {
+	if strings.HasSuffix(name, "_port") {
+		name = strings.TrimPrefix(name, "dev.")
+	}
+	return strings.NewReplacer(".", "-", "_", "-").Replace(name)
+}
+
+func sources(flags *pflag.FlagSet) (*viper.Viper, error) {
+	v := viper.New()
+	v.SetEnvPrefix("greenroom")
+	v.SetEnvKeyReplacer(strings.NewReplacer(".", "_"))
+	v.AutomaticEnv()
+	if flags != nil {
+		for _, name := range append([]string{"config"}, names()...) {
+			flag := flags.Lookup(flagName(name))
+			if flag == nil {
+				continue
+			}
+			if err := v.BindPFlag(name, flag); err != nil {
+				return nil, fmt.Errorf("read flag --%s: %w", flag.Name, err)
+			}
+		}
+	}
+	if path := v.GetString("config"); path != "" {
+		v.SetConfigFile(path)
+		v.SetConfigType("yaml")
+		if err := v.ReadInConfig(); err != nil {
+			return nil, fmt.Errorf("read the settings in %s: %w", path, err)
+		}
+	}
+	return v, nil
+}
+
+func names() []string {
+	list := make([]string, len(settings))
+	for i, s := range settings {
+		list[i] = s.Name
+	}
+	return list
+}
+
+// unknownKeys finds misspelled settings, which would otherwise silently leave the default in force.
+func unknownKeys(v *viper.Viper) []error {
+	var faults []error
+	for _, key := range v.AllKeys() {
+		if key != "config" && !slices.Contains(names(), key) {
+			faults = append(faults, fmt.Errorf("%s is not a setting: see greenroom help settings", key))
+		}
+	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return faults
+}
+
+func (s setting) load(v *viper.Viper, c *Config) error {
+	text := s.Default
+	if v.IsSet(s.Name) {
+		c.explicit[s.Name] = true
+		var err error
+		if text, err = cast.ToStringE(v.Get(s.Name)); err != nil {
+			return fmt.Errorf("%s (%s) must be a single value", s.Name, s.Env)
+		}
+	}
+	if text == "" {
+		return nil
+	}
+	err := s.set(c, text)
+	switch {
+	case err == nil:
+		return nil
+	case s.hidden:
+		return fmt.Errorf("%s (%s) %w", s.Name, s.Env, err)
+	default:
+		return fmt.Errorf("%s (%s) %w, not %q", s.Name, s.Env, err, text)
+	}
+}
+
+func (c *Config) readKeysetFile() error {
+	if c.keysetFile == "" {
+		return nil
+	}
+	if c.explicit["keyset"] {
+		return errors.New("keyset and keyset_file are both set: leave one of them out")
+	}
+	data, err := os.ReadFile(c.keysetFile)
+	if err != nil {
+		return fmt.Errorf("keyset_file (%s) cannot be read: %w", envName("keyset_file"), err)
+	}
+	if c.Keyset, err = keysetJSON(string(data)); err != nil {
+		return fmt.Errorf("keyset_file (%s) %w", envName("keyset_file"), err)
+	}
+	return nil
+}
+
+// reachable turns an address to listen on into one to call: "all interfaces" is not a place.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,137 @@
+package config
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// Setting is what a person has to know about one setting.
+type Setting struct {
+	Name    string // as in the file
+	Env     string // as in the environment
+	Default string
+	Meaning string
+}
+
+// setting adds what the program has to know: how text becomes a value of Config.
+type setting struct {
+	Setting
+	hidden bool // a secret: messages do not repeat it
+	set    func(c *Config, text string) error
+	empty  func(c *Config) bool
+}
+
+// define is one line of the table. parse's error completes the sentence that starts with the setting's name.
+func define[T comparable](name, def, meaning string, field func(*Config) *T, parse func(string) (T, error)) setting {
+	return setting{
+		Setting: Setting{Name: name, Env: envName(name), Default: def, Meaning: meaning},
+		set: func(c *Config, text string) (err error) {
+			*field(c), err = parse(text)
+			return err
+		},
+		empty: func(c *Config) bool {
+			var zero T
+			return *field(c) == zero
+		},
+	}
+}
+
+func (s setting) secret() setting {
+	s.hidden = true
+	return s
+}
+
+func envName(name string) string {
+	return "GREENROOM_" + strings.ToUpper(strings.ReplaceAll(name, ".", "_"))
+}
+
+var settings = []setting{
+	define("http.addr", "127.0.0.1:8080", "address the API listens on",
+		func(c *Config) *string { return &c.HTTP.Addr }, hostPort),
+	define("http.public_url", "", "address others reach the API under; default http://<http.addr>",
+		func(c *Config) *string { return &c.HTTP.PublicURL }, webURL),
+	define("database.url", "", "PostgreSQL, as postgres://user:password@host:port/database",
+		func(c *Config) *string { return &c.Database.URL }, postgresURL).secret(),
+	define("database.max_conns", "40", "connections to PostgreSQL of one process",
+		func(c *Config) *int { return &c.Database.MaxConns }, whole(2, 10_000)),
+	define("temporal.address", "127.0.0.1:7233", "Temporal's frontend",
+		func(c *Config) *string { return &c.Temporal.Address }, hostPort),
+	define("temporal.namespace", "default", "Temporal namespace of the workflows",
+		func(c *Config) *string { return &c.Temporal.Namespace }, plain),
+	define("temporal.task_queue", "greenroom", "Temporal task queue; the queue for slow endpoints is named after it",
+		func(c *Config) *string { return &c.Temporal.TaskQueue }, plain),
+	define("temporal.ui_url", "", "Temporal's web UI, for links to workflows",
+		func(c *Config) *string { return &c.Temporal.UIURL }, webURL),
+	define("secret", "", "at least 32 random bytes in hexadecimal; keys the hashes of API keys and call-back tokens",
+		func(c *Config) *Key { return &c.Secret }, hexKey).secret(),
+	define("keyset", "", "Tink AEAD keyset in JSON; seals signing secrets and masked headers",
+		func(c *Config) *string { return &c.Keyset }, keysetJSON).secret(),
+	define("keyset_file", "", "file with the keyset, instead of keyset",
+		func(c *Config) *string { return &c.keysetFile }, plain),
+	define("dispatch.poll_interval", "1s", "how often to look for work that no notification announced",
+		func(c *Config) *time.Duration { return &c.Dispatch.PollInterval }, duration(10*time.Millisecond)),
+	define("dispatch.batch_above", "20", "deliveries per second, and deliveries waiting, from which on first attempts share a workflow; 0: never",
+		func(c *Config) *int { return &c.Dispatch.BatchAbove }, whole(0, 1_000_000)),
+	define("dispatch.max_in_flight_per_endpoint", "10", "attempts to one endpoint at the same time",
+		func(c *Config) *int { return &c.Dispatch.MaxInFlightPerEndpoint }, whole(1, 10_000)),
+	define("circuit.threshold", "10", "failed attempts in a row that open a webhook's circuit",
+		func(c *Config) *int { return &c.Circuit.Threshold }, whole(6, 19)),
+	define("circuit.recovery", string(RecoverManually), "who closes an open circuit: manual, a person; probe, also a delivery tried after circuit.cooldown",
+		func(c *Config) *Recovery { return &c.Circuit.Recovery }, oneOf(RecoverManually, RecoverByProbe)),
+	define("circuit.cooldown", "5m", "wait before the first probe of an open circuit",
+		func(c *Config) *time.Duration { return &c.Circuit.Cooldown }, duration(time.Second)),
+	define("circuit.release_limit", "100", "deliveries per second to which the release after a reset ramps up",
+		func(c *Config) *int { return &c.Circuit.ReleaseLimit }, whole(1, 100_000)),
+	define("egress.allow_http", "false", "also send to http addresses",
+		func(c *Config) *bool { return &c.Egress.AllowHTTP }, boolean),
+	define("egress.allow_loopback", "false", "also send to this machine itself",
+		func(c *Config) *bool { return &c.Egress.AllowLoopback }, boolean),
+	define("egress.allow_private", "false", "also send to private networks",
+		func(c *Config) *bool { return &c.Egress.AllowPrivate }, boolean),
+	define("provider.url", "", "service that places phone calls",
+		func(c *Config) *string { return &c.Provider.URL }, webURL),
+	define("provider.token", "", "bearer token for provider.url",
+		func(c *Config) *string { return &c.Provider.Token }, plain).secret(),
+	define("analysis.url", "", "service that analyses finished interviews; without it results are posted to the API",
+		func(c *Config) *string { return &c.Analysis.URL }, webURL),
+	define("analysis.token", "", "bearer token for analysis.url",
+		func(c *Config) *string { return &c.Analysis.Token }, plain).secret(),
+	define("interview.invitation_deadline", "168h", "time a candidate has to start an interview",
+		func(c *Config) *time.Duration { return &c.Interview.InvitationDeadline }, duration(time.Second)),
+	define("interview.max_duration", "2h", "time from start to end of an interview, then it fails",
+		func(c *Config) *time.Duration { return &c.Interview.MaxDuration }, duration(time.Second)),
+	define("interview.analysis_timeout", "1h", "time an analysis may take, then it fails",
+		func(c *Config) *time.Duration { return &c.Interview.AnalysisTimeout }, duration(time.Second)),
+	define("interview.no_answer_retries", "2", "further calls when a candidate does not answer",
+		func(c *Config) *int { return &c.Interview.NoAnswerRetries }, whole(0, 100)),
+	define("interview.no_answer_delay", "5m", "wait between such calls",
+		func(c *Config) *time.Duration { return &c.Interview.NoAnswerDelay }, duration(time.Second)),
+	define("ratelimit.per_minute", "60", "requests per minute of an API key that has no limit of its own",
+		func(c *Config) *int { return &c.RateLimit.PerMinute }, whole(1, 100_000_000)),
+	define("ratelimit.per_hour", "2000", "requests per hour of an API key that has no limit of its own",
+		func(c *Config) *int { return &c.RateLimit.PerHour }, whole(1, 1_000_000_000)),
+	define("retention.days", "30", "days that events, deliveries and attempts are kept",
+		func(c *Config) *int { return &c.Retention.Days }, whole(1, 3650)),
+	define("log.level", "info", "least level that is logged: debug, info, warn, error",
+		func(c *Config) *slog.Level { return &c.Log.Level }, level),
+	define("log.format", string(LogText), "text or json",
+		func(c *Config) *LogFormat { return &c.Log.Format }, oneOf(LogText, LogJSON)),
+	define("dev.dir", ".data", "where `greenroom dev` keeps everything",
+		func(c *Config) *string { return &c.Dev.Dir }, plain),
+	define("dev.postgres_port", "54329", "port of PostgreSQL under `greenroom dev`",
+		func(c *Config) *int { return &c.Dev.PostgresPort }, port),
+	define("dev.temporal_port", "7233", "port of Temporal under `greenroom dev`",
+		func(c *Config) *int { return &c.Dev.TemporalPort }, port),
+	define("dev.temporal_ui_port", "8233", "port of Temporal's web UI under `greenroom dev`",
+		func(c *Config) *int { return &c.Dev.TemporalUIPort }, port),
+}
+
+// Describe lists every setting in the order of the documentation.
+func Describe() []Setting {
+	list := make([]Setting, len(settings))
+	for i, s := range settings {
+		list[i] = s.Setting
+	}
+	return list
+}

@@ -1,0 +1,121 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Outcome is what one attempt came to.
+type Outcome string
+
+// Retry: it failed and another attempt follows. Failed: it failed and was the last. Gone: the receiver said 410, which ends
+// the delivery and disables the webhook.
+const (
+	OutcomeSucceeded Outcome = "succeeded"
+	OutcomeRetry     Outcome = "retry"
+	OutcomeFailed    Outcome = "failed"
+	OutcomeGone      Outcome = "gone"
+)
+
+// Attempt is one POST and what came of it.
+type Attempt struct {
+	bun.BaseModel `bun:"table:attempts,alias:a"`
+
+	DeliveryID uuid.UUID `bun:"delivery_id,pk"`
+	// RunID is the workflow run that made it; with Attempt it is what makes recording idempotent.
+	RunID         uuid.UUID  `bun:"run_id,pk"`
+	Attempt       int        `bun:"attempt,pk"`
+	Generation    int        `bun:"generation"`
+	WorkflowID    string     `bun:"workflow_id"`
+	StartedAt     time.Time  `bun:"started_at"`
+	DurationMS    int        `bun:"duration_ms"`
+	Outcome       Outcome    `bun:"outcome"`
+	NextAttemptAt *time.Time `bun:"next_attempt_at"`
+	StatusCode    *int       `bun:"status_code"`
+	ErrorKind     *string    `bun:"error_kind"`
+	Error         *string    `bun:"error"`
+	// Response is the first bytes of the receiver's answer, valid UTF-8 without NUL.
+	Response *string `bun:"response"`
+}
+
+// Recording is an attempt with what else changes because of it.
+type Recording struct {
+	Attempt   Attempt
+	WebhookID uuid.UUID
+	// Body is what was sent; it is kept on the delivery from the first attempt on.
+	Body []byte
+	// Counts: false for a test, which does not move the circuit.
+	Counts bool
+	// Threshold of failed attempts in a row at which the circuit opens.
+	Threshold int
+	// Probe: the attempt of a half-open circuit; its success closes the circuit.
+	Probe bool
+}
+
+// RecordAttempt writes an attempt, the delivery's new state and the webhook's circuit in one statement. Recording the same
+// attempt of the same run again changes nothing. A healthy webhook's row is not written on success. When the circuit opens
+// here (opened is true), or closes after a probe, the command to the Circuit workflow is written with it.
+func RecordAttempt(ctx context.Context, db bun.IDB, r Recording) (opened bool, err error) {
+	a := r.Attempt
+	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		var changed bool
+		err := tx.NewRaw(attemptSQL, a.DeliveryID, a.RunID, a.Attempt, a.Generation, a.WorkflowID, a.StartedAt, a.DurationMS, a.Outcome,
+			a.NextAttemptAt, a.StatusCode, a.ErrorKind, a.Error, a.Response, r.WebhookID, r.Body, r.Counts, r.Threshold, r.Probe,
+			string(CircuitChanged)).Scan(ctx, &opened, &changed)
+		if err == nil && changed {
+			err = notify(ctx, tx)
+		}
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("record attempt: %w", err)
+	}
+	return opened, nil
+}
+
+const attemptSQL = `
+WITH a AS (
+  INSERT INTO attempts (delivery_id, run_id, attempt, generation, workflow_id, started_at, duration_ms, outcome,
+    next_attempt_at, status_code, error_kind, error, response)
+  VALUES (?0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+  ON CONFLICT DO NOTHING RETURNING outcome
+), d AS (
+  UPDATE deliveries SET attempts = attempts + 1, body = COALESCE(body, ?14), workflow_id = ?4, next_attempt_at = ?8,
+    last_status_code = ?9, last_error = ?11, updated_at = clock_timestamp(),
+    status = CASE WHEN deliveries.status = 'canceled' AND a.outcome <> 'succeeded' THEN 'canceled'
+                  ELSE CASE a.outcome WHEN 'succeeded' THEN 'succeeded' WHEN 'retry' THEN 'retrying' ELSE 'failed' END END
+  FROM a WHERE id = ?0
+), w AS (
+  UPDATE webhooks SET
+    consecutive_failures = CASE WHEN a.outcome = 'succeeded' THEN 0 ELSE consecutive_failures + 1 END,
+    circuit_opened_at = CASE
+      WHEN a.outcome = 'succeeded' AND ?17 THEN NULL
+      WHEN a.outcome <> 'succeeded' AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?16 THEN now()
+      ELSE circuit_opened_at END,
+    is_active = is_active AND a.outcome <> 'gone',
+    disabled_reason = CASE WHEN a.outcome = 'gone' AND is_active THEN 'the receiver answered 410 Gone' ELSE disabled_reason END,
+    updated_at = CASE WHEN a.outcome = 'gone' OR ?17 THEN now() ELSE updated_at END
+  FROM a
+  WHERE id = ?13 AND ?15
+    AND (a.outcome <> 'succeeded' OR consecutive_failures > 0 AND (circuit_opened_at IS NULL OR ?17))
+  RETURNING id, a.outcome, COALESCE(circuit_opened_at = now(), false) AS opened
+), c AS (
+  INSERT INTO commands (id, kind, subject_id)
+  SELECT uuid_v7(), ?18, id FROM w WHERE opened OR w.outcome = 'succeeded' AND ?17
+  RETURNING 1
+)
+SELECT EXISTS (SELECT 1 FROM w WHERE opened), EXISTS (SELECT 1 FROM c)`
+
+// ListAttempts returns a delivery's attempts in the order in which they were made.
+func ListAttempts(ctx context.Context, db bun.IDB, delivery uuid.UUID) ([]Attempt, error) {
+	as := []Attempt{}
+	err := db.NewSelect().Model(&as).Where("a.delivery_id = ?", delivery).Order("a.started_at", "a.attempt").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list attempts: %w", err)
+	}
+	return as, nil
+}

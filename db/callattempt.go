@@ -1,0 +1,249 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/catalog"
+)
+
+// CallStatus is where a call attempt stands. CANCELLED is spelled so on the wire (reference instaview §3.2).
+type CallStatus string
+
+// The five statuses of a call attempt.
+const (
+	CallScheduled  CallStatus = "SCHEDULED"
+	CallInProgress CallStatus = "IN_PROGRESS"
+	CallCompleted  CallStatus = "COMPLETED"
+	CallFailed     CallStatus = "FAILED"
+	CallCancelled  CallStatus = "CANCELLED"
+)
+
+// CallAttempt is one call of a PHONE interview.
+type CallAttempt struct {
+	bun.BaseModel `bun:"table:call_attempts,alias:ca"`
+
+	ID          uuid.UUID  `bun:"id,pk"`
+	InterviewID uuid.UUID  `bun:"interview_id"`
+	Direction   string     `bun:"direction"`
+	Status      CallStatus `bun:"status"`
+	ReasonCode  *string    `bun:"reason_code"`
+	Notes       *string    `bun:"notes"`
+	// RetryNumber counts the no-answer retries: 0 for a call that somebody asked for.
+	RetryNumber     int       `bun:"retry_number"`
+	RecordingURL    *string   `bun:"recording_url"`
+	DurationSeconds *int      `bun:"duration_seconds"`
+	ScheduledAt     time.Time `bun:"scheduled_at"`
+	// PlacedAt is when the provider took the call; CalledAt when the candidate answered.
+	PlacedAt  *time.Time `bun:"placed_at"`
+	CalledAt  *time.Time `bun:"called_at"`
+	CreatedAt time.Time  `bun:"created_at"`
+	UpdatedAt time.Time  `bun:"updated_at"`
+}
+
+func insertCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Time, retry int) error {
+	now := time.Now().UTC()
+	c := &CallAttempt{
+		ID: NewID(), InterviewID: interview, Direction: "OUTBOUND", Status: CallScheduled,
+		RetryNumber: retry, ScheduledAt: at, CreatedAt: now, UpdatedAt: now,
+	}
+	if _, err := tx.NewInsert().Model(c).Exec(ctx); err != nil {
+		return fmt.Errorf("insert call attempt: %w", translate(err))
+	}
+	return nil
+}
+
+// ListCalls returns the call attempts of the interviews, oldest first.
+func ListCalls(ctx context.Context, db bun.IDB, interviews ...uuid.UUID) ([]CallAttempt, error) {
+	calls := []CallAttempt{}
+	if len(interviews) == 0 {
+		return calls, nil
+	}
+	err := db.NewSelect().Model(&calls).Where("ca.interview_id IN (?)", bun.List(interviews)).Order("ca.id").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list call attempts: %w", err)
+	}
+	return calls, nil
+}
+
+// LastCall returns the newest call attempt of an interview, or nil.
+func LastCall(ctx context.Context, db bun.IDB, interview uuid.UUID) (*CallAttempt, error) {
+	c := new(CallAttempt)
+	err := db.NewSelect().Model(c).Where("ca.interview_id = ?", interview).Order("ca.id DESC").Limit(1).Scan(ctx)
+	if err = translate(err); errors.Is(err, ErrNotFound) {
+		return nil, nil //nolint:nilnil // no call is an ordinary answer
+	}
+	if err != nil {
+		return nil, fmt.Errorf("last call attempt: %w", err)
+	}
+	return c, nil
+}
+
+// GetCall returns a call attempt by its id.
+func GetCall(ctx context.Context, db bun.IDB, id uuid.UUID) (*CallAttempt, error) {
+	c := new(CallAttempt)
+	if err := db.NewSelect().Model(c).Where("ca.id = ?", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get call attempt: %w", translate(err))
+	}
+	return c, nil
+}
+
+// InvokeCall schedules a call at the given time in place of the pending one. It is refused (StateError) while a call is in
+// progress and for an interview that is not SCHEDULED. retry is 0 unless it follows a call that nobody answered.
+func InvokeCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Time, retry int) error {
+	i, err := transition(ctx, tx, interview, []InterviewStatus{InterviewScheduled}, "scheduled_at = ?", at)
+	if err != nil {
+		return fmt.Errorf("invoke call attempt: %w", err)
+	}
+	var calling bool
+	if err := tx.NewRaw("SELECT EXISTS (SELECT 1 FROM call_attempts WHERE interview_id = ? AND status = 'IN_PROGRESS')", interview).
+		Scan(ctx, &calling); err != nil {
+		return fmt.Errorf("invoke call attempt: %w", err)
+	}
+	if calling {
+		return &StateError{Resource: "call attempt", State: string(CallInProgress)}
+	}
+	if err := endCalls(ctx, tx, interview, CallCancelled, "REPLACED"); err != nil {
+		return err
+	}
+	if err := insertCall(ctx, tx, interview, at, retry); err != nil {
+		return err
+	}
+	return recordInterview(ctx, tx, i, catalog.InterviewRescheduled, map[string]any{"scheduledAt": at.UTC().Format(time.RFC3339Nano)})
+}
+
+// endCalls ends the calls of an interview that are still to come or, for a failed interview, under way.
+func endCalls(ctx context.Context, tx bun.Tx, interview uuid.UUID, to CallStatus, reason string) error {
+	from := []CallStatus{CallScheduled}
+	if to == CallFailed {
+		from = append(from, CallInProgress)
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE call_attempts SET status = ?, reason_code = ?, updated_at = now()
+		WHERE interview_id = ? AND status IN (?)`, to, reason, interview, bun.List(from))
+	if err != nil {
+		return fmt.Errorf("end calls: %w", err)
+	}
+	return nil
+}
+
+// RescheduleCall moves a SCHEDULED call, and its interview, to another time.
+func RescheduleCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, at time.Time) error {
+	if err := moveCall(ctx, tx, interview, call, CallScheduled, "scheduled_at = ?", at); err != nil {
+		return fmt.Errorf("reschedule call attempt: %w", err)
+	}
+	i, err := transition(ctx, tx, interview, []InterviewStatus{InterviewScheduled}, "scheduled_at = ?", at)
+	if err != nil {
+		return fmt.Errorf("reschedule call attempt: %w", err)
+	}
+	return recordInterview(ctx, tx, i, catalog.InterviewRescheduled, map[string]any{"scheduledAt": at.UTC().Format(time.RFC3339Nano)})
+}
+
+// DeleteCall removes a call attempt; one in progress is a StateError.
+func DeleteCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID) error {
+	c, err := GetCall(ctx, tx, call)
+	if err != nil {
+		return err
+	}
+	if c.InterviewID != interview {
+		return ErrNotFound
+	}
+	err = one(tx.ExecContext(ctx, "DELETE FROM call_attempts WHERE id = ? AND status <> 'IN_PROGRESS'", call))
+	if errors.Is(err, ErrNotFound) {
+		return &StateError{Resource: "call attempt", State: string(CallInProgress)}
+	}
+	if err != nil {
+		return fmt.Errorf("delete call attempt: %w", err)
+	}
+	return AddCommand(ctx, tx, InterviewChanged, interview, nil)
+}
+
+// MarkCallPlaced records that the provider took the call. Doing it again changes nothing.
+func MarkCallPlaced(ctx context.Context, db bun.IDB, call uuid.UUID) error {
+	_, err := db.ExecContext(ctx, "UPDATE call_attempts SET placed_at = COALESCE(placed_at, clock_timestamp()), updated_at = now() WHERE id = ?", call)
+	if err != nil {
+		return fmt.Errorf("mark call placed: %w", err)
+	}
+	return nil
+}
+
+// CallStarted: the candidate answered. The call and its interview are in progress, with interview.started. Being told twice
+// changes nothing.
+func CallStarted(ctx context.Context, tx bun.Tx, call uuid.UUID) error {
+	c, err := GetCall(ctx, tx, call)
+	if err != nil || c.Status == CallInProgress {
+		return err
+	}
+	err = moveCall(ctx, tx, c.InterviewID, call, CallScheduled, "status = 'IN_PROGRESS', called_at = clock_timestamp()")
+	if err != nil {
+		return fmt.Errorf("call started: %w", err)
+	}
+	_, err = StartInterview(ctx, tx, c.InterviewID)
+	return err
+}
+
+// CallEnd is how a call ended.
+type CallEnd struct {
+	Status          CallStatus // CallCompleted or CallFailed
+	ReasonCode      string     // of a failed call: NO_ANSWER, TECHNICAL_ERROR, …
+	Message         string     // of a failed call, a sentence
+	DurationSeconds *int
+	RecordingURL    *string
+	Finish          Finish
+}
+
+// CallEnded: the call is over. A completed one completes its interview. One that nobody answered leaves the interview
+// SCHEDULED: its workflow decides on another try. Any other failure fails the interview. Being told twice changes nothing.
+func CallEnded(ctx context.Context, tx bun.Tx, call uuid.UUID, e CallEnd) error {
+	c, err := GetCall(ctx, tx, call)
+	if err != nil || c.Status == e.Status {
+		return err
+	}
+	if e.Status == CallCompleted && c.Status == CallScheduled { // the start was not reported, or not yet
+		if err := CallStarted(ctx, tx, call); err != nil {
+			return err
+		}
+	}
+	if err := moveOpenCall(ctx, tx, c, e); err != nil {
+		return fmt.Errorf("call ended: %w", err)
+	}
+	switch {
+	case e.Status == CallCompleted:
+		_, err = FinishInterview(ctx, tx, c.InterviewID, e.Finish)
+	case e.ReasonCode == ReasonNoAnswer && c.Status == CallScheduled:
+		err = AddCommand(ctx, tx, InterviewChanged, c.InterviewID, nil)
+	default:
+		_, err = FailInterview(ctx, tx, c.InterviewID, e.ReasonCode, e.Message)
+	}
+	return err
+}
+
+func moveOpenCall(ctx context.Context, tx bun.Tx, c *CallAttempt, e CallEnd) error {
+	var reason *string
+	if e.ReasonCode != "" {
+		reason = &e.ReasonCode
+	}
+	return one(tx.ExecContext(ctx, `UPDATE call_attempts SET status = ?, reason_code = ?, duration_seconds = ?, recording_url = ?, updated_at = now()
+		WHERE id = ? AND status IN ('SCHEDULED', 'IN_PROGRESS')`, e.Status, reason, e.DurationSeconds, e.RecordingURL, c.ID))
+}
+
+// moveCall changes a call of this interview if it is in the given status; otherwise it is a StateError.
+func moveCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, from CallStatus, set string, args ...any) error {
+	c, err := GetCall(ctx, tx, call)
+	if err != nil {
+		return err
+	}
+	if c.InterviewID != interview {
+		return ErrNotFound
+	}
+	args = append(args, call, from)
+	err = one(tx.ExecContext(ctx, "UPDATE call_attempts SET "+set+", updated_at = now() WHERE id = ? AND status = ?", args...))
+	if errors.Is(err, ErrNotFound) {
+		return &StateError{Resource: "call attempt", State: string(c.Status)}
+	}
+	return err
+}

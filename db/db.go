@@ -1,0 +1,135 @@
+// Package db is rows in, rows out: one file per table, its model first, then its queries. It knows neither gin nor Temporal.
+//
+// The database is the arbiter of every state: a change of state is one guarded statement (… WHERE status = 'SCHEDULED') and
+// the event it causes, the deliveries of that event and the commands to workflows are written in the same transaction. A
+// function that must not be called outside a transaction takes a bun.Tx; one that may run anywhere takes a bun.IDB.
+package db
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+	"github.com/uptrace/bun/migrate"
+
+	"greenroom/db/migrations"
+)
+
+// Options say how to reach the database.
+type Options struct {
+	// URL is a PostgreSQL connection string (postgres://user:password@host:port/name).
+	URL string
+	// MaxConns bounds the pool; 0 means 40.
+	MaxConns int
+}
+
+// Open returns a pool on the database and proves that it answers. It does not migrate.
+func Open(ctx context.Context, o Options) (*bun.DB, error) {
+	cfg, err := pgx.ParseConfig(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("parse database url: %w", err)
+	}
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "greenroom"
+	}
+	cfg.RuntimeParams["timezone"] = "UTC"
+	sqldb := stdlib.OpenDB(*cfg)
+	if o.MaxConns == 0 {
+		o.MaxConns = 40
+	}
+	sqldb.SetMaxOpenConns(o.MaxConns)
+	sqldb.SetMaxIdleConns(o.MaxConns)
+	sqldb.SetConnMaxIdleTime(5 * time.Minute)
+	if err := sqldb.PingContext(ctx); err != nil {
+		_ = sqldb.Close()
+		return nil, fmt.Errorf("reach database: %w", err)
+	}
+	return bun.NewDB(sqldb, pgdialect.New()), nil
+}
+
+// InTx runs fn in one transaction: committed when fn returns nil, rolled back otherwise.
+func InTx(ctx context.Context, db bun.IDB, fn func(ctx context.Context, tx bun.Tx) error) error {
+	return db.RunInTx(ctx, nil, fn)
+}
+
+// Migrator returns the migrator of this schema. A migration is marked as applied only once it succeeded.
+func Migrator(db *bun.DB) *migrate.Migrator {
+	return migrate.NewMigrator(db, migrations.All(), migrate.WithMarkAppliedOnSuccess(true))
+}
+
+// Migrate brings the schema up to date and makes the partitions of the coming days. It may be run by several processes at
+// once: an advisory lock lets one in at a time.
+func Migrate(ctx context.Context, db *bun.DB) (applied []string, err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock(?)", migrationLock); err != nil {
+		return nil, fmt.Errorf("wait for other migrations: %w", err)
+	}
+	defer func() {
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(?)", migrationLock)
+	}()
+	m := Migrator(db)
+	if err := m.Init(ctx); err != nil {
+		return nil, fmt.Errorf("prepare migrations: %w", err)
+	}
+	group, err := m.Migrate(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	for _, mig := range group.Migrations {
+		applied = append(applied, mig.Name+"_"+mig.Comment)
+	}
+	if err := EnsurePartitions(ctx, db, time.Now(), PartitionDaysAhead); err != nil {
+		return applied, err
+	}
+	return applied, nil
+}
+
+// migrationLock is the advisory lock of Migrate: any number that nothing else in this database uses.
+const migrationLock = 0x67726e726d // "grnrm"
+
+// NewID returns a UUIDv7: later ids sort after earlier ones.
+func NewID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// ParseID reads a UUID; ok is false for anything else.
+func ParseID(s string) (uuid.UUID, bool) {
+	if len(s) != 36 {
+		return uuid.Nil, false
+	}
+	id, err := uuid.Parse(s)
+	return id, err == nil
+}
+
+// FloorID is the smallest UUIDv7 of an instant (ms): `id >= FloorID(t)` means "made at or after t".
+func FloorID(t time.Time) uuid.UUID {
+	var id uuid.UUID
+	ms := uint64(max(t.UnixMilli(), 0))
+	for i := range 6 {
+		id[i] = byte(ms >> (8 * (5 - i)))
+	}
+	return id
+}
+
+// one runs a query that must touch exactly one row and says ErrNotFound when it touched none.
+func one(res sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return ErrNotFound
+	}
+	return nil
+}

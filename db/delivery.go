@@ -1,0 +1,239 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// DeliveryStatus is where a delivery stands.
+type DeliveryStatus string
+
+// A delivery goes pending → retrying → succeeded | failed | canceled, with paused (circuit open or webhook inactive) from
+// pending or retrying. A replay brings an ended one back to pending, one generation on.
+const (
+	DeliveryPending   DeliveryStatus = "pending"
+	DeliveryRetrying  DeliveryStatus = "retrying"
+	DeliveryPaused    DeliveryStatus = "paused"
+	DeliverySucceeded DeliveryStatus = "succeeded"
+	DeliveryFailed    DeliveryStatus = "failed"
+	DeliveryCanceled  DeliveryStatus = "canceled"
+)
+
+// DeliveryStatuses lists them all, in the order of a delivery's life.
+func DeliveryStatuses() []DeliveryStatus {
+	return []DeliveryStatus{DeliveryPending, DeliveryRetrying, DeliveryPaused, DeliverySucceeded, DeliveryFailed, DeliveryCanceled}
+}
+
+// Ended reports whether nothing more happens by itself.
+func (s DeliveryStatus) Ended() bool {
+	return s == DeliverySucceeded || s == DeliveryFailed || s == DeliveryCanceled
+}
+
+// Delivery is one event on its way to one webhook.
+type Delivery struct {
+	bun.BaseModel `bun:"table:deliveries,alias:d"`
+
+	ID        uuid.UUID      `bun:"id,pk"`
+	EventID   uuid.UUID      `bun:"event_id"`
+	WebhookID uuid.UUID      `bun:"webhook_id"`
+	CompanyID *uuid.UUID     `bun:"company_id"`
+	EventType string         `bun:"event_type"`
+	Status    DeliveryStatus `bun:"status"`
+	IsTest    bool           `bun:"is_test"`
+	// Generation counts replays: 0 for the first run.
+	Generation int `bun:"generation"`
+	// Attempts counts the POSTs of all generations.
+	Attempts int `bun:"attempts"`
+	// Body is what was signed and sent, byte for byte; nil before the first attempt.
+	Body []byte `bun:"body"`
+	// WorkflowID is the workflow that has the delivery; nil while none was recorded.
+	WorkflowID     *string    `bun:"workflow_id"`
+	NextAttemptAt  *time.Time `bun:"next_attempt_at"`
+	LastStatusCode *int       `bun:"last_status_code"`
+	LastError      *string    `bun:"last_error"`
+	CreatedAt      time.Time  `bun:"created_at"`
+	UpdatedAt      time.Time  `bun:"updated_at"`
+}
+
+// DeliveryFilter narrows a list; zero fields do not narrow.
+type DeliveryFilter struct {
+	Webhook   *uuid.UUID
+	Company   *uuid.UUID
+	EventType string
+	Status    DeliveryStatus
+	Since     time.Time // made at or after
+	Until     time.Time // made before
+	Before    uuid.UUID // keyset: only ids below this one
+	Limit     int64
+}
+
+// ListDeliveries returns deliveries, newest first, at most f.Limit. Bodies are left out. Next page: Before = the last id.
+func ListDeliveries(ctx context.Context, db bun.IDB, s Scope, f DeliveryFilter) ([]Delivery, error) {
+	ds := []Delivery{}
+	q := db.NewSelect().Model(&ds).ExcludeColumn("body").OrderExpr("d.id DESC").Limit(f.Limit)
+	if s.Company != nil {
+		q = q.Where("d.company_id = ?", *s.Company)
+	}
+	if f.Company != nil {
+		q = q.Where("d.company_id = ?", *f.Company)
+	}
+	if f.Webhook != nil {
+		q = q.Where("d.webhook_id = ?", *f.Webhook)
+	}
+	if f.EventType != "" {
+		q = q.Where("d.event_type = ?", f.EventType)
+	}
+	if f.Status != "" {
+		q = q.Where("d.status = ?", f.Status)
+	}
+	if !f.Since.IsZero() {
+		q = q.Where("d.id >= ?", FloorID(f.Since))
+	}
+	if !f.Until.IsZero() {
+		q = q.Where("d.id < ?", FloorID(f.Until))
+	}
+	if f.Before != uuid.Nil {
+		q = q.Where("d.id < ?", f.Before)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list deliveries: %w", err)
+	}
+	return ds, nil
+}
+
+// GetDelivery returns a delivery that the scope sees.
+func GetDelivery(ctx context.Context, db bun.IDB, s Scope, id uuid.UUID) (*Delivery, error) {
+	d := new(Delivery)
+	q := db.NewSelect().Model(d).Where("d.id = ?", id)
+	if s.Company != nil {
+		q = q.Where("d.company_id = ?", *s.Company)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get delivery: %w", translate(err))
+	}
+	return d, nil
+}
+
+// Job is a delivery with all that an attempt needs, read in one statement.
+type Job struct {
+	Delivery Delivery
+	Event    Event
+	Webhook  Webhook
+	// Done is the attempt of this number that this run has recorded already, or nil.
+	Done *Attempt
+}
+
+// LoadJob returns a delivery as the attempt of one workflow run needs it. A deleted webhook is returned all the same, with
+// DeletedAt set.
+func LoadJob(ctx context.Context, db bun.IDB, id, run uuid.UUID, attempt int) (*Job, error) {
+	j := new(Job)
+	err := db.NewSelect().Model(&j.Delivery).Where("d.id = ?", id).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load delivery: %w", translate(err))
+	}
+	if err := db.NewSelect().Model(&j.Event).Where("e.id = ?", j.Delivery.EventID).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("load event: %w", translate(err))
+	}
+	if err := db.NewSelect().Model(&j.Webhook).Where("w.id = ?", j.Delivery.WebhookID).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("load webhook: %w", translate(err))
+	}
+	done := new(Attempt)
+	err = db.NewSelect().Model(done).Where("a.delivery_id = ? AND a.run_id = ? AND a.attempt = ?", id, run, attempt).Scan(ctx)
+	switch {
+	case err == nil:
+		j.Done = done
+	case !errors.Is(err, sql.ErrNoRows):
+		return nil, fmt.Errorf("look for attempt: %w", err)
+	}
+	return j, nil
+}
+
+// PauseDelivery parks a delivery behind its webhook's open circuit (or inactivity) and reports whether it did: false means
+// that the circuit has closed meanwhile and the attempt may go on. It shares the webhook's row lock, and closing takes the
+// write lock first and releases afterwards: no delivery can fall between.
+func PauseDelivery(ctx context.Context, db bun.IDB, id, webhook uuid.UUID, workflowID string) (paused bool, err error) {
+	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		blocked, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
+		if err != nil || !blocked[webhook] {
+			return err
+		}
+		err = one(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'paused', workflow_id = ?, next_attempt_at = NULL, updated_at = now()
+			WHERE id = ? AND status <> 'canceled'`, workflowID, id))
+		if errors.Is(err, ErrNotFound) { // canceled since it was loaded
+			return nil
+		}
+		paused = err == nil
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("pause delivery: %w", err)
+	}
+	return paused, nil
+}
+
+// lockBlocked takes a share lock on the webhooks' rows and says which must not be sent to now.
+func lockBlocked(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
+	var rows []struct {
+		ID      uuid.UUID
+		Blocked bool
+	}
+	err := tx.NewRaw(`SELECT id, circuit_opened_at IS NOT NULL OR NOT is_active AS blocked FROM webhooks
+		WHERE id IN (?) ORDER BY id FOR SHARE`, bun.List(ids)).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("lock webhooks: %w", err)
+	}
+	blocked := make(map[uuid.UUID]bool, len(rows))
+	for _, r := range rows {
+		blocked[r.ID] = r.Blocked
+	}
+	return blocked, nil
+}
+
+// RetryDelivery sends a delivery again on somebody's request. An ended one starts anew, one generation on, with its
+// schedule from the beginning; one that waits for its next attempt makes it now. A paused one, or one whose first attempt
+// is still to come, is a StateError.
+func RetryDelivery(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) (*Delivery, error) {
+	d, err := GetDelivery(ctx, tx, s, id)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case d.Status == DeliveryRetrying:
+		return d, AddCommand(ctx, tx, DeliveryWake, id, nil)
+	case !d.Status.Ended():
+		return nil, &StateError{Resource: "delivery", State: string(d.Status)}
+	}
+	n, err := requeue(ctx, tx, []uuid.UUID{id})
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, &StateError{Resource: "delivery", State: "changing"}
+	}
+	if err := notify(ctx, tx); err != nil {
+		return nil, err
+	}
+	return GetDelivery(ctx, tx, s, id)
+}
+
+// requeue brings ended deliveries of living webhooks back to pending, one generation on.
+func requeue(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (int, error) {
+	var n int
+	err := tx.NewRaw(`WITH d AS (
+		UPDATE deliveries SET status = 'pending', generation = generation + 1, next_attempt_at = NULL, workflow_id = NULL, updated_at = now()
+		WHERE id IN (?) AND status IN ('succeeded', 'failed', 'canceled')
+		  AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.deleted_at IS NULL)
+		RETURNING id, webhook_id
+	), q AS (INSERT INTO delivery_queue (webhook_id, delivery_id) SELECT webhook_id, id FROM d ON CONFLICT DO NOTHING)
+	SELECT count(*) FROM d`, bun.List(ids)).Scan(ctx, &n)
+	if err != nil {
+		return 0, fmt.Errorf("requeue deliveries: %w", err)
+	}
+	return n, nil
+}

@@ -1,0 +1,343 @@
+package db_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+func TestRecordEvent(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	t.Run("makes_a_delivery_per_subscribed_webhook", func(t *testing.T) {
+		b.webhook(catalog.InterviewStarted)
+		inactive := b.webhook(catalog.InterviewStarted)
+		inactive.IsActive = false
+		b.tx(func(tx bun.Tx) error { return db.UpdateWebhook(b.ctx, tx, inactive, "is_active") })
+		e, n := b.publish(catalog.InterviewStarted)
+		require.Equal(t, 2, n)
+		require.Len(t, b.take(), 2)
+		got, err := db.GetEvent(b.ctx, b, db.Scope{Company: &b.company}, e.ID)
+		require.NoError(t, err)
+		require.Equal(t, `{"b": 1,  "a":"ü"}`, string(got.Data), "data is kept byte for byte")
+	})
+	t.Run("reaches_global_webhooks_of_the_owner_and_of_the_platform_only", func(t *testing.T) {
+		other := db.NewID()
+		_, err := b.ExecContext(b.ctx, "INSERT INTO companies (id, name) VALUES (?, 'Other')", other)
+		require.NoError(t, err)
+		for _, owner := range []*uuid.UUID{&b.company, &other, nil} {
+			w := b.webhook(catalog.AnalysisFailed)
+			_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET company_id = NULL, owner_company_id = ? WHERE id = ?", owner, w.ID)
+			require.NoError(t, err)
+		}
+		_, n := b.publish(catalog.AnalysisFailed)
+		require.Equal(t, 2, n)
+	})
+	t.Run("rolls_back_whole", func(t *testing.T) {
+		b.take()
+		e := &db.Event{CompanyID: &b.company, Type: catalog.InterviewStarted, Data: []byte("{}")}
+		err := b.RunInTx(b.ctx, nil, func(_ context.Context, tx bun.Tx) error {
+			if _, err := db.RecordEvent(b.ctx, tx, e); err != nil {
+				return err
+			}
+			return db.ErrConflict
+		})
+		require.ErrorIs(t, err, db.ErrConflict)
+		require.Empty(t, b.take())
+	})
+}
+
+func TestRecordTest(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.webhook(catalog.Ping)
+	ping := func() (id uuid.UUID, err error) {
+		err = b.RunInTx(b.ctx, nil, func(_ context.Context, tx bun.Tx) (err error) {
+			id, err = db.RecordTest(b.ctx, tx, &db.Event{CompanyID: &b.company, Type: catalog.Ping, Data: []byte("{}")}, b.hook.ID)
+			return err
+		})
+		return id, err
+	}
+	id, err := ping()
+	require.NoError(t, err)
+	qs := b.take()
+	require.Len(t, qs, 1, "only the tested webhook gets it")
+	require.Equal(t, id, qs[0].DeliveryID)
+	require.True(t, qs[0].IsTest)
+	_, err = b.ExecContext(b.ctx, "UPDATE webhooks SET circuit_opened_at = now() WHERE id = ?", b.hook.ID)
+	require.NoError(t, err)
+	_, err = ping()
+	require.ErrorIs(t, err, db.ErrConflict)
+}
+
+func TestTakeDeliveries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	busy := b.webhook(catalog.InterviewFailed)
+	for range 25 {
+		b.publish(catalog.InterviewFailed)
+	}
+	b.publish(catalog.InterviewStarted)
+	t.Run("takes_a_few_of_each_webhook_and_respects_room", func(t *testing.T) {
+		b.tx(func(tx bun.Tx) error {
+			qs, _, err := db.TakeDeliveries(b.ctx, tx, db.TakeOptions{PerWebhook: 10, Room: map[uuid.UUID]int{busy.ID: 3}})
+			require.NoError(t, err)
+			count := map[uuid.UUID]int{}
+			for _, q := range qs {
+				count[q.WebhookID]++
+			}
+			require.Equal(t, map[uuid.UUID]int{busy.ID: 3, b.hook.ID: 1}, count)
+			return nil
+		})
+	})
+	t.Run("two_takers_never_share", func(t *testing.T) {
+		seen := map[uuid.UUID]bool{}
+		b.tx(func(tx1 bun.Tx) error {
+			one, _, err := db.TakeDeliveries(b.ctx, tx1, db.TakeOptions{PerWebhook: 10})
+			require.NoError(t, err)
+			two := b.take()
+			for _, q := range append(one, two...) {
+				require.False(t, seen[q.DeliveryID])
+				seen[q.DeliveryID] = true
+			}
+			return nil
+		})
+		require.Len(t, seen, 20)
+	})
+	t.Run("gives_back_when_the_transaction_fails", func(t *testing.T) {
+		_ = b.RunInTx(b.ctx, nil, func(_ context.Context, tx bun.Tx) error {
+			qs, _, err := db.TakeDeliveries(b.ctx, tx, db.TakeOptions{PerWebhook: 10})
+			require.NoError(t, err)
+			require.Len(t, qs, 2)
+			return db.ErrConflict
+		})
+		require.Len(t, b.take(), 2)
+	})
+}
+
+func TestRecordAttempt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	t.Run("same_attempt_of_the_same_run_counts_once", func(t *testing.T) {
+		b.publish(catalog.InterviewStarted)
+		q := b.take()[0]
+		run := uuid.New()
+		for range 2 {
+			b.attempt(q, db.OutcomeRetry, func(r *db.Recording) { r.Attempt.RunID = run })
+		}
+		d := b.delivery(q.DeliveryID)
+		require.Equal(t, 1, d.Attempts)
+		require.Equal(t, db.DeliveryRetrying, d.Status)
+		require.Equal(t, `{"x":1}`, string(d.Body))
+		require.Equal(t, 1, b.failures())
+		job, err := db.LoadJob(b.ctx, b, q.DeliveryID, run, 1)
+		require.NoError(t, err)
+		require.Equal(t, db.OutcomeRetry, job.Done.Outcome)
+	})
+	t.Run("success_forgets_the_failures", func(t *testing.T) {
+		b.publish(catalog.InterviewStarted)
+		q := b.take()[0]
+		b.attempt(q, db.OutcomeSucceeded)
+		require.Equal(t, db.DeliverySucceeded, b.delivery(q.DeliveryID).Status)
+		require.Zero(t, b.failures())
+	})
+	t.Run("a_test_does_not_move_the_circuit", func(t *testing.T) {
+		b.publish(catalog.InterviewStarted)
+		b.attempt(b.take()[0], db.OutcomeFailed, func(r *db.Recording) { r.Counts = false })
+		require.Zero(t, b.failures())
+	})
+	t.Run("gone_disables_the_webhook", func(t *testing.T) {
+		b.publish(catalog.InterviewStarted)
+		q := b.take()[0]
+		b.attempt(q, db.OutcomeGone)
+		w, err := db.GetWebhook(b.ctx, b, b.hook.ID)
+		require.NoError(t, err)
+		require.False(t, w.IsActive)
+		require.Contains(t, *w.DisabledReason, "410")
+		require.Equal(t, db.DeliveryFailed, b.delivery(q.DeliveryID).Status)
+	})
+}
+
+func (b *bundle) failures() int {
+	w, err := db.GetWebhook(b.ctx, b, b.hook.ID)
+	require.NoError(b.t, err)
+	return w.ConsecutiveFailures
+}
+
+func TestCircuit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for range 30 {
+		b.publish(catalog.InterviewStarted)
+	}
+	parked := b.take()[0]
+	opened := 0
+	for i := range 12 {
+		b.publish(catalog.InterviewCompleted)
+		if b.attempt(db.QueuedDelivery{DeliveryID: parked.DeliveryID, WebhookID: b.hook.ID}, db.OutcomeRetry, func(r *db.Recording) {
+			r.Attempt.Attempt = i + 1
+		}) {
+			opened++
+			require.Equal(t, 9, i, "opens at the tenth failure in a row")
+		}
+	}
+	require.Equal(t, 1, opened)
+	cs := b.commands()
+	require.Len(t, cs, 1)
+	require.Equal(t, db.CircuitChanged, cs[0].Kind)
+
+	t.Run("pauses_what_is_taken_and_what_comes_to_an_attempt", func(t *testing.T) {
+		require.Empty(t, b.take())
+		ok, err := db.PauseDelivery(b.ctx, b, parked.DeliveryID, b.hook.ID, "delivery:x:0")
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, db.DeliveryPaused, b.delivery(parked.DeliveryID).Status)
+		n, err := db.ReleasePaused(b.ctx, b, b.hook.ID, 5, false)
+		require.NoError(t, err)
+		require.Zero(t, n, "nothing is released while the circuit is open")
+	})
+	t.Run("a_probe_lets_one_out", func(t *testing.T) {
+		n, err := db.ReleasePaused(b.ctx, b, b.hook.ID, 1, true)
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		cs := b.commands()
+		require.Len(t, cs, 1, "the oldest is the parked one")
+		require.Equal(t, parked.DeliveryID, cs[0].SubjectID)
+		require.JSONEq(t, `{"probe": true}`, string(cs[0].Args))
+		ok, err := db.PauseDelivery(b.ctx, b, parked.DeliveryID, b.hook.ID, "delivery:x:0")
+		require.NoError(t, err)
+		require.True(t, ok)
+	})
+	t.Run("reset_releases_everything_exactly_once", func(t *testing.T) {
+		for n := 1; n > 0; { // pause the rest
+			require.Empty(t, b.take())
+			var err error
+			n, _, err = db.QueueLength(b.ctx, b, 1)
+			require.NoError(t, err)
+		}
+		b.tx(func(tx bun.Tx) error {
+			w, err := db.ResetCircuit(b.ctx, tx, b.hook.ID)
+			require.NoError(t, err)
+			require.Nil(t, w.CircuitOpenedAt)
+			require.Zero(t, w.ConsecutiveFailures)
+			require.True(t, w.IsActive)
+			return nil
+		})
+		total, woken := 0, 0
+		for n := 1; n > 0; {
+			var err error
+			n, err = db.ReleasePaused(b.ctx, b, b.hook.ID, 4, false)
+			require.NoError(t, err)
+			total += n
+		}
+		for _, c := range b.commands() {
+			if c.Kind == db.DeliveryWake {
+				woken++
+			}
+		}
+		queued := 0
+		for qs := b.take(); len(qs) > 0; qs = b.take() {
+			queued += len(qs)
+		}
+		require.Equal(t, 1, woken)
+		require.Equal(t, total, woken+queued)
+		s, err := db.LoadCircuit(b.ctx, b, b.hook.ID)
+		require.NoError(t, err)
+		require.False(t, s.Waiting)
+		require.Nil(t, s.OpenedAt)
+	})
+	t.Run("a_probe_that_succeeds_closes", func(t *testing.T) {
+		_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET circuit_opened_at = now(), consecutive_failures = 10 WHERE id = ?", b.hook.ID)
+		require.NoError(t, err)
+		b.attempt(parked, db.OutcomeSucceeded, func(r *db.Recording) { r.Probe = true })
+		w, err := db.GetWebhook(b.ctx, b, b.hook.ID)
+		require.NoError(t, err)
+		require.Nil(t, w.CircuitOpenedAt)
+		require.Len(t, b.commands(), 1)
+	})
+}
+
+func TestDeleteWebhookCancels(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for range 5 {
+		b.publish(catalog.InterviewStarted)
+	}
+	q := b.take()[0]
+	b.attempt(q, db.OutcomeRetry)
+	b.publish(catalog.InterviewStarted)
+	b.tx(func(tx bun.Tx) error { return db.DeleteWebhook(b.ctx, tx, b.hook.ID) })
+	require.Empty(t, b.take())
+	ds, err := db.ListDeliveries(b.ctx, b, db.Scope{Company: &b.company}, db.DeliveryFilter{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, ds, 6)
+	for _, d := range ds {
+		require.Equal(t, db.DeliveryCanceled, d.Status)
+	}
+	kinds := map[db.CommandKind]int{}
+	for _, c := range b.commands() {
+		kinds[c.Kind]++
+	}
+	require.Equal(t, map[db.CommandKind]int{db.DeliveryWake: 1, db.CircuitChanged: 1}, kinds)
+	_, err = db.GetWebhook(b.ctx, b, b.hook.ID)
+	require.ErrorIs(t, err, db.ErrNotFound)
+}
+
+func TestRetryDelivery(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(catalog.InterviewStarted)
+	q := b.take()[0]
+	retry := func() (d *db.Delivery, err error) {
+		err = b.RunInTx(b.ctx, nil, func(_ context.Context, tx bun.Tx) (err error) {
+			d, err = db.RetryDelivery(b.ctx, tx, db.Scope{Company: &b.company}, q.DeliveryID)
+			return err
+		})
+		return d, err
+	}
+	_, err := retry()
+	require.ErrorIs(t, err, db.ErrConflict, "the first attempt is still to come")
+	b.attempt(q, db.OutcomeRetry)
+	_, err = retry()
+	require.NoError(t, err)
+	require.Len(t, b.commands(), 1, "a waiting one is woken")
+	b.attempt(q, db.OutcomeFailed)
+	d, err := retry()
+	require.NoError(t, err)
+	require.Equal(t, 1, d.Generation)
+	require.Equal(t, db.DeliveryPending, d.Status)
+	require.Equal(t, 1, b.take()[0].Generation)
+	other := db.NewID()
+	err = b.RunInTx(b.ctx, nil, func(_ context.Context, tx bun.Tx) error {
+		_, err := db.RetryDelivery(b.ctx, tx, db.Scope{Company: &other}, q.DeliveryID)
+		return err
+	})
+	require.ErrorIs(t, err, db.ErrNotFound)
+}
+
+func TestSweepFindsLostDeliveries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(catalog.InterviewStarted)
+	q := b.take()[0] // and its workflow is never started
+	n, err := db.SweepDeliveries(b.ctx, b, time.Minute, 10)
+	require.NoError(t, err)
+	require.Zero(t, n, "within the grace")
+	_, err = b.ExecContext(b.ctx, "UPDATE deliveries SET updated_at = now() - interval '2 minutes'")
+	require.NoError(t, err)
+	n, err = db.SweepDeliveries(b.ctx, b, time.Minute, 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	again := b.take()
+	require.Len(t, again, 1)
+	require.True(t, again[0].Redo)
+	require.Equal(t, 1, again[0].Attempt)
+	require.Equal(t, q.DeliveryID, again[0].DeliveryID)
+}

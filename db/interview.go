@@ -1,0 +1,270 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/catalog"
+)
+
+// InterviewType is how an interview is held.
+type InterviewType string
+
+// ONLINE: the candidate opens an invite link. PHONE: a call provider calls the candidate.
+const (
+	Online InterviewType = "ONLINE"
+	Phone  InterviewType = "PHONE"
+)
+
+// InterviewStatus is where an interview stands: SCHEDULED → IN_PROGRESS → COMPLETED | FAILED, or CANCELED.
+type InterviewStatus string
+
+// The five statuses (reference instaview §2.13).
+const (
+	InterviewScheduled  InterviewStatus = "SCHEDULED"
+	InterviewInProgress InterviewStatus = "IN_PROGRESS"
+	InterviewCompleted  InterviewStatus = "COMPLETED"
+	InterviewFailed     InterviewStatus = "FAILED"
+	InterviewCanceled   InterviewStatus = "CANCELED"
+)
+
+// Analysis statuses of an interview.
+const (
+	AnalysisPending   = "PENDING"
+	AnalysisCompleted = "COMPLETED"
+	AnalysisFailed    = "FAILED"
+)
+
+// Why an interview failed, as far as Greenroom itself decides it; a provider may give others.
+const (
+	ReasonInvitationExpired = "INVITATION_EXPIRED"
+	ReasonMaxDuration       = "MAX_DURATION_EXCEEDED"
+	ReasonNoAnswer          = "NO_ANSWER"
+	ReasonTechnical         = "TECHNICAL_ERROR"
+	ReasonProvider          = "CALL_PROVIDER_UNAVAILABLE"
+)
+
+// Interview is one interview of one candidate.
+type Interview struct {
+	bun.BaseModel `bun:"table:interviews,alias:i"`
+
+	ID           uuid.UUID       `bun:"id,pk"`
+	Number       int64           `bun:"number,scanonly"`
+	CompanyID    uuid.UUID       `bun:"company_id"`
+	CandidateID  uuid.UUID       `bun:"candidate_id"`
+	JobID        *uuid.UUID      `bun:"job_id"`
+	AgentID      uuid.UUID       `bun:"agent_id"`
+	Type         InterviewType   `bun:"type"`
+	Status       InterviewStatus `bun:"status"`
+	StatusReason *string         `bun:"status_reason"`
+	ScheduledAt  time.Time       `bun:"scheduled_at"`
+	// DeadlineAt: an ONLINE interview that has not started by then fails.
+	DeadlineAt *time.Time `bun:"deadline_at"`
+	// MaxMinutes bounds the time in progress.
+	MaxMinutes     int             `bun:"max_minutes"`
+	StartedAt      *time.Time      `bun:"started_at"`
+	FinishedAt     *time.Time      `bun:"finished_at"`
+	Answers        json.RawMessage `bun:"answers,type:jsonb"`
+	Transcript     json.RawMessage `bun:"transcript,type:jsonb"`
+	AnalysisStatus *string         `bun:"analysis_status"`
+	// AnalysisDueAt: an analysis that has not arrived by then has failed.
+	AnalysisDueAt *time.Time      `bun:"analysis_due_at"`
+	Metadata      json.RawMessage `bun:"metadata,type:jsonb"`
+	CreatedAt     time.Time       `bun:"created_at"`
+	UpdatedAt     time.Time       `bun:"updated_at"`
+	DeletedAt     *time.Time      `bun:"deleted_at"`
+}
+
+// CreateInterview stores a new SCHEDULED interview, its first call attempt when it is a PHONE one, and the events
+// interview.scheduled and (ONLINE) candidate.invited; its workflow starts when tx commits.
+func CreateInterview(ctx context.Context, tx bun.Tx, i *Interview) error {
+	i.Status = InterviewScheduled
+	i.Answers, i.Transcript = json.RawMessage("[]"), json.RawMessage("[]")
+	i.CreatedAt = time.Now().UTC()
+	i.UpdatedAt = i.CreatedAt
+	if _, err := tx.NewInsert().Model(i).Exec(ctx); err != nil {
+		return fmt.Errorf("insert interview: %w", translate(err))
+	}
+	if i.Type == Phone {
+		if err := insertCall(ctx, tx, i.ID, i.ScheduledAt, 0); err != nil {
+			return err
+		}
+	}
+	if err := recordInterview(ctx, tx, i, catalog.InterviewScheduled, nil); err != nil {
+		return err
+	}
+	if i.Type == Online {
+		if err := recordInterview(ctx, tx, i, catalog.CandidateInvited, nil); err != nil {
+			return err
+		}
+	}
+	return AddCommand(ctx, tx, InterviewChanged, i.ID, nil)
+}
+
+// GetInterview returns an interview that the scope sees, unless it was deleted.
+func GetInterview(ctx context.Context, db bun.IDB, s Scope, id uuid.UUID) (*Interview, error) {
+	i := new(Interview)
+	q := db.NewSelect().Model(i).Where("i.id = ? AND i.deleted_at IS NULL", id)
+	if s.Company != nil {
+		q = q.Where("i.company_id = ?", *s.Company)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get interview: %w", translate(err))
+	}
+	return i, nil
+}
+
+// StartInterview: SCHEDULED → IN_PROGRESS, with interview.started. Anything but SCHEDULED is a StateError.
+func StartInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Interview, error) {
+	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewScheduled},
+		"status = 'IN_PROGRESS', started_at = clock_timestamp()")
+	if err != nil {
+		return nil, fmt.Errorf("start interview: %w", err)
+	}
+	return i, recordInterview(ctx, tx, i, catalog.InterviewStarted, nil)
+}
+
+// Finish is what the candidate left behind. Both are JSON arrays; nil means none.
+type Finish struct {
+	Answers    json.RawMessage
+	Transcript json.RawMessage
+	// AnalysisWithin bounds the wait for the analysis.
+	AnalysisWithin time.Duration
+}
+
+// FinishInterview: IN_PROGRESS → COMPLETED, with interview.finished; from now on the analysis is pending. A deleted
+// interview ends without transcript, analysis or event.
+func FinishInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, f Finish) (*Interview, error) {
+	answers, transcript := orEmpty(f.Answers), orEmpty(f.Transcript)
+	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewInProgress},
+		`status = 'COMPLETED', finished_at = clock_timestamp(),
+		 answers = CASE WHEN deleted_at IS NULL THEN ?::jsonb ELSE '[]' END,
+		 transcript = CASE WHEN deleted_at IS NULL THEN ?::jsonb ELSE '[]' END,
+		 analysis_status = CASE WHEN deleted_at IS NULL THEN 'PENDING' END,
+		 analysis_due_at = CASE WHEN deleted_at IS NULL THEN clock_timestamp() + ? * interval '1 ms' END`,
+		string(answers), string(transcript), f.AnalysisWithin.Milliseconds())
+	if err != nil {
+		return nil, fmt.Errorf("finish interview: %w", err)
+	}
+	return i, recordInterview(ctx, tx, i, catalog.InterviewFinished, nil)
+}
+
+func orEmpty(list json.RawMessage) json.RawMessage {
+	if len(list) == 0 {
+		return json.RawMessage("[]")
+	}
+	return list
+}
+
+// FailInterview: SCHEDULED or IN_PROGRESS → FAILED, with interview.failed. reason is a code, message a sentence.
+func FailInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason, message string) (*Interview, error) {
+	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewScheduled, InterviewInProgress},
+		"status = 'FAILED', status_reason = ?, finished_at = clock_timestamp()", reason)
+	if err != nil {
+		return nil, fmt.Errorf("fail interview: %w", err)
+	}
+	if err := endCalls(ctx, tx, id, CallFailed, reason); err != nil {
+		return nil, err
+	}
+	return i, recordInterview(ctx, tx, i, catalog.InterviewFailed, map[string]any{"reason": reason, "errorMessage": message})
+}
+
+// CancelInterview: SCHEDULED or IN_PROGRESS → CANCELED, with interview.canceled.
+func CancelInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason string) (*Interview, error) {
+	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewScheduled, InterviewInProgress},
+		"status = 'CANCELED', status_reason = ?, finished_at = clock_timestamp()", reason)
+	if err != nil {
+		return nil, fmt.Errorf("cancel interview: %w", err)
+	}
+	if err := endCalls(ctx, tx, id, CallCancelled, reason); err != nil {
+		return nil, err
+	}
+	return i, recordInterview(ctx, tx, i, catalog.InterviewCanceled, map[string]any{"reason": reason})
+}
+
+// DeleteInterview hides an interview, in any status. A scheduled one is canceled with its calls; one in progress goes on to
+// its end but then has no transcript, no analysis and no event.
+func DeleteInterview(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) error {
+	i, err := GetInterview(ctx, tx, s, id)
+	if err != nil {
+		return err
+	}
+	if i.Status == InterviewScheduled {
+		if _, err := CancelInterview(ctx, tx, id, "DELETED"); err != nil {
+			return err
+		}
+	}
+	if err := one(tx.ExecContext(ctx, "UPDATE interviews SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL", id)); err != nil {
+		return fmt.Errorf("delete interview: %w", err)
+	}
+	return AddCommand(ctx, tx, InterviewChanged, id, nil)
+}
+
+// transition is the one guarded statement of every change of status: it moves the row if it is in one of the states in
+// from, tells the interview's workflow, and returns the new row; otherwise it is a StateError.
+func transition(ctx context.Context, tx bun.Tx, id uuid.UUID, from []InterviewStatus, set string, args ...any) (*Interview, error) {
+	i := new(Interview)
+	args = append(args, id, bun.List(from))
+	err := tx.NewRaw("UPDATE interviews SET "+set+", updated_at = clock_timestamp() WHERE id = ? AND status IN (?) RETURNING *", args...).Scan(ctx, i)
+	if err = translate(err); err == nil {
+		return i, AddCommand(ctx, tx, InterviewChanged, id, nil)
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	var status string
+	if err := tx.NewRaw("SELECT status FROM interviews WHERE id = ?", id).Scan(ctx, &status); err != nil {
+		return nil, translate(err)
+	}
+	return nil, &StateError{Resource: "interview", State: status}
+}
+
+// InterviewData is the data of every interview and analysis event: ids and status (reference instaview §2.5).
+type InterviewData struct {
+	InterviewID   uuid.UUID  `json:"interviewId"`
+	CallAttemptID *uuid.UUID `json:"callAttemptId"`
+	CandidateID   uuid.UUID  `json:"candidateId"`
+	JobID         *uuid.UUID `json:"jobId"`
+	Status        string     `json:"status"`
+}
+
+// recordInterview records a domain event about an interview; a deleted interview has no more of them.
+func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, eventType string, extra map[string]any) error {
+	if i.DeletedAt != nil {
+		return nil
+	}
+	d := InterviewData{InterviewID: i.ID, CandidateID: i.CandidateID, JobID: i.JobID, Status: string(i.Status)}
+	call, err := LastCall(ctx, tx, i.ID)
+	if err != nil {
+		return err
+	}
+	if call != nil {
+		d.CallAttemptID = &call.ID
+	}
+	data, err := merge(d, extra)
+	if err != nil {
+		return err
+	}
+	_, err = RecordEvent(ctx, tx, &Event{CompanyID: &i.CompanyID, Type: eventType, Data: data})
+	return err
+}
+
+// merge appends extra's keys, sorted, to the object that v encodes to.
+func merge(v any, extra map[string]any) (json.RawMessage, error) {
+	data, err := json.Marshal(v)
+	if err != nil || len(extra) == 0 {
+		return data, err
+	}
+	more, err := json.Marshal(extra)
+	if err != nil {
+		return nil, err
+	}
+	data[len(data)-1] = ','
+	return append(data, more[1:]...), nil
+}

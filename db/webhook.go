@@ -1,0 +1,146 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Webhook is a registered endpoint and the state of its circuit.
+type Webhook struct {
+	bun.BaseModel `bun:"table:webhooks,alias:w"`
+
+	ID     uuid.UUID `bun:"id,pk"`
+	Number int64     `bun:"number,scanonly"`
+	// CompanyID nil: a global webhook, for every company that its owner can reach.
+	CompanyID *uuid.UUID `bun:"company_id"`
+	// OwnerCompanyID is the company of the key that made it; nil for a platform key.
+	OwnerCompanyID *uuid.UUID      `bun:"owner_company_id"`
+	APIKeyID       *uuid.UUID      `bun:"api_key_id"`
+	Profile        string          `bun:"profile"`
+	URL            string          `bun:"url"`
+	Name           string          `bun:"name"`
+	Description    string          `bun:"description"`
+	Headers        []WebhookHeader `bun:"headers,type:jsonb"`
+	// Events are domain event types, whatever the profile calls them.
+	Events         []string `bun:"events,array"`
+	IsActive       bool     `bun:"is_active"`
+	DisabledReason *string  `bun:"disabled_reason"`
+	MaxRetries     int      `bun:"max_retries"`
+	TimeoutMS      int      `bun:"timeout_ms"`
+	// RateLimit bounds deliveries per second; 0 = none.
+	RateLimit int `bun:"rate_limit"`
+	// Secret is the sealed signing secret (seal field SecretField).
+	Secret              []byte     `bun:"secret"`
+	ConsecutiveFailures int        `bun:"consecutive_failures"`
+	CircuitOpenedAt     *time.Time `bun:"circuit_opened_at"`
+	// CircuitRecovery overrides the configured way back: "manual" or "probe".
+	CircuitRecovery *string    `bun:"circuit_recovery"`
+	CreatedAt       time.Time  `bun:"created_at"`
+	UpdatedAt       time.Time  `bun:"updated_at"`
+	DeletedAt       *time.Time `bun:"deleted_at"`
+}
+
+// SecretField and HeaderField are the field names that sealed values are bound to.
+const SecretField = "secret"
+
+// HeaderField is the seal field of one masked header.
+func HeaderField(name string) string { return "header:" + name }
+
+// WebhookHeader is a custom header; a masked one has only its sealed value.
+type WebhookHeader struct {
+	Name   string `json:"name"`
+	Value  string `json:"value,omitempty"`
+	Sealed []byte `json:"sealed,omitempty"`
+}
+
+// IsMasked reports whether the value is sealed and must never be shown.
+func (h WebhookHeader) IsMasked() bool { return h.Sealed != nil }
+
+// Scope is what a caller may see: one company, or everything when Company is nil (a platform key).
+type Scope struct{ Company *uuid.UUID }
+
+// sees narrows a query on webhooks to those that the scope owns or that belong to its company.
+func (s Scope) sees(q *bun.SelectQuery) *bun.SelectQuery {
+	if s.Company == nil {
+		return q
+	}
+	return q.Where("(w.company_id = ? OR w.owner_company_id = ?)", *s.Company, *s.Company)
+}
+
+// CreateWebhook stores a new webhook as it is given.
+func CreateWebhook(ctx context.Context, db bun.IDB, w *Webhook) error {
+	if _, err := db.NewInsert().Model(w).Exec(ctx); err != nil {
+		return fmt.Errorf("insert webhook: %w", translate(err))
+	}
+	return nil
+}
+
+// GetWebhook returns a webhook whoever owns it (the caller tells "not found" from "not yours" by Owns), unless it was deleted.
+func GetWebhook(ctx context.Context, db bun.IDB, id uuid.UUID) (*Webhook, error) {
+	w := new(Webhook)
+	err := db.NewSelect().Model(w).Where("w.id = ? AND w.deleted_at IS NULL", id).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get webhook: %w", translate(err))
+	}
+	return w, nil
+}
+
+// Owns reports whether a caller of this scope may see and change the webhook.
+func (s Scope) Owns(w *Webhook) bool {
+	return s.Company == nil || same(w.CompanyID, s.Company) || same(w.OwnerCompanyID, s.Company)
+}
+
+func same(a, b *uuid.UUID) bool { return a != nil && b != nil && *a == *b }
+
+// ListWebhooks returns all webhooks that the scope sees, oldest first; with company set, only those of exactly that company.
+func ListWebhooks(ctx context.Context, db bun.IDB, s Scope, company *uuid.UUID) ([]Webhook, error) {
+	hooks := []Webhook{}
+	q := s.sees(db.NewSelect().Model(&hooks).Where("w.deleted_at IS NULL").Order("w.id"))
+	if company != nil {
+		q = q.Where("w.company_id = ?", *company)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list webhooks: %w", err)
+	}
+	return hooks, nil
+}
+
+// UpdateWebhook writes the named columns of w and refreshes it. Turning is_active on (column "is_active" with IsActive true)
+// also has the paused deliveries released, at a ramp.
+func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string) error {
+	w.UpdatedAt = time.Now().UTC()
+	err := one(tx.NewUpdate().Model(w).Column(append(columns, "updated_at")...).
+		Where("id = ? AND deleted_at IS NULL", w.ID).Exec(ctx))
+	if err != nil {
+		return fmt.Errorf("update webhook: %w", translate(err))
+	}
+	for _, c := range columns {
+		if c == "is_active" && w.IsActive {
+			return AddCommand(ctx, tx, CircuitChanged, w.ID, nil)
+		}
+	}
+	return nil
+}
+
+// DeleteWebhook deletes a webhook and cancels what it still had to deliver; workflows that wait for one of its deliveries
+// are told. The write lock on the webhook's row is taken first, so no delivery can be paused or claimed past it.
+func DeleteWebhook(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
+	err := one(tx.ExecContext(ctx, `UPDATE webhooks SET deleted_at = now(), updated_at = now(), is_active = false
+		WHERE id = ? AND deleted_at IS NULL`, id))
+	if err != nil {
+		return fmt.Errorf("delete webhook: %w", err)
+	}
+	_, err = tx.ExecContext(ctx, `WITH queued AS (DELETE FROM delivery_queue WHERE webhook_id = ?0),
+		ended AS (UPDATE deliveries SET status = 'canceled', next_attempt_at = NULL, updated_at = now()
+			WHERE webhook_id = ?0 AND status IN ('pending', 'retrying', 'paused') RETURNING id, workflow_id)
+		INSERT INTO commands (id, kind, subject_id) SELECT uuid_v7(), ?1, id FROM ended WHERE workflow_id IS NOT NULL
+		UNION ALL SELECT uuid_v7(), ?2, ?0`, id, DeliveryWake, CircuitChanged)
+	if err != nil {
+		return fmt.Errorf("cancel deliveries: %w", err)
+	}
+	return notify(ctx, tx)
+}

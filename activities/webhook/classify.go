@@ -1,0 +1,98 @@
+package webhook
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Outcome is what an answer means for the delivery.
+type Outcome int
+
+// The three outcomes of an attempt.
+const (
+	Succeeded Outcome = iota // the receiver has the event
+	Retry                    // it may take it later: try again while the schedule lasts
+	Gone                     // it asked never to be called again: disable the webhook
+)
+
+// String returns the outcome's name in lower case.
+func (o Outcome) String() string {
+	switch o {
+	case Succeeded:
+		return "succeeded"
+	case Retry:
+		return "retry"
+	case Gone:
+		return "gone"
+	}
+	return "unknown"
+}
+
+const (
+	// jitterShare is how far a wait moves at most, so that deliveries that failed together do not come back together.
+	jitterShare = 0.2
+
+	// maxRetryAfter bounds what a receiver may ask for: a typo in a header must not park a delivery for years.
+	maxRetryAfter = 24 * time.Hour
+)
+
+// Classify decides what r means under the profile's success rule. 410 is Gone under every profile (Standard Webhooks); any
+// other failure is retried, client errors too: a receiver that is half deployed answers 404 or 401 and is well a minute later.
+func Classify(p *Profile, r Response) Outcome {
+	switch {
+	case r.ErrorKind != KindNone:
+		return Retry
+	case r.StatusCode == http.StatusGone:
+		return Gone
+	case p.Success(r.StatusCode):
+		return Succeeded
+	}
+	return Retry
+}
+
+// NextWait is how long to wait before the next attempt: base moved by jitter (in [-1,1], standing for ±20 %), or what the
+// receiver asked for, where that is longer. A receiver's wish is honoured up to 24 h and jitters upwards only, since coming back
+// early is what it asked us not to do.
+func NextWait(base, retryAfter time.Duration, jitter float64) time.Duration {
+	jitter = clampJitter(jitter)
+	own := stretch(max(base, 0), jitter)
+	if retryAfter <= 0 {
+		return own
+	}
+	asked := min(stretch(min(retryAfter, maxRetryAfter), math.Abs(jitter)), maxRetryAfter)
+	return max(own, asked)
+}
+
+func clampJitter(j float64) float64 {
+	if math.IsNaN(j) {
+		return 0
+	}
+	return min(max(j, -1), 1)
+}
+
+func stretch(d time.Duration, jitter float64) time.Duration {
+	moved := float64(d) * (1 + jitterShare*jitter)
+	if moved >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return time.Duration(moved)
+}
+
+// parseRetryAfter reads a Retry-After header: whole seconds or an HTTP date (RFC 9110 §10.2.3). 0 means none: absent, not
+// understood, or already past.
+func parseRetryAfter(value string, now time.Time) time.Duration {
+	value = strings.TrimSpace(value)
+	if value == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
+		return time.Duration(min(seconds, math.MaxInt64/uint64(time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
+}

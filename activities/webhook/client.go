@@ -1,0 +1,92 @@
+package webhook
+
+import (
+	"crypto/x509"
+	"net/http"
+	"time"
+)
+
+const (
+	defaultMaxIdlePerHost = 256
+	defaultTimeout        = 60 * time.Second
+	defaultMaxResponse    = 10 << 20
+)
+
+// ClientOptions configure the way out. The zero value is the strict one: https to public addresses only.
+type ClientOptions struct {
+	AllowHTTP     bool // also plain http
+	AllowLoopback bool // also 127.0.0.0/8 and ::1
+	AllowPrivate  bool // also RFC 1918, RFC 6598 and RFC 4193 ranges; link-local and metadata addresses stay closed
+
+	RootCAs *x509.CertPool // certificate authorities to trust; nil means the system's
+
+	// MaxIdlePerHost is how many idle connections to one receiver are kept; 0 means 256, enough for a batch in flight.
+	MaxIdlePerHost int
+	// MaxConnsPerHost bounds all connections to one receiver; 0 means no bound here: the caller bounds attempts in flight.
+	MaxConnsPerHost int
+
+	// Timeout is the total deadline of a call through HTTPClient; 0 means 60 s. Send uses the request's own.
+	Timeout time.Duration
+	// MaxResponseBytes bounds what can be read of a response through HTTPClient; 0 means 10 MiB. More is an
+	// *http.MaxBytesError. Send keeps 4 KiB.
+	MaxResponseBytes int64
+}
+
+// Client makes every outbound call of the process. It is safe for concurrent use and meant to live as long as the process.
+type Client struct {
+	opts      ClientOptions
+	guard     guard
+	transport *http.Transport
+	general   *http.Client
+}
+
+// NewClient returns a client with its own connection pool.
+func NewClient(opts ClientOptions) *Client {
+	if opts.MaxIdlePerHost == 0 {
+		opts.MaxIdlePerHost = defaultMaxIdlePerHost
+	}
+	if opts.Timeout == 0 {
+		opts.Timeout = defaultTimeout
+	}
+	if opts.MaxResponseBytes == 0 {
+		opts.MaxResponseBytes = defaultMaxResponse
+	}
+	c := &Client{opts: opts, guard: newGuard(opts.AllowLoopback, opts.AllowPrivate)}
+	c.transport = newTransport(opts, c.guard)
+	c.general = &http.Client{
+		Transport: guarded{c},
+		Timeout:   opts.Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
+	return c
+}
+
+// HTTPClient returns the guarded client for every outbound call that is not a delivery. Its responses are bounded, redirects
+// are returned rather than followed, and a URL that CheckURL's rules forbid fails with a *URLError.
+func (c *Client) HTTPClient() *http.Client { return c.general }
+
+// CloseIdleConnections closes the connections that no attempt uses; call it at shutdown.
+func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
+
+// guarded applies the URL rules and the response bound to calls that do not go through Send.
+type guarded struct{ c *Client }
+
+func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := g.c.checkParsed(req.URL); err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close() // a RoundTripper owes its caller this, also on errors
+		}
+		return nil, err
+	}
+	resp, err := g.c.transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = http.MaxBytesReader(nil, resp.Body, g.c.opts.MaxResponseBytes)
+	return resp, nil
+}
+
+// CloseIdleConnections lets http.Client.CloseIdleConnections reach the pool.
+func (g guarded) CloseIdleConnections() { g.c.CloseIdleConnections() }

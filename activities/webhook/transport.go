@@ -1,0 +1,74 @@
+package webhook
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	// connectTimeout bounds connecting and the TLS handshake each. The attempt's own deadline is usually the longer one.
+	connectTimeout = 10 * time.Second
+
+	// idleTimeout is below the 5 s after which Node, Apache and uvicorn close an idle connection by default: reusing one at
+	// the moment the receiver closes it would look like a failed attempt. Busy endpoints reuse theirs long before.
+	idleTimeout = 4 * time.Second
+
+	maxHeaderBytes = 64 << 10
+)
+
+// newTransport leaves Proxy nil on purpose: a proxy from the environment would resolve names behind the guard's back.
+func newTransport(opts ClientOptions, g guard) *http.Transport {
+	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, Control: g.control}
+	secure := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		RootCAs:            opts.RootCAs,
+		ClientSessionCache: tls.NewLRUClientSessionCache(1024),
+	}
+	t := &http.Transport{
+		DialContext:            dialer.DialContext,
+		DialTLSContext:         dialTLS(dialer, secure),
+		IdleConnTimeout:        idleTimeout,
+		MaxIdleConnsPerHost:    opts.MaxIdlePerHost,
+		MaxConnsPerHost:        opts.MaxConnsPerHost,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		// What a receiver compressed is neither unpacked nor kept, so there is nothing for it to inflate.
+		DisableCompression: true,
+		Protocols:          new(http.Protocols),
+	}
+	// HTTP/1.1: one attempt to a connection, so a receiver that stalls holds up its own attempt and no other.
+	t.Protocols.SetHTTP1(true)
+	return t
+}
+
+// handshakeError marks everything that goes wrong in a TLS handshake; the standard library has no common type for it.
+type handshakeError struct{ err error }
+
+func (e *handshakeError) Error() string { return "tls handshake: " + e.err.Error() }
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// dialTLS connects and shakes hands itself, only to be able to tell the two kinds of failure apart.
+func dialTLS(dialer *net.Dialer, base *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := dialer.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		config := base.Clone()
+		config.ServerName = host
+		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		conn := tls.Client(raw, config)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			_ = raw.Close() // the handshake's error is the one that tells something
+			return nil, &handshakeError{err}
+		}
+		return conn, nil
+	}
+}

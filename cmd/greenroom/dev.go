@@ -1,23 +1,131 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"greenroom/cmd/internal/config"
 	"greenroom/cmd/internal/devstack"
 )
+
+// stopLimit bounds the stores' shutdown after Ctrl-C; a second Ctrl-C ends the program at once.
+const stopLimit = time.Minute
 
 func devCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run everything on this machine: PostgreSQL, Temporal, API, worker and a simulator of the outside world",
 		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runDev(cmd) },
 	}
-	cmd.AddCommand(devExecCmd())
+	config.AddFlags(cmd.Flags(), "http.addr", "dev.dir", "dev.postgres_port", "dev.temporal_port", "dev.temporal_ui_port",
+		"database.url", "temporal.address")
+	cmd.AddCommand(devExecCmd(), devCleanCmd())
 	return cmd
+}
+
+// runDev is the story of `greenroom dev`: stores, secrets, then the product, until a signal, a fault or the loss of a store.
+func runDev(cmd *cobra.Command) (err error) {
+	cfg, err := config.Load(cmd.Flags())
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(cmd.Context())
+	defer stop()
+	if err := devstack.CheckAddr(ctx, cfg.HTTP.Addr, "the API", "GREENROOM_HTTP_ADDR or --http-addr"); err != nil {
+		return err
+	}
+	stack, err := devstack.Start(ctx, stackOptions(cfg, cmd))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+		defer cancel()
+		err = errors.Join(err, stack.Stop(stopCtx))
+	}()
+	if cfg, err = withStack(cfg, stack); err != nil {
+		return err
+	}
+	if err := devstack.RemoveDevEnv(cfg.Dev.Dir); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, devstack.RemoveDevEnv(cfg.Dev.Dir)) }()
+	return whileStored(ctx, stack, func(ctx context.Context) error { return runAll(ctx, cfg, stack) })
+}
+
+// untilSignal ends the context at the first Ctrl-C or request to stop and gives signals back their usual effect, so that the
+// second one ends the program.
+func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	unregister := context.AfterFunc(ctx, func() {
+		fmt.Fprintln(os.Stderr, "stopping …")
+		stop()
+	})
+	return ctx, func() {
+		unregister()
+		stop()
+	}
+}
+
+func stackOptions(cfg config.Config, cmd *cobra.Command) devstack.Options {
+	opts := devstack.Options{
+		Dir:            cfg.Dev.Dir,
+		PostgresPort:   cfg.Dev.PostgresPort,
+		TemporalPort:   cfg.Dev.TemporalPort,
+		TemporalUIPort: cfg.Dev.TemporalUIPort,
+		DatabaseURL:    cfg.Database.URL,
+		Log:            cmd.ErrOrStderr(),
+	}
+	if cfg.Explicit("temporal.address") {
+		opts.TemporalAddress = cfg.Temporal.Address
+	}
+	return opts
+}
+
+// withStack completes the settings with what the stack knows. Secrets that were set win over the generated ones.
+func withStack(cfg config.Config, stack *devstack.Stack) (config.Config, error) {
+	secrets, err := devstack.LoadSecrets(cfg.Dev.Dir)
+	if err != nil {
+		return cfg, err
+	}
+	if cfg, err = cfg.WithSecrets(secrets.Secret, secrets.Keyset); err != nil {
+		return cfg, fmt.Errorf("read the generated secrets: %w", err)
+	}
+	cfg.Database.URL, cfg.Temporal.Address = stack.DatabaseURL, stack.TemporalAddress
+	if cfg.Temporal.UIURL == "" {
+		cfg.Temporal.UIURL = stack.UIURL
+	}
+	return cfg, nil
+}
+
+// whileStored runs the product and ends it when a store of ours is lost, with that as the reason.
+func whileStored(ctx context.Context, stack *devstack.Stack, run func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lost := make(chan error, 1)
+	go func() {
+		select {
+		case err := <-stack.Lost():
+			lost <- err
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := run(ctx)
+	select {
+	case cause := <-lost:
+		return errors.Join(cause, err)
+	default:
+		return err
+	}
 }
 
 func devExecCmd() *cobra.Command {
@@ -26,7 +134,7 @@ func devExecCmd() *cobra.Command {
 		Short: "Run a command with throw-away stores in its environment, for tests",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
 			code, err := devstack.Exec(ctx, args, cmd.ErrOrStderr())
 			if err == nil && code != 0 {
@@ -35,4 +143,21 @@ func devExecCmd() *cobra.Command {
 			return err
 		},
 	}
+}
+
+func devCleanCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "clean",
+		Short: "Remove all data of `greenroom dev`; refuses while it runs",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			return devstack.Remove(cfg.Dev.Dir)
+		},
+	}
+	config.AddFlags(cmd.Flags(), "dev.dir")
+	return cmd
 }

@@ -54,6 +54,18 @@ func (c Config) Require(names ...string) error {
 	return errors.Join(faults...)
 }
 
+// WithSecrets fills in the secret (hexadecimal) and the keyset where none was set, checked like those.
+func (c Config) WithSecrets(secret, keyset string) (Config, error) {
+	var errs [2]error
+	if c.Secret == "" {
+		c.Secret, errs[0] = hexKey(secret)
+	}
+	if c.Keyset == "" {
+		c.Keyset, errs[1] = keysetJSON(keyset)
+	}
+	return c, errors.Join(errs[:]...)
+}
+
 func flagName(name string) string {
 	if strings.HasSuffix(name, "_port") {
 		name = strings.TrimPrefix(name, "dev.")

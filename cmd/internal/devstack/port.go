@@ -28,16 +28,21 @@ func portOrFree(port int) (int, error) {
 	return FreePort()
 }
 
-// CheckPort fails with one line that names the port, who holds it as far as this user may see, and the setting that moves
-// Greenroom elsewhere.
-func CheckPort(ctx context.Context, port int, what, setting string) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+// CheckAddr fails with one line when host:port cannot be listened on. The line names the port, who holds it as far as this
+// user may see, and the setting that moves Greenroom elsewhere.
+func CheckAddr(ctx context.Context, addr, what, setting string) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err == nil {
-		return listener.Close()
+		return listener.Close() //nolint:wrapcheck // closing what nobody has used does not fail
 	}
 	if !errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("port %d for %s cannot be opened (%w): choose another with %s", port, what, err, setting)
+		return fmt.Errorf("%s cannot be opened for %s: %w: choose another with %s", addr, what, err, setting)
 	}
-	return fmt.Errorf("port %d for %s is in use%s: stop that program, or choose another port with %s",
-		port, what, portHolder(ctx, port), setting)
+	_, port, _ := net.SplitHostPort(addr) // it was good enough to listen on
+	number, _ := strconv.Atoi(port)
+	return fmt.Errorf("port %s for %s is in use%s: stop that program, or choose another port with %s",
+		port, what, portHolder(ctx, number), setting)
 }
+
+// loopback is host:port of a child: none of them can be reached from another machine.
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -86,7 +85,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 	if err := stopLeftover(ctx, pidFile, p.data, syscall.SIGINT); err != nil {
 		return err
 	}
-	if err := CheckPort(ctx, p.opts.Port, "PostgreSQL", "GREENROOM_DEV_POSTGRES_PORT or --postgres-port"); err != nil {
+	if err := CheckAddr(ctx, loopback(p.opts.Port), "PostgreSQL", "GREENROOM_DEV_POSTGRES_PORT or --postgres-port"); err != nil {
 		return err
 	}
 	err := p.launch(ctx)
@@ -161,7 +160,7 @@ func (p *Postgres) url(database string) string {
 	u := url.URL{
 		Scheme:   "postgres",
 		User:     url.UserPassword(postgresName, p.password),
-		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(p.opts.Port)),
+		Host:     loopback(p.opts.Port),
 		Path:     "/" + database,
 		RawQuery: "sslmode=disable",
 	}

@@ -67,11 +67,20 @@ func (s *Stack) openDir() error {
 	if err := os.MkdirAll(dir, mode); err != nil {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	s.lock, err = tryLock(filepath.Join(dir, "lock"))
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return fmt.Errorf("another Greenroom runs on %s: stop it first, or choose another directory with GREENROOM_DEV_DIR or --dev-dir", dir)
-	}
+	s.lock, err = lockDir(dir)
 	return err
+}
+
+func lockDir(dir string) (*os.File, error) {
+	const other = "choose another directory with GREENROOM_DEV_DIR or --dev-dir"
+	lock, err := tryLock(filepath.Join(dir, "lock"))
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, fmt.Errorf("another Greenroom runs on %s: stop it first, or %s", dir, other)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("%s belongs to another user (%w): run as that user, or %s", dir, err, other)
+	}
+	return lock, err
 }
 
 func (s *Stack) startBoth(ctx context.Context) error {
@@ -154,6 +163,23 @@ func (s *Stack) Stop(ctx context.Context) error {
 		errs = append(errs, s.lock.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// Remove takes all data in dir away. It refuses while a Greenroom runs on it; a directory that is not there is no error.
+func Remove(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("find the directory: %w", err)
+	}
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return err
+	}
+	s := &Stack{opts: Options{Dir: dir}, lock: lock}
+	return errors.Join(s.remove(), lock.Close())
 }
 
 // remove takes the directory away, and the cluster where it had to live elsewhere.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -80,14 +79,14 @@ func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error)
 }
 
 // Address is where clients dial, host:port.
-func (t *Temporal) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(t.opts.Port)) }
+func (t *Temporal) Address() string { return loopback(t.opts.Port) }
 
 // UIURL is the web UI's address; empty when it was not asked for.
 func (t *Temporal) UIURL() string {
 	if t.opts.UIPort == 0 {
 		return ""
 	}
-	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(t.opts.UIPort))
+	return "http://" + loopback(t.opts.UIPort)
 }
 
 // Done is closed when the server ends, asked or not.
@@ -172,11 +171,11 @@ func (t *Temporal) args() []string {
 }
 
 func (t *Temporal) checkPorts(ctx context.Context) error {
-	err := CheckPort(ctx, t.opts.Port, "Temporal", "GREENROOM_DEV_TEMPORAL_PORT or --temporal-port")
+	err := CheckAddr(ctx, loopback(t.opts.Port), "Temporal", "GREENROOM_DEV_TEMPORAL_PORT or --temporal-port")
 	if err != nil || t.opts.UIPort == 0 {
 		return err
 	}
-	return CheckPort(ctx, t.opts.UIPort, "the Temporal UI", "GREENROOM_DEV_TEMPORAL_UI_PORT or --temporal-ui-port")
+	return CheckAddr(ctx, loopback(t.opts.UIPort), "the Temporal UI", "GREENROOM_DEV_TEMPORAL_UI_PORT or --temporal-ui-port")
 }
 
 func (t *Temporal) ready(ctx context.Context) error { return CheckTemporal(ctx, t.Address()) }

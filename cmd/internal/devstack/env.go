@@ -1,0 +1,143 @@
+package devstack
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/subosito/gotenv"
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+)
+
+// Secrets are what a deployment is given from outside and a development machine makes for itself, once.
+type Secrets struct {
+	Secret string // 32 bytes in hexadecimal
+	Keyset string // Tink AEAD keyset in JSON
+}
+
+// LoadSecrets reads Dir/secrets (mode 0600), and makes it the first time. Its form is that of an environment file, so that
+// the pieces can also be run apart: set -a; . .data/secrets; greenroom api.
+func LoadSecrets(dir string) (Secrets, error) {
+	path := filepath.Join(dir, "secrets")
+	env, err := gotenv.Read(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return newSecrets(path)
+	}
+	if err != nil {
+		return Secrets{}, fmt.Errorf("read the secrets: %w", err)
+	}
+	s := Secrets{Secret: env["GREENROOM_SECRET"], Keyset: env["GREENROOM_KEYSET"]}
+	if s.Secret == "" || s.Keyset == "" {
+		return Secrets{}, fmt.Errorf("%s lacks GREENROOM_SECRET or GREENROOM_KEYSET: what was sealed with them cannot be read; "+
+			"put the file back, or remove %s to start afresh", path, dir)
+	}
+	return s, nil
+}
+
+func newSecrets(path string) (Secrets, error) {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		return Secrets{}, fmt.Errorf("make a keyset: %w", err)
+	}
+	var text bytes.Buffer
+	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&text)); err != nil {
+		return Secrets{}, fmt.Errorf("write the keyset: %w", err)
+	}
+	s := Secrets{Secret: hex.EncodeToString(key), Keyset: strings.TrimSpace(text.String())}
+	content := fmt.Sprintf("GREENROOM_SECRET=%s\nGREENROOM_KEYSET='%s'\n", s.Secret, s.Keyset)
+	return s, writeFile(path, content)
+}
+
+// DevEnv is what programs on this machine need to talk to a running `greenroom dev`.
+type DevEnv struct {
+	URL    string // of the API
+	APIKey string // the demo key
+}
+
+// ErrNotRunning means that no `greenroom dev` is ready on the directory.
+var ErrNotRunning = errors.New("greenroom dev is not ready here")
+
+func devEnvPath(dir string) string { return filepath.Join(dir, "dev.env") }
+
+// WriteDevEnv writes Dir/dev.env (mode 0600), whole or not at all: that it is there means that the API answers.
+func WriteDevEnv(dir string, env DevEnv) error {
+	return writeFile(devEnvPath(dir), fmt.Sprintf("GREENROOM_URL=%s\nGREENROOM_API_KEY=%s\n", env.URL, env.APIKey))
+}
+
+// ReadDevEnv reads what WriteDevEnv wrote. Without a file it answers ErrNotRunning.
+func ReadDevEnv(dir string) (DevEnv, error) {
+	env, err := gotenv.Read(devEnvPath(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return DevEnv{}, fmt.Errorf("%w: %s does not exist", ErrNotRunning, devEnvPath(dir))
+	}
+	if err != nil {
+		return DevEnv{}, fmt.Errorf("read %s: %w", devEnvPath(dir), err)
+	}
+	return DevEnv{URL: env["GREENROOM_URL"], APIKey: env["GREENROOM_API_KEY"]}, nil
+}
+
+// RemoveDevEnv is called before the API starts and after it has stopped.
+func RemoveDevEnv(dir string) error {
+	if err := os.Remove(devEnvPath(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", devEnvPath(dir), err)
+	}
+	return nil
+}
+
+// writeFile replaces the file at once, readable by this user alone.
+func writeFile(path, content string) error {
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer os.Remove(file.Name()) // gone already when all went well
+	_, err = file.WriteString(content)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// Banner says where everything is, once all of it answers.
+type Banner struct {
+	APIURL     string
+	DocsURL    string
+	UIURL      string // Temporal's; empty: left out
+	Dir        string
+	FirstStart bool // the demo company was made just now
+}
+
+// Print writes the banner.
+func (b Banner) Print(w io.Writer) {
+	lines := [][2]string{
+		{"API", b.APIURL},
+		{"Docs", b.DocsURL},
+		{"Temporal UI", b.UIURL},
+		{"API key", "in " + devEnvPath(b.Dir)},
+		{"Data", b.Dir},
+	}
+	title := "Greenroom is ready"
+	if b.FirstStart {
+		title += "; a demo company and its API key were made"
+	}
+	fmt.Fprintf(w, "\n  %s\n\n", title)
+	for _, line := range lines {
+		if line[1] != "" {
+			fmt.Fprintf(w, "  %-12s %s\n", line[0], line[1])
+		}
+	}
+	fmt.Fprintf(w, "\n  Try it:      make demo\n  Stop:        Ctrl-C\n\n")
+}

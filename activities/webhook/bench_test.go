@@ -37,7 +37,8 @@ func BenchmarkHeader(b *testing.B) {
 
 // BenchmarkRender is one body, made once for each delivery.
 func BenchmarkRender(b *testing.B) {
-	p, m := profile(b, "standard"), message("ping", "ping", []byte(`{"interviewId":"0198c2a4-5b1e-7c3a-9d4f-6e2b8a1c0d11","status":"COMPLETED"}`))
+	p := profile(b, "standard")
+	m := message("ping", "ping", []byte(`{"interviewId":"0198c2a4-5b1e-7c3a-9d4f-6e2b8a1c0d11","status":"COMPLETED"}`))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := p.Render(m); err != nil {

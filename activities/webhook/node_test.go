@@ -90,7 +90,8 @@ func installNodeLibrary(t *testing.T) string {
 	}
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"private":true}`), 0o600))
-	runIn(t, dir, nil, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "standardwebhooks@1.1.1")
+	runIn(t, dir, nil, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts",
+		"standardwebhooks@1.1.1")
 	return dir
 }
 

@@ -46,7 +46,7 @@ type Response struct {
 	StartedAt  time.Time     // the moment that was signed
 	Duration   time.Duration // until the answer was read, or the attempt given up
 	RetryAfter time.Duration // what the receiver asked for, not yet bounded; 0 = nothing
-	Body       []byte        // the first 4 KiB of the answer
+	Body       []byte        // the first 4 KiB of the answer, as they came: may be compressed, not UTF-8, or hold NUL bytes
 	Header     http.Header   // the answer's headers; nil if none came
 }
 

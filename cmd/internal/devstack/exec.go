@@ -66,7 +66,7 @@ func runCommand(argv, env []string) (int, error) {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	shared := term.IsTerminal(int(os.Stdin.Fd()))
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx,gosec // the caller's own command; ended by signals
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // the caller's own command; ended by signals
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !shared}
@@ -96,7 +96,8 @@ func forward(signals <-chan os.Signal, ended <-chan struct{}, target int, shared
 		case <-ended:
 			return
 		case sig := <-signals:
-			if number, ok := sig.(syscall.Signal); ok && !(shared && number == syscall.SIGINT) {
+			told := shared && sig == os.Interrupt
+			if number, ok := sig.(syscall.Signal); ok && !told {
 				_ = syscall.Kill(target, number) // it may have ended just now
 			}
 			kill = time.After(execGrace)

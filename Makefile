@@ -1,0 +1,60 @@
+# Everything here needs make, git and Go, and on a machine without PostgreSQL the right to install it. `make` lists the targets.
+
+GREENROOM    := .build/greenroom
+VERSION      := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TOOLS        := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/greenroom/tools
+GOLANGCI     := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
+WORKFLOWCHECK := $(TOOLS)/workflowcheck-v0.6.0/workflowcheck
+
+# A bare machine has no C compiler, and nothing here needs one but the race detector.
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-race bench lint fmt migrate build image clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Run everything on this machine, in the foreground
+	@exec $(GREENROOM) dev
+
+demo: build ## Against a running `make run`: one interview, and its signed webhooks arriving
+	@exec $(GREENROOM) demo
+
+test: build ## All tests, on throw-away stores
+	@exec $(GREENROOM) dev exec -- go test -count=1 -timeout 20m $(or $(PKG),./...)
+
+test-race: build ## The same with the race detector; needs a C compiler
+	@exec env CGO_ENABLED=1 $(GREENROOM) dev exec -- go test -race -count=1 -timeout 40m $(or $(PKG),./...)
+
+bench: build ## Measure deliveries per second, latency and processor time on this machine
+	@exec $(GREENROOM) bench
+
+lint: $(GOLANGCI) $(WORKFLOWCHECK) ## Check style, mistakes, layers, and that workflows are deterministic
+	go vet ./...
+	$(GOLANGCI) run ./...
+	$(WORKFLOWCHECK) ./workflows/...
+
+fmt: $(GOLANGCI) ## Format the code
+	$(GOLANGCI) fmt ./...
+
+migrate: build ## Bring the database in GREENROOM_DATABASE_URL up to date
+	@exec $(GREENROOM) migrate up
+
+build: ## Build the program into .build/
+	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(GREENROOM) ./cmd/greenroom
+
+image: ## Build the container image
+	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) -t greenroom:$(VERSION) .
+
+clean: build ## Remove what was built and all data of `make run`
+	$(GREENROOM) dev clean
+	rm -rf .build
+
+# Tools are built with the Go at hand, once for each version, outside the repository.
+$(GOLANGCI):
+	@echo "building golangci-lint (once, about a minute on 2 cores) …"
+	GOFLAGS= GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+$(WORKFLOWCHECK):
+	GOFLAGS= GOBIN=$(@D) go install go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0

@@ -117,13 +117,13 @@ var settings = []setting{
 		func(c *Config) *slog.Level { return &c.Log.Level }, level),
 	define("log.format", string(LogText), "text or json",
 		func(c *Config) *LogFormat { return &c.Log.Format }, oneOf(LogText, LogJSON)),
-	define("dev.dir", ".data", "where `greenroom dev` keeps everything",
+	define("dev.dir", ".data", "where greenroom dev keeps everything",
 		func(c *Config) *string { return &c.Dev.Dir }, plain),
-	define("dev.postgres_port", "54329", "port of PostgreSQL under `greenroom dev`",
+	define("dev.postgres_port", "54329", "port of PostgreSQL under greenroom dev",
 		func(c *Config) *int { return &c.Dev.PostgresPort }, port),
-	define("dev.temporal_port", "7233", "port of Temporal under `greenroom dev`",
+	define("dev.temporal_port", "7233", "port of Temporal under greenroom dev",
 		func(c *Config) *int { return &c.Dev.TemporalPort }, port),
-	define("dev.temporal_ui_port", "8233", "port of Temporal's web UI under `greenroom dev`",
+	define("dev.temporal_ui_port", "8233", "port of Temporal's web UI under greenroom dev",
 		func(c *Config) *int { return &c.Dev.TemporalUIPort }, port),
 }
 

@@ -1,0 +1,29 @@
+package token_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+
+	"greenroom/db/token"
+)
+
+func TestTokenIsBoundToSecretPurposeAndRow(t *testing.T) {
+	t.Parallel()
+	secret, id := []byte(strings.Repeat("s", 32)), uuid.MustParse("0199f3a0-0000-7000-8000-000000000001")
+	got := token.For(secret, token.Callback, id)
+	// Links in the hands of others must outlive a new version: this value is wire contract.
+	assert.Equal(t, "4zw3FtE_DDal0ZFMbQ-p_soioLPjSG4Snzvc0O54u3U", got)
+	assert.True(t, token.Valid(secret, token.Callback, id, got))
+	for name, other := range map[string]string{
+		"secret":  token.For([]byte(strings.Repeat("t", 32)), token.Callback, id),
+		"purpose": token.For(secret, "invite", id),
+		"row":     token.For(secret, token.Callback, uuid.New()),
+		"cut":     got[:42],
+		"empty":   "",
+	} {
+		assert.False(t, token.Valid(secret, token.Callback, id, other), "token of another %s", name)
+	}
+}

@@ -1,0 +1,275 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"greenroom/db"
+)
+
+// maxBody is the largest body that is read, in bytes.
+const maxBody = 1 << 20
+
+// bind reads the body into a T, strictly: one I-JSON object of at most 1 MiB whose fields T knows. Every refusal is an answer
+// that names the field. Tags of T's fields: json (the name, matched exactly), validate (rules of validate.go; "required" means
+// sent and not null), null:"ok" (an opt that may be null).
+func bind[T any](c *gin.Context) (T, error) {
+	v, _, err := bindRaw[T](c)
+	return v, err
+}
+
+// bindRaw is bind that also returns the body as it was sent.
+func bindRaw[T any](c *gin.Context) (v T, raw []byte, err error) {
+	raw, err = readBody(c)
+	if err != nil {
+		return v, nil, err
+	}
+	if err := checkJSON(raw); err != nil {
+		return v, nil, err
+	}
+	if first := bytes.TrimLeft(raw, " \t\r\n"); first[0] != '{' {
+		return v, nil, badBody("The body must be a JSON object")
+	}
+	return v, raw, decodeObject(raw, reflect.ValueOf(&v).Elem(), "")
+}
+
+func badBody(message string) *apiError {
+	return &apiError{Status: http.StatusBadRequest, Code: codeValidation, Message: message}
+}
+
+// readBody also refuses what says that it is not JSON; saying nothing is fine, since many clients do.
+func readBody(c *gin.Context) ([]byte, error) {
+	if ct := c.GetHeader("Content-Type"); ct != "" {
+		media, _, err := mime.ParseMediaType(ct)
+		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
+			return nil, &apiError{
+				Status: http.StatusUnsupportedMediaType, Code: codeMediaType, Message: "The body must be application/json",
+			}
+		}
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &apiError{
+			Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Message: "The body must be at most 1 MiB",
+			Details: details{"maxBytes": maxBody},
+		}
+	case err != nil:
+		return nil, badBody("The body could not be read to its end")
+	case len(bytes.TrimSpace(raw)) == 0:
+		return nil, badBody("The body must be a JSON object; it is empty")
+	}
+	return raw, nil
+}
+
+// opt is a field that may be absent, null or a value: in a PATCH, absent is not null.
+type opt[T any] struct {
+	Set, Null bool
+	Value     T
+}
+
+func (o *opt[T]) present(null bool) any {
+	o.Set, o.Null = true, null
+	return &o.Value
+}
+
+// ptr is nil for null, else the value: what a nullable column is given.
+func (o *opt[T]) ptr() *T {
+	if o.Null {
+		return nil
+	}
+	return &o.Value
+}
+
+type optional interface{ present(null bool) any }
+
+// field is what the tags of a struct's field say.
+type field struct {
+	name               string
+	index              []int
+	required, nullable bool
+	rules              string
+}
+
+func fieldsOf(t reflect.Type) []field {
+	var fs []field
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" || name == "-" || !f.IsExported() {
+			continue
+		}
+		rules := f.Tag.Get("validate")
+		rest, required := strings.CutPrefix(rules, "required")
+		fs = append(fs, field{name, f.Index, required, f.Tag.Get("null") == "ok", strings.TrimPrefix(rest, ",")})
+	}
+	return fs
+}
+
+func decodeObject(raw json.RawMessage, v reflect.Value, path string) error {
+	var sent map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &sent); err != nil || sent == nil {
+		return invalid(path, path+" must be an object")
+	}
+	known := fieldsOf(v.Type())
+	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		if !slices.ContainsFunc(known, func(f field) bool { return f.name == name }) {
+			return invalid(join(path, name), join(path, name)+" is not a known field")
+		}
+	}
+	for _, f := range known {
+		value, isSent := sent[f.name]
+		null := string(value) == "null"
+		if f.required && (!isSent || null) {
+			return missing(join(path, f.name))
+		}
+		if !isSent {
+			continue
+		}
+		if err := decodeField(value, null, v.FieldByIndex(f.index), f, join(path, f.name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func decodeField(raw json.RawMessage, null bool, v reflect.Value, f field, path string) error {
+	if o, is := v.Addr().Interface().(optional); is {
+		if null && !f.nullable {
+			return invalid(path, path+" must not be null")
+		}
+		v = reflect.ValueOf(o.present(null)).Elem()
+	}
+	if null { // of a field that is not required: as if it was not sent
+		return nil
+	}
+	if err := decodeValue(raw, v, path); err != nil {
+		return err
+	}
+	return check(v, f, path)
+}
+
+var (
+	timeType = reflect.TypeFor[time.Time]()
+	uuidType = reflect.TypeFor[uuid.UUID]()
+	rawType  = reflect.TypeFor[json.RawMessage]()
+)
+
+func decodeValue(raw json.RawMessage, v reflect.Value, path string) error {
+	switch t := v.Type(); {
+	case t == timeType || t == uuidType:
+		return decodeText(raw, v, path)
+	case t == rawType:
+		v.SetBytes(raw)
+		return nil
+	case t.Kind() == reflect.Pointer:
+		v.Set(reflect.New(t.Elem()))
+		return decodeValue(raw, v.Elem(), path)
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()):
+	case t.Kind() == reflect.Struct:
+		return decodeObject(raw, v, path)
+	case t.Kind() == reflect.Slice:
+		return decodeSlice(raw, v, path)
+	}
+	return typed(json.Unmarshal(raw, v.Addr().Interface()), v.Type(), path)
+}
+
+func decodeSlice(raw json.RawMessage, v reflect.Value, path string) error {
+	var items []json.RawMessage
+	if err := json.Unmarshal(raw, &items); err != nil {
+		return invalid(path, path+" must be an array")
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+	for i, item := range items {
+		at := path + "[" + strconv.Itoa(i) + "]"
+		if string(item) == "null" {
+			return invalid(at, at+" must not be null")
+		}
+		if err := decodeValue(item, v.Index(i), at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decodeText reads the values that are strings in JSON but not in Go.
+func decodeText(raw json.RawMessage, v reflect.Value, path string) error {
+	var text string
+	isText := json.Unmarshal(raw, &text) == nil
+	if v.Type() == uuidType {
+		id, valid := db.ParseID(text)
+		if !isText || !valid {
+			return invalid(path, path+" must be a UUID")
+		}
+		v.Set(reflect.ValueOf(id))
+		return nil
+	}
+	t, reason := parseTime(text)
+	if !isText || reason != "" {
+		return invalid(path, path+" "+reason)
+	}
+	v.Set(reflect.ValueOf(t))
+	return nil
+}
+
+// parseTime reads an RFC 3339 time, its offset honoured, or says what it must be. The years are those that every store here
+// can hold.
+func parseTime(text string) (t time.Time, reason string) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, "must be a date and time with an offset, like 2024-01-15T10:30:00Z (RFC 3339)"
+	}
+	t = t.UTC()
+	if t.Year() < 1970 || t.Year() > 9999 {
+		return t, "must be between the years 1970 and 9999"
+	}
+	return t, ""
+}
+
+// typed turns a decoder's error into one that names the field and what it must be.
+func typed(err error, t reflect.Type, path string) error {
+	var known *apiError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return known
+	}
+	return invalid(path, path+" must be "+kindName(t))
+}
+
+func kindName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return "an integer"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Map:
+		return "an object"
+	}
+	return "of another type"
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}

@@ -1,0 +1,172 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"greenroom/db"
+)
+
+func (s *server) companyRoutes() []route {
+	return []route{
+		{http.MethodGet, "/companies", "read:companies", s.listCompanies},
+		{http.MethodPost, "/companies", "write:companies", s.createCompany},
+		{http.MethodGet, "/companies/:id", "read:companies", s.getCompany},
+		{http.MethodPatch, "/companies/:id", "write:companies", s.updateCompany},
+	}
+}
+
+// companyInput is the body of a create (reference §2.15).
+type companyInput struct {
+	Name        string          `json:"name" validate:"required,min=2,max=100"`
+	Description *string         `json:"description" validate:"min=1,max=1000"`
+	Metadata    json.RawMessage `json:"metadata" validate:"metadata"`
+	OwnerEmail  *string         `json:"ownerEmail" validate:"max=254,email"`
+	Website     *string         `json:"website" validate:"max=2048,http_url"`
+	Industry    *string         `json:"industry" validate:"max=255"`
+	Size        *string         `json:"size" validate:"max=255"`
+	Location    *string         `json:"location" validate:"max=255"`
+	Settings    companySettings `json:"settings"`
+}
+
+type companySettings struct {
+	Timezone string `json:"timezone,omitempty" validate:"timezone"`
+	Locale   string `json:"locale,omitempty" validate:"bcp47_language_tag"`
+}
+
+// companyPatch is the body of an update: only what is sent changes.
+type companyPatch struct {
+	Name        opt[string]          `json:"name" validate:"min=2,max=100"`
+	Description opt[string]          `json:"description" validate:"min=1,max=1000" null:"ok"`
+	Metadata    opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
+	OwnerEmail  opt[string]          `json:"ownerEmail" validate:"max=254,email" null:"ok"`
+	Website     opt[string]          `json:"website" validate:"max=2048,http_url" null:"ok"`
+	Industry    opt[string]          `json:"industry" validate:"max=255" null:"ok"`
+	Size        opt[string]          `json:"size" validate:"max=255" null:"ok"`
+	Location    opt[string]          `json:"location" validate:"max=255" null:"ok"`
+	Settings    opt[companySettings] `json:"settings" null:"ok"`
+}
+
+type companyOutput struct {
+	ID          uuid.UUID       `json:"id"`
+	Number      int64           `json:"number"`
+	Name        string          `json:"name"`
+	Description *string         `json:"description"`
+	Metadata    json.RawMessage `json:"metadata"`
+	OwnerEmail  *string         `json:"ownerEmail"`
+	Website     *string         `json:"website"`
+	Industry    *string         `json:"industry"`
+	Size        *string         `json:"size"`
+	Location    *string         `json:"location"`
+	Settings    json.RawMessage `json:"settings"`
+	CreatedAt   timestamp       `json:"createdAt"`
+	UpdatedAt   timestamp       `json:"updatedAt"`
+}
+
+func showCompany(co *db.Company) companyOutput {
+	return companyOutput{
+		ID: co.ID, Number: co.Number, Name: co.Name, Description: co.Description, Metadata: co.Metadata, OwnerEmail: co.OwnerEmail,
+		Website: co.Website, Industry: co.Industry, Size: co.Size, Location: co.Location, Settings: co.Settings,
+		CreatedAt: timestamp(co.CreatedAt), UpdatedAt: timestamp(co.UpdatedAt),
+	}
+}
+
+func (s *server) listCompanies(c *gin.Context) error {
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	companies, total, err := db.ListCompanies(c.Request.Context(), s.DB, caller(c).scope(), p.window())
+	if err != nil {
+		return err
+	}
+	return okPage(c, p, companies, total, showCompany)
+}
+
+// createCompany is for platform keys alone (reference §2.15: 403 otherwise).
+func (s *server) createCompany(c *gin.Context) error {
+	if !caller(c).platform() {
+		return &apiError{Status: http.StatusForbidden, Code: codeScope, Message: "Only a platform key can create companies"}
+	}
+	in, err := bind[companyInput](c)
+	if err != nil {
+		return err
+	}
+	co := &db.Company{
+		Name: in.Name, Description: in.Description, Metadata: in.Metadata, OwnerEmail: in.OwnerEmail, Website: in.Website,
+		Industry: in.Industry, Size: in.Size, Location: in.Location, Settings: encoded(in.Settings),
+	}
+	if err := db.CreateCompany(c.Request.Context(), s.DB, co); err != nil {
+		return err
+	}
+	return ok(c, http.StatusCreated, showCompany(co))
+}
+
+// encoded is for wire types of our own, which always encode.
+func encoded(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic("api: encode: " + err.Error())
+	}
+	return raw
+}
+
+// company loads the company of the path, which must be the caller's.
+func (s *server) company(c *gin.Context) (*db.Company, error) {
+	id, err := pathID(c, "id", "Company")
+	if err != nil {
+		return nil, err
+	}
+	co, err := db.GetCompany(c.Request.Context(), s.DB, id)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, notFound("Company", id.String())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return co, allow(c, co.ID, "company")
+}
+
+func (s *server) getCompany(c *gin.Context) error {
+	co, err := s.company(c)
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, showCompany(co))
+}
+
+func (s *server) updateCompany(c *gin.Context) error {
+	co, err := s.company(c)
+	if err != nil {
+		return err
+	}
+	in, err := bind[companyPatch](c)
+	if err != nil {
+		return err
+	}
+	if err := db.UpdateCompany(c.Request.Context(), s.DB, co, in.apply(co)...); err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, showCompany(co))
+}
+
+// apply writes what was sent into the row and names the columns.
+func (in *companyPatch) apply(co *db.Company) []string {
+	var u update
+	put(&u, "name", &co.Name, in.Name)
+	putNull(&u, "description", &co.Description, in.Description)
+	putNull(&u, "owner_email", &co.OwnerEmail, in.OwnerEmail)
+	putNull(&u, "website", &co.Website, in.Website)
+	putNull(&u, "industry", &co.Industry, in.Industry)
+	putNull(&u, "size", &co.Size, in.Size)
+	putNull(&u, "location", &co.Location, in.Location)
+	putJSON(&u, "metadata", &co.Metadata, in.Metadata)
+	if in.Settings.Set {
+		putJSON(&u, "settings", &co.Settings, opt[json.RawMessage]{Set: true, Value: encoded(in.Settings.Value)})
+	}
+	return u.columns
+}

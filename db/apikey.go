@@ -1,0 +1,166 @@
+package db
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// KeyPrefix begins every API key; secret scanners find leaked ones by it.
+const KeyPrefix = "sk_"
+
+// Base62 of 256 bits needs 43 digits (62^43 > 2^256); leading zeros are kept so that all keys have one length.
+const (
+	keyDigits   = 43
+	shownDigits = 6
+)
+
+// APIKey is a credential. A key without a company is a platform key: it acts for many companies.
+type APIKey struct {
+	bun.BaseModel `bun:"table:api_keys,alias:k"`
+
+	ID        uuid.UUID  `bun:"id,pk"`
+	CompanyID *uuid.UUID `bun:"company_id"`
+	Name      string     `bun:"name"`
+	// Prefix is the beginning of the key, enough to tell one from another and too little to use.
+	Prefix string `bun:"prefix"`
+	// Hash is all that is kept of the key: see HashKey.
+	Hash []byte `bun:"hash"`
+	// Scopes of the form "read:jobs"; "*" is all of them.
+	Scopes []string `bun:"scopes,array"`
+	// AllowedIPs are addresses and CIDR ranges; empty: from anywhere.
+	AllowedIPs      []string   `bun:"allowed_ips,array"`
+	RatePerMinute   int        `bun:"rate_per_minute"`
+	RatePerHour     int        `bun:"rate_per_hour"`
+	ExpiresAt       *time.Time `bun:"expires_at"`
+	SuspendedAt     *time.Time `bun:"suspended_at"`
+	SuspendedReason *string    `bun:"suspended_reason"`
+	RevokedAt       *time.Time `bun:"revoked_at"`
+	CreatedAt       time.Time  `bun:"created_at"`
+	UpdatedAt       time.Time  `bun:"updated_at"`
+}
+
+// Usable reports whether the key opens anything at that time; suspension is told apart by SuspendedAt.
+func (k *APIKey) Usable(now time.Time) bool {
+	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
+}
+
+// GenerateKey makes a new key: its plain text, to be shown once, what is stored of it (HashKey under the secret) and the
+// beginning that is shown in lists. The key holds 256 random bits.
+func GenerateKey(secret []byte) (plain string, hash []byte, prefix string) {
+	var bits [32]byte
+	_, _ = rand.Read(bits[:]) // crypto/rand.Read never fails: it ends the program instead
+	digits := new(big.Int).SetBytes(bits[:]).Text(62)
+	for len(digits) < keyDigits {
+		digits = "0" + digits
+	}
+	plain = KeyPrefix + digits
+	return plain, HashKey(secret, plain), plain[:len(KeyPrefix)+shownDigits]
+}
+
+// HashKey is HMAC-SHA256 of the key under the server's secret: a stolen table opens nothing, and since a key has 256 bits
+// of entropy, nothing slower is needed.
+func HashKey(secret []byte, plain string) []byte {
+	mac := hmac.New(sha256.New, secret)
+	_, _ = mac.Write([]byte(plain)) // a hash never fails to take bytes
+	return mac.Sum(nil)
+}
+
+// AuditAction is what happened to a key.
+type AuditAction string
+
+// The life of a key, as the audit log tells it.
+const (
+	KeyCreated   AuditAction = "created"
+	KeyUpdated   AuditAction = "updated"
+	KeySuspended AuditAction = "suspended"
+	KeyResumed   AuditAction = "resumed"
+	KeyRevoked   AuditAction = "revoked"
+)
+
+// CreateAPIKey stores a new key (k.Hash and k.Prefix from GenerateKey) and says in the audit log who made it: "key:<id>", or
+// "cli". Its id and times are set when they are zero.
+func CreateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, actor string) error {
+	if k.ID == uuid.Nil {
+		k.ID = NewID()
+	}
+	if k.CreatedAt.IsZero() {
+		k.CreatedAt = time.Now().UTC()
+	}
+	k.UpdatedAt = k.CreatedAt
+	if k.AllowedIPs == nil {
+		k.AllowedIPs = []string{}
+	}
+	if _, err := tx.NewInsert().Model(k).Exec(ctx); err != nil {
+		return fmt.Errorf("insert api key: %w", translate(err))
+	}
+	return audit(ctx, tx, k.ID, KeyCreated, actor)
+}
+
+func audit(ctx context.Context, tx bun.Tx, key uuid.UUID, action AuditAction, actor string) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO api_key_audit (id, api_key_id, action, actor) VALUES (?, ?, ?, ?)",
+		NewID(), key, action, actor)
+	if err != nil {
+		return fmt.Errorf("audit api key: %w", err)
+	}
+	return nil
+}
+
+// FindAPIKey returns the key with that hash, whatever its state.
+func FindAPIKey(ctx context.Context, db bun.IDB, hash []byte) (*APIKey, error) {
+	k := new(APIKey)
+	if err := db.NewSelect().Model(k).Where("k.hash = ?", hash).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("find api key: %w", translate(err))
+	}
+	return k, nil
+}
+
+// GetAPIKey returns a key whoever owns it, revoked ones too: the log of what it did refers to it.
+func GetAPIKey(ctx context.Context, db bun.IDB, id uuid.UUID) (*APIKey, error) {
+	k := new(APIKey)
+	if err := db.NewSelect().Model(k).Where("k.id = ?", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get api key: %w", translate(err))
+	}
+	return k, nil
+}
+
+// ListAPIKeys returns one page of the keys that the scope sees, newest first, and how many there are in all.
+func ListAPIKeys(ctx context.Context, db bun.IDB, s Scope, p Page) ([]APIKey, int64, error) {
+	ks := []APIKey{}
+	q := db.NewSelect().Model(&ks).Order("k.id DESC").Limit(p.Limit).Offset(p.Offset)
+	if s.Company != nil {
+		q = q.Where("k.company_id = ?", *s.Company)
+	}
+	total, err := q.ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list api keys: %w", err)
+	}
+	return ks, total, nil
+}
+
+// UpdateAPIKey writes the named columns of a key that was not revoked, and says so in the audit log.
+func UpdateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, action AuditAction, actor string, columns ...string) error {
+	k.UpdatedAt = time.Now().UTC()
+	err := one(tx.NewUpdate().Model(k).Column(append(columns, "updated_at")...).Where("id = ? AND revoked_at IS NULL", k.ID).Exec(ctx))
+	if err != nil {
+		return fmt.Errorf("update api key: %w", translate(err))
+	}
+	return audit(ctx, tx, k.ID, action, actor)
+}
+
+// RevokeAPIKey ends a key for good. Revoking a revoked key is ErrNotFound.
+func RevokeAPIKey(ctx context.Context, tx bun.Tx, id uuid.UUID, actor string) error {
+	err := one(tx.ExecContext(ctx, `UPDATE api_keys SET revoked_at = now(), updated_at = now()
+		WHERE id = ? AND revoked_at IS NULL`, id))
+	if err != nil {
+		return fmt.Errorf("revoke api key: %w", err)
+	}
+	return audit(ctx, tx, id, KeyRevoked, actor)
+}

@@ -1,0 +1,98 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Company is a customer: what every key but a platform key, and every other row, belongs to.
+type Company struct {
+	bun.BaseModel `bun:"table:companies,alias:co"`
+
+	ID          uuid.UUID       `bun:"id,pk"`
+	Number      int64           `bun:"number,autoincrement"`
+	Name        string          `bun:"name"`
+	Description *string         `bun:"description"`
+	Metadata    json.RawMessage `bun:"metadata,type:jsonb"`
+	OwnerEmail  *string         `bun:"owner_email"`
+	Website     *string         `bun:"website"`
+	Industry    *string         `bun:"industry"`
+	Size        *string         `bun:"size"`
+	Location    *string         `bun:"location"`
+	Settings    json.RawMessage `bun:"settings,type:jsonb"`
+	CreatedAt   time.Time       `bun:"created_at"`
+	UpdatedAt   time.Time       `bun:"updated_at"`
+	DeletedAt   *time.Time      `bun:"deleted_at"`
+}
+
+// CreateCompany stores a new company. Its id and times are set when they are zero; empty metadata and settings become {}.
+func CreateCompany(ctx context.Context, db bun.IDB, c *Company) error {
+	if c.ID == uuid.Nil {
+		c.ID = NewID()
+	}
+	if c.CreatedAt.IsZero() {
+		c.CreatedAt = time.Now().UTC()
+	}
+	c.UpdatedAt = c.CreatedAt
+	c.Metadata, c.Settings = emptyObject(c.Metadata), emptyObject(c.Settings)
+	if _, err := db.NewInsert().Model(c).Exec(ctx); err != nil {
+		return fmt.Errorf("insert company: %w", translate(err))
+	}
+	return nil
+}
+
+// emptyObject is {} for no JSON at all: the columns of free JSON are not null.
+func emptyObject(j json.RawMessage) json.RawMessage {
+	if len(j) == 0 || string(j) == "null" {
+		return json.RawMessage("{}")
+	}
+	return j
+}
+
+// GetCompany returns a company whoever asks, unless it was deleted.
+func GetCompany(ctx context.Context, db bun.IDB, id uuid.UUID) (*Company, error) {
+	c := new(Company)
+	if err := db.NewSelect().Model(c).Where("co.id = ? AND co.deleted_at IS NULL", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get company: %w", translate(err))
+	}
+	return c, nil
+}
+
+// CompanyExists reports whether there is a company of that id that was not deleted.
+func CompanyExists(ctx context.Context, db bun.IDB, id uuid.UUID) (bool, error) {
+	exists, err := db.NewSelect().Model((*Company)(nil)).Where("co.id = ? AND co.deleted_at IS NULL", id).Exists(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look for company: %w", err)
+	}
+	return exists, nil
+}
+
+// ListCompanies returns one page of the companies that the scope sees, newest first, and how many there are in all.
+func ListCompanies(ctx context.Context, db bun.IDB, s Scope, p Page) ([]Company, int64, error) {
+	cs := []Company{}
+	q := db.NewSelect().Model(&cs).Where("co.deleted_at IS NULL").Order("co.id DESC").Limit(p.Limit).Offset(p.Offset)
+	if s.Company != nil {
+		q = q.Where("co.id = ?", *s.Company)
+	}
+	total, err := q.ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list companies: %w", err)
+	}
+	return cs, total, nil
+}
+
+// UpdateCompany writes the named columns of c and its updated_at.
+func UpdateCompany(ctx context.Context, db bun.IDB, c *Company, columns ...string) error {
+	c.UpdatedAt = time.Now().UTC()
+	err := one(db.NewUpdate().Model(c).Column(append(columns, "updated_at")...).
+		Where("id = ? AND deleted_at IS NULL", c.ID).Exec(ctx))
+	if err != nil {
+		return fmt.Errorf("update company: %w", translate(err))
+	}
+	return nil
+}

@@ -18,6 +18,9 @@ import (
 // stopLimit bounds the stores' shutdown after Ctrl-C; a second Ctrl-C ends the program at once.
 const stopLimit = time.Minute
 
+// interrupted is the exit code of a command that a Ctrl-C ended, as shells have it.
+const interrupted = exitError(128 + int(syscall.SIGINT))
+
 func devCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
@@ -43,6 +46,9 @@ func runDev(cmd *cobra.Command) (err error) {
 		return err
 	}
 	stack, err := devstack.Start(ctx, stackOptions(cfg, cmd))
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped while it started, as asked
+	}
 	if err != nil {
 		return err
 	}
@@ -137,6 +143,9 @@ func devExecCmd() *cobra.Command {
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
 			code, err := devstack.Exec(ctx, args, cmd.ErrOrStderr())
+			if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+				return interrupted
+			}
 			if err == nil && code != 0 {
 				err = exitError(code)
 			}

@@ -81,6 +81,9 @@ func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error)
 // Address is where clients dial, host:port.
 func (t *Temporal) Address() string { return loopback(t.opts.Port) }
 
+// Port is the port of Address.
+func (t *Temporal) Port() int { return t.opts.Port }
+
 // UIURL is the web UI's address; empty when it was not asked for.
 func (t *Temporal) UIURL() string {
 	if t.opts.UIPort == 0 {

@@ -1,0 +1,219 @@
+package main_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/cmd/internal/devstack"
+)
+
+// These tests run the program itself, because what they are about is processes: signals, exit codes, orphans.
+
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "greenroom-program-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "greenroom")
+	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := program(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+func TestDevExec_hands_on_environment_output_and_exit_code(t *testing.T) {
+	t.Parallel()
+	cmd := greenroom(t, "dev", "exec", "--", "sh", "-c",
+		`echo "$GREENROOM_TEST_DATABASE_URL $GREENROOM_TEST_TEMPORAL_ADDRESS"; test -x "$GREENROOM_TEST_TEMPORAL_BIN" && exit 7`)
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+
+	err := cmd.Run()
+
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	assert.Equal(t, 7, exit.ExitCode())
+	assert.Regexp(t, `^postgres://greenroom:\w+@127.0.0.1:\d+/greenroom\?sslmode=disable 127.0.0.1:\d+\n$`, stdout.String())
+	assert.Empty(t, leftovers(t, cmd.Dir), "everything is removed")
+}
+
+func TestDevExec_ends_all_on_a_signal(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			cmd := greenroom(t, "dev", "exec", "--", "sh", "-c", "sleep 600 & echo $!; wait")
+			stdout, err := cmd.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			grandchild := readNumber(t, stdout)
+
+			require.NoError(t, cmd.Process.Signal(sig))
+
+			var exit *exec.ExitError
+			require.ErrorAs(t, cmd.Wait(), &exit)
+			assert.Equal(t, 128+int(sig), exit.ExitCode())
+			gone(t, grandchild)
+			assert.Empty(t, leftovers(t, cmd.Dir))
+		})
+	}
+}
+
+func TestDev_that_is_killed_leaves_nothing_in_the_way(t *testing.T) {
+	t.Parallel()
+	env := devEnvironment(t)
+	first := greenroom(t, "dev")
+	first.Env = append(first.Env, env...)
+	require.NoError(t, first.Start())
+	waitFor(t, func() bool { return devstack.CheckTemporal(t.Context(), address(env)) == nil })
+	waitFor(t, func() bool { return pidIn(t, first.Dir, "postgres/postmaster.pid") > 0 })
+
+	require.NoError(t, first.Process.Kill())
+	_ = first.Wait() // killed
+
+	second := greenroom(t, "dev")
+	second.Dir, second.Env = first.Dir, append(second.Env, env...)
+	var stderr bytes.Buffer
+	second.Stderr = &stderr
+	require.NoError(t, second.Start())
+	waitFor(t, func() bool {
+		return pidIn(t, first.Dir, "temporal.pid") > 0 && devstack.CheckTemporal(t.Context(), address(env)) == nil
+	})
+	postgres, temporal := pidIn(t, first.Dir, "postgres/postmaster.pid"), pidIn(t, first.Dir, "temporal.pid")
+	require.NoError(t, second.Process.Signal(os.Interrupt))
+	require.NoError(t, second.Wait(), stderr.String())
+	gone(t, postgres)
+	gone(t, temporal)
+}
+
+func TestDev_refuses_a_port_in_use_in_one_line(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+
+	out, err := greenroom(t, "dev", "--http-addr", listener.Addr().String()).CombinedOutput()
+
+	require.Error(t, err)
+	assert.Regexp(t, `^greenroom: port \d+ for the API is in use.*: stop that program, or choose another port with `+
+		"GREENROOM_HTTP_ADDR or --http-addr\n$", string(out))
+}
+
+func TestDev_refuses_settings_in_a_line_each(t *testing.T) {
+	t.Parallel()
+	cmd := greenroom(t, "dev", "--postgres-port", "none")
+	cmd.Env = append(cmd.Env, "GREENROOM_CIRCUIT_THRESHOLD=5")
+
+	out, err := cmd.CombinedOutput()
+
+	require.Error(t, err)
+	assert.Equal(t, `greenroom: circuit.threshold (GREENROOM_CIRCUIT_THRESHOLD) must be a whole number from 6 to 19, not "5"`+"\n"+
+		`dev.postgres_port (GREENROOM_DEV_POSTGRES_PORT) must be a whole number from 1 to 65535, not "none"`+"\n", string(out))
+}
+
+// greenroom is the program in an empty directory that is also its temporary one, without settings of the caller's.
+func greenroom(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := program()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Dir = t.TempDir()
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.Chmod(filepath.Dir(cmd.Dir), 0o711)) // PostgreSQL's user has to pass through
+	}
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "GREENROOM_") {
+			cmd.Env = append(cmd.Env, variable)
+		}
+	}
+	cmd.Env = append(cmd.Env, "TMPDIR="+cmd.Dir)
+	t.Cleanup(func() {
+		if cmd.Process != nil && cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+		}
+	})
+	return cmd
+}
+
+func devEnvironment(t *testing.T) []string {
+	t.Helper()
+	ports := make([]any, 4)
+	for i := range ports {
+		port, err := devstack.FreePort()
+		require.NoError(t, err)
+		ports[i] = port
+	}
+	return strings.Fields(fmt.Sprintf("GREENROOM_DEV_TEMPORAL_PORT=%d GREENROOM_DEV_TEMPORAL_UI_PORT=%d GREENROOM_DEV_POSTGRES_PORT=%d "+
+		"GREENROOM_HTTP_ADDR=127.0.0.1:%d", ports...))
+}
+
+func address(env []string) string {
+	_, port, _ := strings.Cut(env[0], "=")
+	return "127.0.0.1:" + port
+}
+
+func pidIn(t *testing.T, dir, file string) int {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, ".data", file))
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(data), "\n")
+	pid, err := strconv.Atoi(first)
+	require.NoError(t, err)
+	return pid
+}
+
+func readNumber(t *testing.T, from io.Reader) int {
+	t.Helper()
+	var number int
+	_, err := fmt.Fscan(from, &number)
+	require.NoError(t, err)
+	return number
+}
+
+func leftovers(t *testing.T, dir string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "greenroom-*"))
+	require.NoError(t, err)
+	return found
+}
+
+// gone waits for the end of a process that is not our child.
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	waitFor(t, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		zombie := err == nil && strings.Contains(string(stat), ") Z ")
+		return zombie || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	})
+}
+
+func waitFor(t *testing.T, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, time.Minute, 100*time.Millisecond)
+}

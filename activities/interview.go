@@ -1,0 +1,176 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// InterviewState is what the Interview workflow decides on: states and times, nothing about the candidate. A state without
+// a status is that of an interview that is not there.
+type InterviewState struct {
+	// Version changes with the row and with its last call. A write that names it is made only if nothing happened since.
+	Version     string
+	Status      db.InterviewStatus
+	Type        db.InterviewType
+	Deleted     bool
+	DeadlineAt  time.Time `json:",omitzero"`
+	StartedAt   time.Time `json:",omitzero"`
+	MaxDuration time.Duration
+	Call        CallState
+	// Analysis is db.AnalysisPending, …, or "" before the interview is completed.
+	Analysis      string
+	AnalysisDueAt time.Time `json:",omitzero"`
+	// HasAnalyser: there is a service to ask for the analysis; otherwise somebody posts it to the API.
+	HasAnalyser bool
+}
+
+// CallState is the last call attempt of an interview; without an id there is none.
+type CallState struct {
+	ID          uuid.UUID
+	Status      db.CallStatus
+	Reason      string
+	RetryNumber int
+	ScheduledAt time.Time `json:",omitzero"`
+	// PlacedAt is when the provider took the call.
+	PlacedAt time.Time `json:",omitzero"`
+}
+
+// LoadInterview reads the state of an interview, also of a deleted one.
+func (a *Activities) LoadInterview(ctx context.Context, interview uuid.UUID) (InterviewState, error) {
+	s, err := loadInterview(ctx, a.DB, interview, false)
+	s.HasAnalyser = a.Analyser.URL != ""
+	return s, err
+}
+
+func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (InterviewState, error) {
+	i := new(db.Interview)
+	q := idb.NewSelect().Model(i).Where("i.id = ?", id).Column("status", "type", "deadline_at", "started_at", "max_minutes",
+		"analysis_status", "analysis_due_at", "updated_at", "deleted_at")
+	if lock {
+		q = q.For("UPDATE")
+	}
+	found, err := scanned(q.Scan(ctx))
+	if err != nil || !found {
+		return InterviewState{}, wrap("load interview", err)
+	}
+	call, err := db.LastCall(ctx, idb, id)
+	if err != nil {
+		return InterviewState{}, fmt.Errorf("load interview: %w", err)
+	}
+	s := InterviewState{
+		Version: fmt.Sprint(i.UpdatedAt.UnixMicro()), Status: i.Status, Type: i.Type, Deleted: i.DeletedAt != nil,
+		DeadlineAt: orZero(i.DeadlineAt), StartedAt: orZero(i.StartedAt), MaxDuration: time.Duration(i.MaxMinutes) * time.Minute,
+		Analysis: orZero(i.AnalysisStatus), AnalysisDueAt: orZero(i.AnalysisDueAt),
+	}
+	if call != nil {
+		s.Version += fmt.Sprintf("/%s@%d", call.ID, call.UpdatedAt.UnixMicro())
+		s.Call = CallState{
+			ID: call.ID, Status: call.Status, Reason: orZero(call.ReasonCode), RetryNumber: call.RetryNumber,
+			ScheduledAt: call.ScheduledAt, PlacedAt: orZero(call.PlacedAt),
+		}
+	}
+	return s, nil
+}
+
+// FailInterviewInput asks to fail an interview. Reason is one of db's codes for what Greenroom itself decides.
+type FailInterviewInput struct {
+	InterviewID uuid.UUID
+	Version     string
+	Reason      string
+}
+
+// whyFailed says in a sentence, for interview.failed, what a reason code means.
+var whyFailed = map[string]string{
+	db.ReasonInvitationExpired: "the candidate did not start before the invitation's deadline",
+	db.ReasonMaxDuration:       "the interview did not end within its maximum duration",
+	db.ReasonNoAnswer:          "the candidate answered none of the calls",
+	db.ReasonProvider:          "the call provider could not be reached",
+}
+
+// FailInterview fails an interview that is still in the state the decision was taken on.
+func (a *Activities) FailInterview(ctx context.Context, in FailInterviewInput) error {
+	return wrap("fail interview", a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
+		_, err := db.FailInterview(ctx, tx, in.InterviewID, in.Reason, whyFailed[in.Reason])
+		return err
+	}))
+}
+
+// RetryCallInput asks for another call after one that nobody answered.
+type RetryCallInput struct {
+	InterviewID uuid.UUID
+	Version     string
+	At          time.Time
+	RetryNumber int
+}
+
+// RetryCall schedules the next call, unless somebody invoked one, or ended the interview, in the meantime.
+func (a *Activities) RetryCall(ctx context.Context, in RetryCallInput) error {
+	return wrap("retry call", a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
+		return db.InvokeCall(ctx, tx, in.InterviewID, in.At, in.RetryNumber)
+	}))
+}
+
+// FailAnalysisInput asks to give up the wait for an analysis.
+type FailAnalysisInput struct {
+	InterviewID uuid.UUID
+	Version     string
+}
+
+// FailAnalysis fails an analysis that has not arrived in time; one that arrived in the meantime stands.
+func (a *Activities) FailAnalysis(ctx context.Context, in FailAnalysisInput) error {
+	return wrap("fail analysis", a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
+		return db.FailAnalysis(ctx, tx, in.InterviewID, "the analysis did not arrive in time")
+	}))
+}
+
+// CancelInterviewInput is an engineer's wish; Reason may be empty.
+type CancelInterviewInput struct {
+	InterviewID uuid.UUID
+	Reason      string
+}
+
+// reasonOperator is the reason of a cancellation for which none was given; maxReason bounds, in bytes, one that was.
+const (
+	reasonOperator = "CANCELED_BY_OPERATOR"
+	maxReason      = 200
+)
+
+// CancelInterview cancels an interview on behalf of an engineer; one that has ended is left alone.
+func (a *Activities) CancelInterview(ctx context.Context, in CancelInterviewInput) error {
+	reason := reasonOperator
+	if given := text([]byte(cut(in.Reason, maxReason))); given != nil {
+		reason = *given
+	}
+	return wrap("cancel interview", unlessLost(db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, err := db.CancelInterview(ctx, tx, in.InterviewID, reason)
+		return err
+	})))
+}
+
+// ifUnchanged makes a change in a transaction that holds the interview's row, unless something happened since version was
+// read: then the decision is out of date, nothing is done, and the workflow decides again. The repetition of a change that
+// was committed, but not heard of, is such a case too.
+func (a *Activities) ifUnchanged(ctx context.Context, id uuid.UUID, version string, change func(context.Context, bun.Tx) error) error {
+	return unlessLost(db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		s, err := loadInterview(ctx, tx, id, true)
+		if err != nil || s.Version != version {
+			return err
+		}
+		return change(ctx, tx)
+	}))
+}
+
+// unlessLost forgives a lost race: the row is the arbiter, and it has decided.
+func unlessLost(err error) error {
+	if errors.Is(err, db.ErrConflict) || errors.Is(err, db.ErrNotFound) {
+		return nil
+	}
+	return err
+}

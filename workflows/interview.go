@@ -1,0 +1,252 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"greenroom/activities"
+	"greenroom/db"
+)
+
+// Signals of the Interview workflow. Changed: the interview's row changed, look at it (sent by the outbox, which starts the
+// workflow where there is none). Cancel: cancel the interview; an engineer sends it from the Temporal UI or CLI, with a
+// reason as a JSON string or without payload.
+const (
+	SignalInterviewChanged = "changed"
+	SignalInterviewCancel  = "cancel"
+)
+
+// InterviewInput is one interview with the configured answer to calls that nobody answers. The fields from PlacedCall on are
+// the run's memory, handed on when it continues as new; who starts the workflow leaves them empty.
+type InterviewInput struct {
+	InterviewID uuid.UUID
+	// NoAnswerRetries is how many further calls are made, each NoAnswerDelay after the one that was not answered.
+	NoAnswerRetries int
+	NoAnswerDelay   time.Duration
+
+	// PlacedCall is the call that the provider has and that must be ended when the interview is.
+	PlacedCall uuid.UUID `json:",omitzero"`
+	// RetriedCall is the unanswered call that was followed by another one: should that be deleted, none is made again.
+	RetriedCall uuid.UUID `json:",omitzero"`
+	// AnalysisRequested: the analyser was asked.
+	AnalysisRequested bool `json:",omitzero"`
+}
+
+// InterviewWorkflowID is the id of the one workflow of an interview.
+func InterviewWorkflowID(interview uuid.UUID) string { return "interview:" + interview.String() }
+
+// Interview is the process manager of one interview: it places calls, asks for the analysis and minds the deadlines. The
+// interview's row is the arbiter; a signal only says that it is time to look, and a change that came too late is none.
+func Interview(ctx workflow.Context, in InterviewInput) error {
+	i := &interview{
+		in:      in,
+		changed: workflow.GetSignalChannel(ctx, SignalInterviewChanged),
+		cancel:  workflow.GetSignalChannel(ctx, SignalInterviewCancel),
+	}
+	workflow.Go(ctx, i.obeyCancel)
+	return i.run(ctx)
+}
+
+type interview struct {
+	in              InterviewInput
+	changed, cancel workflow.ReceiveChannel
+	// obeying: a cancel signal came and is not dealt with yet.
+	obeying bool
+}
+
+func (i *interview) run(ctx workflow.Context) error {
+	for {
+		for i.changed.ReceiveAsync(nil) { // whatever they announced is seen by the look that follows
+		}
+		s, err := i.load(ctx)
+		if err != nil {
+			return err
+		}
+		if endedByProvider(s, i.in.PlacedCall) {
+			i.in.PlacedCall = uuid.Nil
+		}
+		next := nextStep(s, workflow.Now(ctx), i.in)
+		if err := i.take(ctx, next, s); err != nil {
+			return err
+		}
+		if next.do == stepDone && i.quiet() {
+			return nil
+		}
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && i.quiet() {
+			return workflow.NewContinueAsNewError(ctx, Interview, i.in)
+		}
+	}
+}
+
+// quiet reports whether no signal waits to be dealt with: ending the run now loses none.
+func (i *interview) quiet() bool { return i.changed.Len() == 0 && i.cancel.Len() == 0 && !i.obeying }
+
+// load looks at the row, in the workflow task itself; when the database has more than a blip, as an activity that waits for
+// it without holding a task.
+func (i *interview) load(ctx workflow.Context) (s activities.InterviewState, err error) {
+	var a *activities.Activities
+	err = workflow.ExecuteLocalActivity(quickLook(ctx), a.LoadInterview, i.in.InterviewID).Get(ctx, &s)
+	if err == nil || temporal.IsCanceledError(err) {
+		return s, err
+	}
+	workflow.GetLogger(ctx).Warn("interview is loaded by an activity", "error", err)
+	err = workflow.ExecuteActivity(recording(ctx, "look at the interview"), a.LoadInterview, i.in.InterviewID).Get(ctx, &s)
+	return s, err
+}
+
+// take does one step. Afterwards the row is looked at again, whatever came of it.
+func (i *interview) take(ctx workflow.Context, next step, s activities.InterviewState) error {
+	switch next.do {
+	case stepWait:
+		return i.wait(ctx, next)
+	case stepPlaceCall:
+		return i.placeCall(ctx, s)
+	case stepRetryCall:
+		return i.retryCall(ctx, s)
+	case stepHangUp:
+		return i.hangUp(ctx)
+	case stepFail:
+		return i.fail(ctx, s, next.reason)
+	case stepRequestAnalysis:
+		return i.requestAnalysis(ctx, s)
+	case stepFailAnalysis:
+		return i.failAnalysis(ctx, s)
+	case stepDone:
+		return i.done(ctx, s)
+	}
+	return fmt.Errorf("unknown step %d", next.do)
+}
+
+// wait waits for a change of the row, and no longer than the step says.
+func (i *interview) wait(ctx workflow.Context, next step) error {
+	details := "waiting for " + next.what
+	timerCtx, stop := workflow.WithCancel(ctx)
+	defer stop()
+	sel := workflow.NewSelector(ctx)
+	sel.AddReceive(i.changed, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) })
+	sel.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
+	if !next.until.IsZero() {
+		details += ", until " + next.until.UTC().Format(time.RFC3339)
+		timer := workflow.NewTimerWithOptions(timerCtx, next.until.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: next.what})
+		sel.AddFuture(timer, func(workflow.Future) {})
+	}
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s; send the signal `%s` to cancel the interview", details, SignalInterviewCancel))
+	sel.Select(ctx)
+	return ctx.Err()
+}
+
+// placeCall hands the call to the provider. When the provider could not be reached it may have the call all the same.
+func (i *interview) placeCall(ctx workflow.Context, s activities.InterviewState) error {
+	workflow.SetCurrentDetails(ctx, "calling the candidate")
+	var a *activities.Activities
+	var res activities.PlaceCallResult
+	in := activities.PlaceCallInput{InterviewID: i.in.InterviewID, CallID: s.Call.ID, Version: s.Version}
+	err := workflow.ExecuteActivity(placing(ctx, s.Call.RetryNumber), a.PlaceCall, in).Get(ctx, &res)
+	if res.Placed || err != nil {
+		i.in.PlacedCall = s.Call.ID
+	}
+	if !outOfTries(err) {
+		return err
+	}
+	return i.fail(ctx, s, db.ReasonProvider)
+}
+
+func (i *interview) retryCall(ctx workflow.Context, s activities.InterviewState) error {
+	i.in.RetriedCall = s.Call.ID
+	var a *activities.Activities
+	return workflow.ExecuteActivity(recording(ctx, "nobody answered: schedule another call"), a.RetryCall, activities.RetryCallInput{
+		InterviewID: i.in.InterviewID, Version: s.Version, RetryNumber: s.Call.RetryNumber + 1,
+		At: workflow.Now(ctx).Add(i.in.NoAnswerDelay),
+	}).Get(ctx, nil)
+}
+
+// hangUp ends the call that the provider has. A provider that cannot be reached for minutes is left with it: its report will
+// find an interview that has ended.
+func (i *interview) hangUp(ctx workflow.Context) error {
+	call := i.in.PlacedCall
+	i.in.PlacedCall = uuid.Nil
+	var a *activities.Activities
+	err := workflow.ExecuteActivity(hangingUp(ctx), a.HangUp, call).Get(ctx, nil)
+	if outOfTries(err) {
+		workflow.GetLogger(ctx).Warn("call not ended at the provider", "call_attempt_id", call, "error", err)
+		return nil
+	}
+	return err
+}
+
+func (i *interview) fail(ctx workflow.Context, s activities.InterviewState, reason string) error {
+	var a *activities.Activities
+	return workflow.ExecuteActivity(recording(ctx, "fail: "+reason), a.FailInterview, activities.FailInterviewInput{
+		InterviewID: i.in.InterviewID, Version: s.Version, Reason: reason,
+	}).Get(ctx, nil)
+}
+
+// requestAnalysis asks the analyser until the analysis is due. When it was not to be reached, the wait that follows ends at
+// once and fails the analysis.
+func (i *interview) requestAnalysis(ctx workflow.Context, s activities.InterviewState) error {
+	i.in.AnalysisRequested = true
+	workflow.SetCurrentDetails(ctx, "asking for the analysis, until "+s.AnalysisDueAt.UTC().Format(time.RFC3339))
+	var a *activities.Activities
+	err := workflow.ExecuteActivity(analysing(ctx, s.AnalysisDueAt), a.RequestAnalysis, i.in.InterviewID).Get(ctx, nil)
+	if outOfTries(err) {
+		workflow.GetLogger(ctx).Warn("analyser not reached", "error", err)
+		return nil
+	}
+	return err
+}
+
+func (i *interview) failAnalysis(ctx workflow.Context, s activities.InterviewState) error {
+	var a *activities.Activities
+	return workflow.ExecuteActivity(recording(ctx, "the analysis did not arrive in time"), a.FailAnalysis,
+		activities.FailAnalysisInput{InterviewID: i.in.InterviewID, Version: s.Version}).Get(ctx, nil)
+}
+
+// ending is where the interview stands, for the Temporal UI.
+func ending(s activities.InterviewState) string {
+	switch {
+	case s.Status == "":
+		return "there is no such interview"
+	case s.Analysis != "":
+		return fmt.Sprintf("interview %s, analysis %s", s.Status, s.Analysis)
+	}
+	return fmt.Sprintf("interview %s", s.Status)
+}
+
+// done lets a cancellation that came at the last moment run into the row that has ended.
+func (i *interview) done(ctx workflow.Context, s activities.InterviewState) error {
+	workflow.SetCurrentDetails(ctx, "ended: "+ending(s))
+	return workflow.Await(ctx, func() bool { return i.cancel.Len() == 0 && !i.obeying })
+}
+
+// obeyCancel cancels the interview for an engineer, beside the story: whatever that waits for, the row changes at once, and
+// the change is announced as every other one is. It takes a signal out of the channel only when it can deal with it, so that
+// quiet sees every one of them.
+func (i *interview) obeyCancel(ctx workflow.Context) {
+	for {
+		if workflow.Await(ctx, func() bool { return i.cancel.Len() > 0 }) != nil {
+			return // the workflow itself was canceled
+		}
+		i.obeying = true
+		var reason any
+		i.cancel.ReceiveAsync(&reason)
+		text, _ := reason.(string)
+		var a *activities.Activities
+		err := workflow.ExecuteActivity(recording(ctx, "cancel"), a.CancelInterview,
+			activities.CancelInterviewInput{InterviewID: i.in.InterviewID, Reason: text}).Get(ctx, nil)
+		if err != nil {
+			workflow.GetLogger(ctx).Warn("interview not canceled", "error", err)
+		}
+		i.obeying = false
+	}
+}
+
+// outOfTries reports whether an activity failed for good, as opposed to a workflow that was canceled.
+func outOfTries(err error) bool {
+	var failed *temporal.ActivityError
+	return errors.As(err, &failed) && !temporal.IsCanceledError(err)
+}

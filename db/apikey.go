@@ -57,7 +57,17 @@ func (k *APIKey) Usable(now time.Time) bool {
 func GenerateKey(secret []byte) (plain string, hash []byte, prefix string) {
 	var bits [32]byte
 	_, _ = rand.Read(bits[:]) // crypto/rand.Read never fails: it ends the program instead
-	digits := new(big.Int).SetBytes(bits[:]).Text(62)
+	return keyOf(secret, bits[:])
+}
+
+// DeriveKey makes the key that follows from the secret and a label: the same every time, so it need not be kept. It is for
+// the demo key of a machine whose secret never leaves it.
+func DeriveKey(secret []byte, label string) (plain string, hash []byte, prefix string) {
+	return keyOf(secret, HashKey(secret, "derive:"+label))
+}
+
+func keyOf(secret, bits []byte) (plain string, hash []byte, prefix string) {
+	digits := new(big.Int).SetBytes(bits).Text(62)
 	for len(digits) < keyDigits {
 		digits = "0" + digits
 	}

@@ -16,6 +16,8 @@ type CircuitState struct {
 	OpenedAt *time.Time
 	// Recovery is the webhook's own way back, "" for the configured one.
 	Recovery string
+	// RateLimit is the webhook's own bound of deliveries per second, 0 for none.
+	RateLimit int
 	// Waiting: at least one delivery is paused.
 	Waiting bool
 }
@@ -23,9 +25,9 @@ type CircuitState struct {
 // LoadCircuit reads the state of a webhook's circuit.
 func LoadCircuit(ctx context.Context, db bun.IDB, webhook uuid.UUID) (CircuitState, error) {
 	var s CircuitState
-	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''),
+	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''), rate_limit,
 		EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = ?0 AND status = 'paused')
-		FROM webhooks WHERE id = ?0`, webhook).Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.Waiting)
+		FROM webhooks WHERE id = ?0`, webhook).Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.Waiting)
 	if err != nil {
 		return s, fmt.Errorf("load circuit: %w", translate(err))
 	}

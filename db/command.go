@@ -81,3 +81,14 @@ func notify(ctx context.Context, tx bun.Tx) error {
 	}
 	return nil
 }
+
+// PutBackCommands returns commands to the outbox that were taken in this transaction but could not be told.
+func PutBackCommands(ctx context.Context, tx bun.Tx, cs []Command) error {
+	if len(cs) == 0 {
+		return nil
+	}
+	if _, err := tx.NewInsert().Model(&cs).Exec(ctx); err != nil {
+		return fmt.Errorf("put commands back: %w", err)
+	}
+	return nil
+}

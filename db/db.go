@@ -9,6 +9,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -92,6 +94,46 @@ func Migrate(ctx context.Context, db *bun.DB) (applied []string, err error) {
 		return applied, err
 	}
 	return applied, nil
+}
+
+// Rollback takes the last applied group of migrations back and returns their names.
+func Rollback(ctx context.Context, db *bun.DB) (taken []string, err error) {
+	m := Migrator(db)
+	if err := m.Init(ctx); err != nil {
+		return nil, fmt.Errorf("prepare migrations: %w", err)
+	}
+	group, err := m.Rollback(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("roll back: %w", err)
+	}
+	for _, mig := range group.Migrations {
+		taken = append(taken, mig.Name+"_"+mig.Comment)
+	}
+	return taken, nil
+}
+
+// MigrationState is one migration and when it was applied; zero when it was not.
+type MigrationState struct {
+	Name      string
+	AppliedAt time.Time
+}
+
+// MigrationStatus lists all migrations, oldest first.
+func MigrationStatus(ctx context.Context, db *bun.DB) ([]MigrationState, error) {
+	m := Migrator(db)
+	if err := m.Init(ctx); err != nil {
+		return nil, fmt.Errorf("prepare migrations: %w", err)
+	}
+	all, err := m.MigrationsWithStatus(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list migrations: %w", err)
+	}
+	states := make([]MigrationState, 0, len(all))
+	for _, mig := range all {
+		states = append(states, MigrationState{Name: mig.Name + "_" + mig.Comment, AppliedAt: mig.MigratedAt})
+	}
+	slices.SortFunc(states, func(a, b MigrationState) int { return strings.Compare(a.Name, b.Name) })
+	return states, nil
 }
 
 // migrationLock is the advisory lock of Migrate: any number that nothing else in this database uses.

@@ -112,8 +112,12 @@ func TestMigrate(t *testing.T) {
 		require.Empty(t, applied)
 	})
 	t.Run("goes_down_and_up", func(t *testing.T) {
-		_, err := db.Migrator(d).Rollback(ctx)
+		taken, err := db.Rollback(ctx, d)
 		require.NoError(t, err)
+		require.Len(t, taken, 1)
+		status, err := db.MigrationStatus(ctx, d)
+		require.NoError(t, err)
+		require.True(t, status[0].AppliedAt.IsZero())
 		var left []string
 		require.NoError(t, d.NewRaw(`SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
 			AND relname NOT LIKE 'bun_%'`).Scan(ctx, &left))

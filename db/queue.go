@@ -179,3 +179,37 @@ func SweepDeliveries(ctx context.Context, db bun.IDB, grace time.Duration, limit
 	}
 	return n, nil
 }
+
+// PutBackDeliveries returns deliveries to the queue that were taken in this transaction but could not be started.
+func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) error {
+	for _, q := range qs {
+		_, err := tx.ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, delivery_id, attempt, probe, redo) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT DO NOTHING`, q.WebhookID, q.DeliveryID, q.Attempt, q.Probe, q.Redo)
+		if err != nil {
+			return fmt.Errorf("put delivery back: %w", err)
+		}
+	}
+	return nil
+}
+
+// WorkflowOf returns the id of the workflow that has a delivery, or "" when none was recorded.
+func WorkflowOf(ctx context.Context, db bun.IDB, delivery uuid.UUID) (string, error) {
+	var id string
+	err := db.NewRaw("SELECT COALESCE((SELECT workflow_id FROM deliveries WHERE id = ?), '')", delivery).Scan(ctx, &id)
+	if err != nil {
+		return "", fmt.Errorf("look up workflow: %w", err)
+	}
+	return id, nil
+}
+
+// RequeueLost puts a delivery back into the queue whose workflow is known to be gone, unless it has ended.
+func RequeueLost(ctx context.Context, tx bun.Tx, delivery uuid.UUID) (bool, error) {
+	res, err := tx.ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, delivery_id, attempt, redo)
+		SELECT d.webhook_id, d.id, 1 + (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND a.generation = d.generation), true
+		FROM deliveries d WHERE d.id = ? AND d.status IN ('pending', 'retrying', 'paused') ON CONFLICT DO NOTHING`, delivery)
+	if err != nil {
+		return false, fmt.Errorf("requeue delivery: %w", err)
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}

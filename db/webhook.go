@@ -14,7 +14,7 @@ type Webhook struct {
 	bun.BaseModel `bun:"table:webhooks,alias:w"`
 
 	ID     uuid.UUID `bun:"id,pk"`
-	Number int64     `bun:"number,scanonly"`
+	Number int64     `bun:"number,autoincrement"`
 	// CompanyID nil: a global webhook, for every company that its owner can reach.
 	CompanyID *uuid.UUID `bun:"company_id"`
 	// OwnerCompanyID is the company of the key that made it; nil for a platform key.

@@ -1,0 +1,272 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+
+	"greenroom/activities/webhook"
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+// AttemptInput asks for one attempt of one delivery.
+type AttemptInput struct {
+	DeliveryID uuid.UUID
+	Generation int
+	Attempt    int
+	// Wait is the schedule's delay before the next attempt should this one fail; Last means that there is none.
+	Wait time.Duration
+	Last bool
+	// Probe: make it although the circuit is open.
+	Probe bool
+}
+
+// AttemptOutcome says what a delivery's workflow goes on with.
+type AttemptOutcome string
+
+// The first four are recorded attempts. Parked: nothing was sent, the circuit is open or the webhook inactive. Canceled:
+// nothing was sent and nothing will be. Busy: nothing was sent, the endpoint has its share in flight; try again shortly.
+const (
+	AttemptSucceeded AttemptOutcome = "succeeded"
+	AttemptRetry     AttemptOutcome = "retry"
+	AttemptFailed    AttemptOutcome = "failed"
+	AttemptGone      AttemptOutcome = "gone"
+	AttemptParked    AttemptOutcome = "parked"
+	AttemptCanceled  AttemptOutcome = "canceled"
+	AttemptBusy      AttemptOutcome = "busy"
+)
+
+// AttemptResult is what came of it.
+type AttemptResult struct {
+	Outcome AttemptOutcome
+	// Reason is one sentence for people, without secrets and without anything of the receiver's answer.
+	Reason string
+	// NextAt is when to attempt again after AttemptRetry and AttemptBusy.
+	NextAt time.Time
+}
+
+// AttemptDelivery makes one attempt and records it. An attempt that this workflow run has recorded already is not made
+// again: its result is returned, so a worker that died after the POST costs no duplicate once the row was written. Another
+// run (a Reset in the Temporal UI) does send again: that is a replay.
+func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (AttemptResult, error) {
+	info := activity.GetInfo(ctx)
+	run, err := uuid.Parse(info.WorkflowExecution.RunID)
+	if err != nil {
+		return AttemptResult{}, fmt.Errorf("read run id: %w", err)
+	}
+	at := &attempt{Activities: a, in: in, run: run, workflow: info.WorkflowExecution.ID}
+	if at.job, err = db.LoadJob(ctx, a.DB, in.DeliveryID, run, in.Attempt); err != nil {
+		return AttemptResult{}, fmt.Errorf("attempt delivery: %w", err)
+	}
+	return at.make(ctx)
+}
+
+// attempt is one attempt on its way.
+type attempt struct {
+	*Activities
+	in       AttemptInput
+	job      *db.Job
+	run      uuid.UUID
+	workflow string
+}
+
+func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
+	d, w := &t.job.Delivery, &t.job.Webhook
+	switch {
+	case t.job.Done != nil:
+		return resultOf(t.job.Done), nil
+	case d.Status == db.DeliveryCanceled || w.DeletedAt != nil:
+		return AttemptResult{Outcome: AttemptCanceled, Reason: "the webhook was deleted"}, nil
+	case d.Generation > t.in.Generation:
+		return AttemptResult{Outcome: AttemptCanceled, Reason: "a later replay has taken over"}, nil
+	}
+	if parked, err := t.park(ctx); err != nil || parked {
+		return AttemptResult{Outcome: AttemptParked, Reason: "the circuit is open or the webhook inactive"}, err
+	}
+	if !t.Endpoints.Acquire(w.ID, d.ID, timeoutOf(w)+lapseSlack) {
+		return AttemptResult{Outcome: AttemptBusy, Reason: "the endpoint has its share in flight", NextAt: time.Now().Add(busyWait())}, nil
+	}
+	return t.send(ctx)
+}
+
+// lapseSlack is how much longer than its time-out an attempt holds its place at most: what loading and recording may take
+// when the database is slow.
+const lapseSlack = 30 * time.Second
+
+// busyWait spreads the deliveries that wait for a place over 1–3 s.
+func busyWait() time.Duration { return time.Second + rand.N(2*time.Second) }
+
+// park pauses the delivery when its webhook must not be sent to now.
+func (t *attempt) park(ctx context.Context) (bool, error) {
+	w := &t.job.Webhook
+	blocked := !w.IsActive || (w.CircuitOpenedAt != nil && !t.in.Probe)
+	if !blocked || t.job.Delivery.IsTest {
+		return false, nil
+	}
+	return db.PauseDelivery(ctx, t.DB, t.in.DeliveryID, w.ID, t.workflow)
+}
+
+func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
+	var took time.Duration
+	defer func() { t.Endpoints.Release(t.job.Webhook.ID, t.in.DeliveryID, took) }()
+	req, err := t.request()
+	if err != nil {
+		return AttemptResult{}, fmt.Errorf("prepare attempt: %w", err)
+	}
+	resp := t.Client.Send(ctx, req)
+	took = resp.Duration
+	if resp.ErrorKind == webhook.KindCanceled {
+		return AttemptResult{}, fmt.Errorf("attempt interrupted: %w", context.Cause(ctx))
+	}
+	row := t.row(req.Profile, resp)
+	opened, err := db.RecordAttempt(ctx, t.DB, db.Recording{
+		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
+		Threshold: t.CircuitThreshold, Probe: t.in.Probe,
+	})
+	if err != nil {
+		return AttemptResult{}, err
+	}
+	t.log(ctx, &row, opened)
+	return resultOf(&row), nil
+}
+
+// request renders the body, or takes the one that was sent before: every attempt sends the same bytes.
+func (t *attempt) request() (webhook.Request, error) {
+	d, w, e := &t.job.Delivery, &t.job.Webhook, &t.job.Event
+	p, err := webhook.ProfileByName(w.Profile)
+	if err != nil {
+		return webhook.Request{}, err
+	}
+	names, err := catalog.ForProfile(w.Profile)
+	if err != nil {
+		return webhook.Request{}, err
+	}
+	m := webhook.Message{
+		DeliveryID: d.ID.String(), EventID: e.ID.String(), EventType: e.Type, EventName: names.Name(e.Type),
+		OccurredAt: e.OccurredAt, Data: e.Data, Endpoint: w.URL,
+	}
+	if e.CompanyID != nil {
+		m.CompanyID = e.CompanyID.String()
+	}
+	body := d.Body
+	if body == nil {
+		if body, err = p.Render(m); err != nil {
+			return webhook.Request{}, fmt.Errorf("render: %w", err)
+		}
+	}
+	secret, err := t.Box.Open(w.Secret, w.ID, db.SecretField)
+	if err != nil {
+		return webhook.Request{}, err
+	}
+	headers, err := t.headers()
+	if err != nil {
+		return webhook.Request{}, err
+	}
+	return webhook.Request{
+		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: webhook.Secrets{secret}, Headers: headers,
+		Timeout: timeoutOf(w), Attempt: t.in.Attempt,
+	}, nil
+}
+
+func (t *attempt) headers() ([]webhook.Header, error) {
+	w := &t.job.Webhook
+	headers := make([]webhook.Header, len(w.Headers))
+	for i, h := range w.Headers {
+		headers[i] = webhook.Header{Name: h.Name, Value: h.Value}
+		if !h.IsMasked() {
+			continue
+		}
+		value, err := t.Box.Open(h.Sealed, w.ID, db.HeaderField(h.Name))
+		if err != nil {
+			return nil, err
+		}
+		headers[i].Value = string(value)
+	}
+	return headers, nil
+}
+
+// row is the attempt as it is recorded: what came back, and when to go on.
+func (t *attempt) row(p *webhook.Profile, r webhook.Response) db.Attempt {
+	row := db.Attempt{
+		DeliveryID: t.in.DeliveryID, RunID: t.run, Attempt: t.in.Attempt, Generation: t.in.Generation, WorkflowID: t.workflow,
+		StartedAt: r.StartedAt.UTC(), DurationMS: int(r.Duration.Milliseconds()),
+		StatusCode: nonZero(r.StatusCode), ErrorKind: nonZero(r.ErrorKind), Error: nonZero(r.Error), Response: text(r.Body),
+	}
+	switch webhook.Classify(p, r) {
+	case webhook.Succeeded:
+		row.Outcome = db.OutcomeSucceeded
+	case webhook.Gone:
+		row.Outcome = db.OutcomeGone
+	case webhook.Retry:
+		if t.in.Last {
+			row.Outcome = db.OutcomeFailed
+			break
+		}
+		row.Outcome = db.OutcomeRetry
+		next := r.StartedAt.Add(r.Duration).Add(webhook.NextWait(t.in.Wait, r.RetryAfter, 2*rand.Float64()-1)).UTC()
+		row.NextAttemptAt = &next
+	}
+	return row
+}
+
+func (t *attempt) log(ctx context.Context, row *db.Attempt, opened bool) {
+	args := []any{
+		"delivery_id", row.DeliveryID, "webhook_id", t.job.Webhook.ID, "event_type", t.job.Event.Type,
+		"attempt", row.Attempt, "outcome", row.Outcome, "duration_ms", row.DurationMS,
+	}
+	if row.StatusCode != nil {
+		args = append(args, "status_code", *row.StatusCode)
+	}
+	if row.ErrorKind != nil {
+		args = append(args, "error_kind", *row.ErrorKind)
+	}
+	t.Logger.InfoContext(ctx, "attempt", args...)
+	if opened {
+		t.Logger.WarnContext(ctx, "circuit opened", "webhook_id", t.job.Webhook.ID)
+	}
+	observe(t.job.Webhook.Profile, row)
+}
+
+func resultOf(row *db.Attempt) AttemptResult {
+	r := AttemptResult{Outcome: AttemptOutcome(row.Outcome)}
+	if row.NextAttemptAt != nil {
+		r.NextAt = *row.NextAttemptAt
+	}
+	switch {
+	case row.Outcome == db.OutcomeSucceeded:
+		r.Reason = "accepted"
+	case row.Error != nil:
+		r.Reason = *row.Error
+	}
+	return r
+}
+
+func timeoutOf(w *db.Webhook) time.Duration { return time.Duration(w.TimeoutMS) * time.Millisecond }
+
+func nonZero[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+// text is what PostgreSQL can store of a receiver's answer.
+func text(b []byte) *string {
+	if len(b) == 0 {
+		return nil
+	}
+	s := string(b)
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	s = strings.ReplaceAll(s, "\x00", "\uFFFD")
+	return &s
+}

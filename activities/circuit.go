@@ -1,0 +1,69 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// CircuitState is what the Circuit workflow decides on.
+type CircuitState struct {
+	Deleted  bool
+	Active   bool
+	Open     bool
+	OpenedAt time.Time
+	Waiting  bool
+	// Recovery is the webhook's own way back, "" for the configured one.
+	Recovery string
+	// RateLimit is the webhook's own bound per second, 0 for none.
+	RateLimit int
+}
+
+// LoadCircuit reads the state of a webhook's circuit.
+func (a *Activities) LoadCircuit(ctx context.Context, webhook uuid.UUID) (CircuitState, error) {
+	s, err := db.LoadCircuit(ctx, a.DB, webhook)
+	if errors.Is(err, db.ErrNotFound) {
+		return CircuitState{Deleted: true}, nil
+	}
+	if err != nil {
+		return CircuitState{}, err
+	}
+	c := CircuitState{
+		Deleted: s.Deleted, Active: s.Active, Waiting: s.Waiting, Recovery: s.Recovery, RateLimit: s.RateLimit, Open: s.OpenedAt != nil,
+	}
+	if c.Open {
+		c.OpenedAt = *s.OpenedAt
+	}
+	return c, nil
+}
+
+// CloseCircuit resets a webhook's circuit on behalf of an engineer; one that is closed or deleted is left alone.
+func (a *Activities) CloseCircuit(ctx context.Context, webhook uuid.UUID) error {
+	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, err := db.ResetCircuit(ctx, tx, webhook)
+		return err
+	})
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return fmt.Errorf("close circuit: %w", err)
+	}
+	return nil
+}
+
+// ReleaseInput asks for paused deliveries to be sent on their way.
+type ReleaseInput struct {
+	WebhookID uuid.UUID
+	Limit     int
+	// Probe: release although the circuit is open, for one attempt.
+	Probe bool
+}
+
+// ReleasePaused sends up to Limit paused deliveries on their way again and returns how many.
+func (a *Activities) ReleasePaused(ctx context.Context, in ReleaseInput) (int, error) {
+	return db.ReleasePaused(ctx, a.DB, in.WebhookID, in.Limit, in.Probe)
+}

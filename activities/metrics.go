@@ -1,0 +1,28 @@
+package activities
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"greenroom/db"
+)
+
+// Metrics of the attempts made by this process; register them with Collectors.
+var (
+	attemptsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "greenroom_attempts_total", Help: "Attempts made, by profile and outcome.",
+	}, []string{"profile", "outcome"})
+	attemptSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "greenroom_attempt_duration_seconds", Help: "How long receivers took to answer, by profile.",
+		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"profile"})
+)
+
+// Collectors are this package's metrics.
+func Collectors() []prometheus.Collector {
+	return []prometheus.Collector{attemptsTotal, attemptSeconds}
+}
+
+func observe(profile string, row *db.Attempt) {
+	attemptsTotal.WithLabelValues(profile, string(row.Outcome)).Inc()
+	attemptSeconds.WithLabelValues(profile).Observe(float64(row.DurationMS) / 1000)
+}

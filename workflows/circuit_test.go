@@ -1,0 +1,133 @@
+package workflows_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/testsuite"
+
+	"greenroom/activities"
+	"greenroom/workflows"
+)
+
+// circuit is a test environment around the state of one webhook's circuit.
+type circuit struct {
+	*testsuite.TestWorkflowEnvironment
+	t        *testing.T
+	state    activities.CircuitState
+	waiting  int
+	start    time.Time
+	released []int
+	probes   []time.Duration
+	closed   int
+}
+
+func setupCircuit(t *testing.T, waiting int) *circuit {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	c := &circuit{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, waiting: waiting}
+	c.state = activities.CircuitState{Active: true, Open: true}
+	c.start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	c.SetStartTime(c.start)
+	c.RegisterActivity(&activities.Activities{})
+	var a *activities.Activities
+	c.OnActivity(a.LoadCircuit, mock.Anything, mock.Anything).Return(func(context.Context, uuid.UUID) (activities.CircuitState, error) {
+		c.state.Waiting = c.waiting > 0
+		return c.state, nil
+	})
+	c.OnActivity(a.CloseCircuit, mock.Anything, mock.Anything).Maybe().Return(func(context.Context, uuid.UUID) error {
+		c.closed++
+		c.state.Open = false
+		return nil
+	})
+	c.OnActivity(a.ReleasePaused, mock.Anything, mock.Anything).Maybe().Return(func(_ context.Context, in activities.ReleaseInput) (int, error) {
+		if in.Probe {
+			c.probes = append(c.probes, c.Now().Sub(c.start))
+			return 1, nil
+		}
+		n := min(in.Limit, c.waiting)
+		c.waiting -= n
+		c.released = append(c.released, n)
+		return n, nil
+	})
+	return c
+}
+
+func (c *circuit) run(in workflows.CircuitInput) {
+	c.t.Helper()
+	in.WebhookID = uuid.New()
+	if in.ReleaseLimit == 0 {
+		in.ReleaseLimit = 8
+	}
+	c.ExecuteWorkflow(workflows.Circuit, in)
+	require.True(c.t, c.IsWorkflowCompleted())
+	require.NoError(c.t, c.GetWorkflowError())
+}
+
+func (c *circuit) after(d time.Duration, fn func()) { c.RegisterDelayedCallback(fn, d) }
+
+func TestCircuit(t *testing.T) {
+	t.Parallel()
+	t.Run("an_engineers_reset_closes_it_and_releases_at_a_ramp", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 30)
+		c.after(time.Hour, func() { c.SignalWorkflow(workflows.SignalCircuitReset, nil) })
+		c.run(workflows.CircuitInput{})
+		require.Equal(t, 1, c.closed)
+		require.Equal(t, []int{1, 2, 4, 8, 8, 7}, c.released)
+		require.GreaterOrEqual(t, c.Now().Sub(c.start), time.Hour+5*time.Second)
+	})
+	t.Run("a_reset_through_the_api_releases_too", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 3)
+		c.after(time.Minute, func() { c.state.Open = false; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.run(workflows.CircuitInput{})
+		require.Zero(t, c.closed)
+		require.Equal(t, []int{1, 2}, c.released)
+	})
+	t.Run("begins_the_ramp_anew_when_it_opens_again", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 20)
+		c.after(time.Minute, func() { c.state.Open = false; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.after(time.Minute+1500*time.Millisecond, func() { c.state.Open = true; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.after(time.Hour, func() { c.SignalWorkflow(workflows.SignalCircuitReset, nil) })
+		c.run(workflows.CircuitInput{})
+		require.Equal(t, []int{1, 2, 1, 2, 4, 8, 2}, c.released)
+	})
+	t.Run("stays_open_without_a_reset", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 1)
+		c.after(30*24*time.Hour, func() { c.state.Deleted = true; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.run(workflows.CircuitInput{Cooldown: time.Minute})
+		require.Empty(t, c.released)
+		require.Empty(t, c.probes)
+	})
+	t.Run("probes_after_a_cooldown_that_doubles", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 2)
+		c.after(8*time.Minute, func() { c.state.Open = false; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.run(workflows.CircuitInput{Probe: true, Cooldown: time.Minute})
+		require.Equal(t, []time.Duration{time.Minute, 3 * time.Minute, 7 * time.Minute}, c.probes)
+		require.Equal(t, []int{1, 1}, c.released)
+	})
+	t.Run("a_webhooks_own_recovery_and_rate_win", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 5)
+		c.state.Recovery, c.state.RateLimit = "manual", 2
+		c.after(time.Hour, func() { c.SignalWorkflow(workflows.SignalCircuitReset, nil) })
+		c.run(workflows.CircuitInput{Probe: true, Cooldown: time.Minute})
+		require.Empty(t, c.probes)
+		require.Equal(t, []int{1, 2, 2}, c.released)
+	})
+	t.Run("an_inactive_webhook_keeps_its_backlog", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 5)
+		c.state = activities.CircuitState{Active: false}
+		c.run(workflows.CircuitInput{})
+		require.Empty(t, c.released)
+	})
+}

@@ -1,0 +1,146 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/uptrace/bun"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"greenroom/activities/webhook"
+	"greenroom/db"
+	"greenroom/workflows"
+)
+
+// dispatchDeliveries starts a workflow for each delivery that it takes. Those that could not be started go back to the queue.
+func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
+	var r Result
+	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		ready, taken, err := db.TakeDeliveries(ctx, tx, db.TakeOptions{PerWebhook: d.o.PerEndpoint, Room: d.o.Endpoints.Room()})
+		if err != nil || taken == 0 {
+			return err
+		}
+		failed := d.startAll(ctx, ready)
+		r = Result{Taken: taken - len(failed), Failed: len(failed)}
+		return db.PutBackDeliveries(ctx, tx, failed)
+	})
+	return r, err
+}
+
+// startsAtOnce bounds the starts under way at once: enough to hide the round trip, few enough to leave Temporal's frontend
+// its other callers.
+const startsAtOnce = 32
+
+// startAll returns the deliveries that could not be started. After the first time-out the rest are not tried: Temporal is
+// away, and waiting for each of them would hold the transaction.
+func (d *Dispatcher) startAll(ctx context.Context, ready []db.QueuedDelivery) (failed []db.QueuedDelivery) {
+	var mu sync.Mutex
+	var away atomic.Bool
+	each(ready, startsAtOnce, func(q db.QueuedDelivery) {
+		err := errAway
+		if !away.Load() {
+			err = d.startDelivery(ctx, q)
+		}
+		if err == nil {
+			return
+		}
+		d.o.Logger.DebugContext(ctx, "start delivery", "delivery_id", q.DeliveryID, "error", err)
+		away.Store(true)
+		mu.Lock()
+		failed = append(failed, q)
+		mu.Unlock()
+	})
+	return failed
+}
+
+var errAway = errors.New("temporal is away")
+
+// each calls fn for every item, n at a time.
+func each[T any](items []T, n int, fn func(T)) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, n)
+	for _, item := range items {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			fn(item)
+		})
+	}
+	wg.Wait()
+}
+
+// startDelivery starts DeliverWebhook and reserves the endpoint's place for it. That the workflow is there already, running
+// or ended, is success: an earlier round started it and could not commit.
+func (d *Dispatcher) startDelivery(ctx context.Context, q db.QueuedDelivery) error {
+	in, err := deliverInput(q)
+	if err != nil {
+		return err
+	}
+	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
+	d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, in.Timeout+placeSlack)
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	_, err = d.o.Client.ExecuteWorkflow(ctx, d.startOptions(q), workflows.DeliverWebhook, in)
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &started) {
+		err = nil
+	}
+	if err != nil {
+		d.o.Endpoints.Release(q.WebhookID, q.DeliveryID, 0)
+	}
+	return err
+}
+
+// placeSlack is how long a started delivery holds its endpoint's place beyond the time-out when no attempt of it is seen in
+// this process.
+const placeSlack = 30 * time.Second
+
+func deliverInput(q db.QueuedDelivery) (workflows.DeliverWebhookInput, error) {
+	p, err := webhook.ProfileByName(q.Profile)
+	if err != nil {
+		return workflows.DeliverWebhookInput{}, err
+	}
+	in := workflows.DeliverWebhookInput{
+		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt, Schedule: p.ScheduleFor(q.MaxRetries),
+		Timeout: time.Duration(q.TimeoutMS) * time.Millisecond, Slow: q.Failing || q.Probe, Probe: q.Probe,
+	}
+	if q.IsTest { // its outcome is waited for, so there is one attempt
+		in.Schedule, in.Slow = nil, false
+	}
+	return in, nil
+}
+
+func (d *Dispatcher) startOptions(q db.QueuedDelivery) client.StartWorkflowOptions {
+	attributes := []temporal.SearchAttributeUpdate{
+		workflows.WebhookID.ValueSet(q.WebhookID.String()), workflows.EventType.ValueSet(q.EventType),
+		workflows.DeliveryStatus.ValueSet(workflows.StatusPending),
+	}
+	if q.CompanyID != nil {
+		attributes = append(attributes, workflows.CompanyID.ValueSet(q.CompanyID.String()))
+	}
+	reuse := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+	if q.Redo {
+		reuse = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+	}
+	return client.StartWorkflowOptions{
+		ID: workflows.DeliverWebhookWorkflowID(q.DeliveryID, q.Generation), TaskQueue: d.o.TaskQueue,
+		WorkflowIDReusePolicy: reuse, WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		EnableEagerStart: true, TypedSearchAttributes: temporal.NewSearchAttributes(attributes...),
+		StaticSummary: q.EventType + " → " + host(q.URL),
+	}
+}
+
+func host(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "?"
+	}
+	return u.Host
+}

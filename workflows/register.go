@@ -1,0 +1,41 @@
+// Package workflows holds the decisions of the product as durable workflows: no I/O, no clock, no configuration.
+//
+// A workflow's input carries ids and small values only, so that Temporal's history holds no secret, no candidate's data and
+// no body. The function's name is the type's name in recorded histories: it is never renamed. Inputs and results are append
+// only, and a change of the order of commands needs workflow.GetVersion; the histories in testdata are replayed to prove it.
+package workflows
+
+import (
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+)
+
+// Search attributes of deliveries, all of type Keyword. `greenroom` registers them itself when a worker starts.
+var (
+	WebhookID      = temporal.NewSearchAttributeKeyKeyword("WebhookId")
+	CompanyID      = temporal.NewSearchAttributeKeyKeyword("CompanyId")
+	EventType      = temporal.NewSearchAttributeKeyKeyword("EventType")
+	DeliveryStatus = temporal.NewSearchAttributeKeyKeyword("DeliveryStatus")
+)
+
+// Values of DeliveryStatus.
+const (
+	StatusPending   = "pending"
+	StatusSucceeded = "succeeded"
+	StatusRetrying  = "retrying"
+	StatusPaused    = "paused"
+	StatusFailed    = "failed"
+	StatusCanceled  = "canceled"
+)
+
+// SlowTaskQueue is where attempts at slow and failing endpoints are made: as regular activities, apart from the others.
+func SlowTaskQueue(taskQueue string) string { return taskQueue + "-slow" }
+
+// Register makes every workflow known to a worker.
+func Register(r worker.WorkflowRegistry) {
+	r.RegisterWorkflow(DeliverWebhook)
+	r.RegisterWorkflow(Circuit)
+	r.RegisterWorkflow(Interview)
+	r.RegisterWorkflow(ReplayDelivery)
+	r.RegisterWorkflow(KeepHouse)
+}

@@ -1,0 +1,77 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"greenroom/cmd/internal/config"
+	"greenroom/cmd/internal/simulator"
+)
+
+// Simulator is the outside world of one machine: call provider and analyser on a loopback port of their own.
+type Simulator struct {
+	URL string
+	sim *simulator.Simulator
+	srv *http.Server
+}
+
+// StartSimulator serves the simulator on a free loopback port.
+func StartSimulator(logger *slog.Logger) (*Simulator, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("start simulator: %w", err)
+	}
+	sim := simulator.New(simulator.Options{Logger: logger})
+	s := &Simulator{URL: "http://" + ln.Addr().String(), sim: sim, srv: &http.Server{Handler: sim, ReadHeaderTimeout: readHeaderLimit}}
+	go func() {
+		if err := s.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			logger.Error("simulator", "error", err)
+		}
+	}()
+	return s, nil
+}
+
+// Use makes the simulator the outside service for everything that has none configured.
+func (s *Simulator) Use(cfg *config.Config) {
+	if cfg.Provider.URL == "" {
+		cfg.Provider.URL = s.URL
+	}
+	if cfg.Analysis.URL == "" {
+		cfg.Analysis.URL = s.URL
+	}
+}
+
+// Close ends it; calls that are under way are given up.
+func (s *Simulator) Close() {
+	s.sim.Close()
+	_ = s.srv.Close()
+}
+
+// readyPoll is how often AwaitReady asks.
+const readyPoll = 50 * time.Millisecond
+
+// AwaitReady waits until the API answers that it is ready.
+func AwaitReady(ctx context.Context, cfg config.Config) error {
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+cfg.HTTP.Addr+"/readyz", nil)
+		if err != nil {
+			return fmt.Errorf("ask for readiness: %w", err)
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(readyPoll):
+		}
+	}
+}

@@ -1,0 +1,163 @@
+// Package service puts the product's pieces together from the configuration: the API, the worker with its dispatcher, and
+// what both need. Each is one function that runs until its context ends, so that `greenroom api`, `greenroom worker` and
+// `greenroom dev` differ only in which of them they call.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/uptrace/bun"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"golang.org/x/sync/errgroup"
+
+	"greenroom/activities"
+	"greenroom/activities/webhook"
+	"greenroom/cmd/internal/config"
+	"greenroom/db"
+	"greenroom/db/seal"
+	"greenroom/workflows"
+	"greenroom/workflows/dispatch"
+)
+
+// Worker runs workflows, activities and the dispatcher until ctx ends. It waits for Temporal as long as it takes: a worker
+// that starts before its stores is no fault.
+func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger) error {
+	c, err := dial(ctx, cfg, logger)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := prepare(ctx, c, cfg, logger); err != nil {
+		return err
+	}
+	box, err := seal.New(cfg.Keyset)
+	if err != nil {
+		return err
+	}
+	var dispatcher *dispatch.Dispatcher
+	endpoints := activities.NewEndpoints(cfg.Dispatch.MaxInFlightPerEndpoint, func() { dispatcher.Wake() })
+	dispatcher = dispatch.New(dispatchOptions(cfg, d, c, endpoints, logger))
+	a := newActivities(cfg, d, box, endpoints, logger)
+	return runWorker(ctx, cfg, c, a, dispatcher, logger)
+}
+
+func newActivities(cfg config.Config, d *bun.DB, box *seal.Box, e *activities.Endpoints, logger *slog.Logger) *activities.Activities {
+	return &activities.Activities{
+		DB: d, Box: box, Client: EgressClient(cfg), Logger: logger, CircuitThreshold: cfg.Circuit.Threshold, Endpoints: e,
+		Calls:    activities.Service{URL: cfg.Provider.URL, Token: cfg.Provider.Token},
+		Analyser: activities.Service{URL: cfg.Analysis.URL, Token: cfg.Analysis.Token},
+
+		PublicURL: cfg.HTTP.PublicURL, Secret: []byte(cfg.Secret), AnalysisWithin: cfg.Interview.AnalysisTimeout,
+	}
+}
+
+// EgressClient is the one way out of the process, as the configuration opens it.
+func EgressClient(cfg config.Config) *webhook.Client {
+	return webhook.NewClient(webhook.ClientOptions{
+		AllowHTTP: cfg.Egress.AllowHTTP, AllowLoopback: cfg.Egress.AllowLoopback, AllowPrivate: cfg.Egress.AllowPrivate,
+	})
+}
+
+func dispatchOptions(cfg config.Config, d *bun.DB, c client.Client, e *activities.Endpoints, logger *slog.Logger) dispatch.Options {
+	return dispatch.Options{
+		DB: d, Client: c, TaskQueue: cfg.Temporal.TaskQueue, Endpoints: e, Logger: logger,
+		PollInterval: cfg.Dispatch.PollInterval, PerEndpoint: cfg.Dispatch.MaxInFlightPerEndpoint,
+		Circuit: dispatch.CircuitSettings{
+			Probe: cfg.Circuit.Recovery == config.RecoverByProbe, Cooldown: cfg.Circuit.Cooldown, ReleaseLimit: cfg.Circuit.ReleaseLimit,
+		},
+		Interview: dispatch.InterviewSettings{NoAnswerRetries: cfg.Interview.NoAnswerRetries, NoAnswerDelay: cfg.Interview.NoAnswerDelay},
+	}
+}
+
+// Sizes of a worker process. The sticky cache holds the workflows that wait; each costs some 30 KiB, so 2,000 keep the
+// process near 150 MiB. A local attempt is a goroutine that waits for a receiver, so many may run; the slow lane is bounded
+// so that receivers that hang cannot take all of the process's connections.
+const (
+	stickyWorkflows = 2000
+	localAttempts   = 256
+	slowAttempts    = 200
+	taskPollers     = 4
+)
+
+func runWorker(ctx context.Context, cfg config.Config, c client.Client, a *activities.Activities, d *dispatch.Dispatcher, logger *slog.Logger) error {
+	worker.SetStickyWorkflowCacheSize(stickyWorkflows)
+	fast := worker.New(c, cfg.Temporal.TaskQueue, worker.Options{
+		MaxConcurrentLocalActivityExecutionSize: localAttempts, MaxConcurrentWorkflowTaskPollers: taskPollers,
+		WorkerStopTimeout: stopTimeout,
+	})
+	slow := worker.New(c, workflows.SlowTaskQueue(cfg.Temporal.TaskQueue), worker.Options{
+		DisableWorkflowWorker: true, MaxConcurrentActivityExecutionSize: slowAttempts, MaxConcurrentActivityTaskPollers: taskPollers,
+		WorkerStopTimeout: stopTimeout,
+	})
+	workflows.Register(fast)
+	fast.RegisterActivity(a)
+	slow.RegisterActivity(a)
+	g, gctx := errgroup.WithContext(ctx)
+	for _, w := range []worker.Worker{fast, slow} {
+		if err := w.Start(); err != nil {
+			return fmt.Errorf("start worker: %w", err)
+		}
+		defer w.Stop()
+	}
+	g.Go(func() error { return d.Run(gctx) })
+	g.Go(func() error { sweep(gctx, a); return nil })
+	logger.InfoContext(ctx, "worker ready", "task_queue", cfg.Temporal.TaskQueue)
+	return g.Wait()
+}
+
+// stopTimeout is how long a stopping worker lets attempts end: a receiver's usual answer, not its time-out; an attempt that
+// takes longer is interrupted and made again by another worker.
+const stopTimeout = 5 * time.Second
+
+// sweepEvery is how often lost deliveries are looked for. Every worker sweeps: it is one indexed statement.
+const sweepEvery = time.Minute
+
+func sweep(ctx context.Context, a *activities.Activities) {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if _, err := a.Sweep(ctx); err != nil && ctx.Err() == nil {
+				a.Logger.WarnContext(ctx, "sweep", "error", err)
+			}
+		}
+	}
+}
+
+// dialRetry is the pause between tries to reach Temporal.
+const dialRetry = 2 * time.Second
+
+func dial(ctx context.Context, cfg config.Config, logger *slog.Logger) (client.Client, error) {
+	said := false
+	for {
+		c, err := client.DialContext(ctx, client.Options{
+			HostPort: cfg.Temporal.Address, Namespace: cfg.Temporal.Namespace, Logger: log.NewStructuredLogger(quieter(logger)),
+		})
+		if err == nil {
+			return c, nil
+		}
+		if !said {
+			logger.WarnContext(ctx, "waiting for Temporal", "address", cfg.Temporal.Address, "error", err)
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("reach temporal at %s: %w", cfg.Temporal.Address, err), ctx.Err())
+		case <-time.After(dialRetry):
+		}
+	}
+}
+
+// OpenDB opens the configured database.
+func OpenDB(ctx context.Context, cfg config.Config) (*bun.DB, error) {
+	return db.Open(ctx, db.Options{URL: cfg.Database.URL, MaxConns: cfg.Database.MaxConns})
+}

@@ -41,6 +41,9 @@ func CompleteAnalysis(ctx context.Context, tx bun.Tx, interview uuid.UUID, gener
 	if err := putAnalysis(ctx, tx, i, a); err != nil {
 		return nil, err
 	}
+	if err := rateCandidate(ctx, tx, i.CandidateID, general); err != nil {
+		return nil, err
+	}
 	if err := recordInterview(ctx, tx, i, catalog.InterviewCompleted, nil); err != nil {
 		return nil, err
 	}
@@ -94,6 +97,21 @@ func putAnalysis(ctx context.Context, tx bun.Tx, i *Interview, a *Analysis) erro
 	return nil
 }
 
+// rateCandidate takes over the overall rating of the newest analysis, when that has one.
+func rateCandidate(ctx context.Context, tx bun.Tx, candidate uuid.UUID, general json.RawMessage) error {
+	var rated struct {
+		OverallRating *float64 `json:"overallRating"`
+	}
+	if json.Unmarshal(general, &rated) != nil || rated.OverallRating == nil {
+		return nil // an analyser may rate in another way, or not at all
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE candidates SET overall_rating = ? WHERE id = ?", *rated.OverallRating, candidate)
+	if err != nil {
+		return fmt.Errorf("rate candidate: %w", err)
+	}
+	return nil
+}
+
 func orNull(j json.RawMessage) json.RawMessage {
 	if len(j) == 0 {
 		return json.RawMessage("null")
@@ -108,4 +126,30 @@ func GetAnalysis(ctx context.Context, db bun.IDB, interview uuid.UUID) (*Analysi
 		return nil, fmt.Errorf("get analysis: %w", translate(err))
 	}
 	return a, nil
+}
+
+// AnalysesOf returns the analyses of the interviews that have one.
+func AnalysesOf(ctx context.Context, db bun.IDB, interviews ...uuid.UUID) ([]Analysis, error) {
+	as := []Analysis{}
+	if len(interviews) == 0 {
+		return as, nil
+	}
+	err := db.NewSelect().Model(&as).Where("an.interview_id IN (?)", bun.List(interviews)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list analyses: %w", err)
+	}
+	return as, nil
+}
+
+// ListAnalyses returns one page of a candidate's analyses, newest first, and how many there are in all; those of deleted
+// interviews are left out.
+func ListAnalyses(ctx context.Context, db bun.IDB, candidate uuid.UUID, p Page) ([]Analysis, int64, error) {
+	as := []Analysis{}
+	total, err := db.NewSelect().Model(&as).Where("an.candidate_id = ?", candidate).
+		Where("EXISTS (SELECT 1 FROM interviews i WHERE i.id = an.interview_id AND i.deleted_at IS NULL)").
+		Order("an.id DESC").Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list analyses: %w", err)
+	}
+	return as, total, nil
 }

@@ -133,6 +133,9 @@ func endCalls(ctx context.Context, tx bun.Tx, interview uuid.UUID, to CallStatus
 
 // RescheduleCall moves a SCHEDULED call, and its interview, to another time.
 func RescheduleCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, at time.Time) error {
+	if _, err := LockInterview(ctx, tx, interview); err != nil {
+		return err
+	}
 	if err := moveCall(ctx, tx, interview, call, CallScheduled, "scheduled_at = ?", at); err != nil {
 		return fmt.Errorf("reschedule call attempt: %w", err)
 	}
@@ -145,6 +148,9 @@ func RescheduleCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, a
 
 // DeleteCall removes a call attempt; one in progress is a StateError.
 func DeleteCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID) error {
+	if _, err := LockInterview(ctx, tx, interview); err != nil {
+		return err
+	}
 	c, err := GetCall(ctx, tx, call)
 	if err != nil {
 		return err
@@ -174,7 +180,7 @@ func MarkCallPlaced(ctx context.Context, db bun.IDB, call uuid.UUID) error {
 // CallStarted: the candidate answered. The call and its interview are in progress, with interview.started. Being told twice
 // changes nothing.
 func CallStarted(ctx context.Context, tx bun.Tx, call uuid.UUID) error {
-	c, err := GetCall(ctx, tx, call)
+	c, _, err := lockCall(ctx, tx, call)
 	if err != nil || c.Status == CallInProgress {
 		return err
 	}
@@ -196,10 +202,34 @@ type CallEnd struct {
 	Finish          Finish
 }
 
-// CallEnded: the call is over. A completed one completes its interview. One that nobody answered leaves the interview
-// SCHEDULED: its workflow decides on another try. Any other failure fails the interview. Being told twice changes nothing.
-func CallEnded(ctx context.Context, tx bun.Tx, call uuid.UUID, e CallEnd) error {
+// lockCall reads a call under the lock of its interview, and the interview's status.
+func lockCall(ctx context.Context, tx bun.Tx, call uuid.UUID) (*CallAttempt, InterviewStatus, error) {
 	c, err := GetCall(ctx, tx, call)
+	if err != nil {
+		return nil, "", err
+	}
+	status, err := LockInterview(ctx, tx, c.InterviewID)
+	if err != nil {
+		return nil, "", err
+	}
+	c, err = GetCall(ctx, tx, call) // again: it may have changed while we waited for the lock
+	return c, status, err
+}
+
+// SetCalledAt notes when the candidate answered, in the provider's words. It follows CallStarted, which takes its own time.
+func SetCalledAt(ctx context.Context, tx bun.Tx, call uuid.UUID, at time.Time) error {
+	_, err := tx.ExecContext(ctx, "UPDATE call_attempts SET called_at = ? WHERE id = ? AND status = 'IN_PROGRESS'", at, call)
+	if err != nil {
+		return fmt.Errorf("note when the call was answered: %w", err)
+	}
+	return nil
+}
+
+// CallEnded: the call is over. A completed one completes its interview. One that nobody answered leaves the interview
+// SCHEDULED: its workflow decides on another try. Any other failure fails the interview. A call that went on while its
+// interview was canceled only ends. Being told twice changes nothing.
+func CallEnded(ctx context.Context, tx bun.Tx, call uuid.UUID, e CallEnd) error {
+	c, interview, err := lockCall(ctx, tx, call)
 	if err != nil || c.Status == e.Status {
 		return err
 	}
@@ -212,6 +242,8 @@ func CallEnded(ctx context.Context, tx bun.Tx, call uuid.UUID, e CallEnd) error 
 		return fmt.Errorf("call ended: %w", err)
 	}
 	switch {
+	case interview == InterviewCanceled:
+		return nil
 	case e.Status == CallCompleted:
 		_, err = FinishInterview(ctx, tx, c.InterviewID, e.Finish)
 	case e.ReasonCode == ReasonNoAnswer && c.Status == CallScheduled:
@@ -227,8 +259,12 @@ func moveOpenCall(ctx context.Context, tx bun.Tx, c *CallAttempt, e CallEnd) err
 	if e.ReasonCode != "" {
 		reason = &e.ReasonCode
 	}
-	return one(tx.ExecContext(ctx, `UPDATE call_attempts SET status = ?, reason_code = ?, duration_seconds = ?, recording_url = ?, updated_at = now()
+	err := one(tx.ExecContext(ctx, `UPDATE call_attempts SET status = ?, reason_code = ?, duration_seconds = ?, recording_url = ?, updated_at = now()
 		WHERE id = ? AND status IN ('SCHEDULED', 'IN_PROGRESS')`, e.Status, reason, e.DurationSeconds, e.RecordingURL, c.ID))
+	if errors.Is(err, ErrNotFound) {
+		return &StateError{Resource: "call attempt", State: string(c.Status)}
+	}
+	return err
 }
 
 // moveCall changes a call of this interview if it is in the given status; otherwise it is a StateError.

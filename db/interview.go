@@ -50,12 +50,19 @@ const (
 	ReasonProvider          = "CALL_PROVIDER_UNAVAILABLE"
 )
 
+// Why an interview was canceled.
+const (
+	ReasonCanceledByClient = "CANCELED_BY_CLIENT"
+	ReasonDeleted          = "DELETED"
+	ReasonCandidateDeleted = "CANDIDATE_DELETED"
+)
+
 // Interview is one interview of one candidate.
 type Interview struct {
 	bun.BaseModel `bun:"table:interviews,alias:i"`
 
 	ID           uuid.UUID       `bun:"id,pk"`
-	Number       int64           `bun:"number,scanonly"`
+	Number       int64           `bun:"number,autoincrement"`
 	CompanyID    uuid.UUID       `bun:"company_id"`
 	CandidateID  uuid.UUID       `bun:"candidate_id"`
 	JobID        *uuid.UUID      `bun:"job_id"`
@@ -79,14 +86,22 @@ type Interview struct {
 	CreatedAt     time.Time       `bun:"created_at"`
 	UpdatedAt     time.Time       `bun:"updated_at"`
 	DeletedAt     *time.Time      `bun:"deleted_at"`
+
+	// DurationMinutes is how long the agent plans to talk.
+	DurationMinutes int `bun:"duration_minutes,scanonly"`
 }
 
 // CreateInterview stores a new SCHEDULED interview, its first call attempt when it is a PHONE one, and the events
-// interview.scheduled and (ONLINE) candidate.invited; its workflow starts when tx commits.
+// interview.scheduled and (ONLINE) candidate.invited; its workflow starts when tx commits. It shares the lock on the
+// candidate's row, so that a deletion of the candidate comes before it (ErrNotFound) or cancels it.
 func CreateInterview(ctx context.Context, tx bun.Tx, i *Interview) error {
+	err := one(tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", i.CandidateID))
+	if err != nil {
+		return fmt.Errorf("lock candidate: %w", err)
+	}
 	i.Status = InterviewScheduled
 	i.Answers, i.Transcript = json.RawMessage("[]"), json.RawMessage("[]")
-	i.CreatedAt = time.Now().UTC()
+	i.CreatedAt = now()
 	i.UpdatedAt = i.CreatedAt
 	if _, err := tx.NewInsert().Model(i).Exec(ctx); err != nil {
 		return fmt.Errorf("insert interview: %w", translate(err))
@@ -110,7 +125,7 @@ func CreateInterview(ctx context.Context, tx bun.Tx, i *Interview) error {
 // GetInterview returns an interview that the scope sees, unless it was deleted.
 func GetInterview(ctx context.Context, db bun.IDB, s Scope, id uuid.UUID) (*Interview, error) {
 	i := new(Interview)
-	q := db.NewSelect().Model(i).Where("i.id = ? AND i.deleted_at IS NULL", id)
+	q := db.NewSelect().Model(i).ColumnExpr("i.*").ColumnExpr(plannedDuration).Where("i.id = ? AND i.deleted_at IS NULL", id)
 	if s.Company != nil {
 		q = q.Where("i.company_id = ?", *s.Company)
 	}
@@ -118,6 +133,45 @@ func GetInterview(ctx context.Context, db bun.IDB, s Scope, id uuid.UUID) (*Inte
 		return nil, fmt.Errorf("get interview: %w", translate(err))
 	}
 	return i, nil
+}
+
+const plannedDuration = "(SELECT a.duration_minutes FROM agents a WHERE a.id = i.agent_id) AS duration_minutes"
+
+// InterviewFilter narrows a list of interviews; zero values do not.
+type InterviewFilter struct {
+	Status                      InterviewStatus
+	CandidateID, JobID, AgentID *uuid.UUID
+}
+
+// ListInterviews returns one page of the interviews that the scope sees, newest first, and how many there are in all.
+func ListInterviews(ctx context.Context, db bun.IDB, s Scope, f InterviewFilter, p Page) ([]Interview, int64, error) {
+	is := []Interview{}
+	q := db.NewSelect().Model(&is).ColumnExpr("i.*").ColumnExpr(plannedDuration).Where("i.deleted_at IS NULL").Order("i.id DESC")
+	if f.Status != "" {
+		q = q.Where("i.status = ?", f.Status)
+	}
+	for column, id := range map[string]*uuid.UUID{
+		"company_id": s.Company, "candidate_id": f.CandidateID, "job_id": f.JobID, "agent_id": f.AgentID,
+	} {
+		if id != nil {
+			q = q.Where("i.? = ?", bun.Ident(column), *id)
+		}
+	}
+	total, err := q.Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list interviews: %w", err)
+	}
+	return is, total, nil
+}
+
+// LockInterview serialises what happens to one interview and its calls. It comes before a call's row is changed, so that two
+// reports about a call, or a report and a cancellation, cannot wait for each other in a circle. Deleted interviews too.
+func LockInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (InterviewStatus, error) {
+	var status InterviewStatus
+	if err := tx.NewRaw("SELECT status FROM interviews WHERE id = ? FOR UPDATE", id).Scan(ctx, &status); err != nil {
+		return "", fmt.Errorf("lock interview: %w", translate(err))
+	}
+	return status, nil
 }
 
 // StartInterview: SCHEDULED → IN_PROGRESS, with interview.started. Anything but SCHEDULED is a StateError.
@@ -141,7 +195,7 @@ type Finish struct {
 // FinishInterview: IN_PROGRESS → COMPLETED, with interview.finished; from now on the analysis is pending. A deleted
 // interview ends without transcript, analysis or event.
 func FinishInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, f Finish) (*Interview, error) {
-	answers, transcript := orEmpty(f.Answers), orEmpty(f.Transcript)
+	answers, transcript := orEmptyList(f.Answers), orEmptyList(f.Transcript)
 	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewInProgress},
 		`status = 'COMPLETED', finished_at = clock_timestamp(),
 		 answers = CASE WHEN deleted_at IS NULL THEN ?::jsonb ELSE '[]' END,
@@ -155,7 +209,7 @@ func FinishInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, f Finish) (*I
 	return i, recordInterview(ctx, tx, i, catalog.InterviewFinished, nil)
 }
 
-func orEmpty(list json.RawMessage) json.RawMessage {
+func orEmptyList(list json.RawMessage) json.RawMessage {
 	if len(list) == 0 {
 		return json.RawMessage("[]")
 	}
@@ -196,7 +250,7 @@ func DeleteInterview(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) erro
 		return err
 	}
 	if i.Status == InterviewScheduled {
-		if _, err := CancelInterview(ctx, tx, id, "DELETED"); err != nil {
+		if _, err := CancelInterview(ctx, tx, id, ReasonDeleted); err != nil {
 			return err
 		}
 	}

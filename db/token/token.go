@@ -15,6 +15,9 @@ import (
 // interview's.
 const Callback = "callback"
 
+// Invite is the purpose of the tokens in the links with which candidates open ONLINE interviews; the id is the interview's.
+const Invite = "invite"
+
 // For returns the token of one purpose and one row: HMAC-SHA256 over the purpose, a zero byte and the id, in unpadded
 // base64url (43 characters). It does not expire: the row's state decides what it is still good for.
 func For(secret []byte, purpose string, id uuid.UUID) string {

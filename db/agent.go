@@ -1,0 +1,104 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// FocusGeneric marks an agent that interviews without a job.
+const FocusGeneric = "GENERIC"
+
+// Agent holds interviews: how, in what language, with which questions.
+type Agent struct {
+	bun.BaseModel `bun:"table:agents,alias:a"`
+
+	ID                   uuid.UUID       `bun:"id,pk"`
+	Number               int64           `bun:"number,autoincrement"`
+	CompanyID            uuid.UUID       `bun:"company_id"`
+	Name                 string          `bun:"name"`
+	Type                 InterviewType   `bun:"type"`
+	Focus                string          `bun:"focus"`
+	Language             string          `bun:"language"`
+	DurationMinutes      int             `bun:"duration_minutes"`
+	Questions            []string        `bun:"questions,type:jsonb"`
+	Instructions         *string         `bun:"instructions"`
+	VoiceID              *string         `bun:"voice_id"`
+	CompanyPhoneNumberID *string         `bun:"company_phone_number_id"`
+	CEFRLevel            *string         `bun:"cefr_level"`
+	Metadata             json.RawMessage `bun:"metadata,type:jsonb"`
+	CreatedAt            time.Time       `bun:"created_at"`
+	UpdatedAt            time.Time       `bun:"updated_at"`
+	DeletedAt            *time.Time      `bun:"deleted_at"`
+}
+
+// CreateAgent stores a new agent. Its id and times are set. The catalogue has no event for it.
+func CreateAgent(ctx context.Context, db bun.IDB, a *Agent) error {
+	a.ID, a.CreatedAt = NewID(), now()
+	a.UpdatedAt = a.CreatedAt
+	a.Questions, a.Metadata = notNil(a.Questions), emptyObject(a.Metadata)
+	if _, err := db.NewInsert().Model(a).Exec(ctx); err != nil {
+		return fmt.Errorf("insert agent: %w", translate(err))
+	}
+	return nil
+}
+
+// GetAgent returns an agent whoever owns it (the caller tells "not found" from "not yours"), unless it was deleted.
+func GetAgent(ctx context.Context, db bun.IDB, id uuid.UUID) (*Agent, error) {
+	a := new(Agent)
+	if err := db.NewSelect().Model(a).Where("a.id = ? AND a.deleted_at IS NULL", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get agent: %w", translate(err))
+	}
+	return a, nil
+}
+
+// AgentFilter narrows a list of agents; zero values do not.
+type AgentFilter struct {
+	Type  InterviewType
+	Focus string
+}
+
+// ListAgents returns one page of the agents that the scope sees, newest first, and how many there are in all.
+func ListAgents(ctx context.Context, db bun.IDB, s Scope, f AgentFilter, p Page) ([]Agent, int64, error) {
+	agents := []Agent{}
+	q := db.NewSelect().Model(&agents).Where("a.deleted_at IS NULL").Order("a.id DESC")
+	if s.Company != nil {
+		q = q.Where("a.company_id = ?", *s.Company)
+	}
+	if f.Type != "" {
+		q = q.Where("a.type = ?", f.Type)
+	}
+	if f.Focus != "" {
+		q = q.Where("a.focus = ?", f.Focus)
+	}
+	total, err := q.Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list agents: %w", err)
+	}
+	return agents, total, nil
+}
+
+// UpdateAgent writes the named columns of a.
+func UpdateAgent(ctx context.Context, db bun.IDB, a *Agent, columns ...string) error {
+	a.UpdatedAt = now()
+	a.Questions, a.Metadata = notNil(a.Questions), emptyObject(a.Metadata)
+	err := one(db.NewUpdate().Model(a).Column(append(slices.Clone(columns), "updated_at")...).
+		Where("id = ? AND deleted_at IS NULL", a.ID).Exec(ctx))
+	if err != nil {
+		return fmt.Errorf("update agent: %w", translate(err))
+	}
+	return nil
+}
+
+// DeleteAgent hides an agent. Interviews that were created with it go on.
+func DeleteAgent(ctx context.Context, db bun.IDB, id uuid.UUID) error {
+	if err := softDelete(ctx, db, "agents", id); err != nil {
+		return fmt.Errorf("delete agent: %w", err)
+	}
+	return nil
+}

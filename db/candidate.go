@@ -1,0 +1,221 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/catalog"
+)
+
+// Candidate is a person who may be interviewed.
+type Candidate struct {
+	bun.BaseModel `bun:"table:candidates,alias:c"`
+
+	ID             uuid.UUID       `bun:"id,pk"`
+	Number         int64           `bun:"number,autoincrement"`
+	CompanyID      uuid.UUID       `bun:"company_id"`
+	FirstName      string          `bun:"first_name"`
+	LastName       string          `bun:"last_name"`
+	Email          *string         `bun:"email"`
+	PhoneNumber    *string         `bun:"phone_number"`
+	Status         string          `bun:"status"`
+	GDPRExpiryDate *time.Time      `bun:"gdpr_expiry_date,type:date"`
+	OverallRating  *float64        `bun:"overall_rating"`
+	Metadata       json.RawMessage `bun:"metadata,type:jsonb"`
+	CreatedAt      time.Time       `bun:"created_at"`
+	UpdatedAt      time.Time       `bun:"updated_at"`
+	DeletedAt      *time.Time      `bun:"deleted_at"`
+
+	// JobIDs are the jobs that the candidate is considered for, in the order in which they were added; none may be.
+	JobIDs         []uuid.UUID `bun:"-"`
+	InterviewCount int         `bun:"interview_count,scanonly"`
+	// AnalysisCount counts completed analyses.
+	AnalysisCount int `bun:"analysis_count,scanonly"`
+}
+
+// CandidateApplied is the status of a new candidate.
+const CandidateApplied = "APPLIED"
+
+// CreateCandidate stores a new candidate and its jobs. invited: an invitation follows in the same transaction and has its
+// own event; otherwise candidate.created is recorded. The jobs are the caller's to check.
+func CreateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, invited bool) error {
+	c.ID, c.CreatedAt = NewID(), now()
+	c.UpdatedAt = c.CreatedAt
+	c.Metadata = emptyObject(c.Metadata)
+	if c.Status == "" {
+		c.Status = CandidateApplied
+	}
+	if _, err := tx.NewInsert().Model(c).Exec(ctx); err != nil {
+		return fmt.Errorf("insert candidate: %w", translate(err))
+	}
+	if err := AddCandidateJobs(ctx, tx, c.ID, c.JobIDs...); err != nil {
+		return err
+	}
+	if invited {
+		return nil
+	}
+	return recordCandidate(ctx, tx, c, catalog.CandidateCreated)
+}
+
+// AddCandidateJobs adds jobs to a candidate, after those it has; one it has already stays where it is.
+func AddCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, jobs ...uuid.UUID) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	// Each a microsecond later than the one before: the order is that of created_at.
+	for i, job := range jobs {
+		_, err := tx.ExecContext(ctx, `INSERT INTO candidate_jobs (candidate_id, job_id, created_at)
+			VALUES (?, ?, clock_timestamp() + ? * interval '1 microsecond') ON CONFLICT DO NOTHING`, candidate, job, i)
+		if err != nil {
+			return fmt.Errorf("add candidate's jobs: %w", translate(err))
+		}
+	}
+	return nil
+}
+
+// ReplaceCandidateJobs makes jobs the candidate's only ones, in that order.
+func ReplaceCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, jobs ...uuid.UUID) error {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ?", candidate); err != nil {
+		return fmt.Errorf("remove candidate's jobs: %w", err)
+	}
+	return AddCandidateJobs(ctx, tx, candidate, jobs...)
+}
+
+const candidateCounts = `(SELECT count(*) FROM interviews i WHERE i.candidate_id = c.id AND i.deleted_at IS NULL) AS interview_count,
+	(SELECT count(*) FROM analyses an JOIN interviews i ON i.id = an.interview_id
+		WHERE an.candidate_id = c.id AND an.status = 'COMPLETED' AND i.deleted_at IS NULL) AS analysis_count`
+
+// GetCandidate returns a candidate whoever owns it (the caller tells "not found" from "not yours"), unless it was deleted.
+func GetCandidate(ctx context.Context, db bun.IDB, id uuid.UUID) (*Candidate, error) {
+	cs := make([]Candidate, 1)
+	q := db.NewSelect().Model(&cs[0]).ColumnExpr("c.*").ColumnExpr(candidateCounts).Where("c.id = ? AND c.deleted_at IS NULL", id)
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get candidate: %w", translate(err))
+	}
+	return &cs[0], loadCandidateJobs(ctx, db, cs)
+}
+
+// loadCandidateJobs sets JobIDs, without deleted jobs.
+func loadCandidateJobs(ctx context.Context, db bun.IDB, cs []Candidate) error {
+	byID := make(map[uuid.UUID]*Candidate, len(cs))
+	ids := make([]uuid.UUID, len(cs))
+	for i := range cs {
+		cs[i].JobIDs = []uuid.UUID{}
+		byID[cs[i].ID], ids[i] = &cs[i], cs[i].ID
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	var rows []struct{ CandidateID, JobID uuid.UUID }
+	err := db.NewRaw(`SELECT cj.candidate_id, cj.job_id FROM candidate_jobs cj JOIN jobs j ON j.id = cj.job_id AND j.deleted_at IS NULL
+		WHERE cj.candidate_id IN (?) ORDER BY cj.created_at, cj.job_id`, bun.List(ids)).Scan(ctx, &rows)
+	if err != nil {
+		return fmt.Errorf("list candidates' jobs: %w", err)
+	}
+	for _, r := range rows {
+		byID[r.CandidateID].JobIDs = append(byID[r.CandidateID].JobIDs, r.JobID)
+	}
+	return nil
+}
+
+// OpenJobsOf returns the candidate's active jobs: those that are OPEN and not deleted.
+func OpenJobsOf(ctx context.Context, db bun.IDB, candidate uuid.UUID) ([]uuid.UUID, error) {
+	ids := []uuid.UUID{}
+	err := db.NewRaw(`SELECT j.id FROM candidate_jobs cj JOIN jobs j ON j.id = cj.job_id
+		WHERE cj.candidate_id = ? AND j.status = ? AND j.deleted_at IS NULL ORDER BY cj.created_at, j.id`, candidate, PositionOpen).
+		Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("list candidate's open jobs: %w", err)
+	}
+	return ids, nil
+}
+
+// CandidateFilter narrows a list of candidates; zero values do not.
+type CandidateFilter struct {
+	JobID  *uuid.UUID
+	Status string
+	// Search is looked for in full name and e-mail address, whatever its case.
+	Search string
+}
+
+// ListCandidates returns one page of the candidates that the scope sees, newest first, and how many there are in all.
+func ListCandidates(ctx context.Context, db bun.IDB, s Scope, f CandidateFilter, p Page) ([]Candidate, int64, error) {
+	cs := []Candidate{}
+	q := db.NewSelect().Model(&cs).ColumnExpr("c.*").ColumnExpr(candidateCounts).Where("c.deleted_at IS NULL").Order("c.id DESC")
+	if s.Company != nil {
+		q = q.Where("c.company_id = ?", *s.Company)
+	}
+	if f.JobID != nil {
+		q = q.Where("EXISTS (SELECT 1 FROM candidate_jobs cj WHERE cj.candidate_id = c.id AND cj.job_id = ?)", *f.JobID)
+	}
+	if f.Status != "" {
+		q = q.Where("c.status = ?", f.Status)
+	}
+	if f.Search != "" {
+		like := "%" + likeEscaper.Replace(f.Search) + "%"
+		q = q.Where("(c.first_name || ' ' || c.last_name ILIKE ? OR c.email ILIKE ?)", like, like)
+	}
+	total, err := q.Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list candidates: %w", err)
+	}
+	return cs, total, loadCandidateJobs(ctx, db, cs)
+}
+
+// likeEscaper takes the meaning from LIKE's own characters.
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// UpdateCandidate writes the named columns of c, with candidate.updated. Jobs are replaced apart, before.
+func UpdateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, columns ...string) error {
+	c.UpdatedAt = now()
+	c.Metadata = emptyObject(c.Metadata)
+	err := one(tx.NewUpdate().Model(c).Column(append(slices.Clone(columns), "updated_at")...).
+		Where("id = ? AND deleted_at IS NULL", c.ID).Exec(ctx))
+	if err != nil {
+		return fmt.Errorf("update candidate: %w", translate(err))
+	}
+	return recordCandidate(ctx, tx, c, catalog.CandidateUpdated)
+}
+
+// DeleteCandidate hides a candidate and cancels its interviews that have not begun: a person who asked to be removed must
+// not be called.
+func DeleteCandidate(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
+	if err := softDelete(ctx, tx, "candidates", id); err != nil {
+		return fmt.Errorf("delete candidate: %w", err)
+	}
+	var interviews []uuid.UUID
+	err := tx.NewRaw("SELECT id FROM interviews WHERE candidate_id = ? AND status = 'SCHEDULED' ORDER BY id FOR UPDATE", id).
+		Scan(ctx, &interviews)
+	if err != nil {
+		return fmt.Errorf("list candidate's interviews: %w", err)
+	}
+	for _, i := range interviews {
+		if _, err := CancelInterview(ctx, tx, i, ReasonCandidateDeleted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type candidateData struct {
+	CandidateID uuid.UUID   `json:"candidateId"`
+	JobIDs      []uuid.UUID `json:"jobIds"`
+	Status      string      `json:"status"`
+}
+
+// recordCandidate tells ids and status alone: a receiver that may know the person asks the API.
+func recordCandidate(ctx context.Context, tx bun.Tx, c *Candidate, eventType string) error {
+	data, err := json.Marshal(candidateData{c.ID, notNil(c.JobIDs), c.Status})
+	if err != nil {
+		return fmt.Errorf("encode candidate event: %w", err)
+	}
+	_, err = RecordEvent(ctx, tx, &Event{CompanyID: &c.CompanyID, Type: eventType, Data: data})
+	return err
+}

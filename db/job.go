@@ -1,0 +1,168 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/catalog"
+)
+
+// PositionOpen is the status of a job that takes candidates: the only one that counts as active. Every other status is the
+// client's own word.
+const PositionOpen = "OPEN"
+
+// Position is a row of jobs: what candidates are interviewed for. (Job is what a delivery's attempt has to do.)
+type Position struct {
+	bun.BaseModel `bun:"table:jobs,alias:j"`
+
+	ID                   uuid.UUID             `bun:"id,pk"`
+	Number               int64                 `bun:"number,autoincrement"`
+	CompanyID            uuid.UUID             `bun:"company_id"`
+	Title                string                `bun:"title"`
+	Description          *string               `bun:"description"`
+	JobURL               *string               `bun:"job_url"`
+	Benefits             *string               `bun:"benefits"`
+	RequiredSkills       []string              `bun:"required_skills,array"`
+	NiceToHaveSkills     []string              `bun:"nice_to_have_skills,array"`
+	LanguageRequirements []LanguageRequirement `bun:"language_requirements,type:jsonb"`
+	Education            []string              `bun:"education,array"`
+	Experience           *string               `bun:"experience"`
+	ContractType         *string               `bun:"contract_type"`
+	Status               string                `bun:"status"`
+	Location             *JobLocation          `bun:"location,type:jsonb"`
+	Salary               *Salary               `bun:"salary,type:jsonb"`
+	Metadata             json.RawMessage       `bun:"metadata,type:jsonb"`
+	CreatedAt            time.Time             `bun:"created_at"`
+	UpdatedAt            time.Time             `bun:"updated_at"`
+	DeletedAt            *time.Time            `bun:"deleted_at"`
+}
+
+// LanguageRequirement is a language that a job asks for, with a CEFR level.
+type LanguageRequirement struct {
+	Language    string `json:"language"`
+	Proficiency string `json:"proficiency"`
+}
+
+// JobLocation is where a job is done.
+type JobLocation struct {
+	WorkMode    *string `json:"workMode"`
+	Street      *string `json:"street"`
+	City        *string `json:"city"`
+	PostalCode  *string `json:"postalCode"`
+	CountryCode *string `json:"countryCode"`
+}
+
+// Salary is a range in a currency for a period.
+type Salary struct {
+	Min      *float64 `json:"min"`
+	Max      *float64 `json:"max"`
+	Currency *string  `json:"currency"`
+	Period   *string  `json:"period"`
+}
+
+// CreatePosition stores a new job, with job.created. Its id and times are set; an empty status becomes OPEN.
+func CreatePosition(ctx context.Context, tx bun.Tx, p *Position) error {
+	p.ID, p.CreatedAt = NewID(), now()
+	p.UpdatedAt = p.CreatedAt
+	if p.Status == "" {
+		p.Status = PositionOpen
+	}
+	p.fill()
+	if _, err := tx.NewInsert().Model(p).Exec(ctx); err != nil {
+		return fmt.Errorf("insert job: %w", translate(err))
+	}
+	return recordPosition(ctx, tx, p, catalog.JobCreated)
+}
+
+// fill replaces nil by empty: none of these columns may be null.
+func (p *Position) fill() {
+	p.RequiredSkills, p.NiceToHaveSkills = notNil(p.RequiredSkills), notNil(p.NiceToHaveSkills)
+	p.LanguageRequirements, p.Education = notNil(p.LanguageRequirements), notNil(p.Education)
+	p.Metadata = emptyObject(p.Metadata)
+}
+
+func notNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// now is the time in the database's precision, so that what is answered on create is what is read later.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// GetPosition returns a job whoever owns it (the caller tells "not found" from "not yours"), unless it was deleted.
+func GetPosition(ctx context.Context, db bun.IDB, id uuid.UUID) (*Position, error) {
+	p := new(Position)
+	if err := db.NewSelect().Model(p).Where("j.id = ? AND j.deleted_at IS NULL", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get job: %w", translate(err))
+	}
+	return p, nil
+}
+
+// PositionFilter narrows a list of jobs; zero values do not.
+type PositionFilter struct{ Status string }
+
+// ListPositions returns one page of the jobs that the scope sees, newest first, and how many there are in all.
+func ListPositions(ctx context.Context, db bun.IDB, s Scope, f PositionFilter, p Page) ([]Position, int64, error) {
+	jobs := []Position{}
+	q := db.NewSelect().Model(&jobs).Where("j.deleted_at IS NULL").Order("j.id DESC")
+	if s.Company != nil {
+		q = q.Where("j.company_id = ?", *s.Company)
+	}
+	if f.Status != "" {
+		q = q.Where("j.status = ?", f.Status)
+	}
+	total, err := q.Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list jobs: %w", err)
+	}
+	return jobs, total, nil
+}
+
+// UpdatePosition writes the named columns of p, with job.updated.
+func UpdatePosition(ctx context.Context, tx bun.Tx, p *Position, columns ...string) error {
+	p.UpdatedAt = now()
+	p.fill()
+	err := one(tx.NewUpdate().Model(p).Column(append(slices.Clone(columns), "updated_at")...).
+		Where("id = ? AND deleted_at IS NULL", p.ID).Exec(ctx))
+	if err != nil {
+		return fmt.Errorf("update job: %w", translate(err))
+	}
+	return recordPosition(ctx, tx, p, catalog.JobUpdated)
+}
+
+// DeletePosition hides a job. Its interviews go on, and its candidates stay.
+func DeletePosition(ctx context.Context, db bun.IDB, id uuid.UUID) error {
+	if err := softDelete(ctx, db, "jobs", id); err != nil {
+		return fmt.Errorf("delete job: %w", err)
+	}
+	return nil
+}
+
+// softDelete hides a row that is not hidden yet; otherwise it is ErrNotFound.
+func softDelete(ctx context.Context, db bun.IDB, table string, id uuid.UUID) error {
+	return one(db.ExecContext(ctx, "UPDATE ? SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL",
+		bun.Ident(table), id))
+}
+
+type positionData struct {
+	JobID  uuid.UUID `json:"jobId"`
+	Title  string    `json:"title"`
+	Status string    `json:"status"`
+}
+
+func recordPosition(ctx context.Context, tx bun.Tx, p *Position, eventType string) error {
+	data, err := json.Marshal(positionData{p.ID, p.Title, p.Status})
+	if err != nil {
+		return fmt.Errorf("encode job event: %w", err)
+	}
+	_, err = RecordEvent(ctx, tx, &Event{CompanyID: &p.CompanyID, Type: eventType, Data: data})
+	return err
+}

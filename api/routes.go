@@ -24,6 +24,7 @@ func (s *server) routes() []route {
 	return slices.Concat(
 		s.infraRoutes(),
 		s.companyRoutes(),
+		s.webhookRoutes(),
 		s.jobRoutes(),
 		s.candidateRoutes(),
 		s.agentRoutes(),

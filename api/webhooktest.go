@@ -1,0 +1,151 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+// What a test call says (reference §1.10, §2.4).
+const (
+	testPassed        = "Webhook test successful!"
+	testFailed        = "Webhook test failed: "
+	testNotSubscribed = "Webhook is not subscribed to ping events. Add event type 2 (ping) to the webhook configuration."
+	testNotCreated    = "No delivery was created. This may indicate the webhook is disabled or circuit breaker is open."
+)
+
+// The outcome is awaited by reading the row, more and more rarely: a test is rare and a worker is usually done in some 30 ms.
+// testGrace is what a worker gets on top of the receiver's time-out to take the delivery and to record it.
+const (
+	firstPoll = 25 * time.Millisecond
+	lastPoll  = 100 * time.Millisecond
+	testGrace = 5 * time.Second
+)
+
+// testResult is the result of a test; a failed one has its message alone.
+type testResult struct {
+	Success    bool       `json:"success"`
+	DeliveryID *uuid.UUID `json:"deliveryId,omitempty"`
+	HTTPStatus *int       `json:"httpStatus,omitempty"`
+	DurationMS *int       `json:"durationMs,omitempty"`
+	Message    string     `json:"message"`
+}
+
+// testWebhook sends a ping through the worker and waits for what came of it. The call itself succeeds either way: the
+// envelope says success, the result inside says how the test went (reference §2.4).
+func (s *server) testWebhook(c *gin.Context) error {
+	w, err := s.webhook(c)
+	if err != nil {
+		return err
+	}
+	result, err := s.test(c.Request.Context(), w)
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, result)
+}
+
+func (s *server) test(ctx context.Context, w *db.Webhook) (*testResult, error) {
+	if !slices.Contains(w.Events, catalog.Ping) {
+		return &testResult{Message: testNotSubscribed}, nil
+	}
+	id, err := s.ping(ctx, w)
+	if errors.Is(err, db.ErrConflict) {
+		return &testResult{Message: testNotCreated}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	limit := time.Duration(w.TimeoutMS)*time.Millisecond + testGrace
+	d, err := s.await(ctx, id, limit)
+	if err != nil {
+		return nil, err
+	}
+	return s.outcome(ctx, d, limit)
+}
+
+// ping creates the event and its one delivery.
+func (s *server) ping(ctx context.Context, w *db.Webhook) (id uuid.UUID, err error) {
+	company := w.CompanyID
+	if company == nil {
+		company = w.OwnerCompanyID
+	}
+	e := &db.Event{CompanyID: company, Type: catalog.Ping, Data: encoded(gin.H{
+		"message": "This is a test ping from Greenroom", "webhookId": w.ID,
+	})}
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		id, err = db.RecordTest(ctx, tx, e, w.ID)
+		return err
+	})
+	return id, err
+}
+
+// await returns the delivery once nothing more happens to it, or as it is when the limit has passed.
+func (s *server) await(ctx context.Context, id uuid.UUID, limit time.Duration) (*db.Delivery, error) {
+	deadline := time.Now().Add(limit)
+	for wait := firstPoll; ; wait = min(wait*3/2, lastPoll) {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+		d, err := db.GetDelivery(ctx, s.DB, db.Scope{}, id)
+		if err != nil {
+			return nil, err
+		}
+		if d.Status.Ended() || d.Status == db.DeliveryPaused || time.Now().After(deadline) {
+			return d, nil
+		}
+	}
+}
+
+// outcome says what came of the delivery of a test.
+func (s *server) outcome(ctx context.Context, d *db.Delivery, limit time.Duration) (*testResult, error) {
+	switch d.Status {
+	case db.DeliverySucceeded:
+		return s.passed(ctx, d)
+	case db.DeliveryFailed:
+		return &testResult{Message: testFailed + failure(d)}, nil
+	case db.DeliveryCanceled:
+		return &testResult{Message: testFailed + "the webhook was deleted"}, nil
+	case db.DeliveryPaused:
+		return &testResult{Message: testFailed + "the webhook was disabled or its circuit opened meanwhile"}, nil
+	case db.DeliveryPending, db.DeliveryRetrying:
+	}
+	seconds := strconv.FormatFloat(limit.Seconds(), 'f', -1, 64)
+	return &testResult{Message: testFailed + "no worker took the delivery within " + seconds + " s"}, nil
+}
+
+func (s *server) passed(ctx context.Context, d *db.Delivery) (*testResult, error) {
+	attempts, err := db.ListAttempts(ctx, s.DB, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	r := &testResult{Success: true, DeliveryID: &d.ID, HTTPStatus: d.LastStatusCode, Message: testPassed}
+	if n := len(attempts); n > 0 {
+		r.DurationMS = &attempts[n-1].DurationMS
+	}
+	return r, nil
+}
+
+// failure is why the last attempt failed.
+func failure(d *db.Delivery) string {
+	switch {
+	case d.LastError != nil && *d.LastError != "":
+		return *d.LastError
+	case d.LastStatusCode != nil:
+		return fmt.Sprintf("HTTP %d", *d.LastStatusCode)
+	}
+	return "the reason is not known"
+}

@@ -1,0 +1,101 @@
+package activities_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/catalog"
+	"greenroom/db/token"
+)
+
+func TestRequestAnalysis(t *testing.T) {
+	t.Parallel()
+	t.Run("keeps_the_answer", func(t *testing.T) {
+		t.Parallel()
+		b := setupInterview(t, db.Online)
+		b.finish()
+		b.outside.answers = []answer{{http.StatusOK, `{"general":{"overallRating":80},"specific":null}`}}
+		require.NoError(t, b.RequestAnalysis(b.ctx, b.id))
+		assert.Equal(t, []asked{{
+			method: http.MethodPost, path: "/analyses", authorization: "Bearer t0ken",
+			body: map[string]any{
+				"interviewId": b.id.String(), "jobTitle": "Engineer", "jobDescription": "Engines", "requiredSkills": []any{"Go", "SQL"},
+				"transcript": []any{map[string]any{"role": "agent", "content": "Why?"}}, "answers": []any{"because"},
+				"callbackUrl": "https://greenroom.test/callbacks/analyses/" + b.id.String() + "?token=" + token.For([]byte(secret), "callback", b.id),
+			},
+		}}, b.outside.asked)
+		assert.Equal(t, db.AnalysisCompleted, b.state().Analysis)
+		got, err := db.GetAnalysis(b.ctx, b.DB, b.id)
+		require.NoError(t, err)
+		assert.JSONEq(t, `{"overallRating":80}`, string(got.General))
+		assert.Equal(t, map[string]any{"id": got.ID.String(), "general": map[string]any{"overallRating": 80.0}, "specific": nil},
+			b.event(catalog.AnalysisCompleted)["analysis"])
+		require.NoError(t, b.RequestAnalysis(b.ctx, b.id), "repeated by Temporal")
+		assert.Len(t, b.outside.asked, 1, "an analysis that is there is not asked for again")
+	})
+	t.Run("without_a_job", func(t *testing.T) {
+		t.Parallel()
+		b := setupInterview(t, db.Online)
+		b.exec("UPDATE interviews SET job_id = NULL")
+		b.finish()
+		b.outside.answers = []answer{{http.StatusOK, `{"general":{},"specific":{"pronunciationScores":[1]}}`}}
+		require.NoError(t, b.RequestAnalysis(b.ctx, b.id))
+		assert.Empty(t, b.outside.asked[0].body["jobTitle"])
+		assert.Equal(t, []any{}, b.outside.asked[0].body["requiredSkills"])
+		got, err := db.GetAnalysis(b.ctx, b.DB, b.id)
+		require.NoError(t, err)
+		assert.JSONEq(t, `{"pronunciationScores":[1]}`, string(got.Specific))
+	})
+	t.Run("accepted_comes_later", func(t *testing.T) {
+		t.Parallel()
+		b := setupInterview(t, db.Online)
+		b.finish()
+		b.outside.answers = []answer{{http.StatusAccepted, `{"analysisId":"a1"}`}}
+		require.NoError(t, b.RequestAnalysis(b.ctx, b.id))
+		assert.Equal(t, db.AnalysisPending, b.state().Analysis)
+	})
+	t.Run("an_answer_that_is_no_analysis_fails_it", func(t *testing.T) {
+		t.Parallel()
+		for said, want := range map[answer]string{
+			{http.StatusUnprocessableEntity, `{"error":"too short"}`}:                 "the analyser refused with 422: too short",
+			{http.StatusBadRequest, `{"error":{"message":"x"},"message":"no\u0000"}`}: "the analyser refused with 400: no\uFFFD",
+			{http.StatusUnauthorized, "<html>"}:                                       "the analyser refused with 401",
+			{http.StatusOK, `{"general":null}`}:                                       `the analyser's answer is no analysis: it has no object "general"`,
+			{http.StatusOK, "<html>"}:                                                 `the analyser's answer is no analysis: it has no object "general"`,
+			{http.StatusNoContent, ""}:                                                `the analyser's answer is no analysis: it has no object "general"`,
+			{http.StatusOK, `{"general":{"a":"` + "\\" + `u0000"}}`}:                  "the analyser's answer has a NUL character",
+			{http.StatusOK, `{"general":{"a":"` + strings.Repeat("x", 1<<20) + `"}}`}: "the analyser's answer is longer than 1048576 bytes",
+			{http.StatusConflict, `{"message":"` + strings.Repeat("x", 1000) + `"}`}:  "the analyser refused with 409: " + strings.Repeat("x", 300),
+		} {
+			b := setupInterview(t, db.Online)
+			b.finish()
+			b.outside.answers = []answer{said}
+			require.NoError(t, b.RequestAnalysis(b.ctx, b.id))
+			assert.Equal(t, db.AnalysisFailed, b.state().Analysis, want)
+			assert.Equal(t, want, b.event(catalog.AnalysisFailed)["errorMessage"])
+		}
+	})
+	t.Run("failures_that_may_pass_are_errors", func(t *testing.T) {
+		t.Parallel()
+		b := setupInterview(t, db.Online)
+		b.finish()
+		b.outside.answers = []answer{{http.StatusBadGateway, ""}}
+		require.Error(t, b.RequestAnalysis(b.ctx, b.id))
+		assert.Equal(t, db.AnalysisPending, b.state().Analysis)
+	})
+	t.Run("deleted_is_not_sent_out", func(t *testing.T) {
+		t.Parallel()
+		b := setupInterview(t, db.Online)
+		b.finish()
+		b.tx(func(ctx context.Context, tx bun.Tx) error { return db.DeleteInterview(ctx, tx, db.Scope{}, b.id) })
+		require.NoError(t, b.RequestAnalysis(b.ctx, b.id))
+		assert.Empty(t, b.outside.asked)
+	})
+}

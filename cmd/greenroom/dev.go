@@ -18,9 +18,6 @@ import (
 // stopLimit bounds the stores' shutdown after Ctrl-C; a second Ctrl-C ends the program at once.
 const stopLimit = time.Minute
 
-// interrupted is the exit code of a command that a Ctrl-C ended, as shells have it.
-const interrupted = exitError(128 + int(syscall.SIGINT))
-
 func devCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
@@ -46,11 +43,8 @@ func runDev(cmd *cobra.Command) (err error) {
 		return err
 	}
 	stack, err := devstack.Start(ctx, stackOptions(cfg, cmd))
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil // stopped while it started, as asked
-	}
 	if err != nil {
-		return err
+		return unlessAsked(ctx, err)
 	}
 	defer func() {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
@@ -64,7 +58,16 @@ func runDev(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, devstack.RemoveDevEnv(cfg.Dev.Dir)) }()
-	return whileStored(ctx, stack, func(ctx context.Context) error { return runAll(ctx, cfg, stack) })
+	err = whileStored(ctx, stack, func(ctx context.Context) error { return runAll(ctx, cfg, stack) })
+	return unlessAsked(ctx, err)
+}
+
+// unlessAsked drops the complaint of what a signal broke off, at whatever step.
+func unlessAsked(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // untilSignal ends the context at the first Ctrl-C or request to stop and gives signals back their usual effect, so that the
@@ -132,41 +135,4 @@ func whileStored(ctx context.Context, stack *devstack.Stack, run func(context.Co
 	default:
 		return err
 	}
-}
-
-func devExecCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "exec -- COMMAND [ARGUMENTS]",
-		Short: "Run a command with throw-away stores in its environment, for tests",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := untilSignal(cmd.Context())
-			defer stop()
-			code, err := devstack.Exec(ctx, args, cmd.ErrOrStderr())
-			if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-				return interrupted
-			}
-			if err == nil && code != 0 {
-				err = exitError(code)
-			}
-			return err
-		},
-	}
-}
-
-func devCleanCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "clean",
-		Short: "Remove all data of `greenroom dev`; refuses while it runs",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load(cmd.Flags())
-			if err != nil {
-				return err
-			}
-			return devstack.Remove(cfg.Dev.Dir)
-		},
-	}
-	config.AddFlags(cmd.Flags(), "dev.dir")
-	return cmd
 }

@@ -83,30 +83,39 @@ func TestDevExec_ends_all_on_a_signal(t *testing.T) {
 	}
 }
 
-func TestDev_that_is_killed_leaves_nothing_in_the_way(t *testing.T) {
+func TestDev_finds_its_data_again_after_a_kill(t *testing.T) {
 	t.Parallel()
-	env := devEnvironment(t)
-	first := greenroom(t, "dev")
-	first.Env = append(first.Env, env...)
-	require.NoError(t, first.Start())
-	waitFor(t, func() bool { return devstack.CheckTemporal(t.Context(), address(env)) == nil })
-	waitFor(t, func() bool { return pidIn(t, first.Dir, "postgres/postmaster.pid") > 0 })
-
+	first := startDev(t, t.TempDir())
+	before := readDevEnv(t, first.Dir)
 	require.NoError(t, first.Process.Kill())
 	_ = first.Wait() // killed
 
-	second := greenroom(t, "dev")
-	second.Dir, second.Env = first.Dir, append(second.Env, env...)
-	var stderr bytes.Buffer
-	second.Stderr = &stderr
-	require.NoError(t, second.Start())
-	waitFor(t, func() bool {
-		return pidIn(t, first.Dir, "temporal.pid") > 0 && devstack.CheckTemporal(t.Context(), address(env)) == nil
-	})
+	second := startDev(t, first.Dir)
+
+	assert.Equal(t, before.APIKey, readDevEnv(t, first.Dir).APIKey)
 	postgres, temporal := pidIn(t, first.Dir, "postgres/postmaster.pid"), pidIn(t, first.Dir, "temporal.pid")
 	require.NoError(t, second.Process.Signal(os.Interrupt))
-	require.NoError(t, second.Wait(), stderr.String())
+	require.NoError(t, second.Wait(), "a stop that was asked for is no failure")
 	gone(t, postgres)
+	gone(t, temporal)
+	_, err := devstack.ReadDevEnv(filepath.Join(first.Dir, ".data"))
+	require.ErrorIs(t, err, devstack.ErrNotRunning)
+}
+
+func TestDev_can_be_stopped_while_it_starts(t *testing.T) {
+	t.Parallel()
+	cmd := greenroom(t, "dev")
+	cmd.Env = append(cmd.Env, devEnvironment(t)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	require.NoError(t, cmd.Start())
+	waitFor(t, func() bool { return pidIn(t, cmd.Dir, "temporal.pid") > 0 })
+	temporal := pidIn(t, cmd.Dir, "temporal.pid")
+
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+
+	require.NoError(t, cmd.Wait(), stderr.String())
+	assert.Equal(t, "stopping …\n", stderr.String())
 	gone(t, temporal)
 }
 
@@ -142,9 +151,7 @@ func greenroom(t *testing.T, args ...string) *exec.Cmd {
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Dir = t.TempDir()
-	if os.Geteuid() == 0 {
-		require.NoError(t, os.Chmod(filepath.Dir(cmd.Dir), 0o711)) // PostgreSQL's user has to pass through
-	}
+	makePassable(t, cmd.Dir)
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "GREENROOM_") {
 			cmd.Env = append(cmd.Env, variable)
@@ -159,21 +166,49 @@ func greenroom(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func devEnvironment(t *testing.T) []string {
+// startDev starts `greenroom dev` in dir and returns when it says that it is ready.
+func startDev(t *testing.T, dir string) *exec.Cmd {
 	t.Helper()
-	ports := make([]any, 4)
-	for i := range ports {
-		port, err := devstack.FreePort()
-		require.NoError(t, err)
-		ports[i] = port
-	}
-	return strings.Fields(fmt.Sprintf("GREENROOM_DEV_TEMPORAL_PORT=%d GREENROOM_DEV_TEMPORAL_UI_PORT=%d GREENROOM_DEV_POSTGRES_PORT=%d "+
-		"GREENROOM_HTTP_ADDR=127.0.0.1:%d", ports...))
+	cmd := greenroom(t, "dev")
+	makePassable(t, dir)
+	cmd.Dir, cmd.Env = dir, append(cmd.Env, devEnvironment(t)...)
+	log, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	require.NoError(t, err)
+	defer log.Close()
+	cmd.Stderr = log
+	require.NoError(t, cmd.Start())
+	waitFor(t, func() bool {
+		text, err := os.ReadFile(log.Name())
+		return err == nil && strings.Contains(string(text), "Greenroom is ready")
+	})
+	return cmd
 }
 
-func address(env []string) string {
-	_, port, _ := strings.Cut(env[0], "=")
-	return "127.0.0.1:" + port
+func readDevEnv(t *testing.T, dir string) devstack.DevEnv {
+	t.Helper()
+	env, err := devstack.ReadDevEnv(filepath.Join(dir, ".data"))
+	require.NoError(t, err)
+	require.NotEmpty(t, env.APIKey)
+	return env
+}
+
+// makePassable opens the way to a temporary directory for the user that PostgreSQL runs as when root runs the tests.
+func makePassable(t *testing.T, dir string) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.Chmod(filepath.Dir(dir), 0o711))
+	}
+}
+
+func devEnvironment(t *testing.T) []string {
+	t.Helper()
+	var env []string
+	for _, name := range []string{"DEV_TEMPORAL_PORT=", "DEV_TEMPORAL_UI_PORT=", "DEV_POSTGRES_PORT=", "HTTP_ADDR=127.0.0.1:"} {
+		port, err := devstack.FreePort()
+		require.NoError(t, err)
+		env = append(env, "GREENROOM_"+name+strconv.Itoa(port))
+	}
+	return env
 }
 
 func pidIn(t *testing.T, dir, file string) int {

@@ -95,7 +95,8 @@ func TestLoad_refuses(t *testing.T) {
 		{"GREENROOM_HTTP_PUBLIC_URL", "ftp://x", `http.public_url (GREENROOM_HTTP_PUBLIC_URL) must be an http or https address, not "ftp://x"`},
 		{"GREENROOM_DATABASE_URL", "mysql://root:pw@x", `database.url (GREENROOM_DATABASE_URL) must be a PostgreSQL address such as ` +
 			`postgres://user:password@host:5432/database`},
-		{"GREENROOM_DATABASE_MAX_CONNS", "many", `database.max_conns (GREENROOM_DATABASE_MAX_CONNS) must be a whole number from 2 to 10000, not "many"`},
+		{"GREENROOM_DATABASE_MAX_CONNS", "many", `database.max_conns (GREENROOM_DATABASE_MAX_CONNS) ` +
+			`must be a whole number from 2 to 10000, not "many"`},
 		{"GREENROOM_CIRCUIT_THRESHOLD", "5", `circuit.threshold (GREENROOM_CIRCUIT_THRESHOLD) must be a whole number from 6 to 19, not "5"`},
 		{"GREENROOM_CIRCUIT_THRESHOLD", "20", `circuit.threshold (GREENROOM_CIRCUIT_THRESHOLD) must be a whole number from 6 to 19, not "20"`},
 		{"GREENROOM_CIRCUIT_RECOVERY", "auto", `circuit.recovery (GREENROOM_CIRCUIT_RECOVERY) must be manual or probe, not "auto"`},

@@ -16,3 +16,11 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
+
+// reason is why a command failed: that it was told to, if it was, rather than the signal it died of.
+func reason(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}

@@ -68,7 +68,7 @@ func (m packageManager) run(ctx context.Context, prefix []string, log io.Writer)
 	step.end(err)
 	if err != nil {
 		return fmt.Errorf("install PostgreSQL: %w: %s: run %q by hand, or set GREENROOM_DATABASE_URL to a database you have",
-			err, lastLine(out), m.byHand)
+			reason(ctx, err), lastLine(out), m.byHand)
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func (p *Postgres) initdb(ctx context.Context, dir string) error {
 	cmd.Dir = dir
 	cmd.SysProcAttr = childAttributes(p.owner, syscall.SIGKILL)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("make the PostgreSQL cluster: %w: %s", err, lastLine(out))
+		return fmt.Errorf("make the PostgreSQL cluster: %w: %s", reason(ctx, err), lastLine(out))
 	}
 	return nil
 }

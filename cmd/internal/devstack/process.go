@@ -137,6 +137,9 @@ func (p *process) waitReady(ctx context.Context, limit time.Duration, ready func
 		case <-p.done:
 			return fmt.Errorf("%s ended while starting (%s): %s", p.name, p.cmd.ProcessState, p.logTail())
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return fmt.Errorf("wait for %s: %w", p.name, ctx.Err())
+			}
 			return fmt.Errorf("%s not ready after %s: %w", p.name, limit, err)
 		case <-tick.C:
 		}

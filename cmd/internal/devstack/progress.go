@@ -14,7 +14,8 @@ import (
 // linePeriod is how often a long step says that it still runs where there is no terminal to draw on.
 const linePeriod = 15 * time.Second
 
-// step shows that something long is going on: a spinner with the elapsed time on a terminal, else a line every 15 s.
+// step shows that something long is going on: a spinner with the elapsed time on a terminal, else a line every 15 s. A
+// line has to fit 80 columns, or a terminal cannot draw over it.
 type step struct {
 	log     io.Writer
 	what    string

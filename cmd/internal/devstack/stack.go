@@ -84,7 +84,7 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 func (s *Stack) startBoth(ctx context.Context) error {
-	if err := s.findTemporal(ctx); err != nil {
+	if err := s.findPrograms(ctx); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -97,12 +97,17 @@ func (s *Stack) startBoth(ctx context.Context) error {
 	return group.Wait() //nolint:wrapcheck // each says what it is about
 }
 
-// findTemporal comes before PostgreSQL's start: a build of minutes needs no database waiting for it, and a failure shows first.
-func (s *Stack) findTemporal(ctx context.Context) (err error) {
-	if s.opts.TemporalAddress != "" {
-		return nil
+// findPrograms comes before any start: what the machine lacks, or this user may not install, shows first, and no database
+// waits while a program is built for minutes.
+func (s *Stack) findPrograms(ctx context.Context) (err error) {
+	if s.opts.DatabaseURL == "" {
+		if _, err := findOrInstallPostgres(ctx, s.opts.Log); err != nil {
+			return err
+		}
 	}
-	s.TemporalProgram, err = FindTemporal(ctx, s.opts.Log)
+	if s.opts.TemporalAddress == "" {
+		s.TemporalProgram, err = FindTemporal(ctx, s.opts.Log)
+	}
 	return err
 }
 

@@ -151,7 +151,7 @@ func probe(ctx context.Context, url string) error {
 	return response.Body.Close()
 }
 
-// buildTemporal compiles the program with the Go that is on PATH: about 6 minutes on 2 cores with nothing cached.
+// buildTemporal compiles the program with the Go that is on PATH: measured 3 to 6 minutes on 2 cores with nothing cached.
 func buildTemporal(ctx context.Context, dir string, log io.Writer) (string, error) {
 	goProgram, err := exec.LookPath("go")
 	if err != nil {
@@ -166,12 +166,13 @@ func buildTemporal(ctx context.Context, dir string, log io.Writer) (string, erro
 	if err != nil {
 		return "", fmt.Errorf("build Temporal: %w", err)
 	}
-	step := startStep(log, "building Temporal "+temporalVersion+" with Go (once, some 6 minutes on 2 cores)")
+	fmt.Fprintln(log, "the Temporal program is not here and cannot be downloaded: building it with Go, 3 to 6 minutes on 2 cores")
+	step := startStep(log, "building Temporal "+temporalVersion+" (once)")
 	if err = cmd.Start(); err == nil {
 		last := countPackages(output, step)
 		if err = cmd.Wait(); err != nil {
 			err = fmt.Errorf("build Temporal: %w: %s: put temporal %s on PATH, or set GREENROOM_TEMPORAL_ADDRESS to a Temporal you have",
-				err, last, temporalVersion)
+				reason(ctx, err), last, temporalVersion)
 		}
 	}
 	step.end(err)
@@ -190,7 +191,7 @@ func countPackages(output io.Reader, step *step) (last string) {
 		} else {
 			packages++
 		}
-		step.set(fmt.Sprintf("%d modules fetched, %d packages compiled", modules, packages))
+		step.set(fmt.Sprintf("%d modules, %d packages", modules, packages))
 	}
 	return last
 }

@@ -40,7 +40,7 @@ func TestTemporal(t *testing.T) {
 		}
 	})
 	t.Run("shows_its_ui", func(t *testing.T) {
-		response, err := http.Get(server.UIURL()) //nolint:gosec // our own server
+		response, err := http.Get(server.UIURL())
 		require.NoError(t, err)
 		defer response.Body.Close()
 		body, err := io.ReadAll(response.Body)

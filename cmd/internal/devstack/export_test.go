@@ -1,0 +1,4 @@
+package devstack
+
+// InstallPostgres is for tests: where they run, PostgreSQL is there already.
+var InstallPostgres = installPostgres

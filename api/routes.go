@@ -25,6 +25,8 @@ func (s *server) routes() []route {
 		s.infraRoutes(),
 		s.companyRoutes(),
 		s.webhookRoutes(),
+		s.eventRoutes(),
+		s.deliveryRoutes(),
 		s.jobRoutes(),
 		s.candidateRoutes(),
 		s.agentRoutes(),

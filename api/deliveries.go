@@ -1,0 +1,266 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+// Deliveries may also be read and retried with the scopes of webhooks: who may see a webhook may see what it was sent.
+func (s *server) deliveryRoutes() []route {
+	return []route{
+		{http.MethodGet, "/deliveries", "read:deliveries|read:webhooks", s.listDeliveries},
+		{http.MethodGet, "/deliveries/:id", "read:deliveries|read:webhooks", s.getDelivery},
+		{http.MethodPost, "/deliveries/:id/retry", "write:deliveries|write:webhooks", s.retryDelivery},
+	}
+}
+
+type deliveryOutput struct {
+	ID             uuid.UUID         `json:"id"`
+	EventID        uuid.UUID         `json:"eventId"`
+	WebhookID      uuid.UUID         `json:"webhookId"`
+	CompanyID      *uuid.UUID        `json:"companyId"`
+	EventType      string            `json:"eventType"`
+	Status         db.DeliveryStatus `json:"status"`
+	IsTest         bool              `json:"isTest"`
+	Generation     int               `json:"generation"`
+	AttemptCount   int               `json:"attemptCount"`
+	NextAttemptAt  *timestamp        `json:"nextAttemptAt"`
+	LastStatusCode *int              `json:"lastStatusCode"`
+	LastError      *string           `json:"lastError"`
+	WorkflowID     *string           `json:"workflowId"`
+	CreatedAt      timestamp         `json:"createdAt"`
+	UpdatedAt      timestamp         `json:"updatedAt"`
+}
+
+func showDelivery(d *db.Delivery) deliveryOutput {
+	return deliveryOutput{
+		ID: d.ID, EventID: d.EventID, WebhookID: d.WebhookID, CompanyID: d.CompanyID, EventType: d.EventType, Status: d.Status,
+		IsTest: d.IsTest, Generation: d.Generation, AttemptCount: d.Attempts, NextAttemptAt: maybe(d.NextAttemptAt),
+		LastStatusCode: d.LastStatusCode, LastError: d.LastError, WorkflowID: d.WorkflowID,
+		CreatedAt: timestamp(d.CreatedAt), UpdatedAt: timestamp(d.UpdatedAt),
+	}
+}
+
+// deliveryDetail is one delivery with all that is known of it.
+type deliveryDetail struct {
+	deliveryOutput
+	// Body is what was signed and sent: JSON as JSON, anything else as text, null before the first attempt.
+	Body        any             `json:"body"`
+	Attempts    []attemptOutput `json:"attempts"`
+	Explanation explanation     `json:"explanation"`
+}
+
+type attemptOutput struct {
+	Attempt       int        `json:"attempt"`
+	Generation    int        `json:"generation"`
+	StartedAt     timestamp  `json:"startedAt"`
+	DurationMS    int        `json:"durationMs"`
+	Outcome       db.Outcome `json:"outcome"`
+	StatusCode    *int       `json:"statusCode"`
+	ErrorKind     *string    `json:"errorKind"`
+	Error         *string    `json:"error"`
+	Response      *string    `json:"response"`
+	NextAttemptAt *timestamp `json:"nextAttemptAt"`
+	WorkflowID    string     `json:"workflowId"`
+	RunID         uuid.UUID  `json:"runId"`
+}
+
+func showAttempt(a *db.Attempt) attemptOutput {
+	return attemptOutput{
+		Attempt: a.Attempt, Generation: a.Generation, StartedAt: timestamp(a.StartedAt), DurationMS: a.DurationMS, Outcome: a.Outcome,
+		StatusCode: a.StatusCode, ErrorKind: a.ErrorKind, Error: a.Error, Response: a.Response,
+		NextAttemptAt: maybe(a.NextAttemptAt), WorkflowID: a.WorkflowID, RunID: a.RunID,
+	}
+}
+
+// listDeliveries answers newest first, by keyset: a page costs the same however far one pages, and nothing is counted.
+func (s *server) listDeliveries(c *gin.Context) error {
+	f, err := deliveryFilter(c)
+	if err != nil {
+		return err
+	}
+	limit := int(f.Limit)
+	f.Limit++ // one more tells whether there is a next page
+	ds, err := db.ListDeliveries(c.Request.Context(), s.DB, caller(c).scope(), f)
+	if err != nil {
+		return err
+	}
+	var next *string
+	if len(ds) > limit {
+		ds = ds[:limit]
+		cursor := base64.RawURLEncoding.EncodeToString(ds[limit-1].ID[:])
+		next = &cursor
+	}
+	return ok(c, http.StatusOK, gin.H{"data": mapped(ds, showDelivery), "nextCursor": next, "hasMore": next != nil})
+}
+
+func deliveryFilter(c *gin.Context) (f db.DeliveryFilter, err error) {
+	if f.Webhook, err = queryID(c, "webhookId"); err != nil {
+		return f, err
+	}
+	if f.Company, err = queryID(c, "companyId"); err != nil {
+		return f, err
+	}
+	if f.EventType, err = queryEventType(c); err != nil {
+		return f, err
+	}
+	status, err := queryOneOf(c, "status", statuses(db.DeliveryStatuses())...)
+	if err != nil {
+		return f, err
+	}
+	f.Status = db.DeliveryStatus(status)
+	if f.Since, f.Until, err = queryRange(c); err != nil {
+		return f, err
+	}
+	if f.Before, err = queryCursor(c); err != nil {
+		return f, err
+	}
+	f.Limit, err = queryInt(c, "limit", defaultLimit, maxLimit)
+	return f, err
+}
+
+func statuses(ds []db.DeliveryStatus) []string {
+	out := make([]string, len(ds))
+	for i, d := range ds {
+		out[i] = string(d)
+	}
+	return out
+}
+
+// queryRange reads ?since= (inclusive) and ?until= (exclusive).
+func queryRange(c *gin.Context) (since, until time.Time, err error) {
+	if since, err = queryTime(c, "since"); err != nil {
+		return since, until, err
+	}
+	if until, err = queryTime(c, "until"); err != nil {
+		return since, until, err
+	}
+	if !since.IsZero() && !until.IsZero() && !since.Before(until) {
+		return since, until, invalid("until", "until must be after since")
+	}
+	return since, until, nil
+}
+
+// queryEventType reads ?eventType=, a domain event type or a profile's name for one.
+func queryEventType(c *gin.Context) (string, error) {
+	raw, sent := c.GetQuery("eventType")
+	if !sent || catalog.Known(raw) {
+		return raw, nil
+	}
+	names, err := catalog.ForProfile(catalog.ProfileStandard)
+	if err != nil {
+		return "", err
+	}
+	t, err := names.ByName(raw)
+	if err != nil {
+		e := invalid("eventType", "Invalid event type")
+		e.Details = details{"field": "eventType", "provided": clip(raw), "allowed": allowedEvents(names)}
+		return "", e
+	}
+	return t, nil
+}
+
+func queryCursor(c *gin.Context) (uuid.UUID, error) {
+	raw, sent := c.GetQuery("cursor")
+	if !sent {
+		return uuid.Nil, nil
+	}
+	bytes, err := base64.RawURLEncoding.DecodeString(raw)
+	if err != nil || len(bytes) != len(uuid.Nil) {
+		return uuid.Nil, invalid("cursor", "cursor must be a nextCursor of an earlier answer")
+	}
+	return uuid.UUID(bytes), nil
+}
+
+// delivery loads the delivery of the path, which must be of the caller's company.
+func (s *server) delivery(c *gin.Context) (*db.Delivery, error) {
+	id, err := pathID(c, "id", "Delivery")
+	if err != nil {
+		return nil, err
+	}
+	d, err := db.GetDelivery(c.Request.Context(), s.DB, db.Scope{}, id)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, notFound("Delivery", id.String())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, allowAny(c, d.CompanyID, "delivery")
+}
+
+func (s *server) getDelivery(c *gin.Context) error {
+	d, err := s.delivery(c)
+	if err != nil {
+		return err
+	}
+	return s.okDelivery(c, http.StatusOK, d)
+}
+
+func (s *server) okDelivery(c *gin.Context, status int, d *db.Delivery) error {
+	ctx := c.Request.Context()
+	attempts, err := db.ListAttempts(ctx, s.DB, d.ID)
+	if err != nil {
+		return err
+	}
+	w, err := s.living(ctx, d.WebhookID)
+	if err != nil {
+		return err
+	}
+	return ok(c, status, deliveryDetail{
+		deliveryOutput: showDelivery(d), Body: showBody(d.Body), Attempts: mapped(attempts, showAttempt),
+		Explanation: explain(d, attempts, w),
+	})
+}
+
+// living is the webhook, or nil when it was deleted.
+func (s *server) living(ctx context.Context, id uuid.UUID) (*db.Webhook, error) {
+	w, err := db.GetWebhook(ctx, s.DB, id)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, nil //nolint:nilnil // deleted is an ordinary answer
+	}
+	return w, err
+}
+
+func showBody(sent []byte) any {
+	switch {
+	case sent == nil:
+		return nil
+	case json.Valid(sent):
+		return json.RawMessage(sent)
+	}
+	return string(sent)
+}
+
+// retryDelivery sends an ended delivery again, or one that waits for its next attempt at once.
+func (s *server) retryDelivery(c *gin.Context) error {
+	d, err := s.delivery(c)
+	if err != nil {
+		return err
+	}
+	w, err := s.living(c.Request.Context(), d.WebhookID)
+	if err != nil {
+		return err
+	}
+	if w == nil {
+		return invalidState("The webhook of this delivery was deleted", details{"resource": "delivery", "state": string(d.Status)})
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		d, err = db.RetryDelivery(ctx, tx, db.Scope{}, d.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.okDelivery(c, http.StatusAccepted, d)
+}

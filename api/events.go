@@ -1,0 +1,169 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/activities/webhook"
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+func (s *server) eventRoutes() []route {
+	return []route{
+		{http.MethodPost, "/events", "write:events", s.publishEvent},
+		{http.MethodGet, "/events/:id", "read:events", s.getEvent},
+		{http.MethodGet, "/event-types", "read:events|read:webhooks", s.listEventTypes},
+	}
+}
+
+type eventInput struct {
+	Type      string     `json:"type" validate:"required"`
+	CompanyID *uuid.UUID `json:"companyId"`
+	// Data is kept and sent byte for byte as it stands in the body.
+	Data json.RawMessage `json:"data" validate:"required,object"`
+}
+
+type eventAccepted struct {
+	ID         uuid.UUID `json:"id"`
+	Type       string    `json:"type"`
+	Deliveries int       `json:"deliveries"`
+}
+
+// publishEvent accepts one event of an upstream system: with the answer it is stored, with one delivery for each webhook
+// that is subscribed.
+func (s *server) publishEvent(c *gin.Context) error {
+	in, raw, err := bindRaw[eventInput](c)
+	if err != nil {
+		return err
+	}
+	if !catalog.Publishable(in.Type) {
+		e := invalid("type", "Invalid event type")
+		e.Details = details{"field": "type", "provided": clip(in.Type), "allowed": publishable()}
+		return e
+	}
+	company, err := s.eventCompany(c, in.CompanyID)
+	if err != nil {
+		return err
+	}
+	return s.once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
+		e := &db.Event{CompanyID: &company, Type: in.Type, Data: in.Data}
+		n, err := db.RecordEvent(ctx, tx, e)
+		return http.StatusAccepted, eventAccepted{e.ID, e.Type, n}, err
+	})
+}
+
+// eventCompany is whose event it is: a company's key may leave it out and may not name another; a platform key names it in
+// the body or as ?companyId=.
+func (s *server) eventCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
+	own := caller(c).key.CompanyID
+	switch {
+	case own == nil && sent == nil:
+		return s.companyFor(c)
+	case own == nil:
+		return *sent, s.mustExist(c.Request.Context(), *sent)
+	case sent != nil && *sent != *own:
+		return uuid.Nil, denied("company")
+	}
+	return *own, nil
+}
+
+func publishable() []string {
+	var names []string
+	for _, t := range catalog.Types() {
+		if catalog.Publishable(t.Name) {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// clip bounds what an error answer repeats of a request.
+func clip(s string) string {
+	if r := []rune(s); len(r) > 100 {
+		return string(r[:100]) + "…"
+	}
+	return s
+}
+
+type eventOutput struct {
+	ID         uuid.UUID       `json:"id"`
+	Type       string          `json:"type"`
+	CompanyID  *uuid.UUID      `json:"companyId"`
+	Data       json.RawMessage `json:"data"`
+	OccurredAt timestamp       `json:"occurredAt"`
+}
+
+func (s *server) getEvent(c *gin.Context) error {
+	id, err := pathID(c, "id", "Event")
+	if err != nil {
+		return err
+	}
+	e, err := db.GetEvent(c.Request.Context(), s.DB, db.Scope{}, id)
+	if errors.Is(err, db.ErrNotFound) {
+		return notFound("Event", id.String())
+	}
+	if err != nil {
+		return err
+	}
+	if err := allowAny(c, e.CompanyID, "event"); err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, eventOutput{e.ID, e.Type, e.CompanyID, e.Data, timestamp(e.OccurredAt)})
+}
+
+type eventTypeOutput struct {
+	Type        string                    `json:"type"`
+	Description string                    `json:"description"`
+	Publishable bool                      `json:"publishable"`
+	Profiles    map[string]profileLabelOf `json:"profiles"`
+}
+
+// profileLabelOf is what a profile calls an event type; a create or update of a webhook takes any of the three.
+type profileLabelOf struct {
+	ID    *int   `json:"id"`
+	Label string `json:"label"`
+	Name  string `json:"name"`
+}
+
+func (s *server) listEventTypes(c *gin.Context) error {
+	types := catalog.Types()
+	out := make([]eventTypeOutput, len(types))
+	for i, t := range types {
+		labels, err := labelsOf(t.Name)
+		if err != nil {
+			return err
+		}
+		out[i] = eventTypeOutput{t.Name, t.When, catalog.Publishable(t.Name), labels}
+	}
+	return ok(c, http.StatusOK, gin.H{"data": out, "total": len(out)})
+}
+
+// labelsOf lists the profiles that have a name for the type.
+func labelsOf(domainType string) (map[string]profileLabelOf, error) {
+	out := map[string]profileLabelOf{}
+	for _, profile := range webhook.ProfileNames() {
+		names, err := catalog.ForProfile(profile)
+		if err != nil {
+			return nil, err
+		}
+		for i, l := range names.Labels {
+			if l.Type != domainType {
+				continue
+			}
+			label := profileLabelOf{Label: l.Name, Name: strings.ToUpper(strings.ReplaceAll(l.Name, ".", "_"))}
+			if i < names.Numbered {
+				label.ID = &i
+			}
+			out[profile] = label
+		}
+	}
+	return out, nil
+}

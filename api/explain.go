@@ -1,0 +1,140 @@
+package api
+
+import (
+	"fmt"
+	"time"
+
+	"greenroom/db"
+)
+
+// explanation says in words why a delivery is where it is and what happens next; nextAt is set when that has a time.
+type explanation struct {
+	State  db.DeliveryStatus `json:"state"`
+	Why    string            `json:"why"`
+	Next   string            `json:"next"`
+	NextAt *timestamp        `json:"nextAt"`
+}
+
+// explain is a pure function of the delivery, its attempts and its webhook, which is nil when it was deleted.
+func explain(d *db.Delivery, attempts []db.Attempt, w *db.Webhook) explanation {
+	e := explanation{State: d.Status}
+	last := lastOf(d, attempts)
+	switch d.Status {
+	case db.DeliveryPending:
+		e.Why, e.Next = explainPending(d)
+	case db.DeliveryRetrying:
+		e.Why, e.Next, e.NextAt = explainRetrying(d, last)
+	case db.DeliveryPaused:
+		e.Why, e.Next = explainPaused(w)
+	case db.DeliverySucceeded:
+		e.Why, e.Next = "the receiver accepted it: "+answer(d), "nothing; "+again(d, w)
+	case db.DeliveryFailed:
+		e.Why, e.Next = explainFailed(d, attempts, last), again(d, w)
+	case db.DeliveryCanceled:
+		e.Why, e.Next = "its webhook was deleted", "nothing"
+		if w != nil {
+			e.Why, e.Next = "it was canceled", again(d, w)
+		}
+	}
+	return e
+}
+
+// lastOf is the last attempt of the delivery's present generation, or nil.
+func lastOf(d *db.Delivery, attempts []db.Attempt) *db.Attempt {
+	for i := len(attempts) - 1; i >= 0; i-- {
+		if attempts[i].Generation == d.Generation {
+			return &attempts[i]
+		}
+	}
+	return nil
+}
+
+func explainPending(d *db.Delivery) (why, next string) {
+	why = "waiting for a worker to take it"
+	if d.Generation > 0 {
+		why = "it is sent again on request and waits for a worker to take it"
+	}
+	return why, "attempt 1, as soon as a worker takes it"
+}
+
+func explainRetrying(d *db.Delivery, last *db.Attempt) (why, next string, at *timestamp) {
+	at = maybe(d.NextAttemptAt)
+	if last == nil {
+		return "its webhook takes deliveries again", "attempt 1, as soon as a worker takes it", at
+	}
+	why = fmt.Sprintf("attempt %d failed: %s", last.Attempt, reason(last))
+	next = fmt.Sprintf("attempt %d", last.Attempt+1)
+	if at != nil {
+		next += " at " + at.String()
+	}
+	return why, next, at
+}
+
+func explainPaused(w *db.Webhook) (why, next string) {
+	switch {
+	case w == nil:
+		return "its webhook was deleted", "nothing; it is about to be canceled"
+	case w.CircuitOpenedAt != nil:
+		why = "the circuit of this webhook has been open since " + stamp(*w.CircuitOpenedAt)
+		if w.ConsecutiveFailures > 0 {
+			why += fmt.Sprintf(", after %d failed attempts in a row", w.ConsecutiveFailures)
+		}
+		next = "it goes on after a reset: POST /webhooks/" + w.ID.String() + "/reset-circuit"
+		if w.CircuitRecovery != nil && *w.CircuitRecovery == "probe" {
+			next = "one delivery is tried after a cool-down and, if it succeeds, the others follow; or " + next
+		}
+		return why, next
+	case !w.IsActive:
+		why = "its webhook is not active"
+		if w.DisabledReason != nil {
+			why += ": " + *w.DisabledReason
+		}
+		return why, "it goes on once the webhook is active: PATCH /webhooks/" + w.ID.String() + ` {"isActive": true}`
+	}
+	return "its webhook takes deliveries again and releases what waited, a few at a time", "it is sent when its turn comes"
+}
+
+func explainFailed(d *db.Delivery, attempts []db.Attempt, last *db.Attempt) string {
+	made := 0
+	for i := range attempts {
+		if attempts[i].Generation == d.Generation {
+			made++
+		}
+	}
+	switch {
+	case last == nil:
+		return "it failed: " + answer(d)
+	case last.Outcome == db.OutcomeGone:
+		return "the receiver answered 410 Gone, which ends the delivery and disables the webhook"
+	case made == 1:
+		return "its only attempt failed: " + reason(last)
+	}
+	return fmt.Sprintf("%d attempts failed, the last one: %s", made, reason(last))
+}
+
+// again is how a delivery can be sent once more.
+func again(d *db.Delivery, w *db.Webhook) string {
+	if w == nil {
+		return "it cannot be sent again: its webhook was deleted"
+	}
+	return "replay it with POST /deliveries/" + d.ID.String() + "/retry"
+}
+
+func reason(a *db.Attempt) string {
+	switch {
+	case a.StatusCode != nil:
+		return fmt.Sprintf("HTTP %d", *a.StatusCode)
+	case a.Error != nil && *a.Error != "":
+		return *a.Error
+	}
+	return "the reason is not known"
+}
+
+func answer(d *db.Delivery) string {
+	if d.LastStatusCode != nil {
+		return fmt.Sprintf("HTTP %d", *d.LastStatusCode)
+	}
+	return failure(d)
+}
+
+func stamp(t time.Time) string { return timestamp(t).String() }

@@ -1,0 +1,64 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// IdempotencyTTL is how long the answer to a request with an idempotency key is kept.
+const IdempotencyTTL = 24 * time.Hour
+
+// IdempotentAnswer is what a request with an idempotency key was answered.
+type IdempotentAnswer struct {
+	RequestHash []byte `bun:"request_hash"`
+	StatusCode  int    `bun:"status_code"`
+	Response    string `bun:"response"`
+}
+
+// ClaimIdempotencyKey takes a key of an API key for a request. It returns nil when the key is the caller's now, who then must
+// store the answer in the same transaction; else the answer of the request that had it first. While another transaction
+// holds the key, the claim waits for its end: if that rolls back, the key is the caller's. A key older than IdempotencyTTL
+// is free again.
+func ClaimIdempotencyKey(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key string, requestHash []byte) (*IdempotentAnswer, error) {
+	var mine bool
+	err := tx.NewRaw(`INSERT INTO idempotency_keys (api_key_id, key, request_hash, status_code, response) VALUES (?0, ?1, ?2, 0, '')
+		ON CONFLICT (api_key_id, key) DO UPDATE SET request_hash = EXCLUDED.request_hash, status_code = 0, response = '', created_at = now()
+		WHERE idempotency_keys.created_at < now() - ?3 * interval '1 s'
+		RETURNING true`, apiKey, key, requestHash, int(IdempotencyTTL.Seconds())).Scan(ctx, &mine)
+	if err = translate(err); err == nil {
+		return nil, nil //nolint:nilnil // no earlier answer is the ordinary case
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("claim idempotency key: %w", err)
+	}
+	a := new(IdempotentAnswer)
+	err = tx.NewRaw("SELECT request_hash, status_code, response FROM idempotency_keys WHERE api_key_id = ? AND key = ?", apiKey, key).Scan(ctx, a)
+	if err != nil {
+		return nil, fmt.Errorf("read idempotency key: %w", translate(err))
+	}
+	return a, nil
+}
+
+// StoreIdempotentAnswer keeps the answer under a key that this transaction has claimed.
+func StoreIdempotentAnswer(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key string, status int, response string) error {
+	err := one(tx.ExecContext(ctx, "UPDATE idempotency_keys SET status_code = ?, response = ? WHERE api_key_id = ? AND key = ?",
+		status, response, apiKey, key))
+	if err != nil {
+		return fmt.Errorf("store idempotent answer: %w", err)
+	}
+	return nil
+}
+
+// DropIdempotencyKeys removes the answers from before that time, and says how many; a schedule calls it.
+func DropIdempotencyKeys(ctx context.Context, db bun.IDB, before time.Time) (int64, error) {
+	res, err := db.ExecContext(ctx, "DELETE FROM idempotency_keys WHERE created_at < ?", before)
+	if err != nil {
+		return 0, fmt.Errorf("drop idempotency keys: %w", err)
+	}
+	return res.RowsAffected()
+}

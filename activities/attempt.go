@@ -61,11 +61,16 @@ func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (Atte
 	if err != nil {
 		return AttemptResult{}, fmt.Errorf("read run id: %w", err)
 	}
-	at := &attempt{Activities: a, in: in, run: run, workflow: info.WorkflowExecution.ID}
-	if at.job, err = db.LoadJob(ctx, a.DB, in.DeliveryID, run, in.Attempt); err != nil {
+	return a.attemptAs(ctx, in, run, info.WorkflowExecution.ID)
+}
+
+func (a *Activities) attemptAs(ctx context.Context, in AttemptInput, run uuid.UUID, workflow string) (AttemptResult, error) {
+	job, err := db.LoadJob(ctx, a.DB, in.DeliveryID, run, in.Attempt)
+	if err != nil {
 		return AttemptResult{}, fmt.Errorf("attempt delivery: %w", err)
 	}
-	return at.make(ctx)
+	t := &attempt{Activities: a, in: in, job: job, run: run, workflow: workflow}
+	return t.make(ctx)
 }
 
 // attempt is one attempt on its way.

@@ -36,7 +36,7 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 		return err
 	}
 	handler, err := api.New(api.Options{
-		DB: d, Box: box, Secret: []byte(cfg.Secret), CheckURL: EgressClient(cfg).CheckURL, PublicURL: cfg.HTTP.PublicURL,
+		DB: d, Box: box, Secret: cfg.Secret.Bytes(), CheckURL: EgressClient(cfg).CheckURL, PublicURL: cfg.HTTP.PublicURL,
 		Limits: api.Limits{PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour},
 		Interviews: api.InterviewRules{
 			InvitationDeadline: cfg.Interview.InvitationDeadline, MaxDuration: cfg.Interview.MaxDuration,

@@ -17,7 +17,7 @@ const demoRate = 100_000_000
 // DemoKey returns the API key of `greenroom dev`, and makes it and its company the first time (made is true). The key
 // follows from the installation's secret, so nothing but that has to be kept.
 func DemoKey(ctx context.Context, cfg config.Config, d *bun.DB) (plain string, made bool, err error) {
-	plain, hash, prefix := db.DeriveKey([]byte(cfg.Secret), "demo")
+	plain, hash, prefix := db.DeriveKey(cfg.Secret.Bytes(), "demo")
 	_, err = db.FindAPIKey(ctx, d, hash)
 	if err == nil || !errors.Is(err, db.ErrNotFound) {
 		return plain, false, err

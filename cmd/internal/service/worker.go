@@ -53,7 +53,7 @@ func newActivities(cfg config.Config, d *bun.DB, box *seal.Box, e *activities.En
 		Calls:    activities.Service{URL: cfg.Provider.URL, Token: cfg.Provider.Token},
 		Analyser: activities.Service{URL: cfg.Analysis.URL, Token: cfg.Analysis.Token},
 
-		PublicURL: cfg.HTTP.PublicURL, Secret: []byte(cfg.Secret), AnalysisWithin: cfg.Interview.AnalysisTimeout,
+		PublicURL: cfg.HTTP.PublicURL, Secret: cfg.Secret.Bytes(), AnalysisWithin: cfg.Interview.AnalysisTimeout,
 	}
 }
 

@@ -1,0 +1,248 @@
+package activities_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"greenroom/activities"
+	"greenroom/activities/webhook"
+	"greenroom/db"
+	"greenroom/db/catalog"
+	"greenroom/db/dbtest"
+	"greenroom/db/seal"
+)
+
+// attempting is a webhook, a receiver and the activities between them.
+type attempting struct {
+	*activities.Activities
+	t       *testing.T
+	company uuid.UUID
+	hook    *db.Webhook
+	posts   atomic.Int32
+	last    atomic.Pointer[http.Request]
+	body    atomic.Pointer[string]
+	answer  func(w http.ResponseWriter)
+}
+
+func setupAttempt(t *testing.T) *attempting {
+	t.Helper()
+	t.Parallel()
+	keyset, err := seal.NewKeyset()
+	require.NoError(t, err)
+	box, err := seal.New(keyset)
+	require.NoError(t, err)
+	s := &attempting{t: t, company: db.NewID(), answer: func(http.ResponseWriter) {}}
+	s.Activities = &activities.Activities{
+		DB: dbtest.New(t), Box: box, CircuitThreshold: 10, Endpoints: activities.NewEndpoints(10, nil), Logger: slog.New(slog.DiscardHandler),
+		Client: webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true}),
+	}
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		text := string(b)
+		s.posts.Add(1)
+		s.last.Store(r)
+		s.body.Store(&text)
+		s.answer(w)
+	}))
+	t.Cleanup(receiver.Close)
+	_, err = s.DB.ExecContext(t.Context(), "INSERT INTO companies (id, name) VALUES (?, 'Acme')", s.company)
+	require.NoError(t, err)
+	s.hook = s.webhook(receiver.URL)
+	return s
+}
+
+func (s *attempting) webhook(url string) *db.Webhook {
+	id, now := db.NewID(), time.Now().UTC()
+	secret, err := s.Box.Seal(make([]byte, 32), id, db.SecretField)
+	require.NoError(s.t, err)
+	token, err := s.Box.Seal([]byte("Bearer hidden"), id, db.HeaderField("Authorization"))
+	require.NoError(s.t, err)
+	w := &db.Webhook{
+		ID: id, CompanyID: &s.company, OwnerCompanyID: &s.company, Profile: "instaview", URL: url, Events: []string{catalog.InterviewStarted},
+		IsActive: true, MaxRetries: 3, TimeoutMS: 2000, Secret: secret, CreatedAt: now, UpdatedAt: now,
+		Headers: []db.WebhookHeader{{Name: "Authorization", Sealed: token}, {Name: "X-Plain", Value: "shown"}},
+	}
+	require.NoError(s.t, db.CreateWebhook(s.t.Context(), s.DB, w))
+	return w
+}
+
+// delivery publishes an event and takes its delivery from the queue.
+func (s *attempting) delivery() uuid.UUID {
+	s.t.Helper()
+	var id uuid.UUID
+	err := db.InTx(s.t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		e := &db.Event{CompanyID: &s.company, Type: catalog.InterviewStarted, Data: []byte(`{"z":1, "a":2}`)}
+		if _, err := db.RecordEvent(ctx, tx, e); err != nil {
+			return err
+		}
+		return tx.NewRaw("DELETE FROM delivery_queue RETURNING delivery_id").Scan(ctx, &id)
+	})
+	require.NoError(s.t, err)
+	return id
+}
+
+func (s *attempting) attempt(in activities.AttemptInput, run uuid.UUID) activities.AttemptResult {
+	s.t.Helper()
+	res, err := activities.AttemptAs(s.Activities, s.t.Context(), in, run, "delivery:test:0")
+	require.NoError(s.t, err)
+	return res
+}
+
+func (s *attempting) row(id uuid.UUID) *db.Delivery {
+	s.t.Helper()
+	d, err := db.GetDelivery(s.t.Context(), s.DB, db.Scope{}, id)
+	require.NoError(s.t, err)
+	return d
+}
+
+func TestAttemptSucceeds(t *testing.T) {
+	s := setupAttempt(t)
+	id := s.delivery()
+	res := s.attempt(activities.AttemptInput{DeliveryID: id, Attempt: 1, Wait: time.Second}, uuid.New())
+	require.Equal(t, activities.AttemptResult{Outcome: activities.AttemptSucceeded, Reason: "accepted"}, res)
+	require.Equal(t, "Bearer hidden", s.last.Load().Header.Get("Authorization"))
+	require.Equal(t, "shown", s.last.Load().Header.Get("X-Plain"))
+	require.Contains(t, *s.body.Load(), `"data":{"z":1, "a":2}`)
+	d := s.row(id)
+	require.Equal(t, db.DeliverySucceeded, d.Status)
+	require.Equal(t, *s.body.Load(), string(d.Body), "what was sent is what is kept")
+}
+
+func TestAttemptOfTheSameRunIsMadeOnce(t *testing.T) {
+	s := setupAttempt(t)
+	in, run := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1, Wait: time.Minute}, uuid.New()
+	s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) }
+	first := s.attempt(in, run)
+	again := s.attempt(in, run)
+	require.EqualValues(t, 1, s.posts.Load())
+	require.Equal(t, first.Outcome, again.Outcome)
+	require.WithinDuration(t, first.NextAt, again.NextAt, time.Millisecond)
+	s.attempt(in, uuid.New())
+	require.EqualValues(t, 2, s.posts.Load(), "another run is a replay")
+}
+
+func TestAttemptFails(t *testing.T) {
+	s := setupAttempt(t)
+	s.answer = func(w http.ResponseWriter) {
+		w.Header().Set("Retry-After", "120")
+		w.WriteHeader(http.StatusBadGateway)
+		_, _ = w.Write([]byte("no \xff\x00 text"))
+	}
+	id := s.delivery()
+	res := s.attempt(activities.AttemptInput{DeliveryID: id, Attempt: 1, Wait: 10 * time.Second}, uuid.New())
+	require.Equal(t, activities.AttemptRetry, res.Outcome)
+	require.Contains(t, res.Reason, "502")
+	require.GreaterOrEqual(t, time.Until(res.NextAt), 115*time.Second)
+	d := s.row(id)
+	require.Equal(t, db.DeliveryRetrying, d.Status)
+	require.WithinDuration(t, res.NextAt, *d.NextAttemptAt, time.Millisecond)
+	as, err := db.ListAttempts(t.Context(), s.DB, id)
+	require.NoError(t, err)
+	require.Equal(t, "no \uFFFD\uFFFD text", *as[0].Response)
+	require.Equal(t, 502, *as[0].StatusCode)
+
+	last := s.attempt(activities.AttemptInput{DeliveryID: id, Attempt: 4, Last: true}, uuid.New())
+	require.Equal(t, activities.AttemptFailed, last.Outcome)
+	require.Equal(t, db.DeliveryFailed, s.row(id).Status)
+}
+
+func TestAttemptTimesOut(t *testing.T) {
+	s := setupAttempt(t)
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	s.answer = func(http.ResponseWriter) { <-done }
+	_, err := s.DB.ExecContext(t.Context(), "UPDATE webhooks SET timeout_ms = 100")
+	require.NoError(t, err)
+	id := s.delivery()
+	res := s.attempt(activities.AttemptInput{DeliveryID: id, Attempt: 1, Wait: time.Second}, uuid.New())
+	require.Equal(t, activities.AttemptRetry, res.Outcome)
+	require.Equal(t, "Connection timeout", res.Reason)
+}
+
+func TestAttemptIsNotMade(t *testing.T) {
+	t.Run("behind_an_open_circuit", func(t *testing.T) {
+		s := setupAttempt(t)
+		in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+		_, err := s.DB.ExecContext(t.Context(), "UPDATE webhooks SET circuit_opened_at = now()")
+		require.NoError(t, err)
+		require.Equal(t, activities.AttemptParked, s.attempt(in, uuid.New()).Outcome)
+		require.Zero(t, s.posts.Load())
+		require.Equal(t, db.DeliveryPaused, s.row(in.DeliveryID).Status)
+		in.Probe = true
+		require.Equal(t, activities.AttemptSucceeded, s.attempt(in, uuid.New()).Outcome, "but for a probe")
+	})
+	t.Run("for_an_inactive_webhook", func(t *testing.T) {
+		s := setupAttempt(t)
+		in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1, Probe: true}
+		_, err := s.DB.ExecContext(t.Context(), "UPDATE webhooks SET is_active = false")
+		require.NoError(t, err)
+		require.Equal(t, activities.AttemptParked, s.attempt(in, uuid.New()).Outcome)
+		require.Zero(t, s.posts.Load())
+	})
+	t.Run("for_a_deleted_webhook", func(t *testing.T) {
+		s := setupAttempt(t)
+		in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+		require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.DeleteWebhook(ctx, tx, s.hook.ID) }))
+		require.Equal(t, activities.AttemptCanceled, s.attempt(in, uuid.New()).Outcome)
+		require.Zero(t, s.posts.Load())
+	})
+	t.Run("for_an_older_generation", func(t *testing.T) {
+		s := setupAttempt(t)
+		in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+		_, err := s.DB.ExecContext(t.Context(), "UPDATE deliveries SET generation = 1")
+		require.NoError(t, err)
+		require.Equal(t, activities.AttemptCanceled, s.attempt(in, uuid.New()).Outcome)
+	})
+	t.Run("while_the_endpoint_has_its_share_in_flight", func(t *testing.T) {
+		s := setupAttempt(t)
+		in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+		for range 10 {
+			require.True(t, s.Endpoints.Acquire(s.hook.ID, uuid.New(), time.Minute))
+		}
+		res := s.attempt(in, uuid.New())
+		require.Equal(t, activities.AttemptBusy, res.Outcome)
+		require.Positive(t, time.Until(res.NextAt))
+	})
+	t.Run("when_we_are_stopping_and_it_is_our_error", func(t *testing.T) {
+		s := setupAttempt(t)
+		in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+		ctx, cancel := context.WithCancel(t.Context())
+		hold := make(chan struct{})
+		t.Cleanup(func() { close(hold) })
+		s.answer = func(http.ResponseWriter) { cancel(); <-hold }
+		_, err := activities.AttemptAs(s.Activities, ctx, in, uuid.New(), "delivery:test:0")
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, db.DeliveryPending, s.row(in.DeliveryID).Status, "nothing is counted against the receiver")
+	})
+}
+
+func TestEndpoints(t *testing.T) {
+	t.Parallel()
+	freed := 0
+	e := activities.NewEndpoints(2, func() { freed++ })
+	hook, a, b, c := uuid.New(), uuid.New(), uuid.New(), uuid.New()
+	require.True(t, e.Acquire(hook, a, time.Minute))
+	require.True(t, e.Acquire(hook, a, time.Minute), "a place is kept, not taken twice")
+	require.True(t, e.Acquire(hook, b, time.Nanosecond))
+	require.Equal(t, map[uuid.UUID]int{hook: 1}, e.Room(), "a place that lapsed is free")
+	require.True(t, e.Acquire(hook, b, time.Minute))
+	require.False(t, e.Acquire(hook, c, time.Minute))
+	require.True(t, e.Acquire(uuid.New(), c, time.Minute), "another endpoint has its own")
+	e.Release(hook, a, 0)
+	require.Equal(t, 1, freed)
+	require.False(t, e.Slow(hook))
+	for range 8 {
+		e.Release(hook, b, 5*time.Second)
+	}
+	require.True(t, e.Slow(hook))
+}

@@ -1,0 +1,4 @@
+package activities
+
+// AttemptAs is AttemptDelivery in the name of a workflow run, for tests that are no workflow.
+var AttemptAs = (*Activities).attemptAs

@@ -1,0 +1,83 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"greenroom/cmd/internal/config"
+)
+
+// TestCircuit opens a circuit, parks what comes, and closes it in each of the ways there are.
+func TestCircuit(t *testing.T) {
+	resets := map[string]func(s *system, webhook any){
+		"by_api": func(s *system, webhook any) {
+			w := s.must(http.MethodPost, fmt.Sprintf("/webhooks/%s/reset-circuit", webhook), nil)
+			require.Nil(s.t, w["circuitOpenedAt"])
+			require.EqualValues(s.t, 0, w["consecutiveFailures"])
+			require.Equal(s.t, true, w["isActive"])
+		},
+		"by_temporal_signal": func(s *system, webhook any) {
+			require.NoError(s.t, s.temporal().SignalWorkflow(s.t.Context(), fmt.Sprintf("circuit:%s", webhook), "", "reset", nil))
+		},
+	}
+	for name, reset := range resets {
+		t.Run(name, func(t *testing.T) {
+			s := setup(t)
+			r := listen(t, status(http.StatusInternalServerError))
+			w := s.webhook(r, "instaview", 5)
+			s.publish("interview.started", 14)
+			s.openCircuit(w["id"])
+			s.publish("interview.started", 6)
+			s.eventually(func() bool { return s.statuses(w["id"])["paused"] == 20 }, "everything comes to wait: %v", s.statuses(w["id"]))
+			sent := r.count()
+			r.turn(nil)
+			reset(s, w["id"])
+			s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 20 }, "everything is released")
+			deliveries, extra := r.acceptedOnce()
+			require.Equal(t, 20, deliveries)
+			require.Zero(t, extra, "nothing is sent twice")
+			require.Equal(t, sent+20, r.count())
+			require.Nil(t, s.must(http.MethodGet, fmt.Sprintf("/webhooks/%s", w["id"]), nil)["circuitOpenedAt"])
+		})
+	}
+}
+
+// openCircuit waits until the circuit is open; the receiver must fail.
+func (s *system) openCircuit(webhook any) {
+	s.t.Helper()
+	s.eventually(func() bool {
+		return s.must(http.MethodGet, fmt.Sprintf("/webhooks/%s", webhook), nil)["circuitOpenedAt"] != nil
+	}, "the circuit opens")
+	failures := s.must(http.MethodGet, fmt.Sprintf("/webhooks/%s", webhook), nil)["consecutiveFailures"].(float64)
+	require.GreaterOrEqual(s.t, failures, float64(s.cfg.Circuit.Threshold))
+}
+
+func TestCircuitProbeClosesByItself(t *testing.T) {
+	s := setup(t, func(c *config.Config) { c.Circuit.Recovery, c.Circuit.Cooldown = config.RecoverByProbe, 3e9 })
+	r := listen(t, status(http.StatusInternalServerError))
+	w := s.webhook(r, "instaview", 5)
+	s.publish("interview.started", 12)
+	s.openCircuit(w["id"])
+	s.eventually(func() bool { return s.statuses(w["id"])["paused"] >= 11 }, "the rest waits")
+	r.turn(nil)
+	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 12 }, "a probe succeeds and the rest follows")
+	_, extra := r.acceptedOnce()
+	require.Zero(t, extra)
+}
+
+func TestDeactivatedWebhookKeepsWhatItHad(t *testing.T) {
+	s := setup(t)
+	r := listen(t, status(http.StatusInternalServerError))
+	w := s.webhook(r, "instaview", 5)
+	s.publish("interview.started", 3)
+	s.eventually(func() bool { return s.statuses(w["id"])["retrying"] == 3 }, "all wait for their second attempt")
+	path := fmt.Sprintf("/webhooks/%s", w["id"])
+	s.must(http.MethodPatch, path, map[string]any{"isActive": false})
+	s.eventually(func() bool { return s.statuses(w["id"])["paused"] == 3 }, "they come to an attempt and park")
+	r.turn(nil)
+	s.must(http.MethodPatch, path, map[string]any{"isActive": true})
+	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 3 }, "and go on")
+}

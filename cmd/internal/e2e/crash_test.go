@@ -1,0 +1,112 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"greenroom/cmd/internal/devstack"
+)
+
+func TestAPIAcceptsWhileTemporalIsStopped(t *testing.T) {
+	s := prepare(t)
+	temporal, err := devstack.StartTemporal(t.Context(), devstack.TemporalOptions{
+		Dir: t.TempDir(), DBFile: filepath.Join(t.TempDir(), "temporal.db"), Program: os.Getenv("GREENROOM_TEST_TEMPORAL_BIN"),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = temporal.Stop(context.Background()) })
+	s.cfg.Temporal.Address = temporal.Address()
+	s.serve()
+	s.work()
+	r := listen(t, nil)
+	w := s.webhook(r, "instaview", 5)
+	s.publish("interview.started", 1)
+	s.eventually(func() bool { return r.count() == 1 }, "it works with Temporal")
+
+	require.NoError(t, temporal.Stop(t.Context()))
+	s.publish("interview.started", 20)
+	require.Equal(t, 20, s.statuses(w["id"])["pending"], "accepted and kept")
+	require.NoError(t, temporal.Start(t.Context()))
+	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 21 }, "delivered once it is back")
+	deliveries, _ := r.acceptedOnce()
+	require.Equal(t, 21, deliveries)
+}
+
+// programDir holds the program once it was built; it goes with the test run.
+var programDir string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if programDir != "" {
+		_ = os.RemoveAll(programDir)
+	}
+	os.Exit(code)
+}
+
+// program builds the product once for the tests that run it as processes.
+var program = sync.OnceValues(func() (path string, err error) {
+	if programDir, err = os.MkdirTemp("", "greenroom-e2e-"); err != nil {
+		return "", err
+	}
+	path = filepath.Join(programDir, "greenroom")
+	out, err := exec.Command("go", "build", "-o", path, "greenroom/cmd/greenroom").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// process starts `greenroom worker` as a process of its own.
+func (s *system) process() *exec.Cmd {
+	s.t.Helper()
+	path, err := program()
+	require.NoError(s.t, err)
+	cmd := exec.Command(path, "worker")
+	cmd.Env = append(os.Environ(), "GREENROOM_DATABASE_URL="+s.databaseURL, "GREENROOM_TEMPORAL_ADDRESS="+s.cfg.Temporal.Address,
+		"GREENROOM_TEMPORAL_TASK_QUEUE="+s.cfg.Temporal.TaskQueue, "GREENROOM_SECRET="+secretHex, "GREENROOM_KEYSET="+s.cfg.Keyset,
+		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true", "GREENROOM_HTTP_PUBLIC_URL="+s.url)
+	if os.Getenv("GREENROOM_TEST_LOG") != "" {
+		cmd.Stderr = os.Stderr
+	}
+	require.NoError(s.t, cmd.Start())
+	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return cmd
+}
+
+func TestWorkerKilledInTheMiddleLosesNothing(t *testing.T) {
+	const total = 500
+	s := prepare(t)
+	s.serve()
+	var worker *exec.Cmd
+	kill := make(chan struct{})
+	var once sync.Once
+	r := listen(t, func(n int, _ received) (int, http.Header) {
+		if n == total/3 {
+			once.Do(func() { close(kill) })
+		}
+		return http.StatusOK, nil
+	})
+	w := s.webhook(r, "instaview", 5)
+	s.publish("interview.started", total)
+	worker = s.process()
+	select {
+	case <-kill:
+		require.NoError(t, worker.Process.Kill())
+	case <-time.After(wait):
+		t.Fatalf("only %d arrived", r.count())
+	}
+	_ = worker.Wait()
+	s.process()
+	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == total }, "all are delivered: %v", s.statuses(w["id"]))
+	deliveries, extra := r.acceptedOnce()
+	require.Equal(t, total, deliveries)
+	t.Logf("%d of %d arrived twice", extra, total)
+}

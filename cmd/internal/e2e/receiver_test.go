@@ -1,0 +1,100 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+)
+
+// receiver is an endpoint that keeps what it gets.
+type receiver struct {
+	*httptest.Server
+	mu       sync.Mutex
+	got      []received
+	accepted map[string]int // webhook-id → 2xx answers
+	answer   func(n int, r received) (status int, header http.Header)
+}
+
+// received is one POST.
+type received struct {
+	At     time.Time
+	Header http.Header
+	Raw    []byte
+	Body   struct {
+		Event      string         `json:"event"`
+		Type       string         `json:"type"`
+		DeliveryID string         `json:"deliveryId"`
+		Data       map[string]any `json:"data"`
+	}
+	Status int
+}
+
+func (r received) ID() string { return r.Header.Get("Webhook-Id") }
+
+// listen starts a receiver that answers 200, or what answer says for the n-th POST (from 1).
+func listen(t *testing.T, answer func(n int, r received) (int, http.Header)) *receiver {
+	t.Helper()
+	rc := &receiver{accepted: map[string]int{}, answer: answer}
+	rc.Server = httptest.NewServer(http.HandlerFunc(rc.receive))
+	t.Cleanup(rc.Close)
+	return rc
+}
+
+// status is an answer that is always the same.
+func status(code int) func(int, received) (int, http.Header) {
+	return func(int, received) (int, http.Header) { return code, nil }
+}
+
+func (rc *receiver) receive(w http.ResponseWriter, req *http.Request) {
+	r := received{At: time.Now(), Header: req.Header}
+	r.Raw, _ = io.ReadAll(req.Body)
+	_ = json.Unmarshal(r.Raw, &r.Body)
+	rc.mu.Lock()
+	answer, n := rc.answer, len(rc.got)+1
+	rc.mu.Unlock()
+	r.Status = http.StatusOK
+	if answer != nil {
+		var h http.Header
+		r.Status, h = answer(n, r)
+		for k, v := range h {
+			w.Header()[k] = v
+		}
+	}
+	rc.mu.Lock()
+	rc.got = append(rc.got, r)
+	if r.Status < 300 {
+		rc.accepted[r.ID()]++
+	}
+	rc.mu.Unlock()
+	w.WriteHeader(r.Status)
+}
+
+// turn changes the answer from now on.
+func (rc *receiver) turn(answer func(int, received) (int, http.Header)) {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	rc.answer = answer
+}
+
+func (rc *receiver) all() []received {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	return append([]received(nil), rc.got...)
+}
+
+func (rc *receiver) count() int { return len(rc.all()) }
+
+// acceptedOnce returns how many deliveries were accepted, and how often beyond once each.
+func (rc *receiver) acceptedOnce() (deliveries, extra int) {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	for _, n := range rc.accepted {
+		deliveries++
+		extra += n - 1
+	}
+	return deliveries, extra
+}

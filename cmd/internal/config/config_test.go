@@ -62,7 +62,7 @@ func TestLoad_environment(t *testing.T) {
 	assert.True(t, c.Egress.AllowLoopback)
 	assert.Equal(t, config.RecoverByProbe, c.Circuit.Recovery)
 	assert.Equal(t, strings.Repeat("\xab", 32), string(c.Secret.Bytes()))
-	assert.JSONEq(t, keyset, c.Keyset)
+	assert.Equal(t, keyset, c.Keyset)
 	assert.Equal(t, slog.LevelDebug, c.Log.Level)
 	assert.True(t, c.Explicit("temporal.address"))
 	assert.NoError(t, c.Require("database.url", "secret", "keyset"))
@@ -138,7 +138,7 @@ func TestLoad_keyset_from_file(t *testing.T) {
 
 	c, err := config.Load(nil)
 	require.NoError(t, err)
-	assert.JSONEq(t, keyset, c.Keyset)
+	assert.Equal(t, keyset, c.Keyset)
 
 	t.Setenv("GREENROOM_KEYSET", keyset)
 	_, err = config.Load(nil)

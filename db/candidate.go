@@ -69,6 +69,10 @@ func AddCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, jobs 
 	if len(jobs) == 0 {
 		return nil
 	}
+	// Whoever replaces the jobs has this lock too: two writers could else wait for each other in a circle.
+	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR SHARE", candidate); err != nil {
+		return fmt.Errorf("lock candidate: %w", err)
+	}
 	// Each a microsecond later than the one before: the order is that of created_at.
 	for i, job := range jobs {
 		_, err := tx.ExecContext(ctx, `INSERT INTO candidate_jobs (candidate_id, job_id, created_at)
@@ -82,6 +86,9 @@ func AddCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, jobs 
 
 // ReplaceCandidateJobs makes jobs the candidate's only ones, in that order.
 func ReplaceCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, jobs ...uuid.UUID) error {
+	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
+		return fmt.Errorf("lock candidate: %w", err)
+	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ?", candidate); err != nil {
 		return fmt.Errorf("remove candidate's jobs: %w", err)
 	}

@@ -1,0 +1,196 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"greenroom/db"
+)
+
+func (s *server) agentRoutes() []route {
+	return []route{
+		{http.MethodGet, "/agents", "read:agents", s.listAgents},
+		{http.MethodPost, "/agents", "write:agents", s.createAgent},
+		{http.MethodGet, "/agents/:id", "read:agents", s.getAgent},
+		{http.MethodPatch, "/agents/:id", "write:agents", s.updateAgent},
+		{http.MethodDelete, "/agents/:id", "delete:agents", s.deleteAgent},
+	}
+}
+
+var agents = resource[db.Agent]{"Agent", "agent", db.GetAgent, func(a *db.Agent) uuid.UUID { return a.CompanyID }}
+
+// What an agent is when the client does not say.
+const (
+	defaultFocus    = "SCREENING"
+	defaultLanguage = "EN"
+	defaultDuration = 15 // minutes
+)
+
+// agentInput is the body of a create, and the inline agent of an interview (reference §2.14).
+type agentInput struct {
+	Name                 string          `json:"name" validate:"required,max=255"`
+	Type                 string          `json:"type" validate:"required,oneof=ONLINE PHONE"`
+	Focus                *string         `json:"focus" validate:"word"`
+	Language             *string         `json:"language" validate:"language"`
+	Duration             *int            `json:"duration" validate:"gte=1,lte=240"`
+	Questions            []string        `json:"questions" validate:"max=50,dive,min=1,max=1000"`
+	Instructions         *string         `json:"instructions" validate:"max=10000"`
+	VoiceID              *string         `json:"voiceId" validate:"max=255"`
+	CompanyPhoneNumberID *string         `json:"companyPhoneNumberId" validate:"max=255"`
+	CEFRLevel            *string         `json:"cefrLevel" validate:"oneof=A1 A2 B1 B2 C1 C2"`
+	Metadata             json.RawMessage `json:"metadata" validate:"metadata"`
+}
+
+func (in *agentInput) row(company uuid.UUID) *db.Agent {
+	return &db.Agent{
+		CompanyID: company, Name: in.Name, Type: db.InterviewType(in.Type), Focus: or(in.Focus, defaultFocus),
+		Language: or(in.Language, defaultLanguage), DurationMinutes: or(in.Duration, defaultDuration), Questions: in.Questions,
+		Instructions: in.Instructions, VoiceID: in.VoiceID, CompanyPhoneNumberID: in.CompanyPhoneNumberID, CEFRLevel: in.CEFRLevel,
+		Metadata: in.Metadata,
+	}
+}
+
+func or[T any](v *T, unset T) T {
+	if v == nil {
+		return unset
+	}
+	return *v
+}
+
+// agentPatch is the body of an update: only what is sent changes. Interviews that were created keep the type they had.
+type agentPatch struct {
+	Name                 opt[string]          `json:"name" validate:"min=1,max=255"`
+	Type                 opt[string]          `json:"type" validate:"oneof=ONLINE PHONE"`
+	Focus                opt[string]          `json:"focus" validate:"word"`
+	Language             opt[string]          `json:"language" validate:"language"`
+	Duration             opt[int]             `json:"duration" validate:"gte=1,lte=240"`
+	Questions            opt[[]string]        `json:"questions" validate:"max=50,dive,min=1,max=1000"`
+	Instructions         opt[string]          `json:"instructions" validate:"max=10000" null:"ok"`
+	VoiceID              opt[string]          `json:"voiceId" validate:"max=255" null:"ok"`
+	CompanyPhoneNumberID opt[string]          `json:"companyPhoneNumberId" validate:"max=255" null:"ok"`
+	CEFRLevel            opt[string]          `json:"cefrLevel" validate:"oneof=A1 A2 B1 B2 C1 C2" null:"ok"`
+	Metadata             opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
+}
+
+// apply writes what was sent into the row and names the columns.
+func (in *agentPatch) apply(a *db.Agent) []string {
+	var u update
+	put(&u, "name", &a.Name, in.Name)
+	put(&u, "type", &a.Type, opt[db.InterviewType]{Set: in.Type.Set, Value: db.InterviewType(in.Type.Value)})
+	put(&u, "focus", &a.Focus, in.Focus)
+	put(&u, "language", &a.Language, in.Language)
+	put(&u, "duration_minutes", &a.DurationMinutes, in.Duration)
+	put(&u, "questions", &a.Questions, in.Questions)
+	putNull(&u, "instructions", &a.Instructions, in.Instructions)
+	putNull(&u, "voice_id", &a.VoiceID, in.VoiceID)
+	putNull(&u, "company_phone_number_id", &a.CompanyPhoneNumberID, in.CompanyPhoneNumberID)
+	putNull(&u, "cefr_level", &a.CEFRLevel, in.CEFRLevel)
+	putJSON(&u, "metadata", &a.Metadata, in.Metadata)
+	return u.columns
+}
+
+type agentOutput struct {
+	ID                   uuid.UUID        `json:"id"`
+	Number               int64            `json:"number"`
+	CompanyID            uuid.UUID        `json:"companyId"`
+	Name                 string           `json:"name"`
+	Type                 db.InterviewType `json:"type"`
+	Focus                string           `json:"focus"`
+	Language             string           `json:"language"`
+	Duration             int              `json:"duration"`
+	Questions            []string         `json:"questions"`
+	Instructions         *string          `json:"instructions"`
+	VoiceID              *string          `json:"voiceId"`
+	CompanyPhoneNumberID *string          `json:"companyPhoneNumberId"`
+	CEFRLevel            *string          `json:"cefrLevel"`
+	Metadata             json.RawMessage  `json:"metadata"`
+	CreatedAt            timestamp        `json:"createdAt"`
+	UpdatedAt            timestamp        `json:"updatedAt"`
+}
+
+func showAgent(a *db.Agent) agentOutput {
+	return agentOutput{
+		ID: a.ID, Number: a.Number, CompanyID: a.CompanyID, Name: a.Name, Type: a.Type, Focus: a.Focus, Language: a.Language,
+		Duration: a.DurationMinutes, Questions: a.Questions, Instructions: a.Instructions, VoiceID: a.VoiceID,
+		CompanyPhoneNumberID: a.CompanyPhoneNumberID, CEFRLevel: a.CEFRLevel, Metadata: a.Metadata,
+		CreatedAt: timestamp(a.CreatedAt), UpdatedAt: timestamp(a.UpdatedAt),
+	}
+}
+
+func (s *server) listAgents(c *gin.Context) error {
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	scope, err := scopeOf(c)
+	if err != nil {
+		return err
+	}
+	kind, err := queryOneOf(c, "type", string(db.Online), string(db.Phone))
+	if err != nil {
+		return err
+	}
+	focus, err := queryWord(c, "focus")
+	if err != nil {
+		return err
+	}
+	filter := db.AgentFilter{Type: db.InterviewType(kind), Focus: focus}
+	rows, total, err := db.ListAgents(c.Request.Context(), s.DB, scope, filter, p.window())
+	if err != nil {
+		return err
+	}
+	return okPage(c, p, rows, total, showAgent)
+}
+
+func (s *server) createAgent(c *gin.Context) error {
+	company, err := s.companyFor(c)
+	if err != nil {
+		return err
+	}
+	in, err := bind[agentInput](c)
+	if err != nil {
+		return err
+	}
+	agent := in.row(company)
+	if err := db.CreateAgent(c.Request.Context(), s.DB, agent); err != nil {
+		return err
+	}
+	return ok(c, http.StatusCreated, showAgent(agent))
+}
+
+func (s *server) getAgent(c *gin.Context) error {
+	agent, err := agents.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, showAgent(agent))
+}
+
+func (s *server) updateAgent(c *gin.Context) error {
+	agent, err := agents.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	in, err := bind[agentPatch](c)
+	if err != nil {
+		return err
+	}
+	if err := db.UpdateAgent(c.Request.Context(), s.DB, agent, in.apply(agent)...); err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, showAgent(agent))
+}
+
+func (s *server) deleteAgent(c *gin.Context) error {
+	agent, err := agents.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	if err := db.DeleteAgent(c.Request.Context(), s.DB, agent.ID); err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, true)
+}

@@ -1,0 +1,160 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// analysisDone is the status number that the reference shows of a finished analysis (§2.13).
+const analysisDone = 3
+
+// analysisInput is a result, from a client or from the analyser: either general (and specific), or error.
+type analysisInput struct {
+	General  json.RawMessage `json:"general" validate:"object"`
+	Specific json.RawMessage `json:"specific" validate:"object"`
+	Error    *string         `json:"error" validate:"min=1,max=2000"`
+}
+
+// check is what one field's rules cannot say. An analyser may say more in general than the reference names; what the
+// reference names must have its type.
+func (in *analysisInput) check() error {
+	switch {
+	case in.Error != nil && (in.General != nil || in.Specific != nil):
+		return invalid("error", "error must not be sent together with a result")
+	case in.Error != nil:
+		return nil
+	case in.General == nil:
+		e := missing("general")
+		e.Message = "general is required, or error when there is no result"
+		return e
+	}
+	var general map[string]json.RawMessage
+	if err := json.Unmarshal(in.General, &general); err != nil {
+		return invalid("general", "general must be an object")
+	}
+	for _, name := range slices.Sorted(maps.Keys(general)) {
+		raw := bytes.TrimSpace(general[name])
+		if form, known := generalForms[name]; known && string(raw) != "null" && !form.accepts(raw) {
+			return invalid("general."+name, "general."+name+" must be "+form.what)
+		}
+	}
+	return nil
+}
+
+type form struct {
+	what    string
+	accepts func([]byte) bool
+}
+
+var (
+	textForm = form{"a string", func(raw []byte) bool { return raw[0] == '"' }}
+	listForm = form{"an array", isArray}
+	rateForm = form{"a number between 0 and 100", func(raw []byte) bool {
+		var n float64
+		return json.Unmarshal(raw, &n) == nil && n >= 0 && n <= 100
+	}}
+	generalForms = map[string]form{
+		"overallRating": rateForm, "companyFitRating": textForm, "education": textForm, "experience": textForm,
+		"strongPoints": listForm, "weakPoints": listForm, "evaluation": listForm,
+	}
+)
+
+// store ends the pending analysis, well or not.
+func (in *analysisInput) store(ctx context.Context, tx bun.Tx, interview uuid.UUID) error {
+	if in.Error != nil {
+		return db.FailAnalysis(ctx, tx, interview, *in.Error)
+	}
+	_, err := db.CompleteAnalysis(ctx, tx, interview, in.General, in.Specific)
+	return err
+}
+
+type analysisOutput struct {
+	ID          uuid.UUID       `json:"id"`
+	InterviewID uuid.UUID       `json:"interviewId"`
+	CandidateID uuid.UUID       `json:"candidateId"`
+	Status      string          `json:"status"`
+	General     map[string]any  `json:"general"`
+	Specific    json.RawMessage `json:"specific"`
+	Error       *string         `json:"error"`
+	CreatedAt   timestamp       `json:"createdAt"`
+	UpdatedAt   timestamp       `json:"updatedAt"`
+}
+
+// showAnalysis gives general all the fields that the reference names; what the analyser did not say is null or empty.
+func showAnalysis(a *db.Analysis) analysisOutput {
+	out := analysisOutput{
+		ID: a.ID, InterviewID: a.InterviewID, CandidateID: a.CandidateID, Status: a.Status, Specific: a.Specific, Error: a.Error,
+		CreatedAt: timestamp(a.CreatedAt), UpdatedAt: timestamp(a.UpdatedAt),
+	}
+	if out.Specific == nil {
+		out.Specific = json.RawMessage("null")
+	}
+	if a.Status != db.AnalysisCompleted {
+		return out
+	}
+	var said map[string]json.RawMessage
+	_ = json.Unmarshal(a.General, &said) // not an object: then nothing of it can be shown
+	out.General = map[string]any{
+		"overallRating": nil, "companyFitRating": nil, "education": nil, "experience": nil,
+		"strongPoints": []any{}, "weakPoints": []any{}, "evaluation": []any{}, "status": analysisDone,
+	}
+	for name, value := range said {
+		if string(value) != "null" {
+			out.General[name] = value
+		}
+	}
+	out.General["createdAt"], out.General["updatedAt"] = timestamp(a.CreatedAt), timestamp(a.UpdatedAt)
+	return out
+}
+
+func (s *server) getAnalysis(c *gin.Context) error {
+	i, err := interviews.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	return s.answerAnalysis(c, http.StatusOK, i.ID)
+}
+
+func (s *server) answerAnalysis(c *gin.Context, status int, interview uuid.UUID) error {
+	a, err := db.GetAnalysis(c.Request.Context(), s.DB, interview)
+	if errors.Is(err, db.ErrNotFound) {
+		e := notFound("Analysis", interview.String())
+		e.Message = strings.Replace(e.Message, "Analysis with", "Analysis of interview with", 1)
+		return e
+	}
+	if err != nil {
+		return err
+	}
+	return ok(c, status, showAnalysis(a))
+}
+
+func (s *server) postAnalysis(c *gin.Context) error {
+	i, err := interviews.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	in, err := bind[analysisInput](c)
+	if err != nil {
+		return err
+	}
+	if err := in.check(); err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return in.store(ctx, tx, i.ID) })
+	if err != nil {
+		return err
+	}
+	return s.answerAnalysis(c, http.StatusCreated, i.ID)
+}

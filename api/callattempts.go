@@ -1,0 +1,154 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+type callOutput struct {
+	ID           uuid.UUID     `json:"id"`
+	Direction    string        `json:"direction"`
+	Status       db.CallStatus `json:"status"`
+	ReasonCode   *string       `json:"reasonCode"`
+	Notes        *string       `json:"notes"`
+	RetryNumber  int           `json:"retryNumber"`
+	RecordingURL *string       `json:"recordingUrl"`
+	Duration     *int          `json:"duration"` // seconds
+	ScheduledAt  timestamp     `json:"scheduledAt"`
+	CalledAt     *timestamp    `json:"calledAt"`
+}
+
+func showCall(a *db.CallAttempt) callOutput {
+	return callOutput{
+		ID: a.ID, Direction: a.Direction, Status: a.Status, ReasonCode: a.ReasonCode, Notes: a.Notes, RetryNumber: a.RetryNumber,
+		RecordingURL: a.RecordingURL, Duration: a.DurationSeconds, ScheduledAt: timestamp(a.ScheduledAt), CalledAt: maybe(a.CalledAt),
+	}
+}
+
+// phoneInterview loads the interview of the path; one that is held ONLINE has no calls (reference §2.13).
+func (s *server) phoneInterview(c *gin.Context) (*db.Interview, error) {
+	i, err := interviews.ofPath(c, s.DB)
+	if err != nil {
+		return nil, err
+	}
+	if i.Type == db.Online {
+		return nil, invalidState("An ONLINE interview has no call attempts", details{"resource": "interview", "type": i.Type})
+	}
+	return i, nil
+}
+
+type invokeInput struct {
+	ScheduledAt *time.Time `json:"scheduledAt"`
+}
+
+type done struct {
+	Success bool   `json:"success"`
+	Message string `json:"message"`
+}
+
+// invokeCall schedules a call in place of the pending one; without a time, or without a body, as soon as possible.
+func (s *server) invokeCall(c *gin.Context) error {
+	i, err := s.phoneInterview(c)
+	if err != nil {
+		return err
+	}
+	var in invokeInput
+	if hasBody(c.Request) {
+		if in, err = bind[invokeInput](c); err != nil {
+			return err
+		}
+	}
+	now := time.Now().UTC()
+	at := or(in.ScheduledAt, now)
+	if err := checkStart("scheduledAt", at, now); err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return db.InvokeCall(ctx, tx, i.ID, at, 0)
+	})
+	if err != nil {
+		return err
+	}
+	message := "The call is made as soon as possible"
+	if in.ScheduledAt != nil {
+		message = "The call is scheduled for " + timestamp(at).String()
+	}
+	return ok(c, http.StatusCreated, done{true, message})
+}
+
+// hasBody reports whether there is at least one byte to read.
+func hasBody(r *http.Request) bool {
+	buffered := bufio.NewReader(r.Body)
+	if _, err := buffered.Peek(1); err != nil {
+		return false
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{buffered, r.Body}
+	return true
+}
+
+type rescheduleInput struct {
+	ScheduledAt time.Time `json:"scheduledAt" validate:"required"`
+}
+
+func (s *server) rescheduleCall(c *gin.Context) error {
+	i, err := s.phoneInterview(c)
+	if err != nil {
+		return err
+	}
+	call, err := pathID(c, "attemptId", "CallAttempt")
+	if err != nil {
+		return err
+	}
+	in, err := bind[rescheduleInput](c)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	if !in.ScheduledAt.After(now) {
+		return invalid("scheduledAt", "scheduledAt must be in the future")
+	}
+	if err := checkStart("scheduledAt", in.ScheduledAt, now); err != nil {
+		return err
+	}
+	return s.changeCall(c, call, func(ctx context.Context, tx bun.Tx) error {
+		return db.RescheduleCall(ctx, tx, i.ID, call, in.ScheduledAt)
+	})
+}
+
+func (s *server) deleteCall(c *gin.Context) error {
+	i, err := s.phoneInterview(c)
+	if err != nil {
+		return err
+	}
+	call, err := pathID(c, "attemptId", "CallAttempt")
+	if err != nil {
+		return err
+	}
+	return s.changeCall(c, call, func(ctx context.Context, tx bun.Tx) error { return db.DeleteCall(ctx, tx, i.ID, call) })
+}
+
+// changeCall answers 204; a call that is not there, or of another interview, is named as such.
+func (s *server) changeCall(c *gin.Context, call uuid.UUID, change func(context.Context, bun.Tx) error) error {
+	err := db.InTx(c.Request.Context(), s.DB, change)
+	if errors.Is(err, db.ErrNotFound) {
+		return notFound("CallAttempt", call.String())
+	}
+	if err != nil {
+		return err
+	}
+	c.Status(http.StatusNoContent)
+	return nil
+}

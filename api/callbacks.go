@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/token"
+)
+
+// callbackRoutes are where the call provider and the analyser report. They show no key but the token of the address that
+// they were given; a wrong one is "not found", as is a wrong id.
+func (s *server) callbackRoutes() []route {
+	return []route{
+		{http.MethodPost, "/callbacks/calls/:id", public, s.callReported},
+		{http.MethodPost, "/callbacks/analyses/:id", public, s.analysisReported},
+	}
+}
+
+// callReport is what the provider says of a call.
+type callReport struct {
+	Status       string           `json:"status" validate:"required,oneof=IN_PROGRESS COMPLETED FAILED"`
+	ReasonCode   string           `json:"reasonCode" validate:"word"`
+	Message      string           `json:"message" validate:"max=1000"`
+	CalledAt     *time.Time       `json:"calledAt"`
+	Duration     *int             `json:"duration" validate:"gte=0,lte=86400"`
+	RecordingURL *string          `json:"recordingUrl" validate:"max=2048,http_url"`
+	Transcript   []transcriptLine `json:"transcript" validate:"max=10000"`
+}
+
+type transcriptLine struct {
+	Role    string `json:"role" validate:"required,max=64"`
+	Content string `json:"content"`
+}
+
+func (s *server) callbackID(c *gin.Context, resourceType string) (uuid.UUID, error) {
+	id, err := pathID(c, "id", resourceType)
+	if err == nil && !token.Valid(s.Secret, token.Callback, id, c.Query("token")) {
+		err = notFound(resourceType, id.String())
+	}
+	return id, err
+}
+
+// callReported answers 204, a repeated report too; a report that the call's state does not allow is a 409.
+func (s *server) callReported(c *gin.Context) error {
+	id, err := s.callbackID(c, "CallAttempt")
+	if err != nil {
+		return err
+	}
+	in, err := bind[callReport](c)
+	if err != nil {
+		return err
+	}
+	return s.changeCall(c, id, func(ctx context.Context, tx bun.Tx) error {
+		if db.CallStatus(in.Status) != db.CallInProgress {
+			return db.CallEnded(ctx, tx, id, in.end(s.Interviews.AnalysisTimeout))
+		}
+		if err := db.CallStarted(ctx, tx, id); err != nil || in.CalledAt == nil {
+			return err
+		}
+		return db.SetCalledAt(ctx, tx, id, *in.CalledAt)
+	})
+}
+
+// end is the report of a call that is over. A failure without a reason is a technical one.
+func (in *callReport) end(analysisWithin time.Duration) db.CallEnd {
+	e := db.CallEnd{
+		Status: db.CallStatus(in.Status), ReasonCode: in.ReasonCode, Message: in.Message, DurationSeconds: in.Duration,
+		RecordingURL: in.RecordingURL,
+		Finish:       db.Finish{Transcript: encoded(in.Transcript), AnalysisWithin: analysisWithin},
+	}
+	if in.Transcript == nil {
+		e.Finish.Transcript = json.RawMessage("[]")
+	}
+	if e.Status == db.CallFailed && e.ReasonCode == "" {
+		e.ReasonCode = db.ReasonTechnical
+	}
+	if e.Status == db.CallFailed && e.Message == "" {
+		e.Message = "The call failed: " + e.ReasonCode
+	}
+	return e
+}
+
+// analysisReported answers 204. A deleted interview takes no analysis any more.
+func (s *server) analysisReported(c *gin.Context) error {
+	id, err := s.callbackID(c, "Interview")
+	if err != nil {
+		return err
+	}
+	in, err := bind[analysisInput](c)
+	if err != nil {
+		return err
+	}
+	if err := in.check(); err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := interviews.load(ctx, tx, id); err != nil {
+			return err
+		}
+		return in.store(ctx, tx, id)
+	})
+	if err != nil {
+		return err
+	}
+	c.Status(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,351 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+func (s *server) candidateRoutes() []route {
+	return []route{
+		{http.MethodGet, "/candidates", "read:candidates", s.listCandidates},
+		{http.MethodPost, "/candidates", "write:candidates", s.createCandidate},
+		{http.MethodGet, "/candidates/:id", "read:candidates", s.getCandidate},
+		{http.MethodPatch, "/candidates/:id", "write:candidates", s.updateCandidate},
+		{http.MethodDelete, "/candidates/:id", "delete:candidates", s.deleteCandidate},
+		{http.MethodGet, "/candidates/:id/analyses", "read:candidates", s.listCandidateAnalyses},
+		{http.MethodGet, "/candidates/:id/interviews", "read:candidates", s.listCandidateInterviews},
+	}
+}
+
+var candidates = resource[db.Candidate]{
+	"Candidate", "candidate", db.GetCandidate, func(c *db.Candidate) uuid.UUID { return c.CompanyID },
+}
+
+// candidateInput is the body of a create (reference §2.12). A job is optional: candidates can live in a pool.
+type candidateInput struct {
+	JobID  *uuid.UUID  `json:"jobId"`
+	JobIDs []uuid.UUID `json:"jobIds" validate:"max=50"`
+	candidateFields
+}
+
+// candidateFields are the same in a create and in the inline candidate of an interview.
+type candidateFields struct {
+	FirstName      string          `json:"firstName" validate:"required,max=100"`
+	LastName       string          `json:"lastName" validate:"required,max=100"`
+	Email          *string         `json:"email" validate:"max=254,email"`
+	PhoneNumber    *string         `json:"phoneNumber" validate:"e164"`
+	Status         string          `json:"status" validate:"word"`
+	GDPRExpiryDate *string         `json:"gdprExpiryDate" validate:"datetime=2006-01-02"`
+	OverallRating  *float64        `json:"overallRating" validate:"gte=0,lte=100"`
+	Metadata       json.RawMessage `json:"metadata" validate:"metadata"`
+}
+
+// row makes the fields a row; path is where they are in the body ("" or "candidate.").
+func (in *candidateFields) row(company uuid.UUID, path string) (*db.Candidate, error) {
+	expiry, err := day(in.GDPRExpiryDate, path+"gdprExpiryDate")
+	if err != nil {
+		return nil, err
+	}
+	return &db.Candidate{
+		CompanyID: company, FirstName: in.FirstName, LastName: in.LastName, Email: in.Email, PhoneNumber: in.PhoneNumber,
+		Status: in.Status, GDPRExpiryDate: expiry, OverallRating: in.OverallRating, Metadata: in.Metadata,
+	}, nil
+}
+
+// day reads a date whose form was checked before.
+func day(text *string, path string) (*time.Time, error) {
+	if text == nil {
+		return nil, nil //nolint:nilnil // no date is an ordinary answer
+	}
+	t, err := time.Parse(time.DateOnly, *text)
+	if err != nil || t.Year() < 1970 {
+		return nil, invalid(path, path+" must be a date like 2024-01-15, from 1970 on")
+	}
+	return &t, nil
+}
+
+// candidatePatch is the body of an update: only what is sent changes. jobIds replaces all jobs; jobId alone becomes the first
+// and keeps the others.
+type candidatePatch struct {
+	JobID          opt[uuid.UUID]       `json:"jobId"`
+	JobIDs         opt[[]uuid.UUID]     `json:"jobIds" validate:"max=50"`
+	FirstName      opt[string]          `json:"firstName" validate:"min=1,max=100"`
+	LastName       opt[string]          `json:"lastName" validate:"min=1,max=100"`
+	Email          opt[string]          `json:"email" validate:"max=254,email" null:"ok"`
+	PhoneNumber    opt[string]          `json:"phoneNumber" validate:"e164" null:"ok"`
+	Status         opt[string]          `json:"status" validate:"word"`
+	GDPRExpiryDate opt[string]          `json:"gdprExpiryDate" validate:"datetime=2006-01-02" null:"ok"`
+	OverallRating  opt[float64]         `json:"overallRating" validate:"gte=0,lte=100" null:"ok"`
+	Metadata       opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
+}
+
+// apply writes what was sent into the row, jobs apart, and names the columns.
+func (in *candidatePatch) apply(c *db.Candidate) ([]string, error) {
+	var u update
+	put(&u, "first_name", &c.FirstName, in.FirstName)
+	put(&u, "last_name", &c.LastName, in.LastName)
+	putNull(&u, "email", &c.Email, in.Email)
+	putNull(&u, "phone_number", &c.PhoneNumber, in.PhoneNumber)
+	put(&u, "status", &c.Status, in.Status)
+	putNull(&u, "overall_rating", &c.OverallRating, in.OverallRating)
+	putJSON(&u, "metadata", &c.Metadata, in.Metadata)
+	if !in.GDPRExpiryDate.Set {
+		return u.columns, nil
+	}
+	expiry, err := day(in.GDPRExpiryDate.ptr(), "gdprExpiryDate")
+	c.GDPRExpiryDate = expiry
+	return append(u.columns, "gdpr_expiry_date"), err
+}
+
+// jobsOf are the jobs that the patch leaves the candidate with; changed is false when it does not speak of them.
+func (in *candidatePatch) jobsOf(c *db.Candidate) (ids []uuid.UUID, changed bool) {
+	ids = c.JobIDs
+	if in.JobIDs.Set {
+		ids = in.JobIDs.Value
+	}
+	if in.JobID.Set {
+		ids = append([]uuid.UUID{in.JobID.Value}, ids...)
+	}
+	return distinct(ids), in.JobID.Set || in.JobIDs.Set
+}
+
+func distinct(ids []uuid.UUID) []uuid.UUID {
+	out := []uuid.UUID{}
+	for _, id := range ids {
+		if !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+type candidateOutput struct {
+	ID             uuid.UUID       `json:"id"`
+	Number         int64           `json:"number"`
+	CompanyID      uuid.UUID       `json:"companyId"`
+	JobID          *uuid.UUID      `json:"jobId"`
+	JobIDs         []uuid.UUID     `json:"jobIds"`
+	FirstName      string          `json:"firstName"`
+	LastName       string          `json:"lastName"`
+	Email          *string         `json:"email"`
+	PhoneNumber    *string         `json:"phoneNumber"`
+	Status         string          `json:"status"`
+	GDPRExpiryDate *string         `json:"gdprExpiryDate"`
+	OverallRating  *float64        `json:"overallRating"`
+	Metadata       json.RawMessage `json:"metadata"`
+	AnalysisCount  int             `json:"analysisCount"`
+	InterviewCount int             `json:"interviewCount"`
+	Links          candidateLinks  `json:"links"`
+	CreatedAt      timestamp       `json:"createdAt"`
+	UpdatedAt      timestamp       `json:"updatedAt"`
+}
+
+type candidateLinks struct {
+	Analyses   string `json:"analyses"`
+	Interviews string `json:"interviews"`
+}
+
+func showCandidate(c *db.Candidate) candidateOutput {
+	out := candidateOutput{
+		ID: c.ID, Number: c.Number, CompanyID: c.CompanyID, JobIDs: distinct(c.JobIDs), FirstName: c.FirstName, LastName: c.LastName,
+		Email: c.Email, PhoneNumber: c.PhoneNumber, Status: c.Status, OverallRating: c.OverallRating, Metadata: c.Metadata,
+		AnalysisCount: c.AnalysisCount, InterviewCount: c.InterviewCount,
+		Links: candidateLinks{
+			Analyses: "/candidates/" + c.ID.String() + "/analyses", Interviews: "/candidates/" + c.ID.String() + "/interviews",
+		},
+		CreatedAt: timestamp(c.CreatedAt), UpdatedAt: timestamp(c.UpdatedAt),
+	}
+	if len(out.JobIDs) > 0 {
+		out.JobID = &out.JobIDs[0]
+	}
+	if c.GDPRExpiryDate != nil {
+		date := c.GDPRExpiryDate.Format(time.DateOnly)
+		out.GDPRExpiryDate = &date
+	}
+	return out
+}
+
+// listCandidates by job also needs read:jobs (reference §2.8).
+func (s *server) listCandidates(c *gin.Context) error {
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	scope, err := scopeOf(c)
+	if err != nil {
+		return err
+	}
+	filter, err := candidateFilterOf(c)
+	if err != nil {
+		return err
+	}
+	rows, total, err := db.ListCandidates(c.Request.Context(), s.DB, scope, filter, p.window())
+	if err != nil {
+		return err
+	}
+	return okPage(c, p, rows, total, showCandidate)
+}
+
+func candidateFilterOf(c *gin.Context) (f db.CandidateFilter, err error) {
+	if f.JobID, err = queryID(c, "jobId"); err != nil {
+		return f, err
+	}
+	if f.JobID != nil {
+		if err = requireScope(c, "read:jobs"); err != nil {
+			return f, err
+		}
+	}
+	if f.Status, err = queryWord(c, "status"); err != nil {
+		return f, err
+	}
+	f.Search, err = queryText(c, "search")
+	return f, err
+}
+
+// createCandidate also needs read:jobs (reference §2.8).
+func (s *server) createCandidate(c *gin.Context) error {
+	if err := requireScope(c, "read:jobs"); err != nil {
+		return err
+	}
+	company, err := s.companyFor(c)
+	if err != nil {
+		return err
+	}
+	in, err := bind[candidateInput](c)
+	if err != nil {
+		return err
+	}
+	candidate, err := in.row(company, "")
+	if err != nil {
+		return err
+	}
+	candidate.JobIDs = distinct(in.JobIDs)
+	if in.JobID != nil {
+		candidate.JobIDs = distinct(append([]uuid.UUID{*in.JobID}, in.JobIDs...))
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := checkJobs(ctx, tx, company, candidate.JobIDs); err != nil {
+			return err
+		}
+		return db.CreateCandidate(ctx, tx, candidate, false)
+	})
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusCreated, showCandidate(candidate))
+}
+
+// checkJobs refuses jobs that are not there or not the company's.
+func checkJobs(ctx context.Context, tx bun.Tx, company uuid.UUID, ids []uuid.UUID) error {
+	for _, id := range ids {
+		if _, err := jobs.of(ctx, tx, company, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *server) getCandidate(c *gin.Context) error {
+	candidate, err := candidates.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, showCandidate(candidate))
+}
+
+func (s *server) updateCandidate(c *gin.Context) error {
+	candidate, err := candidates.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	in, err := bind[candidatePatch](c)
+	if err != nil {
+		return err
+	}
+	columns, err := in.apply(candidate)
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := replaceJobs(ctx, tx, candidate, &in); err != nil {
+			return err
+		}
+		return db.UpdateCandidate(ctx, tx, candidate, columns...)
+	})
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, showCandidate(candidate))
+}
+
+func replaceJobs(ctx context.Context, tx bun.Tx, candidate *db.Candidate, in *candidatePatch) error {
+	ids, changed := in.jobsOf(candidate)
+	if !changed {
+		return nil
+	}
+	if err := checkJobs(ctx, tx, candidate.CompanyID, ids); err != nil {
+		return err
+	}
+	candidate.JobIDs = ids
+	return db.ReplaceCandidateJobs(ctx, tx, candidate.ID, ids...)
+}
+
+// deleteCandidate also cancels the interviews that have not begun.
+func (s *server) deleteCandidate(c *gin.Context) error {
+	candidate, err := candidates.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return db.DeleteCandidate(ctx, tx, candidate.ID)
+	})
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, true)
+}
+
+// listCandidateAnalyses also needs read:interviews: an analysis is a part of its interview.
+func (s *server) listCandidateAnalyses(c *gin.Context) error {
+	if err := requireScope(c, "read:interviews"); err != nil {
+		return err
+	}
+	candidate, err := candidates.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	rows, total, err := db.ListAnalyses(c.Request.Context(), s.DB, candidate.ID, p.window())
+	if err != nil {
+		return err
+	}
+	return okPage(c, p, rows, total, showAnalysis)
+}
+
+// listCandidateInterviews needs what listing interviews needs.
+func (s *server) listCandidateInterviews(c *gin.Context) error {
+	if err := requireAll(c, "read:interviews", "read:agents"); err != nil {
+		return err
+	}
+	candidate, err := candidates.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	return s.answerInterviews(c, p, db.Scope{Company: &candidate.CompanyID}, db.InterviewFilter{CandidateID: &candidate.ID})
+}

@@ -1,0 +1,251 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+const (
+	// maxInlineSkills bounds the two skill lists of an inline job together (reference §2.11).
+	maxInlineSkills = 10
+	// lateness is how far in the past a start may lie: clocks differ, and a request takes its time.
+	lateness = time.Minute
+	// maxAhead bounds how far ahead something may be scheduled.
+	maxAhead = 366 * 24 * time.Hour
+	// defaultMaxMinutes bounds an interview in progress when the options do not: the setting's own default.
+	defaultMaxMinutes = 120
+)
+
+// interviewInput is the body of a create (reference §2.13): each of candidate, job and agent by id or inline. The start is
+// scheduledAt in one published edition and scheduleTime in another.
+type interviewInput struct {
+	CandidateID  *uuid.UUID       `json:"candidateId"`
+	Candidate    *candidateFields `json:"candidate"`
+	JobID        *uuid.UUID       `json:"jobId"`
+	Job          *inlineJob       `json:"job"`
+	AgentID      *uuid.UUID       `json:"agentId"`
+	Agent        *agentInput      `json:"agent"`
+	ScheduledAt  *time.Time       `json:"scheduledAt"`
+	ScheduleTime *time.Time       `json:"scheduleTime"`
+	Metadata     json.RawMessage  `json:"metadata" validate:"metadata"`
+}
+
+type inlineJob struct {
+	JobTitle string `json:"jobTitle" validate:"required,min=5,max=200"`
+	jobFields
+}
+
+// check is what one field's rules cannot say.
+func (in *interviewInput) check() error {
+	if err := either("candidate", in.CandidateID != nil, in.Candidate != nil, true); err != nil {
+		return err
+	}
+	if err := either("agent", in.AgentID != nil, in.Agent != nil, true); err != nil {
+		return err
+	}
+	if err := either("job", in.JobID != nil, in.Job != nil, false); err != nil {
+		return err
+	}
+	if in.Candidate != nil && in.Candidate.GDPRExpiryDate == nil {
+		return missing("candidate.gdprExpiryDate")
+	}
+	return in.Job.check()
+}
+
+func (in *inlineJob) check() error {
+	if in == nil {
+		return nil
+	}
+	if len(in.RequiredSkills)+len(in.NiceToHaveSkills) > maxInlineSkills {
+		return invalid("job.requiredSkills", "job.requiredSkills and job.niceToHaveSkills must have at most 10 skills in total")
+	}
+	return in.Salary.check("job.salary")
+}
+
+// either wants exactly one of <name>Id and <name>, or at most one when it is not required.
+func either(name string, byID, inline, required bool) error {
+	switch {
+	case byID && inline:
+		return invalid(name, "only one of "+name+"Id and "+name+" may be sent")
+	case !byID && !inline && required:
+		e := missing(name + "Id")
+		e.Message = name + "Id or an inline " + name + " is required"
+		return e
+	}
+	return nil
+}
+
+// start is when the interview is to begin: now when nothing was sent.
+func (in *interviewInput) start(now time.Time) (time.Time, error) {
+	at, name := in.ScheduledAt, "scheduledAt"
+	if at == nil {
+		at, name = in.ScheduleTime, "scheduleTime"
+	} else if in.ScheduleTime != nil && !in.ScheduleTime.Equal(*at) {
+		return now, invalid("scheduleTime", "scheduleTime and scheduledAt are two names of one time and must not differ")
+	}
+	if at == nil {
+		return now, nil
+	}
+	return *at, checkStart(name, *at, now)
+}
+
+func checkStart(name string, at, now time.Time) error {
+	if at.Before(now.Add(-lateness)) {
+		return invalid(name, name+" must not be in the past")
+	}
+	if at.After(now.Add(maxAhead)) {
+		return invalid(name, name+" must be at most 366 days ahead")
+	}
+	return nil
+}
+
+// createInterview also needs read:candidates and read:agents (reference §2.8). Everything that the body brings along is
+// created in one transaction with the interview: when one part is refused, nothing is left behind.
+func (s *server) createInterview(c *gin.Context) error {
+	if err := requireAll(c, "read:candidates", "read:agents"); err != nil {
+		return err
+	}
+	company, err := s.companyFor(c)
+	if err != nil {
+		return err
+	}
+	in, err := bind[interviewInput](c)
+	if err != nil {
+		return err
+	}
+	if err := in.check(); err != nil {
+		return err
+	}
+	at, err := in.start(time.Now().UTC())
+	if err != nil {
+		return err
+	}
+	var interview *db.Interview
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		interview, err = s.makeInterview(ctx, tx, company, &in, at)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.answerInterview(c, http.StatusCreated, interview.ID)
+}
+
+func (s *server) makeInterview(ctx context.Context, tx bun.Tx, company uuid.UUID, in *interviewInput, at time.Time) (*db.Interview, error) {
+	agent, err := in.agent(ctx, tx, company)
+	if err != nil {
+		return nil, err
+	}
+	job, err := in.job(ctx, tx, company)
+	if err != nil {
+		return nil, err
+	}
+	candidate, err := in.candidate(ctx, tx, company, job, agent)
+	if err != nil {
+		return nil, err
+	}
+	if job == nil && agent.Focus != db.FocusGeneric {
+		if job, err = onlyOpenJob(ctx, tx, candidate); err != nil {
+			return nil, err
+		}
+	}
+	if agent.Type == db.Phone && candidate.PhoneNumber == nil {
+		return nil, &apiError{
+			Status: http.StatusUnprocessableEntity, Code: codeValidation, Message: "The candidate has no phoneNumber, which a PHONE interview needs",
+			Details: details{"field": "phoneNumber", "candidateId": candidate.ID},
+		}
+	}
+	interview := s.interviewRow(agent, candidate, job, at)
+	interview.Metadata = in.Metadata
+	if interview.Metadata == nil {
+		interview.Metadata = json.RawMessage("{}")
+	}
+	return interview, db.CreateInterview(ctx, tx, interview)
+}
+
+func (s *server) interviewRow(a *db.Agent, c *db.Candidate, job *uuid.UUID, at time.Time) *db.Interview {
+	i := &db.Interview{
+		ID: db.NewID(), CompanyID: c.CompanyID, CandidateID: c.ID, JobID: job, AgentID: a.ID, Type: a.Type, ScheduledAt: at,
+		MaxMinutes: defaultMaxMinutes,
+	}
+	if s.Interviews.MaxDuration > 0 {
+		i.MaxMinutes = max(1, int((s.Interviews.MaxDuration+time.Minute-1)/time.Minute))
+	}
+	if a.Type == db.Online && s.Interviews.InvitationDeadline > 0 {
+		deadline := at.Add(s.Interviews.InvitationDeadline)
+		i.DeadlineAt = &deadline
+	}
+	return i
+}
+
+func (in *interviewInput) agent(ctx context.Context, tx bun.Tx, company uuid.UUID) (*db.Agent, error) {
+	if in.AgentID != nil {
+		return agents.of(ctx, tx, company, *in.AgentID)
+	}
+	agent := in.Agent.row(company)
+	return agent, db.CreateAgent(ctx, tx, agent)
+}
+
+// job is the one that the body names, nil when it names none.
+func (in *interviewInput) job(ctx context.Context, tx bun.Tx, company uuid.UUID) (*uuid.UUID, error) {
+	switch {
+	case in.JobID != nil:
+		job, err := jobs.of(ctx, tx, company, *in.JobID)
+		if err != nil {
+			return nil, err
+		}
+		return &job.ID, nil
+	case in.Job != nil:
+		job := in.Job.row(company, in.Job.JobTitle)
+		return &job.ID, db.CreatePosition(ctx, tx, job)
+	}
+	return nil, nil //nolint:nilnil // no job is an ordinary answer
+}
+
+// candidate is the one that the body names or brings; it is considered for the job from now on. One that comes with an ONLINE
+// interview is invited by it, which is an event of its own.
+func (in *interviewInput) candidate(ctx context.Context, tx bun.Tx, company uuid.UUID, job *uuid.UUID, a *db.Agent) (*db.Candidate, error) {
+	var added []uuid.UUID
+	if job != nil {
+		added = []uuid.UUID{*job}
+	}
+	if in.CandidateID != nil {
+		candidate, err := candidates.of(ctx, tx, company, *in.CandidateID)
+		if err != nil {
+			return nil, err
+		}
+		return candidate, db.AddCandidateJobs(ctx, tx, candidate.ID, added...)
+	}
+	candidate, err := in.Candidate.row(company, "candidate.")
+	if err != nil {
+		return nil, err
+	}
+	candidate.JobIDs = added
+	return candidate, db.CreateCandidate(ctx, tx, candidate, a.Type == db.Online)
+}
+
+// onlyOpenJob resolves the job of an interview that names none (reference §2.13).
+func onlyOpenJob(ctx context.Context, tx bun.Tx, candidate *db.Candidate) (*uuid.UUID, error) {
+	open, err := db.OpenJobsOf(ctx, tx, candidate.ID)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(open) == 1:
+		return &open[0], nil
+	case len(open) == 0:
+		e := missing("jobId")
+		e.Message = "jobId is required: the candidate has no active job, and the agent's focus is not GENERIC"
+		return nil, e
+	}
+	e := invalid("jobId", "jobId is required: the candidate has several active jobs")
+	e.Details = details{"field": "jobId", "activeJobIds": open}
+	return nil, e
+}

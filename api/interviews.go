@@ -1,0 +1,209 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/token"
+)
+
+func (s *server) interviewRoutes() []route {
+	return []route{
+		{http.MethodGet, "/interviews", "read:interviews", s.listInterviews},
+		{http.MethodPost, "/interviews", "write:interviews", s.createInterview},
+		{http.MethodGet, "/interviews/:id", "read:interviews", s.getInterview},
+		{http.MethodDelete, "/interviews/:id", "delete:interviews", s.deleteInterview},
+		{http.MethodPost, "/interviews/:id/cancel", "write:interviews", s.cancelInterview},
+		{http.MethodPost, "/interviews/:id/call-attempts", "write:interviews", s.invokeCall},
+		{http.MethodPatch, "/interviews/:id/call-attempts/:attemptId", "write:interviews", s.rescheduleCall},
+		{http.MethodDelete, "/interviews/:id/call-attempts/:attemptId", "delete:interviews", s.deleteCall},
+		{http.MethodGet, "/interviews/:id/analysis", "read:interviews", s.getAnalysis},
+		{http.MethodPost, "/interviews/:id/analysis", "write:interviews", s.postAnalysis},
+	}
+}
+
+var interviews = resource[db.Interview]{"Interview", "interview", anyInterview, func(i *db.Interview) uuid.UUID { return i.CompanyID }}
+
+func anyInterview(ctx context.Context, d bun.IDB, id uuid.UUID) (*db.Interview, error) {
+	return db.GetInterview(ctx, d, db.Scope{}, id)
+}
+
+// interviewOutput is an interview as reference §2.13 gives it, with what ONLINE interviews add.
+type interviewOutput struct {
+	ID              uuid.UUID          `json:"id"`
+	Number          int64              `json:"number"`
+	CompanyID       uuid.UUID          `json:"companyId"`
+	CandidateID     uuid.UUID          `json:"candidateId"`
+	AgentID         uuid.UUID          `json:"agentId"`
+	JobID           *uuid.UUID         `json:"jobId"`
+	Type            db.InterviewType   `json:"type"`
+	Status          db.InterviewStatus `json:"status"`
+	StatusReason    *string            `json:"statusReason"`
+	ScheduledAt     timestamp          `json:"scheduledAt"`
+	DeadlineAt      *timestamp         `json:"deadlineAt"`
+	StartedAt       *timestamp         `json:"startedAt"`
+	FinishedDate    *timestamp         `json:"finishedDate"`
+	DurationMinutes int                `json:"durationMinutes"`
+	AnalysisStatus  *string            `json:"analysisStatus"`
+	InviteURL       *string            `json:"inviteUrl"`
+	Metadata        json.RawMessage    `json:"metadata"`
+	CallAttempts    []callOutput       `json:"callAttempts"`
+	Analysis        *analysisOutput    `json:"analysis"`
+	Answers         json.RawMessage    `json:"answers,omitempty"`
+	Transcript      json.RawMessage    `json:"transcript,omitempty"`
+	CreatedAt       timestamp          `json:"createdAt"`
+	UpdatedAt       timestamp          `json:"updatedAt"`
+}
+
+// shower reads what belongs to the interviews, in two statements however many they are, and returns what shows one of them.
+// Answers and transcript are left to the one who asks for a single interview.
+func (s *server) shower(ctx context.Context, is []db.Interview) (func(*db.Interview) interviewOutput, error) {
+	ids := mapped(is, func(i *db.Interview) uuid.UUID { return i.ID })
+	calls, err := db.ListCalls(ctx, s.DB, ids...)
+	if err != nil {
+		return nil, err
+	}
+	analyses, err := db.AnalysesOf(ctx, s.DB, ids...)
+	if err != nil {
+		return nil, err
+	}
+	callsOf, analysisOf := map[uuid.UUID][]callOutput{}, map[uuid.UUID]*analysisOutput{}
+	for i := range calls {
+		callsOf[calls[i].InterviewID] = append(callsOf[calls[i].InterviewID], showCall(&calls[i]))
+	}
+	for i := range analyses {
+		shown := showAnalysis(&analyses[i])
+		analysisOf[analyses[i].InterviewID] = &shown
+	}
+	return func(i *db.Interview) interviewOutput {
+		out := s.showInterview(i)
+		out.CallAttempts, out.Analysis = append(out.CallAttempts, callsOf[i.ID]...), analysisOf[i.ID]
+		return out
+	}, nil
+}
+
+func (s *server) showInterview(i *db.Interview) interviewOutput {
+	out := interviewOutput{
+		ID: i.ID, Number: i.Number, CompanyID: i.CompanyID, CandidateID: i.CandidateID, AgentID: i.AgentID, JobID: i.JobID, Type: i.Type,
+		Status: i.Status, StatusReason: i.StatusReason, ScheduledAt: timestamp(i.ScheduledAt), DeadlineAt: maybe(i.DeadlineAt),
+		StartedAt: maybe(i.StartedAt), FinishedDate: maybe(i.FinishedAt), DurationMinutes: i.DurationMinutes,
+		AnalysisStatus: i.AnalysisStatus, Metadata: i.Metadata, CallAttempts: []callOutput{},
+		CreatedAt: timestamp(i.CreatedAt), UpdatedAt: timestamp(i.UpdatedAt),
+	}
+	if i.Type == db.Online {
+		url := s.PublicURL + "/i/" + i.ID.String() + "." + token.For(s.Secret, token.Invite, i.ID)
+		out.InviteURL = &url
+	}
+	return out
+}
+
+// answerInterview answers with one interview as it is in the database now, answers and transcript included.
+func (s *server) answerInterview(c *gin.Context, status int, id uuid.UUID) error {
+	ctx := c.Request.Context()
+	i, err := interviews.load(ctx, s.DB, id)
+	if err != nil {
+		return err
+	}
+	show, err := s.shower(ctx, []db.Interview{*i})
+	if err != nil {
+		return err
+	}
+	out := show(i)
+	out.Answers, out.Transcript = i.Answers, i.Transcript
+	return ok(c, status, out)
+}
+
+// listInterviews also needs read:candidates and read:agents (reference §2.8).
+func (s *server) listInterviews(c *gin.Context) error {
+	if err := requireAll(c, "read:candidates", "read:agents"); err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	scope, err := scopeOf(c)
+	if err != nil {
+		return err
+	}
+	filter, err := interviewFilterOf(c)
+	if err != nil {
+		return err
+	}
+	return s.answerInterviews(c, p, scope, filter)
+}
+
+func interviewFilterOf(c *gin.Context) (f db.InterviewFilter, err error) {
+	status, err := queryOneOf(c, "status", string(db.InterviewScheduled), string(db.InterviewInProgress),
+		string(db.InterviewCompleted), string(db.InterviewFailed), string(db.InterviewCanceled))
+	if err != nil {
+		return f, err
+	}
+	f.Status = db.InterviewStatus(status)
+	for name, to := range map[string]**uuid.UUID{"candidateId": &f.CandidateID, "jobId": &f.JobID, "agentId": &f.AgentID} {
+		if *to, err = queryID(c, name); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+func (s *server) answerInterviews(c *gin.Context, p page, scope db.Scope, f db.InterviewFilter) error {
+	ctx := c.Request.Context()
+	rows, total, err := db.ListInterviews(ctx, s.DB, scope, f, p.window())
+	if err != nil {
+		return err
+	}
+	show, err := s.shower(ctx, rows)
+	if err != nil {
+		return err
+	}
+	return okPage(c, p, rows, total, show)
+}
+
+func (s *server) getInterview(c *gin.Context) error {
+	i, err := interviews.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	return s.answerInterview(c, http.StatusOK, i.ID)
+}
+
+// deleteInterview is allowed in every status and answers true (reference §2.13).
+func (s *server) deleteInterview(c *gin.Context) error {
+	i, err := interviews.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := db.LockInterview(ctx, tx, i.ID); err != nil {
+			return err
+		}
+		return db.DeleteInterview(ctx, tx, db.Scope{}, i.ID)
+	})
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, true)
+}
+
+func (s *server) cancelInterview(c *gin.Context) error {
+	i, err := interviews.ofPath(c, s.DB)
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, err := db.CancelInterview(ctx, tx, i.ID, db.ReasonCanceledByClient)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.answerInterview(c, http.StatusOK, i.ID)
+}

@@ -1,0 +1,178 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/token"
+)
+
+// inviteRoutes are what a candidate opens. The path is the key: <interview id>.<token>.
+func (s *server) inviteRoutes() []route {
+	return []route{
+		{http.MethodGet, "/i/:invite", public, s.showInvite},
+		{http.MethodPost, "/i/:invite/start", public, s.startInvited},
+		{http.MethodPost, "/i/:invite/submit", public, s.submitInvited},
+	}
+}
+
+type inviteOutput struct {
+	InterviewID     uuid.UUID          `json:"interviewId"`
+	Type            db.InterviewType   `json:"type"`
+	Status          db.InterviewStatus `json:"status"`
+	Company         string             `json:"company"`
+	FirstName       string             `json:"firstName"`
+	JobTitle        *string            `json:"jobTitle"`
+	Agent           string             `json:"agent"`
+	Language        string             `json:"language"`
+	DurationMinutes int                `json:"durationMinutes"`
+	Questions       []string           `json:"questions"`
+	ScheduledAt     timestamp          `json:"scheduledAt"`
+	DeadlineAt      *timestamp         `json:"deadlineAt"`
+	StartedAt       *timestamp         `json:"startedAt"`
+}
+
+func showInvitation(i *db.Invite) inviteOutput {
+	return inviteOutput{
+		InterviewID: i.InterviewID, Type: db.Online, Status: i.Status, Company: i.Company, FirstName: i.FirstName, JobTitle: i.JobTitle,
+		Agent: i.Agent, Language: i.Language, DurationMinutes: i.DurationMinutes, Questions: append([]string{}, i.Questions...),
+		ScheduledAt: timestamp(i.ScheduledAt), DeadlineAt: maybe(i.DeadlineAt), StartedAt: maybe(i.StartedAt),
+	}
+}
+
+var errNoInvite = &apiError{Status: http.StatusNotFound, Code: codeNotFound, Message: "There is no such invitation"}
+
+// invited is the interview that the path's id and token open. All that is wrong with them is the same "not found".
+func (s *server) invited(c *gin.Context) (uuid.UUID, error) {
+	raw, tok, _ := strings.Cut(c.Param("invite"), ".")
+	id, valid := db.ParseID(raw)
+	if !valid || !token.Valid(s.Secret, token.Invite, id, tok) {
+		return uuid.Nil, errNoInvite
+	}
+	return id, nil
+}
+
+func loadInvite(ctx context.Context, d bun.IDB, id uuid.UUID) (*db.Invite, error) {
+	i, err := db.LoadInvite(ctx, d, id)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, errNoInvite
+	}
+	return i, err
+}
+
+// showInvite answers a browser with a page and a program with JSON.
+func (s *server) showInvite(c *gin.Context) error {
+	id, err := s.invited(c)
+	if err != nil {
+		return err
+	}
+	i, err := loadInvite(c.Request.Context(), s.DB, id)
+	if err != nil {
+		return err
+	}
+	c.Header("Cache-Control", "no-store")
+	c.Header("Referrer-Policy", "no-referrer") // the address opens the interview
+	if strings.Contains(c.GetHeader("Accept"), "text/html") {
+		return invitePage(c, i)
+	}
+	return ok(c, http.StatusOK, showInvitation(i))
+}
+
+//go:embed invite.html
+var inviteHTML string
+
+var inviteTemplate = template.Must(template.New("invite").Parse(inviteHTML))
+
+func invitePage(c *gin.Context, i *db.Invite) error {
+	nonce := uuid.NewString()
+	var page bytes.Buffer
+	err := inviteTemplate.Execute(&page, map[string]any{
+		"Invite": showInvitation(i), "Expired": i.Expired(time.Now()), "Nonce": nonce, "Path": c.Request.URL.Path,
+	})
+	if err != nil {
+		return fmt.Errorf("write invite page: %w", err)
+	}
+	c.Header("Content-Security-Policy", fmt.Sprintf("default-src 'none'; style-src 'nonce-%[1]s'; script-src 'nonce-%[1]s'; "+
+		"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", nonce))
+	c.Header("X-Content-Type-Options", "nosniff")
+	c.Data(http.StatusOK, "text/html; charset=utf-8", page.Bytes())
+	return nil
+}
+
+// startInvited: the candidate begins. Doing it again while in progress changes nothing; past the deadline it is gone.
+func (s *server) startInvited(c *gin.Context) error {
+	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.Invite) error {
+		if i.Expired(time.Now()) {
+			return &apiError{Status: http.StatusGone, Code: codeInvalidState, Message: "The time to start this interview has passed"}
+		}
+		if i.Status == db.InterviewInProgress {
+			return nil
+		}
+		_, err := db.StartInterview(ctx, tx, i.InterviewID)
+		return err
+	})
+}
+
+type submission struct {
+	Answers *[]givenAnswer `json:"answers" validate:"required,max=200"`
+}
+
+type givenAnswer struct {
+	Question string `json:"question" validate:"max=2000"`
+	Answer   string `json:"answer" validate:"max=20000"`
+}
+
+// submitInvited: the candidate is done. The analysis is pending from then on.
+func (s *server) submitInvited(c *gin.Context) error {
+	if _, err := s.invited(c); err != nil { // before the body is looked at
+		return err
+	}
+	in, err := bind[submission](c)
+	if err != nil {
+		return err
+	}
+	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.Invite) error {
+		_, err := db.FinishInterview(ctx, tx, i.InterviewID, db.Finish{
+			Answers: encoded(*in.Answers), AnalysisWithin: s.Interviews.AnalysisTimeout,
+		})
+		return err
+	})
+}
+
+// changeInvited changes the interview under its lock and answers with the invitation as it is afterwards.
+func (s *server) changeInvited(c *gin.Context, change func(context.Context, bun.Tx, *db.Invite) error) error {
+	id, err := s.invited(c)
+	if err != nil {
+		return err
+	}
+	var i *db.Invite
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := db.LockInterview(ctx, tx, id); err != nil && !errors.Is(err, db.ErrNotFound) {
+			return err
+		}
+		if i, err = loadInvite(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := change(ctx, tx, i); err != nil {
+			return err
+		}
+		i, err = loadInvite(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, showInvitation(i))
+}

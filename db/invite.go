@@ -1,0 +1,49 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Invite is what the candidate of an ONLINE interview is shown: nothing that belongs to the company alone.
+type Invite struct {
+	InterviewID     uuid.UUID
+	CompanyID       uuid.UUID
+	Company         string
+	FirstName       string
+	JobTitle        *string
+	Agent           string
+	Language        string
+	DurationMinutes int
+	Questions       []string `bun:"questions,type:jsonb"`
+	Status          InterviewStatus
+	StatusReason    *string
+	ScheduledAt     time.Time
+	DeadlineAt      *time.Time
+	StartedAt       *time.Time
+}
+
+// Expired reports whether the time to start has passed without a start.
+func (i *Invite) Expired(at time.Time) bool {
+	return i.Status == InterviewScheduled && i.DeadlineAt != nil && !at.Before(*i.DeadlineAt) ||
+		i.Status == InterviewFailed && i.StatusReason != nil && *i.StatusReason == ReasonInvitationExpired
+}
+
+// LoadInvite reads the invitation to an interview; ErrNotFound for one that was deleted or is held by telephone. A job or an
+// agent that was deleted meanwhile is still shown.
+func LoadInvite(ctx context.Context, db bun.IDB, interview uuid.UUID) (*Invite, error) {
+	i := new(Invite)
+	err := db.NewRaw(`SELECT i.id AS interview_id, i.company_id, co.name AS company, c.first_name, j.title AS job_title,
+			a.name AS agent, a.language, a.duration_minutes, a.questions, i.status, i.status_reason, i.scheduled_at, i.deadline_at, i.started_at
+		FROM interviews i JOIN companies co ON co.id = i.company_id JOIN candidates c ON c.id = i.candidate_id
+			JOIN agents a ON a.id = i.agent_id LEFT JOIN jobs j ON j.id = i.job_id
+		WHERE i.id = ? AND i.type = 'ONLINE' AND i.deleted_at IS NULL`, interview).Scan(ctx, i)
+	if err != nil {
+		return nil, fmt.Errorf("load invite: %w", translate(err))
+	}
+	return i, nil
+}

@@ -95,7 +95,7 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 	if parked, err := t.park(ctx); err != nil || parked {
 		return AttemptResult{Outcome: AttemptParked, Reason: "the circuit is open or the webhook inactive"}, err
 	}
-	if !t.Endpoints.Acquire(w.ID, d.ID, timeoutOf(w)+lapseSlack) {
+	if !t.Endpoints.Acquire(w.ID, d.ID, w.RateLimit, timeoutOf(w)+lapseSlack) {
 		return AttemptResult{Outcome: AttemptBusy, Reason: "the endpoint has its share in flight", NextAt: time.Now().Add(busyWait())}, nil
 	}
 	return t.send(ctx)
@@ -106,7 +106,7 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 const lapseSlack = 30 * time.Second
 
 // busyWait spreads the deliveries that wait for a place over 1–3 s.
-func busyWait() time.Duration { return time.Second + rand.N(2*time.Second) }
+func busyWait() time.Duration { return time.Second + rand.N(2*time.Second) } //nolint:gosec // spreading needs no secrecy
 
 // park pauses the delivery when its webhook must not be sent to now.
 func (t *attempt) park(ctx context.Context) (bool, error) {
@@ -215,7 +215,8 @@ func (t *attempt) row(p *webhook.Profile, r webhook.Response) db.Attempt {
 			break
 		}
 		row.Outcome = db.OutcomeRetry
-		next := r.StartedAt.Add(r.Duration).Add(webhook.NextWait(t.in.Wait, r.RetryAfter, 2*rand.Float64()-1)).UTC()
+		jitter := 2*rand.Float64() - 1 //nolint:gosec // spreading needs no secrecy
+		next := r.StartedAt.Add(r.Duration).Add(webhook.NextWait(t.in.Wait, r.RetryAfter, jitter)).UTC()
 		row.NextAttemptAt = &next
 	}
 	return row

@@ -207,7 +207,7 @@ func TestAttemptIsNotMade(t *testing.T) {
 		s := setupAttempt(t)
 		in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
 		for range 10 {
-			require.True(t, s.Endpoints.Acquire(s.hook.ID, uuid.New(), time.Minute))
+			require.True(t, s.Endpoints.Acquire(s.hook.ID, uuid.New(), 0, time.Minute))
 		}
 		res := s.attempt(in, uuid.New())
 		require.Equal(t, activities.AttemptBusy, res.Outcome)
@@ -231,13 +231,13 @@ func TestEndpoints(t *testing.T) {
 	freed := 0
 	e := activities.NewEndpoints(2, func() { freed++ })
 	hook, a, b, c := uuid.New(), uuid.New(), uuid.New(), uuid.New()
-	require.True(t, e.Acquire(hook, a, time.Minute))
-	require.True(t, e.Acquire(hook, a, time.Minute), "a place is kept, not taken twice")
-	require.True(t, e.Acquire(hook, b, time.Nanosecond))
+	require.True(t, e.Acquire(hook, a, 0, time.Minute))
+	require.True(t, e.Acquire(hook, a, 0, time.Minute), "a place is kept, not taken twice")
+	require.True(t, e.Acquire(hook, b, 0, time.Nanosecond))
 	require.Equal(t, map[uuid.UUID]int{hook: 1}, e.Room(), "a place that lapsed is free")
-	require.True(t, e.Acquire(hook, b, time.Minute))
-	require.False(t, e.Acquire(hook, c, time.Minute))
-	require.True(t, e.Acquire(uuid.New(), c, time.Minute), "another endpoint has its own")
+	require.True(t, e.Acquire(hook, b, 0, time.Minute))
+	require.False(t, e.Acquire(hook, c, 0, time.Minute))
+	require.True(t, e.Acquire(uuid.New(), c, 0, time.Minute), "another endpoint has its own")
 	e.Release(hook, a, 0)
 	require.Equal(t, 1, freed)
 	require.False(t, e.Slow(hook))
@@ -245,4 +245,10 @@ func TestEndpoints(t *testing.T) {
 		e.Release(hook, b, 5*time.Second)
 	}
 	require.True(t, e.Slow(hook))
+
+	limited := uuid.New()
+	for i := range 5 {
+		require.Equal(t, i < 1, e.Acquire(limited, uuid.New(), 1, time.Nanosecond), "one per second")
+	}
+	require.Zero(t, e.Room()[limited])
 }

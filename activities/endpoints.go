@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/time/rate"
 )
 
 // Endpoints counts, per webhook, the attempts that this process has in flight, so that a slow receiver holds only its own
@@ -22,6 +23,8 @@ type endpoint struct {
 	// average is an exponentially weighted mean of the attempts' durations.
 	average time.Duration
 	seen    time.Time
+	// limit is the webhook's own rate; nil when it has none.
+	limit *rate.Limiter
 }
 
 // SlowAbove is the mean duration of an endpoint's attempts from which it is slow: a second is some hundred times a healthy
@@ -37,18 +40,34 @@ func NewEndpoints(perEndpoint int, freed func()) *Endpoints {
 	return &Endpoints{perEndpoint: perEndpoint, freed: freed, m: map[uuid.UUID]*endpoint{}}
 }
 
-// Acquire takes a place for a delivery's attempt, for at most lapse; it is false when the endpoint is full. A delivery that
-// has a place already keeps it.
-func (e *Endpoints) Acquire(webhook, delivery uuid.UUID, lapse time.Duration) bool {
+// Acquire takes a place for a delivery's attempt, for at most lapse; it is false when the endpoint is full or has had its
+// perSecond attempts (0: no such limit; of this process, up to one second's worth at once). A delivery that has a place
+// already keeps it.
+func (e *Endpoints) Acquire(webhook, delivery uuid.UUID, perSecond int, lapse time.Duration) bool {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p := e.at(webhook, now)
-	if _, has := p.flying[delivery]; !has && len(p.flying) >= e.perEndpoint && p.expire(now) == 0 {
-		return false
+	p.limitTo(perSecond)
+	if _, has := p.flying[delivery]; !has {
+		if len(p.flying) >= e.perEndpoint && p.expire(now) == 0 {
+			return false
+		}
+		if p.limit != nil && !p.limit.AllowN(now, 1) {
+			return false
+		}
 	}
 	p.flying[delivery] = now.Add(lapse)
 	return true
+}
+
+func (p *endpoint) limitTo(perSecond int) {
+	switch {
+	case perSecond == 0:
+		p.limit = nil
+	case p.limit == nil || p.limit.Burst() != perSecond:
+		p.limit = rate.NewLimiter(rate.Limit(perSecond), perSecond)
+	}
 }
 
 // Release gives the place back and notes how long the attempt took; 0 notes nothing.
@@ -75,7 +94,8 @@ func (e *Endpoints) Slow(webhook uuid.UUID) bool {
 	return p != nil && p.average > SlowAbove
 }
 
-// Room lists the webhooks that have attempts in flight with the places they have left, and forgets those long unused.
+// Room lists the webhooks that have attempts in flight, or a limit, with what they may begin now, and forgets those long
+// unused.
 func (e *Endpoints) Room() map[uuid.UUID]int {
 	now := time.Now()
 	e.mu.Lock()
@@ -84,10 +104,12 @@ func (e *Endpoints) Room() map[uuid.UUID]int {
 	for id, p := range e.m {
 		p.expire(now)
 		switch {
+		case len(p.flying) == 0 && now.Sub(p.seen) > forgetAfter:
+			delete(e.m, id)
+		case p.limit != nil:
+			room[id] = max(0, min(e.perEndpoint-len(p.flying), int(p.limit.TokensAt(now))))
 		case len(p.flying) > 0:
 			room[id] = max(0, e.perEndpoint-len(p.flying))
-		case now.Sub(p.seen) > forgetAfter:
-			delete(e.m, id)
 		}
 	}
 	return room

@@ -29,6 +29,8 @@ type QueuedDelivery struct {
 	URL        string
 	MaxRetries int
 	TimeoutMS  int `bun:"timeout_ms"`
+	// RateLimit bounds this webhook's deliveries per second; 0 = none.
+	RateLimit int
 	// Failing: the last attempt at this endpoint failed.
 	Failing bool
 }
@@ -92,7 +94,7 @@ WITH RECURSIVE waiting AS (
   RETURNING q.webhook_id, q.delivery_id, q.attempt, q.probe, q.redo
 )
 SELECT t.delivery_id, t.webhook_id, d.company_id, d.event_type, d.generation, t.attempt, d.is_test, t.probe, t.redo,
-  w.profile, w.url, w.max_retries, w.timeout_ms, w.consecutive_failures > 0 AS failing,
+  w.profile, w.url, w.max_retries, w.timeout_ms, w.rate_limit, w.consecutive_failures > 0 AS failing,
   (w.circuit_opened_at IS NOT NULL OR NOT w.is_active) AS blocked, w.deleted_at IS NOT NULL AS deleted
 FROM taken t JOIN deliveries d ON d.id = t.delivery_id JOIN webhooks w ON w.id = t.webhook_id
 WHERE d.status IN ('pending', 'retrying')

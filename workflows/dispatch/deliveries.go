@@ -27,11 +27,28 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 		if err != nil || taken == 0 {
 			return err
 		}
+		ready, early := d.reserve(ready)
 		failed := d.startAll(ctx, ready)
-		r = Result{Taken: taken - len(failed), Failed: len(failed)}
-		return db.PutBackDeliveries(ctx, tx, failed)
+		r = Result{Taken: taken - len(failed) - len(early), Failed: len(failed)}
+		return db.PutBackDeliveries(ctx, tx, append(failed, early...))
 	})
 	return r, err
+}
+
+// reserve takes a place at its endpoint for each delivery; early are those beyond their webhook's rate.
+func (d *Dispatcher) reserve(taken []db.QueuedDelivery) (ready, early []db.QueuedDelivery) {
+	for _, q := range taken {
+		if d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, q.RateLimit, placeLapse) {
+			ready = append(ready, q)
+		} else {
+			early = append(early, q)
+		}
+	}
+	return ready, early
+}
+
+func timeoutOf(q db.QueuedDelivery) time.Duration {
+	return time.Duration(q.TimeoutMS) * time.Millisecond
 }
 
 // startsAtOnce bounds the starts under way at once: enough to hide the round trip, few enough to leave Temporal's frontend
@@ -51,6 +68,7 @@ func (d *Dispatcher) startAll(ctx context.Context, ready []db.QueuedDelivery) (f
 		if err == nil {
 			return
 		}
+		d.o.Endpoints.Release(q.WebhookID, q.DeliveryID, 0)
 		d.o.Logger.DebugContext(ctx, "start delivery", "delivery_id", q.DeliveryID, "error", err)
 		away.Store(true)
 		mu.Lock()
@@ -76,31 +94,28 @@ func each[T any](items []T, n int, fn func(T)) {
 	wg.Wait()
 }
 
-// startDelivery starts DeliverWebhook and reserves the endpoint's place for it. That the workflow is there already, running
-// or ended, is success: an earlier round started it and could not commit.
+// startDelivery starts DeliverWebhook. That the workflow is there already, running or ended, is success: an earlier round
+// started it and could not commit.
 func (d *Dispatcher) startDelivery(ctx context.Context, q db.QueuedDelivery) error {
 	in, err := deliverInput(q)
 	if err != nil {
 		return err
 	}
 	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
-	d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, in.Timeout+placeSlack)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	_, err = d.o.Client.ExecuteWorkflow(ctx, d.startOptions(q), workflows.DeliverWebhook, in)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &started) {
-		err = nil
-	}
-	if err != nil {
 		d.o.Endpoints.Release(q.WebhookID, q.DeliveryID, 0)
+		return nil
 	}
 	return err
 }
 
-// placeSlack is how long a started delivery holds its endpoint's place beyond the time-out when no attempt of it is seen in
-// this process.
-const placeSlack = 30 * time.Second
+// placeLapse is how long a delivery holds its endpoint's place before its attempt begins. The attempt, in this process when
+// the start was eager, holds it on for as long as it takes; one that another process makes holds that process's place.
+const placeLapse = time.Second
 
 func deliverInput(q db.QueuedDelivery) (workflows.DeliverWebhookInput, error) {
 	p, err := webhook.ProfileByName(q.Profile)
@@ -109,7 +124,7 @@ func deliverInput(q db.QueuedDelivery) (workflows.DeliverWebhookInput, error) {
 	}
 	in := workflows.DeliverWebhookInput{
 		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt, Schedule: p.ScheduleFor(q.MaxRetries),
-		Timeout: time.Duration(q.TimeoutMS) * time.Millisecond, Slow: q.Failing || q.Probe, Probe: q.Probe,
+		Timeout: timeoutOf(q), Slow: q.Failing || q.Probe, Probe: q.Probe,
 	}
 	if q.IsTest { // its outcome is waited for, so there is one attempt
 		in.Schedule, in.Slow = nil, false

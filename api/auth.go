@@ -198,6 +198,21 @@ func (s *server) companyFor(c *gin.Context) (uuid.UUID, error) {
 	return *scope.Company, s.mustExist(c.Request.Context(), *scope.Company)
 }
 
+// namedCompany is companyFor where the body may name the company too: a company's key may leave it out and may not name
+// another; a platform key names it in the body or as ?companyId=.
+func (s *server) namedCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
+	own := caller(c).key.CompanyID
+	switch {
+	case own == nil && sent == nil:
+		return s.companyFor(c)
+	case own == nil:
+		return *sent, s.mustExist(c.Request.Context(), *sent)
+	case sent != nil && *sent != *own:
+		return uuid.Nil, denied("company")
+	}
+	return *own, nil
+}
+
 // mustExist refuses the id of a company that is not there.
 func (s *server) mustExist(ctx context.Context, company uuid.UUID) error {
 	exists, err := db.CompanyExists(ctx, s.DB, company)

@@ -49,7 +49,7 @@ func (s *server) publishEvent(c *gin.Context) error {
 		e.Details = details{"field": "type", "provided": clip(in.Type), "allowed": publishable()}
 		return e
 	}
-	company, err := s.eventCompany(c, in.CompanyID)
+	company, err := s.namedCompany(c, in.CompanyID)
 	if err != nil {
 		return err
 	}
@@ -58,21 +58,6 @@ func (s *server) publishEvent(c *gin.Context) error {
 		n, err := db.RecordEvent(ctx, tx, e)
 		return http.StatusAccepted, eventAccepted{e.ID, e.Type, n}, err
 	})
-}
-
-// eventCompany is whose event it is: a company's key may leave it out and may not name another; a platform key names it in
-// the body or as ?companyId=.
-func (s *server) eventCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
-	own := caller(c).key.CompanyID
-	switch {
-	case own == nil && sent == nil:
-		return s.companyFor(c)
-	case own == nil:
-		return *sent, s.mustExist(c.Request.Context(), *sent)
-	case sent != nil && *sent != *own:
-		return uuid.Nil, denied("company")
-	}
-	return *own, nil
 }
 
 func publishable() []string {

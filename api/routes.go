@@ -27,6 +27,8 @@ func (s *server) routes() []route {
 		s.webhookRoutes(),
 		s.eventRoutes(),
 		s.deliveryRoutes(),
+		s.replayRoutes(),
+		s.apiKeyRoutes(),
 		s.jobRoutes(),
 		s.candidateRoutes(),
 		s.agentRoutes(),

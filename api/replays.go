@@ -1,0 +1,157 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+func (s *server) replayRoutes() []route {
+	return []route{
+		{http.MethodPost, "/webhooks/:id/replays", "write:deliveries|write:webhooks", s.createReplay},
+		{http.MethodGet, "/webhooks/:id/replays", "read:deliveries|read:webhooks", s.listReplays},
+		{http.MethodGet, "/webhooks/:id/replays/:rid", "read:deliveries|read:webhooks", s.getReplay},
+		{http.MethodPost, "/webhooks/:id/replays/:rid/pause", "write:deliveries|write:webhooks", s.changeReplay(db.PauseReplay)},
+		{http.MethodPost, "/webhooks/:id/replays/:rid/resume", "write:deliveries|write:webhooks", s.changeReplay(db.ResumeReplay)},
+		{http.MethodPost, "/webhooks/:id/replays/:rid/cancel", "write:deliveries|write:webhooks", s.changeReplay(db.CancelReplay)},
+	}
+}
+
+type replayInput struct {
+	// Since is inclusive and required, so that nobody sends a year again by leaving it out.
+	Since time.Time `json:"since" validate:"required"`
+	// Until is exclusive; by default, and at most, now: what is made later is not part of the replay.
+	Until *time.Time `json:"until"`
+	// Status: which ended deliveries; by default the failed ones.
+	Status []string `json:"status" validate:"max=3,dive,oneof=succeeded failed canceled"`
+	// Events: of which events; by default all.
+	Events eventRefs `json:"events"`
+}
+
+type replayOutput struct {
+	ID        uuid.UUID      `json:"id"`
+	WebhookID uuid.UUID      `json:"webhookId"`
+	Since     timestamp      `json:"since"`
+	Until     timestamp      `json:"until"`
+	Status    []string       `json:"status"`
+	Events    []string       `json:"events"`
+	State     db.ReplayState `json:"state"`
+	Replayed  int64          `json:"replayed"`
+	CreatedAt timestamp      `json:"createdAt"`
+	UpdatedAt timestamp      `json:"updatedAt"`
+}
+
+func showReplay(w *db.Webhook) func(*db.Replay) replayOutput {
+	return func(r *db.Replay) replayOutput {
+		return replayOutput{
+			ID: r.ID, WebhookID: r.WebhookID, Since: timestamp(r.Since), Until: timestamp(r.Until), Status: r.Statuses,
+			Events: eventNames(w.Profile, r.Events), State: r.State, Replayed: r.Replayed,
+			CreatedAt: timestamp(r.CreatedAt), UpdatedAt: timestamp(r.UpdatedAt),
+		}
+	}
+}
+
+// createReplay has what matches sent again by a workflow, a page at a time; the answer is the replay, not its end.
+func (s *server) createReplay(c *gin.Context) error {
+	w, err := s.webhook(c)
+	if err != nil {
+		return err
+	}
+	in, err := bind[replayInput](c)
+	if err != nil {
+		return err
+	}
+	r, err := newReplay(w, &in, time.Now().UTC())
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateReplay(ctx, tx, r) })
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusAccepted, showReplay(w)(r))
+}
+
+func newReplay(w *db.Webhook, in *replayInput, now time.Time) (*db.Replay, error) {
+	r := &db.Replay{WebhookID: w.ID, CompanyID: w.CompanyID, Since: in.Since, Until: now, Statuses: in.Status}
+	if in.Until != nil && in.Until.Before(now) {
+		r.Until = *in.Until
+	}
+	if !r.Since.Before(r.Until) {
+		return nil, invalid("since", "since must be before until, and in the past")
+	}
+	if len(r.Statuses) == 0 {
+		r.Statuses = []string{string(db.DeliveryFailed)}
+	}
+	slices.Sort(r.Statuses)
+	r.Statuses = slices.Compact(r.Statuses)
+	var err error
+	r.Events, err = in.Events.resolve(w.Profile)
+	return r, err
+}
+
+func (s *server) listReplays(c *gin.Context) error {
+	w, err := s.webhook(c)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	rs, total, err := db.ListReplays(c.Request.Context(), s.DB, w.ID, p.window())
+	if err != nil {
+		return err
+	}
+	return okPage(c, p, rs, total, showReplay(w))
+}
+
+// replay loads the replay of the path and its webhook, which must be the caller's.
+func (s *server) replay(c *gin.Context) (*db.Webhook, *db.Replay, error) {
+	w, err := s.webhook(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := pathID(c, "rid", "Replay")
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := db.GetReplay(c.Request.Context(), s.DB, w.ID, id)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, nil, notFound("Replay", id.String())
+	}
+	return w, r, err
+}
+
+func (s *server) getReplay(c *gin.Context) error {
+	w, r, err := s.replay(c)
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, showReplay(w)(r))
+}
+
+func (s *server) changeReplay(change func(context.Context, bun.Tx, uuid.UUID) (*db.Replay, error)) handler {
+	return func(c *gin.Context) error {
+		w, r, err := s.replay(c)
+		if err != nil {
+			return err
+		}
+		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			r, err = change(ctx, tx, r.ID)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return ok(c, http.StatusOK, showReplay(w)(r))
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"greenroom/cmd/internal/admin"
+	"greenroom/cmd/internal/config"
+)
+
+func deliveriesCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "deliveries", Short: "List, look into and retry deliveries, directly in the database"}
+	cmd.AddCommand(deliveriesListCmd(), deliveriesShowCmd(), deliveriesRetryCmd())
+	return cmd
+}
+
+func deliveriesListCmd() *cobra.Command {
+	var q admin.DeliveryQuery
+	var webhook, since, until string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List deliveries, newest first", Args: cobra.NoArgs,
+		Example: "  greenroom deliveries list --status failed --since 24h",
+	}
+	f := cmd.Flags()
+	f.StringVar(&webhook, "webhook", "", "only those to the webhook of this id")
+	f.StringVar(&q.Status, "status", "", "only those that are pending, retrying, paused, succeeded, failed or canceled")
+	f.StringVar(&since, "since", "", "made at or after: 24h, 7d, 2026-01-31, 2026-01-31T15:04:05Z")
+	f.StringVar(&until, "until", "", "made before")
+	f.Int64Var(&q.Limit, "limit", 50, "at most this many")
+	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
+		if webhook != "" {
+			if q.Webhook, err = admin.ParseID("webhook", webhook); err != nil {
+				return err
+			}
+		}
+		if q.Since, err = admin.Moment("since", since, time.Now(), true); err != nil {
+			return err
+		}
+		if q.Until, err = admin.Moment("until", until, time.Now(), true); err != nil {
+			return err
+		}
+		found, err := a.ListDeliveries(ctx, q)
+		if err != nil {
+			return err
+		}
+		return p.Deliveries(found)
+	})
+}
+
+func deliveriesShowCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "show ID", Short: "Show a delivery and its attempts; with --json also the body that was sent", Args: cobra.ExactArgs(1),
+	}
+	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
+		id, err := admin.ParseID("delivery", args[0])
+		if err != nil {
+			return err
+		}
+		d, err := a.GetDelivery(ctx, id)
+		if err != nil {
+			return err
+		}
+		return p.DeliveryDetail(d)
+	})
+}
+
+func deliveriesRetryCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "retry ID", Short: "Send an ended delivery again, or a waiting one at once", Args: cobra.ExactArgs(1),
+	}
+	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
+		id, err := admin.ParseID("delivery", args[0])
+		if err != nil {
+			return err
+		}
+		d, err := a.RetryDelivery(ctx, id)
+		if err != nil {
+			return err
+		}
+		return p.Delivery(d)
+	})
+}
+
+// operator makes cmd one that acts on the database: beside its own flags it gets those for where that is, and --json. secrets
+// are the settings beyond database.url that it cannot do without.
+func operator(cmd *cobra.Command, secrets []string, run func(context.Context, *admin.Admin, admin.Printer, []string) error) *cobra.Command {
+	config.AddFlags(cmd.Flags(), "database.url", "dev.dir")
+	asJSON := cmd.Flags().Bool("json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		cfg, err := config.Load(cmd.Flags())
+		if err != nil {
+			return err
+		}
+		a, err := admin.Open(cmd.Context(), cfg, secrets...)
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		return run(cmd.Context(), a, admin.Printer{Out: cmd.OutOrStdout(), JSON: *asJSON}, args)
+	}
+	return cmd
+}

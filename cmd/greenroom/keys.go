@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"greenroom/cmd/internal/admin"
+)
+
+func keysCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "keys", Short: "Make, list, suspend and revoke API keys, directly in the database"}
+	cmd.AddCommand(keysCreateCmd(), keysListCmd(), keysSuspendCmd(),
+		keyCmd("revoke ID", "End a key for good", (*admin.Admin).RevokeKey),
+		keyCmd("resume ID", "End a key's suspension", (*admin.Admin).ResumeKey))
+	return cmd
+}
+
+func keysCreateCmd() *cobra.Command {
+	var r admin.KeyRequest
+	var expires string
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Make a key and print it, once",
+		Example: "  greenroom keys create --company Acme --create-company\n" +
+			"  greenroom keys create --company Acme --scope read:webhooks --scope write:events --expires 90d --allow-ip 192.0.2.0/24",
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.Company, "company", "", "whose key it is: the name or id of a company")
+	f.BoolVar(&r.CreateCompany, "create-company", false, "make the company if there is none of that name")
+	f.BoolVar(&r.Platform, "platform", false, "a key that acts for every company")
+	f.StringVar(&r.Name, "name", "", "what the key is for")
+	f.StringArrayVar(&r.Scopes, "scope", nil, "what it may do, such as read:webhooks; repeat for more (default all)")
+	f.StringArrayVar(&r.AllowedIPs, "allow-ip", nil, "address or range it may be used from; repeat for more (default anywhere)")
+	f.StringVar(&expires, "expires", "", "when it ends: 90d, 36h, 2026-12-31 (default never)")
+	f.IntVar(&r.PerMinute, "per-minute", 0, "requests a minute (default the setting ratelimit.per_minute)")
+	f.IntVar(&r.PerHour, "per-hour", 0, "requests an hour (default the setting ratelimit.per_hour)")
+	return operator(cmd, []string{"secret"}, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
+		if r.Expires, err = admin.Moment("expires", expires, time.Now(), false); err != nil {
+			return err
+		}
+		k, err := a.CreateKey(ctx, r)
+		if err != nil {
+			return err
+		}
+		return p.NewKey(k)
+	})
+}
+
+func keysListCmd() *cobra.Command {
+	var company string
+	var limit int64
+	cmd := &cobra.Command{Use: "list", Short: "List keys, newest first", Args: cobra.NoArgs}
+	cmd.Flags().StringVar(&company, "company", "", "only those of the company of this name or id")
+	cmd.Flags().Int64Var(&limit, "limit", 100, "at most this many")
+	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) error {
+		keys, err := a.ListKeys(ctx, company, limit)
+		if err != nil {
+			return err
+		}
+		return p.Keys(keys)
+	})
+}
+
+func keysSuspendCmd() *cobra.Command {
+	var reason string
+	cmd := keyCmd("suspend ID", "Stop a key until it is resumed", func(a *admin.Admin, ctx context.Context, id admin.ID) (admin.Key, error) {
+		return a.SuspendKey(ctx, id, reason)
+	})
+	cmd.Flags().StringVar(&reason, "reason", "", "why; whoever uses the key is told")
+	_ = cmd.MarkFlagRequired("reason") // fails only for a flag that is not there
+	return cmd
+}
+
+func keyCmd(use, short string, change func(*admin.Admin, context.Context, admin.ID) (admin.Key, error)) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1)}
+	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
+		id, err := admin.ParseID("key", args[0])
+		if err != nil {
+			return err
+		}
+		k, err := change(a, ctx, id)
+		if err != nil {
+			return err
+		}
+		return p.Key(k)
+	})
+}

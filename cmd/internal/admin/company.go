@@ -1,0 +1,86 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// companyPage is how many companies one look at the table takes.
+const companyPage = 500
+
+// findCompany returns the company of that id or exact name. Names are not unique; two of the same name are an error that
+// lists their ids.
+func findCompany(ctx context.Context, d bun.IDB, nameOrID string) (*db.Company, error) {
+	if id, ok := db.ParseID(nameOrID); ok {
+		c, err := db.GetCompany(ctx, d, id)
+		return c, missing(err, "company", id)
+	}
+	found, err := companiesNamed(ctx, d, nameOrID)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) == 0:
+		return nil, &unknownCompany{nameOrID}
+	case len(found) > 1:
+		ids := make([]string, len(found))
+		for i, c := range found {
+			ids[i] = c.ID.String()
+		}
+		return nil, fmt.Errorf("there are %d companies named %q, give the id: %s", len(found), nameOrID, strings.Join(ids, ", "))
+	}
+	return &found[0], nil
+}
+
+// unknownCompany: no company has that name.
+type unknownCompany struct{ name string }
+
+func (e *unknownCompany) Error() string {
+	return fmt.Sprintf("there is no company named %q; --create-company makes it", e.name)
+}
+
+// findOrCreate returns the company of that name, and makes it where there is none.
+func findOrCreate(ctx context.Context, tx bun.Tx, name string) (*db.Company, error) {
+	c, err := findCompany(ctx, tx, name)
+	var unknown *unknownCompany
+	if !errors.As(err, &unknown) {
+		return c, err
+	}
+	c = &db.Company{Name: name}
+	return c, db.CreateCompany(ctx, tx, c)
+}
+
+func companiesNamed(ctx context.Context, d bun.IDB, name string) (found []db.Company, err error) {
+	for offset := int64(0); ; offset += companyPage {
+		page, total, err := db.ListCompanies(ctx, d, db.Scope{}, db.Page{Limit: companyPage, Offset: offset})
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range page {
+			if c.Name == name {
+				found = append(found, c)
+			}
+		}
+		if offset+companyPage >= total {
+			return found, nil
+		}
+	}
+}
+
+// companyID is what a filter by company needs: nil for no filter.
+func companyID(ctx context.Context, d bun.IDB, nameOrID string) (*uuid.UUID, error) {
+	if nameOrID == "" {
+		return nil, nil //nolint:nilnil // no filter
+	}
+	c, err := findCompany(ctx, d, nameOrID)
+	if err != nil {
+		return nil, err
+	}
+	return &c.ID, nil
+}

@@ -1,0 +1,215 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// DeliveryQuery narrows a list; zero fields do not narrow.
+type DeliveryQuery struct {
+	Webhook      uuid.UUID
+	Status       string
+	Since, Until time.Time
+	Limit        int64
+}
+
+// Delivery is one event on its way to one webhook, as it is shown.
+type Delivery struct {
+	ID             uuid.UUID         `json:"id"`
+	EventID        uuid.UUID         `json:"eventId"`
+	EventType      string            `json:"eventType"`
+	WebhookID      uuid.UUID         `json:"webhookId"`
+	CompanyID      *uuid.UUID        `json:"companyId"`
+	Status         db.DeliveryStatus `json:"status"`
+	IsTest         bool              `json:"isTest"`
+	Generation     int               `json:"generation"`
+	AttemptCount   int               `json:"attemptCount"`
+	NextAttemptAt  *time.Time        `json:"nextAttemptAt"`
+	LastStatusCode *int              `json:"lastStatusCode"`
+	LastError      *string           `json:"lastError"`
+	WorkflowID     *string           `json:"workflowId"`
+	CreatedAt      time.Time         `json:"createdAt"`
+	UpdatedAt      time.Time         `json:"updatedAt"`
+}
+
+func showDelivery(d *db.Delivery) Delivery {
+	return Delivery{
+		ID: d.ID, EventID: d.EventID, EventType: d.EventType, WebhookID: d.WebhookID, CompanyID: d.CompanyID, Status: d.Status,
+		IsTest: d.IsTest, Generation: d.Generation, AttemptCount: d.Attempts, NextAttemptAt: d.NextAttemptAt,
+		LastStatusCode: d.LastStatusCode, LastError: d.LastError, WorkflowID: d.WorkflowID, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
+	}
+}
+
+// Attempt is one POST, as it is shown.
+type Attempt struct {
+	Attempt       int        `json:"attempt"`
+	Generation    int        `json:"generation"`
+	StartedAt     time.Time  `json:"startedAt"`
+	DurationMS    int        `json:"durationMs"`
+	Outcome       db.Outcome `json:"outcome"`
+	StatusCode    *int       `json:"statusCode"`
+	ErrorKind     *string    `json:"errorKind"`
+	Error         *string    `json:"error"`
+	Response      *string    `json:"response"`
+	NextAttemptAt *time.Time `json:"nextAttemptAt"`
+	WorkflowID    string     `json:"workflowId"`
+	RunID         uuid.UUID  `json:"runId"`
+}
+
+// DeliveryDetail is a delivery with its attempts, oldest first, and the body that was sent. The body is candidates' data: it
+// is in the JSON, and not in the table.
+type DeliveryDetail struct {
+	Delivery
+	Body     json.RawMessage `json:"body"`
+	Attempts []Attempt       `json:"attempts"`
+}
+
+// ListDeliveries returns deliveries, newest first.
+func (a *Admin) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery, error) {
+	f := db.DeliveryFilter{Status: db.DeliveryStatus(q.Status), Since: q.Since, Until: q.Until, Limit: q.Limit}
+	if q.Status != "" && !slices.Contains(db.DeliveryStatuses(), f.Status) {
+		return nil, fmt.Errorf("--status must be one of %s, not %q", join(db.DeliveryStatuses()), q.Status)
+	}
+	if q.Webhook != uuid.Nil {
+		f.Webhook = &q.Webhook
+	}
+	found, err := db.ListDeliveries(ctx, a.DB, db.Scope{}, f)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]Delivery, len(found))
+	for i := range found {
+		shown[i] = showDelivery(&found[i])
+	}
+	return shown, nil
+}
+
+func join[T ~string](items []T) string {
+	texts := make([]string, len(items))
+	for i, t := range items {
+		texts[i] = string(t)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// GetDelivery returns a delivery with its attempts.
+func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, error) {
+	d, err := db.GetDelivery(ctx, a.DB, db.Scope{}, id)
+	if err != nil {
+		return DeliveryDetail{}, missing(err, "delivery", id)
+	}
+	attempts, err := db.ListAttempts(ctx, a.DB, id)
+	if err != nil {
+		return DeliveryDetail{}, err
+	}
+	detail := DeliveryDetail{Delivery: showDelivery(d), Attempts: make([]Attempt, len(attempts))}
+	if json.Valid(d.Body) {
+		detail.Body = d.Body
+	}
+	for i, t := range attempts {
+		detail.Attempts[i] = Attempt{
+			Attempt: t.Attempt, Generation: t.Generation, StartedAt: t.StartedAt, DurationMS: t.DurationMS, Outcome: t.Outcome,
+			StatusCode: t.StatusCode, ErrorKind: t.ErrorKind, Error: t.Error, Response: t.Response, NextAttemptAt: t.NextAttemptAt,
+			WorkflowID: t.WorkflowID, RunID: t.RunID,
+		}
+	}
+	return detail, nil
+}
+
+// RetryDelivery sends an ended delivery again from the beginning, or one that waits for its next attempt at once.
+func (a *Admin) RetryDelivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
+	var shown Delivery
+	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		d, err := db.GetDelivery(ctx, tx, db.Scope{}, id)
+		if err != nil {
+			return missing(err, "delivery", id)
+		}
+		if _, err := db.GetWebhook(ctx, tx, d.WebhookID); errors.Is(err, db.ErrNotFound) {
+			return fmt.Errorf("delivery %s cannot be sent again: its webhook was deleted", id)
+		}
+		if d, err = db.RetryDelivery(ctx, tx, db.Scope{}, id); err == nil {
+			shown = showDelivery(d)
+		}
+		return refusedRetry(err, id)
+	})
+	return shown, err
+}
+
+func refusedRetry(err error, id uuid.UUID) error {
+	var state *db.StateError
+	if !errors.As(err, &state) {
+		return err
+	}
+	hint := "it is on its way already"
+	if state.State == string(db.DeliveryPaused) {
+		hint = "it goes on when its webhook's circuit is reset or the webhook is active again"
+	}
+	return fmt.Errorf("delivery %s is %s: %s", id, state.State, hint)
+}
+
+// Deliveries prints a list of deliveries.
+func (p Printer) Deliveries(list []Delivery) error {
+	return p.Value(list, func(out io.Writer) {
+		row(out, "ID", "EVENT", "STATUS", "ATTEMPTS", "LAST", "NEXT ATTEMPT", "CREATED", "WEBHOOK")
+		for _, d := range list {
+			row(out, d.ID, d.EventType, d.Status, d.AttemptCount, last(d.LastStatusCode, d.LastError), d.NextAttemptAt, d.CreatedAt, d.WebhookID)
+		}
+	})
+}
+
+// Delivery prints what has become of a delivery.
+func (p Printer) Delivery(d Delivery) error {
+	return p.Value(d, func(out io.Writer) {
+		row(out, "delivery", d.ID, fmt.Sprintf("is %s, generation %d", d.Status, d.Generation))
+	})
+}
+
+// DeliveryDetail prints a delivery and its attempts.
+func (p Printer) DeliveryDetail(d DeliveryDetail) error {
+	return p.Value(d, func(out io.Writer) {
+		row(out, "delivery", d.ID)
+		row(out, "event", d.EventType+" "+d.EventID.String())
+		row(out, "webhook", d.WebhookID)
+		row(out, "status", d.Status)
+		row(out, "next attempt", d.NextAttemptAt)
+		row(out, "workflow", d.WorkflowID)
+		row(out, "created", d.CreatedAt)
+		fmt.Fprintln(out)
+		row(out, "GENERATION", "ATTEMPT", "STARTED", "MS", "OUTCOME", "ANSWER", "RESPONSE")
+		for _, t := range d.Attempts {
+			row(out, t.Generation, t.Attempt, t.StartedAt, t.DurationMS, t.Outcome, last(t.StatusCode, t.Error), clip(t.Response))
+		}
+	})
+}
+
+// last is what came of an attempt: the status, or why there was none.
+func last(status *int, err *string) string {
+	if status != nil {
+		return fmt.Sprintf("HTTP %d", *status)
+	}
+	return cell(err)
+}
+
+// shownResponse is how much of a receiver's answer fits a line.
+const shownResponse = 60
+
+func clip(text *string) string {
+	if text == nil {
+		return ""
+	}
+	if r := []rune(*text); len(r) > shownResponse {
+		return string(r[:shownResponse]) + "…"
+	}
+	return *text
+}

@@ -1,0 +1,99 @@
+package admin_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/cmd/internal/admin"
+	"greenroom/db"
+)
+
+func TestListDeliveries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := b.hook(), b.hook()
+	all := b.publish()
+	require.Len(t, all, 2)
+	count := func(q admin.DeliveryQuery) int {
+		q.Limit = 10
+		list, err := b.ListDeliveries(b.ctx, q)
+		require.NoError(t, err)
+		return len(list)
+	}
+	require.Equal(t, 1, count(admin.DeliveryQuery{Webhook: first.ID}))
+	require.Equal(t, 1, count(admin.DeliveryQuery{Webhook: second.ID, Status: "pending"}))
+	require.Zero(t, count(admin.DeliveryQuery{Status: "failed"}))
+	require.Equal(t, 2, count(admin.DeliveryQuery{Since: time.Now().Add(-time.Minute)}))
+	require.Zero(t, count(admin.DeliveryQuery{Until: time.Now().Add(-time.Minute)}))
+	_, err := b.ListDeliveries(b.ctx, admin.DeliveryQuery{Status: "nope"})
+	require.EqualError(t, err, `--status must be one of pending, retrying, paused, succeeded, failed, canceled, not "nope"`)
+}
+
+func TestRetryDelivery(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook()
+	id := b.publish()[0].ID
+	set := func(status db.DeliveryStatus) {
+		_, err := b.DB.ExecContext(b.ctx, "UPDATE deliveries SET status = ? WHERE id = ?", status, id)
+		require.NoError(t, err)
+	}
+	t.Run("one_on_its_way_is_refused", func(t *testing.T) {
+		_, err := b.RetryDelivery(b.ctx, id)
+		require.EqualError(t, err, "delivery "+id.String()+" is pending: it is on its way already")
+	})
+	t.Run("a_paused_one_is_refused_with_the_way_out", func(t *testing.T) {
+		set(db.DeliveryPaused)
+		_, err := b.RetryDelivery(b.ctx, id)
+		require.ErrorContains(t, err, "circuit is reset")
+	})
+	t.Run("a_waiting_one_is_woken", func(t *testing.T) {
+		set(db.DeliveryRetrying)
+		d, err := b.RetryDelivery(b.ctx, id)
+		require.NoError(t, err)
+		require.Zero(t, d.Generation)
+		require.Equal(t, []string{"delivery.wake"}, b.commands(id))
+	})
+	t.Run("an_ended_one_starts_anew", func(t *testing.T) {
+		set(db.DeliveryFailed)
+		d, err := b.RetryDelivery(b.ctx, id)
+		require.NoError(t, err)
+		require.Equal(t, 1, d.Generation)
+		require.Equal(t, db.DeliveryPending, d.Status)
+	})
+	t.Run("an_unknown_one_is_named", func(t *testing.T) {
+		unknown := uuid.New()
+		_, err := b.RetryDelivery(b.ctx, unknown)
+		require.EqualError(t, err, "there is no delivery "+unknown.String())
+	})
+}
+
+func TestGetDelivery_shows_attempts_and_body(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook()
+	id := b.publish()[0].ID
+	status, response := 503, "busy\x1b[2J"
+	_, err := db.RecordAttempt(b.ctx, b.DB, db.Recording{
+		WebhookID: w.ID, Body: []byte(`{"event":"interview.started"}`), Counts: true, Threshold: 10,
+		Attempt: db.Attempt{
+			DeliveryID: id, RunID: uuid.New(), Attempt: 1, WorkflowID: "delivery:x:0", StartedAt: time.Now(), DurationMS: 12,
+			Outcome: db.OutcomeRetry, StatusCode: &status, Response: &response,
+		},
+	})
+	require.NoError(t, err)
+
+	d, err := b.GetDelivery(b.ctx, id)
+
+	require.NoError(t, err)
+	require.JSONEq(t, `{"event":"interview.started"}`, string(d.Body))
+	require.Len(t, d.Attempts, 1)
+	require.Equal(t, 503, *d.Attempts[0].StatusCode)
+	text := printed(t, false, func(p admin.Printer) error { return p.DeliveryDetail(d) })
+	require.Contains(t, text, "HTTP 503")
+	require.NotContains(t, text, "\x1b", "what a receiver answered must not move the terminal's cursor")
+	require.NotContains(t, text, `"event"`, "the body is candidates' data")
+}

@@ -1,0 +1,253 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// KeyRequest is the wish for a new API key.
+type KeyRequest struct {
+	// Company is a name or an id; empty with Platform, which makes a key that acts for every company.
+	Company       string
+	CreateCompany bool
+	Platform      bool
+	Name          string
+	// Scopes of the form read:jobs; none means all.
+	Scopes     []string
+	AllowedIPs []string
+	// Expires: zero for never.
+	Expires time.Time
+	// PerMinute and PerHour: 0 for the configured limits.
+	PerMinute, PerHour int
+}
+
+// Key is an API key as it is shown; Plain is filled in the answer to a create alone.
+type Key struct {
+	ID              uuid.UUID  `json:"id"`
+	Plain           string     `json:"key,omitempty"`
+	CompanyID       *uuid.UUID `json:"companyId"`
+	Name            string     `json:"name"`
+	Prefix          string     `json:"prefix"`
+	State           string     `json:"state"`
+	Scopes          []string   `json:"scopes"`
+	AllowedIPs      []string   `json:"allowedIps"`
+	RatePerMinute   int        `json:"ratePerMinute"`
+	RatePerHour     int        `json:"ratePerHour"`
+	ExpiresAt       *time.Time `json:"expiresAt"`
+	SuspendedAt     *time.Time `json:"suspendedAt"`
+	SuspendedReason *string    `json:"suspendedReason"`
+	RevokedAt       *time.Time `json:"revokedAt"`
+	CreatedAt       time.Time  `json:"createdAt"`
+}
+
+func showKey(k *db.APIKey) Key {
+	return Key{
+		ID: k.ID, CompanyID: k.CompanyID, Name: k.Name, Prefix: k.Prefix, State: keyState(k, time.Now()), Scopes: k.Scopes,
+		AllowedIPs: k.AllowedIPs, RatePerMinute: k.RatePerMinute, RatePerHour: k.RatePerHour, ExpiresAt: k.ExpiresAt,
+		SuspendedAt: k.SuspendedAt, SuspendedReason: k.SuspendedReason, RevokedAt: k.RevokedAt, CreatedAt: k.CreatedAt,
+	}
+}
+
+// keyState is the strongest reason why a key does not open, or "active".
+func keyState(k *db.APIKey, now time.Time) string {
+	switch {
+	case k.RevokedAt != nil:
+		return "revoked"
+	case !k.Usable(now):
+		return "expired"
+	case k.SuspendedAt != nil:
+		return "suspended"
+	}
+	return "active"
+}
+
+// CreateKey makes a key and, if asked, its company, in one transaction. The plain key is in the answer and nowhere else.
+func (a *Admin) CreateKey(ctx context.Context, r KeyRequest) (Key, error) {
+	if err := r.check(time.Now()); err != nil {
+		return Key{}, err
+	}
+	plain, hash, prefix := db.GenerateKey(a.Secret)
+	k := &db.APIKey{
+		Name: r.Name, Hash: hash, Prefix: prefix, Scopes: r.Scopes, AllowedIPs: r.AllowedIPs,
+		RatePerMinute: orElse(r.PerMinute, a.PerMinute), RatePerHour: orElse(r.PerHour, a.PerHour),
+	}
+	if len(k.Scopes) == 0 {
+		k.Scopes = []string{"*"}
+	}
+	if !r.Expires.IsZero() {
+		k.ExpiresAt = &r.Expires
+	}
+	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		if k.CompanyID, err = r.company(ctx, tx); err != nil {
+			return err
+		}
+		return db.CreateAPIKey(ctx, tx, k, actor)
+	})
+	if err != nil {
+		return Key{}, err
+	}
+	shown := showKey(k)
+	shown.Plain = plain
+	return shown, nil
+}
+
+func orElse(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+func (r KeyRequest) check(now time.Time) error {
+	switch {
+	case r.Platform && r.Company != "":
+		return errors.New("--platform makes a key for every company: leave --company out")
+	case !r.Platform && r.Company == "":
+		return errors.New("whose key is it? give --company NAME_OR_ID, or --platform for a key that acts for every company")
+	case r.PerMinute < 0 || r.PerHour < 0:
+		return errors.New("--per-minute and --per-hour must be positive")
+	case !r.Expires.IsZero() && !r.Expires.After(now):
+		return errors.New("--expires must be in the future")
+	}
+	for _, text := range r.AllowedIPs {
+		if !isNetwork(text) {
+			return fmt.Errorf("--allow-ip must be an address or a range such as 192.0.2.0/24, not %q", text)
+		}
+	}
+	return nil
+}
+
+func isNetwork(text string) bool {
+	if _, err := netip.ParsePrefix(text); err == nil {
+		return true
+	}
+	ip, err := netip.ParseAddr(text)
+	return err == nil && ip.Zone() == ""
+}
+
+func (r KeyRequest) company(ctx context.Context, tx bun.Tx) (*uuid.UUID, error) {
+	if r.Platform {
+		return nil, nil //nolint:nilnil // a key without a company is a platform key
+	}
+	find := findCompany
+	if r.CreateCompany {
+		find = func(ctx context.Context, _ bun.IDB, name string) (*db.Company, error) {
+			return findOrCreate(ctx, tx, name)
+		}
+	}
+	c, err := find(ctx, tx, r.Company)
+	if err != nil {
+		return nil, err
+	}
+	return &c.ID, nil
+}
+
+// ListKeys returns the newest keys, of one company or of all ("").
+func (a *Admin) ListKeys(ctx context.Context, company string, limit int64) ([]Key, error) {
+	id, err := companyID(ctx, a.DB, company)
+	if err != nil {
+		return nil, err
+	}
+	keys, _, err := db.ListAPIKeys(ctx, a.DB, db.Scope{Company: id}, db.Page{Limit: limit})
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]Key, len(keys))
+	for i := range keys {
+		shown[i] = showKey(&keys[i])
+	}
+	return shown, nil
+}
+
+// RevokeKey ends a key for good, from the next request on.
+func (a *Admin) RevokeKey(ctx context.Context, id uuid.UUID) (Key, error) {
+	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, _ *db.APIKey) error {
+		return db.RevokeAPIKey(ctx, tx, id, actor)
+	})
+}
+
+// SuspendKey stops a key until it is resumed; its user sees the reason. Suspending again replaces the reason.
+func (a *Admin) SuspendKey(ctx context.Context, id uuid.UUID, reason string) (Key, error) {
+	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, k *db.APIKey) error {
+		now := time.Now().UTC()
+		k.SuspendedAt, k.SuspendedReason = &now, &reason
+		return db.UpdateAPIKey(ctx, tx, k, db.KeySuspended, actor, "suspended_at", "suspended_reason")
+	})
+}
+
+// ResumeKey ends a suspension.
+func (a *Admin) ResumeKey(ctx context.Context, id uuid.UUID) (Key, error) {
+	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, k *db.APIKey) error {
+		if k.SuspendedAt == nil {
+			return fmt.Errorf("key %s is not suspended", id)
+		}
+		k.SuspendedAt, k.SuspendedReason = nil, nil
+		return db.UpdateAPIKey(ctx, tx, k, db.KeyResumed, actor, "suspended_at", "suspended_reason")
+	})
+}
+
+// changeKey runs one change of a key that was not revoked and answers with the key as it is then.
+func (a *Admin) changeKey(ctx context.Context, id uuid.UUID, change func(context.Context, bun.Tx, *db.APIKey) error) (Key, error) {
+	var shown Key
+	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		k, err := db.GetAPIKey(ctx, tx, id)
+		if err != nil {
+			return missing(err, "key", id)
+		}
+		if k.RevokedAt != nil {
+			return fmt.Errorf("key %s was revoked at %s: that is for good", id, cell(k.RevokedAt))
+		}
+		if err := change(ctx, tx, k); err != nil {
+			return err
+		}
+		if k, err = db.GetAPIKey(ctx, tx, id); err == nil {
+			shown = showKey(k)
+		}
+		return err
+	})
+	return shown, err
+}
+
+// NewKey prints a created key, the one time that it is shown.
+func (p Printer) NewKey(k Key) error {
+	return p.Value(k, func(w io.Writer) {
+		row(w, "API key", k.Plain)
+		row(w, "id", k.ID)
+		row(w, "company", companyOf(k.CompanyID))
+		row(w, "scopes", k.Scopes)
+		row(w, "limits", fmt.Sprintf("%d a minute, %d an hour", k.RatePerMinute, k.RatePerHour))
+		row(w, "expires", cell(k.ExpiresAt))
+		fmt.Fprintln(w, "\nKeep the key now: only a hash of it is stored, so it cannot be shown again.")
+	})
+}
+
+// Keys prints a list of keys.
+func (p Printer) Keys(keys []Key) error {
+	return p.Value(keys, func(w io.Writer) {
+		row(w, "ID", "PREFIX", "NAME", "COMPANY", "STATE", "SCOPES", "PER MINUTE", "PER HOUR", "EXPIRES")
+		for _, k := range keys {
+			row(w, k.ID, k.Prefix+"…", k.Name, companyOf(k.CompanyID), k.State, k.Scopes, k.RatePerMinute, k.RatePerHour, k.ExpiresAt)
+		}
+	})
+}
+
+// Key prints what has become of a key.
+func (p Printer) Key(k Key) error {
+	return p.Value(k, func(w io.Writer) { row(w, "key", k.ID, "is "+k.State) })
+}
+
+func companyOf(id *uuid.UUID) string {
+	if id == nil {
+		return "every company"
+	}
+	return id.String()
+}

@@ -1,0 +1,246 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/activities/webhook"
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+// WebhookRequest is the wish for a new webhook.
+type WebhookRequest struct {
+	// Company is a name or an id; empty with Platform, which makes a webhook for the events of every company.
+	Company  string
+	Platform bool
+	Profile  string
+	URL      string
+	Name     string
+	// Events as the profile names them, or as its numeric ids.
+	Events []string
+}
+
+// Webhook is a webhook as it is shown; SigningSecret is filled in the answer to a create alone.
+type Webhook struct {
+	ID                  uuid.UUID  `json:"id"`
+	CompanyID           *uuid.UUID `json:"companyId"`
+	Profile             string     `json:"profile"`
+	URL                 string     `json:"url"`
+	Name                string     `json:"name"`
+	Events              []string   `json:"events"`
+	State               string     `json:"state"`
+	IsActive            bool       `json:"isActive"`
+	DisabledReason      *string    `json:"disabledReason"`
+	ConsecutiveFailures int        `json:"consecutiveFailures"`
+	CircuitOpenedAt     *time.Time `json:"circuitOpenedAt"`
+	CreatedAt           time.Time  `json:"createdAt"`
+	SigningSecret       string     `json:"signingSecret,omitempty"`
+	// SigningSecretWhsec is the same secret as Standard Webhooks libraries take it.
+	SigningSecretWhsec string `json:"signingSecretWhsec,omitempty"`
+}
+
+func showWebhook(w *db.Webhook) Webhook {
+	return Webhook{
+		ID: w.ID, CompanyID: w.CompanyID, Profile: w.Profile, URL: w.URL, Name: w.Name, Events: eventNames(w), State: webhookState(w),
+		IsActive: w.IsActive, DisabledReason: w.DisabledReason, ConsecutiveFailures: w.ConsecutiveFailures,
+		CircuitOpenedAt: w.CircuitOpenedAt, CreatedAt: w.CreatedAt,
+	}
+}
+
+// webhookState is why nothing is sent, or "active".
+func webhookState(w *db.Webhook) string {
+	switch {
+	case w.CircuitOpenedAt != nil:
+		return "circuit open"
+	case !w.IsActive:
+		return "inactive"
+	}
+	return "active"
+}
+
+// eventNames are the profile's words for the events; domain types when this version does not have the profile.
+func eventNames(w *db.Webhook) []string {
+	names, err := catalog.ForProfile(w.Profile)
+	if err != nil {
+		return w.Events
+	}
+	shown := make([]string, len(w.Events))
+	for i, e := range w.Events {
+		shown[i] = names.Name(e)
+	}
+	return shown
+}
+
+// Profiles are the names of all profiles, the default first.
+func Profiles() []string { return webhook.ProfileNames() }
+
+// CreateWebhook makes a webhook. Its signing secret is in the answer and, sealed, in the row.
+func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, error) {
+	w, err := a.newWebhook(ctx, r)
+	if err != nil {
+		return Webhook{}, err
+	}
+	secret := webhook.GenerateSecret()
+	if w.Secret, err = a.Box.Seal(secret, w.ID, db.SecretField); err != nil {
+		return Webhook{}, err
+	}
+	if err := db.CreateWebhook(ctx, a.DB, w); err != nil {
+		return Webhook{}, err
+	}
+	shown := showWebhook(w)
+	shown.SigningSecret, shown.SigningSecretWhsec = webhook.SecretHex(secret), webhook.SecretWhsec(secret)
+	return shown, nil
+}
+
+func (a *Admin) newWebhook(ctx context.Context, r WebhookRequest) (*db.Webhook, error) {
+	profile, err := webhook.ProfileByName(r.Profile)
+	if err != nil {
+		return nil, fmt.Errorf("there is no profile %q; there are: %s", r.Profile, strings.Join(webhook.ProfileNames(), ", "))
+	}
+	if err := a.CheckURL(r.URL); err != nil {
+		return nil, fmt.Errorf("--%w", err)
+	}
+	now := time.Now().UTC()
+	w := &db.Webhook{
+		ID: db.NewID(), Profile: profile.Name, URL: r.URL, Name: r.Name, Headers: []db.WebhookHeader{}, IsActive: true,
+		MaxRetries: len(profile.Schedule), TimeoutMS: int(profile.Timeout.Milliseconds()), CreatedAt: now, UpdatedAt: now,
+	}
+	if w.Events, err = eventTypes(profile.Name, r.Events); err != nil {
+		return nil, err
+	}
+	w.CompanyID, err = r.company(ctx, a.DB)
+	w.OwnerCompanyID = w.CompanyID
+	return w, err
+}
+
+func (r WebhookRequest) company(ctx context.Context, d bun.IDB) (*uuid.UUID, error) {
+	switch {
+	case r.Platform && r.Company != "":
+		return nil, errors.New("--platform makes a webhook for every company: leave --company out")
+	case !r.Platform && r.Company == "":
+		return nil, errors.New("whose events are they? give --company NAME_OR_ID, or --platform for every company's")
+	}
+	return companyID(ctx, d, r.Company)
+}
+
+// eventTypes are the domain types of events as a profile names or numbers them, without repetitions.
+func eventTypes(profile string, given []string) ([]string, error) {
+	names, err := catalog.ForProfile(profile)
+	if err != nil {
+		return nil, err
+	}
+	var types []string
+	seen := map[string]bool{}
+	for _, text := range given {
+		domain, err := eventType(names, text)
+		if err != nil {
+			return nil, fmt.Errorf("profile %s has no event %q; it has: %s", profile, text, strings.Join(labels(names), ", "))
+		}
+		if !seen[domain] {
+			seen[domain], types = true, append(types, domain)
+		}
+	}
+	if len(types) == 0 {
+		return nil, fmt.Errorf("which events? give --event for each; profile %s has: %s", profile, strings.Join(labels(names), ", "))
+	}
+	return types, nil
+}
+
+func eventType(names catalog.Names, text string) (string, error) {
+	if id, err := strconv.Atoi(text); err == nil {
+		return names.ByNumber(id)
+	}
+	return names.ByName(text)
+}
+
+func labels(names catalog.Names) []string {
+	list := make([]string, len(names.Labels))
+	for i, l := range names.Labels {
+		list[i] = l.Name
+	}
+	return list
+}
+
+// ListWebhooks returns the webhooks that get events of one company, or all ("").
+func (a *Admin) ListWebhooks(ctx context.Context, company string) ([]Webhook, error) {
+	id, err := companyID(ctx, a.DB, company)
+	if err != nil {
+		return nil, err
+	}
+	hooks, err := db.ListWebhooks(ctx, a.DB, db.Scope{Company: id}, nil)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]Webhook, len(hooks))
+	for i := range hooks {
+		shown[i] = showWebhook(&hooks[i])
+	}
+	return shown, nil
+}
+
+// ResetCircuit closes a webhook's circuit and makes it active again; its paused deliveries follow at a ramp.
+func (a *Admin) ResetCircuit(ctx context.Context, id uuid.UUID) (Webhook, error) {
+	var shown Webhook
+	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		w, err := db.ResetCircuit(ctx, tx, id)
+		if err != nil {
+			return missing(err, "webhook", id)
+		}
+		shown = showWebhook(w)
+		return nil
+	})
+	return shown, err
+}
+
+// DeleteWebhook deletes a webhook; what it still had to deliver is canceled. It returns the webhook as it was.
+func (a *Admin) DeleteWebhook(ctx context.Context, id uuid.UUID) (Webhook, error) {
+	var shown Webhook
+	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		w, err := db.GetWebhook(ctx, tx, id)
+		if err == nil {
+			shown = showWebhook(w)
+			err = db.DeleteWebhook(ctx, tx, id)
+		}
+		shown.State = "deleted"
+		return missing(err, "webhook", id)
+	})
+	return shown, err
+}
+
+// NewWebhook prints a created webhook, the one time that its secret is shown.
+func (p Printer) NewWebhook(w Webhook) error {
+	return p.Value(w, func(out io.Writer) {
+		row(out, "webhook", w.ID)
+		row(out, "url", w.URL)
+		row(out, "profile", w.Profile)
+		row(out, "events", w.Events)
+		row(out, "company", companyOf(w.CompanyID))
+		row(out, "signing secret", w.SigningSecret)
+		row(out, "the same for Standard Webhooks", w.SigningSecretWhsec)
+		fmt.Fprintln(out, "\nKeep the secret now: it cannot be shown again. Lost: delete the webhook and create another.")
+	})
+}
+
+// Webhooks prints a list of webhooks.
+func (p Printer) Webhooks(hooks []Webhook) error {
+	return p.Value(hooks, func(out io.Writer) {
+		row(out, "ID", "NAME", "URL", "PROFILE", "STATE", "FAILURES", "CIRCUIT OPENED", "COMPANY", "EVENTS")
+		for _, w := range hooks {
+			row(out, w.ID, w.Name, w.URL, w.Profile, w.State, w.ConsecutiveFailures, w.CircuitOpenedAt, companyOf(w.CompanyID), w.Events)
+		}
+	})
+}
+
+// Webhook prints what has become of a webhook.
+func (p Printer) Webhook(w Webhook) error {
+	return p.Value(w, func(out io.Writer) { row(out, "webhook", w.ID, "is "+w.State) })
+}

@@ -1,0 +1,107 @@
+package admin_test
+
+import (
+	"encoding/hex"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/activities/webhook"
+	"greenroom/cmd/internal/admin"
+	"greenroom/db"
+)
+
+func TestCreateWebhook(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	t.Run("the_row_holds_the_shown_secret_sealed", func(t *testing.T) {
+		w := b.hook()
+		row, err := db.GetWebhook(b.ctx, b.DB, w.ID)
+		require.NoError(t, err)
+		secret, err := b.Box.Open(row.Secret, w.ID, db.SecretField)
+		require.NoError(t, err)
+		require.Equal(t, hex.EncodeToString(secret), w.SigningSecret)
+		again, err := webhook.ParseSecret(w.SigningSecretWhsec)
+		require.NoError(t, err)
+		require.Equal(t, secret, again)
+		require.Equal(t, []int{3, 30_000}, []int{row.MaxRetries, row.TimeoutMS}, "the profile's own")
+		require.Equal(t, b.co.ID, *row.OwnerCompanyID, "so that the company's keys see it")
+	})
+	t.Run("events_in_every_spelling_once", func(t *testing.T) {
+		w, err := b.CreateWebhook(b.ctx, admin.WebhookRequest{
+			Company: b.co.ID.String(), Profile: "instaview", URL: "https://a.example", Events: []string{"5", "interview.started", "PING"},
+		})
+		require.NoError(t, err)
+		require.Equal(t, []string{"interview.started", "ping"}, w.Events)
+	})
+	t.Run("one_for_every_company", func(t *testing.T) {
+		w, err := b.CreateWebhook(b.ctx, admin.WebhookRequest{
+			Platform: true, Profile: "standard", URL: "https://b.example", Events: []string{"job.created"},
+		})
+		require.NoError(t, err)
+		require.Nil(t, w.CompanyID)
+	})
+	t.Run("refuses", func(t *testing.T) {
+		good := admin.WebhookRequest{Company: "Acme", Profile: "instaview", URL: "https://a.example", Events: []string{"5"}}
+		for want, spoil := range map[string]func(*admin.WebhookRequest){
+			`there is no profile "x"; there are: instaview`:        func(r *admin.WebhookRequest) { r.Profile = "x" },
+			"--url must use https":                                 func(r *admin.WebhookRequest) { r.URL = "http://a.example" },
+			"--url must not point to a private, local or reserved": func(r *admin.WebhookRequest) { r.URL = "https://127.0.0.1" },
+			`profile instaview has no event "6"; it has: analysis`: func(r *admin.WebhookRequest) { r.Events = []string{"6"} },
+			"which events? give --event for each":                  func(r *admin.WebhookRequest) { r.Events = nil },
+			"whose events are they?":                               func(r *admin.WebhookRequest) { r.Company = "" },
+			"--platform makes a webhook for every company":         func(r *admin.WebhookRequest) { r.Platform = true },
+			`there is no company named "Nobody"`:                   func(r *admin.WebhookRequest) { r.Company = "Nobody" },
+		} {
+			r := good
+			spoil(&r)
+			_, err := b.CreateWebhook(b.ctx, r)
+			require.ErrorContains(t, err, want)
+		}
+	})
+}
+
+func TestResetCircuit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook()
+	_, err := b.DB.ExecContext(b.ctx, "UPDATE webhooks SET consecutive_failures = 10, circuit_opened_at = ?, is_active = false WHERE id = ?",
+		time.Now(), w.ID)
+	require.NoError(t, err)
+	list, err := b.ListWebhooks(b.ctx, "Acme")
+	require.NoError(t, err)
+	require.Equal(t, "circuit open", list[0].State)
+
+	w, err = b.ResetCircuit(b.ctx, w.ID)
+
+	require.NoError(t, err)
+	require.Equal(t, "active", w.State)
+	require.Zero(t, w.ConsecutiveFailures)
+	require.Nil(t, w.CircuitOpenedAt)
+	require.Equal(t, []string{"circuit.changed"}, b.commands(w.ID), "the Circuit workflow is told")
+	unknown := uuid.New()
+	_, err = b.ResetCircuit(b.ctx, unknown)
+	require.EqualError(t, err, "there is no webhook "+unknown.String())
+}
+
+func TestDeleteWebhook(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook()
+	d := b.publish()[0]
+	gone, err := b.DeleteWebhook(b.ctx, w.ID)
+	require.NoError(t, err)
+	require.Equal(t, "deleted", gone.State)
+	detail, err := b.GetDelivery(b.ctx, d.ID)
+	require.NoError(t, err)
+	require.Equal(t, db.DeliveryCanceled, detail.Status)
+	list, err := b.ListWebhooks(b.ctx, "")
+	require.NoError(t, err)
+	require.Empty(t, list)
+	_, err = b.DeleteWebhook(b.ctx, w.ID)
+	require.EqualError(t, err, "there is no webhook "+w.ID.String())
+	_, err = b.RetryDelivery(b.ctx, d.ID)
+	require.ErrorContains(t, err, "its webhook was deleted")
+}

@@ -1,0 +1,65 @@
+package api_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/db"
+)
+
+func TestReplays(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hook := b.newHook(0, 1)["id"].(string)
+	path := "/webhooks/" + hook + "/replays"
+	hour := func(n int) string { return time.Now().Add(time.Duration(n) * time.Hour).UTC().Format(time.RFC3339) }
+	t.Run("created_running_with_a_command_to_its_workflow", func(t *testing.T) {
+		got := b.do("POST", path, object{"since": hour(-1), "until": hour(1), "status": []string{"failed", "canceled", "failed"}, "events": []any{0}}).is(202)
+		require.Equal(t, "running", got["state"])
+		require.Equal(t, []any{"canceled", "failed"}, got["status"])
+		require.Equal(t, []any{"analysis.completed"}, got["events"])
+		require.LessOrEqual(t, got["until"], time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "what is made later is not part of it")
+		require.EqualValues(t, 0, got["replayed"])
+		var kind db.CommandKind
+		require.NoError(t, b.NewRaw("SELECT kind FROM commands WHERE subject_id = ?", got["id"]).Scan(b.ctx, &kind))
+		require.Equal(t, db.ReplayChanged, kind)
+		require.Equal(t, got, b.do("GET", path+"/"+got["id"].(string), nil).is(200))
+		require.Len(t, b.do("GET", path, nil).items(), 1)
+	})
+	t.Run("pause_resume_cancel", func(t *testing.T) {
+		one := path + "/" + b.do("POST", path, object{"since": hour(-1)}).is(202)["id"].(string)
+		require.Equal(t, []any{"failed"}, b.do("GET", one, nil).is(200)["status"], "the default")
+		b.do("POST", one+"/resume", nil).fails(409, "INVALID_STATE")
+		require.Equal(t, "paused", b.do("POST", one+"/pause", nil).is(200)["state"])
+		require.Equal(t, "running", b.do("POST", one+"/resume", nil).is(200)["state"])
+		require.Equal(t, "canceled", b.do("POST", one+"/cancel", nil).is(200)["state"])
+		e := b.do("POST", one+"/pause", nil).fails(409, "INVALID_STATE").Error
+		require.Equal(t, "canceled", e.Details["state"])
+	})
+	t.Run("bad_input_is_named", func(t *testing.T) {
+		b.do("POST", path, object{}).fails(400, "MISSING_REQUIRED_FIELD", "since")
+		for _, c := range []struct {
+			field string
+			body  object
+		}{
+			{"since", object{"since": "yesterday"}},
+			{"since", object{"since": hour(1)}},
+			{"since", object{"since": hour(-1), "until": hour(-2)}},
+			{"status[1]", object{"since": hour(-1), "status": []string{"failed", "pending"}}},
+			{"events", object{"since": hour(-1), "events": []any{77}}},
+		} {
+			b.do("POST", path, c.body).fails(400, "VALIDATION_ERROR", c.field)
+		}
+	})
+	t.Run("foreign_and_unknown", func(t *testing.T) {
+		one := path + "/" + b.do("POST", path, object{"since": hour(-1)}).is(202)["id"].(string)
+		b.as(b.otherKey, "GET", one, nil).fails(403, "RESOURCE_ACCESS_DENIED")
+		b.as(b.otherKey, "POST", one+"/cancel", nil).fails(403, "RESOURCE_ACCESS_DENIED")
+		b.do("GET", path+"/"+uuid.NewString(), nil).fails(404, "RESOURCE_NOT_FOUND")
+		other := "/webhooks/" + b.newHook(0)["id"].(string) + "/replays/" + one[len(path)+1:]
+		b.do("GET", other, nil).fails(404, "RESOURCE_NOT_FOUND")
+	})
+}

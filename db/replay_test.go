@@ -1,0 +1,72 @@
+package db_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+func TestReplayPage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	since := time.Now().Add(-time.Minute)
+	for range 5 {
+		b.publish(catalog.InterviewStarted)
+	}
+	b.publish(catalog.InterviewCompleted)
+	b.take()
+	_, err := b.ExecContext(b.ctx, "UPDATE deliveries SET status = 'failed'")
+	require.NoError(t, err)
+	start := func(r db.Replay) *db.Replay {
+		r.WebhookID, r.Since, r.Until = b.hook.ID, since, time.Now().Add(time.Second)
+		if r.Statuses == nil {
+			r.Statuses = []string{"failed"}
+		}
+		b.tx(func(tx bun.Tx) error { return db.CreateReplay(b.ctx, tx, &r) })
+		return &r
+	}
+	page := func(r *db.Replay, limit int) db.ReplayProgress {
+		p, err := db.ReplayPage(b.ctx, b, r.ID, limit)
+		require.NoError(t, err)
+		return p
+	}
+	t.Run("pages_oldest_first_and_completes", func(t *testing.T) {
+		r := start(db.Replay{Events: []string{catalog.InterviewStarted}})
+		require.Equal(t, db.ReplayProgress{State: db.ReplayRunning, Replayed: 2, Requeued: 2}, page(r, 2))
+		first := b.take()
+		require.Len(t, first, 2)
+		require.Equal(t, 1, first[0].Generation)
+		_, err := b.ExecContext(b.ctx, "UPDATE deliveries SET status = 'failed' WHERE id = ?", first[0].DeliveryID)
+		require.NoError(t, err)
+		require.Equal(t, db.ReplayProgress{State: db.ReplayRunning, Replayed: 4, Requeued: 2}, page(r, 2))
+		require.Equal(t, db.ReplayProgress{State: db.ReplayCompleted, Replayed: 5, Requeued: 1}, page(r, 2), "what failed again is not sent twice")
+		require.Equal(t, db.ReplayProgress{State: db.ReplayCompleted, Replayed: 5}, page(r, 2))
+		require.Len(t, b.take(), 3)
+	})
+	t.Run("does_nothing_while_paused_or_canceled", func(t *testing.T) {
+		r := start(db.Replay{})
+		b.tx(func(tx bun.Tx) error { _, err := db.PauseReplay(b.ctx, tx, r.ID); return err })
+		require.Equal(t, db.ReplayProgress{State: db.ReplayPaused}, page(r, 1))
+		b.tx(func(tx bun.Tx) error { _, err := db.ResumeReplay(b.ctx, tx, r.ID); return err })
+		require.Equal(t, 1, page(r, 1).Requeued)
+		b.tx(func(tx bun.Tx) error { _, err := db.CancelReplay(b.ctx, tx, r.ID); return err })
+		require.Equal(t, db.ReplayProgress{State: db.ReplayCanceled, Replayed: 1}, page(r, 1))
+		err := db.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error { _, err := db.ResumeReplay(ctx, tx, r.ID); return err })
+		require.ErrorIs(t, err, db.ErrConflict)
+	})
+	t.Run("a_deleted_webhook_cancels_it", func(t *testing.T) {
+		r := start(db.Replay{Statuses: []string{"failed", "canceled"}})
+		b.tx(func(tx bun.Tx) error { return db.DeleteWebhook(b.ctx, tx, b.hook.ID) })
+		require.Equal(t, db.ReplayProgress{State: db.ReplayCanceled}, page(r, 10))
+	})
+	t.Run("an_unknown_replay_is_not_found", func(t *testing.T) {
+		_, err := db.ReplayPage(b.ctx, b, db.NewID(), 1)
+		require.ErrorIs(t, err, db.ErrNotFound)
+	})
+}

@@ -1,0 +1,1 @@
+../../cmd/internal/devstack/temporal_server_lean.sql

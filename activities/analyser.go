@@ -21,7 +21,9 @@ func (a *Activities) RequestAnalysis(ctx context.Context, interview uuid.UUID) e
 	if err != nil || !pending {
 		return err
 	}
-	got, err := a.ask(ctx, inquiry{to: a.Analyser, name: "the analyser", method: http.MethodPost, path: "/analyses", body: body, about: interview})
+	got, err := a.ask(ctx, inquiry{
+		to: a.Analyser, name: "the analyser", method: http.MethodPost, path: "/analyses", body: body, about: interview,
+	})
 	switch {
 	case err != nil:
 		return err
@@ -45,8 +47,8 @@ type analysisRequest struct {
 }
 
 func (a *Activities) prepareAnalysis(ctx context.Context, interview uuid.UUID) (body analysisRequest, pending bool, err error) {
-	pending, err = scanned(a.DB.NewRaw(`SELECT i.id AS interview_id, COALESCE(j.title, '') AS job_title, COALESCE(j.description, '') AS job_description,
-		COALESCE(j.required_skills, '{}') AS required_skills, i.transcript, i.answers
+	pending, err = scanned(a.DB.NewRaw(`SELECT i.id AS interview_id, COALESCE(j.title, '') AS job_title,
+		COALESCE(j.description, '') AS job_description, COALESCE(j.required_skills, '{}') AS required_skills, i.transcript, i.answers
 		FROM interviews i LEFT JOIN jobs j ON j.id = i.job_id
 		WHERE i.id = ? AND i.analysis_status = ? AND i.deleted_at IS NULL`, interview, db.AnalysisPending).Scan(ctx, &body))
 	body.CallbackURL = a.callback("analyses", interview)

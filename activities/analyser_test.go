@@ -63,13 +63,14 @@ func TestRequestAnalysis(t *testing.T) {
 	})
 	t.Run("an_answer_that_is_no_analysis_fails_it", func(t *testing.T) {
 		t.Parallel()
+		const noGeneral = `the analyser's answer is no analysis: it has no object "general"`
 		for said, want := range map[answer]string{
 			{http.StatusUnprocessableEntity, `{"error":"too short"}`}:                 "the analyser refused with 422: too short",
 			{http.StatusBadRequest, `{"error":{"message":"x"},"message":"no\u0000"}`}: "the analyser refused with 400: no\uFFFD",
 			{http.StatusUnauthorized, "<html>"}:                                       "the analyser refused with 401",
-			{http.StatusOK, `{"general":null}`}:                                       `the analyser's answer is no analysis: it has no object "general"`,
-			{http.StatusOK, "<html>"}:                                                 `the analyser's answer is no analysis: it has no object "general"`,
-			{http.StatusNoContent, ""}:                                                `the analyser's answer is no analysis: it has no object "general"`,
+			{http.StatusOK, `{"general":null}`}:                                       noGeneral,
+			{http.StatusOK, "<html>"}:                                                 noGeneral,
+			{http.StatusNoContent, ""}:                                                noGeneral,
 			{http.StatusOK, `{"general":{"a":"` + "\\" + `u0000"}}`}:                  "the analyser's answer has a NUL character",
 			{http.StatusOK, `{"general":{"a":"` + strings.Repeat("x", 1<<20) + `"}}`}: "the analyser's answer is longer than 1048576 bytes",
 			{http.StatusConflict, `{"message":"` + strings.Repeat("x", 1000) + `"}`}:  "the analyser refused with 409: " + strings.Repeat("x", 300),

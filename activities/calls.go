@@ -40,7 +40,7 @@ func (a *Activities) PlaceCall(ctx context.Context, in PlaceCallInput) (PlaceCal
 	if call.PhoneNumber == "" {
 		return PlaceCallResult{}, a.cannotCall(ctx, in, db.ReasonTechnical, "the candidate has no telephone number")
 	}
-	got, err := a.ask(ctx, inquiry{to: a.Calls, name: "the call provider", method: http.MethodPost, path: "/calls", body: call, about: in.CallID})
+	got, err := a.askProvider(ctx, http.MethodPost, "/calls", call, in.CallID)
 	if err != nil {
 		return PlaceCallResult{}, err
 	}
@@ -48,6 +48,10 @@ func (a *Activities) PlaceCall(ctx context.Context, in PlaceCallInput) (PlaceCal
 		return PlaceCallResult{}, a.cannotCall(ctx, in, db.ReasonProvider, got.refusal())
 	}
 	return PlaceCallResult{Placed: true}, db.MarkCallPlaced(ctx, a.DB, in.CallID)
+}
+
+func (a *Activities) askProvider(ctx context.Context, method, path string, body any, call uuid.UUID) (answer, error) {
+	return a.ask(ctx, inquiry{to: a.Calls, name: "the call provider", method: method, path: path, body: body, about: call})
 }
 
 // callRequest is the body of the provider's POST /calls.
@@ -69,8 +73,10 @@ func (a *Activities) prepareCall(ctx context.Context, in PlaceCallInput) (callRe
 		Questions json.RawMessage `bun:"questions"`
 		Minutes   int             `bun:"duration_minutes"`
 	}
-	err := a.DB.NewRaw(`SELECT CASE WHEN c.deleted_at IS NULL THEN c.phone_number END AS phone_number, a.language, a.questions, a.duration_minutes
-		FROM interviews i JOIN candidates c ON c.id = i.candidate_id JOIN agents a ON a.id = i.agent_id WHERE i.id = ?`,
+	err := a.DB.NewRaw(`SELECT CASE WHEN c.deleted_at IS NULL THEN c.phone_number END AS phone_number,
+		a.language, a.questions, a.duration_minutes FROM interviews i
+		JOIN candidates c ON c.id = i.candidate_id
+		JOIN agents a ON a.id = i.agent_id WHERE i.id = ?`,
 		in.InterviewID).Scan(ctx, &row)
 	if err != nil {
 		return callRequest{}, fmt.Errorf("prepare call: %w", err)
@@ -94,9 +100,7 @@ func (a *Activities) HangUp(ctx context.Context, call uuid.UUID) error {
 	if a.Calls.URL == "" {
 		return nil
 	}
-	got, err := a.ask(ctx, inquiry{
-		to: a.Calls, name: "the call provider", method: http.MethodDelete, path: "/calls/" + call.String(), about: call,
-	})
+	got, err := a.askProvider(ctx, http.MethodDelete, "/calls/"+call.String(), nil, call)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,8 @@ func TestPlaceCall(t *testing.T) {
 			body: map[string]any{
 				"callAttemptId": in.CallID.String(), "interviewId": b.id.String(), "phoneNumber": "+421900000000", "language": "SK",
 				"questions": []any{"Why?"}, "durationMinutes": 20.0,
-				"callbackUrl": "https://greenroom.test/callbacks/calls/" + in.CallID.String() + "?token=" + token.For([]byte(secret), "callback", in.CallID),
+				"callbackUrl": "https://greenroom.test/callbacks/calls/" + in.CallID.String() +
+					"?token=" + token.For([]byte(secret), "callback", in.CallID),
 			},
 		}}, b.outside.asked)
 		assert.WithinDuration(t, time.Now(), b.state().Call.PlacedAt, time.Minute)
@@ -73,7 +74,9 @@ func TestPlaceCall(t *testing.T) {
 	t.Run("failures_that_may_pass_are_errors", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Phone)
-		for _, status := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusRequestTimeout} {
+		for _, status := range []int{
+			http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusRequestTimeout,
+		} {
 			b.outside.answers = []answer{{status, `{"error":"number +421900000000"}`}}
 			_, err := b.PlaceCall(b.ctx, b.placeInput())
 			require.Error(t, err)

@@ -83,8 +83,10 @@ func setupInterview(t *testing.T, kind db.InterviewType) *interviews {
 	}
 	company, candidate, job, agent := db.NewID(), db.NewID(), db.NewID(), db.NewID()
 	b.exec("INSERT INTO companies (id, name) VALUES (?, 'Acme')", company)
-	b.exec("INSERT INTO candidates (id, company_id, first_name, last_name, phone_number) VALUES (?, ?, 'Ada', 'Byron', '+421900000000')", candidate, company)
-	b.exec("INSERT INTO jobs (id, company_id, title, description, required_skills) VALUES (?, ?, 'Engineer', 'Engines', '{Go,SQL}')", job, company)
+	b.exec(`INSERT INTO candidates (id, company_id, first_name, last_name, phone_number)
+		VALUES (?, ?, 'Ada', 'Byron', '+421900000000')`, candidate, company)
+	b.exec(`INSERT INTO jobs (id, company_id, title, description, required_skills)
+		VALUES (?, ?, 'Engineer', 'Engines', '{Go,SQL}')`, job, company)
 	b.exec(`INSERT INTO agents (id, company_id, name, type, language, duration_minutes, questions)
 		VALUES (?, ?, 'Agent', 'PHONE', 'SK', 20, '["Why?"]')`, agent, company)
 	i := &db.Interview{
@@ -246,7 +248,8 @@ func TestFailInterview(t *testing.T) {
 		b := setupInterview(t, db.Online)
 		v := b.state().Version
 		b.start()
-		require.NoError(t, b.FailInterview(b.ctx, activities.FailInterviewInput{InterviewID: b.id, Version: v, Reason: db.ReasonInvitationExpired}))
+		in := activities.FailInterviewInput{InterviewID: b.id, Version: v, Reason: db.ReasonInvitationExpired}
+		require.NoError(t, b.FailInterview(b.ctx, in))
 		assert.Equal(t, db.InterviewInProgress, b.state().Status)
 		assert.Nil(t, b.event(catalog.InterviewFailed))
 	})

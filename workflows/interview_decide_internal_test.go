@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -17,23 +18,38 @@ func TestInterviewNextStep(t *testing.T) {
 	hour := time.Hour
 	id, other := uuid.MustParse("00000000-0000-7000-8000-000000000001"), uuid.MustParse("00000000-0000-7000-8000-000000000002")
 
-	online := activities.InterviewState{Status: db.InterviewScheduled, Type: db.Online, MaxDuration: hour, DeadlineAt: now.Add(hour)}
-	talk := activities.InterviewState{Status: db.InterviewInProgress, Type: db.Phone, MaxDuration: hour, StartedAt: now.Add(-time.Minute)}
-	phone := func(c activities.CallState) activities.InterviewState {
-		return activities.InterviewState{Status: db.InterviewScheduled, Type: db.Phone, MaxDuration: hour, Call: c}
-	}
-	pending := activities.InterviewState{
-		Status: db.InterviewCompleted, Type: db.Online, Analysis: db.AnalysisPending, AnalysisDueAt: now.Add(hour),
-	}
-	change := func(s activities.InterviewState, with func(*activities.InterviewState)) activities.InterviewState {
+	state := func(kind db.InterviewType, status db.InterviewStatus, with func(*activities.InterviewState)) activities.InterviewState {
+		s := activities.InterviewState{Type: kind, Status: status, MaxDuration: hour}
 		with(&s)
 		return s
 	}
-	call := func(status db.CallStatus, reason string) activities.CallState {
-		return activities.CallState{ID: id, Status: status, Reason: reason, ScheduledAt: now}
+	deadline := func(at time.Time) activities.InterviewState {
+		return state(db.Online, db.InterviewScheduled, func(s *activities.InterviewState) { s.DeadlineAt = at })
 	}
-	twice := InterviewInput{NoAnswerRetries: 2}
+	since := func(at time.Time) activities.InterviewState {
+		return state(db.Online, db.InterviewInProgress, func(s *activities.InterviewState) { s.StartedAt = at })
+	}
+	call := func(status db.InterviewStatus, c activities.CallState) activities.InterviewState {
+		c.ID = cmp.Or(c.ID, id)
+		return state(db.Phone, status, func(s *activities.InterviewState) { s.Call, s.StartedAt = c, now })
+	}
+	analysis := func(with func(*activities.InterviewState)) activities.InterviewState {
+		return state(db.Online, db.InterviewCompleted, func(s *activities.InterviewState) {
+			s.Analysis, s.AnalysisDueAt, s.HasAnalyser = db.AnalysisPending, now.Add(hour), true
+			with(s)
+		})
+	}
+	unanswered := activities.CallState{Status: db.CallFailed, Reason: db.ReasonNoAnswer}
+	canceled := activities.CallState{Status: db.CallCancelled, Reason: "X"}
+
+	fresh := InterviewInput{NoAnswerRetries: 2}
 	placed := InterviewInput{NoAnswerRetries: 2, PlacedCall: id}
+	wait := func(until time.Time, what string) step { return step{do: stepWait, until: until, what: what} }
+	fail := func(reason string) step { return step{do: stepFail, reason: reason} }
+	const (
+		invitation, talk, verdict = "the invitation's deadline", "the maximum duration", "the analysis"
+		dial, news                = "the time of the call", "news of the call"
+	)
 
 	for name, c := range map[string]struct {
 		state activities.InterviewState
@@ -42,51 +58,90 @@ func TestInterviewNextStep(t *testing.T) {
 	}{
 		"no such interview": {want: step{do: stepDone}},
 
-		"online waits for its deadline":   {online, twice, step{do: stepWait, until: now.Add(hour), what: "the invitation's deadline"}},
-		"online fails at its deadline":    {change(online, func(s *activities.InterviewState) { s.DeadlineAt = now }), twice, step{do: stepFail, reason: db.ReasonInvitationExpired}},
-		"online without a deadline waits": {change(online, func(s *activities.InterviewState) { s.DeadlineAt = time.Time{} }), twice, step{do: stepWait, what: "the invitation's deadline"}},
+		"online waits for its deadline":   {deadline(now.Add(hour)), fresh, wait(now.Add(hour), invitation)},
+		"online fails at its deadline":    {deadline(now), fresh, fail(db.ReasonInvitationExpired)},
+		"online without a deadline waits": {deadline(time.Time{}), fresh, wait(time.Time{}, invitation)},
+		"in progress waits":               {since(now.Add(-time.Minute)), fresh, wait(now.Add(59*time.Minute), talk)},
+		"in progress for too long":        {since(now.Add(-hour)), fresh, fail(db.ReasonMaxDuration)},
 
-		"in progress waits":            {talk, twice, step{do: stepWait, until: now.Add(59 * time.Minute), what: "the maximum duration"}},
-		"in progress for too long":     {change(talk, func(s *activities.InterviewState) { s.StartedAt = now.Add(-hour) }), twice, step{do: stepFail, reason: db.ReasonMaxDuration}},
-		"deleted in progress goes on":  {change(talk, func(s *activities.InterviewState) { s.Deleted, s.Call = true, call(db.CallInProgress, "") }), placed, step{do: stepWait, until: now.Add(59 * time.Minute), what: "the maximum duration"}},
-		"call to come":                 {phone(activities.CallState{ID: id, Status: db.CallScheduled, ScheduledAt: now.Add(hour)}), twice, step{do: stepWait, until: now.Add(hour), what: "the time of the call"}},
-		"call due":                     {phone(call(db.CallScheduled, "")), twice, step{do: stepPlaceCall}},
-		"call placed":                  {phone(activities.CallState{ID: id, Status: db.CallScheduled, PlacedAt: now}), placed, step{do: stepWait, until: now.Add(hour), what: "news of the call"}},
-		"call placed and never heard":  {phone(activities.CallState{ID: id, Status: db.CallScheduled, PlacedAt: now.Add(-hour)}), placed, step{do: stepFail, reason: db.ReasonMaxDuration}},
-		"nobody answered":              {phone(call(db.CallFailed, db.ReasonNoAnswer)), placed, step{do: stepRetryCall}},
-		"nobody answered the last":     {phone(activities.CallState{ID: id, Status: db.CallFailed, Reason: db.ReasonNoAnswer, RetryNumber: 2}), twice, step{do: stepFail, reason: db.ReasonNoAnswer}},
-		"no retries configured":        {phone(call(db.CallFailed, db.ReasonNoAnswer)), InterviewInput{}, step{do: stepFail, reason: db.ReasonNoAnswer}},
-		"the retry was deleted":        {phone(call(db.CallFailed, db.ReasonNoAnswer)), InterviewInput{NoAnswerRetries: 2, RetriedCall: id}, step{do: stepWait, what: "a call to be invoked"}},
-		"another call nobody answered": {phone(call(db.CallFailed, db.ReasonNoAnswer)), InterviewInput{NoAnswerRetries: 2, RetriedCall: other}, step{do: stepRetryCall}},
-		"every call was deleted":       {phone(activities.CallState{}), twice, step{do: stepWait, what: "a call to be invoked"}},
+		"call to come": {
+			call(db.InterviewScheduled, activities.CallState{Status: db.CallScheduled, ScheduledAt: now.Add(hour)}), fresh,
+			wait(now.Add(hour), dial),
+		},
+		"call due": {
+			call(db.InterviewScheduled, activities.CallState{Status: db.CallScheduled, ScheduledAt: now}), fresh,
+			step{do: stepPlaceCall},
+		},
+		"call placed": {
+			call(db.InterviewScheduled, activities.CallState{Status: db.CallScheduled, PlacedAt: now}), placed,
+			wait(now.Add(hour), news),
+		},
+		"call placed and never heard of": {
+			call(db.InterviewScheduled, activities.CallState{Status: db.CallScheduled, PlacedAt: now.Add(-hour)}), placed,
+			fail(db.ReasonMaxDuration),
+		},
+		"call in progress": {
+			call(db.InterviewInProgress, activities.CallState{Status: db.CallInProgress}), placed, wait(now.Add(hour), talk),
+		},
+		"nobody answered":       {call(db.InterviewScheduled, unanswered), placed, step{do: stepRetryCall}},
+		"no retries configured": {call(db.InterviewScheduled, unanswered), InterviewInput{}, fail(db.ReasonNoAnswer)},
+		"nobody answered the last": {
+			call(db.InterviewScheduled, activities.CallState{Status: db.CallFailed, Reason: db.ReasonNoAnswer, RetryNumber: 2}), fresh, fail(db.ReasonNoAnswer),
+		},
+		"nobody answered another": {
+			call(db.InterviewScheduled, unanswered), InterviewInput{NoAnswerRetries: 2, RetriedCall: other}, step{do: stepRetryCall},
+		},
+		"the retry was deleted": {
+			call(db.InterviewScheduled, unanswered), InterviewInput{NoAnswerRetries: 2, RetriedCall: id}, wait(time.Time{}, "a call to be invoked"),
+		},
+		"every call was deleted": {
+			state(db.Phone, db.InterviewScheduled, func(*activities.InterviewState) {}), fresh, wait(time.Time{}, "a call to be invoked"),
+		},
 
-		"placed call was deleted":  {phone(activities.CallState{}), placed, step{do: stepHangUp}},
-		"placed call was replaced": {phone(activities.CallState{ID: other, Status: db.CallScheduled, ScheduledAt: now}), placed, step{do: stepHangUp}},
-		"canceled while it rings":  {change(phone(call(db.CallCancelled, "X")), func(s *activities.InterviewState) { s.Status = db.InterviewCanceled }), placed, step{do: stepHangUp}},
-		"canceled in progress": {change(talk, func(s *activities.InterviewState) {
-			s.Status, s.Call = db.InterviewCanceled, call(db.CallInProgress, "")
-		}), placed, step{do: stepHangUp}},
-		"talked for too long": {change(talk, func(s *activities.InterviewState) {
-			s.Status, s.Call = db.InterviewFailed, call(db.CallFailed, db.ReasonMaxDuration)
-		}), placed, step{do: stepHangUp}},
-		"provider not reached": {change(talk, func(s *activities.InterviewState) {
-			s.Status, s.Call = db.InterviewFailed, call(db.CallFailed, db.ReasonProvider)
-		}), placed, step{do: stepHangUp}},
-		"canceled, hung up": {change(phone(call(db.CallCancelled, "X")), func(s *activities.InterviewState) { s.Status = db.InterviewCanceled }), twice, step{do: stepDone}},
-		"provider said that it failed": {change(talk, func(s *activities.InterviewState) {
-			s.Status, s.Call = db.InterviewFailed, call(db.CallFailed, db.ReasonTechnical)
-		}), placed, step{do: stepDone}},
-		"provider said it is completed": {change(pending, func(s *activities.InterviewState) {
-			s.Analysis, s.Call = db.AnalysisCompleted, call(db.CallCompleted, "")
-		}), placed, step{do: stepDone}},
+		"placed call was deleted": {
+			state(db.Phone, db.InterviewScheduled, func(*activities.InterviewState) {}), placed, step{do: stepHangUp},
+		},
+		"placed call was replaced": {
+			call(db.InterviewScheduled, activities.CallState{ID: other, Status: db.CallScheduled}), placed, step{do: stepHangUp},
+		},
+		"canceled while it rings": {call(db.InterviewCanceled, canceled), placed, step{do: stepHangUp}},
+		"canceled in progress": {
+			call(db.InterviewCanceled, activities.CallState{Status: db.CallInProgress}), placed, step{do: stepHangUp},
+		},
+		"canceled and hung up": {call(db.InterviewCanceled, canceled), fresh, step{do: stepDone}},
+		"talked for too long": {
+			call(db.InterviewFailed, activities.CallState{Status: db.CallFailed, Reason: db.ReasonMaxDuration}), placed, step{do: stepHangUp},
+		},
+		"provider not reached": {
+			call(db.InterviewFailed, activities.CallState{Status: db.CallFailed, Reason: db.ReasonProvider}), placed, step{do: stepHangUp},
+		},
+		"provider says it failed": {
+			call(db.InterviewFailed, activities.CallState{Status: db.CallFailed, Reason: db.ReasonTechnical}), placed, step{do: stepDone},
+		},
+		"provider says it is over": {
+			call(db.InterviewCompleted, activities.CallState{Status: db.CallCompleted}), placed, step{do: stepDone},
+		},
 
-		"analysis asked for":              {change(pending, func(s *activities.InterviewState) { s.HasAnalyser = true }), twice, step{do: stepRequestAnalysis}},
-		"analysis asked for once":         {change(pending, func(s *activities.InterviewState) { s.HasAnalyser = true }), InterviewInput{AnalysisRequested: true}, step{do: stepWait, until: now.Add(hour), what: "the analysis"}},
-		"analysis comes from the API":     {pending, twice, step{do: stepWait, until: now.Add(hour), what: "the analysis"}},
-		"analysis overdue":                {change(pending, func(s *activities.InterviewState) { s.AnalysisDueAt, s.HasAnalyser = now, true }), twice, step{do: stepFailAnalysis}},
-		"analysis of a deleted interview": {change(pending, func(s *activities.InterviewState) { s.Deleted, s.HasAnalyser = true, true }), twice, step{do: stepDone}},
-		"analysis failed":                 {change(pending, func(s *activities.InterviewState) { s.Analysis = db.AnalysisFailed }), twice, step{do: stepDone}},
-		"completed without an analysis":   {change(pending, func(s *activities.InterviewState) { s.Analysis = "" }), twice, step{do: stepDone}},
+		"analysis asked for": {analysis(func(*activities.InterviewState) {}), fresh, step{do: stepRequestAnalysis}},
+		"analysis asked for once": {
+			analysis(func(*activities.InterviewState) {}), InterviewInput{AnalysisRequested: true}, wait(now.Add(hour), verdict),
+		},
+		"analysis comes from the API": {
+			analysis(func(s *activities.InterviewState) { s.HasAnalyser = false }), fresh, wait(now.Add(hour), verdict),
+		},
+		"analysis overdue": {
+			analysis(func(s *activities.InterviewState) { s.AnalysisDueAt = now }), fresh, step{do: stepFailAnalysis},
+		},
+		"analysis of a deleted interview": {analysis(func(s *activities.InterviewState) { s.Deleted = true }), fresh, step{do: stepDone}},
+		"analysis failed": {
+			analysis(func(s *activities.InterviewState) { s.Analysis = db.AnalysisFailed }), fresh, step{do: stepDone},
+		},
+		"analysis never begun": {analysis(func(s *activities.InterviewState) { s.Analysis = "" }), fresh, step{do: stepDone}},
+		"deleted in progress goes on": {
+			state(db.Phone, db.InterviewInProgress, func(s *activities.InterviewState) {
+				s.Deleted, s.StartedAt, s.Call = true, now, activities.CallState{ID: id, Status: db.CallInProgress}
+			}), placed, wait(now.Add(hour), talk),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -2,17 +2,15 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"greenroom/cmd/internal/admin"
-	"greenroom/cmd/internal/config"
 )
 
 func deliveriesCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "deliveries", Short: "List, look into and retry deliveries, directly in the database"}
-	cmd.AddCommand(deliveriesListCmd(), deliveriesShowCmd(), deliveriesRetryCmd())
+	cmd := &cobra.Command{Use: "deliveries", Short: "List, look into, retry and replay deliveries, directly in the database"}
+	cmd.AddCommand(deliveriesListCmd(), deliveriesShowCmd(), deliveriesRetryCmd(), deliveriesReplayCmd())
 	return cmd
 }
 
@@ -35,10 +33,7 @@ func deliveriesListCmd() *cobra.Command {
 				return err
 			}
 		}
-		if q.Since, err = admin.Moment("since", since, time.Now(), true); err != nil {
-			return err
-		}
-		if q.Until, err = admin.Moment("until", until, time.Now(), true); err != nil {
+		if q.Since, q.Until, err = period(since, until); err != nil {
 			return err
 		}
 		found, err := a.ListDeliveries(ctx, q)
@@ -81,24 +76,4 @@ func deliveriesRetryCmd() *cobra.Command {
 		}
 		return p.Delivery(d)
 	})
-}
-
-// operator makes cmd one that acts on the database: beside its own flags it gets those for where that is, and --json. secrets
-// are the settings beyond database.url that it cannot do without.
-func operator(cmd *cobra.Command, secrets []string, run func(context.Context, *admin.Admin, admin.Printer, []string) error) *cobra.Command {
-	config.AddFlags(cmd.Flags(), "database.url", "dev.dir")
-	asJSON := cmd.Flags().Bool("json", false, "print JSON")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := config.Load(cmd.Flags())
-		if err != nil {
-			return err
-		}
-		a, err := admin.Open(cmd.Context(), cfg, secrets...)
-		if err != nil {
-			return err
-		}
-		defer a.Close()
-		return run(cmd.Context(), a, admin.Printer{Out: cmd.OutOrStdout(), JSON: *asJSON}, args)
-	}
-	return cmd
 }

@@ -39,7 +39,7 @@ type Key struct {
 	Prefix          string     `json:"prefix"`
 	State           string     `json:"state"`
 	Scopes          []string   `json:"scopes"`
-	AllowedIPs      []string   `json:"allowedIps"`
+	AllowedIPs      []string   `json:"allowedIPs"`
 	RatePerMinute   int        `json:"ratePerMinute"`
 	RatePerHour     int        `json:"ratePerHour"`
 	ExpiresAt       *time.Time `json:"expiresAt"`

@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// ReplayRequest is the wish to send ended deliveries of a webhook again.
+type ReplayRequest struct {
+	Webhook uuid.UUID
+	// Since is inclusive and required, so that nobody sends a year again by leaving it out; Until is exclusive, zero for now.
+	Since, Until time.Time
+	// Statuses of the deliveries; none means those that failed.
+	Statuses []string
+	// Events as the webhook's profile names or numbers them; none means all.
+	Events []string
+}
+
+// Replay is a replay as it is shown.
+type Replay struct {
+	ID        uuid.UUID      `json:"id"`
+	WebhookID uuid.UUID      `json:"webhookId"`
+	Since     time.Time      `json:"since"`
+	Until     time.Time      `json:"until"`
+	Status    []string       `json:"status"`
+	Events    []string       `json:"events"`
+	State     db.ReplayState `json:"state"`
+	Replayed  int64          `json:"replayed"`
+	CreatedAt time.Time      `json:"createdAt"`
+}
+
+// Replay has the matching deliveries sent again by a workflow; the answer is the replay, not its end.
+func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
+	var shown Replay
+	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		w, err := db.GetWebhook(ctx, tx, r.Webhook)
+		if err != nil {
+			return missing(err, "webhook", r.Webhook)
+		}
+		row, err := r.row(w, time.Now().UTC())
+		if err != nil {
+			return err
+		}
+		shown = Replay{WebhookID: w.ID, Since: row.Since, Until: row.Until, Status: row.Statuses, Events: row.Events}
+		if err := db.CreateReplay(ctx, tx, row); err != nil {
+			return err
+		}
+		shown.ID, shown.State, shown.CreatedAt = row.ID, row.State, row.CreatedAt
+		return nil
+	})
+	return shown, err
+}
+
+func (r ReplayRequest) row(w *db.Webhook, now time.Time) (*db.Replay, error) {
+	row := &db.Replay{WebhookID: w.ID, CompanyID: w.CompanyID, Since: r.Since, Until: now, Statuses: r.Statuses, Events: []string{}}
+	if !r.Until.IsZero() && r.Until.Before(now) {
+		row.Until = r.Until
+	}
+	switch {
+	case r.Since.IsZero():
+		return nil, errors.New("from when on? give --since")
+	case !row.Since.Before(row.Until):
+		return nil, errors.New("--since must be before --until, and in the past")
+	case len(row.Statuses) == 0:
+		row.Statuses = []string{string(db.DeliveryFailed)}
+	}
+	for _, s := range row.Statuses {
+		if status := db.DeliveryStatus(s); !status.Ended() {
+			return nil, fmt.Errorf("--status must be one of %s, not %q: only what has ended can be sent again", join(endedStatuses()), s)
+		}
+	}
+	var err error
+	if len(r.Events) > 0 {
+		row.Events, err = eventTypes(w.Profile, r.Events)
+	}
+	return row, err
+}
+
+func endedStatuses() []db.DeliveryStatus {
+	return slices.DeleteFunc(db.DeliveryStatuses(), func(s db.DeliveryStatus) bool { return !s.Ended() })
+}
+
+// Replay prints a replay that was asked for.
+func (p Printer) Replay(r Replay) error {
+	return p.Value(r, func(out io.Writer) {
+		row(out, "replay", r.ID)
+		row(out, "webhook", r.WebhookID)
+		row(out, "from", r.Since)
+		row(out, "until", r.Until)
+		row(out, "of status", r.Status)
+		row(out, "state", r.State)
+	})
+}

@@ -1,0 +1,45 @@
+package admin_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/cmd/internal/admin"
+	"greenroom/db"
+)
+
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook()
+	hourAgo := time.Now().Add(-time.Hour)
+	t.Run("sends_what_failed_again", func(t *testing.T) {
+		b.publish()
+		_, err := b.DB.ExecContext(b.ctx, "UPDATE deliveries SET status = 'failed'; DELETE FROM delivery_queue")
+		require.NoError(t, err)
+		r, err := b.Replay(b.ctx, admin.ReplayRequest{Webhook: w.ID, Since: hourAgo, Events: []string{"5"}})
+		require.NoError(t, err)
+		require.Equal(t, []string{"failed"}, r.Status)
+		require.Equal(t, []string{"interview.started"}, r.Events)
+		require.Equal(t, []string{"replay.changed"}, b.commands(r.ID), "the workflow is told")
+		page, err := db.ReplayPage(b.ctx, b.DB, r.ID, 100)
+		require.NoError(t, err)
+		require.Equal(t, 1, page.Requeued)
+	})
+	t.Run("refuses", func(t *testing.T) {
+		unknown := uuid.New()
+		for want, r := range map[string]admin.ReplayRequest{
+			"from when on? give --since":                          {Webhook: w.ID},
+			"--since must be before --until, and in the past":     {Webhook: w.ID, Since: time.Now().Add(time.Minute)},
+			"--status must be one of succeeded, failed, canceled": {Webhook: w.ID, Since: hourAgo, Statuses: []string{"paused"}},
+			`profile instaview has no event "nope"`:               {Webhook: w.ID, Since: hourAgo, Events: []string{"nope"}},
+			"there is no webhook " + unknown.String():             {Webhook: unknown, Since: hourAgo},
+		} {
+			_, err := b.Replay(b.ctx, r)
+			require.ErrorContains(t, err, want)
+		}
+	})
+}

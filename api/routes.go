@@ -23,6 +23,7 @@ const public = "public"
 func (s *server) routes() []route {
 	return slices.Concat(
 		s.infraRoutes(),
+		s.docRoutes(),
 		s.companyRoutes(),
 		s.webhookRoutes(),
 		s.eventRoutes(),

@@ -55,6 +55,7 @@ type server struct {
 	Options
 	limiter *rateLimiter
 	metrics *metrics
+	docs    []byte
 }
 
 // New returns the API as one handler. It refuses options without what it needs, and does no I/O.
@@ -78,7 +79,11 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	s := &server{Options: o, limiter: newRateLimiter(), metrics: m}
+	docs, err := renderDocs()
+	if err != nil {
+		return nil, fmt.Errorf("render docs: %w", err)
+	}
+	s := &server{Options: o, limiter: newRateLimiter(), metrics: m, docs: docs}
 	return s.engine()
 }
 

@@ -130,6 +130,9 @@ func (b *bundle) as(key, method, path string, body any, headers ...string) respo
 	}
 	rec := httptest.NewRecorder()
 	b.handler.ServeHTTP(rec, req)
+	if rec.Code < 300 || rec.Code == http.StatusTooManyRequests {
+		keepsContract(b.t, req, rec)
+	}
 	r := response{t: b.t, Status: rec.Code, Header: rec.Header(), Body: rec.Body.Bytes()}
 	if rec.Code != http.StatusTooManyRequests && strings.HasPrefix(rec.Header().Get("Content-Type"), "application/json") {
 		require.NoError(b.t, json.Unmarshal(r.Body, &r), "body: %s", r.Body)

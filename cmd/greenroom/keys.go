@@ -11,7 +11,7 @@ import (
 
 func keysCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "keys", Short: "Make, list, suspend and revoke API keys, directly in the database"}
-	cmd.AddCommand(keysCreateCmd(), keysListCmd(), keysSuspendCmd(),
+	cmd.AddCommand(keysCreateCmd(), keysListCmd(), keysSecretsCmd(), keysSuspendCmd(),
 		keyCmd("revoke ID", "End a key for good", (*admin.Admin).RevokeKey),
 		keyCmd("resume ID", "End a key's suspension", (*admin.Admin).ResumeKey))
 	return cmd

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"greenroom/cmd/internal/admin"
+)
+
+func keysSecretsCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "secrets",
+		Short: "Make the secrets of a new installation, as an environment file; needs no database",
+		Args:  cobra.NoArgs,
+	}
+	asJSON := cmd.Flags().Bool("json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := admin.NewSecrets()
+		if err != nil {
+			return err
+		}
+		return admin.Printer{Out: cmd.OutOrStdout(), JSON: *asJSON}.Secrets(s)
+	}
+	return cmd
+}

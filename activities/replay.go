@@ -29,6 +29,32 @@ func (a *Activities) RetryDelivery(ctx context.Context, delivery uuid.UUID) erro
 	return nil
 }
 
+// ReplayPageInput asks for the next page of a replay of many deliveries.
+type ReplayPageInput struct {
+	ReplayID uuid.UUID
+	// PerSecond bounds the page: one is asked for each second.
+	PerSecond int
+}
+
+// ReplayProgress is how far a replay has come.
+type ReplayProgress struct {
+	State    string
+	Replayed int64
+	Paused   bool
+	Ended    bool
+}
+
+// ReplayPage sends the next page of a replay's deliveries again.
+func (a *Activities) ReplayPage(ctx context.Context, in ReplayPageInput) (ReplayProgress, error) {
+	p, err := db.ReplayPage(ctx, a.DB, in.ReplayID, in.PerSecond)
+	if err != nil {
+		return ReplayProgress{}, err
+	}
+	return ReplayProgress{
+		State: string(p.State), Replayed: p.Replayed, Paused: p.State == db.ReplayPaused, Ended: p.State.Ended(),
+	}, nil
+}
+
 // SweepGrace is how long a delivery may be overdue before it counts as lost: longer than the longest attempt time-out and
 // Temporal's own recovery of a dead worker (a workflow task times out after 10 s) together.
 const SweepGrace = 2 * time.Minute

@@ -37,5 +37,6 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(Circuit)
 	r.RegisterWorkflow(Interview)
 	r.RegisterWorkflow(ReplayDelivery)
+	r.RegisterWorkflow(ReplayDeliveries)
 	r.RegisterWorkflow(KeepHouse)
 }

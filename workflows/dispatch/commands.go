@@ -65,6 +65,9 @@ func (t *telling) tell(ctx context.Context, c db.Command) error {
 		s := t.o.Circuit
 		return t.signal(ctx, workflows.CircuitWorkflowID(c.SubjectID), workflows.SignalCircuitChanged, workflows.Circuit,
 			workflows.CircuitInput{WebhookID: c.SubjectID, Probe: s.Probe, Cooldown: s.Cooldown, ReleaseLimit: s.ReleaseLimit})
+	case db.ReplayChanged:
+		return t.signal(ctx, workflows.ReplayWorkflowID(c.SubjectID), workflows.SignalReplayChanged, workflows.ReplayDeliveries,
+			workflows.ReplayDeliveriesInput{ReplayID: c.SubjectID, PerSecond: t.o.Circuit.ReleaseLimit})
 	case db.DeliveryWake:
 		return t.wakeDelivery(ctx, c)
 	}

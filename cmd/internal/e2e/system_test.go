@@ -88,15 +88,22 @@ func (s *system) serve() {
 	s.cfg.HTTP.Addr = ln.Addr().String()
 	s.cfg.HTTP.PublicURL = "http://" + s.cfg.HTTP.Addr
 	s.url = s.cfg.HTTP.PublicURL
+	s.serveKey()
+	s.background(func(ctx context.Context) error { return service.API(ctx, s.cfg, s.db, ln, discard()) })
+}
+
+// serveKey makes the calls that follow use the system's key.
+func (s *system) serveKey() {
+	s.t.Helper()
+	var err error
 	s.key, _, err = service.DemoKey(s.t.Context(), s.cfg, s.db)
 	require.NoError(s.t, err)
-	s.background(func(ctx context.Context) error { return service.API(ctx, s.cfg, s.db, ln, discard()) })
 }
 
 // work starts a worker in this process and returns what stops it.
 func (s *system) work() (stop func()) {
 	s.t.Helper()
-	return s.background(func(ctx context.Context) error { return service.Worker(ctx, s.cfg, s.db, discard()) })
+	return s.background(func(ctx context.Context) error { return service.Worker(ctx, s.cfg, s.db, discard(), nil) })
 }
 
 // background runs fn until the test ends or stop is called; either waits for its end.
@@ -247,4 +254,12 @@ func (s *system) temporal() client.Client {
 	require.NoError(s.t, err)
 	s.t.Cleanup(c.Close)
 	return c
+}
+
+// workflowEnds waits for a workflow to end by itself and without an error.
+func (s *system) workflowEnds(id string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), wait)
+	defer cancel()
+	require.NoError(s.t, s.temporal().GetWorkflow(ctx, id, "").Get(ctx, nil), "workflow %s ends by itself", id)
 }

@@ -1,0 +1,68 @@
+package workflows_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/testsuite"
+
+	"greenroom/activities"
+	"greenroom/workflows"
+)
+
+func TestReplayDeliveries(t *testing.T) {
+	t.Parallel()
+	run := func(t *testing.T, prepare func(env *testsuite.TestWorkflowEnvironment), pages ...activities.ReplayProgress) (took time.Duration) {
+		var suite testsuite.WorkflowTestSuite
+		env := suite.NewTestWorkflowEnvironment()
+		env.RegisterActivity(&activities.Activities{})
+		var a *activities.Activities
+		made := 0
+		env.OnActivity(a.ReplayPage, mock.Anything, mock.Anything).Return(
+			func(_ context.Context, in activities.ReplayPageInput) (activities.ReplayProgress, error) {
+				require.Equal(t, 50, in.PerSecond)
+				require.Less(t, made, len(pages))
+				made++
+				return pages[made-1], nil
+			})
+		start := env.Now()
+		if prepare != nil {
+			prepare(env)
+		}
+		env.ExecuteWorkflow(workflows.ReplayDeliveries, workflows.ReplayDeliveriesInput{ReplayID: uuid.New(), PerSecond: 50})
+		require.True(t, env.IsWorkflowCompleted())
+		require.NoError(t, env.GetWorkflowError())
+		require.Equal(t, len(pages), made)
+		return env.Now().Sub(start)
+	}
+	running, ended := activities.ReplayProgress{State: "running"}, activities.ReplayProgress{State: "completed", Ended: true}
+	t.Run("a_page_a_second", func(t *testing.T) {
+		t.Parallel()
+		require.GreaterOrEqual(t, run(t, nil, running, running, running, ended), 3*time.Second)
+	})
+	t.Run("waits_while_paused", func(t *testing.T) {
+		t.Parallel()
+		took := run(t, func(env *testsuite.TestWorkflowEnvironment) {
+			env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.SignalReplayChanged, nil) }, time.Hour)
+		}, running, activities.ReplayProgress{State: "paused", Paused: true}, running, ended)
+		require.GreaterOrEqual(t, took, time.Hour)
+	})
+}
+
+func TestReplayDelivery(t *testing.T) {
+	t.Parallel()
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	env.RegisterActivity(&activities.Activities{})
+	var a *activities.Activities
+	in := workflows.ReplayDeliveryInput{DeliveryID: uuid.New()}
+	env.OnActivity(a.RetryDelivery, mock.Anything, in.DeliveryID).Once().Return(nil)
+	env.ExecuteWorkflow(workflows.ReplayDelivery, in)
+	require.True(t, env.IsWorkflowCompleted())
+	require.NoError(t, env.GetWorkflowError())
+	env.AssertExpectations(t)
+}

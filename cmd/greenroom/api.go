@@ -21,6 +21,9 @@ func apiCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := cfg.Require("database.url", "secret", "keyset"); err != nil {
+				return err
+			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
 			d, err := service.OpenDB(ctx, cfg)
@@ -28,11 +31,15 @@ func apiCmd() *cobra.Command {
 				return err
 			}
 			defer d.Close()
-			ln, err := net.Listen("tcp", cfg.HTTP.Addr)
+			ln, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Addr)
 			if err != nil {
 				return fmt.Errorf("listen on %s (setting http.addr): %w", cfg.HTTP.Addr, err)
 			}
-			return service.API(ctx, cfg, d, ln, service.Logger(cfg, os.Stderr))
+			logger := service.Logger(cfg, os.Stderr)
+			if err := service.ServeProfiles(ctx, cfg, logger); err != nil {
+				return err
+			}
+			return service.API(ctx, cfg, d, ln, logger)
 		},
 	}
 	config.AddFlags(cmd.Flags(), "http.addr", "database.url")

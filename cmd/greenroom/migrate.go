@@ -31,6 +31,9 @@ func migration(use, short string, run func(context.Context, *bun.DB, io.Writer) 
 			if err != nil {
 				return err
 			}
+			if err := cfg.Require("database.url"); err != nil {
+				return err
+			}
 			d, err := service.OpenDB(cmd.Context(), cfg)
 			if err != nil {
 				return err

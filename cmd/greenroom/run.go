@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/uptrace/bun"
 	"golang.org/x/sync/errgroup"
 
 	"greenroom/cmd/internal/config"
@@ -16,7 +17,6 @@ import (
 
 // runAll runs the product on the stores until ctx ends: migrations, the demo key, then API, worker and simulator side by side.
 func runAll(ctx context.Context, cfg config.Config, _ *devstack.Stack) error {
-	logger := service.Logger(cfg, os.Stderr)
 	d, err := service.OpenDB(ctx, cfg)
 	if err != nil {
 		return err
@@ -29,30 +29,46 @@ func runAll(ctx context.Context, cfg config.Config, _ *devstack.Stack) error {
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", cfg.HTTP.Addr)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Addr)
 	if err != nil {
 		return fmt.Errorf("listen on %s (setting http.addr): %w", cfg.HTTP.Addr, err)
 	}
-	cfg.Egress.AllowHTTP, cfg.Egress.AllowLoopback = true, true
-	g, ctx := errgroup.WithContext(ctx)
-	if cfg.Provider.URL == "" || cfg.Analysis.URL == "" {
-		sim, err := service.StartSimulator(logger)
-		if err != nil {
-			return err
-		}
-		defer sim.Close()
-		sim.Use(&cfg)
-	}
-	g.Go(func() error { return service.API(ctx, cfg, d, ln, logger) })
-	g.Go(func() error { return service.Worker(ctx, cfg, d, logger) })
-	if err := service.AwaitReady(ctx, cfg); err == nil {
-		err = devstack.WriteDevEnv(cfg.Dev.Dir, devstack.DevEnv{URL: cfg.HTTP.PublicURL, APIKey: key})
-		if err != nil {
+	return runProduct(ctx, cfg, d, ln, func() error {
+		if err := devstack.WriteDevEnv(cfg.Dev.Dir, devstack.DevEnv{URL: cfg.HTTP.PublicURL, APIKey: key}); err != nil {
 			return err
 		}
 		devstack.Banner{
 			APIURL: cfg.HTTP.PublicURL, DocsURL: cfg.HTTP.PublicURL + "/docs", UIURL: cfg.Temporal.UIURL, Dir: cfg.Dev.Dir, FirstStart: first,
 		}.Print(os.Stderr)
+		return nil
+	})
+}
+
+// runProduct runs the three side by side; ready is called when API and worker both work.
+func runProduct(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, ready func() error) error {
+	logger := service.Logger(cfg, os.Stderr)
+	cfg.Egress.AllowHTTP, cfg.Egress.AllowLoopback = true, true
+	logger.InfoContext(ctx, "webhooks may also go to this machine, over plain http")
+	sim, err := service.StartSimulator(ctx, logger)
+	if err != nil {
+		return err
 	}
+	defer sim.Close()
+	sim.Use(&cfg)
+	g, ctx := errgroup.WithContext(ctx)
+	working := make(chan struct{})
+	g.Go(func() error { return service.API(ctx, cfg, d, ln, logger) })
+	g.Go(func() error { return service.Worker(ctx, cfg, d, logger, func() { close(working) }) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-working:
+		}
+		if err := service.AwaitReady(ctx, cfg); err != nil {
+			return nil //nolint:nilerr // stopped before it was ready
+		}
+		return ready()
+	})
 	return g.Wait()
 }

@@ -19,6 +19,9 @@ func workerCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := cfg.Require("database.url", "secret", "keyset"); err != nil {
+				return err
+			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
 			d, err := service.OpenDB(ctx, cfg)
@@ -26,7 +29,11 @@ func workerCmd() *cobra.Command {
 				return err
 			}
 			defer d.Close()
-			return service.Worker(ctx, cfg, d, service.Logger(cfg, os.Stderr))
+			logger := service.Logger(cfg, os.Stderr)
+			if err := service.ServeProfiles(ctx, cfg, logger); err != nil {
+				return err
+			}
+			return service.Worker(ctx, cfg, d, logger, nil)
 		},
 	}
 	config.AddFlags(cmd.Flags(), "database.url", "temporal.address")

@@ -21,8 +21,8 @@ type Simulator struct {
 }
 
 // StartSimulator serves the simulator on a free loopback port.
-func StartSimulator(logger *slog.Logger) (*Simulator, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+func StartSimulator(ctx context.Context, logger *slog.Logger) (*Simulator, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("start simulator: %w", err)
 	}

@@ -26,8 +26,8 @@ import (
 )
 
 // Worker runs workflows, activities and the dispatcher until ctx ends. It waits for Temporal as long as it takes: a worker
-// that starts before its stores is no fault.
-func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger) error {
+// that starts before its stores is no fault. ready, when not nil, is called once it works.
+func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger, ready func()) error {
 	c, err := dial(ctx, cfg, logger)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	endpoints := activities.NewEndpoints(cfg.Dispatch.MaxInFlightPerEndpoint, func() { dispatcher.Wake() })
 	dispatcher = dispatch.New(dispatchOptions(cfg, d, c, endpoints, logger))
 	a := newActivities(cfg, d, box, endpoints, logger)
-	return runWorker(ctx, cfg, c, a, dispatcher, logger)
+	return runWorker(ctx, cfg, c, a, dispatcher, logger, ready)
 }
 
 func newActivities(cfg config.Config, d *bun.DB, box *seal.Box, e *activities.Endpoints, logger *slog.Logger) *activities.Activities {
@@ -85,7 +85,9 @@ const (
 	taskPollers     = 4
 )
 
-func runWorker(ctx context.Context, cfg config.Config, c client.Client, a *activities.Activities, d *dispatch.Dispatcher, logger *slog.Logger) error {
+func runWorker(ctx context.Context, cfg config.Config, c client.Client, a *activities.Activities, d *dispatch.Dispatcher, logger *slog.Logger,
+	ready func(),
+) error {
 	worker.SetStickyWorkflowCacheSize(stickyWorkflows)
 	fast := worker.New(c, cfg.Temporal.TaskQueue, worker.Options{
 		MaxConcurrentLocalActivityExecutionSize: localAttempts, MaxConcurrentWorkflowTaskPollers: taskPollers,
@@ -108,6 +110,9 @@ func runWorker(ctx context.Context, cfg config.Config, c client.Client, a *activ
 	g.Go(func() error { return d.Run(gctx) })
 	g.Go(func() error { sweep(gctx, a); return nil })
 	logger.InfoContext(ctx, "worker ready", "task_queue", cfg.Temporal.TaskQueue)
+	if ready != nil {
+		ready()
+	}
 	return g.Wait()
 }
 

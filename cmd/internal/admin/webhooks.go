@@ -31,8 +31,10 @@ type WebhookRequest struct {
 
 // Webhook is a webhook as it is shown; SigningSecret is filled in the answer to a create alone.
 type Webhook struct {
-	ID                  uuid.UUID  `json:"id"`
-	CompanyID           *uuid.UUID `json:"companyId"`
+	ID        uuid.UUID  `json:"id"`
+	CompanyID *uuid.UUID `json:"companyId"`
+	// OwnerCompanyID is the company whose key made it: a webhook without a company gets that company's events, or all.
+	OwnerCompanyID      *uuid.UUID `json:"ownerCompanyId"`
 	Profile             string     `json:"profile"`
 	URL                 string     `json:"url"`
 	Name                string     `json:"name"`
@@ -50,10 +52,18 @@ type Webhook struct {
 
 func showWebhook(w *db.Webhook) Webhook {
 	return Webhook{
-		ID: w.ID, CompanyID: w.CompanyID, Profile: w.Profile, URL: w.URL, Name: w.Name, Events: eventNames(w), State: webhookState(w),
+		ID: w.ID, CompanyID: w.CompanyID, OwnerCompanyID: w.OwnerCompanyID, Profile: w.Profile, URL: w.URL, Name: w.Name, Events: eventNames(w), State: webhookState(w),
 		IsActive: w.IsActive, DisabledReason: w.DisabledReason, ConsecutiveFailures: w.ConsecutiveFailures,
 		CircuitOpenedAt: w.CircuitOpenedAt, CreatedAt: w.CreatedAt,
 	}
+}
+
+// reach is the company whose events it gets, nil for every company's.
+func (w Webhook) reach() *uuid.UUID {
+	if w.CompanyID != nil {
+		return w.CompanyID
+	}
+	return w.OwnerCompanyID
 }
 
 // webhookState is why nothing is sent, or "active".
@@ -223,7 +233,7 @@ func (p Printer) NewWebhook(w Webhook) error {
 		row(out, "url", w.URL)
 		row(out, "profile", w.Profile)
 		row(out, "events", w.Events)
-		row(out, "company", companyOf(w.CompanyID))
+		row(out, "company", companyOf(w.reach()))
 		row(out, "signing secret", w.SigningSecret)
 		row(out, "the same for Standard Webhooks", w.SigningSecretWhsec)
 		fmt.Fprintln(out, "\nKeep the secret now: it cannot be shown again. Lost: delete the webhook and create another.")
@@ -235,7 +245,7 @@ func (p Printer) Webhooks(hooks []Webhook) error {
 	return p.Value(hooks, func(out io.Writer) {
 		row(out, "ID", "NAME", "URL", "PROFILE", "STATE", "FAILURES", "CIRCUIT OPENED", "COMPANY", "EVENTS")
 		for _, w := range hooks {
-			row(out, w.ID, w.Name, w.URL, w.Profile, w.State, w.ConsecutiveFailures, w.CircuitOpenedAt, companyOf(w.CompanyID), w.Events)
+			row(out, w.ID, w.Name, w.URL, w.Profile, w.State, w.ConsecutiveFailures, w.CircuitOpenedAt, companyOf(w.reach()), w.Events)
 		}
 	})
 }

@@ -86,6 +86,19 @@ func TestResetCircuit(t *testing.T) {
 	require.EqualError(t, err, "there is no webhook "+unknown.String())
 }
 
+func TestListWebhooks_tells_whose_events_a_global_one_gets(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook()
+	_, err := b.DB.ExecContext(b.ctx, "UPDATE webhooks SET company_id = NULL WHERE id = ?", w.ID) // as a company's key makes it
+	require.NoError(t, err)
+	list, err := b.ListWebhooks(b.ctx, "")
+	require.NoError(t, err)
+	text := printed(t, false, func(p admin.Printer) error { return p.Webhooks(list) })
+	require.Contains(t, text, b.co.ID.String())
+	require.NotContains(t, text, "every company")
+}
+
 func TestDeleteWebhook(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

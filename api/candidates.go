@@ -275,6 +275,9 @@ func (s *server) updateCandidate(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(columns) == 0 && !in.JobID.Set && !in.JobIDs.Set { // nothing changes, so nothing has happened
+		return ok(c, http.StatusOK, showCandidate(candidate))
+	}
 	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := replaceJobs(ctx, tx, candidate, &in); err != nil {
 			return err

@@ -53,6 +53,9 @@ func TestCandidates(t *testing.T) {
 		got = b.do("PATCH", "/candidates/"+id, object{"jobIds": []any{}}).is(200)
 		require.Equal(t, []any{}, got["jobIds"], "jobIds replaces all")
 		require.Equal(t, got, b.get("/candidates/"+id))
+		b.leaves(func() {
+			require.Equal(t, got, b.do("PATCH", "/candidates/"+id, object{}).is(200), "nothing sent, nothing changed, no event")
+		})
 	})
 	t.Run("unknown_job_is_404_and_leaves_nothing", func(t *testing.T) {
 		id := idOf(b.candidate(object{"jobId": first["id"]}))

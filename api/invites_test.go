@@ -14,7 +14,10 @@ import (
 )
 
 // The contract's check reads bodies by their type and knows no pages.
-var _ = func() bool { openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder); return true }()
+var _ = func() bool {
+	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder)
+	return true
+}()
 
 // invitePath is the path of the interview's inviteUrl.
 func invitePath(interview object) string {

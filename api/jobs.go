@@ -223,6 +223,9 @@ func (s *server) updateJob(c *gin.Context) error {
 		return err
 	}
 	columns := in.apply(job)
+	if len(columns) == 0 { // nothing changes, so nothing has happened
+		return ok(c, http.StatusOK, showJob(job))
+	}
 	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.UpdatePosition(ctx, tx, job, columns...)
 	})

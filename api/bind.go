@@ -251,18 +251,15 @@ func typed(err error, t reflect.Type, path string) error {
 	return invalid(path, path+" must be "+kindName(t))
 }
 
+var kindNames = map[reflect.Kind]string{
+	reflect.String: "a string", reflect.Bool: "true or false", reflect.Map: "an object",
+	reflect.Int: "an integer", reflect.Int32: "an integer", reflect.Int64: "an integer",
+	reflect.Float32: "a number", reflect.Float64: "a number",
+}
+
 func kindName(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.String:
-		return "a string"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return "an integer"
-	case reflect.Float32, reflect.Float64:
-		return "a number"
-	case reflect.Map:
-		return "an object"
+	if name, known := kindNames[t.Kind()]; known {
+		return name
 	}
 	return "of another type"
 }

@@ -28,6 +28,7 @@ var contractRouter = sync.OnceValues(func() (routers.Router, error) {
 	if err := doc.Validate(context.Background()); err != nil {
 		return nil, err
 	}
+	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.FileBodyDecoder) // a page is any text
 	return gorillamux.NewRouter(doc)
 })
 

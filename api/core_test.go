@@ -33,6 +33,9 @@ func TestEnvelopeAndRouting(t *testing.T) {
 		r := b.do("PUT", "/webhooks", object{}).fails(405, "METHOD_NOT_ALLOWED")
 		require.Contains(t, r.Header.Get("Allow"), "POST")
 	})
+	t.Run("a_malformed_query_is_refused_whole", func(t *testing.T) {
+		b.do("GET", "/webhooks?companyId=%zz", nil).fails(400, "VALIDATION_ERROR")
+	})
 	t.Run("3.2_with_and_without_v1", func(t *testing.T) {
 		require.Equal(t, 200, b.do("GET", "/v1/webhooks", nil).Status)
 		require.Equal(t, 200, b.do("GET", "/v1/company", nil).Status)

@@ -60,13 +60,13 @@ type operation struct {
 	Responses    yaml.Node
 }
 
-// Scopes are the alternatives of which the key must hold one.
+// Scopes are the alternatives of which the key must hold one; an alternative may be several scopes together.
 func (o operation) Scopes() string {
-	var names []string
-	for _, s := range o.Security {
-		names = append(names, s.Key...)
+	alternatives := make([]string, len(o.Security))
+	for i, s := range o.Security {
+		alternatives[i] = strings.Join(s.Key, " and ")
 	}
-	return strings.Join(names, " or ")
+	return strings.Join(alternatives, " or ")
 }
 
 type section struct {

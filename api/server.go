@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -115,6 +116,9 @@ func (s *server) chain(r route) []gin.HandlerFunc {
 	return []gin.HandlerFunc{s.wrap(s.authenticate), s.limitRate, s.wrap(func(c *gin.Context) error {
 		if err := requireScope(c, r.scope); err != nil {
 			return err
+		}
+		if _, err := url.ParseQuery(c.Request.URL.RawQuery); err != nil { // gin would drop what it cannot read
+			return &apiError{Status: http.StatusBadRequest, Code: codeValidation, Message: "The query is not valid"}
 		}
 		return r.handle(c)
 	})}

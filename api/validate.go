@@ -88,7 +88,7 @@ func check(v reflect.Value, f field, path string) error {
 func demand(e validator.FieldError) string {
 	switch e.Tag() {
 	case "max", "lte", "min", "gte", "len":
-		return "must be " + bound(e)
+		return bound(e)
 	case "gt":
 		return "must be greater than " + e.Param()
 	case "lt":
@@ -117,11 +117,12 @@ var demands = map[string]string{
 
 func bound(e validator.FieldError) string {
 	size := map[string]string{"max": "at most", "lte": "at most", "min": "at least", "gte": "at least", "len": "exactly"}[e.Tag()]
-	switch e.Kind() {
-	case reflect.String:
-		return size + " " + e.Param() + " characters"
-	case reflect.Slice, reflect.Map, reflect.Array:
-		return size + " " + e.Param() + " items long"
+	kind := e.Kind()
+	if kind == reflect.String {
+		return "must be " + size + " " + e.Param() + " characters"
 	}
-	return size + " " + e.Param()
+	if kind == reflect.Slice || kind == reflect.Map {
+		return "must have " + size + " " + e.Param() + " items"
+	}
+	return "must be " + size + " " + e.Param()
 }

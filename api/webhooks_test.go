@@ -56,7 +56,7 @@ func TestWebhookCreate(t *testing.T) {
 	})
 	t.Run("1.4_minimum_body", func(t *testing.T) {
 		got := b.newHook(3, 0)
-		require.Equal(t, "", got["name"])
+		require.Empty(t, got["name"])
 		require.Nil(t, got["companyId"], "global")
 		require.Equal(t, []any{}, got["headers"])
 	})
@@ -111,8 +111,8 @@ func TestWebhookCreate(t *testing.T) {
 	})
 	t.Run("standard_profile_has_its_own_names_and_schedule", func(t *testing.T) {
 		got := b.do("POST", "/webhooks", object{"url": hookURL, "events": []string{"job.created"}, "profile": "standard"}).is(201)
-		require.Equal(t, 9.0, got["maxRetries"])
-		require.Equal(t, 15000.0, got["timeoutMs"])
+		require.EqualValues(t, 9, got["maxRetries"])
+		require.EqualValues(t, 15000, got["timeoutMs"])
 		refused(t, object{"url": hookURL, "events": []int{0}, "profile": "standard"}, "events")
 		e := refused(t, object{"url": hookURL, "events": []int{0}, "profile": "x"}, "profile").Error
 		require.Equal(t, []any{"instaview", "standard"}, e.Details["allowed"])
@@ -135,7 +135,7 @@ func TestWebhookCreate(t *testing.T) {
 	t.Run("circuit_recovery_and_rate_limit", func(t *testing.T) {
 		got := b.do("POST", "/webhooks", object{"url": hookURL, "events": []int{0}, "circuitRecovery": "probe", "rateLimit": 5}).is(201)
 		require.Equal(t, "probe", got["circuitRecovery"])
-		require.Equal(t, 5.0, got["rateLimit"])
+		require.EqualValues(t, 5, got["rateLimit"])
 		refused(t, object{"url": hookURL, "events": []int{0}, "circuitRecovery": "never"}, "circuitRecovery")
 		refused(t, object{"url": hookURL, "events": []int{0}, "rateLimit": -1}, "rateLimit")
 	})
@@ -285,7 +285,7 @@ func TestWebhookUpdate(t *testing.T) {
 		require.Len(t, patch(object{"events": []int{0, 1, 2, 3, 4, 5}}).is(200)["events"], 6)
 		require.Equal(t, false, patch(object{"isActive": false}).is(200)["isActive"])
 		require.Equal(t, true, patch(object{"isActive": true}).is(200)["isActive"])
-		require.Equal(t, "", patch(object{"name": nil}).is(200)["name"])
+		require.Empty(t, patch(object{"name": nil}).is(200)["name"])
 	})
 	t.Run("1.6_headers_are_replaced_whole", func(t *testing.T) {
 		got := patch(object{"headers": []object{{"name": "API-Key", "value": "k"}}}).is(200)
@@ -327,7 +327,7 @@ func TestWebhookDeleteAndReset(t *testing.T) {
 		before := b.do("GET", "/webhooks/"+id, nil).is(200)
 		require.Equal(t, opened.Format("2006-01-02T15:04:05.000Z"), before["circuitOpenedAt"])
 		got := b.do("POST", "/webhooks/"+id+"/reset-circuit", nil).is(200)
-		require.Equal(t, 0.0, got["consecutiveFailures"])
+		require.EqualValues(t, 0, got["consecutiveFailures"])
 		require.Nil(t, got["circuitOpenedAt"])
 		require.Equal(t, true, got["isActive"])
 		require.Greater(t, got["updatedAt"], before["updatedAt"])

@@ -19,7 +19,7 @@ import (
 
 // What a test call says (reference §1.10, §2.4).
 const (
-	testPassed        = "Webhook test successful!"
+	testWorked        = "Webhook test successful!"
 	testFailed        = "Webhook test failed: "
 	testNotSubscribed = "Webhook is not subscribed to ping events. Add event type 2 (ping) to the webhook configuration."
 	testNotCreated    = "No delivery was created. This may indicate the webhook is disabled or circuit breaker is open."
@@ -132,7 +132,7 @@ func (s *server) passed(ctx context.Context, d *db.Delivery) (*testResult, error
 	if err != nil {
 		return nil, err
 	}
-	r := &testResult{Success: true, DeliveryID: &d.ID, HTTPStatus: d.LastStatusCode, Message: testPassed}
+	r := &testResult{Success: true, DeliveryID: &d.ID, HTTPStatus: d.LastStatusCode, Message: testWorked}
 	if n := len(attempts); n > 0 {
 		r.DurationMS = &attempts[n-1].DurationMS
 	}

@@ -71,7 +71,7 @@ func TestWebhookTest(t *testing.T) {
 		id := b.newHook(2)["id"].(string)
 		got := b.do("POST", "/webhooks/"+id+"/test", nil).is(200)
 		require.Equal(t, object{"success": false, "message": "Webhook test failed: Connection timeout"}, got)
-		require.Equal(t, 0.0, b.do("GET", "/webhooks/"+id, nil).is(200)["consecutiveFailures"], "a test does not move the circuit")
+		require.EqualValues(t, 0, b.do("GET", "/webhooks/"+id, nil).is(200)["consecutiveFailures"], "a test does not move the circuit")
 	})
 	t.Run("1.10_not_subscribed", func(t *testing.T) {
 		b := setup(t)
@@ -156,7 +156,7 @@ func TestWebhookClient(t *testing.T) {
 		_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET consecutive_failures = 6 WHERE id = ?", id)
 		require.NoError(t, err)
 		got := b.do("GET", "/webhooks/"+id, nil).is(200)
-		require.Equal(t, 6.0, got["consecutiveFailures"])
+		require.EqualValues(t, 6, got["consecutiveFailures"])
 		require.Nil(t, got["circuitOpenedAt"])
 	})
 	t.Run("3.1.11_companyId_as_it_is_in_the_url", func(t *testing.T) {

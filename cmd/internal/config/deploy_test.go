@@ -1,0 +1,115 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"greenroom/cmd/internal/config"
+)
+
+const top = "../../.."
+
+// files returns the files below a directory of the repository whose names end so.
+func files(t *testing.T, dir string, endings ...string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(top, dir), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && slices.ContainsFunc(endings, func(e string) bool { return strings.HasSuffix(path, e) }) {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	require.NoError(t, err)
+	require.NotEmpty(t, paths, "%s %v", dir, endings)
+	return paths
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return data
+}
+
+// Every document of a YAML file parses, without a key that is there twice; a Kubernetes one says what it is.
+func TestDeployment_files_parse(t *testing.T) {
+	t.Parallel()
+	for _, path := range append(files(t, "deploy", ".yaml"), files(t, ".github", ".yml")...) {
+		decoder := yaml.NewDecoder(bytes.NewReader(read(t, path)))
+		for n := 0; ; n++ {
+			var doc map[string]any
+			err := decoder.Decode(&doc)
+			if errors.Is(err, io.EOF) {
+				require.NotZero(t, n, path)
+				break
+			}
+			require.NoError(t, err, path)
+			if strings.Contains(path, "kubernetes") {
+				assert.Contains(t, doc, "apiVersion", path)
+				assert.Contains(t, doc, "kind", path)
+				assert.Contains(t, doc, "metadata", path)
+			}
+		}
+	}
+	for _, path := range files(t, "deploy", ".json") {
+		assert.True(t, json.Valid(read(t, path)), path)
+	}
+}
+
+// Variables that are no settings: dev.env, the receiver's secret, tests, Compose's own.
+var otherVariables = []string{
+	"GREENROOM_CONFIG", "GREENROOM_URL", "GREENROOM_API_KEY", "GREENROOM_WEBHOOK_SECRET", "GREENROOM_IMAGE",
+	"GREENROOM_TEST_DATABASE_URL", "GREENROOM_TEST_TEMPORAL_ADDRESS", "GREENROOM_TEST_TEMPORAL_BIN",
+}
+
+// A variable that is not a setting would be passed over in silence.
+func TestDeployment_and_documentation_name_settings_that_exist(t *testing.T) {
+	t.Parallel()
+	known := slices.Clone(otherVariables)
+	for _, s := range config.Describe() {
+		known = append(known, s.Env)
+	}
+	paths := append(files(t, "deploy", ".yaml", ".md", "Dockerfile"), filepath.Join(top, "README.md"), filepath.Join(top, "CONTRIBUTING.md"))
+	for _, path := range paths {
+		for _, name := range regexp.MustCompile(`\bGREENROOM_[A-Z_]+\b`).FindAllString(string(read(t, path)), -1) {
+			assert.Contains(t, known, name, path)
+		}
+	}
+}
+
+// An alert on a metric that nobody makes never fires.
+func TestDeployment_watches_metrics_that_exist(t *testing.T) {
+	t.Parallel()
+	var code strings.Builder
+	for _, dir := range []string{"api", "activities", "cmd"} {
+		for _, path := range files(t, dir, ".go") {
+			if !strings.HasSuffix(path, "_test.go") {
+				code.Write(read(t, path))
+			}
+		}
+	}
+	found := 0
+	for _, path := range files(t, "deploy", "alerts.yaml", "dashboard.json") {
+		for _, name := range regexp.MustCompile(`\bgreenroom_[a-z_]+`).FindAllString(string(read(t, path)), -1) {
+			found++
+			base := name
+			for _, suffix := range []string{"_bucket", "_count", "_sum"} { // of a histogram
+				base = strings.TrimSuffix(base, suffix)
+			}
+			assert.Contains(t, code.String(), `"`+base+`"`, path)
+		}
+	}
+	require.Greater(t, found, 10)
+}

@@ -1,0 +1,64 @@
+package main_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"greenroom/db"
+	"greenroom/db/dbtest"
+	"greenroom/db/seal"
+)
+
+func TestOperator_commands(t *testing.T) {
+	t.Parallel()
+	d, url := dbtest.NewURL(t)
+	keyset, err := seal.NewKeyset()
+	require.NoError(t, err)
+	env := []string{"GREENROOM_DATABASE_URL=" + url, "GREENROOM_SECRET=" + strings.Repeat("ab", 32), "GREENROOM_KEYSET=" + keyset}
+	run := func(args ...string) (stdout, stderr string) {
+		cmd := greenroom(t, args...)
+		cmd.Env = append(cmd.Env, env...)
+		out, err := cmd.Output()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			require.Equal(t, 1, exit.ExitCode())
+			return string(out), string(exit.Stderr)
+		}
+		require.NoError(t, err)
+		return string(out), ""
+	}
+
+	t.Run("a_created_key_opens", func(t *testing.T) {
+		out, _ := run("keys", "create", "--company", "Acme", "--create-company", "--json")
+		var k struct{ Key string }
+		require.NoError(t, json.Unmarshal([]byte(out), &k))
+		_, err := db.FindAPIKey(t.Context(), d, db.HashKey([]byte(strings.Repeat("\xab", 32)), k.Key))
+		require.NoError(t, err)
+	})
+	t.Run("a_created_webhook_is_listed", func(t *testing.T) {
+		out, _ := run("webhooks", "create", "--company", "Acme", "--url", "https://acme.example/hook", "--event", "5")
+		require.Contains(t, out, "whsec_")
+		out, _ = run("webhooks", "list")
+		require.Contains(t, out, "https://acme.example/hook")
+		require.NotContains(t, out, "whsec_")
+	})
+	t.Run("a_refusal_is_one_line", func(t *testing.T) {
+		out, stderr := run("keys", "create", "--company", "Nobody")
+		require.Empty(t, out)
+		require.Equal(t, "greenroom: there is no company named \"Nobody\"; --create-company makes it\n", stderr)
+	})
+	t.Run("secrets_need_no_database", func(t *testing.T) {
+		out, err := greenroom(t, "keys", "secrets").Output()
+		require.NoError(t, err)
+		require.Contains(t, string(out), "GREENROOM_KEYSET='{")
+	})
+	t.Run("health_says_when_nobody_answers", func(t *testing.T) {
+		_, stderr := run("health", "--http-addr", "127.0.0.1:1")
+		require.Contains(t, stderr, "ask for readiness")
+	})
+}

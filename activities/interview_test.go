@@ -255,6 +255,26 @@ func TestFailInterview(t *testing.T) {
 	})
 }
 
+func TestFailInterviewWaitsForWhoeverHoldsTheRow(t *testing.T) {
+	t.Parallel()
+	b := setupInterview(t, db.Online)
+	in := activities.FailInterviewInput{InterviewID: b.id, Version: b.state().Version, Reason: db.ReasonInvitationExpired}
+	failed := make(chan error, 1)
+	b.tx(func(ctx context.Context, tx bun.Tx) error {
+		_, err := db.StartInterview(ctx, tx, b.id)
+		go func() { failed <- b.FailInterview(b.ctx, in) }()
+		require.Eventually(t, func() bool {
+			var waiting bool
+			err := b.NewRaw(`SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(ctx, &waiting)
+			return err == nil && waiting
+		}, 10*time.Second, 10*time.Millisecond)
+		return err
+	})
+	require.NoError(t, <-failed)
+	assert.Equal(t, db.InterviewInProgress, b.state().Status, "the candidate was first")
+}
+
 func TestRetryCall(t *testing.T) {
 	t.Parallel()
 	b := setupInterview(t, db.Phone)

@@ -225,6 +225,22 @@ func TestInterviewOnline(t *testing.T) {
 		i.run()
 		require.Zero(t, i.elapsed())
 	})
+	t.Run("told_of_a_change_while_it_ends_looks_again", func(t *testing.T) {
+		t.Parallel()
+		i := setupInterview(t, db.Online, 0)
+		i.tx(func(tx bun.Tx) error { _, err := db.CancelInterview(i.ctx, tx, i.row.ID, "X"); return err })
+		looks := 0
+		var a *activities.Activities
+		i.OnActivity(a.LoadInterview, mock.Anything, mock.Anything).Return(
+			func(ctx context.Context, id uuid.UUID) (activities.InterviewState, error) {
+				if looks++; looks == 1 {
+					i.SignalWorkflow(workflows.SignalInterviewChanged, nil)
+				}
+				return i.real.LoadInterview(ctx, id)
+			})
+		i.run()
+		require.Equal(t, 2, looks)
+	})
 	t.Run("not_there_ends", func(t *testing.T) {
 		t.Parallel()
 		i := setupInterview(t, db.Online, 0)

@@ -28,6 +28,7 @@ type Config struct {
 	RateLimit RateLimit
 	Retention Retention
 	Log       Log
+	Pprof     Pprof
 	Dev       Dev
 
 	keysetFile string
@@ -125,6 +126,11 @@ const (
 	LogText LogFormat = "text"
 	LogJSON LogFormat = "json"
 )
+
+// Pprof is for developers.
+type Pprof struct {
+	Addr string // host:port; empty: no profiles
+}
 
 // Dev is for `greenroom dev` alone.
 type Dev struct {

@@ -118,6 +118,8 @@ var settings = []setting{
 		func(c *Config) *slog.Level { return &c.Log.Level }, level),
 	define("log.format", string(LogText), "text or json",
 		func(c *Config) *LogFormat { return &c.Log.Format }, oneOf(LogText, LogJSON)),
+	define("pprof.addr", "", "address of Go's profiles, for whoever looks into speed; never a public one",
+		func(c *Config) *string { return &c.Pprof.Addr }, hostPort),
 	define("dev.dir", ".data", "where greenroom dev keeps everything",
 		func(c *Config) *string { return &c.Dev.Dir }, plain),
 	define("dev.postgres_port", "54329", "port of PostgreSQL under greenroom dev",

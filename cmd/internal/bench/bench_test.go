@@ -1,0 +1,69 @@
+package bench_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"greenroom/cmd/internal/bench"
+	"greenroom/db/dbtest"
+)
+
+// TestQuickRunOfEverything runs each scenario with tiny numbers on the test's stores. It looks at what arrived, never at
+// how fast.
+func TestQuickRunOfEverything(t *testing.T) {
+	t.Parallel()
+	opts := options(t)
+	opts.Profiles = filepath.Join(opts.Dir, "profiles")
+	opts.Scenarios = []string{"saturated-10", "fanout-10", "offered-50", "hanging", "idle-first", "kill9", "ingest"}
+	var out bytes.Buffer
+	opts.Out = &out
+	require.NoError(t, bench.Run(t.Context(), opts))
+
+	data, err := os.ReadFile(opts.JSON)
+	require.NoError(t, err)
+	var report struct{ Medians []bench.Result }
+	require.NoError(t, json.Unmarshal(data, &report))
+	require.Len(t, report.Medians, len(opts.Scenarios))
+	for _, r := range report.Medians {
+		require.Contains(t, out.String(), r.Scenario)
+		require.Zero(t, r.Lost, r.Scenario)
+		require.Positive(t, r.Events, r.Scenario)
+		if r.Scenario != "kill9" {
+			require.Zero(t, r.Refused, r.Scenario)
+			require.Zero(t, r.Duplicated, r.Scenario)
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(opts.Dir, "run-*"))
+	require.NoError(t, err)
+	require.Empty(t, left, "nothing is left behind")
+}
+
+func options(t *testing.T) bench.Options {
+	t.Helper()
+	dir := t.TempDir()
+	program := filepath.Join(dir, "greenroom")
+	out, err := exec.Command("go", "build", "-o", program, "greenroom/cmd/greenroom").CombinedOutput()
+	require.NoError(t, err, string(out))
+	opts := bench.Options{
+		Program: program, Version: "test", Quick: true, Dir: dir, JSON: filepath.Join(dir, "result.json"), Log: os.Stderr,
+		DatabaseURL: os.Getenv(dbtest.URLVariable), TemporalAddress: os.Getenv("GREENROOM_TEST_TEMPORAL_ADDRESS"),
+	}
+	if opts.DatabaseURL == "" || opts.TemporalAddress == "" {
+		t.Fatal("the test's stores are not set: run the tests with `make test`")
+	}
+	return opts
+}
+
+func TestRefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	err := bench.Run(t.Context(), bench.Options{Scenarios: []string{"fastest"}})
+	require.ErrorContains(t, err, `no scenario "fastest": choose from saturated-1`)
+	err = bench.Run(t.Context(), bench.Options{Settings: []string{"dispatch.batch_above"}})
+	require.ErrorContains(t, err, "name=value")
+}

@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+const (
+	// payloadBytes is the size of an event's data.
+	payloadBytes = 512
+	// publishers post at the same time when a scenario publishes as fast as it can.
+	publishers = 32
+	postLimit  = 30 * time.Second
+	// noLimit keeps the API's rate limit out of the way.
+	noLimit = 100_000_000
+)
+
+// apiClient keeps connections for all publishers.
+type apiClient struct {
+	url  string
+	http *http.Client
+}
+
+func newAPIClient(url string) *apiClient {
+	return &apiClient{url: url, http: &http.Client{
+		Timeout: postLimit, Transport: &http.Transport{MaxIdleConns: 0, MaxIdleConnsPerHost: 1000},
+	}}
+}
+
+// post sends JSON and wants the status; the answer's beginning is in the error otherwise.
+func (c *apiClient) post(ctx context.Context, key, path string, body []byte, want int) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == want {
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, 500)) // only for the message
+	return fmt.Errorf("POST %s: %s: %s", path, resp.Status, answer)
+}
+
+// publish posts one event.
+func (c *apiClient) publish(ctx context.Context, key string, phase, seq int) error {
+	return c.post(ctx, key, "/events", eventBody(phase, seq), http.StatusAccepted)
+}
+
+// eventBody is a request whose data has payloadBytes bytes.
+func eventBody(phase, seq int) []byte {
+	data := fmt.Sprintf(`{"phase":%d,"seq":%d,"text":"`, phase, seq)
+	fill := strings.Repeat("x", payloadBytes-len(data)-len(`"}`))
+	return fmt.Appendf(nil, `{"type":%q,"data":%s%s"}}`, catalog.InterviewStarted, data, fill)
+}
+
+func (c *apiClient) createWebhook(ctx context.Context, key, endpoint string) error {
+	body, err := json.Marshal(map[string]any{
+		"url": endpoint, "events": []string{catalog.InterviewStarted}, "profile": catalog.ProfileStandard,
+	})
+	if err != nil {
+		return err
+	}
+	return c.post(ctx, key, "/webhooks", body, http.StatusCreated)
+}
+
+// createCompany makes a company and a key of its own, as a customer would have.
+func createCompany(ctx context.Context, d *bun.DB, secret []byte, name string) (key string, err error) {
+	key, hash, prefix := db.GenerateKey(secret)
+	err = db.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
+		c := &db.Company{Name: name}
+		if err := db.CreateCompany(ctx, tx, c); err != nil {
+			return err
+		}
+		return db.CreateAPIKey(ctx, tx, &db.APIKey{
+			CompanyID: &c.ID, Name: "bench", Hash: hash, Prefix: prefix, Scopes: []string{"*"},
+			RatePerMinute: noLimit, RatePerHour: noLimit,
+		}, "cli")
+	})
+	return key, err
+}

@@ -1,0 +1,57 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// profileTime is how long a profile looks, in seconds: less than a full-sized load takes.
+func profileTime(quick bool) int {
+	if quick {
+		return 1
+	}
+	return 10
+}
+
+// profile starts to record the processor profiles of API and worker, where they were asked for; done waits for them.
+func (s *system) profile(ctx context.Context) (done func() error) {
+	group, ctx := errgroup.WithContext(ctx)
+	for name, addr := range s.profileAddr {
+		group.Go(func() error {
+			file := filepath.Join(s.opts.Profiles, fmt.Sprintf("%s-%s.pprof", s.label, name))
+			return fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", addr, profileTime(s.opts.Quick)), file)
+		})
+	}
+	return group.Wait
+}
+
+func fetch(ctx context.Context, url, file string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("record a profile: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("record a profile: %s", resp.Status)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // profiles are no secret
+		return fmt.Errorf("keep a profile: %w", err)
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("keep a profile: %w", err)
+	}
+	defer out.Close()
+	_, err = io.Copy(out, resp.Body)
+	return err
+}

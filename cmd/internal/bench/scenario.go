@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"context"
+	"time"
+)
+
+// scenario is one line of the table.
+type scenario struct {
+	name      string
+	companies int  // each with its own key; events are spread over them in turn
+	fan       int  // webhooks of each company, all for the same event
+	lastHangs bool // the last company's endpoint reads and never answers
+	delay     time.Duration
+	run       func(ctx context.Context, t *trial) error
+}
+
+var scenarios = []scenario{
+	{name: "saturated-1", companies: 1, fan: 1, run: saturated},
+	{name: "saturated-10", companies: 10, fan: 1, run: saturated},
+	{name: "saturated-100", companies: 100, fan: 1, run: saturated},
+	{name: "fanout-10", companies: 1, fan: 10, run: saturated},
+	{name: "offered-50", companies: 10, fan: 1, run: offered(50)},
+	{name: "offered-200", companies: 10, fan: 1, run: offered(200)},
+	{name: "slow-100ms", companies: 100, fan: 1, delay: 100 * time.Millisecond, run: saturated},
+	{name: "hanging", companies: 100, fan: 1, lastHangs: true, run: hanging},
+	{name: "idle-first", companies: 1, fan: 1, run: idleFirst},
+	{name: "kill9", companies: 10, fan: 1, run: kill9},
+	{name: "ingest", companies: 10, fan: 0, run: ingest},
+}
+
+// saturated publishes as fast as the API takes events, and counts until the last has arrived.
+func saturated(ctx context.Context, t *trial) error {
+	rate, err := t.warmUp(ctx, len(t.keys))
+	if err != nil {
+		return err
+	}
+	tr := t.phase(t.count(rate, t.sizes.most), len(t.keys))
+	return t.measured(ctx, tr, func() error { return t.saturate(ctx, tr) })
+}
+
+// offered publishes at a rate that is not the system's to choose.
+func offered(rate int) func(context.Context, *trial) error {
+	return func(ctx context.Context, t *trial) error {
+		if _, err := t.warmUp(ctx, len(t.keys)); err != nil {
+			return err
+		}
+		return t.offered(ctx, rate, len(t.keys))
+	}
+}
+
+func (t *trial) offered(ctx context.Context, rate, companies int) error {
+	tr := t.phase(int(t.sizes.offered.Seconds()*float64(rate)), companies)
+	return t.measured(ctx, tr, func() error { return t.offer(ctx, tr, rate) })
+}
+
+// hanging compares the healthy endpoints at 50 events/s alone and beside one that has much waiting and never answers.
+func hanging(ctx context.Context, t *trial) error {
+	const rate = 50
+	healthy := len(t.keys) - 1
+	if _, err := t.warmUp(ctx, healthy); err != nil {
+		return err
+	}
+	if err := t.offered(ctx, rate, healthy); err != nil {
+		return err
+	}
+	alone := t.result.P99
+	for seq := range t.sizes.waiting {
+		if err := t.client.publish(ctx, t.keys[healthy], 0, seq); err != nil {
+			return err
+		}
+	}
+	if err := t.offered(ctx, rate, healthy); err != nil {
+		return err
+	}
+	t.result.figure("p99_alone_ms", alone)
+	t.result.figure("p99_ratio", t.result.P99/alone)
+	return nil
+}
+
+// idleFirst is the latency of a single event after nothing happened for a while.
+func idleFirst(ctx context.Context, t *trial) error {
+	if _, err := t.warmUp(ctx, len(t.keys)); err != nil {
+		return err
+	}
+	tr := t.phase(t.sizes.idleTimes, 1)
+	return t.measured(ctx, tr, func() error {
+		for seq := range tr.events {
+			if err := sleep(ctx, t.sizes.idlePause); err != nil {
+				return err
+			}
+			if err := t.publish(ctx, tr, seq); err != nil {
+				return err
+			}
+			if err := t.await(ctx, tr); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// kill9 kills API and worker under load and starts them again at once: what was accepted has to arrive.
+func kill9(ctx context.Context, t *trial) error {
+	rate, err := t.warmUp(ctx, len(t.keys))
+	if err != nil {
+		return err
+	}
+	tr := t.phase(t.count(rate, t.sizes.killMost), len(t.keys))
+	stop := t.show("", tr)
+	defer stop()
+	load, end := context.WithCancel(ctx)
+	defer end()
+	go func() {
+		for tr.accepted.Load() < int64(len(tr.events))*9/10 && sleep(load, time.Millisecond) == nil {
+		}
+		end()
+	}()
+	loaded := make(chan error, 1)
+	go func() { loaded <- t.saturate(load, tr) }()
+	<-load.Done()
+	before := tr.arrived.Load()
+	t.system.kill()
+	if err := <-loaded; err != nil {
+		return err
+	}
+	restarted := tr.now()
+	if err := t.system.launch(ctx); err != nil {
+		return err
+	}
+	if err := t.await(ctx, tr); err != nil {
+		return err
+	}
+	if err := sleep(ctx, settle); err != nil {
+		return err
+	}
+	t.result.fill(tr)
+	t.result.figure("arrived_before_kill", float64(before))
+	t.result.figure("last_arrival_after_s", float64(max(tr.last.Load()-restarted, 0))/1e9)
+	return nil
+}
+
+// ingest publishes what nobody subscribes to.
+func ingest(ctx context.Context, t *trial) error {
+	warm := t.phase(t.sizes.warmUp, len(t.keys))
+	if err := t.saturate(ctx, warm); err != nil {
+		return err
+	}
+	rate := float64(warm.accepted.Load()) / time.Duration(warm.lastPost.Load()).Seconds()
+	events := min(max(int(rate*t.sizes.ingest.Seconds()), t.sizes.least), t.sizes.most)
+	tr := t.phase(events, len(t.keys))
+	return t.measured(ctx, tr, func() error { return t.saturate(ctx, tr) })
+}

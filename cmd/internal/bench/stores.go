@@ -1,0 +1,155 @@
+package bench
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/uptrace/bun"
+
+	"greenroom/cmd/internal/devstack"
+	"greenroom/db"
+)
+
+// stores are PostgreSQL and Temporal, ours or given ones.
+type stores struct {
+	dir     string
+	stack   *devstack.Stack
+	server  *devstack.TemporalServer // nil: the development server, or a given one
+	admin   *bun.DB
+	secrets devstack.Secrets
+	secret  []byte
+}
+
+// openStores starts what was not given. What an earlier run left after a kill is removed first.
+func openStores(ctx context.Context, opts Options) (_ *stores, err error) {
+	removeAbandoned(opts.Dir)
+	var programs devstack.TemporalServerPrograms
+	if opts.TemporalAddress == "" && !opts.DevServer {
+		if programs, err = devstack.FindTemporalServer(ctx, opts.Log); err != nil {
+			return nil, err
+		}
+	}
+	s := &stores{}
+	if s.dir, err = workDir(opts.Dir); err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx, opts, programs); err != nil {
+		return nil, errors.Join(err, s.close(context.WithoutCancel(ctx)))
+	}
+	return s, nil
+}
+
+func removeAbandoned(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, workPattern)) // the pattern is well-formed
+	for _, dir := range left {
+		_ = devstack.Remove(dir) // in use: another bench runs
+	}
+}
+
+func (s *stores) open(ctx context.Context, opts Options, programs devstack.TemporalServerPrograms) (err error) {
+	stack := devstack.Options{Dir: s.dir, DatabaseURL: opts.DatabaseURL, TemporalAddress: opts.TemporalAddress, Log: opts.Log}
+	full := programs != devstack.TemporalServerPrograms{}
+	if full {
+		port, err := devstack.FreePort()
+		if err != nil {
+			return err
+		}
+		stack.TemporalAddress = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	}
+	if s.stack, err = devstack.Start(ctx, stack); err != nil {
+		return err
+	}
+	if full {
+		if err := s.startServer(ctx, opts, programs); err != nil {
+			return err
+		}
+	}
+	if s.admin, err = db.Open(ctx, db.Options{URL: s.stack.DatabaseURL, MaxConns: 2}); err != nil {
+		return err
+	}
+	return s.loadSecrets()
+}
+
+func (s *stores) startServer(ctx context.Context, opts Options, programs devstack.TemporalServerPrograms) error {
+	_, text, _ := net.SplitHostPort(s.stack.TemporalAddress) // made above
+	port, _ := strconv.Atoi(text)
+	server, err := devstack.StartTemporalServer(ctx, devstack.TemporalServerOptions{
+		Postgres: s.stack.Postgres, Port: port, Dir: s.dir, LeanIndexes: true, Programs: programs, Log: opts.Log,
+	})
+	s.server = server
+	return err
+}
+
+func (s *stores) loadSecrets() (err error) {
+	if s.secrets, err = devstack.LoadSecrets(s.dir); err != nil {
+		return err
+	}
+	s.secret, err = hex.DecodeString(s.secrets.Secret)
+	if err != nil {
+		return fmt.Errorf("read the generated secret: %w", err)
+	}
+	return nil
+}
+
+func (s *stores) postgresVersion(ctx context.Context) (version string, err error) {
+	if err := s.admin.NewRaw("SHOW server_version").Scan(ctx, &version); err != nil {
+		return "", fmt.Errorf("ask for PostgreSQL's version: %w", err)
+	}
+	return version, nil
+}
+
+// processes are the stores that run here, by name.
+func (s *stores) processes() map[string]int {
+	pids := map[string]int{}
+	if s.stack.Postgres != nil {
+		pids[postgresName] = s.stack.Postgres.PID()
+	}
+	switch {
+	case s.server != nil:
+		pids[temporalName] = s.server.PID()
+	case s.stack.Temporal != nil:
+		pids[temporalName] = s.stack.Temporal.PID()
+	}
+	return pids
+}
+
+// database makes an empty database and gives its address and what drops it.
+func (s *stores) database(ctx context.Context, name string) (address string, drop func(context.Context) error, err error) {
+	u, err := url.Parse(s.stack.DatabaseURL)
+	if err != nil {
+		return "", nil, fmt.Errorf("read the database's address: %w", err)
+	}
+	name = "bench_" + strings.ReplaceAll(name, "-", "_") + "_" + strings.ReplaceAll(db.NewID().String(), "-", "")
+	if _, err := s.admin.ExecContext(ctx, "CREATE DATABASE ?", bun.Ident(name)); err != nil {
+		return "", nil, fmt.Errorf("create a database: %w", err)
+	}
+	u.Path = "/" + name
+	return u.String(), func(ctx context.Context) error {
+		if _, err := s.admin.ExecContext(ctx, "DROP DATABASE ? WITH (FORCE)", bun.Ident(name)); err != nil {
+			return fmt.Errorf("drop the database: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// close stops what was started and removes all data.
+func (s *stores) close(ctx context.Context) error {
+	var errs []error
+	if s.admin != nil {
+		errs = append(errs, s.admin.Close())
+	}
+	if s.server != nil {
+		errs = append(errs, s.server.Stop(ctx))
+	}
+	if s.stack != nil {
+		errs = append(errs, s.stack.Stop(ctx))
+	}
+	return errors.Join(append(errs, devstack.Remove(s.dir))...)
+}

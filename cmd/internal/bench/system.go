@@ -1,0 +1,197 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"greenroom/cmd/internal/devstack"
+	"greenroom/db"
+)
+
+// Names of the processes in results.
+const (
+	apiName      = "api"
+	workerName   = "worker"
+	temporalName = "temporal"
+	postgresName = "postgres"
+	driverName   = "driver"
+)
+
+const (
+	readyLimit = time.Minute
+	childGrace = 20 * time.Second
+)
+
+// system is one Greenroom: a database, an API and a worker.
+type system struct {
+	opts        Options
+	stores      *stores
+	label       string
+	url         string
+	env         []string
+	profileAddr map[string]string // by process; empty without --pprof
+	drop        func(context.Context) error
+	db          *bun.DB
+	api, worker *devstack.Program
+}
+
+func startSystem(ctx context.Context, opts Options, stores *stores, label string) (*system, error) {
+	s := &system{opts: opts, stores: stores, label: label, profileAddr: map[string]string{}}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.close(context.WithoutCancel(ctx)))
+	}
+	return s, nil
+}
+
+func (s *system) start(ctx context.Context) error {
+	address, drop, err := s.stores.database(ctx, s.label)
+	if err != nil {
+		return err
+	}
+	s.drop = drop
+	if s.db, err = db.Open(ctx, db.Options{URL: address, MaxConns: 4}); err != nil {
+		return err
+	}
+	if _, err := db.Migrate(ctx, s.db); err != nil {
+		return err
+	}
+	port, err := devstack.FreePort()
+	if err != nil {
+		return err
+	}
+	s.url = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	s.env = s.environment(address, port)
+	return s.launch(ctx)
+}
+
+// environment is ours without the settings of whatever Greenroom this user has otherwise.
+func (s *system) environment(database string, port int) []string {
+	env := append(cleanEnvironment(),
+		"GREENROOM_DATABASE_URL="+database, "GREENROOM_TEMPORAL_ADDRESS="+s.stores.stack.TemporalAddress,
+		"GREENROOM_TEMPORAL_TASK_QUEUE="+s.label+"-"+db.NewID().String(),
+		"GREENROOM_HTTP_ADDR=127.0.0.1:"+strconv.Itoa(port), "GREENROOM_HTTP_PUBLIC_URL="+s.url,
+		"GREENROOM_SECRET="+s.stores.secrets.Secret, "GREENROOM_KEYSET="+s.stores.secrets.Keyset,
+		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true")
+	for _, setting := range s.opts.Settings {
+		name, value, _ := strings.Cut(setting, "=")
+		env = append(env, "GREENROOM_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_"))+"="+value)
+	}
+	return env
+}
+
+func cleanEnvironment() []string {
+	var env []string
+	for _, line := range os.Environ() {
+		if !strings.HasPrefix(line, "GREENROOM_") {
+			env = append(env, line)
+		}
+	}
+	return env
+}
+
+// launch starts both processes; the API answers when it returns, the worker may still be about to begin.
+func (s *system) launch(ctx context.Context) (err error) {
+	if s.worker, err = s.child(workerName); err != nil {
+		return err
+	}
+	if s.api, err = s.child(apiName); err != nil {
+		return err
+	}
+	return s.api.AwaitReady(ctx, readyLimit, s.ready)
+}
+
+func (s *system) child(name string) (*devstack.Program, error) {
+	env := s.env
+	if s.opts.Profiles != "" {
+		port, err := devstack.FreePort()
+		if err != nil {
+			return nil, err
+		}
+		s.profileAddr[name] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		env = append(env[:len(env):len(env)], "GREENROOM_PPROF_ADDR="+s.profileAddr[name])
+	}
+	return devstack.StartProgram(devstack.ProgramOptions{
+		Name: name, Path: s.opts.Program, Args: []string{name}, Env: env, Dir: s.stores.dir,
+	})
+}
+
+func (s *system) ready(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/readyz", http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", resp.Status)
+	}
+	return nil
+}
+
+// kill ends both at once, like a power cut.
+func (s *system) kill() {
+	killed := make(chan struct{})
+	go func() { s.worker.Kill(); close(killed) }()
+	s.api.Kill()
+	<-killed
+}
+
+// broken says which process ended although nobody asked it to.
+func (s *system) broken() error {
+	for _, p := range []*devstack.Program{s.api, s.worker} {
+		select {
+		case <-p.Done():
+			return p.AwaitReady(context.Background(), 0, func(context.Context) error { return errEnded })
+		default:
+		}
+	}
+	return nil
+}
+
+var errEnded = errors.New("it has ended")
+
+// processes are all servers of the measurement, by name.
+func (s *system) processes() map[string]int {
+	pids := s.stores.processes()
+	pids[apiName], pids[workerName] = s.api.PID(), s.worker.PID()
+	return pids
+}
+
+// peaks is the most memory that our processes had, in MiB.
+func (s *system) peaks() map[string]float64 {
+	peaks := map[string]float64{}
+	for name, pid := range map[string]int{apiName: s.api.PID(), workerName: s.worker.PID()} {
+		if peak, ok := peakMemory(pid); ok {
+			peaks[name] = peak
+		}
+	}
+	return peaks
+}
+
+func (s *system) close(ctx context.Context) error {
+	var errs []error
+	for _, p := range []*devstack.Program{s.api, s.worker} {
+		if p != nil {
+			errs = append(errs, p.Stop(ctx, childGrace))
+		}
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.drop != nil {
+		errs = append(errs, s.drop(ctx))
+	}
+	return errors.Join(errs...)
+}

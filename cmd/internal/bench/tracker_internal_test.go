@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func accept() error { return nil }
+
+func TestTrackerTellsLostFromRefusedAndTwice(t *testing.T) {
+	t.Parallel()
+	tr := newTracker(1, 3, 1, 2)
+	require.NoError(t, tr.post(0, accept))
+	require.NoError(t, tr.post(1, accept))
+	require.Error(t, tr.post(2, func() error { return errors.New("refused") }))
+	tr.arrive(0, 0)
+	tr.arrive(0, 1)
+	tr.arrive(0, 1)
+	tr.arrive(1, 0)
+	tr.arrive(2, 0) // no answer, but accepted all the same: neither lost nor twice
+	tr.arrive(99, 0)
+	tr.arrive(0, 7)
+	require.Equal(t, 1, tr.missing())
+	var r Result
+	r.fill(tr)
+	require.Equal(t, []int{2, 1, 4, 1, 1}, []int{r.Events, r.Refused, r.Deliveries, r.Duplicated, r.Lost})
+}
+
+func TestTrackerWaits(t *testing.T) {
+	t.Parallel()
+	fine := func() error { return nil }
+	t.Run("until_all_have_arrived", func(t *testing.T) {
+		t.Parallel()
+		tr := newTracker(1, 1, 1, 1)
+		require.NoError(t, tr.post(0, accept))
+		go func() { time.Sleep(20 * time.Millisecond); tr.arrive(0, 0) }()
+		require.NoError(t, tr.wait(t.Context(), time.Minute, fine))
+		require.Zero(t, tr.missing())
+	})
+	t.Run("no_longer_than_the_quiet_time", func(t *testing.T) {
+		t.Parallel()
+		tr := newTracker(1, 1, 1, 1)
+		require.NoError(t, tr.post(0, accept))
+		require.NoError(t, tr.wait(t.Context(), time.Millisecond, fine))
+		require.Equal(t, 1, tr.missing())
+	})
+	t.Run("and_says_what_broke", func(t *testing.T) {
+		t.Parallel()
+		tr := newTracker(1, 1, 1, 1)
+		require.NoError(t, tr.post(0, accept))
+		require.ErrorIs(t, tr.wait(t.Context(), time.Millisecond, func() error { return errEnded }), errEnded)
+	})
+}
+
+func TestPercentile(t *testing.T) {
+	t.Parallel()
+	hundred := make([]float64, 100)
+	for i := range hundred {
+		hundred[i] = float64(i + 1)
+	}
+	for p, want := range map[float64]float64{0: 1, 50: 50, 95: 95, 99: 99, 100: 100} {
+		require.InDelta(t, want, percentile(hundred, p), 0, "p%v", p)
+	}
+	require.Zero(t, percentile(nil, 99))
+	require.InDelta(t, 7, percentile([]float64{7}, 99), 0)
+}
+
+func TestEventBodyHasThePayloadAndTheReceiverReadsIt(t *testing.T) {
+	t.Parallel()
+	body := eventBody(3, 98_765)
+	require.JSONEq(t, fmt.Sprintf(`{"type":"interview.started","data":%s}`, body[len(`{"type":"interview.started","data":`):len(body)-1]), string(body))
+	require.Len(t, body, payloadBytes+len(`{"type":"interview.started","data":}`))
+	require.Equal(t, 3, number(body, `"phase":`))
+	require.Equal(t, 98_765, number(body, `"seq":`))
+	require.Equal(t, -1, number(body, `"other":`))
+	require.Equal(t, -1, number(body, `"text":`), "not a number")
+}
+
+func TestMediansAreOfEachFigureAndTheWorstOfFaults(t *testing.T) {
+	t.Parallel()
+	got := medians([]Result{
+		{Scenario: "a", P99: 30, Lost: 0, ProcessorMS: map[string]float64{"api": 3}},
+		{Scenario: "b", P99: 1},
+		{Scenario: "a", P99: 10, Lost: 2, ProcessorMS: map[string]float64{"api": 1}},
+		{Scenario: "a", P99: 20, Duplicated: 1, ProcessorMS: map[string]float64{"api": 2}},
+	})
+	require.Len(t, got, 2)
+	require.Equal(t, "a", got[0].Scenario)
+	require.InDelta(t, 20, got[0].P99, 0)
+	require.InDelta(t, 2, got[0].ProcessorMS["api"], 0)
+	require.Equal(t, 2, got[0].Lost)
+	require.Equal(t, 1, got[0].Duplicated)
+	require.InDelta(t, 1, got[1].P99, 0)
+	require.InDelta(t, 15, median([]float64{20, 10}), 0)
+}

@@ -1,0 +1,220 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// trial is one measurement of one scenario.
+type trial struct {
+	system   *system
+	receiver *receiver
+	client   *apiClient
+	keys     []string // of the companies
+	scenario scenario
+	sizes    sizes
+	log      io.Writer
+	phases   int
+	result   Result
+}
+
+// sizes say how long things go on.
+type sizes struct {
+	endpoints int           // at most
+	warmUp    int           // events before everything else; their rate sizes the rest
+	saturated time.Duration // how long a saturated run should take
+	least     int           // events of a saturated run
+	most      int
+	offered   time.Duration
+	idleTimes int
+	idlePause time.Duration
+	waiting   int // events for the endpoint that hangs
+	killMost  int
+	ingest    time.Duration
+	quiet     time.Duration // what has not arrived after this long without any arrival is lost
+}
+
+func sizesOf(quick bool) sizes {
+	if quick {
+		return sizes{
+			endpoints: 5, warmUp: 10, saturated: time.Second, least: 20, most: 50, offered: time.Second, idleTimes: 2,
+			idlePause: 50 * time.Millisecond, waiting: 5, killMost: 40, ingest: 200 * time.Millisecond, quiet: time.Minute,
+		}
+	}
+	return sizes{
+		endpoints: 100, warmUp: 500, saturated: 15 * time.Second, least: 1000, most: 100_000, offered: 20 * time.Second, idleTimes: 20,
+		idlePause: 2 * time.Second, waiting: 1000, killMost: 9800, ingest: 10 * time.Second, quiet: time.Minute,
+	}
+}
+
+// register makes the companies, their keys and their webhooks.
+func (t *trial) register(ctx context.Context) error {
+	t.client = newAPIClient(t.system.url)
+	companies := min(t.scenario.companies, t.sizes.endpoints)
+	for i := range companies {
+		key, err := createCompany(ctx, t.system.db, t.system.stores.secret, fmt.Sprintf("Company %d", i+1))
+		if err != nil {
+			return err
+		}
+		t.keys = append(t.keys, key)
+		hangs := t.scenario.lastHangs && i == companies-1
+		for k := range t.scenario.fan {
+			endpoint, err := t.receiver.endpoint(k, hangs)
+			if err != nil {
+				return err
+			}
+			if err := t.client.createWebhook(ctx, key, endpoint); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// phase begins a new count; what still arrives of an earlier phase is ignored.
+func (t *trial) phase(events, companies int) *tracker {
+	t.phases++
+	tracker := newTracker(t.phases, events, companies, t.scenario.fan)
+	t.receiver.current.Store(tracker)
+	return tracker
+}
+
+// publish posts one event of the tracker's phase.
+func (t *trial) publish(ctx context.Context, tr *tracker, seq int) error {
+	return tr.post(seq, func() error { return t.client.publish(ctx, t.keys[seq%tr.companies], tr.phase, seq) })
+}
+
+// saturate publishes all events of the phase as fast as the API takes them, until ctx ends. Refused ones are counted; that
+// all were is an error.
+func (t *trial) saturate(ctx context.Context, tr *tracker) error {
+	var next atomic.Int64
+	var last atomic.Pointer[error]
+	var group sync.WaitGroup
+	for range publishers {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				seq := int(next.Add(1)) - 1
+				if seq >= len(tr.events) {
+					return
+				}
+				if err := t.publish(ctx, tr, seq); err != nil {
+					last.Store(&err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	return t.allRefused(tr, last.Load())
+}
+
+// offer publishes at a constant rate whatever the answers take (open loop), so that a slow system cannot slow the load.
+func (t *trial) offer(ctx context.Context, tr *tracker, rate int) error {
+	var last atomic.Pointer[error]
+	var group sync.WaitGroup
+	start := time.Now()
+	for seq := range tr.events {
+		if err := sleep(ctx, time.Until(start.Add(time.Duration(seq)*time.Second/time.Duration(rate)))); err != nil {
+			break
+		}
+		group.Go(func() {
+			if err := t.publish(ctx, tr, seq); err != nil {
+				last.Store(&err)
+			}
+		})
+	}
+	group.Wait()
+	return t.allRefused(tr, last.Load())
+}
+
+func (t *trial) allRefused(tr *tracker, last *error) error {
+	if tr.accepted.Load() == 0 && last != nil {
+		return fmt.Errorf("no event was accepted: %w", *last)
+	}
+	return nil
+}
+
+func (t *trial) await(ctx context.Context, tr *tracker) error {
+	return tr.wait(ctx, t.sizes.quiet, t.system.broken)
+}
+
+// warmUp sends a first load, so that connections, caches and the worker are there, and tells the rate in deliveries/s that
+// it reached. It is an error when something of it does not arrive.
+func (t *trial) warmUp(ctx context.Context, companies int) (float64, error) {
+	tr := t.phase(max(t.sizes.warmUp/t.scenario.fan, companies), companies)
+	stop := t.show("warm-up", tr)
+	defer stop()
+	if err := t.saturate(ctx, tr); err != nil {
+		return 0, err
+	}
+	if err := t.await(ctx, tr); err != nil {
+		return 0, err
+	}
+	if missing := tr.missing(); missing > 0 {
+		return 0, fmt.Errorf("%d of %d deliveries of the warm-up did not arrive; the logs are in %s",
+			missing, len(tr.arrivals), t.system.stores.dir)
+	}
+	return float64(tr.arrived.Load()) / time.Duration(tr.last.Load()).Seconds(), nil
+}
+
+// count sizes a saturated load in events, from the rate of the warm-up in deliveries/s.
+func (t *trial) count(rate float64, most int) int {
+	deliveries := int(rate*t.sizes.saturated.Seconds()) / 100 * 100
+	return min(max(deliveries, t.sizes.least), most) / t.scenario.fan
+}
+
+// measured runs a load and takes every figure of it.
+func (t *trial) measured(ctx context.Context, tr *tracker, load func() error) error {
+	stop := t.show("", tr)
+	defer stop()
+	profiles := t.system.profile(ctx)
+	before := t.processor()
+	if err := load(); err != nil {
+		return err
+	}
+	if err := t.await(ctx, tr); err != nil {
+		return err
+	}
+	if err := sleep(ctx, settle); err != nil {
+		return err
+	}
+	t.result.fill(tr)
+	t.result.charge(before, t.processor())
+	return profiles()
+}
+
+// settle lets the last deliveries be recorded and their workflows end, so that their cost is counted.
+const settle = time.Second
+
+// processor is what each process has used so far.
+func (t *trial) processor() map[string]time.Duration {
+	pids := t.system.processes()
+	used := map[string]time.Duration{}
+	for name, pid := range pids {
+		if d, ok := processorTime(pid); ok {
+			used[name] = d
+		}
+	}
+	if own, err := readStat(os.Getpid()); err == nil { // our children are the servers
+		used[driverName] = time.Duration(own.ticks) * tick
+	}
+	return used
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

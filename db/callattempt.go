@@ -117,24 +117,28 @@ func InvokeCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Tim
 	return recordInterview(ctx, tx, i, catalog.InterviewRescheduled, map[string]any{"scheduledAt": at.UTC().Format(time.RFC3339Nano)})
 }
 
-// endCalls ends the calls of an interview that are still to come or, for a failed interview, under way.
+// endCalls ends the call of an interview that is still to come or under way; the workflow hangs it up.
 func endCalls(ctx context.Context, tx bun.Tx, interview uuid.UUID, to CallStatus, reason string) error {
-	from := []CallStatus{CallScheduled}
-	if to == CallFailed {
-		from = append(from, CallInProgress)
-	}
 	_, err := tx.ExecContext(ctx, `UPDATE call_attempts SET status = ?, reason_code = ?, updated_at = now()
-		WHERE interview_id = ? AND status IN (?)`, to, reason, interview, bun.List(from))
+		WHERE interview_id = ? AND status IN ('SCHEDULED', 'IN_PROGRESS')`, to, reason, interview)
 	if err != nil {
 		return fmt.Errorf("end calls: %w", err)
 	}
 	return nil
 }
 
-// RescheduleCall moves a SCHEDULED call, and its interview, to another time.
+// RescheduleCall moves a SCHEDULED call, and its interview, to another time. One that the provider has taken is ringing:
+// that is a StateError too.
 func RescheduleCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, at time.Time) error {
 	if _, err := LockInterview(ctx, tx, interview); err != nil {
 		return err
+	}
+	c, err := GetCall(ctx, tx, call)
+	if err != nil {
+		return err
+	}
+	if c.PlacedAt != nil && c.Status == CallScheduled {
+		return &StateError{Resource: "call attempt", State: "ringing"}
 	}
 	if err := moveCall(ctx, tx, interview, call, CallScheduled, "scheduled_at = ?", at); err != nil {
 		return fmt.Errorf("reschedule call attempt: %w", err)
@@ -177,7 +181,7 @@ func MarkCallPlaced(ctx context.Context, db bun.IDB, call uuid.UUID) error {
 	return nil
 }
 
-// CallStarted: the candidate answered. The call and its interview are in progress, with interview.started. Being told twice
+// CallStarted records that the candidate answered. The call and its interview are then in progress, with interview.started. Being told twice
 // changes nothing.
 func CallStarted(ctx context.Context, tx bun.Tx, call uuid.UUID) error {
 	c, _, err := lockCall(ctx, tx, call)
@@ -225,12 +229,12 @@ func SetCalledAt(ctx context.Context, tx bun.Tx, call uuid.UUID, at time.Time) e
 	return nil
 }
 
-// CallEnded: the call is over. A completed one completes its interview. One that nobody answered leaves the interview
+// CallEnded records that the call is over. A completed one completes its interview. One that nobody answered leaves the interview
 // SCHEDULED: its workflow decides on another try. Any other failure fails the interview. A call that went on while its
 // interview was canceled only ends. Being told twice changes nothing.
 func CallEnded(ctx context.Context, tx bun.Tx, call uuid.UUID, e CallEnd) error {
 	c, interview, err := lockCall(ctx, tx, call)
-	if err != nil || c.Status == e.Status {
+	if err != nil || c.Status == e.Status || interview == InterviewCanceled {
 		return err
 	}
 	if e.Status == CallCompleted && c.Status == CallScheduled { // the start was not reported, or not yet
@@ -242,8 +246,6 @@ func CallEnded(ctx context.Context, tx bun.Tx, call uuid.UUID, e CallEnd) error 
 		return fmt.Errorf("call ended: %w", err)
 	}
 	switch {
-	case interview == InterviewCanceled:
-		return nil
 	case e.Status == CallCompleted:
 		_, err = FinishInterview(ctx, tx, c.InterviewID, e.Finish)
 	case e.ReasonCode == ReasonNoAnswer && c.Status == CallScheduled:

@@ -303,7 +303,7 @@ func TestListInterviews(t *testing.T) {
 	require.Zero(t, total)
 }
 
-func TestCallOfCanceledInterviewOnlyEnds(t *testing.T) {
+func TestCallOfCanceledInterviewEndsWithIt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	i := b.interview(db.Phone)
@@ -318,7 +318,7 @@ func TestCallOfCanceledInterviewOnlyEnds(t *testing.T) {
 	b.tx(func(tx bun.Tx) error { return db.CallEnded(b.ctx, tx, call.ID, db.CallEnd{Status: db.CallCompleted}) })
 	got, err := db.GetCall(b.ctx, b, call.ID)
 	require.NoError(t, err)
-	require.Equal(t, db.CallCompleted, got.Status)
+	require.Equal(t, db.CallCancelled, got.Status, "it was ended with its interview")
 	require.Equal(t, db.InterviewCanceled, b.get(i.ID).Status)
 	require.Equal(t, before, b.events())
 }

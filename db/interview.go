@@ -174,7 +174,7 @@ func LockInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (InterviewStatu
 	return status, nil
 }
 
-// StartInterview: SCHEDULED → IN_PROGRESS, with interview.started. Anything but SCHEDULED is a StateError.
+// StartInterview moves SCHEDULED → IN_PROGRESS, with interview.started. Anything but SCHEDULED is a StateError.
 func StartInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Interview, error) {
 	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewScheduled},
 		"status = 'IN_PROGRESS', started_at = clock_timestamp()")
@@ -192,7 +192,7 @@ type Finish struct {
 	AnalysisWithin time.Duration
 }
 
-// FinishInterview: IN_PROGRESS → COMPLETED, with interview.finished; from now on the analysis is pending. A deleted
+// FinishInterview moves IN_PROGRESS → COMPLETED, with interview.finished; from now on the analysis is pending. A deleted
 // interview ends without transcript, analysis or event.
 func FinishInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, f Finish) (*Interview, error) {
 	answers, transcript := orEmptyList(f.Answers), orEmptyList(f.Transcript)
@@ -216,7 +216,7 @@ func orEmptyList(list json.RawMessage) json.RawMessage {
 	return list
 }
 
-// FailInterview: SCHEDULED or IN_PROGRESS → FAILED, with interview.failed. reason is a code, message a sentence.
+// FailInterview moves SCHEDULED or IN_PROGRESS → FAILED, with interview.failed. reason is a code, message a sentence.
 func FailInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason, message string) (*Interview, error) {
 	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewScheduled, InterviewInProgress},
 		"status = 'FAILED', status_reason = ?, finished_at = clock_timestamp()", reason)
@@ -229,7 +229,7 @@ func FailInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason, message
 	return i, recordInterview(ctx, tx, i, catalog.InterviewFailed, map[string]any{"reason": reason, "errorMessage": message})
 }
 
-// CancelInterview: SCHEDULED or IN_PROGRESS → CANCELED, with interview.canceled.
+// CancelInterview moves SCHEDULED or IN_PROGRESS → CANCELED, with interview.canceled.
 func CancelInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason string) (*Interview, error) {
 	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewScheduled, InterviewInProgress},
 		"status = 'CANCELED', status_reason = ?, finished_at = clock_timestamp()", reason)

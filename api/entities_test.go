@@ -16,7 +16,8 @@ func badBodies(field string) map[string]any {
 		"nul": `{"` + field + `":"a\u0000b"}`, "lone_surrogate": `{"` + field + `":"\ud800"}`, "latin1": []byte(`{"` + field + "\":\"\xff\"}"),
 		"twice": `{"` + field + `":"a","` + field + `":"b"}`, "too_large": `{"` + field + `":"` + strings.Repeat("x", 1<<20) + `"}`,
 		"too_long": object{field: strings.Repeat("x", 20001)}, "deep": strings.Repeat(`{"a":`, 10000) + "1" + strings.Repeat("}", 10000),
-		"huge_number": `{"metadata":{"n":1e999}}`,
+		"huge_number": `{"metadata":{"n":1e999}}`, "tiny_number": `{"metadata":{"n":1e-99999}}`, "zero_number": `{"metadata":{"n":0e99999999999}}`,
+		"long_number": `{"metadata":{"n":0.` + strings.Repeat("1", 100) + `}}`,
 	}
 }
 
@@ -117,21 +118,38 @@ func TestInterviewSideScopes(t *testing.T) {
 	b := setup(t)
 	unknown := uuid.NewString()
 	for _, tc := range []struct{ method, path, scope string }{
-		{"GET", "/jobs", "read:jobs"}, {"POST", "/jobs", "write:jobs"}, {"GET", "/jobs/ID", "read:jobs"},
-		{"PATCH", "/jobs/ID", "write:jobs"}, {"DELETE", "/jobs/ID", "delete:jobs"},
-		{"GET", "/candidates", "read:candidates"}, {"POST", "/candidates", "write:candidates"}, {"GET", "/candidates/ID", "read:candidates"},
-		{"PATCH", "/candidates/ID", "write:candidates"}, {"DELETE", "/candidates/ID", "delete:candidates"},
-		{"GET", "/candidates/ID/analyses", "read:candidates"}, {"GET", "/candidates/ID/interviews", "read:candidates"},
-		{"GET", "/agents", "read:agents"}, {"POST", "/agents", "write:agents"}, {"GET", "/agents/ID", "read:agents"},
-		{"PATCH", "/agents/ID", "write:agents"}, {"DELETE", "/agents/ID", "delete:agents"},
-		{"GET", "/interviews", "read:interviews"}, {"POST", "/interviews", "write:interviews"}, {"GET", "/interviews/ID", "read:interviews"},
-		{"DELETE", "/interviews/ID", "delete:interviews"}, {"POST", "/interviews/ID/cancel", "write:interviews"},
-		{"POST", "/interviews/ID/call-attempts", "write:interviews"}, {"PATCH", "/interviews/ID/call-attempts/ID", "write:interviews"},
-		{"DELETE", "/interviews/ID/call-attempts/ID", "delete:interviews"}, {"GET", "/interviews/ID/analysis", "read:interviews"},
+		{"GET", "/jobs", "read:jobs"},
+		{"POST", "/jobs", "write:jobs"},
+		{"GET", "/jobs/ID", "read:jobs"},
+		{"PATCH", "/jobs/ID", "write:jobs"},
+		{"DELETE", "/jobs/ID", "delete:jobs"},
+		{"GET", "/candidates", "read:candidates"},
+		{"POST", "/candidates", "write:candidates"},
+		{"GET", "/candidates/ID", "read:candidates"},
+		{"PATCH", "/candidates/ID", "write:candidates"},
+		{"DELETE", "/candidates/ID", "delete:candidates"},
+		{"GET", "/candidates/ID/analyses", "read:candidates"},
+		{"GET", "/candidates/ID/interviews", "read:candidates"},
+		{"GET", "/agents", "read:agents"},
+		{"POST", "/agents", "write:agents"},
+		{"GET", "/agents/ID", "read:agents"},
+		{"PATCH", "/agents/ID", "write:agents"},
+		{"DELETE", "/agents/ID", "delete:agents"},
+		{"GET", "/interviews", "read:interviews"},
+		{"POST", "/interviews", "write:interviews"},
+		{"GET", "/interviews/ID", "read:interviews"},
+		{"DELETE", "/interviews/ID", "delete:interviews"},
+		{"POST", "/interviews/ID/cancel", "write:interviews"},
+		{"POST", "/interviews/ID/call-attempts", "write:interviews"},
+		{"PATCH", "/interviews/ID/call-attempts/ID", "write:interviews"},
+		{"DELETE", "/interviews/ID/call-attempts/ID", "delete:interviews"},
+		{"GET", "/interviews/ID/analysis", "read:interviews"},
 		{"POST", "/interviews/ID/analysis", "write:interviews"},
 	} {
-		all := []string{"read:jobs", "write:jobs", "delete:jobs", "read:candidates", "write:candidates", "delete:candidates", "read:agents",
-			"write:agents", "delete:agents", "read:interviews", "write:interviews", "delete:interviews"}
+		all := []string{
+			"read:jobs", "write:jobs", "delete:jobs", "read:candidates", "write:candidates", "delete:candidates", "read:agents",
+			"write:agents", "delete:agents", "read:interviews", "write:interviews", "delete:interviews",
+		}
 		var others []string
 		for _, s := range all {
 			if s != tc.scope {

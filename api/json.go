@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -116,11 +117,23 @@ func step(open []level, token json.Token) ([]level, error) {
 			return open, nil
 		}
 	case json.Number:
-		if _, err := token.Float64(); err != nil {
+		if f, err := token.Float64(); err != nil || !storable(token.String(), f) {
 			return nil, badBody("The body has a number that is out of range: " + token.String()[:min(len(token), 32)])
 		}
 	}
 	return value(open), nil
+}
+
+// numberLimit is how many characters a number may have. A double needs at most 24; what is longer is not meant as a number.
+const numberLimit = 64
+
+// storable reports whether jsonb can keep a number: it stores every digit, so an exponent far below a double's range, which
+// Go reads as 0, would not fit.
+func storable(literal string, f float64) bool {
+	if len(literal) > numberLimit {
+		return false
+	}
+	return f != 0 || !strings.ContainsAny(literal, "eE")
 }
 
 // value is called after a whole value: in an object, a name comes next.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -53,33 +52,4 @@ func (a *Activities) ReplayPage(ctx context.Context, in ReplayPageInput) (Replay
 	return ReplayProgress{
 		State: string(p.State), Replayed: p.Replayed, Paused: p.State == db.ReplayPaused, Ended: p.State.Ended(),
 	}, nil
-}
-
-// SweepGrace is how long a delivery may be overdue before it counts as lost: longer than the longest attempt time-out and
-// Temporal's own recovery of a dead worker (a workflow task times out after 10 s) together.
-const SweepGrace = 2 * time.Minute
-
-// sweepPage bounds one sweep; what is left is found by the next one.
-const sweepPage = 1000
-
-// Sweep puts deliveries whose workflow seems lost back into the queue and returns how many.
-func (a *Activities) Sweep(ctx context.Context) (int, error) {
-	n, err := db.SweepDeliveries(ctx, a.DB, SweepGrace, sweepPage)
-	if n > 0 {
-		a.Logger.WarnContext(ctx, "swept deliveries without a workflow", "count", n)
-	}
-	return n, err
-}
-
-// KeepPartitions makes the partitions of the coming days and drops those that ended more than keepDays days ago.
-func (a *Activities) KeepPartitions(ctx context.Context, keepDays int) error {
-	now := time.Now()
-	if err := db.EnsurePartitions(ctx, a.DB, now, db.PartitionDaysAhead); err != nil {
-		return err
-	}
-	dropped, err := db.DropPartitions(ctx, a.DB, now.AddDate(0, 0, -keepDays))
-	if len(dropped) > 0 {
-		a.Logger.InfoContext(ctx, "dropped partitions", "partitions", dropped)
-	}
-	return err
 }

@@ -12,8 +12,13 @@ type KeepHouseInput struct {
 	RetentionDays int
 }
 
-// KeepHouse is the upkeep that a Temporal Schedule runs: partitions made ahead and dropped when they are old.
+// KeepHouse is the upkeep that a Temporal Schedule runs: partitions made ahead and dropped when they are old, and answers to
+// idempotency keys forgotten when their time is over.
 func KeepHouse(ctx workflow.Context, in KeepHouseInput) error {
 	var a *activities.Activities
-	return workflow.ExecuteActivity(withShortActivity(ctx), a.KeepPartitions, in.RetentionDays).Get(ctx, nil)
+	ctx = withShortActivity(ctx)
+	if err := workflow.ExecuteActivity(ctx, a.KeepPartitions, in.RetentionDays).Get(ctx, nil); err != nil {
+		return err
+	}
+	return workflow.ExecuteActivity(ctx, a.ForgetIdempotencyKeys).Get(ctx, nil)
 }

@@ -145,7 +145,7 @@ func TestCandidatesInterviewsAndAnalyses(t *testing.T) {
 	got := b.get("/candidates/" + id)
 	require.EqualValues(t, 1, got["analysisCount"])
 	require.EqualValues(t, 1, got["interviewCount"])
-	require.EqualValues(t, 71.5, got["overallRating"], "of the newest analysis")
+	require.InDelta(t, 71.5, got["overallRating"], 0, "of the newest analysis")
 	links := got["links"].(object)
 	analyses := b.do("GET", links["analyses"].(string), nil).items()
 	require.Len(t, analyses, 1)

@@ -91,8 +91,10 @@ func (b *bundle) attempt(q db.QueuedDelivery, outcome db.Outcome, mod ...func(*d
 	}
 	r := db.Recording{
 		WebhookID: q.WebhookID, Body: []byte(`{"x":1}`), Counts: true, Threshold: 10,
-		Attempt: db.Attempt{DeliveryID: q.DeliveryID, RunID: uuid.New(), Attempt: 1, WorkflowID: "delivery:" + q.DeliveryID.String() + ":0",
-			StartedAt: time.Now(), DurationMS: 5, Outcome: outcome, StatusCode: &code},
+		Attempt: db.Attempt{
+			DeliveryID: q.DeliveryID, RunID: uuid.New(), Attempt: 1, WorkflowID: "delivery:" + q.DeliveryID.String() + ":0",
+			StartedAt: time.Now(), DurationMS: 5, Outcome: outcome, StatusCode: &code,
+		},
 	}
 	for _, m := range mod {
 		m(&r)

@@ -97,7 +97,7 @@ func TestPhoneInterviewFromStartToAnalysis(t *testing.T) {
 	require.Equal(t, call.ID.String(), data["callAttemptId"])
 	require.Equal(t, i.CandidateID.String(), data["candidateId"])
 	require.Equal(t, "COMPLETED", data["status"])
-	require.Equal(t, 80.0, data["analysis"].(map[string]any)["general"].(map[string]any)["overallRating"])
+	require.EqualValues(t, float32(80), data["analysis"].(map[string]any)["general"].(map[string]any)["overallRating"])
 	err = b.RunInTx(b.ctx, nil, func(_ context.Context, tx bun.Tx) error {
 		_, err := db.CompleteAnalysis(b.ctx, tx, i.ID, json.RawMessage(`{}`), nil)
 		return err

@@ -164,10 +164,9 @@ func (d *delivering) woken(ctx workflow.Context, c workflow.ReceiveChannel) {
 
 func (d *delivering) end(ctx workflow.Context, res activities.AttemptResult) (DeliverWebhookResult, error) {
 	status := StatusFailed
-	switch res.Outcome {
-	case activities.AttemptSucceeded:
+	if res.Outcome == activities.AttemptSucceeded {
 		status = StatusSucceeded
-	case activities.AttemptCanceled:
+	} else if res.Outcome == activities.AttemptCanceled {
 		status = StatusCanceled
 	}
 	err := d.show(ctx, status, fmt.Sprintf("ended after %d attempts: %s", d.made, res.Reason))

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ type delivering struct {
 	*testsuite.TestWorkflowEnvironment
 	t     *testing.T
 	start time.Time
+	mu    sync.Mutex
 	calls []activities.AttemptInput
 	at    []time.Duration // since the start, of each attempt
 }
@@ -37,6 +39,8 @@ func setupDelivery(t *testing.T, answers ...any) *delivering {
 	var a *activities.Activities
 	d.OnActivity(a.AttemptDelivery, mock.Anything, mock.Anything).Return(
 		func(_ context.Context, in activities.AttemptInput) (activities.AttemptResult, error) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
 			n := len(d.calls)
 			require.Less(t, n, len(answers), "more attempts than expected")
 			d.calls, d.at = append(d.calls, in), append(d.at, d.Now().Sub(d.start))

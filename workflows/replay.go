@@ -24,7 +24,7 @@ func ReplayDelivery(ctx workflow.Context, in ReplayDeliveryInput) error {
 // ReplayWorkflowID is the id of a replay's workflow.
 func ReplayWorkflowID(replay uuid.UUID) string { return "replay:" + replay.String() }
 
-// SignalReplayChanged: the replay was paused, resumed or canceled; look at its row.
+// SignalReplayChanged says that the replay was paused, resumed or canceled: look at its row.
 const SignalReplayChanged = "changed"
 
 // ReplayDeliveriesInput is a replay of many deliveries; what it matches is in its row.

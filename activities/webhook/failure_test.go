@@ -1,7 +1,6 @@
 package webhook_test
 
 import (
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -122,10 +121,10 @@ func TestHTTPClientIsGuarded(t *testing.T) {
 	})
 
 	var urlErr *webhook.URLError
-	_, err := get(webhook.NewClient(webhook.ClientOptions{}), b.URL) //nolint:bodyclose // there is no response
-	require.True(t, errors.As(err, &urlErr), err)
-	_, err = get(webhook.NewClient(webhook.ClientOptions{AllowHTTP: true}), b.URL) //nolint:bodyclose // there is no response
-	require.True(t, errors.As(err, &urlErr), err)
+	_, err := get(webhook.NewClient(webhook.ClientOptions{}), b.URL)
+	require.ErrorAs(t, err, &urlErr)
+	_, err = get(webhook.NewClient(webhook.ClientOptions{AllowHTTP: true}), b.URL)
+	require.ErrorAs(t, err, &urlErr)
 	require.Zero(t, b.posts.Load())
 
 	small := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true, MaxResponseBytes: 1000})
@@ -134,7 +133,7 @@ func TestHTTPClientIsGuarded(t *testing.T) {
 	defer func() { require.NoError(t, resp.Body.Close()) }()
 	var tooLong *http.MaxBytesError
 	_, err = io.ReadAll(resp.Body)
-	require.True(t, errors.As(err, &tooLong), err)
+	require.ErrorAs(t, err, &tooLong)
 
 	moved, err := get(small, b.URL+"/moved")
 	require.NoError(t, err)

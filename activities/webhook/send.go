@@ -62,7 +62,7 @@ func (c *Client) Send(ctx context.Context, r Request) Response {
 	attempt, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	resp, err := c.post(attempt, &r, out.StartedAt)
+	resp, err := c.post(attempt, &r, out.StartedAt) //nolint:bodyclose // readAnswer closes it, late where it must
 	if err != nil {
 		out.ErrorKind, out.Error = failureOf(ctx, attempt, err)
 		out.Duration = time.Since(out.StartedAt)

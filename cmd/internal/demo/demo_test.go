@@ -90,12 +90,12 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *fake) deliver(event, interview string) {
 	body := fmt.Sprintf(`{"event":%q,"timestamp":"2024-01-20T14:30:00.000Z","data":{"interviewId":%q}}`, event, interview)
 	key, err := hex.DecodeString(f.signs)
-	assert.NoError(f.t, err)
+	require.NoError(f.t, err)
 	wh, err := standardwebhooks.NewWebhookRaw(key)
-	assert.NoError(f.t, err)
+	require.NoError(f.t, err)
 	now, id := time.Now(), "d-"+event+interview
 	signature, err := wh.Sign(id, now, []byte(body))
-	assert.NoError(f.t, err)
+	require.NoError(f.t, err)
 	for range 3 {
 		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, f.receiver, strings.NewReader(body))
 		assert.NoError(f.t, err)

@@ -183,13 +183,20 @@ func queryCursor(c *gin.Context) (uuid.UUID, error) {
 	return uuid.UUID(bytes), nil
 }
 
-// delivery loads the delivery of the path, which must be of the caller's company.
+// delivery loads the delivery of the path, which must be of the caller's company and on its way to a webhook that the caller
+// sees.
 func (s *server) delivery(c *gin.Context) (*db.Delivery, error) {
 	id, err := pathID(c, "id", "Delivery")
 	if err != nil {
 		return nil, err
 	}
-	d, err := db.GetDelivery(c.Request.Context(), s.DB, db.Scope{}, id)
+	ctx, scope := c.Request.Context(), caller(c).scope()
+	d, err := db.GetDelivery(ctx, s.DB, scope, id)
+	if errors.Is(err, db.ErrNotFound) && scope.Company != nil { // foreign or not there at all?
+		if _, err = db.GetDelivery(ctx, s.DB, db.Scope{}, id); err == nil {
+			return nil, denied("delivery")
+		}
+	}
 	if errors.Is(err, db.ErrNotFound) {
 		return nil, notFound("Delivery", id.String())
 	}
@@ -247,13 +254,6 @@ func (s *server) retryDelivery(c *gin.Context) error {
 	d, err := s.delivery(c)
 	if err != nil {
 		return err
-	}
-	w, err := s.living(c.Request.Context(), d.WebhookID)
-	if err != nil {
-		return err
-	}
-	if w == nil {
-		return invalidState("The webhook of this delivery was deleted", details{"resource": "delivery", "state": string(d.Status)})
 	}
 	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		d, err = db.RetryDelivery(ctx, tx, db.Scope{}, d.ID)

@@ -133,5 +133,28 @@ func TestDelivery(t *testing.T) {
 		require.Equal(t, 204, b.do("DELETE", "/webhooks/"+hook, nil).Status)
 		require.Equal(t, "its webhook was deleted", b.do("GET", path, nil).is(200)["explanation"].(object)["why"])
 		b.do("POST", path+"/retry", nil).fails(409, "INVALID_STATE")
+		require.Len(t, b.do("GET", "/deliveries", nil).items(), 1, "its owner still sees it")
 	})
+}
+
+// What the receiver of a platform's webhook answers is not a company's, though the event is.
+func TestDeliveriesToThePlatformsWebhooksAreThePlatforms(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.as(b.platformKey, "POST", "/webhooks", object{"url": "https://platform.test/", "events": []int{0}}).is(201)
+	mine := b.newHook(0)["id"]
+	b.do("POST", "/events", object{"type": "analysis.completed", "data": object{}}).is(202)
+	own := b.do("GET", "/deliveries", nil).items()
+	require.Len(t, own, 1)
+	require.Equal(t, mine, own[0]["webhookId"])
+	all := b.as(b.platformKey, "GET", "/deliveries", nil).items()
+	require.Len(t, all, 2)
+	for _, d := range all {
+		path := "/deliveries/" + d["id"].(string)
+		b.as(b.platformKey, "GET", path, nil).is(200)
+		if d["webhookId"] != mine {
+			b.do("GET", path, nil).fails(403, "RESOURCE_ACCESS_DENIED")
+			b.do("POST", path+"/retry", nil).fails(403, "RESOURCE_ACCESS_DENIED")
+		}
+	}
 }

@@ -73,13 +73,22 @@ type DeliveryFilter struct {
 	Limit     int64
 }
 
-// ListDeliveries returns deliveries, newest first, at most f.Limit. Bodies are left out. Next page: Before = the last id.
+// seesDelivery narrows a query on deliveries to a company's own events on their way to webhooks that the company sees, deleted
+// ones too: a global webhook of the platform gets every company's events, and what its receiver answers is the platform's.
+// The look at the webhook is a scalar subquery on purpose: as a join it misleads the planner into reading and sorting all of a
+// company's deliveries for each page, where the index by company and id yields them in order.
+func (s Scope) seesDelivery(q *bun.SelectQuery) *bun.SelectQuery {
+	if s.Company == nil {
+		return q
+	}
+	return q.Where(`d.company_id = ?0 AND
+		(SELECT w.company_id = ?0 OR w.owner_company_id = ?0 FROM webhooks w WHERE w.id = d.webhook_id)`, *s.Company)
+}
+
+// ListDeliveries returns deliveries that the scope sees, newest first, at most f.Limit. Bodies are left out. Next page: Before = the last id.
 func ListDeliveries(ctx context.Context, db bun.IDB, s Scope, f DeliveryFilter) ([]Delivery, error) {
 	ds := []Delivery{}
-	q := db.NewSelect().Model(&ds).ExcludeColumn("body").OrderExpr("d.id DESC").Limit(f.Limit)
-	if s.Company != nil {
-		q = q.Where("d.company_id = ?", *s.Company)
-	}
+	q := s.seesDelivery(db.NewSelect().Model(&ds).ExcludeColumn("body").OrderExpr("d.id DESC").Limit(f.Limit))
 	if f.Company != nil {
 		q = q.Where("d.company_id = ?", *f.Company)
 	}
@@ -110,11 +119,7 @@ func ListDeliveries(ctx context.Context, db bun.IDB, s Scope, f DeliveryFilter) 
 // GetDelivery returns a delivery that the scope sees.
 func GetDelivery(ctx context.Context, db bun.IDB, s Scope, id uuid.UUID) (*Delivery, error) {
 	d := new(Delivery)
-	q := db.NewSelect().Model(d).Where("d.id = ?", id)
-	if s.Company != nil {
-		q = q.Where("d.company_id = ?", *s.Company)
-	}
-	if err := q.Scan(ctx); err != nil {
+	if err := s.seesDelivery(db.NewSelect().Model(d).Where("d.id = ?", id)).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("get delivery: %w", translate(err))
 	}
 	return d, nil
@@ -196,11 +201,14 @@ func lockBlocked(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (map[uuid.UUID
 }
 
 // RetryDelivery sends a delivery again on somebody's request. An ended one starts anew, one generation on, with its
-// schedule from the beginning; one that waits for its next attempt makes it now. A paused one, or one whose first attempt
-// is still to come, is a StateError.
+// schedule from the beginning; one that waits for its next attempt makes it now. A StateError refuses a paused one, one whose
+// first attempt is still to come, and one whose webhook was deleted (Resource "webhook", State "deleted").
 func RetryDelivery(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) (*Delivery, error) {
 	d, err := GetDelivery(ctx, tx, s, id)
 	if err != nil {
+		return nil, err
+	}
+	if err := lockLiving(ctx, tx, d.WebhookID); err != nil {
 		return nil, err
 	}
 	switch {
@@ -220,6 +228,19 @@ func RetryDelivery(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) (*Deli
 		return nil, err
 	}
 	return GetDelivery(ctx, tx, s, id)
+}
+
+// lockLiving keeps a webhook from being deleted until tx ends, and refuses one that was.
+func lockLiving(ctx context.Context, tx bun.Tx, webhook uuid.UUID) error {
+	var living bool
+	err := tx.NewRaw("SELECT deleted_at IS NULL FROM webhooks WHERE id = ? FOR SHARE", webhook).Scan(ctx, &living)
+	switch {
+	case err != nil:
+		return fmt.Errorf("lock webhook: %w", translate(err))
+	case !living:
+		return &StateError{Resource: "webhook", State: "deleted"}
+	}
+	return nil
 }
 
 // requeue brings ended deliveries of living webhooks back to pending, one generation on.

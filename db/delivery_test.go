@@ -320,6 +320,42 @@ func TestRetryDelivery(t *testing.T) {
 		return err
 	})
 	require.ErrorIs(t, err, db.ErrNotFound)
+	b.tx(func(tx bun.Tx) error { return db.DeleteWebhook(b.ctx, tx, b.hook.ID) })
+	_, err = retry()
+	var state *db.StateError
+	require.ErrorAs(t, err, &state)
+	require.Equal(t, db.StateError{Resource: "webhook", State: "deleted"}, *state)
+}
+
+func TestDeliveriesAreSeenByWhoSeesTheirWebhook(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	global, platforms := b.webhook(catalog.AnalysisFailed), b.webhook(catalog.AnalysisFailed)
+	_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET company_id = NULL WHERE id = ?", global.ID)
+	require.NoError(t, err)
+	_, err = b.ExecContext(b.ctx, "UPDATE webhooks SET company_id = NULL, owner_company_id = NULL WHERE id = ?", platforms.ID)
+	require.NoError(t, err)
+	b.publish(catalog.AnalysisFailed)
+	b.tx(func(tx bun.Tx) error { return db.DeleteWebhook(b.ctx, tx, global.ID) })
+	other := db.NewID()
+	list := func(s db.Scope) []db.Delivery {
+		ds, err := db.ListDeliveries(b.ctx, b, s, db.DeliveryFilter{Limit: 10})
+		require.NoError(t, err)
+		return ds
+	}
+	require.Len(t, list(db.Scope{}), 2)
+	require.Empty(t, list(db.Scope{Company: &other}))
+	seen := list(db.Scope{Company: &b.company})
+	require.Len(t, seen, 1)
+	require.Equal(t, global.ID, seen[0].WebhookID, "though it was deleted")
+	for _, d := range list(db.Scope{}) {
+		_, err := db.GetDelivery(b.ctx, b, db.Scope{Company: &b.company}, d.ID)
+		if d.WebhookID == global.ID {
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, db.ErrNotFound)
+		}
+	}
 }
 
 func TestSweepFindsLostDeliveries(t *testing.T) {

@@ -61,16 +61,10 @@ type Recording struct {
 // here (opened is true), or closes after a probe, the command to the Circuit workflow is written with it.
 func RecordAttempt(ctx context.Context, db bun.IDB, r Recording) (opened bool, err error) {
 	a := r.Attempt
-	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		var changed bool
-		err := tx.NewRaw(attemptSQL, a.DeliveryID, a.RunID, a.Attempt, a.Generation, a.WorkflowID, a.StartedAt, a.DurationMS, a.Outcome,
-			a.NextAttemptAt, a.StatusCode, a.ErrorKind, a.Error, a.Response, r.WebhookID, r.Body, r.Counts, r.Threshold, r.Probe,
-			string(CircuitChanged)).Scan(ctx, &opened, &changed)
-		if err == nil && changed {
-			err = notify(ctx, tx)
-		}
-		return err
-	})
+	var told int
+	err = db.NewRaw(attemptSQL, a.DeliveryID, a.RunID, a.Attempt, a.Generation, a.WorkflowID, a.StartedAt, a.DurationMS, a.Outcome,
+		a.NextAttemptAt, a.StatusCode, a.ErrorKind, a.Error, a.Response, r.WebhookID, r.Body, r.Counts, r.Threshold, r.Probe,
+		string(CircuitChanged), QueueChannel).Scan(ctx, &opened, &told)
 	if err != nil {
 		return false, fmt.Errorf("record attempt: %w", err)
 	}
@@ -108,7 +102,7 @@ WITH a AS (
   SELECT uuid_v7(), ?18, id FROM w WHERE opened OR w.outcome = 'succeeded' AND ?17
   RETURNING 1
 )
-SELECT EXISTS (SELECT 1 FROM w WHERE opened), EXISTS (SELECT 1 FROM c)`
+SELECT EXISTS (SELECT 1 FROM w WHERE opened), (SELECT count(pg_notify(?19, '')) FROM c)`
 
 // ListAttempts returns a delivery's attempts in the order in which they were made.
 func ListAttempts(ctx context.Context, db bun.IDB, delivery uuid.UUID) ([]Attempt, error) {

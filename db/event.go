@@ -54,18 +54,16 @@ func record(ctx context.Context, tx bun.Tx, e *Event, only *uuid.UUID) (int, err
 		e.OccurredAt = time.Now()
 	}
 	e.OccurredAt = e.OccurredAt.UTC().Truncate(time.Microsecond)
-	var n int
-	err := tx.NewRaw(recordSQL, e.ID, e.CompanyID, e.Type, string(e.Data), e.OccurredAt, only).Scan(ctx, &n)
+	var n, told int
+	err := tx.NewRaw(recordSQL, e.ID, e.CompanyID, e.Type, string(e.Data), e.OccurredAt, only, QueueChannel).Scan(ctx, &n, &told)
 	if err != nil {
 		return 0, fmt.Errorf("record event: %w", err)
 	}
-	if n == 0 {
-		return 0, nil
-	}
-	return n, notify(ctx, tx)
+	return n, nil
 }
 
-// recordSQL: ?0 event id, ?1 company, ?2 type, ?3 data, ?4 occurred at, ?5 the only webhook (a test) or null.
+// recordSQL: ?0 event id, ?1 company, ?2 type, ?3 data, ?4 occurred at, ?5 the only webhook (a test) or null,
+// ?6 the dispatchers' channel.
 const recordSQL = `
 WITH e AS (
   INSERT INTO events (id, company_id, type, data, occurred_at) VALUES (?0, ?1, ?2, ?3, ?4)
@@ -81,7 +79,7 @@ WITH e AS (
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, delivery_id) SELECT webhook_id, id FROM d
 )
-SELECT count(*) FROM d`
+SELECT (SELECT count(*) FROM d), (SELECT count(pg_notify(?6, '')) FROM (SELECT FROM d LIMIT 1) some)`
 
 // GetEvent returns an event that the scope sees.
 func GetEvent(ctx context.Context, db bun.IDB, s Scope, id uuid.UUID) (*Event, error) {

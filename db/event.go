@@ -79,7 +79,7 @@ WITH e AS (
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, delivery_id) SELECT webhook_id, id FROM d
 )
-SELECT (SELECT count(*) FROM d), (SELECT count(pg_notify(?6, '')) FROM (SELECT FROM d LIMIT 1) some)`
+SELECT (SELECT count(*) FROM d), (SELECT count(pg_notify(?6, '')) FROM (SELECT FROM d LIMIT 1) any_of_them)`
 
 // GetEvent returns an event that the scope sees.
 func GetEvent(ctx context.Context, db bun.IDB, s Scope, id uuid.UUID) (*Event, error) {

@@ -78,9 +78,9 @@ func showKey(k *db.APIKey) keyOutput {
 func (p principal) grantScopes(scopes []string) ([]string, error) {
 	out := []string{}
 	for _, scope := range scopes {
-		if scope != allScopes && !slices.Contains(scopeNames, scope) {
+		if !db.KnownScope(scope) {
 			e := invalid("scopes", "Unknown scope")
-			e.Details = details{"field": "scopes", "provided": clip(scope), "allowed": append([]string{allScopes}, scopeNames...)}
+			e.Details = details{"field": "scopes", "provided": clip(scope), "allowed": db.Scopes()}
 			return nil, e
 		}
 		if !p.holds(scope) {
@@ -112,7 +112,7 @@ func (p principal) grantRates(perMinute, perHour int) error {
 
 func checkNetworks(allowed []string) error {
 	for _, a := range allowed {
-		if _, valid := parseNetwork(a); !valid {
+		if _, valid := db.ParseNetwork(a); !valid {
 			return invalid("allowedIPs", "allowedIPs must be addresses or CIDR ranges; this is not: "+clip(a))
 		}
 	}

@@ -15,22 +15,6 @@ import (
 	"greenroom/db"
 )
 
-// scopeNames are all scopes that a key can hold, beside "*" for all of them (reference §2.8; events, deliveries and api-keys
-// are this product's own).
-var scopeNames = []string{
-	"read:jobs", "write:jobs", "delete:jobs",
-	"read:candidates", "write:candidates", "delete:candidates",
-	"read:agents", "write:agents", "delete:agents",
-	"read:interviews", "write:interviews", "delete:interviews",
-	"read:companies", "write:companies", "delete:companies",
-	"read:webhooks", "write:webhooks",
-	"read:events", "write:events",
-	"read:deliveries", "write:deliveries",
-	"read:api-keys", "write:api-keys",
-}
-
-const allScopes = "*"
-
 const callerKey = "caller"
 
 // principal is who calls.
@@ -38,7 +22,7 @@ type principal struct{ key *db.APIKey }
 
 // holds reports whether the key has the scope.
 func (p principal) holds(scope string) bool {
-	return slices.Contains(p.key.Scopes, allScopes) || slices.Contains(p.key.Scopes, scope)
+	return slices.Contains(p.key.Scopes, db.AllScopes) || slices.Contains(p.key.Scopes, scope)
 }
 
 // scope is what the key may see: its company, or everything for a platform key.
@@ -114,22 +98,9 @@ func allowedFrom(allowed []string, address string) bool {
 		return false
 	}
 	return slices.ContainsFunc(allowed, func(a string) bool {
-		network, ok := parseNetwork(a)
+		network, ok := db.ParseNetwork(a)
 		return ok && network.Contains(ip.Unmap())
 	})
-}
-
-// parseNetwork reads an address or a CIDR range.
-func parseNetwork(s string) (netip.Prefix, bool) {
-	if p, err := netip.ParsePrefix(s); err == nil {
-		return p, true
-	}
-	ip, err := netip.ParseAddr(s)
-	if err != nil || ip.Zone() != "" {
-		return netip.Prefix{}, false
-	}
-	ip = ip.Unmap()
-	return netip.PrefixFrom(ip, ip.BitLen()), true
 }
 
 // requireScope refuses a key that has none of the alternatives ("read:deliveries|read:webhooks"); "" asks for nothing.

@@ -58,7 +58,7 @@ type deliveryDetail struct {
 	// Body is what was signed and sent: JSON as JSON, anything else as text, null before the first attempt.
 	Body        any             `json:"body"`
 	Attempts    []attemptOutput `json:"attempts"`
-	Explanation explanation     `json:"explanation"`
+	Explanation Explanation     `json:"explanation"`
 }
 
 type attemptOutput struct {
@@ -226,7 +226,7 @@ func (s *server) okDelivery(c *gin.Context, status int, d *db.Delivery) error {
 	}
 	return ok(c, status, deliveryDetail{
 		deliveryOutput: showDelivery(d), Body: showBody(d.Body), Attempts: mapped(attempts, showAttempt),
-		Explanation: explain(d, attempts, w),
+		Explanation: Explain(d, attempts, w),
 	})
 }
 

@@ -7,17 +7,17 @@ import (
 	"greenroom/db"
 )
 
-// explanation says in words why a delivery is where it is and what happens next; nextAt is set when that has a time.
-type explanation struct {
+// Explanation says in words why a delivery is where it is and what happens next; NextAt is set when that has a time.
+type Explanation struct {
 	State  db.DeliveryStatus `json:"state"`
 	Why    string            `json:"why"`
 	Next   string            `json:"next"`
 	NextAt *timestamp        `json:"nextAt"`
 }
 
-// explain is a pure function of the delivery, its attempts and its webhook, which is nil when it was deleted.
-func explain(d *db.Delivery, attempts []db.Attempt, w *db.Webhook) explanation {
-	e := explanation{State: d.Status}
+// Explain is a pure function of the delivery, its attempts, oldest first, and its webhook, which is nil when it was deleted.
+func Explain(d *db.Delivery, attempts []db.Attempt, w *db.Webhook) Explanation {
+	e := Explanation{State: d.Status}
 	last := lastOf(d, attempts)
 	switch d.Status {
 	case db.DeliveryPending:

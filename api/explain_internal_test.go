@@ -106,7 +106,7 @@ func TestExplain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c.d.ID = id
-			e := explain(&c.d, c.attempts, c.w)
+			e := Explain(&c.d, c.attempts, c.w)
 			require.Equal(t, c.d.Status, e.State)
 			require.Equal(t, c.why, e.Why)
 			require.Equal(t, c.next, e.Next)

@@ -72,6 +72,17 @@ func CompanyExists(ctx context.Context, db bun.IDB, id uuid.UUID) (bool, error) 
 	return exists, nil
 }
 
+// CompaniesNamed returns the companies of exactly that name, oldest first; names are not unique. It reads the whole table:
+// it is for a person at a shell, not for requests.
+func CompaniesNamed(ctx context.Context, db bun.IDB, name string) ([]Company, error) {
+	cs := []Company{}
+	err := db.NewSelect().Model(&cs).Where("co.name = ? AND co.deleted_at IS NULL", name).Order("co.id").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find companies: %w", err)
+	}
+	return cs, nil
+}
+
 // ListCompanies returns one page of the companies that the scope sees, newest first, and how many there are in all.
 func ListCompanies(ctx context.Context, db bun.IDB, s Scope, p Page) ([]Company, int64, error) {
 	cs := []Company{}

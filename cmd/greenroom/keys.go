@@ -31,7 +31,7 @@ func keysCreateCmd() *cobra.Command {
 	f.StringVar(&r.Company, "company", "", "whose key it is: the name or id of a company")
 	f.BoolVar(&r.CreateCompany, "create-company", false, "make the company if there is none of that name")
 	f.BoolVar(&r.Platform, "platform", false, "a key that acts for every company")
-	f.StringVar(&r.Name, "name", "made by an operator", "what the key is for")
+	f.StringVar(&r.Name, "name", admin.DefaultKeyName, "what the key is for")
 	f.StringArrayVar(&r.Scopes, "scope", nil, "what it may do, such as read:webhooks; repeat for more (default all)")
 	f.StringArrayVar(&r.AllowedIPs, "allow-ip", nil, "address or range it may be used from; repeat for more (default anywhere)")
 	f.StringVar(&expires, "expires", "", "when it ends: 90d, 36h, 2026-12-31 (default never)")

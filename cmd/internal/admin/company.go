@@ -9,11 +9,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api"
 	"greenroom/db"
 )
-
-// companyPage is how many companies one look at the table takes.
-const companyPage = 500
 
 // findCompany returns the company of that id or exact name. Names are not unique; two of the same name are an error that
 // lists their ids.
@@ -22,7 +20,7 @@ func findCompany(ctx context.Context, d bun.IDB, nameOrID string) (*db.Company, 
 		c, err := db.GetCompany(ctx, d, id)
 		return c, missing(err, "company", id)
 	}
-	found, err := companiesNamed(ctx, d, nameOrID)
+	found, err := db.CompaniesNamed(ctx, d, nameOrID)
 	switch {
 	case err != nil:
 		return nil, err
@@ -53,24 +51,10 @@ func findOrCreate(ctx context.Context, tx bun.Tx, name string) (*db.Company, err
 		return c, err
 	}
 	c = &db.Company{Name: name}
-	return c, db.CreateCompany(ctx, tx, c)
-}
-
-func companiesNamed(ctx context.Context, d bun.IDB, name string) (found []db.Company, err error) {
-	for offset := int64(0); ; offset += companyPage {
-		page, total, err := db.ListCompanies(ctx, d, db.Scope{}, db.Page{Limit: companyPage, Offset: offset})
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range page {
-			if c.Name == name {
-				found = append(found, c)
-			}
-		}
-		if offset+companyPage >= total {
-			return found, nil
-		}
+	if err := api.CheckCompany(c); err != nil {
+		return nil, fmt.Errorf("--company: %w", err)
 	}
+	return c, db.CreateCompany(ctx, tx, c)
 }
 
 // companyID is what a filter by company needs: nil for no filter.

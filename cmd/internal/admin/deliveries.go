@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api"
 	"greenroom/db"
 )
 
@@ -71,8 +72,9 @@ type Attempt struct {
 // is in the JSON, and not in the table.
 type DeliveryDetail struct {
 	Delivery
-	Body     json.RawMessage `json:"body"`
-	Attempts []Attempt       `json:"attempts"`
+	Body        json.RawMessage `json:"body"`
+	Attempts    []Attempt       `json:"attempts"`
+	Explanation api.Explanation `json:"explanation"`
 }
 
 // ListDeliveries returns deliveries, newest first.
@@ -113,7 +115,16 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 	if err != nil {
 		return DeliveryDetail{}, err
 	}
-	detail := DeliveryDetail{Delivery: showDelivery(d), Attempts: make([]Attempt, len(attempts))}
+	w, err := db.GetWebhook(ctx, a.DB, d.WebhookID)
+	if errors.Is(err, db.ErrNotFound) {
+		w, err = nil, nil // deleted
+	}
+	if err != nil {
+		return DeliveryDetail{}, err
+	}
+	detail := DeliveryDetail{
+		Delivery: showDelivery(d), Attempts: make([]Attempt, len(attempts)), Explanation: api.Explain(d, attempts, w),
+	}
 	if json.Valid(d.Body) {
 		detail.Body = d.Body
 	}
@@ -131,17 +142,11 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 func (a *Admin) RetryDelivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
 	var shown Delivery
 	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		d, err := db.GetDelivery(ctx, tx, db.Scope{}, id)
-		if err != nil {
-			return missing(err, "delivery", id)
-		}
-		if _, err := db.GetWebhook(ctx, tx, d.WebhookID); errors.Is(err, db.ErrNotFound) {
-			return fmt.Errorf("delivery %s cannot be sent again: its webhook was deleted", id)
-		}
-		if d, err = db.RetryDelivery(ctx, tx, db.Scope{}, id); err == nil {
+		d, err := db.RetryDelivery(ctx, tx, db.Scope{}, id)
+		if err == nil {
 			shown = showDelivery(d)
 		}
-		return refusedRetry(err, id)
+		return refusedRetry(missing(err, "delivery", id), id)
 	})
 	return shown, err
 }
@@ -150,6 +155,9 @@ func refusedRetry(err error, id uuid.UUID) error {
 	var state *db.StateError
 	if !errors.As(err, &state) {
 		return err
+	}
+	if state.Resource == "webhook" {
+		return fmt.Errorf("delivery %s cannot be sent again: its webhook was deleted", id)
 	}
 	hint := "it is on its way already"
 	if state.State == string(db.DeliveryPaused) {
@@ -182,7 +190,8 @@ func (p Printer) DeliveryDetail(d DeliveryDetail) error {
 		row(out, "event", d.EventType+" "+d.EventID.String())
 		row(out, "webhook", d.WebhookID)
 		row(out, "status", d.Status)
-		row(out, "next attempt", d.NextAttemptAt)
+		row(out, "why", d.Explanation.Why)
+		row(out, "next", d.Explanation.Next)
 		row(out, "workflow", d.WorkflowID)
 		row(out, "created", d.CreatedAt)
 		fmt.Fprintln(out)

@@ -35,7 +35,7 @@ func TestListDeliveries(t *testing.T) {
 func TestRetryDelivery(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.hook()
+	w := b.hook()
 	id := b.publish()[0].ID
 	set := func(status db.DeliveryStatus) {
 		_, err := b.DB.ExecContext(b.ctx, "UPDATE deliveries SET status = ? WHERE id = ?", status, id)
@@ -63,6 +63,16 @@ func TestRetryDelivery(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, d.Generation)
 		require.Equal(t, db.DeliveryPending, d.Status)
+	})
+	t.Run("one_of_a_deleted_webhook_is_refused", func(t *testing.T) {
+		set(db.DeliveryFailed)
+		_, err := b.DeleteWebhook(b.ctx, w.ID)
+		require.NoError(t, err)
+		_, err = b.RetryDelivery(b.ctx, id)
+		require.EqualError(t, err, "delivery "+id.String()+" cannot be sent again: its webhook was deleted")
+		d, err := b.GetDelivery(b.ctx, id)
+		require.NoError(t, err)
+		require.Contains(t, d.Explanation.Next, "its webhook was deleted")
 	})
 	t.Run("an_unknown_one_is_named", func(t *testing.T) {
 		unknown := uuid.New()
@@ -93,7 +103,7 @@ func TestGetDelivery_shows_attempts_and_body(t *testing.T) {
 	require.Len(t, d.Attempts, 1)
 	require.Equal(t, 503, *d.Attempts[0].StatusCode)
 	text := printed(t, false, func(p admin.Printer) error { return p.DeliveryDetail(d) })
-	require.Contains(t, text, "HTTP 503")
+	require.Contains(t, text, "attempt 1 failed: HTTP 503", "as the API explains it")
 	require.NotContains(t, text, "\x1b", "what a receiver answered must not move the terminal's cursor")
 	require.NotContains(t, text, `"event"`, "the body is candidates' data")
 }

@@ -1,18 +1,22 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api"
 	"greenroom/db"
 )
+
+// DefaultKeyName is the name of a key that is given none.
+const DefaultKeyName = "made by an operator"
 
 // KeyRequest is the wish for a new API key.
 type KeyRequest struct {
@@ -77,14 +81,17 @@ func (a *Admin) CreateKey(ctx context.Context, r KeyRequest) (Key, error) {
 	}
 	plain, hash, prefix := db.GenerateKey(a.Secret)
 	k := &db.APIKey{
-		Name: r.Name, Hash: hash, Prefix: prefix, Scopes: r.Scopes, AllowedIPs: r.AllowedIPs,
-		RatePerMinute: orElse(r.PerMinute, a.PerMinute), RatePerHour: orElse(r.PerHour, a.PerHour),
+		Name: cmp.Or(r.Name, DefaultKeyName), Hash: hash, Prefix: prefix, Scopes: r.Scopes, AllowedIPs: r.AllowedIPs,
+		RatePerMinute: cmp.Or(r.PerMinute, a.PerMinute), RatePerHour: cmp.Or(r.PerHour, a.PerHour),
 	}
 	if len(k.Scopes) == 0 {
-		k.Scopes = []string{"*"}
+		k.Scopes = []string{db.AllScopes}
 	}
 	if !r.Expires.IsZero() {
 		k.ExpiresAt = &r.Expires
+	}
+	if err := api.CheckKey(k); err != nil {
+		return Key{}, err
 	}
 	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if k.CompanyID, err = r.company(ctx, tx); err != nil {
@@ -100,13 +107,6 @@ func (a *Admin) CreateKey(ctx context.Context, r KeyRequest) (Key, error) {
 	return shown, nil
 }
 
-func orElse(n, otherwise int) int {
-	if n == 0 {
-		return otherwise
-	}
-	return n
-}
-
 func (r KeyRequest) check(now time.Time) error {
 	switch {
 	case r.Platform && r.Company != "":
@@ -118,20 +118,17 @@ func (r KeyRequest) check(now time.Time) error {
 	case !r.Expires.IsZero() && !r.Expires.After(now):
 		return errors.New("--expires must be in the future")
 	}
+	for _, scope := range r.Scopes {
+		if !db.KnownScope(scope) {
+			return fmt.Errorf("--scope must be one of %s, not %q", join(db.Scopes()), scope)
+		}
+	}
 	for _, text := range r.AllowedIPs {
-		if !isNetwork(text) {
+		if _, valid := db.ParseNetwork(text); !valid {
 			return fmt.Errorf("--allow-ip must be an address or a range such as 192.0.2.0/24, not %q", text)
 		}
 	}
 	return nil
-}
-
-func isNetwork(text string) bool {
-	if _, err := netip.ParsePrefix(text); err == nil {
-		return true
-	}
-	ip, err := netip.ParseAddr(text)
-	return err == nil && ip.Zone() == ""
 }
 
 func (r KeyRequest) company(ctx context.Context, tx bun.Tx) (*uuid.UUID, error) {
@@ -180,6 +177,9 @@ func (a *Admin) SuspendKey(ctx context.Context, id uuid.UUID, reason string) (Ke
 	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, k *db.APIKey) error {
 		now := time.Now().UTC()
 		k.SuspendedAt, k.SuspendedReason = &now, &reason
+		if err := api.CheckKey(k); err != nil {
+			return err
+		}
 		return db.UpdateAPIKey(ctx, tx, k, db.KeySuspended, actor, "suspended_at", "suspended_reason")
 	})
 }

@@ -1,6 +1,8 @@
 package admin_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +75,11 @@ func TestCreateKey_refuses(t *testing.T) {
 		"--expires must be in the future":                                                         {Company: "Acme", Expires: time.Now()},
 		"--per-minute and --per-hour must be positive":                                            {Company: "Acme", PerHour: -1},
 		`--allow-ip must be an address or a range such as 192.0.2.0/24, not "fe80::1%eth0"`:       {Company: "Acme", AllowedIPs: []string{"fe80::1%eth0"}},
+		`not "read:everything"`:                                                                   {Company: "Acme", Scopes: []string{"read:everything"}},
+		"name must be at most 255 characters":                                                     {Company: "Acme", Name: strings.Repeat("n", 256)},
+		"ratePerMinute must be at most 10000000":                                                  {Company: "Acme", PerMinute: 10_000_001},
+		"allowedIPs must have at most 100 items":                                                  {Company: "Acme", AllowedIPs: slices.Repeat([]string{"192.0.2.1"}, 101)},
+		"--company: name must be at least 2 characters":                                           {Company: "A", CreateCompany: true},
 		`--allow-ip must be an address or a range such as 192.0.2.0/24, not "example.org"`:        {Company: "Acme", AllowedIPs: []string{"example.org"}},
 	} {
 		_, err := b.CreateKey(b.ctx, r)
@@ -92,6 +99,8 @@ func TestKeyLifecycle(t *testing.T) {
 
 	_, err = b.ResumeKey(b.ctx, k.ID)
 	require.ErrorContains(t, err, "is not suspended")
+	_, err = b.SuspendKey(b.ctx, k.ID, strings.Repeat("x", 1001))
+	require.EqualError(t, err, "suspendedReason must be at most 1000 characters")
 	k, err = b.SuspendKey(b.ctx, k.ID, "leaked")
 	require.NoError(t, err)
 	require.Equal(t, "suspended", k.State)

@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/activities/webhook"
+	"greenroom/api"
 	"greenroom/db"
 	"greenroom/db/catalog"
 )
@@ -123,6 +124,9 @@ func (a *Admin) newWebhook(ctx context.Context, r WebhookRequest) (*db.Webhook, 
 	w := &db.Webhook{
 		ID: db.NewID(), Profile: profile.Name, URL: r.URL, Name: r.Name, Headers: []db.WebhookHeader{}, IsActive: true,
 		MaxRetries: len(profile.Schedule), TimeoutMS: int(profile.Timeout.Milliseconds()), CreatedAt: now, UpdatedAt: now,
+	}
+	if err := api.CheckWebhook(w); err != nil {
+		return nil, fmt.Errorf("--%w", err)
 	}
 	if w.Events, err = eventTypes(profile.Name, r.Events); err != nil {
 		return nil, err

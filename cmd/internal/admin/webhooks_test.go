@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +51,7 @@ func TestCreateWebhook(t *testing.T) {
 			"--url must use https":                                 func(r *admin.WebhookRequest) { r.URL = "http://a.example" },
 			"--url must not point to a private, local or reserved": func(r *admin.WebhookRequest) { r.URL = "https://127.0.0.1" },
 			`profile instaview has no event "6"; it has: analysis`: func(r *admin.WebhookRequest) { r.Events = []string{"6"} },
+			"--name must be at most 255 characters":                func(r *admin.WebhookRequest) { r.Name = strings.Repeat("n", 256) },
 			"which events? give --event for each":                  func(r *admin.WebhookRequest) { r.Events = nil },
 			"whose events are they?":                               func(r *admin.WebhookRequest) { r.Company = "" },
 			"--platform makes a webhook for every company":         func(r *admin.WebhookRequest) { r.Platform = true },

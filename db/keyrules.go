@@ -1,0 +1,42 @@
+package db
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// AllScopes is the scope that stands for all of them.
+const AllScopes = "*"
+
+// scopes are reference §2.8; events, deliveries and api-keys are this product's own.
+var scopes = []string{
+	"read:jobs", "write:jobs", "delete:jobs",
+	"read:candidates", "write:candidates", "delete:candidates",
+	"read:agents", "write:agents", "delete:agents",
+	"read:interviews", "write:interviews", "delete:interviews",
+	"read:companies", "write:companies", "delete:companies",
+	"read:webhooks", "write:webhooks",
+	"read:events", "write:events",
+	"read:deliveries", "write:deliveries",
+	"read:api-keys", "write:api-keys",
+}
+
+// Scopes lists every scope that a key can hold, AllScopes first.
+func Scopes() []string { return append([]string{AllScopes}, scopes...) }
+
+// KnownScope reports whether a key can hold that scope.
+func KnownScope(scope string) bool { return scope == AllScopes || slices.Contains(scopes, scope) }
+
+// ParseNetwork reads what a key's allowed addresses are made of: an address or a CIDR range. An address with a zone is
+// neither, since a zone means something on one machine alone.
+func ParseNetwork(s string) (netip.Prefix, bool) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p, true
+	}
+	ip, err := netip.ParseAddr(s)
+	if err != nil || ip.Zone() != "" {
+		return netip.Prefix{}, false
+	}
+	ip = ip.Unmap()
+	return netip.PrefixFrom(ip, ip.BitLen()), true
+}

@@ -1,7 +1,6 @@
 package devstack
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -12,9 +11,8 @@ import (
 	"strings"
 
 	"github.com/subosito/gotenv"
-	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
-	"github.com/tink-crypto/tink-go/v2/keyset"
+
+	"greenroom/db/seal"
 )
 
 // Secrets are what a deployment is given from outside and a development machine makes for itself, once.
@@ -45,15 +43,11 @@ func LoadSecrets(dir string) (Secrets, error) {
 func newSecrets(path string) (Secrets, error) {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
-	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	keyset, err := seal.NewKeyset()
 	if err != nil {
-		return Secrets{}, fmt.Errorf("make a keyset: %w", err)
+		return Secrets{}, err
 	}
-	var text bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&text)); err != nil {
-		return Secrets{}, fmt.Errorf("write the keyset: %w", err)
-	}
-	s := Secrets{Secret: hex.EncodeToString(key), Keyset: strings.TrimSpace(text.String())}
+	s := Secrets{Secret: hex.EncodeToString(key), Keyset: strings.TrimSpace(keyset)}
 	content := fmt.Sprintf("GREENROOM_SECRET=%s\nGREENROOM_KEYSET='%s'\n", s.Secret, s.Keyset)
 	return s, writeFile(path, content)
 }

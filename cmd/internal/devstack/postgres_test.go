@@ -41,6 +41,13 @@ func TestPostgres(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 	})
+	t.Run("is_found_by_its_directory_while_it_runs", func(t *testing.T) {
+		found, err := devstack.RunningDatabase(dir)
+		require.NoError(t, err)
+		assert.Equal(t, pg.URL(), found)
+		_, err = devstack.RunningDatabase(t.TempDir())
+		require.ErrorIs(t, err, devstack.ErrNotRunning)
+	})
 	t.Run("keeps_port_and_data_over_a_restart", func(t *testing.T) {
 		before := pg.URL()
 		require.NoError(t, pg.Restart(t.Context()))
@@ -68,8 +75,10 @@ func TestPostgres(t *testing.T) {
 	})
 	t.Run("refuses_without_its_password", func(t *testing.T) {
 		require.NoError(t, pg.Stop(t.Context()))
+		_, err := devstack.RunningDatabase(dir)
+		require.ErrorIs(t, err, devstack.ErrNotRunning)
 		require.NoError(t, os.Remove(filepath.Join(dir, "postgres.password")))
-		_, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
+		_, err = devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
 		require.ErrorContains(t, err, "put the file back, or move "+filepath.Join(dir, "postgres")+" away to start afresh")
 	})
 	t.Run("refuses_data_of_a_release_that_is_not_installed", func(t *testing.T) {

@@ -1,0 +1,35 @@
+package devstack
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// postmasterPort is the line of postmaster.pid, from 0, that holds the port (PostgreSQL's src/include/utils/pidfile.h).
+const postmasterPort = 3
+
+// RunningDatabase is the address of the database that a `greenroom dev` on the directory runs, whichever port it took. That
+// none runs is an ErrNotRunning.
+func RunningDatabase(dir string) (string, error) {
+	p := &Postgres{opts: PostgresOptions{Dir: dir}}
+	password, err := os.ReadFile(p.passwordFile())
+	if err != nil {
+		return "", fmt.Errorf("%w: read the cluster's password: %w", ErrNotRunning, err)
+	}
+	p.password = strings.TrimSpace(string(password))
+	state, err := os.ReadFile(filepath.Join(dir, "postgres", "postmaster.pid"))
+	if err != nil {
+		return "", fmt.Errorf("%w: read the server's state: %w", ErrNotRunning, err)
+	}
+	lines := strings.Split(string(state), "\n")
+	if len(lines) <= postmasterPort {
+		return "", fmt.Errorf("%w: its server is only starting", ErrNotRunning)
+	}
+	if p.opts.Port, err = strconv.Atoi(strings.TrimSpace(lines[postmasterPort])); err != nil {
+		return "", fmt.Errorf("read the server's port: %w", err)
+	}
+	return p.URL(), nil
+}

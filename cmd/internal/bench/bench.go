@@ -135,17 +135,24 @@ func measure(ctx context.Context, opts Options, stores *stores, s scenario, run 
 		return result, err
 	}
 	t.result.PeakMiB = system.peaks()
+	if s.fan > 0 {
+		eager, err := system.eagerShare(ctx)
+		if err != nil {
+			return result, err
+		}
+		t.result.figure("eager_share", eager)
+	}
 	return t.result, nil
 }
 
 // workDir makes the directory that everything lives in while it runs.
 func workDir(dir string) (string, error) {
-	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // PostgreSQL's unprivileged user has to pass through
+	if err := os.MkdirAll(dir, 0o711); err != nil { // PostgreSQL's unprivileged user has to pass through
 		return "", fmt.Errorf("make directory: %w", err)
 	}
 	work, err := os.MkdirTemp(dir, workPattern)
 	if err == nil && os.Geteuid() == 0 {
-		err = os.Chmod(work, 0o711) //nolint:gosec // the same
+		err = os.Chmod(work, 0o711)
 	}
 	if err != nil {
 		return "", fmt.Errorf("make a directory for the data: %w", err)

@@ -38,6 +38,9 @@ func TestQuickRunOfEverything(t *testing.T) {
 			require.Zero(t, r.Refused, r.Scenario)
 			require.Zero(t, r.Duplicated, r.Scenario)
 		}
+		if r.Scenario == "offered-50" {
+			require.Positive(t, r.Figures["eager_share"], "starts are eager")
+		}
 	}
 	left, err := filepath.Glob(filepath.Join(opts.Dir, "run-*"))
 	require.NoError(t, err)

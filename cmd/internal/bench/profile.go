@@ -44,7 +44,7 @@ func fetch(ctx context.Context, url, file string) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("record a profile: %s", resp.Status)
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // profiles are no secret
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("keep a profile: %w", err)
 	}
 	out, err := os.Create(file)

@@ -10,7 +10,7 @@ WORKFLOWCHECK := $(TOOLS)/workflowcheck-v0.6.0/workflowcheck
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-race bench lint fmt migrate build image clean
+.PHONY: help run demo test test-race histories bench lint fmt migrate build image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: build ## All tests, on throw-away stores
 
 test-race: build ## The same with the race detector; needs a C compiler
 	@exec env CGO_ENABLED=1 $(GREENROOM) dev exec -- go test -race -count=1 -timeout 40m $(or $(PKG),./...)
+
+histories: build ## Record workflow histories anew; only for new workflows, see workflows/replay_histories_test.go
+	@exec env GREENROOM_RECORD_HISTORIES=$(CURDIR)/workflows/testdata $(GREENROOM) dev exec -- go test -count=1 -timeout 10m ./cmd/internal/e2e
 
 bench: build ## Measure deliveries per second, latency and processor time on this machine
 	@exec $(GREENROOM) bench

@@ -41,6 +41,8 @@ func TestCircuit(t *testing.T) {
 			require.Zero(t, extra, "nothing is sent twice")
 			require.Equal(t, sent+20, r.count())
 			require.Nil(t, s.must(http.MethodGet, fmt.Sprintf("/webhooks/%s", w["id"]), nil)["circuitOpenedAt"])
+			s.record("Circuit-reset_"+name, fmt.Sprintf("circuit:%s", w["id"]))
+			s.record("DeliverWebhook-parked_"+name, "delivery:"+r.all()[0].ID()+":0")
 		})
 	}
 }
@@ -66,6 +68,7 @@ func TestCircuitProbeClosesByItself(t *testing.T) {
 	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 12 }, "a probe succeeds and the rest follows")
 	_, extra := r.acceptedOnce()
 	require.Zero(t, extra)
+	s.record("Circuit-probe", fmt.Sprintf("circuit:%s", w["id"]))
 }
 
 func TestDeactivatedWebhookKeepsWhatItHad(t *testing.T) {

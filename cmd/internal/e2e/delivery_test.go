@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"testing"
@@ -8,8 +9,6 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
-
-	"encoding/hex"
 
 	"greenroom/activities/webhook"
 )
@@ -37,6 +36,7 @@ func TestHappyPath(t *testing.T) {
 	d := s.must(http.MethodGet, "/deliveries/"+got.ID(), nil)
 	require.Equal(t, "succeeded", d["status"])
 	require.Len(t, d["attempts"], 1)
+	s.record("DeliverWebhook-succeeds", "delivery:"+got.ID()+":0")
 }
 
 func TestReceiverDownThenUp(t *testing.T) {
@@ -58,6 +58,7 @@ func TestReceiverDownThenUp(t *testing.T) {
 	d := s.must(http.MethodGet, "/deliveries/"+got[0].ID(), nil)
 	attempts := d["attempts"].([]any)
 	require.Len(t, attempts, 2)
+	s.record("DeliverWebhook-retries", "delivery:"+got[0].ID()+":0")
 	require.EqualValues(t, 503, attempts[0].(map[string]any)["statusCode"])
 	require.EqualValues(t, 0, s.must(http.MethodGet, fmt.Sprintf("/webhooks/%s", w["id"]), nil)["consecutiveFailures"])
 }
@@ -122,6 +123,7 @@ func TestDeletingAWebhookCancels(t *testing.T) {
 	sent := r.count()
 	for _, d := range s.deliveries(w["id"]) {
 		s.workflowEnds(fmt.Sprintf("delivery:%s:0", d["id"]))
+		s.record("DeliverWebhook-canceled", fmt.Sprintf("delivery:%s:0", d["id"]))
 	}
 	require.Equal(t, sent, r.count(), "nothing more is sent")
 }

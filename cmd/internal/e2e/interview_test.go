@@ -84,6 +84,7 @@ func TestPhoneInterview(t *testing.T) {
 		require.Equal(t, "COMPLETED", i["status"])
 		require.NotNil(t, i["analysis"])
 		s.workflowEnds("interview:" + id)
+		s.record("Interview-phone", "interview:"+id)
 	})
 	t.Run("nobody_answers_at_first", func(t *testing.T) {
 		s := setup(t, simulate(t, true))
@@ -93,6 +94,7 @@ func TestPhoneInterview(t *testing.T) {
 		require.Len(t, calls, 2)
 		require.Equal(t, "NO_ANSWER", calls[0].(map[string]any)["reasonCode"])
 		require.EqualValues(t, 1, calls[1].(map[string]any)["retryNumber"])
+		s.record("Interview-no_answer", "interview:"+id)
 	})
 	t.Run("nobody_ever_answers", func(t *testing.T) {
 		s := setup(t, simulate(t, true))
@@ -148,6 +150,7 @@ func TestOnlineInterview(t *testing.T) {
 	analysis := r.kinds()["analysis.completed"].Body.Data["analysis"].(map[string]any)
 	require.EqualValues(t, 91, analysis["general"].(map[string]any)["overallRating"])
 	require.Nil(t, r.kinds()["interview.started"].Body.Data["callAttemptId"])
+	s.record("Interview-online", "interview:"+id)
 }
 
 func TestAnEngineerCancelsAnInterviewBySignal(t *testing.T) {
@@ -158,6 +161,7 @@ func TestAnEngineerCancelsAnInterviewBySignal(t *testing.T) {
 		return c.SignalWorkflow(t.Context(), "interview:"+id, "", "cancel", "asked by phone") == nil
 	}, "the workflow is there")
 	s.eventually(func() bool { return s.interviewStatus(id) == "CANCELED" }, "it is canceled")
+	s.record("Interview-canceled_by_signal", "interview:"+id)
 }
 
 func TestReplayOfManyDeliveries(t *testing.T) {
@@ -173,4 +177,5 @@ func TestReplayOfManyDeliveries(t *testing.T) {
 	path := fmt.Sprintf("/webhooks/%s/replays/%s", w["id"], replay["id"])
 	s.eventually(func() bool { return s.must(http.MethodGet, path, nil)["state"] == "completed" }, "the replay ends")
 	require.EqualValues(t, 12, s.must(http.MethodGet, path, nil)["replayed"])
+	s.record("ReplayDeliveries-all", fmt.Sprintf("replay:%s", replay["id"]))
 }

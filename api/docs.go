@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+	"github.com/yuin/goldmark"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -84,7 +85,7 @@ func renderDocs() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := template.New("docs").Funcs(template.FuncMap{"yaml": asYAML, "pairs": pairs}).Parse(docsPage)
+	page, err := template.New("docs").Funcs(template.FuncMap{"yaml": asYAML, "pairs": pairs, "markdown": markdown}).Parse(docsPage)
 	if err != nil {
 		return nil, fmt.Errorf("parse page: %w", err)
 	}
@@ -140,6 +141,15 @@ func pairs(n yaml.Node) []pair {
 		out = append(out, pair{n.Content[i].Value, *n.Content[i+1]})
 	}
 	return out
+}
+
+// markdown is a description as OpenAPI writes it, in HTML. The text is the contract's own; HTML in it stays text.
+func markdown(text string) (template.HTML, error) {
+	var out bytes.Buffer
+	if err := goldmark.Convert([]byte(text), &out); err != nil {
+		return "", fmt.Errorf("render description: %w", err)
+	}
+	return template.HTML(out.String()), nil //nolint:gosec // made by the renderer, which escapes
 }
 
 // asYAML is a part of the contract as text; "" for one that is not there.

@@ -16,18 +16,26 @@ const healthLimit = 4 * time.Second
 
 // healthCmd is for container engines, whose health check is a command: the image has no shell and no curl.
 func healthCmd() *cobra.Command {
+	var worker bool
 	cmd := &cobra.Command{
 		Use:   "health",
-		Short: "Ask the API on http.addr whether it can serve; exit code 0 if so",
+		Short: "Ask the API on http.addr, or a worker on worker.http_addr, whether it can work; exit code 0 if so",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(cmd.Flags())
 			if err != nil {
 				return err
 			}
+			what, addr := "the API", cfg.HTTP.Addr
+			if worker {
+				what, addr = "the worker", cfg.Worker.HTTPAddr
+				if err := cfg.Require("worker.http_addr"); err != nil {
+					return err
+				}
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), healthLimit)
 			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+cfg.HTTP.Addr+"/readyz", nil)
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
 			if err != nil {
 				return fmt.Errorf("ask for readiness: %w", err)
 			}
@@ -37,11 +45,12 @@ func healthCmd() *cobra.Command {
 			}
 			_ = resp.Body.Close() // the status says it all
 			if resp.StatusCode != http.StatusOK {
-				return fmt.Errorf("the API on %s is not ready: HTTP %d", cfg.HTTP.Addr, resp.StatusCode)
+				return fmt.Errorf("%s on %s is not ready: HTTP %d", what, addr, resp.StatusCode)
 			}
 			return nil
 		},
 	}
-	config.AddFlags(cmd.Flags(), "http.addr")
+	cmd.Flags().BoolVar(&worker, "worker", false, "ask a worker instead of the API")
+	config.AddFlags(cmd.Flags(), "http.addr", "worker.http_addr")
 	return cmd
 }

@@ -18,7 +18,7 @@ func versionCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
 			fmt.Fprintf(cmd.OutOrStdout(), "greenroom %s (%s, %s/%s%s)\n",
-				version, runtime.Version(), runtime.GOOS, runtime.GOARCH, revision())
+				version, runtime.Version(), runtime.GOOS, runtime.GOARCH, suffix(revision()))
 		},
 	}
 }
@@ -31,8 +31,23 @@ func revision() string {
 	}
 	for _, setting := range info.Settings {
 		if setting.Key == "vcs.revision" {
-			return ", " + setting.Value
+			return setting.Value
 		}
 	}
 	return ""
+}
+
+func suffix(revision string) string {
+	if revision == "" {
+		return ""
+	}
+	return ", " + revision
+}
+
+// buildID tells this program from others: a release by its version, anything else by its commit.
+func buildID() string {
+	if rev := revision(); version == "dev" && rev != "" {
+		return rev
+	}
+	return version
 }

@@ -22,6 +22,9 @@ func workerCmd() *cobra.Command {
 			if err := cfg.Require("database.url", "secret", "keyset"); err != nil {
 				return err
 			}
+			if cfg.Worker.BuildID == "" {
+				cfg.Worker.BuildID = buildID()
+			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
 			d, err := service.OpenDB(ctx, cfg)
@@ -36,6 +39,6 @@ func workerCmd() *cobra.Command {
 			return service.Worker(ctx, cfg, d, logger, nil)
 		},
 	}
-	config.AddFlags(cmd.Flags(), "database.url", "temporal.address")
+	config.AddFlags(cmd.Flags(), "database.url", "temporal.address", "worker.http_addr")
 	return cmd
 }

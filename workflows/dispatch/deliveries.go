@@ -147,7 +147,7 @@ func (d *Dispatcher) startOptions(q db.QueuedDelivery) client.StartWorkflowOptio
 	return client.StartWorkflowOptions{
 		ID: workflows.DeliverWebhookWorkflowID(q.DeliveryID, q.Generation), TaskQueue: d.o.TaskQueue,
 		WorkflowIDReusePolicy: reuse, WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		EnableEagerStart: true, TypedSearchAttributes: temporal.NewSearchAttributes(attributes...),
+		EnableEagerStart: !d.o.Versioned, TypedSearchAttributes: temporal.NewSearchAttributes(attributes...),
 		StaticSummary: q.EventType + " → " + host(q.URL),
 	}
 }

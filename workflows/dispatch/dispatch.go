@@ -32,6 +32,9 @@ type Options struct {
 	PollInterval time.Duration
 	// PerEndpoint is how many deliveries of one webhook may be in flight; 0 means 10.
 	PerEndpoint int
+	// Versioned workers start nothing eagerly: an eager start goes to this process's worker whether or not its version is the
+	// current one, and what that began the current version would have to go on with.
+	Versioned bool
 	// Settings that enter workflows through their inputs.
 	Circuit   CircuitSettings
 	Interview InterviewSettings

@@ -8,6 +8,7 @@ package config
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type Config struct {
 	HTTP      HTTP
 	Database  Database
 	Temporal  Temporal
+	Worker    Worker
 	Secret    Key    // keys the hashes of API keys and call-back tokens
 	Keyset    string // Tink AEAD keyset as JSON; seals signing secrets and masked headers
 	Dispatch  Dispatch
@@ -39,6 +41,19 @@ type Config struct {
 type HTTP struct {
 	Addr      string // host:port
 	PublicURL string // without a slash at the end; made from Addr when not set
+	// TrustedProxies are the addresses and ranges, separated by commas, whose X-Forwarded-For is believed.
+	TrustedProxies Networks
+}
+
+// Networks are addresses and CIDR ranges, each well-formed, separated by commas.
+type Networks string
+
+// List is the networks one by one; none for "".
+func (n Networks) List() []string {
+	if n == "" {
+		return nil
+	}
+	return strings.Split(string(n), ",")
 }
 
 // Database is PostgreSQL.
@@ -53,6 +68,14 @@ type Temporal struct {
 	Namespace string
 	TaskQueue string
 	UIURL     string // for links only; empty: no links
+}
+
+// Worker is what a worker process is to those who run it.
+type Worker struct {
+	HTTPAddr string // host:port of its probes and metrics; empty: none
+	// DeploymentName and BuildID are its version in Temporal; without DeploymentName it has none.
+	DeploymentName string
+	BuildID        string // empty: the program's version
 }
 
 // Dispatch moves accepted events to workflows.

@@ -48,6 +48,7 @@ func TestLoad_environment(t *testing.T) {
 		"GREENROOM_DATABASE_URL": "postgres://u:p@h/d", "GREENROOM_TEMPORAL_ADDRESS": "t:7233",
 		"GREENROOM_EGRESS_ALLOW_LOOPBACK": "true", "GREENROOM_CIRCUIT_RECOVERY": "probe",
 		"GREENROOM_SECRET": strings.Repeat("ab", 32), "GREENROOM_KEYSET": keyset, "GREENROOM_LOG_LEVEL": "DEBUG",
+		"GREENROOM_HTTP_TRUSTED_PROXIES": "192.0.2.1, 10.0.0.0/8", "GREENROOM_WORKER_DEPLOYMENT_NAME": "greenroom",
 	} {
 		t.Setenv(name, value)
 	}
@@ -55,7 +56,10 @@ func TestLoad_environment(t *testing.T) {
 	c, err := config.Load(nil)
 
 	require.NoError(t, err)
-	assert.Equal(t, config.HTTP{Addr: ":9000", PublicURL: "http://localhost:9000"}, c.HTTP)
+	assert.Equal(t, ":9000", c.HTTP.Addr)
+	assert.Equal(t, "http://localhost:9000", c.HTTP.PublicURL)
+	assert.Equal(t, []string{"192.0.2.1", "10.0.0.0/8"}, c.HTTP.TrustedProxies.List())
+	assert.Equal(t, config.Worker{DeploymentName: "greenroom"}, c.Worker)
 	assert.Equal(t, config.Dev{Dir: "/data", PostgresPort: 1, TemporalPort: 2, TemporalUIPort: 3}, c.Dev)
 	assert.Equal(t, "postgres://u:p@h/d", c.Database.URL)
 	assert.Equal(t, "t:7233", c.Temporal.Address)
@@ -95,6 +99,10 @@ func TestLoad_refuses(t *testing.T) {
 		{"GREENROOM_HTTP_PUBLIC_URL", "ftp://x", `http.public_url (GREENROOM_HTTP_PUBLIC_URL) must be an http or https address, not "ftp://x"`},
 		{"GREENROOM_DATABASE_URL", "mysql://root:pw@x", `database.url (GREENROOM_DATABASE_URL) must be a PostgreSQL address such as ` +
 			`postgres://user:password@host:5432/database`},
+		{"GREENROOM_HTTP_TRUSTED_PROXIES", "10.0.0.0/8, proxy", `http.trusted_proxies (GREENROOM_HTTP_TRUSTED_PROXIES) must be addresses or ` +
+			`ranges such as 10.0.0.0/8, separated by commas, not "10.0.0.0/8, proxy"`},
+		{"GREENROOM_WORKER_DEPLOYMENT_NAME", "a.b", `worker.deployment_name (GREENROOM_WORKER_DEPLOYMENT_NAME) must not contain "." or ":" ` +
+			`nor begin with "__", not "a.b"`},
 		{"GREENROOM_DATABASE_MAX_CONNS", "many", `database.max_conns (GREENROOM_DATABASE_MAX_CONNS) ` +
 			`must be a whole number from 2 to 10000, not "many"`},
 		{"GREENROOM_CIRCUIT_THRESHOLD", "5", `circuit.threshold (GREENROOM_CIRCUIT_THRESHOLD) must be a whole number from 6 to 19, not "5"`},

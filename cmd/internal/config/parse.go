@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"greenroom/db"
 )
 
 // The error of each function here completes a sentence: "circuit.threshold must be a whole number from 6 to 19".
@@ -95,6 +97,26 @@ func postgresURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.Host == "" && u.RawQuery == "" {
 		return "", errors.New("must be a PostgreSQL address such as postgres://user:password@host:5432/database")
+	}
+	return text, nil
+}
+
+func networks(text string) (Networks, error) {
+	var list []string
+	for item := range strings.SplitSeq(text, ",") {
+		item = strings.TrimSpace(item)
+		if _, valid := db.ParseNetwork(item); !valid {
+			return "", errors.New("must be addresses or ranges such as 10.0.0.0/8, separated by commas")
+		}
+		list = append(list, item)
+	}
+	return Networks(strings.Join(list, ",")), nil
+}
+
+// deploymentName keeps to what Temporal takes: it joins name and build id with these characters.
+func deploymentName(text string) (string, error) {
+	if strings.ContainsAny(text, ".:") || strings.HasPrefix(text, "__") {
+		return "", errors.New(`must not contain "." or ":" nor begin with "__"`)
 	}
 	return text, nil
 }

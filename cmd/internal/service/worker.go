@@ -14,7 +14,9 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"greenroom/activities"
 	"greenroom/activities/webhook"
@@ -28,6 +30,10 @@ import (
 // Worker runs workflows, activities and the dispatcher until ctx ends. It waits for Temporal as long as it takes: a worker
 // that starts before its stores is no fault. ready, when not nil, is called once it works.
 func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger, ready func()) error {
+	h := &health{db: d, logger: logger}
+	if err := h.serve(ctx, cfg); err != nil {
+		return err
+	}
 	c, err := dial(ctx, cfg, logger)
 	if err != nil {
 		return err
@@ -44,7 +50,12 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	endpoints := activities.NewEndpoints(cfg.Dispatch.MaxInFlightPerEndpoint, func() { dispatcher.Wake() })
 	dispatcher = dispatch.New(dispatchOptions(cfg, d, c, endpoints, logger))
 	a := newActivities(cfg, d, box, endpoints, logger)
-	return runWorker(ctx, cfg, c, a, dispatcher, logger, ready)
+	return runWorker(ctx, cfg, c, a, dispatcher, logger, func() {
+		h.working.Store(&c)
+		if ready != nil {
+			ready()
+		}
+	})
 }
 
 func newActivities(cfg config.Config, d *bun.DB, box *seal.Box, e *activities.Endpoints, logger *slog.Logger) *activities.Activities {
@@ -68,6 +79,7 @@ func dispatchOptions(cfg config.Config, d *bun.DB, c client.Client, e *activitie
 	return dispatch.Options{
 		DB: d, Client: c, TaskQueue: cfg.Temporal.TaskQueue, Endpoints: e, Logger: logger,
 		PollInterval: cfg.Dispatch.PollInterval, PerEndpoint: cfg.Dispatch.MaxInFlightPerEndpoint,
+		Versioned: cfg.Worker.DeploymentName != "",
 		Circuit: dispatch.CircuitSettings{
 			Probe: cfg.Circuit.Recovery == config.RecoverByProbe, Cooldown: cfg.Circuit.Cooldown, ReleaseLimit: cfg.Circuit.ReleaseLimit,
 		},
@@ -91,11 +103,11 @@ func runWorker(ctx context.Context, cfg config.Config, c client.Client, a *activ
 	worker.SetStickyWorkflowCacheSize(stickyWorkflows)
 	fast := worker.New(c, cfg.Temporal.TaskQueue, worker.Options{
 		MaxConcurrentLocalActivityExecutionSize: localAttempts, MaxConcurrentWorkflowTaskPollers: taskPollers,
-		WorkerStopTimeout: stopTimeout,
+		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker),
 	})
 	slow := worker.New(c, workflows.SlowTaskQueue(cfg.Temporal.TaskQueue), worker.Options{
 		DisableWorkflowWorker: true, MaxConcurrentActivityExecutionSize: slowAttempts, MaxConcurrentActivityTaskPollers: taskPollers,
-		WorkerStopTimeout: stopTimeout,
+		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker),
 	})
 	workflows.Register(fast)
 	fast.RegisterActivity(a)
@@ -110,10 +122,21 @@ func runWorker(ctx context.Context, cfg config.Config, c client.Client, a *activ
 	g.Go(func() error { return d.Run(gctx) })
 	g.Go(func() error { sweep(gctx, a); return nil })
 	logger.InfoContext(ctx, "worker ready", "task_queue", cfg.Temporal.TaskQueue)
-	if ready != nil {
-		ready()
-	}
+	ready()
 	return g.Wait()
+}
+
+// deployment is a worker's version in Temporal. The default is AutoUpgrade: a delivery may wait for days and an interview for
+// weeks, and pinned ones would need the workers of each version for as long; that a newer version can go on with an older
+// one's history is tested by replay, which is what AutoUpgrade asks for.
+func deployment(cfg config.Worker) worker.DeploymentOptions {
+	if cfg.DeploymentName == "" {
+		return worker.DeploymentOptions{}
+	}
+	return worker.DeploymentOptions{
+		UseVersioning: true, Version: worker.WorkerDeploymentVersion{DeploymentName: cfg.DeploymentName, BuildID: cfg.BuildID},
+		DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+	}
 }
 
 // stopTimeout is how long a stopping worker lets attempts end: a receiver's usual answer, not its time-out; an attempt that
@@ -146,6 +169,8 @@ func dial(ctx context.Context, cfg config.Config, logger *slog.Logger) (client.C
 	for {
 		c, err := client.DialContext(ctx, client.Options{
 			HostPort: cfg.Temporal.Address, Namespace: cfg.Temporal.Namespace, Logger: log.NewStructuredLogger(quieter(logger)),
+			MetricsHandler:    sdkHandler{collector: sdkMetrics},
+			ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(countStarts)}},
 		})
 		if err == nil {
 			return c, nil

@@ -1,0 +1,87 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/uptrace/bun"
+	"go.temporal.io/sdk/client"
+
+	"greenroom/cmd/internal/config"
+)
+
+// health answers for a worker, which has no API: whether the process lives, whether it can work, what it measures.
+type health struct {
+	db     *bun.DB
+	logger *slog.Logger
+	// working is the client of workers that run; nil before they have started.
+	working atomic.Pointer[client.Client]
+}
+
+// readyLimit is what both stores together get to answer: less than the time-out of any usual probe.
+const readyLimit = 2 * time.Second
+
+// serve answers on cfg.Worker.HTTPAddr until ctx ends; without an address it does nothing. It begins before Temporal is reached,
+// so that a worker that waits for it is alive and not ready.
+func (h *health) serve(ctx context.Context, cfg config.Config) error {
+	if cfg.Worker.HTTPAddr == "" {
+		return nil
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Worker.HTTPAddr)
+	if err != nil {
+		return fmt.Errorf("listen on %s (setting worker.http_addr): %w", cfg.Worker.HTTPAddr, err)
+	}
+	srv := &http.Server{
+		Handler: h.handler(), ReadHeaderTimeout: readHeaderLimit, ReadTimeout: readLimit, WriteTimeout: readLimit, IdleTimeout: idleLimit,
+	}
+	context.AfterFunc(ctx, func() { _ = srv.Close() })
+	go func() { _ = srv.Serve(ln) }() // ends with ctx
+	h.logger.InfoContext(ctx, "worker answers probes", "addr", ln.Addr().String())
+	return nil
+}
+
+func (h *health) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "up") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := h.ready(r.Context()); err != nil {
+			h.logger.WarnContext(r.Context(), "not ready", "error", err)
+			answer(w, http.StatusServiceUnavailable, "not ready")
+			return
+		}
+		answer(w, http.StatusOK, "ready")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics(h.db), promhttp.HandlerOpts{}))
+	return mux
+}
+
+// ready is why the worker cannot work, or nil.
+func (h *health) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	c := h.working.Load()
+	if c == nil {
+		return errors.New("the workers have not started: Temporal was not reached yet")
+	}
+	if err := h.db.PingContext(ctx); err != nil {
+		return fmt.Errorf("reach database: %w", err)
+	}
+	if _, err := (*c).CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		return fmt.Errorf("reach temporal: %w", err)
+	}
+	return nil
+}
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"status": text}) // the prober may be gone
+}

@@ -1,0 +1,67 @@
+package service
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/uptrace/bun"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/grpc"
+
+	"greenroom/activities"
+	"greenroom/db"
+)
+
+// queueShown bounds what the queue gauges count, so that a scrape never scans a long backlog.
+const queueShown = 10_000
+
+// metrics is a registry with all that a process measures: the runtime, the attempts, Temporal's SDK and the length of the
+// queues. What is counted is counted once for the process and what is registered is registered here alone, so that `greenroom
+// dev` shows a worker's metrics at its API.
+func metrics(d *bun.DB) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(activities.Collectors()...)
+	r.MustRegister(&queueCollector{db: d}, workflowStarts, sdkMetrics)
+	return r
+}
+
+// workflowStarts tells whether eager starts work: a server or a worker that cannot start a workflow eagerly says nothing and
+// takes two more round trips.
+var workflowStarts = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "greenroom_workflow_starts_total", Help: "Workflows that this process started, by whether its worker got the first task with the answer.",
+}, []string{"eager"})
+
+func countStarts(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+) error {
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	if r, is := reply.(*workflowservice.StartWorkflowExecutionResponse); is && err == nil && r.GetStarted() {
+		workflowStarts.WithLabelValues(strconv.FormatBool(r.GetEagerWorkflowTask() != nil)).Inc()
+	}
+	return err //nolint:wrapcheck // the caller is the SDK, which knows Temporal's errors by their types
+}
+
+var (
+	queueDesc   = prometheus.NewDesc("greenroom_queue_deliveries", "Deliveries that wait for a dispatcher, at most 10000.", nil, nil)
+	commandDesc = prometheus.NewDesc("greenroom_queue_commands", "Commands that wait for a dispatcher, at most 10000.", nil, nil)
+)
+
+type queueCollector struct{ db *bun.DB }
+
+// Describe implements prometheus.Collector.
+func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) { ch <- queueDesc; ch <- commandDesc }
+
+// Collect implements prometheus.Collector. When the database does not answer, the gauges are left out.
+func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	deliveries, commands, err := db.QueueLength(ctx, c.db, queueShown)
+	if err != nil {
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(queueDesc, prometheus.GaugeValue, float64(deliveries))
+	ch <- prometheus.MustNewConstMetric(commandDesc, prometheus.GaugeValue, float64(commands))
+}

@@ -58,7 +58,7 @@ func runProduct(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listen
 	g, ctx := errgroup.WithContext(ctx)
 	working := make(chan struct{})
 	g.Go(func() error { return service.API(ctx, cfg, d, ln, logger) })
-	g.Go(func() error { return service.Worker(ctx, cfg, d, logger, func() { close(working) }) })
+	g.Go(func() error { return service.Worker(ctx, withBuildID(cfg), d, logger, func() { close(working) }) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():

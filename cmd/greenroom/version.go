@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"greenroom/cmd/internal/config"
 )
 
 // version is set by the linker for releases: -X main.version=1.2.3.
@@ -44,10 +46,14 @@ func suffix(revision string) string {
 	return ", " + revision
 }
 
-// buildID tells this program from others: a release by its version, anything else by its commit.
-func buildID() string {
-	if rev := revision(); version == "dev" && rev != "" {
-		return rev
+// withBuildID gives a versioned worker the program's version where the settings give it none: a release's number, or the
+// commit of anything else.
+func withBuildID(cfg config.Config) config.Config {
+	if cfg.Worker.BuildID == "" {
+		cfg.Worker.BuildID = version
+		if rev := revision(); version == "dev" && rev != "" {
+			cfg.Worker.BuildID = rev
+		}
 	}
-	return version
+	return cfg
 }

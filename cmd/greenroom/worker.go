@@ -22,9 +22,6 @@ func workerCmd() *cobra.Command {
 			if err := cfg.Require("database.url", "secret", "keyset"); err != nil {
 				return err
 			}
-			if cfg.Worker.BuildID == "" {
-				cfg.Worker.BuildID = buildID()
-			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
 			d, err := service.OpenDB(ctx, cfg)
@@ -36,7 +33,7 @@ func workerCmd() *cobra.Command {
 			if err := service.ServeProfiles(ctx, cfg, logger); err != nil {
 				return err
 			}
-			return service.Worker(ctx, cfg, d, logger, nil)
+			return service.Worker(ctx, withBuildID(cfg), d, logger, nil)
 		},
 	}
 	config.AddFlags(cmd.Flags(), "database.url", "temporal.address", "worker.http_addr")

@@ -41,7 +41,7 @@ func countStarts(ctx context.Context, method string, req, reply any, cc *grpc.Cl
 	if r, is := reply.(*workflowservice.StartWorkflowExecutionResponse); is && err == nil && r.GetStarted() {
 		workflowStarts.WithLabelValues(strconv.FormatBool(r.GetEagerWorkflowTask() != nil)).Inc()
 	}
-	return err //nolint:wrapcheck // the caller is the SDK, which knows Temporal's errors by their types
+	return err // the caller is the SDK, which knows Temporal's errors by their types
 }
 
 var (

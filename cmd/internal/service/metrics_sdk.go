@@ -47,7 +47,7 @@ func find[M prometheus.Metric](h sdkHandler, name string, newMetric func(prometh
 			c.series[key] = m
 		}
 	}
-	return m.(M) //nolint:forcetypeassert,errcheck // by the kind's ending
+	return m.(M)
 }
 
 // sdkHandler is a client.MetricsHandler.

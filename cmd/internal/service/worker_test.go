@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -181,13 +180,7 @@ func TestWorkerAnswersProbesAndShowsMetrics(t *testing.T) {
 		require.Regexp(t, want, shown)
 	}
 	t.Run("also_at_an_api_of_the_same_process", func(t *testing.T) {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		ctx, cancel := context.WithCancel(context.Background())
-		served := make(chan error, 1)
-		go func() { served <- service.API(ctx, b.cfg, b.db, ln, slog.New(slog.DiscardHandler)) }()
-		t.Cleanup(func() { cancel(); require.NoError(t, <-served) })
-		_, shown := b.get("http://" + ln.Addr().String() + "/metrics")
+		_, shown := b.get(b.serve() + "/metrics")
 		require.Regexp(t, `greenroom_attempts_total\{outcome="succeeded",profile="instaview"\} [1-9]`, shown)
 		require.Contains(t, shown, "temporal_request_total{")
 	})

@@ -100,7 +100,7 @@ func setupInterview(t *testing.T, kind db.InterviewType) *interviews {
 
 func (b *interviews) exec(query string, args ...any) {
 	b.t.Helper()
-	_, err := b.DB.ExecContext(b.ctx, query, args...)
+	_, err := b.ExecContext(b.ctx, query, args...)
 	require.NoError(b.t, err)
 }
 
@@ -220,7 +220,8 @@ func TestLoadInterview(t *testing.T) {
 			},
 			b.cancel,
 		} {
-			assert.Equal(t, b.state().Version, b.state().Version)
+			before := b.state().Version
+			assert.Equal(t, before, b.state().Version, "looking changes nothing")
 			change()
 			v := b.state().Version
 			assert.False(t, seen[v])

@@ -3,7 +3,6 @@ package db_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -97,7 +96,7 @@ func TestPhoneInterviewFromStartToAnalysis(t *testing.T) {
 	require.Equal(t, call.ID.String(), data["callAttemptId"])
 	require.Equal(t, i.CandidateID.String(), data["candidateId"])
 	require.Equal(t, "COMPLETED", data["status"])
-	require.EqualValues(t, float32(80), data["analysis"].(map[string]any)["general"].(map[string]any)["overallRating"])
+	require.InDelta(t, 80, data["analysis"].(map[string]any)["general"].(map[string]any)["overallRating"], 0)
 	err = b.RunInTx(b.ctx, nil, func(_ context.Context, tx bun.Tx) error {
 		_, err := db.CompleteAnalysis(b.ctx, tx, i.ID, json.RawMessage(`{}`), nil)
 		return err
@@ -140,7 +139,7 @@ func TestInterviewTransitionsAreGuarded(t *testing.T) {
 				continue
 			}
 			var state *db.StateError
-			require.True(t, errors.As(err, &state), "%s from %s: %v", name, status, err)
+			require.ErrorAs(t, err, &state, "%s from %s", name, status)
 			require.Equal(t, string(status), state.State)
 		}
 	}

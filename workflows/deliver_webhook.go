@@ -163,14 +163,20 @@ func (d *delivering) woken(ctx workflow.Context, c workflow.ReceiveChannel) {
 }
 
 func (d *delivering) end(ctx workflow.Context, res activities.AttemptResult) (DeliverWebhookResult, error) {
-	status := StatusFailed
-	if res.Outcome == activities.AttemptSucceeded {
-		status = StatusSucceeded
-	} else if res.Outcome == activities.AttemptCanceled {
-		status = StatusCanceled
-	}
-	err := d.show(ctx, status, fmt.Sprintf("ended after %d attempts: %s", d.made, res.Reason))
+	err := d.show(ctx, statusOf(res.Outcome), fmt.Sprintf("ended after %d attempts: %s", d.made, res.Reason))
 	return DeliverWebhookResult{Outcome: res.Outcome, Attempts: d.made}, err
+}
+
+// statusOf is the status of a delivery that ended with this outcome.
+func statusOf(ended activities.AttemptOutcome) string {
+	switch ended {
+	case activities.AttemptSucceeded:
+		return StatusSucceeded
+	case activities.AttemptCanceled:
+		return StatusCanceled
+	default:
+		return StatusFailed
+	}
 }
 
 // show makes the state readable and searchable in the Temporal UI.

@@ -1,7 +1,6 @@
 package webhook_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -48,7 +47,7 @@ func TestCheckURL(t *testing.T) {
 		for _, raw := range urls {
 			err := strict.CheckURL(raw)
 			var urlErr *webhook.URLError
-			require.True(t, errors.As(err, &urlErr), "%q: %v", raw, err)
+			require.ErrorAs(t, err, &urlErr, "%q", raw)
 			assert.Equal(t, want, err.Error(), "%q", raw)
 		}
 	}

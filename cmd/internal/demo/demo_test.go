@@ -98,7 +98,7 @@ func (f *fake) deliver(event, interview string) {
 	require.NoError(f.t, err)
 	for range 3 {
 		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, f.receiver, strings.NewReader(body))
-		assert.NoError(f.t, err)
+		require.NoError(f.t, err)
 		req.Header.Set("webhook-id", id)
 		req.Header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
 		req.Header.Set("webhook-signature", signature)

@@ -88,11 +88,14 @@ func DropPartitions(ctx context.Context, db bun.IDB, before time.Time) ([]string
 	return dropped, nil
 }
 
+// eventLead is how much older than its deliveries an event may be: those of a day's last event can belong to the next day.
+const eventLead = time.Hour
+
 func dropDay(ctx context.Context, db bun.IDB, day time.Time) ([]string, error) {
 	suffix := "_" + day.Format(dayLayout)
 	var live bool
-	err := db.NewRaw("SELECT EXISTS (SELECT 1 FROM ? WHERE status IN ('pending', 'retrying', 'paused'))",
-		bun.Ident("deliveries"+suffix)).Scan(ctx, &live)
+	err := db.NewRaw(`SELECT EXISTS (SELECT 1 FROM deliveries WHERE id >= ? AND id < ? AND status IN ('pending', 'retrying', 'paused'))`,
+		FloorID(day), FloorID(day.AddDate(0, 0, 1).Add(eventLead))).Scan(ctx, &live)
 	if err != nil {
 		return nil, fmt.Errorf("look for live deliveries of %s: %w", day.Format(time.DateOnly), err)
 	}

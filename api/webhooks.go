@@ -290,7 +290,8 @@ func (s *server) applyWebhook(in *webhookPatch, w *db.Webhook) ([]string, error)
 	if in.IsActive.Set {
 		w.DisabledReason, u.columns = nil, append(u.columns, "disabled_reason")
 	}
-	return u.columns, s.applyChecked(in, w, &u)
+	err := s.applyChecked(in, w, &u)
+	return u.columns, err
 }
 
 // applyChecked writes what needs more than its form to be checked.

@@ -277,7 +277,8 @@ func (in *keyPatch) apply(p principal, k *db.APIKey) ([]string, db.AuditAction, 
 	putNull(&u, "expires_at", &k.ExpiresAt, in.ExpiresAt)
 	put(&u, "rate_per_minute", &k.RatePerMinute, in.RatePerMinute)
 	put(&u, "rate_per_hour", &k.RatePerHour, in.RatePerHour)
-	return u.columns, in.suspend(k, &u), nil
+	action := in.suspend(k, &u)
+	return u.columns, action, nil
 }
 
 // suspend writes the suspension and says what the change is called.

@@ -24,7 +24,7 @@ func TestCircuit(t *testing.T) {
 		},
 	}
 	for name, reset := range resets {
-		t.Run(name, func(t *testing.T) {
+		t.Run("1.9_threshold_opens_nothing_is_attempted_reset_"+name, func(t *testing.T) {
 			s := setup(t)
 			r := listen(t, status(http.StatusInternalServerError))
 			w := s.webhook(r, "instaview", 5)

@@ -29,7 +29,7 @@ func (d *Dispatcher) dispatchCommands(ctx context.Context) (Result, error) {
 		}
 		t := &telling{Dispatcher: d, tx: tx}
 		each(commands, startsAtOnce, func(c db.Command) { t.try(ctx, c) })
-		r = Result{Taken: len(commands) - len(t.failed), Failed: len(t.failed)}
+		r = Result{Taken: len(commands) - len(t.failed), Failed: len(t.failed), Away: t.away}
 		return db.PutBackCommands(ctx, tx, t.failed)
 	})
 	return r, err
@@ -41,16 +41,23 @@ type telling struct {
 	mu     sync.Mutex
 	tx     bun.Tx
 	failed []db.Command
+	away   bool
 }
 
 func (t *telling) try(ctx context.Context, c db.Command) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	if err := t.tell(ctx, c); err != nil {
-		t.o.Logger.DebugContext(ctx, "tell workflow", "kind", c.Kind, "subject_id", c.SubjectID, "error", err)
-		t.mu.Lock()
-		t.failed = append(t.failed, c)
-		t.mu.Unlock()
+	err := t.tell(ctx, c)
+	if err == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = append(t.failed, c)
+	if isAway(err) {
+		t.away = true
+	} else {
+		t.o.Logger.ErrorContext(ctx, "workflow cannot be told", "kind", c.Kind, "subject_id", c.SubjectID, "error", err)
 	}
 }
 

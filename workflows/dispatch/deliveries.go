@@ -28,8 +28,8 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 			return err
 		}
 		ready, early := d.reserve(ready)
-		failed := d.startAll(ctx, ready)
-		r = Result{Taken: taken - len(failed) - len(early), Failed: len(failed)}
+		failed, away := d.startAll(ctx, ready)
+		r = Result{Taken: taken - len(failed) - len(early), Failed: len(failed), Away: away}
 		return db.PutBackDeliveries(ctx, tx, append(failed, early...))
 	})
 	return r, err
@@ -55,30 +55,30 @@ func timeoutOf(q db.QueuedDelivery) time.Duration {
 // its other callers.
 const startsAtOnce = 32
 
-// startAll returns the deliveries that could not be started. After the first time-out the rest are not tried: Temporal is
-// away, and waiting for each of them would hold the transaction.
-func (d *Dispatcher) startAll(ctx context.Context, ready []db.QueuedDelivery) (failed []db.QueuedDelivery) {
+// startAll returns the deliveries that could not be started. Once Temporal proves to be away the rest are not tried: waiting
+// for each of them would hold the transaction. One that Temporal refuses does not stand in the way of the others.
+func (d *Dispatcher) startAll(ctx context.Context, ready []db.QueuedDelivery) (failed []db.QueuedDelivery, away bool) {
 	var mu sync.Mutex
-	var away atomic.Bool
+	var gone atomic.Bool
 	each(ready, startsAtOnce, func(q db.QueuedDelivery) {
-		err := errAway
-		if !away.Load() {
-			err = d.startDelivery(ctx, q)
-		}
-		if err == nil {
-			return
+		if !gone.Load() {
+			err := d.startDelivery(ctx, q)
+			if err == nil {
+				return
+			}
+			if isAway(err) {
+				gone.Store(true)
+			} else {
+				d.o.Logger.ErrorContext(ctx, "delivery cannot be started", "delivery_id", q.DeliveryID, "error", err)
+			}
 		}
 		d.o.Endpoints.Release(q.WebhookID, q.DeliveryID, 0)
-		d.o.Logger.DebugContext(ctx, "start delivery", "delivery_id", q.DeliveryID, "error", err)
-		away.Store(true)
 		mu.Lock()
 		failed = append(failed, q)
 		mu.Unlock()
 	})
-	return failed
+	return failed, gone.Load()
 }
-
-var errAway = errors.New("temporal is away")
 
 // each calls fn for every item, n at a time.
 func each[T any](items []T, n int, fn func(T)) {

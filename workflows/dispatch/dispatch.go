@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"greenroom/activities"
@@ -55,8 +57,9 @@ type InterviewSettings struct {
 
 // Dispatcher moves rows of the outbox to Temporal.
 type Dispatcher struct {
-	o    Options
-	wake chan struct{}
+	o Options
+	// One hint waits in each: whoever is idle takes it.
+	deliveries, commands chan struct{}
 }
 
 // New returns a dispatcher; Run makes it work.
@@ -70,14 +73,16 @@ func New(o Options) *Dispatcher {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Dispatcher{o: o, wake: make(chan struct{}, 1)}
+	return &Dispatcher{o: o, deliveries: make(chan struct{}, 1), commands: make(chan struct{}, 1)}
 }
 
 // Wake makes a waiting Run look at the queue now. It never blocks.
 func (d *Dispatcher) Wake() {
-	select {
-	case d.wake <- struct{}{}:
-	default:
+	for _, hint := range []chan struct{}{d.deliveries, d.commands} {
+		select {
+		case hint <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -85,42 +90,67 @@ func (d *Dispatcher) Wake() {
 type Result struct {
 	// Taken counts rows that left the queue, Failed those that had to be put back.
 	Taken, Failed int
+	// Away: a store did not answer.
+	Away bool
 }
 
-// backoffLimit bounds the pause after rounds in which nothing could be started: Temporal is away, and is looked for again.
-const backoffLimit = 5 * time.Second
+// roundsAtOnce is how many rounds of deliveries may be under way: a start that takes long delays its own round, and what
+// comes meanwhile goes with another.
+const roundsAtOnce = 3
 
 // Run works until ctx ends. A fault of PostgreSQL or Temporal is logged once, waited out and never ends it.
 func (d *Dispatcher) Run(ctx context.Context) error {
-	go d.listen(ctx)
-	failed := 0
-	for ctx.Err() == nil {
-		r, err := d.runOnce(ctx)
-		switch {
-		case err != nil || r.Failed > 0:
-			if failed++; failed == 1 && ctx.Err() == nil {
-				d.o.Logger.WarnContext(ctx, "dispatch waits for its stores", "error", err, "put_back", r.Failed)
-			}
-			sleep(ctx, min(time.Duration(failed)*250*time.Millisecond, backoffLimit))
-			continue
-		case failed > 0:
-			d.o.Logger.InfoContext(ctx, "dispatch goes on", "failed_rounds", failed)
-			failed = 0
-		}
-		if r.Taken == 0 {
-			d.wait(ctx)
-		}
+	var wg sync.WaitGroup
+	wg.Go(func() { d.listen(ctx) })
+	wg.Go(func() { d.loop(ctx, d.dispatchCommands, d.commands, d.o.PollInterval) })
+	wg.Go(func() { d.loop(ctx, d.dispatchDeliveries, d.deliveries, d.o.PollInterval) })
+	for range roundsAtOnce - 1 { // one of them polls, the others only listen
+		wg.Go(func() { d.loop(ctx, d.dispatchDeliveries, d.deliveries, 0) })
 	}
+	wg.Wait()
 	return nil
 }
 
-func (d *Dispatcher) wait(ctx context.Context) {
-	t := time.NewTimer(d.o.PollInterval)
-	defer t.Stop()
+// backoffStep and backoffLimit shape the pause after rounds that a store did not answer: it is looked for again.
+const (
+	backoffStep  = 250 * time.Millisecond
+	backoffLimit = 5 * time.Second
+)
+
+// loop does rounds as long as they take something, and waits for a hint, or for poll to pass, when they do not.
+func (d *Dispatcher) loop(ctx context.Context, round func(context.Context) (Result, error), hint <-chan struct{}, poll time.Duration) {
+	away := 0
+	for ctx.Err() == nil {
+		r, err := round(ctx)
+		if err != nil || r.Away {
+			if away++; away == 1 && ctx.Err() == nil {
+				d.o.Logger.WarnContext(ctx, "dispatch waits for its stores", "error", err, "put_back", r.Failed)
+			}
+			sleep(ctx, min(time.Duration(away)*backoffStep, backoffLimit))
+			continue
+		}
+		if away > 0 {
+			d.o.Logger.InfoContext(ctx, "dispatch goes on", "failed_rounds", away)
+			away = 0
+		}
+		if r.Taken == 0 {
+			await(ctx, hint, poll)
+		}
+	}
+}
+
+// await waits for a hint, and no longer than poll unless that is 0.
+func await(ctx context.Context, hint <-chan struct{}, poll time.Duration) {
+	var passed <-chan time.Time
+	if poll > 0 {
+		t := time.NewTimer(poll)
+		defer t.Stop()
+		passed = t.C
+	}
 	select {
 	case <-ctx.Done():
-	case <-d.wake:
-	case <-t.C:
+	case <-hint:
+	case <-passed:
 	}
 }
 
@@ -129,13 +159,6 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
-}
-
-// runOnce takes and starts one round of deliveries and one of commands.
-func (d *Dispatcher) runOnce(ctx context.Context) (Result, error) {
-	deliveries, err := d.dispatchDeliveries(ctx)
-	commands, err2 := d.dispatchCommands(ctx)
-	return Result{Taken: deliveries.Taken + commands.Taken, Failed: deliveries.Failed + commands.Failed}, errors.Join(err, err2)
 }
 
 // inTx runs fn in a transaction that a shutdown does not tear in the middle: what was started must be committed.
@@ -156,3 +179,10 @@ const (
 	roundLimit = 30 * time.Second
 	startLimit = 5 * time.Second
 )
+
+// isAway reports whether a call failed because Temporal does not answer, as opposed to a call that it refuses.
+func isAway(err error) bool {
+	var unavailable *serviceerror.Unavailable
+	var late *serviceerror.DeadlineExceeded
+	return errors.As(err, &unavailable) || errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded)
+}

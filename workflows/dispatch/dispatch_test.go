@@ -58,7 +58,7 @@ func setup(t *testing.T) *bundle {
 
 func (b *bundle) round() dispatch.Result {
 	b.t.Helper()
-	r, err := dispatch.RunOnce(dispatch.New(b.options), b.t.Context())
+	r, err := dispatch.RunOnce(b.t.Context(), dispatch.New(b.options))
 	require.NoError(b.t, err)
 	return r
 }
@@ -75,7 +75,7 @@ func (b *bundle) publish() (id uuid.UUID) {
 		_, err := db.RecordEvent(b.t.Context(), tx, &db.Event{CompanyID: &b.company, Type: catalog.InterviewStarted, Data: []byte("{}")})
 		return err
 	})
-	require.NoError(b.t, b.db.NewRaw("SELECT delivery_id FROM delivery_queue ORDER BY 1 DESC LIMIT 1").Scan(b.t.Context(), &id))
+	require.NoError(b.t, b.db.NewRaw("SELECT id FROM deliveries ORDER BY 1 DESC LIMIT 1").Scan(b.t.Context(), &id))
 	return id
 }
 
@@ -136,7 +136,7 @@ func TestPutsBackWhileTemporalIsAway(t *testing.T) {
 	t.Cleanup(away.Close)
 	there := b.options.Client
 	b.options.Client = away
-	require.Equal(t, dispatch.Result{Failed: 2}, b.round())
+	require.Equal(t, dispatch.Result{Failed: 2, Away: true}, b.round())
 	require.Equal(t, 1, b.queued())
 	require.NotContains(t, b.options.Endpoints.Room(), b.hook.ID, "the endpoint's place is free again")
 	b.options.Client = there
@@ -187,4 +187,27 @@ func TestStartsAndSignalsOneWorkflowForEachSubject(t *testing.T) {
 	d, err := b.client.DescribeWorkflowExecution(t.Context(), workflows.CircuitWorkflowID(b.hook.ID), "")
 	require.NoError(t, err)
 	require.Equal(t, "Circuit", d.WorkflowExecutionInfo.Type.Name)
+}
+
+func TestOneThatCannotBeStartedLeavesTheOthersAlone(t *testing.T) {
+	b := setup(t)
+	bad := b.publish()
+	_, err := b.db.ExecContext(t.Context(), "UPDATE webhooks SET profile = 'of a later version'")
+	require.NoError(t, err)
+	require.Equal(t, dispatch.Result{Failed: 1}, b.round(), "it is no reason to wait")
+	require.Empty(t, b.run(bad))
+	require.Equal(t, 1, b.queued(), "and is kept")
+}
+
+func TestRunStartsWhatIsThereAndWhatComes(t *testing.T) {
+	b := setup(t)
+	id := b.publish()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- dispatch.New(b.options).Run(ctx) }()
+	require.Eventually(t, func() bool { return b.run(id) != "" }, 30*time.Second, 20*time.Millisecond)
+	next := b.publish()
+	require.Eventually(t, func() bool { return b.run(next) != "" }, 30*time.Second, 20*time.Millisecond, "it hears of what comes later")
+	stop()
+	require.NoError(t, <-done)
 }

@@ -58,7 +58,7 @@ type InterviewSettings struct {
 // Dispatcher moves rows of the outbox to Temporal.
 type Dispatcher struct {
 	o Options
-	// One hint waits in each: whoever is idle takes it.
+	// One hint waits in each: there is something to take.
 	deliveries, commands chan struct{}
 }
 
@@ -94,19 +94,13 @@ type Result struct {
 	Away bool
 }
 
-// roundsAtOnce is how many rounds of deliveries may be under way: a start that takes long delays its own round, and what
-// comes meanwhile goes with another.
-const roundsAtOnce = 3
-
 // Run works until ctx ends. A fault of PostgreSQL or Temporal is logged once, waited out and never ends it.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.listen(ctx) })
-	wg.Go(func() { d.loop(ctx, d.dispatchCommands, d.commands, d.o.PollInterval) })
-	wg.Go(func() { d.loop(ctx, d.dispatchDeliveries, d.deliveries, d.o.PollInterval) })
-	for range roundsAtOnce - 1 { // one of them polls, the others only listen
-		wg.Go(func() { d.loop(ctx, d.dispatchDeliveries, d.deliveries, 0) })
-	}
+	wg.Go(func() { d.loop(ctx, d.dispatchCommands, d.commands) })
+	// One round of deliveries at a time: more of them were measured to start more than the attempts can keep up with.
+	wg.Go(func() { d.loop(ctx, d.dispatchDeliveries, d.deliveries) })
 	wg.Wait()
 	return nil
 }
@@ -117,8 +111,8 @@ const (
 	backoffLimit = 5 * time.Second
 )
 
-// loop does rounds as long as they take something, and waits for a hint, or for poll to pass, when they do not.
-func (d *Dispatcher) loop(ctx context.Context, round func(context.Context) (Result, error), hint <-chan struct{}, poll time.Duration) {
+// loop does rounds as long as they take something, and waits for a hint, or for the poll, when they do not.
+func (d *Dispatcher) loop(ctx context.Context, round func(context.Context) (Result, error), hint <-chan struct{}) {
 	away := 0
 	for ctx.Err() == nil {
 		r, err := round(ctx)
@@ -134,23 +128,18 @@ func (d *Dispatcher) loop(ctx context.Context, round func(context.Context) (Resu
 			away = 0
 		}
 		if r.Taken == 0 {
-			await(ctx, hint, poll)
+			d.await(ctx, hint)
 		}
 	}
 }
 
-// await waits for a hint, and no longer than poll unless that is 0.
-func await(ctx context.Context, hint <-chan struct{}, poll time.Duration) {
-	var passed <-chan time.Time
-	if poll > 0 {
-		t := time.NewTimer(poll)
-		defer t.Stop()
-		passed = t.C
-	}
+func (d *Dispatcher) await(ctx context.Context, hint <-chan struct{}) {
+	t := time.NewTimer(d.o.PollInterval)
+	defer t.Stop()
 	select {
 	case <-ctx.Done():
 	case <-hint:
-	case <-passed:
+	case <-t.C:
 	}
 }
 

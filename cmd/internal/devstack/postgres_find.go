@@ -73,6 +73,9 @@ func findOrInstallPostgres(ctx context.Context, log io.Writer) (postgresPrograms
 	if p, ok := findPostgres(ctx, supported); ok {
 		return p, nil
 	}
+	if err := ctx.Err(); err != nil { // asked to stop while looking: nothing was found because nothing was asked
+		return postgresPrograms{}, err
+	}
 	if err := installPostgres(ctx, log); err != nil {
 		return postgresPrograms{}, err
 	}

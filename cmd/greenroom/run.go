@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 
@@ -29,9 +28,9 @@ func runAll(ctx context.Context, cfg config.Config, _ *devstack.Stack) error {
 	if err != nil {
 		return err
 	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Addr)
+	ln, err := listenHTTP(ctx, cfg)
 	if err != nil {
-		return fmt.Errorf("listen on %s (setting http.addr): %w", cfg.HTTP.Addr, err)
+		return err
 	}
 	return runProduct(ctx, cfg, d, ln, func() error {
 		if err := devstack.WriteDevEnv(cfg.Dev.Dir, devstack.DevEnv{URL: cfg.HTTP.PublicURL, APIKey: key}); err != nil {

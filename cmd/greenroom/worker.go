@@ -1,9 +1,11 @@
 package main
 
 import (
-	"os"
+	"context"
+	"log/slog"
 
 	"github.com/spf13/cobra"
+	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/config"
 	"greenroom/cmd/internal/service"
@@ -15,25 +17,9 @@ func workerCmd() *cobra.Command {
 		Short: "Run workflows, attempts and the dispatcher; any number of workers may run",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load(cmd.Flags())
-			if err != nil {
-				return err
-			}
-			if err := cfg.Require("database.url", "secret", "keyset"); err != nil {
-				return err
-			}
-			ctx, stop := untilSignal(cmd.Context())
-			defer stop()
-			d, err := service.OpenDB(ctx, cfg)
-			if err != nil {
-				return err
-			}
-			defer d.Close()
-			logger := service.Logger(cfg, os.Stderr)
-			if err := service.ServeProfiles(ctx, cfg, logger); err != nil {
-				return err
-			}
-			return service.Worker(ctx, withBuildID(cfg), d, logger, nil)
+			return runPiece(cmd, func(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger) error {
+				return service.Worker(ctx, withBuildID(cfg), d, logger, nil)
+			})
 		},
 	}
 	config.AddFlags(cmd.Flags(), "database.url", "temporal.address", "worker.http_addr")

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"greenroom/db"
@@ -23,17 +24,25 @@ func (a *Activities) Sweep(ctx context.Context) (int, error) {
 	return n, err
 }
 
-// KeepPartitions makes the partitions of the coming days and drops those that ended more than keepDays days ago.
+// KeepPartitions makes the partitions of the coming days and drops those that ended more than keepDays days ago. What is in use
+// is left for the next upkeep: there is a week until a missing partition is wanted, and an old one harms nothing.
 func (a *Activities) KeepPartitions(ctx context.Context, keepDays int) error {
 	now := time.Now()
-	if err := db.EnsurePartitions(ctx, a.DB, now, db.PartitionDaysAhead); err != nil {
-		return err
+	made := db.EnsurePartitions(ctx, a.DB, now, db.PartitionDaysAhead)
+	if made != nil && !errors.Is(made, db.ErrPartitionBusy) {
+		return made
 	}
 	dropped, err := db.DropPartitions(ctx, a.DB, now.AddDate(0, 0, -keepDays))
 	if len(dropped) > 0 {
 		a.Logger.InfoContext(ctx, "dropped partitions", "partitions", dropped)
 	}
-	return err
+	if err != nil && !errors.Is(err, db.ErrPartitionBusy) {
+		return err
+	}
+	if err = errors.Join(made, err); err != nil {
+		a.Logger.WarnContext(ctx, "partitions are left for the next upkeep", "error", err)
+	}
+	return nil
 }
 
 // ForgetIdempotencyKeys removes the answers whose time is over.

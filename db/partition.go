@@ -2,9 +2,12 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 )
 
@@ -12,102 +15,129 @@ import (
 // still over a long weekend harms nothing. Rows of a day without a partition go to the default partition, never nowhere.
 const PartitionDaysAhead = 7
 
-// partitioned are the tables cut by day; attempts follow their delivery's id.
-var partitioned = []string{"events", "deliveries", "attempts"}
+// ErrPartitionBusy: a partition could not be made or dropped because somebody reads or writes for longer than upkeep may make
+// others wait. Nothing was changed; it is worth another try later.
+var ErrPartitionBusy = errors.New("partition is in use")
+
+// dayTable is a table cut by day.
+type dayTable struct {
+	name string
+	key  string // holds the UUIDv7 that tells the day
+	// held is a condition on ?0, ?1 and ?2, the first ids of the day, of the next and of the one after: as long as it is
+	// true the day is kept however old it is.
+	held string
+}
+
+// dayTables in the order in which a day's are dropped. Deliveries that still have something to do (or wait behind an open
+// circuit) keep their day. Attempts follow their deliveries. Events outlive both by a day: one of the last moment may belong to
+// a delivery of the next day, which can be replayed as long as it is there.
+var dayTables = []dayTable{
+	{"deliveries", "id", "EXISTS (SELECT FROM deliveries WHERE id >= ?0 AND id < ?1 AND status IN ('pending', 'retrying', 'paused'))"},
+	{"attempts", "delivery_id", "EXISTS (SELECT FROM deliveries WHERE id >= ?0 AND id < ?1)"},
+	{"events", "id", "EXISTS (SELECT FROM deliveries WHERE id >= ?0 AND id < ?2)"},
+}
 
 const dayLayout = "20060102"
 
+// day is a partition's day of one table.
+type day struct {
+	dayTable
+	at time.Time // its midnight, UTC
+}
+
+func dayOf(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+
+func (d day) partition() string { return d.name + "_" + d.at.Format(dayLayout) }
+
+func (d day) bounds() (lo, hi uuid.UUID) { return FloorID(d.at), FloorID(d.at.AddDate(0, 0, 1)) }
+
 // EnsurePartitions makes the day partitions from the day before `from` to `ahead` days after it. It may run at any time and
-// beside itself.
-func EnsurePartitions(ctx context.Context, db bun.IDB, from time.Time, ahead int) error {
-	day := from.UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
-	return InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", partitionLock); err != nil {
-			return fmt.Errorf("lock partitions: %w", err)
-		}
-		for range ahead + 2 {
-			for _, table := range partitioned {
-				if err := ensureDay(ctx, tx, table, day); err != nil {
-					return err
-				}
+// beside itself. Whoever uses the tables meanwhile is never made to wait longer than lockPatience; ErrPartitionBusy when that
+// was not enough.
+func EnsurePartitions(ctx context.Context, db *bun.DB, from time.Time, ahead int) error {
+	first := dayOf(from).AddDate(0, 0, -1)
+	for i := range ahead + 2 {
+		for _, table := range dayTables {
+			if err := ensureDay(ctx, db, day{table, first.AddDate(0, 0, i)}); err != nil {
+				return err
 			}
-			day = day.AddDate(0, 0, 1)
 		}
-		return nil
+	}
+	return nil
+}
+
+// ensureDay skips a day whose rows already fell into the default partition: attaching would be refused, they are safe there,
+// and DropPartitions finds them. The partition is made beside its parent and then attached, which readers and writers of the
+// parent's other partitions do not notice; CREATE TABLE … PARTITION OF would lock them all out. Only the default partition is
+// locked, and read to prove that it has no row of the day: it is empty unless upkeep stood still for a week.
+func ensureDay(ctx context.Context, db *bun.DB, d day) error {
+	lo, hi := d.bounds()
+	settled, err := d.settled(ctx, db)
+	if err != nil || settled {
+		return err
+	}
+	return patiently(ctx, db, "make partition "+d.partition(), func(ctx context.Context, tx bun.Tx) error {
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", partitionLock); err != nil {
+			return err
+		}
+		if settled, err := d.settled(ctx, tx); err != nil || settled { // another process was faster
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "CREATE TABLE ?0 (LIKE ?1 INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (fillfactor = 85);"+
+			"ALTER TABLE ?1 ATTACH PARTITION ?0 FOR VALUES FROM (?2) TO (?3)", bun.Ident(d.partition()), bun.Ident(d.name), lo, hi)
+		return err
 	})
 }
 
 const partitionLock = migrationLock + 1
 
-// ensureDay skips a day whose rows already fell into the default partition: attaching would be refused, and they are safe there.
-func ensureDay(ctx context.Context, tx bun.Tx, table string, day time.Time) error {
-	name := table + "_" + day.Format(dayLayout)
-	lo, hi := FloorID(day), FloorID(day.AddDate(0, 0, 1))
-	var exists, occupied bool
-	key := "id"
-	if table == "attempts" {
-		key = "delivery_id"
-	}
-	err := tx.NewRaw("SELECT to_regclass(?) IS NOT NULL, EXISTS (SELECT 1 FROM ?_default WHERE ? >= ? AND ? < ?)",
-		name, bun.Safe(table), bun.Ident(key), lo, bun.Ident(key), hi).Scan(ctx, &exists, &occupied)
+// settled: the day has its partition, or rows of it are in the default partition.
+func (d day) settled(ctx context.Context, db bun.IDB) (settled bool, err error) {
+	lo, hi := d.bounds()
+	err = db.NewRaw("SELECT to_regclass(?) IS NOT NULL OR EXISTS (SELECT FROM ? WHERE ? >= ? AND ? < ?)",
+		d.partition(), bun.Ident(d.name+"_default"), bun.Ident(d.key), lo, bun.Ident(d.key), hi).Scan(ctx, &settled)
 	if err != nil {
-		return fmt.Errorf("look up partition %s: %w", name, err)
+		return false, fmt.Errorf("look up partition %s: %w", d.partition(), err)
 	}
-	if exists || occupied {
-		return nil
-	}
-	_, err = tx.ExecContext(ctx, "CREATE TABLE ? PARTITION OF ? FOR VALUES FROM (?) TO (?) WITH (fillfactor = 85)",
-		bun.Ident(name), bun.Ident(table), lo, hi)
-	if err != nil {
-		return fmt.Errorf("make partition %s: %w", name, err)
-	}
-	return nil
+	return settled, nil
 }
 
-// DropPartitions drops the day partitions that ended before `before` and returns their names. Retention is this, never a
-// DELETE. A day with deliveries that still have something to do (or wait behind an open circuit) is kept until they end.
-func DropPartitions(ctx context.Context, db bun.IDB, before time.Time) ([]string, error) {
-	var names []string
-	err := db.NewRaw(`SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
-		WHERE p.relname = 'deliveries' AND c.relname <> 'deliveries_default' ORDER BY 1`).Scan(ctx, &names)
-	if err != nil {
-		return nil, fmt.Errorf("list partitions: %w", err)
-	}
-	var dropped []string
-	for _, name := range names {
-		day, err := time.Parse(dayLayout, name[len("deliveries_"):])
-		if err != nil || day.AddDate(0, 0, 1).After(before) {
-			continue
+const (
+	// lockPatience is how long upkeep waits for a lock on a table. Everybody who comes later waits behind it, so this is also the
+	// longest pause that a forgotten transaction and upkeep together can put into the delivery path.
+	lockPatience = 100 * time.Millisecond
+	// lockTries and lockPause: ordinary queries are over in milliseconds, so one of a few tries gets through unless somebody
+	// really holds the table.
+	lockTries = 5
+	lockPause = 500 * time.Millisecond
+)
+
+// patiently runs fn in a transaction that gives up waiting for a lock after lockPatience, a few times.
+func patiently(ctx context.Context, db *bun.DB, what string, fn func(ctx context.Context, tx bun.Tx) error) error {
+	for try := 1; ; try++ {
+		err := InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+			if _, err := tx.ExecContext(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", lockPatience.Milliseconds())); err != nil {
+				return err
+			}
+			return fn(ctx, tx)
+		})
+		switch {
+		case err == nil:
+			return nil
+		case !isLockTimeout(err):
+			return fmt.Errorf("%s: %w", what, err)
+		case try == lockTries:
+			return fmt.Errorf("%s: %w", what, ErrPartitionBusy)
 		}
-		did, err := dropDay(ctx, db, day)
-		if err != nil {
-			return dropped, err
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, ctx.Err())
+		case <-time.After(lockPause):
 		}
-		dropped = append(dropped, did...)
 	}
-	return dropped, nil
 }
 
-// eventLead is how much older than its deliveries an event may be: those of a day's last event can belong to the next day.
-const eventLead = time.Hour
-
-func dropDay(ctx context.Context, db bun.IDB, day time.Time) ([]string, error) {
-	suffix := "_" + day.Format(dayLayout)
-	var live bool
-	err := db.NewRaw(`SELECT EXISTS (SELECT 1 FROM deliveries WHERE id >= ? AND id < ? AND status IN ('pending', 'retrying', 'paused'))`,
-		FloorID(day), FloorID(day.AddDate(0, 0, 1).Add(eventLead))).Scan(ctx, &live)
-	if err != nil {
-		return nil, fmt.Errorf("look for live deliveries of %s: %w", day.Format(time.DateOnly), err)
-	}
-	if live {
-		return nil, nil
-	}
-	var dropped []string
-	for _, table := range partitioned {
-		if _, err := db.ExecContext(ctx, "DROP TABLE IF EXISTS ?", bun.Ident(table+suffix)); err != nil {
-			return dropped, fmt.Errorf("drop partition %s: %w", table+suffix, err)
-		}
-		dropped = append(dropped, table+suffix)
-	}
-	return dropped, nil
+func isLockTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03" // lock_not_available
 }

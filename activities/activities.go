@@ -27,6 +27,8 @@ type Activities struct {
 	// Endpoints knows what each endpoint has in flight in this process.
 	Endpoints *Endpoints
 
+	recorder recorder
+
 	// Calls and Analyser are the outside services; their URL is empty when there is none.
 	Calls    Service
 	Analyser Service

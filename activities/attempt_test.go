@@ -234,7 +234,7 @@ func TestEndpoints(t *testing.T) {
 	require.True(t, e.Acquire(hook, a, 0, time.Minute))
 	require.True(t, e.Acquire(hook, a, 0, time.Minute), "a place is kept, not taken twice")
 	require.True(t, e.Acquire(hook, b, 0, time.Nanosecond))
-	require.Equal(t, map[uuid.UUID]int{hook: 1}, e.Room(), "a place that lapsed is free")
+	require.Equal(t, map[uuid.UUID]int{hook: 1}, e.Room(2, true), "a place that lapsed is free")
 	require.True(t, e.Acquire(hook, b, 0, time.Minute))
 	require.False(t, e.Acquire(hook, c, 0, time.Minute))
 	require.True(t, e.Acquire(uuid.New(), c, 0, time.Minute), "another endpoint has its own")
@@ -250,5 +250,5 @@ func TestEndpoints(t *testing.T) {
 	for i := range 5 {
 		require.Equal(t, i < 1, e.Acquire(limited, uuid.New(), 1, time.Nanosecond), "one per second")
 	}
-	require.Zero(t, e.Room()[limited])
+	require.Zero(t, e.Room(2, true)[limited])
 }

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 // Endpoints counts, per webhook, the attempts that this process has in flight, so that a slow receiver holds only its own
 // share and the others never notice. It also remembers which endpoints are slow: those are attempted in the slow lane.
+// Batches have places of their own, as many again: a delivery that goes on alone does not wait behind a batch.
 type Endpoints struct {
 	perEndpoint int
 	freed       func()
@@ -23,6 +25,11 @@ type endpoint struct {
 	// average is an exponentially weighted mean of the attempts' durations.
 	average time.Duration
 	seen    time.Time
+	// What batches do here: the places of their attempts in flight, how many deliveries wait for one, and when a place was last
+	// taken or given back.
+	places  chan struct{}
+	waiting int
+	moved   time.Time
 	// limit is the webhook's own rate; nil when it has none.
 	limit *rate.Limiter
 }
@@ -61,6 +68,16 @@ func (e *Endpoints) Acquire(webhook, delivery uuid.UUID, perSecond int, lapse ti
 	return true
 }
 
+// Allow takes one of the webhook's attempts per second; it is false when there is none.
+func (e *Endpoints) Allow(webhook uuid.UUID, perSecond int) bool {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.at(webhook, now)
+	p.limitTo(perSecond)
+	return p.limit == nil || p.limit.AllowN(now, 1)
+}
+
 func (p *endpoint) limitTo(perSecond int) {
 	switch {
 	case perSecond == 0:
@@ -77,12 +94,16 @@ func (e *Endpoints) Release(webhook, delivery uuid.UUID, took time.Duration) {
 	p := e.at(webhook, now)
 	full := len(p.flying) >= e.perEndpoint
 	delete(p.flying, delivery)
-	if took > 0 {
-		p.average += (took - p.average) / 4
-	}
+	p.note(took)
 	e.mu.Unlock()
 	if full && e.freed != nil {
 		e.freed()
+	}
+}
+
+func (p *endpoint) note(took time.Duration) {
+	if took > 0 {
+		p.average += (took - p.average) / 4
 	}
 }
 
@@ -94,31 +115,109 @@ func (e *Endpoints) Slow(webhook uuid.UUID) bool {
 	return p != nil && p.average > SlowAbove
 }
 
-// Room lists the webhooks that have attempts in flight, or a limit, with what they may begin now, and forgets those long
-// unused.
-func (e *Endpoints) Room() map[uuid.UUID]int {
+// Room lists the webhooks of which fewer deliveries than most may be taken now, with how many, and forgets those long unused.
+// Endpoints that are slow or full and, where each delivery has a workflow of its own (alone), all others are bounded by their
+// places.
+func (e *Endpoints) Room(most int, alone bool) map[uuid.UUID]int {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	room := make(map[uuid.UUID]int, len(e.m))
+	room := make(map[uuid.UUID]int)
 	for id, p := range e.m {
 		p.expire(now)
-		switch {
-		case len(p.flying) == 0 && now.Sub(p.seen) > forgetAfter:
+		if p.idle() && now.Sub(p.seen) > forgetAfter {
 			delete(e.m, id)
-		case p.limit != nil:
-			room[id] = max(0, min(e.perEndpoint-len(p.flying), int(p.limit.TokensAt(now))))
-		case len(p.flying) > 0:
-			room[id] = max(0, e.perEndpoint-len(p.flying))
+			continue
+		}
+		n := most - p.waiting
+		if alone || p.average > SlowAbove || len(p.flying) >= e.perEndpoint {
+			n = min(n, e.perEndpoint-len(p.flying))
+		}
+		if p.limit != nil {
+			n = min(n, int(p.limit.TokensAt(now)))
+		}
+		if p.stuck(now) {
+			n = 0
+		}
+		if n < most {
+			room[id] = max(0, n)
 		}
 	}
 	return room
 }
 
+func (p *endpoint) idle() bool { return len(p.flying) == 0 && len(p.places) == 0 && p.waiting == 0 }
+
+// stuckAfter is how long all of an endpoint's places stay taken until it is given no more: less than what a receiver that
+// hangs takes, more than one that is busy.
+const stuckAfter = 250 * time.Millisecond
+
+func (p *endpoint) stuck(now time.Time) bool {
+	return len(p.places) == cap(p.places) && now.Sub(p.moved) > stuckAfter
+}
+
+// Enter says that n deliveries of a batch wait for their attempts at an endpoint; Leave, that n of them do not any more.
+func (e *Endpoints) Enter(webhook uuid.UUID, n int) {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.at(webhook, now).waiting += n
+}
+
+// Leave is the opposite of Enter.
+func (e *Endpoints) Leave(webhook uuid.UUID, n int) { e.Enter(webhook, -n) }
+
+// Begin takes a place for an attempt of a batch, and waits for one until ctx ends: then it is false.
+func (e *Endpoints) Begin(ctx context.Context, webhook uuid.UUID) bool {
+	e.mu.Lock()
+	places := e.at(webhook, time.Now()).places
+	e.mu.Unlock()
+	select {
+	case places <- struct{}{}:
+		e.move(webhook, 0)
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// End gives the place back that Begin took, and notes how long the attempt took; 0 notes nothing.
+func (e *Endpoints) End(webhook uuid.UUID, took time.Duration) {
+	<-e.move(webhook, took).places
+}
+
+// move notes that a place was taken or is about to be given back.
+func (e *Endpoints) move(webhook uuid.UUID, took time.Duration) *endpoint {
+	now := time.Now()
+	e.mu.Lock()
+	p := e.at(webhook, now)
+	stuck := p.stuck(now)
+	p.moved = now
+	p.note(took)
+	e.mu.Unlock()
+	if stuck && e.freed != nil {
+		e.freed()
+	}
+	return p
+}
+
+// Waiting counts the deliveries of batches that wait for their attempts, but not those at endpoints that hang.
+func (e *Endpoints) Waiting() (n int) {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range e.m {
+		if !p.stuck(now) {
+			n += p.waiting
+		}
+	}
+	return n
+}
+
 func (e *Endpoints) at(webhook uuid.UUID, now time.Time) *endpoint {
 	p := e.m[webhook]
 	if p == nil {
-		p = &endpoint{flying: map[uuid.UUID]time.Time{}}
+		p = &endpoint{flying: map[uuid.UUID]time.Time{}, places: make(chan struct{}, e.perEndpoint)}
 		e.m[webhook] = p
 	}
 	p.seen = now

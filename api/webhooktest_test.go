@@ -27,15 +27,15 @@ func (b *bundle) worker(a db.Attempt) {
 }
 
 func (b *bundle) work(ctx context.Context, a db.Attempt) {
-	var taken []db.QueuedDelivery
+	var taken db.Taking
 	err := db.InTx(ctx, b, func(ctx context.Context, tx bun.Tx) (err error) {
-		taken, _, err = db.TakeDeliveries(ctx, tx, db.TakeOptions{PerWebhook: 10})
+		taken, err = db.TakeDeliveries(ctx, tx, db.TakeOptions{Limit: 100, PerLane: 10, PerFailing: 10})
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
 		b.t.Errorf("take: %v", err)
 	}
-	for _, q := range taken {
+	for _, q := range taken.Ready {
 		a.DeliveryID, a.RunID, a.Attempt, a.Generation = q.DeliveryID, uuid.New(), q.Attempt, q.Generation
 		a.WorkflowID, a.StartedAt = "delivery:"+q.DeliveryID.String(), time.Now()
 		_, err := db.RecordAttempt(ctx, b, db.Recording{

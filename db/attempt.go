@@ -54,6 +54,9 @@ type Recording struct {
 	Threshold int
 	// Probe: the attempt of a half-open circuit; its success closes the circuit.
 	Probe bool
+	// GoesOnAs is the workflow that makes the next attempt when this one was made in a batch: the delivery goes back to the
+	// queue, for that workflow to be started. Empty: the one that made this attempt goes on.
+	GoesOnAs string
 }
 
 // RecordAttempt writes an attempt, the delivery's new state and the webhook's circuit in one statement. Recording the same
@@ -64,7 +67,7 @@ func RecordAttempt(ctx context.Context, db bun.IDB, r Recording) (opened bool, e
 	var told int
 	err = db.NewRaw(attemptSQL, a.DeliveryID, a.RunID, a.Attempt, a.Generation, a.WorkflowID, a.StartedAt, a.DurationMS, a.Outcome,
 		a.NextAttemptAt, a.StatusCode, a.ErrorKind, a.Error, a.Response, r.WebhookID, r.Body, r.Counts, r.Threshold, r.Probe,
-		string(CircuitChanged), QueueChannel).Scan(ctx, &opened, &told)
+		string(CircuitChanged), QueueChannel, r.GoesOnAs, uuid.Nil).Scan(ctx, &opened, &told)
 	if err != nil {
 		return false, fmt.Errorf("record attempt: %w", err)
 	}
@@ -78,11 +81,18 @@ WITH a AS (
   VALUES (?0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
   ON CONFLICT DO NOTHING RETURNING outcome
 ), d AS (
-  UPDATE deliveries SET attempts = attempts + 1, body = COALESCE(body, ?14), workflow_id = ?4, next_attempt_at = ?8,
+  UPDATE deliveries SET attempts = attempts + 1, body = COALESCE(body, ?14), next_attempt_at = ?8,
+    workflow_id = CASE WHEN a.outcome = 'retry' AND ?20 <> '' THEN ?20 ELSE ?4 END,
     last_status_code = ?9, last_error = ?11, updated_at = clock_timestamp(),
     status = CASE WHEN deliveries.status = 'canceled' AND a.outcome <> 'succeeded' THEN 'canceled'
                   ELSE CASE a.outcome WHEN 'succeeded' THEN 'succeeded' WHEN 'retry' THEN 'retrying' ELSE 'failed' END END
   FROM a WHERE id = ?0
+  RETURNING id, webhook_id, company_id, status
+), q AS (
+  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt)
+  SELECT webhook_id, COALESCE(company_id, ?21), id, ?2 + 1 FROM d WHERE status = 'retrying' AND ?20 <> ''
+  ON CONFLICT DO NOTHING
+  RETURNING 1
 ), w AS (
   UPDATE webhooks SET
     consecutive_failures = CASE WHEN a.outcome = 'succeeded' THEN 0 ELSE consecutive_failures + 1 END,
@@ -102,7 +112,7 @@ WITH a AS (
   SELECT uuid_v7(), ?18, id FROM w WHERE opened OR w.outcome = 'succeeded' AND ?17
   RETURNING 1
 )
-SELECT EXISTS (SELECT 1 FROM w WHERE opened), (SELECT count(pg_notify(?19, '')) FROM c)`
+SELECT EXISTS (SELECT 1 FROM w WHERE opened), (SELECT count(pg_notify(?19, '')) FROM (SELECT FROM c UNION ALL SELECT FROM q) any_of_them)`
 
 // ListAttempts returns a delivery's attempts in the order in which they were made.
 func ListAttempts(ctx context.Context, db bun.IDB, delivery uuid.UUID) ([]Attempt, error) {

@@ -57,7 +57,7 @@ func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int
 		if err != nil || (blocked[webhook] && !probe) {
 			return err
 		}
-		if err := tx.NewRaw(releaseSQL, webhook, limit, probe, string(DeliveryWake)).Scan(ctx, &n); err != nil || n == 0 {
+		if err := tx.NewRaw(releaseSQL, webhook, limit, probe, string(DeliveryWake), uuid.Nil).Scan(ctx, &n); err != nil || n == 0 {
 			return err
 		}
 		return notify(ctx, tx)
@@ -75,9 +75,9 @@ WITH picked AS (
   UPDATE deliveries d SET status = CASE WHEN d.workflow_id IS NULL THEN 'pending' ELSE 'retrying' END,
     next_attempt_at = CASE WHEN d.workflow_id IS NOT NULL THEN now() END, updated_at = now()
   FROM picked WHERE d.id = picked.id
-  RETURNING d.id, d.workflow_id
+  RETURNING d.id, d.company_id, d.workflow_id
 ), q AS (
-  INSERT INTO delivery_queue (webhook_id, delivery_id, probe) SELECT ?0, id, ?2 FROM d WHERE workflow_id IS NULL
+  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, probe) SELECT ?0, COALESCE(company_id, ?4), id, ?2 FROM d WHERE workflow_id IS NULL
   ON CONFLICT DO NOTHING
 ), c AS (
   INSERT INTO commands (id, kind, subject_id, args)

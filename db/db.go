@@ -31,6 +31,15 @@ type Options struct {
 	MaxConns int
 }
 
+// planByKey is set on every connection. Each statement here finds its rows by key, but a plan is kept with its prepared
+// statement, and one that was made while a day's partition was still empty would scan it, and all others, when it is full.
+const planByKey = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+
+func plan(ctx context.Context, c *pgx.Conn) error {
+	_, err := c.Exec(ctx, planByKey)
+	return err
+}
+
 // Open returns a pool on the database and proves that it answers. It does not migrate.
 func Open(ctx context.Context, o Options) (*bun.DB, error) {
 	cfg, err := pgx.ParseConfig(o.URL)
@@ -41,7 +50,7 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 		cfg.RuntimeParams["application_name"] = "greenroom"
 	}
 	cfg.RuntimeParams["timezone"] = "UTC"
-	sqldb := stdlib.OpenDB(*cfg)
+	sqldb := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(plan))
 	if o.MaxConns == 0 {
 		o.MaxConns = 40
 	}

@@ -58,14 +58,16 @@ func (b *bundle) publish(eventType string) (e *db.Event, deliveries int) {
 	return e, deliveries
 }
 
+var tenOfEach = db.TakeOptions{Limit: 1000, PerLane: 10, PerFailing: 10}
+
 func (b *bundle) take() []db.QueuedDelivery {
 	b.t.Helper()
-	var qs []db.QueuedDelivery
+	var t db.Taking
 	b.tx(func(tx bun.Tx) (err error) {
-		qs, _, err = db.TakeDeliveries(b.ctx, tx, db.TakeOptions{PerWebhook: 10})
+		t, err = db.TakeDeliveries(b.ctx, tx, tenOfEach)
 		return err
 	})
-	return qs
+	return t.Ready
 }
 
 func (b *bundle) commands() []db.Command {
@@ -116,17 +118,19 @@ func TestMigrate(t *testing.T) {
 	t.Run("goes_down_and_up", func(t *testing.T) {
 		taken, err := db.Rollback(ctx, d)
 		require.NoError(t, err)
-		require.Len(t, taken, 1)
+		require.NotEmpty(t, taken)
 		status, err := db.MigrationStatus(ctx, d)
 		require.NoError(t, err)
-		require.True(t, status[0].AppliedAt.IsZero())
+		for _, m := range status {
+			require.True(t, m.AppliedAt.IsZero(), m.Name)
+		}
 		var left []string
 		require.NoError(t, d.NewRaw(`SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
 			AND relname NOT LIKE 'bun_%'`).Scan(ctx, &left))
 		require.Empty(t, left)
 		applied, err := db.Migrate(ctx, d)
 		require.NoError(t, err)
-		require.Len(t, applied, 1)
+		require.ElementsMatch(t, taken, applied)
 	})
 }
 

@@ -250,9 +250,11 @@ func requeue(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (int, error) {
 		UPDATE deliveries SET status = 'pending', generation = generation + 1, next_attempt_at = NULL, workflow_id = NULL, updated_at = now()
 		WHERE id IN (?) AND status IN ('succeeded', 'failed', 'canceled')
 		  AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.deleted_at IS NULL)
-		RETURNING id, webhook_id
-	), q AS (INSERT INTO delivery_queue (webhook_id, delivery_id) SELECT webhook_id, id FROM d ON CONFLICT DO NOTHING)
-	SELECT count(*) FROM d`, bun.List(ids)).Scan(ctx, &n)
+		RETURNING id, webhook_id, company_id
+	), q AS (
+		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id) SELECT webhook_id, COALESCE(company_id, ?1), id FROM d
+		ON CONFLICT DO NOTHING
+	) SELECT count(*) FROM d`, bun.List(ids), uuid.Nil).Scan(ctx, &n)
 	if err != nil {
 		return 0, fmt.Errorf("requeue deliveries: %w", err)
 	}

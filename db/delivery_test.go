@@ -87,10 +87,12 @@ func TestTakeDeliveries(t *testing.T) {
 	b.publish(catalog.InterviewStarted)
 	t.Run("takes_a_few_of_each_webhook_and_respects_room", func(t *testing.T) {
 		b.tx(func(tx bun.Tx) error {
-			qs, _, err := db.TakeDeliveries(b.ctx, tx, db.TakeOptions{PerWebhook: 10, Room: map[uuid.UUID]int{busy.ID: 3}})
+			o := tenOfEach
+			o.Room = map[uuid.UUID]int{busy.ID: 3}
+			got, err := db.TakeDeliveries(b.ctx, tx, o)
 			require.NoError(t, err)
 			count := map[uuid.UUID]int{}
-			for _, q := range qs {
+			for _, q := range got.Ready {
 				count[q.WebhookID]++
 			}
 			require.Equal(t, map[uuid.UUID]int{busy.ID: 3, b.hook.ID: 1}, count)
@@ -100,10 +102,10 @@ func TestTakeDeliveries(t *testing.T) {
 	t.Run("two_takers_never_share", func(t *testing.T) {
 		seen := map[uuid.UUID]bool{}
 		b.tx(func(tx1 bun.Tx) error {
-			one, _, err := db.TakeDeliveries(b.ctx, tx1, db.TakeOptions{PerWebhook: 10})
+			one, err := db.TakeDeliveries(b.ctx, tx1, tenOfEach)
 			require.NoError(t, err)
 			two := b.take()
-			for _, q := range append(one, two...) {
+			for _, q := range append(one.Ready, two...) {
 				require.False(t, seen[q.DeliveryID])
 				seen[q.DeliveryID] = true
 			}
@@ -113,9 +115,9 @@ func TestTakeDeliveries(t *testing.T) {
 	})
 	t.Run("gives_back_when_the_transaction_fails", func(t *testing.T) {
 		_ = b.RunInTx(b.ctx, nil, func(_ context.Context, tx bun.Tx) error {
-			qs, _, err := db.TakeDeliveries(b.ctx, tx, db.TakeOptions{PerWebhook: 10})
+			got, err := db.TakeDeliveries(b.ctx, tx, tenOfEach)
 			require.NoError(t, err)
-			require.Len(t, qs, 2)
+			require.Len(t, got.Ready, 2)
 			return db.ErrConflict
 		})
 		require.Len(t, b.take(), 2)

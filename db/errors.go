@@ -42,3 +42,17 @@ func translate(err error) error {
 	}
 	return err
 }
+
+// IsAway reports whether an error may pass by itself: the database does not answer, restarts, or has no room just now. False:
+// it answered, and refuses what it was asked.
+func IsAway(err error) bool {
+	var pg *pgconn.PgError
+	if err == nil || !errors.As(err, &pg) {
+		return err != nil
+	}
+	switch pg.Code[:2] { // classes of https://www.postgresql.org/docs/current/errcodes-appendix.html
+	case "08", "40", "53", "55", "57", "58":
+		return true
+	}
+	return false
+}

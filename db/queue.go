@@ -1,13 +1,14 @@
 package db
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
 // QueuedDelivery is a delivery that no workflow has yet, with what is needed to start one.
@@ -24,78 +25,138 @@ type QueuedDelivery struct {
 	Probe bool
 	// Redo: its workflow may have been lost, so a closed workflow of this id must not stand in the way.
 	Redo bool
+	// NotBefore is when that attempt is due; nil for at once.
+	NotBefore *time.Time
 
 	Profile    string
 	URL        string
 	MaxRetries int
-	TimeoutMS  int `bun:"timeout_ms"`
+	TimeoutMS  int
 	// RateLimit bounds this webhook's deliveries per second; 0 = none.
 	RateLimit int
 	// Failing: the last attempt at this endpoint failed.
 	Failing bool
 }
 
+// Lane is what waits in turn: the deliveries of one company to one webhook. Company is the zero id for events of none.
+type Lane struct{ Webhook, Company uuid.UUID }
+
+// Lane is where the delivery waits.
+func (q *QueuedDelivery) Lane() Lane {
+	l := Lane{Webhook: q.WebhookID}
+	if q.CompanyID != nil {
+		l.Company = *q.CompanyID
+	}
+	return l
+}
+
 // TakeOptions bound one taking.
 type TakeOptions struct {
-	// PerWebhook is how many deliveries of one webhook may be taken; Room overrides it for webhooks with some in flight.
-	PerWebhook int
-	Room       map[uuid.UUID]int
+	// Limit is how many deliveries may be taken in all, PerLane how many of one lane; Room overrides PerLane for the lanes of
+	// some webhooks, and PerFailing that of webhooks whose last attempt failed.
+	Limit, PerLane, PerFailing int
+	Room                       map[uuid.UUID]int
+	// After is the lane to go on behind; zero for the first.
+	After Lane
+}
+
+// Taking is what one taking found.
+type Taking struct {
+	// Ready are the deliveries that are the caller's now, oldest first.
+	Ready []QueuedDelivery
+	// Taken also counts those that were paused or canceled instead.
+	Taken int
+	// Next is where the next taking goes on: zero when every lane had its turn.
+	Next Lane
+}
+
+// TakeDeliveries takes deliveries from the queue, the oldest of each lane, and removes them from it: they are gone when tx
+// commits and back when it does not. Its cost follows the number of lanes that wait, not the length of their queues.
+// Deliveries of a webhook that is inactive or whose circuit is open are paused instead of returned; of a deleted one,
+// canceled.
+func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t Taking, err error) {
+	rows, err := takeRows(ctx, tx, o)
+	if err != nil {
+		return t, fmt.Errorf("take deliveries: %w", err)
+	}
+	t.Taken = len(rows)
+	var held []QueuedDelivery
+	for i := range rows {
+		r := &rows[i]
+		if l := r.Lane(); len(rows) >= o.Limit && l.after(t.Next) {
+			t.Next = l
+		}
+		if r.deleted || (r.blocked && !r.Probe) {
+			held = append(held, r.QueuedDelivery)
+		} else {
+			t.Ready = append(t.Ready, r.QueuedDelivery)
+		}
+	}
+	return t, hold(ctx, tx, held)
+}
+
+func (l Lane) after(other Lane) bool {
+	if c := bytes.Compare(l.Webhook[:], other.Webhook[:]); c != 0 {
+		return c > 0
+	}
+	return bytes.Compare(l.Company[:], other.Company[:]) > 0
 }
 
 type queuedRow struct {
 	QueuedDelivery
-	Blocked bool
-	Deleted bool
+	blocked, deleted bool
 }
 
-// TakeDeliveries takes deliveries from the queue, the oldest of each webhook, and removes them from it: they are gone when
-// tx commits and back when it does not. Its cost follows the number of webhooks that wait, not the length of their queues.
-// Deliveries of a webhook that is inactive or whose circuit is open are paused instead of returned; of a deleted one,
-// canceled; taken counts those too.
-func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (ready []QueuedDelivery, taken int, err error) {
-	ids, room := make([]string, 0, len(o.Room)), make([]int, 0, len(o.Room))
-	for id, n := range o.Room {
-		ids, room = append(ids, id.String()), append(room, n)
-	}
-	var rows []queuedRow
-	err = tx.NewRaw(takeSQL, pgdialect.Array(ids), pgdialect.Array(room), o.PerWebhook).Scan(ctx, &rows)
+func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow, err error) {
+	room, err := json.Marshal(o.Room)
 	if err != nil {
-		return nil, 0, fmt.Errorf("take deliveries: %w", err)
+		return nil, err
 	}
-	var held []QueuedDelivery
-	for _, r := range rows {
-		if r.Deleted || (r.Blocked && !r.Probe) {
-			held = append(held, r.QueuedDelivery)
-		} else {
-			ready = append(ready, r.QueuedDelivery)
+	rows, err := tx.Tx.QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerLane, o.PerFailing)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		var r queuedRow
+		if err := rows.Scan(&r.DeliveryID, &r.WebhookID, &r.CompanyID, &r.EventType, &r.Generation, &r.Attempt, &r.IsTest, &r.Probe,
+			&r.Redo, &r.NotBefore, &r.Profile, &r.URL, &r.MaxRetries, &r.TimeoutMS, &r.RateLimit, &r.Failing, &r.blocked, &r.deleted,
+		); err != nil {
+			return nil, err
 		}
+		taken = append(taken, r)
 	}
-	return ready, len(rows), hold(ctx, tx, held)
+	return taken, rows.Err()
 }
 
-// takeSQL walks the distinct webhooks of the queue (a loose index scan) and takes a few rows of each.
+// takeSQL walks the distinct lanes of the queue (a loose index scan) and takes a few rows of each, until it has enough. $1, $2:
+// the lane to go on behind, $3: rows at most, $4: room by webhook, $5: rows of a lane at most, $6: of one whose endpoint fails.
 const takeSQL = `
-WITH RECURSIVE waiting AS (
-  (SELECT webhook_id FROM delivery_queue ORDER BY webhook_id LIMIT 1)
+WITH RECURSIVE lanes AS (
+  (SELECT webhook_id, company_id FROM delivery_queue WHERE (webhook_id, company_id) > ($1::uuid, $2::uuid)
+   ORDER BY webhook_id, company_id LIMIT 1)
   UNION ALL
-  SELECT (SELECT q.webhook_id FROM delivery_queue q WHERE q.webhook_id > waiting.webhook_id ORDER BY q.webhook_id LIMIT 1)
-  FROM waiting WHERE waiting.webhook_id IS NOT NULL
+  SELECT next.webhook_id, next.company_id FROM lanes CROSS JOIN LATERAL (
+    SELECT q.webhook_id, q.company_id FROM delivery_queue q
+    WHERE (q.webhook_id, q.company_id) > (lanes.webhook_id, lanes.company_id) ORDER BY q.webhook_id, q.company_id LIMIT 1
+  ) next
 ), picked AS (
-  SELECT p.* FROM waiting
-  LEFT JOIN unnest(?0::uuid[], ?1::int[]) AS room (webhook_id, n) USING (webhook_id)
-  CROSS JOIN LATERAL (
-    SELECT q.webhook_id, q.delivery_id FROM delivery_queue q WHERE q.webhook_id = waiting.webhook_id
-    ORDER BY q.delivery_id LIMIT COALESCE(room.n, ?2) FOR UPDATE SKIP LOCKED
-  ) p
-  WHERE waiting.webhook_id IS NOT NULL
+  SELECT p.* FROM lanes JOIN webhooks w ON w.id = lanes.webhook_id CROSS JOIN LATERAL (
+    SELECT q.webhook_id, q.company_id, q.delivery_id FROM delivery_queue q
+    WHERE q.webhook_id = lanes.webhook_id AND q.company_id = lanes.company_id
+    ORDER BY q.delivery_id
+    LIMIT LEAST(COALESCE(($4::jsonb ->> lanes.webhook_id::text)::int, $5::int),
+      CASE WHEN w.consecutive_failures > 0 AND w.circuit_opened_at IS NULL THEN $6::int END)
+    FOR UPDATE SKIP LOCKED
+  ) p LIMIT $3
 ), taken AS (
   DELETE FROM delivery_queue q USING picked p
-  WHERE q.webhook_id = p.webhook_id AND q.delivery_id = p.delivery_id
+  WHERE q.webhook_id = p.webhook_id AND q.company_id = p.company_id AND q.delivery_id = p.delivery_id
   RETURNING q.webhook_id, q.delivery_id, q.attempt, q.probe, q.redo
 )
 SELECT t.delivery_id, t.webhook_id, d.company_id, d.event_type, d.generation, t.attempt, d.is_test, t.probe, t.redo,
-  w.profile, w.url, w.max_retries, w.timeout_ms, w.rate_limit, w.consecutive_failures > 0 AS failing,
-  (w.circuit_opened_at IS NOT NULL OR NOT w.is_active) AS blocked, w.deleted_at IS NOT NULL AS deleted
+  d.next_attempt_at, w.profile, w.url, w.max_retries, w.timeout_ms, w.rate_limit, w.consecutive_failures > 0,
+  w.circuit_opened_at IS NOT NULL OR NOT w.is_active, w.deleted_at IS NOT NULL
 FROM taken t JOIN deliveries d ON d.id = t.delivery_id JOIN webhooks w ON w.id = t.webhook_id
 WHERE d.status IN ('pending', 'retrying')
 ORDER BY t.delivery_id`
@@ -106,41 +167,25 @@ func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery) error {
 	if len(held) == 0 {
 		return nil
 	}
-	hooks, ids := make([]uuid.UUID, len(held)), make([]uuid.UUID, len(held))
+	hooks, ids, attempts := make([]uuid.UUID, len(held)), make([]uuid.UUID, len(held)), make([]int, len(held))
 	for i, q := range held {
-		hooks[i], ids[i] = q.WebhookID, q.DeliveryID
+		hooks[i], ids[i], attempts[i] = q.WebhookID, q.DeliveryID, q.Attempt
 	}
 	if _, err := lockBlocked(ctx, tx, hooks); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `WITH h AS (
-		SELECT d.id, d.webhook_id, CASE WHEN w.deleted_at IS NOT NULL THEN 'canceled'
+	_, err := tx.Tx.ExecContext(ctx, `WITH h AS (
+		SELECT d.id, d.webhook_id, d.company_id, held.attempt, CASE WHEN w.deleted_at IS NOT NULL THEN 'canceled'
 			WHEN w.circuit_opened_at IS NOT NULL OR NOT w.is_active THEN 'paused' END AS status
-		FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE d.id IN (?0)
+		FROM unnest($1::uuid[], $2::int[]) AS held (id, attempt) JOIN deliveries d ON d.id = held.id JOIN webhooks w ON w.id = d.webhook_id
+		WHERE d.status IN ('pending', 'retrying')
 	), u AS (UPDATE deliveries d SET status = h.status, updated_at = now() FROM h WHERE d.id = h.id AND h.status IS NOT NULL)
-	INSERT INTO delivery_queue (webhook_id, delivery_id, attempt) SELECT h.webhook_id, h.id, d.attempt
-	FROM h JOIN unnest(?1::uuid[], ?2::int[]) AS d (id, attempt) USING (id) WHERE h.status IS NULL`,
-		bun.List(ids), pgdialect.Array(texts(ids)), pgdialect.Array(attempts(held)))
+	INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt)
+	SELECT webhook_id, COALESCE(company_id, $3), id, attempt FROM h WHERE status IS NULL ON CONFLICT DO NOTHING`, ids, attempts, uuid.Nil)
 	if err != nil {
 		return fmt.Errorf("hold deliveries: %w", err)
 	}
 	return nil
-}
-
-func texts(ids []uuid.UUID) []string {
-	out := make([]string, len(ids))
-	for i, id := range ids {
-		out[i] = id.String()
-	}
-	return out
-}
-
-func attempts(qs []QueuedDelivery) []int {
-	out := make([]int, len(qs))
-	for i, q := range qs {
-		out[i] = q.Attempt
-	}
-	return out
 }
 
 // QueueLength counts the deliveries and commands that wait for a dispatcher, up to limit of each, so that a scrape never
@@ -155,22 +200,24 @@ func QueueLength(ctx context.Context, db bun.IDB, limit int) (deliveries, comman
 }
 
 // SweepDeliveries puts deliveries back into the queue whose workflow seems lost: not ended, not queued, and overdue for
-// longer than grace (a terminated workflow, or a Temporal that lost its store). Starting a workflow that is still there is a
+// longer than grace, with no batch (a terminated workflow, or a Temporal that lost its store). Starting a workflow that is still there is a
 // no-op, so sweeping too much costs little and sweeping twice costs nothing. It returns how many it put back.
 func SweepDeliveries(ctx context.Context, db bun.IDB, grace time.Duration, limit int) (n int, err error) {
 	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		err := tx.NewRaw(`WITH lost AS (
-			SELECT d.id, d.webhook_id,
+			SELECT d.id, d.webhook_id, COALESCE(d.company_id, ?2) AS company_id,
 			  (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND a.generation = d.generation) AS made
 			FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
 			WHERE d.status IN ('pending', 'retrying') AND COALESCE(d.next_attempt_at, d.updated_at) < now() - ?0 * interval '1 ms'
 			  AND w.timeout_ms < ?0
-			  AND NOT EXISTS (SELECT 1 FROM delivery_queue q WHERE q.webhook_id = d.webhook_id AND q.delivery_id = d.id)
+			  AND NOT EXISTS (SELECT 1 FROM delivery_queue q
+			    WHERE q.webhook_id = d.webhook_id AND q.company_id = COALESCE(d.company_id, ?2) AND q.delivery_id = d.id)
+			  AND NOT EXISTS (SELECT 1 FROM delivery_batches b WHERE d.id = ANY (b.deliveries))
 			LIMIT ?1
 		), q AS (
-			INSERT INTO delivery_queue (webhook_id, delivery_id, attempt, redo) SELECT webhook_id, id, made + 1, true FROM lost
-			ON CONFLICT DO NOTHING RETURNING 1
-		) SELECT count(*) FROM q`, grace.Milliseconds(), limit).Scan(ctx, &n)
+			INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
+			SELECT webhook_id, company_id, id, made + 1, true FROM lost ON CONFLICT DO NOTHING RETURNING 1
+		) SELECT count(*) FROM q`, grace.Milliseconds(), limit, uuid.Nil).Scan(ctx, &n)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -184,9 +231,11 @@ func SweepDeliveries(ctx context.Context, db bun.IDB, grace time.Duration, limit
 
 // PutBackDeliveries returns deliveries to the queue that were taken in this transaction but could not be started.
 func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) error {
-	for _, q := range qs {
-		_, err := tx.ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, delivery_id, attempt, probe, redo) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT DO NOTHING`, q.WebhookID, q.DeliveryID, q.Attempt, q.Probe, q.Redo)
+	for i := range qs {
+		q := &qs[i]
+		l := q.Lane()
+		_, err := tx.ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, probe, redo)
+			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, l.Webhook, l.Company, q.DeliveryID, q.Attempt, q.Probe, q.Redo)
 		if err != nil {
 			return fmt.Errorf("put delivery back: %w", err)
 		}
@@ -204,11 +253,16 @@ func WorkflowOf(ctx context.Context, db bun.IDB, delivery uuid.UUID) (string, er
 	return id, nil
 }
 
-// RequeueLost puts a delivery back into the queue whose workflow is known to be gone, unless it has ended.
+// RequeueLost puts a delivery back into the queue whose workflow is known to be gone, unless it has ended. Its next attempt is
+// due at once.
 func RequeueLost(ctx context.Context, tx bun.Tx, delivery uuid.UUID) (bool, error) {
-	res, err := tx.ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, delivery_id, attempt, redo)
-		SELECT d.webhook_id, d.id, 1 + (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND a.generation = d.generation), true
-		FROM deliveries d WHERE d.id = ? AND d.status IN ('pending', 'retrying', 'paused') ON CONFLICT DO NOTHING`, delivery)
+	res, err := tx.ExecContext(ctx, `WITH d AS (
+		UPDATE deliveries SET next_attempt_at = NULL WHERE id = ?0 AND status IN ('pending', 'retrying', 'paused')
+		RETURNING id, webhook_id, company_id, generation
+	) INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
+		SELECT d.webhook_id, COALESCE(d.company_id, ?1), d.id,
+			1 + (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND a.generation = d.generation), true
+		FROM d ON CONFLICT DO NOTHING`, delivery, uuid.Nil)
 	if err != nil {
 		return false, fmt.Errorf("requeue delivery: %w", err)
 	}

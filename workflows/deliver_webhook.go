@@ -34,6 +34,8 @@ type DeliverWebhookInput struct {
 	Slow bool
 	// Probe: make the first attempt although the circuit is open.
 	Probe bool
+	// NotBefore is when the first attempt is due, of a delivery whose earlier ones were made elsewhere; zero for at once.
+	NotBefore time.Time
 }
 
 // DeliverWebhookResult is where the delivery ended.
@@ -44,7 +46,7 @@ type DeliverWebhookResult struct {
 
 // DeliverWebhookWorkflowID is the id of the workflow of a delivery's run: the same delivery and generation never run twice.
 func DeliverWebhookWorkflowID(delivery uuid.UUID, generation int) string {
-	return fmt.Sprintf("delivery:%s:%d", delivery, generation)
+	return activities.DeliverWorkflowID(delivery, generation)
 }
 
 // DeliverWebhook brings one delivery to its end: attempt, decide, wait. It waits in itself, not in a retry policy: the
@@ -65,6 +67,12 @@ type delivering struct {
 }
 
 func (d *delivering) run(ctx workflow.Context) (DeliverWebhookResult, error) {
+	if d.in.NotBefore.After(workflow.Now(ctx)) {
+		res := activities.AttemptResult{Reason: "the first attempts were made in a batch", NextAt: d.in.NotBefore}
+		if err := d.waitUntil(ctx, res, StatusRetrying); err != nil {
+			return DeliverWebhookResult{}, err
+		}
+	}
 	for {
 		res, err := d.attempt(ctx)
 		if err != nil {

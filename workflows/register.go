@@ -34,6 +34,7 @@ func SlowTaskQueue(taskQueue string) string { return taskQueue + "-slow" }
 // Register makes every workflow known to a worker.
 func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(DeliverWebhook)
+	r.RegisterWorkflow(DeliverBatch)
 	r.RegisterWorkflow(Circuit)
 	r.RegisterWorkflow(Interview)
 	r.RegisterWorkflow(ReplayDelivery)

@@ -19,32 +19,61 @@ import (
 	"greenroom/workflows"
 )
 
-// dispatchDeliveries starts a workflow for each delivery that it takes. Those that could not be started go back to the queue.
+// dispatchDeliveries starts a workflow for each delivery that it takes, or one for many of them when many wait. Those that could
+// not be started go back to the queue.
 func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
+	if !d.startUnstarted(ctx) {
+		return Result{Away: true}, nil
+	}
 	var r Result
 	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		ready, taken, err := db.TakeDeliveries(ctx, tx, db.TakeOptions{PerWebhook: d.o.PerEndpoint, Room: d.o.Endpoints.Room()})
-		if err != nil || taken == 0 {
+		t, err := db.TakeDeliveries(ctx, tx, d.lane.options(d.o.Endpoints))
+		if d.lane.saw(t, time.Now()); err != nil || t.Taken == 0 {
 			return err
 		}
-		ready, early := d.reserve(ready)
-		failed, away := d.startAll(ctx, ready)
-		r = Result{Taken: taken - len(failed) - len(early), Failed: len(failed), Away: away}
+		alone, together := d.lane.split(t.Ready, d.o.Endpoints)
+		alone, early := d.reserve(alone)
+		together, beyond := d.allow(together)
+		if d.unstarted, err = addBatch(ctx, tx, together); err != nil {
+			return err
+		}
+		failed, away := d.startAll(ctx, alone)
+		early = append(early, beyond...)
+		r = Result{Taken: t.Taken - len(failed) - len(early), Failed: len(failed), Away: away}
 		return db.PutBackDeliveries(ctx, tx, append(failed, early...))
 	})
-	return r, err
+	if err != nil {
+		d.unstarted = nil
+		return r, err
+	}
+	r.Away = !d.startUnstarted(ctx) || r.Away
+	return r, nil
 }
 
-// reserve takes a place at its endpoint for each delivery; early are those beyond their webhook's rate.
+// reserve takes a place at its endpoint for each delivery; early are those for which there is none, or that are beyond their
+// webhook's rate.
 func (d *Dispatcher) reserve(taken []db.QueuedDelivery) (ready, early []db.QueuedDelivery) {
-	for _, q := range taken {
-		if d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, q.RateLimit, placeLapse) {
-			ready = append(ready, q)
+	return partition(taken, func(q db.QueuedDelivery) bool {
+		return d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, q.RateLimit, placeLapse)
+	})
+}
+
+// allow is reserve for a batch, which takes its places itself: only the rate counts.
+func (d *Dispatcher) allow(taken []db.QueuedDelivery) (ready, early []db.QueuedDelivery) {
+	return partition(taken, func(q db.QueuedDelivery) bool {
+		return q.RateLimit == 0 || d.o.Endpoints.Allow(q.WebhookID, q.RateLimit)
+	})
+}
+
+func partition(qs []db.QueuedDelivery, keep func(db.QueuedDelivery) bool) (kept, others []db.QueuedDelivery) {
+	for _, q := range qs {
+		if keep(q) {
+			kept = append(kept, q)
 		} else {
-			early = append(early, q)
+			others = append(others, q)
 		}
 	}
-	return ready, early
+	return kept, others
 }
 
 func timeoutOf(q db.QueuedDelivery) time.Duration {
@@ -125,6 +154,9 @@ func deliverInput(q db.QueuedDelivery) (workflows.DeliverWebhookInput, error) {
 	in := workflows.DeliverWebhookInput{
 		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt, Schedule: p.ScheduleFor(q.MaxRetries),
 		Timeout: timeoutOf(q), Slow: q.Failing || q.Probe, Probe: q.Probe,
+	}
+	if q.NotBefore != nil {
+		in.NotBefore = *q.NotBefore
 	}
 	if q.IsTest { // its outcome is waited for, so there is one attempt
 		in.Schedule, in.Slow = nil, false

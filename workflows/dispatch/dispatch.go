@@ -34,6 +34,9 @@ type Options struct {
 	PollInterval time.Duration
 	// PerEndpoint is how many deliveries of one webhook may be in flight; 0 means 10.
 	PerEndpoint int
+	// BatchAbove is the number of deliveries per second, and of those waiting, from which first attempts share a workflow; 0
+	// means never: strictly every delivery has its own.
+	BatchAbove int
 	// Versioned workers start nothing eagerly: an eager start goes to this process's worker whether or not its version is the
 	// current one, and what that began the current version would have to go on with.
 	Versioned bool
@@ -60,6 +63,10 @@ type Dispatcher struct {
 	o Options
 	// One hint waits in each: there is something to take.
 	deliveries, commands chan struct{}
+
+	// Of the loop that dispatches deliveries.
+	lane      lane
+	unstarted *db.Batch
 }
 
 // New returns a dispatcher; Run makes it work.
@@ -73,7 +80,10 @@ func New(o Options) *Dispatcher {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Dispatcher{o: o, deliveries: make(chan struct{}, 1), commands: make(chan struct{}, 1)}
+	return &Dispatcher{
+		o: o, deliveries: make(chan struct{}, 1), commands: make(chan struct{}, 1),
+		lane: lane{above: o.BatchAbove, perEndpoint: o.PerEndpoint, share: batchMost},
+	}
 }
 
 // Wake makes a waiting Run look at the queue now. It never blocks.
@@ -98,9 +108,10 @@ type Result struct {
 func (d *Dispatcher) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.listen(ctx) })
+	wg.Go(func() { d.recoverBatches(ctx) })
 	wg.Go(func() { d.loop(ctx, d.dispatchCommands, d.commands) })
 	// One round of deliveries at a time: more of them were measured to start more than the attempts can keep up with.
-	wg.Go(func() { d.loop(ctx, d.dispatchDeliveries, d.deliveries) })
+	wg.Go(func() { d.loop(ctx, d.pacedDeliveries, d.deliveries) })
 	wg.Wait()
 	return nil
 }

@@ -138,7 +138,7 @@ func TestPutsBackWhileTemporalIsAway(t *testing.T) {
 	b.options.Client = away
 	require.Equal(t, dispatch.Result{Failed: 2, Away: true}, b.round())
 	require.Equal(t, 1, b.queued())
-	require.NotContains(t, b.options.Endpoints.Room(), b.hook.ID, "the endpoint's place is free again")
+	require.NotContains(t, b.options.Endpoints.Room(10, true), b.hook.ID, "the endpoint's place is free again")
 	b.options.Client = there
 	require.Equal(t, dispatch.Result{Taken: 2}, b.round())
 	require.NotEmpty(t, b.run(id))

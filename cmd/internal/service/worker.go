@@ -79,7 +79,8 @@ func dispatchOptions(cfg config.Config, d *bun.DB, c client.Client, e *activitie
 	return dispatch.Options{
 		DB: d, Client: c, TaskQueue: cfg.Temporal.TaskQueue, Endpoints: e, Logger: logger,
 		PollInterval: cfg.Dispatch.PollInterval, PerEndpoint: cfg.Dispatch.MaxInFlightPerEndpoint,
-		Versioned: cfg.Worker.DeploymentName != "",
+		BatchAbove: cfg.Dispatch.BatchAbove,
+		Versioned:  cfg.Worker.DeploymentName != "",
 		Circuit: dispatch.CircuitSettings{
 			Probe: cfg.Circuit.Recovery == config.RecoverByProbe, Cooldown: cfg.Circuit.Cooldown, ReleaseLimit: cfg.Circuit.ReleaseLimit,
 		},

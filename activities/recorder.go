@@ -1,0 +1,118 @@
+package activities
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"greenroom/db"
+)
+
+// recorder writes the attempts of all batches of the process. While one group is written the next one gathers: no attempt
+// waits for a timer, and the busier the process, the more share a statement and a commit.
+type recorder struct {
+	mu      sync.Mutex
+	waiting []*recording
+	writing bool
+}
+
+// recording is an attempt to be written; recorded is called once it was, or could not be.
+type recording struct {
+	db.Recording
+	recorded func(opened bool, err error)
+}
+
+// recordWithin is how long a group is tried again when the database does not answer: what was sent must be recorded, or it is
+// sent again.
+const (
+	recordWithin = 30 * time.Second
+	recordAgain  = 250 * time.Millisecond
+	recordAtOnce = 500
+)
+
+func (r *recorder) add(a *Activities, rec *recording) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = append(r.waiting, rec)
+	if !r.writing {
+		r.writing = true
+		go r.write(a)
+	}
+}
+
+func (r *recorder) write(a *Activities) {
+	for {
+		r.mu.Lock()
+		n := min(len(r.waiting), recordAtOnce)
+		group := r.waiting[:n:n]
+		if r.waiting = r.waiting[n:]; n == 0 {
+			r.waiting, r.writing = nil, false
+		}
+		r.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		a.recordGroup(group)
+	}
+}
+
+// recordGroup writes the successes between two failures in one statement, and each failure alone: failures in a row open the
+// circuit, so their order counts.
+func (a *Activities) recordGroup(group []*recording) {
+	ctx, cancel := context.WithTimeout(context.Background(), recordWithin)
+	defer cancel()
+	var good []*recording
+	for _, r := range group {
+		if r.Attempt.Outcome == db.OutcomeSucceeded {
+			good = append(good, r)
+			continue
+		}
+		a.recordSuccesses(ctx, good)
+		good = nil
+		a.recordAlone(ctx, r)
+	}
+	a.recordSuccesses(ctx, good)
+}
+
+func (a *Activities) recordSuccesses(ctx context.Context, good []*recording) {
+	if len(good) == 0 {
+		return
+	}
+	rows := make([]db.Recording, len(good))
+	for i, r := range good {
+		rows[i] = r.Recording
+	}
+	if err := again(ctx, func() error { return db.RecordSuccesses(ctx, a.DB, rows) }); err != nil {
+		for _, r := range good { // one that cannot be written harms no other
+			a.recordAlone(ctx, r)
+		}
+		return
+	}
+	for _, r := range good {
+		r.recorded(false, nil)
+	}
+}
+
+func (a *Activities) recordAlone(ctx context.Context, r *recording) {
+	var opened bool
+	err := again(ctx, func() (err error) {
+		opened, err = db.RecordAttempt(ctx, a.DB, r.Recording)
+		return err
+	})
+	r.recorded(opened, err)
+}
+
+// again tries until it works, the database refuses it, or ctx ends.
+func again(ctx context.Context, fn func() error) error {
+	for {
+		err := fn()
+		if err == nil || ctx.Err() != nil || !db.IsAway(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(recordAgain):
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Batch is a set of deliveries whose first attempts one workflow makes. While the row is there, its deliveries are that
+// workflow's and nobody else's; what leaves the batch leaves the row in the same transaction.
+type Batch struct {
+	ID         uuid.UUID
+	Deliveries []uuid.UUID
+}
+
+// AddBatch makes a batch of deliveries that were taken in this transaction.
+func AddBatch(ctx context.Context, tx bun.Tx, b Batch) error {
+	if _, err := tx.Tx.ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries) VALUES ($1, $2)", b.ID, b.Deliveries); err != nil {
+		return fmt.Errorf("insert batch: %w", err)
+	}
+	return nil
+}
+
+// StaleBatches returns batches that nobody looked at for that long; now somebody has.
+func StaleBatches(ctx context.Context, db *bun.DB, age time.Duration, limit int) (stale []Batch, err error) {
+	err = db.NewRaw(`UPDATE delivery_batches SET checked_at = now() WHERE id IN (
+		SELECT id FROM delivery_batches WHERE checked_at < now() - ? * interval '1 ms' LIMIT ? FOR UPDATE SKIP LOCKED
+	) RETURNING id, deliveries::text[]`, age.Milliseconds(), limit).Scan(ctx, &stale)
+	if err != nil {
+		return nil, fmt.Errorf("find stale batches: %w", err)
+	}
+	return stale, nil
+}
+
+// FinishBatch forgets a batch all of whose deliveries were recorded or have left it.
+func FinishBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
+	if _, err := db.ExecContext(ctx, "DELETE FROM delivery_batches WHERE id = ?", id); err != nil {
+		return fmt.Errorf("finish batch: %w", err)
+	}
+	return nil
+}
+
+// AbandonBatch puts the deliveries of a batch whose workflow is known to be gone back into the queue, where each gets a
+// workflow of its own, and forgets the batch.
+func AbandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
+	err := InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		_, err := tx.ExecContext(ctx, `WITH b AS (DELETE FROM delivery_batches WHERE id = ? RETURNING deliveries)
+			INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, redo)
+			SELECT d.webhook_id, COALESCE(d.company_id, ?), d.id, true FROM b CROSS JOIN unnest(b.deliveries) AS x (id)
+			JOIN deliveries d ON d.id = x.id WHERE d.status = 'pending' ON CONFLICT DO NOTHING`, id, uuid.Nil)
+		if err != nil {
+			return err
+		}
+		return notify(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("abandon batch: %w", err)
+	}
+	return nil
+}
+
+// LeaveBatch takes deliveries out of a batch whose first attempt it will not make: they go back to the queue, or are paused
+// or canceled as their webhook asks for.
+func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, leaving []QueuedDelivery) error {
+	if len(leaving) == 0 {
+		return nil
+	}
+	err := InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		ids := make([]uuid.UUID, len(leaving))
+		for i, q := range leaving {
+			ids[i] = q.DeliveryID
+		}
+		_, err := tx.Tx.ExecContext(ctx, `UPDATE delivery_batches
+			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[])) WHERE id = $1`, batch, ids)
+		if err != nil {
+			return err
+		}
+		if err := hold(ctx, tx, leaving); err != nil {
+			return err
+		}
+		return notify(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("leave batch: %w", err)
+	}
+	return nil
+}
+
+// LoadBatch reads what a batch still has to attempt, as the workflow run needs it: without those that have left it, and with
+// Done set on those that this run has recorded. With replay it reads the given deliveries instead, whatever became of them.
+// Webhooks are left to LoadWebhooks: one row serves many deliveries.
+func LoadBatch(ctx context.Context, db *bun.DB, b Batch, run uuid.UUID, replay bool) (jobs []*Job, err error) {
+	rows, err := db.DB.QueryContext(ctx, loadBatchSQL, b.ID, run, replay, b.Deliveries)
+	if err != nil {
+		return nil, fmt.Errorf("load batch: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		j, data, done := new(Job), "", false
+		d, e := &j.Delivery, &j.Event
+		if err := rows.Scan(&d.ID, &d.EventID, &d.WebhookID, &d.CompanyID, &d.Status, &d.IsTest, &d.Generation, &d.Body,
+			&e.Type, &data, &e.OccurredAt, &done); err != nil {
+			return nil, fmt.Errorf("read delivery of batch: %w", err)
+		}
+		e.ID, e.CompanyID, e.Data = d.EventID, d.CompanyID, json.RawMessage(data)
+		if done {
+			j.Done = &Attempt{DeliveryID: d.ID, RunID: run, Attempt: 1}
+		}
+		jobs = append(jobs, j)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read batch: %w", err)
+	}
+	return jobs, nil
+}
+
+// loadBatchSQL looks for earlier attempts only where there are any: on the ordinary way there are none.
+const loadBatchSQL = `
+SELECT d.id, d.event_id, d.webhook_id, d.company_id, d.status, d.is_test, d.generation, d.body, e.type, e.data, e.occurred_at,
+  CASE WHEN d.attempts = 0 THEN false
+    ELSE EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_id = d.id AND a.run_id = $2 AND a.attempt = 1) END
+FROM unnest(CASE WHEN $3 THEN $4::uuid[] ELSE (SELECT deliveries FROM delivery_batches WHERE id = $1) END) AS x (id)
+JOIN deliveries d ON d.id = x.id JOIN events e ON e.id = d.event_id`
+
+// LoadWebhooks reads webhooks by id, deleted ones too.
+func LoadWebhooks(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UUID]*Webhook, error) {
+	var hooks []*Webhook
+	if err := db.NewSelect().Model(&hooks).Where("w.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("load webhooks: %w", err)
+	}
+	byID := make(map[uuid.UUID]*Webhook, len(hooks))
+	for _, w := range hooks {
+		byID[w.ID] = w
+	}
+	return byID, nil
+}
+
+// RecordSuccesses writes many first attempts that succeeded, of any batches, in one statement; recording one again changes
+// nothing. It ends the rows of failures of their webhooks. Failed attempts are RecordAttempt's.
+func RecordSuccesses(ctx context.Context, db *bun.DB, rs []Recording) error {
+	c := columnsOf(rs)
+	_, err := db.DB.ExecContext(ctx, successesSQL, c.delivery, c.run, c.workflow, c.generation, c.startedAt, c.durationMS, c.statusCode,
+		c.response, c.body, c.webhooks)
+	if err != nil {
+		return fmt.Errorf("record attempts: %w", err)
+	}
+	return nil
+}
+
+// columns are recordings as PostgreSQL's unnest takes them.
+type columns struct {
+	delivery, run, webhooks []uuid.UUID
+	workflow                []string
+	generation, durationMS  []int
+	startedAt               []time.Time
+	statusCode              []*int
+	response                []*string
+	body                    [][]byte
+}
+
+func columnsOf(rs []Recording) *columns {
+	c := new(columns)
+	seen := map[uuid.UUID]bool{}
+	for i := range rs {
+		a := &rs[i].Attempt
+		c.delivery, c.run, c.workflow = append(c.delivery, a.DeliveryID), append(c.run, a.RunID), append(c.workflow, a.WorkflowID)
+		c.generation, c.durationMS = append(c.generation, a.Generation), append(c.durationMS, a.DurationMS)
+		c.startedAt, c.statusCode = append(c.startedAt, a.StartedAt), append(c.statusCode, a.StatusCode)
+		c.response, c.body = append(c.response, a.Response), append(c.body, rs[i].Body)
+		if id := rs[i].WebhookID; rs[i].Counts && !seen[id] {
+			seen[id] = true
+			c.webhooks = append(c.webhooks, id)
+		}
+	}
+	return c
+}
+
+const successesSQL = `
+WITH r AS (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::timestamptz[], $6::int[], $7::int[], $8::text[], $9::bytea[])
+    AS r (delivery_id, run_id, workflow_id, generation, started_at, duration_ms, status_code, response, body)
+), a AS (
+  INSERT INTO attempts (delivery_id, run_id, attempt, generation, workflow_id, started_at, duration_ms, outcome, status_code, response)
+  SELECT delivery_id, run_id, 1, generation, workflow_id, started_at, duration_ms, 'succeeded', status_code, response FROM r
+  ON CONFLICT DO NOTHING RETURNING delivery_id, run_id
+), w AS (
+  UPDATE webhooks SET consecutive_failures = 0
+  WHERE id = ANY ($10::uuid[]) AND consecutive_failures > 0 AND circuit_opened_at IS NULL
+)
+UPDATE deliveries d SET status = 'succeeded', attempts = d.attempts + 1, body = COALESCE(d.body, r.body), workflow_id = r.workflow_id,
+  next_attempt_at = NULL, last_status_code = r.status_code, last_error = NULL, updated_at = clock_timestamp()
+FROM r JOIN a USING (delivery_id, run_id) WHERE d.id = r.delivery_id`

@@ -1,0 +1,50 @@
+package workflows
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"greenroom/activities"
+)
+
+// DeliverBatchInput is a batch: its deliveries, by id, wait for their first attempt.
+type DeliverBatchInput struct {
+	BatchID    uuid.UUID
+	Deliveries []uuid.UUID
+}
+
+// DeliverBatchWorkflowID is the id of a batch's workflow.
+func DeliverBatchWorkflowID(batch uuid.UUID) string { return "batch:" + batch.String() }
+
+// DeliverBatch makes the first attempts of many deliveries in one local activity, in the workflow task that was started
+// eagerly: two round trips to Temporal for all of them. A delivery that failed goes on in a DeliverWebhook of its own. Where
+// the activity fails for reasons of ours, it is tried again in the slow lane, without end. A Reset sends the batch again.
+func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (activities.BatchResult, error) {
+	var a *activities.Activities
+	var res activities.BatchResult
+	info := workflow.GetInfo(ctx)
+	ain := activities.BatchInput{
+		BatchID: in.BatchID, Deliveries: in.Deliveries, Replay: info.OriginalRunID != info.WorkflowExecution.RunID,
+	}
+	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: batchLimit, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}, Summary: "first attempts",
+	})
+	err := workflow.ExecuteLocalActivity(local, a.AttemptBatch, ain).Get(ctx, &res)
+	if err == nil || temporal.IsCanceledError(err) {
+		return res, err
+	}
+	workflow.GetLogger(ctx).Warn("batch goes on in the slow lane", "error", err)
+	slow := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue: SlowTaskQueue(info.TaskQueueName), StartToCloseTimeout: batchLimit, Summary: "first attempts",
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
+	})
+	err = workflow.ExecuteActivity(slow, a.AttemptBatch, ain).Get(ctx, &res)
+	return res, err
+}
+
+// batchLimit is what a batch may take: a few seconds to begin its attempts, the longest time-out of a webhook, and as long
+// again for a slow database.
+const batchLimit = 3 * time.Minute

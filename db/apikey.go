@@ -45,6 +45,8 @@ type APIKey struct {
 	RevokedAt       *time.Time `bun:"revoked_at"`
 	CreatedAt       time.Time  `bun:"created_at"`
 	UpdatedAt       time.Time  `bun:"updated_at"`
+	// Version changes with every change of the row, whoever makes it. Only FindAPIKey sets it.
+	Version string `bun:"version,scanonly"`
 }
 
 // Usable reports whether the key opens anything at that time; suspension is told apart by SuspendedAt.
@@ -123,10 +125,10 @@ func audit(ctx context.Context, tx bun.Tx, key uuid.UUID, action AuditAction, ac
 	return nil
 }
 
-// FindAPIKey returns the key with that hash, whatever its state.
+// FindAPIKey returns the key with that hash, whatever its state. Its version is xmin, the transaction that wrote the row.
 func FindAPIKey(ctx context.Context, db bun.IDB, hash []byte) (*APIKey, error) {
 	k := new(APIKey)
-	if err := db.NewSelect().Model(k).Where("k.hash = ?", hash).Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(k).ColumnExpr("k.*, k.xmin::text AS version").Where("k.hash = ?", hash).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("find api key: %w", translate(err))
 	}
 	return k, nil

@@ -2,11 +2,14 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 )
 
@@ -21,32 +24,8 @@ type Event struct {
 	OccurredAt time.Time       `bun:"occurred_at"`
 }
 
-// RecordEvent stores an event and one pending delivery for each webhook that is subscribed to its type, and wakes the
-// dispatchers. It returns the number of deliveries. An inactive webhook gets none; one with an open circuit does, and the
-// delivery is paused before it is sent. e.ID and e.OccurredAt are set when they are zero.
-func RecordEvent(ctx context.Context, tx bun.Tx, e *Event) (int, error) {
-	return record(ctx, tx, e, nil)
-}
-
-// RecordTest stores a ping for exactly one webhook and returns the id of its delivery, or ErrConflict when the webhook is
-// inactive or its circuit is open: then no delivery is created. A test is attempted once and does not move the circuit.
-func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (uuid.UUID, error) {
-	n, err := record(ctx, tx, e, &webhook)
-	if err != nil {
-		return uuid.Nil, err
-	}
-	if n == 0 {
-		return uuid.Nil, ErrConflict
-	}
-	var id uuid.UUID
-	err = tx.NewRaw("SELECT id FROM deliveries WHERE webhook_id = ? AND event_id = ? ORDER BY id DESC LIMIT 1", webhook, e.ID).Scan(ctx, &id)
-	if err != nil {
-		return uuid.Nil, fmt.Errorf("find test delivery: %w", err)
-	}
-	return id, nil
-}
-
-func record(ctx context.Context, tx bun.Tx, e *Event, only *uuid.UUID) (int, error) {
+// complete sets what the caller left open.
+func (e *Event) complete() {
 	if e.ID == uuid.Nil {
 		e.ID = NewID()
 	}
@@ -54,32 +33,184 @@ func record(ctx context.Context, tx bun.Tx, e *Event, only *uuid.UUID) (int, err
 		e.OccurredAt = time.Now()
 	}
 	e.OccurredAt = e.OccurredAt.UTC().Truncate(time.Microsecond)
-	var n, told int
-	err := tx.NewRaw(recordSQL, e.ID, e.CompanyID, e.Type, string(e.Data), e.OccurredAt, only, QueueChannel).Scan(ctx, &n, &told)
-	if err != nil {
-		return 0, fmt.Errorf("record event: %w", err)
-	}
-	return n, nil
 }
 
-// recordSQL: ?0 event id, ?1 company, ?2 type, ?3 data, ?4 occurred at, ?5 the only webhook (a test) or null,
-// ?6 the dispatchers' channel.
+// RecordEvent stores an event and one pending delivery for each webhook that is subscribed to its type, and wakes the
+// dispatchers. It returns the number of deliveries. An inactive webhook gets none; one with an open circuit does, and the
+// delivery is paused before it is sent. e.ID and e.OccurredAt are set when they are zero.
+func RecordEvent(ctx context.Context, tx bun.Tx, e *Event) (int, error) {
+	ns, err := RecordEvents(ctx, tx, []*Event{e})
+	if err != nil {
+		return 0, err
+	}
+	return ns[0], nil
+}
+
+// RecordEvents is RecordEvent for many events, of any companies, in one statement. It returns how many deliveries each has.
+func RecordEvents(ctx context.Context, tx bun.Tx, es []*Event) ([]int, error) {
+	made, err := record(ctx, tx.Tx, []Submission{{Events: es}})
+	if err != nil {
+		return nil, err
+	}
+	return made[0].deliveries, nil
+}
+
+// Submission is what one caller wants recorded, all of it or nothing, and what must be so in the moment it is.
+type Submission struct {
+	Events []*Event
+	// Key must be as it is here, as FindAPIKey read it; nil: no key is asked for.
+	Key *APIKey
+	// Companies must be there.
+	Companies []uuid.UUID
+}
+
+// recorded is what became of a submission: changed is that its key or a company is not as it was said, so that nothing of it
+// was stored.
+type recorded struct {
+	deliveries []int
+	changed    bool
+}
+
+// preparer is a connection or transaction whose statements the driver prepares once and keeps. Bun's own are not: they carry
+// their arguments in the text, which makes each a new one.
+type preparer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// record stores submissions in one statement, which outside a transaction is one of its own.
+func record(ctx context.Context, db preparer, ss []Submission) ([]recorded, error) {
+	rows, err := db.QueryContext(ctx, recordSQL, recordArgs(ss)...)
+	if err != nil {
+		return nil, fmt.Errorf("record events: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	deliveries := map[uuid.UUID]int{}
+	out := make([]recorded, len(ss))
+	for rows.Next() {
+		var event uuid.NullUUID
+		var n, changed sql.NullInt32
+		if err := rows.Scan(&event, &n, &changed); err != nil {
+			return nil, fmt.Errorf("record events: %w", err)
+		}
+		if changed.Valid {
+			out[changed.Int32].changed = true
+		} else if event.Valid {
+			deliveries[event.UUID] = int(n.Int32)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("record events: %w", err)
+	}
+	for i, s := range ss {
+		out[i].deliveries = make([]int, len(s.Events))
+		for k, e := range s.Events {
+			out[i].deliveries[k] = deliveries[e.ID]
+		}
+	}
+	return out, nil
+}
+
+// recordArgs are the arguments of recordSQL: a column of all events each, then the keys, then the companies that are asked
+// for. A number tells which submission they belong to.
+func recordArgs(ss []Submission) []any {
+	var ids, keys, companies []uuid.UUID
+	var companyIDs []*uuid.UUID
+	var types, data, versions []string
+	var times []time.Time
+	var of, keyOf, companyOf []int32
+	for i, s := range ss {
+		for _, e := range s.Events {
+			e.complete()
+			ids, companyIDs, types = append(ids, e.ID), append(companyIDs, e.CompanyID), append(types, e.Type)
+			data, times, of = append(data, string(e.Data)), append(times, e.OccurredAt), append(of, int32(i))
+		}
+		if s.Key != nil {
+			keyOf, keys, versions = append(keyOf, int32(i)), append(keys, s.Key.ID), append(versions, s.Key.Version)
+		}
+		for _, id := range s.Companies {
+			companyOf, companies = append(companyOf, int32(i)), append(companies, id)
+		}
+	}
+	return []any{
+		pgx.QueryExecModeCacheStatement, // whatever the pool's default is
+		ids, companyIDs, types, data, times, of, keyOf, keys, versions, companyOf, companies, QueueChannel,
+	}
+}
+
+// recordSQL: $1–$6 the events (id, company, type, data, time, submission), $7–$9 the keys (submission, id, version), $10–$11
+// the companies (submission, id), $12 the dispatchers' channel. It answers with a row for each submission that was not
+// recorded, because something has changed, and for each event that has deliveries.
+//
+// Webhooks are looked up for each event in three indexed steps, so that no plan can do worse than that, whatever the
+// planner believes of the tables: those of the company, the global ones of its own and, read once, those of the platform.
 const recordSQL = `
+WITH changed AS MATERIALIZED (
+  SELECT a.submission FROM unnest($7::int[], $8::uuid[], $9::text[]) AS a (submission, id, version)
+  WHERE (SELECT k.xmin::text FROM api_keys k WHERE k.id = a.id) IS DISTINCT FROM a.version
+  UNION
+  SELECT a.submission FROM unnest($10::int[], $11::uuid[]) AS a (submission, id)
+  WHERE (SELECT c.id FROM companies c WHERE c.id = a.id AND c.deleted_at IS NULL) IS NULL
+), e AS (
+  INSERT INTO events (id, company_id, type, data, occurred_at)
+  SELECT e.id, e.company_id, e.type, e.data, e.occurred_at
+  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::int[])
+    AS e (id, company_id, type, data, occurred_at, submission)
+  WHERE e.submission <> ALL (ARRAY(SELECT submission FROM changed))
+), platform AS MATERIALIZED (
+  SELECT w.id, w.events FROM webhooks w
+  WHERE w.company_id IS NULL AND w.owner_company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
+), d AS (
+  INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
+  SELECT uuid_v7(), e.id, w.id, e.company_id, e.type, false, now(), now()
+  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $6::int[]) AS e (id, company_id, type, submission)
+  CROSS JOIN LATERAL (
+    SELECT w.id, w.events FROM webhooks w WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active
+    UNION ALL
+    SELECT w.id, w.events FROM webhooks w
+    WHERE w.owner_company_id = e.company_id AND w.company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
+    UNION ALL
+    SELECT p.id, p.events FROM platform p
+  ) w
+  WHERE e.type = ANY (w.events) AND e.submission <> ALL (ARRAY(SELECT submission FROM changed))
+  RETURNING id, event_id, webhook_id, company_id
+), q AS (
+  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
+  SELECT webhook_id, COALESCE(company_id, '00000000-0000-0000-0000-000000000000'), id FROM d
+)
+SELECT NULL::uuid, NULL::int, submission FROM changed
+UNION ALL
+SELECT event_id, count(*)::int, NULL FROM d GROUP BY event_id
+UNION ALL
+SELECT NULL, count(pg_notify($12, ''))::int, NULL FROM (SELECT FROM d LIMIT 1) AS any_of_them`
+
+// RecordTest stores a ping for exactly one webhook and returns the id of its delivery, or ErrConflict when the webhook is
+// inactive or its circuit is open: then no delivery is created. A test is attempted once and does not move the circuit.
+func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id uuid.UUID, err error) {
+	e.complete()
+	err = tx.NewRaw(recordTestSQL, e.ID, e.CompanyID, e.Type, string(e.Data), e.OccurredAt, webhook).Scan(ctx, &id)
+	switch err = translate(err); {
+	case errors.Is(err, ErrNotFound):
+		return uuid.Nil, ErrConflict
+	case err != nil:
+		return uuid.Nil, fmt.Errorf("record test: %w", err)
+	}
+	return id, notify(ctx, tx)
+}
+
+// recordTestSQL: ?0 event id, ?1 company, ?2 type, ?3 data, ?4 occurred at, ?5 the webhook.
+const recordTestSQL = `
 WITH e AS (
   INSERT INTO events (id, company_id, type, data, occurred_at) VALUES (?0, ?1, ?2, ?3, ?4)
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
-  SELECT uuid_v7(), ?0, w.id, ?1, ?2, ?5::uuid IS NOT NULL, now(), now()
-  FROM webhooks w
-  WHERE w.deleted_at IS NULL AND w.is_active AND w.events @> ARRAY[?2::text]
-    AND CASE WHEN ?5::uuid IS NOT NULL THEN w.id = ?5::uuid AND w.circuit_opened_at IS NULL
-        ELSE w.company_id = ?1::uuid
-          OR w.company_id IS NULL AND (w.owner_company_id = ?1::uuid OR w.owner_company_id IS NULL) END
-  RETURNING id, webhook_id
+  SELECT uuid_v7(), ?0, w.id, ?1, ?2, true, now(), now() FROM webhooks w
+  WHERE w.id = ?5 AND w.deleted_at IS NULL AND w.is_active AND w.circuit_opened_at IS NULL AND w.events @> ARRAY[?2::text]
+  RETURNING id, webhook_id, company_id
 ), q AS (
-  INSERT INTO delivery_queue (webhook_id, delivery_id) SELECT webhook_id, id FROM d
+  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
+  SELECT webhook_id, COALESCE(company_id, '00000000-0000-0000-0000-000000000000'), id FROM d
 )
-SELECT (SELECT count(*) FROM d), (SELECT count(pg_notify(?6, '')) FROM (SELECT FROM d LIMIT 1) any_of_them)`
+SELECT id FROM d`
 
 // GetEvent returns an event that the scope sees.
 func GetEvent(ctx context.Context, db bun.IDB, s Scope, id uuid.UUID) (*Event, error) {

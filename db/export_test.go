@@ -1,0 +1,35 @@
+package db
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// RecordSQL is for a test of its plan.
+const RecordSQL = recordSQL
+
+// PanicOnce makes the next group panic where it would go to the database.
+func (g *EventGroup) PanicOnce() {
+	var done atomic.Bool
+	record := g.record
+	g.record = func(ctx context.Context, ss []Submission) ([]recorded, error) {
+		if done.CompareAndSwap(false, true) {
+			panic("boom")
+		}
+		return record(ctx, ss)
+	}
+}
+
+// Waiting is how many callers no group has taken yet.
+func (g *EventGroup) Waiting() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting)
+}
+
+// Running is how many groups are being committed.
+func (g *EventGroup) Running() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.running
+}

@@ -18,7 +18,11 @@ import (
 const callerKey = "caller"
 
 // principal is who calls.
-type principal struct{ key *db.APIKey }
+type principal struct {
+	key *db.APIKey
+	// remembered: the key is as an earlier request has read it, see recognize.
+	remembered bool
+}
 
 // holds reports whether the key has the scope.
 func (p principal) holds(scope string) bool {
@@ -48,31 +52,68 @@ func caller(c *gin.Context) principal {
 	return p
 }
 
-// authenticate finds the key and refuses one that is unknown, revoked, expired, suspended or used from elsewhere. Keys are
-// read from the database on every request, so a revocation holds from the next request on.
+// authenticate finds the key and refuses one that is unknown, revoked, expired, suspended or used from elsewhere. It reads the
+// key from the database, so that a revocation holds from the next request on.
 func (s *server) authenticate(c *gin.Context) error {
 	plain := presentedKey(c.Request.Header)
 	if plain == "" {
 		return unauthorized("An API key is required: send the header Authorization: Bearer sk_…")
 	}
-	key, err := db.FindAPIKey(c.Request.Context(), s.DB, db.HashKey(s.Secret, plain))
+	hash := db.HashKey(s.Secret, plain)
+	key, err := db.FindAPIKey(c.Request.Context(), s.DB, hash)
 	if errors.Is(err, db.ErrNotFound) || err == nil && !key.Usable(time.Now()) {
 		return unauthorized("The provided API key is invalid or has been revoked")
 	}
 	if err != nil {
 		return err
 	}
-	c.Set(callerKey, principal{key})
+	c.Set(callerKey, principal{key: key})
+	s.keys.keep(hash, key)
+	return admits(key, c.ClientIP())
+}
+
+// admits refuses a key that is suspended or used from elsewhere.
+func admits(key *db.APIKey, address string) error {
 	if key.SuspendedAt != nil {
 		return &apiError{
 			Status: http.StatusUnauthorized, Code: codeSuspended, Message: "This API key has been suspended",
 			Details: details{"suspendedAt": maybe(key.SuspendedAt), "reason": key.SuspendedReason},
 		}
 	}
-	if !allowedFrom(key.AllowedIPs, c.ClientIP()) {
+	if !allowedFrom(key.AllowedIPs, address) {
 		return &apiError{Status: http.StatusForbidden, Code: codeIPDenied, Message: "This API key may not be used from this address"}
 	}
 	return nil
+}
+
+// recognize is authenticate for a route that is called so often that reading the key each time would cost the most of it: a key
+// that an earlier request has read is taken as it was then. That a change of a key holds from the next request on stays
+// true, because no answer is given on a remembered key alone: what is accepted is stored in a transaction that finds the key
+// unchanged (db.Submission), and what is refused is refused once the key was read again (confirm, limitRate).
+func (s *server) recognize(c *gin.Context) error {
+	if c.GetHeader(idempotencyHeader) != "" { // its answer comes from a transaction that looks at no key
+		return s.authenticate(c)
+	}
+	key := s.keys.find(db.HashKey(s.Secret, presentedKey(c.Request.Header)))
+	if key == nil || !key.Usable(time.Now()) || admits(key, c.ClientIP()) != nil {
+		return s.authenticate(c)
+	}
+	c.Set(callerKey, principal{key: key, remembered: true})
+	return nil
+}
+
+// confirm reads a remembered key again and judges the request by what it is now.
+func (s *server) confirm(c *gin.Context, scope string) error {
+	if !caller(c).remembered {
+		return nil
+	}
+	if err := s.authenticate(c); err != nil {
+		return err
+	}
+	if over := s.countRequest(c, s.limiter.store.Peek); over != nil {
+		return &rateLimited{over}
+	}
+	return requireScope(c, scope)
 }
 
 func unauthorized(message string) *apiError {
@@ -153,35 +194,34 @@ func allowAny(c *gin.Context, company *uuid.UUID, what string) error {
 
 // companyFor is the company that something new will belong to: the key's own or, for a platform key, that of ?companyId=,
 // which must exist.
-func (s *server) companyFor(c *gin.Context) (uuid.UUID, error) {
-	scope, err := scopeOf(c)
-	if err != nil {
-		return uuid.Nil, err
-	}
-	if scope.Company == nil {
-		e := missing("companyId")
-		e.Message = "companyId is required in the query: this key acts for many companies"
-		return uuid.Nil, e
-	}
-	if !caller(c).platform() {
-		return *scope.Company, nil
-	}
-	return *scope.Company, s.mustExist(c.Request.Context(), *scope.Company)
-}
+func (s *server) companyFor(c *gin.Context) (uuid.UUID, error) { return s.namedCompany(c, nil) }
 
 // namedCompany is companyFor where the body may name the company too: a company's key may leave it out and may not name
 // another; a platform key names it in the body or as ?companyId=.
 func (s *server) namedCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
-	own := caller(c).key.CompanyID
-	switch {
-	case own == nil && sent == nil:
-		return s.companyFor(c)
-	case own == nil:
-		return *sent, s.mustExist(c.Request.Context(), *sent)
-	case sent != nil && *sent != *own:
+	id, err := nameCompany(c, sent)
+	if err == nil && caller(c).platform() {
+		err = s.mustExist(c.Request.Context(), id)
+	}
+	return id, err
+}
+
+// nameCompany is namedCompany that leaves it to its caller to see whether a company that a platform key names is there.
+func nameCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
+	scope, err := scopeOf(c)
+	switch own := caller(c).key.CompanyID; {
+	case err != nil:
+		return uuid.Nil, err
+	case own == nil && sent != nil:
+		return *sent, nil
+	case scope.Company == nil:
+		e := missing("companyId")
+		e.Message = "companyId is required in the query: this key acts for many companies"
+		return uuid.Nil, e
+	case own != nil && sent != nil && *sent != *own:
 		return uuid.Nil, denied("company")
 	}
-	return *own, nil
+	return *scope.Company, nil
 }
 
 // mustExist refuses the id of a company that is not there.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"mime"
@@ -20,39 +21,52 @@ import (
 	"greenroom/db"
 )
 
-// maxBody is the largest body that is read, in bytes.
-const maxBody = 1 << 20
+// maxBody is the largest body that is read, in bytes. Of several things at once (maxArrayBody) none may be larger.
+const (
+	maxBody      = 1 << 20
+	maxArrayBody = 4 << 20
+)
 
 // bind reads the body into a T, strictly: one I-JSON object of at most 1 MiB whose fields T knows. Every refusal is an answer
 // that names the field. Tags of T's fields: json (the name, matched exactly), validate (rules of validate.go; "required" means
 // sent and not null), null:"ok" (an opt that may be null).
 func bind[T any](c *gin.Context) (T, error) {
-	v, _, err := bindRaw[T](c)
-	return v, err
+	raw, err := readBody(c, maxBody)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return decode[T](raw)
 }
 
-// bindRaw is bind that also returns the body as it was sent.
-func bindRaw[T any](c *gin.Context) (v T, raw []byte, err error) {
-	raw, err = readBody(c)
-	if err != nil {
-		return v, nil, err
+// decode is bind for JSON that was read already.
+func decode[T any](raw []byte) (v T, err error) {
+	if len(raw) > maxBody {
+		return v, tooLarge(maxBody)
 	}
 	if err := checkJSON(raw); err != nil {
-		return v, nil, err
+		return v, err
 	}
-	if first := bytes.TrimLeft(raw, " \t\r\n"); first[0] != '{' {
-		return v, nil, badBody("The body must be a JSON object")
+	if !isObject(raw) {
+		return v, badBody("The body must be a JSON object")
 	}
-	return v, raw, decodeObject(raw, reflect.ValueOf(&v).Elem(), "")
+	return v, decodeObject(raw, reflect.ValueOf(&v).Elem(), "")
 }
 
 func badBody(message string) *apiError {
 	return &apiError{Status: http.StatusBadRequest, Code: codeValidation, Message: message}
 }
 
+func tooLarge(limit int) *apiError {
+	return &apiError{
+		Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Message: fmt.Sprintf("The body must be at most %d MiB", limit>>20),
+		Details: details{"maxBytes": limit},
+	}
+}
+
 // readBody also refuses what says that it is not JSON; saying nothing is fine, since many clients do.
-func readBody(c *gin.Context) ([]byte, error) {
-	if ct := c.GetHeader("Content-Type"); ct != "" {
+func readBody(c *gin.Context, limit int) ([]byte, error) {
+	if ct := c.GetHeader("Content-Type"); ct != "" && ct != "application/json" {
 		media, _, err := mime.ParseMediaType(ct)
 		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
 			return nil, &apiError{
@@ -60,14 +74,11 @@ func readBody(c *gin.Context) ([]byte, error) {
 			}
 		}
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
-	var tooLarge *http.MaxBytesError
+	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, int64(limit)))
+	var exceeded *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
-		return nil, &apiError{
-			Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Message: "The body must be at most 1 MiB",
-			Details: details{"maxBytes": maxBody},
-		}
+	case errors.As(err, &exceeded):
+		return nil, tooLarge(limit)
 	case err != nil:
 		return nil, badBody("The body could not be read to its end")
 	case len(bytes.TrimSpace(raw)) == 0:

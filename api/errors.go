@@ -115,6 +115,11 @@ func ok(c *gin.Context, status int, data any) error {
 
 // fail answers with an error. It is the only place that knows which error means which status.
 func (s *server) fail(c *gin.Context, err error) {
+	var limited *rateLimited
+	if errors.As(err, &limited) {
+		limited.answer(c)
+		return
+	}
 	e := s.toAPI(c, err)
 	if e.Status == statusClientClosed {
 		c.Status(statusClientClosed)

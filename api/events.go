@@ -18,11 +18,13 @@ import (
 
 func (s *server) eventRoutes() []route {
 	return []route{
-		{http.MethodPost, "/events", "write:events", s.publishEvent},
+		{http.MethodPost, "/events", publishScope, s.publishEvents},
 		{http.MethodGet, "/events/:id", "read:events", s.getEvent},
 		{http.MethodGet, "/event-types", "read:events|read:webhooks", s.listEventTypes},
 	}
 }
+
+const publishScope = "write:events"
 
 type eventInput struct {
 	Type      string     `json:"type" validate:"required"`
@@ -37,26 +39,76 @@ type eventAccepted struct {
 	Deliveries int       `json:"deliveries"`
 }
 
-// publishEvent accepts one event of an upstream system: with the answer it is stored, with one delivery for each webhook
-// that is subscribed.
-func (s *server) publishEvent(c *gin.Context) error {
-	in, raw, err := bindRaw[eventInput](c)
+// publishEvents accepts one event of an upstream system, or an array of them: with the answer they are stored, with one
+// delivery for each webhook that is subscribed.
+func (s *server) publishEvents(c *gin.Context) error {
+	raw, err := readBody(c, maxArrayBody)
 	if err != nil {
 		return err
+	}
+	if isArray(raw) {
+		return s.publishArray(c, raw)
+	}
+	e, err := newEvent(c, raw)
+	if err != nil {
+		return err
+	}
+	var named []uuid.UUID
+	if caller(c).platform() {
+		named = []uuid.UUID{*e.CompanyID}
+	}
+	return s.storeEvents(c, raw, []*db.Event{e}, named, func(deliveries []int) (int, any) {
+		return http.StatusAccepted, eventAccepted{e.ID, e.Type, deliveries[0]}
+	})
+}
+
+// newEvent reads one event. The company that a platform key names may not be there.
+func newEvent(c *gin.Context, raw []byte) (*db.Event, error) {
+	in, err := decode[eventInput](raw)
+	if err != nil {
+		return nil, err
 	}
 	if !catalog.Publishable(in.Type) {
 		e := invalid("type", "Invalid event type")
 		e.Details = details{"field": "type", "provided": clip(in.Type), "allowed": publishable()}
-		return e
+		return nil, e
 	}
-	company, err := s.namedCompany(c, in.CompanyID)
+	company, err := nameCompany(c, in.CompanyID)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	return &db.Event{CompanyID: &company, Type: in.Type, Data: in.Data}, nil
+}
+
+// storeEvents records the events and answers: together with those of other requests or, with an Idempotency-Key or when something
+// has changed since it was read, in a transaction of their own. The companies must be there. raw is the request's body.
+func (s *server) storeEvents(c *gin.Context, raw []byte, es []*db.Event, companies []uuid.UUID, answer func(deliveries []int) (int, any)) error {
+	ctx := c.Request.Context()
+	if c.GetHeader(idempotencyHeader) == "" {
+		ns, err := s.events.Record(ctx, db.Submission{Events: es, Key: caller(c).key, Companies: companies})
+		if err == nil {
+			status, data := answer(ns)
+			return ok(c, status, data)
+		}
+		if !errors.Is(err, db.ErrChanged) {
+			return err
+		}
+		if err := s.confirm(c, publishScope); err != nil {
+			return err
+		}
+	}
+	for _, id := range companies {
+		if err := s.mustExist(ctx, id); err != nil {
+			return err
+		}
 	}
 	return s.once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
-		e := &db.Event{CompanyID: &company, Type: in.Type, Data: in.Data}
-		n, err := db.RecordEvent(ctx, tx, e)
-		return http.StatusAccepted, eventAccepted{e.ID, e.Type, n}, err
+		ns, err := db.RecordEvents(ctx, tx, es)
+		if err != nil {
+			return 0, nil, err
+		}
+		status, data := answer(ns)
+		return status, data, nil
 	})
 }
 

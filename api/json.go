@@ -18,23 +18,32 @@ const maxDepth = 64
 // NUL characters. Everything that passes can be stored by PostgreSQL and read by any receiver, so that what is refused is
 // refused here, by name, and not as a fault later.
 func checkJSON(raw []byte) error {
-	if !utf8.Valid(raw) {
-		return badBody("The body must be valid UTF-8")
-	}
 	var one json.RawMessage
-	if err := json.Unmarshal(raw, &one); err != nil {
-		e := badBody("The body is not valid JSON")
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			e.Message += ": " + syntax.Error()
-			e.Details = details{"offset": syntax.Offset}
-		}
-		return e
+	if err := checkSyntax(raw, &one); err != nil {
+		return err
 	}
 	if err := checkEscapes(raw); err != nil {
 		return err
 	}
 	return checkTokens(raw)
+}
+
+// checkSyntax accepts one value of JSON in UTF-8 and decodes it.
+func checkSyntax(raw []byte, value any) error {
+	if !utf8.Valid(raw) {
+		return badBody("The body must be valid UTF-8")
+	}
+	err := json.Unmarshal(raw, value)
+	if err == nil {
+		return nil
+	}
+	e := badBody("The body is not valid JSON")
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		e.Message += ": " + syntax.Error()
+		e.Details = details{"offset": syntax.Offset}
+	}
+	return e
 }
 
 // checkEscapes refuses \u0000, which PostgreSQL cannot store, and halves of surrogate pairs, which are no characters.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -42,14 +43,36 @@ type limited struct {
 	Reset      int64  `json:"reset"`
 }
 
+// rateLimited is the refusal of a request that is too much; its answer is not in the envelope.
+type rateLimited struct{ over *limiter.Context }
+
+func (e *rateLimited) Error() string { return "rate limit exceeded" }
+
 // limitRate counts the request in both windows, shows where they stand in six headers and refuses what is too much. A fault
 // of the limiter lets the request pass: the API stays available (reference §2.9).
-func (s *server) limitRate(c *gin.Context) {
+func (s *server) limitRate(c *gin.Context) error {
+	over := s.countRequest(c, s.limiter.store.Get)
+	if over == nil {
+		return nil
+	}
+	if caller(c).remembered { // its limit may have been raised since
+		if err := s.authenticate(c); err != nil {
+			return err
+		}
+		if over = s.countRequest(c, s.limiter.store.Peek); over == nil {
+			return nil
+		}
+	}
+	return &rateLimited{over}
+}
+
+// countRequest shows both windows in the headers and returns the one that is exceeded. count is the store's Get, which counts
+// the request, or its Peek for one that was counted already.
+func (s *server) countRequest(c *gin.Context, count func(context.Context, string, limiter.Rate) (limiter.Context, error)) (over *limiter.Context) {
 	p := caller(c)
-	var over *limiter.Context
 	for _, w := range windows {
 		rate := limiter.Rate{Period: w.period, Limit: int64(w.limit(p))}
-		now, err := s.limiter.store.Get(c.Request.Context(), w.name+":"+p.key.ID.String(), rate)
+		now, err := count(c.Request.Context(), w.name+":"+p.key.ID.String(), rate)
 		if err != nil {
 			s.Logger.WarnContext(c.Request.Context(), "rate limiter failed", "error", err)
 			continue
@@ -61,16 +84,14 @@ func (s *server) limitRate(c *gin.Context) {
 			over = &now
 		}
 	}
-	if over != nil {
-		refuse(c, over)
-	}
+	return over
 }
 
-func refuse(c *gin.Context, over *limiter.Context) {
-	wait := max(over.Reset-time.Now().Unix(), 1)
+func (e *rateLimited) answer(c *gin.Context) {
+	wait := max(e.over.Reset-time.Now().Unix(), 1)
 	c.Header("Retry-After", strconv.FormatInt(wait, 10))
-	c.AbortWithStatusJSON(http.StatusTooManyRequests, limited{
+	c.JSON(http.StatusTooManyRequests, limited{
 		StatusCode: http.StatusTooManyRequests, Message: "Rate limit exceeded", Error: "Too Many Requests",
-		RetryAfter: wait, Limit: over.Limit, Remaining: 0, Reset: over.Reset,
+		RetryAfter: wait, Limit: e.over.Limit, Remaining: 0, Reset: e.over.Reset,
 	})
 }

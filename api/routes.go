@@ -55,4 +55,7 @@ func (r route) paths() []string {
 	return paths
 }
 
+// recognizing are the routes that may take a key as an earlier request has read it, see [server.recognize].
+var recognizing = map[string]bool{"POST /events": true}
+
 var infra = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true, "/docs": true, "/openapi/greenroom.yaml": true}

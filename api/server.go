@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 
+	"greenroom/db"
 	"greenroom/db/seal"
 )
 
@@ -55,6 +56,8 @@ const (
 type server struct {
 	Options
 	limiter *rateLimiter
+	keys    *keyMemory
+	events  *db.EventGroup
 	metrics *metrics
 	docs    []byte
 }
@@ -84,7 +87,9 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("render docs: %w", err)
 	}
-	s := &server{Options: o, limiter: newRateLimiter(), metrics: m, docs: docs}
+	s := &server{
+		Options: o, limiter: newRateLimiter(), keys: newKeyMemory(), events: db.NewEventGroup(o.DB), metrics: m, docs: docs,
+	}
 	return s.engine()
 }
 
@@ -113,15 +118,32 @@ func (s *server) chain(r route) []gin.HandlerFunc {
 	if r.scope == public {
 		return []gin.HandlerFunc{s.wrap(r.handle)}
 	}
-	return []gin.HandlerFunc{s.wrap(s.authenticate), s.limitRate, s.wrap(func(c *gin.Context) error {
-		if err := requireScope(c, r.scope); err != nil {
-			return err
+	authenticate := s.authenticate
+	if recognizing[r.method+" "+r.path] {
+		authenticate = s.recognize
+	}
+	return []gin.HandlerFunc{s.wrap(authenticate), s.wrap(s.limitRate), s.wrap(func(c *gin.Context) error {
+		err := admitted(c, r)
+		if err != nil {
+			if changed := s.confirm(c, r.scope); changed != nil {
+				return changed
+			}
 		}
-		if _, err := url.ParseQuery(c.Request.URL.RawQuery); err != nil { // gin would drop what it cannot read
+		return err
+	})}
+}
+
+// admitted handles a request of a known caller.
+func admitted(c *gin.Context, r route) error {
+	if err := requireScope(c, r.scope); err != nil {
+		return err
+	}
+	if c.Request.URL.RawQuery != "" { // gin would drop what it cannot read
+		if _, err := url.ParseQuery(c.Request.URL.RawQuery); err != nil {
 			return &apiError{Status: http.StatusBadRequest, Code: codeValidation, Message: "The query is not valid"}
 		}
-		return r.handle(c)
-	})}
+	}
+	return r.handle(c)
 }
 
 // wrap turns a handler's error into an answer and ends the chain there.

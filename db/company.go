@@ -72,6 +72,19 @@ func CompanyExists(ctx context.Context, db bun.IDB, id uuid.UUID) (bool, error) 
 	return exists, nil
 }
 
+// ExistingCompanies returns those of the ids that are a company's that was not deleted.
+func ExistingCompanies(ctx context.Context, db bun.IDB, ids []uuid.UUID) ([]uuid.UUID, error) {
+	existing := []uuid.UUID{}
+	if len(ids) == 0 {
+		return existing, nil
+	}
+	err := db.NewSelect().Model((*Company)(nil)).Column("id").Where("co.id IN (?) AND co.deleted_at IS NULL", bun.List(ids)).Scan(ctx, &existing)
+	if err != nil {
+		return nil, fmt.Errorf("look for companies: %w", err)
+	}
+	return existing, nil
+}
+
 // CompaniesNamed returns the companies of exactly that name, oldest first; names are not unique. It reads the whole table:
 // it is for a person at a shell, not for requests.
 func CompaniesNamed(ctx context.Context, db bun.IDB, name string) ([]Company, error) {

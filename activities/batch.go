@@ -49,6 +49,7 @@ func (a *Activities) AttemptBatch(ctx context.Context, in BatchInput) (BatchResu
 
 func (a *Activities) attemptBatchAs(ctx context.Context, in BatchInput, run uuid.UUID, workflow string) (BatchResult, error) {
 	b := &batch{Activities: a, in: in, run: run, workflow: workflow}
+	began := time.Now()
 	if err := b.load(ctx); err != nil {
 		return BatchResult{}, fmt.Errorf("attempt batch: %w", err)
 	}
@@ -60,6 +61,8 @@ func (a *Activities) attemptBatchAs(ctx context.Context, in BatchInput, run uuid
 		return BatchResult{}, err
 	}
 	b.result.Left = len(b.left)
+	a.Logger.DebugContext(ctx, "batch", "batch_id", in.BatchID, "succeeded", b.result.Succeeded, "failed", b.result.Failed,
+		"left", b.result.Left, "duration_ms", time.Since(began).Milliseconds())
 	return b.result, db.FinishBatch(ctx, a.DB, in.BatchID)
 }
 

@@ -14,6 +14,7 @@ type recorder struct {
 	mu      sync.Mutex
 	waiting []*recording
 	writing bool
+	room    *sync.Cond // made by the first add
 }
 
 // recording is an attempt to be written; recorded is called once it was, or could not be.
@@ -27,12 +28,20 @@ type recording struct {
 const (
 	recordWithin = 30 * time.Second
 	recordAgain  = 250 * time.Millisecond
-	recordAtOnce = 500
+	recordAtOnce = 200
 )
 
+// add hands an attempt over. It waits while a whole group waits already: whoever sends faster than can be recorded would only
+// send more again after a kill.
 func (r *recorder) add(a *Activities, rec *recording) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.room == nil {
+		r.room = sync.NewCond(&r.mu)
+	}
+	for len(r.waiting) >= recordAtOnce {
+		r.room.Wait()
+	}
 	r.waiting = append(r.waiting, rec)
 	if !r.writing {
 		r.writing = true
@@ -48,6 +57,7 @@ func (r *recorder) write(a *Activities) {
 		if r.waiting = r.waiting[n:]; n == 0 {
 			r.waiting, r.writing = nil, false
 		}
+		r.room.Broadcast()
 		r.mu.Unlock()
 		if n == 0 {
 			return

@@ -28,7 +28,9 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 	var r Result
 	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		t, err := db.TakeDeliveries(ctx, tx, d.lane.options(d.o.Endpoints))
-		if d.lane.saw(t, time.Now()); err != nil || t.Taken == 0 {
+		d.lane.saw(t, time.Now())
+		r.more = t.Taken == 0 && d.lane.more
+		if err != nil || t.Taken == 0 {
 			return err
 		}
 		alone, together := d.lane.split(t.Ready, d.o.Endpoints)

@@ -102,6 +102,8 @@ type Result struct {
 	Taken, Failed int
 	// Away: a store did not answer.
 	Away bool
+	// more: some had no turn yet.
+	more bool
 }
 
 // Run works until ctx ends. A fault of PostgreSQL or Temporal is logged once, waited out and never ends it.
@@ -138,7 +140,7 @@ func (d *Dispatcher) loop(ctx context.Context, round func(context.Context) (Resu
 			d.o.Logger.InfoContext(ctx, "dispatch goes on", "failed_rounds", away)
 			away = 0
 		}
-		if r.Taken == 0 {
+		if r.Taken == 0 && !r.more {
 			d.await(ctx, hint)
 		}
 	}

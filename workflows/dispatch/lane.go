@@ -60,7 +60,8 @@ func (l *lane) saw(t db.Taking, now time.Time) {
 		counts[k]++
 		largest = max(largest, counts[k])
 	}
-	l.next, l.more = t.Next, t.Taken >= batchMost || largest >= l.share
+	behind := l.next != db.Lane{} // the lanes before had no turn in this round
+	l.next, l.more = t.Next, behind || t.Taken >= batchMost || largest >= l.share
 	switch {
 	case t.Taken >= batchMost:
 		l.share = max(1, batchMost/max(1, len(counts)))

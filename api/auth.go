@@ -104,16 +104,24 @@ func (s *server) recognize(c *gin.Context) error {
 
 // confirm reads a remembered key again and judges the request by what it is now.
 func (s *server) confirm(c *gin.Context, scope string) error {
-	if !caller(c).remembered {
+	before := caller(c)
+	if !before.remembered {
 		return nil
 	}
 	if err := s.authenticate(c); err != nil {
 		return err
 	}
+	if !sameCompany(before.key.CompanyID, caller(c).key.CompanyID) { // what was made of the request is for another company
+		return db.ErrConflict
+	}
 	if over := s.countRequest(c, s.limiter.store.Peek); over != nil {
 		return &rateLimited{over}
 	}
 	return requireScope(c, scope)
+}
+
+func sameCompany(a, b *uuid.UUID) bool {
+	return a == nil && b == nil || a != nil && b != nil && *a == *b
 }
 
 func unauthorized(message string) *apiError {

@@ -15,7 +15,7 @@ import (
 // still over a long weekend harms nothing. Rows of a day without a partition go to the default partition, never nowhere.
 const PartitionDaysAhead = 7
 
-// ErrPartitionBusy: a partition could not be made or dropped because somebody reads or writes for longer than upkeep may make
+// ErrPartitionBusy says that a partition could not be made or dropped because somebody reads or writes for longer than upkeep may make
 // others wait. Nothing was changed; it is worth another try later.
 var ErrPartitionBusy = errors.New("partition is in use")
 
@@ -108,8 +108,8 @@ const (
 	lockPatience = 100 * time.Millisecond
 	// lockTries and lockPause: ordinary queries are over in milliseconds, so one of a few tries gets through unless somebody
 	// really holds the table.
-	lockTries = 5
-	lockPause = 500 * time.Millisecond
+	lockTries = 3
+	lockPause = 300 * time.Millisecond
 )
 
 // patiently runs fn in a transaction that gives up waiting for a lock after lockPatience, a few times.

@@ -1,0 +1,261 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+// Case is one use of package db whose cost must not follow the size of the tables.
+type Case struct {
+	Name string
+	// Waiting deliveries in the queue; cases come in this order, and what waits is never less than before.
+	Waiting int
+	// Partitions of a table that one statement may read, and Rows in all. Zero Rows: not bounded but by what is kept, because
+	// the filter leaves few of many rows or PostgreSQL prefers to sort.
+	Partitions, Rows int
+	// Pool: it writes through the pool, so it changes what is there each time.
+	Pool bool
+	Run  Run
+}
+
+// Explain is the case's plans.
+func (c *Case) Explain(ctx context.Context, d *DB) ([]Plan, error) {
+	if c.Pool {
+		return d.ExplainUnsent(ctx, c.Run)
+	}
+	return d.Explain(ctx, c.Run)
+}
+
+// Sizes of pages and batches in the cases: the API's default page, and batches as large as the dispatcher makes them.
+const (
+	page  = 20
+	batch = 100
+	// every is any number of partitions: those that a statement without a range of time has to ask, a row or so each.
+	every = 1 << 10
+)
+
+// Cases are what the API and the workers do all the time; in the last of them many deliveries wait.
+func (p *Past) Cases(many int) []Case {
+	cases := p.listCases()
+	cases = append(cases, p.readCases()...)
+	cases = append(cases, p.queueCases(many)...)
+	return cases
+}
+
+// next numbers the runs, so that each is about another company, webhook or delivery: what is asked twice is planned once and
+// finds its pages in memory, which is not how it is in life.
+func (p *Past) next() int {
+	p.turn++
+	return p.turn
+}
+
+func (p *Past) nextWebhook() *uuid.UUID { return &p.Webhook[p.next()%len(p.Webhook)] }
+
+// nextCompany with its first webhook.
+func (p *Past) nextCompany() (db.Scope, *uuid.UUID) {
+	i := p.next() % p.Companies
+	return db.Scope{Company: &p.Company[i]}, &p.Webhook[i*p.Webhooks/p.Companies]
+}
+
+func (p *Past) listCases() []Case {
+	list := func(f db.DeliveryFilter) Run {
+		f.Limit = page
+		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			s, _ := p.nextCompany()
+			_, err := db.ListDeliveries(ctx, tx, s, f)
+			return err
+		}
+	}
+	ofWebhook := func(f db.DeliveryFilter) Run {
+		f.Limit = page
+		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			s, w := p.nextCompany()
+			f.Webhook = w
+			_, err := db.ListDeliveries(ctx, tx, s, f)
+			return err
+		}
+	}
+	ofAll := func(f db.DeliveryFilter) Run {
+		f.Limit = page
+		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			f.Until = p.Until.Add(time.Duration(p.next()) * time.Minute)
+			_, err := db.ListDeliveries(ctx, tx, db.Scope{}, f)
+			return err
+		}
+	}
+	deep := db.FloorID(p.Until.AddDate(0, 0, -p.Days/2))
+	hour := p.Until.Add(-13 * time.Hour)
+	return []Case{
+		{Name: "list, newest page of all", Partitions: every, Rows: 200, Run: ofAll(db.DeliveryFilter{})},
+		{Name: "list, newest page", Partitions: every, Rows: 200, Run: list(db.DeliveryFilter{})},
+		{Name: "list, page in the middle", Partitions: every, Rows: 200, Run: list(db.DeliveryFilter{Before: deep})},
+		{Name: "list, by webhook", Run: ofWebhook(db.DeliveryFilter{})},
+		{Name: "list, by status", Partitions: every, Rows: 200, Run: list(db.DeliveryFilter{Status: db.DeliverySucceeded})},
+		{Name: "list, by event type", Partitions: every, Rows: 200, Run: list(db.DeliveryFilter{EventType: catalog.InterviewStarted})},
+		{Name: "list, an hour", Partitions: 2, Rows: 200, Run: list(db.DeliveryFilter{Since: hour, Until: hour.Add(time.Hour)})},
+		{Name: "list, rare status", Run: list(db.DeliveryFilter{Status: db.DeliveryFailed})},
+		{Name: "list, rare status of a webhook", Run: ofWebhook(db.DeliveryFilter{Status: db.DeliveryFailed})},
+		{Name: "list, rare status of all", Run: ofAll(db.DeliveryFilter{Status: db.DeliveryFailed})},
+		{Name: "list, rare event type", Run: list(db.DeliveryFilter{EventType: RareEvent})},
+	}
+}
+
+func (p *Past) readCases() []Case {
+	return []Case{
+		{Name: "get, with attempts", Partitions: 1, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			id := p.sample[p.next()%len(p.sample)]
+			if _, err := db.GetDelivery(ctx, tx, db.Scope{Company: &p.Company[0]}, id); err != nil {
+				return err
+			}
+			_, err := db.ListAttempts(ctx, tx, id)
+			return err
+		}},
+		{Name: "replay, page of 100", Partitions: 2, Rows: 1000, Run: p.replayPage},
+		{Name: "circuit, load", Partitions: every, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.LoadCircuit(ctx, tx, *p.nextWebhook())
+			return err
+		}},
+		{Name: "circuit, release 100 of 1000", Partitions: every, Rows: 2000, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			n, err := db.ReleasePaused(ctx, tx, p.Webhook[0], batch, false)
+			return enough("released", n, batch, err)
+		}},
+	}
+}
+
+// replayPage replays what the first webhook got ten days ago.
+func (p *Past) replayPage(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+	since := p.Until.AddDate(0, 0, -min(10, p.Days/2))
+	r := &db.Replay{WebhookID: *p.nextWebhook(), Since: since, Until: since.AddDate(0, 0, 1), Statuses: []string{"succeeded"}}
+	if err := db.CreateReplay(ctx, tx, r); err != nil {
+		return err
+	}
+	_, err := db.ReplayPage(ctx, tx, r.ID, batch)
+	return err
+}
+
+func (p *Past) queueCases(many int) []Case {
+	take := func(wanted int) Run {
+		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			t, err := db.TakeDeliveries(ctx, tx, db.TakeOptions{Limit: batch, PerLane: batch})
+			return enough("taken", t.Taken, wanted, err)
+		}
+	}
+	sweep := func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+		_, err := db.SweepDeliveries(ctx, tx, 2*time.Minute, 1000)
+		return err
+	}
+	length := func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+		_, _, err := db.QueueLength(ctx, tx, 10_000)
+		return err
+	}
+	const few = 1000
+	name := func(what string) string { return fmt.Sprintf(what, many) }
+	return []Case{
+		{Name: "take, of none", Rows: 10, Run: take(0)},
+		{Name: "publish 100", Rows: 2000, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.RecordEvents(ctx, tx, p.someEvents())
+			return err
+		}},
+		{Name: "sweep, none waits", Partitions: every, Rows: 2000, Run: sweep},
+		{Name: "take 100 of 1000", Waiting: few, Partitions: 2, Rows: 1000, Run: take(batch)},
+		{Name: "load one", Waiting: few, Partitions: 1, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.LoadJob(ctx, tx, p.nextWaiting().DeliveryID, uuid.New(), 1)
+			return err
+		}},
+		{Name: "load 100", Waiting: few, Partitions: 2, Rows: 1000, Run: func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
+			jobs, err := db.LoadBatch(ctx, pool, db.Batch{ID: uuid.New(), Deliveries: p.someWaiting()}, uuid.New(), true)
+			return enough("loaded", len(jobs), batch, err)
+		}},
+		{Name: "record one", Waiting: few, Partitions: 1, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.RecordAttempt(ctx, tx, p.recording(p.nextWaiting(), db.OutcomeFailed))
+			return err
+		}},
+		{Name: "queue length, 1000", Waiting: few, Rows: few + 10, Run: length},
+		{Name: name("take 100 of %d"), Waiting: many, Partitions: 2, Rows: 1000, Run: take(batch)},
+		{Name: name("sweep, %d wait"), Waiting: many, Partitions: every, Rows: 10 * many, Run: sweep},
+		{Name: name("queue length, %d"), Waiting: many, Rows: 10_010, Run: length},
+		// The last, for it changes what waits.
+		{Name: "record 100", Waiting: many, Partitions: 2, Rows: 1000, Pool: true, Run: p.recordBatch},
+	}
+}
+
+func enough(what string, n, wanted int, err error) error {
+	if err == nil && n != wanted {
+		return fmt.Errorf("%d %s, not %d", n, what, wanted)
+	}
+	return err
+}
+
+func (p *Past) someEvents() []*db.Event {
+	es := make([]*db.Event, batch)
+	for i := range es {
+		company, _ := p.nextCompany()
+		es[i] = &db.Event{CompanyID: company.Company, Type: catalog.InterviewStarted, Data: []byte(`{"number":1}`)}
+	}
+	return es
+}
+
+func (p *Past) nextWaiting() queued { return p.waiting[p.next()%len(p.waiting)] }
+
+func (p *Past) someWaiting() []uuid.UUID {
+	ids := make([]uuid.UUID, batch)
+	for i := range ids {
+		ids[i] = p.nextWaiting().DeliveryID
+	}
+	return ids
+}
+
+// recordBatch records the next hundred that wait. They stay in the queue: it is the statement that is looked at.
+func (p *Past) recordBatch(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
+	rs := make([]db.Recording, batch)
+	for i := range rs {
+		rs[i] = p.recording(p.nextWaiting(), db.OutcomeSucceeded)
+	}
+	return db.RecordSuccesses(ctx, pool, rs)
+}
+
+func (p *Past) recording(q queued, outcome db.Outcome) db.Recording {
+	code := 204
+	return db.Recording{
+		WebhookID: q.WebhookID, Body: make([]byte, payload), Counts: true, Threshold: 10,
+		Attempt: db.Attempt{
+			DeliveryID: q.DeliveryID, RunID: uuid.New(), Attempt: 1, WorkflowID: "batch:" + q.DeliveryID.String(),
+			StartedAt: time.Now(), DurationMS: 12, Outcome: outcome, StatusCode: &code,
+		},
+	}
+}
+
+type queued struct{ DeliveryID, WebhookID uuid.UUID }
+
+// Ready makes what a case needs: enough that waits, a few that are paused, and statistics of that.
+func (p *Past) Ready(ctx context.Context, d *bun.DB, c Case) error {
+	if len(p.sample) == 0 {
+		err := d.NewRaw("SELECT id FROM deliveries WHERE company_id = ? AND id < ? ORDER BY id DESC LIMIT 100", p.Company[0],
+			db.FloorID(p.Until.AddDate(0, 0, -p.Days/3))).Scan(ctx, &p.sample)
+		if err != nil {
+			return fmt.Errorf("choose deliveries: %w", err)
+		}
+		if err := p.Pause(ctx, d, 1000); err != nil {
+			return err
+		}
+	}
+	if c.Waiting <= p.queued {
+		return nil
+	}
+	if err := p.Wait(ctx, d, c.Waiting-p.queued); err != nil {
+		return err
+	}
+	p.queued = c.Waiting
+	p.waiting = nil
+	if err := d.NewRaw("SELECT delivery_id, webhook_id FROM delivery_queue ORDER BY delivery_id LIMIT 10000").Scan(ctx, &p.waiting); err != nil {
+		return fmt.Errorf("see what waits: %w", err)
+	}
+	return Analyze(ctx, d)
+}

@@ -1,0 +1,70 @@
+package plan_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/dbtest"
+	"greenroom/db/plan"
+)
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	d, url := dbtest.NewURL(t)
+	past, err := plan.Fill(t.Context(), d, plan.Size{Deliveries: 3000, Days: 3, Companies: 2, Webhooks: 4}, nil)
+	require.NoError(t, err)
+	require.NoError(t, past.Wait(t.Context(), d, 10))
+	traced, err := plan.Open(t.Context(), url)
+	require.NoError(t, err)
+	defer traced.Close()
+	explain := func(t *testing.T, sql string, args ...any) []plan.Plan {
+		t.Helper()
+		plans, err := traced.Explain(t.Context(), func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := tx.Tx.ExecContext(ctx, sql, args...)
+			return err
+		})
+		require.NoError(t, err)
+		return plans
+	}
+	t.Run("sees_what_reads_everything", func(t *testing.T) {
+		plans := explain(t, "SELECT count(*) FROM deliveries WHERE last_error = $1", "none")
+		require.Len(t, plans, 2, "with and without knowledge of its argument")
+		for i, p := range plans {
+			require.Equal(t, i == 1, p.Generic)
+			require.GreaterOrEqual(t, p.Partitions("deliveries"), 3)
+			require.Len(t, p.SeqScans(), p.Partitions("deliveries"))
+			require.GreaterOrEqual(t, p.Rows(), 3000.0)
+			require.Positive(t, p.Buffers)
+		}
+	})
+	t.Run("does_not_count_what_is_never_executed", func(t *testing.T) {
+		for _, p := range explain(t, "SELECT 1 FROM deliveries WHERE id = $1", db.FloorID(past.Until)) {
+			require.Equal(t, 1, p.Partitions("deliveries"), "generic: %v", p.Generic)
+			require.Empty(t, p.SeqScans())
+		}
+	})
+	t.Run("changes_nothing", func(t *testing.T) {
+		for _, p := range explain(t, "DELETE FROM delivery_queue WHERE webhook_id = ANY ($1)", past.Webhook) {
+			require.InDelta(t, 10, p.Rows(), 0)
+		}
+		explain(t, "DELETE FROM commands")
+		n, _, err := db.QueueLength(t.Context(), d, 100)
+		require.NoError(t, err)
+		require.Equal(t, 10, n)
+	})
+	t.Run("holds_back_what_would_be_committed", func(t *testing.T) {
+		plans, err := traced.ExplainUnsent(t.Context(), func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
+			_, err := pool.ExecContext(ctx, "DELETE FROM delivery_queue")
+			return err
+		})
+		require.NoError(t, err)
+		require.NotEmpty(t, plans)
+		n, _, err := db.QueueLength(t.Context(), d, 100)
+		require.NoError(t, err)
+		require.Equal(t, 10, n)
+	})
+}

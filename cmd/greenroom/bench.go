@@ -32,6 +32,7 @@ func benchCmd() *cobra.Command {
 	f.StringVar(&opts.JSON, "json", "", "file for all figures (default <dev.dir>/bench/<time>.json)")
 	f.StringVar(&opts.Profiles, "pprof", "", "directory for processor profiles of API and worker")
 	f.StringVar(&temporal, "temporal", "server", "server: the full server on PostgreSQL; dev: the development server, no build")
+	cmd.AddCommand(benchLargeCmd())
 	return cmd
 }
 

@@ -1,0 +1,115 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"greenroom/db/plan"
+)
+
+const (
+	// caseRuns of each case are timed, after one that is not: its pages are then in memory, as those of a busy system are.
+	caseRuns = 15
+	// caseLimit ends the runs of a case that is slow.
+	caseLimit = 3 * time.Second
+)
+
+// LargePast is what was measured in one past.
+type LargePast struct {
+	Deliveries   int         `json:"deliveries"`
+	BuildSeconds float64     `json:"buildSeconds"`
+	MiB          float64     `json:"mib"`
+	Cases        []LargeCase `json:"cases"`
+}
+
+// LargeCase is one use of the database: all statements of it together, with the plans that know their arguments.
+type LargeCase struct {
+	Name        string  `json:"name"`
+	FirstMS     float64 `json:"firstMs"`  // the first run, with pages read from the disk or the system's cache
+	MedianMS    float64 `json:"medianMs"` // of the later ones: as its caller sees it, without the commit
+	PlanningMS  float64 `json:"planningMs"`
+	ExecutionMS float64 `json:"executionMs"`
+	Buffers     int64   `json:"buffers"`
+	Rows        float64 `json:"rows"` // read, whether or not a filter kept them
+	// Partitions of deliveries, attempts and events that were read.
+	Partitions [3]int `json:"partitions"`
+	SeqScans   int    `json:"seqScans"` // of tables that grow
+}
+
+func measureCases(ctx context.Context, opts LargeOptions, address string, d *bun.DB, past *plan.Past) (out []LargeCase, err error) {
+	traced, err := plan.Open(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	defer traced.Close()
+	cases := past.Cases(opts.Backlog)
+	show, stop := largeBar(opts.Log, "measure", len(cases))
+	defer stop()
+	for i, c := range cases {
+		if err := past.Ready(ctx, d, c); err != nil {
+			return nil, err
+		}
+		m, err := measureCase(ctx, traced, c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Name, err)
+		}
+		out = append(out, m)
+		show(i + 1)
+	}
+	return out, nil
+}
+
+func measureCase(ctx context.Context, d *plan.DB, c plan.Case) (m LargeCase, err error) {
+	m.Name = c.Name
+	if m.FirstMS, err = timeCase(ctx, d, c); err != nil {
+		return m, err
+	}
+	var times []float64
+	for start := time.Now(); len(times) < caseRuns && time.Since(start) < caseLimit; {
+		ms, err := timeCase(ctx, d, c)
+		if err != nil {
+			return m, err
+		}
+		times = append(times, ms)
+	}
+	m.MedianMS = median(times)
+	plans, err := c.Explain(ctx, d)
+	if err != nil {
+		return m, err
+	}
+	for _, p := range plans {
+		if !p.Generic {
+			m.add(p)
+		}
+	}
+	return m, nil
+}
+
+// timeCase runs it in a transaction that is rolled back; only its own time counts.
+func timeCase(ctx context.Context, d *plan.DB, c plan.Case) (ms float64, err error) {
+	err = d.Rehearse(ctx, func(ctx context.Context, tx bun.Tx) error {
+		start := time.Now()
+		err := c.Run(ctx, tx, d.DB)
+		ms = float64(time.Since(start)) / float64(time.Millisecond)
+		return err
+	})
+	return ms, err
+}
+
+func (m *LargeCase) add(p plan.Plan) {
+	m.PlanningMS += p.PlanningMS
+	m.ExecutionMS += p.ExecutionMS
+	m.Buffers += p.Buffers
+	m.Rows += p.Rows()
+	for i, table := range []string{"deliveries", "attempts", "events"} {
+		m.Partitions[i] = max(m.Partitions[i], p.Partitions(table))
+	}
+	for _, table := range p.SeqScans() {
+		if plan.Grows(table) {
+			m.SeqScans++
+		}
+	}
+}

@@ -20,7 +20,7 @@ func TestQuickRunOfEverything(t *testing.T) {
 	t.Parallel()
 	opts := options(t)
 	opts.Profiles = filepath.Join(opts.Dir, "profiles")
-	opts.Scenarios = []string{"saturated-10", "fanout-10", "offered-50", "hanging", "idle-first", "kill9", "ingest"}
+	opts.Scenarios = []string{"saturated-10", "fanout-10", "offered-50", "hanging", "idle-first", "idle", "kill9", "ingest"}
 	var out bytes.Buffer
 	opts.Out = &out
 	require.NoError(t, bench.Run(t.Context(), opts))
@@ -37,6 +37,10 @@ func TestQuickRunOfEverything(t *testing.T) {
 		if r.Scenario != "kill9" {
 			require.Zero(t, r.Refused, r.Scenario)
 			require.Zero(t, r.Duplicated, r.Scenario)
+		}
+		if r.Scenario == "idle" {
+			require.Contains(t, r.Figures, "transactions_per_s")
+			require.Contains(t, r.Figures, "worker_ms_per_s")
 		}
 		if r.Scenario == "offered-50" {
 			require.Positive(t, r.Figures["eager_share"], "starts are eager")

@@ -25,6 +25,7 @@ var scenarios = []scenario{
 	{name: "slow-100ms", companies: 100, fan: 1, delay: 100 * time.Millisecond, run: saturated},
 	{name: "hanging", companies: 100, fan: 1, lastHangs: true, run: hanging},
 	{name: "idle-first", companies: 1, fan: 1, run: idleFirst},
+	{name: "idle", companies: 10, fan: 1, run: idle},
 	{name: "kill9", companies: 10, fan: 1, run: kill9},
 	{name: "ingest", companies: 10, fan: 0, run: ingest},
 }
@@ -98,6 +99,45 @@ func idleFirst(ctx context.Context, t *trial) error {
 		}
 		return nil
 	})
+}
+
+// idle measures what a system costs that has worked and has nothing to do, and that it still works afterwards.
+func idle(ctx context.Context, t *trial) error {
+	if _, err := t.warmUp(ctx, len(t.keys)); err != nil {
+		return err
+	}
+	if err := sleep(ctx, t.sizes.idleSettle); err != nil {
+		return err
+	}
+	own, all, err := t.system.transactions(ctx)
+	if err != nil {
+		return err
+	}
+	before, start := t.processor(), time.Now()
+	if err := sleep(ctx, t.sizes.idle); err != nil {
+		return err
+	}
+	after, took := t.processor(), time.Since(start).Seconds()
+	ownAfter, allAfter, err := t.system.transactions(ctx)
+	if err != nil {
+		return err
+	}
+	for name, used := range after {
+		if name != driverName {
+			t.result.figure(name+"_ms_per_s", float64(used-before[name])/float64(time.Millisecond)/took)
+		}
+	}
+	t.result.figure("transactions_per_s", float64(ownAfter-own)/took)
+	t.result.figure("transactions_with_temporal_per_s", float64(allAfter-all)/took)
+	tr := t.phase(1, 1)
+	if err := t.publish(ctx, tr, 0); err != nil {
+		return err
+	}
+	if err := t.await(ctx, tr); err != nil {
+		return err
+	}
+	t.result.fill(tr)
+	return nil
 }
 
 // kill9 kills API and worker under load and starts them again at once: what was accepted has to arrive.

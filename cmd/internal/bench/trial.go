@@ -33,22 +33,24 @@ type sizes struct {
 	offered   time.Duration
 	idleTimes int
 	idlePause time.Duration
-	waiting   int // events for the endpoint that hangs
-	killMost  int
-	ingest    time.Duration
-	quiet     time.Duration // what has not arrived after this long without any arrival is lost
+	// idle is how long nothing is done, after a while in which what was before comes to its end.
+	idleSettle, idle time.Duration
+	waiting          int // events for the endpoint that hangs
+	killMost         int
+	ingest           time.Duration
+	quiet            time.Duration // what has not arrived after this long without any arrival is lost
 }
 
 func sizesOf(quick bool) sizes {
 	if quick {
 		return sizes{
 			endpoints: 5, warmUp: 10, saturated: time.Second, least: 20, most: 50, offered: time.Second, idleTimes: 2,
-			idlePause: 50 * time.Millisecond, waiting: 5, killMost: 40, ingest: 200 * time.Millisecond, quiet: time.Minute,
+			idlePause: 50 * time.Millisecond, idle: time.Second, waiting: 5, killMost: 40, ingest: 200 * time.Millisecond, quiet: time.Minute,
 		}
 	}
 	return sizes{
 		endpoints: 100, warmUp: 500, saturated: 15 * time.Second, least: 1000, most: 100_000, offered: 20 * time.Second, idleTimes: 20,
-		idlePause: 2 * time.Second, waiting: 1000, killMost: 9800, ingest: 10 * time.Second, quiet: time.Minute,
+		idlePause: 2 * time.Second, idleSettle: 15 * time.Second, idle: time.Minute, waiting: 1000, killMost: 9800, ingest: 10 * time.Second, quiet: time.Minute,
 	}
 }
 

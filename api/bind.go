@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -116,7 +117,19 @@ type field struct {
 	rules              string
 }
 
+// knownFields keeps what fieldsOf has found, by type: tags do not change.
+var knownFields sync.Map
+
 func fieldsOf(t reflect.Type) []field {
+	if known, found := knownFields.Load(t); found {
+		return known.([]field) //nolint:forcetypeassert // nothing else is stored there
+	}
+	fs := readFields(t)
+	knownFields.Store(t, fs)
+	return fs
+}
+
+func readFields(t reflect.Type) []field {
 	var fs []field
 	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")

@@ -80,8 +80,11 @@ func arrayStatus(accepted, all int) int {
 // splitArray returns the elements of an array as they stand; what they are is not checked.
 func splitArray(raw []byte) ([]json.RawMessage, error) {
 	var elements []json.RawMessage
-	if err := checkSyntax(raw, &elements); err != nil {
+	if err := checkSyntax(raw); err != nil {
 		return nil, err
+	}
+	if err := json.Unmarshal(raw, &elements); err != nil {
+		return nil, fmt.Errorf("split array: %w", err)
 	}
 	if len(elements) == 0 || len(elements) > maxEvents {
 		return nil, badBody(fmt.Sprintf("The array must have 1 to %d events; it has %d", maxEvents, len(elements)))

@@ -1,10 +1,9 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -18,51 +17,134 @@ const maxDepth = 64
 // NUL characters. Everything that passes can be stored by PostgreSQL and read by any receiver, so that what is refused is
 // refused here, by name, and not as a fault later.
 func checkJSON(raw []byte) error {
-	var one json.RawMessage
-	if err := checkSyntax(raw, &one); err != nil {
+	if err := checkSyntax(raw); err != nil {
 		return err
 	}
-	if err := checkEscapes(raw); err != nil {
-		return err
-	}
-	return checkTokens(raw)
+	w := walker{rest: raw}
+	return w.walk()
 }
 
-// checkSyntax accepts one value of JSON in UTF-8 and decodes it.
-func checkSyntax(raw []byte, value any) error {
+// checkSyntax accepts one value of JSON in UTF-8.
+func checkSyntax(raw []byte) error {
 	if !utf8.Valid(raw) {
 		return badBody("The body must be valid UTF-8")
 	}
-	err := json.Unmarshal(raw, value)
-	if err == nil {
+	if json.Valid(raw) {
 		return nil
 	}
 	e := badBody("The body is not valid JSON")
+	var one json.RawMessage
 	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if errors.As(json.Unmarshal(raw, &one), &syntax) { // only it says what is wrong, and where
 		e.Message += ": " + syntax.Error()
 		e.Details = details{"offset": syntax.Offset}
 	}
 	return e
 }
 
+// walker goes through JSON whose syntax was checked, once, and checks what else I-JSON asks for.
+type walker struct {
+	rest []byte
+	open []level
+}
+
+// level is an object or an array that is still open.
+type level struct {
+	object bool
+	atName bool     // the next string is a name
+	names  []string // so far
+}
+
+func (w *walker) walk() error {
+	for len(w.rest) > 0 {
+		var err error
+		switch c := w.rest[0]; c {
+		case '{', '[':
+			err = w.enter(c == '{')
+		case '}', ']':
+			err = w.leave()
+		case ',':
+			top := &w.open[len(w.open)-1]
+			top.atName = top.object
+			w.rest = w.rest[1:]
+		case '"':
+			err = w.text()
+		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+			err = w.number()
+		default: // space, colons, the letters of true, false and null
+			w.rest = w.rest[1:]
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walker) enter(object bool) error {
+	if len(w.open) == maxDepth {
+		return badBody("The body must not be nested deeper than 64 levels")
+	}
+	w.open, w.rest = append(w.open, level{object: object, atName: object}), w.rest[1:]
+	return nil
+}
+
+// leave closes a level; an object's names are compared then, sorted, so that many of them cost little more than few.
+func (w *walker) leave() error {
+	top := len(w.open) - 1
+	names := w.open[top].names
+	w.open, w.rest = w.open[:top], w.rest[1:]
+	slices.Sort(names)
+	for i := 1; i < len(names); i++ {
+		if names[i] == names[i-1] {
+			return invalid(names[i], names[i]+" is there twice")
+		}
+	}
+	return nil
+}
+
+// text passes a string, which may be a name.
+func (w *walker) text() error {
+	end, escaped := 1, false
+	for ; w.rest[end] != '"'; end++ {
+		if w.rest[end] == '\\' {
+			end, escaped = end+1, true
+		}
+	}
+	literal := w.rest[:end+1]
+	w.rest = w.rest[end+1:]
+	if escaped {
+		if err := checkEscapes(literal); err != nil {
+			return err
+		}
+	}
+	if top := len(w.open) - 1; top >= 0 && w.open[top].atName {
+		name := string(literal[1:end])
+		if escaped {
+			_ = json.Unmarshal(literal, &name) // its syntax was checked
+		}
+		w.open[top].names, w.open[top].atName = append(w.open[top].names, name), false
+	}
+	return nil
+}
+
 // checkEscapes refuses \u0000, which PostgreSQL cannot store, and halves of surrogate pairs, which are no characters.
-func checkEscapes(raw []byte) error {
-	for i := 0; i < len(raw); i++ {
-		if raw[i] != '\\' {
+func checkEscapes(literal []byte) error {
+	for i := 0; i < len(literal); i++ {
+		if literal[i] != '\\' {
 			continue
 		}
 		i++
-		if raw[i] != 'u' {
+		if literal[i] != 'u' {
 			continue
 		}
-		r := hex4(raw[i+1:])
+		r := hex4(literal[i+1:])
 		i += 4
 		switch {
 		case r == 0:
 			return badBody(`The body must not contain NUL characters (\u0000)`)
 		case utf16.IsSurrogate(r):
-			if i+6 >= len(raw) || raw[i+1] != '\\' || raw[i+2] != 'u' || utf16.DecodeRune(r, hex4(raw[i+3:])) == utf8.RuneError {
+			if i+6 >= len(literal) || literal[i+1] != '\\' || literal[i+2] != 'u' || utf16.DecodeRune(r, hex4(literal[i+3:])) == utf8.RuneError {
 				return badBody(`The body must not contain half of a surrogate pair (\ud800–\udfff)`)
 			}
 			i += 6
@@ -77,60 +159,17 @@ func hex4(b []byte) rune {
 	return rune(n)
 }
 
-// level is an object or an array that is still open.
-type level struct {
-	names  map[string]bool // of an object; nil for an array
-	atName bool
-}
-
-func checkTokens(raw []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var open []level
-	for {
-		token, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return badBody("The body is not valid JSON")
-		}
-		if open, err = step(open, token); err != nil {
-			return err
-		}
+func (w *walker) number() error {
+	end := 1
+	for end < len(w.rest) && strings.IndexByte("0123456789.eE+-", w.rest[end]) >= 0 {
+		end++
 	}
-}
-
-// step checks one token and returns what is open after it.
-func step(open []level, token json.Token) ([]level, error) {
-	top := len(open) - 1
-	switch token := token.(type) {
-	case json.Delim:
-		if token == '}' || token == ']' {
-			return value(open[:top]), nil
-		}
-		if len(open) == maxDepth {
-			return nil, badBody("The body must not be nested deeper than 64 levels")
-		}
-		next := level{}
-		if token == '{' {
-			next = level{names: map[string]bool{}, atName: true}
-		}
-		return append(open, next), nil
-	case string:
-		if top >= 0 && open[top].atName {
-			if open[top].names[token] {
-				return nil, invalid(token, token+" is there twice")
-			}
-			open[top].names[token], open[top].atName = true, false
-			return open, nil
-		}
-	case json.Number:
-		if f, err := token.Float64(); err != nil || !storable(token.String(), f) {
-			return nil, badBody("The body has a number that is out of range: " + token.String()[:min(len(token), 32)])
-		}
+	literal := string(w.rest[:end])
+	w.rest = w.rest[end:]
+	if f, err := strconv.ParseFloat(literal, 64); err != nil || !storable(literal, f) {
+		return badBody("The body has a number that is out of range: " + literal[:min(len(literal), 32)])
 	}
-	return value(open), nil
+	return nil
 }
 
 // numberLimit is how many characters a number may have. A double needs at most 24; what is longer is not meant as a number.
@@ -143,12 +182,4 @@ func storable(literal string, f float64) bool {
 		return false
 	}
 	return f != 0 || !strings.ContainsAny(literal, "eE")
-}
-
-// value is called after a whole value: in an object, a name comes next.
-func value(open []level) []level {
-	if top := len(open) - 1; top >= 0 && open[top].names != nil {
-		open[top].atName = true
-	}
-	return open
 }

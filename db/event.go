@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/uptrace/bun"
 )
 
@@ -113,28 +114,36 @@ func record(ctx context.Context, db preparer, ss []Submission) ([]recorded, erro
 // recordArgs are the arguments of recordSQL: a column of all events each, then the keys, then the companies that are asked
 // for. A number tells which submission they belong to.
 func recordArgs(ss []Submission) []any {
-	var ids, keys, companies []uuid.UUID
-	var companyIDs []*uuid.UUID
+	var ids, companyIDs, keys, companies []pgtype.UUID // what the driver encodes without a detour over text
 	var types, data, versions []string
 	var times []time.Time
 	var of, keyOf, companyOf []int32
 	for i, s := range ss {
 		for _, e := range s.Events {
 			e.complete()
-			ids, companyIDs, types = append(ids, e.ID), append(companyIDs, e.CompanyID), append(types, e.Type)
+			ids, companyIDs, types = append(ids, pgID(e.ID)), append(companyIDs, pgNullID(e.CompanyID)), append(types, e.Type)
 			data, times, of = append(data, string(e.Data)), append(times, e.OccurredAt), append(of, int32(i))
 		}
 		if s.Key != nil {
-			keyOf, keys, versions = append(keyOf, int32(i)), append(keys, s.Key.ID), append(versions, s.Key.Version)
+			keyOf, keys, versions = append(keyOf, int32(i)), append(keys, pgID(s.Key.ID)), append(versions, s.Key.Version)
 		}
 		for _, id := range s.Companies {
-			companyOf, companies = append(companyOf, int32(i)), append(companies, id)
+			companyOf, companies = append(companyOf, int32(i)), append(companies, pgID(id))
 		}
 	}
 	return []any{
 		pgx.QueryExecModeCacheStatement, // whatever the pool's default is
 		ids, companyIDs, types, data, times, of, keyOf, keys, versions, companyOf, companies, QueueChannel,
 	}
+}
+
+func pgID(id uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: true} }
+
+func pgNullID(id *uuid.UUID) pgtype.UUID {
+	if id == nil {
+		return pgtype.UUID{}
+	}
+	return pgID(*id)
 }
 
 // recordSQL: $1–$6 the events (id, company, type, data, time, submission), $7–$9 the keys (submission, id, version), $10–$11

@@ -164,6 +164,7 @@ func (b *batch) send(ctx context.Context, j *db.Job, attempts *sync.WaitGroup) {
 		} else {
 			attempts.Add(1)
 			b.record(t, req, resp, attempts.Done)
+			return
 		}
 	}
 	b.Endpoints.End(j.Webhook.ID, took)
@@ -180,9 +181,12 @@ func (b *batch) note(fn func()) {
 	fn()
 }
 
-// record hands the attempt to the process's recorder and counts it once it is written.
+// record hands the attempt to the process's recorder and counts it once it is written. A failure keeps its place at the endpoint
+// until then: what it counts towards, an open circuit, must stop those behind it.
 func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, done func()) {
 	row := t.row(req.Profile, resp)
+	end := func() { b.Endpoints.End(t.job.Webhook.ID, resp.Duration) }
+	failed := row.Outcome != db.OutcomeSucceeded
 	b.recorder.add(b.Activities, &recording{
 		Recording: db.Recording{
 			Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
@@ -190,6 +194,9 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 		},
 		recorded: func(opened bool, err error) {
 			defer done()
+			if failed {
+				defer end()
+			}
 			if err == nil {
 				t.log(context.Background(), &row, opened)
 			}
@@ -200,14 +207,17 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 				switch {
 				case err != nil && b.err == nil:
 					b.err = err
-				case row.Outcome == db.OutcomeSucceeded:
-					b.result.Succeeded++
-				default:
+				case failed:
 					b.result.Failed++
+				default:
+					b.result.Succeeded++
 				}
 			})
 		},
 	})
+	if !failed {
+		end()
+	}
 }
 
 // DeliverWorkflowID is the id of the workflow of a delivery's run: the same delivery and generation never run twice.

@@ -14,7 +14,7 @@ import (
 // workflow's and nobody else's; what leaves the batch leaves the row in the same transaction.
 type Batch struct {
 	ID         uuid.UUID
-	Deliveries []uuid.UUID
+	Deliveries []uuid.UUID `bun:",array"`
 }
 
 // AddBatch makes a batch of deliveries that were taken in this transaction.
@@ -93,10 +93,18 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, leaving []Queu
 // LoadBatch reads what a batch still has to attempt, as the workflow run needs it: without those that have left it, and with
 // Done set on those that this run has recorded. With replay it reads the given deliveries instead, whatever became of them.
 // Webhooks are left to LoadWebhooks: one row serves many deliveries.
-func LoadBatch(ctx context.Context, db *bun.DB, b Batch, run uuid.UUID, replay bool) (jobs []*Job, err error) {
-	rows, err := db.DB.QueryContext(ctx, loadBatchSQL, b.ID, run, replay, b.Deliveries)
+func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bool) (jobs []*Job, err error) {
+	jobs, err = loadJobs(ctx, db, b, run, 1, replay)
 	if err != nil {
 		return nil, fmt.Errorf("load batch: %w", err)
+	}
+	return jobs, nil
+}
+
+func loadJobs(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, attempt int, any bool) (jobs []*Job, err error) {
+	rows, err := prepares(db).QueryContext(ctx, loadJobsSQL, b.ID, run, any, b.Deliveries, attempt)
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = rows.Close() }() // its error is that of rows.Err
 	for rows.Next() {
@@ -104,25 +112,22 @@ func LoadBatch(ctx context.Context, db *bun.DB, b Batch, run uuid.UUID, replay b
 		d, e := &j.Delivery, &j.Event
 		if err := rows.Scan(&d.ID, &d.EventID, &d.WebhookID, &d.CompanyID, &d.Status, &d.IsTest, &d.Generation, &d.Body,
 			&e.Type, &data, &e.OccurredAt, &done); err != nil {
-			return nil, fmt.Errorf("read delivery of batch: %w", err)
+			return nil, err
 		}
 		e.ID, e.CompanyID, e.Data = d.EventID, d.CompanyID, json.RawMessage(data)
 		if done {
-			j.Done = &Attempt{DeliveryID: d.ID, RunID: run, Attempt: 1}
+			j.Done = &Attempt{DeliveryID: d.ID, RunID: run, Attempt: attempt}
 		}
 		jobs = append(jobs, j)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read batch: %w", err)
-	}
-	return jobs, nil
+	return jobs, rows.Err()
 }
 
-// loadBatchSQL looks for earlier attempts only where there are any: on the ordinary way there are none.
-const loadBatchSQL = `
+// loadJobsSQL: $1 the batch, $2 the run, $3 whether to read the deliveries $4 instead of the batch's, $5 the attempt. It looks for earlier attempts only where there are any: on the ordinary way there are none.
+const loadJobsSQL = `
 SELECT d.id, d.event_id, d.webhook_id, d.company_id, d.status, d.is_test, d.generation, d.body, e.type, e.data, e.occurred_at,
   CASE WHEN d.attempts = 0 THEN false
-    ELSE EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_id = d.id AND a.run_id = $2 AND a.attempt = 1) END
+    ELSE EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_id = d.id AND a.run_id = $2 AND a.attempt = $5) END
 FROM unnest(CASE WHEN $3 THEN $4::uuid[] ELSE (SELECT deliveries FROM delivery_batches WHERE id = $1) END) AS x (id)
 JOIN deliveries d ON d.id = x.id JOIN events e ON e.id = d.event_id`
 

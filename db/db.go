@@ -64,6 +64,20 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 	return bun.NewDB(sqldb, pgdialect.New()), nil
 }
 
+// prepares is the same connection or transaction without Bun, whose statements carry their arguments in the text: what goes
+// through here is prepared once and its plan kept.
+func prepares(db bun.IDB) interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+} {
+	switch db := db.(type) {
+	case *bun.DB:
+		return db.DB
+	case bun.Tx:
+		return db.Tx
+	}
+	return db
+}
+
 // InTx runs fn in one transaction: committed when fn returns nil, rolled back otherwise.
 func InTx(ctx context.Context, db bun.IDB, fn func(ctx context.Context, tx bun.Tx) error) error {
 	return db.RunInTx(ctx, nil, fn)

@@ -36,6 +36,9 @@ type DeliverWebhookInput struct {
 	Probe bool
 	// NotBefore is when the first attempt is due, of a delivery whose earlier ones were made elsewhere; zero for at once.
 	NotBefore time.Time
+	// PlainSuccess: success at the first attempt is not written into DeliveryStatus, where absence says the same. The write
+	// costs Temporal a millisecond of each delivery.
+	PlainSuccess bool
 }
 
 // DeliverWebhookResult is where the delivery ended.
@@ -63,6 +66,7 @@ type delivering struct {
 	made  int
 	probe bool
 	local bool
+	shown bool // DeliveryStatus was written
 	wake  workflow.ReceiveChannel
 }
 
@@ -190,6 +194,10 @@ func statusOf(ended activities.AttemptOutcome) string {
 // show makes the state readable and searchable in the Temporal UI.
 func (d *delivering) show(ctx workflow.Context, status, details string) error {
 	workflow.SetCurrentDetails(ctx, details)
+	if status == StatusSucceeded && d.in.PlainSuccess && !d.shown {
+		return nil
+	}
+	d.shown = true
 	return workflow.UpsertTypedSearchAttributes(ctx, DeliveryStatus.ValueSet(status))
 }
 

@@ -20,7 +20,6 @@ var (
 
 // Values of DeliveryStatus.
 const (
-	StatusPending   = "pending"
 	StatusSucceeded = "succeeded"
 	StatusRetrying  = "retrying"
 	StatusPaused    = "paused"

@@ -155,7 +155,7 @@ func deliverInput(q db.QueuedDelivery) (workflows.DeliverWebhookInput, error) {
 	}
 	in := workflows.DeliverWebhookInput{
 		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt, Schedule: p.ScheduleFor(q.MaxRetries),
-		Timeout: timeoutOf(q), Slow: q.Failing || q.Probe, Probe: q.Probe,
+		Timeout: timeoutOf(q), Slow: q.Failing || q.Probe, Probe: q.Probe, PlainSuccess: true,
 	}
 	if q.NotBefore != nil {
 		in.NotBefore = *q.NotBefore
@@ -169,7 +169,6 @@ func deliverInput(q db.QueuedDelivery) (workflows.DeliverWebhookInput, error) {
 func (d *Dispatcher) startOptions(q db.QueuedDelivery) client.StartWorkflowOptions {
 	attributes := []temporal.SearchAttributeUpdate{
 		workflows.WebhookID.ValueSet(q.WebhookID.String()), workflows.EventType.ValueSet(q.EventType),
-		workflows.DeliveryStatus.ValueSet(workflows.StatusPending),
 	}
 	if q.CompanyID != nil {
 		attributes = append(attributes, workflows.CompanyID.ValueSet(q.CompanyID.String()))

@@ -82,7 +82,7 @@ func New(o Options) *Dispatcher {
 	}
 	return &Dispatcher{
 		o: o, deliveries: make(chan struct{}, 1), commands: make(chan struct{}, 1),
-		lane: lane{above: o.BatchAbove, perEndpoint: o.PerEndpoint, share: batchMost},
+		lane: lane{above: o.BatchAbove, perEndpoint: o.PerEndpoint, share: shareLeast},
 	}
 }
 

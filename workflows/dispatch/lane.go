@@ -31,6 +31,8 @@ type lane struct {
 const (
 	// batchMost bounds a batch: at the highest gap, 5,000 deliveries/s of one process.
 	batchMost = 500
+	// shareLeast is what an endpoint is given before it has shown that it keeps up.
+	shareLeast = 32
 	rateOver  = time.Second
 	// Rounds begin gapLeast apart from gathersFrom deliveries/s on, and further with the rate, up to gapMost: 40 to 10 batches/s.
 	gathersFrom = 100
@@ -51,7 +53,7 @@ func (l *lane) options(e *activities.Endpoints) db.TakeOptions {
 }
 
 // saw adapts to what a round found. Where it had to leave some behind, the next one takes fewer of each endpoint when many
-// endpoints wait, and more when few do.
+// endpoints wait, and more when few do; an endpoint of which nothing is known gets little, as it may hang.
 func (l *lane) saw(t db.Taking, now time.Time) {
 	counts := map[db.Lane]int{}
 	largest := 0
@@ -67,8 +69,10 @@ func (l *lane) saw(t db.Taking, now time.Time) {
 		l.share = max(1, batchMost/max(1, len(counts)))
 	case largest >= l.share:
 		l.share = min(batchMost, 2*l.share)
+	default:
+		l.share = max(shareLeast, l.share*3/4)
 	}
-	l.rate = l.rate*math.Exp(-now.Sub(l.at).Seconds()/rateOver.Seconds()) + float64(t.Taken)/rateOver.Seconds()
+	l.rate = l.rate*math.Exp(-now.Sub(l.at).Seconds()/rateOver.Seconds()) + float64(len(t.Ready))/rateOver.Seconds()
 	l.at = now
 }
 

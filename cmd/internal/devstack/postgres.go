@@ -140,7 +140,7 @@ func (p *Postgres) launch(ctx context.Context) error {
 func serverSettings(opts PostgresOptions) []string {
 	settings := []string{
 		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(opts.Port), "unix_socket_directories=",
-		"max_connections=200", "shared_buffers=256MB", "max_wal_size=2GB", "wal_compression=on",
+		"max_connections=200", "shared_buffers=256MB", "max_wal_size=2GB", "wal_compression=lz4",
 		"jit=off", // the queries are small: compiling them costs more than it saves
 		"timezone=UTC", "log_timezone=UTC", "log_checkpoints=off", "cluster_name=greenroom",
 	}

@@ -170,8 +170,12 @@ func dial(ctx context.Context, cfg config.Config, logger *slog.Logger) (client.C
 	for {
 		c, err := client.DialContext(ctx, client.Options{
 			HostPort: cfg.Temporal.Address, Namespace: cfg.Temporal.Namespace, Logger: log.NewStructuredLogger(quieter(logger)),
-			MetricsHandler:    sdkHandler{collector: sdkMetrics},
-			ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(countStarts)}},
+			MetricsHandler: sdkHandler{collector: sdkMetrics},
+			ConnectionOptions: client.ConnectionOptions{
+				DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(countStarts)},
+				// The messages are small and the server is near: packing them, here and there, costs more than sending them.
+				GrpcCompression: &client.GrpcCompressionNone{},
+			},
 		})
 		if err == nil {
 			return c, nil

@@ -25,7 +25,7 @@ func TestCircuit(t *testing.T) {
 	}
 	for name, reset := range resets {
 		t.Run("1.9_threshold_opens_nothing_is_attempted_reset_"+name, func(t *testing.T) {
-			s := setup(t)
+			s := setup(t, eachAlone)
 			r := listen(t, status(http.StatusInternalServerError))
 			w := s.webhook(r, "instaview", 5)
 			s.publish("interview.started", 14)

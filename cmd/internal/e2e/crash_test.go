@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -16,14 +17,21 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-func TestAPIAcceptsWhileTemporalIsStopped(t *testing.T) {
-	s := prepare(t)
-	temporal, err := devstack.StartTemporal(t.Context(), devstack.TemporalOptions{
-		Dir: t.TempDir(), DBFile: filepath.Join(t.TempDir(), "temporal.db"), Program: os.Getenv("GREENROOM_TEST_TEMPORAL_BIN"),
+// ownTemporal gives the system a Temporal server that the test may stop.
+func (s *system) ownTemporal() *devstack.Temporal {
+	s.t.Helper()
+	temporal, err := devstack.StartTemporal(s.t.Context(), devstack.TemporalOptions{
+		Dir: s.t.TempDir(), DBFile: filepath.Join(s.t.TempDir(), "temporal.db"), Program: os.Getenv("GREENROOM_TEST_TEMPORAL_BIN"),
 	})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = temporal.Stop(context.Background()) })
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { _ = temporal.Stop(context.Background()) })
 	s.cfg.Temporal.Address = temporal.Address()
+	return temporal
+}
+
+func TestAPIAcceptsWhileTemporalIsStopped(t *testing.T) {
+	s := prepare(t, eachAlone)
+	temporal := s.ownTemporal()
 	s.serve()
 	s.work()
 	r := listen(t, nil)
@@ -72,7 +80,8 @@ func (s *system) process() *exec.Cmd {
 	cmd := exec.Command(path, "worker")
 	cmd.Env = append(os.Environ(), "GREENROOM_DATABASE_URL="+s.databaseURL, "GREENROOM_TEMPORAL_ADDRESS="+s.cfg.Temporal.Address,
 		"GREENROOM_TEMPORAL_TASK_QUEUE="+s.cfg.Temporal.TaskQueue, "GREENROOM_SECRET="+secretHex, "GREENROOM_KEYSET="+s.cfg.Keyset,
-		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true", "GREENROOM_HTTP_PUBLIC_URL="+s.url)
+		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true", "GREENROOM_HTTP_PUBLIC_URL="+s.url,
+		"GREENROOM_DISPATCH_BATCH_ABOVE="+strconv.Itoa(s.cfg.Dispatch.BatchAbove))
 	if os.Getenv("GREENROOM_TEST_LOG") != "" {
 		cmd.Stderr = os.Stderr
 	}
@@ -83,7 +92,7 @@ func (s *system) process() *exec.Cmd {
 
 func TestWorkerKilledInTheMiddleLosesNothing(t *testing.T) {
 	const total = 500
-	s := prepare(t)
+	s := prepare(t, eachAlone)
 	s.serve()
 	var worker *exec.Cmd
 	kill := make(chan struct{})

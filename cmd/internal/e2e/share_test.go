@@ -12,13 +12,21 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"greenroom/cmd/internal/config"
 	"greenroom/cmd/internal/devstack"
 	"greenroom/cmd/internal/service"
 	"greenroom/db"
 )
 
 func TestAReceiverThatHangsHoldsOnlyItsOwnShare(t *testing.T) {
-	s := setup(t)
+	for name, lane := range lanes {
+		t.Run(name, func(t *testing.T) { aReceiverThatHangsHoldsOnlyItsOwnShare(t, lane) })
+	}
+}
+
+func aReceiverThatHangsHoldsOnlyItsOwnShare(t *testing.T, lane func(*config.Config)) {
+	t.Helper()
+	s := setup(t, lane)
 	hold := make(chan struct{})
 	var now, most atomic.Int64
 	hanging := listen(t, func(int, received) (int, http.Header) {
@@ -40,7 +48,14 @@ func TestAReceiverThatHangsHoldsOnlyItsOwnShare(t *testing.T) {
 }
 
 func TestARateLimitIsKept(t *testing.T) {
-	s := setup(t)
+	for name, lane := range lanes {
+		t.Run(name, func(t *testing.T) { aRateLimitIsKept(t, lane) })
+	}
+}
+
+func aRateLimitIsKept(t *testing.T, lane func(*config.Config)) {
+	t.Helper()
+	s := setup(t, lane)
 	r := listen(t, nil)
 	s.must(http.MethodPost, "/webhooks", map[string]any{"url": r.URL, "events": []any{5}, "rateLimit": 4})
 	begin := time.Now()
@@ -65,7 +80,14 @@ func TestOperatorsFindDeliveriesBySearchAttributes(t *testing.T) {
 }
 
 func TestPostgresKilledLosesNothing(t *testing.T) {
-	s := prepare(t)
+	for name, lane := range lanes {
+		t.Run(name, func(t *testing.T) { postgresKilledLosesNothing(t, lane) })
+	}
+}
+
+func postgresKilledLosesNothing(t *testing.T, lane func(*config.Config)) {
+	t.Helper()
+	s := prepare(t, lane)
 	dir := openDir(t)
 	postgres, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
 	require.NoError(t, err)

@@ -80,8 +80,8 @@ func temporalAddress(t *testing.T) string {
 	return addr
 }
 
-// serve starts the API in this process and makes the key.
-func (s *system) serve() {
+// serve starts the API in this process, makes the key, and returns what stops the API.
+func (s *system) serve() (stop func()) {
 	s.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(s.t, err)
@@ -89,7 +89,7 @@ func (s *system) serve() {
 	s.cfg.HTTP.PublicURL = "http://" + s.cfg.HTTP.Addr
 	s.url = s.cfg.HTTP.PublicURL
 	s.serveKey()
-	s.background(func(ctx context.Context) error { return service.API(ctx, s.cfg, s.db, ln, discard()) })
+	return s.background(func(ctx context.Context) error { return service.API(ctx, s.cfg, s.db, ln, discard()) })
 }
 
 // serveKey makes the calls that follow use the system's key.

@@ -151,7 +151,7 @@ WITH rows AS (
       || '8' || substr(md5('d' || n), 4, 15))::uuid AS id,
     (lpad(to_hex((extract(epoch FROM event_at) * 1000)::bigint), 12, '0') || '7' || substr(md5('e' || e), 1, 3)
       || '8' || substr(md5('e' || e), 4, 15))::uuid AS event_id,
-    CASE WHEN e % ?9 = 5 THEN ?10 WHEN e % 2 = 0 THEN 'interview.started' ELSE 'interview.completed' END AS type,
+    CASE WHEN e % ?9 = 5 THEN ?10 WHEN e / ?4 % 2 = 0 THEN 'interview.started' ELSE 'interview.completed' END AS type,
     rpad('{"number":' || e || ',"text":"', ?11 - 2, 'x') || '"}' AS data, n % ?8 = 11 AS failed
   FROM rows
 )`

@@ -2,3 +2,6 @@ package activities
 
 // AttemptAs is AttemptDelivery in the name of a workflow run, for tests that are no workflow.
 var AttemptAs = (*Activities).attemptAs
+
+// AttemptBatchAs is AttemptBatch in the name of a workflow run.
+var AttemptBatchAs = (*Activities).attemptBatchAs

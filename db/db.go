@@ -32,8 +32,9 @@ type Options struct {
 }
 
 // planByKey is set on every connection. Each statement here finds its rows by key, but a plan is kept with its prepared
-// statement, and one that was made while a day's partition was still empty would scan it, and all others, when it is full.
-const planByKey = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+// statement, and one that was made while a day's partition was still empty would scan it, and all others, when it is full. With
+// nothing left to choose, a plan is made once for each connection.
+const planByKey = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan"
 
 func plan(ctx context.Context, c *pgx.Conn) error {
 	_, err := c.Exec(ctx, planByKey)

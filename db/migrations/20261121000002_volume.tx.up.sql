@@ -11,3 +11,6 @@ CREATE TABLE delivery_batches (
   deliveries uuid[] NOT NULL,
   checked_at timestamptz NOT NULL DEFAULT now()
 ) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000);
+
+-- Those of the platform are looked for with every event.
+CREATE INDEX webhooks_platform ON webhooks (id) WHERE deleted_at IS NULL AND company_id IS NULL AND owner_company_id IS NULL;

@@ -33,7 +33,7 @@ const (
 	batchMost = 500
 	// shareLeast is what an endpoint is given before it has shown that it keeps up.
 	shareLeast = 32
-	rateOver  = time.Second
+	rateOver   = time.Second
 	// Rounds begin gapLeast apart from gathersFrom deliveries/s on, and further with the rate, up to gapMost: 40 to 10 batches/s.
 	gathersFrom = 100
 	gapLeast    = 20 * time.Millisecond

@@ -1,0 +1,355 @@
+package activities_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"greenroom/activities"
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+// receiver notes what arrives at it, and when.
+type receiver struct {
+	*httptest.Server
+	mu       sync.Mutex
+	requests []received
+}
+
+type received struct {
+	at       time.Time
+	delivery string
+	header   http.Header
+	body     string
+}
+
+// receive answers the nth request, from 0, with what answer writes.
+func receive(t *testing.T, answer func(n int, w http.ResponseWriter)) *receiver {
+	t.Helper()
+	r := new(receiver)
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		at := time.Now()
+		body, _ := io.ReadAll(req.Body)
+		r.mu.Lock()
+		n := len(r.requests)
+		r.requests = append(r.requests, received{at, req.Header.Get("X-Webhook-Delivery-Id"), req.Header, string(body)})
+		r.mu.Unlock()
+		answer(n, w)
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) got() []received {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]received(nil), r.requests...)
+}
+
+// after counts the requests that began later than that.
+func (r *receiver) after(at time.Time) (n int) {
+	for _, q := range r.got() {
+		if q.at.After(at) {
+			n++
+		}
+	}
+	return n
+}
+
+func accept(int, http.ResponseWriter) {}
+
+func refuse(_ int, w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) }
+
+// batch publishes n events and puts their deliveries in a batch.
+func (s *attempting) batch(n int) activities.BatchInput {
+	s.t.Helper()
+	in := activities.BatchInput{BatchID: db.NewID()}
+	err := db.InTx(s.t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		es := make([]*db.Event, n)
+		for i := range es {
+			es[i] = &db.Event{CompanyID: &s.company, Type: catalog.InterviewStarted, Data: []byte(`{"z":1, "a":"ü"}`)}
+		}
+		if _, err := db.RecordEvents(ctx, tx, es); err != nil {
+			return err
+		}
+		if err := tx.NewRaw("DELETE FROM delivery_queue RETURNING delivery_id").Scan(ctx, &in.Deliveries); err != nil {
+			return err
+		}
+		return db.AddBatch(ctx, tx, db.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
+	})
+	require.NoError(s.t, err)
+	return in
+}
+
+func (s *attempting) attemptBatch(in activities.BatchInput, run uuid.UUID) activities.BatchResult {
+	s.t.Helper()
+	res, err := activities.AttemptBatchAs(s.Activities, s.t.Context(), in, run, "batch:test")
+	require.NoError(s.t, err)
+	return res
+}
+
+func (s *attempting) exec(query string, args ...any) {
+	s.t.Helper()
+	_, err := s.DB.ExecContext(s.t.Context(), query, args...)
+	require.NoError(s.t, err)
+}
+
+func (s *attempting) number(query string, args ...any) (n int) {
+	s.t.Helper()
+	require.NoError(s.t, s.DB.NewRaw(query, args...).Scan(s.t.Context(), &n))
+	return n
+}
+
+// sendTo makes r the endpoint of the webhook.
+func (s *attempting) sendTo(r *receiver) {
+	s.t.Helper()
+	s.exec("UPDATE webhooks SET url = ? WHERE id = ?", r.URL, s.hook.ID)
+}
+
+func (s *attempting) withStatus(status db.DeliveryStatus) int {
+	s.t.Helper()
+	return s.number("SELECT count(*) FROM deliveries WHERE status = ?", status)
+}
+
+func TestBatchSucceeds(t *testing.T) {
+	s := setupAttempt(t)
+	r := receive(t, accept)
+	s.sendTo(r)
+	in := s.batch(30)
+	require.Equal(t, activities.BatchResult{Succeeded: 30}, s.attemptBatch(in, uuid.New()))
+	got := r.got()
+	require.Len(t, got, 30)
+	bodies := map[string]string{}
+	for _, q := range got {
+		bodies[q.delivery] = q.body
+		require.Equal(t, "Bearer hidden", q.header.Get("Authorization"))
+		require.Equal(t, "shown", q.header.Get("X-Plain"))
+		require.Contains(t, q.body, `"data":{"z":1, "a":"ü"}`)
+		require.Equal(t, "sha256="+signature(q.body), q.header.Get("X-Webhook-Signature"))
+	}
+	require.Len(t, bodies, 30, "each arrives once")
+	for _, id := range in.Deliveries {
+		d := s.row(id)
+		require.Equal(t, db.DeliverySucceeded, d.Status)
+		require.Equal(t, 1, d.Attempts)
+		require.Equal(t, "batch:test", *d.WorkflowID)
+		require.Equal(t, bodies[id.String()], string(d.Body), "what was sent is what is kept")
+		as, err := db.ListAttempts(t.Context(), s.DB, id)
+		require.NoError(t, err)
+		require.Len(t, as, 1)
+		require.Equal(t, "batch:test", as[0].WorkflowID)
+		require.Equal(t, db.OutcomeSucceeded, as[0].Outcome)
+	}
+	require.Zero(t, s.number("SELECT count(*) FROM delivery_batches"))
+}
+
+// signature is the instaview profile's, with the key of the fixture.
+func signature(body string) string {
+	mac := hmac.New(sha256.New, []byte(hex.EncodeToString(make([]byte, 32))))
+	mac.Write([]byte(body))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+func TestBatchOfTheSameRunIsMadeOnce(t *testing.T) {
+	s := setupAttempt(t)
+	in, run := s.batch(12), uuid.New()
+	s.attemptBatch(in, run)
+	require.EqualValues(t, 12, s.posts.Load())
+	require.Equal(t, activities.BatchResult{}, s.attemptBatch(in, run), "it is finished")
+	again := func() {
+		require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			return db.AddBatch(ctx, tx, db.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
+		}))
+		require.Equal(t, activities.BatchResult{}, s.attemptBatch(in, run))
+	}
+	again() // as when it was killed between the last record and the end
+	s.exec("UPDATE deliveries SET status = 'pending', generation = 1")
+	again() // and a replay was asked for since
+	require.EqualValues(t, 12, s.posts.Load())
+
+	in.Replay = true
+	require.Equal(t, activities.BatchResult{Succeeded: 12}, s.attemptBatch(in, uuid.New()), "another run is a replay")
+	require.EqualValues(t, 24, s.posts.Load())
+	require.Equal(t, 24, s.number("SELECT count(*) FROM attempts"))
+}
+
+func TestBatchSendsTheBytesOfASingleDelivery(t *testing.T) {
+	s := setupAttempt(t)
+	in := s.batch(1)
+	s.attemptBatch(in, uuid.New())
+	together := *s.body.Load()
+	s.exec("UPDATE deliveries SET body = NULL, status = 'pending'")
+	s.attempt(activities.AttemptInput{DeliveryID: in.Deliveries[0], Attempt: 1}, uuid.New())
+	require.EqualValues(t, 2, s.posts.Load())
+	require.Equal(t, together, *s.body.Load())
+}
+
+func TestBatchLetsFailuresGoOnAlone(t *testing.T) {
+	s := setupAttempt(t)
+	r := receive(t, func(n int, w http.ResponseWriter) {
+		if n%3 == 0 {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	})
+	s.sendTo(r)
+	in := s.batch(30)
+	require.Equal(t, activities.BatchResult{Succeeded: 20, Failed: 10}, s.attemptBatch(in, uuid.New()))
+	require.Equal(t, 20, s.withStatus(db.DeliverySucceeded))
+	require.Equal(t, 10, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"))
+	var failed []uuid.UUID
+	require.NoError(t, s.DB.NewRaw("SELECT delivery_id FROM delivery_queue").Scan(t.Context(), &failed))
+	for _, id := range failed {
+		d := s.row(id)
+		require.Equal(t, db.DeliveryRetrying, d.Status)
+		require.Equal(t, activities.DeliverWorkflowID(id, 0), *d.WorkflowID)
+		require.Positive(t, time.Until(*d.NextAttemptAt))
+		require.Equal(t, http.StatusBadGateway, *d.LastStatusCode)
+	}
+	require.Zero(t, s.number("SELECT count(*) FROM delivery_batches"))
+}
+
+func TestBatchOfOneAttemptEndsInFailure(t *testing.T) {
+	s := setupAttempt(t)
+	s.sendTo(receive(t, refuse))
+	s.exec("UPDATE webhooks SET max_retries = 0")
+	s.attemptBatch(s.batch(3), uuid.New())
+	require.Equal(t, 3, s.withStatus(db.DeliveryFailed))
+	require.Zero(t, s.number("SELECT count(*) FROM delivery_queue"))
+}
+
+func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
+	s := setupAttempt(t)
+	r := receive(t, refuse)
+	s.sendTo(r)
+	res := s.attemptBatch(s.batch(300), uuid.New())
+	sent := len(r.got())
+	t.Logf("%d requests until the circuit, which opens at 10, stopped them", sent)
+	require.Equal(t, activities.BatchResult{Failed: sent, Left: 300 - sent}, res)
+	require.LessOrEqual(t, sent, 10+2*10, "no more than what was in flight")
+	require.Equal(t, 300-sent, s.withStatus(db.DeliveryPaused))
+	require.Equal(t, 1, s.number("SELECT count(*) FROM commands"), "the Circuit workflow is told once")
+	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NOT NULL"))
+}
+
+func TestBatchObeysChangesInTheMiddle(t *testing.T) {
+	// change starts a batch at a receiver that takes 30 ms, two at a time, and makes the change after some have been sent.
+	change := func(t *testing.T, fn func(ctx context.Context, s *attempting, tx bun.Tx) error) (*attempting, *receiver, activities.BatchResult) {
+		t.Helper()
+		s := setupAttempt(t)
+		s.Endpoints = activities.NewEndpoints(2, nil)
+		begun := make(chan struct{}, 100)
+		r := receive(t, func(int, http.ResponseWriter) {
+			begun <- struct{}{}
+			<-time.After(30 * time.Millisecond)
+		})
+		s.sendTo(r)
+		in := s.batch(60)
+		var res activities.BatchResult
+		var err error
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			res, err = activities.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
+		}()
+		for range 8 {
+			<-begun
+		}
+		require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return fn(ctx, s, tx) }))
+		changed := time.Now()
+		<-done
+		require.NoError(t, err)
+		require.Zero(t, r.after(changed.Add(50*time.Millisecond)), "nothing begins at the old endpoint 50 ms after the change")
+		return s, r, res
+	}
+	t.Run("deleted", func(t *testing.T) {
+		s, r, res := change(t, func(ctx context.Context, s *attempting, tx bun.Tx) error { return db.DeleteWebhook(ctx, tx, s.hook.ID) })
+		sent := len(r.got())
+		require.Equal(t, activities.BatchResult{Succeeded: sent, Left: 60 - sent}, res)
+		require.Equal(t, 60-sent, s.withStatus(db.DeliveryCanceled))
+	})
+	t.Run("deactivated", func(t *testing.T) {
+		s, r, res := change(t, func(ctx context.Context, s *attempting, tx bun.Tx) error {
+			s.hook.IsActive = false
+			return db.UpdateWebhook(ctx, tx, s.hook, "is_active")
+		})
+		sent := len(r.got())
+		require.Equal(t, activities.BatchResult{Succeeded: sent, Left: 60 - sent}, res)
+		require.Equal(t, 60-sent, s.withStatus(db.DeliveryPaused))
+	})
+	t.Run("sent_elsewhere", func(t *testing.T) {
+		other := receive(t, accept)
+		s, r, res := change(t, func(ctx context.Context, s *attempting, tx bun.Tx) error {
+			s.hook.URL = other.URL
+			return db.UpdateWebhook(ctx, tx, s.hook, "url")
+		})
+		require.Equal(t, activities.BatchResult{Succeeded: 60}, res)
+		require.Equal(t, 60, len(r.got())+len(other.got()))
+		require.Equal(t, 60, s.withStatus(db.DeliverySucceeded))
+	})
+}
+
+func TestBatchIsNotHeldUpByAReceiverThatHangs(t *testing.T) {
+	s := setupAttempt(t)
+	s.exec("UPDATE webhooks SET timeout_ms = 6000")
+	release := make(chan struct{})
+	hanging := receive(t, func(int, http.ResponseWriter) { <-release })
+	t.Cleanup(func() { close(release) })
+	s.sendTo(hanging)
+	healthy := receive(t, accept)
+	well := s.webhook(healthy.URL)
+	in := s.batch(30)
+	require.Len(t, in.Deliveries, 60)
+	began := time.Now()
+	done := make(chan activities.BatchResult, 1)
+	go func() {
+		res, _ := activities.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
+		done <- res
+	}()
+	until := func(limit time.Duration, query string, want int, args ...any) {
+		require.Eventually(t, func() bool { return s.number(query, args...) == want }, limit, 10*time.Millisecond, query)
+	}
+	until(time.Second, "SELECT count(*) FROM deliveries WHERE webhook_id = ? AND status = 'succeeded'", 30, well.ID)
+	until(4*time.Second-time.Since(began), "SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 1", 20, s.hook.ID)
+	require.Greater(t, time.Since(began), 1500*time.Millisecond)
+	require.Len(t, hanging.got(), 10, "no more than its places")
+	require.Equal(t, 10, s.number(`SELECT count(*) FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
+		JOIN deliveries d ON d.id = x.id WHERE d.status = 'pending'`), "the batch keeps those that are in flight")
+	require.Equal(t, activities.BatchResult{Succeeded: 30, Failed: 10, Left: 20}, <-done)
+	require.Equal(t, 20, s.number("SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 1", s.hook.ID), "none is there twice")
+}
+
+func TestBatchThatIsInterruptedIsGoneOnWith(t *testing.T) {
+	s := setupAttempt(t)
+	s.Endpoints = activities.NewEndpoints(2, nil)
+	ctx, stop := context.WithCancel(t.Context())
+	r := receive(t, func(n int, _ http.ResponseWriter) {
+		if n == 9 {
+			stop()
+		}
+		<-time.After(5 * time.Millisecond)
+	})
+	s.sendTo(r)
+	in, run := s.batch(40), uuid.New()
+	_, err := activities.AttemptBatchAs(s.Activities, ctx, in, run, "batch:test")
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, s.number("SELECT count(*) FROM delivery_queue"), "the batch keeps what it has")
+	sent := len(r.got())
+	recorded := s.withStatus(db.DeliverySucceeded)
+	require.LessOrEqual(t, sent-recorded, 2, "only what was in flight is not recorded")
+	require.Equal(t, activities.BatchResult{Succeeded: 40 - recorded}, s.attemptBatch(in, run))
+	require.Equal(t, 40, s.withStatus(db.DeliverySucceeded))
+	require.Len(t, r.got(), sent+40-recorded)
+	require.Equal(t, 40, s.number("SELECT count(*) FROM attempts"))
+}

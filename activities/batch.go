@@ -57,9 +57,6 @@ func (a *Activities) attemptBatchAs(ctx context.Context, in BatchInput, run uuid
 	if err := b.err; err != nil {
 		return BatchResult{}, fmt.Errorf("attempt batch: %w", err)
 	}
-	if err := db.LeaveBatch(ctx, a.DB, in.BatchID, b.left); err != nil {
-		return BatchResult{}, err
-	}
 	b.result.Left = len(b.left)
 	a.Logger.DebugContext(ctx, "batch", "batch_id", in.BatchID, "succeeded", b.result.Succeeded, "failed", b.result.Failed,
 		"left", b.result.Left, "duration_ms", time.Since(began).Milliseconds())
@@ -100,12 +97,27 @@ func (b *batch) load(ctx context.Context) error {
 func (b *batch) attempt(ctx context.Context) {
 	begins, end := context.WithTimeout(ctx, batchBegins)
 	defer end()
-	var attempts sync.WaitGroup // attempts and their records
+	var endpoints, attempts sync.WaitGroup // attempts: with their records
 	for id, jobs := range b.byHook {
 		b.Endpoints.Enter(id, len(jobs))
-		attempts.Go(func() { b.attemptEndpoint(ctx, begins, id, jobs, &attempts) })
+		endpoints.Go(func() { b.attemptEndpoint(ctx, begins, id, jobs, &attempts) })
 	}
+	endpoints.Wait()
+	b.giveBack(ctx)
 	attempts.Wait()
+}
+
+// giveBack takes what is not attempted here out of the batch at once: a receiver that hangs is waited for much longer.
+func (b *batch) giveBack(ctx context.Context) {
+	var left []db.QueuedDelivery
+	b.note(func() {
+		if b.err == nil {
+			left = b.left
+		}
+	})
+	if err := db.LeaveBatch(ctx, b.DB, b.in.BatchID, left); err != nil {
+		b.note(func() { b.err = err })
+	}
 }
 
 // attemptEndpoint begins an attempt whenever the endpoint has a place for one.

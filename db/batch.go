@@ -1,9 +1,11 @@
 package db
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -147,7 +149,10 @@ func LoadWebhooks(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UU
 // RecordSuccesses writes many first attempts that succeeded, of any batches, in one statement; recording one again changes
 // nothing. It ends the rows of failures of their webhooks. Failed attempts are RecordAttempt's.
 func RecordSuccesses(ctx context.Context, db *bun.DB, rs []Recording) error {
-	c := columnsOf(rs)
+	sorted := slices.SortedFunc(slices.Values(rs), func(a, b Recording) int { // rows are locked in the order of their ids
+		return bytes.Compare(a.Attempt.DeliveryID[:], b.Attempt.DeliveryID[:])
+	})
+	c := columnsOf(sorted)
 	_, err := db.DB.ExecContext(ctx, successesSQL, c.delivery, c.run, c.workflow, c.generation, c.startedAt, c.durationMS, c.statusCode,
 		c.response, c.body, c.webhooks)
 	if err != nil {

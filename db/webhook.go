@@ -134,9 +134,11 @@ func DeleteWebhook(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	if err != nil {
 		return fmt.Errorf("delete webhook: %w", err)
 	}
+	// Rows are locked in the order of their ids, as those who record attempts do.
 	_, err = tx.ExecContext(ctx, `WITH queued AS (DELETE FROM delivery_queue WHERE webhook_id = ?0),
-		ended AS (UPDATE deliveries SET status = 'canceled', next_attempt_at = NULL, updated_at = now()
-			WHERE webhook_id = ?0 AND status IN ('pending', 'retrying', 'paused') RETURNING id, workflow_id)
+		live AS (SELECT id FROM deliveries WHERE webhook_id = ?0 AND status IN ('pending', 'retrying', 'paused') ORDER BY id FOR UPDATE),
+		ended AS (UPDATE deliveries d SET status = 'canceled', next_attempt_at = NULL, updated_at = now()
+			FROM live WHERE d.id = live.id RETURNING d.id, d.workflow_id)
 		INSERT INTO commands (id, kind, subject_id) SELECT uuid_v7(), ?1, id FROM ended WHERE workflow_id IS NOT NULL
 		UNION ALL SELECT uuid_v7(), ?2, ?0`, id, DeliveryWake, CircuitChanged)
 	if err != nil {

@@ -38,7 +38,7 @@ func (d *Dispatcher) startUnstarted(ctx context.Context) bool {
 	if err != nil && isAway(err) {
 		return false
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errBatchEnded) { // started, and done before that was heard of
 		d.o.Logger.ErrorContext(ctx, "batch cannot be started", "batch_id", d.unstarted.ID, "error", err)
 	}
 	d.unstarted = nil
@@ -57,7 +57,9 @@ func (d *Dispatcher) startBatch(ctx context.Context, b db.Batch) error {
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		WorkflowTaskTimeout:      batchTaskTimeout,
-		StaticSummary:            fmt.Sprintf("first attempts of %d deliveries", len(b.Deliveries)),
+		// Without it the SDK hides that a workflow of this id has ended.
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		StaticSummary:                            fmt.Sprintf("first attempts of %d deliveries", len(b.Deliveries)),
 	}, workflows.DeliverBatch, workflows.DeliverBatchInput{BatchID: b.ID, Deliveries: b.Deliveries})
 	var ended *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &ended) {

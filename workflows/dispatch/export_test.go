@@ -11,3 +11,6 @@ func RunOnce(ctx context.Context, d *Dispatcher) (Result, error) {
 	c, err2 := d.dispatchCommands(ctx)
 	return Result{Taken: r.Taken + c.Taken, Failed: r.Failed + c.Failed, Away: r.Away || c.Away}, errors.Join(err, err2)
 }
+
+// RecoverStale is one look after batches that nobody looked at lately.
+var RecoverStale = (*Dispatcher).recoverStale

@@ -31,6 +31,16 @@ const (
 	SourcingFailed       = "sourcing.failed"
 	EnrichCompleted      = "enrich.completed"
 	EnrichFailed         = "enrich.failed"
+	InterviewDeleted     = "interview.deleted"
+	ParticipantJoined    = "participant.joined"
+	ParticipantLeft      = "participant.left"
+	RecordingCompleted   = "recording.completed"
+	AnswerVideoCreated   = "answer_video.created"
+	AnswerVideoUpdated   = "answer_video.updated"
+	RatingCreated        = "rating.created"
+	RatingUpdated        = "rating.updated"
+	NoteCreated          = "note.created"
+	NoteUpdated          = "note.updated"
 	// Ping is the connectivity test: made by a test call, for one webhook, never by the domain.
 	Ping = "ping"
 )
@@ -61,6 +71,16 @@ var types = []Type{
 	{SourcingFailed, "a sourcing request failed"},
 	{EnrichCompleted, "an enrichment request finished"},
 	{EnrichFailed, "an enrichment request failed"},
+	{InterviewDeleted, "an interview was deleted"},
+	{ParticipantJoined, "the candidate came into the interview"},
+	{ParticipantLeft, "the candidate left the interview"},
+	{RecordingCompleted, "a recording of an interview is available"},
+	{AnswerVideoCreated, "a candidate answered a question with a video"},
+	{AnswerVideoUpdated, "a candidate's answer video was replaced"},
+	{RatingCreated, "a staff user rated a candidate"},
+	{RatingUpdated, "a rating was changed"},
+	{NoteCreated, "a staff user wrote a note"},
+	{NoteUpdated, "a note was changed"},
 	{Ping, "a connectivity test"},
 }
 

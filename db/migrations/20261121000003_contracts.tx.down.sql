@@ -1,0 +1,10 @@
+DROP TABLE event_type_versions, event_types, notes, ratings, answer_videos, questions, generations;
+ALTER TABLE api_keys DROP COLUMN staff_id, DROP COLUMN idle_days;
+DROP TABLE staff;
+ALTER TABLE interviews DROP COLUMN custom_field, DROP COLUMN invite_mail, DROP COLUMN invite_mailed_at;
+ALTER TABLE candidates DROP COLUMN suite;
+ALTER TABLE jobs DROP COLUMN webhook_set_id, DROP COLUMN ai_general, DROP COLUMN agent_id, DROP COLUMN suite;
+ALTER TABLE companies DROP COLUMN webhook_set_id, DROP COLUMN ai_general, DROP COLUMN identifier, DROP COLUMN suite, DROP COLUMN invites_left;
+ALTER TABLE webhooks DROP COLUMN set_id;
+DROP TABLE webhook_sets;
+ALTER TABLE events DROP COLUMN context;

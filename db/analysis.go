@@ -44,11 +44,11 @@ func CompleteAnalysis(ctx context.Context, tx bun.Tx, interview uuid.UUID, gener
 	if err := rateCandidate(ctx, tx, i.CandidateID, general); err != nil {
 		return nil, err
 	}
-	if err := recordInterview(ctx, tx, i, catalog.InterviewCompleted, nil); err != nil {
+	if err := recordInterview(ctx, tx, i, nil, catalog.InterviewCompleted); err != nil {
 		return nil, err
 	}
 	result := map[string]any{"id": a.ID, "general": orNull(general), "specific": orNull(specific)}
-	return a, recordInterview(ctx, tx, i, catalog.AnalysisCompleted, map[string]any{"analysis": result})
+	return a, recordInterview(ctx, tx, i, map[string]any{"analysis": result}, catalog.AnalysisCompleted)
 }
 
 // FailAnalysis ends a pending analysis without a result, with analysis.failed.
@@ -60,7 +60,7 @@ func FailAnalysis(ctx context.Context, tx bun.Tx, interview uuid.UUID, message s
 	if err := putAnalysis(ctx, tx, i, &Analysis{Status: AnalysisFailed, Error: &message}); err != nil {
 		return err
 	}
-	return recordInterview(ctx, tx, i, catalog.AnalysisFailed, map[string]any{"errorMessage": message})
+	return recordInterview(ctx, tx, i, map[string]any{"errorMessage": message}, catalog.AnalysisFailed)
 }
 
 func endAnalysis(ctx context.Context, tx bun.Tx, interview uuid.UUID, to string, from []string) (*Interview, error) {

@@ -43,8 +43,11 @@ type APIKey struct {
 	SuspendedAt     *time.Time `bun:"suspended_at"`
 	SuspendedReason *string    `bun:"suspended_reason"`
 	RevokedAt       *time.Time `bun:"revoked_at"`
-	CreatedAt       time.Time  `bun:"created_at"`
-	UpdatedAt       time.Time  `bun:"updated_at"`
+	// StaffID is the staff user whose token this is; a token dies after IdleDays without use.
+	StaffID   *uuid.UUID `bun:"staff_id"`
+	IdleDays  *int       `bun:"idle_days"`
+	CreatedAt time.Time  `bun:"created_at"`
+	UpdatedAt time.Time  `bun:"updated_at"`
 	// Version changes with every change of the row, whoever makes it. Only FindAPIKey sets it.
 	Version string `bun:"version,scanonly"`
 }

@@ -3,6 +3,7 @@ package db
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -110,13 +111,16 @@ func loadJobs(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, attempt i
 	}
 	defer func() { _ = rows.Close() }() // its error is that of rows.Err
 	for rows.Next() {
-		j, data, done := new(Job), "", false
+		j, data, eventContext, done := new(Job), "", sql.NullString{}, false
 		d, e := &j.Delivery, &j.Event
 		if err := rows.Scan(&d.ID, &d.EventID, &d.WebhookID, &d.CompanyID, &d.Status, &d.IsTest, &d.Generation, &d.Body,
-			&e.Type, &data, &e.OccurredAt, &done); err != nil {
+			&e.Type, &data, &e.OccurredAt, &eventContext, &done); err != nil {
 			return nil, err
 		}
 		e.ID, e.CompanyID, e.Data = d.EventID, d.CompanyID, json.RawMessage(data)
+		if eventContext.Valid {
+			e.Context = json.RawMessage(eventContext.String)
+		}
 		if done {
 			j.Done = &Attempt{DeliveryID: d.ID, RunID: run, Attempt: attempt}
 		}
@@ -127,7 +131,7 @@ func loadJobs(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, attempt i
 
 // loadJobsSQL: $1 the batch, $2 the run, $3 whether to read the deliveries $4 instead of the batch's, $5 the attempt. It looks for earlier attempts only where there are any: on the ordinary way there are none.
 const loadJobsSQL = `
-SELECT d.id, d.event_id, d.webhook_id, d.company_id, d.status, d.is_test, d.generation, d.body, e.type, e.data, e.occurred_at,
+SELECT d.id, d.event_id, d.webhook_id, d.company_id, d.status, d.is_test, d.generation, d.body, e.type, e.data, e.occurred_at, e.context,
   CASE WHEN d.attempts = 0 THEN false
     ELSE EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_id = d.id AND a.run_id = $2 AND a.attempt = $5) END
 FROM unnest(CASE WHEN $3 THEN $4::uuid[] ELSE (SELECT deliveries FROM delivery_batches WHERE id = $1) END) AS x (id)

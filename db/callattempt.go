@@ -114,7 +114,7 @@ func InvokeCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Tim
 	if err := insertCall(ctx, tx, interview, at, retry); err != nil {
 		return err
 	}
-	return recordInterview(ctx, tx, i, catalog.InterviewRescheduled, map[string]any{"scheduledAt": at.UTC().Format(time.RFC3339Nano)})
+	return recordInterview(ctx, tx, i, map[string]any{"scheduledAt": at.UTC().Format(time.RFC3339Nano)}, catalog.InterviewRescheduled)
 }
 
 // endCalls ends the call of an interview that is still to come or under way; the workflow hangs it up.
@@ -147,7 +147,7 @@ func RescheduleCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, a
 	if err != nil {
 		return fmt.Errorf("reschedule call attempt: %w", err)
 	}
-	return recordInterview(ctx, tx, i, catalog.InterviewRescheduled, map[string]any{"scheduledAt": at.UTC().Format(time.RFC3339Nano)})
+	return recordInterview(ctx, tx, i, map[string]any{"scheduledAt": at.UTC().Format(time.RFC3339Nano)}, catalog.InterviewRescheduled)
 }
 
 // DeleteCall removes a call attempt; one in progress is a StateError.
@@ -229,7 +229,7 @@ func SetCalledAt(ctx context.Context, tx bun.Tx, call uuid.UUID, at time.Time) e
 	return nil
 }
 
-// CallEnded records that the call is over. A completed one completes its interview. One that nobody answered leaves the interview
+// CallEnded records that the call is over. A completed one completes its interview, with recording.completed when there is a recording. One that nobody answered leaves the interview
 // SCHEDULED: its workflow decides on another try. Any other failure fails the interview. A call that went on while its
 // interview was canceled only ends. Being told twice changes nothing.
 func CallEnded(ctx context.Context, tx bun.Tx, call uuid.UUID, e CallEnd) error {
@@ -247,13 +247,21 @@ func CallEnded(ctx context.Context, tx bun.Tx, call uuid.UUID, e CallEnd) error 
 	}
 	switch {
 	case e.Status == CallCompleted:
-		_, err = FinishInterview(ctx, tx, c.InterviewID, e.Finish)
+		err = callCompleted(ctx, tx, c.InterviewID, e)
 	case e.ReasonCode == ReasonNoAnswer && c.Status == CallScheduled:
 		err = AddCommand(ctx, tx, InterviewChanged, c.InterviewID, nil)
 	default:
 		_, err = FailInterview(ctx, tx, c.InterviewID, e.ReasonCode, e.Message)
 	}
 	return err
+}
+
+func callCompleted(ctx context.Context, tx bun.Tx, interview uuid.UUID, e CallEnd) error {
+	i, err := FinishInterview(ctx, tx, interview, e.Finish)
+	if err != nil || e.RecordingURL == nil {
+		return err
+	}
+	return recordInterview(ctx, tx, i, map[string]any{"recordingUrl": *e.RecordingURL}, catalog.RecordingCompleted)
 }
 
 func moveOpenCall(ctx context.Context, tx bun.Tx, c *CallAttempt, e CallEnd) error {

@@ -29,9 +29,11 @@ type Candidate struct {
 	GDPRExpiryDate *time.Time      `bun:"gdpr_expiry_date,type:date"`
 	OverallRating  *float64        `bun:"overall_rating"`
 	Metadata       json.RawMessage `bun:"metadata,type:jsonb"`
-	CreatedAt      time.Time       `bun:"created_at"`
-	UpdatedAt      time.Time       `bun:"updated_at"`
-	DeletedAt      *time.Time      `bun:"deleted_at"`
+	// Suite holds what only the interview suite knows of a candidate.
+	Suite     json.RawMessage `bun:"suite,type:jsonb,nullzero,default:'{}'"`
+	CreatedAt time.Time       `bun:"created_at"`
+	UpdatedAt time.Time       `bun:"updated_at"`
+	DeletedAt *time.Time      `bun:"deleted_at"`
 
 	// JobIDs are the jobs that the candidate is considered for, in the order in which they were added; none may be.
 	JobIDs         []uuid.UUID `bun:"-"`
@@ -61,7 +63,7 @@ func CreateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, invited bool)
 	if invited {
 		return nil
 	}
-	return recordCandidate(ctx, tx, c, catalog.CandidateCreated)
+	return recordCandidate(ctx, tx, c, catalog.CandidateCreated, nil)
 }
 
 // AddCandidateJobs adds jobs to a candidate, after those it has; one it has already stays where it is.
@@ -188,7 +190,7 @@ func UpdateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, columns ...st
 	if err != nil {
 		return fmt.Errorf("update candidate: %w", translate(err))
 	}
-	return recordCandidate(ctx, tx, c, catalog.CandidateUpdated)
+	return recordCandidate(ctx, tx, c, catalog.CandidateUpdated, columns)
 }
 
 // DeleteCandidate hides a candidate and cancels its interviews that have not begun: a person who asked to be removed must
@@ -217,12 +219,16 @@ type candidateData struct {
 	Status      string      `json:"status"`
 }
 
-// recordCandidate tells ids and status alone: a receiver that may know the person asks the API.
-func recordCandidate(ctx context.Context, tx bun.Tx, c *Candidate, eventType string) error {
+// recordCandidate tells ids and status alone: a receiver that may know the person asks the API, or has a profile that says
+// more. Where a contract knows a candidate under one position alone, it is the first.
+func recordCandidate(ctx context.Context, tx bun.Tx, c *Candidate, eventType string, changed []string) error {
 	data, err := json.Marshal(candidateData{c.ID, notNil(c.JobIDs), c.Status})
 	if err != nil {
 		return fmt.Errorf("encode candidate event: %w", err)
 	}
-	_, err = RecordEvent(ctx, tx, &Event{CompanyID: &c.CompanyID, Type: eventType, Data: data})
-	return err
+	about := About{Company: c.CompanyID, Candidate: &c.ID, Changed: changed}
+	if len(c.JobIDs) > 0 {
+		about.Job = &c.JobIDs[0]
+	}
+	return recordAbout(ctx, tx, about, data, eventType)
 }

@@ -25,9 +25,18 @@ type Company struct {
 	Size        *string         `bun:"size"`
 	Location    *string         `bun:"location"`
 	Settings    json.RawMessage `bun:"settings,type:jsonb"`
-	CreatedAt   time.Time       `bun:"created_at"`
-	UpdatedAt   time.Time       `bun:"updated_at"`
-	DeletedAt   *time.Time      `bun:"deleted_at"`
+	// Identifier is its name in addresses and log-ins: unique, never empty.
+	Identifier string `bun:"identifier,nullzero,default:uuid_v7()"`
+	// InvitesLeft is how many invitations to AI interviews it has left; nil: no limit.
+	InvitesLeft *int `bun:"invites_left"`
+	// WebhookSetID and AIGeneral are given to each new job.
+	WebhookSetID *uuid.UUID      `bun:"webhook_set_id"`
+	AIGeneral    json.RawMessage `bun:"ai_general,type:jsonb,nullzero"`
+	// Suite holds what only the interview suite knows of a company.
+	Suite     json.RawMessage `bun:"suite,type:jsonb,nullzero,default:'{}'"`
+	CreatedAt time.Time       `bun:"created_at"`
+	UpdatedAt time.Time       `bun:"updated_at"`
+	DeletedAt *time.Time      `bun:"deleted_at"`
 }
 
 // CreateCompany stores a new company. Its id and times are set when they are zero; empty metadata and settings become {}.

@@ -62,13 +62,15 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 		_ = sqldb.Close()
 		return nil, fmt.Errorf("reach database: %w", err)
 	}
-	return bun.NewDB(sqldb, pgdialect.New()), nil
+	// A column that a newer version added must not stop this one while the two run side by side.
+	return bun.NewDB(sqldb, pgdialect.New(), bun.WithDiscardUnknownColumns()), nil
 }
 
 // prepares is the same connection or transaction without Bun, whose statements carry their arguments in the text: what goes
 // through here is prepared once and its plan kept.
 func prepares(db bun.IDB) interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 } {
 	switch db := db.(type) {
 	case *bun.DB:

@@ -23,6 +23,10 @@ type Event struct {
 	Type       string          `bun:"type"`
 	Data       json.RawMessage `bun:"data,type:text"`
 	OccurredAt time.Time       `bun:"occurred_at"`
+	// Context is what the event was about (catalog.Context), as it was then; nil for one that was published.
+	Context json.RawMessage `bun:"context,type:text"`
+	// JobID is the job that the event is about, for webhooks that want the events of some jobs alone. It is not stored.
+	JobID *uuid.UUID `bun:"-"`
 }
 
 // complete sets what the caller left open.
@@ -114,8 +118,9 @@ func record(ctx context.Context, db preparer, ss []Submission) ([]recorded, erro
 // recordArgs are the arguments of recordSQL: a column of all events each, then the keys, then the companies that are asked
 // for. A number tells which submission they belong to.
 func recordArgs(ss []Submission) []any {
-	var ids, companyIDs, keys, companies []pgtype.UUID // what the driver encodes without a detour over text
+	var ids, companyIDs, jobs, keys, companies []pgtype.UUID // what the driver encodes without a detour over text
 	var types, data, versions []string
+	var contexts []pgtype.Text
 	var times []time.Time
 	var of, keyOf, companyOf []int32
 	for i, s := range ss {
@@ -123,6 +128,8 @@ func recordArgs(ss []Submission) []any {
 			e.complete()
 			ids, companyIDs, types = append(ids, pgID(e.ID)), append(companyIDs, pgNullID(e.CompanyID)), append(types, e.Type)
 			data, times, of = append(data, string(e.Data)), append(times, e.OccurredAt), append(of, int32(i))
+			contexts = append(contexts, pgtype.Text{String: string(e.Context), Valid: e.Context != nil})
+			jobs = append(jobs, pgNullID(e.JobID))
 		}
 		if s.Key != nil {
 			keyOf, keys, versions = append(keyOf, int32(i)), append(keys, pgID(s.Key.ID)), append(versions, s.Key.Version)
@@ -134,6 +141,7 @@ func recordArgs(ss []Submission) []any {
 	return []any{
 		pgx.QueryExecModeCacheStatement, // whatever the pool's default is
 		ids, companyIDs, types, data, times, of, keyOf, keys, versions, companyOf, companies, QueueChannel,
+		contexts, jobs,
 	}
 }
 
@@ -147,11 +155,12 @@ func pgNullID(id *uuid.UUID) pgtype.UUID {
 }
 
 // recordSQL: $1–$6 the events (id, company, type, data, time, submission), $7–$9 the keys (submission, id, version), $10–$11
-// the companies (submission, id), $12 the dispatchers' channel. It answers with a row for each submission that was not
+// the companies (submission, id), $12 the dispatchers' channel, $13–$14 the events' contexts and jobs. It answers with a row for each submission that was not
 // recorded, because something has changed, and for each event that has deliveries.
 //
 // Webhooks are looked up for each event in three indexed steps, so that no plan can do worse than that, whatever the
-// planner believes of the tables: those of the company, the global ones of its own and, read once, those of the platform.
+// planner believes of the tables: those of the company, the global ones of its own and, read once, those of the platform. A
+// webhook with a set (see WebhookSet) gets the events of jobs that have it.
 const recordSQL = `
 WITH changed AS MATERIALIZED (
   SELECT a.submission FROM unnest($7::int[], $8::uuid[], $9::text[]) AS a (submission, id, version)
@@ -160,10 +169,10 @@ WITH changed AS MATERIALIZED (
   SELECT a.submission FROM unnest($10::int[], $11::uuid[]) AS a (submission, id)
   WHERE (SELECT c.id FROM companies c WHERE c.id = a.id AND c.deleted_at IS NULL) IS NULL
 ), e AS (
-  INSERT INTO events (id, company_id, type, data, occurred_at)
-  SELECT e.id, e.company_id, e.type, e.data, e.occurred_at
-  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::int[])
-    AS e (id, company_id, type, data, occurred_at, submission)
+  INSERT INTO events (id, company_id, type, data, occurred_at, context)
+  SELECT e.id, e.company_id, e.type, e.data, e.occurred_at, e.context
+  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::int[], $13::text[])
+    AS e (id, company_id, type, data, occurred_at, submission, context)
   WHERE e.submission <> ALL (ARRAY(SELECT submission FROM changed))
 ), platform AS MATERIALIZED (
   SELECT w.id, w.events FROM webhooks w
@@ -171,9 +180,10 @@ WITH changed AS MATERIALIZED (
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
   SELECT uuid_v7(), e.id, w.id, e.company_id, e.type, false, now(), now()
-  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $6::int[]) AS e (id, company_id, type, submission)
+  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $6::int[], $14::uuid[]) AS e (id, company_id, type, submission, job_id)
   CROSS JOIN LATERAL (
     SELECT w.id, w.events FROM webhooks w WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active
+      AND (w.set_id IS NULL OR w.set_id = (SELECT j.webhook_set_id FROM jobs j WHERE j.id = e.job_id))
     UNION ALL
     SELECT w.id, w.events FROM webhooks w
     WHERE w.owner_company_id = e.company_id AND w.company_id IS NULL AND w.deleted_at IS NULL AND w.is_active

@@ -61,7 +61,8 @@ func recordPlan(ctx context.Context, t *testing.T, d *bun.DB, mode string, compa
 			companies).Scan(ctx, &ids, &owners, &versions))
 		err = tx.NewRaw(fmt.Sprintf(`EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE record ('%s', '%s', array_fill('job.created'::text, ARRAY[%[3]d]),
 			array_fill('{}'::text, ARRAY[%[3]d]), array_fill(now(), ARRAY[%[3]d]), array_fill(0, ARRAY[%[3]d]),
-			array_fill(0, ARRAY[%[3]d]), '%[2]s', '%[4]s', array_fill(0, ARRAY[%[3]d]), '%[2]s', 'channel')`, ids, owners, companies, versions)).Scan(ctx, &lines)
+			array_fill(0, ARRAY[%[3]d]), '%[2]s', '%[4]s', array_fill(0, ARRAY[%[3]d]), '%[2]s', 'channel',
+			array_fill(NULL::text, ARRAY[%[3]d]), array_fill(NULL::uuid, ARRAY[%[3]d]))`, ids, owners, companies, versions)).Scan(ctx, &lines)
 		require.NoError(t, err)
 		_, err = tx.ExecContext(ctx, "DEALLOCATE record")
 		require.NoError(t, err)

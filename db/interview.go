@@ -81,11 +81,16 @@ type Interview struct {
 	Transcript     json.RawMessage `bun:"transcript,type:jsonb"`
 	AnalysisStatus *string         `bun:"analysis_status"`
 	// AnalysisDueAt: an analysis that has not arrived by then has failed.
-	AnalysisDueAt *time.Time      `bun:"analysis_due_at"`
-	Metadata      json.RawMessage `bun:"metadata,type:jsonb"`
-	CreatedAt     time.Time       `bun:"created_at"`
-	UpdatedAt     time.Time       `bun:"updated_at"`
-	DeletedAt     *time.Time      `bun:"deleted_at"`
+	AnalysisDueAt *time.Time `bun:"analysis_due_at"`
+	// CustomField is the client's own id of it.
+	CustomField *string `bun:"custom_field"`
+	// InviteMail: the invitation is to be sent to the candidate by e-mail, and was at InviteMailedAt.
+	InviteMail     bool            `bun:"invite_mail"`
+	InviteMailedAt *time.Time      `bun:"invite_mailed_at"`
+	Metadata       json.RawMessage `bun:"metadata,type:jsonb"`
+	CreatedAt      time.Time       `bun:"created_at"`
+	UpdatedAt      time.Time       `bun:"updated_at"`
+	DeletedAt      *time.Time      `bun:"deleted_at"`
 
 	// DurationMinutes is how long the agent plans to talk.
 	DurationMinutes int `bun:"duration_minutes,scanonly"`
@@ -111,13 +116,12 @@ func CreateInterview(ctx context.Context, tx bun.Tx, i *Interview) error {
 			return err
 		}
 	}
-	if err := recordInterview(ctx, tx, i, catalog.InterviewScheduled, nil); err != nil {
-		return err
-	}
+	events := []string{catalog.InterviewScheduled}
 	if i.Type == Online {
-		if err := recordInterview(ctx, tx, i, catalog.CandidateInvited, nil); err != nil {
-			return err
-		}
+		events = append(events, catalog.CandidateInvited)
+	}
+	if err := recordInterview(ctx, tx, i, nil, events...); err != nil {
+		return err
 	}
 	return AddCommand(ctx, tx, InterviewChanged, i.ID, nil)
 }
@@ -174,14 +178,14 @@ func LockInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (InterviewStatu
 	return status, nil
 }
 
-// StartInterview moves SCHEDULED → IN_PROGRESS, with interview.started. Anything but SCHEDULED is a StateError.
+// StartInterview moves SCHEDULED → IN_PROGRESS, with interview.started and participant.joined. Anything but SCHEDULED is a StateError.
 func StartInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Interview, error) {
 	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewScheduled},
 		"status = 'IN_PROGRESS', started_at = clock_timestamp()")
 	if err != nil {
 		return nil, fmt.Errorf("start interview: %w", err)
 	}
-	return i, recordInterview(ctx, tx, i, catalog.InterviewStarted, nil)
+	return i, recordInterview(ctx, tx, i, nil, catalog.InterviewStarted, catalog.ParticipantJoined)
 }
 
 // Finish is what the candidate left behind. Both are JSON arrays; nil means none.
@@ -192,7 +196,7 @@ type Finish struct {
 	AnalysisWithin time.Duration
 }
 
-// FinishInterview moves IN_PROGRESS → COMPLETED, with interview.finished; from now on the analysis is pending. A deleted
+// FinishInterview moves IN_PROGRESS → COMPLETED, with participant.left and interview.finished; from now on the analysis is pending. A deleted
 // interview ends without transcript, analysis or event.
 func FinishInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, f Finish) (*Interview, error) {
 	answers, transcript := orEmptyList(f.Answers), orEmptyList(f.Transcript)
@@ -206,7 +210,7 @@ func FinishInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, f Finish) (*I
 	if err != nil {
 		return nil, fmt.Errorf("finish interview: %w", err)
 	}
-	return i, recordInterview(ctx, tx, i, catalog.InterviewFinished, nil)
+	return i, recordInterview(ctx, tx, i, nil, catalog.ParticipantLeft, catalog.InterviewFinished)
 }
 
 func orEmptyList(list json.RawMessage) json.RawMessage {
@@ -226,7 +230,7 @@ func FailInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason, message
 	if err := endCalls(ctx, tx, id, CallFailed, reason); err != nil {
 		return nil, err
 	}
-	return i, recordInterview(ctx, tx, i, catalog.InterviewFailed, map[string]any{"reason": reason, "errorMessage": message})
+	return i, recordInterview(ctx, tx, i, map[string]any{"reason": reason, "errorMessage": message}, catalog.InterviewFailed)
 }
 
 // CancelInterview moves SCHEDULED or IN_PROGRESS → CANCELED, with interview.canceled.
@@ -239,20 +243,23 @@ func CancelInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason string
 	if err := endCalls(ctx, tx, id, CallCancelled, reason); err != nil {
 		return nil, err
 	}
-	return i, recordInterview(ctx, tx, i, catalog.InterviewCanceled, map[string]any{"reason": reason})
+	return i, recordInterview(ctx, tx, i, map[string]any{"reason": reason}, catalog.InterviewCanceled)
 }
 
 // DeleteInterview hides an interview, in any status. A scheduled one is canceled with its calls; one in progress goes on to
-// its end but then has no transcript, no analysis and no event.
+// its end but then has no transcript, no analysis and no event after interview.deleted.
 func DeleteInterview(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) error {
 	i, err := GetInterview(ctx, tx, s, id)
 	if err != nil {
 		return err
 	}
 	if i.Status == InterviewScheduled {
-		if _, err := CancelInterview(ctx, tx, id, ReasonDeleted); err != nil {
+		if i, err = CancelInterview(ctx, tx, id, ReasonDeleted); err != nil {
 			return err
 		}
+	}
+	if err := recordInterview(ctx, tx, i, nil, catalog.InterviewDeleted); err != nil {
+		return err
 	}
 	if err := one(tx.ExecContext(ctx, "UPDATE interviews SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL", id)); err != nil {
 		return fmt.Errorf("delete interview: %w", err)
@@ -288,8 +295,8 @@ type InterviewData struct {
 	Status        string     `json:"status"`
 }
 
-// recordInterview records a domain event about an interview; a deleted interview has no more of them.
-func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, eventType string, extra map[string]any) error {
+// recordInterview records domain events about an interview, all with the same data; a deleted interview has no more of them.
+func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, extra map[string]any, eventTypes ...string) error {
 	if i.DeletedAt != nil {
 		return nil
 	}
@@ -305,8 +312,7 @@ func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, eventType str
 	if err != nil {
 		return err
 	}
-	_, err = RecordEvent(ctx, tx, &Event{CompanyID: &i.CompanyID, Type: eventType, Data: data})
-	return err
+	return recordAbout(ctx, tx, About{Company: i.CompanyID, Job: i.JobID, Candidate: &i.CandidateID, Interview: &i.ID}, data, eventTypes...)
 }
 
 // merge appends extra's keys, sorted, to the object that v encodes to.

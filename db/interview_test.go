@@ -89,7 +89,7 @@ func TestPhoneInterviewFromStartToAnalysis(t *testing.T) {
 		return err
 	})
 	require.Equal(t, []string{
-		catalog.InterviewScheduled, catalog.InterviewStarted, catalog.InterviewFinished,
+		catalog.InterviewScheduled, catalog.InterviewStarted, catalog.ParticipantJoined, catalog.ParticipantLeft, catalog.InterviewFinished,
 		catalog.InterviewCompleted, catalog.AnalysisCompleted,
 	}, b.events())
 	data := b.lastEvent(catalog.AnalysisCompleted)

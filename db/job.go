@@ -38,9 +38,16 @@ type Position struct {
 	Location             *JobLocation          `bun:"location,type:jsonb"`
 	Salary               *Salary               `bun:"salary,type:jsonb"`
 	Metadata             json.RawMessage       `bun:"metadata,type:jsonb"`
-	CreatedAt            time.Time             `bun:"created_at"`
-	UpdatedAt            time.Time             `bun:"updated_at"`
-	DeletedAt            *time.Time            `bun:"deleted_at"`
+	// AgentID interviews for this job where a surface names no agent; see EnsureJobAgent.
+	AgentID *uuid.UUID `bun:"agent_id"`
+	// WebhookSetID is where its interviews are reported to as AI interviews; AIGeneral are its other settings as one.
+	WebhookSetID *uuid.UUID      `bun:"webhook_set_id"`
+	AIGeneral    json.RawMessage `bun:"ai_general,type:jsonb,nullzero"`
+	// Suite holds what only the interview suite knows of a project.
+	Suite     json.RawMessage `bun:"suite,type:jsonb,nullzero,default:'{}'"`
+	CreatedAt time.Time       `bun:"created_at"`
+	UpdatedAt time.Time       `bun:"updated_at"`
+	DeletedAt *time.Time      `bun:"deleted_at"`
 }
 
 // LanguageRequirement is a language that a job asks for, with a CEFR level.
@@ -77,7 +84,7 @@ func CreatePosition(ctx context.Context, tx bun.Tx, p *Position) error {
 	if _, err := tx.NewInsert().Model(p).Exec(ctx); err != nil {
 		return fmt.Errorf("insert job: %w", translate(err))
 	}
-	return recordPosition(ctx, tx, p, catalog.JobCreated)
+	return recordPosition(ctx, tx, p, catalog.JobCreated, nil)
 }
 
 // fill replaces nil by empty: none of these columns may be null.
@@ -135,7 +142,7 @@ func UpdatePosition(ctx context.Context, tx bun.Tx, p *Position, columns ...stri
 	if err != nil {
 		return fmt.Errorf("update job: %w", translate(err))
 	}
-	return recordPosition(ctx, tx, p, catalog.JobUpdated)
+	return recordPosition(ctx, tx, p, catalog.JobUpdated, columns)
 }
 
 // DeletePosition hides a job. Its interviews go on, and its candidates stay.
@@ -158,11 +165,10 @@ type positionData struct {
 	Status string    `json:"status"`
 }
 
-func recordPosition(ctx context.Context, tx bun.Tx, p *Position, eventType string) error {
+func recordPosition(ctx context.Context, tx bun.Tx, p *Position, eventType string, changed []string) error {
 	data, err := json.Marshal(positionData{p.ID, p.Title, p.Status})
 	if err != nil {
 		return fmt.Errorf("encode job event: %w", err)
 	}
-	_, err = RecordEvent(ctx, tx, &Event{CompanyID: &p.CompanyID, Type: eventType, Data: data})
-	return err
+	return recordAbout(ctx, tx, About{Company: p.CompanyID, Job: &p.ID, Changed: changed}, data, eventType)
 }

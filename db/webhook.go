@@ -37,6 +37,8 @@ type Webhook struct {
 	Secret              []byte     `bun:"secret"`
 	ConsecutiveFailures int        `bun:"consecutive_failures"`
 	CircuitOpenedAt     *time.Time `bun:"circuit_opened_at"`
+	// SetID: it gets the events of the jobs with that WebhookSet alone.
+	SetID *uuid.UUID `bun:"set_id"`
 	// CircuitRecovery overrides the configured way back: "manual" or "probe".
 	CircuitRecovery *string    `bun:"circuit_recovery"`
 	CreatedAt       time.Time  `bun:"created_at"`

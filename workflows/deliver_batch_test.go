@@ -1,0 +1,78 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/testsuite"
+
+	"greenroom/activities"
+	"greenroom/workflows"
+)
+
+// batchCall is one call of the activity.
+type batchCall struct {
+	in    activities.BatchInput
+	local bool
+	queue string
+}
+
+// deliverBatch runs the workflow with an activity that fails that many times.
+func deliverBatch(t *testing.T, in workflows.DeliverBatchInput, failures int) (activities.BatchResult, []batchCall) {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetTestTimeout(10 * time.Second)
+	env.RegisterActivity(&activities.Activities{})
+	var a *activities.Activities
+	var calls []batchCall
+	env.OnActivity(a.AttemptBatch, mock.Anything, mock.Anything).Return(
+		func(ctx context.Context, in activities.BatchInput) (activities.BatchResult, error) {
+			info := activity.GetInfo(ctx)
+			in.Replay = false // the test environment knows no original run, so that each looks like a reset one
+			calls = append(calls, batchCall{in, info.IsLocalActivity, info.TaskQueue})
+			if len(calls) <= failures {
+				return activities.BatchResult{}, errors.New("the database is away")
+			}
+			return activities.BatchResult{Succeeded: 2, Failed: 1}, nil
+		})
+	env.ExecuteWorkflow(workflows.DeliverBatch, in)
+	require.True(t, env.IsWorkflowCompleted())
+	require.NoError(t, env.GetWorkflowError())
+	var r activities.BatchResult
+	require.NoError(t, env.GetWorkflowResult(&r))
+	return r, calls
+}
+
+func TestDeliverBatch(t *testing.T) {
+	t.Parallel()
+	in := workflows.DeliverBatchInput{BatchID: uuid.New(), Deliveries: []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}}
+	want := activities.BatchInput{BatchID: in.BatchID, Deliveries: in.Deliveries}
+	t.Run("is_one_local_activity", func(t *testing.T) {
+		t.Parallel()
+		r, calls := deliverBatch(t, in, 0)
+		require.Equal(t, activities.BatchResult{Succeeded: 2, Failed: 1}, r)
+		require.Len(t, calls, 1)
+		require.True(t, calls[0].local)
+		require.Equal(t, want, calls[0].in)
+	})
+	t.Run("goes_on_in_the_slow_lane_until_it_works", func(t *testing.T) {
+		t.Parallel()
+		r, calls := deliverBatch(t, in, 8)
+		require.Equal(t, activities.BatchResult{Succeeded: 2, Failed: 1}, r)
+		require.Len(t, calls, 9)
+		for i, c := range calls {
+			require.Equal(t, i == 0, c.local, "only the first is local, and that once")
+			require.Equal(t, want, c.in)
+			if i > 0 {
+				require.Contains(t, c.queue, "-slow")
+			}
+		}
+	})
+}

@@ -81,17 +81,34 @@ func CreatePosition(ctx context.Context, tx bun.Tx, p *Position) error {
 		p.Status = PositionOpen
 	}
 	p.fill()
+	if err := p.takeOver(ctx, tx); err != nil {
+		return err
+	}
 	if _, err := tx.NewInsert().Model(p).Exec(ctx); err != nil {
 		return fmt.Errorf("insert job: %w", translate(err))
 	}
 	return recordPosition(ctx, tx, p, catalog.JobCreated, nil)
 }
 
+// takeOver gives a new job its company's settings of AI interviews, under a lock that a change of them waits for.
+func (p *Position) takeOver(ctx context.Context, tx bun.Tx) error {
+	var general *string
+	err := tx.NewRaw("SELECT webhook_set_id, ai_general::text FROM companies WHERE id = ? FOR SHARE", p.CompanyID).
+		Scan(ctx, &p.WebhookSetID, &general)
+	if err != nil {
+		return fmt.Errorf("read company's settings: %w", translate(err))
+	}
+	if general != nil {
+		p.AIGeneral = json.RawMessage(*general)
+	}
+	return nil
+}
+
 // fill replaces nil by empty: none of these columns may be null.
 func (p *Position) fill() {
 	p.RequiredSkills, p.NiceToHaveSkills = notNil(p.RequiredSkills), notNil(p.NiceToHaveSkills)
 	p.LanguageRequirements, p.Education = notNil(p.LanguageRequirements), notNil(p.Education)
-	p.Metadata = emptyObject(p.Metadata)
+	p.Metadata, p.Suite = emptyObject(p.Metadata), emptyObject(p.Suite)
 }
 
 func notNil[T any](list []T) []T {

@@ -1,0 +1,72 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// What the agent of a job is when nobody has said otherwise: the values with which the canonical surface makes agents.
+const (
+	jobAgentFocus    = "SCREENING"
+	jobAgentLanguage = "EN"
+	jobAgentMinutes  = 15
+)
+
+// EnsureJobAgent returns the ONLINE agent that interviews for a job where a surface knows no agents. The first call makes it,
+// under the job's title and with the job's questions; so does the first call after somebody deleted it or made it a PHONE
+// one. It locks the job's row, so that two callers end with one agent, and sets p.AgentID; it is no change of the job that a
+// receiver hears of.
+func EnsureJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error) {
+	var id *uuid.UUID
+	// The lock leaves room for those who refer to the job: interviews and candidates.
+	err := tx.NewRaw("SELECT agent_id FROM jobs WHERE id = ? FOR NO KEY UPDATE", p.ID).Scan(ctx, &id)
+	if err != nil {
+		return nil, fmt.Errorf("lock job: %w", translate(err))
+	}
+	if id != nil {
+		a, err := GetAgent(ctx, tx, *id)
+		if err == nil && a.Type == Online {
+			p.AgentID = &a.ID
+			return a, nil
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+	}
+	return newJobAgent(ctx, tx, p)
+}
+
+func newJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error) {
+	a := &Agent{
+		CompanyID: p.CompanyID, Name: p.Title, Type: Online, Focus: jobAgentFocus, Language: jobAgentLanguage, DurationMinutes: jobAgentMinutes,
+	}
+	err := tx.NewRaw(questionTexts, p.ID).Scan(ctx, &a.Questions)
+	if err != nil {
+		return nil, fmt.Errorf("list job's questions: %w", err)
+	}
+	if err := CreateAgent(ctx, tx, a); err != nil {
+		return nil, err
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE jobs SET agent_id = ? WHERE id = ?", a.ID, p.ID); err != nil {
+		return nil, fmt.Errorf("set job's agent: %w", err)
+	}
+	p.AgentID = &a.ID
+	return a, nil
+}
+
+const questionTexts = `SELECT text FROM questions WHERE job_id = ? AND deleted_at IS NULL ORDER BY position, id`
+
+// SyncAgentQuestions makes the job's agent ask the job's questions, in their order; a job without an agent has none to tell.
+func SyncAgentQuestions(ctx context.Context, tx bun.Tx, p *Position) error {
+	_, err := tx.ExecContext(ctx, `UPDATE agents SET updated_at = clock_timestamp(), questions = (
+			SELECT COALESCE(jsonb_agg(q.text ORDER BY q.position, q.id), '[]') FROM questions q WHERE q.job_id = ?0 AND q.deleted_at IS NULL)
+		WHERE id = (SELECT agent_id FROM jobs WHERE id = ?0)`, p.ID)
+	if err != nil {
+		return fmt.Errorf("update job's agent: %w", err)
+	}
+	return nil
+}

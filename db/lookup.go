@@ -1,0 +1,53 @@
+package db
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Look-ups by the integer numbers of the surfaces that have integer ids. A number of another company, or of a row that was
+// deleted, is ErrNotFound: whoever counts through the numbers learns nothing.
+
+// CompanyByNumber returns a company by its number.
+func CompanyByNumber(ctx context.Context, db bun.IDB, number int64) (*Company, error) {
+	c := new(Company)
+	if err := db.NewSelect().Model(c).Where("co.number = ? AND co.deleted_at IS NULL", number).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get company: %w", translate(err))
+	}
+	return c, nil
+}
+
+// PositionByNumber returns a company's job by its number.
+func PositionByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number int64) (*Position, error) {
+	p := new(Position)
+	err := db.NewSelect().Model(p).Where("j.number = ? AND j.company_id = ? AND j.deleted_at IS NULL", number, company).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get job: %w", translate(err))
+	}
+	return p, nil
+}
+
+// CandidateByNumber returns a company's candidate by its number, as GetCandidate does.
+func CandidateByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number int64) (*Candidate, error) {
+	cs := make([]Candidate, 1)
+	err := db.NewSelect().Model(&cs[0]).ColumnExpr("c.*").ColumnExpr(candidateCounts).
+		Where("c.number = ? AND c.company_id = ? AND c.deleted_at IS NULL", number, company).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get candidate: %w", translate(err))
+	}
+	return &cs[0], loadCandidateJobs(ctx, db, cs)
+}
+
+// InterviewByNumber returns a company's interview by its number.
+func InterviewByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number int64) (*Interview, error) {
+	i := new(Interview)
+	err := db.NewSelect().Model(i).ColumnExpr("i.*").ColumnExpr(plannedDuration).
+		Where("i.number = ? AND i.company_id = ? AND i.deleted_at IS NULL", number, company).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get interview: %w", translate(err))
+	}
+	return i, nil
+}

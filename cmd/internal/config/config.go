@@ -26,6 +26,8 @@ type Config struct {
 	Egress    Egress
 	Provider  Service // places phone calls
 	Analysis  Service // analyses finished interviews; without URL, results are posted to the API
+	Generator Service // writes questions for new AI interviews; without URL they have none
+	SMTP      SMTP
 	Interview Interview
 	RateLimit RateLimit
 	Retention Retention
@@ -113,6 +115,12 @@ type Egress struct {
 type Service struct {
 	URL   string // empty: there is none
 	Token string // sent as a bearer token when set
+}
+
+// SMTP is the mail server that invitations go through.
+type SMTP struct {
+	URL  string // smtp://user:password@host:port or smtps://…; empty: no mail is sent
+	From string // address of the sender, a name may stand before it; set whenever URL is
 }
 
 // Interview holds the timers of an interview.

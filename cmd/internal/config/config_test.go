@@ -114,6 +114,11 @@ func TestLoad_refuses(t *testing.T) {
 		{"GREENROOM_SECRET", long, `secret (GREENROOM_SECRET) must be at least 32 bytes in hexadecimal, as ` +
 			"`openssl rand -hex 32` prints them"},
 		{"GREENROOM_KEYSET", `{"key":[]}`, `keyset (GREENROOM_KEYSET) must be a Tink keyset in JSON, with primaryKeyId and key`},
+		{"GREENROOM_SMTP_URL", "http://user:pw@mail", `smtp.url (GREENROOM_SMTP_URL) must be a mail server's address such as ` +
+			`smtp://user:password@mail.example.com:587`},
+		{"GREENROOM_SMTP_URL", "smtp://mail.test", `smtp.from (GREENROOM_SMTP_FROM) is required with smtp.url`},
+		{"GREENROOM_SMTP_FROM", "nobody", `smtp.from (GREENROOM_SMTP_FROM) must be an e-mail address such as Recruiting <jobs@example.com>, ` +
+			`not "nobody"`},
 		{"GREENROOM_LOG_LEVEL", "loud", `log.level (GREENROOM_LOG_LEVEL) must be debug, info, warn or error, not "loud"`},
 		{"GREENROOM_LOG_FORMAT", "xml", `log.format (GREENROOM_LOG_FORMAT) must be text or json, not "xml"`},
 		{"GREENROOM_DEV_POSTGRES_PORT", "0", `dev.postgres_port (GREENROOM_DEV_POSTGRES_PORT) must be a whole number from 1 to 65535, not "0"`},

@@ -25,7 +25,7 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 	for _, s := range settings {
 		faults = append(faults, s.load(v, &c))
 	}
-	faults = append(faults, c.readKeysetFile())
+	faults = append(faults, c.readKeysetFile(), c.checkMail())
 	if c.HTTP.PublicURL == "" {
 		c.HTTP.PublicURL = "http://" + reachable(c.HTTP.Addr)
 	}
@@ -157,6 +157,14 @@ func (c *Config) readKeysetFile() error {
 		return fmt.Errorf("keyset_file (%s) %w", envName("keyset_file"), err)
 	}
 	return nil
+}
+
+// checkMail: a mail without a sender would be refused by every server, days later and one by one.
+func (c *Config) checkMail() error {
+	if c.SMTP.URL == "" || c.SMTP.From != "" {
+		return nil
+	}
+	return fmt.Errorf("smtp.from (%s) is required with smtp.url", envName("smtp.from"))
 }
 
 // reachable turns an address to listen on into one to call: "all interfaces" is not a place.

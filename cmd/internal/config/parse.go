@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/mail"
 	"net/url"
 	"slices"
 	"strconv"
@@ -91,6 +92,21 @@ func webURL(text string) (string, error) {
 		return "", errors.New("must be an http or https address")
 	}
 	return strings.TrimRight(text, "/"), nil
+}
+
+func smtpURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return "", errors.New("must be a mail server's address such as smtp://user:password@mail.example.com:587")
+	}
+	return text, nil
+}
+
+func mailAddress(text string) (string, error) {
+	if _, err := mail.ParseAddress(text); err != nil {
+		return "", errors.New("must be an e-mail address such as Recruiting <jobs@example.com>")
+	}
+	return text, nil
 }
 
 func postgresURL(text string) (string, error) {

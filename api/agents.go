@@ -7,20 +7,23 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
-func (s *server) agentRoutes() []route {
-	return []route{
-		{http.MethodGet, "/agents", "read:agents", s.listAgents},
-		{http.MethodPost, "/agents", "write:agents", s.createAgent},
-		{http.MethodGet, "/agents/:id", "read:agents", s.getAgent},
-		{http.MethodPatch, "/agents/:id", "write:agents", s.updateAgent},
-		{http.MethodDelete, "/agents/:id", "delete:agents", s.deleteAgent},
+func (s *server) agentRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/agents", "read:agents", s.listAgents),
+		surface.Post("/agents", "write:agents", s.createAgent),
+		surface.Get("/agents/:id", "read:agents", s.getAgent),
+		surface.Patch("/agents/:id", "write:agents", s.updateAgent),
+		surface.Delete("/agents/:id", "delete:agents", s.deleteAgent),
 	}
 }
 
-var agents = resource[db.Agent]{"Agent", "agent", db.GetAgent, func(a *db.Agent) uuid.UUID { return a.CompanyID }}
+var agents = surface.Resource[db.Agent]{
+	Name: "Agent", What: "agent", Get: db.GetAgent, Company: func(a *db.Agent) uuid.UUID { return a.CompanyID },
+}
 
 // What an agent is when the client does not say.
 const (
@@ -62,53 +65,53 @@ func or[T any](v *T, unset T) T {
 
 // agentPatch is the body of an update: only what is sent changes. Interviews that were created keep the type they had.
 type agentPatch struct {
-	Name                 opt[string]          `json:"name" validate:"min=1,max=255"`
-	Type                 opt[string]          `json:"type" validate:"oneof=ONLINE PHONE"`
-	Focus                opt[string]          `json:"focus" validate:"word"`
-	Language             opt[string]          `json:"language" validate:"language"`
-	Duration             opt[int]             `json:"duration" validate:"gte=1,lte=240"`
-	Questions            opt[[]string]        `json:"questions" validate:"max=50,dive,min=1,max=1000"`
-	Instructions         opt[string]          `json:"instructions" validate:"max=10000" null:"ok"`
-	VoiceID              opt[string]          `json:"voiceId" validate:"max=255" null:"ok"`
-	CompanyPhoneNumberID opt[string]          `json:"companyPhoneNumberId" validate:"max=255" null:"ok"`
-	CEFRLevel            opt[string]          `json:"cefrLevel" validate:"oneof=A1 A2 B1 B2 C1 C2" null:"ok"`
-	Metadata             opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
+	Name                 surface.Opt[string]          `json:"name" validate:"min=1,max=255"`
+	Type                 surface.Opt[string]          `json:"type" validate:"oneof=ONLINE PHONE"`
+	Focus                surface.Opt[string]          `json:"focus" validate:"word"`
+	Language             surface.Opt[string]          `json:"language" validate:"language"`
+	Duration             surface.Opt[int]             `json:"duration" validate:"gte=1,lte=240"`
+	Questions            surface.Opt[[]string]        `json:"questions" validate:"max=50,dive,min=1,max=1000"`
+	Instructions         surface.Opt[string]          `json:"instructions" validate:"max=10000" null:"ok"`
+	VoiceID              surface.Opt[string]          `json:"voiceId" validate:"max=255" null:"ok"`
+	CompanyPhoneNumberID surface.Opt[string]          `json:"companyPhoneNumberId" validate:"max=255" null:"ok"`
+	CEFRLevel            surface.Opt[string]          `json:"cefrLevel" validate:"oneof=A1 A2 B1 B2 C1 C2" null:"ok"`
+	Metadata             surface.Opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
 }
 
 // apply writes what was sent into the row and names the columns.
 func (in *agentPatch) apply(a *db.Agent) []string {
-	var u update
-	put(&u, "name", &a.Name, in.Name)
-	put(&u, "type", &a.Type, opt[db.InterviewType]{Set: in.Type.Set, Value: db.InterviewType(in.Type.Value)})
-	put(&u, "focus", &a.Focus, in.Focus)
-	put(&u, "language", &a.Language, in.Language)
-	put(&u, "duration_minutes", &a.DurationMinutes, in.Duration)
-	put(&u, "questions", &a.Questions, in.Questions)
-	putNull(&u, "instructions", &a.Instructions, in.Instructions)
-	putNull(&u, "voice_id", &a.VoiceID, in.VoiceID)
-	putNull(&u, "company_phone_number_id", &a.CompanyPhoneNumberID, in.CompanyPhoneNumberID)
-	putNull(&u, "cefr_level", &a.CEFRLevel, in.CEFRLevel)
-	putJSON(&u, "metadata", &a.Metadata, in.Metadata)
-	return u.columns
+	var u surface.Update
+	surface.Set(&u, "name", &a.Name, in.Name)
+	surface.Set(&u, "type", &a.Type, surface.Opt[db.InterviewType]{Set: in.Type.Set, Value: db.InterviewType(in.Type.Value)})
+	surface.Set(&u, "focus", &a.Focus, in.Focus)
+	surface.Set(&u, "language", &a.Language, in.Language)
+	surface.Set(&u, "duration_minutes", &a.DurationMinutes, in.Duration)
+	surface.Set(&u, "questions", &a.Questions, in.Questions)
+	surface.SetNull(&u, "instructions", &a.Instructions, in.Instructions)
+	surface.SetNull(&u, "voice_id", &a.VoiceID, in.VoiceID)
+	surface.SetNull(&u, "company_phone_number_id", &a.CompanyPhoneNumberID, in.CompanyPhoneNumberID)
+	surface.SetNull(&u, "cefr_level", &a.CEFRLevel, in.CEFRLevel)
+	surface.SetJSON(&u, "metadata", &a.Metadata, in.Metadata)
+	return u.Columns
 }
 
 type agentOutput struct {
-	ID                   uuid.UUID        `json:"id"`
-	Number               int64            `json:"number"`
-	CompanyID            uuid.UUID        `json:"companyId"`
-	Name                 string           `json:"name"`
-	Type                 db.InterviewType `json:"type"`
-	Focus                string           `json:"focus"`
-	Language             string           `json:"language"`
-	Duration             int              `json:"duration"`
-	Questions            []string         `json:"questions"`
-	Instructions         *string          `json:"instructions"`
-	VoiceID              *string          `json:"voiceId"`
-	CompanyPhoneNumberID *string          `json:"companyPhoneNumberId"`
-	CEFRLevel            *string          `json:"cefrLevel"`
-	Metadata             json.RawMessage  `json:"metadata"`
-	CreatedAt            timestamp        `json:"createdAt"`
-	UpdatedAt            timestamp        `json:"updatedAt"`
+	ID                   uuid.UUID         `json:"id"`
+	Number               int64             `json:"number"`
+	CompanyID            uuid.UUID         `json:"companyId"`
+	Name                 string            `json:"name"`
+	Type                 db.InterviewType  `json:"type"`
+	Focus                string            `json:"focus"`
+	Language             string            `json:"language"`
+	Duration             int               `json:"duration"`
+	Questions            []string          `json:"questions"`
+	Instructions         *string           `json:"instructions"`
+	VoiceID              *string           `json:"voiceId"`
+	CompanyPhoneNumberID *string           `json:"companyPhoneNumberId"`
+	CEFRLevel            *string           `json:"cefrLevel"`
+	Metadata             json.RawMessage   `json:"metadata"`
+	CreatedAt            surface.Timestamp `json:"createdAt"`
+	UpdatedAt            surface.Timestamp `json:"updatedAt"`
 }
 
 func showAgent(a *db.Agent) agentOutput {
@@ -116,7 +119,7 @@ func showAgent(a *db.Agent) agentOutput {
 		ID: a.ID, Number: a.Number, CompanyID: a.CompanyID, Name: a.Name, Type: a.Type, Focus: a.Focus, Language: a.Language,
 		Duration: a.DurationMinutes, Questions: a.Questions, Instructions: a.Instructions, VoiceID: a.VoiceID,
 		CompanyPhoneNumberID: a.CompanyPhoneNumberID, CEFRLevel: a.CEFRLevel, Metadata: a.Metadata,
-		CreatedAt: timestamp(a.CreatedAt), UpdatedAt: timestamp(a.UpdatedAt),
+		CreatedAt: surface.Timestamp(a.CreatedAt), UpdatedAt: surface.Timestamp(a.UpdatedAt),
 	}
 }
 
@@ -125,15 +128,15 @@ func (s *server) listAgents(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	scope, err := scopeOf(c)
+	scope, err := surface.ScopeOf(c)
 	if err != nil {
 		return err
 	}
-	kind, err := queryOneOf(c, "type", string(db.Online), string(db.Phone))
+	kind, err := surface.QueryOneOf(c, "type", string(db.Online), string(db.Phone))
 	if err != nil {
 		return err
 	}
-	focus, err := queryWord(c, "focus")
+	focus, err := surface.QueryWord(c, "focus")
 	if err != nil {
 		return err
 	}
@@ -146,11 +149,11 @@ func (s *server) listAgents(c *gin.Context) error {
 }
 
 func (s *server) createAgent(c *gin.Context) error {
-	company, err := s.companyFor(c)
+	company, err := s.CompanyFor(c)
 	if err != nil {
 		return err
 	}
-	in, err := bind[agentInput](c)
+	in, err := surface.Bind[agentInput](c)
 	if err != nil {
 		return err
 	}
@@ -162,7 +165,7 @@ func (s *server) createAgent(c *gin.Context) error {
 }
 
 func (s *server) getAgent(c *gin.Context) error {
-	agent, err := agents.ofPath(c, s.DB)
+	agent, err := agents.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
@@ -170,11 +173,11 @@ func (s *server) getAgent(c *gin.Context) error {
 }
 
 func (s *server) updateAgent(c *gin.Context) error {
-	agent, err := agents.ofPath(c, s.DB)
+	agent, err := agents.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
-	in, err := bind[agentPatch](c)
+	in, err := surface.Bind[agentPatch](c)
 	if err != nil {
 		return err
 	}
@@ -185,7 +188,7 @@ func (s *server) updateAgent(c *gin.Context) error {
 }
 
 func (s *server) deleteAgent(c *gin.Context) error {
-	agent, err := agents.ofPath(c, s.DB)
+	agent, err := agents.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
@@ -32,22 +33,22 @@ type analysisInput struct {
 func (in *analysisInput) check() error {
 	switch {
 	case in.Error != nil && (in.General != nil || in.Specific != nil):
-		return invalid("error", "error must not be sent together with a result")
+		return surface.Invalid("error", "error must not be sent together with a result")
 	case in.Error != nil:
 		return nil
 	case in.General == nil:
-		e := missing("general")
+		e := surface.Missing("general")
 		e.Message = "general is required, or error when there is no result"
 		return e
 	}
 	var general map[string]json.RawMessage
 	if err := json.Unmarshal(in.General, &general); err != nil {
-		return invalid("general", "general must be an object")
+		return surface.Invalid("general", "general must be an object")
 	}
 	for _, name := range slices.Sorted(maps.Keys(general)) {
 		raw := bytes.TrimSpace(general[name])
 		if form, known := generalForms[name]; known && string(raw) != "null" && !form.accepts(raw) {
-			return invalid("general."+name, "general."+name+" must be "+form.what)
+			return surface.Invalid("general."+name, "general."+name+" must be "+form.what)
 		}
 	}
 	return nil
@@ -60,7 +61,7 @@ type form struct {
 
 var (
 	textForm = form{"a string", func(raw []byte) bool { return raw[0] == '"' }}
-	listForm = form{"an array", isArray}
+	listForm = form{"an array", surface.IsArray}
 	rateForm = form{"a number between 0 and 100", func(raw []byte) bool {
 		var n float64
 		return json.Unmarshal(raw, &n) == nil && n >= 0 && n <= 100
@@ -81,22 +82,22 @@ func (in *analysisInput) store(ctx context.Context, tx bun.Tx, interview uuid.UU
 }
 
 type analysisOutput struct {
-	ID          uuid.UUID       `json:"id"`
-	InterviewID uuid.UUID       `json:"interviewId"`
-	CandidateID uuid.UUID       `json:"candidateId"`
-	Status      string          `json:"status"`
-	General     map[string]any  `json:"general"`
-	Specific    json.RawMessage `json:"specific"`
-	Error       *string         `json:"error"`
-	CreatedAt   timestamp       `json:"createdAt"`
-	UpdatedAt   timestamp       `json:"updatedAt"`
+	ID          uuid.UUID         `json:"id"`
+	InterviewID uuid.UUID         `json:"interviewId"`
+	CandidateID uuid.UUID         `json:"candidateId"`
+	Status      string            `json:"status"`
+	General     map[string]any    `json:"general"`
+	Specific    json.RawMessage   `json:"specific"`
+	Error       *string           `json:"error"`
+	CreatedAt   surface.Timestamp `json:"createdAt"`
+	UpdatedAt   surface.Timestamp `json:"updatedAt"`
 }
 
 // showAnalysis gives general all the fields that the reference names; what the analyser did not say is null or empty.
 func showAnalysis(a *db.Analysis) analysisOutput {
 	out := analysisOutput{
 		ID: a.ID, InterviewID: a.InterviewID, CandidateID: a.CandidateID, Status: a.Status, Specific: a.Specific, Error: a.Error,
-		CreatedAt: timestamp(a.CreatedAt), UpdatedAt: timestamp(a.UpdatedAt),
+		CreatedAt: surface.Timestamp(a.CreatedAt), UpdatedAt: surface.Timestamp(a.UpdatedAt),
 	}
 	if out.Specific == nil {
 		out.Specific = json.RawMessage("null")
@@ -115,12 +116,12 @@ func showAnalysis(a *db.Analysis) analysisOutput {
 			out.General[name] = value
 		}
 	}
-	out.General["createdAt"], out.General["updatedAt"] = timestamp(a.CreatedAt), timestamp(a.UpdatedAt)
+	out.General["createdAt"], out.General["updatedAt"] = surface.Timestamp(a.CreatedAt), surface.Timestamp(a.UpdatedAt)
 	return out
 }
 
 func (s *server) getAnalysis(c *gin.Context) error {
-	i, err := interviews.ofPath(c, s.DB)
+	i, err := interviews.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (s *server) getAnalysis(c *gin.Context) error {
 func (s *server) answerAnalysis(c *gin.Context, status int, interview uuid.UUID) error {
 	a, err := db.GetAnalysis(c.Request.Context(), s.DB, interview)
 	if errors.Is(err, db.ErrNotFound) {
-		e := notFound("Analysis", interview.String())
+		e := surface.NotFound("Analysis", interview.String())
 		e.Message = strings.Replace(e.Message, "Analysis with", "Analysis of interview with", 1)
 		return e
 	}
@@ -141,11 +142,11 @@ func (s *server) answerAnalysis(c *gin.Context, status int, interview uuid.UUID)
 }
 
 func (s *server) postAnalysis(c *gin.Context) error {
-	i, err := interviews.ofPath(c, s.DB)
+	i, err := interviews.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
-	in, err := bind[analysisInput](c)
+	in, err := surface.Bind[analysisInput](c)
 	if err != nil {
 		return err
 	}

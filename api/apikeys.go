@@ -11,16 +11,17 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
-func (s *server) apiKeyRoutes() []route {
-	return []route{
-		{http.MethodGet, "/api-keys", "read:api-keys", s.listKeys},
-		{http.MethodPost, "/api-keys", "write:api-keys", s.createKey},
-		{http.MethodGet, "/api-keys/:id", "read:api-keys", s.getKey},
-		{http.MethodPatch, "/api-keys/:id", "write:api-keys", s.updateKey},
-		{http.MethodDelete, "/api-keys/:id", "write:api-keys", s.revokeKey},
+func (s *server) apiKeyRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/api-keys", "read:api-keys", s.listKeys),
+		surface.Post("/api-keys", "write:api-keys", s.createKey),
+		surface.Get("/api-keys/:id", "read:api-keys", s.getKey),
+		surface.Patch("/api-keys/:id", "write:api-keys", s.updateKey),
+		surface.Delete("/api-keys/:id", "write:api-keys", s.revokeKey),
 	}
 }
 
@@ -35,32 +36,32 @@ type keyInput struct {
 }
 
 type keyPatch struct {
-	Name          opt[string]    `json:"name" validate:"min=1,max=255"`
-	Scopes        opt[[]string]  `json:"scopes" validate:"min=1,max=100"`
-	ExpiresAt     opt[time.Time] `json:"expiresAt" null:"ok"`
-	AllowedIPs    opt[[]string]  `json:"allowedIPs" validate:"max=100"`
-	RatePerMinute opt[int]       `json:"ratePerMinute" validate:"gte=1,lte=10000000"`
-	RatePerHour   opt[int]       `json:"ratePerHour" validate:"gte=1,lte=100000000"`
+	Name          surface.Opt[string]    `json:"name" validate:"min=1,max=255"`
+	Scopes        surface.Opt[[]string]  `json:"scopes" validate:"min=1,max=100"`
+	ExpiresAt     surface.Opt[time.Time] `json:"expiresAt" null:"ok"`
+	AllowedIPs    surface.Opt[[]string]  `json:"allowedIPs" validate:"max=100"`
+	RatePerMinute surface.Opt[int]       `json:"ratePerMinute" validate:"gte=1,lte=10000000"`
+	RatePerHour   surface.Opt[int]       `json:"ratePerHour" validate:"gte=1,lte=100000000"`
 	// Suspended true refuses the key until it is false again; the reason is shown to whoever uses the key meanwhile.
-	Suspended       opt[bool]   `json:"suspended"`
-	SuspendedReason opt[string] `json:"suspendedReason" validate:"max=1000" null:"ok"`
+	Suspended       surface.Opt[bool]   `json:"suspended"`
+	SuspendedReason surface.Opt[string] `json:"suspendedReason" validate:"max=1000" null:"ok"`
 }
 
 type keyOutput struct {
-	ID              uuid.UUID  `json:"id"`
-	CompanyID       *uuid.UUID `json:"companyId"`
-	Name            string     `json:"name"`
-	Prefix          string     `json:"prefix"`
-	Scopes          []string   `json:"scopes"`
-	AllowedIPs      []string   `json:"allowedIPs"`
-	RatePerMinute   int        `json:"ratePerMinute"`
-	RatePerHour     int        `json:"ratePerHour"`
-	ExpiresAt       *timestamp `json:"expiresAt"`
-	SuspendedAt     *timestamp `json:"suspendedAt"`
-	SuspendedReason *string    `json:"suspendedReason"`
-	RevokedAt       *timestamp `json:"revokedAt"`
-	CreatedAt       timestamp  `json:"createdAt"`
-	UpdatedAt       timestamp  `json:"updatedAt"`
+	ID              uuid.UUID          `json:"id"`
+	CompanyID       *uuid.UUID         `json:"companyId"`
+	Name            string             `json:"name"`
+	Prefix          string             `json:"prefix"`
+	Scopes          []string           `json:"scopes"`
+	AllowedIPs      []string           `json:"allowedIPs"`
+	RatePerMinute   int                `json:"ratePerMinute"`
+	RatePerHour     int                `json:"ratePerHour"`
+	ExpiresAt       *surface.Timestamp `json:"expiresAt"`
+	SuspendedAt     *surface.Timestamp `json:"suspendedAt"`
+	SuspendedReason *string            `json:"suspendedReason"`
+	RevokedAt       *surface.Timestamp `json:"revokedAt"`
+	CreatedAt       surface.Timestamp  `json:"createdAt"`
+	UpdatedAt       surface.Timestamp  `json:"updatedAt"`
 	// Key is the plain key, in the answer to a create alone.
 	Key string `json:"key,omitempty"`
 }
@@ -68,25 +69,27 @@ type keyOutput struct {
 func showKey(k *db.APIKey) keyOutput {
 	return keyOutput{
 		ID: k.ID, CompanyID: k.CompanyID, Name: k.Name, Prefix: k.Prefix, Scopes: k.Scopes, AllowedIPs: k.AllowedIPs,
-		RatePerMinute: k.RatePerMinute, RatePerHour: k.RatePerHour, ExpiresAt: maybe(k.ExpiresAt), SuspendedAt: maybe(k.SuspendedAt),
-		SuspendedReason: k.SuspendedReason, RevokedAt: maybe(k.RevokedAt), CreatedAt: timestamp(k.CreatedAt), UpdatedAt: timestamp(k.UpdatedAt),
+		RatePerMinute: k.RatePerMinute, RatePerHour: k.RatePerHour,
+		ExpiresAt: surface.Maybe(k.ExpiresAt), SuspendedAt: surface.Maybe(k.SuspendedAt),
+		SuspendedReason: k.SuspendedReason, RevokedAt: surface.Maybe(k.RevokedAt),
+		CreatedAt: surface.Timestamp(k.CreatedAt), UpdatedAt: surface.Timestamp(k.UpdatedAt),
 	}
 }
 
 // grantScopes refuses scopes that do not exist, and those that the calling key does not hold: no key makes one that can do
 // more than itself.
-func (p principal) grantScopes(scopes []string) ([]string, error) {
+func grantScopes(p surface.Principal, scopes []string) ([]string, error) {
 	out := []string{}
 	for _, scope := range scopes {
 		if !db.KnownScope(scope) {
-			e := invalid("scopes", "Unknown scope")
-			e.Details = details{"field": "scopes", "provided": clip(scope), "allowed": db.Scopes()}
+			e := surface.Invalid("scopes", "Unknown scope")
+			e.Details = surface.Details{"field": "scopes", "provided": surface.Clip(scope), "allowed": db.Scopes()}
 			return nil, e
 		}
-		if !p.holds(scope) {
-			return nil, &apiError{
-				Status: http.StatusForbidden, Code: codeScope, Message: "A key can only give scopes that it has; this one lacks " + scope,
-				Details: details{"requiredScope": scope},
+		if !p.Holds(scope) {
+			return nil, &surface.Error{
+				Status: http.StatusForbidden, Code: surface.CodeScope, Message: "A key can only give scopes that it has; this one lacks " + scope,
+				Details: surface.Details{"requiredScope": scope},
 			}
 		}
 		if !slices.Contains(out, scope) {
@@ -97,15 +100,15 @@ func (p principal) grantScopes(scopes []string) ([]string, error) {
 }
 
 // grantRates keeps a company's key from giving limits above its own.
-func (p principal) grantRates(perMinute, perHour int) error {
-	if p.platform() {
+func grantRates(p surface.Principal, perMinute, perHour int) error {
+	if p.Platform() {
 		return nil
 	}
-	if perMinute > p.key.RatePerMinute {
-		return invalid("ratePerMinute", "ratePerMinute must be at most that of the calling key")
+	if perMinute > p.Key.RatePerMinute {
+		return surface.Invalid("ratePerMinute", "ratePerMinute must be at most that of the calling key")
 	}
-	if perHour > p.key.RatePerHour {
-		return invalid("ratePerHour", "ratePerHour must be at most that of the calling key")
+	if perHour > p.Key.RatePerHour {
+		return surface.Invalid("ratePerHour", "ratePerHour must be at most that of the calling key")
 	}
 	return nil
 }
@@ -113,7 +116,7 @@ func (p principal) grantRates(perMinute, perHour int) error {
 func checkNetworks(allowed []string) error {
 	for _, a := range allowed {
 		if _, valid := db.ParseNetwork(a); !valid {
-			return invalid("allowedIPs", "allowedIPs must be addresses or CIDR ranges; this is not: "+clip(a))
+			return surface.Invalid("allowedIPs", "allowedIPs must be addresses or CIDR ranges; this is not: "+surface.Clip(a))
 		}
 	}
 	return nil
@@ -121,14 +124,14 @@ func checkNetworks(allowed []string) error {
 
 func checkExpiry(at *time.Time) error {
 	if at != nil && !at.After(time.Now()) {
-		return invalid("expiresAt", "expiresAt must be in the future")
+		return surface.Invalid("expiresAt", "expiresAt must be in the future")
 	}
 	return nil
 }
 
 // createKey makes a key of a company. Keys of the platform are made on the command line alone (reference §2.7: by staff).
 func (s *server) createKey(c *gin.Context) error {
-	in, err := bind[keyInput](c)
+	in, err := surface.Bind[keyInput](c)
 	if err != nil {
 		return err
 	}
@@ -150,46 +153,46 @@ func (s *server) createKey(c *gin.Context) error {
 }
 
 func (s *server) newKey(c *gin.Context, in *keyInput) (*db.APIKey, error) {
-	p := caller(c)
-	scopes, err := p.grantScopes(in.Scopes)
+	p := surface.Caller(c)
+	scopes, err := grantScopes(p, in.Scopes)
 	if err != nil {
 		return nil, err
 	}
 	if err := errors.Join(checkNetworks(in.AllowedIPs), checkExpiry(in.ExpiresAt)); err != nil {
 		return nil, err
 	}
-	company, err := s.namedCompany(c, in.CompanyID)
+	company, err := s.NamedCompany(c, in.CompanyID)
 	if err != nil {
 		return nil, err
 	}
 	k := &db.APIKey{
 		CompanyID: &company, Name: in.Name, Scopes: scopes, AllowedIPs: in.AllowedIPs, ExpiresAt: in.ExpiresAt,
-		RatePerMinute: p.defaultRate(in.RatePerMinute, s.Limits.PerMinute, p.key.RatePerMinute),
-		RatePerHour:   p.defaultRate(in.RatePerHour, s.Limits.PerHour, p.key.RatePerHour),
+		RatePerMinute: defaultRate(p, in.RatePerMinute, s.PerMinute, p.Key.RatePerMinute),
+		RatePerHour:   defaultRate(p, in.RatePerHour, s.PerHour, p.Key.RatePerHour),
 	}
-	return k, p.grantRates(k.RatePerMinute, k.RatePerHour)
+	return k, grantRates(p, k.RatePerMinute, k.RatePerHour)
 }
 
 // defaultRate is the usual limit where none is asked for, but for a company's key not above its own.
-func (p principal) defaultRate(asked *int, usual, own int) int {
+func defaultRate(p surface.Principal, asked *int, usual, own int) int {
 	switch {
 	case asked != nil:
 		return *asked
-	case p.platform():
+	case p.Platform():
 		return usual
 	}
 	return min(usual, own)
 }
 
 // actor is the calling key as the audit log names it.
-func actor(c *gin.Context) string { return "key:" + caller(c).key.ID.String() }
+func actor(c *gin.Context) string { return "key:" + surface.Caller(c).Key.ID.String() }
 
 func (s *server) listKeys(c *gin.Context) error {
 	p, err := pageOf(c)
 	if err != nil {
 		return err
 	}
-	scope, err := scopeOf(c)
+	scope, err := surface.ScopeOf(c)
 	if err != nil {
 		return err
 	}
@@ -202,18 +205,18 @@ func (s *server) listKeys(c *gin.Context) error {
 
 // key loads the key of the path, which must be of the caller's company.
 func (s *server) key(c *gin.Context) (*db.APIKey, error) {
-	id, err := pathID(c, "id", "ApiKey")
+	id, err := surface.PathID(c, "id", "ApiKey")
 	if err != nil {
 		return nil, err
 	}
 	k, err := db.GetAPIKey(c.Request.Context(), s.DB, id)
 	if errors.Is(err, db.ErrNotFound) {
-		return nil, notFound("ApiKey", id.String())
+		return nil, surface.NotFound("ApiKey", id.String())
 	}
 	if err != nil {
 		return nil, err
 	}
-	return k, allowAny(c, k.CompanyID, "API key")
+	return k, surface.AllowAny(c, k.CompanyID, "API key")
 }
 
 func (s *server) getKey(c *gin.Context) error {
@@ -229,14 +232,14 @@ func (s *server) updateKey(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	in, err := bind[keyPatch](c)
+	in, err := surface.Bind[keyPatch](c)
 	if err != nil {
 		return err
 	}
 	if k.RevokedAt != nil {
 		return revoked()
 	}
-	columns, action, err := in.apply(caller(c), k)
+	columns, action, err := in.apply(surface.Caller(c), k)
 	if err != nil {
 		return err
 	}
@@ -253,42 +256,42 @@ func (s *server) updateKey(c *gin.Context) error {
 }
 
 func revoked() error {
-	return invalidState("This API key is revoked", details{"resource": "api key", "state": "revoked"})
+	return surface.InvalidState("This API key is revoked", surface.Details{"resource": "api key", "state": "revoked"})
 }
 
 // apply checks what was sent, writes it into the row and names the columns and what the audit log calls the change.
-func (in *keyPatch) apply(p principal, k *db.APIKey) ([]string, db.AuditAction, error) {
+func (in *keyPatch) apply(p surface.Principal, k *db.APIKey) ([]string, db.AuditAction, error) {
 	var err error
-	if in.Scopes.Value, err = p.grantScopes(in.Scopes.Value); err != nil {
+	if in.Scopes.Value, err = grantScopes(p, in.Scopes.Value); err != nil {
 		return nil, "", err
 	}
-	if err := errors.Join(checkNetworks(in.AllowedIPs.Value), p.grantRates(in.RatePerMinute.Value, in.RatePerHour.Value)); err != nil {
+	if err := errors.Join(checkNetworks(in.AllowedIPs.Value), grantRates(p, in.RatePerMinute.Value, in.RatePerHour.Value)); err != nil {
 		return nil, "", err
 	}
 	if in.ExpiresAt.Set {
-		if err := checkExpiry(in.ExpiresAt.ptr()); err != nil {
+		if err := checkExpiry(in.ExpiresAt.Ptr()); err != nil {
 			return nil, "", err
 		}
 	}
-	var u update
-	put(&u, "name", &k.Name, in.Name)
-	put(&u, "scopes", &k.Scopes, in.Scopes)
-	put(&u, "allowed_ips", &k.AllowedIPs, in.AllowedIPs)
-	putNull(&u, "expires_at", &k.ExpiresAt, in.ExpiresAt)
-	put(&u, "rate_per_minute", &k.RatePerMinute, in.RatePerMinute)
-	put(&u, "rate_per_hour", &k.RatePerHour, in.RatePerHour)
+	var u surface.Update
+	surface.Set(&u, "name", &k.Name, in.Name)
+	surface.Set(&u, "scopes", &k.Scopes, in.Scopes)
+	surface.Set(&u, "allowed_ips", &k.AllowedIPs, in.AllowedIPs)
+	surface.SetNull(&u, "expires_at", &k.ExpiresAt, in.ExpiresAt)
+	surface.Set(&u, "rate_per_minute", &k.RatePerMinute, in.RatePerMinute)
+	surface.Set(&u, "rate_per_hour", &k.RatePerHour, in.RatePerHour)
 	action := in.suspend(k, &u)
-	return u.columns, action, nil
+	return u.Columns, action, nil
 }
 
 // suspend writes the suspension and says what the change is called.
-func (in *keyPatch) suspend(k *db.APIKey, u *update) db.AuditAction {
+func (in *keyPatch) suspend(k *db.APIKey, u *surface.Update) db.AuditAction {
 	suspended := k.SuspendedAt != nil
-	putNull(u, "suspended_reason", &k.SuspendedReason, in.SuspendedReason)
+	surface.SetNull(u, "suspended_reason", &k.SuspendedReason, in.SuspendedReason)
 	if !in.Suspended.Set || in.Suspended.Value == suspended {
 		return db.KeyUpdated
 	}
-	u.columns = append(u.columns, "suspended_at")
+	u.Columns = append(u.Columns, "suspended_at")
 	if in.Suspended.Value {
 		now := time.Now().UTC()
 		k.SuspendedAt = &now
@@ -296,7 +299,7 @@ func (in *keyPatch) suspend(k *db.APIKey, u *update) db.AuditAction {
 	}
 	k.SuspendedAt = nil
 	if !in.SuspendedReason.Set {
-		k.SuspendedReason, u.columns = nil, append(u.columns, "suspended_reason")
+		k.SuspendedReason, u.Columns = nil, append(u.Columns, "suspended_reason")
 	}
 	return db.KeyResumed
 }

@@ -1,10 +1,8 @@
 package api
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -12,37 +10,39 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
 type callOutput struct {
-	ID           uuid.UUID     `json:"id"`
-	Direction    string        `json:"direction"`
-	Status       db.CallStatus `json:"status"`
-	ReasonCode   *string       `json:"reasonCode"`
-	Notes        *string       `json:"notes"`
-	RetryNumber  int           `json:"retryNumber"`
-	RecordingURL *string       `json:"recordingUrl"`
-	Duration     *int          `json:"duration"` // seconds
-	ScheduledAt  timestamp     `json:"scheduledAt"`
-	CalledAt     *timestamp    `json:"calledAt"`
+	ID           uuid.UUID          `json:"id"`
+	Direction    string             `json:"direction"`
+	Status       db.CallStatus      `json:"status"`
+	ReasonCode   *string            `json:"reasonCode"`
+	Notes        *string            `json:"notes"`
+	RetryNumber  int                `json:"retryNumber"`
+	RecordingURL *string            `json:"recordingUrl"`
+	Duration     *int               `json:"duration"` // seconds
+	ScheduledAt  surface.Timestamp  `json:"scheduledAt"`
+	CalledAt     *surface.Timestamp `json:"calledAt"`
 }
 
 func showCall(a *db.CallAttempt) callOutput {
 	return callOutput{
 		ID: a.ID, Direction: a.Direction, Status: a.Status, ReasonCode: a.ReasonCode, Notes: a.Notes, RetryNumber: a.RetryNumber,
-		RecordingURL: a.RecordingURL, Duration: a.DurationSeconds, ScheduledAt: timestamp(a.ScheduledAt), CalledAt: maybe(a.CalledAt),
+		RecordingURL: a.RecordingURL, Duration: a.DurationSeconds,
+		ScheduledAt: surface.Timestamp(a.ScheduledAt), CalledAt: surface.Maybe(a.CalledAt),
 	}
 }
 
 // phoneInterview loads the interview of the path; one that is held ONLINE has no calls (reference §2.13).
 func (s *server) phoneInterview(c *gin.Context) (*db.Interview, error) {
-	i, err := interviews.ofPath(c, s.DB)
+	i, err := interviews.OfPath(c, s.DB)
 	if err != nil {
 		return nil, err
 	}
 	if i.Type == db.Online {
-		return nil, invalidState("An ONLINE interview has no call attempts", details{"resource": "interview", "type": i.Type})
+		return nil, surface.InvalidState("An ONLINE interview has no call attempts", surface.Details{"resource": "interview", "type": i.Type})
 	}
 	return i, nil
 }
@@ -63,14 +63,14 @@ func (s *server) invokeCall(c *gin.Context) error {
 		return err
 	}
 	var in invokeInput
-	if hasBody(c.Request) {
-		if in, err = bind[invokeInput](c); err != nil {
+	if surface.HasBody(c.Request) {
+		if in, err = surface.Bind[invokeInput](c); err != nil {
 			return err
 		}
 	}
 	now := time.Now().UTC()
 	at := or(in.ScheduledAt, now)
-	if err := checkStart("scheduledAt", at, now); err != nil {
+	if err := surface.CheckStart("scheduledAt", at, now); err != nil {
 		return err
 	}
 	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
@@ -81,22 +81,9 @@ func (s *server) invokeCall(c *gin.Context) error {
 	}
 	message := "The call is made as soon as possible"
 	if in.ScheduledAt != nil {
-		message = "The call is scheduled for " + timestamp(at).String()
+		message = "The call is scheduled for " + surface.Timestamp(at).String()
 	}
 	return ok(c, http.StatusCreated, done{true, message})
-}
-
-// hasBody reports whether there is at least one byte to read.
-func hasBody(r *http.Request) bool {
-	buffered := bufio.NewReader(r.Body)
-	if _, err := buffered.Peek(1); err != nil {
-		return false
-	}
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{buffered, r.Body}
-	return true
 }
 
 type rescheduleInput struct {
@@ -108,19 +95,19 @@ func (s *server) rescheduleCall(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	call, err := pathID(c, "attemptId", "CallAttempt")
+	call, err := surface.PathID(c, "attemptId", "CallAttempt")
 	if err != nil {
 		return err
 	}
-	in, err := bind[rescheduleInput](c)
+	in, err := surface.Bind[rescheduleInput](c)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
 	if !in.ScheduledAt.After(now) {
-		return invalid("scheduledAt", "scheduledAt must be in the future")
+		return surface.Invalid("scheduledAt", "scheduledAt must be in the future")
 	}
-	if err := checkStart("scheduledAt", in.ScheduledAt, now); err != nil {
+	if err := surface.CheckStart("scheduledAt", in.ScheduledAt, now); err != nil {
 		return err
 	}
 	return s.changeCall(c, call, func(ctx context.Context, tx bun.Tx) error {
@@ -133,7 +120,7 @@ func (s *server) deleteCall(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	call, err := pathID(c, "attemptId", "CallAttempt")
+	call, err := surface.PathID(c, "attemptId", "CallAttempt")
 	if err != nil {
 		return err
 	}
@@ -144,7 +131,7 @@ func (s *server) deleteCall(c *gin.Context) error {
 func (s *server) changeCall(c *gin.Context, call uuid.UUID, change func(context.Context, bun.Tx) error) error {
 	err := db.InTx(c.Request.Context(), s.DB, change)
 	if errors.Is(err, db.ErrNotFound) {
-		return notFound("CallAttempt", call.String())
+		return surface.NotFound("CallAttempt", call.String())
 	}
 	if err != nil {
 		return err

@@ -10,16 +10,17 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/token"
 )
 
 // callbackRoutes are where the call provider and the analyser report. They show no key but the token of the address that
 // they were given; a wrong one is "not found", as is a wrong id.
-func (s *server) callbackRoutes() []route {
-	return []route{
-		{http.MethodPost, "/callbacks/calls/:id", public, s.callReported},
-		{http.MethodPost, "/callbacks/analyses/:id", public, s.analysisReported},
+func (s *server) callbackRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Post("/callbacks/calls/:id", surface.Public, s.callReported),
+		surface.Post("/callbacks/analyses/:id", surface.Public, s.analysisReported),
 	}
 }
 
@@ -40,9 +41,9 @@ type transcriptLine struct {
 }
 
 func (s *server) callbackID(c *gin.Context, resourceType string) (uuid.UUID, error) {
-	id, err := pathID(c, "id", resourceType)
+	id, err := surface.PathID(c, "id", resourceType)
 	if err == nil && !token.Valid(s.Secret, token.Callback, id, c.Query("token")) {
-		err = notFound(resourceType, id.String())
+		err = surface.NotFound(resourceType, id.String())
 	}
 	return id, err
 }
@@ -53,13 +54,13 @@ func (s *server) callReported(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	in, err := bind[callReport](c)
+	in, err := surface.Bind[callReport](c)
 	if err != nil {
 		return err
 	}
 	return s.changeCall(c, id, func(ctx context.Context, tx bun.Tx) error {
 		if db.CallStatus(in.Status) != db.CallInProgress {
-			return db.CallEnded(ctx, tx, id, in.end(s.Interviews.AnalysisTimeout))
+			return db.CallEnded(ctx, tx, id, in.end(s.AnalysisTimeout))
 		}
 		if err := db.CallStarted(ctx, tx, id); err != nil || in.CalledAt == nil {
 			return err
@@ -73,7 +74,7 @@ func (in *callReport) end(analysisWithin time.Duration) db.CallEnd {
 	e := db.CallEnd{
 		Status: db.CallStatus(in.Status), ReasonCode: in.ReasonCode, Message: in.Message, DurationSeconds: in.Duration,
 		RecordingURL: in.RecordingURL,
-		Finish:       db.Finish{Transcript: encoded(in.Transcript), AnalysisWithin: analysisWithin},
+		Finish:       db.Finish{Transcript: surface.Encoded(in.Transcript), AnalysisWithin: analysisWithin},
 	}
 	if in.Transcript == nil {
 		e.Finish.Transcript = json.RawMessage("[]")
@@ -93,7 +94,7 @@ func (s *server) analysisReported(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	in, err := bind[analysisInput](c)
+	in, err := surface.Bind[analysisInput](c)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (s *server) analysisReported(c *gin.Context) error {
 		return err
 	}
 	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := interviews.load(ctx, tx, id); err != nil {
+		if _, err := interviews.Load(ctx, tx, id); err != nil {
 			return err
 		}
 		return in.store(ctx, tx, id)

@@ -43,7 +43,10 @@ func TestCallCallbacks(t *testing.T) {
 		require.Equal(t, "COMPLETED", call["status"])
 		require.EqualValues(t, 61, call["duration"])
 		require.Equal(t, "https://provider.test/r.wav", call["recordingUrl"])
-		require.Equal(t, []string{"candidate.created", "interview.scheduled", "interview.started", "interview.finished"}, b.events())
+		require.Equal(t, []string{
+			"candidate.created", "interview.scheduled", "interview.started", "participant.joined", "participant.left", "interview.finished",
+			"recording.completed",
+		}, b.events())
 		b.as("", "POST", path, object{"status": "FAILED"}).fails(409, "INVALID_STATE")
 		b.as("", "POST", path, object{"status": "IN_PROGRESS"}).fails(409, "INVALID_STATE")
 	})

@@ -11,23 +11,24 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
-func (s *server) candidateRoutes() []route {
-	return []route{
-		{http.MethodGet, "/candidates", "read:candidates", s.listCandidates},
-		{http.MethodPost, "/candidates", "write:candidates", s.createCandidate},
-		{http.MethodGet, "/candidates/:id", "read:candidates", s.getCandidate},
-		{http.MethodPatch, "/candidates/:id", "write:candidates", s.updateCandidate},
-		{http.MethodDelete, "/candidates/:id", "delete:candidates", s.deleteCandidate},
-		{http.MethodGet, "/candidates/:id/analyses", "read:candidates", s.listCandidateAnalyses},
-		{http.MethodGet, "/candidates/:id/interviews", "read:candidates", s.listCandidateInterviews},
+func (s *server) candidateRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/candidates", "read:candidates", s.listCandidates),
+		surface.Post("/candidates", "write:candidates", s.createCandidate),
+		surface.Get("/candidates/:id", "read:candidates", s.getCandidate),
+		surface.Patch("/candidates/:id", "write:candidates", s.updateCandidate),
+		surface.Delete("/candidates/:id", "delete:candidates", s.deleteCandidate),
+		surface.Get("/candidates/:id/analyses", "read:candidates", s.listCandidateAnalyses),
+		surface.Get("/candidates/:id/interviews", "read:candidates", s.listCandidateInterviews),
 	}
 }
 
-var candidates = resource[db.Candidate]{
-	"Candidate", "candidate", db.GetCandidate, func(c *db.Candidate) uuid.UUID { return c.CompanyID },
+var candidates = surface.Resource[db.Candidate]{
+	Name: "Candidate", What: "candidate", Get: db.GetCandidate, Company: func(c *db.Candidate) uuid.UUID { return c.CompanyID },
 }
 
 // candidateInput is the body of a create (reference §2.12). A job is optional: candidates can live in a pool.
@@ -68,7 +69,7 @@ func day(text *string, path string) (*time.Time, error) {
 	}
 	t, err := time.Parse(time.DateOnly, *text)
 	if err != nil || t.Year() < 1970 {
-		return nil, invalid(path, path+" must be a date like 2024-01-15, from 1970 on")
+		return nil, surface.Invalid(path, path+" must be a date like 2024-01-15, from 1970 on")
 	}
 	return &t, nil
 }
@@ -76,34 +77,34 @@ func day(text *string, path string) (*time.Time, error) {
 // candidatePatch is the body of an update: only what is sent changes. jobIds replaces all jobs; jobId alone becomes the first
 // and keeps the others.
 type candidatePatch struct {
-	JobID          opt[uuid.UUID]       `json:"jobId"`
-	JobIDs         opt[[]uuid.UUID]     `json:"jobIds" validate:"max=50"`
-	FirstName      opt[string]          `json:"firstName" validate:"min=1,max=100"`
-	LastName       opt[string]          `json:"lastName" validate:"min=1,max=100"`
-	Email          opt[string]          `json:"email" validate:"max=254,email" null:"ok"`
-	PhoneNumber    opt[string]          `json:"phoneNumber" validate:"e164" null:"ok"`
-	Status         opt[string]          `json:"status" validate:"word"`
-	GDPRExpiryDate opt[string]          `json:"gdprExpiryDate" validate:"datetime=2006-01-02" null:"ok"`
-	OverallRating  opt[float64]         `json:"overallRating" validate:"gte=0,lte=100" null:"ok"`
-	Metadata       opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
+	JobID          surface.Opt[uuid.UUID]       `json:"jobId"`
+	JobIDs         surface.Opt[[]uuid.UUID]     `json:"jobIds" validate:"max=50"`
+	FirstName      surface.Opt[string]          `json:"firstName" validate:"min=1,max=100"`
+	LastName       surface.Opt[string]          `json:"lastName" validate:"min=1,max=100"`
+	Email          surface.Opt[string]          `json:"email" validate:"max=254,email" null:"ok"`
+	PhoneNumber    surface.Opt[string]          `json:"phoneNumber" validate:"e164" null:"ok"`
+	Status         surface.Opt[string]          `json:"status" validate:"word"`
+	GDPRExpiryDate surface.Opt[string]          `json:"gdprExpiryDate" validate:"datetime=2006-01-02" null:"ok"`
+	OverallRating  surface.Opt[float64]         `json:"overallRating" validate:"gte=0,lte=100" null:"ok"`
+	Metadata       surface.Opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
 }
 
 // apply writes what was sent into the row, jobs apart, and names the columns.
 func (in *candidatePatch) apply(c *db.Candidate) ([]string, error) {
-	var u update
-	put(&u, "first_name", &c.FirstName, in.FirstName)
-	put(&u, "last_name", &c.LastName, in.LastName)
-	putNull(&u, "email", &c.Email, in.Email)
-	putNull(&u, "phone_number", &c.PhoneNumber, in.PhoneNumber)
-	put(&u, "status", &c.Status, in.Status)
-	putNull(&u, "overall_rating", &c.OverallRating, in.OverallRating)
-	putJSON(&u, "metadata", &c.Metadata, in.Metadata)
+	var u surface.Update
+	surface.Set(&u, "first_name", &c.FirstName, in.FirstName)
+	surface.Set(&u, "last_name", &c.LastName, in.LastName)
+	surface.SetNull(&u, "email", &c.Email, in.Email)
+	surface.SetNull(&u, "phone_number", &c.PhoneNumber, in.PhoneNumber)
+	surface.Set(&u, "status", &c.Status, in.Status)
+	surface.SetNull(&u, "overall_rating", &c.OverallRating, in.OverallRating)
+	surface.SetJSON(&u, "metadata", &c.Metadata, in.Metadata)
 	if !in.GDPRExpiryDate.Set {
-		return u.columns, nil
+		return u.Columns, nil
 	}
-	expiry, err := day(in.GDPRExpiryDate.ptr(), "gdprExpiryDate")
+	expiry, err := day(in.GDPRExpiryDate.Ptr(), "gdprExpiryDate")
 	c.GDPRExpiryDate = expiry
-	return append(u.columns, "gdpr_expiry_date"), err
+	return append(u.Columns, "gdpr_expiry_date"), err
 }
 
 // jobsOf are the jobs that the patch leaves the candidate with; changed is false when it does not speak of them.
@@ -129,24 +130,24 @@ func distinct(ids []uuid.UUID) []uuid.UUID {
 }
 
 type candidateOutput struct {
-	ID             uuid.UUID       `json:"id"`
-	Number         int64           `json:"number"`
-	CompanyID      uuid.UUID       `json:"companyId"`
-	JobID          *uuid.UUID      `json:"jobId"`
-	JobIDs         []uuid.UUID     `json:"jobIds"`
-	FirstName      string          `json:"firstName"`
-	LastName       string          `json:"lastName"`
-	Email          *string         `json:"email"`
-	PhoneNumber    *string         `json:"phoneNumber"`
-	Status         string          `json:"status"`
-	GDPRExpiryDate *string         `json:"gdprExpiryDate"`
-	OverallRating  *float64        `json:"overallRating"`
-	Metadata       json.RawMessage `json:"metadata"`
-	AnalysisCount  int             `json:"analysisCount"`
-	InterviewCount int             `json:"interviewCount"`
-	Links          candidateLinks  `json:"links"`
-	CreatedAt      timestamp       `json:"createdAt"`
-	UpdatedAt      timestamp       `json:"updatedAt"`
+	ID             uuid.UUID         `json:"id"`
+	Number         int64             `json:"number"`
+	CompanyID      uuid.UUID         `json:"companyId"`
+	JobID          *uuid.UUID        `json:"jobId"`
+	JobIDs         []uuid.UUID       `json:"jobIds"`
+	FirstName      string            `json:"firstName"`
+	LastName       string            `json:"lastName"`
+	Email          *string           `json:"email"`
+	PhoneNumber    *string           `json:"phoneNumber"`
+	Status         string            `json:"status"`
+	GDPRExpiryDate *string           `json:"gdprExpiryDate"`
+	OverallRating  *float64          `json:"overallRating"`
+	Metadata       json.RawMessage   `json:"metadata"`
+	AnalysisCount  int               `json:"analysisCount"`
+	InterviewCount int               `json:"interviewCount"`
+	Links          candidateLinks    `json:"links"`
+	CreatedAt      surface.Timestamp `json:"createdAt"`
+	UpdatedAt      surface.Timestamp `json:"updatedAt"`
 }
 
 type candidateLinks struct {
@@ -162,7 +163,7 @@ func showCandidate(c *db.Candidate) candidateOutput {
 		Links: candidateLinks{
 			Analyses: "/candidates/" + c.ID.String() + "/analyses", Interviews: "/candidates/" + c.ID.String() + "/interviews",
 		},
-		CreatedAt: timestamp(c.CreatedAt), UpdatedAt: timestamp(c.UpdatedAt),
+		CreatedAt: surface.Timestamp(c.CreatedAt), UpdatedAt: surface.Timestamp(c.UpdatedAt),
 	}
 	if len(out.JobIDs) > 0 {
 		out.JobID = &out.JobIDs[0]
@@ -180,7 +181,7 @@ func (s *server) listCandidates(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	scope, err := scopeOf(c)
+	scope, err := surface.ScopeOf(c)
 	if err != nil {
 		return err
 	}
@@ -196,31 +197,31 @@ func (s *server) listCandidates(c *gin.Context) error {
 }
 
 func candidateFilterOf(c *gin.Context) (f db.CandidateFilter, err error) {
-	if f.JobID, err = queryID(c, "jobId"); err != nil {
+	if f.JobID, err = surface.QueryID(c, "jobId"); err != nil {
 		return f, err
 	}
 	if f.JobID != nil {
-		if err = requireScope(c, "read:jobs"); err != nil {
+		if err = surface.RequireScope(c, "read:jobs"); err != nil {
 			return f, err
 		}
 	}
-	if f.Status, err = queryWord(c, "status"); err != nil {
+	if f.Status, err = surface.QueryWord(c, "status"); err != nil {
 		return f, err
 	}
-	f.Search, err = queryText(c, "search")
+	f.Search, err = surface.QueryText(c, "search")
 	return f, err
 }
 
 // createCandidate also needs read:jobs (reference §2.8).
 func (s *server) createCandidate(c *gin.Context) error {
-	if err := requireScope(c, "read:jobs"); err != nil {
+	if err := surface.RequireScope(c, "read:jobs"); err != nil {
 		return err
 	}
-	company, err := s.companyFor(c)
+	company, err := s.CompanyFor(c)
 	if err != nil {
 		return err
 	}
-	in, err := bind[candidateInput](c)
+	in, err := surface.Bind[candidateInput](c)
 	if err != nil {
 		return err
 	}
@@ -247,7 +248,7 @@ func (s *server) createCandidate(c *gin.Context) error {
 // checkJobs refuses jobs that are not there or not the company's.
 func checkJobs(ctx context.Context, tx bun.Tx, company uuid.UUID, ids []uuid.UUID) error {
 	for _, id := range ids {
-		if _, err := jobs.of(ctx, tx, company, id); err != nil {
+		if _, err := jobs.Of(ctx, tx, company, id); err != nil {
 			return err
 		}
 	}
@@ -255,7 +256,7 @@ func checkJobs(ctx context.Context, tx bun.Tx, company uuid.UUID, ids []uuid.UUI
 }
 
 func (s *server) getCandidate(c *gin.Context) error {
-	candidate, err := candidates.ofPath(c, s.DB)
+	candidate, err := candidates.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
@@ -263,11 +264,11 @@ func (s *server) getCandidate(c *gin.Context) error {
 }
 
 func (s *server) updateCandidate(c *gin.Context) error {
-	candidate, err := candidates.ofPath(c, s.DB)
+	candidate, err := candidates.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
-	in, err := bind[candidatePatch](c)
+	in, err := surface.Bind[candidatePatch](c)
 	if err != nil {
 		return err
 	}
@@ -304,7 +305,7 @@ func replaceJobs(ctx context.Context, tx bun.Tx, candidate *db.Candidate, in *ca
 
 // deleteCandidate also cancels the interviews that have not begun.
 func (s *server) deleteCandidate(c *gin.Context) error {
-	candidate, err := candidates.ofPath(c, s.DB)
+	candidate, err := candidates.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
@@ -319,10 +320,10 @@ func (s *server) deleteCandidate(c *gin.Context) error {
 
 // listCandidateAnalyses also needs read:interviews: an analysis is a part of its interview.
 func (s *server) listCandidateAnalyses(c *gin.Context) error {
-	if err := requireScope(c, "read:interviews"); err != nil {
+	if err := surface.RequireScope(c, "read:interviews"); err != nil {
 		return err
 	}
-	candidate, err := candidates.ofPath(c, s.DB)
+	candidate, err := candidates.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
@@ -339,10 +340,10 @@ func (s *server) listCandidateAnalyses(c *gin.Context) error {
 
 // listCandidateInterviews needs what listing interviews needs.
 func (s *server) listCandidateInterviews(c *gin.Context) error {
-	if err := requireAll(c, "read:interviews", "read:agents"); err != nil {
+	if err := surface.RequireAll(c, "read:interviews", "read:agents"); err != nil {
 		return err
 	}
-	candidate, err := candidates.ofPath(c, s.DB)
+	candidate, err := candidates.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}

@@ -8,15 +8,16 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
-func (s *server) companyRoutes() []route {
-	return []route{
-		{http.MethodGet, "/companies", "read:companies", s.listCompanies},
-		{http.MethodPost, "/companies", "write:companies", s.createCompany},
-		{http.MethodGet, "/companies/:id", "read:companies", s.getCompany},
-		{http.MethodPatch, "/companies/:id", "write:companies", s.updateCompany},
+func (s *server) companyRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/companies", "read:companies", s.listCompanies),
+		surface.Post("/companies", "write:companies", s.createCompany),
+		surface.Get("/companies/:id", "read:companies", s.getCompany),
+		surface.Patch("/companies/:id", "write:companies", s.updateCompany),
 	}
 }
 
@@ -40,38 +41,38 @@ type companySettings struct {
 
 // companyPatch is the body of an update: only what is sent changes.
 type companyPatch struct {
-	Name        opt[string]          `json:"name" validate:"min=2,max=100"`
-	Description opt[string]          `json:"description" validate:"min=1,max=1000" null:"ok"`
-	Metadata    opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
-	OwnerEmail  opt[string]          `json:"ownerEmail" validate:"max=254,email" null:"ok"`
-	Website     opt[string]          `json:"website" validate:"max=2048,http_url" null:"ok"`
-	Industry    opt[string]          `json:"industry" validate:"max=255" null:"ok"`
-	Size        opt[string]          `json:"size" validate:"max=255" null:"ok"`
-	Location    opt[string]          `json:"location" validate:"max=255" null:"ok"`
-	Settings    opt[companySettings] `json:"settings" null:"ok"`
+	Name        surface.Opt[string]          `json:"name" validate:"min=2,max=100"`
+	Description surface.Opt[string]          `json:"description" validate:"min=1,max=1000" null:"ok"`
+	Metadata    surface.Opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
+	OwnerEmail  surface.Opt[string]          `json:"ownerEmail" validate:"max=254,email" null:"ok"`
+	Website     surface.Opt[string]          `json:"website" validate:"max=2048,http_url" null:"ok"`
+	Industry    surface.Opt[string]          `json:"industry" validate:"max=255" null:"ok"`
+	Size        surface.Opt[string]          `json:"size" validate:"max=255" null:"ok"`
+	Location    surface.Opt[string]          `json:"location" validate:"max=255" null:"ok"`
+	Settings    surface.Opt[companySettings] `json:"settings" null:"ok"`
 }
 
 type companyOutput struct {
-	ID          uuid.UUID       `json:"id"`
-	Number      int64           `json:"number"`
-	Name        string          `json:"name"`
-	Description *string         `json:"description"`
-	Metadata    json.RawMessage `json:"metadata"`
-	OwnerEmail  *string         `json:"ownerEmail"`
-	Website     *string         `json:"website"`
-	Industry    *string         `json:"industry"`
-	Size        *string         `json:"size"`
-	Location    *string         `json:"location"`
-	Settings    json.RawMessage `json:"settings"`
-	CreatedAt   timestamp       `json:"createdAt"`
-	UpdatedAt   timestamp       `json:"updatedAt"`
+	ID          uuid.UUID         `json:"id"`
+	Number      int64             `json:"number"`
+	Name        string            `json:"name"`
+	Description *string           `json:"description"`
+	Metadata    json.RawMessage   `json:"metadata"`
+	OwnerEmail  *string           `json:"ownerEmail"`
+	Website     *string           `json:"website"`
+	Industry    *string           `json:"industry"`
+	Size        *string           `json:"size"`
+	Location    *string           `json:"location"`
+	Settings    json.RawMessage   `json:"settings"`
+	CreatedAt   surface.Timestamp `json:"createdAt"`
+	UpdatedAt   surface.Timestamp `json:"updatedAt"`
 }
 
 func showCompany(co *db.Company) companyOutput {
 	return companyOutput{
 		ID: co.ID, Number: co.Number, Name: co.Name, Description: co.Description, Metadata: co.Metadata, OwnerEmail: co.OwnerEmail,
 		Website: co.Website, Industry: co.Industry, Size: co.Size, Location: co.Location, Settings: co.Settings,
-		CreatedAt: timestamp(co.CreatedAt), UpdatedAt: timestamp(co.UpdatedAt),
+		CreatedAt: surface.Timestamp(co.CreatedAt), UpdatedAt: surface.Timestamp(co.UpdatedAt),
 	}
 }
 
@@ -80,7 +81,7 @@ func (s *server) listCompanies(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	companies, total, err := db.ListCompanies(c.Request.Context(), s.DB, caller(c).scope(), p.window())
+	companies, total, err := db.ListCompanies(c.Request.Context(), s.DB, surface.Caller(c).Scope(), p.window())
 	if err != nil {
 		return err
 	}
@@ -89,16 +90,16 @@ func (s *server) listCompanies(c *gin.Context) error {
 
 // createCompany is for platform keys alone (reference §2.15: 403 otherwise).
 func (s *server) createCompany(c *gin.Context) error {
-	if !caller(c).platform() {
-		return &apiError{Status: http.StatusForbidden, Code: codeScope, Message: "Only a platform key can create companies"}
+	if !surface.Caller(c).Platform() {
+		return &surface.Error{Status: http.StatusForbidden, Code: surface.CodeScope, Message: "Only a platform key can create companies"}
 	}
-	in, err := bind[companyInput](c)
+	in, err := surface.Bind[companyInput](c)
 	if err != nil {
 		return err
 	}
 	co := &db.Company{
 		Name: in.Name, Description: in.Description, Metadata: in.Metadata, OwnerEmail: in.OwnerEmail, Website: in.Website,
-		Industry: in.Industry, Size: in.Size, Location: in.Location, Settings: encoded(in.Settings),
+		Industry: in.Industry, Size: in.Size, Location: in.Location, Settings: surface.Encoded(in.Settings),
 	}
 	if err := db.CreateCompany(c.Request.Context(), s.DB, co); err != nil {
 		return err
@@ -106,29 +107,20 @@ func (s *server) createCompany(c *gin.Context) error {
 	return ok(c, http.StatusCreated, showCompany(co))
 }
 
-// encoded is for wire types of our own, which always encode.
-func encoded(v any) json.RawMessage {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		panic("api: encode: " + err.Error())
-	}
-	return raw
-}
-
 // company loads the company of the path, which must be the caller's.
 func (s *server) company(c *gin.Context) (*db.Company, error) {
-	id, err := pathID(c, "id", "Company")
+	id, err := surface.PathID(c, "id", "Company")
 	if err != nil {
 		return nil, err
 	}
 	co, err := db.GetCompany(c.Request.Context(), s.DB, id)
 	if errors.Is(err, db.ErrNotFound) {
-		return nil, notFound("Company", id.String())
+		return nil, surface.NotFound("Company", id.String())
 	}
 	if err != nil {
 		return nil, err
 	}
-	return co, allow(c, co.ID, "company")
+	return co, surface.Allow(c, co.ID, "company")
 }
 
 func (s *server) getCompany(c *gin.Context) error {
@@ -144,7 +136,7 @@ func (s *server) updateCompany(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	in, err := bind[companyPatch](c)
+	in, err := surface.Bind[companyPatch](c)
 	if err != nil {
 		return err
 	}
@@ -156,17 +148,17 @@ func (s *server) updateCompany(c *gin.Context) error {
 
 // apply writes what was sent into the row and names the columns.
 func (in *companyPatch) apply(co *db.Company) []string {
-	var u update
-	put(&u, "name", &co.Name, in.Name)
-	putNull(&u, "description", &co.Description, in.Description)
-	putNull(&u, "owner_email", &co.OwnerEmail, in.OwnerEmail)
-	putNull(&u, "website", &co.Website, in.Website)
-	putNull(&u, "industry", &co.Industry, in.Industry)
-	putNull(&u, "size", &co.Size, in.Size)
-	putNull(&u, "location", &co.Location, in.Location)
-	putJSON(&u, "metadata", &co.Metadata, in.Metadata)
+	var u surface.Update
+	surface.Set(&u, "name", &co.Name, in.Name)
+	surface.SetNull(&u, "description", &co.Description, in.Description)
+	surface.SetNull(&u, "owner_email", &co.OwnerEmail, in.OwnerEmail)
+	surface.SetNull(&u, "website", &co.Website, in.Website)
+	surface.SetNull(&u, "industry", &co.Industry, in.Industry)
+	surface.SetNull(&u, "size", &co.Size, in.Size)
+	surface.SetNull(&u, "location", &co.Location, in.Location)
+	surface.SetJSON(&u, "metadata", &co.Metadata, in.Metadata)
 	if in.Settings.Set {
-		putJSON(&u, "settings", &co.Settings, opt[json.RawMessage]{Set: true, Value: encoded(in.Settings.Value)})
+		surface.SetJSON(&u, "settings", &co.Settings, surface.Opt[json.RawMessage]{Set: true, Value: surface.Encoded(in.Settings.Value)})
 	}
-	return u.columns
+	return u.Columns
 }

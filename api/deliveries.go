@@ -12,43 +12,44 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/catalog"
 )
 
 // Deliveries may also be read and retried with the scopes of webhooks: who may see a webhook may see what it was sent.
-func (s *server) deliveryRoutes() []route {
-	return []route{
-		{http.MethodGet, "/deliveries", "read:deliveries|read:webhooks", s.listDeliveries},
-		{http.MethodGet, "/deliveries/:id", "read:deliveries|read:webhooks", s.getDelivery},
-		{http.MethodPost, "/deliveries/:id/retry", "write:deliveries|write:webhooks", s.retryDelivery},
+func (s *server) deliveryRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/deliveries", "read:deliveries|read:webhooks", s.listDeliveries),
+		surface.Get("/deliveries/:id", "read:deliveries|read:webhooks", s.getDelivery),
+		surface.Post("/deliveries/:id/retry", "write:deliveries|write:webhooks", s.retryDelivery),
 	}
 }
 
 type deliveryOutput struct {
-	ID             uuid.UUID         `json:"id"`
-	EventID        uuid.UUID         `json:"eventId"`
-	WebhookID      uuid.UUID         `json:"webhookId"`
-	CompanyID      *uuid.UUID        `json:"companyId"`
-	EventType      string            `json:"eventType"`
-	Status         db.DeliveryStatus `json:"status"`
-	IsTest         bool              `json:"isTest"`
-	Generation     int               `json:"generation"`
-	AttemptCount   int               `json:"attemptCount"`
-	NextAttemptAt  *timestamp        `json:"nextAttemptAt"`
-	LastStatusCode *int              `json:"lastStatusCode"`
-	LastError      *string           `json:"lastError"`
-	WorkflowID     *string           `json:"workflowId"`
-	CreatedAt      timestamp         `json:"createdAt"`
-	UpdatedAt      timestamp         `json:"updatedAt"`
+	ID             uuid.UUID          `json:"id"`
+	EventID        uuid.UUID          `json:"eventId"`
+	WebhookID      uuid.UUID          `json:"webhookId"`
+	CompanyID      *uuid.UUID         `json:"companyId"`
+	EventType      string             `json:"eventType"`
+	Status         db.DeliveryStatus  `json:"status"`
+	IsTest         bool               `json:"isTest"`
+	Generation     int                `json:"generation"`
+	AttemptCount   int                `json:"attemptCount"`
+	NextAttemptAt  *surface.Timestamp `json:"nextAttemptAt"`
+	LastStatusCode *int               `json:"lastStatusCode"`
+	LastError      *string            `json:"lastError"`
+	WorkflowID     *string            `json:"workflowId"`
+	CreatedAt      surface.Timestamp  `json:"createdAt"`
+	UpdatedAt      surface.Timestamp  `json:"updatedAt"`
 }
 
 func showDelivery(d *db.Delivery) deliveryOutput {
 	return deliveryOutput{
 		ID: d.ID, EventID: d.EventID, WebhookID: d.WebhookID, CompanyID: d.CompanyID, EventType: d.EventType, Status: d.Status,
-		IsTest: d.IsTest, Generation: d.Generation, AttemptCount: d.Attempts, NextAttemptAt: maybe(d.NextAttemptAt),
+		IsTest: d.IsTest, Generation: d.Generation, AttemptCount: d.Attempts, NextAttemptAt: surface.Maybe(d.NextAttemptAt),
 		LastStatusCode: d.LastStatusCode, LastError: d.LastError, WorkflowID: d.WorkflowID,
-		CreatedAt: timestamp(d.CreatedAt), UpdatedAt: timestamp(d.UpdatedAt),
+		CreatedAt: surface.Timestamp(d.CreatedAt), UpdatedAt: surface.Timestamp(d.UpdatedAt),
 	}
 }
 
@@ -62,25 +63,25 @@ type deliveryDetail struct {
 }
 
 type attemptOutput struct {
-	Attempt       int        `json:"attempt"`
-	Generation    int        `json:"generation"`
-	StartedAt     timestamp  `json:"startedAt"`
-	DurationMS    int        `json:"durationMs"`
-	Outcome       db.Outcome `json:"outcome"`
-	StatusCode    *int       `json:"statusCode"`
-	ErrorKind     *string    `json:"errorKind"`
-	Error         *string    `json:"error"`
-	Response      *string    `json:"response"`
-	NextAttemptAt *timestamp `json:"nextAttemptAt"`
-	WorkflowID    string     `json:"workflowId"`
-	RunID         uuid.UUID  `json:"runId"`
+	Attempt       int                `json:"attempt"`
+	Generation    int                `json:"generation"`
+	StartedAt     surface.Timestamp  `json:"startedAt"`
+	DurationMS    int                `json:"durationMs"`
+	Outcome       db.Outcome         `json:"outcome"`
+	StatusCode    *int               `json:"statusCode"`
+	ErrorKind     *string            `json:"errorKind"`
+	Error         *string            `json:"error"`
+	Response      *string            `json:"response"`
+	NextAttemptAt *surface.Timestamp `json:"nextAttemptAt"`
+	WorkflowID    string             `json:"workflowId"`
+	RunID         uuid.UUID          `json:"runId"`
 }
 
 func showAttempt(a *db.Attempt) attemptOutput {
 	return attemptOutput{
-		Attempt: a.Attempt, Generation: a.Generation, StartedAt: timestamp(a.StartedAt), DurationMS: a.DurationMS, Outcome: a.Outcome,
+		Attempt: a.Attempt, Generation: a.Generation, StartedAt: surface.Timestamp(a.StartedAt), DurationMS: a.DurationMS, Outcome: a.Outcome,
 		StatusCode: a.StatusCode, ErrorKind: a.ErrorKind, Error: a.Error, Response: a.Response,
-		NextAttemptAt: maybe(a.NextAttemptAt), WorkflowID: a.WorkflowID, RunID: a.RunID,
+		NextAttemptAt: surface.Maybe(a.NextAttemptAt), WorkflowID: a.WorkflowID, RunID: a.RunID,
 	}
 }
 
@@ -92,7 +93,7 @@ func (s *server) listDeliveries(c *gin.Context) error {
 	}
 	limit := int(f.Limit)
 	f.Limit++ // one more tells whether there is a next page
-	ds, err := db.ListDeliveries(c.Request.Context(), s.DB, caller(c).scope(), f)
+	ds, err := db.ListDeliveries(c.Request.Context(), s.DB, surface.Caller(c).Scope(), f)
 	if err != nil {
 		return err
 	}
@@ -102,20 +103,20 @@ func (s *server) listDeliveries(c *gin.Context) error {
 		cursor := base64.RawURLEncoding.EncodeToString(ds[limit-1].ID[:])
 		next = &cursor
 	}
-	return ok(c, http.StatusOK, gin.H{"data": mapped(ds, showDelivery), "nextCursor": next, "hasMore": next != nil})
+	return ok(c, http.StatusOK, gin.H{"data": surface.Mapped(ds, showDelivery), "nextCursor": next, "hasMore": next != nil})
 }
 
 func deliveryFilter(c *gin.Context) (f db.DeliveryFilter, err error) {
-	if f.Webhook, err = queryID(c, "webhookId"); err != nil {
+	if f.Webhook, err = surface.QueryID(c, "webhookId"); err != nil {
 		return f, err
 	}
-	if f.Company, err = queryID(c, "companyId"); err != nil {
+	if f.Company, err = surface.QueryID(c, "companyId"); err != nil {
 		return f, err
 	}
 	if f.EventType, err = queryEventType(c); err != nil {
 		return f, err
 	}
-	status, err := queryOneOf(c, "status", statuses(db.DeliveryStatuses())...)
+	status, err := surface.QueryOneOf(c, "status", statuses(db.DeliveryStatuses())...)
 	if err != nil {
 		return f, err
 	}
@@ -126,7 +127,7 @@ func deliveryFilter(c *gin.Context) (f db.DeliveryFilter, err error) {
 	if f.Before, err = queryCursor(c); err != nil {
 		return f, err
 	}
-	f.Limit, err = queryInt(c, "limit", defaultLimit, maxLimit)
+	f.Limit, err = surface.QueryInt(c, "limit", defaultLimit, maxLimit)
 	return f, err
 }
 
@@ -140,14 +141,14 @@ func statuses(ds []db.DeliveryStatus) []string {
 
 // queryRange reads ?since= (inclusive) and ?until= (exclusive).
 func queryRange(c *gin.Context) (since, until time.Time, err error) {
-	if since, err = queryTime(c, "since"); err != nil {
+	if since, err = surface.QueryTime(c, "since"); err != nil {
 		return since, until, err
 	}
-	if until, err = queryTime(c, "until"); err != nil {
+	if until, err = surface.QueryTime(c, "until"); err != nil {
 		return since, until, err
 	}
 	if !since.IsZero() && !until.IsZero() && !since.Before(until) {
-		return since, until, invalid("until", "until must be after since")
+		return since, until, surface.Invalid("until", "until must be after since")
 	}
 	return since, until, nil
 }
@@ -164,8 +165,8 @@ func queryEventType(c *gin.Context) (string, error) {
 	}
 	t, err := names.ByName(raw)
 	if err != nil {
-		e := invalid("eventType", "Invalid event type")
-		e.Details = details{"field": "eventType", "provided": clip(raw), "allowed": allowedEvents(names)}
+		e := surface.Invalid("eventType", "Invalid event type")
+		e.Details = surface.Details{"field": "eventType", "provided": surface.Clip(raw), "allowed": surface.AllowedEvents(names)}
 		return "", e
 	}
 	return t, nil
@@ -178,7 +179,7 @@ func queryCursor(c *gin.Context) (uuid.UUID, error) {
 	}
 	bytes, err := base64.RawURLEncoding.DecodeString(raw)
 	if err != nil || len(bytes) != len(uuid.Nil) {
-		return uuid.Nil, invalid("cursor", "cursor must be a nextCursor of an earlier answer")
+		return uuid.Nil, surface.Invalid("cursor", "cursor must be a nextCursor of an earlier answer")
 	}
 	return uuid.UUID(bytes), nil
 }
@@ -186,24 +187,24 @@ func queryCursor(c *gin.Context) (uuid.UUID, error) {
 // delivery loads the delivery of the path, which must be of the caller's company and on its way to a webhook that the caller
 // sees.
 func (s *server) delivery(c *gin.Context) (*db.Delivery, error) {
-	id, err := pathID(c, "id", "Delivery")
+	id, err := surface.PathID(c, "id", "Delivery")
 	if err != nil {
 		return nil, err
 	}
-	ctx, scope := c.Request.Context(), caller(c).scope()
+	ctx, scope := c.Request.Context(), surface.Caller(c).Scope()
 	d, err := db.GetDelivery(ctx, s.DB, scope, id)
 	if errors.Is(err, db.ErrNotFound) && scope.Company != nil { // foreign or not there at all?
 		if _, err = db.GetDelivery(ctx, s.DB, db.Scope{}, id); err == nil {
-			return nil, denied("delivery")
+			return nil, surface.Denied("delivery")
 		}
 	}
 	if errors.Is(err, db.ErrNotFound) {
-		return nil, notFound("Delivery", id.String())
+		return nil, surface.NotFound("Delivery", id.String())
 	}
 	if err != nil {
 		return nil, err
 	}
-	return d, allowAny(c, d.CompanyID, "delivery")
+	return d, surface.AllowAny(c, d.CompanyID, "delivery")
 }
 
 func (s *server) getDelivery(c *gin.Context) error {
@@ -225,7 +226,7 @@ func (s *server) okDelivery(c *gin.Context, status int, d *db.Delivery) error {
 		return err
 	}
 	return ok(c, status, deliveryDetail{
-		deliveryOutput: showDelivery(d), Body: showBody(d.Body), Attempts: mapped(attempts, showAttempt),
+		deliveryOutput: showDelivery(d), Body: showBody(d.Body), Attempts: surface.Mapped(attempts, showAttempt),
 		Explanation: Explain(d, attempts, w),
 	})
 }

@@ -2,7 +2,7 @@ package api
 
 import (
 	"bytes"
-	_ "embed" // the contract and its page are part of the program
+	_ "embed" // the pages are part of the program
 	"fmt"
 	"html/template"
 	"net/http"
@@ -11,42 +11,67 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/yuin/goldmark"
 	"go.yaml.in/yaml/v3"
-)
 
-//go:embed openapi/greenroom.yaml
-var contract []byte
+	"greenroom/api/openapi"
+	"greenroom/api/surface"
+)
 
 //go:embed docs.html
 var docsPage string
 
-// Nothing is loaded from elsewhere and no script runs: the page is text.
+// Nothing is loaded from elsewhere and no script runs: the pages are text.
 const docsPolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
-func (s *server) docRoutes() []route {
-	return []route{
-		{http.MethodGet, "/docs", public, s.showDocs},
-		{http.MethodGet, "/openapi/greenroom.yaml", public, s.showContract},
+func (s *server) docRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/docs", surface.Public, s.showIndex).Alone(),
+		surface.Get("/docs/:name", surface.Public, s.showDocs).Alone(),
+		surface.Get("/openapi/:file", surface.Public, showContract).Alone(),
 	}
 }
 
+func (s *server) showIndex(c *gin.Context) error { return showPage(c, s.docs.index) }
+
 func (s *server) showDocs(c *gin.Context) error {
+	name := c.Param("name")
+	page, found := s.docs.pages[name]
+	if !found {
+		return surface.NotFound("Documentation", name)
+	}
+	return showPage(c, page)
+}
+
+func showPage(c *gin.Context, page []byte) error {
 	c.Header("Content-Security-Policy", docsPolicy)
-	c.Data(http.StatusOK, "text/html; charset=utf-8", s.docs)
+	c.Data(http.StatusOK, "text/html; charset=utf-8", page)
 	return nil
 }
 
-func (s *server) showContract(c *gin.Context) error {
+func showContract(c *gin.Context) error {
+	file := c.Param("file")
+	name, isYAML := strings.CutSuffix(file, ".yaml")
+	contract, found := openapi.File(name)
+	if !isYAML || !found {
+		return surface.NotFound("Contract", file)
+	}
 	c.Data(http.StatusOK, "application/yaml; charset=utf-8", contract)
 	return nil
 }
 
-// document is what the page shows of the contract. Parts that are shown as they stand are kept as nodes.
+// docs are the readable pages, made once at start.
+type docs struct {
+	index []byte
+	pages map[string][]byte // by the contract's name
+}
+
+// document is what a page shows of a contract. Parts that are shown as they stand are kept as nodes.
 type document struct {
+	Name string `yaml:"-"`
 	Info struct{ Title, Version, Summary, Description string }
 	Tags []struct{ Name, Description string }
-	// Paths keeps the order of the file.
-	Paths      yaml.Node
-	Components struct{ Schemas yaml.Node }
+	// Paths and Webhooks keep the order of the file.
+	Paths, Webhooks yaml.Node
+	Components      struct{ Schemas yaml.Node }
 }
 
 type operation struct {
@@ -55,16 +80,25 @@ type operation struct {
 	OperationID  string `yaml:"operationId"`
 	Summary      string
 	Description  string
-	Security     []struct{ Key []string }
-	Parameters   yaml.Node
-	RequestBody  yaml.Node `yaml:"requestBody"`
-	Responses    yaml.Node
+	// Security nil: a valid key is enough; empty: none is needed.
+	Security    *[]struct{ Key []string }
+	Parameters  yaml.Node
+	RequestBody yaml.Node `yaml:"requestBody"`
+	Responses   yaml.Node
+	// Incoming: it is called at the receiver, by us.
+	Incoming bool `yaml:"-"`
 }
 
-// Scopes are the alternatives of which the key must hold one; an alternative may be several scopes together.
+// Public reports whether the operation needs no key.
+func (o operation) Public() bool { return o.Security != nil && len(*o.Security) == 0 }
+
+// Scopes are the alternatives of which the key must hold one; an alternative may be several scopes together. "": any key.
 func (o operation) Scopes() string {
-	alternatives := make([]string, len(o.Security))
-	for i, s := range o.Security {
+	if o.Security == nil {
+		return ""
+	}
+	alternatives := make([]string, len(*o.Security))
+	for i, s := range *o.Security {
 		alternatives[i] = strings.Join(s.Key, " and ")
 	}
 	return strings.Join(alternatives, " or ")
@@ -75,33 +109,68 @@ type section struct {
 	Operations        []operation
 }
 
-// renderDocs makes the page of the contract, once at start.
-func renderDocs() ([]byte, error) {
-	var d document
-	if err := yaml.Unmarshal(contract, &d); err != nil {
-		return nil, fmt.Errorf("read contract: %w", err)
-	}
-	operations, err := d.operations()
-	if err != nil {
-		return nil, err
-	}
+func renderDocs() (*docs, error) {
 	page, err := template.New("docs").Funcs(template.FuncMap{"yaml": asYAML, "pairs": pairs, "markdown": markdown}).Parse(docsPage)
 	if err != nil {
 		return nil, fmt.Errorf("parse page: %w", err)
 	}
+	all := &docs{pages: map[string][]byte{}}
+	var contracts []*document
+	for _, name := range openapi.Names() {
+		d, err := readContract(name)
+		if err != nil {
+			return nil, fmt.Errorf("read contract %s: %w", name, err)
+		}
+		contracts = append(contracts, d)
+	}
+	for _, d := range contracts {
+		if all.pages[d.Name], err = d.render(page, contracts); err != nil {
+			return nil, fmt.Errorf("render %s: %w", d.Name, err)
+		}
+	}
+	all.index, err = execute(page, "index", map[string]any{"Contracts": contracts})
+	return all, err
+}
+
+func readContract(name string) (*document, error) {
+	raw, _ := openapi.File(name)
+	d := &document{Name: name}
+	return d, yaml.Unmarshal(raw, d)
+}
+
+func (d *document) render(page *template.Template, all []*document) ([]byte, error) {
+	operations, err := d.operations()
+	if err != nil {
+		return nil, err
+	}
+	return execute(page, "contract", map[string]any{
+		"Doc": d, "Contracts": all, "Sections": d.sections(operations), "Schemas": d.Components.Schemas,
+	})
+}
+
+func execute(page *template.Template, name string, data any) ([]byte, error) {
 	var out bytes.Buffer
-	err = page.Execute(&out, map[string]any{"Doc": d, "Sections": d.sections(operations), "Schemas": d.Components.Schemas})
+	err := page.ExecuteTemplate(&out, name, data)
 	return out.Bytes(), err
 }
 
 func (d *document) operations() ([]operation, error) {
+	paths, err := operationsOf(d.Paths, false)
+	if err != nil {
+		return nil, err
+	}
+	hooks, err := operationsOf(d.Webhooks, true)
+	return append(paths, hooks...), err
+}
+
+func operationsOf(paths yaml.Node, incoming bool) ([]operation, error) {
 	var all []operation
-	for _, path := range pairs(d.Paths) {
+	for _, path := range pairs(paths) {
 		for _, p := range pairs(path.Value) {
 			if p.Key == "parameters" {
 				continue
 			}
-			var o operation
+			o := operation{Incoming: incoming}
 			if err := p.Value.Decode(&o); err != nil {
 				return nil, fmt.Errorf("read %s %s: %w", p.Key, path.Key, err)
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
@@ -27,7 +28,7 @@ type eventsPublished struct {
 type eventResult struct {
 	Success bool           `json:"success"`
 	Data    *eventAccepted `json:"data"`
-	Error   *apiError      `json:"error"`
+	Error   *surface.Error `json:"error"`
 }
 
 // publishArray accepts the events that are right, all of them in one transaction; each of the others is refused alone and
@@ -63,7 +64,7 @@ func (s *server) publishArray(c *gin.Context, raw []byte) error {
 	if len(good) > 0 {
 		return s.storeEvents(c, raw, good, nil, answer)
 	}
-	if err := s.confirm(c, publishScope); err != nil { // no transaction will
+	if err := s.Confirm(c, publishScope); err != nil { // no transaction will
 		return err
 	}
 	status, data := answer(nil)
@@ -80,21 +81,21 @@ func arrayStatus(accepted, all int) int {
 // splitArray returns the elements of an array as they stand; what they are is not checked.
 func splitArray(raw []byte) ([]json.RawMessage, error) {
 	var elements []json.RawMessage
-	if err := checkSyntax(raw); err != nil {
+	if err := surface.CheckSyntax(raw); err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(raw, &elements); err != nil {
 		return nil, fmt.Errorf("split array: %w", err)
 	}
 	if len(elements) == 0 || len(elements) > maxEvents {
-		return nil, badBody(fmt.Sprintf("The array must have 1 to %d events; it has %d", maxEvents, len(elements)))
+		return nil, surface.BadBody(fmt.Sprintf("The array must have 1 to %d events; it has %d", maxEvents, len(elements)))
 	}
 	return elements, nil
 }
 
 // refusal is the answer that an error would be; a fault of ours is no answer to one element.
-func refusal(err error) (*apiError, error) {
-	var refused *apiError
+func refusal(err error) (*surface.Error, error) {
+	var refused *surface.Error
 	if errors.As(err, &refused) {
 		return refused, nil
 	}
@@ -103,7 +104,7 @@ func refusal(err error) (*apiError, error) {
 
 // refuseUnknownCompanies refuses the events of companies that are not there; only a platform key can name one.
 func (s *server) refuseUnknownCompanies(c *gin.Context, events []*db.Event, results []eventResult) error {
-	if !caller(c).platform() {
+	if !surface.Caller(c).Platform() {
 		return nil
 	}
 	var named []uuid.UUID
@@ -118,7 +119,7 @@ func (s *server) refuseUnknownCompanies(c *gin.Context, events []*db.Event, resu
 	}
 	for i, e := range events {
 		if e != nil && !slices.Contains(existing, *e.CompanyID) {
-			events[i], results[i].Error = nil, notFound("Company", e.CompanyID.String())
+			events[i], results[i].Error = nil, surface.NotFound("Company", e.CompanyID.String())
 		}
 	}
 	return nil

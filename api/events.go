@@ -12,19 +12,24 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/activities/webhook"
+	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/catalog"
 )
 
-func (s *server) eventRoutes() []route {
-	return []route{
-		{http.MethodPost, "/events", publishScope, s.publishEvents},
-		{http.MethodGet, "/events/:id", "read:events", s.getEvent},
-		{http.MethodGet, "/event-types", "read:events|read:webhooks", s.listEventTypes},
+func (s *server) eventRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Post("/events", publishScope, s.publishEvents).Recognizing(),
+		surface.Get("/events/:id", "read:events", s.getEvent),
+		surface.Get("/event-types", "read:events|read:webhooks", s.listEventTypes),
 	}
 }
 
-const publishScope = "write:events"
+const (
+	publishScope = "write:events"
+	// maxArrayBody is the largest body of several events, in bytes; none of them may be larger than surface.MaxBody.
+	maxArrayBody = 4 << 20
+)
 
 type eventInput struct {
 	Type      string     `json:"type" validate:"required"`
@@ -42,11 +47,11 @@ type eventAccepted struct {
 // publishEvents accepts one event of an upstream system, or an array of them: with the answer they are stored, with one
 // delivery for each webhook that is subscribed.
 func (s *server) publishEvents(c *gin.Context) error {
-	raw, err := readBody(c, maxArrayBody)
+	raw, err := surface.ReadBody(c, maxArrayBody)
 	if err != nil {
 		return err
 	}
-	if isArray(raw) {
+	if surface.IsArray(raw) {
 		return s.publishArray(c, raw)
 	}
 	e, err := newEvent(c, raw)
@@ -54,7 +59,7 @@ func (s *server) publishEvents(c *gin.Context) error {
 		return err
 	}
 	var named []uuid.UUID
-	if caller(c).platform() {
+	if surface.Caller(c).Platform() {
 		named = []uuid.UUID{*e.CompanyID}
 	}
 	return s.storeEvents(c, raw, []*db.Event{e}, named, func(deliveries []int) (int, any) {
@@ -64,16 +69,16 @@ func (s *server) publishEvents(c *gin.Context) error {
 
 // newEvent reads one event. The company that a platform key names may not be there.
 func newEvent(c *gin.Context, raw []byte) (*db.Event, error) {
-	in, err := decode[eventInput](raw)
+	in, err := surface.Decode[eventInput](raw)
 	if err != nil {
 		return nil, err
 	}
 	if !catalog.Publishable(in.Type) {
-		e := invalid("type", "Invalid event type")
-		e.Details = details{"field": "type", "provided": clip(in.Type), "allowed": publishable()}
+		e := surface.Invalid("type", "Invalid event type")
+		e.Details = surface.Details{"field": "type", "provided": surface.Clip(in.Type), "allowed": publishable()}
 		return nil, e
 	}
-	company, err := nameCompany(c, in.CompanyID)
+	company, err := surface.NameCompany(c, in.CompanyID)
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +89,8 @@ func newEvent(c *gin.Context, raw []byte) (*db.Event, error) {
 // has changed since it was read, in a transaction of their own. The companies must be there. raw is the request's body.
 func (s *server) storeEvents(c *gin.Context, raw []byte, es []*db.Event, companies []uuid.UUID, answer func(deliveries []int) (int, any)) error {
 	ctx := c.Request.Context()
-	if c.GetHeader(idempotencyHeader) == "" {
-		ns, err := s.events.Record(ctx, db.Submission{Events: es, Key: caller(c).key, Companies: companies})
+	if c.GetHeader(surface.IdempotencyHeader) == "" {
+		ns, err := s.events.Record(ctx, db.Submission{Events: es, Key: surface.Caller(c).Key, Companies: companies})
 		if err == nil {
 			status, data := answer(ns)
 			return ok(c, status, data)
@@ -93,22 +98,22 @@ func (s *server) storeEvents(c *gin.Context, raw []byte, es []*db.Event, compani
 		if !errors.Is(err, db.ErrChanged) {
 			return err
 		}
-		if err := s.confirm(c, publishScope); err != nil {
+		if err := s.Confirm(c, publishScope); err != nil {
 			return err
 		}
 	}
 	for _, id := range companies {
-		if err := s.mustExist(ctx, id); err != nil {
+		if err := s.MustExist(ctx, id); err != nil {
 			return err
 		}
 	}
-	return s.once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
+	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
 		ns, err := db.RecordEvents(ctx, tx, es)
 		if err != nil {
 			return 0, nil, err
 		}
 		status, data := answer(ns)
-		return status, data, nil
+		return status, wrapped(data), nil
 	})
 }
 
@@ -122,38 +127,30 @@ func publishable() []string {
 	return names
 }
 
-// clip bounds what an error answer repeats of a request.
-func clip(s string) string {
-	if r := []rune(s); len(r) > 100 {
-		return string(r[:100]) + "…"
-	}
-	return s
-}
-
 type eventOutput struct {
-	ID         uuid.UUID       `json:"id"`
-	Type       string          `json:"type"`
-	CompanyID  *uuid.UUID      `json:"companyId"`
-	Data       json.RawMessage `json:"data"`
-	OccurredAt timestamp       `json:"occurredAt"`
+	ID         uuid.UUID         `json:"id"`
+	Type       string            `json:"type"`
+	CompanyID  *uuid.UUID        `json:"companyId"`
+	Data       json.RawMessage   `json:"data"`
+	OccurredAt surface.Timestamp `json:"occurredAt"`
 }
 
 func (s *server) getEvent(c *gin.Context) error {
-	id, err := pathID(c, "id", "Event")
+	id, err := surface.PathID(c, "id", "Event")
 	if err != nil {
 		return err
 	}
 	e, err := db.GetEvent(c.Request.Context(), s.DB, db.Scope{}, id)
 	if errors.Is(err, db.ErrNotFound) {
-		return notFound("Event", id.String())
+		return surface.NotFound("Event", id.String())
 	}
 	if err != nil {
 		return err
 	}
-	if err := allowAny(c, e.CompanyID, "event"); err != nil {
+	if err := surface.AllowAny(c, e.CompanyID, "event"); err != nil {
 		return err
 	}
-	return ok(c, http.StatusOK, eventOutput{e.ID, e.Type, e.CompanyID, e.Data, timestamp(e.OccurredAt)})
+	return ok(c, http.StatusOK, eventOutput{e.ID, e.Type, e.CompanyID, e.Data, surface.Timestamp(e.OccurredAt)})
 }
 
 type eventTypeOutput struct {

@@ -4,15 +4,16 @@ import (
 	"fmt"
 	"time"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
 // Explanation says in words why a delivery is where it is and what happens next; NextAt is set when that has a time.
 type Explanation struct {
-	State  db.DeliveryStatus `json:"state"`
-	Why    string            `json:"why"`
-	Next   string            `json:"next"`
-	NextAt *timestamp        `json:"nextAt"`
+	State  db.DeliveryStatus  `json:"state"`
+	Why    string             `json:"why"`
+	Next   string             `json:"next"`
+	NextAt *surface.Timestamp `json:"nextAt"`
 }
 
 // Explain is a pure function of the delivery, its attempts, oldest first, and its webhook, which is nil when it was deleted.
@@ -57,8 +58,8 @@ func explainPending(d *db.Delivery) (why, next string) {
 	return why, "attempt 1, as soon as a worker takes it"
 }
 
-func explainRetrying(d *db.Delivery, last *db.Attempt) (why, next string, at *timestamp) {
-	at = maybe(d.NextAttemptAt)
+func explainRetrying(d *db.Delivery, last *db.Attempt) (why, next string, at *surface.Timestamp) {
+	at = surface.Maybe(d.NextAttemptAt)
 	if last == nil {
 		return "its webhook takes deliveries again", "attempt 1, as soon as a worker takes it", at
 	}
@@ -137,4 +138,4 @@ func answer(d *db.Delivery) string {
 	return failure(d)
 }
 
-func stamp(t time.Time) string { return timestamp(t).String() }
+func stamp(t time.Time) string { return surface.Timestamp(t).String() }

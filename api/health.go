@@ -8,17 +8,18 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
 // readyTimeout is what the database gets to answer: less than the time-out of any usual probe.
 const readyTimeout = 2 * time.Second
 
-func (s *server) infraRoutes() []route {
-	return []route{
-		{http.MethodGet, "/healthz", public, s.health},
-		{http.MethodGet, "/readyz", public, s.ready},
-		{http.MethodGet, "/metrics", public, s.showMetrics()},
+func (s *server) infraRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/healthz", surface.Public, s.health).Alone(),
+		surface.Get("/readyz", surface.Public, s.ready).Alone(),
+		surface.Get("/metrics", surface.Public, s.showMetrics()).Alone(),
 	}
 }
 
@@ -27,15 +28,15 @@ func (s *server) health(c *gin.Context) error {
 	return ok(c, http.StatusOK, gin.H{"status": "up"})
 }
 
-// ready says whether this process can serve: the database answers and is migrated, and what Options.Ready adds.
+// ready says whether this process can serve: the database answers and is migrated, and what Options.isReady adds.
 func (s *server) ready(c *gin.Context) error {
 	if reason := s.notReady(c); reason != "" {
-		return &apiError{Status: http.StatusServiceUnavailable, Code: codeUnavailable, Message: reason}
+		return &surface.Error{Status: http.StatusServiceUnavailable, Code: surface.CodeUnavailable, Message: reason}
 	}
 	return ok(c, http.StatusOK, gin.H{"status": "ready"})
 }
 
-func (s *server) showMetrics() handler {
+func (s *server) showMetrics() surface.Handler {
 	h := promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})
 	return func(c *gin.Context) error {
 		h.ServeHTTP(c.Writer, c.Request)
@@ -55,10 +56,10 @@ func (s *server) notReady(c *gin.Context) string {
 	case len(pending.Unapplied()) > 0:
 		return "The database is not migrated: run greenroom migrate up"
 	}
-	if s.Ready == nil {
+	if s.isReady == nil {
 		return ""
 	}
-	if err := s.Ready(ctx); err != nil {
+	if err := s.isReady(ctx); err != nil {
 		s.Logger.WarnContext(ctx, "not ready", "error", err)
 		return "A part of this process is not ready"
 	}

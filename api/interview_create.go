@@ -10,18 +10,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
 const (
 	// maxInlineSkills bounds the two skill lists of an inline job together (reference §2.11).
 	maxInlineSkills = 10
-	// lateness is how far in the past a start may lie: clocks differ, and a request takes its time.
-	lateness = time.Minute
-	// maxAhead bounds how far ahead something may be scheduled.
-	maxAhead = 366 * 24 * time.Hour
-	// defaultMaxMinutes bounds an interview in progress when the options do not: the setting's own default.
-	defaultMaxMinutes = 120
 )
 
 // interviewInput is the body of a create (reference §2.13): each of candidate, job and agent by id or inline. The start is
@@ -55,7 +50,7 @@ func (in *interviewInput) check() error {
 		return err
 	}
 	if in.Candidate != nil && in.Candidate.GDPRExpiryDate == nil {
-		return missing("candidate.gdprExpiryDate")
+		return surface.Missing("candidate.gdprExpiryDate")
 	}
 	return in.Job.check()
 }
@@ -65,7 +60,7 @@ func (in *inlineJob) check() error {
 		return nil
 	}
 	if len(in.RequiredSkills)+len(in.NiceToHaveSkills) > maxInlineSkills {
-		return invalid("job.requiredSkills", "job.requiredSkills and job.niceToHaveSkills must have at most 10 skills in total")
+		return surface.Invalid("job.requiredSkills", "job.requiredSkills and job.niceToHaveSkills must have at most 10 skills in total")
 	}
 	return in.Salary.check("job.salary")
 }
@@ -74,9 +69,9 @@ func (in *inlineJob) check() error {
 func either(name string, byID, inline, required bool) error {
 	switch {
 	case byID && inline:
-		return invalid(name, "only one of "+name+"Id and "+name+" may be sent")
+		return surface.Invalid(name, "only one of "+name+"Id and "+name+" may be sent")
 	case !byID && !inline && required:
-		e := missing(name + "Id")
+		e := surface.Missing(name + "Id")
 		e.Message = name + "Id or an inline " + name + " is required"
 		return e
 	}
@@ -89,35 +84,25 @@ func (in *interviewInput) start(now time.Time) (time.Time, error) {
 	if at == nil {
 		at, name = in.ScheduleTime, "scheduleTime"
 	} else if in.ScheduleTime != nil && !in.ScheduleTime.Equal(*at) {
-		return now, invalid("scheduleTime", "scheduleTime and scheduledAt are two names of one time and must not differ")
+		return now, surface.Invalid("scheduleTime", "scheduleTime and scheduledAt are two names of one time and must not differ")
 	}
 	if at == nil {
 		return now, nil
 	}
-	return *at, checkStart(name, *at, now)
-}
-
-func checkStart(name string, at, now time.Time) error {
-	if at.Before(now.Add(-lateness)) {
-		return invalid(name, name+" must not be in the past")
-	}
-	if at.After(now.Add(maxAhead)) {
-		return invalid(name, name+" must be at most 366 days ahead")
-	}
-	return nil
+	return *at, surface.CheckStart(name, *at, now)
 }
 
 // createInterview also needs read:candidates and read:agents (reference §2.8). Everything that the body brings along is
 // created in one transaction with the interview: when one part is refused, nothing is left behind.
 func (s *server) createInterview(c *gin.Context) error {
-	if err := requireAll(c, "read:candidates", "read:agents"); err != nil {
+	if err := surface.RequireAll(c, "read:candidates", "read:agents"); err != nil {
 		return err
 	}
-	company, err := s.companyFor(c)
+	company, err := s.CompanyFor(c)
 	if err != nil {
 		return err
 	}
-	in, err := bind[interviewInput](c)
+	in, err := surface.Bind[interviewInput](c)
 	if err != nil {
 		return err
 	}
@@ -158,12 +143,12 @@ func (s *server) makeInterview(ctx context.Context, tx bun.Tx, company uuid.UUID
 		}
 	}
 	if agent.Type == db.Phone && candidate.PhoneNumber == nil {
-		return nil, &apiError{
-			Status: http.StatusUnprocessableEntity, Code: codeValidation, Message: "The candidate has no phoneNumber, which a PHONE interview needs",
-			Details: details{"field": "phoneNumber", "candidateId": candidate.ID},
+		return nil, &surface.Error{
+			Status: http.StatusUnprocessableEntity, Code: surface.CodeValidation, Message: "The candidate has no phoneNumber, which a PHONE interview needs",
+			Details: surface.Details{"field": "phoneNumber", "candidateId": candidate.ID},
 		}
 	}
-	interview := s.interviewRow(agent, candidate, job, at)
+	interview := s.InterviewRow(agent, candidate, job, at)
 	interview.Metadata = in.Metadata
 	if interview.Metadata == nil {
 		interview.Metadata = json.RawMessage("{}")
@@ -171,24 +156,9 @@ func (s *server) makeInterview(ctx context.Context, tx bun.Tx, company uuid.UUID
 	return interview, db.CreateInterview(ctx, tx, interview)
 }
 
-func (s *server) interviewRow(a *db.Agent, c *db.Candidate, job *uuid.UUID, at time.Time) *db.Interview {
-	i := &db.Interview{
-		ID: db.NewID(), CompanyID: c.CompanyID, CandidateID: c.ID, JobID: job, AgentID: a.ID, Type: a.Type, ScheduledAt: at,
-		MaxMinutes: defaultMaxMinutes,
-	}
-	if s.Interviews.MaxDuration > 0 {
-		i.MaxMinutes = max(1, int((s.Interviews.MaxDuration+time.Minute-1)/time.Minute))
-	}
-	if a.Type == db.Online && s.Interviews.InvitationDeadline > 0 {
-		deadline := at.Add(s.Interviews.InvitationDeadline)
-		i.DeadlineAt = &deadline
-	}
-	return i
-}
-
 func (in *interviewInput) agent(ctx context.Context, tx bun.Tx, company uuid.UUID) (*db.Agent, error) {
 	if in.AgentID != nil {
-		return agents.of(ctx, tx, company, *in.AgentID)
+		return agents.Of(ctx, tx, company, *in.AgentID)
 	}
 	agent := in.Agent.row(company)
 	return agent, db.CreateAgent(ctx, tx, agent)
@@ -198,7 +168,7 @@ func (in *interviewInput) agent(ctx context.Context, tx bun.Tx, company uuid.UUI
 func (in *interviewInput) job(ctx context.Context, tx bun.Tx, company uuid.UUID) (*uuid.UUID, error) {
 	switch {
 	case in.JobID != nil:
-		job, err := jobs.of(ctx, tx, company, *in.JobID)
+		job, err := jobs.Of(ctx, tx, company, *in.JobID)
 		if err != nil {
 			return nil, err
 		}
@@ -218,7 +188,7 @@ func (in *interviewInput) candidate(ctx context.Context, tx bun.Tx, company uuid
 		added = []uuid.UUID{*job}
 	}
 	if in.CandidateID != nil {
-		candidate, err := candidates.of(ctx, tx, company, *in.CandidateID)
+		candidate, err := candidates.Of(ctx, tx, company, *in.CandidateID)
 		if err != nil {
 			return nil, err
 		}
@@ -241,11 +211,11 @@ func onlyOpenJob(ctx context.Context, tx bun.Tx, candidate *db.Candidate) (*uuid
 	case len(open) == 1:
 		return &open[0], nil
 	case len(open) == 0:
-		e := missing("jobId")
+		e := surface.Missing("jobId")
 		e.Message = "jobId is required: the candidate has no active job, and the agent's focus is not GENERIC"
 		return nil, e
 	}
-	e := invalid("jobId", "jobId is required: the candidate has several active jobs")
-	e.Details = details{"field": "jobId", "activeJobIds": open}
+	e := surface.Invalid("jobId", "jobId is required: the candidate has several active jobs")
+	e.Details = surface.Details{"field": "jobId", "activeJobIds": open}
 	return nil, e
 }

@@ -9,26 +9,28 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
-	"greenroom/db/token"
 )
 
-func (s *server) interviewRoutes() []route {
-	return []route{
-		{http.MethodGet, "/interviews", "read:interviews", s.listInterviews},
-		{http.MethodPost, "/interviews", "write:interviews", s.createInterview},
-		{http.MethodGet, "/interviews/:id", "read:interviews", s.getInterview},
-		{http.MethodDelete, "/interviews/:id", "delete:interviews", s.deleteInterview},
-		{http.MethodPost, "/interviews/:id/cancel", "write:interviews", s.cancelInterview},
-		{http.MethodPost, "/interviews/:id/call-attempts", "write:interviews", s.invokeCall},
-		{http.MethodPatch, "/interviews/:id/call-attempts/:attemptId", "write:interviews", s.rescheduleCall},
-		{http.MethodDelete, "/interviews/:id/call-attempts/:attemptId", "delete:interviews", s.deleteCall},
-		{http.MethodGet, "/interviews/:id/analysis", "read:interviews", s.getAnalysis},
-		{http.MethodPost, "/interviews/:id/analysis", "write:interviews", s.postAnalysis},
+func (s *server) interviewRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/interviews", "read:interviews", s.listInterviews),
+		surface.Post("/interviews", "write:interviews", s.createInterview),
+		surface.Get("/interviews/:id", "read:interviews", s.getInterview),
+		surface.Delete("/interviews/:id", "delete:interviews", s.deleteInterview),
+		surface.Post("/interviews/:id/cancel", "write:interviews", s.cancelInterview),
+		surface.Post("/interviews/:id/call-attempts", "write:interviews", s.invokeCall),
+		surface.Patch("/interviews/:id/call-attempts/:attemptId", "write:interviews", s.rescheduleCall),
+		surface.Delete("/interviews/:id/call-attempts/:attemptId", "delete:interviews", s.deleteCall),
+		surface.Get("/interviews/:id/analysis", "read:interviews", s.getAnalysis),
+		surface.Post("/interviews/:id/analysis", "write:interviews", s.postAnalysis),
 	}
 }
 
-var interviews = resource[db.Interview]{"Interview", "interview", anyInterview, func(i *db.Interview) uuid.UUID { return i.CompanyID }}
+var interviews = surface.Resource[db.Interview]{
+	Name: "Interview", What: "interview", Get: anyInterview, Company: func(i *db.Interview) uuid.UUID { return i.CompanyID },
+}
 
 func anyInterview(ctx context.Context, d bun.IDB, id uuid.UUID) (*db.Interview, error) {
 	return db.GetInterview(ctx, d, db.Scope{}, id)
@@ -45,10 +47,10 @@ type interviewOutput struct {
 	Type            db.InterviewType   `json:"type"`
 	Status          db.InterviewStatus `json:"status"`
 	StatusReason    *string            `json:"statusReason"`
-	ScheduledAt     timestamp          `json:"scheduledAt"`
-	DeadlineAt      *timestamp         `json:"deadlineAt"`
-	StartedAt       *timestamp         `json:"startedAt"`
-	FinishedDate    *timestamp         `json:"finishedDate"`
+	ScheduledAt     surface.Timestamp  `json:"scheduledAt"`
+	DeadlineAt      *surface.Timestamp `json:"deadlineAt"`
+	StartedAt       *surface.Timestamp `json:"startedAt"`
+	FinishedDate    *surface.Timestamp `json:"finishedDate"`
 	DurationMinutes int                `json:"durationMinutes"`
 	AnalysisStatus  *string            `json:"analysisStatus"`
 	InviteURL       *string            `json:"inviteUrl"`
@@ -57,14 +59,14 @@ type interviewOutput struct {
 	Analysis        *analysisOutput    `json:"analysis"`
 	Answers         json.RawMessage    `json:"answers,omitempty"`
 	Transcript      json.RawMessage    `json:"transcript,omitempty"`
-	CreatedAt       timestamp          `json:"createdAt"`
-	UpdatedAt       timestamp          `json:"updatedAt"`
+	CreatedAt       surface.Timestamp  `json:"createdAt"`
+	UpdatedAt       surface.Timestamp  `json:"updatedAt"`
 }
 
 // shower reads what belongs to the interviews, in two statements however many they are, and returns what shows one of them.
 // Answers and transcript are left to the one who asks for a single interview.
 func (s *server) shower(ctx context.Context, is []db.Interview) (func(*db.Interview) interviewOutput, error) {
-	ids := mapped(is, func(i *db.Interview) uuid.UUID { return i.ID })
+	ids := surface.Mapped(is, func(i *db.Interview) uuid.UUID { return i.ID })
 	calls, err := db.ListCalls(ctx, s.DB, ids...)
 	if err != nil {
 		return nil, err
@@ -91,13 +93,13 @@ func (s *server) shower(ctx context.Context, is []db.Interview) (func(*db.Interv
 func (s *server) showInterview(i *db.Interview) interviewOutput {
 	out := interviewOutput{
 		ID: i.ID, Number: i.Number, CompanyID: i.CompanyID, CandidateID: i.CandidateID, AgentID: i.AgentID, JobID: i.JobID, Type: i.Type,
-		Status: i.Status, StatusReason: i.StatusReason, ScheduledAt: timestamp(i.ScheduledAt), DeadlineAt: maybe(i.DeadlineAt),
-		StartedAt: maybe(i.StartedAt), FinishedDate: maybe(i.FinishedAt), DurationMinutes: i.DurationMinutes,
+		Status: i.Status, StatusReason: i.StatusReason, ScheduledAt: surface.Timestamp(i.ScheduledAt), DeadlineAt: surface.Maybe(i.DeadlineAt),
+		StartedAt: surface.Maybe(i.StartedAt), FinishedDate: surface.Maybe(i.FinishedAt), DurationMinutes: i.DurationMinutes,
 		AnalysisStatus: i.AnalysisStatus, Metadata: i.Metadata, CallAttempts: []callOutput{},
-		CreatedAt: timestamp(i.CreatedAt), UpdatedAt: timestamp(i.UpdatedAt),
+		CreatedAt: surface.Timestamp(i.CreatedAt), UpdatedAt: surface.Timestamp(i.UpdatedAt),
 	}
 	if i.Type == db.Online {
-		url := s.PublicURL + "/i/" + i.ID.String() + "." + token.For(s.Secret, token.Invite, i.ID)
+		url := s.InviteURL(i.ID)
 		out.InviteURL = &url
 	}
 	return out
@@ -106,7 +108,7 @@ func (s *server) showInterview(i *db.Interview) interviewOutput {
 // answerInterview answers with one interview as it is in the database now, answers and transcript included.
 func (s *server) answerInterview(c *gin.Context, status int, id uuid.UUID) error {
 	ctx := c.Request.Context()
-	i, err := interviews.load(ctx, s.DB, id)
+	i, err := interviews.Load(ctx, s.DB, id)
 	if err != nil {
 		return err
 	}
@@ -121,14 +123,14 @@ func (s *server) answerInterview(c *gin.Context, status int, id uuid.UUID) error
 
 // listInterviews also needs read:candidates and read:agents (reference §2.8).
 func (s *server) listInterviews(c *gin.Context) error {
-	if err := requireAll(c, "read:candidates", "read:agents"); err != nil {
+	if err := surface.RequireAll(c, "read:candidates", "read:agents"); err != nil {
 		return err
 	}
 	p, err := pageOf(c)
 	if err != nil {
 		return err
 	}
-	scope, err := scopeOf(c)
+	scope, err := surface.ScopeOf(c)
 	if err != nil {
 		return err
 	}
@@ -140,14 +142,14 @@ func (s *server) listInterviews(c *gin.Context) error {
 }
 
 func interviewFilterOf(c *gin.Context) (f db.InterviewFilter, err error) {
-	status, err := queryOneOf(c, "status", string(db.InterviewScheduled), string(db.InterviewInProgress),
+	status, err := surface.QueryOneOf(c, "status", string(db.InterviewScheduled), string(db.InterviewInProgress),
 		string(db.InterviewCompleted), string(db.InterviewFailed), string(db.InterviewCanceled))
 	if err != nil {
 		return f, err
 	}
 	f.Status = db.InterviewStatus(status)
 	for name, to := range map[string]**uuid.UUID{"candidateId": &f.CandidateID, "jobId": &f.JobID, "agentId": &f.AgentID} {
-		if *to, err = queryID(c, name); err != nil {
+		if *to, err = surface.QueryID(c, name); err != nil {
 			return f, err
 		}
 	}
@@ -168,7 +170,7 @@ func (s *server) answerInterviews(c *gin.Context, p page, scope db.Scope, f db.I
 }
 
 func (s *server) getInterview(c *gin.Context) error {
-	i, err := interviews.ofPath(c, s.DB)
+	i, err := interviews.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
@@ -177,7 +179,7 @@ func (s *server) getInterview(c *gin.Context) error {
 
 // deleteInterview is allowed in every status and answers true (reference §2.13).
 func (s *server) deleteInterview(c *gin.Context) error {
-	i, err := interviews.ofPath(c, s.DB)
+	i, err := interviews.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
@@ -194,7 +196,7 @@ func (s *server) deleteInterview(c *gin.Context) error {
 }
 
 func (s *server) cancelInterview(c *gin.Context) error {
-	i, err := interviews.ofPath(c, s.DB)
+	i, err := interviews.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}

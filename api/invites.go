@@ -15,16 +15,17 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/token"
 )
 
 // inviteRoutes are what a candidate opens. The path is the key: <interview id>.<token>.
-func (s *server) inviteRoutes() []route {
-	return []route{
-		{http.MethodGet, "/i/:invite", public, s.showInvite},
-		{http.MethodPost, "/i/:invite/start", public, s.startInvited},
-		{http.MethodPost, "/i/:invite/submit", public, s.submitInvited},
+func (s *server) inviteRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/i/:invite", surface.Public, s.showInvite),
+		surface.Post("/i/:invite/start", surface.Public, s.startInvited),
+		surface.Post("/i/:invite/submit", surface.Public, s.submitInvited),
 	}
 }
 
@@ -39,20 +40,20 @@ type inviteOutput struct {
 	Language        string             `json:"language"`
 	DurationMinutes int                `json:"durationMinutes"`
 	Questions       []string           `json:"questions"`
-	ScheduledAt     timestamp          `json:"scheduledAt"`
-	DeadlineAt      *timestamp         `json:"deadlineAt"`
-	StartedAt       *timestamp         `json:"startedAt"`
+	ScheduledAt     surface.Timestamp  `json:"scheduledAt"`
+	DeadlineAt      *surface.Timestamp `json:"deadlineAt"`
+	StartedAt       *surface.Timestamp `json:"startedAt"`
 }
 
 func showInvitation(i *db.Invite) inviteOutput {
 	return inviteOutput{
 		InterviewID: i.InterviewID, Type: db.Online, Status: i.Status, Company: i.Company, FirstName: i.FirstName, JobTitle: i.JobTitle,
 		Agent: i.Agent, Language: i.Language, DurationMinutes: i.DurationMinutes, Questions: append([]string{}, i.Questions...),
-		ScheduledAt: timestamp(i.ScheduledAt), DeadlineAt: maybe(i.DeadlineAt), StartedAt: maybe(i.StartedAt),
+		ScheduledAt: surface.Timestamp(i.ScheduledAt), DeadlineAt: surface.Maybe(i.DeadlineAt), StartedAt: surface.Maybe(i.StartedAt),
 	}
 }
 
-var errNoInvite = &apiError{Status: http.StatusNotFound, Code: codeNotFound, Message: "There is no such invitation"}
+var errNoInvite = &surface.Error{Status: http.StatusNotFound, Code: surface.CodeNotFound, Message: "There is no such invitation"}
 
 // invited is the interview that the path's id and token open. All that is wrong with them is the same "not found".
 func (s *server) invited(c *gin.Context) (uuid.UUID, error) {
@@ -115,7 +116,7 @@ func invitePage(c *gin.Context, i *db.Invite) error {
 func (s *server) startInvited(c *gin.Context) error {
 	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.Invite) error {
 		if i.Expired(time.Now()) {
-			return &apiError{Status: http.StatusGone, Code: codeInvalidState, Message: "The time to start this interview has passed"}
+			return &surface.Error{Status: http.StatusGone, Code: surface.CodeInvalidState, Message: "The time to start this interview has passed"}
 		}
 		if i.Status == db.InterviewInProgress {
 			return nil
@@ -139,13 +140,13 @@ func (s *server) submitInvited(c *gin.Context) error {
 	if _, err := s.invited(c); err != nil { // before the body is looked at
 		return err
 	}
-	in, err := bind[submission](c)
+	in, err := surface.Bind[submission](c)
 	if err != nil {
 		return err
 	}
 	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.Invite) error {
 		_, err := db.FinishInterview(ctx, tx, i.InterviewID, db.Finish{
-			Answers: encoded(*in.Answers), AnalysisWithin: s.Interviews.AnalysisTimeout,
+			Answers: surface.Encoded(*in.Answers), AnalysisWithin: s.AnalysisTimeout,
 		})
 		return err
 	})

@@ -58,7 +58,9 @@ func TestInvite(t *testing.T) {
 		var due time.Time
 		require.NoError(t, b.NewRaw("SELECT analysis_due_at FROM interviews WHERE id = ?", idOf(i)).Scan(b.ctx, &due))
 		require.WithinDuration(t, time.Now().Add(time.Hour), due, time.Minute)
-		require.Equal(t, []string{"interview.scheduled", "candidate.invited", "interview.started", "interview.finished"}, b.events()[1:])
+		require.Equal(t, []string{
+			"interview.scheduled", "candidate.invited", "interview.started", "participant.joined", "participant.left", "interview.finished",
+		}, b.events()[1:])
 	})
 	t.Run("once", func(t *testing.T) {
 		b.leaves(func() {

@@ -9,20 +9,23 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
-func (s *server) jobRoutes() []route {
-	return []route{
-		{http.MethodGet, "/jobs", "read:jobs", s.listJobs},
-		{http.MethodPost, "/jobs", "write:jobs", s.createJob},
-		{http.MethodGet, "/jobs/:id", "read:jobs", s.getJob},
-		{http.MethodPatch, "/jobs/:id", "write:jobs", s.updateJob},
-		{http.MethodDelete, "/jobs/:id", "delete:jobs", s.deleteJob},
+func (s *server) jobRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/jobs", "read:jobs", s.listJobs),
+		surface.Post("/jobs", "write:jobs", s.createJob),
+		surface.Get("/jobs/:id", "read:jobs", s.getJob),
+		surface.Patch("/jobs/:id", "write:jobs", s.updateJob),
+		surface.Delete("/jobs/:id", "delete:jobs", s.deleteJob),
 	}
 }
 
-var jobs = resource[db.Position]{"Job", "job", db.GetPosition, func(p *db.Position) uuid.UUID { return p.CompanyID }}
+var jobs = surface.Resource[db.Position]{
+	Name: "Job", What: "job", Get: db.GetPosition, Company: func(p *db.Position) uuid.UUID { return p.CompanyID },
+}
 
 // jobInput is the body of a create (reference §2.11).
 type jobInput struct {
@@ -70,7 +73,7 @@ type salary struct {
 // check refuses a range that is upside down; path is where the salary is in the body.
 func (s *salary) check(path string) error {
 	if s != nil && s.Min != nil && s.Max != nil && *s.Min > *s.Max {
-		return invalid(path+".max", path+".max must be at least "+path+".min")
+		return surface.Invalid(path+".max", path+".max must be at least "+path+".min")
 	}
 	return nil
 }
@@ -86,47 +89,47 @@ func (in *jobFields) row(company uuid.UUID, title string) *db.Position {
 }
 
 func languageRows(in []languageRequirement) []db.LanguageRequirement {
-	return mapped(in, func(l *languageRequirement) db.LanguageRequirement { return db.LanguageRequirement(*l) })
+	return surface.Mapped(in, func(l *languageRequirement) db.LanguageRequirement { return db.LanguageRequirement(*l) })
 }
 
 // jobPatch is the body of an update: only what is sent changes.
 type jobPatch struct {
-	Title                opt[string]                `json:"title" validate:"min=1,max=200"`
-	Description          opt[string]                `json:"description" validate:"max=10000" null:"ok"`
-	JobURL               opt[string]                `json:"jobUrl" validate:"max=2048,http_url" null:"ok"`
-	Benefits             opt[string]                `json:"benefits" validate:"max=10000" null:"ok"`
-	RequiredSkills       opt[[]string]              `json:"requiredSkills" validate:"max=50,dive,min=1,max=128"`
-	NiceToHaveSkills     opt[[]string]              `json:"niceToHaveSkills" validate:"max=50,dive,min=1,max=128"`
-	LanguageRequirements opt[[]languageRequirement] `json:"languageRequirements" validate:"max=20"`
-	Education            opt[[]string]              `json:"education" validate:"max=20,dive,word"`
-	Experience           opt[string]                `json:"experience" validate:"word" null:"ok"`
-	ContractType         opt[string]                `json:"contractType" validate:"word" null:"ok"`
-	Status               opt[string]                `json:"status" validate:"word"`
-	Location             opt[jobLocation]           `json:"location" null:"ok"`
-	Salary               opt[salary]                `json:"salary" null:"ok"`
-	Metadata             opt[json.RawMessage]       `json:"metadata" validate:"metadata" null:"ok"`
+	Title                surface.Opt[string]                `json:"title" validate:"min=1,max=200"`
+	Description          surface.Opt[string]                `json:"description" validate:"max=10000" null:"ok"`
+	JobURL               surface.Opt[string]                `json:"jobUrl" validate:"max=2048,http_url" null:"ok"`
+	Benefits             surface.Opt[string]                `json:"benefits" validate:"max=10000" null:"ok"`
+	RequiredSkills       surface.Opt[[]string]              `json:"requiredSkills" validate:"max=50,dive,min=1,max=128"`
+	NiceToHaveSkills     surface.Opt[[]string]              `json:"niceToHaveSkills" validate:"max=50,dive,min=1,max=128"`
+	LanguageRequirements surface.Opt[[]languageRequirement] `json:"languageRequirements" validate:"max=20"`
+	Education            surface.Opt[[]string]              `json:"education" validate:"max=20,dive,word"`
+	Experience           surface.Opt[string]                `json:"experience" validate:"word" null:"ok"`
+	ContractType         surface.Opt[string]                `json:"contractType" validate:"word" null:"ok"`
+	Status               surface.Opt[string]                `json:"status" validate:"word"`
+	Location             surface.Opt[jobLocation]           `json:"location" null:"ok"`
+	Salary               surface.Opt[salary]                `json:"salary" null:"ok"`
+	Metadata             surface.Opt[json.RawMessage]       `json:"metadata" validate:"metadata" null:"ok"`
 }
 
 // apply writes what was sent into the row and names the columns.
 func (in *jobPatch) apply(p *db.Position) []string {
-	var u update
-	put(&u, "title", &p.Title, in.Title)
-	putNull(&u, "description", &p.Description, in.Description)
-	putNull(&u, "job_url", &p.JobURL, in.JobURL)
-	putNull(&u, "benefits", &p.Benefits, in.Benefits)
-	put(&u, "required_skills", &p.RequiredSkills, in.RequiredSkills)
-	put(&u, "nice_to_have_skills", &p.NiceToHaveSkills, in.NiceToHaveSkills)
-	put(&u, "language_requirements", &p.LanguageRequirements,
-		opt[[]db.LanguageRequirement]{Set: in.LanguageRequirements.Set, Value: languageRows(in.LanguageRequirements.Value)})
-	put(&u, "education", &p.Education, in.Education)
-	putNull(&u, "experience", &p.Experience, in.Experience)
-	putNull(&u, "contract_type", &p.ContractType, in.ContractType)
-	put(&u, "status", &p.Status, in.Status)
-	putNull(&u, "location", &p.Location,
-		opt[db.JobLocation]{Set: in.Location.Set, Null: in.Location.Null, Value: db.JobLocation(in.Location.Value)})
-	putNull(&u, "salary", &p.Salary, opt[db.Salary]{Set: in.Salary.Set, Null: in.Salary.Null, Value: db.Salary(in.Salary.Value)})
-	putJSON(&u, "metadata", &p.Metadata, in.Metadata)
-	return u.columns
+	var u surface.Update
+	surface.Set(&u, "title", &p.Title, in.Title)
+	surface.SetNull(&u, "description", &p.Description, in.Description)
+	surface.SetNull(&u, "job_url", &p.JobURL, in.JobURL)
+	surface.SetNull(&u, "benefits", &p.Benefits, in.Benefits)
+	surface.Set(&u, "required_skills", &p.RequiredSkills, in.RequiredSkills)
+	surface.Set(&u, "nice_to_have_skills", &p.NiceToHaveSkills, in.NiceToHaveSkills)
+	surface.Set(&u, "language_requirements", &p.LanguageRequirements,
+		surface.Opt[[]db.LanguageRequirement]{Set: in.LanguageRequirements.Set, Value: languageRows(in.LanguageRequirements.Value)})
+	surface.Set(&u, "education", &p.Education, in.Education)
+	surface.SetNull(&u, "experience", &p.Experience, in.Experience)
+	surface.SetNull(&u, "contract_type", &p.ContractType, in.ContractType)
+	surface.Set(&u, "status", &p.Status, in.Status)
+	surface.SetNull(&u, "location", &p.Location,
+		surface.Opt[db.JobLocation]{Set: in.Location.Set, Null: in.Location.Null, Value: db.JobLocation(in.Location.Value)})
+	surface.SetNull(&u, "salary", &p.Salary, surface.Opt[db.Salary]{Set: in.Salary.Set, Null: in.Salary.Null, Value: db.Salary(in.Salary.Value)})
+	surface.SetJSON(&u, "metadata", &p.Metadata, in.Metadata)
+	return u.Columns
 }
 
 type jobOutput struct {
@@ -147,18 +150,18 @@ type jobOutput struct {
 	Location             *jobLocation          `json:"location"`
 	Salary               *salary               `json:"salary"`
 	Metadata             json.RawMessage       `json:"metadata"`
-	CreatedAt            timestamp             `json:"createdAt"`
-	UpdatedAt            timestamp             `json:"updatedAt"`
+	CreatedAt            surface.Timestamp     `json:"createdAt"`
+	UpdatedAt            surface.Timestamp     `json:"updatedAt"`
 }
 
 func showJob(p *db.Position) jobOutput {
 	return jobOutput{
 		ID: p.ID, Number: p.Number, CompanyID: p.CompanyID, Title: p.Title, Description: p.Description, JobURL: p.JobURL,
 		Benefits: p.Benefits, RequiredSkills: p.RequiredSkills, NiceToHaveSkills: p.NiceToHaveSkills,
-		LanguageRequirements: mapped(p.LanguageRequirements, func(l *db.LanguageRequirement) languageRequirement { return languageRequirement(*l) }),
+		LanguageRequirements: surface.Mapped(p.LanguageRequirements, func(l *db.LanguageRequirement) languageRequirement { return languageRequirement(*l) }),
 		Education:            p.Education, Experience: p.Experience, ContractType: p.ContractType, Status: p.Status,
 		Location: (*jobLocation)(p.Location), Salary: (*salary)(p.Salary), Metadata: p.Metadata,
-		CreatedAt: timestamp(p.CreatedAt), UpdatedAt: timestamp(p.UpdatedAt),
+		CreatedAt: surface.Timestamp(p.CreatedAt), UpdatedAt: surface.Timestamp(p.UpdatedAt),
 	}
 }
 
@@ -167,11 +170,11 @@ func (s *server) listJobs(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	scope, err := scopeOf(c)
+	scope, err := surface.ScopeOf(c)
 	if err != nil {
 		return err
 	}
-	status, err := queryWord(c, "status")
+	status, err := surface.QueryWord(c, "status")
 	if err != nil {
 		return err
 	}
@@ -183,11 +186,11 @@ func (s *server) listJobs(c *gin.Context) error {
 }
 
 func (s *server) createJob(c *gin.Context) error {
-	company, err := s.companyFor(c)
+	company, err := s.CompanyFor(c)
 	if err != nil {
 		return err
 	}
-	in, err := bind[jobInput](c)
+	in, err := surface.Bind[jobInput](c)
 	if err != nil {
 		return err
 	}
@@ -203,7 +206,7 @@ func (s *server) createJob(c *gin.Context) error {
 }
 
 func (s *server) getJob(c *gin.Context) error {
-	job, err := jobs.ofPath(c, s.DB)
+	job, err := jobs.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
@@ -211,11 +214,11 @@ func (s *server) getJob(c *gin.Context) error {
 }
 
 func (s *server) updateJob(c *gin.Context) error {
-	job, err := jobs.ofPath(c, s.DB)
+	job, err := jobs.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}
-	in, err := bind[jobPatch](c)
+	in, err := surface.Bind[jobPatch](c)
 	if err != nil {
 		return err
 	}
@@ -236,7 +239,7 @@ func (s *server) updateJob(c *gin.Context) error {
 }
 
 func (s *server) deleteJob(c *gin.Context) error {
-	job, err := jobs.ofPath(c, s.DB)
+	job, err := jobs.OfPath(c, s.DB)
 	if err != nil {
 		return err
 	}

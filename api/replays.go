@@ -11,17 +11,18 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
-func (s *server) replayRoutes() []route {
-	return []route{
-		{http.MethodPost, "/webhooks/:id/replays", "write:deliveries|write:webhooks", s.createReplay},
-		{http.MethodGet, "/webhooks/:id/replays", "read:deliveries|read:webhooks", s.listReplays},
-		{http.MethodGet, "/webhooks/:id/replays/:rid", "read:deliveries|read:webhooks", s.getReplay},
-		{http.MethodPost, "/webhooks/:id/replays/:rid/pause", "write:deliveries|write:webhooks", s.changeReplay(db.PauseReplay)},
-		{http.MethodPost, "/webhooks/:id/replays/:rid/resume", "write:deliveries|write:webhooks", s.changeReplay(db.ResumeReplay)},
-		{http.MethodPost, "/webhooks/:id/replays/:rid/cancel", "write:deliveries|write:webhooks", s.changeReplay(db.CancelReplay)},
+func (s *server) replayRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Post("/webhooks/:id/replays", "write:deliveries|write:webhooks", s.createReplay),
+		surface.Get("/webhooks/:id/replays", "read:deliveries|read:webhooks", s.listReplays),
+		surface.Get("/webhooks/:id/replays/:rid", "read:deliveries|read:webhooks", s.getReplay),
+		surface.Post("/webhooks/:id/replays/:rid/pause", "write:deliveries|write:webhooks", s.changeReplay(db.PauseReplay)),
+		surface.Post("/webhooks/:id/replays/:rid/resume", "write:deliveries|write:webhooks", s.changeReplay(db.ResumeReplay)),
+		surface.Post("/webhooks/:id/replays/:rid/cancel", "write:deliveries|write:webhooks", s.changeReplay(db.CancelReplay)),
 	}
 }
 
@@ -33,28 +34,28 @@ type replayInput struct {
 	// Status: which ended deliveries; by default the failed ones.
 	Status []string `json:"status" validate:"max=3,dive,oneof=succeeded failed canceled"`
 	// Events: of which events; by default all.
-	Events eventRefs `json:"events"`
+	Events surface.EventRefs `json:"events"`
 }
 
 type replayOutput struct {
-	ID        uuid.UUID      `json:"id"`
-	WebhookID uuid.UUID      `json:"webhookId"`
-	Since     timestamp      `json:"since"`
-	Until     timestamp      `json:"until"`
-	Status    []string       `json:"status"`
-	Events    []string       `json:"events"`
-	State     db.ReplayState `json:"state"`
-	Replayed  int64          `json:"replayed"`
-	CreatedAt timestamp      `json:"createdAt"`
-	UpdatedAt timestamp      `json:"updatedAt"`
+	ID        uuid.UUID         `json:"id"`
+	WebhookID uuid.UUID         `json:"webhookId"`
+	Since     surface.Timestamp `json:"since"`
+	Until     surface.Timestamp `json:"until"`
+	Status    []string          `json:"status"`
+	Events    []string          `json:"events"`
+	State     db.ReplayState    `json:"state"`
+	Replayed  int64             `json:"replayed"`
+	CreatedAt surface.Timestamp `json:"createdAt"`
+	UpdatedAt surface.Timestamp `json:"updatedAt"`
 }
 
 func showReplay(w *db.Webhook) func(*db.Replay) replayOutput {
 	return func(r *db.Replay) replayOutput {
 		return replayOutput{
-			ID: r.ID, WebhookID: r.WebhookID, Since: timestamp(r.Since), Until: timestamp(r.Until), Status: r.Statuses,
-			Events: eventNames(w.Profile, r.Events), State: r.State, Replayed: r.Replayed,
-			CreatedAt: timestamp(r.CreatedAt), UpdatedAt: timestamp(r.UpdatedAt),
+			ID: r.ID, WebhookID: r.WebhookID, Since: surface.Timestamp(r.Since), Until: surface.Timestamp(r.Until), Status: r.Statuses,
+			Events: surface.EventNames(w.Profile, r.Events), State: r.State, Replayed: r.Replayed,
+			CreatedAt: surface.Timestamp(r.CreatedAt), UpdatedAt: surface.Timestamp(r.UpdatedAt),
 		}
 	}
 }
@@ -65,7 +66,7 @@ func (s *server) createReplay(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	in, err := bind[replayInput](c)
+	in, err := surface.Bind[replayInput](c)
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func newReplay(w *db.Webhook, in *replayInput, now time.Time) (*db.Replay, error
 		r.Until = *in.Until
 	}
 	if !r.Since.Before(r.Until) {
-		return nil, invalid("since", "since must be before until, and in the past")
+		return nil, surface.Invalid("since", "since must be before until, and in the past")
 	}
 	if len(r.Statuses) == 0 {
 		r.Statuses = []string{string(db.DeliveryFailed)}
@@ -94,7 +95,7 @@ func newReplay(w *db.Webhook, in *replayInput, now time.Time) (*db.Replay, error
 	slices.Sort(r.Statuses)
 	r.Statuses = slices.Compact(r.Statuses)
 	var err error
-	r.Events, err = in.Events.resolve(w.Profile)
+	r.Events, err = in.Events.Resolve(w.Profile)
 	return r, err
 }
 
@@ -120,13 +121,13 @@ func (s *server) replay(c *gin.Context) (*db.Webhook, *db.Replay, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	id, err := pathID(c, "rid", "Replay")
+	id, err := surface.PathID(c, "rid", "Replay")
 	if err != nil {
 		return nil, nil, err
 	}
 	r, err := db.GetReplay(c.Request.Context(), s.DB, w.ID, id)
 	if errors.Is(err, db.ErrNotFound) {
-		return nil, nil, notFound("Replay", id.String())
+		return nil, nil, surface.NotFound("Replay", id.String())
 	}
 	return w, r, err
 }
@@ -139,7 +140,7 @@ func (s *server) getReplay(c *gin.Context) error {
 	return ok(c, http.StatusOK, showReplay(w)(r))
 }
 
-func (s *server) changeReplay(change func(context.Context, bun.Tx, uuid.UUID) (*db.Replay, error)) handler {
+func (s *server) changeReplay(change func(context.Context, bun.Tx, uuid.UUID) (*db.Replay, error)) surface.Handler {
 	return func(c *gin.Context) error {
 		w, r, err := s.replay(c)
 		if err != nil {

@@ -2,9 +2,8 @@ package api
 
 import (
 	"errors"
-	"reflect"
-	"slices"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
@@ -18,30 +17,25 @@ func CheckKey(k *db.APIKey) error {
 		reason = *k.SuspendedReason
 	}
 	return firstRefusal(
-		rule[keyInput]("name", k.Name), rule[keyInput]("scopes", k.Scopes), rule[keyInput]("allowedIPs", k.AllowedIPs),
-		rule[keyInput]("ratePerMinute", k.RatePerMinute), rule[keyInput]("ratePerHour", k.RatePerHour),
-		rule[keyPatch]("suspendedReason", reason),
+		surface.Rule[keyInput]("name", k.Name), surface.Rule[keyInput]("scopes", k.Scopes), surface.Rule[keyInput]("allowedIPs", k.AllowedIPs),
+		surface.Rule[keyInput]("ratePerMinute", k.RatePerMinute), surface.Rule[keyInput]("ratePerHour", k.RatePerHour),
+		surface.Rule[keyPatch]("suspendedReason", reason),
 	)
 }
 
 // CheckCompany refuses a company with a name that the API would refuse; its error is one sentence.
-func CheckCompany(c *db.Company) error { return firstRefusal(rule[companyInput]("name", c.Name)) }
+func CheckCompany(c *db.Company) error {
+	return firstRefusal(surface.Rule[companyInput]("name", c.Name))
+}
 
 // CheckWebhook refuses a webhook with a name or URL of a length that the API would refuse; its error is one sentence.
 func CheckWebhook(w *db.Webhook) error {
-	return firstRefusal(rule[webhookInput]("name", w.Name), rule[webhookInput]("url", w.URL))
-}
-
-// rule applies what T's tags say of a field to a value.
-func rule[T any](name string, value any) error {
-	fields := fieldsOf(reflect.TypeFor[T]())
-	i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
-	return check(reflect.ValueOf(value), fields[i], name)
+	return firstRefusal(surface.Rule[webhookInput]("name", w.Name), surface.Rule[webhookInput]("url", w.URL))
 }
 
 func firstRefusal(errs ...error) error {
 	for _, err := range errs {
-		var refused *apiError
+		var refused *surface.Error
 		if errors.As(err, &refused) {
 			return errors.New(refused.Message)
 		}

@@ -2,17 +2,17 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"time"
 
-	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/aiinterviews"
+	"greenroom/api/interviewsuite"
+	"greenroom/api/surface"
+	"greenroom/api/wiseway"
 	"greenroom/db"
 	"greenroom/db/seal"
 )
@@ -38,6 +38,11 @@ type Options struct {
 	// checked; none by default, so that a caller cannot choose its own address.
 	TrustedProxies []string
 	Logger         *slog.Logger
+
+	// What one surface alone needs.
+	WiseWay        wiseway.Options
+	InterviewSuite interviewsuite.Options
+	AIInterviews   aiinterviews.Options
 }
 
 // Limits are the rate limits of an API key. Zero means the default of the reference (§2.9).
@@ -48,110 +53,38 @@ type InterviewRules struct {
 	InvitationDeadline, MaxDuration, AnalysisTimeout time.Duration
 }
 
-const (
-	defaultPerMinute = 60
-	defaultPerHour   = 2000
-)
-
-type server struct {
-	Options
-	limiter *rateLimiter
-	keys    *keyMemory
-	events  *db.EventGroup
-	metrics *metrics
-	docs    []byte
+func (o *Options) core() surface.Options {
+	return surface.Options{
+		DB: o.DB, Box: o.Box, Secret: o.Secret, CheckURL: o.CheckURL, PublicURL: o.PublicURL,
+		PerMinute: o.Limits.PerMinute, PerHour: o.Limits.PerHour,
+		InvitationDeadline: o.Interviews.InvitationDeadline, MaxDuration: o.Interviews.MaxDuration,
+		AnalysisTimeout: o.Interviews.AnalysisTimeout, Metrics: o.Metrics, TrustedProxies: o.TrustedProxies, Logger: o.Logger,
+	}
 }
 
-// New returns the API as one handler. It refuses options without what it needs, and does no I/O.
-func New(o Options) (http.Handler, error) {
-	if o.DB == nil || o.Box == nil || len(o.Secret) == 0 || o.CheckURL == nil {
-		return nil, errors.New("api needs a database, a box, a secret and a check of URLs")
-	}
-	if o.Limits.PerMinute <= 0 {
-		o.Limits.PerMinute = defaultPerMinute
-	}
-	if o.Limits.PerHour <= 0 {
-		o.Limits.PerHour = defaultPerHour
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	if o.Metrics == nil {
-		o.Metrics = prometheus.NewRegistry()
-	}
-	m, err := newMetrics(o.Metrics)
+// server is the canonical surface.
+type server struct {
+	*surface.Core
+	isReady func(context.Context) error
+	events  *db.EventGroup
+	docs    *docs
+}
+
+// New returns all surfaces as one handler. It refuses options without what it needs, and does no I/O.
+func New(o Options) (*surface.Mounted, error) {
+	core, err := surface.New(o.core())
 	if err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
+		return nil, err
 	}
-	docs, err := renderDocs()
+	pages, err := renderDocs()
 	if err != nil {
 		return nil, fmt.Errorf("render docs: %w", err)
 	}
-	s := &server{
-		Options: o, limiter: newRateLimiter(), keys: newKeyMemory(), events: db.NewEventGroup(o.DB), metrics: m, docs: docs,
-	}
-	return s.engine()
-}
-
-func (s *server) engine() (http.Handler, error) {
-	gin.SetMode(gin.ReleaseMode)
-	e := gin.New()
-	// A redirect would lose the body or the method of a call; an unknown path is simply unknown.
-	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
-	e.HandleMethodNotAllowed = true
-	if err := e.SetTrustedProxies(s.TrustedProxies); err != nil {
-		return nil, fmt.Errorf("trusted proxies: %w", err)
-	}
-	e.Use(s.observe, s.recoverPanic)
-	e.NoRoute(s.wrap(func(*gin.Context) error { return errUnknownRoute }))
-	e.NoMethod(s.wrap(func(*gin.Context) error { return errMethod }))
-	for _, r := range s.routes() {
-		for _, path := range r.paths() {
-			e.Handle(r.method, path, s.chain(r)...)
-		}
-	}
-	return e, nil
-}
-
-// chain is what a request of that route passes through.
-func (s *server) chain(r route) []gin.HandlerFunc {
-	if r.scope == public {
-		return []gin.HandlerFunc{s.wrap(r.handle)}
-	}
-	authenticate := s.authenticate
-	if recognizing[r.method+" "+r.path] {
-		authenticate = s.recognize
-	}
-	return []gin.HandlerFunc{s.wrap(authenticate), s.wrap(s.limitRate), s.wrap(func(c *gin.Context) error {
-		err := admitted(c, r)
-		if err != nil {
-			if changed := s.confirm(c, r.scope); changed != nil {
-				return changed
-			}
-		}
-		return err
-	})}
-}
-
-// admitted handles a request of a known caller.
-func admitted(c *gin.Context, r route) error {
-	if err := requireScope(c, r.scope); err != nil {
-		return err
-	}
-	if c.Request.URL.RawQuery != "" { // gin would drop what it cannot read
-		if _, err := url.ParseQuery(c.Request.URL.RawQuery); err != nil {
-			return &apiError{Status: http.StatusBadRequest, Code: codeValidation, Message: "The query is not valid"}
-		}
-	}
-	return r.handle(c)
-}
-
-// wrap turns a handler's error into an answer and ends the chain there.
-func (s *server) wrap(h handler) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		if err := h(c); err != nil {
-			s.fail(c, err)
-			c.Abort()
-		}
-	}
+	s := &server{Core: core, isReady: o.Ready, events: db.NewEventGroup(o.DB), docs: pages}
+	return core.Mount(
+		s.canonical(),
+		wiseway.New(core, o.WiseWay),
+		interviewsuite.New(core, o.InterviewSuite),
+		aiinterviews.New(core, o.AIInterviews),
+	)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/catalog"
 )
@@ -81,7 +82,7 @@ func (s *server) ping(ctx context.Context, w *db.Webhook) (id uuid.UUID, err err
 	if company == nil {
 		company = w.OwnerCompanyID
 	}
-	e := &db.Event{CompanyID: company, Type: catalog.Ping, Data: encoded(gin.H{
+	e := &db.Event{CompanyID: company, Type: catalog.Ping, Data: surface.Encoded(gin.H{
 		"message": "This is a test ping from Greenroom", "webhookId": w.ID,
 	})}
 	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {

@@ -1,0 +1,52 @@
+package interviewsuite
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"greenroom/api/surface"
+)
+
+// fail writes a refusal as the original's framework does (reference 2.2): what is wrong with a field under the field's name, as a
+// list of sentences; anything else as detail.
+func fail(c *gin.Context, e *surface.Error) {
+	if field := e.Field(); field != "" && e.Status == http.StatusBadRequest {
+		c.JSON(e.Status, gin.H{field: []string{fieldSentence(e)}})
+		return
+	}
+	c.JSON(e.Status, gin.H{"detail": detail(c, e)})
+}
+
+func fieldSentence(e *surface.Error) string {
+	if e.Code == surface.CodeMissing {
+		return "This field is required."
+	}
+	return e.Message + "."
+}
+
+// detail is the framework's own sentence where it has one for the case, else ours.
+func detail(c *gin.Context, e *surface.Error) string {
+	switch e.Code {
+	case surface.CodeInvalidKey:
+		if key, err := surface.PresentedKey(c.Request.Header); key == "" && err == nil {
+			return "Authentication credentials were not provided."
+		}
+		return "Invalid token."
+	case surface.CodeScope, surface.CodeDenied:
+		return "You do not have permission to perform this action."
+	case surface.CodeNotFound:
+		return "Not found."
+	case surface.CodeMethod:
+		return fmt.Sprintf("Method %q not allowed.", c.Request.Method)
+	case surface.CodeMediaType:
+		return fmt.Sprintf("Unsupported media type %q in request.", c.GetHeader("Content-Type"))
+	case surface.CodeRateLimited:
+		return fmt.Sprintf("Request was throttled. Expected available in %d seconds.", e.Limited.RetryAfter)
+	}
+	if at, is := e.Details["offset"]; is { // only a syntax error has one
+		return fmt.Sprintf("JSON parse error - %s (char %v)", e.Message, at)
+	}
+	return e.Message + "."
+}

@@ -1,0 +1,185 @@
+package surface
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"greenroom/db"
+)
+
+const callerKey = "caller"
+
+// Principal is who calls.
+type Principal struct {
+	// Key is the whole row, which nobody may change.
+	Key *db.APIKey
+	// remembered: the key is as an earlier request has read it, see recognize.
+	remembered bool
+}
+
+// Holds reports whether the key has the scope.
+func (p Principal) Holds(scope string) bool {
+	return slices.Contains(p.Key.Scopes, db.AllScopes) || slices.Contains(p.Key.Scopes, scope)
+}
+
+// Scope is what the key may see: its company, or everything for a platform key.
+func (p Principal) Scope() db.Scope { return db.Scope{Company: p.Key.CompanyID} }
+
+// Platform reports whether the key is no company's and acts for many.
+func (p Principal) Platform() bool { return p.Key.CompanyID == nil }
+
+func callerOf(c *gin.Context) (Principal, bool) {
+	v, found := c.Get(callerKey)
+	if !found {
+		return Principal{}, false
+	}
+	p, is := v.(Principal)
+	return p, is
+}
+
+// Caller is the authenticated key of a request; only routes with a key may ask.
+func Caller(c *gin.Context) Principal {
+	p, found := callerOf(c)
+	if !found {
+		panic("surface: a public route asked for its caller")
+	}
+	return p
+}
+
+// Authenticate finds the key and refuses one that is unknown, revoked, expired, suspended or used from elsewhere. It reads the
+// key from the database, so that a revocation holds from the next request on.
+func (s *Core) Authenticate(c *gin.Context) error {
+	plain, err := PresentedKey(c.Request.Header)
+	if err != nil {
+		return err
+	}
+	if plain == "" {
+		return unauthorized("An API key is required: send the header " + s.surfaceOf(c.Request.URL.Path).Style.KeyIn)
+	}
+	hash := db.HashKey(s.Secret, plain)
+	key, err := db.FindAPIKey(c.Request.Context(), s.DB, hash)
+	if errors.Is(err, db.ErrNotFound) || err == nil && !key.Usable(time.Now()) {
+		return unauthorized("The provided API key is invalid or has been revoked")
+	}
+	if err != nil {
+		return err
+	}
+	c.Set(callerKey, Principal{Key: key})
+	s.keys.keep(hash, key)
+	return admits(key, c.ClientIP())
+}
+
+// admits refuses a key that is suspended or used from elsewhere.
+func admits(key *db.APIKey, address string) error {
+	if key.SuspendedAt != nil {
+		return &Error{
+			Status: http.StatusUnauthorized, Code: CodeSuspended, Message: "This API key has been suspended",
+			Details: Details{"suspendedAt": Maybe(key.SuspendedAt), "reason": key.SuspendedReason},
+		}
+	}
+	if !allowedFrom(key.AllowedIPs, address) {
+		return &Error{Status: http.StatusForbidden, Code: CodeIPDenied, Message: "This API key may not be used from this address"}
+	}
+	return nil
+}
+
+// recognize is authenticate for a route that is called so often that reading the key each time would cost the most of it: a key
+// that an earlier request has read is taken as it was then. That a change of a key holds from the next request on stays
+// true, because no answer is given on a remembered key alone: what is accepted is stored in a transaction that finds the key
+// unchanged (db.Submission), and what is refused is refused once the key was read again (confirm, limitRate).
+func (s *Core) recognize(c *gin.Context) error {
+	if c.GetHeader(IdempotencyHeader) != "" { // its answer comes from a transaction that looks at no key
+		return s.Authenticate(c)
+	}
+	plain, err := PresentedKey(c.Request.Header)
+	if err != nil {
+		return err
+	}
+	key := s.keys.find(db.HashKey(s.Secret, plain))
+	if key == nil || !key.Usable(time.Now()) || admits(key, c.ClientIP()) != nil {
+		return s.Authenticate(c)
+	}
+	c.Set(callerKey, Principal{Key: key, remembered: true})
+	return nil
+}
+
+// Confirm reads a remembered key again and judges the request by what it is now.
+func (s *Core) Confirm(c *gin.Context, scope string) error {
+	before := Caller(c)
+	if !before.remembered {
+		return nil
+	}
+	if err := s.Authenticate(c); err != nil {
+		return err
+	}
+	if !sameCompany(before.Key.CompanyID, Caller(c).Key.CompanyID) { // what was made of the request is for another company
+		return db.ErrConflict
+	}
+	if over := s.countRequest(c, s.limiter.store.Peek); over != nil {
+		return tooMany(over)
+	}
+	return RequireScope(c, scope)
+}
+
+func sameCompany(a, b *uuid.UUID) bool {
+	return a == nil && b == nil || a != nil && b != nil && *a == *b
+}
+
+func unauthorized(message string) *Error {
+	return &Error{Status: http.StatusUnauthorized, Code: CodeInvalidKey, Message: message}
+}
+
+// PresentedKey is the API key of a request, from wherever one of the products' clients sends it: Authorization with the scheme
+// Bearer or Token, x-api-key or apiKey; "" when there is none. Names of schemes and headers ignore case (RFC 9110 §5.1, §11.1). A
+// key that is there several times is fine, two different keys are refused. Other schemes are other credentials.
+func PresentedKey(h http.Header) (string, error) {
+	key := ""
+	for name, plainKey := range keyHeaders {
+		for _, value := range h[name] {
+			found := plainKey(value)
+			if found == "" || found == key {
+				continue
+			}
+			if key != "" {
+				return "", &Error{Status: http.StatusBadRequest, Code: CodeValidation, Message: "The request has two different API keys; send one"}
+			}
+			key = found
+		}
+	}
+	return key, nil
+}
+
+// keyHeaders are the headers that may have a key, by their canonical names, and how it stands in them.
+var keyHeaders = map[string]func(string) string{
+	"Authorization": schemedKey, "X-Api-Key": strings.TrimSpace, "Apikey": strings.TrimSpace,
+}
+
+func schemedKey(credentials string) string {
+	scheme, key, found := strings.Cut(credentials, " ")
+	if !found || !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "Token") {
+		return ""
+	}
+	return strings.TrimSpace(key)
+}
+
+// allowedFrom reports whether the address is one of the allowed addresses and ranges. None allowed means all are.
+func allowedFrom(allowed []string, address string) bool {
+	if len(allowed) == 0 {
+		return true
+	}
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(allowed, func(a string) bool {
+		network, ok := db.ParseNetwork(a)
+		return ok && network.Contains(ip.Unmap())
+	})
+}

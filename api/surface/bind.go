@@ -1,0 +1,332 @@
+package surface
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"greenroom/db"
+)
+
+// MaxBody is the largest body that is read, in bytes.
+const MaxBody = 1 << 20
+
+// Bind reads the body into a T, strictly: one I-JSON object of at most 1 MiB whose fields T knows. Every refusal is an answer
+// that names the field. Tags of T's fields: json (the name, matched exactly), validate (rules of validate.go; "required" means
+// sent and not null), null:"ok" (an Opt that may be null).
+func Bind[T any](c *gin.Context) (T, error) { return bind[T](c, decoder{}) }
+
+// BindKnown is Bind without regard to fields that T does not know: for products whose clients send back whole what they have
+// read.
+func BindKnown[T any](c *gin.Context) (T, error) { return bind[T](c, decoder{ignoresUnknown: true}) }
+
+func bind[T any](c *gin.Context, d decoder) (v T, err error) {
+	raw, err := ReadBody(c, MaxBody)
+	if err != nil {
+		return v, err
+	}
+	err = d.body(raw, reflect.ValueOf(&v).Elem())
+	return v, err
+}
+
+// Decode is Bind for JSON that was read already.
+func Decode[T any](raw []byte) (v T, err error) {
+	err = decoder{}.body(raw, reflect.ValueOf(&v).Elem())
+	return v, err
+}
+
+// decoder reads JSON into values by their tags.
+type decoder struct{ ignoresUnknown bool }
+
+func (d decoder) body(raw []byte, v reflect.Value) error {
+	if len(raw) > MaxBody {
+		return TooLarge(MaxBody)
+	}
+	if err := CheckJSON(raw); err != nil {
+		return err
+	}
+	if !IsObject(raw) {
+		return BadBody("The body must be a JSON object")
+	}
+	return d.object(raw, v, "")
+}
+
+// BadBody refuses a body as a whole.
+func BadBody(message string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: CodeValidation, Message: message}
+}
+
+// TooLarge refuses a body of more than limit bytes.
+func TooLarge(limit int) *Error {
+	return &Error{
+		Status: http.StatusRequestEntityTooLarge, Code: CodeTooLarge, Message: fmt.Sprintf("The body must be at most %d MiB", limit>>20),
+		Details: Details{"maxBytes": limit},
+	}
+}
+
+// ReadBody also refuses what says that it is not JSON; saying nothing is fine, since many clients do.
+func ReadBody(c *gin.Context, limit int) ([]byte, error) {
+	if ct := c.GetHeader("Content-Type"); ct != "" && ct != "application/json" {
+		media, _, err := mime.ParseMediaType(ct)
+		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
+			return nil, &Error{
+				Status: http.StatusUnsupportedMediaType, Code: CodeMediaType, Message: "The body must be application/json",
+			}
+		}
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, int64(limit)))
+	var exceeded *http.MaxBytesError
+	switch {
+	case errors.As(err, &exceeded):
+		return nil, TooLarge(limit)
+	case err != nil:
+		return nil, BadBody("The body could not be read to its end")
+	case len(bytes.TrimSpace(raw)) == 0:
+		return nil, BadBody("The body must be a JSON object; it is empty")
+	}
+	return raw, nil
+}
+
+// Opt is a field that may be absent, null or a value: in a PATCH, absent is not null.
+type Opt[T any] struct {
+	Set, Null bool
+	Value     T
+}
+
+func (o *Opt[T]) present(null bool) any {
+	o.Set, o.Null = true, null
+	return &o.Value
+}
+
+// Ptr is nil for null, else the value: what a nullable column is given.
+func (o *Opt[T]) Ptr() *T {
+	if o.Null {
+		return nil
+	}
+	return &o.Value
+}
+
+type optional interface{ present(null bool) any }
+
+// field is what the tags of a struct's field say.
+type field struct {
+	name               string
+	index              []int
+	required, nullable bool
+	rules              string
+}
+
+// knownFields keeps what fieldsOf has found, by type: tags do not change.
+var knownFields sync.Map
+
+func fieldsOf(t reflect.Type) []field {
+	if known, found := knownFields.Load(t); found {
+		return known.([]field) //nolint:forcetypeassert // nothing else is stored there
+	}
+	fs := readFields(t)
+	knownFields.Store(t, fs)
+	return fs
+}
+
+func readFields(t reflect.Type) []field {
+	var fs []field
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" || name == "-" || !f.IsExported() {
+			continue
+		}
+		rules := f.Tag.Get("validate")
+		rest, required := strings.CutPrefix(rules, "required")
+		fs = append(fs, field{name, f.Index, required, f.Tag.Get("null") == "ok", strings.TrimPrefix(rest, ",")})
+	}
+	return fs
+}
+
+func (d decoder) object(raw json.RawMessage, v reflect.Value, path string) error {
+	var sent map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &sent); err != nil || sent == nil {
+		return Invalid(path, path+" must be an object")
+	}
+	known := fieldsOf(v.Type())
+	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		if !d.ignoresUnknown && !slices.ContainsFunc(known, func(f field) bool { return f.name == name }) {
+			return Invalid(join(path, name), join(path, name)+" is not a known field")
+		}
+	}
+	for _, f := range known {
+		value, isSent := sent[f.name]
+		null := string(value) == "null"
+		if f.required && (!isSent || null) {
+			return Missing(join(path, f.name))
+		}
+		if !isSent {
+			continue
+		}
+		if err := d.field(value, null, v.FieldByIndex(f.index), f, join(path, f.name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d decoder) field(raw json.RawMessage, null bool, v reflect.Value, f field, path string) error {
+	if o, is := v.Addr().Interface().(optional); is {
+		if null && !f.nullable {
+			return Invalid(path, path+" must not be null")
+		}
+		v = reflect.ValueOf(o.present(null)).Elem()
+	}
+	if null { // of a field that is not required: as if it was not sent
+		return nil
+	}
+	if err := d.value(raw, v, path); err != nil {
+		return err
+	}
+	return check(v, f, path)
+}
+
+var (
+	timeType = reflect.TypeFor[time.Time]()
+	uuidType = reflect.TypeFor[uuid.UUID]()
+	rawType  = reflect.TypeFor[json.RawMessage]()
+)
+
+func (d decoder) value(raw json.RawMessage, v reflect.Value, path string) error {
+	switch t := v.Type(); {
+	case t == timeType || t == uuidType:
+		return decodeText(raw, v, path)
+	case t == rawType:
+		v.SetBytes(raw)
+		return nil
+	case t.Kind() == reflect.Pointer:
+		v.Set(reflect.New(t.Elem()))
+		return d.value(raw, v.Elem(), path)
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()):
+	case t.Kind() == reflect.Struct:
+		return d.object(raw, v, path)
+	case t.Kind() == reflect.Slice:
+		return d.slice(raw, v, path)
+	}
+	return typed(json.Unmarshal(raw, v.Addr().Interface()), v.Type(), path)
+}
+
+func (d decoder) slice(raw json.RawMessage, v reflect.Value, path string) error {
+	var items []json.RawMessage
+	if err := json.Unmarshal(raw, &items); err != nil {
+		return Invalid(path, path+" must be an array")
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+	for i, item := range items {
+		at := path + "[" + strconv.Itoa(i) + "]"
+		if string(item) == "null" {
+			return Invalid(at, at+" must not be null")
+		}
+		if err := d.value(item, v.Index(i), at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decodeText reads the values that are strings in JSON but not in Go.
+func decodeText(raw json.RawMessage, v reflect.Value, path string) error {
+	var text string
+	isText := json.Unmarshal(raw, &text) == nil
+	if v.Type() == uuidType {
+		id, valid := db.ParseID(text)
+		if !isText || !valid {
+			return Invalid(path, path+" must be a UUID")
+		}
+		v.Set(reflect.ValueOf(id))
+		return nil
+	}
+	t, reason := ParseTime(text)
+	if !isText || reason != "" {
+		return Invalid(path, path+" "+reason)
+	}
+	v.Set(reflect.ValueOf(t))
+	return nil
+}
+
+// ParseTime reads an RFC 3339 time, its offset honoured, or says what it must be. The years are those that every store here
+// can hold.
+func ParseTime(text string) (t time.Time, reason string) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, "must be a date and time with an offset, like 2024-01-15T10:30:00Z (RFC 3339)"
+	}
+	t = t.UTC()
+	if t.Year() < 1970 || t.Year() > 9999 {
+		return t, "must be between the years 1970 and 9999"
+	}
+	return t, ""
+}
+
+// typed turns a decoder's error into one that names the field and what it must be.
+func typed(err error, t reflect.Type, path string) error {
+	var known *Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return known
+	}
+	return Invalid(path, path+" must be "+kindName(t))
+}
+
+var kindNames = map[reflect.Kind]string{
+	reflect.String: "a string", reflect.Bool: "true or false", reflect.Map: "an object",
+	reflect.Int: "an integer", reflect.Int32: "an integer", reflect.Int64: "an integer",
+	reflect.Float32: "a number", reflect.Float64: "a number",
+}
+
+func kindName(t reflect.Type) string {
+	if name, known := kindNames[t.Kind()]; known {
+		return name
+	}
+	return "of another type"
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// HasBody reports whether there is at least one byte to read.
+func HasBody(r *http.Request) bool {
+	buffered := bufio.NewReader(r.Body)
+	if _, err := buffered.Peek(1); err != nil {
+		return false
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{buffered, r.Body}
+	return true
+}
+
+// Encoded is for wire types of our own, which always encode.
+func Encoded(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic("api: encode: " + err.Error())
+	}
+	return raw
+}

@@ -1,0 +1,137 @@
+package surface
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"greenroom/db"
+)
+
+// Codes say what kind of refusal an [Error] is. Those up to CodeNotFound are the words of the webhooks API's reference (§1.12,
+// §2.3), the others are ours.
+const (
+	CodeInvalidKey     = "INVALID_API_KEY"
+	CodeSuspended      = "API_KEY_SUSPENDED"
+	CodeScope          = "INSUFFICIENT_PERMISSIONS"
+	CodeDenied         = "RESOURCE_ACCESS_DENIED"
+	CodeValidation     = "VALIDATION_ERROR"
+	CodeNotFound       = "RESOURCE_NOT_FOUND"
+	CodeMissing        = "MISSING_REQUIRED_FIELD"
+	CodeConflict       = "CONFLICT"
+	CodeInvalidState   = "INVALID_STATE"
+	CodeExists         = "ALREADY_EXISTS"
+	CodeIdempotency    = "IDEMPOTENCY_CONFLICT"
+	CodeIPDenied       = "IP_NOT_ALLOWED"
+	CodeTooLarge       = "PAYLOAD_TOO_LARGE"
+	CodeMediaType      = "UNSUPPORTED_MEDIA_TYPE"
+	CodeMethod         = "METHOD_NOT_ALLOWED"
+	CodeInternal       = "INTERNAL_ERROR"
+	CodeUnavailable    = "SERVICE_UNAVAILABLE"
+	CodeRateLimited    = "RATE_LIMITED"
+	statusClientClosed = 499 // nginx's number for a caller that hung up; only the log sees it
+)
+
+// Error is a refusal, whatever the surface: a style writes it in its product's form. Its JSON is the canonical surface's.
+type Error struct {
+	Status  int     `json:"-"`
+	Code    string  `json:"code"`
+	Message string  `json:"message"`
+	Details Details `json:"details,omitempty"`
+	// Limited is set with CodeRateLimited alone.
+	Limited *Limited `json:"-"`
+}
+
+// Error is for logs.
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Field is the path of the field that is refused, as in "headers[0].name"; "" when it is none.
+func (e *Error) Field() string {
+	field, _ := e.Details["field"].(string)
+	return field
+}
+
+// Details is what an error says beside its message: "field", "provided", "allowed", "resourceType", "resourceId", …
+type Details map[string]any
+
+var (
+	errUnknownPath = &Error{Status: http.StatusNotFound, Code: CodeNotFound, Message: "There is nothing at this path"}
+	errMethod      = &Error{Status: http.StatusMethodNotAllowed, Code: CodeMethod, Message: "This path does not take this method"}
+)
+
+// Invalid refuses one field: the message begins with the field's name and says what it must be.
+func Invalid(field, message string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: CodeValidation, Message: message, Details: Details{"field": field}}
+}
+
+// Missing refuses a body without a field that it needs.
+func Missing(field string) *Error {
+	return &Error{
+		Status: http.StatusBadRequest, Code: CodeMissing, Message: field + " is required", Details: Details{"field": field},
+	}
+}
+
+// NotFound names the resource as the reference does: its type and the id as the caller gave it, whatever that was.
+func NotFound(resourceType, id string) *Error {
+	return &Error{
+		Status: http.StatusNotFound, Code: CodeNotFound, Message: fmt.Sprintf("%s with ID %s not found", resourceType, id),
+		Details: Details{"resourceType": resourceType, "resourceId": id},
+	}
+}
+
+// Denied is for a row that is there but belongs to another company; what is as in "this job".
+func Denied(what string) *Error {
+	return &Error{Status: http.StatusForbidden, Code: CodeDenied, Message: "Access denied to this " + what}
+}
+
+// InvalidState refuses what the state of something does not allow.
+func InvalidState(message string, d Details) *Error {
+	return &Error{Status: http.StatusConflict, Code: CodeInvalidState, Message: message, Details: d}
+}
+
+// ToError is the refusal that an error means. It is the only place that knows which error of the database is which status; what
+// it does not know is a fault of ours, logged here and hidden.
+func (s *Core) ToError(c *gin.Context, err error) *Error {
+	var known *Error
+	var state *db.StateError
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &state):
+		return InvalidState("This "+state.Resource+" is "+state.State, Details{"resource": state.Resource, "state": state.State})
+	case errors.Is(err, db.ErrNotFound):
+		return &Error{Status: http.StatusNotFound, Code: CodeNotFound, Message: "Resource not found"}
+	case errors.Is(err, db.ErrDuplicate):
+		return &Error{Status: http.StatusConflict, Code: CodeExists, Message: "A resource with this value exists already"}
+	case errors.Is(err, db.ErrConflict):
+		return &Error{Status: http.StatusConflict, Code: CodeConflict, Message: "The resource was changed meanwhile; try again"}
+	case c.Request.Context().Err() != nil && errors.Is(err, context.Canceled):
+		return &Error{Status: statusClientClosed}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Message: "The request took too long; try again"}
+	}
+	return s.internal(c, err)
+}
+
+// internal hides a fault of ours behind an id by which its log line is found.
+func (s *Core) internal(c *gin.Context, err error) *Error {
+	id := RequestID(c)
+	s.Logger.LogAttrs(c.Request.Context(), slog.LevelError, "request failed",
+		slog.String("request_id", id), slog.String("route", c.FullPath()), slog.Any("error", err))
+	return &Error{
+		Status: http.StatusInternalServerError, Code: CodeInternal, Message: "Something went wrong on our side",
+		Details: Details{"requestId": id},
+	}
+}
+
+// Clip bounds what an error answer repeats of a request.
+func Clip(s string) string {
+	if r := []rune(s); len(r) > 100 {
+		return string(r[:100]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,52 @@
+package surface
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"greenroom/db"
+	"greenroom/db/token"
+)
+
+const (
+	// lateness is how far in the past a start may lie: clocks differ, and a request takes its time.
+	lateness = time.Minute
+	// maxAhead bounds how far ahead something may be scheduled.
+	maxAhead = 366 * 24 * time.Hour
+	// defaultMaxMinutes bounds an interview in progress when the options do not: the setting's own default.
+	defaultMaxMinutes = 120
+)
+
+// CheckStart refuses a time at which nothing can begin; name is the field's.
+func CheckStart(name string, at, now time.Time) error {
+	if at.Before(now.Add(-lateness)) {
+		return Invalid(name, name+" must not be in the past")
+	}
+	if at.After(now.Add(maxAhead)) {
+		return Invalid(name, name+" must be at most 366 days ahead")
+	}
+	return nil
+}
+
+// InterviewRow is a new interview of that candidate by that agent, with the deadlines that the options give it: an ONLINE one
+// can be started until InvitationDeadline after at. job may be nil. It is not stored: see db.CreateInterview.
+func (s *Core) InterviewRow(a *db.Agent, c *db.Candidate, job *uuid.UUID, at time.Time) *db.Interview {
+	i := &db.Interview{
+		ID: db.NewID(), CompanyID: c.CompanyID, CandidateID: c.ID, JobID: job, AgentID: a.ID, Type: a.Type, ScheduledAt: at,
+		MaxMinutes: defaultMaxMinutes,
+	}
+	if s.MaxDuration > 0 {
+		i.MaxMinutes = max(1, int((s.MaxDuration+time.Minute-1)/time.Minute))
+	}
+	if a.Type == db.Online && s.InvitationDeadline > 0 {
+		deadline := at.Add(s.InvitationDeadline)
+		i.DeadlineAt = &deadline
+	}
+	return i
+}
+
+// InviteURL is the link by which a candidate opens an ONLINE interview; whoever has it may. The same each time.
+func (s *Core) InviteURL(interview uuid.UUID) string {
+	return s.PublicURL + "/i/" + interview.String() + "." + token.For(s.Secret, token.Invite, interview)
+}

@@ -1,0 +1,185 @@
+package surface
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// maxDepth bounds how deep a body is nested: far more than any contract here needs, far less than what exhausts a parser.
+const maxDepth = 64
+
+// CheckJSON accepts one value of I-JSON (RFC 7493: UTF-8, names unique, no lone surrogates, numbers within a double) without
+// NUL characters. Everything that passes can be stored by PostgreSQL and read by any receiver, so that what is refused is
+// refused here, by name, and not as a fault later.
+func CheckJSON(raw []byte) error {
+	if err := CheckSyntax(raw); err != nil {
+		return err
+	}
+	w := walker{rest: raw}
+	return w.walk()
+}
+
+// CheckSyntax accepts one value of JSON in UTF-8.
+func CheckSyntax(raw []byte) error {
+	if !utf8.Valid(raw) {
+		return BadBody("The body must be valid UTF-8")
+	}
+	if json.Valid(raw) {
+		return nil
+	}
+	e := BadBody("The body is not valid JSON")
+	var one json.RawMessage
+	var syntax *json.SyntaxError
+	if errors.As(json.Unmarshal(raw, &one), &syntax) { // only it says what is wrong, and where
+		e.Message += ": " + syntax.Error()
+		e.Details = Details{"offset": syntax.Offset}
+	}
+	return e
+}
+
+// walker goes through JSON whose syntax was checked, once, and checks what else I-JSON asks for.
+type walker struct {
+	rest []byte
+	open []level
+}
+
+// level is an object or an array that is still open.
+type level struct {
+	object bool
+	atName bool     // the next string is a name
+	names  []string // so far
+}
+
+func (w *walker) walk() error {
+	for len(w.rest) > 0 {
+		var err error
+		switch c := w.rest[0]; c {
+		case '{', '[':
+			err = w.enter(c == '{')
+		case '}', ']':
+			err = w.leave()
+		case ',':
+			top := &w.open[len(w.open)-1]
+			top.atName = top.object
+			w.rest = w.rest[1:]
+		case '"':
+			err = w.text()
+		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+			err = w.number()
+		default: // space, colons, the letters of true, false and null
+			w.rest = w.rest[1:]
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walker) enter(object bool) error {
+	if len(w.open) == maxDepth {
+		return BadBody("The body must not be nested deeper than 64 levels")
+	}
+	w.open, w.rest = append(w.open, level{object: object, atName: object}), w.rest[1:]
+	return nil
+}
+
+// leave closes a level; an object's names are compared then, sorted, so that many of them cost little more than few.
+func (w *walker) leave() error {
+	top := len(w.open) - 1
+	names := w.open[top].names
+	w.open, w.rest = w.open[:top], w.rest[1:]
+	slices.Sort(names)
+	for i := 1; i < len(names); i++ {
+		if names[i] == names[i-1] {
+			return Invalid(names[i], names[i]+" is there twice")
+		}
+	}
+	return nil
+}
+
+// text passes a string, which may be a name.
+func (w *walker) text() error {
+	end, escaped := 1, false
+	for ; w.rest[end] != '"'; end++ {
+		if w.rest[end] == '\\' {
+			end, escaped = end+1, true
+		}
+	}
+	literal := w.rest[:end+1]
+	w.rest = w.rest[end+1:]
+	if escaped {
+		if err := checkEscapes(literal); err != nil {
+			return err
+		}
+	}
+	if top := len(w.open) - 1; top >= 0 && w.open[top].atName {
+		name := string(literal[1:end])
+		if escaped {
+			_ = json.Unmarshal(literal, &name) // its syntax was checked
+		}
+		w.open[top].names, w.open[top].atName = append(w.open[top].names, name), false
+	}
+	return nil
+}
+
+// checkEscapes refuses \u0000, which PostgreSQL cannot store, and halves of surrogate pairs, which are no characters.
+func checkEscapes(literal []byte) error {
+	for i := 0; i < len(literal); i++ {
+		if literal[i] != '\\' {
+			continue
+		}
+		i++
+		if literal[i] != 'u' {
+			continue
+		}
+		r := hex4(literal[i+1:])
+		i += 4
+		switch {
+		case r == 0:
+			return BadBody(`The body must not contain NUL characters (\u0000)`)
+		case utf16.IsSurrogate(r):
+			if i+6 >= len(literal) || literal[i+1] != '\\' || literal[i+2] != 'u' || utf16.DecodeRune(r, hex4(literal[i+3:])) == utf8.RuneError {
+				return BadBody(`The body must not contain half of a surrogate pair (\ud800–\udfff)`)
+			}
+			i += 6
+		}
+	}
+	return nil
+}
+
+// hex4 reads the digits of a \u escape, which the parser has seen to be there.
+func hex4(b []byte) rune {
+	n, _ := strconv.ParseUint(string(b[:4]), 16, 32)
+	return rune(n)
+}
+
+func (w *walker) number() error {
+	end := 1
+	for end < len(w.rest) && strings.IndexByte("0123456789.eE+-", w.rest[end]) >= 0 {
+		end++
+	}
+	literal := string(w.rest[:end])
+	w.rest = w.rest[end:]
+	if f, err := strconv.ParseFloat(literal, 64); err != nil || !storable(literal, f) {
+		return BadBody("The body has a number that is out of range: " + literal[:min(len(literal), 32)])
+	}
+	return nil
+}
+
+// numberLimit is how many characters a number may have. A double needs at most 24; what is longer is not meant as a number.
+const numberLimit = 64
+
+// storable reports whether jsonb can keep a number: it stores every digit, so an exponent far below a double's range, which
+// Go reads as 0, would not fit.
+func storable(literal string, f float64) bool {
+	if len(literal) > numberLimit {
+		return false
+	}
+	return f != 0 || !strings.ContainsAny(literal, "eE")
+}

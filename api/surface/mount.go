@@ -1,0 +1,129 @@
+package surface
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Mounted serves surfaces.
+type Mounted struct {
+	http.Handler
+	core *Core
+}
+
+// Surfaces are those that are served, the canonical one first.
+func (m *Mounted) Surfaces() []Surface { return m.core.surfaces }
+
+// Of is the surface whose path that is.
+func (m *Mounted) Of(path string) *Surface { return m.core.surfaceOf(path) }
+
+// Mount serves surfaces on the core, once. The first is the canonical one: it answers where no other surface's prefix is.
+func (s *Core) Mount(surfaces ...Surface) (*Mounted, error) {
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	// A redirect would lose the body or the method of a call; an unknown path is simply unknown.
+	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
+	e.HandleMethodNotAllowed = true
+	if err := e.SetTrustedProxies(s.TrustedProxies); err != nil {
+		return nil, fmt.Errorf("trusted proxies: %w", err)
+	}
+	s.surfaces = surfaces
+	e.Use(s.observe, s.recoverPanic)
+	e.NoRoute(s.wrap(func(*gin.Context) error { return errUnknownPath }))
+	e.NoMethod(s.wrap(func(*gin.Context) error { return errMethod }))
+	for i := range surfaces {
+		for _, r := range surfaces[i].Routes {
+			for _, path := range surfaces[i].Addresses(r) {
+				e.Handle(r.Method, path, s.chain(r)...)
+			}
+		}
+	}
+	return &Mounted{e, s}, nil
+}
+
+// chain is what a request of that route passes through.
+func (s *Core) chain(r Route) []gin.HandlerFunc {
+	if r.Scope == Public {
+		return []gin.HandlerFunc{s.wrap(r.Handle)}
+	}
+	authenticate := s.Authenticate
+	if r.recognizing {
+		authenticate = s.recognize
+	}
+	return []gin.HandlerFunc{s.wrap(authenticate), s.wrap(s.limitRate), s.wrap(func(c *gin.Context) error {
+		err := admitted(c, r)
+		if err != nil {
+			if changed := s.Confirm(c, r.Scope); changed != nil {
+				return changed
+			}
+		}
+		return err
+	})}
+}
+
+// Admit is what a route with that scope asks of a request, for a handler of a [Public] one that takes a key as one of several
+// credentials.
+func (s *Core) Admit(c *gin.Context, scope string) error {
+	if err := s.Authenticate(c); err != nil {
+		return err
+	}
+	if err := s.limitRate(c); err != nil {
+		return err
+	}
+	return RequireScope(c, scope)
+}
+
+// admitted handles a request of a known caller.
+func admitted(c *gin.Context, r Route) error {
+	if err := RequireScope(c, r.Scope); err != nil {
+		return err
+	}
+	if c.Request.URL.RawQuery != "" { // gin would drop what it cannot read
+		if _, err := url.ParseQuery(c.Request.URL.RawQuery); err != nil {
+			return &Error{Status: http.StatusBadRequest, Code: CodeValidation, Message: "The query is not valid"}
+		}
+	}
+	return r.Handle(c)
+}
+
+// wrap turns a handler's error into an answer and ends the chain there.
+func (s *Core) wrap(h Handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := h(c); err != nil {
+			s.fail(c, err)
+			c.Abort()
+		}
+	}
+}
+
+// fail answers with an error in the style of the surface whose path was called.
+func (s *Core) fail(c *gin.Context, err error) {
+	e := s.ToError(c, err)
+	if e.Status == statusClientClosed {
+		c.Status(statusClientClosed)
+		return
+	}
+	style := s.surfaceOf(c.Request.URL.Path).Style
+	if e.Status == http.StatusUnauthorized && style.Challenge != "" {
+		c.Header("WWW-Authenticate", style.Challenge)
+	}
+	if e.Limited != nil {
+		e.Limited.show(c)
+	}
+	style.Fail(c, e)
+}
+
+// surfaceOf is the surface whose prefix the path has, or the canonical one.
+func (s *Core) surfaceOf(path string) *Surface {
+	for i := range s.surfaces {
+		for _, p := range s.surfaces[i].Prefixes {
+			if _, is := below(path, p); is {
+				return &s.surfaces[i]
+			}
+		}
+	}
+	return &s.surfaces[0]
+}

@@ -1,0 +1,110 @@
+package surface
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"greenroom/db"
+)
+
+const (
+	requestIDHeader = "X-Request-Id"
+	requestIDKey    = "request_id"
+	maxRequestID    = 128
+)
+
+type metrics struct {
+	duration *prometheus.HistogramVec
+}
+
+func newMetrics(r *prometheus.Registry) (*metrics, error) {
+	m := &metrics{duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "greenroom_http_request_duration_seconds", Help: "Time to answer a request of the API.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"method", "route", "status"})}
+	return m, r.Register(m.duration)
+}
+
+// observe writes one wide line and one measurement for each request, and gives it its id.
+func (s *Core) observe(c *gin.Context) {
+	start := time.Now()
+	id := c.GetHeader(requestIDHeader)
+	if !plainID(id) {
+		id = db.NewID().String()
+	}
+	c.Set(requestIDKey, id)
+	c.Header(requestIDHeader, id)
+	c.Next()
+	took := time.Since(start)
+	route := c.FullPath()
+	if route == "" {
+		route = "unknown"
+	}
+	status := c.Writer.Status()
+	s.metrics.duration.WithLabelValues(method(c.Request.Method), route, strconv.Itoa(status)).Observe(took.Seconds())
+	s.Logger.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", append(whose(c),
+		slog.String("request_id", id), slog.String("method", c.Request.Method), slog.String("route", route),
+		slog.Int("status", status), slog.Float64("duration_ms", float64(took.Microseconds())/1000))...)
+}
+
+// method keeps made-up methods from making a time series each.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodPut, http.MethodHead, http.MethodOptions:
+		return m
+	}
+	return "other"
+}
+
+func whose(c *gin.Context) []slog.Attr {
+	p, found := callerOf(c)
+	if !found {
+		return nil
+	}
+	attrs := []slog.Attr{slog.String("api_key_id", p.Key.ID.String())}
+	if p.Key.CompanyID != nil {
+		attrs = append(attrs, slog.String("company_id", p.Key.CompanyID.String()))
+	}
+	return attrs
+}
+
+// RequestID is the id by which a request is found in the log; it is in the answer as X-Request-Id.
+func RequestID(c *gin.Context) string { return c.GetString(requestIDKey) }
+
+// plainID accepts a caller's own request id only in a form that is harmless in a log and a header.
+func plainID(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for _, r := range id {
+		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !alnum && r != '-' && r != '_' && r != '.' && r != ':' {
+			return false
+		}
+	}
+	return true
+}
+
+// recoverPanic answers with the envelope instead of a broken connection.
+func (s *Core) recoverPanic(c *gin.Context) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		if err, is := r.(error); is && errors.Is(err, http.ErrAbortHandler) {
+			panic(r) // net/http's own way to drop a connection
+		}
+		s.fail(c, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+		c.Abort()
+	}()
+	c.Next()
+}

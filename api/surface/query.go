@@ -1,0 +1,113 @@
+package surface
+
+import (
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"greenroom/db"
+)
+
+// Mapped shows rows on the wire; of none it makes an empty list, not null.
+func Mapped[Row, Wire any](rows []Row, show func(*Row) Wire) []Wire {
+	out := make([]Wire, len(rows))
+	for i := range rows {
+		out[i] = show(&rows[i])
+	}
+	return out
+}
+
+// QueryInt reads an integer between 1 and most from the query; unset when it is not sent.
+func QueryInt(c *gin.Context, name string, unset, most int64) (int64, error) {
+	raw, sent := c.GetQuery(name)
+	if !sent {
+		return unset, nil
+	}
+	n, err := strconv.ParseInt(raw, 10, 64)
+	if err != nil || n < 1 || n > most {
+		return 0, Invalid(name, name+" must be an integer between 1 and "+strconv.FormatInt(most, 10))
+	}
+	return n, nil
+}
+
+// QueryID reads a UUID from the query; nil when it is not sent.
+func QueryID(c *gin.Context, name string) (*uuid.UUID, error) {
+	raw, sent := c.GetQuery(name)
+	if !sent {
+		return nil, nil //nolint:nilnil // not sent is an ordinary answer
+	}
+	id, valid := db.ParseID(raw)
+	if !valid {
+		return nil, Invalid(name, name+" must be a UUID")
+	}
+	return &id, nil
+}
+
+// QueryTime reads an RFC 3339 time from the query; the zero time when it is not sent.
+func QueryTime(c *gin.Context, name string) (time.Time, error) {
+	raw, sent := c.GetQuery(name)
+	if !sent {
+		return time.Time{}, nil
+	}
+	t, reason := ParseTime(raw)
+	if reason != "" {
+		return time.Time{}, Invalid(name, name+" "+reason)
+	}
+	return t, nil
+}
+
+// QueryText reads a text of at most 255 characters; "" when it is not sent. What PostgreSQL cannot hold is refused.
+func QueryText(c *gin.Context, name string) (string, error) {
+	raw := c.Query(name)
+	for _, r := range raw {
+		if r == 0 {
+			return "", Invalid(name, name+" must not contain NUL characters")
+		}
+	}
+	if !utf8.ValidString(raw) {
+		return "", Invalid(name, name+" must be valid UTF-8")
+	}
+	if utf8.RuneCountInString(raw) > 255 {
+		return "", Invalid(name, name+" must be at most 255 characters")
+	}
+	return raw, nil
+}
+
+// QueryOneOf reads one of a set of words; "" when it is not sent.
+func QueryOneOf(c *gin.Context, name string, allowed ...string) (string, error) {
+	raw, sent := c.GetQuery(name)
+	if !sent {
+		return "", nil
+	}
+	for _, a := range allowed {
+		if a == raw {
+			return raw, nil
+		}
+	}
+	e := Invalid(name, name+" must be one of the allowed values")
+	e.Details = Details{"field": name, "provided": raw, "allowed": allowed}
+	return "", e
+}
+
+// PathID reads the UUID of a path. Anything else is "not found" with the id as it was given (reference §1.12).
+func PathID(c *gin.Context, name, resourceType string) (uuid.UUID, error) {
+	raw := c.Param(name)
+	id, valid := db.ParseID(raw)
+	if !valid {
+		return uuid.Nil, NotFound(resourceType, raw)
+	}
+	return id, nil
+}
+
+// PathNumber reads the integer id of a path. Anything else is "not found" with the id as it was given.
+func PathNumber(c *gin.Context, name, resourceType string) (int64, error) {
+	raw := c.Param(name)
+	n, err := strconv.ParseInt(raw, 10, 64)
+	if err != nil || n < 1 || strconv.FormatInt(n, 10) != raw {
+		return 0, NotFound(resourceType, raw)
+	}
+	return n, nil
+}

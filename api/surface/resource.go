@@ -1,0 +1,64 @@
+package surface
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// Resource is a kind of row that belongs to a company: how it is loaded and what it is called. There is one way for all of
+// them to be not there (404, with the id as it was given) and to be another company's (403).
+type Resource[T any] struct {
+	Name, What string // "Job", as in resourceType; "job", as in "Access denied to this job"
+	Get        func(context.Context, bun.IDB, uuid.UUID) (*T, error)
+	Company    func(*T) uuid.UUID
+}
+
+// OfPath loads the row that the path names by :id; it must be one that the request may see.
+func (r Resource[T]) OfPath(c *gin.Context, d bun.IDB) (*T, error) {
+	id, err := PathID(c, "id", r.Name)
+	if err != nil {
+		return nil, err
+	}
+	row, err := r.Load(c.Request.Context(), d, id)
+	if err != nil {
+		return nil, err
+	}
+	return row, Allow(c, r.Company(row), r.What)
+}
+
+// Of loads a row that a body names; it must be of that company.
+func (r Resource[T]) Of(ctx context.Context, d bun.IDB, company, id uuid.UUID) (*T, error) {
+	row, err := r.Load(ctx, d, id)
+	if err != nil {
+		return nil, err
+	}
+	if r.Company(row) != company {
+		return nil, Denied(r.What)
+	}
+	return row, nil
+}
+
+// Load loads a row whoever owns it.
+func (r Resource[T]) Load(ctx context.Context, d bun.IDB, id uuid.UUID) (*T, error) {
+	row, err := r.Get(ctx, d, id)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, NotFound(r.Name, id.String())
+	}
+	return row, err
+}
+
+// RequireAll asks for scopes beside the route's own.
+func RequireAll(c *gin.Context, scopes ...string) error {
+	for _, scope := range scopes {
+		if err := RequireScope(c, scope); err != nil {
+			return err
+		}
+	}
+	return nil
+}

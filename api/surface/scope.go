@@ -1,0 +1,102 @@
+package surface
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"greenroom/db"
+)
+
+// RequireScope refuses a key that has none of the alternatives ("read:deliveries|read:webhooks"); "" asks for nothing.
+func RequireScope(c *gin.Context, scope string) error {
+	alternatives := strings.Split(scope, "|")
+	if scope == "" || slices.ContainsFunc(alternatives, Caller(c).Holds) {
+		return nil
+	}
+	return &Error{
+		Status: http.StatusForbidden, Code: CodeScope,
+		Message: "This API key does not have the required scope: " + alternatives[0],
+		Details: Details{"requiredScope": alternatives[0]},
+	}
+}
+
+// ScopeOf is what a request may see: the key's company; for a platform key the company of ?companyId=, or everything. A
+// company's key ignores ?companyId= (reference §2.7).
+func ScopeOf(c *gin.Context) (db.Scope, error) {
+	p := Caller(c)
+	if !p.Platform() {
+		return p.Scope(), nil
+	}
+	id, err := QueryID(c, "companyId")
+	return db.Scope{Company: id}, err
+}
+
+// Allow refuses a row of another company than the request's; what is as in "this job". Load the row whoever owns it, then
+// ask: a row that is there but foreign is 403, one that is not there 404.
+func Allow(c *gin.Context, company uuid.UUID, what string) error {
+	s, err := ScopeOf(c)
+	if err != nil {
+		return err
+	}
+	if s.Company != nil && *s.Company != company {
+		return Denied(what)
+	}
+	return nil
+}
+
+// AllowAny is allow for a row that may belong to no company: only a platform key sees that.
+func AllowAny(c *gin.Context, company *uuid.UUID, what string) error {
+	if company != nil {
+		return Allow(c, *company, what)
+	}
+	if !Caller(c).Platform() {
+		return Denied(what)
+	}
+	return nil
+}
+
+// CompanyFor is the company that something new will belong to: the key's own or, for a platform key, that of ?companyId=,
+// which must exist.
+func (s *Core) CompanyFor(c *gin.Context) (uuid.UUID, error) { return s.NamedCompany(c, nil) }
+
+// NamedCompany is companyFor where the body may name the company too: a company's key may leave it out and may not name
+// another; a platform key names it in the body or as ?companyId=.
+func (s *Core) NamedCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
+	id, err := NameCompany(c, sent)
+	if err == nil && Caller(c).Platform() {
+		err = s.MustExist(c.Request.Context(), id)
+	}
+	return id, err
+}
+
+// NameCompany is namedCompany that leaves it to its caller to see whether a company that a platform key names is there.
+func NameCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
+	scope, err := ScopeOf(c)
+	switch own := Caller(c).Key.CompanyID; {
+	case err != nil:
+		return uuid.Nil, err
+	case own == nil && sent != nil:
+		return *sent, nil
+	case scope.Company == nil:
+		e := Missing("companyId")
+		e.Message = "companyId is required in the query: this key acts for many companies"
+		return uuid.Nil, e
+	case own != nil && sent != nil && *sent != *own:
+		return uuid.Nil, Denied("company")
+	}
+	return *scope.Company, nil
+}
+
+// MustExist refuses the id of a company that is not there.
+func (s *Core) MustExist(ctx context.Context, company uuid.UUID) error {
+	exists, err := db.CompanyExists(ctx, s.DB, company)
+	if err == nil && !exists {
+		return NotFound("Company", company.String())
+	}
+	return err
+}

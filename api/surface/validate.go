@@ -1,0 +1,138 @@
+package surface
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/go-playground/validator/v10"
+)
+
+// Rule applies what T's tags say of a field to a value.
+func Rule[T any](name string, value any) error {
+	fields := fieldsOf(reflect.TypeFor[T]())
+	i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
+	return check(reflect.ValueOf(value), fields[i], name)
+}
+
+// Bounds of metadata (reference §2.15).
+const (
+	maxMetadataBytes = 10 << 10
+	maxMetadataDepth = 5
+	maxMetadataKeys  = 50
+)
+
+var rules = newRules()
+
+func newRules() *validator.Validate {
+	v := validator.New()
+	own := map[string]func([]byte) bool{"object": IsObject, "array": IsArray, "metadata": isMetadata}
+	for tag, accepts := range own {
+		if err := v.RegisterValidation(tag, func(fl validator.FieldLevel) bool { return accepts(fl.Field().Bytes()) }); err != nil {
+			panic("api: rule " + tag + ": " + err.Error())
+		}
+	}
+	return v
+}
+
+// IsObject reports whether JSON that was checked is an object.
+func IsObject(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) }
+
+// IsArray reports whether JSON that was checked is an array.
+func IsArray(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("[")) }
+
+// isMetadata accepts an object of at most 10 KiB and 5 levels with at most 50 keys in all its levels together.
+func isMetadata(raw []byte) bool {
+	if len(raw) > maxMetadataBytes || !IsObject(raw) {
+		return false
+	}
+	depth, keys := measure(raw)
+	return depth <= maxMetadataDepth && keys <= maxMetadataKeys
+}
+
+// measure returns how deep a value is nested and how many keys its objects have in all.
+func measure(raw json.RawMessage) (depth, keys int) {
+	var parts []json.RawMessage
+	switch {
+	case IsObject(raw):
+		var object map[string]json.RawMessage
+		_ = json.Unmarshal(raw, &object) // the body was parsed before
+		keys = len(object)
+		for _, p := range object {
+			parts = append(parts, p)
+		}
+	case IsArray(raw):
+		_ = json.Unmarshal(raw, &parts)
+	default:
+		return 0, 0
+	}
+	for _, p := range parts {
+		d, k := measure(p)
+		depth, keys = max(depth, d), keys+k
+	}
+	return depth + 1, keys
+}
+
+// check applies a field's rules to its value, whose path is named in the refusal.
+func check(v reflect.Value, f field, path string) error {
+	if f.required && (v.Kind() == reflect.String || v.Kind() == reflect.Slice) && v.Len() == 0 {
+		return Invalid(path, path+" must not be empty")
+	}
+	if f.rules == "" {
+		return nil
+	}
+	err := rules.Var(v.Interface(), f.rules)
+	var failed validator.ValidationErrors
+	if !errors.As(err, &failed) {
+		return err // nil, or rules that the validator does not understand: a fault of ours
+	}
+	path += failed[0].Namespace() // "[2]" for an item of a list
+	return Invalid(path, path+" "+demand(failed[0]))
+}
+
+// demand says what a rule asks for.
+func demand(e validator.FieldError) string {
+	switch e.Tag() {
+	case "max", "lte", "min", "gte", "len":
+		return bound(e)
+	case "gt":
+		return "must be greater than " + e.Param()
+	case "lt":
+		return "must be less than " + e.Param()
+	case "oneof":
+		return "must be one of: " + strings.ReplaceAll(e.Param(), " ", ", ")
+	case "metadata":
+		return fmt.Sprintf("must be an object of at most %d KiB, %d levels and %d keys", maxMetadataBytes>>10, maxMetadataDepth, maxMetadataKeys)
+	case "datetime":
+		return "must be a date like 2024-01-15"
+	case "unique":
+		return "must not have duplicates"
+	}
+	if d, known := demands[e.Tag()]; known {
+		return "must be " + d
+	}
+	return "is not valid"
+}
+
+var demands = map[string]string{
+	"email": "a valid e-mail address", "url": "a valid URL", "http_url": "a valid URL", "uuid": "a UUID",
+	"e164": "a phone number with its country code, like +421900123456", "timezone": "a time zone like Europe/Bratislava",
+	"object": "an object", "array": "an array", "iso3166_1_alpha2": "a country code of two letters",
+	"iso4217": "a currency code of three letters", "bcp47_language_tag": "a language tag like en or pt-BR",
+}
+
+func bound(e validator.FieldError) string {
+	size := map[string]string{"max": "at most", "lte": "at most", "min": "at least", "gte": "at least", "len": "exactly"}[e.Tag()]
+	kind := e.Kind()
+	if kind == reflect.String {
+		return "must be " + size + " " + e.Param() + " characters"
+	}
+	if kind == reflect.Slice || kind == reflect.Map {
+		return "must have " + size + " " + e.Param() + " items"
+	}
+	return "must be " + size + " " + e.Param()
+}

@@ -1,0 +1,76 @@
+package surface
+
+import (
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"greenroom/activities/webhook"
+	"greenroom/db"
+)
+
+// WebhookSpec is what a webhook is made from.
+type WebhookSpec struct {
+	// Profile is the contract that its deliveries keep: one of webhook.ProfileNames.
+	Profile string
+	URL     string
+	// Events are domain event types: see [EventRefs.Resolve].
+	Events  []string
+	Headers []Header
+	// Company nil: a global webhook, for every company that the key's owner can reach.
+	Company           *uuid.UUID
+	Name, Description string
+	Inactive          bool
+	// RateLimit bounds deliveries per second; 0 = none.
+	RateLimit       int
+	CircuitRecovery *string
+	// Secret is the signing secret; nil: a new one.
+	Secret []byte
+}
+
+// NewWebhook makes the row of a webhook: its profile and URL are checked, its masked headers and its signing secret sealed. The
+// secret is returned in plain to be shown once, see webhook.SecretHex. The row is not stored: see db.CreateWebhook.
+func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *db.Webhook, secret []byte, err error) {
+	profile, err := ProfileOf(spec.Profile)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := time.Now().UTC()
+	w = &db.Webhook{
+		ID: db.NewID(), CompanyID: spec.Company, OwnerCompanyID: key.CompanyID, APIKeyID: &key.ID, Profile: profile.Name,
+		Events: spec.Events, Name: spec.Name, Description: spec.Description, IsActive: !spec.Inactive,
+		MaxRetries: len(profile.Schedule), TimeoutMS: int(profile.Timeout.Milliseconds()), RateLimit: spec.RateLimit,
+		CircuitRecovery: spec.CircuitRecovery, CreatedAt: now, UpdatedAt: now,
+	}
+	if w.URL, err = s.CheckedURL(spec.URL); err != nil {
+		return nil, nil, err
+	}
+	if w.Headers, err = s.SealHeaders(w.ID, spec.Headers); err != nil {
+		return nil, nil, err
+	}
+	if secret = spec.Secret; secret == nil {
+		secret = webhook.GenerateSecret()
+	}
+	w.Secret, err = s.Box.Seal(secret, w.ID, db.SecretField)
+	return w, secret, err
+}
+
+// ProfileOf is the profile with that name; another name is refused with all there are.
+func ProfileOf(name string) (*webhook.Profile, error) {
+	p, err := webhook.ProfileByName(name)
+	if errors.Is(err, webhook.ErrUnknownProfile) {
+		e := Invalid("profile", "Unknown profile")
+		e.Details = Details{"field": "profile", "provided": Clip(name), "allowed": webhook.ProfileNames()}
+		return nil, e
+	}
+	return p, err
+}
+
+// CheckedURL refuses an endpoint URL that deliveries would not be sent to.
+func (s *Core) CheckedURL(raw string) (string, error) {
+	if err := s.CheckURL(raw); err != nil {
+		return "", Invalid("url", err.Error())
+	}
+	return raw, nil
+}

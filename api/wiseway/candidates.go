@@ -1,0 +1,200 @@
+package wiseway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+func (s *server) candidateRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/api/app/positions/:id/candidates", "read:candidates", s.listCandidates),
+		surface.Post("/api/app/positions/:id/candidates", "write:candidates", s.addCandidate),
+		surface.Delete("/api/app/positions/:id/candidates/:candidateId", "delete:candidates", s.removeCandidate),
+	}
+}
+
+// candidateInput is the body of "invite a candidate": the name in one or in two fields.
+type candidateInput struct {
+	Name      string          `json:"name" validate:"max=201"`
+	FirstName string          `json:"firstName" validate:"max=100"`
+	LastName  string          `json:"lastName" validate:"max=100"`
+	Email     string          `json:"email" validate:"required,max=254,email"`
+	Phone     *string         `json:"phone" validate:"e164"`
+	Metadata  json.RawMessage `json:"metadata" validate:"metadata"`
+	// Invite false: the candidate is only created (reference Part 3, 3).
+	Invite    *bool      `json:"invite"`
+	ExpiresAt *time.Time `json:"expiresAt"`
+}
+
+func (in *candidateInput) invites() bool { return in.Invite == nil || *in.Invite }
+
+// check is what one field's rules cannot say; it leaves the name in two fields.
+func (in *candidateInput) check(now time.Time) error {
+	if err := in.splitName(); err != nil {
+		return err
+	}
+	switch {
+	case in.ExpiresAt == nil:
+		return nil
+	case !in.invites():
+		return surface.Invalid("expiresAt", "expiresAt is the end of an invitation; with invite false there is none")
+	case !in.ExpiresAt.After(now):
+		return surface.Invalid("expiresAt", "expiresAt must be in the future")
+	}
+	return surface.CheckStart("expiresAt", *in.ExpiresAt, now)
+}
+
+// splitName takes the first word of a name as the first name; who has one word alone has no last name.
+func (in *candidateInput) splitName() error {
+	in.FirstName, in.LastName = strings.TrimSpace(in.FirstName), strings.TrimSpace(in.LastName)
+	words := strings.Fields(in.Name)
+	switch two := in.FirstName != "" || in.LastName != ""; {
+	case in.Name != "" && two:
+		return surface.Invalid("name", "name is firstName and lastName in one; send either")
+	case two && in.FirstName == "":
+		return surface.Missing("firstName")
+	case two && in.LastName == "":
+		return surface.Missing("lastName")
+	case two:
+		return nil
+	case len(words) == 0:
+		e := surface.Missing("name")
+		e.Message = "name, or firstName and lastName, is required"
+		return e
+	}
+	in.FirstName, in.LastName = words[0], strings.Join(words[1:], " ")
+	if len([]rune(in.FirstName)) > 100 || len([]rune(in.LastName)) > 100 {
+		return surface.Invalid("name", "name must have at most 100 characters before its first space and 100 after it")
+	}
+	return nil
+}
+
+// candidateOutput is a candidate as it is under one position: with its newest interview for that.
+type candidateOutput struct {
+	ID         uuid.UUID       `json:"id"`
+	PositionID uuid.UUID       `json:"positionId"`
+	Name       string          `json:"name"`
+	FirstName  string          `json:"firstName"`
+	LastName   string          `json:"lastName"`
+	Email      *string         `json:"email"`
+	Phone      *string         `json:"phone"`
+	Status     string          `json:"status"`
+	Metadata   json.RawMessage `json:"metadata"`
+
+	InterviewID         *uuid.UUID          `json:"interviewId"`
+	InterviewStatus     *db.InterviewStatus `json:"interviewStatus"`
+	InviteURL           *string             `json:"inviteUrl"`
+	InvitedAt           *surface.Timestamp  `json:"invitedAt"`
+	InvitationExpiresAt *surface.Timestamp  `json:"invitationExpiresAt"`
+	StartedAt           *surface.Timestamp  `json:"startedAt"`
+	CompletedAt         *surface.Timestamp  `json:"completedAt"`
+
+	CreatedAt surface.Timestamp `json:"createdAt"`
+	UpdatedAt surface.Timestamp `json:"updatedAt"`
+	// Existing is in the answer to an invitation alone: the company had a candidate with this address already.
+	Existing *bool `json:"existing,omitempty"`
+}
+
+func (s *server) showCandidate(position uuid.UUID, c *db.Candidate, i *db.Interview) candidateOutput {
+	out := candidateOutput{
+		ID: c.ID, PositionID: position, Name: strings.TrimSpace(c.FirstName + " " + c.LastName), FirstName: c.FirstName, LastName: c.LastName,
+		Email: c.Email, Phone: c.PhoneNumber, Status: c.Status, Metadata: c.Metadata,
+		CreatedAt: surface.Timestamp(c.CreatedAt), UpdatedAt: surface.Timestamp(c.UpdatedAt),
+	}
+	if i == nil {
+		return out
+	}
+	out.InterviewID, out.InterviewStatus = &i.ID, &i.Status
+	out.InvitedAt, out.InvitationExpiresAt = surface.Maybe(&i.CreatedAt), surface.Maybe(i.DeadlineAt)
+	out.StartedAt, out.CompletedAt = surface.Maybe(i.StartedAt), surface.Maybe(i.FinishedAt)
+	if invitationIsOpen(i, time.Now()) {
+		link := s.InviteURL(i.ID)
+		out.InviteURL = &link
+	}
+	return out
+}
+
+// invitationIsOpen reports whether the candidate can still do something with the link.
+func invitationIsOpen(i *db.Interview, now time.Time) bool {
+	if i.Type != db.Online {
+		return false
+	}
+	return i.Status == db.InterviewInProgress ||
+		i.Status == db.InterviewScheduled && (i.DeadlineAt == nil || now.Before(*i.DeadlineAt))
+}
+
+// listCandidates also needs read:jobs, as everywhere where candidates are asked for by their job, and read:interviews.
+func (s *server) listCandidates(c *gin.Context) error {
+	if err := surface.RequireAll(c, "read:jobs", "read:interviews"); err != nil {
+		return err
+	}
+	position, err := s.position(c)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	f := db.CandidateFilter{JobID: &position.ID}
+	if f.Status, err = queryWord(c, "status"); err != nil {
+		return err
+	}
+	if f.Search, err = surface.QueryText(c, "search"); err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	rows, total, err := db.ListCandidates(ctx, s.DB, db.Scope{Company: &position.CompanyID}, f, p.window())
+	if err != nil {
+		return err
+	}
+	newest, err := newestInterviews(ctx, s.DB, position.ID, rows)
+	if err != nil {
+		return err
+	}
+	return okPage(c, p, surface.Mapped(rows, func(row *db.Candidate) candidateOutput {
+		return s.showCandidate(position.ID, row, newest[row.ID])
+	}), total)
+}
+
+// removeCandidate takes the candidate from the position: what it was invited to and has not begun is canceled. A candidate of no
+// other position is deleted.
+func (s *server) removeCandidate(c *gin.Context) error {
+	position, err := s.position(c)
+	if err != nil {
+		return err
+	}
+	id, err := surface.PathID(c, "candidateId", "Candidate")
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := leavePosition(ctx, tx, position.ID, id); err != nil {
+			return err
+		}
+		candidate, err := db.GetCandidate(ctx, tx, id)
+		if err != nil || len(candidate.JobIDs) > 0 {
+			return err
+		}
+		return db.DeleteCandidate(ctx, tx, id)
+	})
+	if errors.Is(err, db.ErrNotFound) {
+		return surface.NotFound("Candidate", c.Param("candidateId"))
+	}
+	if err != nil {
+		return err
+	}
+	c.Status(http.StatusNoContent)
+	return nil
+}

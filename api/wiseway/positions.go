@@ -1,0 +1,233 @@
+package wiseway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+func (s *server) positionRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/api/app/positions", "read:jobs", s.listPositions),
+		surface.Post("/api/app/positions", "write:jobs", s.createPosition),
+		surface.Get("/api/app/positions/:id", "read:jobs", s.getPosition),
+		surface.Put("/api/app/positions/:id", "write:jobs", s.updatePosition),
+		surface.Delete("/api/app/positions/:id", "delete:jobs", s.deletePosition),
+	}
+}
+
+// positionInput is the body of a create.
+type positionInput struct {
+	Title            string          `json:"title" validate:"required,max=200"`
+	Description      *string         `json:"description" validate:"max=10000"`
+	Status           string          `json:"status" validate:"anyword"`
+	RequiredSkills   []string        `json:"requiredSkills" validate:"max=50,dive,min=1,max=128"`
+	NiceToHaveSkills []string        `json:"niceToHaveSkills" validate:"max=50,dive,min=1,max=128"`
+	ContractType     *string         `json:"contractType" validate:"anyword"`
+	Location         *location       `json:"location"`
+	Salary           *salary         `json:"salary"`
+	Metadata         json.RawMessage `json:"metadata" validate:"metadata"`
+}
+
+func (in *positionInput) row(company uuid.UUID) *db.Position {
+	return &db.Position{
+		CompanyID: company, Title: in.Title, Description: in.Description, Status: strings.ToUpper(in.Status),
+		RequiredSkills: in.RequiredSkills, NiceToHaveSkills: in.NiceToHaveSkills, ContractType: upper(in.ContractType),
+		Location: in.Location.row(), Salary: in.Salary.row(), Metadata: in.Metadata,
+	}
+}
+
+// positionChange is the body of an update: what is missing stays (reference Part 3, 2). What only we set may be sent back as it
+// was read, since clients of a PUT do; it changes nothing.
+type positionChange struct {
+	Title            surface.Opt[string]          `json:"title" validate:"min=1,max=200"`
+	Description      surface.Opt[string]          `json:"description" validate:"max=10000" null:"ok"`
+	Status           surface.Opt[string]          `json:"status" validate:"anyword"`
+	RequiredSkills   surface.Opt[[]string]        `json:"requiredSkills" validate:"max=50,dive,min=1,max=128"`
+	NiceToHaveSkills surface.Opt[[]string]        `json:"niceToHaveSkills" validate:"max=50,dive,min=1,max=128"`
+	ContractType     surface.Opt[string]          `json:"contractType" validate:"anyword" null:"ok"`
+	Location         surface.Opt[location]        `json:"location" null:"ok"`
+	Salary           surface.Opt[salary]          `json:"salary" null:"ok"`
+	Metadata         surface.Opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
+	readBack
+}
+
+// readBack are the fields of an answer that only we set.
+type readBack struct {
+	ID        surface.Opt[json.RawMessage] `json:"id" null:"ok"`
+	CreatedAt surface.Opt[json.RawMessage] `json:"createdAt" null:"ok"`
+	UpdatedAt surface.Opt[json.RawMessage] `json:"updatedAt" null:"ok"`
+}
+
+// apply writes what was sent into the row and names the columns.
+func (in *positionChange) apply(p *db.Position) []string {
+	var u surface.Update
+	surface.Set(&u, "title", &p.Title, in.Title)
+	surface.SetNull(&u, "description", &p.Description, in.Description)
+	surface.Set(&u, "status", &p.Status, upperOpt(in.Status))
+	surface.Set(&u, "required_skills", &p.RequiredSkills, in.RequiredSkills)
+	surface.Set(&u, "nice_to_have_skills", &p.NiceToHaveSkills, in.NiceToHaveSkills)
+	surface.SetNull(&u, "contract_type", &p.ContractType, upperOpt(in.ContractType))
+	surface.SetJSON(&u, "metadata", &p.Metadata, in.Metadata)
+	if in.Location.Set {
+		p.Location, u.Columns = in.Location.Ptr().row(), append(u.Columns, "location")
+	}
+	if in.Salary.Set {
+		p.Salary, u.Columns = in.Salary.Ptr().row(), append(u.Columns, "salary")
+	}
+	return u.Columns
+}
+
+type positionOutput struct {
+	ID               uuid.UUID         `json:"id"`
+	Title            string            `json:"title"`
+	Description      *string           `json:"description"`
+	Status           string            `json:"status"`
+	RequiredSkills   []string          `json:"requiredSkills"`
+	NiceToHaveSkills []string          `json:"niceToHaveSkills"`
+	ContractType     *string           `json:"contractType"`
+	Location         *location         `json:"location"`
+	Salary           *salary           `json:"salary"`
+	Metadata         json.RawMessage   `json:"metadata"`
+	CreatedAt        surface.Timestamp `json:"createdAt"`
+	UpdatedAt        surface.Timestamp `json:"updatedAt"`
+}
+
+func showPosition(p *db.Position) positionOutput {
+	return positionOutput{
+		ID: p.ID, Title: p.Title, Description: p.Description, Status: p.Status, RequiredSkills: p.RequiredSkills,
+		NiceToHaveSkills: p.NiceToHaveSkills, ContractType: p.ContractType, Location: (*location)(p.Location), Salary: (*salary)(p.Salary),
+		Metadata: p.Metadata, CreatedAt: surface.Timestamp(p.CreatedAt), UpdatedAt: surface.Timestamp(p.UpdatedAt),
+	}
+}
+
+// position loads the position of the path. One of another company is as little there as one that never was.
+func (s *server) position(c *gin.Context) (*db.Position, error) {
+	id, err := surface.PathID(c, "id", "Position")
+	if err != nil {
+		return nil, err
+	}
+	scope, err := surface.ScopeOf(c)
+	if err != nil {
+		return nil, err
+	}
+	p, err := db.GetPosition(c.Request.Context(), s.DB, id)
+	if errors.Is(err, db.ErrNotFound) || err == nil && scope.Company != nil && *scope.Company != p.CompanyID {
+		return nil, surface.NotFound("Position", c.Param("id"))
+	}
+	return p, err
+}
+
+func (s *server) listPositions(c *gin.Context) error {
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	scope, err := surface.ScopeOf(c)
+	if err != nil {
+		return err
+	}
+	status, err := queryWord(c, "status")
+	if err != nil {
+		return err
+	}
+	rows, total, err := db.ListPositions(c.Request.Context(), s.DB, scope, db.PositionFilter{Status: status}, p.window())
+	if err != nil {
+		return err
+	}
+	return okPage(c, p, surface.Mapped(rows, showPosition), total)
+}
+
+func (s *server) createPosition(c *gin.Context) error {
+	company, err := s.CompanyFor(c)
+	if err != nil {
+		return err
+	}
+	raw, in, err := bindRaw[positionInput](c)
+	if err != nil {
+		return err
+	}
+	if err := in.Salary.check(); err != nil {
+		return err
+	}
+	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
+		p := in.row(company)
+		if err := db.CreatePosition(ctx, tx, p); err != nil {
+			return 0, nil, err
+		}
+		return http.StatusCreated, showPosition(p), nil
+	})
+}
+
+// bindRaw is surface.Bind that also returns the bytes, by which a request is known when it comes again.
+func bindRaw[T any](c *gin.Context) (raw []byte, in T, err error) {
+	if raw, err = surface.ReadBody(c, surface.MaxBody); err != nil {
+		return nil, in, err
+	}
+	in, err = surface.Decode[T](raw)
+	return raw, in, err
+}
+
+func (s *server) getPosition(c *gin.Context) error {
+	p, err := s.position(c)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, showPosition(p))
+	return nil
+}
+
+func (s *server) updatePosition(c *gin.Context) error {
+	p, err := s.position(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.Bind[positionChange](c)
+	if err != nil {
+		return err
+	}
+	if err := in.Salary.Value.check(); err != nil {
+		return err
+	}
+	if columns := in.apply(p); len(columns) > 0 { // otherwise nothing changes, so nothing has happened
+		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			return db.UpdatePosition(ctx, tx, p, columns...)
+		})
+	}
+	if err != nil {
+		return gone(c, err, "Position", "id")
+	}
+	c.JSON(http.StatusOK, showPosition(p))
+	return nil
+}
+
+// gone is the refusal for a row that was deleted while the request was on its way.
+func gone(c *gin.Context, err error, what, param string) error {
+	if errors.Is(err, db.ErrNotFound) {
+		return surface.NotFound(what, c.Param(param))
+	}
+	return err
+}
+
+// deletePosition hides the position. Its candidates stay, and interviews that were agreed go on: there is no event to tell
+// anybody (reference 1.3).
+func (s *server) deletePosition(c *gin.Context) error {
+	p, err := s.position(c)
+	if err != nil {
+		return err
+	}
+	if err := db.DeletePosition(c.Request.Context(), s.DB, p.ID); err != nil {
+		return gone(c, err, "Position", "id")
+	}
+	c.Status(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,82 @@
+package wiseway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// What this surface alone asks of the database.
+
+// lockCompany lets one at a time look whether a person is known and make a candidate. Rows that refer to the company may be
+// written meanwhile.
+func lockCompany(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
+	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM companies WHERE id = ? FOR NO KEY UPDATE", company); err != nil {
+		return fmt.Errorf("lock company: %w", err)
+	}
+	return nil
+}
+
+// joinPosition adds a position to a candidate's; false when it was among them.
+func joinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
+	var there bool
+	err = tx.NewRaw("SELECT EXISTS (SELECT 1 FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?)", candidate, position).Scan(ctx, &there)
+	if err != nil {
+		return false, fmt.Errorf("look for candidate's position: %w", err)
+	}
+	return !there, db.AddCandidateJobs(ctx, tx, candidate, position)
+}
+
+// leavePosition takes a position from a candidate's and cancels its interviews for it that have not begun; ErrNotFound when it
+// is not one of them. The candidate's row is locked first, as a new interview locks it: none can be made beside this.
+func leavePosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) error {
+	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
+		return fmt.Errorf("lock candidate: %w", err)
+	}
+	removed, err := tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?", candidate, position)
+	if err != nil {
+		return fmt.Errorf("remove candidate's position: %w", err)
+	}
+	if n, err := removed.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, db.ErrNotFound)
+	}
+	var waiting []uuid.UUID
+	err = tx.NewRaw(`SELECT id FROM interviews WHERE candidate_id = ? AND job_id = ? AND status = ? AND deleted_at IS NULL
+		ORDER BY id FOR UPDATE`, candidate, position, db.InterviewScheduled).Scan(ctx, &waiting)
+	if err != nil {
+		return fmt.Errorf("list candidate's interviews: %w", err)
+	}
+	for _, id := range waiting {
+		if _, err := db.CancelInterview(ctx, tx, id, db.ReasonCanceledByClient); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newestInterviews are the newest interviews for that position of each of the candidates, by candidate.
+func newestInterviews(ctx context.Context, d bun.IDB, position uuid.UUID, of []db.Candidate) (map[uuid.UUID]*db.Interview, error) {
+	newest := make(map[uuid.UUID]*db.Interview, len(of))
+	if len(of) == 0 {
+		return newest, nil
+	}
+	ids := make([]uuid.UUID, len(of))
+	for i := range of {
+		ids[i] = of[i].ID
+	}
+	rows := []db.Interview{}
+	err := d.NewSelect().Model(&rows).DistinctOn("i.candidate_id").Where("i.job_id = ?", position).
+		Where("i.candidate_id IN (?) AND i.deleted_at IS NULL", bun.List(ids)).Order("i.candidate_id", "i.id DESC").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list newest interviews: %w", err)
+	}
+	for i := range rows {
+		newest[rows[i].CandidateID] = &rows[i]
+	}
+	return newest, nil
+}

@@ -1,0 +1,195 @@
+package wiseway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/activities/webhook"
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+// profile is the contract that this product's receivers were written for. Webhooks with another one are not seen here.
+const profile = "wiseway"
+
+func (s *server) webhookRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/api/app/webhooks", "read:webhooks", s.listWebhooks),
+		surface.Post("/api/app/webhooks", "write:webhooks", s.createWebhook),
+		surface.Put("/api/app/webhooks/:id", "write:webhooks", s.updateWebhook),
+		surface.Delete("/api/app/webhooks/:id", "write:webhooks", s.deleteWebhook),
+	}
+}
+
+// webhookInput is the body of a create.
+type webhookInput struct {
+	URL      string            `json:"url" validate:"required,max=2048"`
+	Events   surface.EventRefs `json:"events" validate:"required"`
+	Name     string            `json:"name" validate:"max=255"`
+	IsActive *bool             `json:"isActive"`
+}
+
+// webhookChange is the body of an update, with regard to missing fields as positionChange.
+type webhookChange struct {
+	URL            surface.Opt[string]            `json:"url" validate:"min=1,max=2048"`
+	Events         surface.Opt[surface.EventRefs] `json:"events" validate:"min=1"`
+	Name           surface.Opt[string]            `json:"name" validate:"max=255" null:"ok"`
+	IsActive       surface.Opt[bool]              `json:"isActive"`
+	DisabledReason surface.Opt[json.RawMessage]   `json:"disabledReason" null:"ok"`
+	readBack
+}
+
+type webhookOutput struct {
+	ID             uuid.UUID         `json:"id"`
+	URL            string            `json:"url"`
+	Events         []string          `json:"events"`
+	Name           string            `json:"name"`
+	IsActive       bool              `json:"isActive"`
+	DisabledReason *string           `json:"disabledReason"`
+	CreatedAt      surface.Timestamp `json:"createdAt"`
+	UpdatedAt      surface.Timestamp `json:"updatedAt"`
+	// Secret is in the answer to a create alone and cannot be read again.
+	Secret string `json:"secret,omitempty"`
+}
+
+func showWebhook(w *db.Webhook) webhookOutput {
+	return webhookOutput{
+		ID: w.ID, URL: w.URL, Events: surface.EventNames(w.Profile, w.Events), Name: w.Name, IsActive: w.IsActive,
+		DisabledReason: w.DisabledReason, CreatedAt: surface.Timestamp(w.CreatedAt), UpdatedAt: surface.Timestamp(w.UpdatedAt),
+	}
+}
+
+func (s *server) listWebhooks(c *gin.Context) error {
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	scope, err := surface.ScopeOf(c)
+	if err != nil {
+		return err
+	}
+	hooks, err := db.ListWebhooks(c.Request.Context(), s.DB, scope, nil)
+	if err != nil {
+		return err
+	}
+	hooks = slices.DeleteFunc(hooks, func(w db.Webhook) bool { return w.Profile != profile })
+	slices.Reverse(hooks) // newest first, as the other lists
+	return okPage(c, p, surface.Mapped(slice(p, hooks), showWebhook), int64(len(hooks)))
+}
+
+// createWebhook takes no Idempotency-Key: its answer has the secret, and what is kept to be answered again would not be sealed.
+func (s *server) createWebhook(c *gin.Context) error {
+	company, err := s.CompanyFor(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.Bind[webhookInput](c)
+	if err != nil {
+		return err
+	}
+	events, err := in.Events.Resolve(profile)
+	if err != nil {
+		return err
+	}
+	w, secret, err := s.NewWebhook(surface.Caller(c).Key, &surface.WebhookSpec{
+		Profile: profile, URL: in.URL, Events: events, Company: &company, Name: in.Name, Inactive: in.IsActive != nil && !*in.IsActive,
+	})
+	if err != nil {
+		return err
+	}
+	if err := db.CreateWebhook(c.Request.Context(), s.DB, w); err != nil {
+		return err
+	}
+	out := showWebhook(w)
+	out.Secret = webhook.SecretHex(secret)
+	c.JSON(http.StatusCreated, out)
+	return nil
+}
+
+// webhook loads the webhook of the path, which must be the caller's and of this product.
+func (s *server) webhook(c *gin.Context) (*db.Webhook, error) {
+	id, err := surface.PathID(c, "id", "Webhook")
+	if err != nil {
+		return nil, err
+	}
+	scope, err := surface.ScopeOf(c)
+	if err != nil {
+		return nil, err
+	}
+	w, err := db.GetWebhook(c.Request.Context(), s.DB, id)
+	if errors.Is(err, db.ErrNotFound) || err == nil && (!scope.Owns(w) || w.Profile != profile) {
+		return nil, surface.NotFound("Webhook", c.Param("id"))
+	}
+	return w, err
+}
+
+func (s *server) updateWebhook(c *gin.Context) error {
+	w, err := s.webhook(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.Bind[webhookChange](c)
+	if err != nil {
+		return err
+	}
+	columns, err := s.applyWebhook(&in, w)
+	if err != nil {
+		return err
+	}
+	if len(columns) > 0 {
+		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			return db.UpdateWebhook(ctx, tx, w, columns...)
+		})
+	}
+	if err != nil {
+		return gone(c, err, "Webhook", "id")
+	}
+	c.JSON(http.StatusOK, showWebhook(w))
+	return nil
+}
+
+// applyWebhook writes what was sent into the row and names the columns. isActive is a change when it is one: true sent back as it
+// was read must not release what a circuit holds.
+func (s *server) applyWebhook(in *webhookChange, w *db.Webhook) ([]string, error) {
+	var u surface.Update
+	surface.Set(&u, "name", &w.Name, in.Name)
+	if in.IsActive.Set && in.IsActive.Value != w.IsActive {
+		surface.Set(&u, "is_active", &w.IsActive, in.IsActive)
+		w.DisabledReason, u.Columns = nil, append(u.Columns, "disabled_reason")
+	}
+	if in.URL.Set {
+		checked, err := s.CheckedURL(in.URL.Value)
+		if err != nil {
+			return nil, err
+		}
+		w.URL, u.Columns = checked, append(u.Columns, "url")
+	}
+	if in.Events.Set {
+		events, err := in.Events.Value.Resolve(profile)
+		if err != nil {
+			return nil, err
+		}
+		w.Events, u.Columns = events, append(u.Columns, "events")
+	}
+	return u.Columns, nil
+}
+
+func (s *server) deleteWebhook(c *gin.Context) error {
+	w, err := s.webhook(c)
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.DeleteWebhook(ctx, tx, w.ID) })
+	if err != nil {
+		return gone(c, err, "Webhook", "id")
+	}
+	c.Status(http.StatusNoContent)
+	return nil
+}

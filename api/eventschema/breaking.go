@@ -1,0 +1,252 @@
+package eventschema
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+const (
+	// maxReasons is how many reasons are given.
+	maxReasons = 50
+	// maxComparisons bounds a comparison; schemas that need more are called breaking.
+	maxComparisons = 10_000
+)
+
+// comparison proves that what fits a new schema fits the old one, or collects where it cannot.
+type comparison struct {
+	old, new *compiled
+	reasons  []Fault
+	// active are the pairs on the way: a schema that contains itself is proven for the body's inner parts by the proof for the
+	// outer ones, because every comparison of a pair with itself lies a step deeper in the body.
+	active map[string]bool
+	ids    map[*jsonschema.Schema]int // what the pairs are called
+	count  int
+}
+
+func compare(old, new *compiled) []Fault { //nolint:predeclared // the two schemas are called so everywhere
+	c := &comparison{old: old, new: new, active: map[string]bool{}, ids: map[*jsonschema.Schema]int{}}
+	for _, s := range append(reachable(old.root), reachable(new.root)...) {
+		if s.DynamicRef != nil || s.RecursiveRef != nil {
+			return []Fault{{"", "schemas with $dynamicRef cannot be compared"}}
+		}
+	}
+	c.covers(old.root, conjunction(new.root), "")
+	if c.count > maxComparisons {
+		return []Fault{{"", "the two schemas are too complicated to compare"}}
+	}
+	slices.SortStableFunc(c.reasons, func(a, b Fault) int { return strings.Compare(a.Path, b.Path) })
+	c.reasons = slices.Compact(c.reasons)
+	return c.reasons[:min(len(c.reasons), maxReasons)]
+}
+
+func (c *comparison) broken(path, format string, args ...any) bool {
+	c.reasons = append(c.reasons, Fault{path, fmt.Sprintf(format, args...)})
+	return false
+}
+
+// quietly is a proof that is tried, and gives no reasons when it fails.
+func (c *comparison) quietly(proof func() bool) bool {
+	kept := len(c.reasons)
+	ok := proof()
+	c.reasons = c.reasons[:kept]
+	return ok
+}
+
+// covers: everything that fits all of next fits old.
+func (c *comparison) covers(old *jsonschema.Schema, next shape, path string) bool {
+	if next.never() {
+		return true
+	}
+	ok := true
+	for _, o := range conjunction(old) {
+		key := c.key(o, next)
+		if slices.Contains(next, o) || c.active[key] {
+			continue
+		}
+		c.active[key] = true
+		if !c.coversOne(o, next, path) {
+			ok = false
+		}
+		delete(c.active, key)
+	}
+	return ok
+}
+
+// key names a pair.
+func (c *comparison) key(old *jsonschema.Schema, next shape) string {
+	id := func(s *jsonschema.Schema) int {
+		if c.ids[s] == 0 {
+			c.ids[s] = len(c.ids) + 1
+		}
+		return c.ids[s]
+	}
+	all := make([]int, len(next))
+	for i, one := range next {
+		all[i] = id(one)
+	}
+	slices.Sort(all)
+	return fmt.Sprint(id(old), all)
+}
+
+// coversOne is covers for one schema without what it refers to; where the new one has alternatives, each of them may be proven
+// by itself.
+func (c *comparison) coversOne(old *jsonschema.Schema, next shape, path string) bool {
+	before := len(c.reasons)
+	if c.direct(old, next, path) {
+		return true
+	}
+	cases := next.cases()
+	if cases == nil || c.count > maxComparisons {
+		return false
+	}
+	each := func() bool {
+		return !slices.ContainsFunc(cases, func(one *jsonschema.Schema) bool {
+			return !c.coversOne(old, next.and(one), path)
+		})
+	}
+	if c.quietly(each) {
+		c.reasons = c.reasons[:before]
+		return true
+	}
+	return false
+}
+
+func (c *comparison) direct(old *jsonschema.Schema, next shape, path string) bool {
+	if c.count++; c.count > maxComparisons {
+		return false
+	}
+	if next.never() {
+		return true
+	}
+	if old.Bool != nil {
+		return *old.Bool || c.broken(path, "may now be there; nothing was allowed here")
+	}
+	if values, ok := next.values(); ok {
+		return c.coversValues(old, next, values, path)
+	}
+	types := next.types()
+	if old.Enum != nil || old.Const != nil {
+		return c.broken(path, "may now have other values than those listed before")
+	}
+	checks := []bool{c.coversTypes(old, types, path), c.coversFormat(old, next, path), c.coversCombined(old, next, path)}
+	if types&texts != 0 {
+		checks = append(checks, c.coversText(old, next, path))
+	}
+	if types&numbers != 0 {
+		checks = append(checks, c.coversNumber(old, next, path))
+	}
+	if types&arrays != 0 {
+		checks = append(checks, c.coversArray(old, next, path))
+	}
+	if types&objects != 0 {
+		checks = append(checks, c.coversObject(old, next, path))
+	}
+	return !slices.Contains(checks, false)
+}
+
+// coversValues looks at each value of a new schema that has finitely many.
+func (c *comparison) coversValues(old *jsonschema.Schema, next shape, values []any, path string) bool {
+	ok := true
+	for _, v := range values {
+		out := slices.ContainsFunc(next, func(n *jsonschema.Schema) bool { return c.excludes(n, v) })
+		if !out && !c.allows(old, v) {
+			ok = c.broken(path, "may now be %s, which was not allowed", show(v))
+		}
+	}
+	return ok
+}
+
+// allows and excludes are not each other's opposite: a value that cannot be checked in bounded time is neither.
+func (c *comparison) allows(s *jsonschema.Schema, v any) bool {
+	c.old.steps.left, c.new.steps.left = maxSteps, maxSteps // s may be of either
+	return validate(s, v) == nil
+}
+
+func (c *comparison) excludes(s *jsonschema.Schema, v any) bool {
+	c.old.steps.left, c.new.steps.left = maxSteps, maxSteps
+	return errors.As(validate(s, v), new(*Fault))
+}
+
+func (c *comparison) coversTypes(old *jsonschema.Schema, types typeSet, path string) bool {
+	if old.Types == nil || old.Types.IsEmpty() {
+		return true
+	}
+	if more := types &^ setOf(old.Types); more != 0 {
+		return c.broken(path, "may now be %s; it was %s", more, typeWords(old.Types.ToStrings()))
+	}
+	return true
+}
+
+func (c *comparison) coversFormat(old *jsonschema.Schema, next shape, path string) bool {
+	if old.Format == nil || slices.ContainsFunc(next, func(n *jsonschema.Schema) bool {
+		return n.Format != nil && n.Format.Name == old.Format.Name
+	}) {
+		return true
+	}
+	return c.broken(path, "need not be a valid %s any more", old.Format.Name)
+}
+
+// same: both schemas allow the same.
+func (c *comparison) same(a, b *jsonschema.Schema) bool {
+	return c.quietly(func() bool {
+		return c.covers(a, conjunction(b), "") && c.covers(b, conjunction(a), "")
+	})
+}
+
+// coversCombined looks at what is made of other schemas.
+func (c *comparison) coversCombined(old *jsonschema.Schema, next shape, path string) bool {
+	ok := true
+	if old.Dependencies != nil || old.UnevaluatedItems != nil || old.UnevaluatedProperties != nil {
+		ok = c.broken(path, "dependencies and unevaluated… of the old schema cannot be compared")
+	}
+	if old.Not != nil && !slices.ContainsFunc(next, func(n *jsonschema.Schema) bool {
+		return n.Not != nil && c.quietly(func() bool { return c.covers(n.Not, conjunction(old.Not), "") })
+	}) {
+		ok = c.broken(path, "may now be what was excluded (not)")
+	}
+	if old.AnyOf != nil && !slices.ContainsFunc(old.AnyOf, func(o *jsonschema.Schema) bool {
+		return c.quietly(func() bool { return c.covers(o, next, "") })
+	}) {
+		ok = c.broken(path, "may now be something else than the alternatives of before (anyOf)")
+	}
+	if old.OneOf != nil && !slices.ContainsFunc(next, func(n *jsonschema.Schema) bool { return c.sameList(old.OneOf, n.OneOf) }) {
+		ok = c.broken(path, "has other alternatives than before (oneOf), and may fit none of them or more than one")
+	}
+	return c.coversCondition(old, next, path) && ok
+}
+
+// sameList: the same alternatives in any order.
+func (c *comparison) sameList(a, b []*jsonschema.Schema) bool {
+	rest := slices.Clone(b)
+	for _, one := range a {
+		i := slices.IndexFunc(rest, func(other *jsonschema.Schema) bool { return c.same(one, other) })
+		if i < 0 {
+			return false
+		}
+		rest = slices.Delete(rest, i, i+1)
+	}
+	return len(rest) == 0
+}
+
+// coversCondition looks at if, then and else.
+func (c *comparison) coversCondition(old *jsonschema.Schema, next shape, path string) bool {
+	if old.If == nil || (old.Then == nil && old.Else == nil) {
+		return true
+	}
+	holds := func(then *jsonschema.Schema, next shape) bool {
+		return then == nil || c.quietly(func() bool { return c.covers(then, next, "") })
+	}
+	if holds(old.Then, next) && holds(old.Else, next) {
+		return true
+	}
+	for _, n := range next {
+		if n.If != nil && c.same(old.If, n.If) && holds(old.Then, next.and(n.Then)) && holds(old.Else, next.and(n.Else)) {
+			return true
+		}
+	}
+	return c.broken(path, "need not fit the condition of before any more (if, then, else)")
+}

@@ -1,0 +1,234 @@
+package eventschema
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+const (
+	// base is the address that a schema is compiled at; nothing can be loaded from there.
+	base = "schema:///event"
+	// dialect is what $schema says when it says anything.
+	dialect = "https://json-schema.org/draft/2020-12/schema"
+	// maxPattern is how long a regular expression may be.
+	maxPattern = 500
+	// uniqueElements is how long an array may be where a schema asks for unique elements: the library compares each with each when
+	// somebody chose them so.
+	uniqueElements = 2000
+)
+
+// compiled is a schema for one check at a time.
+type compiled struct {
+	root     *jsonschema.Schema
+	steps    *steps
+	elements int // how long an array may be; 0: no limit
+}
+
+// compile reads a schema; every refusal is a *Fault.
+func compile(text []byte) (c *compiled, err error) {
+	defer func() {
+		if r := recover(); r != nil { // what the library did not expect is no schema either
+			c, err = nil, &Fault{"", "cannot be understood as a JSON Schema"}
+		}
+	}()
+	doc, err := read(text, limits{depth: maxDepth, values: maxValues})
+	if err != nil {
+		return nil, err
+	}
+	object, ok := doc.(map[string]any)
+	if !ok {
+		return nil, &Fault{"", "must be an object"}
+	}
+	if s, ok := object["$schema"]; ok && s != dialect && s != dialect+"#" {
+		return nil, &Fault{"/$schema", "must be " + dialect}
+	}
+	c = &compiled{steps: new(steps)}
+	l := c.library()
+	for _, f := range unknownFormats(doc, map[string]bool{}) {
+		l.RegisterFormat(f)
+	}
+	if err := l.AddResource(base, doc); err != nil {
+		return nil, &Fault{"", "cannot be understood as a JSON Schema"}
+	}
+	if c.root, err = l.Compile(base); err != nil {
+		return nil, explain(doc, err)
+	}
+	if err := check(c.root); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// library is the compiler as this package uses it: formats are checked, regular expressions bounded, steps counted, and nothing
+// is loaded.
+func (c *compiled) library() *jsonschema.Compiler {
+	l := jsonschema.NewCompiler()
+	l.DefaultDraft(jsonschema.Draft2020)
+	l.AssertFormat()
+	l.UseLoader(nothing{})
+	l.UseRegexpEngine(c.pattern)
+	l.RegisterVocabulary(&jsonschema.Vocabulary{URL: "urn:greenroom:steps", Compile: c.count})
+	l.AssertVocabs()
+	return l
+}
+
+// nothing is a loader that loads nothing.
+type nothing struct{}
+
+func (nothing) Load(string) (any, error) { return nil, errOutside }
+
+var errOutside = errors.New("outside of the schema")
+
+// pattern is a regular expression that counts its work.
+type pattern struct {
+	*regexp.Regexp
+	size  int
+	steps *steps
+}
+
+func (p *pattern) MatchString(s string) bool {
+	p.steps.add(len(s) * p.size / 512)
+	return p.Regexp.MatchString(s)
+}
+
+func (c *compiled) pattern(text string) (jsonschema.Regexp, error) {
+	if len(text) > maxPattern {
+		return nil, fmt.Errorf("has more than %d characters", maxPattern)
+	}
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return nil, err
+	}
+	prog, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return nil, err
+	}
+	return &pattern{re, len(prog.Inst), c.steps}, nil
+}
+
+// knownFormats are those that the library checks.
+var knownFormats = map[string]bool{
+	"regex": true, "json-pointer": true, "relative-json-pointer": true, "uuid": true, "duration": true, "period": true,
+	"ipv4": true, "ipv6": true, "hostname": true, "email": true, "date": true, "time": true, "date-time": true, "uri": true,
+	"iri": true, "uri-reference": true, "iri-reference": true, "uri-template": true, "semver": true,
+}
+
+// unknownFormats are words that the library would drop: they allow everything, but a comparison must see them.
+func unknownFormats(doc any, seen map[string]bool) (out []*jsonschema.Format) {
+	switch doc := doc.(type) {
+	case map[string]any:
+		if name, ok := doc["format"].(string); ok && !knownFormats[name] && !seen[name] {
+			seen[name] = true
+			out = append(out, &jsonschema.Format{Name: name, Validate: func(any) error { return nil }})
+		}
+		for _, v := range doc {
+			out = append(out, unknownFormats(v, seen)...)
+		}
+	case []any:
+		for _, v := range doc {
+			out = append(out, unknownFormats(v, seen)...)
+		}
+	}
+	return out
+}
+
+// explain puts a refusal of the library in words.
+func explain(doc any, err error) error {
+	var invalid *jsonschema.SchemaValidationError
+	var verr *jsonschema.ValidationError
+	var load *jsonschema.LoadURLError
+	switch {
+	case errors.As(err, &invalid) && errors.As(invalid.Err, &verr):
+		return worst(verr)
+	case errors.As(err, &load):
+		return &Fault{pointer(outside(doc, nil)), "must refer to a part of this schema: nothing is loaded from elsewhere"}
+	}
+	return &Fault{"", "refers to a part that this schema does not have, or in a way that is not understood"}
+}
+
+// outside finds a $ref that does not begin with #.
+func outside(doc any, path []string) []string {
+	switch doc := doc.(type) {
+	case map[string]any:
+		for _, word := range []string{"$ref", "$dynamicRef", "$schema"} {
+			if ref, ok := doc[word].(string); ok && !strings.HasPrefix(ref, "#") && (word != "$schema" || len(path) > 0) {
+				return append(path, word)
+			}
+		}
+		for _, name := range sortedKeys(doc) {
+			if found := outside(doc[name], append(path, name)); found != nil {
+				return found
+			}
+		}
+	case []any:
+		for i, v := range doc {
+			if found := outside(v, append(path, fmt.Sprint(i))); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
+// check refuses what the library takes and this package does not.
+func check(root *jsonschema.Schema) error {
+	all := reachable(root)
+	for _, s := range all {
+		if s.DraftVersion != jsonSchemaVersion {
+			return &Fault{place(s), "must be of draft 2020-12 like the rest"}
+		}
+	}
+	if err := circles(all); err != nil {
+		return err
+	}
+	if conjunction(root).types()&objects == 0 {
+		return &Fault{"/type", "must allow an object: the data of an event is one"}
+	}
+	return nil
+}
+
+const jsonSchemaVersion = 2020
+
+// circles refuses a schema that comes back to itself at the same place of the body: no body ever ends that.
+func circles(all []*jsonschema.Schema) error {
+	const entered, left = 1, 2
+	state := map[*jsonschema.Schema]int{}
+	var visit func(*jsonschema.Schema) error
+	visit = func(s *jsonschema.Schema) error {
+		switch state[s] {
+		case entered:
+			return &Fault{place(s), "must not refer to itself without a step into the body"}
+		case left:
+			return nil
+		}
+		state[s] = entered
+		for _, sub := range inPlace(s) {
+			if err := visit(sub); err != nil {
+				return err
+			}
+		}
+		state[s] = left
+		return nil
+	}
+	for _, s := range all {
+		if err := visit(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place is where a sub-schema stands, as a pointer into the schema.
+func place(s *jsonschema.Schema) string {
+	_, at, _ := strings.Cut(s.Location, "#")
+	return at
+}

@@ -1,0 +1,206 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/catalog"
+)
+
+// AnswerVideo is a candidate's recorded answer to a question of a job; there is one for each question. The file itself is in the
+// store of media.
+type AnswerVideo struct {
+	bun.BaseModel `bun:"table:answer_videos,alias:v"`
+
+	ID          uuid.UUID `bun:"id,pk"`
+	Number      int64     `bun:"number,autoincrement"`
+	CompanyID   uuid.UUID `bun:"company_id"`
+	JobID       uuid.UUID `bun:"job_id"`
+	CandidateID uuid.UUID `bun:"candidate_id"`
+	QuestionID  uuid.UUID `bun:"question_id"`
+	// InterviewID is the interview that it is a recording of; nil for one from elsewhere.
+	InterviewID     *uuid.UUID `bun:"interview_id"`
+	File            string     `bun:"file"`
+	ContentType     string     `bun:"content_type"`
+	Size            int64      `bun:"size"`
+	DurationSeconds *int       `bun:"duration_seconds"`
+	CreatedAt       time.Time  `bun:"created_at"`
+	UpdatedAt       time.Time  `bun:"updated_at"`
+	DeletedAt       *time.Time `bun:"deleted_at"`
+
+	QuestionNumber int64 `bun:"question_number,scanonly"`
+}
+
+const answerQuestion = "(SELECT q.number FROM questions q WHERE q.id = v.question_id) AS question_number"
+
+// PutAnswerVideo stores an answer, with answer_video.created, or takes the place of the one that the question has, with
+// answer_video.updated; created tells which. v.File must be reserved (ReserveFile) and counts from now on. One that belongs
+// to an interview is a recording of it: recording.completed follows. v.InterviewID nil: the candidate's interview for the
+// job, if there is one that was not canceled. A deleted candidate or question is ErrNotFound.
+func PutAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created bool, err error) {
+	if err := holdAnswer(ctx, tx, v); err != nil {
+		return false, err
+	}
+	if err := claimFile(ctx, tx, v.File); err != nil {
+		return false, err
+	}
+	if v.InterviewID == nil {
+		if v.InterviewID, err = interviewFor(ctx, tx, v.CandidateID, v.JobID); err != nil {
+			return false, err
+		}
+	}
+	if created, err = writeAnswer(ctx, tx, v); err != nil {
+		return false, err
+	}
+	eventType := catalog.AnswerVideoUpdated
+	if created {
+		eventType = catalog.AnswerVideoCreated
+	}
+	if err := recordAnswer(ctx, tx, v, eventType, nil); err != nil {
+		return false, err
+	}
+	return created, recordRecording(ctx, tx, v)
+}
+
+// holdAnswer locks what an answer depends on. One change of a candidate's answers comes after the other, so that two uploads
+// for one question end as one answer.
+func holdAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
+	var id uuid.UUID
+	err := tx.NewRaw("SELECT id FROM candidates WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", v.CandidateID).Scan(ctx, &id)
+	if err != nil {
+		return fmt.Errorf("lock candidate: %w", translate(err))
+	}
+	return holdQuestion(ctx, tx, v.JobID, v.QuestionID)
+}
+
+// interviewFor is the interview that an answer of unknown origin belongs to: the one in progress, else the newest.
+func interviewFor(ctx context.Context, db bun.IDB, candidate, job uuid.UUID) (*uuid.UUID, error) {
+	var id uuid.UUID
+	err := db.NewRaw(`SELECT id FROM interviews WHERE candidate_id = ? AND job_id = ? AND status <> 'CANCELED' AND deleted_at IS NULL
+		ORDER BY status = 'IN_PROGRESS' DESC, id DESC LIMIT 1`, candidate, job).Scan(ctx, &id)
+	switch err = translate(err); {
+	case errors.Is(err, ErrNotFound):
+		return nil, nil //nolint:nilnil // none is an ordinary answer
+	case err != nil:
+		return nil, fmt.Errorf("find answer's interview: %w", err)
+	}
+	return &id, nil
+}
+
+func writeAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created bool, err error) {
+	v.ID, v.CreatedAt = NewID(), now()
+	v.UpdatedAt = v.CreatedAt
+	err = tx.NewRaw(`INSERT INTO answer_videos (id, company_id, job_id, candidate_id, question_id, interview_id, file, content_type, size,
+			duration_seconds, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (job_id, candidate_id, question_id) WHERE deleted_at IS NULL DO UPDATE SET
+			interview_id = EXCLUDED.interview_id, file = EXCLUDED.file, content_type = EXCLUDED.content_type, size = EXCLUDED.size,
+			duration_seconds = EXCLUDED.duration_seconds, updated_at = EXCLUDED.updated_at
+		RETURNING id, number, created_at, (SELECT q.number FROM questions q WHERE q.id = question_id) AS question_number`,
+		v.ID, v.CompanyID, v.JobID, v.CandidateID, v.QuestionID, v.InterviewID, v.File, v.ContentType, v.Size,
+		v.DurationSeconds, v.CreatedAt, v.UpdatedAt).Scan(ctx, &v.ID, &v.Number, &v.CreatedAt, &v.QuestionNumber)
+	if err != nil {
+		return false, fmt.Errorf("write answer video: %w", translate(err))
+	}
+	return v.CreatedAt.Equal(v.UpdatedAt), nil
+}
+
+// AnswerVideoByNumber returns a candidate's answer to a question of a job, unless it was deleted.
+func AnswerVideoByNumber(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, number int64) (*AnswerVideo, error) {
+	v := new(AnswerVideo)
+	err := db.NewSelect().Model(v).ColumnExpr("v.*").ColumnExpr(answerQuestion).
+		Where("v.number = ? AND v.job_id = ? AND v.candidate_id = ? AND v.deleted_at IS NULL", number, job, candidate).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get answer video: %w", translate(err))
+	}
+	return v, nil
+}
+
+// ListAnswerVideos returns one page of a candidate's answers for a job, in the order of their questions, and how many there are
+// in all.
+func ListAnswerVideos(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, p Page) ([]AnswerVideo, int64, error) {
+	vs := []AnswerVideo{}
+	total, err := db.NewSelect().Model(&vs).ColumnExpr("v.*").ColumnExpr(answerQuestion).
+		Where("v.job_id = ? AND v.candidate_id = ? AND v.deleted_at IS NULL", job, candidate).
+		OrderExpr("(SELECT q.position FROM questions q WHERE q.id = v.question_id), v.question_id").
+		Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list answer videos: %w", err)
+	}
+	return vs, total, nil
+}
+
+// UpdateAnswerVideo writes the named columns of v, with answer_video.updated. The file is replaced by PutAnswerVideo.
+func UpdateAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo, columns ...string) error {
+	v.UpdatedAt = now()
+	err := one(tx.NewUpdate().Model(v).Column(append(slices.Clone(columns), "updated_at")...).
+		Where("id = ? AND deleted_at IS NULL", v.ID).Exec(ctx))
+	if err != nil {
+		return fmt.Errorf("update answer video: %w", translate(err))
+	}
+	return recordAnswer(ctx, tx, v, catalog.AnswerVideoUpdated, columns)
+}
+
+// DeleteAnswerVideo hides an answer; its file will be deleted. Ratings and notes of it stay, as those of the candidate.
+func DeleteAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
+	if err := softDelete(ctx, tx, "answer_videos", v.ID); err != nil {
+		return fmt.Errorf("delete answer video: %w", err)
+	}
+	for _, table := range []string{"ratings", "notes"} {
+		_, err := tx.ExecContext(ctx, "UPDATE ? SET answer_video_id = NULL WHERE candidate_id = ? AND job_id = ? AND answer_video_id = ?",
+			bun.Ident(table), v.CandidateID, v.JobID, v.ID)
+		if err != nil {
+			return fmt.Errorf("detach %s from answer video: %w", table, err)
+		}
+	}
+	return nil
+}
+
+// holdAnswerVideo keeps an answer from being deleted until tx ends; ErrNotFound when it was, or is another candidate's.
+func holdAnswerVideo(ctx context.Context, tx bun.Tx, job, candidate, video uuid.UUID) error {
+	var id uuid.UUID
+	err := tx.NewRaw(`SELECT id FROM answer_videos WHERE id = ? AND job_id = ? AND candidate_id = ? AND deleted_at IS NULL FOR SHARE`,
+		video, job, candidate).Scan(ctx, &id)
+	if err != nil {
+		return fmt.Errorf("hold answer video: %w", translate(err))
+	}
+	return nil
+}
+
+type answerData struct {
+	AnswerVideoID uuid.UUID  `json:"answerVideoId"`
+	CandidateID   uuid.UUID  `json:"candidateId"`
+	JobID         uuid.UUID  `json:"jobId"`
+	QuestionID    uuid.UUID  `json:"questionId"`
+	InterviewID   *uuid.UUID `json:"interviewId"`
+}
+
+func recordAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo, eventType string, changed []string) error {
+	data, err := json.Marshal(answerData{v.ID, v.CandidateID, v.JobID, v.QuestionID, v.InterviewID})
+	if err != nil {
+		return fmt.Errorf("encode answer video event: %w", err)
+	}
+	return recordAbout(ctx, tx, About{
+		Company: v.CompanyID, Job: &v.JobID, Candidate: &v.CandidateID, Interview: v.InterviewID, Question: &v.QuestionID, AnswerVideo: &v.ID,
+		Changed: changed,
+	}, data, eventType)
+}
+
+// recordRecording tells that a recording of an interview is there.
+func recordRecording(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
+	if v.InterviewID == nil {
+		return nil
+	}
+	i, err := GetInterview(ctx, tx, Scope{Company: &v.CompanyID}, *v.InterviewID)
+	if err != nil {
+		return err
+	}
+	return recordInterview(ctx, tx, i, map[string]any{"answerVideoId": v.ID}, catalog.RecordingCompleted)
+}

@@ -1,0 +1,127 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Question is one that a job's candidates are asked. The job's agent asks them in their order: by position, and those with
+// the same by age.
+type Question struct {
+	bun.BaseModel `bun:"table:questions,alias:q"`
+
+	ID        uuid.UUID `bun:"id,pk"`
+	Number    int64     `bun:"number,autoincrement"`
+	CompanyID uuid.UUID `bun:"company_id"`
+	JobID     uuid.UUID `bun:"job_id"`
+	Position  int       `bun:"position"`
+	Text      string    `bun:"text"`
+	// Suite holds what only the interview suite knows of a question.
+	Suite     json.RawMessage `bun:"suite,type:jsonb"`
+	CreatedAt time.Time       `bun:"created_at"`
+	UpdatedAt time.Time       `bun:"updated_at"`
+	DeletedAt *time.Time      `bun:"deleted_at"`
+}
+
+// CreateQuestion stores a new question of a job, after the others when its position is 0.
+func CreateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question) error {
+	if err := lockJob(ctx, tx, job.ID); err != nil {
+		return err
+	}
+	if q.Position == 0 {
+		err := tx.NewRaw("SELECT COALESCE(max(position), 0) + 1 FROM questions WHERE job_id = ? AND deleted_at IS NULL", job.ID).
+			Scan(ctx, &q.Position)
+		if err != nil {
+			return fmt.Errorf("find question's position: %w", err)
+		}
+	}
+	q.ID, q.CompanyID, q.JobID, q.CreatedAt = NewID(), job.CompanyID, job.ID, now()
+	q.UpdatedAt, q.Suite = q.CreatedAt, emptyObject(q.Suite)
+	if _, err := tx.NewInsert().Model(q).Exec(ctx); err != nil {
+		return fmt.Errorf("insert question: %w", translate(err))
+	}
+	return SyncAgentQuestions(ctx, tx, job)
+}
+
+// lockJob serialises the changes of a job's questions. The lock leaves room for those who refer to the job.
+func lockJob(ctx context.Context, tx bun.Tx, job uuid.UUID) error {
+	var id uuid.UUID
+	err := tx.NewRaw("SELECT id FROM jobs WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", job).Scan(ctx, &id)
+	if err != nil {
+		return fmt.Errorf("lock job: %w", translate(err))
+	}
+	return nil
+}
+
+// QuestionByNumber returns a question of a job, unless it was deleted.
+func QuestionByNumber(ctx context.Context, db bun.IDB, job uuid.UUID, number int64) (*Question, error) {
+	q := new(Question)
+	err := db.NewSelect().Model(q).Where("q.number = ? AND q.job_id = ? AND q.deleted_at IS NULL", number, job).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get question: %w", translate(err))
+	}
+	return q, nil
+}
+
+// ListQuestions returns one page of a job's questions, in their order, and how many there are in all.
+func ListQuestions(ctx context.Context, db bun.IDB, job uuid.UUID, p Page) ([]Question, int64, error) {
+	qs := []Question{}
+	total, err := db.NewSelect().Model(&qs).Where("q.job_id = ? AND q.deleted_at IS NULL", job).Order("q.position", "q.id").
+		Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list questions: %w", err)
+	}
+	return qs, total, nil
+}
+
+// UpdateQuestion writes the named columns of a job's question.
+func UpdateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question, columns ...string) error {
+	if err := lockJob(ctx, tx, job.ID); err != nil {
+		return err
+	}
+	q.UpdatedAt, q.Suite = now(), emptyObject(q.Suite)
+	err := one(tx.NewUpdate().Model(q).Column(append(slices.Clone(columns), "updated_at")...).
+		Where("id = ? AND deleted_at IS NULL", q.ID).Exec(ctx))
+	if err != nil {
+		return fmt.Errorf("update question: %w", translate(err))
+	}
+	return SyncAgentQuestions(ctx, tx, job)
+}
+
+// DeleteQuestion hides a question of a job. One that was answered or rated is a StateError: what refers to it would lose its
+// meaning.
+func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Position, id uuid.UUID) error {
+	if err := lockJob(ctx, tx, job.ID); err != nil {
+		return err
+	}
+	// Who answers or rates holds this row meanwhile (holdQuestion).
+	if err := softDelete(ctx, tx, "questions", id); err != nil {
+		return fmt.Errorf("delete question: %w", err)
+	}
+	var used bool
+	err := tx.NewRaw(`SELECT EXISTS (SELECT 1 FROM answer_videos WHERE job_id = ?0 AND question_id = ?1 AND deleted_at IS NULL)
+		OR EXISTS (SELECT 1 FROM ratings WHERE question_id = ?1 AND deleted_at IS NULL)`, job.ID, id).Scan(ctx, &used)
+	if err != nil {
+		return fmt.Errorf("look for question's answers: %w", err)
+	}
+	if used {
+		return &StateError{Resource: "question", State: "in use"}
+	}
+	return SyncAgentQuestions(ctx, tx, job)
+}
+
+// holdQuestion keeps a question from being deleted until tx ends; ErrNotFound when it was, or is another job's.
+func holdQuestion(ctx context.Context, tx bun.Tx, job, question uuid.UUID) error {
+	var id uuid.UUID
+	err := tx.NewRaw("SELECT id FROM questions WHERE id = ? AND job_id = ? AND deleted_at IS NULL FOR SHARE", question, job).Scan(ctx, &id)
+	if err != nil {
+		return fmt.Errorf("hold question: %w", translate(err))
+	}
+	return nil
+}

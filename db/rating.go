@@ -1,0 +1,149 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/catalog"
+)
+
+// Rating is what somebody thinks of a candidate for a job: of the whole, of one question or answer, by one criterion.
+type Rating struct {
+	bun.BaseModel `bun:"table:ratings,alias:r"`
+
+	ID          uuid.UUID `bun:"id,pk"`
+	Number      int64     `bun:"number,autoincrement"`
+	CompanyID   uuid.UUID `bun:"company_id"`
+	JobID       uuid.UUID `bun:"job_id"`
+	CandidateID uuid.UUID `bun:"candidate_id"`
+	// StaffID is who rates; nil: a client with a key of the company.
+	StaffID       *uuid.UUID `bun:"staff_id"`
+	QuestionID    *uuid.UUID `bun:"question_id"`
+	AnswerVideoID *uuid.UUID `bun:"answer_video_id"`
+	Criterion     *string    `bun:"criterion"`
+	Value         float64    `bun:"value"`
+	// Ignored ratings are shown but do not count.
+	Ignored   bool       `bun:"ignored"`
+	CreatedAt time.Time  `bun:"created_at"`
+	UpdatedAt time.Time  `bun:"updated_at"`
+	DeletedAt *time.Time `bun:"deleted_at"`
+
+	StaffNumber       *int64 `bun:"staff_number,scanonly"`
+	QuestionNumber    *int64 `bun:"question_number,scanonly"`
+	AnswerVideoNumber *int64 `bun:"answer_video_number,scanonly"`
+}
+
+const ratingNumbers = `(SELECT s.number FROM staff s WHERE s.id = r.staff_id) AS staff_number,
+	(SELECT q.number FROM questions q WHERE q.id = r.question_id) AS question_number,
+	(SELECT v.number FROM answer_videos v WHERE v.id = r.answer_video_id) AS answer_video_number`
+
+// CreateRating stores a new rating, with rating.created. A deleted candidate, and a question or an answer that is not there
+// for this job and candidate, is ErrNotFound.
+func CreateRating(ctx context.Context, tx bun.Tx, r *Rating) error {
+	if err := holdRated(ctx, tx, r); err != nil {
+		return err
+	}
+	r.ID, r.CreatedAt = NewID(), now()
+	r.UpdatedAt = r.CreatedAt
+	if _, err := tx.NewInsert().Model(r).Exec(ctx); err != nil {
+		return fmt.Errorf("insert rating: %w", translate(err))
+	}
+	return recordRating(ctx, tx, r, catalog.RatingCreated, nil)
+}
+
+// holdRated keeps what a rating is about from being deleted until tx ends.
+func holdRated(ctx context.Context, tx bun.Tx, r *Rating) error {
+	if err := holdCandidate(ctx, tx, r.CandidateID); err != nil {
+		return err
+	}
+	if r.QuestionID != nil {
+		if err := holdQuestion(ctx, tx, r.JobID, *r.QuestionID); err != nil {
+			return err
+		}
+	}
+	if r.AnswerVideoID != nil {
+		return holdAnswerVideo(ctx, tx, r.JobID, r.CandidateID, *r.AnswerVideoID)
+	}
+	return nil
+}
+
+// holdCandidate keeps a candidate from being deleted until tx ends; ErrNotFound when it was.
+func holdCandidate(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
+	var id uuid.UUID
+	if err := tx.NewRaw("SELECT id FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", candidate).Scan(ctx, &id); err != nil {
+		return fmt.Errorf("hold candidate: %w", translate(err))
+	}
+	return nil
+}
+
+// RatingByNumber returns a rating of a candidate for a job, unless it was deleted.
+func RatingByNumber(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, number int64) (*Rating, error) {
+	r := new(Rating)
+	err := db.NewSelect().Model(r).ColumnExpr("r.*").ColumnExpr(ratingNumbers).
+		Where("r.number = ? AND r.job_id = ? AND r.candidate_id = ? AND r.deleted_at IS NULL", number, job, candidate).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get rating: %w", translate(err))
+	}
+	return r, nil
+}
+
+// ListRatings returns one page of the ratings of a candidate for a job, oldest first, and how many there are in all.
+func ListRatings(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, p Page) ([]Rating, int64, error) {
+	rs := []Rating{}
+	total, err := db.NewSelect().Model(&rs).ColumnExpr("r.*").ColumnExpr(ratingNumbers).
+		Where("r.job_id = ? AND r.candidate_id = ? AND r.deleted_at IS NULL", job, candidate).Order("r.id").
+		Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list ratings: %w", err)
+	}
+	return rs, total, nil
+}
+
+// UpdateRating writes the named columns of r, with rating.updated. What it then is about must be there, as for a new one.
+func UpdateRating(ctx context.Context, tx bun.Tx, r *Rating, columns ...string) error {
+	if err := holdRated(ctx, tx, r); err != nil {
+		return err
+	}
+	r.UpdatedAt = now()
+	err := one(tx.NewUpdate().Model(r).Column(append(slices.Clone(columns), "updated_at")...).
+		Where("id = ? AND deleted_at IS NULL", r.ID).Exec(ctx))
+	if err != nil {
+		return fmt.Errorf("update rating: %w", translate(err))
+	}
+	return recordRating(ctx, tx, r, catalog.RatingUpdated, columns)
+}
+
+// DeleteRating hides a rating.
+func DeleteRating(ctx context.Context, db bun.IDB, id uuid.UUID) error {
+	if err := softDelete(ctx, db, "ratings", id); err != nil {
+		return fmt.Errorf("delete rating: %w", err)
+	}
+	return nil
+}
+
+type ratingData struct {
+	RatingID      uuid.UUID  `json:"ratingId"`
+	CandidateID   uuid.UUID  `json:"candidateId"`
+	JobID         uuid.UUID  `json:"jobId"`
+	QuestionID    *uuid.UUID `json:"questionId"`
+	AnswerVideoID *uuid.UUID `json:"answerVideoId"`
+	StaffID       *uuid.UUID `json:"staffId"`
+}
+
+// recordRating tells ids alone: a receiver that may know what somebody thinks of a person asks the API.
+func recordRating(ctx context.Context, tx bun.Tx, r *Rating, eventType string, changed []string) error {
+	data, err := json.Marshal(ratingData{r.ID, r.CandidateID, r.JobID, r.QuestionID, r.AnswerVideoID, r.StaffID})
+	if err != nil {
+		return fmt.Errorf("encode rating event: %w", err)
+	}
+	return recordAbout(ctx, tx, About{
+		Company: r.CompanyID, Job: &r.JobID, Candidate: &r.CandidateID, Question: r.QuestionID, AnswerVideo: r.AnswerVideoID,
+		Rating: &r.ID, Staff: r.StaffID, Changed: changed,
+	}, data, eventType)
+}

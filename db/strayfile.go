@@ -1,0 +1,63 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+// Stray files are those in the store of media that no row counts on. Two systems cannot commit together, so a file is listed
+// here before it is uploaded and leaves the list in the transaction that makes it count; what is replaced or deleted, with
+// its candidate too, joins the list in that transaction (the schema's triggers see to it). Whatever ends a process between
+// the two, no file is kept that should not be, and none is missing that should be there.
+
+// ReserveFile lists a file that is about to be uploaded. Nothing can count on it from due on, and it will be deleted then.
+func ReserveFile(ctx context.Context, db bun.IDB, file string, due time.Time) error {
+	if _, err := db.ExecContext(ctx, "INSERT INTO stray_files (file, due_at) VALUES (?, ?)", file, due); err != nil {
+		return fmt.Errorf("reserve file: %w", translate(err))
+	}
+	return nil
+}
+
+// ReleaseFile makes a reserved file due now: its upload came to nothing.
+func ReleaseFile(ctx context.Context, db bun.IDB, file string) error {
+	if _, err := db.ExecContext(ctx, "UPDATE stray_files SET due_at = now() WHERE file = ?", file); err != nil {
+		return fmt.Errorf("release file: %w", err)
+	}
+	return nil
+}
+
+// claimFile takes a reserved file off the list: from tx on a row counts on it. It is ErrConflict for one whose time is up; the
+// minute is more than a transaction takes, so that a file is never deleted while it is being claimed.
+func claimFile(ctx context.Context, tx bun.Tx, file string) error {
+	var claimed string
+	err := tx.NewRaw("DELETE FROM stray_files WHERE file = ? AND due_at > now() + interval '1 minute' RETURNING file", file).Scan(ctx, &claimed)
+	if err = translate(err); errors.Is(err, ErrNotFound) {
+		err = ErrConflict
+	}
+	if err != nil {
+		return fmt.Errorf("claim file: %w", err)
+	}
+	return nil
+}
+
+// StrayFiles lists files that are due, the longest waiting first.
+func StrayFiles(ctx context.Context, db bun.IDB, limit int) ([]string, error) {
+	files := []string{}
+	err := db.NewRaw("SELECT file FROM stray_files WHERE due_at <= now() ORDER BY due_at LIMIT ?", limit).Scan(ctx, &files)
+	if err != nil {
+		return nil, fmt.Errorf("list stray files: %w", err)
+	}
+	return files, nil
+}
+
+// ForgetFile takes a file that was deleted off the list.
+func ForgetFile(ctx context.Context, db bun.IDB, file string) error {
+	if _, err := db.ExecContext(ctx, "DELETE FROM stray_files WHERE file = ? AND due_at <= now()", file); err != nil {
+		return fmt.Errorf("forget file: %w", err)
+	}
+	return nil
+}

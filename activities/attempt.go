@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
 	"greenroom/db"
 	"greenroom/db/catalog"
 )
@@ -145,24 +147,20 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 // request renders the body, or takes the one that was sent before: every attempt sends the same bytes.
 func (t *attempt) request() (webhook.Request, error) {
 	d, w, e := &t.job.Delivery, &t.job.Webhook, &t.job.Event
-	p, err := webhook.ProfileByName(w.Profile)
-	if err != nil {
-		return webhook.Request{}, err
-	}
-	names, err := catalog.ForProfile(w.Profile)
+	p, err := profiles.ByName(w.Profile)
 	if err != nil {
 		return webhook.Request{}, err
 	}
 	m := webhook.Message{
-		DeliveryID: d.ID.String(), EventID: e.ID.String(), EventType: e.Type, EventName: names.Name(e.Type),
-		OccurredAt: e.OccurredAt, Data: e.Data, Endpoint: w.URL,
+		DeliveryID: d.ID.String(), EventID: e.ID.String(), EventType: e.Type, EventName: p.NameOf(e.Type),
+		OccurredAt: e.OccurredAt, Data: e.Data, Endpoint: w.URL, BaseURL: strings.TrimRight(t.PublicURL, "/"),
 	}
 	if e.CompanyID != nil {
 		m.CompanyID = e.CompanyID.String()
 	}
 	body := d.Body
 	if body == nil {
-		if body, err = p.Render(m); err != nil {
+		if body, err = t.render(p, m); err != nil {
 			return webhook.Request{}, fmt.Errorf("render: %w", err)
 		}
 	}
@@ -178,6 +176,17 @@ func (t *attempt) request() (webhook.Request, error) {
 		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: webhook.Secrets{secret}, Headers: headers,
 		Timeout: timeoutOf(w), Attempt: t.in.Attempt,
 	}, nil
+}
+
+// render makes the body; what the event was about is read for that alone.
+func (t *attempt) render(p *webhook.Profile, m webhook.Message) ([]byte, error) {
+	if about := t.job.Event.Context; len(about) > 0 {
+		m.Context = new(catalog.Context)
+		if err := json.Unmarshal(about, m.Context); err != nil {
+			return nil, fmt.Errorf("read what event %s is about: %w", m.EventID, err)
+		}
+	}
+	return p.Render(m)
 }
 
 func (t *attempt) headers() ([]webhook.Header, error) {
@@ -216,7 +225,7 @@ func (t *attempt) row(p *webhook.Profile, r webhook.Response) db.Attempt {
 		}
 		row.Outcome = db.OutcomeRetry
 		jitter := 2*rand.Float64() - 1 //nolint:gosec // spreading needs no secrecy
-		next := r.StartedAt.Add(r.Duration).Add(webhook.NextWait(t.in.Wait, r.RetryAfter, jitter)).UTC()
+		next := p.NextAttempt(t.job.Event.OccurredAt, r.StartedAt.Add(r.Duration), t.in.Attempt, t.in.Wait, r.RetryAfter, jitter).UTC()
 		row.NextAttemptAt = &next
 	}
 	return row

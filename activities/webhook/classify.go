@@ -66,6 +66,24 @@ func NextWait(base, retryAfter time.Duration, jitter float64) time.Duration {
 	return max(own, asked)
 }
 
+// NextAttempt is when to make the attempt after number attempt (from 1), which ended without success. wait is the schedule's,
+// retryAfter and jitter are as in [NextWait]. Where the schedule counts from the event, the attempt is due at its offset from
+// it and without jitter, since events spread by themselves; an offset that has passed, as that of a replay or after a pause,
+// gives way to the schedule's wait. What the receiver asked for is honoured in either case.
+func (p *Profile) NextAttempt(occurred, ended time.Time, attempt int, wait, retryAfter time.Duration, jitter float64) time.Time {
+	slot := occurred.Add(p.Offset(attempt))
+	if !p.FromEvent || !slot.After(ended) {
+		return ended.Add(NextWait(wait, retryAfter, jitter))
+	}
+	if retryAfter <= 0 {
+		return slot
+	}
+	if asked := ended.Add(NextWait(0, retryAfter, jitter)); asked.After(slot) {
+		return asked
+	}
+	return slot
+}
+
 func clampJitter(j float64) float64 {
 	if math.IsNaN(j) {
 		return 0

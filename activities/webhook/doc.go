@@ -3,8 +3,8 @@
 // The decision it rests on: what the receiver did is a result, never an error. [Client.Send] therefore always returns a
 // [Response], [Classify] decides what it means and [NextWait] when to come back; all durable state stays with the caller.
 //
-// A [Profile] is the contract that a receiver was written for: data plus two small functions, render and sign. Each has a
-// file of its own (profile_<name>.go) beside its golden files (testdata/golden/<name>/), so a new profile touches this folder only.
+// A [Profile] is the contract that a receiver was written for: data plus two small functions, render and sign. The contracts
+// themselves are in package profiles; this one asks a Profile and never which one it has.
 //
 // [Client] is also the one way out of the process for every other outbound call ([Client.HTTPClient]): it checks the
 // address after name resolution, ignores proxies from the environment, follows no redirect and bounds what it reads.

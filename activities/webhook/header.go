@@ -39,6 +39,10 @@ func ReservedHeader(name string) bool {
 	return reserved[textproto.CanonicalMIMEHeaderKey(name)]
 }
 
+func sameHeader(a, b string) bool {
+	return textproto.CanonicalMIMEHeaderKey(a) == textproto.CanonicalMIMEHeaderKey(b)
+}
+
 // CheckHeader refuses a custom header that is reserved (ErrReservedHeader) or that HTTP cannot carry (ErrInvalidHeader). The
 // error names the header and never repeats its value.
 func CheckHeader(h Header) error {
@@ -58,7 +62,7 @@ func CheckHeader(h Header) error {
 func (r *Request) Header(at time.Time) (http.Header, error) {
 	h := make(http.Header, 8+len(r.Headers))
 	for _, c := range r.Headers {
-		switch err := CheckHeader(c); {
+		switch err := r.Profile.CheckHeader(c); {
 		case err == nil:
 			h.Add(c.Name, c.Value)
 		case !errors.Is(err, ErrReservedHeader):

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
 )
 
 // verifier runs a receiver's two ways to check a delivery, each on what really arrived, and on a forged body that must fail.
@@ -37,6 +38,12 @@ if (c.profile === 'instaview') {
 } else {
   assert.strictEqual(naive, undefined);
 }
+if (c.profile === 'wiseway') {
+  const [t, ...macs] = c.headers['x-wiseway-signature'].split(',').map((part) => part.split('='));
+  const mac = crypto.createHmac('sha256', c.hex).update(t[1] + '.' + c.body).digest('hex');
+  assert.ok(macs.some(([version, value]) => version === 'v1' && value === mac));
+}
+if (c.profile === 'wise') assert.strictEqual(c.headers.authorization, c.hex);
 process.stdout.write('verified');
 `
 
@@ -45,7 +52,7 @@ process.stdout.write('verified');
 func TestNodeLibraryVerifies(t *testing.T) {
 	t.Parallel()
 	dir := installNodeLibrary(t)
-	for _, name := range webhook.ProfileNames() {
+	for _, name := range profiles.Names() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			input, err := json.Marshal(arrived(t, name))

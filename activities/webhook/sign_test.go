@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
 )
 
 func TestSecretForms(t *testing.T) {
@@ -62,7 +63,7 @@ func verify(t *testing.T, secret, body []byte, h http.Header) error {
 func TestReferenceLibraryVerifies(t *testing.T) {
 	t.Parallel()
 	body := []byte(`{"type":"ping"}`)
-	for _, name := range webhook.ProfileNames() {
+	for _, name := range profiles.Names() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			current, previous, stranger := testSecret(1), testSecret(2), testSecret(3)
@@ -81,7 +82,7 @@ func TestReferenceLibraryVerifies(t *testing.T) {
 
 func TestNoSecretNoSignature(t *testing.T) {
 	t.Parallel()
-	for _, name := range webhook.ProfileNames() {
+	for _, name := range profiles.Names() {
 		h := headersNow(t, profile(t, name), nil, []byte(`{}`))
 		assert.NotEmpty(t, h.Get(webhook.HeaderID))
 		assert.Empty(t, h.Values(webhook.HeaderSignature))

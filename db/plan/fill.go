@@ -99,7 +99,7 @@ func (p *Past) register(ctx context.Context, d *bun.DB) error {
 			company := &p.Company[i*p.Companies/p.Webhooks]
 			now := time.Now().UTC()
 			w := &db.Webhook{
-				ID: db.NewID(), CompanyID: company, OwnerCompanyID: company, Profile: catalog.ProfileStandard,
+				ID: db.NewID(), CompanyID: company, OwnerCompanyID: company, Profile: "standard",
 				URL: "https://receiver.test/hook", Events: []string{catalog.InterviewStarted, catalog.InterviewCompleted, RareEvent},
 				IsActive: true, MaxRetries: 3, TimeoutMS: 15_000, Secret: []byte("sealed"), Headers: []db.WebhookHeader{},
 				CreatedAt: now, UpdatedAt: now,

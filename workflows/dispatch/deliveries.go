@@ -14,7 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
 	"greenroom/db"
 	"greenroom/workflows"
 )
@@ -149,7 +149,7 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q db.QueuedDelivery) err
 const placeLapse = time.Second
 
 func deliverInput(q db.QueuedDelivery) (workflows.DeliverWebhookInput, error) {
-	p, err := webhook.ProfileByName(q.Profile)
+	p, err := profiles.ByName(q.Profile)
 	if err != nil {
 		return workflows.DeliverWebhookInput{}, err
 	}

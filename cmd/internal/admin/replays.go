@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/activities/webhook/profiles"
 	"greenroom/db"
 )
 
@@ -78,9 +79,12 @@ func (r ReplayRequest) row(w *db.Webhook, now time.Time) (*db.Replay, error) {
 			return nil, fmt.Errorf("--status must be one of %s, not %q: only what has ended can be sent again", join(endedStatuses()), s)
 		}
 	}
-	var err error
-	if len(r.Events) > 0 {
-		row.Events, err = eventTypes(w.Profile, r.Events)
+	if len(r.Events) == 0 {
+		return row, nil
+	}
+	p, err := profiles.ByName(w.Profile)
+	if err == nil {
+		row.Events, err = eventTypes(p, r.Events)
 	}
 	return row, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,9 +14,9 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
 	"greenroom/api"
 	"greenroom/db"
-	"greenroom/db/catalog"
 )
 
 // WebhookRequest is the wish for a new webhook.
@@ -80,19 +81,15 @@ func webhookState(w *db.Webhook) string {
 
 // eventNames are the profile's words for the events; domain types when this version does not have the profile.
 func eventNames(w *db.Webhook) []string {
-	names, err := catalog.ForProfile(w.Profile)
+	p, err := profiles.ByName(w.Profile)
 	if err != nil {
 		return w.Events
 	}
-	shown := make([]string, len(w.Events))
-	for i, e := range w.Events {
-		shown[i] = names.Name(e)
-	}
-	return shown
+	return p.NamesOf(w.Events)
 }
 
 // Profiles are the names of all profiles, the default first.
-func Profiles() []string { return webhook.ProfileNames() }
+func Profiles() []string { return profiles.Names() }
 
 // CreateWebhook makes a webhook. Its signing secret is in the answer and, sealed, in the row.
 func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, error) {
@@ -113,9 +110,9 @@ func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, e
 }
 
 func (a *Admin) newWebhook(ctx context.Context, r WebhookRequest) (*db.Webhook, error) {
-	profile, err := webhook.ProfileByName(r.Profile)
+	profile, err := profiles.ByName(r.Profile)
 	if err != nil {
-		return nil, fmt.Errorf("there is no profile %q; there are: %s", r.Profile, strings.Join(webhook.ProfileNames(), ", "))
+		return nil, fmt.Errorf("there is no profile %q; there are: %s", r.Profile, strings.Join(profiles.Names(), ", "))
 	}
 	if err := a.CheckURL(r.URL); err != nil {
 		return nil, fmt.Errorf("--%w", err)
@@ -128,7 +125,7 @@ func (a *Admin) newWebhook(ctx context.Context, r WebhookRequest) (*db.Webhook, 
 	if err := api.CheckWebhook(w); err != nil {
 		return nil, fmt.Errorf("--%w", err)
 	}
-	if w.Events, err = eventTypes(profile.Name, r.Events); err != nil {
+	if w.Events, err = eventTypes(profile, r.Events); err != nil {
 		return nil, err
 	}
 	w.CompanyID, err = r.company(ctx, a.DB)
@@ -147,41 +144,30 @@ func (r WebhookRequest) company(ctx context.Context, d bun.IDB) (*uuid.UUID, err
 }
 
 // eventTypes are the domain types of events as a profile names or numbers them, without repetitions.
-func eventTypes(profile string, given []string) ([]string, error) {
-	names, err := catalog.ForProfile(profile)
-	if err != nil {
-		return nil, err
-	}
+func eventTypes(p *webhook.Profile, given []string) ([]string, error) {
 	var types []string
-	seen := map[string]bool{}
 	for _, text := range given {
-		domain, err := eventType(names, text)
+		found, err := eventType(p, text)
 		if err != nil {
-			return nil, fmt.Errorf("profile %s has no event %q; it has: %s", profile, text, strings.Join(labels(names), ", "))
+			return nil, fmt.Errorf("profile %s has no event %q; it has: %s", p.Name, text, strings.Join(p.Names(), ", "))
 		}
-		if !seen[domain] {
-			seen[domain], types = true, append(types, domain)
+		for _, t := range found {
+			if !slices.Contains(types, t) {
+				types = append(types, t)
+			}
 		}
 	}
 	if len(types) == 0 {
-		return nil, fmt.Errorf("which events? give --event for each; profile %s has: %s", profile, strings.Join(labels(names), ", "))
+		return nil, fmt.Errorf("which events? give --event for each; profile %s has: %s", p.Name, strings.Join(p.Names(), ", "))
 	}
 	return types, nil
 }
 
-func eventType(names catalog.Names, text string) (string, error) {
+func eventType(p *webhook.Profile, text string) ([]string, error) {
 	if id, err := strconv.Atoi(text); err == nil {
-		return names.ByNumber(id)
+		return p.ByNumber(id)
 	}
-	return names.ByName(text)
-}
-
-func labels(names catalog.Names) []string {
-	list := make([]string, len(names.Labels))
-	for i, l := range names.Labels {
-		list[i] = l.Name
-	}
-	return list
+	return p.ByName(text)
 }
 
 // ListWebhooks returns the webhooks that get events of one company, or all ("").

@@ -12,6 +12,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"greenroom/activities/webhook/profiles"
 	"greenroom/db"
 	"greenroom/db/catalog"
 )
@@ -73,7 +74,7 @@ func eventBody(phase, seq int) []byte {
 
 func (c *apiClient) createWebhook(ctx context.Context, key, endpoint string) error {
 	body, err := json.Marshal(map[string]any{
-		"url": endpoint, "events": []string{catalog.InterviewStarted}, "profile": catalog.ProfileStandard,
+		"url": endpoint, "events": []string{catalog.InterviewStarted}, "profile": profiles.Standard,
 	})
 	if err != nil {
 		return err

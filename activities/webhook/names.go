@@ -1,0 +1,77 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ErrUnknownEvent is wrapped for an event that a profile does not have.
+var ErrUnknownEvent = errors.New("unknown event")
+
+// ByNumber returns the domain types of a numeric id.
+func (p *Profile) ByNumber(id int) ([]string, error) {
+	if id < 0 || id >= p.Numbered {
+		return nil, fmt.Errorf("%w: %d", ErrUnknownEvent, id)
+	}
+	return slices.Clone(p.Events[id].Types), nil
+}
+
+// ByName returns the domain types of a name (interview.started) or of its upper-case form (INTERVIEW_STARTED). Of an open
+// profile it knows the catalogue's types; types that a company registered are the caller's to look up.
+func (p *Profile) ByName(name string) ([]string, error) {
+	for _, e := range p.Events {
+		if e.Name == name || Upper(e.Name) == name {
+			return slices.Clone(e.Types), nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %q", ErrUnknownEvent, name)
+}
+
+// NameOf returns the profile's name of a domain type; a type without one keeps its own.
+func (p *Profile) NameOf(domainType string) string {
+	for _, e := range p.Events {
+		if slices.Contains(e.Types, domainType) {
+			return e.Name
+		}
+	}
+	return domainType
+}
+
+// NamesOf returns the profile's names of domain types, each once, in their order.
+func (p *Profile) NamesOf(domainTypes []string) []string {
+	names := make([]string, 0, len(domainTypes))
+	for _, t := range domainTypes {
+		if name := p.NameOf(t); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Takes reports whether the profile has a name for the domain type.
+func (p *Profile) Takes(domainType string) bool {
+	return slices.ContainsFunc(p.Events, func(e Event) bool { return slices.Contains(e.Types, domainType) })
+}
+
+// Names lists the profile's event names in its order.
+func (p *Profile) Names() []string {
+	names := make([]string, len(p.Events))
+	for i, e := range p.Events {
+		names[i] = e.Name
+	}
+	return names
+}
+
+// Numbers lists the numeric ids, for error answers.
+func (p *Profile) Numbers() []int {
+	ids := make([]int, p.Numbered)
+	for i := range ids {
+		ids[i] = i
+	}
+	return ids
+}
+
+// Upper is the upper-case form of an event name, which is accepted wherever the name is.
+func Upper(name string) string { return strings.ToUpper(strings.ReplaceAll(name, ".", "_")) }

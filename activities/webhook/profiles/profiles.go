@@ -1,0 +1,100 @@
+package profiles
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"greenroom/activities/webhook"
+	"greenroom/db/catalog"
+)
+
+// all lists every contract in the order in which it is shown; the first is the default of the webhooks API.
+var all = complete(&instaview, &standard, &wiseway, &interviewSuite, &aiInterviews, &wise)
+
+// Default is the profile of a webhook that was created without one; Standard is the one meant for new receivers.
+const (
+	Default  = "instaview"
+	Standard = "standard"
+)
+
+// All lists the profiles.
+func All() []*webhook.Profile { return slices.Clone(all) }
+
+// Names lists the profiles' names; the first is the default of the webhooks API.
+func Names() []string {
+	names := make([]string, len(all))
+	for i, p := range all {
+		names[i] = p.Name
+	}
+	return names
+}
+
+// ByName returns the profile of that name, or an error that wraps [webhook.ErrUnknownProfile].
+func ByName(name string) (*webhook.Profile, error) {
+	for _, p := range all {
+		if p.Name == name {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %q", webhook.ErrUnknownProfile, name)
+}
+
+// types is the catalogue: the domain's event types, then those that the profiles bring.
+var types = catalogue(all)
+
+// Types lists the catalogue: the domain's event types, then those that the profiles bring.
+func Types() []webhook.Type { return slices.Clone(types) }
+
+// Known reports whether the catalogue has the type.
+func Known(name string) bool {
+	return slices.ContainsFunc(types, func(t webhook.Type) bool { return t.Name == name })
+}
+
+// Publishable reports whether POST /events may publish the type: all of the catalogue but ping.
+func Publishable(name string) bool { return name != catalog.Ping && Known(name) }
+
+// SchemaOf returns the JSON Schema (2020-12) that a published event's data must fit; nil for a type that takes any data.
+func SchemaOf(name string) json.RawMessage {
+	if i := slices.IndexFunc(types, func(t webhook.Type) bool { return t.Name == name }); i >= 0 {
+		return types[i].Schema
+	}
+	return nil
+}
+
+// complete gives open profiles every type of the catalogue under its own name.
+func complete(list ...*webhook.Profile) []*webhook.Profile {
+	for _, p := range list {
+		if !p.Open {
+			continue
+		}
+		for _, t := range catalogue(list) {
+			p.Events = append(p.Events, same(t.Name)...)
+		}
+	}
+	return list
+}
+
+func catalogue(list []*webhook.Profile) []webhook.Type {
+	var all []webhook.Type
+	for _, t := range catalog.Types() {
+		all = append(all, webhook.Type{Name: t.Name, When: t.When})
+	}
+	for _, p := range list {
+		all = append(all, p.Types...)
+	}
+	return all
+}
+
+// same are events that have the domain's names.
+func same(names ...string) []webhook.Event {
+	events := make([]webhook.Event, len(names))
+	for i, n := range names {
+		events[i] = event(n, n)
+	}
+	return events
+}
+
+func event(name string, types ...string) webhook.Event {
+	return webhook.Event{Name: name, Types: types}
+}

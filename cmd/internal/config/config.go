@@ -31,6 +31,7 @@ type Config struct {
 	Interview Interview
 	RateLimit RateLimit
 	Retention Retention
+	Media     Media
 	Log       Log
 	Pprof     Pprof
 	Dev       Dev
@@ -141,6 +142,22 @@ type RateLimit struct {
 // Retention is how long events, deliveries and attempts are kept.
 type Retention struct {
 	Days int
+}
+
+// Media is where uploaded videos are kept: in a directory, or in a bucket when S3 is set.
+type Media struct {
+	Dir      string // made with the first file
+	MaxBytes int    // of one file
+	S3       S3
+}
+
+// S3 is a bucket of a service that speaks S3. It is there whole or, with Endpoint empty, not at all.
+type S3 struct {
+	Endpoint  string // http(s)://host[:port]
+	Bucket    string
+	Region    string
+	AccessKey string
+	SecretKey string
 }
 
 // Log is how the program logs.

@@ -36,9 +36,26 @@ func TestLoad_defaults(t *testing.T) {
 	}, c.Interview)
 	assert.Equal(t, config.RateLimit{PerMinute: 60, PerHour: 2000}, c.RateLimit)
 	assert.Equal(t, 30, c.Retention.Days)
+	assert.Equal(t, config.Media{Dir: "/var/lib/greenroom/media", MaxBytes: 512 << 20, S3: config.S3{Region: "us-east-1"}}, c.Media)
 	assert.Equal(t, config.Log{Level: slog.LevelInfo, Format: config.LogText}, c.Log)
 	assert.Equal(t, config.Dev{Dir: ".data", PostgresPort: 54329, TemporalPort: 7233, TemporalUIPort: 8233}, c.Dev)
 	assert.False(t, c.Explicit("temporal.address"))
+}
+
+func TestLoad_media_in_a_bucket(t *testing.T) {
+	t.Setenv("GREENROOM_MEDIA_S3_ENDPOINT", "https://s3.example.com/")
+	t.Setenv("GREENROOM_MEDIA_S3_BUCKET", "videos")
+	t.Setenv("GREENROOM_MEDIA_S3_REGION", "eu-central-1")
+	t.Setenv("GREENROOM_MEDIA_S3_ACCESS_KEY", "key")
+	_, err := config.Load(nil)
+	require.ErrorContains(t, err, "media.s3_secret_key go together")
+
+	t.Setenv("GREENROOM_MEDIA_S3_SECRET_KEY", "hidden")
+	c, err := config.Load(nil)
+	require.NoError(t, err)
+	assert.Equal(t, config.S3{
+		Endpoint: "https://s3.example.com", Bucket: "videos", Region: "eu-central-1", AccessKey: "key", SecretKey: "hidden",
+	}, c.Media.S3)
 }
 
 func TestLoad_environment(t *testing.T) {

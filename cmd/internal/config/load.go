@@ -25,7 +25,7 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 	for _, s := range settings {
 		faults = append(faults, s.load(v, &c))
 	}
-	faults = append(faults, c.readKeysetFile(), c.checkMail())
+	faults = append(faults, c.readKeysetFile(), c.checkMail(), c.checkS3())
 	if c.HTTP.PublicURL == "" {
 		c.HTTP.PublicURL = "http://" + reachable(c.HTTP.Addr)
 	}
@@ -165,6 +165,16 @@ func (c *Config) checkMail() error {
 		return nil
 	}
 	return fmt.Errorf("smtp.from (%s) is required with smtp.url", envName("smtp.from"))
+}
+
+// checkS3 refuses half a bucket: videos would silently go to the directory, or nowhere.
+func (c *Config) checkS3() error {
+	s := c.Media.S3
+	all := []string{s.Endpoint, s.Bucket, s.AccessKey, s.SecretKey}
+	if slices.Contains(all, "") && slices.ContainsFunc(all, func(v string) bool { return v != "" }) {
+		return errors.New("media.s3_endpoint, media.s3_bucket, media.s3_access_key and media.s3_secret_key go together: set all of them or none")
+	}
+	return nil
 }
 
 // reachable turns an address to listen on into one to call: "all interfaces" is not a place.

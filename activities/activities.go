@@ -29,9 +29,11 @@ type Activities struct {
 
 	recorder recorder
 
-	// Calls and Analyser are the outside services; their URL is empty when there is none.
-	Calls    Service
-	Analyser Service
+	// Calls, Analyser, Generator and Mail are the outside services; their URL is empty when there is none.
+	Calls     Service
+	Analyser  Service
+	Generator Service
+	Mail      MailServer
 	// PublicURL is where those services reach the API's call-backs; Secret makes the tokens in them.
 	PublicURL string
 	Secret    []byte

@@ -27,6 +27,8 @@ type InterviewState struct {
 	// Analysis is db.AnalysisPending, …, or "" before the interview is completed.
 	Analysis      string
 	AnalysisDueAt time.Time `json:",omitzero"`
+	// InvitationDue: the candidate is to be sent the invitation by e-mail.
+	InvitationDue bool `json:",omitzero"`
 	// HasAnalyser: there is a service to ask for the analysis; otherwise somebody posts it to the API.
 	HasAnalyser bool
 }
@@ -52,7 +54,7 @@ func (a *Activities) LoadInterview(ctx context.Context, interview uuid.UUID) (In
 func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (InterviewState, error) {
 	i := new(db.Interview)
 	q := idb.NewSelect().Model(i).Where("i.id = ?", id).Column("status", "type", "deadline_at", "started_at", "max_minutes",
-		"analysis_status", "analysis_due_at", "updated_at", "deleted_at")
+		"analysis_status", "analysis_due_at", "updated_at", "deleted_at", "invite_mail", "invite_mailed_at", "invite_mail_error")
 	if lock {
 		q = q.For("UPDATE")
 	}
@@ -69,6 +71,7 @@ func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (I
 		DeadlineAt: orZero(i.DeadlineAt), StartedAt: orZero(i.StartedAt), MaxDuration: time.Duration(i.MaxMinutes) * time.Minute,
 		Analysis: orZero(i.AnalysisStatus), AnalysisDueAt: orZero(i.AnalysisDueAt),
 	}
+	s.InvitationDue = i.InviteMail && i.InviteMailedAt == nil && i.InviteMailError == nil && i.Status == db.InterviewScheduled && !s.Deleted
 	if call != nil {
 		s.Version += fmt.Sprintf("/%s@%d", call.ID, call.UpdatedAt.UnixMicro())
 		s.Call = CallState{

@@ -13,7 +13,7 @@ import (
 // CommandKind is what a workflow must be told; the dispatcher knows how.
 type CommandKind string
 
-// Command kinds. The subject is the id of the interview, webhook, delivery or replay.
+// Command kinds. The subject is the id of the interview, webhook, delivery, replay or generation.
 const (
 	// InterviewChanged: the interview's row changed; start its workflow if there is none.
 	InterviewChanged CommandKind = "interview.changed"
@@ -23,6 +23,8 @@ const (
 	DeliveryWake CommandKind = "delivery.wake"
 	// ReplayChanged: a replay was asked for, paused, resumed or canceled.
 	ReplayChanged CommandKind = "replay.changed"
+	// GenerationRequested: an AI interview is to be made from a role and its description.
+	GenerationRequested CommandKind = "generation.requested"
 )
 
 // Command is a row of the outbox to workflows.

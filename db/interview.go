@@ -85,12 +85,14 @@ type Interview struct {
 	// CustomField is the client's own id of it.
 	CustomField *string `bun:"custom_field"`
 	// InviteMail: the invitation is to be sent to the candidate by e-mail, and was at InviteMailedAt.
-	InviteMail     bool            `bun:"invite_mail"`
-	InviteMailedAt *time.Time      `bun:"invite_mailed_at"`
-	Metadata       json.RawMessage `bun:"metadata,type:jsonb"`
-	CreatedAt      time.Time       `bun:"created_at"`
-	UpdatedAt      time.Time       `bun:"updated_at"`
-	DeletedAt      *time.Time      `bun:"deleted_at"`
+	InviteMail     bool       `bun:"invite_mail"`
+	InviteMailedAt *time.Time `bun:"invite_mailed_at"`
+	// InviteMailError is why it could not be sent for good.
+	InviteMailError *string         `bun:"invite_mail_error"`
+	Metadata        json.RawMessage `bun:"metadata,type:jsonb"`
+	CreatedAt       time.Time       `bun:"created_at"`
+	UpdatedAt       time.Time       `bun:"updated_at"`
+	DeletedAt       *time.Time      `bun:"deleted_at"`
 
 	// DurationMinutes is how long the agent plans to talk.
 	DurationMinutes int `bun:"duration_minutes,scanonly"`

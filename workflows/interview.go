@@ -55,6 +55,8 @@ func Interview(ctx workflow.Context, in InterviewInput) error {
 type interview struct {
 	in              InterviewInput
 	changed, cancel workflow.ReceiveChannel
+	// inviting: the invitation is being sent, or was.
+	inviting bool
 	// obeying: a cancel signal came and is not dealt with yet.
 	obeying bool
 }
@@ -70,6 +72,7 @@ func (i *interview) run(ctx workflow.Context) error {
 		if endedByProvider(s, i.in.PlacedCall) {
 			i.in.PlacedCall = uuid.Nil
 		}
+		i.invite(ctx, s)
 		next := nextStep(s, workflow.Now(ctx), i.in)
 		if err := i.take(ctx, next, s); err != nil {
 			return err
@@ -81,6 +84,22 @@ func (i *interview) run(ctx workflow.Context) error {
 			return workflow.NewContinueAsNewError(ctx, Interview, i.in)
 		}
 	}
+}
+
+// invite has the invitation sent, once in a run and beside the story: a mail server that is down for days must not keep the
+// interview from its deadlines. A run that goes on as a new one finds the mail still due, if it is.
+func (i *interview) invite(ctx workflow.Context, s activities.InterviewState) {
+	if !s.InvitationDue || i.inviting {
+		return
+	}
+	i.inviting = true
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		var a *activities.Activities
+		err := workflow.ExecuteActivity(inviting(ctx, s.DeadlineAt), a.SendInvitation, i.in.InterviewID).Get(ctx, nil)
+		if err != nil && !temporal.IsCanceledError(err) {
+			workflow.GetLogger(ctx).Warn("invitation not sent", "error", err)
+		}
+	})
 }
 
 // quiet reports whether no signal waits to be dealt with: ending the run now loses none.

@@ -55,6 +55,20 @@ func placing(ctx workflow.Context, retry int) workflow.Context {
 
 func hangingUp(ctx workflow.Context) workflow.Context { return asking(ctx, hangUpWithin, "hang up") }
 
+// inviting tries for as long as the invitation is open, every ten minutes at the least: a mail server that is away for longer
+// than minutes is away for hours. The activity itself ends when the candidate has begun or the interview has ended.
+func inviting(ctx workflow.Context, until time.Time) workflow.Context {
+	o := workflow.ActivityOptions{
+		StartToCloseTimeout: askTimeout,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Minute},
+		Summary:             "send the invitation",
+	}
+	if !until.IsZero() {
+		o.ScheduleToCloseTimeout = max(until.Sub(workflow.Now(ctx)), time.Second)
+	}
+	return workflow.WithActivityOptions(ctx, o)
+}
+
 // analysing gives the analyser the whole time that the analysis has.
 func analysing(ctx workflow.Context, due time.Time) workflow.Context {
 	return asking(ctx, max(due.Sub(workflow.Now(ctx)), time.Second), "ask for the analysis")

@@ -38,5 +38,6 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(Interview)
 	r.RegisterWorkflow(ReplayDelivery)
 	r.RegisterWorkflow(ReplayDeliveries)
+	r.RegisterWorkflow(GenerateInterview)
 	r.RegisterWorkflow(KeepHouse)
 }

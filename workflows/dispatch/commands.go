@@ -75,6 +75,9 @@ func (t *telling) tell(ctx context.Context, c db.Command) error {
 	case db.ReplayChanged:
 		return t.signal(ctx, workflows.ReplayWorkflowID(c.SubjectID), workflows.SignalReplayChanged, workflows.ReplayDeliveries,
 			workflows.ReplayDeliveriesInput{ReplayID: c.SubjectID, PerSecond: t.o.Circuit.ReleaseLimit})
+	case db.GenerationRequested:
+		return t.startOnce(ctx, workflows.GenerateInterviewWorkflowID(c.SubjectID), workflows.GenerateInterview,
+			workflows.GenerateInterviewInput{GenerationID: c.SubjectID})
 	case db.DeliveryWake:
 		return t.wakeDelivery(ctx, c)
 	}
@@ -85,6 +88,18 @@ func (t *telling) signal(ctx context.Context, id, signal string, workflow, input
 	_, err := t.o.Client.SignalWithStartWorkflow(ctx, id, signal, nil, client.StartWorkflowOptions{
 		TaskQueue: t.o.TaskQueue, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 	}, workflow, input)
+	return err
+}
+
+// startOnce starts a workflow that nothing has to be told afterwards; one that runs or has run is left alone.
+func (t *telling) startOnce(ctx context.Context, id string, workflow, input any) error {
+	_, err := t.o.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: id, TaskQueue: t.o.TaskQueue, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+	}, workflow, input)
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &started) {
+		return nil
+	}
 	return err
 }
 

@@ -64,6 +64,9 @@ func newActivities(cfg config.Config, d *bun.DB, box *seal.Box, e *activities.En
 		Calls:    activities.Service{URL: cfg.Provider.URL, Token: cfg.Provider.Token},
 		Analyser: activities.Service{URL: cfg.Analysis.URL, Token: cfg.Analysis.Token},
 
+		Generator: activities.Service{URL: cfg.Generator.URL, Token: cfg.Generator.Token},
+		Mail:      activities.MailServer{URL: cfg.SMTP.URL, From: cfg.SMTP.From},
+
 		PublicURL: cfg.HTTP.PublicURL, Secret: cfg.Secret.Bytes(), AnalysisWithin: cfg.Interview.AnalysisTimeout,
 	}
 }

@@ -1,0 +1,182 @@
+package activities
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"net"
+	netmail "net/mail"
+	"net/url"
+	"strconv"
+	"strings"
+	texttemplate "text/template"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/wneessen/go-mail"
+
+	"greenroom/db"
+	"greenroom/db/token"
+)
+
+// MailServer is where invitations are handed to. It is the operator's, like a database: what it may reach is not bounded by the
+// rules for addresses that customers name.
+type MailServer struct {
+	// URL is smtp://user:password@host:port (port 587 by default) or smtps://… (465); empty: no mail is sent.
+	URL string
+	// From is the sender's address; a name may stand before it.
+	From string
+	// RootCAs are the authorities to trust; nil means the system's.
+	RootCAs *x509.CertPool
+}
+
+// mailTimeout bounds connecting, and the talk with the server, each. It is below askTimeout in package workflows.
+const mailTimeout = 30 * time.Second
+
+// SendInvitation sends the invitation of an interview to its candidate, unless it was sent, or is not wanted any more. A refusal
+// for good (5xx) is kept with the interview and ends it; an error means that another try may do better. A worker that dies
+// between the server's word and our note of it sends again, with the same Message-ID.
+func (a *Activities) SendInvitation(ctx context.Context, interview uuid.UUID) error {
+	letter, wanted, err := db.LoadInviteLetter(ctx, a.DB, interview)
+	if err != nil || !wanted {
+		return err
+	}
+	if a.Mail.URL == "" {
+		return errors.New("no mail server is configured (smtp.url)")
+	}
+	msg, err := a.invitation(interview, letter)
+	if err != nil {
+		return db.InviteMailed(ctx, a.DB, interview, err.Error())
+	}
+	started := time.Now()
+	refusal, err := a.Mail.send(ctx, msg)
+	if err != nil {
+		return fmt.Errorf("send invitation: %w", err)
+	}
+	a.Logger.InfoContext(ctx, "invitation sent", "interview_id", interview, "refused", refusal != "",
+		"duration_ms", time.Since(started).Milliseconds())
+	return db.InviteMailed(ctx, a.DB, interview, refusal)
+}
+
+// client returns a client for one talk. Credentials go over TLS alone, except to this machine itself.
+func (m MailServer) client() (*mail.Client, error) {
+	u, err := url.Parse(m.URL)
+	if err != nil {
+		return nil, errors.New("smtp.url is not valid") // the error would repeat the password
+	}
+	options := []mail.Option{
+		mail.WithTimeout(mailTimeout),
+		mail.WithTLSConfig(&tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12, RootCAs: m.RootCAs}),
+	}
+	port := 587
+	switch {
+	case u.Scheme == "smtps":
+		port, options = 465, append(options, mail.WithSSL())
+	case u.User != nil && !local(u.Hostname()):
+		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
+	default:
+		options = append(options, mail.WithTLSPolicy(mail.TLSOpportunistic))
+	}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(u.User.Username()), mail.WithPassword(password))
+	}
+	if u.Port() != "" {
+		if port, err = strconv.Atoi(u.Port()); err != nil {
+			return nil, errors.New("smtp.url is not valid")
+		}
+	}
+	return mail.NewClient(u.Hostname(), append(options, mail.WithPort(port))...)
+}
+
+func local(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// send hands a mail over. refusal is the server's word that it will never take it.
+func (m MailServer) send(ctx context.Context, msg *mail.Msg) (refusal string, err error) {
+	client, err := m.client()
+	if err != nil {
+		return "", err
+	}
+	err = client.DialAndSendWithContext(ctx, msg)
+	if err == nil || msg.IsDelivered() { // what happens after the server has taken it is of no interest
+		return "", nil
+	}
+	var failed *mail.SendError
+	if errors.As(err, &failed) && failed.ErrorCode() >= 500 {
+		return cut(failed.Error(), maxRefusal), nil
+	}
+	return "", err
+}
+
+//go:embed letters
+var letters embed.FS
+
+var (
+	invitationText = texttemplate.Must(texttemplate.ParseFS(letters, "letters/invitation.txt"))
+	invitationHTML = template.Must(template.ParseFS(letters, "letters/invitation.html"))
+)
+
+// invitation writes the mail. Its error is one that no further try would mend.
+func (a *Activities) invitation(interview uuid.UUID, l *db.InviteLetter) (*mail.Msg, error) {
+	if l.Email == nil {
+		return nil, errors.New("the candidate has no e-mail address")
+	}
+	to, err := netmail.ParseAddress(*l.Email)
+	if err != nil {
+		return nil, errors.New("the candidate's e-mail address is not valid")
+	}
+	from, err := netmail.ParseAddress(a.Mail.From)
+	if err != nil {
+		return nil, errors.New("smtp.from is not an e-mail address")
+	}
+	words := a.letterWords(interview, l)
+	to.Name = words.Name
+	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
+	msg.FromMailAddress(from)
+	msg.ToMailAddress(to)
+	msg.Subject(words.subject())
+	msg.SetDate()
+	_, domain, _ := strings.Cut(from.Address, "@")
+	msg.SetMessageIDWithValue(fmt.Sprintf("invitation.%s@%s", interview, domain))
+	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no holiday notice in return
+	if err := msg.SetBodyTextTemplate(invitationText, words); err != nil {
+		return nil, fmt.Errorf("write invitation: %w", err)
+	}
+	return msg, wrap("write invitation", msg.AddAlternativeHTMLTemplate(invitationHTML, words))
+}
+
+// letterWords is what the templates say.
+type letterWords struct{ Name, Company, Job, Link, From, Until string }
+
+func (a *Activities) letterWords(interview uuid.UUID, l *db.InviteLetter) letterWords {
+	w := letterWords{
+		Name: oneLine(l.FirstName + " " + l.LastName), Company: oneLine(l.Company), Job: oneLine(orZero(l.JobTitle)),
+		Link: strings.TrimRight(a.PublicURL, "/") + "/i/" + interview.String() + "." + token.For(a.Secret, token.Invite, interview),
+	}
+	if l.ScheduledAt.After(time.Now().Add(time.Minute)) {
+		w.From = moment(l.ScheduledAt)
+	}
+	if l.DeadlineAt != nil {
+		w.Until = moment(*l.DeadlineAt)
+	}
+	return w
+}
+
+func (w letterWords) subject() string {
+	if w.Job == "" {
+		return "Invitation to an interview with " + w.Company
+	}
+	return fmt.Sprintf("Invitation to an interview: %s, %s", w.Job, w.Company)
+}
+
+func moment(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006, 15:04 UTC") }
+
+// oneLine keeps what a person typed from becoming a header, or a paragraph, of its own.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

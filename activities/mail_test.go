@@ -1,0 +1,238 @@
+package activities_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"mime"
+	"net"
+	"net/http/httptest"
+	"net/mail"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/activities"
+	"greenroom/db"
+	"greenroom/db/token"
+)
+
+// postOffice is a real mail server that keeps what it is handed.
+type postOffice struct {
+	mu sync.Mutex
+	// refuse is answered to the next recipients, one each.
+	refuse []error
+	mails  []letter
+	// user is who logged in last.
+	user string
+	tls  bool
+}
+
+type letter struct {
+	from, to string
+	raw      string
+}
+
+func (p *postOffice) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	_, secure := c.TLSConnectionState()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tls = secure
+	return &counter{office: p}, nil
+}
+
+// counter is one talk with the post office.
+type counter struct {
+	office *postOffice
+	letter letter
+}
+
+func (*counter) Reset()                   {}
+func (*counter) Logout() error            { return nil }
+func (*counter) AuthMechanisms() []string { return []string{sasl.Plain} }
+
+func (c *counter) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if user != "mailer" || password != "p@ss" {
+			return errors.New("who are you")
+		}
+		c.office.user = user
+		return nil
+	}), nil
+}
+
+func (c *counter) Mail(from string, _ *smtp.MailOptions) error {
+	c.letter.from = from
+	return nil
+}
+
+func (c *counter) Rcpt(to string, _ *smtp.RcptOptions) error {
+	c.letter.to = to
+	c.office.mu.Lock()
+	defer c.office.mu.Unlock()
+	if len(c.office.refuse) == 0 {
+		return nil
+	}
+	err := c.office.refuse[0]
+	c.office.refuse = c.office.refuse[1:]
+	return err
+}
+
+func (c *counter) Data(r io.Reader) error {
+	raw, err := io.ReadAll(r)
+	c.letter.raw = string(raw)
+	c.office.mu.Lock()
+	defer c.office.mu.Unlock()
+	c.office.mails = append(c.office.mails, c.letter)
+	return err
+}
+
+// open serves until the test ends and returns host:port; with a config, TLS from the first byte.
+func (p *postOffice) open(t *testing.T, config *tls.Config) string {
+	t.Helper()
+	srv := smtp.NewServer(p)
+	srv.Domain, srv.AllowInsecureAuth, srv.ReadTimeout, srv.WriteTimeout = "mail.test", true, time.Minute, time.Minute
+	srv.ErrorLog = log.New(io.Discard, "", 0)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	if config != nil {
+		ln = tls.NewListener(ln, config)
+	}
+	go func() { _ = srv.Serve(ln) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	return ln.Addr().String()
+}
+
+// invited is an interview whose invitation is to be mailed.
+func invited(t *testing.T) (*interviews, *postOffice) {
+	t.Helper()
+	b, office := setupInterview(t, db.Online), &postOffice{}
+	b.Mail = activities.MailServer{URL: "smtp://" + office.open(t, nil), From: "Recruiting <jobs@acme.test>"}
+	b.exec("UPDATE companies SET name = 'Acme & Söhne'")
+	b.exec("UPDATE candidates SET email = 'ada@mail.test', first_name = 'Ada', last_name = E'Byron\r\nBcc: eve@mail.test'")
+	b.exec("UPDATE interviews SET invite_mail = true, deadline_at = ?", time.Now().Add(48*time.Hour))
+	return b, office
+}
+
+// sent reports what the row says of the invitation.
+func (b *interviews) sent() (sent bool, refusal string) {
+	b.t.Helper()
+	var said *string
+	require.NoError(b.t, b.NewRaw("SELECT invite_mailed_at IS NOT NULL, invite_mail_error FROM interviews WHERE id = ?", b.id).Scan(b.ctx, &sent, &said))
+	if said != nil {
+		refusal = *said
+	}
+	return sent, refusal
+}
+
+func TestSendInvitation(t *testing.T) {
+	t.Parallel()
+	t.Run("sends_the_candidate_the_link_once", func(t *testing.T) {
+		t.Parallel()
+		b, office := invited(t)
+		require.True(t, b.state().InvitationDue)
+		version := b.state().Version
+		require.NoError(t, b.SendInvitation(b.ctx, b.id))
+		require.NoError(t, b.SendInvitation(b.ctx, b.id), "again, as after a crash")
+		require.False(t, b.state().InvitationDue)
+		require.Equal(t, version, b.state().Version, "a decision on the interview stands")
+		require.Len(t, office.mails, 1)
+		got := office.mails[0]
+		require.Equal(t, "jobs@acme.test", got.from)
+		require.Equal(t, "ada@mail.test", got.to)
+		m, err := mail.ReadMessage(strings.NewReader(got.raw))
+		require.NoError(t, err)
+		to, err := m.Header.AddressList("To")
+		require.NoError(t, err)
+		require.Len(t, to, 1, "a name is no header of its own")
+		require.Equal(t, "Ada Byron Bcc: eve@mail.test", to[0].Name)
+		require.Empty(t, m.Header.Get("Bcc"))
+		require.Equal(t, "<invitation."+b.id.String()+"@acme.test>", m.Header.Get("Message-ID"))
+		subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+		require.NoError(t, err)
+		require.Contains(t, subject, "Acme & Söhne")
+		body := unfold(got.raw)
+		require.Equal(t, 4, strings.Count(body, "https://greenroom.test/i/"+b.id.String()+"."+token.For(b.Secret, token.Invite, b.id)), body)
+		require.Contains(t, body, "Please start before "+time.Now().Add(48*time.Hour).UTC().Format("Monday, 2 January 2006"))
+		require.NotContains(t, body, "It is open from", "it is open now")
+		sent, refusal := b.sent()
+		require.True(t, sent)
+		require.Empty(t, refusal)
+	})
+	t.Run("tries_again_what_is_refused_for_now", func(t *testing.T) {
+		t.Parallel()
+		b, office := invited(t)
+		office.refuse = []error{&smtp.SMTPError{Code: 451, Message: "later, please"}}
+		require.Error(t, b.SendInvitation(b.ctx, b.id))
+		sent, refusal := b.sent()
+		require.False(t, sent)
+		require.Empty(t, refusal)
+		require.NoError(t, b.SendInvitation(b.ctx, b.id))
+		require.Len(t, office.mails, 1)
+	})
+	t.Run("ends_with_a_refusal_for_good", func(t *testing.T) {
+		t.Parallel()
+		b, office := invited(t)
+		office.refuse = []error{&smtp.SMTPError{Code: 550, Message: "no such mailbox"}}
+		require.NoError(t, b.SendInvitation(b.ctx, b.id))
+		require.NoError(t, b.SendInvitation(b.ctx, b.id))
+		require.Empty(t, office.mails)
+		sent, refusal := b.sent()
+		require.False(t, sent)
+		require.Contains(t, refusal, "no such mailbox")
+		require.False(t, b.state().InvitationDue)
+	})
+	t.Run("is_an_error_while_the_server_is_away", func(t *testing.T) {
+		t.Parallel()
+		b, _ := invited(t)
+		b.Mail.URL = "smtp://127.0.0.1:1"
+		require.Error(t, b.SendInvitation(b.ctx, b.id))
+		b.Mail.URL = ""
+		require.EqualError(t, b.SendInvitation(b.ctx, b.id), "no mail server is configured (smtp.url)")
+	})
+	t.Run("says_what_is_wrong_with_the_candidate", func(t *testing.T) {
+		t.Parallel()
+		b, office := invited(t)
+		b.exec("UPDATE candidates SET email = NULL")
+		require.NoError(t, b.SendInvitation(b.ctx, b.id))
+		_, refusal := b.sent()
+		require.Equal(t, "the candidate has no e-mail address", refusal)
+		require.Empty(t, office.mails)
+	})
+	t.Run("is_quiet_once_the_candidate_has_begun", func(t *testing.T) {
+		t.Parallel()
+		b, office := invited(t)
+		b.exec("UPDATE interviews SET status = 'IN_PROGRESS'")
+		require.NoError(t, b.SendInvitation(b.ctx, b.id))
+		require.Empty(t, office.mails)
+	})
+}
+
+// Credentials are shown over TLS, to a server that proves who it is.
+func TestSendInvitation_over_TLS(t *testing.T) {
+	t.Parallel()
+	b, office := invited(t)
+	cert := httptest.NewTLSServer(nil)
+	t.Cleanup(cert.Close)
+	address := office.open(t, cert.TLS)
+	b.Mail.URL = "smtps://mailer:p%40ss@" + address
+	require.ErrorAs(t, b.SendInvitation(b.ctx, b.id), new(x509.UnknownAuthorityError))
+	b.Mail.RootCAs = x509.NewCertPool()
+	b.Mail.RootCAs.AddCert(cert.Certificate())
+	require.NoError(t, b.SendInvitation(b.ctx, b.id))
+	require.Len(t, office.mails, 1)
+	require.True(t, office.tls)
+	require.Equal(t, "mailer", office.user)
+}
+
+// unfold undoes quoted-printable as far as the test looks at it.
+func unfold(raw string) string {
+	return strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(raw)
+}

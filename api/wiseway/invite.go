@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -42,7 +43,8 @@ func (s *server) addCandidate(c *gin.Context) error {
 			return err
 		}
 	}
-	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
+	// The same body for another position is another request.
+	return s.Once(c, slices.Concat(position.ID[:], raw), func(ctx context.Context, tx bun.Tx) (int, any, error) {
 		a := &addition{server: s, in: &in, position: position}
 		made, err := a.run(ctx, tx)
 		if errors.Is(err, db.ErrNotFound) { // deleted meanwhile

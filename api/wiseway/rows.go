@@ -25,7 +25,8 @@ func lockCompany(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
 // joinPosition adds a position to a candidate's; false when it was among them.
 func joinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
 	var there bool
-	err = tx.NewRaw("SELECT EXISTS (SELECT 1 FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?)", candidate, position).Scan(ctx, &there)
+	err = tx.NewRaw("SELECT EXISTS (SELECT 1 FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?)", candidate, position).
+		Scan(ctx, &there)
 	if err != nil {
 		return false, fmt.Errorf("look for candidate's position: %w", err)
 	}

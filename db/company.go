@@ -39,7 +39,8 @@ type Company struct {
 	DeletedAt *time.Time      `bun:"deleted_at"`
 }
 
-// CreateCompany stores a new company. Its id and times are set when they are zero; empty metadata and settings become {}.
+// CreateCompany stores a new company. Its id and times are set when they are zero; empty metadata and settings become {}. An empty
+// identifier becomes one that is made of the name.
 func CreateCompany(ctx context.Context, db bun.IDB, c *Company) error {
 	if c.ID == uuid.Nil {
 		c.ID = NewID()
@@ -49,10 +50,16 @@ func CreateCompany(ctx context.Context, db bun.IDB, c *Company) error {
 	}
 	c.UpdatedAt = c.CreatedAt
 	c.Metadata, c.Settings = emptyObject(c.Metadata), emptyObject(c.Settings)
-	if _, err := db.NewInsert().Model(c).Exec(ctx); err != nil {
-		return fmt.Errorf("insert company: %w", translate(err))
-	}
-	return nil
+	return db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		named := c.Identifier != ""
+		if _, err := tx.NewInsert().Model(c).Exec(ctx); err != nil {
+			return fmt.Errorf("insert company: %w", translate(err))
+		}
+		if named {
+			return nil
+		}
+		return identify(ctx, tx, c)
+	})
 }
 
 // emptyObject is {} for no JSON at all: the columns of free JSON are not null.

@@ -20,6 +20,15 @@ func CompanyByNumber(ctx context.Context, db bun.IDB, number int64) (*Company, e
 	return c, nil
 }
 
+// CompanyByIdentifier returns a company by its name in addresses.
+func CompanyByIdentifier(ctx context.Context, db bun.IDB, identifier string) (*Company, error) {
+	c := new(Company)
+	if err := db.NewSelect().Model(c).Where("co.identifier = ? AND co.deleted_at IS NULL", identifier).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get company: %w", translate(err))
+	}
+	return c, nil
+}
+
 // PositionByNumber returns a company's job by its number.
 func PositionByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number int64) (*Position, error) {
 	p := new(Position)
@@ -50,4 +59,15 @@ func InterviewByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, numbe
 		return nil, fmt.Errorf("get interview: %w", translate(err))
 	}
 	return i, nil
+}
+
+// Lock keeps other writers from a row (of companies, jobs, candidates or staff) until tx ends, so that what is read after it and
+// written back is nobody else's change undone. It lets those pass who refer to the row. A row that is not there, or was deleted,
+// is ErrNotFound.
+func Lock(ctx context.Context, tx bun.Tx, table string, id uuid.UUID) error {
+	err := one(tx.ExecContext(ctx, "SELECT 1 FROM ? WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", bun.Ident(table), id))
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", table, translate(err))
+	}
+	return nil
 }

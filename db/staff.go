@@ -1,0 +1,187 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// AccountType is what a staff user may do.
+type AccountType string
+
+// The account types of the interview suite, from the least to the most (its reference, 2.6).
+const (
+	HiringManager AccountType = "hiring-manager"
+	Recruiter     AccountType = "recruiter"
+	Admin         AccountType = "admin"
+	Owner         AccountType = "owner"
+)
+
+// AccountTypes are all of them, from the least to the most.
+func AccountTypes() []AccountType { return []AccountType{HiringManager, Recruiter, Admin, Owner} }
+
+// Above reports whether a may do more than b.
+func (a AccountType) Above(b AccountType) bool {
+	return slices.Index(AccountTypes(), a) > slices.Index(AccountTypes(), b)
+}
+
+// Scopes are those of the tokens of such a user: a hiring manager reads, everybody else may do all that the interview suite's
+// surface has.
+func (a AccountType) Scopes() []string {
+	scopes := []string{"read:companies", "read:jobs", "read:candidates", "read:interviews"}
+	if a == HiringManager {
+		return scopes
+	}
+	return append(scopes, "write:companies", "write:jobs", "delete:jobs", "write:candidates", "delete:candidates",
+		"write:interviews", "delete:interviews")
+}
+
+// Staff is a user of a company: who logs in with a password, rates answers and writes notes.
+type Staff struct {
+	bun.BaseModel `bun:"table:staff,alias:st"`
+
+	ID          uuid.UUID   `bun:"id,pk"`
+	Number      int64       `bun:"number,autoincrement"`
+	CompanyID   uuid.UUID   `bun:"company_id"`
+	Username    string      `bun:"username"`
+	Email       *string     `bun:"email"`
+	FirstName   string      `bun:"first_name"`
+	LastName    string      `bun:"last_name"`
+	AccountType AccountType `bun:"account_type"`
+	IsActive    bool        `bun:"is_active"`
+	// PasswordHash is of HashPassword; nil: nobody can log in as this user.
+	PasswordHash *string `bun:"password_hash"`
+	// Suite holds what only the interview suite knows of a staff user.
+	Suite     json.RawMessage `bun:"suite,type:jsonb,nullzero,default:'{}'"`
+	CreatedBy *uuid.UUID      `bun:"created_by"`
+	CreatedAt time.Time       `bun:"created_at"`
+	UpdatedAt time.Time       `bun:"updated_at"`
+	DeletedAt *time.Time      `bun:"deleted_at"`
+}
+
+// CreateStaff stores a new user; a username that the company has already, in whatever case, is ErrDuplicate. Its id and times
+// are set.
+func CreateStaff(ctx context.Context, db bun.IDB, m *Staff) error {
+	m.ID, m.CreatedAt = NewID(), now()
+	m.UpdatedAt = m.CreatedAt
+	if _, err := db.NewInsert().Model(m).Exec(ctx); err != nil {
+		return fmt.Errorf("insert staff user: %w", translate(err))
+	}
+	return nil
+}
+
+// GetStaff returns a user whatever the company, unless it was deleted.
+func GetStaff(ctx context.Context, db bun.IDB, id uuid.UUID) (*Staff, error) {
+	m := new(Staff)
+	if err := db.NewSelect().Model(m).Where("st.id = ? AND st.deleted_at IS NULL", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get staff user: %w", translate(err))
+	}
+	return m, nil
+}
+
+// StaffByNumber returns a company's user by its number.
+func StaffByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number int64) (*Staff, error) {
+	m := new(Staff)
+	err := db.NewSelect().Model(m).Where("st.number = ? AND st.company_id = ? AND st.deleted_at IS NULL", number, company).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get staff user: %w", translate(err))
+	}
+	return m, nil
+}
+
+// StaffNumbers returns those of the ids' numbers, also of users that were deleted: what they wrote stays theirs.
+func StaffNumbers(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UUID]int64, error) {
+	numbers := make(map[uuid.UUID]int64, len(ids))
+	if len(ids) == 0 {
+		return numbers, nil
+	}
+	var rows []struct {
+		ID     uuid.UUID
+		Number int64
+	}
+	if err := db.NewRaw("SELECT id, number FROM staff WHERE id IN (?)", bun.List(ids)).Scan(ctx, &rows); err != nil {
+		return nil, fmt.Errorf("list staff users: %w", err)
+	}
+	for _, r := range rows {
+		numbers[r.ID] = r.Number
+	}
+	return numbers, nil
+}
+
+// KnownStaff returns those of the numbers that are users of the company.
+func KnownStaff(ctx context.Context, db bun.IDB, company uuid.UUID, numbers []int64) ([]int64, error) {
+	known := []int64{}
+	if len(numbers) == 0 {
+		return known, nil
+	}
+	err := db.NewRaw("SELECT number FROM staff WHERE number IN (?) AND company_id = ? AND deleted_at IS NULL", bun.List(numbers), company).
+		Scan(ctx, &known)
+	if err != nil {
+		return nil, fmt.Errorf("list staff users: %w", err)
+	}
+	return known, nil
+}
+
+// ListStaff returns one page of a company's users, oldest first, and how many there are in all. username, whatever its case,
+// narrows the list unless it is "".
+func ListStaff(ctx context.Context, db bun.IDB, company uuid.UUID, username string, p Page) ([]Staff, int64, error) {
+	ms := []Staff{}
+	q := db.NewSelect().Model(&ms).Where("st.company_id = ? AND st.deleted_at IS NULL", company).Order("st.number")
+	if username != "" {
+		q = q.Where("lower(st.username) = lower(?)", username)
+	}
+	total, err := q.Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list staff users: %w", err)
+	}
+	return ms, total, nil
+}
+
+// FindStaff returns who logs in: the user of that name or, when there is none, the only one of that e-mail address, of the
+// company with that identifier. Anything else is ErrNotFound.
+func FindStaff(ctx context.Context, db bun.IDB, identifier, login string) (*Staff, error) {
+	for _, column := range []string{"username", "email"} {
+		var ms []Staff
+		err := db.NewSelect().Model(&ms).Join("JOIN companies AS co ON co.id = st.company_id AND co.deleted_at IS NULL").
+			Where("co.identifier = ? AND st.deleted_at IS NULL", identifier).
+			Where("lower(st.?) = lower(?)", bun.Ident(column), login).Limit(2).Scan(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("find staff user: %w", err)
+		}
+		if len(ms) == 1 {
+			return &ms[0], nil
+		}
+	}
+	return nil, fmt.Errorf("find staff user: %w", ErrNotFound)
+}
+
+// UpdateStaff writes the named columns of m. From now on its tokens may what its account type may; when the password
+// changed, or the user is not active any more, they are revoked.
+func UpdateStaff(ctx context.Context, tx bun.Tx, m *Staff, actor string, columns ...string) error {
+	m.UpdatedAt = now()
+	err := one(tx.NewUpdate().Model(m).Column(append(slices.Clone(columns), "updated_at")...).
+		Where("id = ? AND deleted_at IS NULL", m.ID).Exec(ctx))
+	if err != nil {
+		return fmt.Errorf("update staff user: %w", translate(err))
+	}
+	if !m.IsActive || slices.Contains(columns, "password_hash") {
+		return revokeTokens(ctx, tx, m.ID, actor)
+	}
+	if slices.Contains(columns, "account_type") {
+		return limitTokens(ctx, tx, m)
+	}
+	return nil
+}
+
+// DeleteStaff hides a user and revokes its tokens. What it wrote and rated stays.
+func DeleteStaff(ctx context.Context, tx bun.Tx, id uuid.UUID, actor string) error {
+	if err := softDelete(ctx, tx, "staff", id); err != nil {
+		return fmt.Errorf("delete staff user: %w", err)
+	}
+	return revokeTokens(ctx, tx, id, actor)
+}

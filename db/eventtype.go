@@ -1,0 +1,175 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/uptrace/bun"
+)
+
+// EventType is a type of event that a company registered, with the JSON Schema that a published body must fit.
+type EventType struct {
+	bun.BaseModel `bun:"table:event_types,alias:et"`
+
+	ID          uuid.UUID `bun:"id,pk"`
+	CompanyID   uuid.UUID `bun:"company_id"`
+	Name        string    `bun:"name"`
+	Description string    `bun:"description"`
+	// Schema is kept as it was written.
+	Schema    string     `bun:"schema"`
+	Version   int        `bun:"version"`
+	CreatedAt time.Time  `bun:"created_at"`
+	UpdatedAt time.Time  `bun:"updated_at"`
+	DeletedAt *time.Time `bun:"deleted_at"`
+}
+
+// EventTypeVersion is a schema that a type has or had; versions count from 1.
+type EventTypeVersion struct {
+	bun.BaseModel `bun:"table:event_type_versions,alias:ev"`
+
+	EventTypeID uuid.UUID `bun:"event_type_id,pk"`
+	Version     int       `bun:"version,pk"`
+	Schema      string    `bun:"schema"`
+	CreatedAt   time.Time `bun:"created_at"`
+}
+
+// CreateEventType stores a new type with its first version; ErrDuplicate: the company has one of that name. Its id, version and
+// times are set.
+func CreateEventType(ctx context.Context, tx bun.Tx, t *EventType) error {
+	t.ID, t.Version, t.CreatedAt = NewID(), 1, now()
+	t.UpdatedAt = t.CreatedAt
+	if _, err := tx.NewInsert().Model(t).Exec(ctx); err != nil {
+		return fmt.Errorf("insert event type: %w", translate(err))
+	}
+	return t.keepVersion(ctx, tx)
+}
+
+func (t *EventType) keepVersion(ctx context.Context, tx bun.Tx) error {
+	v := &EventTypeVersion{EventTypeID: t.ID, Version: t.Version, Schema: t.Schema, CreatedAt: t.UpdatedAt}
+	if _, err := tx.NewInsert().Model(v).Exec(ctx); err != nil {
+		return fmt.Errorf("insert event type version: %w", translate(err))
+	}
+	return nil
+}
+
+// GetEventType returns a company's type of that name, unless it was deleted.
+func GetEventType(ctx context.Context, db bun.IDB, company uuid.UUID, name string) (*EventType, error) {
+	return getEventType(ctx, db.NewSelect(), company, name)
+}
+
+// LockEventType is GetEventType for who is about to change it: others that do so wait for the end of the transaction, and see
+// what it made.
+func LockEventType(ctx context.Context, tx bun.Tx, company uuid.UUID, name string) (*EventType, error) {
+	return getEventType(ctx, tx.NewSelect().For("UPDATE"), company, name)
+}
+
+func getEventType(ctx context.Context, q *bun.SelectQuery, company uuid.UUID, name string) (*EventType, error) {
+	t := new(EventType)
+	err := q.Model(t).Where("et.company_id = ? AND et.name = ? AND et.deleted_at IS NULL", company, name).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get event type: %w", translate(err))
+	}
+	return t, nil
+}
+
+// ListEventTypes returns all types of a company, by name. (There are few: a person writes each.)
+func ListEventTypes(ctx context.Context, db bun.IDB, company uuid.UUID) ([]EventType, error) {
+	types := []EventType{}
+	err := db.NewSelect().Model(&types).Where("et.company_id = ? AND et.deleted_at IS NULL", company).Order("et.name").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list event types: %w", err)
+	}
+	return types, nil
+}
+
+// EventTypeKey names a type.
+type EventTypeKey struct {
+	CompanyID uuid.UUID
+	Name      string
+}
+
+// EventTypeSchemas returns the schemas of those of the types that are registered, in one query, which the driver prepares once:
+// publishing asks for them.
+func EventTypeSchemas(ctx context.Context, db *bun.DB, keys []EventTypeKey) (map[EventTypeKey]string, error) {
+	companies, names := make([]pgtype.UUID, len(keys)), make([]string, len(keys))
+	for i, k := range keys {
+		companies[i], names[i] = pgID(k.CompanyID), k.Name
+	}
+	rows, err := db.DB.QueryContext(ctx, eventTypeSchemasSQL, pgx.QueryExecModeCacheStatement, companies, names)
+	if err != nil {
+		return nil, fmt.Errorf("get event type schemas: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	out := make(map[EventTypeKey]string, len(keys))
+	for rows.Next() {
+		var k EventTypeKey
+		var schema string
+		if err := rows.Scan(&k.CompanyID, &k.Name, &schema); err != nil {
+			return nil, fmt.Errorf("get event type schemas: %w", err)
+		}
+		out[k] = schema
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("get event type schemas: %w", err)
+	}
+	return out, nil
+}
+
+// eventTypeSchemasSQL: $1 the companies, $2 the names.
+const eventTypeSchemasSQL = `
+SELECT t.company_id, t.name, t.schema FROM unnest($1::uuid[], $2::text[]) AS k (company_id, name)
+JOIN event_types t ON t.company_id = k.company_id AND t.name = k.name AND t.deleted_at IS NULL`
+
+// UpdateEventType writes the description, and the schema as a new version: the older ones are kept, since what was published
+// then fitted them. A schema that is the same byte for byte makes no new version. The type must have been locked.
+func UpdateEventType(ctx context.Context, tx bun.Tx, t *EventType, description, schema string) error {
+	changed := t.Schema != schema
+	t.Description, t.Schema, t.UpdatedAt = description, schema, now()
+	if changed {
+		t.Version++
+	}
+	err := one(tx.NewUpdate().Model(t).Column("description", "schema", "version", "updated_at").
+		Where("id = ? AND deleted_at IS NULL", t.ID).Exec(ctx))
+	if err != nil {
+		return fmt.Errorf("update event type: %w", translate(err))
+	}
+	if !changed {
+		return nil
+	}
+	return t.keepVersion(ctx, tx)
+}
+
+// DeleteEventType hides a type and its versions; its name is free again. Webhooks that are subscribed to it stay so.
+func DeleteEventType(ctx context.Context, db bun.IDB, id uuid.UUID) error {
+	if err := softDelete(ctx, db, "event_types", id); err != nil {
+		return fmt.Errorf("delete event type: %w", err)
+	}
+	return nil
+}
+
+// ListEventTypeVersions returns all versions of a type, newest first.
+func ListEventTypeVersions(ctx context.Context, db bun.IDB, id uuid.UUID) ([]EventTypeVersion, error) {
+	versions := []EventTypeVersion{}
+	err := db.NewSelect().Model(&versions).Where("ev.event_type_id = ?", id).Order("ev.version DESC").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list event type versions: %w", err)
+	}
+	return versions, nil
+}
+
+// EventTypeSubscribers returns the ids of the webhooks that get a company's events of that type, active or not, oldest first;
+// those of the platform, which may mean another company's type, are not among them.
+func EventTypeSubscribers(ctx context.Context, db bun.IDB, company uuid.UUID, name string) ([]uuid.UUID, error) {
+	ids := []uuid.UUID{}
+	err := db.NewSelect().Model((*Webhook)(nil)).Column("id").
+		Where("(w.company_id = ?0 OR (w.company_id IS NULL AND w.owner_company_id = ?0)) AND w.deleted_at IS NULL AND ?1 = ANY (w.events)", company, name).
+		Order("w.id").Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("list subscribers of event type: %w", err)
+	}
+	return ids, nil
+}

@@ -1,102 +1,58 @@
 package api_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
-	"greenroom/activities/webhook"
 	"greenroom/api"
+	"greenroom/api/apitest"
+	"greenroom/api/surface"
 	"greenroom/db"
-	"greenroom/db/dbtest"
 	"greenroom/db/seal"
 )
 
-var testSecret = []byte("a secret of the tests")
+var testSecret = apitest.Secret
 
-// bundle is an API on a database of its own, with two companies and a key of each and of the platform.
+// bundle is the tests' own view of what all surfaces' tests share: the canonical surface has an envelope.
 type bundle struct {
-	*bun.DB
+	*apitest.Bundle
 	t       *testing.T
 	ctx     context.Context
-	handler http.Handler
+	handler *surface.Mounted
 	box     *seal.Box
 
-	company, other uuid.UUID
-	// key, otherKey and platformKey hold all scopes; key is what do uses.
+	company, other             uuid.UUID
 	key, otherKey, platformKey string
 }
 
 func setup(t *testing.T, change ...func(*api.Options)) *bundle {
 	t.Helper()
-	keyset, err := seal.NewKeyset()
-	require.NoError(t, err)
-	box, err := seal.New(keyset)
-	require.NoError(t, err)
-	b := &bundle{DB: dbtest.New(t), t: t, ctx: t.Context(), box: box}
-	client := webhook.NewClient(webhook.ClientOptions{})
-	o := api.Options{
-		DB: b.DB, Box: box, Secret: testSecret, CheckURL: client.CheckURL, PublicURL: "https://greenroom.test",
-		Interviews: api.InterviewRules{InvitationDeadline: 7 * 24 * time.Hour, MaxDuration: time.Hour, AnalysisTimeout: time.Hour},
-		Logger:     slog.New(slog.DiscardHandler),
+	b := apitest.Setup(t, change...)
+	return &bundle{
+		Bundle: b, t: t, ctx: b.Ctx, handler: b.Handler, box: b.Box, company: b.Company, other: b.Other,
+		key: b.Key, otherKey: b.OtherKey, platformKey: b.PlatformKey,
 	}
-	for _, c := range change {
-		c(&o)
-	}
-	b.handler, err = api.New(o)
-	require.NoError(t, err)
-	b.company, b.other = b.newCompany("Acme"), b.newCompany("Other")
-	b.key, _ = b.newKey(&b.company)
-	b.otherKey, _ = b.newKey(&b.other)
-	b.platformKey, _ = b.newKey(nil)
-	return b
 }
 
-func (b *bundle) newCompany(name string) uuid.UUID {
-	b.t.Helper()
-	co := &db.Company{Name: name}
-	require.NoError(b.t, db.CreateCompany(b.ctx, b, co))
-	return co.ID
-}
+func (b *bundle) newCompany(name string) uuid.UUID { return b.NewCompany(name) }
 
-// newKey makes a key with limits that no test reaches by accident. Without scopes it holds all of them.
 func (b *bundle) newKey(company *uuid.UUID, scopes ...string) (plain string, row *db.APIKey) {
-	b.t.Helper()
-	if len(scopes) == 0 {
-		scopes = []string{"*"}
-	}
-	plain, hash, prefix := db.GenerateKey(testSecret)
-	row = &db.APIKey{
-		CompanyID: company, Name: "test", Prefix: prefix, Hash: hash, Scopes: scopes,
-		RatePerMinute: 100_000, RatePerHour: 1_000_000,
-	}
-	b.tx(func(tx bun.Tx) error { return db.CreateAPIKey(b.ctx, tx, row, "test") })
-	return plain, row
+	return b.NewKey(company, scopes...)
 }
 
-// tx runs fn in a transaction that must succeed.
-func (b *bundle) tx(fn func(tx bun.Tx) error) {
-	b.t.Helper()
-	require.NoError(b.t, db.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error { return fn(tx) }))
-}
+func (b *bundle) tx(fn func(tx bun.Tx) error) { b.Tx(fn) }
 
-// response is an answer, its body read.
+// response is an answer in the envelope.
 type response struct {
+	apitest.Response
 	t       *testing.T
-	Status  int
-	Header  http.Header
-	Body    []byte
 	Success bool            `json:"success"`
 	Data    json.RawMessage `json:"data"`
 	Error   *struct {
@@ -107,7 +63,7 @@ type response struct {
 	Timestamp string `json:"timestamp"`
 }
 
-type object = map[string]any
+type object = apitest.Object
 
 // do calls with the company's key. A body may be nil, a string or []byte as it is, or anything that becomes JSON.
 func (b *bundle) do(method, path string, body any, headers ...string) response {
@@ -118,41 +74,11 @@ func (b *bundle) do(method, path string, body any, headers ...string) response {
 // as calls with a key; headers are names and values in turn.
 func (b *bundle) as(key, method, path string, body any, headers ...string) response {
 	b.t.Helper()
-	req := httptest.NewRequestWithContext(b.ctx, method, path, reader(b.t, body))
-	if key != "" {
-		req.Header.Set("Authorization", "Bearer "+key)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	rec := httptest.NewRecorder()
-	b.handler.ServeHTTP(rec, req)
-	if rec.Code < 300 || rec.Code == http.StatusTooManyRequests {
-		keepsContract(b.t, req, rec)
-	}
-	r := response{t: b.t, Status: rec.Code, Header: rec.Header(), Body: rec.Body.Bytes()}
-	if rec.Code != http.StatusTooManyRequests && strings.HasPrefix(rec.Header().Get("Content-Type"), "application/json") {
+	r := response{t: b.t, Response: b.As(key, method, path, body, headers...)}
+	if r.Status != http.StatusTooManyRequests && strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 		require.NoError(b.t, json.Unmarshal(r.Body, &r), "body: %s", r.Body)
 	}
 	return r
-}
-
-func reader(t *testing.T, body any) io.Reader {
-	t.Helper()
-	switch body := body.(type) {
-	case nil:
-		return http.NoBody
-	case string:
-		return strings.NewReader(body)
-	case []byte:
-		return bytes.NewReader(body)
-	}
-	raw, err := json.Marshal(body)
-	require.NoError(t, err)
-	return bytes.NewReader(raw)
 }
 
 // is requires a successful answer of that status and returns its data.

@@ -1,0 +1,76 @@
+package apitest
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/api/openapi"
+	"greenroom/api/surface"
+)
+
+var pathParameter = regexp.MustCompile(`:(\w+)`)
+
+// CheckRoutes fails when a route of a surface is missing from its contract, or asks for another scope there, or when a contract
+// promises a route that is not served. Contracts without a surface must be valid.
+func CheckRoutes(t *testing.T, surfaces []surface.Surface) {
+	t.Helper()
+	for i := range surfaces {
+		t.Run(surfaces[i].Name, func(t *testing.T) { checkRoutes(t, &surfaces[i]) })
+	}
+	for _, name := range openapi.Names() {
+		_, err := contractOf(name)
+		require.NoError(t, err)
+	}
+}
+
+func checkRoutes(t *testing.T, s *surface.Surface) {
+	t.Helper()
+	k, err := contractOf(s.Name)
+	require.NoError(t, err)
+	require.NotNil(t, k.doc.Components.Responses["Error"], "components.responses.Error says what every refusal looks like")
+	promised := map[string]bool{}
+	for path, item := range k.doc.Paths.Map() {
+		for method := range item.Operations() {
+			promised[method+" "+path] = true
+		}
+	}
+	for _, r := range s.Routes {
+		path := pathParameter.ReplaceAllString(r.Path, "{$1}")
+		name := r.Method + " " + path
+		t.Run(name, func(t *testing.T) {
+			item := k.doc.Paths.Value(path)
+			require.NotNil(t, item, "api/openapi/%s.yaml lacks the path", s.Name)
+			op := item.GetOperation(r.Method)
+			require.NotNil(t, op, "api/openapi/%s.yaml lacks the method", s.Name)
+			require.Equal(t, r.Scope, scopeIn(op), "the security of the operation says another scope")
+			require.NotEmpty(t, op.Summary)
+			require.NotEmpty(t, op.OperationID)
+			require.NotEmpty(t, op.Tags, "the page shows operations by their tag")
+			require.NotNil(t, k.doc.Tags.Get(op.Tags[0]), "its tag %s is not one of the contract's", op.Tags[0])
+		})
+		delete(promised, name)
+	}
+	require.Empty(t, promised, "routes of the contract that are not served")
+}
+
+// scopeIn writes an operation's security as the route table does: the first scope of each alternative. The ones after it are
+// asked for by the handler, for what else the operation shows. No security of its own: any key will do.
+func scopeIn(op *openapi3.Operation) string {
+	switch {
+	case op.Security == nil:
+		return ""
+	case len(*op.Security) == 0:
+		return surface.Public
+	}
+	var scopes []string
+	for _, s := range *op.Security {
+		if len(s["key"]) > 0 {
+			scopes = append(scopes, s["key"][0])
+		}
+	}
+	return strings.Join(scopes, "|")
+}

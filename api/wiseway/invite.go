@@ -47,9 +47,6 @@ func (s *server) addCandidate(c *gin.Context) error {
 	return s.Once(c, slices.Concat(position.ID[:], raw), func(ctx context.Context, tx bun.Tx) (int, any, error) {
 		a := &addition{server: s, in: &in, position: position}
 		made, err := a.run(ctx, tx)
-		if errors.Is(err, db.ErrNotFound) { // deleted meanwhile
-			return 0, nil, surface.NotFound("Position", position.ID.String())
-		}
 		if err != nil {
 			return 0, nil, err
 		}
@@ -78,7 +75,12 @@ func (a *addition) run(ctx context.Context, tx bun.Tx) (made bool, err error) {
 	if err := lockCompany(ctx, tx, a.position.CompanyID); err != nil {
 		return false, err
 	}
-	if a.position, err = db.GetPosition(ctx, tx, a.position.ID); err != nil {
+	id := a.position.ID
+	a.position, err = db.GetPosition(ctx, tx, id)
+	if errors.Is(err, db.ErrNotFound) { // deleted meanwhile
+		return false, surface.NotFound("Position", id.String())
+	}
+	if err != nil {
 		return false, err
 	}
 	if a.in.invites() && a.position.Status == closed {
@@ -104,13 +106,13 @@ func (a *addition) person(ctx context.Context, tx bun.Tx) (added bool, err error
 	if err != nil {
 		return false, err
 	}
-	a.existing = true
-	newest, err := newestInterviews(ctx, tx, a.position.ID, []db.Candidate{*known})
-	if err != nil {
+	a.candidate, a.existing = known, true
+	if added, err = joinPosition(ctx, tx, a.position.ID, known.ID); err != nil {
 		return false, err
 	}
-	a.candidate, a.interview = known, newest[known.ID]
-	return joinPosition(ctx, tx, a.position.ID, known.ID)
+	newest, err := newestInterviews(ctx, tx, a.position.ID, []db.Candidate{*known})
+	a.interview = newest[known.ID]
+	return added, err
 }
 
 func (a *addition) create(ctx context.Context, tx bun.Tx) error {
@@ -122,9 +124,9 @@ func (a *addition) create(ctx context.Context, tx bun.Tx) error {
 	return db.CreateCandidate(ctx, tx, a.candidate, a.in.invites())
 }
 
-// keeps refuses another end for an invitation that is open: the candidate was told the first one.
+// keeps refuses another end for an invitation that is open: the candidate was told the first one. Clients know it in milliseconds.
 func (a *addition) keeps(open *db.Interview) error {
-	if a.in.ExpiresAt == nil || open.DeadlineAt != nil && open.DeadlineAt.Equal(a.in.ExpiresAt.Truncate(time.Microsecond)) {
+	if a.in.ExpiresAt == nil || open.DeadlineAt != nil && open.DeadlineAt.UnixMilli() == a.in.ExpiresAt.UnixMilli() {
 		return nil
 	}
 	return surface.InvalidState("This candidate has an open invitation to this position with another end; remove the candidate first",

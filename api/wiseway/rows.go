@@ -22,8 +22,16 @@ func lockCompany(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
 	return nil
 }
 
-// joinPosition adds a position to a candidate's; false when it was among them.
+// joinPosition adds a position to a candidate's; false when it was among them. The candidate cannot leave before tx ends; one that
+// was deleted since it was found is ErrConflict.
 func joinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
+	locked, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", candidate)
+	if err != nil {
+		return false, fmt.Errorf("lock candidate: %w", err)
+	}
+	if n, err := locked.RowsAffected(); err != nil || n == 0 {
+		return false, errors.Join(err, db.ErrConflict)
+	}
 	var there bool
 	err = tx.NewRaw("SELECT EXISTS (SELECT 1 FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?)", candidate, position).
 		Scan(ctx, &there)

@@ -12,9 +12,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
 	"greenroom/db"
-	"greenroom/db/catalog"
 )
 
 // Deliveries may also be read and retried with the scopes of webhooks: who may see a webhook may see what it was sent.
@@ -153,24 +154,23 @@ func queryRange(c *gin.Context) (since, until time.Time, err error) {
 	return since, until, nil
 }
 
-// queryEventType reads ?eventType=, a domain event type or a profile's name for one.
+// queryEventType reads ?eventType=, an event type of the catalogue in either form.
 func queryEventType(c *gin.Context) (string, error) {
 	raw, sent := c.GetQuery("eventType")
-	if !sent || catalog.Known(raw) {
+	if !sent || profiles.Known(raw) {
 		return raw, nil
 	}
-	names, err := catalog.ForProfile(catalog.ProfileStandard)
-	if err != nil {
-		return "", err
+	for _, t := range profiles.Types() {
+		if webhook.Upper(t.Name) == raw {
+			return t.Name, nil
+		}
 	}
-	t, err := names.ByName(raw)
-	if err != nil {
-		e := surface.Invalid("eventType", "Invalid event type")
-		e.Details = surface.Details{"field": "eventType", "provided": surface.Clip(raw), "allowed": surface.AllowedEvents(names)}
-		return "", e
-	}
-	return t, nil
+	e := surface.Invalid("eventType", "Invalid event type")
+	e.Details = surface.Details{"field": "eventType", "provided": surface.Clip(raw), "allowed": surface.Mapped(profiles.Types(), typeName)}
+	return "", e
 }
+
+func typeName(t *webhook.Type) string { return t.Name }
 
 func queryCursor(c *gin.Context) (uuid.UUID, error) {
 	raw, sent := c.GetQuery("cursor")

@@ -21,6 +21,7 @@ func (s *server) routes() []surface.Route {
 		s.docRoutes(),
 		s.companyRoutes(),
 		s.webhookRoutes(),
+		s.profileRoutes(),
 		s.eventRoutes(),
 		s.deliveryRoutes(),
 		s.replayRoutes(),

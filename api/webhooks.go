@@ -11,9 +11,9 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
 	"greenroom/db"
-	"greenroom/db/catalog"
 )
 
 func (s *server) webhookRoutes() []surface.Route {
@@ -153,7 +153,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 // newWebhook makes the row of a checked body, with its signing secret sealed.
 func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *db.Webhook, secret []byte, err error) {
 	if in.Profile == "" {
-		in.Profile = catalog.ProfileInstaview
+		in.Profile = profiles.Default
 	}
 	if _, err := surface.ProfileOf(in.Profile); err != nil {
 		return nil, nil, err
@@ -291,7 +291,11 @@ func (s *server) applyChecked(in *webhookPatch, w *db.Webhook, u *surface.Update
 		surface.Set(u, "events", &w.Events, surface.Opt[[]string]{Set: true, Value: events})
 	}
 	if in.Headers.Set {
-		headers, err := s.SealHeaders(w.ID, in.Headers.Value)
+		p, err := surface.ProfileOf(w.Profile)
+		if err != nil {
+			return err
+		}
+		headers, err := s.SealHeaders(p, w.ID, in.Headers.Value)
 		if err != nil {
 			return err
 		}

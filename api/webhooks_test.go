@@ -115,7 +115,7 @@ func TestWebhookCreate(t *testing.T) {
 		require.EqualValues(t, 15000, got["timeoutMs"])
 		refused(t, object{"url": hookURL, "events": []int{0}, "profile": "standard"}, "events")
 		e := refused(t, object{"url": hookURL, "events": []int{0}, "profile": "x"}, "profile").Error
-		require.Equal(t, []any{"instaview", "standard"}, e.Details["allowed"])
+		require.Subset(t, e.Details["allowed"], []any{"instaview", "standard"})
 	})
 	t.Run("1.2_retries_and_timeout_are_set_by_the_system", func(t *testing.T) {
 		for _, f := range []string{"maxRetries", "timeoutMs"} {

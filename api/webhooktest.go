@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/activities/webhook"
 	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/catalog"
@@ -41,6 +42,8 @@ type testResult struct {
 	HTTPStatus *int       `json:"httpStatus,omitempty"`
 	DurationMS *int       `json:"durationMs,omitempty"`
 	Message    string     `json:"message"`
+	// AuthorizationKey is what the deliveries carry, of profiles that have one: a test call is how it is learned.
+	AuthorizationKey string `json:"authorizationKey,omitempty"`
 }
 
 // testWebhook sends a ping through the worker and waits for what came of it. The call itself succeeds either way: the
@@ -50,15 +53,34 @@ func (s *server) testWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	result, err := s.test(c.Request.Context(), w)
+	p, err := surface.ProfileOf(w.Profile)
 	if err != nil {
+		return err
+	}
+	result, err := s.test(c.Request.Context(), p, w)
+	if err != nil {
+		return err
+	}
+	if result.AuthorizationKey, err = s.authorizationKey(p, w); err != nil {
 		return err
 	}
 	return ok(c, http.StatusOK, result)
 }
 
-func (s *server) test(ctx context.Context, w *db.Webhook) (*testResult, error) {
-	if !slices.Contains(w.Events, catalog.Ping) {
+func (s *server) authorizationKey(p *webhook.Profile, w *db.Webhook) (string, error) {
+	if p.Key == nil {
+		return "", nil
+	}
+	secret, err := s.Box.Open(w.Secret, w.ID, db.SecretField)
+	if err != nil {
+		return "", err
+	}
+	return p.Key(webhook.Secrets{secret}), nil
+}
+
+// test makes the call. Where the profile has a ping, the webhook must be subscribed to it; the others are sent one all the same.
+func (s *server) test(ctx context.Context, p *webhook.Profile, w *db.Webhook) (*testResult, error) {
+	if p.Takes(catalog.Ping) && !slices.Contains(w.Events, catalog.Ping) {
 		return &testResult{Message: testNotSubscribed}, nil
 	}
 	id, err := s.ping(ctx, w)

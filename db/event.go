@@ -202,7 +202,7 @@ SELECT event_id, count(*)::int, NULL FROM d GROUP BY event_id
 UNION ALL
 SELECT NULL, count(pg_notify($12, ''))::int, NULL FROM (SELECT FROM d LIMIT 1) AS any_of_them`
 
-// RecordTest stores a ping for exactly one webhook and returns the id of its delivery, or ErrConflict when the webhook is
+// RecordTest stores a ping for exactly one webhook, whatever it is subscribed to, and returns the id of its delivery, or ErrConflict when the webhook is
 // inactive or its circuit is open: then no delivery is created. A test is attempted once and does not move the circuit.
 func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id uuid.UUID, err error) {
 	e.complete()
@@ -223,7 +223,7 @@ WITH e AS (
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
   SELECT uuid_v7(), ?0, w.id, ?1, ?2, true, now(), now() FROM webhooks w
-  WHERE w.id = ?5 AND w.deleted_at IS NULL AND w.is_active AND w.circuit_opened_at IS NULL AND w.events @> ARRAY[?2::text]
+  WHERE w.id = ?5 AND w.deleted_at IS NULL AND w.is_active AND w.circuit_opened_at IS NULL
   RETURNING id, webhook_id, company_id
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)

@@ -7,12 +7,13 @@ import (
 	"github.com/google/uuid"
 
 	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
 	"greenroom/db"
 )
 
 // WebhookSpec is what a webhook is made from.
 type WebhookSpec struct {
-	// Profile is the contract that its deliveries keep: one of webhook.ProfileNames.
+	// Profile is the contract that its deliveries keep: one of profiles.Names.
 	Profile string
 	URL     string
 	// Events are domain event types: see [EventRefs.Resolve].
@@ -46,7 +47,7 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *db.Webhook, sec
 	if w.URL, err = s.CheckedURL(spec.URL); err != nil {
 		return nil, nil, err
 	}
-	if w.Headers, err = s.SealHeaders(w.ID, spec.Headers); err != nil {
+	if w.Headers, err = s.SealHeaders(profile, w.ID, spec.Headers); err != nil {
 		return nil, nil, err
 	}
 	if secret = spec.Secret; secret == nil {
@@ -58,10 +59,10 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *db.Webhook, sec
 
 // ProfileOf is the profile with that name; another name is refused with all there are.
 func ProfileOf(name string) (*webhook.Profile, error) {
-	p, err := webhook.ProfileByName(name)
+	p, err := profiles.ByName(name)
 	if errors.Is(err, webhook.ErrUnknownProfile) {
 		e := Invalid("profile", "Unknown profile")
-		e.Details = Details{"field": "profile", "provided": Clip(name), "allowed": webhook.ProfileNames()}
+		e.Details = Details{"field": "profile", "provided": Clip(name), "allowed": profiles.Names()}
 		return nil, e
 	}
 	return p, err

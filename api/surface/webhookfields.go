@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
 	"greenroom/db"
-	"greenroom/db/catalog"
 )
 
 // EventRefs are events as a client names them: numeric ids, labels or upper-case names, in any mix (reference §3.2).
@@ -31,66 +31,62 @@ func (r *EventRefs) UnmarshalJSON(raw []byte) error {
 // maxEchoed bounds what an error answer repeats of a request.
 const maxEchoed = 20
 
-// Resolve returns the domain event types, duplicates collapsed, in the order in which they were named.
+// Resolve returns the domain event types, duplicates collapsed, in the order in which they were named. One name of a profile may
+// stand for several.
 func (r EventRefs) Resolve(profile string) ([]string, error) {
-	names, err := catalog.ForProfile(profile)
+	p, err := ProfileOf(profile)
 	if err != nil {
 		return nil, err
 	}
 	types := []string{}
 	var bad []json.RawMessage
 	for _, ref := range r {
-		t, err := eventType(names, ref)
-		switch {
-		case err != nil && len(bad) < maxEchoed:
+		found, err := eventTypes(p, ref)
+		if err != nil && len(bad) < maxEchoed {
 			bad = append(bad, ref)
-		case err == nil && !slices.Contains(types, t):
-			types = append(types, t)
+		}
+		for _, t := range found {
+			if !slices.Contains(types, t) {
+				types = append(types, t)
+			}
 		}
 	}
 	if len(bad) > 0 {
 		e := Invalid("events", "Invalid event type")
-		e.Details = Details{"field": "events", "provided": bad, "allowed": AllowedEvents(names)}
+		e.Details = Details{"field": "events", "provided": bad, "allowed": AllowedEvents(p)}
 		return nil, e
 	}
 	return types, nil
 }
 
-func eventType(names catalog.Names, ref json.RawMessage) (string, error) {
+func eventTypes(p *webhook.Profile, ref json.RawMessage) ([]string, error) {
 	var name string
 	if json.Unmarshal(ref, &name) == nil && string(ref) != "null" {
-		return names.ByName(name)
+		return p.ByName(name)
 	}
 	id, err := strconv.Atoi(string(ref))
 	if err != nil {
-		return "", fmt.Errorf("event %s: %w", ref, catalog.ErrUnknown)
+		return nil, fmt.Errorf("%w: %s", webhook.ErrUnknownEvent, ref)
 	}
-	return names.ByNumber(id)
+	return p.ByNumber(id)
 }
 
 // AllowedEvents are the numeric ids where the profile has them (reference §1.12), else its names.
-func AllowedEvents(names catalog.Names) any {
-	if names.Numbered > 0 {
-		return names.Numbers()
+func AllowedEvents(p *webhook.Profile) any {
+	if p.Numbered > 0 {
+		return p.Numbers()
 	}
-	labels := make([]string, len(names.Labels))
-	for i, l := range names.Labels {
-		labels[i] = l.Name
-	}
-	return labels
+	return p.Names()
 }
 
-// EventNames are the profile's labels of domain event types.
+// EventNames are the profile's names of domain event types, each once; the types themselves when this version does not have the
+// profile.
 func EventNames(profile string, types []string) []string {
-	names, err := catalog.ForProfile(profile)
-	out := slices.Clone(types)
+	p, err := profiles.ByName(profile)
 	if err != nil {
-		return out
+		return slices.Clone(types)
 	}
-	for i, t := range out {
-		out[i] = names.Name(t)
-	}
-	return out
+	return p.NamesOf(types)
 }
 
 // Header is a custom header of a webhook, as a body has it.
@@ -102,8 +98,9 @@ type Header struct {
 // masked are the headers whose values are sealed (reference §1.6). Header names ignore case, and so does this.
 var masked = []string{"authorization", "x-api-key", "x-secret", "api-key"}
 
-// SealHeaders checks custom headers and seals the values of masked ones for that webhook.
-func (s *Core) SealHeaders(id uuid.UUID, in []Header) ([]db.WebhookHeader, error) {
+// SealHeaders checks custom headers, against those that the profile reserves too, and seals the values of masked ones for that
+// webhook.
+func (s *Core) SealHeaders(p *webhook.Profile, id uuid.UUID, in []Header) ([]db.WebhookHeader, error) {
 	out := make([]db.WebhookHeader, 0, len(in))
 	seen := map[string]bool{}
 	for i, h := range in {
@@ -113,7 +110,7 @@ func (s *Core) SealHeaders(id uuid.UUID, in []Header) ([]db.WebhookHeader, error
 			return nil, Invalid(at+".name", at+".name is there twice (header names ignore case)")
 		}
 		seen[name] = true
-		if err := checkHeader(at, h); err != nil {
+		if err := checkHeader(p, at, h); err != nil {
 			return nil, err
 		}
 		row, err := s.sealHeader(id, h)
@@ -125,8 +122,8 @@ func (s *Core) SealHeaders(id uuid.UUID, in []Header) ([]db.WebhookHeader, error
 	return out, nil
 }
 
-func checkHeader(at string, h Header) error {
-	err := webhook.CheckHeader(webhook.Header{Name: h.Name, Value: h.Value})
+func checkHeader(p *webhook.Profile, at string, h Header) error {
+	err := p.CheckHeader(webhook.Header{Name: h.Name, Value: h.Value})
 	switch {
 	case err == nil:
 		return nil

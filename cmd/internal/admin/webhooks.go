@@ -50,6 +50,8 @@ type Webhook struct {
 	SigningSecret       string     `json:"signingSecret,omitempty"`
 	// SigningSecretWhsec is the same secret as Standard Webhooks libraries take it.
 	SigningSecretWhsec string `json:"signingSecretWhsec,omitempty"`
+	// AuthorizationKey is what the deliveries carry, of profiles that have one.
+	AuthorizationKey string `json:"authorizationKey,omitempty"`
 }
 
 func showWebhook(w *db.Webhook) Webhook {
@@ -106,6 +108,9 @@ func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, e
 	}
 	shown := showWebhook(w)
 	shown.SigningSecret, shown.SigningSecretWhsec = webhook.SecretHex(secret), webhook.SecretWhsec(secret)
+	if p, err := profiles.ByName(w.Profile); err == nil && p.Key != nil {
+		shown.AuthorizationKey = p.Key(webhook.Secrets{secret})
+	}
 	return shown, nil
 }
 
@@ -226,6 +231,9 @@ func (p Printer) NewWebhook(w Webhook) error {
 		row(out, "company", companyOf(w.reach()))
 		row(out, "signing secret", w.SigningSecret)
 		row(out, "the same for Standard Webhooks", w.SigningSecretWhsec)
+		if w.AuthorizationKey != "" {
+			row(out, "key in Authorization", w.AuthorizationKey)
+		}
 		fmt.Fprintln(out, "\nKeep the secret now: it cannot be shown again. Lost: delete the webhook and create another.")
 	})
 }

@@ -37,6 +37,24 @@ func TestCreateWebhook(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"interview.started", "ping"}, w.Events)
 	})
+	t.Run("the_key_that_its_deliveries_carry", func(t *testing.T) {
+		w, err := b.CreateWebhook(b.ctx, admin.WebhookRequest{
+			Company: "Acme", Profile: "wise", URL: "https://a.example", Events: []string{"SessionsUpdatedEvent"},
+		})
+		require.NoError(t, err)
+		require.Equal(t, w.SigningSecret, w.AuthorizationKey)
+		require.Empty(t, b.hook().AuthorizationKey)
+	})
+	t.Run("a_name_that_stands_for_several_types", func(t *testing.T) {
+		w, err := b.CreateWebhook(b.ctx, admin.WebhookRequest{
+			Company: "Acme", Profile: "interview-suite", URL: "https://a.example", Events: []string{"project_changed"},
+		})
+		require.NoError(t, err)
+		require.Equal(t, []string{"project_changed"}, w.Events)
+		row, err := db.GetWebhook(b.ctx, b.DB, w.ID)
+		require.NoError(t, err)
+		require.Equal(t, []string{"job.created", "job.updated"}, row.Events)
+	})
 	t.Run("one_for_every_company", func(t *testing.T) {
 		w, err := b.CreateWebhook(b.ctx, admin.WebhookRequest{
 			Platform: true, Profile: "standard", URL: "https://b.example", Events: []string{"job.created"},

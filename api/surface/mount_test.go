@@ -28,7 +28,8 @@ func newCore(t *testing.T) *surface.Core {
 
 // styled refuses with its own name and the code.
 func styled(name string) surface.Style {
-	return surface.Style{Fail: func(c *gin.Context, e *surface.Error) { c.String(e.Status, name+" "+e.Code) }, Challenge: name, KeyIn: "x-key: sk_…"}
+	fail := func(c *gin.Context, e *surface.Error) { c.String(e.Status, name+" "+e.Code) }
+	return surface.Style{Fail: fail, Challenge: name, KeyIn: "x-key: sk_…"}
 }
 
 func says(text string) surface.Handler {

@@ -154,10 +154,10 @@ func queryRange(c *gin.Context) (since, until time.Time, err error) {
 	return since, until, nil
 }
 
-// queryEventType reads ?eventType=, an event type of the catalogue in either form.
+// queryEventType reads ?eventType=, an event type of the catalogue in either form or one that a company may register.
 func queryEventType(c *gin.Context) (string, error) {
 	raw, sent := c.GetQuery("eventType")
-	if !sent || profiles.Known(raw) {
+	if !sent || profiles.Known(raw) || customName(raw) {
 		return raw, nil
 	}
 	for _, t := range profiles.Types() {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -39,30 +38,25 @@ func (s *server) publishArray(c *gin.Context, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	results := make([]eventResult, len(elements))
-	events := make([]*db.Event, len(elements)) // nil where the element is refused
+	all := make([]*publication, len(elements))
 	for i, element := range elements {
-		if events[i], err = newEvent(c, element); err != nil {
-			if results[i].Error, err = refusal(err); err != nil {
-				return err
-			}
-		}
+		all[i] = newPublication(c, element)
 	}
-	if err := s.refuseUnknownCompanies(c, events, results); err != nil {
+	if err := s.checkSchemas(c.Request.Context(), all); err != nil {
 		return err
 	}
-	good := slices.DeleteFunc(slices.Clone(events), func(e *db.Event) bool { return e == nil })
-	answer := func(deliveries []int) (int, any) {
-		for i, e := range events {
-			if e != nil {
-				results[i] = eventResult{Success: true, Data: &eventAccepted{e.ID, e.Type, deliveries[0]}}
-				deliveries = deliveries[1:]
-			}
-		}
-		return arrayStatus(len(good), len(results)), eventsPublished{len(good), len(results) - len(good), results}
+	if err := s.refuseUnknownCompanies(c, all); err != nil {
+		return err
 	}
-	if len(good) > 0 {
-		return s.storeEvents(c, raw, good, nil, answer)
+	var events []*db.Event
+	for _, p := range all {
+		if p.refused == nil {
+			events = append(events, p.events...)
+		}
+	}
+	answer := func(deliveries []int) (int, any) { return results(all, deliveries) }
+	if len(events) > 0 {
+		return s.storeEvents(c, raw, events, nil, answer)
 	}
 	if err := s.Confirm(c, publishScope); err != nil { // no transaction will
 		return err
@@ -71,11 +65,22 @@ func (s *server) publishArray(c *gin.Context, raw []byte) error {
 	return ok(c, status, data)
 }
 
-func arrayStatus(accepted, all int) int {
-	if accepted == all {
-		return http.StatusAccepted
+// results is the answer to an array whose right elements are stored.
+func results(all []*publication, deliveries []int) (status int, out eventsPublished) {
+	out.Results = make([]eventResult, len(all))
+	for i, p := range all {
+		if p.refused != nil {
+			out.Refused++
+			out.Results[i].Error = p.refused
+			continue
+		}
+		out.Accepted++
+		out.Results[i] = eventResult{Success: true, Data: accepted(p.events, &deliveries)}
 	}
-	return http.StatusMultiStatus
+	if out.Refused > 0 {
+		return http.StatusMultiStatus, out
+	}
+	return http.StatusAccepted, out
 }
 
 // splitArray returns the elements of an array as they stand; what they are is not checked.
@@ -93,33 +98,24 @@ func splitArray(raw []byte) ([]json.RawMessage, error) {
 	return elements, nil
 }
 
-// refusal is the answer that an error would be; a fault of ours is no answer to one element.
-func refusal(err error) (*surface.Error, error) {
-	var refused *surface.Error
-	if errors.As(err, &refused) {
-		return refused, nil
-	}
-	return nil, err
-}
-
 // refuseUnknownCompanies refuses the events of companies that are not there; only a platform key can name one.
-func (s *server) refuseUnknownCompanies(c *gin.Context, events []*db.Event, results []eventResult) error {
+func (s *server) refuseUnknownCompanies(c *gin.Context, all []*publication) error {
 	if !surface.Caller(c).Platform() {
 		return nil
 	}
 	var named []uuid.UUID
-	for _, e := range events {
-		if e != nil && !slices.Contains(named, *e.CompanyID) {
-			named = append(named, *e.CompanyID)
+	for _, p := range all {
+		if p.refused == nil && !slices.Contains(named, p.company) {
+			named = append(named, p.company)
 		}
 	}
 	existing, err := db.ExistingCompanies(c.Request.Context(), s.DB, named)
 	if err != nil {
 		return err
 	}
-	for i, e := range events {
-		if e != nil && !slices.Contains(existing, *e.CompanyID) {
-			events[i], results[i].Error = nil, surface.NotFound("Company", e.CompanyID.String())
+	for _, p := range all {
+		if p.refused == nil && !slices.Contains(existing, p.company) {
+			p.refused = surface.NotFound("Company", p.company.String())
 		}
 	}
 	return nil

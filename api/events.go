@@ -5,24 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"greenroom/activities/webhook"
 	"greenroom/api/surface"
 	"greenroom/db"
-	"greenroom/db/catalog"
 )
 
 func (s *server) eventRoutes() []surface.Route {
-	return []surface.Route{
+	return append([]surface.Route{
 		surface.Post("/events", publishScope, s.publishEvents).Recognizing(),
 		surface.Get("/events/:id", "read:events", s.getEvent),
-		surface.Get("/event-types", "read:events|read:webhooks", s.listEventTypes),
-	}
+	}, s.eventTypeRoutes()...)
 }
 
 const (
@@ -38,10 +34,28 @@ type eventInput struct {
 	Data json.RawMessage `json:"data" validate:"required,object"`
 }
 
+// eventAccepted is the answer to one publication. Where it made several events, the id is that of the first, the deliveries are
+// those of all, and Events has them one by one.
 type eventAccepted struct {
-	ID         uuid.UUID `json:"id"`
-	Type       string    `json:"type"`
-	Deliveries int       `json:"deliveries"`
+	ID         uuid.UUID       `json:"id"`
+	Type       string          `json:"type"`
+	Deliveries int             `json:"deliveries"`
+	Events     []eventAccepted `json:"events,omitempty"`
+}
+
+// accepted is the answer for the events of one publication; it takes their numbers of deliveries off the list.
+func accepted(es []*db.Event, deliveries *[]int) *eventAccepted {
+	out := &eventAccepted{ID: es[0].ID, Type: es[0].Type}
+	for _, e := range es {
+		n := (*deliveries)[0]
+		*deliveries = (*deliveries)[1:]
+		out.Deliveries += n
+		out.Events = append(out.Events, eventAccepted{ID: e.ID, Type: e.Type, Deliveries: n})
+	}
+	if len(es) == 1 {
+		out.Events = nil
+	}
+	return out
 }
 
 // publishEvents accepts one event of an upstream system, or an array of them: with the answer they are stored, with one
@@ -54,35 +68,20 @@ func (s *server) publishEvents(c *gin.Context) error {
 	if surface.IsArray(raw) {
 		return s.publishArray(c, raw)
 	}
-	e, err := newEvent(c, raw)
-	if err != nil {
+	p := newPublication(c, raw)
+	if err := s.checkSchemas(c.Request.Context(), []*publication{p}); err != nil {
 		return err
+	}
+	if p.refused != nil {
+		return p.refused
 	}
 	var named []uuid.UUID
 	if surface.Caller(c).Platform() {
-		named = []uuid.UUID{*e.CompanyID}
+		named = []uuid.UUID{p.company}
 	}
-	return s.storeEvents(c, raw, []*db.Event{e}, named, func(deliveries []int) (int, any) {
-		return http.StatusAccepted, eventAccepted{e.ID, e.Type, deliveries[0]}
+	return s.storeEvents(c, raw, p.events, named, func(deliveries []int) (int, any) {
+		return http.StatusAccepted, accepted(p.events, &deliveries)
 	})
-}
-
-// newEvent reads one event. The company that a platform key names may not be there.
-func newEvent(c *gin.Context, raw []byte) (*db.Event, error) {
-	in, err := surface.Decode[eventInput](raw)
-	if err != nil {
-		return nil, err
-	}
-	if !catalog.Publishable(in.Type) {
-		e := surface.Invalid("type", "Invalid event type")
-		e.Details = surface.Details{"field": "type", "provided": surface.Clip(in.Type), "allowed": publishable()}
-		return nil, e
-	}
-	company, err := surface.NameCompany(c, in.CompanyID)
-	if err != nil {
-		return nil, err
-	}
-	return &db.Event{CompanyID: &company, Type: in.Type, Data: in.Data}, nil
 }
 
 // storeEvents records the events and answers: together with those of other requests or, with an Idempotency-Key or when something
@@ -117,16 +116,6 @@ func (s *server) storeEvents(c *gin.Context, raw []byte, es []*db.Event, compani
 	})
 }
 
-func publishable() []string {
-	var names []string
-	for _, t := range catalog.Types() {
-		if catalog.Publishable(t.Name) {
-			names = append(names, t.Name)
-		}
-	}
-	return names
-}
-
 type eventOutput struct {
 	ID         uuid.UUID         `json:"id"`
 	Type       string            `json:"type"`
@@ -151,53 +140,4 @@ func (s *server) getEvent(c *gin.Context) error {
 		return err
 	}
 	return ok(c, http.StatusOK, eventOutput{e.ID, e.Type, e.CompanyID, e.Data, surface.Timestamp(e.OccurredAt)})
-}
-
-type eventTypeOutput struct {
-	Type        string                    `json:"type"`
-	Description string                    `json:"description"`
-	Publishable bool                      `json:"publishable"`
-	Profiles    map[string]profileLabelOf `json:"profiles"`
-}
-
-// profileLabelOf is what a profile calls an event type; a create or update of a webhook takes any of the three.
-type profileLabelOf struct {
-	ID    *int   `json:"id"`
-	Label string `json:"label"`
-	Name  string `json:"name"`
-}
-
-func (s *server) listEventTypes(c *gin.Context) error {
-	types := catalog.Types()
-	out := make([]eventTypeOutput, len(types))
-	for i, t := range types {
-		labels, err := labelsOf(t.Name)
-		if err != nil {
-			return err
-		}
-		out[i] = eventTypeOutput{t.Name, t.When, catalog.Publishable(t.Name), labels}
-	}
-	return ok(c, http.StatusOK, gin.H{"data": out, "total": len(out)})
-}
-
-// labelsOf lists the profiles that have a name for the type.
-func labelsOf(domainType string) (map[string]profileLabelOf, error) {
-	out := map[string]profileLabelOf{}
-	for _, profile := range webhook.ProfileNames() {
-		names, err := catalog.ForProfile(profile)
-		if err != nil {
-			return nil, err
-		}
-		for i, l := range names.Labels {
-			if l.Type != domainType {
-				continue
-			}
-			label := profileLabelOf{Label: l.Name, Name: strings.ToUpper(strings.ReplaceAll(l.Name, ".", "_"))}
-			if i < names.Numbered {
-				label.ID = &i
-			}
-			out[profile] = label
-		}
-	}
-	return out, nil
 }

@@ -50,16 +50,19 @@ func (b *bundle) planted() apitest.Foreign {
 	require.NoError(b.t, err)
 	replay := b.do("POST", "/webhooks/"+hook+"/replays", object{"since": time.Now().Add(-time.Hour)}).is(202)["id"].(string)
 	key := b.do("POST", "/api-keys", object{"name": apitest.Marker, "scopes": []string{"read:jobs"}}).is(201)["id"].(string)
+	b.made("/event-types", object{"name": "order.shipped", "description": apitest.Marker, "schema": object{"description": apitest.Marker}})
 	return apitest.Foreign{
 		Rows: map[string]string{
 			"/companies/:id": b.company.String(), "/webhooks/:id": hook, "/webhooks/:id/replays/:rid": replay, "/events/:id": event,
 			"/deliveries/:id": delivery, "/api-keys/:id": key, "/jobs/:id": job, "/candidates/:id": candidate, "/agents/:id": agent,
-			"/interviews/:id": idOf(phone), "/interviews/:id/call-attempts/:attemptId": firstCall(phone),
+			"/event-types/:name": "order.shipped",
+			"/interviews/:id":    idOf(phone), "/interviews/:id/call-attempts/:attemptId": firstCall(phone),
 			"/callbacks/calls/:id": firstCall(phone), "/callbacks/analyses/:id": idOf(phone),
 			"/i/:invite": online.String() + "." + token.For(testSecret, token.Invite, uuid.New()),
 		},
 		Open:     []string{"/docs/:name", "/openapi/:file"},
 		Textless: []string{"/webhooks/:id/replays", "/webhooks/:id/replays/:rid"},
+		Bodies:   map[string]any{"PUT /event-types/:name": object{"schema": object{}}},
 		Also: []apitest.Call{
 			{Method: "POST", Target: "/candidates", Body: object{"firstName": "A", "lastName": "B", "jobId": job}},
 			{Method: "POST", Target: "/interviews", Body: object{"candidateId": candidate, "agentId": agent}},

@@ -95,7 +95,7 @@ func newReplay(w *db.Webhook, in *replayInput, now time.Time) (*db.Replay, error
 	slices.Sort(r.Statuses)
 	r.Statuses = slices.Compact(r.Statuses)
 	var err error
-	r.Events, err = in.Events.Resolve(w.Profile)
+	r.Events, err = in.Events.Resolve(w.Profile, w.Events...)
 	return r, err
 }
 

@@ -158,19 +158,27 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *db.Webhook, se
 	if _, err := surface.ProfileOf(in.Profile); err != nil {
 		return nil, nil, err
 	}
-	events, err := in.Events.Resolve(in.Profile)
+	key := surface.Caller(c).Key
+	company, err := s.webhookCompany(c, in.CompanyID)
 	if err != nil {
 		return nil, nil, err
 	}
-	w, secret, err = s.NewWebhook(surface.Caller(c).Key, &surface.WebhookSpec{
-		Profile: in.Profile, URL: in.URL, Events: events, Headers: in.Headers, Name: in.Name, Description: in.Description,
+	events, err := s.ResolveFor(c.Request.Context(), in.Events, in.Profile, typesOf(company, key.CompanyID))
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.NewWebhook(key, &surface.WebhookSpec{
+		Profile: in.Profile, URL: in.URL, Events: events, Headers: in.Headers, Company: company, Name: in.Name, Description: in.Description,
 		Inactive: in.IsActive != nil && !*in.IsActive, RateLimit: in.RateLimit, CircuitRecovery: in.CircuitRecovery,
 	})
-	if err != nil {
-		return nil, nil, err
+}
+
+// typesOf is the company whose own event types a webhook may have: that which it is tied to, or else its owner.
+func typesOf(company, owner *uuid.UUID) *uuid.UUID {
+	if company != nil {
+		return company
 	}
-	w.CompanyID, err = s.webhookCompany(c, in.CompanyID)
-	return w, secret, err
+	return owner
 }
 
 // webhookCompany is the company that a new webhook is tied to, or nil for a global one. A company's key may name its own
@@ -235,7 +243,7 @@ func (s *server) updateWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	columns, err := s.applyWebhook(&in, w)
+	columns, err := s.applyWebhook(c.Request.Context(), &in, w)
 	if err != nil {
 		return err
 	}
@@ -252,7 +260,7 @@ func (s *server) updateWebhook(c *gin.Context) error {
 }
 
 // applyWebhook writes what was sent into the row and names the columns.
-func (s *server) applyWebhook(in *webhookPatch, w *db.Webhook) ([]string, error) {
+func (s *server) applyWebhook(ctx context.Context, in *webhookPatch, w *db.Webhook) ([]string, error) {
 	switch {
 	case in.CompanyID.Set:
 		return nil, surface.Invalid("companyId", "companyId cannot be changed: delete the webhook and create another")
@@ -271,12 +279,12 @@ func (s *server) applyWebhook(in *webhookPatch, w *db.Webhook) ([]string, error)
 	if in.IsActive.Set {
 		w.DisabledReason, u.Columns = nil, append(u.Columns, "disabled_reason")
 	}
-	err := s.applyChecked(in, w, &u)
+	err := s.applyChecked(ctx, in, w, &u)
 	return u.Columns, err
 }
 
 // applyChecked writes what needs more than its form to be checked.
-func (s *server) applyChecked(in *webhookPatch, w *db.Webhook, u *surface.Update) (err error) {
+func (s *server) applyChecked(ctx context.Context, in *webhookPatch, w *db.Webhook, u *surface.Update) (err error) {
 	if in.URL.Set {
 		if in.URL.Value, err = s.CheckedURL(in.URL.Value); err != nil {
 			return err
@@ -284,7 +292,7 @@ func (s *server) applyChecked(in *webhookPatch, w *db.Webhook, u *surface.Update
 		surface.Set(u, "url", &w.URL, in.URL)
 	}
 	if in.Events.Set {
-		events, err := in.Events.Value.Resolve(w.Profile)
+		events, err := s.ResolveFor(ctx, in.Events.Value, w.Profile, typesOf(w.CompanyID, w.OwnerCompanyID), w.Events...)
 		if err != nil {
 			return err
 		}

@@ -76,10 +76,19 @@ func getEventType(ctx context.Context, q *bun.SelectQuery, company uuid.UUID, na
 	return t, nil
 }
 
-// ListEventTypes returns all types of a company, by name. (There are few: a person writes each.)
+// CountEventTypes returns how many types a company has.
+func CountEventTypes(ctx context.Context, db bun.IDB, company uuid.UUID) (int64, error) {
+	n, err := db.NewSelect().Model((*EventType)(nil)).Where("et.company_id = ? AND et.deleted_at IS NULL", company).Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count event types: %w", err)
+	}
+	return int64(n), nil
+}
+
+// ListEventTypes returns all types of a company, by name, without their schemas.
 func ListEventTypes(ctx context.Context, db bun.IDB, company uuid.UUID) ([]EventType, error) {
 	types := []EventType{}
-	err := db.NewSelect().Model(&types).Where("et.company_id = ? AND et.deleted_at IS NULL", company).Order("et.name").Scan(ctx)
+	err := db.NewSelect().Model(&types).ExcludeColumn("schema").Where("et.company_id = ? AND et.deleted_at IS NULL", company).Order("et.name").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list event types: %w", err)
 	}

@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,8 +33,8 @@ func (r *EventRefs) UnmarshalJSON(raw []byte) error {
 const maxEchoed = 20
 
 // Resolve returns the domain event types, duplicates collapsed, in the order in which they were named. One name of a profile may
-// stand for several.
-func (r EventRefs) Resolve(profile string) ([]string, error) {
+// stand for several. Of custom types an open profile takes those that are given.
+func (r EventRefs) Resolve(profile string, custom ...string) ([]string, error) {
 	p, err := ProfileOf(profile)
 	if err != nil {
 		return nil, err
@@ -42,6 +43,9 @@ func (r EventRefs) Resolve(profile string) ([]string, error) {
 	var bad []json.RawMessage
 	for _, ref := range r {
 		found, err := eventTypes(p, ref)
+		if name, is := text(ref); err != nil && is && p.Open && slices.Contains(custom, name) {
+			found, err = []string{name}, nil
+		}
 		if err != nil && len(bad) < maxEchoed {
 			bad = append(bad, ref)
 		}
@@ -59,9 +63,58 @@ func (r EventRefs) Resolve(profile string) ([]string, error) {
 	return types, nil
 }
 
+// ResolveFor is Resolve with the types that the company has registered (nil: a webhook of the platform's own, which has none), and
+// with those that a webhook has already.
+func (s *Core) ResolveFor(ctx context.Context, r EventRefs, profile string, company *uuid.UUID, had ...string) ([]string, error) {
+	p, err := ProfileOf(profile)
+	if err != nil {
+		return nil, err
+	}
+	var custom []string
+	if p.Open && company != nil {
+		if custom, err = s.registered(ctx, r.unknown(p), *company); err != nil {
+			return nil, err
+		}
+	}
+	return r.Resolve(profile, append(custom, had...)...)
+}
+
+// unknown are the names that the profile does not have itself.
+func (r EventRefs) unknown(p *webhook.Profile) (names []string) {
+	for _, ref := range r {
+		if name, is := text(ref); is && !slices.Contains(names, name) {
+			if _, err := p.ByName(name); err != nil {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// registered are those of the names that are types of the company.
+func (s *Core) registered(ctx context.Context, names []string, company uuid.UUID) ([]string, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	keys := make([]db.EventTypeKey, len(names))
+	for i, name := range names {
+		keys[i] = db.EventTypeKey{CompanyID: company, Name: name}
+	}
+	found, err := db.EventTypeSchemas(ctx, s.DB, keys)
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, is := found[db.EventTypeKey{CompanyID: company, Name: name}]
+		return !is
+	}), err
+}
+
+// text is a reference that is a text; a number is one of the others.
+func text(ref json.RawMessage) (name string, is bool) {
+	is = json.Unmarshal(ref, &name) == nil && string(ref) != "null"
+	return name, is
+}
+
 func eventTypes(p *webhook.Profile, ref json.RawMessage) ([]string, error) {
-	var name string
-	if json.Unmarshal(ref, &name) == nil && string(ref) != "null" {
+	if name, is := text(ref); is {
 		return p.ByName(name)
 	}
 	id, err := strconv.Atoi(string(ref))

@@ -1,0 +1,385 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
+	"greenroom/api/eventschema"
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+func (s *server) eventTypeRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/event-types", "read:events|read:webhooks", s.listEventTypes),
+		surface.Post("/event-types", "write:events", s.createEventType),
+		surface.Get("/event-types/:name", "read:events|read:webhooks", s.getEventType),
+		surface.Put("/event-types/:name", "write:events", s.updateEventType),
+		surface.Delete("/event-types/:name", "write:events", s.deleteEventType),
+		surface.Get("/event-types/:name/versions", "read:events|read:webhooks", s.listEventTypeVersions),
+	}
+}
+
+const (
+	maxTypeName = 100
+	// maxEventTypes is how many types a company may have: they are listed all at once.
+	maxEventTypes = 500
+	// maxNamed is how many webhooks a refusal names.
+	maxNamed = 20
+)
+
+var customNames = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$`)
+
+// customName reports whether a company may give a type that name: like order.shipped, and none of the catalogue's.
+func customName(name string) bool {
+	return len(name) <= maxTypeName && customNames.MatchString(name) && !profiles.Known(name)
+}
+
+type eventTypeInput struct {
+	Name        string          `json:"name" validate:"required"`
+	Description string          `json:"description" validate:"max=1000"`
+	CompanyID   *uuid.UUID      `json:"companyId"`
+	Schema      json.RawMessage `json:"schema" validate:"required,object"`
+}
+
+type eventTypeChange struct {
+	Description surface.Opt[string] `json:"description" validate:"max=1000"`
+	Schema      json.RawMessage     `json:"schema" validate:"required,object"`
+	Force       bool                `json:"force"`
+}
+
+// eventTypeOutput is a type of the catalogue or, with a version and times, one that a company registered.
+type eventTypeOutput struct {
+	Type        string                    `json:"type"`
+	Description string                    `json:"description"`
+	Publishable bool                      `json:"publishable"`
+	Custom      bool                      `json:"custom"`
+	Profiles    map[string]profileLabelOf `json:"profiles"`
+	Version     *int                      `json:"version"`
+	// Schema is not in lists; null: any data.
+	Schema    *json.RawMessage   `json:"schema,omitempty"`
+	CreatedAt *surface.Timestamp `json:"createdAt"`
+	UpdatedAt *surface.Timestamp `json:"updatedAt"`
+}
+
+// profileLabelOf is what a profile calls an event type; a create or update of a webhook takes any of the three.
+type profileLabelOf struct {
+	ID    *int   `json:"id"`
+	Label string `json:"label"`
+	Name  string `json:"name"`
+}
+
+func showCatalogueType(t *webhook.Type) eventTypeOutput {
+	return eventTypeOutput{Type: t.Name, Description: t.When, Publishable: profiles.Publishable(t.Name), Profiles: labelsOf(t.Name)}
+}
+
+func showEventType(t *db.EventType) eventTypeOutput {
+	return eventTypeOutput{
+		Type: t.Name, Description: t.Description, Publishable: true, Custom: true, Profiles: customLabels(t.Name), Version: &t.Version,
+		CreatedAt: surface.Maybe(&t.CreatedAt), UpdatedAt: surface.Maybe(&t.UpdatedAt),
+	}
+}
+
+func (o eventTypeOutput) withSchema(schema json.RawMessage) eventTypeOutput {
+	if schema == nil {
+		schema = json.RawMessage("null")
+	}
+	o.Schema = &schema
+	return o
+}
+
+// labelsOf lists the profiles that have a name for the type.
+func labelsOf(eventType string) map[string]profileLabelOf {
+	out := map[string]profileLabelOf{}
+	for _, p := range profiles.All() {
+		i := slices.IndexFunc(p.Events, func(e webhook.Event) bool { return slices.Contains(e.Types, eventType) })
+		if i < 0 {
+			continue
+		}
+		label := profileLabelOf{Label: p.Events[i].Name, Name: webhook.Upper(p.Events[i].Name)}
+		if i < p.Numbered {
+			label.ID = &i
+		}
+		out[p.Name] = label
+	}
+	return out
+}
+
+// customLabels: open profiles take a company's types under their own names.
+func customLabels(name string) map[string]profileLabelOf {
+	out := map[string]profileLabelOf{}
+	for _, p := range profiles.All() {
+		if p.Open {
+			out[p.Name] = profileLabelOf{Label: name, Name: name}
+		}
+	}
+	return out
+}
+
+// listEventTypes lists the catalogue and, after it, what the company has registered; a platform key names it by ?companyId=.
+func (s *server) listEventTypes(c *gin.Context) error {
+	scope, err := surface.ScopeOf(c)
+	if err != nil {
+		return err
+	}
+	out := surface.Mapped(profiles.Types(), showCatalogueType)
+	if scope.Company != nil {
+		own, err := db.ListEventTypes(c.Request.Context(), s.DB, *scope.Company)
+		if err != nil {
+			return err
+		}
+		out = append(out, surface.Mapped(own, showEventType)...)
+	}
+	return ok(c, http.StatusOK, gin.H{"data": out, "total": len(out)})
+}
+
+func (s *server) createEventType(c *gin.Context) error {
+	in, err := surface.Bind[eventTypeInput](c)
+	if err != nil {
+		return err
+	}
+	if profiles.Known(in.Name) {
+		return typeExists(in.Name)
+	}
+	if !customName(in.Name) {
+		return surface.Invalid("name", fmt.Sprintf("name must be lower-case words with dots between them, like order.shipped, of at most %d characters", maxTypeName))
+	}
+	if _, err := compileSchema(in.Schema); err != nil {
+		return err
+	}
+	company, err := s.NamedCompany(c, in.CompanyID)
+	if err != nil {
+		return err
+	}
+	t := &db.EventType{CompanyID: company, Name: in.Name, Description: in.Description, Schema: string(in.Schema)}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return insertEventType(ctx, tx, t) })
+	if errors.Is(err, db.ErrDuplicate) {
+		return typeExists(in.Name)
+	}
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusCreated, showEventType(t).withSchema(in.Schema))
+}
+
+func insertEventType(ctx context.Context, tx bun.Tx, t *db.EventType) error {
+	n, err := db.CountEventTypes(ctx, tx, t.CompanyID)
+	if err != nil {
+		return err
+	}
+	if n >= maxEventTypes {
+		return surface.InvalidState(fmt.Sprintf("This company has %d event types, which is the most it can have", n), nil)
+	}
+	return db.CreateEventType(ctx, tx, t)
+}
+
+func typeExists(name string) *surface.Error {
+	return &surface.Error{
+		Status: http.StatusConflict, Code: surface.CodeExists, Message: "There is an event type " + name + " already",
+		Details: surface.Details{"field": "name", "provided": name},
+	}
+}
+
+// compileSchema refuses what is no schema, with a JSON pointer into it.
+func compileSchema(text json.RawMessage) (*eventschema.Schema, error) {
+	schema, err := eventschema.Compile(text)
+	var fault *eventschema.Fault
+	if !errors.As(err, &fault) {
+		return schema, err
+	}
+	e := surface.Invalid("schema", "schema is no JSON Schema (draft 2020-12) that can be used: "+fault.Error())
+	e.Details["path"], e.Details["message"] = fault.Path, fault.Message
+	return nil, e
+}
+
+// catalogueType finds a type of the catalogue by the path.
+func catalogueType(c *gin.Context) *webhook.Type {
+	types := profiles.Types()
+	if i := slices.IndexFunc(types, func(t webhook.Type) bool { return t.Name == c.Param("name") }); i >= 0 {
+		return &types[i]
+	}
+	return nil
+}
+
+func (s *server) getEventType(c *gin.Context) error {
+	if t := catalogueType(c); t != nil {
+		return ok(c, http.StatusOK, showCatalogueType(t).withSchema(t.Schema))
+	}
+	t, err := s.customType(c)
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, showEventType(t).withSchema(json.RawMessage(t.Schema)))
+}
+
+// customType loads the company's type of the path. A name is looked for in one company alone, so that no answer tells what
+// names others use.
+func (s *server) customType(c *gin.Context) (*db.EventType, error) {
+	company, name, err := customKey(c)
+	if err != nil {
+		return nil, err
+	}
+	t, err := db.GetEventType(c.Request.Context(), s.DB, company, name)
+	return t, typeNotFound(name, err)
+}
+
+func customKey(c *gin.Context) (company uuid.UUID, name string, err error) {
+	name = c.Param("name")
+	if profiles.Known(name) {
+		return company, name, surface.InvalidState("An event type of the catalogue cannot be changed", surface.Details{"type": name})
+	}
+	if !customName(name) {
+		return company, name, surface.NotFound("EventType", name)
+	}
+	company, err = surface.NameCompany(c, nil)
+	return company, name, err
+}
+
+func typeNotFound(name string, err error) error {
+	if errors.Is(err, db.ErrNotFound) {
+		return surface.NotFound("EventType", name)
+	}
+	return err
+}
+
+// updateEventType gives a type a new schema. One that could break receivers which rely on the last is refused with the reasons,
+// unless it is forced.
+func (s *server) updateEventType(c *gin.Context) error {
+	in, err := surface.Bind[eventTypeChange](c)
+	if err != nil {
+		return err
+	}
+	forced, err := isForced(c)
+	if err != nil {
+		return err
+	}
+	company, name, err := customKey(c)
+	if err != nil {
+		return err
+	}
+	schema, err := compileSchema(in.Schema)
+	if err != nil {
+		return err
+	}
+	var t *db.EventType
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		if t, err = db.LockEventType(ctx, tx, company, name); err != nil {
+			return err
+		}
+		if !in.Force && !forced {
+			if err := compatible(t, schema); err != nil {
+				return err
+			}
+		}
+		description := t.Description
+		if in.Description.Set {
+			description = in.Description.Value
+		}
+		return db.UpdateEventType(ctx, tx, t, description, string(in.Schema))
+	})
+	if err != nil {
+		return typeNotFound(name, err)
+	}
+	return ok(c, http.StatusOK, showEventType(t).withSchema(in.Schema))
+}
+
+// isForced reads ?force=.
+func isForced(c *gin.Context) (bool, error) {
+	word, err := surface.QueryOneOf(c, "force", "true", "false")
+	return word == "true", err
+}
+
+// compatible refuses a schema under which a body could be published that the last one would not have let through.
+func compatible(t *db.EventType, schema *eventschema.Schema) error {
+	last, err := eventschema.Compile([]byte(t.Schema))
+	if err != nil {
+		return err
+	}
+	reasons, err := eventschema.Breaking(last, schema)
+	if err != nil || len(reasons) == 0 {
+		return err
+	}
+	return &surface.Error{
+		Status: http.StatusConflict, Code: surface.CodeConflict,
+		Message: fmt.Sprintf("The schema could break receivers that rely on version %d; with force: true it is changed all the same", t.Version),
+		Details: surface.Details{"field": "schema", "version": t.Version, "reasons": reasons},
+	}
+}
+
+// deleteEventType deletes a type. Webhooks that are subscribed to it stay so and get nothing; that needs ?force=true.
+func (s *server) deleteEventType(c *gin.Context) error {
+	forced, err := isForced(c)
+	if err != nil {
+		return err
+	}
+	company, name, err := customKey(c)
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		t, err := db.LockEventType(ctx, tx, company, name)
+		if err != nil {
+			return err
+		}
+		if !forced {
+			if err := unused(ctx, tx, t); err != nil {
+				return err
+			}
+		}
+		return db.DeleteEventType(ctx, tx, t.ID)
+	})
+	if err != nil {
+		return typeNotFound(name, err)
+	}
+	c.Status(http.StatusNoContent)
+	return nil
+}
+
+func unused(ctx context.Context, tx bun.Tx, t *db.EventType) error {
+	ids, err := db.EventTypeSubscribers(ctx, tx, t.CompanyID, t.Name)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	return surface.InvalidState("Webhooks are subscribed to this event type; with ?force=true it is deleted all the same",
+		surface.Details{"type": t.Name, "webhooks": len(ids), "webhookIds": ids[:min(len(ids), maxNamed)]})
+}
+
+type eventTypeVersionOutput struct {
+	Version   int                `json:"version"`
+	Schema    json.RawMessage    `json:"schema"`
+	CreatedAt *surface.Timestamp `json:"createdAt"`
+}
+
+// listEventTypeVersions lists the schemas that a type has had, newest first. A type of the catalogue has one, or none.
+func (s *server) listEventTypeVersions(c *gin.Context) error {
+	out := []eventTypeVersionOutput{}
+	if t := catalogueType(c); t != nil {
+		if t.Schema != nil {
+			out = append(out, eventTypeVersionOutput{Version: 1, Schema: t.Schema})
+		}
+		return ok(c, http.StatusOK, gin.H{"data": out, "total": len(out)})
+	}
+	t, err := s.customType(c)
+	if err != nil {
+		return err
+	}
+	versions, err := db.ListEventTypeVersions(c.Request.Context(), s.DB, t.ID)
+	if err != nil {
+		return err
+	}
+	out = surface.Mapped(versions, func(v *db.EventTypeVersion) eventTypeVersionOutput {
+		return eventTypeVersionOutput{v.Version, json.RawMessage(v.Schema), surface.Maybe(&v.CreatedAt)}
+	})
+	return ok(c, http.StatusOK, gin.H{"data": out, "total": len(out)})
+}

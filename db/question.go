@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -23,10 +22,16 @@ type Question struct {
 	Position  int       `bun:"position"`
 	Text      string    `bun:"text"`
 	// Suite holds what only the interview suite knows of a question.
-	Suite     json.RawMessage `bun:"suite,type:jsonb"`
-	CreatedAt time.Time       `bun:"created_at"`
-	UpdatedAt time.Time       `bun:"updated_at"`
-	DeletedAt *time.Time      `bun:"deleted_at"`
+	Suite     QuestionSuite `bun:"suite,type:jsonb"`
+	CreatedAt time.Time     `bun:"created_at"`
+	UpdatedAt time.Time     `bun:"updated_at"`
+	DeletedAt *time.Time    `bun:"deleted_at"`
+}
+
+// QuestionSuite is for a recorded answer: times in seconds, nil for no limit. Stored names stay: rows outlive versions.
+type QuestionSuite struct {
+	MaxAnswerTime   *int `json:"max_answer_time,omitempty"`
+	PreparationTime *int `json:"preparation_time,omitempty"`
 }
 
 // CreateQuestion stores a new question of a job, after the others when its position is 0.
@@ -42,7 +47,7 @@ func CreateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question) 
 		}
 	}
 	q.ID, q.CompanyID, q.JobID, q.CreatedAt = NewID(), job.CompanyID, job.ID, now()
-	q.UpdatedAt, q.Suite = q.CreatedAt, emptyObject(q.Suite)
+	q.UpdatedAt = q.CreatedAt
 	if _, err := tx.NewInsert().Model(q).Exec(ctx); err != nil {
 		return fmt.Errorf("insert question: %w", translate(err))
 	}
@@ -85,7 +90,7 @@ func UpdateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question, 
 	if err := lockJob(ctx, tx, job.ID); err != nil {
 		return err
 	}
-	q.UpdatedAt, q.Suite = now(), emptyObject(q.Suite)
+	q.UpdatedAt = now()
 	err := one(tx.NewUpdate().Model(q).Column(append(slices.Clone(columns), "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", q.ID).Exec(ctx))
 	if err != nil {

@@ -38,10 +38,13 @@ func Serve(w http.ResponseWriter, r *http.Request, f *File, name, contentType st
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(transferTime(f.Size))) // not every writer has one
 	catcher := &rangeCatcher{ResponseWriter: w}
 	http.ServeContent(catcher, r, "", f.ModTime, f)
-	if catcher.refused {
-		return ErrRange
+	if !catcher.refused {
+		return nil
 	}
-	return nil
+	for _, name := range []string{"Content-Type", "Content-Disposition", "Content-Security-Policy"} { // of a file, or of net/http's own words
+		h.Del(name)
+	}
+	return ErrRange
 }
 
 // rangeCatcher leaves a 416 to the surface, which says it in its own words.

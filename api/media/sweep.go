@@ -39,18 +39,18 @@ func NewSweeper(o SweeperOptions) *Sweeper {
 	return &Sweeper{o}
 }
 
-// Run sweeps until ctx ends. A fault is logged and tried again in the next round.
+// Run sweeps, at once and then until ctx ends. A fault is logged and tried again in the next round.
 func (s *Sweeper) Run(ctx context.Context) {
 	tick := time.NewTicker(s.Every)
 	defer tick.Stop()
 	for {
+		if _, err := s.RunOnce(ctx); err != nil && ctx.Err() == nil {
+			s.Logger.WarnContext(ctx, "sweep media", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		if _, err := s.RunOnce(ctx); err != nil && ctx.Err() == nil {
-			s.Logger.WarnContext(ctx, "sweep media", "error", err)
 		}
 	}
 }

@@ -93,6 +93,15 @@ func InterviewContext(ctx context.Context, db bun.IDB, i *Interview) (*catalog.C
 	return c, nil
 }
 
+// AnswerVideoFile is the name under which the store of media keeps an answer video, and its type.
+func AnswerVideoFile(ctx context.Context, db bun.IDB, video uuid.UUID) (name, contentType string, err error) {
+	err = db.NewRaw("SELECT file, content_type FROM answer_videos WHERE id = ? AND deleted_at IS NULL", video).Scan(ctx, &name, &contentType)
+	if err != nil {
+		return "", "", fmt.Errorf("get answer video: %w", translate(err))
+	}
+	return name, contentType, nil
+}
+
 // InviteLetter is what an invitation by e-mail says.
 type InviteLetter struct {
 	Company, FirstName, LastName string

@@ -77,8 +77,9 @@ type WebhookAuth struct {
 // SetKit makes what this package does not know how to make.
 type SetKit struct {
 	Box *seal.Box
-	// NewWebhook returns a new row with id, profile, owner and signing secret; the set gives it the rest.
-	NewWebhook func() (*Webhook, error)
+	// NewWebhook returns a new row of a webhook for that event, with all that does not follow from the set: id, profile, name,
+	// owner, signing secret.
+	NewWebhook func(event, url string) (*Webhook, error)
 }
 
 // LackError names what a set would lack: the path of a field in the client's words ("start.url").

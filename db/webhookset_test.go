@@ -31,7 +31,7 @@ func setupSets(t *testing.T) *setting {
 }
 
 func (s *setting) kit() db.SetKit {
-	return db.SetKit{Box: s.box, NewWebhook: func() (*db.Webhook, error) {
+	return db.SetKit{Box: s.box, NewWebhook: func(string, string) (*db.Webhook, error) {
 		now := time.Now().UTC()
 		return &db.Webhook{ID: db.NewID(), OwnerCompanyID: &s.company, Profile: "ai-interviews", Secret: []byte("x"), CreatedAt: now, UpdatedAt: now}, nil
 	}}

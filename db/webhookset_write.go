@@ -103,7 +103,7 @@ func (w *setWriter) hook(ctx context.Context, set uuid.UUID, event string) (*Web
 }
 
 func (w *setWriter) create(ctx context.Context, set *WebhookSet, t target) error {
-	h, err := w.kit.NewWebhook()
+	h, err := w.kit.NewWebhook(t.event, *t.url)
 	if err != nil {
 		return err
 	}

@@ -1,18 +1,36 @@
 // Package aiinterviews is the API of AI interviews, for clients that were written for Xobin: settings, invitations and reports
 // under /ai-interviews, and the same under /api/v2, which the original's base URL adds.
 //
-// An AI interview is a job with an agent. Ids are integers, answers have no envelope, and an error is {"error": "<sentence>"}
-// (reference 2.9). The contract is api/openapi/ai-interviews.yaml.
+// An AI interview is a job with an agent, a response is an interview. Ids are integers, answers have no envelope, and an error
+// is {"error": "<sentence>"} (reference 2.9). Fields that the contract does not name are ignored: clients write back what they
+// have read, and more. The contract is api/openapi/ai-interviews.yaml; where the reference is silent, it says what was chosen.
 package aiinterviews
 
 import (
-	"github.com/gin-gonic/gin"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
 
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/api/media"
 	"greenroom/api/surface"
+	"greenroom/db"
 )
 
-// Options are what this surface alone needs: nothing.
-type Options struct{}
+// Options are what this surface alone needs.
+type Options struct {
+	// Mails: there is a mail server, so invitations can be sent.
+	Mails bool
+	// Media keeps the recordings that were uploaded here; nil: there are none.
+	Media media.Store
+}
 
 type server struct {
 	*surface.Core
@@ -29,7 +47,20 @@ func New(core *surface.Core, o Options) surface.Surface {
 	}
 }
 
-func (s *server) routes() []surface.Route { return nil }
+func (s *server) routes() []surface.Route {
+	return slices.Concat(s.settingRoutes(), s.inviteRoutes(), s.reportRoutes(), s.generateRoutes())
+}
+
+func (s *server) settingRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Get("/ai-interviews/settings/webhooks", "read:webhooks", s.getWebhooks),
+		surface.Post("/ai-interviews/settings/webhooks", "write:webhooks", s.setWebhooks),
+		surface.Get("/ai-interviews/settings/webhooks/:id", "read:webhooks", s.getJobWebhooks),
+		surface.Put("/ai-interviews/settings/webhooks/:id", "write:webhooks", s.setJobWebhooks),
+		surface.Get("/ai-interviews/settings/general", "read:jobs", s.getGeneral),
+		surface.Post("/ai-interviews/settings/general", "write:jobs", s.setGeneral),
+	}
+}
 
 // refusal is the body of every error. Message says more where there is more to say.
 type refusal struct {
@@ -37,10 +68,62 @@ type refusal struct {
 	Message string `json:"message,omitempty"`
 }
 
+// codeExhausted is the original's own word (reference 2.5).
+const codeExhausted = "limit_exceed"
+
+var errExhausted = &surface.Error{
+	Status: http.StatusForbidden, Code: codeExhausted, Message: "Invites Exhausted. Please contact support.",
+}
+
 func fail(c *gin.Context, e *surface.Error) {
-	if e.Code == surface.CodeInvalidKey { // the original's own words (reference 2.7)
+	switch e.Code {
+	case surface.CodeInvalidKey: // the original's own words (reference 2.7)
 		c.JSON(e.Status, refusal{Error: "Invalid API key", Message: e.Message})
-		return
+	case codeExhausted:
+		c.JSON(e.Status, refusal{Error: e.Code, Message: e.Message})
+	default:
+		c.JSON(e.Status, refusal{Error: e.Message})
 	}
-	c.JSON(e.Status, refusal{Error: e.Message})
+}
+
+const jobName = "AI interview"
+
+// job is the AI interview that the path names, in the company that calls.
+func (s *server) job(c *gin.Context) (*db.Position, error) {
+	company, err := s.CompanyFor(c)
+	if err != nil {
+		return nil, err
+	}
+	number, err := surface.PathNumber(c, "id", jobName)
+	if err != nil {
+		return nil, err
+	}
+	return jobOf(c.Request.Context(), s.DB, company, number)
+}
+
+func jobOf(ctx context.Context, d bun.IDB, company uuid.UUID, number int64) (*db.Position, error) {
+	job, err := db.PositionByNumber(ctx, d, company, number)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, notFound(jobName, number)
+	}
+	return job, err
+}
+
+// notFound names the kind and the number, as the path or the body had it.
+func notFound(kind string, number int64) error {
+	return surface.NotFound(kind, strconv.FormatInt(number, 10))
+}
+
+// bindRaw is surface.BindKnown that also returns the body as it came, for an Idempotency-Key.
+func bindRaw[T any](c *gin.Context) (raw []byte, in T, err error) {
+	if raw, err = surface.ReadBody(c, surface.MaxBody); err != nil {
+		return nil, in, err
+	}
+	c.Request.Body = io.NopCloser(bytes.NewReader(raw))
+	in, err = surface.BindKnown[T](c)
+	return raw, in, err
+}
+
+func (s *server) inTx(c *gin.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
+	return db.InTx(c.Request.Context(), s.DB, fn)
 }

@@ -7,6 +7,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -17,6 +20,26 @@ const Callback = "callback"
 
 // Invite is the purpose of the tokens in the links with which candidates open ONLINE interviews; the id is the interview's.
 const Invite = "invite"
+
+// Report is the purpose of the tokens in links that show one report until they expire; the id is the interview's.
+const Report = "report"
+
+// Recording is the purpose of the tokens in links that stream one recording until they expire; the id is the answer video's.
+const Recording = "recording"
+
+// Until returns a token that says itself until when it is good, to the second: <seconds since 1970>.<hash>.
+func Until(secret []byte, purpose string, id uuid.UUID, end time.Time) string {
+	seconds := strconv.FormatInt(end.Unix(), 10)
+	return seconds + "." + For(secret, purpose+"@"+seconds, id)
+}
+
+// End reports, in constant time, whether token is one that Until made for this purpose and row, and until when it is good; that
+// may have passed.
+func End(secret []byte, purpose string, id uuid.UUID, token string) (end time.Time, valid bool) {
+	text, hash, _ := strings.Cut(token, ".")
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	return time.Unix(seconds, 0), err == nil && Valid(secret, purpose+"@"+text, id, hash)
+}
 
 // For returns the token of one purpose and one row: HMAC-SHA256 over the purpose, a zero byte and the id, in unpadded
 // base64url (43 characters). It does not expire: the row's state decides what it is still good for.

@@ -3,6 +3,7 @@ package token_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
@@ -25,5 +26,29 @@ func TestTokenIsBoundToSecretPurposeAndRow(t *testing.T) {
 		"empty":   "",
 	} {
 		assert.False(t, token.Valid(secret, token.Callback, id, other), "token of another %s", name)
+	}
+}
+
+func TestTokenThatSaysItsEnd(t *testing.T) {
+	t.Parallel()
+	secret, id := []byte(strings.Repeat("s", 32)), uuid.MustParse("0199f3a0-0000-7000-8000-000000000001")
+	end := time.Unix(1_800_000_000, 0)
+	got := token.Until(secret, token.Report, id, end)
+	// Wire contract, as above.
+	assert.Equal(t, "1800000000.Zml1244lFjH1Sf2jJWfbp6y3rO_Qs9mHHw5O6G9omnc", got)
+	until, valid := token.End(secret, token.Report, id, got)
+	assert.True(t, valid)
+	assert.True(t, end.Equal(until))
+	_, hash, _ := strings.Cut(got, ".")
+	for name, other := range map[string]string{
+		"time":    "1800000001." + hash,
+		"spelled": "01800000000." + hash,
+		"purpose": token.Until(secret, token.Recording, id, end),
+		"row":     token.Until(secret, token.Report, uuid.New(), end),
+		"no time": token.For(secret, token.Report, id),
+		"empty":   "",
+	} {
+		_, valid := token.End(secret, token.Report, id, other)
+		assert.False(t, valid, "token of another %s", name)
 	}
 }

@@ -1,0 +1,272 @@
+package aiinterviews
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+func (s *server) inviteRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Post("/ai-interviews/invite", "write:interviews", s.invite),
+		surface.Get("/ai-interviews/invited/:id", "read:interviews", s.listInvited),
+	}
+}
+
+// Formats of an invitation.
+const (
+	getLink  = "getlink"
+	sendLink = "sendlink"
+)
+
+// inviteInput is the body of reference 2.5.
+type inviteInput struct {
+	Name        string      `json:"candidate_name" validate:"required,max=255"`
+	Email       string      `json:"candidate_email" validate:"required,max=254,email"`
+	InterviewID int64       `json:"ai_interview_id" validate:"required"`
+	Format      string      `json:"invite_format" validate:"required,oneof=getlink sendlink"`
+	Start       minute      `json:"start_date"`
+	Expiry      minute      `json:"expiry_date"`
+	CustomField customField `json:"custom_field_id"`
+}
+
+// minute is a date like 2025-07-10 11:52, in GMT; zero when it was left out.
+type minute struct{ time.Time }
+
+// UnmarshalJSON takes an empty text for none, as a form sends it.
+func (m *minute) UnmarshalJSON(raw []byte) error {
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return err
+	}
+	if text == "" {
+		return nil
+	}
+	t, err := time.Parse("2006-01-02 15:04", text)
+	m.Time = t
+	return err
+}
+
+// customField is the client's own id of an invitation: a text or a number.
+type customField struct{ text *string }
+
+const maxCustomField = 255
+
+func (f *customField) UnmarshalJSON(raw []byte) error {
+	var text string
+	var number json.Number
+	switch {
+	case json.Unmarshal(raw, &text) == nil:
+	case json.Unmarshal(raw, &number) == nil:
+		text = number.String()
+	default:
+		return errors.New("neither a text nor a number")
+	}
+	if len(text) > maxCustomField {
+		return errors.New("too long")
+	}
+	if text != "" {
+		f.text = &text
+	}
+	return nil
+}
+
+type inviteOutput struct {
+	Email         *string `json:"email"`
+	InterviewID   int64   `json:"ai_interview_id"`
+	InterviewName string  `json:"ai_interview_name"`
+	ResponseID    int64   `json:"response_id"`
+	InviteLink    string  `json:"invite_link"`
+	Name          string  `json:"name"`
+	Status        string  `json:"status"`
+	CustomFieldID *string `json:"custom_field_id"`
+}
+
+// What an invitation's status says; the reference has no values.
+const (
+	linkCreated  = "Link created"
+	mailQueued   = "Link created, e-mail queued"
+	mailNotSetUp = "Link created, e-mail is not configured"
+)
+
+// invite makes one more invitation each time it is called; a client that may have to repeat itself sends an Idempotency-Key.
+func (s *server) invite(c *gin.Context) error {
+	company, err := s.CompanyFor(c)
+	if err != nil {
+		return err
+	}
+	raw, in, err := bindRaw[inviteInput](c)
+	if err != nil {
+		return explained(err)
+	}
+	if err := in.check(time.Now()); err != nil {
+		return err
+	}
+	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
+		out, err := s.inviteOne(ctx, tx, company, &in)
+		return http.StatusOK, out, err
+	})
+}
+
+// explained says what the fields with a form of their own must be.
+func explained(err error) error {
+	var refused *surface.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	switch field := refused.Field(); field {
+	case "start_date", "expiry_date":
+		return surface.Invalid(field, field+" must be a date like 2025-07-10 11:52, in GMT")
+	case "custom_field_id":
+		return surface.Invalid(field, fmt.Sprintf("custom_field_id must be a text of at most %d bytes, or a number", maxCustomField))
+	}
+	return err
+}
+
+func (in *inviteInput) check(now time.Time) error {
+	if in.Start.IsZero() {
+		in.Start.Time = now.UTC().Truncate(time.Microsecond)
+	} else if err := surface.CheckStart("start_date", in.Start.Time, now); err != nil {
+		return err
+	}
+	switch {
+	case in.Expiry.IsZero():
+	case !in.Expiry.After(now):
+		return surface.Invalid("expiry_date", "expiry_date must not be in the past")
+	case !in.Expiry.After(in.Start.Time):
+		return surface.Invalid("expiry_date", "expiry_date must be after start_date")
+	}
+	if len(strings.Fields(in.Name)) == 0 {
+		return surface.Invalid("candidate_name", "candidate_name must not be empty")
+	}
+	return nil
+}
+
+func (s *server) inviteOne(ctx context.Context, tx bun.Tx, company uuid.UUID, in *inviteInput) (*inviteOutput, error) {
+	job, err := jobOf(ctx, tx, company, in.InterviewID)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.TakeInvite(ctx, tx, company); errors.Is(err, db.ErrExhausted) {
+		return nil, errExhausted
+	} else if err != nil {
+		return nil, err
+	}
+	agent, err := jobAgent(ctx, tx, job)
+	if err != nil {
+		return nil, err
+	}
+	candidate, err := invitee(ctx, tx, job, in)
+	if err != nil {
+		return nil, err
+	}
+	i := s.InterviewRow(agent, candidate, &job.ID, in.Start.Time)
+	i.Metadata, i.CustomField, i.DeadlineAt = json.RawMessage("{}"), in.CustomField.text, nil
+	if !in.Expiry.IsZero() {
+		i.DeadlineAt = &in.Expiry.Time
+	}
+	i.InviteMail = in.Format == sendLink && s.Mails
+	if err := db.CreateInterview(ctx, tx, i); err != nil {
+		return nil, err
+	}
+	return &inviteOutput{
+		Email: candidate.Email, InterviewID: job.Number, InterviewName: job.Title, ResponseID: i.Number, InviteLink: s.InviteURL(i.ID),
+		Name: nameOf(candidate), Status: s.inviteStatus(in.Format), CustomFieldID: i.CustomField,
+	}, nil
+}
+
+func (s *server) inviteStatus(format string) string {
+	switch {
+	case format == getLink:
+		return linkCreated
+	case s.Mails:
+		return mailQueued
+	}
+	return mailNotSetUp
+}
+
+// jobAgent is who interviews for the job, as its general settings say.
+func jobAgent(ctx context.Context, tx bun.Tx, job *db.Position) (*db.Agent, error) {
+	agent, err := db.EnsureJobAgent(ctx, tx, job)
+	if err != nil {
+		return nil, err
+	}
+	general, err := db.JobGeneral(ctx, tx, job.ID)
+	if err != nil {
+		return nil, err
+	}
+	return agent, general.ApplyTo(ctx, tx, agent, languageOf(general), voiceID(general))
+}
+
+// invitee finds the candidate by e-mail address, or makes one. Who is known keeps the name that is known.
+func invitee(ctx context.Context, tx bun.Tx, job *db.Position, in *inviteInput) (*db.Candidate, error) {
+	known, err := db.CandidateByEmail(ctx, tx, job.CompanyID, in.Email)
+	if err == nil {
+		return known, db.AddCandidateJobs(ctx, tx, known.ID, job.ID)
+	}
+	if !errors.Is(err, db.ErrNotFound) {
+		return nil, err
+	}
+	words := strings.Fields(in.Name)
+	c := &db.Candidate{
+		CompanyID: job.CompanyID, FirstName: words[0], LastName: strings.Join(words[1:], " "), Email: &in.Email, JobIDs: []uuid.UUID{job.ID},
+	}
+	return c, db.CreateCandidate(ctx, tx, c, true)
+}
+
+func nameOf(c *db.Candidate) string { return strings.TrimSpace(c.FirstName + " " + c.LastName) }
+
+// invitedOutput is a line of the list of invitations.
+type invitedOutput struct {
+	InterviewID   int64  `json:"ai_interview_id"`
+	CandidateID   int64  `json:"candidate_id"`
+	InviteStatus  string `json:"invite_status"`
+	LastUpdatedAt string `json:"last_updated_at"`
+	ResponseID    int64  `json:"response_id"`
+}
+
+func (s *server) listInvited(c *gin.Context) error {
+	job, err := s.job(c)
+	if err != nil {
+		return err
+	}
+	rows, err := db.InvitedTo(c.Request.Context(), s.DB, job.ID)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, surface.Mapped(rows, func(i *db.Invited) invitedOutput {
+		return invitedOutput{
+			InterviewID: job.Number, CandidateID: i.Candidate, InviteStatus: statusWord(i.Status, i.StatusReason),
+			LastUpdatedAt: i.UpdatedAt.UTC().Format(http.TimeFormat), ResponseID: i.Number,
+		}
+	}))
+	return nil
+}
+
+// statusWord is where an invitation stands. The reference has Pending, Started and Completed; the rest is ours.
+func statusWord(status db.InterviewStatus, reason *string) string {
+	switch {
+	case status == db.InterviewScheduled:
+		return "Pending"
+	case status == db.InterviewInProgress:
+		return "Started"
+	case status == db.InterviewCompleted:
+		return "Completed"
+	case status == db.InterviewCanceled:
+		return "Canceled"
+	case reason != nil && *reason == db.ReasonInvitationExpired:
+		return "Expired"
+	}
+	return "Failed"
+}

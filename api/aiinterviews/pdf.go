@@ -1,0 +1,251 @@
+package aiinterviews
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"codeberg.org/go-pdf/fpdf"
+	"github.com/gin-gonic/gin"
+	"github.com/go-fonts/dejavu/dejavusans"
+	"github.com/go-fonts/dejavu/dejavusansbold"
+
+	"greenroom/db"
+)
+
+// answerPDF answers with the report as a PDF; its links to recordings need no key until then.
+func (s *server) answerPDF(c *gin.Context, i *db.Interview, until time.Time) error {
+	r, err := s.makeReport(c.Request.Context(), i, until)
+	if err != nil {
+		return err
+	}
+	var file bytes.Buffer
+	if err := writePDF(&file, r); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	c.Header("Content-Disposition", fmt.Sprintf(`attachment; filename="report-%d.pdf"`, i.Number))
+	c.Header("X-Content-Type-Options", "nosniff")
+	c.Data(http.StatusOK, "application/pdf", file.Bytes())
+	return nil
+}
+
+// line is one fact of the report, in words. What the analyser did not say is not there.
+type line struct{ Label, Text string }
+
+func (r *report) lines() []line {
+	all := []line{
+		{"AI interview", deref(r.InterviewName)},
+		{"Candidate", r.CandidateName},
+		{"E-mail", deref(r.CandidateEmail)},
+		{"Status", r.InviteStatus},
+		{"Completed", utc(deref(r.CompletedDate))},
+		{"Score", outOfTen(r.Score)},
+		{"Integrity", outOfTen(r.IntegrityScore)},
+		{"Recommendation", deref(r.Recommendation)},
+		{"Your id", deref(r.CustomFieldID)},
+	}
+	return slices.DeleteFunc(all, func(l line) bool { return l.Text == "" })
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func utc(date string) string {
+	if date == "" {
+		return ""
+	}
+	return date + " UTC"
+}
+
+func outOfTen(n *float64) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*n, 'f', -1, 64) + " / 10"
+}
+
+// skillGroup is one list of the scores of skills.
+type skillGroup struct {
+	Name   string
+	Skills []line
+}
+
+// skills are the scores as far as they have the contract's form: lists of {skill_name, score}.
+func (r *report) skills() []skillGroup {
+	var groups []skillGroup
+	for name, raw := range r.SkillWiseScores {
+		var list []struct {
+			Name  string   `json:"skill_name"`
+			Score *float64 `json:"score"`
+		}
+		if json.Unmarshal(raw, &list) != nil {
+			continue
+		}
+		g := skillGroup{Name: groupName(name)}
+		for _, skill := range list {
+			g.Skills = append(g.Skills, line{skill.Name, outOfTen(skill.Score)})
+		}
+		groups = append(groups, g)
+	}
+	slices.SortFunc(groups, func(a, b skillGroup) int { return strings.Compare(a.Name, b.Name) })
+	return groups
+}
+
+func groupName(key string) string {
+	switch key {
+	case "must_haves":
+		return "Must have"
+	case "nice_to_haves":
+		return "Nice to have"
+	}
+	return key
+}
+
+// Measures of the page, in millimetres and points.
+const (
+	margin     = 20
+	labelWidth = 42
+	lineHeight = 6
+)
+
+// sheet is the PDF while it is written. Its font has the letters of Latin, Greek, Cyrillic, Hebrew and Arabic, the latter two
+// unshaped and from left to right; what it has not is left blank.
+type sheet struct{ *fpdf.Fpdf }
+
+func writePDF(w io.Writer, r *report) error {
+	s := &sheet{fpdf.New("P", "mm", "A4", "")}
+	s.AddUTF8FontFromBytes("dejavu", "", dejavusans.TTF)
+	s.AddUTF8FontFromBytes("dejavu", "B", dejavusansbold.TTF)
+	s.SetMargins(margin, margin, margin)
+	s.SetAutoPageBreak(true, margin)
+	s.SetTitle("Interview report "+strconv.FormatInt(r.interview.Number, 10), true)
+	s.SetCreator("Greenroom", true)
+	s.AliasNbPages("{pages}")
+	s.SetFooterFunc(s.footer)
+	s.AddPage()
+	s.title("Interview report")
+	for _, l := range r.lines() {
+		s.fact(l)
+	}
+	if r.CandidateSummary != nil {
+		s.heading("Summary")
+		s.paragraph(*r.CandidateSummary)
+	}
+	for _, g := range r.skills() {
+		s.heading("Skills: " + g.Name)
+		for _, skill := range g.Skills {
+			s.fact(skill)
+		}
+	}
+	s.recordings(r.InterviewRecording)
+	s.conversation(r.Conversation)
+	return s.Output(w)
+}
+
+func (s *sheet) footer() {
+	s.SetY(-margin + 5)
+	s.SetFont("dejavu", "", 8)
+	s.SetTextColor(110, 110, 110)
+	s.CellFormat(0, 5, fmt.Sprintf("%d / {pages}", s.PageNo()), "", 0, "C", false, 0, "")
+}
+
+func (s *sheet) title(text string) {
+	s.SetFont("dejavu", "B", 18)
+	s.SetTextColor(20, 60, 45)
+	s.MultiCell(0, 10, text, "", "L", false)
+	s.Ln(2)
+}
+
+func (s *sheet) heading(text string) {
+	s.Ln(3)
+	s.SetFont("dejavu", "B", 12)
+	s.SetTextColor(20, 60, 45)
+	s.MultiCell(0, 8, printable(text), "", "L", false)
+}
+
+func (s *sheet) fact(l line) {
+	s.SetTextColor(30, 30, 30)
+	s.SetFont("dejavu", "B", 10)
+	top := s.GetY()
+	s.MultiCell(labelWidth, lineHeight, printable(l.Label), "", "L", false)
+	left := s.GetY()
+	if left < top { // the label went over to a new page
+		top = margin
+	}
+	s.SetXY(margin+labelWidth, top)
+	s.SetFont("dejavu", "", 10)
+	s.MultiCell(0, lineHeight, printable(l.Text), "", "L", false)
+	if s.GetY() < left {
+		s.SetY(left)
+	}
+}
+
+func (s *sheet) paragraph(text string) {
+	s.SetFont("dejavu", "", 10)
+	s.SetTextColor(30, 30, 30)
+	s.MultiCell(0, lineHeight, printable(text), "", "L", false)
+}
+
+func (s *sheet) recordings(urls map[string]string) {
+	if len(urls) == 0 {
+		return
+	}
+	s.heading("Recordings")
+	s.SetFont("dejavu", "", 10)
+	s.SetTextColor(20, 80, 160)
+	for _, at := range sortedKeys(urls) {
+		ms, _ := strconv.ParseInt(at, 10, 64)
+		s.WriteLinkString(lineHeight, moment(time.UnixMilli(ms)), urls[at])
+		s.Ln(lineHeight)
+	}
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (s *sheet) conversation(all []said) {
+	if len(all) == 0 {
+		return
+	}
+	s.heading("Conversation")
+	for _, l := range all {
+		s.SetFont("dejavu", "B", 9)
+		s.SetTextColor(110, 110, 110)
+		s.MultiCell(0, lineHeight, printable(l.Role), "", "L", false)
+		s.paragraph(deref(l.Content))
+		s.Ln(1)
+	}
+}
+
+// printable leaves out what the library's tables of a font have no place for: characters beyond the first plane, such as
+// emoji, and control characters.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n':
+			return r
+		case r > 0xFFFF, r == unicode.ReplacementChar:
+			return '\u25A1' // a box
+		case unicode.IsControl(r):
+			return ' '
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,278 @@
+package aiinterviews
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/gin-gonic/gin"
+	"github.com/uptrace/bun"
+
+	"greenroom/activities/webhook"
+	"greenroom/api/surface"
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+// profile is the contract that receivers of these settings' webhooks were written for.
+const profile = "ai-interviews"
+
+// webhooksInput is the body of both writes; UpdateAll belongs to the global one alone.
+type webhooksInput struct {
+	Webhooks  webhooksFields `json:"webhooks" validate:"required"`
+	UpdateAll bool           `json:"updateAll"`
+}
+
+type webhooksFields struct {
+	Start      *targetInput `json:"start"`
+	Submission *targetInput `json:"submission"`
+	Auth       *authInput   `json:"auth"`
+	// Misplaced would be passed over in silence, and the interviews that were meant would keep what they have.
+	Misplaced surface.Opt[json.RawMessage] `json:"updateAll" null:"ok"`
+}
+
+type targetInput struct {
+	Status *bool   `json:"status"`
+	URL    *string `json:"url" validate:"max=2048"`
+}
+
+type authInput struct {
+	Type   string       `json:"type" validate:"required,oneof=basic apikey"`
+	Status *bool        `json:"status"`
+	Basic  *basicInput  `json:"basic"`
+	APIKey *apiKeyInput `json:"apikey"`
+}
+
+type basicInput struct {
+	Username *string `json:"username" validate:"min=1,max=255"`
+	Password *string `json:"password" validate:"min=1,max=1024"`
+}
+
+// apiKeyInput has both spellings of the original (reference Part 3, 1).
+type apiKeyInput struct {
+	Header *string `json:"header" validate:"min=1,max=255"`
+	APIKey *string `json:"apikey" validate:"min=1,max=4096"`
+	Key    *string `json:"key" validate:"min=1,max=255"`
+	Value  *string `json:"value" validate:"min=1,max=4096"`
+}
+
+// webhooksOutput is the exact answer of reference Part 1: no secret, no updateAll, no envelope.
+type webhooksOutput struct {
+	Webhooks struct {
+		Start      targetOutput `json:"start"`
+		Submission targetOutput `json:"submission"`
+		Auth       authOutput   `json:"auth"`
+	} `json:"webhooks"`
+}
+
+type targetOutput struct {
+	Status bool    `json:"status"`
+	URL    *string `json:"url"`
+}
+
+type authOutput struct {
+	Type  *string `json:"type"`
+	Basic struct {
+		Username    *string `json:"username"`
+		Password    *string `json:"password"`
+		HasPassword bool    `json:"hasPassword"`
+	} `json:"basic"`
+	APIKey struct {
+		Header *string `json:"header"`
+		APIKey *string `json:"apikey"`
+	} `json:"apikey"`
+}
+
+func showWebhooks(set *db.WebhookSet) (out webhooksOutput) {
+	w := &out.Webhooks
+	w.Start = targetOutput{set.StartStatus != nil && *set.StartStatus, set.StartURL}
+	w.Submission = targetOutput{set.SubmissionStatus != nil && *set.SubmissionStatus, set.SubmissionURL}
+	w.Auth.Type = set.AuthType
+	w.Auth.Basic.Username, w.Auth.Basic.HasPassword = set.BasicUsername, set.BasicPassword != nil
+	w.Auth.APIKey.Header = set.APIKeyHeader
+	return out
+}
+
+func (s *server) getWebhooks(c *gin.Context) error {
+	company, err := s.CompanyFor(c)
+	if err != nil {
+		return err
+	}
+	set, err := db.CompanyWebhooks(c.Request.Context(), s.DB, company)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, showWebhooks(set))
+	return nil
+}
+
+func (s *server) getJobWebhooks(c *gin.Context) error {
+	job, err := s.job(c)
+	if err != nil {
+		return err
+	}
+	set, err := db.JobWebhooks(c.Request.Context(), s.DB, job.ID)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, showWebhooks(set))
+	return nil
+}
+
+// setWebhooks changes what new AI interviews get and, with updateAll, what all have.
+func (s *server) setWebhooks(c *gin.Context) error {
+	company, err := s.CompanyFor(c)
+	if err != nil {
+		return err
+	}
+	in, change, err := s.bindWebhooks(c)
+	if err != nil {
+		return err
+	}
+	return s.changeWebhooks(c, func(ctx context.Context, tx bun.Tx) (*db.WebhookSet, error) {
+		return db.ChangeCompanyWebhooks(ctx, tx, s.kit(c), company, change, in.UpdateAll)
+	})
+}
+
+func (s *server) setJobWebhooks(c *gin.Context) error {
+	job, err := s.job(c)
+	if err != nil {
+		return err
+	}
+	_, change, err := s.bindWebhooks(c)
+	if err != nil {
+		return err
+	}
+	return s.changeWebhooks(c, func(ctx context.Context, tx bun.Tx) (*db.WebhookSet, error) {
+		return db.ChangeJobWebhooks(ctx, tx, s.kit(c), job, change)
+	})
+}
+
+func (s *server) changeWebhooks(c *gin.Context, change func(context.Context, bun.Tx) (*db.WebhookSet, error)) error {
+	var set *db.WebhookSet
+	err := s.inTx(c, func(ctx context.Context, tx bun.Tx) (err error) {
+		set, err = change(ctx, tx)
+		return err
+	})
+	var lack *db.LackError
+	if errors.As(err, &lack) {
+		return surface.Missing("webhooks." + lack.Field)
+	}
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, showWebhooks(set))
+	return nil
+}
+
+// kit makes the rows of webhooks in the name of the caller.
+func (s *server) kit(c *gin.Context) db.SetKit {
+	names := map[string]string{
+		catalog.InterviewStarted: "AI interviews: start", catalog.InterviewCompleted: "AI interviews: submission",
+	}
+	return db.SetKit{Box: s.Box, NewWebhook: func(event, url string) (*db.Webhook, error) {
+		w, _, err := s.NewWebhook(surface.Caller(c).Key, &surface.WebhookSpec{Profile: profile, URL: url, Name: names[event]})
+		return w, err
+	}}
+}
+
+// bindWebhooks reads a body and checks what can be checked without knowing what is stored.
+func (s *server) bindWebhooks(c *gin.Context) (in webhooksInput, change db.WebhookChange, err error) {
+	if in, err = surface.BindKnown[webhooksInput](c); err != nil {
+		return in, change, err
+	}
+	w := in.Webhooks
+	switch {
+	case w.Misplaced.Set:
+		return in, change, surface.Invalid("webhooks.updateAll", "updateAll stands beside webhooks, not inside it")
+	case w.Start == nil && w.Submission == nil && w.Auth == nil:
+		return in, change, surface.Invalid("webhooks", "webhooks must have start, submission or auth")
+	}
+	if change.Start, err = s.target(w.Start, "webhooks.start"); err != nil {
+		return in, change, err
+	}
+	if change.Submission, err = s.target(w.Submission, "webhooks.submission"); err != nil {
+		return in, change, err
+	}
+	change.Auth, err = auth(w.Auth)
+	return in, change, err
+}
+
+// target: an empty URL of a webhook that is off is none, as a form sends it.
+func (s *server) target(in *targetInput, path string) (*db.WebhookTarget, error) {
+	if in == nil {
+		return nil, nil //nolint:nilnil // absent is an ordinary case
+	}
+	t := &db.WebhookTarget{Status: in.Status, URL: in.URL}
+	if t.URL == nil {
+		return t, nil
+	}
+	off := t.Status != nil && !*t.Status
+	if *t.URL == "" && off {
+		t.URL = nil
+		return t, nil
+	}
+	if err := s.CheckURL(*t.URL); err != nil {
+		return nil, surface.Invalid(path+".url", path+"."+err.Error())
+	}
+	return t, nil
+}
+
+func auth(in *authInput) (*db.WebhookAuth, error) {
+	switch {
+	case in == nil:
+		return nil, nil //nolint:nilnil // absent is an ordinary case
+	case in.Type == db.AuthBasic && in.Basic == nil:
+		return nil, surface.Missing("webhooks.auth.basic")
+	case in.Type == db.AuthAPIKey && in.APIKey == nil:
+		return nil, surface.Missing("webhooks.auth.apikey")
+	}
+	a := &db.WebhookAuth{Type: in.Type, Status: in.Status}
+	if b := in.Basic; b != nil {
+		a.Username, a.Password = b.Username, b.Password
+	}
+	if k := in.APIKey; k != nil {
+		var err error
+		if a.Header, err = either(k.Header, k.Key, "header", "key"); err != nil {
+			return nil, err
+		}
+		if a.Value, err = either(k.APIKey, k.Value, "apikey", "value"); err != nil {
+			return nil, err
+		}
+	}
+	return a, checkAuth(a)
+}
+
+func either(a, b *string, nameA, nameB string) (*string, error) {
+	if a != nil && b != nil && *a != *b {
+		return nil, surface.Invalid("webhooks.auth.apikey", "webhooks.auth.apikey has two different values, in "+nameA+" and in "+nameB)
+	}
+	if a == nil {
+		return b, nil
+	}
+	return a, nil
+}
+
+// checkAuth refuses what no header can carry. Neither value is repeated.
+func checkAuth(a *db.WebhookAuth) error {
+	const at = "webhooks.auth."
+	switch {
+	case a.Username != nil && strings.ContainsRune(*a.Username, ':'): // RFC 7617 §2
+		return surface.Invalid(at+"basic.username", at+"basic.username must not contain a colon")
+	case control(a.Username) || control(a.Password):
+		return surface.Invalid(at+"basic", at+"basic must not contain control characters")
+	case a.Header != nil && errors.Is(webhook.CheckHeader(webhook.Header{Name: *a.Header, Value: "x"}), webhook.ErrReservedHeader):
+		return surface.Invalid(at+"apikey.header", at+"apikey.header is reserved: "+strconv.Quote(*a.Header))
+	case a.Header != nil && webhook.CheckHeader(webhook.Header{Name: *a.Header, Value: "x"}) != nil:
+		return surface.Invalid(at+"apikey.header", at+"apikey.header must be a valid HTTP header name")
+	case a.Value != nil && webhook.CheckHeader(webhook.Header{Name: "X", Value: *a.Value}) != nil:
+		return surface.Invalid(at+"apikey.apikey", at+"apikey.apikey must be a valid HTTP header value")
+	}
+	return nil
+}
+
+func control(s *string) bool { return s != nil && strings.ContainsFunc(*s, unicode.IsControl) }

@@ -3,7 +3,6 @@ package webhook
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"greenroom/db/catalog"
@@ -31,39 +30,3 @@ type Message struct {
 
 // Header is one header a user configured on a webhook.
 type Header struct{ Name, Value string }
-
-// dataOf returns the message's data after checking that the envelope around it will be valid JSON.
-func dataOf(m Message) (json.RawMessage, error) {
-	if len(m.Data) == 0 {
-		return json.RawMessage(`{}`), nil
-	}
-	if !json.Valid(m.Data) {
-		return nil, fmt.Errorf("%w (event %s)", ErrInvalidData, m.EventID)
-	}
-	return m.Data, nil
-}
-
-// appendString appends s as a JSON string. Names and ids need no escape, so they skip the encoder.
-func appendString(b []byte, s string) []byte {
-	if plain(s) {
-		b = append(b, '"')
-		b = append(b, s...)
-		return append(b, '"')
-	}
-	quoted, _ := json.Marshal(s) // a string always encodes; invalid UTF-8 becomes U+FFFD
-	return append(b, quoted...)
-}
-
-func plain(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return true
-}
-
-// appendTime appends t as every contract here wants it: ISO 8601, UTC, exactly three digits of fraction, "Z".
-func appendTime(b []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(b, `"2006-01-02T15:04:05.000Z"`)
-}

@@ -1,15 +1,11 @@
-// Package catalog names what can happen: the domain's event types, and what each profile calls them. Pure Go.
+// Package catalog names what can happen in the domain, and says what an event is about ([Context]). Pure Go.
 //
-// Two moments look alike and are kept apart: interview.finished (the candidate is done) and interview.completed (finished
-// and analysed). A profile maps the one its contract means to its own name.
+// It knows no profiles: what a contract calls an event, and the types that it brings, are in activities/webhook/profiles. Two
+// moments look alike and are kept apart: interview.finished (the candidate is done) and interview.completed (finished and
+// analysed). A profile maps the one its contract means to its own name.
 package catalog
 
-import (
-	"errors"
-	"fmt"
-	"slices"
-	"strings"
-)
+import "slices"
 
 // Domain event types.
 const (
@@ -86,103 +82,3 @@ var types = []Type{
 
 // Types lists the domain event types in catalogue order.
 func Types() []Type { return slices.Clone(types) }
-
-// Known reports whether name is a domain event type.
-func Known(name string) bool {
-	return slices.ContainsFunc(types, func(t Type) bool { return t.Name == name })
-}
-
-// Publishable reports whether POST /events may publish the type: all but ping.
-func Publishable(name string) bool { return name != Ping && Known(name) }
-
-// Profile names.
-const (
-	ProfileInstaview = "instaview"
-	ProfileStandard  = "standard"
-)
-
-// Names are a profile's words for domain event types.
-type Names struct {
-	// Labels in the profile's order; where the contract has numeric ids, the id is the index.
-	Labels []Label
-	// Numbered: how many of the first labels have a numeric id (0 = the contract has none).
-	Numbered int
-}
-
-// Label ties a domain type to a profile's name for it.
-type Label struct{ Type, Name string }
-
-// instaview's ids 0–5 are wire contract (reference §1.8); the four added on 25 May 2026 have no published id.
-var profiles = map[string]Names{
-	ProfileInstaview: {Numbered: 6, Labels: same(
-		AnalysisCompleted, AnalysisFailed, Ping, InterviewCompleted, InterviewFailed, InterviewStarted,
-		SourcingCompleted, SourcingFailed, EnrichCompleted, EnrichFailed)},
-	ProfileStandard: {Labels: same(typeNames()...)},
-}
-
-func typeNames() []string {
-	names := make([]string, len(types))
-	for i, t := range types {
-		names[i] = t.Name
-	}
-	return names
-}
-
-func same(names ...string) []Label {
-	labels := make([]Label, len(names))
-	for i, n := range names {
-		labels[i] = Label{n, n}
-	}
-	return labels
-}
-
-// ErrUnknown is returned for a profile or an event that the catalogue does not have.
-var ErrUnknown = errors.New("not in the catalogue")
-
-// ForProfile returns a profile's names.
-func ForProfile(profile string) (Names, error) {
-	n, ok := profiles[profile]
-	if !ok {
-		return Names{}, fmt.Errorf("profile %q: %w", profile, ErrUnknown)
-	}
-	return n, nil
-}
-
-// ByNumber returns the domain type of a numeric id.
-func (n Names) ByNumber(id int) (string, error) {
-	if id < 0 || id >= n.Numbered {
-		return "", fmt.Errorf("event %d: %w", id, ErrUnknown)
-	}
-	return n.Labels[id].Type, nil
-}
-
-// ByName returns the domain type of a label (interview.started) or of its upper-case form (INTERVIEW_STARTED).
-func (n Names) ByName(name string) (string, error) {
-	for _, l := range n.Labels {
-		if l.Name == name || upper(l.Name) == name {
-			return l.Type, nil
-		}
-	}
-	return "", fmt.Errorf("event %q: %w", name, ErrUnknown)
-}
-
-// Name returns the profile's name of a domain type; a type without one keeps its own.
-func (n Names) Name(domainType string) string {
-	for _, l := range n.Labels {
-		if l.Type == domainType {
-			return l.Name
-		}
-	}
-	return domainType
-}
-
-// Numbers lists the numeric ids, for error answers.
-func (n Names) Numbers() []int {
-	ids := make([]int, n.Numbered)
-	for i := range ids {
-		ids[i] = i
-	}
-	return ids
-}
-
-func upper(label string) string { return strings.ToUpper(strings.ReplaceAll(label, ".", "_")) }

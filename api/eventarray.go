@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,6 +16,9 @@ import (
 
 // maxEvents is how many events one request may publish.
 const maxEvents = 1000
+
+// errNoneRight ends a transaction in which nothing of an array was to be stored.
+var errNoneRight = errors.New("no element is right")
 
 // eventsPublished is the answer to an array: a result for each of its elements, in their order.
 type eventsPublished struct {
@@ -57,6 +61,9 @@ func (s *server) publishArray(c *gin.Context, raw []byte) error {
 	answer := func(deliveries []int) (int, any) { return results(all, deliveries) }
 	if len(events) > 0 {
 		return s.storeEvents(c, raw, events, nil, answer)
+	}
+	if err := s.refuseOnce(c, raw, errNoneRight); !errors.Is(err, errNoneRight) {
+		return err
 	}
 	if err := s.Confirm(c, publishScope); err != nil { // no transaction will
 		return err

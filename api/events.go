@@ -45,15 +45,17 @@ type eventAccepted struct {
 
 // accepted is the answer for the events of one publication; it takes their numbers of deliveries off the list.
 func accepted(es []*db.Event, deliveries *[]int) *eventAccepted {
-	out := &eventAccepted{ID: es[0].ID, Type: es[0].Type}
-	for _, e := range es {
-		n := (*deliveries)[0]
-		*deliveries = (*deliveries)[1:]
-		out.Deliveries += n
-		out.Events = append(out.Events, eventAccepted{ID: e.ID, Type: e.Type, Deliveries: n})
-	}
+	ns := (*deliveries)[:len(es)]
+	*deliveries = (*deliveries)[len(es):]
+	out := &eventAccepted{ID: es[0].ID, Type: es[0].Type, Deliveries: ns[0]}
 	if len(es) == 1 {
-		out.Events = nil
+		return out
+	}
+	for i, e := range es {
+		out.Events = append(out.Events, eventAccepted{ID: e.ID, Type: e.Type, Deliveries: ns[i]})
+		if i > 0 {
+			out.Deliveries += ns[i]
+		}
 	}
 	return out
 }
@@ -73,7 +75,7 @@ func (s *server) publishEvents(c *gin.Context) error {
 		return err
 	}
 	if p.refused != nil {
-		return p.refused
+		return s.refuseOnce(c, raw, p.refused)
 	}
 	var named []uuid.UUID
 	if surface.Caller(c).Platform() {
@@ -82,6 +84,15 @@ func (s *server) publishEvents(c *gin.Context) error {
 	return s.storeEvents(c, raw, p.events, named, func(deliveries []int) (int, any) {
 		return http.StatusAccepted, accepted(p.events, &deliveries)
 	})
+}
+
+// refuseOnce returns the refusal, unless the same request was answered under its Idempotency-Key when it was right: the schema or
+// the type may have changed meanwhile. Then that answer is given again, and the error is nil.
+func (s *server) refuseOnce(c *gin.Context, raw []byte, refusal error) error {
+	if c.GetHeader(surface.IdempotencyHeader) == "" {
+		return refusal
+	}
+	return s.Once(c, raw, func(context.Context, bun.Tx) (int, any, error) { return 0, nil, refusal })
 }
 
 // storeEvents records the events and answers: together with those of other requests or, with an Idempotency-Key or when something

@@ -1,21 +1,17 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
-	"greenroom/api/eventschema"
 	"greenroom/api/surface"
 	"greenroom/db"
 )
@@ -31,32 +27,13 @@ func (s *server) eventTypeRoutes() []surface.Route {
 	}
 }
 
-const (
-	maxTypeName = 100
-	// maxEventTypes is how many types a company may have: they are listed all at once.
-	maxEventTypes = 500
-	// maxNamed is how many webhooks a refusal names.
-	maxNamed = 20
-)
+const maxTypeName = 100
 
 var customNames = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$`)
 
 // customName reports whether a company may give a type that name: like order.shipped, and none of the catalogue's.
 func customName(name string) bool {
 	return len(name) <= maxTypeName && customNames.MatchString(name) && !profiles.Known(name)
-}
-
-type eventTypeInput struct {
-	Name        string          `json:"name" validate:"required"`
-	Description string          `json:"description" validate:"max=1000"`
-	CompanyID   *uuid.UUID      `json:"companyId"`
-	Schema      json.RawMessage `json:"schema" validate:"required,object"`
-}
-
-type eventTypeChange struct {
-	Description surface.Opt[string] `json:"description" validate:"max=1000"`
-	Schema      json.RawMessage     `json:"schema" validate:"required,object"`
-	Force       bool                `json:"force"`
 }
 
 // eventTypeOutput is a type of the catalogue or, with a version and times, one that a company registered.
@@ -144,65 +121,6 @@ func (s *server) listEventTypes(c *gin.Context) error {
 	return ok(c, http.StatusOK, gin.H{"data": out, "total": len(out)})
 }
 
-func (s *server) createEventType(c *gin.Context) error {
-	in, err := surface.Bind[eventTypeInput](c)
-	if err != nil {
-		return err
-	}
-	if profiles.Known(in.Name) {
-		return typeExists(in.Name)
-	}
-	if !customName(in.Name) {
-		return surface.Invalid("name", fmt.Sprintf("name must be lower-case words with dots between them, like order.shipped, of at most %d characters", maxTypeName))
-	}
-	if _, err := compileSchema(in.Schema); err != nil {
-		return err
-	}
-	company, err := s.NamedCompany(c, in.CompanyID)
-	if err != nil {
-		return err
-	}
-	t := &db.EventType{CompanyID: company, Name: in.Name, Description: in.Description, Schema: string(in.Schema)}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return insertEventType(ctx, tx, t) })
-	if errors.Is(err, db.ErrDuplicate) {
-		return typeExists(in.Name)
-	}
-	if err != nil {
-		return err
-	}
-	return ok(c, http.StatusCreated, showEventType(t).withSchema(in.Schema))
-}
-
-func insertEventType(ctx context.Context, tx bun.Tx, t *db.EventType) error {
-	n, err := db.CountEventTypes(ctx, tx, t.CompanyID)
-	if err != nil {
-		return err
-	}
-	if n >= maxEventTypes {
-		return surface.InvalidState(fmt.Sprintf("This company has %d event types, which is the most it can have", n), nil)
-	}
-	return db.CreateEventType(ctx, tx, t)
-}
-
-func typeExists(name string) *surface.Error {
-	return &surface.Error{
-		Status: http.StatusConflict, Code: surface.CodeExists, Message: "There is an event type " + name + " already",
-		Details: surface.Details{"field": "name", "provided": name},
-	}
-}
-
-// compileSchema refuses what is no schema, with a JSON pointer into it.
-func compileSchema(text json.RawMessage) (*eventschema.Schema, error) {
-	schema, err := eventschema.Compile(text)
-	var fault *eventschema.Fault
-	if !errors.As(err, &fault) {
-		return schema, err
-	}
-	e := surface.Invalid("schema", "schema is no JSON Schema (draft 2020-12) that can be used: "+fault.Error())
-	e.Details["path"], e.Details["message"] = fault.Path, fault.Message
-	return nil, e
-}
-
 // catalogueType finds a type of the catalogue by the path.
 func catalogueType(c *gin.Context) *webhook.Type {
 	types := profiles.Types()
@@ -251,108 +169,6 @@ func typeNotFound(name string, err error) error {
 		return surface.NotFound("EventType", name)
 	}
 	return err
-}
-
-// updateEventType gives a type a new schema. One that could break receivers which rely on the last is refused with the reasons,
-// unless it is forced.
-func (s *server) updateEventType(c *gin.Context) error {
-	in, err := surface.Bind[eventTypeChange](c)
-	if err != nil {
-		return err
-	}
-	forced, err := isForced(c)
-	if err != nil {
-		return err
-	}
-	company, name, err := customKey(c)
-	if err != nil {
-		return err
-	}
-	schema, err := compileSchema(in.Schema)
-	if err != nil {
-		return err
-	}
-	var t *db.EventType
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
-		if t, err = db.LockEventType(ctx, tx, company, name); err != nil {
-			return err
-		}
-		if !in.Force && !forced {
-			if err := compatible(t, schema); err != nil {
-				return err
-			}
-		}
-		description := t.Description
-		if in.Description.Set {
-			description = in.Description.Value
-		}
-		return db.UpdateEventType(ctx, tx, t, description, string(in.Schema))
-	})
-	if err != nil {
-		return typeNotFound(name, err)
-	}
-	return ok(c, http.StatusOK, showEventType(t).withSchema(in.Schema))
-}
-
-// isForced reads ?force=.
-func isForced(c *gin.Context) (bool, error) {
-	word, err := surface.QueryOneOf(c, "force", "true", "false")
-	return word == "true", err
-}
-
-// compatible refuses a schema under which a body could be published that the last one would not have let through.
-func compatible(t *db.EventType, schema *eventschema.Schema) error {
-	last, err := eventschema.Compile([]byte(t.Schema))
-	if err != nil {
-		return err
-	}
-	reasons, err := eventschema.Breaking(last, schema)
-	if err != nil || len(reasons) == 0 {
-		return err
-	}
-	return &surface.Error{
-		Status: http.StatusConflict, Code: surface.CodeConflict,
-		Message: fmt.Sprintf("The schema could break receivers that rely on version %d; with force: true it is changed all the same", t.Version),
-		Details: surface.Details{"field": "schema", "version": t.Version, "reasons": reasons},
-	}
-}
-
-// deleteEventType deletes a type. Webhooks that are subscribed to it stay so and get nothing; that needs ?force=true.
-func (s *server) deleteEventType(c *gin.Context) error {
-	forced, err := isForced(c)
-	if err != nil {
-		return err
-	}
-	company, name, err := customKey(c)
-	if err != nil {
-		return err
-	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		t, err := db.LockEventType(ctx, tx, company, name)
-		if err != nil {
-			return err
-		}
-		if !forced {
-			if err := unused(ctx, tx, t); err != nil {
-				return err
-			}
-		}
-		return db.DeleteEventType(ctx, tx, t.ID)
-	})
-	if err != nil {
-		return typeNotFound(name, err)
-	}
-	c.Status(http.StatusNoContent)
-	return nil
-}
-
-func unused(ctx context.Context, tx bun.Tx, t *db.EventType) error {
-	ids, err := db.EventTypeSubscribers(ctx, tx, t.CompanyID, t.Name)
-	if err != nil || len(ids) == 0 {
-		return err
-	}
-	return surface.InvalidState("Webhooks are subscribed to this event type; with ?force=true it is deleted all the same",
-		surface.Details{"type": t.Name, "webhooks": len(ids), "webhookIds": ids[:min(len(ids), maxNamed)]})
 }
 
 type eventTypeVersionOutput struct {

@@ -122,6 +122,33 @@ func TestPublishWithSchema(t *testing.T) {
 		b.do("POST", "/events", bad, "Idempotency-Key", "schema-2").fails(422, "VALIDATION_ERROR", "data")
 		b.do("POST", "/events", body, "Idempotency-Key", "schema-2").is(202)
 	})
+	t.Run("an_answer_outlives_the_schema", func(t *testing.T) {
+		b.register("order.paid", `{}`)
+		body := publication("order.paid", `{"order":1}`)
+		array := "[" + body + "]"
+		post := func(key, body string) response { return b.do("POST", "/events", body, "Idempotency-Key", key) }
+		one, many := post("kept-1", body), post("kept-2", array)
+		one.is(202)
+		many.published(202)
+		require.Equal(t, 204, b.do("DELETE", "/event-types/order.paid", nil).Status)
+		require.Equal(t, string(one.Body), string(post("kept-1", body).Body))
+		require.Equal(t, string(many.Body), string(post("kept-2", array).Body))
+		post("kept-3", body).fails(400, "VALIDATION_ERROR", "type")
+		require.Equal(t, 1, post("kept-4", array).published(207).Refused)
+		post("kept-1", array).fails(409, "IDEMPOTENCY_CONFLICT")
+	})
+}
+
+// TestCatalogueCostsNoQuery: what is published of the catalogue does not ask for what companies registered.
+func TestCatalogueCostsNoQuery(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.ExecContext(b.ctx, "ALTER TABLE event_types RENAME TO out_of_reach")
+	require.NoError(t, err)
+	b.do("POST", "/events", anEvent).is(202)
+	b.do("POST", "/events", publication("AttendanceComputedEvent", sample(t, "AttendanceComputedEvent"))).is(202)
+	b.do("POST", "/events", "["+anEvent+","+anEvent+"]").published(202)
+	require.Equal(t, 500, b.do("POST", "/events", publication("order.shipped", `{}`)).Status, "the table is out of reach")
 }
 
 // invoice is a published list of instalments: the sample with n transactions, each with its own index.

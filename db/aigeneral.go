@@ -50,7 +50,7 @@ func readGeneral(ctx context.Context, db bun.IDB, query string, id uuid.UUID) (g
 // ChangeCompanyGeneral changes what new jobs get and, with everywhere, gives it to the jobs that are there too. change may
 // refuse; its error is returned as it is.
 func ChangeCompanyGeneral(ctx context.Context, tx bun.Tx, company uuid.UUID, change func(*AIGeneral) error, everywhere bool) (AIGeneral, error) {
-	if err := lockCompany(ctx, tx, company); err != nil {
+	if err := LockCompany(ctx, tx, company); err != nil {
 		return AIGeneral{}, err
 	}
 	g, err := CompanyGeneral(ctx, tx, company)

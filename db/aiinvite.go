@@ -20,7 +20,7 @@ var ErrExhausted = errors.New("invites exhausted")
 // TakeInvite takes one of a company's invitations, when they are limited. It holds a lock on the company until tx ends, so
 // that of two callers at once one finds what the other did: no candidate is made twice, and the last invitation is given once.
 func TakeInvite(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
-	if err := lockCompany(ctx, tx, company); err != nil {
+	if err := LockCompany(ctx, tx, company); err != nil {
 		return err
 	}
 	var left *int

@@ -113,7 +113,7 @@ func findSet(ctx context.Context, db bun.IDB, which string, id uuid.UUID) (*Webh
 // the change is made on a copy of it. With everywhere, all of them get the changed set. A change that lacks something is a
 // LackError.
 func ChangeCompanyWebhooks(ctx context.Context, tx bun.Tx, kit SetKit, company uuid.UUID, c WebhookChange, everywhere bool) (*WebhookSet, error) {
-	if err := lockCompany(ctx, tx, company); err != nil {
+	if err := LockCompany(ctx, tx, company); err != nil {
 		return nil, err
 	}
 	set, err := CompanyWebhooks(ctx, tx, company)
@@ -143,7 +143,7 @@ func ChangeCompanyWebhooks(ctx context.Context, tx bun.Tx, kit SetKit, company u
 
 // ChangeJobWebhooks changes the settings of one job alone: of a set that it shares it gets a changed copy.
 func ChangeJobWebhooks(ctx context.Context, tx bun.Tx, kit SetKit, job *Position, c WebhookChange) (*WebhookSet, error) {
-	if err := lockCompany(ctx, tx, job.CompanyID); err != nil {
+	if err := LockCompany(ctx, tx, job.CompanyID); err != nil {
 		return nil, err
 	}
 	set, err := JobWebhooks(ctx, tx, job.ID)
@@ -168,9 +168,9 @@ func ChangeJobWebhooks(ctx context.Context, tx bun.Tx, kit SetKit, job *Position
 	return set, w.sweep(ctx)
 }
 
-// lockCompany lets one at a time change what a company's jobs share. Rows that refer to the company may be written meanwhile;
+// LockCompany lets one at a time change what a company's jobs share. Rows that refer to the company may be written meanwhile;
 // jobs, which take over its settings, may not.
-func lockCompany(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
+func LockCompany(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
 	err := one(tx.ExecContext(ctx, "SELECT 1 FROM companies WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", company))
 	if err != nil {
 		return fmt.Errorf("lock company: %w", err)

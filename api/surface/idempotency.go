@@ -88,7 +88,7 @@ func sameRequest(a *db.IdempotentAnswer, hash []byte) error {
 
 func (s *Core) requestHash(c *gin.Context, raw []byte) []byte {
 	h := sha256.New()
-	for _, part := range []string{c.Request.Method, s.surfaceOf(c.Request.URL.Path).Plain(c.FullPath()), c.Query("companyId")} {
+	for _, part := range []string{c.Request.Method, s.surfaceOf(c.Request.URL.Path).Plain(c.Request.URL.Path), c.Query("companyId")} {
 		_, _ = h.Write([]byte(part + "\n")) // a hash never fails to take bytes
 	}
 	_, _ = h.Write(raw)

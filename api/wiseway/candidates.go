@@ -159,7 +159,7 @@ func (s *server) listCandidates(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	newest, err := newestInterviews(ctx, s.DB, position.ID, rows)
+	newest, err := db.NewestInterviews(ctx, s.DB, position.ID, rows)
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (s *server) removeCandidate(c *gin.Context) error {
 		return err
 	}
 	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		if err := leavePosition(ctx, tx, position.ID, id); err != nil {
+		if err := db.LeavePosition(ctx, tx, position.ID, id); err != nil {
 			return err
 		}
 		candidate, err := db.GetCandidate(ctx, tx, id)

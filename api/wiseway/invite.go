@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -43,8 +42,7 @@ func (s *server) addCandidate(c *gin.Context) error {
 			return err
 		}
 	}
-	// The same body for another position is another request.
-	return s.Once(c, slices.Concat(position.ID[:], raw), func(ctx context.Context, tx bun.Tx) (int, any, error) {
+	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
 		a := &addition{server: s, in: &in, position: position}
 		made, err := a.run(ctx, tx)
 		if err != nil {
@@ -72,7 +70,7 @@ type addition struct {
 
 // run reports whether it made anything. The lock on the company lets two additions of one person make one candidate.
 func (a *addition) run(ctx context.Context, tx bun.Tx) (made bool, err error) {
-	if err := lockCompany(ctx, tx, a.position.CompanyID); err != nil {
+	if err := db.LockCompany(ctx, tx, a.position.CompanyID); err != nil {
 		return false, err
 	}
 	id := a.position.ID
@@ -107,10 +105,10 @@ func (a *addition) person(ctx context.Context, tx bun.Tx) (added bool, err error
 		return false, err
 	}
 	a.candidate, a.existing = known, true
-	if added, err = joinPosition(ctx, tx, a.position.ID, known.ID); err != nil {
+	if added, err = db.JoinPosition(ctx, tx, a.position.ID, known.ID); err != nil {
 		return false, err
 	}
-	newest, err := newestInterviews(ctx, tx, a.position.ID, []db.Candidate{*known})
+	newest, err := db.NewestInterviews(ctx, tx, a.position.ID, []db.Candidate{*known})
 	a.interview = newest[known.ID]
 	return added, err
 }

@@ -1,0 +1,75 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// JoinPosition adds a position to a candidate's; false when it was among them. The candidate cannot leave before tx ends; one that
+// was deleted since it was found is ErrConflict.
+func JoinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
+	locked, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", candidate)
+	if err != nil {
+		return false, fmt.Errorf("lock candidate: %w", err)
+	}
+	if n, err := locked.RowsAffected(); err != nil || n == 0 {
+		return false, errors.Join(err, ErrConflict)
+	}
+	var there bool
+	err = tx.NewRaw("SELECT EXISTS (SELECT 1 FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?)", candidate, position).
+		Scan(ctx, &there)
+	if err != nil {
+		return false, fmt.Errorf("look for candidate's position: %w", err)
+	}
+	return !there, AddCandidateJobs(ctx, tx, candidate, position)
+}
+
+// LeavePosition takes a position from a candidate's and cancels its interviews for it that have not begun; ErrNotFound when it
+// is not one of them. The candidate's row is locked first, as a new interview locks it: none can be made beside this.
+func LeavePosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) error {
+	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
+		return fmt.Errorf("lock candidate: %w", err)
+	}
+	err := one(tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?", candidate, position))
+	if err != nil {
+		return fmt.Errorf("remove candidate's position: %w", err)
+	}
+	var waiting []uuid.UUID
+	err = tx.NewRaw(`SELECT id FROM interviews WHERE candidate_id = ? AND job_id = ? AND status = ? AND deleted_at IS NULL
+		ORDER BY id FOR UPDATE`, candidate, position, InterviewScheduled).Scan(ctx, &waiting)
+	if err != nil {
+		return fmt.Errorf("list candidate's interviews: %w", err)
+	}
+	for _, id := range waiting {
+		if _, err := CancelInterview(ctx, tx, id, ReasonCanceledByClient); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NewestInterviews are the newest interviews for that position of each of the candidates, by candidate.
+func NewestInterviews(ctx context.Context, db bun.IDB, position uuid.UUID, of []Candidate) (map[uuid.UUID]*Interview, error) {
+	newest := make(map[uuid.UUID]*Interview, len(of))
+	if len(of) == 0 {
+		return newest, nil
+	}
+	ids := make([]uuid.UUID, len(of))
+	for i := range of {
+		ids[i] = of[i].ID
+	}
+	rows := []Interview{}
+	err := db.NewSelect().Model(&rows).DistinctOn("i.candidate_id").Where("i.job_id = ?", position).
+		Where("i.candidate_id IN (?) AND i.deleted_at IS NULL", bun.List(ids)).Order("i.candidate_id", "i.id DESC").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list newest interviews: %w", err)
+	}
+	for i := range rows {
+		newest[rows[i].CandidateID] = &rows[i]
+	}
+	return newest, nil
+}

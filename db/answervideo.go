@@ -43,7 +43,7 @@ const answerQuestion = "(SELECT q.number FROM questions q WHERE q.id = v.questio
 // PutAnswerVideo stores an answer, with answer_video.created, or takes the place of the one that the question has, with
 // answer_video.updated; created tells which. v.File must be reserved (ReserveFile) and counts from now on. One that belongs
 // to an interview is a recording of it: recording.completed follows. v.InterviewID nil: the candidate's interview for the
-// job, if there is one that was not canceled. A deleted candidate or question is ErrNotFound.
+// job, if there is one that was not canceled. A candidate or question that is not there, or not of the job, is ErrNotFound.
 func PutAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created bool, err error) {
 	if err := holdAnswer(ctx, tx, v); err != nil {
 		return false, err
@@ -73,7 +73,8 @@ func PutAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created boo
 // for one question end as one answer.
 func holdAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 	var id uuid.UUID
-	err := tx.NewRaw("SELECT id FROM candidates WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", v.CandidateID).Scan(ctx, &id)
+	err := tx.NewRaw(`SELECT c.id FROM candidates c JOIN candidate_jobs cj ON cj.candidate_id = c.id AND cj.job_id = ?
+		WHERE c.id = ? AND c.deleted_at IS NULL FOR NO KEY UPDATE OF c`, v.JobID, v.CandidateID).Scan(ctx, &id)
 	if err != nil {
 		return fmt.Errorf("lock candidate: %w", translate(err))
 	}
@@ -159,6 +160,17 @@ func DeleteAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 		if err != nil {
 			return fmt.Errorf("detach %s from answer video: %w", table, err)
 		}
+	}
+	return nil
+}
+
+// DeleteAnswerVideosOf hides a candidate's answers for a job that the candidate was taken from for good; their files will be
+// deleted. A deleted candidate's go without it.
+func DeleteAnswerVideosOf(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID) error {
+	_, err := tx.ExecContext(ctx, `UPDATE answer_videos SET deleted_at = now(), updated_at = now()
+		WHERE job_id = ? AND candidate_id = ? AND deleted_at IS NULL`, job, candidate)
+	if err != nil {
+		return fmt.Errorf("delete answer videos: %w", err)
 	}
 	return nil
 }

@@ -167,6 +167,31 @@ func TestAnswerVideo_goes_with_its_candidate(t *testing.T) {
 	require.ErrorIs(t, err, db.ErrNotFound, "an upload that ends after the deletion")
 }
 
+func TestAnswerVideos_of_one_job_alone(t *testing.T) {
+	t.Parallel()
+	s := setupSuite(t)
+	here := s.answer(s.why)
+	s.put(here)
+	other := s.position("Other", "")
+	question := &db.Question{Text: "Why here?"}
+	s.tx(func(tx bun.Tx) error {
+		return errors.Join(db.CreateQuestion(s.ctx, tx, other, question), db.AddCandidateJobs(s.ctx, tx, s.candidate.ID, other.ID))
+	})
+	there := s.answer(question)
+	there.JobID = other.ID
+	s.put(there)
+	s.tx(func(tx bun.Tx) error { return db.DeleteAnswerVideosOf(s.ctx, tx, s.job.ID, s.candidate.ID) })
+	assert.Equal(t, []string{here.File}, s.strays())
+	_, total, err := db.ListAnswerVideos(s.ctx, s, other.ID, s.candidate.ID, page)
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, total)
+
+	s.tx(func(tx bun.Tx) error { return db.ReplaceCandidateJobs(s.ctx, tx, s.candidate.ID, other.ID) })
+	late := s.answer(s.why)
+	err = s.try(func(tx bun.Tx) error { _, err := db.PutAnswerVideo(s.ctx, tx, late); return err })
+	require.ErrorIs(t, err, db.ErrNotFound, "no longer a candidate for this job")
+}
+
 func TestAnswerVideo_refuses(t *testing.T) {
 	t.Parallel()
 	s := setupSuite(t)

@@ -50,6 +50,8 @@ type companyPatch struct {
 	Size        surface.Opt[string]          `json:"size" validate:"max=255" null:"ok"`
 	Location    surface.Opt[string]          `json:"location" validate:"max=255" null:"ok"`
 	Settings    surface.Opt[companySettings] `json:"settings" null:"ok"`
+	// InvitesLeft limits the company's invitations to AI interviews; null: no limit. It is the platform's to set.
+	InvitesLeft surface.Opt[int] `json:"invitesLeft" validate:"gte=0,lte=1000000000" null:"ok"`
 }
 
 type companyOutput struct {
@@ -64,6 +66,7 @@ type companyOutput struct {
 	Size        *string           `json:"size"`
 	Location    *string           `json:"location"`
 	Settings    json.RawMessage   `json:"settings"`
+	InvitesLeft *int              `json:"invitesLeft"`
 	CreatedAt   surface.Timestamp `json:"createdAt"`
 	UpdatedAt   surface.Timestamp `json:"updatedAt"`
 }
@@ -72,7 +75,7 @@ func showCompany(co *db.Company) companyOutput {
 	return companyOutput{
 		ID: co.ID, Number: co.Number, Name: co.Name, Description: co.Description, Metadata: co.Metadata, OwnerEmail: co.OwnerEmail,
 		Website: co.Website, Industry: co.Industry, Size: co.Size, Location: co.Location, Settings: co.Settings,
-		CreatedAt: surface.Timestamp(co.CreatedAt), UpdatedAt: surface.Timestamp(co.UpdatedAt),
+		InvitesLeft: co.InvitesLeft, CreatedAt: surface.Timestamp(co.CreatedAt), UpdatedAt: surface.Timestamp(co.UpdatedAt),
 	}
 }
 
@@ -140,6 +143,12 @@ func (s *server) updateCompany(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if in.InvitesLeft.Set && !surface.Caller(c).Platform() {
+		return &surface.Error{
+			Status: http.StatusForbidden, Code: surface.CodeScope, Message: "Only a platform key can set invitesLeft",
+			Details: surface.Details{"field": "invitesLeft"},
+		}
+	}
 	if err := db.UpdateCompany(c.Request.Context(), s.DB, co, in.apply(co)...); err != nil {
 		return err
 	}
@@ -156,6 +165,7 @@ func (in *companyPatch) apply(co *db.Company) []string {
 	surface.SetNull(&u, "industry", &co.Industry, in.Industry)
 	surface.SetNull(&u, "size", &co.Size, in.Size)
 	surface.SetNull(&u, "location", &co.Location, in.Location)
+	surface.SetNull(&u, "invites_left", &co.InvitesLeft, in.InvitesLeft)
 	surface.SetJSON(&u, "metadata", &co.Metadata, in.Metadata)
 	if in.Settings.Set {
 		surface.SetJSON(&u, "settings", &co.Settings, surface.Opt[json.RawMessage]{Set: true, Value: surface.Encoded(in.Settings.Value)})

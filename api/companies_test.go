@@ -61,6 +61,14 @@ func TestCompanies(t *testing.T) {
 		require.Equal(t, full["metadata"], got["metadata"])
 		b.as(b.platformKey, "PATCH", "/companies/"+id, object{"name": nil}).fails(400, "VALIDATION_ERROR", "name")
 	})
+	t.Run("the_platform_limits_invitations", func(t *testing.T) {
+		path := "/companies/" + b.company.String()
+		require.Nil(t, b.do("GET", path, nil).is(200)["invitesLeft"], "no limit")
+		b.do("PATCH", path, object{"invitesLeft": 5}).fails(403, "INSUFFICIENT_PERMISSIONS")
+		require.EqualValues(t, 5, b.as(b.platformKey, "PATCH", path, object{"invitesLeft": 5}).is(200)["invitesLeft"])
+		b.as(b.platformKey, "PATCH", path, object{"invitesLeft": -1}).fails(400, "VALIDATION_ERROR", "invitesLeft")
+		require.Nil(t, b.as(b.platformKey, "PATCH", path, object{"invitesLeft": nil}).is(200)["invitesLeft"])
+	})
 	t.Run("a_company_sees_itself_alone", func(t *testing.T) {
 		items := b.do("GET", "/companies", nil).items()
 		require.Len(t, items, 1)

@@ -100,7 +100,8 @@ func invitePage(c *gin.Context, i *db.Invite) error {
 	nonce := uuid.NewString()
 	var page bytes.Buffer
 	err := inviteTemplate.Execute(&page, map[string]any{
-		"Invite": showInvitation(i), "Expired": i.Expired(time.Now()), "Nonce": nonce, "Path": c.Request.URL.Path,
+		"Invite": showInvitation(i), "Expired": i.Expired(time.Now()), "NotYet": i.NotYet(time.Now()),
+		"Opens": i.ScheduledAt.UTC().Format("Monday, 2 January 2006, 15:04 UTC"), "Nonce": nonce, "Path": c.Request.URL.Path,
 	})
 	if err != nil {
 		return fmt.Errorf("write invite page: %w", err)
@@ -112,11 +113,16 @@ func invitePage(c *gin.Context, i *db.Invite) error {
 	return nil
 }
 
-// startInvited: the candidate begins. Doing it again while in progress changes nothing; past the deadline it is gone.
+// startInvited: the candidate begins. Doing it again while in progress changes nothing; before its time it is a conflict, past
+// the deadline it is gone.
 func (s *server) startInvited(c *gin.Context) error {
 	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.Invite) error {
 		if i.Expired(time.Now()) {
 			return &surface.Error{Status: http.StatusGone, Code: surface.CodeInvalidState, Message: "The time to start this interview has passed"}
+		}
+		if i.NotYet(time.Now()) {
+			return surface.InvalidState("This interview opens at "+surface.Timestamp(i.ScheduledAt).String(),
+				surface.Details{"scheduledAt": surface.Timestamp(i.ScheduledAt)})
 		}
 		if i.Status == db.InterviewInProgress {
 			return nil

@@ -70,6 +70,19 @@ func TestInvite(t *testing.T) {
 	})
 }
 
+func TestInviteOpensAtItsTime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	at := time.Now().UTC().Add(48 * time.Hour)
+	i := b.made("/interviews", object{"candidate": inlineCandidate(), "job": inlineJob(), "agentId": b.agent("ONLINE")["id"], "scheduledAt": at})
+	path := invitePath(i)
+	e := b.as("", "POST", path+"/start", nil).fails(409, "INVALID_STATE")
+	require.Equal(t, i["scheduledAt"], e.Error.Details["scheduledAt"])
+	page := b.as("", "GET", path, nil, "Accept", "text/html")
+	require.Contains(t, string(page.Body), "It opens on "+at.Format("Monday, 2 January 2006, 15:04 UTC"))
+	require.NotContains(t, string(page.Body), `id="start"`)
+}
+
 func TestInviteIsGone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

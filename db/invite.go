@@ -33,6 +33,11 @@ func (i *Invite) Expired(at time.Time) bool {
 		i.Status == InterviewFailed && i.StatusReason != nil && *i.StatusReason == ReasonInvitationExpired
 }
 
+// NotYet reports whether the time to start is still to come, by more than clocks may differ.
+func (i *Invite) NotYet(at time.Time) bool {
+	return i.Status == InterviewScheduled && at.Add(time.Minute).Before(i.ScheduledAt)
+}
+
 // LoadInvite reads the invitation to an interview; ErrNotFound for one that was deleted or is held by telephone. A job or an
 // agent that was deleted meanwhile is still shown.
 func LoadInvite(ctx context.Context, db bun.IDB, interview uuid.UUID) (*Invite, error) {

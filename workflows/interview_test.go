@@ -31,7 +31,7 @@ func TestInterviewByTelephone(t *testing.T) {
 		row := i.run()
 		require.Equal(t, db.InterviewCompleted, row.Status)
 		require.Equal(t, []string{
-			catalog.InterviewScheduled, catalog.InterviewStarted, catalog.InterviewFinished, catalog.InterviewCompleted, catalog.AnalysisCompleted,
+			catalog.InterviewScheduled, catalog.InterviewStarted, catalog.ParticipantJoined, catalog.ParticipantLeft, catalog.InterviewFinished, catalog.InterviewCompleted, catalog.AnalysisCompleted,
 		}, i.events())
 		require.Equal(t, []string{"POST calls", "POST analyses"}, i.asked)
 		require.Equal(t, []time.Duration{time.Hour, time.Hour + ring + time.Minute}, i.askedAt)

@@ -75,6 +75,9 @@ type Type struct {
 	Name   string
 	When   string
 	Schema json.RawMessage
+	// List and One are set where the contract sends one event for each of several things: upstream may publish all of them
+	// as the array List in place of the member One of the data.
+	List, One string
 }
 
 // ScheduleFor returns the waits of a delivery whose webhook allows maxRetries retries: the profile's own schedule cut to that

@@ -40,27 +40,37 @@ func ByName(name string) (*webhook.Profile, error) {
 	return nil, fmt.Errorf("%w: %q", webhook.ErrUnknownProfile, name)
 }
 
-// types is the catalogue: the domain's event types, then those that the profiles bring.
-var types = catalogue(all)
+// types is the catalogue: the domain's event types, then those that the profiles bring. byName finds its entries.
+var (
+	types  = catalogue(all)
+	byName = named(types)
+)
+
+func named(list []webhook.Type) map[string]webhook.Type {
+	m := make(map[string]webhook.Type, len(list))
+	for _, t := range list {
+		m[t.Name] = t
+	}
+	return m
+}
 
 // Types lists the catalogue: the domain's event types, then those that the profiles bring.
 func Types() []webhook.Type { return slices.Clone(types) }
 
 // Known reports whether the catalogue has the type.
 func Known(name string) bool {
-	return slices.ContainsFunc(types, func(t webhook.Type) bool { return t.Name == name })
+	_, known := byName[name]
+	return known
 }
+
+// TypeOf returns the type of the catalogue with that name; the zero Type where it has none.
+func TypeOf(name string) webhook.Type { return byName[name] }
 
 // Publishable reports whether POST /events may publish the type: all of the catalogue but ping.
 func Publishable(name string) bool { return name != catalog.Ping && Known(name) }
 
 // SchemaOf returns the JSON Schema (2020-12) that a published event's data must fit; nil for a type that takes any data.
-func SchemaOf(name string) json.RawMessage {
-	if i := slices.IndexFunc(types, func(t webhook.Type) bool { return t.Name == name }); i >= 0 {
-		return types[i].Schema
-	}
-	return nil
-}
+func SchemaOf(name string) json.RawMessage { return byName[name].Schema }
 
 // complete gives open profiles every type of the catalogue under its own name.
 func complete(list ...*webhook.Profile) []*webhook.Profile {

@@ -58,7 +58,7 @@ var wise = webhook.Profile{
 		wiseType("TeacherRemovedFromClassroomEvent", "a teacher was removed from a classroom"),
 		wiseType("StudentSuspensionUpdatedEvent", "a student was suspended, or is no longer"),
 		wiseType("FeePaymentCompletedEvent", "a fee was paid"),
-		wiseType("FeeInvoiceChargedEvent", "an invoice for an instalment of a fee was charged"),
+		wiseInvoice(),
 		wiseType("SessionsCreatedEvent", "sessions were created"),
 		wiseType("SessionsUpdatedEvent", "a session was changed or canceled"),
 		wiseType("SessionsDeletedEvent", "a session was deleted"),
@@ -90,6 +90,14 @@ func wiseType(name, when string) webhook.Type {
 		panic(err)
 	}
 	return webhook.Type{Name: name, When: when, Schema: schema}
+}
+
+// wiseInvoice: when an instalment is added to a fee, the original sends one event for each instalment that the fee has then,
+// whatever was sent for them before. Upstream publishes all of them at once.
+func wiseInvoice() webhook.Type {
+	t := wiseType("FeeInvoiceChargedEvent", "an invoice for an instalment of a fee was charged")
+	t.List, t.One = "transactions", "transaction"
+	return t
 }
 
 func renderWise(m webhook.Message) ([]byte, error) {

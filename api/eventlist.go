@@ -7,17 +7,11 @@ import (
 	"strconv"
 	"strings"
 
+	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
 )
 
-// Some contracts send one event for each of several things that upstream tells at once: when an instalment is added to a fee,
-// there is one FeeInvoiceChargedEvent for each instalment that the fee has then, whatever was sent for them before. Upstream
-// publishes all of them in one list in place of the one.
-
-// lists names, by event type, the list and what one element of it is called in the event's own body.
-var lists = map[string]struct{ list, one string }{
-	"FeeInvoiceChargedEvent": {"transactions", "transaction"},
-}
+// Some contracts send one event for each of several things that upstream tells at once: see List of webhook.Type.
 
 // maxParts is how many events one publication may make.
 const maxParts = 100
@@ -41,26 +35,26 @@ func (p part) path(at string) string {
 // list, in whose place is the element. All other data is one part as it is. size counts the bytes of a request's parts, which
 // repeat what stands beside the list, and may not be more than a request may have.
 func split(eventType string, data json.RawMessage, size *int) ([]part, *surface.Error) {
-	names, has := lists[eventType]
-	if !has {
+	t := profiles.TypeOf(eventType)
+	if t.List == "" {
 		return []part{{data: data}}, nil
 	}
-	before, list, after := member(data, names.list)
+	before, list, after := member(data, t.List)
 	if list == nil {
 		return []part{{data: data}}, nil
 	}
-	if _, one, _ := member(data, names.one); one != nil {
-		return nil, misfit(eventType, "/"+names.list, "must not be there beside "+names.one)
+	if _, one, _ := member(data, t.One); one != nil {
+		return nil, misfit(eventType, "/"+t.List, "must not be there beside "+t.One)
 	}
 	var elements []json.RawMessage
 	if err := json.Unmarshal(list, &elements); err != nil || len(elements) == 0 || len(elements) > maxParts {
-		return nil, misfit(eventType, "/"+names.list, fmt.Sprintf("must be an array of 1 to %d elements", maxParts))
+		return nil, misfit(eventType, "/"+t.List, fmt.Sprintf("must be an array of 1 to %d elements", maxParts))
 	}
 	parts := make([]part, len(elements))
 	for i, element := range elements {
 		parts[i] = part{
-			data: bytes.Join([][]byte{before, strconv.AppendQuote(nil, names.one), []byte(":"), element, after}, nil),
-			from: "/" + names.one, to: fmt.Sprintf("/%s/%d", names.list, i),
+			data: bytes.Join([][]byte{before, strconv.AppendQuote(nil, t.One), []byte(":"), element, after}, nil),
+			from: "/" + t.One, to: fmt.Sprintf("/%s/%d", t.List, i),
 		}
 		if *size += len(parts[i].data); *size > maxArrayBody {
 			return nil, surface.TooLarge(maxArrayBody)

@@ -161,11 +161,13 @@ func TestStore_keeps_nothing_of_what_is_not_whole(t *testing.T) {
 				r    io.Reader
 				want error
 			}{
-				"too-large":               {bytes.NewReader(random(big + 1)), media.ErrTooLarge},
-				"hung-up":                 {io.MultiReader(bytes.NewReader(random(big/2)), iotest.ErrReader(io.ErrUnexpectedEOF)), io.ErrUnexpectedEOF},
-				"hung-up-in-first-part":   {io.MultiReader(bytes.NewReader(random(100)), iotest.ErrReader(io.ErrUnexpectedEOF)), io.ErrUnexpectedEOF},
-				"hung-up-before-a-byte":   {iotest.ErrReader(errors.New("reset")), nil},
-				"timed-out-between-parts": {io.MultiReader(bytes.NewReader(random(8<<20)), iotest.TimeoutReader(bytes.NewReader(random(1<<20)))), iotest.ErrTimeout},
+				"too-large":             {bytes.NewReader(random(big + 1)), media.ErrTooLarge},
+				"hung-up":               {io.MultiReader(bytes.NewReader(random(big/2)), iotest.ErrReader(io.ErrUnexpectedEOF)), io.ErrUnexpectedEOF},
+				"hung-up-in-first-part": {io.MultiReader(bytes.NewReader(random(100)), iotest.ErrReader(io.ErrUnexpectedEOF)), io.ErrUnexpectedEOF},
+				"hung-up-before-a-byte": {iotest.ErrReader(errors.New("reset")), nil},
+				"timed-out-between-parts": {
+					io.MultiReader(bytes.NewReader(random(8<<20)), iotest.TimeoutReader(bytes.NewReader(random(1<<20)))), iotest.ErrTimeout,
+				},
 			} {
 				_, err := s.Put(t.Context(), name, c.r, big)
 				require.Error(t, err, name)

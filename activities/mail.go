@@ -98,7 +98,8 @@ func local(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// send hands a mail over. refusal is the server's word that it will never take it.
+// send hands a mail over. refusal is the server's word that it will never take it. The library's errors name the recipient, who
+// has no place in a history: of those only the step and the code are told.
 func (m MailServer) send(ctx context.Context, msg *mail.Msg) (refusal string, err error) {
 	client, err := m.client()
 	if err != nil {
@@ -109,10 +110,16 @@ func (m MailServer) send(ctx context.Context, msg *mail.Msg) (refusal string, er
 		return "", nil
 	}
 	var failed *mail.SendError
-	if errors.As(err, &failed) && failed.ErrorCode() >= 500 {
-		return cut(failed.Error(), maxRefusal), nil
+	switch {
+	case !errors.As(err, &failed):
+		return "", err
+	case failed.ErrorCode() >= 500:
+		if said := text([]byte(cut(failed.Error(), maxRefusal))); said != nil {
+			return *said, nil
+		}
+		return fmt.Sprintf("refused with %d", failed.ErrorCode()), nil
 	}
-	return "", err
+	return "", fmt.Errorf("%s: code %d", failed.Reason, failed.ErrorCode())
 }
 
 //go:embed letters

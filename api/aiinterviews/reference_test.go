@@ -259,7 +259,7 @@ func TestReference(t *testing.T) {
 				require.NoError(b.T, err)
 				require.WithinDuration(b.T, time.Now().Add(time.Duration(hours*float64(time.Hour))), end, 5*time.Second)
 				link := strings.TrimPrefix(o["signed_url"].(string), "https://greenroom.test")
-				require.Equal(b.T, float64(i.Number), b.As("", http.MethodGet, link, nil).Is(http.StatusOK)["response_id"])
+				require.EqualValues(b.T, i.Number, b.As("", http.MethodGet, link, nil).Is(http.StatusOK)["response_id"])
 			}
 			for _, hours := range []string{"0.016", "24.01", "0", "-1"} {
 				b.fails(b.post(path("/report/%d/share", i.Number), `{"expiration_hours":`+hours+`}`), 400,

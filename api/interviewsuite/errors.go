@@ -3,6 +3,7 @@ package interviewsuite
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -13,6 +14,9 @@ import (
 // list of sentences; anything else as detail.
 func fail(c *gin.Context, e *surface.Error) {
 	if field := e.Field(); field != "" && e.Status == http.StatusBadRequest {
+		if i := strings.IndexAny(field, ".["); i > 0 { // a fault inside a list or an object is the field's
+			field = field[:i]
+		}
 		c.JSON(e.Status, gin.H{field: []string{fieldSentence(e)}})
 		return
 	}

@@ -3,28 +3,45 @@
 //
 // A project is a job. Ids are integers, every path ends with a slash, lists are {meta, objects}, and errors are those of the
 // framework that the original shows (Django REST framework): field errors as {"<field>": ["<sentence>"]}, all others as
-// {"detail": "<sentence>"}. The contract is api/openapi/interview-suite.yaml.
+// {"detail": "<sentence>"}. What only this product knows of a row is kept in the row's suite column, one typed struct for each kind
+// of row; all else is a column that the other surfaces see too. The contract is api/openapi/interview-suite.yaml.
 package interviewsuite
 
 import (
+	"slices"
+
 	"greenroom/api/surface"
 )
 
-// Options are what this surface alone needs: nothing.
-type Options struct{}
+// Options are what this surface alone needs.
+type Options struct {
+	Videos Videos
+	// Mails: a mail server is configured, so that candidates who are invited are sent their link.
+	Mails bool
+}
 
 type server struct {
 	*surface.Core
 	Options
+	logIns *logInLimits
 }
 
 // New returns the surface; it is served when the core mounts it.
 func New(core *surface.Core, o Options) surface.Surface {
-	s := &server{core, o}
+	s := &server{core, o, newLogInLimits()}
 	return surface.Surface{
-		Name: "interview-suite", Prefixes: []string{"/api/v3"}, Routes: s.routes(),
+		Name: "interview-suite", Prefixes: []string{"/api/v3", "/cfev3"}, Routes: s.routes(),
 		Style: surface.Style{Fail: fail, Challenge: "Token", KeyIn: "Authorization: Token sk_…"},
 	}
 }
 
-func (s *server) routes() []surface.Route { return nil }
+// routes is the whole surface. A token that dies when nobody uses it lives on with each use of a route.
+func (s *server) routes() []surface.Route {
+	routes := slices.Concat(s.authRoutes(), s.companyRoutes(), s.customerRoutes(), s.projectRoutes(), s.candidateRoutes(), s.mediaRoutes())
+	for i, r := range routes {
+		if r.Scope != surface.Public {
+			routes[i].Handle = s.keepingToken(r.Handle)
+		}
+	}
+	return routes
+}

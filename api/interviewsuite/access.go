@@ -1,0 +1,69 @@
+package interviewsuite
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+// company is the company of the path's :company, by number. Every number but that of the caller's own company is refused as
+// forbidden, whether or not there is such a company; a platform key may name each that is there.
+func (s *server) company(c *gin.Context) (*db.Company, error) {
+	number, err := surface.PathNumber(c, "company", "Company")
+	if err != nil {
+		return nil, err
+	}
+	own := surface.Caller(c).Key.CompanyID
+	if own == nil {
+		return db.CompanyByNumber(c.Request.Context(), s.DB, number)
+	}
+	company, err := db.GetCompany(c.Request.Context(), s.DB, *own)
+	if errors.Is(err, db.ErrNotFound) || err == nil && company.Number != number {
+		return nil, surface.Denied("company")
+	}
+	return company, err
+}
+
+// project is the job of the path's :project, which must be the company's.
+func (s *server) project(c *gin.Context) (*db.Company, *db.Position, error) {
+	company, err := s.company(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	number, err := surface.PathNumber(c, "project", "Project")
+	if err != nil {
+		return nil, nil, err
+	}
+	project, err := db.PositionByNumber(c.Request.Context(), s.DB, company.ID, number)
+	return company, project, err
+}
+
+// candidate is the candidate of the path's :candidate, which must be one of the project.
+func (s *server) candidate(c *gin.Context) (*db.Company, *db.Position, *db.Candidate, error) {
+	company, project, err := s.project(c)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	number, err := surface.PathNumber(c, "candidate", "Candidate")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	candidate, err := db.CandidateByNumber(c.Request.Context(), s.DB, company.ID, number)
+	if err == nil && !slices.Contains(candidate.JobIDs, project.ID) {
+		err = db.ErrNotFound
+	}
+	return company, project, candidate, err
+}
+
+// staff is the staff user who calls; nil when it is a key of the company or the platform.
+func (s *server) staff(c *gin.Context) (*db.Staff, error) {
+	id := surface.Caller(c).Key.StaffID
+	if id == nil {
+		return nil, nil //nolint:nilnil // a key without a user is an ordinary caller
+	}
+	return db.GetStaff(c.Request.Context(), s.DB, *id)
+}

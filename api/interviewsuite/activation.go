@@ -1,0 +1,196 @@
+package interviewsuite
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+// An activation key is a candidate's own credential, for one interview: 32 hex characters (reference 2.2, 2.5), five bytes of the
+// interview's number and eleven of a keyed hash of its id. It is derived each time and stored nowhere; 88 bits cannot be guessed
+// through an API. It is good for as long as the interview is there.
+const (
+	activationNumber = 5
+	activationMAC    = 11
+)
+
+// activationKey is the key of an interview; "" beyond 2^40 interviews, whose numbers it has no room for.
+func (s *server) activationKey(i *db.Interview) string {
+	if i.Number >= 1<<(8*activationNumber) {
+		return ""
+	}
+	key := make([]byte, 0, activationNumber+activationMAC)
+	for shift := 8 * (activationNumber - 1); shift >= 0; shift -= 8 {
+		key = append(key, byte(i.Number>>shift))
+	}
+	mac := hmac.New(sha256.New, s.Secret)
+	mac.Write([]byte("activation\x00")) // as in package token: no purpose is the beginning of another one with an id
+	mac.Write(i.ID[:])
+	return hex.EncodeToString(append(key, mac.Sum(nil)[:activationMAC]...))
+}
+
+// presentsActivation reports whether the request has an activation key, and which.
+func presentsActivation(c *gin.Context) (key string, presented bool) {
+	scheme, key, found := strings.Cut(c.GetHeader("Authorization"), " ")
+	return strings.TrimSpace(key), found && strings.EqualFold(scheme, "ActivationKey")
+}
+
+var errActivation = &surface.Error{Status: http.StatusUnauthorized, Code: "INVALID_ACTIVATION_KEY", Message: "Invalid activation key"}
+
+// activated is the interview that the request's activation key is for.
+func (s *server) activated(c *gin.Context) (*db.Interview, error) {
+	key, presented := presentsActivation(c)
+	if !presented {
+		return nil, &surface.Error{Status: http.StatusUnauthorized, Code: surface.CodeInvalidKey, Message: "An activation key is required"}
+	}
+	return s.interviewOf(c, key)
+}
+
+func (s *server) interviewOf(c *gin.Context, key string) (*db.Interview, error) {
+	raw, err := hex.DecodeString(key)
+	if err != nil || len(raw) != activationNumber+activationMAC {
+		return nil, errActivation
+	}
+	var number int64
+	for _, b := range raw[:activationNumber] {
+		number = number<<8 | int64(b)
+	}
+	interview, err := db.InterviewNumbered(c.Request.Context(), s.DB, number)
+	if errors.Is(err, db.ErrNotFound) || err == nil && !hmac.Equal([]byte(s.activationKey(interview)), []byte(strings.ToLower(key))) {
+		return nil, errActivation
+	}
+	return interview, err
+}
+
+// register is where the link in an invitation of the original leads: to the interview.
+func (s *server) register(c *gin.Context) error {
+	interview, err := s.interviewOf(c, c.Param("key"))
+	if errors.Is(err, errActivation) {
+		return db.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	c.Header("Referrer-Policy", "no-referrer") // the link is a credential
+	c.Header("Location", s.InviteURL(interview.ID))
+	c.Status(http.StatusFound)
+	c.Writer.WriteHeaderNow()
+	return nil
+}
+
+type whoAmIOutput struct {
+	ResourceURI          string         `json:"resource_uri"`
+	Photo                string         `json:"photo"`
+	FirstName            string         `json:"first_name"`
+	LastName             string         `json:"last_name"`
+	Gender               string         `json:"gender"`
+	Email                string         `json:"email"`
+	Status               string         `json:"status"`
+	InvitationDate       *string        `json:"invitationdate"`
+	ConfirmationDate     *string        `json:"confirmationdate"`
+	InterviewDate        *string        `json:"interviewdate"`
+	Deadline             *string        `json:"deadline"`
+	ActivationKey        string         `json:"activation_key"`
+	SecondsUntilDeadline *int64         `json:"seconds_until_deadline"`
+	Company              whoAmICompany  `json:"company"`
+	Project              *whoAmIProject `json:"project"`
+}
+
+type whoAmICompany struct {
+	ResourceURI    string  `json:"resource_uri"`
+	Name           string  `json:"name"`
+	Division       string  `json:"division"`
+	Address        string  `json:"address"`
+	Postcode       string  `json:"postcode"`
+	City           string  `json:"city"`
+	StateProvince  string  `json:"state_province"`
+	Country        *string `json:"country"`
+	Phone          string  `json:"phone"`
+	DesignSettings string  `json:"design_settings"`
+}
+
+type whoAmIProject struct {
+	ResourceURI string   `json:"resource_uri"`
+	Name        string   `json:"name"`
+	Videos      []string `json:"videos"`
+	Questions   string   `json:"questions"`
+	SupportLang string   `json:"support_lang"`
+	Language    string   `json:"language"`
+}
+
+// whoAmI tells a candidate about their interview (reference 2.2).
+func (s *server) whoAmI(c *gin.Context) error {
+	interview, err := s.activated(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	company, err := db.GetCompany(ctx, s.DB, interview.CompanyID)
+	if err != nil {
+		return err
+	}
+	candidate, err := db.GetCandidate(ctx, s.DB, interview.CandidateID)
+	if err != nil {
+		return err
+	}
+	var project *db.Position
+	if interview.JobID != nil {
+		if project, err = db.GetPosition(ctx, s.DB, *interview.JobID); err != nil && !errors.Is(err, db.ErrNotFound) {
+			return err
+		}
+	}
+	out, err := s.showMyself(company, project, candidate, interview, time.Now())
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, out)
+}
+
+func (s *server) showMyself(company *db.Company, p *db.Position, candidate *db.Candidate, i *db.Interview, now time.Time) (out whoAmIOutput, err error) {
+	own, err := decoded[candidateSuite](candidate.Suite)
+	if err != nil {
+		return out, err
+	}
+	at, err := decoded[companySuite](company.Suite)
+	if err != nil {
+		return out, err
+	}
+	out = whoAmIOutput{
+		FirstName: candidate.FirstName, LastName: candidate.LastName, Gender: own.Gender, Email: orEmpty(candidate.Email),
+		Status: candidateStatus(i, now), ActivationKey: s.activationKey(i),
+		InvitationDate: maybeStamp(&i.CreatedAt), ConfirmationDate: maybeStamp(i.StartedAt), InterviewDate: interviewDate(i),
+		Deadline: maybeStamp(i.DeadlineAt),
+		Company: whoAmICompany{
+			ResourceURI: s.companyURI(company.Number), Name: company.Name, Division: at.Division, Address: at.Address,
+			Postcode: at.Postcode, City: at.City, StateProvince: at.StateProvince, Country: at.Country, Phone: at.Phone,
+			DesignSettings: s.uri("companies/%d/design/", company.Number),
+		},
+	}
+	if i.DeadlineAt != nil {
+		left := max(int64(i.DeadlineAt.Sub(now).Seconds()), 0)
+		out.SecondsUntilDeadline = &left
+	}
+	if p == nil {
+		return out, nil
+	}
+	about, err := projectSuiteOf(p)
+	if err != nil {
+		return out, err
+	}
+	uri := s.projectURI(company.Number, p.Number)
+	out.ResourceURI = s.candidateURI(company.Number, p.Number, candidate.Number)
+	out.Project = &whoAmIProject{
+		ResourceURI: uri, Name: p.Title, Videos: []string{}, Questions: uri + "questions/", SupportLang: about.SupportLang,
+		Language: language(about.SupportLang),
+	}
+	return out, nil
+}

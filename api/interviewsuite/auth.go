@@ -1,0 +1,103 @@
+package interviewsuite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/uptrace/bun"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+// idleDays is after how many days without use a token dies when the log-in asks for no longer time (reference 2.2 knows only that
+// it does, and that at most 30 can be asked for).
+const idleDays = 14
+
+func (s *server) authRoutes() []surface.Route {
+	return []surface.Route{
+		surface.Post("/api/v3/api-token-auth/", surface.Public, s.logIn),
+		surface.Get("/api/v3/whoami/candidate/", surface.Public, s.whoAmI),
+		surface.Get("/cfev3/register/:key", surface.Public, s.register),
+	}
+}
+
+// logInInput is reference 2.2.
+type logInInput struct {
+	Username string `json:"username" validate:"required,max=255"`
+	Password string `json:"password" validate:"required,max=1024"`
+	Company  string `json:"company" validate:"required,max=255"`
+	Extended *int   `json:"extended_expiration_period" validate:"gte=1,lte=30"`
+}
+
+// errLogIn says nothing of which of the three was wrong.
+var errLogIn = surface.Invalid("non_field_errors", "Unable to log in with provided credentials")
+
+// logIn answers with a token of the user. Attempts are limited before the password is looked at; one that succeeds is
+// forgotten.
+func (s *server) logIn(c *gin.Context) error {
+	in, err := surface.BindKnown[logInInput](c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	if err := s.logIns.count(ctx, c.ClientIP(), in.Company, in.Username); err != nil {
+		return err
+	}
+	user, err := db.FindStaff(ctx, s.DB, in.Company, in.Username)
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return err
+	}
+	if !user.PasswordIs(in.Password) {
+		return errLogIn
+	}
+	plain, err := s.newToken(ctx, user, in.Extended)
+	if errors.Is(err, db.ErrNotFound) { // not active, or deleted meanwhile
+		return errLogIn
+	}
+	if err != nil {
+		return err
+	}
+	s.logIns.forget(ctx, in.Company, in.Username)
+	return ok(c, http.StatusOK, gin.H{"token": plain})
+}
+
+func (s *server) newToken(ctx context.Context, user *db.Staff, extended *int) (plain string, err error) {
+	r := db.TokenRequest{
+		Staff: user.ID, Secret: s.Secret, IdleDays: idleDays, RatePerMinute: s.PerMinute, RatePerHour: s.PerHour,
+		Actor: actorOf(user),
+	}
+	if extended != nil {
+		r.IdleDays = *extended
+	}
+	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		plain, err = db.CreateToken(ctx, tx, r)
+		return err
+	})
+	return plain, err
+}
+
+// actorOf names a user in the audit log of keys.
+func actorOf(user *db.Staff) string { return fmt.Sprintf("staff:%s", user.ID) }
+
+// caller names who calls in the audit log of keys.
+func caller(c *gin.Context) string {
+	key := surface.Caller(c).Key
+	if key.StaffID != nil {
+		return fmt.Sprintf("staff:%s", *key.StaffID)
+	}
+	return fmt.Sprintf("key:%s", key.ID)
+}
+
+// keepingToken moves the end of the caller's token before the request is handled: its use is what counts, not its success.
+func (s *server) keepingToken(h surface.Handler) surface.Handler {
+	return func(c *gin.Context) error {
+		if err := db.KeepToken(c.Request.Context(), s.DB, surface.Caller(c).Key); err != nil {
+			return err
+		}
+		return h(c)
+	}
+}

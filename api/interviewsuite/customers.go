@@ -1,0 +1,306 @@
+package interviewsuite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+func (s *server) customerRoutes() []surface.Route {
+	const list, one = "/api/v3/companies/:company/customers/", "/api/v3/companies/:company/customers/:customer/"
+	return []surface.Route{
+		surface.Get(list, "read:companies", s.listCustomers),
+		surface.Post(list, "write:companies", s.createCustomer),
+		surface.Get(one, "read:companies", s.getCustomer),
+		surface.Patch(one, "write:companies", s.updateCustomer),
+		surface.Delete(one, "write:companies", s.deleteCustomer),
+	}
+}
+
+// customer is the staff user of the path's :customer.
+func (s *server) customer(c *gin.Context) (*db.Company, *db.Staff, error) {
+	company, err := s.company(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	number, err := surface.PathNumber(c, "customer", "Customer")
+	if err != nil {
+		return nil, nil, err
+	}
+	user, err := db.StaffByNumber(c.Request.Context(), s.DB, company.ID, number)
+	return company, user, err
+}
+
+// customerInput is reference 2.6, and a password, which is never shown. All else that the reference names is read only.
+type customerInput struct {
+	Username          surface.Opt[string] `json:"username" validate:"min=1,max=255"`
+	Email             surface.Opt[string] `json:"email" validate:"max=254,email" null:"ok"`
+	Password          surface.Opt[string] `json:"password" validate:"min=8"`
+	FirstName         surface.Opt[string] `json:"first_name" validate:"max=100" null:"ok"`
+	LastName          surface.Opt[string] `json:"last_name" validate:"max=100" null:"ok"`
+	AccountType       surface.Opt[string] `json:"account_type" validate:"oneof=hiring-manager recruiter admin owner"`
+	IsActive          surface.Opt[bool]   `json:"is_active"`
+	PreferredLanguage surface.Opt[string] `json:"preferred_language" validate:"max=35" null:"ok"`
+	Phone             surface.Opt[string] `json:"phone" validate:"max=64" null:"ok"`
+	Gender            surface.Opt[string] `json:"gender" validate:"omitempty,oneof=mr mrs" null:"ok"`
+	Role              surface.Opt[string] `json:"role" validate:"max=255" null:"ok"`
+	Position          surface.Opt[string] `json:"position" validate:"max=255" null:"ok"`
+	Notifications     surface.Opt[bool]   `json:"receive_interview_notifications"`
+	SeenWelcome       surface.Opt[bool]   `json:"seen_welcome"`
+}
+
+// apply writes what was sent into the row and names the columns.
+func (in *customerInput) apply(user *db.Staff) (columns []string, err error) {
+	u := surface.Update{}
+	surface.Set(&u, "username", &user.Username, in.Username)
+	surface.SetNull(&u, "email", &user.Email, in.Email)
+	surface.Set(&u, "first_name", &user.FirstName, in.FirstName)
+	surface.Set(&u, "last_name", &user.LastName, in.LastName)
+	surface.Set(&u, "account_type", &user.AccountType,
+		surface.Opt[db.AccountType]{Set: in.AccountType.Set, Value: db.AccountType(in.AccountType.Value)})
+	surface.Set(&u, "is_active", &user.IsActive, in.IsActive)
+	if in.Password.Set {
+		hash, err := db.HashPassword(in.Password.Value)
+		if errors.Is(err, db.ErrPassword) {
+			return nil, surface.Invalid("password", fmt.Sprintf("password %v", db.ErrPassword))
+		}
+		if err != nil {
+			return nil, err
+		}
+		user.PasswordHash, u.Columns = &hash, append(u.Columns, "password_hash")
+	}
+	own, err := decoded[customerSuite](user.Suite)
+	if err != nil {
+		return nil, err
+	}
+	put(&own.PreferredLanguage, in.PreferredLanguage)
+	put(&own.Phone, in.Phone)
+	put(&own.Gender, in.Gender)
+	put(&own.Role, in.Role)
+	put(&own.Position, in.Position)
+	putMaybe(&own.Notifications, in.Notifications)
+	put(&own.SeenWelcome, in.SeenWelcome)
+	user.Suite = surface.Encoded(own)
+	return append(u.Columns, "suite"), nil
+}
+
+type customerOutput struct {
+	ResourceURI       string         `json:"resource_uri"`
+	Company           string         `json:"company"`
+	PreferredLanguage string         `json:"preferred_language"`
+	AccountType       db.AccountType `json:"account_type"`
+	User              int64          `json:"user"`
+	Username          string         `json:"username"`
+	FirstName         string         `json:"first_name"`
+	LastName          string         `json:"last_name"`
+	Email             string         `json:"email"`
+	Phone             string         `json:"phone"`
+	Gender            string         `json:"gender"`
+	Status            string         `json:"status"`
+	IsActive          bool           `json:"is_active"`
+	InvitationDate    string         `json:"invitationdate"`
+	ConfirmationDate  *string        `json:"confirmationdate"`
+	ActivationKey     *string        `json:"activation_key"`
+	CreatedBy         *string        `json:"created_by"`
+	Role              string         `json:"role"`
+	Position          string         `json:"position"`
+	Notifications     bool           `json:"receive_interview_notifications"`
+	Photo             string         `json:"photo"`
+	Projects          string         `json:"projects"`
+	SeenWelcome       bool           `json:"seen_welcome"`
+}
+
+// showCustomer also needs the numbers of those who created users.
+func (s *server) showCustomer(company *db.Company, user *db.Staff, creators map[uuid.UUID]int64) (customerOutput, error) {
+	own, err := decoded[customerSuite](user.Suite)
+	out := customerOutput{
+		ResourceURI: s.customerURI(company.Number, user.Number), Company: s.companyURI(company.Number),
+		PreferredLanguage: own.PreferredLanguage, AccountType: user.AccountType, User: user.Number, Username: user.Username,
+		FirstName: user.FirstName, LastName: user.LastName, Email: orEmpty(user.Email), Phone: own.Phone, Gender: own.Gender,
+		Status: customerStatus(user, own), IsActive: user.IsActive, InvitationDate: stamp(user.CreatedAt),
+		ConfirmationDate: own.ConfirmationDate, Role: own.Role, Position: own.Position, Notifications: orDefault(own.Notifications, true),
+		Projects: s.companyURI(company.Number) + "projects/", SeenWelcome: own.SeenWelcome,
+	}
+	if user.CreatedBy != nil {
+		creator := s.customerURI(company.Number, creators[*user.CreatedBy])
+		out.CreatedBy = &creator
+	}
+	return out, err
+}
+
+// customerStatus: invited until the first log-in.
+func customerStatus(user *db.Staff, own customerSuite) string {
+	switch {
+	case !user.IsActive:
+		return "inactive"
+	case own.ConfirmationDate == nil:
+		return "invited"
+	}
+	return "confirmed"
+}
+
+func (s *server) showCustomers(ctx context.Context, company *db.Company, users []db.Staff) ([]customerOutput, error) {
+	var ids []uuid.UUID
+	for i := range users {
+		if users[i].CreatedBy != nil {
+			ids = append(ids, *users[i].CreatedBy)
+		}
+	}
+	creators, err := db.StaffNumbers(ctx, s.DB, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]customerOutput, len(users))
+	for i := range users {
+		if out[i], err = s.showCustomer(company, &users[i], creators); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (s *server) answerCustomer(c *gin.Context, status int, company *db.Company, user *db.Staff) error {
+	out, err := s.showCustomers(c.Request.Context(), company, []db.Staff{*user})
+	if err != nil {
+		return err
+	}
+	return ok(c, status, out[0])
+}
+
+// listCustomers can be narrowed to one by ?username= (reference 2.6).
+func (s *server) listCustomers(c *gin.Context) error {
+	company, err := s.company(c)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	username, err := surface.QueryText(c, "username")
+	if err != nil {
+		return err
+	}
+	users, total, err := db.ListStaff(c.Request.Context(), s.DB, company.ID, username, p.window())
+	if err != nil {
+		return err
+	}
+	out, err := s.showCustomers(c.Request.Context(), company, users)
+	if err != nil {
+		return err
+	}
+	return okPage(s, c, p, out, total)
+}
+
+func (s *server) getCustomer(c *gin.Context) error {
+	company, user, err := s.customer(c)
+	if err != nil {
+		return err
+	}
+	return s.answerCustomer(c, http.StatusOK, company, user)
+}
+
+func (s *server) createCustomer(c *gin.Context) error {
+	company, err := s.company(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[customerInput](c)
+	if err != nil {
+		return err
+	}
+	if !in.Username.Set {
+		return surface.Missing("username")
+	}
+	user := &db.Staff{CompanyID: company.ID, AccountType: db.Recruiter, IsActive: true, CreatedBy: surface.Caller(c).Key.StaffID}
+	if _, err := in.apply(user); err != nil {
+		return err
+	}
+	if err := s.mayGrant(c, user.AccountType); err != nil {
+		return err
+	}
+	if err := db.CreateStaff(c.Request.Context(), s.DB, user); err != nil {
+		return taken(err)
+	}
+	c.Header("Location", s.customerURI(company.Number, user.Number))
+	return s.answerCustomer(c, http.StatusCreated, company, user)
+}
+
+// taken names the field that is a user's alone.
+func taken(err error) error {
+	if errors.Is(err, db.ErrDuplicate) {
+		return surface.Invalid("username", "A user with that username already exists")
+	}
+	return err
+}
+
+// mayGrant refuses a user who would make, change or delete an account that may do more than their own.
+func (s *server) mayGrant(c *gin.Context, kinds ...db.AccountType) error {
+	me, err := s.staff(c)
+	if err != nil || me == nil {
+		return err
+	}
+	for _, kind := range kinds {
+		if kind.Above(me.AccountType) {
+			return surface.Denied("customer")
+		}
+	}
+	return nil
+}
+
+func (s *server) updateCustomer(c *gin.Context) error {
+	company, user, err := s.customer(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[customerInput](c)
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		if err := db.Lock(ctx, tx, "staff", user.ID); err != nil {
+			return err
+		}
+		if user, err = db.GetStaff(ctx, tx, user.ID); err != nil {
+			return err
+		}
+		before := user.AccountType
+		columns, err := in.apply(user)
+		if err != nil {
+			return err
+		}
+		if err := s.mayGrant(c, before, user.AccountType); err != nil {
+			return err
+		}
+		return db.UpdateStaff(ctx, tx, user, caller(c), columns...)
+	})
+	if err != nil {
+		return taken(err)
+	}
+	return s.answerCustomer(c, http.StatusAccepted, company, user)
+}
+
+func (s *server) deleteCustomer(c *gin.Context) error {
+	_, user, err := s.customer(c)
+	if err != nil {
+		return err
+	}
+	if err := s.mayGrant(c, user.AccountType); err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return db.DeleteStaff(ctx, tx, user.ID, caller(c))
+	})
+	if err != nil {
+		return err
+	}
+	return noContent(c)
+}

@@ -1,0 +1,84 @@
+package interviewsuite
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+const (
+	defaultPageSize = 20
+	maxPageSize     = 100
+	// maxPage keeps the offset far from overflow; nobody pages that far through one company's rows.
+	maxPage = 1_000_000
+)
+
+type page struct{ number, size int64 }
+
+func (p page) window() db.Page { return db.Page{Limit: p.size, Offset: (p.number - 1) * p.size} }
+
+// pageOf reads ?page= (from 1) and ?page_size= (20; more than 100 is taken as 100, as the original's framework does).
+func pageOf(c *gin.Context) (page, error) {
+	number, err := surface.QueryInt(c, "page", 1, maxPage)
+	if err != nil {
+		return page{}, err
+	}
+	size, err := surface.QueryInt(c, "page_size", defaultPageSize, 1<<31)
+	return page{number, min(size, maxPageSize)}, err
+}
+
+type listed[T any] struct {
+	Meta    meta `json:"meta"`
+	Objects []T  `json:"objects"`
+}
+
+type meta struct {
+	TotalCount int64   `json:"total_count"`
+	Previous   *string `json:"previous"`
+	Next       *string `json:"next"`
+}
+
+// okPage answers with one page of a list. A page behind the last one is not there (404), as in the original's framework; the
+// first one always is.
+func okPage[T any](s *server, c *gin.Context, p page, objects []T, total int64) error {
+	if objects == nil {
+		objects = []T{}
+	}
+	if p.number > 1 && len(objects) == 0 {
+		return &surface.Error{Status: http.StatusNotFound, Code: codePage, Message: "Invalid page"}
+	}
+	out := listed[T]{Meta: meta{TotalCount: total}, Objects: objects}
+	if p.number > 1 {
+		out.Meta.Previous = s.pageURL(c, p.number-1)
+	}
+	if p.number*p.size < total {
+		out.Meta.Next = s.pageURL(c, p.number+1)
+	}
+	return ok(c, http.StatusOK, out)
+}
+
+// pageURL is the request's own address with another page: filters and page_size stay.
+func (s *server) pageURL(c *gin.Context, number int64) *string {
+	q := c.Request.URL.Query()
+	q.Set("page", strconv.FormatInt(number, 10))
+	link := s.PublicURL + c.Request.URL.Path + "?" + q.Encode()
+	return &link
+}
+
+// codePage is a page that is not there, whose sentence is not that of other things that are not.
+const codePage = "INVALID_PAGE"
+
+func ok(c *gin.Context, status int, body any) error {
+	c.JSON(status, body)
+	return nil
+}
+
+func noContent(c *gin.Context) error {
+	c.Status(http.StatusNoContent)
+	c.Writer.WriteHeaderNow()
+	return nil
+}

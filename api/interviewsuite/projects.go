@@ -1,0 +1,259 @@
+package interviewsuite
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/uptrace/bun"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+func (s *server) projectRoutes() []surface.Route {
+	const list, one = "/api/v3/companies/:company/projects/", "/api/v3/companies/:company/projects/:project/"
+	return []surface.Route{
+		surface.Get(list, "read:jobs", s.listProjects),
+		surface.Post(list, "write:jobs", s.createProject),
+		surface.Get(one, "read:jobs", s.getProject),
+		surface.Patch(one, "write:jobs", s.updateProject),
+		surface.Delete(one, "delete:jobs", s.deleteProject),
+		surface.Post(one+"status/", "write:jobs", s.updateStatus),
+		surface.Get(one+"roles/", "read:jobs", s.listRoles),
+		surface.Get(one+"criteria/", "read:jobs", s.listCriteria),
+	}
+}
+
+// statuses are this product's words for a job's status. The reference has no list of them; every other word of another surface is
+// shown in small letters.
+var statuses = map[string]string{"draft": "DRAFT", "active": db.PositionOpen, "closed": "CLOSED", "archived": "ARCHIVED"}
+
+func projectStatus(job string) string {
+	for word, status := range statuses {
+		if status == job {
+			return word
+		}
+	}
+	return strings.ToLower(job)
+}
+
+func (s *server) listProjects(c *gin.Context) error {
+	company, err := s.company(c)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	rows, total, err := db.ListPositions(ctx, s.DB, db.Scope{Company: &company.ID}, db.PositionFilter{}, p.window())
+	if err != nil {
+		return err
+	}
+	out, err := s.showProjects(ctx, company, rows)
+	if err != nil {
+		return err
+	}
+	return okPage(s, c, p, out, total)
+}
+
+func (s *server) answerProject(c *gin.Context, status int, company *db.Company, p *db.Position) error {
+	out, err := s.showProjects(c.Request.Context(), company, []db.Position{*p})
+	if err != nil {
+		return err
+	}
+	return ok(c, status, out[0])
+}
+
+func (s *server) getProject(c *gin.Context) error {
+	company, project, err := s.project(c)
+	if err != nil {
+		return err
+	}
+	return s.answerProject(c, http.StatusOK, company, project)
+}
+
+// createProject makes an active project: its candidates can be invited at once.
+func (s *server) createProject(c *gin.Context) error {
+	company, err := s.company(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[projectInput](c)
+	if err != nil {
+		return err
+	}
+	if !in.Name.Set {
+		return surface.Missing("name")
+	}
+	p := &db.Position{CompanyID: company.ID, Status: db.PositionOpen}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := in.apply(ctx, tx, company, p); err != nil {
+			return err
+		}
+		if err := stampStatus(p, time.Now()); err != nil {
+			return err
+		}
+		return db.CreatePosition(ctx, tx, p)
+	})
+	if err != nil {
+		return err
+	}
+	c.Header("Location", s.projectURI(company.Number, p.Number))
+	return s.answerProject(c, http.StatusCreated, company, p)
+}
+
+func (s *server) updateProject(c *gin.Context) error {
+	company, project, err := s.project(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[projectInput](c)
+	if err != nil {
+		return err
+	}
+	project, err = s.changeProject(c, project, []string{"title", "job_url", "suite"}, func(ctx context.Context, tx bun.Tx, p *db.Position) error {
+		return in.apply(ctx, tx, company, p)
+	})
+	if err != nil {
+		return err
+	}
+	return s.answerProject(c, http.StatusAccepted, company, project)
+}
+
+type statusInput struct {
+	Status string `json:"status" validate:"required,oneof=draft active closed archived"`
+}
+
+// updateStatus is what status_update_uri takes (reference 2.4). The status is shown in the answer at once.
+func (s *server) updateStatus(c *gin.Context) error {
+	company, project, err := s.project(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[statusInput](c)
+	if err != nil {
+		return err
+	}
+	project, err = s.changeProject(c, project, []string{"status", "suite"}, func(_ context.Context, _ bun.Tx, p *db.Position) error {
+		p.Status = statuses[in.Status]
+		return stampStatus(p, time.Now())
+	})
+	if err != nil {
+		return err
+	}
+	return s.answerProject(c, http.StatusAccepted, company, project)
+}
+
+// stampStatus keeps the day on which a project became active or closed for the first time, unless it was told one.
+func stampStatus(p *db.Position, now time.Time) error {
+	own, err := decoded[projectSuite](p.Suite)
+	if err != nil {
+		return err
+	}
+	day := now.UTC().Format(time.DateOnly)
+	switch {
+	case p.Status == db.PositionOpen && own.ActivationDate == nil:
+		own.ActivationDate = &day
+	case p.Status == statuses["closed"] && own.CloseDate == nil:
+		own.CloseDate = &day
+	}
+	p.Suite = surface.Encoded(own)
+	return nil
+}
+
+// changeProject changes a project under a lock: what another request changes meanwhile is not undone.
+func (s *server) changeProject(
+	c *gin.Context, p *db.Position, columns []string, change func(context.Context, bun.Tx, *db.Position) error,
+) (changed *db.Position, err error) {
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		if err := db.Lock(ctx, tx, "jobs", p.ID); err != nil {
+			return err
+		}
+		if changed, err = db.GetPosition(ctx, tx, p.ID); err != nil {
+			return err
+		}
+		if err := change(ctx, tx, changed); err != nil {
+			return err
+		}
+		return db.UpdatePosition(ctx, tx, changed, columns...)
+	})
+	return changed, err
+}
+
+func (s *server) deleteProject(c *gin.Context) error {
+	_, project, err := s.project(c)
+	if err != nil {
+		return err
+	}
+	if err := db.DeletePosition(c.Request.Context(), s.DB, project.ID); err != nil {
+		return err
+	}
+	return noContent(c)
+}
+
+type roleOutput struct {
+	Role     string `json:"role"`
+	Customer string `json:"customer"`
+}
+
+// listRoles tells who is what in a project. The reference names the address and not what is there.
+func (s *server) listRoles(c *gin.Context) error {
+	company, project, err := s.project(c)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	shown, err := s.showProjects(c.Request.Context(), company, []db.Position{*project})
+	if err != nil {
+		return err
+	}
+	var roles []roleOutput
+	for _, list := range []struct {
+		role  string
+		users []string
+	}{
+		{"evaluator", shown[0].Evaluators}, {"interview_manager", shown[0].InterviewManagers}, {"reviewer", shown[0].Reviewers},
+	} {
+		for _, uri := range list.users {
+			roles = append(roles, roleOutput{list.role, uri})
+		}
+	}
+	return okPage(s, c, p, window(roles, p), int64(len(roles)))
+}
+
+// window is a page of a list that is all there.
+func window[T any](all []T, p page) []T {
+	w := p.window()
+	from := min(w.Offset, int64(len(all)))
+	return all[from:min(from+w.Limit, int64(len(all)))]
+}
+
+type criterionOutput struct {
+	Name string `json:"name"`
+}
+
+// listCriteria tells by what was rated so far. The reference names the address and not what is there.
+func (s *server) listCriteria(c *gin.Context) error {
+	_, project, err := s.project(c)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	names, err := db.Criteria(c.Request.Context(), s.DB, project.ID)
+	if err != nil {
+		return err
+	}
+	criteria := surface.Mapped(names, func(name *string) criterionOutput { return criterionOutput{*name} })
+	return okPage(s, c, p, window(criteria, p), int64(len(criteria)))
+}

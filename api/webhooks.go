@@ -266,6 +266,8 @@ func (s *server) applyWebhook(ctx context.Context, in *webhookPatch, w *db.Webho
 		return nil, surface.Invalid("companyId", "companyId cannot be changed: delete the webhook and create another")
 	case in.Profile.Set:
 		return nil, surface.Invalid("profile", "profile cannot be changed: delete the webhook and create another")
+	case w.SetID != nil && (in.URL.Set || in.Events.Set || in.Headers.Set):
+		return nil, surface.InvalidState("This webhook follows from the settings of AI interviews: change its address and credentials there", nil)
 	}
 	if err := in.refuse(); err != nil {
 		return nil, err

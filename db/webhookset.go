@@ -97,9 +97,14 @@ func JobWebhooks(ctx context.Context, db bun.IDB, job uuid.UUID) (*WebhookSet, e
 	return findSet(ctx, db, "(SELECT webhook_set_id FROM jobs WHERE id = ?)", job)
 }
 
+// findSet tells of each webhook whether it is on as it is now: somebody may have deleted it or switched it off, or its receiver
+// has answered 410.
 func findSet(ctx context.Context, db bun.IDB, which string, id uuid.UUID) (*WebhookSet, error) {
 	s := new(WebhookSet)
-	err := translate(db.NewSelect().Model(s).Where("ws.id = "+which, id).Scan(ctx))
+	err := translate(db.NewSelect().Model(s).ExcludeColumn("start_status", "submission_status").
+		ColumnExpr(liveStatus, bun.Ident("start_status"), catalog.InterviewStarted).
+		ColumnExpr(liveStatus, bun.Ident("submission_status"), catalog.InterviewCompleted).
+		Where("ws.id = "+which, id).Scan(ctx))
 	if errors.Is(err, ErrNotFound) {
 		return &WebhookSet{AuthStatus: true}, nil
 	}
@@ -108,6 +113,9 @@ func findSet(ctx context.Context, db bun.IDB, which string, id uuid.UUID) (*Webh
 	}
 	return s, nil
 }
+
+const liveStatus = `CASE WHEN ws.?0 IS NOT NULL THEN EXISTS (SELECT 1 FROM webhooks w
+	WHERE w.set_id = ws.id AND w.deleted_at IS NULL AND w.is_active AND w.events @> ARRAY[?1]) END AS ?0`
 
 // ChangeCompanyWebhooks changes what new jobs get. Jobs that are there keep what they have: when some have the company's set,
 // the change is made on a copy of it. With everywhere, all of them get the changed set. A change that lacks something is a

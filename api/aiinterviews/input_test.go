@@ -123,6 +123,30 @@ func TestSettings_can_be_written_back(t *testing.T) {
 	require.JSONEq(t, string(general.Body), string(b.get("/ai-interviews/settings/general").Body))
 }
 
+// The webhooks are seen in the webhooks API too, and what happens to them there is seen here.
+func TestSettings_and_the_webhooks_api(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.post(settings, seed)
+	var page struct {
+		Data struct {
+			Data []struct{ ID, Profile, URL string }
+		}
+	}
+	b.Do(http.MethodGet, "/webhooks", nil).Into(200, &page)
+	require.Len(t, page.Data.Data, 2)
+	hook := page.Data.Data[0]
+	require.Equal(t, "ai-interviews", hook.Profile)
+	require.Equal(t, http.StatusConflict, b.Do(http.MethodPatch, "/webhooks/"+hook.ID, object{"url": "https://elsewhere.test"}).Status)
+	require.Equal(t, http.StatusOK, b.Do(http.MethodPatch, "/webhooks/"+hook.ID, object{"rateLimit": 5}).Status)
+	for _, h := range page.Data.Data {
+		require.Equal(t, http.StatusNoContent, b.Do(http.MethodDelete, "/webhooks/"+h.ID, nil).Status)
+	}
+	o := b.get(settings).Is(200)["webhooks"].(object)
+	require.Equal(t, object{"status": false, "url": "https://example.com/webhook/start"}, o["start"])
+	require.JSONEq(t, seedAnswer, string(b.post(settings, seed).Body), "settings that name them make them anew")
+}
+
 func TestInvite_knows_the_candidate(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

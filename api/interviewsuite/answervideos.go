@@ -1,0 +1,288 @@
+package interviewsuite
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+	"github.com/uptrace/bun"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+const answerVideos = "/api/v3/companies/:company/projects/:project/candidates/:candidate/answervideos/"
+
+func (s *server) answerVideoRoutes() []surface.Route {
+	const object = answerVideos + ":answervideo/"
+	return append([]surface.Route{
+		surface.Get(answerVideos, "read:candidates", s.listAnswerVideos),
+		surface.Post(answerVideos, surface.Public, s.createAnswerVideo), // a candidate may, without a key
+		surface.Get(object, "read:candidates", s.getAnswerVideo),
+		surface.Patch(object, "write:candidates", s.updateAnswerVideo),
+		surface.Delete(object, "delete:candidates", s.deleteAnswerVideo),
+		surface.Put(object+"file/", "write:candidates", s.replaceAnswerVideo),
+		surface.Post(object+"file/", "write:candidates", s.replaceAnswerVideo),
+	}, file(object+"file/", "read:candidates", s.streamAnswerVideo)...)
+}
+
+// answerVideo is one on the wire. The reference has no page for it: its own style, and that of its webhooks.
+type answerVideo struct {
+	ResourceURI      string `json:"resource_uri"`
+	Project          string `json:"project"`
+	Candidate        string `json:"candidate"`
+	Question         string `json:"question"`
+	File             string `json:"file"`
+	ContentType      string `json:"content_type"`
+	Size             int64  `json:"size"`
+	Duration         *int   `json:"duration"`
+	CreationDate     string `json:"creationdate"`
+	ModificationDate string `json:"modificationdate"`
+}
+
+// place is where in the tree of resources a request is.
+type place struct {
+	company   *db.Company
+	project   *db.Position
+	candidate *db.Candidate
+}
+
+func (s *server) place(c *gin.Context) (p place, err error) {
+	p.company, p.project, p.candidate, err = s.candidate(c)
+	return p, err
+}
+
+func (s *server) showAnswerVideo(p place, v *db.AnswerVideo) answerVideo {
+	uri := s.answerVideoURI(p.company.Number, p.project.Number, p.candidate.Number, v.Number)
+	return answerVideo{
+		ResourceURI: uri, Project: s.projectURI(p.company.Number, p.project.Number),
+		Candidate: s.candidateURI(p.company.Number, p.project.Number, p.candidate.Number),
+		Question:  s.questionURI(p.company.Number, p.project.Number, v.QuestionNumber),
+		File:      uri + "file/", ContentType: v.ContentType, Size: v.Size, Duration: v.DurationSeconds,
+		CreationDate: stamp(v.CreatedAt), ModificationDate: stamp(v.UpdatedAt),
+	}
+}
+
+func (s *server) listAnswerVideos(c *gin.Context) error {
+	at, err := s.place(c)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	rows, total, err := db.ListAnswerVideos(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, p.window())
+	if err != nil {
+		return err
+	}
+	return okPage(s, c, p, surface.Mapped(rows, func(v *db.AnswerVideo) answerVideo { return s.showAnswerVideo(at, v) }), total)
+}
+
+// createAnswerVideo takes an answer from a client with a key, or from the candidate in the interview. A second answer to a
+// question takes the first one's place, and is answered as an update.
+func (s *server) createAnswerVideo(c *gin.Context) error {
+	at, interview, err := s.uploader(c)
+	if err != nil {
+		return err
+	}
+	return s.receive(c, func(u upload) error {
+		v := s.newAnswer(at, u)
+		if interview != nil {
+			v.InterviewID = &interview.ID
+		}
+		if v.DurationSeconds, err = seconds(u.fields); err != nil {
+			return err
+		}
+		q, err := s.questionOf(c.Request.Context(), at, u.fields["question"])
+		if err != nil {
+			return err
+		}
+		v.QuestionID = q.ID
+		return s.putAnswer(c, at, v)
+	})
+}
+
+// uploader is whose answers the caller may upload: any of the company's with a key, their own with the activation key of an
+// interview that is in progress.
+func (s *server) uploader(c *gin.Context) (at place, interview *db.Interview, err error) {
+	if _, presented := presentsActivation(c); presented {
+		return s.ownInterview(c)
+	}
+	if err := s.Admit(c, "write:candidates"); err != nil {
+		return at, nil, err
+	}
+	if err := db.KeepToken(c.Request.Context(), s.DB, surface.Caller(c).Key); err != nil {
+		return at, nil, err
+	}
+	at, err = s.place(c)
+	return at, nil, err
+}
+
+// ownInterview is the candidate's own place; the path must name no other.
+func (s *server) ownInterview(c *gin.Context) (at place, interview *db.Interview, err error) {
+	if interview, err = s.activated(c); err != nil {
+		return at, nil, err
+	}
+	if interview.JobID == nil {
+		return at, nil, surface.Denied("interview")
+	}
+	ctx := c.Request.Context()
+	if at.company, err = db.GetCompany(ctx, s.DB, interview.CompanyID); err != nil {
+		return at, nil, err
+	}
+	if at.project, err = db.GetPosition(ctx, s.DB, *interview.JobID); err != nil {
+		return at, nil, err
+	}
+	if at.candidate, err = db.GetCandidate(ctx, s.DB, interview.CandidateID); err != nil {
+		return at, nil, err
+	}
+	for name, number := range map[string]int64{
+		"company": at.company.Number, "project": at.project.Number, "candidate": at.candidate.Number,
+	} {
+		if c.Param(name) != strconv.FormatInt(number, 10) {
+			return at, nil, surface.Denied("interview")
+		}
+	}
+	if interview.Status != db.InterviewInProgress {
+		return at, nil, &db.StateError{Resource: "interview", State: string(interview.Status)}
+	}
+	return at, interview, nil
+}
+
+func (s *server) newAnswer(at place, u upload) *db.AnswerVideo {
+	return &db.AnswerVideo{
+		CompanyID: at.company.ID, JobID: at.project.ID, CandidateID: at.candidate.ID,
+		File: u.file, ContentType: u.contentType, Size: u.size,
+	}
+}
+
+// seconds reads the form's duration; nil when there is none.
+func seconds(fields map[string]string) (*int, error) {
+	raw, sent := fields["duration"]
+	if !sent || raw == "" {
+		return nil, nil //nolint:nilnil // not sent is an ordinary answer
+	}
+	n, err := strconv.Atoi(raw)
+	if err != nil || n < 0 || n > 86400 {
+		return nil, surface.Invalid("duration", "duration must be a whole number of seconds, at most 86400")
+	}
+	return &n, nil
+}
+
+// questionOf is the question that a form names by its address or its id; it must be the project's.
+func (s *server) questionOf(ctx context.Context, at place, text string) (*db.Question, error) {
+	if text == "" {
+		return nil, surface.Missing("question")
+	}
+	number, valid := textReference(text, at.company.Number, "questions")
+	if !valid {
+		return nil, badReference("question")
+	}
+	q, err := db.QuestionByNumber(ctx, s.DB, at.project.ID, number)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, badReference("question")
+	}
+	return q, err
+}
+
+func (s *server) putAnswer(c *gin.Context, at place, v *db.AnswerVideo) error {
+	status := http.StatusAccepted
+	err := db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		created, err := db.PutAnswerVideo(ctx, tx, v)
+		if created {
+			status = http.StatusCreated
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return ok(c, status, s.showAnswerVideo(at, v))
+}
+
+// answerVideo is the video of the path's :answervideo, which must be the candidate's for this project.
+func (s *server) answerVideo(c *gin.Context) (place, *db.AnswerVideo, error) {
+	at, err := s.place(c)
+	if err != nil {
+		return at, nil, err
+	}
+	number, err := surface.PathNumber(c, "answervideo", "Answer video")
+	if err != nil {
+		return at, nil, err
+	}
+	v, err := db.AnswerVideoByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, number)
+	return at, v, err
+}
+
+func (s *server) getAnswerVideo(c *gin.Context) error {
+	at, v, err := s.answerVideo(c)
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, s.showAnswerVideo(at, v))
+}
+
+func (s *server) streamAnswerVideo(c *gin.Context) error {
+	_, v, err := s.answerVideo(c)
+	if err != nil {
+		return err
+	}
+	return s.stream(c, v.File, v.ContentType)
+}
+
+type changedAnswerVideo struct {
+	Duration surface.Opt[int] `json:"duration" validate:"min=0,max=86400" null:"ok"`
+}
+
+func (s *server) updateAnswerVideo(c *gin.Context) error {
+	at, v, err := s.answerVideo(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[changedAnswerVideo](c)
+	if err != nil {
+		return err
+	}
+	var u surface.Update
+	surface.SetNull(&u, "duration_seconds", &v.DurationSeconds, in.Duration)
+	if len(u.Columns) > 0 {
+		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			return db.UpdateAnswerVideo(ctx, tx, v, u.Columns...)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return ok(c, http.StatusAccepted, s.showAnswerVideo(at, v))
+}
+
+// replaceAnswerVideo takes another file for an answer that is there.
+func (s *server) replaceAnswerVideo(c *gin.Context) error {
+	at, old, err := s.answerVideo(c)
+	if err != nil {
+		return err
+	}
+	return s.receive(c, func(u upload) error {
+		v := s.newAnswer(at, u)
+		v.QuestionID, v.InterviewID = old.QuestionID, old.InterviewID
+		if v.DurationSeconds, err = seconds(u.fields); err != nil {
+			return err
+		}
+		return s.putAnswer(c, at, v)
+	})
+}
+
+func (s *server) deleteAnswerVideo(c *gin.Context) error {
+	_, v, err := s.answerVideo(c)
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.DeleteAnswerVideo(ctx, tx, v) })
+	if err != nil {
+		return err
+	}
+	return noContent(c)
+}

@@ -1,0 +1,193 @@
+package interviewsuite
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/uptrace/bun"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+func (s *server) noteRoutes() []surface.Route {
+	const list = "/api/v3/companies/:company/projects/:project/candidates/:candidate/notes/"
+	return []surface.Route{
+		surface.Get(list, "read:candidates", s.listNotes),
+		surface.Post(list, "write:candidates", s.createNote),
+		surface.Get(list+":note/", "read:candidates", s.getNote),
+		surface.Patch(list+":note/", "write:candidates", s.updateNote),
+		surface.Delete(list+":note/", "write:candidates|delete:candidates", s.deleteNote),
+	}
+}
+
+// resultNote is a note inside a result (reference 2.7).
+type resultNote struct {
+	ResourceURI      string  `json:"resource_uri"`
+	Text             string  `json:"text"`
+	Shared           bool    `json:"shared"`
+	Answer           *string `json:"answer"`
+	EvaluatorProfile *string `json:"evaluator_profile"`
+}
+
+// note is a note as its own resource: the same, whom it is about, and its author as the webhook names it (reference 1.4).
+type note struct {
+	resultNote
+	Candidate    string  `json:"candidate"`
+	Customer     *string `json:"customer"`
+	CreationDate string  `json:"creationdate"`
+}
+
+func (s *server) showResultNote(company, project, candidate int64, n *db.Note) resultNote {
+	return resultNote{
+		ResourceURI: s.noteURI(company, project, candidate, n.Number), Text: n.Text, Shared: n.Shared,
+		Answer:           maybeURI(n.AnswerVideoNumber, func(v int64) string { return s.answerVideoURI(company, project, candidate, v) }),
+		EvaluatorProfile: maybeURI(n.StaffNumber, func(m int64) string { return s.customerURI(company, m) }),
+	}
+}
+
+func (s *server) showNote(at place, n *db.Note) note {
+	company, project, candidate := at.company.Number, at.project.Number, at.candidate.Number
+	shown := s.showResultNote(company, project, candidate, n)
+	return note{shown, s.candidateURI(company, project, candidate), shown.EvaluatorProfile, stamp(n.CreatedAt)}
+}
+
+// readerOf is who reads notes with this request.
+func readerOf(c *gin.Context) db.Reader { return db.Reader{Staff: surface.Caller(c).Key.StaffID} }
+
+func (s *server) listNotes(c *gin.Context) error {
+	at, err := s.place(c)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	rows, total, err := db.ListNotes(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, readerOf(c), p.window())
+	if err != nil {
+		return err
+	}
+	return okPage(s, c, p, surface.Mapped(rows, func(n *db.Note) note { return s.showNote(at, n) }), total)
+}
+
+// noteFields are those of a new note and of a change. Its author is who calls.
+type noteFields struct {
+	Text   surface.Opt[string]          `json:"text" validate:"min=1,max=10000"`
+	Shared surface.Opt[bool]            `json:"shared"`
+	Answer surface.Opt[json.RawMessage] `json:"answer" null:"ok"`
+}
+
+func (s *server) applyNote(ctx context.Context, at place, n *db.Note, in noteFields) (u surface.Update, err error) {
+	surface.Set(&u, "text", &n.Text, in.Text)
+	surface.Set(&u, "shared", &n.Shared, in.Shared)
+	if !in.Answer.Set {
+		return u, nil
+	}
+	u.Columns = append(u.Columns, "answer_video_id")
+	n.AnswerVideoID, n.AnswerVideoNumber = nil, nil
+	v, err := s.answerOf(ctx, at, in.Answer)
+	if v != nil {
+		n.AnswerVideoID, n.AnswerVideoNumber = &v.ID, &v.Number
+	}
+	return u, err
+}
+
+func (s *server) createNote(c *gin.Context) error {
+	at, err := s.place(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[noteFields](c)
+	if err != nil {
+		return err
+	}
+	if !in.Text.Set {
+		return surface.Missing("text")
+	}
+	n := &db.Note{
+		CompanyID: at.company.ID, JobID: at.project.ID, CandidateID: at.candidate.ID, StaffID: surface.Caller(c).Key.StaffID,
+	}
+	if _, err := s.applyNote(c.Request.Context(), at, n, in); err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateNote(ctx, tx, n) })
+	if err != nil {
+		return err
+	}
+	return s.okNote(c, http.StatusCreated, at, n.Number)
+}
+
+// okNote answers with a note as it is now.
+func (s *server) okNote(c *gin.Context, status int, at place, number int64) error {
+	n, err := db.NoteByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, readerOf(c), number)
+	if err != nil {
+		return err
+	}
+	return ok(c, status, s.showNote(at, n))
+}
+
+// note is the note of the path's :note, about the candidate for this project, that the caller may read.
+func (s *server) note(c *gin.Context) (place, *db.Note, error) {
+	at, err := s.place(c)
+	if err != nil {
+		return at, nil, err
+	}
+	number, err := surface.PathNumber(c, "note", "Note")
+	if err != nil {
+		return at, nil, err
+	}
+	n, err := db.NoteByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, readerOf(c), number)
+	return at, n, err
+}
+
+func (s *server) getNote(c *gin.Context) error {
+	at, n, err := s.note(c)
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, s.showNote(at, n))
+}
+
+func (s *server) updateNote(c *gin.Context) error {
+	at, n, err := s.note(c)
+	if err != nil {
+		return err
+	}
+	if err := s.mayChange(c, n.StaffID, "note"); err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[noteFields](c)
+	if err != nil {
+		return err
+	}
+	u, err := s.applyNote(c.Request.Context(), at, n, in)
+	if err != nil {
+		return err
+	}
+	if len(u.Columns) > 0 {
+		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			return db.UpdateNote(ctx, tx, n, u.Columns...)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return ok(c, http.StatusAccepted, s.showNote(at, n))
+}
+
+func (s *server) deleteNote(c *gin.Context) error {
+	_, n, err := s.note(c)
+	if err != nil {
+		return err
+	}
+	if err := s.mayChange(c, n.StaffID, "note"); err != nil {
+		return err
+	}
+	if err := db.DeleteNote(c.Request.Context(), s.DB, n.ID); err != nil {
+		return err
+	}
+	return noContent(c)
+}

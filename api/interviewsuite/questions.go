@@ -1,0 +1,154 @@
+package interviewsuite
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/uptrace/bun"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+func (s *server) questionRoutes() []surface.Route {
+	const list = "/api/v3/companies/:company/projects/:project/questions/"
+	return []surface.Route{
+		surface.Get(list, "read:jobs", s.listQuestions),
+		surface.Post(list, "write:jobs", s.createQuestion),
+		surface.Get(list+":question/", "read:jobs", s.getQuestion),
+		surface.Patch(list+":question/", "write:jobs", s.updateQuestion),
+		surface.Delete(list+":question/", "delete:jobs", s.deleteQuestion),
+	}
+}
+
+// question is one on the wire. The reference has no page for it: what a question needs for a recorded answer, in its style.
+type question struct {
+	ResourceURI     string `json:"resource_uri"`
+	Project         string `json:"project"`
+	Text            string `json:"text"`
+	Position        int    `json:"position"`
+	MaxAnswerTime   *int   `json:"max_answer_time"`
+	PreparationTime *int   `json:"preparation_time"`
+	CreationDate    string `json:"creationdate"`
+}
+
+func (s *server) showQuestion(company *db.Company, project *db.Position, q *db.Question) question {
+	return question{
+		ResourceURI: s.questionURI(company.Number, project.Number, q.Number), Project: s.projectURI(company.Number, project.Number),
+		Text: q.Text, Position: q.Position, MaxAnswerTime: q.Suite.MaxAnswerTime, PreparationTime: q.Suite.PreparationTime,
+		CreationDate: stamp(q.CreatedAt),
+	}
+}
+
+func (s *server) listQuestions(c *gin.Context) error {
+	company, project, err := s.project(c)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	rows, total, err := db.ListQuestions(c.Request.Context(), s.DB, project.ID, p.window())
+	if err != nil {
+		return err
+	}
+	return okPage(s, c, p, surface.Mapped(rows, func(q *db.Question) question { return s.showQuestion(company, project, q) }), total)
+}
+
+// The texts are bounded as an agent's questions are: the job's agent asks them.
+type newQuestion struct {
+	Text            string `json:"text" validate:"required,max=1000"`
+	Position        int    `json:"position" validate:"min=1,max=10000"`
+	MaxAnswerTime   *int   `json:"max_answer_time" validate:"omitempty,min=1,max=86400"`
+	PreparationTime *int   `json:"preparation_time" validate:"omitempty,min=0,max=86400"`
+}
+
+func (s *server) createQuestion(c *gin.Context) error {
+	company, project, err := s.project(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[newQuestion](c)
+	if err != nil {
+		return err
+	}
+	q := &db.Question{
+		Text: in.Text, Position: in.Position,
+		Suite: db.QuestionSuite{MaxAnswerTime: in.MaxAnswerTime, PreparationTime: in.PreparationTime},
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateQuestion(ctx, tx, project, q) })
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusCreated, s.showQuestion(company, project, q))
+}
+
+// question is the question of the path's :question, which must be the project's.
+func (s *server) question(c *gin.Context) (*db.Company, *db.Position, *db.Question, error) {
+	company, project, err := s.project(c)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	number, err := surface.PathNumber(c, "question", "Question")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	q, err := db.QuestionByNumber(c.Request.Context(), s.DB, project.ID, number)
+	return company, project, q, err
+}
+
+func (s *server) getQuestion(c *gin.Context) error {
+	company, project, q, err := s.question(c)
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, s.showQuestion(company, project, q))
+}
+
+type changedQuestion struct {
+	Text            surface.Opt[string] `json:"text" validate:"min=1,max=1000"`
+	Position        surface.Opt[int]    `json:"position" validate:"min=1,max=10000"`
+	MaxAnswerTime   surface.Opt[int]    `json:"max_answer_time" validate:"min=1,max=86400" null:"ok"`
+	PreparationTime surface.Opt[int]    `json:"preparation_time" validate:"min=0,max=86400" null:"ok"`
+}
+
+func (s *server) updateQuestion(c *gin.Context) error {
+	company, project, q, err := s.question(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[changedQuestion](c)
+	if err != nil {
+		return err
+	}
+	var u surface.Update
+	surface.Set(&u, "text", &q.Text, in.Text)
+	surface.Set(&u, "position", &q.Position, in.Position)
+	surface.SetNull(&u, "suite", &q.Suite.MaxAnswerTime, in.MaxAnswerTime)
+	surface.SetNull(&u, "suite", &q.Suite.PreparationTime, in.PreparationTime)
+	if len(u.Columns) > 0 {
+		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			return db.UpdateQuestion(ctx, tx, project, q, columns(u)...)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return ok(c, http.StatusAccepted, s.showQuestion(company, project, q))
+}
+
+func (s *server) deleteQuestion(c *gin.Context) error {
+	_, project, q, err := s.question(c)
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return db.DeleteQuestion(ctx, tx, project, q.ID)
+	})
+	if err != nil {
+		return err
+	}
+	return noContent(c)
+}

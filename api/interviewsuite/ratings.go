@@ -1,0 +1,305 @@
+package interviewsuite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/api/surface"
+	"greenroom/db"
+)
+
+func (s *server) ratingRoutes() []surface.Route {
+	const list = "/api/v3/companies/:company/projects/:project/candidates/:candidate/ratings/"
+	return []surface.Route{
+		surface.Get(list, "read:candidates", s.listRatings),
+		surface.Post(list, "write:candidates", s.createRating),
+		surface.Get(list+":rating/", "read:candidates", s.getRating),
+		surface.Patch(list+":rating/", "write:candidates", s.updateRating),
+		surface.Delete(list+":rating/", "write:candidates|delete:candidates", s.deleteRating),
+	}
+}
+
+// resultRating is a rating inside a result (reference 2.7).
+type resultRating struct {
+	ResourceURI      string  `json:"resource_uri"`
+	Question         *string `json:"question"`
+	Criterion        *string `json:"criterion"`
+	Answer           *string `json:"answer"`
+	EvaluatorProfile *string `json:"evaluator_profile"`
+	Value            float64 `json:"value"`
+	Ignore           bool    `json:"ignore"`
+}
+
+// rating is a rating as its own resource: the same, and whom it is about.
+type rating struct {
+	resultRating
+	Candidate    string `json:"candidate"`
+	CreationDate string `json:"creationdate"`
+}
+
+func (s *server) showResultRating(company, project, candidate int64, r *db.Rating) resultRating {
+	return resultRating{
+		ResourceURI:      s.ratingURI(company, project, candidate, r.Number),
+		Question:         maybeURI(r.QuestionNumber, func(n int64) string { return s.questionURI(company, project, n) }),
+		Criterion:        r.Criterion,
+		Answer:           maybeURI(r.AnswerVideoNumber, func(n int64) string { return s.answerVideoURI(company, project, candidate, n) }),
+		EvaluatorProfile: maybeURI(r.StaffNumber, func(n int64) string { return s.customerURI(company, n) }),
+		Value:            r.Value, Ignore: r.Ignored,
+	}
+}
+
+func (s *server) showRating(at place, r *db.Rating) rating {
+	company, project, candidate := at.company.Number, at.project.Number, at.candidate.Number
+	return rating{s.showResultRating(company, project, candidate, r), s.candidateURI(company, project, candidate), stamp(r.CreatedAt)}
+}
+
+func (s *server) listRatings(c *gin.Context) error {
+	at, err := s.place(c)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	rows, total, err := db.ListRatings(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, p.window())
+	if err != nil {
+		return err
+	}
+	return okPage(s, c, p, surface.Mapped(rows, func(r *db.Rating) rating { return s.showRating(at, r) }), total)
+}
+
+// ratingFields are those of a new rating and of a change. evaluator_profile is read only: who rates is who calls.
+type ratingFields struct {
+	Question  surface.Opt[json.RawMessage] `json:"question" null:"ok"`
+	Criterion surface.Opt[string]          `json:"criterion" validate:"min=1,max=255" null:"ok"`
+	Answer    surface.Opt[json.RawMessage] `json:"answer" null:"ok"`
+	Value     surface.Opt[float64]         `json:"value"`
+	Ignore    surface.Opt[bool]            `json:"ignore"`
+}
+
+// apply sets what was sent.
+func (s *server) apply(ctx context.Context, at place, r *db.Rating, in ratingFields) (u surface.Update, err error) {
+	if err := checkScore(at.project, in.Value); err != nil {
+		return u, err
+	}
+	surface.SetNull(&u, "criterion", &r.Criterion, in.Criterion)
+	surface.Set(&u, "value", &r.Value, in.Value)
+	surface.Set(&u, "ignored", &r.Ignored, in.Ignore)
+	if in.Question.Set {
+		u.Columns = append(u.Columns, "question_id")
+		if r.QuestionID, err = s.ratedQuestion(ctx, at, in.Question); err != nil {
+			return u, err
+		}
+	}
+	if !in.Answer.Set {
+		return u, nil
+	}
+	u.Columns = append(u.Columns, "answer_video_id")
+	v, err := s.answerOf(ctx, at, in.Answer)
+	if err != nil || v == nil {
+		r.AnswerVideoID = nil
+		return u, err
+	}
+	// A rating of an answer is one of its question, whether or not that is said.
+	if r.QuestionID != nil && *r.QuestionID != v.QuestionID && in.Question.Set && !in.Question.Null {
+		return u, surface.Invalid("answer", "This is not an answer to the question")
+	}
+	r.AnswerVideoID, r.QuestionID = &v.ID, &v.QuestionID
+	u.Columns = append(u.Columns, "question_id")
+	return u, nil
+}
+
+// checkScore bounds a rating by the project's maximum_score.
+func checkScore(project *db.Position, value surface.Opt[float64]) error {
+	about, err := projectSuiteOf(project)
+	if err == nil && value.Set && (value.Value < 0 || value.Value > float64(about.MaximumScore)) {
+		return surface.Invalid("value", fmt.Sprintf("value must be from 0 to %d, the project's maximum_score", about.MaximumScore))
+	}
+	return err
+}
+
+func (s *server) ratedQuestion(ctx context.Context, at place, ref surface.Opt[json.RawMessage]) (*uuid.UUID, error) {
+	if ref.Null {
+		return nil, nil //nolint:nilnil // none is an ordinary answer
+	}
+	number, valid := reference(ref.Value, at.company.Number, "questions")
+	if !valid {
+		return nil, badReference("question")
+	}
+	q, err := db.QuestionByNumber(ctx, s.DB, at.project.ID, number)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, badReference("question")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &q.ID, nil
+}
+
+var answerForm = regexp.MustCompile(`^/api/v3/companies/([0-9]+)/projects/[0-9]+/candidates/[0-9]+/answervideos/([0-9]+)/?$`)
+
+// answerOf is the answer video that a body names by its address or its id; it must be the candidate's for this project. nil
+// for null.
+func (s *server) answerOf(ctx context.Context, at place, ref surface.Opt[json.RawMessage]) (*db.AnswerVideo, error) {
+	if ref.Null {
+		return nil, nil //nolint:nilnil // none is an ordinary answer
+	}
+	number, valid := reference(ref.Value, at.company.Number, "answervideos")
+	var text string
+	if !valid && json.Unmarshal(ref.Value, &text) == nil {
+		number, valid = answerNumber(text, at.company.Number)
+	}
+	if !valid {
+		return nil, badReference("answer")
+	}
+	v, err := db.AnswerVideoByNumber(ctx, s.DB, at.project.ID, at.candidate.ID, number)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, badReference("answer")
+	}
+	return v, err
+}
+
+func answerNumber(address string, company int64) (int64, bool) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return 0, false
+	}
+	m := answerForm.FindStringSubmatch(u.Path)
+	if m == nil || m[1] != strconv.FormatInt(company, 10) {
+		return 0, false
+	}
+	number, err := strconv.ParseInt(m[2], 10, 64)
+	return number, err == nil
+}
+
+func (s *server) createRating(c *gin.Context) error {
+	at, err := s.place(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[ratingFields](c)
+	if err != nil {
+		return err
+	}
+	if !in.Value.Set {
+		return surface.Missing("value")
+	}
+	r := &db.Rating{
+		CompanyID: at.company.ID, JobID: at.project.ID, CandidateID: at.candidate.ID, StaffID: surface.Caller(c).Key.StaffID,
+	}
+	if _, err := s.apply(c.Request.Context(), at, r, in); err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateRating(ctx, tx, r) })
+	if err != nil {
+		return err
+	}
+	return s.okRating(c, http.StatusCreated, at, r.Number)
+}
+
+// okRating answers with a rating as it is now.
+func (s *server) okRating(c *gin.Context, status int, at place, number int64) error {
+	r, err := db.RatingByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, number)
+	if err != nil {
+		return err
+	}
+	return ok(c, status, s.showRating(at, r))
+}
+
+// rating is the rating of the path's :rating, which must be of the candidate for this project.
+func (s *server) rating(c *gin.Context) (place, *db.Rating, error) {
+	at, err := s.place(c)
+	if err != nil {
+		return at, nil, err
+	}
+	number, err := surface.PathNumber(c, "rating", "Rating")
+	if err != nil {
+		return at, nil, err
+	}
+	r, err := db.RatingByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, number)
+	return at, r, err
+}
+
+func (s *server) getRating(c *gin.Context) error {
+	at, r, err := s.rating(c)
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, s.showRating(at, r))
+}
+
+func (s *server) updateRating(c *gin.Context) error {
+	at, r, err := s.rating(c)
+	if err != nil {
+		return err
+	}
+	if err := s.mayChange(c, r.StaffID, "rating"); err != nil {
+		return err
+	}
+	in, err := surface.BindKnown[ratingFields](c)
+	if err != nil {
+		return err
+	}
+	u, err := s.apply(c.Request.Context(), at, r, in)
+	if err != nil {
+		return err
+	}
+	if len(u.Columns) > 0 {
+		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			return db.UpdateRating(ctx, tx, r, columns(u)...)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return s.okRating(c, http.StatusAccepted, at, r.Number)
+}
+
+// columns are those of an update, each once.
+func columns(u surface.Update) (once []string) {
+	for _, name := range u.Columns {
+		if !slices.Contains(once, name) {
+			once = append(once, name)
+		}
+	}
+	return once
+}
+
+// mayChange refuses to change what somebody else thinks: staff users change their own, and administrators and clients with a key
+// of the company change all that they see.
+func (s *server) mayChange(c *gin.Context, author *uuid.UUID, what string) error {
+	user, err := s.staff(c)
+	if err != nil {
+		return err
+	}
+	if user == nil || !db.Admin.Above(user.AccountType) || author != nil && *author == user.ID {
+		return nil
+	}
+	return surface.Denied(what)
+}
+
+func (s *server) deleteRating(c *gin.Context) error {
+	_, r, err := s.rating(c)
+	if err != nil {
+		return err
+	}
+	if err := s.mayChange(c, r.StaffID, "rating"); err != nil {
+		return err
+	}
+	if err := db.DeleteRating(c.Request.Context(), s.DB, r.ID); err != nil {
+		return err
+	}
+	return noContent(c)
+}

@@ -1,0 +1,54 @@
+package interviewsuite
+
+import (
+	"net/http"
+	"slices"
+
+	"greenroom/api/surface"
+)
+
+// mediaRoutes are what is asked, answered and thought of the answers.
+func (s *server) mediaRoutes() []surface.Route {
+	return slices.Concat(s.questionRoutes(), s.answerVideoRoutes(), s.ratingRoutes(), s.noteRoutes(), s.resultRoutes(), s.welcomeVideoRoutes())
+}
+
+// file is a file's address: GET, and HEAD for players that ask for the size first.
+func file(path, scope string, h surface.Handler) []surface.Route {
+	return []surface.Route{
+		surface.Get(path, scope, h),
+		{Method: http.MethodHead, Path: path, Scope: scope, Handle: h},
+	}
+}
+
+func (s *server) questionURI(company, project, question int64) string {
+	return s.uri("companies/%d/projects/%d/questions/%d/", company, project, question)
+}
+
+func (s *server) answerVideoURI(company, project, candidate, video int64) string {
+	return s.uri("companies/%d/projects/%d/candidates/%d/answervideos/%d/", company, project, candidate, video)
+}
+
+func (s *server) ratingURI(company, project, candidate, rating int64) string {
+	return s.uri("companies/%d/projects/%d/candidates/%d/ratings/%d/", company, project, candidate, rating)
+}
+
+func (s *server) noteURI(company, project, candidate, note int64) string {
+	return s.uri("companies/%d/projects/%d/candidates/%d/notes/%d/", company, project, candidate, note)
+}
+
+func (s *server) resultURI(company, project, candidate int64) string {
+	return s.uri("companies/%d/projects/%d/results/%d/", company, project, candidate)
+}
+
+func (s *server) welcomeVideoURI(company, video int64) string {
+	return s.uri("companies/%d/videos/%d/", company, video)
+}
+
+// maybeURI is the address of something that may not be there.
+func maybeURI(number *int64, uri func(int64) string) *string {
+	if number == nil {
+		return nil
+	}
+	address := uri(*number)
+	return &address
+}

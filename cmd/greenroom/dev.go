@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -111,6 +112,9 @@ func withStack(cfg config.Config, stack *devstack.Stack) (config.Config, error) 
 	cfg.Database.URL, cfg.Temporal.Address = stack.DatabaseURL, stack.TemporalAddress
 	if cfg.Temporal.UIURL == "" {
 		cfg.Temporal.UIURL = stack.UIURL
+	}
+	if !cfg.Explicit("media.dir") {
+		cfg.Media.Dir = filepath.Join(cfg.Dev.Dir, "media")
 	}
 	return cfg, nil
 }

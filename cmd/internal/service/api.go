@@ -12,12 +12,16 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/api"
+	"greenroom/api/aiinterviews"
+	"greenroom/api/interviewsuite"
+	"greenroom/api/media"
 	"greenroom/cmd/internal/config"
 	"greenroom/db/seal"
 )
 
 // Time limits of the HTTP server. A request's body is at most 1 MiB, an array of events 4 MiB, so half a minute is
-// ample. net/http counts writeLimit from the request's header on and cuts an answer off without a word, so it covers the slowest there is: a body that takes all of
+// ample; videos, up and down, have limits of their own (media.Patient, media.Serve). net/http counts writeLimit from the
+// request's header on and cuts an answer off without a word, so it covers the slowest there is: a body that takes all of
 // readLimit, then a test call that waits for its delivery, the longest time-out of a profile (30 s) plus 5 s.
 const (
 	readHeaderLimit = 5 * time.Second
@@ -33,6 +37,10 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 	if err != nil {
 		return err
 	}
+	store, err := mediaStore(cfg)
+	if err != nil {
+		return err
+	}
 	handler, err := api.New(api.Options{
 		DB: d, Box: box, Secret: cfg.Secret.Bytes(), CheckURL: EgressClient(cfg).CheckURL, PublicURL: cfg.HTTP.PublicURL,
 		Limits: api.Limits{PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour},
@@ -41,10 +49,15 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 			AnalysisTimeout: cfg.Interview.AnalysisTimeout,
 		},
 		TrustedProxies: cfg.HTTP.TrustedProxies.List(), Metrics: metrics(d), Logger: logger,
+		InterviewSuite: interviewsuite.Options{
+			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)}, Mails: cfg.SMTP.URL != "",
+		},
+		AIInterviews: aiinterviews.Options{Mails: cfg.SMTP.URL != "", Media: store},
 	})
 	if err != nil {
 		return err
 	}
+	defer sweepMedia(ctx, media.NewSweeper(media.SweeperOptions{DB: d, Store: store, Logger: logger}))()
 	srv := &http.Server{
 		Handler: handler, ReadHeaderTimeout: readHeaderLimit, ReadTimeout: readLimit, WriteTimeout: writeLimit, IdleTimeout: idleLimit,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),

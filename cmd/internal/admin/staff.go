@@ -1,0 +1,240 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// StaffRequest is the wish for a new staff user.
+type StaffRequest struct {
+	// Company is a name or an id.
+	Company             string
+	Username, Email     string
+	FirstName, LastName string
+	// AccountType is one of AccountTypes; "" means recruiter.
+	AccountType string
+	// Password of 8 to 72 bytes; "": nobody can log in as this user.
+	Password string
+}
+
+// StaffUser is a staff user as it is shown. CompanyIdentifier is what the user logs in with, beside name and password.
+type StaffUser struct {
+	ID                uuid.UUID `json:"id"`
+	Number            int64     `json:"number"`
+	CompanyID         uuid.UUID `json:"companyId"`
+	CompanyIdentifier string    `json:"companyIdentifier"`
+	Username          string    `json:"username"`
+	Email             *string   `json:"email"`
+	FirstName         string    `json:"firstName"`
+	LastName          string    `json:"lastName"`
+	AccountType       string    `json:"accountType"`
+	State             string    `json:"state"`
+	CreatedAt         time.Time `json:"createdAt"`
+}
+
+func showStaff(company *db.Company, m *db.Staff) StaffUser {
+	return StaffUser{
+		ID: m.ID, Number: m.Number, CompanyID: m.CompanyID, CompanyIdentifier: company.Identifier, Username: m.Username, Email: m.Email,
+		FirstName: m.FirstName, LastName: m.LastName, AccountType: string(m.AccountType), State: staffState(m), CreatedAt: m.CreatedAt,
+	}
+}
+
+func staffState(m *db.Staff) string {
+	switch {
+	case !m.IsActive:
+		return "inactive"
+	case m.PasswordHash == nil:
+		return "without password"
+	}
+	return "active"
+}
+
+// AccountTypes are the words for what a staff user may do, from the least to the most.
+func AccountTypes() string {
+	var words []string
+	for _, kind := range db.AccountTypes() {
+		words = append(words, string(kind))
+	}
+	return strings.Join(words, ", ")
+}
+
+// CreateStaff makes a staff user.
+func (a *Admin) CreateStaff(ctx context.Context, r StaffRequest) (StaffUser, error) {
+	m, err := r.row()
+	if err != nil {
+		return StaffUser{}, err
+	}
+	company, err := r.company(ctx, a.DB)
+	if err != nil {
+		return StaffUser{}, err
+	}
+	m.CompanyID = company.ID
+	err = db.CreateStaff(ctx, a.DB, m)
+	if errors.Is(err, db.ErrDuplicate) {
+		return StaffUser{}, fmt.Errorf("%s has a user named %q already", company.Name, r.Username)
+	}
+	return showStaff(company, m), err
+}
+
+func (r StaffRequest) company(ctx context.Context, d bun.IDB) (*db.Company, error) {
+	if r.Company == "" {
+		return nil, errors.New("whose user is it? give --company NAME_OR_ID")
+	}
+	return findCompany(ctx, d, r.Company)
+}
+
+// maxStaffText bounds a user's name and the others, in characters, as the interview suite's surface does.
+const maxStaffText = 255
+
+func (r StaffRequest) row() (*db.Staff, error) {
+	m := &db.Staff{
+		Username: r.Username, FirstName: r.FirstName, LastName: r.LastName, IsActive: true,
+		AccountType: db.AccountType(cmp.Or(r.AccountType, string(db.Recruiter))),
+	}
+	if r.Username == "" {
+		return nil, errors.New("what is the user's name? give --username")
+	}
+	if !slices.Contains(db.AccountTypes(), m.AccountType) {
+		return nil, fmt.Errorf("--type must be one of %s, not %q", AccountTypes(), r.AccountType)
+	}
+	for flag, text := range map[string]string{"username": r.Username, "email": r.Email, "first-name": r.FirstName, "last-name": r.LastName} {
+		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) || utf8.RuneCountInString(text) > maxStaffText {
+			return nil, fmt.Errorf("--%s must be text of at most %d characters", flag, maxStaffText)
+		}
+	}
+	if r.Email != "" {
+		m.Email = &r.Email
+	}
+	if r.Password == "" {
+		return m, nil
+	}
+	hash, err := db.HashPassword(r.Password)
+	if err != nil {
+		return nil, fmt.Errorf("the password %w", err)
+	}
+	m.PasswordHash = &hash
+	return m, nil
+}
+
+// ListStaff returns a company's users, oldest first.
+func (a *Admin) ListStaff(ctx context.Context, company string) ([]StaffUser, error) {
+	co, err := StaffRequest{Company: company}.company(ctx, a.DB)
+	if err != nil {
+		return nil, err
+	}
+	users, _, err := db.ListStaff(ctx, a.DB, co.ID, "", db.Page{Limit: maxStaffListed})
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]StaffUser, len(users))
+	for i := range users {
+		shown[i] = showStaff(co, &users[i])
+	}
+	return shown, nil
+}
+
+// maxStaffListed is far more users than one company has.
+const maxStaffListed = 10_000
+
+// DeleteStaff deletes a user and ends its tokens; what it wrote and rated stays. It returns the user as it was.
+func (a *Admin) DeleteStaff(ctx context.Context, id uuid.UUID) (StaffUser, error) {
+	m, company, err := a.staff(ctx, id)
+	if err != nil {
+		return StaffUser{}, err
+	}
+	err = db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		return missing(db.DeleteStaff(ctx, tx, id, actor), "staff user", id)
+	})
+	shown := showStaff(company, m)
+	shown.State = "deleted"
+	return shown, err
+}
+
+func (a *Admin) staff(ctx context.Context, id uuid.UUID) (*db.Staff, *db.Company, error) {
+	m, err := db.GetStaff(ctx, a.DB, id)
+	if err != nil {
+		return nil, nil, missing(err, "staff user", id)
+	}
+	company, err := db.GetCompany(ctx, a.DB, m.CompanyID)
+	return m, company, missing(err, "company", m.CompanyID)
+}
+
+// StaffToken is a token as it is shown, once.
+type StaffToken struct {
+	Token    string    `json:"token"`
+	StaffID  uuid.UUID `json:"staffId"`
+	Username string    `json:"username"`
+	// IdleDays without use end it; 0: it is permanent.
+	IdleDays int `json:"idleDays"`
+}
+
+// maxIdleDays is the longest that a user could ask for (interview suite reference, 2.2).
+const maxIdleDays = 30
+
+// CreateToken makes a token of a user, without the user's password: one that idleDays without use end or, for 0, a permanent one.
+func (a *Admin) CreateToken(ctx context.Context, id uuid.UUID, idleDays int) (StaffToken, error) {
+	if idleDays < 0 || idleDays > maxIdleDays {
+		return StaffToken{}, fmt.Errorf("--idle-days must be 1 to %d", maxIdleDays)
+	}
+	m, _, err := a.staff(ctx, id)
+	if err != nil {
+		return StaffToken{}, err
+	}
+	shown := StaffToken{StaffID: m.ID, Username: m.Username, IdleDays: idleDays}
+	err = db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		shown.Token, err = db.CreateToken(ctx, tx, db.TokenRequest{
+			Staff: id, Secret: a.Secret, IdleDays: idleDays, RatePerMinute: a.PerMinute, RatePerHour: a.PerHour, Actor: actor,
+		})
+		return err
+	})
+	if errors.Is(err, db.ErrNotFound) {
+		return StaffToken{}, fmt.Errorf("user %s is not active", m.Username)
+	}
+	return shown, err
+}
+
+// StaffUser prints what has become of a user.
+func (p Printer) StaffUser(m StaffUser) error {
+	return p.Value(m, func(w io.Writer) {
+		row(w, "user", m.ID, "is "+m.State)
+		row(w, "username", m.Username)
+		row(w, "company", m.CompanyIdentifier)
+		row(w, "type", m.AccountType)
+	})
+}
+
+// StaffUsers prints a list of users.
+func (p Printer) StaffUsers(users []StaffUser) error {
+	return p.Value(users, func(w io.Writer) {
+		row(w, "ID", "NUMBER", "USERNAME", "TYPE", "STATE", "E-MAIL", "NAME", "COMPANY")
+		for _, m := range users {
+			row(w, m.ID, m.Number, m.Username, m.AccountType, m.State, m.Email, strings.TrimSpace(m.FirstName+" "+m.LastName), m.CompanyIdentifier)
+		}
+	})
+}
+
+// StaffToken prints a token, the one time that it is shown.
+func (p Printer) StaffToken(t StaffToken) error {
+	return p.Value(t, func(w io.Writer) {
+		row(w, "token", t.Token)
+		row(w, "user", t.StaffID, t.Username)
+		if t.IdleDays > 0 {
+			row(w, "dies after", fmt.Sprintf("%d days without use", t.IdleDays))
+		} else {
+			row(w, "dies", "never; it ends with the user")
+		}
+		fmt.Fprintln(w, "\nKeep the token now: only a hash of it is stored, so it cannot be shown again.")
+	})
+}

@@ -1,0 +1,157 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-smtp"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/cmd/internal/config"
+)
+
+// xobin calls the AI interviews API as its clients do.
+func (s *system) xobin(method, path string, body any) (answer map[string]any) {
+	s.t.Helper()
+	raw, err := json.Marshal(body)
+	require.NoError(s.t, err)
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+"/api/v2/ai-interviews"+path, bytes.NewReader(raw))
+	require.NoError(s.t, err)
+	req.Header.Set("apiKey", s.key)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(s.t, err)
+	defer resp.Body.Close()
+	require.NoError(s.t, json.NewDecoder(resp.Body).Decode(&answer))
+	require.Less(s.t, resp.StatusCode, 300, "%s %s: %v", method, path, answer)
+	return answer
+}
+
+// generated asks for an AI interview and waits for its end, which it returns as it was told to the client.
+func (s *system) generated(r *receiver) (status, news map[string]any) {
+	s.t.Helper()
+	job := s.xobin(http.MethodPost, "/generate-interview", map[string]any{
+		"job_role": "Receptionist", "job_description": "Greets people", "notification_url": r.URL + "/news",
+	})
+	require.Equal(s.t, "pending", job["status"])
+	path := fmt.Sprintf("/generate-interview/%s", job["job_id"])
+	ended := func() bool {
+		if r.count() == 0 {
+			return false
+		}
+		all := r.all()
+		require.NoError(s.t, json.Unmarshal(all[len(all)-1].Raw, &news))
+		return news["status"] != "pending"
+	}
+	s.eventually(ended, "the client is told of the end")
+	return s.xobin(http.MethodGet, path, nil), news
+}
+
+func TestGenerateInterview(t *testing.T) {
+	t.Run("with_a_generator", func(t *testing.T) {
+		tries := 0
+		generator := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if tries++; tries == 1 { // it has just been started
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			if r.URL.Path != "/generations" || r.Header.Get("Authorization") != "Bearer g" {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			_, _ = io.WriteString(w, `{"questions":["Whom have you greeted?","How?"]}`)
+		}))
+		t.Cleanup(generator.Close)
+		s := setup(t, func(c *config.Config) { c.Generator = config.Service{URL: generator.URL, Token: "g"} })
+		status, news := s.generated(listen(t, nil))
+		require.Equal(t, status, news)
+		require.Equal(t, "completed", status["status"])
+		id, _ := status["ai_interview_id"].(float64)
+		invited := s.xobin(http.MethodPost, "/invite", map[string]any{
+			"candidate_name": "Ada Byron", "candidate_email": "ada@mail.test", "ai_interview_id": int(id), "invite_format": "getlink",
+		})
+		invitation := s.must(http.MethodGet, strings.TrimPrefix(invited["invite_link"].(string), s.url), nil)
+		require.Equal(t, []any{"Whom have you greeted?", "How?"}, invitation["questions"])
+		s.record("GenerateInterview-questions", fmt.Sprintf("generate:%s", status["job_id"]))
+	})
+	t.Run("without", func(t *testing.T) {
+		s := setup(t)
+		status, _ := s.generated(listen(t, nil))
+		require.Equal(t, "completed", status["status"])
+		require.NotNil(t, status["ai_interview_id"])
+		s.record("GenerateInterview-without_generator", fmt.Sprintf("generate:%s", status["job_id"]))
+	})
+}
+
+// mailbox is a real mail server.
+type mailbox struct{ mails chan string }
+
+func (m *mailbox) NewSession(*smtp.Conn) (smtp.Session, error) { return m, nil }
+func (m *mailbox) Reset()                                      {}
+func (m *mailbox) Logout() error                               { return nil }
+func (m *mailbox) Mail(string, *smtp.MailOptions) error        { return nil }
+func (m *mailbox) Rcpt(string, *smtp.RcptOptions) error        { return nil }
+
+func (m *mailbox) Data(r io.Reader) error {
+	raw, err := io.ReadAll(r)
+	m.mails <- string(raw)
+	return err
+}
+
+// A candidate is invited by mail, opens the link in it, and the AI interview's webhooks tell of the start and the submission.
+func TestInvitationByMail(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	box := &mailbox{mails: make(chan string, 10)}
+	srv := smtp.NewServer(box)
+	t.Cleanup(func() { _ = srv.Close() })
+	go func() { _ = srv.Serve(ln) }()
+	s := setup(t, func(c *config.Config) {
+		c.SMTP = config.SMTP{URL: "smtp://" + ln.Addr().String(), From: "Recruiting <jobs@acme.test>"}
+	})
+	r := listen(t, nil)
+	s.xobin(http.MethodPost, "/settings/webhooks", map[string]any{"webhooks": map[string]any{
+		"start": map[string]any{"status": true, "url": r.URL + "/start"}, "submission": map[string]any{"status": true, "url": r.URL + "/submission"},
+		"auth": map[string]any{"type": "basic", "basic": map[string]any{"username": "user", "password": "pass"}},
+	}})
+	status, _ := s.generated(listen(t, nil))
+	id, _ := status["ai_interview_id"].(float64)
+	invited := s.xobin(http.MethodPost, "/invite", map[string]any{
+		"candidate_name": "Ada Byron", "candidate_email": "ada@mail.test", "ai_interview_id": int(id), "invite_format": "sendlink",
+	})
+	require.Equal(t, "Link created, e-mail queued", invited["status"])
+	mail := strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(<-box.mails)
+	link := invited["invite_link"].(string)
+	require.Contains(t, mail, link)
+
+	path := strings.TrimPrefix(link, s.url)
+	key := s.key
+	s.key = "" // the candidate has none
+	s.must(http.MethodPost, path+"/start", nil)
+	s.must(http.MethodPost, path+"/submit", map[string]any{"answers": []any{}})
+	s.key = key
+	var interview string
+	require.NoError(t, s.db.NewRaw("SELECT id FROM interviews").Scan(t.Context(), &interview))
+	s.must(http.MethodPost, "/interviews/"+interview+"/analysis", map[string]any{"general": map[string]any{"overallRating": 91}})
+	s.eventually(func() bool { return r.count() == 2 }, "start and submission arrive")
+	told := map[string]map[string]any{}
+	for _, got := range r.all() {
+		require.Equal(t, "Basic dXNlcjpwYXNz", got.Header.Get("Authorization"))
+		var body map[string]any
+		require.NoError(t, json.Unmarshal(got.Raw, &body))
+		told[body["invite_status"].(string)] = body
+	}
+	require.Equal(t, invited["response_id"], told["Started"]["response_id"])
+	require.InEpsilon(t, 9.1, told["Completed"]["score"], 1e-9)
+	report := s.xobin(http.MethodGet, fmt.Sprintf("/report/%v", invited["response_id"]), nil)
+	delete(report, "conversation")
+	require.Equal(t, report, told["Completed"], "the webhook says what the report says")
+	require.Empty(t, box.mails, "it was sent once")
+	s.record("Interview-mailed", "interview:"+interview)
+}

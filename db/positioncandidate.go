@@ -28,8 +28,8 @@ func JoinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID)
 	return !there, AddCandidateJobs(ctx, tx, candidate, position)
 }
 
-// LeavePosition takes a position from a candidate's and cancels its interviews for it that have not begun; ErrNotFound when it
-// is not one of them. The candidate's row is locked first, as a new interview locks it: none can be made beside this.
+// LeavePosition takes a position from a candidate's, with the candidate's answers for it, and cancels its interviews for it that
+// have not begun; ErrNotFound when it is not one of them. The candidate's row is locked first, as a new interview locks it: none can be made beside this.
 func LeavePosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) error {
 	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
 		return fmt.Errorf("lock candidate: %w", err)
@@ -37,6 +37,9 @@ func LeavePosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID
 	err := one(tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?", candidate, position))
 	if err != nil {
 		return fmt.Errorf("remove candidate's position: %w", err)
+	}
+	if err := DeleteAnswerVideosOf(ctx, tx, position, candidate); err != nil {
+		return err
 	}
 	var waiting []uuid.UUID
 	err = tx.NewRaw(`SELECT id FROM interviews WHERE candidate_id = ? AND job_id = ? AND status = ? AND deleted_at IS NULL

@@ -55,20 +55,28 @@ func (in *candidateInput) apply(c *db.Candidate) (columns []string, err error) {
 	put(&own.Gender, in.Gender)
 	put(&own.Address, in.Address)
 	if in.PartnerData.Set {
-		own.PartnerData = nil
-		if !in.PartnerData.Null {
-			own.PartnerData = in.PartnerData.Value
+		own.PartnerData = in.PartnerData.Value
+		if same(own.PartnerData, json.RawMessage("{}")) { // none is shown so
+			own.PartnerData = nil
 		}
 	}
 	if in.Phone.Set {
 		own.Phone, c.PhoneNumber = in.Phone.Value, callable(in.Phone.Value)
 		u.Columns = append(u.Columns, "phone_number")
 	}
-	if in.Deadline.Set {
-		own.Deadline = maybeStamp(in.Deadline.Ptr())
-	}
 	c.Suite = surface.Encoded(own)
 	return append(u.Columns, "suite"), nil
+}
+
+// keepDeadline is for a candidate without an interview, which would have it.
+func (in *candidateInput) keepDeadline(c *db.Candidate) error {
+	own, err := decoded[candidateSuite](c.Suite)
+	if err != nil || !in.Deadline.Set {
+		return err
+	}
+	own.Deadline = maybeStamp(in.Deadline.Ptr())
+	c.Suite = surface.Encoded(own)
+	return nil
 }
 
 var (

@@ -139,7 +139,7 @@ func (a *addition) run(ctx context.Context, tx bun.Tx) (err error) {
 	if err != nil {
 		return err
 	}
-	invites := orDefault(about.InviteCandidates, true)
+	invites := *about.InviteCandidates
 	if invites && a.mayInvite != nil {
 		return a.mayInvite
 	}
@@ -161,6 +161,11 @@ func (a *addition) create(ctx context.Context, tx bun.Tx, invited bool) error {
 	a.candidate = &db.Candidate{CompanyID: a.company.ID, Suite: surface.Encoded(own)}
 	if _, err := a.in.apply(a.candidate); err != nil {
 		return err
+	}
+	if !invited {
+		if err := a.in.keepDeadline(a.candidate); err != nil {
+			return err
+		}
 	}
 	a.candidate.JobIDs = append(a.candidate.JobIDs, a.project.ID)
 	return db.CreateCandidate(ctx, tx, a.candidate, invited)
@@ -218,11 +223,13 @@ func (s *server) updateCandidate(c *gin.Context) error {
 		if candidate, err = db.GetCandidate(ctx, tx, candidate.ID); err != nil {
 			return err
 		}
+		before := *candidate
 		columns, err := in.apply(candidate)
 		if err != nil {
 			return err
 		}
-		if err := in.moveDeadline(ctx, tx, project, candidate); err != nil {
+		moved, err := in.moveDeadline(ctx, tx, project, candidate)
+		if err != nil || !moved && sameCandidate(&before, candidate) { // what changes nothing is told nobody
 			return err
 		}
 		return db.UpdateCandidate(ctx, tx, candidate, columns...)
@@ -233,24 +240,33 @@ func (s *server) updateCandidate(c *gin.Context) error {
 	return s.answerCandidate(c, http.StatusAccepted, company, project, candidate)
 }
 
-// moveDeadline gives an open invitation another end. A client that sends back what it has read does not move it.
-func (in *candidateInput) moveDeadline(ctx context.Context, tx bun.Tx, project *db.Position, candidate *db.Candidate) error {
-	if !in.Deadline.Set || in.Deadline.Null {
-		return nil
-	}
+func sameCandidate(a, b *db.Candidate) bool {
+	return a.FirstName == b.FirstName && a.LastName == b.LastName && orEmpty(a.Email) == orEmpty(b.Email) &&
+		orEmpty(a.PhoneNumber) == orEmpty(b.PhoneNumber) && same(a.Suite, b.Suite)
+}
+
+// moveDeadline gives an open invitation another end, and reports whether it did; without an invitation the candidate keeps it. A
+// client that sends back what it has read does not move it.
+func (in *candidateInput) moveDeadline(ctx context.Context, tx bun.Tx, project *db.Position, candidate *db.Candidate) (moved bool, err error) {
 	newest, err := db.NewestInterviews(ctx, tx, project.ID, []db.Candidate{*candidate})
+	if err != nil {
+		return false, err
+	}
 	i := newest[candidate.ID]
-	if err != nil || i == nil || i.DeadlineAt != nil && stamp(*i.DeadlineAt) == stamp(in.Deadline.Value) {
-		return err
+	if i == nil {
+		return false, in.keepDeadline(candidate)
+	}
+	if !in.Deadline.Set || in.Deadline.Null || i.DeadlineAt != nil && stamp(*i.DeadlineAt) == stamp(in.Deadline.Value) {
+		return false, err
 	}
 	if err := surface.CheckStart("deadline", in.Deadline.Value, time.Now().UTC()); err != nil {
-		return err
+		return false, err
 	}
 	err = db.MoveDeadline(ctx, tx, i.ID, in.Deadline.Value.Truncate(time.Microsecond))
 	if errors.Is(err, db.ErrConflict) {
-		return surface.Invalid("deadline", "The interview has begun or ended: its deadline cannot be moved")
+		return false, surface.Invalid("deadline", "The interview has begun or ended: its deadline cannot be moved")
 	}
-	return err
+	return err == nil, err
 }
 
 // deleteCandidate takes the candidate from the project, with what it was invited to and has not begun. One who is in no other

@@ -211,3 +211,23 @@ func TestDeleteTakesTheCandidateFromThisProjectAlone(t *testing.T) {
 	require.Equal(t, []uuid.UUID{elsewhere.ID}, left.JobIDs)
 	require.Equal(t, db.InterviewCanceled, b.interview(c).Status)
 }
+
+func TestWhatChangesNothingIsToldNobody(t *testing.T) {
+	b := setup(t)
+	p := b.project(object{"labels": []string{"x"}, "closedate": "2030-01-02"})
+	silent := b.project(object{"invite_candidates": false})
+	rows := []object{
+		p, b.candidate(p, object{"phone": "+421 900 123 456", "partner_data": object{"b": 1, "a": []int{1}}}),
+		b.candidate(silent, object{"deadline": "2027-01-02T03:04:05Z"}),
+	}
+	before := b.events()
+	for _, row := range rows {
+		require.Equal(t, row, b.Do("PATCH", b.path(row), row).Is(http.StatusAccepted))
+		require.Equal(t, row, b.Do("PATCH", b.path(row), object{}).Is(http.StatusAccepted))
+	}
+	b.Do("POST", pathOf(t, p["status_update_uri"]), object{"status": "active"}).Is(http.StatusAccepted)
+	require.Equal(t, before, b.events())
+	got := b.Do("PATCH", b.path(rows[2]), object{"deadline": nil}).Is(http.StatusAccepted)
+	require.Nil(t, got["deadline"])
+	require.Len(t, b.events(), len(before)+1)
+}

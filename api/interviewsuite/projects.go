@@ -1,6 +1,7 @@
 package interviewsuite
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"strings"
@@ -166,7 +167,8 @@ func stampStatus(p *db.Position, now time.Time) error {
 	return nil
 }
 
-// changeProject changes a project under a lock: what another request changes meanwhile is not undone.
+// changeProject changes a project under a lock: what another request changes meanwhile is not undone. What leaves it as it is
+// was no change, and nobody is told of one.
 func (s *server) changeProject(
 	c *gin.Context, p *db.Position, columns []string, change func(context.Context, bun.Tx, *db.Position) error,
 ) (changed *db.Position, err error) {
@@ -177,12 +179,27 @@ func (s *server) changeProject(
 		if changed, err = db.GetPosition(ctx, tx, p.ID); err != nil {
 			return err
 		}
+		before := *changed
 		if err := change(ctx, tx, changed); err != nil {
+			return err
+		}
+		if same, err := sameProject(&before, changed); err != nil || same {
 			return err
 		}
 		return db.UpdatePosition(ctx, tx, changed, columns...)
 	})
 	return changed, err
+}
+
+// sameProject compares what is shown: a default that is sent back is none that was not.
+func sameProject(a, b *db.Position) (bool, error) {
+	before, err := projectSuiteOf(a)
+	if err != nil {
+		return false, err
+	}
+	after, err := projectSuiteOf(b)
+	return bytes.Equal(surface.Encoded(before), surface.Encoded(after)) && a.Title == b.Title && a.Status == b.Status &&
+		orEmpty(a.JobURL) == orEmpty(b.JobURL), err
 }
 
 func (s *server) deleteProject(c *gin.Context) error {

@@ -3,6 +3,7 @@ package interviewsuite
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"greenroom/api/surface"
@@ -80,6 +81,13 @@ func projectSuiteOf(p *db.Position) (projectSuite, error) {
 	if v.SupportLang == "" {
 		v.SupportLang = defaultLanguage
 	}
+	yes := true
+	if v.AllowHashLogin == nil {
+		v.AllowHashLogin = &yes
+	}
+	if v.InviteCandidates == nil {
+		v.InviteCandidates = &yes
+	}
 	return v, err
 }
 
@@ -105,6 +113,12 @@ func decoded[T any](stored json.RawMessage) (v T, err error) {
 		return v, fmt.Errorf("read stored fields: %w", err)
 	}
 	return v, nil
+}
+
+// same reports whether what was stored and what would be say the same: jsonb keeps neither order nor spaces.
+func same(stored, now json.RawMessage) bool {
+	var a, b any
+	return json.Unmarshal(stored, &a) == nil && json.Unmarshal(now, &b) == nil && reflect.DeepEqual(a, b)
 }
 
 // put sets a field that was sent; null empties it.

@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/api"
+	"greenroom/api/surface"
 	"greenroom/db"
 )
 
@@ -277,6 +278,6 @@ func TestPanicIsA500(t *testing.T) {
 
 func TestNewRefusesIncompleteOptions(t *testing.T) {
 	t.Parallel()
-	_, err := api.New(api.Options{DB: &bun.DB{}})
+	_, err := api.New(api.Options{Options: surface.Options{DB: &bun.DB{}}})
 	require.Error(t, err)
 }

@@ -347,7 +347,7 @@ func TestCancelInterview(t *testing.T) {
 
 func TestInterviewRulesLeftOut(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *api.Options) { o.Interviews = api.InterviewRules{MaxDuration: 90 * time.Second} })
+	b := setup(t, func(o *api.Options) { o.InvitationDeadline, o.MaxDuration, o.AnalysisTimeout = 0, 90*time.Second, 0 })
 	i := b.interview("ONLINE")
 	require.Nil(t, i["deadlineAt"], "no rule, no deadline")
 	var minutes int

@@ -54,11 +54,11 @@ func Setup(t *testing.T, change ...func(*api.Options)) *Bundle {
 	box, err := seal.New(keyset)
 	require.NoError(t, err)
 	b := &Bundle{DB: dbtest.New(t), T: t, Ctx: t.Context(), Box: box}
-	o := api.Options{
+	o := api.Options{Options: surface.Options{
 		DB: b.DB, Box: box, Secret: Secret, CheckURL: webhook.NewClient(webhook.ClientOptions{}).CheckURL, PublicURL: PublicURL,
-		Interviews: api.InterviewRules{InvitationDeadline: 7 * 24 * time.Hour, MaxDuration: time.Hour, AnalysisTimeout: time.Hour},
-		Logger:     slog.New(slog.DiscardHandler),
-	}
+		InvitationDeadline: 7 * 24 * time.Hour, MaxDuration: time.Hour, AnalysisTimeout: time.Hour,
+		Logger: slog.New(slog.DiscardHandler),
+	}}
 	for _, c := range change {
 		c(&o)
 	}

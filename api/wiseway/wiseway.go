@@ -14,17 +14,13 @@ import (
 	"greenroom/api/surface"
 )
 
-// Options are what this surface alone needs: nothing.
-type Options struct{}
-
 type server struct {
 	*surface.Core
-	Options
 }
 
 // New returns the surface; it is served when the core mounts it.
-func New(core *surface.Core, o Options) surface.Surface {
-	s := &server{core, o}
+func New(core *surface.Core) surface.Surface {
+	s := &server{core}
 	return surface.Surface{
 		Name: "wiseway", Prefixes: []string{"/api/app"}, Routes: s.routes(),
 		Style: surface.Style{Fail: fail, KeyIn: "x-api-key: sk_…"},

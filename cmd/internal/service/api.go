@@ -15,6 +15,7 @@ import (
 	"greenroom/api/aiinterviews"
 	"greenroom/api/interviewsuite"
 	"greenroom/api/media"
+	"greenroom/api/surface"
 	"greenroom/cmd/internal/config"
 	"greenroom/db/seal"
 )
@@ -42,13 +43,13 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 		return err
 	}
 	handler, err := api.New(api.Options{
-		DB: d, Box: box, Secret: cfg.Secret.Bytes(), CheckURL: EgressClient(cfg).CheckURL, PublicURL: cfg.HTTP.PublicURL,
-		Limits: api.Limits{PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour},
-		Interviews: api.InterviewRules{
+		Options: surface.Options{
+			DB: d, Box: box, Secret: cfg.Secret.Bytes(), CheckURL: EgressClient(cfg).CheckURL, PublicURL: cfg.HTTP.PublicURL,
+			PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour,
 			InvitationDeadline: cfg.Interview.InvitationDeadline, MaxDuration: cfg.Interview.MaxDuration,
 			AnalysisTimeout: cfg.Interview.AnalysisTimeout,
+			TrustedProxies:  cfg.HTTP.TrustedProxies.List(), Metrics: metrics(d), Logger: logger,
 		},
-		TrustedProxies: cfg.HTTP.TrustedProxies.List(), Metrics: metrics(d), Logger: logger,
 		InterviewSuite: interviewsuite.Options{
 			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)}, Mails: cfg.SMTP.URL != "",
 		},

@@ -40,7 +40,7 @@ func findCompany(ctx context.Context, d bun.IDB, nameOrID string) (*db.Company, 
 type unknownCompany struct{ name string }
 
 func (e *unknownCompany) Error() string {
-	return fmt.Sprintf("there is no company named %q; --create-company makes it", e.name)
+	return fmt.Sprintf("there is no company named %q", e.name)
 }
 
 // findOrCreate returns the company of that name, and makes it where there is none.

@@ -142,6 +142,10 @@ func (r KeyRequest) company(ctx context.Context, tx bun.Tx) (*uuid.UUID, error) 
 		}
 	}
 	c, err := find(ctx, tx, r.Company)
+	var unknown *unknownCompany
+	if errors.As(err, &unknown) {
+		return nil, fmt.Errorf("%w; --create-company makes it", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,10 @@ func TestStaff(t *testing.T) {
 			require.ErrorContains(t, err, want)
 		}
 	})
+	t.Run("does_not_name_a_flag_that_it_does_not_have", func(t *testing.T) {
+		_, err := b.CreateStaff(b.ctx, admin.StaffRequest{Company: "Nobody", Username: "x"})
+		require.EqualError(t, err, `there is no company named "Nobody"`)
+	})
 	t.Run("tokens_die_or_do_not", func(t *testing.T) {
 		for days, ends := range map[int]bool{0: false, 3: true} {
 			made, err := b.CreateToken(b.ctx, made.ID, days)

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"mime/multipart"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,14 +163,20 @@ func TestOneInterviewInFiveContracts(t *testing.T) {
 	})
 }
 
-// registerSuite registers a webhook as an operator does for a company: the interview suite has no self-service.
-func (s *system) registerSuite(r *receiver, events ...string) {
+// operator is who works on the system's database in a shell, and the id of the company of its key.
+func (s *system) operator() (operator *admin.Admin, company string) {
 	s.t.Helper()
 	box, err := seal.New(s.cfg.Keyset)
 	require.NoError(s.t, err)
-	operator := &admin.Admin{DB: s.db, Box: box, Secret: s.cfg.Secret.Bytes(), CheckURL: service.EgressClient(s.cfg).CheckURL}
-	company := s.must(http.MethodGet, "/companies", nil)["data"].([]any)[0].(map[string]any)["id"].(string)
-	_, err = operator.CreateWebhook(s.t.Context(), admin.WebhookRequest{
+	operator = &admin.Admin{DB: s.db, Box: box, Secret: s.cfg.Secret.Bytes(), CheckURL: service.EgressClient(s.cfg).CheckURL}
+	return operator, s.must(http.MethodGet, "/companies", nil)["data"].([]any)[0].(map[string]any)["id"].(string)
+}
+
+// registerSuite registers a webhook as an operator does for a company: the interview suite has no self-service.
+func (s *system) registerSuite(r *receiver, events ...string) {
+	s.t.Helper()
+	operator, company := s.operator()
+	_, err := operator.CreateWebhook(s.t.Context(), admin.WebhookRequest{
 		Company: company, Profile: "interview-suite", URL: r.URL, Events: events,
 	})
 	require.NoError(s.t, err)
@@ -255,4 +263,75 @@ func TestCustomEventType(t *testing.T) {
 	s.eventually(func() bool { return r.count() == 1 }, "it arrives")
 	require.Equal(t, "offer.sent", r.all()[0].Body.Type)
 	require.Equal(t, "7", r.all()[0].Body.Data["offerId"])
+}
+
+// TestInterviewSuite: a staff user logs in, builds a project, takes a video, rates it and notes something; the receiver is told
+// each time, and finds what it is told of with the same token.
+func TestInterviewSuite(t *testing.T) {
+	s := setup(t)
+	r := listen(t, nil)
+	events := []string{"project_changed", "candidate_changed", "answervideo_changed", "rating_changed", "note_changed"}
+	s.registerSuite(r, events...)
+	operator, company := s.operator()
+	user, err := operator.CreateStaff(t.Context(), admin.StaffRequest{Company: company, Username: "ada", Password: "correct horse", AccountType: "admin"})
+	require.NoError(t, err)
+	_, login := s.call(http.MethodPost, s.url+"/api/v3/api-token-auth/", "", "", map[string]any{
+		"username": "ada", "password": "correct horse", "company": user.CompanyIdentifier,
+	})
+	token := "Token " + login.(map[string]any)["token"].(string)
+	create := func(url string, body map[string]any) string {
+		t.Helper()
+		_, made := s.call(http.MethodPost, url, "Authorization", token, body)
+		return made.(map[string]any)["resource_uri"].(string)
+	}
+	number := s.must(http.MethodGet, "/companies/"+company, nil)["number"].(float64)
+	project := create(fmt.Sprintf("%s/api/v3/companies/%.0f/projects/", s.url, number), map[string]any{"name": "Engineer", "maximum_score": 5})
+	question := create(project+"questions/", map[string]any{"text": "Why?"})
+	candidate := create(project+"candidates/", map[string]any{"first_name": "Grace", "last_name": "Hopper", "email": "grace@example.com"})
+	video := s.upload(candidate+"answervideos/", token, question)
+	create(candidate+"ratings/", map[string]any{"question": question, "value": 4})
+	create(candidate+"notes/", map[string]any{"text": "Clear.", "answer": video, "shared": true})
+
+	s.eventually(func() bool { return len(r.bodies(t, byEvent)) == len(events) }, "all five events arrive")
+	got := r.bodies(t, byEvent)
+	for _, event := range events {
+		data := got[event]["data"].(map[string]any)
+		require.Contains(t, []string{"created", "modified"}, data["action"], event)
+		for key, url := range data {
+			if key != "action" {
+				_, found := s.call(http.MethodGet, url.(string), "Authorization", token, nil)
+				require.Equal(t, url, found.(map[string]any)["resource_uri"], "%s of %s", key, event)
+			}
+		}
+	}
+	require.Equal(t, []string{"action", "answervideo", "candidate", "customer", "note", "project"},
+		slices.Sorted(maps.Keys(got["note_changed"]["data"].(map[string]any))))
+}
+
+// upload sends a small video as the answer to a question and returns its address.
+func (s *system) upload(url, token, question string) string {
+	s.t.Helper()
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	require.NoError(s.t, form.WriteField("question", question))
+	file, err := form.CreateFormFile("file", "answer.webm")
+	require.NoError(s.t, err)
+	_, err = file.Write(append([]byte{0x1A, 0x45, 0xDF, 0xA3, 0x9F, 0x42, 0x82, 0x84}, "webm and what follows"...)) // EBML's mark and its kind
+	require.NoError(s.t, err)
+	require.NoError(s.t, form.Close())
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, url, &body)
+	require.NoError(s.t, err)
+	req.Header.Set("Authorization", token)
+	req.Header.Set("Content-Type", form.FormDataContentType())
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(s.t, err)
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	require.NoError(s.t, err)
+	require.Equal(s.t, http.StatusCreated, resp.StatusCode, string(raw))
+	var made struct {
+		URI string `json:"resource_uri"`
+	}
+	require.NoError(s.t, json.Unmarshal(raw, &made))
+	return made.URI
 }

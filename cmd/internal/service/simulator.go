@@ -13,7 +13,7 @@ import (
 	"greenroom/cmd/internal/simulator"
 )
 
-// Simulator is the outside world of one machine: call provider and analyser on a loopback port of their own.
+// Simulator is the outside world of one machine: call provider, analyser and generator on a loopback port of their own.
 type Simulator struct {
 	URL string
 	sim *simulator.Simulator
@@ -43,6 +43,9 @@ func (s *Simulator) Use(cfg *config.Config) {
 	}
 	if cfg.Analysis.URL == "" {
 		cfg.Analysis.URL = s.URL
+	}
+	if cfg.Generator.URL == "" {
+		cfg.Generator.URL = s.URL
 	}
 }
 

@@ -1,9 +1,9 @@
-// Package simulator plays the two outside services that Greenroom calls, a telephone call provider and an analyser of
-// interviews, so that an interview can be seen end to end on one machine.
+// Package simulator plays the three outside services that Greenroom calls, a telephone call provider, an analyser of interviews
+// and a generator of questions, so that an interview can be seen end to end on one machine.
 //
 // It speaks the contract that a real provider would speak, over real HTTP, and nothing in Greenroom knows that it is not
 // one. It is deterministic: the end of the telephone number chooses how a call goes, and an analysis is computed from the
-// transcript by a rule that its text states. What it knows is in memory and gone with the process.
+// transcript by a rule that its text states, as generated questions say that they are simulated. What it knows is in memory and gone with the process.
 package simulator
 
 import (
@@ -40,7 +40,7 @@ type Options struct {
 }
 
 // Simulator is an http.Handler that plays the call provider (POST /calls, DELETE /calls/{callAttemptId},
-// GET /recordings/{callId}) and the analyser (POST /analyses). Safe for concurrent use.
+// GET /recordings/{callId}), the analyser (POST /analyses) and the generator (POST /generations). Safe for concurrent use.
 type Simulator struct {
 	opts Options
 	mux  *http.ServeMux
@@ -75,6 +75,7 @@ func New(opts Options) *Simulator {
 	s.mux.HandleFunc("DELETE /calls/{callAttemptId}", s.hangUp)
 	s.mux.HandleFunc("GET /recordings/{callId}", recording)
 	s.mux.HandleFunc("POST /analyses", s.analyse)
+	s.mux.HandleFunc("POST /generations", s.generate)
 	return s
 }
 

@@ -273,3 +273,41 @@ func TestAnalyses(t *testing.T) {
 		assert.NotEmpty(t, out["error"])
 	})
 }
+
+func TestGenerations(t *testing.T) {
+	t.Parallel()
+	request := func(role, description string) map[string]any {
+		return map[string]any{"generationId": "g1", "jobRole": role, "jobDescription": description}
+	}
+
+	t.Run("questions_say_that_they_are_simulated", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		status, out := b.do(http.MethodPost, "/generations", request("Baker", "Bread."))
+		require.Equal(t, http.StatusOK, status)
+		questions := out["questions"].([]any)
+		require.NotEmpty(t, questions)
+		for _, q := range questions {
+			assert.Contains(t, q, "Simulated question")
+			assert.Contains(t, q, "Baker")
+		}
+		_, again := b.do(http.MethodPost, "/generations", request("Baker", "Cake."))
+		assert.Equal(t, out, again)
+	})
+	t.Run("fail_is_refused", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		status, out := b.do(http.MethodPost, "/generations", request("Baker", "[fail]"))
+		assert.Equal(t, http.StatusUnprocessableEntity, status)
+		assert.Contains(t, out["error"], "simulated")
+	})
+	t.Run("incomplete_or_broken_body_is_refused", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		for _, body := range []any{request("", "Bread."), "no object"} {
+			status, out := b.do(http.MethodPost, "/generations", body)
+			assert.Equal(t, http.StatusBadRequest, status)
+			assert.NotEmpty(t, out["error"])
+		}
+	})
+}

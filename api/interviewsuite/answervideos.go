@@ -114,9 +114,6 @@ func (s *server) uploader(c *gin.Context) (at place, interview *db.Interview, er
 	if err := s.Admit(c, "write:candidates"); err != nil {
 		return at, nil, err
 	}
-	if err := db.KeepToken(c.Request.Context(), s.DB, surface.Caller(c).Key); err != nil {
-		return at, nil, err
-	}
 	at, err = s.place(c)
 	return at, nil, err
 }

@@ -91,13 +91,3 @@ func caller(c *gin.Context) string {
 	}
 	return fmt.Sprintf("key:%s", key.ID)
 }
-
-// keepingToken moves the end of the caller's token before the request is handled: its use is what counts, not its success.
-func (s *server) keepingToken(h surface.Handler) surface.Handler {
-	return func(c *gin.Context) error {
-		if err := db.KeepToken(c.Request.Context(), s.DB, surface.Caller(c).Key); err != nil {
-			return err
-		}
-		return h(c)
-	}
-}

@@ -2,6 +2,7 @@ package interviewsuite_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -91,6 +92,30 @@ func TestReferenceAuthentication(t *testing.T) {
 			require.WithinDuration(t, time.Now().AddDate(0, 0, 14), *b.tokenRow(token).ExpiresAt, time.Minute, "a use keeps it")
 			b.ends(token, -time.Second)
 			refused(b.As(token, "GET", b.at, nil), http.StatusUnauthorized, "Invalid token.")
+		}},
+		{"a_use_on_any_surface_keeps_it", func(t *testing.T, b *bundle) {
+			b.user("eva", "hiring-manager")
+			token := b.logIn("eva")
+			p := b.project()
+			c := b.path(b.candidate(p))
+			for _, use := range []struct {
+				method, path, header, scheme string
+				status                       int
+			}{
+				{"GET", "/v1/jobs", "Authorization", "Bearer ", http.StatusOK},
+				{"GET", "/api/app/positions", "X-Api-Key", "", http.StatusOK},
+				{"GET", "/ai-interviews/settings/general", "apiKey", "", http.StatusOK},
+				{"POST", "/v1/jobs", "Authorization", "Bearer ", http.StatusForbidden},
+				{"POST", "/v1/events", "Authorization", "Bearer ", http.StatusForbidden},
+				{"POST", c + "answervideos/", "Authorization", "Token ", http.StatusForbidden},
+			} {
+				b.ends(token, 3*24*time.Hour)
+				req := httptest.NewRequestWithContext(b.Ctx, use.method, use.path, strings.NewReader("{}"))
+				req.Header.Set("Content-Type", "application/json")
+				req.Header.Set(use.header, use.scheme+token)
+				require.Equal(t, use.status, b.Send(req).Status, use.path)
+				require.WithinDuration(t, time.Now().AddDate(0, 0, 14), *b.tokenRow(token).ExpiresAt, time.Minute, use.path)
+			}
 		}},
 		{"permanent_keys_of_the_company_work_too", func(_ *testing.T, b *bundle) {
 			b.As("", "GET", b.at, nil, "Authorization", "Token "+b.Key).Is(http.StatusOK)

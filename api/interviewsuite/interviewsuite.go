@@ -35,13 +35,7 @@ func New(core *surface.Core, o Options) surface.Surface {
 	}
 }
 
-// routes is the whole surface. A token that dies when nobody uses it lives on with each use of a route.
+// routes is the whole surface.
 func (s *server) routes() []surface.Route {
-	routes := slices.Concat(s.authRoutes(), s.companyRoutes(), s.customerRoutes(), s.projectRoutes(), s.candidateRoutes(), s.mediaRoutes())
-	for i, r := range routes {
-		if r.Scope != surface.Public {
-			routes[i].Handle = s.keepingToken(r.Handle)
-		}
-	}
-	return routes
+	return slices.Concat(s.authRoutes(), s.companyRoutes(), s.customerRoutes(), s.projectRoutes(), s.candidateRoutes(), s.mediaRoutes())
 }

@@ -54,7 +54,8 @@ func Caller(c *gin.Context) Principal {
 }
 
 // Authenticate finds the key and refuses one that is unknown, revoked, expired, suspended or used from elsewhere. It reads the
-// key from the database, so that a revocation holds from the next request on.
+// key from the database, so that a revocation holds from the next request on. A token that dies when nobody uses it lives on
+// with each use, whatever surface it is on and whatever comes of the request.
 func (s *Core) Authenticate(c *gin.Context) error {
 	plain, err := PresentedKey(c.Request.Header)
 	if err != nil {
@@ -73,7 +74,10 @@ func (s *Core) Authenticate(c *gin.Context) error {
 	}
 	c.Set(callerKey, Principal{Key: key})
 	s.keys.keep(hash, key)
-	return admits(key, c.ClientIP())
+	if err := admits(key, c.ClientIP()); err != nil {
+		return err
+	}
+	return db.KeepToken(c.Request.Context(), s.DB, key)
 }
 
 // admits refuses a key that is suspended or used from elsewhere.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,21 +23,26 @@ func TakeInvite(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
 		return err
 	}
 	var left *int
-	err := tx.NewRaw("UPDATE companies SET invites_left = invites_left - 1 WHERE id = ? RETURNING invites_left", company).
-		Scan(ctx, &left)
-	if err != nil {
+	if err := tx.NewRaw("SELECT invites_left FROM companies WHERE id = ?", company).Scan(ctx, &left); err != nil {
 		return fmt.Errorf("take invite: %w", translate(err))
 	}
-	if left != nil && *left < 0 {
+	switch {
+	case left == nil: // nothing to write: who invites without a limit leaves the company's row alone
+		return nil
+	case *left <= 0:
 		return ErrExhausted
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE companies SET invites_left = invites_left - 1 WHERE id = ?", company); err != nil {
+		return fmt.Errorf("take invite: %w", err)
 	}
 	return nil
 }
 
-// CandidateByEmail returns the company's newest candidate with that address, whatever its case.
+// CandidateByEmail returns the company's newest candidate with that address, whatever its case: the database folds both sides,
+// for beyond ASCII its locale may know other letters than we do.
 func CandidateByEmail(ctx context.Context, db bun.IDB, company uuid.UUID, email string) (*Candidate, error) {
 	c := new(Candidate)
-	err := db.NewSelect().Model(c).Where("c.company_id = ? AND lower(c.email) = ? AND c.deleted_at IS NULL", company, strings.ToLower(email)).
+	err := db.NewSelect().Model(c).Where("c.company_id = ? AND lower(c.email) = lower(?) AND c.deleted_at IS NULL", company, email).
 		Order("c.id DESC").Limit(1).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find candidate: %w", translate(err))
@@ -55,12 +59,15 @@ type Invited struct {
 	UpdatedAt    time.Time
 }
 
-// InvitedTo lists the ONLINE interviews of a job, newest first.
-func InvitedTo(ctx context.Context, db bun.IDB, job uuid.UUID) ([]Invited, error) {
+// InvitedTo lists at most limit ONLINE interviews of a job, newest first: with before set, those that are older than the
+// response of that number.
+func InvitedTo(ctx context.Context, db bun.IDB, job uuid.UUID, before, limit int64) ([]Invited, error) {
 	is := []Invited{}
 	err := db.NewRaw(`SELECT i.number, c.number AS candidate, i.status, i.status_reason, i.updated_at
 		FROM interviews i JOIN candidates c ON c.id = i.candidate_id
-		WHERE i.job_id = ? AND i.type = 'ONLINE' AND i.deleted_at IS NULL ORDER BY i.id DESC`, job).Scan(ctx, &is)
+		WHERE i.job_id = ?0 AND i.type = 'ONLINE' AND i.deleted_at IS NULL
+			AND (?1 = 0 OR i.id < (SELECT b.id FROM interviews b WHERE b.number = ?1 AND b.job_id = ?0))
+		ORDER BY i.id DESC LIMIT ?2`, job, before, limit).Scan(ctx, &is)
 	if err != nil {
 		return nil, fmt.Errorf("list invitations: %w", err)
 	}

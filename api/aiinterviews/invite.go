@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -236,14 +239,30 @@ type invitedOutput struct {
 	ResponseID    int64  `json:"response_id"`
 }
 
+// maxInvited bounds a list of invitations; 10,000 lines are 1.3 MB.
+const maxInvited = 10_000
+
+// listInvited answers an array, as the reference has it, so where it goes on stands in a header (RFC 8288).
 func (s *server) listInvited(c *gin.Context) error {
 	job, err := s.job(c)
 	if err != nil {
 		return err
 	}
-	rows, err := db.InvitedTo(c.Request.Context(), s.DB, job.ID)
+	limit, err := surface.QueryInt(c, "limit", maxInvited, maxInvited)
 	if err != nil {
 		return err
+	}
+	before, err := surface.QueryInt(c, "before", 0, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	rows, err := db.InvitedTo(c.Request.Context(), s.DB, job.ID, before, limit+1)
+	if err != nil {
+		return err
+	}
+	if int64(len(rows)) > limit {
+		rows = rows[:limit]
+		c.Header("Link", "<"+s.older(c.Request.URL, rows[limit-1].Number)+`>; rel="next"`)
 	}
 	c.JSON(http.StatusOK, surface.Mapped(rows, func(i *db.Invited) invitedOutput {
 		return invitedOutput{
@@ -252,6 +271,13 @@ func (s *server) listInvited(c *gin.Context) error {
 		}
 	}))
 	return nil
+}
+
+// older is the same list from before that response on.
+func (s *server) older(list *url.URL, response int64) string {
+	query := list.Query()
+	query.Set("before", strconv.FormatInt(response, 10))
+	return s.PublicURL + list.Path + "?" + query.Encode()
 }
 
 // statusWord is where an invitation stands. The reference has Pending, Started and Completed; the rest is ours.

@@ -215,6 +215,27 @@ func TestReference(t *testing.T) {
 			require.NoError(b.T, err)
 			require.WithinDuration(b.T, time.Now(), at, time.Minute)
 		},
+		"2.5 invited: a long list goes on behind the Link": func(b *bundle) {
+			for range 3 {
+				b.invite(nil)
+			}
+			var all, listed []object
+			b.get(path("/invited/%d", b.job.Number)).Into(http.StatusOK, &all)
+			next, pages := path("/invited/%d?limit=2", b.job.Number), 0
+			for ; next != ""; pages++ {
+				var some []object
+				r := b.get(next)
+				r.Into(http.StatusOK, &some)
+				listed = append(listed, some...)
+				link, _, _ := strings.Cut(r.Header.Get("Link"), ">; rel=\"next\"")
+				next = strings.TrimPrefix(link, "<https://greenroom.test")
+			}
+			require.Equal(b.T, 2, pages)
+			require.Equal(b.T, all, listed)
+			for _, query := range []string{"limit=0", "limit=10001", "before=x", "before=99999999999999999999"} {
+				require.Equal(b.T, http.StatusBadRequest, b.get(path("/invited/%d?%s", b.job.Number, query)).Status, query)
+			}
+		},
 		"2.6 report": func(b *bundle) {
 			i := b.interview(b.invite(object{"custom_field_id": 4711})["response_id"])
 			b.hold(i, `[{"question":"Why?","answer":"Because."}]`)

@@ -16,7 +16,7 @@ import (
 )
 
 // publication is one body of an upstream system on its way to the events that it makes: one, or several where its type's
-// contract says so (invoices.go).
+// contract says so (eventlist.go).
 type publication struct {
 	eventInput
 	company uuid.UUID
@@ -71,7 +71,7 @@ func (s *server) checkSchemas(ctx context.Context, all []*publication) error {
 	if err != nil {
 		return err
 	}
-	var size int
+	checks := &checks{Budget: eventschema.NewBudget()}
 	for _, p := range all {
 		if p.refused != nil {
 			continue
@@ -85,7 +85,7 @@ func (s *server) checkSchemas(ctx context.Context, all []*publication) error {
 			}
 			schema = json.RawMessage(text)
 		}
-		if err := p.make(schema, &size); err != nil {
+		if err := p.make(schema, checks); err != nil {
 			return err
 		}
 	}
@@ -109,23 +109,28 @@ func (s *server) customSchemas(ctx context.Context, all []*publication) (map[db.
 	return db.EventTypeSchemas(ctx, s.DB, keys)
 }
 
-// make makes the events, or refuses what does not fit; its error is a fault of ours. size is what the request's events have in
-// all.
-func (p *publication) make(schema json.RawMessage, size *int) error {
-	parts, refused := split(p.Type, p.Data, size)
+// checks are what the publications of one request may take in all.
+type checks struct {
+	*eventschema.Budget
+	size int // of their events, in bytes
+}
+
+// make makes the events, or refuses what does not fit; its error is a fault of ours.
+func (p *publication) make(schema json.RawMessage, checks *checks) error {
+	parts, refused := split(p.Type, p.Data, &checks.size)
 	if p.refused = refused; refused != nil {
 		return nil
 	}
 	var compiled *eventschema.Schema
 	if schema != nil {
 		var err error
-		if compiled, err = eventschema.Compile(schema); err != nil {
-			return err
+		if compiled, err = checks.Compile(schema); err != nil {
+			return p.misfits(part{}, err)
 		}
 	}
 	for _, part := range parts {
 		if compiled != nil {
-			if err := p.fits(compiled, part); err != nil || p.refused != nil {
+			if err := p.fits(checks, compiled, part); err != nil || p.refused != nil {
 				return err
 			}
 		}
@@ -135,8 +140,12 @@ func (p *publication) make(schema json.RawMessage, size *int) error {
 }
 
 // fits refuses the publication when its part does not fit.
-func (p *publication) fits(schema *eventschema.Schema, part part) error {
-	err := schema.Validate(part.data)
+func (p *publication) fits(checks *checks, schema *eventschema.Schema, part part) error {
+	return p.misfits(part, checks.Validate(schema, part.data))
+}
+
+// misfits refuses the publication where err is a fault of its part.
+func (p *publication) misfits(part part, err error) error {
 	var fault *eventschema.Fault
 	if errors.As(err, &fault) {
 		p.refused = misfit(p.Type, part.path(fault.Path), fault.Message)

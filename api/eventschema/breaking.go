@@ -12,9 +12,12 @@ import (
 const (
 	// maxReasons is how many reasons are given.
 	maxReasons = 50
-	// maxComparisons bounds a comparison; schemas that need more are called breaking.
-	maxComparisons = 10_000
+	// maxComparisons and maxCompareSteps bound a comparison; schemas that need more are called breaking.
+	maxComparisons  = 10_000
+	maxCompareSteps = 1_000_000
 )
+
+const tooComplicated = "the two schemas are too complicated to compare"
 
 // comparison proves that what fits a new schema fits the old one, or collects where it cannot.
 type comparison struct {
@@ -27,7 +30,17 @@ type comparison struct {
 	count  int
 }
 
-func compare(old, new *compiled) []Fault { //nolint:predeclared // the two schemas are called so everywhere
+func compare(old, new *compiled) (reasons []Fault) { //nolint:predeclared // the two schemas are called so everywhere
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case exhausted:
+			reasons = []Fault{{"", tooComplicated}}
+		default:
+			panic(r)
+		}
+	}()
+	old.steps.left, new.steps.left = maxCompareSteps, maxCompareSteps
 	c := &comparison{old: old, new: new, active: map[string]bool{}, ids: map[*jsonschema.Schema]int{}}
 	for _, s := range append(reachable(old.root), reachable(new.root)...) {
 		if s.DynamicRef != nil || s.RecursiveRef != nil {
@@ -36,7 +49,7 @@ func compare(old, new *compiled) []Fault { //nolint:predeclared // the two schem
 	}
 	c.covers(old.root, conjunction(new.root), "")
 	if c.count > maxComparisons {
-		return []Fault{{"", "the two schemas are too complicated to compare"}}
+		return []Fault{{"", tooComplicated}}
 	}
 	slices.SortStableFunc(c.reasons, func(a, b Fault) int { return strings.Compare(a.Path, b.Path) })
 	c.reasons = slices.Compact(c.reasons)
@@ -56,6 +69,18 @@ func (c *comparison) quietly(proof func() bool) bool {
 	return ok
 }
 
+// spend counts the work of comparing a schema with a shape: each of the properties of one is looked for among those of the others.
+func (c *comparison) spend(old *jsonschema.Schema, next shape) {
+	work := func(s *jsonschema.Schema) int {
+		return 1 + len(s.Properties) + len(s.Required) + len(s.PatternProperties)
+	}
+	n := len(next) * len(next) // a shape is made of schemas that differ from each other
+	for _, one := range next {
+		n += work(one) + len(old.PatternProperties)*len(one.PatternProperties)
+	}
+	c.old.steps.add((n + len(next)*work(old)) / 16)
+}
+
 // covers: everything that fits all of next fits old.
 func (c *comparison) covers(old *jsonschema.Schema, next shape, path string) bool {
 	if next.never() {
@@ -63,6 +88,7 @@ func (c *comparison) covers(old *jsonschema.Schema, next shape, path string) boo
 	}
 	ok := true
 	for _, o := range conjunction(old) {
+		c.spend(o, next)
 		key := c.key(o, next)
 		if slices.Contains(next, o) || c.active[key] {
 			continue
@@ -160,14 +186,10 @@ func (c *comparison) coversValues(old *jsonschema.Schema, next shape, values []a
 	return ok
 }
 
-// allows and excludes are not each other's opposite: a value that cannot be checked in bounded time is neither.
-func (c *comparison) allows(s *jsonschema.Schema, v any) bool {
-	c.old.steps.left, c.new.steps.left = maxSteps, maxSteps // s may be of either
-	return validate(s, v) == nil
-}
+// allows and excludes are not each other's opposite: a value that cannot be checked with what is left of the steps is neither.
+func (*comparison) allows(s *jsonschema.Schema, v any) bool { return validate(s, v) == nil }
 
-func (c *comparison) excludes(s *jsonschema.Schema, v any) bool {
-	c.old.steps.left, c.new.steps.left = maxSteps, maxSteps
+func (*comparison) excludes(s *jsonschema.Schema, v any) bool {
 	return errors.As(validate(s, v), new(*Fault))
 }
 

@@ -50,15 +50,18 @@ func (c *comparison) coversProperty(old *jsonschema.Schema, name string, next sh
 
 // describes: a schema says what a property of that name is.
 func describes(s *jsonschema.Schema, name string) bool {
-	return s.Properties[name] != nil || slices.ContainsFunc(patternsOf(s), func(p named) bool { return matches(p, name) })
+	return s.Properties[name] != nil || len(patternsFor(s, name)) > 0
 }
 
-// matches asks the expression itself: the steps of a check are not counted here.
-func matches(p named, name string) bool {
-	if counted, ok := p.pattern.(*pattern); ok {
-		return counted.Regexp.MatchString(name)
+// patternsFor are the schemas of the properties of that name by its patterns. Matching counts as steps.
+func patternsFor(s *jsonschema.Schema, name string) (out []named) {
+	for p, sub := range s.PatternProperties {
+		if p.MatchString(name) {
+			out = append(out, named{p, sub})
+		}
 	}
-	return p.pattern.MatchString(name)
+	sortPatterns(out)
+	return out
 }
 
 // property is what holds for the value of a property of that name.
@@ -70,10 +73,8 @@ func (s shape) property(name string) shape {
 			continue
 		}
 		out = out.and(one.Properties[name])
-		for _, p := range patternsOf(one) {
-			if matches(p, name) {
-				out = out.and(p.schema)
-			}
+		for _, p := range patternsFor(one, name) {
+			out = out.and(p.schema)
 		}
 	}
 	return out
@@ -123,7 +124,7 @@ func (c *comparison) coversPattern(old named, next shape, path string) bool {
 	}
 	ok := true
 	for _, name := range sortedKeys(all.Properties) {
-		if matches(old, name) {
+		if old.pattern.MatchString(name) {
 			ok = c.covers(old.schema, next.property(name), child(path, name)) && ok
 		}
 	}

@@ -173,3 +173,27 @@ func TestBreakingIsBounded(t *testing.T) {
 	require.Equal(t, []eventschema.Fault{{Message: "the two schemas are too complicated to compare"}}, reasons)
 	require.Less(t, time.Since(start), 10*time.Second)
 }
+
+// TestComparisonIsBounded: what would take minutes to compare is called breaking instead.
+func TestComparisonIsBounded(t *testing.T) {
+	t.Parallel()
+	long := `{"properties":{"x":{}` + repeated(3, `,"%d`+strings.Repeat("a", 18_000)+`":{}`) + `},"patternProperties":{"^x$":{}` + repeated(5, `,"(((a|b){30}){30})?c%d$":{}`)
+	many := `{"properties":{"a":{}` + repeated(1200, `,"a%d":{}`) + `},"patternProperties":{"^x$":{}` + repeated(1200, `,"b%d$":{}`)
+	all := `{"$defs":{"d":{"allOf":[{"title":"x"}` + repeated(1500, `,{"title":"%d"}`) + `]}},"properties":{"a":{}` + repeated(700, `,"a%d":{"$ref":"#/$defs/d"}`) + `}`
+	doubled := `{"properties":{"x":{"$ref":"#/$defs/d"}},"$defs":{"d":{"anyOf":[
+		{"type":"array","items":{"$ref":"#/$defs/d"},"minItems":1},{"type":"array","items":{"$ref":"#/$defs/d"},"minItems":1}]}}}`
+	deep := strings.Repeat("[", 25) + "%d" + strings.Repeat("]", 25)
+	for name, c := range map[string][2]string{
+		"long_names_and_large_expressions": {long + `}}`, long + `},"title":"new"}`},
+		"many_names_and_expressions":       {many + `}}`, many + `},"title":"new"}`},
+		"long_conjunctions":                {all + `}`, all + `,"title":"new"}`},
+		"values_that_are_slow_to_check":    {doubled, `{"properties":{"x":{"enum":[` + fmt.Sprintf(deep, 0) + repeated(150, ","+deep) + `]}}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			require.NotEmpty(t, breaking(t, c[0], c[1]))
+			require.Less(t, time.Since(start), 5*time.Second)
+		})
+	}
+	require.Empty(t, breaking(t, `{"properties":{"a":{}}}`, `{"properties":{"a":{"type":"string"}}}`), "and the next comparison begins anew")
+}

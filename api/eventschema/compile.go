@@ -15,8 +15,10 @@ const (
 	base = "schema:///event"
 	// dialect is what $schema says when it says anything.
 	dialect = "https://json-schema.org/draft/2020-12/schema"
-	// maxPattern is how long a regular expression may be.
-	maxPattern = 500
+	// maxPattern is how long a regular expression may be. A short one with repetitions can be a large program, so maxPrograms is
+	// how many instructions all of a schema may have.
+	maxPattern  = 500
+	maxPrograms = 20_000
 	// uniqueElements is how long an array may be where a schema asks for unique elements: the library compares each with each when
 	// somebody chose them so.
 	uniqueElements = 2000
@@ -27,12 +29,21 @@ type compiled struct {
 	root     *jsonschema.Schema
 	steps    *steps
 	elements int // how long an array may be; 0: no limit
+	schemas  int // how many it is made of
+	programs int // instructions of its regular expressions
 }
+
+// weight is about what the schema takes in memory, in bytes, beside its text.
+func (c *compiled) weight() int { return 1000*c.schemas + 200*c.programs }
 
 // compile reads a schema; every refusal is a *Fault.
 func compile(text []byte) (c *compiled, err error) {
 	defer func() {
-		if r := recover(); r != nil { // what the library did not expect is no schema either
+		switch recover().(type) {
+		case nil:
+		case exhausted:
+			c, err = nil, &Fault{"", "has regular expressions that are too large, or too many of them"}
+		default: // what the library did not expect is no schema either
 			c, err = nil, &Fault{"", "cannot be understood as a JSON Schema"}
 		}
 	}()
@@ -47,7 +58,8 @@ func compile(text []byte) (c *compiled, err error) {
 	if s, ok := object["$schema"]; ok && s != dialect && s != dialect+"#" {
 		return nil, &Fault{"/$schema", "must be " + dialect}
 	}
-	c = &compiled{steps: new(steps)}
+	const compilings = 2 // the library compiles each regular expression to look at it, and then again
+	c = &compiled{steps: &steps{left: compilings * maxPrograms}}
 	l := c.library()
 	for _, f := range unknownFormats(doc, map[string]bool{}) {
 		l.RegisterFormat(f)
@@ -58,7 +70,10 @@ func compile(text []byte) (c *compiled, err error) {
 	if c.root, err = l.Compile(base); err != nil {
 		return nil, explain(doc, err)
 	}
-	if err := check(c.root); err != nil {
+	c.programs = maxPrograms - c.steps.left/compilings
+	all := reachable(c.root)
+	c.schemas = len(all)
+	if err := check(all); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -112,6 +127,7 @@ func (c *compiled) pattern(text string) (jsonschema.Regexp, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.steps.add(len(prog.Inst)) // also when it comes from a body, where a schema asks for the format regex
 	return &pattern{re, len(prog.Inst), c.steps}, nil
 }
 
@@ -179,9 +195,8 @@ func outside(doc any, path []string) []string {
 	return nil
 }
 
-// check refuses what the library takes and this package does not.
-func check(root *jsonschema.Schema) error {
-	all := reachable(root)
+// check refuses what the library takes and this package does not; the first schema is the root.
+func check(all []*jsonschema.Schema) error {
 	for _, s := range all {
 		if s.DraftVersion != jsonSchemaVersion {
 			return &Fault{place(s), "must be of draft 2020-12 like the rest"}
@@ -190,7 +205,7 @@ func check(root *jsonschema.Schema) error {
 	if err := circles(all); err != nil {
 		return err
 	}
-	if conjunction(root).types()&objects == 0 {
+	if conjunction(all[0]).types()&objects == 0 {
 		return &Fault{"/type", "must allow an object: the data of an event is one"}
 	}
 	return nil

@@ -45,19 +45,20 @@ func (f *Fault) Error() string {
 
 // Schema is a compiled schema; it may be used by many at once.
 type Schema struct {
-	text string
+	text   string
+	weight int // about what it takes in memory, in bytes
 	// idle holds compiled copies: each counts the steps of the check that it is used for, and so serves one at a time.
 	idle sync.Pool
 }
 
-// cache keeps compiled schemas by their content, up to cacheSize bytes of text; a compiled schema takes a small multiple of that.
+// cache keeps compiled schemas by their content, up to cacheSize bytes by their weight.
 var cache = struct {
 	sync.Mutex
 	size    int
 	schemas map[[sha256.Size]byte]*Schema
 }{schemas: map[[sha256.Size]byte]*Schema{}}
 
-const cacheSize = 4 << 20
+const cacheSize = 32 << 20
 
 // Compile reads a schema. What it refuses is a *Fault whose path points into the schema: what is no schema of draft 2020-12,
 // refers to anything outside of itself, allows no object, is larger or deeper than the limits of this package, or cannot be
@@ -67,20 +68,23 @@ func Compile(text []byte) (*Schema, error) {
 		return nil, &Fault{"", fmt.Sprintf("must have at most %d bytes", MaxSize)}
 	}
 	key := sha256.Sum256(text)
-	cache.Lock()
-	s := cache.schemas[key]
-	cache.Unlock()
-	if s != nil {
+	if s := cached(key); s != nil {
 		return s, nil
 	}
 	first, err := compile(text)
 	if err != nil {
 		return nil, err
 	}
-	s = &Schema{text: string(text)}
+	s := &Schema{text: string(text), weight: len(text) + first.weight()}
 	s.idle.Put(first)
 	remember(key, s)
 	return s, nil
+}
+
+func cached(key [sha256.Size]byte) *Schema {
+	cache.Lock()
+	defer cache.Unlock()
+	return cache.schemas[key]
 }
 
 // remember keeps a schema, and forgets any others to have the room.
@@ -90,12 +94,12 @@ func remember(key [sha256.Size]byte, s *Schema) {
 	if cache.schemas[key] != nil {
 		return
 	}
-	cache.size += len(s.text)
+	cache.size += s.weight
 	for k, other := range cache.schemas {
 		if cache.size <= cacheSize {
 			break
 		}
-		cache.size -= len(other.text)
+		cache.size -= other.weight
 		delete(cache.schemas, k)
 	}
 	cache.schemas[key] = s
@@ -112,22 +116,7 @@ func (s *Schema) take() (*compiled, error) {
 // Validate checks a body. What does not fit is a *Fault with the deepest place that is wrong, of those the first by name. So is
 // a body that cannot be checked within the limits of this package, and one that has a property twice, because receivers differ
 // in which of the two they read.
-func (s *Schema) Validate(body []byte) error {
-	c, err := s.take()
-	if err != nil {
-		return fmt.Errorf("compile event schema: %w", err)
-	}
-	defer s.idle.Put(c)
-	v, err := read(body, limits{depth: maxBodyDepth, elements: c.elements})
-	if err != nil {
-		return err
-	}
-	c.steps.left = maxSteps
-	if err := validate(c.root, v); !errors.Is(err, errExhausted) {
-		return err
-	}
-	return &Fault{"", "takes too long to check against its schema: it must be smaller"}
-}
+func (s *Schema) Validate(body []byte) error { return NewBudget().Validate(s, body) }
 
 // Breaking lists why a receiver that relies on what the old schema says may break when bodies fit the new one; none: it is proven
 // that it does not. At most maxReasons are given.

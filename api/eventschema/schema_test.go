@@ -192,6 +192,7 @@ func TestBounded(t *testing.T) {
 	numbers := `{"x":[1` + strings.Repeat(",1", 400_000) + `]}`
 	slow := `{"properties":{"x":{"pattern":"(a?){400}b"}}}`
 	for name, c := range map[string]struct{ schema, body, message string }{
+		"format_regex":         {`{"properties":{"x":{"items":{"format":"regex"}}}}`, `{"x":["a{900}"` + strings.Repeat(`,"a{900}"`, 10_000) + `]}`, "too long"},
 		"doubling_with_depth":  {doubled, `{"x":` + strings.Repeat("[", 150) + strings.Repeat("]", 150) + `}`, "too long"},
 		"doubling_in_place":    {laughs + `}}`, `{}`, "too long"},
 		"errors_by_the_number": {many, numbers, "too long"},
@@ -206,10 +207,52 @@ func TestBounded(t *testing.T) {
 			require.NoError(t, compile(t, `{}`).Validate([]byte(`{}`)), "and the next check begins anew")
 		})
 	}
+	t.Run("all_of_a_request", func(t *testing.T) {
+		s, budget := compile(t, doubled), eventschema.NewBudget()
+		body := []byte(`{"x":` + strings.Repeat("[", 150) + strings.Repeat("]", 150) + `}`)
+		start, faults := time.Now(), map[string]int{}
+		for range 1000 {
+			faults[fault(t, budget.Validate(s, body)).Message]++
+		}
+		require.Less(t, time.Since(start), 5*time.Second)
+		require.Len(t, faults, 2)
+		require.Equal(t, 996, faults["takes too long to check together with the others: fewer must be published at once"])
+		_, err := budget.Compile([]byte(`{"title":"compiled by nobody yet"}`))
+		require.Contains(t, fault(t, err).Message, "fewer must be published")
+		again, err := budget.Compile([]byte(doubled))
+		require.NoError(t, err)
+		require.Same(t, s, again)
+	})
+	t.Run("compiling_for_a_request", func(t *testing.T) {
+		budget, compiled := eventschema.NewBudget(), 0
+		for i := range 100 {
+			_, err := budget.Compile([]byte(fmt.Sprintf(`{"title":"%d","properties":{"a":{}%s}}`, i, repeated(4000, `,"a%d":{}`))))
+			if err == nil {
+				compiled++
+			}
+		}
+		require.Less(t, compiled, 10)
+		require.Positive(t, compiled)
+	})
+	t.Run("regular_expressions_of_a_schema", func(t *testing.T) {
+		start := time.Now()
+		_, err := eventschema.Compile([]byte(`{"patternProperties":{"^x$":{}` + repeated(2000, `,"((a{30}){30})c%d":{}`) + `}}`))
+		require.Contains(t, fault(t, err).Message, "regular expressions")
+		require.Less(t, time.Since(start), 5*time.Second)
+	})
 	t.Run("large_but_plain", func(t *testing.T) {
 		s := compile(t, `{"properties":{"x":{"items":{"type":"integer"}}}}`)
 		require.NoError(t, s.Validate([]byte(`{"x":[1`+strings.Repeat(",1", 50_000)+`]}`)))
 	})
+}
+
+// repeated is a text n times, with the number of each.
+func repeated(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
 }
 
 func TestManyAtOnce(t *testing.T) {

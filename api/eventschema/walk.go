@@ -3,6 +3,7 @@ package eventschema
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -67,11 +68,10 @@ func patternsOf(s *jsonschema.Schema) []named {
 	for p, sub := range s.PatternProperties {
 		out = append(out, named{p, sub})
 	}
-	slices.SortFunc(out, func(a, b named) int {
-		if a.pattern.String() < b.pattern.String() {
-			return -1
-		}
-		return 1
-	})
+	sortPatterns(out)
 	return out
+}
+
+func sortPatterns(list []named) {
+	slices.SortFunc(list, func(a, b named) int { return strings.Compare(a.pattern.String(), b.pattern.String()) })
 }

@@ -3,7 +3,6 @@ package interviewsuite
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 
 	"greenroom/api/surface"
@@ -115,11 +114,7 @@ func decoded[T any](stored json.RawMessage) (v T, err error) {
 	return v, nil
 }
 
-// same reports whether what was stored and what would be say the same: jsonb keeps neither order nor spaces.
-func same(stored, now json.RawMessage) bool {
-	var a, b any
-	return json.Unmarshal(stored, &a) == nil && json.Unmarshal(now, &b) == nil && reflect.DeepEqual(a, b)
-}
+var same = surface.SameJSON
 
 // put sets a field that was sent; null empties it.
 func put[T any](to *T, from surface.Opt[T]) {

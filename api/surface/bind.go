@@ -322,6 +322,12 @@ func HasBody(r *http.Request) bool {
 	return true
 }
 
+// SameJSON reports whether two texts of JSON say the same, whatever the order of names and the spaces: jsonb keeps neither.
+func SameJSON(a, b json.RawMessage) bool {
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
+}
+
 // Encoded is for wire types of our own, which always encode.
 func Encoded(v any) json.RawMessage {
 	raw, err := json.Marshal(v)

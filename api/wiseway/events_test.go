@@ -67,6 +67,8 @@ func TestReferenceEvents(t *testing.T) {
 			b.Do("PUT", positions+"/"+idOf(p), object{"status": "closed"}).Is(http.StatusOK)
 			require.Equal(t, []string{"position.updated"}, b.sent())
 			b.Do("PUT", positions+"/"+idOf(p), object{}).Is(http.StatusOK)
+			read := b.Do("GET", positions+"/"+idOf(p), nil).Is(http.StatusOK)
+			require.Equal(t, read, b.Do("PUT", positions+"/"+idOf(p), read).Is(http.StatusOK))
 			require.Len(t, b.sent(), 1, "nothing was modified")
 		}},
 		{"no_event_for_deleting_a_position_or_removing_a_candidate", func(t *testing.T, b *bundle) {

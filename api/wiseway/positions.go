@@ -198,16 +198,31 @@ func (s *server) updatePosition(c *gin.Context) error {
 	if err := in.Salary.Value.check(); err != nil {
 		return err
 	}
-	if columns := in.apply(p); len(columns) > 0 { // otherwise nothing changes, so nothing has happened
-		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-			return db.UpdatePosition(ctx, tx, p, columns...)
-		})
-	}
-	if err != nil {
+	if p, err = s.changePosition(c, p.ID, &in); err != nil {
 		return gone(c, err, "Position", "id")
 	}
 	c.JSON(http.StatusOK, showPosition(p))
 	return nil
+}
+
+// changePosition changes a position under a lock, so that it is compared with what is there. What leaves it as it is, such as a row
+// that is sent back as it was read, was no change, and nobody is told of one.
+func (s *server) changePosition(c *gin.Context, id uuid.UUID, in *positionChange) (p *db.Position, err error) {
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		if err := db.Lock(ctx, tx, "jobs", id); err != nil {
+			return err
+		}
+		if p, err = db.GetPosition(ctx, tx, id); err != nil {
+			return err
+		}
+		before := surface.Encoded(showPosition(p))
+		columns := in.apply(p)
+		if surface.SameJSON(before, surface.Encoded(showPosition(p))) {
+			return nil
+		}
+		return db.UpdatePosition(ctx, tx, p, columns...)
+	})
+	return p, err
 }
 
 // gone is the refusal for a row that was deleted while the request was on its way.

@@ -19,11 +19,11 @@ const (
 // EnsureJobAgent returns the ONLINE agent that interviews for a job where a surface knows no agents. The first call makes it,
 // under the job's title and with the job's questions; so does the first call after somebody deleted it or made it a PHONE
 // one. It locks the job's row, so that two callers end with one agent, and sets p.AgentID; it is no change of the job that a
-// receiver hears of.
+// receiver hears of. A job that was deleted is ErrNotFound.
 func EnsureJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error) {
 	var id *uuid.UUID
 	// The lock leaves room for those who refer to the job: interviews and candidates.
-	err := tx.NewRaw("SELECT agent_id FROM jobs WHERE id = ? FOR NO KEY UPDATE", p.ID).Scan(ctx, &id)
+	err := tx.NewRaw("SELECT agent_id FROM jobs WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", p.ID).Scan(ctx, &id)
 	if err != nil {
 		return nil, fmt.Errorf("lock job: %w", translate(err))
 	}

@@ -65,6 +65,14 @@ func TestJobAgent(t *testing.T) {
 			require.Equal(t, ids[0], id)
 		}
 	})
+	t.Run("is_none_of_a_deleted_job", func(t *testing.T) {
+		gone := b.position("Gone", db.PositionOpen)
+		require.NoError(t, db.DeletePosition(b.ctx, b, gone.ID))
+		require.ErrorIs(t, db.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
+			_, err := db.EnsureJobAgent(ctx, tx, gone)
+			return err
+		}), db.ErrNotFound)
+	})
 	t.Run("follows_the_questions", func(t *testing.T) {
 		b.question(p, 3, `Thi"rd?`)
 		b.tx(func(tx bun.Tx) error { return db.SyncAgentQuestions(b.ctx, tx, p) })

@@ -179,11 +179,7 @@ func ChangeJobWebhooks(ctx context.Context, tx bun.Tx, kit SetKit, job *Position
 // LockCompany lets one at a time change what a company's jobs share. Rows that refer to the company may be written meanwhile;
 // jobs, which take over its settings, may not.
 func LockCompany(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
-	err := one(tx.ExecContext(ctx, "SELECT 1 FROM companies WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", company))
-	if err != nil {
-		return fmt.Errorf("lock company: %w", err)
-	}
-	return nil
+	return Lock(ctx, tx, "companies", company)
 }
 
 // jobsWithSet counts deleted jobs too: their interviews go on.

@@ -149,7 +149,7 @@ func TestWebhookSet_refuses_what_lacks_something(t *testing.T) {
 		"auth.basic.password is required": {Auth: &db.WebhookAuth{Type: db.AuthBasic, Username: &name}},
 		"auth.apikey.header is required":  {Auth: &db.WebhookAuth{Type: db.AuthAPIKey}},
 		"auth.apikey.apikey is required":  {Auth: &db.WebhookAuth{Type: db.AuthAPIKey, Header: &name}},
-		"lock company: not found":         {},
+		"lock companies: not found":         {},
 	} {
 		company := s.company
 		if c == (db.WebhookChange{}) {

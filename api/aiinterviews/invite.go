@@ -167,6 +167,9 @@ func (s *server) inviteOne(ctx context.Context, tx bun.Tx, company uuid.UUID, in
 		return nil, err
 	}
 	agent, err := jobAgent(ctx, tx, job)
+	if errors.Is(err, db.ErrNotFound) { // deleted meanwhile
+		return nil, notFound(jobName, job.Number)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +219,8 @@ func jobAgent(ctx context.Context, tx bun.Tx, job *db.Position) (*db.Agent, erro
 func invitee(ctx context.Context, tx bun.Tx, job *db.Position, in *inviteInput) (*db.Candidate, error) {
 	known, err := db.CandidateByEmail(ctx, tx, job.CompanyID, in.Email)
 	if err == nil {
-		return known, db.AddCandidateJobs(ctx, tx, known.ID, job.ID)
+		_, err = db.JoinPosition(ctx, tx, job.ID, known.ID)
+		return known, err
 	}
 	if !errors.Is(err, db.ErrNotFound) {
 		return nil, err

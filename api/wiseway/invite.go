@@ -133,6 +133,9 @@ func (a *addition) keeps(open *db.Interview) error {
 
 func (a *addition) invite(ctx context.Context, tx bun.Tx) error {
 	agent, err := db.EnsureJobAgent(ctx, tx, a.position)
+	if errors.Is(err, db.ErrNotFound) {
+		return surface.NotFound("Position", a.position.ID.String())
+	}
 	if err != nil {
 		return err
 	}

@@ -257,7 +257,10 @@ func TestReference(t *testing.T) {
 				},
 			}, o)
 			require.Equal(b.T, o, b.get(path("/report?custom_field_id=4711")).Is(http.StatusOK))
-			require.Equal(b.T, o, b.get(path("/report/%d?is_downloadable=true", i.Number)).Is(http.StatusOK))
+			for _, flag := range []string{"true", "True", "false", ""} {
+				require.Equal(b.T, o, b.get(path("/report/%d?is_downloadable=%s", i.Number, flag)).Is(http.StatusOK))
+			}
+			b.fails(b.get(path("/report/%d?is_downloadable=yes", i.Number)), 400, "is_downloadable must be true or false")
 		},
 		"2.6 report before there is anything to say": func(b *bundle) {
 			o := b.get(path("/report/%.0f", b.invite(nil)["response_id"])).Is(http.StatusOK)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -104,13 +105,13 @@ func (s *server) findReport(c *gin.Context) error {
 const downloadableFor = 24 * time.Hour
 
 func (s *server) answerReport(c *gin.Context, i *db.Interview) error {
-	downloadable, err := surface.QueryOneOf(c, "is_downloadable", "true", "false")
-	if err != nil {
-		return err
-	}
 	var until time.Time
-	if downloadable == "true" {
+	switch strings.ToLower(c.Query("is_downloadable")) { // Python writes True
+	case "", "false":
+	case "true":
 		until = time.Now().Add(downloadableFor)
+	default:
+		return surface.Invalid("is_downloadable", "is_downloadable must be true or false")
 	}
 	r, err := s.makeReport(c.Request.Context(), i, until)
 	if err != nil {

@@ -119,6 +119,10 @@ const (
 	lineHeight = 6
 )
 
+// maxPages is where the conversation breaks off, at the end of the answer that reaches it. What a candidate may submit, a
+// mebibyte of short lines, would fill 8,500 pages, and seconds of the processor's time for everybody who has a shared link.
+const maxPages = 200
+
 // sheet is the PDF while it is written. Its font has the letters of Latin, Greek, Cyrillic, Hebrew and Arabic, the latter two
 // unshaped and from left to right; what it has not is left blank.
 type sheet struct{ *fpdf.Fpdf }
@@ -226,6 +230,10 @@ func (s *sheet) conversation(all []said) {
 	}
 	s.heading("Conversation")
 	for _, l := range all {
+		if s.PageNo() >= maxPages {
+			s.heading("The conversation goes on: the whole of it is in the report that is not a PDF.")
+			return
+		}
 		s.SetFont("dejavu", "B", 9)
 		s.SetTextColor(110, 110, 110)
 		s.MultiCell(0, lineHeight, printable(l.Role), "", "L", false)

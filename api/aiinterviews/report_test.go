@@ -113,6 +113,21 @@ func TestReportAsPDF(t *testing.T) {
 	require.Greater(t, file.NumPage(), 3)
 }
 
+// A candidate who submits as many lines as a body holds does not occupy the processor for whoever has a shared link.
+func TestReportAsPDF_is_bounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	i := b.interview(b.invite(nil)["response_id"])
+	page := strings.Repeat(`a\n`, 2000)
+	b.hold(i, `[`+strings.Repeat(`{"question":"Why?","answer":"`+page+`"},`, 20)+`{"question":"End?","answer":"End."}]`)
+	r := b.get(path("/report/%d/download", i.Number))
+	require.Equal(t, http.StatusOK, r.Status)
+	file, err := pdf.NewReader(bytes.NewReader(r.Body), int64(len(r.Body)))
+	require.NoError(t, err)
+	require.Greater(t, file.NumPage(), 200)
+	require.Less(t, file.NumPage(), 300, "of 900")
+}
+
 // Recordings that were uploaded here are streamed to whoever has a link that has not expired.
 func TestRecordings(t *testing.T) {
 	t.Parallel()

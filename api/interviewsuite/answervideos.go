@@ -146,7 +146,7 @@ func (s *server) ownInterview(c *gin.Context) (at place, interview *db.Interview
 	if interview.Status != db.InterviewInProgress {
 		return at, nil, &db.StateError{Resource: "interview", State: string(interview.Status)}
 	}
-	return at, interview, nil
+	return at, interview, s.limits.upload(ctx, interview.ID)
 }
 
 func (s *server) newAnswer(at place, u upload) *db.AnswerVideo {

@@ -246,6 +246,22 @@ func TestAnswerVideo_of_the_candidate(t *testing.T) {
 	assert.Len(t, s.swept(), 1)
 }
 
+// A candidate's key is no API key with a limit of its own.
+func TestAnswerVideo_of_the_candidate_is_limited(t *testing.T) {
+	t.Parallel()
+	s := newStudio(t)
+	s.interview()
+	key := s.Do("GET", s.inCandidate, nil).Is(http.StatusOK)["interview_key"].(string)
+	for range 60 {
+		s.uploadAs("ActivationKey "+key, "POST", s.inCandidate+"answervideos/", nil).Is(http.StatusBadRequest)
+	}
+	r := s.uploadAs("ActivationKey "+key, "POST", s.inCandidate+"answervideos/", recording(100), "question", fmt.Sprint(s.question.Number))
+	r.Is(http.StatusTooManyRequests)
+	require.NotEmpty(t, r.Header.Get("Retry-After"))
+	assert.Empty(t, s.swept())
+	s.answer(s.question, recording(100))
+}
+
 func TestAnswerVideo_scopes(t *testing.T) {
 	t.Parallel()
 	s := newStudio(t)

@@ -44,7 +44,7 @@ func (s *server) logIn(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	if err := s.logIns.count(ctx, c.ClientIP(), in.Company, in.Username); err != nil {
+	if err := s.limits.logIn(ctx, c.ClientIP(), in.Company, in.Username); err != nil {
 		return err
 	}
 	user, err := db.FindStaff(ctx, s.DB, in.Company, in.Username)
@@ -61,7 +61,7 @@ func (s *server) logIn(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	s.logIns.forget(ctx, in.Company, in.Username)
+	s.limits.forget(ctx, in.Company, in.Username)
 	return ok(c, http.StatusOK, gin.H{"token": plain})
 }
 

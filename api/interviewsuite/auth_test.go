@@ -1,6 +1,7 @@
 package interviewsuite_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -181,7 +182,14 @@ func TestLogInsAreLimited(t *testing.T) {
 		for i := range 60 {
 			wrong(b, strconv.Itoa(i)).Is(http.StatusBadRequest)
 		}
-		wrong(b, "another").Is(http.StatusTooManyRequests)
+		for range 40 {
+			wrong(b, "another").Is(http.StatusTooManyRequests)
+		}
+		body := fmt.Sprintf(`{"username": "another", "password": "wrong", "company": %q}`, b.company.Identifier)
+		elsewhere := httptest.NewRequestWithContext(b.Ctx, "POST", tokens, strings.NewReader(body))
+		elsewhere.RemoteAddr = "203.0.113.9:4711"
+		elsewhere.Header.Set("Content-Type", "application/json")
+		require.Equal(t, http.StatusBadRequest, b.Send(elsewhere).Status, "who may not try locks nobody out")
 	})
 }
 

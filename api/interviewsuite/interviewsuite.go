@@ -23,12 +23,12 @@ type Options struct {
 type server struct {
 	*surface.Core
 	Options
-	logIns *logInLimits
+	limits *limits
 }
 
 // New returns the surface; it is served when the core mounts it.
 func New(core *surface.Core, o Options) surface.Surface {
-	s := &server{core, o, newLogInLimits()}
+	s := &server{core, o, newLimits()}
 	return surface.Surface{
 		Name: "interview-suite", Prefixes: []string{"/api/v3", "/cfev3"}, Routes: s.routes(),
 		Style: surface.Style{Fail: fail, Challenge: "Token", KeyIn: "Authorization: Token sk_…"},

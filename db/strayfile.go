@@ -22,6 +22,15 @@ func ReserveFile(ctx context.Context, db bun.IDB, file string, due time.Time) er
 	return nil
 }
 
+// RenewFile moves the time of a reserved file that is still to come: its upload is under way.
+func RenewFile(ctx context.Context, db bun.IDB, file string, due time.Time) error {
+	_, err := db.ExecContext(ctx, "UPDATE stray_files SET due_at = GREATEST(due_at, ?) WHERE file = ? AND due_at > now()", due, file)
+	if err != nil {
+		return fmt.Errorf("renew file: %w", err)
+	}
+	return nil
+}
+
 // ReleaseFile makes a reserved file due now: its upload came to nothing.
 func ReleaseFile(ctx context.Context, db bun.IDB, file string) error {
 	if _, err := db.ExecContext(ctx, "UPDATE stray_files SET due_at = now() WHERE file = ?", file); err != nil {

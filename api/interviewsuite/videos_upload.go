@@ -8,7 +8,6 @@ import (
 	"mime/multipart"
 	"net/http"
 	"os"
-	"time"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
@@ -47,6 +46,8 @@ type upload struct {
 	file, contentType string
 	size              int64
 	fields            map[string]string
+	// release ends the file's reservation: nothing is being uploaded any more.
+	release func()
 }
 
 // receive reads a multipart form with one file, in the field "file", as a stream. It takes as long as the file's size allows, not
@@ -74,6 +75,7 @@ func (s *server) receive(c *gin.Context, fn func(upload) error) error {
 	if err == nil {
 		err = fn(u)
 	}
+	u.release()
 	if err != nil && u.file != "" {
 		// The caller may be gone already; if this fails too, the file is due when the upload's time is up.
 		_ = db.ReleaseFile(context.WithoutCancel(c.Request.Context()), s.DB, u.file)
@@ -83,7 +85,7 @@ func (s *server) receive(c *gin.Context, fn func(upload) error) error {
 
 // readForm reads a form to its end. The upload it returns is to be dropped when there is an error.
 func (s *server) readForm(ctx context.Context, form *multipart.Reader) (u upload, err error) {
-	u.fields = map[string]string{}
+	u = upload{fields: map[string]string{}, release: func() {}}
 	for {
 		part, err := form.NextPart()
 		if errors.Is(err, io.EOF) {
@@ -128,7 +130,8 @@ func (s *server) keep(ctx context.Context, r io.Reader, u *upload) error {
 		return err
 	}
 	name := db.NewID().String()
-	if err := db.ReserveFile(ctx, s.DB, name, time.Now().Add(media.UploadTime(s.Videos.limit()))); err != nil {
+	if u.release, err = (media.Reservations{DB: s.DB, Logger: s.Logger}).Reserve(ctx, name); err != nil {
+		u.release = func() {}
 		return err
 	}
 	u.file, u.contentType = name, contentType

@@ -14,9 +14,6 @@ const (
 	stall   = 30 * time.Second
 )
 
-// UploadTime is more than an upload of so many bytes may take until a row counts on it.
-func UploadTime(bytes int64) time.Duration { return transferTime(bytes) + time.Hour }
-
 func transferTime(bytes int64) time.Duration {
 	return time.Minute + time.Duration(bytes/slowest)*time.Second
 }

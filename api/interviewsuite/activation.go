@@ -152,6 +152,13 @@ func (s *server) whoAmI(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	files, err := db.CandidateAttachments(ctx, s.DB, candidate.ID)
+	if err != nil {
+		return err
+	}
+	if project != nil {
+		out.Photo = attachmentURI(out.ResourceURI, files[candidate.ID], db.Photo)
+	}
 	return ok(c, http.StatusOK, out)
 }
 

@@ -88,7 +88,7 @@ func (s *server) createAnswerVideo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.receive(c, func(u upload) error {
+	return s.receive(c, s.recording(), func(u upload) error {
 		v := s.newAnswer(at, u)
 		if interview != nil {
 			v.InterviewID = &interview.ID
@@ -262,7 +262,7 @@ func (s *server) replaceAnswerVideo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.receive(c, func(u upload) error {
+	return s.receive(c, s.recording(), func(u upload) error {
 		v := s.newAnswer(at, u)
 		v.QuestionID, v.InterviewID = old.QuestionID, old.InterviewID
 		if v.DurationSeconds, err = seconds(u.fields); err != nil {

@@ -131,6 +131,7 @@ type candidateView struct {
 	// me is the number of the staff user who asks; 0 for a key.
 	me         int64
 	interviews map[uuid.UUID]*db.Interview
+	files      db.Attachments
 	raters     map[uuid.UUID][]int64
 	now        time.Time
 }
@@ -163,6 +164,9 @@ func (v *candidateView) load(ctx context.Context, s *server, rows []db.Candidate
 	if v.interviews, err = db.NewestInterviews(ctx, s.DB, v.project.ID, rows); err != nil {
 		return err
 	}
+	if v.files, err = db.CandidateAttachments(ctx, s.DB, ids...); err != nil {
+		return err
+	}
 	v.raters, err = db.Raters(ctx, s.DB, v.project.ID, ids...)
 	return err
 }
@@ -178,6 +182,10 @@ func (s *server) showCandidate(v *candidateView, c *db.Candidate) (candidateOutp
 	}
 	if out.PartnerData == nil {
 		out.PartnerData = json.RawMessage("{}")
+	}
+	out.Photo = attachmentURI(out.ResourceURI, v.files[c.ID], db.Photo)
+	if cv := attachmentURI(out.ResourceURI, v.files[c.ID], db.CV); cv != "" {
+		out.CV = &cv
 	}
 	i := v.interviews[c.ID]
 	out.Status = candidateStatus(i, v.now)

@@ -118,8 +118,10 @@ type customerOutput struct {
 	SeenWelcome       bool           `json:"seen_welcome"`
 }
 
-// showCustomer also needs the numbers of those who created users.
-func (s *server) showCustomer(company *db.Company, user *db.Staff, creators map[uuid.UUID]int64) (customerOutput, error) {
+// showCustomer also needs the numbers of those who created users, and who has a photo.
+func (s *server) showCustomer(
+	company *db.Company, user *db.Staff, creators map[uuid.UUID]int64, files db.Attachments,
+) (customerOutput, error) {
 	own, err := decoded[customerSuite](user.Suite)
 	out := customerOutput{
 		ResourceURI: s.customerURI(company.Number, user.Number), Company: s.companyURI(company.Number),
@@ -129,6 +131,7 @@ func (s *server) showCustomer(company *db.Company, user *db.Staff, creators map[
 		ConfirmationDate: own.ConfirmationDate, Role: own.Role, Position: own.Position, Notifications: orDefault(own.Notifications, true),
 		Projects: s.companyURI(company.Number) + "projects/", SeenWelcome: own.SeenWelcome,
 	}
+	out.Photo = attachmentURI(out.ResourceURI, files[user.ID], db.Photo)
 	if user.CreatedBy != nil {
 		creator := s.customerURI(company.Number, creators[*user.CreatedBy])
 		out.CreatedBy = &creator
@@ -148,19 +151,24 @@ func customerStatus(user *db.Staff, own customerSuite) string {
 }
 
 func (s *server) showCustomers(ctx context.Context, company *db.Company, users []db.Staff) ([]customerOutput, error) {
-	var ids []uuid.UUID
+	var ids, makers []uuid.UUID
 	for i := range users {
+		ids = append(ids, users[i].ID)
 		if users[i].CreatedBy != nil {
-			ids = append(ids, *users[i].CreatedBy)
+			makers = append(makers, *users[i].CreatedBy)
 		}
 	}
-	creators, err := db.StaffNumbers(ctx, s.DB, ids)
+	creators, err := db.StaffNumbers(ctx, s.DB, makers)
+	if err != nil {
+		return nil, err
+	}
+	files, err := db.StaffAttachments(ctx, s.DB, ids...)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]customerOutput, len(users))
 	for i := range users {
-		if out[i], err = s.showCustomer(company, &users[i], creators); err != nil {
+		if out[i], err = s.showCustomer(company, &users[i], creators, files); err != nil {
 			return nil, err
 		}
 	}

@@ -19,6 +19,7 @@ func TestForeignKey(t *testing.T) {
 	customer := e.Do("POST", pathOfCompany(e.company)+"customers/", object{
 		"username": "eva", "role": apitest.Marker, "password": password,
 	}).Is(http.StatusCreated)
+	e.upload("PUT", pathOf(t, customer["resource_uri"])+"photo/", picture).Is(http.StatusAccepted)
 	e.Do("PATCH", e.inProject, object{"evaluators": []any{customer["user"]}}).Is(http.StatusAccepted)
 	invited := e.Do("POST", e.inProject+"candidates/", ada(object{"last_name": apitest.Marker})).Is(http.StatusCreated)
 

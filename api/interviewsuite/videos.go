@@ -60,7 +60,7 @@ func (s *server) createWelcomeVideo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.receive(c, func(u upload) error {
+	return s.receive(c, s.recording(), func(u upload) error {
 		w := &db.WelcomeVideo{CompanyID: company.ID, File: u.file, ContentType: u.contentType, Size: u.size}
 		err := db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.CreateWelcomeVideo(ctx, tx, w)

@@ -14,6 +14,8 @@ func foreignMedia(t *testing.T) (*evaluated, apitest.Foreign) {
 	t.Helper()
 	e := newEvaluated(t)
 	e.upload("PUT", pathOf(t, e.answer["file"]), append(recording(500), apitest.Marker...)).Is(http.StatusAccepted)
+	e.upload("PUT", e.inCandidate+"photo/", picture).Is(http.StatusAccepted)
+	e.upload("PUT", e.inCandidate+"cv/", resume).Is(http.StatusAccepted)
 	welcome := e.upload("POST", fmt.Sprintf("/api/v3/companies/%d/videos/", e.company.Number), append(recording(500), apitest.Marker...)).
 		Is(http.StatusCreated)
 	const company = "/api/v3/companies/:company"

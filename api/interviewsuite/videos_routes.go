@@ -7,9 +7,10 @@ import (
 	"greenroom/api/surface"
 )
 
-// mediaRoutes are what is asked, answered and thought of the answers.
+// mediaRoutes are what is asked, answered and thought of the answers, and all other files.
 func (s *server) mediaRoutes() []surface.Route {
-	return slices.Concat(s.questionRoutes(), s.answerVideoRoutes(), s.ratingRoutes(), s.noteRoutes(), s.resultRoutes(), s.welcomeVideoRoutes())
+	return slices.Concat(s.questionRoutes(), s.answerVideoRoutes(), s.ratingRoutes(), s.noteRoutes(), s.resultRoutes(),
+		s.welcomeVideoRoutes(), s.attachmentRoutes())
 }
 
 // file is a file's address: GET, and HEAD for players that ask for the size first.

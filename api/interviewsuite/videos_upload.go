@@ -41,6 +41,36 @@ const (
 	fieldBytes = 4 << 10
 )
 
+// intake is what a form's file must be.
+type intake struct {
+	kind media.Kind
+	// limit is how many bytes it may have.
+	limit int64
+	// refusal is for one that is something else, in the framework's words where it has any.
+	refusal string
+}
+
+// How large a photo and a CV may be, unless videos may not be as large: chosen, the reference says nothing.
+const (
+	maxPhoto    = 5 << 20
+	maxDocument = 20 << 20
+)
+
+func (s *server) recording() intake {
+	const refusal = "Upload a valid file. The file you uploaded was neither a video nor an audio recording"
+	return intake{media.Recording, s.Videos.limit(), refusal}
+}
+
+func (s *server) photo() intake {
+	const refusal = "Upload a valid image. The file you uploaded was either not an image or a corrupted image"
+	return intake{media.Photo, min(maxPhoto, s.Videos.limit()), refusal}
+}
+
+func (s *server) document() intake {
+	const refusal = "Upload a valid file. The file you uploaded was not a document of type doc, pdf, postscript, powerpoint, dvi, text or richtext"
+	return intake{media.Document, min(maxDocument, s.Videos.limit()), refusal}
+}
+
 // upload is a form whose file is in the store. It is of no row yet: either one claims it (claimFile in db), or it is dropped.
 type upload struct {
 	file, contentType string
@@ -52,23 +82,23 @@ type upload struct {
 
 // receive reads a multipart form with one file, in the field "file", as a stream. It takes as long as the file's size allows, not
 // as long as other requests may. What fn then refuses, and what receive itself refuses, leaves no file.
-func (s *server) receive(c *gin.Context, fn func(upload) error) error {
+func (s *server) receive(c *gin.Context, in intake, fn func(upload) error) error {
 	if s.Videos.Store == nil {
 		return &surface.Error{
-			Status: http.StatusServiceUnavailable, Code: surface.CodeUnavailable, Message: "This server does not take videos",
+			Status: http.StatusServiceUnavailable, Code: surface.CodeUnavailable, Message: "This server does not take files",
 		}
 	}
-	if c.Request.ContentLength > s.Videos.limit()+formBytes {
-		return s.tooLarge()
+	if c.Request.ContentLength > in.limit+formBytes {
+		return in.tooLarge()
 	}
-	c.Request.Body = media.Patient(c.Writer, c.Request, s.Videos.limit()+formBytes)
+	c.Request.Body = media.Patient(c.Writer, c.Request, in.limit+formBytes)
 	form, err := c.Request.MultipartReader()
 	if err != nil {
 		return &surface.Error{
 			Status: http.StatusUnsupportedMediaType, Code: surface.CodeMediaType, Message: "The body must be multipart/form-data",
 		}
 	}
-	u, err := s.readForm(c.Request.Context(), form)
+	u, err := s.readForm(c.Request.Context(), in, form)
 	if err == nil && u.file == "" {
 		err = surface.Missing("file")
 	}
@@ -84,7 +114,7 @@ func (s *server) receive(c *gin.Context, fn func(upload) error) error {
 }
 
 // readForm reads a form to its end. The upload it returns is to be dropped when there is an error.
-func (s *server) readForm(ctx context.Context, form *multipart.Reader) (u upload, err error) {
+func (s *server) readForm(ctx context.Context, in intake, form *multipart.Reader) (u upload, err error) {
 	u = upload{fields: map[string]string{}, release: func() {}}
 	for {
 		part, err := form.NextPart()
@@ -92,11 +122,11 @@ func (s *server) readForm(ctx context.Context, form *multipart.Reader) (u upload
 			return u, nil
 		}
 		if err != nil {
-			return u, s.refuseForm(err)
+			return u, in.refuseForm(err)
 		}
 		name := part.FormName()
 		if name != "file" {
-			if u.fields[name], err = s.readField(name, part); err != nil {
+			if u.fields[name], err = in.readField(name, part); err != nil {
 				return u, err
 			}
 			continue
@@ -104,17 +134,17 @@ func (s *server) readForm(ctx context.Context, form *multipart.Reader) (u upload
 		if u.file != "" {
 			return u, surface.Invalid("file", "There must be one file")
 		}
-		if err := s.keep(ctx, part, &u); err != nil {
-			return u, s.refuseFile(err)
+		if err := s.keep(ctx, in, part, &u); err != nil {
+			return u, in.refuseFile(err)
 		}
 	}
 }
 
-func (s *server) readField(name string, r io.Reader) (string, error) {
+func (in intake) readField(name string, r io.Reader) (string, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, fieldBytes+1))
 	switch {
 	case err != nil:
-		return "", s.refuseForm(err)
+		return "", in.refuseForm(err)
 	case len(raw) > fieldBytes:
 		return "", surface.Invalid(surface.Clip(name), "This field is too long")
 	case !utf8.Valid(raw) || !utf8.ValidString(name):
@@ -124,8 +154,8 @@ func (s *server) readField(name string, r io.Reader) (string, error) {
 }
 
 // keep stores the file of a form under a new name that no row counts on yet.
-func (s *server) keep(ctx context.Context, r io.Reader, u *upload) error {
-	contentType, whole, err := media.Sniff(r)
+func (s *server) keep(ctx context.Context, in intake, part *multipart.Part, u *upload) error {
+	contentType, whole, err := media.Sniff(part, in.kind, part.FileName())
 	if err != nil {
 		return err
 	}
@@ -135,36 +165,36 @@ func (s *server) keep(ctx context.Context, r io.Reader, u *upload) error {
 		return err
 	}
 	u.file, u.contentType = name, contentType
-	u.size, err = s.Videos.Store.Put(ctx, name, whole, s.Videos.limit())
+	u.size, err = s.Videos.Store.Put(ctx, name, whole, in.limit)
 	return err
 }
 
-func (s *server) tooLarge() error {
+func (in intake) tooLarge() error {
 	return &surface.Error{
 		Status: http.StatusRequestEntityTooLarge, Code: surface.CodeTooLarge,
-		Message: fmt.Sprintf("The file must be at most %d bytes", s.Videos.limit()), Details: surface.Details{"maxBytes": s.Videos.limit()},
+		Message: fmt.Sprintf("The file must be at most %d bytes", in.limit), Details: surface.Details{"maxBytes": in.limit},
 	}
 }
 
 // refuseFile says what is wrong with a file; what is not the sender's fault stays as it is.
-func (s *server) refuseFile(err error) error {
+func (in intake) refuseFile(err error) error {
 	switch {
 	case errors.Is(err, media.ErrTooLarge):
-		return s.tooLarge()
+		return in.tooLarge()
 	case errors.Is(err, media.ErrType):
-		return surface.Invalid("file", "Upload a valid file. The file you uploaded was neither a video nor an audio recording")
+		return surface.Invalid("file", in.refusal)
 	case media.IsBrokenOff(err):
-		return s.refuseForm(err)
+		return in.refuseForm(err)
 	}
 	return err
 }
 
 // refuseForm is for a form that could not be read.
-func (s *server) refuseForm(err error) error {
+func (in intake) refuseForm(err error) error {
 	var tooMany *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooMany):
-		return s.tooLarge()
+		return in.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &surface.Error{Status: http.StatusRequestTimeout, Code: surface.CodeUnavailable, Message: "The upload took too long"}
 	}

@@ -209,7 +209,7 @@ func TestSniff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, whole, err := media.Sniff(bytes.NewReader(c.file))
+			got, whole, err := media.Sniff(bytes.NewReader(c.file), media.Recording, "answer.webm")
 			if c.want == "" {
 				require.ErrorIs(t, err, media.ErrType)
 				return

@@ -137,6 +137,9 @@ func explained(err error) error {
 	return err
 }
 
+// maxYearsOpen bounds an invitation well before the year 2262, where a time in nanoseconds ends: its end is a timer.
+const maxYearsOpen = 100
+
 func (in *inviteInput) check(now time.Time) error {
 	if in.Start.IsZero() {
 		in.Start.Time = now.UTC().Truncate(time.Microsecond)
@@ -147,6 +150,8 @@ func (in *inviteInput) check(now time.Time) error {
 	case in.Expiry.IsZero():
 	case !in.Expiry.After(now):
 		return surface.Invalid("expiry_date", "expiry_date must not be in the past")
+	case in.Expiry.After(now.AddDate(maxYearsOpen, 0, 0)):
+		return surface.Invalid("expiry_date", fmt.Sprintf("expiry_date must be at most %d years ahead; leave it out for no end", maxYearsOpen))
 	case !in.Expiry.After(in.Start.Time):
 		return surface.Invalid("expiry_date", "expiry_date must be after start_date")
 	}

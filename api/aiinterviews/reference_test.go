@@ -189,6 +189,9 @@ func TestReference(t *testing.T) {
 			})["response_id"])
 			require.True(b.T, start.Equal(i.ScheduledAt))
 			require.True(b.T, end.Equal(*i.DeadlineAt))
+			b.invite(object{"expiry_date": "2099-12-31 23:59"})
+			b.fails(b.post(path("/invite"), b.invitation(object{"expiry_date": "9999-12-31 23:59"})), 400,
+				"expiry_date must be at most 100 years ahead; leave it out for no end")
 		},
 		"2.5 invite: getlink and sendlink, nothing else": func(b *bundle) {
 			b.fails(b.post(path("/invite"), b.invitation(object{"invite_format": "fax"})), 400, "invite_format must be one of: getlink, sendlink")

@@ -140,6 +140,7 @@ func (a *Activities) NotifyGeneration(ctx context.Context, id uuid.UUID) error {
 		return wrap("prepare notification", withoutURL(err))
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", webhook.UserAgent)
 	started := time.Now()
 	status, err := a.post(req)
 	a.Logger.InfoContext(ctx, "generation notified", "generation_id", id, "status_code", status,

@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/activities"
+	"greenroom/activities/webhook"
 	"greenroom/db"
 )
 
@@ -94,6 +95,7 @@ func TestNotifyGeneration(t *testing.T) {
 	require.Len(t, asked, 3)
 	require.Equal(t, http.MethodPost+" /hook/", asked[0].method+" "+asked[0].path)
 	require.Empty(t, asked[0].authorization, "our token is not the client's to see")
+	require.Equal(t, webhook.UserAgent, b.outside.agents[0])
 	require.Equal(t, map[string]any{
 		"job_id": id.String(), "status": "pending", "ai_interview_id": float64(*g.JobNumber), "error": nil,
 		"message": "The AI interview was created; its questions are being written",

@@ -39,6 +39,7 @@ type outside struct {
 	mu      sync.Mutex
 	asked   []asked
 	answers []answer // the next ones; none left: 204
+	agents  []string // the User-Agent of each request
 }
 
 type asked struct {
@@ -57,7 +58,7 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	raw, _ := io.ReadAll(r.Body)
 	q := asked{method: r.Method, path: r.URL.Path, authorization: r.Header.Get("Authorization")}
 	_ = json.Unmarshal(raw, &q.body)
-	o.asked = append(o.asked, q)
+	o.asked, o.agents = append(o.asked, q), append(o.agents, r.UserAgent())
 	a := answer{status: http.StatusNoContent}
 	if len(o.answers) > 0 {
 		a, o.answers = o.answers[0], o.answers[1:]

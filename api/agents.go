@@ -124,7 +124,7 @@ func showAgent(a *db.Agent) agentOutput {
 }
 
 func (s *server) listAgents(c *gin.Context) error {
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (s *server) listAgents(c *gin.Context) error {
 		return err
 	}
 	filter := db.AgentFilter{Type: db.InterviewType(kind), Focus: focus}
-	rows, total, err := db.ListAgents(c.Request.Context(), s.DB, scope, filter, p.window())
+	rows, total, err := db.ListAgents(c.Request.Context(), s.DB, scope, filter, p.Window())
 	if err != nil {
 		return err
 	}

@@ -188,7 +188,7 @@ func defaultRate(p surface.Principal, asked *int, usual, own int) int {
 func actor(c *gin.Context) string { return "key:" + surface.Caller(c).Key.ID.String() }
 
 func (s *server) listKeys(c *gin.Context) error {
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (s *server) listKeys(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	keys, total, err := db.ListAPIKeys(c.Request.Context(), s.DB, scope, p.window())
+	keys, total, err := db.ListAPIKeys(c.Request.Context(), s.DB, scope, p.Window())
 	if err != nil {
 		return err
 	}

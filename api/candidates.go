@@ -177,7 +177,7 @@ func showCandidate(c *db.Candidate) candidateOutput {
 
 // listCandidates by job also needs read:jobs (reference §2.8).
 func (s *server) listCandidates(c *gin.Context) error {
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (s *server) listCandidates(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListCandidates(c.Request.Context(), s.DB, scope, filter, p.window())
+	rows, total, err := db.ListCandidates(c.Request.Context(), s.DB, scope, filter, p.Window())
 	if err != nil {
 		return err
 	}
@@ -327,11 +327,11 @@ func (s *server) listCandidateAnalyses(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListAnalyses(c.Request.Context(), s.DB, candidate.ID, p.window())
+	rows, total, err := db.ListAnalyses(c.Request.Context(), s.DB, candidate.ID, p.Window())
 	if err != nil {
 		return err
 	}
@@ -347,7 +347,7 @@ func (s *server) listCandidateInterviews(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}

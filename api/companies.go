@@ -80,11 +80,11 @@ func showCompany(co *db.Company) companyOutput {
 }
 
 func (s *server) listCompanies(c *gin.Context) error {
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}
-	companies, total, err := db.ListCompanies(c.Request.Context(), s.DB, surface.Caller(c).Scope(), p.window())
+	companies, total, err := db.ListCompanies(c.Request.Context(), s.DB, surface.Caller(c).Scope(), p.Window())
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func deliveryFilter(c *gin.Context) (f db.DeliveryFilter, err error) {
 	if f.Before, err = queryCursor(c); err != nil {
 		return f, err
 	}
-	f.Limit, err = surface.QueryInt(c, "limit", defaultLimit, maxLimit)
+	f.Limit, err = surface.QueryInt(c, "limit", surface.DefaultLimit, surface.MaxLimit)
 	return f, err
 }
 

@@ -126,7 +126,7 @@ func (s *server) listInterviews(c *gin.Context) error {
 	if err := surface.RequireAll(c, "read:candidates", "read:agents"); err != nil {
 		return err
 	}
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}
@@ -156,9 +156,9 @@ func interviewFilterOf(c *gin.Context) (f db.InterviewFilter, err error) {
 	return f, nil
 }
 
-func (s *server) answerInterviews(c *gin.Context, p page, scope db.Scope, f db.InterviewFilter) error {
+func (s *server) answerInterviews(c *gin.Context, p surface.Page, scope db.Scope, f db.InterviewFilter) error {
 	ctx := c.Request.Context()
-	rows, total, err := db.ListInterviews(ctx, s.DB, scope, f, p.window())
+	rows, total, err := db.ListInterviews(ctx, s.DB, scope, f, p.Window())
 	if err != nil {
 		return err
 	}

@@ -166,7 +166,7 @@ func showJob(p *db.Position) jobOutput {
 }
 
 func (s *server) listJobs(c *gin.Context) error {
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (s *server) listJobs(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListPositions(c.Request.Context(), s.DB, scope, db.PositionFilter{Status: status}, p.window())
+	rows, total, err := db.ListPositions(c.Request.Context(), s.DB, scope, db.PositionFilter{Status: status}, p.Window())
 	if err != nil {
 		return err
 	}

@@ -104,11 +104,11 @@ func (s *server) listReplays(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}
-	rs, total, err := db.ListReplays(c.Request.Context(), s.DB, w.ID, p.window())
+	rs, total, err := db.ListReplays(c.Request.Context(), s.DB, w.ID, p.Window())
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (s *server) listAnswerVideos(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListAnswerVideos(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, p.window())
+	rows, total, err := db.ListAnswerVideos(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, p.Window())
 	if err != nil {
 		return err
 	}

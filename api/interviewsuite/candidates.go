@@ -36,7 +36,7 @@ func (s *server) listCandidates(c *gin.Context) error {
 		return err
 	}
 	rows, total, err := db.ListCandidates(c.Request.Context(), s.DB, db.Scope{Company: &company.ID},
-		db.CandidateFilter{JobID: &project.ID}, p.window())
+		db.CandidateFilter{JobID: &project.ID}, p.Window())
 	if err != nil {
 		return err
 	}

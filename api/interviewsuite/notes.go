@@ -66,7 +66,7 @@ func (s *server) listNotes(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListNotes(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, readerOf(c), p.window())
+	rows, total, err := db.ListNotes(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, readerOf(c), p.Window())
 	if err != nil {
 		return err
 	}

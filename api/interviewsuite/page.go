@@ -7,28 +7,16 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"greenroom/api/surface"
-	"greenroom/db"
 )
-
-const (
-	defaultPageSize = 20
-	maxPageSize     = 100
-	// maxPage keeps the offset far from overflow; nobody pages that far through one company's rows.
-	maxPage = 1_000_000
-)
-
-type page struct{ number, size int64 }
-
-func (p page) window() db.Page { return db.Page{Limit: p.size, Offset: (p.number - 1) * p.size} }
 
 // pageOf reads ?page= (from 1) and ?page_size= (20; more than 100 is taken as 100, as the original's framework does).
-func pageOf(c *gin.Context) (page, error) {
-	number, err := surface.QueryInt(c, "page", 1, maxPage)
+func pageOf(c *gin.Context) (surface.Page, error) {
+	number, err := surface.QueryInt(c, "page", 1, surface.MaxPage)
 	if err != nil {
-		return page{}, err
+		return surface.Page{}, err
 	}
-	size, err := surface.QueryInt(c, "page_size", defaultPageSize, 1<<31)
-	return page{number, min(size, maxPageSize)}, err
+	size, err := surface.QueryInt(c, "page_size", surface.DefaultLimit, 1<<31)
+	return surface.Page{Number: number, Limit: min(size, surface.MaxLimit)}, err
 }
 
 type listed[T any] struct {
@@ -44,19 +32,19 @@ type meta struct {
 
 // okPage answers with one page of a list. A page behind the last one is not there (404), as in the original's framework; the
 // first one always is.
-func okPage[T any](s *server, c *gin.Context, p page, objects []T, total int64) error {
+func okPage[T any](s *server, c *gin.Context, p surface.Page, objects []T, total int64) error {
 	if objects == nil {
 		objects = []T{}
 	}
-	if p.number > 1 && len(objects) == 0 {
+	if p.Number > 1 && len(objects) == 0 {
 		return &surface.Error{Status: http.StatusNotFound, Code: codePage, Message: "Invalid page"}
 	}
 	out := listed[T]{Meta: meta{TotalCount: total}, Objects: objects}
-	if p.number > 1 {
-		out.Meta.Previous = s.pageURL(c, p.number-1)
+	if p.Number > 1 {
+		out.Meta.Previous = s.pageURL(c, p.Number-1)
 	}
-	if p.number*p.size < total {
-		out.Meta.Next = s.pageURL(c, p.number+1)
+	if p.Number*p.Limit < total {
+		out.Meta.Next = s.pageURL(c, p.Number+1)
 	}
 	return ok(c, http.StatusOK, out)
 }

@@ -51,7 +51,7 @@ func (s *server) listProjects(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	rows, total, err := db.ListPositions(ctx, s.DB, db.Scope{Company: &company.ID}, db.PositionFilter{}, p.window())
+	rows, total, err := db.ListPositions(ctx, s.DB, db.Scope{Company: &company.ID}, db.PositionFilter{}, p.Window())
 	if err != nil {
 		return err
 	}
@@ -247,8 +247,8 @@ func (s *server) listRoles(c *gin.Context) error {
 }
 
 // window is a page of a list that is all there.
-func window[T any](all []T, p page) []T {
-	w := p.window()
+func window[T any](all []T, p surface.Page) []T {
+	w := p.Window()
 	from := min(w.Offset, int64(len(all)))
 	return all[from:min(from+w.Limit, int64(len(all)))]
 }

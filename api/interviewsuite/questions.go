@@ -50,7 +50,7 @@ func (s *server) listQuestions(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListQuestions(c.Request.Context(), s.DB, project.ID, p.window())
+	rows, total, err := db.ListQuestions(c.Request.Context(), s.DB, project.ID, p.Window())
 	if err != nil {
 		return err
 	}

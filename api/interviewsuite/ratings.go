@@ -73,7 +73,7 @@ func (s *server) listRatings(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListRatings(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, p.window())
+	rows, total, err := db.ListRatings(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, p.Window())
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (s *server) listResults(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListResults(c.Request.Context(), s.DB, project.ID, readerOf(c), p.window())
+	rows, total, err := db.ListResults(c.Request.Context(), s.DB, project.ID, readerOf(c), p.Window())
 	if err != nil {
 		return err
 	}

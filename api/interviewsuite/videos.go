@@ -48,7 +48,7 @@ func (s *server) listWelcomeVideos(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListWelcomeVideos(c.Request.Context(), s.DB, company.ID, p.window())
+	rows, total, err := db.ListWelcomeVideos(c.Request.Context(), s.DB, company.ID, p.Window())
 	if err != nil {
 		return err
 	}

@@ -143,7 +143,7 @@ func (s *server) listCandidates(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (s *server) listCandidates(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	rows, total, err := db.ListCandidates(ctx, s.DB, db.Scope{Company: &position.CompanyID}, f, p.window())
+	rows, total, err := db.ListCandidates(ctx, s.DB, db.Scope{Company: &position.CompanyID}, f, p.Window())
 	if err != nil {
 		return err
 	}

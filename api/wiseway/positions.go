@@ -128,7 +128,7 @@ func (s *server) position(c *gin.Context) (*db.Position, error) {
 }
 
 func (s *server) listPositions(c *gin.Context) error {
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (s *server) listPositions(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListPositions(c.Request.Context(), s.DB, scope, db.PositionFilter{Status: status}, p.window())
+	rows, total, err := db.ListPositions(c.Request.Context(), s.DB, scope, db.PositionFilter{Status: status}, p.Window())
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func showWebhook(w *db.Webhook) webhookOutput {
 }
 
 func (s *server) listWebhooks(c *gin.Context) error {
-	p, err := pageOf(c)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}

@@ -154,9 +154,17 @@ func DeleteAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 	if err := softDelete(ctx, tx, "answer_videos", v.ID); err != nil {
 		return fmt.Errorf("delete answer video: %w", err)
 	}
+	return detachAnswers(ctx, tx, v.JobID, v.CandidateID, v.ID)
+}
+
+// detachAnswers makes ratings and notes of deleted answers ones of the candidate: they are shown and changed without them.
+func detachAnswers(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID, videos ...uuid.UUID) error {
+	if len(videos) == 0 {
+		return nil
+	}
 	for _, table := range []string{"ratings", "notes"} {
-		_, err := tx.ExecContext(ctx, "UPDATE ? SET answer_video_id = NULL WHERE candidate_id = ? AND job_id = ? AND answer_video_id = ?",
-			bun.Ident(table), v.CandidateID, v.JobID, v.ID)
+		_, err := tx.ExecContext(ctx, "UPDATE ? SET answer_video_id = NULL WHERE candidate_id = ? AND job_id = ? AND answer_video_id IN (?)",
+			bun.Ident(table), candidate, job, bun.List(videos))
 		if err != nil {
 			return fmt.Errorf("detach %s from answer video: %w", table, err)
 		}
@@ -167,12 +175,13 @@ func DeleteAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 // DeleteAnswerVideosOf hides a candidate's answers for a job that the candidate was taken from for good; their files will be
 // deleted. A deleted candidate's go without it.
 func DeleteAnswerVideosOf(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID) error {
-	_, err := tx.ExecContext(ctx, `UPDATE answer_videos SET deleted_at = now(), updated_at = now()
-		WHERE job_id = ? AND candidate_id = ? AND deleted_at IS NULL`, job, candidate)
+	var gone []uuid.UUID
+	err := tx.NewRaw(`UPDATE answer_videos SET deleted_at = now(), updated_at = now()
+		WHERE job_id = ? AND candidate_id = ? AND deleted_at IS NULL RETURNING id`, job, candidate).Scan(ctx, &gone)
 	if err != nil {
 		return fmt.Errorf("delete answer videos: %w", err)
 	}
-	return nil
+	return detachAnswers(ctx, tx, job, candidate, gone...)
 }
 
 // holdAnswerVideo keeps an answer from being deleted until tx ends; ErrNotFound when it was, or is another candidate's.

@@ -180,8 +180,13 @@ func TestAnswerVideos_of_one_job_alone(t *testing.T) {
 	there := s.answer(question)
 	there.JobID = other.ID
 	s.put(there)
+	rating := &db.Rating{CompanyID: s.company, JobID: s.job.ID, CandidateID: s.candidate.ID, AnswerVideoID: &here.ID, Value: 1}
+	s.tx(func(tx bun.Tx) error { return db.CreateRating(s.ctx, tx, rating) })
 	s.tx(func(tx bun.Tx) error { return db.DeleteAnswerVideosOf(s.ctx, tx, s.job.ID, s.candidate.ID) })
 	assert.Equal(t, []string{here.File}, s.strays())
+	left, err := db.RatingByNumber(s.ctx, s, s.job.ID, s.candidate.ID, rating.Number)
+	require.NoError(t, err)
+	assert.Nil(t, left.AnswerVideoID, "a rating can be changed when its answer is gone")
 	_, total, err := db.ListAnswerVideos(s.ctx, s, other.ID, s.candidate.ID, page)
 	require.NoError(t, err)
 	assert.EqualValues(t, 1, total)

@@ -77,7 +77,7 @@ func (s *server) attachedCustomer(c *gin.Context) (attached, error) {
 		Person:  db.StaffPerson(user.ID),
 		changed: func(context.Context, bun.Tx) error { return nil }, // the catalogue has no event for it
 		answer:  func() error { return s.answerCustomer(c, http.StatusAccepted, company, user) },
-		may:     s.mayGrant(c, user.AccountType),
+		may:     s.mayManage(c, user),
 	}, nil
 }
 

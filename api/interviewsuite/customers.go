@@ -42,7 +42,7 @@ func (s *server) customer(c *gin.Context) (*db.Company, *db.Staff, error) {
 // customerInput is reference 2.6, and a password, which is never shown. All else that the reference names is read only.
 type customerInput struct {
 	Username          surface.Opt[string] `json:"username" validate:"min=1,max=255"`
-	Email             surface.Opt[string] `json:"email" validate:"omitempty,max=254,email" null:"ok"`
+	Email             surface.Opt[string] `json:"email" validate:"max=254,email" null:"ok"`
 	Password          surface.Opt[string] `json:"password" validate:"min=8"`
 	FirstName         surface.Opt[string] `json:"first_name" validate:"max=100" null:"ok"`
 	LastName          surface.Opt[string] `json:"last_name" validate:"max=100" null:"ok"`
@@ -61,7 +61,7 @@ type customerInput struct {
 func (in *customerInput) apply(user *db.Staff) (columns []string, err error) {
 	u := surface.Update{}
 	surface.Set(&u, "username", &user.Username, in.Username)
-	surface.SetNull(&u, "email", &user.Email, nullable(in.Email))
+	surface.SetNull(&u, "email", &user.Email, in.Email)
 	surface.Set(&u, "first_name", &user.FirstName, in.FirstName)
 	surface.Set(&u, "last_name", &user.LastName, in.LastName)
 	surface.Set(&u, "account_type", &user.AccountType,
@@ -250,16 +250,24 @@ func taken(err error) error {
 	return err
 }
 
-// mayGrant refuses a user who would make, change or delete an account that may do more than their own.
-func (s *server) mayGrant(c *gin.Context, kinds ...db.AccountType) error {
+// mayGrant refuses a user who would make an account that may do more than their own.
+func (s *server) mayGrant(c *gin.Context, kind db.AccountType) error {
 	me, err := s.staff(c)
-	if err != nil || me == nil {
+	if err == nil && me != nil && kind.Above(me.AccountType) {
+		return surface.Denied("customer")
+	}
+	return err
+}
+
+// mayManage refuses a user who would change or delete an account that may do more than their own or, below administrators, as much:
+// whoever sets a colleague's password is the colleague from then on.
+func (s *server) mayManage(c *gin.Context, user *db.Staff) error {
+	me, err := s.staff(c)
+	if err != nil || me == nil || me.ID == user.ID {
 		return err
 	}
-	for _, kind := range kinds {
-		if kind.Above(me.AccountType) {
-			return surface.Denied("customer")
-		}
+	if user.AccountType.Above(me.AccountType) || user.AccountType == me.AccountType && db.Admin.Above(me.AccountType) {
+		return surface.Denied("customer")
 	}
 	return nil
 }
@@ -280,12 +288,14 @@ func (s *server) updateCustomer(c *gin.Context) error {
 		if user, err = db.GetStaff(ctx, tx, user.ID); err != nil {
 			return err
 		}
-		before := user.AccountType
+		if err := s.mayManage(c, user); err != nil {
+			return err
+		}
 		columns, err := in.apply(user)
 		if err != nil {
 			return err
 		}
-		if err := s.mayGrant(c, before, user.AccountType); err != nil {
+		if err := s.mayGrant(c, user.AccountType); err != nil {
 			return err
 		}
 		return db.UpdateStaff(ctx, tx, user, caller(c), columns...)
@@ -301,7 +311,7 @@ func (s *server) deleteCustomer(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.mayGrant(c, user.AccountType); err != nil {
+	if err := s.mayManage(c, user); err != nil {
 		return err
 	}
 	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {

@@ -83,14 +83,22 @@ func TestPasswordIsNeverShownAndEndsTokens(t *testing.T) {
 func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
 	b := setup(t)
 	owner := b.user("owner", "owner")
-	b.user("eva", "recruiter")
+	eva := b.user("eva", "recruiter")
 	token := b.logIn("eva")
 	list := b.at + "customers/"
 	refused(b.As(token, "POST", list, object{"username": "x", "account_type": "admin"}), http.StatusForbidden, forbidden)
 	refused(b.As(token, "PATCH", b.path(owner), object{"password": "a stolen account"}), http.StatusForbidden, forbidden)
 	refused(b.As(token, "DELETE", b.path(owner), nil), http.StatusForbidden, forbidden)
 	made := b.As(token, "POST", list, object{"username": "x"}).Is(http.StatusCreated)
-	refused(b.As(token, "PATCH", b.path(made), object{"account_type": "owner"}), http.StatusForbidden, forbidden)
+	for _, change := range []object{{"account_type": "owner"}, {"password": "a stolen account"}, {"email": "mine@example.test"}} {
+		refused(b.As(token, "PATCH", b.path(made), change), http.StatusForbidden, forbidden)
+	}
+	refused(b.As(token, "DELETE", b.path(made), nil), http.StatusForbidden, forbidden)
+	refused(b.As(token, "PATCH", b.path(eva), object{"account_type": "admin"}), http.StatusForbidden, forbidden)
+	b.As(token, "PATCH", b.path(eva), object{"phone": "1"}).Is(http.StatusAccepted)
+	b.As(token, "PATCH", b.path(b.user("reader", "hiring-manager")), object{"password": "forgotten once"}).Is(http.StatusAccepted)
+	b.user("one", "admin")
+	b.As(b.logIn("one"), "PATCH", b.path(b.user("two", "admin")), object{"phone": "1"}).Is(http.StatusAccepted)
 	require.Equal(t, "recruiter", b.Do("GET", b.path(made), nil).Is(http.StatusOK)["account_type"])
 	b.As(b.logIn("owner"), "PATCH", b.path(made), object{"account_type": "owner"}).Is(http.StatusAccepted)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"reflect"
 	"strconv"
 
 	"github.com/gin-gonic/gin"
@@ -243,9 +244,9 @@ func (s *server) updateAnswerVideo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	var u surface.Update
+	before, u := *v, surface.Update{}
 	surface.SetNull(&u, "duration_seconds", &v.DurationSeconds, in.Duration)
-	if len(u.Columns) > 0 {
+	if !reflect.DeepEqual(before, *v) { // what changes nothing is told nobody
 		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.UpdateAnswerVideo(ctx, tx, v, u.Columns...)
 		})

@@ -17,9 +17,9 @@ import (
 
 // candidateInput is reference 2.5; what it names and is not here is read only.
 type candidateInput struct {
-	FirstName   surface.Opt[string]          `json:"first_name" validate:"min=1,max=100"`
-	LastName    surface.Opt[string]          `json:"last_name" validate:"min=1,max=100"`
-	Email       surface.Opt[string]          `json:"email" validate:"max=254,email"`
+	FirstName   surface.Opt[string]          `json:"first_name" validate:"max=100"`
+	LastName    surface.Opt[string]          `json:"last_name" validate:"max=100"`
+	Email       surface.Opt[string]          `json:"email" validate:"omitempty,max=254,email"`
 	Username    surface.Opt[string]          `json:"username" validate:"max=255" null:"ok"`
 	Phone       surface.Opt[string]          `json:"phone" validate:"max=64" null:"ok"`
 	Gender      surface.Opt[string]          `json:"gender" validate:"omitempty,oneof=mr mrs" null:"ok"`
@@ -30,16 +30,42 @@ type candidateInput struct {
 
 // complete refuses a new candidate without what each must have.
 func (in *candidateInput) complete() error {
-	for _, f := range []struct {
-		name string
-		set  bool
-	}{{"first_name", in.FirstName.Set}, {"last_name", in.LastName.Set}, {"email", in.Email.Set}} {
-		if !f.set {
+	for _, f := range in.required(&db.Candidate{}) {
+		switch {
+		case !f.sent.Set:
 			return surface.Missing(f.name)
+		case f.sent.Value == "":
+			return blank(f.name)
 		}
 	}
 	return nil
 }
+
+type requiredField struct {
+	name string
+	sent surface.Opt[string]
+	now  string
+}
+
+// required is what each candidate must have, as it was sent and as it is.
+func (in *candidateInput) required(c *db.Candidate) []requiredField {
+	return []requiredField{
+		{"first_name", in.FirstName, c.FirstName}, {"last_name", in.LastName, c.LastName}, {"email", in.Email, orEmpty(c.Email)},
+	}
+}
+
+// keepsRequired refuses to take away what each must have. A candidate of another surface may be without, and is sent back so.
+func (in *candidateInput) keepsRequired(c *db.Candidate) error {
+	for _, f := range in.required(c) {
+		if f.sent.Set && f.sent.Value == "" && f.now != "" {
+			return blank(f.name)
+		}
+	}
+	return nil
+}
+
+// blank refuses an empty text in the framework's words.
+func blank(field string) *surface.Error { return surface.Invalid(field, "This field may not be blank") }
 
 // apply writes what was sent into the row, the deadline apart, and names the columns.
 func (in *candidateInput) apply(c *db.Candidate) (columns []string, err error) {
@@ -47,10 +73,13 @@ func (in *candidateInput) apply(c *db.Candidate) (columns []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := in.keepsRequired(c); err != nil {
+		return nil, err
+	}
 	var u surface.Update
 	surface.Set(&u, "first_name", &c.FirstName, in.FirstName)
 	surface.Set(&u, "last_name", &c.LastName, in.LastName)
-	surface.SetNull(&u, "email", &c.Email, in.Email)
+	surface.SetNull(&u, "email", &c.Email, nullable(in.Email))
 	put(&own.Username, in.Username)
 	put(&own.Gender, in.Gender)
 	put(&own.Address, in.Address)

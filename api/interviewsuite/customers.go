@@ -42,7 +42,7 @@ func (s *server) customer(c *gin.Context) (*db.Company, *db.Staff, error) {
 // customerInput is reference 2.6, and a password, which is never shown. All else that the reference names is read only.
 type customerInput struct {
 	Username          surface.Opt[string] `json:"username" validate:"min=1,max=255"`
-	Email             surface.Opt[string] `json:"email" validate:"max=254,email" null:"ok"`
+	Email             surface.Opt[string] `json:"email" validate:"omitempty,max=254,email" null:"ok"`
 	Password          surface.Opt[string] `json:"password" validate:"min=8"`
 	FirstName         surface.Opt[string] `json:"first_name" validate:"max=100" null:"ok"`
 	LastName          surface.Opt[string] `json:"last_name" validate:"max=100" null:"ok"`
@@ -61,7 +61,7 @@ type customerInput struct {
 func (in *customerInput) apply(user *db.Staff) (columns []string, err error) {
 	u := surface.Update{}
 	surface.Set(&u, "username", &user.Username, in.Username)
-	surface.SetNull(&u, "email", &user.Email, in.Email)
+	surface.SetNull(&u, "email", &user.Email, nullable(in.Email))
 	surface.Set(&u, "first_name", &user.FirstName, in.FirstName)
 	surface.Set(&u, "last_name", &user.LastName, in.LastName)
 	surface.Set(&u, "account_type", &user.AccountType,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"reflect"
 
 	"github.com/gin-gonic/gin"
 	"github.com/uptrace/bun"
@@ -163,11 +164,12 @@ func (s *server) updateNote(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	before := *n
 	u, err := s.applyNote(c.Request.Context(), at, n, in)
 	if err != nil {
 		return err
 	}
-	if len(u.Columns) > 0 {
+	if !reflect.DeepEqual(before, *n) {
 		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.UpdateNote(ctx, tx, n, u.Columns...)
 		})

@@ -3,6 +3,7 @@ package interviewsuite
 import (
 	"context"
 	"net/http"
+	"reflect"
 
 	"github.com/gin-gonic/gin"
 	"github.com/uptrace/bun"
@@ -123,12 +124,12 @@ func (s *server) updateQuestion(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	var u surface.Update
+	before, u := *q, surface.Update{}
 	surface.Set(&u, "text", &q.Text, in.Text)
 	surface.Set(&u, "position", &q.Position, in.Position)
 	surface.SetNull(&u, "suite", &q.Suite.MaxAnswerTime, in.MaxAnswerTime)
 	surface.SetNull(&u, "suite", &q.Suite.PreparationTime, in.PreparationTime)
-	if len(u.Columns) > 0 {
+	if !reflect.DeepEqual(before, *q) {
 		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.UpdateQuestion(ctx, tx, project, q, columns(u)...)
 		})

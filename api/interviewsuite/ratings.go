@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -252,11 +253,12 @@ func (s *server) updateRating(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	before := *r
 	u, err := s.apply(c.Request.Context(), at, r, in)
 	if err != nil {
 		return err
 	}
-	if len(u.Columns) > 0 {
+	if !reflect.DeepEqual(before, *r) {
 		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.UpdateRating(ctx, tx, r, columns(u)...)
 		})

@@ -130,6 +130,12 @@ func putMaybe[T any](to **T, from surface.Opt[T]) {
 	}
 }
 
+// nullable is a text for a column that has null for none, as an answer shows it empty.
+func nullable(in surface.Opt[string]) surface.Opt[string] {
+	in.Null = in.Null || in.Value == ""
+	return in
+}
+
 func orEmpty(s *string) string {
 	if s == nil {
 		return ""

@@ -1,0 +1,97 @@
+package interviewsuite_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// TestPatch_takes_back_what_was_read: a client that reads an object, changes a field and sends all of it is what PATCH is for (2.1), and
+// one that changes nothing is told nobody.
+func TestPatch_takes_back_what_was_read(t *testing.T) {
+	t.Parallel()
+	e := newEvaluated(t)
+	customers := fmt.Sprintf("/api/v3/companies/%d/customers/", e.company.Number)
+	// As other surfaces make them: a name of one word, and neither address nor number.
+	bare := &db.Candidate{CompanyID: e.Company, FirstName: "Plato", JobIDs: []uuid.UUID{e.project.ID}}
+	e.Tx(func(tx bun.Tx) error { return db.CreateCandidate(e.Ctx, tx, bare, false) })
+	user := e.Do("POST", customers, object{"username": "nomail"}).Is(http.StatusCreated)
+	require.Empty(t, user["email"])
+	for _, path := range []string{
+		fmt.Sprintf("/api/v3/companies/%d/", e.company.Number), pathOf(t, user["resource_uri"]), e.inProject, e.inCandidate,
+		fmt.Sprintf("%scandidates/%d/", e.inProject, bare.Number), pathOf(t, e.answer["question"]), pathOf(t, e.answer["resource_uri"]),
+		pathOf(t, e.rating["resource_uri"]), pathOf(t, e.note["resource_uri"]),
+	} {
+		read, before := e.Do("GET", path, nil).Is(http.StatusOK), e.events()
+		require.Equal(t, read, e.Do("PATCH", path, read).Is(http.StatusAccepted), path)
+		require.Equal(t, before, e.events(), path)
+		require.Equal(t, read, e.Do("GET", path, nil).Is(http.StatusOK), path)
+	}
+	for path, change := range map[string]object{
+		e.answer["resource_uri"].(string): {"duration": 7}, e.rating["resource_uri"].(string): {"value": 3.5},
+		e.note["resource_uri"].(string): {"answer": nil}, e.answer["question"].(string): {"text": "Which?"},
+	} {
+		for field, value := range change {
+			require.EqualValues(t, value, e.Do("PATCH", pathOf(t, path), change).Is(http.StatusAccepted)[field])
+		}
+	}
+	require.Equal(t, "", e.Do("PATCH", pathOf(t, user["resource_uri"]), object{"email": ""}).Is(http.StatusAccepted)["email"])
+}
+
+func TestCandidate_keeps_what_each_must_have(t *testing.T) {
+	b := setup(t)
+	p := b.project()
+	for _, field := range []string{"first_name", "last_name", "email"} {
+		refusedField(b.Do("POST", b.path(p)+"candidates/", ada(object{field: ""})), field, "This field may not be blank.")
+	}
+	c := b.path(b.candidate(p))
+	for _, field := range []string{"first_name", "last_name", "email"} {
+		refusedField(b.Do("PATCH", c, object{field: ""}), field, "This field may not be blank.")
+		refusedField(b.Do("PATCH", c, object{field: nil}), field)
+	}
+}
+
+// TestBadInputOfTheEvaluation is TestBadInputIsRefusedAndLeavesNothing for the other half of the surface.
+func TestBadInputOfTheEvaluation(t *testing.T) {
+	t.Parallel()
+	e := newEvaluated(t)
+	for path, fields := range map[any]string{
+		e.answer["question"]: "text position max_answer_time preparation_time", e.answer["resource_uri"]: "duration",
+		e.rating["resource_uri"]: "question criterion answer value ignore", e.note["resource_uri"]: "text shared answer",
+	} {
+		path := pathOf(t, path)
+		list := path[:strings.LastIndex(strings.TrimSuffix(path, "/"), "/")+1]
+		for _, field := range strings.Fields(fields) {
+			for _, value := range hostile {
+				before := e.Do("GET", path, nil).Is(http.StatusOK)
+				r := e.Do("PATCH", path, fmt.Sprintf(`{%q: %s}`, field, value))
+				require.Contains(t, []int{http.StatusAccepted, http.StatusBadRequest}, r.Status, "%s: %s answered %s", field, value, r.Body)
+				if r.Status == http.StatusBadRequest {
+					require.Equal(t, before, e.Do("GET", path, nil).Is(http.StatusOK), "%s: %s", field, value)
+				}
+				if strings.HasSuffix(list, "answervideos/") {
+					continue
+				}
+				r = e.Do("POST", list, fmt.Sprintf(`{%q: %s}`, field, value))
+				require.Contains(t, []int{http.StatusCreated, http.StatusBadRequest}, r.Status, "%s: %s answered %s", field, value, r.Body)
+			}
+		}
+	}
+	t.Run("forms", func(t *testing.T) {
+		for _, value := range []string{"", "\x00", "\xff", "-1", "0", "1e400", "9223372036854775808", "https://[::1", strings.Repeat("ü", 2000), "null"} {
+			for _, field := range []string{"question", "duration"} {
+				fields := []string{"question", fmt.Sprint(e.question.Number), field, value}
+				r := e.upload("POST", e.inCandidate+"answervideos/", recording(100), fields...)
+				require.Contains(t, []int{http.StatusAccepted, http.StatusBadRequest}, r.Status, "%s: %q answered %s", field, value, r.Body)
+			}
+		}
+		require.Len(t, e.swept(), 1)
+	})
+}

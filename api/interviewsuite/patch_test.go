@@ -42,7 +42,7 @@ func TestPatch_takes_back_what_was_read(t *testing.T) {
 			require.EqualValues(t, value, e.Do("PATCH", pathOf(t, path), change).Is(http.StatusAccepted)[field])
 		}
 	}
-	require.Equal(t, "", e.Do("PATCH", pathOf(t, user["resource_uri"]), object{"email": ""}).Is(http.StatusAccepted)["email"])
+	require.Empty(t, e.Do("PATCH", pathOf(t, user["resource_uri"]), object{"email": ""}).Is(http.StatusAccepted)["email"])
 }
 
 func TestCandidate_keeps_what_each_must_have(t *testing.T) {

@@ -17,11 +17,11 @@ import (
 	"greenroom/db"
 )
 
-// Videos is where uploaded videos go.
+// Videos is where uploaded files go, videos above all.
 type Videos struct {
 	// Store keeps them; nil: this server takes none (503).
 	Store media.Store
-	// MaxBytes bounds one; 0 means 512 MiB.
+	// MaxBytes bounds one; 0 means 512 MiB. Photos and CVs are bounded lower.
 	MaxBytes int64
 }
 

@@ -1,4 +1,4 @@
-// Package media keeps the files that people upload: answer videos and welcome videos.
+// Package media keeps the files that people upload: answer videos and welcome videos, photos and CVs.
 //
 // A file is written once under a name of its own and never changed: a replacement is a new file under a new name. So a name
 // is as good as a checksum (it is the entity tag), a reader is never surprised by a writer, and the database row, which

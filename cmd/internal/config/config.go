@@ -144,7 +144,7 @@ type Retention struct {
 	Days int
 }
 
-// Media is where uploaded videos are kept: in a directory, or in a bucket when S3 is set.
+// Media is where uploaded files are kept: in a directory, or in a bucket when S3 is set.
 type Media struct {
 	Dir      string // made with the first file
 	MaxBytes int    // of one file

@@ -19,24 +19,25 @@ import (
 func TestInvite_on_two_surfaces_at_once(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	jobs := []*db.Position{b.job, b.newJob("Cook")} // invitations to one job alone wait for each other at the job
 	calls := make(chan apitest.Response, 12)
 	for i := range cap(calls) {
 		go func() {
 			if i%2 == 0 {
-				calls <- b.post(path("/invite"), b.invitation(object{"candidate_email": "ADA@mail.test"}))
+				calls <- b.post(path("/invite"), b.invitation(object{"candidate_email": "ADA@mail.test", "ai_interview_id": jobs[i/2%2].Number}))
 				return
 			}
-			calls <- b.Do(http.MethodPost, "/api/app/positions/"+b.job.ID.String()+"/candidates", object{"name": "Ada King", "email": "ada@mail.test"})
+			calls <- b.Do(http.MethodPost, "/api/app/positions/"+jobs[i/2%2].ID.String()+"/candidates", object{"name": "Ada King", "email": "ada@mail.test"})
 		}()
 	}
 	for range cap(calls) {
 		r := <-calls
 		require.Contains(t, []int{http.StatusOK, http.StatusCreated}, r.Status, "%s", r.Body)
 	}
-	for _, table := range []string{"candidates", "agents", "candidate_jobs"} {
+	for table, want := range map[string]int64{"candidates": 1, "agents": 2, "candidate_jobs": 2} {
 		n, err := b.NewSelect().Table(table).Count(b.Ctx)
 		require.NoError(t, err)
-		require.EqualValues(t, 1, n, table)
+		require.Equal(t, want, n, table)
 	}
 }
 
@@ -83,6 +84,35 @@ func TestSettings_while_interviews_go_on(t *testing.T) {
 	require.Equal(t, []int{writers * rounds, writers * rounds}, []int{started, told})
 }
 
+// awaitLock returns when somebody waits for a lock.
+func (b *bundle) awaitLock() {
+	b.T.Helper()
+	require.Eventually(b.T, func() bool {
+		var waits bool
+		err := b.NewRaw("SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')").
+			Scan(b.Ctx, &waits)
+		return err == nil && waits
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
+// An AI interview that comes about while all are given settings is given them too.
+func TestSettings_for_all_wait_for_what_is_being_made(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := &db.Position{CompanyID: b.Company, Title: "Made meanwhile"}
+	answer := make(chan apitest.Response, 1)
+	b.Tx(func(tx bun.Tx) error {
+		if err := db.CreatePosition(b.Ctx, tx, p); err != nil {
+			return err
+		}
+		go func() { answer <- b.post(settings, seed) }()
+		b.awaitLock()
+		return nil
+	})
+	(<-answer).Is(http.StatusOK)
+	require.JSONEq(t, seedAnswer, string(b.get(path("/settings/webhooks/%d", p.Number)).Body))
+}
+
 // An AI interview that is deleted while somebody is invited to it takes nobody, and the invitation is not used up.
 func TestInvite_to_what_is_deleted_meanwhile(t *testing.T) {
 	t.Parallel()
@@ -94,12 +124,7 @@ func TestInvite_to_what_is_deleted_meanwhile(t *testing.T) {
 			return err
 		}
 		go func() { answer <- b.post(path("/invite"), b.invitation(nil)) }()
-		require.Eventually(t, func() bool {
-			var waits bool
-			err := b.NewRaw("SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')").
-				Scan(b.Ctx, &waits)
-			return err == nil && waits
-		}, 10*time.Second, 5*time.Millisecond)
+		b.awaitLock()
 		return nil
 	})
 	b.fails(<-answer, http.StatusNotFound, fmt.Sprintf("AI interview with ID %d not found", b.job.Number))

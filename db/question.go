@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,17 +35,29 @@ type QuestionSuite struct {
 	PreparationTime *int `json:"preparation_time,omitempty"`
 }
 
-// CreateQuestion stores a new question of a job, after the others when its position is 0.
+// MaxQuestions is how many a job has at most: its agent asks them, and no more than this can be given to an agent elsewhere.
+const MaxQuestions = 50
+
+// ErrQuestions says that a job has as many questions as it may.
+var ErrQuestions = errors.New("a job has at most 50 questions")
+
+// CreateQuestion stores a new question of a job, after the others when its position is 0 (10,000, the last one that a client may
+// name, is for several). One beyond MaxQuestions is ErrQuestions.
 func CreateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question) error {
 	if err := lockJob(ctx, tx, job.ID); err != nil {
 		return err
 	}
+	var count, next int
+	err := tx.NewRaw("SELECT count(*), LEAST(COALESCE(max(position), 0) + 1, 10000) FROM questions WHERE job_id = ? AND deleted_at IS NULL", job.ID).
+		Scan(ctx, &count, &next)
+	if err != nil {
+		return fmt.Errorf("find question's position: %w", err)
+	}
+	if count >= MaxQuestions {
+		return ErrQuestions
+	}
 	if q.Position == 0 {
-		err := tx.NewRaw("SELECT COALESCE(max(position), 0) + 1 FROM questions WHERE job_id = ? AND deleted_at IS NULL", job.ID).
-			Scan(ctx, &q.Position)
-		if err != nil {
-			return fmt.Errorf("find question's position: %w", err)
-		}
+		q.Position = next
 	}
 	q.ID, q.CompanyID, q.JobID, q.CreatedAt = NewID(), job.CompanyID, job.ID, now()
 	q.UpdatedAt = q.CreatedAt

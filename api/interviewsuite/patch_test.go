@@ -95,3 +95,18 @@ func TestBadInputOfTheEvaluation(t *testing.T) {
 		require.Len(t, e.swept(), 1)
 	})
 }
+
+func TestQuestions_are_bounded(t *testing.T) {
+	b := setup(t)
+	list := b.path(b.project()) + "questions/"
+	for range db.MaxQuestions {
+		b.Do("POST", list, object{"text": "Why?"}).Is(http.StatusCreated)
+	}
+	refusedField(b.Do("POST", list, object{"text": "Why?"}), "non_field_errors", "A project has at most 50 questions.")
+	require.Equal(t, http.StatusNoContent, b.Do("DELETE", list+"1/", nil).Status)
+	b.Do("PATCH", list+"9/", object{"position": 10000}).Is(http.StatusAccepted)
+	last := b.Do("POST", list, object{"text": "And?"}).Is(http.StatusCreated)
+	b.Do("PATCH", b.path(last), last).Is(http.StatusAccepted)
+	all := objects(t, b.Do("GET", list+"?page_size=100", nil))
+	require.Equal(t, "And?", all[len(all)-1]["text"])
+}

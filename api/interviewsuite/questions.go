@@ -2,6 +2,8 @@ package interviewsuite
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 
@@ -80,6 +82,9 @@ func (s *server) createQuestion(c *gin.Context) error {
 		Suite: db.QuestionSuite{MaxAnswerTime: in.MaxAnswerTime, PreparationTime: in.PreparationTime},
 	}
 	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateQuestion(ctx, tx, project, q) })
+	if errors.Is(err, db.ErrQuestions) {
+		return surface.Invalid("non_field_errors", fmt.Sprintf("A project has at most %d questions", db.MaxQuestions))
+	}
 	if err != nil {
 		return err
 	}

@@ -36,8 +36,10 @@ type Candidate struct {
 	DeletedAt *time.Time      `bun:"deleted_at"`
 
 	// JobIDs are the jobs that the candidate is considered for, in the order in which they were added; none may be.
-	JobIDs         []uuid.UUID `bun:"-"`
-	InterviewCount int         `bun:"interview_count,scanonly"`
+	JobIDs []uuid.UUID `bun:"-"`
+	// Through is the job as whose candidate it is changed, where a contract knows candidates under a job alone; nil: the first.
+	Through        *uuid.UUID `bun:"-"`
+	InterviewCount int        `bun:"interview_count,scanonly"`
 	// AnalysisCount counts completed analyses.
 	AnalysisCount int `bun:"analysis_count,scanonly"`
 }
@@ -220,14 +222,14 @@ type candidateData struct {
 }
 
 // recordCandidate tells ids and status alone: a receiver that may know the person asks the API, or has a profile that says
-// more. Where a contract knows a candidate under one position alone, it is the first.
+// more.
 func recordCandidate(ctx context.Context, tx bun.Tx, c *Candidate, eventType string, changed []string) error {
 	data, err := json.Marshal(candidateData{c.ID, notNil(c.JobIDs), c.Status})
 	if err != nil {
 		return fmt.Errorf("encode candidate event: %w", err)
 	}
-	about := About{Company: c.CompanyID, Candidate: &c.ID, Changed: changed}
-	if len(c.JobIDs) > 0 {
+	about := About{Company: c.CompanyID, Candidate: &c.ID, Job: c.Through, Changed: changed}
+	if about.Job == nil && len(c.JobIDs) > 0 {
 		about.Job = &c.JobIDs[0]
 	}
 	return recordAbout(ctx, tx, about, data, eventType)

@@ -79,10 +79,37 @@ func TestContextOfAnInterviewsLife(t *testing.T) {
 	require.Equal(t, string(db.InterviewInProgress), about[catalog.ParticipantJoined].Interview.Status)
 	require.Equal(t, []string{"last_name"}, about[catalog.CandidateUpdated].Changed)
 	require.False(t, about[catalog.CandidateUpdated].Created)
+	require.Equal(t, job.ID, about[catalog.CandidateUpdated].Job.ID)
 	require.NotNil(t, about[catalog.InterviewFinished].Interview.FinishedAt)
 	require.Equal(t, interview.ID, about[catalog.ParticipantLeft].Interview.ID)
 	require.JSONEq(t, `{"summary":"good","rating":null}`, string(about[catalog.InterviewCompleted].Analysis.General))
 	require.Equal(t, interview.ID, about[catalog.InterviewDeleted].Interview.ID)
+}
+
+// TestCandidateOfTwoJobs: who is changed as the candidate of one job is told of as that job's.
+func TestCandidateOfTwoJobs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := &db.Position{CompanyID: b.company, Title: "First"}, &db.Position{CompanyID: b.company, Title: "Second"}
+	candidate := &db.Candidate{CompanyID: b.company, FirstName: "Grace", LastName: "Hopper"}
+	b.tx(func(tx bun.Tx) error {
+		for _, p := range []*db.Position{first, second} {
+			if err := db.CreatePosition(b.ctx, tx, p); err != nil {
+				return err
+			}
+			candidate.JobIDs = append(candidate.JobIDs, p.ID)
+		}
+		return db.CreateCandidate(b.ctx, tx, candidate, false)
+	})
+	for _, through := range []*uuid.UUID{nil, &second.ID} {
+		candidate.Through = through
+		b.tx(func(tx bun.Tx) error { return db.UpdateCandidate(b.ctx, tx, candidate, "last_name") })
+		want := "First"
+		if through != nil {
+			want = "Second"
+		}
+		require.Equal(t, want, contexts(t, b)[catalog.CandidateUpdated].Job.Title)
+	}
 }
 
 // TestWebhookOfASet: a webhook with a set gets the events of the set's jobs alone.

@@ -62,6 +62,7 @@ func (s *server) attachedCandidate(c *gin.Context) (attached, error) {
 			if candidate, err = db.GetCandidate(ctx, tx, candidate.ID); err != nil {
 				return err
 			}
+			candidate.Through = &project.ID
 			return db.UpdateCandidate(ctx, tx, candidate)
 		},
 		answer: func() error { return s.answerCandidate(c, http.StatusAccepted, company, project, candidate) },

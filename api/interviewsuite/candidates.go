@@ -223,6 +223,7 @@ func (s *server) updateCandidate(c *gin.Context) error {
 		if candidate, err = db.GetCandidate(ctx, tx, candidate.ID); err != nil {
 			return err
 		}
+		candidate.Through = &project.ID
 		before := *candidate
 		columns, err := in.apply(candidate)
 		if err != nil {

@@ -57,7 +57,7 @@ func (s tutoring) one(r *receiver) (body map[string]any) {
 }
 
 // delivery waits until the one delivery of a webhook has that many attempts, and returns it.
-func (s tutoring) delivery(hook map[string]any, attempts int) (d map[string]any) {
+func (s *system) delivery(hook map[string]any, attempts int) (d map[string]any) {
 	s.t.Helper()
 	s.eventually(func() bool {
 		list := s.deliveries(hook["id"])
@@ -180,8 +180,7 @@ func TestWiseReferenceRetries(t *testing.T) {
 				require.Equal(t, time.Duration(wiseSchedule[run])*time.Second, s.due(event), "run %d", run)
 				// The event grows as old as it is when the run is due, and the run is made at once.
 				s.exec("UPDATE events SET occurred_at = now() - make_interval(secs => ?) WHERE id = ?", wiseSchedule[run], event)
-				id := workflows.DeliverWebhookWorkflowID(uuid.MustParse(d["id"].(string)), 0)
-				require.NoError(t, s.temporal().SignalWorkflow(t.Context(), id, "", workflows.SignalWake, workflows.Wake{}))
+				s.wake(d)
 				d = s.delivery(w, run+1)
 			}
 			require.Equal(t, "failed", d["status"])
@@ -210,6 +209,13 @@ func TestWiseReferenceRetries(t *testing.T) {
 			require.InDelta(t, 5000, at(d, "attempts.0.durationMs"), 1000)
 		},
 	})
+}
+
+// wake makes a delivery's next attempt due now.
+func (s *system) wake(delivery map[string]any) {
+	s.t.Helper()
+	id := workflows.DeliverWebhookWorkflowID(uuid.MustParse(delivery["id"].(string)), 0)
+	require.NoError(s.t, s.temporal().SignalWorkflow(s.t.Context(), id, "", workflows.SignalWake, workflows.Wake{}))
 }
 
 // due is how long after the event its next attempt is due.

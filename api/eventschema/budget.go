@@ -39,7 +39,7 @@ func (b *Budget) Validate(s *Schema, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("compile event schema: %w", err)
 	}
-	defer s.idle.Put(c)
+	defer s.give(c)
 	v, err := read(body, limits{depth: maxBodyDepth, elements: c.elements})
 	if err != nil {
 		return err

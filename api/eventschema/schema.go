@@ -47,7 +47,9 @@ func (f *Fault) Error() string {
 type Schema struct {
 	text   string
 	weight int // about what it takes in memory, in bytes
-	// idle holds compiled copies: each counts the steps of the check that it is used for, and so serves one at a time.
+	// kept and idle hold compiled copies: each counts the steps of the check that it is used for, and so serves one at a time. One
+	// is kept, the others are for while many are wanted: the garbage collector takes them.
+	kept chan *compiled
 	idle sync.Pool
 }
 
@@ -75,8 +77,8 @@ func Compile(text []byte) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Schema{text: string(text), weight: len(text) + first.weight()}
-	s.idle.Put(first)
+	s := &Schema{text: string(text), weight: len(text) + first.weight(), kept: make(chan *compiled, 1)}
+	s.give(first)
 	remember(key, s)
 	return s, nil
 }
@@ -107,10 +109,24 @@ func remember(key [sha256.Size]byte, s *Schema) {
 
 // take returns a compiled copy for the caller alone.
 func (s *Schema) take() (*compiled, error) {
+	select {
+	case c := <-s.kept:
+		return c, nil
+	default:
+	}
 	if c, ok := s.idle.Get().(*compiled); ok {
 		return c, nil
 	}
 	return compile([]byte(s.text))
+}
+
+// give takes it back.
+func (s *Schema) give(c *compiled) {
+	select {
+	case s.kept <- c:
+	default:
+		s.idle.Put(c)
+	}
 }
 
 // Validate checks a body. What does not fit is a *Fault with the deepest place that is wrong, of those the first by name. So is
@@ -129,7 +145,7 @@ func Breaking(old, new *Schema) ([]Fault, error) { //nolint:predeclared // the t
 	if err := errors.Join(oldErr, newErr); err != nil {
 		return nil, fmt.Errorf("compile event schema: %w", err)
 	}
-	defer old.idle.Put(o)
-	defer new.idle.Put(n)
+	defer old.give(o)
+	defer new.give(n)
 	return compare(o, n), nil
 }

@@ -2,6 +2,7 @@ package eventschema_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -244,6 +245,16 @@ func TestBounded(t *testing.T) {
 		s := compile(t, `{"properties":{"x":{"items":{"type":"integer"}}}}`)
 		require.NoError(t, s.Validate([]byte(`{"x":[1`+strings.Repeat(",1", 50_000)+`]}`)))
 	})
+}
+
+// TestStaysCompiled: what was compiled is not compiled again because memory was collected.
+func TestStaysCompiled(t *testing.T) {
+	s := compile(t, `{"properties":{"a":{}`+repeated(4000, `,"a%d":{}`)+`}}`)
+	require.Less(t, testing.AllocsPerRun(3, func() {
+		runtime.GC()
+		runtime.GC() // a pool gives up what it has at the second
+		require.NoError(t, s.Validate([]byte(`{}`)))
+	}), 1000.0)
 }
 
 // repeated is a text n times, with the number of each.

@@ -231,7 +231,8 @@ func TestFeeInvoices(t *testing.T) {
 		post(`{"transactions":[1]}`).fails(422, "VALIDATION_ERROR", "data")
 		post(invoice(t, 101)).fails(422, "VALIDATION_ERROR", "data")
 		both := strings.TrimSuffix(sample(t, "FeeInvoiceChargedEvent"), "}") + `,"transactions":[{}]}`
-		post(both).fails(422, "VALIDATION_ERROR", "data")
+		e = post(both).fails(422, "VALIDATION_ERROR", "data").Error
+		require.Equal(t, "must not be there beside transaction", e.Details["message"])
 		require.Equal(t, before, b.count("events"))
 	})
 	t.Run("in_an_array", func(t *testing.T) {

@@ -2,7 +2,9 @@ package profiles_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -227,4 +229,23 @@ func TestRenderPartialContext(t *testing.T) {
 		require.NotContains(rt, string(body), "//api/")
 		require.NotContains(rt, string(body), "/0/", "an address of nothing")
 	})
+}
+
+// TestRotation: while a secret is being replaced, a receiver that has either of the two verifies, where it can choose.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	at, body := time.Unix(1_700_000_000, 0), []byte(`{}`)
+	sign := func(name string, secrets ...[]byte) http.Header {
+		h := http.Header{}
+		profile(t, name).Sign(h, webhook.Message{}, secrets, body, at)
+		return h
+	}
+	v1 := func(n byte) string {
+		signed := sign("wiseway", testSecret(n)).Get("X-Wiseway-Signature")
+		return strings.TrimPrefix(signed, "t=1700000000,")
+	}
+	require.Equal(t, "t=1700000000,"+v1(1)+","+v1(2), sign("wiseway", testSecret(1), testSecret(2)).Get("X-Wiseway-Signature"))
+	require.Equal(t, sign("wise", testSecret(1)), sign("wise", testSecret(1), testSecret(2)), "one value is compared: the current one")
+	require.Empty(t, sign("wise").Get("Authorization"))
+	require.Empty(t, sign("wiseway").Get("X-Wiseway-Signature"))
 }

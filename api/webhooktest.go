@@ -24,6 +24,7 @@ const (
 	testWorked        = "Webhook test successful!"
 	testFailed        = "Webhook test failed: "
 	testNotSubscribed = "Webhook is not subscribed to ping events. Add event type 2 (ping) to the webhook configuration."
+	testAddPing       = "Webhook is not subscribed to ping events. Add the ping event to the webhook configuration." // where it has no number
 	testNotCreated    = "No delivery was created. This may indicate the webhook is disabled or circuit breaker is open."
 )
 
@@ -81,6 +82,9 @@ func (s *server) authorizationKey(p *webhook.Profile, w *db.Webhook) (string, er
 // test makes the call. Where the profile has a ping, the webhook must be subscribed to it; the others are sent one all the same.
 func (s *server) test(ctx context.Context, p *webhook.Profile, w *db.Webhook) (*testResult, error) {
 	if p.Takes(catalog.Ping) && !slices.Contains(w.Events, catalog.Ping) {
+		if p.Numbered == 0 {
+			return &testResult{Message: testAddPing}, nil
+		}
 		return &testResult{Message: testNotSubscribed}, nil
 	}
 	id, err := s.ping(ctx, w)

@@ -80,6 +80,10 @@ func TestWebhookTest(t *testing.T) {
 			"success": false,
 			"message": "Webhook is not subscribed to ping events. Add event type 2 (ping) to the webhook configuration.",
 		}, b.do("POST", "/webhooks/"+id+"/test", nil).is(200))
+		other := b.made("/webhooks", object{"url": hookURL, "profile": "standard", "events": []string{"job.created"}})
+		require.Equal(t, object{
+			"success": false, "message": "Webhook is not subscribed to ping events. Add the ping event to the webhook configuration.",
+		}, b.do("POST", "/webhooks/"+idOf(other)+"/test", nil).is(200), "a profile whose events have no numbers (3.2)")
 	})
 	t.Run("2.4_disabled_or_open_creates_no_delivery", func(t *testing.T) {
 		b := setup(t)

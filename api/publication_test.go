@@ -151,7 +151,7 @@ func TestSchemasThatAreSlowToCheck(t *testing.T) {
 	require.Contains(t, e.Message, "it must be smaller")
 	start := time.Now()
 	p := b.do("POST", "/events", "["+strings.Repeat(slow+",", 999)+slow+"]").published(207)
-	require.Less(t, time.Since(start), 10*time.Second)
+	require.Less(t, time.Since(start), 30*time.Second)
 	require.Equal(t, 1000, p.Refused)
 	require.Contains(t, p.Results[999].Error.Message, "fewer must be published at once")
 	require.Equal(t, "data", p.Results[999].Error.Details["field"])

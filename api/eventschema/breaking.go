@@ -14,7 +14,7 @@ const (
 	maxReasons = 50
 	// maxComparisons and maxCompareSteps bound a comparison; schemas that need more are called breaking.
 	maxComparisons  = 10_000
-	maxCompareSteps = 1_000_000
+	maxCompareSteps = 500_000
 )
 
 const tooComplicated = "the two schemas are too complicated to compare"

@@ -192,7 +192,7 @@ func TestComparisonIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
 			require.NotEmpty(t, breaking(t, c[0], c[1]))
-			require.Less(t, time.Since(start), 5*time.Second)
+			require.Less(t, time.Since(start), 20*time.Second, "minutes, if it were not bounded; the machine may be busy")
 		})
 	}
 	require.Empty(t, breaking(t, `{"properties":{"a":{}}}`, `{"properties":{"a":{"type":"string"}}}`), "and the next comparison begins anew")

@@ -215,7 +215,7 @@ func TestBounded(t *testing.T) {
 		for range 1000 {
 			faults[fault(t, budget.Validate(s, body)).Message]++
 		}
-		require.Less(t, time.Since(start), 5*time.Second)
+		require.Less(t, time.Since(start), 20*time.Second)
 		require.Len(t, faults, 2)
 		require.Equal(t, 996, faults["takes too long to check together with the others: fewer must be published at once"])
 		_, err := budget.Compile([]byte(`{"title":"compiled by nobody yet"}`))
@@ -239,7 +239,7 @@ func TestBounded(t *testing.T) {
 		start := time.Now()
 		_, err := eventschema.Compile([]byte(`{"patternProperties":{"^x$":{}` + repeated(2000, `,"((a{30}){30})c%d":{}`) + `}}`))
 		require.Contains(t, fault(t, err).Message, "regular expressions")
-		require.Less(t, time.Since(start), 5*time.Second)
+		require.Less(t, time.Since(start), 20*time.Second)
 	})
 	t.Run("large_but_plain", func(t *testing.T) {
 		s := compile(t, `{"properties":{"x":{"items":{"type":"integer"}}}}`)

@@ -57,6 +57,7 @@ type companyPatch struct {
 type companyOutput struct {
 	ID          uuid.UUID         `json:"id"`
 	Number      int64             `json:"number"`
+	Identifier  string            `json:"identifier"`
 	Name        string            `json:"name"`
 	Description *string           `json:"description"`
 	Metadata    json.RawMessage   `json:"metadata"`
@@ -73,8 +74,8 @@ type companyOutput struct {
 
 func showCompany(co *db.Company) companyOutput {
 	return companyOutput{
-		ID: co.ID, Number: co.Number, Name: co.Name, Description: co.Description, Metadata: co.Metadata, OwnerEmail: co.OwnerEmail,
-		Website: co.Website, Industry: co.Industry, Size: co.Size, Location: co.Location, Settings: co.Settings,
+		ID: co.ID, Number: co.Number, Identifier: co.Identifier, Name: co.Name, Description: co.Description, Metadata: co.Metadata,
+		OwnerEmail: co.OwnerEmail, Website: co.Website, Industry: co.Industry, Size: co.Size, Location: co.Location, Settings: co.Settings,
 		InvitesLeft: co.InvitesLeft, CreatedAt: surface.Timestamp(co.CreatedAt), UpdatedAt: surface.Timestamp(co.UpdatedAt),
 	}
 }

@@ -26,6 +26,7 @@ func TestCompanies(t *testing.T) {
 		again := b.as(b.platformKey, "GET", "/v1/company/"+got["id"].(string), nil).is(http.StatusOK)
 		require.Equal(t, got, again, "read is what was created, under the other path too")
 		require.Positive(t, again["number"])
+		require.Equal(t, "initech", again["identifier"])
 	})
 	t.Run("2.15_company_key_may_not_create", func(t *testing.T) {
 		b.do("POST", "/companies", full).fails(403, "INSUFFICIENT_PERMISSIONS")

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -168,10 +167,8 @@ func TestBreakingIsBounded(t *testing.T) {
 		}
 		return `{"allOf":[` + all.String() + last + `]}`
 	}
-	start := time.Now()
 	reasons := breaking(t, alternatives(30, `{"minProperties":31}`), alternatives(30, `{"minProperties":30}`))
 	require.Equal(t, []eventschema.Fault{{Message: "the two schemas are too complicated to compare"}}, reasons)
-	require.Less(t, time.Since(start), 10*time.Second)
 }
 
 // TestComparisonIsBounded: what would take minutes to compare is called breaking instead.
@@ -183,16 +180,17 @@ func TestComparisonIsBounded(t *testing.T) {
 	doubled := `{"properties":{"x":{"$ref":"#/$defs/d"}},"$defs":{"d":{"anyOf":[
 		{"type":"array","items":{"$ref":"#/$defs/d"},"minItems":1},{"type":"array","items":{"$ref":"#/$defs/d"},"minItems":1}]}}}`
 	deep := strings.Repeat("[", 25) + "%d" + strings.Repeat("]", 25)
-	for name, c := range map[string][2]string{
-		"long_names_and_large_expressions": {long + `}}`, long + `},"title":"new"}`},
-		"many_names_and_expressions":       {many + `}}`, many + `},"title":"new"}`},
-		"long_conjunctions":                {all + `}`, all + `,"title":"new"}`},
-		"values_that_are_slow_to_check":    {doubled, `{"properties":{"x":{"enum":[` + fmt.Sprintf(deep, 0) + repeated(150, ","+deep) + `]}}}`},
+	const gaveUp = "the two schemas are too complicated to compare"
+	for name, c := range map[string][3]string{
+		"long_names_and_large_expressions": {gaveUp, long + `}}`, long + `},"title":"new"}`},
+		"many_names_and_expressions":       {gaveUp, many + `}}`, many + `},"title":"new"}`},
+		"long_conjunctions":                {gaveUp, all + `}`, all + `,"title":"new"}`},
+		"values_that_are_slow_to_check":    {"may now be the array that the schema names, which was not allowed", doubled, `{"properties":{"x":{"enum":[` + fmt.Sprintf(deep, 0) + repeated(150, ","+deep) + `]}}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
-			require.NotEmpty(t, breaking(t, c[0], c[1]))
-			require.Less(t, time.Since(start), 20*time.Second, "minutes, if it were not bounded; the machine may be busy")
+			reasons := breaking(t, c[1], c[2])
+			require.NotEmpty(t, reasons)
+			require.Equal(t, c[0], reasons[0].Message)
 		})
 	}
 	require.Empty(t, breaking(t, `{"properties":{"a":{}}}`, `{"properties":{"a":{"type":"string"}}}`), "and the next comparison begins anew")

@@ -197,7 +197,7 @@ func TestWiseReferenceRetries(t *testing.T) {
 			_, hanging := s.hook(func(int, received) (int, http.Header) { <-release; return http.StatusOK, nil }, "CertificateIssuedEvent")
 			t.Cleanup(func() { close(release) }) // before the receiver is closed, which waits for its calls
 			_, slow := s.hook(func(int, received) (int, http.Header) {
-				time.Sleep(3500 * time.Millisecond)
+				time.Sleep(2 * time.Second) // well within, on a busy machine too
 				return http.StatusOK, nil
 			}, "CertificateIssuedEvent")
 			require.EqualValues(t, 5000, hanging["timeoutMs"])

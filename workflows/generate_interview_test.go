@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -93,6 +94,21 @@ func (g *generating) run() *db.Generation {
 	return row
 }
 
+// heard is what the client was told so far, and asks how often the generator was asked: a call may still be under way.
+func (g *generating) heard() []string {
+	g.turn <- struct{}{}
+	defer func() { <-g.turn }()
+	return slices.Clone(g.news)
+}
+
+func (g *generating) asks() int {
+	g.turn <- struct{}{}
+	defer func() { <-g.turn }()
+	return g.asked
+}
+
+func last(news []string) string { return news[len(news)-1] }
+
 func TestGenerateInterview(t *testing.T) {
 	t.Parallel()
 	t.Run("makes_the_job_and_its_questions_and_tells_the_client", func(t *testing.T) {
@@ -102,7 +118,7 @@ func TestGenerateInterview(t *testing.T) {
 		require.Equal(t, db.GenerationCompleted, row.Status)
 		require.Equal(t, 1, *row.Questions)
 		require.NotNil(t, row.JobNumber)
-		require.Equal(t, "completed", g.news[len(g.news)-1])
+		require.Equal(t, "completed", last(g.heard()))
 	})
 	t.Run("makes_up_no_questions_without_a_generator", func(t *testing.T) {
 		t.Parallel()
@@ -111,15 +127,15 @@ func TestGenerateInterview(t *testing.T) {
 		row := g.run()
 		require.Equal(t, db.GenerationCompleted, row.Status)
 		require.Nil(t, row.Questions)
-		require.Zero(t, g.asked)
-		require.Equal(t, []string{"completed"}, g.news)
+		require.Zero(t, g.asks())
+		require.Equal(t, []string{"completed"}, g.heard())
 	})
 	t.Run("asks_again_when_the_generator_is_away", func(t *testing.T) {
 		t.Parallel()
 		g := setupGeneration(t)
 		g.generator = append(says(http.StatusServiceUnavailable, ""), g.generator...)
 		require.Equal(t, db.GenerationCompleted, g.run().Status)
-		require.Equal(t, 2, g.asked)
+		require.Equal(t, 2, g.asks())
 	})
 	t.Run("fails_when_the_generator_stays_away", func(t *testing.T) {
 		t.Parallel()
@@ -129,7 +145,7 @@ func TestGenerateInterview(t *testing.T) {
 		require.Equal(t, db.GenerationFailed, row.Status)
 		require.Equal(t, "the generator could not be reached", *row.Error)
 		require.NotNil(t, row.JobID, "the job stays")
-		require.Equal(t, "failed", g.news[len(g.news)-1])
+		require.Equal(t, "failed", last(g.heard()))
 	})
 	t.Run("tells_the_end_to_a_client_that_was_away", func(t *testing.T) {
 		t.Parallel()
@@ -137,7 +153,7 @@ func TestGenerateInterview(t *testing.T) {
 		g.client = append(says(http.StatusBadGateway, ""), g.client...)
 		g.real.Generator.URL = ""
 		require.Equal(t, db.GenerationCompleted, g.run().Status)
-		require.Equal(t, []string{"completed", "completed"}, g.news)
+		require.Equal(t, []string{"completed", "completed"}, g.heard())
 	})
 	t.Run("ends_although_the_client_is_never_there", func(t *testing.T) {
 		t.Parallel()

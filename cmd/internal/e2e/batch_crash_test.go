@@ -80,6 +80,7 @@ func TestPostgresKilledInTheMiddleOfBatchesLosesNothing(t *testing.T) {
 	await(t, come)
 	postgres.Kill()
 	require.NoError(t, postgres.Start(t.Context()))
+	s.forgetConnections()
 	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == total }, "all are delivered: %v", s.statuses(w["id"]))
 	deliveries, extra := r.acceptedOnce()
 	require.Equal(t, total, deliveries)

@@ -107,6 +107,7 @@ func postgresKilledLosesNothing(t *testing.T, lane func(*config.Config)) {
 		if i == 40 {
 			postgres.Kill()
 			require.NoError(t, postgres.Start(t.Context()))
+			s.forgetConnections()
 		}
 		a, err := s.try(http.MethodPost, "/events", map[string]any{"type": "interview.started", "data": map[string]any{"n": i}})
 		if err == nil && a.Status == http.StatusAccepted {

@@ -165,7 +165,7 @@ type letterWords struct{ Name, Company, Job, Link, From, Until string }
 func (a *Activities) letterWords(interview uuid.UUID, l *db.InviteLetter) letterWords {
 	w := letterWords{
 		Name: oneLine(l.FirstName + " " + l.LastName), Company: oneLine(l.Company), Job: oneLine(orZero(l.JobTitle)),
-		Link: strings.TrimRight(a.PublicURL, "/") + "/i/" + interview.String() + "." + token.For(a.Secret, token.Invite, interview),
+		Link: token.InviteURL(strings.TrimRight(a.PublicURL, "/"), a.Secret, interview),
 	}
 	if l.ScheduledAt.After(time.Now().Add(time.Minute)) {
 		w.From = moment(l.ScheduledAt)

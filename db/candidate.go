@@ -201,16 +201,29 @@ func DeleteCandidate(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	if err := softDelete(ctx, tx, "candidates", id); err != nil {
 		return fmt.Errorf("delete candidate: %w", err)
 	}
-	var interviews []uuid.UUID
-	err := tx.NewRaw("SELECT id FROM interviews WHERE candidate_id = ? AND status = 'SCHEDULED' ORDER BY id FOR UPDATE", id).
-		Scan(ctx, &interviews)
+	return cancelScheduled(ctx, tx, ReasonCandidateDeleted, "candidate_id = ?", id)
+}
+
+// cancelScheduled cancels the interviews for which the condition holds and that have not begun.
+func cancelScheduled(ctx context.Context, tx bun.Tx, reason, where string, args ...any) error {
+	var waiting []uuid.UUID
+	err := tx.NewRaw("SELECT id FROM interviews WHERE "+where+" AND status = 'SCHEDULED' ORDER BY id FOR UPDATE", args...).Scan(ctx, &waiting)
 	if err != nil {
 		return fmt.Errorf("list candidate's interviews: %w", err)
 	}
-	for _, i := range interviews {
-		if _, err := CancelInterview(ctx, tx, i, ReasonCandidateDeleted); err != nil {
+	for _, id := range waiting {
+		if _, err := CancelInterview(ctx, tx, id, reason); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// holdCandidate keeps a candidate from being deleted until tx ends; ErrNotFound when it was.
+func holdCandidate(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
+	err := one(tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", candidate))
+	if err != nil {
+		return fmt.Errorf("hold candidate: %w", err)
 	}
 	return nil
 }

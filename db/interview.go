@@ -102,9 +102,8 @@ type Interview struct {
 // interview.scheduled and (ONLINE) candidate.invited; its workflow starts when tx commits. It shares the lock on the
 // candidate's row, so that a deletion of the candidate comes before it (ErrNotFound) or cancels it.
 func CreateInterview(ctx context.Context, tx bun.Tx, i *Interview) error {
-	err := one(tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", i.CandidateID))
-	if err != nil {
-		return fmt.Errorf("lock candidate: %w", err)
+	if err := holdCandidate(ctx, tx, i.CandidateID); err != nil {
+		return err
 	}
 	i.Status = InterviewScheduled
 	i.Answers, i.Transcript = json.RawMessage("[]"), json.RawMessage("[]")

@@ -12,12 +12,12 @@ import (
 // JoinPosition adds a position to a candidate's; false when it was among them. The candidate cannot leave before tx ends; one that
 // was deleted since it was found is ErrConflict.
 func JoinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
-	locked, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", candidate)
-	if err != nil {
-		return false, fmt.Errorf("lock candidate: %w", err)
+	err = holdCandidate(ctx, tx, candidate)
+	if errors.Is(err, ErrNotFound) {
+		return false, ErrConflict
 	}
-	if n, err := locked.RowsAffected(); err != nil || n == 0 {
-		return false, errors.Join(err, ErrConflict)
+	if err != nil {
+		return false, err
 	}
 	var there bool
 	err = tx.NewRaw("SELECT EXISTS (SELECT 1 FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?)", candidate, position).
@@ -29,7 +29,8 @@ func JoinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID)
 }
 
 // LeavePosition takes a position from a candidate's, with the candidate's answers for it, and cancels its interviews for it that
-// have not begun; ErrNotFound when it is not one of them. The candidate's row is locked first, as a new interview locks it: none can be made beside this.
+// have not begun; ErrNotFound when it is not one of them. A candidate of no other position is deleted. The candidate's row is
+// locked first, as a new interview locks it: none can be made beside this.
 func LeavePosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) error {
 	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
 		return fmt.Errorf("lock candidate: %w", err)
@@ -41,18 +42,14 @@ func LeavePosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID
 	if err := DeleteAnswerVideosOf(ctx, tx, position, candidate); err != nil {
 		return err
 	}
-	var waiting []uuid.UUID
-	err = tx.NewRaw(`SELECT id FROM interviews WHERE candidate_id = ? AND job_id = ? AND status = ? AND deleted_at IS NULL
-		ORDER BY id FOR UPDATE`, candidate, position, InterviewScheduled).Scan(ctx, &waiting)
-	if err != nil {
-		return fmt.Errorf("list candidate's interviews: %w", err)
+	if err := cancelScheduled(ctx, tx, ReasonCanceledByClient, "candidate_id = ? AND job_id = ? AND deleted_at IS NULL", candidate, position); err != nil {
+		return err
 	}
-	for _, id := range waiting {
-		if _, err := CancelInterview(ctx, tx, id, ReasonCanceledByClient); err != nil {
-			return err
-		}
+	left, err := GetCandidate(ctx, tx, candidate)
+	if err != nil || len(left.JobIDs) > 0 {
+		return err
 	}
-	return nil
+	return DeleteCandidate(ctx, tx, candidate)
 }
 
 // NewestInterviews are the newest interviews for that position of each of the candidates, by candidate.

@@ -73,15 +73,6 @@ func holdRated(ctx context.Context, tx bun.Tx, r *Rating) error {
 	return nil
 }
 
-// holdCandidate keeps a candidate from being deleted until tx ends; ErrNotFound when it was.
-func holdCandidate(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
-	var id uuid.UUID
-	if err := tx.NewRaw("SELECT id FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", candidate).Scan(ctx, &id); err != nil {
-		return fmt.Errorf("hold candidate: %w", translate(err))
-	}
-	return nil
-}
-
 // RatingByNumber returns a rating of a candidate for a job, unless it was deleted.
 func RatingByNumber(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, number int64) (*Rating, error) {
 	r := new(Rating)

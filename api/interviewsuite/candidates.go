@@ -278,14 +278,7 @@ func (s *server) deleteCandidate(c *gin.Context) error {
 		return err
 	}
 	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		if err := db.LeavePosition(ctx, tx, project.ID, candidate.ID); err != nil {
-			return err
-		}
-		left, err := db.GetCandidate(ctx, tx, candidate.ID)
-		if err != nil || len(left.JobIDs) > 0 {
-			return err
-		}
-		return db.DeleteCandidate(ctx, tx, candidate.ID)
+		return db.LeavePosition(ctx, tx, project.ID, candidate.ID)
 	})
 	if err != nil {
 		return err

@@ -48,5 +48,5 @@ func (s *Core) InterviewRow(a *db.Agent, c *db.Candidate, job *uuid.UUID, at tim
 
 // InviteURL is the link by which a candidate opens an ONLINE interview; whoever has it may. The same each time.
 func (s *Core) InviteURL(interview uuid.UUID) string {
-	return s.PublicURL + "/i/" + interview.String() + "." + token.For(s.Secret, token.Invite, interview)
+	return token.InviteURL(s.PublicURL, s.Secret, interview)
 }

@@ -180,14 +180,7 @@ func (s *server) removeCandidate(c *gin.Context) error {
 		return err
 	}
 	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		if err := db.LeavePosition(ctx, tx, position.ID, id); err != nil {
-			return err
-		}
-		candidate, err := db.GetCandidate(ctx, tx, id)
-		if err != nil || len(candidate.JobIDs) > 0 {
-			return err
-		}
-		return db.DeleteCandidate(ctx, tx, id)
+		return db.LeavePosition(ctx, tx, position.ID, id)
 	})
 	if errors.Is(err, db.ErrNotFound) {
 		return surface.NotFound("Candidate", c.Param("candidateId"))

@@ -41,6 +41,12 @@ func End(secret []byte, purpose string, id uuid.UUID, token string) (end time.Ti
 	return time.Unix(seconds, 0), err == nil && Valid(secret, purpose+"@"+text, id, hash)
 }
 
+// InviteURL is the link by which a candidate opens an ONLINE interview, the same each time; base is the API's public address,
+// without a slash at the end.
+func InviteURL(base string, secret []byte, interview uuid.UUID) string {
+	return base + "/i/" + interview.String() + "." + For(secret, Invite, interview)
+}
+
 // For returns the token of one purpose and one row: HMAC-SHA256 over the purpose, a zero byte and the id, in unpadded
 // base64url (43 characters). It does not expire: the row's state decides what it is still good for.
 func For(secret []byte, purpose string, id uuid.UUID) string {

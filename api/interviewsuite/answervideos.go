@@ -55,6 +55,19 @@ func (s *server) place(c *gin.Context) (p place, err error) {
 	return p, err
 }
 
+// below is what the path names by its number below a candidate, as in :note; name is as in "Note".
+func below[T any](s *server, c *gin.Context, param, name string, find func(place, int64) (*T, error)) (at place, row *T, err error) {
+	if at, err = s.place(c); err != nil {
+		return at, nil, err
+	}
+	number, err := surface.PathNumber(c, param, name)
+	if err != nil {
+		return at, nil, err
+	}
+	row, err = find(at, number)
+	return at, row, err
+}
+
 func (s *server) showAnswerVideo(p place, v *db.AnswerVideo) answerVideo {
 	uri := s.answerVideoURI(p.company.Number, p.project.Number, p.candidate.Number, v.Number)
 	return answerVideo{
@@ -176,6 +189,11 @@ func (s *server) questionOf(ctx context.Context, at place, text string) (*db.Que
 		return nil, surface.Missing("question")
 	}
 	number, valid := textReference(text, at.company.Number, "questions")
+	return s.referredQuestion(ctx, at, number, valid)
+}
+
+// referredQuestion is the question of a reference that was read, unless it was not valid.
+func (s *server) referredQuestion(ctx context.Context, at place, number int64, valid bool) (*db.Question, error) {
 	if !valid {
 		return nil, badReference("question")
 	}
@@ -203,16 +221,9 @@ func (s *server) putAnswer(c *gin.Context, at place, v *db.AnswerVideo) error {
 
 // answerVideo is the video of the path's :answervideo, which must be the candidate's for this project.
 func (s *server) answerVideo(c *gin.Context) (place, *db.AnswerVideo, error) {
-	at, err := s.place(c)
-	if err != nil {
-		return at, nil, err
-	}
-	number, err := surface.PathNumber(c, "answervideo", "Answer video")
-	if err != nil {
-		return at, nil, err
-	}
-	v, err := db.AnswerVideoByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, number)
-	return at, v, err
+	return below(s, c, "answervideo", "Answer video", func(at place, number int64) (*db.AnswerVideo, error) {
+		return db.AnswerVideoByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, number)
+	})
 }
 
 func (s *server) getAnswerVideo(c *gin.Context) error {

@@ -87,7 +87,7 @@ func (s *server) applyNote(ctx context.Context, at place, n *db.Note, in noteFie
 	if !in.Answer.Set {
 		return u, nil
 	}
-	u.Columns = append(u.Columns, "answer_video_id")
+	u.Add("answer_video_id")
 	n.AnswerVideoID, n.AnswerVideoNumber = nil, nil
 	v, err := s.answerOf(ctx, at, in.Answer)
 	if v != nil {
@@ -132,16 +132,9 @@ func (s *server) okNote(c *gin.Context, status int, at place, number int64) erro
 
 // note is the note of the path's :note, about the candidate for this project, that the caller may read.
 func (s *server) note(c *gin.Context) (place, *db.Note, error) {
-	at, err := s.place(c)
-	if err != nil {
-		return at, nil, err
-	}
-	number, err := surface.PathNumber(c, "note", "Note")
-	if err != nil {
-		return at, nil, err
-	}
-	n, err := db.NoteByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, readerOf(c), number)
-	return at, n, err
+	return below(s, c, "note", "Note", func(at place, number int64) (*db.Note, error) {
+		return db.NoteByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, readerOf(c), number)
+	})
 }
 
 func (s *server) getNote(c *gin.Context) error {

@@ -243,14 +243,7 @@ func (s *server) listRoles(c *gin.Context) error {
 			roles = append(roles, roleOutput{list.role, uri})
 		}
 	}
-	return okPage(s, c, p, window(roles, p), int64(len(roles)))
-}
-
-// window is a page of a list that is all there.
-func window[T any](all []T, p surface.Page) []T {
-	w := p.Window()
-	from := min(w.Offset, int64(len(all)))
-	return all[from:min(from+w.Limit, int64(len(all)))]
+	return okPage(s, c, p, surface.Cut(p, roles), int64(len(roles)))
 }
 
 type criterionOutput struct {
@@ -272,5 +265,5 @@ func (s *server) listCriteria(c *gin.Context) error {
 		return err
 	}
 	criteria := surface.Mapped(names, func(name *string) criterionOutput { return criterionOutput{*name} })
-	return okPage(s, c, p, window(criteria, p), int64(len(criteria)))
+	return okPage(s, c, p, surface.Cut(p, criteria), int64(len(criteria)))
 }

@@ -136,7 +136,7 @@ func (s *server) updateQuestion(c *gin.Context) error {
 	surface.SetNull(&u, "suite", &q.Suite.PreparationTime, in.PreparationTime)
 	if !reflect.DeepEqual(before, *q) {
 		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-			return db.UpdateQuestion(ctx, tx, project, q, columns(u)...)
+			return db.UpdateQuestion(ctx, tx, project, q, u.Columns...)
 		})
 		if err != nil {
 			return err

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 
 	"github.com/gin-gonic/gin"
@@ -99,7 +98,7 @@ func (s *server) apply(ctx context.Context, at place, r *db.Rating, in ratingFie
 	surface.Set(&u, "value", &r.Value, in.Value)
 	surface.Set(&u, "ignored", &r.Ignored, in.Ignore)
 	if in.Question.Set {
-		u.Columns = append(u.Columns, "question_id")
+		u.Add("question_id")
 		if r.QuestionID, err = s.ratedQuestion(ctx, at, in.Question); err != nil {
 			return u, err
 		}
@@ -107,7 +106,7 @@ func (s *server) apply(ctx context.Context, at place, r *db.Rating, in ratingFie
 	if !in.Answer.Set {
 		return u, nil
 	}
-	u.Columns = append(u.Columns, "answer_video_id")
+	u.Add("answer_video_id")
 	v, err := s.answerOf(ctx, at, in.Answer)
 	if err != nil || v == nil {
 		r.AnswerVideoID = nil
@@ -118,7 +117,7 @@ func (s *server) apply(ctx context.Context, at place, r *db.Rating, in ratingFie
 		return u, surface.Invalid("answer", "This is not an answer to the question")
 	}
 	r.AnswerVideoID, r.QuestionID = &v.ID, &v.QuestionID
-	u.Columns = append(u.Columns, "question_id")
+	u.Add("question_id")
 	return u, nil
 }
 
@@ -136,13 +135,7 @@ func (s *server) ratedQuestion(ctx context.Context, at place, ref surface.Opt[js
 		return nil, nil //nolint:nilnil // none is an ordinary answer
 	}
 	number, valid := reference(ref.Value, at.company.Number, "questions")
-	if !valid {
-		return nil, badReference("question")
-	}
-	q, err := db.QuestionByNumber(ctx, s.DB, at.project.ID, number)
-	if errors.Is(err, db.ErrNotFound) {
-		return nil, badReference("question")
-	}
+	q, err := s.referredQuestion(ctx, at, number, valid)
 	if err != nil {
 		return nil, err
 	}
@@ -221,16 +214,9 @@ func (s *server) okRating(c *gin.Context, status int, at place, number int64) er
 
 // rating is the rating of the path's :rating, which must be of the candidate for this project.
 func (s *server) rating(c *gin.Context) (place, *db.Rating, error) {
-	at, err := s.place(c)
-	if err != nil {
-		return at, nil, err
-	}
-	number, err := surface.PathNumber(c, "rating", "Rating")
-	if err != nil {
-		return at, nil, err
-	}
-	r, err := db.RatingByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, number)
-	return at, r, err
+	return below(s, c, "rating", "Rating", func(at place, number int64) (*db.Rating, error) {
+		return db.RatingByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, number)
+	})
 }
 
 func (s *server) getRating(c *gin.Context) error {
@@ -260,23 +246,13 @@ func (s *server) updateRating(c *gin.Context) error {
 	}
 	if !reflect.DeepEqual(before, *r) {
 		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-			return db.UpdateRating(ctx, tx, r, columns(u)...)
+			return db.UpdateRating(ctx, tx, r, u.Columns...)
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return s.okRating(c, http.StatusAccepted, at, r.Number)
-}
-
-// columns are those of an update, each once.
-func columns(u surface.Update) (once []string) {
-	for _, name := range u.Columns {
-		if !slices.Contains(once, name) {
-			once = append(once, name)
-		}
-	}
-	return once
 }
 
 // mayChange refuses to change what somebody else thinks: staff users change their own, and administrators and clients with a key

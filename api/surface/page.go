@@ -32,3 +32,10 @@ func (p Page) Window() db.Page { return db.Page{Limit: p.Limit, Offset: (p.Numbe
 
 // Pages is how many pages a list of so many rows has.
 func (p Page) Pages(total int64) int64 { return (total + p.Limit - 1) / p.Limit }
+
+// Cut is the page of a list that is all there.
+func Cut[T any](p Page, all []T) []T {
+	w := p.Window()
+	from := min(w.Offset, int64(len(all)))
+	return all[from:min(from+w.Limit, int64(len(all)))]
+}

@@ -2,22 +2,32 @@ package surface
 
 import (
 	"encoding/json"
+	"slices"
 )
 
-// Update collects the columns that a PATCH changes.
+// Update collects the columns that a PATCH changes, each once: several fields may stand in one.
 type Update struct{ Columns []string }
+
+// Add names a column.
+func (u *Update) Add(column string) {
+	if !slices.Contains(u.Columns, column) {
+		u.Columns = append(u.Columns, column)
+	}
+}
 
 // Set sets a column that is never null.
 func Set[T any](u *Update, column string, to *T, from Opt[T]) {
 	if from.Set {
-		*to, u.Columns = from.Value, append(u.Columns, column)
+		*to = from.Value
+		u.Add(column)
 	}
 }
 
 // SetNull sets a column that null empties.
 func SetNull[T any](u *Update, column string, to **T, from Opt[T]) {
 	if from.Set {
-		*to, u.Columns = from.Ptr(), append(u.Columns, column)
+		*to = from.Ptr()
+		u.Add(column)
 	}
 }
 
@@ -26,7 +36,8 @@ func SetJSON(u *Update, column string, to *json.RawMessage, from Opt[json.RawMes
 	if !from.Set {
 		return
 	}
-	*to, u.Columns = from.Value, append(u.Columns, column)
+	*to = from.Value
+	u.Add(column)
 	if from.Null {
 		*to = json.RawMessage("{}")
 	}

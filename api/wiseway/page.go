@@ -21,10 +21,3 @@ func okPage[Wire any](c *gin.Context, p surface.Page, items []Wire, total int64)
 	c.JSON(http.StatusOK, listed[Wire]{items, total, p.Number, p.Limit, p.Pages(total)})
 	return nil
 }
-
-// slice is the page of rows that are all there.
-func slice[Row any](p surface.Page, rows []Row) []Row {
-	total := int64(len(rows))
-	from := min((p.Number-1)*p.Limit, total)
-	return rows[from:min(from+p.Limit, total)]
-}

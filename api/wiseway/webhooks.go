@@ -81,7 +81,7 @@ func (s *server) listWebhooks(c *gin.Context) error {
 	}
 	hooks = slices.DeleteFunc(hooks, func(w db.Webhook) bool { return w.Profile != profile })
 	slices.Reverse(hooks) // newest first, as the other lists
-	return okPage(c, p, surface.Mapped(slice(p, hooks), showWebhook), int64(len(hooks)))
+	return okPage(c, p, surface.Mapped(surface.Cut(p, hooks), showWebhook), int64(len(hooks)))
 }
 
 // createWebhook takes no Idempotency-Key: its answer has the secret, and what is kept to be answered again would not be sealed.

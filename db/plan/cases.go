@@ -122,8 +122,7 @@ func (p *Past) readCases() []Case {
 			_, err := db.LoadCircuit(ctx, tx, *p.nextWebhook())
 			return err
 		}},
-		// The 1000 stand among some 2,000 of their day, which are read when the planner, without statistics, follows the day's key.
-		{Name: "circuit, release 100 of 1000", Partitions: every, Rows: 3000, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+		{Name: "circuit, release 100 of 1000", Partitions: every, Rows: 2000, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			n, err := db.ReleasePaused(ctx, tx, p.Webhook[0], batch, false)
 			return enough("released", n, batch, err)
 		}},

@@ -28,6 +28,8 @@ type AttemptInput struct {
 	Last bool
 	// Probe: make it although the circuit is open.
 	Probe bool
+	// Replay: an operator has reset the workflow, so a delivery that has ended is sent again.
+	Replay bool
 }
 
 // AttemptOutcome says what a delivery's workflow goes on with.

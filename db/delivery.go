@@ -230,6 +230,30 @@ func RetryDelivery(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) (*Deli
 	return GetDelivery(ctx, tx, s, id)
 }
 
+// CancelDelivery ends a delivery that has not ended: nothing more is sent. Its row says so at once; the workflow that has it is
+// woken to end too. An attempt that is in flight is not interrupted: when the receiver accepts it, the delivery becomes
+// succeeded, otherwise it stays canceled. A StateError refuses one that has ended.
+func CancelDelivery(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) (*Delivery, error) {
+	d, err := GetDelivery(ctx, tx, s, id)
+	if err != nil {
+		return nil, err
+	}
+	err = one(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'canceled', next_attempt_at = NULL, updated_at = now()
+		WHERE id = ? AND status IN ('pending', 'retrying', 'paused')`, id))
+	if errors.Is(err, ErrNotFound) {
+		return nil, &StateError{Resource: "delivery", State: string(d.Status)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cancel delivery: %w", err)
+	}
+	if d.WorkflowID != nil {
+		if err := AddCommand(ctx, tx, DeliveryWake, id, nil); err != nil {
+			return nil, err
+		}
+	}
+	return GetDelivery(ctx, tx, s, id)
+}
+
 // lockLiving keeps a webhook from being deleted until tx ends, and refuses one that was.
 func lockLiving(ctx context.Context, tx bun.Tx, webhook uuid.UUID) error {
 	var living bool

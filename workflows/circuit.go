@@ -41,9 +41,11 @@ func Circuit(ctx workflow.Context, in CircuitInput) error {
 type circuit struct {
 	in             CircuitInput
 	changed, reset workflow.ReceiveChannel
-	// rate is the ramp's deliveries per second; opens counts failed probes, each of which doubles the cool-down.
+	// rate is the ramp's deliveries per second; probes counts those sent, each of which doubles the cool-down.
 	rate   int
 	probes int
+	// coolsAt is when the cool-down under way ends, zero when there is none: a signal that changes nothing does not restart it.
+	coolsAt time.Time
 }
 
 func (c *circuit) run(ctx workflow.Context) error {
@@ -64,7 +66,7 @@ func (c *circuit) run(ctx workflow.Context) error {
 			c.rate = 1
 			err = c.wait(ctx, s)
 		case circuitRelease:
-			c.probes = 0
+			c.probes, c.coolsAt = 0, time.Time{}
 			err = c.release(ctx, s)
 		}
 		if err != nil {
@@ -128,7 +130,10 @@ func (c *circuit) wait(ctx workflow.Context, s activities.CircuitState) error {
 	probing := s.Recovery == "probe" || (s.Recovery == "" && c.in.Probe)
 	details := fmt.Sprintf("open since %s; send the signal `%s` to close it", s.OpenedAt.UTC().Format(time.RFC3339), SignalCircuitReset)
 	if probing {
-		details += fmt.Sprintf("; one delivery is tried after %s", cooldown(c.in.Cooldown, c.probes))
+		if c.coolsAt.IsZero() {
+			c.coolsAt = workflow.Now(ctx).Add(cooldown(c.in.Cooldown, c.probes))
+		}
+		details += "; one delivery is tried at " + c.coolsAt.UTC().Format(time.RFC3339)
 	}
 	workflow.SetCurrentDetails(ctx, details)
 	cooled := false
@@ -138,15 +143,16 @@ func (c *circuit) wait(ctx workflow.Context, s activities.CircuitState) error {
 	sel.AddReceive(c.changed, func(workflow.ReceiveChannel, bool) {})
 	sel.AddReceive(c.reset, func(workflow.ReceiveChannel, bool) {})
 	if probing {
-		timer := workflow.NewTimerWithOptions(timerCtx, cooldown(c.in.Cooldown, c.probes), workflow.TimerOptions{Summary: "cool-down"})
+		timer := workflow.NewTimerWithOptions(timerCtx, max(c.coolsAt.Sub(workflow.Now(ctx)), 0), workflow.TimerOptions{Summary: "cool-down"})
 		sel.AddFuture(timer, func(workflow.Future) { cooled = true })
 	}
 	sel.Select(ctx)
 	if !cooled || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	c.probes++
-	_, err := c.releaseSome(ctx, activities.ReleaseInput{WebhookID: c.in.WebhookID, Limit: 1, Probe: true})
+	c.coolsAt = time.Time{}
+	n, err := c.releaseSome(ctx, activities.ReleaseInput{WebhookID: c.in.WebhookID, Limit: 1, Probe: true})
+	c.probes += n
 	return err
 }
 

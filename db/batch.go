@@ -39,6 +39,18 @@ func StaleBatches(ctx context.Context, db *bun.DB, age time.Duration, limit int)
 	return stale, nil
 }
 
+// BatchLanes returns the lanes of a batch's deliveries.
+func BatchLanes(ctx context.Context, db bun.IDB, batch uuid.UUID) (lanes []Lane, err error) {
+	err = db.NewRaw(`SELECT DISTINCT d.webhook_id AS webhook, COALESCE(d.company_id, ?) AS company
+		FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
+		CROSS JOIN LATERAL (SELECT webhook_id, company_id FROM deliveries WHERE id = x.id OFFSET 0) d WHERE b.id = ?`,
+		uuid.Nil, batch).Scan(ctx, &lanes)
+	if err != nil {
+		return nil, fmt.Errorf("read lanes of batch: %w", err)
+	}
+	return lanes, nil
+}
+
 // FinishBatch forgets a batch all of whose deliveries were recorded or have left it.
 func FinishBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if _, err := db.ExecContext(ctx, "DELETE FROM delivery_batches WHERE id = ?", id); err != nil {

@@ -252,7 +252,7 @@ func TestCircuit(t *testing.T) {
 		require.Equal(t, total, woken+queued)
 		s, err := db.LoadCircuit(b.ctx, b, b.hook.ID)
 		require.NoError(t, err)
-		require.False(t, s.Waiting)
+		require.Zero(t, s.Waiting)
 		require.Nil(t, s.OpenedAt)
 	})
 	t.Run("a_probe_that_succeeds_closes", func(t *testing.T) {

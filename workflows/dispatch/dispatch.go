@@ -66,7 +66,7 @@ type Dispatcher struct {
 
 	// Of the loop that dispatches deliveries.
 	lane      lane
-	unstarted *db.Batch
+	unstarted []batch
 }
 
 // New returns a dispatcher; Run makes it work.

@@ -22,7 +22,7 @@ type Batch struct {
 
 // AddBatch makes a batch of deliveries that were taken in this transaction.
 func AddBatch(ctx context.Context, tx bun.Tx, b Batch) error {
-	if _, err := tx.Tx.ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries) VALUES ($1, $2)", b.ID, b.Deliveries); err != nil {
+	if _, err := direct(tx).ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries) VALUES ($1, $2)", b.ID, b.Deliveries); err != nil {
 		return fmt.Errorf("insert batch: %w", err)
 	}
 	return nil
@@ -89,12 +89,12 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, leaving []Queu
 		for i, q := range leaving {
 			ids[i] = q.DeliveryID
 		}
-		_, err := tx.Tx.ExecContext(ctx, `UPDATE delivery_batches
+		_, err := direct(tx).ExecContext(ctx, `UPDATE delivery_batches
 			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[])) WHERE id = $1`, batch, ids)
 		if err != nil {
 			return err
 		}
-		if err := hold(ctx, tx, leaving); err != nil {
+		if _, err := hold(ctx, tx, leaving); err != nil {
 			return err
 		}
 		return notify(ctx, tx)
@@ -117,7 +117,7 @@ func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay b
 }
 
 func loadJobs(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, attempt int, any bool) (jobs []*Job, err error) {
-	rows, err := prepares(db).QueryContext(ctx, loadJobsSQL, b.ID, run, any, b.Deliveries, attempt)
+	rows, err := direct(db).QueryContext(ctx, loadJobsSQL, b.ID, run, any, b.Deliveries, attempt)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func RecordSuccesses(ctx context.Context, db *bun.DB, rs []Recording) error {
 		return bytes.Compare(a.Attempt.DeliveryID[:], b.Attempt.DeliveryID[:])
 	})
 	c := columnsOf(sorted)
-	_, err := db.DB.ExecContext(ctx, successesSQL, c.delivery, c.run, c.workflow, c.generation, c.startedAt, c.durationMS, c.statusCode,
+	_, err := direct(db).ExecContext(ctx, successesSQL, c.delivery, c.run, c.workflow, c.generation, c.startedAt, c.durationMS, c.statusCode,
 		c.response, c.body, c.webhooks)
 	if err != nil {
 		return fmt.Errorf("record attempts: %w", err)

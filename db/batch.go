@@ -51,6 +51,17 @@ func BatchLanes(ctx context.Context, db bun.IDB, batch uuid.UUID) (lanes []Lane,
 	return lanes, nil
 }
 
+// BatchStands reports whether a batch is older than idle and none of its deliveries has changed for as long.
+func BatchStands(ctx context.Context, db bun.IDB, id uuid.UUID, idle time.Duration) (stands bool, err error) {
+	err = db.NewRaw(`SELECT COALESCE((SELECT b.created_at < now() - ?1 * interval '1 ms' AND NOT EXISTS (
+			SELECT FROM unnest(b.deliveries) AS x (id) JOIN deliveries d ON d.id = x.id WHERE d.updated_at > now() - ?1 * interval '1 ms')
+		FROM delivery_batches b WHERE b.id = ?0), false)`, id, idle.Milliseconds()).Scan(ctx, &stands)
+	if err != nil {
+		return false, fmt.Errorf("look at a batch: %w", err)
+	}
+	return stands, nil
+}
+
 // FinishBatch forgets a batch all of whose deliveries were recorded or have left it.
 func FinishBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if _, err := db.ExecContext(ctx, "DELETE FROM delivery_batches WHERE id = ?", id); err != nil {

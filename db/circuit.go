@@ -56,14 +56,19 @@ func ResetCircuit(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Webhook, error
 
 // ReleasePaused sends up to limit paused deliveries of a webhook on their way again, oldest first: those that a workflow
 // holds are woken, the others go back to the queue. It releases nothing while the webhook is inactive or its circuit is
-// open. With probe, exactly one is released although the circuit is open.
+// open. With probe, one is released although the circuit is open.
 func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int, probe bool) (n int, err error) {
 	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		blocked, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
 		if err != nil || (blocked[webhook] && !probe) {
 			return err
 		}
-		if err := tx.NewRaw(releaseSQL, webhook, limit, probe, string(DeliveryWake), uuid.Nil).Scan(ctx, &n); err != nil || n == 0 {
+		if probe {
+			n, err = releaseProbe(ctx, tx, webhook)
+		} else {
+			err = tx.NewRaw(releaseSQL, webhook, limit, probe, string(DeliveryWake), uuid.Nil).Scan(ctx, &n)
+		}
+		if err != nil || n == 0 {
 			return err
 		}
 		return notify(ctx, tx)

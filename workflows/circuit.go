@@ -181,9 +181,9 @@ func (c *circuit) wait(ctx workflow.Context, s activities.CircuitState) error {
 	if err := await(ctx, sel); err != nil || !cooled {
 		return err
 	}
-	c.m.Probes++
 	c.m.ProbeAt = time.Time{}
-	_, err := c.releaseSome(ctx, activities.ReleaseInput{WebhookID: c.in.WebhookID, Limit: 1, Probe: true})
+	n, err := c.releaseSome(ctx, activities.ReleaseInput{WebhookID: c.in.WebhookID, Limit: 1, Probe: true})
+	c.m.Probes += n
 	return err
 }
 

@@ -129,13 +129,17 @@ func (d *Dispatcher) startBatch(ctx context.Context, b batch) error {
 // that it is alive when four fifths have passed, so a shorter one costs more on endpoints that hang.
 const batchTaskTimeout = 5 * time.Second
 
-// A batch that is there for longer than staleAfter is started again, which changes nothing where its workflow runs; every
-// worker looks for them that often.
+// A batch that is there for longer than staleAfter is started again, which changes nothing where its workflow runs; the leader
+// looks for them that often.
 const (
 	staleAfter   = 5 * time.Second
 	staleAtOnce  = 100
 	recoverEvery = 5 * time.Second
 )
+
+// batchStuckAfter is when a batch that makes no progress is given up: longer than batchLimit of its workflow, so that one that
+// is tried again for reasons of ours had its turn.
+const batchStuckAfter = 5 * time.Minute
 
 // recoverBatches takes care of batches that were written down but not started, and of those whose workflow an operator ended.
 func (d *Dispatcher) recoverBatches(ctx context.Context) {
@@ -160,9 +164,11 @@ func (d *Dispatcher) recoverStale(ctx context.Context) error {
 	}
 	for _, b := range stale {
 		err := d.restartBatch(ctx, b)
-		if errors.Is(err, errBatchEnded) {
-			d.o.Logger.WarnContext(ctx, "the workflow of a batch is gone; its deliveries get their own", "batch_id", b.ID)
-			err = db.AbandonBatch(ctx, d.o.DB, b.ID)
+		switch {
+		case errors.Is(err, errBatchEnded):
+			err = d.abandonBatch(ctx, b.ID, "its workflow has ended")
+		case err == nil:
+			err = d.endStuckBatch(ctx, b.ID)
 		}
 		if err != nil {
 			return err
@@ -188,4 +194,33 @@ func (d *Dispatcher) restartBatch(ctx context.Context, row db.Batch) error {
 	b := newBatch(qs)
 	b.Batch = row
 	return d.startBatch(ctx, b)
+}
+
+// abandonBatch gives the deliveries of a batch a workflow each.
+func (d *Dispatcher) abandonBatch(ctx context.Context, id uuid.UUID, why string) error {
+	d.o.Logger.WarnContext(ctx, "a batch is given up; its deliveries get their own workflows", "batch_id", id, "reason", why)
+	reconciled.WithLabelValues("batch").Inc()
+	return db.AbandonBatch(ctx, d.o.DB, id)
+}
+
+// endStuckBatch gives up a batch whose workflow runs and makes no progress: a version that cannot go on with its history, or a
+// delivery that nobody can prepare, would keep the others for ever.
+func (d *Dispatcher) endStuckBatch(ctx context.Context, id uuid.UUID) error {
+	stuck, err := db.BatchStands(ctx, d.o.DB, id, d.stuckAfter)
+	if err != nil || !stuck {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	w, err := d.o.Client.DescribeWorkflowExecution(ctx, workflows.DeliverBatchWorkflowID(id), "")
+	if err != nil {
+		return fmt.Errorf("look at a batch: %w", err)
+	}
+	if w.WorkflowExecutionInfo.StartTime.AsTime().After(time.Now().Add(-d.stuckAfter)) {
+		return nil // Temporal was away until lately
+	}
+	if err := d.o.Client.TerminateWorkflow(ctx, workflows.DeliverBatchWorkflowID(id), "", "no progress"); err != nil {
+		return fmt.Errorf("end a batch that makes no progress: %w", err)
+	}
+	return d.abandonBatch(ctx, id, "no progress")
 }

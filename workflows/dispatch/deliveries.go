@@ -135,6 +135,11 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q db.QueuedDelivery) err
 	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
+	if q.Redo { // its workflow may be there and wait for what has passed: it is woken, or started
+		o := d.startOptions(q)
+		_, err = d.o.Client.SignalWithStartWorkflow(ctx, o.ID, workflows.SignalWake, workflows.Wake{Probe: q.Probe}, o, workflows.DeliverWebhook, in)
+		return err
+	}
 	_, err = d.o.Client.ExecuteWorkflow(ctx, d.startOptions(q), workflows.DeliverWebhook, in)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &started) {

@@ -30,6 +30,22 @@ func prepare(ctx context.Context, c client.Client, cfg config.Config, logger *sl
 	return nil
 }
 
+// ensurePrepared does again what prepare did, where a namespace came back without it: Temporal's store was lost or restored.
+func ensurePrepared(ctx context.Context, c client.Client, cfg config.Config) error {
+	if err := registerAttributes(ctx, c, cfg.Temporal.Namespace); err != nil {
+		return err
+	}
+	_, err := c.ScheduleClient().GetHandle(ctx, upkeepID).Describe(ctx)
+	var none *serviceerror.NotFound
+	if errors.As(err, &none) {
+		err = scheduleUpkeep(ctx, c, cfg)
+	}
+	if err != nil {
+		return fmt.Errorf("look for the schedule of the upkeep: %w", err)
+	}
+	return nil
+}
+
 // attributesVisible bounds the wait for new search attributes: servers cache the list for some seconds.
 const attributesVisible = time.Minute
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +28,8 @@ type QueuedDelivery struct {
 	Redo bool
 	// NotBefore is when that attempt is due; nil for at once.
 	NotBefore *time.Time
+	// LastError is what the last attempt failed with; nil when none has failed.
+	LastError *string
 
 	Profile    string
 	URL        string
@@ -58,6 +61,9 @@ type TakeOptions struct {
 	Room                       map[uuid.UUID]int
 	// After is the lane to go on behind; zero for the first.
 	After Lane
+	// StartBlocked returns the first attempts of blocked webhooks too, instead of pausing them: where every delivery has its
+	// own workflow from the start, the workflow parks itself.
+	StartBlocked bool
 }
 
 // Taking is what one taking found.
@@ -72,27 +78,39 @@ type Taking struct {
 
 // TakeDeliveries takes deliveries from the queue, the oldest of each lane, and removes them from it: they are gone when tx
 // commits and back when it does not. Its cost follows the number of lanes that wait, not the length of their queues.
-// Deliveries of a webhook that is inactive or whose circuit is open are paused instead of returned; of a deleted one,
-// canceled.
+//
+// The deliveries of a deleted webhook are canceled. The first attempts of a blocked one (inactive, or its circuit is open)
+// are paused; later attempts are returned, because such a delivery must have a workflow, and that one parks itself. A
+// delivery that has failed for good after its first attempt is returned for the same reason: its workflow shows the failure.
 func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t Taking, err error) {
 	rows, err := takeRows(ctx, tx, o)
 	if err != nil {
 		return t, fmt.Errorf("take deliveries: %w", err)
 	}
-	t.Taken = len(rows)
+	if len(rows) >= o.Limit {
+		for i := range rows {
+			if l := rows[i].Lane(); l.after(t.Next) {
+				t.Next = l
+			}
+		}
+	}
+	if err := readTaken(ctx, tx, rows); err != nil {
+		return t, fmt.Errorf("take deliveries: %w", err)
+	}
 	var held []QueuedDelivery
 	for i := range rows {
-		r := &rows[i]
-		if l := r.Lane(); len(rows) >= o.Limit && l.after(t.Next) {
-			t.Next = l
-		}
-		if r.deleted || (r.blocked && !r.Probe) {
+		switch r := &rows[i]; {
+		case !r.wanted():
+		case r.deleted, r.blocked && r.Attempt <= 1 && !r.Probe && !o.StartBlocked:
 			held = append(held, r.QueuedDelivery)
-		} else {
+		default:
 			t.Ready = append(t.Ready, r.QueuedDelivery)
 		}
 	}
-	return t, hold(ctx, tx, held)
+	slices.SortFunc(t.Ready, func(a, b QueuedDelivery) int { return bytes.Compare(a.DeliveryID[:], b.DeliveryID[:]) })
+	back, err := hold(ctx, tx, held)
+	t.Taken = len(rows) - back
+	return t, err
 }
 
 func (l Lane) after(other Lane) bool {
@@ -104,7 +122,13 @@ func (l Lane) after(other Lane) bool {
 
 type queuedRow struct {
 	QueuedDelivery
+	status           DeliveryStatus // "" when the delivery is no longer kept
 	blocked, deleted bool
+}
+
+// wanted: the delivery has something to do, or has failed for good without a workflow of its own to show it.
+func (r *queuedRow) wanted() bool {
+	return r.status == DeliveryPending || r.status == DeliveryRetrying || r.status == DeliveryFailed && r.Attempt > 1
 }
 
 func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow, err error) {
@@ -112,25 +136,29 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.Tx.QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerLane, o.PerFailing)
+	rows, err := direct(tx).QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerLane, o.PerFailing)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }() // its error is that of rows.Err
 	for rows.Next() {
 		var r queuedRow
-		if err := rows.Scan(&r.DeliveryID, &r.WebhookID, &r.CompanyID, &r.EventType, &r.Generation, &r.Attempt, &r.IsTest, &r.Probe,
-			&r.Redo, &r.NotBefore, &r.Profile, &r.URL, &r.MaxRetries, &r.TimeoutMS, &r.RateLimit, &r.Failing, &r.blocked, &r.deleted,
-		); err != nil {
+		if err := rows.Scan(&r.DeliveryID, &r.WebhookID, &r.CompanyID, &r.Attempt, &r.Probe, &r.Redo, &r.Profile, &r.URL,
+			&r.MaxRetries, &r.TimeoutMS, &r.RateLimit, &r.Failing, &r.blocked, &r.deleted); err != nil {
 			return nil, err
+		}
+		if *r.CompanyID == uuid.Nil {
+			r.CompanyID = nil
 		}
 		taken = append(taken, r)
 	}
 	return taken, rows.Err()
 }
 
-// takeSQL walks the distinct lanes of the queue (a loose index scan) and takes a few rows of each, until it has enough. $1, $2:
-// the lane to go on behind, $3: rows at most, $4: room by webhook, $5: rows of a lane at most, $6: of one whose endpoint fails.
+// takeSQL walks the distinct lanes of the queue (a loose index scan) and takes a few rows of each, until it has enough. It
+// reads the queue and webhooks by their primary keys and nothing else: deliveries are read afterwards, when their ids are
+// known (see direct). OFFSET 0 keeps a look-up of one row what it is. $1, $2: the lane to go on behind, $3: rows at most,
+// $4: room by webhook, $5: rows of a lane at most, $6: of one whose endpoint fails.
 const takeSQL = `
 WITH RECURSIVE lanes AS (
   (SELECT webhook_id, company_id FROM delivery_queue WHERE (webhook_id, company_id) > ($1::uuid, $2::uuid)
@@ -141,51 +169,51 @@ WITH RECURSIVE lanes AS (
     WHERE (q.webhook_id, q.company_id) > (lanes.webhook_id, lanes.company_id) ORDER BY q.webhook_id, q.company_id LIMIT 1
   ) next
 ), picked AS (
-  SELECT p.* FROM lanes JOIN webhooks w ON w.id = lanes.webhook_id CROSS JOIN LATERAL (
-    SELECT q.webhook_id, q.company_id, q.delivery_id FROM delivery_queue q
+  SELECT p.row FROM lanes CROSS JOIN LATERAL (
+    SELECT w.consecutive_failures > 0 AND w.circuit_opened_at IS NULL AS failing FROM webhooks w
+    WHERE w.id = lanes.webhook_id OFFSET 0
+  ) w CROSS JOIN LATERAL (
+    SELECT q.ctid AS row FROM delivery_queue q
     WHERE q.webhook_id = lanes.webhook_id AND q.company_id = lanes.company_id
-    ORDER BY q.delivery_id
-    LIMIT LEAST(COALESCE(($4::jsonb ->> lanes.webhook_id::text)::int, $5::int),
-      CASE WHEN w.consecutive_failures > 0 AND w.circuit_opened_at IS NULL THEN $6::int END)
+    ORDER BY q.webhook_id, q.company_id, q.delivery_id
+    LIMIT LEAST(COALESCE(($4::jsonb ->> lanes.webhook_id::text)::int, $5::int), CASE WHEN w.failing THEN $6::int END)
     FOR UPDATE SKIP LOCKED
   ) p LIMIT $3
 ), taken AS (
-  DELETE FROM delivery_queue q USING picked p
-  WHERE q.webhook_id = p.webhook_id AND q.company_id = p.company_id AND q.delivery_id = p.delivery_id
-  RETURNING q.webhook_id, q.delivery_id, q.attempt, q.probe, q.redo
+  DELETE FROM delivery_queue WHERE ctid = ANY (ARRAY(SELECT row FROM picked))
+  RETURNING webhook_id, company_id, delivery_id, attempt, probe, redo
 )
-SELECT t.delivery_id, t.webhook_id, d.company_id, d.event_type, d.generation, t.attempt, d.is_test, t.probe, t.redo,
-  d.next_attempt_at, w.profile, w.url, w.max_retries, w.timeout_ms, w.rate_limit, w.consecutive_failures > 0,
-  w.circuit_opened_at IS NOT NULL OR NOT w.is_active, w.deleted_at IS NOT NULL
-FROM taken t JOIN deliveries d ON d.id = t.delivery_id JOIN webhooks w ON w.id = t.webhook_id
-WHERE d.status IN ('pending', 'retrying')
-ORDER BY t.delivery_id`
+SELECT t.delivery_id, t.webhook_id, t.company_id, t.attempt, t.probe, t.redo, w.profile, w.url, w.max_retries, w.timeout_ms,
+  w.rate_limit, w.consecutive_failures > 0, w.circuit_opened_at IS NOT NULL OR NOT w.is_active, w.deleted_at IS NOT NULL
+FROM taken t CROSS JOIN LATERAL (SELECT * FROM webhooks w WHERE w.id = t.webhook_id OFFSET 0) w`
 
-// hold pauses deliveries behind a closed door, or cancels those of a deleted webhook. It shares the webhooks' row locks, as
-// PauseDelivery does; where the door has opened meanwhile, the delivery goes back to the queue.
-func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery) error {
-	if len(held) == 0 {
+// readTaken reads the deliveries of rows that were taken.
+func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
+	if len(taken) == 0 {
 		return nil
 	}
-	hooks, ids, attempts := make([]uuid.UUID, len(held)), make([]uuid.UUID, len(held)), make([]int, len(held))
-	for i, q := range held {
-		hooks[i], ids[i], attempts[i] = q.WebhookID, q.DeliveryID, q.Attempt
+	ids, byID := make([]uuid.UUID, len(taken)), make(map[uuid.UUID]*queuedRow, len(taken))
+	for i := range taken {
+		ids[i] = taken[i].DeliveryID
+		byID[ids[i]] = &taken[i]
 	}
-	if _, err := lockBlocked(ctx, tx, hooks); err != nil {
+	rows, err := direct(tx).QueryContext(ctx, `SELECT id, status, event_type, generation, is_test, next_attempt_at, last_error
+		FROM deliveries WHERE id = ANY ($1)`, ids)
+	if err != nil {
 		return err
 	}
-	_, err := tx.Tx.ExecContext(ctx, `WITH h AS (
-		SELECT d.id, d.webhook_id, d.company_id, held.attempt, CASE WHEN w.deleted_at IS NOT NULL THEN 'canceled'
-			WHEN w.circuit_opened_at IS NOT NULL OR NOT w.is_active THEN 'paused' END AS status
-		FROM unnest($1::uuid[], $2::int[]) AS held (id, attempt) JOIN deliveries d ON d.id = held.id JOIN webhooks w ON w.id = d.webhook_id
-		WHERE d.status IN ('pending', 'retrying')
-	), u AS (UPDATE deliveries d SET status = h.status, updated_at = now() FROM h WHERE d.id = h.id AND h.status IS NOT NULL)
-	INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt)
-	SELECT webhook_id, COALESCE(company_id, $3), id, attempt FROM h WHERE status IS NULL ON CONFLICT DO NOTHING`, ids, attempts, uuid.Nil)
-	if err != nil {
-		return fmt.Errorf("hold deliveries: %w", err)
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		var id uuid.UUID
+		var d queuedRow
+		if err := rows.Scan(&id, &d.status, &d.EventType, &d.Generation, &d.IsTest, &d.NotBefore, &d.LastError); err != nil {
+			return err
+		}
+		r := byID[id]
+		r.status, r.EventType, r.Generation, r.IsTest = d.status, d.EventType, d.Generation, d.IsTest
+		r.NotBefore, r.LastError = d.NotBefore, d.LastError
 	}
-	return nil
+	return rows.Err()
 }
 
 // QueueLength counts the deliveries and commands that wait for a dispatcher, up to limit of each, so that a scrape never
@@ -197,20 +225,6 @@ func QueueLength(ctx context.Context, db bun.IDB, limit int) (deliveries, comman
 		return 0, 0, fmt.Errorf("measure queue: %w", err)
 	}
 	return deliveries, commands, nil
-}
-
-// PutBackDeliveries returns deliveries to the queue that were taken in this transaction but could not be started.
-func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) error {
-	for i := range qs {
-		q := &qs[i]
-		l := q.Lane()
-		_, err := tx.ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, probe, redo)
-			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, l.Webhook, l.Company, q.DeliveryID, q.Attempt, q.Probe, q.Redo)
-		if err != nil {
-			return fmt.Errorf("put delivery back: %w", err)
-		}
-	}
-	return nil
 }
 
 // WorkflowOf returns the id of the workflow that has a delivery, or "" when none was recorded.

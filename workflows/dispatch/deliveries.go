@@ -36,7 +36,7 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 		alone, together := d.lane.split(t.Ready, d.o.Endpoints)
 		alone, early := d.reserve(alone)
 		together, beyond := d.allow(together)
-		if d.unstarted, err = addBatch(ctx, tx, together); err != nil {
+		if d.unstarted, err = addBatches(ctx, tx, together); err != nil {
 			return err
 		}
 		failed, away := d.startAll(ctx, alone)
@@ -173,10 +173,10 @@ func deliverInput(q db.QueuedDelivery) (workflows.DeliverWebhookInput, error) {
 
 func (d *Dispatcher) startOptions(q db.QueuedDelivery) client.StartWorkflowOptions {
 	attributes := []temporal.SearchAttributeUpdate{
-		workflows.WebhookID.ValueSet(q.WebhookID.String()), workflows.EventType.ValueSet(q.EventType),
+		workflows.WebhookID.ValueSet([]string{q.WebhookID.String()}), workflows.EventType.ValueSet(q.EventType),
 	}
 	if q.CompanyID != nil {
-		attributes = append(attributes, workflows.CompanyID.ValueSet(q.CompanyID.String()))
+		attributes = append(attributes, workflows.CompanyID.ValueSet([]string{q.CompanyID.String()}))
 	}
 	reuse := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
 	if q.Redo {

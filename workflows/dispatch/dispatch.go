@@ -80,7 +80,7 @@ type Dispatcher struct {
 
 	// Of the loop that dispatches deliveries.
 	lane      lane
-	unstarted *db.Batch
+	unstarted []batch
 
 	stuckAfter time.Duration // batchStuckAfter
 }

@@ -82,11 +82,14 @@ func missingAttributes(ctx context.Context, c client.Client, namespace string) (
 		return nil, fmt.Errorf("list search attributes: %w", err)
 	}
 	missing := map[string]enumspb.IndexedValueType{}
-	for _, k := range []temporal.SearchAttributeKeyKeyword{
-		workflows.WebhookID, workflows.CompanyID, workflows.EventType, workflows.DeliveryStatus,
-	} {
-		if _, ok := have.CustomAttributes[k.GetName()]; !ok {
-			missing[k.GetName()] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+	for name, wanted := range workflows.SearchAttributes() {
+		is, ok := have.CustomAttributes[name]
+		switch {
+		case !ok:
+			missing[name] = wanted
+		case is != wanted:
+			return nil, fmt.Errorf("search attribute %s has the type %s and must have %s: remove it "+
+				"(temporal operator search-attribute remove --name %s) and start the worker again", name, is, wanted, name)
 		}
 	}
 	return missing, nil

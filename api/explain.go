@@ -103,7 +103,7 @@ func explainFailed(d *db.Delivery, attempts []db.Attempt, last *db.Attempt) stri
 		}
 	}
 	switch {
-	case last == nil:
+	case last == nil || last.Outcome == db.OutcomeRetry: // no attempt of its own ended it
 		return "it failed: " + answer(d)
 	case last.Outcome == db.OutcomeGone:
 		return "the receiver answered 410 Gone, which ends the delivery and disables the webhook"

@@ -101,6 +101,9 @@ func ListDeliveries(ctx context.Context, db bun.IDB, s Scope, f DeliveryFilter) 
 	if f.Status != "" {
 		q = q.Where("d.status = ?", f.Status)
 	}
+	if f.Status != "" && !f.Status.Ended() { // there is an index of these
+		q = q.Where("live_webhook(d.status, d.webhook_id) IS NOT NULL")
+	}
 	if !f.Since.IsZero() {
 		q = q.Where("d.id >= ?", FloorID(f.Since))
 	}
@@ -168,13 +171,19 @@ func PauseDelivery(ctx context.Context, db bun.IDB, id, webhook uuid.UUID, workf
 		if err != nil || !blocked[webhook] {
 			return err
 		}
-		err = one(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'paused', workflow_id = ?, next_attempt_at = NULL, updated_at = now()
-			WHERE id = ? AND status <> 'canceled'`, workflowID, id))
-		if errors.Is(err, ErrNotFound) { // canceled since it was loaded
-			return nil
+		var status DeliveryStatus
+		err = tx.NewRaw(`UPDATE deliveries SET workflow_id = ?2, next_attempt_at = NULL, updated_at = now(),
+			status = CASE WHEN status = 'canceled' OR (SELECT w.deleted_at FROM webhooks w WHERE w.id = ?1) IS NOT NULL
+			  THEN 'canceled' ELSE 'paused' END
+			WHERE id = ?0 RETURNING status`, id, webhook, workflowID).Scan(ctx, &status)
+		if err != nil {
+			return translate(err)
 		}
-		paused = err == nil
-		return err
+		paused = true
+		if status == DeliveryCanceled { // since it was loaded: its workflow is woken and ends
+			return AddCommand(ctx, tx, DeliveryWake, id, nil)
+		}
+		return nil
 	})
 	if err != nil {
 		return false, fmt.Errorf("pause delivery: %w", err)

@@ -236,7 +236,7 @@ func SweepDeliveries(ctx context.Context, db bun.IDB, grace time.Duration, limit
 			SELECT d.id, d.webhook_id, COALESCE(d.company_id, ?2) AS company_id,
 			  (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND a.generation = d.generation) AS made
 			FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
-			WHERE d.status IN ('pending', 'retrying') AND COALESCE(d.next_attempt_at, d.updated_at) < now() - ?0 * interval '1 ms'
+			WHERE live_webhook(d.status, d.webhook_id) IS NOT NULL AND d.status IN ('pending', 'retrying') AND COALESCE(d.next_attempt_at, d.updated_at) < now() - ?0 * interval '1 ms'
 			  AND w.timeout_ms < ?0
 			  AND NOT EXISTS (SELECT 1 FROM delivery_queue q
 			    WHERE q.webhook_id = d.webhook_id AND q.company_id = COALESCE(d.company_id, ?2) AND q.delivery_id = d.id)

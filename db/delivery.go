@@ -101,6 +101,9 @@ func ListDeliveries(ctx context.Context, db bun.IDB, s Scope, f DeliveryFilter) 
 	if f.Status != "" {
 		q = q.Where("d.status = ?", f.Status)
 	}
+	if f.Status != "" && !f.Status.Ended() { // there is an index of these
+		q = q.Where("live_webhook(d.status, d.webhook_id) IS NOT NULL")
+	}
 	if !f.Since.IsZero() {
 		q = q.Where("d.id >= ?", FloorID(f.Since))
 	}
@@ -169,13 +172,22 @@ func PauseDelivery(ctx context.Context, db bun.IDB, id, webhook uuid.UUID, workf
 		if blocked = all[webhook]; err != nil || !blocked {
 			return err
 		}
-		err = one(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'paused', workflow_id = ?, next_attempt_at = NULL, updated_at = now()
-			WHERE id = ? AND (status IN ('pending', 'retrying', 'paused') OR ? AND status <> 'canceled')`, workflowID, id, replay))
+		var status DeliveryStatus
+		err = translate(tx.NewRaw(`UPDATE deliveries SET workflow_id = ?2, next_attempt_at = NULL, updated_at = now(),
+			status = CASE WHEN (SELECT w.deleted_at FROM webhooks w WHERE w.id = ?1) IS NOT NULL THEN 'canceled' ELSE 'paused' END
+			WHERE id = ?0 AND (status IN ('pending', 'retrying', 'paused') OR ?3 AND status <> 'canceled') RETURNING status`,
+			id, webhook, workflowID, replay).Scan(ctx, &status))
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}
-		paused = err == nil
-		return err
+		if err != nil {
+			return err
+		}
+		paused = true
+		if status == DeliveryCanceled { // since it was loaded: its workflow is woken and ends
+			return AddCommand(ctx, tx, DeliveryWake, id, nil)
+		}
+		return nil
 	})
 	if err != nil {
 		return false, false, fmt.Errorf("pause delivery: %w", err)

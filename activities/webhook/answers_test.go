@@ -60,14 +60,14 @@ func TestSendReadsAnEarlyAnswer(t *testing.T) {
 	})
 	client := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true})
 	lost := 0
-	for range 50 {
+	for range 500 {
 		req := request(t, "http://"+address)
-		req.Body = []byte(`{"filler":"` + strings.Repeat("x", 1<<20) + `"}`)
+		req.Body = []byte(`{"filler":"` + strings.Repeat("x", 200<<10) + `"}`)
 		if client.Send(t.Context(), req).StatusCode != http.StatusRequestEntityTooLarge {
 			lost++
 		}
 	}
-	assert.Zero(t, lost, "of 50 answers")
+	assert.Zero(t, lost, "of 500 answers")
 }
 
 func TestSendSaysWhereARedirectPoints(t *testing.T) {

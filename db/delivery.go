@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -265,6 +266,33 @@ func CancelDelivery(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) (*Del
 		}
 	}
 	return GetDelivery(ctx, tx, s, id)
+}
+
+// NameCircuits sets WorkflowID of those that are paused without a workflow of their own behind an open circuit: the workflow that
+// releases them is the circuit's. The others stay as they are.
+func NameCircuits(ctx context.Context, db bun.IDB, ds []Delivery) error {
+	waits := func(d *Delivery) bool { return d.Status == DeliveryPaused && d.WorkflowID == nil }
+	var hooks []uuid.UUID
+	for i := range ds {
+		if waits(&ds[i]) && !slices.Contains(hooks, ds[i].WebhookID) {
+			hooks = append(hooks, ds[i].WebhookID)
+		}
+	}
+	if len(hooks) == 0 {
+		return nil
+	}
+	var open []uuid.UUID
+	err := db.NewRaw("SELECT id FROM webhooks WHERE id IN (?) AND circuit_opened_at IS NOT NULL AND deleted_at IS NULL", bun.List(hooks)).Scan(ctx, &open)
+	if err != nil {
+		return fmt.Errorf("find open circuits: %w", err)
+	}
+	for i := range ds {
+		if waits(&ds[i]) && slices.Contains(open, ds[i].WebhookID) {
+			id := "circuit:" + ds[i].WebhookID.String()
+			ds[i].WorkflowID = &id
+		}
+	}
+	return nil
 }
 
 // lockLiving keeps a webhook from being deleted until tx ends, and refuses one that was.

@@ -44,6 +44,7 @@ func chaosCmd() *cobra.Command {
 	f.DurationVar(&opts.Quiet, "quiet", 4*time.Minute, "at the end, give up after this long without any progress")
 	f.StringArrayVar(&opts.Settings, "set", nil, "setting of API and worker, as name=value (see greenroom help settings)")
 	f.StringVar(&opts.JSON, "json", "", "file for all figures (default <dev.dir>/chaos/<time>-<seed>.json)")
+	f.BoolVar(&opts.KeepLogs, "keep-logs", false, "keep the logs of all processes also when nothing was lost")
 	f.StringVar(&temporal, "temporal", "server", "server: the full server on PostgreSQL; dev: the development server, no build")
 	return cmd
 }

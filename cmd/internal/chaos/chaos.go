@@ -30,6 +30,7 @@ type Options struct {
 	Most     time.Duration // pause between two faults, from Least to Most
 	Quiet    time.Duration // at the end: the run gives up after this long without any progress
 
+	KeepLogs  bool // also of a run that lost nothing
 	DevServer bool // Temporal's development server on SQLite instead of the full one on PostgreSQL
 
 	Dir  string    // on a disk: holds the data while it runs, and the result
@@ -102,7 +103,7 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if report.Broken() {
+	if report.Broken() || opts.KeepLogs {
 		if report.Logs, err = keepLogs(r.stores.dir, opts.Dir, opts.Seed); err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,7 +42,7 @@ func (r *run) settle(ctx context.Context) (s settled, err error) {
 		}
 		if time.Since(hurried) > hurryEvery {
 			hurried = time.Now()
-			fmt.Fprintf(r.opts.Log, "%6.1fs %d deliveries have not ended\n", r.timeline.now().Seconds(), open)
+			fmt.Fprintf(r.opts.Log, "%6.1fs %d deliveries have not ended:%s\n", r.timeline.now().Seconds(), open, r.remaining(ctx))
 			r.hurry(ctx)
 		}
 		if err := sleep(ctx, 250*time.Millisecond); err != nil {
@@ -69,6 +70,30 @@ func (r *run) lastChange(ctx context.Context) (time.Duration, error) {
 func (r *run) open(ctx context.Context) (n int, err error) {
 	err = r.db.NewRaw("SELECT count(*) FROM deliveries WHERE status IN ('pending', 'retrying', 'paused')").Scan(ctx, &n)
 	return n, err
+}
+
+// remaining says where the deliveries are that have not ended.
+func (r *run) remaining(ctx context.Context) string {
+	var places []struct {
+		Status, Place string
+		N             int
+	}
+	err := r.db.NewRaw(`SELECT status, place, count(*) AS n FROM (
+		SELECT d.status, CASE
+			WHEN EXISTS (SELECT 1 FROM delivery_queue q WHERE q.delivery_id = d.id) THEN 'in the queue'
+			WHEN EXISTS (SELECT 1 FROM delivery_batches b WHERE d.id = ANY (b.deliveries)) THEN 'in a batch'
+			WHEN EXISTS (SELECT 1 FROM commands c WHERE c.subject_id = d.id) THEN 'with a command'
+			WHEN d.next_attempt_at > now() THEN 'not due'
+			WHEN d.workflow_id IS NULL THEN 'without a workflow' ELSE 'with a ' || split_part(d.workflow_id, ':', 1) END AS place
+		FROM deliveries d WHERE d.status IN ('pending', 'retrying', 'paused')) open GROUP BY 1, 2 ORDER BY 3 DESC`).Scan(ctx, &places)
+	if err != nil {
+		return " " + err.Error()
+	}
+	var text strings.Builder
+	for _, p := range places {
+		fmt.Fprintf(&text, " %d %s %s;", p.N, p.Status, p.Place)
+	}
+	return text.String()
 }
 
 // hurry asks for deliveries at once that wait for an attempt that is far away.

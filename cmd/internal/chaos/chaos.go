@@ -125,11 +125,11 @@ func (r *run) start(ctx context.Context) (err error) {
 	if r.fleet, err = startFleet(r.opts, r.stores); err != nil {
 		return err
 	}
-	r.started = time.Now()
-	r.ledger, r.timeline = &ledger{start: r.started}, &timeline{start: r.started}
-	if err := r.fleet.awaitAPIs(ctx); err != nil {
+	if err := r.fleet.awaitReady(ctx); err != nil {
 		return err
 	}
+	r.started = time.Now()
+	r.ledger, r.timeline = &ledger{start: r.started}, &timeline{start: r.started}
 	if r.hooks, err = register(ctx, r); err != nil {
 		return err
 	}

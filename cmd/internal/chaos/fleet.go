@@ -29,7 +29,7 @@ type process struct {
 	mu      sync.Mutex
 	opts    devstack.ProgramOptions
 	program *devstack.Program
-	url     string // of an API
+	url     string
 }
 
 func (p *process) start() (err error) {
@@ -82,22 +82,19 @@ type fleet struct {
 
 func startFleet(opts Options, s *stores) (*fleet, error) {
 	f := &fleet{}
-	env := environment(opts, s)
 	for i := range opts.APIs {
-		port, err := devstack.FreePort()
+		p, err := newProcess(opts, s, "api", "GREENROOM_HTTP_ADDR", i)
 		if err != nil {
 			return f, err
 		}
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		f.apis = append(f.apis, &process{url: "http://" + addr, opts: devstack.ProgramOptions{
-			Name: fmt.Sprintf("api-%d", i+1), Path: opts.Program, Args: []string{"api"}, Dir: s.dir,
-			Env: append(env[:len(env):len(env)], "GREENROOM_HTTP_ADDR="+addr),
-		}})
+		f.apis = append(f.apis, p)
 	}
 	for i := range opts.Workers {
-		f.workers = append(f.workers, &process{opts: devstack.ProgramOptions{
-			Name: fmt.Sprintf("worker-%d", i+1), Path: opts.Program, Args: []string{"worker"}, Dir: s.dir, Env: env,
-		}})
+		p, err := newProcess(opts, s, "worker", "GREENROOM_WORKER_HTTP_ADDR", i)
+		if err != nil {
+			return f, err
+		}
+		f.workers = append(f.workers, p)
 	}
 	for _, p := range f.all() {
 		if err := p.start(); err != nil {
@@ -105,6 +102,19 @@ func startFleet(opts Options, s *stores) (*fleet, error) {
 		}
 	}
 	return f, nil
+}
+
+// newProcess is the n-th process of that sub-command, which answers on a port of its own.
+func newProcess(opts Options, s *stores, name, addrVariable string, n int) (*process, error) {
+	port, err := devstack.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	return &process{url: "http://" + addr, opts: devstack.ProgramOptions{
+		Name: fmt.Sprintf("%s-%d", name, n+1), Path: opts.Program, Args: []string{name}, Dir: s.dir,
+		Env: append(environment(opts, s), addrVariable+"="+addr),
+	}}, nil
 }
 
 // environment is that of this process without the settings of whatever Greenroom this user has otherwise. Circuits open early and
@@ -138,9 +148,9 @@ func (f *fleet) urls() []string {
 	return urls
 }
 
-// awaitAPIs returns when every API answers.
-func (f *fleet) awaitAPIs(ctx context.Context) error {
-	for _, p := range f.apis {
+// awaitReady returns when every process works.
+func (f *fleet) awaitReady(ctx context.Context) error {
+	for _, p := range f.all() {
 		if err := p.program.AwaitReady(ctx, readyLimit, func(ctx context.Context) error { return answers(ctx, p.url) }); err != nil {
 			return err
 		}

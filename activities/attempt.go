@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -14,9 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"greenroom/activities/webhook"
-	"greenroom/activities/webhook/profiles"
 	"greenroom/db"
-	"greenroom/db/catalog"
 )
 
 // AttemptInput asks for one attempt of one delivery.
@@ -148,9 +145,9 @@ func endOf(d *db.Delivery) AttemptResult {
 func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	var took time.Duration
 	defer func() { t.Endpoints.Release(t.job.Webhook.ID, t.in.DeliveryID, took) }()
-	req, err := t.request()
-	if err != nil {
-		return AttemptResult{}, fmt.Errorf("prepare attempt: %w", err)
+	req, fault := t.request()
+	if fault != nil {
+		return AttemptResult{Outcome: AttemptFailed, Reason: fault.reason}, t.fail(ctx, fault, "")
 	}
 	resp := t.Client.Send(ctx, req)
 	took = resp.Duration
@@ -167,68 +164,6 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	}
 	t.log(ctx, &row, opened)
 	return resultOf(&row), nil
-}
-
-// request renders the body, or takes the one that was sent before: every attempt sends the same bytes.
-func (t *attempt) request() (webhook.Request, error) {
-	d, w, e := &t.job.Delivery, &t.job.Webhook, &t.job.Event
-	p, err := profiles.ByName(w.Profile)
-	if err != nil {
-		return webhook.Request{}, err
-	}
-	m := webhook.Message{
-		DeliveryID: d.ID.String(), EventID: e.ID.String(), EventType: e.Type, EventName: p.NameOf(e.Type),
-		OccurredAt: e.OccurredAt, Data: e.Data, Endpoint: w.URL, BaseURL: strings.TrimRight(t.PublicURL, "/"),
-	}
-	if e.CompanyID != nil {
-		m.CompanyID = e.CompanyID.String()
-	}
-	body := d.Body
-	if body == nil {
-		if body, err = t.render(p, m); err != nil {
-			return webhook.Request{}, fmt.Errorf("render: %w", err)
-		}
-	}
-	secret, err := t.Box.Open(w.Secret, w.ID, db.SecretField)
-	if err != nil {
-		return webhook.Request{}, err
-	}
-	headers, err := t.headers()
-	if err != nil {
-		return webhook.Request{}, err
-	}
-	return webhook.Request{
-		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: webhook.Secrets{secret}, Headers: headers,
-		Timeout: timeoutOf(w), Attempt: t.in.Attempt,
-	}, nil
-}
-
-// render makes the body; what the event was about is read for that alone.
-func (t *attempt) render(p *webhook.Profile, m webhook.Message) ([]byte, error) {
-	if about := t.job.Event.Context; len(about) > 0 {
-		m.Context = new(catalog.Context)
-		if err := json.Unmarshal(about, m.Context); err != nil {
-			return nil, fmt.Errorf("read what event %s is about: %w", m.EventID, err)
-		}
-	}
-	return p.Render(m)
-}
-
-func (t *attempt) headers() ([]webhook.Header, error) {
-	w := &t.job.Webhook
-	headers := make([]webhook.Header, len(w.Headers))
-	for i, h := range w.Headers {
-		headers[i] = webhook.Header{Name: h.Name, Value: h.Value}
-		if !h.IsMasked() {
-			continue
-		}
-		value, err := t.Box.Open(h.Sealed, w.ID, db.HeaderField(h.Name))
-		if err != nil {
-			return nil, err
-		}
-		headers[i].Value = string(value)
-	}
-	return headers, nil
 }
 
 // row is the attempt as it is recorded: what came back, and when to go on.
@@ -283,7 +218,7 @@ func resultOf(row *db.Attempt) AttemptResult {
 	case row.Outcome == db.OutcomeSucceeded:
 		r.Reason = "accepted"
 	case row.Error != nil:
-		r.Reason = *row.Error
+		r.Reason = webhook.Gist(*row.Error)
 	}
 	return r
 }

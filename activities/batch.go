@@ -107,16 +107,14 @@ func (b *batch) attempt(ctx context.Context) {
 	attempts.Wait()
 }
 
-// giveBack takes what is not attempted here out of the batch at once: a receiver that hangs is waited for much longer.
+// giveBack takes what is not attempted here out of the batch at once, also when another of its deliveries met a fault: a receiver
+// that hangs is waited for much longer. When the worker stops, the batch keeps them for the next one.
 func (b *batch) giveBack(ctx context.Context) {
-	var left []db.QueuedDelivery
-	b.note(func() {
-		if b.err == nil {
-			left = b.left
-		}
-	})
-	if err := db.LeaveBatch(ctx, b.DB, b.in.BatchID, left); err != nil {
-		b.note(func() { b.err = err })
+	if ctx.Err() != nil {
+		return
+	}
+	if err := db.LeaveBatch(ctx, b.DB, b.in.BatchID, b.left); err != nil {
+		b.fault(err)
 	}
 }
 
@@ -162,24 +160,38 @@ func (b *batch) send(ctx context.Context, j *db.Job, attempts *sync.WaitGroup) {
 		Activities: b.Activities, job: j, run: b.run, workflow: b.workflow,
 		in: AttemptInput{DeliveryID: j.Delivery.ID, Generation: j.Delivery.Generation, Attempt: 1},
 	}
-	var took time.Duration
-	req, err := t.request()
-	if err == nil {
-		if schedule := req.Profile.ScheduleFor(j.Webhook.MaxRetries); len(schedule) > 0 {
-			t.in.Wait = schedule[0]
-		} else {
-			t.in.Last = true
-		}
-		resp := b.Client.Send(ctx, req)
-		if took = resp.Duration; resp.ErrorKind == webhook.KindCanceled {
-			err = fmt.Errorf("interrupted: %w", context.Cause(ctx))
-		} else {
-			attempts.Add(1)
-			b.record(t, req, resp, attempts.Done)
-			return
-		}
+	req, fault := t.request()
+	if fault != nil {
+		b.Endpoints.End(j.Webhook.ID, 0)
+		b.fail(ctx, t, fault)
+		return
 	}
-	b.Endpoints.End(j.Webhook.ID, took)
+	if schedule := req.Profile.ScheduleFor(j.Webhook.MaxRetries); len(schedule) > 0 {
+		t.in.Wait = schedule[0]
+	} else {
+		t.in.Last = true
+	}
+	resp := b.Client.Send(ctx, req)
+	if resp.ErrorKind == webhook.KindCanceled {
+		b.Endpoints.End(j.Webhook.ID, resp.Duration)
+		b.fault(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
+		return
+	}
+	attempts.Add(1)
+	b.record(t, req, resp, attempts.Done)
+}
+
+// fail ends a delivery that cannot be prepared, beside the others of the batch.
+func (b *batch) fail(ctx context.Context, t *attempt, fault *preparationFault) {
+	if err := t.fail(ctx, fault, DeliverWorkflowID(t.in.DeliveryID, t.in.Generation)); err != nil {
+		b.fault(err)
+		return
+	}
+	b.note(func() { b.result.Failed++ })
+}
+
+// fault notes a fault of Greenroom's own: the batch is tried again.
+func (b *batch) fault(err error) {
 	b.note(func() {
 		if b.err == nil {
 			b.err = err

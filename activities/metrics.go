@@ -15,11 +15,15 @@ var (
 		Name: "greenroom_attempt_duration_seconds", Help: "How long receivers took to answer, by profile.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"profile"})
+	unpreparedTotal = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "greenroom_deliveries_unprepared_total",
+		Help: "Deliveries that failed without an attempt: their secret, profile or body could not be used.",
+	})
 )
 
 // Collectors are this package's metrics.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{attemptsTotal, attemptSeconds}
+	return []prometheus.Collector{attemptsTotal, attemptSeconds, unpreparedTotal}
 }
 
 func observe(profile string, row *db.Attempt) {

@@ -128,6 +128,35 @@ WITH a AS (
 )
 SELECT EXISTS (SELECT 1 FROM w WHERE opened), (SELECT count(pg_notify(?19, '')) FROM (SELECT FROM c UNION ALL SELECT FROM q) any_of_them)`
 
+// Failure ends a delivery for which no attempt can be made.
+type Failure struct {
+	DeliveryID          uuid.UUID
+	Generation, Attempt int
+	// Reason is one sentence for the customer.
+	Reason string
+	// WorkflowID and GoesOnAs are as in Attempt and Recording.
+	WorkflowID, GoesOnAs string
+}
+
+// FailDelivery ends a delivery as failed without an attempt. ended is false when it had ended before.
+func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err error) {
+	var notified int
+	err = db.NewRaw(`WITH d AS (
+		UPDATE deliveries SET status = 'failed', last_error = ?2, last_status_code = NULL, next_attempt_at = NULL,
+		  workflow_id = CASE WHEN ?4 <> '' THEN ?4 ELSE ?3 END, updated_at = clock_timestamp()
+		WHERE id = ?0 AND generation = ?1 AND status IN ('pending', 'retrying', 'paused')
+		RETURNING id, webhook_id, company_id
+	), q AS (
+		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt)
+		SELECT webhook_id, COALESCE(company_id, ?6), id, ?5 + 1 FROM d WHERE ?4 <> '' ON CONFLICT DO NOTHING RETURNING 1
+	) SELECT EXISTS (SELECT FROM d), (SELECT count(pg_notify(?7, '')) FROM q)`,
+		f.DeliveryID, f.Generation, f.Reason, f.WorkflowID, f.GoesOnAs, f.Attempt, uuid.Nil, QueueChannel).Scan(ctx, &ended, &notified)
+	if err != nil {
+		return false, fmt.Errorf("fail delivery: %w", err)
+	}
+	return ended, nil
+}
+
 // ListAttempts returns a delivery's attempts in the order in which they were made.
 func ListAttempts(ctx context.Context, db bun.IDB, delivery uuid.UUID) ([]Attempt, error) {
 	as := []Attempt{}

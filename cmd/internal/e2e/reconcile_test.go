@@ -265,4 +265,3 @@ func (s *system) startBareTemporal() {
 	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	s.eventually(func() bool { return devstack.CheckTemporal(s.t.Context(), s.cfg.Temporal.Address) == nil }, "it answers")
 }
-

@@ -28,8 +28,8 @@ type dayTable struct {
 	held string
 }
 
-// dayTables in the order in which a day's are dropped. Deliveries that still have something to do (or wait behind an open
-// circuit) keep their day. Attempts follow their deliveries. Events outlive both by a day: one of the last moment may belong to
+// dayTables in the order in which a day's are dropped. Deliveries that still have something to do keep their day; those that are
+// paused are ended first. Attempts follow their deliveries. Events outlive both by a day: one of the last moment may belong to
 // a delivery of the next day, which can be replayed as long as it is there.
 var dayTables = []dayTable{
 	{"deliveries", "id", `(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND live_webhook(status, webhook_id) >= '00000000-0000-0000-0000-000000000000'

@@ -39,6 +39,15 @@ func dropDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time)
 		return nil, err
 	}
 	for _, d := range days {
+		if table.name == "deliveries" {
+			expired, err := d.expirePaused(ctx, db)
+			if err != nil {
+				return dropped, err
+			}
+			if expired > 0 { // they are shown until the next upkeep
+				continue
+			}
+		}
 		did, err := d.drop(ctx, db)
 		if err != nil {
 			return dropped, err
@@ -48,6 +57,31 @@ func dropDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time)
 		}
 	}
 	return dropped, nil
+}
+
+// ExpiredWhilePaused is the last error of a delivery whose circuit stayed open, or whose webhook inactive, until it was too old.
+const ExpiredWhilePaused = "expired while paused: its webhook was inactive, or its circuit open, for longer than deliveries are kept"
+
+// expirePaused ends the day's paused deliveries, a page at a time: one webhook that nobody mends must not keep the days of all.
+// A workflow that has one is woken and ends while the row is still there.
+func (d day) expirePaused(ctx context.Context, db *bun.DB) (expired int64, err error) {
+	lo, hi := d.bounds()
+	for {
+		var n int64
+		err := db.NewRaw(`WITH e AS (
+			UPDATE deliveries SET status = 'failed', last_error = ?3, next_attempt_at = NULL, updated_at = now()
+			WHERE id IN (SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND status = 'paused' LIMIT ?2 FOR UPDATE SKIP LOCKED)
+			RETURNING id, workflow_id
+		), c AS (
+			INSERT INTO commands (id, kind, subject_id) SELECT uuid_v7(), ?4, id FROM e WHERE workflow_id IS NOT NULL
+		) SELECT count(*) FROM e`, lo, hi, clearPage, ExpiredWhilePaused, string(DeliveryWake)).Scan(ctx, &n)
+		if err != nil {
+			return expired, fmt.Errorf("expire paused deliveries of %s: %w", d.partition(), err)
+		}
+		if expired += n; n == 0 {
+			return expired, nil
+		}
+	}
 }
 
 // oldDays are the table's partitions whose day ended before that time, oldest first.

@@ -58,9 +58,10 @@ func TestRetention(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, p.Requeued)
 	})
-	t.Run("the_kept_day_goes_when_its_delivery_has_ended", func(t *testing.T) {
-		_, err := b.ExecContext(b.ctx, "UPDATE deliveries SET status = 'failed' WHERE id = ?", ids[5])
-		require.NoError(t, err)
+	t.Run("what_was_paused_for_too_long_has_failed_and_its_day_goes_the_next_time", func(t *testing.T) {
+		expired := b.delivery(ids[5])
+		require.Equal(t, db.DeliveryFailed, expired.Status)
+		require.Equal(t, db.ExpiredWhilePaused, *expired.LastError)
 		dropped, err := db.DropPartitions(b.ctx, b.DB, before)
 		require.NoError(t, err)
 		require.Equal(t, append(names("deliveries", first, 5), append(names("attempts", first, 5), names("events", first, 4, 5)...)...), dropped)

@@ -74,7 +74,7 @@ func NoteLooked(ctx context.Context, db bun.IDB, r Reconciled, looked []Due) err
 		waits[i] = min(max(d.SinceMS/2, lookLeast.Milliseconds()), lookMost.Milliseconds())
 	}
 	err := InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		_, err := tx.Tx.ExecContext(ctx, `WITH locked AS MATERIALIZED (
+		_, err := direct(tx).ExecContext(ctx, `WITH locked AS MATERIALIZED (
 			SELECT r.id, l.wait FROM unnest($1::uuid[], $2::bigint[]) AS l (id, wait) JOIN `+r.table+` r ON r.id = l.id
 			FOR NO KEY UPDATE OF r SKIP LOCKED
 		) UPDATE `+r.table+` r SET reconcile_at = now() + locked.wait * interval '1 ms' FROM locked WHERE r.id = locked.id`, ids, waits)

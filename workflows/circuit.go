@@ -223,10 +223,7 @@ func (c *circuit) show(ctx workflow.Context, s activities.CircuitState, details 
 	var updates []temporal.SearchAttributeUpdate
 	if !c.attributed && s.WebhookID != uuid.Nil {
 		c.attributed = true
-		updates = append(updates, WebhookID.ValueSet([]string{s.WebhookID.String()}))
-		if s.CompanyID != uuid.Nil {
-			updates = append(updates, CompanyID.ValueSet([]string{s.CompanyID.String()}))
-		}
+		updates = about(s.WebhookID, s.CompanyID)
 	}
 	if status := circuitStatus(s); status != c.status && s.WebhookID != uuid.Nil {
 		c.status = status

@@ -66,7 +66,14 @@ func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (Atte
 	return a.attemptAs(ctx, in, run, info.WorkflowExecution.ID)
 }
 
-func (a *Activities) attemptAs(ctx context.Context, in AttemptInput, run uuid.UUID, workflow string) (AttemptResult, error) {
+func (a *Activities) attemptAs(ctx context.Context, in AttemptInput, run uuid.UUID, workflow string) (res AttemptResult, err error) {
+	key := flightKey{in.DeliveryID, run, in.Attempt}
+	first, mine := a.flights.begin(key)
+	if !mine {
+		return first.wait(ctx)
+	}
+	err = errUnfinished
+	defer func() { a.flights.end(key, res, err) }()
 	job, err := db.LoadJob(ctx, a.DB, in.DeliveryID, run, in.Attempt)
 	if err != nil {
 		return AttemptResult{}, fmt.Errorf("attempt delivery: %w", err)
@@ -155,7 +162,7 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 		return AttemptResult{}, fmt.Errorf("attempt interrupted: %w", context.Cause(ctx))
 	}
 	row := t.row(req.Profile, resp)
-	opened, err := db.RecordAttempt(ctx, t.DB, db.Recording{
+	opened, err := t.recordUntilDone(ctx, db.Recording{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
 		Threshold: t.CircuitThreshold, Probe: t.in.Probe, Replay: t.in.Replay,
 	})

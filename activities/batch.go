@@ -50,6 +50,11 @@ func (a *Activities) AttemptBatch(ctx context.Context, in BatchInput) (BatchResu
 func (a *Activities) attemptBatchAs(ctx context.Context, in BatchInput, run uuid.UUID, workflow string) (BatchResult, error) {
 	b := &batch{Activities: a, in: in, run: run, workflow: workflow}
 	began := time.Now()
+	key := flightKey{in.BatchID, run, 0}
+	if err := a.flights.alone(ctx, key); err != nil {
+		return BatchResult{}, fmt.Errorf("wait for an earlier try of the batch: %w", err)
+	}
+	defer a.flights.end(key, AttemptResult{}, nil)
 	if err := b.load(ctx); err != nil {
 		return BatchResult{}, fmt.Errorf("attempt batch: %w", err)
 	}
@@ -69,6 +74,7 @@ type batch struct {
 	in       BatchInput
 	run      uuid.UUID
 	workflow string
+	lease    int
 	byHook   map[uuid.UUID][]*db.Job
 	hooks    *hooks
 
@@ -79,6 +85,10 @@ type batch struct {
 }
 
 func (b *batch) load(ctx context.Context) error {
+	var err error
+	if b.lease, err = db.LeaseBatch(ctx, b.DB, b.in.BatchID); err != nil {
+		return err
+	}
 	jobs, err := db.LoadBatch(ctx, b.DB, db.Batch{ID: b.in.BatchID, Deliveries: b.in.Deliveries}, b.run, b.in.Replay)
 	if err != nil {
 		return err
@@ -110,10 +120,10 @@ func (b *batch) attempt(ctx context.Context) {
 // giveBack takes what is not attempted here out of the batch at once, also when another of its deliveries met a fault: a receiver
 // that hangs is waited for much longer. When the worker stops, the batch keeps them for the next one.
 func (b *batch) giveBack(ctx context.Context) {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || b.hooks.isLost() {
 		return
 	}
-	if err := db.LeaveBatch(ctx, b.DB, b.in.BatchID, b.left); err != nil {
+	if err := db.LeaveBatch(ctx, b.DB, b.in.BatchID, b.lease, b.left); err != nil {
 		b.fault(err)
 	}
 }
@@ -138,13 +148,16 @@ func (b *batch) attemptEndpoint(ctx, begins context.Context, id uuid.UUID, jobs 
 	}
 }
 
-// leave notes what is not attempted here. When the worker stops, another one goes on with it.
+// leave notes what is not attempted here. When the worker stops or has lost the batch, another one goes on with it.
 func (b *batch) leave(ctx context.Context, jobs []*db.Job) {
+	switch {
+	case ctx.Err() != nil:
+		b.fault(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
+	case b.hooks.isLost():
+		b.fault(errLeaseLost)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err == nil && ctx.Err() != nil {
-		b.err = fmt.Errorf("interrupted: %w", context.Cause(ctx))
-	}
 	if b.in.Replay {
 		return
 	}

@@ -245,7 +245,7 @@ func resultOf(row *db.Attempt) AttemptResult {
 	case row.Outcome == db.OutcomeSucceeded:
 		r.Reason = "accepted"
 	case row.Error != nil:
-		r.Reason = *row.Error
+		r.Reason = webhook.Gist(*row.Error)
 	}
 	return r
 }

@@ -19,6 +19,8 @@ type CircuitState struct {
 	Open     bool
 	OpenedAt time.Time
 	Waiting  bool
+	// ToCancel: the webhook was deleted and has deliveries that have not ended.
+	ToCancel bool
 	// Recovery is the webhook's own way back, "" for the configured one.
 	Recovery string
 	// RateLimit is the webhook's own bound per second, 0 for none.
@@ -42,8 +44,8 @@ func (a *Activities) LoadCircuit(ctx context.Context, webhook uuid.UUID) (Circui
 		return CircuitState{}, err
 	}
 	c := CircuitState{
-		Deleted: s.Deleted, Active: s.Active, Waiting: s.Waiting > 0, WaitingCount: s.Waiting, Recovery: s.Recovery,
-		RateLimit: s.RateLimit, Open: s.OpenedAt != nil, WebhookID: webhook, CompanyID: orZero(s.CompanyID),
+		Deleted: s.Deleted, ToCancel: s.ToCancel, Active: s.Active, Waiting: s.Waiting > 0, WaitingCount: s.Waiting,
+		Recovery: s.Recovery, RateLimit: s.RateLimit, Open: s.OpenedAt != nil, WebhookID: webhook, CompanyID: orZero(s.CompanyID),
 	}
 	if c.Open {
 		c.OpenedAt = *s.OpenedAt
@@ -74,4 +76,15 @@ type ReleaseInput struct {
 // ReleasePaused sends up to Limit paused deliveries on their way again and returns how many.
 func (a *Activities) ReleasePaused(ctx context.Context, in ReleaseInput) (int, error) {
 	return db.ReleasePaused(ctx, a.DB, in.WebhookID, in.Limit, in.Probe)
+}
+
+// CancelDeletedInput asks for the deliveries of a deleted webhook to be canceled.
+type CancelDeletedInput struct {
+	WebhookID uuid.UUID
+	Limit     int
+}
+
+// CancelDeleted cancels up to Limit deliveries of a deleted webhook and returns how many.
+func (a *Activities) CancelDeleted(ctx context.Context, in CancelDeletedInput) (int, error) {
+	return db.CancelPage(ctx, a.DB, in.WebhookID, in.Limit)
 }

@@ -123,10 +123,10 @@ func again(d *db.Delivery, w *db.Webhook) string {
 
 func reason(a *db.Attempt) string {
 	switch {
-	case a.StatusCode != nil:
-		return fmt.Sprintf("HTTP %d", *a.StatusCode)
 	case a.Error != nil && *a.Error != "":
 		return *a.Error
+	case a.StatusCode != nil:
+		return fmt.Sprintf("HTTP %d", *a.StatusCode)
 	}
 	return "the reason is not known"
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -96,7 +97,8 @@ func AbandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 		_, err := tx.ExecContext(ctx, `WITH b AS (DELETE FROM delivery_batches WHERE id = ? RETURNING deliveries)
 			INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, redo)
 			SELECT d.webhook_id, COALESCE(d.company_id, ?), d.id, true FROM b CROSS JOIN unnest(b.deliveries) AS x (id)
-			JOIN deliveries d ON d.id = x.id WHERE d.status = 'pending' ON CONFLICT DO NOTHING`, id, uuid.Nil)
+			CROSS JOIN LATERAL (SELECT * FROM deliveries d WHERE d.id = x.id OFFSET 0) d
+			WHERE d.status = 'pending' ON CONFLICT DO NOTHING`, id, uuid.Nil)
 		if err != nil {
 			return err
 		}
@@ -138,6 +140,27 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, lea
 	return nil
 }
 
+// ResendDeliveries sends ended deliveries again, one generation on.
+func ResendDeliveries(ctx context.Context, db bun.IDB, again []QueuedDelivery) error {
+	if len(again) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(again))
+	for i, q := range again {
+		ids[i] = q.DeliveryID
+	}
+	err := InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := requeue(ctx, tx, ids); err != nil {
+			return err
+		}
+		return notify(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("resend deliveries: %w", err)
+	}
+	return nil
+}
+
 // LoadBatch reads what a batch still has to attempt, as the workflow run needs it: without those that have left it, and with
 // Done set on those that this run has recorded. With replay it reads the given deliveries instead, whatever became of them.
 // Webhooks are left to LoadWebhooks: one row serves many deliveries.
@@ -149,38 +172,108 @@ func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay b
 	return jobs, nil
 }
 
+// loadJobs reads by primary key and with known ids alone, a table at a time: a plan of several tables would have to know all
+// of their partitions. Earlier attempts are looked for only where there are any.
 func loadJobs(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, attempt int, any bool) (jobs []*Job, err error) {
-	rows, err := direct(db).QueryContext(ctx, loadJobsSQL, b.ID, run, any, b.Deliveries, attempt)
+	ids := b.Deliveries
+	if !any {
+		if ids, err = queryIDs(ctx, db, "SELECT unnest(deliveries) FROM delivery_batches WHERE id = $1", b.ID); err != nil {
+			return nil, err
+		}
+	}
+	all, err := loadDeliveries(ctx, db, ids)
+	if err != nil {
+		return nil, err
+	}
+	events, attempted := map[uuid.UUID]*Event{}, []uuid.UUID(nil)
+	for _, j := range all {
+		events[j.Delivery.EventID] = nil
+		if j.Delivery.Attempts > 0 {
+			attempted = append(attempted, j.Delivery.ID)
+		}
+	}
+	if err := loadEvents(ctx, db, events); err != nil {
+		return nil, err
+	}
+	done, err := queryIDs(ctx, db, "SELECT delivery_id FROM attempts WHERE delivery_id = ANY ($1) AND run_id = $2 AND attempt = $3",
+		attempted, run, attempt)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range all {
+		e := events[j.Delivery.EventID]
+		if e == nil {
+			continue
+		}
+		j.Event = *e
+		j.Event.CompanyID = j.Delivery.CompanyID
+		if slices.Contains(done, j.Delivery.ID) {
+			j.Done = &Attempt{DeliveryID: j.Delivery.ID, RunID: run, Attempt: attempt}
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, nil
+}
+
+func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (jobs []*Job, err error) {
+	rows, err := direct(db).QueryContext(ctx, `SELECT id, event_id, webhook_id, company_id, status, is_test, generation, attempts, body
+		FROM deliveries WHERE id = ANY ($1)`, ids)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }() // its error is that of rows.Err
 	for rows.Next() {
-		j, data, eventContext, done := new(Job), "", sql.NullString{}, false
-		d, e := &j.Delivery, &j.Event
-		if err := rows.Scan(&d.ID, &d.EventID, &d.WebhookID, &d.CompanyID, &d.Status, &d.IsTest, &d.Generation, &d.Body,
-			&e.Type, &data, &e.OccurredAt, &eventContext, &done); err != nil {
+		j := new(Job)
+		d := &j.Delivery
+		if err := rows.Scan(&d.ID, &d.EventID, &d.WebhookID, &d.CompanyID, &d.Status, &d.IsTest, &d.Generation, &d.Attempts, &d.Body); err != nil {
 			return nil, err
-		}
-		e.ID, e.CompanyID, e.Data = d.EventID, d.CompanyID, json.RawMessage(data)
-		if eventContext.Valid {
-			e.Context = json.RawMessage(eventContext.String)
-		}
-		if done {
-			j.Done = &Attempt{DeliveryID: d.ID, RunID: run, Attempt: attempt}
 		}
 		jobs = append(jobs, j)
 	}
 	return jobs, rows.Err()
 }
 
-// loadJobsSQL: $1 the batch, $2 the run, $3 whether to read the deliveries $4 instead of the batch's, $5 the attempt. It looks for earlier attempts only where there are any: on the ordinary way there are none.
-const loadJobsSQL = `
-SELECT d.id, d.event_id, d.webhook_id, d.company_id, d.status, d.is_test, d.generation, d.body, e.type, e.data, e.occurred_at, e.context,
-  CASE WHEN d.attempts = 0 THEN false
-    ELSE EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_id = d.id AND a.run_id = $2 AND a.attempt = $5) END
-FROM unnest(CASE WHEN $3 THEN $4::uuid[] ELSE (SELECT deliveries FROM delivery_batches WHERE id = $1) END) AS x (id)
-JOIN deliveries d ON d.id = x.id JOIN events e ON e.id = d.event_id`
+// loadEvents sets the events whose ids are the keys.
+func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) error {
+	rows, err := direct(db).QueryContext(ctx, "SELECT id, type, data, occurred_at, context FROM events WHERE id = ANY ($1)",
+		slices.Collect(maps.Keys(events)))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		e, data, eventContext := new(Event), "", sql.NullString{}
+		if err := rows.Scan(&e.ID, &e.Type, &data, &e.OccurredAt, &eventContext); err != nil {
+			return err
+		}
+		e.Data = json.RawMessage(data)
+		if eventContext.Valid {
+			e.Context = json.RawMessage(eventContext.String)
+		}
+		events[e.ID] = e
+	}
+	return rows.Err()
+}
+
+// queryIDs returns a column of ids. A statement about no ids is not sent.
+func queryIDs(ctx context.Context, db bun.IDB, query string, args ...any) (ids []uuid.UUID, err error) {
+	if among, ok := args[0].([]uuid.UUID); ok && len(among) == 0 {
+		return nil, nil
+	}
+	rows, err := direct(db).QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
 
 // LoadWebhooks reads webhooks by id, deleted ones too.
 func LoadWebhooks(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UUID]*Webhook, error) {
@@ -252,4 +345,4 @@ WITH r AS (
 )
 UPDATE deliveries d SET status = 'succeeded', attempts = d.attempts + 1, body = COALESCE(d.body, r.body), workflow_id = r.workflow_id,
   next_attempt_at = NULL, last_status_code = r.status_code, last_error = NULL, updated_at = clock_timestamp()
-FROM r JOIN a USING (delivery_id, run_id) WHERE d.id = r.delivery_id AND d.generation = r.generation`
+FROM r JOIN a USING (delivery_id, run_id) WHERE d.id = r.delivery_id AND d.generation = r.generation AND d.id = ANY ($1)`

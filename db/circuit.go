@@ -20,6 +20,8 @@ type CircuitState struct {
 	RateLimit int
 	// Waiting is how many deliveries are paused, counted up to WaitingLimit + 1.
 	Waiting int
+	// ToCancel: the webhook was deleted and has deliveries that have not ended.
+	ToCancel bool
 	// CompanyID is the webhook's; nil for one of the platform.
 	CompanyID *uuid.UUID
 }
@@ -31,14 +33,29 @@ const WaitingLimit = 1000
 func LoadCircuit(ctx context.Context, db bun.IDB, webhook uuid.UUID) (CircuitState, error) {
 	var s CircuitState
 	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''), rate_limit, company_id,
-		(SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE webhook_id = ?0 AND status = 'paused' LIMIT ?1) waiting)
-		FROM webhooks WHERE id = ?0`, webhook, WaitingLimit+1).
-		Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.CompanyID, &s.Waiting)
+		(SELECT count(*) FROM (SELECT id `+pausedOf+` LIMIT ?3) waiting),
+		deleted_at IS NOT NULL AND (SELECT id `+liveOf+` LIMIT 1) IS NOT NULL
+		FROM webhooks WHERE id = ?0`, webhook, uuid.Nil, uuid.Max, WaitingLimit+1).
+		Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.CompanyID, &s.Waiting, &s.ToCancel)
 	if err != nil {
 		return s, fmt.Errorf("load circuit: %w", translate(err))
 	}
 	return s, nil
 }
+
+// pausedOf and liveOf read the paused and all live deliveries of the webhook ?0 (?1 and ?2 are the least and the greatest id)
+// in the order of the index deliveries_live. They ask for a range and for its order because no other index has both, so a
+// planner that believes in many or few such rows has nothing else to choose: for an equal webhook it may follow the ids of a
+// day, and read past all that is not live.
+const (
+	pausedOf = `FROM deliveries
+  WHERE (live_webhook(status, webhook_id), status, id) >= (?0, 'paused', ?1)
+    AND (live_webhook(status, webhook_id), status, id) <= (?0, 'paused', ?2) AND live_webhook(status, webhook_id) <= ?0
+  ORDER BY live_webhook(status, webhook_id), status, id`
+	liveOf = `FROM deliveries
+  WHERE live_webhook(status, webhook_id) >= ?0 AND live_webhook(status, webhook_id) <= ?0
+  ORDER BY live_webhook(status, webhook_id), status, id`
+)
 
 // ResetCircuit closes a webhook's circuit, forgets its failures and makes it active again, and has its paused deliveries
 // released at a ramp. Resetting a closed circuit is allowed and changes only updatedAt. It returns the row as it is then.
@@ -64,11 +81,17 @@ func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int
 			return err
 		}
 		if probe {
-			n, err = releaseProbe(ctx, tx, webhook)
-		} else {
-			err = tx.NewRaw(releaseSQL, webhook, limit, probe, string(DeliveryWake), uuid.Nil).Scan(ctx, &n)
+			if n, err = releaseProbe(ctx, tx, webhook); err != nil || n == 0 {
+				return err
+			}
+			return notify(ctx, tx)
 		}
-		if err != nil || n == 0 {
+		var ids []uuid.UUID
+		err = tx.NewRaw("SELECT id "+pausedOf+" LIMIT ?3 FOR UPDATE SKIP LOCKED", webhook, uuid.Nil, uuid.Max, limit).Scan(ctx, &ids)
+		if n = len(ids); err != nil || n == 0 {
+			return err
+		}
+		if _, err := direct(tx).ExecContext(ctx, releaseSQL, ids, string(DeliveryWake), uuid.Nil); err != nil {
 			return err
 		}
 		return notify(ctx, tx)
@@ -79,22 +102,16 @@ func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int
 	return n, nil
 }
 
-// releaseSQL names the webhook as a range, so that the order is that of the index of live deliveries alone: for an equal
-// webhook a planner without statistics may follow the ids of the day instead, and read past all that is not paused.
+// releaseSQL: $1 the deliveries, locked and paused, $2 the command that wakes a workflow, $3 the zero id.
 const releaseSQL = `
-WITH picked AS (
-  SELECT id FROM deliveries WHERE (webhook_id, id) >= (?0, ?4) AND webhook_id <= ?0 AND status = 'paused'
-  ORDER BY webhook_id, id LIMIT ?1 FOR UPDATE SKIP LOCKED
-), d AS (
-  UPDATE deliveries d SET status = CASE WHEN d.workflow_id IS NULL THEN 'pending' ELSE 'retrying' END,
-    next_attempt_at = CASE WHEN d.workflow_id IS NOT NULL THEN now() END, updated_at = now()
-  FROM picked WHERE d.id = picked.id
-  RETURNING d.id, d.company_id, d.workflow_id
+WITH d AS (
+  UPDATE deliveries SET status = CASE WHEN workflow_id IS NULL THEN 'pending' ELSE 'retrying' END,
+    next_attempt_at = CASE WHEN workflow_id IS NOT NULL THEN now() END, updated_at = now()
+  WHERE id = ANY ($1::uuid[])
+  RETURNING id, webhook_id, company_id, workflow_id
 ), q AS (
-  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, probe) SELECT ?0, COALESCE(company_id, ?4), id, ?2 FROM d WHERE workflow_id IS NULL
+  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
+  SELECT webhook_id, COALESCE(company_id, $3::uuid), id FROM d WHERE workflow_id IS NULL
   ON CONFLICT DO NOTHING
-), c AS (
-  INSERT INTO commands (id, kind, subject_id, args)
-  SELECT uuid_v7(), ?3, id, jsonb_build_object('probe', ?2::boolean) FROM d WHERE workflow_id IS NOT NULL
 )
-SELECT count(*) FROM d`
+INSERT INTO commands (id, kind, subject_id) SELECT uuid_v7(), $2, id FROM d WHERE workflow_id IS NOT NULL`

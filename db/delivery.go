@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -101,6 +102,9 @@ func ListDeliveries(ctx context.Context, db bun.IDB, s Scope, f DeliveryFilter) 
 	if f.Status != "" {
 		q = q.Where("d.status = ?", f.Status)
 	}
+	if f.Status != "" && !f.Status.Ended() { // there is an index of these
+		q = q.Where("live_webhook(d.status, d.webhook_id) IS NOT NULL")
+	}
 	if !f.Since.IsZero() {
 		q = q.Where("d.id >= ?", FloorID(f.Since))
 	}
@@ -169,13 +173,22 @@ func PauseDelivery(ctx context.Context, db bun.IDB, id, webhook uuid.UUID, workf
 		if blocked = all[webhook]; err != nil || !blocked {
 			return err
 		}
-		err = one(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'paused', workflow_id = ?, next_attempt_at = NULL, updated_at = now()
-			WHERE id = ? AND (status IN ('pending', 'retrying', 'paused') OR ? AND status <> 'canceled')`, workflowID, id, replay))
+		var status DeliveryStatus
+		err = translate(tx.NewRaw(`UPDATE deliveries SET workflow_id = ?2, next_attempt_at = NULL, updated_at = now(),
+			status = CASE WHEN (SELECT w.deleted_at FROM webhooks w WHERE w.id = ?1) IS NOT NULL THEN 'canceled' ELSE 'paused' END
+			WHERE id = ?0 AND (status IN ('pending', 'retrying', 'paused') OR ?3 AND status <> 'canceled') RETURNING status`,
+			id, webhook, workflowID, replay).Scan(ctx, &status))
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}
-		paused = err == nil
-		return err
+		if err != nil {
+			return err
+		}
+		paused = true
+		if status == DeliveryCanceled { // since it was loaded: its workflow is woken and ends
+			return AddCommand(ctx, tx, DeliveryWake, id, nil)
+		}
+		return nil
 	})
 	if err != nil {
 		return false, false, fmt.Errorf("pause delivery: %w", err)
@@ -253,6 +266,33 @@ func CancelDelivery(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) (*Del
 		}
 	}
 	return GetDelivery(ctx, tx, s, id)
+}
+
+// NameCircuits sets WorkflowID of those that are paused without a workflow of their own behind an open circuit: the workflow that
+// releases them is the circuit's. The others stay as they are.
+func NameCircuits(ctx context.Context, db bun.IDB, ds []Delivery) error {
+	waits := func(d *Delivery) bool { return d.Status == DeliveryPaused && d.WorkflowID == nil }
+	var hooks []uuid.UUID
+	for i := range ds {
+		if waits(&ds[i]) && !slices.Contains(hooks, ds[i].WebhookID) {
+			hooks = append(hooks, ds[i].WebhookID)
+		}
+	}
+	if len(hooks) == 0 {
+		return nil
+	}
+	var open []uuid.UUID
+	err := db.NewRaw("SELECT id FROM webhooks WHERE id IN (?) AND circuit_opened_at IS NOT NULL AND deleted_at IS NULL", bun.List(hooks)).Scan(ctx, &open)
+	if err != nil {
+		return fmt.Errorf("find open circuits: %w", err)
+	}
+	for i := range ds {
+		if waits(&ds[i]) && slices.Contains(open, ds[i].WebhookID) {
+			id := "circuit:" + ds[i].WebhookID.String()
+			ds[i].WorkflowID = &id
+		}
+	}
+	return nil
 }
 
 // lockLiving keeps a webhook from being deleted until tx ends, and refuses one that was.

@@ -346,6 +346,75 @@ func TestDeleteWebhookCancels(t *testing.T) {
 	require.ErrorIs(t, err, db.ErrNotFound)
 }
 
+// TestCancelPage deletes a webhook with more deliveries than are canceled at once.
+func TestCancelPage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	retried := b.failFirst(db.OutcomeRetry) // its next workflow was not started
+	b.publish(catalog.InterviewStarted)
+	q := b.take()
+	b.attempt(q[len(q)-1], db.OutcomeRetry) // this one has a workflow
+	b.tx(func(tx bun.Tx) error { return db.PutBackDeliveries(b.ctx, tx, q[:1]) })
+	b.exec(`WITH d AS (INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, status, created_at, updated_at)
+		SELECT uuid_v7(), uuid_v7(), ?, ?, ?, CASE WHEN n <= 1500 THEN 'pending' ELSE 'paused' END, now(), now() FROM generate_series(1, 2500) n
+		RETURNING id, webhook_id, company_id, status)
+		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id) SELECT webhook_id, company_id, id FROM d WHERE status = 'pending'`,
+		b.hook.ID, b.company, catalog.InterviewStarted)
+	b.tx(func(tx bun.Tx) error { return db.DeleteWebhook(b.ctx, tx, b.hook.ID) })
+	s, err := db.LoadCircuit(b.ctx, b, b.hook.ID)
+	require.NoError(t, err)
+	require.True(t, s.Deleted)
+	require.True(t, s.ToCancel)
+	require.Equal(t, 1000, b.number("SELECT count(*) FROM deliveries WHERE status = 'canceled'"))
+
+	var locker bun.Tx
+	locker, err = b.BeginTx(b.ctx, nil)
+	require.NoError(t, err)
+	_, err = locker.ExecContext(b.ctx, "SELECT 1 FROM deliveries WHERE id = ? FOR UPDATE", q[len(q)-1].DeliveryID)
+	require.NoError(t, err)
+	canceled := 1000
+	for n := 1; n > 0; canceled += n {
+		n, err = db.CancelPage(b.ctx, b, b.hook.ID, 1000)
+		require.NoError(t, err)
+		require.LessOrEqual(t, n, 1000)
+	}
+	require.Equal(t, 2501, canceled, "all but the one that is locked")
+	require.NoError(t, locker.Rollback())
+	n, err := db.CancelPage(b.ctx, b, b.hook.ID, 1000)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+
+	require.Equal(t, 2502, b.number("SELECT count(*) FROM deliveries WHERE status = 'canceled'"))
+	require.Zero(t, b.number("SELECT count(*) FROM delivery_queue"))
+	require.Equal(t, "batch:x", *b.delivery(retried.DeliveryID).WorkflowID)
+	var woken []uuid.UUID
+	for _, c := range b.commands() {
+		if c.Kind == db.DeliveryWake {
+			woken = append(woken, c.SubjectID)
+		}
+	}
+	require.Equal(t, []uuid.UUID{q[len(q)-1].DeliveryID}, woken, "the only one with a workflow")
+	s, err = db.LoadCircuit(b.ctx, b, b.hook.ID)
+	require.NoError(t, err)
+	require.False(t, s.ToCancel)
+}
+
+// TestPauseDeliveryOfADeletedWebhook: what comes to an attempt while its webhook is deleted is neither sent nor left waiting.
+func TestPauseDeliveryOfADeletedWebhook(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(catalog.InterviewStarted)
+	q := b.take()[0]
+	b.exec("UPDATE webhooks SET deleted_at = now(), is_active = false")
+	_, paused, err := db.PauseDelivery(b.ctx, b, q.DeliveryID, b.hook.ID, "delivery:x:0", false)
+	require.NoError(t, err)
+	require.True(t, paused)
+	require.Equal(t, db.DeliveryCanceled, b.delivery(q.DeliveryID).Status)
+	cs := b.commands()
+	require.Len(t, cs, 1)
+	require.Equal(t, db.DeliveryWake, cs[0].Kind)
+}
+
 func TestRetryDelivery(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

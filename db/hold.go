@@ -90,27 +90,12 @@ UPDATE deliveries d SET updated_at = now(), next_attempt_at = NULL,
 FROM free WHERE d.id = free.id AND d.id = ANY ($1) RETURNING d.id`
 
 // collect runs a statement about deliveries, if there are any, and notes the ids that it returns.
-func collect(ctx context.Context, tx bun.Tx, into map[uuid.UUID]bool, query string, ids []uuid.UUID, more ...[]uuid.UUID) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	args := []any{ids}
-	for _, m := range more {
-		args = append(args, m)
-	}
-	rows, err := direct(tx).QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
-	for rows.Next() {
-		var id uuid.UUID
-		if err := rows.Scan(&id); err != nil {
-			return err
-		}
+func collect(ctx context.Context, tx bun.Tx, into map[uuid.UUID]bool, query string, args ...any) error {
+	ids, err := queryIDs(ctx, tx, query, args...)
+	for _, id := range ids {
 		into[id] = true
 	}
-	return rows.Err()
+	return err
 }
 
 // PutBackDeliveries returns deliveries to the queue that were taken in this transaction but could not be started, as they

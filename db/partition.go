@@ -32,7 +32,8 @@ type dayTable struct {
 // circuit) keep their day. Attempts follow their deliveries. Events outlive both by a day: one of the last moment may belong to
 // a delivery of the next day, which can be replayed as long as it is there.
 var dayTables = []dayTable{
-	{"deliveries", "id", "EXISTS (SELECT FROM deliveries WHERE id >= ?0 AND id < ?1 AND status IN ('pending', 'retrying', 'paused'))"},
+	{"deliveries", "id", `(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND live_webhook(status, webhook_id) >= '00000000-0000-0000-0000-000000000000'
+		ORDER BY live_webhook(status, webhook_id), status, id LIMIT 1) IS NOT NULL`},
 	{"attempts", "delivery_id", "EXISTS (SELECT FROM deliveries WHERE id >= ?0 AND id < ?1)"},
 	{"events", "id", "EXISTS (SELECT FROM deliveries WHERE id >= ?0 AND id < ?2)"},
 }

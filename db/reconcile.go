@@ -121,9 +121,10 @@ const livingStatus = "COALESCE(status, '') IN ('pending', 'retrying')"
 func releaseProbe(ctx context.Context, tx bun.Tx, webhook uuid.UUID) (n int, err error) {
 	err = tx.NewRaw(`WITH newest AS MATERIALIZED (
 		SELECT d.id, d.attempts FROM deliveries d
-		WHERE (d.webhook_id, d.id) >= (?0, ?1) AND d.webhook_id <= ?0 AND d.status = 'paused'
+		WHERE (live_webhook(d.status, d.webhook_id), d.status, d.id) >= (?0, 'paused', ?1)
+			AND (live_webhook(d.status, d.webhook_id), d.status, d.id) <= (?0, 'paused', ?2) AND live_webhook(d.status, d.webhook_id) <= ?0
 			AND EXISTS (SELECT FROM webhooks w WHERE w.id = ?0 AND w.is_active AND w.deleted_at IS NULL)
-		ORDER BY d.webhook_id DESC, d.id DESC LIMIT 100
+		ORDER BY live_webhook(d.status, d.webhook_id) DESC, d.status DESC, d.id DESC LIMIT 100
 	), picked AS MATERIALIZED (
 		SELECT d.id FROM (SELECT id FROM newest ORDER BY attempts, id DESC LIMIT 1) p JOIN deliveries d ON d.id = p.id
 		WHERE COALESCE(d.status, '') = 'paused' FOR UPDATE OF d SKIP LOCKED
@@ -136,7 +137,7 @@ func releaseProbe(ctx context.Context, tx bun.Tx, webhook uuid.UUID) (n int, err
 		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, probe, redo)
 		SELECT ?0, COALESCE(n.company_id, ?1), n.id, `+nextAttempt+`, true, true FROM n
 		ON CONFLICT (webhook_id, company_id, delivery_id) DO UPDATE SET probe = true, redo = true
-	) SELECT count(*) FROM n`, webhook, uuid.Nil).Scan(ctx, &n)
+	) SELECT count(*) FROM n`, webhook, uuid.Nil, uuid.Max).Scan(ctx, &n)
 	if err != nil {
 		return 0, fmt.Errorf("release a probe: %w", err)
 	}

@@ -70,3 +70,23 @@ func TestReplayPage(t *testing.T) {
 		require.ErrorIs(t, err, db.ErrNotFound)
 	})
 }
+
+// TestReplayPageIsBounded has one failure behind many successes: a page that finds none goes on where it stopped.
+func TestReplayPageIsBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, status, created_at, updated_at)
+		SELECT uuid_v7(), uuid_v7(), ?, ?, ?, CASE n WHEN 25000 THEN 'failed' ELSE 'succeeded' END, now(), now() FROM generate_series(1, 25000) n`,
+		b.hook.ID, b.company, catalog.InterviewStarted)
+	r := &db.Replay{
+		WebhookID: b.hook.ID, Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Second), Statuses: []string{"failed"},
+	}
+	b.tx(func(tx bun.Tx) error { return db.CreateReplay(b.ctx, tx, r) })
+	for _, want := range []db.ReplayProgress{
+		{State: db.ReplayRunning}, {State: db.ReplayRunning}, {State: db.ReplayCompleted, Replayed: 1, Requeued: 1},
+	} {
+		p, err := db.ReplayPage(b.ctx, b, r.ID, 10)
+		require.NoError(t, err)
+		require.Equal(t, want, p)
+	}
+}

@@ -128,23 +128,16 @@ func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string
 	return nil
 }
 
-// DeleteWebhook deletes a webhook and cancels what it still had to deliver; workflows that wait for one of its deliveries
-// are told. The write lock on the webhook's row is taken first, so no delivery can be paused or claimed past it.
+// DeleteWebhook deletes a webhook. Nothing is sent to it any more. What it still had to deliver is canceled: a first page in
+// this transaction, the rest by its Circuit workflow (see CancelPage), so that a long backlog keeps no lock for long.
 func DeleteWebhook(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	err := one(tx.ExecContext(ctx, `UPDATE webhooks SET deleted_at = now(), updated_at = now(), is_active = false
 		WHERE id = ? AND deleted_at IS NULL`, id))
 	if err != nil {
 		return fmt.Errorf("delete webhook: %w", err)
 	}
-	// Rows are locked in the order of their ids, as those who record attempts do.
-	_, err = tx.ExecContext(ctx, `WITH queued AS (DELETE FROM delivery_queue WHERE webhook_id = ?0),
-		live AS (SELECT id FROM deliveries WHERE webhook_id = ?0 AND status IN ('pending', 'retrying', 'paused') ORDER BY id FOR UPDATE),
-		ended AS (UPDATE deliveries d SET status = 'canceled', next_attempt_at = NULL, updated_at = now()
-			FROM live WHERE d.id = live.id RETURNING d.id, d.workflow_id)
-		INSERT INTO commands (id, kind, subject_id) SELECT uuid_v7(), ?1, id FROM ended WHERE workflow_id IS NOT NULL
-		UNION ALL SELECT uuid_v7(), ?2, ?0`, id, DeliveryWake, CircuitChanged)
-	if err != nil {
-		return fmt.Errorf("cancel deliveries: %w", err)
+	if _, err := cancelPage(ctx, tx, id, firstCancelPage); err != nil {
+		return err
 	}
-	return notify(ctx, tx)
+	return AddCommand(ctx, tx, CircuitChanged, id, nil)
 }

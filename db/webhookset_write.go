@@ -197,7 +197,7 @@ func (w *setWriter) sweep(ctx context.Context) error {
 	err := w.tx.NewRaw(`SELECT s.id FROM webhook_sets s JOIN companies c ON c.id = s.company_id
 		WHERE s.company_id = ? AND s.id IS DISTINCT FROM c.webhook_set_id AND s.updated_at < now() - interval '1 minute'
 		AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.webhook_set_id = s.id)
-		AND NOT EXISTS (SELECT 1 FROM webhooks w JOIN deliveries d ON d.webhook_id = w.id AND d.status IN ('pending', 'retrying', 'paused')
+		AND NOT EXISTS (SELECT 1 FROM webhooks w JOIN deliveries d ON live_webhook(d.status, d.webhook_id) = w.id
 			WHERE w.set_id = s.id)`, w.company).Scan(ctx, &unused)
 	if err != nil {
 		return fmt.Errorf("list unused webhook sets: %w", err)

@@ -93,6 +93,8 @@ func (c *circuit) run(ctx workflow.Context) error {
 		case circuitRelease:
 			c.m.Probes, c.m.ProbeAt = 0, time.Time{}
 			err = c.release(ctx, s)
+		case circuitCancel:
+			err = c.cancel(ctx)
 		}
 		if err != nil {
 			return err
@@ -111,11 +113,14 @@ const (
 	circuitDone circuitNext = iota
 	circuitWait
 	circuitRelease
+	circuitCancel
 )
 
 // circuitStep decides what a circuit in this state needs.
 func circuitStep(s activities.CircuitState) circuitNext {
 	switch {
+	case s.Deleted && s.ToCancel:
+		return circuitCancel
 	case s.Deleted:
 		return circuitDone
 	case s.Open:
@@ -294,6 +299,22 @@ func (c *circuit) releaseSome(ctx workflow.Context, in activities.ReleaseInput) 
 	var n int
 	err := workflow.ExecuteActivity(ctx, a.ReleasePaused, in).Get(ctx, &n)
 	return n, err
+}
+
+// cancelPage is how many deliveries of a deleted webhook are canceled at once: some tens of milliseconds of work.
+const cancelPage = 1000
+
+// cancel cancels a page of what a deleted webhook still had to deliver. Where another transaction has all of it locked, it
+// waits for a moment.
+func (c *circuit) cancel(ctx workflow.Context) error {
+	workflow.SetCurrentDetails(ctx, "deleted; canceling what waits")
+	var a *activities.Activities
+	var n int
+	in := activities.CancelDeletedInput{WebhookID: c.in.WebhookID, Limit: cancelPage}
+	if err := workflow.ExecuteActivity(ctx, a.CancelDeleted, in).Get(ctx, &n); err != nil || n > 0 {
+		return err
+	}
+	return workflow.Sleep(ctx, time.Second)
 }
 
 // withShortActivity is for activities that are one or two statements: they are tried until the database answers.

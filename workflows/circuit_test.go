@@ -72,6 +72,23 @@ func (c *circuit) after(d time.Duration, fn func()) { c.RegisterDelayedCallback(
 
 func TestCircuit(t *testing.T) {
 	t.Parallel()
+	t.Run("cancels_what_a_deleted_webhook_has_left_page_by_page", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 0)
+		left := 2500
+		c.state = activities.CircuitState{Deleted: true, ToCancel: true}
+		var a *activities.Activities
+		c.OnActivity(a.CancelDeleted, mock.Anything, mock.Anything).Times(3).Return(
+			func(_ context.Context, in activities.CancelDeletedInput) (int, error) {
+				n := min(in.Limit, left)
+				left -= n
+				c.state.ToCancel = left > 0
+				return n, nil
+			})
+		c.run(workflows.CircuitInput{})
+		require.Zero(t, left)
+		c.AssertExpectations(t)
+	})
 	t.Run("an_engineers_reset_closes_it_and_releases_at_a_ramp", func(t *testing.T) {
 		t.Parallel()
 		c := setupCircuit(t, 30)

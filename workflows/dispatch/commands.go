@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -91,14 +92,14 @@ func (d *Dispatcher) tell(ctx context.Context, kind db.CommandKind, id uuid.UUID
 	switch kind {
 	case db.InterviewChanged:
 		s := d.o.Interview
-		return d.signal(ctx, workflows.InterviewWorkflowID(id), workflows.SignalInterviewChanged, workflows.Interview,
+		return d.signal(ctx, workflows.InterviewWorkflowID(id), workflows.SignalInterviewChanged, d.summaryOfInterview(ctx, id), workflows.Interview,
 			workflows.InterviewInput{InterviewID: id, NoAnswerRetries: s.NoAnswerRetries, NoAnswerDelay: s.NoAnswerDelay})
 	case db.CircuitChanged:
 		s := d.o.Circuit
-		return d.signal(ctx, workflows.CircuitWorkflowID(id), workflows.SignalCircuitChanged, workflows.Circuit,
+		return d.signal(ctx, workflows.CircuitWorkflowID(id), workflows.SignalCircuitChanged, d.summaryOfCircuit(ctx, id), workflows.Circuit,
 			workflows.CircuitInput{WebhookID: id, Probe: s.Probe, Cooldown: s.Cooldown, ReleaseLimit: s.ReleaseLimit})
 	case db.ReplayChanged:
-		return d.signal(ctx, workflows.ReplayWorkflowID(id), workflows.SignalReplayChanged, workflows.ReplayDeliveries,
+		return d.signal(ctx, workflows.ReplayWorkflowID(id), workflows.SignalReplayChanged, "", workflows.ReplayDeliveries,
 			workflows.ReplayDeliveriesInput{ReplayID: id, PerSecond: d.o.Circuit.ReleaseLimit})
 	case db.GenerationRequested:
 		return d.startOnce(ctx, workflows.GenerateInterviewWorkflowID(id), once, workflows.GenerateInterview,
@@ -108,11 +109,29 @@ func (d *Dispatcher) tell(ctx context.Context, kind db.CommandKind, id uuid.UUID
 	return fmt.Errorf("tell %q: %w", kind, errUnknownKind)
 }
 
-func (d *Dispatcher) signal(ctx context.Context, id, signal string, workflow, input any) error {
+func (d *Dispatcher) signal(ctx context.Context, id, signal, summary string, workflow, input any) error {
 	_, err := d.o.Client.SignalWithStartWorkflow(ctx, id, signal, nil, client.StartWorkflowOptions{
-		TaskQueue: d.o.TaskQueue, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		TaskQueue: d.o.TaskQueue, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, StaticSummary: summary,
 	}, workflow, input)
 	return err
+}
+
+// summaryOfCircuit names the webhook's host, for the lists of the Temporal UI. A workflow without a summary is better than none.
+func (d *Dispatcher) summaryOfCircuit(ctx context.Context, webhook uuid.UUID) string {
+	hooks, err := db.LoadWebhooks(ctx, d.o.DB, []uuid.UUID{webhook})
+	if err != nil || hooks[webhook] == nil {
+		return ""
+	}
+	return "circuit of " + host(hooks[webhook].URL)
+}
+
+// summaryOfInterview names the interview's kind and number.
+func (d *Dispatcher) summaryOfInterview(ctx context.Context, id uuid.UUID) string {
+	i, err := db.InterviewKind(ctx, d.o.DB, id)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s interview %d", strings.ToLower(string(i.Type)), i.Number)
 }
 
 // startOnce starts a workflow that nothing has to be told afterwards; one that runs is left alone, and one that has ended unless

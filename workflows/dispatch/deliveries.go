@@ -150,17 +150,20 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q db.QueuedDelivery) err
 // the start was eager, holds it on for as long as it takes; one that another process makes holds that process's place.
 const placeLapse = time.Second
 
-// deliverInput gives a delivery with an unknown profile no schedule: its attempt ends it with a reason.
 func deliverInput(q db.QueuedDelivery) workflows.DeliverWebhookInput {
 	in := workflows.DeliverWebhookInput{
-		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt, Timeout: timeoutOf(q),
-		Slow: q.Failing || q.Probe, Probe: q.Probe, PlainSuccess: true,
+		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt,
+		Timeout: timeoutOf(q), Slow: q.Failing || q.Probe, Probe: q.Probe, PlainSuccess: true,
 	}
+	// A profile that this version does not know has no schedule: the attempt fails the delivery with that reason.
 	if p, err := profiles.ByName(q.Profile); err == nil {
 		in.Schedule = p.ScheduleFor(q.MaxRetries)
 	}
 	if q.NotBefore != nil {
 		in.NotBefore = *q.NotBefore
+	}
+	if q.LastError != nil {
+		in.Reason = *q.LastError
 	}
 	if q.IsTest { // its outcome is waited for, so there is one attempt
 		in.Schedule, in.Slow = nil, false

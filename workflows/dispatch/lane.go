@@ -46,7 +46,7 @@ func (l *lane) alone() bool { return l.above == 0 }
 func (l *lane) options(e *activities.Endpoints) db.TakeOptions {
 	o := db.TakeOptions{Limit: batchMost, PerLane: l.share, PerFailing: l.perEndpoint, After: l.next}
 	if l.alone() {
-		o.PerLane = l.perEndpoint
+		o.PerLane, o.StartBlocked = l.perEndpoint, true
 	}
 	o.Room = e.Room(o.PerLane, l.alone())
 	return o

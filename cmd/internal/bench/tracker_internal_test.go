@@ -80,6 +80,53 @@ func TestEventBodyHasThePayloadAndTheReceiverReadsIt(t *testing.T) {
 	require.Equal(t, -1, number(body, `"text":`), "not a number")
 }
 
+func TestTenthsTellADrainThatSlowsDown(t *testing.T) {
+	t.Parallel()
+	var at []int64
+	for i := range 100 {
+		at = append(at, int64(i)*int64(time.Millisecond))
+	}
+	first, last := tenths(at)
+	require.InDelta(t, 1000, first, 0.001)
+	require.InDelta(t, 1000, last, 0.001)
+	for i := range 10 {
+		at[90+i] = at[89] + int64(i+1)*int64(10*time.Millisecond)
+	}
+	first, last = tenths(at)
+	require.InDelta(t, 1000, first, 0.001)
+	require.InDelta(t, 100, last, 0.001)
+	first, last = tenths(at[:19])
+	require.Zero(t, first+last, "too few")
+}
+
+func TestBetweenLooksAtOnePeriod(t *testing.T) {
+	t.Parallel()
+	tr := newTracker(1, 3, 1, 1)
+	for i, sent := range []int64{1, 100, 200} {
+		tr.events[i].sent.Store(sent * int64(time.Millisecond))
+	}
+	tr.arrivals[0].at.Store(150 * int64(time.Millisecond))
+	tr.arrivals[1].at.Store(110 * int64(time.Millisecond))
+	arrived, ms := tr.between(0, 100*int64(time.Millisecond))
+	require.Zero(t, arrived)
+	require.Equal(t, []float64{149}, ms)
+	arrived, ms = tr.between(100*int64(time.Millisecond), 300*int64(time.Millisecond))
+	require.Equal(t, 2, arrived)
+	require.Equal(t, []float64{10}, ms)
+}
+
+func TestSoakRunsOnRequestAlone(t *testing.T) {
+	t.Parallel()
+	all, err := choose(nil)
+	require.NoError(t, err)
+	require.Len(t, all, len(scenarios)-1)
+	for _, s := range all {
+		require.NotEqual(t, "soak", s.name)
+	}
+	require.Equal(t, 10*time.Minute, soakTime(Options{}))
+	require.Equal(t, 2*time.Minute, soakTime(Options{Minutes: 2}))
+}
+
 func TestMediansAreOfEachFigureAndTheWorstOfFaults(t *testing.T) {
 	t.Parallel()
 	got := medians([]Result{

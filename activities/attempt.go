@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -57,8 +58,8 @@ type AttemptResult struct {
 }
 
 // AttemptDelivery makes one attempt and records it. An attempt that this workflow run has recorded already is not made
-// again: its result is returned, so a worker that died after the POST costs no duplicate once the row was written. Another
-// run (a Reset in the Temporal UI) does send again: that is a replay.
+// again: its result is returned, so a worker that died after the POST costs no duplicate once the row was written. Nor does
+// another run send a delivery that has ended: it returns how that ended. Only a replay (a Reset in the Temporal UI) sends again.
 func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (AttemptResult, error) {
 	info := activity.GetInfo(ctx)
 	run, err := uuid.Parse(info.WorkflowExecution.RunID)
@@ -91,10 +92,12 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 	switch {
 	case t.job.Done != nil:
 		return resultOf(t.job.Done), nil
-	case d.Status == db.DeliveryCanceled || w.DeletedAt != nil:
+	case w.DeletedAt != nil:
 		return AttemptResult{Outcome: AttemptCanceled, Reason: "the webhook was deleted"}, nil
 	case d.Generation > t.in.Generation:
 		return AttemptResult{Outcome: AttemptCanceled, Reason: "a later replay has taken over"}, nil
+	case d.Status == db.DeliveryCanceled, d.Status.Ended() && !t.in.Replay:
+		return endOf(d), nil
 	}
 	if parked, err := t.park(ctx); err != nil || parked {
 		return AttemptResult{Outcome: AttemptParked, Reason: "the circuit is open or the webhook inactive"}, err
@@ -119,7 +122,27 @@ func (t *attempt) park(ctx context.Context) (bool, error) {
 	if !blocked || t.job.Delivery.IsTest {
 		return false, nil
 	}
-	return db.PauseDelivery(ctx, t.DB, t.in.DeliveryID, w.ID, t.workflow)
+	blocked, paused, err := db.PauseDelivery(ctx, t.DB, t.in.DeliveryID, w.ID, t.workflow, t.in.Replay)
+	if err == nil && blocked && !paused {
+		err = errEnded
+	}
+	return blocked, err
+}
+
+// errEnded: the next try finds how it ended.
+var errEnded = errors.New("the delivery ended while it was about to be paused")
+
+// endOf is how a delivery has ended, for a run that has nothing left to send.
+func endOf(d *db.Delivery) AttemptResult {
+	switch {
+	case d.Status == db.DeliverySucceeded:
+		return AttemptResult{Outcome: AttemptSucceeded, Reason: "accepted"}
+	case d.Status == db.DeliveryCanceled:
+		return AttemptResult{Outcome: AttemptCanceled, Reason: "the delivery was canceled"}
+	case d.LastError != nil:
+		return AttemptResult{Outcome: AttemptFailed, Reason: *d.LastError}
+	}
+	return AttemptResult{Outcome: AttemptFailed}
 }
 
 func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
@@ -137,7 +160,7 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	row := t.row(req.Profile, resp)
 	opened, err := db.RecordAttempt(ctx, t.DB, db.Recording{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
-		Threshold: t.CircuitThreshold, Probe: t.in.Probe,
+		Threshold: t.CircuitThreshold, Probe: t.in.Probe, Replay: t.in.Replay,
 	})
 	if err != nil {
 		return AttemptResult{}, err

@@ -128,7 +128,51 @@ func TestAttemptOfTheSameRunIsMadeOnce(t *testing.T) {
 	require.Equal(t, first.Outcome, again.Outcome)
 	require.WithinDuration(t, first.NextAt, again.NextAt, time.Millisecond)
 	s.attempt(in, uuid.New())
-	require.EqualValues(t, 2, s.posts.Load(), "another run is a replay")
+	require.EqualValues(t, 2, s.posts.Load(), "another run makes it, of a delivery that has not ended")
+}
+
+func TestASecondRunOfAnEndedDeliverySendsNothing(t *testing.T) {
+	s := setupAttempt(t)
+	for _, tc := range []struct {
+		answer int
+		last   bool
+		want   activities.AttemptOutcome
+		reason string
+		status db.DeliveryStatus
+	}{
+		{200, false, activities.AttemptSucceeded, "accepted", db.DeliverySucceeded},
+		{500, true, activities.AttemptFailed, "HTTP 500 Internal Server Error", db.DeliveryFailed},
+	} {
+		s.answer = func(w http.ResponseWriter) { w.WriteHeader(tc.answer) }
+		in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1, Last: tc.last, Wait: time.Second}
+		s.attempt(in, uuid.New())
+		posts := s.posts.Load()
+
+		s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) }
+		s.exec("UPDATE webhooks SET circuit_opened_at = now()") // an open circuit changes nothing about it
+		in.Attempt, in.Last = 2, false
+		res := s.attempt(in, uuid.New())
+		s.exec("UPDATE webhooks SET circuit_opened_at = NULL")
+		require.Equal(t, activities.AttemptResult{Outcome: tc.want, Reason: tc.reason}, res)
+		require.Equal(t, posts, s.posts.Load())
+		require.Equal(t, tc.status, s.row(in.DeliveryID).Status)
+
+		in.Attempt, in.Replay = 1, true
+		require.Equal(t, activities.AttemptRetry, s.attempt(in, uuid.New()).Outcome, "a replay was asked for")
+		require.Equal(t, posts+1, s.posts.Load())
+		require.Equal(t, db.DeliveryRetrying, s.row(in.DeliveryID).Status)
+	}
+}
+
+func TestAReplayWaitsBehindAnOpenCircuit(t *testing.T) {
+	s := setupAttempt(t)
+	in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+	s.attempt(in, uuid.New())
+	s.exec("UPDATE webhooks SET circuit_opened_at = now()")
+	in.Replay = true
+	require.Equal(t, activities.AttemptParked, s.attempt(in, uuid.New()).Outcome)
+	require.EqualValues(t, 1, s.posts.Load())
+	require.Equal(t, db.DeliveryPaused, s.row(in.DeliveryID).Status, "so that closing the circuit releases it")
 }
 
 func TestAttemptFails(t *testing.T) {

@@ -21,7 +21,7 @@ type BatchInput struct {
 	Replay bool
 }
 
-// BatchResult counts what came of a batch. Failed ones that have attempts left go on in workflows of their own. Left were
+// BatchResult counts what came of a batch. Failed ones go on, or show that they failed, in workflows of their own. Left were
 // not attempted here: their webhook is paused or deleted, or there was no place at its endpoint in time.
 type BatchResult struct {
 	Succeeded, Failed, Left int
@@ -202,7 +202,7 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 	b.recorder.add(b.Activities, &recording{
 		Recording: db.Recording{
 			Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
-			Threshold: b.CircuitThreshold, GoesOnAs: DeliverWorkflowID(row.DeliveryID, row.Generation),
+			Threshold: b.CircuitThreshold, GoesOnAs: DeliverWorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
 		},
 		recorded: func(opened bool, err error) {
 			defer done()

@@ -224,9 +224,57 @@ func TestBatchOfOneAttemptEndsInFailure(t *testing.T) {
 	s := setupAttempt(t)
 	s.sendTo(receive(t, refuse))
 	s.exec("UPDATE webhooks SET max_retries = 0")
-	s.attemptBatch(s.batch(3), uuid.New())
+	in := s.batch(3)
+	s.attemptBatch(in, uuid.New())
 	require.Equal(t, 3, s.withStatus(db.DeliveryFailed))
-	require.Zero(t, s.number("SELECT count(*) FROM delivery_queue"))
+	require.Equal(t, 3, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"), "each gets a workflow of its own that shows it")
+	for _, id := range in.Deliveries {
+		own := activities.DeliverWorkflowID(id, 0)
+		require.Equal(t, own, *s.row(id).WorkflowID)
+		res, err := activities.AttemptAs(s.Activities, t.Context(), activities.AttemptInput{DeliveryID: id, Attempt: 2}, uuid.New(), own)
+		require.NoError(t, err)
+		require.Equal(t, activities.AttemptResult{Outcome: activities.AttemptFailed, Reason: "HTTP 500 Internal Server Error"}, res)
+	}
+}
+
+func TestABurstOfGoneDisablesTheWebhookAlone(t *testing.T) {
+	s := setupAttempt(t)
+	s.CircuitThreshold = 3
+	all := make(chan struct{})
+	s.sendTo(receive(t, func(n int, w http.ResponseWriter) {
+		if n == 9 {
+			close(all) // ten are in flight before the first is answered
+		}
+		<-all
+		w.WriteHeader(http.StatusGone)
+	}))
+	res := s.attemptBatch(s.batch(40), uuid.New())
+	require.Equal(t, 10, res.Failed)
+	require.Equal(t, 10, s.withStatus(db.DeliveryFailed))
+	require.Equal(t, 10, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"))
+	require.Equal(t, 30, s.withStatus(db.DeliveryPaused))
+	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE NOT is_active AND circuit_opened_at IS NULL AND consecutive_failures = 0"))
+
+	s.hook.IsActive = true
+	require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return db.UpdateWebhook(ctx, tx, s.hook, "is_active")
+	}))
+	n, err := db.ReleasePaused(t.Context(), s.DB, s.hook.ID, 100, false)
+	require.NoError(t, err)
+	require.Equal(t, 30, n, "activation lets go on what was held")
+}
+
+func TestABurstOfRateLimitsDoesNotOpenTheCircuit(t *testing.T) {
+	s := setupAttempt(t)
+	s.sendTo(receive(t, func(_ int, w http.ResponseWriter) {
+		w.Header().Set("Retry-After", "60")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	in := s.batch(30)
+	require.Equal(t, 30, s.attemptBatch(in, uuid.New()).Failed)
+	require.Equal(t, 30, s.withStatus(db.DeliveryRetrying))
+	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NULL AND consecutive_failures = 0"))
+	require.Greater(t, time.Until(*s.row(in.Deliveries[0]).NextAttemptAt), 50*time.Second)
 }
 
 func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {

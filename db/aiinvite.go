@@ -89,7 +89,7 @@ func InterviewByCustomField(ctx context.Context, db bun.IDB, company uuid.UUID, 
 func InterviewContext(ctx context.Context, db bun.IDB, i *Interview) (*catalog.Context, error) {
 	var about string
 	var none *uuid.UUID
-	err := prepares(db).QueryRowContext(ctx, contextSQL, i.CompanyID, none, none, i.ID, none, none, none, none, none, []string(nil)).Scan(&about)
+	err := direct(db).QueryRowContext(ctx, contextSQL, i.CompanyID, none, none, i.ID, none, none, none, none, none, []string(nil)).Scan(&about)
 	if err != nil {
 		return nil, fmt.Errorf("read interview's context: %w", translate(err))
 	}

@@ -22,7 +22,7 @@ type Batch struct {
 
 // AddBatch makes a batch of deliveries that were taken in this transaction.
 func AddBatch(ctx context.Context, tx bun.Tx, b Batch) error {
-	if _, err := tx.Tx.ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries) VALUES ($1, $2)", b.ID, b.Deliveries); err != nil {
+	if _, err := direct(tx).ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries) VALUES ($1, $2)", b.ID, b.Deliveries); err != nil {
 		return fmt.Errorf("insert batch: %w", err)
 	}
 	return nil
@@ -37,6 +37,29 @@ func StaleBatches(ctx context.Context, db *bun.DB, age time.Duration, limit int)
 		return nil, fmt.Errorf("find stale batches: %w", err)
 	}
 	return stale, nil
+}
+
+// BatchLanes returns the lanes of a batch's deliveries.
+func BatchLanes(ctx context.Context, db bun.IDB, batch uuid.UUID) (lanes []Lane, err error) {
+	err = db.NewRaw(`SELECT DISTINCT d.webhook_id AS webhook, COALESCE(d.company_id, ?) AS company
+		FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
+		CROSS JOIN LATERAL (SELECT webhook_id, company_id FROM deliveries WHERE id = x.id OFFSET 0) d WHERE b.id = ?`,
+		uuid.Nil, batch).Scan(ctx, &lanes)
+	if err != nil {
+		return nil, fmt.Errorf("read lanes of batch: %w", err)
+	}
+	return lanes, nil
+}
+
+// BatchStands reports whether a batch is older than idle and none of its deliveries has changed for as long.
+func BatchStands(ctx context.Context, db bun.IDB, id uuid.UUID, idle time.Duration) (stands bool, err error) {
+	err = db.NewRaw(`SELECT COALESCE((SELECT b.created_at < now() - ?1 * interval '1 ms' AND NOT EXISTS (
+			SELECT FROM unnest(b.deliveries) AS x (id) JOIN deliveries d ON d.id = x.id WHERE d.updated_at > now() - ?1 * interval '1 ms')
+		FROM delivery_batches b WHERE b.id = ?0), false)`, id, idle.Milliseconds()).Scan(ctx, &stands)
+	if err != nil {
+		return false, fmt.Errorf("look at a batch: %w", err)
+	}
+	return stands, nil
 }
 
 // FinishBatch forgets a batch all of whose deliveries were recorded or have left it.
@@ -77,12 +100,12 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, leaving []Queu
 		for i, q := range leaving {
 			ids[i] = q.DeliveryID
 		}
-		_, err := tx.Tx.ExecContext(ctx, `UPDATE delivery_batches
+		_, err := direct(tx).ExecContext(ctx, `UPDATE delivery_batches
 			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[])) WHERE id = $1`, batch, ids)
 		if err != nil {
 			return err
 		}
-		if err := hold(ctx, tx, leaving); err != nil {
+		if _, err := hold(ctx, tx, leaving); err != nil {
 			return err
 		}
 		return notify(ctx, tx)
@@ -105,7 +128,7 @@ func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay b
 }
 
 func loadJobs(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, attempt int, any bool) (jobs []*Job, err error) {
-	rows, err := prepares(db).QueryContext(ctx, loadJobsSQL, b.ID, run, any, b.Deliveries, attempt)
+	rows, err := direct(db).QueryContext(ctx, loadJobsSQL, b.ID, run, any, b.Deliveries, attempt)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +180,7 @@ func RecordSuccesses(ctx context.Context, db *bun.DB, rs []Recording) error {
 		return bytes.Compare(a.Attempt.DeliveryID[:], b.Attempt.DeliveryID[:])
 	})
 	c := columnsOf(sorted)
-	_, err := db.DB.ExecContext(ctx, successesSQL, c.delivery, c.run, c.workflow, c.generation, c.startedAt, c.durationMS, c.statusCode,
+	_, err := direct(db).ExecContext(ctx, successesSQL, c.delivery, c.run, c.workflow, c.generation, c.startedAt, c.durationMS, c.statusCode,
 		c.response, c.body, c.webhooks)
 	if err != nil {
 		return fmt.Errorf("record attempts: %w", err)

@@ -18,16 +18,22 @@ type CircuitState struct {
 	Recovery string
 	// RateLimit is the webhook's own bound of deliveries per second, 0 for none.
 	RateLimit int
-	// Waiting: at least one delivery is paused.
-	Waiting bool
+	// Waiting is how many deliveries are paused, counted up to WaitingLimit + 1.
+	Waiting int
+	// CompanyID is the webhook's; nil for one of the platform.
+	CompanyID *uuid.UUID
 }
+
+// WaitingLimit bounds the count of the deliveries that wait behind a circuit, so that a look never reads a long backlog.
+const WaitingLimit = 1000
 
 // LoadCircuit reads the state of a webhook's circuit.
 func LoadCircuit(ctx context.Context, db bun.IDB, webhook uuid.UUID) (CircuitState, error) {
 	var s CircuitState
-	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''), rate_limit,
-		EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = ?0 AND status = 'paused')
-		FROM webhooks WHERE id = ?0`, webhook).Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.Waiting)
+	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''), rate_limit, company_id,
+		(SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE webhook_id = ?0 AND status = 'paused' LIMIT ?1) waiting)
+		FROM webhooks WHERE id = ?0`, webhook, WaitingLimit+1).
+		Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.CompanyID, &s.Waiting)
 	if err != nil {
 		return s, fmt.Errorf("load circuit: %w", translate(err))
 	}
@@ -50,14 +56,19 @@ func ResetCircuit(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Webhook, error
 
 // ReleasePaused sends up to limit paused deliveries of a webhook on their way again, oldest first: those that a workflow
 // holds are woken, the others go back to the queue. It releases nothing while the webhook is inactive or its circuit is
-// open. With probe, exactly one is released although the circuit is open.
+// open. With probe, one is released although the circuit is open.
 func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int, probe bool) (n int, err error) {
 	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		blocked, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
 		if err != nil || (blocked[webhook] && !probe) {
 			return err
 		}
-		if err := tx.NewRaw(releaseSQL, webhook, limit, probe, string(DeliveryWake), uuid.Nil).Scan(ctx, &n); err != nil || n == 0 {
+		if probe {
+			n, err = releaseProbe(ctx, tx, webhook)
+		} else {
+			err = tx.NewRaw(releaseSQL, webhook, limit, probe, string(DeliveryWake), uuid.Nil).Scan(ctx, &n)
+		}
+		if err != nil || n == 0 {
 			return err
 		}
 		return notify(ctx, tx)

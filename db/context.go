@@ -21,7 +21,7 @@ type About struct {
 // recordAbout records events with the same data, and with the context of what they are about as it is in tx now.
 func recordAbout(ctx context.Context, tx bun.Tx, a About, data json.RawMessage, eventTypes ...string) error {
 	var about string
-	err := prepares(tx).QueryRowContext(ctx, contextSQL, a.Company, a.Job, a.Candidate, a.Interview, a.Question, a.AnswerVideo, a.Rating, a.Note,
+	err := direct(tx).QueryRowContext(ctx, contextSQL, a.Company, a.Job, a.Candidate, a.Interview, a.Question, a.AnswerVideo, a.Rating, a.Note,
 		a.Staff, a.Changed).Scan(&about)
 	if err != nil {
 		return fmt.Errorf("read what the event is about: %w", translate(err))

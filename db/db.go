@@ -31,16 +31,6 @@ type Options struct {
 	MaxConns int
 }
 
-// planByKey is set on every connection. Each statement here finds its rows by key, but a plan is kept with its prepared
-// statement, and one that was made while a day's partition was still empty would scan it, and all others, when it is full. With
-// nothing left to choose, a plan is made once for each connection.
-const planByKey = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan"
-
-func plan(ctx context.Context, c *pgx.Conn) error {
-	_, err := c.Exec(ctx, planByKey)
-	return err
-}
-
 // Open returns a pool on the database and proves that it answers. It does not migrate.
 func Open(ctx context.Context, o Options) (*bun.DB, error) {
 	cfg, err := pgx.ParseConfig(o.URL)
@@ -51,7 +41,8 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 		cfg.RuntimeParams["application_name"] = "greenroom"
 	}
 	cfg.RuntimeParams["timezone"] = "UTC"
-	sqldb := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(plan))
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // for Bun's statements; see direct
+	sqldb := stdlib.OpenDB(*cfg)
 	if o.MaxConns == 0 {
 		o.MaxConns = 40
 	}
@@ -66,19 +57,43 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 	return bun.NewDB(sqldb, pgdialect.New(), bun.WithDiscardUnknownColumns()), nil
 }
 
-// prepares is the same connection or transaction without Bun, whose statements carry their arguments in the text: what goes
-// through here is prepared once and its plan kept.
-func prepares(db bun.IDB) interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-} {
+// direct is the same connection or transaction without Bun. Bun writes arguments into the statement's text, so each text is
+// new to PostgreSQL and the driver must not keep it prepared: a connection would hold hundreds of them. What goes through
+// here has parameters. The driver keeps its description but PostgreSQL plans it anew each time, with the values and the sizes
+// that the tables have then. A kept plan is cheaper by less than a millisecond and fails when a table or a day's partition
+// was empty when it was made; and a plan for known ids reads the partitions of their days alone.
+func direct(db bun.IDB) directly {
 	switch db := db.(type) {
 	case *bun.DB:
-		return db.DB
+		return directly{db.DB}
 	case bun.Tx:
-		return db.Tx
+		return directly{db.Tx}
+	case bun.Conn:
+		return directly{db.Conn}
 	}
-	return db
+	return directly{db}
+}
+
+type directly struct {
+	conn interface {
+		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+		QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	}
+}
+
+func planned(args []any) []any { return append([]any{pgx.QueryExecModeCacheDescribe}, args...) }
+
+func (d directly) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return d.conn.QueryContext(ctx, query, planned(args)...)
+}
+
+func (d directly) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return d.conn.QueryRowContext(ctx, query, planned(args)...)
+}
+
+func (d directly) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return d.conn.ExecContext(ctx, query, planned(args)...)
 }
 
 // InTx runs fn in one transaction: committed when fn returns nil, rolled back otherwise.

@@ -160,27 +160,28 @@ func LoadJob(ctx context.Context, db bun.IDB, id, run uuid.UUID, attempt int) (*
 	return j, nil
 }
 
-// PauseDelivery parks a delivery behind its webhook's open circuit (or inactivity) and reports whether it did: false means
-// that the circuit has closed meanwhile and the attempt may go on. It shares the webhook's row lock, and closing takes the
-// write lock first and releases afterwards: no delivery can fall between.
-func PauseDelivery(ctx context.Context, db bun.IDB, id, webhook uuid.UUID, workflowID string) (paused bool, err error) {
+// PauseDelivery pauses a delivery whose webhook must not be sent to now. blocked is false when the circuit has closed since the
+// delivery was loaded, so that the attempt may be made. paused is false when the delivery has ended since: an ended one is not
+// paused, unless an operator asked for a replay of it. It shares the webhook's row lock, and closing takes the write lock first
+// and releases afterwards: no delivery can be left paused behind a closed circuit.
+func PauseDelivery(ctx context.Context, db bun.IDB, id, webhook uuid.UUID, workflowID string, replay bool) (blocked, paused bool, err error) {
 	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		blocked, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
-		if err != nil || !blocked[webhook] {
+		all, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
+		if blocked = all[webhook]; err != nil || !blocked {
 			return err
 		}
 		err = one(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'paused', workflow_id = ?, next_attempt_at = NULL, updated_at = now()
-			WHERE id = ? AND status <> 'canceled'`, workflowID, id))
-		if errors.Is(err, ErrNotFound) { // canceled since it was loaded
+			WHERE id = ? AND (status IN ('pending', 'retrying', 'paused') OR ? AND status <> 'canceled')`, workflowID, id, replay))
+		if errors.Is(err, ErrNotFound) {
 			return nil
 		}
 		paused = err == nil
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("pause delivery: %w", err)
+		return false, false, fmt.Errorf("pause delivery: %w", err)
 	}
-	return paused, nil
+	return blocked, paused, nil
 }
 
 // lockBlocked takes a share lock on the webhooks' rows and says which must not be sent to now.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/uptrace/bun"
 )
@@ -53,7 +52,7 @@ func RecordEvent(ctx context.Context, tx bun.Tx, e *Event) (int, error) {
 
 // RecordEvents is RecordEvent for many events, of any companies, in one statement. It returns how many deliveries each has.
 func RecordEvents(ctx context.Context, tx bun.Tx, es []*Event) ([]int, error) {
-	made, err := record(ctx, tx.Tx, []Submission{{Events: es}})
+	made, err := record(ctx, tx, []Submission{{Events: es}})
 	if err != nil {
 		return nil, err
 	}
@@ -76,15 +75,9 @@ type recorded struct {
 	changed    bool
 }
 
-// preparer is a connection or transaction whose statements the driver prepares once and keeps. Bun's own are not: they carry
-// their arguments in the text, which makes each a new one.
-type preparer interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
 // record stores submissions in one statement, which outside a transaction is one of its own.
-func record(ctx context.Context, db preparer, ss []Submission) ([]recorded, error) {
-	rows, err := db.QueryContext(ctx, recordSQL, recordArgs(ss)...)
+func record(ctx context.Context, db bun.IDB, ss []Submission) ([]recorded, error) {
+	rows, err := direct(db).QueryContext(ctx, recordSQL, recordArgs(ss)...)
 	if err != nil {
 		return nil, fmt.Errorf("record events: %w", err)
 	}
@@ -139,7 +132,6 @@ func recordArgs(ss []Submission) []any {
 		}
 	}
 	return []any{
-		pgx.QueryExecModeCacheStatement, // whatever the pool's default is
 		ids, companyIDs, types, data, times, of, keyOf, keys, versions, companyOf, companies, QueueChannel,
 		contexts, jobs,
 	}

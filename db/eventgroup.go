@@ -51,7 +51,7 @@ type member struct {
 
 // NewEventGroup returns a group of its own on that database.
 func NewEventGroup(db *bun.DB) *EventGroup {
-	return &EventGroup{record: func(ctx context.Context, ss []Submission) ([]recorded, error) { return record(ctx, db.DB, ss) }}
+	return &EventGroup{record: func(ctx context.Context, ss []Submission) ([]recorded, error) { return record(ctx, db, ss) }}
 }
 
 // Record stores the submission's events as RecordEvents does, together with those of other callers, and returns how many

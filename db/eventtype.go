@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/uptrace/bun"
 )
@@ -108,7 +107,7 @@ func EventTypeSchemas(ctx context.Context, db *bun.DB, keys []EventTypeKey) (map
 	for i, k := range keys {
 		companies[i], names[i] = pgID(k.CompanyID), k.Name
 	}
-	rows, err := db.DB.QueryContext(ctx, eventTypeSchemasSQL, pgx.QueryExecModeCacheStatement, companies, names)
+	rows, err := direct(db).QueryContext(ctx, eventTypeSchemasSQL, companies, names)
 	if err != nil {
 		return nil, fmt.Errorf("get event type schemas: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +28,8 @@ type QueuedDelivery struct {
 	Redo bool
 	// NotBefore is when that attempt is due; nil for at once.
 	NotBefore *time.Time
+	// LastError is what the last attempt failed with; nil when none has failed.
+	LastError *string
 
 	Profile    string
 	URL        string
@@ -58,6 +61,9 @@ type TakeOptions struct {
 	Room                       map[uuid.UUID]int
 	// After is the lane to go on behind; zero for the first.
 	After Lane
+	// StartBlocked returns the first attempts of blocked webhooks too, instead of pausing them: where every delivery has its
+	// own workflow from the start, the workflow parks itself.
+	StartBlocked bool
 }
 
 // Taking is what one taking found.
@@ -72,27 +78,39 @@ type Taking struct {
 
 // TakeDeliveries takes deliveries from the queue, the oldest of each lane, and removes them from it: they are gone when tx
 // commits and back when it does not. Its cost follows the number of lanes that wait, not the length of their queues.
-// Deliveries of a webhook that is inactive or whose circuit is open are paused instead of returned; of a deleted one,
-// canceled.
+//
+// The deliveries of a deleted webhook are canceled. The first attempts of a blocked one (inactive, or its circuit is open)
+// are paused; later attempts are returned, because such a delivery must have a workflow, and that one parks itself. A
+// delivery that has failed for good after its first attempt is returned for the same reason: its workflow shows the failure.
 func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t Taking, err error) {
 	rows, err := takeRows(ctx, tx, o)
 	if err != nil {
 		return t, fmt.Errorf("take deliveries: %w", err)
 	}
-	t.Taken = len(rows)
+	if len(rows) >= o.Limit {
+		for i := range rows {
+			if l := rows[i].Lane(); l.after(t.Next) {
+				t.Next = l
+			}
+		}
+	}
+	if err := readTaken(ctx, tx, rows); err != nil {
+		return t, fmt.Errorf("take deliveries: %w", err)
+	}
 	var held []QueuedDelivery
 	for i := range rows {
-		r := &rows[i]
-		if l := r.Lane(); len(rows) >= o.Limit && l.after(t.Next) {
-			t.Next = l
-		}
-		if r.deleted || (r.blocked && !r.Probe) {
+		switch r := &rows[i]; {
+		case !r.wanted():
+		case r.deleted, r.blocked && r.Attempt <= 1 && !r.Probe && !o.StartBlocked:
 			held = append(held, r.QueuedDelivery)
-		} else {
+		default:
 			t.Ready = append(t.Ready, r.QueuedDelivery)
 		}
 	}
-	return t, hold(ctx, tx, held)
+	slices.SortFunc(t.Ready, func(a, b QueuedDelivery) int { return bytes.Compare(a.DeliveryID[:], b.DeliveryID[:]) })
+	back, err := hold(ctx, tx, held)
+	t.Taken = len(rows) - back
+	return t, err
 }
 
 func (l Lane) after(other Lane) bool {
@@ -104,7 +122,13 @@ func (l Lane) after(other Lane) bool {
 
 type queuedRow struct {
 	QueuedDelivery
+	status           DeliveryStatus // "" when the delivery is no longer kept
 	blocked, deleted bool
+}
+
+// wanted: the delivery has something to do, or has failed for good without a workflow of its own to show it.
+func (r *queuedRow) wanted() bool {
+	return r.status == DeliveryPending || r.status == DeliveryRetrying || r.status == DeliveryFailed && r.Attempt > 1
 }
 
 func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow, err error) {
@@ -112,25 +136,29 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.Tx.QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerLane, o.PerFailing)
+	rows, err := direct(tx).QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerLane, o.PerFailing)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }() // its error is that of rows.Err
 	for rows.Next() {
 		var r queuedRow
-		if err := rows.Scan(&r.DeliveryID, &r.WebhookID, &r.CompanyID, &r.EventType, &r.Generation, &r.Attempt, &r.IsTest, &r.Probe,
-			&r.Redo, &r.NotBefore, &r.Profile, &r.URL, &r.MaxRetries, &r.TimeoutMS, &r.RateLimit, &r.Failing, &r.blocked, &r.deleted,
-		); err != nil {
+		if err := rows.Scan(&r.DeliveryID, &r.WebhookID, &r.CompanyID, &r.Attempt, &r.Probe, &r.Redo, &r.Profile, &r.URL,
+			&r.MaxRetries, &r.TimeoutMS, &r.RateLimit, &r.Failing, &r.blocked, &r.deleted); err != nil {
 			return nil, err
+		}
+		if *r.CompanyID == uuid.Nil {
+			r.CompanyID = nil
 		}
 		taken = append(taken, r)
 	}
 	return taken, rows.Err()
 }
 
-// takeSQL walks the distinct lanes of the queue (a loose index scan) and takes a few rows of each, until it has enough. $1, $2:
-// the lane to go on behind, $3: rows at most, $4: room by webhook, $5: rows of a lane at most, $6: of one whose endpoint fails.
+// takeSQL walks the distinct lanes of the queue (a loose index scan) and takes a few rows of each, until it has enough. It
+// reads the queue and webhooks by their primary keys and nothing else: deliveries are read afterwards, when their ids are
+// known (see direct). OFFSET 0 keeps a look-up of one row what it is. $1, $2: the lane to go on behind, $3: rows at most,
+// $4: room by webhook, $5: rows of a lane at most, $6: of one whose endpoint fails.
 const takeSQL = `
 WITH RECURSIVE lanes AS (
   (SELECT webhook_id, company_id FROM delivery_queue WHERE (webhook_id, company_id) > ($1::uuid, $2::uuid)
@@ -141,106 +169,62 @@ WITH RECURSIVE lanes AS (
     WHERE (q.webhook_id, q.company_id) > (lanes.webhook_id, lanes.company_id) ORDER BY q.webhook_id, q.company_id LIMIT 1
   ) next
 ), picked AS (
-  SELECT p.* FROM lanes JOIN webhooks w ON w.id = lanes.webhook_id CROSS JOIN LATERAL (
-    SELECT q.webhook_id, q.company_id, q.delivery_id FROM delivery_queue q
+  SELECT p.row FROM lanes CROSS JOIN LATERAL (
+    SELECT w.consecutive_failures > 0 AND w.circuit_opened_at IS NULL AS failing FROM webhooks w
+    WHERE w.id = lanes.webhook_id OFFSET 0
+  ) w CROSS JOIN LATERAL (
+    SELECT q.ctid AS row FROM delivery_queue q
     WHERE q.webhook_id = lanes.webhook_id AND q.company_id = lanes.company_id
-    ORDER BY q.delivery_id
-    LIMIT LEAST(COALESCE(($4::jsonb ->> lanes.webhook_id::text)::int, $5::int),
-      CASE WHEN w.consecutive_failures > 0 AND w.circuit_opened_at IS NULL THEN $6::int END)
+    ORDER BY q.webhook_id, q.company_id, q.delivery_id
+    LIMIT LEAST(COALESCE(($4::jsonb ->> lanes.webhook_id::text)::int, $5::int), CASE WHEN w.failing THEN $6::int END)
     FOR UPDATE SKIP LOCKED
   ) p LIMIT $3
 ), taken AS (
-  DELETE FROM delivery_queue q USING picked p
-  WHERE q.webhook_id = p.webhook_id AND q.company_id = p.company_id AND q.delivery_id = p.delivery_id
-  RETURNING q.webhook_id, q.delivery_id, q.attempt, q.probe, q.redo
+  DELETE FROM delivery_queue WHERE ctid = ANY (ARRAY(SELECT row FROM picked))
+  RETURNING webhook_id, company_id, delivery_id, attempt, probe, redo
 )
-SELECT t.delivery_id, t.webhook_id, d.company_id, d.event_type, d.generation, t.attempt, d.is_test, t.probe, t.redo,
-  d.next_attempt_at, w.profile, w.url, w.max_retries, w.timeout_ms, w.rate_limit, w.consecutive_failures > 0,
-  w.circuit_opened_at IS NOT NULL OR NOT w.is_active, w.deleted_at IS NOT NULL
-FROM taken t JOIN deliveries d ON d.id = t.delivery_id JOIN webhooks w ON w.id = t.webhook_id
-WHERE d.status IN ('pending', 'retrying')
-ORDER BY t.delivery_id`
+SELECT t.delivery_id, t.webhook_id, t.company_id, t.attempt, t.probe, t.redo, w.profile, w.url, w.max_retries, w.timeout_ms,
+  w.rate_limit, w.consecutive_failures > 0, w.circuit_opened_at IS NOT NULL OR NOT w.is_active, w.deleted_at IS NOT NULL
+FROM taken t CROSS JOIN LATERAL (SELECT * FROM webhooks w WHERE w.id = t.webhook_id OFFSET 0) w`
 
-// hold pauses deliveries behind a closed door, or cancels those of a deleted webhook. It shares the webhooks' row locks, as
-// PauseDelivery does; where the door has opened meanwhile, the delivery goes back to the queue.
-func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery) error {
-	if len(held) == 0 {
+// readTaken reads the deliveries of rows that were taken.
+func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
+	if len(taken) == 0 {
 		return nil
 	}
-	hooks, ids, attempts := make([]uuid.UUID, len(held)), make([]uuid.UUID, len(held)), make([]int, len(held))
-	for i, q := range held {
-		hooks[i], ids[i], attempts[i] = q.WebhookID, q.DeliveryID, q.Attempt
+	ids, byID := make([]uuid.UUID, len(taken)), make(map[uuid.UUID]*queuedRow, len(taken))
+	for i := range taken {
+		ids[i] = taken[i].DeliveryID
+		byID[ids[i]] = &taken[i]
 	}
-	if _, err := lockBlocked(ctx, tx, hooks); err != nil {
+	rows, err := direct(tx).QueryContext(ctx, `SELECT id, status, event_type, generation, is_test, next_attempt_at, last_error
+		FROM deliveries WHERE id = ANY ($1)`, ids)
+	if err != nil {
 		return err
 	}
-	_, err := tx.Tx.ExecContext(ctx, `WITH h AS (
-		SELECT d.id, d.webhook_id, d.company_id, held.attempt, CASE WHEN w.deleted_at IS NOT NULL THEN 'canceled'
-			WHEN w.circuit_opened_at IS NOT NULL OR NOT w.is_active THEN 'paused' END AS status
-		FROM unnest($1::uuid[], $2::int[]) AS held (id, attempt) JOIN deliveries d ON d.id = held.id JOIN webhooks w ON w.id = d.webhook_id
-		WHERE d.status IN ('pending', 'retrying')
-	), u AS (UPDATE deliveries d SET status = h.status, updated_at = now() FROM h WHERE d.id = h.id AND h.status IS NOT NULL)
-	INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt)
-	SELECT webhook_id, COALESCE(company_id, $3), id, attempt FROM h WHERE status IS NULL ON CONFLICT DO NOTHING`, ids, attempts, uuid.Nil)
-	if err != nil {
-		return fmt.Errorf("hold deliveries: %w", err)
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		var id uuid.UUID
+		var d queuedRow
+		if err := rows.Scan(&id, &d.status, &d.EventType, &d.Generation, &d.IsTest, &d.NotBefore, &d.LastError); err != nil {
+			return err
+		}
+		r := byID[id]
+		r.status, r.EventType, r.Generation, r.IsTest = d.status, d.EventType, d.Generation, d.IsTest
+		r.NotBefore, r.LastError = d.NotBefore, d.LastError
 	}
-	return nil
+	return rows.Err()
 }
 
 // QueueLength counts the deliveries and commands that wait for a dispatcher, up to limit of each, so that a scrape never
-// scans a long backlog.
+// scans a long backlog. Parked commands are ParkedCommands.
 func QueueLength(ctx context.Context, db bun.IDB, limit int) (deliveries, commands int, err error) {
 	err = db.NewRaw(`SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery_queue LIMIT ?0) q),
-		(SELECT count(*) FROM (SELECT 1 FROM commands LIMIT ?0) c)`, limit).Scan(ctx, &deliveries, &commands)
+		(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c)`, limit).Scan(ctx, &deliveries, &commands)
 	if err != nil {
 		return 0, 0, fmt.Errorf("measure queue: %w", err)
 	}
 	return deliveries, commands, nil
-}
-
-// SweepDeliveries puts deliveries back into the queue whose workflow seems lost: not ended, not queued, and overdue for
-// longer than grace, with no batch (a terminated workflow, or a Temporal that lost its store). Starting a workflow that is still there is a
-// no-op, so sweeping too much costs little and sweeping twice costs nothing. It returns how many it put back.
-func SweepDeliveries(ctx context.Context, db bun.IDB, grace time.Duration, limit int) (n int, err error) {
-	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		err := tx.NewRaw(`WITH lost AS (
-			SELECT d.id, d.webhook_id, COALESCE(d.company_id, ?2) AS company_id,
-			  (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND a.generation = d.generation) AS made
-			FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
-			WHERE d.status IN ('pending', 'retrying') AND COALESCE(d.next_attempt_at, d.updated_at) < now() - ?0 * interval '1 ms'
-			  AND w.timeout_ms < ?0
-			  AND NOT EXISTS (SELECT 1 FROM delivery_queue q
-			    WHERE q.webhook_id = d.webhook_id AND q.company_id = COALESCE(d.company_id, ?2) AND q.delivery_id = d.id)
-			  AND NOT EXISTS (SELECT 1 FROM delivery_batches b WHERE d.id = ANY (b.deliveries))
-			LIMIT ?1
-		), q AS (
-			INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
-			SELECT webhook_id, company_id, id, made + 1, true FROM lost ON CONFLICT DO NOTHING RETURNING 1
-		) SELECT count(*) FROM q`, grace.Milliseconds(), limit, uuid.Nil).Scan(ctx, &n)
-		if err != nil || n == 0 {
-			return err
-		}
-		return notify(ctx, tx)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("sweep deliveries: %w", err)
-	}
-	return n, nil
-}
-
-// PutBackDeliveries returns deliveries to the queue that were taken in this transaction but could not be started.
-func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) error {
-	for i := range qs {
-		q := &qs[i]
-		l := q.Lane()
-		_, err := tx.ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, probe, redo)
-			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, l.Webhook, l.Company, q.DeliveryID, q.Attempt, q.Probe, q.Redo)
-		if err != nil {
-			return fmt.Errorf("put delivery back: %w", err)
-		}
-	}
-	return nil
 }
 
 // WorkflowOf returns the id of the workflow that has a delivery, or "" when none was recorded.
@@ -251,21 +235,4 @@ func WorkflowOf(ctx context.Context, db bun.IDB, delivery uuid.UUID) (string, er
 		return "", fmt.Errorf("look up workflow: %w", err)
 	}
 	return id, nil
-}
-
-// RequeueLost puts a delivery back into the queue whose workflow is known to be gone, unless it has ended. Its next attempt is
-// due at once.
-func RequeueLost(ctx context.Context, tx bun.Tx, delivery uuid.UUID) (bool, error) {
-	res, err := tx.ExecContext(ctx, `WITH d AS (
-		UPDATE deliveries SET next_attempt_at = NULL WHERE id = ?0 AND status IN ('pending', 'retrying', 'paused')
-		RETURNING id, webhook_id, company_id, generation
-	) INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
-		SELECT d.webhook_id, COALESCE(d.company_id, ?1), d.id,
-			1 + (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND a.generation = d.generation), true
-		FROM d ON CONFLICT DO NOTHING`, delivery, uuid.Nil)
-	if err != nil {
-		return false, fmt.Errorf("requeue delivery: %w", err)
-	}
-	n, err := res.RowsAffected()
-	return n > 0, err
 }

@@ -36,7 +36,7 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 		alone, together := d.lane.split(t.Ready, d.o.Endpoints)
 		alone, early := d.reserve(alone)
 		together, beyond := d.allow(together)
-		if d.unstarted, err = addBatch(ctx, tx, together); err != nil {
+		if d.unstarted, err = addBatches(ctx, tx, together); err != nil {
 			return err
 		}
 		failed, away := d.startAll(ctx, alone)
@@ -135,6 +135,11 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q db.QueuedDelivery) err
 	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
+	if q.Redo { // its workflow may be there and wait for what has passed: it is woken, or started
+		o := d.startOptions(q)
+		_, err = d.o.Client.SignalWithStartWorkflow(ctx, o.ID, workflows.SignalWake, workflows.Wake{Probe: q.Probe}, o, workflows.DeliverWebhook, in)
+		return err
+	}
 	_, err = d.o.Client.ExecuteWorkflow(ctx, d.startOptions(q), workflows.DeliverWebhook, in)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &started) {
@@ -168,10 +173,10 @@ func deliverInput(q db.QueuedDelivery) (workflows.DeliverWebhookInput, error) {
 
 func (d *Dispatcher) startOptions(q db.QueuedDelivery) client.StartWorkflowOptions {
 	attributes := []temporal.SearchAttributeUpdate{
-		workflows.WebhookID.ValueSet(q.WebhookID.String()), workflows.EventType.ValueSet(q.EventType),
+		workflows.WebhookID.ValueSet([]string{q.WebhookID.String()}), workflows.EventType.ValueSet(q.EventType),
 	}
 	if q.CompanyID != nil {
-		attributes = append(attributes, workflows.CompanyID.ValueSet(q.CompanyID.String()))
+		attributes = append(attributes, workflows.CompanyID.ValueSet([]string{q.CompanyID.String()}))
 	}
 	reuse := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
 	if q.Redo {

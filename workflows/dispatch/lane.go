@@ -90,7 +90,8 @@ func (l *lane) split(ready []db.QueuedDelivery, e *activities.Endpoints) (alone,
 			together = append(together, q)
 		}
 	}
-	if l.alone() || len(together) <= l.above && l.rate <= float64(l.above) {
+	// A batch of one costs Temporal as much as a workflow of the delivery's own, which shows more.
+	if l.alone() || len(together) == 1 || len(together) <= l.above && l.rate <= float64(l.above) {
 		return ready, nil
 	}
 	return alone, together

@@ -83,6 +83,7 @@ func dispatchOptions(cfg config.Config, d *bun.DB, c client.Client, e *activitie
 		DB: d, Client: c, TaskQueue: cfg.Temporal.TaskQueue, Endpoints: e, Logger: logger,
 		PollInterval: cfg.Dispatch.PollInterval, PerEndpoint: cfg.Dispatch.MaxInFlightPerEndpoint,
 		BatchAbove: cfg.Dispatch.BatchAbove,
+		Prepare:    func(ctx context.Context) error { return ensurePrepared(ctx, c, cfg) },
 		Versioned:  cfg.Worker.DeploymentName != "",
 		Circuit: dispatch.CircuitSettings{
 			Probe: cfg.Circuit.Recovery == config.RecoverByProbe, Cooldown: cfg.Circuit.Cooldown, ReleaseLimit: cfg.Circuit.ReleaseLimit,
@@ -124,7 +125,6 @@ func runWorker(ctx context.Context, cfg config.Config, c client.Client, a *activ
 		defer w.Stop()
 	}
 	g.Go(func() error { return d.Run(gctx) })
-	g.Go(func() error { sweep(gctx, a); return nil })
 	logger.InfoContext(ctx, "worker ready", "task_queue", cfg.Temporal.TaskQueue)
 	ready()
 	return g.Wait()
@@ -146,24 +146,6 @@ func deployment(cfg config.Worker) worker.DeploymentOptions {
 // stopTimeout is how long a stopping worker lets attempts end: a receiver's usual answer, not its time-out; an attempt that
 // takes longer is interrupted and made again by another worker.
 const stopTimeout = 5 * time.Second
-
-// sweepEvery is how often lost deliveries are looked for. Every worker sweeps: it is one indexed statement.
-const sweepEvery = time.Minute
-
-func sweep(ctx context.Context, a *activities.Activities) {
-	t := time.NewTicker(sweepEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-			if _, err := a.Sweep(ctx); err != nil && ctx.Err() == nil {
-				a.Logger.WarnContext(ctx, "sweep", "error", err)
-			}
-		}
-	}
-}
 
 // dialRetry is the pause between tries to reach Temporal.
 const dialRetry = 2 * time.Second

@@ -140,7 +140,7 @@ func endOf(d *db.Delivery) AttemptResult {
 	case d.Status == db.DeliveryCanceled:
 		return AttemptResult{Outcome: AttemptCanceled, Reason: "the delivery was canceled"}
 	case d.LastError != nil:
-		return AttemptResult{Outcome: AttemptFailed, Reason: *d.LastError}
+		return AttemptResult{Outcome: AttemptFailed, Reason: webhook.Gist(*d.LastError)}
 	}
 	return AttemptResult{Outcome: AttemptFailed}
 }

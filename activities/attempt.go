@@ -65,6 +65,7 @@ func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (Atte
 	if err != nil {
 		return AttemptResult{}, fmt.Errorf("read run id: %w", err)
 	}
+	defer heartbeat(ctx)()
 	res, err := a.attemptAs(ctx, in, run, info.WorkflowExecution.ID)
 	if err == nil && res.Outcome == AttemptBusy {
 		err = busy(res, info.IsLocalActivity)

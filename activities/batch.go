@@ -55,6 +55,7 @@ func (a *Activities) AttemptBatch(ctx context.Context, in BatchInput) (BatchResu
 	if err != nil {
 		return BatchResult{}, fmt.Errorf("read run id: %w", err)
 	}
+	defer heartbeat(ctx)()
 	return a.attemptBatchAs(ctx, in, run, info.WorkflowExecution.ID)
 }
 

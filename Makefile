@@ -10,7 +10,7 @@ WORKFLOWCHECK := $(TOOLS)/workflowcheck-v0.6.0/workflowcheck
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-race histories bench bench/large lint fmt migrate build image clean
+.PHONY: help run demo test test-race histories bench bench/large chaos lint fmt migrate build image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: build ## Measure deliveries per second, latency and processor time on thi
 
 bench/large: build ## Measure the database with 10 million deliveries in it; wants 14 GiB of disk, ROWS=… for another number
 	@exec $(GREENROOM) bench large $(if $(ROWS),--rows $(ROWS))
+
+chaos: build ## Break everything at random under load, and account for every event; FAULTS=…, SEED=…, ARGS=… for other flags
+	@exec $(GREENROOM) chaos $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: $(GOLANGCI) $(WORKFLOWCHECK) ## Check style, mistakes, layers, and that workflows are deterministic
 	go vet ./...

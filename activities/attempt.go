@@ -2,7 +2,7 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -11,11 +11,10 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
 	"greenroom/activities/webhook"
-	"greenroom/activities/webhook/profiles"
 	"greenroom/db"
-	"greenroom/db/catalog"
 )
 
 // AttemptInput asks for one attempt of one delivery.
@@ -36,7 +35,8 @@ type AttemptInput struct {
 type AttemptOutcome string
 
 // The first four are recorded attempts. Parked: nothing was sent, the circuit is open or the webhook inactive. Canceled:
-// nothing was sent and nothing will be. Busy: nothing was sent, the endpoint has its share in flight; try again shortly.
+// nothing was sent and nothing will be. Busy: nothing was sent, the endpoint has its share in flight. The activity returns it as
+// an error; results of it are in older histories.
 const (
 	AttemptSucceeded AttemptOutcome = "succeeded"
 	AttemptRetry     AttemptOutcome = "retry"
@@ -57,18 +57,40 @@ type AttemptResult struct {
 }
 
 // AttemptDelivery makes one attempt and records it. An attempt that this workflow run has recorded already is not made
-// again: its result is returned, so a worker that died after the POST costs no duplicate once the row was written. Another
-// run (a Reset in the Temporal UI) does send again: that is a replay.
+// again: its result is returned, so a worker that died after the POST costs no duplicate once the row was written. Nor does
+// another run send a delivery that has ended: it returns how that ended. Only a replay (a Reset in the Temporal UI) sends again.
 func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (AttemptResult, error) {
 	info := activity.GetInfo(ctx)
 	run, err := uuid.Parse(info.WorkflowExecution.RunID)
 	if err != nil {
 		return AttemptResult{}, fmt.Errorf("read run id: %w", err)
 	}
-	return a.attemptAs(ctx, in, run, info.WorkflowExecution.ID)
+	res, err := a.attemptAs(ctx, in, run, info.WorkflowExecution.ID)
+	if err == nil && res.Outcome == AttemptBusy {
+		err = busy(res, info.IsLocalActivity)
+	}
+	return res, err
 }
 
-func (a *Activities) attemptAs(ctx context.Context, in AttemptInput, run uuid.UUID, workflow string) (AttemptResult, error) {
+// ErrorEndpointBusy is the type of the error of an attempt that found no place at its endpoint.
+const ErrorEndpointBusy = "EndpointBusy"
+
+// busy makes Temporal try the activity again when a place is expected: a retry writes no history, where a result that the workflow
+// waits on would write eleven events each time. A local activity gives its attempt to the slow lane instead.
+func busy(res AttemptResult, local bool) error {
+	return temporal.NewApplicationErrorWithOptions(res.Reason, ErrorEndpointBusy, temporal.ApplicationErrorOptions{
+		NonRetryable: local, NextRetryDelay: time.Until(res.NextAt), Category: temporal.ApplicationErrorCategoryBenign,
+	})
+}
+
+func (a *Activities) attemptAs(ctx context.Context, in AttemptInput, run uuid.UUID, workflow string) (res AttemptResult, err error) {
+	key := flightKey{in.DeliveryID, run, in.Attempt}
+	first, mine := a.flights.begin(key)
+	if !mine {
+		return first.wait(ctx)
+	}
+	err = errUnfinished
+	defer func() { a.flights.end(key, res, err) }()
 	job, err := db.LoadJob(ctx, a.DB, in.DeliveryID, run, in.Attempt)
 	if err != nil {
 		return AttemptResult{}, fmt.Errorf("attempt delivery: %w", err)
@@ -91,16 +113,18 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 	switch {
 	case t.job.Done != nil:
 		return resultOf(t.job.Done), nil
-	case d.Status == db.DeliveryCanceled || w.DeletedAt != nil:
+	case w.DeletedAt != nil:
 		return AttemptResult{Outcome: AttemptCanceled, Reason: "the webhook was deleted"}, nil
 	case d.Generation > t.in.Generation:
 		return AttemptResult{Outcome: AttemptCanceled, Reason: "a later replay has taken over"}, nil
+	case d.Status == db.DeliveryCanceled, d.Status.Ended() && !t.in.Replay:
+		return endOf(d), nil
 	}
 	if parked, err := t.park(ctx); err != nil || parked {
 		return AttemptResult{Outcome: AttemptParked, Reason: "the circuit is open or the webhook inactive"}, err
 	}
-	if !t.Endpoints.Acquire(w.ID, d.ID, w.RateLimit, timeoutOf(w)+lapseSlack) {
-		return AttemptResult{Outcome: AttemptBusy, Reason: "the endpoint has its share in flight", NextAt: time.Now().Add(busyWait())}, nil
+	if ok, wait := t.Endpoints.AcquireOrWait(w.ID, d.ID, w.RateLimit, timeoutOf(w)+lapseSlack); !ok {
+		return t.postpone(ctx, time.Now().Add(wait).UTC())
 	}
 	return t.send(ctx)
 }
@@ -109,8 +133,11 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 // when the database is slow.
 const lapseSlack = 30 * time.Second
 
-// busyWait spreads the deliveries that wait for a place over 1–3 s.
-func busyWait() time.Duration { return time.Second + rand.N(2*time.Second) } //nolint:gosec // spreading needs no secrecy
+// postpone notes when the delivery asks for a place again: until then it is not overdue.
+func (t *attempt) postpone(ctx context.Context, until time.Time) (AttemptResult, error) {
+	return AttemptResult{Outcome: AttemptBusy, Reason: "the endpoint has its share in flight", NextAt: until},
+		db.PostponeDelivery(ctx, t.DB, t.in.DeliveryID, t.in.Generation, until)
+}
 
 // park pauses the delivery when its webhook must not be sent to now.
 func (t *attempt) park(ctx context.Context) (bool, error) {
@@ -119,15 +146,35 @@ func (t *attempt) park(ctx context.Context) (bool, error) {
 	if !blocked || t.job.Delivery.IsTest {
 		return false, nil
 	}
-	return db.PauseDelivery(ctx, t.DB, t.in.DeliveryID, w.ID, t.workflow)
+	blocked, paused, err := db.PauseDelivery(ctx, t.DB, t.in.DeliveryID, w.ID, t.workflow, t.in.Replay)
+	if err == nil && blocked && !paused {
+		err = errEnded
+	}
+	return blocked, err
+}
+
+// errEnded: the next try finds how it ended.
+var errEnded = errors.New("the delivery ended while it was about to be paused")
+
+// endOf is how a delivery has ended, for a run that has nothing left to send.
+func endOf(d *db.Delivery) AttemptResult {
+	switch {
+	case d.Status == db.DeliverySucceeded:
+		return AttemptResult{Outcome: AttemptSucceeded, Reason: "accepted"}
+	case d.Status == db.DeliveryCanceled:
+		return AttemptResult{Outcome: AttemptCanceled, Reason: "the delivery was canceled"}
+	case d.LastError != nil:
+		return AttemptResult{Outcome: AttemptFailed, Reason: webhook.Gist(*d.LastError)}
+	}
+	return AttemptResult{Outcome: AttemptFailed}
 }
 
 func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	var took time.Duration
 	defer func() { t.Endpoints.Release(t.job.Webhook.ID, t.in.DeliveryID, took) }()
-	req, err := t.request()
-	if err != nil {
-		return AttemptResult{}, fmt.Errorf("prepare attempt: %w", err)
+	req, fault := t.request()
+	if fault != nil {
+		return AttemptResult{Outcome: AttemptFailed, Reason: fault.reason}, t.fail(ctx, fault, "")
 	}
 	resp := t.Client.Send(ctx, req)
 	took = resp.Duration
@@ -135,77 +182,15 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 		return AttemptResult{}, fmt.Errorf("attempt interrupted: %w", context.Cause(ctx))
 	}
 	row := t.row(req.Profile, resp)
-	opened, err := db.RecordAttempt(ctx, t.DB, db.Recording{
+	opened, err := t.recordUntilDone(ctx, db.Recording{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
-		Threshold: t.CircuitThreshold, Probe: t.in.Probe,
+		Threshold: t.CircuitThreshold, Probe: t.in.Probe, Replay: t.in.Replay,
 	})
 	if err != nil {
 		return AttemptResult{}, err
 	}
 	t.log(ctx, &row, opened)
 	return resultOf(&row), nil
-}
-
-// request renders the body, or takes the one that was sent before: every attempt sends the same bytes.
-func (t *attempt) request() (webhook.Request, error) {
-	d, w, e := &t.job.Delivery, &t.job.Webhook, &t.job.Event
-	p, err := profiles.ByName(w.Profile)
-	if err != nil {
-		return webhook.Request{}, err
-	}
-	m := webhook.Message{
-		DeliveryID: d.ID.String(), EventID: e.ID.String(), EventType: e.Type, EventName: p.NameOf(e.Type),
-		OccurredAt: e.OccurredAt, Data: e.Data, Endpoint: w.URL, BaseURL: strings.TrimRight(t.PublicURL, "/"),
-	}
-	if e.CompanyID != nil {
-		m.CompanyID = e.CompanyID.String()
-	}
-	body := d.Body
-	if body == nil {
-		if body, err = t.render(p, m); err != nil {
-			return webhook.Request{}, fmt.Errorf("render: %w", err)
-		}
-	}
-	secret, err := t.Box.Open(w.Secret, w.ID, db.SecretField)
-	if err != nil {
-		return webhook.Request{}, err
-	}
-	headers, err := t.headers()
-	if err != nil {
-		return webhook.Request{}, err
-	}
-	return webhook.Request{
-		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: webhook.Secrets{secret}, Headers: headers,
-		Timeout: timeoutOf(w), Attempt: t.in.Attempt,
-	}, nil
-}
-
-// render makes the body; what the event was about is read for that alone.
-func (t *attempt) render(p *webhook.Profile, m webhook.Message) ([]byte, error) {
-	if about := t.job.Event.Context; len(about) > 0 {
-		m.Context = new(catalog.Context)
-		if err := json.Unmarshal(about, m.Context); err != nil {
-			return nil, fmt.Errorf("read what event %s is about: %w", m.EventID, err)
-		}
-	}
-	return p.Render(m)
-}
-
-func (t *attempt) headers() ([]webhook.Header, error) {
-	w := &t.job.Webhook
-	headers := make([]webhook.Header, len(w.Headers))
-	for i, h := range w.Headers {
-		headers[i] = webhook.Header{Name: h.Name, Value: h.Value}
-		if !h.IsMasked() {
-			continue
-		}
-		value, err := t.Box.Open(h.Sealed, w.ID, db.HeaderField(h.Name))
-		if err != nil {
-			return nil, err
-		}
-		headers[i].Value = string(value)
-	}
-	return headers, nil
 }
 
 // row is the attempt as it is recorded: what came back, and when to go on.
@@ -260,7 +245,7 @@ func resultOf(row *db.Attempt) AttemptResult {
 	case row.Outcome == db.OutcomeSucceeded:
 		r.Reason = "accepted"
 	case row.Error != nil:
-		r.Reason = *row.Error
+		r.Reason = webhook.Gist(*row.Error)
 	}
 	return r
 }

@@ -97,7 +97,12 @@ func (s *attempting) attemptBatch(in activities.BatchInput, run uuid.UUID) activ
 	s.t.Helper()
 	res, err := activities.AttemptBatchAs(s.Activities, s.t.Context(), in, run, "batch:test")
 	require.NoError(s.t, err)
-	return res
+	return totals(res)
+}
+
+// totals leaves out what tells webhooks and deliveries apart.
+func totals(r activities.BatchResult) activities.BatchResult {
+	return activities.BatchResult{Succeeded: r.Succeeded, Failed: r.Failed, Left: r.Left}
 }
 
 func (s *attempting) exec(query string, args ...any) {
@@ -179,10 +184,39 @@ func TestBatchOfTheSameRunIsMadeOnce(t *testing.T) {
 	again() // and a replay was asked for since
 	require.EqualValues(t, 12, s.posts.Load())
 
+	s.exec("UPDATE deliveries SET status = 'succeeded'")
 	in.Replay = true
-	require.Equal(t, activities.BatchResult{Succeeded: 12}, s.attemptBatch(in, uuid.New()), "another run is a replay")
+	require.Equal(t, activities.BatchResult{Succeeded: 12}, s.attemptBatch(in, uuid.New()), "a replay sends it again")
 	require.EqualValues(t, 24, s.posts.Load())
 	require.Equal(t, 24, s.number("SELECT count(*) FROM attempts"))
+}
+
+// A replay sends all of a batch again, also where there is no place in time, and nothing twice when it is tried again.
+func TestReplayOfABatchSendsAllOfIt(t *testing.T) {
+	s := setupAttempt(t)
+	s.Endpoints = activities.NewEndpoints(2, nil)
+	fast := receive(t, accept)
+	s.sendTo(fast)
+	in := s.batch(30)
+	s.attemptBatch(in, uuid.New())
+	require.Equal(t, 30, s.withStatus(db.DeliverySucceeded))
+	canceled := in.Deliveries[0]
+	s.exec("UPDATE deliveries SET status = 'canceled' WHERE id = ?", canceled)
+
+	slow := receive(t, func(int, http.ResponseWriter) { <-time.After(700 * time.Millisecond) })
+	s.sendTo(slow)
+	in.Replay = true
+	run := uuid.New()
+	res := s.attemptBatch(in, run)
+	sent := len(slow.got())
+	require.Positive(t, res.Left)
+	require.Equal(t, activities.BatchResult{Succeeded: sent, Left: 29 - sent}, res)
+	require.Equal(t, res.Left, s.number("SELECT count(*) FROM delivery_queue q JOIN deliveries d ON d.id = q.delivery_id WHERE d.generation = 1"))
+	require.Equal(t, db.DeliveryCanceled, s.row(canceled).Status)
+
+	require.Equal(t, activities.BatchResult{}, s.attemptBatch(in, run))
+	require.Len(t, slow.got(), sent)
+	require.Equal(t, res.Left, s.number("SELECT count(*) FROM delivery_queue"))
 }
 
 func TestBatchSendsTheBytesOfASingleDelivery(t *testing.T) {
@@ -224,9 +258,57 @@ func TestBatchOfOneAttemptEndsInFailure(t *testing.T) {
 	s := setupAttempt(t)
 	s.sendTo(receive(t, refuse))
 	s.exec("UPDATE webhooks SET max_retries = 0")
-	s.attemptBatch(s.batch(3), uuid.New())
+	in := s.batch(3)
+	s.attemptBatch(in, uuid.New())
 	require.Equal(t, 3, s.withStatus(db.DeliveryFailed))
-	require.Zero(t, s.number("SELECT count(*) FROM delivery_queue"))
+	require.Equal(t, 3, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"), "each gets a workflow of its own that shows it")
+	for _, id := range in.Deliveries {
+		own := activities.DeliverWorkflowID(id, 0)
+		require.Equal(t, own, *s.row(id).WorkflowID)
+		res, err := activities.AttemptAs(s.Activities, t.Context(), activities.AttemptInput{DeliveryID: id, Attempt: 2}, uuid.New(), own)
+		require.NoError(t, err)
+		require.Equal(t, activities.AttemptResult{Outcome: activities.AttemptFailed, Reason: "HTTP 500 Internal Server Error"}, res)
+	}
+}
+
+func TestABurstOfGoneDisablesTheWebhookAlone(t *testing.T) {
+	s := setupAttempt(t)
+	s.CircuitThreshold = 3
+	all := make(chan struct{})
+	s.sendTo(receive(t, func(n int, w http.ResponseWriter) {
+		if n == 9 {
+			close(all) // ten are in flight before the first is answered
+		}
+		<-all
+		w.WriteHeader(http.StatusGone)
+	}))
+	res := s.attemptBatch(s.batch(40), uuid.New())
+	require.Equal(t, 10, res.Failed)
+	require.Equal(t, 10, s.withStatus(db.DeliveryFailed))
+	require.Equal(t, 10, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"))
+	require.Equal(t, 30, s.withStatus(db.DeliveryPaused))
+	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE NOT is_active AND circuit_opened_at IS NULL AND consecutive_failures = 0"))
+
+	s.hook.IsActive = true
+	require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return db.UpdateWebhook(ctx, tx, s.hook, "is_active")
+	}))
+	n, err := db.ReleasePaused(t.Context(), s.DB, s.hook.ID, 100, false)
+	require.NoError(t, err)
+	require.Equal(t, 30, n, "activation lets go on what was held")
+}
+
+func TestABurstOfRateLimitsDoesNotOpenTheCircuit(t *testing.T) {
+	s := setupAttempt(t)
+	s.sendTo(receive(t, func(_ int, w http.ResponseWriter) {
+		w.Header().Set("Retry-After", "60")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	in := s.batch(30)
+	require.Equal(t, 30, s.attemptBatch(in, uuid.New()).Failed)
+	require.Equal(t, 30, s.withStatus(db.DeliveryRetrying))
+	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NULL AND consecutive_failures = 0"))
+	require.Greater(t, time.Until(*s.row(in.Deliveries[0]).NextAttemptAt), 50*time.Second)
 }
 
 func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
@@ -238,7 +320,8 @@ func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
 	t.Logf("%d requests until the circuit, which opens at 10, stopped them", sent)
 	require.Equal(t, activities.BatchResult{Failed: sent, Left: 300 - sent}, res)
 	require.LessOrEqual(t, sent, 10+2*10, "no more than what was in flight")
-	require.Equal(t, 300-sent, s.withStatus(db.DeliveryPaused))
+	// While the record of another attempt locks the webhook, what is left goes back to the queue, where the dispatcher pauses it.
+	require.Equal(t, 300-sent, s.withStatus(db.DeliveryPaused)+s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 1"))
 	require.Equal(t, 1, s.number("SELECT count(*) FROM commands"), "the Circuit workflow is told once")
 	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NOT NULL"))
 }
@@ -262,6 +345,7 @@ func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 		go func() {
 			defer close(done)
 			res, err = activities.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
+			res = totals(res)
 		}()
 		for range 8 {
 			<-begun
@@ -326,7 +410,12 @@ func TestBatchIsNotHeldUpByAReceiverThatHangs(t *testing.T) {
 	require.Len(t, hanging.got(), 10, "no more than its places")
 	require.Equal(t, 10, s.number(`SELECT count(*) FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
 		JOIN deliveries d ON d.id = x.id WHERE d.status = 'pending'`), "the batch keeps those that are in flight")
-	require.Equal(t, activities.BatchResult{Succeeded: 30, Failed: 10, Left: 20}, <-done)
+	res := <-done
+	require.Equal(t, activities.BatchResult{Succeeded: 30, Failed: 10, Left: 20}, totals(res))
+	require.Equal(t, map[string]activities.BatchCounts{
+		well.ID.String(): {Succeeded: 30}, s.hook.ID.String(): {Failed: 10, Left: 20},
+	}, res.ByWebhook)
+	require.Len(t, res.FailedDeliveries, 10)
 	require.Equal(t, 20, s.number("SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 1", s.hook.ID), "none is there twice")
 }
 

@@ -25,20 +25,27 @@ type CircuitState struct {
 	Recovery string
 	// RateLimit is the webhook's own bound per second, 0 for none.
 	RateLimit int
+	// WebhookID and CompanyID make the circuit searchable; CompanyID is zero for a webhook of the platform.
+	WebhookID uuid.UUID
+	CompanyID uuid.UUID
+	// WaitingCount is how many deliveries are paused, counted up to db.WaitingLimit + 1.
+	WaitingCount int
+	// Missing: there is no such webhook, not even a deleted one.
+	Missing bool `json:",omitzero"`
 }
 
 // LoadCircuit reads the state of a webhook's circuit.
 func (a *Activities) LoadCircuit(ctx context.Context, webhook uuid.UUID) (CircuitState, error) {
 	s, err := db.LoadCircuit(ctx, a.DB, webhook)
 	if errors.Is(err, db.ErrNotFound) {
-		return CircuitState{Deleted: true}, nil
+		return CircuitState{Deleted: true, Missing: true}, nil
 	}
 	if err != nil {
 		return CircuitState{}, err
 	}
 	c := CircuitState{
-		Deleted: s.Deleted, Active: s.Active, Waiting: s.Waiting, ToCancel: s.ToCancel, Recovery: s.Recovery, RateLimit: s.RateLimit,
-		Open: s.OpenedAt != nil,
+		Deleted: s.Deleted, ToCancel: s.ToCancel, Active: s.Active, Waiting: s.Waiting > 0, WaitingCount: s.Waiting,
+		Recovery: s.Recovery, RateLimit: s.RateLimit, Open: s.OpenedAt != nil, WebhookID: webhook, CompanyID: orZero(s.CompanyID),
 	}
 	if c.Open {
 		c.OpenedAt = *s.OpenedAt

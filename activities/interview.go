@@ -31,6 +31,9 @@ type InterviewState struct {
 	InvitationDue bool `json:",omitzero"`
 	// HasAnalyser: there is a service to ask for the analysis; otherwise somebody posts it to the API.
 	HasAnalyser bool
+	// CompanyID and JobID make the interview searchable; JobID is zero where it belongs to no job.
+	CompanyID uuid.UUID `json:",omitzero"`
+	JobID     uuid.UUID `json:",omitzero"`
 }
 
 // CallState is the last call attempt of an interview; without an id there is none.
@@ -53,7 +56,7 @@ func (a *Activities) LoadInterview(ctx context.Context, interview uuid.UUID) (In
 
 func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (InterviewState, error) {
 	i := new(db.Interview)
-	q := idb.NewSelect().Model(i).Where("i.id = ?", id).Column("status", "type", "deadline_at", "started_at", "max_minutes",
+	q := idb.NewSelect().Model(i).Where("i.id = ?", id).Column("company_id", "job_id", "status", "type", "deadline_at", "started_at", "max_minutes",
 		"analysis_status", "analysis_due_at", "updated_at", "deleted_at", "invite_mail", "invite_mailed_at", "invite_mail_error")
 	if lock {
 		q = q.For("UPDATE")
@@ -70,6 +73,7 @@ func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (I
 		Version: fmt.Sprint(i.UpdatedAt.UnixMicro()), Status: i.Status, Type: i.Type, Deleted: i.DeletedAt != nil,
 		DeadlineAt: orZero(i.DeadlineAt), StartedAt: orZero(i.StartedAt), MaxDuration: time.Duration(i.MaxMinutes) * time.Minute,
 		Analysis: orZero(i.AnalysisStatus), AnalysisDueAt: orZero(i.AnalysisDueAt),
+		CompanyID: i.CompanyID, JobID: orZero(i.JobID),
 	}
 	s.InvitationDue = i.InviteMail && i.InviteMailedAt == nil && i.InviteMailError == nil && i.Status == db.InterviewScheduled && !s.Deleted
 	if call != nil {

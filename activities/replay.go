@@ -12,20 +12,40 @@ import (
 	"greenroom/db"
 )
 
-// RetryDelivery sends a delivery again, as POST /deliveries/{id}/retry does. One that is not there, or not in a state that
-// allows it, is an error that retrying does not mend.
-func (a *Activities) RetryDelivery(ctx context.Context, delivery uuid.UUID) error {
-	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		_, err := db.RetryDelivery(ctx, tx, db.Scope{}, delivery)
+// RetryDeliveryResult names the workflow that sends the delivery.
+type RetryDeliveryResult struct{ WorkflowID string }
+
+// RetryDelivery sends a delivery again, as POST /deliveries/{id}/retry does. One that does not exist, or is not in a state
+// that allows it, fails for good, with what to do about it.
+func (a *Activities) RetryDelivery(ctx context.Context, delivery uuid.UUID) (RetryDeliveryResult, error) {
+	var d *db.Delivery
+	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		d, err = db.RetryDelivery(ctx, tx, db.Scope{}, delivery)
 		return err
 	})
+	var state *db.StateError
 	switch {
-	case errors.Is(err, db.ErrNotFound), errors.Is(err, db.ErrConflict):
-		return temporal.NewNonRetryableApplicationError(err.Error(), "Refused", nil)
-	case err != nil:
-		return fmt.Errorf("retry delivery: %w", err)
+	case err == nil:
+		return RetryDeliveryResult{WorkflowID: DeliverWorkflowID(d.ID, d.Generation)}, nil
+	case errors.Is(err, db.ErrNotFound):
+		return RetryDeliveryResult{}, temporal.NewNonRetryableApplicationError(fmt.Sprintf("there is no delivery %s", delivery), "Refused", nil)
+	case errors.As(err, &state):
+		return RetryDeliveryResult{}, temporal.NewNonRetryableApplicationError(retryRefusal(state), "Refused", nil)
 	}
-	return nil
+	return RetryDeliveryResult{}, fmt.Errorf("retry delivery: %w", err)
+}
+
+// retryRefusal says why a delivery cannot be sent again now, and what to do.
+func retryRefusal(e *db.StateError) string {
+	switch {
+	case e.Resource == "webhook":
+		return "the webhook was deleted: nothing is sent to it any more"
+	case e.State == string(db.DeliveryPaused):
+		return "the delivery is paused: reset its webhook's circuit, or activate the webhook, and it is sent"
+	case e.State == string(db.DeliveryPending):
+		return "the delivery is pending: its first attempt is still to come"
+	}
+	return e.Error()
 }
 
 // ReplayPageInput asks for the next page of a replay of many deliveries.
@@ -41,6 +61,9 @@ type ReplayProgress struct {
 	Replayed int64
 	Paused   bool
 	Ended    bool
+	// WebhookID and CompanyID make the replay searchable; CompanyID is zero for one of the platform.
+	WebhookID uuid.UUID
+	CompanyID uuid.UUID
 }
 
 // ReplayPage sends the next page of a replay's deliveries again.
@@ -51,5 +74,6 @@ func (a *Activities) ReplayPage(ctx context.Context, in ReplayPageInput) (Replay
 	}
 	return ReplayProgress{
 		State: string(p.State), Replayed: p.Replayed, Paused: p.State == db.ReplayPaused, Ended: p.State.Ended(),
+		WebhookID: p.WebhookID, CompanyID: orZero(p.CompanyID),
 	}, nil
 }

@@ -8,22 +8,6 @@ import (
 	"greenroom/db"
 )
 
-// SweepGrace is how long a delivery may be overdue before it counts as lost: longer than the longest attempt time-out and
-// Temporal's own recovery of a dead worker (a workflow task times out after 10 s) together.
-const SweepGrace = 2 * time.Minute
-
-// sweepPage bounds one sweep; what is left is found by the next one.
-const sweepPage = 1000
-
-// Sweep puts deliveries whose workflow seems lost back into the queue and returns how many.
-func (a *Activities) Sweep(ctx context.Context) (int, error) {
-	n, err := db.SweepDeliveries(ctx, a.DB, SweepGrace, sweepPage)
-	if n > 0 {
-		a.Logger.WarnContext(ctx, "swept deliveries without a workflow", "count", n)
-	}
-	return n, err
-}
-
 // KeepPartitions makes the partitions of the coming days and drops those that ended more than keepDays days ago. What is in use
 // is left for the next upkeep: there is a week until a missing partition is wanted, and an old one harms nothing.
 func (a *Activities) KeepPartitions(ctx context.Context, keepDays int) error {

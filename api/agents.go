@@ -13,7 +13,7 @@ import (
 
 func (s *server) agentRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/agents", "read:agents", s.listAgents),
+		surface.List("/agents", "read:agents", s.listAgents, "type", "focus", "page", "limit"),
 		surface.Post("/agents", "write:agents", s.createAgent),
 		surface.Get("/agents/:id", "read:agents", s.getAgent),
 		surface.Patch("/agents/:id", "write:agents", s.updateAgent),

@@ -17,7 +17,7 @@ import (
 
 func (s *server) apiKeyRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/api-keys", "read:api-keys", s.listKeys),
+		surface.List("/api-keys", "read:api-keys", s.listKeys, "page", "limit"),
 		surface.Post("/api-keys", "write:api-keys", s.createKey),
 		surface.Get("/api-keys/:id", "read:api-keys", s.getKey),
 		surface.Patch("/api-keys/:id", "write:api-keys", s.updateKey),

@@ -17,13 +17,13 @@ import (
 
 func (s *server) candidateRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/candidates", "read:candidates", s.listCandidates),
+		surface.List("/candidates", "read:candidates", s.listCandidates, "jobId", "status", "search", "page", "limit"),
 		surface.Post("/candidates", "write:candidates", s.createCandidate),
 		surface.Get("/candidates/:id", "read:candidates", s.getCandidate),
 		surface.Patch("/candidates/:id", "write:candidates", s.updateCandidate),
 		surface.Delete("/candidates/:id", "delete:candidates", s.deleteCandidate),
-		surface.Get("/candidates/:id/analyses", "read:candidates", s.listCandidateAnalyses),
-		surface.Get("/candidates/:id/interviews", "read:candidates", s.listCandidateInterviews),
+		surface.List("/candidates/:id/analyses", "read:candidates", s.listCandidateAnalyses, "page", "limit"),
+		surface.List("/candidates/:id/interviews", "read:candidates", s.listCandidateInterviews, "page", "limit"),
 	}
 }
 

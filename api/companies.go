@@ -14,7 +14,7 @@ import (
 
 func (s *server) companyRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/companies", "read:companies", s.listCompanies),
+		surface.List("/companies", "read:companies", s.listCompanies, "page", "limit"),
 		surface.Post("/companies", "write:companies", s.createCompany),
 		surface.Get("/companies/:id", "read:companies", s.getCompany),
 		surface.Patch("/companies/:id", "write:companies", s.updateCompany),

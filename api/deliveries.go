@@ -18,12 +18,13 @@ import (
 	"greenroom/db"
 )
 
-// Deliveries may also be read and retried with the scopes of webhooks: who may see a webhook may see what it was sent.
+// Deliveries may also be read, retried and canceled with the scopes of webhooks: who may see a webhook may see what it was sent.
 func (s *server) deliveryRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/deliveries", "read:deliveries|read:webhooks", s.listDeliveries),
+		surface.List("/deliveries", "read:deliveries|read:webhooks", s.listDeliveries, "webhookId", "eventType", "status", "since", "until", "cursor", "limit"),
 		surface.Get("/deliveries/:id", "read:deliveries|read:webhooks", s.getDelivery),
 		surface.Post("/deliveries/:id/retry", "write:deliveries|write:webhooks", s.retryDelivery),
+		surface.Post("/deliveries/:id/cancel", "write:deliveries|write:webhooks", s.cancelDelivery),
 	}
 }
 
@@ -98,10 +99,13 @@ func (s *server) listDeliveries(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := db.NameCircuits(c.Request.Context(), s.DB, ds); err != nil {
+		return err
+	}
 	var next *string
 	if len(ds) > limit {
 		ds = ds[:limit]
-		cursor := base64.RawURLEncoding.EncodeToString(ds[limit-1].ID[:])
+		cursor := cursorOf(ds[limit-1].ID)
 		next = &cursor
 	}
 	return ok(c, http.StatusOK, gin.H{"data": surface.Mapped(ds, showDelivery), "nextCursor": next, "hasMore": next != nil})
@@ -178,11 +182,13 @@ func queryCursor(c *gin.Context) (uuid.UUID, error) {
 		return uuid.Nil, nil
 	}
 	bytes, err := base64.RawURLEncoding.DecodeString(raw)
-	if err != nil || len(bytes) != len(uuid.Nil) {
+	if err != nil || len(bytes) != len(uuid.Nil) || uuid.UUID(bytes) == uuid.Nil || cursorOf(uuid.UUID(bytes)) != raw {
 		return uuid.Nil, surface.Invalid("cursor", "cursor must be a nextCursor of an earlier answer")
 	}
 	return uuid.UUID(bytes), nil
 }
+
+func cursorOf(id uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
 // delivery loads the delivery of the path, which must be of the caller's company and on its way to a webhook that the caller
 // sees.
@@ -225,6 +231,11 @@ func (s *server) okDelivery(c *gin.Context, status int, d *db.Delivery) error {
 	if err != nil {
 		return err
 	}
+	named := []db.Delivery{*d}
+	if err := db.NameCircuits(ctx, s.DB, named); err != nil {
+		return err
+	}
+	d = &named[0]
 	return ok(c, status, deliveryDetail{
 		deliveryOutput: showDelivery(d), Body: showBody(d.Body), Attempts: surface.Mapped(attempts, showAttempt),
 		Explanation: Explain(d, attempts, w),
@@ -264,4 +275,20 @@ func (s *server) retryDelivery(c *gin.Context) error {
 		return err
 	}
 	return s.okDelivery(c, http.StatusAccepted, d)
+}
+
+// cancelDelivery ends a delivery that has not ended.
+func (s *server) cancelDelivery(c *gin.Context) error {
+	d, err := s.delivery(c)
+	if err != nil {
+		return err
+	}
+	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		d, err = db.CancelDelivery(ctx, tx, db.Scope{}, d.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.okDelivery(c, http.StatusOK, d)
 }

@@ -18,12 +18,12 @@ import (
 
 func (s *server) eventTypeRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/event-types", "read:events|read:webhooks", s.listEventTypes),
+		surface.List("/event-types", "read:events|read:webhooks", s.listEventTypes),
 		surface.Post("/event-types", "write:events", s.createEventType),
 		surface.Get("/event-types/:name", "read:events|read:webhooks", s.getEventType),
 		surface.Put("/event-types/:name", "write:events", s.updateEventType),
 		surface.Delete("/event-types/:name", "write:events", s.deleteEventType),
-		surface.Get("/event-types/:name/versions", "read:events|read:webhooks", s.listEventTypeVersions),
+		surface.List("/event-types/:name/versions", "read:events|read:webhooks", s.listEventTypeVersions),
 	}
 }
 

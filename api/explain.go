@@ -103,7 +103,7 @@ func explainFailed(d *db.Delivery, attempts []db.Attempt, last *db.Attempt) stri
 		}
 	}
 	switch {
-	case last == nil:
+	case last == nil || last.Outcome == db.OutcomeRetry: // no attempt of its own ended it
 		return "it failed: " + answer(d)
 	case last.Outcome == db.OutcomeGone:
 		return "the receiver answered 410 Gone, which ends the delivery and disables the webhook"
@@ -123,10 +123,10 @@ func again(d *db.Delivery, w *db.Webhook) string {
 
 func reason(a *db.Attempt) string {
 	switch {
-	case a.StatusCode != nil:
-		return fmt.Sprintf("HTTP %d", *a.StatusCode)
 	case a.Error != nil && *a.Error != "":
 		return *a.Error
+	case a.StatusCode != nil:
+		return fmt.Sprintf("HTTP %d", *a.StatusCode)
 	}
 	return "the reason is not known"
 }

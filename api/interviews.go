@@ -15,7 +15,7 @@ import (
 
 func (s *server) interviewRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/interviews", "read:interviews", s.listInterviews),
+		surface.List("/interviews", "read:interviews", s.listInterviews, "status", "candidateId", "jobId", "agentId", "page", "limit"),
 		surface.Post("/interviews", "write:interviews", s.createInterview),
 		surface.Get("/interviews/:id", "read:interviews", s.getInterview),
 		surface.Delete("/interviews/:id", "delete:interviews", s.deleteInterview),

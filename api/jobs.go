@@ -15,7 +15,7 @@ import (
 
 func (s *server) jobRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/jobs", "read:jobs", s.listJobs),
+		surface.List("/jobs", "read:jobs", s.listJobs, "status", "page", "limit"),
 		surface.Post("/jobs", "write:jobs", s.createJob),
 		surface.Get("/jobs/:id", "read:jobs", s.getJob),
 		surface.Patch("/jobs/:id", "write:jobs", s.updateJob),

@@ -12,7 +12,7 @@ import (
 
 func (s *server) profileRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/profiles", "read:events|read:webhooks", s.listProfiles),
+		surface.List("/profiles", "read:events|read:webhooks", s.listProfiles),
 	}
 }
 

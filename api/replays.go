@@ -18,7 +18,7 @@ import (
 func (s *server) replayRoutes() []surface.Route {
 	return []surface.Route{
 		surface.Post("/webhooks/:id/replays", "write:deliveries|write:webhooks", s.createReplay),
-		surface.Get("/webhooks/:id/replays", "read:deliveries|read:webhooks", s.listReplays),
+		surface.List("/webhooks/:id/replays", "read:deliveries|read:webhooks", s.listReplays, "page", "limit"),
 		surface.Get("/webhooks/:id/replays/:rid", "read:deliveries|read:webhooks", s.getReplay),
 		surface.Post("/webhooks/:id/replays/:rid/pause", "write:deliveries|write:webhooks", s.changeReplay(db.PauseReplay)),
 		surface.Post("/webhooks/:id/replays/:rid/resume", "write:deliveries|write:webhooks", s.changeReplay(db.ResumeReplay)),

@@ -18,7 +18,7 @@ import (
 
 func (s *server) webhookRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/webhooks", "read:webhooks", s.listWebhooks),
+		surface.List("/webhooks", "read:webhooks", s.listWebhooks),
 		surface.Post("/webhooks", "write:webhooks", s.createWebhook),
 		surface.Get("/webhooks/:id", "read:webhooks", s.getWebhook),
 		surface.Patch("/webhooks/:id", "write:webhooks", s.updateWebhook),
@@ -131,23 +131,29 @@ func (s *server) listWebhooks(c *gin.Context) error {
 }
 
 func (s *server) createWebhook(c *gin.Context) error {
-	in, err := surface.Bind[webhookInput](c)
+	raw, err := surface.ReadBody(c, surface.MaxBody)
+	if err != nil {
+		return err
+	}
+	in, err := surface.Decode[webhookInput](raw)
 	if err != nil {
 		return err
 	}
 	if err := in.refuse(); err != nil {
 		return err
 	}
-	w, secret, err := s.newWebhook(c, &in)
-	if err != nil {
-		return err
-	}
-	if err := db.CreateWebhook(c.Request.Context(), s.DB, w); err != nil {
-		return err
-	}
-	out := showWebhook(w)
-	out.SigningSecret = webhook.SecretHex(secret)
-	return ok(c, http.StatusCreated, out)
+	w, secret, refused := s.newWebhook(c, &in)
+	return s.OnceSealed(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
+		if refused != nil { // the same request may have been answered when it was right
+			return 0, nil, refused
+		}
+		if err := db.CreateWebhook(ctx, tx, w); err != nil {
+			return 0, nil, err
+		}
+		out := showWebhook(w)
+		out.SigningSecret = webhook.SecretHex(secret)
+		return http.StatusCreated, wrapped(out), nil
+	})
 }
 
 // newWebhook makes the row of a checked body, with its signing secret sealed.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,6 +41,47 @@ func StaleBatches(ctx context.Context, db *bun.DB, age time.Duration, limit int)
 	return stale, nil
 }
 
+// BatchLanes returns the lanes of a batch's deliveries.
+func BatchLanes(ctx context.Context, db bun.IDB, batch uuid.UUID) (lanes []Lane, err error) {
+	err = db.NewRaw(`SELECT DISTINCT d.webhook_id AS webhook, COALESCE(d.company_id, ?) AS company
+		FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
+		CROSS JOIN LATERAL (SELECT webhook_id, company_id FROM deliveries WHERE id = x.id OFFSET 0) d WHERE b.id = ?`,
+		uuid.Nil, batch).Scan(ctx, &lanes)
+	if err != nil {
+		return nil, fmt.Errorf("read lanes of batch: %w", err)
+	}
+	return lanes, nil
+}
+
+// BatchStands reports whether a batch is older than idle and none of its deliveries has changed for as long.
+func BatchStands(ctx context.Context, db bun.IDB, id uuid.UUID, idle time.Duration) (stands bool, err error) {
+	err = db.NewRaw(`SELECT COALESCE((SELECT b.created_at < now() - ?1 * interval '1 ms' AND NOT EXISTS (
+			SELECT FROM unnest(b.deliveries) AS x (id) JOIN deliveries d ON d.id = x.id WHERE d.updated_at > now() - ?1 * interval '1 ms')
+		FROM delivery_batches b WHERE b.id = ?0), false)`, id, idle.Milliseconds()).Scan(ctx, &stands)
+	if err != nil {
+		return false, fmt.Errorf("look at a batch: %w", err)
+	}
+	return stands, nil
+}
+
+// LeaseBatch gives a batch to the caller and takes it from the one that had it. 0 means that there is no such batch.
+func LeaseBatch(ctx context.Context, db bun.IDB, id uuid.UUID) (lease int, err error) {
+	err = db.NewRaw("UPDATE delivery_batches SET lease = lease + 1 WHERE id = ? RETURNING lease", id).Scan(ctx, &lease)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("lease batch: %w", err)
+	}
+	return lease, nil
+}
+
+// HoldsBatch reports whether a lease of a batch is still the last one.
+func HoldsBatch(ctx context.Context, db bun.IDB, id uuid.UUID, lease int) (holds bool, err error) {
+	err = db.NewRaw("SELECT EXISTS (SELECT FROM delivery_batches WHERE id = ? AND lease = ?)", id, lease).Scan(ctx, &holds)
+	if err != nil {
+		return false, fmt.Errorf("look at lease: %w", err)
+	}
+	return holds, nil
+}
+
 // FinishBatch forgets a batch all of whose deliveries were recorded or have left it.
 func FinishBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if _, err := db.ExecContext(ctx, "DELETE FROM delivery_batches WHERE id = ?", id); err != nil {
@@ -69,8 +111,8 @@ func AbandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 }
 
 // LeaveBatch takes deliveries out of a batch whose first attempt it will not make: they go back to the queue, or are paused
-// or canceled as their webhook asks for.
-func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, leaving []QueuedDelivery) error {
+// or canceled as their webhook asks for. ErrConflict means that the lease was lost and nothing has left.
+func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, leaving []QueuedDelivery) error {
 	if len(leaving) == 0 {
 		return nil
 	}
@@ -79,8 +121,11 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, leaving []Queu
 		for i, q := range leaving {
 			ids[i] = q.DeliveryID
 		}
-		_, err := direct(tx).ExecContext(ctx, `UPDATE delivery_batches
-			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[])) WHERE id = $1`, batch, ids)
+		err := one(direct(tx).ExecContext(ctx, `UPDATE delivery_batches
+			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[])) WHERE id = $1 AND lease = $3`, batch, ids, lease))
+		if errors.Is(err, ErrNotFound) {
+			return ErrConflict
+		}
 		if err != nil {
 			return err
 		}
@@ -91,6 +136,27 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, leaving []Queu
 	})
 	if err != nil {
 		return fmt.Errorf("leave batch: %w", err)
+	}
+	return nil
+}
+
+// ResendDeliveries sends ended deliveries again, one generation on.
+func ResendDeliveries(ctx context.Context, db bun.IDB, again []QueuedDelivery) error {
+	if len(again) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(again))
+	for i, q := range again {
+		ids[i] = q.DeliveryID
+	}
+	err := InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := requeue(ctx, tx, ids); err != nil {
+			return err
+		}
+		return notify(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("resend deliveries: %w", err)
 	}
 	return nil
 }
@@ -279,4 +345,4 @@ WITH r AS (
 )
 UPDATE deliveries d SET status = 'succeeded', attempts = d.attempts + 1, body = COALESCE(d.body, r.body), workflow_id = r.workflow_id,
   next_attempt_at = NULL, last_status_code = r.status_code, last_error = NULL, updated_at = clock_timestamp()
-FROM r JOIN a USING (delivery_id, run_id) WHERE d.id = r.delivery_id AND d.id = ANY ($1)`
+FROM r JOIN a USING (delivery_id, run_id) WHERE d.id = r.delivery_id AND d.generation = r.generation AND d.id = ANY ($1)`

@@ -18,19 +18,25 @@ type CircuitState struct {
 	Recovery string
 	// RateLimit is the webhook's own bound of deliveries per second, 0 for none.
 	RateLimit int
-	// Waiting: at least one delivery is paused.
-	Waiting bool
+	// Waiting is how many deliveries are paused, counted up to WaitingLimit + 1.
+	Waiting int
 	// ToCancel: the webhook was deleted and has deliveries that have not ended.
 	ToCancel bool
+	// CompanyID is the webhook's; nil for one of the platform.
+	CompanyID *uuid.UUID
 }
+
+// WaitingLimit bounds the count of the deliveries that wait behind a circuit, so that a look never reads a long backlog.
+const WaitingLimit = 1000
 
 // LoadCircuit reads the state of a webhook's circuit.
 func LoadCircuit(ctx context.Context, db bun.IDB, webhook uuid.UUID) (CircuitState, error) {
 	var s CircuitState
-	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''), rate_limit,
-		(SELECT id `+pausedOf+` LIMIT 1) IS NOT NULL, deleted_at IS NOT NULL AND (SELECT id `+liveOf+` LIMIT 1) IS NOT NULL
-		FROM webhooks WHERE id = ?0`, webhook, uuid.Nil, uuid.Max).
-		Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.Waiting, &s.ToCancel)
+	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''), rate_limit, company_id,
+		(SELECT count(*) FROM (SELECT id `+pausedOf+` LIMIT ?3) waiting),
+		deleted_at IS NOT NULL AND (SELECT id `+liveOf+` LIMIT 1) IS NOT NULL
+		FROM webhooks WHERE id = ?0`, webhook, uuid.Nil, uuid.Max, WaitingLimit+1).
+		Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.CompanyID, &s.Waiting, &s.ToCancel)
 	if err != nil {
 		return s, fmt.Errorf("load circuit: %w", translate(err))
 	}
@@ -67,19 +73,25 @@ func ResetCircuit(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Webhook, error
 
 // ReleasePaused sends up to limit paused deliveries of a webhook on their way again, oldest first: those that a workflow
 // holds are woken, the others go back to the queue. It releases nothing while the webhook is inactive or its circuit is
-// open. With probe, exactly one is released although the circuit is open.
+// open. With probe, one is released although the circuit is open.
 func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int, probe bool) (n int, err error) {
 	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		blocked, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
 		if err != nil || (blocked[webhook] && !probe) {
 			return err
 		}
+		if probe {
+			if n, err = releaseProbe(ctx, tx, webhook); err != nil || n == 0 {
+				return err
+			}
+			return notify(ctx, tx)
+		}
 		var ids []uuid.UUID
 		err = tx.NewRaw("SELECT id "+pausedOf+" LIMIT ?3 FOR UPDATE SKIP LOCKED", webhook, uuid.Nil, uuid.Max, limit).Scan(ctx, &ids)
 		if n = len(ids); err != nil || n == 0 {
 			return err
 		}
-		if _, err := direct(tx).ExecContext(ctx, releaseSQL, ids, probe, string(DeliveryWake), uuid.Nil); err != nil {
+		if _, err := direct(tx).ExecContext(ctx, releaseSQL, ids, string(DeliveryWake), uuid.Nil); err != nil {
 			return err
 		}
 		return notify(ctx, tx)
@@ -90,8 +102,7 @@ func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int
 	return n, nil
 }
 
-// releaseSQL: $1 the deliveries, locked and paused, $2 whether they are a probe, $3 the command that wakes a workflow, $4 the
-// zero id.
+// releaseSQL: $1 the deliveries, locked and paused, $2 the command that wakes a workflow, $3 the zero id.
 const releaseSQL = `
 WITH d AS (
   UPDATE deliveries SET status = CASE WHEN workflow_id IS NULL THEN 'pending' ELSE 'retrying' END,
@@ -99,9 +110,8 @@ WITH d AS (
   WHERE id = ANY ($1::uuid[])
   RETURNING id, webhook_id, company_id, workflow_id
 ), q AS (
-  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, probe)
-  SELECT webhook_id, COALESCE(company_id, $4::uuid), id, $2::boolean FROM d WHERE workflow_id IS NULL
+  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
+  SELECT webhook_id, COALESCE(company_id, $3::uuid), id FROM d WHERE workflow_id IS NULL
   ON CONFLICT DO NOTHING
 )
-INSERT INTO commands (id, kind, subject_id, args)
-SELECT uuid_v7(), $3, id, jsonb_build_object('probe', $2::boolean) FROM d WHERE workflow_id IS NOT NULL`
+INSERT INTO commands (id, kind, subject_id) SELECT uuid_v7(), $2, id FROM d WHERE workflow_id IS NOT NULL`

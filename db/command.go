@@ -36,6 +36,8 @@ type Command struct {
 	SubjectID uuid.UUID       `bun:"subject_id"`
 	Args      json.RawMessage `bun:"args,type:jsonb"`
 	CreatedAt time.Time       `bun:"created_at,nullzero,default:now()"`
+	// Attempts counts how often it was refused.
+	Attempts int `bun:"attempts"`
 }
 
 // WakeArgs are the arguments of DeliveryWake.
@@ -60,13 +62,13 @@ func AddCommand(ctx context.Context, tx bun.Tx, kind CommandKind, subject uuid.U
 	return notify(ctx, tx)
 }
 
-// TakeCommands takes up to limit commands, oldest first, and removes them: they are gone when tx commits and back when it
-// does not. Commands that another dispatcher holds are passed over.
+// TakeCommands takes up to limit commands that are due, the longest waiting first, and removes them: they are gone when tx
+// commits and back when it does not. Commands that another dispatcher holds are passed over.
 func TakeCommands(ctx context.Context, tx bun.Tx, limit int) ([]Command, error) {
 	var cs []Command
 	err := tx.NewRaw(`DELETE FROM commands c USING (
-		SELECT id FROM commands ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED) t
-		WHERE c.id = t.id RETURNING c.id, c.kind, c.subject_id, c.args, c.created_at`, limit).Scan(ctx, &cs)
+		SELECT id FROM commands WHERE not_before <= now() ORDER BY not_before, id LIMIT ? FOR UPDATE SKIP LOCKED) t
+		WHERE c.id = t.id RETURNING c.id, c.kind, c.subject_id, c.args, c.created_at, c.attempts`, limit).Scan(ctx, &cs)
 	if err != nil {
 		return nil, fmt.Errorf("take commands: %w", err)
 	}
@@ -84,13 +86,71 @@ func notify(ctx context.Context, tx bun.Tx) error {
 	return nil
 }
 
-// PutBackCommands returns commands to the outbox that were taken in this transaction but could not be told.
-func PutBackCommands(ctx context.Context, tx bun.Tx, cs []Command) error {
-	if len(cs) == 0 {
+// FailedCommand is a command that could not be told, with the reason.
+type FailedCommand struct {
+	Command
+	Reason string
+	// Unavailable: it was not refused, Temporal did not answer. It keeps its place.
+	Unavailable bool
+	// Keep: it is never parked, however often it fails.
+	Keep bool
+}
+
+// A refused command waits for 1 s, then twice as long each time up to commandPause, and is parked after commandTries: some ten
+// minutes, in which a fault that passes has passed.
+const (
+	commandTries = 10
+	commandPause = 5 * time.Minute
+)
+
+// Parked reports whether the command is not tried again after this failure, until an operator sets its not_before.
+func (c *FailedCommand) Parked() bool {
+	return !c.Unavailable && !c.Keep && c.Attempts+1 >= commandTries
+}
+
+// notBefore is what PostgreSQL reads as the time of the next try.
+func (c *FailedCommand) notBefore() string {
+	switch {
+	case c.Unavailable:
+		return c.CreatedAt.UTC().Format(time.RFC3339Nano)
+	case c.Parked():
+		return "infinity"
+	}
+	pause := min(time.Second<<min(c.Attempts, commandTries), commandPause)
+	return time.Now().Add(pause).UTC().Format(time.RFC3339Nano)
+}
+
+// PutBackCommands returns commands to the outbox that were taken in this transaction but could not be told. Those that were
+// refused wait, longer each time, so that they do not stand in the way of the others.
+func PutBackCommands(ctx context.Context, tx bun.Tx, failed []FailedCommand) error {
+	if len(failed) == 0 {
 		return nil
 	}
-	if _, err := tx.NewInsert().Model(&cs).Exec(ctx); err != nil {
+	type row struct {
+		Command `bun:",extend"`
+
+		NotBefore string `bun:"not_before"`
+		Reason    string `bun:"reason"`
+	}
+	rows := make([]row, len(failed))
+	for i := range failed {
+		c := &failed[i]
+		rows[i] = row{Command: c.Command, NotBefore: c.notBefore(), Reason: c.Reason}
+		if !c.Unavailable {
+			rows[i].Attempts++
+		}
+	}
+	if _, err := tx.NewInsert().Model(&rows).Exec(ctx); err != nil {
 		return fmt.Errorf("put commands back: %w", err)
 	}
 	return nil
+}
+
+// ParkedCommands counts the commands that are not tried again, up to limit.
+func ParkedCommands(ctx context.Context, db bun.IDB, limit int) (n int, err error) {
+	err = db.NewRaw("SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before = 'infinity' LIMIT ?) c", limit).Scan(ctx, &n)
+	if err != nil {
+		return 0, fmt.Errorf("count parked commands: %w", err)
+	}
+	return n, nil
 }

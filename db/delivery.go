@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -162,22 +163,26 @@ func LoadJob(ctx context.Context, db bun.IDB, id, run uuid.UUID, attempt int) (*
 	return j, nil
 }
 
-// PauseDelivery parks a delivery behind its webhook's open circuit (or inactivity) and reports whether it did: false means
-// that the circuit has closed meanwhile and the attempt may go on. It shares the webhook's row lock, and closing takes the
-// write lock first and releases afterwards: no delivery can fall between.
-func PauseDelivery(ctx context.Context, db bun.IDB, id, webhook uuid.UUID, workflowID string) (paused bool, err error) {
+// PauseDelivery pauses a delivery whose webhook must not be sent to now. blocked is false when the circuit has closed since the
+// delivery was loaded, so that the attempt may be made. paused is false when the delivery has ended since: an ended one is not
+// paused, unless an operator asked for a replay of it. It shares the webhook's row lock, and closing takes the write lock first
+// and releases afterwards: no delivery can be left paused behind a closed circuit.
+func PauseDelivery(ctx context.Context, db bun.IDB, id, webhook uuid.UUID, workflowID string, replay bool) (blocked, paused bool, err error) {
 	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		blocked, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
-		if err != nil || !blocked[webhook] {
+		all, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
+		if blocked = all[webhook]; err != nil || !blocked {
 			return err
 		}
 		var status DeliveryStatus
-		err = tx.NewRaw(`UPDATE deliveries SET workflow_id = ?2, next_attempt_at = NULL, updated_at = now(),
-			status = CASE WHEN status = 'canceled' OR (SELECT w.deleted_at FROM webhooks w WHERE w.id = ?1) IS NOT NULL
-			  THEN 'canceled' ELSE 'paused' END
-			WHERE id = ?0 RETURNING status`, id, webhook, workflowID).Scan(ctx, &status)
+		err = translate(tx.NewRaw(`UPDATE deliveries SET workflow_id = ?2, next_attempt_at = NULL, updated_at = now(),
+			status = CASE WHEN (SELECT w.deleted_at FROM webhooks w WHERE w.id = ?1) IS NOT NULL THEN 'canceled' ELSE 'paused' END
+			WHERE id = ?0 AND (status IN ('pending', 'retrying', 'paused') OR ?3 AND status <> 'canceled') RETURNING status`,
+			id, webhook, workflowID, replay).Scan(ctx, &status))
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
 		if err != nil {
-			return translate(err)
+			return err
 		}
 		paused = true
 		if status == DeliveryCanceled { // since it was loaded: its workflow is woken and ends
@@ -186,9 +191,9 @@ func PauseDelivery(ctx context.Context, db bun.IDB, id, webhook uuid.UUID, workf
 		return nil
 	})
 	if err != nil {
-		return false, fmt.Errorf("pause delivery: %w", err)
+		return false, false, fmt.Errorf("pause delivery: %w", err)
 	}
-	return paused, nil
+	return blocked, paused, nil
 }
 
 // lockBlocked takes a share lock on the webhooks' rows and says which must not be sent to now.
@@ -261,6 +266,33 @@ func CancelDelivery(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) (*Del
 		}
 	}
 	return GetDelivery(ctx, tx, s, id)
+}
+
+// NameCircuits sets WorkflowID of those that are paused without a workflow of their own behind an open circuit: the workflow that
+// releases them is the circuit's. The others stay as they are.
+func NameCircuits(ctx context.Context, db bun.IDB, ds []Delivery) error {
+	waits := func(d *Delivery) bool { return d.Status == DeliveryPaused && d.WorkflowID == nil }
+	var hooks []uuid.UUID
+	for i := range ds {
+		if waits(&ds[i]) && !slices.Contains(hooks, ds[i].WebhookID) {
+			hooks = append(hooks, ds[i].WebhookID)
+		}
+	}
+	if len(hooks) == 0 {
+		return nil
+	}
+	var open []uuid.UUID
+	err := db.NewRaw("SELECT id FROM webhooks WHERE id IN (?) AND circuit_opened_at IS NOT NULL AND deleted_at IS NULL", bun.List(hooks)).Scan(ctx, &open)
+	if err != nil {
+		return fmt.Errorf("find open circuits: %w", err)
+	}
+	for i := range ds {
+		if waits(&ds[i]) && slices.Contains(open, ds[i].WebhookID) {
+			id := "circuit:" + ds[i].WebhookID.String()
+			ds[i].WorkflowID = &id
+		}
+	}
+	return nil
 }
 
 // lockLiving keeps a webhook from being deleted until tx ends, and refuses one that was.

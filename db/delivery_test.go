@@ -3,7 +3,6 @@ package db_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -155,6 +154,60 @@ func TestRecordAttempt(t *testing.T) {
 		b.attempt(b.take()[0], db.OutcomeFailed, func(r *db.Recording) { r.Counts = false })
 		require.Zero(t, b.failures())
 	})
+	t.Run("a_failure_leaves_a_delivery_as_it_ended", func(t *testing.T) {
+		b.publish(catalog.InterviewStarted)
+		q := b.take()[0]
+		b.attempt(q, db.OutcomeSucceeded)
+		b.attempt(q, db.OutcomeRetry)
+		d := b.delivery(q.DeliveryID)
+		require.Equal(t, db.DeliverySucceeded, d.Status)
+		require.Equal(t, 200, *d.LastStatusCode)
+		require.Equal(t, 2, d.Attempts, "it was made all the same")
+		b.attempt(q, db.OutcomeRetry, func(r *db.Recording) { r.Replay = true })
+		require.Equal(t, db.DeliveryRetrying, b.delivery(q.DeliveryID).Status, "unless an operator asked for it")
+		b.attempt(q, db.OutcomeFailed)
+		b.attempt(q, db.OutcomeRetry)
+		require.Equal(t, db.DeliveryFailed, b.delivery(q.DeliveryID).Status)
+		b.attempt(q, db.OutcomeSucceeded)
+		require.Equal(t, db.DeliverySucceeded, b.delivery(q.DeliveryID).Status, "it has arrived")
+	})
+	t.Run("an_attempt_of_an_earlier_generation_changes_nothing", func(t *testing.T) {
+		b.publish(catalog.InterviewStarted)
+		q := b.take()[0]
+		_, err := b.ExecContext(b.ctx, "UPDATE deliveries SET generation = 1 WHERE id = ?", q.DeliveryID)
+		require.NoError(t, err)
+		for _, outcome := range []db.Outcome{db.OutcomeSucceeded, db.OutcomeFailed} {
+			b.attempt(q, outcome, func(r *db.Recording) { r.GoesOnAs = "delivery:x:0" })
+			require.Equal(t, db.DeliveryPending, b.delivery(q.DeliveryID).Status)
+		}
+		require.Empty(t, b.take())
+	})
+	t.Run("a_pause_leaves_a_delivery_as_it_ended", func(t *testing.T) {
+		b.publish(catalog.InterviewStarted)
+		q := b.take()[0]
+		b.attempt(q, db.OutcomeSucceeded)
+		_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET circuit_opened_at = now()")
+		require.NoError(t, err)
+		blocked, paused, err := db.PauseDelivery(b.ctx, b, q.DeliveryID, b.hook.ID, "delivery:x:0", false)
+		require.NoError(t, err)
+		require.True(t, blocked)
+		require.False(t, paused)
+		require.Equal(t, db.DeliverySucceeded, b.delivery(q.DeliveryID).Status)
+		_, paused, err = db.PauseDelivery(b.ctx, b, q.DeliveryID, b.hook.ID, "delivery:x:0", true)
+		require.NoError(t, err)
+		require.True(t, paused, "unless an operator asked for a replay")
+		_, err = b.ExecContext(b.ctx, "UPDATE webhooks SET circuit_opened_at = NULL")
+		require.NoError(t, err)
+	})
+	t.Run("a_rate_limit_is_no_outage", func(t *testing.T) {
+		b.publish(catalog.InterviewStarted)
+		q, code, before := b.take()[0], 429, b.failures()
+		for i := range 20 {
+			require.False(t, b.attempt(q, db.OutcomeRetry, func(r *db.Recording) { r.Attempt.Attempt, r.Attempt.StatusCode = i+1, &code }))
+		}
+		require.Equal(t, before, b.failures())
+		require.Equal(t, db.DeliveryRetrying, b.delivery(q.DeliveryID).Status)
+	})
 	t.Run("gone_disables_the_webhook", func(t *testing.T) {
 		b.publish(catalog.InterviewStarted)
 		q := b.take()[0]
@@ -164,6 +217,7 @@ func TestRecordAttempt(t *testing.T) {
 		require.False(t, w.IsActive)
 		require.Contains(t, *w.DisabledReason, "410")
 		require.Equal(t, db.DeliveryFailed, b.delivery(q.DeliveryID).Status)
+		require.Zero(t, b.failures(), "and does not count towards its circuit")
 	})
 }
 
@@ -197,7 +251,7 @@ func TestCircuit(t *testing.T) {
 
 	t.Run("pauses_what_is_taken_and_what_comes_to_an_attempt", func(t *testing.T) {
 		require.Empty(t, b.take())
-		ok, err := db.PauseDelivery(b.ctx, b, parked.DeliveryID, b.hook.ID, "delivery:x:0")
+		_, ok, err := db.PauseDelivery(b.ctx, b, parked.DeliveryID, b.hook.ID, "delivery:x:0", false)
 		require.NoError(t, err)
 		require.True(t, ok)
 		require.Equal(t, db.DeliveryPaused, b.delivery(parked.DeliveryID).Status)
@@ -209,11 +263,11 @@ func TestCircuit(t *testing.T) {
 		n, err := db.ReleasePaused(b.ctx, b, b.hook.ID, 1, true)
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
-		cs := b.commands()
-		require.Len(t, cs, 1, "the oldest is the parked one")
-		require.Equal(t, parked.DeliveryID, cs[0].SubjectID)
-		require.JSONEq(t, `{"probe": true}`, string(cs[0].Args))
-		ok, err := db.PauseDelivery(b.ctx, b, parked.DeliveryID, b.hook.ID, "delivery:x:0")
+		out := b.take()
+		require.Len(t, out, 1)
+		require.True(t, out[0].Probe)
+		require.NotEqual(t, parked.DeliveryID, out[0].DeliveryID, "not the oldest: its attempts would be used up")
+		_, ok, err := db.PauseDelivery(b.ctx, b, out[0].DeliveryID, b.hook.ID, "delivery:y:0", false)
 		require.NoError(t, err)
 		require.True(t, ok)
 	})
@@ -248,11 +302,11 @@ func TestCircuit(t *testing.T) {
 		for qs := b.take(); len(qs) > 0; qs = b.take() {
 			queued += len(qs)
 		}
-		require.Equal(t, 1, woken)
+		require.Equal(t, 2, woken)
 		require.Equal(t, total, woken+queued)
 		s, err := db.LoadCircuit(b.ctx, b, b.hook.ID)
 		require.NoError(t, err)
-		require.False(t, s.Waiting)
+		require.Zero(t, s.Waiting)
 		require.Nil(t, s.OpenedAt)
 	})
 	t.Run("a_probe_that_succeeds_closes", func(t *testing.T) {
@@ -352,7 +406,7 @@ func TestPauseDeliveryOfADeletedWebhook(t *testing.T) {
 	b.publish(catalog.InterviewStarted)
 	q := b.take()[0]
 	b.exec("UPDATE webhooks SET deleted_at = now(), is_active = false")
-	paused, err := db.PauseDelivery(b.ctx, b, q.DeliveryID, b.hook.ID, "delivery:x:0")
+	_, paused, err := db.PauseDelivery(b.ctx, b, q.DeliveryID, b.hook.ID, "delivery:x:0", false)
 	require.NoError(t, err)
 	require.True(t, paused)
 	require.Equal(t, db.DeliveryCanceled, b.delivery(q.DeliveryID).Status)
@@ -427,24 +481,4 @@ func TestDeliveriesAreSeenByWhoSeesTheirWebhook(t *testing.T) {
 			require.ErrorIs(t, err, db.ErrNotFound)
 		}
 	}
-}
-
-func TestSweepFindsLostDeliveries(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.publish(catalog.InterviewStarted)
-	q := b.take()[0] // and its workflow is never started
-	n, err := db.SweepDeliveries(b.ctx, b, time.Minute, 10)
-	require.NoError(t, err)
-	require.Zero(t, n, "within the grace")
-	_, err = b.ExecContext(b.ctx, "UPDATE deliveries SET updated_at = now() - interval '2 minutes'")
-	require.NoError(t, err)
-	n, err = db.SweepDeliveries(b.ctx, b, time.Minute, 10)
-	require.NoError(t, err)
-	require.Equal(t, 1, n)
-	again := b.take()
-	require.Len(t, again, 1)
-	require.True(t, again[0].Redo)
-	require.Equal(t, 1, again[0].Attempt)
-	require.Equal(t, q.DeliveryID, again[0].DeliveryID)
 }

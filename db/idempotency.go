@@ -18,6 +18,8 @@ type IdempotentAnswer struct {
 	RequestHash []byte `bun:"request_hash"`
 	StatusCode  int    `bun:"status_code"`
 	Response    string `bun:"response"`
+	// Sealed is the response in place of Response, where it holds a secret.
+	Sealed []byte `bun:"sealed"`
 }
 
 // ClaimIdempotencyKey takes a key of an API key for a request. It returns nil when the key is the caller's now, who then must
@@ -27,7 +29,7 @@ type IdempotentAnswer struct {
 func ClaimIdempotencyKey(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key string, requestHash []byte) (*IdempotentAnswer, error) {
 	var mine bool
 	err := tx.NewRaw(`INSERT INTO idempotency_keys (api_key_id, key, request_hash, status_code, response) VALUES (?0, ?1, ?2, 0, '')
-		ON CONFLICT (api_key_id, key) DO UPDATE SET request_hash = EXCLUDED.request_hash, status_code = 0, response = '', created_at = now()
+		ON CONFLICT (api_key_id, key) DO UPDATE SET request_hash = EXCLUDED.request_hash, status_code = 0, response = '', sealed = NULL, created_at = now()
 		WHERE idempotency_keys.created_at < now() - ?3 * interval '1 s'
 		RETURNING true`, apiKey, key, requestHash, int(IdempotencyTTL.Seconds())).Scan(ctx, &mine)
 	if err = translate(err); err == nil {
@@ -37,7 +39,7 @@ func ClaimIdempotencyKey(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key s
 		return nil, fmt.Errorf("claim idempotency key: %w", err)
 	}
 	a := new(IdempotentAnswer)
-	err = tx.NewRaw("SELECT request_hash, status_code, response FROM idempotency_keys WHERE api_key_id = ? AND key = ?", apiKey, key).Scan(ctx, a)
+	err = tx.NewRaw("SELECT request_hash, status_code, response, sealed FROM idempotency_keys WHERE api_key_id = ? AND key = ?", apiKey, key).Scan(ctx, a)
 	if err != nil {
 		return nil, fmt.Errorf("read idempotency key: %w", translate(err))
 	}
@@ -45,9 +47,9 @@ func ClaimIdempotencyKey(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key s
 }
 
 // StoreIdempotentAnswer keeps the answer under a key that this transaction has claimed.
-func StoreIdempotentAnswer(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key string, status int, response string) error {
-	err := one(tx.ExecContext(ctx, "UPDATE idempotency_keys SET status_code = ?, response = ? WHERE api_key_id = ? AND key = ?",
-		status, response, apiKey, key))
+func StoreIdempotentAnswer(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key string, a *IdempotentAnswer) error {
+	err := one(tx.ExecContext(ctx, "UPDATE idempotency_keys SET status_code = ?, response = ?, sealed = ? WHERE api_key_id = ? AND key = ?",
+		a.StatusCode, a.Response, a.Sealed, apiKey, key))
 	if err != nil {
 		return fmt.Errorf("store idempotent answer: %w", err)
 	}

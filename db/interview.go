@@ -329,3 +329,12 @@ func merge(v any, extra map[string]any) (json.RawMessage, error) {
 	data[len(data)-1] = ','
 	return append(data, more[1:]...), nil
 }
+
+// InterviewKind reads the type and the number of an interview, also of a deleted one.
+func InterviewKind(ctx context.Context, db bun.IDB, id uuid.UUID) (*Interview, error) {
+	i := new(Interview)
+	if err := db.NewSelect().Model(i).Column("type", "number").Where("i.id = ?", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("look at interview: %w", translate(err))
+	}
+	return i, nil
+}

@@ -217,44 +217,14 @@ func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
 }
 
 // QueueLength counts the deliveries and commands that wait for a dispatcher, up to limit of each, so that a scrape never
-// scans a long backlog.
+// scans a long backlog. Parked commands are ParkedCommands.
 func QueueLength(ctx context.Context, db bun.IDB, limit int) (deliveries, commands int, err error) {
 	err = db.NewRaw(`SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery_queue LIMIT ?0) q),
-		(SELECT count(*) FROM (SELECT 1 FROM commands LIMIT ?0) c)`, limit).Scan(ctx, &deliveries, &commands)
+		(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c)`, limit).Scan(ctx, &deliveries, &commands)
 	if err != nil {
 		return 0, 0, fmt.Errorf("measure queue: %w", err)
 	}
 	return deliveries, commands, nil
-}
-
-// SweepDeliveries puts deliveries back into the queue whose workflow seems lost: not ended, not queued, and overdue for
-// longer than grace, with no batch (a terminated workflow, or a Temporal that lost its store). Starting a workflow that is still there is a
-// no-op, so sweeping too much costs little and sweeping twice costs nothing. It returns how many it put back.
-func SweepDeliveries(ctx context.Context, db bun.IDB, grace time.Duration, limit int) (n int, err error) {
-	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		err := tx.NewRaw(`WITH lost AS (
-			SELECT d.id, d.webhook_id, COALESCE(d.company_id, ?2) AS company_id,
-			  (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND a.generation = d.generation) AS made
-			FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
-			WHERE live_webhook(d.status, d.webhook_id) IS NOT NULL AND d.status IN ('pending', 'retrying') AND COALESCE(d.next_attempt_at, d.updated_at) < now() - ?0 * interval '1 ms'
-			  AND w.timeout_ms < ?0
-			  AND NOT EXISTS (SELECT 1 FROM delivery_queue q
-			    WHERE q.webhook_id = d.webhook_id AND q.company_id = COALESCE(d.company_id, ?2) AND q.delivery_id = d.id)
-			  AND NOT EXISTS (SELECT 1 FROM delivery_batches b WHERE d.id = ANY (b.deliveries))
-			LIMIT ?1
-		), q AS (
-			INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
-			SELECT webhook_id, company_id, id, made + 1, true FROM lost ON CONFLICT DO NOTHING RETURNING 1
-		) SELECT count(*) FROM q`, grace.Milliseconds(), limit, uuid.Nil).Scan(ctx, &n)
-		if err != nil || n == 0 {
-			return err
-		}
-		return notify(ctx, tx)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("sweep deliveries: %w", err)
-	}
-	return n, nil
 }
 
 // WorkflowOf returns the id of the workflow that has a delivery, or "" when none was recorded.
@@ -265,21 +235,4 @@ func WorkflowOf(ctx context.Context, db bun.IDB, delivery uuid.UUID) (string, er
 		return "", fmt.Errorf("look up workflow: %w", err)
 	}
 	return id, nil
-}
-
-// RequeueLost puts a delivery back into the queue whose workflow is known to be gone, unless it has ended. Its next attempt is
-// due at once.
-func RequeueLost(ctx context.Context, tx bun.Tx, delivery uuid.UUID) (bool, error) {
-	res, err := tx.ExecContext(ctx, `WITH d AS (
-		UPDATE deliveries SET next_attempt_at = NULL WHERE id = ?0 AND status IN ('pending', 'retrying', 'paused')
-		RETURNING id, webhook_id, company_id, generation
-	) INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
-		SELECT d.webhook_id, COALESCE(d.company_id, ?1), d.id,
-			1 + (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND a.generation = d.generation), true
-		FROM d ON CONFLICT DO NOTHING`, delivery, uuid.Nil)
-	if err != nil {
-		return false, fmt.Errorf("requeue delivery: %w", err)
-	}
-	n, err := res.RowsAffected()
-	return n > 0, err
 }

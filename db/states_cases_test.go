@@ -63,7 +63,7 @@ func (e *engine) cases() []use {
 			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET is_active = false WHERE id = ?", e.hooks[0]); err != nil {
 				return err
 			}
-			_, err := db.PauseDelivery(ctx, tx, e.waiting[0], e.hooks[0], "delivery:x:0")
+			_, _, err := db.PauseDelivery(ctx, tx, e.waiting[0], e.hooks[0], "delivery:x:0", false)
 			return err
 		}},
 		{name: "load_circuit", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {

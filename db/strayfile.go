@@ -53,14 +53,26 @@ func claimFile(ctx context.Context, tx bun.Tx, file string) error {
 	return nil
 }
 
-// StrayFiles lists files that are due, the longest waiting first.
+// StrayFiles lists files that are due, the longest waiting first; one that could not be deleted has to wait.
 func StrayFiles(ctx context.Context, db bun.IDB, limit int) ([]string, error) {
 	files := []string{}
-	err := db.NewRaw("SELECT file FROM stray_files WHERE due_at <= now() ORDER BY due_at LIMIT ?", limit).Scan(ctx, &files)
+	err := db.NewRaw(`SELECT file FROM stray_files
+		WHERE GREATEST(due_at, not_before) <= now() ORDER BY GREATEST(due_at, not_before) LIMIT ?`, limit).Scan(ctx, &files)
 	if err != nil {
 		return nil, fmt.Errorf("list stray files: %w", err)
 	}
 	return files, nil
+}
+
+// PostponeFile makes a file that could not be deleted wait for 10 s, and twice as long after each further try, up to a day, so
+// that it does not hold up the others. It stays due: no row can count on it.
+func PostponeFile(ctx context.Context, db bun.IDB, file, reason string) error {
+	_, err := db.ExecContext(ctx, `UPDATE stray_files SET attempts = attempts + 1, reason = ?,
+		not_before = now() + LEAST(10 * 2 ^ LEAST(attempts, 20), 86400) * interval '1 s' WHERE file = ?`, reason, file)
+	if err != nil {
+		return fmt.Errorf("postpone file: %w", err)
+	}
+	return nil
 }
 
 // ForgetFile takes a file that was deleted off the list.

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"greenroom/activities"
+	"greenroom/db"
 )
 
 // Signals of the Circuit workflow. Changed: the webhook's row changed, look at it (sent by the outbox). Reset: close the
@@ -26,24 +27,50 @@ type CircuitInput struct {
 	Cooldown time.Duration
 	// ReleaseLimit is where the ramp of the release ends, in deliveries per second.
 	ReleaseLimit int
+
+	// Memory is what the runs before this one knew, when the workflow was continued as new.
+	Memory CircuitMemory `json:",omitzero"`
+}
+
+// CircuitMemory is what a Circuit workflow knows beyond the webhook's row.
+type CircuitMemory struct {
+	// Rate is the deliveries per second of the next step of the ramp.
+	Rate int `json:",omitzero"`
+	// Probes counts the probes since the circuit has opened; each failed one doubles the cool-down.
+	Probes int `json:",omitzero"`
+	// OpenedAt is the opening that Probes and ProbeAt belong to.
+	OpenedAt time.Time `json:",omitzero"`
+	// ProbeAt is when the next probe is due; zero when none is.
+	ProbeAt time.Time `json:",omitzero"`
 }
 
 // CircuitWorkflowID is the id of the one Circuit workflow of a webhook.
 func CircuitWorkflowID(webhook uuid.UUID) string { return "circuit:" + webhook.String() }
 
 // Circuit is the durable pause of one webhook: it waits while the circuit is open and releases the backlog at a ramp once
-// it is closed, whoever closed it. The webhook's row is the arbiter; signals only say that it is time to look.
+// it is closed, no matter how it was closed. The webhook's row is the arbiter; signals only say that it is time to look.
+//
+// A cancellation request changes nothing, because a pause must end by a reset or a probe: the workflow continues and loses no
+// signal.
 func Circuit(ctx workflow.Context, in CircuitInput) error {
-	c := &circuit{in: in, rate: 1, changed: workflow.GetSignalChannel(ctx, SignalCircuitChanged), reset: workflow.GetSignalChannel(ctx, SignalCircuitReset)}
+	if in.WebhookID == uuid.Nil {
+		return refuse(`the input has no "WebhookID"`)
+	}
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	c := &circuit{
+		in: in, m: in.Memory, changed: workflow.GetSignalChannel(ctx, SignalCircuitChanged), reset: workflow.GetSignalChannel(ctx, SignalCircuitReset),
+	}
 	return c.run(withShortActivity(ctx))
 }
 
 type circuit struct {
 	in             CircuitInput
+	m              CircuitMemory
 	changed, reset workflow.ReceiveChannel
-	// rate is the ramp's deliveries per second; opens counts failed probes, each of which doubles the cool-down.
-	rate   int
-	probes int
+	// attributed: the attributes that never change were written.
+	attributed bool
+	// status is the DeliveryStatus that was written last.
+	status string
 }
 
 func (c *circuit) run(ctx workflow.Context) error {
@@ -58,13 +85,13 @@ func (c *circuit) run(ctx workflow.Context) error {
 		switch next := circuitStep(s); next {
 		case circuitDone:
 			if !c.pending() {
-				return nil
+				return c.end(ctx, s)
 			}
 		case circuitWait:
-			c.rate = 1
+			c.m.Rate = 0
 			err = c.wait(ctx, s)
 		case circuitRelease:
-			c.probes = 0
+			c.m.Probes, c.m.ProbeAt = 0, time.Time{}
 			err = c.release(ctx, s)
 		case circuitCancel:
 			err = c.cancel(ctx)
@@ -73,7 +100,9 @@ func (c *circuit) run(ctx workflow.Context) error {
 			return err
 		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && !c.pending() {
-			return workflow.NewContinueAsNewError(ctx, Circuit, c.in)
+			in := c.in
+			in.Memory = c.m
+			return workflow.NewContinueAsNewError(ctx, Circuit, in)
 		}
 	}
 }
@@ -128,14 +157,22 @@ func (c *circuit) load(ctx workflow.Context) (activities.CircuitState, error) {
 	return s, err
 }
 
-// wait waits for a signal, and in probe mode for the cool-down, after which one delivery is let out.
+// wait waits for a signal, and in probe mode for the cool-down, after which one delivery is let out. A signal does not move
+// the time of the probe.
 func (c *circuit) wait(ctx workflow.Context, s activities.CircuitState) error {
-	probing := s.Recovery == "probe" || (s.Recovery == "" && c.in.Probe)
-	details := fmt.Sprintf("open since %s; send the signal `%s` to close it", s.OpenedAt.UTC().Format(time.RFC3339), SignalCircuitReset)
-	if probing {
-		details += fmt.Sprintf("; one delivery is tried after %s", cooldown(c.in.Cooldown, c.probes))
+	if !c.m.OpenedAt.Equal(s.OpenedAt) {
+		c.m.Probes, c.m.ProbeAt, c.m.OpenedAt = 0, time.Time{}, s.OpenedAt
 	}
-	workflow.SetCurrentDetails(ctx, details)
+	probing := s.Active && (s.Recovery == "probe" || (s.Recovery == "" && c.in.Probe))
+	switch {
+	case !probing:
+		c.m.ProbeAt = time.Time{}
+	case c.m.ProbeAt.IsZero():
+		c.m.ProbeAt = workflow.Now(ctx).Add(cooldown(c.in.Cooldown, c.m.Probes))
+	}
+	if err := c.show(ctx, s, c.explainOpen(s)); err != nil {
+		return err
+	}
 	cooled := false
 	timerCtx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
@@ -143,16 +180,83 @@ func (c *circuit) wait(ctx workflow.Context, s activities.CircuitState) error {
 	sel.AddReceive(c.changed, func(workflow.ReceiveChannel, bool) {})
 	sel.AddReceive(c.reset, func(workflow.ReceiveChannel, bool) {})
 	if probing {
-		timer := workflow.NewTimerWithOptions(timerCtx, cooldown(c.in.Cooldown, c.probes), workflow.TimerOptions{Summary: "cool-down"})
+		timer := workflow.NewTimerWithOptions(timerCtx, max(c.m.ProbeAt.Sub(workflow.Now(ctx)), 0), workflow.TimerOptions{Summary: "cool-down"})
 		sel.AddFuture(timer, func(workflow.Future) { cooled = true })
 	}
-	sel.Select(ctx)
-	if !cooled || ctx.Err() != nil {
-		return ctx.Err()
+	if err := await(ctx, sel); err != nil || !cooled {
+		return err
 	}
-	c.probes++
-	_, err := c.releaseSome(ctx, activities.ReleaseInput{WebhookID: c.in.WebhookID, Limit: 1, Probe: true})
+	c.m.ProbeAt = time.Time{}
+	n, err := c.releaseSome(ctx, activities.ReleaseInput{WebhookID: c.in.WebhookID, Limit: 1, Probe: true})
+	c.m.Probes += n
 	return err
+}
+
+func (c *circuit) explainOpen(s activities.CircuitState) string {
+	details := fmt.Sprintf("open since %s; %s; send the signal `%s` to close it", s.OpenedAt.UTC().Format(time.RFC3339), waiting(s), SignalCircuitReset)
+	switch {
+	case !c.m.ProbeAt.IsZero():
+		details += "; one delivery is tried at " + c.m.ProbeAt.UTC().Format(time.RFC3339)
+	case !s.Active:
+		details += "; the webhook is inactive"
+	}
+	return details
+}
+
+// waiting says how many deliveries wait. The count is bounded, so that a look never reads a long backlog.
+func waiting(s activities.CircuitState) string {
+	switch {
+	case s.WaitingCount > db.WaitingLimit:
+		return fmt.Sprintf("more than %d deliveries wait", db.WaitingLimit)
+	case s.WaitingCount == 1:
+		return "1 delivery waits"
+	case s.WaitingCount > 1 || !s.Waiting:
+		return fmt.Sprintf("%d deliveries wait", s.WaitingCount)
+	}
+	return "deliveries wait"
+}
+
+// show makes the circuit readable and searchable in the Temporal UI: by its webhook and company, and with the DeliveryStatus
+// of the deliveries that wait in the database and have no workflow of their own.
+func (c *circuit) show(ctx workflow.Context, s activities.CircuitState, details string) error {
+	workflow.SetCurrentDetails(ctx, details)
+	var updates []temporal.SearchAttributeUpdate
+	if !c.attributed && s.WebhookID != uuid.Nil {
+		c.attributed = true
+		updates = about(s.WebhookID, s.CompanyID)
+	}
+	if status := circuitStatus(s); status != c.status && s.WebhookID != uuid.Nil {
+		c.status = status
+		if status == "" {
+			updates = append(updates, DeliveryStatus.ValueUnset())
+		} else {
+			updates = append(updates, DeliveryStatus.ValueSet(status))
+		}
+	}
+	if len(updates) == 0 {
+		return nil
+	}
+	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
+}
+
+func circuitStatus(s activities.CircuitState) string {
+	if s.Waiting && !s.Deleted {
+		return StatusPaused
+	}
+	return ""
+}
+
+// end is the end of a workflow that has nothing to do.
+func (c *circuit) end(ctx workflow.Context, s activities.CircuitState) error {
+	switch {
+	case s.Missing:
+		return refuse(fmt.Sprintf("there is no webhook %s", c.in.WebhookID))
+	case s.Deleted:
+		return c.show(ctx, s, "ended: the webhook was deleted")
+	case !s.Active:
+		return c.show(ctx, s, "ended: the webhook is inactive, "+waiting(s))
+	}
+	return c.show(ctx, s, "ended: closed, nothing waits")
 }
 
 // cooldownLimit bounds the doubling: a receiver that is back shall be noticed within the hour.
@@ -175,13 +279,15 @@ func (c *circuit) release(ctx workflow.Context, s activities.CircuitState) error
 	if s.RateLimit > 0 {
 		limit = min(limit, s.RateLimit)
 	}
-	rate := max(min(c.rate, limit), 1)
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("closed; releasing what waited at %d/s", rate))
+	rate := max(min(c.m.Rate, limit), 1)
+	if err := c.show(ctx, s, fmt.Sprintf("closed; %s and are released at %d/s", waiting(s), rate)); err != nil {
+		return err
+	}
 	n, err := c.releaseSome(ctx, activities.ReleaseInput{WebhookID: c.in.WebhookID, Limit: rate})
 	if err != nil || n == 0 {
 		return err
 	}
-	c.rate = rate * 2
+	c.m.Rate = rate * 2
 	return workflow.Sleep(ctx, time.Second)
 }
 

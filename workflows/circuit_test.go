@@ -131,6 +131,14 @@ func TestCircuit(t *testing.T) {
 		require.Equal(t, []time.Duration{time.Minute, 3 * time.Minute, 7 * time.Minute}, c.probes)
 		require.Equal(t, []int{1, 1}, c.released)
 	})
+	t.Run("a_change_does_not_restart_the_cooldown", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 2)
+		c.after(40*time.Second, func() { c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.after(2*time.Minute, func() { c.state.Open = false; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.run(workflows.CircuitInput{Probe: true, Cooldown: time.Minute})
+		require.Equal(t, []time.Duration{time.Minute}, c.probes)
+	})
 	t.Run("a_webhooks_own_recovery_and_rate_win", func(t *testing.T) {
 		t.Parallel()
 		c := setupCircuit(t, 5)

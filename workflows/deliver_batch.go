@@ -21,24 +21,28 @@ func DeliverBatchWorkflowID(batch uuid.UUID) string { return "batch:" + batch.St
 
 // DeliverBatch makes the first attempts of many deliveries in one local activity, in the workflow task that was started
 // eagerly: two round trips to Temporal for all of them. A delivery that failed goes on in a DeliverWebhook of its own. Where
-// the activity fails for reasons of ours, it is tried again in the slow lane, without end. A Reset sends the batch again.
+// the activity fails for reasons of ours, it is tried again in the slow lane, without end.
+//
+// A batch means nothing to a customer, so a cancellation request changes nothing: its deliveries are canceled one by one. A
+// Reset sends all of the batch again.
 func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (activities.BatchResult, error) {
+	if in.BatchID == uuid.Nil {
+		return activities.BatchResult{}, refuse(`the input has no "BatchID"`)
+	}
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	var a *activities.Activities
 	var res activities.BatchResult
-	info := workflow.GetInfo(ctx)
-	ain := activities.BatchInput{
-		BatchID: in.BatchID, Deliveries: in.Deliveries, Replay: info.OriginalRunID != info.WorkflowExecution.RunID,
-	}
+	ain := activities.BatchInput{BatchID: in.BatchID, Deliveries: in.Deliveries, Replay: wasReset(ctx)}
 	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: batchLimit, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}, Summary: "first attempts",
 	})
 	err := workflow.ExecuteLocalActivity(local, a.AttemptBatch, ain).Get(ctx, &res)
-	if err == nil || temporal.IsCanceledError(err) {
-		return res, err
+	if err == nil {
+		return res, nil
 	}
 	workflow.GetLogger(ctx).Warn("batch goes on in the slow lane", "error", err)
 	slow := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: SlowTaskQueue(info.TaskQueueName), StartToCloseTimeout: batchLimit, Summary: "first attempts",
+		TaskQueue: SlowTaskQueue(workflow.GetInfo(ctx).TaskQueueName), StartToCloseTimeout: batchLimit, Summary: "first attempts",
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
 	})
 	err = workflow.ExecuteActivity(slow, a.AttemptBatch, ain).Get(ctx, &res)

@@ -39,6 +39,18 @@ type DeliverWebhookInput struct {
 	// PlainSuccess: success at the first attempt is not written into DeliveryStatus, where absence says the same. The write
 	// costs Temporal a millisecond of each delivery.
 	PlainSuccess bool
+	// Reason is why the last attempt before this run failed, for the details; empty when there was none.
+	Reason string `json:",omitzero"`
+	// Made counts the attempts of the runs before this one, when the workflow was continued as new.
+	Made int `json:",omitzero"`
+}
+
+// check refuses an input that names no delivery: an operator may start the workflow by hand.
+func (in *DeliverWebhookInput) check() error {
+	if in.DeliveryID == uuid.Nil {
+		return refuse(`the input has no "DeliveryID"`)
+	}
+	return nil
 }
 
 // DeliverWebhookResult is where the delivery ended.
@@ -54,14 +66,29 @@ func DeliverWebhookWorkflowID(delivery uuid.UUID, generation int) string {
 
 // DeliverWebhook brings one delivery to its end: attempt, decide, wait. It waits in itself, not in a retry policy: the
 // waits are the product, a customer sees them and Retry-After moves them.
+//
+// A cancellation request cancels the delivery. An attempt in flight is not interrupted: if the receiver accepts it, the
+// delivery has succeeded. A Reset sends the delivery again, also one that has ended.
 func DeliverWebhook(ctx workflow.Context, in DeliverWebhookInput) (DeliverWebhookResult, error) {
-	d := &delivering{in: in, next: max(in.Attempt, 1), probe: in.Probe, local: !in.Slow && in.Attempt <= 1}
-	d.wake = workflow.GetSignalChannel(ctx, SignalWake)
-	return d.run(ctx)
+	if err := in.check(); err != nil {
+		return DeliverWebhookResult{}, err
+	}
+	d := &delivering{
+		in: in, next: max(in.Attempt, 1), made: in.Made, probe: in.Probe, local: !in.Slow && in.Attempt <= 1, shown: in.Made > 0,
+		wake: workflow.GetSignalChannel(ctx, SignalWake),
+	}
+	d.work, _ = workflow.NewDisconnectedContext(ctx)
+	res, err := d.run(ctx)
+	if temporal.IsCanceledError(err) {
+		return res, d.cancel(err)
+	}
+	return res, err
 }
 
 type delivering struct {
-	in    DeliverWebhookInput
+	in DeliverWebhookInput
+	// work is the context of what a cancellation request does not interrupt: attempts and writes.
+	work  workflow.Context
 	next  int // number of the attempt to come
 	made  int
 	probe bool
@@ -70,26 +97,33 @@ type delivering struct {
 	wake  workflow.ReceiveChannel
 }
 
+// run returns a CanceledError when the cancellation was requested before the delivery has ended.
 func (d *delivering) run(ctx workflow.Context) (DeliverWebhookResult, error) {
 	if d.in.NotBefore.After(workflow.Now(ctx)) {
-		res := activities.AttemptResult{Reason: "the first attempts were made in a batch", NextAt: d.in.NotBefore}
-		if err := d.waitUntil(ctx, res, StatusRetrying); err != nil {
+		if err := d.waitUntil(ctx, activities.AttemptResult{Reason: d.reasonBefore(), NextAt: d.in.NotBefore}, StatusRetrying); err != nil {
 			return DeliverWebhookResult{}, err
 		}
 	}
 	for {
-		res, err := d.attempt(ctx)
+		d.takeWakes()
+		res, err := d.attempt(d.work)
 		if err != nil {
 			return DeliverWebhookResult{}, err
 		}
 		switch res.Outcome {
 		case activities.AttemptRetry:
 			d.count()
-			err = d.waitUntil(ctx, res, StatusRetrying)
+			if err = d.continueAsNew(ctx, res); err == nil {
+				err = d.waitUntil(ctx, res, StatusRetrying)
+			}
 		case activities.AttemptBusy:
-			err = d.waitUntil(ctx, res, "")
+			if err = d.continueAsNew(ctx, res); err == nil {
+				err = d.waitUntil(ctx, res, "")
+			}
 		case activities.AttemptParked:
-			err = d.park(ctx, res)
+			if err = d.continueAsNew(ctx, res); err == nil {
+				err = d.park(ctx, res)
+			}
 		case activities.AttemptSucceeded, activities.AttemptFailed, activities.AttemptGone:
 			d.count()
 			return d.end(ctx, res)
@@ -102,6 +136,45 @@ func (d *delivering) run(ctx workflow.Context) (DeliverWebhookResult, error) {
 	}
 }
 
+func (d *delivering) reasonBefore() string {
+	if d.in.Reason == "" {
+		return "failed before this run"
+	}
+	return d.in.Reason
+}
+
+// takeWakes takes the wakes that came before an attempt: the attempt is what they ask for, so none may end the wait after it.
+func (d *delivering) takeWakes() {
+	var w Wake
+	for d.wake.ReceiveAsync(&w) {
+		d.probe = d.probe || w.Probe
+		w = Wake{}
+	}
+}
+
+// continueAsNew goes on in a new run when the history has become long and no wake would be lost.
+func (d *delivering) continueAsNew(ctx workflow.Context, res activities.AttemptResult) error {
+	if !workflow.GetInfo(ctx).GetContinueAsNewSuggested() || d.wake.Len() > 0 || ctx.Err() != nil {
+		return nil
+	}
+	in := d.in
+	in.Attempt, in.Made, in.NotBefore, in.Reason, in.Probe, in.Slow = d.next, d.made, res.NextAt, res.Reason, false, true
+	return workflow.NewContinueAsNewError(ctx, DeliverWebhook, in)
+}
+
+// cancel is the domain's cancel: the delivery ends as canceled, whatever it waited for.
+func (d *delivering) cancel(request error) error {
+	var a *activities.Activities
+	in := activities.CancelDeliveryInput{DeliveryID: d.in.DeliveryID, Generation: d.in.Generation}
+	if err := workflow.ExecuteActivity(recording(d.work, "cancel"), a.CancelDelivery, in).Get(d.work, nil); err != nil {
+		return err
+	}
+	if err := d.show(d.work, StatusCanceled, fmt.Sprintf("canceled after %d attempts: its cancellation was requested", d.made)); err != nil {
+		return err
+	}
+	return request
+}
+
 func (d *delivering) count() { d.next++; d.made++ }
 
 // attempt makes the next attempt. A first one runs as a local activity, in the workflow task that was started eagerly: two
@@ -110,6 +183,7 @@ func (d *delivering) count() { d.next++; d.made++ }
 func (d *delivering) attempt(ctx workflow.Context) (activities.AttemptResult, error) {
 	var a *activities.Activities
 	var res activities.AttemptResult
+	d.drainWakes()
 	in := d.attemptInput()
 	d.probe = false
 	if d.local {
@@ -124,9 +198,16 @@ func (d *delivering) attempt(ctx workflow.Context) (activities.AttemptResult, er
 	return res, err
 }
 
+// drainWakes forgets what asked for the attempt that is about to be made: a wake that stayed would end the next wait at once.
+func (d *delivering) drainWakes() {
+	for w := (Wake{}); d.wake.ReceiveAsync(&w); w = (Wake{}) {
+		d.probe = d.probe || w.Probe
+	}
+}
+
 func (d *delivering) attemptInput() activities.AttemptInput {
 	in := activities.AttemptInput{
-		DeliveryID: d.in.DeliveryID, Generation: d.in.Generation, Attempt: d.next, Probe: d.probe,
+		DeliveryID: d.in.DeliveryID, Generation: d.in.Generation, Attempt: d.next, Probe: d.probe, Replay: wasReset(d.work),
 	}
 	in.Wait, in.Last = waitAfter(d.in.Schedule, d.next)
 	return in
@@ -140,7 +221,7 @@ func waitAfter(schedule []time.Duration, attempt int) (wait time.Duration, last 
 	return schedule[attempt-1], false
 }
 
-// waitUntil waits for the next attempt's time, or for somebody who wants it now.
+// waitUntil waits until the next attempt is due, or for a wake or a cancellation request.
 func (d *delivering) waitUntil(ctx workflow.Context, res activities.AttemptResult, status string) error {
 	if status != "" {
 		if err := d.show(ctx, status, fmt.Sprintf("attempt %d: %s; attempt %d follows at %s",
@@ -155,17 +236,15 @@ func (d *delivering) waitUntil(ctx workflow.Context, res activities.AttemptResul
 	sel := workflow.NewSelector(ctx)
 	sel.AddFuture(timer, func(f workflow.Future) {})
 	sel.AddReceive(d.wake, func(c workflow.ReceiveChannel, _ bool) { d.woken(ctx, c) })
-	sel.Select(ctx)
-	return ctx.Err()
+	return await(ctx, sel)
 }
 
-// park waits, without a limit, until the circuit's release or a cancellation wakes it.
+// park waits, without a limit, for a wake (of the circuit's release, for example) or a cancellation request.
 func (d *delivering) park(ctx workflow.Context, res activities.AttemptResult) error {
 	if err := d.show(ctx, StatusPaused, fmt.Sprintf("waits before attempt %d: %s", d.next, res.Reason)); err != nil {
 		return err
 	}
-	d.woken(ctx, d.wake)
-	return ctx.Err()
+	return await(ctx, workflow.NewSelector(ctx).AddReceive(d.wake, func(c workflow.ReceiveChannel, _ bool) { d.woken(ctx, c) }))
 }
 
 func (d *delivering) woken(ctx workflow.Context, c workflow.ReceiveChannel) {

@@ -20,8 +20,25 @@ func GenerateInterviewWorkflowID(generation uuid.UUID) string {
 
 // GenerateInterview makes an AI interview from a role and its description: the job, then its questions, when there is a
 // generator to write them. The client hears of the progress where it asked to. A generator that refuses, or cannot be reached,
-// fails the generation; the job stays.
+// fails the generation; the job stays. A cancellation request fails the generation too.
 func GenerateInterview(ctx workflow.Context, in GenerateInterviewInput) error {
+	if in.GenerationID == uuid.Nil {
+		return refuse(`the input has no "GenerationID"`)
+	}
+	err := generate(ctx, in)
+	if !temporal.IsCanceledError(err) {
+		return err
+	}
+	work, _ := workflow.NewDisconnectedContext(ctx)
+	var a *activities.Activities
+	end := activities.EndGenerationInput{GenerationID: in.GenerationID, Reason: "the generation was canceled by an operator"}
+	if err := workflow.ExecuteActivity(recording(work, "cancel"), a.EndGeneration, end).Get(work, nil); err != nil {
+		return err
+	}
+	return err
+}
+
+func generate(ctx workflow.Context, in GenerateInterviewInput) error {
 	var a *activities.Activities
 	var s activities.GenerationState
 	err := workflow.ExecuteActivity(recording(ctx, "create the AI interview"), a.CreateGenerated, in.GenerationID).Get(ctx, &s)

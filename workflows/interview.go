@@ -42,14 +42,25 @@ func InterviewWorkflowID(interview uuid.UUID) string { return "interview:" + int
 
 // Interview is the process manager of one interview: it places calls, asks for the analysis and minds the deadlines. The
 // interview's row is the arbiter; a signal only says that it is time to look, and a change that came too late is none.
+//
+// A cancellation request does what the signal cancel does. An interview that has taken place cannot be canceled: then the
+// workflow continues, for the analysis.
 func Interview(ctx workflow.Context, in InterviewInput) error {
-	i := &interview{
-		in:      in,
-		changed: workflow.GetSignalChannel(ctx, SignalInterviewChanged),
-		cancel:  workflow.GetSignalChannel(ctx, SignalInterviewCancel),
+	if in.InterviewID == uuid.Nil {
+		return refuse(`the input has no "InterviewID"`)
 	}
-	workflow.Go(ctx, i.obeyCancel)
-	return i.run(ctx)
+	i := &interview{
+		in:        in,
+		changed:   workflow.GetSignalChannel(ctx, SignalInterviewChanged),
+		cancel:    workflow.GetSignalChannel(ctx, SignalInterviewCancel),
+		requested: func() bool { return ctx.Err() != nil },
+	}
+	work, _ := workflow.NewDisconnectedContext(ctx)
+	workflow.Go(work, i.obeyCancel)
+	if err := i.run(work); err != nil || i.last != db.InterviewCanceled {
+		return err
+	}
+	return ctx.Err()
 }
 
 type interview struct {
@@ -59,6 +70,13 @@ type interview struct {
 	inviting bool
 	// obeying: a cancel signal came and is not dealt with yet.
 	obeying bool
+	// requested: the workflow's cancellation was requested; obeyed: that was dealt with.
+	requested func() bool
+	obeyed    bool
+	// last is the interview's status at the last look.
+	last db.InterviewStatus
+	// attributed: the search attributes were written.
+	attributed bool
 }
 
 func (i *interview) run(ctx workflow.Context) error {
@@ -67,6 +85,9 @@ func (i *interview) run(ctx workflow.Context) error {
 		}
 		s, err := i.load(ctx)
 		if err != nil {
+			return err
+		}
+		if err := i.show(ctx, s); err != nil {
 			return err
 		}
 		if endedByProvider(s, i.in.PlacedCall) {
@@ -103,7 +124,24 @@ func (i *interview) invite(ctx workflow.Context, s activities.InterviewState) {
 }
 
 // quiet reports whether no signal waits to be dealt with: ending the run now loses none.
-func (i *interview) quiet() bool { return i.changed.Len() == 0 && i.cancel.Len() == 0 && !i.obeying }
+func (i *interview) quiet() bool { return i.changed.Len() == 0 && !i.toCancel() && !i.obeying }
+
+// toCancel: a cancel signal or a cancellation request is not dealt with yet.
+func (i *interview) toCancel() bool { return i.cancel.Len() > 0 || (i.requested() && !i.obeyed) }
+
+// show makes the interview searchable in the Temporal UI, by its company and job.
+func (i *interview) show(ctx workflow.Context, s activities.InterviewState) error {
+	i.last = s.Status
+	if i.attributed || s.CompanyID == uuid.Nil {
+		return nil
+	}
+	i.attributed = true
+	updates := []temporal.SearchAttributeUpdate{CompanyID.ValueSet([]string{s.CompanyID.String()})}
+	if s.JobID != uuid.Nil {
+		updates = append(updates, JobID.ValueSet(s.JobID.String()))
+	}
+	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
+}
 
 // load looks at the row, in the workflow task itself; when the database has more than a blip, as an activity that waits for
 // it without holding a task.
@@ -148,15 +186,13 @@ func (i *interview) wait(ctx workflow.Context, next step) error {
 	defer stop()
 	sel := workflow.NewSelector(ctx)
 	sel.AddReceive(i.changed, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) })
-	sel.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
 	if !next.until.IsZero() {
 		details += ", until " + next.until.UTC().Format(time.RFC3339)
 		timer := workflow.NewTimerWithOptions(timerCtx, next.until.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: next.what})
 		sel.AddFuture(timer, func(workflow.Future) {})
 	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s; send the signal `%s` to cancel the interview", details, SignalInterviewCancel))
-	sel.Select(ctx)
-	return ctx.Err()
+	return await(ctx, sel)
 }
 
 // placeCall hands the call to the provider. When the provider could not be reached it may have the call all the same.
@@ -239,7 +275,10 @@ func ending(s activities.InterviewState) string {
 // done lets a cancellation that came at the last moment run into the row that has ended.
 func (i *interview) done(ctx workflow.Context, s activities.InterviewState) error {
 	workflow.SetCurrentDetails(ctx, "ended: "+ending(s))
-	return workflow.Await(ctx, func() bool { return i.cancel.Len() == 0 && !i.obeying })
+	if s.Status == "" {
+		return refuse(fmt.Sprintf("there is no interview %s", i.in.InterviewID))
+	}
+	return workflow.Await(ctx, func() bool { return !i.toCancel() && !i.obeying })
 }
 
 // obeyCancel cancels the interview for an engineer, beside the story: whatever that waits for, the row changes at once, and
@@ -247,10 +286,13 @@ func (i *interview) done(ctx workflow.Context, s activities.InterviewState) erro
 // quiet sees every one of them.
 func (i *interview) obeyCancel(ctx workflow.Context) {
 	for {
-		if workflow.Await(ctx, func() bool { return i.cancel.Len() > 0 }) != nil {
-			return // the workflow itself was canceled
+		if workflow.Await(ctx, i.toCancel) != nil {
+			return
 		}
 		i.obeying = true
+		if i.requested() {
+			i.obeyed = true
+		}
 		var reason any
 		i.cancel.ReceiveAsync(&reason)
 		text, _ := reason.(string)

@@ -6,17 +6,39 @@
 package workflows
 
 import (
+	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 )
 
-// Search attributes of deliveries, all of type Keyword. `greenroom` registers them itself when a worker starts.
+// Search attributes. A worker registers them when it starts. WebhookId and CompanyId are lists, because a batch has deliveries
+// of several webhooks and companies: `WebhookId = "…"` finds every workflow about a webhook.
 var (
-	WebhookID      = temporal.NewSearchAttributeKeyKeyword("WebhookId")
-	CompanyID      = temporal.NewSearchAttributeKeyKeyword("CompanyId")
+	WebhookID      = temporal.NewSearchAttributeKeyKeywordList("WebhookId")
+	CompanyID      = temporal.NewSearchAttributeKeyKeywordList("CompanyId")
+	JobID          = temporal.NewSearchAttributeKeyKeyword("JobId")
 	EventType      = temporal.NewSearchAttributeKeyKeyword("EventType")
 	DeliveryStatus = temporal.NewSearchAttributeKeyKeyword("DeliveryStatus")
 )
+
+// about are the attributes of a workflow that serves one webhook; company is zero for a webhook of the platform.
+func about(webhook, company uuid.UUID) []temporal.SearchAttributeUpdate {
+	updates := []temporal.SearchAttributeUpdate{WebhookID.ValueSet([]string{webhook.String()})}
+	if company != uuid.Nil {
+		updates = append(updates, CompanyID.ValueSet([]string{company.String()}))
+	}
+	return updates
+}
+
+// SearchAttributes lists them all with their types.
+func SearchAttributes() map[string]enumspb.IndexedValueType {
+	types := map[string]enumspb.IndexedValueType{}
+	for _, k := range []temporal.SearchAttributeKey{WebhookID, CompanyID, JobID, EventType, DeliveryStatus} {
+		types[k.GetName()] = k.GetValueType()
+	}
+	return types
+}
 
 // Values of DeliveryStatus.
 const (

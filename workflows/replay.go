@@ -5,20 +5,37 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"greenroom/activities"
 )
 
-// ReplayDeliveryInput names the delivery to send again.
+// ReplayDeliveryInput names the delivery to send again. The id is text, so that a mistyped one is refused in a sentence.
 type ReplayDeliveryInput struct {
-	DeliveryID uuid.UUID `json:"deliveryId"`
+	DeliveryID string `json:"deliveryId"`
 }
 
-// ReplayDelivery sends one delivery again. It is for operators: start it in the Temporal UI with {"deliveryId": "…"}.
-func ReplayDelivery(ctx workflow.Context, in ReplayDeliveryInput) error {
+// ReplayDeliveryResult names the workflow that sends the delivery.
+type ReplayDeliveryResult struct {
+	WorkflowID string `json:"workflowId"`
+}
+
+// ReplayDelivery sends one delivery again. It is for operators: start it in the Temporal UI with {"deliveryId": "…"}. A
+// delivery that cannot be sent again now fails the workflow with the reason and the remedy.
+func ReplayDelivery(ctx workflow.Context, in ReplayDeliveryInput) (ReplayDeliveryResult, error) {
+	id, err := uuid.Parse(in.DeliveryID)
+	if err != nil {
+		return ReplayDeliveryResult{}, refuse(fmt.Sprintf(`"deliveryId" is %q, which is not a UUID; expected {"deliveryId": "<id of the delivery>"}`,
+			in.DeliveryID))
+	}
 	var a *activities.Activities
-	return workflow.ExecuteActivity(withShortActivity(ctx), a.RetryDelivery, in.DeliveryID).Get(ctx, nil)
+	var res activities.RetryDeliveryResult
+	if err := workflow.ExecuteActivity(withShortActivity(ctx), a.RetryDelivery, id).Get(ctx, &res); err != nil {
+		return ReplayDeliveryResult{}, err
+	}
+	workflow.SetCurrentDetails(ctx, "sent again by the workflow "+res.WorkflowID)
+	return ReplayDeliveryResult(res), nil
 }
 
 // ReplayWorkflowID is the id of a replay's workflow.
@@ -35,10 +52,28 @@ type ReplayDeliveriesInput struct {
 }
 
 // ReplayDeliveries sends the deliveries that a replay matches again, oldest first, a page a second, so that the receiver
-// gets them at a pace it was given. Pausing, resuming and canceling are states of the replay's row; there is no cap.
+// gets them at a pace it was given. Pausing, resuming and canceling are states of the replay's row; there is no cap. A
+// cancellation request cancels the replay.
 func ReplayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
+	if in.ReplayID == uuid.Nil {
+		return refuse(`the input has no "ReplayID"`)
+	}
+	err := replayDeliveries(withShortActivity(ctx), in)
+	if !temporal.IsCanceledError(err) {
+		return err
+	}
+	var a *activities.Activities
+	work, _ := workflow.NewDisconnectedContext(ctx)
+	if err := workflow.ExecuteActivity(recording(work, "cancel"), a.CancelReplay, in.ReplayID).Get(work, nil); err != nil {
+		return err
+	}
+	workflow.SetCurrentDetails(work, "canceled: its cancellation was requested")
+	return err
+}
+
+func replayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
 	changed := workflow.GetSignalChannel(ctx, SignalReplayChanged)
-	ctx = withShortActivity(ctx)
+	attributed := false
 	for {
 		for changed.ReceiveAsync(nil) {
 		}
@@ -48,12 +83,21 @@ func ReplayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
 			return err
 		}
 		workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s; %d sent again", p.State, p.Replayed))
+		if !attributed && p.WebhookID != uuid.Nil {
+			attributed = true
+			if err := workflow.UpsertTypedSearchAttributes(ctx, about(p.WebhookID, p.CompanyID)...); err != nil {
+				return err
+			}
+		}
 		switch {
 		case p.Ended && changed.Len() == 0:
 			return nil
 		case p.Ended:
 		case p.Paused:
-			changed.Receive(ctx, nil)
+			err := await(ctx, workflow.NewSelector(ctx).AddReceive(changed, func(workflow.ReceiveChannel, bool) {}))
+			if err != nil {
+				return err
+			}
 		default:
 			if err := workflow.Sleep(ctx, time.Second); err != nil {
 				return err

@@ -55,14 +55,31 @@ func TestReplayDeliveries(t *testing.T) {
 
 func TestReplayDelivery(t *testing.T) {
 	t.Parallel()
-	var suite testsuite.WorkflowTestSuite
-	env := suite.NewTestWorkflowEnvironment()
-	env.RegisterActivity(&activities.Activities{})
-	var a *activities.Activities
-	in := workflows.ReplayDeliveryInput{DeliveryID: uuid.New()}
-	env.OnActivity(a.RetryDelivery, mock.Anything, in.DeliveryID).Once().Return(nil)
-	env.ExecuteWorkflow(workflows.ReplayDelivery, in)
-	require.True(t, env.IsWorkflowCompleted())
-	require.NoError(t, env.GetWorkflowError())
-	env.AssertExpectations(t)
+	setup := func() *testsuite.TestWorkflowEnvironment {
+		var suite testsuite.WorkflowTestSuite
+		env := suite.NewTestWorkflowEnvironment()
+		env.RegisterActivity(&activities.Activities{})
+		return env
+	}
+	t.Run("names_the_workflow_that_sends_it", func(t *testing.T) {
+		t.Parallel()
+		env, id := setup(), uuid.New()
+		var a *activities.Activities
+		want := workflows.DeliverWebhookWorkflowID(id, 3)
+		env.OnActivity(a.RetryDelivery, mock.Anything, id).Once().Return(activities.RetryDeliveryResult{WorkflowID: want}, nil)
+		env.ExecuteWorkflow(workflows.ReplayDelivery, workflows.ReplayDeliveryInput{DeliveryID: id.String()})
+		require.True(t, env.IsWorkflowCompleted())
+		require.NoError(t, env.GetWorkflowError())
+		var res workflows.ReplayDeliveryResult
+		require.NoError(t, env.GetWorkflowResult(&res))
+		require.Equal(t, want, res.WorkflowID)
+		env.AssertExpectations(t)
+	})
+	t.Run("refuses_a_mistyped_id_in_a_sentence", func(t *testing.T) {
+		t.Parallel()
+		env := setup()
+		env.ExecuteWorkflow(workflows.ReplayDelivery, workflows.ReplayDeliveryInput{DeliveryID: "01a1fd9e-bbfc"})
+		require.True(t, env.IsWorkflowCompleted())
+		require.ErrorContains(t, env.GetWorkflowError(), `"deliveryId" is "01a1fd9e-bbfc", which is not a UUID`)
+	})
 }

@@ -3,8 +3,6 @@ package webhook
 import (
 	"math"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -97,20 +95,4 @@ func stretch(d time.Duration, jitter float64) time.Duration {
 		return math.MaxInt64
 	}
 	return time.Duration(moved)
-}
-
-// parseRetryAfter reads a Retry-After header: whole seconds or an HTTP date (RFC 9110 §10.2.3). 0 means none: absent, not
-// understood, or already past.
-func parseRetryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if value == "" {
-		return 0
-	}
-	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
-		return time.Duration(min(seconds, math.MaxInt64/uint64(time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(at.Sub(now), 0)
-	}
-	return 0
 }

@@ -37,6 +37,7 @@ type Client struct {
 	opts      ClientOptions
 	guard     guard
 	transport *http.Transport
+	fresh     *http.Transport // opens a connection for each request
 	general   *http.Client
 }
 
@@ -53,6 +54,7 @@ func NewClient(opts ClientOptions) *Client {
 	}
 	c := &Client{opts: opts, guard: newGuard(opts.AllowLoopback, opts.AllowPrivate)}
 	c.transport = newTransport(opts, c.guard)
+	c.fresh = freshTransport(c.transport)
 	c.general = &http.Client{
 		Transport: guarded{c},
 		Timeout:   opts.Timeout,
@@ -83,6 +85,10 @@ func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := g.c.transport.RoundTrip(req)
 	if err != nil {
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		_ = resp.Body.Close() // the connection itself, which no deadline covers
+		resp.Body = http.NoBody
 	}
 	resp.Body = http.MaxBytesReader(nil, resp.Body, g.c.opts.MaxResponseBytes)
 	return resp, nil

@@ -136,7 +136,7 @@ func TestSendTimeout(t *testing.T) {
 	req.Timeout = 100 * time.Millisecond
 	resp := b.client.Send(t.Context(), req)
 	assert.Equal(t, webhook.KindTimeout, resp.ErrorKind)
-	assert.Equal(t, "Connection timeout", resp.Error)
+	assert.Equal(t, "Connection timeout: connected, but no answer came in time", resp.Error)
 	assert.Zero(t, resp.StatusCode)
 	assert.GreaterOrEqual(t, resp.Duration, req.Timeout)
 	assert.Less(t, resp.Duration, 5*time.Second)
@@ -256,7 +256,7 @@ func TestSendRetryAfter(t *testing.T) {
 		"date_in_the_past":      {503, in(-time.Hour), 0, 0},
 		"over_a_day":            {503, "604800", 7 * 24 * time.Hour, 7 * 24 * time.Hour},
 		"over_any_duration":     {503, "9223372036854775807", 24 * time.Hour, 1<<63 - 1},
-		"more_digits_than_fit":  {503, strings.Repeat("9", 40), 0, 0},
+		"more_digits_than_fit":  {503, strings.Repeat("9", 40), 24 * time.Hour, 1<<63 - 1},
 		"zero":                  {503, "0", 0, 0},
 		"negative":              {503, "-5", 0, 0},
 		"fraction":              {503, "1.5", 0, 0},
@@ -286,7 +286,7 @@ func TestSendTLS(t *testing.T) {
 		c := webhook.NewClient(webhook.ClientOptions{AllowLoopback: true})
 		resp := c.Send(t.Context(), request(t, server.URL))
 		assert.Equal(t, webhook.KindTLS, resp.ErrorKind)
-		assert.Equal(t, "TLS certificate is signed by an unknown authority", resp.Error)
+		assert.Equal(t, "TLS certificate is signed by an unknown authority: it is self-signed", resp.Error)
 	})
 	t.Run("trusted", func(t *testing.T) {
 		t.Parallel()
@@ -298,7 +298,7 @@ func TestSendTLS(t *testing.T) {
 		c := webhook.NewClient(webhook.ClientOptions{AllowLoopback: true, RootCAs: trusting})
 		resp := c.Send(t.Context(), request(t, strings.Replace(server.URL, "127.0.0.1", "localhost", 1)))
 		assert.Equal(t, webhook.KindTLS, resp.ErrorKind)
-		assert.Equal(t, "TLS certificate is not valid for this host", resp.Error)
+		assert.Equal(t, "TLS certificate is not valid for this host: it is valid for example.com, *.example.com, 127.0.0.1, ::1", resp.Error)
 	})
 	t.Run("too_old", func(t *testing.T) {
 		t.Parallel()

@@ -2,11 +2,10 @@ package webhook
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"io"
+	"fmt"
 	"net"
+	"strings"
 	"syscall"
 
 	"code.dny.dev/ssrf"
@@ -23,26 +22,58 @@ const (
 	KindConnect  ErrorKind = "connect"  // nothing listens there, or there is no way to it
 	KindTLS      ErrorKind = "tls"      // no trusted TLS connection, e.g. an expired certificate
 	KindBlocked  ErrorKind = "blocked"  // the address or scheme is one that must not be called
-	KindClosed   ErrorKind = "closed"   // the connection broke before a status line came
+	KindClosed   ErrorKind = "closed"   // the connection broke before the answer's headers were there
 	KindProtocol ErrorKind = "protocol" // what came back is not HTTP
-	KindRedirect ErrorKind = "redirect" // 3xx: never followed
+	KindRedirect ErrorKind = "redirect" // the answer points elsewhere: never followed
 	KindRequest  ErrorKind = "request"  // the webhook's own settings cannot be sent, e.g. a header value with a line break
 	KindCanceled ErrorKind = "canceled" // our side gave up: not the receiver's doing
 )
 
-// failureOf turns a transport error into a kind and a text for people. The texts are our own, since those of the standard
-// library name URLs and resolved addresses.
-func failureOf(caller, attempt context.Context, err error) (ErrorKind, string) {
+// Gist is a failure's text without its detail, which may name hosts: what may be kept where customers' data may not.
+func Gist(failure string) string {
+	gist, _, _ := strings.Cut(failure, ": ")
+	return gist
+}
+
+// failureOf turns a transport error into a kind and a text for people: what failed and, after ": ", the detail that names the
+// remedy. The texts are our own, since those of the standard library name URLs and resolved addresses.
+func failureOf(caller, attempt context.Context, p *progress, err error) (ErrorKind, string) {
 	switch {
 	case caller.Err() != nil:
 		return KindCanceled, "Canceled by the sender before an answer came"
 	case errors.Is(attempt.Err(), context.DeadlineExceeded):
-		return KindTimeout, "Connection timeout"
+		return KindTimeout, p.timeoutText()
 	}
-	for _, match := range []func(error) (ErrorKind, string){refusedByUs, dnsFailure, timedOut, tlsFailure, brokenConnection} {
+	for _, match := range []func(error) (ErrorKind, string){refusedByUs, dnsFailure, tlsFailure, timedOut, notConnected} {
 		if kind, text := match(err); kind != KindNone {
 			return kind, text
 		}
+	}
+	return p.brokenAnswer(err)
+}
+
+// timeoutText says what the attempt was waiting for when its time was over.
+func (p *progress) timeoutText() string {
+	switch {
+	case p.answered.Load():
+		return "Connection timeout: the answer began and did not come to the end of its headers in time"
+	case p.connected():
+		return "Connection timeout: connected, but no answer came in time"
+	}
+	return "Connection timeout: no connection came about in time"
+}
+
+// brokenAnswer tells what was wrong with the answer on a connection that came about.
+func (p *progress) brokenAnswer(err error) (ErrorKind, string) {
+	switch {
+	case !p.answered.Load():
+		return KindClosed, "Connection closed before an answer came"
+	case errors.Is(err, errInformational):
+		return KindProtocol, fmt.Sprintf("More than %d informational answers (1xx) came in place of the answer", maxInformational)
+	case p.headerTooLarge():
+		return KindProtocol, fmt.Sprintf("The answer's headers are larger than %d KiB", maxHeaderBytes>>10)
+	case p.ended():
+		return KindClosed, "The answer ended early: the connection closed within its headers"
 	}
 	return KindProtocol, "The answer is not valid HTTP"
 }
@@ -73,39 +104,16 @@ func dnsFailure(err error) (ErrorKind, string) {
 	return KindDNS, "Host name lookup failed"
 }
 
-// timedOut covers the limits on connecting and on the TLS handshake, which are shorter than most attempts' deadlines.
+// timedOut covers the limit on connecting, which is shorter than most attempts' deadlines.
 func timedOut(err error) (ErrorKind, string) {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
-		return KindTimeout, "Connection timeout"
+		return KindTimeout, fmt.Sprintf("Connection timeout: no connection came about within %.0f s", connectTimeout.Seconds())
 	}
 	return KindNone, ""
 }
 
-func tlsFailure(err error) (ErrorKind, string) {
-	var (
-		handshake *handshakeError
-		unknownCA x509.UnknownAuthorityError
-		wrongName x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		notTLS    tls.RecordHeaderError
-	)
-	switch {
-	case !errors.As(err, &handshake):
-		return KindNone, ""
-	case errors.As(err, &unknownCA):
-		return KindTLS, "TLS certificate is signed by an unknown authority"
-	case errors.As(err, &wrongName):
-		return KindTLS, "TLS certificate is not valid for this host"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return KindTLS, "TLS certificate has expired or is not yet valid"
-	case errors.As(err, &notTLS):
-		return KindTLS, "The receiver does not speak TLS"
-	}
-	return KindTLS, "TLS handshake failed"
-}
-
-func brokenConnection(err error) (ErrorKind, string) {
+func notConnected(err error) (ErrorKind, string) {
 	var op *net.OpError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -114,9 +122,6 @@ func brokenConnection(err error) (ErrorKind, string) {
 		return KindConnect, "Host unreachable"
 	case errors.As(err, &op) && op.Op == "dial":
 		return KindConnect, "Connection failed"
-	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return KindClosed, "Connection closed before an answer came"
 	}
 	return KindNone, ""
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"code.dny.dev/ssrf"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -26,8 +27,7 @@ func TestSendBlocked(t *testing.T) {
 	}{
 		{"literal_address", noLoopback, "http://127.0.0.1" + port},
 		{"name_of_loopback", noLoopback, "http://localhost" + port},
-		// These pass the look at the text and are only seen through after the name was resolved.
-		{"resolved_name", noLoopback, "http://ｌｏｃａｌｈｏｓｔ" + port},
+		{"disguised_name", noLoopback, "http://ｌｏｃａｌｈｏｓｔ" + port},
 		{"disguised_address", noLoopback, "http://１２７.０.０.１" + port},
 		{"plain_http", noHTTP, "http://127.0.0.1" + port},
 		{"no_url", noLoopback, "http://bad host/"},
@@ -59,7 +59,11 @@ func TestSendBrokenConnection(t *testing.T) {
 	assert.Equal(t, http.StatusOK, b.client.Send(t.Context(), request(t, b.URL+"/fine")).StatusCode)
 	resp := b.client.Send(t.Context(), request(t, b.URL+"/broken"))
 	assert.Equal(t, webhook.KindClosed, resp.ErrorKind)
-	assert.Equal(t, int64(2), b.posts.Load(), "an attempt is one POST, on a reused connection too")
+	assert.Equal(t, "Connection closed before an answer came", resp.Error)
+	assert.Equal(t, int64(3), b.posts.Load(), "one more try on a fresh connection after a reused one, and no other")
+	b.client.CloseIdleConnections()
+	b.client.Send(t.Context(), request(t, b.URL+"/broken"))
+	assert.Equal(t, int64(4), b.posts.Load(), "none after a fresh one")
 }
 
 func TestSendNoAnswerKinds(t *testing.T) {
@@ -73,7 +77,7 @@ func TestSendNoAnswerKinds(t *testing.T) {
 	assert.Equal(t, webhook.KindConnect, resp.ErrorKind)
 	assert.Equal(t, "Connection refused", resp.Error)
 
-	resp = client.Send(t.Context(), request(t, "http://999.999.999.999/"))
+	resp = client.Send(t.Context(), request(t, "http://nowhere.invalid/"))
 	assert.Equal(t, webhook.KindDNS, resp.ErrorKind)
 	assert.Equal(t, "Host name not found", resp.Error)
 
@@ -120,8 +124,12 @@ func TestHTTPClientIsGuarded(t *testing.T) {
 		_, _ = io.WriteString(w, strings.Repeat("x", 1001))
 	})
 
+	// The text passes; the address is seen through only after the name was resolved.
+	_, err := get(webhook.NewClient(webhook.ClientOptions{AllowHTTP: true}), strings.Replace(b.URL, "127.0.0.1", "ｌｏｃａｌｈｏｓｔ", 1))
+	require.ErrorIs(t, err, ssrf.ErrProhibitedIP)
+
 	var urlErr *webhook.URLError
-	_, err := get(webhook.NewClient(webhook.ClientOptions{}), b.URL)
+	_, err = get(webhook.NewClient(webhook.ClientOptions{}), b.URL)
 	require.ErrorAs(t, err, &urlErr)
 	_, err = get(webhook.NewClient(webhook.ClientOptions{AllowHTTP: true}), b.URL)
 	require.ErrorAs(t, err, &urlErr)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/textproto"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -34,13 +35,14 @@ var reserved = map[string]bool{
 	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true, "Http2-Settings": true,
 }
 
-// ReservedHeader tells whether a custom header of that name is refused, whatever its case.
-func ReservedHeader(name string) bool {
-	return reserved[textproto.CanonicalMIMEHeaderKey(name)]
-}
+// ReservedHeader reports whether a custom header of that name is refused, whatever its case. WSGI, CGI and their like show a
+// receiver "_" and "-" in names as the same character, so both are refused.
+func ReservedHeader(name string) bool { return reserved[headerKey(name)] }
 
-func sameHeader(a, b string) bool {
-	return textproto.CanonicalMIMEHeaderKey(a) == textproto.CanonicalMIMEHeaderKey(b)
+func sameHeader(a, b string) bool { return headerKey(a) == headerKey(b) }
+
+func headerKey(name string) string {
+	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
 }
 
 // CheckHeader refuses a custom header that is reserved (ErrReservedHeader) or that HTTP cannot carry (ErrInvalidHeader). The
@@ -51,8 +53,8 @@ func CheckHeader(h Header) error {
 		return fmt.Errorf("%w: name %q", ErrInvalidHeader, h.Name)
 	case ReservedHeader(h.Name):
 		return fmt.Errorf("%w: %s", ErrReservedHeader, h.Name)
-	case !httpguts.ValidHeaderFieldValue(h.Value):
-		return fmt.Errorf("%w: value of %s", ErrInvalidHeader, h.Name)
+	case !httpguts.ValidHeaderFieldValue(h.Value) || strings.Trim(h.Value, " \t") != h.Value:
+		return fmt.Errorf("%w: value of %s", ErrInvalidHeader, h.Name) // net/http would send it without the white space
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"strconv"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -50,7 +50,9 @@ type Response struct {
 	Header     http.Header   // the answer's headers; nil if none came
 }
 
-// Send makes one attempt: exactly one POST of r.Body, signed now. It returns no error: whatever the receiver did is in the
+// Send makes one attempt: one POST of r.Body, signed now. Only when the connection was one that the receiver had kept open, and
+// closed before a byte of an answer came, the same POST is made once more on a fresh connection; webhook-id tells a receiver
+// that has seen both. Send is over when r.Timeout is, whatever the receiver does. It returns no error: what happened is in the
 // Response. If ctx ended before an answer came (a shutdown, the caller's own deadline), ErrorKind is KindCanceled; that is the
 // caller's failure to report, not the receiver's.
 func (c *Client) Send(ctx context.Context, r Request) Response {
@@ -59,75 +61,75 @@ func (c *Client) Send(ctx context.Context, r Request) Response {
 	if timeout <= 0 {
 		timeout = r.Profile.Timeout
 	}
-	attempt, cancel := context.WithTimeout(ctx, timeout)
+	deadline := out.StartedAt.Add(timeout)
+	attempt, cancel := context.WithDeadline(withDialDeadline(ctx, deadline), deadline)
 	defer cancel()
 
-	resp, err := c.post(attempt, &r, out.StartedAt) //nolint:bodyclose // readAnswer closes it, late where it must
+	resp, p, err := c.post(attempt, &r, out.StartedAt) //nolint:bodyclose // readAnswer closes it
 	if err != nil {
-		out.ErrorKind, out.Error = failureOf(ctx, attempt, err)
+		out.ErrorKind, out.Error = failureOf(ctx, attempt, p, err)
 		out.Duration = time.Since(out.StartedAt)
 		return out
 	}
 	out.StatusCode = resp.StatusCode
 	out.Header = resp.Header
-	out.RetryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
-	out.ErrorKind, out.Error = verdictOf(r.Profile, resp.StatusCode)
-	out.Body = readAnswer(resp.Body, cancel)
+	out.RetryAfter = retryAfter(resp.Header, time.Now())
+	out.ErrorKind, out.Error = verdictOf(&r, resp, time.Now())
+	out.Body = readAnswer(resp, p, time.Until(deadline))
 	out.Duration = time.Since(out.StartedAt)
 	return out
 }
 
-// post goes to the transport directly: http.Client would add redirects, cookies and the URL in every error text.
-func (c *Client) post(ctx context.Context, r *Request, at time.Time) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
+// post goes to the transports directly: http.Client would add redirects, cookies and the URL in every error text.
+func (c *Client) post(ctx context.Context, r *Request, at time.Time) (*http.Response, *progress, error) {
+	p := new(progress)
+	u, err := c.parseURL(r.URL)
 	if err != nil {
-		return nil, &URLError{"must be a valid URL"}
+		return nil, p, err
 	}
-	if err := c.checkParsed(req.URL); err != nil {
-		return nil, err
+	header, err := r.Header(at)
+	if err != nil {
+		return nil, p, err
 	}
-	if req.Header, err = r.Header(at); err != nil {
-		return nil, err
+	resp, err := p.roundTrip(ctx, c.transport, u, header, r.Body)
+	if err == nil || ctx.Err() != nil || !p.idleClosed() {
+		return resp, p, err
 	}
-	return c.transport.RoundTrip(req)
+	p = new(progress)
+	resp, err = p.roundTrip(ctx, c.fresh, u, header, r.Body)
+	return resp, p, err
 }
 
-// verdictOf describes a status that is no success.
-func verdictOf(p *Profile, status int) (ErrorKind, string) {
-	switch {
-	case status >= 300 && status <= 399:
-		return KindRedirect, statusText(status) + " (redirects are not followed)"
-	case p.Success(status):
-		return KindNone, ""
+func (p *progress) roundTrip(ctx context.Context, t *http.Transport, u *url.URL, header http.Header, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(p.watch(ctx), http.MethodPost, "", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
-	return KindNone, statusText(status)
-}
-
-func statusText(status int) string {
-	text := "HTTP " + strconv.Itoa(status)
-	if reason := http.StatusText(status); reason != "" {
-		text += " " + reason
-	}
-	return text
+	req.URL, req.Host, req.Header = u, u.Host, header
+	return t.RoundTrip(req)
 }
 
 var buffers = sync.Pool{New: func() any { return new([keptBody]byte) }}
 
 // readAnswer returns the first bytes of the body and leaves the connection reusable where that is cheap. A body that breaks off
-// is kept as far as it came: the status line has already decided the attempt.
-func readAnswer(body io.ReadCloser, cancel context.CancelFunc) []byte {
-	defer func() { _ = body.Close() }() // nothing is left to lose
-	if body == http.NoBody {
+// is kept as far as it came: the status line has already decided the attempt. Past its time the connection is closed under it.
+func readAnswer(resp *http.Response, p *progress, left time.Duration) []byte {
+	defer func() { _ = resp.Body.Close() }() // nothing is left to lose
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		p.stop() // what follows is another protocol, not a body
 		return nil
 	}
-	grace := time.AfterFunc(bodyGrace, cancel)
-	defer grace.Stop()
+	if resp.Body == http.NoBody {
+		return nil
+	}
+	late := time.AfterFunc(min(bodyGrace, left), p.stop)
+	defer late.Stop()
 
 	buf := buffers.Get().(*[keptBody]byte)
 	defer buffers.Put(buf)
-	n, _ := io.ReadFull(body, buf[:])
+	n, _ := io.ReadFull(resp.Body, buf[:])
 	if n == keptBody {
-		_, _ = io.CopyN(io.Discard, body, drainedBody)
+		_, _ = io.CopyN(io.Discard, resp.Body, drainedBody)
 	}
 	return bytes.Clone(buf[:n])
 }

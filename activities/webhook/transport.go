@@ -21,14 +21,14 @@ const (
 
 // newTransport leaves Proxy nil on purpose: a proxy from the environment would resolve names behind the guard's back.
 func newTransport(opts ClientOptions, g guard) *http.Transport {
-	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, Control: g.control}
+	dialer := &dialer{net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, Control: g.control}}
 	secure := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		RootCAs:            opts.RootCAs,
 		ClientSessionCache: tls.NewLRUClientSessionCache(1024),
 	}
 	t := &http.Transport{
-		DialContext:            dialer.DialContext,
+		DialContext:            dialer.plain,
 		DialTLSContext:         dialTLS(dialer, secure),
 		IdleConnTimeout:        idleTimeout,
 		MaxIdleConnsPerHost:    opts.MaxIdlePerHost,
@@ -43,6 +43,49 @@ func newTransport(opts ClientOptions, g guard) *http.Transport {
 	return t
 }
 
+// freshTransport is t without connections that are kept: each request has one of its own.
+func freshTransport(t *http.Transport) *http.Transport {
+	fresh := t.Clone()
+	fresh.DisableKeepAlives = true
+	return fresh
+}
+
+// deadlineKey is where a request's context has its deadline for connecting. net/http detaches a dial from the request that asked
+// for it; without this a receiver that stalls the handshake would hold a connection for longer than the attempt.
+type deadlineKey struct{}
+
+func withDialDeadline(ctx context.Context, deadline time.Time) context.Context {
+	return context.WithValue(ctx, deadlineKey{}, deadline)
+}
+
+// dialer opens connections within their request's deadline.
+type dialer struct{ net.Dialer }
+
+func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, error) {
+	tcp, err := d.tcp(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: tcp, tcp: tcp}, nil
+}
+
+func (d *dialer) tcp(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
+	raw, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return earlyReader{raw}, nil
+}
+
+func (d *dialer) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, has := ctx.Value(deadlineKey{}).(time.Time); has {
+		return context.WithDeadline(ctx, deadline)
+	}
+	return context.WithCancel(ctx)
+}
+
 // handshakeError marks everything that goes wrong in a TLS handshake; the standard library has no common type for it.
 type handshakeError struct{ err error }
 
@@ -50,25 +93,27 @@ func (e *handshakeError) Error() string { return "tls handshake: " + e.err.Error
 func (e *handshakeError) Unwrap() error { return e.err }
 
 // dialTLS connects and shakes hands itself, only to be able to tell the two kinds of failure apart.
-func dialTLS(dialer *net.Dialer, base *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+func dialTLS(dialer *dialer, base *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
 			return nil, err
 		}
-		raw, err := dialer.DialContext(ctx, network, addr)
+		raw, err := dialer.tcp(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
 		config := base.Clone()
 		config.ServerName = host
-		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		ctx, cancel := dialer.bound(ctx)
 		defer cancel()
-		conn := tls.Client(raw, config)
-		if err := conn.HandshakeContext(ctx); err != nil {
+		ctx, cancel = context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		secure := tls.Client(raw, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
 			_ = raw.Close() // the handshake's error is the one that tells something
 			return nil, &handshakeError{err}
 		}
-		return conn, nil
+		return &conn{Conn: secure, tcp: raw}, nil
 	}
 }

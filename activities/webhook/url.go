@@ -1,11 +1,15 @@
 package webhook
 
 import (
+	"fmt"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // maxURLLength is the limit of the webhooks API, in characters.
@@ -17,20 +21,125 @@ type URLError struct{ Reason string }
 
 func (e *URLError) Error() string { return "url " + e.Reason }
 
-// CheckURL refuses an endpoint URL that could never be called, with a *URLError. It looks at the text alone: a name that
-// resolves to a forbidden address is refused when it is dialled, not here.
+// CheckURL refuses an endpoint URL that could never be called, or that would be sent otherwise than it is written, with a
+// *URLError. It looks at the text alone: a name that resolves to a forbidden address is refused when it is dialled, not here.
 func (c *Client) CheckURL(raw string) error {
+	_, err := c.parseURL(raw)
+	return err
+}
+
+// parseURL is the one reading of an endpoint URL, at registration and on each attempt. Nothing is normalized or encoded: what
+// would need that is refused with the form to write, so that the request target and Host are byte for byte what was registered.
+func (c *Client) parseURL(raw string) (*url.URL, error) {
 	if utf8.RuneCountInString(raw) > maxURLLength {
-		return &URLError{"must be at most 2048 characters"}
+		return nil, &URLError{"must be at most 2048 characters"}
+	}
+	switch {
+	case !utf8.ValidString(raw), !strings.Contains(raw, "://"):
+		return nil, &URLError{"must be a valid URL"}
+	case strings.TrimSpace(raw) != raw:
+		return nil, &URLError{"must not begin or end with white space"}
+	}
+	authority, target := splitURL(raw)
+	if reason := badHostText(authority); reason != "" {
+		return nil, &URLError{reason}
+	}
+	if reason := badTargetText(target); reason != "" {
+		return nil, &URLError{reason}
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" || !u.IsAbs() || !validHost(u.Hostname()) || !validPort(u) {
-		return &URLError{"must be a valid URL"}
+		return nil, &URLError{"must be a valid URL"}
 	}
-	if strings.Contains(raw, "#") {
-		return &URLError{"must not have a fragment"}
+	if err := c.checkParsed(u); err != nil {
+		return nil, err
 	}
-	return c.checkParsed(u)
+	if sent := u.RequestURI(); sent != target && sent != "/"+target { // "/" is HTTP's own way to write no path
+		return nil, &URLError{"must be a valid URL"}
+	}
+	return u, nil
+}
+
+// splitURL is the authority of a URL and the request target after it.
+func splitURL(raw string) (authority, target string) {
+	_, rest, _ := strings.Cut(raw, "://")
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		return rest[:end], rest[end:]
+	}
+	return rest, ""
+}
+
+// badHostText says why a host would not be sent as it is written; "" if it would.
+func badHostText(authority string) string {
+	if strings.ContainsFunc(authority, blank) {
+		return "must not have white space or control characters in its host"
+	}
+	host, port := authority, ""
+	if i := strings.LastIndexByte(authority, ':'); i >= 0 && !strings.HasSuffix(authority, "]") {
+		host, port = authority[:i], authority[i:]
+	}
+	plain, err := url.PathUnescape(host)
+	if err != nil {
+		return "must be a valid URL"
+	}
+	if isASCII(plain) && !strings.Contains(host, "%") {
+		return ""
+	}
+	if strings.HasPrefix(host, "[") {
+		return "must not have a zone in its address"
+	}
+	if ascii, err := idna.Lookup.ToASCII(plain); err == nil && validHost(ascii) && !isAddress(ascii) {
+		return "must have its host in ASCII: write " + ascii + port
+	}
+	return "must have its host in ASCII"
+}
+
+// badTargetText says why a path and query would not be sent as they are written; "" if they would. The characters are those of
+// RFC 3986, and the square brackets, which many query strings have and common servers take.
+func badTargetText(target string) string {
+	for i, r := range target {
+		switch {
+		case r == '#':
+			return "must not have a fragment"
+		case r == '%':
+			if !isEscape(target[i:]) {
+				return "must have two hexadecimal digits after each %; write a % itself as %25"
+			}
+		case r != ' ' && r < utf8.RuneSelf && blank(r):
+			return "must not have control characters"
+		case r == ' ', r >= utf8.RuneSelf, strings.ContainsRune("\"<>\\^`{|}", r):
+			return fmt.Sprintf("must have %q percent-encoded: write %s", r, percentEncoded(r))
+		}
+	}
+	return ""
+}
+
+func blank(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+
+func percentEncoded(r rune) string {
+	var out strings.Builder
+	for _, b := range []byte(string(r)) {
+		fmt.Fprintf(&out, "%%%02X", b)
+	}
+	return out.String()
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+}
+
+// isEscape reports whether s begins with a % and two hexadecimal digits.
+func isEscape(s string) bool {
+	if len(s) < 3 {
+		return false
+	}
+	_, err := strconv.ParseUint(s[1:3], 16, 8)
+	return err == nil && s[1] != '+' && s[1] != '-'
 }
 
 // checkParsed holds the rules that depend on the client's configuration; they are checked again on every send, because a
@@ -61,12 +170,12 @@ func (c *Client) blockedHost(host string) bool {
 	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
-// validHost accepts an address or a name of non-empty labels within DNS limits. Names outside ASCII pass: net/http encodes them.
+// validHost accepts an address without a zone, or a name of non-empty labels within DNS limits.
 // A name whose last label is a number is an IPv4 address in one of its odd spellings (127.1, 2130706433, 0x7f000001) to many
 // resolvers, so it is refused, as the URL standard does (https://url.spec.whatwg.org/#ends-in-a-number-checker).
 func validHost(host string) bool {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Zone() == ""
 	}
 	host = strings.TrimSuffix(host, ".")
 	if host == "" || len(host) > 253 {
@@ -94,7 +203,7 @@ func validLabel(label string) bool {
 	}
 	for _, r := range label {
 		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		if !alnum && r != '-' && r != '_' && r < utf8.RuneSelf {
+		if !alnum && r != '-' && r != '_' {
 			return false
 		}
 	}

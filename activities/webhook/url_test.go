@@ -15,8 +15,8 @@ func TestCheckURL(t *testing.T) {
 	strict := webhook.NewClient(webhook.ClientOptions{})
 	for _, raw := range []string{
 		"https://api.example.com/webhooks/instaview", "https://example.com", "https://example.com:8443/x?y=z&w",
-		"HTTPS://Example.COM/",
-		"https://8.8.8.8/x", "https://[2606:4700:4700::1111]/x", "https://bücher.example/ä", "https://example.com./x", "https://a_b.example.com/",
+		"HTTPS://Example.COM/", "https://xn--bcher-kva.example/%C3%A4",
+		"https://8.8.8.8/x", "https://[2606:4700:4700::1111]/x", "https://example.com./x", "https://a_b.example.com/",
 		"https://example.com/" + strings.Repeat("a", 2048-20),
 	} {
 		require.NoError(t, strict.CheckURL(raw), raw)
@@ -25,12 +25,29 @@ func TestCheckURL(t *testing.T) {
 	for want, urls := range map[string][]string{
 		"url must be a valid URL": {
 			"", "nope", "/relative", "//example.com/x", "example.com", "https:", "https://", "https:///x", "https://:443/",
-			"https://exa mple.com/", "https://a..b/", "https://.", "https://-a.com", "https://a-.com", "https://a.com:",
-			"https://a.com:0/", "https://a.com:65536/", "https://a.com:x/", "https://a.com/\n", "https://a*b.com/", "https://%zz/",
+			"https://a..b/", "https://.", "https://-a.com", "https://a-.com", "https://a.com:",
+			"https://a.com:0/", "https://a.com:65536/", "https://a.com:x/", "https://a*b.com/", "https://%zz/",
 			"mailto:someone@example.com", "https://" + strings.Repeat("a", 64) + ".com/",
 			"https://127.1/", "https://2130706433/", "https://0x7f000001/", "https://1.2.3.4.5/",
 		},
-		"url must use https": {"http://example.com/", "ftp://example.com/", "file://example.com/x"},
+		"url must not begin or end with white space": {
+			" https://a.com/", "https://a.com/ ", "https://a.com/  ", "https://a.com/\n", "https://a.com/?x=1 ", "https://a.com/\u00a0",
+		},
+		"url must not have white space or control characters in its host": {"https://exa mple.com/", "https://a.com\t/", "https://a.com :443/"},
+		"url must have ' ' percent-encoded: write %20":                    {"https://a.com/a b", "https://a.com/?city=New York", "https://a.com/?x HTTP/1.1"},
+		"url must not have control characters":                            {"https://a.com/a\tb", "https://a.com/\x00b", "https://a.com/?a\nb"},
+		"url must have 'ö' percent-encoded: write %C3%B6":                 {"https://a.com/?city=Köln", "https://a.com/Köln"},
+		"url must have '\\\\' percent-encoded: write %5C":                 {`https://a.com/a\b`, `https://a.com/?a\b`},
+		"url must have '{' percent-encoded: write %7B":                    {"https://a.com/%2F/{id}", "https://a.com/?a={id}"},
+		"url must have two hexadecimal digits after each %; write a % itself as %25": {
+			"https://a.com/100%", "https://a.com/%zz", "https://a.com/?a=100%", "https://a.com/?a=%+1", "https://a.com/?%2",
+		},
+		"url must have its host in ASCII: write xn--bcher-kva.example":     {"https://bücher.example/", "https://BÜCHER.example/", "https://b%C3%BCcher.example/"},
+		"url must have its host in ASCII: write example.com":               {"https://ex%61mple.com/"},
+		"url must have its host in ASCII: write xn--strae-oqa.example:444": {"https://straße.example:444/"},
+		"url must have its host in ASCII":                                  {"https://１２７.０.０.１/", "https://ｂ..example/"},
+		"url must not have a zone in its address":                          {"https://[fe80::1%25eth0]/"},
+		"url must use https":                                               {"http://example.com/", "ftp://example.com/", "file://example.com/x"},
 		"url must not contain a user name or password; use a custom header": {
 			"https://user:pass@example.com/", "https://user@example.com/",
 		},
@@ -39,7 +56,7 @@ func TestCheckURL(t *testing.T) {
 		"url must not point to a private, local or reserved address": {
 			"https://127.0.0.1/", "https://10.1.2.3/", "https://192.168.0.1/", "https://172.16.0.1/", "https://100.64.0.1/",
 			"https://169.254.169.254/latest", "https://0.0.0.0/", "https://224.0.0.1/", "https://168.63.129.16/",
-			"https://[::1]/", "https://[::]/", "https://[fe80::1]/", "https://[fe80::1%25eth0]/", "https://[fd00::1]/",
+			"https://[::1]/", "https://[::]/", "https://[fe80::1]/", "https://[fd00::1]/",
 			"https://[::ffff:127.0.0.1]/", "https://[64:ff9b::7f00:1]/",
 			"https://localhost/", "https://LOCALHOST./", "https://a.localhost/",
 		},

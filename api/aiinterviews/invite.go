@@ -23,7 +23,7 @@ import (
 func (s *server) inviteRoutes() []surface.Route {
 	return []surface.Route{
 		surface.Post("/ai-interviews/invite", "write:interviews", s.invite),
-		surface.Get("/ai-interviews/invited/:id", "read:interviews", s.listInvited),
+		surface.List("/ai-interviews/invited/:id", "read:interviews", s.listInvited, "limit", "before"),
 	}
 }
 

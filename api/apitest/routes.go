@@ -2,6 +2,7 @@ package apitest
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,6 +48,7 @@ func checkRoutes(t *testing.T, s *surface.Surface) {
 			op := item.GetOperation(r.Method)
 			require.NotNil(t, op, "api/openapi/%s.yaml lacks the method", s.Name)
 			require.Equal(t, r.Scope, scopeIn(op), "the security of the operation says another scope")
+			checkParams(t, r, item, op)
 			require.NotEmpty(t, op.Summary)
 			require.NotEmpty(t, op.OperationID)
 			require.NotEmpty(t, op.Tags, "the page shows operations by their tag")
@@ -55,6 +57,24 @@ func checkRoutes(t *testing.T, s *surface.Surface) {
 		delete(promised, name)
 	}
 	require.Empty(t, promised, "routes of the contract that are not served")
+}
+
+// checkParams fails when a list does not take exactly the query parameters of its contract, or a paged one does not refuse others.
+func checkParams(t *testing.T, r surface.Route, item *openapi3.PathItem, op *openapi3.Operation) {
+	t.Helper()
+	var promised []string
+	for _, p := range slices.Concat(item.Parameters, op.Parameters) {
+		if p.Value.In == openapi3.ParameterInQuery && p.Value.Name != "companyId" {
+			promised = append(promised, p.Value.Name)
+		}
+	}
+	if r.IsList() {
+		require.ElementsMatch(t, promised, r.Params, "query parameters")
+		return
+	}
+	for _, paged := range []string{"page", "page_size", "limit"} {
+		require.NotContains(t, promised, paged, "a paged list is a surface.List")
+	}
 }
 
 // scopeIn writes an operation's security as the route table does: the first scope of each alternative. The ones after it are

@@ -19,7 +19,7 @@ const answerVideos = "/api/v3/companies/:company/projects/:project/candidates/:c
 func (s *server) answerVideoRoutes() []surface.Route {
 	const object = answerVideos + ":answervideo/"
 	return append([]surface.Route{
-		surface.Get(answerVideos, "read:candidates", s.listAnswerVideos),
+		surface.List(answerVideos, "read:candidates", s.listAnswerVideos, "page", "page_size"),
 		surface.Post(answerVideos, surface.Public, s.createAnswerVideo), // a candidate may, without a key
 		surface.Get(object, "read:candidates", s.getAnswerVideo),
 		surface.Patch(object, "write:candidates", s.updateAnswerVideo),

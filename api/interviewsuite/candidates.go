@@ -18,7 +18,7 @@ import (
 func (s *server) candidateRoutes() []surface.Route {
 	const list = "/api/v3/companies/:company/projects/:project/candidates/"
 	return []surface.Route{
-		surface.Get(list, "read:candidates", s.listCandidates),
+		surface.List(list, "read:candidates", s.listCandidates, "page", "page_size"),
 		surface.Post(list, "write:candidates", s.createCandidate),
 		surface.Get(list+":candidate/", "read:candidates", s.getCandidate),
 		surface.Patch(list+":candidate/", "write:candidates", s.updateCandidate),

@@ -17,7 +17,7 @@ import (
 func (s *server) customerRoutes() []surface.Route {
 	const list, one = "/api/v3/companies/:company/customers/", "/api/v3/companies/:company/customers/:customer/"
 	return []surface.Route{
-		surface.Get(list, "read:companies", s.listCustomers),
+		surface.List(list, "read:companies", s.listCustomers, "page", "page_size", "username"),
 		surface.Post(list, "write:companies", s.createCustomer),
 		surface.Get(one, "read:companies", s.getCustomer),
 		surface.Patch(one, "write:companies", s.updateCustomer),

@@ -45,6 +45,9 @@ func detail(c *gin.Context, e *surface.Error) string {
 	case surface.CodeMethod:
 		return fmt.Sprintf("Method %q not allowed.", c.Request.Method)
 	case surface.CodeMediaType:
+		if c.GetHeader("Content-Encoding") != "" {
+			break // it may not be the type
+		}
 		return fmt.Sprintf("Unsupported media type %q in request.", c.GetHeader("Content-Type"))
 	case surface.CodeRateLimited:
 		return fmt.Sprintf("Request was throttled. Expected available in %d seconds.", e.Limited.RetryAfter)

@@ -16,7 +16,7 @@ import (
 func (s *server) noteRoutes() []surface.Route {
 	const list = "/api/v3/companies/:company/projects/:project/candidates/:candidate/notes/"
 	return []surface.Route{
-		surface.Get(list, "read:candidates", s.listNotes),
+		surface.List(list, "read:candidates", s.listNotes, "page", "page_size"),
 		surface.Post(list, "write:candidates", s.createNote),
 		surface.Get(list+":note/", "read:candidates", s.getNote),
 		surface.Patch(list+":note/", "write:candidates", s.updateNote),

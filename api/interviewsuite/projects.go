@@ -17,14 +17,14 @@ import (
 func (s *server) projectRoutes() []surface.Route {
 	const list, one = "/api/v3/companies/:company/projects/", "/api/v3/companies/:company/projects/:project/"
 	return []surface.Route{
-		surface.Get(list, "read:jobs", s.listProjects),
+		surface.List(list, "read:jobs", s.listProjects, "page", "page_size"),
 		surface.Post(list, "write:jobs", s.createProject),
 		surface.Get(one, "read:jobs", s.getProject),
 		surface.Patch(one, "write:jobs", s.updateProject),
 		surface.Delete(one, "delete:jobs", s.deleteProject),
 		surface.Post(one+"status/", "write:jobs", s.updateStatus),
-		surface.Get(one+"roles/", "read:jobs", s.listRoles),
-		surface.Get(one+"criteria/", "read:jobs", s.listCriteria),
+		surface.List(one+"roles/", "read:jobs", s.listRoles, "page", "page_size"),
+		surface.List(one+"criteria/", "read:jobs", s.listCriteria, "page", "page_size"),
 	}
 }
 

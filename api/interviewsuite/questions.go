@@ -17,7 +17,7 @@ import (
 func (s *server) questionRoutes() []surface.Route {
 	const list = "/api/v3/companies/:company/projects/:project/questions/"
 	return []surface.Route{
-		surface.Get(list, "read:jobs", s.listQuestions),
+		surface.List(list, "read:jobs", s.listQuestions, "page", "page_size"),
 		surface.Post(list, "write:jobs", s.createQuestion),
 		surface.Get(list+":question/", "read:jobs", s.getQuestion),
 		surface.Patch(list+":question/", "write:jobs", s.updateQuestion),

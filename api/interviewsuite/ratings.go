@@ -22,7 +22,7 @@ import (
 func (s *server) ratingRoutes() []surface.Route {
 	const list = "/api/v3/companies/:company/projects/:project/candidates/:candidate/ratings/"
 	return []surface.Route{
-		surface.Get(list, "read:candidates", s.listRatings),
+		surface.List(list, "read:candidates", s.listRatings, "page", "page_size"),
 		surface.Post(list, "write:candidates", s.createRating),
 		surface.Get(list+":rating/", "read:candidates", s.getRating),
 		surface.Patch(list+":rating/", "write:candidates", s.updateRating),

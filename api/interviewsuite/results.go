@@ -12,7 +12,7 @@ import (
 func (s *server) resultRoutes() []surface.Route {
 	const list = "/api/v3/companies/:company/projects/:project/results/"
 	return []surface.Route{
-		surface.Get(list, "read:candidates", s.listResults),
+		surface.List(list, "read:candidates", s.listResults, "page", "page_size"),
 		surface.Get(list+":result/", "read:candidates", s.getResult),
 	}
 }

@@ -14,7 +14,7 @@ import (
 func (s *server) welcomeVideoRoutes() []surface.Route {
 	const list = "/api/v3/companies/:company/videos/"
 	return append([]surface.Route{
-		surface.Get(list, "read:companies", s.listWelcomeVideos),
+		surface.List(list, "read:companies", s.listWelcomeVideos, "page", "page_size"),
 		surface.Post(list, "write:companies", s.createWelcomeVideo),
 		surface.Get(list+":video/", "read:companies", s.getWelcomeVideo),
 		surface.Delete(list+":video/", "write:companies|delete:companies", s.deleteWelcomeVideo),

@@ -64,7 +64,7 @@ func (s *Sweeper) RunOnce(ctx context.Context) (deleted int, err error) {
 	var faults []error
 	for _, file := range files {
 		if err := s.delete(ctx, file); err != nil {
-			faults = append(faults, fmt.Errorf("delete %s: %w", file, err))
+			faults = append(faults, fmt.Errorf("delete %s: %w", file, err), db.PostponeFile(ctx, s.DB, file, err.Error()))
 			continue
 		}
 		deleted++

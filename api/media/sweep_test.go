@@ -56,11 +56,16 @@ func TestSweeper_tries_again(t *testing.T) {
 	deleted, err := sweeper.RunOnce(ctx)
 	require.ErrorIs(t, err, errAway)
 	assert.Equal(t, 1, deleted)
-	left, err := db.StrayFiles(ctx, d, 10)
-	require.NoError(t, err)
+	var left []string
+	require.NoError(t, d.NewRaw("SELECT file FROM stray_files").Scan(ctx, &left))
 	assert.Equal(t, []string{"a"}, left)
+	deleted, err = sweeper.RunOnce(ctx)
+	require.NoError(t, err, "it waits before it is tried again")
+	assert.Zero(t, deleted)
 
 	away.name = ""
+	_, err = d.ExecContext(ctx, "UPDATE stray_files SET not_before = now()")
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -75,16 +80,35 @@ func TestSweeper_tries_again(t *testing.T) {
 	<-done
 }
 
+func TestSweeper_goes_past_files_that_cannot_be_deleted(t *testing.T) {
+	t.Parallel()
+	ctx, d, store := t.Context(), dbtest.New(t), media.NewDir(t.TempDir())
+	sweeper := media.NewSweeper(media.SweeperOptions{DB: d, Store: &failing{Store: store, name: "bad"}, Logger: slog.New(slog.DiscardHandler)})
+	_, err := d.ExecContext(ctx, "INSERT INTO stray_files (file, due_at) SELECT 'bad-' || n, now() - interval '1 hour' FROM generate_series(1, 250) n")
+	require.NoError(t, err)
+	require.NoError(t, db.ReserveFile(ctx, d, "good", time.Now().Add(-time.Second)))
+	deleted := 0
+	for range 3 {
+		n, err := sweeper.RunOnce(ctx)
+		require.ErrorIs(t, err, errAway)
+		deleted += n
+	}
+	assert.Equal(t, 1, deleted)
+	var kept int
+	require.NoError(t, d.NewRaw("SELECT count(*) FROM stray_files WHERE attempts = 1 AND reason = 'the store is away'").Scan(ctx, &kept))
+	assert.Equal(t, 250, kept)
+}
+
 var errAway = errors.New("the store is away")
 
-// failing is a store that cannot delete one file.
+// failing is a store that cannot delete files whose names begin so.
 type failing struct {
 	media.Store
 	name string
 }
 
 func (f *failing) Delete(ctx context.Context, name string) error {
-	if name == f.name {
+	if f.name != "" && strings.HasPrefix(name, f.name) {
 		return errAway
 	}
 	return f.Store.Delete(ctx, name)

@@ -10,7 +10,9 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,14 +81,15 @@ func TooLarge(limit int) *Error {
 	}
 }
 
-// ReadBody also refuses what says that it is not JSON; saying nothing is fine, since many clients do.
+// ReadBody also refuses what says that it is not JSON in UTF-8; saying nothing is fine, since many clients do.
 func ReadBody(c *gin.Context, limit int) ([]byte, error) {
 	if ct := c.GetHeader("Content-Type"); ct != "" && ct != "application/json" {
-		media, _, err := mime.ParseMediaType(ct)
+		media, params, err := mime.ParseMediaType(ct)
 		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
-			return nil, &Error{
-				Status: http.StatusUnsupportedMediaType, Code: CodeMediaType, Message: "The body must be application/json",
-			}
+			return nil, unsupported("The body must be application/json")
+		}
+		if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
+			return nil, unsupported("The body must be in UTF-8, as JSON is (RFC 8259)")
 		}
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, int64(limit)))
@@ -95,11 +98,24 @@ func ReadBody(c *gin.Context, limit int) ([]byte, error) {
 	case errors.As(err, &exceeded):
 		return nil, TooLarge(limit)
 	case err != nil:
-		return nil, BadBody("The body could not be read to its end")
+		return nil, unread(c, err)
 	case len(bytes.TrimSpace(raw)) == 0:
 		return nil, BadBody("The body must be a JSON object; it is empty")
 	}
 	return raw, nil
+}
+
+func unsupported(message string) *Error {
+	return &Error{Status: http.StatusUnsupportedMediaType, Code: CodeMediaType, Message: message}
+}
+
+// unread refuses a body that did not come to its end. The connection is of no more use.
+func unread(c *gin.Context, err error) *Error {
+	c.Header("Connection", "close")
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &Error{Status: http.StatusRequestTimeout, Code: CodeTimeout, Message: "The body did not come to its end in time; send it again"}
+	}
+	return BadBody("The body ended before it was complete")
 }
 
 // Opt is a field that may be absent, null or a value: in a PATCH, absent is not null.
@@ -263,11 +279,14 @@ func decodeText(raw json.RawMessage, v reflect.Value, path string) error {
 	return nil
 }
 
+// timeForm is RFC 3339 §5.6. Go's parser also takes an hour of one digit, a comma, and an offset of any size.
+var timeForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}[tT]\d{2}:\d{2}:\d{2}(\.\d+)?([zZ]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // ParseTime reads an RFC 3339 time, its offset honoured, or says what it must be. The years are those that every store here
 // can hold.
 func ParseTime(text string) (t time.Time, reason string) {
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
+	t, err := time.Parse(time.RFC3339, strings.ToUpper(text)) // RFC 3339 §5.6: T and Z may be in lower case
+	if err != nil || !timeForm.MatchString(text) {
 		return t, "must be a date and time with an offset, like 2024-01-15T10:30:00Z (RFC 3339)"
 	}
 	t = t.UTC()

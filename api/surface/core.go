@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,6 +48,7 @@ type Core struct {
 	keys     *keyMemory
 	metrics  *metrics
 	surfaces []Surface
+	outage   atomic.Int64 // when an outage was last logged, in Unix nanoseconds
 }
 
 // New returns a core without surfaces. It refuses options without what it needs, and does no I/O.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -15,25 +16,25 @@ import (
 // Codes say what kind of refusal an [Error] is. Those up to CodeNotFound are the words of the webhooks API's reference (§1.12,
 // §2.3), the others are ours.
 const (
-	CodeInvalidKey     = "INVALID_API_KEY"
-	CodeSuspended      = "API_KEY_SUSPENDED"
-	CodeScope          = "INSUFFICIENT_PERMISSIONS"
-	CodeDenied         = "RESOURCE_ACCESS_DENIED"
-	CodeValidation     = "VALIDATION_ERROR"
-	CodeNotFound       = "RESOURCE_NOT_FOUND"
-	CodeMissing        = "MISSING_REQUIRED_FIELD"
-	CodeConflict       = "CONFLICT"
-	CodeInvalidState   = "INVALID_STATE"
-	CodeExists         = "ALREADY_EXISTS"
-	CodeIdempotency    = "IDEMPOTENCY_CONFLICT"
-	CodeIPDenied       = "IP_NOT_ALLOWED"
-	CodeTooLarge       = "PAYLOAD_TOO_LARGE"
-	CodeMediaType      = "UNSUPPORTED_MEDIA_TYPE"
-	CodeMethod         = "METHOD_NOT_ALLOWED"
-	CodeInternal       = "INTERNAL_ERROR"
-	CodeUnavailable    = "SERVICE_UNAVAILABLE"
-	CodeRateLimited    = "RATE_LIMITED"
-	statusClientClosed = 499 // nginx's number for a caller that hung up; only the log sees it
+	CodeInvalidKey   = "INVALID_API_KEY"
+	CodeSuspended    = "API_KEY_SUSPENDED"
+	CodeScope        = "INSUFFICIENT_PERMISSIONS"
+	CodeDenied       = "RESOURCE_ACCESS_DENIED"
+	CodeValidation   = "VALIDATION_ERROR"
+	CodeNotFound     = "RESOURCE_NOT_FOUND"
+	CodeMissing      = "MISSING_REQUIRED_FIELD"
+	CodeConflict     = "CONFLICT"
+	CodeInvalidState = "INVALID_STATE"
+	CodeExists       = "ALREADY_EXISTS"
+	CodeIdempotency  = "IDEMPOTENCY_CONFLICT"
+	CodeIPDenied     = "IP_NOT_ALLOWED"
+	CodeTooLarge     = "PAYLOAD_TOO_LARGE"
+	CodeMediaType    = "UNSUPPORTED_MEDIA_TYPE"
+	CodeMethod       = "METHOD_NOT_ALLOWED"
+	CodeInternal     = "INTERNAL_ERROR"
+	CodeUnavailable  = "SERVICE_UNAVAILABLE"
+	CodeRateLimited  = "RATE_LIMITED"
+	CodeTimeout      = "REQUEST_TIMEOUT"
 )
 
 // Error is a refusal, whatever the surface: a style writes it in its product's form. Its JSON is the canonical surface's.
@@ -109,12 +110,25 @@ func (s *Core) ToError(c *gin.Context, err error) *Error {
 		return &Error{Status: http.StatusConflict, Code: CodeExists, Message: "A resource with this value exists already"}
 	case errors.Is(err, db.ErrConflict):
 		return &Error{Status: http.StatusConflict, Code: CodeConflict, Message: "The resource was changed meanwhile; try again"}
-	case c.Request.Context().Err() != nil && errors.Is(err, context.Canceled):
-		return &Error{Status: statusClientClosed}
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), c.Request.Context().Err() != nil && errors.Is(err, context.Canceled):
 		return &Error{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Message: "The request took too long; try again"}
+	case db.IsUnavailable(err):
+		return s.unavailable(c, err)
 	}
 	return s.internal(c, err)
+}
+
+// outageEvery is how often an outage of a store is logged: each request of it would say the same.
+const outageEvery = time.Minute
+
+// unavailable is the answer while the database, or another store, does not answer. Nothing of the request was done.
+func (s *Core) unavailable(c *gin.Context, err error) *Error {
+	now := time.Now().UnixNano()
+	if last := s.outage.Load(); (last == 0 || now-last >= int64(outageEvery)) && s.outage.CompareAndSwap(last, now) {
+		s.Logger.LogAttrs(c.Request.Context(), slog.LevelError, "storage unavailable; requests are answered 503",
+			slog.String("route", c.FullPath()), slog.Any("error", err))
+	}
+	return &Error{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Message: "The storage is unavailable; try again in a few seconds"}
 }
 
 // internal hides a fault of ours behind an id by which its log line is found.

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
@@ -27,15 +29,17 @@ type Work func(ctx context.Context, tx bun.Tx) (status int, body any, err error)
 // hours: the same request under the same key is given the same bytes again and does nothing; another request is a 409. Of
 // requests at the same time one does the work and the others wait for its answer. A request that failed keeps no answer.
 // The same request means the same method, path, companyId and body, byte for byte.
-func (s *Core) Once(c *gin.Context, raw []byte, do Work) error {
-	key := c.GetHeader(IdempotencyHeader)
-	if err := checkIdempotencyKey(key); err != nil {
-		return err
-	}
+func (s *Core) Once(c *gin.Context, raw []byte, do Work) error { return s.once(c, raw, false, do) }
+
+// OnceSealed is Once for an answer that holds a secret: it is kept sealed.
+func (s *Core) OnceSealed(c *gin.Context, raw []byte, do Work) error { return s.once(c, raw, true, do) }
+
+func (s *Core) once(c *gin.Context, raw []byte, sealed bool, do Work) error {
 	var a *db.IdempotentAnswer
+	var body []byte
 	replayed := false
 	err := db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
-		a, replayed, err = s.attemptOnce(ctx, tx, c, key, raw, do)
+		a, body, replayed, err = s.attemptOnce(ctx, tx, c, raw, sealed, do)
 		return err
 	})
 	if err != nil {
@@ -44,36 +48,57 @@ func (s *Core) Once(c *gin.Context, raw []byte, do Work) error {
 	if replayed {
 		c.Header(replayedHeader, "true")
 	}
-	c.Data(a.StatusCode, "application/json; charset=utf-8", []byte(a.Response))
+	c.Data(a.StatusCode, "application/json; charset=utf-8", body)
 	return nil
 }
 
-func (s *Core) attemptOnce(ctx context.Context, tx bun.Tx, c *gin.Context, key string, raw []byte, do Work) (
-	a *db.IdempotentAnswer, replayed bool, err error,
+func (s *Core) attemptOnce(ctx context.Context, tx bun.Tx, c *gin.Context, raw []byte, sealed bool, do Work) (
+	a *db.IdempotentAnswer, body []byte, replayed bool, err error,
 ) {
-	apiKey, hash := Caller(c).Key.ID, s.requestHash(c, raw)
+	key, apiKey, hash := c.GetHeader(IdempotencyHeader), Caller(c).Key.ID, s.requestHash(c, raw)
 	if key != "" {
 		a, err = db.ClaimIdempotencyKey(ctx, tx, apiKey, key, hash)
 		if err != nil {
-			return nil, false, err
+			return nil, nil, false, err
 		}
 		if a != nil {
-			return a, true, sameRequest(a, hash)
+			body, err = s.keptAnswer(a, apiKey, key, hash)
+			return a, body, true, err
 		}
 	}
+	a = &db.IdempotentAnswer{RequestHash: hash}
 	status, answer, err := do(ctx, tx)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, false, err
 	}
-	body, err := json.Marshal(answer)
-	if err != nil {
-		return nil, false, err
+	if body, err = json.Marshal(answer); err != nil {
+		return nil, nil, false, err
 	}
-	a = &db.IdempotentAnswer{StatusCode: status, Response: string(body)}
+	a.StatusCode = status
 	if key == "" {
-		return a, false, nil
+		return a, body, false, nil
 	}
-	return a, false, db.StoreIdempotentAnswer(ctx, tx, apiKey, key, status, a.Response)
+	if a.Response = string(body); sealed {
+		a.Response = ""
+		if a.Sealed, err = s.Box.Seal(body, apiKey, sealedAnswer+key); err != nil {
+			return nil, nil, false, err
+		}
+	}
+	return a, body, false, db.StoreIdempotentAnswer(ctx, tx, apiKey, key, a)
+}
+
+// sealedAnswer and the key are the field that a sealed answer is bound to.
+const sealedAnswer = "idempotency:"
+
+// keptAnswer is the body of an earlier answer, when it was to the same request.
+func (s *Core) keptAnswer(a *db.IdempotentAnswer, apiKey uuid.UUID, key string, hash []byte) ([]byte, error) {
+	if err := sameRequest(a, hash); err != nil {
+		return nil, err
+	}
+	if a.Sealed == nil {
+		return []byte(a.Response), nil
+	}
+	return s.Box.Open(a.Sealed, apiKey, sealedAnswer+key)
 }
 
 func sameRequest(a *db.IdempotentAnswer, hash []byte) error {
@@ -95,9 +120,20 @@ func (s *Core) requestHash(c *gin.Context, raw []byte) []byte {
 	return h.Sum(nil)
 }
 
-// checkIdempotencyKey accepts printable ASCII: what a header carries and PostgreSQL stores unchanged.
-func checkIdempotencyKey(key string) error {
-	if len(key) > maxIdempotencyKey {
+// checkIdempotencyKey accepts at most one key of printable ASCII: what a header carries and PostgreSQL stores unchanged. An empty
+// one is refused, because its sender counts on not being heard twice.
+func checkIdempotencyKey(r *http.Request) error {
+	keys := r.Header.Values(IdempotencyHeader)
+	if len(keys) == 0 {
+		return nil
+	}
+	key := keys[0]
+	switch {
+	case len(keys) > 1:
+		return Invalid(IdempotencyHeader, IdempotencyHeader+" is there twice")
+	case strings.TrimSpace(key) == "":
+		return Invalid(IdempotencyHeader, IdempotencyHeader+" must not be empty")
+	case len(key) > maxIdempotencyKey:
 		return Invalid(IdempotencyHeader, IdempotencyHeader+" must be at most 255 characters")
 	}
 	for _, r := range []byte(key) {

@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -24,6 +25,8 @@ func CheckJSON(raw []byte) error {
 	return w.walk()
 }
 
+var byteOrderMark = []byte{0xEF, 0xBB, 0xBF}
+
 // CheckSyntax accepts one value of JSON in UTF-8.
 func CheckSyntax(raw []byte) error {
 	if !utf8.Valid(raw) {
@@ -31,6 +34,9 @@ func CheckSyntax(raw []byte) error {
 	}
 	if json.Valid(raw) {
 		return nil
+	}
+	if bytes.HasPrefix(raw, byteOrderMark) {
+		return BadBody("The body begins with a byte order mark (EF BB BF), which is not JSON: send it without")
 	}
 	e := BadBody("The body is not valid JSON")
 	var one json.RawMessage
@@ -167,19 +173,32 @@ func (w *walker) number() error {
 	literal := string(w.rest[:end])
 	w.rest = w.rest[end:]
 	if f, err := strconv.ParseFloat(literal, 64); err != nil || !storable(literal, f) {
-		return BadBody("The body has a number that is out of range: " + literal[:min(len(literal), 32)])
+		return BadBody("The body has a number that is out of range: " + Clip(literal))
 	}
 	return nil
 }
 
-// numberLimit is how many characters a number may have. A double needs at most 24; what is longer is not meant as a number.
-const numberLimit = 64
+// maxScale is how many digits behind the point, and maxExponent which exponent, PostgreSQL's numeric can have; jsonb keeps every
+// digit as one (https://www.postgresql.org/docs/current/datatype-numeric.html).
+const (
+	maxScale    = 16383
+	maxExponent = 1 << 20
+)
 
-// storable reports whether jsonb can keep a number: it stores every digit, so an exponent far below a double's range, which
-// Go reads as 0, would not fit.
+// storable reports whether jsonb can keep a number that is f as a double. A number that is not zero but too small for a double is
+// out of range; a zero is a zero with any exponent.
 func storable(literal string, f float64) bool {
-	if len(literal) > numberLimit {
+	digits, exp, _ := strings.Cut(strings.ToLower(literal), "e")
+	if f == 0 && strings.Trim(digits, "-0.") != "" {
 		return false
 	}
-	return f != 0 || !strings.ContainsAny(literal, "eE")
+	exponent := 0
+	if exp != "" {
+		var err error
+		if exponent, err = strconv.Atoi(exp); err != nil || exponent > maxExponent {
+			return false
+		}
+	}
+	_, fraction, _ := strings.Cut(digits, ".")
+	return len(fraction)-exponent <= maxScale
 }

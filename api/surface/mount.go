@@ -3,7 +3,7 @@ package surface
 import (
 	"fmt"
 	"net/http"
-	"net/url"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 )
@@ -31,13 +31,16 @@ func (s *Core) Mount(surfaces ...Surface) (*Mounted, error) {
 		return nil, fmt.Errorf("trusted proxies: %w", err)
 	}
 	s.surfaces = surfaces
-	e.Use(s.observe, s.recoverPanic)
+	e.Use(s.observe, outlive, s.recoverPanic)
 	e.NoRoute(s.wrap(func(*gin.Context) error { return errUnknownPath }))
 	e.NoMethod(s.wrap(func(*gin.Context) error { return errMethod }))
 	for i := range surfaces {
 		for _, r := range surfaces[i].Routes {
 			for _, path := range surfaces[i].Addresses(r) {
 				e.Handle(r.Method, path, s.chain(r)...)
+				if r.Method == http.MethodGet && !surfaces[i].hasHead(r.Path) { // net/http leaves the body out (RFC 9110 §9.1)
+					e.Handle(http.MethodHead, path, s.chain(r)...)
+				}
 			}
 		}
 	}
@@ -46,14 +49,15 @@ func (s *Core) Mount(surfaces ...Surface) (*Mounted, error) {
 
 // chain is what a request of that route passes through.
 func (s *Core) chain(r Route) []gin.HandlerFunc {
+	plain := s.wrap(refuseEncoding)
 	if r.Scope == Public {
-		return []gin.HandlerFunc{s.wrap(r.Handle)}
+		return []gin.HandlerFunc{plain, s.wrap(r.Handle)}
 	}
 	authenticate := s.Authenticate
 	if r.recognizing {
 		authenticate = s.recognize
 	}
-	return []gin.HandlerFunc{s.wrap(authenticate), s.wrap(s.limitRate), s.wrap(func(c *gin.Context) error {
+	return []gin.HandlerFunc{plain, s.wrap(authenticate), s.wrap(s.limitRate), s.wrap(func(c *gin.Context) error {
 		err := admitted(c, r)
 		if err != nil {
 			if changed := s.Confirm(c, r.Scope); changed != nil {
@@ -76,15 +80,27 @@ func (s *Core) Admit(c *gin.Context, scope string) error {
 	return RequireScope(c, scope)
 }
 
+// refuseEncoding refuses a body that is compressed: nothing here unpacks one.
+func refuseEncoding(c *gin.Context) error {
+	for _, encoding := range c.Request.Header.Values("Content-Encoding") {
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
+			c.Header("Accept-Encoding", "identity") // RFC 9110 §15.5.16
+			return unsupported("The body must not have a Content-Encoding")
+		}
+	}
+	return nil
+}
+
 // admitted handles a request of a known caller.
 func admitted(c *gin.Context, r Route) error {
 	if err := RequireScope(c, r.Scope); err != nil {
 		return err
 	}
-	if c.Request.URL.RawQuery != "" { // gin would drop what it cannot read
-		if _, err := url.ParseQuery(c.Request.URL.RawQuery); err != nil {
-			return &Error{Status: http.StatusBadRequest, Code: CodeValidation, Message: "The query is not valid"}
-		}
+	if err := checkIdempotencyKey(c.Request); err != nil {
+		return err
+	}
+	if err := r.checkQuery(c.Request.URL.RawQuery); err != nil {
+		return err
 	}
 	return r.Handle(c)
 }
@@ -99,19 +115,21 @@ func (s *Core) wrap(h Handler) gin.HandlerFunc {
 	}
 }
 
+// unavailableFor is the Retry-After of a 503, in seconds: about what a database takes to restart.
+const unavailableFor = "5"
+
 // fail answers with an error in the style of the surface whose path was called.
 func (s *Core) fail(c *gin.Context, err error) {
 	e := s.ToError(c, err)
-	if e.Status == statusClientClosed {
-		c.Status(statusClientClosed)
-		return
-	}
 	style := s.surfaceOf(c.Request.URL.Path).Style
 	if e.Status == http.StatusUnauthorized && style.Challenge != "" {
 		c.Header("WWW-Authenticate", style.Challenge)
 	}
 	if e.Limited != nil {
 		e.Limited.show(c)
+	}
+	if e.Status == http.StatusServiceUnavailable {
+		c.Header("Retry-After", unavailableFor)
 	}
 	style.Fail(c, e)
 }

@@ -2,6 +2,7 @@ package surface
 
 import (
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -54,6 +55,9 @@ func QueryTime(c *gin.Context, name string) (time.Time, error) {
 	}
 	t, reason := ParseTime(raw)
 	if reason != "" {
+		if strings.Contains(raw, " ") { // what a + means in a query
+			reason += "; write the + of an offset as %2B"
+		}
 		return time.Time{}, Invalid(name, name+" "+reason)
 	}
 	return t, nil

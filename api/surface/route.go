@@ -1,7 +1,10 @@
 package surface
 
 import (
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -19,10 +22,21 @@ type Route struct {
 	Method, Path, Scope string
 	Handle              Handler
 	recognizing, alone  bool
+	// list: Params are all the query parameters that it takes, beside companyId.
+	list   bool
+	Params []string
 }
 
 // Get is a line of a table.
 func Get(path, scope string, h Handler) Route { return line(http.MethodGet, path, scope, h) }
+
+// List is the line of a list with the names of its query parameters. Other names, and one that is there twice, are refused: the
+// caller of a filter that is passed over would take everything for what it asked for.
+func List(path, scope string, h Handler, params ...string) Route {
+	r := line(http.MethodGet, path, scope, h)
+	r.list, r.Params = true, params
+	return r
+}
 
 // Post is a line of a table.
 func Post(path, scope string, h Handler) Route { return line(http.MethodPost, path, scope, h) }
@@ -46,6 +60,37 @@ func (r Route) Recognizing() Route {
 	r.recognizing = true
 	return r
 }
+
+// IsList reports whether the route was made by [List].
+func (r Route) IsList() bool { return r.list }
+
+// checkQuery refuses a query that cannot be read, of which gin would drop a part, and of a list what it does not take.
+func (r Route) checkQuery(raw string) error {
+	if raw == "" {
+		return nil
+	}
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return &Error{Status: http.StatusBadRequest, Code: CodeValidation, Message: "The query is not valid"}
+	}
+	if !r.list {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if name != companyParam && !slices.Contains(r.Params, name) {
+			e := Invalid(Clip(name), Clip(name)+" is not a known query parameter")
+			e.Details["allowed"] = append([]string{companyParam}, r.Params...)
+			return e
+		}
+		if len(query[name]) > 1 {
+			return Invalid(name, name+" is there twice")
+		}
+	}
+	return nil
+}
+
+// companyParam is taken everywhere: it says for which company a platform key acts, and other keys ignore it (reference §2.7).
+const companyParam = "companyId"
 
 // Alone is the route at its own path alone, without the surface's aliases.
 func (r Route) Alone() Route {
@@ -75,6 +120,11 @@ type Surface struct {
 	Aliases  []Alias
 	Style    Style
 	Routes   []Route
+}
+
+// hasHead reports whether the table has a HEAD of its own for a path.
+func (s *Surface) hasHead(path string) bool {
+	return slices.ContainsFunc(s.Routes, func(r Route) bool { return r.Method == http.MethodHead && r.Path == path })
 }
 
 // Alias is another address of everything at and below a path: {Of: "", Also: "/v1"} serves "/webhooks" as "/v1/webhooks" too.

@@ -185,7 +185,10 @@ func checkHeader(p *webhook.Profile, at string, h Header) error {
 	case webhook.CheckHeader(webhook.Header{Name: h.Name, Value: "x"}) != nil:
 		return Invalid(at+".name", at+".name must be a valid HTTP header name")
 	}
-	return Invalid(at+".value", at+".value must be a valid HTTP header value, without line breaks and control characters")
+	if strings.TrimSpace(h.Value) == "" {
+		return Invalid(at+".value", at+".value must not be empty")
+	}
+	return Invalid(at+".value", at+".value must be a valid HTTP header value, without white space around it, line breaks and control characters")
 }
 
 func (s *Core) sealHeader(id uuid.UUID, h Header) (db.WebhookHeader, error) {

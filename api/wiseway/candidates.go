@@ -18,7 +18,7 @@ import (
 
 func (s *server) candidateRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/api/app/positions/:id/candidates", "read:candidates", s.listCandidates),
+		surface.List("/api/app/positions/:id/candidates", "read:candidates", s.listCandidates, "page", "limit", "status", "search"),
 		surface.Post("/api/app/positions/:id/candidates", "write:candidates", s.addCandidate),
 		surface.Delete("/api/app/positions/:id/candidates/:candidateId", "delete:candidates", s.removeCandidate),
 	}

@@ -17,7 +17,7 @@ import (
 
 func (s *server) positionRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/api/app/positions", "read:jobs", s.listPositions),
+		surface.List("/api/app/positions", "read:jobs", s.listPositions, "page", "limit", "status"),
 		surface.Post("/api/app/positions", "write:jobs", s.createPosition),
 		surface.Get("/api/app/positions/:id", "read:jobs", s.getPosition),
 		surface.Put("/api/app/positions/:id", "write:jobs", s.updatePosition),

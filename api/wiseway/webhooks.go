@@ -21,7 +21,7 @@ const profile = "wiseway"
 
 func (s *server) webhookRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/api/app/webhooks", "read:webhooks", s.listWebhooks),
+		surface.List("/api/app/webhooks", "read:webhooks", s.listWebhooks, "page", "limit"),
 		surface.Post("/api/app/webhooks", "write:webhooks", s.createWebhook),
 		surface.Put("/api/app/webhooks/:id", "write:webhooks", s.updateWebhook),
 		surface.Delete("/api/app/webhooks/:id", "write:webhooks", s.deleteWebhook),
@@ -84,13 +84,16 @@ func (s *server) listWebhooks(c *gin.Context) error {
 	return okPage(c, p, surface.Mapped(surface.Cut(p, hooks), showWebhook), int64(len(hooks)))
 }
 
-// createWebhook takes no Idempotency-Key: its answer has the secret, and what is kept to be answered again would not be sealed.
 func (s *server) createWebhook(c *gin.Context) error {
 	company, err := s.CompanyFor(c)
 	if err != nil {
 		return err
 	}
-	in, err := surface.Bind[webhookInput](c)
+	raw, err := surface.ReadBody(c, surface.MaxBody)
+	if err != nil {
+		return err
+	}
+	in, err := surface.Decode[webhookInput](raw)
 	if err != nil {
 		return err
 	}
@@ -104,13 +107,14 @@ func (s *server) createWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := db.CreateWebhook(c.Request.Context(), s.DB, w); err != nil {
-		return err
-	}
-	out := showWebhook(w)
-	out.Secret = webhook.SecretHex(secret)
-	c.JSON(http.StatusCreated, out)
-	return nil
+	return s.OnceSealed(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
+		if err := db.CreateWebhook(ctx, tx, w); err != nil {
+			return 0, nil, err
+		}
+		out := showWebhook(w)
+		out.Secret = webhook.SecretHex(secret)
+		return http.StatusCreated, out, nil
+	})
 }
 
 // webhook loads the webhook of the path, which must be the caller's and of this product.

@@ -25,7 +25,8 @@ func benchCmd() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runBench(cmd, opts, temporal) },
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&opts.Scenarios, "scenario", nil, "scenarios to measure (default all)")
+	f.StringSliceVar(&opts.Scenarios, "scenario", nil, "scenarios to measure (default all but soak)")
+	f.IntVar(&opts.Minutes, "minutes", 10, "length of the scenario soak")
 	f.IntVar(&opts.Runs, "runs", 1, "measurements of each scenario; the table shows medians")
 	f.BoolVar(&opts.Quick, "quick", false, "tiny numbers, to see that it works")
 	f.StringArrayVar(&opts.Settings, "set", nil, "setting of API and worker, as name=value (see greenroom help settings)")

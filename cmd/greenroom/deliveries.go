@@ -9,8 +9,8 @@ import (
 )
 
 func deliveriesCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "deliveries", Short: "List, look into, retry and replay deliveries, directly in the database"}
-	cmd.AddCommand(deliveriesListCmd(), deliveriesShowCmd(), deliveriesRetryCmd(), deliveriesReplayCmd())
+	cmd := &cobra.Command{Use: "deliveries", Short: "List, look into, retry, cancel and replay deliveries, directly in the database"}
+	cmd.AddCommand(deliveriesListCmd(), deliveriesShowCmd(), deliveriesRetryCmd(), deliveriesCancelCmd(), deliveriesReplayCmd())
 	return cmd
 }
 

@@ -17,7 +17,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(devCmd(), apiCmd(), workerCmd(), benchCmd(), migrateCmd(), keysCmd(), webhooksCmd(), staffCmd(), deliveriesCmd(), healthCmd(), listenCmd(), demoCmd(), versionCmd(), settingsTopic())
+	root.AddCommand(devCmd(), apiCmd(), workerCmd(), benchCmd(), chaosCmd(), migrateCmd(), keysCmd(), webhooksCmd(), staffCmd(), deliveriesCmd(), healthCmd(), listenCmd(), demoCmd(), versionCmd(), settingsTopic())
 	if err := root.Execute(); err != nil {
 		var exit exitError
 		if errors.As(err, &exit) {

@@ -148,7 +148,7 @@ func (p *Past) queueCases(many int) []Case {
 		}
 	}
 	sweep := func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-		_, err := db.SweepDeliveries(ctx, tx, 2*time.Minute, 1000)
+		_, err := db.SweepDeliveries(ctx, tx, db.SweepCursor{}, 2*time.Minute, 1000)
 		return err
 	}
 	length := func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {

@@ -11,37 +11,93 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"greenroom/db"
 	"greenroom/workflows"
 )
 
-// addBatch writes a batch down in the transaction that takes its deliveries; nil when there are none. The workflow is started
-// after the commit: a batch is known by its row, and one whose start was not heard of is started again under the same id.
-func addBatch(ctx context.Context, tx bun.Tx, together []db.QueuedDelivery) (*db.Batch, error) {
-	if len(together) == 0 {
-		return nil, nil //nolint:nilnil // no batch is an ordinary case
+// batchLanes is how many webhooks and companies a batch may have: Temporal refuses a list attribute of more than 2 KiB
+// (limit.searchAttributesSizeOfValue), and an id takes 39 bytes of it.
+const batchLanes = 50
+
+// addBatches writes batches down in the transaction that takes their deliveries. Their workflows are started after the commit:
+// a batch is known by its row, and one whose start failed is started again under the same id.
+func addBatches(ctx context.Context, tx bun.Tx, together []db.QueuedDelivery) (added []batch, err error) {
+	for _, qs := range splitByLane(together, batchLanes) {
+		b := newBatch(qs)
+		if err := db.AddBatch(ctx, tx, b.Batch); err != nil {
+			return nil, err
+		}
+		added = append(added, b)
 	}
-	b := &db.Batch{ID: db.NewID(), Deliveries: make([]uuid.UUID, len(together))}
-	for i, q := range together {
-		b.Deliveries[i] = q.DeliveryID
-	}
-	return b, db.AddBatch(ctx, tx, *b)
+	return added, nil
 }
 
-// startUnstarted starts the batch that a round could not start because Temporal was away: nothing more is taken before.
+// splitByLane cuts deliveries into groups of at most that many lanes. Deliveries of a lane stay together and in their order.
+func splitByLane(qs []db.QueuedDelivery, lanes int) (groups [][]db.QueuedDelivery) {
+	group := map[db.Lane]int{}
+	for _, q := range qs {
+		n, known := group[q.Lane()]
+		if !known {
+			n = len(group) / lanes
+			group[q.Lane()] = n
+		}
+		if n == len(groups) {
+			groups = append(groups, nil)
+		}
+		groups[n] = append(groups[n], q)
+	}
+	return groups
+}
+
+// batch is a batch that is to be started, with what makes its workflow searchable.
+type batch struct {
+	db.Batch
+	webhooks, companies []string
+}
+
+func newBatch(qs []db.QueuedDelivery) batch {
+	b := batch{Batch: db.Batch{ID: db.NewID(), Deliveries: make([]uuid.UUID, len(qs))}}
+	seen := map[uuid.UUID]bool{}
+	for i, q := range qs {
+		b.Deliveries[i] = q.DeliveryID
+		if !seen[q.WebhookID] {
+			seen[q.WebhookID] = true
+			b.webhooks = append(b.webhooks, q.WebhookID.String())
+		}
+		if q.CompanyID != nil && !seen[*q.CompanyID] {
+			seen[*q.CompanyID] = true
+			b.companies = append(b.companies, q.CompanyID.String())
+		}
+	}
+	return b
+}
+
+func (b *batch) attributes() temporal.SearchAttributes {
+	var updates []temporal.SearchAttributeUpdate
+	if len(b.webhooks) > 0 {
+		updates = append(updates, workflows.WebhookID.ValueSet(b.webhooks))
+	}
+	if len(b.companies) > 0 {
+		updates = append(updates, workflows.CompanyID.ValueSet(b.companies))
+	}
+	return temporal.NewSearchAttributes(updates...)
+}
+
+// startUnstarted starts the batches that a round could not start because Temporal was unavailable: nothing more is taken before.
 func (d *Dispatcher) startUnstarted(ctx context.Context) bool {
-	if d.unstarted == nil {
-		return true
+	for len(d.unstarted) > 0 {
+		b := d.unstarted[0]
+		err := d.startBatch(ctx, b)
+		if err != nil && isAway(err) {
+			return false
+		}
+		if err != nil && !errors.Is(err, errBatchEnded) { // it was started, and has ended since
+			d.o.Logger.ErrorContext(ctx, "batch cannot be started", "batch_id", b.ID, "error", err)
+		}
+		d.unstarted = d.unstarted[1:]
 	}
-	err := d.startBatch(ctx, *d.unstarted)
-	if err != nil && isAway(err) {
-		return false
-	}
-	if err != nil && !errors.Is(err, errBatchEnded) { // started, and done before that was heard of
-		d.o.Logger.ErrorContext(ctx, "batch cannot be started", "batch_id", d.unstarted.ID, "error", err)
-	}
-	d.unstarted = nil
 	return true
 }
 
@@ -49,7 +105,7 @@ func (d *Dispatcher) startUnstarted(ctx context.Context) bool {
 var errBatchEnded = errors.New("the batch's workflow has ended")
 
 // startBatch starts DeliverBatch. That it runs already is success.
-func (d *Dispatcher) startBatch(ctx context.Context, b db.Batch) error {
+func (d *Dispatcher) startBatch(ctx context.Context, b batch) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
 	defer cancel()
 	_, err := d.o.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
@@ -60,6 +116,7 @@ func (d *Dispatcher) startBatch(ctx context.Context, b db.Batch) error {
 		// Without it the SDK hides that a workflow of this id has ended.
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		StaticSummary:                            fmt.Sprintf("first attempts of %d deliveries", len(b.Deliveries)),
+		TypedSearchAttributes:                    b.attributes(),
 	}, workflows.DeliverBatch, workflows.DeliverBatchInput{BatchID: b.ID, Deliveries: b.Deliveries})
 	var ended *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &ended) {
@@ -72,13 +129,17 @@ func (d *Dispatcher) startBatch(ctx context.Context, b db.Batch) error {
 // that it is alive when four fifths have passed, so a shorter one costs more on endpoints that hang.
 const batchTaskTimeout = 5 * time.Second
 
-// A batch that is there for longer than staleAfter is started again, which changes nothing where its workflow runs; every
-// worker looks for them that often.
+// A batch that is there for longer than staleAfter is started again, which changes nothing where its workflow runs; the leader
+// looks for them that often.
 const (
 	staleAfter   = 5 * time.Second
 	staleAtOnce  = 100
 	recoverEvery = 5 * time.Second
 )
+
+// batchStuckAfter is when a batch that makes no progress is given up: longer than batchLimit of its workflow, so that one that
+// is tried again for reasons of ours had its turn.
+const batchStuckAfter = 5 * time.Minute
 
 // recoverBatches takes care of batches that were written down but not started, and of those whose workflow an operator ended.
 func (d *Dispatcher) recoverBatches(ctx context.Context) {
@@ -102,14 +163,64 @@ func (d *Dispatcher) recoverStale(ctx context.Context) error {
 		return err
 	}
 	for _, b := range stale {
-		err := d.startBatch(ctx, b)
-		if errors.Is(err, errBatchEnded) {
-			d.o.Logger.WarnContext(ctx, "the workflow of a batch is gone; its deliveries get their own", "batch_id", b.ID)
-			err = db.AbandonBatch(ctx, d.o.DB, b.ID)
+		err := d.restartBatch(ctx, b)
+		switch {
+		case errors.Is(err, errBatchEnded):
+			err = d.abandonBatch(ctx, b.ID, "its workflow has ended")
+		case err == nil:
+			err = d.endStuckBatch(ctx, b.ID)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// restartBatch starts a batch of which only the row is known.
+func (d *Dispatcher) restartBatch(ctx context.Context, row db.Batch) error {
+	lanes, err := db.BatchLanes(ctx, d.o.DB, row.ID)
+	if err != nil {
+		return err
+	}
+	qs := make([]db.QueuedDelivery, 0, len(lanes))
+	for _, l := range lanes {
+		q := db.QueuedDelivery{WebhookID: l.Webhook}
+		if l.Company != uuid.Nil {
+			q.CompanyID = &l.Company
+		}
+		qs = append(qs, q)
+	}
+	b := newBatch(qs)
+	b.Batch = row
+	return d.startBatch(ctx, b)
+}
+
+// abandonBatch gives the deliveries of a batch a workflow each.
+func (d *Dispatcher) abandonBatch(ctx context.Context, id uuid.UUID, why string) error {
+	d.o.Logger.WarnContext(ctx, "a batch is given up; its deliveries get their own workflows", "batch_id", id, "reason", why)
+	reconciled.WithLabelValues("batch").Inc()
+	return db.AbandonBatch(ctx, d.o.DB, id)
+}
+
+// endStuckBatch gives up a batch whose workflow runs and makes no progress: a version that cannot go on with its history, or a
+// delivery that nobody can prepare, would keep the others for ever.
+func (d *Dispatcher) endStuckBatch(ctx context.Context, id uuid.UUID) error {
+	stuck, err := db.BatchStands(ctx, d.o.DB, id, d.stuckAfter)
+	if err != nil || !stuck {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	w, err := d.o.Client.DescribeWorkflowExecution(ctx, workflows.DeliverBatchWorkflowID(id), "")
+	if err != nil {
+		return fmt.Errorf("look at a batch: %w", err)
+	}
+	if w.WorkflowExecutionInfo.StartTime.AsTime().After(time.Now().Add(-d.stuckAfter)) {
+		return nil // Temporal was away until lately
+	}
+	if err := d.o.Client.TerminateWorkflow(ctx, workflows.DeliverBatchWorkflowID(id), "", "no progress"); err != nil {
+		return fmt.Errorf("end a batch that makes no progress: %w", err)
+	}
+	return d.abandonBatch(ctx, id, "no progress")
 }

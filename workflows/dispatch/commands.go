@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -29,7 +31,9 @@ func (d *Dispatcher) dispatchCommands(ctx context.Context) (Result, error) {
 		}
 		t := &telling{Dispatcher: d, tx: tx}
 		each(commands, startsAtOnce, func(c db.Command) { t.try(ctx, c) })
-		r = Result{Taken: len(commands) - len(t.failed), Failed: len(t.failed), Away: t.away}
+		told := len(commands) - len(t.failed)
+		r = Result{Taken: told, Failed: len(t.failed), Away: t.away && told == 0}
+		t.report(ctx, told)
 		return db.PutBackCommands(ctx, tx, t.failed)
 	})
 	return r, err
@@ -40,7 +44,7 @@ type telling struct {
 	*Dispatcher
 	mu     sync.Mutex
 	tx     bun.Tx
-	failed []db.Command
+	failed []db.FailedCommand
 	away   bool
 }
 
@@ -53,48 +57,88 @@ func (t *telling) try(ctx context.Context, c db.Command) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failed = append(t.failed, c)
-	if isAway(err) {
-		t.away = true
-	} else {
-		t.o.Logger.ErrorContext(ctx, "workflow cannot be told", "kind", c.Kind, "subject_id", c.SubjectID, "error", err)
+	f := db.FailedCommand{Command: c, Reason: err.Error(), Unavailable: isAway(err)}
+	f.Keep = f.Unavailable || errors.Is(err, errUnknownKind)
+	t.failed, t.away = append(t.failed, f), t.away || f.Unavailable
+}
+
+// report says what failed for good. Where others were told, Temporal does answer: a command that finds it unavailable then waits
+// as a refused one does, so that it cannot hold up every round.
+func (t *telling) report(ctx context.Context, told int) {
+	for i := range t.failed {
+		f := &t.failed[i]
+		f.Unavailable = f.Unavailable && told == 0
+		if !f.Unavailable {
+			t.o.Logger.ErrorContext(ctx, "workflow cannot be told", "kind", f.Kind, "subject_id", f.SubjectID, "attempt", f.Attempts+1,
+				"parked", f.Parked(), "error", f.Reason)
+		}
 	}
 }
 
-// tell signals the command's workflow, and starts it when there is none.
+// tell tells the workflow that a command is about. One that is gone is started, that of a delivery by way of the queue.
 func (t *telling) tell(ctx context.Context, c db.Command) error {
-	switch c.Kind {
-	case db.InterviewChanged:
-		s := t.o.Interview
-		return t.signal(ctx, workflows.InterviewWorkflowID(c.SubjectID), workflows.SignalInterviewChanged, workflows.Interview,
-			workflows.InterviewInput{InterviewID: c.SubjectID, NoAnswerRetries: s.NoAnswerRetries, NoAnswerDelay: s.NoAnswerDelay})
-	case db.CircuitChanged:
-		s := t.o.Circuit
-		return t.signal(ctx, workflows.CircuitWorkflowID(c.SubjectID), workflows.SignalCircuitChanged, workflows.Circuit,
-			workflows.CircuitInput{WebhookID: c.SubjectID, Probe: s.Probe, Cooldown: s.Cooldown, ReleaseLimit: s.ReleaseLimit})
-	case db.ReplayChanged:
-		return t.signal(ctx, workflows.ReplayWorkflowID(c.SubjectID), workflows.SignalReplayChanged, workflows.ReplayDeliveries,
-			workflows.ReplayDeliveriesInput{ReplayID: c.SubjectID, PerSecond: t.o.Circuit.ReleaseLimit})
-	case db.GenerationRequested:
-		return t.startOnce(ctx, workflows.GenerateInterviewWorkflowID(c.SubjectID), workflows.GenerateInterview,
-			workflows.GenerateInterviewInput{GenerationID: c.SubjectID})
-	case db.DeliveryWake:
+	if c.Kind == db.DeliveryWake {
 		return t.wakeDelivery(ctx, c)
 	}
-	return fmt.Errorf("command kind %q is not known to this version", c.Kind)
+	return t.Dispatcher.tell(ctx, c.Kind, c.SubjectID, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY)
 }
 
-func (t *telling) signal(ctx context.Context, id, signal string, workflow, input any) error {
-	_, err := t.o.Client.SignalWithStartWorkflow(ctx, id, signal, nil, client.StartWorkflowOptions{
-		TaskQueue: t.o.TaskQueue, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+// errUnknownKind: a newer version wrote the command, or an older one that was rolled back to does not know it yet.
+var errUnknownKind = errors.New("command kind is not known to this version")
+
+// tell signals the workflow of a row, and starts it when there is none. once says of a workflow that is only started whether it
+// is started again when it has ended.
+func (d *Dispatcher) tell(ctx context.Context, kind db.CommandKind, id uuid.UUID, once enumspb.WorkflowIdReusePolicy) error {
+	switch kind {
+	case db.InterviewChanged:
+		s := d.o.Interview
+		return d.signal(ctx, workflows.InterviewWorkflowID(id), workflows.SignalInterviewChanged, d.summaryOfInterview(ctx, id), workflows.Interview,
+			workflows.InterviewInput{InterviewID: id, NoAnswerRetries: s.NoAnswerRetries, NoAnswerDelay: s.NoAnswerDelay})
+	case db.CircuitChanged:
+		s := d.o.Circuit
+		return d.signal(ctx, workflows.CircuitWorkflowID(id), workflows.SignalCircuitChanged, d.summaryOfCircuit(ctx, id), workflows.Circuit,
+			workflows.CircuitInput{WebhookID: id, Probe: s.Probe, Cooldown: s.Cooldown, ReleaseLimit: s.ReleaseLimit})
+	case db.ReplayChanged:
+		return d.signal(ctx, workflows.ReplayWorkflowID(id), workflows.SignalReplayChanged, "", workflows.ReplayDeliveries,
+			workflows.ReplayDeliveriesInput{ReplayID: id, PerSecond: d.o.Circuit.ReleaseLimit})
+	case db.GenerationRequested:
+		return d.startOnce(ctx, workflows.GenerateInterviewWorkflowID(id), once, workflows.GenerateInterview,
+			workflows.GenerateInterviewInput{GenerationID: id})
+	case db.DeliveryWake: // needs the command's arguments
+	}
+	return fmt.Errorf("tell %q: %w", kind, errUnknownKind)
+}
+
+func (d *Dispatcher) signal(ctx context.Context, id, signal, summary string, workflow, input any) error {
+	_, err := d.o.Client.SignalWithStartWorkflow(ctx, id, signal, nil, client.StartWorkflowOptions{
+		TaskQueue: d.o.TaskQueue, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, StaticSummary: summary,
 	}, workflow, input)
 	return err
 }
 
-// startOnce starts a workflow that nothing has to be told afterwards; one that runs or has run is left alone.
-func (t *telling) startOnce(ctx context.Context, id string, workflow, input any) error {
-	_, err := t.o.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: id, TaskQueue: t.o.TaskQueue, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+// summaryOfCircuit names the webhook's host, for the lists of the Temporal UI. A workflow without a summary is better than none.
+func (d *Dispatcher) summaryOfCircuit(ctx context.Context, webhook uuid.UUID) string {
+	hooks, err := db.LoadWebhooks(ctx, d.o.DB, []uuid.UUID{webhook})
+	if err != nil || hooks[webhook] == nil {
+		return ""
+	}
+	return "circuit of " + host(hooks[webhook].URL)
+}
+
+// summaryOfInterview names the interview's kind and number.
+func (d *Dispatcher) summaryOfInterview(ctx context.Context, id uuid.UUID) string {
+	i, err := db.InterviewKind(ctx, d.o.DB, id)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s interview %d", strings.ToLower(string(i.Type)), i.Number)
+}
+
+// startOnce starts a workflow that nothing has to be told afterwards; one that runs is left alone, and one that has ended unless
+// reuse allows another.
+func (d *Dispatcher) startOnce(ctx context.Context, id string, reuse enumspb.WorkflowIdReusePolicy, workflow, input any) error {
+	_, err := d.o.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: id, TaskQueue: d.o.TaskQueue, WorkflowIDReusePolicy: reuse,
 	}, workflow, input)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &started) {
@@ -123,6 +167,6 @@ func (t *telling) wakeDelivery(ctx context.Context, c db.Command) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, err = db.RequeueLost(ctx, t.tx, c.SubjectID)
+	_, err = db.RequeueLost(ctx, t.tx, c.SubjectID, args.Probe)
 	return err
 }

@@ -36,7 +36,7 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 		alone, together := d.lane.split(t.Ready, d.o.Endpoints)
 		alone, early := d.reserve(alone)
 		together, beyond := d.allow(together)
-		if d.unstarted, err = addBatch(ctx, tx, together); err != nil {
+		if d.unstarted, err = addBatches(ctx, tx, together); err != nil {
 			return err
 		}
 		failed, away := d.startAll(ctx, alone)
@@ -128,14 +128,16 @@ func each[T any](items []T, n int, fn func(T)) {
 // startDelivery starts DeliverWebhook. That the workflow is there already, running or ended, is success: an earlier round
 // started it and could not commit.
 func (d *Dispatcher) startDelivery(ctx context.Context, q db.QueuedDelivery) error {
-	in, err := deliverInput(q)
-	if err != nil {
-		return err
-	}
+	in := deliverInput(q)
 	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	_, err = d.o.Client.ExecuteWorkflow(ctx, d.startOptions(q), workflows.DeliverWebhook, in)
+	if q.Redo { // its workflow may be there and wait for what has passed: it is woken, or started
+		o := d.startOptions(q)
+		_, err := d.o.Client.SignalWithStartWorkflow(ctx, o.ID, workflows.SignalWake, workflows.Wake{Probe: q.Probe}, o, workflows.DeliverWebhook, in)
+		return err
+	}
+	_, err := d.o.Client.ExecuteWorkflow(ctx, d.startOptions(q), workflows.DeliverWebhook, in)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &started) {
 		d.o.Endpoints.Release(q.WebhookID, q.DeliveryID, 0)
@@ -148,30 +150,33 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q db.QueuedDelivery) err
 // the start was eager, holds it on for as long as it takes; one that another process makes holds that process's place.
 const placeLapse = time.Second
 
-func deliverInput(q db.QueuedDelivery) (workflows.DeliverWebhookInput, error) {
-	p, err := profiles.ByName(q.Profile)
-	if err != nil {
-		return workflows.DeliverWebhookInput{}, err
-	}
+func deliverInput(q db.QueuedDelivery) workflows.DeliverWebhookInput {
 	in := workflows.DeliverWebhookInput{
-		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt, Schedule: p.ScheduleFor(q.MaxRetries),
+		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt,
 		Timeout: timeoutOf(q), Slow: q.Failing || q.Probe, Probe: q.Probe, PlainSuccess: true,
+	}
+	// A profile that this version does not know has no schedule: the attempt fails the delivery with that reason.
+	if p, err := profiles.ByName(q.Profile); err == nil {
+		in.Schedule = p.ScheduleFor(q.MaxRetries)
 	}
 	if q.NotBefore != nil {
 		in.NotBefore = *q.NotBefore
 	}
+	if q.LastError != nil {
+		in.Reason = *q.LastError
+	}
 	if q.IsTest { // its outcome is waited for, so there is one attempt
 		in.Schedule, in.Slow = nil, false
 	}
-	return in, nil
+	return in
 }
 
 func (d *Dispatcher) startOptions(q db.QueuedDelivery) client.StartWorkflowOptions {
 	attributes := []temporal.SearchAttributeUpdate{
-		workflows.WebhookID.ValueSet(q.WebhookID.String()), workflows.EventType.ValueSet(q.EventType),
+		workflows.WebhookID.ValueSet([]string{q.WebhookID.String()}), workflows.EventType.ValueSet(q.EventType),
 	}
 	if q.CompanyID != nil {
-		attributes = append(attributes, workflows.CompanyID.ValueSet(q.CompanyID.String()))
+		attributes = append(attributes, workflows.CompanyID.ValueSet([]string{q.CompanyID.String()}))
 	}
 	reuse := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
 	if q.Redo {

@@ -17,6 +17,8 @@ import (
 	"github.com/uptrace/bun"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"greenroom/activities"
 	"greenroom/db"
@@ -40,9 +42,21 @@ type Options struct {
 	// Versioned workers start nothing eagerly: an eager start goes to this process's worker whether or not its version is the
 	// current one, and what that began the current version would have to go on with.
 	Versioned bool
+	// Prepare, when not nil, makes sure that Temporal has what workflows need, as the leader does before each look for lost work:
+	// its store may have come back empty.
+	Prepare   func(ctx context.Context) error
+	Reconcile ReconcileSettings
 	// Settings that enter workflows through their inputs.
 	Circuit   CircuitSettings
 	Interview InterviewSettings
+}
+
+// ReconcileSettings are the pace of looking for lost work.
+type ReconcileSettings struct {
+	// Every is the pause between two looks; 0 means 5 s. Grace is how long a row may be overdue, beyond its receiver's time-out,
+	// before its workflow counts as lost; 0 means 25 s: loading and recording may take as long when a store is slow. Together
+	// with the longest time-out they keep lost work under a minute.
+	Every, Grace time.Duration
 }
 
 // CircuitSettings go into Circuit workflows.
@@ -66,7 +80,9 @@ type Dispatcher struct {
 
 	// Of the loop that dispatches deliveries.
 	lane      lane
-	unstarted *db.Batch
+	unstarted []batch
+
+	stuckAfter time.Duration // batchStuckAfter
 }
 
 // New returns a dispatcher; Run makes it work.
@@ -77,12 +93,19 @@ func New(o Options) *Dispatcher {
 	if o.PerEndpoint == 0 {
 		o.PerEndpoint = 10
 	}
+	if o.Reconcile.Every == 0 {
+		o.Reconcile.Every = 5 * time.Second
+	}
+	if o.Reconcile.Grace == 0 {
+		o.Reconcile.Grace = 25 * time.Second
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Dispatcher{
 		o: o, deliveries: make(chan struct{}, 1), commands: make(chan struct{}, 1),
-		lane: lane{above: o.BatchAbove, perEndpoint: o.PerEndpoint, share: shareLeast},
+		lane:       lane{above: o.BatchAbove, perEndpoint: o.PerEndpoint, share: shareLeast},
+		stuckAfter: batchStuckAfter,
 	}
 }
 
@@ -110,7 +133,7 @@ type Result struct {
 func (d *Dispatcher) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.listen(ctx) })
-	wg.Go(func() { d.recoverBatches(ctx) })
+	wg.Go(func() { d.lead(ctx) })
 	wg.Go(func() { d.loop(ctx, d.dispatchCommands, d.commands) })
 	// One round of deliveries at a time: more of them were measured to start more than the attempts can keep up with.
 	wg.Go(func() { d.loop(ctx, d.pacedDeliveries, d.deliveries) })
@@ -190,9 +213,20 @@ const (
 	startLimit = 5 * time.Second
 )
 
-// isAway reports whether a call failed because Temporal does not answer, as opposed to a call that it refuses.
+// isAway reports whether a call failed because Temporal does not answer, or not now, as opposed to a call that it refuses. A
+// namespace that is not there will be: a server that comes back with an empty store makes it after it began to answer.
 func isAway(err error) bool {
-	var unavailable *serviceerror.Unavailable
-	var late *serviceerror.DeadlineExceeded
-	return errors.As(err, &unavailable) || errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded)
+	var none *serviceerror.NamespaceNotFound
+	if errors.As(err, &none) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return true
+	}
+	var s serviceerror.ServiceError
+	if !errors.As(err, &s) {
+		return isAwayCode(status.Code(err))
+	}
+	return isAwayCode(s.Status().Code())
+}
+
+func isAwayCode(c codes.Code) bool {
+	return c == codes.Unavailable || c == codes.DeadlineExceeded || c == codes.ResourceExhausted || c == codes.Canceled || c == codes.Aborted
 }

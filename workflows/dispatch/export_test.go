@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // RunOnce is one round of deliveries and one of commands, for tests that need no timers.
@@ -14,3 +15,17 @@ func RunOnce(ctx context.Context, d *Dispatcher) (Result, error) {
 
 // RecoverStale is one look after batches that nobody looked at lately.
 var RecoverStale = (*Dispatcher).recoverStale
+
+// ReconcileOnce is one look for lost work.
+func ReconcileOnce(ctx context.Context, d *Dispatcher) (Result, error) {
+	return (&reconciler{Dispatcher: d}).runOnce(ctx)
+}
+
+// SetBatchStuckAfter replaces the time after which a batch without progress is given up.
+func SetBatchStuckAfter(d *Dispatcher, after time.Duration) { d.stuckAfter = after }
+
+// IsAway tells an unavailable Temporal from one that refuses.
+var IsAway = isAway
+
+// LeaseLife is how long a lease lasts that is not renewed.
+const LeaseLife = leaseLife

@@ -46,7 +46,7 @@ func (l *lane) alone() bool { return l.above == 0 }
 func (l *lane) options(e *activities.Endpoints) db.TakeOptions {
 	o := db.TakeOptions{Limit: batchMost, PerLane: l.share, PerFailing: l.perEndpoint, After: l.next}
 	if l.alone() {
-		o.PerLane = l.perEndpoint
+		o.PerLane, o.StartBlocked = l.perEndpoint, true
 	}
 	o.Room = e.Room(o.PerLane, l.alone())
 	return o
@@ -90,7 +90,8 @@ func (l *lane) split(ready []db.QueuedDelivery, e *activities.Endpoints) (alone,
 			together = append(together, q)
 		}
 	}
-	if l.alone() || len(together) <= l.above && l.rate <= float64(l.above) {
+	// A batch of one costs Temporal as much as a workflow of the delivery's own, which shows more.
+	if l.alone() || len(together) == 1 || len(together) <= l.above && l.rate <= float64(l.above) {
 		return ready, nil
 	}
 	return alone, together

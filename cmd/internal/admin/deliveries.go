@@ -90,6 +90,9 @@ func (a *Admin) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery
 	if err != nil {
 		return nil, err
 	}
+	if err := db.NameCircuits(ctx, a.DB, found); err != nil {
+		return nil, err
+	}
 	shown := make([]Delivery, len(found))
 	for i := range found {
 		shown[i] = showDelivery(&found[i])
@@ -122,8 +125,12 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 	if err != nil {
 		return DeliveryDetail{}, err
 	}
+	named := []db.Delivery{*d}
+	if err := db.NameCircuits(ctx, a.DB, named); err != nil {
+		return DeliveryDetail{}, err
+	}
 	detail := DeliveryDetail{
-		Delivery: showDelivery(d), Attempts: make([]Attempt, len(attempts)), Explanation: api.Explain(d, attempts, w),
+		Delivery: showDelivery(&named[0]), Attempts: make([]Attempt, len(attempts)), Explanation: api.Explain(d, attempts, w),
 	}
 	if json.Valid(d.Body) {
 		detail.Body = d.Body
@@ -147,6 +154,23 @@ func (a *Admin) RetryDelivery(ctx context.Context, id uuid.UUID) (Delivery, erro
 			shown = showDelivery(d)
 		}
 		return refusedRetry(missing(err, "delivery", id), id)
+	})
+	return shown, err
+}
+
+// CancelDelivery ends a delivery that has not ended: nothing more is sent.
+func (a *Admin) CancelDelivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
+	var shown Delivery
+	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		d, err := db.CancelDelivery(ctx, tx, db.Scope{}, id)
+		if err == nil {
+			shown = showDelivery(d)
+		}
+		var state *db.StateError
+		if errors.As(err, &state) {
+			return fmt.Errorf("delivery %s is %s: only one that has not ended can be canceled", id, state.State)
+		}
+		return missing(err, "delivery", id)
 	})
 	return shown, err
 }

@@ -64,6 +64,16 @@ func TestRetryDelivery(t *testing.T) {
 		require.Equal(t, 1, d.Generation)
 		require.Equal(t, db.DeliveryPending, d.Status)
 	})
+	t.Run("one_that_has_not_ended_is_canceled", func(t *testing.T) {
+		set(db.DeliveryRetrying)
+		d, err := b.CancelDelivery(b.ctx, id)
+		require.NoError(t, err)
+		require.Equal(t, db.DeliveryCanceled, d.Status)
+		_, err = b.CancelDelivery(b.ctx, id)
+		require.EqualError(t, err, "delivery "+id.String()+" is canceled: only one that has not ended can be canceled")
+		_, err = b.CancelDelivery(b.ctx, uuid.Nil)
+		require.ErrorContains(t, err, "there is no delivery")
+	})
 	t.Run("one_of_a_deleted_webhook_is_refused", func(t *testing.T) {
 		set(db.DeliveryFailed)
 		_, err := b.DeleteWebhook(b.ctx, w.ID)

@@ -15,7 +15,8 @@ import (
 type Options struct {
 	Program   string   // the greenroom to measure
 	Version   string   // of that program, for the report
-	Scenarios []string // names; empty: all
+	Scenarios []string // names; empty: all but those that take long
+	Minutes   int      // of the soak; 0 is 10
 	Runs      int      // of each scenario; the table shows medians. 0 is 1
 	Quick     bool     // tiny numbers, to see that everything works: the figures mean nothing
 	Settings  []string // name=value, for API and worker beside what the bench sets itself
@@ -66,10 +67,10 @@ func Run(ctx context.Context, opts Options) error {
 }
 
 func choose(names []string) ([]scenario, error) {
-	if len(names) == 0 {
-		return scenarios, nil
-	}
 	var chosen []scenario
+	if len(names) == 0 {
+		return slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return s.onRequest }), nil
+	}
 	for _, name := range names {
 		i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
 		if i < 0 {
@@ -127,7 +128,7 @@ func measure(ctx context.Context, opts Options, stores *stores, s scenario, run 
 		defer cancel()
 		err = errors.Join(err, system.close(stop))
 	}()
-	t := &trial{system: system, receiver: receiver, sizes: sizes, scenario: s, log: opts.Log, result: Result{Scenario: s.name, Run: run}}
+	t := &trial{system: system, receiver: receiver, sizes: sizes, scenario: s, log: opts.Log, soak: soakTime(opts), result: Result{Scenario: s.name, Run: run}}
 	if err := t.register(ctx); err != nil {
 		return result, err
 	}

@@ -20,7 +20,8 @@ func TestQuickRunOfEverything(t *testing.T) {
 	t.Parallel()
 	opts := options(t)
 	opts.Profiles = filepath.Join(opts.Dir, "profiles")
-	opts.Scenarios = []string{"saturated-10", "fanout-10", "offered-50", "hanging", "idle-first", "idle", "kill9", "ingest"}
+	opts.Scenarios = []string{"saturated-10", "fanout-10", "offered-50", "hanging", "idle-first", "idle", "kill9", "ingest",
+		"fresh-fanout", "backlog", "backlog-after-vacuum", "soak"}
 	var out bytes.Buffer
 	opts.Out = &out
 	require.NoError(t, bench.Run(t.Context(), opts))
@@ -41,6 +42,15 @@ func TestQuickRunOfEverything(t *testing.T) {
 		if r.Scenario == "idle" {
 			require.Contains(t, r.Figures, "transactions_per_s")
 			require.Contains(t, r.Figures, "worker_ms_per_s")
+		}
+		if r.Scenario == "backlog" || r.Scenario == "backlog-after-vacuum" {
+			require.Positive(t, r.Figures["drain_per_s"], r.Scenario)
+			require.Contains(t, r.Figures, "last_to_first_tenth", r.Scenario)
+			require.NotContains(t, r.Figures, "waiting_at_limit", r.Scenario)
+		}
+		if r.Scenario == "soak" {
+			require.Contains(t, r.Figures, "first_minute_per_s")
+			require.Contains(t, r.Figures, "last_minute_p99_ms")
 		}
 		if r.Scenario == "offered-50" {
 			require.Positive(t, r.Figures["eager_share"], "starts are eager")

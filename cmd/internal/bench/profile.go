@@ -2,11 +2,14 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -37,6 +40,9 @@ func fetch(ctx context.Context, url, file string) error {
 		return err
 	}
 	resp, err := http.DefaultClient.Do(req)
+	for tries := 0; errors.Is(err, syscall.ECONNREFUSED) && tries < 100 && sleep(ctx, 100*time.Millisecond) == nil; tries++ {
+		resp, err = http.DefaultClient.Do(req) // a process that has only just been started
+	}
 	if err != nil {
 		return fmt.Errorf("record a profile: %w", err)
 	}

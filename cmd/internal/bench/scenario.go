@@ -12,6 +12,7 @@ type scenario struct {
 	fan       int  // webhooks of each company, all for the same event
 	lastHangs bool // the last company's endpoint reads and never answers
 	delay     time.Duration
+	onRequest bool // not part of a run of all scenarios
 	run       func(ctx context.Context, t *trial) error
 }
 
@@ -20,6 +21,9 @@ var scenarios = []scenario{
 	{name: "saturated-10", companies: 10, fan: 1, run: saturated},
 	{name: "saturated-100", companies: 100, fan: 1, run: saturated},
 	{name: "fanout-10", companies: 1, fan: 10, run: saturated},
+	{name: "fresh-fanout", companies: 1, fan: 10, run: fresh},
+	{name: "backlog", companies: 10, fan: 1, run: backlog},
+	{name: "backlog-after-vacuum", companies: 10, fan: 1, run: backlogAfterVacuum},
 	{name: "offered-50", companies: 10, fan: 1, run: offered(50)},
 	{name: "offered-200", companies: 10, fan: 1, run: offered(200)},
 	{name: "slow-100ms", companies: 100, fan: 1, delay: 100 * time.Millisecond, run: saturated},
@@ -28,22 +32,23 @@ var scenarios = []scenario{
 	{name: "idle", companies: 10, fan: 1, run: idle},
 	{name: "kill9", companies: 10, fan: 1, run: kill9},
 	{name: "ingest", companies: 10, fan: 0, run: ingest},
+	{name: "soak", companies: 10, fan: 1, onRequest: true, run: soak},
 }
 
-// saturated publishes as fast as the API takes events, and counts until the last has arrived.
+// saturated publishes for a while as fast as the API takes events, however many wait to be delivered, and counts until the last has
+// arrived.
 func saturated(ctx context.Context, t *trial) error {
-	rate, err := t.warmUp(ctx, len(t.keys))
-	if err != nil {
+	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
 	}
-	tr := t.phase(t.count(rate, t.sizes.most), len(t.keys))
-	return t.measured(ctx, tr, func() error { return t.saturate(ctx, tr) })
+	tr := t.phase(t.sizes.most/t.scenario.fan, len(t.keys))
+	return t.measured(ctx, tr, func() error { return t.saturateFor(ctx, tr, t.sizes.saturated) })
 }
 
 // offered publishes at a rate that is not the system's to choose.
 func offered(rate int) func(context.Context, *trial) error {
 	return func(ctx context.Context, t *trial) error {
-		if _, err := t.warmUp(ctx, len(t.keys)); err != nil {
+		if err := t.warmUp(ctx, len(t.keys)); err != nil {
 			return err
 		}
 		return t.offered(ctx, rate, len(t.keys))
@@ -59,7 +64,7 @@ func (t *trial) offered(ctx context.Context, rate, companies int) error {
 func hanging(ctx context.Context, t *trial) error {
 	const rate = 50
 	healthy := len(t.keys) - 1
-	if _, err := t.warmUp(ctx, healthy); err != nil {
+	if err := t.warmUp(ctx, healthy); err != nil {
 		return err
 	}
 	if err := t.offered(ctx, rate, healthy); err != nil {
@@ -81,7 +86,7 @@ func hanging(ctx context.Context, t *trial) error {
 
 // idleFirst is the latency of a single event after nothing happened for a while.
 func idleFirst(ctx context.Context, t *trial) error {
-	if _, err := t.warmUp(ctx, len(t.keys)); err != nil {
+	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
 	}
 	tr := t.phase(t.sizes.idleTimes, 1)
@@ -103,7 +108,7 @@ func idleFirst(ctx context.Context, t *trial) error {
 
 // idle measures what a system costs that has worked and has nothing to do, and that it still works afterwards.
 func idle(ctx context.Context, t *trial) error {
-	if _, err := t.warmUp(ctx, len(t.keys)); err != nil {
+	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
 	}
 	if err := sleep(ctx, t.sizes.idleSettle); err != nil {
@@ -142,11 +147,10 @@ func idle(ctx context.Context, t *trial) error {
 
 // kill9 kills API and worker under load and starts them again at once: what was accepted has to arrive.
 func kill9(ctx context.Context, t *trial) error {
-	rate, err := t.warmUp(ctx, len(t.keys))
-	if err != nil {
+	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
 	}
-	tr := t.phase(t.count(rate, t.sizes.killMost), len(t.keys))
+	tr := t.phase(t.sizes.killMost, len(t.keys))
 	stop := t.show("", tr)
 	defer stop()
 	load, end := context.WithCancel(ctx)

@@ -140,6 +140,22 @@ func (s *system) ready(ctx context.Context) error {
 	return nil
 }
 
+// stopWorker ends the worker in order; startWorker begins another.
+func (s *system) stopWorker(ctx context.Context) error { return s.worker.Stop(ctx, childGrace) }
+
+func (s *system) startWorker() (err error) {
+	s.worker, err = s.child(workerName)
+	return err
+}
+
+// vacuum is what autovacuum does at a quiet moment: statistics that say that nothing waits.
+func (s *system) vacuum(ctx context.Context) error {
+	if _, err := s.db.ExecContext(ctx, "VACUUM ANALYZE"); err != nil {
+		return fmt.Errorf("vacuum: %w", err)
+	}
+	return nil
+}
+
 // kill ends both at once, like a power cut.
 func (s *system) kill() {
 	killed := make(chan struct{})

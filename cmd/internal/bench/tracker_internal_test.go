@@ -14,9 +14,9 @@ func accept() error { return nil }
 func TestTrackerTellsLostFromRefusedAndTwice(t *testing.T) {
 	t.Parallel()
 	tr := newTracker(1, 3, 1, 2)
-	require.NoError(t, tr.post(0, accept))
-	require.NoError(t, tr.post(1, accept))
-	require.Error(t, tr.post(2, func() error { return errors.New("refused") }))
+	require.NoError(t, tr.post(accept, 0))
+	require.NoError(t, tr.post(accept, 1))
+	require.Error(t, tr.post(func() error { return errors.New("refused") }, 2))
 	tr.arrive(0, 0)
 	tr.arrive(0, 1)
 	tr.arrive(0, 1)
@@ -36,7 +36,7 @@ func TestTrackerWaits(t *testing.T) {
 	t.Run("until_all_have_arrived", func(t *testing.T) {
 		t.Parallel()
 		tr := newTracker(1, 1, 1, 1)
-		require.NoError(t, tr.post(0, accept))
+		require.NoError(t, tr.post(accept, 0))
 		go func() { time.Sleep(20 * time.Millisecond); tr.arrive(0, 0) }()
 		require.NoError(t, tr.wait(t.Context(), time.Minute, fine))
 		require.Zero(t, tr.missing())
@@ -44,14 +44,14 @@ func TestTrackerWaits(t *testing.T) {
 	t.Run("no_longer_than_the_quiet_time", func(t *testing.T) {
 		t.Parallel()
 		tr := newTracker(1, 1, 1, 1)
-		require.NoError(t, tr.post(0, accept))
+		require.NoError(t, tr.post(accept, 0))
 		require.NoError(t, tr.wait(t.Context(), time.Millisecond, fine))
 		require.Equal(t, 1, tr.missing())
 	})
 	t.Run("and_says_what_broke", func(t *testing.T) {
 		t.Parallel()
 		tr := newTracker(1, 1, 1, 1)
-		require.NoError(t, tr.post(0, accept))
+		require.NoError(t, tr.post(accept, 0))
 		require.ErrorIs(t, tr.wait(t.Context(), time.Millisecond, func() error { return errEnded }), errEnded)
 	})
 }
@@ -78,6 +78,53 @@ func TestEventBodyHasThePayloadAndTheReceiverReadsIt(t *testing.T) {
 	require.Equal(t, 98_765, number(body, `"seq":`))
 	require.Equal(t, -1, number(body, `"other":`))
 	require.Equal(t, -1, number(body, `"text":`), "not a number")
+}
+
+func TestTenthsTellADrainThatSlowsDown(t *testing.T) {
+	t.Parallel()
+	var at []int64
+	for i := range 100 {
+		at = append(at, int64(i)*int64(time.Millisecond))
+	}
+	first, last := tenths(at)
+	require.InDelta(t, 1000, first, 0.001)
+	require.InDelta(t, 1000, last, 0.001)
+	for i := range 10 {
+		at[90+i] = at[89] + int64(i+1)*int64(10*time.Millisecond)
+	}
+	first, last = tenths(at)
+	require.InDelta(t, 1000, first, 0.001)
+	require.InDelta(t, 100, last, 0.001)
+	first, last = tenths(at[:19])
+	require.Zero(t, first+last, "too few")
+}
+
+func TestBetweenLooksAtOnePeriod(t *testing.T) {
+	t.Parallel()
+	tr := newTracker(1, 3, 1, 1)
+	for i, sent := range []int64{1, 100, 200} {
+		tr.events[i].sent.Store(sent * int64(time.Millisecond))
+	}
+	tr.arrivals[0].at.Store(150 * int64(time.Millisecond))
+	tr.arrivals[1].at.Store(110 * int64(time.Millisecond))
+	arrived, ms := tr.between(0, 100*int64(time.Millisecond))
+	require.Zero(t, arrived)
+	require.Equal(t, []float64{149}, ms)
+	arrived, ms = tr.between(100*int64(time.Millisecond), 300*int64(time.Millisecond))
+	require.Equal(t, 2, arrived)
+	require.Equal(t, []float64{10}, ms)
+}
+
+func TestSoakRunsOnRequestAlone(t *testing.T) {
+	t.Parallel()
+	all, err := choose(nil)
+	require.NoError(t, err)
+	require.Len(t, all, len(scenarios)-1)
+	for _, s := range all {
+		require.NotEqual(t, "soak", s.name)
+	}
+	require.Equal(t, 10*time.Minute, soakTime(Options{}))
+	require.Equal(t, 2*time.Minute, soakTime(Options{Minutes: 2}))
 }
 
 func TestMediansAreOfEachFigureAndTheWorstOfFaults(t *testing.T) {

@@ -19,6 +19,7 @@ type trial struct {
 	scenario scenario
 	sizes    sizes
 	log      io.Writer
+	soak     time.Duration
 	phases   int
 	result   Result
 }
@@ -26,19 +27,24 @@ type trial struct {
 // sizes say how long things go on.
 type sizes struct {
 	endpoints int           // at most
-	warmUp    int           // events before everything else; their rate sizes the rest
-	saturated time.Duration // how long a saturated run should take
-	least     int           // events of a saturated run
-	most      int
+	warmUp    int           // deliveries before everything else
+	saturated time.Duration // how long a saturated load is published
+	least     int           // events of a load that is sized by its warm-up
+	most      int           // deliveries of any
 	offered   time.Duration
 	idleTimes int
 	idlePause time.Duration
 	// idle is how long nothing is done, after a while in which what was before comes to its end.
 	idleSettle, idle time.Duration
 	waiting          int // events for the endpoint that hangs
-	killMost         int
-	ingest           time.Duration
-	quiet            time.Duration // what has not arrived after this long without any arrival is lost
+	killMost         int // events of a load that a kill breaks off
+	// backlog is accepted while no worker runs. After delivered events and a VACUUM ANALYZE come vacuumed more.
+	backlog, delivered, vacuumed int
+	fresh                        int           // events that are the first of a database
+	soakRate                     int           // events/s
+	soakWindow                   time.Duration // how much of the beginning and of the end is compared
+	ingest                       time.Duration
+	quiet                        time.Duration // what has not arrived after this long without any arrival is lost
 }
 
 func sizesOf(quick bool) sizes {
@@ -46,11 +52,13 @@ func sizesOf(quick bool) sizes {
 		return sizes{
 			endpoints: 5, warmUp: 10, saturated: time.Second, least: 20, most: 50, offered: time.Second, idleTimes: 2,
 			idlePause: 50 * time.Millisecond, idle: time.Second, waiting: 5, killMost: 40, ingest: 200 * time.Millisecond, quiet: time.Minute,
+			backlog: 100, delivered: 50, vacuumed: 100, fresh: 10, soakRate: 20, soakWindow: time.Second,
 		}
 	}
 	return sizes{
-		endpoints: 100, warmUp: 500, saturated: 15 * time.Second, least: 1000, most: 100_000, offered: 20 * time.Second, idleTimes: 20,
+		endpoints: 100, warmUp: 500, saturated: 10 * time.Second, least: 1000, most: 100_000, offered: 20 * time.Second, idleTimes: 20,
 		idlePause: 2 * time.Second, idleSettle: 15 * time.Second, idle: time.Minute, waiting: 1000, killMost: 9800, ingest: 10 * time.Second, quiet: time.Minute,
+		backlog: 100_000, delivered: 20_000, vacuumed: 30_000, fresh: 2000, soakRate: 1000, soakWindow: time.Minute,
 	}
 }
 
@@ -88,11 +96,19 @@ func (t *trial) phase(events, companies int) *tracker {
 
 // publish posts one event of the tracker's phase.
 func (t *trial) publish(ctx context.Context, tr *tracker, seq int) error {
-	return tr.post(seq, func() error { return t.client.publish(ctx, t.keys[seq%tr.companies], tr.phase, seq) })
+	return tr.post(func() error { return t.client.publish(ctx, t.keys[seq%tr.companies], tr.phase, seq) }, seq)
 }
 
-// saturate publishes all events of the phase as fast as the API takes them, until ctx ends. Refused ones are counted; that
-// all were is an error.
+// saturateFor is saturate that ends after a time, with fewer events than the phase has room for.
+func (t *trial) saturateFor(ctx context.Context, tr *tracker, length time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	return t.saturate(ctx, tr)
+}
+
+// saturate publishes all events of the phase as fast as the API takes them, until ctx ends. It waits for the API's answers and never
+// for a delivery (open loop), so that a slow system has much waiting rather than little to do. Refused ones are counted; that all were
+// is an error.
 func (t *trial) saturate(ctx context.Context, tr *tracker) error {
 	var next atomic.Int64
 	var last atomic.Pointer[error]
@@ -104,7 +120,7 @@ func (t *trial) saturate(ctx context.Context, tr *tracker) error {
 				if seq >= len(tr.events) {
 					return
 				}
-				if err := t.publish(ctx, tr, seq); err != nil {
+				if err := t.publish(context.WithoutCancel(ctx), tr, seq); err != nil {
 					last.Store(&err)
 				}
 			}
@@ -144,29 +160,27 @@ func (t *trial) await(ctx context.Context, tr *tracker) error {
 	return tr.wait(ctx, t.sizes.quiet, t.system.broken)
 }
 
-// warmUp sends a first load, so that connections, caches and the worker are there, and tells the rate in deliveries/s that
-// it reached. It is an error when something of it does not arrive.
-func (t *trial) warmUp(ctx context.Context, companies int) (float64, error) {
+// warmUp sends a first load, so that connections, caches and the worker are there. It is an error when something of it does not
+// arrive.
+func (t *trial) warmUp(ctx context.Context, companies int) error {
 	tr := t.phase(max(t.sizes.warmUp/t.scenario.fan, companies), companies)
 	stop := t.show("warm-up", tr)
 	defer stop()
 	if err := t.saturate(ctx, tr); err != nil {
-		return 0, err
+		return err
 	}
-	if err := t.await(ctx, tr); err != nil {
-		return 0, err
-	}
-	if missing := tr.missing(); missing > 0 {
-		return 0, fmt.Errorf("%d of %d deliveries of the warm-up did not arrive; the logs are in %s",
-			missing, len(tr.arrivals), t.system.stores.dir)
-	}
-	return float64(tr.arrived.Load()) / time.Duration(tr.last.Load()).Seconds(), nil
+	return t.awaitAll(ctx, tr, "the warm-up")
 }
 
-// count sizes a saturated load in events, from the rate of the warm-up in deliveries/s.
-func (t *trial) count(rate float64, most int) int {
-	deliveries := int(rate*t.sizes.saturated.Seconds()) / 100 * 100
-	return min(max(deliveries, t.sizes.least), most) / t.scenario.fan
+// awaitAll is await for what comes before the measured load and must be complete.
+func (t *trial) awaitAll(ctx context.Context, tr *tracker, what string) error {
+	if err := t.await(ctx, tr); err != nil {
+		return err
+	}
+	if missing := tr.missing(); missing > 0 {
+		return fmt.Errorf("%d of %d deliveries of %s did not arrive; the logs are in %s", missing, len(tr.arrivals), what, t.system.stores.dir)
+	}
+	return nil
 }
 
 // measured runs a load and takes every figure of it.

@@ -21,9 +21,18 @@ const (
 	temporalStopLimit  = 15 * time.Second
 )
 
-// SearchAttributes are the custom search attributes that Greenroom's workflows carry, all of type Keyword. The development
-// server gets them at its start, so that the first workflow can already use them.
-var SearchAttributes = []string{"WebhookId", "CompanyId", "EventType", "DeliveryStatus"}
+// SearchAttribute is a custom search attribute with its type in Temporal.
+type SearchAttribute struct{ Name, Type string }
+
+// SearchAttributes are those that Greenroom's workflows carry (workflows.SearchAttributes). The development server gets them at
+// its start, so that the first workflow can already use them.
+var SearchAttributes = []SearchAttribute{
+	{"WebhookId", "KeywordList"},
+	{"CompanyId", "KeywordList"},
+	{"JobId", "Keyword"},
+	{"EventType", "Keyword"},
+	{"DeliveryStatus", "Keyword"},
+}
 
 // temporalSettings are dynamic settings of the development server. Every one is there for a reason:
 // eager start is what makes a delivery cost two round trips; the version check would phone home; the limits of 2,400
@@ -164,8 +173,8 @@ func (t *Temporal) args() []string {
 	if t.opts.DBFile != "" {
 		args = append(args, "--db-filename", t.opts.DBFile)
 	}
-	for _, name := range SearchAttributes {
-		args = append(args, "--search-attribute", name+"=Keyword")
+	for _, a := range SearchAttributes {
+		args = append(args, "--search-attribute", a.Name+"="+a.Type)
 	}
 	for _, setting := range temporalSettings {
 		args = append(args, "--dynamic-config-value", setting)

@@ -125,12 +125,13 @@ func registerNamespace(ctx context.Context, address string) error {
 	return nameAttributes(ctx, c)
 }
 
-// nameAttributes gives each search attribute a column of its own, Keyword01 and following. Left to itself the server takes
-// any free column of ten, and nobody could tell which indexes are in use.
+// nameAttributes gives each search attribute a column of its own, the first ones of its type. Left to itself the server takes
+// any free column, and nobody could tell which indexes are in use.
 func nameAttributes(ctx context.Context, c client.Client) error {
-	aliases := map[string]string{}
-	for i, name := range SearchAttributes {
-		aliases[fmt.Sprintf("Keyword%02d", i+1)] = name
+	aliases, taken := map[string]string{}, map[string]int{}
+	for _, a := range SearchAttributes {
+		taken[a.Type]++
+		aliases[fmt.Sprintf("%s%02d", a.Type, taken[a.Type])] = a.Name
 	}
 	request := &workflowservice.UpdateNamespaceRequest{
 		Namespace: client.DefaultNamespace, Config: &namespacepb.NamespaceConfig{CustomSearchAttributeAliases: aliases},

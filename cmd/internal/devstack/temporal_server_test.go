@@ -35,15 +35,15 @@ func TestTemporalServer(t *testing.T) {
 	t.Cleanup(c.Close)
 	list, err := c.OperatorService().ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: "default"})
 	require.NoError(t, err)
-	for _, name := range devstack.SearchAttributes {
-		require.Contains(t, list.CustomAttributes, name)
+	for _, a := range devstack.SearchAttributes {
+		require.Equal(t, a.Type, list.CustomAttributes[a.Name].String(), a.Name)
 	}
 	conn, err := pgx.Connect(t.Context(), server.VisibilityURL())
 	require.NoError(t, err)
 	defer conn.Close(context.Background())
 	var indexes int
 	require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_indexes WHERE tablename = 'executions_visibility'").Scan(&indexes))
-	require.Equal(t, 22, indexes, "of 74")
+	require.Equal(t, 23, indexes, "of 74")
 
 	require.NoError(t, server.Stop(t.Context()))
 	require.NoError(t, server.Start(t.Context()))

@@ -35,8 +35,8 @@ func TestTemporal(t *testing.T) {
 		list, err := dial(t, server).OperatorService().ListSearchAttributes(t.Context(),
 			&operatorservice.ListSearchAttributesRequest{Namespace: "default"})
 		require.NoError(t, err)
-		for _, name := range devstack.SearchAttributes {
-			assert.Equal(t, enums.INDEXED_VALUE_TYPE_KEYWORD, list.GetCustomAttributes()[name], name)
+		for _, a := range devstack.SearchAttributes {
+			assert.Equal(t, a.Type, list.GetCustomAttributes()[a.Name].String(), a.Name)
 		}
 	})
 	t.Run("shows_its_ui", func(t *testing.T) {

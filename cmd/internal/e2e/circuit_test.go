@@ -71,6 +71,23 @@ func TestCircuitProbeClosesByItself(t *testing.T) {
 	s.record("Circuit-probe", fmt.Sprintf("circuit:%s", w["id"]))
 }
 
+// The failures that open the circuit are made in a batch, so the deliveries have a workflow's name and no workflow.
+func TestCircuitOpenedByABatchClosesByAProbe(t *testing.T) {
+	const total = 600
+	s := setup(t, func(c *config.Config) {
+		c.Circuit.Recovery, c.Circuit.Cooldown, c.Circuit.ReleaseLimit = config.RecoverByProbe, 1e9, 1000
+	})
+	r := listen(t, status(http.StatusInternalServerError))
+	w := s.webhook(r, "instaview", 5)
+	s.publishAtOnce("interview.started", total)
+	s.openCircuit(w["id"])
+	s.eventually(func() bool { return s.statuses(w["id"])["paused"] == total }, "all wait: %v", s.statuses(w["id"]))
+	r.turn(nil)
+	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == total }, "a probe succeeds and the rest follows")
+	_, extra := r.acceptedOnce()
+	require.Zero(t, extra)
+}
+
 func TestDeactivatedWebhookKeepsWhatItHad(t *testing.T) {
 	s := setup(t)
 	r := listen(t, status(http.StatusInternalServerError))

@@ -13,6 +13,7 @@ import (
 
 	"greenroom/activities"
 	"greenroom/db"
+	"greenroom/workflows/dispatch"
 )
 
 // queueShown bounds what the queue gauges count, so that a scrape never scans a long backlog.
@@ -25,6 +26,7 @@ func metrics(d *bun.DB) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r.MustRegister(activities.Collectors()...)
+	r.MustRegister(dispatch.Collectors()...)
 	r.MustRegister(&queueCollector{db: d}, workflowStarts, sdkMetrics)
 	return r
 }
@@ -47,12 +49,17 @@ func countStarts(ctx context.Context, method string, req, reply any, cc *grpc.Cl
 var (
 	queueDesc   = prometheus.NewDesc("greenroom_queue_deliveries", "Deliveries that wait for a dispatcher, at most 10000.", nil, nil)
 	commandDesc = prometheus.NewDesc("greenroom_queue_commands", "Commands that wait for a dispatcher, at most 10000.", nil, nil)
+	parkedDesc  = prometheus.NewDesc("greenroom_parked_commands", "Commands that were refused too often and are not tried again, at most 10000.", nil, nil)
 )
 
 type queueCollector struct{ db *bun.DB }
 
 // Describe implements prometheus.Collector.
-func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) { ch <- queueDesc; ch <- commandDesc }
+func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- queueDesc
+	ch <- commandDesc
+	ch <- parkedDesc
+}
 
 // Collect implements prometheus.Collector. When the database does not answer, the gauges are left out.
 func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
@@ -62,6 +69,11 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
+	parked, err := db.ParkedCommands(ctx, c.db, queueShown)
+	if err != nil {
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, float64(parked))
 	ch <- prometheus.MustNewConstMetric(queueDesc, prometheus.GaugeValue, float64(deliveries))
 	ch <- prometheus.MustNewConstMetric(commandDesc, prometheus.GaugeValue, float64(commands))
 }

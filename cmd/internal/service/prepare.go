@@ -30,6 +30,22 @@ func prepare(ctx context.Context, c client.Client, cfg config.Config, logger *sl
 	return nil
 }
 
+// ensurePrepared does again what prepare did, where a namespace came back without it: Temporal's store was lost or restored.
+func ensurePrepared(ctx context.Context, c client.Client, cfg config.Config) error {
+	if err := registerAttributes(ctx, c, cfg.Temporal.Namespace); err != nil {
+		return err
+	}
+	_, err := c.ScheduleClient().GetHandle(ctx, upkeepID).Describe(ctx)
+	var none *serviceerror.NotFound
+	if errors.As(err, &none) {
+		err = scheduleUpkeep(ctx, c, cfg)
+	}
+	if err != nil {
+		return fmt.Errorf("look for the schedule of the upkeep: %w", err)
+	}
+	return nil
+}
+
 // attributesVisible bounds the wait for new search attributes: servers cache the list for some seconds.
 const attributesVisible = time.Minute
 
@@ -66,11 +82,14 @@ func missingAttributes(ctx context.Context, c client.Client, namespace string) (
 		return nil, fmt.Errorf("list search attributes: %w", err)
 	}
 	missing := map[string]enumspb.IndexedValueType{}
-	for _, k := range []temporal.SearchAttributeKeyKeyword{
-		workflows.WebhookID, workflows.CompanyID, workflows.EventType, workflows.DeliveryStatus,
-	} {
-		if _, ok := have.CustomAttributes[k.GetName()]; !ok {
-			missing[k.GetName()] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+	for name, wanted := range workflows.SearchAttributes() {
+		is, ok := have.CustomAttributes[name]
+		switch {
+		case !ok:
+			missing[name] = wanted
+		case is != wanted:
+			return nil, fmt.Errorf("search attribute %s has the type %s and must have %s: remove it "+
+				"(temporal operator search-attribute remove --name %s) and start the worker again", name, is, wanted, name)
 		}
 	}
 	return missing, nil

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
@@ -50,12 +52,36 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	endpoints := activities.NewEndpoints(cfg.Dispatch.MaxInFlightPerEndpoint, func() { dispatcher.Wake() })
 	dispatcher = dispatch.New(dispatchOptions(cfg, d, c, endpoints, logger))
 	a := newActivities(cfg, d, box, endpoints, logger)
-	return runWorker(ctx, cfg, c, a, dispatcher, logger, func() {
-		h.working.Store(&c)
-		if ready != nil {
-			ready()
+	run := func() error {
+		return runWorker(ctx, cfg, c, a, dispatcher, logger, func(ctx context.Context) {
+			h.working.Store(&c)
+			context.AfterFunc(ctx, func() { h.working.Store(nil) }) // one that stops, or died, is not ready
+			if ready != nil {
+				ready()
+			}
+		})
+	}
+	return whileNamespaced(ctx, run, func() error { return prepare(ctx, c, cfg, logger) }, logger)
+}
+
+// whileNamespaced runs the workers again when their namespace was gone and is there again: Temporal came back with an empty store,
+// where the namespace is made after the server answers. Any other end is the end.
+func whileNamespaced(ctx context.Context, run, prepare func() error, logger *slog.Logger) error {
+	for {
+		err := run()
+		var none *serviceerror.NamespaceNotFound
+		if ctx.Err() != nil || !errors.As(err, &none) {
+			return err
 		}
-	})
+		logger.WarnContext(ctx, "the workers wait for their namespace", "error", err)
+		for err := prepare(); err != nil; err = prepare() {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("wait for the namespace: %w", errors.Join(err, ctx.Err()))
+			case <-time.After(dialRetry):
+			}
+		}
+	}
 }
 
 func newActivities(cfg config.Config, d *bun.DB, box *seal.Box, e *activities.Endpoints, logger *slog.Logger) *activities.Activities {
@@ -83,6 +109,7 @@ func dispatchOptions(cfg config.Config, d *bun.DB, c client.Client, e *activitie
 		DB: d, Client: c, TaskQueue: cfg.Temporal.TaskQueue, Endpoints: e, Logger: logger,
 		PollInterval: cfg.Dispatch.PollInterval, PerEndpoint: cfg.Dispatch.MaxInFlightPerEndpoint,
 		BatchAbove: cfg.Dispatch.BatchAbove,
+		Prepare:    func(ctx context.Context) error { return ensurePrepared(ctx, c, cfg) },
 		Versioned:  cfg.Worker.DeploymentName != "",
 		Circuit: dispatch.CircuitSettings{
 			Probe: cfg.Circuit.Recovery == config.RecoverByProbe, Cooldown: cfg.Circuit.Cooldown, ReleaseLimit: cfg.Circuit.ReleaseLimit,
@@ -102,32 +129,59 @@ const (
 )
 
 func runWorker(ctx context.Context, cfg config.Config, c client.Client, a *activities.Activities, d *dispatch.Dispatcher, logger *slog.Logger,
-	ready func(),
+	ready func(ctx context.Context),
 ) error {
 	worker.SetStickyWorkflowCacheSize(stickyWorkflows)
+	fatal := make(chan error, 2) // one from each worker
+	died := func(err error) { fatal <- err }
 	fast := worker.New(c, cfg.Temporal.TaskQueue, worker.Options{
 		MaxConcurrentLocalActivityExecutionSize: localAttempts, MaxConcurrentWorkflowTaskPollers: taskPollers,
-		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker),
+		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker), OnFatalError: died,
 	})
 	slow := worker.New(c, workflows.SlowTaskQueue(cfg.Temporal.TaskQueue), worker.Options{
 		DisableWorkflowWorker: true, MaxConcurrentActivityExecutionSize: slowAttempts, MaxConcurrentActivityTaskPollers: taskPollers,
-		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker),
+		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker), OnFatalError: died,
 	})
 	workflows.Register(fast)
 	fast.RegisterActivity(a)
 	slow.RegisterActivity(a)
 	g, gctx := errgroup.WithContext(ctx)
-	for _, w := range []worker.Worker{fast, slow} {
-		if err := w.Start(); err != nil {
-			return fmt.Errorf("start worker: %w", err)
-		}
-		defer w.Stop()
+	stop, err := startWorkers(fast, slow)
+	defer stop()
+	if err != nil {
+		return err
 	}
 	g.Go(func() error { return d.Run(gctx) })
-	g.Go(func() error { sweep(gctx, a); return nil })
+	g.Go(func() error {
+		select {
+		case <-gctx.Done():
+			return nil
+		case err := <-fatal:
+			return fmt.Errorf("worker died: %w", err)
+		}
+	})
 	logger.InfoContext(ctx, "worker ready", "task_queue", cfg.Temporal.TaskQueue)
-	ready()
+	ready(gctx)
 	return g.Wait()
+}
+
+// startWorkers also returns what stops the workers that were started: side by side, so that each has the whole stopTimeout.
+func startWorkers(workers ...worker.Worker) (stop func(), err error) {
+	var wg sync.WaitGroup
+	var started []worker.Worker
+	stop = func() {
+		for _, w := range started {
+			wg.Go(w.Stop)
+		}
+		wg.Wait()
+	}
+	for _, w := range workers {
+		if err := w.Start(); err != nil {
+			return stop, fmt.Errorf("start worker: %w", err)
+		}
+		started = append(started, w)
+	}
+	return stop, nil
 }
 
 // deployment is a worker's version in Temporal. The default is AutoUpgrade: a delivery may wait for days and an interview for
@@ -143,27 +197,9 @@ func deployment(cfg config.Worker) worker.DeploymentOptions {
 	}
 }
 
-// stopTimeout is how long a stopping worker lets attempts end: a receiver's usual answer, not its time-out; an attempt that
-// takes longer is interrupted and made again by another worker.
-const stopTimeout = 5 * time.Second
-
-// sweepEvery is how often lost deliveries are looked for. Every worker sweeps: it is one indexed statement.
-const sweepEvery = time.Minute
-
-func sweep(ctx context.Context, a *activities.Activities) {
-	t := time.NewTicker(sweepEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-			if _, err := a.Sweep(ctx); err != nil && ctx.Err() == nil {
-				a.Logger.WarnContext(ctx, "sweep", "error", err)
-			}
-		}
-	}
-}
+// stopTimeout is how long a stopping worker lets attempts end: the longest time-out of a webhook, and recording. What it cuts off
+// is sent a second time by another worker. A worker that has nothing under way stops at once.
+const stopTimeout = 35 * time.Second
 
 // dialRetry is the pause between tries to reach Temporal.
 const dialRetry = 2 * time.Second

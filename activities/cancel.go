@@ -1,0 +1,37 @@
+package activities
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+)
+
+// CancelDeliveryInput names one run of a delivery.
+type CancelDeliveryInput struct {
+	DeliveryID uuid.UUID
+	Generation int
+}
+
+// CancelDelivery cancels a delivery as POST /deliveries/{id}/cancel does. One that has ended, or of which a later replay has
+// taken over, is left as it is.
+func (a *Activities) CancelDelivery(ctx context.Context, in CancelDeliveryInput) error {
+	return wrap("cancel delivery", unlessLost(db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		d, err := db.GetDelivery(ctx, tx, db.Scope{}, in.DeliveryID)
+		if err != nil || d.Generation != in.Generation {
+			return err
+		}
+		_, err = db.CancelDelivery(ctx, tx, db.Scope{}, in.DeliveryID)
+		return err
+	})))
+}
+
+// CancelReplay cancels a replay as the API does; one that has ended is left as it is.
+func (a *Activities) CancelReplay(ctx context.Context, replay uuid.UUID) error {
+	return wrap("cancel replay", unlessLost(db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, err := db.CancelReplay(ctx, tx, replay)
+		return err
+	})))
+}

@@ -1,0 +1,188 @@
+package webhook_test
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/activities/webhook"
+)
+
+// TestSendToAReceiverThatClosesIdleConnections: the receiver closes each connection after its answer without saying so, which a
+// sender only notices while it sends the next.
+func TestSendToAReceiverThatClosesIdleConnections(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int64
+	address := rawReceiver(t, func(conn net.Conn, r *bufio.Reader) {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		requests.Add(1)
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	})
+	client := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true})
+	const attempts = 1000
+	failed := 0
+	for range attempts {
+		if client.Send(t.Context(), request(t, "http://"+address)).StatusCode != http.StatusOK {
+			failed++
+		}
+	}
+	assert.Zero(t, failed, "of %d attempts", attempts)
+	assert.Equal(t, int64(attempts), requests.Load(), "none arrived twice")
+}
+
+// TestSendReadsAnEarlyAnswer: a receiver may answer and close before it has read the request (RFC 9112 §9.6).
+func TestSendReadsAnEarlyAnswer(t *testing.T) {
+	t.Parallel()
+	address := rawReceiver(t, func(conn net.Conn, r *bufio.Reader) {
+		_, _ = r.ReadString('\n')
+		_, _ = io.WriteString(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+	})
+	client := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true})
+	lost := 0
+	for range 500 {
+		req := request(t, "http://"+address)
+		req.Body = []byte(`{"filler":"` + strings.Repeat("x", 200<<10) + `"}`)
+		if client.Send(t.Context(), req).StatusCode != http.StatusRequestEntityTooLarge {
+			lost++
+		}
+	}
+	assert.Zero(t, lost, "of 500 answers")
+}
+
+func TestSendSaysWhereARedirectPoints(t *testing.T) {
+	t.Parallel()
+	for location, want := range map[string]string{
+		"https://user:hunter2@new.example/hook?token=hunter2#x": ": it points to https://new.example/hook",
+		"":           ": it names no address",
+		"http://%zz": ": it names no valid address",
+	} {
+		b := setup(t, answer(http.StatusFound, http.Header{"Location": {location}}, ""))
+		resp := b.client.Send(t.Context(), request(t, b.URL))
+		assert.Equal(t, webhook.KindRedirect, resp.ErrorKind)
+		assert.Equal(t, "HTTP 302 Found (redirects are not followed)"+want, resp.Error)
+		assert.Equal(t, "HTTP 302 Found (redirects are not followed)", webhook.Gist(resp.Error))
+	}
+	b := setup(t, answer(http.StatusPermanentRedirect, http.Header{"Location": {"/hook/"}}, ""))
+	assert.Equal(t, "HTTP 308 Permanent Redirect (redirects are not followed): it points to "+b.URL+"/hook/",
+		b.client.Send(t.Context(), request(t, b.URL+"/hook")).Error)
+
+	for status, want := range map[int]string{300: "HTTP 300 Multiple Choices", 304: "HTTP 304 Not Modified", 305: "HTTP 305 Use Proxy"} {
+		b := setup(t, answer(status, nil, ""))
+		resp := b.client.Send(t.Context(), request(t, b.URL))
+		assert.Equal(t, webhook.KindNone, resp.ErrorKind, "%d is no redirect", status)
+		assert.Equal(t, want, resp.Error)
+		assert.Equal(t, webhook.Retry, webhook.Classify(profile(t, "instaview"), resp))
+	}
+}
+
+func TestSendAllowsForTheReceiversClock(t *testing.T) {
+	t.Parallel()
+	there := time.Now().UTC().Add(time.Hour).Truncate(time.Second)
+	b := setup(t, answer(http.StatusServiceUnavailable, http.Header{
+		"Date": {there.Format(http.TimeFormat)}, "Retry-After": {there.Add(time.Minute).Format(http.TimeFormat)},
+	}, ""))
+	resp := b.client.Send(t.Context(), request(t, b.URL))
+	assert.Equal(t, time.Minute, resp.RetryAfter)
+	assert.Regexp(t, `^HTTP 503 Service Unavailable: the receiver's clock is (59m\d\ds|1h0m0s) ahead$`, resp.Error)
+
+	b = setup(t, answer(http.StatusUnauthorized, http.Header{"Date": {there.Add(-2 * time.Hour).Format(http.TimeFormat)}}, ""))
+	assert.Contains(t, b.client.Send(t.Context(), request(t, b.URL)).Error, " behind")
+}
+
+func TestSendSaysHowAnAnswerEnded(t *testing.T) {
+	t.Parallel()
+	for sent, want := range map[string]string{
+		"":                                  "Connection closed before an answer came",
+		"HTTP/1.1 2":                        "The answer ended early: the connection closed within its headers",
+		"HTTP/1.1 200 OK\r\nContent-Type":   "The answer ended early: the connection closed within its headers",
+		"HTTP/1.1 200 OK\r\n\tx: y\r\n\r\n": "The answer is not valid HTTP",
+	} {
+		address := rawReceiver(t, func(conn net.Conn, r *bufio.Reader) {
+			if req, err := http.ReadRequest(r); err == nil {
+				_, _ = io.Copy(io.Discard, req.Body)
+				_, _ = io.WriteString(conn, sent)
+			}
+		})
+		client := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true})
+		assert.Equal(t, want, client.Send(t.Context(), request(t, "http://"+address)).Error, "%q", sent)
+	}
+}
+
+// silent keeps failed handshakes out of the log of the tests.
+var silent = log.New(io.Discard, "", 0)
+
+// certificate makes one that is signed by a parent, or by itself.
+func certificate(t *testing.T, template *x509.Certificate, parent *tls.Certificate) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	signer, signerKey := template, any(key)
+	if parent != nil {
+		signer, signerKey = parent.Leaf, parent.PrivateKey
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, signer, &key.PublicKey, signerKey)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(raw)
+	require.NoError(t, err)
+	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key, Leaf: leaf}
+}
+
+func TestSendSaysWhichCertificateIsWrong(t *testing.T) {
+	t.Parallel()
+	long, now := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
+	authority := func(name string) *x509.Certificate {
+		return &x509.Certificate{
+			Subject: pkix.Name{CommonName: name}, NotBefore: now, NotAfter: long, IsCA: true, BasicConstraintsValid: true,
+			KeyUsage: x509.KeyUsageCertSign,
+		}
+	}
+	root := certificate(t, authority("Root"), nil)
+	middle := certificate(t, authority("Intermediate 7"), &root)
+	leaf := func(from, until time.Time, names ...string) *x509.Certificate {
+		return &x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, NotBefore: from, NotAfter: until, DNSNames: names, IPAddresses: []net.IP{{127, 0, 0, 1}}}
+	}
+	ended := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
+	other := leaf(now, long, "a.example", "b.example")
+	other.IPAddresses = nil
+	pool := x509.NewCertPool()
+	pool.AddCert(root.Leaf)
+	for want, cert := range map[string]tls.Certificate{
+		"TLS certificate is signed by an unknown authority: the certificate of CN=Intermediate 7 is missing from the chain that the receiver sends, or is not trusted": certificate(t, leaf(now, long), &middle),
+		"TLS certificate is signed by an unknown authority: it is self-signed":                                                                                         certificate(t, leaf(now, long), nil),
+		"TLS certificate has expired: it was valid until 2024-05-06T07:08:09Z":                                                                                         certificate(t, leaf(ended.Add(-time.Hour), ended), &root),
+		"TLS certificate is not yet valid: it is valid from " + long.UTC().Format(time.RFC3339):                                                                        certificate(t, leaf(long, long.Add(time.Hour)), &root),
+		"TLS certificate is not valid for this host: it is valid for a.example, b.example":                                                                             certificate(t, other, &root),
+	} {
+		server := httptest.NewUnstartedServer(answer(http.StatusOK, nil, ""))
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+		server.Config.ErrorLog = silent
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		client := webhook.NewClient(webhook.ClientOptions{AllowLoopback: true, RootCAs: pool})
+		resp := client.Send(t.Context(), request(t, server.URL))
+		assert.Equal(t, webhook.KindTLS, resp.ErrorKind)
+		assert.Equal(t, want, resp.Error)
+	}
+}

@@ -1,0 +1,89 @@
+package webhook
+
+import (
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// clockTolerance is how far a receiver's clock may be off before a failure says so. Dates have whole seconds and may be of a
+// cache; receivers that check webhook-timestamp allow five minutes (Standard Webhooks).
+const clockTolerance = time.Minute
+
+// verdictOf describes an answer that is no success: the status and, after ": ", what helps.
+func verdictOf(r *Request, resp *http.Response, now time.Time) (ErrorKind, string) {
+	status := resp.StatusCode
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return KindRedirect, statusText(status) + " (redirects are not followed)" + pointsTo(r.URL, resp.Header.Get("Location"))
+	}
+	if r.Profile.Success(status) {
+		return KindNone, ""
+	}
+	return KindNone, statusText(status) + clockText(resp.Header, now)
+}
+
+// pointsTo is where a redirect points, without what may be secret: credentials, query and fragment.
+func pointsTo(from, location string) string {
+	base, err := url.Parse(from)
+	if err != nil || location == "" {
+		return ": it names no address"
+	}
+	to, err := base.Parse(location)
+	if err != nil {
+		return ": it names no valid address"
+	}
+	to.User, to.RawQuery, to.ForceQuery, to.Fragment, to.RawFragment = nil, "", false, "", ""
+	return ": it points to " + clip(to.String())
+}
+
+func clockText(h http.Header, now time.Time) string {
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return ""
+	}
+	off, word := date.Sub(now), "ahead"
+	if off < 0 {
+		off, word = -off, "behind"
+	}
+	if off < clockTolerance {
+		return ""
+	}
+	return ": the receiver's clock is " + off.Round(time.Second).String() + " " + word
+}
+
+// retryAfter reads a Retry-After header: whole seconds or an HTTP date (RFC 9110 §10.2.3), which is read against the answer's own
+// Date, so that a receiver whose clock is off is waited for as long as it meant. 0 means none: absent, not understood, or past.
+// More seconds than any duration holds mean the longest wait.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	value := strings.TrimSpace(h.Get("Retry-After"))
+	if value == "" {
+		return 0
+	}
+	if strings.Trim(value, "0123456789") == "" {
+		seconds, err := strconv.ParseUint(value, 10, 63)
+		if err != nil {
+			seconds = math.MaxInt64
+		}
+		return time.Duration(min(seconds, math.MaxInt64/uint64(time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return max(at.Sub(now), 0)
+}
+
+func statusText(status int) string {
+	text := "HTTP " + strconv.Itoa(status)
+	if reason := http.StatusText(status); reason != "" {
+		text += " " + reason
+	}
+	return text
+}

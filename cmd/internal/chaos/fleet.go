@@ -1,0 +1,223 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"greenroom/cmd/internal/devstack"
+)
+
+const (
+	readyLimit = time.Minute
+	// deployGrace is what an orchestrator gives a process between SIGTERM and SIGKILL: the usual 30 s.
+	deployGrace = 30 * time.Second
+	// superviseEvery is how soon a process that ended by itself is started again.
+	superviseEvery = 500 * time.Millisecond
+)
+
+// process is one API or worker that is started again whenever it ends. The lock is held while it is broken on purpose.
+type process struct {
+	mu      sync.Mutex
+	opts    devstack.ProgramOptions
+	program *devstack.Program
+	url     string
+}
+
+func (p *process) start() (err error) {
+	p.program, err = devstack.StartProgram(p.opts)
+	return err
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.program.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// kill ends it like a power cut and starts it again after the pause.
+func (p *process) kill(ctx context.Context, pause time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.program.Kill()
+	return errors.Join(sleep(ctx, pause), p.start())
+}
+
+// deploy ends it in order and starts it again.
+func (p *process) deploy(ctx context.Context, pause time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	late := p.program.Stop(ctx, deployGrace)
+	return errors.Join(late, sleep(ctx, pause), p.start())
+}
+
+// freeze stops it for a while without ending it. It may be killed meanwhile.
+func (p *process) freeze(ctx context.Context, length time.Duration) error {
+	p.mu.Lock()
+	program := p.program
+	ended := p.ended()
+	p.mu.Unlock()
+	if ended {
+		return errSkipped
+	}
+	return freeze(ctx, program, length)
+}
+
+// fleet is all API and worker processes.
+type fleet struct {
+	apis, workers []*process
+	selfEnded     atomic.Int64 // processes that nobody asked to end
+}
+
+func startFleet(opts Options, s *stores) (*fleet, error) {
+	f := &fleet{}
+	for i := range opts.APIs {
+		p, err := newProcess(opts, s, "api", "GREENROOM_HTTP_ADDR", i)
+		if err != nil {
+			return f, err
+		}
+		f.apis = append(f.apis, p)
+	}
+	for i := range opts.Workers {
+		p, err := newProcess(opts, s, "worker", "GREENROOM_WORKER_HTTP_ADDR", i)
+		if err != nil {
+			return f, err
+		}
+		f.workers = append(f.workers, p)
+	}
+	for _, p := range f.all() {
+		if err := p.start(); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// newProcess is the n-th process of that sub-command, which answers on a port of its own.
+func newProcess(opts Options, s *stores, name, addrVariable string, n int) (*process, error) {
+	port, err := devstack.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	return &process{url: "http://" + addr, opts: devstack.ProgramOptions{
+		Name: fmt.Sprintf("%s-%d", name, n+1), Path: opts.Program, Args: []string{name}, Dir: s.dir,
+		Env: append(environment(opts, s), addrVariable+"="+addr),
+	}}, nil
+}
+
+// environment is that of this process without the settings of whatever Greenroom this user has otherwise. Circuits open early and
+// cool down fast, so that a run of minutes sees many.
+func environment(opts Options, s *stores) []string {
+	var env []string
+	for _, line := range os.Environ() {
+		if !strings.HasPrefix(line, "GREENROOM_") {
+			env = append(env, line)
+		}
+	}
+	env = append(env,
+		"GREENROOM_DATABASE_URL="+s.postgres.URL(), "GREENROOM_TEMPORAL_ADDRESS="+s.temporal.Address(),
+		"GREENROOM_SECRET="+s.secrets.Secret, "GREENROOM_KEYSET="+s.secrets.Keyset,
+		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true",
+		"GREENROOM_CIRCUIT_THRESHOLD=6", "GREENROOM_CIRCUIT_COOLDOWN=5s", "GREENROOM_MEDIA_DIR="+s.dir+"/media")
+	for _, setting := range opts.Settings {
+		name, value, _ := strings.Cut(setting, "=")
+		env = append(env, "GREENROOM_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_"))+"="+value)
+	}
+	return env
+}
+
+func (f *fleet) all() []*process { return append(append([]*process{}, f.apis...), f.workers...) }
+
+func (f *fleet) urls() []string {
+	urls := make([]string, len(f.apis))
+	for i, p := range f.apis {
+		urls[i] = p.url
+	}
+	return urls
+}
+
+// awaitReady returns when every process works.
+func (f *fleet) awaitReady(ctx context.Context) error {
+	for _, p := range f.all() {
+		if err := p.program.AwaitReady(ctx, readyLimit, func(ctx context.Context) error { return answers(ctx, p.url) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func answers(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", resp.Status)
+	}
+	return nil
+}
+
+// supervise starts processes again that ended by themselves, until ctx ends: a worker that starts while PostgreSQL is down ends,
+// and every installation has a supervisor.
+func (f *fleet) supervise(ctx context.Context) {
+	for sleep(ctx, superviseEvery) == nil {
+		for _, p := range f.all() {
+			if !p.mu.TryLock() {
+				continue // broken on purpose
+			}
+			if p.ended() {
+				f.selfEnded.Add(1)
+				_ = p.start() // tried again in the next round
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
+// killAll ends every process at once; the result starts them again.
+func (f *fleet) killAll() (restart func() error) {
+	var wait sync.WaitGroup
+	for _, p := range f.all() {
+		p.mu.Lock()
+		wait.Go(p.program.Kill)
+	}
+	wait.Wait()
+	return func() error {
+		var errs []error
+		for _, p := range f.all() {
+			errs = append(errs, p.start())
+			p.mu.Unlock()
+		}
+		return errors.Join(errs...)
+	}
+}
+
+func (f *fleet) close(ctx context.Context) error {
+	var wait sync.WaitGroup
+	all := f.all()
+	errs := make([]error, len(all))
+	for i, p := range all {
+		if p.program != nil {
+			wait.Go(func() { errs[i] = p.program.Stop(ctx, deployGrace) })
+		}
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}

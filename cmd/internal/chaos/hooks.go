@@ -1,0 +1,115 @@
+package chaos
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+const (
+	// receivers are the endpoints of a run, one for each company. Every second one is never broken on purpose: what waits there
+	// waits because of us.
+	receivers = 20
+	// attemptTimeout is short, so that a receiver that hangs costs seconds.
+	attemptTimeout = 4 * time.Second
+	// retries are the waits of 5 s and 30 s of the default profile; the third, of 5 minutes, would only make a run longer.
+	retries = 2
+	noLimit = 100_000_000 // requests, of an API key
+)
+
+// hook is a company with its key, its webhook, and the receiver of that.
+type hook struct {
+	id       uuid.UUID
+	key      string
+	receiver *receiver
+	robust   bool // the receiver is never broken on purpose
+}
+
+// register makes the companies and their webhooks through API and database, before anything is broken.
+func register(ctx context.Context, r *run) ([]*hook, error) {
+	secret, err := hex.DecodeString(r.stores.secrets.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("read the generated secret: %w", err)
+	}
+	var hooks []*hook
+	for i := range receivers {
+		h := &hook{robust: i%2 == 0}
+		if h.receiver, err = newReceiver(r.ledger); err != nil {
+			return hooks, err
+		}
+		hooks = append(hooks, h)
+		if h.key, err = createCompany(ctx, r.db, secret, fmt.Sprintf("Company %d", i+1)); err != nil {
+			return hooks, err
+		}
+		if err := h.create(ctx, r, i); err != nil {
+			return hooks, err
+		}
+	}
+	return hooks, nil
+}
+
+// create makes the webhook; the circuit of every third one recovers by itself.
+func (h *hook) create(ctx context.Context, r *run, i int) error {
+	in := map[string]any{"url": h.receiver.url(), "events": []string{catalog.InterviewStarted}}
+	if i%3 == 0 {
+		in["circuitRecovery"] = "probe"
+	}
+	var out struct{ ID uuid.UUID }
+	if err := call(ctx, r.fleet.apis[0].url, h.key, "/webhooks", in, &out); err != nil {
+		return err
+	}
+	h.id = out.ID
+	_, err := r.db.ExecContext(ctx, "UPDATE webhooks SET max_retries = ?, timeout_ms = ? WHERE id = ?",
+		retries, attemptTimeout.Milliseconds(), h.id)
+	if err != nil {
+		return fmt.Errorf("set the retries of a webhook: %w", err)
+	}
+	return nil
+}
+
+// createCompany makes a company and a key of its own, as a customer would have.
+func createCompany(ctx context.Context, d *bun.DB, secret []byte, name string) (key string, err error) {
+	key, hash, prefix := db.GenerateKey(secret)
+	err = db.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
+		c := &db.Company{Name: name}
+		if err := db.CreateCompany(ctx, tx, c); err != nil {
+			return err
+		}
+		return db.CreateAPIKey(ctx, tx, &db.APIKey{
+			CompanyID: &c.ID, Name: "chaos", Hash: hash, Prefix: prefix, Scopes: []string{"*"},
+			RatePerMinute: noLimit, RatePerHour: noLimit,
+		}, "cli")
+	})
+	return key, err
+}
+
+// reachable are the hooks whose receivers are broken on purpose at times.
+func breakable(hooks []*hook) []*hook {
+	var list []*hook
+	for _, h := range hooks {
+		if !h.robust {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
+var errNotFound = errors.New("it is not there")
+
+// byDelivery finds the delivery's id in the id of its workflow, delivery:<id>:<generation>.
+func byDelivery(workflowID string) (uuid.UUID, error) {
+	parts := strings.Split(workflowID, ":")
+	if len(parts) != 3 || parts[0] != "delivery" {
+		return uuid.Nil, errNotFound
+	}
+	return uuid.Parse(parts[1])
+}

@@ -1,0 +1,14 @@
+DROP INDEX stray_files_due;
+ALTER TABLE stray_files DROP COLUMN attempts, DROP COLUMN not_before, DROP COLUMN reason;
+CREATE INDEX stray_files_due ON stray_files (due_at);
+DROP INDEX commands_due;
+ALTER TABLE commands DROP COLUMN attempts, DROP COLUMN not_before, DROP COLUMN reason;
+ALTER TABLE delivery_batches DROP COLUMN created_at;
+DROP INDEX interviews_due;
+ALTER TABLE interviews DROP COLUMN reconcile_at;
+ALTER TABLE generations DROP COLUMN reconcile_at;
+ALTER TABLE replays DROP COLUMN reconcile_at;
+ALTER TABLE webhooks DROP COLUMN reconcile_at;
+DROP INDEX deliveries_paused, deliveries_due;
+ALTER TABLE deliveries DROP COLUMN reconcile_at;
+DROP TABLE leases;

@@ -1,0 +1,205 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+
+	"greenroom/db"
+	"greenroom/workflows"
+)
+
+var reconciled = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "greenroom_reconciled_total", Help: "Rows whose workflow was missing or late, by kind: it was started or told again.",
+}, []string{"kind"})
+
+// Collectors are this package's metrics.
+func Collectors() []prometheus.Collector { return []prometheus.Collector{reconciled} }
+
+const (
+	// sweepPage bounds one look at overdue deliveries. A round takes pages for sweepTime, and the next one goes on behind them.
+	sweepPage = 1000
+	sweepTime = time.Second
+	// lookPage bounds one look at the rows of another kind, looksAtOnce a round.
+	lookPage    = 200
+	looksAtOnce = 5
+	// settleTime is what workflows get to act by themselves after Temporal was unavailable: what was due then is overdue now.
+	settleTime = 10 * time.Second
+)
+
+// reconciler gives every row that needs a workflow one: Temporal's store is never the only place that knows of work. It runs in
+// the leader alone.
+type reconciler struct {
+	*Dispatcher
+	sweptTo db.SweepCursor
+	// away: Temporal did not answer the last time; backAt is when it did again.
+	away   bool
+	backAt time.Time
+}
+
+// reconcile does rounds until ctx ends.
+func (d *Dispatcher) reconcile(ctx context.Context) {
+	r := &reconciler{Dispatcher: d}
+	for ctx.Err() == nil {
+		if _, err := r.runOnce(ctx); err != nil && ctx.Err() == nil {
+			d.o.Logger.WarnContext(ctx, "lost work cannot be looked for", "error", err)
+		}
+		sleep(ctx, d.o.Reconcile.Every)
+	}
+}
+
+// kinds are what is looked at besides deliveries, with the command and the workflow of each.
+var kinds = []struct {
+	db.Reconciled
+	command  db.CommandKind
+	workflow func(uuid.UUID) string
+}{
+	{db.ReconciledInterviews, db.InterviewChanged, workflows.InterviewWorkflowID},
+	{db.ReconciledCircuits, db.CircuitChanged, workflows.CircuitWorkflowID},
+	{db.ReconciledReleases, db.CircuitChanged, workflows.CircuitWorkflowID},
+	{db.ReconciledReplays, db.ReplayChanged, workflows.ReplayWorkflowID},
+	{db.ReconciledGenerations, db.GenerationRequested, workflows.GenerateInterviewWorkflowID},
+}
+
+// runOnce is one round; Taken counts the rows that were given a workflow.
+func (r *reconciler) runOnce(ctx context.Context) (res Result, err error) {
+	if !r.temporalAnswers(ctx) {
+		return Result{Away: true}, nil
+	}
+	n, err := r.sweep(ctx)
+	r.report(ctx, "delivery", n)
+	res.Taken = n
+	for _, k := range kinds {
+		found, lookErr := r.look(ctx, k.Reconciled, k.command, k.workflow)
+		r.report(ctx, k.Kind, found)
+		res.Taken += found
+		if isAway(lookErr) {
+			return Result{Taken: res.Taken, Away: true}, err
+		}
+		err = errors.Join(err, lookErr)
+	}
+	return res, err
+}
+
+// temporalAnswers also waits a moment after Temporal came back, and has it prepared if it came back empty.
+func (r *reconciler) temporalAnswers(ctx context.Context) bool {
+	if r.o.Prepare != nil {
+		if err := r.o.Prepare(ctx); isAway(err) {
+			r.away = true
+			return false
+		} else if err != nil {
+			r.o.Logger.WarnContext(ctx, "Temporal cannot be prepared", "error", err)
+		}
+	}
+	if r.away {
+		r.away, r.backAt = false, time.Now()
+	}
+	return time.Since(r.backAt) > settleTime
+}
+
+func (r *reconciler) report(ctx context.Context, kind string, n int) {
+	if n > 0 {
+		reconciled.WithLabelValues(kind).Add(float64(n))
+		r.o.Logger.WarnContext(ctx, "rows without a workflow got one", "kind", kind, "count", n)
+	}
+}
+
+// sweep walks over the overdue deliveries; a walk that is longer than a round goes on in the next one.
+func (r *reconciler) sweep(ctx context.Context) (requeued int, err error) {
+	for until := time.Now().Add(sweepTime); time.Now().Before(until); {
+		p, err := db.SweepDeliveries(ctx, r.o.DB, r.sweptTo, r.o.Reconcile.Grace, sweepPage)
+		if err != nil {
+			return requeued, err
+		}
+		requeued += p.Requeued
+		r.sweptTo = p.Next
+		if p.Looked < sweepPage {
+			r.sweptTo = db.SweepCursor{}
+			break
+		}
+	}
+	return requeued, nil
+}
+
+// look tells the workflows of rows of one kind that are due, and starts those that are missing. Rows that were looked at are not
+// looked at again for a while; when Temporal is unavailable they stay due.
+func (r *reconciler) look(ctx context.Context, k db.Reconciled, command db.CommandKind, workflow func(uuid.UUID) string) (found int, err error) {
+	for range looksAtOnce {
+		due, err := db.LookForDue(ctx, r.o.DB, k, r.o.Reconcile.Grace, r.o.Circuit.Probe, lookPage)
+		if err != nil || len(due) == 0 {
+			return found, err
+		}
+		page := &lookedPage{reconciler: r, kind: k, command: command, workflow: workflow}
+		each(due, startsAtOnce, func(d db.Due) { page.visit(ctx, d) })
+		found += page.found
+		if err := errors.Join(page.err, db.NoteLooked(ctx, r.o.DB, k, page.looked)); err != nil || len(due) < lookPage {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+// lookedPage is one page of rows of a kind.
+type lookedPage struct {
+	*reconciler
+	kind     db.Reconciled
+	command  db.CommandKind
+	workflow func(uuid.UUID) string
+
+	mu     sync.Mutex
+	looked []db.Due
+	found  int
+	err    error
+}
+
+func (p *lookedPage) visit(ctx context.Context, d db.Due) {
+	found, err := p.tellDue(ctx, d)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case isAway(err):
+		p.err = err
+		return
+	case err != nil:
+		p.o.Logger.ErrorContext(ctx, "workflow cannot be told", "kind", p.kind.Kind, "subject_id", d.ID, "error", err)
+	case found:
+		p.found++
+	}
+	p.looked = append(p.looked, d)
+}
+
+// tellDue reports whether the row's workflow was missing, or late with what it should have done.
+func (p *lookedPage) tellDue(ctx context.Context, d db.Due) (found bool, err error) {
+	if !d.Overdue && !d.Needed {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	runs, err := p.runs(ctx, p.workflow(d.ID))
+	if err != nil || runs && !d.Overdue {
+		return false, err
+	}
+	// The row says that there is work, so a workflow that has ended in whatever way is started again.
+	err = p.tell(ctx, p.command, d.ID, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
+	return err == nil && (!runs || !p.kind.Works), err
+}
+
+// runs reports whether a workflow is there and has not ended.
+func (d *Dispatcher) runs(ctx context.Context, workflow string) (bool, error) {
+	w, err := d.o.Client.DescribeWorkflowExecution(ctx, workflow, "")
+	var gone *serviceerror.NotFound
+	if errors.As(err, &gone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for a workflow: %w", err)
+	}
+	return w.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}

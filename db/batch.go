@@ -129,7 +129,7 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, lea
 		if err != nil {
 			return err
 		}
-		if _, err := hold(ctx, tx, leaving); err != nil {
+		if _, err := hold(ctx, tx, leaving, waitFor); err != nil {
 			return err
 		}
 		return notify(ctx, tx)

@@ -99,7 +99,7 @@ func direct(db bun.IDB) directly {
 	case bun.Conn:
 		return directly{db.Conn}
 	}
-	return directly{db}
+	panic(fmt.Sprintf("db: %T hides the connection", db)) // what Bun would make of the parameters is wrong
 }
 
 type directly struct {

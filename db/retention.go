@@ -95,14 +95,7 @@ func (d day) drop(ctx context.Context, db *bun.DB) (did bool, err error) {
 
 func (d day) isHeld(ctx context.Context, db bun.IDB) (held bool, err error) {
 	lo, hi := d.bounds()
-	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		// The day may have millions of deliveries and an index of the few that are live: whatever the planner believes of them,
-		// it shall not read the whole day and sort.
-		if _, err := tx.ExecContext(ctx, "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"); err != nil {
-			return err
-		}
-		return tx.NewRaw("SELECT "+d.held, lo, hi, FloorID(d.at.AddDate(0, 0, 2))).Scan(ctx, &held)
-	})
+	err = db.NewRaw("SELECT "+d.held, lo, hi, FloorID(d.at.AddDate(0, 0, 2))).Scan(ctx, &held)
 	if err != nil {
 		return false, fmt.Errorf("look what holds %s: %w", d.partition(), err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,10 +54,12 @@ func TestATerminatedWorkflowIsStartedAgain(t *testing.T) {
 		s.soon(due, func() bool { return s.interviewStatus(id) == "COMPLETED" }, "the call is placed, and its analysis asked for")
 	})
 	t.Run("of_an_analysis", func(t *testing.T) {
-		s := setup(t, simulate(t, false), analyserThatIsDownAtFirst(t))
+		analyser, up := analyserThatIsDown(t)
+		s := setup(t, simulate(t, false), analyser)
 		id := s.callAt(time.Now())
 		s.eventually(func() bool { return s.interviewStatus(id) == "COMPLETED" }, "it is held")
 		s.terminate("interview:" + id)
+		up.Store(true)
 		s.soon(time.Now(), func() bool { return s.must(http.MethodGet, "/interviews/"+id, nil)["analysis"] != nil }, "it is analysed")
 	})
 	t.Run("of_a_delivery_that_is_retried", func(t *testing.T) {
@@ -126,12 +129,12 @@ func TestATerminatedWorkflowIsStartedAgain(t *testing.T) {
 	})
 }
 
-// analyserThatIsDownAtFirst is an analyser that answers from its third request on.
-func analyserThatIsDownAtFirst(t *testing.T) func(*config.Config) {
+// analyserThatIsDown is an analyser that answers once it is up.
+func analyserThatIsDown(t *testing.T) (mod func(*config.Config), up *atomic.Bool) {
 	t.Helper()
-	asked := 0
+	up = new(atomic.Bool)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if asked++; asked < 3 {
+		if !up.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -139,7 +142,7 @@ func analyserThatIsDownAtFirst(t *testing.T) func(*config.Config) {
 		_, _ = w.Write([]byte(`{"general": {"overallRating": 80}}`))
 	}))
 	t.Cleanup(srv.Close)
-	return func(c *config.Config) { c.Analysis.URL = srv.URL }
+	return func(c *config.Config) { c.Analysis.URL = srv.URL }, up
 }
 
 // callAt makes an interview by telephone that is to be called at that time.
@@ -176,7 +179,7 @@ func (s *system) replay(webhook any) (id string) {
 // generation asks for an AI interview, and returns the id of the generation.
 func (s *system) generation() (id string) {
 	s.t.Helper()
-	s.must(http.MethodPost, "/ai-interviews/generate", map[string]any{"jobRole": "Engineer", "jobDescription": "Keeps it running"})
+	s.xobin(http.MethodPost, "/generate-interview", map[string]any{"job_role": "Engineer", "job_description": "Keeps it running"})
 	s.eventually(func() bool {
 		err := s.db.NewRaw("SELECT id::text FROM generations WHERE status = 'pending' ORDER BY id DESC LIMIT 1").Scan(s.t.Context(), &id)
 		return err == nil
@@ -193,12 +196,12 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 	fine := listen(t, nil)
 	busy := s.webhook(fine, "instaview", 5)
 	failing := listen(t, status(http.StatusServiceUnavailable))
-	retried := s.webhook(failing, "instaview", 0)
+	retried := s.webhook(failing, "instaview", "analysis.completed")
 	releasing, released := s.paused(40)
 	releasing.turn(nil)
 	s.publishAtOnce("interview.started", 30) // all three webhooks but one get them
 	s.eventually(func() bool { return s.statuses(busy["id"])["succeeded"] >= 70 }, "the healthy one gets its own: %v", s.statuses(busy["id"]))
-	s.publish("interview.completed", 5)
+	s.publish("analysis.completed", 5)
 	s.eventually(func() bool { return s.statuses(retried["id"])["retrying"] == 5 }, "some are retried: %v", s.statuses(retried["id"]))
 	call := s.callAt(time.Now().Add(15 * time.Second))
 	before := s.statuses(busy["id"])["succeeded"]
@@ -262,4 +265,3 @@ func (s *system) startBareTemporal() {
 	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	s.eventually(func() bool { return devstack.CheckTemporal(s.t.Context(), s.cfg.Temporal.Address) == nil }, "it answers")
 }
-

@@ -239,4 +239,3 @@ func dial(ctx context.Context, cfg config.Config, logger *slog.Logger) (client.C
 		}
 	}
 }
-

@@ -28,6 +28,7 @@ type Activities struct {
 	Endpoints *Endpoints
 
 	recorder recorder
+	flights  flights
 
 	// Calls, Analyser, Generator and Mail are the outside services; their URL is empty when there is none.
 	Calls     Service

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
 	"greenroom/activities/webhook"
 	"greenroom/db"
@@ -34,7 +35,8 @@ type AttemptInput struct {
 type AttemptOutcome string
 
 // The first four are recorded attempts. Parked: nothing was sent, the circuit is open or the webhook inactive. Canceled:
-// nothing was sent and nothing will be. Busy: nothing was sent, the endpoint has its share in flight; try again shortly.
+// nothing was sent and nothing will be. Busy: nothing was sent, the endpoint has its share in flight. The activity returns it as
+// an error; results of it are in older histories.
 const (
 	AttemptSucceeded AttemptOutcome = "succeeded"
 	AttemptRetry     AttemptOutcome = "retry"
@@ -63,10 +65,33 @@ func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (Atte
 	if err != nil {
 		return AttemptResult{}, fmt.Errorf("read run id: %w", err)
 	}
-	return a.attemptAs(ctx, in, run, info.WorkflowExecution.ID)
+	defer heartbeat(ctx)()
+	res, err := a.attemptAs(ctx, in, run, info.WorkflowExecution.ID)
+	if err == nil && res.Outcome == AttemptBusy {
+		err = busy(res, info.IsLocalActivity)
+	}
+	return res, err
 }
 
-func (a *Activities) attemptAs(ctx context.Context, in AttemptInput, run uuid.UUID, workflow string) (AttemptResult, error) {
+// ErrorEndpointBusy is the type of the error of an attempt that found no place at its endpoint.
+const ErrorEndpointBusy = "EndpointBusy"
+
+// busy makes Temporal try the activity again when a place is expected: a retry writes no history, where a result that the workflow
+// waits on would write eleven events each time. A local activity gives its attempt to the slow lane instead.
+func busy(res AttemptResult, local bool) error {
+	return temporal.NewApplicationErrorWithOptions(res.Reason, ErrorEndpointBusy, temporal.ApplicationErrorOptions{
+		NonRetryable: local, NextRetryDelay: time.Until(res.NextAt), Category: temporal.ApplicationErrorCategoryBenign,
+	})
+}
+
+func (a *Activities) attemptAs(ctx context.Context, in AttemptInput, run uuid.UUID, workflow string) (res AttemptResult, err error) {
+	key := flightKey{in.DeliveryID, run, in.Attempt}
+	first, mine := a.flights.begin(key)
+	if !mine {
+		return first.wait(ctx)
+	}
+	err = errUnfinished
+	defer func() { a.flights.end(key, res, err) }()
 	job, err := db.LoadJob(ctx, a.DB, in.DeliveryID, run, in.Attempt)
 	if err != nil {
 		return AttemptResult{}, fmt.Errorf("attempt delivery: %w", err)
@@ -99,8 +124,8 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 	if parked, err := t.park(ctx); err != nil || parked {
 		return AttemptResult{Outcome: AttemptParked, Reason: "the circuit is open or the webhook inactive"}, err
 	}
-	if !t.Endpoints.Acquire(w.ID, d.ID, w.RateLimit, timeoutOf(w)+lapseSlack) {
-		return AttemptResult{Outcome: AttemptBusy, Reason: "the endpoint has its share in flight", NextAt: time.Now().Add(busyWait())}, nil
+	if ok, wait := t.Endpoints.AcquireOrWait(w.ID, d.ID, w.RateLimit, timeoutOf(w)+lapseSlack); !ok {
+		return t.postpone(ctx, time.Now().Add(wait).UTC())
 	}
 	return t.send(ctx)
 }
@@ -109,8 +134,11 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 // when the database is slow.
 const lapseSlack = 30 * time.Second
 
-// busyWait spreads the deliveries that wait for a place over 1–3 s.
-func busyWait() time.Duration { return time.Second + rand.N(2*time.Second) } //nolint:gosec // spreading needs no secrecy
+// postpone notes when the delivery asks for a place again: until then it is not overdue.
+func (t *attempt) postpone(ctx context.Context, until time.Time) (AttemptResult, error) {
+	return AttemptResult{Outcome: AttemptBusy, Reason: "the endpoint has its share in flight", NextAt: until},
+		db.PostponeDelivery(ctx, t.DB, t.in.DeliveryID, t.in.Generation, until)
+}
 
 // park pauses the delivery when its webhook must not be sent to now.
 func (t *attempt) park(ctx context.Context) (bool, error) {
@@ -137,7 +165,7 @@ func endOf(d *db.Delivery) AttemptResult {
 	case d.Status == db.DeliveryCanceled:
 		return AttemptResult{Outcome: AttemptCanceled, Reason: "the delivery was canceled"}
 	case d.LastError != nil:
-		return AttemptResult{Outcome: AttemptFailed, Reason: *d.LastError}
+		return AttemptResult{Outcome: AttemptFailed, Reason: webhook.Gist(*d.LastError)}
 	}
 	return AttemptResult{Outcome: AttemptFailed}
 }
@@ -155,7 +183,7 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 		return AttemptResult{}, fmt.Errorf("attempt interrupted: %w", context.Cause(ctx))
 	}
 	row := t.row(req.Profile, resp)
-	opened, err := db.RecordAttempt(ctx, t.DB, db.Recording{
+	opened, err := t.recordUntilDone(ctx, db.Recording{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
 		Threshold: t.CircuitThreshold, Probe: t.in.Probe, Replay: t.in.Replay,
 	})

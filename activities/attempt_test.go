@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
+	"go.temporal.io/sdk/temporal"
 
 	"greenroom/activities"
 	"greenroom/activities/webhook"
@@ -256,6 +257,13 @@ func TestAttemptIsNotMade(t *testing.T) {
 		res := s.attempt(in, uuid.New())
 		require.Equal(t, activities.AttemptBusy, res.Outcome)
 		require.Positive(t, time.Until(res.NextAt))
+		require.WithinDuration(t, res.NextAt, *s.row(in.DeliveryID).NextAttemptAt, time.Millisecond, "so it is not overdue until then")
+		for _, local := range []bool{true, false} {
+			var e *temporal.ApplicationError
+			require.ErrorAs(t, activities.Busy(res, local), &e)
+			require.Equal(t, local, e.NonRetryable(), "a local activity gives it to the slow lane")
+			require.InDelta(t, time.Until(res.NextAt), e.NextRetryDelay(), float64(100*time.Millisecond))
+		}
 	})
 	t.Run("when_we_are_stopping_and_it_is_our_error", func(t *testing.T) {
 		s := setupAttempt(t)
@@ -295,4 +303,57 @@ func TestEndpoints(t *testing.T) {
 		require.Equal(t, i < 1, e.Acquire(limited, uuid.New(), 1, time.Nanosecond), "one per second")
 	}
 	require.Zero(t, e.Room(2, true)[limited])
+}
+
+func TestEndpointsKeepPlacesForThoseThatAskAgain(t *testing.T) {
+	t.Parallel()
+	e := activities.NewEndpoints(10, nil)
+	hook, retry := uuid.New(), uuid.New()
+	started := make([]uuid.UUID, 10)
+	for i := range started {
+		started[i] = uuid.New()
+		require.True(t, e.Acquire(hook, started[i], 0, time.Minute))
+	}
+	ok, wait := e.AcquireOrWait(hook, retry, 0, time.Minute)
+	require.False(t, ok)
+	require.GreaterOrEqual(t, wait, time.Second)
+	for i := range 3 {
+		e.Release(hook, started[i], 0)
+		require.False(t, e.Acquire(hook, uuid.New(), 0, time.Minute), "the dispatcher leaves three to those that wait")
+		require.Zero(t, e.Room(10, true)[hook])
+	}
+	e.Release(hook, started[3], 0)
+	require.True(t, e.Acquire(hook, uuid.New(), 0, time.Minute), "but no more")
+	ok, _ = e.AcquireOrWait(hook, retry, 0, time.Minute)
+	require.True(t, ok)
+	require.True(t, e.Acquire(hook, uuid.New(), 0, time.Minute), "none waits any more")
+}
+
+func TestEndpointsReserveTurns(t *testing.T) {
+	t.Parallel()
+	const perSecond = 20
+	e := activities.NewEndpoints(1000, nil)
+	hook := uuid.New()
+	for e.Acquire(hook, uuid.New(), perSecond, time.Minute) {
+	}
+	waits := map[uuid.UUID]time.Duration{}
+	var longest time.Duration
+	for range 10 {
+		id := uuid.New()
+		ok, wait := e.AcquireOrWait(hook, id, perSecond, time.Minute)
+		require.False(t, ok)
+		require.Greater(t, wait, longest, "each has a turn of its own")
+		waits[id], longest = wait, wait
+	}
+	require.LessOrEqual(t, longest, time.Second)
+	require.False(t, e.Acquire(hook, uuid.New(), perSecond, time.Minute), "what is reserved is not the dispatcher's")
+	<-time.After(longest)
+	for id := range waits {
+		ok, _ := e.AcquireOrWait(hook, id, perSecond, time.Minute)
+		require.True(t, ok, "at its turn it goes")
+	}
+	for range 500 { // far ahead there is nothing to reserve
+		_, wait := e.AcquireOrWait(hook, uuid.New(), perSecond, time.Minute)
+		require.LessOrEqual(t, wait, 30*time.Second)
+	}
 }

@@ -21,11 +21,22 @@ type BatchInput struct {
 	Replay bool
 }
 
-// BatchResult counts what came of a batch. Failed ones go on, or show that they failed, in workflows of their own. Left were
-// not attempted here: their webhook is paused or deleted, or there was no place at its endpoint in time.
-type BatchResult struct {
+// BatchCounts: failed deliveries go on, or show that they failed, in workflows of their own. Left were not attempted here: their
+// webhook is paused or deleted, or there was no place at its endpoint in time. They go back to the queue.
+type BatchCounts struct {
 	Succeeded, Failed, Left int
 }
+
+// BatchResult is what came of a batch, in all and for each webhook.
+type BatchResult struct {
+	Succeeded, Failed, Left int
+	ByWebhook               map[string]BatchCounts `json:",omitempty"`
+	// FailedDeliveries are the first failedListed of those that failed.
+	FailedDeliveries []uuid.UUID `json:",omitempty"`
+}
+
+// failedListed keeps a result small in the history.
+const failedListed = 100
 
 // batchBegins bounds how long a batch begins attempts. What finds no place at its endpoint until then goes back to the queue,
 // so that a receiver which hangs holds no more than its places.
@@ -44,12 +55,18 @@ func (a *Activities) AttemptBatch(ctx context.Context, in BatchInput) (BatchResu
 	if err != nil {
 		return BatchResult{}, fmt.Errorf("read run id: %w", err)
 	}
+	defer heartbeat(ctx)()
 	return a.attemptBatchAs(ctx, in, run, info.WorkflowExecution.ID)
 }
 
 func (a *Activities) attemptBatchAs(ctx context.Context, in BatchInput, run uuid.UUID, workflow string) (BatchResult, error) {
 	b := &batch{Activities: a, in: in, run: run, workflow: workflow}
 	began := time.Now()
+	key := flightKey{in.BatchID, run, 0}
+	if err := a.flights.alone(ctx, key); err != nil {
+		return BatchResult{}, fmt.Errorf("wait for an earlier try of the batch: %w", err)
+	}
+	defer a.flights.end(key, AttemptResult{}, nil)
 	if err := b.load(ctx); err != nil {
 		return BatchResult{}, fmt.Errorf("attempt batch: %w", err)
 	}
@@ -57,7 +74,9 @@ func (a *Activities) attemptBatchAs(ctx context.Context, in BatchInput, run uuid
 	if err := b.err; err != nil {
 		return BatchResult{}, fmt.Errorf("attempt batch: %w", err)
 	}
-	b.result.Left = len(b.left)
+	for _, q := range append(b.left, b.resend...) {
+		b.count(q.WebhookID, BatchCounts{Left: 1})
+	}
 	a.Logger.DebugContext(ctx, "batch", "batch_id", in.BatchID, "succeeded", b.result.Succeeded, "failed", b.result.Failed,
 		"left", b.result.Left, "duration_ms", time.Since(began).Milliseconds())
 	return b.result, db.FinishBatch(ctx, a.DB, in.BatchID)
@@ -69,27 +88,44 @@ type batch struct {
 	in       BatchInput
 	run      uuid.UUID
 	workflow string
+	lease    int
 	byHook   map[uuid.UUID][]*db.Job
 	hooks    *hooks
 
 	mu     sync.Mutex
 	result BatchResult
 	left   []db.QueuedDelivery
-	err    error // the first fault of ours
+	resend []db.QueuedDelivery // those of a replay that have ended before and have no place now
+	err    error               // the first fault of ours
 }
 
 func (b *batch) load(ctx context.Context) error {
-	jobs, err := db.LoadBatch(ctx, b.DB, db.Batch{ID: b.in.BatchID, Deliveries: b.in.Deliveries}, b.run, b.in.Replay)
-	if err != nil {
+	var err error
+	if b.lease, err = db.LeaseBatch(ctx, b.DB, b.in.BatchID); err != nil {
 		return err
 	}
 	b.byHook = make(map[uuid.UUID][]*db.Job)
-	for _, j := range jobs {
-		if j.Done == nil && (b.in.Replay || j.Delivery.Status == db.DeliveryPending) {
-			b.byHook[j.Delivery.WebhookID] = append(b.byHook[j.Delivery.WebhookID], j)
+	if err = b.loadJobs(ctx, false, func(d *db.Delivery) bool { return d.Status == db.DeliveryPending }); err != nil {
+		return err
+	}
+	if b.in.Replay { // what has not ended is on its way without it, and what was canceled stays so
+		err = b.loadJobs(ctx, true, func(d *db.Delivery) bool { return d.Status == db.DeliverySucceeded || d.Status == db.DeliveryFailed })
+		if err != nil {
+			return err
 		}
 	}
 	b.hooks, err = b.loadHooks(ctx)
+	return err
+}
+
+// loadJobs adds what the batch still has, or with replay what it began with, as far as this run has not recorded it.
+func (b *batch) loadJobs(ctx context.Context, replay bool, wanted func(*db.Delivery) bool) error {
+	jobs, err := db.LoadBatch(ctx, b.DB, db.Batch{ID: b.in.BatchID, Deliveries: b.in.Deliveries}, b.run, replay)
+	for _, j := range jobs {
+		if j.Done == nil && wanted(&j.Delivery) {
+			b.byHook[j.Delivery.WebhookID] = append(b.byHook[j.Delivery.WebhookID], j)
+		}
+	}
 	return err
 }
 
@@ -108,12 +144,16 @@ func (b *batch) attempt(ctx context.Context) {
 }
 
 // giveBack takes what is not attempted here out of the batch at once, also when another of its deliveries met a fault: a receiver
-// that hangs is waited for much longer. When the worker stops, the batch keeps them for the next one.
+// that hangs is waited for much longer. What a replay has no place for is sent by a generation of its own. When the worker stops,
+// the batch keeps them for the next one.
 func (b *batch) giveBack(ctx context.Context) {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || b.hooks.isLost() {
 		return
 	}
-	if err := db.LeaveBatch(ctx, b.DB, b.in.BatchID, b.left); err != nil {
+	if err := db.LeaveBatch(ctx, b.DB, b.in.BatchID, b.lease, b.left); err != nil {
+		b.fault(err)
+	}
+	if err := db.ResendDeliveries(ctx, b.DB, b.resend); err != nil {
 		b.fault(err)
 	}
 }
@@ -138,19 +178,24 @@ func (b *batch) attemptEndpoint(ctx, begins context.Context, id uuid.UUID, jobs 
 	}
 }
 
-// leave notes what is not attempted here. When the worker stops, another one goes on with it.
+// leave notes what is not attempted here. When the worker stops or has lost the batch, another one goes on with it.
 func (b *batch) leave(ctx context.Context, jobs []*db.Job) {
+	switch {
+	case ctx.Err() != nil:
+		b.fault(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
+	case b.hooks.isLost():
+		b.fault(errLeaseLost)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err == nil && ctx.Err() != nil {
-		b.err = fmt.Errorf("interrupted: %w", context.Cause(ctx))
-	}
-	if b.in.Replay {
-		return
-	}
 	for _, j := range jobs {
 		d := &j.Delivery
-		b.left = append(b.left, db.QueuedDelivery{DeliveryID: d.ID, WebhookID: d.WebhookID, CompanyID: d.CompanyID, Attempt: 1})
+		q := db.QueuedDelivery{DeliveryID: d.ID, WebhookID: d.WebhookID, CompanyID: d.CompanyID, Attempt: 1}
+		if d.Status.Ended() {
+			b.resend = append(b.resend, q)
+		} else {
+			b.left = append(b.left, q)
+		}
 	}
 }
 
@@ -187,7 +232,28 @@ func (b *batch) fail(ctx context.Context, t *attempt, fault *preparationFault) {
 		b.fault(err)
 		return
 	}
-	b.note(func() { b.result.Failed++ })
+	b.failed(t)
+}
+
+// failed counts a delivery that failed.
+func (b *batch) failed(t *attempt) {
+	b.note(func() {
+		b.count(t.job.Webhook.ID, BatchCounts{Failed: 1})
+		if len(b.result.FailedDeliveries) < failedListed {
+			b.result.FailedDeliveries = append(b.result.FailedDeliveries, t.in.DeliveryID)
+		}
+	})
+}
+
+// count adds to the result; the caller holds mu or is alone.
+func (b *batch) count(webhook uuid.UUID, n BatchCounts) {
+	r := &b.result
+	r.Succeeded, r.Failed, r.Left = r.Succeeded+n.Succeeded, r.Failed+n.Failed, r.Left+n.Left
+	if r.ByWebhook == nil {
+		r.ByWebhook = map[string]BatchCounts{}
+	}
+	sum := r.ByWebhook[webhook.String()]
+	r.ByWebhook[webhook.String()] = BatchCounts{sum.Succeeded + n.Succeeded, sum.Failed + n.Failed, sum.Left + n.Left}
 }
 
 // fault notes a fault of Greenroom's own: the batch is tried again.
@@ -227,16 +293,14 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 			if opened {
 				b.hooks.stale(t.job.Webhook.ID)
 			}
-			b.note(func() {
-				switch {
-				case err != nil && b.err == nil:
-					b.err = err
-				case failed:
-					b.result.Failed++
-				default:
-					b.result.Succeeded++
-				}
-			})
+			switch {
+			case err != nil:
+				b.fault(err)
+			case failed:
+				b.failed(t)
+			default:
+				b.note(func() { b.count(t.job.Webhook.ID, BatchCounts{Succeeded: 1}) })
+			}
 		},
 	})
 	if !failed {

@@ -97,7 +97,12 @@ func (s *attempting) attemptBatch(in activities.BatchInput, run uuid.UUID) activ
 	s.t.Helper()
 	res, err := activities.AttemptBatchAs(s.Activities, s.t.Context(), in, run, "batch:test")
 	require.NoError(s.t, err)
-	return res
+	return totals(res)
+}
+
+// totals leaves out what tells webhooks and deliveries apart.
+func totals(r activities.BatchResult) activities.BatchResult {
+	return activities.BatchResult{Succeeded: r.Succeeded, Failed: r.Failed, Left: r.Left}
 }
 
 func (s *attempting) exec(query string, args ...any) {
@@ -179,10 +184,39 @@ func TestBatchOfTheSameRunIsMadeOnce(t *testing.T) {
 	again() // and a replay was asked for since
 	require.EqualValues(t, 12, s.posts.Load())
 
+	s.exec("UPDATE deliveries SET status = 'succeeded'")
 	in.Replay = true
-	require.Equal(t, activities.BatchResult{Succeeded: 12}, s.attemptBatch(in, uuid.New()), "another run is a replay")
+	require.Equal(t, activities.BatchResult{Succeeded: 12}, s.attemptBatch(in, uuid.New()), "a replay sends it again")
 	require.EqualValues(t, 24, s.posts.Load())
 	require.Equal(t, 24, s.number("SELECT count(*) FROM attempts"))
+}
+
+// A replay sends all of a batch again, also where there is no place in time, and nothing twice when it is tried again.
+func TestReplayOfABatchSendsAllOfIt(t *testing.T) {
+	s := setupAttempt(t)
+	s.Endpoints = activities.NewEndpoints(2, nil)
+	fast := receive(t, accept)
+	s.sendTo(fast)
+	in := s.batch(30)
+	s.attemptBatch(in, uuid.New())
+	require.Equal(t, 30, s.withStatus(db.DeliverySucceeded))
+	canceled := in.Deliveries[0]
+	s.exec("UPDATE deliveries SET status = 'canceled' WHERE id = ?", canceled)
+
+	slow := receive(t, func(int, http.ResponseWriter) { <-time.After(700 * time.Millisecond) })
+	s.sendTo(slow)
+	in.Replay = true
+	run := uuid.New()
+	res := s.attemptBatch(in, run)
+	sent := len(slow.got())
+	require.Positive(t, res.Left)
+	require.Equal(t, activities.BatchResult{Succeeded: sent, Left: 29 - sent}, res)
+	require.Equal(t, res.Left, s.number("SELECT count(*) FROM delivery_queue q JOIN deliveries d ON d.id = q.delivery_id WHERE d.generation = 1"))
+	require.Equal(t, db.DeliveryCanceled, s.row(canceled).Status)
+
+	require.Equal(t, activities.BatchResult{}, s.attemptBatch(in, run))
+	require.Len(t, slow.got(), sent)
+	require.Equal(t, res.Left, s.number("SELECT count(*) FROM delivery_queue"))
 }
 
 func TestBatchSendsTheBytesOfASingleDelivery(t *testing.T) {
@@ -286,7 +320,8 @@ func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
 	t.Logf("%d requests until the circuit, which opens at 10, stopped them", sent)
 	require.Equal(t, activities.BatchResult{Failed: sent, Left: 300 - sent}, res)
 	require.LessOrEqual(t, sent, 10+2*10, "no more than what was in flight")
-	require.Equal(t, 300-sent, s.withStatus(db.DeliveryPaused))
+	// While the record of another attempt locks the webhook, what is left goes back to the queue, where the dispatcher pauses it.
+	require.Equal(t, 300-sent, s.withStatus(db.DeliveryPaused)+s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 1"))
 	require.Equal(t, 1, s.number("SELECT count(*) FROM commands"), "the Circuit workflow is told once")
 	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NOT NULL"))
 }
@@ -310,6 +345,7 @@ func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 		go func() {
 			defer close(done)
 			res, err = activities.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
+			res = totals(res)
 		}()
 		for range 8 {
 			<-begun
@@ -374,7 +410,12 @@ func TestBatchIsNotHeldUpByAReceiverThatHangs(t *testing.T) {
 	require.Len(t, hanging.got(), 10, "no more than its places")
 	require.Equal(t, 10, s.number(`SELECT count(*) FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
 		JOIN deliveries d ON d.id = x.id WHERE d.status = 'pending'`), "the batch keeps those that are in flight")
-	require.Equal(t, activities.BatchResult{Succeeded: 30, Failed: 10, Left: 20}, <-done)
+	res := <-done
+	require.Equal(t, activities.BatchResult{Succeeded: 30, Failed: 10, Left: 20}, totals(res))
+	require.Equal(t, map[string]activities.BatchCounts{
+		well.ID.String(): {Succeeded: 30}, s.hook.ID.String(): {Failed: 10, Left: 20},
+	}, res.ByWebhook)
+	require.Len(t, res.FailedDeliveries, 10)
 	require.Equal(t, 20, s.number("SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 1", s.hook.ID), "none is there twice")
 }
 

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ type Endpoints struct {
 
 type endpoint struct {
 	flying map[uuid.UUID]time.Time // delivery → when its claim lapses
+	// queued are the deliveries that came to an attempt and found no place.
+	queued map[uuid.UUID]queued
 	// average is an exponentially weighted mean of the attempts' durations.
 	average time.Duration
 	seen    time.Time
@@ -47,9 +50,15 @@ func NewEndpoints(perEndpoint int, freed func()) *Endpoints {
 	return &Endpoints{perEndpoint: perEndpoint, freed: freed, m: map[uuid.UUID]*endpoint{}}
 }
 
-// Acquire takes a place for a delivery's attempt, for at most lapse; it is false when the endpoint is full or has had its
-// perSecond attempts (0: no such limit; of this process, up to one second's worth at once). A delivery that has a place
-// already keeps it.
+// queued is a delivery whose workflow asks again for a place.
+type queued struct {
+	forget time.Time // when it is taken to ask another process, or no more
+	turn   time.Time // the attempt per second that is reserved for it; zero for none
+}
+
+// Acquire takes a place for a delivery that the dispatcher is about to start, for at most lapse; it is false when the endpoint is
+// full or has had its perSecond attempts (0: no such limit; of this process, up to one second's worth at once). A delivery that
+// has a place already keeps it.
 func (e *Endpoints) Acquire(webhook, delivery uuid.UUID, perSecond int, lapse time.Duration) bool {
 	now := time.Now()
 	e.mu.Lock()
@@ -57,15 +66,83 @@ func (e *Endpoints) Acquire(webhook, delivery uuid.UUID, perSecond int, lapse ti
 	p := e.at(webhook, now)
 	p.limitTo(perSecond)
 	if _, has := p.flying[delivery]; !has {
-		if len(p.flying) >= e.perEndpoint && p.expire(now) == 0 {
-			return false
-		}
-		if p.limit != nil && !p.limit.AllowN(now, 1) {
+		p.expire(now)
+		if len(p.flying) >= e.open(p) || p.limit != nil && !p.limit.AllowN(now, 1) {
 			return false
 		}
 	}
 	p.flying[delivery] = now.Add(lapse)
 	return true
+}
+
+// AcquireOrWait takes a place for an attempt that is due, as Acquire does. Where there is none, it says when to ask again: at the
+// delivery's turn where the webhook has a limit per second, otherwise when its turn is to be expected.
+func (e *Endpoints) AcquireOrWait(webhook, delivery uuid.UUID, perSecond int, lapse time.Duration) (ok bool, wait time.Duration) {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.at(webhook, now)
+	p.limitTo(perSecond)
+	if _, has := p.flying[delivery]; !has {
+		p.expire(now)
+		q := p.queued[delivery]
+		wait = p.turn(now, &q)
+		if wait == 0 && len(p.flying) >= e.perEndpoint {
+			wait = between(askAgainMin, p.average*time.Duration(len(p.queued)+1)/time.Duration(e.kept()))
+		}
+		if wait > 0 {
+			q.forget = now.Add(wait + forgetQueued)
+			p.queued[delivery] = q
+			return false, wait
+		}
+	}
+	delete(p.queued, delivery)
+	p.flying[delivery] = now.Add(lapse)
+	return true, 0
+}
+
+const (
+	// reserveAhead is how far ahead attempts per second are reserved: a delivery that does not come for its turn, because its
+	// retry was given to another process, wastes no more.
+	reserveAhead = 5 * time.Second
+	askAgainMin  = time.Second
+	askAgainMax  = 30 * time.Second
+	forgetQueued = 10 * time.Second
+)
+
+// turn reserves one of the attempts per second for a delivery and says how long it is until then, or until it should ask again.
+func (p *endpoint) turn(now time.Time, q *queued) time.Duration {
+	if p.limit == nil {
+		return 0
+	}
+	if q.turn.IsZero() {
+		r := p.limit.ReserveN(now, 1)
+		delay := r.DelayFrom(now)
+		if delay > reserveAhead {
+			r.CancelAt(now)
+			return between(reserveAhead, time.Duration(float64(len(p.queued))/float64(p.limit.Limit())*float64(time.Second)))
+		}
+		q.turn = now.Add(delay)
+	}
+	return max(0, q.turn.Sub(now))
+}
+
+// between spreads a wait over half to one and a half of what is expected, so that not all ask at the same time.
+func between(least, expected time.Duration) time.Duration {
+	spread := time.Duration((0.5 + rand.Float64()) * float64(expected)) //nolint:gosec // spreading needs no secrecy
+	return min(max(spread, least), askAgainMax)
+}
+
+// kept is how many places wait for deliveries that ask again, as long as there are any: the dispatcher takes a place that is freed
+// at once, while they come by now and then.
+func (e *Endpoints) kept() int { return max(1, e.perEndpoint*3/10) }
+
+// open is how many places the dispatcher may fill.
+func (e *Endpoints) open(p *endpoint) int {
+	if len(p.queued) == 0 {
+		return e.perEndpoint
+	}
+	return e.perEndpoint - e.kept()
 }
 
 // Allow takes one of the webhook's attempts per second; it is false when there is none.
@@ -92,7 +169,7 @@ func (e *Endpoints) Release(webhook, delivery uuid.UUID, took time.Duration) {
 	now := time.Now()
 	e.mu.Lock()
 	p := e.at(webhook, now)
-	full := len(p.flying) >= e.perEndpoint
+	full := len(p.flying) >= e.open(p)
 	delete(p.flying, delivery)
 	p.note(took)
 	e.mu.Unlock()
@@ -130,8 +207,8 @@ func (e *Endpoints) Room(most int, alone bool) map[uuid.UUID]int {
 			continue
 		}
 		n := most - p.waiting
-		if alone || p.average > SlowAbove || len(p.flying) >= e.perEndpoint {
-			n = min(n, e.perEndpoint-len(p.flying))
+		if alone || p.average > SlowAbove || len(p.flying) >= e.open(p) {
+			n = min(n, e.open(p)-len(p.flying))
 		}
 		if p.limit != nil {
 			n = min(n, int(p.limit.TokensAt(now)))
@@ -146,7 +223,9 @@ func (e *Endpoints) Room(most int, alone bool) map[uuid.UUID]int {
 	return room
 }
 
-func (p *endpoint) idle() bool { return len(p.flying) == 0 && len(p.places) == 0 && p.waiting == 0 }
+func (p *endpoint) idle() bool {
+	return len(p.flying) == 0 && len(p.queued) == 0 && len(p.places) == 0 && p.waiting == 0
+}
 
 // stuckAfter is how long all of an endpoint's places stay taken until it is given no more: less than what a receiver that
 // hangs takes, more than one that is busy.
@@ -217,20 +296,24 @@ func (e *Endpoints) Waiting() (n int) {
 func (e *Endpoints) at(webhook uuid.UUID, now time.Time) *endpoint {
 	p := e.m[webhook]
 	if p == nil {
-		p = &endpoint{flying: map[uuid.UUID]time.Time{}, places: make(chan struct{}, e.perEndpoint)}
+		p = &endpoint{flying: map[uuid.UUID]time.Time{}, queued: map[uuid.UUID]queued{}, places: make(chan struct{}, e.perEndpoint)}
 		e.m[webhook] = p
 	}
 	p.seen = now
 	return p
 }
 
-// expire frees the places of attempts that were not heard of again: another process made them.
-func (p *endpoint) expire(now time.Time) (freed int) {
+// expire frees the places of attempts that were not heard of again, because another process made them, and forgets those that
+// asked for one and did not come back.
+func (p *endpoint) expire(now time.Time) {
 	for id, lapses := range p.flying {
 		if now.After(lapses) {
 			delete(p.flying, id)
-			freed++
 		}
 	}
-	return freed
+	for id, q := range p.queued {
+		if now.After(q.forget) {
+			delete(p.queued, id)
+		}
+	}
 }

@@ -5,3 +5,6 @@ var AttemptAs = (*Activities).attemptAs
 
 // AttemptBatchAs is AttemptBatch in the name of a workflow run.
 var AttemptBatchAs = (*Activities).attemptBatchAs
+
+// Busy is the error of an attempt that found no place.
+var Busy = busy

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -10,16 +11,20 @@ import (
 	"greenroom/db"
 )
 
-// hooks are the webhooks of a batch, read together and again when they have aged, so that no attempt goes out on an old row.
+// hooks are the webhooks of a batch and its lease, read together and again when they have aged, so that no attempt goes out on an
+// old row, nor for a batch that another worker has taken over.
 type hooks struct {
-	a  *Activities
-	mu sync.Mutex
-	at time.Time
-	m  map[uuid.UUID]*db.Webhook
+	a     *Activities
+	batch uuid.UUID
+	lease int // 0: there is no such batch
+	mu    sync.Mutex
+	at    time.Time
+	m     map[uuid.UUID]*db.Webhook
+	lost  bool // the lease
 }
 
 func (b *batch) loadHooks(ctx context.Context) (*hooks, error) {
-	h := &hooks{a: b.Activities, m: make(map[uuid.UUID]*db.Webhook, len(b.byHook))}
+	h := &hooks{a: b.Activities, batch: b.in.BatchID, lease: b.lease, m: make(map[uuid.UUID]*db.Webhook, len(b.byHook))}
 	for id := range b.byHook {
 		h.m[id] = nil
 	}
@@ -35,11 +40,27 @@ func (h *hooks) read(ctx context.Context) error {
 		ids = append(ids, id)
 	}
 	at := time.Now()
+	if h.lease > 0 {
+		holds, err := db.HoldsBatch(ctx, h.a.DB, h.batch, h.lease)
+		if h.lost = err == nil && !holds; err != nil || h.lost {
+			return errors.Join(err, errLeaseLost)
+		}
+	}
 	m, err := db.LoadWebhooks(ctx, h.a.DB, ids)
 	if err == nil {
 		h.m, h.at = m, at
 	}
 	return err
+}
+
+// errLeaseLost: another worker is at the batch.
+var errLeaseLost = errors.New("another worker has taken the batch over")
+
+// isLost reports whether the lease was found lost: what is left is the other worker's.
+func (h *hooks) isLost() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost
 }
 
 // get returns a webhook that may be sent to now, or nil: its circuit is open, or it is inactive or deleted, or that cannot be

@@ -15,6 +15,10 @@ var (
 		Name: "greenroom_attempt_duration_seconds", Help: "How long receivers took to answer, by profile.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"profile"})
+	recordRetriesTotal = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "greenroom_attempt_record_retries_total",
+		Help: "Times that attempts could not be recorded because the database was unavailable, and were tried again.",
+	})
 	unpreparedTotal = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "greenroom_deliveries_unprepared_total",
 		Help: "Deliveries that failed without an attempt: their secret, profile or body could not be used.",
@@ -23,7 +27,7 @@ var (
 
 // Collectors are this package's metrics.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{attemptsTotal, attemptSeconds, unpreparedTotal}
+	return []prometheus.Collector{attemptsTotal, attemptSeconds, unpreparedTotal, recordRetriesTotal}
 }
 
 func observe(profile string, row *db.Attempt) {

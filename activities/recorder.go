@@ -23,16 +23,16 @@ type recording struct {
 	recorded func(opened bool, err error)
 }
 
-// recordWithin is how long a group is tried again when the database does not answer: what was sent must be recorded, or it is
-// sent again.
+// What was sent must be recorded, or it is sent again: while the database is unavailable a record is tried again for as long as
+// the process lives. recordTry ends a try on a connection that answers no more.
 const (
-	recordWithin = 30 * time.Second
+	recordTry    = 10 * time.Second
 	recordAgain  = 250 * time.Millisecond
 	recordAtOnce = 200
 )
 
-// add hands an attempt over. It waits while a whole group waits already: whoever sends faster than can be recorded would only
-// send more again after a kill.
+// add hands an attempt over. It blocks while a full group is waiting: that limits how many sent but unrecorded attempts a crash
+// repeats, and how many the process holds while the database is unavailable.
 func (r *recorder) add(a *Activities, rec *recording) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,8 +69,7 @@ func (r *recorder) write(a *Activities) {
 // recordGroup writes the successes between two failures in one statement, and each failure alone: failures in a row open the
 // circuit, so their order counts.
 func (a *Activities) recordGroup(group []*recording) {
-	ctx, cancel := context.WithTimeout(context.Background(), recordWithin)
-	defer cancel()
+	ctx := context.Background()
 	var good []*recording
 	for _, r := range group {
 		if r.Attempt.Outcome == db.OutcomeSucceeded {
@@ -92,7 +91,7 @@ func (a *Activities) recordSuccesses(ctx context.Context, good []*recording) {
 	for i, r := range good {
 		rows[i] = r.Recording
 	}
-	if err := again(ctx, func() error { return db.RecordSuccesses(ctx, a.DB, rows) }); err != nil {
+	if err := a.again(ctx, func(ctx context.Context) error { return db.RecordSuccesses(ctx, a.DB, rows) }); err != nil {
 		for _, r := range good { // one that cannot be written harms no other
 			a.recordAlone(ctx, r)
 		}
@@ -104,25 +103,32 @@ func (a *Activities) recordSuccesses(ctx context.Context, good []*recording) {
 }
 
 func (a *Activities) recordAlone(ctx context.Context, r *recording) {
-	var opened bool
-	err := again(ctx, func() (err error) {
-		opened, err = db.RecordAttempt(ctx, a.DB, r.Recording)
-		return err
-	})
+	opened, err := a.recordUntilDone(ctx, r.Recording)
 	r.recorded(opened, err)
 }
 
-// again tries until it works, the database refuses it, or ctx ends.
-func again(ctx context.Context, fn func() error) error {
-	for {
-		err := fn()
-		if err == nil || ctx.Err() != nil || !db.IsAway(err) {
+// recordUntilDone records an attempt whatever happens to ctx: the POST was made.
+func (a *Activities) recordUntilDone(ctx context.Context, r db.Recording) (opened bool, err error) {
+	err = a.again(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
+		opened, err = db.RecordAttempt(ctx, a.DB, r)
+		return err
+	})
+	return opened, err
+}
+
+// again tries until it works or the database refuses it.
+func (a *Activities) again(ctx context.Context, fn func(context.Context) error) error {
+	for said := (time.Time{}); ; time.Sleep(recordAgain) {
+		try, cancel := context.WithTimeout(ctx, recordTry)
+		err := fn(try)
+		cancel()
+		if err == nil || !db.IsUnavailable(err) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(recordAgain):
+		recordRetriesTotal.Inc()
+		if time.Since(said) > time.Minute {
+			said = time.Now()
+			a.Logger.WarnContext(ctx, "an attempt cannot be recorded yet", "error", err)
 		}
 	}
 }

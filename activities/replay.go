@@ -61,6 +61,9 @@ type ReplayProgress struct {
 	Replayed int64
 	Paused   bool
 	Ended    bool
+	// WebhookID and CompanyID make the replay searchable; CompanyID is zero for one of the platform.
+	WebhookID uuid.UUID
+	CompanyID uuid.UUID
 }
 
 // ReplayPage sends the next page of a replay's deliveries again.
@@ -71,5 +74,6 @@ func (a *Activities) ReplayPage(ctx context.Context, in ReplayPageInput) (Replay
 	}
 	return ReplayProgress{
 		State: string(p.State), Replayed: p.Replayed, Paused: p.State == db.ReplayPaused, Ended: p.State.Ended(),
+		WebhookID: p.WebhookID, CompanyID: orZero(p.CompanyID),
 	}, nil
 }

@@ -17,7 +17,7 @@ func badBodies(field string) map[string]any {
 		"twice": `{"` + field + `":"a","` + field + `":"b"}`, "too_large": `{"` + field + `":"` + strings.Repeat("x", 1<<20) + `"}`,
 		"too_long": object{field: strings.Repeat("x", 20001)}, "deep": strings.Repeat(`{"a":`, 10000) + "1" + strings.Repeat("}", 10000),
 		"huge_number": `{"metadata":{"n":1e999}}`, "tiny_number": `{"metadata":{"n":1e-99999}}`, "zero_number": `{"metadata":{"n":0e99999999999}}`,
-		"long_number": `{"metadata":{"n":0.` + strings.Repeat("1", 100) + `}}`,
+		"long_number": `{"metadata":{"n":0.` + strings.Repeat("1", 16384) + `}}`,
 	}
 }
 

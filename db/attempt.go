@@ -157,6 +157,16 @@ func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err e
 	return ended, nil
 }
 
+// PostponeDelivery notes when an attempt is due that could not be made yet.
+func PostponeDelivery(ctx context.Context, db bun.IDB, id uuid.UUID, generation int, until time.Time) error {
+	_, err := db.ExecContext(ctx, `UPDATE deliveries SET next_attempt_at = ? WHERE id = ? AND generation = ?
+		AND status IN ('pending', 'retrying')`, until, id, generation)
+	if err != nil {
+		return fmt.Errorf("postpone delivery: %w", err)
+	}
+	return nil
+}
+
 // ListAttempts returns a delivery's attempts in the order in which they were made.
 func ListAttempts(ctx context.Context, db bun.IDB, delivery uuid.UUID) ([]Attempt, error) {
 	as := []Attempt{}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -63,6 +64,24 @@ func BatchStands(ctx context.Context, db bun.IDB, id uuid.UUID, idle time.Durati
 	return stands, nil
 }
 
+// LeaseBatch gives a batch to the caller and takes it from the one that had it. 0 means that there is no such batch.
+func LeaseBatch(ctx context.Context, db bun.IDB, id uuid.UUID) (lease int, err error) {
+	err = db.NewRaw("UPDATE delivery_batches SET lease = lease + 1 WHERE id = ? RETURNING lease", id).Scan(ctx, &lease)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("lease batch: %w", err)
+	}
+	return lease, nil
+}
+
+// HoldsBatch reports whether a lease of a batch is still the last one.
+func HoldsBatch(ctx context.Context, db bun.IDB, id uuid.UUID, lease int) (holds bool, err error) {
+	err = db.NewRaw("SELECT EXISTS (SELECT FROM delivery_batches WHERE id = ? AND lease = ?)", id, lease).Scan(ctx, &holds)
+	if err != nil {
+		return false, fmt.Errorf("look at lease: %w", err)
+	}
+	return holds, nil
+}
+
 // FinishBatch forgets a batch all of whose deliveries were recorded or have left it.
 func FinishBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if _, err := db.ExecContext(ctx, "DELETE FROM delivery_batches WHERE id = ?", id); err != nil {
@@ -92,8 +111,8 @@ func AbandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 }
 
 // LeaveBatch takes deliveries out of a batch whose first attempt it will not make: they go back to the queue, or are paused
-// or canceled as their webhook asks for.
-func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, leaving []QueuedDelivery) error {
+// or canceled as their webhook asks for. ErrConflict means that the lease was lost and nothing has left.
+func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, leaving []QueuedDelivery) error {
 	if len(leaving) == 0 {
 		return nil
 	}
@@ -102,18 +121,42 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, leaving []Queu
 		for i, q := range leaving {
 			ids[i] = q.DeliveryID
 		}
-		_, err := direct(tx).ExecContext(ctx, `UPDATE delivery_batches
-			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[])) WHERE id = $1`, batch, ids)
+		err := one(direct(tx).ExecContext(ctx, `UPDATE delivery_batches
+			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[])) WHERE id = $1 AND lease = $3`, batch, ids, lease))
+		if errors.Is(err, ErrNotFound) {
+			return ErrConflict
+		}
 		if err != nil {
 			return err
 		}
-		if _, err := hold(ctx, tx, leaving); err != nil {
+		if _, err := hold(ctx, tx, leaving, waitFor); err != nil {
 			return err
 		}
 		return notify(ctx, tx)
 	})
 	if err != nil {
 		return fmt.Errorf("leave batch: %w", err)
+	}
+	return nil
+}
+
+// ResendDeliveries sends ended deliveries again, one generation on.
+func ResendDeliveries(ctx context.Context, db bun.IDB, again []QueuedDelivery) error {
+	if len(again) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(again))
+	for i, q := range again {
+		ids[i] = q.DeliveryID
+	}
+	err := InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := requeue(ctx, tx, ids); err != nil {
+			return err
+		}
+		return notify(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("resend deliveries: %w", err)
 	}
 	return nil
 }
@@ -302,4 +345,4 @@ WITH r AS (
 )
 UPDATE deliveries d SET status = 'succeeded', attempts = d.attempts + 1, body = COALESCE(d.body, r.body), workflow_id = r.workflow_id,
   next_attempt_at = NULL, last_status_code = r.status_code, last_error = NULL, updated_at = clock_timestamp()
-FROM r JOIN a USING (delivery_id, run_id) WHERE d.id = r.delivery_id AND d.id = ANY ($1)`
+FROM r JOIN a USING (delivery_id, run_id) WHERE d.id = r.delivery_id AND d.generation = r.generation AND d.id = ANY ($1)`

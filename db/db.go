@@ -9,12 +9,15 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -41,6 +44,7 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 		cfg.RuntimeParams["application_name"] = "greenroom"
 	}
 	cfg.RuntimeParams["timezone"] = "UTC"
+	noticeFailures(cfg, o.URL)
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // for Bun's statements; see direct
 	sqldb := stdlib.OpenDB(*cfg)
 	if o.MaxConns == 0 {
@@ -57,6 +61,30 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 	return bun.NewDB(sqldb, pgdialect.New(), bun.WithDiscardUnknownColumns()), nil
 }
 
+// idleInTransaction is how long the server lets a transaction stand still: a process that was stopped or cut off in the middle
+// of one holds its row locks no longer. Transactions here call no other service but Temporal, whose calls end after 5 s.
+const idleInTransaction = 15 * time.Second
+
+// deadPeer is how long either side waits for the network to acknowledge what it sent, or for a sign of life.
+const deadPeer = 15 * time.Second
+
+// noticeFailures has both sides notice a dead peer, and passes over a server that a failover made read-only, where the URL
+// does not say otherwise. A pooler in front of PostgreSQL may have to ignore these parameters.
+func noticeFailures(cfg *pgx.ConnConfig, url string) {
+	for name, value := range map[string]time.Duration{
+		"idle_in_transaction_session_timeout": idleInTransaction, "tcp_user_timeout": deadPeer,
+	} {
+		if _, set := cfg.RuntimeParams[name]; !set {
+			cfg.RuntimeParams[name] = strconv.FormatInt(value.Milliseconds(), 10)
+		}
+	}
+	if !strings.Contains(url, "target_session_attrs") {
+		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	dialer := &net.Dialer{Timeout: cfg.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 2}}
+	cfg.DialFunc = dialer.DialContext
+}
+
 // direct is the same connection or transaction without Bun. Bun writes arguments into the statement's text, so each text is
 // new to PostgreSQL and the driver must not keep it prepared: a connection would hold hundreds of them. What goes through
 // here has parameters. The driver keeps its description but PostgreSQL plans it anew each time, with the values and the sizes
@@ -71,7 +99,7 @@ func direct(db bun.IDB) directly {
 	case bun.Conn:
 		return directly{db.Conn}
 	}
-	return directly{db}
+	panic(fmt.Sprintf("db: %T hides the connection", db)) // what Bun would make of the parameters is wrong
 }
 
 type directly struct {

@@ -1,9 +1,13 @@
 package db
 
 import (
+	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -43,16 +47,36 @@ func translate(err error) error {
 	return err
 }
 
-// IsAway reports whether an error may pass by itself: the database does not answer, restarts, or has no room just now. False:
-// it answered, and refuses what it was asked.
-func IsAway(err error) bool {
+// IsUnavailable reports whether an error may pass by itself: the database cannot be reached, restarts, fails over, or has no room
+// just now. False: it answered and refuses the statement, or the statement could not be encoded.
+func IsUnavailable(err error) bool {
+	var connect *pgconn.ConnectError
 	var pg *pgconn.PgError
-	if err == nil || !errors.As(err, &pg) {
-		return err != nil
+	var network net.Error
+	switch {
+	case errors.As(err, &connect):
+		return true
+	case errors.As(err, &pg):
+		return passes(pg.Code)
+	case errors.As(err, &network), pgconn.SafeToRetry(err), pgconn.Timeout(err):
+		return true
 	}
-	switch pg.Code[:2] { // classes of https://www.postgresql.org/docs/current/errcodes-appendix.html
+	for _, broken := range []error{
+		context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, driver.ErrBadConn, sql.ErrConnDone, pgconn.ErrConnClosed,
+	} {
+		if errors.Is(err, broken) {
+			return true
+		}
+	}
+	return false
+}
+
+// passes knows the classes of https://www.postgresql.org/docs/current/errcodes-appendix.html that a later try may not meet:
+// connections, deadlocks and serialization, resources, locks, an operator's intervention, the system.
+func passes(code string) bool {
+	switch code[:2] {
 	case "08", "40", "53", "55", "57", "58":
 		return true
 	}
-	return false
+	return code == "25006" // read_only_sql_transaction: a failover left this connection on a standby
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 )
 
@@ -174,5 +175,8 @@ func (g *EventGroup) together(members []*member) (err error) {
 }
 
 // refused reports whether the database has looked at a statement and would not have it, so that it is known that nothing was
-// stored and that one member may be to blame. When it is away instead, trying each alone could store some of them twice.
-func refused(err error) bool { return err != nil && !IsAway(err) }
+// stored and that one member may be to blame. When it is unavailable instead, trying each alone could store some of them twice.
+func refused(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && !IsUnavailable(err)
+}

@@ -3,6 +3,9 @@ package db
 import (
 	"context"
 	"sync/atomic"
+	"time"
+
+	"github.com/uptrace/bun"
 )
 
 // RecordSQL is for a test of its plan.
@@ -32,4 +35,14 @@ func (g *EventGroup) Running() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.running
+}
+
+// LookAtDay looks what holds the partitions of a day.
+func LookAtDay(ctx context.Context, db bun.IDB, at time.Time) error {
+	for _, table := range dayTables {
+		if _, err := (day{table, dayOf(at)}).isHeld(ctx, db); err != nil {
+			return err
+		}
+	}
+	return nil
 }

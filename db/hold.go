@@ -11,12 +11,12 @@ import (
 
 // hold pauses the deliveries of blocked webhooks and cancels those of deleted ones. It shares the webhooks' row locks, as
 // PauseDelivery does. A delivery that cannot be held now goes back to the queue, and hold returns how many did: its webhook
-// is no longer blocked, or a row is locked. Waiting for the row of one webhook would stop the dispatch of all.
-func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery) (back int, err error) {
+// is no longer blocked, or a row is locked and passed over.
+func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery, locked lockedRows) (back int, err error) {
 	if len(held) == 0 {
 		return 0, nil
 	}
-	hooks, err := lockWebhooks(ctx, tx, held)
+	hooks, err := lockWebhooks(ctx, tx, held, locked)
 	if err != nil {
 		return 0, fmt.Errorf("hold deliveries: %w", err)
 	}
@@ -43,16 +43,26 @@ func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery) (back int, err 
 	return len(rest), PutBackDeliveries(ctx, tx, rest)
 }
 
-// lockWebhooks locks the rows of the deliveries' webhooks that nobody else has locked, and returns the status that their
+// lockedRows says what becomes of webhooks whose rows another transaction has locked.
+type lockedRows string
+
+// passOver is for the one loop that dispatches: waiting for the row of one webhook would stop the deliveries to all. waitFor is
+// for one batch.
+const (
+	passOver lockedRows = " SKIP LOCKED"
+	waitFor  lockedRows = ""
+)
+
+// lockWebhooks locks the rows of the deliveries' webhooks, and returns the status that their
 // deliveries get: paused, canceled, or "" when the webhook is not blocked.
-func lockWebhooks(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) (map[uuid.UUID]DeliveryStatus, error) {
+func lockWebhooks(ctx context.Context, tx bun.Tx, qs []QueuedDelivery, locked lockedRows) (map[uuid.UUID]DeliveryStatus, error) {
 	ids := make([]uuid.UUID, len(qs))
 	for i := range qs {
 		ids[i] = qs[i].WebhookID
 	}
 	rows, err := direct(tx).QueryContext(ctx, `SELECT id, CASE WHEN deleted_at IS NOT NULL THEN 'canceled'
 			WHEN circuit_opened_at IS NOT NULL OR NOT is_active THEN 'paused' ELSE '' END
-		FROM webhooks WHERE id = ANY ($1) ORDER BY id FOR SHARE SKIP LOCKED`, ids)
+		FROM webhooks WHERE id = ANY ($1) ORDER BY id FOR SHARE`+string(locked), ids)
 	if err != nil {
 		return nil, err
 	}

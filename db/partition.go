@@ -30,12 +30,13 @@ type dayTable struct {
 
 // dayTables in the order in which a day's are dropped. Deliveries that still have something to do keep their day; those that are
 // paused are ended first. Attempts follow their deliveries. Events outlive both by a day: one of the last moment may belong to
-// a delivery of the next day, which can be replayed as long as it is there.
+// a delivery of the next day, which can be replayed as long as it is there. Each asks for the first of an index, so that no
+// planner reads the whole day.
 var dayTables = []dayTable{
 	{"deliveries", "id", `(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND live_webhook(status, webhook_id) >= '00000000-0000-0000-0000-000000000000'
 		ORDER BY live_webhook(status, webhook_id), status, id LIMIT 1) IS NOT NULL`},
-	{"attempts", "delivery_id", "EXISTS (SELECT FROM deliveries WHERE id >= ?0 AND id < ?1)"},
-	{"events", "id", "EXISTS (SELECT FROM deliveries WHERE id >= ?0 AND id < ?2)"},
+	{"attempts", "delivery_id", "(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 ORDER BY id LIMIT 1) IS NOT NULL"},
+	{"events", "id", "(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?2 ORDER BY id LIMIT 1) IS NOT NULL"},
 }
 
 const dayLayout = "20060102"

@@ -108,7 +108,7 @@ func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t Taking, er
 		}
 	}
 	slices.SortFunc(t.Ready, func(a, b QueuedDelivery) int { return bytes.Compare(a.DeliveryID[:], b.DeliveryID[:]) })
-	back, err := hold(ctx, tx, held)
+	back, err := hold(ctx, tx, held, passOver)
 	t.Taken = len(rows) - back
 	return t, err
 }

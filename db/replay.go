@@ -117,6 +117,9 @@ type ReplayProgress struct {
 	// Replayed counts the deliveries of all pages, Requeued those of this one.
 	Replayed int64
 	Requeued int
+	// WebhookID and CompanyID are those of the replay; CompanyID is nil for one of the platform.
+	WebhookID uuid.UUID
+	CompanyID *uuid.UUID
 }
 
 // replayLooks bounds the deliveries that one page looks at: a tenth of a second of work when they are in memory.
@@ -137,7 +140,7 @@ func ReplayPage(ctx context.Context, db bun.IDB, replay uuid.UUID, limit int) (p
 				return err
 			}
 		}
-		p.State, p.Replayed = r.State, r.Replayed
+		p.State, p.Replayed, p.WebhookID, p.CompanyID = r.State, r.Replayed, r.WebhookID, r.CompanyID
 		return nil
 	})
 	if err != nil {

@@ -70,7 +70,8 @@ func (d day) expirePaused(ctx context.Context, db *bun.DB) (expired int64, err e
 		var n int64
 		err := db.NewRaw(`WITH e AS (
 			UPDATE deliveries SET status = 'failed', last_error = ?3, next_attempt_at = NULL, updated_at = now()
-			WHERE id IN (SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND status = 'paused' LIMIT ?2 FOR UPDATE SKIP LOCKED)
+			WHERE id IN (SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND status = 'paused'
+				AND live_webhook(status, webhook_id) >= '00000000-0000-0000-0000-000000000000' LIMIT ?2 FOR UPDATE SKIP LOCKED)
 			RETURNING id, workflow_id
 		), c AS (
 			INSERT INTO commands (id, kind, subject_id) SELECT uuid_v7(), ?4, id FROM e WHERE workflow_id IS NOT NULL

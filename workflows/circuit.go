@@ -223,10 +223,7 @@ func (c *circuit) show(ctx workflow.Context, s activities.CircuitState, details 
 	var updates []temporal.SearchAttributeUpdate
 	if !c.attributed && s.WebhookID != uuid.Nil {
 		c.attributed = true
-		updates = append(updates, WebhookID.ValueSet([]string{s.WebhookID.String()}))
-		if s.CompanyID != uuid.Nil {
-			updates = append(updates, CompanyID.ValueSet([]string{s.CompanyID.String()}))
-		}
+		updates = about(s.WebhookID, s.CompanyID)
 	}
 	if status := circuitStatus(s); status != c.status && s.WebhookID != uuid.Nil {
 		c.status = status
@@ -321,6 +318,6 @@ func (c *circuit) cancel(ctx workflow.Context) error {
 func withShortActivity(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 30 * time.Second,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
 	})
 }

@@ -43,7 +43,8 @@ func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (activities.BatchR
 	workflow.GetLogger(ctx).Warn("batch goes on in the slow lane", "error", err)
 	slow := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: SlowTaskQueue(workflow.GetInfo(ctx).TaskQueueName), StartToCloseTimeout: batchLimit, Summary: "first attempts",
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
+		HeartbeatTimeout: activities.HeartbeatTimeout,
+		RetryPolicy:      &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
 	})
 	err = workflow.ExecuteActivity(slow, a.AttemptBatch, ain).Get(ctx, &res)
 	return res, err

@@ -294,12 +294,14 @@ func localAttempt(ctx workflow.Context, timeout time.Duration) workflow.Context 
 }
 
 // slowAttempt retries without end: only our own faults come here as errors, and a fault of ours delays a delivery but never
-// loses it. Half a minute between tries keeps a long outage cheap.
+// loses it. Ten seconds between tries bound how long a delivery waits once the fault is over. The heartbeat gives the attempt
+// of a worker that died to another one before the time-out is over.
 func slowAttempt(ctx workflow.Context, timeout time.Duration, attempt int) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           SlowTaskQueue(workflow.GetInfo(ctx).TaskQueueName),
 		StartToCloseTimeout: timeout + attemptSlack,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
+		HeartbeatTimeout:    activities.HeartbeatTimeout,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 		Summary:             fmt.Sprintf("attempt %d", attempt),
 	})
 }

@@ -241,11 +241,13 @@ func TestInterviewOnline(t *testing.T) {
 		i.run()
 		require.Equal(t, 2, looks)
 	})
-	t.Run("not_there_ends", func(t *testing.T) {
+	t.Run("not_there_is_refused", func(t *testing.T) {
 		t.Parallel()
 		i := setupInterview(t, db.Online, 0)
 		i.in.InterviewID = db.NewID()
-		i.run()
+		i.ExecuteWorkflow(workflows.Interview, i.in)
+		require.True(t, i.IsWorkflowCompleted())
+		require.ErrorContains(t, i.GetWorkflowError(), "there is no interview "+i.in.InterviewID.String())
 	})
 }
 

@@ -6,6 +6,7 @@
 package workflows
 
 import (
+	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
@@ -20,6 +21,15 @@ var (
 	EventType      = temporal.NewSearchAttributeKeyKeyword("EventType")
 	DeliveryStatus = temporal.NewSearchAttributeKeyKeyword("DeliveryStatus")
 )
+
+// about are the attributes of a workflow that serves one webhook; company is zero for a webhook of the platform.
+func about(webhook, company uuid.UUID) []temporal.SearchAttributeUpdate {
+	updates := []temporal.SearchAttributeUpdate{WebhookID.ValueSet([]string{webhook.String()})}
+	if company != uuid.Nil {
+		updates = append(updates, CompanyID.ValueSet([]string{company.String()}))
+	}
+	return updates
+}
 
 // SearchAttributes lists them all with their types.
 func SearchAttributes() map[string]enumspb.IndexedValueType {

@@ -73,6 +73,7 @@ func ReplayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
 
 func replayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
 	changed := workflow.GetSignalChannel(ctx, SignalReplayChanged)
+	attributed := false
 	for {
 		for changed.ReceiveAsync(nil) {
 		}
@@ -82,6 +83,12 @@ func replayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
 			return err
 		}
 		workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s; %d sent again", p.State, p.Replayed))
+		if !attributed && p.WebhookID != uuid.Nil {
+			attributed = true
+			if err := workflow.UpsertTypedSearchAttributes(ctx, about(p.WebhookID, p.CompanyID)...); err != nil {
+				return err
+			}
+		}
 		switch {
 		case p.Ended && changed.Len() == 0:
 			return nil

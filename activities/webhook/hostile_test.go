@@ -55,7 +55,7 @@ func endless(conn net.Conn, piece string, every time.Duration) {
 		if _, err := io.WriteString(conn, piece); err != nil {
 			return
 		}
-		time.Sleep(every) //nolint:forbidigo // the receiver's own pace
+		time.Sleep(every) // the receiver's own pace
 	}
 }
 
@@ -118,7 +118,7 @@ var hostile = map[string]func(net.Conn){
 
 // TestSendLeaksNothing: each attempt is over although the receiver never ends it, and leaves neither goroutine nor connection.
 // Not parallel: it counts the goroutines of the process.
-func TestSendLeaksNothing(t *testing.T) { //nolint:paralleltest // see above
+func TestSendLeaksNothing(t *testing.T) {
 	var open atomic.Int64
 	serve := func(conn net.Conn) {
 		open.Add(1)
@@ -147,9 +147,9 @@ func TestSendLeaksNothing(t *testing.T) { //nolint:paralleltest // see above
 
 	var sending sync.WaitGroup
 	send := func(url string) {
+		req := request(t, url)
+		req.Timeout = 300 * time.Millisecond
 		sending.Go(func() {
-			req := request(t, url)
-			req.Timeout = 300 * time.Millisecond
 			resp := client.Send(t.Context(), req)
 			assert.Less(t, resp.Duration, 10*time.Second)
 		})

@@ -35,7 +35,7 @@ func (c *Client) parseURL(raw string) (*url.URL, error) {
 		return nil, &URLError{"must be at most 2048 characters"}
 	}
 	switch {
-	case !utf8.ValidString(raw):
+	case !utf8.ValidString(raw), !strings.Contains(raw, "://"):
 		return nil, &URLError{"must be a valid URL"}
 	case strings.TrimSpace(raw) != raw:
 		return nil, &URLError{"must not begin or end with white space"}
@@ -60,12 +60,9 @@ func (c *Client) parseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// splitURL is the authority of a URL and the request target after it; all of it is the target where there is no authority.
+// splitURL is the authority of a URL and the request target after it.
 func splitURL(raw string) (authority, target string) {
-	_, rest, found := strings.Cut(raw, "://")
-	if !found {
-		return "", raw
-	}
+	_, rest, _ := strings.Cut(raw, "://")
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
 		return rest[:end], rest[end:]
 	}

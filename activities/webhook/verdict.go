@@ -68,7 +68,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		if err != nil {
 			seconds = math.MaxInt64
 		}
-		return time.Duration(min(seconds, math.MaxInt64/uint64(time.Second))) * time.Second //nolint:gosec // bounded in the line
+		return time.Duration(min(seconds, math.MaxInt64/uint64(time.Second))) * time.Second
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {

@@ -279,8 +279,8 @@ func decodeText(raw json.RawMessage, v reflect.Value, path string) error {
 	return nil
 }
 
-// timeForm is what Go's parser takes more liberally than RFC 3339: the fraction's point and the bounds of an offset.
-var timeForm = regexp.MustCompile(`:\d{2}(\.\d+)?([zZ]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+// timeForm is RFC 3339 §5.6. Go's parser also takes an hour of one digit, a comma, and an offset of any size.
+var timeForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}[tT]\d{2}:\d{2}:\d{2}(\.\d+)?([zZ]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 // ParseTime reads an RFC 3339 time, its offset honoured, or says what it must be. The years are those that every store here
 // can hold.

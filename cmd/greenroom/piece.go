@@ -26,12 +26,12 @@ func runPiece(cmd *cobra.Command, run func(context.Context, config.Config, *bun.
 	}
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
-	d, err := service.OpenDB(ctx, cfg)
+	logger := service.Logger(cfg, os.Stderr)
+	d, err := service.AwaitDB(ctx, cfg, logger)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	logger := service.Logger(cfg, os.Stderr)
 	if err := service.ServeProfiles(ctx, cfg, logger); err != nil {
 		return err
 	}

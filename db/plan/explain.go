@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -23,45 +22,24 @@ type DB struct {
 	recorder *recorder
 }
 
-// Open returns a pool on a database that exists and is migrated. Its connections have the settings that db.Open gives to its own,
-// those of the planner above all.
-func Open(ctx context.Context, url string) (*DB, error) {
+// Open returns a pool on a database that exists and is migrated. What is sent through it is planned as through db.Open's: each
+// time anew, with its arguments and the sizes that the tables have then.
+func Open(url string) (*DB, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("parse database url: %w", err)
 	}
-	if err := copySettings(ctx, url, cfg.RuntimeParams); err != nil {
-		return nil, err
-	}
 	r := &recorder{}
-	cfg.Tracer = r
+	cfg.Tracer, cfg.DefaultQueryExecMode = r, pgx.QueryExecModeExec
+	cfg.RuntimeParams["timezone"] = "UTC"
 	return &DB{bun.NewDB(stdlib.OpenDB(*cfg), pgdialect.New()), r}, nil
-}
-
-func copySettings(ctx context.Context, url string, into map[string]string) error {
-	d, err := db.Open(ctx, db.Options{URL: url, MaxConns: 1})
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	var settings []struct{ Name, Setting string }
-	err = d.NewRaw("SELECT name, setting FROM pg_settings WHERE source = 'session'").Scan(ctx, &settings)
-	if err != nil {
-		return fmt.Errorf("read settings: %w", err)
-	}
-	into["timezone"] = "UTC"
-	for _, s := range settings {
-		into[s.Name] = s.Setting
-	}
-	return nil
 }
 
 // Run is a use of package db. tx is rolled back; pool is for functions that take no transaction.
 type Run func(ctx context.Context, tx bun.Tx, pool *bun.DB) error
 
 // Explain runs a function in a transaction that is rolled back, and returns the plans of the statements that it sent, in order,
-// from running them again in a second one, which is rolled back too. A statement with parameters is explained twice,
-// planned with and without knowledge of its arguments.
+// from running them again in a second one, which is rolled back too.
 func (d *DB) Explain(ctx context.Context, fn Run) ([]Plan, error) {
 	var sent []statement
 	err := d.Rehearse(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -73,7 +51,7 @@ func (d *DB) Explain(ctx context.Context, fn Run) ([]Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.explainSent(ctx, sent)
+	return d.explainAll(ctx, sent)
 }
 
 // ExplainUnsent is Explain for a function that writes through the pool: its first statement is held back, so that it has no effect
@@ -85,16 +63,7 @@ func (d *DB) ExplainUnsent(ctx context.Context, fn Run) ([]Plan, error) {
 	if len(sent) == 0 {
 		return nil, fmt.Errorf("explain what was not sent: %w", err)
 	}
-	return d.explainSent(ctx, sent)
-}
-
-func (d *DB) explainSent(ctx context.Context, sent []statement) ([]Plan, error) {
-	plans, err := d.explainAll(ctx, sent, false)
-	if err != nil {
-		return nil, err
-	}
-	generic, err := d.explainAll(ctx, sent, true)
-	return append(plans, generic...), err
+	return d.explainAll(ctx, sent)
 }
 
 // Rehearse runs fn in a transaction and rolls it back.
@@ -113,27 +82,19 @@ func (d *DB) Rehearse(ctx context.Context, fn func(ctx context.Context, tx bun.T
 
 var errRehearsed = errors.New("rolled back on purpose")
 
-// explainAll runs all of them in one transaction, because one may see what the one before did. Of those without parameters
-// there is no generic plan: they are then only run.
-func (d *DB) explainAll(ctx context.Context, sent []statement, generic bool) (plans []Plan, err error) {
+// explainAll runs all of them in one transaction, because one may see what the one before did.
+func (d *DB) explainAll(ctx context.Context, sent []statement) (plans []Plan, err error) {
 	err = d.Rehearse(ctx, func(ctx context.Context, tx bun.Tx) error {
 		for _, s := range sent {
-			explain := s.explain
-			if generic && len(s.args) > 0 {
-				explain = s.explainGeneric
-			}
-			out, err := explain(ctx, tx)
+			out, err := s.explain(ctx, tx)
 			if err != nil {
 				return fmt.Errorf("explain %q: %w", s.head(), err)
-			}
-			if generic && len(s.args) == 0 {
-				continue
 			}
 			p, err := parse(out)
 			if err != nil {
 				return err
 			}
-			p.SQL, p.Generic = s.sql, generic
+			p.SQL = s.sql
 			plans = append(plans, p)
 		}
 		return nil
@@ -151,53 +112,9 @@ func (s statement) head() string { return s.sql[:min(len(s.sql), 80)] }
 const explainVerb = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
 
 func (s statement) explain(ctx context.Context, tx bun.Tx) (out []byte, err error) {
-	err = tx.Tx.QueryRowContext(ctx, explainVerb+s.sql, s.args...).Scan(&out)
+	args := append([]any{pgx.QueryExecModeCacheDescribe}, s.args...)
+	err = tx.Tx.QueryRowContext(ctx, explainVerb+s.sql, args...).Scan(&out)
 	return out, err
-}
-
-// explainGeneric prepares the statement to be planned without its arguments. EXPLAIN EXECUTE takes no parameters, so they become
-// literals. All of it goes by the simple protocol: the driver shall not keep what is prepared here.
-func (s statement) explainGeneric(ctx context.Context, tx bun.Tx) (out []byte, err error) {
-	const name = "greenroom_explained"
-	for _, sql := range []string{"SET LOCAL plan_cache_mode = force_generic_plan", "PREPARE " + name + " AS " + s.sql} {
-		if _, err := tx.Tx.ExecContext(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
-			return nil, err
-		}
-	}
-	literals, err := s.literals(ctx, tx, name)
-	if err != nil {
-		return nil, err
-	}
-	execute := explainVerb + "EXECUTE " + name + "(" + strings.Join(literals, ", ") + ")"
-	if err := tx.Tx.QueryRowContext(ctx, execute, pgx.QueryExecModeSimpleProtocol).Scan(&out); err != nil {
-		return nil, err
-	}
-	_, err = tx.Tx.ExecContext(ctx, "DEALLOCATE "+name, pgx.QueryExecModeSimpleProtocol)
-	return out, err
-}
-
-// literals are the arguments as text of the prepared statement's types.
-func (s statement) literals(ctx context.Context, tx bun.Tx, prepared string) ([]string, error) {
-	var oids []uint32
-	err := tx.NewRaw("SELECT unnest(parameter_types)::oid FROM pg_prepared_statements WHERE name = ?", prepared).Scan(ctx, &oids)
-	if err != nil {
-		return nil, err
-	}
-	if len(oids) != len(s.args) {
-		return nil, fmt.Errorf("%d parameters, %d arguments", len(oids), len(s.args))
-	}
-	types, out := pgtype.NewMap(), make([]string, len(s.args))
-	for i, arg := range s.args {
-		text, err := types.Encode(oids[i], pgtype.TextFormatCode, arg, []byte{})
-		if err != nil {
-			return nil, err
-		}
-		out[i] = "NULL"
-		if text != nil {
-			out[i] = "'" + strings.ReplaceAll(string(text), "'", "''") + "'"
-		}
-	}
-	return out, nil
 }
 
 // recorder is a pgx tracer that keeps statements while it is started.

@@ -15,9 +15,7 @@ import (
 
 // Plan is one statement as it was executed.
 type Plan struct {
-	SQL string
-	// Generic: planned without knowing the arguments, as PostgreSQL may do with a prepared statement after some executions.
-	Generic     bool
+	SQL         string
 	PlanningMS  float64
 	ExecutionMS float64
 	// Buffers are the pages of tables and indexes that execution touched, in memory or not.
@@ -98,20 +96,25 @@ func (p Plan) Partitions(table string) int {
 	return len(seen)
 }
 
-// SeqScans lists tables and partitions that were read from end to end.
+// smallTable is how many rows are read from end to end as fast as by an index.
+const smallTable = 200
+
+// SeqScans lists tables and partitions that were read from end to end, unless they are small.
 func (p Plan) SeqScans() (tables []string) {
 	for _, s := range p.Scans {
-		if s.Type == "Seq Scan" {
+		if s.Type == "Seq Scan" && s.Rows > smallTable {
 			tables = append(tables, s.Table)
 		}
 	}
 	return tables
 }
 
-// Rows counts the rows that were read, whether or not a filter kept them.
+// Rows counts the rows that were read of tables that grow with the deliveries, whether or not a filter kept them.
 func (p Plan) Rows() (rows float64) {
 	for _, s := range p.Scans {
-		rows += s.Rows
+		if Grows(s.Table) {
+			rows += s.Rows
+		}
 	}
 	return rows
 }

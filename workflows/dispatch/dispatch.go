@@ -193,7 +193,15 @@ func (d *Dispatcher) inTx(ctx context.Context, fn func(ctx context.Context, tx b
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundLimit)
 	defer cancel()
-	if err := db.InTx(ctx, d.o.DB, fn); err != nil {
+	err := db.InTx(ctx, d.o.DB, func(ctx context.Context, tx bun.Tx) error {
+		// Calls of Temporal are made in this transaction, which stands still for as long.
+		_, err := tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = ?", (roundLimit + startLimit).Milliseconds())
+		if err != nil {
+			return err
+		}
+		return fn(ctx, tx)
+	})
+	if err != nil {
 		return fmt.Errorf("dispatch: %w", err)
 	}
 	return nil

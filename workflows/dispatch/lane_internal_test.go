@@ -40,7 +40,8 @@ func TestLaneSplits(t *testing.T) {
 	}{
 		"few":                          {above: 20, lanes: 2, each: 10, alone: 20},
 		"one_too_many":                 {above: 20, lanes: 3, each: 7, together: 21},
-		"few_but_often":                {above: 20, lanes: 1, each: 1, rate: 21, together: 1},
+		"few_but_often":                {above: 20, lanes: 1, each: 2, rate: 21, together: 2},
+		"a_batch_of_one":               {above: 20, lanes: 1, each: 1, rate: 21, alone: 1},
 		"few_at_the_bound":             {above: 20, lanes: 1, each: 1, rate: 20, alone: 1},
 		"never":                        {above: 0, lanes: 50, each: 10, rate: 5000, alone: 500},
 		"none":                         {above: 20, rate: 100},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // drainLimit ends the wait for a backlog that hardly drains: its rate is known by then.
@@ -43,7 +45,7 @@ func (t *trial) drainedSince(tr *tracker, from int64) {
 	t.result.figure("drain_per_s", t.result.DeliveredPerSecond)
 }
 
-// backlogAfterVacuum publishes faster than can be delivered after statistics were taken while nothing waited, as autovacuum does:
+// backlogAfterVacuum floods the queue after statistics were taken while nothing waited, as autovacuum does:
 // a plan that follows them is the wrong one as soon as much waits.
 func backlogAfterVacuum(ctx context.Context, t *trial) error {
 	before := t.phase(t.sizes.delivered, len(t.keys))
@@ -60,9 +62,34 @@ func backlogAfterVacuum(ctx context.Context, t *trial) error {
 		return err
 	}
 	tr := t.phase(t.sizes.vacuumed, len(t.keys))
-	err := t.drained(ctx, tr, func() error { return t.saturate(ctx, tr) })
+	err := t.drained(ctx, tr, func() error { return t.flood(ctx, tr) })
 	t.drainedSince(tr, tr.events[0].sent.Load())
 	return err
+}
+
+// floodArray is how many events a request of a flood has; floodAtOnce requests are under way.
+const (
+	floodArray  = 100
+	floodAtOnce = 4
+)
+
+// flood publishes all events of the phase in arrays, so that they wait within seconds: before new statistics are taken, and before a
+// worker can have delivered many.
+func (t *trial) flood(ctx context.Context, tr *tracker) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(floodAtOnce)
+	for company := range tr.companies {
+		var own []int
+		for seq := company; seq < len(tr.events); seq += tr.companies {
+			own = append(own, seq)
+		}
+		for seqs := range slices.Chunk(own, floodArray) {
+			group.Go(func() error {
+				return tr.post(func() error { return t.client.publishArray(ctx, t.keys[company], tr.phase, seqs) }, seqs...)
+			})
+		}
+	}
+	return group.Wait()
 }
 
 // drained is measured with the rates of the first and the last tenth of the arrivals: they are alike where the rate does not depend on

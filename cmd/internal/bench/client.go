@@ -65,6 +65,16 @@ func (c *apiClient) publish(ctx context.Context, key string, phase, seq int) err
 	return c.post(ctx, key, "/events", eventBody(phase, seq), http.StatusAccepted)
 }
 
+// publishArray posts several events in one request.
+func (c *apiClient) publishArray(ctx context.Context, key string, phase int, seqs []int) error {
+	bodies := make([][]byte, len(seqs))
+	for i, seq := range seqs {
+		bodies[i] = eventBody(phase, seq)
+	}
+	body := append(append([]byte{'['}, bytes.Join(bodies, []byte{','})...), ']')
+	return c.post(ctx, key, "/events", body, http.StatusAccepted)
+}
+
 // eventBody is a request whose data has payloadBytes bytes.
 func eventBody(phase, seq int) []byte {
 	data := fmt.Sprintf(`{"phase":%d,"seq":%d,"text":"`, phase, seq)

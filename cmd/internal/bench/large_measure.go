@@ -25,7 +25,7 @@ type LargePast struct {
 	Cases        []LargeCase `json:"cases"`
 }
 
-// LargeCase is one use of the database: all statements of it together, with the plans that know their arguments.
+// LargeCase is one use of the database: all statements of it together.
 type LargeCase struct {
 	Name        string  `json:"name"`
 	FirstMS     float64 `json:"firstMs"`  // the first run, with pages read from the disk or the system's cache
@@ -40,7 +40,7 @@ type LargeCase struct {
 }
 
 func measureCases(ctx context.Context, opts LargeOptions, address string, d *bun.DB, past *plan.Past) (out []LargeCase, err error) {
-	traced, err := plan.Open(ctx, address)
+	traced, err := plan.Open(address)
 	if err != nil {
 		return nil, err
 	}
@@ -81,9 +81,7 @@ func measureCase(ctx context.Context, d *plan.DB, c plan.Case) (m LargeCase, err
 		return m, err
 	}
 	for _, p := range plans {
-		if !p.Generic {
-			m.add(p)
-		}
+		m.add(p)
 	}
 	return m, nil
 }

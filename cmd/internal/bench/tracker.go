@@ -43,16 +43,20 @@ func newTracker(phase, events, companies, fan int) *tracker {
 
 func (t *tracker) now() int64 { return int64(time.Since(t.start)) + 1 }
 
-// post notes one POST around call: from just before it, to its answer.
-func (t *tracker) post(seq int, call func() error) error {
-	t.posted.Add(1)
-	t.events[seq].sent.Store(t.now())
+// post notes one POST of one or more events around call: from just before it, to its answer.
+func (t *tracker) post(call func() error, seqs ...int) error {
+	t.posted.Add(int64(len(seqs)))
+	for _, seq := range seqs {
+		t.events[seq].sent.Store(t.now())
+	}
 	if err := call(); err != nil {
-		t.refused.Add(1)
+		t.refused.Add(int64(len(seqs)))
 		return err
 	}
-	t.events[seq].accepted.Store(true)
-	t.accepted.Add(1)
+	for _, seq := range seqs {
+		t.events[seq].accepted.Store(true)
+	}
+	t.accepted.Add(int64(len(seqs)))
 	t.lastPost.Store(t.now())
 	return nil
 }

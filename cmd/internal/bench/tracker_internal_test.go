@@ -14,9 +14,9 @@ func accept() error { return nil }
 func TestTrackerTellsLostFromRefusedAndTwice(t *testing.T) {
 	t.Parallel()
 	tr := newTracker(1, 3, 1, 2)
-	require.NoError(t, tr.post(0, accept))
-	require.NoError(t, tr.post(1, accept))
-	require.Error(t, tr.post(2, func() error { return errors.New("refused") }))
+	require.NoError(t, tr.post(accept, 0))
+	require.NoError(t, tr.post(accept, 1))
+	require.Error(t, tr.post(func() error { return errors.New("refused") }, 2))
 	tr.arrive(0, 0)
 	tr.arrive(0, 1)
 	tr.arrive(0, 1)
@@ -36,7 +36,7 @@ func TestTrackerWaits(t *testing.T) {
 	t.Run("until_all_have_arrived", func(t *testing.T) {
 		t.Parallel()
 		tr := newTracker(1, 1, 1, 1)
-		require.NoError(t, tr.post(0, accept))
+		require.NoError(t, tr.post(accept, 0))
 		go func() { time.Sleep(20 * time.Millisecond); tr.arrive(0, 0) }()
 		require.NoError(t, tr.wait(t.Context(), time.Minute, fine))
 		require.Zero(t, tr.missing())
@@ -44,14 +44,14 @@ func TestTrackerWaits(t *testing.T) {
 	t.Run("no_longer_than_the_quiet_time", func(t *testing.T) {
 		t.Parallel()
 		tr := newTracker(1, 1, 1, 1)
-		require.NoError(t, tr.post(0, accept))
+		require.NoError(t, tr.post(accept, 0))
 		require.NoError(t, tr.wait(t.Context(), time.Millisecond, fine))
 		require.Equal(t, 1, tr.missing())
 	})
 	t.Run("and_says_what_broke", func(t *testing.T) {
 		t.Parallel()
 		tr := newTracker(1, 1, 1, 1)
-		require.NoError(t, tr.post(0, accept))
+		require.NoError(t, tr.post(accept, 0))
 		require.ErrorIs(t, tr.wait(t.Context(), time.Millisecond, func() error { return errEnded }), errEnded)
 	})
 }

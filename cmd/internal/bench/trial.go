@@ -96,7 +96,7 @@ func (t *trial) phase(events, companies int) *tracker {
 
 // publish posts one event of the tracker's phase.
 func (t *trial) publish(ctx context.Context, tr *tracker, seq int) error {
-	return tr.post(seq, func() error { return t.client.publish(ctx, t.keys[seq%tr.companies], tr.phase, seq) })
+	return tr.post(func() error { return t.client.publish(ctx, t.keys[seq%tr.companies], tr.phase, seq) }, seq)
 }
 
 // saturateFor is saturate that ends after a time, with fewer events than the phase has room for.

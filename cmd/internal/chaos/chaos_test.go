@@ -25,10 +25,10 @@ func TestShortRunLosesNothing(t *testing.T) {
 	out, err := exec.Command("go", "build", "-o", program, "greenroom/cmd/greenroom").CombinedOutput()
 	require.NoError(t, err, string(out))
 	var printed bytes.Buffer
-	kinds := []string{"api-kill", "worker-kill", "temporal-kill", "postgres-kill", "receiver-slow", "burst"}
+	kinds := []string{"api-kill", "worker-kill", "temporal-kill", "postgres-kill", "receiver-slow"}
 	report, err := chaos.Run(t.Context(), chaos.Options{
 		Program: program, Version: "test", Dir: filepath.Join(dir, "chaos"), JSON: filepath.Join(dir, "result.json"), DevServer: true,
-		Seed: 2, Faults: 7, Least: 200 * time.Millisecond, Most: 2 * time.Second, Kinds: kinds, Out: &printed, Log: os.Stderr,
+		Seed: 92, Faults: 5, Rate: 25, Least: 200 * time.Millisecond, Most: 2 * time.Second, Kinds: kinds, Out: &printed, Log: os.Stderr,
 	})
 	require.NoError(t, err)
 	require.Zero(t, report.Lost, printed.String())
@@ -36,12 +36,12 @@ func TestShortRunLosesNothing(t *testing.T) {
 	require.False(t, report.Broken(), printed.String())
 	require.True(t, report.Settled, printed.String())
 	require.Equal(t, report.Accepted, report.Arrived)
-	require.Greater(t, report.Accepted, 500)
+	require.Greater(t, report.Accepted, 100)
 	broken := map[string]bool{}
 	for _, f := range report.Timeline {
 		broken[f.Kind] = true
 	}
-	require.True(t, broken["worker-kill"] && broken["temporal-kill"] && broken["postgres-kill"], "the seed draws them: %v", broken)
+	require.Len(t, broken, len(kinds), "the seed draws each of them: %v", broken)
 
 	data, err := os.ReadFile(filepath.Join(dir, "result.json"))
 	require.NoError(t, err)

@@ -20,8 +20,9 @@ import (
 )
 
 const (
-	handLimit = 10 * time.Second // of one action, with its look for a workflow
-	sampled   = 100              // workflows of which one is chosen
+	handLimit  = 10 * time.Second // of one action, with its look for a workflow
+	sampled    = 100              // workflows of which one is chosen
+	candidates = 5                // of a list are tried
 	// resetEvery is how often the operator closes the circuits that need a person.
 	resetEvery = 12 * time.Second
 )
@@ -46,34 +47,32 @@ var types = []string{
 
 const running = " AND ExecutionStatus = 'Running'"
 
-// choose finds a workflow that matches, of the drawn type or else of another; errSkipped when there is none.
-func (o *operator) choose(ctx context.Context, d draw, condition string) (*workflowpb.WorkflowExecutionInfo, error) {
-	for i := range types {
-		list, err := o.r.stores.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Namespace: client.DefaultNamespace, PageSize: sampled, Query: "WorkflowType = '" + types[d.of(len(types)+i)%len(types)] + "'" + condition,
-		})
-		if err != nil {
-			return nil, err
-		}
-		if n := len(list.GetExecutions()); n > 0 {
-			return list.GetExecutions()[d.of(n)], nil
-		}
-	}
-	return nil, errSkipped
-}
-
-// act chooses a workflow and does something to it. That Temporal is down, or the workflow has just ended, is no fault.
+// act does something to one of the workflows that match, of the drawn type or else of another. What the list calls running may have
+// ended, so others follow until one is there. That Temporal is down is no fault.
 func (o *operator) act(ctx context.Context, d draw, condition string, do func(ctx context.Context, e *commonpb.WorkflowExecution) error) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, handLimit)
 	defer cancel()
-	chosen, err := o.choose(ctx, d, condition)
-	if err != nil {
-		return fmt.Sprint(err), errSkipped
+	last := errSkipped
+	for i := range types {
+		list, err := o.list(ctx, types[(d.of(len(types))+i)%len(types)], condition)
+		if err != nil {
+			return err.Error(), errSkipped
+		}
+		for tries := range min(len(list), candidates) {
+			e := list[(d.of(len(list))+tries)%len(list)].GetExecution()
+			if last = do(ctx, e); last == nil {
+				return e.GetWorkflowId(), nil
+			}
+		}
 	}
-	if err := do(ctx, chosen.GetExecution()); err != nil {
-		return fmt.Sprintf("%s: %v", chosen.GetExecution().GetWorkflowId(), err), errSkipped
-	}
-	return chosen.GetExecution().GetWorkflowId(), nil
+	return last.Error(), errSkipped
+}
+
+func (o *operator) list(ctx context.Context, workflow, condition string) ([]*workflowpb.WorkflowExecutionInfo, error) {
+	list, err := o.r.stores.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Namespace: client.DefaultNamespace, PageSize: sampled, Query: "WorkflowType = '" + workflow + "'" + condition,
+	})
+	return list.GetExecutions(), err
 }
 
 func (o *operator) terminate(ctx context.Context, d draw) (string, error) {

@@ -20,9 +20,11 @@ import (
 const (
 	// postLimit is what a publisher waits for an answer: a frozen API costs it no longer.
 	postLimit = 10 * time.Second
-	// repeatFor is how long an event with an Idempotency-Key is repeated until it is accepted, every repeatEvery.
+	// repeatFor is how long an event with an Idempotency-Key is repeated until it is accepted, with pauses that double from repeatFirst
+	// to repeatLast: publishers that hammer an API that has just come back would be a fault of their own.
 	repeatFor   = 90 * time.Second
-	repeatEvery = 300 * time.Millisecond
+	repeatFirst = 300 * time.Millisecond
+	repeatLast  = 10 * time.Second
 	payload     = 400 // bytes of filling in an event
 )
 
@@ -63,8 +65,10 @@ func (p *publisher) publish(ctx context.Context) {
 	seq, hook, keyed := p.ledger.add(len(p.keys))
 	p.wait.Go(func() {
 		deadline := time.Now().Add(repeatFor)
+		pause := repeatFirst
 		for try := 0; !p.post(ctx, seq, hook, keyed, seq+try) && keyed && time.Now().Before(deadline); try++ {
-			_ = sleep(ctx, repeatEvery)
+			_ = sleep(ctx, pause)
+			pause = min(2*pause, repeatLast)
 		}
 	})
 }

@@ -210,7 +210,14 @@ func freeze(ctx context.Context, c child, length time.Duration) error {
 			_ = syscall.Kill(c.PID(), syscall.SIGCONT)
 		}
 	}()
-	return sleep(ctx, length)
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.Done():
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 // close stops both. The data stays for remove.

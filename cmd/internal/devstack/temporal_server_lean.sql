@@ -11,9 +11,9 @@
 --
 -- Kept: the primary key, what the Temporal UI lists, filters and sorts by (status, type, id, times, task queue, parent and
 -- root), schedules, worker versions, two custom attributes of type KeywordList, Greenroom's WebhookId and CompanyId, and three
--- of type Keyword, JobId, EventType and DeliveryStatus. Temporal gives each namespace its columns in no fixed order:
--- `temporal operator namespace describe default -o json` shows yours under customSearchAttributeAliases. Where they are
--- not the first ones, change the lines "keyword_list" and "keywords" first.
+-- of type Keyword, its JobId, EventType and DeliveryStatus. Temporal gives each namespace its columns (KeywordList01 to 03,
+-- Keyword01 to 10) in no fixed order: `temporal operator namespace describe default -o json` shows yours under
+-- customSearchAttributeAliases. Where they are not the first ones, change the lines below "keywords" first.
 
 DROP INDEX IF EXISTS
   -- sizes and durations: nobody looks for a workflow by these
@@ -29,8 +29,8 @@ DROP INDEX IF EXISTS
   by_double_01, by_double_02, by_double_03,
   by_int_01, by_int_02, by_int_03,
   by_text_01, by_text_02, by_text_03,
-  by_keyword_list_03,
   -- keywords
+  by_keyword_list_03,
   by_keyword_04, by_keyword_05, by_keyword_06, by_keyword_07, by_keyword_08, by_keyword_09, by_keyword_10,
   -- attributes of Temporal's own components, which keep few rows
   by_temporal_bool_01, by_temporal_bool_02, by_temporal_datetime_01, by_temporal_datetime_02,

@@ -33,40 +33,45 @@ const (
 var operations = []operation{terminate, cancel, remove, reset, signal}
 
 // TestOperators does everything that an operator can do to every kind of workflow in every state, as README's table has it.
-// The cells of the table share two systems, one for each lane, and run side by side: most of them only wait.
+// The cells of a lane share a system and run side by side: most of them only wait.
 func TestOperators(t *testing.T) {
 	generators := &generators{gates: map[string]*gate{}}
 	generator := httptest.NewServer(generators)
 	t.Cleanup(func() { generators.release(); generator.Close() })
-	alone := setup(t, eachAlone, func(c *config.Config) { c.Generator.URL = generator.URL })
-	batched := setup(t, inBatches, func(c *config.Config) {
-		c.Circuit.Threshold, c.Circuit.ReleaseLimit, c.Circuit.Cooldown = 6, 4, 2*time.Second
+	t.Run("a_workflow_each", func(t *testing.T) {
+		s := setup(t, eachAlone, func(c *config.Config) { c.Generator.URL = generator.URL })
+		s.operateOn(map[string]func(*operated){
+			"delivery_retrying": deliveryRetrying, "delivery_in_flight": deliveryInFlight, "delivery_paused": deliveryPaused,
+			"interview_waiting": interviewWaiting, "interview_in_a_call": interviewInACall, "interview_analysing": interviewAnalysing,
+			"generation": func(o *operated) { generationRunning(o, generators) },
+		})
 	})
-	c := alone.temporal()
-	for name, row := range map[string]struct {
-		s    *system
-		cell func(*operated)
-	}{
-		"delivery_retrying":   {alone, deliveryRetrying},
-		"delivery_in_flight":  {alone, deliveryInFlight},
-		"delivery_paused":     {alone, deliveryPaused},
-		"batch_running":       {batched, batchRunning},
-		"batch_done":          {batched, batchDone},
-		"circuit_open":        {batched, circuitOpen},
-		"circuit_probing":     {batched, circuitProbing},
-		"circuit_releasing":   {batched, circuitReleasing},
-		"interview_waiting":   {alone, interviewWaiting},
-		"interview_in_a_call": {alone, interviewInACall},
-		"interview_analysing": {alone, interviewAnalysing},
-		"replay":              {batched, replayRunning},
-		"generation":          {alone, func(o *operated) { generationRunning(o, generators) }},
-	} {
+	t.Run("in_batches", func(t *testing.T) {
+		s := setup(t, inBatches, func(c *config.Config) {
+			c.Circuit.Threshold, c.Circuit.ReleaseLimit, c.Circuit.Cooldown = 6, 4, 2*time.Second
+		})
+		s.operateOn(map[string]func(*operated){
+			"batch_running": batchRunning, "batch_done": batchDone,
+			"circuit_open": circuitOpen, "circuit_probing": circuitProbing, "circuit_releasing": circuitReleasing,
+			"replay": replayRunning,
+		})
+	})
+}
+
+// operateOn runs the row of each kind of workflow, one cell for each operation, all at the same time: t.Parallel would run no
+// more of them at once than there are processors.
+func (s *system) operateOn(rows map[string]func(*operated)) {
+	c := s.temporal()
+	var cells sync.WaitGroup
+	defer cells.Wait()
+	for name, row := range rows {
 		for _, op := range operations {
-			t.Run(name+"/"+string(op), func(t *testing.T) {
-				t.Parallel()
-				s := *row.s
-				s.t = t
-				row.cell(&operated{system: &s, c: c, op: op, eventType: fmt.Sprintf("%s.%s", name, op)})
+			cells.Go(func() {
+				s.t.Run(name+"/"+string(op), func(t *testing.T) {
+					cell := *s
+					cell.t = t
+					row(&operated{system: &cell, c: c, op: op, eventType: name + "." + string(op)})
+				})
 			})
 		}
 	}

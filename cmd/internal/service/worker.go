@@ -19,11 +19,11 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"greenroom/activities"
 	"greenroom/activities/webhook"
 	"greenroom/cmd/internal/config"
-	"greenroom/db"
 	"greenroom/db/seal"
 	"greenroom/workflows"
 	"greenroom/workflows/dispatch"
@@ -201,8 +201,15 @@ func deployment(cfg config.Worker) worker.DeploymentOptions {
 // is sent a second time by another worker. A worker that has nothing under way stops at once.
 const stopTimeout = 35 * time.Second
 
-// dialRetry is the pause between tries to reach Temporal.
-const dialRetry = 2 * time.Second
+// reconnect is how a lost connection to Temporal is made again. The SDK waits up to 10 s between tries, and with them every
+// delivery after a restart of the server.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+	MinConnectTimeout: 5 * time.Second,
+}
+
+// dialRetry is the pause between tries to reach Temporal or PostgreSQL at the start.
+const dialRetry = time.Second
 
 func dial(ctx context.Context, cfg config.Config, logger *slog.Logger) (client.Client, error) {
 	said := false
@@ -211,7 +218,9 @@ func dial(ctx context.Context, cfg config.Config, logger *slog.Logger) (client.C
 			HostPort: cfg.Temporal.Address, Namespace: cfg.Temporal.Namespace, Logger: log.NewStructuredLogger(quieter(logger)),
 			MetricsHandler: sdkHandler{collector: sdkMetrics},
 			ConnectionOptions: client.ConnectionOptions{
-				DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(countStarts)},
+				DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(countStarts), grpc.WithConnectParams(reconnect)},
+				// A server that froze or became unreachable is noticed after 15 s instead of 45.
+				KeepAliveTime: 10 * time.Second, KeepAliveTimeout: 5 * time.Second,
 				// The messages are small and the server is near: packing them, here and there, costs more than sending them.
 				GrpcCompression: &client.GrpcCompressionNone{},
 			},
@@ -229,9 +238,4 @@ func dial(ctx context.Context, cfg config.Config, logger *slog.Logger) (client.C
 		case <-time.After(dialRetry):
 		}
 	}
-}
-
-// OpenDB opens the configured database.
-func OpenDB(ctx context.Context, cfg config.Config) (*bun.DB, error) {
-	return db.Open(ctx, db.Options{URL: cfg.Database.URL, MaxConns: cfg.Database.MaxConns})
 }

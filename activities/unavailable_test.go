@@ -1,0 +1,134 @@
+package activities_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/activities"
+	"greenroom/db"
+)
+
+// readOnly makes the database as a failover leaves it, or ends that: connections are broken, and new ones cannot write.
+func (s *attempting) readOnly(on bool) {
+	ctx := context.Background()
+	conn, err := s.DB.DB.Conn(ctx)
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	value := map[bool]string{true: "on", false: "off"}[on]
+	for _, q := range []string{
+		"SET default_transaction_read_only = off",
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = " + value + "', current_database()); END $$",
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+		"SET default_transaction_read_only = " + value,
+	} {
+		if _, err := conn.ExecContext(ctx, q); err != nil {
+			s.t.Error(err)
+		}
+	}
+}
+
+// logged collects the warnings of s; until waits for one.
+func (s *attempting) logged() (until func(text string)) {
+	log := new(lockedBuffer)
+	s.Logger = slog.New(slog.NewTextHandler(log, nil))
+	return func(text string) {
+		s.t.Helper()
+		require.Eventually(s.t, func() bool { return strings.Contains(log.String(), text) }, 20*time.Second, 10*time.Millisecond)
+	}
+}
+
+func TestAnAttemptThatCannotBeRecordedIsNotMadeAgain(t *testing.T) {
+	s := setupAttempt(t)
+	until := s.logged()
+	in, run := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New()
+	s.answer = func(http.ResponseWriter) { s.readOnly(true) }
+	results := make(chan activities.AttemptResult, 3)
+	try := func(ctx context.Context) {
+		res, err := activities.AttemptAs(s.Activities, ctx, in, run, "delivery:test:0")
+		if err == nil {
+			results <- res
+		}
+	}
+	first, timeOut := context.WithCancel(t.Context())
+	go try(first)
+	until("an attempt cannot be recorded yet")
+	timeOut() // as when the activity's time is over: it is tried again in this process
+	for range 2 {
+		go try(t.Context())
+	}
+	s.readOnly(false)
+	for range 3 {
+		require.Equal(t, activities.AttemptSucceeded, (<-results).Outcome)
+	}
+	require.EqualValues(t, 1, s.posts.Load())
+	require.Equal(t, db.DeliverySucceeded, s.row(in.DeliveryID).Status)
+	require.Equal(t, 1, s.number("SELECT count(*) FROM attempts"))
+}
+
+func TestABatchThatCannotBeRecordedIsNotSentAgain(t *testing.T) {
+	s := setupAttempt(t)
+	until := s.logged()
+	r := receive(t, func(n int, _ http.ResponseWriter) {
+		if n == 0 {
+			s.readOnly(true)
+		}
+	})
+	s.sendTo(r)
+	in, run := s.batch(10), uuid.New()
+	results := make(chan activities.BatchResult, 1)
+	go func() {
+		res, err := activities.AttemptBatchAs(s.Activities, t.Context(), in, run, "batch:test")
+		if err == nil {
+			results <- res
+		}
+		close(results)
+	}()
+	until("an attempt cannot be recorded yet")
+	late, timeOut := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer timeOut()
+	_, err := activities.AttemptBatchAs(s.Activities, late, in, run, "batch:test")
+	require.ErrorIs(t, err, context.DeadlineExceeded, "a second try in this process waits for the first")
+	s.readOnly(false)
+	require.Equal(t, 10, (<-results).Succeeded)
+	require.Len(t, r.got(), 10)
+	require.Equal(t, 10, s.withStatus(db.DeliverySucceeded))
+}
+
+// Two processes are at one batch when Temporal gives it to another worker while the first was frozen or its heartbeat was late.
+func TestABatchIsAttemptedByTheLastWorkerThatLoadedIt(t *testing.T) {
+	s := setupAttempt(t)
+	s.Endpoints = activities.NewEndpoints(2, nil)
+	other := &activities.Activities{
+		DB: s.DB, Box: s.Box, Client: s.Client, Logger: s.Logger, CircuitThreshold: 10, Endpoints: activities.NewEndpoints(2, nil),
+	}
+	begun := make(chan struct{}, 200)
+	r := receive(t, func(int, http.ResponseWriter) {
+		begun <- struct{}{}
+		<-time.After(30 * time.Millisecond)
+	})
+	s.sendTo(r)
+	in, run := s.batch(40), uuid.New()
+	first := make(chan error, 1)
+	go func() {
+		_, err := activities.AttemptBatchAs(s.Activities, t.Context(), in, run, "batch:test")
+		first <- err
+	}()
+	for range 6 {
+		<-begun
+	}
+	_, err := activities.AttemptBatchAs(other, t.Context(), in, run, "batch:test")
+	require.NoError(t, err)
+	require.ErrorContains(t, <-first, "another worker has taken the batch over")
+	require.LessOrEqual(t, len(r.got()), 40+15, "twice is only what the first had in flight, or began before it looked again")
+	require.Equal(t, 40, s.number("SELECT count(DISTINCT delivery_id) FROM attempts")+s.number("SELECT count(*) FROM delivery_queue"))
+}

@@ -1,0 +1,47 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/uptrace/bun"
+
+	"greenroom/cmd/internal/config"
+	"greenroom/db"
+)
+
+// OpenDB opens the configured database, which must answer.
+func OpenDB(ctx context.Context, cfg config.Config) (*bun.DB, error) {
+	return db.Open(ctx, db.Options{URL: cfg.Database.URL, MaxConns: cfg.Database.MaxConns})
+}
+
+// AwaitDB opens the configured database and waits for it as long as it takes: a process that starts before its stores must not
+// be restarted at ever longer intervals. A database that refuses the URL is an error at once.
+func AwaitDB(ctx context.Context, cfg config.Config, logger *slog.Logger) (*bun.DB, error) {
+	said := false
+	for {
+		d, err := OpenDB(ctx, cfg)
+		if err == nil || !db.IsUnavailable(err) || refusesURL(err) || ctx.Err() != nil {
+			return d, err
+		}
+		if !said {
+			logger.WarnContext(ctx, "waiting for PostgreSQL", "error", err)
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		case <-time.After(dialRetry):
+		}
+	}
+}
+
+// refusesURL: the server answered and does not know the user, the password or the database.
+func refusesURL(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "28") || pg.Code == "3D000")
+}

@@ -1,0 +1,1 @@
+ALTER TABLE delivery_batches DROP COLUMN lease;

@@ -1,0 +1,151 @@
+package db_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/catalog"
+)
+
+// cases are the engine's uses of the database. Each is rolled back.
+func (e *engine) cases() []use {
+	n := len(e.waiting)
+	paused := min(100, 1000)
+	return []use{
+		{name: "publish", n: 10 * 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.RecordEvents(ctx, tx, e.events(10))
+			return err
+		}},
+		{name: "take", n: n, run: e.take(db.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500}, "")},
+		{name: "take_and_put_back", n: 2 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			t, err := db.TakeDeliveries(ctx, tx, db.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500})
+			if err != nil {
+				return err
+			}
+			return db.PutBackDeliveries(ctx, tx, t.Ready)
+		}},
+		{name: "take_and_pause", n: 2 * n, run: e.take(db.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500}, "UPDATE webhooks SET is_active = false")},
+		{name: "take_and_cancel", n: 2 * n, run: e.take(db.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500}, "UPDATE webhooks SET deleted_at = now()")},
+		{name: "load_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.LoadJob(ctx, tx, e.waiting[0], uuid.New(), 1)
+			return err
+		}},
+		{name: "load_batch", n: n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			b := db.Batch{ID: db.NewID(), Deliveries: e.waiting}
+			if err := db.AddBatch(ctx, tx, b); err != nil {
+				return err
+			}
+			jobs, err := db.LoadBatch(ctx, tx, b, uuid.New(), false)
+			return enough(len(jobs), n, err)
+		}},
+		{name: "abandon_batch", n: n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			b := db.Batch{ID: db.NewID(), Deliveries: e.waiting}
+			if err := db.AddBatch(ctx, tx, b); err != nil {
+				return err
+			}
+			return db.AbandonBatch(ctx, tx, b.ID)
+		}},
+		{name: "record_success", n: 1, run: e.record(db.OutcomeSucceeded)},
+		{name: "record_failure", n: 1, run: e.record(db.OutcomeRetry)},
+		{name: "record_batch", n: n, pool: true, run: func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
+			rs := make([]db.Recording, n)
+			for i, id := range e.waiting {
+				rs[i] = e.recording(id, db.OutcomeSucceeded)
+			}
+			return db.RecordSuccesses(ctx, pool, rs)
+		}},
+		{name: "pause", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET is_active = false WHERE id = ?", e.hooks[0]); err != nil {
+				return err
+			}
+			_, _, err := db.PauseDelivery(ctx, tx, e.waiting[0], e.hooks[0], "delivery:x:0", false)
+			return err
+		}},
+		{name: "load_circuit", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.LoadCircuit(ctx, tx, e.hooks[0])
+			return err
+		}},
+		{name: "load_circuit_that_has_none_paused", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.LoadCircuit(ctx, tx, e.hooks[1])
+			return err
+		}},
+		{name: "release", n: paused, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			n, err := db.ReleasePaused(ctx, tx, e.hooks[0], paused, false)
+			return enough(n, paused, err)
+		}},
+		{name: "delete_webhook", n: 1000, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error { return db.DeleteWebhook(ctx, tx, e.hooks[0]) }},
+		{name: "cancel_page", n: 100, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			n, err := db.CancelPage(ctx, tx, e.hooks[0], 100)
+			return enough(n, 100, err)
+		}},
+		{name: "cancel_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.CancelDelivery(ctx, tx, db.Scope{Company: &e.company}, e.waiting[0])
+			return err
+		}},
+		{name: "replay_page", n: 1000, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.ReplayPage(ctx, tx, e.replay.ID, 100)
+			return err
+		}},
+		{name: "retry_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			if _, err := tx.ExecContext(ctx, "UPDATE deliveries SET status = 'failed' WHERE id = ?", e.waiting[0]); err != nil {
+				return err
+			}
+			_, err := db.RetryDelivery(ctx, tx, db.Scope{}, e.waiting[0])
+			return err
+		}},
+		{name: "commands", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.TakeCommands(ctx, tx, 200)
+			return err
+		}},
+		{name: "what_holds_a_day", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error { return db.LookAtDay(ctx, tx, time.Now()) }},
+	}
+}
+
+func (e *engine) take(o db.TakeOptions, before string) func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+	return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+		if before != "" {
+			if _, err := tx.ExecContext(ctx, before); err != nil {
+				return err
+			}
+		}
+		t, err := db.TakeDeliveries(ctx, tx, o)
+		return enough(t.Taken, len(e.waiting), err)
+	}
+}
+
+func (e *engine) record(outcome db.Outcome) func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+	return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+		_, err := db.RecordAttempt(ctx, tx, e.recording(e.waiting[0], outcome))
+		return err
+	}
+}
+
+func (e *engine) recording(id uuid.UUID, outcome db.Outcome) db.Recording {
+	code := 200
+	return db.Recording{
+		WebhookID: e.hooks[0], Body: []byte(`{}`), Counts: true, Threshold: 10,
+		Attempt: db.Attempt{
+			DeliveryID: id, RunID: uuid.New(), Attempt: 1, WorkflowID: "batch:x", StartedAt: time.Now(), Outcome: outcome, StatusCode: &code,
+		},
+	}
+}
+
+func (e *engine) events(n int) []*db.Event {
+	es := make([]*db.Event, n)
+	for i := range es {
+		es[i] = &db.Event{CompanyID: &e.company, Type: catalog.InterviewStarted, Data: []byte(`{}`)}
+	}
+	return es
+}
+
+func enough(n, wanted int, err error) error {
+	if err == nil && n != wanted {
+		return fmt.Errorf("%d, not %d", n, wanted)
+	}
+	return err
+}

@@ -8,7 +8,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
 
 	"greenroom/activities"
 	"greenroom/workflows"
@@ -114,6 +116,46 @@ func TestCircuit(t *testing.T) {
 		c.after(time.Hour, func() { c.SignalWorkflow(workflows.SignalCircuitReset, nil) })
 		c.run(workflows.CircuitInput{})
 		require.Equal(t, []int{1, 2, 1, 2, 4, 8, 2}, c.released)
+	})
+	t.Run("a_cancellation_request_neither_closes_it_nor_loses_a_signal", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 3)
+		c.after(time.Minute, c.CancelWorkflow)
+		c.after(time.Hour, func() { c.SignalWorkflow(workflows.SignalCircuitReset, nil) })
+		c.run(workflows.CircuitInput{})
+		require.Equal(t, 1, c.closed)
+		require.Equal(t, []int{1, 2}, c.released)
+	})
+	t.Run("a_signal_does_not_move_the_probe", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 1)
+		c.after(50*time.Second, func() { c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.after(90*time.Second, func() { c.state.Open = false; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.run(workflows.CircuitInput{Probe: true, Cooldown: time.Minute})
+		require.Equal(t, []time.Duration{time.Minute}, c.probes)
+	})
+	t.Run("an_inactive_webhook_is_not_probed", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 1)
+		c.state.Active = false
+		c.after(time.Hour, func() { c.state.Deleted = true; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.run(workflows.CircuitInput{Probe: true, Cooldown: time.Minute})
+		require.Empty(t, c.probes)
+	})
+	t.Run("continues_as_new_with_its_ramp_and_its_probes", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 30)
+		c.state = activities.CircuitState{Active: true}
+		c.SetContinueAsNewSuggested(true)
+		c.ExecuteWorkflow(workflows.Circuit, workflows.CircuitInput{
+			WebhookID: uuid.New(), ReleaseLimit: 8, Memory: workflows.CircuitMemory{Rate: 4},
+		})
+		var next *workflow.ContinueAsNewError
+		require.ErrorAs(t, c.GetWorkflowError(), &next)
+		var in workflows.CircuitInput
+		require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
+		require.Equal(t, []int{4}, c.released)
+		require.Equal(t, 8, in.Memory.Rate)
 	})
 	t.Run("stays_open_without_a_reset", func(t *testing.T) {
 		t.Parallel()

@@ -183,7 +183,6 @@ func (d *delivering) count() { d.next++; d.made++ }
 func (d *delivering) attempt(ctx workflow.Context) (activities.AttemptResult, error) {
 	var a *activities.Activities
 	var res activities.AttemptResult
-	d.drainWakes()
 	in := d.attemptInput()
 	d.probe = false
 	if d.local {
@@ -196,13 +195,6 @@ func (d *delivering) attempt(ctx workflow.Context) (activities.AttemptResult, er
 	}
 	err := workflow.ExecuteActivity(slowAttempt(ctx, d.in.Timeout, in.Attempt), a.AttemptDelivery, in).Get(ctx, &res)
 	return res, err
-}
-
-// drainWakes forgets what asked for the attempt that is about to be made: a wake that stayed would end the next wait at once.
-func (d *delivering) drainWakes() {
-	for w := (Wake{}); d.wake.ReceiveAsync(&w); w = (Wake{}) {
-		d.probe = d.probe || w.Probe
-	}
 }
 
 func (d *delivering) attemptInput() activities.AttemptInput {

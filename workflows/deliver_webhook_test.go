@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
 
 	"greenroom/activities"
 	"greenroom/workflows"
@@ -74,6 +75,18 @@ func (d *delivering) result(in workflows.DeliverWebhookInput, attempts int) work
 	return r
 }
 
+// expectCancel lets the delivery be canceled, and returns what was asked for.
+func (d *delivering) expectCancel() *[]activities.CancelDeliveryInput {
+	var a *activities.Activities
+	asked := new([]activities.CancelDeliveryInput)
+	d.OnActivity(a.CancelDelivery, mock.Anything, mock.Anything).Maybe().Return(
+		func(_ context.Context, in activities.CancelDeliveryInput) error {
+			*asked = append(*asked, in)
+			return nil
+		})
+	return asked
+}
+
 func (d *delivering) wakeAfter(after time.Duration, w workflows.Wake) {
 	d.RegisterDelayedCallback(func() { d.SignalWorkflow(workflows.SignalWake, w) }, after)
 }
@@ -132,6 +145,60 @@ func TestDeliverWebhook(t *testing.T) {
 		d.wakeAfter(time.Minute, workflows.Wake{})
 		r := d.result(input(), 2)
 		require.Equal(t, workflows.DeliverWebhookResult{Outcome: activities.AttemptCanceled}, r)
+	})
+	t.Run("a_cancellation_request_cancels_the_delivery_wherever_it_waits", func(t *testing.T) {
+		t.Parallel()
+		for waits, answer := range map[string]activities.AttemptOutcome{
+			"for a retry": activities.AttemptRetry, "paused": activities.AttemptParked, "for a place": activities.AttemptBusy,
+		} {
+			d := setupDelivery(t, answer)
+			canceled := d.expectCancel()
+			d.RegisterDelayedCallback(d.CancelWorkflow, time.Second)
+			in := input()
+			in.Generation = 2
+			d.ExecuteWorkflow(workflows.DeliverWebhook, in)
+			require.True(t, d.IsWorkflowCompleted())
+			require.ErrorContains(t, d.GetWorkflowError(), "canceled", waits)
+			require.Equal(t, []activities.CancelDeliveryInput{{DeliveryID: in.DeliveryID, Generation: 2}}, *canceled, waits)
+			require.Len(t, d.calls, 1, waits)
+		}
+	})
+	t.Run("an_attempt_in_flight_is_not_interrupted_by_a_cancellation_request", func(t *testing.T) {
+		t.Parallel()
+		for answer, canceled := range map[activities.AttemptOutcome]int{activities.AttemptSucceeded: 0, activities.AttemptRetry: 1} {
+			var d *delivering
+			d = setupDelivery(t, func(activities.AttemptInput) activities.AttemptResult {
+				d.CancelWorkflow()
+				return activities.AttemptResult{Outcome: answer, NextAt: d.Now().Add(time.Hour)}
+			})
+			asked := d.expectCancel()
+			in := input()
+			in.Slow = true
+			d.ExecuteWorkflow(workflows.DeliverWebhook, in)
+			require.True(t, d.IsWorkflowCompleted())
+			require.Len(t, *asked, canceled)
+			require.Equal(t, canceled == 1, d.GetWorkflowError() != nil)
+		}
+	})
+	t.Run("a_long_history_continues_as_new_where_it_was", func(t *testing.T) {
+		t.Parallel()
+		d := setupDelivery(t, activities.AttemptRetry)
+		d.SetContinueAsNewSuggested(true)
+		d.ExecuteWorkflow(workflows.DeliverWebhook, input())
+		var next *workflow.ContinueAsNewError
+		require.ErrorAs(t, d.GetWorkflowError(), &next)
+		var in workflows.DeliverWebhookInput
+		require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
+		require.Equal(t, 2, in.Attempt)
+		require.Equal(t, 1, in.Made)
+		require.Equal(t, "HTTP 500", in.Reason)
+		require.True(t, d.start.Add(5*time.Second).Equal(in.NotBefore), "the wait is not lost")
+	})
+	t.Run("refuses_an_input_that_names_no_delivery", func(t *testing.T) {
+		t.Parallel()
+		d := setupDelivery(t)
+		d.ExecuteWorkflow(workflows.DeliverWebhook, workflows.DeliverWebhookInput{})
+		require.ErrorContains(t, d.GetWorkflowError(), `the input has no "DeliveryID"`)
 	})
 	t.Run("ends_at_410", func(t *testing.T) {
 		t.Parallel()

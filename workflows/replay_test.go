@@ -53,6 +53,26 @@ func TestReplayDeliveries(t *testing.T) {
 	})
 }
 
+func TestReplayDeliveriesIsCanceledByARequest(t *testing.T) {
+	t.Parallel()
+	for name, page := range map[string]activities.ReplayProgress{
+		"running": {State: "running"}, "paused": {State: "paused", Paused: true},
+	} {
+		var suite testsuite.WorkflowTestSuite
+		env := suite.NewTestWorkflowEnvironment()
+		env.RegisterActivity(&activities.Activities{})
+		var a *activities.Activities
+		id := uuid.New()
+		env.OnActivity(a.ReplayPage, mock.Anything, mock.Anything).Return(page, nil)
+		env.OnActivity(a.CancelReplay, mock.Anything, id).Once().Return(nil)
+		env.RegisterDelayedCallback(env.CancelWorkflow, 90*time.Second)
+		env.ExecuteWorkflow(workflows.ReplayDeliveries, workflows.ReplayDeliveriesInput{ReplayID: id, PerSecond: 50})
+		require.True(t, env.IsWorkflowCompleted(), name)
+		require.ErrorContains(t, env.GetWorkflowError(), "canceled", name)
+		env.AssertExpectations(t)
+	}
+}
+
 func TestReplayDelivery(t *testing.T) {
 	t.Parallel()
 	setup := func() *testsuite.TestWorkflowEnvironment {

@@ -29,6 +29,22 @@ func (a *Activities) KeepPartitions(ctx context.Context, keepDays int) error {
 	return nil
 }
 
+// disableAtOnce bounds one transaction.
+const disableAtOnce = 100
+
+// DisableAbandoned disables the webhooks whose circuit has been open for longer than openFor.
+func (a *Activities) DisableAbandoned(ctx context.Context, openFor time.Duration) error {
+	for {
+		ids, err := db.DisableAbandoned(ctx, a.DB, openFor, disableAtOnce)
+		for _, id := range ids {
+			a.Logger.WarnContext(ctx, "webhook disabled: its circuit was open for too long", "webhook_id", id)
+		}
+		if err != nil || len(ids) < disableAtOnce {
+			return err
+		}
+	}
+}
+
 // ForgetIdempotencyKeys removes the answers whose time is over.
 func (a *Activities) ForgetIdempotencyKeys(ctx context.Context) error {
 	_, err := db.DropIdempotencyKeys(ctx, a.DB, time.Now().Add(-db.IdempotencyTTL))

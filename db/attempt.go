@@ -91,7 +91,7 @@ WITH a AS (
   VALUES (?0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
   ON CONFLICT DO NOTHING RETURNING outcome
 ), d AS (
-  UPDATE deliveries SET attempts = attempts + 1, body = COALESCE(body, ?14), updated_at = clock_timestamp(),
+  UPDATE deliveries SET attempts = attempts + 1, body = COALESCE(body, ?14), updated_at = clock_timestamp(), reconcile_at = NULL,
     next_attempt_at = CASE WHEN ` + staysAsItIs + ` THEN next_attempt_at ELSE ?8 END,
     last_status_code = CASE WHEN ` + staysAsItIs + ` THEN last_status_code ELSE ?9 END,
     last_error = CASE WHEN ` + staysAsItIs + ` THEN last_error ELSE ?11 END,

@@ -37,6 +37,7 @@ const (
 	RatingUpdated        = "rating.updated"
 	NoteCreated          = "note.created"
 	NoteUpdated          = "note.updated"
+	WebhookDisabled      = "webhook.disabled"
 	// Ping is the connectivity test: made by a test call, for one webhook, never by the domain.
 	Ping = "ping"
 )
@@ -77,6 +78,7 @@ var types = []Type{
 	{RatingUpdated, "a rating was changed"},
 	{NoteCreated, "a staff user wrote a note"},
 	{NoteUpdated, "a note was changed"},
+	{WebhookDisabled, "a webhook was disabled because its circuit had been open for too long"},
 	{Ping, "a connectivity test"},
 }
 

@@ -102,7 +102,8 @@ type Circuit struct {
 	Threshold    int // failed attempts in a row
 	Recovery     Recovery
 	Cooldown     time.Duration
-	ReleaseLimit int // deliveries/s where the ramp ends
+	DisableAfter time.Duration // 0: never
+	ReleaseLimit int           // deliveries/s where the ramp ends
 }
 
 // Egress is what outbound requests may reach beyond public addresses over https.

@@ -28,7 +28,7 @@ func TestLoad_defaults(t *testing.T) {
 	assert.Equal(t, config.Database{MaxConns: 40}, c.Database)
 	assert.Equal(t, config.Temporal{Address: "127.0.0.1:7233", Namespace: "default", TaskQueue: "greenroom"}, c.Temporal)
 	assert.Equal(t, config.Dispatch{PollInterval: time.Second, BatchAbove: 20, MaxInFlightPerEndpoint: 10}, c.Dispatch)
-	assert.Equal(t, config.Circuit{Threshold: 10, Recovery: config.RecoverManually, Cooldown: 5 * time.Minute, ReleaseLimit: 100}, c.Circuit)
+	assert.Equal(t, config.Circuit{Threshold: 10, Recovery: config.RecoverManually, Cooldown: 5 * time.Minute, DisableAfter: 120 * time.Hour, ReleaseLimit: 100}, c.Circuit)
 	assert.Equal(t, config.Egress{}, c.Egress)
 	assert.Equal(t, config.Interview{
 		InvitationDeadline: 7 * 24 * time.Hour, MaxDuration: 2 * time.Hour, AnalysisTimeout: time.Hour,

@@ -93,7 +93,7 @@ func TestDeployment_and_documentation_name_settings_that_exist(t *testing.T) {
 func TestDeployment_watches_metrics_that_exist(t *testing.T) {
 	t.Parallel()
 	var code strings.Builder
-	for _, dir := range []string{"api", "activities", "cmd"} {
+	for _, dir := range []string{"api", "activities", "cmd", "workflows"} {
 		for _, path := range files(t, dir, ".go") {
 			if !strings.HasSuffix(path, "_test.go") {
 				code.Write(read(t, path))

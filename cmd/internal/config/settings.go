@@ -90,6 +90,8 @@ var settings = []setting{
 		func(c *Config) *Recovery { return &c.Circuit.Recovery }, oneOf(RecoverManually, RecoverByProbe)),
 	define("circuit.cooldown", "5m", "wait before the first probe of an open circuit",
 		func(c *Config) *time.Duration { return &c.Circuit.Cooldown }, duration(time.Second)),
+	define("circuit.disable_after", "120h", "time after which a webhook whose circuit is still open is disabled; 0s: never",
+		func(c *Config) *time.Duration { return &c.Circuit.DisableAfter }, duration(0)),
 	define("circuit.release_limit", "100", "deliveries per second to which the release after a reset ramps up",
 		func(c *Config) *int { return &c.Circuit.ReleaseLimit }, whole(1, 100_000)),
 	define("egress.allow_http", "false", "also send to http addresses",

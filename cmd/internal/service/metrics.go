@@ -49,6 +49,7 @@ func countStarts(ctx context.Context, method string, req, reply any, cc *grpc.Cl
 var (
 	queueDesc   = prometheus.NewDesc("greenroom_queue_deliveries", "Deliveries that wait for a dispatcher, at most 10000.", nil, nil)
 	commandDesc = prometheus.NewDesc("greenroom_queue_commands", "Commands that wait for a dispatcher, at most 10000.", nil, nil)
+	openDesc    = prometheus.NewDesc("greenroom_open_circuits", "Webhooks whose circuit is open, at most 10000.", nil, nil)
 	parkedDesc  = prometheus.NewDesc("greenroom_parked_commands", "Commands that were refused too often and are not tried again, at most 10000.", nil, nil)
 )
 
@@ -59,6 +60,7 @@ func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- queueDesc
 	ch <- commandDesc
 	ch <- parkedDesc
+	ch <- openDesc
 }
 
 // Collect implements prometheus.Collector. When the database does not answer, the gauges are left out.
@@ -73,6 +75,11 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
+	open, err := db.OpenCircuits(ctx, c.db, queueShown)
+	if err != nil {
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(openDesc, prometheus.GaugeValue, float64(open))
 	ch <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, float64(parked))
 	ch <- prometheus.MustNewConstMetric(queueDesc, prometheus.GaugeValue, float64(deliveries))
 	ch <- prometheus.MustNewConstMetric(commandDesc, prometheus.GaugeValue, float64(commands))

@@ -104,7 +104,7 @@ const (
 func scheduleUpkeep(ctx context.Context, c client.Client, cfg config.Config) error {
 	action := &client.ScheduleWorkflowAction{
 		ID: upkeepID, Workflow: workflows.KeepHouse, TaskQueue: cfg.Temporal.TaskQueue,
-		Args: []any{workflows.KeepHouseInput{RetentionDays: cfg.Retention.Days}},
+		Args: []any{workflows.KeepHouseInput{RetentionDays: cfg.Retention.Days, DisableAfter: cfg.Circuit.DisableAfter}},
 	}
 	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
 		ID: upkeepID, Action: action, TriggerImmediately: true,

@@ -93,6 +93,10 @@ func (a *Activities) attemptAs(ctx context.Context, in AttemptInput, run uuid.UU
 	err = errUnfinished
 	defer func() { a.flights.end(key, res, err) }()
 	job, err := db.LoadJob(ctx, a.DB, in.DeliveryID, run, in.Attempt)
+	if errors.Is(err, db.ErrNotFound) { // mistyped by an operator, or dropped by retention: no try will find it
+		return AttemptResult{}, temporal.NewNonRetryableApplicationError(
+			fmt.Sprintf("there is no delivery %s, or it is no longer kept", in.DeliveryID), "Refused", nil)
+	}
 	if err != nil {
 		return AttemptResult{}, fmt.Errorf("attempt delivery: %w", err)
 	}

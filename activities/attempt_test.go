@@ -357,3 +357,13 @@ func TestEndpointsReserveTurns(t *testing.T) {
 		require.LessOrEqual(t, wait, 30*time.Second)
 	}
 }
+
+func TestAttemptOfADeliveryThatIsNotThereIsRefusedForGood(t *testing.T) {
+	s := setupAttempt(t)
+	id := uuid.New()
+	_, err := activities.AttemptAs(s.Activities, t.Context(), activities.AttemptInput{DeliveryID: id, Attempt: 1}, uuid.New(), "delivery:test:0")
+	var refused *temporal.ApplicationError
+	require.ErrorAs(t, err, &refused)
+	require.True(t, refused.NonRetryable())
+	require.ErrorContains(t, err, "there is no delivery "+id.String())
+}

@@ -116,7 +116,7 @@ func ListWebhooks(ctx context.Context, db bun.IDB, s Scope, company *uuid.UUID) 
 func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string) error {
 	w.UpdatedAt = time.Now().UTC()
 	err := one(tx.NewUpdate().Model(w).Column(append(columns, "updated_at")...).
-		Where("id = ? AND deleted_at IS NULL", w.ID).Exec(ctx))
+		Where("id = ? AND deleted_at IS NULL", w.ID).Returning("*").Exec(ctx))
 	if err != nil {
 		return fmt.Errorf("update webhook: %w", translate(err))
 	}

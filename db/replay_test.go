@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
@@ -34,6 +35,8 @@ func TestReplayPage(t *testing.T) {
 	page := func(r *db.Replay, limit int) db.ReplayProgress {
 		p, err := db.ReplayPage(b.ctx, b, r.ID, limit)
 		require.NoError(t, err)
+		require.Equal(t, b.hook.ID, p.WebhookID)
+		p.WebhookID, p.CompanyID = uuid.Nil, nil
 		return p
 	}
 	t.Run("pages_oldest_first_and_completes", func(t *testing.T) {
@@ -85,6 +88,7 @@ func TestReplayPageIsBounded(t *testing.T) {
 	for _, want := range []db.ReplayProgress{
 		{State: db.ReplayRunning}, {State: db.ReplayRunning}, {State: db.ReplayCompleted, Replayed: 1, Requeued: 1},
 	} {
+		want.WebhookID, want.CompanyID = b.hook.ID, r.CompanyID
 		p, err := db.ReplayPage(b.ctx, b, r.ID, 10)
 		require.NoError(t, err)
 		require.Equal(t, want, p)

@@ -66,7 +66,7 @@ func (e *engine) cases() []use {
 			_, _, err := db.PauseDelivery(ctx, tx, e.waiting[0], e.hooks[0], "delivery:x:0", false)
 			return err
 		}},
-		{name: "load_circuit", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+		{name: "load_circuit", n: db.WaitingLimit, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			_, err := db.LoadCircuit(ctx, tx, e.hooks[0])
 			return err
 		}},

@@ -21,8 +21,8 @@ type BatchInput struct {
 	Replay bool
 }
 
-// BatchCounts: failed deliveries go on, or show that they failed, in workflows of their own. Left were not attempted here: their
-// webhook is paused or deleted, or there was no place at its endpoint in time. They go back to the queue.
+// BatchCounts counts deliveries. Failed ones continue, or show that they failed, in workflows of their own. Left were not
+// attempted here: their webhook is paused or deleted, or there was no place at its endpoint in time. They go back to the queue.
 type BatchCounts struct {
 	Succeeded, Failed, Left int
 }

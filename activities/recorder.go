@@ -118,7 +118,7 @@ func (a *Activities) recordUntilDone(ctx context.Context, r db.Recording) (opene
 
 // again tries until it works or the database refuses it.
 func (a *Activities) again(ctx context.Context, fn func(context.Context) error) error {
-	for said := (time.Time{}); ; time.Sleep(recordAgain) {
+	for said := (time.Time{}); ; <-time.After(recordAgain) {
 		try, cancel := context.WithTimeout(ctx, recordTry)
 		err := fn(try)
 		cancel()

@@ -22,10 +22,11 @@ func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery, locked lockedRo
 	}
 	var paused, canceled, unstarted []uuid.UUID
 	for i := range held {
-		switch q := &held[i]; hooks[q.WebhookID] {
-		case DeliveryPaused:
+		q := &held[i]
+		switch becomes := hooks[q.WebhookID]; {
+		case becomes == DeliveryPaused:
 			paused = append(paused, q.DeliveryID)
-		case DeliveryCanceled:
+		case becomes == DeliveryCanceled:
 			canceled = append(canceled, q.DeliveryID)
 			if q.Attempt > 1 {
 				unstarted = append(unstarted, q.DeliveryID)

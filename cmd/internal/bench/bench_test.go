@@ -20,8 +20,10 @@ func TestQuickRunOfEverything(t *testing.T) {
 	t.Parallel()
 	opts := options(t)
 	opts.Profiles = filepath.Join(opts.Dir, "profiles")
-	opts.Scenarios = []string{"saturated-10", "fanout-10", "offered-50", "hanging", "idle-first", "idle", "kill9", "ingest",
-		"fresh-fanout", "backlog", "backlog-after-vacuum", "soak"}
+	opts.Scenarios = []string{
+		"saturated-10", "fanout-10", "offered-50", "hanging", "idle-first", "idle", "kill9", "ingest",
+		"fresh-fanout", "backlog", "backlog-after-vacuum", "soak",
+	}
 	var out bytes.Buffer
 	opts.Out = &out
 	require.NoError(t, bench.Run(t.Context(), opts))

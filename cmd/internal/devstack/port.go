@@ -6,18 +6,27 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync"
 	"syscall"
 )
 
-// FreePort gives a TCP port of 127.0.0.1 that nothing listens on. Another process can take it before the caller does; the
-// kernel hands such ports out in turn, so that is rare.
+// handedOut are the ports that FreePort has given. The kernel may give a port again before its first caller listens on it.
+var handedOut sync.Map
+
+// FreePort gives a TCP port of 127.0.0.1 that nothing listens on, each time another one. Another process can take it before the
+// caller does, which is rare.
 func FreePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // immediate
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	for {
+		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // immediate
+		if err != nil {
+			return 0, fmt.Errorf("find a free port: %w", err)
+		}
+		port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener has no other address
+		_ = listener.Close()
+		if _, given := handedOut.LoadOrStore(port, true); !given {
+			return port, nil
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // a TCP listener has no other address
 }
 
 // portOrFree is the port itself, or a free one for 0.

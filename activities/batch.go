@@ -290,7 +290,7 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 			if err == nil {
 				t.log(context.Background(), &row, opened)
 			}
-			if opened {
+			if opened || row.Outcome == db.OutcomeGone { // nothing more is sent to it
 				b.hooks.stale(t.job.Webhook.ID)
 			}
 			switch {

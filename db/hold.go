@@ -23,10 +23,11 @@ func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery, locked lockedRo
 	var paused, canceled, unstarted []uuid.UUID
 	for i := range held {
 		q := &held[i]
-		switch becomes := hooks[q.WebhookID]; {
-		case becomes == DeliveryPaused:
+		becomes := hooks[q.WebhookID]
+		if becomes == DeliveryPaused {
 			paused = append(paused, q.DeliveryID)
-		case becomes == DeliveryCanceled:
+		}
+		if becomes == DeliveryCanceled {
 			canceled = append(canceled, q.DeliveryID)
 			if q.Attempt > 1 {
 				unstarted = append(unstarted, q.DeliveryID)

@@ -33,26 +33,54 @@ func TestCheckURL(t *testing.T) {
 		"url must not begin or end with white space": {
 			" https://a.com/", "https://a.com/ ", "https://a.com/  ", "https://a.com/\n", "https://a.com/?x=1 ", "https://a.com/\u00a0",
 		},
-		"url must not have white space or control characters in its host": {"https://exa mple.com/", "https://a.com\t/", "https://a.com :443/"},
-		"url must have ' ' percent-encoded: write %20":                    {"https://a.com/a b", "https://a.com/?city=New York", "https://a.com/?x HTTP/1.1"},
-		"url must not have control characters":                            {"https://a.com/a\tb", "https://a.com/\x00b", "https://a.com/?a\nb"},
-		"url must have 'ö' percent-encoded: write %C3%B6":                 {"https://a.com/?city=Köln", "https://a.com/Köln"},
-		"url must have '\\\\' percent-encoded: write %5C":                 {`https://a.com/a\b`, `https://a.com/?a\b`},
-		"url must have '{' percent-encoded: write %7B":                    {"https://a.com/%2F/{id}", "https://a.com/?a={id}"},
+		"url must not have white space or control characters in its host": {
+			"https://exa mple.com/", "https://a.com\t/", "https://a.com :443/",
+		},
+		"url must have ' ' percent-encoded: write %20": {
+			"https://a.com/a b", "https://a.com/?city=New York", "https://a.com/?x HTTP/1.1",
+		},
+		"url must not have control characters": {
+			"https://a.com/a\tb", "https://a.com/\x00b", "https://a.com/?a\nb",
+		},
+		"url must have '\u00f6' percent-encoded: write %C3%B6": {
+			"https://a.com/?city=K\u00f6ln", "https://a.com/K\u00f6ln",
+		},
+		"url must have '\\\\' percent-encoded: write %5C": {
+			`https://a.com/a\b`, `https://a.com/?a\b`,
+		},
+		"url must have '{' percent-encoded: write %7B": {
+			"https://a.com/%2F/{id}", "https://a.com/?a={id}",
+		},
 		"url must have two hexadecimal digits after each %; write a % itself as %25": {
 			"https://a.com/100%", "https://a.com/%zz", "https://a.com/?a=100%", "https://a.com/?a=%+1", "https://a.com/?%2",
 		},
-		"url must have its host in ASCII: write xn--bcher-kva.example":     {"https://bücher.example/", "https://BÜCHER.example/", "https://b%C3%BCcher.example/"},
-		"url must have its host in ASCII: write example.com":               {"https://ex%61mple.com/"},
-		"url must have its host in ASCII: write xn--strae-oqa.example:444": {"https://straße.example:444/"},
-		"url must have its host in ASCII":                                  {"https://１２７.０.０.１/", "https://ｂ..example/"},
-		"url must not have a zone in its address":                          {"https://[fe80::1%25eth0]/"},
-		"url must use https":                                               {"http://example.com/", "ftp://example.com/", "file://example.com/x"},
+		"url must have its host in ASCII: write xn--bcher-kva.example": {
+			"https://b\u00fccher.example/", "https://B\u00dcCHER.example/", "https://b%C3%BCcher.example/",
+		},
+		"url must have its host in ASCII: write example.com": {
+			"https://ex%61mple.com/",
+		},
+		"url must have its host in ASCII: write xn--strae-oqa.example:444": {
+			"https://stra\u00dfe.example:444/",
+		},
+		"url must have its host in ASCII": {
+			"https://\uff11\uff12\uff17.\uff10.\uff10.\uff11/", "https://\uff42..example/",
+		},
+		"url must not have a zone in its address": {
+			"https://[fe80::1%25eth0]/",
+		},
+		"url must use https": {
+			"http://example.com/", "ftp://example.com/", "file://example.com/x",
+		},
 		"url must not contain a user name or password; use a custom header": {
 			"https://user:pass@example.com/", "https://user@example.com/",
 		},
-		"url must not have a fragment":        {"https://example.com/#top", "https://example.com/#"},
-		"url must be at most 2048 characters": {"https://example.com/" + strings.Repeat("a", 2048-19)},
+		"url must not have a fragment": {
+			"https://example.com/#top", "https://example.com/#",
+		},
+		"url must be at most 2048 characters": {
+			"https://example.com/" + strings.Repeat("a", 2048-19),
+		},
 		"url must not point to a private, local or reserved address": {
 			"https://127.0.0.1/", "https://10.1.2.3/", "https://192.168.0.1/", "https://172.16.0.1/", "https://100.64.0.1/",
 			"https://169.254.169.254/latest", "https://0.0.0.0/", "https://224.0.0.1/", "https://168.63.129.16/",

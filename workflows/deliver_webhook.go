@@ -113,27 +113,31 @@ func (d *delivering) run(ctx workflow.Context) (DeliverWebhookResult, error) {
 		switch res.Outcome {
 		case activities.AttemptRetry:
 			d.count()
-			if err = d.continueAsNew(ctx, res); err == nil {
-				err = d.waitUntil(ctx, res, StatusRetrying)
-			}
-		case activities.AttemptBusy:
-			if err = d.continueAsNew(ctx, res); err == nil {
-				err = d.waitUntil(ctx, res, "")
-			}
-		case activities.AttemptParked:
-			if err = d.continueAsNew(ctx, res); err == nil {
-				err = d.park(ctx, res)
-			}
+		case activities.AttemptBusy, activities.AttemptParked:
 		case activities.AttemptSucceeded, activities.AttemptFailed, activities.AttemptGone:
 			d.count()
 			return d.end(ctx, res)
 		default:
 			return d.end(ctx, res)
 		}
-		if err != nil {
+		if err := d.rest(ctx, res); err != nil {
 			return DeliverWebhookResult{}, err
 		}
 	}
+}
+
+// rest waits for what the next attempt needs, in a new run when the history has become long.
+func (d *delivering) rest(ctx workflow.Context, res activities.AttemptResult) error {
+	if err := d.continueAsNew(ctx, res); err != nil {
+		return err
+	}
+	if res.Outcome == activities.AttemptParked {
+		return d.park(ctx, res)
+	}
+	if res.Outcome == activities.AttemptBusy {
+		return d.waitUntil(ctx, res, "")
+	}
+	return d.waitUntil(ctx, res, StatusRetrying)
 }
 
 func (d *delivering) reasonBefore() string {

@@ -174,8 +174,7 @@ func answers(ctx context.Context, url string) error {
 	return nil
 }
 
-// supervise starts processes again that ended by themselves, until ctx ends: a worker that starts while PostgreSQL is down ends,
-// and every installation has a supervisor.
+// supervise starts processes again that ended by themselves, until ctx ends, as the supervisor of an installation does.
 func (f *fleet) supervise(ctx context.Context) {
 	for sleep(ctx, superviseEvery) == nil {
 		for _, p := range f.all() {

@@ -177,10 +177,14 @@ func startDev(t *testing.T, dir string) *exec.Cmd {
 	defer log.Close()
 	cmd.Stderr = log
 	require.NoError(t, cmd.Start())
-	waitFor(t, func() bool {
+	ready := func() bool {
 		text, err := os.ReadFile(log.Name())
 		return err == nil && strings.Contains(string(text), "Greenroom is ready")
-	})
+	}
+	if !assert.Eventually(t, ready, time.Minute, 100*time.Millisecond) {
+		text, _ := os.ReadFile(log.Name())
+		require.FailNow(t, "greenroom dev is not ready", string(text))
+	}
 	return cmd
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // handedOut are the ports that FreePort has given. The kernel may give a port again before its first caller listens on it.
@@ -37,10 +38,18 @@ func portOrFree(port int) (int, error) {
 	return FreePort()
 }
 
+// portPatience is how long a port in use may take to become free. A socket that was closed a moment ago is still open in every
+// child that the process was starting at that time, until the child runs its program: FreePort's own probe is such a socket.
+const portPatience = 500 * time.Millisecond
+
 // CheckAddr fails with one line when host:port cannot be listened on. The line names the port, who holds it as far as this
 // user may see, and the setting that moves Greenroom elsewhere.
 func CheckAddr(ctx context.Context, addr, what, setting string) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	for patient := time.Now().Add(portPatience); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(patient); {
+		time.Sleep(portPatience / 20)
+		listener, err = new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	}
 	if err == nil {
 		return listener.Close() //nolint:wrapcheck // closing what nobody has used does not fail
 	}

@@ -1,0 +1,35 @@
+package devstack_test
+
+import (
+	"fmt"
+	osexec "os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"greenroom/cmd/internal/devstack"
+)
+
+// A child that is being started holds every socket that its parent had open, until it runs its program.
+func TestCheckAddr_of_a_free_port_while_processes_start(t *testing.T) {
+	t.Parallel()
+	started := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; i < 300 && err == nil; i++ {
+			err = osexec.CommandContext(t.Context(), "true").Run()
+		}
+		started <- err
+	}()
+	for {
+		select {
+		case err := <-started:
+			require.NoError(t, err)
+			return
+		default:
+		}
+		port, err := devstack.FreePort()
+		require.NoError(t, err)
+		require.NoError(t, devstack.CheckAddr(t.Context(), fmt.Sprintf("127.0.0.1:%d", port), "a test", "nothing"))
+	}
+}

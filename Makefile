@@ -3,6 +3,7 @@
 GREENROOM    := .build/greenroom
 VERSION      := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS        := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/greenroom/tools
+TODAY        = $(shell date +%F)
 GOLANGCI     := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
 WORKFLOWCHECK := $(TOOLS)/workflowcheck-v0.6.0/workflowcheck
 
@@ -27,8 +28,9 @@ test: build ## All tests, on throw-away stores
 test-race: build ## The same with the race detector; needs a C compiler
 	@exec env CGO_ENABLED=1 $(GREENROOM) dev exec -- go test -race -count=1 -timeout 40m $(or $(PKG),./...)
 
-histories: build ## Record workflow histories anew; only for new workflows, see workflows/replay_histories_test.go
-	@exec env GREENROOM_RECORD_HISTORIES=$(CURDIR)/workflows/testdata $(GREENROOM) dev exec -- go test -count=1 -timeout 10m ./cmd/internal/e2e
+histories: build ## Record today's workflow histories beside the older ones, see workflows/replay_histories_test.go
+	@mkdir -p workflows/testdata/$(TODAY)
+	@exec env GREENROOM_RECORD_HISTORIES=$(CURDIR)/workflows/testdata/$(TODAY) $(GREENROOM) dev exec -- go test -count=1 -timeout 20m ./cmd/internal/e2e
 
 bench: build ## Measure deliveries per second, latency and processor time on this machine
 	@exec $(GREENROOM) bench

@@ -103,6 +103,20 @@ func oldDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time) 
 	return days, nil
 }
 
+// OldestDay returns the beginning of the oldest day that has a partition, the zero time when there is none.
+func OldestDay(ctx context.Context, db *bun.DB) (oldest time.Time, err error) {
+	for _, table := range dayTables {
+		days, err := oldDays(ctx, db, table, time.Now().AddDate(1, 0, 0))
+		if err != nil {
+			return time.Time{}, err
+		}
+		if len(days) > 0 && (oldest.IsZero() || days[0].at.Before(oldest)) {
+			oldest = days[0].at
+		}
+	}
+	return oldest, nil
+}
+
 // drop drops the day's partition unless it is held, which is looked at a second time behind the lock: somebody may replay one of
 // its deliveries at this moment. DROP TABLE locks the parent, and with it everybody, so this waits for it briefly and never
 // holds two parents at once: it cannot come to a deadlock with the statements that write to several of them. (DETACH PARTITION

@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -102,6 +103,94 @@ func (e *engine) cases() []use {
 			_, err := db.TakeCommands(ctx, tx, 200)
 			return err
 		}},
+		{name: "fail_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			ended, err := db.FailDelivery(ctx, tx, db.Failure{DeliveryID: e.waiting[0], Reason: "no secret", WorkflowID: "delivery:x:0", GoesOnAs: "delivery:x:0"})
+			return happened(ended, err)
+		}},
+		{name: "postpone_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			return db.PostponeDelivery(ctx, tx, e.waiting[0], 0, time.Now())
+		}},
+		{name: "requeue_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			requeued, err := db.RequeueLost(ctx, tx, e.waiting[0], false)
+			return happened(requeued, err)
+		}},
+		{name: "lease_batch", n: 4 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			b := db.Batch{ID: db.NewID(), Deliveries: e.waiting}
+			if err := db.AddBatch(ctx, tx, b); err != nil {
+				return err
+			}
+			lease, err := db.LeaseBatch(ctx, tx, b.ID)
+			if err != nil {
+				return err
+			}
+			if holds, err := db.HoldsBatch(ctx, tx, b.ID, lease); happened(holds, err) != nil {
+				return happened(holds, err)
+			}
+			if _, err := db.BatchLanes(ctx, tx, b.ID); err != nil {
+				return err
+			}
+			if _, err := db.BatchStands(ctx, tx, b.ID, -time.Hour); err != nil {
+				return err
+			}
+			return db.LeaveBatch(ctx, tx, b.ID, lease, e.queue(e.waiting))
+		}},
+		{name: "resend", n: 2 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			return db.ResendDeliveries(ctx, tx, e.queue(e.waiting))
+		}},
+		{name: "probe", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			n, err := db.ReleasePaused(ctx, tx, e.hooks[0], 1, true)
+			return enough(n, 1, err)
+		}},
+		{name: "sweep", n: 100, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			p, err := db.SweepDeliveries(ctx, tx, db.SweepCursor{}, -time.Hour, 100)
+			return enough(p.Looked, min(100, len(e.waiting)), err)
+		}},
+		{name: "sweep_one_lost", n: 100, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := tx.ExecContext(ctx, "DELETE FROM delivery_queue WHERE webhook_id = ? AND company_id = ? AND delivery_id = ?",
+				e.first, e.company, e.waiting[0])
+			if err != nil {
+				return err
+			}
+			p, err := db.SweepDeliveries(ctx, tx, db.SweepCursor{}, -time.Hour, 100)
+			return enough(p.Requeued, 1, err)
+		}},
+		{name: "open_circuits", n: 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET circuit_opened_at = now() - interval '1 week' WHERE id = ?", e.hooks[1]); err != nil {
+				return err
+			}
+			due, err := db.LookForDue(ctx, tx, db.ReconciledCircuits, 0, true, 100)
+			if enough(len(due), 1, err) != nil {
+				return enough(len(due), 1, err)
+			}
+			if err := db.NoteLooked(ctx, tx, db.ReconciledCircuits, due); err != nil {
+				return err
+			}
+			open, err := db.OpenCircuits(ctx, tx, 100)
+			return enough(open, 1, err)
+		}},
+		{name: "disable_abandoned", n: 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET circuit_opened_at = now() - interval '1 week' WHERE id = ?", e.hooks[1]); err != nil {
+				return err
+			}
+			disabled, err := db.DisableAbandoned(ctx, tx, time.Hour, 100)
+			return enough(len(disabled), 1, err)
+		}},
+		{name: "releases_due", n: 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			due, err := db.LookForDue(ctx, tx, db.ReconciledReleases, -time.Hour, true, 100)
+			return enough(len(due), 1, err)
+		}},
+		{name: "replays_due", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			due, err := db.LookForDue(ctx, tx, db.ReconciledReplays, -time.Hour, true, 100)
+			return enough(len(due), 1, err)
+		}},
+		{name: "interviews_due", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.LookForDue(ctx, tx, db.ReconciledInterviews, 0, true, 100)
+			return err
+		}},
+		{name: "generations_due", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := db.LookForDue(ctx, tx, db.ReconciledGenerations, 0, true, 100)
+			return err
+		}},
 		{name: "what_holds_a_day", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error { return db.LookAtDay(ctx, tx, time.Now()) }},
 	}
 }
@@ -141,6 +230,22 @@ func (e *engine) events(n int) []*db.Event {
 		es[i] = &db.Event{CompanyID: &e.company, Type: catalog.InterviewStarted, Data: []byte(`{}`)}
 	}
 	return es
+}
+
+// queue are deliveries as they would stand in the queue. Their webhook is one for all, which no statement minds.
+func (e *engine) queue(ids []uuid.UUID) []db.QueuedDelivery {
+	qs := make([]db.QueuedDelivery, len(ids))
+	for i, id := range ids {
+		qs[i] = db.QueuedDelivery{WebhookID: e.first, CompanyID: &e.company, DeliveryID: id, Attempt: 1}
+	}
+	return qs
+}
+
+func happened(did bool, err error) error {
+	if err == nil && !did {
+		return errors.New("nothing happened")
+	}
+	return err
 }
 
 func enough(n, wanted int, err error) error {

@@ -68,6 +68,7 @@ type engine struct {
 	traced  *plan.DB
 	hooks   []uuid.UUID
 	waiting []uuid.UUID // the oldest of them
+	first   uuid.UUID   // the webhook of the first of them
 	replay  *db.Replay
 	queued  int
 }
@@ -132,6 +133,7 @@ func (e *engine) wait(n int) {
 	e.add(heap{n: n - e.queued, status: db.DeliveryPending, queued: true})
 	e.queued, e.waiting = n, nil
 	require.NoError(e.t, e.NewRaw("SELECT delivery_id FROM delivery_queue ORDER BY delivery_id LIMIT 500").Scan(e.ctx, &e.waiting))
+	require.NoError(e.t, e.NewRaw("SELECT webhook_id FROM deliveries WHERE id = ?", e.waiting[0]).Scan(e.ctx, &e.first))
 	e.exec("INSERT INTO events (id, company_id, type, data, occurred_at) SELECT id, ?, 'interview.started', '{}', now() FROM unnest(ARRAY[?]::uuid[]) id ON CONFLICT DO NOTHING",
 		e.company, bun.List(e.waiting))
 }

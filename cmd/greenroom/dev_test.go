@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -255,4 +257,57 @@ func gone(t *testing.T, pid int) {
 func waitFor(t *testing.T, condition func() bool) {
 	t.Helper()
 	require.Eventually(t, condition, time.Minute, 100*time.Millisecond)
+}
+
+// While an attempt is under way a stop waits for its answer; a second Ctrl-C ends at once, and the stores with it.
+func TestDev_waits_for_an_attempt_unless_asked_twice(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}, 1), make(chan struct{})
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(receiver.Close)
+	t.Cleanup(func() { close(release) })
+	dev := startDev(t, t.TempDir())
+	env := readDevEnv(t, dev.Dir)
+	post(t, env, "/webhooks", fmt.Sprintf(`{"url":%q,"events":["interview.started"],"profile":"standard"}`, receiver.URL))
+	post(t, env, "/events", `{"type":"interview.started","data":{}}`)
+	<-arrived
+	postgres, temporal := pidIn(t, dev.Dir, "postgres/postmaster.pid"), pidIn(t, dev.Dir, "temporal.pid")
+
+	require.NoError(t, dev.Process.Signal(os.Interrupt))
+	ended := make(chan error, 1)
+	go func() { ended <- dev.Wait() }()
+	select {
+	case err := <-ended:
+		require.FailNow(t, "the stop did not wait for the attempt", err)
+	case <-time.After(3 * time.Second):
+	}
+	require.NoError(t, dev.Process.Signal(os.Interrupt))
+	select {
+	case err := <-ended:
+		require.ErrorContains(t, err, "signal: interrupt")
+	case <-time.After(10 * time.Second):
+		require.FailNow(t, "a second Ctrl-C did not end it")
+	}
+	gone(t, postgres)
+	gone(t, temporal)
+}
+
+func post(t *testing.T, env devstack.DevEnv, path, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, env.URL+path, strings.NewReader(body))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+env.APIKey)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Less(t, res.StatusCode, 300, string(answer))
 }

@@ -32,7 +32,7 @@ func Open(url string) (*DB, error) {
 	r := &recorder{}
 	cfg.Tracer, cfg.DefaultQueryExecMode = r, pgx.QueryExecModeExec
 	cfg.RuntimeParams["timezone"] = "UTC"
-	return &DB{bun.NewDB(stdlib.OpenDB(*cfg), pgdialect.New()), r}, nil
+	return &DB{bun.NewDB(stdlib.OpenDB(*cfg), pgdialect.New(), bun.WithDiscardUnknownColumns()), r}, nil
 }
 
 // Run is a use of package db. tx is rolled back; pool is for functions that take no transaction.

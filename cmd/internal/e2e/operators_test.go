@@ -202,6 +202,7 @@ func deliveryRetrying(o *operated) {
 	if o.op == cancel {
 		o.canceled(w, workflow)
 		require.Equal(o.t, 1, r.count())
+		o.record("DeliverWebhook-canceled_in_temporal", workflow)
 		return
 	}
 	o.has(w, "succeeded", 1)
@@ -286,6 +287,9 @@ func batchRunning(o *operated) {
 		_, extra := r.acceptedOnce()
 		require.Zero(o.t, extra)
 	}
+	if o.op == cancel {
+		o.record("DeliverBatch-canceled_in_temporal", workflow)
+	}
 }
 
 func batchDone(o *operated) {
@@ -354,6 +358,9 @@ func circuitOpen(o *operated) {
 	}
 	o.has(w, "succeeded", behindCircuit)
 	require.Nil(o.t, o.must(http.MethodGet, fmt.Sprintf("/webhooks/%s", w), nil)["circuitOpenedAt"])
+	if o.op == cancel {
+		o.record("Circuit-canceled_in_temporal", workflow)
+	}
 }
 
 func circuitProbing(o *operated) {
@@ -361,6 +368,9 @@ func circuitProbing(o *operated) {
 	o.mustOperate(workflow, "reset", nil)
 	r.turn(nil)
 	o.has(w, "succeeded", behindCircuit)
+	if o.op == signal {
+		o.record("Circuit-reset_while_it_probes", workflow)
+	}
 }
 
 func circuitReleasing(o *operated) {
@@ -396,8 +406,12 @@ func (o *operated) ends(interview, unlessCanceled string) {
 
 func interviewWaiting(o *operated) {
 	id := o.interview("ONLINE", "+421900000100")
-	o.mustOperate(o.due(id, "deadline_at = now() + interval '10 s'"), "cancel", "asked by phone")
+	workflow := o.due(id, "deadline_at = now() + interval '10 s'")
+	o.mustOperate(workflow, "cancel", "asked by phone")
 	o.ends(id, "FAILED")
+	if o.op == cancel {
+		o.record("Interview-canceled_in_temporal", workflow)
+	}
 }
 
 func (o *operated) began(interview string) (path string) {
@@ -439,9 +453,11 @@ func replayRunning(o *operated) {
 	})
 	path := fmt.Sprintf("/webhooks/%s/replays/%s", w, replay["id"])
 	o.eventually(func() bool { return r.count() > total }, "it has begun")
-	_ = o.operate(fmt.Sprintf("replay:%s", replay["id"]), "changed", nil)
+	workflow := fmt.Sprintf("replay:%s", replay["id"])
+	_ = o.operate(workflow, "changed", nil)
 	if o.op == cancel {
 		o.eventually(func() bool { return o.must(http.MethodGet, path, nil)["state"] == "canceled" }, "the replay is canceled")
+		o.record("ReplayDeliveries-canceled_in_temporal", workflow)
 		return
 	}
 	o.eventually(func() bool { return o.must(http.MethodGet, path, nil)["state"] == "completed" }, "the replay is completed")
@@ -452,7 +468,8 @@ func generationRunning(o *operated, generators *generators) {
 	generator := generators.gate(o.eventType)
 	job := o.xobin(http.MethodPost, "/generate-interview", map[string]any{"job_role": "Receptionist", "job_description": o.eventType})
 	o.eventually(func() bool { return generator.waiting() > 0 }, "the generator is asked")
-	o.mustOperate(fmt.Sprintf("generate:%s", job["job_id"]), "wake", nil)
+	workflow := fmt.Sprintf("generate:%s", job["job_id"])
+	o.mustOperate(workflow, "wake", nil)
 	want := "completed"
 	if o.op == cancel {
 		want = "failed"
@@ -462,6 +479,9 @@ func generationRunning(o *operated, generators *generators) {
 	o.eventually(func() bool {
 		return o.xobin(http.MethodGet, fmt.Sprintf("/generate-interview/%s", job["job_id"]), nil)["status"] == want
 	}, "the generation is %s", want)
+	if o.op == cancel {
+		o.record("GenerateInterview-canceled_in_temporal", workflow)
+	}
 }
 
 // generators answer each cell when its gate is open.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/uptrace/bun"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
 	"greenroom/cmd/internal/config"
@@ -20,8 +21,9 @@ import (
 
 // health answers for a worker, which has no API: whether the process lives, whether it can work, what it measures.
 type health struct {
-	db     *bun.DB
-	logger *slog.Logger
+	db        *bun.DB
+	logger    *slog.Logger
+	namespace string
 	// working is the client of workers that run; nil before they have started.
 	working atomic.Pointer[client.Client]
 }
@@ -74,7 +76,9 @@ func (h *health) ready(ctx context.Context) error {
 	if err := h.db.PingContext(ctx); err != nil {
 		return fmt.Errorf("reach database: %w", err)
 	}
-	if _, err := (*c).CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+	// A healthy server without the namespace gives no work.
+	_, err := (*c).WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: h.namespace})
+	if err != nil {
 		return fmt.Errorf("reach temporal: %w", err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"time"
 
@@ -50,6 +51,7 @@ var (
 	queueDesc   = prometheus.NewDesc("greenroom_queue_deliveries", "Deliveries that wait for a dispatcher, at most 10000.", nil, nil)
 	commandDesc = prometheus.NewDesc("greenroom_queue_commands", "Commands that wait for a dispatcher, at most 10000.", nil, nil)
 	openDesc    = prometheus.NewDesc("greenroom_open_circuits", "Webhooks whose circuit is open, at most 10000.", nil, nil)
+	oldestDesc  = prometheus.NewDesc("greenroom_oldest_day_age_days", "Days since the oldest day that is kept of deliveries, attempts and events.", nil, nil)
 	parkedDesc  = prometheus.NewDesc("greenroom_parked_commands", "Commands that were refused too often and are not tried again, at most 10000.", nil, nil)
 )
 
@@ -61,6 +63,7 @@ func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- commandDesc
 	ch <- parkedDesc
 	ch <- openDesc
+	ch <- oldestDesc
 }
 
 // Collect implements prometheus.Collector. When the database does not answer, the gauges are left out.
@@ -78,6 +81,14 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	open, err := db.OpenCircuits(ctx, c.db, queueShown)
 	if err != nil {
 		return
+	}
+	oldest, err := db.OldestDay(ctx, c.db)
+	if err != nil {
+		return
+	}
+	if !oldest.IsZero() {
+		days := math.Floor(time.Since(oldest).Hours() / 24)
+		ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, max(days, 0))
 	}
 	ch <- prometheus.MustNewConstMetric(openDesc, prometheus.GaugeValue, float64(open))
 	ch <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, float64(parked))

@@ -24,7 +24,7 @@ func TestScheduleKeepsPartitions(t *testing.T) {
 	require.NoError(t, db.EnsurePartitions(t.Context(), b.db, now.AddDate(0, 0, -39), 40))
 	_, err := b.db.ExecContext(t.Context(), "DROP TABLE ?", bun.Ident(partition("deliveries", now, 7)))
 	require.NoError(t, err)
-	b.work()
+	url := b.work()
 	for _, table := range []string{"deliveries", "attempts", "events"} {
 		b.eventually(func() bool { return !b.exists(partition(table, now, -31)) })
 		require.False(t, b.exists(partition(table, now, -40)), table)
@@ -32,6 +32,8 @@ func TestScheduleKeepsPartitions(t *testing.T) {
 		require.True(t, b.exists(partition(table, now, 7)), table)
 	}
 	require.NotEmpty(t, b.log.find("dropped partitions"))
+	_, shown := b.get(url + "/metrics")
+	require.Contains(t, shown, "greenroom_oldest_day_age_days 30\n")
 }
 
 func partition(table string, now time.Time, days int) string {

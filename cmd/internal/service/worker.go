@@ -32,7 +32,7 @@ import (
 // Worker runs workflows, activities and the dispatcher until ctx ends. It waits for Temporal as long as it takes: a worker
 // that starts before its stores is no fault. ready, when not nil, is called once it works.
 func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger, ready func()) error {
-	h := &health{db: d, logger: logger}
+	h := &health{db: d, logger: logger, namespace: cfg.Temporal.Namespace}
 	if err := h.serve(ctx, cfg); err != nil {
 		return err
 	}

@@ -33,9 +33,12 @@ func (s *system) record(name, workflowID string) {
 	if dir == "" {
 		return
 	}
-	s.workflowEnds(workflowID)
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
+	s.eventually(func() bool { // a canceled one has ended too
+		d, err := s.temporal().DescribeWorkflowExecution(ctx, workflowID, "")
+		return err == nil && d.WorkflowExecutionInfo.Status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+	}, "workflow %s ends", workflowID)
 	history := &historypb.History{}
 	events := s.temporal().GetWorkflowHistory(ctx, workflowID, s.firstRun(ctx, workflowID), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {

@@ -47,7 +47,9 @@ const portPatience = 500 * time.Millisecond
 func CheckAddr(ctx context.Context, addr, what, setting string) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	for patient := time.Now().Add(portPatience); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(patient); {
-		time.Sleep(portPatience / 20)
+		if sleep(ctx, portPatience/20) != nil {
+			return ctx.Err()
+		}
 		listener, err = new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	}
 	if err == nil {

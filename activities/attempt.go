@@ -235,10 +235,25 @@ func (t *attempt) log(ctx context.Context, row *db.Attempt, opened bool) {
 		args = append(args, "error_kind", *row.ErrorKind)
 	}
 	t.Logger.InfoContext(ctx, "attempt", args...)
-	if opened {
-		t.Logger.WarnContext(ctx, "circuit opened", "webhook_id", t.job.Webhook.ID)
-	}
+	t.logCircuit(ctx, row, opened)
 	observe(t.job.Webhook.Profile, row)
+}
+
+// logCircuit says that an attempt opened its webhook's circuit or, as a probe, closed it. The host is all of the URL that is
+// shown: paths may carry secrets.
+func (t *attempt) logCircuit(ctx context.Context, row *db.Attempt, opened bool) {
+	w := t.job.Webhook
+	switch {
+	case opened:
+		reason := ""
+		if row.Error != nil {
+			reason = *row.Error
+		}
+		t.Logger.WarnContext(ctx, "circuit opened: deliveries of this webhook wait until it is reset or a probe succeeds",
+			"webhook_id", w.ID, "host", webhook.Host(w.URL), "last_error", reason)
+	case t.in.Probe && w.CircuitOpenedAt != nil && row.Outcome == db.OutcomeSucceeded:
+		t.Logger.InfoContext(ctx, "circuit closed by a probe", "webhook_id", w.ID, "host", webhook.Host(w.URL))
+	}
 }
 
 func resultOf(row *db.Attempt) AttemptResult {

@@ -62,6 +62,7 @@ func (a *Activities) CloseCircuit(ctx context.Context, webhook uuid.UUID) error 
 	if err != nil && !errors.Is(err, db.ErrNotFound) {
 		return fmt.Errorf("close circuit: %w", err)
 	}
+	a.Logger.InfoContext(ctx, "circuit closed by the signal reset", "webhook_id", webhook)
 	return nil
 }
 

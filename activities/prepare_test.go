@@ -91,6 +91,7 @@ func TestABatchGivesBackBesideAFault(t *testing.T) {
 	hanging := receive(t, func(int, http.ResponseWriter) { <-release })
 	t.Cleanup(func() { close(release) })
 	s.sendTo(hanging)
+	s.exec("UPDATE webhooks SET timeout_ms = 5000 WHERE id = ?", s.hook.ID) // longer than a batch begins attempts
 	healthy := s.webhook(receive(t, accept).URL)
 	in := s.batch(20)
 	s.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused''; END'`)

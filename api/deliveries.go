@@ -272,7 +272,9 @@ func (s *server) retryDelivery(c *gin.Context) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return withRemedy(err, "it is under way already", map[db.DeliveryStatus]string{
+			db.DeliveryPaused: "it continues when its webhook's circuit is reset or the webhook is active again",
+		})
 	}
 	return s.okDelivery(c, http.StatusAccepted, d)
 }
@@ -288,7 +290,19 @@ func (s *server) cancelDelivery(c *gin.Context) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return withRemedy(err, "only a delivery that has not ended can be canceled", nil)
 	}
 	return s.okDelivery(c, http.StatusOK, d)
+}
+
+// withRemedy adds to a refusal because of a delivery's state what the caller can do.
+func withRemedy(err error, remedy string, of map[db.DeliveryStatus]string) error {
+	var state *db.StateError
+	if !errors.As(err, &state) || state.Resource != "delivery" {
+		return err
+	}
+	if special, ok := of[db.DeliveryStatus(state.State)]; ok {
+		remedy = special
+	}
+	return surface.InvalidState("This delivery is "+state.State+": "+remedy, surface.Details{"resource": state.Resource, "state": state.State})
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -48,13 +49,12 @@ func (s *server) showMetrics() surface.Handler {
 func (s *server) notReady(c *gin.Context) string {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), readyTimeout)
 	defer cancel()
-	pending, err := db.Migrator(s.DB).MigrationsWithStatus(ctx)
-	switch {
+	switch err := db.CheckMigrated(ctx, s.DB); {
+	case errors.Is(err, db.ErrNotMigrated):
+		return "The database is not migrated: run greenroom migrate up"
 	case err != nil:
 		s.Logger.WarnContext(ctx, "not ready", "error", err)
 		return "The database does not answer"
-	case len(pending.Unapplied()) > 0:
-		return "The database is not migrated: run greenroom migrate up"
 	}
 	if s.isReady == nil {
 		return ""

@@ -354,5 +354,6 @@ func (s *server) resetCircuit(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	s.Logger.InfoContext(c.Request.Context(), "circuit closed by the API", "webhook_id", w.ID)
 	return ok(c, http.StatusOK, showWebhook(w))
 }

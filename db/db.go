@@ -8,6 +8,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -179,6 +180,22 @@ func Rollback(ctx context.Context, db *bun.DB) (taken []string, err error) {
 		taken = append(taken, mig.Name+"_"+mig.Comment)
 	}
 	return taken, nil
+}
+
+// ErrNotMigrated: the schema is missing or older than this program.
+var ErrNotMigrated = errors.New("the database is not migrated: run greenroom migrate up")
+
+// CheckMigrated returns ErrNotMigrated when a migration of this program was not applied.
+func CheckMigrated(ctx context.Context, db *bun.DB) error {
+	all, err := Migrator(db).MigrationsWithStatus(ctx)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42P01" || err == nil && len(all.Unapplied()) > 0 { // undefined_table: not even the list of migrations
+		return ErrNotMigrated
+	}
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	return nil
 }
 
 // MigrationState is one migration and when it was applied; zero when it was not.

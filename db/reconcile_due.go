@@ -14,7 +14,7 @@ type Due struct {
 	ID uuid.UUID
 	// Overdue: what its workflow should have done is not done. Otherwise the row only has to have a workflow that runs, if Needed.
 	Overdue, Needed bool
-	// SinceMS is for how many milliseconds that has been so: the longer, the later the row is looked at again.
+	// SinceMS is for how many milliseconds the row has been overdue: the longer, the later it is looked at again.
 	SinceMS int64 `bun:"since_ms"`
 }
 
@@ -24,8 +24,7 @@ type Reconciled struct {
 	// Works: the workflow of a row that is overdue may be at work on it, so only one that is missing is a fault.
 	Works bool
 	table string
-	// look is a statement that finds what is due, the longest first: ?0 the grace in ms, ?1 rows at most, ?2 whether circuits probe
-	// that do not say otherwise.
+	// look is a statement that finds what is due, the longest first: ?0 the grace in ms, ?1 rows at most.
 	look string
 }
 
@@ -44,12 +43,12 @@ var (
 )
 
 // LookForDue returns rows of a kind that have been due for longer than grace, at most limit.
-func LookForDue(ctx context.Context, db bun.IDB, r Reconciled, grace time.Duration, probing bool, limit int) (due []Due, err error) {
+func LookForDue(ctx context.Context, db bun.IDB, r Reconciled, grace time.Duration, limit int) (due []Due, err error) {
 	err = InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		if err := planByIndex(ctx, tx); err != nil {
 			return err
 		}
-		return tx.NewRaw(r.look, grace.Milliseconds(), limit, probing).Scan(ctx, &due)
+		return tx.NewRaw(r.look, grace.Milliseconds(), limit).Scan(ctx, &due)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look for %ss that are due: %w", r.Kind, err)
@@ -111,8 +110,7 @@ WITH page AS MATERIALIZED (
       WHEN c.status = 'SCHEDULED' AND c.placed_at IS NULL THEN c.scheduled_at
       WHEN c.status = 'SCHEDULED' THEN c.placed_at + p.max_minutes * interval '1 minute'
       WHEN c.status = 'FAILED' AND c.reason_code = 'NO_ANSWER' THEN c.updated_at
-    END AS until,
-    CASE WHEN p.status = 'COMPLETED' THEN p.finished_at ELSE p.created_at END AS since
+    END AS until
   FROM page p LEFT JOIN LATERAL (
     SELECT c.* FROM call_attempts c WHERE c.interview_id = p.id ORDER BY c.id DESC LIMIT 1
   ) c ON true
@@ -120,15 +118,14 @@ WITH page AS MATERIALIZED (
 SELECT id, needed, COALESCE(until < now() - ?0 * interval '1 ms', false) AS overdue,
   (extract(epoch FROM now() - CASE
     WHEN until < now() - ?0 * interval '1 ms' THEN until
-    WHEN needed THEN since
+    WHEN needed THEN now()
     WHEN until IS NULL THEN now() - interval '1 hour'
     ELSE now() END) * 1000)::bigint AS since_ms
 FROM limits`
 
-// openCircuitsSQL: a circuit that a person closes is looked at less often, since nothing is due of it.
+// openCircuitsSQL: each needs its workflow at any time, so none is looked at less often than the others.
 const openCircuitsSQL = `
-SELECT w.id, true AS needed, false AS overdue,
-  CASE WHEN COALESCE(w.circuit_recovery = 'probe', ?2) THEN 0 ELSE 600000 END AS since_ms
+SELECT w.id, true AS needed, false AS overdue, 0 AS since_ms
 FROM webhooks w
 WHERE ` + openDue + ` < now() - ?0 * interval '1 ms' ORDER BY ` + openDue + ` LIMIT ?1`
 
@@ -157,7 +154,7 @@ FROM replays r WHERE ` + replayDue + ` < now() - ?0 * interval '1 ms' ORDER BY `
 const replayDue = "(CASE WHEN r.state = 'running' THEN GREATEST(r.reconcile_at, r.updated_at) END)"
 
 const generationsDueSQL = `
-SELECT g.id, true AS needed, false AS overdue, (extract(epoch FROM now() - g.updated_at) * 1000)::bigint AS since_ms
+SELECT g.id, true AS needed, false AS overdue, 0 AS since_ms
 FROM generations g WHERE ` + generationDue + ` < now() - ?0 * interval '1 ms' ORDER BY ` + generationDue + ` LIMIT ?1`
 
 const generationDue = "(CASE WHEN g.status = 'pending' THEN GREATEST(g.reconcile_at, g.updated_at) END)"

@@ -158,7 +158,7 @@ func (e *engine) cases() []use {
 			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET circuit_opened_at = now() - interval '1 week' WHERE id = ?", e.hooks[1]); err != nil {
 				return err
 			}
-			due, err := db.LookForDue(ctx, tx, db.ReconciledCircuits, 0, true, 100)
+			due, err := db.LookForDue(ctx, tx, db.ReconciledCircuits, 0, 100)
 			if enough(len(due), 1, err) != nil {
 				return enough(len(due), 1, err)
 			}
@@ -176,19 +176,19 @@ func (e *engine) cases() []use {
 			return enough(len(disabled), 1, err)
 		}},
 		{name: "releases_due", n: 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			due, err := db.LookForDue(ctx, tx, db.ReconciledReleases, -time.Hour, true, 100)
+			due, err := db.LookForDue(ctx, tx, db.ReconciledReleases, -time.Hour, 100)
 			return enough(len(due), 1, err)
 		}},
 		{name: "replays_due", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			due, err := db.LookForDue(ctx, tx, db.ReconciledReplays, -time.Hour, true, 100)
+			due, err := db.LookForDue(ctx, tx, db.ReconciledReplays, -time.Hour, 100)
 			return enough(len(due), 1, err)
 		}},
 		{name: "interviews_due", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			_, err := db.LookForDue(ctx, tx, db.ReconciledInterviews, 0, true, 100)
+			_, err := db.LookForDue(ctx, tx, db.ReconciledInterviews, 0, 100)
 			return err
 		}},
 		{name: "generations_due", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			_, err := db.LookForDue(ctx, tx, db.ReconciledGenerations, 0, true, 100)
+			_, err := db.LookForDue(ctx, tx, db.ReconciledGenerations, 0, 100)
 			return err
 		}},
 		{name: "what_holds_a_day", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error { return db.LookAtDay(ctx, tx, time.Now()) }},

@@ -27,6 +27,9 @@ type CircuitInput struct {
 	Cooldown time.Duration
 	// ReleaseLimit is where the ramp of the release ends, in deliveries per second.
 	ReleaseLimit int
+	// Refresh: while the circuit is open the workflow looks at its row again from time to time, so that the Temporal UI shows
+	// what waits. Histories from before this field have no such looks.
+	Refresh bool `json:",omitzero"`
 
 	// Memory is what the runs before this one knew, when the workflow was continued as new.
 	Memory CircuitMemory `json:",omitzero"`
@@ -71,6 +74,8 @@ type circuit struct {
 	attributed bool
 	// status is the DeliveryStatus that was written last.
 	status string
+	// refreshes counts the looks since the last signal.
+	refreshes int
 }
 
 func (c *circuit) run(ctx workflow.Context) error {
@@ -173,24 +178,43 @@ func (c *circuit) wait(ctx workflow.Context, s activities.CircuitState) error {
 	if err := c.show(ctx, s, c.explainOpen(s)); err != nil {
 		return err
 	}
-	cooled := false
+	cooled, asked := false, true
 	timerCtx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	sel := workflow.NewSelector(ctx)
 	sel.AddReceive(c.changed, func(workflow.ReceiveChannel, bool) {})
 	sel.AddReceive(c.reset, func(workflow.ReceiveChannel, bool) {})
+	if c.in.Refresh {
+		timer := workflow.NewTimerWithOptions(timerCtx, refresh(c.refreshes), workflow.TimerOptions{Summary: "look at what waits"})
+		sel.AddFuture(timer, func(workflow.Future) { asked = false })
+	}
 	if probing {
 		timer := workflow.NewTimerWithOptions(timerCtx, max(c.m.ProbeAt.Sub(workflow.Now(ctx)), 0), workflow.TimerOptions{Summary: "cool-down"})
 		sel.AddFuture(timer, func(workflow.Future) { cooled = true })
 	}
-	if err := await(ctx, sel); err != nil || !cooled {
+	if err := await(ctx, sel); err != nil {
 		return err
+	}
+	if c.refreshes++; asked {
+		c.refreshes = 0
+	}
+	if !cooled {
+		return nil
 	}
 	c.m.ProbeAt = time.Time{}
 	n, err := c.releaseSome(ctx, activities.ReleaseInput{WebhookID: c.in.WebhookID, Limit: 1, Probe: true})
 	c.m.Probes += n
 	return err
 }
+
+// Bounds of the time between two looks at an open circuit. It doubles: deliveries that are paused soon after the circuit has
+// opened are seen soon, and a circuit that is open for days costs one look in ten minutes.
+const (
+	refreshFirst = 10 * time.Second
+	refreshLimit = 10 * time.Minute
+)
+
+func refresh(looks int) time.Duration { return min(refreshFirst<<min(looks, 10), refreshLimit) }
 
 func (c *circuit) explainOpen(s activities.CircuitState) string {
 	details := fmt.Sprintf("open since %s; %s; send the signal `%s` to close it", s.OpenedAt.UTC().Format(time.RFC3339), waiting(s), SignalCircuitReset)

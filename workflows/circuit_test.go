@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	sdk "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
@@ -26,6 +27,17 @@ type circuit struct {
 	released []int
 	probes   []time.Duration
 	closed   int
+	loads    int
+}
+
+// details are what the Temporal UI shows.
+func (c *circuit) details() (text string) {
+	c.t.Helper()
+	value, err := c.QueryWorkflow("__temporal_workflow_metadata")
+	require.NoError(c.t, err)
+	var metadata sdk.WorkflowMetadata
+	require.NoError(c.t, value.Get(&metadata))
+	return metadata.CurrentDetails
 }
 
 func setupCircuit(t *testing.T, waiting int) *circuit {
@@ -38,6 +50,7 @@ func setupCircuit(t *testing.T, waiting int) *circuit {
 	c.RegisterActivity(&activities.Activities{})
 	var a *activities.Activities
 	c.OnActivity(a.LoadCircuit, mock.Anything, mock.Anything).Return(func(context.Context, uuid.UUID) (activities.CircuitState, error) {
+		c.loads++
 		c.state.Waiting = c.waiting > 0
 		return c.state, nil
 	})
@@ -156,6 +169,19 @@ func TestCircuit(t *testing.T) {
 		require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
 		require.Equal(t, []int{4}, c.released)
 		require.Equal(t, 8, in.Memory.Rate)
+	})
+	t.Run("shows_what_waits_while_it_is_open", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 0)
+		c.state.WebhookID = uuid.New()
+		c.after(time.Minute, func() { c.waiting, c.state.WaitingCount = 3, 3 }) // without a signal
+		var details string
+		c.after(3*time.Minute, func() { details = c.details() })
+		c.after(24*time.Hour, func() { c.state.Deleted = true; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil)
+		c.run(workflows.CircuitInput{Refresh: true})
+		require.Contains(t, details, "3 deliveries wait")
+		require.InDelta(t, 24*6, c.loads, 10, "one look in ten minutes")
 	})
 	t.Run("stays_open_without_a_reset", func(t *testing.T) {
 		t.Parallel()

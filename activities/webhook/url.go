@@ -217,3 +217,12 @@ func validPort(u *url.URL) bool {
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	return err == nil && port > 0
 }
+
+// Host is the part of a webhook's URL that may be shown: its path and query may carry secrets. "?" for what is no URL.
+func Host(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "?"
+	}
+	return u.Host
+}

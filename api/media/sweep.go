@@ -43,10 +43,16 @@ func NewSweeper(o SweeperOptions) *Sweeper {
 func (s *Sweeper) Run(ctx context.Context) {
 	tick := time.NewTicker(s.Every)
 	defer tick.Stop()
+	failed := false
 	for {
-		if _, err := s.RunOnce(ctx); err != nil && ctx.Err() == nil {
-			s.Logger.WarnContext(ctx, "sweep media", "error", err)
+		_, err := s.RunOnce(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil && !failed:
+			s.Logger.WarnContext(ctx, "stray media files cannot be deleted; they are tried again", "error", err)
+		case err == nil && failed:
+			s.Logger.InfoContext(ctx, "stray media files can be deleted again")
 		}
+		failed = err != nil
 		select {
 		case <-ctx.Done():
 			return

@@ -41,7 +41,7 @@ func runDev(cmd *cobra.Command) (err error) {
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
 	if err := devstack.CheckAddr(ctx, cfg.HTTP.Addr, "the API", "GREENROOM_HTTP_ADDR or --http-addr"); err != nil {
-		return err
+		return errors.Join(devstack.CheckUnused(cfg.Dev.Dir), err)
 	}
 	stack, err := devstack.Start(ctx, stackOptions(cfg, cmd))
 	if err != nil {
@@ -76,7 +76,7 @@ func unlessAsked(ctx context.Context, err error) error {
 func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	unregister := context.AfterFunc(ctx, func() {
-		fmt.Fprintln(os.Stderr, "stopping …")
+		fmt.Fprintln(os.Stderr, "stopping … (Ctrl-C again ends at once)")
 		stop()
 	})
 	return ctx, func() {

@@ -117,7 +117,7 @@ func TestDev_can_be_stopped_while_it_starts(t *testing.T) {
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 
 	require.NoError(t, cmd.Wait(), stderr.String())
-	assert.Equal(t, "stopping …\n", stderr.String())
+	assert.Equal(t, "stopping … (Ctrl-C again ends at once)\n", stderr.String())
 	gone(t, temporal)
 }
 

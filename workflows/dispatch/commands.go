@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"greenroom/activities/webhook"
 	"greenroom/db"
 	"greenroom/workflows"
 )
@@ -97,7 +98,7 @@ func (d *Dispatcher) tell(ctx context.Context, kind db.CommandKind, id uuid.UUID
 	case db.CircuitChanged:
 		s := d.o.Circuit
 		return d.signal(ctx, workflows.CircuitWorkflowID(id), workflows.SignalCircuitChanged, d.summaryOfCircuit(ctx, id), workflows.Circuit,
-			workflows.CircuitInput{WebhookID: id, Probe: s.Probe, Cooldown: s.Cooldown, ReleaseLimit: s.ReleaseLimit})
+			workflows.CircuitInput{WebhookID: id, Probe: s.Probe, Cooldown: s.Cooldown, ReleaseLimit: s.ReleaseLimit, Refresh: true})
 	case db.ReplayChanged:
 		return d.signal(ctx, workflows.ReplayWorkflowID(id), workflows.SignalReplayChanged, "", workflows.ReplayDeliveries,
 			workflows.ReplayDeliveriesInput{ReplayID: id, PerSecond: d.o.Circuit.ReleaseLimit})
@@ -117,12 +118,12 @@ func (d *Dispatcher) signal(ctx context.Context, id, signal, summary string, wor
 }
 
 // summaryOfCircuit names the webhook's host, for the lists of the Temporal UI. A workflow without a summary is better than none.
-func (d *Dispatcher) summaryOfCircuit(ctx context.Context, webhook uuid.UUID) string {
-	hooks, err := db.LoadWebhooks(ctx, d.o.DB, []uuid.UUID{webhook})
-	if err != nil || hooks[webhook] == nil {
+func (d *Dispatcher) summaryOfCircuit(ctx context.Context, id uuid.UUID) string {
+	hooks, err := db.LoadWebhooks(ctx, d.o.DB, []uuid.UUID{id})
+	if err != nil || hooks[id] == nil {
 		return ""
 	}
-	return "circuit of " + host(hooks[webhook].URL)
+	return "circuit of " + webhook.Host(hooks[id].URL)
 }
 
 // summaryOfInterview names the interview's kind and number.

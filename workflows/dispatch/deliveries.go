@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/db"
 	"greenroom/workflows"
@@ -186,14 +186,6 @@ func (d *Dispatcher) startOptions(q db.QueuedDelivery) client.StartWorkflowOptio
 		ID: workflows.DeliverWebhookWorkflowID(q.DeliveryID, q.Generation), TaskQueue: d.o.TaskQueue,
 		WorkflowIDReusePolicy: reuse, WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart: !d.o.Versioned, TypedSearchAttributes: temporal.NewSearchAttributes(attributes...),
-		StaticSummary: q.EventType + " → " + host(q.URL),
+		StaticSummary: q.EventType + " → " + webhook.Host(q.URL),
 	}
-}
-
-func host(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "?"
-	}
-	return u.Host
 }

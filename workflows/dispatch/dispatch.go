@@ -154,7 +154,7 @@ func (d *Dispatcher) loop(ctx context.Context, round func(context.Context) (Resu
 		r, err := round(ctx)
 		if err != nil || r.Away {
 			if away++; away == 1 && ctx.Err() == nil {
-				d.o.Logger.WarnContext(ctx, "dispatch waits for its stores", "error", err, "put_back", r.Failed)
+				d.reportWaiting(ctx, r, err)
 			}
 			sleep(ctx, min(time.Duration(away)*backoffStep, backoffLimit))
 			continue
@@ -166,6 +166,18 @@ func (d *Dispatcher) loop(ctx context.Context, round func(context.Context) (Resu
 		if r.Taken == 0 && !r.more {
 			d.await(ctx, hint)
 		}
+	}
+}
+
+// reportWaiting says which store dispatch waits for.
+func (d *Dispatcher) reportWaiting(ctx context.Context, r Result, err error) {
+	switch {
+	case err == nil:
+		d.o.Logger.WarnContext(ctx, "dispatch waits: Temporal does not answer; nothing is lost", "put_back", r.Failed)
+	case db.IsUnavailable(err):
+		d.o.Logger.WarnContext(ctx, "dispatch waits: PostgreSQL does not answer", "error", err)
+	default:
+		d.o.Logger.ErrorContext(ctx, "dispatch fails and is tried again", "error", err)
 	}
 }
 

@@ -44,10 +44,12 @@ func (d *Dispatcher) term(ctx context.Context, me uuid.UUID, since time.Time) {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.recoverBatches(leading) })
 	wg.Go(func() { d.reconcile(leading) })
+	var err error
 	for held := true; held && ctx.Err() == nil; {
 		sleep(ctx, leaseRenew)
 		asked := time.Now()
-		renewed, err := db.AcquireLease(ctx, d.o.DB, leaderLease, me, leaseLife)
+		var renewed bool
+		renewed, err = db.AcquireLease(ctx, d.o.DB, leaderLease, me, leaseLife)
 		if renewed {
 			since = asked
 		}
@@ -55,7 +57,12 @@ func (d *Dispatcher) term(ctx context.Context, me uuid.UUID, since time.Time) {
 	}
 	stop()
 	wg.Wait()
-	if ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		d.o.Logger.WarnContext(ctx, "this worker no longer looks for lost work: the lease could not be renewed", "error", err)
+		return
+	default:
 		d.o.Logger.WarnContext(ctx, "another worker looks for lost work now")
 		return
 	}

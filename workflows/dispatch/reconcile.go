@@ -132,7 +132,7 @@ func (r *reconciler) sweep(ctx context.Context) (requeued int, err error) {
 // looked at again for a while; when Temporal is unavailable they stay due.
 func (r *reconciler) look(ctx context.Context, k db.Reconciled, command db.CommandKind, workflow func(uuid.UUID) string) (found int, err error) {
 	for range looksAtOnce {
-		due, err := db.LookForDue(ctx, r.o.DB, k, r.o.Reconcile.Grace, r.o.Circuit.Probe, lookPage)
+		due, err := db.LookForDue(ctx, r.o.DB, k, r.o.Reconcile.Grace, lookPage)
 		if err != nil || len(due) == 0 {
 			return found, err
 		}

@@ -49,8 +49,13 @@ func Open(ctx context.Context, cfg config.Config, secrets ...string) (*Admin, er
 			return nil, err
 		}
 	}
-	a.DB, err = service.OpenDB(ctx, cfg)
-	return a, err
+	if a.DB, err = service.OpenDB(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := db.CheckMigrated(ctx, a.DB); err != nil {
+		return nil, errors.Join(err, a.DB.Close())
+	}
+	return a, nil
 }
 
 // Close gives the connections back.

@@ -204,6 +204,9 @@ func (p Printer) Deliveries(list []Delivery) error {
 func (p Printer) Delivery(d Delivery) error {
 	return p.Value(d, func(out io.Writer) {
 		row(out, "delivery", d.ID, fmt.Sprintf("is %s, generation %d", d.Status, d.Generation))
+		if d.Status == db.DeliveryCanceled {
+			row(out, "", "", "an attempt that is under way still counts: if the receiver accepts it, the delivery is succeeded")
+		}
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"greenroom/cmd/internal/admin"
 	"greenroom/cmd/internal/config"
+	"greenroom/db"
 	"greenroom/db/dbtest"
 	"greenroom/db/seal"
 )
@@ -51,6 +52,12 @@ func TestOpen_finds_the_database_of_a_running_dev(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}
+
+	own, err := db.Open(t.Context(), db.Options{URL: server.String()})
+	require.NoError(t, err)
+	defer own.Close()
+	_, err = db.Migrate(t.Context(), own)
+	require.NoError(t, err)
 
 	a, err := admin.Open(t.Context(), config.Config{Dev: config.Dev{Dir: dir}}, "secret", "keyset")
 

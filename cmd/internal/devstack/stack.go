@@ -71,6 +71,18 @@ func (s *Stack) openDir() error {
 	return err
 }
 
+// CheckUnused fails when another Greenroom runs on the directory.
+func CheckUnused(dir string) error {
+	if _, err := os.Stat(dir); err != nil {
+		return nil //nolint:nilerr // nothing runs on what is not there
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return err
+	}
+	return lock.Close()
+}
+
 func lockDir(dir string) (*os.File, error) {
 	const other = "choose another directory with GREENROOM_DEV_DIR or --dev-dir"
 	lock, err := tryLock(filepath.Join(dir, "lock"))

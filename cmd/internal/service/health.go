@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"greenroom/cmd/internal/config"
+	"greenroom/db"
 )
 
 // health answers for a worker, which has no API: whether the process lives, whether it can work, what it measures.
@@ -54,9 +55,9 @@ func (h *health) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "up") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := h.ready(r.Context()); err != nil {
-			h.logger.WarnContext(r.Context(), "not ready", "error", err)
-			answer(w, http.StatusServiceUnavailable, "not ready")
+		if reason, err := h.notReady(r.Context()); reason != "" {
+			h.logger.WarnContext(r.Context(), "not ready", "reason", reason, "error", err)
+			answer(w, http.StatusServiceUnavailable, "not ready: "+reason)
 			return
 		}
 		answer(w, http.StatusOK, "ready")
@@ -65,23 +66,26 @@ func (h *health) handler() http.Handler {
 	return mux
 }
 
-// ready is why the worker cannot work, or nil.
-func (h *health) ready(ctx context.Context) error {
+// notReady is why the worker cannot work, and the error behind it; "" when it can.
+func (h *health) notReady(ctx context.Context) (reason string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
 	c := h.working.Load()
 	if c == nil {
-		return errors.New("the workers have not started: Temporal was not reached yet")
+		return "the workers do not run: Temporal or its namespace was not reached", nil
 	}
-	if err := h.db.PingContext(ctx); err != nil {
-		return fmt.Errorf("reach database: %w", err)
+	switch err := db.CheckMigrated(ctx, h.db); {
+	case errors.Is(err, db.ErrNotMigrated):
+		return err.Error(), nil
+	case err != nil:
+		return "the database does not answer", err
 	}
 	// A healthy server without the namespace gives no work.
-	_, err := (*c).WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: h.namespace})
+	_, err = (*c).WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: h.namespace})
 	if err != nil {
-		return fmt.Errorf("reach temporal: %w", err)
+		return "Temporal does not answer, or its namespace is gone", err
 	}
-	return nil
+	return "", nil
 }
 
 func answer(w http.ResponseWriter, status int, text string) {

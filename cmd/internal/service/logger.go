@@ -4,6 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"strings"
+	"sync"
+	"time"
 
 	"greenroom/cmd/internal/config"
 )
@@ -17,19 +20,68 @@ func Logger(cfg config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// quieter is for the Temporal SDK: its info lines are its own business.
-func quieter(l *slog.Logger) *slog.Logger { return slog.New(atLeastWarn{l.Handler()}) }
+// quieter is for the Temporal SDK. Its info lines are its own business. An activity that fails is retried, and during an outage
+// thousands are: one line a minute for each type is enough, since Temporal shows each.
+func quieter(l *slog.Logger) *slog.Logger {
+	return slog.New(atLeastWarn{l.Handler(), &lastSaid{at: map[string]time.Time{}}})
+}
 
-type atLeastWarn struct{ slog.Handler }
+type atLeastWarn struct {
+	slog.Handler
+	said *lastSaid
+}
+
+// harmless are warnings of the SDK about what happens in healthy operation: a local activity that waits for a slow receiver, and
+// a hint that came as its workflow ended.
+var harmless = []string{"[TMPRL1104]", "Workflow has unhandled signals"}
+
+// lastSaid remembers when a line was written.
+type lastSaid struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+func (l *lastSaid) within(what string, d time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.at[what]) < d {
+		return true
+	}
+	l.at[what] = time.Now()
+	return false
+}
+
+// Handle implements slog.Handler.
+func (h atLeastWarn) Handle(ctx context.Context, r slog.Record) error {
+	for _, text := range harmless {
+		if strings.HasPrefix(r.Message, text) {
+			return nil
+		}
+	}
+	if r.Message == "Activity error." {
+		kind := ""
+		r.Attrs(func(a slog.Attr) bool {
+			if a.Key == "ActivityType" {
+				kind = a.Value.String()
+			}
+			return true
+		})
+		if h.said.within(kind, time.Minute) {
+			return nil
+		}
+		r.Level = slog.LevelWarn
+	}
+	return h.Handler.Handle(ctx, r)
+}
 
 func (h atLeastWarn) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
 }
 
 func (h atLeastWarn) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return atLeastWarn{h.Handler.WithAttrs(attrs)}
+	return atLeastWarn{h.Handler.WithAttrs(attrs), h.said}
 }
 
 func (h atLeastWarn) WithGroup(name string) slog.Handler {
-	return atLeastWarn{h.Handler.WithGroup(name)}
+	return atLeastWarn{h.Handler.WithGroup(name), h.said}
 }

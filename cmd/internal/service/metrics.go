@@ -52,6 +52,7 @@ var (
 	commandDesc = prometheus.NewDesc("greenroom_queue_commands", "Commands that wait for a dispatcher, at most 10000.", nil, nil)
 	openDesc    = prometheus.NewDesc("greenroom_open_circuits", "Webhooks whose circuit is open, at most 10000.", nil, nil)
 	oldestDesc  = prometheus.NewDesc("greenroom_oldest_day_age_days", "Days since the oldest day that is kept of deliveries, attempts and events.", nil, nil)
+	upDesc      = prometheus.NewDesc("greenroom_database_up", "1 when the database answers this process, otherwise 0.", nil, nil)
 	parkedDesc  = prometheus.NewDesc("greenroom_parked_commands", "Commands that were refused too often and are not tried again, at most 10000.", nil, nil)
 )
 
@@ -64,27 +65,36 @@ func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- parkedDesc
 	ch <- openDesc
 	ch <- oldestDesc
+	ch <- upDesc
 }
 
-// Collect implements prometheus.Collector. When the database does not answer, the gauges are left out.
+// Collect implements prometheus.Collector. When the database does not answer, it says so and leaves the other gauges out.
 func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	up := 1.0
+	if err := c.collect(ctx, ch); err != nil {
+		up = 0
+	}
+	ch <- prometheus.MustNewConstMetric(upDesc, prometheus.GaugeValue, up)
+}
+
+func (c *queueCollector) collect(ctx context.Context, ch chan<- prometheus.Metric) error {
 	deliveries, commands, err := db.QueueLength(ctx, c.db, queueShown)
 	if err != nil {
-		return
+		return err
 	}
 	parked, err := db.ParkedCommands(ctx, c.db, queueShown)
 	if err != nil {
-		return
+		return err
 	}
 	open, err := db.OpenCircuits(ctx, c.db, queueShown)
 	if err != nil {
-		return
+		return err
 	}
 	oldest, err := db.OldestDay(ctx, c.db)
 	if err != nil {
-		return
+		return err
 	}
 	if !oldest.IsZero() {
 		days := math.Floor(time.Since(oldest).Hours() / 24)
@@ -94,4 +104,5 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, float64(parked))
 	ch <- prometheus.MustNewConstMetric(queueDesc, prometheus.GaugeValue, float64(deliveries))
 	ch <- prometheus.MustNewConstMetric(commandDesc, prometheus.GaugeValue, float64(commands))
+	return nil
 }

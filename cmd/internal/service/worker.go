@@ -147,7 +147,10 @@ func runWorker(ctx context.Context, cfg config.Config, c client.Client, a *activ
 	slow.RegisterActivity(a)
 	g, gctx := errgroup.WithContext(ctx)
 	stop, err := startWorkers(fast, slow)
-	defer stop()
+	defer func() {
+		logger.InfoContext(context.WithoutCancel(ctx), "worker stops: attempts under way end first", "at_most", stopTimeout)
+		stop()
+	}()
 	if err != nil {
 		return err
 	}

@@ -206,6 +206,27 @@ func TestWorkerIsAliveAndNotReadyWithoutItsStores(t *testing.T) {
 	})
 }
 
+// A worker on a database that was not migrated says what to do; one without a database says so in its metrics too.
+func TestWorkerSaysWhyItIsNotReady(t *testing.T) {
+	b := setup(t)
+	url := b.work()
+	b.eventually(func() bool { return b.ready(url) })
+	_, shown := b.get(url + "/metrics")
+	require.Contains(t, shown, "greenroom_database_up 1")
+
+	_, err := b.db.ExecContext(t.Context(), "ALTER TABLE bun_migrations RENAME TO elsewhere")
+	require.NoError(t, err)
+	status, body := b.get(url + "/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Contains(t, body, "run greenroom migrate up")
+
+	require.NoError(t, b.db.Close())
+	_, body = b.get(url + "/readyz")
+	require.Contains(t, body, "the database does not answer")
+	_, shown = b.get(url + "/metrics")
+	require.Contains(t, shown, "greenroom_database_up 0")
+}
+
 func TestWorkerRefusesAnAddressInUse(t *testing.T) {
 	b := setup(t)
 	b.cfg.Worker.HTTPAddr = b.work()[len("http://"):]

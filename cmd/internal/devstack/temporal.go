@@ -155,8 +155,12 @@ func (t *Temporal) Restart(ctx context.Context) error {
 	return t.Start(ctx)
 }
 
-// marker is the part of the command line that no other server has: its port.
+// marker is the part of the command line that no other server has: its data, whatever the port, or the port of one without data.
+// A server that an earlier run left behind locks the data until it has ended.
 func (t *Temporal) marker() string {
+	if t.opts.DBFile != "" {
+		return " --db-filename " + t.opts.DBFile + " "
+	}
 	return "start-dev --ip 127.0.0.1 --port " + strconv.Itoa(t.opts.Port) + " "
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // RequestAnalysis asks the analyser about a completed interview. A result in its answer is stored, a refusal fails the
@@ -71,14 +72,14 @@ func (a *Activities) keepAnalysis(ctx context.Context, interview uuid.UUID, raw 
 	case !isObject(result.Specific):
 		result.Specific = nil
 	}
-	return wrap("keep analysis", unlessLost(db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return wrap("keep analysis", unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		_, err := db.CompleteAnalysis(ctx, tx, interview, result.General, result.Specific)
 		return err
 	})))
 }
 
 func (a *Activities) refuseAnalysis(ctx context.Context, interview uuid.UUID, message string) error {
-	return wrap("refuse analysis", unlessLost(db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return wrap("refuse analysis", unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.FailAnalysis(ctx, tx, interview, message)
 	})))
 }

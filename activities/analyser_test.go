@@ -12,6 +12,7 @@ import (
 
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 	"greenroom/db/token"
 )
 
@@ -95,7 +96,7 @@ func TestRequestAnalysis(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Online)
 		b.finish()
-		b.tx(func(ctx context.Context, tx bun.Tx) error { return db.DeleteInterview(ctx, tx, db.Scope{}, b.id) })
+		b.tx(func(ctx context.Context, tx bun.Tx) error { return db.DeleteInterview(ctx, tx, pg.Scope{}, b.id) })
 		require.NoError(t, b.RequestAnalysis(b.ctx, b.id))
 		assert.Empty(t, b.outside.asked)
 	})

@@ -14,7 +14,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"greenroom/activities/webhook"
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // AttemptInput asks for one attempt of one delivery.
@@ -92,8 +93,8 @@ func (a *Activities) attemptAs(ctx context.Context, in AttemptInput, run uuid.UU
 	}
 	err = errUnfinished
 	defer func() { a.flights.end(key, res, err) }()
-	job, err := db.LoadJob(ctx, a.DB, in.DeliveryID, run, in.Attempt)
-	if errors.Is(err, db.ErrNotFound) { // mistyped by an operator, or dropped by retention: no try will find it
+	job, err := delivery.LoadJob(ctx, a.DB, in.DeliveryID, run, in.Attempt)
+	if errors.Is(err, pg.ErrNotFound) { // mistyped by an operator, or dropped by retention: no try will find it
 		return AttemptResult{}, temporal.NewNonRetryableApplicationError(
 			fmt.Sprintf("there is no delivery %s, or it is no longer kept", in.DeliveryID), "Refused", nil)
 	}
@@ -108,7 +109,7 @@ func (a *Activities) attemptAs(ctx context.Context, in AttemptInput, run uuid.UU
 type attempt struct {
 	*Activities
 	in       AttemptInput
-	job      *db.Job
+	job      *delivery.Work
 	run      uuid.UUID
 	workflow string
 }
@@ -122,7 +123,7 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 		return AttemptResult{Outcome: AttemptCanceled, Reason: "the webhook was deleted"}, nil
 	case d.Generation > t.in.Generation:
 		return AttemptResult{Outcome: AttemptCanceled, Reason: "a later replay has taken over"}, nil
-	case d.Status == db.DeliveryCanceled, d.Status.Ended() && !t.in.Replay:
+	case d.Status == delivery.Canceled, d.Status.Ended() && !t.in.Replay:
 		return endOf(d), nil
 	}
 	if parked, err := t.park(ctx); err != nil || parked {
@@ -141,7 +142,7 @@ const lapseSlack = 30 * time.Second
 // postpone notes when the delivery asks for a place again: until then it is not overdue.
 func (t *attempt) postpone(ctx context.Context, until time.Time) (AttemptResult, error) {
 	return AttemptResult{Outcome: AttemptBusy, Reason: "the endpoint has its share in flight", NextAt: until},
-		db.PostponeDelivery(ctx, t.DB, t.in.DeliveryID, t.in.Generation, until)
+		delivery.PostponeDelivery(ctx, t.DB, t.in.DeliveryID, t.in.Generation, until)
 }
 
 // park pauses the delivery when its webhook must not be sent to now.
@@ -151,7 +152,7 @@ func (t *attempt) park(ctx context.Context) (bool, error) {
 	if !blocked || t.job.Delivery.IsTest {
 		return false, nil
 	}
-	blocked, paused, err := db.PauseDelivery(ctx, t.DB, t.in.DeliveryID, w.ID, t.workflow, t.in.Replay)
+	blocked, paused, err := delivery.PauseDelivery(ctx, t.DB, t.in.DeliveryID, w.ID, t.workflow, t.in.Replay)
 	if err == nil && blocked && !paused {
 		err = errEnded
 	}
@@ -162,11 +163,11 @@ func (t *attempt) park(ctx context.Context) (bool, error) {
 var errEnded = errors.New("the delivery ended while it was about to be paused")
 
 // endOf is how a delivery has ended, for a run that has nothing left to send.
-func endOf(d *db.Delivery) AttemptResult {
+func endOf(d *delivery.Delivery) AttemptResult {
 	switch {
-	case d.Status == db.DeliverySucceeded:
+	case d.Status == delivery.Succeeded:
 		return AttemptResult{Outcome: AttemptSucceeded, Reason: "accepted"}
-	case d.Status == db.DeliveryCanceled:
+	case d.Status == delivery.Canceled:
 		return AttemptResult{Outcome: AttemptCanceled, Reason: "the delivery was canceled"}
 	case d.LastError != nil:
 		return AttemptResult{Outcome: AttemptFailed, Reason: webhook.Gist(*d.LastError)}
@@ -187,7 +188,7 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 		return AttemptResult{}, fmt.Errorf("attempt interrupted: %w", context.Cause(ctx))
 	}
 	row := t.row(req.Profile, resp)
-	opened, err := t.recordUntilDone(ctx, db.Recording{
+	opened, err := t.recordUntilDone(ctx, delivery.Recording{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
 		Threshold: t.CircuitThreshold, Probe: t.in.Probe, Replay: t.in.Replay,
 	})
@@ -199,23 +200,23 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 }
 
 // row is the attempt as it is recorded: what came back, and when to go on.
-func (t *attempt) row(p *webhook.Profile, r webhook.Response) db.Attempt {
-	row := db.Attempt{
+func (t *attempt) row(p *webhook.Profile, r webhook.Response) delivery.Attempt {
+	row := delivery.Attempt{
 		DeliveryID: t.in.DeliveryID, RunID: t.run, Attempt: t.in.Attempt, Generation: t.in.Generation, WorkflowID: t.workflow,
 		StartedAt: r.StartedAt.UTC(), DurationMS: int(r.Duration.Milliseconds()),
 		StatusCode: nonZero(r.StatusCode), ErrorKind: nonZero(r.ErrorKind), Error: nonZero(r.Error), Response: text(r.Body),
 	}
 	switch webhook.Classify(p, r) {
 	case webhook.Succeeded:
-		row.Outcome = db.OutcomeSucceeded
+		row.Outcome = delivery.OutcomeSucceeded
 	case webhook.Gone:
-		row.Outcome = db.OutcomeGone
+		row.Outcome = delivery.OutcomeGone
 	case webhook.Retry:
 		if t.in.Last {
-			row.Outcome = db.OutcomeFailed
+			row.Outcome = delivery.OutcomeFailed
 			break
 		}
-		row.Outcome = db.OutcomeRetry
+		row.Outcome = delivery.OutcomeRetry
 		jitter := 2*rand.Float64() - 1 //nolint:gosec // spreading needs no secrecy
 		next := p.NextAttempt(t.job.Event.OccurredAt, r.StartedAt.Add(r.Duration), t.in.Attempt, t.in.Wait, r.RetryAfter, jitter).UTC()
 		row.NextAttemptAt = &next
@@ -223,7 +224,7 @@ func (t *attempt) row(p *webhook.Profile, r webhook.Response) db.Attempt {
 	return row
 }
 
-func (t *attempt) log(ctx context.Context, row *db.Attempt, opened bool) {
+func (t *attempt) log(ctx context.Context, row *delivery.Attempt, opened bool) {
 	args := []any{
 		"delivery_id", row.DeliveryID, "webhook_id", t.job.Webhook.ID, "event_type", t.job.Event.Type,
 		"attempt", row.Attempt, "outcome", row.Outcome, "duration_ms", row.DurationMS,
@@ -241,7 +242,7 @@ func (t *attempt) log(ctx context.Context, row *db.Attempt, opened bool) {
 
 // logCircuit says that an attempt opened its webhook's circuit or, as a probe, closed it. The host is all of the URL that is
 // shown: paths may carry secrets.
-func (t *attempt) logCircuit(ctx context.Context, row *db.Attempt, opened bool) {
+func (t *attempt) logCircuit(ctx context.Context, row *delivery.Attempt, opened bool) {
 	w := t.job.Webhook
 	switch {
 	case opened:
@@ -251,18 +252,18 @@ func (t *attempt) logCircuit(ctx context.Context, row *db.Attempt, opened bool) 
 		}
 		t.Logger.WarnContext(ctx, "circuit opened: deliveries of this webhook wait until it is reset or a probe succeeds",
 			"webhook_id", w.ID, "host", webhook.Host(w.URL), "last_error", reason)
-	case t.in.Probe && w.CircuitOpenedAt != nil && row.Outcome == db.OutcomeSucceeded:
+	case t.in.Probe && w.CircuitOpenedAt != nil && row.Outcome == delivery.OutcomeSucceeded:
 		t.Logger.InfoContext(ctx, "circuit closed by a probe", "webhook_id", w.ID, "host", webhook.Host(w.URL))
 	}
 }
 
-func resultOf(row *db.Attempt) AttemptResult {
+func resultOf(row *delivery.Attempt) AttemptResult {
 	r := AttemptResult{Outcome: AttemptOutcome(row.Outcome)}
 	if row.NextAttemptAt != nil {
 		r.NextAt = *row.NextAttemptAt
 	}
 	switch {
-	case row.Outcome == db.OutcomeSucceeded:
+	case row.Outcome == delivery.OutcomeSucceeded:
 		r.Reason = "accepted"
 	case row.Error != nil:
 		r.Reason = webhook.Gist(*row.Error)
@@ -270,7 +271,9 @@ func resultOf(row *db.Attempt) AttemptResult {
 	return r
 }
 
-func timeoutOf(w *db.Webhook) time.Duration { return time.Duration(w.TimeoutMS) * time.Millisecond }
+func timeoutOf(w *delivery.Webhook) time.Duration {
+	return time.Duration(w.TimeoutMS) * time.Millisecond
+}
 
 func nonZero[T comparable](v T) *T {
 	var zero T

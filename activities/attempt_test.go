@@ -17,9 +17,10 @@ import (
 
 	"greenroom/activities"
 	"greenroom/activities/webhook"
-	"greenroom/db"
 	"greenroom/db/catalog"
 	"greenroom/db/dbtest"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 	"greenroom/db/seal"
 )
 
@@ -28,7 +29,7 @@ type attempting struct {
 	*activities.Activities
 	t       *testing.T
 	company uuid.UUID
-	hook    *db.Webhook
+	hook    *delivery.Webhook
 	posts   atomic.Int32
 	last    atomic.Pointer[http.Request]
 	body    atomic.Pointer[string]
@@ -42,7 +43,7 @@ func setupAttempt(t *testing.T) *attempting {
 	require.NoError(t, err)
 	box, err := seal.New(keyset)
 	require.NoError(t, err)
-	s := &attempting{t: t, company: db.NewID(), answer: func(http.ResponseWriter) {}}
+	s := &attempting{t: t, company: pg.NewID(), answer: func(http.ResponseWriter) {}}
 	s.Activities = &activities.Activities{
 		DB: dbtest.New(t), Box: box, CircuitThreshold: 10, Endpoints: activities.NewEndpoints(10, nil), Logger: slog.New(slog.DiscardHandler),
 		Client: webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true}),
@@ -62,18 +63,18 @@ func setupAttempt(t *testing.T) *attempting {
 	return s
 }
 
-func (s *attempting) webhook(url string) *db.Webhook {
-	id, now := db.NewID(), time.Now().UTC()
-	secret, err := s.Box.Seal(make([]byte, 32), id, db.SecretField)
+func (s *attempting) webhook(url string) *delivery.Webhook {
+	id, now := pg.NewID(), time.Now().UTC()
+	secret, err := s.Box.Seal(make([]byte, 32), id, delivery.SecretField)
 	require.NoError(s.t, err)
-	token, err := s.Box.Seal([]byte("Bearer hidden"), id, db.HeaderField("Authorization"))
+	token, err := s.Box.Seal([]byte("Bearer hidden"), id, delivery.HeaderField("Authorization"))
 	require.NoError(s.t, err)
-	w := &db.Webhook{
+	w := &delivery.Webhook{
 		ID: id, CompanyID: &s.company, OwnerCompanyID: &s.company, Profile: "instaview", URL: url, Events: []string{catalog.InterviewStarted},
 		IsActive: true, MaxRetries: 3, TimeoutMS: 2000, Secret: secret, CreatedAt: now, UpdatedAt: now,
-		Headers: []db.WebhookHeader{{Name: "Authorization", Sealed: token}, {Name: "X-Plain", Value: "shown"}},
+		Headers: []delivery.WebhookHeader{{Name: "Authorization", Sealed: token}, {Name: "X-Plain", Value: "shown"}},
 	}
-	require.NoError(s.t, db.CreateWebhook(s.t.Context(), s.DB, w))
+	require.NoError(s.t, delivery.CreateWebhook(s.t.Context(), s.DB, w))
 	return w
 }
 
@@ -81,9 +82,9 @@ func (s *attempting) webhook(url string) *db.Webhook {
 func (s *attempting) delivery() uuid.UUID {
 	s.t.Helper()
 	var id uuid.UUID
-	err := db.InTx(s.t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		e := &db.Event{CompanyID: &s.company, Type: catalog.InterviewStarted, Data: []byte(`{"z":1, "a":2}`)}
-		if _, err := db.RecordEvent(ctx, tx, e); err != nil {
+	err := pg.InTx(s.t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		e := &delivery.Event{CompanyID: &s.company, Type: catalog.InterviewStarted, Data: []byte(`{"z":1, "a":2}`)}
+		if _, err := delivery.RecordEvent(ctx, tx, e); err != nil {
 			return err
 		}
 		return tx.NewRaw("DELETE FROM delivery_queue RETURNING delivery_id").Scan(ctx, &id)
@@ -99,9 +100,9 @@ func (s *attempting) attempt(in activities.AttemptInput, run uuid.UUID) activiti
 	return res
 }
 
-func (s *attempting) row(id uuid.UUID) *db.Delivery {
+func (s *attempting) row(id uuid.UUID) *delivery.Delivery {
 	s.t.Helper()
-	d, err := db.GetDelivery(s.t.Context(), s.DB, db.Scope{}, id)
+	d, err := delivery.GetDelivery(s.t.Context(), s.DB, pg.Scope{}, id)
 	require.NoError(s.t, err)
 	return d
 }
@@ -115,7 +116,7 @@ func TestAttemptSucceeds(t *testing.T) {
 	require.Equal(t, "shown", s.last.Load().Header.Get("X-Plain"))
 	require.Contains(t, *s.body.Load(), `"data":{"z":1, "a":2}`)
 	d := s.row(id)
-	require.Equal(t, db.DeliverySucceeded, d.Status)
+	require.Equal(t, delivery.Succeeded, d.Status)
 	require.Equal(t, *s.body.Load(), string(d.Body), "what was sent is what is kept")
 }
 
@@ -139,10 +140,10 @@ func TestASecondRunOfAnEndedDeliverySendsNothing(t *testing.T) {
 		last   bool
 		want   activities.AttemptOutcome
 		reason string
-		status db.DeliveryStatus
+		status delivery.Status
 	}{
-		{200, false, activities.AttemptSucceeded, "accepted", db.DeliverySucceeded},
-		{500, true, activities.AttemptFailed, "HTTP 500 Internal Server Error", db.DeliveryFailed},
+		{200, false, activities.AttemptSucceeded, "accepted", delivery.Succeeded},
+		{500, true, activities.AttemptFailed, "HTTP 500 Internal Server Error", delivery.Failed},
 	} {
 		s.answer = func(w http.ResponseWriter) { w.WriteHeader(tc.answer) }
 		in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1, Last: tc.last, Wait: time.Second}
@@ -161,7 +162,7 @@ func TestASecondRunOfAnEndedDeliverySendsNothing(t *testing.T) {
 		in.Attempt, in.Replay = 1, true
 		require.Equal(t, activities.AttemptRetry, s.attempt(in, uuid.New()).Outcome, "a replay was asked for")
 		require.Equal(t, posts+1, s.posts.Load())
-		require.Equal(t, db.DeliveryRetrying, s.row(in.DeliveryID).Status)
+		require.Equal(t, delivery.Retrying, s.row(in.DeliveryID).Status)
 	}
 }
 
@@ -173,7 +174,7 @@ func TestAReplayWaitsBehindAnOpenCircuit(t *testing.T) {
 	in.Replay = true
 	require.Equal(t, activities.AttemptParked, s.attempt(in, uuid.New()).Outcome)
 	require.EqualValues(t, 1, s.posts.Load())
-	require.Equal(t, db.DeliveryPaused, s.row(in.DeliveryID).Status, "so that closing the circuit releases it")
+	require.Equal(t, delivery.Paused, s.row(in.DeliveryID).Status, "so that closing the circuit releases it")
 }
 
 func TestAttemptFails(t *testing.T) {
@@ -189,16 +190,16 @@ func TestAttemptFails(t *testing.T) {
 	require.Contains(t, res.Reason, "502")
 	require.GreaterOrEqual(t, time.Until(res.NextAt), 115*time.Second)
 	d := s.row(id)
-	require.Equal(t, db.DeliveryRetrying, d.Status)
+	require.Equal(t, delivery.Retrying, d.Status)
 	require.WithinDuration(t, res.NextAt, *d.NextAttemptAt, time.Millisecond)
-	as, err := db.ListAttempts(t.Context(), s.DB, id)
+	as, err := delivery.ListAttempts(t.Context(), s.DB, id)
 	require.NoError(t, err)
 	require.Equal(t, "no \uFFFD\uFFFD text", *as[0].Response)
 	require.Equal(t, 502, *as[0].StatusCode)
 
 	last := s.attempt(activities.AttemptInput{DeliveryID: id, Attempt: 4, Last: true}, uuid.New())
 	require.Equal(t, activities.AttemptFailed, last.Outcome)
-	require.Equal(t, db.DeliveryFailed, s.row(id).Status)
+	require.Equal(t, delivery.Failed, s.row(id).Status)
 }
 
 func TestAttemptTimesOut(t *testing.T) {
@@ -222,7 +223,7 @@ func TestAttemptIsNotMade(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, activities.AttemptParked, s.attempt(in, uuid.New()).Outcome)
 		require.Zero(t, s.posts.Load())
-		require.Equal(t, db.DeliveryPaused, s.row(in.DeliveryID).Status)
+		require.Equal(t, delivery.Paused, s.row(in.DeliveryID).Status)
 		in.Probe = true
 		require.Equal(t, activities.AttemptSucceeded, s.attempt(in, uuid.New()).Outcome, "but for a probe")
 	})
@@ -237,7 +238,7 @@ func TestAttemptIsNotMade(t *testing.T) {
 	t.Run("for_a_deleted_webhook", func(t *testing.T) {
 		s := setupAttempt(t)
 		in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
-		require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.DeleteWebhook(ctx, tx, s.hook.ID) }))
+		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return delivery.DeleteWebhook(ctx, tx, s.hook.ID) }))
 		require.Equal(t, activities.AttemptCanceled, s.attempt(in, uuid.New()).Outcome)
 		require.Zero(t, s.posts.Load())
 	})
@@ -274,7 +275,7 @@ func TestAttemptIsNotMade(t *testing.T) {
 		s.answer = func(http.ResponseWriter) { cancel(); <-hold }
 		_, err := activities.AttemptAs(s.Activities, ctx, in, uuid.New(), "delivery:test:0")
 		require.ErrorIs(t, err, context.Canceled)
-		require.Equal(t, db.DeliveryPending, s.row(in.DeliveryID).Status, "nothing is counted against the receiver")
+		require.Equal(t, delivery.Pending, s.row(in.DeliveryID).Status, "nothing is counted against the receiver")
 	})
 }
 

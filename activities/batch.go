@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"greenroom/activities/webhook"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // BatchInput asks for the first attempts of many deliveries.
@@ -79,7 +79,7 @@ func (a *Activities) attemptBatchAs(ctx context.Context, in BatchInput, run uuid
 	}
 	a.Logger.DebugContext(ctx, "batch", "batch_id", in.BatchID, "succeeded", b.result.Succeeded, "failed", b.result.Failed,
 		"left", b.result.Left, "duration_ms", time.Since(began).Milliseconds())
-	return b.result, db.FinishBatch(ctx, a.DB, in.BatchID)
+	return b.result, delivery.FinishBatch(ctx, a.DB, in.BatchID)
 }
 
 // batch is one batch on its way.
@@ -89,27 +89,29 @@ type batch struct {
 	run      uuid.UUID
 	workflow string
 	lease    int
-	byHook   map[uuid.UUID][]*db.Job
+	byHook   map[uuid.UUID][]*delivery.Work
 	hooks    *hooks
 
 	mu     sync.Mutex
 	result BatchResult
-	left   []db.QueuedDelivery
-	resend []db.QueuedDelivery // those of a replay that have ended before and have no place now
-	err    error               // the first fault of ours
+	left   []delivery.QueuedDelivery
+	resend []delivery.QueuedDelivery // those of a replay that have ended before and have no place now
+	err    error                     // the first fault of ours
 }
 
 func (b *batch) load(ctx context.Context) error {
 	var err error
-	if b.lease, err = db.LeaseBatch(ctx, b.DB, b.in.BatchID); err != nil {
+	if b.lease, err = delivery.LeaseBatch(ctx, b.DB, b.in.BatchID); err != nil {
 		return err
 	}
-	b.byHook = make(map[uuid.UUID][]*db.Job)
-	if err = b.loadJobs(ctx, false, func(d *db.Delivery) bool { return d.Status == db.DeliveryPending }); err != nil {
+	b.byHook = make(map[uuid.UUID][]*delivery.Work)
+	if err = b.loadJobs(ctx, false, func(d *delivery.Delivery) bool { return d.Status == delivery.Pending }); err != nil {
 		return err
 	}
 	if b.in.Replay { // what has not ended is on its way without it, and what was canceled stays so
-		err = b.loadJobs(ctx, true, func(d *db.Delivery) bool { return d.Status == db.DeliverySucceeded || d.Status == db.DeliveryFailed })
+		err = b.loadJobs(ctx, true, func(d *delivery.Delivery) bool {
+			return d.Status == delivery.Succeeded || d.Status == delivery.Failed
+		})
 		if err != nil {
 			return err
 		}
@@ -119,8 +121,8 @@ func (b *batch) load(ctx context.Context) error {
 }
 
 // loadJobs adds what the batch still has, or with replay what it began with, as far as this run has not recorded it.
-func (b *batch) loadJobs(ctx context.Context, replay bool, wanted func(*db.Delivery) bool) error {
-	jobs, err := db.LoadBatch(ctx, b.DB, db.Batch{ID: b.in.BatchID, Deliveries: b.in.Deliveries}, b.run, replay)
+func (b *batch) loadJobs(ctx context.Context, replay bool, wanted func(*delivery.Delivery) bool) error {
+	jobs, err := delivery.LoadBatch(ctx, b.DB, delivery.Batch{ID: b.in.BatchID, Deliveries: b.in.Deliveries}, b.run, replay)
 	for _, j := range jobs {
 		if j.Done == nil && wanted(&j.Delivery) {
 			b.byHook[j.Delivery.WebhookID] = append(b.byHook[j.Delivery.WebhookID], j)
@@ -150,18 +152,18 @@ func (b *batch) giveBack(ctx context.Context) {
 	if ctx.Err() != nil || b.hooks.isLost() {
 		return
 	}
-	if err := db.LeaveBatch(ctx, b.DB, b.in.BatchID, b.lease, b.left); err != nil {
+	if err := delivery.LeaveBatch(ctx, b.DB, b.in.BatchID, b.lease, b.left); err != nil {
 		b.fault(err)
 	}
-	if err := db.ResendDeliveries(ctx, b.DB, b.resend); err != nil {
+	if err := delivery.ResendDeliveries(ctx, b.DB, b.resend); err != nil {
 		b.fault(err)
 	}
 }
 
 // attemptEndpoint begins an attempt whenever the endpoint has a place for one.
-func (b *batch) attemptEndpoint(ctx, begins context.Context, id uuid.UUID, jobs []*db.Job, attempts *sync.WaitGroup) {
+func (b *batch) attemptEndpoint(ctx, begins context.Context, id uuid.UUID, jobs []*delivery.Work, attempts *sync.WaitGroup) {
 	for i, j := range jobs {
-		var w *db.Webhook
+		var w *delivery.Webhook
 		if b.Endpoints.Begin(begins, id) {
 			if w = b.hooks.get(begins, id); w == nil {
 				b.Endpoints.End(id, 0)
@@ -179,7 +181,7 @@ func (b *batch) attemptEndpoint(ctx, begins context.Context, id uuid.UUID, jobs 
 }
 
 // leave notes what is not attempted here. When the worker stops or has lost the batch, another one goes on with it.
-func (b *batch) leave(ctx context.Context, jobs []*db.Job) {
+func (b *batch) leave(ctx context.Context, jobs []*delivery.Work) {
 	switch {
 	case ctx.Err() != nil:
 		b.fault(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
@@ -190,7 +192,7 @@ func (b *batch) leave(ctx context.Context, jobs []*db.Job) {
 	defer b.mu.Unlock()
 	for _, j := range jobs {
 		d := &j.Delivery
-		q := db.QueuedDelivery{DeliveryID: d.ID, WebhookID: d.WebhookID, CompanyID: d.CompanyID, Attempt: 1}
+		q := delivery.QueuedDelivery{DeliveryID: d.ID, WebhookID: d.WebhookID, CompanyID: d.CompanyID, Attempt: 1}
 		if d.Status.Ended() {
 			b.resend = append(b.resend, q)
 		} else {
@@ -200,7 +202,7 @@ func (b *batch) leave(ctx context.Context, jobs []*db.Job) {
 }
 
 // send makes one attempt. Its record is counted among the attempts until it is written.
-func (b *batch) send(ctx context.Context, j *db.Job, attempts *sync.WaitGroup) {
+func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitGroup) {
 	t := &attempt{
 		Activities: b.Activities, job: j, run: b.run, workflow: b.workflow,
 		in: AttemptInput{DeliveryID: j.Delivery.ID, Generation: j.Delivery.Generation, Attempt: 1},
@@ -276,9 +278,9 @@ func (b *batch) note(fn func()) {
 func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, done func()) {
 	row := t.row(req.Profile, resp)
 	end := func() { b.Endpoints.End(t.job.Webhook.ID, resp.Duration) }
-	failed := row.Outcome != db.OutcomeSucceeded
+	failed := row.Outcome != delivery.OutcomeSucceeded
 	b.recorder.add(b.Activities, &recording{
-		Recording: db.Recording{
+		Recording: delivery.Recording{
 			Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
 			Threshold: b.CircuitThreshold, GoesOnAs: DeliverWorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
 		},
@@ -290,7 +292,7 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 			if err == nil {
 				t.log(context.Background(), &row, opened)
 			}
-			if opened || row.Outcome == db.OutcomeGone { // nothing more is sent to it
+			if opened || row.Outcome == delivery.OutcomeGone { // nothing more is sent to it
 				b.hooks.stale(t.job.Webhook.ID)
 			}
 			switch {

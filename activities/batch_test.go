@@ -17,8 +17,9 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/activities"
-	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // receiver notes what arrives at it, and when.
@@ -75,19 +76,19 @@ func refuse(_ int, w http.ResponseWriter) { w.WriteHeader(http.StatusInternalSer
 // batch publishes n events and puts their deliveries in a batch.
 func (s *attempting) batch(n int) activities.BatchInput {
 	s.t.Helper()
-	in := activities.BatchInput{BatchID: db.NewID()}
-	err := db.InTx(s.t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		es := make([]*db.Event, n)
+	in := activities.BatchInput{BatchID: pg.NewID()}
+	err := pg.InTx(s.t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		es := make([]*delivery.Event, n)
 		for i := range es {
-			es[i] = &db.Event{CompanyID: &s.company, Type: catalog.InterviewStarted, Data: []byte(`{"z":1, "a":"ü"}`)}
+			es[i] = &delivery.Event{CompanyID: &s.company, Type: catalog.InterviewStarted, Data: []byte(`{"z":1, "a":"ü"}`)}
 		}
-		if _, err := db.RecordEvents(ctx, tx, es); err != nil {
+		if _, err := delivery.RecordEvents(ctx, tx, es); err != nil {
 			return err
 		}
 		if err := tx.NewRaw("DELETE FROM delivery_queue RETURNING delivery_id").Scan(ctx, &in.Deliveries); err != nil {
 			return err
 		}
-		return db.AddBatch(ctx, tx, db.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
+		return delivery.AddBatch(ctx, tx, delivery.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
 	})
 	require.NoError(s.t, err)
 	return in
@@ -123,7 +124,7 @@ func (s *attempting) sendTo(r *receiver) {
 	s.exec("UPDATE webhooks SET url = ? WHERE id = ?", r.URL, s.hook.ID)
 }
 
-func (s *attempting) withStatus(status db.DeliveryStatus) int {
+func (s *attempting) withStatus(status delivery.Status) int {
 	s.t.Helper()
 	return s.number("SELECT count(*) FROM deliveries WHERE status = ?", status)
 }
@@ -147,15 +148,15 @@ func TestBatchSucceeds(t *testing.T) {
 	require.Len(t, bodies, 30, "each arrives once")
 	for _, id := range in.Deliveries {
 		d := s.row(id)
-		require.Equal(t, db.DeliverySucceeded, d.Status)
+		require.Equal(t, delivery.Succeeded, d.Status)
 		require.Equal(t, 1, d.Attempts)
 		require.Equal(t, "batch:test", *d.WorkflowID)
 		require.Equal(t, bodies[id.String()], string(d.Body), "what was sent is what is kept")
-		as, err := db.ListAttempts(t.Context(), s.DB, id)
+		as, err := delivery.ListAttempts(t.Context(), s.DB, id)
 		require.NoError(t, err)
 		require.Len(t, as, 1)
 		require.Equal(t, "batch:test", as[0].WorkflowID)
-		require.Equal(t, db.OutcomeSucceeded, as[0].Outcome)
+		require.Equal(t, delivery.OutcomeSucceeded, as[0].Outcome)
 	}
 	require.Zero(t, s.number("SELECT count(*) FROM delivery_batches"))
 }
@@ -174,8 +175,8 @@ func TestBatchOfTheSameRunIsMadeOnce(t *testing.T) {
 	require.EqualValues(t, 12, s.posts.Load())
 	require.Equal(t, activities.BatchResult{}, s.attemptBatch(in, run), "it is finished")
 	again := func() {
-		require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-			return db.AddBatch(ctx, tx, db.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
+		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			return delivery.AddBatch(ctx, tx, delivery.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
 		}))
 		require.Equal(t, activities.BatchResult{}, s.attemptBatch(in, run))
 	}
@@ -199,7 +200,7 @@ func TestReplayOfABatchSendsAllOfIt(t *testing.T) {
 	s.sendTo(fast)
 	in := s.batch(30)
 	s.attemptBatch(in, uuid.New())
-	require.Equal(t, 30, s.withStatus(db.DeliverySucceeded))
+	require.Equal(t, 30, s.withStatus(delivery.Succeeded))
 	canceled := in.Deliveries[0]
 	s.exec("UPDATE deliveries SET status = 'canceled' WHERE id = ?", canceled)
 
@@ -212,7 +213,7 @@ func TestReplayOfABatchSendsAllOfIt(t *testing.T) {
 	require.Positive(t, res.Left)
 	require.Equal(t, activities.BatchResult{Succeeded: sent, Left: 29 - sent}, res)
 	require.Equal(t, res.Left, s.number("SELECT count(*) FROM delivery_queue q JOIN deliveries d ON d.id = q.delivery_id WHERE d.generation = 1"))
-	require.Equal(t, db.DeliveryCanceled, s.row(canceled).Status)
+	require.Equal(t, delivery.Canceled, s.row(canceled).Status)
 
 	require.Equal(t, activities.BatchResult{}, s.attemptBatch(in, run))
 	require.Len(t, slow.got(), sent)
@@ -240,13 +241,13 @@ func TestBatchLetsFailuresGoOnAlone(t *testing.T) {
 	s.sendTo(r)
 	in := s.batch(30)
 	require.Equal(t, activities.BatchResult{Succeeded: 20, Failed: 10}, s.attemptBatch(in, uuid.New()))
-	require.Equal(t, 20, s.withStatus(db.DeliverySucceeded))
+	require.Equal(t, 20, s.withStatus(delivery.Succeeded))
 	require.Equal(t, 10, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"))
 	var failed []uuid.UUID
 	require.NoError(t, s.DB.NewRaw("SELECT delivery_id FROM delivery_queue").Scan(t.Context(), &failed))
 	for _, id := range failed {
 		d := s.row(id)
-		require.Equal(t, db.DeliveryRetrying, d.Status)
+		require.Equal(t, delivery.Retrying, d.Status)
 		require.Equal(t, activities.DeliverWorkflowID(id, 0), *d.WorkflowID)
 		require.Positive(t, time.Until(*d.NextAttemptAt))
 		require.Equal(t, http.StatusBadGateway, *d.LastStatusCode)
@@ -260,7 +261,7 @@ func TestBatchOfOneAttemptEndsInFailure(t *testing.T) {
 	s.exec("UPDATE webhooks SET max_retries = 0")
 	in := s.batch(3)
 	s.attemptBatch(in, uuid.New())
-	require.Equal(t, 3, s.withStatus(db.DeliveryFailed))
+	require.Equal(t, 3, s.withStatus(delivery.Failed))
 	require.Equal(t, 3, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"), "each gets a workflow of its own that shows it")
 	for _, id := range in.Deliveries {
 		own := activities.DeliverWorkflowID(id, 0)
@@ -284,16 +285,16 @@ func TestABurstOfGoneDisablesTheWebhookAlone(t *testing.T) {
 	}))
 	res := s.attemptBatch(s.batch(40), uuid.New())
 	require.Equal(t, 10, res.Failed)
-	require.Equal(t, 10, s.withStatus(db.DeliveryFailed))
+	require.Equal(t, 10, s.withStatus(delivery.Failed))
 	require.Equal(t, 10, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"))
-	require.Equal(t, 30, s.withStatus(db.DeliveryPaused))
+	require.Equal(t, 30, s.withStatus(delivery.Paused))
 	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE NOT is_active AND circuit_opened_at IS NULL AND consecutive_failures = 0"))
 
 	s.hook.IsActive = true
-	require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		return db.UpdateWebhook(ctx, tx, s.hook, "is_active")
+	require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return delivery.UpdateWebhook(ctx, tx, s.hook, "is_active")
 	}))
-	n, err := db.ReleasePaused(t.Context(), s.DB, s.hook.ID, 100, false)
+	n, err := delivery.ReleasePaused(t.Context(), s.DB, s.hook.ID, 100, false)
 	require.NoError(t, err)
 	require.Equal(t, 30, n, "activation lets go on what was held")
 }
@@ -306,7 +307,7 @@ func TestABurstOfRateLimitsDoesNotOpenTheCircuit(t *testing.T) {
 	}))
 	in := s.batch(30)
 	require.Equal(t, 30, s.attemptBatch(in, uuid.New()).Failed)
-	require.Equal(t, 30, s.withStatus(db.DeliveryRetrying))
+	require.Equal(t, 30, s.withStatus(delivery.Retrying))
 	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NULL AND consecutive_failures = 0"))
 	require.Greater(t, time.Until(*s.row(in.Deliveries[0]).NextAttemptAt), 50*time.Second)
 }
@@ -321,7 +322,7 @@ func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
 	require.Equal(t, activities.BatchResult{Failed: sent, Left: 300 - sent}, res)
 	require.LessOrEqual(t, sent, 10+2*10, "no more than what was in flight")
 	// While the record of another attempt locks the webhook, what is left goes back to the queue, where the dispatcher pauses it.
-	require.Equal(t, 300-sent, s.withStatus(db.DeliveryPaused)+s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 1"))
+	require.Equal(t, 300-sent, s.withStatus(delivery.Paused)+s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 1"))
 	require.Equal(t, 1, s.number("SELECT count(*) FROM commands"), "the Circuit workflow is told once")
 	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NOT NULL"))
 }
@@ -350,7 +351,7 @@ func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 		for range 8 {
 			<-begun
 		}
-		require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return fn(ctx, s, tx) }))
+		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return fn(ctx, s, tx) }))
 		changed := time.Now()
 		<-done
 		require.NoError(t, err)
@@ -358,29 +359,31 @@ func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 		return s, r, res
 	}
 	t.Run("deleted", func(t *testing.T) {
-		s, r, res := change(t, func(ctx context.Context, s *attempting, tx bun.Tx) error { return db.DeleteWebhook(ctx, tx, s.hook.ID) })
+		s, r, res := change(t, func(ctx context.Context, s *attempting, tx bun.Tx) error {
+			return delivery.DeleteWebhook(ctx, tx, s.hook.ID)
+		})
 		sent := len(r.got())
 		require.Equal(t, activities.BatchResult{Succeeded: sent, Left: 60 - sent}, res)
-		require.Equal(t, 60-sent, s.withStatus(db.DeliveryCanceled))
+		require.Equal(t, 60-sent, s.withStatus(delivery.Canceled))
 	})
 	t.Run("deactivated", func(t *testing.T) {
 		s, r, res := change(t, func(ctx context.Context, s *attempting, tx bun.Tx) error {
 			s.hook.IsActive = false
-			return db.UpdateWebhook(ctx, tx, s.hook, "is_active")
+			return delivery.UpdateWebhook(ctx, tx, s.hook, "is_active")
 		})
 		sent := len(r.got())
 		require.Equal(t, activities.BatchResult{Succeeded: sent, Left: 60 - sent}, res)
-		require.Equal(t, 60-sent, s.withStatus(db.DeliveryPaused))
+		require.Equal(t, 60-sent, s.withStatus(delivery.Paused))
 	})
 	t.Run("sent_elsewhere", func(t *testing.T) {
 		other := receive(t, accept)
 		s, r, res := change(t, func(ctx context.Context, s *attempting, tx bun.Tx) error {
 			s.hook.URL = other.URL
-			return db.UpdateWebhook(ctx, tx, s.hook, "url")
+			return delivery.UpdateWebhook(ctx, tx, s.hook, "url")
 		})
 		require.Equal(t, activities.BatchResult{Succeeded: 60}, res)
 		require.Equal(t, 60, len(r.got())+len(other.got()))
-		require.Equal(t, 60, s.withStatus(db.DeliverySucceeded))
+		require.Equal(t, 60, s.withStatus(delivery.Succeeded))
 	})
 }
 
@@ -435,10 +438,10 @@ func TestBatchThatIsInterruptedIsGoneOnWith(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.Zero(t, s.number("SELECT count(*) FROM delivery_queue"), "the batch keeps what it has")
 	sent := len(r.got())
-	recorded := s.withStatus(db.DeliverySucceeded)
+	recorded := s.withStatus(delivery.Succeeded)
 	require.LessOrEqual(t, sent-recorded, 2, "only what was in flight is not recorded")
 	require.Equal(t, activities.BatchResult{Succeeded: 40 - recorded}, s.attemptBatch(in, run))
-	require.Equal(t, 40, s.withStatus(db.DeliverySucceeded))
+	require.Equal(t, 40, s.withStatus(delivery.Succeeded))
 	require.Len(t, r.got(), sent+40-recorded)
 	require.Equal(t, 40, s.number("SELECT count(*) FROM attempts"))
 }

@@ -6,7 +6,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // CancelDeliveryInput names one run of a delivery.
@@ -18,20 +19,20 @@ type CancelDeliveryInput struct {
 // CancelDelivery cancels a delivery as POST /deliveries/{id}/cancel does. One that has ended, or of which a later replay has
 // taken over, is left as it is.
 func (a *Activities) CancelDelivery(ctx context.Context, in CancelDeliveryInput) error {
-	return wrap("cancel delivery", unlessLost(db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		d, err := db.GetDelivery(ctx, tx, db.Scope{}, in.DeliveryID)
+	return wrap("cancel delivery", unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		d, err := delivery.GetDelivery(ctx, tx, pg.Scope{}, in.DeliveryID)
 		if err != nil || d.Generation != in.Generation {
 			return err
 		}
-		_, err = db.CancelDelivery(ctx, tx, db.Scope{}, in.DeliveryID)
+		_, err = delivery.CancelDelivery(ctx, tx, pg.Scope{}, in.DeliveryID)
 		return err
 	})))
 }
 
 // CancelReplay cancels a replay as the API does; one that has ended is left as it is.
 func (a *Activities) CancelReplay(ctx context.Context, replay uuid.UUID) error {
-	return wrap("cancel replay", unlessLost(db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		_, err := db.CancelReplay(ctx, tx, replay)
+	return wrap("cancel replay", unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, err := delivery.CancelReplay(ctx, tx, replay)
 		return err
 	})))
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // CircuitState is what the Circuit workflow decides on.
@@ -36,8 +37,8 @@ type CircuitState struct {
 
 // LoadCircuit reads the state of a webhook's circuit.
 func (a *Activities) LoadCircuit(ctx context.Context, webhook uuid.UUID) (CircuitState, error) {
-	s, err := db.LoadCircuit(ctx, a.DB, webhook)
-	if errors.Is(err, db.ErrNotFound) {
+	s, err := delivery.LoadCircuit(ctx, a.DB, webhook)
+	if errors.Is(err, pg.ErrNotFound) {
 		return CircuitState{Deleted: true, Missing: true}, nil
 	}
 	if err != nil {
@@ -55,11 +56,11 @@ func (a *Activities) LoadCircuit(ctx context.Context, webhook uuid.UUID) (Circui
 
 // CloseCircuit resets a webhook's circuit on behalf of an engineer; one that is closed or deleted is left alone.
 func (a *Activities) CloseCircuit(ctx context.Context, webhook uuid.UUID) error {
-	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		_, err := db.ResetCircuit(ctx, tx, webhook)
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, err := delivery.ResetCircuit(ctx, tx, webhook)
 		return err
 	})
-	if err != nil && !errors.Is(err, db.ErrNotFound) {
+	if err != nil && !errors.Is(err, pg.ErrNotFound) {
 		return fmt.Errorf("close circuit: %w", err)
 	}
 	a.Logger.InfoContext(ctx, "circuit closed by the signal reset", "webhook_id", webhook)
@@ -76,7 +77,7 @@ type ReleaseInput struct {
 
 // ReleasePaused sends up to Limit paused deliveries on their way again and returns how many.
 func (a *Activities) ReleasePaused(ctx context.Context, in ReleaseInput) (int, error) {
-	return db.ReleasePaused(ctx, a.DB, in.WebhookID, in.Limit, in.Probe)
+	return delivery.ReleasePaused(ctx, a.DB, in.WebhookID, in.Limit, in.Probe)
 }
 
 // CancelDeletedInput asks for the deliveries of a deleted webhook to be canceled.
@@ -87,5 +88,5 @@ type CancelDeletedInput struct {
 
 // CancelDeleted cancels up to Limit deliveries of a deleted webhook and returns how many.
 func (a *Activities) CancelDeleted(ctx context.Context, in CancelDeletedInput) (int, error) {
-	return db.CancelPage(ctx, a.DB, in.WebhookID, in.Limit)
+	return delivery.CancelPage(ctx, a.DB, in.WebhookID, in.Limit)
 }

@@ -13,8 +13,9 @@ import (
 
 	"greenroom/activities"
 	"greenroom/activities/webhook/profiles"
-	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // of makes the webhook one of that profile and records an event that knows what it is about.
@@ -25,13 +26,13 @@ func (s *attempting) of(profile, eventType string, occurred time.Time) uuid.UUID
 	require.NoError(s.t, err)
 	s.exec("UPDATE webhooks SET profile = ?, events = ARRAY[?], max_retries = ? WHERE id = ?", profile, eventType, len(p.Schedule), s.hook.ID)
 	var id uuid.UUID
-	err = db.InTx(s.t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		e := &db.Event{
+	err = pg.InTx(s.t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		e := &delivery.Event{
 			CompanyID: &s.company, Type: eventType, Data: []byte(`{}`), OccurredAt: occurred,
-			Context: []byte(`{"company":{"id":"` + s.company.String() + `","number":7},"job":{"id":"` + db.NewID().String() +
+			Context: []byte(`{"company":{"id":"` + s.company.String() + `","number":7},"job":{"id":"` + pg.NewID().String() +
 				`","number":17,"title":"Receptionist","createdAt":"2026-01-02T03:04:05.678901+00:00"}}`),
 		}
-		if _, err := db.RecordEvent(ctx, tx, e); err != nil {
+		if _, err := delivery.RecordEvent(ctx, tx, e); err != nil {
 			return err
 		}
 		return tx.NewRaw("DELETE FROM delivery_queue RETURNING delivery_id").Scan(ctx, &id)
@@ -53,9 +54,9 @@ func TestBodiesSayWhatTheEventWasAbout(t *testing.T) {
 	t.Run("in_a_batch", func(t *testing.T) {
 		s := setupAttempt(t)
 		id := s.of("interview-suite", catalog.JobCreated, time.Now())
-		in := activities.BatchInput{BatchID: db.NewID(), Deliveries: []uuid.UUID{id}}
-		require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-			return db.AddBatch(ctx, tx, db.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
+		in := activities.BatchInput{BatchID: pg.NewID(), Deliveries: []uuid.UUID{id}}
+		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			return delivery.AddBatch(ctx, tx, delivery.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
 		}))
 		require.Equal(t, activities.BatchResult{Succeeded: 1}, s.attemptBatch(in, uuid.New()))
 		require.True(t, strings.HasSuffix(*s.body.Load(), want), *s.body.Load())
@@ -98,9 +99,9 @@ func TestScheduleCountsFromTheEvent(t *testing.T) {
 		s.answer = noContent
 		occurred := time.Now().Truncate(time.Microsecond)
 		id := s.of("wise", catalog.InterviewStarted, occurred)
-		in := activities.BatchInput{BatchID: db.NewID(), Deliveries: []uuid.UUID{id}}
-		require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-			return db.AddBatch(ctx, tx, db.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
+		in := activities.BatchInput{BatchID: pg.NewID(), Deliveries: []uuid.UUID{id}}
+		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			return delivery.AddBatch(ctx, tx, delivery.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
 		}))
 		require.Equal(t, activities.BatchResult{Failed: 1}, s.attemptBatch(in, uuid.New()))
 		require.Equal(t, occurred.Add(time.Minute).UTC(), s.row(id).NextAttemptAt.UTC())

@@ -16,6 +16,7 @@ import (
 
 	"greenroom/activities/webhook"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // GenerationState is what the GenerateInterview workflow decides on.
@@ -29,7 +30,7 @@ type GenerationState struct {
 // CreateGenerated makes the job of a generation, with its agent, if it was not made before.
 func (a *Activities) CreateGenerated(ctx context.Context, id uuid.UUID) (GenerationState, error) {
 	s := GenerationState{HasGenerator: a.Generator.URL != ""}
-	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.CreateGenerated(ctx, tx, id); err != nil {
 			return err
 		}
@@ -75,7 +76,7 @@ func (a *Activities) AskGenerator(ctx context.Context, id uuid.UUID) error {
 	if fault != "" {
 		return a.EndGeneration(ctx, EndGenerationInput{id, fault})
 	}
-	return wrap("keep questions", db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return wrap("keep questions", pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.KeepQuestions(ctx, tx, id, questions)
 	}))
 }
@@ -109,7 +110,7 @@ type EndGenerationInput struct {
 
 // EndGeneration ends a generation that has not ended.
 func (a *Activities) EndGeneration(ctx context.Context, in EndGenerationInput) error {
-	return wrap("end generation", db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return wrap("end generation", pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.EndGeneration(ctx, tx, in.GenerationID, in.Reason)
 	}))
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // hooks are the webhooks of a batch and its lease, read together and again when they have aged, so that no attempt goes out on an
@@ -19,12 +19,12 @@ type hooks struct {
 	lease int // 0: there is no such batch
 	mu    sync.Mutex
 	at    time.Time
-	m     map[uuid.UUID]*db.Webhook
+	m     map[uuid.UUID]*delivery.Webhook
 	lost  bool // the lease
 }
 
 func (b *batch) loadHooks(ctx context.Context) (*hooks, error) {
-	h := &hooks{a: b.Activities, batch: b.in.BatchID, lease: b.lease, m: make(map[uuid.UUID]*db.Webhook, len(b.byHook))}
+	h := &hooks{a: b.Activities, batch: b.in.BatchID, lease: b.lease, m: make(map[uuid.UUID]*delivery.Webhook, len(b.byHook))}
 	for id := range b.byHook {
 		h.m[id] = nil
 	}
@@ -41,12 +41,12 @@ func (h *hooks) read(ctx context.Context) error {
 	}
 	at := time.Now()
 	if h.lease > 0 {
-		holds, err := db.HoldsBatch(ctx, h.a.DB, h.batch, h.lease)
+		holds, err := delivery.HoldsBatch(ctx, h.a.DB, h.batch, h.lease)
 		if h.lost = err == nil && !holds; err != nil || h.lost {
 			return errors.Join(err, errLeaseLost)
 		}
 	}
-	m, err := db.LoadWebhooks(ctx, h.a.DB, ids)
+	m, err := delivery.LoadWebhooks(ctx, h.a.DB, ids)
 	if err == nil {
 		h.m, h.at = m, at
 	}
@@ -65,7 +65,7 @@ func (h *hooks) isLost() bool {
 
 // get returns a webhook that may be sent to now, or nil: its circuit is open, or it is inactive or deleted, or that cannot be
 // read.
-func (h *hooks) get(ctx context.Context, id uuid.UUID) *db.Webhook {
+func (h *hooks) get(ctx context.Context, id uuid.UUID) *delivery.Webhook {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if time.Since(h.at) > hooksFresh && h.read(ctx) != nil {

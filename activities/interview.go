@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // InterviewState is what the Interview workflow decides on: states and times, nothing about the candidate. A state without
@@ -155,7 +156,7 @@ func (a *Activities) CancelInterview(ctx context.Context, in CancelInterviewInpu
 	if given := text([]byte(cut(in.Reason, maxReason))); given != nil {
 		reason = *given
 	}
-	return wrap("cancel interview", unlessLost(db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return wrap("cancel interview", unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		_, err := db.CancelInterview(ctx, tx, in.InterviewID, reason)
 		return err
 	})))
@@ -165,7 +166,7 @@ func (a *Activities) CancelInterview(ctx context.Context, in CancelInterviewInpu
 // read: then the decision is out of date, nothing is done, and the workflow decides again. The repetition of a change that
 // was committed, but not heard of, is such a case too.
 func (a *Activities) ifUnchanged(ctx context.Context, id uuid.UUID, version string, change func(context.Context, bun.Tx) error) error {
-	return unlessLost(db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		s, err := loadInterview(ctx, tx, id, true)
 		if err != nil || s.Version != version {
 			return err
@@ -176,7 +177,7 @@ func (a *Activities) ifUnchanged(ctx context.Context, id uuid.UUID, version stri
 
 // unlessLost forgives a lost race: the row is the arbiter, and it has decided.
 func unlessLost(err error) error {
-	if errors.Is(err, db.ErrConflict) || errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrConflict) || errors.Is(err, pg.ErrNotFound) {
 		return nil
 	}
 	return err

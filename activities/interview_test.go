@@ -22,6 +22,7 @@ import (
 	"greenroom/db"
 	"greenroom/db/catalog"
 	"greenroom/db/dbtest"
+	"greenroom/db/pg"
 )
 
 // interviews is the activities of an interview on a database of its own, with an outside service that notes what it is
@@ -82,7 +83,7 @@ func setupInterview(t *testing.T, kind db.InterviewType) *interviews {
 		DB: b.DB, Client: client, Logger: slog.New(slog.DiscardHandler), Calls: service, Analyser: service,
 		PublicURL: "https://greenroom.test/", Secret: []byte(secret),
 	}
-	company, candidate, job, agent := db.NewID(), db.NewID(), db.NewID(), db.NewID()
+	company, candidate, job, agent := pg.NewID(), pg.NewID(), pg.NewID(), pg.NewID()
 	b.exec("INSERT INTO companies (id, name) VALUES (?, 'Acme')", company)
 	b.exec(`INSERT INTO candidates (id, company_id, first_name, last_name, phone_number)
 		VALUES (?, ?, 'Ada', 'Byron', '+421900000000')`, candidate, company)
@@ -91,7 +92,7 @@ func setupInterview(t *testing.T, kind db.InterviewType) *interviews {
 	b.exec(`INSERT INTO agents (id, company_id, name, type, language, duration_minutes, questions)
 		VALUES (?, ?, 'Agent', 'PHONE', 'SK', 20, '["Why?"]')`, agent, company)
 	i := &db.Interview{
-		ID: db.NewID(), CompanyID: company, CandidateID: candidate, JobID: &job, AgentID: agent, Type: kind,
+		ID: pg.NewID(), CompanyID: company, CandidateID: candidate, JobID: &job, AgentID: agent, Type: kind,
 		ScheduledAt: time.Now().UTC(), MaxMinutes: 30, Metadata: json.RawMessage("{}"),
 	}
 	b.id = i.ID
@@ -107,7 +108,7 @@ func (b *interviews) exec(query string, args ...any) {
 
 func (b *interviews) tx(fn func(ctx context.Context, tx bun.Tx) error) {
 	b.t.Helper()
-	require.NoError(b.t, db.InTx(b.ctx, b.DB, fn))
+	require.NoError(b.t, pg.InTx(b.ctx, b.DB, fn))
 }
 
 func (b *interviews) state() activities.InterviewState {
@@ -168,7 +169,7 @@ func TestLoadInterview(t *testing.T) {
 	t.Run("not_there", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Online)
-		s, err := b.LoadInterview(b.ctx, db.NewID())
+		s, err := b.LoadInterview(b.ctx, pg.NewID())
 		require.NoError(t, err)
 		assert.Equal(t, activities.InterviewState{HasAnalyser: true}, s)
 	})
@@ -189,7 +190,7 @@ func TestLoadInterview(t *testing.T) {
 	t.Run("deleted_is_still_loaded", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Online)
-		b.tx(func(ctx context.Context, tx bun.Tx) error { return db.DeleteInterview(ctx, tx, db.Scope{}, b.id) })
+		b.tx(func(ctx context.Context, tx bun.Tx) error { return db.DeleteInterview(ctx, tx, pg.Scope{}, b.id) })
 		s := b.state()
 		assert.True(t, s.Deleted)
 		assert.Equal(t, db.InterviewCanceled, s.Status)
@@ -320,7 +321,7 @@ func TestCancelInterview(t *testing.T) {
 		b.finish()
 		require.NoError(t, b.CancelInterview(b.ctx, activities.CancelInterviewInput{InterviewID: b.id}))
 		assert.Equal(t, db.InterviewCompleted, b.state().Status)
-		require.NoError(t, b.CancelInterview(b.ctx, activities.CancelInterviewInput{InterviewID: db.NewID()}))
+		require.NoError(t, b.CancelInterview(b.ctx, activities.CancelInterviewInput{InterviewID: pg.NewID()}))
 	})
 }
 

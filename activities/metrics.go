@@ -3,7 +3,7 @@ package activities
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // Metrics of the attempts made by this process; register them with Collectors.
@@ -30,7 +30,7 @@ func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{attemptsTotal, attemptSeconds, unpreparedTotal, recordRetriesTotal}
 }
 
-func observe(profile string, row *db.Attempt) {
+func observe(profile string, row *delivery.Attempt) {
 	attemptsTotal.WithLabelValues(profile, string(row.Outcome)).Inc()
 	attemptSeconds.WithLabelValues(profile).Observe(float64(row.DurationMS) / 1000)
 }

@@ -8,8 +8,8 @@ import (
 
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
-	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
 )
 
 // preparationFault is why a request cannot be made from what is stored. Trying again would find the same, so the delivery fails
@@ -40,7 +40,7 @@ func (t *attempt) request() (webhook.Request, *preparationFault) {
 			return webhook.Request{}, &preparationFault{"The webhook's profile cannot render this event: publish a corrected event", err}
 		}
 	}
-	secret, err := t.Box.Open(w.Secret, w.ID, db.SecretField)
+	secret, err := t.Box.Open(w.Secret, w.ID, delivery.SecretField)
 	if err != nil {
 		return webhook.Request{}, &preparationFault{"The signing secret cannot be opened: restore its key or replace the secret, then replay the delivery", err}
 	}
@@ -73,7 +73,7 @@ func (t *attempt) headers() ([]webhook.Header, *preparationFault) {
 		if !h.IsMasked() {
 			continue
 		}
-		value, err := t.Box.Open(h.Sealed, w.ID, db.HeaderField(h.Name))
+		value, err := t.Box.Open(h.Sealed, w.ID, delivery.HeaderField(h.Name))
 		if err != nil {
 			return nil, &preparationFault{"The header " + h.Name + " cannot be opened: set its value again, then replay the delivery", err}
 		}
@@ -85,7 +85,7 @@ func (t *attempt) headers() ([]webhook.Header, *preparationFault) {
 // fail ends the delivery because of a fault. No POST was made, so there is no attempt to record. goesOnAs is the delivery's own
 // workflow when the fault was found in a batch: it shows the failure.
 func (t *attempt) fail(ctx context.Context, fault *preparationFault, goesOnAs string) error {
-	ended, err := db.FailDelivery(ctx, t.DB, db.Failure{
+	ended, err := delivery.FailDelivery(ctx, t.DB, delivery.Failure{
 		DeliveryID: t.in.DeliveryID, Generation: t.in.Generation, Attempt: t.in.Attempt, Reason: fault.reason,
 		WorkflowID: t.workflow, GoesOnAs: goesOnAs,
 	})

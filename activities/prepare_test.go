@@ -14,7 +14,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/activities"
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // spoiled are webhooks and events that cannot be sent, and what the customer reads.
@@ -40,7 +41,7 @@ func TestADeliveryThatCannotBePreparedFailsAlone(t *testing.T) {
 			}
 			require.Zero(t, s.posts.Load())
 			d := s.row(in.DeliveryID)
-			require.Equal(t, db.DeliveryFailed, d.Status)
+			require.Equal(t, delivery.Failed, d.Status)
 			require.Contains(t, *d.LastError, tc.reason)
 			require.Zero(t, d.Attempts)
 			require.Equal(t, 1, strings.Count(log.String(), "delivery cannot be prepared"), "once for each delivery")
@@ -75,8 +76,8 @@ func TestAReplayAfterTheRepairArrives(t *testing.T) {
 	s.exec(spoiled[0].spoil, s.hook.ID)
 	s.attempt(in, uuid.New())
 	s.exec("UPDATE webhooks SET secret = ? WHERE id = ?", s.hook.Secret, s.hook.ID)
-	require.NoError(t, db.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		_, err := db.RetryDelivery(ctx, tx, db.Scope{}, in.DeliveryID)
+	require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, err := delivery.RetryDelivery(ctx, tx, pg.Scope{}, in.DeliveryID)
 		return err
 	}))
 	in.Generation = 1

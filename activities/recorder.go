@@ -5,7 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // recorder writes the attempts of all batches of the process. While one group is written the next one gathers: no attempt
@@ -19,7 +20,7 @@ type recorder struct {
 
 // recording is an attempt to be written; recorded is called once it was, or could not be.
 type recording struct {
-	db.Recording
+	delivery.Recording
 	recorded func(opened bool, err error)
 }
 
@@ -72,7 +73,7 @@ func (a *Activities) recordGroup(group []*recording) {
 	ctx := context.Background()
 	var good []*recording
 	for _, r := range group {
-		if r.Attempt.Outcome == db.OutcomeSucceeded {
+		if r.Attempt.Outcome == delivery.OutcomeSucceeded {
 			good = append(good, r)
 			continue
 		}
@@ -87,11 +88,11 @@ func (a *Activities) recordSuccesses(ctx context.Context, good []*recording) {
 	if len(good) == 0 {
 		return
 	}
-	rows := make([]db.Recording, len(good))
+	rows := make([]delivery.Recording, len(good))
 	for i, r := range good {
 		rows[i] = r.Recording
 	}
-	if err := a.again(ctx, func(ctx context.Context) error { return db.RecordSuccesses(ctx, a.DB, rows) }); err != nil {
+	if err := a.again(ctx, func(ctx context.Context) error { return delivery.RecordSuccesses(ctx, a.DB, rows) }); err != nil {
 		for _, r := range good { // one that cannot be written harms no other
 			a.recordAlone(ctx, r)
 		}
@@ -108,9 +109,9 @@ func (a *Activities) recordAlone(ctx context.Context, r *recording) {
 }
 
 // recordUntilDone records an attempt whatever happens to ctx: the POST was made.
-func (a *Activities) recordUntilDone(ctx context.Context, r db.Recording) (opened bool, err error) {
+func (a *Activities) recordUntilDone(ctx context.Context, r delivery.Recording) (opened bool, err error) {
 	err = a.again(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
-		opened, err = db.RecordAttempt(ctx, a.DB, r)
+		opened, err = delivery.RecordAttempt(ctx, a.DB, r)
 		return err
 	})
 	return opened, err
@@ -122,7 +123,7 @@ func (a *Activities) again(ctx context.Context, fn func(context.Context) error) 
 		try, cancel := context.WithTimeout(ctx, recordTry)
 		err := fn(try)
 		cancel()
-		if err == nil || !db.IsUnavailable(err) {
+		if err == nil || !pg.IsUnavailable(err) {
 			return err
 		}
 		recordRetriesTotal.Inc()

@@ -9,7 +9,8 @@ import (
 	"github.com/uptrace/bun"
 	"go.temporal.io/sdk/temporal"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // RetryDeliveryResult names the workflow that sends the delivery.
@@ -17,18 +18,18 @@ type RetryDeliveryResult struct{ WorkflowID string }
 
 // RetryDelivery sends a delivery again, as POST /deliveries/{id}/retry does. One that does not exist, or is not in a state
 // that allows it, fails for good, with what to do about it.
-func (a *Activities) RetryDelivery(ctx context.Context, delivery uuid.UUID) (RetryDeliveryResult, error) {
-	var d *db.Delivery
-	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
-		d, err = db.RetryDelivery(ctx, tx, db.Scope{}, delivery)
+func (a *Activities) RetryDelivery(ctx context.Context, id uuid.UUID) (RetryDeliveryResult, error) {
+	var d *delivery.Delivery
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		d, err = delivery.RetryDelivery(ctx, tx, pg.Scope{}, id)
 		return err
 	})
-	var state *db.StateError
+	var state *pg.StateError
 	switch {
 	case err == nil:
 		return RetryDeliveryResult{WorkflowID: DeliverWorkflowID(d.ID, d.Generation)}, nil
-	case errors.Is(err, db.ErrNotFound):
-		return RetryDeliveryResult{}, temporal.NewNonRetryableApplicationError(fmt.Sprintf("there is no delivery %s", delivery), "Refused", nil)
+	case errors.Is(err, pg.ErrNotFound):
+		return RetryDeliveryResult{}, temporal.NewNonRetryableApplicationError(fmt.Sprintf("there is no delivery %s", id), "Refused", nil)
 	case errors.As(err, &state):
 		return RetryDeliveryResult{}, temporal.NewNonRetryableApplicationError(retryRefusal(state), "Refused", nil)
 	}
@@ -36,13 +37,13 @@ func (a *Activities) RetryDelivery(ctx context.Context, delivery uuid.UUID) (Ret
 }
 
 // retryRefusal says why a delivery cannot be sent again now, and what to do.
-func retryRefusal(e *db.StateError) string {
+func retryRefusal(e *pg.StateError) string {
 	switch {
 	case e.Resource == "webhook":
 		return "the webhook was deleted: nothing is sent to it any more"
-	case e.State == string(db.DeliveryPaused):
+	case e.State == string(delivery.Paused):
 		return "the delivery is paused: reset its webhook's circuit, or activate the webhook, and it is sent"
-	case e.State == string(db.DeliveryPending):
+	case e.State == string(delivery.Pending):
 		return "the delivery is pending: its first attempt is still to come"
 	}
 	return e.Error()
@@ -68,12 +69,12 @@ type ReplayProgress struct {
 
 // ReplayPage sends the next page of a replay's deliveries again.
 func (a *Activities) ReplayPage(ctx context.Context, in ReplayPageInput) (ReplayProgress, error) {
-	p, err := db.ReplayPage(ctx, a.DB, in.ReplayID, in.PerSecond)
+	p, err := delivery.ReplayPage(ctx, a.DB, in.ReplayID, in.PerSecond)
 	if err != nil {
 		return ReplayProgress{}, err
 	}
 	return ReplayProgress{
-		State: string(p.State), Replayed: p.Replayed, Paused: p.State == db.ReplayPaused, Ended: p.State.Ended(),
+		State: string(p.State), Replayed: p.Replayed, Paused: p.State == delivery.ReplayPaused, Ended: p.State.Ended(),
 		WebhookID: p.WebhookID, CompanyID: orZero(p.CompanyID),
 	}, nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/activities"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // readOnly makes the database as a failover leaves it, or ends that: connections are broken, and new ones cannot write.
@@ -71,7 +71,7 @@ func TestAnAttemptThatCannotBeRecordedIsNotMadeAgain(t *testing.T) {
 		require.Equal(t, activities.AttemptSucceeded, (<-results).Outcome)
 	}
 	require.EqualValues(t, 1, s.posts.Load())
-	require.Equal(t, db.DeliverySucceeded, s.row(in.DeliveryID).Status)
+	require.Equal(t, delivery.Succeeded, s.row(in.DeliveryID).Status)
 	require.Equal(t, 1, s.number("SELECT count(*) FROM attempts"))
 }
 
@@ -101,7 +101,7 @@ func TestABatchThatCannotBeRecordedIsNotSentAgain(t *testing.T) {
 	s.readOnly(false)
 	require.Equal(t, 10, (<-results).Succeeded)
 	require.Len(t, r.got(), 10)
-	require.Equal(t, 10, s.withStatus(db.DeliverySucceeded))
+	require.Equal(t, 10, s.withStatus(delivery.Succeeded))
 }
 
 // Two processes are at one batch when Temporal gives it to another worker while the first was frozen or its heartbeat was late.

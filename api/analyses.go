@@ -16,6 +16,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // analysisDone is the status number that the reference shows of a finished analysis (§2.13).
@@ -130,7 +131,7 @@ func (s *server) getAnalysis(c *gin.Context) error {
 
 func (s *server) answerAnalysis(c *gin.Context, status int, interview uuid.UUID) error {
 	a, err := db.GetAnalysis(c.Request.Context(), s.DB, interview)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		e := surface.NotFound("Analysis", interview.String())
 		e.Message = strings.Replace(e.Message, "Analysis with", "Analysis of interview with", 1)
 		return e
@@ -153,7 +154,7 @@ func (s *server) postAnalysis(c *gin.Context) error {
 	if err := in.check(); err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return in.store(ctx, tx, i.ID) })
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return in.store(ctx, tx, i.ID) })
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) apiKeyRoutes() []surface.Route {
@@ -141,7 +142,7 @@ func (s *server) createKey(c *gin.Context) error {
 	}
 	plain, hash, prefix := db.GenerateKey(s.Secret)
 	k.Hash, k.Prefix = hash, prefix
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.CreateAPIKey(ctx, tx, k, actor(c))
 	})
 	if err != nil {
@@ -210,7 +211,7 @@ func (s *server) key(c *gin.Context) (*db.APIKey, error) {
 		return nil, err
 	}
 	k, err := db.GetAPIKey(c.Request.Context(), s.DB, id)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, surface.NotFound("ApiKey", id.String())
 	}
 	if err != nil {
@@ -243,10 +244,10 @@ func (s *server) updateKey(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.UpdateAPIKey(ctx, tx, k, action, actor(c), columns...)
 	})
-	if errors.Is(err, db.ErrNotFound) { // revoked meanwhile
+	if errors.Is(err, pg.ErrNotFound) { // revoked meanwhile
 		return revoked()
 	}
 	if err != nil {
@@ -310,10 +311,10 @@ func (s *server) revokeKey(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.RevokeAPIKey(ctx, tx, k.ID, actor(c))
 	})
-	if err != nil && !errors.Is(err, db.ErrNotFound) {
+	if err != nil && !errors.Is(err, pg.ErrNotFound) {
 		return err
 	}
 	c.Status(http.StatusNoContent)

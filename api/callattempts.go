@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 type callOutput struct {
@@ -73,7 +74,7 @@ func (s *server) invokeCall(c *gin.Context) error {
 	if err := surface.CheckStart("scheduledAt", at, now); err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.InvokeCall(ctx, tx, i.ID, at, 0)
 	})
 	if err != nil {
@@ -129,8 +130,8 @@ func (s *server) deleteCall(c *gin.Context) error {
 
 // changeCall answers 204; a call that is not there, or of another interview, is named as such.
 func (s *server) changeCall(c *gin.Context, call uuid.UUID, change func(context.Context, bun.Tx) error) error {
-	err := db.InTx(c.Request.Context(), s.DB, change)
-	if errors.Is(err, db.ErrNotFound) {
+	err := pg.InTx(c.Request.Context(), s.DB, change)
+	if errors.Is(err, pg.ErrNotFound) {
 		return surface.NotFound("CallAttempt", call.String())
 	}
 	if err != nil {

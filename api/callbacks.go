@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 	"greenroom/db/token"
 )
 
@@ -101,7 +102,7 @@ func (s *server) analysisReported(c *gin.Context) error {
 	if err := in.check(); err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if _, err := interviews.Load(ctx, tx, id); err != nil {
 			return err
 		}

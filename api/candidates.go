@@ -13,6 +13,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) candidateRoutes() []surface.Route {
@@ -233,7 +234,7 @@ func (s *server) createCandidate(c *gin.Context) error {
 	if in.JobID != nil {
 		candidate.JobIDs = distinct(append([]uuid.UUID{*in.JobID}, in.JobIDs...))
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := checkJobs(ctx, tx, company, candidate.JobIDs); err != nil {
 			return err
 		}
@@ -279,7 +280,7 @@ func (s *server) updateCandidate(c *gin.Context) error {
 	if len(columns) == 0 && !in.JobID.Set && !in.JobIDs.Set { // nothing changes, so nothing has happened
 		return ok(c, http.StatusOK, showCandidate(candidate))
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := replaceJobs(ctx, tx, candidate, &in); err != nil {
 			return err
 		}
@@ -309,7 +310,7 @@ func (s *server) deleteCandidate(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.DeleteCandidate(ctx, tx, candidate.ID)
 	})
 	if err != nil {
@@ -351,5 +352,5 @@ func (s *server) listCandidateInterviews(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerInterviews(c, p, db.Scope{Company: &candidate.CompanyID}, db.InterviewFilter{CandidateID: &candidate.ID})
+	return s.answerInterviews(c, p, pg.Scope{Company: &candidate.CompanyID}, db.InterviewFilter{CandidateID: &candidate.ID})
 }

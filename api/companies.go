@@ -10,6 +10,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) companyRoutes() []surface.Route {
@@ -118,7 +119,7 @@ func (s *server) company(c *gin.Context) (*db.Company, error) {
 		return nil, err
 	}
 	co, err := db.GetCompany(c.Request.Context(), s.DB, id)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, surface.NotFound("Company", id.String())
 	}
 	if err != nil {

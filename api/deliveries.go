@@ -15,7 +15,8 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // Deliveries may also be read, retried and canceled with the scopes of webhooks: who may see a webhook may see what it was sent.
@@ -34,7 +35,7 @@ type deliveryOutput struct {
 	WebhookID      uuid.UUID          `json:"webhookId"`
 	CompanyID      *uuid.UUID         `json:"companyId"`
 	EventType      string             `json:"eventType"`
-	Status         db.DeliveryStatus  `json:"status"`
+	Status         delivery.Status    `json:"status"`
 	IsTest         bool               `json:"isTest"`
 	Generation     int                `json:"generation"`
 	AttemptCount   int                `json:"attemptCount"`
@@ -46,7 +47,7 @@ type deliveryOutput struct {
 	UpdatedAt      surface.Timestamp  `json:"updatedAt"`
 }
 
-func showDelivery(d *db.Delivery) deliveryOutput {
+func showDelivery(d *delivery.Delivery) deliveryOutput {
 	return deliveryOutput{
 		ID: d.ID, EventID: d.EventID, WebhookID: d.WebhookID, CompanyID: d.CompanyID, EventType: d.EventType, Status: d.Status,
 		IsTest: d.IsTest, Generation: d.Generation, AttemptCount: d.Attempts, NextAttemptAt: surface.Maybe(d.NextAttemptAt),
@@ -69,7 +70,7 @@ type attemptOutput struct {
 	Generation    int                `json:"generation"`
 	StartedAt     surface.Timestamp  `json:"startedAt"`
 	DurationMS    int                `json:"durationMs"`
-	Outcome       db.Outcome         `json:"outcome"`
+	Outcome       delivery.Outcome   `json:"outcome"`
 	StatusCode    *int               `json:"statusCode"`
 	ErrorKind     *string            `json:"errorKind"`
 	Error         *string            `json:"error"`
@@ -79,7 +80,7 @@ type attemptOutput struct {
 	RunID         uuid.UUID          `json:"runId"`
 }
 
-func showAttempt(a *db.Attempt) attemptOutput {
+func showAttempt(a *delivery.Attempt) attemptOutput {
 	return attemptOutput{
 		Attempt: a.Attempt, Generation: a.Generation, StartedAt: surface.Timestamp(a.StartedAt), DurationMS: a.DurationMS, Outcome: a.Outcome,
 		StatusCode: a.StatusCode, ErrorKind: a.ErrorKind, Error: a.Error, Response: a.Response,
@@ -95,11 +96,11 @@ func (s *server) listDeliveries(c *gin.Context) error {
 	}
 	limit := int(f.Limit)
 	f.Limit++ // one more tells whether there is a next page
-	ds, err := db.ListDeliveries(c.Request.Context(), s.DB, surface.Caller(c).Scope(), f)
+	ds, err := delivery.ListDeliveries(c.Request.Context(), s.DB, surface.Caller(c).Scope(), f)
 	if err != nil {
 		return err
 	}
-	if err := db.NameCircuits(c.Request.Context(), s.DB, ds); err != nil {
+	if err := delivery.NameCircuits(c.Request.Context(), s.DB, ds); err != nil {
 		return err
 	}
 	var next *string
@@ -111,7 +112,7 @@ func (s *server) listDeliveries(c *gin.Context) error {
 	return ok(c, http.StatusOK, gin.H{"data": surface.Mapped(ds, showDelivery), "nextCursor": next, "hasMore": next != nil})
 }
 
-func deliveryFilter(c *gin.Context) (f db.DeliveryFilter, err error) {
+func deliveryFilter(c *gin.Context) (f delivery.Filter, err error) {
 	if f.Webhook, err = surface.QueryID(c, "webhookId"); err != nil {
 		return f, err
 	}
@@ -121,11 +122,11 @@ func deliveryFilter(c *gin.Context) (f db.DeliveryFilter, err error) {
 	if f.EventType, err = queryEventType(c); err != nil {
 		return f, err
 	}
-	status, err := surface.QueryOneOf(c, "status", statuses(db.DeliveryStatuses())...)
+	status, err := surface.QueryOneOf(c, "status", statuses(delivery.Statuses())...)
 	if err != nil {
 		return f, err
 	}
-	f.Status = db.DeliveryStatus(status)
+	f.Status = delivery.Status(status)
 	if f.Since, f.Until, err = queryRange(c); err != nil {
 		return f, err
 	}
@@ -136,7 +137,7 @@ func deliveryFilter(c *gin.Context) (f db.DeliveryFilter, err error) {
 	return f, err
 }
 
-func statuses(ds []db.DeliveryStatus) []string {
+func statuses(ds []delivery.Status) []string {
 	out := make([]string, len(ds))
 	for i, d := range ds {
 		out[i] = string(d)
@@ -192,19 +193,19 @@ func cursorOf(id uuid.UUID) string { return base64.RawURLEncoding.EncodeToString
 
 // delivery loads the delivery of the path, which must be of the caller's company and on its way to a webhook that the caller
 // sees.
-func (s *server) delivery(c *gin.Context) (*db.Delivery, error) {
+func (s *server) delivery(c *gin.Context) (*delivery.Delivery, error) {
 	id, err := surface.PathID(c, "id", "Delivery")
 	if err != nil {
 		return nil, err
 	}
 	ctx, scope := c.Request.Context(), surface.Caller(c).Scope()
-	d, err := db.GetDelivery(ctx, s.DB, scope, id)
-	if errors.Is(err, db.ErrNotFound) && scope.Company != nil { // foreign or not there at all?
-		if _, err = db.GetDelivery(ctx, s.DB, db.Scope{}, id); err == nil {
+	d, err := delivery.GetDelivery(ctx, s.DB, scope, id)
+	if errors.Is(err, pg.ErrNotFound) && scope.Company != nil { // foreign or not there at all?
+		if _, err = delivery.GetDelivery(ctx, s.DB, pg.Scope{}, id); err == nil {
 			return nil, surface.Denied("delivery")
 		}
 	}
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, surface.NotFound("Delivery", id.String())
 	}
 	if err != nil {
@@ -221,9 +222,9 @@ func (s *server) getDelivery(c *gin.Context) error {
 	return s.okDelivery(c, http.StatusOK, d)
 }
 
-func (s *server) okDelivery(c *gin.Context, status int, d *db.Delivery) error {
+func (s *server) okDelivery(c *gin.Context, status int, d *delivery.Delivery) error {
 	ctx := c.Request.Context()
-	attempts, err := db.ListAttempts(ctx, s.DB, d.ID)
+	attempts, err := delivery.ListAttempts(ctx, s.DB, d.ID)
 	if err != nil {
 		return err
 	}
@@ -231,8 +232,8 @@ func (s *server) okDelivery(c *gin.Context, status int, d *db.Delivery) error {
 	if err != nil {
 		return err
 	}
-	named := []db.Delivery{*d}
-	if err := db.NameCircuits(ctx, s.DB, named); err != nil {
+	named := []delivery.Delivery{*d}
+	if err := delivery.NameCircuits(ctx, s.DB, named); err != nil {
 		return err
 	}
 	d = &named[0]
@@ -243,9 +244,9 @@ func (s *server) okDelivery(c *gin.Context, status int, d *db.Delivery) error {
 }
 
 // living is the webhook, or nil when it was deleted.
-func (s *server) living(ctx context.Context, id uuid.UUID) (*db.Webhook, error) {
-	w, err := db.GetWebhook(ctx, s.DB, id)
-	if errors.Is(err, db.ErrNotFound) {
+func (s *server) living(ctx context.Context, id uuid.UUID) (*delivery.Webhook, error) {
+	w, err := delivery.GetWebhook(ctx, s.DB, id)
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, nil //nolint:nilnil // deleted is an ordinary answer
 	}
 	return w, err
@@ -267,13 +268,13 @@ func (s *server) retryDelivery(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		d, err = db.RetryDelivery(ctx, tx, db.Scope{}, d.ID)
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		d, err = delivery.RetryDelivery(ctx, tx, pg.Scope{}, d.ID)
 		return err
 	})
 	if err != nil {
-		return withRemedy(err, "it is under way already", map[db.DeliveryStatus]string{
-			db.DeliveryPaused: "it continues when its webhook's circuit is reset or the webhook is active again",
+		return withRemedy(err, "it is under way already", map[delivery.Status]string{
+			delivery.Paused: "it continues when its webhook's circuit is reset or the webhook is active again",
 		})
 	}
 	return s.okDelivery(c, http.StatusAccepted, d)
@@ -285,8 +286,8 @@ func (s *server) cancelDelivery(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		d, err = db.CancelDelivery(ctx, tx, db.Scope{}, d.ID)
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		d, err = delivery.CancelDelivery(ctx, tx, pg.Scope{}, d.ID)
 		return err
 	})
 	if err != nil {
@@ -296,12 +297,12 @@ func (s *server) cancelDelivery(c *gin.Context) error {
 }
 
 // withRemedy adds to a refusal because of a delivery's state what the caller can do.
-func withRemedy(err error, remedy string, of map[db.DeliveryStatus]string) error {
-	var state *db.StateError
+func withRemedy(err error, remedy string, of map[delivery.Status]string) error {
+	var state *pg.StateError
 	if !errors.As(err, &state) || state.Resource != "delivery" {
 		return err
 	}
-	if special, ok := of[db.DeliveryStatus(state.State)]; ok {
+	if special, ok := of[delivery.Status(state.State)]; ok {
 		remedy = special
 	}
 	return surface.InvalidState("This delivery is "+state.State+": "+remedy, surface.Details{"resource": state.Resource, "state": state.State})

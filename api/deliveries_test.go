@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 func TestDeliveryList(t *testing.T) {
@@ -90,8 +90,8 @@ func TestDelivery(t *testing.T) {
 	})
 	t.Run("with_its_attempts_the_body_and_an_explanation", func(t *testing.T) {
 		next := time.Now().Add(time.Minute).UTC()
-		b.work(b.ctx, db.Attempt{
-			Outcome: db.OutcomeRetry, StatusCode: ptr(503), DurationMS: 12, Response: ptr("busy"), NextAttemptAt: &next, Error: ptr("HTTP 503"),
+		b.work(b.ctx, delivery.Attempt{
+			Outcome: delivery.OutcomeRetry, StatusCode: ptr(503), DurationMS: 12, Response: ptr("busy"), NextAttemptAt: &next, Error: ptr("HTTP 503"),
 		})
 		d := b.do("GET", path, nil).is(200)
 		require.Equal(t, object{"event": "ping"}, d["body"])

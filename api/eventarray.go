@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // maxEvents is how many events one request may publish.
@@ -52,7 +53,7 @@ func (s *server) publishArray(c *gin.Context, raw []byte) error {
 	if err := s.refuseUnknownCompanies(c, all); err != nil {
 		return err
 	}
-	var events []*db.Event
+	var events []*delivery.Event
 	for _, p := range all {
 		if p.refused == nil {
 			events = append(events, p.events...)

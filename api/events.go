@@ -11,7 +11,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/api/surface"
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 func (s *server) eventRoutes() []surface.Route {
@@ -44,7 +45,7 @@ type eventAccepted struct {
 }
 
 // accepted is the answer for the events of one publication; it takes their numbers of deliveries off the list.
-func accepted(es []*db.Event, deliveries *[]int) *eventAccepted {
+func accepted(es []*delivery.Event, deliveries *[]int) *eventAccepted {
 	ns := (*deliveries)[:len(es)]
 	*deliveries = (*deliveries)[len(es):]
 	out := &eventAccepted{ID: es[0].ID, Type: es[0].Type, Deliveries: ns[0]}
@@ -97,15 +98,15 @@ func (s *server) refuseOnce(c *gin.Context, raw []byte, refusal error) error {
 
 // storeEvents records the events and answers: together with those of other requests or, with an Idempotency-Key or when something
 // has changed since it was read, in a transaction of their own. The companies must be there. raw is the request's body.
-func (s *server) storeEvents(c *gin.Context, raw []byte, es []*db.Event, companies []uuid.UUID, answer func(deliveries []int) (int, any)) error {
+func (s *server) storeEvents(c *gin.Context, raw []byte, es []*delivery.Event, companies []uuid.UUID, answer func(deliveries []int) (int, any)) error {
 	ctx := c.Request.Context()
 	if c.GetHeader(surface.IdempotencyHeader) == "" {
-		ns, err := s.events.Record(ctx, db.Submission{Events: es, Key: surface.Caller(c).Key, Companies: companies})
+		ns, err := s.events.Record(ctx, delivery.Submission{Events: es, Key: surface.Caller(c).Key.Seen(), Companies: companies})
 		if err == nil {
 			status, data := answer(ns)
 			return ok(c, status, data)
 		}
-		if !errors.Is(err, db.ErrChanged) {
+		if !errors.Is(err, delivery.ErrChanged) {
 			return err
 		}
 		if err := s.Confirm(c, publishScope); err != nil {
@@ -118,7 +119,7 @@ func (s *server) storeEvents(c *gin.Context, raw []byte, es []*db.Event, compani
 		}
 	}
 	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
-		ns, err := db.RecordEvents(ctx, tx, es)
+		ns, err := delivery.RecordEvents(ctx, tx, es)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -140,8 +141,8 @@ func (s *server) getEvent(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	e, err := db.GetEvent(c.Request.Context(), s.DB, db.Scope{}, id)
-	if errors.Is(err, db.ErrNotFound) {
+	e, err := delivery.GetEvent(c.Request.Context(), s.DB, pg.Scope{}, id)
+	if errors.Is(err, pg.ErrNotFound) {
 		return surface.NotFound("Event", id.String())
 	}
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 func (b *bundle) count(table string) (n int) {
@@ -37,7 +38,7 @@ func TestEvents(t *testing.T) {
 	t.Run("data_is_kept_byte_for_byte", func(t *testing.T) {
 		data := `{"b": 1.50,` + "\n\t" + `"a":"\u00fc<&>", "n":12345678901234567890}`
 		got := b.do("POST", "/events", `{"type":"job.created","data": `+data+` }`).is(202)
-		e, err := db.GetEvent(b.ctx, b, db.Scope{}, uuid.MustParse(got["id"].(string)))
+		e, err := delivery.GetEvent(b.ctx, b, pg.Scope{}, uuid.MustParse(got["id"].(string)))
 		require.NoError(t, err)
 		require.Equal(t, data, string(e.Data))
 	})

@@ -15,6 +15,7 @@ import (
 	"greenroom/api/eventschema"
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 const (
@@ -56,8 +57,8 @@ func (s *server) createEventType(c *gin.Context) error {
 		return err
 	}
 	t := &db.EventType{CompanyID: company, Name: in.Name, Description: in.Description, Schema: string(in.Schema)}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return insertEventType(ctx, tx, t) })
-	if errors.Is(err, db.ErrDuplicate) {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return insertEventType(ctx, tx, t) })
+	if errors.Is(err, pg.ErrDuplicate) {
 		return typeExists(in.Name)
 	}
 	if err != nil {
@@ -116,7 +117,7 @@ func (s *server) updateEventType(c *gin.Context) error {
 		return err
 	}
 	var t *db.EventType
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if t, err = db.LockEventType(ctx, tx, company, name); err != nil {
 			return err
 		}
@@ -170,7 +171,7 @@ func (s *server) deleteEventType(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		t, err := db.LockEventType(ctx, tx, company, name)
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) eventTypeRoutes() []surface.Route {
@@ -165,7 +166,7 @@ func customKey(c *gin.Context) (company uuid.UUID, name string, err error) {
 }
 
 func typeNotFound(name string, err error) error {
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return surface.NotFound("EventType", name)
 	}
 	return err

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 const shipped = `{"type":"object","required":["order"],"properties":{"order":{"type":"string","pattern":"^o-[0-9]+$"},
@@ -96,7 +96,7 @@ func TestRegisterEventType(t *testing.T) {
 		require.Equal(t, made, b.as(b.platformKey, "GET", "/event-types/order.shipped?companyId="+b.company.String(), nil).is(200))
 		b.as(b.platformKey, "POST", "/event-types", object{"name": "x.y", "schema": object{}}).fails(400, "MISSING_REQUIRED_FIELD")
 		b.as(b.platformKey, "POST", "/event-types", object{"name": "x.y", "schema": object{}, "companyId": b.other}).is(201)
-		b.as(b.platformKey, "POST", "/event-types", object{"name": "x.y", "schema": object{}, "companyId": db.NewID()}).fails(404, "RESOURCE_NOT_FOUND")
+		b.as(b.platformKey, "POST", "/event-types", object{"name": "x.y", "schema": object{}, "companyId": pg.NewID()}).fails(404, "RESOURCE_NOT_FOUND")
 		b.as(b.otherKey, "GET", "/event-types/x.y", nil).is(200)
 		for _, e := range b.as(b.platformKey, "GET", "/event-types", nil).items() {
 			require.Equal(t, false, e["custom"])

@@ -5,33 +5,33 @@ import (
 	"time"
 
 	"greenroom/api/surface"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // Explanation says in words why a delivery is where it is and what happens next; NextAt is set when that has a time.
 type Explanation struct {
-	State  db.DeliveryStatus  `json:"state"`
+	State  delivery.Status    `json:"state"`
 	Why    string             `json:"why"`
 	Next   string             `json:"next"`
 	NextAt *surface.Timestamp `json:"nextAt"`
 }
 
 // Explain is a pure function of the delivery, its attempts, oldest first, and its webhook, which is nil when it was deleted.
-func Explain(d *db.Delivery, attempts []db.Attempt, w *db.Webhook) Explanation {
+func Explain(d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webhook) Explanation {
 	e := Explanation{State: d.Status}
 	last := lastOf(d, attempts)
 	switch d.Status {
-	case db.DeliveryPending:
+	case delivery.Pending:
 		e.Why, e.Next = explainPending(d)
-	case db.DeliveryRetrying:
+	case delivery.Retrying:
 		e.Why, e.Next, e.NextAt = explainRetrying(d, last)
-	case db.DeliveryPaused:
+	case delivery.Paused:
 		e.Why, e.Next = explainPaused(w)
-	case db.DeliverySucceeded:
+	case delivery.Succeeded:
 		e.Why, e.Next = "the receiver accepted it: "+answer(d), "nothing; "+again(d, w)
-	case db.DeliveryFailed:
+	case delivery.Failed:
 		e.Why, e.Next = explainFailed(d, attempts, last), again(d, w)
-	case db.DeliveryCanceled:
+	case delivery.Canceled:
 		e.Why, e.Next = "its webhook was deleted", "nothing"
 		if w != nil {
 			e.Why, e.Next = "it was canceled", again(d, w)
@@ -41,7 +41,7 @@ func Explain(d *db.Delivery, attempts []db.Attempt, w *db.Webhook) Explanation {
 }
 
 // lastOf is the last attempt of the delivery's present generation, or nil.
-func lastOf(d *db.Delivery, attempts []db.Attempt) *db.Attempt {
+func lastOf(d *delivery.Delivery, attempts []delivery.Attempt) *delivery.Attempt {
 	for i := len(attempts) - 1; i >= 0; i-- {
 		if attempts[i].Generation == d.Generation {
 			return &attempts[i]
@@ -50,7 +50,7 @@ func lastOf(d *db.Delivery, attempts []db.Attempt) *db.Attempt {
 	return nil
 }
 
-func explainPending(d *db.Delivery) (why, next string) {
+func explainPending(d *delivery.Delivery) (why, next string) {
 	why = "waiting for a worker to take it"
 	if d.Generation > 0 {
 		why = "it is sent again on request and waits for a worker to take it"
@@ -58,7 +58,7 @@ func explainPending(d *db.Delivery) (why, next string) {
 	return why, "attempt 1, as soon as a worker takes it"
 }
 
-func explainRetrying(d *db.Delivery, last *db.Attempt) (why, next string, at *surface.Timestamp) {
+func explainRetrying(d *delivery.Delivery, last *delivery.Attempt) (why, next string, at *surface.Timestamp) {
 	at = surface.Maybe(d.NextAttemptAt)
 	if last == nil {
 		return "its webhook takes deliveries again", "attempt 1, as soon as a worker takes it", at
@@ -71,7 +71,7 @@ func explainRetrying(d *db.Delivery, last *db.Attempt) (why, next string, at *su
 	return why, next, at
 }
 
-func explainPaused(w *db.Webhook) (why, next string) {
+func explainPaused(w *delivery.Webhook) (why, next string) {
 	switch {
 	case w == nil:
 		return "its webhook was deleted", "nothing; it is about to be canceled"
@@ -95,7 +95,7 @@ func explainPaused(w *db.Webhook) (why, next string) {
 	return "its webhook takes deliveries again and releases what waited, a few at a time", "it is sent when its turn comes"
 }
 
-func explainFailed(d *db.Delivery, attempts []db.Attempt, last *db.Attempt) string {
+func explainFailed(d *delivery.Delivery, attempts []delivery.Attempt, last *delivery.Attempt) string {
 	made := 0
 	for i := range attempts {
 		if attempts[i].Generation == d.Generation {
@@ -103,9 +103,9 @@ func explainFailed(d *db.Delivery, attempts []db.Attempt, last *db.Attempt) stri
 		}
 	}
 	switch {
-	case last == nil || last.Outcome == db.OutcomeRetry: // no attempt of its own ended it
+	case last == nil || last.Outcome == delivery.OutcomeRetry: // no attempt of its own ended it
 		return "it failed: " + answer(d)
-	case last.Outcome == db.OutcomeGone:
+	case last.Outcome == delivery.OutcomeGone:
 		return "the receiver answered 410 Gone, which ends the delivery and disables the webhook"
 	case made == 1:
 		return "its only attempt failed: " + reason(last)
@@ -114,14 +114,14 @@ func explainFailed(d *db.Delivery, attempts []db.Attempt, last *db.Attempt) stri
 }
 
 // again is how a delivery can be sent once more.
-func again(d *db.Delivery, w *db.Webhook) string {
+func again(d *delivery.Delivery, w *delivery.Webhook) string {
 	if w == nil {
 		return "it cannot be sent again: its webhook was deleted"
 	}
 	return "replay it with POST /deliveries/" + d.ID.String() + "/retry"
 }
 
-func reason(a *db.Attempt) string {
+func reason(a *delivery.Attempt) string {
 	switch {
 	case a.Error != nil && *a.Error != "":
 		return *a.Error
@@ -131,7 +131,7 @@ func reason(a *db.Attempt) string {
 	return "the reason is not known"
 }
 
-func answer(d *db.Delivery) string {
+func answer(d *delivery.Delivery) string {
 	if d.LastStatusCode != nil {
 		return fmt.Sprintf("HTTP %d", *d.LastStatusCode)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 func TestExplain(t *testing.T) {
@@ -16,92 +16,92 @@ func TestExplain(t *testing.T) {
 	at := time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
 	code := func(n int) *int { return &n }
 	text := func(s string) *string { return &s }
-	tried := func(n int, o db.Outcome, status *int, err *string) db.Attempt {
-		return db.Attempt{Attempt: n, Outcome: o, StatusCode: status, Error: err}
+	tried := func(n int, o delivery.Outcome, status *int, err *string) delivery.Attempt {
+		return delivery.Attempt{Attempt: n, Outcome: o, StatusCode: status, Error: err}
 	}
-	open := &db.Webhook{ID: id, IsActive: true, CircuitOpenedAt: &at, ConsecutiveFailures: 10}
-	probing := &db.Webhook{ID: id, IsActive: true, CircuitOpenedAt: &at, CircuitRecovery: text("probe")}
-	healthy := &db.Webhook{ID: id, IsActive: true}
+	open := &delivery.Webhook{ID: id, IsActive: true, CircuitOpenedAt: &at, ConsecutiveFailures: 10}
+	probing := &delivery.Webhook{ID: id, IsActive: true, CircuitOpenedAt: &at, CircuitRecovery: text("probe")}
+	healthy := &delivery.Webhook{ID: id, IsActive: true}
 	const (
 		reset  = "it goes on after a reset: POST /webhooks/00000000-0000-7000-8000-000000000001/reset-circuit"
 		replay = "replay it with POST /deliveries/00000000-0000-7000-8000-000000000001/retry"
 	)
 	for name, c := range map[string]struct {
-		d         db.Delivery
-		attempts  []db.Attempt
-		w         *db.Webhook
+		d         delivery.Delivery
+		attempts  []delivery.Attempt
+		w         *delivery.Webhook
 		why, next string
 		at        bool
 	}{
 		"pending": {
-			d: db.Delivery{Status: db.DeliveryPending}, w: healthy,
+			d: delivery.Delivery{Status: delivery.Pending}, w: healthy,
 			why: "waiting for a worker to take it", next: "attempt 1, as soon as a worker takes it",
 		},
 		"pending_again": {
-			d: db.Delivery{Status: db.DeliveryPending, Generation: 2}, w: healthy,
+			d: delivery.Delivery{Status: delivery.Pending, Generation: 2}, w: healthy,
 			why: "it is sent again on request and waits for a worker to take it", next: "attempt 1, as soon as a worker takes it",
 		},
 		"retrying": {
-			d:        db.Delivery{Status: db.DeliveryRetrying, NextAttemptAt: &at},
-			attempts: []db.Attempt{tried(1, db.OutcomeRetry, nil, text("Connection timeout")), tried(2, db.OutcomeRetry, code(503), nil)},
+			d:        delivery.Delivery{Status: delivery.Retrying, NextAttemptAt: &at},
+			attempts: []delivery.Attempt{tried(1, delivery.OutcomeRetry, nil, text("Connection timeout")), tried(2, delivery.OutcomeRetry, code(503), nil)},
 			w:        healthy, why: "attempt 2 failed: HTTP 503", next: "attempt 3 at 2024-01-15T10:30:00.000Z", at: true,
 		},
 		"retrying_counts_its_own_generation": {
-			d: db.Delivery{Status: db.DeliveryRetrying, Generation: 1, NextAttemptAt: &at},
-			attempts: []db.Attempt{
-				tried(4, db.OutcomeFailed, code(500), nil), {Attempt: 1, Generation: 1, Outcome: db.OutcomeRetry, Error: text("Connection refused")},
+			d: delivery.Delivery{Status: delivery.Retrying, Generation: 1, NextAttemptAt: &at},
+			attempts: []delivery.Attempt{
+				tried(4, delivery.OutcomeFailed, code(500), nil), {Attempt: 1, Generation: 1, Outcome: delivery.OutcomeRetry, Error: text("Connection refused")},
 			},
 			w: healthy, why: "attempt 1 failed: Connection refused", next: "attempt 2 at 2024-01-15T10:30:00.000Z", at: true,
 		},
 		"retrying_after_a_pause_before_the_first_attempt": {
-			d: db.Delivery{Status: db.DeliveryRetrying, NextAttemptAt: &at}, w: healthy,
+			d: delivery.Delivery{Status: delivery.Retrying, NextAttemptAt: &at}, w: healthy,
 			why: "its webhook takes deliveries again", next: "attempt 1, as soon as a worker takes it", at: true,
 		},
 		"paused_by_an_open_circuit": {
-			d: db.Delivery{Status: db.DeliveryPaused}, w: open,
+			d: delivery.Delivery{Status: delivery.Paused}, w: open,
 			why: "the circuit of this webhook has been open since 2024-01-15T10:30:00.000Z, after 10 failed attempts in a row", next: reset,
 		},
 		"paused_with_probe": {
-			d: db.Delivery{Status: db.DeliveryPaused}, w: probing, why: "the circuit of this webhook has been open since 2024-01-15T10:30:00.000Z",
+			d: delivery.Delivery{Status: delivery.Paused}, w: probing, why: "the circuit of this webhook has been open since 2024-01-15T10:30:00.000Z",
 			next: "one delivery is tried after a cool-down and, if it succeeds, the others follow; or " + reset,
 		},
 		"paused_by_inactivity": {
-			d: db.Delivery{Status: db.DeliveryPaused}, w: &db.Webhook{ID: id, DisabledReason: text("the receiver answered 410 Gone")},
+			d: delivery.Delivery{Status: delivery.Paused}, w: &delivery.Webhook{ID: id, DisabledReason: text("the receiver answered 410 Gone")},
 			why:  "its webhook is not active: the receiver answered 410 Gone",
 			next: `it goes on once the webhook is active: PATCH /webhooks/00000000-0000-7000-8000-000000000001 {"isActive": true}`,
 		},
 		"paused_being_released": {
-			d: db.Delivery{Status: db.DeliveryPaused}, w: healthy,
+			d: delivery.Delivery{Status: delivery.Paused}, w: healthy,
 			why: "its webhook takes deliveries again and releases what waited, a few at a time", next: "it is sent when its turn comes",
 		},
 		"paused_webhook_deleted": {
-			d: db.Delivery{Status: db.DeliveryPaused}, why: "its webhook was deleted", next: "nothing; it is about to be canceled",
+			d: delivery.Delivery{Status: delivery.Paused}, why: "its webhook was deleted", next: "nothing; it is about to be canceled",
 		},
 		"succeeded": {
-			d: db.Delivery{Status: db.DeliverySucceeded, LastStatusCode: code(204)}, attempts: []db.Attempt{tried(1, db.OutcomeSucceeded, code(204), nil)},
+			d: delivery.Delivery{Status: delivery.Succeeded, LastStatusCode: code(204)}, attempts: []delivery.Attempt{tried(1, delivery.OutcomeSucceeded, code(204), nil)},
 			w: healthy, why: "the receiver accepted it: HTTP 204", next: "nothing; " + replay,
 		},
 		"failed": {
-			d: db.Delivery{Status: db.DeliveryFailed},
-			attempts: []db.Attempt{
-				tried(1, db.OutcomeRetry, code(500), nil), tried(2, db.OutcomeRetry, code(500), nil), tried(3, db.OutcomeRetry, code(500), nil),
-				tried(4, db.OutcomeFailed, nil, text("TLS handshake failed")),
+			d: delivery.Delivery{Status: delivery.Failed},
+			attempts: []delivery.Attempt{
+				tried(1, delivery.OutcomeRetry, code(500), nil), tried(2, delivery.OutcomeRetry, code(500), nil), tried(3, delivery.OutcomeRetry, code(500), nil),
+				tried(4, delivery.OutcomeFailed, nil, text("TLS handshake failed")),
 			},
 			w: healthy, why: "4 attempts failed, the last one: TLS handshake failed", next: replay,
 		},
 		"failed_test": {
-			d: db.Delivery{Status: db.DeliveryFailed, IsTest: true}, attempts: []db.Attempt{tried(1, db.OutcomeFailed, code(404), nil)},
+			d: delivery.Delivery{Status: delivery.Failed, IsTest: true}, attempts: []delivery.Attempt{tried(1, delivery.OutcomeFailed, code(404), nil)},
 			w: healthy, why: "its only attempt failed: HTTP 404", next: replay,
 		},
 		"failed_gone": {
-			d: db.Delivery{Status: db.DeliveryFailed}, attempts: []db.Attempt{tried(1, db.OutcomeGone, code(410), nil)},
+			d: delivery.Delivery{Status: delivery.Failed}, attempts: []delivery.Attempt{tried(1, delivery.OutcomeGone, code(410), nil)},
 			w: healthy, why: "the receiver answered 410 Gone, which ends the delivery and disables the webhook", next: replay,
 		},
 		"failed_of_a_deleted_webhook": {
-			d: db.Delivery{Status: db.DeliveryFailed}, attempts: []db.Attempt{tried(1, db.OutcomeFailed, nil, nil)},
+			d: delivery.Delivery{Status: delivery.Failed}, attempts: []delivery.Attempt{tried(1, delivery.OutcomeFailed, nil, nil)},
 			why: "its only attempt failed: the reason is not known", next: "it cannot be sent again: its webhook was deleted",
 		},
-		"canceled": {d: db.Delivery{Status: db.DeliveryCanceled}, why: "its webhook was deleted", next: "nothing"},
+		"canceled": {d: delivery.Delivery{Status: delivery.Canceled}, why: "its webhook was deleted", next: "nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

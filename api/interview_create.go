@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 const (
@@ -114,7 +115,7 @@ func (s *server) createInterview(c *gin.Context) error {
 		return err
 	}
 	var interview *db.Interview
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		interview, err = s.makeInterview(ctx, tx, company, &in, at)
 		return err
 	})

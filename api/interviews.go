@@ -11,6 +11,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) interviewRoutes() []surface.Route {
@@ -33,7 +34,7 @@ var interviews = surface.Resource[db.Interview]{
 }
 
 func anyInterview(ctx context.Context, d bun.IDB, id uuid.UUID) (*db.Interview, error) {
-	return db.GetInterview(ctx, d, db.Scope{}, id)
+	return db.GetInterview(ctx, d, pg.Scope{}, id)
 }
 
 // interviewOutput is an interview as reference §2.13 gives it, with what ONLINE interviews add.
@@ -156,7 +157,7 @@ func interviewFilterOf(c *gin.Context) (f db.InterviewFilter, err error) {
 	return f, nil
 }
 
-func (s *server) answerInterviews(c *gin.Context, p surface.Page, scope db.Scope, f db.InterviewFilter) error {
+func (s *server) answerInterviews(c *gin.Context, p surface.Page, scope pg.Scope, f db.InterviewFilter) error {
 	ctx := c.Request.Context()
 	rows, total, err := db.ListInterviews(ctx, s.DB, scope, f, p.Window())
 	if err != nil {
@@ -183,11 +184,11 @@ func (s *server) deleteInterview(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if _, err := db.LockInterview(ctx, tx, i.ID); err != nil {
 			return err
 		}
-		return db.DeleteInterview(ctx, tx, db.Scope{}, i.ID)
+		return db.DeleteInterview(ctx, tx, pg.Scope{}, i.ID)
 	})
 	if err != nil {
 		return err
@@ -200,7 +201,7 @@ func (s *server) cancelInterview(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		_, err := db.CancelInterview(ctx, tx, i.ID, db.ReasonCanceledByClient)
 		return err
 	})

@@ -17,6 +17,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 	"greenroom/db/token"
 )
 
@@ -58,7 +59,7 @@ var errNoInvite = &surface.Error{Status: http.StatusNotFound, Code: surface.Code
 // invited is the interview that the path's id and token open. All that is wrong with them is the same "not found".
 func (s *server) invited(c *gin.Context) (uuid.UUID, error) {
 	raw, tok, _ := strings.Cut(c.Param("invite"), ".")
-	id, valid := db.ParseID(raw)
+	id, valid := pg.ParseID(raw)
 	if !valid || !token.Valid(s.Secret, token.Invite, id, tok) {
 		return uuid.Nil, errNoInvite
 	}
@@ -67,7 +68,7 @@ func (s *server) invited(c *gin.Context) (uuid.UUID, error) {
 
 func loadInvite(ctx context.Context, d bun.IDB, id uuid.UUID) (*db.Invite, error) {
 	i, err := db.LoadInvite(ctx, d, id)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, errNoInvite
 	}
 	return i, err
@@ -165,8 +166,8 @@ func (s *server) changeInvited(c *gin.Context, change func(context.Context, bun.
 		return err
 	}
 	var i *db.Invite
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := db.LockInterview(ctx, tx, id); err != nil && !errors.Is(err, db.ErrNotFound) {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := db.LockInterview(ctx, tx, id); err != nil && !errors.Is(err, pg.ErrNotFound) {
 			return err
 		}
 		if i, err = loadInvite(ctx, tx, id); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) jobRoutes() []surface.Route {
@@ -198,7 +199,7 @@ func (s *server) createJob(c *gin.Context) error {
 		return err
 	}
 	job := in.row(company, in.Title)
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreatePosition(ctx, tx, job) })
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreatePosition(ctx, tx, job) })
 	if err != nil {
 		return err
 	}
@@ -229,7 +230,7 @@ func (s *server) updateJob(c *gin.Context) error {
 	if len(columns) == 0 { // nothing changes, so nothing has happened
 		return ok(c, http.StatusOK, showJob(job))
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.UpdatePosition(ctx, tx, job, columns...)
 	})
 	if err != nil {

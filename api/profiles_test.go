@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/activities/webhook/profiles"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 func TestListProfiles(t *testing.T) {
@@ -98,7 +98,7 @@ func TestTestRevealsTheKey(t *testing.T) {
 	b := setup(t)
 	made := b.do("POST", "/webhooks", object{"url": hookURL, "profile": "wise", "events": []string{"SessionsCreatedEvent"}}).is(201)
 	test := "/webhooks/" + made["id"].(string) + "/test"
-	b.worker(db.Attempt{Outcome: db.OutcomeFailed, StatusCode: ptr(204)})
+	b.worker(delivery.Attempt{Outcome: delivery.OutcomeFailed, StatusCode: ptr(204)})
 	got := b.do("POST", test, nil).is(200)
 	require.Equal(t, object{"success": false, "message": "Webhook test failed: HTTP 204", "authorizationKey": made["signingSecret"]}, got)
 	_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET is_active = false WHERE id = ?", made["id"])

@@ -13,6 +13,7 @@ import (
 	"greenroom/api/eventschema"
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // publication is one body of an upstream system on its way to the events that it makes: one, or several where its type's
@@ -20,7 +21,7 @@ import (
 type publication struct {
 	eventInput
 	company uuid.UUID
-	events  []*db.Event
+	events  []*delivery.Event
 	refused *surface.Error
 }
 
@@ -134,7 +135,7 @@ func (p *publication) make(schema json.RawMessage, checks *checks) error {
 				return err
 			}
 		}
-		p.events = append(p.events, &db.Event{CompanyID: &p.company, Type: p.Type, Data: part.data})
+		p.events = append(p.events, &delivery.Event{CompanyID: &p.company, Type: p.Type, Data: part.data})
 	}
 	return nil
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // sample is the data of a published type, as its profile's tests have it.
@@ -28,7 +29,7 @@ func publication(eventType, data string) string {
 // data is what is stored of an event, byte for byte.
 func (b *bundle) data(id any) string {
 	b.t.Helper()
-	e, err := db.GetEvent(b.ctx, b, db.Scope{}, uuid.MustParse(id.(string)))
+	e, err := delivery.GetEvent(b.ctx, b, pg.Scope{}, uuid.MustParse(id.(string)))
 	require.NoError(b.t, err)
 	return string(e.Data)
 }

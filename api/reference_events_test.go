@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // TestReferenceEvents is the table of 1.8, with the payloads of §2.5 as they are recorded.
@@ -70,7 +70,7 @@ func TestReferenceEvents(t *testing.T) {
 			require.Equal(b.t, "the line broke", has(b, "interview.failed", i, "FAILED")["errorMessage"])
 		}},
 		{"1.8_ping_is_a_connectivity_test_with_a_message", func(b *bundle) {
-			b.worker(db.Attempt{Outcome: db.OutcomeSucceeded, StatusCode: ptr(200), DurationMS: 1})
+			b.worker(delivery.Attempt{Outcome: delivery.OutcomeSucceeded, StatusCode: ptr(200), DurationMS: 1})
 			_, path := b.hook(object{"events": []int{2}})
 			b.do("POST", path+"/test", nil).is(200)
 			require.NotEmpty(b.t, b.lastEvent("ping")["message"])
@@ -94,7 +94,7 @@ func TestReferenceCircuit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, path := b.hook(object{"events": []int{5}})
-	failed := db.Attempt{Outcome: db.OutcomeFailed, StatusCode: ptr(500), Error: ptr("HTTP 500")}
+	failed := delivery.Attempt{Outcome: delivery.OutcomeFailed, StatusCode: ptr(500), Error: ptr("HTTP 500")}
 	fail := func() object {
 		b.do("POST", "/events", object{"type": "interview.started", "data": object{}}).is(202)
 		b.work(b.ctx, failed)
@@ -131,7 +131,7 @@ func TestReferenceCircuit(t *testing.T) {
 func TestReferenceTestAndDelete(t *testing.T) {
 	holds(t, []row{
 		{"1.10_success", func(b *bundle) {
-			b.worker(db.Attempt{Outcome: db.OutcomeSucceeded, StatusCode: ptr(200), DurationMS: 156})
+			b.worker(delivery.Attempt{Outcome: delivery.OutcomeSucceeded, StatusCode: ptr(200), DurationMS: 156})
 			_, path := b.hook(object{"events": []int{2}})
 			got := b.do("POST", path+"/test", nil).is(200)
 			require.NoError(b.t, uuid.Validate(fmt.Sprint(got["deliveryId"])))
@@ -139,7 +139,7 @@ func TestReferenceTestAndDelete(t *testing.T) {
 			require.Equal(b.t, object{"success": true, "httpStatus": 200.0, "durationMs": 156.0, "message": "Webhook test successful!"}, got)
 		}},
 		{"1.10_failure_has_the_reason_alone", func(b *bundle) {
-			b.worker(db.Attempt{Outcome: db.OutcomeFailed, ErrorKind: ptr("timeout"), Error: ptr("Connection timeout")})
+			b.worker(delivery.Attempt{Outcome: delivery.OutcomeFailed, ErrorKind: ptr("timeout"), Error: ptr("Connection timeout")})
 			_, path := b.hook(object{"events": []int{2}})
 			require.Equal(b.t, object{"success": false, "message": "Webhook test failed: Connection timeout"}, b.do("POST", path+"/test", nil).is(200))
 		}},
@@ -167,10 +167,10 @@ func TestReferenceTestAndDelete(t *testing.T) {
 }
 
 // take takes deliveries as a worker would.
-func (b *bundle) take(ctx context.Context) (taken db.Taking) {
+func (b *bundle) take(ctx context.Context) (taken delivery.Taking) {
 	b.t.Helper()
 	b.tx(func(tx bun.Tx) (err error) {
-		taken, err = db.TakeDeliveries(ctx, tx, db.TakeOptions{Limit: 100, PerLane: 10, PerFailing: 10})
+		taken, err = delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 100, PerLane: 10, PerFailing: 10})
 		return err
 	})
 	return taken

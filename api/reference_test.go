@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // The tests of this file hold Part 1 of the reference of the webhooks API, one row for each of its statements; what a client's
@@ -92,7 +92,7 @@ func TestReferenceObject(t *testing.T) {
 func TestReferenceOperations(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.worker(db.Attempt{Outcome: db.OutcomeSucceeded, StatusCode: ptr(200), DurationMS: 156})
+	b.worker(delivery.Attempt{Outcome: delivery.OutcomeSucceeded, StatusCode: ptr(200), DurationMS: 156})
 	for _, o := range []struct {
 		name, method, path string
 		body               any

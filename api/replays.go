@@ -12,7 +12,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/api/surface"
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 func (s *server) replayRoutes() []surface.Route {
@@ -20,9 +21,9 @@ func (s *server) replayRoutes() []surface.Route {
 		surface.Post("/webhooks/:id/replays", "write:deliveries|write:webhooks", s.createReplay),
 		surface.List("/webhooks/:id/replays", "read:deliveries|read:webhooks", s.listReplays, "page", "limit"),
 		surface.Get("/webhooks/:id/replays/:rid", "read:deliveries|read:webhooks", s.getReplay),
-		surface.Post("/webhooks/:id/replays/:rid/pause", "write:deliveries|write:webhooks", s.changeReplay(db.PauseReplay)),
-		surface.Post("/webhooks/:id/replays/:rid/resume", "write:deliveries|write:webhooks", s.changeReplay(db.ResumeReplay)),
-		surface.Post("/webhooks/:id/replays/:rid/cancel", "write:deliveries|write:webhooks", s.changeReplay(db.CancelReplay)),
+		surface.Post("/webhooks/:id/replays/:rid/pause", "write:deliveries|write:webhooks", s.changeReplay(delivery.PauseReplay)),
+		surface.Post("/webhooks/:id/replays/:rid/resume", "write:deliveries|write:webhooks", s.changeReplay(delivery.ResumeReplay)),
+		surface.Post("/webhooks/:id/replays/:rid/cancel", "write:deliveries|write:webhooks", s.changeReplay(delivery.CancelReplay)),
 	}
 }
 
@@ -38,20 +39,20 @@ type replayInput struct {
 }
 
 type replayOutput struct {
-	ID        uuid.UUID         `json:"id"`
-	WebhookID uuid.UUID         `json:"webhookId"`
-	Since     surface.Timestamp `json:"since"`
-	Until     surface.Timestamp `json:"until"`
-	Status    []string          `json:"status"`
-	Events    []string          `json:"events"`
-	State     db.ReplayState    `json:"state"`
-	Replayed  int64             `json:"replayed"`
-	CreatedAt surface.Timestamp `json:"createdAt"`
-	UpdatedAt surface.Timestamp `json:"updatedAt"`
+	ID        uuid.UUID            `json:"id"`
+	WebhookID uuid.UUID            `json:"webhookId"`
+	Since     surface.Timestamp    `json:"since"`
+	Until     surface.Timestamp    `json:"until"`
+	Status    []string             `json:"status"`
+	Events    []string             `json:"events"`
+	State     delivery.ReplayState `json:"state"`
+	Replayed  int64                `json:"replayed"`
+	CreatedAt surface.Timestamp    `json:"createdAt"`
+	UpdatedAt surface.Timestamp    `json:"updatedAt"`
 }
 
-func showReplay(w *db.Webhook) func(*db.Replay) replayOutput {
-	return func(r *db.Replay) replayOutput {
+func showReplay(w *delivery.Webhook) func(*delivery.Replay) replayOutput {
+	return func(r *delivery.Replay) replayOutput {
 		return replayOutput{
 			ID: r.ID, WebhookID: r.WebhookID, Since: surface.Timestamp(r.Since), Until: surface.Timestamp(r.Until), Status: r.Statuses,
 			Events: surface.EventNames(w.Profile, r.Events), State: r.State, Replayed: r.Replayed,
@@ -74,15 +75,15 @@ func (s *server) createReplay(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateReplay(ctx, tx, r) })
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return delivery.CreateReplay(ctx, tx, r) })
 	if err != nil {
 		return err
 	}
 	return ok(c, http.StatusAccepted, showReplay(w)(r))
 }
 
-func newReplay(w *db.Webhook, in *replayInput, now time.Time) (*db.Replay, error) {
-	r := &db.Replay{WebhookID: w.ID, CompanyID: w.CompanyID, Since: in.Since, Until: now, Statuses: in.Status}
+func newReplay(w *delivery.Webhook, in *replayInput, now time.Time) (*delivery.Replay, error) {
+	r := &delivery.Replay{WebhookID: w.ID, CompanyID: w.CompanyID, Since: in.Since, Until: now, Statuses: in.Status}
 	if in.Until != nil && in.Until.Before(now) {
 		r.Until = *in.Until
 	}
@@ -90,7 +91,7 @@ func newReplay(w *db.Webhook, in *replayInput, now time.Time) (*db.Replay, error
 		return nil, surface.Invalid("since", "since must be before until, and in the past")
 	}
 	if len(r.Statuses) == 0 {
-		r.Statuses = []string{string(db.DeliveryFailed)}
+		r.Statuses = []string{string(delivery.Failed)}
 	}
 	slices.Sort(r.Statuses)
 	r.Statuses = slices.Compact(r.Statuses)
@@ -108,7 +109,7 @@ func (s *server) listReplays(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rs, total, err := db.ListReplays(c.Request.Context(), s.DB, w.ID, p.Window())
+	rs, total, err := delivery.ListReplays(c.Request.Context(), s.DB, w.ID, p.Window())
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (s *server) listReplays(c *gin.Context) error {
 }
 
 // replay loads the replay of the path and its webhook, which must be the caller's.
-func (s *server) replay(c *gin.Context) (*db.Webhook, *db.Replay, error) {
+func (s *server) replay(c *gin.Context) (*delivery.Webhook, *delivery.Replay, error) {
 	w, err := s.webhook(c)
 	if err != nil {
 		return nil, nil, err
@@ -125,8 +126,8 @@ func (s *server) replay(c *gin.Context) (*db.Webhook, *db.Replay, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := db.GetReplay(c.Request.Context(), s.DB, w.ID, id)
-	if errors.Is(err, db.ErrNotFound) {
+	r, err := delivery.GetReplay(c.Request.Context(), s.DB, w.ID, id)
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, nil, surface.NotFound("Replay", id.String())
 	}
 	return w, r, err
@@ -140,13 +141,13 @@ func (s *server) getReplay(c *gin.Context) error {
 	return ok(c, http.StatusOK, showReplay(w)(r))
 }
 
-func (s *server) changeReplay(change func(context.Context, bun.Tx, uuid.UUID) (*db.Replay, error)) surface.Handler {
+func (s *server) changeReplay(change func(context.Context, bun.Tx, uuid.UUID) (*delivery.Replay, error)) surface.Handler {
 	return func(c *gin.Context) error {
 		w, r, err := s.replay(c)
 		if err != nil {
 			return err
 		}
-		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			r, err = change(ctx, tx, r.ID)
 			return err
 		})

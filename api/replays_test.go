@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 func TestReplays(t *testing.T) {
@@ -23,9 +23,9 @@ func TestReplays(t *testing.T) {
 		require.Equal(t, []any{"analysis.completed"}, got["events"])
 		require.LessOrEqual(t, got["until"], time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "what is made later is not part of it")
 		require.EqualValues(t, 0, got["replayed"])
-		var kind db.CommandKind
+		var kind delivery.CommandKind
 		require.NoError(t, b.NewRaw("SELECT kind FROM commands WHERE subject_id = ?", got["id"]).Scan(b.ctx, &kind))
-		require.Equal(t, db.ReplayChanged, kind)
+		require.Equal(t, delivery.ReplayChanged, kind)
 		require.Equal(t, got, b.do("GET", path+"/"+got["id"].(string), nil).is(200))
 		require.Len(t, b.do("GET", path, nil).items(), 1)
 	})

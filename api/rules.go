@@ -5,6 +5,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // The rules of sizes stand in the tags of the request types. What makes rows without a request, such as the operator's
@@ -29,7 +30,7 @@ func CheckCompany(c *db.Company) error {
 }
 
 // CheckWebhook refuses a webhook with a name or URL of a length that the API would refuse; its error is one sentence.
-func CheckWebhook(w *db.Webhook) error {
+func CheckWebhook(w *delivery.Webhook) error {
 	return firstRefusal(surface.Rule[webhookInput]("name", w.Name), surface.Rule[webhookInput]("url", w.URL))
 }
 

@@ -8,7 +8,7 @@ import (
 	"greenroom/api/interviewsuite"
 	"greenroom/api/surface"
 	"greenroom/api/wiseway"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // Options are what the API works with: what all surfaces share, and what one of them needs alone.
@@ -25,7 +25,7 @@ type Options struct {
 type server struct {
 	*surface.Core
 	isReady func(context.Context) error
-	events  *db.EventGroup
+	events  *delivery.EventGroup
 	docs    *docs
 }
 
@@ -39,7 +39,7 @@ func New(o Options) (*surface.Mounted, error) {
 	if err != nil {
 		return nil, fmt.Errorf("render docs: %w", err)
 	}
-	s := &server{Core: core, isReady: o.Ready, events: db.NewEventGroup(o.DB), docs: pages}
+	s := &server{Core: core, isReady: o.Ready, events: delivery.NewEventGroup(o.DB), docs: pages}
 	return core.Mount(
 		s.canonical(),
 		wiseway.New(core),

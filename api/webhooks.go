@@ -13,7 +13,8 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 func (s *server) webhookRoutes() []surface.Route {
@@ -104,9 +105,9 @@ type headerOutput struct {
 	IsMasked bool   `json:"isMasked"`
 }
 
-func showHeader(h *db.WebhookHeader) headerOutput { return headerOutput{h.Name, h.IsMasked()} }
+func showHeader(h *delivery.WebhookHeader) headerOutput { return headerOutput{h.Name, h.IsMasked()} }
 
-func showWebhook(w *db.Webhook) webhookOutput {
+func showWebhook(w *delivery.Webhook) webhookOutput {
 	return webhookOutput{
 		ID: w.ID, APIKeyID: w.APIKeyID, CompanyID: w.CompanyID, URL: w.URL, Name: w.Name, Description: w.Description,
 		Headers: surface.Mapped(w.Headers, showHeader), Events: surface.EventNames(w.Profile, w.Events), IsActive: w.IsActive,
@@ -123,7 +124,7 @@ func (s *server) listWebhooks(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	hooks, err := db.ListWebhooks(c.Request.Context(), s.DB, surface.Caller(c).Scope(), company)
+	hooks, err := delivery.ListWebhooks(c.Request.Context(), s.DB, surface.Caller(c).Scope(), company)
 	if err != nil {
 		return err
 	}
@@ -147,7 +148,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 		if refused != nil { // the same request may have been answered when it was right
 			return 0, nil, refused
 		}
-		if err := db.CreateWebhook(ctx, tx, w); err != nil {
+		if err := delivery.CreateWebhook(ctx, tx, w); err != nil {
 			return 0, nil, err
 		}
 		out := showWebhook(w)
@@ -157,7 +158,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 }
 
 // newWebhook makes the row of a checked body, with its signing secret sealed.
-func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *db.Webhook, secret []byte, err error) {
+func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webhook, secret []byte, err error) {
 	if in.Profile == "" {
 		in.Profile = profiles.Default
 	}
@@ -207,19 +208,19 @@ func (s *server) webhookCompany(c *gin.Context, sent *uuid.UUID) (*uuid.UUID, er
 }
 
 // webhook loads the webhook of the path, which must be the caller's.
-func (s *server) webhook(c *gin.Context) (*db.Webhook, error) {
+func (s *server) webhook(c *gin.Context) (*delivery.Webhook, error) {
 	raw := c.Param("id")
-	id, valid := db.ParseID(raw)
+	id, valid := pg.ParseID(raw)
 	if !valid {
 		return nil, webhookNotFound(raw)
 	}
-	w, err := db.GetWebhook(c.Request.Context(), s.DB, id)
+	w, err := delivery.GetWebhook(c.Request.Context(), s.DB, id)
 	switch {
-	case errors.Is(err, db.ErrNotFound):
+	case errors.Is(err, pg.ErrNotFound):
 		return nil, webhookNotFound(raw)
 	case err != nil:
 		return nil, err
-	case !surface.Caller(c).Scope().Owns(w):
+	case !w.IsOf(surface.Caller(c).Scope()):
 		return nil, surface.Denied("webhook configuration")
 	}
 	return w, nil
@@ -253,10 +254,10 @@ func (s *server) updateWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		return db.UpdateWebhook(ctx, tx, w, columns...)
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return delivery.UpdateWebhook(ctx, tx, w, columns...)
 	})
-	if errors.Is(err, db.ErrNotFound) { // deleted meanwhile
+	if errors.Is(err, pg.ErrNotFound) { // deleted meanwhile
 		return webhookNotFound(w.ID.String())
 	}
 	if err != nil {
@@ -266,7 +267,7 @@ func (s *server) updateWebhook(c *gin.Context) error {
 }
 
 // applyWebhook writes what was sent into the row and names the columns.
-func (s *server) applyWebhook(ctx context.Context, in *webhookPatch, w *db.Webhook) ([]string, error) {
+func (s *server) applyWebhook(ctx context.Context, in *webhookPatch, w *delivery.Webhook) ([]string, error) {
 	switch {
 	case in.CompanyID.Set:
 		return nil, surface.Invalid("companyId", "companyId cannot be changed: delete the webhook and create another")
@@ -292,7 +293,7 @@ func (s *server) applyWebhook(ctx context.Context, in *webhookPatch, w *db.Webho
 }
 
 // applyChecked writes what needs more than its form to be checked.
-func (s *server) applyChecked(ctx context.Context, in *webhookPatch, w *db.Webhook, u *surface.Update) (err error) {
+func (s *server) applyChecked(ctx context.Context, in *webhookPatch, w *delivery.Webhook, u *surface.Update) (err error) {
 	if in.URL.Set {
 		if in.URL.Value, err = s.CheckedURL(in.URL.Value); err != nil {
 			return err
@@ -315,7 +316,7 @@ func (s *server) applyChecked(ctx context.Context, in *webhookPatch, w *db.Webho
 		if err != nil {
 			return err
 		}
-		surface.Set(u, "headers", &w.Headers, surface.Opt[[]db.WebhookHeader]{Set: true, Value: headers})
+		surface.Set(u, "headers", &w.Headers, surface.Opt[[]delivery.WebhookHeader]{Set: true, Value: headers})
 	}
 	return nil
 }
@@ -325,10 +326,10 @@ func (s *server) deleteWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		return db.DeleteWebhook(ctx, tx, w.ID)
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return delivery.DeleteWebhook(ctx, tx, w.ID)
 	})
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return webhookNotFound(w.ID.String())
 	}
 	if err != nil {
@@ -344,11 +345,11 @@ func (s *server) resetCircuit(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		w, err = db.ResetCircuit(ctx, tx, w.ID)
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		w, err = delivery.ResetCircuit(ctx, tx, w.ID)
 		return err
 	})
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return webhookNotFound(c.Param("id"))
 	}
 	if err != nil {

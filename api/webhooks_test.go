@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 const hookURL = "https://api.example.com/webhooks/instaview"
@@ -20,9 +20,9 @@ func (b *bundle) newHook(events ...any) object {
 	return b.do("POST", "/webhooks", object{"url": hookURL, "events": events}).is(http.StatusCreated)
 }
 
-func (b *bundle) row(id any) *db.Webhook {
+func (b *bundle) row(id any) *delivery.Webhook {
 	b.t.Helper()
-	w, err := db.GetWebhook(b.ctx, b, uuid.MustParse(id.(string)))
+	w, err := delivery.GetWebhook(b.ctx, b, uuid.MustParse(id.(string)))
 	require.NoError(b.t, err)
 	return w
 }
@@ -66,7 +66,7 @@ func TestWebhookCreate(t *testing.T) {
 		require.NotContains(t, again.is(200), "signingSecret")
 		row := b.row(got["id"])
 		require.NotContains(t, string(row.Secret), got["signingSecret"])
-		plain, err := b.box.Open(row.Secret, row.ID, db.SecretField)
+		plain, err := b.box.Open(row.Secret, row.ID, delivery.SecretField)
 		require.NoError(t, err)
 		require.Len(t, plain, 32)
 	})
@@ -156,11 +156,11 @@ func TestWebhookHeaders(t *testing.T) {
 		for i, h := range row.Headers[:4] {
 			require.True(t, h.IsMasked(), h.Name)
 			require.Empty(t, h.Value, "no plain value at rest")
-			plain, err := b.box.Open(h.Sealed, row.ID, db.HeaderField(h.Name))
+			plain, err := b.box.Open(h.Sealed, row.ID, delivery.HeaderField(h.Name))
 			require.NoError(t, err)
 			require.Equal(t, "v-"+string(rune('1'+i)), string(plain))
 		}
-		require.Equal(t, db.WebhookHeader{Name: "X-Source", Value: "v-5"}, row.Headers[4])
+		require.Equal(t, delivery.WebhookHeader{Name: "X-Source", Value: "v-5"}, row.Headers[4])
 		for _, path := range []string{"/webhooks", "/webhooks/" + got["id"].(string)} {
 			require.NotContains(t, string(b.do("GET", path, nil).Body), "v-")
 		}

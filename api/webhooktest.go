@@ -15,8 +15,9 @@ import (
 
 	"greenroom/activities/webhook"
 	"greenroom/api/surface"
-	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // What a test call says (reference §1.10, §2.4).
@@ -68,11 +69,11 @@ func (s *server) testWebhook(c *gin.Context) error {
 	return ok(c, http.StatusOK, result)
 }
 
-func (s *server) authorizationKey(p *webhook.Profile, w *db.Webhook) (string, error) {
+func (s *server) authorizationKey(p *webhook.Profile, w *delivery.Webhook) (string, error) {
 	if p.Key == nil {
 		return "", nil
 	}
-	secret, err := s.Box.Open(w.Secret, w.ID, db.SecretField)
+	secret, err := s.Box.Open(w.Secret, w.ID, delivery.SecretField)
 	if err != nil {
 		return "", err
 	}
@@ -80,7 +81,7 @@ func (s *server) authorizationKey(p *webhook.Profile, w *db.Webhook) (string, er
 }
 
 // test makes the call. Where the profile has a ping, the webhook must be subscribed to it; the others are sent one all the same.
-func (s *server) test(ctx context.Context, p *webhook.Profile, w *db.Webhook) (*testResult, error) {
+func (s *server) test(ctx context.Context, p *webhook.Profile, w *delivery.Webhook) (*testResult, error) {
 	if p.Takes(catalog.Ping) && !slices.Contains(w.Events, catalog.Ping) {
 		if p.Numbered == 0 {
 			return &testResult{Message: testAddPing}, nil
@@ -88,7 +89,7 @@ func (s *server) test(ctx context.Context, p *webhook.Profile, w *db.Webhook) (*
 		return &testResult{Message: testNotSubscribed}, nil
 	}
 	id, err := s.ping(ctx, w)
-	if errors.Is(err, db.ErrConflict) {
+	if errors.Is(err, pg.ErrConflict) {
 		return &testResult{Message: testNotCreated}, nil
 	}
 	if err != nil {
@@ -103,23 +104,23 @@ func (s *server) test(ctx context.Context, p *webhook.Profile, w *db.Webhook) (*
 }
 
 // ping creates the event and its one delivery.
-func (s *server) ping(ctx context.Context, w *db.Webhook) (id uuid.UUID, err error) {
+func (s *server) ping(ctx context.Context, w *delivery.Webhook) (id uuid.UUID, err error) {
 	company := w.CompanyID
 	if company == nil {
 		company = w.OwnerCompanyID
 	}
-	e := &db.Event{CompanyID: company, Type: catalog.Ping, Data: surface.Encoded(gin.H{
+	e := &delivery.Event{CompanyID: company, Type: catalog.Ping, Data: surface.Encoded(gin.H{
 		"message": "This is a test ping from Greenroom", "webhookId": w.ID,
 	})}
-	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-		id, err = db.RecordTest(ctx, tx, e, w.ID)
+	err = pg.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		id, err = delivery.RecordTest(ctx, tx, e, w.ID)
 		return err
 	})
 	return id, err
 }
 
 // await returns the delivery once nothing more happens to it, or as it is when the limit has passed.
-func (s *server) await(ctx context.Context, id uuid.UUID, limit time.Duration) (*db.Delivery, error) {
+func (s *server) await(ctx context.Context, id uuid.UUID, limit time.Duration) (*delivery.Delivery, error) {
 	deadline := time.Now().Add(limit)
 	for wait := firstPoll; ; wait = min(wait*3/2, lastPoll) {
 		select {
@@ -127,35 +128,35 @@ func (s *server) await(ctx context.Context, id uuid.UUID, limit time.Duration) (
 			return nil, ctx.Err()
 		case <-time.After(wait):
 		}
-		d, err := db.GetDelivery(ctx, s.DB, db.Scope{}, id)
+		d, err := delivery.GetDelivery(ctx, s.DB, pg.Scope{}, id)
 		if err != nil {
 			return nil, err
 		}
-		if d.Status.Ended() || d.Status == db.DeliveryPaused || time.Now().After(deadline) {
+		if d.Status.Ended() || d.Status == delivery.Paused || time.Now().After(deadline) {
 			return d, nil
 		}
 	}
 }
 
 // outcome says what came of the delivery of a test.
-func (s *server) outcome(ctx context.Context, d *db.Delivery, limit time.Duration) (*testResult, error) {
+func (s *server) outcome(ctx context.Context, d *delivery.Delivery, limit time.Duration) (*testResult, error) {
 	switch d.Status {
-	case db.DeliverySucceeded:
+	case delivery.Succeeded:
 		return s.passed(ctx, d)
-	case db.DeliveryFailed:
+	case delivery.Failed:
 		return &testResult{Message: testFailed + failure(d)}, nil
-	case db.DeliveryCanceled:
+	case delivery.Canceled:
 		return &testResult{Message: testFailed + "the webhook was deleted"}, nil
-	case db.DeliveryPaused:
+	case delivery.Paused:
 		return &testResult{Message: testFailed + "the webhook was disabled or its circuit opened meanwhile"}, nil
-	case db.DeliveryPending, db.DeliveryRetrying:
+	case delivery.Pending, delivery.Retrying:
 	}
 	seconds := strconv.FormatFloat(limit.Seconds(), 'f', -1, 64)
 	return &testResult{Message: testFailed + "no worker took the delivery within " + seconds + " s"}, nil
 }
 
-func (s *server) passed(ctx context.Context, d *db.Delivery) (*testResult, error) {
-	attempts, err := db.ListAttempts(ctx, s.DB, d.ID)
+func (s *server) passed(ctx context.Context, d *delivery.Delivery) (*testResult, error) {
+	attempts, err := delivery.ListAttempts(ctx, s.DB, d.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +168,7 @@ func (s *server) passed(ctx context.Context, d *db.Delivery) (*testResult, error
 }
 
 // failure is why the last attempt failed.
-func failure(d *db.Delivery) string {
+func failure(d *delivery.Delivery) string {
 	switch {
 	case d.LastError != nil && *d.LastError != "":
 		return *d.LastError

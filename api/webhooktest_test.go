@@ -9,11 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // worker takes deliveries as a worker would and records the same attempt for each. It ends with the test.
-func (b *bundle) worker(a db.Attempt) {
+func (b *bundle) worker(a delivery.Attempt) {
 	ctx, cancel := context.WithCancel(b.ctx)
 	done := make(chan struct{})
 	go func() {
@@ -26,10 +27,10 @@ func (b *bundle) worker(a db.Attempt) {
 	b.t.Cleanup(func() { cancel(); <-done })
 }
 
-func (b *bundle) work(ctx context.Context, a db.Attempt) {
-	var taken db.Taking
-	err := db.InTx(ctx, b, func(ctx context.Context, tx bun.Tx) (err error) {
-		taken, err = db.TakeDeliveries(ctx, tx, db.TakeOptions{Limit: 100, PerLane: 10, PerFailing: 10})
+func (b *bundle) work(ctx context.Context, a delivery.Attempt) {
+	var taken delivery.Taking
+	err := pg.InTx(ctx, b, func(ctx context.Context, tx bun.Tx) (err error) {
+		taken, err = delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 100, PerLane: 10, PerFailing: 10})
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
@@ -38,7 +39,7 @@ func (b *bundle) work(ctx context.Context, a db.Attempt) {
 	for _, q := range taken.Ready {
 		a.DeliveryID, a.RunID, a.Attempt, a.Generation = q.DeliveryID, uuid.New(), q.Attempt, q.Generation
 		a.WorkflowID, a.StartedAt = "delivery:"+q.DeliveryID.String(), time.Now()
-		_, err := db.RecordAttempt(ctx, b, db.Recording{
+		_, err := delivery.RecordAttempt(ctx, b, delivery.Recording{
 			Attempt: a, WebhookID: q.WebhookID, Body: []byte(`{"event":"ping"}`), Counts: !q.IsTest, Threshold: 10,
 		})
 		if err != nil && ctx.Err() == nil {
@@ -51,7 +52,7 @@ func ptr[T any](v T) *T { return &v }
 
 func TestWebhookTest(t *testing.T) {
 	t.Parallel()
-	ok := db.Attempt{Outcome: db.OutcomeSucceeded, StatusCode: ptr(200), DurationMS: 156}
+	ok := delivery.Attempt{Outcome: delivery.OutcomeSucceeded, StatusCode: ptr(200), DurationMS: 156}
 	t.Run("1.10_success", func(t *testing.T) {
 		b := setup(t)
 		b.worker(ok)
@@ -67,7 +68,7 @@ func TestWebhookTest(t *testing.T) {
 	})
 	t.Run("1.10_failure_has_the_reason_and_nothing_else", func(t *testing.T) {
 		b := setup(t)
-		b.worker(db.Attempt{Outcome: db.OutcomeFailed, ErrorKind: ptr("timeout"), Error: ptr("Connection timeout")})
+		b.worker(delivery.Attempt{Outcome: delivery.OutcomeFailed, ErrorKind: ptr("timeout"), Error: ptr("Connection timeout")})
 		id := b.newHook(2)["id"].(string)
 		got := b.do("POST", "/webhooks/"+id+"/test", nil).is(200)
 		require.Equal(t, object{"success": false, "message": "Webhook test failed: Connection timeout"}, got)
@@ -112,7 +113,7 @@ func TestWebhookTest(t *testing.T) {
 func TestWebhookClient(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.worker(db.Attempt{Outcome: db.OutcomeSucceeded, StatusCode: ptr(204), DurationMS: 7})
+	b.worker(delivery.Attempt{Outcome: delivery.OutcomeSucceeded, StatusCode: ptr(204), DurationMS: 7})
 	id := b.newHook(2, 3, 0)["id"].(string)
 	t.Run("3.1.1_list_is_nested_and_needs_authorization_only", func(t *testing.T) {
 		got := b.do("GET", "/webhooks", nil).is(200)

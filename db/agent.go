@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // FocusGeneric marks an agent that interviews without a job.
@@ -39,11 +41,11 @@ type Agent struct {
 
 // CreateAgent stores a new agent. Its id and times are set. The catalogue has no event for it.
 func CreateAgent(ctx context.Context, db bun.IDB, a *Agent) error {
-	a.ID, a.CreatedAt = NewID(), now()
+	a.ID, a.CreatedAt = pg.NewID(), now()
 	a.UpdatedAt = a.CreatedAt
 	a.Questions, a.Metadata = notNil(a.Questions), emptyObject(a.Metadata)
 	if _, err := db.NewInsert().Model(a).Exec(ctx); err != nil {
-		return fmt.Errorf("insert agent: %w", translate(err))
+		return fmt.Errorf("insert agent: %w", pg.Translate(err))
 	}
 	return nil
 }
@@ -52,7 +54,7 @@ func CreateAgent(ctx context.Context, db bun.IDB, a *Agent) error {
 func GetAgent(ctx context.Context, db bun.IDB, id uuid.UUID) (*Agent, error) {
 	a := new(Agent)
 	if err := db.NewSelect().Model(a).Where("a.id = ? AND a.deleted_at IS NULL", id).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get agent: %w", translate(err))
+		return nil, fmt.Errorf("get agent: %w", pg.Translate(err))
 	}
 	return a, nil
 }
@@ -64,7 +66,7 @@ type AgentFilter struct {
 }
 
 // ListAgents returns one page of the agents that the scope sees, newest first, and how many there are in all.
-func ListAgents(ctx context.Context, db bun.IDB, s Scope, f AgentFilter, p Page) ([]Agent, int64, error) {
+func ListAgents(ctx context.Context, db bun.IDB, s pg.Scope, f AgentFilter, p pg.Page) ([]Agent, int64, error) {
 	agents := []Agent{}
 	q := db.NewSelect().Model(&agents).Where("a.deleted_at IS NULL").Order("a.id DESC")
 	if s.Company != nil {
@@ -87,10 +89,10 @@ func ListAgents(ctx context.Context, db bun.IDB, s Scope, f AgentFilter, p Page)
 func UpdateAgent(ctx context.Context, db bun.IDB, a *Agent, columns ...string) error {
 	a.UpdatedAt = now()
 	a.Questions, a.Metadata = notNil(a.Questions), emptyObject(a.Metadata)
-	err := one(db.NewUpdate().Model(a).Column(append(slices.Clone(columns), "updated_at")...).
+	err := pg.One(db.NewUpdate().Model(a).Column(append(slices.Clone(columns), "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", a.ID).Exec(ctx))
 	if err != nil {
-		return fmt.Errorf("update agent: %w", translate(err))
+		return fmt.Errorf("update agent: %w", pg.Translate(err))
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // AIGeneral is how a job's AI interviews are held: settings of a company that each new job takes over. What is nil was never
@@ -36,7 +38,7 @@ func JobGeneral(ctx context.Context, db bun.IDB, job uuid.UUID) (AIGeneral, erro
 func readGeneral(ctx context.Context, db bun.IDB, query string, id uuid.UUID) (g AIGeneral, err error) {
 	var raw *string
 	if err := db.NewRaw(query, id).Scan(ctx, &raw); err != nil {
-		return g, fmt.Errorf("read general settings: %w", translate(err))
+		return g, fmt.Errorf("read general settings: %w", pg.Translate(err))
 	}
 	if raw == nil {
 		return g, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 )
 
 // ErrExhausted means that the company has no invitations left.
@@ -24,7 +25,7 @@ func TakeInvite(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
 	}
 	var left *int
 	if err := tx.NewRaw("SELECT invites_left FROM companies WHERE id = ?", company).Scan(ctx, &left); err != nil {
-		return fmt.Errorf("take invite: %w", translate(err))
+		return fmt.Errorf("take invite: %w", pg.Translate(err))
 	}
 	switch {
 	case left == nil: // nothing to write: who invites without a limit leaves the company's row alone
@@ -45,7 +46,7 @@ func CandidateByEmail(ctx context.Context, db bun.IDB, company uuid.UUID, email 
 	err := db.NewSelect().Model(c).Where("c.company_id = ? AND lower(c.email) = lower(?) AND c.deleted_at IS NULL", company, email).
 		Order("c.id DESC").Limit(1).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("find candidate: %w", translate(err))
+		return nil, fmt.Errorf("find candidate: %w", pg.Translate(err))
 	}
 	return c, nil
 }
@@ -80,7 +81,7 @@ func InterviewByCustomField(ctx context.Context, db bun.IDB, company uuid.UUID, 
 	err := db.NewSelect().Model(i).Where("i.company_id = ? AND i.custom_field = ? AND i.deleted_at IS NULL", company, value).
 		Order("i.id DESC").Limit(1).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("find interview: %w", translate(err))
+		return nil, fmt.Errorf("find interview: %w", pg.Translate(err))
 	}
 	return i, nil
 }
@@ -89,9 +90,9 @@ func InterviewByCustomField(ctx context.Context, db bun.IDB, company uuid.UUID, 
 func InterviewContext(ctx context.Context, db bun.IDB, i *Interview) (*catalog.Context, error) {
 	var about string
 	var none *uuid.UUID
-	err := direct(db).QueryRowContext(ctx, contextSQL, i.CompanyID, none, none, i.ID, none, none, none, none, none, []string(nil)).Scan(&about)
+	err := pg.Direct(db).QueryRowContext(ctx, contextSQL, i.CompanyID, none, none, i.ID, none, none, none, none, none, []string(nil)).Scan(&about)
 	if err != nil {
-		return nil, fmt.Errorf("read interview's context: %w", translate(err))
+		return nil, fmt.Errorf("read interview's context: %w", pg.Translate(err))
 	}
 	c := new(catalog.Context)
 	if err := json.Unmarshal([]byte(about), c); err != nil {
@@ -104,7 +105,7 @@ func InterviewContext(ctx context.Context, db bun.IDB, i *Interview) (*catalog.C
 func AnswerVideoFile(ctx context.Context, db bun.IDB, video uuid.UUID) (name, contentType string, err error) {
 	err = db.NewRaw("SELECT file, content_type FROM answer_videos WHERE id = ? AND deleted_at IS NULL", video).Scan(ctx, &name, &contentType)
 	if err != nil {
-		return "", "", fmt.Errorf("get answer video: %w", translate(err))
+		return "", "", fmt.Errorf("get answer video: %w", pg.Translate(err))
 	}
 	return name, contentType, nil
 }
@@ -122,12 +123,12 @@ type InviteLetter struct {
 // it was sent, the candidate has begun, the interview has ended, or the person was deleted.
 func LoadInviteLetter(ctx context.Context, db bun.IDB, interview uuid.UUID) (l *InviteLetter, found bool, err error) {
 	l = new(InviteLetter)
-	err = translate(db.NewRaw(`SELECT co.name AS company, c.first_name, c.last_name, c.email, j.title AS job_title, i.scheduled_at, i.deadline_at
+	err = pg.Translate(db.NewRaw(`SELECT co.name AS company, c.first_name, c.last_name, c.email, j.title AS job_title, i.scheduled_at, i.deadline_at
 		FROM interviews i JOIN companies co ON co.id = i.company_id JOIN candidates c ON c.id = i.candidate_id AND c.deleted_at IS NULL
 			LEFT JOIN jobs j ON j.id = i.job_id
 		WHERE i.id = ? AND i.invite_mail AND i.invite_mailed_at IS NULL AND i.invite_mail_error IS NULL AND i.status = 'SCHEDULED'
 			AND i.deleted_at IS NULL AND (i.deadline_at IS NULL OR i.deadline_at > now())`, interview).Scan(ctx, l))
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, false, nil
 	}
 	if err != nil {
@@ -143,7 +144,7 @@ func InviteMailed(ctx context.Context, db bun.IDB, interview uuid.UUID, refusal 
 	if refusal != "" {
 		set = "invite_mail_error = ?1"
 	}
-	if err := one(db.ExecContext(ctx, "UPDATE interviews SET "+set+" WHERE id = ?0", interview, refusal)); err != nil {
+	if err := pg.One(db.ExecContext(ctx, "UPDATE interviews SET "+set+" WHERE id = ?0", interview, refusal)); err != nil {
 		return fmt.Errorf("keep what became of the invitation: %w", err)
 	}
 	return nil

@@ -10,13 +10,14 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func TestTakeInvite(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	take := func() error {
-		return db.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error { return db.TakeInvite(ctx, tx, b.company) })
+		return pg.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error { return db.TakeInvite(ctx, tx, b.company) })
 	}
 	left := func() *int {
 		c, err := db.GetCompany(b.ctx, b, b.company)
@@ -52,8 +53,8 @@ func TestCandidateByEmail(t *testing.T) {
 	found, err := db.CandidateByEmail(b.ctx, b, b.company, "ADA@mail.TEST")
 	require.NoError(t, err)
 	require.Equal(t, newest.ID, found.ID)
-	_, err = db.CandidateByEmail(b.ctx, b, db.NewID(), "ada@mail.test")
-	require.ErrorIs(t, err, db.ErrNotFound, "another company's")
+	_, err = db.CandidateByEmail(b.ctx, b, pg.NewID(), "ada@mail.test")
+	require.ErrorIs(t, err, pg.ErrNotFound, "another company's")
 }
 
 func TestInviteLetter(t *testing.T) {
@@ -88,7 +89,7 @@ func TestInviteLetter(t *testing.T) {
 	require.Equal(t, "Acme", l.Company)
 	require.Equal(t, "ada@mail.test", *l.Email)
 	require.Equal(t, "Engineer", *l.JobTitle)
-	require.ErrorIs(t, db.InviteMailed(b.ctx, b, db.NewID(), ""), db.ErrNotFound)
+	require.ErrorIs(t, db.InviteMailed(b.ctx, b, pg.NewID(), ""), pg.ErrNotFound)
 }
 
 func TestInvitedTo_and_custom_field(t *testing.T) {
@@ -111,14 +112,14 @@ func TestInvitedTo_and_custom_field(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, list[1:], older)
 
-	b.tx(func(tx bun.Tx) error { return db.DeleteInterview(b.ctx, tx, db.Scope{}, second.ID) })
+	b.tx(func(tx bun.Tx) error { return db.DeleteInterview(b.ctx, tx, pg.Scope{}, second.ID) })
 	_, err = b.ExecContext(b.ctx, "UPDATE interviews SET custom_field = NULL WHERE type = 'PHONE'")
 	require.NoError(t, err)
 	found, err := db.InterviewByCustomField(b.ctx, b, b.company, "mine")
 	require.NoError(t, err)
 	require.Equal(t, first.ID, found.ID)
-	_, err = db.InterviewByCustomField(b.ctx, b, db.NewID(), "mine")
-	require.ErrorIs(t, err, db.ErrNotFound)
+	_, err = db.InterviewByCustomField(b.ctx, b, pg.NewID(), "mine")
+	require.ErrorIs(t, err, pg.ErrNotFound)
 
 	about, err := db.InterviewContext(b.ctx, b.DB, found)
 	require.NoError(t, err)
@@ -132,7 +133,7 @@ func TestGeneralSettings(t *testing.T) {
 	b := setup(t)
 	before := b.position("Before", "")
 	change := func(everywhere bool, fn func(*db.AIGeneral) error) (g db.AIGeneral, err error) {
-		err = db.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
+		err = pg.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
 			g, err = db.ChangeCompanyGeneral(ctx, tx, b.company, fn, everywhere)
 			return err
 		})

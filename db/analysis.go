@@ -11,6 +11,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // Analysis is the evaluation of a completed interview, as the analysing service or a client gave it: nothing in it is made
@@ -67,32 +69,32 @@ func endAnalysis(ctx context.Context, tx bun.Tx, interview uuid.UUID, to string,
 	i := new(Interview)
 	err := tx.NewRaw(`UPDATE interviews SET analysis_status = ?, analysis_due_at = NULL, updated_at = clock_timestamp()
 		WHERE id = ? AND status = 'COMPLETED' AND analysis_status IN (?) RETURNING *`, to, interview, bun.List(from)).Scan(ctx, i)
-	if err = translate(err); err == nil {
-		return i, AddCommand(ctx, tx, InterviewChanged, interview, nil)
+	if err = pg.Translate(err); err == nil {
+		return i, delivery.AddCommand(ctx, tx, InterviewChanged, interview, nil)
 	}
-	if !errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, pg.ErrNotFound) {
 		return nil, err
 	}
 	var status, analysis string
 	if err := tx.NewRaw("SELECT status, COALESCE(analysis_status, '') FROM interviews WHERE id = ?", interview).
 		Scan(ctx, &status, &analysis); err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	if analysis != "" {
-		return nil, &StateError{Resource: "analysis", State: analysis}
+		return nil, &pg.StateError{Resource: "analysis", State: analysis}
 	}
-	return nil, &StateError{Resource: "interview", State: status}
+	return nil, &pg.StateError{Resource: "interview", State: status}
 }
 
 func putAnalysis(ctx context.Context, tx bun.Tx, i *Interview, a *Analysis) error {
-	a.ID, a.InterviewID, a.CompanyID, a.CandidateID = NewID(), i.ID, i.CompanyID, i.CandidateID
+	a.ID, a.InterviewID, a.CompanyID, a.CandidateID = pg.NewID(), i.ID, i.CompanyID, i.CandidateID
 	a.CreatedAt = time.Now().UTC()
 	a.UpdatedAt = a.CreatedAt
 	_, err := tx.NewInsert().Model(a).On("CONFLICT (interview_id) DO UPDATE").
 		Set("status = EXCLUDED.status, general = EXCLUDED.general, specific = EXCLUDED.specific, error = EXCLUDED.error, updated_at = EXCLUDED.updated_at").
 		Returning("id, created_at").Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("store analysis: %w", translate(err))
+		return fmt.Errorf("store analysis: %w", pg.Translate(err))
 	}
 	return nil
 }
@@ -123,7 +125,7 @@ func orNull(j json.RawMessage) json.RawMessage {
 func GetAnalysis(ctx context.Context, db bun.IDB, interview uuid.UUID) (*Analysis, error) {
 	a := new(Analysis)
 	if err := db.NewSelect().Model(a).Where("an.interview_id = ?", interview).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get analysis: %w", translate(err))
+		return nil, fmt.Errorf("get analysis: %w", pg.Translate(err))
 	}
 	return a, nil
 }
@@ -143,7 +145,7 @@ func AnalysesOf(ctx context.Context, db bun.IDB, interviews ...uuid.UUID) ([]Ana
 
 // ListAnalyses returns one page of a candidate's analyses, newest first, and how many there are in all; those of deleted
 // interviews are left out.
-func ListAnalyses(ctx context.Context, db bun.IDB, candidate uuid.UUID, p Page) ([]Analysis, int64, error) {
+func ListAnalyses(ctx context.Context, db bun.IDB, candidate uuid.UUID, p pg.Page) ([]Analysis, int64, error) {
 	as := []Analysis{}
 	total, err := db.NewSelect().Model(&as).Where("an.candidate_id = ?", candidate).
 		Where("EXISTS (SELECT 1 FROM interviews i WHERE i.id = an.interview_id AND i.deleted_at IS NULL)").

@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 )
 
 // AnswerVideo is a candidate's recorded answer to a question of a job; there is one for each question. The file itself is in the
@@ -76,7 +77,7 @@ func holdAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 	err := tx.NewRaw(`SELECT c.id FROM candidates c JOIN candidate_jobs cj ON cj.candidate_id = c.id AND cj.job_id = ?
 		WHERE c.id = ? AND c.deleted_at IS NULL FOR NO KEY UPDATE OF c`, v.JobID, v.CandidateID).Scan(ctx, &id)
 	if err != nil {
-		return fmt.Errorf("lock candidate: %w", translate(err))
+		return fmt.Errorf("lock candidate: %w", pg.Translate(err))
 	}
 	return holdQuestion(ctx, tx, v.JobID, v.QuestionID)
 }
@@ -86,8 +87,8 @@ func interviewFor(ctx context.Context, db bun.IDB, candidate, job uuid.UUID) (*u
 	var id uuid.UUID
 	err := db.NewRaw(`SELECT id FROM interviews WHERE candidate_id = ? AND job_id = ? AND status <> 'CANCELED' AND deleted_at IS NULL
 		ORDER BY status = 'IN_PROGRESS' DESC, id DESC LIMIT 1`, candidate, job).Scan(ctx, &id)
-	switch err = translate(err); {
-	case errors.Is(err, ErrNotFound):
+	switch err = pg.Translate(err); {
+	case errors.Is(err, pg.ErrNotFound):
 		return nil, nil //nolint:nilnil // none is an ordinary answer
 	case err != nil:
 		return nil, fmt.Errorf("find answer's interview: %w", err)
@@ -96,7 +97,7 @@ func interviewFor(ctx context.Context, db bun.IDB, candidate, job uuid.UUID) (*u
 }
 
 func writeAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created bool, err error) {
-	v.ID, v.CreatedAt = NewID(), now()
+	v.ID, v.CreatedAt = pg.NewID(), now()
 	v.UpdatedAt = v.CreatedAt
 	err = tx.NewRaw(`INSERT INTO answer_videos (id, company_id, job_id, candidate_id, question_id, interview_id, file, content_type, size,
 			duration_seconds, created_at, updated_at)
@@ -108,7 +109,7 @@ func writeAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created bool, 
 		v.ID, v.CompanyID, v.JobID, v.CandidateID, v.QuestionID, v.InterviewID, v.File, v.ContentType, v.Size,
 		v.DurationSeconds, v.CreatedAt, v.UpdatedAt).Scan(ctx, &v.ID, &v.Number, &v.CreatedAt, &v.QuestionNumber)
 	if err != nil {
-		return false, fmt.Errorf("write answer video: %w", translate(err))
+		return false, fmt.Errorf("write answer video: %w", pg.Translate(err))
 	}
 	return v.CreatedAt.Equal(v.UpdatedAt), nil
 }
@@ -119,14 +120,14 @@ func AnswerVideoByNumber(ctx context.Context, db bun.IDB, job, candidate uuid.UU
 	err := db.NewSelect().Model(v).ColumnExpr("v.*").ColumnExpr(answerQuestion).
 		Where("v.number = ? AND v.job_id = ? AND v.candidate_id = ? AND v.deleted_at IS NULL", number, job, candidate).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get answer video: %w", translate(err))
+		return nil, fmt.Errorf("get answer video: %w", pg.Translate(err))
 	}
 	return v, nil
 }
 
 // ListAnswerVideos returns one page of a candidate's answers for a job, in the order of their questions, and how many there are
 // in all.
-func ListAnswerVideos(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, p Page) ([]AnswerVideo, int64, error) {
+func ListAnswerVideos(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, p pg.Page) ([]AnswerVideo, int64, error) {
 	vs := []AnswerVideo{}
 	total, err := db.NewSelect().Model(&vs).ColumnExpr("v.*").ColumnExpr(answerQuestion).
 		Where("v.job_id = ? AND v.candidate_id = ? AND v.deleted_at IS NULL", job, candidate).
@@ -141,10 +142,10 @@ func ListAnswerVideos(ctx context.Context, db bun.IDB, job, candidate uuid.UUID,
 // UpdateAnswerVideo writes the named columns of v, with answer_video.updated. The file is replaced by PutAnswerVideo.
 func UpdateAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo, columns ...string) error {
 	v.UpdatedAt = now()
-	err := one(tx.NewUpdate().Model(v).Column(append(slices.Clone(columns), "updated_at")...).
+	err := pg.One(tx.NewUpdate().Model(v).Column(append(slices.Clone(columns), "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", v.ID).Exec(ctx))
 	if err != nil {
-		return fmt.Errorf("update answer video: %w", translate(err))
+		return fmt.Errorf("update answer video: %w", pg.Translate(err))
 	}
 	return recordAnswer(ctx, tx, v, catalog.AnswerVideoUpdated, columns)
 }
@@ -190,7 +191,7 @@ func holdAnswerVideo(ctx context.Context, tx bun.Tx, job, candidate, video uuid.
 	err := tx.NewRaw(`SELECT id FROM answer_videos WHERE id = ? AND job_id = ? AND candidate_id = ? AND deleted_at IS NULL FOR SHARE`,
 		video, job, candidate).Scan(ctx, &id)
 	if err != nil {
-		return fmt.Errorf("hold answer video: %w", translate(err))
+		return fmt.Errorf("hold answer video: %w", pg.Translate(err))
 	}
 	return nil
 }
@@ -209,7 +210,7 @@ func recordAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo, eventType stri
 		return fmt.Errorf("encode answer video event: %w", err)
 	}
 	return recordAbout(ctx, tx, About{
-		Company: v.CompanyID, Job: &v.JobID, Candidate: &v.CandidateID, Interview: v.InterviewID, Question: &v.QuestionID, AnswerVideo: &v.ID,
+		Company: v.CompanyID, Work: &v.JobID, Candidate: &v.CandidateID, Interview: v.InterviewID, Question: &v.QuestionID, AnswerVideo: &v.ID,
 		Changed: changed,
 	}, data, eventType)
 }
@@ -219,7 +220,7 @@ func recordRecording(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 	if v.InterviewID == nil {
 		return nil
 	}
-	i, err := GetInterview(ctx, tx, Scope{Company: &v.CompanyID}, *v.InterviewID)
+	i, err := GetInterview(ctx, tx, pg.Scope{Company: &v.CompanyID}, *v.InterviewID)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 )
 
 // suite is a job with two questions and a candidate whose interview is in progress.
@@ -46,7 +47,7 @@ func (s *suite) question(text string) *db.Question {
 // reserved is a new file, as an upload begins.
 func (s *suite) reserved() string {
 	s.t.Helper()
-	file := db.NewID().String()
+	file := pg.NewID().String()
 	require.NoError(s.t, db.ReserveFile(s.ctx, s, file, time.Now().Add(time.Hour)))
 	return file
 }
@@ -67,7 +68,7 @@ func (s *suite) put(v *db.AnswerVideo) (created bool) {
 
 // try runs fn in a transaction and returns its error.
 func (s *suite) try(fn func(tx bun.Tx) error) error {
-	return db.InTx(s.ctx, s, func(_ context.Context, tx bun.Tx) error { return fn(tx) })
+	return pg.InTx(s.ctx, s, func(_ context.Context, tx bun.Tx) error { return fn(tx) })
 }
 
 func (s *suite) strays() []string {
@@ -119,7 +120,7 @@ func TestAnswerVideos(t *testing.T) {
 
 	other := s.bundle.candidate("Eve", "Else", "eve@example.com", s.job.ID)
 	_, err = db.AnswerVideoByNumber(s.ctx, s, s.job.ID, other.ID, why.Number)
-	require.ErrorIs(t, err, db.ErrNotFound, "another candidate's")
+	require.ErrorIs(t, err, pg.ErrNotFound, "another candidate's")
 }
 
 func TestAnswerVideo_deleted(t *testing.T) {
@@ -136,7 +137,7 @@ func TestAnswerVideo_deleted(t *testing.T) {
 
 	assert.Equal(t, []string{v.File}, s.strays())
 	_, err := db.AnswerVideoByNumber(s.ctx, s, s.job.ID, s.candidate.ID, v.Number)
-	require.ErrorIs(t, err, db.ErrNotFound)
+	require.ErrorIs(t, err, pg.ErrNotFound)
 	r, err := db.RatingByNumber(s.ctx, s, s.job.ID, s.candidate.ID, rating.Number)
 	require.NoError(t, err)
 	assert.Nil(t, r.AnswerVideoNumber, "nothing refers to what is gone")
@@ -147,7 +148,7 @@ func TestAnswerVideo_deleted(t *testing.T) {
 
 	require.NoError(t, db.ForgetFile(s.ctx, s, v.File))
 	assert.Empty(t, s.strays())
-	require.ErrorIs(t, s.try(func(tx bun.Tx) error { return db.DeleteAnswerVideo(s.ctx, tx, v) }), db.ErrNotFound, "twice")
+	require.ErrorIs(t, s.try(func(tx bun.Tx) error { return db.DeleteAnswerVideo(s.ctx, tx, v) }), pg.ErrNotFound, "twice")
 	require.True(t, s.put(s.answer(s.why)), "the question may be answered anew")
 }
 
@@ -160,11 +161,11 @@ func TestAnswerVideo_goes_with_its_candidate(t *testing.T) {
 	s.tx(func(tx bun.Tx) error { return db.DeleteCandidate(s.ctx, tx, s.candidate.ID) })
 	assert.Equal(t, []string{v.File}, s.strays())
 	_, err := db.AnswerVideoByNumber(s.ctx, s, s.job.ID, s.candidate.ID, v.Number)
-	require.ErrorIs(t, err, db.ErrNotFound)
+	require.ErrorIs(t, err, pg.ErrNotFound)
 
 	late := s.answer(s.how)
 	err = s.try(func(tx bun.Tx) error { _, err := db.PutAnswerVideo(s.ctx, tx, late); return err })
-	require.ErrorIs(t, err, db.ErrNotFound, "an upload that ends after the deletion")
+	require.ErrorIs(t, err, pg.ErrNotFound, "an upload that ends after the deletion")
 }
 
 func TestAnswerVideos_of_one_job_alone(t *testing.T) {
@@ -194,7 +195,7 @@ func TestAnswerVideos_of_one_job_alone(t *testing.T) {
 	s.tx(func(tx bun.Tx) error { return db.ReplaceCandidateJobs(s.ctx, tx, s.candidate.ID, other.ID) })
 	late := s.answer(s.why)
 	err = s.try(func(tx bun.Tx) error { _, err := db.PutAnswerVideo(s.ctx, tx, late); return err })
-	require.ErrorIs(t, err, db.ErrNotFound, "no longer a candidate for this job")
+	require.ErrorIs(t, err, pg.ErrNotFound, "no longer a candidate for this job")
 }
 
 func TestAnswerVideo_refuses(t *testing.T) {
@@ -212,10 +213,10 @@ func TestAnswerVideo_refuses(t *testing.T) {
 		v    *db.AnswerVideo
 		want error
 	}{
-		"question_of_another_job":          {s.answer(foreign), db.ErrNotFound},
-		"deleted_question":                 {s.answer(gone), db.ErrNotFound},
-		"file_that_nobody_reserved":        {unreserved, db.ErrConflict},
-		"file_that_is_about_to_be_deleted": {expired, db.ErrConflict},
+		"question_of_another_job":          {s.answer(foreign), pg.ErrNotFound},
+		"deleted_question":                 {s.answer(gone), pg.ErrNotFound},
+		"file_that_nobody_reserved":        {unreserved, pg.ErrConflict},
+		"file_that_is_about_to_be_deleted": {expired, pg.ErrConflict},
 	} {
 		err := s.try(func(tx bun.Tx) error { _, err := db.PutAnswerVideo(s.ctx, tx, c.v); return err })
 		require.ErrorIs(t, err, c.want, name)
@@ -298,11 +299,11 @@ func TestQuestions(t *testing.T) {
 	require.EqualValues(t, 2, total)
 	assert.Equal(t, s.why.Number, list[0].Number)
 	_, err = db.QuestionByNumber(s.ctx, s, s.job.ID, s.how.Number)
-	require.ErrorIs(t, err, db.ErrNotFound)
+	require.ErrorIs(t, err, pg.ErrNotFound)
 
 	s.put(s.answer(s.why))
 	err = s.try(func(tx bun.Tx) error { return db.DeleteQuestion(s.ctx, tx, s.job, s.why.ID) })
-	var state *db.StateError
+	var state *pg.StateError
 	require.ErrorAs(t, err, &state, "it has an answer")
 	assert.Equal(t, []string{"Why?", "Who are you?"}, asks())
 }
@@ -316,7 +317,7 @@ func TestWelcomeVideos(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, w.File, got.File)
 	_, err = db.WelcomeVideoByNumber(s.ctx, s, uuid.New(), w.Number)
-	require.ErrorIs(t, err, db.ErrNotFound, "another company's")
+	require.ErrorIs(t, err, pg.ErrNotFound, "another company's")
 	require.NoError(t, db.DeleteWelcomeVideo(s.ctx, s, w.ID))
 	assert.Equal(t, []string{w.File}, s.strays())
 	_, total, err := db.ListWelcomeVideos(s.ctx, s, s.company, page)

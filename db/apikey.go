@@ -11,6 +11,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // KeyPrefix begins every API key; secret scanners find leaked ones by it.
@@ -104,7 +107,7 @@ const (
 // "cli". Its id and times are set when they are zero.
 func CreateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, actor string) error {
 	if k.ID == uuid.Nil {
-		k.ID = NewID()
+		k.ID = pg.NewID()
 	}
 	if k.CreatedAt.IsZero() {
 		k.CreatedAt = time.Now().UTC()
@@ -114,14 +117,14 @@ func CreateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, actor string) error
 		k.AllowedIPs = []string{}
 	}
 	if _, err := tx.NewInsert().Model(k).Exec(ctx); err != nil {
-		return fmt.Errorf("insert api key: %w", translate(err))
+		return fmt.Errorf("insert api key: %w", pg.Translate(err))
 	}
 	return audit(ctx, tx, k.ID, KeyCreated, actor)
 }
 
 func audit(ctx context.Context, tx bun.Tx, key uuid.UUID, action AuditAction, actor string) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO api_key_audit (id, api_key_id, action, actor) VALUES (?, ?, ?, ?)",
-		NewID(), key, action, actor)
+		pg.NewID(), key, action, actor)
 	if err != nil {
 		return fmt.Errorf("audit api key: %w", err)
 	}
@@ -132,7 +135,7 @@ func audit(ctx context.Context, tx bun.Tx, key uuid.UUID, action AuditAction, ac
 func FindAPIKey(ctx context.Context, db bun.IDB, hash []byte) (*APIKey, error) {
 	k := new(APIKey)
 	if err := db.NewSelect().Model(k).ColumnExpr("k.*, k.xmin::text AS version").Where("k.hash = ?", hash).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("find api key: %w", translate(err))
+		return nil, fmt.Errorf("find api key: %w", pg.Translate(err))
 	}
 	return k, nil
 }
@@ -141,13 +144,13 @@ func FindAPIKey(ctx context.Context, db bun.IDB, hash []byte) (*APIKey, error) {
 func GetAPIKey(ctx context.Context, db bun.IDB, id uuid.UUID) (*APIKey, error) {
 	k := new(APIKey)
 	if err := db.NewSelect().Model(k).Where("k.id = ?", id).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get api key: %w", translate(err))
+		return nil, fmt.Errorf("get api key: %w", pg.Translate(err))
 	}
 	return k, nil
 }
 
 // ListAPIKeys returns one page of the keys that the scope sees, newest first, and how many there are in all.
-func ListAPIKeys(ctx context.Context, db bun.IDB, s Scope, p Page) ([]APIKey, int64, error) {
+func ListAPIKeys(ctx context.Context, db bun.IDB, s pg.Scope, p pg.Page) ([]APIKey, int64, error) {
 	ks := []APIKey{}
 	q := db.NewSelect().Model(&ks).Order("k.id DESC").Limit(p.Limit).Offset(p.Offset)
 	if s.Company != nil {
@@ -163,19 +166,27 @@ func ListAPIKeys(ctx context.Context, db bun.IDB, s Scope, p Page) ([]APIKey, in
 // UpdateAPIKey writes the named columns of a key that was not revoked, and says so in the audit log.
 func UpdateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, action AuditAction, actor string, columns ...string) error {
 	k.UpdatedAt = time.Now().UTC()
-	err := one(tx.NewUpdate().Model(k).Column(append(columns, "updated_at")...).Where("id = ? AND revoked_at IS NULL", k.ID).Exec(ctx))
+	err := pg.One(tx.NewUpdate().Model(k).Column(append(columns, "updated_at")...).Where("id = ? AND revoked_at IS NULL", k.ID).Exec(ctx))
 	if err != nil {
-		return fmt.Errorf("update api key: %w", translate(err))
+		return fmt.Errorf("update api key: %w", pg.Translate(err))
 	}
 	return audit(ctx, tx, k.ID, action, actor)
 }
 
 // RevokeAPIKey ends a key for good. Revoking a revoked key is ErrNotFound.
 func RevokeAPIKey(ctx context.Context, tx bun.Tx, id uuid.UUID, actor string) error {
-	err := one(tx.ExecContext(ctx, `UPDATE api_keys SET revoked_at = now(), updated_at = now()
+	err := pg.One(tx.ExecContext(ctx, `UPDATE api_keys SET revoked_at = now(), updated_at = now()
 		WHERE id = ? AND revoked_at IS NULL`, id))
 	if err != nil {
 		return fmt.Errorf("revoke api key: %w", err)
 	}
 	return audit(ctx, tx, id, KeyRevoked, actor)
+}
+
+// Seen is the version that was read, for a submission that must not outlive a change of the key; nil for no key.
+func (k *APIKey) Seen() *delivery.KeyVersion {
+	if k == nil {
+		return nil
+	}
+	return &delivery.KeyVersion{ID: k.ID, Version: k.Version}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func TestAPIKeyIsKeptAsAHash(t *testing.T) {
@@ -30,7 +31,7 @@ func TestAPIKeyIsKeptAsAHash(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, found.Usable(time.Now()))
 	_, err = db.FindAPIKey(b.ctx, b, db.HashKey(secret, "sk_other"))
-	require.ErrorIs(t, err, db.ErrNotFound)
+	require.ErrorIs(t, err, pg.ErrNotFound)
 	var actors []string
 	require.NoError(t, b.NewRaw("SELECT action || ' by ' || actor FROM api_key_audit ORDER BY id").Scan(b.ctx, &actors))
 	require.Equal(t, []string{"created by cli", "revoked by cli"}, actors)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // AttachmentKind is what a person's file is of the person.
@@ -56,7 +58,7 @@ func PutAttachment(ctx context.Context, tx bun.Tx, p Person, a *Attachment) erro
 			file = EXCLUDED.file, content_type = EXCLUDED.content_type, size = EXCLUDED.size, updated_at = EXCLUDED.updated_at`,
 		bun.Ident(p.column), p.ID, a.Kind, a.File, a.ContentType, a.Size, a.UpdatedAt)
 	if err != nil {
-		return fmt.Errorf("write attachment: %w", translate(err))
+		return fmt.Errorf("write attachment: %w", pg.Translate(err))
 	}
 	return nil
 }
@@ -65,7 +67,7 @@ func PutAttachment(ctx context.Context, tx bun.Tx, p Person, a *Attachment) erro
 func GetAttachment(ctx context.Context, db bun.IDB, p Person, kind AttachmentKind) (*Attachment, error) {
 	a := new(Attachment)
 	if err := db.NewSelect().Model(a).Where("at.? = ? AND at.kind = ?", bun.Ident(p.column), p.ID, kind).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get attachment: %w", translate(err))
+		return nil, fmt.Errorf("get attachment: %w", pg.Translate(err))
 	}
 	return a, nil
 }
@@ -107,9 +109,9 @@ func DeleteAttachment(ctx context.Context, tx bun.Tx, p Person, kind AttachmentK
 	if err := Lock(ctx, tx, p.table, p.ID); err != nil {
 		return err
 	}
-	err := one(tx.ExecContext(ctx, "DELETE FROM attachments WHERE ? = ? AND kind = ?", bun.Ident(p.column), p.ID, kind))
+	err := pg.One(tx.ExecContext(ctx, "DELETE FROM attachments WHERE ? = ? AND kind = ?", bun.Ident(p.column), p.ID, kind))
 	if err != nil {
-		return fmt.Errorf("delete attachment: %w", translate(err))
+		return fmt.Errorf("delete attachment: %w", pg.Translate(err))
 	}
 	return nil
 }

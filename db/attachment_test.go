@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *suite) attach(p db.Person, kind db.AttachmentKind) (file string, err error) {
@@ -40,7 +41,7 @@ func TestAttachments(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []any{second, "image/png", int64(3)}, []any{got.File, got.ContentType, got.Size})
 	_, err = db.GetAttachment(s.ctx, s, user, db.CV)
-	require.ErrorIs(t, err, db.ErrNotFound)
+	require.ErrorIs(t, err, pg.ErrNotFound)
 
 	of, err := db.CandidateAttachments(s.ctx, s, s.candidate.ID, eva.ID)
 	require.NoError(t, err)
@@ -53,14 +54,14 @@ func TestAttachments(t *testing.T) {
 	s.tx(func(tx bun.Tx) error { return db.DeleteAttachment(s.ctx, tx, ada, db.CV) })
 	assert.ElementsMatch(t, []string{first, cv}, s.strays())
 	err = s.try(func(tx bun.Tx) error { return db.DeleteAttachment(s.ctx, tx, ada, db.CV) })
-	require.ErrorIs(t, err, db.ErrNotFound)
+	require.ErrorIs(t, err, pg.ErrNotFound)
 
 	s.tx(func(tx bun.Tx) error { return db.DeleteCandidate(s.ctx, tx, s.candidate.ID) })
 	s.tx(func(tx bun.Tx) error { return db.DeleteStaff(s.ctx, tx, eva.ID, "test") })
 	assert.ElementsMatch(t, []string{first, cv, second, evas}, s.strays(), "they go with the person")
 	for _, gone := range []db.Person{ada, user, db.CandidatePerson(uuid.New())} {
 		_, err := s.attach(gone, db.Photo)
-		require.ErrorIs(t, err, db.ErrNotFound)
+		require.ErrorIs(t, err, pg.ErrNotFound)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // CallStatus is where a call attempt stands. CANCELLED is spelled so on the wire (reference instaview §3.2).
@@ -49,11 +51,11 @@ type CallAttempt struct {
 func insertCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Time, retry int) error {
 	now := time.Now().UTC()
 	c := &CallAttempt{
-		ID: NewID(), InterviewID: interview, Direction: "OUTBOUND", Status: CallScheduled,
+		ID: pg.NewID(), InterviewID: interview, Direction: "OUTBOUND", Status: CallScheduled,
 		RetryNumber: retry, ScheduledAt: at, CreatedAt: now, UpdatedAt: now,
 	}
 	if _, err := tx.NewInsert().Model(c).Exec(ctx); err != nil {
-		return fmt.Errorf("insert call attempt: %w", translate(err))
+		return fmt.Errorf("insert call attempt: %w", pg.Translate(err))
 	}
 	return nil
 }
@@ -75,7 +77,7 @@ func ListCalls(ctx context.Context, db bun.IDB, interviews ...uuid.UUID) ([]Call
 func LastCall(ctx context.Context, db bun.IDB, interview uuid.UUID) (*CallAttempt, error) {
 	c := new(CallAttempt)
 	err := db.NewSelect().Model(c).Where("ca.interview_id = ?", interview).Order("ca.id DESC").Limit(1).Scan(ctx)
-	if err = translate(err); errors.Is(err, ErrNotFound) {
+	if err = pg.Translate(err); errors.Is(err, pg.ErrNotFound) {
 		return nil, nil //nolint:nilnil // no call is an ordinary answer
 	}
 	if err != nil {
@@ -88,7 +90,7 @@ func LastCall(ctx context.Context, db bun.IDB, interview uuid.UUID) (*CallAttemp
 func GetCall(ctx context.Context, db bun.IDB, id uuid.UUID) (*CallAttempt, error) {
 	c := new(CallAttempt)
 	if err := db.NewSelect().Model(c).Where("ca.id = ?", id).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get call attempt: %w", translate(err))
+		return nil, fmt.Errorf("get call attempt: %w", pg.Translate(err))
 	}
 	return c, nil
 }
@@ -106,7 +108,7 @@ func InvokeCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Tim
 		return fmt.Errorf("invoke call attempt: %w", err)
 	}
 	if calling {
-		return &StateError{Resource: "call attempt", State: string(CallInProgress)}
+		return &pg.StateError{Resource: "call attempt", State: string(CallInProgress)}
 	}
 	if err := endCalls(ctx, tx, interview, CallCancelled, "REPLACED"); err != nil {
 		return err
@@ -138,7 +140,7 @@ func RescheduleCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, a
 		return err
 	}
 	if c.PlacedAt != nil && c.Status == CallScheduled {
-		return &StateError{Resource: "call attempt", State: "ringing"}
+		return &pg.StateError{Resource: "call attempt", State: "ringing"}
 	}
 	if err := moveCall(ctx, tx, interview, call, CallScheduled, "scheduled_at = ?", at); err != nil {
 		return fmt.Errorf("reschedule call attempt: %w", err)
@@ -160,16 +162,16 @@ func DeleteCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID) error
 		return err
 	}
 	if c.InterviewID != interview {
-		return ErrNotFound
+		return pg.ErrNotFound
 	}
-	err = one(tx.ExecContext(ctx, "DELETE FROM call_attempts WHERE id = ? AND status <> 'IN_PROGRESS'", call))
-	if errors.Is(err, ErrNotFound) {
-		return &StateError{Resource: "call attempt", State: string(CallInProgress)}
+	err = pg.One(tx.ExecContext(ctx, "DELETE FROM call_attempts WHERE id = ? AND status <> 'IN_PROGRESS'", call))
+	if errors.Is(err, pg.ErrNotFound) {
+		return &pg.StateError{Resource: "call attempt", State: string(CallInProgress)}
 	}
 	if err != nil {
 		return fmt.Errorf("delete call attempt: %w", err)
 	}
-	return AddCommand(ctx, tx, InterviewChanged, interview, nil)
+	return delivery.AddCommand(ctx, tx, InterviewChanged, interview, nil)
 }
 
 // MarkCallPlaced records that the provider took the call. Doing it again changes nothing.
@@ -249,7 +251,7 @@ func CallEnded(ctx context.Context, tx bun.Tx, call uuid.UUID, e CallEnd) error 
 	case e.Status == CallCompleted:
 		err = callCompleted(ctx, tx, c.InterviewID, e)
 	case e.ReasonCode == ReasonNoAnswer && c.Status == CallScheduled:
-		err = AddCommand(ctx, tx, InterviewChanged, c.InterviewID, nil)
+		err = delivery.AddCommand(ctx, tx, InterviewChanged, c.InterviewID, nil)
 	default:
 		_, err = FailInterview(ctx, tx, c.InterviewID, e.ReasonCode, e.Message)
 	}
@@ -269,10 +271,10 @@ func moveOpenCall(ctx context.Context, tx bun.Tx, c *CallAttempt, e CallEnd) err
 	if e.ReasonCode != "" {
 		reason = &e.ReasonCode
 	}
-	err := one(tx.ExecContext(ctx, `UPDATE call_attempts SET status = ?, reason_code = ?, duration_seconds = ?, recording_url = ?, updated_at = now()
+	err := pg.One(tx.ExecContext(ctx, `UPDATE call_attempts SET status = ?, reason_code = ?, duration_seconds = ?, recording_url = ?, updated_at = now()
 		WHERE id = ? AND status IN ('SCHEDULED', 'IN_PROGRESS')`, e.Status, reason, e.DurationSeconds, e.RecordingURL, c.ID))
-	if errors.Is(err, ErrNotFound) {
-		return &StateError{Resource: "call attempt", State: string(c.Status)}
+	if errors.Is(err, pg.ErrNotFound) {
+		return &pg.StateError{Resource: "call attempt", State: string(c.Status)}
 	}
 	return err
 }
@@ -284,12 +286,12 @@ func moveCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, from Ca
 		return err
 	}
 	if c.InterviewID != interview {
-		return ErrNotFound
+		return pg.ErrNotFound
 	}
 	args = append(args, call, from)
-	err = one(tx.ExecContext(ctx, "UPDATE call_attempts SET "+set+", updated_at = now() WHERE id = ? AND status = ?", args...))
-	if errors.Is(err, ErrNotFound) {
-		return &StateError{Resource: "call attempt", State: string(c.Status)}
+	err = pg.One(tx.ExecContext(ctx, "UPDATE call_attempts SET "+set+", updated_at = now() WHERE id = ? AND status = ?", args...))
+	if errors.Is(err, pg.ErrNotFound) {
+		return &pg.StateError{Resource: "call attempt", State: string(c.Status)}
 	}
 	return err
 }

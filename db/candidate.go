@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 )
 
 // Candidate is a person who may be interviewed.
@@ -50,14 +51,14 @@ const CandidateApplied = "APPLIED"
 // CreateCandidate stores a new candidate and its jobs. invited: an invitation follows in the same transaction and has its
 // own event; otherwise candidate.created is recorded. The jobs are the caller's to check.
 func CreateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, invited bool) error {
-	c.ID, c.CreatedAt = NewID(), now()
+	c.ID, c.CreatedAt = pg.NewID(), now()
 	c.UpdatedAt = c.CreatedAt
 	c.Metadata = emptyObject(c.Metadata)
 	if c.Status == "" {
 		c.Status = CandidateApplied
 	}
 	if _, err := tx.NewInsert().Model(c).Exec(ctx); err != nil {
-		return fmt.Errorf("insert candidate: %w", translate(err))
+		return fmt.Errorf("insert candidate: %w", pg.Translate(err))
 	}
 	if err := AddCandidateJobs(ctx, tx, c.ID, c.JobIDs...); err != nil {
 		return err
@@ -82,7 +83,7 @@ func AddCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, jobs 
 		_, err := tx.ExecContext(ctx, `INSERT INTO candidate_jobs (candidate_id, job_id, created_at)
 			VALUES (?, ?, clock_timestamp() + ? * interval '1 microsecond') ON CONFLICT DO NOTHING`, candidate, job, i)
 		if err != nil {
-			return fmt.Errorf("add candidate's jobs: %w", translate(err))
+			return fmt.Errorf("add candidate's jobs: %w", pg.Translate(err))
 		}
 	}
 	return nil
@@ -108,7 +109,7 @@ func GetCandidate(ctx context.Context, db bun.IDB, id uuid.UUID) (*Candidate, er
 	cs := make([]Candidate, 1)
 	q := db.NewSelect().Model(&cs[0]).ColumnExpr("c.*").ColumnExpr(candidateCounts).Where("c.id = ? AND c.deleted_at IS NULL", id)
 	if err := q.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get candidate: %w", translate(err))
+		return nil, fmt.Errorf("get candidate: %w", pg.Translate(err))
 	}
 	return &cs[0], loadCandidateJobs(ctx, db, cs)
 }
@@ -157,7 +158,7 @@ type CandidateFilter struct {
 }
 
 // ListCandidates returns one page of the candidates that the scope sees, newest first, and how many there are in all.
-func ListCandidates(ctx context.Context, db bun.IDB, s Scope, f CandidateFilter, p Page) ([]Candidate, int64, error) {
+func ListCandidates(ctx context.Context, db bun.IDB, s pg.Scope, f CandidateFilter, p pg.Page) ([]Candidate, int64, error) {
 	cs := []Candidate{}
 	q := db.NewSelect().Model(&cs).ColumnExpr("c.*").ColumnExpr(candidateCounts).Where("c.deleted_at IS NULL").Order("c.id DESC")
 	if s.Company != nil {
@@ -187,10 +188,10 @@ var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 func UpdateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, columns ...string) error {
 	c.UpdatedAt = now()
 	c.Metadata = emptyObject(c.Metadata)
-	err := one(tx.NewUpdate().Model(c).Column(append(slices.Clone(columns), "updated_at")...).
+	err := pg.One(tx.NewUpdate().Model(c).Column(append(slices.Clone(columns), "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", c.ID).Exec(ctx))
 	if err != nil {
-		return fmt.Errorf("update candidate: %w", translate(err))
+		return fmt.Errorf("update candidate: %w", pg.Translate(err))
 	}
 	return recordCandidate(ctx, tx, c, catalog.CandidateUpdated, columns)
 }
@@ -221,7 +222,7 @@ func cancelScheduled(ctx context.Context, tx bun.Tx, reason, where string, args 
 
 // holdCandidate keeps a candidate from being deleted until tx ends; ErrNotFound when it was.
 func holdCandidate(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
-	err := one(tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", candidate))
+	err := pg.One(tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", candidate))
 	if err != nil {
 		return fmt.Errorf("hold candidate: %w", err)
 	}
@@ -241,9 +242,9 @@ func recordCandidate(ctx context.Context, tx bun.Tx, c *Candidate, eventType str
 	if err != nil {
 		return fmt.Errorf("encode candidate event: %w", err)
 	}
-	about := About{Company: c.CompanyID, Candidate: &c.ID, Job: c.Through, Changed: changed}
-	if about.Job == nil && len(c.JobIDs) > 0 {
-		about.Job = &c.JobIDs[0]
+	about := About{Company: c.CompanyID, Candidate: &c.ID, Work: c.Through, Changed: changed}
+	if about.Work == nil && len(c.JobIDs) > 0 {
+		about.Work = &c.JobIDs[0]
 	}
 	return recordAbout(ctx, tx, about, data, eventType)
 }

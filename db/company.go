@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // Company is a customer: what every key but a platform key, and every other row, belongs to.
@@ -43,7 +45,7 @@ type Company struct {
 // identifier becomes one that is made of the name.
 func CreateCompany(ctx context.Context, db bun.IDB, c *Company) error {
 	if c.ID == uuid.Nil {
-		c.ID = NewID()
+		c.ID = pg.NewID()
 	}
 	if c.CreatedAt.IsZero() {
 		c.CreatedAt = time.Now().UTC()
@@ -53,7 +55,7 @@ func CreateCompany(ctx context.Context, db bun.IDB, c *Company) error {
 	return db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		named := c.Identifier != ""
 		if _, err := tx.NewInsert().Model(c).Exec(ctx); err != nil {
-			return fmt.Errorf("insert company: %w", translate(err))
+			return fmt.Errorf("insert company: %w", pg.Translate(err))
 		}
 		if named {
 			return nil
@@ -74,7 +76,7 @@ func emptyObject(j json.RawMessage) json.RawMessage {
 func GetCompany(ctx context.Context, db bun.IDB, id uuid.UUID) (*Company, error) {
 	c := new(Company)
 	if err := db.NewSelect().Model(c).Where("co.id = ? AND co.deleted_at IS NULL", id).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get company: %w", translate(err))
+		return nil, fmt.Errorf("get company: %w", pg.Translate(err))
 	}
 	return c, nil
 }
@@ -113,7 +115,7 @@ func CompaniesNamed(ctx context.Context, db bun.IDB, name string) ([]Company, er
 }
 
 // ListCompanies returns one page of the companies that the scope sees, newest first, and how many there are in all.
-func ListCompanies(ctx context.Context, db bun.IDB, s Scope, p Page) ([]Company, int64, error) {
+func ListCompanies(ctx context.Context, db bun.IDB, s pg.Scope, p pg.Page) ([]Company, int64, error) {
 	cs := []Company{}
 	q := db.NewSelect().Model(&cs).Where("co.deleted_at IS NULL").Order("co.id DESC").Limit(p.Limit).Offset(p.Offset)
 	if s.Company != nil {
@@ -129,10 +131,10 @@ func ListCompanies(ctx context.Context, db bun.IDB, s Scope, p Page) ([]Company,
 // UpdateCompany writes the named columns of c and its updated_at.
 func UpdateCompany(ctx context.Context, db bun.IDB, c *Company, columns ...string) error {
 	c.UpdatedAt = time.Now().UTC()
-	err := one(db.NewUpdate().Model(c).Column(append(columns, "updated_at")...).
+	err := pg.One(db.NewUpdate().Model(c).Column(append(columns, "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", c.ID).Exec(ctx))
 	if err != nil {
-		return fmt.Errorf("update company: %w", translate(err))
+		return fmt.Errorf("update company: %w", pg.Translate(err))
 	}
 	return nil
 }

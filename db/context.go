@@ -7,12 +7,15 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // About is what an event is about. The rows must be there; those that an interview names need not be repeated.
 type About struct {
 	Company                                    uuid.UUID
-	Job, Candidate, Interview                  *uuid.UUID
+	Work, Candidate, Interview                 *uuid.UUID
 	Question, AnswerVideo, Rating, Note, Staff *uuid.UUID
 	// Changed names the columns that an update changed.
 	Changed []string
@@ -21,16 +24,16 @@ type About struct {
 // recordAbout records events with the same data, and with the context of what they are about as it is in tx now.
 func recordAbout(ctx context.Context, tx bun.Tx, a About, data json.RawMessage, eventTypes ...string) error {
 	var about string
-	err := direct(tx).QueryRowContext(ctx, contextSQL, a.Company, a.Job, a.Candidate, a.Interview, a.Question, a.AnswerVideo, a.Rating, a.Note,
+	err := pg.Direct(tx).QueryRowContext(ctx, contextSQL, a.Company, a.Work, a.Candidate, a.Interview, a.Question, a.AnswerVideo, a.Rating, a.Note,
 		a.Staff, a.Changed).Scan(&about)
 	if err != nil {
-		return fmt.Errorf("read what the event is about: %w", translate(err))
+		return fmt.Errorf("read what the event is about: %w", pg.Translate(err))
 	}
-	es := make([]*Event, len(eventTypes))
+	es := make([]*delivery.Event, len(eventTypes))
 	for i, t := range eventTypes {
-		es[i] = &Event{CompanyID: &a.Company, JobID: a.Job, Type: t, Data: data, Context: json.RawMessage(about)}
+		es[i] = &delivery.Event{CompanyID: &a.Company, JobID: a.Work, Type: t, Data: data, Context: json.RawMessage(about)}
 	}
-	_, err = RecordEvents(ctx, tx, es)
+	_, err = delivery.RecordEvents(ctx, tx, es)
 	return err
 }
 

@@ -12,12 +12,14 @@ import (
 
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // contexts reads what the recorded events were about, by type; of several of a type the newest.
 func contexts(t *testing.T, b *bundle) map[string]*catalog.Context {
 	t.Helper()
-	var rows []db.Event
+	var rows []delivery.Event
 	require.NoError(t, b.NewSelect().Model(&rows).Where("e.company_id = ?", b.company).Order("e.id").Scan(b.ctx))
 	out := map[string]*catalog.Context{}
 	for _, e := range rows {
@@ -35,7 +37,7 @@ func TestContextOfAnInterviewsLife(t *testing.T) {
 	job := &db.Position{CompanyID: b.company, Title: "Engineer"}
 	agent := &db.Agent{CompanyID: b.company, Name: "Ada", Type: db.Online, Language: "EN", DurationMinutes: 20}
 	candidate := &db.Candidate{CompanyID: b.company, FirstName: "Grace", LastName: "Hopper", Email: &mail}
-	interview := &db.Interview{ID: db.NewID(), CompanyID: b.company, Type: db.Online, ScheduledAt: time.Now(), MaxMinutes: 60, Metadata: []byte("{}")}
+	interview := &db.Interview{ID: pg.NewID(), CompanyID: b.company, Type: db.Online, ScheduledAt: time.Now(), MaxMinutes: 60, Metadata: []byte("{}")}
 	b.tx(func(tx bun.Tx) error {
 		if err := db.CreatePosition(b.ctx, tx, job); err != nil {
 			return err
@@ -72,7 +74,7 @@ func TestContextOfAnInterviewsLife(t *testing.T) {
 		_, err := db.CompleteAnalysis(b.ctx, tx, interview.ID, json.RawMessage(`{"summary":"good","rating":null}`), nil)
 		return err
 	})
-	step(func(tx bun.Tx) error { return db.DeleteInterview(b.ctx, tx, db.Scope{}, interview.ID) })
+	step(func(tx bun.Tx) error { return db.DeleteInterview(b.ctx, tx, pg.Scope{}, interview.ID) })
 
 	about = contexts(t, b)
 	require.NotNil(t, about[catalog.InterviewStarted].Interview.StartedAt)
@@ -116,7 +118,7 @@ func TestCandidateOfTwoJobs(t *testing.T) {
 func TestWebhookOfASet(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	set := db.NewID()
+	set := pg.NewID()
 	_, err := b.ExecContext(b.ctx, "INSERT INTO webhook_sets (id, company_id) VALUES (?, ?)", set, b.company)
 	require.NoError(t, err)
 	_, err = b.ExecContext(b.ctx, "UPDATE webhooks SET set_id = ?, events = ? WHERE id = ?", set, "{job.updated}", b.hook.ID)
@@ -142,7 +144,7 @@ func TestWebhookOfASet(t *testing.T) {
 	require.Zero(t, deliveries(func(ctx context.Context, tx bun.Tx) error { return db.UpdatePosition(ctx, tx, other, "title") }))
 	require.EqualValues(t, 1, deliveries(func(ctx context.Context, tx bun.Tx) error { return db.UpdatePosition(ctx, tx, mine, "title") }))
 	require.Zero(t, deliveries(func(ctx context.Context, tx bun.Tx) error {
-		_, err := db.RecordEvent(ctx, tx, &db.Event{CompanyID: &b.company, Type: catalog.JobUpdated, Data: []byte("{}")})
+		_, err := delivery.RecordEvent(ctx, tx, &delivery.Event{CompanyID: &b.company, Type: catalog.JobUpdated, Data: []byte("{}")})
 		return err
 	}), "an event about no job")
 }

@@ -13,9 +13,10 @@ import (
 
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 )
 
-var page = db.Page{Limit: 20}
+var page = pg.Page{Limit: 20}
 
 func (b *bundle) position(title, status string) *db.Position {
 	b.t.Helper()
@@ -41,7 +42,7 @@ func (b *bundle) agent(kind db.InterviewType) *db.Agent {
 func (b *bundle) interviewOf(c *db.Candidate, a *db.Agent, job *uuid.UUID) *db.Interview {
 	b.t.Helper()
 	i := &db.Interview{
-		ID: db.NewID(), CompanyID: b.company, CandidateID: c.ID, AgentID: a.ID, JobID: job, Type: a.Type,
+		ID: pg.NewID(), CompanyID: b.company, CandidateID: c.ID, AgentID: a.ID, JobID: job, Type: a.Type,
 		ScheduledAt: time.Now().UTC(), MaxMinutes: 120, Metadata: json.RawMessage("{}"),
 	}
 	b.tx(func(tx bun.Tx) error { return db.CreateInterview(b.ctx, tx, i) })
@@ -49,7 +50,7 @@ func (b *bundle) interviewOf(c *db.Candidate, a *db.Agent, job *uuid.UUID) *db.I
 }
 
 // elsewhere is a scope that sees none of the bundle's company.
-func elsewhere() db.Scope { id := db.NewID(); return db.Scope{Company: &id} }
+func elsewhere() pg.Scope { id := pg.NewID(); return pg.Scope{Company: &id} }
 
 func TestPositions(t *testing.T) {
 	t.Parallel()
@@ -84,14 +85,14 @@ func TestPositions(t *testing.T) {
 	t.Run("lists_newest_first_by_status_page_and_scope", func(t *testing.T) {
 		closed := b.position("Closed", "CLOSED")
 		open := b.position("Open", "OPEN")
-		all, total, err := db.ListPositions(b.ctx, b, db.Scope{Company: &b.company}, db.PositionFilter{}, db.Page{Limit: 2})
+		all, total, err := db.ListPositions(b.ctx, b, pg.Scope{Company: &b.company}, db.PositionFilter{}, pg.Page{Limit: 2})
 		require.NoError(t, err)
 		require.EqualValues(t, 3, total)
 		require.Equal(t, []uuid.UUID{open.ID, closed.ID}, []uuid.UUID{all[0].ID, all[1].ID})
-		rest, _, err := db.ListPositions(b.ctx, b, db.Scope{Company: &b.company}, db.PositionFilter{}, db.Page{Limit: 2, Offset: 2})
+		rest, _, err := db.ListPositions(b.ctx, b, pg.Scope{Company: &b.company}, db.PositionFilter{}, pg.Page{Limit: 2, Offset: 2})
 		require.NoError(t, err)
 		require.Len(t, rest, 1)
-		some, total, err := db.ListPositions(b.ctx, b, db.Scope{}, db.PositionFilter{Status: "CLOSED"}, page)
+		some, total, err := db.ListPositions(b.ctx, b, pg.Scope{}, db.PositionFilter{Status: "CLOSED"}, page)
 		require.NoError(t, err)
 		require.EqualValues(t, 1, total)
 		require.Equal(t, closed.ID, some[0].ID)
@@ -101,11 +102,11 @@ func TestPositions(t *testing.T) {
 	})
 	t.Run("deleted_is_gone", func(t *testing.T) {
 		require.NoError(t, db.DeletePosition(b.ctx, b, p.ID))
-		require.ErrorIs(t, db.DeletePosition(b.ctx, b, p.ID), db.ErrNotFound)
+		require.ErrorIs(t, db.DeletePosition(b.ctx, b, p.ID), pg.ErrNotFound)
 		_, err := db.GetPosition(b.ctx, b, p.ID)
-		require.ErrorIs(t, err, db.ErrNotFound)
-		err = db.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error { return db.UpdatePosition(b.ctx, tx, p, "title") })
-		require.ErrorIs(t, err, db.ErrNotFound)
+		require.ErrorIs(t, err, pg.ErrNotFound)
+		err = pg.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error { return db.UpdatePosition(b.ctx, tx, p, "title") })
+		require.ErrorIs(t, err, pg.ErrNotFound)
 	})
 }
 
@@ -124,7 +125,7 @@ func TestAgents(t *testing.T) {
 	require.Empty(t, got.Questions)
 	require.Equal(t, "Agent", got.Name)
 	online := b.agent(db.Online)
-	list, total, err := db.ListAgents(b.ctx, b, db.Scope{Company: &b.company}, db.AgentFilter{Type: db.Online, Focus: "SCREENING"}, page)
+	list, total, err := db.ListAgents(b.ctx, b, pg.Scope{Company: &b.company}, db.AgentFilter{Type: db.Online, Focus: "SCREENING"}, page)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, total)
 	require.Equal(t, online.ID, list[0].ID)
@@ -133,7 +134,7 @@ func TestAgents(t *testing.T) {
 	require.Zero(t, total)
 	require.NoError(t, db.DeleteAgent(b.ctx, b, a.ID))
 	_, err = db.GetAgent(b.ctx, b, a.ID)
-	require.ErrorIs(t, err, db.ErrNotFound)
+	require.ErrorIs(t, err, pg.ErrNotFound)
 }
 
 func TestCandidates(t *testing.T) {
@@ -179,7 +180,7 @@ func TestCandidates(t *testing.T) {
 			"search_of_no_one":      {db.CandidateFilter{Search: "nobody"}, nil},
 			"status_of_the_created": {db.CandidateFilter{Status: "APPLIED"}, []uuid.UUID{other.ID, c.ID}},
 		} {
-			list, total, err := db.ListCandidates(b.ctx, b, db.Scope{Company: &b.company}, tc.f, page)
+			list, total, err := db.ListCandidates(b.ctx, b, pg.Scope{Company: &b.company}, tc.f, page)
 			require.NoError(t, err)
 			var got []uuid.UUID
 			for _, x := range list {
@@ -208,7 +209,7 @@ func TestCandidateCountsAndRating(t *testing.T) {
 	c, a := b.candidate("Ada", "Byron", "a@example.com"), b.agent(db.Online)
 	i := b.interviewOf(c, a, nil)
 	gone := b.interviewOf(c, a, nil)
-	b.tx(func(tx bun.Tx) error { return db.DeleteInterview(b.ctx, tx, db.Scope{}, gone.ID) })
+	b.tx(func(tx bun.Tx) error { return db.DeleteInterview(b.ctx, tx, pg.Scope{}, gone.ID) })
 	b.tx(func(tx bun.Tx) error { _, err := db.StartInterview(b.ctx, tx, i.ID); return err })
 	b.tx(func(tx bun.Tx) error {
 		_, err := db.FinishInterview(b.ctx, tx, i.ID, db.Finish{AnalysisWithin: time.Hour})
@@ -260,13 +261,13 @@ func TestDeletedCandidateIsNotCalled(t *testing.T) {
 	require.Equal(t, db.InterviewCanceled, got.Status)
 	require.Equal(t, db.ReasonCandidateDeleted, *got.StatusReason)
 	require.Equal(t, db.InterviewInProgress, b.get(running.ID).Status)
-	err = db.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error {
+	err = pg.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error {
 		return db.CreateInterview(b.ctx, tx, &db.Interview{
-			ID: db.NewID(), CompanyID: b.company, CandidateID: c.ID, AgentID: a.ID, Type: db.Phone, ScheduledAt: time.Now(), MaxMinutes: 1,
+			ID: pg.NewID(), CompanyID: b.company, CandidateID: c.ID, AgentID: a.ID, Type: db.Phone, ScheduledAt: time.Now(), MaxMinutes: 1,
 			Metadata: json.RawMessage("{}"),
 		})
 	})
-	require.ErrorIs(t, err, db.ErrNotFound, "no interview for a deleted candidate")
+	require.ErrorIs(t, err, pg.ErrNotFound, "no interview for a deleted candidate")
 }
 
 func TestListInterviews(t *testing.T) {
@@ -276,7 +277,7 @@ func TestListInterviews(t *testing.T) {
 	c, other, a := b.candidate("A", "B", "a@example.com"), b.candidate("C", "D", "c@example.com"), b.agent(db.Online)
 	first, second := b.interviewOf(c, a, &job.ID), b.interviewOf(other, a, nil)
 	b.tx(func(tx bun.Tx) error { _, err := db.StartInterview(b.ctx, tx, second.ID); return err })
-	nobody := db.NewID()
+	nobody := pg.NewID()
 	for name, tc := range map[string]struct {
 		f    db.InterviewFilter
 		want []uuid.UUID
@@ -288,7 +289,7 @@ func TestListInterviews(t *testing.T) {
 		"agent":     {db.InterviewFilter{AgentID: &a.ID}, []uuid.UUID{second.ID, first.ID}},
 		"no_agent":  {db.InterviewFilter{AgentID: &nobody}, nil},
 	} {
-		list, total, err := db.ListInterviews(b.ctx, b, db.Scope{Company: &b.company}, tc.f, page)
+		list, total, err := db.ListInterviews(b.ctx, b, pg.Scope{Company: &b.company}, tc.f, page)
 		require.NoError(t, err)
 		var got []uuid.UUID
 		for _, x := range list {
@@ -330,10 +331,10 @@ func TestReportOnEndedCallNamesItsState(t *testing.T) {
 	call, err := db.LastCall(b.ctx, b, i.ID)
 	require.NoError(t, err)
 	b.tx(func(tx bun.Tx) error { return db.InvokeCall(b.ctx, tx, i.ID, time.Now(), 0) })
-	err = db.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error {
+	err = pg.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error {
 		return db.CallEnded(b.ctx, tx, call.ID, db.CallEnd{Status: db.CallFailed, ReasonCode: db.ReasonNoAnswer})
 	})
-	var state *db.StateError
+	var state *pg.StateError
 	require.ErrorAs(t, err, &state)
 	require.Equal(t, string(db.CallCancelled), state.State)
 }
@@ -355,13 +356,13 @@ func TestReportsAndCancellationsDoNotWaitInACircle(t *testing.T) {
 			func(tx bun.Tx) error { return db.RescheduleCall(b.ctx, tx, i.ID, call.ID, time.Now()) },
 			func(tx bun.Tx) error { return db.InvokeCall(b.ctx, tx, i.ID, time.Now(), 0) },
 		} {
-			wg.Go(func() { errs <- db.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error { return act(tx) }) })
+			wg.Go(func() { errs <- pg.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error { return act(tx) }) })
 		}
 		wg.Wait()
 		close(errs)
 		for err := range errs {
 			if err != nil {
-				require.ErrorIs(t, err, db.ErrConflict)
+				require.ErrorIs(t, err, pg.ErrConflict)
 			}
 		}
 	}

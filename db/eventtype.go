@@ -8,6 +8,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // EventType is a type of event that a company registered, with the JSON Schema that a published body must fit.
@@ -39,10 +42,10 @@ type EventTypeVersion struct {
 // CreateEventType stores a new type with its first version; ErrDuplicate: the company has one of that name. Its id, version and
 // times are set.
 func CreateEventType(ctx context.Context, tx bun.Tx, t *EventType) error {
-	t.ID, t.Version, t.CreatedAt = NewID(), 1, now()
+	t.ID, t.Version, t.CreatedAt = pg.NewID(), 1, now()
 	t.UpdatedAt = t.CreatedAt
 	if _, err := tx.NewInsert().Model(t).Exec(ctx); err != nil {
-		return fmt.Errorf("insert event type: %w", translate(err))
+		return fmt.Errorf("insert event type: %w", pg.Translate(err))
 	}
 	return t.keepVersion(ctx, tx)
 }
@@ -50,7 +53,7 @@ func CreateEventType(ctx context.Context, tx bun.Tx, t *EventType) error {
 func (t *EventType) keepVersion(ctx context.Context, tx bun.Tx) error {
 	v := &EventTypeVersion{EventTypeID: t.ID, Version: t.Version, Schema: t.Schema, CreatedAt: t.UpdatedAt}
 	if _, err := tx.NewInsert().Model(v).Exec(ctx); err != nil {
-		return fmt.Errorf("insert event type version: %w", translate(err))
+		return fmt.Errorf("insert event type version: %w", pg.Translate(err))
 	}
 	return nil
 }
@@ -70,7 +73,7 @@ func getEventType(ctx context.Context, q *bun.SelectQuery, company uuid.UUID, na
 	t := new(EventType)
 	err := q.Model(t).Where("et.company_id = ? AND et.name = ? AND et.deleted_at IS NULL", company, name).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get event type: %w", translate(err))
+		return nil, fmt.Errorf("get event type: %w", pg.Translate(err))
 	}
 	return t, nil
 }
@@ -105,9 +108,9 @@ type EventTypeKey struct {
 func EventTypeSchemas(ctx context.Context, db *bun.DB, keys []EventTypeKey) (map[EventTypeKey]string, error) {
 	companies, names := make([]pgtype.UUID, len(keys)), make([]string, len(keys))
 	for i, k := range keys {
-		companies[i], names[i] = pgID(k.CompanyID), k.Name
+		companies[i], names[i] = pgtype.UUID{Bytes: k.CompanyID, Valid: true}, k.Name
 	}
-	rows, err := direct(db).QueryContext(ctx, eventTypeSchemasSQL, companies, names)
+	rows, err := pg.Direct(db).QueryContext(ctx, eventTypeSchemasSQL, companies, names)
 	if err != nil {
 		return nil, fmt.Errorf("get event type schemas: %w", err)
 	}
@@ -140,10 +143,10 @@ func UpdateEventType(ctx context.Context, tx bun.Tx, t *EventType, description, 
 	if changed {
 		t.Version++
 	}
-	err := one(tx.NewUpdate().Model(t).Column("description", "schema", "version", "updated_at").
+	err := pg.One(tx.NewUpdate().Model(t).Column("description", "schema", "version", "updated_at").
 		Where("id = ? AND deleted_at IS NULL", t.ID).Exec(ctx))
 	if err != nil {
-		return fmt.Errorf("update event type: %w", translate(err))
+		return fmt.Errorf("update event type: %w", pg.Translate(err))
 	}
 	if !changed {
 		return nil
@@ -173,7 +176,7 @@ func ListEventTypeVersions(ctx context.Context, db bun.IDB, id uuid.UUID) ([]Eve
 // those of the platform, which may mean another company's type, are not among them.
 func EventTypeSubscribers(ctx context.Context, db bun.IDB, company uuid.UUID, name string) ([]uuid.UUID, error) {
 	ids := []uuid.UUID{}
-	err := db.NewSelect().Model((*Webhook)(nil)).Column("id").
+	err := db.NewSelect().Model((*delivery.Webhook)(nil)).Column("id").
 		Where("(w.company_id = ?0 OR (w.company_id IS NULL AND w.owner_company_id = ?0)) AND w.deleted_at IS NULL AND ?1 = ANY (w.events)", company, name).
 		Order("w.id").Scan(ctx, &ids)
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 func (b *bundle) eventType(name, schema string) *db.EventType {
@@ -46,17 +48,17 @@ func TestEventTypes(t *testing.T) {
 		require.Equal(t, []string{"1 " + schema}, b.versions(made.ID), "byte for byte")
 	})
 	t.Run("names_are_unique_in_a_company", func(t *testing.T) {
-		err := db.InTx(b.ctx, b.DB, func(ctx context.Context, tx bun.Tx) error {
+		err := pg.InTx(b.ctx, b.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.CreateEventType(ctx, tx, &db.EventType{CompanyID: b.company, Name: "order.shipped", Schema: "{}"})
 		})
-		require.ErrorIs(t, err, db.ErrDuplicate)
+		require.ErrorIs(t, err, pg.ErrDuplicate)
 	})
 	t.Run("another_company_has_its_own", func(t *testing.T) {
-		other := db.NewID()
+		other := pg.NewID()
 		_, err := b.ExecContext(b.ctx, "INSERT INTO companies (id, name) VALUES (?, 'Other')", other)
 		require.NoError(t, err)
 		_, err = db.GetEventType(b.ctx, b, other, "order.shipped")
-		require.ErrorIs(t, err, db.ErrNotFound)
+		require.ErrorIs(t, err, pg.ErrNotFound)
 		b.tx(func(tx bun.Tx) error {
 			return db.CreateEventType(b.ctx, tx, &db.EventType{CompanyID: other, Name: "order.shipped", Schema: `{"title":"other"}`})
 		})
@@ -90,9 +92,9 @@ func TestEventTypes(t *testing.T) {
 	})
 	t.Run("deleted", func(t *testing.T) {
 		require.NoError(t, db.DeleteEventType(b.ctx, b, made.ID))
-		require.ErrorIs(t, db.DeleteEventType(b.ctx, b, made.ID), db.ErrNotFound)
+		require.ErrorIs(t, db.DeleteEventType(b.ctx, b, made.ID), pg.ErrNotFound)
 		_, err := db.GetEventType(b.ctx, b, b.company, "order.shipped")
-		require.ErrorIs(t, err, db.ErrNotFound)
+		require.ErrorIs(t, err, pg.ErrNotFound)
 		got, err := db.EventTypeSchemas(b.ctx, b.DB, []db.EventTypeKey{{CompanyID: b.company, Name: "order.shipped"}})
 		require.NoError(t, err)
 		require.Empty(t, got)
@@ -109,7 +111,7 @@ func TestEventTypeVersionsInARace(t *testing.T) {
 	errs := make([]error, 8)
 	for i := range errs {
 		all.Go(func() {
-			errs[i] = db.InTx(b.ctx, b.DB, func(ctx context.Context, tx bun.Tx) error {
+			errs[i] = pg.InTx(b.ctx, b.DB, func(ctx context.Context, tx bun.Tx) error {
 				locked, err := db.LockEventType(ctx, tx, b.company, "order.shipped")
 				if err != nil {
 					return err
@@ -132,12 +134,12 @@ func TestEventTypeSubscribers(t *testing.T) {
 	b := setup(t)
 	mine, off := b.webhook("order.shipped", "order.lost"), b.webhook("order.shipped")
 	off.IsActive = false
-	b.tx(func(tx bun.Tx) error { return db.UpdateWebhook(b.ctx, tx, off, "is_active") })
+	b.tx(func(tx bun.Tx) error { return delivery.UpdateWebhook(b.ctx, tx, off, "is_active") })
 	global := b.webhook("order.shipped")
 	_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET company_id = NULL WHERE id = ?", global.ID)
 	require.NoError(t, err)
 	gone := b.webhook("order.shipped")
-	b.tx(func(tx bun.Tx) error { return db.DeleteWebhook(b.ctx, tx, gone.ID) })
+	b.tx(func(tx bun.Tx) error { return delivery.DeleteWebhook(b.ctx, tx, gone.ID) })
 
 	ids, err := db.EventTypeSubscribers(b.ctx, b, b.company, "order.shipped")
 	require.NoError(t, err)
@@ -145,7 +147,7 @@ func TestEventTypeSubscribers(t *testing.T) {
 	ids, err = db.EventTypeSubscribers(b.ctx, b, b.company, "order")
 	require.NoError(t, err)
 	require.Empty(t, ids)
-	ids, err = db.EventTypeSubscribers(b.ctx, b, db.NewID(), "order.shipped")
+	ids, err = db.EventTypeSubscribers(b.ctx, b, pg.NewID(), "order.shipped")
 	require.NoError(t, err)
 	require.Empty(t, ids)
 }

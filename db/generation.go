@@ -8,6 +8,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // Generation asks for an AI interview that is made from a role and its description.
@@ -61,12 +64,12 @@ func (g *Generation) Message() string {
 
 // CreateGeneration stores a new, pending generation; its workflow starts when tx commits.
 func CreateGeneration(ctx context.Context, tx bun.Tx, g *Generation) error {
-	g.ID, g.Status, g.CreatedAt = NewID(), GenerationPending, now()
+	g.ID, g.Status, g.CreatedAt = pg.NewID(), GenerationPending, now()
 	g.UpdatedAt = g.CreatedAt
 	if _, err := tx.NewInsert().Model(g).Exec(ctx); err != nil {
-		return fmt.Errorf("insert generation: %w", translate(err))
+		return fmt.Errorf("insert generation: %w", pg.Translate(err))
 	}
-	return AddCommand(ctx, tx, GenerationRequested, g.ID, nil)
+	return delivery.AddCommand(ctx, tx, GenerationRequested, g.ID, nil)
 }
 
 // GetGeneration returns a generation whoever asked for it.
@@ -75,7 +78,7 @@ func GetGeneration(ctx context.Context, db bun.IDB, id uuid.UUID) (*Generation, 
 	err := db.NewSelect().Model(g).ColumnExpr("g.*").
 		ColumnExpr("(SELECT j.number FROM jobs j WHERE j.id = g.job_id) AS job_number").Where("g.id = ?", id).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get generation: %w", translate(err))
+		return nil, fmt.Errorf("get generation: %w", pg.Translate(err))
 	}
 	return g, nil
 }
@@ -100,7 +103,7 @@ func CreateGenerated(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 func lockGeneration(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Generation, error) {
 	g := new(Generation)
 	if err := tx.NewSelect().Model(g).Where("g.id = ?", id).For("UPDATE").Scan(ctx); err != nil {
-		return nil, fmt.Errorf("lock generation: %w", translate(err))
+		return nil, fmt.Errorf("lock generation: %w", pg.Translate(err))
 	}
 	return g, nil
 }

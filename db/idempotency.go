@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // IdempotencyTTL is how long the answer to a request with an idempotency key is kept.
@@ -32,23 +34,23 @@ func ClaimIdempotencyKey(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key s
 		ON CONFLICT (api_key_id, key) DO UPDATE SET request_hash = EXCLUDED.request_hash, status_code = 0, response = '', sealed = NULL, created_at = now()
 		WHERE idempotency_keys.created_at < now() - ?3 * interval '1 s'
 		RETURNING true`, apiKey, key, requestHash, int(IdempotencyTTL.Seconds())).Scan(ctx, &mine)
-	if err = translate(err); err == nil {
+	if err = pg.Translate(err); err == nil {
 		return nil, nil //nolint:nilnil // no earlier answer is the ordinary case
 	}
-	if !errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, pg.ErrNotFound) {
 		return nil, fmt.Errorf("claim idempotency key: %w", err)
 	}
 	a := new(IdempotentAnswer)
 	err = tx.NewRaw("SELECT request_hash, status_code, response, sealed FROM idempotency_keys WHERE api_key_id = ? AND key = ?", apiKey, key).Scan(ctx, a)
 	if err != nil {
-		return nil, fmt.Errorf("read idempotency key: %w", translate(err))
+		return nil, fmt.Errorf("read idempotency key: %w", pg.Translate(err))
 	}
 	return a, nil
 }
 
 // StoreIdempotentAnswer keeps the answer under a key that this transaction has claimed.
 func StoreIdempotentAnswer(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key string, a *IdempotentAnswer) error {
-	err := one(tx.ExecContext(ctx, "UPDATE idempotency_keys SET status_code = ?, response = ?, sealed = ? WHERE api_key_id = ? AND key = ?",
+	err := pg.One(tx.ExecContext(ctx, "UPDATE idempotency_keys SET status_code = ?, response = ?, sealed = ? WHERE api_key_id = ? AND key = ?",
 		a.StatusCode, a.Response, a.Sealed, apiKey, key))
 	if err != nil {
 		return fmt.Errorf("store idempotent answer: %w", err)

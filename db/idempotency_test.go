@@ -8,13 +8,14 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func TestDropIdempotencyKeys(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.tx(func(tx bun.Tx) error {
-		earlier, err := db.ClaimIdempotencyKey(b.ctx, tx, db.NewID(), "k", []byte("h"))
+		earlier, err := db.ClaimIdempotencyKey(b.ctx, tx, pg.NewID(), "k", []byte("h"))
 		require.Nil(t, earlier)
 		return err
 	})

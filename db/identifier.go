@@ -8,6 +8,8 @@ import (
 
 	"github.com/uptrace/bun"
 	"golang.org/x/text/unicode/norm"
+
+	"greenroom/db/pg"
 )
 
 // maxIdentifier is the longest label of a host name (RFC 1035 §2.3.4): an identifier can be a subdomain, its number included.
@@ -28,7 +30,7 @@ func identify(ctx context.Context, tx bun.Tx, c *Company) error {
 			WHERE NOT EXISTS (SELECT 1 FROM companies o WHERE o.identifier = wanted.name) ORDER BY rank LIMIT 1), identifier)
 		WHERE id = ? RETURNING identifier`, slug, fmt.Sprintf("%s-%d", slug, c.Number), c.ID).Scan(ctx, &c.Identifier)
 	if err != nil {
-		return fmt.Errorf("name company: %w", translate(err))
+		return fmt.Errorf("name company: %w", pg.Translate(err))
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // InterviewType is how an interview is held.
@@ -110,7 +112,7 @@ func CreateInterview(ctx context.Context, tx bun.Tx, i *Interview) error {
 	i.CreatedAt = now()
 	i.UpdatedAt = i.CreatedAt
 	if _, err := tx.NewInsert().Model(i).Exec(ctx); err != nil {
-		return fmt.Errorf("insert interview: %w", translate(err))
+		return fmt.Errorf("insert interview: %w", pg.Translate(err))
 	}
 	if i.Type == Phone {
 		if err := insertCall(ctx, tx, i.ID, i.ScheduledAt, 0); err != nil {
@@ -124,18 +126,18 @@ func CreateInterview(ctx context.Context, tx bun.Tx, i *Interview) error {
 	if err := recordInterview(ctx, tx, i, nil, events...); err != nil {
 		return err
 	}
-	return AddCommand(ctx, tx, InterviewChanged, i.ID, nil)
+	return delivery.AddCommand(ctx, tx, InterviewChanged, i.ID, nil)
 }
 
 // GetInterview returns an interview that the scope sees, unless it was deleted.
-func GetInterview(ctx context.Context, db bun.IDB, s Scope, id uuid.UUID) (*Interview, error) {
+func GetInterview(ctx context.Context, db bun.IDB, s pg.Scope, id uuid.UUID) (*Interview, error) {
 	i := new(Interview)
 	q := db.NewSelect().Model(i).ColumnExpr("i.*").ColumnExpr(plannedDuration).Where("i.id = ? AND i.deleted_at IS NULL", id)
 	if s.Company != nil {
 		q = q.Where("i.company_id = ?", *s.Company)
 	}
 	if err := q.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get interview: %w", translate(err))
+		return nil, fmt.Errorf("get interview: %w", pg.Translate(err))
 	}
 	return i, nil
 }
@@ -149,7 +151,7 @@ type InterviewFilter struct {
 }
 
 // ListInterviews returns one page of the interviews that the scope sees, newest first, and how many there are in all.
-func ListInterviews(ctx context.Context, db bun.IDB, s Scope, f InterviewFilter, p Page) ([]Interview, int64, error) {
+func ListInterviews(ctx context.Context, db bun.IDB, s pg.Scope, f InterviewFilter, p pg.Page) ([]Interview, int64, error) {
 	is := []Interview{}
 	q := db.NewSelect().Model(&is).ColumnExpr("i.*").ColumnExpr(plannedDuration).Where("i.deleted_at IS NULL").Order("i.id DESC")
 	if f.Status != "" {
@@ -174,7 +176,7 @@ func ListInterviews(ctx context.Context, db bun.IDB, s Scope, f InterviewFilter,
 func LockInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (InterviewStatus, error) {
 	var status InterviewStatus
 	if err := tx.NewRaw("SELECT status FROM interviews WHERE id = ? FOR UPDATE", id).Scan(ctx, &status); err != nil {
-		return "", fmt.Errorf("lock interview: %w", translate(err))
+		return "", fmt.Errorf("lock interview: %w", pg.Translate(err))
 	}
 	return status, nil
 }
@@ -249,7 +251,7 @@ func CancelInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason string
 
 // DeleteInterview hides an interview, in any status. A scheduled one is canceled with its calls; one in progress goes on to
 // its end but then has no transcript, no analysis and no event after interview.deleted.
-func DeleteInterview(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) error {
+func DeleteInterview(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) error {
 	i, err := GetInterview(ctx, tx, s, id)
 	if err != nil {
 		return err
@@ -262,10 +264,10 @@ func DeleteInterview(ctx context.Context, tx bun.Tx, s Scope, id uuid.UUID) erro
 	if err := recordInterview(ctx, tx, i, nil, catalog.InterviewDeleted); err != nil {
 		return err
 	}
-	if err := one(tx.ExecContext(ctx, "UPDATE interviews SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL", id)); err != nil {
+	if err := pg.One(tx.ExecContext(ctx, "UPDATE interviews SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL", id)); err != nil {
 		return fmt.Errorf("delete interview: %w", err)
 	}
-	return AddCommand(ctx, tx, InterviewChanged, id, nil)
+	return delivery.AddCommand(ctx, tx, InterviewChanged, id, nil)
 }
 
 // transition is the one guarded statement of every change of status: it moves the row if it is in one of the states in
@@ -274,17 +276,17 @@ func transition(ctx context.Context, tx bun.Tx, id uuid.UUID, from []InterviewSt
 	i := new(Interview)
 	args = append(args, id, bun.List(from))
 	err := tx.NewRaw("UPDATE interviews SET "+set+", updated_at = clock_timestamp() WHERE id = ? AND status IN (?) RETURNING *", args...).Scan(ctx, i)
-	if err = translate(err); err == nil {
-		return i, AddCommand(ctx, tx, InterviewChanged, id, nil)
+	if err = pg.Translate(err); err == nil {
+		return i, delivery.AddCommand(ctx, tx, InterviewChanged, id, nil)
 	}
-	if !errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, pg.ErrNotFound) {
 		return nil, err
 	}
 	var status string
 	if err := tx.NewRaw("SELECT status FROM interviews WHERE id = ?", id).Scan(ctx, &status); err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
-	return nil, &StateError{Resource: "interview", State: status}
+	return nil, &pg.StateError{Resource: "interview", State: status}
 }
 
 // InterviewData is the data of every interview and analysis event: ids and status (reference instaview §2.5).
@@ -313,7 +315,7 @@ func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, extra map[str
 	if err != nil {
 		return err
 	}
-	return recordAbout(ctx, tx, About{Company: i.CompanyID, Job: i.JobID, Candidate: &i.CandidateID, Interview: &i.ID}, data, eventTypes...)
+	return recordAbout(ctx, tx, About{Company: i.CompanyID, Work: i.JobID, Candidate: &i.CandidateID, Interview: &i.ID}, data, eventTypes...)
 }
 
 // merge appends extra's keys, sorted, to the object that v encodes to.
@@ -334,7 +336,7 @@ func merge(v any, extra map[string]any) (json.RawMessage, error) {
 func InterviewKind(ctx context.Context, db bun.IDB, id uuid.UUID) (*Interview, error) {
 	i := new(Interview)
 	if err := db.NewSelect().Model(i).Column("type", "number").Where("i.id = ?", id).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("look at interview: %w", translate(err))
+		return nil, fmt.Errorf("look at interview: %w", pg.Translate(err))
 	}
 	return i, nil
 }

@@ -13,12 +13,13 @@ import (
 
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 )
 
 // interview makes a candidate, a job, an agent and an interview of the given type.
 func (b *bundle) interview(kind db.InterviewType) *db.Interview {
 	b.t.Helper()
-	candidate, job, agent := db.NewID(), db.NewID(), db.NewID()
+	candidate, job, agent := pg.NewID(), pg.NewID(), pg.NewID()
 	for _, q := range []struct {
 		sql string
 		id  uuid.UUID
@@ -31,7 +32,7 @@ func (b *bundle) interview(kind db.InterviewType) *db.Interview {
 		require.NoError(b.t, err)
 	}
 	i := &db.Interview{
-		ID: db.NewID(), CompanyID: b.company, CandidateID: candidate, JobID: &job, AgentID: agent, Type: kind,
+		ID: pg.NewID(), CompanyID: b.company, CandidateID: candidate, JobID: &job, AgentID: agent, Type: kind,
 		ScheduledAt: time.Now().UTC(), MaxMinutes: 120, Metadata: json.RawMessage("{}"),
 	}
 	b.tx(func(tx bun.Tx) error { return db.CreateInterview(b.ctx, tx, i) })
@@ -57,7 +58,7 @@ func (b *bundle) lastEvent(eventType string) map[string]any {
 
 func (b *bundle) get(id uuid.UUID) *db.Interview {
 	b.t.Helper()
-	i, err := db.GetInterview(b.ctx, b, db.Scope{}, id)
+	i, err := db.GetInterview(b.ctx, b, pg.Scope{}, id)
 	require.NoError(b.t, err)
 	return i
 }
@@ -101,7 +102,7 @@ func TestPhoneInterviewFromStartToAnalysis(t *testing.T) {
 		_, err := db.CompleteAnalysis(b.ctx, tx, i.ID, json.RawMessage(`{}`), nil)
 		return err
 	})
-	require.ErrorIs(t, err, db.ErrConflict, "an analysis arrives once")
+	require.ErrorIs(t, err, pg.ErrConflict, "an analysis arrives once")
 }
 
 func TestInterviewTransitionsAreGuarded(t *testing.T) {
@@ -138,7 +139,7 @@ func TestInterviewTransitionsAreGuarded(t *testing.T) {
 				require.NoError(t, err, "%s from %s", name, status)
 				continue
 			}
-			var state *db.StateError
+			var state *pg.StateError
 			require.ErrorAs(t, err, &state, "%s from %s", name, status)
 			require.Equal(t, string(status), state.State)
 		}
@@ -173,7 +174,7 @@ func TestOnlyOneOfManyStartsAnInterview(t *testing.T) {
 			won++
 			continue
 		}
-		require.ErrorIs(t, err, db.ErrConflict)
+		require.ErrorIs(t, err, pg.ErrConflict)
 	}
 	require.Equal(t, 1, won)
 }
@@ -211,9 +212,9 @@ func TestCallAttempts(t *testing.T) {
 	require.NoError(t, try(func(tx bun.Tx) error { return db.InvokeCall(b.ctx, tx, i.ID, time.Now(), 1) }))
 	third := last()
 	require.NoError(t, try(func(tx bun.Tx) error { return db.CallStarted(b.ctx, tx, third.ID) }))
-	require.ErrorIs(t, try(func(tx bun.Tx) error { return db.InvokeCall(b.ctx, tx, i.ID, time.Now(), 0) }), db.ErrConflict)
-	require.ErrorIs(t, try(func(tx bun.Tx) error { return db.DeleteCall(b.ctx, tx, i.ID, third.ID) }), db.ErrConflict)
-	require.ErrorIs(t, try(func(tx bun.Tx) error { return db.RescheduleCall(b.ctx, tx, i.ID, third.ID, later) }), db.ErrConflict)
+	require.ErrorIs(t, try(func(tx bun.Tx) error { return db.InvokeCall(b.ctx, tx, i.ID, time.Now(), 0) }), pg.ErrConflict)
+	require.ErrorIs(t, try(func(tx bun.Tx) error { return db.DeleteCall(b.ctx, tx, i.ID, third.ID) }), pg.ErrConflict)
+	require.ErrorIs(t, try(func(tx bun.Tx) error { return db.RescheduleCall(b.ctx, tx, i.ID, third.ID, later) }), pg.ErrConflict)
 	require.NoError(t, try(func(tx bun.Tx) error {
 		return db.CallEnded(b.ctx, tx, third.ID, db.CallEnd{Status: db.CallFailed, ReasonCode: db.ReasonTechnical, Message: "line broke"})
 	}))
@@ -226,7 +227,7 @@ func TestDeletedInterviewInProgressSaysNoMore(t *testing.T) {
 	b := setup(t)
 	i := b.interview(db.Online)
 	b.tx(func(tx bun.Tx) error { _, err := db.StartInterview(b.ctx, tx, i.ID); return err })
-	b.tx(func(tx bun.Tx) error { return db.DeleteInterview(b.ctx, tx, db.Scope{Company: &b.company}, i.ID) })
+	b.tx(func(tx bun.Tx) error { return db.DeleteInterview(b.ctx, tx, pg.Scope{Company: &b.company}, i.ID) })
 	before := b.events()
 	b.tx(func(tx bun.Tx) error {
 		_, err := db.FinishInterview(b.ctx, tx, i.ID, db.Finish{Answers: json.RawMessage(`["secret"]`)})

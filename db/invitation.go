@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // InterviewNumbered returns an interview by its number whoever owns it: for a caller who proves by a key that is derived from the
@@ -14,7 +16,7 @@ import (
 func InterviewNumbered(ctx context.Context, db bun.IDB, number int64) (*Interview, error) {
 	i := new(Interview)
 	if err := db.NewSelect().Model(i).Where("i.number = ? AND i.deleted_at IS NULL", number).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get interview: %w", translate(err))
+		return nil, fmt.Errorf("get interview: %w", pg.Translate(err))
 	}
 	return i, nil
 }

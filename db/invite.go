@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // Invite is what the candidate of an ONLINE interview is shown: nothing that belongs to the company alone.
@@ -48,7 +50,7 @@ func LoadInvite(ctx context.Context, db bun.IDB, interview uuid.UUID) (*Invite, 
 			JOIN agents a ON a.id = i.agent_id LEFT JOIN jobs j ON j.id = i.job_id
 		WHERE i.id = ? AND i.type = 'ONLINE' AND i.deleted_at IS NULL`, interview).Scan(ctx, i)
 	if err != nil {
-		return nil, fmt.Errorf("load invite: %w", translate(err))
+		return nil, fmt.Errorf("load invite: %w", pg.Translate(err))
 	}
 	return i, nil
 }

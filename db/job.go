@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 )
 
 // PositionOpen is the status of a job that takes candidates: the only one that counts as active. Every other status is the
@@ -75,7 +76,7 @@ type Salary struct {
 
 // CreatePosition stores a new job, with job.created. Its id and times are set; an empty status becomes OPEN.
 func CreatePosition(ctx context.Context, tx bun.Tx, p *Position) error {
-	p.ID, p.CreatedAt = NewID(), now()
+	p.ID, p.CreatedAt = pg.NewID(), now()
 	p.UpdatedAt = p.CreatedAt
 	if p.Status == "" {
 		p.Status = PositionOpen
@@ -85,7 +86,7 @@ func CreatePosition(ctx context.Context, tx bun.Tx, p *Position) error {
 		return err
 	}
 	if _, err := tx.NewInsert().Model(p).Exec(ctx); err != nil {
-		return fmt.Errorf("insert job: %w", translate(err))
+		return fmt.Errorf("insert job: %w", pg.Translate(err))
 	}
 	return recordPosition(ctx, tx, p, catalog.JobCreated, nil)
 }
@@ -96,7 +97,7 @@ func (p *Position) takeOver(ctx context.Context, tx bun.Tx) error {
 	err := tx.NewRaw("SELECT webhook_set_id, ai_general::text FROM companies WHERE id = ? FOR SHARE", p.CompanyID).
 		Scan(ctx, &p.WebhookSetID, &general)
 	if err != nil {
-		return fmt.Errorf("read company's settings: %w", translate(err))
+		return fmt.Errorf("read company's settings: %w", pg.Translate(err))
 	}
 	if general != nil {
 		p.AIGeneral = json.RawMessage(*general)
@@ -125,7 +126,7 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 func GetPosition(ctx context.Context, db bun.IDB, id uuid.UUID) (*Position, error) {
 	p := new(Position)
 	if err := db.NewSelect().Model(p).Where("j.id = ? AND j.deleted_at IS NULL", id).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get job: %w", translate(err))
+		return nil, fmt.Errorf("get job: %w", pg.Translate(err))
 	}
 	return p, nil
 }
@@ -134,7 +135,7 @@ func GetPosition(ctx context.Context, db bun.IDB, id uuid.UUID) (*Position, erro
 type PositionFilter struct{ Status string }
 
 // ListPositions returns one page of the jobs that the scope sees, newest first, and how many there are in all.
-func ListPositions(ctx context.Context, db bun.IDB, s Scope, f PositionFilter, p Page) ([]Position, int64, error) {
+func ListPositions(ctx context.Context, db bun.IDB, s pg.Scope, f PositionFilter, p pg.Page) ([]Position, int64, error) {
 	jobs := []Position{}
 	q := db.NewSelect().Model(&jobs).Where("j.deleted_at IS NULL").Order("j.id DESC")
 	if s.Company != nil {
@@ -154,10 +155,10 @@ func ListPositions(ctx context.Context, db bun.IDB, s Scope, f PositionFilter, p
 func UpdatePosition(ctx context.Context, tx bun.Tx, p *Position, columns ...string) error {
 	p.UpdatedAt = now()
 	p.fill()
-	err := one(tx.NewUpdate().Model(p).Column(append(slices.Clone(columns), "updated_at")...).
+	err := pg.One(tx.NewUpdate().Model(p).Column(append(slices.Clone(columns), "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", p.ID).Exec(ctx))
 	if err != nil {
-		return fmt.Errorf("update job: %w", translate(err))
+		return fmt.Errorf("update job: %w", pg.Translate(err))
 	}
 	return recordPosition(ctx, tx, p, catalog.JobUpdated, columns)
 }
@@ -172,7 +173,7 @@ func DeletePosition(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 
 // softDelete hides a row that is not hidden yet; otherwise it is ErrNotFound.
 func softDelete(ctx context.Context, db bun.IDB, table string, id uuid.UUID) error {
-	return one(db.ExecContext(ctx, "UPDATE ? SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL",
+	return pg.One(db.ExecContext(ctx, "UPDATE ? SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL",
 		bun.Ident(table), id))
 }
 
@@ -187,5 +188,5 @@ func recordPosition(ctx context.Context, tx bun.Tx, p *Position, eventType strin
 	if err != nil {
 		return fmt.Errorf("encode job event: %w", err)
 	}
-	return recordAbout(ctx, tx, About{Company: p.CompanyID, Job: &p.ID, Changed: changed}, data, eventType)
+	return recordAbout(ctx, tx, About{Company: p.CompanyID, Work: &p.ID, Changed: changed}, data, eventType)
 }

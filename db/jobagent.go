@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // What the agent of a job is when nobody has said otherwise: the values with which the canonical surface makes agents.
@@ -25,7 +27,7 @@ func EnsureJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error)
 	// The lock leaves room for those who refer to the job: interviews and candidates.
 	err := tx.NewRaw("SELECT agent_id FROM jobs WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", p.ID).Scan(ctx, &id)
 	if err != nil {
-		return nil, fmt.Errorf("lock job: %w", translate(err))
+		return nil, fmt.Errorf("lock job: %w", pg.Translate(err))
 	}
 	if id != nil {
 		a, err := GetAgent(ctx, tx, *id)
@@ -33,7 +35,7 @@ func EnsureJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error)
 			p.AgentID = &a.ID
 			return a, nil
 		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if err != nil && !errors.Is(err, pg.ErrNotFound) {
 			return nil, err
 		}
 	}

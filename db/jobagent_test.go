@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (b *bundle) jobAgent(p *db.Position) *db.Agent {
@@ -22,7 +23,7 @@ func (b *bundle) jobAgent(p *db.Position) *db.Agent {
 func (b *bundle) question(p *db.Position, position int, text string) {
 	b.t.Helper()
 	_, err := b.ExecContext(b.ctx, "INSERT INTO questions (id, company_id, job_id, position, text) VALUES (?, ?, ?, ?, ?)",
-		db.NewID(), b.company, p.ID, position, text)
+		pg.NewID(), b.company, p.ID, position, text)
 	require.NoError(b.t, err)
 }
 
@@ -49,7 +50,7 @@ func TestJobAgent(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range ids {
 			wg.Go(func() {
-				_ = db.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
+				_ = pg.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
 					mine := *other
 					a, err := db.EnsureJobAgent(ctx, tx, &mine)
 					if err == nil {
@@ -68,10 +69,10 @@ func TestJobAgent(t *testing.T) {
 	t.Run("is_none_of_a_deleted_job", func(t *testing.T) {
 		gone := b.position("Gone", db.PositionOpen)
 		require.NoError(t, db.DeletePosition(b.ctx, b, gone.ID))
-		require.ErrorIs(t, db.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
+		require.ErrorIs(t, pg.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
 			_, err := db.EnsureJobAgent(ctx, tx, gone)
 			return err
-		}), db.ErrNotFound)
+		}), pg.ErrNotFound)
 	})
 	t.Run("follows_the_questions", func(t *testing.T) {
 		b.question(p, 3, `Thi"rd?`)
@@ -95,11 +96,11 @@ func TestJobAgent(t *testing.T) {
 		require.NotEqual(t, second.ID, b.jobAgent(p).ID)
 	})
 	t.Run("of_a_job_that_is_not_there", func(t *testing.T) {
-		err := db.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
-			_, err := db.EnsureJobAgent(ctx, tx, &db.Position{ID: db.NewID(), CompanyID: b.company})
+		err := pg.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
+			_, err := db.EnsureJobAgent(ctx, tx, &db.Position{ID: pg.NewID(), CompanyID: b.company})
 			return err
 		})
-		require.ErrorIs(t, err, db.ErrNotFound)
+		require.ErrorIs(t, err, pg.ErrNotFound)
 	})
 }
 
@@ -116,7 +117,7 @@ func TestLookupsByNumber(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, other.ID, company.ID)
 	_, err = db.CompanyByNumber(b.ctx, b, other.Number+1)
-	require.ErrorIs(t, err, db.ErrNotFound)
+	require.ErrorIs(t, err, pg.ErrNotFound)
 
 	for name, find := range map[string]func(company uuid.UUID, delta int64) (uuid.UUID, error){
 		"job": func(company uuid.UUID, delta int64) (uuid.UUID, error) {
@@ -147,8 +148,8 @@ func TestLookupsByNumber(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Contains(t, []uuid.UUID{p.ID, c.ID, i.ID}, id, name)
 		_, err = find(other.ID, 0)
-		require.ErrorIs(t, err, db.ErrNotFound, "%s of another company", name)
+		require.ErrorIs(t, err, pg.ErrNotFound, "%s of another company", name)
 		_, err = find(b.company, 1)
-		require.ErrorIs(t, err, db.ErrNotFound, "no such %s", name)
+		require.ErrorIs(t, err, pg.ErrNotFound, "no such %s", name)
 	}
 }

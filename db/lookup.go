@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // Look-ups by the integer numbers of the surfaces that have integer ids. A number of another company, or of a row that was
@@ -15,7 +17,7 @@ import (
 func CompanyByNumber(ctx context.Context, db bun.IDB, number int64) (*Company, error) {
 	c := new(Company)
 	if err := db.NewSelect().Model(c).Where("co.number = ? AND co.deleted_at IS NULL", number).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get company: %w", translate(err))
+		return nil, fmt.Errorf("get company: %w", pg.Translate(err))
 	}
 	return c, nil
 }
@@ -24,7 +26,7 @@ func CompanyByNumber(ctx context.Context, db bun.IDB, number int64) (*Company, e
 func CompanyByIdentifier(ctx context.Context, db bun.IDB, identifier string) (*Company, error) {
 	c := new(Company)
 	if err := db.NewSelect().Model(c).Where("co.identifier = ? AND co.deleted_at IS NULL", identifier).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get company: %w", translate(err))
+		return nil, fmt.Errorf("get company: %w", pg.Translate(err))
 	}
 	return c, nil
 }
@@ -34,7 +36,7 @@ func PositionByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number
 	p := new(Position)
 	err := db.NewSelect().Model(p).Where("j.number = ? AND j.company_id = ? AND j.deleted_at IS NULL", number, company).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get job: %w", translate(err))
+		return nil, fmt.Errorf("get job: %w", pg.Translate(err))
 	}
 	return p, nil
 }
@@ -45,7 +47,7 @@ func CandidateByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, numbe
 	err := db.NewSelect().Model(&cs[0]).ColumnExpr("c.*").ColumnExpr(candidateCounts).
 		Where("c.number = ? AND c.company_id = ? AND c.deleted_at IS NULL", number, company).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get candidate: %w", translate(err))
+		return nil, fmt.Errorf("get candidate: %w", pg.Translate(err))
 	}
 	return &cs[0], loadCandidateJobs(ctx, db, cs)
 }
@@ -56,7 +58,7 @@ func InterviewByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, numbe
 	err := db.NewSelect().Model(i).ColumnExpr("i.*").ColumnExpr(plannedDuration).
 		Where("i.number = ? AND i.company_id = ? AND i.deleted_at IS NULL", number, company).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get interview: %w", translate(err))
+		return nil, fmt.Errorf("get interview: %w", pg.Translate(err))
 	}
 	return i, nil
 }
@@ -65,9 +67,9 @@ func InterviewByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, numbe
 // written back is nobody else's change undone. It lets those pass who refer to the row. A row that is not there, or was deleted,
 // is ErrNotFound.
 func Lock(ctx context.Context, tx bun.Tx, table string, id uuid.UUID) error {
-	err := one(tx.ExecContext(ctx, "SELECT 1 FROM ? WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", bun.Ident(table), id))
+	err := pg.One(tx.ExecContext(ctx, "SELECT 1 FROM ? WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", bun.Ident(table), id))
 	if err != nil {
-		return fmt.Errorf("lock %s: %w", table, translate(err))
+		return fmt.Errorf("lock %s: %w", table, pg.Translate(err))
 	}
 	return nil
 }

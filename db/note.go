@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 )
 
 // Note is what somebody wrote down about a candidate for a job. One that is not shared is its author's alone.
@@ -51,10 +52,10 @@ func CreateNote(ctx context.Context, tx bun.Tx, n *Note) error {
 	if err := holdNoted(ctx, tx, n); err != nil {
 		return err
 	}
-	n.ID, n.CreatedAt = NewID(), now()
+	n.ID, n.CreatedAt = pg.NewID(), now()
 	n.UpdatedAt = n.CreatedAt
 	if _, err := tx.NewInsert().Model(n).Exec(ctx); err != nil {
-		return fmt.Errorf("insert note: %w", translate(err))
+		return fmt.Errorf("insert note: %w", pg.Translate(err))
 	}
 	return recordNote(ctx, tx, n, catalog.NoteCreated, nil)
 }
@@ -76,14 +77,14 @@ func NoteByNumber(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, rea
 	err := db.NewSelect().Model(n).ColumnExpr("n.*").ColumnExpr(noteNumbers).Where(mayRead, reader.Staff).
 		Where("n.number = ? AND n.job_id = ? AND n.candidate_id = ?", number, job, candidate).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get note: %w", translate(err))
+		return nil, fmt.Errorf("get note: %w", pg.Translate(err))
 	}
 	return n, nil
 }
 
 // ListNotes returns one page of the notes about a candidate for a job that the reader may see, oldest first, and how many
 // there are in all.
-func ListNotes(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, reader Reader, p Page) ([]Note, int64, error) {
+func ListNotes(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, reader Reader, p pg.Page) ([]Note, int64, error) {
 	ns := []Note{}
 	total, err := db.NewSelect().Model(&ns).ColumnExpr("n.*").ColumnExpr(noteNumbers).Where(mayRead, reader.Staff).
 		Where("n.job_id = ? AND n.candidate_id = ?", job, candidate).Order("n.id").
@@ -100,10 +101,10 @@ func UpdateNote(ctx context.Context, tx bun.Tx, n *Note, columns ...string) erro
 		return err
 	}
 	n.UpdatedAt = now()
-	err := one(tx.NewUpdate().Model(n).Column(append(slices.Clone(columns), "updated_at")...).
+	err := pg.One(tx.NewUpdate().Model(n).Column(append(slices.Clone(columns), "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", n.ID).Exec(ctx))
 	if err != nil {
-		return fmt.Errorf("update note: %w", translate(err))
+		return fmt.Errorf("update note: %w", pg.Translate(err))
 	}
 	return recordNote(ctx, tx, n, catalog.NoteUpdated, columns)
 }
@@ -132,7 +133,7 @@ func recordNote(ctx context.Context, tx bun.Tx, n *Note, eventType string, chang
 		return fmt.Errorf("encode note event: %w", err)
 	}
 	return recordAbout(ctx, tx, About{
-		Company: n.CompanyID, Job: &n.JobID, Candidate: &n.CandidateID, AnswerVideo: n.AnswerVideoID, Note: &n.ID, Staff: n.StaffID,
+		Company: n.CompanyID, Work: &n.JobID, Candidate: &n.CandidateID, AnswerVideo: n.AnswerVideoID, Note: &n.ID, Staff: n.StaffID,
 		Changed: changed,
 	}, data, eventType)
 }

@@ -7,14 +7,16 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // JoinPosition adds a position to a candidate's; false when it was among them. The candidate cannot leave before tx ends; one that
 // was deleted since it was found is ErrConflict.
 func JoinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
 	err = holdCandidate(ctx, tx, candidate)
-	if errors.Is(err, ErrNotFound) {
-		return false, ErrConflict
+	if errors.Is(err, pg.ErrNotFound) {
+		return false, pg.ErrConflict
 	}
 	if err != nil {
 		return false, err
@@ -35,7 +37,7 @@ func LeavePosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID
 	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
 		return fmt.Errorf("lock candidate: %w", err)
 	}
-	err := one(tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?", candidate, position))
+	err := pg.One(tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?", candidate, position))
 	if err != nil {
 		return fmt.Errorf("remove candidate's position: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // Question is one that a job's candidates are asked. The job's agent asks them in their order: by position, and those with
@@ -59,10 +61,10 @@ func CreateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question) 
 	if q.Position == 0 {
 		q.Position = next
 	}
-	q.ID, q.CompanyID, q.JobID, q.CreatedAt = NewID(), job.CompanyID, job.ID, now()
+	q.ID, q.CompanyID, q.JobID, q.CreatedAt = pg.NewID(), job.CompanyID, job.ID, now()
 	q.UpdatedAt = q.CreatedAt
 	if _, err := tx.NewInsert().Model(q).Exec(ctx); err != nil {
-		return fmt.Errorf("insert question: %w", translate(err))
+		return fmt.Errorf("insert question: %w", pg.Translate(err))
 	}
 	return SyncAgentQuestions(ctx, tx, job)
 }
@@ -72,7 +74,7 @@ func lockJob(ctx context.Context, tx bun.Tx, job uuid.UUID) error {
 	var id uuid.UUID
 	err := tx.NewRaw("SELECT id FROM jobs WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", job).Scan(ctx, &id)
 	if err != nil {
-		return fmt.Errorf("lock job: %w", translate(err))
+		return fmt.Errorf("lock job: %w", pg.Translate(err))
 	}
 	return nil
 }
@@ -82,13 +84,13 @@ func QuestionByNumber(ctx context.Context, db bun.IDB, job uuid.UUID, number int
 	q := new(Question)
 	err := db.NewSelect().Model(q).Where("q.number = ? AND q.job_id = ? AND q.deleted_at IS NULL", number, job).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get question: %w", translate(err))
+		return nil, fmt.Errorf("get question: %w", pg.Translate(err))
 	}
 	return q, nil
 }
 
 // ListQuestions returns one page of a job's questions, in their order, and how many there are in all.
-func ListQuestions(ctx context.Context, db bun.IDB, job uuid.UUID, p Page) ([]Question, int64, error) {
+func ListQuestions(ctx context.Context, db bun.IDB, job uuid.UUID, p pg.Page) ([]Question, int64, error) {
 	qs := []Question{}
 	total, err := db.NewSelect().Model(&qs).Where("q.job_id = ? AND q.deleted_at IS NULL", job).Order("q.position", "q.id").
 		Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
@@ -104,10 +106,10 @@ func UpdateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question, 
 		return err
 	}
 	q.UpdatedAt = now()
-	err := one(tx.NewUpdate().Model(q).Column(append(slices.Clone(columns), "updated_at")...).
+	err := pg.One(tx.NewUpdate().Model(q).Column(append(slices.Clone(columns), "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", q.ID).Exec(ctx))
 	if err != nil {
-		return fmt.Errorf("update question: %w", translate(err))
+		return fmt.Errorf("update question: %w", pg.Translate(err))
 	}
 	return SyncAgentQuestions(ctx, tx, job)
 }
@@ -129,7 +131,7 @@ func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Position, id uuid.UUID)
 		return fmt.Errorf("look for question's answers: %w", err)
 	}
 	if used {
-		return &StateError{Resource: "question", State: "in use"}
+		return &pg.StateError{Resource: "question", State: "in use"}
 	}
 	return SyncAgentQuestions(ctx, tx, job)
 }
@@ -139,7 +141,7 @@ func holdQuestion(ctx context.Context, tx bun.Tx, job, question uuid.UUID) error
 	var id uuid.UUID
 	err := tx.NewRaw("SELECT id FROM questions WHERE id = ? AND job_id = ? AND deleted_at IS NULL FOR SHARE", question, job).Scan(ctx, &id)
 	if err != nil {
-		return fmt.Errorf("hold question: %w", translate(err))
+		return fmt.Errorf("hold question: %w", pg.Translate(err))
 	}
 	return nil
 }

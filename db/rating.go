@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 )
 
 // Rating is what somebody thinks of a candidate for a job: of the whole, of one question or answer, by one criterion.
@@ -49,10 +50,10 @@ func CreateRating(ctx context.Context, tx bun.Tx, r *Rating) error {
 	if err := holdRated(ctx, tx, r); err != nil {
 		return err
 	}
-	r.ID, r.CreatedAt = NewID(), now()
+	r.ID, r.CreatedAt = pg.NewID(), now()
 	r.UpdatedAt = r.CreatedAt
 	if _, err := tx.NewInsert().Model(r).Exec(ctx); err != nil {
-		return fmt.Errorf("insert rating: %w", translate(err))
+		return fmt.Errorf("insert rating: %w", pg.Translate(err))
 	}
 	return recordRating(ctx, tx, r, catalog.RatingCreated, nil)
 }
@@ -79,13 +80,13 @@ func RatingByNumber(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, n
 	err := db.NewSelect().Model(r).ColumnExpr("r.*").ColumnExpr(ratingNumbers).
 		Where("r.number = ? AND r.job_id = ? AND r.candidate_id = ? AND r.deleted_at IS NULL", number, job, candidate).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get rating: %w", translate(err))
+		return nil, fmt.Errorf("get rating: %w", pg.Translate(err))
 	}
 	return r, nil
 }
 
 // ListRatings returns one page of the ratings of a candidate for a job, oldest first, and how many there are in all.
-func ListRatings(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, p Page) ([]Rating, int64, error) {
+func ListRatings(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, p pg.Page) ([]Rating, int64, error) {
 	rs := []Rating{}
 	total, err := db.NewSelect().Model(&rs).ColumnExpr("r.*").ColumnExpr(ratingNumbers).
 		Where("r.job_id = ? AND r.candidate_id = ? AND r.deleted_at IS NULL", job, candidate).Order("r.id").
@@ -102,10 +103,10 @@ func UpdateRating(ctx context.Context, tx bun.Tx, r *Rating, columns ...string) 
 		return err
 	}
 	r.UpdatedAt = now()
-	err := one(tx.NewUpdate().Model(r).Column(append(slices.Clone(columns), "updated_at")...).
+	err := pg.One(tx.NewUpdate().Model(r).Column(append(slices.Clone(columns), "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", r.ID).Exec(ctx))
 	if err != nil {
-		return fmt.Errorf("update rating: %w", translate(err))
+		return fmt.Errorf("update rating: %w", pg.Translate(err))
 	}
 	return recordRating(ctx, tx, r, catalog.RatingUpdated, columns)
 }
@@ -134,7 +135,7 @@ func recordRating(ctx context.Context, tx bun.Tx, r *Rating, eventType string, c
 		return fmt.Errorf("encode rating event: %w", err)
 	}
 	return recordAbout(ctx, tx, About{
-		Company: r.CompanyID, Job: &r.JobID, Candidate: &r.CandidateID, Question: r.QuestionID, AnswerVideo: r.AnswerVideoID,
+		Company: r.CompanyID, Work: &r.JobID, Candidate: &r.CandidateID, Question: r.QuestionID, AnswerVideo: r.AnswerVideoID,
 		Rating: &r.ID, Staff: r.StaffID, Changed: changed,
 	}, data, eventType)
 }

@@ -10,11 +10,12 @@ import (
 
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 )
 
 func (s *suite) staff(name string) *uuid.UUID {
 	s.t.Helper()
-	id := db.NewID()
+	id := pg.NewID()
 	_, err := s.ExecContext(s.ctx, "INSERT INTO staff (id, company_id, username) VALUES (?, ?, ?)", id, s.company, name)
 	require.NoError(s.t, err)
 	return &id
@@ -67,7 +68,7 @@ func TestRatings(t *testing.T) {
 	assert.Equal(t, []string{"value", "ignored"}, contexts(t, s.bundle)[catalog.RatingUpdated].Changed)
 
 	err = s.try(func(tx bun.Tx) error { return db.DeleteQuestion(s.ctx, tx, s.job, s.why.ID) })
-	require.ErrorIs(t, err, db.ErrConflict, "it is rated")
+	require.ErrorIs(t, err, pg.ErrConflict, "it is rated")
 	require.NoError(t, db.DeleteRating(s.ctx, s, r.ID))
 	_, total, err := db.ListRatings(s.ctx, s, s.job.ID, s.candidate.ID, page)
 	require.NoError(t, err)
@@ -81,7 +82,7 @@ func TestRatings(t *testing.T) {
 	} {
 		r := &db.Rating{CompanyID: s.company, JobID: s.job.ID, CandidateID: s.candidate.ID, Value: 1}
 		change(r)
-		require.ErrorIs(t, s.try(func(tx bun.Tx) error { return db.CreateRating(s.ctx, tx, r) }), db.ErrNotFound, name)
+		require.ErrorIs(t, s.try(func(tx bun.Tx) error { return db.CreateRating(s.ctx, tx, r) }), pg.ErrNotFound, name)
 	}
 }
 
@@ -106,7 +107,7 @@ func TestNotes_that_are_not_shared_are_their_authors_alone(t *testing.T) {
 		}
 	}
 	_, err := db.NoteByNumber(s.ctx, s, s.job.ID, s.candidate.ID, db.Reader{Staff: bob}, private.Number)
-	require.ErrorIs(t, err, db.ErrNotFound)
+	require.ErrorIs(t, err, pg.ErrNotFound)
 	var data []string
 	require.NoError(t, s.NewRaw("SELECT data || context FROM events WHERE type LIKE 'note.%'").Scan(s.ctx, &data))
 	require.Len(t, data, 3)
@@ -121,7 +122,7 @@ func TestNotes_that_are_not_shared_are_their_authors_alone(t *testing.T) {
 	assert.Equal(t, private.Number, contexts(t, s.bundle)[catalog.NoteUpdated].Note.Number)
 	require.NoError(t, db.DeleteNote(s.ctx, s, private.ID))
 	_, err = db.NoteByNumber(s.ctx, s, s.job.ID, s.candidate.ID, db.Reader{Staff: ada}, private.Number)
-	require.ErrorIs(t, err, db.ErrNotFound)
+	require.ErrorIs(t, err, pg.ErrNotFound)
 }
 
 func TestResults(t *testing.T) {
@@ -169,7 +170,7 @@ func TestResults(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, r, *one)
 	_, err = db.ResultByNumber(s.ctx, s, uuid.New(), db.Reader{}, s.candidate.Number)
-	require.ErrorIs(t, err, db.ErrNotFound, "another job's")
+	require.ErrorIs(t, err, pg.ErrNotFound, "another job's")
 
 	s.tx(func(tx bun.Tx) error { return db.DeleteCandidate(s.ctx, tx, s.candidate.ID) })
 	assert.Empty(t, list(db.Reader{}))

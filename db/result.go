@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // Result is how a candidate did in a job's interview: means of the ratings that are not ignored, and what they are made of.
@@ -47,7 +49,7 @@ const resultColumns = `SELECT c.id AS candidate_id, c.number AS candidate_number
 
 // ListResults returns one page of a job's results as the reader sees them, those of the newest candidates first, and how many
 // there are in all.
-func ListResults(ctx context.Context, db bun.IDB, job uuid.UUID, reader Reader, p Page) ([]Result, int64, error) {
+func ListResults(ctx context.Context, db bun.IDB, job uuid.UUID, reader Reader, p pg.Page) ([]Result, int64, error) {
 	rs := []Result{}
 	err := db.NewRaw(resultColumns+evaluated+" ORDER BY c.id DESC LIMIT ?2 OFFSET ?3", job, reader.Staff, p.Limit, p.Offset).Scan(ctx, &rs)
 	if err != nil {
@@ -65,7 +67,7 @@ func ResultByNumber(ctx context.Context, db bun.IDB, job uuid.UUID, reader Reade
 	rs := make([]Result, 1)
 	err := db.NewRaw(resultColumns+evaluated+" AND c.number = ?2", job, reader.Staff, candidate).Scan(ctx, &rs[0])
 	if err != nil {
-		return nil, fmt.Errorf("get result: %w", translate(err))
+		return nil, fmt.Errorf("get result: %w", pg.Translate(err))
 	}
 	return &rs[0], fillResults(ctx, db, job, reader, rs)
 }

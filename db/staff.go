@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // AccountType is what a staff user may do.
@@ -67,10 +69,10 @@ type Staff struct {
 // CreateStaff stores a new user; a username that the company has already, in whatever case, is ErrDuplicate. Its id and times
 // are set.
 func CreateStaff(ctx context.Context, db bun.IDB, m *Staff) error {
-	m.ID, m.CreatedAt = NewID(), now()
+	m.ID, m.CreatedAt = pg.NewID(), now()
 	m.UpdatedAt = m.CreatedAt
 	if _, err := db.NewInsert().Model(m).Exec(ctx); err != nil {
-		return fmt.Errorf("insert staff user: %w", translate(err))
+		return fmt.Errorf("insert staff user: %w", pg.Translate(err))
 	}
 	return nil
 }
@@ -79,7 +81,7 @@ func CreateStaff(ctx context.Context, db bun.IDB, m *Staff) error {
 func GetStaff(ctx context.Context, db bun.IDB, id uuid.UUID) (*Staff, error) {
 	m := new(Staff)
 	if err := db.NewSelect().Model(m).Where("st.id = ? AND st.deleted_at IS NULL", id).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("get staff user: %w", translate(err))
+		return nil, fmt.Errorf("get staff user: %w", pg.Translate(err))
 	}
 	return m, nil
 }
@@ -89,7 +91,7 @@ func StaffByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number in
 	m := new(Staff)
 	err := db.NewSelect().Model(m).Where("st.number = ? AND st.company_id = ? AND st.deleted_at IS NULL", number, company).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get staff user: %w", translate(err))
+		return nil, fmt.Errorf("get staff user: %w", pg.Translate(err))
 	}
 	return m, nil
 }
@@ -129,7 +131,7 @@ func KnownStaff(ctx context.Context, db bun.IDB, company uuid.UUID, numbers []in
 
 // ListStaff returns one page of a company's users, oldest first, and how many there are in all. username, whatever its case,
 // narrows the list unless it is "".
-func ListStaff(ctx context.Context, db bun.IDB, company uuid.UUID, username string, p Page) ([]Staff, int64, error) {
+func ListStaff(ctx context.Context, db bun.IDB, company uuid.UUID, username string, p pg.Page) ([]Staff, int64, error) {
 	ms := []Staff{}
 	q := db.NewSelect().Model(&ms).Where("st.company_id = ? AND st.deleted_at IS NULL", company).Order("st.number")
 	if username != "" {
@@ -157,17 +159,17 @@ func FindStaff(ctx context.Context, db bun.IDB, identifier, login string) (*Staf
 			return &ms[0], nil
 		}
 	}
-	return nil, fmt.Errorf("find staff user: %w", ErrNotFound)
+	return nil, fmt.Errorf("find staff user: %w", pg.ErrNotFound)
 }
 
 // UpdateStaff writes the named columns of m. From now on its tokens may what its account type may; when the password
 // changed, or the user is not active any more, they are revoked.
 func UpdateStaff(ctx context.Context, tx bun.Tx, m *Staff, actor string, columns ...string) error {
 	m.UpdatedAt = now()
-	err := one(tx.NewUpdate().Model(m).Column(append(slices.Clone(columns), "updated_at")...).
+	err := pg.One(tx.NewUpdate().Model(m).Column(append(slices.Clone(columns), "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", m.ID).Exec(ctx))
 	if err != nil {
-		return fmt.Errorf("update staff user: %w", translate(err))
+		return fmt.Errorf("update staff user: %w", pg.Translate(err))
 	}
 	if !m.IsActive || slices.Contains(columns, "password_hash") {
 		return revokeTokens(ctx, tx, m.ID, actor)

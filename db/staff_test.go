@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 var tokenSecret = []byte(strings.Repeat("s", 32))
@@ -59,13 +60,13 @@ func TestStaff(t *testing.T) {
 
 	t.Run("username_is_unique_whatever_its_case", func(t *testing.T) {
 		other := &db.Staff{CompanyID: b.company, Username: "aDA", AccountType: db.Owner}
-		require.ErrorIs(t, db.CreateStaff(b.ctx, b, other), db.ErrDuplicate)
+		require.ErrorIs(t, db.CreateStaff(b.ctx, b, other), pg.ErrDuplicate)
 		elsewhere := &db.Company{Name: "Other"}
 		require.NoError(t, db.CreateCompany(b.ctx, b, elsewhere))
 		other.CompanyID = elsewhere.ID
 		require.NoError(t, db.CreateStaff(b.ctx, b, other))
 		_, err := db.StaffByNumber(b.ctx, b, b.company, other.Number)
-		require.ErrorIs(t, err, db.ErrNotFound, "another company's")
+		require.ErrorIs(t, err, pg.ErrNotFound, "another company's")
 		known, err := db.KnownStaff(b.ctx, b, b.company, []int64{ada.Number, other.Number})
 		require.NoError(t, err)
 		require.Equal(t, []int64{ada.Number}, known)
@@ -87,7 +88,7 @@ func TestStaff(t *testing.T) {
 		b.tx(func(tx bun.Tx) error { return db.DeleteStaff(b.ctx, tx, gone.ID, "test") })
 		require.False(t, b.usable(k), "the token ends with its user")
 		_, err := db.GetStaff(b.ctx, b, gone.ID)
-		require.ErrorIs(t, err, db.ErrNotFound)
+		require.ErrorIs(t, err, pg.ErrNotFound)
 		numbers, err := db.StaffNumbers(b.ctx, b, []uuid.UUID{gone.ID})
 		require.NoError(t, err)
 		require.Equal(t, map[uuid.UUID]int64{gone.ID: gone.Number}, numbers, "what it wrote can still name it")
@@ -120,7 +121,7 @@ func TestFindStaff(t *testing.T) {
 	} {
 		m, err := db.FindStaff(b.ctx, b, c.company, c.login)
 		if !c.found {
-			require.ErrorIs(t, err, db.ErrNotFound, name)
+			require.ErrorIs(t, err, pg.ErrNotFound, name)
 			continue
 		}
 		require.NoError(t, err, name)
@@ -208,11 +209,11 @@ func TestTokens(t *testing.T) {
 		m.IsActive = false
 		b.updateStaff(m, "is_active")
 		require.False(t, b.usable(second))
-		err := db.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
+		err := pg.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
 			_, err := db.CreateToken(ctx, tx, db.TokenRequest{Staff: m.ID, Secret: tokenSecret, Actor: "test"})
 			return err
 		})
-		require.ErrorIs(t, err, db.ErrNotFound, "nobody logs in to an inactive account")
+		require.ErrorIs(t, err, pg.ErrNotFound, "nobody logs in to an inactive account")
 	})
 }
 
@@ -240,7 +241,7 @@ func TestTokensOfOneUserAreBounded(t *testing.T) {
 	require.NoError(t, err)
 	b.token(m, 14)
 	_, err = db.GetAPIKey(b.ctx, b, first.ID)
-	require.ErrorIs(t, err, db.ErrNotFound, "one that ended long ago is removed")
+	require.ErrorIs(t, err, pg.ErrNotFound, "one that ended long ago is removed")
 }
 
 func TestCompanyIdentifiers(t *testing.T) {

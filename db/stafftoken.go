@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 const (
@@ -40,7 +42,7 @@ func CreateToken(ctx context.Context, tx bun.Tx, r TokenRequest) (plain string, 
 	m := new(Staff)
 	err = tx.NewSelect().Model(m).Where("st.id = ? AND st.is_active AND st.deleted_at IS NULL", r.Staff).For("NO KEY UPDATE").Scan(ctx)
 	if err != nil {
-		return "", fmt.Errorf("lock staff user: %w", translate(err))
+		return "", fmt.Errorf("lock staff user: %w", pg.Translate(err))
 	}
 	if err := clearTokens(ctx, tx, m.ID, r.Actor); err != nil {
 		return "", err

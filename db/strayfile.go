@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // Stray files are those in the store of media that no row counts on. Two systems cannot commit together, so a file is listed
@@ -17,7 +19,7 @@ import (
 // ReserveFile lists a file that is about to be uploaded. Nothing can count on it from due on, and it will be deleted then.
 func ReserveFile(ctx context.Context, db bun.IDB, file string, due time.Time) error {
 	if _, err := db.ExecContext(ctx, "INSERT INTO stray_files (file, due_at) VALUES (?, ?)", file, due); err != nil {
-		return fmt.Errorf("reserve file: %w", translate(err))
+		return fmt.Errorf("reserve file: %w", pg.Translate(err))
 	}
 	return nil
 }
@@ -44,8 +46,8 @@ func ReleaseFile(ctx context.Context, db bun.IDB, file string) error {
 func claimFile(ctx context.Context, tx bun.Tx, file string) error {
 	var claimed string
 	err := tx.NewRaw("DELETE FROM stray_files WHERE file = ? AND due_at > now() + interval '1 minute' RETURNING file", file).Scan(ctx, &claimed)
-	if err = translate(err); errors.Is(err, ErrNotFound) {
-		err = ErrConflict
+	if err = pg.Translate(err); errors.Is(err, pg.ErrNotFound) {
+		err = pg.ErrConflict
 	}
 	if err != nil {
 		return fmt.Errorf("claim file: %w", err)

@@ -10,6 +10,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 	"greenroom/db/seal"
 )
 
@@ -79,7 +81,7 @@ type SetKit struct {
 	Box *seal.Box
 	// NewWebhook returns a new row of a webhook for that event, with all that does not follow from the set: id, profile, name,
 	// owner, signing secret.
-	NewWebhook func(event, url string) (*Webhook, error)
+	NewWebhook func(event, url string) (*delivery.Webhook, error)
 }
 
 // LackError names what a set would lack: the path of a field in the client's words ("start.url").
@@ -101,11 +103,11 @@ func JobWebhooks(ctx context.Context, db bun.IDB, job uuid.UUID) (*WebhookSet, e
 // has answered 410.
 func findSet(ctx context.Context, db bun.IDB, which string, id uuid.UUID) (*WebhookSet, error) {
 	s := new(WebhookSet)
-	err := translate(db.NewSelect().Model(s).ExcludeColumn("start_status", "submission_status").
+	err := pg.Translate(db.NewSelect().Model(s).ExcludeColumn("start_status", "submission_status").
 		ColumnExpr(liveStatus, bun.Ident("start_status"), catalog.InterviewStarted).
 		ColumnExpr(liveStatus, bun.Ident("submission_status"), catalog.InterviewCompleted).
 		Where("ws.id = "+which, id).Scan(ctx))
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return &WebhookSet{AuthStatus: true}, nil
 	}
 	if err != nil {

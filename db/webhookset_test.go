@@ -12,6 +12,8 @@ import (
 
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 	"greenroom/db/seal"
 )
 
@@ -31,9 +33,9 @@ func setupSets(t *testing.T) *setting {
 }
 
 func (s *setting) kit() db.SetKit {
-	return db.SetKit{Box: s.box, NewWebhook: func(string, string) (*db.Webhook, error) {
+	return db.SetKit{Box: s.box, NewWebhook: func(string, string) (*delivery.Webhook, error) {
 		now := time.Now().UTC()
-		return &db.Webhook{ID: db.NewID(), OwnerCompanyID: &s.company, Profile: "ai-interviews", Secret: []byte("x"), CreatedAt: now, UpdatedAt: now}, nil
+		return &delivery.Webhook{ID: pg.NewID(), OwnerCompanyID: &s.company, Profile: "ai-interviews", Secret: []byte("x"), CreatedAt: now, UpdatedAt: now}, nil
 	}}
 }
 
@@ -47,7 +49,7 @@ func (s *setting) global(c db.WebhookChange, everywhere bool) *db.WebhookSet {
 	return set
 }
 
-func (s *setting) one(job *db.Position, c db.WebhookChange) *db.WebhookSet {
+func (s *setting) One(job *db.Position, c db.WebhookChange) *db.WebhookSet {
 	s.t.Helper()
 	var set *db.WebhookSet
 	s.tx(func(tx bun.Tx) (err error) { set, err = db.ChangeJobWebhooks(s.ctx, tx, s.kit(), job, c); return err })
@@ -79,17 +81,17 @@ func (s *setting) told(job *db.Position) []string {
 }
 
 // hooks are the webhooks of a set that were not deleted, the start's first.
-func (s *setting) hooks(set uuid.UUID) []db.Webhook {
+func (s *setting) hooks(set uuid.UUID) []delivery.Webhook {
 	s.t.Helper()
-	hooks := []db.Webhook{}
+	hooks := []delivery.Webhook{}
 	require.NoError(s.t, s.NewSelect().Model(&hooks).Where("w.set_id = ? AND w.deleted_at IS NULL", set).OrderExpr("w.events DESC").Scan(s.ctx))
 	return hooks
 }
 
-func (s *setting) header(w db.Webhook) string {
+func (s *setting) header(w delivery.Webhook) string {
 	s.t.Helper()
 	require.Len(s.t, w.Headers, 1)
-	value, err := s.box.Open(w.Headers[0].Sealed, w.ID, db.HeaderField(w.Headers[0].Name))
+	value, err := s.box.Open(w.Headers[0].Sealed, w.ID, delivery.HeaderField(w.Headers[0].Name))
 	require.NoError(s.t, err)
 	return w.Headers[0].Name + ": " + string(value)
 }
@@ -153,9 +155,9 @@ func TestWebhookSet_refuses_what_lacks_something(t *testing.T) {
 	} {
 		company := s.company
 		if c == (db.WebhookChange{}) {
-			company = db.NewID()
+			company = pg.NewID()
 		}
-		err := db.InTx(s.ctx, s, func(ctx context.Context, tx bun.Tx) error {
+		err := pg.InTx(s.ctx, s, func(ctx context.Context, tx bun.Tx) error {
 			_, err := db.ChangeCompanyWebhooks(ctx, tx, s.kit(), company, c, false)
 			return err
 		})
@@ -187,11 +189,11 @@ func TestWebhookSet_of_one_job(t *testing.T) {
 	s := setupSets(t)
 	s.global(db.WebhookChange{Start: to("https://all.test"), Auth: apiKey("X-Key", "k")}, false)
 	a, b := s.position("A", ""), s.position("B", "")
-	own := s.one(a, db.WebhookChange{Start: to("https://own.test")})
+	own := s.One(a, db.WebhookChange{Start: to("https://own.test")})
 	require.Equal(t, []string{"https://own.test"}, s.told(a))
 	require.Equal(t, []string{"https://all.test"}, s.told(b))
 	require.Equal(t, "X-Key: k", s.header(s.hooks(own.ID)[0]), "credentials come along, sealed for the new row")
-	require.Equal(t, own.ID, s.one(a, db.WebhookChange{Start: to("https://own2.test")}).ID, "alone on it: changed in place")
+	require.Equal(t, own.ID, s.One(a, db.WebhookChange{Start: to("https://own2.test")}).ID, "alone on it: changed in place")
 	require.Equal(t, []string{"https://own2.test"}, s.told(a))
 	none := s.position("Without", "")
 	got, err := db.JobWebhooks(s.ctx, s, none.ID)
@@ -205,7 +207,7 @@ func TestWebhookSet_for_all_jobs(t *testing.T) {
 	before := s.position("Before", "")
 	s.global(db.WebhookChange{Start: to("https://one.test")}, false)
 	a, b := s.position("A", ""), s.position("B", "")
-	own := s.one(b, db.WebhookChange{Start: to("https://own.test")})
+	own := s.One(b, db.WebhookChange{Start: to("https://own.test")})
 	waiting := s.hooks(own.ID)[0]
 	require.Equal(t, []string{"https://own.test"}, s.told(b))
 
@@ -227,11 +229,11 @@ func TestWebhookSet_for_all_jobs(t *testing.T) {
 		_, err := s.ExecContext(s.ctx, query)
 		require.NoError(t, err)
 	}
-	s.one(a, db.WebhookChange{Start: to("https://own.test")})
+	s.One(a, db.WebhookChange{Start: to("https://own.test")})
 	require.Len(t, s.hooks(own.ID), 1, "nothing waits, but the set was changed just now: an event for it may be on its way")
 	_, err = s.ExecContext(s.ctx, "UPDATE webhook_sets SET updated_at = now() - interval '1 hour'")
 	require.NoError(t, err)
-	s.one(a, db.WebhookChange{Start: to("https://own2.test")})
+	s.One(a, db.WebhookChange{Start: to("https://own2.test")})
 	require.Empty(t, s.hooks(own.ID))
 	var sets []uuid.UUID
 	require.NoError(t, s.NewRaw("SELECT id FROM webhook_sets").Scan(s.ctx, &sets))
@@ -266,7 +268,7 @@ func TestWebhookSet_two_writers_do_not_tear_it(t *testing.T) {
 	for i := range writers {
 		go func() {
 			url := "https://" + string(rune('a'+i)) + ".test"
-			errs <- db.InTx(s.ctx, s, func(ctx context.Context, tx bun.Tx) error {
+			errs <- pg.InTx(s.ctx, s, func(ctx context.Context, tx bun.Tx) error {
 				if i%2 == 0 {
 					return db.CreatePosition(ctx, tx, &db.Position{CompanyID: s.company, Title: url})
 				}

@@ -8,6 +8,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // setWriter stores sets and the webhooks that follow from them, under the lock of their company.
@@ -33,7 +36,7 @@ func (w *setWriter) write(ctx context.Context, set *WebhookSet, c WebhookChange,
 	isNew := asCopy || set.ID == uuid.Nil
 	set.UpdatedAt = now()
 	if isNew {
-		set.ID, set.CompanyID, set.CreatedAt = NewID(), w.company, set.UpdatedAt
+		set.ID, set.CompanyID, set.CreatedAt = pg.NewID(), w.company, set.UpdatedAt
 	}
 	if err := w.store(ctx, set, isNew); err != nil {
 		return err
@@ -52,7 +55,7 @@ func (w *setWriter) store(ctx context.Context, set *WebhookSet, isNew bool) erro
 		_, err = w.tx.NewUpdate().Model(set).WherePK().Exec(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("store webhook set: %w", translate(err))
+		return fmt.Errorf("store webhook set: %w", pg.Translate(err))
 	}
 	return nil
 }
@@ -89,11 +92,11 @@ func (w *setWriter) follow(ctx context.Context, set *WebhookSet, start, submissi
 }
 
 // hook is the set's webhook for that event, nil when there is none or somebody deleted it.
-func (w *setWriter) hook(ctx context.Context, set uuid.UUID, event string) (*Webhook, error) {
-	h := new(Webhook)
-	err := translate(w.tx.NewSelect().Model(h).Where("w.set_id = ? AND w.deleted_at IS NULL AND w.events @> ARRAY[?]", set, event).
+func (w *setWriter) hook(ctx context.Context, set uuid.UUID, event string) (*delivery.Webhook, error) {
+	h := new(delivery.Webhook)
+	err := pg.Translate(w.tx.NewSelect().Model(h).Where("w.set_id = ? AND w.deleted_at IS NULL AND w.events @> ARRAY[?]", set, event).
 		Limit(1).Scan(ctx))
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, nil //nolint:nilnil // none is an ordinary answer
 	}
 	if err != nil {
@@ -111,10 +114,10 @@ func (w *setWriter) create(ctx context.Context, set *WebhookSet, t target) error
 	if h.Headers, err = w.headers(set, h.ID); err != nil {
 		return err
 	}
-	return CreateWebhook(ctx, w.tx, h)
+	return delivery.CreateWebhook(ctx, w.tx, h)
 }
 
-func (w *setWriter) update(ctx context.Context, set *WebhookSet, h *Webhook, t target, spoken bool) (err error) {
+func (w *setWriter) update(ctx context.Context, set *WebhookSet, h *delivery.Webhook, t target, spoken bool) (err error) {
 	if t.url == nil {
 		return nil
 	}
@@ -127,17 +130,17 @@ func (w *setWriter) update(ctx context.Context, set *WebhookSet, h *Webhook, t t
 		h.IsActive, h.DisabledReason = t.active, nil
 		columns = append(columns, "is_active", "disabled_reason")
 	}
-	return UpdateWebhook(ctx, w.tx, h, columns...)
+	return delivery.UpdateWebhook(ctx, w.tx, h, columns...)
 }
 
 // headers are the set's credentials as a masked header of one of its webhooks.
-func (w *setWriter) headers(set *WebhookSet, hook uuid.UUID) ([]WebhookHeader, error) {
+func (w *setWriter) headers(set *WebhookSet, hook uuid.UUID) ([]delivery.WebhookHeader, error) {
 	name, value := set.credential()
 	if name == "" {
-		return []WebhookHeader{}, nil
+		return []delivery.WebhookHeader{}, nil
 	}
-	sealed, err := w.kit.Box.Seal([]byte(value), hook, HeaderField(name))
-	return []WebhookHeader{{Name: name, Sealed: sealed}}, err
+	sealed, err := w.kit.Box.Seal([]byte(value), hook, delivery.HeaderField(name))
+	return []delivery.WebhookHeader{{Name: name, Sealed: sealed}}, err
 }
 
 func (s *WebhookSet) credential() (name, value string) {
@@ -217,7 +220,7 @@ func (w *setWriter) remove(ctx context.Context, set uuid.UUID) error {
 		return fmt.Errorf("list webhooks of set: %w", err)
 	}
 	for _, id := range hooks {
-		if err := DeleteWebhook(ctx, w.tx, id); err != nil {
+		if err := delivery.DeleteWebhook(ctx, w.tx, id); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // WelcomeVideo is one with which a company welcomes its candidates. The file itself is in the store of media.
@@ -30,10 +32,10 @@ func CreateWelcomeVideo(ctx context.Context, tx bun.Tx, w *WelcomeVideo) error {
 	if err := claimFile(ctx, tx, w.File); err != nil {
 		return err
 	}
-	w.ID, w.CreatedAt = NewID(), now()
+	w.ID, w.CreatedAt = pg.NewID(), now()
 	w.UpdatedAt = w.CreatedAt
 	if _, err := tx.NewInsert().Model(w).Exec(ctx); err != nil {
-		return fmt.Errorf("insert welcome video: %w", translate(err))
+		return fmt.Errorf("insert welcome video: %w", pg.Translate(err))
 	}
 	return nil
 }
@@ -43,13 +45,13 @@ func WelcomeVideoByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, nu
 	w := new(WelcomeVideo)
 	err := db.NewSelect().Model(w).Where("w.number = ? AND w.company_id = ? AND w.deleted_at IS NULL", number, company).Scan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get welcome video: %w", translate(err))
+		return nil, fmt.Errorf("get welcome video: %w", pg.Translate(err))
 	}
 	return w, nil
 }
 
 // ListWelcomeVideos returns one page of a company's welcome videos, newest first, and how many there are in all.
-func ListWelcomeVideos(ctx context.Context, db bun.IDB, company uuid.UUID, p Page) ([]WelcomeVideo, int64, error) {
+func ListWelcomeVideos(ctx context.Context, db bun.IDB, company uuid.UUID, p pg.Page) ([]WelcomeVideo, int64, error) {
 	ws := []WelcomeVideo{}
 	total, err := db.NewSelect().Model(&ws).Where("w.company_id = ? AND w.deleted_at IS NULL", company).Order("w.id DESC").
 		Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"greenroom/activities"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // Signals of the Circuit workflow. Changed: the webhook's row changed, look at it (sent by the outbox). Reset: close the
@@ -230,8 +230,8 @@ func (c *circuit) explainOpen(s activities.CircuitState) string {
 // waiting says how many deliveries wait. The count is bounded, so that a look never reads a long backlog.
 func waiting(s activities.CircuitState) string {
 	switch {
-	case s.WaitingCount > db.WaitingLimit:
-		return fmt.Sprintf("more than %d deliveries wait", db.WaitingLimit)
+	case s.WaitingCount > delivery.WaitingLimit:
+		return fmt.Sprintf("more than %d deliveries wait", delivery.WaitingLimit)
 	case s.WaitingCount == 1:
 		return "1 delivery waits"
 	case s.WaitingCount > 1 || !s.Waiting:

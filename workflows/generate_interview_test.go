@@ -19,6 +19,7 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/db"
 	"greenroom/db/dbtest"
+	"greenroom/db/pg"
 	"greenroom/workflows"
 )
 
@@ -50,12 +51,12 @@ func setupGeneration(t *testing.T) *generating {
 		DB: g.db, Client: client, Logger: slog.New(slog.DiscardHandler), Generator: activities.Service{URL: srv.URL},
 	}
 	g.RegisterActivity(g.real)
-	company := db.NewID()
+	company := pg.NewID()
 	_, err := g.db.ExecContext(t.Context(), "INSERT INTO companies (id, name) VALUES (?, 'Acme')", company)
 	require.NoError(t, err)
 	notify := srv.URL + "/news"
 	g.row = &db.Generation{CompanyID: company, JobRole: "Receptionist", JobDescription: "Greets people", NotificationURL: &notify}
-	require.NoError(t, db.InTx(t.Context(), g.db, func(ctx context.Context, tx bun.Tx) error { return db.CreateGeneration(ctx, tx, g.row) }))
+	require.NoError(t, pg.InTx(t.Context(), g.db, func(ctx context.Context, tx bun.Tx) error { return db.CreateGeneration(ctx, tx, g.row) }))
 	g.generator, g.client = says(http.StatusOK, `{"questions":["Why?"]}`), says(http.StatusOK, "")
 	return g
 }

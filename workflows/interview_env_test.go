@@ -23,6 +23,7 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/db"
 	"greenroom/db/dbtest"
+	"greenroom/db/pg"
 	"greenroom/workflows"
 )
 
@@ -82,7 +83,7 @@ func setupInterview(t *testing.T, kind db.InterviewType, in time.Duration) *inte
 
 func (i *interviewing) createInterview(kind db.InterviewType, in time.Duration) {
 	i.t.Helper()
-	company, candidate, agent := db.NewID(), db.NewID(), db.NewID()
+	company, candidate, agent := pg.NewID(), pg.NewID(), pg.NewID()
 	for query, id := range map[string]uuid.UUID{
 		"INSERT INTO candidates (id, company_id, first_name, last_name, phone_number) VALUES (?, ?, 'Ada', 'Byron', '+421900000000')": candidate,
 		"INSERT INTO agents (id, company_id, name, type) VALUES (?, ?, 'Agent', 'PHONE')":                                             agent,
@@ -94,7 +95,7 @@ func (i *interviewing) createInterview(kind db.InterviewType, in time.Duration) 
 	}
 	deadline := i.start.Add(48 * time.Hour).UTC()
 	i.row = &db.Interview{
-		ID: db.NewID(), CompanyID: company, CandidateID: candidate, AgentID: agent, Type: kind, DeadlineAt: &deadline,
+		ID: pg.NewID(), CompanyID: company, CandidateID: candidate, AgentID: agent, Type: kind, DeadlineAt: &deadline,
 		ScheduledAt: i.start.Add(in).UTC(), MaxMinutes: 600, Metadata: json.RawMessage("{}"),
 	}
 	i.tx(func(tx bun.Tx) error { return db.CreateInterview(i.ctx, tx, i.row) })
@@ -123,7 +124,7 @@ func (i *interviewing) serve(w http.ResponseWriter, r *http.Request) {
 
 func (i *interviewing) tx(fn func(tx bun.Tx) error) {
 	i.t.Helper()
-	require.NoError(i.t, db.InTx(i.ctx, i.db, func(_ context.Context, tx bun.Tx) error { return fn(tx) }))
+	require.NoError(i.t, pg.InTx(i.ctx, i.db, func(_ context.Context, tx bun.Tx) error { return fn(tx) }))
 }
 
 // change does what somebody else does to the row, and tells the workflow as the outbox would.

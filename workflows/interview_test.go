@@ -19,6 +19,7 @@ import (
 	"greenroom/activities"
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 	"greenroom/workflows"
 )
 
@@ -156,7 +157,7 @@ func TestInterviewCanceled(t *testing.T) {
 	t.Run("by_deletion_before_the_call", func(t *testing.T) {
 		t.Parallel()
 		i := setupInterview(t, db.Phone, time.Hour)
-		i.changeAfter(time.Minute, func(tx bun.Tx) error { return db.DeleteInterview(i.ctx, tx, db.Scope{}, i.row.ID) })
+		i.changeAfter(time.Minute, func(tx bun.Tx) error { return db.DeleteInterview(i.ctx, tx, pg.Scope{}, i.row.ID) })
 		require.Equal(t, db.InterviewCanceled, i.run().Status)
 		require.Empty(t, i.asked)
 	})
@@ -164,7 +165,7 @@ func TestInterviewCanceled(t *testing.T) {
 		t.Parallel()
 		i := setupInterview(t, db.Phone, 0)
 		i.calls = []func(uuid.UUID){i.completed}
-		i.changeAfter(30*time.Second, func(tx bun.Tx) error { return db.DeleteInterview(i.ctx, tx, db.Scope{}, i.row.ID) })
+		i.changeAfter(30*time.Second, func(tx bun.Tx) error { return db.DeleteInterview(i.ctx, tx, pg.Scope{}, i.row.ID) })
 		require.Equal(t, db.InterviewCompleted, i.run().Status)
 		require.Equal(t, []string{"POST calls"}, i.asked, "it is neither hung up nor analysed")
 	})
@@ -244,7 +245,7 @@ func TestInterviewOnline(t *testing.T) {
 	t.Run("not_there_is_refused", func(t *testing.T) {
 		t.Parallel()
 		i := setupInterview(t, db.Online, 0)
-		i.in.InterviewID = db.NewID()
+		i.in.InterviewID = pg.NewID()
 		i.ExecuteWorkflow(workflows.Interview, i.in)
 		require.True(t, i.IsWorkflowCompleted())
 		require.ErrorContains(t, i.GetWorkflowError(), "there is no interview "+i.in.InterviewID.String())

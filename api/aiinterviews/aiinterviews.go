@@ -22,6 +22,7 @@ import (
 	"greenroom/api/media"
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // Options are what this surface alone needs.
@@ -103,7 +104,7 @@ func (s *server) job(c *gin.Context) (*db.Position, error) {
 
 func jobOf(ctx context.Context, d bun.IDB, company uuid.UUID, number int64) (*db.Position, error) {
 	job, err := db.PositionByNumber(ctx, d, company, number)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, notFound(jobName, number)
 	}
 	return job, err
@@ -125,5 +126,5 @@ func bindRaw[T any](c *gin.Context) (raw []byte, in T, err error) {
 }
 
 func (s *server) inTx(c *gin.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	return db.InTx(c.Request.Context(), s.DB, fn)
+	return pg.InTx(c.Request.Context(), s.DB, fn)
 }

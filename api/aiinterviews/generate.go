@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) generateRoutes() []surface.Route {
@@ -91,7 +92,7 @@ func (s *server) getGeneration(c *gin.Context) error {
 		return err
 	}
 	g, err := db.GetGeneration(c.Request.Context(), s.DB, id)
-	if errors.Is(err, db.ErrNotFound) || err == nil && g.CompanyID != company {
+	if errors.Is(err, pg.ErrNotFound) || err == nil && g.CompanyID != company {
 		return surface.NotFound("Job", id.String())
 	}
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) inviteRoutes() []surface.Route {
@@ -172,7 +173,7 @@ func (s *server) inviteOne(ctx context.Context, tx bun.Tx, company uuid.UUID, in
 		return nil, err
 	}
 	agent, err := jobAgent(ctx, tx, job)
-	if errors.Is(err, db.ErrNotFound) { // deleted meanwhile
+	if errors.Is(err, pg.ErrNotFound) { // deleted meanwhile
 		return nil, notFound(jobName, job.Number)
 	}
 	if err != nil {
@@ -227,7 +228,7 @@ func invitee(ctx context.Context, tx bun.Tx, job *db.Position, in *inviteInput) 
 		_, err = db.JoinPosition(ctx, tx, job.ID, known.ID)
 		return known, err
 	}
-	if !errors.Is(err, db.ErrNotFound) {
+	if !errors.Is(err, pg.ErrNotFound) {
 		return nil, err
 	}
 	words := strings.Fields(in.Name)

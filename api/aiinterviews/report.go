@@ -14,6 +14,7 @@ import (
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) reportRoutes() []surface.Route {
@@ -64,7 +65,7 @@ func (s *server) response(c *gin.Context) (*db.Interview, error) {
 		return nil, err
 	}
 	i, err := db.InterviewByNumber(c.Request.Context(), s.DB, company, number)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, notFound(responseName, number)
 	}
 	return i, err
@@ -92,7 +93,7 @@ func (s *server) findReport(c *gin.Context) error {
 		return surface.Missing("custom_field_id")
 	}
 	i, err := db.InterviewByCustomField(c.Request.Context(), s.DB, company, value)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return &surface.Error{Status: http.StatusNotFound, Code: surface.CodeNotFound, Message: "No response has this custom_field_id"}
 	}
 	if err != nil {
@@ -232,7 +233,7 @@ func (s *server) jobNumber(ctx context.Context, id *uuid.UUID) (*int64, error) {
 		return nil, nil //nolint:nilnil // none is an ordinary answer
 	}
 	job, err := db.GetPosition(ctx, s.DB, *id)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, nil //nolint:nilnil // none is an ordinary answer
 	}
 	if err != nil {

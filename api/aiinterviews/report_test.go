@@ -20,6 +20,7 @@ import (
 	"greenroom/api/apitest"
 	"greenroom/api/media"
 	"greenroom/db"
+	"greenroom/db/pg"
 	"greenroom/db/token"
 )
 
@@ -74,7 +75,7 @@ func TestSharedReport(t *testing.T) {
 		b.fails(b.As("", http.MethodGet, over, nil), http.StatusGone, "This link has expired")
 	})
 	t.Run("not_any_more_when_the_response_was_deleted", func(t *testing.T) {
-		b.Tx(func(tx bun.Tx) error { return db.DeleteInterview(b.Ctx, tx, db.Scope{}, i.ID) })
+		b.Tx(func(tx bun.Tx) error { return db.DeleteInterview(b.Ctx, tx, pg.Scope{}, i.ID) })
 		require.Equal(t, http.StatusNotFound, b.As("", http.MethodGet, link, nil).Status)
 	})
 }
@@ -137,7 +138,7 @@ func TestRecordings(t *testing.T) {
 	film := "not really a film, but bytes are bytes"
 	_, err := store.Put(b.Ctx, "film-1", strings.NewReader(film), 1000)
 	require.NoError(t, err)
-	video, question := db.NewID(), db.NewID()
+	video, question := pg.NewID(), pg.NewID()
 	b.exec("INSERT INTO questions (id, company_id, job_id, position, text) VALUES (?, ?, ?, 1, 'Why?')", question, b.Company, b.job.ID)
 	b.exec(`INSERT INTO answer_videos (id, company_id, job_id, candidate_id, question_id, interview_id, file, content_type, size)
 		VALUES (?, ?, ?, ?, ?, ?, 'film-1', 'video/webm', ?)`, video, b.Company, b.job.ID, i.CandidateID, question, i.ID, len(film))

@@ -16,6 +16,7 @@ import (
 	"greenroom/api/media"
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 	"greenroom/db/token"
 )
 
@@ -37,7 +38,7 @@ var (
 // opened is the row that the link's token opens, and until when.
 func (s *server) opened(c *gin.Context, purpose string) (id uuid.UUID, end time.Time, err error) {
 	raw, tok, _ := strings.Cut(c.Param("token"), ".")
-	id, valid := db.ParseID(raw)
+	id, valid := pg.ParseID(raw)
 	if valid {
 		end, valid = token.End(s.Secret, purpose, id, tok)
 	}
@@ -57,8 +58,8 @@ func (s *server) sharedReport(c *gin.Context) (*db.Interview, time.Time, error) 
 	if err != nil {
 		return nil, end, err
 	}
-	i, err := db.GetInterview(c.Request.Context(), s.DB, db.Scope{}, id)
-	if errors.Is(err, db.ErrNotFound) { // deleted meanwhile
+	i, err := db.GetInterview(c.Request.Context(), s.DB, pg.Scope{}, id)
+	if errors.Is(err, pg.ErrNotFound) { // deleted meanwhile
 		return nil, end, errNoLink
 	}
 	return i, end, err
@@ -120,7 +121,7 @@ func (s *server) streamRecording(c *gin.Context) error {
 		return err
 	}
 	name, contentType, err := db.AnswerVideoFile(c.Request.Context(), s.DB, id)
-	if errors.Is(err, db.ErrNotFound) || s.Media == nil {
+	if errors.Is(err, pg.ErrNotFound) || s.Media == nil {
 		return errNoLink
 	}
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
 )
 
 // profile is the contract that receivers of these settings' webhooks were written for.
@@ -174,7 +175,7 @@ func (s *server) kit(c *gin.Context) db.SetKit {
 	names := map[string]string{
 		catalog.InterviewStarted: "AI interviews: start", catalog.InterviewCompleted: "AI interviews: submission",
 	}
-	return db.SetKit{Box: s.Box, NewWebhook: func(event, url string) (*db.Webhook, error) {
+	return db.SetKit{Box: s.Box, NewWebhook: func(event, url string) (*delivery.Webhook, error) {
 		w, _, err := s.NewWebhook(surface.Caller(c).Key, &surface.WebhookSpec{Profile: profile, URL: url, Name: names[event]})
 		return w, err
 	}}

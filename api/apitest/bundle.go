@@ -21,6 +21,7 @@ import (
 	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/dbtest"
+	"greenroom/db/pg"
 	"greenroom/db/seal"
 )
 
@@ -97,7 +98,7 @@ func (b *Bundle) NewKey(company *uuid.UUID, scopes ...string) (plain string, row
 // Tx runs fn in a transaction that must succeed.
 func (b *Bundle) Tx(fn func(tx bun.Tx) error) {
 	b.T.Helper()
-	require.NoError(b.T, db.InTx(b.Ctx, b, func(_ context.Context, tx bun.Tx) error { return fn(tx) }))
+	require.NoError(b.T, pg.InTx(b.Ctx, b, func(_ context.Context, tx bun.Tx) error { return fn(tx) }))
 }
 
 // Do calls with the first company's key. A body may be nil, a string or []byte as it is, or anything that becomes JSON; headers

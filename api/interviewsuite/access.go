@@ -8,6 +8,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // company is the company of the path's :company, by number. Every number but that of the caller's own company is refused as
@@ -22,7 +23,7 @@ func (s *server) company(c *gin.Context) (*db.Company, error) {
 		return db.CompanyByNumber(c.Request.Context(), s.DB, number)
 	}
 	company, err := db.GetCompany(c.Request.Context(), s.DB, *own)
-	if errors.Is(err, db.ErrNotFound) || err == nil && company.Number != number {
+	if errors.Is(err, pg.ErrNotFound) || err == nil && company.Number != number {
 		return nil, surface.Denied("company")
 	}
 	return company, err
@@ -54,7 +55,7 @@ func (s *server) candidate(c *gin.Context) (*db.Company, *db.Position, *db.Candi
 	}
 	candidate, err := db.CandidateByNumber(c.Request.Context(), s.DB, company.ID, number)
 	if err == nil && !slices.Contains(candidate.JobIDs, project.ID) {
-		err = db.ErrNotFound
+		err = pg.ErrNotFound
 	}
 	return company, project, candidate, err
 }

@@ -13,6 +13,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // An activation key is a candidate's own credential, for one interview: 32 hex characters (reference 2.2, 2.5), five bytes of the
@@ -65,7 +66,7 @@ func (s *server) interviewOf(c *gin.Context, key string) (*db.Interview, error) 
 		number = number<<8 | int64(b)
 	}
 	interview, err := db.InterviewNumbered(c.Request.Context(), s.DB, number)
-	if errors.Is(err, db.ErrNotFound) || err == nil && !hmac.Equal([]byte(s.activationKey(interview)), []byte(strings.ToLower(key))) {
+	if errors.Is(err, pg.ErrNotFound) || err == nil && !hmac.Equal([]byte(s.activationKey(interview)), []byte(strings.ToLower(key))) {
 		return nil, errActivation
 	}
 	return interview, err
@@ -75,7 +76,7 @@ func (s *server) interviewOf(c *gin.Context, key string) (*db.Interview, error) 
 func (s *server) register(c *gin.Context) error {
 	interview, err := s.interviewOf(c, c.Param("key"))
 	if errors.Is(err, errActivation) {
-		return db.ErrNotFound
+		return pg.ErrNotFound
 	}
 	if err != nil {
 		return err
@@ -144,7 +145,7 @@ func (s *server) whoAmI(c *gin.Context) error {
 	}
 	var project *db.Position
 	if interview.JobID != nil {
-		if project, err = db.GetPosition(ctx, s.DB, *interview.JobID); err != nil && !errors.Is(err, db.ErrNotFound) {
+		if project, err = db.GetPosition(ctx, s.DB, *interview.JobID); err != nil && !errors.Is(err, pg.ErrNotFound) {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 const answerVideos = "/api/v3/companies/:company/projects/:project/candidates/:candidate/answervideos/"
@@ -158,7 +159,7 @@ func (s *server) ownInterview(c *gin.Context) (at place, interview *db.Interview
 		}
 	}
 	if interview.Status != db.InterviewInProgress {
-		return at, nil, &db.StateError{Resource: "interview", State: string(interview.Status)}
+		return at, nil, &pg.StateError{Resource: "interview", State: string(interview.Status)}
 	}
 	return at, interview, s.limits.upload(ctx, interview.ID)
 }
@@ -198,7 +199,7 @@ func (s *server) referredQuestion(ctx context.Context, at place, number int64, v
 		return nil, badReference("question")
 	}
 	q, err := db.QuestionByNumber(ctx, s.DB, at.project.ID, number)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, badReference("question")
 	}
 	return q, err
@@ -206,7 +207,7 @@ func (s *server) referredQuestion(ctx context.Context, at place, number int64, v
 
 func (s *server) putAnswer(c *gin.Context, at place, v *db.AnswerVideo) error {
 	status := http.StatusAccepted
-	err := db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err := pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		created, err := db.PutAnswerVideo(ctx, tx, v)
 		if created {
 			status = http.StatusCreated
@@ -258,7 +259,7 @@ func (s *server) updateAnswerVideo(c *gin.Context) error {
 	before, u := *v, surface.Update{}
 	surface.SetNull(&u, "duration_seconds", &v.DurationSeconds, in.Duration)
 	if !reflect.DeepEqual(before, *v) { // what changes nothing is told nobody
-		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.UpdateAnswerVideo(ctx, tx, v, u.Columns...)
 		})
 		if err != nil {
@@ -289,7 +290,7 @@ func (s *server) deleteAnswerVideo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.DeleteAnswerVideo(ctx, tx, v) })
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.DeleteAnswerVideo(ctx, tx, v) })
 	if err != nil {
 		return err
 	}

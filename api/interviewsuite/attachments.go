@@ -10,6 +10,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // attachmentRoutes are the photo and the CV of a candidate and the photo of a staff user. The reference shows them as references
@@ -103,7 +104,7 @@ func (a attachment) put(c *gin.Context) error {
 		return whose.may
 	}
 	return a.receive(c, a.intake, func(u upload) error {
-		err := db.InTx(c.Request.Context(), a.DB, func(ctx context.Context, tx bun.Tx) error {
+		err := pg.InTx(c.Request.Context(), a.DB, func(ctx context.Context, tx bun.Tx) error {
 			f := &db.Attachment{Kind: a.kind, File: u.file, ContentType: u.contentType, Size: u.size}
 			if err := db.PutAttachment(ctx, tx, whose.Person, f); err != nil {
 				return err
@@ -125,7 +126,7 @@ func (a attachment) delete(c *gin.Context) error {
 	if whose.may != nil {
 		return whose.may
 	}
-	err = db.InTx(c.Request.Context(), a.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), a.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.DeleteAttachment(ctx, tx, whose.Person, a.kind); err != nil {
 			return err
 		}

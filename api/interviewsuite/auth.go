@@ -11,6 +11,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // idleDays is after how many days without use a token dies when the log-in asks for no longer time (reference 2.2 knows only that
@@ -48,14 +49,14 @@ func (s *server) logIn(c *gin.Context) error {
 		return err
 	}
 	user, err := db.FindStaff(ctx, s.DB, in.Company, in.Username)
-	if err != nil && !errors.Is(err, db.ErrNotFound) {
+	if err != nil && !errors.Is(err, pg.ErrNotFound) {
 		return err
 	}
 	if !user.PasswordIs(in.Password) {
 		return errLogIn
 	}
 	plain, err := s.newToken(ctx, user, in.Extended)
-	if errors.Is(err, db.ErrNotFound) { // not active, or deleted meanwhile
+	if errors.Is(err, pg.ErrNotFound) { // not active, or deleted meanwhile
 		return errLogIn
 	}
 	if err != nil {
@@ -73,7 +74,7 @@ func (s *server) newToken(ctx context.Context, user *db.Staff, extended *int) (p
 	if extended != nil {
 		r.IdleDays = *extended
 	}
-	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+	err = pg.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		plain, err = db.CreateToken(ctx, tx, r)
 		return err
 	})

@@ -13,6 +13,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) candidateRoutes() []surface.Route {
@@ -35,7 +36,7 @@ func (s *server) listCandidates(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListCandidates(c.Request.Context(), s.DB, db.Scope{Company: &company.ID},
+	rows, total, err := db.ListCandidates(c.Request.Context(), s.DB, pg.Scope{Company: &company.ID},
 		db.CandidateFilter{JobID: &project.ID}, p.Window())
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (s *server) createCandidate(c *gin.Context) error {
 	if me != nil {
 		a.by = me.Username
 	}
-	if err := db.InTx(c.Request.Context(), s.DB, a.run); err != nil {
+	if err := pg.InTx(c.Request.Context(), s.DB, a.run); err != nil {
 		return err
 	}
 	c.Header("Location", s.candidateURI(company.Number, project.Number, a.candidate.Number))
@@ -216,7 +217,7 @@ func (s *server) updateCandidate(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if err := db.Lock(ctx, tx, "candidates", candidate.ID); err != nil {
 			return err
 		}
@@ -264,7 +265,7 @@ func (in *candidateInput) moveDeadline(ctx context.Context, tx bun.Tx, project *
 		return false, err
 	}
 	err = db.MoveDeadline(ctx, tx, i.ID, in.Deadline.Value.Truncate(time.Microsecond))
-	if errors.Is(err, db.ErrConflict) {
+	if errors.Is(err, pg.ErrConflict) {
 		return false, surface.Invalid("deadline", "The interview has begun or ended: its deadline cannot be moved")
 	}
 	return err == nil, err
@@ -277,7 +278,7 @@ func (s *server) deleteCandidate(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.LeavePosition(ctx, tx, project.ID, candidate.ID)
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // settings are the four parts of a company that its answer refers to.
@@ -39,7 +40,7 @@ func (s *server) namedCompany(c *gin.Context) (*db.Company, error) {
 	own := surface.Caller(c).Key.CompanyID
 	if own == nil {
 		if !utf8.ValidString(identifier) || strings.ContainsRune(identifier, 0) { // PostgreSQL cannot look for it
-			return nil, db.ErrNotFound
+			return nil, pg.ErrNotFound
 		}
 		return db.CompanyByIdentifier(c.Request.Context(), s.DB, identifier)
 	}
@@ -133,7 +134,7 @@ func (s *server) updateCompany(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if err := db.Lock(ctx, tx, "companies", company.ID); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) customerRoutes() []surface.Route {
@@ -244,7 +245,7 @@ func (s *server) createCustomer(c *gin.Context) error {
 
 // taken names the field that is a user's alone.
 func taken(err error) error {
-	if errors.Is(err, db.ErrDuplicate) {
+	if errors.Is(err, pg.ErrDuplicate) {
 		return surface.Invalid("username", "A user with that username already exists")
 	}
 	return err
@@ -281,7 +282,7 @@ func (s *server) updateCustomer(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if err := db.Lock(ctx, tx, "staff", user.ID); err != nil {
 			return err
 		}
@@ -314,7 +315,7 @@ func (s *server) deleteCustomer(c *gin.Context) error {
 	if err := s.mayManage(c, user); err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.DeleteStaff(ctx, tx, user.ID, caller(c))
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) noteRoutes() []surface.Route {
@@ -114,7 +115,7 @@ func (s *server) createNote(c *gin.Context) error {
 	if _, err := s.applyNote(c.Request.Context(), at, n, in); err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateNote(ctx, tx, n) })
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateNote(ctx, tx, n) })
 	if err != nil {
 		return err
 	}
@@ -163,7 +164,7 @@ func (s *server) updateNote(c *gin.Context) error {
 		return err
 	}
 	if !reflect.DeepEqual(before, *n) {
-		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.UpdateNote(ctx, tx, n, u.Columns...)
 		})
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) projectRoutes() []surface.Route {
@@ -51,7 +52,7 @@ func (s *server) listProjects(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	rows, total, err := db.ListPositions(ctx, s.DB, db.Scope{Company: &company.ID}, db.PositionFilter{}, p.Window())
+	rows, total, err := db.ListPositions(ctx, s.DB, pg.Scope{Company: &company.ID}, db.PositionFilter{}, p.Window())
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (s *server) createProject(c *gin.Context) error {
 		return surface.Missing("name")
 	}
 	p := &db.Position{CompanyID: company.ID, Status: db.PositionOpen}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := in.apply(ctx, tx, company, p); err != nil {
 			return err
 		}
@@ -172,7 +173,7 @@ func stampStatus(p *db.Position, now time.Time) error {
 func (s *server) changeProject(
 	c *gin.Context, p *db.Position, columns []string, change func(context.Context, bun.Tx, *db.Position) error,
 ) (changed *db.Position, err error) {
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if err := db.Lock(ctx, tx, "jobs", p.ID); err != nil {
 			return err
 		}

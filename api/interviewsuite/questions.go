@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) questionRoutes() []surface.Route {
@@ -81,7 +82,7 @@ func (s *server) createQuestion(c *gin.Context) error {
 		Text: in.Text, Position: in.Position,
 		Suite: db.QuestionSuite{MaxAnswerTime: in.MaxAnswerTime, PreparationTime: in.PreparationTime},
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateQuestion(ctx, tx, project, q) })
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateQuestion(ctx, tx, project, q) })
 	if errors.Is(err, db.ErrQuestions) {
 		return surface.Invalid("non_field_errors", fmt.Sprintf("A project has at most %d questions", db.MaxQuestions))
 	}
@@ -135,7 +136,7 @@ func (s *server) updateQuestion(c *gin.Context) error {
 	surface.SetNull(&u, "suite", &q.Suite.MaxAnswerTime, in.MaxAnswerTime)
 	surface.SetNull(&u, "suite", &q.Suite.PreparationTime, in.PreparationTime)
 	if !reflect.DeepEqual(before, *q) {
-		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.UpdateQuestion(ctx, tx, project, q, u.Columns...)
 		})
 		if err != nil {
@@ -150,7 +151,7 @@ func (s *server) deleteQuestion(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.DeleteQuestion(ctx, tx, project, q.ID)
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) ratingRoutes() []surface.Route {
@@ -159,7 +160,7 @@ func (s *server) answerOf(ctx context.Context, at place, ref surface.Opt[json.Ra
 		return nil, badReference("answer")
 	}
 	v, err := db.AnswerVideoByNumber(ctx, s.DB, at.project.ID, at.candidate.ID, number)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, badReference("answer")
 	}
 	return v, err
@@ -196,7 +197,7 @@ func (s *server) createRating(c *gin.Context) error {
 	if _, err := s.apply(c.Request.Context(), at, r, in); err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateRating(ctx, tx, r) })
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateRating(ctx, tx, r) })
 	if err != nil {
 		return err
 	}
@@ -245,7 +246,7 @@ func (s *server) updateRating(c *gin.Context) error {
 		return err
 	}
 	if !reflect.DeepEqual(before, *r) {
-		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.UpdateRating(ctx, tx, r, u.Columns...)
 		})
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) welcomeVideoRoutes() []surface.Route {
@@ -62,7 +63,7 @@ func (s *server) createWelcomeVideo(c *gin.Context) error {
 	}
 	return s.receive(c, s.recording(), func(u upload) error {
 		w := &db.WelcomeVideo{CompanyID: company.ID, File: u.file, ContentType: u.contentType, Size: u.size}
-		err := db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		err := pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.CreateWelcomeVideo(ctx, tx, w)
 		})
 		if err != nil {

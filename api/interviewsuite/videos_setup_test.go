@@ -21,6 +21,7 @@ import (
 	"greenroom/api/interviewsuite"
 	"greenroom/api/media"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // maxVideo is the largest file that a studio takes.
@@ -77,7 +78,7 @@ func (s *studio) apply(name string) *db.Candidate {
 func (s *studio) interview() *db.Interview {
 	s.T.Helper()
 	i := &db.Interview{
-		ID: db.NewID(), CompanyID: s.Company, CandidateID: s.candidate.ID, JobID: &s.project.ID, Type: db.Online,
+		ID: pg.NewID(), CompanyID: s.Company, CandidateID: s.candidate.ID, JobID: &s.project.ID, Type: db.Online,
 		ScheduledAt: s.candidate.CreatedAt, MaxMinutes: 60, Metadata: json.RawMessage("{}"),
 	}
 	s.Tx(func(tx bun.Tx) error {

@@ -15,6 +15,7 @@ import (
 	"greenroom/api/media"
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // Videos is where uploaded files go, videos above all.
@@ -159,7 +160,7 @@ func (s *server) keep(ctx context.Context, in intake, part *multipart.Part, u *u
 	if err != nil {
 		return err
 	}
-	name := db.NewID().String()
+	name := pg.NewID().String()
 	if u.release, err = (media.Reservations{DB: s.DB, Logger: s.Logger}).Reserve(ctx, name); err != nil {
 		u.release = func() {}
 		return err
@@ -204,11 +205,11 @@ func (in intake) refuseForm(err error) error {
 // stream answers with a stored file, whole or in ranges.
 func (s *server) stream(c *gin.Context, name, contentType string) error {
 	if s.Videos.Store == nil {
-		return db.ErrNotFound
+		return pg.ErrNotFound
 	}
 	f, err := s.Videos.Store.Open(c.Request.Context(), name)
 	if errors.Is(err, media.ErrNotFound) { // replaced or deleted this moment
-		return db.ErrNotFound
+		return pg.ErrNotFound
 	}
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"greenroom/api/media"
 	"greenroom/db"
 	"greenroom/db/dbtest"
+	"greenroom/db/pg"
 )
 
 // A file stays reserved for as long as somebody uploads it, and no longer than a lease after its uploader was killed.
@@ -39,7 +40,7 @@ func TestReserve(t *testing.T) {
 	require.NoError(t, db.RenewFile(ctx, d, "f", time.Now().Add(time.Hour)))
 	assert.Equal(t, last, due(), "what is due may be gone already")
 	_, err = reservations.Reserve(ctx, "f")
-	require.ErrorIs(t, err, db.ErrDuplicate)
+	require.ErrorIs(t, err, pg.ErrDuplicate)
 
 	release, err = media.Reservations{DB: d}.Reserve(ctx, "g")
 	require.NoError(t, err)

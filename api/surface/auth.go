@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 const callerKey = "caller"
@@ -30,7 +31,7 @@ func (p Principal) Holds(scope string) bool {
 }
 
 // Scope is what the key may see: its company, or everything for a platform key.
-func (p Principal) Scope() db.Scope { return db.Scope{Company: p.Key.CompanyID} }
+func (p Principal) Scope() pg.Scope { return pg.Scope{Company: p.Key.CompanyID} }
 
 // Platform reports whether the key is no company's and acts for many.
 func (p Principal) Platform() bool { return p.Key.CompanyID == nil }
@@ -66,7 +67,7 @@ func (s *Core) Authenticate(c *gin.Context) error {
 	}
 	hash := db.HashKey(s.Secret, plain)
 	key, err := db.FindAPIKey(c.Request.Context(), s.DB, hash)
-	if errors.Is(err, db.ErrNotFound) || err == nil && !key.Usable(time.Now()) {
+	if errors.Is(err, pg.ErrNotFound) || err == nil && !key.Usable(time.Now()) {
 		return unauthorized("The provided API key is invalid or has been revoked")
 	}
 	if err != nil {
@@ -124,7 +125,7 @@ func (s *Core) Confirm(c *gin.Context, scope string) error {
 		return err
 	}
 	if !sameCompany(before.Key.CompanyID, Caller(c).Key.CompanyID) { // what was made of the request is for another company
-		return db.ErrConflict
+		return pg.ErrConflict
 	}
 	if over := s.countRequest(c, s.limiter.store.Peek); over != nil {
 		return tooMany(over)

@@ -22,7 +22,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
-	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // MaxBody is the largest body that is read, in bytes.
@@ -264,7 +264,7 @@ func decodeText(raw json.RawMessage, v reflect.Value, path string) error {
 	var text string
 	isText := json.Unmarshal(raw, &text) == nil
 	if v.Type() == uuidType {
-		id, valid := db.ParseID(text)
+		id, valid := pg.ParseID(text)
 		if !isText || !valid {
 			return Invalid(path, path+" must be a UUID")
 		}

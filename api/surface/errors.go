@@ -10,7 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // Codes say what kind of refusal an [Error] is. Those up to CodeNotFound are the words of the webhooks API's reference (§1.12,
@@ -98,21 +98,21 @@ func InvalidState(message string, d Details) *Error {
 // it does not know is a fault of ours, logged here and hidden.
 func (s *Core) ToError(c *gin.Context, err error) *Error {
 	var known *Error
-	var state *db.StateError
+	var state *pg.StateError
 	switch {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &state):
 		return InvalidState("This "+state.Resource+" is "+state.State, Details{"resource": state.Resource, "state": state.State})
-	case errors.Is(err, db.ErrNotFound):
+	case errors.Is(err, pg.ErrNotFound):
 		return &Error{Status: http.StatusNotFound, Code: CodeNotFound, Message: "Resource not found"}
-	case errors.Is(err, db.ErrDuplicate):
+	case errors.Is(err, pg.ErrDuplicate):
 		return &Error{Status: http.StatusConflict, Code: CodeExists, Message: "A resource with this value exists already"}
-	case errors.Is(err, db.ErrConflict):
+	case errors.Is(err, pg.ErrConflict):
 		return &Error{Status: http.StatusConflict, Code: CodeConflict, Message: "The resource was changed meanwhile; try again"}
 	case errors.Is(err, context.DeadlineExceeded), c.Request.Context().Err() != nil && errors.Is(err, context.Canceled):
 		return &Error{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Message: "The request took too long; try again"}
-	case db.IsUnavailable(err):
+	case pg.IsUnavailable(err):
 		return s.unavailable(c, err)
 	}
 	return s.internal(c, err)

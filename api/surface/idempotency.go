@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 const (
@@ -38,7 +39,7 @@ func (s *Core) once(c *gin.Context, raw []byte, sealed bool, do Work) error {
 	var a *db.IdempotentAnswer
 	var body []byte
 	replayed := false
-	err := db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+	err := pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		a, body, replayed, err = s.attemptOnce(ctx, tx, c, raw, sealed, do)
 		return err
 	})

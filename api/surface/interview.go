@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 	"greenroom/db/token"
 )
 
@@ -33,7 +34,7 @@ func CheckStart(name string, at, now time.Time) error {
 // can be started until InvitationDeadline after at. job may be nil. It is not stored: see db.CreateInterview.
 func (s *Core) InterviewRow(a *db.Agent, c *db.Candidate, job *uuid.UUID, at time.Time) *db.Interview {
 	i := &db.Interview{
-		ID: db.NewID(), CompanyID: c.CompanyID, CandidateID: c.ID, JobID: job, AgentID: a.ID, Type: a.Type, ScheduledAt: at,
+		ID: pg.NewID(), CompanyID: c.CompanyID, CandidateID: c.ID, JobID: job, AgentID: a.ID, Type: a.Type, ScheduledAt: at,
 		MaxMinutes: defaultMaxMinutes,
 	}
 	if s.MaxDuration > 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 const (
@@ -38,7 +38,7 @@ func (s *Core) observe(c *gin.Context) {
 	start := time.Now()
 	id := c.GetHeader(requestIDHeader)
 	if !plainID(id) {
-		id = db.NewID().String()
+		id = pg.NewID().String()
 	}
 	c.Set(requestIDKey, id)
 	c.Header(requestIDHeader, id)

@@ -3,7 +3,7 @@ package surface
 import (
 	"github.com/gin-gonic/gin"
 
-	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // How long a page of a list is, where the reference of a surface says nothing else (webhooks API §2.10).
@@ -28,7 +28,7 @@ func PageOf(c *gin.Context) (Page, error) {
 }
 
 // Window is the page as the database takes it.
-func (p Page) Window() db.Page { return db.Page{Limit: p.Limit, Offset: (p.Number - 1) * p.Limit} }
+func (p Page) Window() pg.Page { return pg.Page{Limit: p.Limit, Offset: (p.Number - 1) * p.Limit} }
 
 // Pages is how many pages a list of so many rows has.
 func (p Page) Pages(total int64) int64 { return (total + p.Limit - 1) / p.Limit }

@@ -9,7 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
-	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // Mapped shows rows on the wire; of none it makes an empty list, not null.
@@ -40,7 +40,7 @@ func QueryID(c *gin.Context, name string) (*uuid.UUID, error) {
 	if !sent {
 		return nil, nil //nolint:nilnil // not sent is an ordinary answer
 	}
-	id, valid := db.ParseID(raw)
+	id, valid := pg.ParseID(raw)
 	if !valid {
 		return nil, Invalid(name, name+" must be a UUID")
 	}
@@ -99,7 +99,7 @@ func QueryOneOf(c *gin.Context, name string, allowed ...string) (string, error) 
 // PathID reads the UUID of a path. Anything else is "not found" with the id as it was given (reference §1.12).
 func PathID(c *gin.Context, name, resourceType string) (uuid.UUID, error) {
 	raw := c.Param(name)
-	id, valid := db.ParseID(raw)
+	id, valid := pg.ParseID(raw)
 	if !valid {
 		return uuid.Nil, NotFound(resourceType, raw)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // Resource is a kind of row that belongs to a company: how it is loaded and what it is called. There is one way for all of
@@ -47,7 +47,7 @@ func (r Resource[T]) Of(ctx context.Context, d bun.IDB, company, id uuid.UUID) (
 // Load loads a row whoever owns it.
 func (r Resource[T]) Load(ctx context.Context, d bun.IDB, id uuid.UUID) (*T, error) {
 	row, err := r.Get(ctx, d, id)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return nil, NotFound(r.Name, id.String())
 	}
 	return row, err

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // RequireScope refuses a key that has none of the alternatives ("read:deliveries|read:webhooks"); "" asks for nothing.
@@ -27,13 +28,13 @@ func RequireScope(c *gin.Context, scope string) error {
 
 // ScopeOf is what a request may see: the key's company; for a platform key the company of ?companyId=, or everything. A
 // company's key ignores ?companyId= (reference §2.7).
-func ScopeOf(c *gin.Context) (db.Scope, error) {
+func ScopeOf(c *gin.Context) (pg.Scope, error) {
 	p := Caller(c)
 	if !p.Platform() {
 		return p.Scope(), nil
 	}
 	id, err := QueryID(c, "companyId")
-	return db.Scope{Company: id}, err
+	return pg.Scope{Company: id}, err
 }
 
 // Allow refuses a row of another company than the request's; what is as in "this job". Load the row whoever owns it, then

@@ -9,6 +9,8 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // WebhookSpec is what a webhook is made from.
@@ -32,14 +34,14 @@ type WebhookSpec struct {
 
 // NewWebhook makes the row of a webhook: its profile and URL are checked, its masked headers and its signing secret sealed. The
 // secret is returned in plain to be shown once, see webhook.SecretHex. The row is not stored: see db.CreateWebhook.
-func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *db.Webhook, secret []byte, err error) {
+func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhook, secret []byte, err error) {
 	profile, err := ProfileOf(spec.Profile)
 	if err != nil {
 		return nil, nil, err
 	}
 	now := time.Now().UTC()
-	w = &db.Webhook{
-		ID: db.NewID(), CompanyID: spec.Company, OwnerCompanyID: key.CompanyID, APIKeyID: &key.ID, Profile: profile.Name,
+	w = &delivery.Webhook{
+		ID: pg.NewID(), CompanyID: spec.Company, OwnerCompanyID: key.CompanyID, APIKeyID: &key.ID, Profile: profile.Name,
 		Events: spec.Events, Name: spec.Name, Description: spec.Description, IsActive: !spec.Inactive,
 		MaxRetries: len(profile.Schedule), TimeoutMS: int(profile.Timeout.Milliseconds()), RateLimit: spec.RateLimit,
 		CircuitRecovery: spec.CircuitRecovery, CreatedAt: now, UpdatedAt: now,
@@ -53,7 +55,7 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *db.Webhook, sec
 	if secret = spec.Secret; secret == nil {
 		secret = webhook.GenerateSecret()
 	}
-	w.Secret, err = s.Box.Seal(secret, w.ID, db.SecretField)
+	w.Secret, err = s.Box.Seal(secret, w.ID, delivery.SecretField)
 	return w, secret, err
 }
 

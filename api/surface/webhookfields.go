@@ -14,6 +14,7 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // EventRefs are events as a client names them: numeric ids, labels or upper-case names, in any mix (reference §3.2).
@@ -153,8 +154,8 @@ var masked = []string{"authorization", "x-api-key", "x-secret", "api-key"}
 
 // SealHeaders checks custom headers, against those that the profile reserves too, and seals the values of masked ones for that
 // webhook.
-func (s *Core) SealHeaders(p *webhook.Profile, id uuid.UUID, in []Header) ([]db.WebhookHeader, error) {
-	out := make([]db.WebhookHeader, 0, len(in))
+func (s *Core) SealHeaders(p *webhook.Profile, id uuid.UUID, in []Header) ([]delivery.WebhookHeader, error) {
+	out := make([]delivery.WebhookHeader, 0, len(in))
 	seen := map[string]bool{}
 	for i, h := range in {
 		at := fmt.Sprintf("headers[%d]", i)
@@ -191,10 +192,10 @@ func checkHeader(p *webhook.Profile, at string, h Header) error {
 	return Invalid(at+".value", at+".value must be a valid HTTP header value, without white space around it, line breaks and control characters")
 }
 
-func (s *Core) sealHeader(id uuid.UUID, h Header) (db.WebhookHeader, error) {
+func (s *Core) sealHeader(id uuid.UUID, h Header) (delivery.WebhookHeader, error) {
 	if !slices.Contains(masked, strings.ToLower(h.Name)) {
-		return db.WebhookHeader{Name: h.Name, Value: h.Value}, nil
+		return delivery.WebhookHeader{Name: h.Name, Value: h.Value}, nil
 	}
-	sealed, err := s.Box.Seal([]byte(h.Value), id, db.HeaderField(h.Name))
-	return db.WebhookHeader{Name: h.Name, Sealed: sealed}, err
+	sealed, err := s.Box.Seal([]byte(h.Value), id, delivery.HeaderField(h.Name))
+	return delivery.WebhookHeader{Name: h.Name, Sealed: sealed}, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) candidateRoutes() []surface.Route {
@@ -155,7 +156,7 @@ func (s *server) listCandidates(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	rows, total, err := db.ListCandidates(ctx, s.DB, db.Scope{Company: &position.CompanyID}, f, p.Window())
+	rows, total, err := db.ListCandidates(ctx, s.DB, pg.Scope{Company: &position.CompanyID}, f, p.Window())
 	if err != nil {
 		return err
 	}
@@ -179,10 +180,10 @@ func (s *server) removeCandidate(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.LeavePosition(ctx, tx, position.ID, id)
 	})
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return surface.NotFound("Candidate", c.Param("candidateId"))
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // closed is the status of a position to which nobody is invited any more. Other statuses are the client's own words.
@@ -75,7 +76,7 @@ func (a *addition) run(ctx context.Context, tx bun.Tx) (made bool, err error) {
 	}
 	id := a.position.ID
 	a.position, err = db.GetPosition(ctx, tx, id)
-	if errors.Is(err, db.ErrNotFound) { // deleted meanwhile
+	if errors.Is(err, pg.ErrNotFound) { // deleted meanwhile
 		return false, surface.NotFound("Position", id.String())
 	}
 	if err != nil {
@@ -98,7 +99,7 @@ func (a *addition) run(ctx context.Context, tx bun.Tx) (made bool, err error) {
 // candidate has come to the position with this.
 func (a *addition) person(ctx context.Context, tx bun.Tx) (added bool, err error) {
 	known, err := db.CandidateByEmail(ctx, tx, a.position.CompanyID, a.in.Email)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return true, a.create(ctx, tx)
 	}
 	if err != nil {
@@ -133,7 +134,7 @@ func (a *addition) keeps(open *db.Interview) error {
 
 func (a *addition) invite(ctx context.Context, tx bun.Tx) error {
 	agent, err := db.EnsureJobAgent(ctx, tx, a.position)
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return surface.NotFound("Position", a.position.ID.String())
 	}
 	if err != nil {

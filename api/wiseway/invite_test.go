@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/apitest"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func TestName(t *testing.T) {
@@ -20,7 +21,7 @@ func TestName(t *testing.T) {
 	for name, want := range map[string][2]string{
 		"Ada Byron": {"Ada", "Byron"}, "  Ada  King  Byron ": {"Ada", "King Byron"}, "Plato": {"Plato", ""},
 	} {
-		c := b.Do("POST", candidatesOf(p), object{"name": name, "email": strings.Fields(name)[0] + db.NewID().String() + "@example.com"}).
+		c := b.Do("POST", candidatesOf(p), object{"name": name, "email": strings.Fields(name)[0] + pg.NewID().String() + "@example.com"}).
 			Is(http.StatusCreated)
 		require.Equal(t, want, [2]string{c["firstName"].(string), c["lastName"].(string)}, name)
 		require.Equal(t, strings.Join(strings.Fields(name), " "), c["name"])

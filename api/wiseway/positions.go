@@ -13,6 +13,7 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func (s *server) positionRoutes() []surface.Route {
@@ -121,7 +122,7 @@ func (s *server) position(c *gin.Context) (*db.Position, error) {
 		return nil, err
 	}
 	p, err := db.GetPosition(c.Request.Context(), s.DB, id)
-	if errors.Is(err, db.ErrNotFound) || err == nil && scope.Company != nil && *scope.Company != p.CompanyID {
+	if errors.Is(err, pg.ErrNotFound) || err == nil && scope.Company != nil && *scope.Company != p.CompanyID {
 		return nil, surface.NotFound("Position", c.Param("id"))
 	}
 	return p, err
@@ -208,7 +209,7 @@ func (s *server) updatePosition(c *gin.Context) error {
 // changePosition changes a position under a lock, so that it is compared with what is there. What leaves it as it is, such as a row
 // that is sent back as it was read, was no change, and nobody is told of one.
 func (s *server) changePosition(c *gin.Context, id uuid.UUID, in *positionChange) (p *db.Position, err error) {
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if err := db.Lock(ctx, tx, "jobs", id); err != nil {
 			return err
 		}
@@ -227,7 +228,7 @@ func (s *server) changePosition(c *gin.Context, id uuid.UUID, in *positionChange
 
 // gone is the refusal for a row that was deleted while the request was on its way.
 func gone(c *gin.Context, err error, what, param string) error {
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return surface.NotFound(what, c.Param(param))
 	}
 	return err

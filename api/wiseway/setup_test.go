@@ -15,7 +15,7 @@ import (
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api"
 	"greenroom/api/apitest"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 type object = apitest.Object
@@ -162,7 +162,7 @@ func (b *bundle) deliver() {
 	var due []uuid.UUID
 	require.NoError(b.T, b.NewRaw("DELETE FROM delivery_queue RETURNING delivery_id").Scan(b.Ctx, &due))
 	for _, id := range due {
-		job, err := db.LoadJob(b.Ctx, b, id, uuid.New(), 1)
+		job, err := delivery.LoadJob(b.Ctx, b, id, uuid.New(), 1)
 		require.NoError(b.T, err)
 		p, err := profiles.ByName(job.Webhook.Profile)
 		require.NoError(b.T, err)
@@ -173,7 +173,7 @@ func (b *bundle) deliver() {
 		require.NoError(b.T, json.Unmarshal(job.Event.Context, &m.Context))
 		body, err := p.Render(m)
 		require.NoError(b.T, err)
-		secret, err := b.Box.Open(job.Webhook.Secret, job.Webhook.ID, db.SecretField)
+		secret, err := b.Box.Open(job.Webhook.Secret, job.Webhook.ID, delivery.SecretField)
 		require.NoError(b.T, err)
 		resp := b.client.Send(b.Ctx, webhook.Request{
 			URL: job.Webhook.URL, Profile: p, Message: m, Body: body, Secrets: webhook.Secrets{secret}, Attempt: 1,

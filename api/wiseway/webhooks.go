@@ -13,7 +13,8 @@ import (
 
 	"greenroom/activities/webhook"
 	"greenroom/api/surface"
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // profile is the contract that this product's receivers were written for. Webhooks with another one are not seen here.
@@ -59,7 +60,7 @@ type webhookOutput struct {
 	Secret string `json:"secret,omitempty"`
 }
 
-func showWebhook(w *db.Webhook) webhookOutput {
+func showWebhook(w *delivery.Webhook) webhookOutput {
 	return webhookOutput{
 		ID: w.ID, URL: w.URL, Events: surface.EventNames(w.Profile, w.Events), Name: w.Name, IsActive: w.IsActive,
 		DisabledReason: w.DisabledReason, CreatedAt: surface.Timestamp(w.CreatedAt), UpdatedAt: surface.Timestamp(w.UpdatedAt),
@@ -75,11 +76,11 @@ func (s *server) listWebhooks(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	hooks, err := db.ListWebhooks(c.Request.Context(), s.DB, scope, nil)
+	hooks, err := delivery.ListWebhooks(c.Request.Context(), s.DB, scope, nil)
 	if err != nil {
 		return err
 	}
-	hooks = slices.DeleteFunc(hooks, func(w db.Webhook) bool { return w.Profile != profile })
+	hooks = slices.DeleteFunc(hooks, func(w delivery.Webhook) bool { return w.Profile != profile })
 	slices.Reverse(hooks) // newest first, as the other lists
 	return okPage(c, p, surface.Mapped(surface.Cut(p, hooks), showWebhook), int64(len(hooks)))
 }
@@ -108,7 +109,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 		return err
 	}
 	return s.OnceSealed(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
-		if err := db.CreateWebhook(ctx, tx, w); err != nil {
+		if err := delivery.CreateWebhook(ctx, tx, w); err != nil {
 			return 0, nil, err
 		}
 		out := showWebhook(w)
@@ -118,7 +119,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 }
 
 // webhook loads the webhook of the path, which must be the caller's and of this product.
-func (s *server) webhook(c *gin.Context) (*db.Webhook, error) {
+func (s *server) webhook(c *gin.Context) (*delivery.Webhook, error) {
 	id, err := surface.PathID(c, "id", "Webhook")
 	if err != nil {
 		return nil, err
@@ -127,8 +128,8 @@ func (s *server) webhook(c *gin.Context) (*db.Webhook, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := db.GetWebhook(c.Request.Context(), s.DB, id)
-	if errors.Is(err, db.ErrNotFound) || err == nil && (!scope.Owns(w) || w.Profile != profile) {
+	w, err := delivery.GetWebhook(c.Request.Context(), s.DB, id)
+	if errors.Is(err, pg.ErrNotFound) || err == nil && (!w.IsOf(scope) || w.Profile != profile) {
 		return nil, surface.NotFound("Webhook", c.Param("id"))
 	}
 	return w, err
@@ -148,8 +149,8 @@ func (s *server) updateWebhook(c *gin.Context) error {
 		return err
 	}
 	if len(columns) > 0 {
-		err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-			return db.UpdateWebhook(ctx, tx, w, columns...)
+		err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			return delivery.UpdateWebhook(ctx, tx, w, columns...)
 		})
 	}
 	if err != nil {
@@ -161,7 +162,7 @@ func (s *server) updateWebhook(c *gin.Context) error {
 
 // applyWebhook writes what was sent into the row and names the columns. isActive is a change when it is one: true sent back as it
 // was read must not release what a circuit holds.
-func (s *server) applyWebhook(in *webhookChange, w *db.Webhook) ([]string, error) {
+func (s *server) applyWebhook(in *webhookChange, w *delivery.Webhook) ([]string, error) {
 	var u surface.Update
 	surface.Set(&u, "name", &w.Name, in.Name)
 	if in.IsActive.Set && in.IsActive.Value != w.IsActive {
@@ -190,7 +191,7 @@ func (s *server) deleteWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.DeleteWebhook(ctx, tx, w.ID) })
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return delivery.DeleteWebhook(ctx, tx, w.ID) })
 	if err != nil {
 		return gone(c, err, "Webhook", "id")
 	}

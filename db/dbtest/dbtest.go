@@ -21,6 +21,7 @@ import (
 
 	"greenroom/db"
 	"greenroom/db/migrations"
+	"greenroom/db/pg"
 )
 
 // URLVariable names the environment variable with the server's address.
@@ -43,7 +44,7 @@ func NewURL(t testing.TB) (*bun.DB, string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	admin, err := db.Open(ctx, db.Options{URL: server, MaxConns: 2})
+	admin, err := pg.Open(ctx, pg.Options{URL: server, MaxConns: 2})
 	require.NoError(t, err)
 	template, err := ensureTemplate(ctx, admin, server)
 	require.NoError(t, err)
@@ -51,7 +52,7 @@ func NewURL(t testing.TB) (*bun.DB, string) {
 	_, err = admin.ExecContext(ctx, "CREATE DATABASE ? TEMPLATE ?", bun.Ident(name), bun.Ident(template))
 	require.NoError(t, err)
 	url := withDatabase(server, name)
-	d, err := db.Open(ctx, db.Options{URL: url, MaxConns: 20})
+	d, err := pg.Open(ctx, pg.Options{URL: url, MaxConns: 20})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_ = d.Close()
@@ -95,7 +96,7 @@ func ensureTemplate(ctx context.Context, admin *bun.DB, server string) (string, 
 }
 
 func migrateOnce(ctx context.Context, url string) error {
-	d, err := db.Open(ctx, db.Options{URL: url, MaxConns: 4})
+	d, err := pg.Open(ctx, pg.Options{URL: url, MaxConns: 4})
 	if err != nil {
 		return err
 	}

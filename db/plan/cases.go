@@ -8,8 +8,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // Case is one use of package db whose cost must not follow the size of the tables.
@@ -59,51 +60,51 @@ func (p *Past) next() int {
 func (p *Past) nextWebhook() *uuid.UUID { return &p.Webhook[p.next()%len(p.Webhook)] }
 
 // nextCompany with its first webhook.
-func (p *Past) nextCompany() (db.Scope, *uuid.UUID) {
+func (p *Past) nextCompany() (pg.Scope, *uuid.UUID) {
 	i := p.next() % p.Companies
-	return db.Scope{Company: &p.Company[i]}, &p.Webhook[i*p.Webhooks/p.Companies]
+	return pg.Scope{Company: &p.Company[i]}, &p.Webhook[i*p.Webhooks/p.Companies]
 }
 
 func (p *Past) listCases() []Case {
-	list := func(f db.DeliveryFilter) Run {
+	list := func(f delivery.Filter) Run {
 		f.Limit = page
 		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			s, _ := p.nextCompany()
-			_, err := db.ListDeliveries(ctx, tx, s, f)
+			_, err := delivery.ListDeliveries(ctx, tx, s, f)
 			return err
 		}
 	}
-	ofWebhook := func(f db.DeliveryFilter) Run {
+	ofWebhook := func(f delivery.Filter) Run {
 		f.Limit = page
 		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			s, w := p.nextCompany()
 			f.Webhook = w
-			_, err := db.ListDeliveries(ctx, tx, s, f)
+			_, err := delivery.ListDeliveries(ctx, tx, s, f)
 			return err
 		}
 	}
-	ofAll := func(f db.DeliveryFilter) Run {
+	ofAll := func(f delivery.Filter) Run {
 		f.Limit = page
 		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			f.Until = p.Until.Add(time.Duration(p.next()) * time.Minute)
-			_, err := db.ListDeliveries(ctx, tx, db.Scope{}, f)
+			_, err := delivery.ListDeliveries(ctx, tx, pg.Scope{}, f)
 			return err
 		}
 	}
-	deep := db.FloorID(p.Until.AddDate(0, 0, -p.Days/2))
+	deep := pg.FloorID(p.Until.AddDate(0, 0, -p.Days/2))
 	hour := p.Until.Add(-13 * time.Hour)
 	return []Case{
-		{Name: "list, newest page of all", Partitions: every, Rows: 200, Run: ofAll(db.DeliveryFilter{})},
-		{Name: "list, newest page", Partitions: every, Rows: 200, Run: list(db.DeliveryFilter{})},
-		{Name: "list, page in the middle", Partitions: every, Rows: 200, Run: list(db.DeliveryFilter{Before: deep})},
-		{Name: "list, by webhook", Run: ofWebhook(db.DeliveryFilter{})},
-		{Name: "list, by status", Partitions: every, Rows: 200, Run: list(db.DeliveryFilter{Status: db.DeliverySucceeded})},
-		{Name: "list, by event type", Partitions: every, Rows: 200, Run: list(db.DeliveryFilter{EventType: catalog.InterviewStarted})},
-		{Name: "list, an hour", Partitions: 2, Rows: 200, Run: list(db.DeliveryFilter{Since: hour, Until: hour.Add(time.Hour)})},
-		{Name: "list, rare status", Run: list(db.DeliveryFilter{Status: db.DeliveryFailed})},
-		{Name: "list, rare status of a webhook", Run: ofWebhook(db.DeliveryFilter{Status: db.DeliveryFailed})},
-		{Name: "list, rare status of all", Run: ofAll(db.DeliveryFilter{Status: db.DeliveryFailed})},
-		{Name: "list, rare event type", Run: list(db.DeliveryFilter{EventType: RareEvent})},
+		{Name: "list, newest page of all", Partitions: every, Rows: 200, Run: ofAll(delivery.Filter{})},
+		{Name: "list, newest page", Partitions: every, Rows: 200, Run: list(delivery.Filter{})},
+		{Name: "list, page in the middle", Partitions: every, Rows: 200, Run: list(delivery.Filter{Before: deep})},
+		{Name: "list, by webhook", Run: ofWebhook(delivery.Filter{})},
+		{Name: "list, by status", Partitions: every, Rows: 200, Run: list(delivery.Filter{Status: delivery.Succeeded})},
+		{Name: "list, by event type", Partitions: every, Rows: 200, Run: list(delivery.Filter{EventType: catalog.InterviewStarted})},
+		{Name: "list, an hour", Partitions: 2, Rows: 200, Run: list(delivery.Filter{Since: hour, Until: hour.Add(time.Hour)})},
+		{Name: "list, rare status", Run: list(delivery.Filter{Status: delivery.Failed})},
+		{Name: "list, rare status of a webhook", Run: ofWebhook(delivery.Filter{Status: delivery.Failed})},
+		{Name: "list, rare status of all", Run: ofAll(delivery.Filter{Status: delivery.Failed})},
+		{Name: "list, rare event type", Run: list(delivery.Filter{EventType: RareEvent})},
 	}
 }
 
@@ -111,19 +112,19 @@ func (p *Past) readCases() []Case {
 	return []Case{
 		{Name: "get, with attempts", Partitions: 1, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			id := p.sample[p.next()%len(p.sample)]
-			if _, err := db.GetDelivery(ctx, tx, db.Scope{Company: &p.Company[0]}, id); err != nil {
+			if _, err := delivery.GetDelivery(ctx, tx, pg.Scope{Company: &p.Company[0]}, id); err != nil {
 				return err
 			}
-			_, err := db.ListAttempts(ctx, tx, id)
+			_, err := delivery.ListAttempts(ctx, tx, id)
 			return err
 		}},
 		{Name: "replay, page of 100", Partitions: 2, Rows: 1000, Run: p.replayPage},
 		{Name: "circuit, load", Partitions: every, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			_, err := db.LoadCircuit(ctx, tx, *p.nextWebhook())
+			_, err := delivery.LoadCircuit(ctx, tx, *p.nextWebhook())
 			return err
 		}},
 		{Name: "circuit, release 100 of 1000", Partitions: every, Rows: 2000, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			n, err := db.ReleasePaused(ctx, tx, p.Webhook[0], batch, false)
+			n, err := delivery.ReleasePaused(ctx, tx, p.Webhook[0], batch, false)
 			return enough("released", n, batch, err)
 		}},
 	}
@@ -132,27 +133,27 @@ func (p *Past) readCases() []Case {
 // replayPage replays what the first webhook got ten days ago.
 func (p *Past) replayPage(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 	since := p.Until.AddDate(0, 0, -min(10, p.Days/2))
-	r := &db.Replay{WebhookID: *p.nextWebhook(), Since: since, Until: since.AddDate(0, 0, 1), Statuses: []string{"succeeded"}}
-	if err := db.CreateReplay(ctx, tx, r); err != nil {
+	r := &delivery.Replay{WebhookID: *p.nextWebhook(), Since: since, Until: since.AddDate(0, 0, 1), Statuses: []string{"succeeded"}}
+	if err := delivery.CreateReplay(ctx, tx, r); err != nil {
 		return err
 	}
-	_, err := db.ReplayPage(ctx, tx, r.ID, batch)
+	_, err := delivery.ReplayPage(ctx, tx, r.ID, batch)
 	return err
 }
 
 func (p *Past) queueCases(many int) []Case {
 	take := func(wanted int) Run {
 		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			t, err := db.TakeDeliveries(ctx, tx, db.TakeOptions{Limit: batch, PerLane: batch})
+			t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: batch, PerLane: batch})
 			return enough("taken", t.Taken, wanted, err)
 		}
 	}
 	sweep := func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-		_, err := db.SweepDeliveries(ctx, tx, db.SweepCursor{}, 2*time.Minute, 1000)
+		_, err := delivery.SweepDeliveries(ctx, tx, delivery.SweepCursor{}, 2*time.Minute, 1000)
 		return err
 	}
 	length := func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-		_, _, err := db.QueueLength(ctx, tx, 10_000)
+		_, _, err := delivery.QueueLength(ctx, tx, 10_000)
 		return err
 	}
 	const few = 1000
@@ -160,21 +161,21 @@ func (p *Past) queueCases(many int) []Case {
 	return []Case{
 		{Name: "take, of none", Rows: 10, Run: take(0)},
 		{Name: "publish 100", Rows: 2000, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			_, err := db.RecordEvents(ctx, tx, p.someEvents())
+			_, err := delivery.RecordEvents(ctx, tx, p.someEvents())
 			return err
 		}},
 		{Name: "sweep, none waits", Partitions: every, Rows: 2000, Run: sweep},
 		{Name: "take 100 of 1000", Waiting: few, Partitions: 2, Rows: 1000, Run: take(batch)},
 		{Name: "load one", Waiting: few, Partitions: 1, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			_, err := db.LoadJob(ctx, tx, p.nextWaiting().DeliveryID, uuid.New(), 1)
+			_, err := delivery.LoadJob(ctx, tx, p.nextWaiting().DeliveryID, uuid.New(), 1)
 			return err
 		}},
 		{Name: "load 100", Waiting: few, Partitions: 2, Rows: 1000, Run: func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
-			jobs, err := db.LoadBatch(ctx, pool, db.Batch{ID: uuid.New(), Deliveries: p.someWaiting()}, uuid.New(), true)
+			jobs, err := delivery.LoadBatch(ctx, pool, delivery.Batch{ID: uuid.New(), Deliveries: p.someWaiting()}, uuid.New(), true)
 			return enough("loaded", len(jobs), batch, err)
 		}},
 		{Name: "record one", Waiting: few, Partitions: 1, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			_, err := db.RecordAttempt(ctx, tx, p.recording(p.nextWaiting(), db.OutcomeFailed))
+			_, err := delivery.RecordAttempt(ctx, tx, p.recording(p.nextWaiting(), delivery.OutcomeFailed))
 			return err
 		}},
 		{Name: "queue length, 1000", Waiting: few, Rows: few + 10, Run: length},
@@ -193,11 +194,11 @@ func enough(what string, n, wanted int, err error) error {
 	return err
 }
 
-func (p *Past) someEvents() []*db.Event {
-	es := make([]*db.Event, batch)
+func (p *Past) someEvents() []*delivery.Event {
+	es := make([]*delivery.Event, batch)
 	for i := range es {
 		company, _ := p.nextCompany()
-		es[i] = &db.Event{CompanyID: company.Company, Type: catalog.InterviewStarted, Data: []byte(`{"number":1}`)}
+		es[i] = &delivery.Event{CompanyID: company.Company, Type: catalog.InterviewStarted, Data: []byte(`{"number":1}`)}
 	}
 	return es
 }
@@ -214,18 +215,18 @@ func (p *Past) someWaiting() []uuid.UUID {
 
 // recordBatch records the next hundred that wait. They stay in the queue: it is the statement that is looked at.
 func (p *Past) recordBatch(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
-	rs := make([]db.Recording, batch)
+	rs := make([]delivery.Recording, batch)
 	for i := range rs {
-		rs[i] = p.recording(p.nextWaiting(), db.OutcomeSucceeded)
+		rs[i] = p.recording(p.nextWaiting(), delivery.OutcomeSucceeded)
 	}
-	return db.RecordSuccesses(ctx, pool, rs)
+	return delivery.RecordSuccesses(ctx, pool, rs)
 }
 
-func (p *Past) recording(q queued, outcome db.Outcome) db.Recording {
+func (p *Past) recording(q queued, outcome delivery.Outcome) delivery.Recording {
 	code := 204
-	return db.Recording{
+	return delivery.Recording{
 		WebhookID: q.WebhookID, Body: make([]byte, payload), Counts: true, Threshold: 10,
-		Attempt: db.Attempt{
+		Attempt: delivery.Attempt{
 			DeliveryID: q.DeliveryID, RunID: uuid.New(), Attempt: 1, WorkflowID: "batch:" + q.DeliveryID.String(),
 			StartedAt: time.Now(), DurationMS: 12, Outcome: outcome, StatusCode: &code,
 		},
@@ -238,7 +239,7 @@ type queued struct{ DeliveryID, WebhookID uuid.UUID }
 func (p *Past) Ready(ctx context.Context, d *bun.DB, c Case) error {
 	if len(p.sample) == 0 {
 		err := d.NewRaw("SELECT id FROM deliveries WHERE company_id = ? AND id < ? ORDER BY id DESC LIMIT 100", p.Company[0],
-			db.FloorID(p.Until.AddDate(0, 0, -p.Days/3))).Scan(ctx, &p.sample)
+			pg.FloorID(p.Until.AddDate(0, 0, -p.Days/3))).Scan(ctx, &p.sample)
 		if err != nil {
 			return fmt.Errorf("choose deliveries: %w", err)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 
-	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // DB is a pool that knows what was sent through it. It is for one explanation at a time.
@@ -68,7 +68,7 @@ func (d *DB) ExplainUnsent(ctx context.Context, fn Run) ([]Plan, error) {
 
 // Rehearse runs fn in a transaction and rolls it back.
 func (d *DB) Rehearse(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
-	err := db.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
+	err := pg.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
 		if err := fn(ctx, tx); err != nil {
 			return err
 		}

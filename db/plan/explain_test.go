@@ -8,8 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
-	"greenroom/db"
 	"greenroom/db/dbtest"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 	"greenroom/db/plan"
 )
 
@@ -42,7 +43,7 @@ func TestExplain(t *testing.T) {
 		}
 	})
 	t.Run("does_not_count_what_is_never_executed", func(t *testing.T) {
-		for _, p := range explain(t, "SELECT 1 FROM deliveries WHERE id = $1", db.FloorID(past.Until)) {
+		for _, p := range explain(t, "SELECT 1 FROM deliveries WHERE id = $1", pg.FloorID(past.Until)) {
 			require.Equal(t, 1, p.Partitions("deliveries"))
 			require.Empty(t, p.SeqScans())
 		}
@@ -52,7 +53,7 @@ func TestExplain(t *testing.T) {
 			require.InDelta(t, 10, p.Rows(), 0)
 		}
 		explain(t, "DELETE FROM commands")
-		n, _, err := db.QueueLength(t.Context(), d, 100)
+		n, _, err := delivery.QueueLength(t.Context(), d, 100)
 		require.NoError(t, err)
 		require.Equal(t, 10, n)
 	})
@@ -63,7 +64,7 @@ func TestExplain(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.NotEmpty(t, plans)
-		n, _, err := db.QueueLength(t.Context(), d, 100)
+		n, _, err := delivery.QueueLength(t.Context(), d, 100)
 		require.NoError(t, err)
 		require.Equal(t, 10, n)
 	})

@@ -12,6 +12,8 @@ import (
 
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // Size is how large a past to make up.
@@ -51,7 +53,7 @@ type Past struct {
 func Fill(ctx context.Context, d *bun.DB, size Size, done func(deliveries int)) (*Past, error) {
 	p := &Past{Size: size, Until: time.Now().UTC().Truncate(time.Millisecond)}
 	first := p.Until.AddDate(0, 0, 1-size.Days)
-	if err := db.EnsurePartitions(ctx, d, first, size.Days); err != nil {
+	if err := delivery.EnsurePartitions(ctx, d, first, size.Days); err != nil {
 		return nil, err
 	}
 	if err := p.register(ctx, d); err != nil {
@@ -87,7 +89,7 @@ func Analyze(ctx context.Context, d bun.IDB) error {
 }
 
 func (p *Past) register(ctx context.Context, d *bun.DB) error {
-	return db.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
+	return pg.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
 		for i := range p.Companies {
 			c := &db.Company{Name: fmt.Sprintf("Company %d", i+1)}
 			if err := db.CreateCompany(ctx, tx, c); err != nil {
@@ -98,13 +100,13 @@ func (p *Past) register(ctx context.Context, d *bun.DB) error {
 		for i := range p.Webhooks {
 			company := &p.Company[i*p.Companies/p.Webhooks]
 			now := time.Now().UTC()
-			w := &db.Webhook{
-				ID: db.NewID(), CompanyID: company, OwnerCompanyID: company, Profile: "standard",
+			w := &delivery.Webhook{
+				ID: pg.NewID(), CompanyID: company, OwnerCompanyID: company, Profile: "standard",
 				URL: "https://receiver.test/hook", Events: []string{catalog.InterviewStarted, catalog.InterviewCompleted, RareEvent},
-				IsActive: true, MaxRetries: 3, TimeoutMS: 15_000, Secret: []byte("sealed"), Headers: []db.WebhookHeader{},
+				IsActive: true, MaxRetries: 3, TimeoutMS: 15_000, Secret: []byte("sealed"), Headers: []delivery.WebhookHeader{},
 				CreatedAt: now, UpdatedAt: now,
 			}
-			if err := db.CreateWebhook(ctx, tx, w); err != nil {
+			if err := delivery.CreateWebhook(ctx, tx, w); err != nil {
 				return err
 			}
 			p.Webhook = append(p.Webhook, w.ID)
@@ -178,7 +180,7 @@ FROM ids CROSS JOIN generate_series(1, CASE WHEN failed THEN 4 ELSE 1 END) attem
 func (p *Past) Wait(ctx context.Context, d bun.IDB, n int) error {
 	_, err := d.ExecContext(ctx, liveSQL+`, q AS (
 		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id) SELECT webhook_id, company_id, id FROM d) SELECT`,
-		n, uuidArray(p.Company), uuidArray(p.Webhook), p.Webhooks/p.Companies, db.DeliveryPending)
+		n, uuidArray(p.Company), uuidArray(p.Webhook), p.Webhooks/p.Companies, delivery.Pending)
 	if err != nil {
 		return fmt.Errorf("make deliveries wait: %w", err)
 	}
@@ -187,7 +189,7 @@ func (p *Past) Wait(ctx context.Context, d bun.IDB, n int) error {
 
 // Pause makes n more deliveries that are paused, all of the first webhook.
 func (p *Past) Pause(ctx context.Context, d bun.IDB, n int) error {
-	_, err := d.ExecContext(ctx, liveSQL+"SELECT", n, uuidArray(p.Company[:1]), uuidArray(p.Webhook[:1]), p.Webhooks/p.Companies, db.DeliveryPaused)
+	_, err := d.ExecContext(ctx, liveSQL+"SELECT", n, uuidArray(p.Company[:1]), uuidArray(p.Webhook[:1]), p.Webhooks/p.Companies, delivery.Paused)
 	if err != nil {
 		return fmt.Errorf("pause deliveries: %w", err)
 	}

@@ -13,7 +13,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 	"greenroom/workflows"
 )
 
@@ -23,10 +24,10 @@ const batchLanes = 50
 
 // addBatches writes batches down in the transaction that takes their deliveries. Their workflows are started after the commit:
 // a batch is known by its row, and one whose start failed is started again under the same id.
-func addBatches(ctx context.Context, tx bun.Tx, together []db.QueuedDelivery) (added []batch, err error) {
+func addBatches(ctx context.Context, tx bun.Tx, together []delivery.QueuedDelivery) (added []batch, err error) {
 	for _, qs := range splitByLane(together, batchLanes) {
 		b := newBatch(qs)
-		if err := db.AddBatch(ctx, tx, b.Batch); err != nil {
+		if err := delivery.AddBatch(ctx, tx, b.Batch); err != nil {
 			return nil, err
 		}
 		added = append(added, b)
@@ -35,8 +36,8 @@ func addBatches(ctx context.Context, tx bun.Tx, together []db.QueuedDelivery) (a
 }
 
 // splitByLane cuts deliveries into groups of at most that many lanes. Deliveries of a lane stay together and in their order.
-func splitByLane(qs []db.QueuedDelivery, lanes int) (groups [][]db.QueuedDelivery) {
-	group := map[db.Lane]int{}
+func splitByLane(qs []delivery.QueuedDelivery, lanes int) (groups [][]delivery.QueuedDelivery) {
+	group := map[delivery.Lane]int{}
 	for _, q := range qs {
 		n, known := group[q.Lane()]
 		if !known {
@@ -53,12 +54,12 @@ func splitByLane(qs []db.QueuedDelivery, lanes int) (groups [][]db.QueuedDeliver
 
 // batch is a batch that is to be started, with what makes its workflow searchable.
 type batch struct {
-	db.Batch
+	delivery.Batch
 	webhooks, companies []string
 }
 
-func newBatch(qs []db.QueuedDelivery) batch {
-	b := batch{Batch: db.Batch{ID: db.NewID(), Deliveries: make([]uuid.UUID, len(qs))}}
+func newBatch(qs []delivery.QueuedDelivery) batch {
+	b := batch{Batch: delivery.Batch{ID: pg.NewID(), Deliveries: make([]uuid.UUID, len(qs))}}
 	seen := map[uuid.UUID]bool{}
 	for i, q := range qs {
 		b.Deliveries[i] = q.DeliveryID
@@ -158,7 +159,7 @@ func (d *Dispatcher) recoverBatches(ctx context.Context) {
 }
 
 func (d *Dispatcher) recoverStale(ctx context.Context) error {
-	stale, err := db.StaleBatches(ctx, d.o.DB, staleAfter, staleAtOnce)
+	stale, err := delivery.StaleBatches(ctx, d.o.DB, staleAfter, staleAtOnce)
 	if err != nil {
 		return err
 	}
@@ -178,14 +179,14 @@ func (d *Dispatcher) recoverStale(ctx context.Context) error {
 }
 
 // restartBatch starts a batch of which only the row is known.
-func (d *Dispatcher) restartBatch(ctx context.Context, row db.Batch) error {
-	lanes, err := db.BatchLanes(ctx, d.o.DB, row.ID)
+func (d *Dispatcher) restartBatch(ctx context.Context, row delivery.Batch) error {
+	lanes, err := delivery.BatchLanes(ctx, d.o.DB, row.ID)
 	if err != nil {
 		return err
 	}
-	qs := make([]db.QueuedDelivery, 0, len(lanes))
+	qs := make([]delivery.QueuedDelivery, 0, len(lanes))
 	for _, l := range lanes {
-		q := db.QueuedDelivery{WebhookID: l.Webhook}
+		q := delivery.QueuedDelivery{WebhookID: l.Webhook}
 		if l.Company != uuid.Nil {
 			q.CompanyID = &l.Company
 		}
@@ -200,13 +201,13 @@ func (d *Dispatcher) restartBatch(ctx context.Context, row db.Batch) error {
 func (d *Dispatcher) abandonBatch(ctx context.Context, id uuid.UUID, why string) error {
 	d.o.Logger.WarnContext(ctx, "a batch is given up; its deliveries get their own workflows", "batch_id", id, "reason", why)
 	reconciled.WithLabelValues("batch").Inc()
-	return db.AbandonBatch(ctx, d.o.DB, id)
+	return delivery.AbandonBatch(ctx, d.o.DB, id)
 }
 
 // endStuckBatch gives up a batch whose workflow runs and makes no progress: a version that cannot go on with its history, or a
 // delivery that nobody can prepare, would keep the others for ever.
 func (d *Dispatcher) endStuckBatch(ctx context.Context, id uuid.UUID) error {
-	stuck, err := db.BatchStands(ctx, d.o.DB, id, d.stuckAfter)
+	stuck, err := delivery.BatchStands(ctx, d.o.DB, id, d.stuckAfter)
 	if err != nil || !stuck {
 		return err
 	}

@@ -12,8 +12,9 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
-	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 	"greenroom/workflows"
 	"greenroom/workflows/dispatch"
 )
@@ -69,12 +70,12 @@ func (b *batching) recoverStale() {
 // publishMany records n events and returns the ids of their deliveries.
 func (b *bundle) publishMany(n int) (ids []uuid.UUID) {
 	b.t.Helper()
-	events, rows := make([]uuid.UUID, n), make([]*db.Event, n)
+	events, rows := make([]uuid.UUID, n), make([]*delivery.Event, n)
 	for i := range rows {
-		events[i] = db.NewID()
-		rows[i] = &db.Event{ID: events[i], CompanyID: &b.company, Type: catalog.InterviewStarted, Data: []byte("{}")}
+		events[i] = pg.NewID()
+		rows[i] = &delivery.Event{ID: events[i], CompanyID: &b.company, Type: catalog.InterviewStarted, Data: []byte("{}")}
 	}
-	b.tx(func(tx bun.Tx) error { _, err := db.RecordEvents(b.t.Context(), tx, rows); return err })
+	b.tx(func(tx bun.Tx) error { _, err := delivery.RecordEvents(b.t.Context(), tx, rows); return err })
 	err := b.db.NewRaw("SELECT id FROM deliveries WHERE event_id IN (?)", bun.List(events)).Scan(b.t.Context(), &ids)
 	require.NoError(b.t, err)
 	require.Len(b.t, ids, n)
@@ -202,14 +203,14 @@ func (b *bundle) inWorkflow(id uuid.UUID) int {
 }
 
 // written is a batch of which only the row is there, as when its worker was killed right after the commit.
-func (b *bundle) written(n int) db.Batch {
+func (b *bundle) written(n int) delivery.Batch {
 	b.t.Helper()
-	batch := db.Batch{ID: db.NewID(), Deliveries: b.publishMany(n)}
+	batch := delivery.Batch{ID: pg.NewID(), Deliveries: b.publishMany(n)}
 	b.tx(func(tx bun.Tx) error {
 		if _, err := tx.ExecContext(b.t.Context(), "DELETE FROM delivery_queue"); err != nil {
 			return err
 		}
-		return db.AddBatch(b.t.Context(), tx, batch)
+		return delivery.AddBatch(b.t.Context(), tx, batch)
 	})
 	return batch
 }

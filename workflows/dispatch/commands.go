@@ -16,6 +16,7 @@ import (
 
 	"greenroom/activities/webhook"
 	"greenroom/db"
+	"greenroom/db/delivery"
 	"greenroom/workflows"
 )
 
@@ -26,16 +27,16 @@ const commandsAtOnce = 200
 func (d *Dispatcher) dispatchCommands(ctx context.Context) (Result, error) {
 	var r Result
 	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		commands, err := db.TakeCommands(ctx, tx, commandsAtOnce)
+		commands, err := delivery.TakeCommands(ctx, tx, commandsAtOnce)
 		if err != nil || len(commands) == 0 {
 			return err
 		}
 		t := &telling{Dispatcher: d, tx: tx}
-		each(commands, startsAtOnce, func(c db.Command) { t.try(ctx, c) })
+		each(commands, startsAtOnce, func(c delivery.Command) { t.try(ctx, c) })
 		told := len(commands) - len(t.failed)
 		r = Result{Taken: told, Failed: len(t.failed), Away: t.away && told == 0}
 		t.report(ctx, told)
-		return db.PutBackCommands(ctx, tx, t.failed)
+		return delivery.PutBackCommands(ctx, tx, t.failed)
 	})
 	return r, err
 }
@@ -45,11 +46,11 @@ type telling struct {
 	*Dispatcher
 	mu     sync.Mutex
 	tx     bun.Tx
-	failed []db.FailedCommand
+	failed []delivery.FailedCommand
 	away   bool
 }
 
-func (t *telling) try(ctx context.Context, c db.Command) {
+func (t *telling) try(ctx context.Context, c delivery.Command) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	err := t.tell(ctx, c)
@@ -58,7 +59,7 @@ func (t *telling) try(ctx context.Context, c db.Command) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := db.FailedCommand{Command: c, Reason: err.Error(), Unavailable: isAway(err)}
+	f := delivery.FailedCommand{Command: c, Reason: err.Error(), Unavailable: isAway(err)}
 	f.Keep = f.Unavailable || errors.Is(err, errUnknownKind)
 	t.failed, t.away = append(t.failed, f), t.away || f.Unavailable
 }
@@ -77,8 +78,8 @@ func (t *telling) report(ctx context.Context, told int) {
 }
 
 // tell tells the workflow that a command is about. One that is gone is started, that of a delivery by way of the queue.
-func (t *telling) tell(ctx context.Context, c db.Command) error {
-	if c.Kind == db.DeliveryWake {
+func (t *telling) tell(ctx context.Context, c delivery.Command) error {
+	if c.Kind == delivery.WakeDelivery {
 		return t.wakeDelivery(ctx, c)
 	}
 	return t.Dispatcher.tell(ctx, c.Kind, c.SubjectID, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY)
@@ -89,23 +90,23 @@ var errUnknownKind = errors.New("command kind is not known to this version")
 
 // tell signals the workflow of a row, and starts it when there is none. once says of a workflow that is only started whether it
 // is started again when it has ended.
-func (d *Dispatcher) tell(ctx context.Context, kind db.CommandKind, id uuid.UUID, once enumspb.WorkflowIdReusePolicy) error {
+func (d *Dispatcher) tell(ctx context.Context, kind delivery.CommandKind, id uuid.UUID, once enumspb.WorkflowIdReusePolicy) error {
 	switch kind {
 	case db.InterviewChanged:
 		s := d.o.Interview
 		return d.signal(ctx, workflows.InterviewWorkflowID(id), workflows.SignalInterviewChanged, d.summaryOfInterview(ctx, id), workflows.Interview,
 			workflows.InterviewInput{InterviewID: id, NoAnswerRetries: s.NoAnswerRetries, NoAnswerDelay: s.NoAnswerDelay})
-	case db.CircuitChanged:
+	case delivery.CircuitChanged:
 		s := d.o.Circuit
 		return d.signal(ctx, workflows.CircuitWorkflowID(id), workflows.SignalCircuitChanged, d.summaryOfCircuit(ctx, id), workflows.Circuit,
 			workflows.CircuitInput{WebhookID: id, Probe: s.Probe, Cooldown: s.Cooldown, ReleaseLimit: s.ReleaseLimit, Refresh: true})
-	case db.ReplayChanged:
+	case delivery.ReplayChanged:
 		return d.signal(ctx, workflows.ReplayWorkflowID(id), workflows.SignalReplayChanged, "", workflows.ReplayDeliveries,
 			workflows.ReplayDeliveriesInput{ReplayID: id, PerSecond: d.o.Circuit.ReleaseLimit})
 	case db.GenerationRequested:
 		return d.startOnce(ctx, workflows.GenerateInterviewWorkflowID(id), once, workflows.GenerateInterview,
 			workflows.GenerateInterviewInput{GenerationID: id})
-	case db.DeliveryWake: // needs the command's arguments
+	case delivery.WakeDelivery: // needs the command's arguments
 	}
 	return fmt.Errorf("tell %q: %w", kind, errUnknownKind)
 }
@@ -119,7 +120,7 @@ func (d *Dispatcher) signal(ctx context.Context, id, signal, summary string, wor
 
 // summaryOfCircuit names the webhook's host, for the lists of the Temporal UI. A workflow without a summary is better than none.
 func (d *Dispatcher) summaryOfCircuit(ctx context.Context, id uuid.UUID) string {
-	hooks, err := db.LoadWebhooks(ctx, d.o.DB, []uuid.UUID{id})
+	hooks, err := delivery.LoadWebhooks(ctx, d.o.DB, []uuid.UUID{id})
 	if err != nil || hooks[id] == nil {
 		return ""
 	}
@@ -150,13 +151,13 @@ func (d *Dispatcher) startOnce(ctx context.Context, id string, reuse enumspb.Wor
 
 // wakeDelivery wakes the workflow that has a delivery. If it is gone (an operator ended it), the delivery goes back to the
 // queue and gets another.
-func (t *telling) wakeDelivery(ctx context.Context, c db.Command) error {
-	var args db.WakeArgs
+func (t *telling) wakeDelivery(ctx context.Context, c delivery.Command) error {
+	var args delivery.WakeArgs
 	if err := json.Unmarshal(c.Args, &args); err != nil {
 		return fmt.Errorf("read command: %w", err)
 	}
 	t.mu.Lock()
-	id, err := db.WorkflowOf(ctx, t.tx, c.SubjectID)
+	id, err := delivery.WorkflowOf(ctx, t.tx, c.SubjectID)
 	t.mu.Unlock()
 	if err != nil || id == "" {
 		return err
@@ -168,6 +169,6 @@ func (t *telling) wakeDelivery(ctx context.Context, c db.Command) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, err = db.RequeueLost(ctx, t.tx, c.SubjectID, args.Probe)
+	_, err = delivery.RequeueLost(ctx, t.tx, c.SubjectID, args.Probe)
 	return err
 }

@@ -15,7 +15,7 @@ import (
 
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
-	"greenroom/db"
+	"greenroom/db/delivery"
 	"greenroom/workflows"
 )
 
@@ -27,7 +27,7 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 	}
 	var r Result
 	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		t, err := db.TakeDeliveries(ctx, tx, d.lane.options(d.o.Endpoints))
+		t, err := delivery.TakeDeliveries(ctx, tx, d.lane.options(d.o.Endpoints))
 		d.lane.saw(t, time.Now())
 		r.more = t.Taken == 0 && d.lane.more
 		if err != nil || t.Taken == 0 {
@@ -42,7 +42,7 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 		failed, away := d.startAll(ctx, alone)
 		early = append(early, beyond...)
 		r = Result{Taken: t.Taken - len(failed) - len(early), Failed: len(failed), Away: away}
-		return db.PutBackDeliveries(ctx, tx, append(failed, early...))
+		return delivery.PutBackDeliveries(ctx, tx, append(failed, early...))
 	})
 	if err != nil {
 		d.unstarted = nil
@@ -54,20 +54,20 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 
 // reserve takes a place at its endpoint for each delivery; early are those for which there is none, or that are beyond their
 // webhook's rate.
-func (d *Dispatcher) reserve(taken []db.QueuedDelivery) (ready, early []db.QueuedDelivery) {
-	return partition(taken, func(q db.QueuedDelivery) bool {
+func (d *Dispatcher) reserve(taken []delivery.QueuedDelivery) (ready, early []delivery.QueuedDelivery) {
+	return partition(taken, func(q delivery.QueuedDelivery) bool {
 		return d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, q.RateLimit, placeLapse)
 	})
 }
 
 // allow is reserve for a batch, which takes its places itself: only the rate counts.
-func (d *Dispatcher) allow(taken []db.QueuedDelivery) (ready, early []db.QueuedDelivery) {
-	return partition(taken, func(q db.QueuedDelivery) bool {
+func (d *Dispatcher) allow(taken []delivery.QueuedDelivery) (ready, early []delivery.QueuedDelivery) {
+	return partition(taken, func(q delivery.QueuedDelivery) bool {
 		return q.RateLimit == 0 || d.o.Endpoints.Allow(q.WebhookID, q.RateLimit)
 	})
 }
 
-func partition(qs []db.QueuedDelivery, keep func(db.QueuedDelivery) bool) (kept, others []db.QueuedDelivery) {
+func partition(qs []delivery.QueuedDelivery, keep func(delivery.QueuedDelivery) bool) (kept, others []delivery.QueuedDelivery) {
 	for _, q := range qs {
 		if keep(q) {
 			kept = append(kept, q)
@@ -78,7 +78,7 @@ func partition(qs []db.QueuedDelivery, keep func(db.QueuedDelivery) bool) (kept,
 	return kept, others
 }
 
-func timeoutOf(q db.QueuedDelivery) time.Duration {
+func timeoutOf(q delivery.QueuedDelivery) time.Duration {
 	return time.Duration(q.TimeoutMS) * time.Millisecond
 }
 
@@ -88,10 +88,10 @@ const startsAtOnce = 32
 
 // startAll returns the deliveries that could not be started. Once Temporal proves to be away the rest are not tried: waiting
 // for each of them would hold the transaction. One that Temporal refuses does not stand in the way of the others.
-func (d *Dispatcher) startAll(ctx context.Context, ready []db.QueuedDelivery) (failed []db.QueuedDelivery, away bool) {
+func (d *Dispatcher) startAll(ctx context.Context, ready []delivery.QueuedDelivery) (failed []delivery.QueuedDelivery, away bool) {
 	var mu sync.Mutex
 	var gone atomic.Bool
-	each(ready, startsAtOnce, func(q db.QueuedDelivery) {
+	each(ready, startsAtOnce, func(q delivery.QueuedDelivery) {
 		if !gone.Load() {
 			err := d.startDelivery(ctx, q)
 			if err == nil {
@@ -127,7 +127,7 @@ func each[T any](items []T, n int, fn func(T)) {
 
 // startDelivery starts DeliverWebhook. That the workflow is there already, running or ended, is success: an earlier round
 // started it and could not commit.
-func (d *Dispatcher) startDelivery(ctx context.Context, q db.QueuedDelivery) error {
+func (d *Dispatcher) startDelivery(ctx context.Context, q delivery.QueuedDelivery) error {
 	in := deliverInput(q)
 	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
@@ -150,7 +150,7 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q db.QueuedDelivery) err
 // the start was eager, holds it on for as long as it takes; one that another process makes holds that process's place.
 const placeLapse = time.Second
 
-func deliverInput(q db.QueuedDelivery) workflows.DeliverWebhookInput {
+func deliverInput(q delivery.QueuedDelivery) workflows.DeliverWebhookInput {
 	in := workflows.DeliverWebhookInput{
 		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt,
 		Timeout: timeoutOf(q), Slow: q.Failing || q.Probe, Probe: q.Probe, PlainSuccess: true,
@@ -171,7 +171,7 @@ func deliverInput(q db.QueuedDelivery) workflows.DeliverWebhookInput {
 	return in
 }
 
-func (d *Dispatcher) startOptions(q db.QueuedDelivery) client.StartWorkflowOptions {
+func (d *Dispatcher) startOptions(q delivery.QueuedDelivery) client.StartWorkflowOptions {
 	attributes := []temporal.SearchAttributeUpdate{
 		workflows.WebhookID.ValueSet([]string{q.WebhookID.String()}), workflows.EventType.ValueSet(q.EventType),
 	}

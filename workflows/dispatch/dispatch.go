@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"greenroom/activities"
-	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // Options of a Dispatcher. DB, Client, TaskQueue and Endpoints are required.
@@ -174,7 +174,7 @@ func (d *Dispatcher) reportWaiting(ctx context.Context, r Result, err error) {
 	switch {
 	case err == nil:
 		d.o.Logger.WarnContext(ctx, "dispatch waits: Temporal does not answer; nothing is lost", "put_back", r.Failed)
-	case db.IsUnavailable(err):
+	case pg.IsUnavailable(err):
 		d.o.Logger.WarnContext(ctx, "dispatch waits: PostgreSQL does not answer", "error", err)
 	default:
 		d.o.Logger.ErrorContext(ctx, "dispatch fails and is tried again", "error", err)
@@ -205,7 +205,7 @@ func (d *Dispatcher) inTx(ctx context.Context, fn func(ctx context.Context, tx b
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundLimit)
 	defer cancel()
-	err := db.InTx(ctx, d.o.DB, func(ctx context.Context, tx bun.Tx) error {
+	err := pg.InTx(ctx, d.o.DB, func(ctx context.Context, tx bun.Tx) error {
 		// Calls of Temporal are made in this transaction, which stands still for as long.
 		_, err := tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = ?", (roundLimit + startLimit).Milliseconds())
 		if err != nil {

@@ -13,9 +13,10 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"greenroom/activities"
-	"greenroom/db"
 	"greenroom/db/catalog"
 	"greenroom/db/dbtest"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 	"greenroom/workflows"
 	"greenroom/workflows/dispatch"
 )
@@ -26,7 +27,7 @@ type bundle struct {
 	db      *bun.DB
 	client  client.Client
 	company uuid.UUID
-	hook    *db.Webhook
+	hook    *delivery.Webhook
 	options dispatch.Options
 }
 
@@ -40,15 +41,15 @@ func setup(t *testing.T) *bundle {
 	c, err := client.Dial(client.Options{HostPort: addr})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	b := &bundle{t: t, db: dbtest.New(t), client: c, company: db.NewID()}
+	b := &bundle{t: t, db: dbtest.New(t), client: c, company: pg.NewID()}
 	_, err = b.db.ExecContext(t.Context(), "INSERT INTO companies (id, name) VALUES (?, 'Acme')", b.company)
 	require.NoError(t, err)
 	now := time.Now().UTC()
-	b.hook = &db.Webhook{
-		ID: db.NewID(), CompanyID: &b.company, OwnerCompanyID: &b.company, Profile: "instaview", URL: "https://receiver.test/", IsActive: true,
+	b.hook = &delivery.Webhook{
+		ID: pg.NewID(), CompanyID: &b.company, OwnerCompanyID: &b.company, Profile: "instaview", URL: "https://receiver.test/", IsActive: true,
 		Events: []string{catalog.InterviewStarted}, MaxRetries: 3, TimeoutMS: 30000, Secret: []byte("x"), CreatedAt: now, UpdatedAt: now,
 	}
-	require.NoError(t, db.CreateWebhook(t.Context(), b.db, b.hook))
+	require.NoError(t, delivery.CreateWebhook(t.Context(), b.db, b.hook))
 	b.options = dispatch.Options{
 		DB: b.db, Client: c, TaskQueue: "dispatch-" + uuid.NewString(), Endpoints: activities.NewEndpoints(10, nil),
 		Circuit: dispatch.CircuitSettings{ReleaseLimit: 10},
@@ -72,7 +73,7 @@ func (b *bundle) tx(fn func(tx bun.Tx) error) {
 func (b *bundle) publish() (id uuid.UUID) {
 	b.t.Helper()
 	b.tx(func(tx bun.Tx) error {
-		_, err := db.RecordEvent(b.t.Context(), tx, &db.Event{CompanyID: &b.company, Type: catalog.InterviewStarted, Data: []byte("{}")})
+		_, err := delivery.RecordEvent(b.t.Context(), tx, &delivery.Event{CompanyID: &b.company, Type: catalog.InterviewStarted, Data: []byte("{}")})
 		return err
 	})
 	require.NoError(b.t, b.db.NewRaw("SELECT id FROM deliveries ORDER BY 1 DESC LIMIT 1").Scan(b.t.Context(), &id))
@@ -81,7 +82,7 @@ func (b *bundle) publish() (id uuid.UUID) {
 
 func (b *bundle) queued() (n int) {
 	b.t.Helper()
-	n, _, err := db.QueueLength(b.t.Context(), b.db, 1000)
+	n, _, err := delivery.QueueLength(b.t.Context(), b.db, 1000)
 	require.NoError(b.t, err)
 	return n
 }
@@ -130,7 +131,9 @@ func TestStartsEachDeliveryOnce(t *testing.T) {
 func TestPutsBackWhileTemporalIsAway(t *testing.T) {
 	b := setup(t)
 	id := b.publish()
-	b.tx(func(tx bun.Tx) error { return db.AddCommand(t.Context(), tx, db.CircuitChanged, b.hook.ID, nil) })
+	b.tx(func(tx bun.Tx) error {
+		return delivery.AddCommand(t.Context(), tx, delivery.CircuitChanged, b.hook.ID, nil)
+	})
 	away, err := client.NewLazyClient(client.Options{HostPort: "127.0.0.1:1"})
 	require.NoError(t, err)
 	t.Cleanup(away.Close)
@@ -153,7 +156,7 @@ func TestWakesOrReplacesTheWorkflowOfADelivery(t *testing.T) {
 	require.NoError(t, err)
 	wake := func() {
 		b.tx(func(tx bun.Tx) error {
-			return db.AddCommand(t.Context(), tx, db.DeliveryWake, id, db.WakeArgs{Probe: true})
+			return delivery.AddCommand(t.Context(), tx, delivery.WakeDelivery, id, delivery.WakeArgs{Probe: true})
 		})
 		require.Equal(t, dispatch.Result{Taken: 1}, b.round())
 	}
@@ -181,7 +184,9 @@ func TestKeepsToTheRoomOfEachEndpoint(t *testing.T) {
 func TestStartsAndSignalsOneWorkflowForEachSubject(t *testing.T) {
 	b := setup(t)
 	for range 3 {
-		b.tx(func(tx bun.Tx) error { return db.AddCommand(t.Context(), tx, db.CircuitChanged, b.hook.ID, nil) })
+		b.tx(func(tx bun.Tx) error {
+			return delivery.AddCommand(t.Context(), tx, delivery.CircuitChanged, b.hook.ID, nil)
+		})
 	}
 	require.Equal(t, dispatch.Result{Taken: 3}, b.round())
 	d, err := b.client.DescribeWorkflowExecution(t.Context(), workflows.CircuitWorkflowID(b.hook.ID), "")

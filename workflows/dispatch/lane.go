@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"greenroom/activities"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // lane decides, round by round, how much is taken and which deliveries share a workflow. A workflow costs Temporal some 15 ms
@@ -20,10 +20,10 @@ type lane struct {
 	// perEndpoint is how many attempts an endpoint may have in flight.
 	perEndpoint int
 
-	share int     // what one endpoint and company may take of a round
-	next  db.Lane // whose turn it is
-	more  bool    // the last round left something behind
-	rate  float64 // deliveries per second, a mean over rateOver
+	share int           // what one endpoint and company may take of a round
+	next  delivery.Lane // whose turn it is
+	more  bool          // the last round left something behind
+	rate  float64       // deliveries per second, a mean over rateOver
 	at    time.Time
 	began time.Time // the last round
 }
@@ -43,8 +43,8 @@ const (
 
 func (l *lane) alone() bool { return l.above == 0 }
 
-func (l *lane) options(e *activities.Endpoints) db.TakeOptions {
-	o := db.TakeOptions{Limit: batchMost, PerLane: l.share, PerFailing: l.perEndpoint, After: l.next}
+func (l *lane) options(e *activities.Endpoints) delivery.TakeOptions {
+	o := delivery.TakeOptions{Limit: batchMost, PerLane: l.share, PerFailing: l.perEndpoint, After: l.next}
 	if l.alone() {
 		o.PerLane, o.StartBlocked = l.perEndpoint, true
 	}
@@ -54,15 +54,15 @@ func (l *lane) options(e *activities.Endpoints) db.TakeOptions {
 
 // saw adapts to what a round found. Where it had to leave some behind, the next one takes fewer of each endpoint when many
 // endpoints wait, and more when few do; an endpoint of which nothing is known gets little, as it may hang.
-func (l *lane) saw(t db.Taking, now time.Time) {
-	counts := map[db.Lane]int{}
+func (l *lane) saw(t delivery.Taking, now time.Time) {
+	counts := map[delivery.Lane]int{}
 	largest := 0
 	for i := range t.Ready {
 		k := t.Ready[i].Lane()
 		counts[k]++
 		largest = max(largest, counts[k])
 	}
-	behind := l.next != db.Lane{} // the lanes before had no turn in this round
+	behind := l.next != delivery.Lane{} // the lanes before had no turn in this round
 	l.next, l.more = t.Next, behind || t.Taken >= batchMost || largest >= l.share
 	switch {
 	case t.Taken >= batchMost:
@@ -78,7 +78,7 @@ func (l *lane) saw(t db.Taking, now time.Time) {
 
 // split says which deliveries get a workflow each: few, or such as need one, because their endpoint is slow or failing, they go
 // on from an earlier attempt, or somebody waits for the outcome.
-func (l *lane) split(ready []db.QueuedDelivery, e *activities.Endpoints) (alone, together []db.QueuedDelivery) {
+func (l *lane) split(ready []delivery.QueuedDelivery, e *activities.Endpoints) (alone, together []delivery.QueuedDelivery) {
 	slow := map[uuid.UUID]bool{}
 	for _, q := range ready {
 		if _, known := slow[q.WebhookID]; !known {

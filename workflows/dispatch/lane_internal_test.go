@@ -8,15 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/activities"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // found is a taking of n deliveries from each of the given number of lanes.
-func found(lanes, n int) (t db.Taking) {
+func found(lanes, n int) (t delivery.Taking) {
 	for range lanes {
 		hook := uuid.New()
 		for range n {
-			t.Ready = append(t.Ready, db.QueuedDelivery{DeliveryID: uuid.New(), WebhookID: hook, Attempt: 1})
+			t.Ready = append(t.Ready, delivery.QueuedDelivery{DeliveryID: uuid.New(), WebhookID: hook, Attempt: 1})
 		}
 	}
 	t.Taken = len(t.Ready)
@@ -35,7 +35,7 @@ func TestLaneSplits(t *testing.T) {
 	tests := map[string]struct {
 		above, lanes, each int
 		rate               float64
-		mod                func(q *db.QueuedDelivery) // of the first delivery
+		mod                func(q *delivery.QueuedDelivery) // of the first delivery
 		alone, together    int
 	}{
 		"few":                          {above: 20, lanes: 2, each: 10, alone: 20},
@@ -45,13 +45,13 @@ func TestLaneSplits(t *testing.T) {
 		"few_at_the_bound":             {above: 20, lanes: 1, each: 1, rate: 20, alone: 1},
 		"never":                        {above: 0, lanes: 50, each: 10, rate: 5000, alone: 500},
 		"none":                         {above: 20, rate: 100},
-		"goes_on":                      {above: 2, lanes: 1, each: 5, mod: func(q *db.QueuedDelivery) { q.Attempt = 2 }, alone: 1, together: 4},
-		"test":                         {above: 2, lanes: 1, each: 5, mod: func(q *db.QueuedDelivery) { q.IsTest = true }, alone: 1, together: 4},
-		"probe":                        {above: 2, lanes: 1, each: 5, mod: func(q *db.QueuedDelivery) { q.Probe = true }, alone: 1, together: 4},
-		"redo":                         {above: 2, lanes: 1, each: 5, mod: func(q *db.QueuedDelivery) { q.Redo = true }, alone: 1, together: 4},
-		"failing":                      {above: 2, lanes: 1, each: 5, mod: func(q *db.QueuedDelivery) { q.Failing = true }, alone: 1, together: 4},
-		"slow":                         {above: 2, lanes: 1, each: 5, mod: func(q *db.QueuedDelivery) { q.WebhookID = slow }, alone: 1, together: 4},
-		"those_that_cannot_count_less": {above: 4, lanes: 1, each: 5, mod: func(q *db.QueuedDelivery) { q.Redo = true }, alone: 5},
+		"goes_on":                      {above: 2, lanes: 1, each: 5, mod: func(q *delivery.QueuedDelivery) { q.Attempt = 2 }, alone: 1, together: 4},
+		"test":                         {above: 2, lanes: 1, each: 5, mod: func(q *delivery.QueuedDelivery) { q.IsTest = true }, alone: 1, together: 4},
+		"probe":                        {above: 2, lanes: 1, each: 5, mod: func(q *delivery.QueuedDelivery) { q.Probe = true }, alone: 1, together: 4},
+		"redo":                         {above: 2, lanes: 1, each: 5, mod: func(q *delivery.QueuedDelivery) { q.Redo = true }, alone: 1, together: 4},
+		"failing":                      {above: 2, lanes: 1, each: 5, mod: func(q *delivery.QueuedDelivery) { q.Failing = true }, alone: 1, together: 4},
+		"slow":                         {above: 2, lanes: 1, each: 5, mod: func(q *delivery.QueuedDelivery) { q.WebhookID = slow }, alone: 1, together: 4},
+		"those_that_cannot_count_less": {above: 4, lanes: 1, each: 5, mod: func(q *delivery.QueuedDelivery) { q.Redo = true }, alone: 5},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -72,20 +72,20 @@ func TestLaneSplits(t *testing.T) {
 
 func TestLaneShares(t *testing.T) {
 	t.Parallel()
-	next := db.Lane{Webhook: uuid.New()}
-	taking := func(lanes, n int, next db.Lane) db.Taking {
+	next := delivery.Lane{Webhook: uuid.New()}
+	taking := func(lanes, n int, next delivery.Lane) delivery.Taking {
 		got := found(lanes, n)
 		got.Next = next
 		return got
 	}
 	tests := map[string]struct {
 		share int
-		from  db.Lane
-		got   db.Taking
+		from  delivery.Lane
+		got   delivery.Taking
 		want  int
 		more  bool
 	}{
-		"nothing":                   {share: 32, got: db.Taking{}, want: 32},
+		"nothing":                   {share: 32, got: delivery.Taking{}, want: 32},
 		"little":                    {share: 32, got: found(3, 31), want: 32},
 		"all_of_a_share":            {share: 32, got: found(1, 32), want: 64, more: true},
 		"no_more_than_a_batch":      {share: 400, got: found(1, 400), want: 500, more: true},
@@ -106,7 +106,7 @@ func TestLaneShares(t *testing.T) {
 			require.Equal(t, tt.more, l.more)
 			require.Equal(t, tt.got.Next, l.next)
 			o := l.options(activities.NewEndpoints(10, nil))
-			require.Equal(t, db.TakeOptions{
+			require.Equal(t, delivery.TakeOptions{
 				Limit: batchMost, PerLane: tt.want, PerFailing: 10, After: tt.got.Next, Room: map[uuid.UUID]int{},
 			}, o)
 		})
@@ -119,7 +119,7 @@ func TestLaneShares(t *testing.T) {
 	t.Run("counts_what_was_held_as_taken", func(t *testing.T) {
 		t.Parallel()
 		l := newLane(20)
-		l.saw(db.Taking{Taken: batchMost}, time.Now()) // all paused
+		l.saw(delivery.Taking{Taken: batchMost}, time.Now()) // all paused
 		require.Equal(t, batchMost, l.share)
 		require.True(t, l.more)
 	})
@@ -136,7 +136,7 @@ func TestLaneRemembersTheRate(t *testing.T) {
 		l.saw(found(1, 30), at)
 	}
 	require.InDelta(t, 300, l.rate, 30)
-	l.saw(db.Taking{}, at.Add(5*time.Second))
+	l.saw(delivery.Taking{}, at.Add(5*time.Second))
 	require.Less(t, l.rate, 5.0, "it is forgotten in seconds")
 }
 

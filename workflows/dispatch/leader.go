@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // leaderLease is the lease of the one dispatcher that looks for lost work. leaseLife is how long that stops after a leader was
@@ -24,7 +24,7 @@ func (d *Dispatcher) lead(ctx context.Context) {
 	said := false
 	for ctx.Err() == nil {
 		asked := time.Now()
-		held, err := db.AcquireLease(ctx, d.o.DB, leaderLease, me, leaseLife)
+		held, err := delivery.AcquireLease(ctx, d.o.DB, leaderLease, me, leaseLife)
 		switch {
 		case err != nil && ctx.Err() == nil && !said:
 			d.o.Logger.WarnContext(ctx, "nobody may be looking for lost work", "error", err)
@@ -49,7 +49,7 @@ func (d *Dispatcher) term(ctx context.Context, me uuid.UUID, since time.Time) {
 		sleep(ctx, leaseRenew)
 		asked := time.Now()
 		var renewed bool
-		renewed, err = db.AcquireLease(ctx, d.o.DB, leaderLease, me, leaseLife)
+		renewed, err = delivery.AcquireLease(ctx, d.o.DB, leaderLease, me, leaseLife)
 		if renewed {
 			since = asked
 		}
@@ -68,5 +68,5 @@ func (d *Dispatcher) term(ctx context.Context, me uuid.UUID, since time.Time) {
 	}
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = db.ReleaseLease(release, d.o.DB, leaderLease, me) // it expires by itself
+	_ = delivery.ReleaseLease(release, d.o.DB, leaderLease, me) // it expires by itself
 }

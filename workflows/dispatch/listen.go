@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // listenRetry is the pause before listening again after the connection broke; the queue is polled meanwhile.
@@ -33,7 +33,7 @@ func (d *Dispatcher) listenOnce(ctx context.Context) error {
 		c := raw.(*stdlib.Conn).Conn()
 		// The connection goes back to the pool broken rather than still listening.
 		defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
-		if _, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{db.QueueChannel}.Sanitize()); err != nil {
+		if _, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{delivery.QueueChannel}.Sanitize()); err != nil {
 			return err
 		}
 		d.Wake() // what came between the last look and LISTEN

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"greenroom/db"
+	"greenroom/db/delivery"
 	"greenroom/workflows"
 )
 
@@ -38,7 +39,7 @@ const (
 // the leader alone.
 type reconciler struct {
 	*Dispatcher
-	sweptTo db.SweepCursor
+	sweptTo delivery.SweepCursor
 	// away: Temporal did not answer the last time; backAt is when it did again.
 	away   bool
 	backAt time.Time
@@ -57,14 +58,14 @@ func (d *Dispatcher) reconcile(ctx context.Context) {
 
 // kinds are what is looked at besides deliveries, with the command and the workflow of each.
 var kinds = []struct {
-	db.Reconciled
-	command  db.CommandKind
+	delivery.Reconciled
+	command  delivery.CommandKind
 	workflow func(uuid.UUID) string
 }{
 	{db.ReconciledInterviews, db.InterviewChanged, workflows.InterviewWorkflowID},
-	{db.ReconciledCircuits, db.CircuitChanged, workflows.CircuitWorkflowID},
-	{db.ReconciledReleases, db.CircuitChanged, workflows.CircuitWorkflowID},
-	{db.ReconciledReplays, db.ReplayChanged, workflows.ReplayWorkflowID},
+	{delivery.ReconciledCircuits, delivery.CircuitChanged, workflows.CircuitWorkflowID},
+	{delivery.ReconciledReleases, delivery.CircuitChanged, workflows.CircuitWorkflowID},
+	{delivery.ReconciledReplays, delivery.ReplayChanged, workflows.ReplayWorkflowID},
 	{db.ReconciledGenerations, db.GenerationRequested, workflows.GenerateInterviewWorkflowID},
 }
 
@@ -114,14 +115,14 @@ func (r *reconciler) report(ctx context.Context, kind string, n int) {
 // sweep walks over the overdue deliveries; a walk that is longer than a round goes on in the next one.
 func (r *reconciler) sweep(ctx context.Context) (requeued int, err error) {
 	for until := time.Now().Add(sweepTime); time.Now().Before(until); {
-		p, err := db.SweepDeliveries(ctx, r.o.DB, r.sweptTo, r.o.Reconcile.Grace, sweepPage)
+		p, err := delivery.SweepDeliveries(ctx, r.o.DB, r.sweptTo, r.o.Reconcile.Grace, sweepPage)
 		if err != nil {
 			return requeued, err
 		}
 		requeued += p.Requeued
 		r.sweptTo = p.Next
 		if p.Looked < sweepPage {
-			r.sweptTo = db.SweepCursor{}
+			r.sweptTo = delivery.SweepCursor{}
 			break
 		}
 	}
@@ -130,16 +131,16 @@ func (r *reconciler) sweep(ctx context.Context) (requeued int, err error) {
 
 // look tells the workflows of rows of one kind that are due, and starts those that are missing. Rows that were looked at are not
 // looked at again for a while; when Temporal is unavailable they stay due.
-func (r *reconciler) look(ctx context.Context, k db.Reconciled, command db.CommandKind, workflow func(uuid.UUID) string) (found int, err error) {
+func (r *reconciler) look(ctx context.Context, k delivery.Reconciled, command delivery.CommandKind, workflow func(uuid.UUID) string) (found int, err error) {
 	for range looksAtOnce {
-		due, err := db.LookForDue(ctx, r.o.DB, k, r.o.Reconcile.Grace, lookPage)
+		due, err := delivery.LookForDue(ctx, r.o.DB, k, r.o.Reconcile.Grace, lookPage)
 		if err != nil || len(due) == 0 {
 			return found, err
 		}
 		page := &lookedPage{reconciler: r, kind: k, command: command, workflow: workflow}
-		each(due, startsAtOnce, func(d db.Due) { page.visit(ctx, d) })
+		each(due, startsAtOnce, func(d delivery.Due) { page.visit(ctx, d) })
 		found += page.found
-		if err := errors.Join(page.err, db.NoteLooked(ctx, r.o.DB, k, page.looked)); err != nil || len(due) < lookPage {
+		if err := errors.Join(page.err, delivery.NoteLooked(ctx, r.o.DB, k, page.looked)); err != nil || len(due) < lookPage {
 			return found, err
 		}
 	}
@@ -149,17 +150,17 @@ func (r *reconciler) look(ctx context.Context, k db.Reconciled, command db.Comma
 // lookedPage is one page of rows of a kind.
 type lookedPage struct {
 	*reconciler
-	kind     db.Reconciled
-	command  db.CommandKind
+	kind     delivery.Reconciled
+	command  delivery.CommandKind
 	workflow func(uuid.UUID) string
 
 	mu     sync.Mutex
-	looked []db.Due
+	looked []delivery.Due
 	found  int
 	err    error
 }
 
-func (p *lookedPage) visit(ctx context.Context, d db.Due) {
+func (p *lookedPage) visit(ctx context.Context, d delivery.Due) {
 	found, err := p.tellDue(ctx, d)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -176,7 +177,7 @@ func (p *lookedPage) visit(ctx context.Context, d db.Due) {
 }
 
 // tellDue reports whether the row's workflow was missing, or late with what it should have done.
-func (p *lookedPage) tellDue(ctx context.Context, d db.Due) (found bool, err error) {
+func (p *lookedPage) tellDue(ctx context.Context, d delivery.Due) (found bool, err error) {
 	if !d.Overdue && !d.Needed {
 		return false, nil
 	}

@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 	"greenroom/workflows"
 	"greenroom/workflows/dispatch"
 )
@@ -64,8 +66,8 @@ func (b *bundle) lostAndFound(workflow string, aged ...string) {
 
 func TestReconcilesReplays(t *testing.T) {
 	b := setup(t)
-	r := &db.Replay{WebhookID: b.hook.ID, Since: time.Now(), Until: time.Now(), Statuses: []string{"failed"}}
-	b.tx(func(tx bun.Tx) error { return db.CreateReplay(t.Context(), tx, r) })
+	r := &delivery.Replay{WebhookID: b.hook.ID, Since: time.Now(), Until: time.Now(), Statuses: []string{"failed"}}
+	b.tx(func(tx bun.Tx) error { return delivery.CreateReplay(t.Context(), tx, r) })
 	b.exec("DELETE FROM commands")
 	require.Zero(t, b.reconcile(), "it was made just now")
 	b.lostAndFound(workflows.ReplayWorkflowID(r.ID), "replays")
@@ -98,7 +100,7 @@ func TestReconcilesReleases(t *testing.T) {
 
 func TestReconcilesInterviews(t *testing.T) {
 	b := setup(t)
-	candidate, agent, id := db.NewID(), db.NewID(), db.NewID()
+	candidate, agent, id := pg.NewID(), pg.NewID(), pg.NewID()
 	b.exec("INSERT INTO candidates (id, company_id, first_name, last_name) VALUES (?, ?, 'Ada', 'Byron')", candidate, b.company)
 	b.exec("INSERT INTO agents (id, company_id, name, type) VALUES (?, ?, 'Agent', 'ONLINE')", agent, b.company)
 	b.exec(`INSERT INTO interviews (id, company_id, candidate_id, agent_id, type, scheduled_at, deadline_at, max_minutes)
@@ -222,10 +224,14 @@ func TestOnlyOneDispatcherLeads(t *testing.T) {
 func TestARefusedCommandDoesNotBlockTheOthers(t *testing.T) {
 	b := setup(t)
 	for range 250 { // more than one round takes
-		b.tx(func(tx bun.Tx) error { return db.AddCommand(t.Context(), tx, "of.a.later.version", uuid.New(), nil) })
+		b.tx(func(tx bun.Tx) error {
+			return delivery.AddCommand(t.Context(), tx, "of.a.later.version", uuid.New(), nil)
+		})
 	}
 	b.exec("UPDATE commands SET not_before = now() - interval '1 minute'")
-	b.tx(func(tx bun.Tx) error { return db.AddCommand(t.Context(), tx, db.CircuitChanged, b.hook.ID, nil) })
+	b.tx(func(tx bun.Tx) error {
+		return delivery.AddCommand(t.Context(), tx, delivery.CircuitChanged, b.hook.ID, nil)
+	})
 	b.round()
 	b.round()
 	require.Equal(t, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, b.status(workflows.CircuitWorkflowID(b.hook.ID)))
@@ -243,14 +249,14 @@ func TestARefusedCommandDoesNotBlockTheOthers(t *testing.T) {
 func TestACommandThatIsRefusedTooOftenIsParked(t *testing.T) {
 	b := setup(t)
 	b.tx(func(tx bun.Tx) error {
-		return db.AddCommand(t.Context(), tx, db.DeliveryWake, b.hook.ID, "no arguments")
+		return delivery.AddCommand(t.Context(), tx, delivery.WakeDelivery, b.hook.ID, "no arguments")
 	})
 	b.exec("UPDATE commands SET attempts = 9")
 	require.Equal(t, dispatch.Result{Failed: 1}, b.round())
-	n, err := db.ParkedCommands(t.Context(), b.db, 10)
+	n, err := delivery.ParkedCommands(t.Context(), b.db, 10)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	_, waiting, err := db.QueueLength(t.Context(), b.db, 10)
+	_, waiting, err := delivery.QueueLength(t.Context(), b.db, 10)
 	require.NoError(t, err)
 	require.Zero(t, waiting)
 	require.Equal(t, dispatch.Result{}, b.round(), "it is not tried again")

@@ -11,6 +11,7 @@ import (
 	"greenroom/cmd/internal/config"
 	"greenroom/cmd/internal/service"
 	"greenroom/db"
+	"greenroom/db/pg"
 	"greenroom/db/seal"
 )
 
@@ -66,7 +67,7 @@ type ID = uuid.UUID
 
 // ParseID reads the id of what a command is about.
 func ParseID(what, text string) (ID, error) {
-	id, ok := db.ParseID(text)
+	id, ok := pg.ParseID(text)
 	if !ok {
 		return uuid.Nil, fmt.Errorf("%q is not the id of a %s: ids are UUIDs, as the list shows them", text, what)
 	}
@@ -75,7 +76,7 @@ func ParseID(what, text string) (ID, error) {
 
 // missing says in one sentence that a row is not there; other errors stay what they are.
 func missing(err error, what string, id uuid.UUID) error {
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return fmt.Errorf("there is no %s %s", what, id)
 	}
 	return err

@@ -11,12 +11,13 @@ import (
 
 	"greenroom/api"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // findCompany returns the company of that id or exact name. Names are not unique; two of the same name are an error that
 // lists their ids.
 func findCompany(ctx context.Context, d bun.IDB, nameOrID string) (*db.Company, error) {
-	if id, ok := db.ParseID(nameOrID); ok {
+	if id, ok := pg.ParseID(nameOrID); ok {
 		c, err := db.GetCompany(ctx, d, id)
 		return c, missing(err, "company", id)
 	}

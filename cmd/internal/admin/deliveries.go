@@ -14,7 +14,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/api"
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // DeliveryQuery narrows a list; zero fields do not narrow.
@@ -27,24 +28,24 @@ type DeliveryQuery struct {
 
 // Delivery is one event on its way to one webhook, as it is shown.
 type Delivery struct {
-	ID             uuid.UUID         `json:"id"`
-	EventID        uuid.UUID         `json:"eventId"`
-	EventType      string            `json:"eventType"`
-	WebhookID      uuid.UUID         `json:"webhookId"`
-	CompanyID      *uuid.UUID        `json:"companyId"`
-	Status         db.DeliveryStatus `json:"status"`
-	IsTest         bool              `json:"isTest"`
-	Generation     int               `json:"generation"`
-	AttemptCount   int               `json:"attemptCount"`
-	NextAttemptAt  *time.Time        `json:"nextAttemptAt"`
-	LastStatusCode *int              `json:"lastStatusCode"`
-	LastError      *string           `json:"lastError"`
-	WorkflowID     *string           `json:"workflowId"`
-	CreatedAt      time.Time         `json:"createdAt"`
-	UpdatedAt      time.Time         `json:"updatedAt"`
+	ID             uuid.UUID       `json:"id"`
+	EventID        uuid.UUID       `json:"eventId"`
+	EventType      string          `json:"eventType"`
+	WebhookID      uuid.UUID       `json:"webhookId"`
+	CompanyID      *uuid.UUID      `json:"companyId"`
+	Status         delivery.Status `json:"status"`
+	IsTest         bool            `json:"isTest"`
+	Generation     int             `json:"generation"`
+	AttemptCount   int             `json:"attemptCount"`
+	NextAttemptAt  *time.Time      `json:"nextAttemptAt"`
+	LastStatusCode *int            `json:"lastStatusCode"`
+	LastError      *string         `json:"lastError"`
+	WorkflowID     *string         `json:"workflowId"`
+	CreatedAt      time.Time       `json:"createdAt"`
+	UpdatedAt      time.Time       `json:"updatedAt"`
 }
 
-func showDelivery(d *db.Delivery) Delivery {
+func showDelivery(d *delivery.Delivery) Delivery {
 	return Delivery{
 		ID: d.ID, EventID: d.EventID, EventType: d.EventType, WebhookID: d.WebhookID, CompanyID: d.CompanyID, Status: d.Status,
 		IsTest: d.IsTest, Generation: d.Generation, AttemptCount: d.Attempts, NextAttemptAt: d.NextAttemptAt,
@@ -54,18 +55,18 @@ func showDelivery(d *db.Delivery) Delivery {
 
 // Attempt is one POST, as it is shown.
 type Attempt struct {
-	Attempt       int        `json:"attempt"`
-	Generation    int        `json:"generation"`
-	StartedAt     time.Time  `json:"startedAt"`
-	DurationMS    int        `json:"durationMs"`
-	Outcome       db.Outcome `json:"outcome"`
-	StatusCode    *int       `json:"statusCode"`
-	ErrorKind     *string    `json:"errorKind"`
-	Error         *string    `json:"error"`
-	Response      *string    `json:"response"`
-	NextAttemptAt *time.Time `json:"nextAttemptAt"`
-	WorkflowID    string     `json:"workflowId"`
-	RunID         uuid.UUID  `json:"runId"`
+	Attempt       int              `json:"attempt"`
+	Generation    int              `json:"generation"`
+	StartedAt     time.Time        `json:"startedAt"`
+	DurationMS    int              `json:"durationMs"`
+	Outcome       delivery.Outcome `json:"outcome"`
+	StatusCode    *int             `json:"statusCode"`
+	ErrorKind     *string          `json:"errorKind"`
+	Error         *string          `json:"error"`
+	Response      *string          `json:"response"`
+	NextAttemptAt *time.Time       `json:"nextAttemptAt"`
+	WorkflowID    string           `json:"workflowId"`
+	RunID         uuid.UUID        `json:"runId"`
 }
 
 // DeliveryDetail is a delivery with its attempts, oldest first, and the body that was sent. The body is candidates' data: it
@@ -79,18 +80,18 @@ type DeliveryDetail struct {
 
 // ListDeliveries returns deliveries, newest first.
 func (a *Admin) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery, error) {
-	f := db.DeliveryFilter{Status: db.DeliveryStatus(q.Status), Since: q.Since, Until: q.Until, Limit: q.Limit}
-	if q.Status != "" && !slices.Contains(db.DeliveryStatuses(), f.Status) {
-		return nil, fmt.Errorf("--status must be one of %s, not %q", join(db.DeliveryStatuses()), q.Status)
+	f := delivery.Filter{Status: delivery.Status(q.Status), Since: q.Since, Until: q.Until, Limit: q.Limit}
+	if q.Status != "" && !slices.Contains(delivery.Statuses(), f.Status) {
+		return nil, fmt.Errorf("--status must be one of %s, not %q", join(delivery.Statuses()), q.Status)
 	}
 	if q.Webhook != uuid.Nil {
 		f.Webhook = &q.Webhook
 	}
-	found, err := db.ListDeliveries(ctx, a.DB, db.Scope{}, f)
+	found, err := delivery.ListDeliveries(ctx, a.DB, pg.Scope{}, f)
 	if err != nil {
 		return nil, err
 	}
-	if err := db.NameCircuits(ctx, a.DB, found); err != nil {
+	if err := delivery.NameCircuits(ctx, a.DB, found); err != nil {
 		return nil, err
 	}
 	shown := make([]Delivery, len(found))
@@ -110,23 +111,23 @@ func join[T ~string](items []T) string {
 
 // GetDelivery returns a delivery with its attempts.
 func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, error) {
-	d, err := db.GetDelivery(ctx, a.DB, db.Scope{}, id)
+	d, err := delivery.GetDelivery(ctx, a.DB, pg.Scope{}, id)
 	if err != nil {
 		return DeliveryDetail{}, missing(err, "delivery", id)
 	}
-	attempts, err := db.ListAttempts(ctx, a.DB, id)
+	attempts, err := delivery.ListAttempts(ctx, a.DB, id)
 	if err != nil {
 		return DeliveryDetail{}, err
 	}
-	w, err := db.GetWebhook(ctx, a.DB, d.WebhookID)
-	if errors.Is(err, db.ErrNotFound) {
+	w, err := delivery.GetWebhook(ctx, a.DB, d.WebhookID)
+	if errors.Is(err, pg.ErrNotFound) {
 		w, err = nil, nil // deleted
 	}
 	if err != nil {
 		return DeliveryDetail{}, err
 	}
-	named := []db.Delivery{*d}
-	if err := db.NameCircuits(ctx, a.DB, named); err != nil {
+	named := []delivery.Delivery{*d}
+	if err := delivery.NameCircuits(ctx, a.DB, named); err != nil {
 		return DeliveryDetail{}, err
 	}
 	detail := DeliveryDetail{
@@ -148,8 +149,8 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 // RetryDelivery sends an ended delivery again from the beginning, or one that waits for its next attempt at once.
 func (a *Admin) RetryDelivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
 	var shown Delivery
-	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		d, err := db.RetryDelivery(ctx, tx, db.Scope{}, id)
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		d, err := delivery.RetryDelivery(ctx, tx, pg.Scope{}, id)
 		if err == nil {
 			shown = showDelivery(d)
 		}
@@ -161,12 +162,12 @@ func (a *Admin) RetryDelivery(ctx context.Context, id uuid.UUID) (Delivery, erro
 // CancelDelivery ends a delivery that has not ended: nothing more is sent.
 func (a *Admin) CancelDelivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
 	var shown Delivery
-	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		d, err := db.CancelDelivery(ctx, tx, db.Scope{}, id)
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		d, err := delivery.CancelDelivery(ctx, tx, pg.Scope{}, id)
 		if err == nil {
 			shown = showDelivery(d)
 		}
-		var state *db.StateError
+		var state *pg.StateError
 		if errors.As(err, &state) {
 			return fmt.Errorf("delivery %s is %s: only one that has not ended can be canceled", id, state.State)
 		}
@@ -176,7 +177,7 @@ func (a *Admin) CancelDelivery(ctx context.Context, id uuid.UUID) (Delivery, err
 }
 
 func refusedRetry(err error, id uuid.UUID) error {
-	var state *db.StateError
+	var state *pg.StateError
 	if !errors.As(err, &state) {
 		return err
 	}
@@ -184,7 +185,7 @@ func refusedRetry(err error, id uuid.UUID) error {
 		return fmt.Errorf("delivery %s cannot be sent again: its webhook was deleted", id)
 	}
 	hint := "it is on its way already"
-	if state.State == string(db.DeliveryPaused) {
+	if state.State == string(delivery.Paused) {
 		hint = "it goes on when its webhook's circuit is reset or the webhook is active again"
 	}
 	return fmt.Errorf("delivery %s is %s: %s", id, state.State, hint)
@@ -204,7 +205,7 @@ func (p Printer) Deliveries(list []Delivery) error {
 func (p Printer) Delivery(d Delivery) error {
 	return p.Value(d, func(out io.Writer) {
 		row(out, "delivery", d.ID, fmt.Sprintf("is %s, generation %d", d.Status, d.Generation))
-		if d.Status == db.DeliveryCanceled {
+		if d.Status == delivery.Canceled {
 			row(out, "", "", "an attempt that is under way still counts: if the receiver accepts it, the delivery is succeeded")
 		}
 	})

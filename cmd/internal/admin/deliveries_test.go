@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/cmd/internal/admin"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 func TestListDeliveries(t *testing.T) {
@@ -37,7 +37,7 @@ func TestRetryDelivery(t *testing.T) {
 	b := setup(t)
 	w := b.hook()
 	id := b.publish()[0].ID
-	set := func(status db.DeliveryStatus) {
+	set := func(status delivery.Status) {
 		_, err := b.DB.ExecContext(b.ctx, "UPDATE deliveries SET status = ? WHERE id = ?", status, id)
 		require.NoError(t, err)
 	}
@@ -46,36 +46,36 @@ func TestRetryDelivery(t *testing.T) {
 		require.EqualError(t, err, "delivery "+id.String()+" is pending: it is on its way already")
 	})
 	t.Run("a_paused_one_is_refused_with_the_way_out", func(t *testing.T) {
-		set(db.DeliveryPaused)
+		set(delivery.Paused)
 		_, err := b.RetryDelivery(b.ctx, id)
 		require.ErrorContains(t, err, "circuit is reset")
 	})
 	t.Run("a_waiting_one_is_woken", func(t *testing.T) {
-		set(db.DeliveryRetrying)
+		set(delivery.Retrying)
 		d, err := b.RetryDelivery(b.ctx, id)
 		require.NoError(t, err)
 		require.Zero(t, d.Generation)
 		require.Equal(t, []string{"delivery.wake"}, b.commands(id))
 	})
 	t.Run("an_ended_one_starts_anew", func(t *testing.T) {
-		set(db.DeliveryFailed)
+		set(delivery.Failed)
 		d, err := b.RetryDelivery(b.ctx, id)
 		require.NoError(t, err)
 		require.Equal(t, 1, d.Generation)
-		require.Equal(t, db.DeliveryPending, d.Status)
+		require.Equal(t, delivery.Pending, d.Status)
 	})
 	t.Run("one_that_has_not_ended_is_canceled", func(t *testing.T) {
-		set(db.DeliveryRetrying)
+		set(delivery.Retrying)
 		d, err := b.CancelDelivery(b.ctx, id)
 		require.NoError(t, err)
-		require.Equal(t, db.DeliveryCanceled, d.Status)
+		require.Equal(t, delivery.Canceled, d.Status)
 		_, err = b.CancelDelivery(b.ctx, id)
 		require.EqualError(t, err, "delivery "+id.String()+" is canceled: only one that has not ended can be canceled")
 		_, err = b.CancelDelivery(b.ctx, uuid.Nil)
 		require.ErrorContains(t, err, "there is no delivery")
 	})
 	t.Run("one_of_a_deleted_webhook_is_refused", func(t *testing.T) {
-		set(db.DeliveryFailed)
+		set(delivery.Failed)
 		_, err := b.DeleteWebhook(b.ctx, w.ID)
 		require.NoError(t, err)
 		_, err = b.RetryDelivery(b.ctx, id)
@@ -97,11 +97,11 @@ func TestGetDelivery_shows_attempts_and_body(t *testing.T) {
 	w := b.hook()
 	id := b.publish()[0].ID
 	status, response := 503, "busy\x1b[2J"
-	_, err := db.RecordAttempt(b.ctx, b.DB, db.Recording{
+	_, err := delivery.RecordAttempt(b.ctx, b.DB, delivery.Recording{
 		WebhookID: w.ID, Body: []byte(`{"event":"interview.started"}`), Counts: true, Threshold: 10,
-		Attempt: db.Attempt{
+		Attempt: delivery.Attempt{
 			DeliveryID: id, RunID: uuid.New(), Attempt: 1, WorkflowID: "delivery:x:0", StartedAt: time.Now(), DurationMS: 12,
-			Outcome: db.OutcomeRetry, StatusCode: &status, Response: &response,
+			Outcome: delivery.OutcomeRetry, StatusCode: &status, Response: &response,
 		},
 	})
 	require.NoError(t, err)

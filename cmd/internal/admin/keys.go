@@ -13,6 +13,7 @@ import (
 
 	"greenroom/api"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // DefaultKeyName is the name of a key that is given none.
@@ -93,7 +94,7 @@ func (a *Admin) CreateKey(ctx context.Context, r KeyRequest) (Key, error) {
 	if err := api.CheckKey(k); err != nil {
 		return Key{}, err
 	}
-	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if k.CompanyID, err = r.company(ctx, tx); err != nil {
 			return err
 		}
@@ -158,7 +159,7 @@ func (a *Admin) ListKeys(ctx context.Context, company string, limit int64) ([]Ke
 	if err != nil {
 		return nil, err
 	}
-	keys, _, err := db.ListAPIKeys(ctx, a.DB, db.Scope{Company: id}, db.Page{Limit: limit})
+	keys, _, err := db.ListAPIKeys(ctx, a.DB, pg.Scope{Company: id}, pg.Page{Limit: limit})
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +203,7 @@ func (a *Admin) ResumeKey(ctx context.Context, id uuid.UUID) (Key, error) {
 // changeKey runs one change of a key that was not revoked and answers with the key as it is then.
 func (a *Admin) changeKey(ctx context.Context, id uuid.UUID, change func(context.Context, bun.Tx, *db.APIKey) error) (Key, error) {
 	var shown Key
-	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		k, err := db.GetAPIKey(ctx, tx, id)
 		if err != nil {
 			return missing(err, "key", id)

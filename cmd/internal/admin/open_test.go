@@ -13,6 +13,7 @@ import (
 	"greenroom/cmd/internal/config"
 	"greenroom/db"
 	"greenroom/db/dbtest"
+	"greenroom/db/pg"
 	"greenroom/db/seal"
 )
 
@@ -53,7 +54,7 @@ func TestOpen_finds_the_database_of_a_running_dev(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}
 
-	own, err := db.Open(t.Context(), db.Options{URL: server.String()})
+	own, err := pg.Open(t.Context(), pg.Options{URL: server.String()})
 	require.NoError(t, err)
 	defer own.Close()
 	_, err = db.Migrate(t.Context(), own)

@@ -12,7 +12,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/activities/webhook/profiles"
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // ReplayRequest is the wish to send ended deliveries of a webhook again.
@@ -28,22 +29,22 @@ type ReplayRequest struct {
 
 // Replay is a replay as it is shown.
 type Replay struct {
-	ID        uuid.UUID      `json:"id"`
-	WebhookID uuid.UUID      `json:"webhookId"`
-	Since     time.Time      `json:"since"`
-	Until     time.Time      `json:"until"`
-	Status    []string       `json:"status"`
-	Events    []string       `json:"events"`
-	State     db.ReplayState `json:"state"`
-	Replayed  int64          `json:"replayed"`
-	CreatedAt time.Time      `json:"createdAt"`
+	ID        uuid.UUID            `json:"id"`
+	WebhookID uuid.UUID            `json:"webhookId"`
+	Since     time.Time            `json:"since"`
+	Until     time.Time            `json:"until"`
+	Status    []string             `json:"status"`
+	Events    []string             `json:"events"`
+	State     delivery.ReplayState `json:"state"`
+	Replayed  int64                `json:"replayed"`
+	CreatedAt time.Time            `json:"createdAt"`
 }
 
 // Replay has the matching deliveries sent again by a workflow; the answer is the replay, not its end.
 func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
 	var shown Replay
-	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		w, err := db.GetWebhook(ctx, tx, r.Webhook)
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		w, err := delivery.GetWebhook(ctx, tx, r.Webhook)
 		if err != nil {
 			return missing(err, "webhook", r.Webhook)
 		}
@@ -52,7 +53,7 @@ func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
 			return err
 		}
 		shown = Replay{WebhookID: w.ID, Since: row.Since, Until: row.Until, Status: row.Statuses, Events: row.Events}
-		if err := db.CreateReplay(ctx, tx, row); err != nil {
+		if err := delivery.CreateReplay(ctx, tx, row); err != nil {
 			return err
 		}
 		shown.ID, shown.State, shown.CreatedAt = row.ID, row.State, row.CreatedAt
@@ -61,8 +62,8 @@ func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
 	return shown, err
 }
 
-func (r ReplayRequest) row(w *db.Webhook, now time.Time) (*db.Replay, error) {
-	row := &db.Replay{WebhookID: w.ID, CompanyID: w.CompanyID, Since: r.Since, Until: now, Statuses: r.Statuses, Events: []string{}}
+func (r ReplayRequest) row(w *delivery.Webhook, now time.Time) (*delivery.Replay, error) {
+	row := &delivery.Replay{WebhookID: w.ID, CompanyID: w.CompanyID, Since: r.Since, Until: now, Statuses: r.Statuses, Events: []string{}}
 	if !r.Until.IsZero() && r.Until.Before(now) {
 		row.Until = r.Until
 	}
@@ -72,10 +73,10 @@ func (r ReplayRequest) row(w *db.Webhook, now time.Time) (*db.Replay, error) {
 	case !row.Since.Before(row.Until):
 		return nil, errors.New("--since must be before --until, and in the past")
 	case len(row.Statuses) == 0:
-		row.Statuses = []string{string(db.DeliveryFailed)}
+		row.Statuses = []string{string(delivery.Failed)}
 	}
 	for _, s := range row.Statuses {
-		if status := db.DeliveryStatus(s); !status.Ended() {
+		if status := delivery.Status(s); !status.Ended() {
 			return nil, fmt.Errorf("--status must be one of %s, not %q: only what has ended can be sent again", join(endedStatuses()), s)
 		}
 	}
@@ -89,8 +90,8 @@ func (r ReplayRequest) row(w *db.Webhook, now time.Time) (*db.Replay, error) {
 	return row, err
 }
 
-func endedStatuses() []db.DeliveryStatus {
-	return slices.DeleteFunc(db.DeliveryStatuses(), func(s db.DeliveryStatus) bool { return !s.Ended() })
+func endedStatuses() []delivery.Status {
+	return slices.DeleteFunc(delivery.Statuses(), func(s delivery.Status) bool { return !s.Ended() })
 }
 
 // Replay prints a replay that was asked for.

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/cmd/internal/admin"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 func TestReplay(t *testing.T) {
@@ -25,7 +25,7 @@ func TestReplay(t *testing.T) {
 		require.Equal(t, []string{"failed"}, r.Status)
 		require.Equal(t, []string{"interview.started"}, r.Events)
 		require.Equal(t, []string{"replay.changed"}, b.commands(r.ID), "the workflow is told")
-		page, err := db.ReplayPage(b.ctx, b.DB, r.ID, 100)
+		page, err := delivery.ReplayPage(b.ctx, b.DB, r.ID, 100)
 		require.NoError(t, err)
 		require.Equal(t, 1, page.Requeued)
 	})

@@ -14,6 +14,8 @@ import (
 	"greenroom/cmd/internal/admin"
 	"greenroom/db"
 	"greenroom/db/dbtest"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 	"greenroom/db/seal"
 )
 
@@ -52,8 +54,8 @@ func (b *bundle) hook() admin.Webhook {
 // publish records interview.started and returns the deliveries that it caused, newest first.
 func (b *bundle) publish() []admin.Delivery {
 	b.t.Helper()
-	require.NoError(b.t, db.InTx(b.ctx, b.DB, func(ctx context.Context, tx bun.Tx) error {
-		_, err := db.RecordEvent(ctx, tx, &db.Event{CompanyID: &b.co.ID, Type: "interview.started", Data: json.RawMessage(`{}`)})
+	require.NoError(b.t, pg.InTx(b.ctx, b.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, err := delivery.RecordEvent(ctx, tx, &delivery.Event{CompanyID: &b.co.ID, Type: "interview.started", Data: json.RawMessage(`{}`)})
 		return err
 	}))
 	list, err := b.ListDeliveries(b.ctx, admin.DeliveryQuery{Limit: 100})

@@ -15,6 +15,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // StaffRequest is the wish for a new staff user.
@@ -82,7 +83,7 @@ func (a *Admin) CreateStaff(ctx context.Context, r StaffRequest) (StaffUser, err
 	}
 	m.CompanyID = company.ID
 	err = db.CreateStaff(ctx, a.DB, m)
-	if errors.Is(err, db.ErrDuplicate) {
+	if errors.Is(err, pg.ErrDuplicate) {
 		return StaffUser{}, fmt.Errorf("%s has a user named %q already", company.Name, r.Username)
 	}
 	return showStaff(company, m), err
@@ -134,7 +135,7 @@ func (a *Admin) ListStaff(ctx context.Context, company string) ([]StaffUser, err
 	if err != nil {
 		return nil, err
 	}
-	users, _, err := db.ListStaff(ctx, a.DB, co.ID, "", db.Page{Limit: maxStaffListed})
+	users, _, err := db.ListStaff(ctx, a.DB, co.ID, "", pg.Page{Limit: maxStaffListed})
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +155,7 @@ func (a *Admin) DeleteStaff(ctx context.Context, id uuid.UUID) (StaffUser, error
 	if err != nil {
 		return StaffUser{}, err
 	}
-	err = db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		return missing(db.DeleteStaff(ctx, tx, id, actor), "staff user", id)
 	})
 	shown := showStaff(company, m)
@@ -193,13 +194,13 @@ func (a *Admin) CreateToken(ctx context.Context, id uuid.UUID, idleDays int) (St
 		return StaffToken{}, err
 	}
 	shown := StaffToken{StaffID: m.ID, Username: m.Username, IdleDays: idleDays}
-	err = db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+	err = pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		shown.Token, err = db.CreateToken(ctx, tx, db.TokenRequest{
 			Staff: id, Secret: a.Secret, IdleDays: idleDays, RatePerMinute: a.PerMinute, RatePerHour: a.PerHour, Actor: actor,
 		})
 		return err
 	})
-	if errors.Is(err, db.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) {
 		return StaffToken{}, fmt.Errorf("user %s is not active", m.Username)
 	}
 	return shown, err

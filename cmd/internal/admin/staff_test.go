@@ -9,6 +9,7 @@ import (
 
 	"greenroom/cmd/internal/admin"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 func TestStaff(t *testing.T) {
@@ -62,7 +63,7 @@ func TestStaff(t *testing.T) {
 		}
 		_, err := b.CreateToken(b.ctx, made.ID, 31)
 		require.ErrorContains(t, err, "--idle-days must be 1 to 30")
-		_, err = b.CreateToken(b.ctx, db.NewID(), 1)
+		_, err = b.CreateToken(b.ctx, pg.NewID(), 1)
 		require.ErrorContains(t, err, "there is no staff user")
 	})
 	t.Run("deleted_ends_its_tokens", func(t *testing.T) {

@@ -16,7 +16,8 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api"
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // WebhookRequest is the wish for a new webhook.
@@ -54,7 +55,7 @@ type Webhook struct {
 	AuthorizationKey string `json:"authorizationKey,omitempty"`
 }
 
-func showWebhook(w *db.Webhook) Webhook {
+func showWebhook(w *delivery.Webhook) Webhook {
 	return Webhook{
 		ID: w.ID, CompanyID: w.CompanyID, OwnerCompanyID: w.OwnerCompanyID, Profile: w.Profile, URL: w.URL, Name: w.Name, Events: eventNames(w), State: webhookState(w),
 		IsActive: w.IsActive, DisabledReason: w.DisabledReason, ConsecutiveFailures: w.ConsecutiveFailures,
@@ -71,7 +72,7 @@ func (w Webhook) reach() *uuid.UUID {
 }
 
 // webhookState is why nothing is sent, or "active".
-func webhookState(w *db.Webhook) string {
+func webhookState(w *delivery.Webhook) string {
 	switch {
 	case w.CircuitOpenedAt != nil:
 		return "circuit open"
@@ -82,7 +83,7 @@ func webhookState(w *db.Webhook) string {
 }
 
 // eventNames are the profile's words for the events; domain types when this version does not have the profile.
-func eventNames(w *db.Webhook) []string {
+func eventNames(w *delivery.Webhook) []string {
 	p, err := profiles.ByName(w.Profile)
 	if err != nil {
 		return w.Events
@@ -100,10 +101,10 @@ func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, e
 		return Webhook{}, err
 	}
 	secret := webhook.GenerateSecret()
-	if w.Secret, err = a.Box.Seal(secret, w.ID, db.SecretField); err != nil {
+	if w.Secret, err = a.Box.Seal(secret, w.ID, delivery.SecretField); err != nil {
 		return Webhook{}, err
 	}
-	if err := db.CreateWebhook(ctx, a.DB, w); err != nil {
+	if err := delivery.CreateWebhook(ctx, a.DB, w); err != nil {
 		return Webhook{}, err
 	}
 	shown := showWebhook(w)
@@ -114,7 +115,7 @@ func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, e
 	return shown, nil
 }
 
-func (a *Admin) newWebhook(ctx context.Context, r WebhookRequest) (*db.Webhook, error) {
+func (a *Admin) newWebhook(ctx context.Context, r WebhookRequest) (*delivery.Webhook, error) {
 	profile, err := profiles.ByName(r.Profile)
 	if err != nil {
 		return nil, fmt.Errorf("there is no profile %q; there are: %s", r.Profile, strings.Join(profiles.Names(), ", "))
@@ -123,8 +124,8 @@ func (a *Admin) newWebhook(ctx context.Context, r WebhookRequest) (*db.Webhook, 
 		return nil, fmt.Errorf("--%w", err)
 	}
 	now := time.Now().UTC()
-	w := &db.Webhook{
-		ID: db.NewID(), Profile: profile.Name, URL: r.URL, Name: r.Name, Headers: []db.WebhookHeader{}, IsActive: true,
+	w := &delivery.Webhook{
+		ID: pg.NewID(), Profile: profile.Name, URL: r.URL, Name: r.Name, Headers: []delivery.WebhookHeader{}, IsActive: true,
 		MaxRetries: len(profile.Schedule), TimeoutMS: int(profile.Timeout.Milliseconds()), CreatedAt: now, UpdatedAt: now,
 	}
 	if err := api.CheckWebhook(w); err != nil {
@@ -181,7 +182,7 @@ func (a *Admin) ListWebhooks(ctx context.Context, company string) ([]Webhook, er
 	if err != nil {
 		return nil, err
 	}
-	hooks, err := db.ListWebhooks(ctx, a.DB, db.Scope{Company: id}, nil)
+	hooks, err := delivery.ListWebhooks(ctx, a.DB, pg.Scope{Company: id}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -195,8 +196,8 @@ func (a *Admin) ListWebhooks(ctx context.Context, company string) ([]Webhook, er
 // ResetCircuit closes a webhook's circuit and makes it active again; its paused deliveries follow at a ramp.
 func (a *Admin) ResetCircuit(ctx context.Context, id uuid.UUID) (Webhook, error) {
 	var shown Webhook
-	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		w, err := db.ResetCircuit(ctx, tx, id)
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		w, err := delivery.ResetCircuit(ctx, tx, id)
 		if err != nil {
 			return missing(err, "webhook", id)
 		}
@@ -209,11 +210,11 @@ func (a *Admin) ResetCircuit(ctx context.Context, id uuid.UUID) (Webhook, error)
 // DeleteWebhook deletes a webhook; what it still had to deliver is canceled. It returns the webhook as it was.
 func (a *Admin) DeleteWebhook(ctx context.Context, id uuid.UUID) (Webhook, error) {
 	var shown Webhook
-	err := db.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		w, err := db.GetWebhook(ctx, tx, id)
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		w, err := delivery.GetWebhook(ctx, tx, id)
 		if err == nil {
 			shown = showWebhook(w)
-			err = db.DeleteWebhook(ctx, tx, id)
+			err = delivery.DeleteWebhook(ctx, tx, id)
 		}
 		shown.State = "deleted"
 		return missing(err, "webhook", id)

@@ -11,7 +11,7 @@ import (
 
 	"greenroom/activities/webhook"
 	"greenroom/cmd/internal/admin"
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 func TestCreateWebhook(t *testing.T) {
@@ -19,9 +19,9 @@ func TestCreateWebhook(t *testing.T) {
 	b := setup(t)
 	t.Run("the_row_holds_the_shown_secret_sealed", func(t *testing.T) {
 		w := b.hook()
-		row, err := db.GetWebhook(b.ctx, b.DB, w.ID)
+		row, err := delivery.GetWebhook(b.ctx, b.DB, w.ID)
 		require.NoError(t, err)
-		secret, err := b.Box.Open(row.Secret, w.ID, db.SecretField)
+		secret, err := b.Box.Open(row.Secret, w.ID, delivery.SecretField)
 		require.NoError(t, err)
 		require.Equal(t, hex.EncodeToString(secret), w.SigningSecret)
 		again, err := webhook.ParseSecret(w.SigningSecretWhsec)
@@ -51,7 +51,7 @@ func TestCreateWebhook(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Equal(t, []string{"project_changed"}, w.Events)
-		row, err := db.GetWebhook(b.ctx, b.DB, w.ID)
+		row, err := delivery.GetWebhook(b.ctx, b.DB, w.ID)
 		require.NoError(t, err)
 		require.Equal(t, []string{"job.created", "job.updated"}, row.Events)
 	})
@@ -129,7 +129,7 @@ func TestDeleteWebhook(t *testing.T) {
 	require.Equal(t, "deleted", gone.State)
 	detail, err := b.GetDelivery(b.ctx, d.ID)
 	require.NoError(t, err)
-	require.Equal(t, db.DeliveryCanceled, detail.Status)
+	require.Equal(t, delivery.Canceled, detail.Status)
 	list, err := b.ListWebhooks(b.ctx, "")
 	require.NoError(t, err)
 	require.Empty(t, list)

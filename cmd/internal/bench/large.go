@@ -13,6 +13,7 @@ import (
 
 	"greenroom/cmd/internal/devstack"
 	"greenroom/db"
+	"greenroom/db/pg"
 	"greenroom/db/plan"
 )
 
@@ -104,12 +105,12 @@ func measurePast(ctx context.Context, opts LargeOptions, server string, rows int
 	if err != nil {
 		return past, fmt.Errorf("read the database's address: %w", err)
 	}
-	admin, err := db.Open(ctx, db.Options{URL: server, MaxConns: 2})
+	admin, err := pg.Open(ctx, pg.Options{URL: server, MaxConns: 2})
 	if err != nil {
 		return past, err
 	}
 	defer admin.Close()
-	name := "large_" + strings.ReplaceAll(db.NewID().String(), "-", "")
+	name := "large_" + strings.ReplaceAll(pg.NewID().String(), "-", "")
 	if _, err := admin.ExecContext(ctx, "CREATE DATABASE ?", bun.Ident(name)); err != nil {
 		return past, fmt.Errorf("create a database: %w", err)
 	}
@@ -122,7 +123,7 @@ func measurePast(ctx context.Context, opts LargeOptions, server string, rows int
 }
 
 func buildAndMeasure(ctx context.Context, opts LargeOptions, address string, rows int) (past LargePast, err error) {
-	d, err := db.Open(ctx, db.Options{URL: address, MaxConns: 4})
+	d, err := pg.Open(ctx, pg.Options{URL: address, MaxConns: 4})
 	if err != nil {
 		return past, err
 	}

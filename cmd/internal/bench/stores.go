@@ -14,7 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/devstack"
-	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // stores are PostgreSQL and Temporal, ours or given ones.
@@ -71,7 +71,7 @@ func (s *stores) open(ctx context.Context, opts Options, programs devstack.Tempo
 			return err
 		}
 	}
-	if s.admin, err = db.Open(ctx, db.Options{URL: s.stack.DatabaseURL, MaxConns: 2}); err != nil {
+	if s.admin, err = pg.Open(ctx, pg.Options{URL: s.stack.DatabaseURL, MaxConns: 2}); err != nil {
 		return err
 	}
 	return s.loadSecrets()
@@ -126,7 +126,7 @@ func (s *stores) database(ctx context.Context, name string) (address string, dro
 	if err != nil {
 		return "", nil, fmt.Errorf("read the database's address: %w", err)
 	}
-	name = "bench_" + strings.ReplaceAll(name, "-", "_") + "_" + strings.ReplaceAll(db.NewID().String(), "-", "")
+	name = "bench_" + strings.ReplaceAll(name, "-", "_") + "_" + strings.ReplaceAll(pg.NewID().String(), "-", "")
 	if _, err := s.admin.ExecContext(ctx, "CREATE DATABASE ?", bun.Ident(name)); err != nil {
 		return "", nil, fmt.Errorf("create a database: %w", err)
 	}

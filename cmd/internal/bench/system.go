@@ -15,6 +15,7 @@ import (
 
 	"greenroom/cmd/internal/devstack"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // Names of the processes in results.
@@ -58,7 +59,7 @@ func (s *system) start(ctx context.Context) error {
 		return err
 	}
 	s.drop = drop
-	if s.db, err = db.Open(ctx, db.Options{URL: address, MaxConns: 4}); err != nil {
+	if s.db, err = pg.Open(ctx, pg.Options{URL: address, MaxConns: 4}); err != nil {
 		return err
 	}
 	if _, err := db.Migrate(ctx, s.db); err != nil {
@@ -77,7 +78,7 @@ func (s *system) start(ctx context.Context) error {
 func (s *system) environment(database string, port int) []string {
 	env := append(cleanEnvironment(),
 		"GREENROOM_DATABASE_URL="+database, "GREENROOM_TEMPORAL_ADDRESS="+s.stores.stack.TemporalAddress,
-		"GREENROOM_TEMPORAL_TASK_QUEUE="+s.label+"-"+db.NewID().String(),
+		"GREENROOM_TEMPORAL_TASK_QUEUE="+s.label+"-"+pg.NewID().String(),
 		"GREENROOM_HTTP_ADDR=127.0.0.1:"+strconv.Itoa(port), "GREENROOM_HTTP_PUBLIC_URL="+s.url,
 		"GREENROOM_SECRET="+s.stores.secrets.Secret, "GREENROOM_KEYSET="+s.stores.secrets.Keyset,
 		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true")

@@ -9,13 +9,13 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/api/serviceerror"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // row is a delivery as the database has it at the end.
 type row struct {
 	ID, EventID, WebhookID uuid.UUID
-	Status                 db.DeliveryStatus
+	Status                 delivery.Status
 	Generation             int
 	Made                   int // attempts of this generation
 	MaxRetries             int
@@ -39,15 +39,15 @@ type Unexplained struct {
 // explain says why a delivery that did not arrive, or has not ended, need not have: empty means that nothing explains it.
 func explain(d row, arrived, canceled bool) string {
 	switch {
-	case d.Status == db.DeliverySucceeded && arrived:
+	case d.Status == delivery.Succeeded && arrived:
 		return "arrived"
-	case d.Status == db.DeliveryCanceled && canceled:
+	case d.Status == delivery.Canceled && canceled:
 		return "canceled by the operator"
-	case d.Status == db.DeliveryFailed && arrived:
+	case d.Status == delivery.Failed && arrived:
 		return "arrived, and recorded as failed"
-	case d.Status == db.DeliveryFailed && d.Made > d.MaxRetries:
+	case d.Status == delivery.Failed && d.Made > d.MaxRetries:
 		return "its receiver failed every attempt"
-	case d.Status == db.DeliveryPaused && d.Open:
+	case d.Status == delivery.Paused && d.Open:
 		return "waits behind an open circuit"
 	}
 	return ""

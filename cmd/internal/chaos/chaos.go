@@ -12,6 +12,7 @@ import (
 
 	"greenroom/cmd/internal/devstack"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // Options say what to run and how much to break. Program and Dir are required; Normalize gives the others their defaults.
@@ -116,7 +117,7 @@ func (r *run) start(ctx context.Context) (err error) {
 	if r.stores, err = openStores(ctx, r.opts); err != nil {
 		return err
 	}
-	if r.db, err = db.Open(ctx, db.Options{URL: r.stores.postgres.URL(), MaxConns: 4}); err != nil {
+	if r.db, err = pg.Open(ctx, pg.Options{URL: r.stores.postgres.URL(), MaxConns: 4}); err != nil {
 		return err
 	}
 	if _, err := db.Migrate(ctx, r.db); err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
@@ -59,17 +60,17 @@ func TestExplain(t *testing.T) {
 		arrived, canceled bool
 		explained         bool
 	}{
-		"succeeded":                             {row{Status: db.DeliverySucceeded}, true, false, true},
-		"succeeded_but_never_arrived":           {row{Status: db.DeliverySucceeded}, false, false, false},
-		"canceled_by_the_operator":              {row{Status: db.DeliveryCanceled}, false, true, true},
-		"canceled_by_nobody":                    {row{Status: db.DeliveryCanceled}, false, false, false},
-		"failed_after_its_schedule":             {row{Status: db.DeliveryFailed, Made: 3, MaxRetries: 2}, false, false, true},
-		"failed_too_early":                      {row{Status: db.DeliveryFailed, Made: 2, MaxRetries: 2}, false, false, false},
-		"failed_although_it_arrived":            {row{Status: db.DeliveryFailed, Made: 1, MaxRetries: 2}, true, false, true},
-		"paused_behind_an_open_circuit":         {row{Status: db.DeliveryPaused, Open: true}, false, false, true},
-		"paused_although_the_circuit_is_closed": {row{Status: db.DeliveryPaused}, false, false, false},
-		"retrying":                              {row{Status: db.DeliveryRetrying}, false, false, false},
-		"arrived_and_never_recorded":            {row{Status: db.DeliveryRetrying}, true, false, false},
+		"succeeded":                             {row{Status: delivery.Succeeded}, true, false, true},
+		"succeeded_but_never_arrived":           {row{Status: delivery.Succeeded}, false, false, false},
+		"canceled_by_the_operator":              {row{Status: delivery.Canceled}, false, true, true},
+		"canceled_by_nobody":                    {row{Status: delivery.Canceled}, false, false, false},
+		"failed_after_its_schedule":             {row{Status: delivery.Failed, Made: 3, MaxRetries: 2}, false, false, true},
+		"failed_too_early":                      {row{Status: delivery.Failed, Made: 2, MaxRetries: 2}, false, false, false},
+		"failed_although_it_arrived":            {row{Status: delivery.Failed, Made: 1, MaxRetries: 2}, true, false, true},
+		"paused_behind_an_open_circuit":         {row{Status: delivery.Paused, Open: true}, false, false, true},
+		"paused_although_the_circuit_is_closed": {row{Status: delivery.Paused}, false, false, false},
+		"retrying":                              {row{Status: delivery.Retrying}, false, false, false},
+		"arrived_and_never_recorded":            {row{Status: delivery.Retrying}, true, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,7 +97,7 @@ func TestCausesAndUnbrokenTime(t *testing.T) {
 
 func TestFiguresLookAtReceiversThatWereNeverBroken(t *testing.T) {
 	t.Parallel()
-	resent := db.NewID()
+	resent := pg.NewID()
 	f := figures{
 		hooks:  []*hook{{robust: true}, {}},
 		faults: []Fault{{Kind: "worker-kill", Start: seconds(10), End: seconds(12)}, {Kind: "receiver-500", Start: seconds(10), End: seconds(50)}},
@@ -138,8 +139,8 @@ func TestLedger(t *testing.T) {
 	require.Equal(t, []int{1, 1}, []int{seq, hook})
 	_, _, keyed = l.add(2)
 	require.False(t, keyed, "every second turn")
-	l.accept(0, db.NewID())
-	l.accept(1, db.NewID())
+	l.accept(0, pg.NewID())
+	l.accept(1, pg.NewID())
 	l.attempt(0, "a", false)
 	l.attempt(0, "a", true)
 	l.attempt(0, "a", true)

@@ -13,6 +13,7 @@ import (
 
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/pg"
 )
 
 const (
@@ -79,7 +80,7 @@ func (h *hook) create(ctx context.Context, r *run, i int) error {
 // createCompany makes a company and a key of its own, as a customer would have.
 func createCompany(ctx context.Context, d *bun.DB, secret []byte, name string) (key string, err error) {
 	key, hash, prefix := db.GenerateKey(secret)
-	err = db.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
 		c := &db.Company{Name: name}
 		if err := db.CreateCompany(ctx, tx, c); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"greenroom/cmd/internal/config"
 	"greenroom/cmd/internal/service"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // A key that may be used from one address is used through a proxy on this machine.
@@ -55,7 +56,7 @@ func (b *bundle) serve() (url string) {
 func (b *bundle) keyFrom(address string) (plain string) {
 	b.t.Helper()
 	plain, hash, prefix := db.GenerateKey(b.cfg.Secret.Bytes())
-	require.NoError(b.t, db.InTx(b.t.Context(), b.db, func(ctx context.Context, tx bun.Tx) error {
+	require.NoError(b.t, pg.InTx(b.t.Context(), b.db, func(ctx context.Context, tx bun.Tx) error {
 		return db.CreateAPIKey(ctx, tx, &db.APIKey{
 			CompanyID: &b.co.ID, Hash: hash, Prefix: prefix, Scopes: []string{db.AllScopes}, AllowedIPs: []string{address},
 			RatePerMinute: 60, RatePerHour: 60,

@@ -11,12 +11,12 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/config"
-	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // OpenDB opens the configured database, which must answer.
 func OpenDB(ctx context.Context, cfg config.Config) (*bun.DB, error) {
-	return db.Open(ctx, db.Options{URL: cfg.Database.URL, MaxConns: cfg.Database.MaxConns})
+	return pg.Open(ctx, pg.Options{URL: cfg.Database.URL, MaxConns: cfg.Database.MaxConns})
 }
 
 // AwaitDB opens the configured database and waits for it as long as it takes: a process that starts before its stores must not
@@ -25,7 +25,7 @@ func AwaitDB(ctx context.Context, cfg config.Config, logger *slog.Logger) (*bun.
 	said := false
 	for {
 		d, err := OpenDB(ctx, cfg)
-		if err == nil || !db.IsUnavailable(err) || refusesURL(err) || ctx.Err() != nil {
+		if err == nil || !pg.IsUnavailable(err) || refusesURL(err) || ctx.Err() != nil {
 			return d, err
 		}
 		if !said {

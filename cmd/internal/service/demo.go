@@ -9,6 +9,7 @@ import (
 
 	"greenroom/cmd/internal/config"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // demoRate is the demo key's limit per minute and per hour: out of the way of a load test on one machine.
@@ -19,10 +20,10 @@ const demoRate = 100_000_000
 func DemoKey(ctx context.Context, cfg config.Config, d *bun.DB) (plain string, made bool, err error) {
 	plain, hash, prefix := db.DeriveKey(cfg.Secret.Bytes(), "demo")
 	_, err = db.FindAPIKey(ctx, d, hash)
-	if err == nil || !errors.Is(err, db.ErrNotFound) {
+	if err == nil || !errors.Is(err, pg.ErrNotFound) {
 		return plain, false, err
 	}
-	err = db.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
 		c := &db.Company{Name: "Demo Company"}
 		if err := db.CreateCompany(ctx, tx, c); err != nil {
 			return err

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"greenroom/activities"
-	"greenroom/db"
+	"greenroom/db/delivery"
 	"greenroom/workflows/dispatch"
 )
 
@@ -80,19 +80,19 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (c *queueCollector) collect(ctx context.Context, ch chan<- prometheus.Metric) error {
-	deliveries, commands, err := db.QueueLength(ctx, c.db, queueShown)
+	deliveries, commands, err := delivery.QueueLength(ctx, c.db, queueShown)
 	if err != nil {
 		return err
 	}
-	parked, err := db.ParkedCommands(ctx, c.db, queueShown)
+	parked, err := delivery.ParkedCommands(ctx, c.db, queueShown)
 	if err != nil {
 		return err
 	}
-	open, err := db.OpenCircuits(ctx, c.db, queueShown)
+	open, err := delivery.OpenCircuits(ctx, c.db, queueShown)
 	if err != nil {
 		return err
 	}
-	oldest, err := db.OldestDay(ctx, c.db)
+	oldest, err := delivery.OldestDay(ctx, c.db)
 	if err != nil {
 		return err
 	}

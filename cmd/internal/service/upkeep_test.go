@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"greenroom/db"
+	"greenroom/db/delivery"
 )
 
 // TestScheduleKeepsPartitions has 40 days of partitions and a retention of 30: a worker that starts sets up the schedule that
@@ -21,7 +21,7 @@ func TestScheduleKeepsPartitions(t *testing.T) {
 	b.cfg.Temporal.Namespace, b.cfg.Retention.Days = "upkeep-"+uuid.NewString(), 30
 	b.makeNamespace()
 	now := time.Now().UTC()
-	require.NoError(t, db.EnsurePartitions(t.Context(), b.db, now.AddDate(0, 0, -39), 40))
+	require.NoError(t, delivery.EnsurePartitions(t.Context(), b.db, now.AddDate(0, 0, -39), 40))
 	_, err := b.db.ExecContext(t.Context(), "DROP TABLE ?", bun.Ident(partition("deliveries", now, 7)))
 	require.NoError(t, err)
 	url := b.work()

@@ -26,6 +26,8 @@ import (
 	"greenroom/db"
 	"greenroom/db/catalog"
 	"greenroom/db/dbtest"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
 	"greenroom/db/seal"
 )
 
@@ -88,21 +90,21 @@ func (b *bundle) subscribe() {
 	require.NoError(b.t, db.CreateCompany(b.t.Context(), b.db, &b.co))
 	box, err := seal.New(b.cfg.Keyset)
 	require.NoError(b.t, err)
-	w := &db.Webhook{
-		ID: db.NewID(), CompanyID: &b.co.ID, OwnerCompanyID: &b.co.ID, Profile: "instaview", URL: receiver.URL,
-		Events: []string{catalog.InterviewStarted}, IsActive: true, MaxRetries: 3, TimeoutMS: 5000, Headers: []db.WebhookHeader{},
+	w := &delivery.Webhook{
+		ID: pg.NewID(), CompanyID: &b.co.ID, OwnerCompanyID: &b.co.ID, Profile: "instaview", URL: receiver.URL,
+		Events: []string{catalog.InterviewStarted}, IsActive: true, MaxRetries: 3, TimeoutMS: 5000, Headers: []delivery.WebhookHeader{},
 	}
-	w.Secret, err = box.Seal(webhook.GenerateSecret(), w.ID, db.SecretField)
+	w.Secret, err = box.Seal(webhook.GenerateSecret(), w.ID, delivery.SecretField)
 	require.NoError(b.t, err)
-	require.NoError(b.t, db.CreateWebhook(b.t.Context(), b.db, w))
+	require.NoError(b.t, delivery.CreateWebhook(b.t.Context(), b.db, w))
 }
 
 // publish records n events, each with one delivery.
 func (b *bundle) publish(n int) {
 	b.t.Helper()
 	for range n {
-		require.NoError(b.t, db.InTx(b.t.Context(), b.db, func(ctx context.Context, tx bun.Tx) error {
-			_, err := db.RecordEvent(ctx, tx, &db.Event{CompanyID: &b.co.ID, Type: catalog.InterviewStarted, Data: json.RawMessage(`{}`)})
+		require.NoError(b.t, pg.InTx(b.t.Context(), b.db, func(ctx context.Context, tx bun.Tx) error {
+			_, err := delivery.RecordEvent(ctx, tx, &delivery.Event{CompanyID: &b.co.ID, Type: catalog.InterviewStarted, Data: json.RawMessage(`{}`)})
 			return err
 		}))
 	}

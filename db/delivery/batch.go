@@ -1,0 +1,350 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
+)
+
+// Batch is a set of deliveries whose first attempts one workflow makes. While the row is there, its deliveries are that
+// workflow's and nobody else's; what leaves the batch leaves the row in the same transaction.
+type Batch struct {
+	ID         uuid.UUID
+	Deliveries []uuid.UUID `bun:",array"`
+}
+
+// AddBatch makes a batch of deliveries that were taken in this transaction.
+func AddBatch(ctx context.Context, tx bun.Tx, b Batch) error {
+	if _, err := pg.Direct(tx).ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries) VALUES ($1, $2)", b.ID, b.Deliveries); err != nil {
+		return fmt.Errorf("insert batch: %w", err)
+	}
+	return nil
+}
+
+// StaleBatches returns batches that nobody looked at for that long; now somebody has.
+func StaleBatches(ctx context.Context, db *bun.DB, age time.Duration, limit int) (stale []Batch, err error) {
+	err = db.NewRaw(`UPDATE delivery_batches SET checked_at = now() WHERE id IN (
+		SELECT id FROM delivery_batches WHERE checked_at < now() - ? * interval '1 ms' LIMIT ? FOR UPDATE SKIP LOCKED
+	) RETURNING id, deliveries::text[]`, age.Milliseconds(), limit).Scan(ctx, &stale)
+	if err != nil {
+		return nil, fmt.Errorf("find stale batches: %w", err)
+	}
+	return stale, nil
+}
+
+// BatchLanes returns the lanes of a batch's deliveries.
+func BatchLanes(ctx context.Context, db bun.IDB, batch uuid.UUID) (lanes []Lane, err error) {
+	err = db.NewRaw(`SELECT DISTINCT d.webhook_id AS webhook, COALESCE(d.company_id, ?) AS company
+		FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
+		CROSS JOIN LATERAL (SELECT webhook_id, company_id FROM deliveries WHERE id = x.id OFFSET 0) d WHERE b.id = ?`,
+		uuid.Nil, batch).Scan(ctx, &lanes)
+	if err != nil {
+		return nil, fmt.Errorf("read lanes of batch: %w", err)
+	}
+	return lanes, nil
+}
+
+// BatchStands reports whether a batch is older than idle and none of its deliveries has changed for as long.
+func BatchStands(ctx context.Context, db bun.IDB, id uuid.UUID, idle time.Duration) (stands bool, err error) {
+	err = db.NewRaw(`SELECT COALESCE((SELECT b.created_at < now() - ?1 * interval '1 ms' AND NOT EXISTS (
+			SELECT FROM unnest(b.deliveries) AS x (id) JOIN deliveries d ON d.id = x.id WHERE d.updated_at > now() - ?1 * interval '1 ms')
+		FROM delivery_batches b WHERE b.id = ?0), false)`, id, idle.Milliseconds()).Scan(ctx, &stands)
+	if err != nil {
+		return false, fmt.Errorf("look at a batch: %w", err)
+	}
+	return stands, nil
+}
+
+// LeaseBatch gives a batch to the caller and takes it from the one that had it. 0 means that there is no such batch.
+func LeaseBatch(ctx context.Context, db bun.IDB, id uuid.UUID) (lease int, err error) {
+	err = db.NewRaw("UPDATE delivery_batches SET lease = lease + 1 WHERE id = ? RETURNING lease", id).Scan(ctx, &lease)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("lease batch: %w", err)
+	}
+	return lease, nil
+}
+
+// HoldsBatch reports whether a lease of a batch is still the last one.
+func HoldsBatch(ctx context.Context, db bun.IDB, id uuid.UUID, lease int) (holds bool, err error) {
+	err = db.NewRaw("SELECT EXISTS (SELECT FROM delivery_batches WHERE id = ? AND lease = ?)", id, lease).Scan(ctx, &holds)
+	if err != nil {
+		return false, fmt.Errorf("look at lease: %w", err)
+	}
+	return holds, nil
+}
+
+// FinishBatch forgets a batch all of whose deliveries were recorded or have left it.
+func FinishBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
+	if _, err := db.ExecContext(ctx, "DELETE FROM delivery_batches WHERE id = ?", id); err != nil {
+		return fmt.Errorf("finish batch: %w", err)
+	}
+	return nil
+}
+
+// AbandonBatch puts the deliveries of a batch whose workflow is known to be gone back into the queue, where each gets a
+// workflow of its own, and forgets the batch.
+func AbandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
+	err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		_, err := tx.ExecContext(ctx, `WITH b AS (DELETE FROM delivery_batches WHERE id = ? RETURNING deliveries)
+			INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, redo)
+			SELECT d.webhook_id, COALESCE(d.company_id, ?), d.id, true FROM b CROSS JOIN unnest(b.deliveries) AS x (id)
+			CROSS JOIN LATERAL (SELECT * FROM deliveries d WHERE d.id = x.id OFFSET 0) d
+			WHERE d.status = 'pending' ON CONFLICT DO NOTHING`, id, uuid.Nil)
+		if err != nil {
+			return err
+		}
+		return notify(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("abandon batch: %w", err)
+	}
+	return nil
+}
+
+// LeaveBatch takes deliveries out of a batch whose first attempt it will not make: they go back to the queue, or are paused
+// or canceled as their webhook asks for. ErrConflict means that the lease was lost and nothing has left.
+func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, leaving []QueuedDelivery) error {
+	if len(leaving) == 0 {
+		return nil
+	}
+	err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		ids := make([]uuid.UUID, len(leaving))
+		for i, q := range leaving {
+			ids[i] = q.DeliveryID
+		}
+		err := pg.One(pg.Direct(tx).ExecContext(ctx, `UPDATE delivery_batches
+			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[])) WHERE id = $1 AND lease = $3`, batch, ids, lease))
+		if errors.Is(err, pg.ErrNotFound) {
+			return pg.ErrConflict
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := hold(ctx, tx, leaving, waitFor); err != nil {
+			return err
+		}
+		return notify(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("leave batch: %w", err)
+	}
+	return nil
+}
+
+// ResendDeliveries sends ended deliveries again, one generation on.
+func ResendDeliveries(ctx context.Context, db bun.IDB, again []QueuedDelivery) error {
+	if len(again) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(again))
+	for i, q := range again {
+		ids[i] = q.DeliveryID
+	}
+	err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := requeue(ctx, tx, ids); err != nil {
+			return err
+		}
+		return notify(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("resend deliveries: %w", err)
+	}
+	return nil
+}
+
+// LoadBatch reads what a batch still has to attempt, as the workflow run needs it: without those that have left it, and with
+// Done set on those that this run has recorded. With replay it reads the given deliveries instead, whatever became of them.
+// Webhooks are left to LoadWebhooks: one row serves many deliveries.
+func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bool) (jobs []*Work, err error) {
+	jobs, err = loadJobs(ctx, db, b, run, 1, replay)
+	if err != nil {
+		return nil, fmt.Errorf("load batch: %w", err)
+	}
+	return jobs, nil
+}
+
+// loadJobs reads by primary key and with known ids alone, a table at a time: a plan of several tables would have to know all
+// of their partitions. Earlier attempts are looked for only where there are any.
+func loadJobs(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, attempt int, any bool) (jobs []*Work, err error) {
+	ids := b.Deliveries
+	if !any {
+		if ids, err = queryIDs(ctx, db, "SELECT unnest(deliveries) FROM delivery_batches WHERE id = $1", b.ID); err != nil {
+			return nil, err
+		}
+	}
+	all, err := loadDeliveries(ctx, db, ids)
+	if err != nil {
+		return nil, err
+	}
+	events, attempted := map[uuid.UUID]*Event{}, []uuid.UUID(nil)
+	for _, j := range all {
+		events[j.Delivery.EventID] = nil
+		if j.Delivery.Attempts > 0 {
+			attempted = append(attempted, j.Delivery.ID)
+		}
+	}
+	if err := loadEvents(ctx, db, events); err != nil {
+		return nil, err
+	}
+	done, err := queryIDs(ctx, db, "SELECT delivery_id FROM attempts WHERE delivery_id = ANY ($1) AND run_id = $2 AND attempt = $3",
+		attempted, run, attempt)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range all {
+		e := events[j.Delivery.EventID]
+		if e == nil {
+			continue
+		}
+		j.Event = *e
+		j.Event.CompanyID = j.Delivery.CompanyID
+		if slices.Contains(done, j.Delivery.ID) {
+			j.Done = &Attempt{DeliveryID: j.Delivery.ID, RunID: run, Attempt: attempt}
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, nil
+}
+
+func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (jobs []*Work, err error) {
+	rows, err := pg.Direct(db).QueryContext(ctx, `SELECT id, event_id, webhook_id, company_id, status, is_test, generation, attempts, body
+		FROM deliveries WHERE id = ANY ($1)`, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		j := new(Work)
+		d := &j.Delivery
+		if err := rows.Scan(&d.ID, &d.EventID, &d.WebhookID, &d.CompanyID, &d.Status, &d.IsTest, &d.Generation, &d.Attempts, &d.Body); err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, rows.Err()
+}
+
+// loadEvents sets the events whose ids are the keys.
+func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) error {
+	rows, err := pg.Direct(db).QueryContext(ctx, "SELECT id, type, data, occurred_at, context FROM events WHERE id = ANY ($1)",
+		slices.Collect(maps.Keys(events)))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		e, data, eventContext := new(Event), "", sql.NullString{}
+		if err := rows.Scan(&e.ID, &e.Type, &data, &e.OccurredAt, &eventContext); err != nil {
+			return err
+		}
+		e.Data = json.RawMessage(data)
+		if eventContext.Valid {
+			e.Context = json.RawMessage(eventContext.String)
+		}
+		events[e.ID] = e
+	}
+	return rows.Err()
+}
+
+// queryIDs returns a column of ids. A statement about no ids is not sent.
+func queryIDs(ctx context.Context, db bun.IDB, query string, args ...any) (ids []uuid.UUID, err error) {
+	if among, ok := args[0].([]uuid.UUID); ok && len(among) == 0 {
+		return nil, nil
+	}
+	rows, err := pg.Direct(db).QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// LoadWebhooks reads webhooks by id, deleted ones too.
+func LoadWebhooks(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UUID]*Webhook, error) {
+	var hooks []*Webhook
+	if err := db.NewSelect().Model(&hooks).Where("w.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("load webhooks: %w", err)
+	}
+	byID := make(map[uuid.UUID]*Webhook, len(hooks))
+	for _, w := range hooks {
+		byID[w.ID] = w
+	}
+	return byID, nil
+}
+
+// RecordSuccesses writes many first attempts that succeeded, of any batches, in one statement; recording one again changes
+// nothing. It ends the rows of failures of their webhooks. Failed attempts are RecordAttempt's.
+func RecordSuccesses(ctx context.Context, db *bun.DB, rs []Recording) error {
+	sorted := slices.SortedFunc(slices.Values(rs), func(a, b Recording) int { // rows are locked in the order of their ids
+		return bytes.Compare(a.Attempt.DeliveryID[:], b.Attempt.DeliveryID[:])
+	})
+	c := columnsOf(sorted)
+	_, err := pg.Direct(db).ExecContext(ctx, successesSQL, c.delivery, c.run, c.workflow, c.generation, c.startedAt, c.durationMS, c.statusCode,
+		c.response, c.body, c.webhooks)
+	if err != nil {
+		return fmt.Errorf("record attempts: %w", err)
+	}
+	return nil
+}
+
+// columns are recordings as PostgreSQL's unnest takes them.
+type columns struct {
+	delivery, run, webhooks []uuid.UUID
+	workflow                []string
+	generation, durationMS  []int
+	startedAt               []time.Time
+	statusCode              []*int
+	response                []*string
+	body                    [][]byte
+}
+
+func columnsOf(rs []Recording) *columns {
+	c := new(columns)
+	seen := map[uuid.UUID]bool{}
+	for i := range rs {
+		a := &rs[i].Attempt
+		c.delivery, c.run, c.workflow = append(c.delivery, a.DeliveryID), append(c.run, a.RunID), append(c.workflow, a.WorkflowID)
+		c.generation, c.durationMS = append(c.generation, a.Generation), append(c.durationMS, a.DurationMS)
+		c.startedAt, c.statusCode = append(c.startedAt, a.StartedAt), append(c.statusCode, a.StatusCode)
+		c.response, c.body = append(c.response, a.Response), append(c.body, rs[i].Body)
+		if id := rs[i].WebhookID; rs[i].Counts && !seen[id] {
+			seen[id] = true
+			c.webhooks = append(c.webhooks, id)
+		}
+	}
+	return c
+}
+
+const successesSQL = `
+WITH r AS (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::timestamptz[], $6::int[], $7::int[], $8::text[], $9::bytea[])
+    AS r (delivery_id, run_id, workflow_id, generation, started_at, duration_ms, status_code, response, body)
+), a AS (
+  INSERT INTO attempts (delivery_id, run_id, attempt, generation, workflow_id, started_at, duration_ms, outcome, status_code, response)
+  SELECT delivery_id, run_id, 1, generation, workflow_id, started_at, duration_ms, 'succeeded', status_code, response FROM r
+  ON CONFLICT DO NOTHING RETURNING delivery_id, run_id
+), w AS (
+  UPDATE webhooks SET consecutive_failures = 0
+  WHERE id = ANY ($10::uuid[]) AND consecutive_failures > 0 AND circuit_opened_at IS NULL
+)
+UPDATE deliveries d SET status = 'succeeded', attempts = d.attempts + 1, body = COALESCE(d.body, r.body), workflow_id = r.workflow_id,
+  next_attempt_at = NULL, last_status_code = r.status_code, last_error = NULL, updated_at = clock_timestamp()
+FROM r JOIN a USING (delivery_id, run_id) WHERE d.id = r.delivery_id AND d.generation = r.generation AND d.id = ANY ($1)`

@@ -1,0 +1,119 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
+)
+
+// CircuitState is what the Circuit workflow decides on.
+type CircuitState struct {
+	Deleted  bool
+	Active   bool
+	OpenedAt *time.Time
+	// Recovery is the webhook's own way back, "" for the configured one.
+	Recovery string
+	// RateLimit is the webhook's own bound of deliveries per second, 0 for none.
+	RateLimit int
+	// Waiting is how many deliveries are paused, counted up to WaitingLimit + 1.
+	Waiting int
+	// ToCancel: the webhook was deleted and has deliveries that have not ended.
+	ToCancel bool
+	// CompanyID is the webhook's; nil for one of the platform.
+	CompanyID *uuid.UUID
+}
+
+// WaitingLimit bounds the count of the deliveries that wait behind a circuit, so that a look never reads a long backlog.
+const WaitingLimit = 1000
+
+// LoadCircuit reads the state of a webhook's circuit.
+func LoadCircuit(ctx context.Context, db bun.IDB, webhook uuid.UUID) (CircuitState, error) {
+	var s CircuitState
+	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''), rate_limit, company_id,
+		(SELECT count(*) FROM (SELECT id `+pausedOf+` LIMIT ?3) waiting),
+		deleted_at IS NOT NULL AND (SELECT id `+liveOf+` LIMIT 1) IS NOT NULL
+		FROM webhooks WHERE id = ?0`, webhook, uuid.Nil, uuid.Max, WaitingLimit+1).
+		Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.CompanyID, &s.Waiting, &s.ToCancel)
+	if err != nil {
+		return s, fmt.Errorf("load circuit: %w", pg.Translate(err))
+	}
+	return s, nil
+}
+
+// pausedOf and liveOf read the paused and all live deliveries of the webhook ?0 (?1 and ?2 are the least and the greatest id)
+// in the order of the index deliveries_live. They ask for a range and for its order because no other index has both, so a
+// planner that believes in many or few such rows has nothing else to choose: for an equal webhook it may follow the ids of a
+// day, and read past all that is not live.
+const (
+	pausedOf = `FROM deliveries
+  WHERE (live_webhook(status, webhook_id), status, id) >= (?0, 'paused', ?1)
+    AND (live_webhook(status, webhook_id), status, id) <= (?0, 'paused', ?2) AND live_webhook(status, webhook_id) <= ?0
+  ORDER BY live_webhook(status, webhook_id), status, id`
+	liveOf = `FROM deliveries
+  WHERE live_webhook(status, webhook_id) >= ?0 AND live_webhook(status, webhook_id) <= ?0
+  ORDER BY live_webhook(status, webhook_id), status, id`
+)
+
+// ResetCircuit closes a webhook's circuit, forgets its failures and makes it active again, and has its paused deliveries
+// released at a ramp. Resetting a closed circuit is allowed and changes only updatedAt. It returns the row as it is then.
+func ResetCircuit(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Webhook, error) {
+	err := pg.One(tx.ExecContext(ctx, `UPDATE webhooks SET consecutive_failures = 0, circuit_opened_at = NULL, is_active = true,
+		disabled_reason = NULL, updated_at = clock_timestamp() WHERE id = ? AND deleted_at IS NULL`, id))
+	if err != nil {
+		return nil, fmt.Errorf("reset circuit: %w", err)
+	}
+	if err := AddCommand(ctx, tx, CircuitChanged, id, nil); err != nil {
+		return nil, err
+	}
+	return GetWebhook(ctx, tx, id)
+}
+
+// ReleasePaused sends up to limit paused deliveries of a webhook on their way again, oldest first: those that a workflow
+// holds are woken, the others go back to the queue. It releases nothing while the webhook is inactive or its circuit is
+// open. With probe, one is released although the circuit is open.
+func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int, probe bool) (n int, err error) {
+	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		blocked, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
+		if err != nil || (blocked[webhook] && !probe) {
+			return err
+		}
+		if probe {
+			if n, err = releaseProbe(ctx, tx, webhook); err != nil || n == 0 {
+				return err
+			}
+			return notify(ctx, tx)
+		}
+		var ids []uuid.UUID
+		err = tx.NewRaw("SELECT id "+pausedOf+" LIMIT ?3 FOR UPDATE SKIP LOCKED", webhook, uuid.Nil, uuid.Max, limit).Scan(ctx, &ids)
+		if n = len(ids); err != nil || n == 0 {
+			return err
+		}
+		if _, err := pg.Direct(tx).ExecContext(ctx, releaseSQL, ids, string(WakeDelivery), uuid.Nil); err != nil {
+			return err
+		}
+		return notify(ctx, tx)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("release paused deliveries: %w", err)
+	}
+	return n, nil
+}
+
+// releaseSQL: $1 the deliveries, locked and paused, $2 the command that wakes a workflow, $3 the zero id.
+const releaseSQL = `
+WITH d AS (
+  UPDATE deliveries SET status = CASE WHEN workflow_id IS NULL THEN 'pending' ELSE 'retrying' END,
+    next_attempt_at = CASE WHEN workflow_id IS NOT NULL THEN now() END, updated_at = now()
+  WHERE id = ANY ($1::uuid[])
+  RETURNING id, webhook_id, company_id, workflow_id
+), q AS (
+  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
+  SELECT webhook_id, COALESCE(company_id, $3::uuid), id FROM d WHERE workflow_id IS NULL
+  ON CONFLICT DO NOTHING
+)
+INSERT INTO commands (id, kind, subject_id) SELECT uuid_v7(), $2, id FROM d WHERE workflow_id IS NOT NULL`

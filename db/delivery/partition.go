@@ -1,0 +1,147 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
+)
+
+// PartitionDaysAhead is how many days after today get their partition in advance: a week, so that a schedule that stood
+// still over a long weekend harms nothing. Rows of a day without a partition go to the default partition, never nowhere.
+const PartitionDaysAhead = 7
+
+// ErrPartitionBusy says that a partition could not be made or dropped because somebody reads or writes for longer than upkeep may make
+// others wait. Nothing was changed; it is worth another try later.
+var ErrPartitionBusy = errors.New("partition is in use")
+
+// dayTable is a table cut by day.
+type dayTable struct {
+	name string
+	key  string // holds the UUIDv7 that tells the day
+	// held is a condition on ?0, ?1 and ?2, the first ids of the day, of the next and of the one after: as long as it is
+	// true the day is kept however old it is.
+	held string
+}
+
+// dayTables in the order in which a day's are dropped. Deliveries that still have something to do keep their day; those that are
+// paused are ended first. Attempts follow their deliveries. Events outlive both by a day: one of the last moment may belong to
+// a delivery of the next day, which can be replayed as long as it is there. Each asks for the first of an index, so that no
+// planner reads the whole day.
+var dayTables = []dayTable{
+	{"deliveries", "id", `(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND live_webhook(status, webhook_id) >= '00000000-0000-0000-0000-000000000000'
+		ORDER BY live_webhook(status, webhook_id), status, id LIMIT 1) IS NOT NULL`},
+	{"attempts", "delivery_id", "(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 ORDER BY id LIMIT 1) IS NOT NULL"},
+	{"events", "id", "(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?2 ORDER BY id LIMIT 1) IS NOT NULL"},
+}
+
+const dayLayout = "20060102"
+
+// day is a partition's day of one table.
+type day struct {
+	dayTable
+	at time.Time // its midnight, UTC
+}
+
+func dayOf(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+
+func (d day) partition() string { return d.name + "_" + d.at.Format(dayLayout) }
+
+func (d day) bounds() (lo, hi uuid.UUID) { return pg.FloorID(d.at), pg.FloorID(d.at.AddDate(0, 0, 1)) }
+
+// EnsurePartitions makes the day partitions from the day before `from` to `ahead` days after it. It may run at any time and
+// beside itself. Whoever uses the tables meanwhile is never made to wait longer than lockPatience; ErrPartitionBusy when that
+// was not enough.
+func EnsurePartitions(ctx context.Context, db *bun.DB, from time.Time, ahead int) error {
+	first := dayOf(from).AddDate(0, 0, -1)
+	for i := range ahead + 2 {
+		for _, table := range dayTables {
+			if err := ensureDay(ctx, db, day{table, first.AddDate(0, 0, i)}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ensureDay skips a day whose rows already fell into the default partition: attaching would be refused, they are safe there,
+// and DropPartitions finds them. The partition is made beside its parent and then attached, which readers and writers of the
+// parent's other partitions do not notice; CREATE TABLE … PARTITION OF would lock them all out. Only the default partition is
+// locked, and read to prove that it has no row of the day: it is empty unless upkeep stood still for a week.
+func ensureDay(ctx context.Context, db *bun.DB, d day) error {
+	lo, hi := d.bounds()
+	settled, err := d.settled(ctx, db)
+	if err != nil || settled {
+		return err
+	}
+	return patiently(ctx, db, "make partition "+d.partition(), func(ctx context.Context, tx bun.Tx) error {
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", partitionLock); err != nil {
+			return err
+		}
+		if settled, err := d.settled(ctx, tx); err != nil || settled { // another process was faster
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "CREATE TABLE ?0 (LIKE ?1 INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (fillfactor = 85);"+
+			"ALTER TABLE ?1 ATTACH PARTITION ?0 FOR VALUES FROM (?2) TO (?3)", bun.Ident(d.partition()), bun.Ident(d.name), lo, hi)
+		return err
+	})
+}
+
+const partitionLock = 0x67726e726e // migrationLock + 1
+
+// settled: the day has its partition, or rows of it are in the default partition.
+func (d day) settled(ctx context.Context, db bun.IDB) (settled bool, err error) {
+	lo, hi := d.bounds()
+	err = db.NewRaw("SELECT to_regclass(?) IS NOT NULL OR EXISTS (SELECT FROM ? WHERE ? >= ? AND ? < ?)",
+		d.partition(), bun.Ident(d.name+"_default"), bun.Ident(d.key), lo, bun.Ident(d.key), hi).Scan(ctx, &settled)
+	if err != nil {
+		return false, fmt.Errorf("look up partition %s: %w", d.partition(), err)
+	}
+	return settled, nil
+}
+
+const (
+	// lockPatience is how long upkeep waits for a lock on a table. Everybody who comes later waits behind it, so this is also the
+	// longest pause that a forgotten transaction and upkeep together can put into the delivery path.
+	lockPatience = 100 * time.Millisecond
+	// lockTries and lockPause: ordinary queries are over in milliseconds, so one of a few tries gets through unless somebody
+	// really holds the table.
+	lockTries = 3
+	lockPause = 300 * time.Millisecond
+)
+
+// patiently runs fn in a transaction that gives up waiting for a lock after lockPatience, a few times.
+func patiently(ctx context.Context, db *bun.DB, what string, fn func(ctx context.Context, tx bun.Tx) error) error {
+	for try := 1; ; try++ {
+		err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+			if _, err := tx.ExecContext(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", lockPatience.Milliseconds())); err != nil {
+				return err
+			}
+			return fn(ctx, tx)
+		})
+		switch {
+		case err == nil:
+			return nil
+		case !isLockTimeout(err):
+			return fmt.Errorf("%s: %w", what, err)
+		case try == lockTries:
+			return fmt.Errorf("%s: %w", what, ErrPartitionBusy)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, ctx.Err())
+		case <-time.After(lockPause):
+		}
+	}
+}
+
+func isLockTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03" // lock_not_available
+}

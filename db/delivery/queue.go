@@ -1,0 +1,240 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
+)
+
+// QueuedDelivery is a delivery that no workflow has yet, with what is needed to start one.
+type QueuedDelivery struct {
+	DeliveryID uuid.UUID
+	WebhookID  uuid.UUID
+	CompanyID  *uuid.UUID
+	EventType  string
+	Generation int
+	// Attempt is the number of the attempt to begin with: 1, or more for one that goes on.
+	Attempt int
+	IsTest  bool
+	// Probe: one attempt although the circuit is open.
+	Probe bool
+	// Redo: its workflow may have been lost, so a closed workflow of this id must not stand in the way.
+	Redo bool
+	// NotBefore is when that attempt is due; nil for at once.
+	NotBefore *time.Time
+	// LastError is what the last attempt failed with; nil when none has failed.
+	LastError *string
+
+	Profile    string
+	URL        string
+	MaxRetries int
+	TimeoutMS  int
+	// RateLimit bounds this webhook's deliveries per second; 0 = none.
+	RateLimit int
+	// Failing: the last attempt at this endpoint failed.
+	Failing bool
+}
+
+// Lane is what waits in turn: the deliveries of one company to one webhook. Company is the zero id for events of none.
+type Lane struct{ Webhook, Company uuid.UUID }
+
+// Lane is where the delivery waits.
+func (q *QueuedDelivery) Lane() Lane {
+	l := Lane{Webhook: q.WebhookID}
+	if q.CompanyID != nil {
+		l.Company = *q.CompanyID
+	}
+	return l
+}
+
+// TakeOptions bound one taking.
+type TakeOptions struct {
+	// Limit is how many deliveries may be taken in all, PerLane how many of one lane; Room overrides PerLane for the lanes of
+	// some webhooks, and PerFailing that of webhooks whose last attempt failed.
+	Limit, PerLane, PerFailing int
+	Room                       map[uuid.UUID]int
+	// After is the lane to go on behind; zero for the first.
+	After Lane
+	// StartBlocked returns the first attempts of blocked webhooks too, instead of pausing them: where every delivery has its
+	// own workflow from the start, the workflow parks itself.
+	StartBlocked bool
+}
+
+// Taking is what one taking found.
+type Taking struct {
+	// Ready are the deliveries that are the caller's now, oldest first.
+	Ready []QueuedDelivery
+	// Taken also counts those that were paused or canceled instead.
+	Taken int
+	// Next is where the next taking goes on: zero when every lane had its turn.
+	Next Lane
+}
+
+// TakeDeliveries takes deliveries from the queue, the oldest of each lane, and removes them from it: they are gone when tx
+// commits and back when it does not. Its cost follows the number of lanes that wait, not the length of their queues.
+//
+// The deliveries of a deleted webhook are canceled. The first attempts of a blocked one (inactive, or its circuit is open)
+// are paused; later attempts are returned, because such a delivery must have a workflow, and that one parks itself. A
+// delivery that has failed for good after its first attempt is returned for the same reason: its workflow shows the failure.
+func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t Taking, err error) {
+	rows, err := takeRows(ctx, tx, o)
+	if err != nil {
+		return t, fmt.Errorf("take deliveries: %w", err)
+	}
+	if len(rows) >= o.Limit {
+		for i := range rows {
+			if l := rows[i].Lane(); l.after(t.Next) {
+				t.Next = l
+			}
+		}
+	}
+	if err := readTaken(ctx, tx, rows); err != nil {
+		return t, fmt.Errorf("take deliveries: %w", err)
+	}
+	var held []QueuedDelivery
+	for i := range rows {
+		switch r := &rows[i]; {
+		case !r.wanted():
+		case r.deleted, r.blocked && r.Attempt <= 1 && !r.Probe && !o.StartBlocked:
+			held = append(held, r.QueuedDelivery)
+		default:
+			t.Ready = append(t.Ready, r.QueuedDelivery)
+		}
+	}
+	slices.SortFunc(t.Ready, func(a, b QueuedDelivery) int { return bytes.Compare(a.DeliveryID[:], b.DeliveryID[:]) })
+	back, err := hold(ctx, tx, held, passOver)
+	t.Taken = len(rows) - back
+	return t, err
+}
+
+func (l Lane) after(other Lane) bool {
+	if c := bytes.Compare(l.Webhook[:], other.Webhook[:]); c != 0 {
+		return c > 0
+	}
+	return bytes.Compare(l.Company[:], other.Company[:]) > 0
+}
+
+type queuedRow struct {
+	QueuedDelivery
+	status           Status // "" when the delivery is no longer kept
+	blocked, deleted bool
+}
+
+// wanted: the delivery has something to do, or has failed for good without a workflow of its own to show it.
+func (r *queuedRow) wanted() bool {
+	return r.status == Pending || r.status == Retrying || r.status == Failed && r.Attempt > 1
+}
+
+func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow, err error) {
+	room, err := json.Marshal(o.Room)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := pg.Direct(tx).QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerLane, o.PerFailing)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		var r queuedRow
+		if err := rows.Scan(&r.DeliveryID, &r.WebhookID, &r.CompanyID, &r.Attempt, &r.Probe, &r.Redo, &r.Profile, &r.URL,
+			&r.MaxRetries, &r.TimeoutMS, &r.RateLimit, &r.Failing, &r.blocked, &r.deleted); err != nil {
+			return nil, err
+		}
+		if *r.CompanyID == uuid.Nil {
+			r.CompanyID = nil
+		}
+		taken = append(taken, r)
+	}
+	return taken, rows.Err()
+}
+
+// takeSQL walks the distinct lanes of the queue (a loose index scan) and takes a few rows of each, until it has enough. It
+// reads the queue and webhooks by their primary keys and nothing else: deliveries are read afterwards, when their ids are
+// known (see pg.Direct). OFFSET 0 keeps a look-up of one row what it is. $1, $2: the lane to go on behind, $3: rows at most,
+// $4: room by webhook, $5: rows of a lane at most, $6: of one whose endpoint fails.
+const takeSQL = `
+WITH RECURSIVE lanes AS (
+  (SELECT webhook_id, company_id FROM delivery_queue WHERE (webhook_id, company_id) > ($1::uuid, $2::uuid)
+   ORDER BY webhook_id, company_id LIMIT 1)
+  UNION ALL
+  SELECT next.webhook_id, next.company_id FROM lanes CROSS JOIN LATERAL (
+    SELECT q.webhook_id, q.company_id FROM delivery_queue q
+    WHERE (q.webhook_id, q.company_id) > (lanes.webhook_id, lanes.company_id) ORDER BY q.webhook_id, q.company_id LIMIT 1
+  ) next
+), picked AS (
+  SELECT p.row FROM lanes CROSS JOIN LATERAL (
+    SELECT w.consecutive_failures > 0 AND w.circuit_opened_at IS NULL AS failing FROM webhooks w
+    WHERE w.id = lanes.webhook_id OFFSET 0
+  ) w CROSS JOIN LATERAL (
+    SELECT q.ctid AS row FROM delivery_queue q
+    WHERE q.webhook_id = lanes.webhook_id AND q.company_id = lanes.company_id
+    ORDER BY q.webhook_id, q.company_id, q.delivery_id
+    LIMIT LEAST(COALESCE(($4::jsonb ->> lanes.webhook_id::text)::int, $5::int), CASE WHEN w.failing THEN $6::int END)
+    FOR UPDATE SKIP LOCKED
+  ) p LIMIT $3
+), taken AS (
+  DELETE FROM delivery_queue WHERE ctid = ANY (ARRAY(SELECT row FROM picked))
+  RETURNING webhook_id, company_id, delivery_id, attempt, probe, redo
+)
+SELECT t.delivery_id, t.webhook_id, t.company_id, t.attempt, t.probe, t.redo, w.profile, w.url, w.max_retries, w.timeout_ms,
+  w.rate_limit, w.consecutive_failures > 0, w.circuit_opened_at IS NOT NULL OR NOT w.is_active, w.deleted_at IS NOT NULL
+FROM taken t CROSS JOIN LATERAL (SELECT * FROM webhooks w WHERE w.id = t.webhook_id OFFSET 0) w`
+
+// readTaken reads the deliveries of rows that were taken.
+func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
+	if len(taken) == 0 {
+		return nil
+	}
+	ids, byID := make([]uuid.UUID, len(taken)), make(map[uuid.UUID]*queuedRow, len(taken))
+	for i := range taken {
+		ids[i] = taken[i].DeliveryID
+		byID[ids[i]] = &taken[i]
+	}
+	rows, err := pg.Direct(tx).QueryContext(ctx, `SELECT id, status, event_type, generation, is_test, next_attempt_at, last_error
+		FROM deliveries WHERE id = ANY ($1)`, ids)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		var id uuid.UUID
+		var d queuedRow
+		if err := rows.Scan(&id, &d.status, &d.EventType, &d.Generation, &d.IsTest, &d.NotBefore, &d.LastError); err != nil {
+			return err
+		}
+		r := byID[id]
+		r.status, r.EventType, r.Generation, r.IsTest = d.status, d.EventType, d.Generation, d.IsTest
+		r.NotBefore, r.LastError = d.NotBefore, d.LastError
+	}
+	return rows.Err()
+}
+
+// QueueLength counts the deliveries and commands that wait for a dispatcher, up to limit of each, so that a scrape never
+// scans a long backlog. Parked commands are ParkedCommands.
+func QueueLength(ctx context.Context, db bun.IDB, limit int) (deliveries, commands int, err error) {
+	err = db.NewRaw(`SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery_queue LIMIT ?0) q),
+		(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c)`, limit).Scan(ctx, &deliveries, &commands)
+	if err != nil {
+		return 0, 0, fmt.Errorf("measure queue: %w", err)
+	}
+	return deliveries, commands, nil
+}
+
+// WorkflowOf returns the id of the workflow that has a delivery, or "" when none was recorded.
+func WorkflowOf(ctx context.Context, db bun.IDB, delivery uuid.UUID) (string, error) {
+	var id string
+	err := db.NewRaw("SELECT COALESCE((SELECT workflow_id FROM deliveries WHERE id = ?), '')", delivery).Scan(ctx, &id)
+	if err != nil {
+		return "", fmt.Errorf("look up workflow: %w", err)
+	}
+	return id, nil
+}

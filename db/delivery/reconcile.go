@@ -1,0 +1,147 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
+)
+
+// The reconciler finds rows that need a workflow and seem to have none. Each look reads only what is due, by an index on the
+// time at which it is due, and notes on the row when to look again: a row that cannot progress never hides another one.
+
+// SweepCursor is where a walk over overdue deliveries has come to; zero at its beginning.
+type SweepCursor struct {
+	Due time.Time
+	ID  uuid.UUID
+}
+
+// SweepPage is what one page of that walk found.
+type SweepPage struct {
+	// Looked counts the overdue deliveries that were read, Requeued those that went back into the queue.
+	Looked, Requeued int
+	// Next is where the next page begins.
+	Next SweepCursor
+}
+
+// SweepDeliveries looks at the next overdue deliveries, the longest overdue first, and puts those back into the queue that are
+// neither queued nor in a batch and overdue by more than grace and their webhook's time-out: their workflow was lost, or is
+// older than the row. The queue's entry asks for a redo, which wakes a workflow that is there. Deliveries that wait in the queue
+// are only read, so a long backlog costs no writes.
+func SweepDeliveries(ctx context.Context, db bun.IDB, after SweepCursor, grace time.Duration, limit int) (p SweepPage, err error) {
+	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		if err := planByIndex(ctx, tx); err != nil {
+			return err
+		}
+		p.Next = after
+		err := tx.NewRaw(sweepSQL, after.Due, after.ID, grace.Milliseconds(), limit, uuid.Nil).
+			Scan(ctx, &p.Looked, &p.Requeued, &p.Next.Due, &p.Next.ID)
+		if err != nil || p.Requeued == 0 {
+			return err
+		}
+		return notify(ctx, tx)
+	})
+	if err != nil {
+		return SweepPage{}, fmt.Errorf("sweep deliveries: %w", err)
+	}
+	return p, nil
+}
+
+// planByIndex makes the statements of one transaction follow the indexes that are made for them. The planner judges by
+// statistics, which may be from a moment at which nothing was due, or millions of rows were.
+func planByIndex(ctx context.Context, tx bun.Tx) error {
+	_, err := tx.ExecContext(ctx, `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;
+		SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`)
+	if err != nil {
+		return fmt.Errorf("set up the planner: %w", err)
+	}
+	return nil
+}
+
+// deliveryDue is the expression of the index deliveries_due.
+const deliveryDue = "(CASE WHEN d.status IN ('pending', 'retrying') THEN GREATEST(d.reconcile_at, COALESCE(d.next_attempt_at, d.updated_at)) END)"
+
+// sweepSQL: ?0 and ?1 the cursor, ?2 the grace in ms, ?3 rows at most, ?4 the zero id. A delivery that was put back and is
+// still overdue is put back again after half as long as it has been overdue by then, at most after ten minutes.
+const sweepSQL = `
+WITH page AS MATERIALIZED (
+  SELECT d.id, d.webhook_id, COALESCE(d.company_id, ?4) AS company_id, COALESCE(d.next_attempt_at, d.updated_at) AS since, ` + deliveryDue + ` AS due
+  FROM deliveries d
+  WHERE ` + deliveryDue + ` < now() - ?2 * interval '1 ms' AND (` + deliveryDue + `, d.id) > (?0, ?1)
+  ORDER BY ` + deliveryDue + `, d.id LIMIT ?3
+), lost AS MATERIALIZED (
+  SELECT p.id, p.since FROM page p JOIN webhooks w ON w.id = p.webhook_id
+  WHERE p.due < now() - (?2 + w.timeout_ms) * interval '1 ms'
+    AND NOT EXISTS (SELECT FROM delivery_queue q WHERE q.webhook_id = p.webhook_id AND q.company_id = p.company_id AND q.delivery_id = p.id)
+    AND p.id NOT IN (SELECT unnest(b.deliveries) FROM delivery_batches b)
+), locked AS MATERIALIZED (
+  SELECT d.id, lost.since FROM lost JOIN deliveries d ON d.id = lost.id FOR UPDATE OF d SKIP LOCKED
+), noted AS (
+  UPDATE deliveries d SET reconcile_at = now() + LEAST((now() - locked.since) / 2, interval '10 minutes')
+  FROM locked WHERE d.id = locked.id
+  RETURNING d.id, d.webhook_id, d.company_id, d.generation, d.status
+), queued AS (
+  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
+  SELECT n.webhook_id, COALESCE(n.company_id, ?4), n.id, ` + nextAttempt + `, true FROM noted n WHERE n.status IN ('pending', 'retrying')
+  ON CONFLICT DO NOTHING RETURNING 1
+)
+SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM queued),
+  COALESCE((SELECT max(due) FROM page), ?0), COALESCE((SELECT id FROM page WHERE due = (SELECT max(due) FROM page) ORDER BY id DESC LIMIT 1), ?1)`
+
+// nextAttempt is the number of the next attempt of a delivery n. It follows the highest one: a workflow that was reset makes
+// attempts of the same number again.
+const nextAttempt = "(SELECT 1 + COALESCE(max(a.attempt), 0) FROM attempts a WHERE a.delivery_id = n.id AND a.generation = n.generation)"
+
+// RequeueLost puts a delivery back into the queue whose workflow is known to be gone, if it still waits for an attempt, which is
+// due at once. With probe that attempt is made although the circuit is open.
+func RequeueLost(ctx context.Context, tx bun.Tx, delivery uuid.UUID, probe bool) (bool, error) {
+	res, err := tx.ExecContext(ctx, `WITH n AS (
+		UPDATE deliveries SET next_attempt_at = NULL, updated_at = now() WHERE id = ?0 AND `+livingStatus+`
+		RETURNING id, webhook_id, company_id, generation
+	) INSERT INTO delivery_queue AS q (webhook_id, company_id, delivery_id, attempt, probe, redo)
+		SELECT n.webhook_id, COALESCE(n.company_id, ?1), n.id, `+nextAttempt+`, ?2, true FROM n
+		ON CONFLICT (webhook_id, company_id, delivery_id) DO UPDATE SET probe = q.probe OR EXCLUDED.probe, redo = true`,
+		delivery, uuid.Nil, probe)
+	if err != nil {
+		return false, fmt.Errorf("requeue delivery: %w", err)
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
+// livingStatus says that a delivery waits for an attempt, in words that no partial index has: a row that is looked up by its id
+// must not be looked for in an index of all that waits.
+const livingStatus = "COALESCE(status, '') IN ('pending', 'retrying')"
+
+// releaseProbe sends one paused delivery of a webhook on its way although the circuit is open, unless the webhook is inactive.
+// It is one of the newest, and of those the one with the fewest attempts: a long outage must not use up the attempts of one
+// delivery. A workflow that it has is woken.
+func releaseProbe(ctx context.Context, tx bun.Tx, webhook uuid.UUID) (n int, err error) {
+	err = tx.NewRaw(`WITH newest AS MATERIALIZED (
+		SELECT d.id, d.attempts FROM deliveries d
+		WHERE (live_webhook(d.status, d.webhook_id), d.status, d.id) >= (?0, 'paused', ?1)
+			AND (live_webhook(d.status, d.webhook_id), d.status, d.id) <= (?0, 'paused', ?2) AND live_webhook(d.status, d.webhook_id) <= ?0
+			AND EXISTS (SELECT FROM webhooks w WHERE w.id = ?0 AND w.is_active AND w.deleted_at IS NULL)
+		ORDER BY live_webhook(d.status, d.webhook_id) DESC, d.status DESC, d.id DESC LIMIT 100
+	), picked AS MATERIALIZED (
+		SELECT d.id FROM (SELECT id FROM newest ORDER BY attempts, id DESC LIMIT 1) p JOIN deliveries d ON d.id = p.id
+		WHERE COALESCE(d.status, '') = 'paused' FOR UPDATE OF d SKIP LOCKED
+	), n AS (
+		UPDATE deliveries d SET status = CASE WHEN d.workflow_id IS NULL THEN 'pending' ELSE 'retrying' END,
+			next_attempt_at = CASE WHEN d.workflow_id IS NOT NULL THEN now() END, updated_at = now()
+		FROM picked WHERE d.id = picked.id
+		RETURNING d.id, d.company_id, d.generation
+	), q AS (
+		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, probe, redo)
+		SELECT ?0, COALESCE(n.company_id, ?1), n.id, `+nextAttempt+`, true, true FROM n
+		ON CONFLICT (webhook_id, company_id, delivery_id) DO UPDATE SET probe = true, redo = true
+	) SELECT count(*) FROM n`, webhook, uuid.Nil, uuid.Max).Scan(ctx, &n)
+	if err != nil {
+		return 0, fmt.Errorf("release a probe: %w", err)
+	}
+	return n, nil
+}

@@ -1,0 +1,233 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
+)
+
+// ReplayState is where a replay stands.
+type ReplayState string
+
+// A replay goes running ⇄ paused → completed | canceled.
+const (
+	ReplayRunning   ReplayState = "running"
+	ReplayPaused    ReplayState = "paused"
+	ReplayCompleted ReplayState = "completed"
+	ReplayCanceled  ReplayState = "canceled"
+)
+
+// Ended reports whether the replay sends nothing any more.
+func (s ReplayState) Ended() bool { return s == ReplayCompleted || s == ReplayCanceled }
+
+// Replay sends many ended deliveries of a webhook again: those made from Since (inclusive) to Until (exclusive) with one of
+// the statuses and, if there are any, of one of the events. Tests are left out.
+type Replay struct {
+	bun.BaseModel `bun:"table:replays,alias:r"`
+
+	ID        uuid.UUID   `bun:"id,pk"`
+	WebhookID uuid.UUID   `bun:"webhook_id"`
+	CompanyID *uuid.UUID  `bun:"company_id"`
+	Since     time.Time   `bun:"since"`
+	Until     time.Time   `bun:"until"`
+	Statuses  []string    `bun:"statuses,array"`
+	Events    []string    `bun:"events,array"`
+	State     ReplayState `bun:"state"`
+	// Replayed counts the deliveries that went back to the queue.
+	Replayed int64 `bun:"replayed"`
+	// Cursor is the last delivery that was looked at.
+	Cursor    *uuid.UUID `bun:"cursor"`
+	CreatedAt time.Time  `bun:"created_at"`
+	UpdatedAt time.Time  `bun:"updated_at"`
+}
+
+// CreateReplay stores a new replay, running, and has its workflow started. Its id and times are set.
+func CreateReplay(ctx context.Context, tx bun.Tx, r *Replay) error {
+	r.ID, r.State, r.CreatedAt = pg.NewID(), ReplayRunning, time.Now().UTC()
+	r.UpdatedAt = r.CreatedAt
+	if r.Events == nil {
+		r.Events = []string{}
+	}
+	if _, err := tx.NewInsert().Model(r).Exec(ctx); err != nil {
+		return fmt.Errorf("insert replay: %w", pg.Translate(err))
+	}
+	return AddCommand(ctx, tx, ReplayChanged, r.ID, nil)
+}
+
+// GetReplay returns a replay of that webhook.
+func GetReplay(ctx context.Context, db bun.IDB, webhook, id uuid.UUID) (*Replay, error) {
+	r := new(Replay)
+	if err := db.NewSelect().Model(r).Where("r.id = ? AND r.webhook_id = ?", id, webhook).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get replay: %w", pg.Translate(err))
+	}
+	return r, nil
+}
+
+// ListReplays returns one page of a webhook's replays, newest first, and how many there are in all.
+func ListReplays(ctx context.Context, db bun.IDB, webhook uuid.UUID, p pg.Page) ([]Replay, int64, error) {
+	rs := []Replay{}
+	total, err := db.NewSelect().Model(&rs).Where("r.webhook_id = ?", webhook).Order("r.id DESC").
+		Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list replays: %w", err)
+	}
+	return rs, total, nil
+}
+
+// PauseReplay holds a running replay.
+func PauseReplay(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Replay, error) {
+	return setReplay(ctx, tx, id, ReplayPaused, ReplayRunning)
+}
+
+// ResumeReplay lets a paused replay go on where it was.
+func ResumeReplay(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Replay, error) {
+	return setReplay(ctx, tx, id, ReplayRunning, ReplayPaused)
+}
+
+// CancelReplay ends a replay; what it has sent again already stays so.
+func CancelReplay(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Replay, error) {
+	return setReplay(ctx, tx, id, ReplayCanceled, ReplayRunning, ReplayPaused)
+}
+
+// setReplay is refused with a StateError unless the replay is in one of the states, and tells its workflow.
+func setReplay(ctx context.Context, tx bun.Tx, id uuid.UUID, to ReplayState, from ...ReplayState) (*Replay, error) {
+	r := new(Replay)
+	err := tx.NewRaw(`UPDATE replays SET state = ?, updated_at = clock_timestamp() WHERE id = ? AND state IN (?) RETURNING *`,
+		to, id, bun.List(from)).Scan(ctx, r)
+	if err = pg.Translate(err); err == nil {
+		return r, AddCommand(ctx, tx, ReplayChanged, id, nil)
+	}
+	if !errors.Is(err, pg.ErrNotFound) {
+		return nil, fmt.Errorf("change replay: %w", err)
+	}
+	var state string
+	if err := tx.NewRaw("SELECT state FROM replays WHERE id = ?", id).Scan(ctx, &state); err != nil {
+		return nil, fmt.Errorf("change replay: %w", pg.Translate(err))
+	}
+	return nil, &pg.StateError{Resource: "replay", State: state}
+}
+
+// ReplayProgress is where a replay stands after a page.
+type ReplayProgress struct {
+	State ReplayState
+	// Replayed counts the deliveries of all pages, Requeued those of this one.
+	Replayed int64
+	Requeued int
+	// WebhookID and CompanyID are those of the replay; CompanyID is nil for one of the platform.
+	WebhookID uuid.UUID
+	CompanyID *uuid.UUID
+}
+
+// replayLooks bounds the deliveries that one page looks at: a tenth of a second of work when they are in memory.
+const replayLooks = 10_000
+
+// ReplayPage puts the next deliveries that a replay matches, at most limit, back into the queue, oldest first, and moves its
+// cursor in the same transaction: a page is sent once however often this is tried. A page looks at replayLooks deliveries at
+// most, so where few match it may have fewer than limit, or none. The page that comes to the end completes the replay; that
+// of a deleted webhook cancels it. A replay that does not run is left as it is.
+func ReplayPage(ctx context.Context, db bun.IDB, replay uuid.UUID, limit int) (p ReplayProgress, err error) {
+	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		r := new(Replay)
+		if err := tx.NewSelect().Model(r).Where("r.id = ?", replay).For("UPDATE").Scan(ctx); err != nil {
+			return pg.Translate(err)
+		}
+		if r.State == ReplayRunning {
+			if p.Requeued, err = r.nextPage(ctx, tx, limit); err != nil {
+				return err
+			}
+		}
+		p.State, p.Replayed, p.WebhookID, p.CompanyID = r.State, r.Replayed, r.WebhookID, r.CompanyID
+		return nil
+	})
+	if err != nil {
+		return ReplayProgress{}, fmt.Errorf("replay page: %w", err)
+	}
+	return p, nil
+}
+
+func (r *Replay) nextPage(ctx context.Context, tx bun.Tx, limit int) (n int, err error) {
+	var gone bool
+	if err := tx.NewRaw("SELECT deleted_at IS NOT NULL FROM webhooks WHERE id = ?", r.WebhookID).Scan(ctx, &gone); err != nil {
+		return 0, pg.Translate(err)
+	}
+	var page replayPage
+	if !gone {
+		if page, err = r.look(ctx, tx, limit); err != nil {
+			return 0, err
+		}
+	}
+	if len(page.matches) > 0 {
+		if n, err = requeue(ctx, tx, page.matches); err != nil {
+			return 0, err
+		}
+		r.Replayed += int64(n)
+	}
+	if page.last != uuid.Nil {
+		r.Cursor = &page.last
+	}
+	switch {
+	case gone:
+		r.State = ReplayCanceled
+	case page.end:
+		r.State = ReplayCompleted
+	}
+	r.UpdatedAt = time.Now().UTC()
+	if _, err := tx.NewUpdate().Model(r).Column("cursor", "replayed", "state", "updated_at").WherePK().Exec(ctx); err != nil {
+		return 0, err
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	return n, notify(ctx, tx)
+}
+
+// replayPage is what a page found: the deliveries that match, the last one it looked at, and whether that was the last of all.
+type replayPage struct {
+	matches []uuid.UUID
+	last    uuid.UUID
+	end     bool
+}
+
+// look finds the next page by keyset. The bounds are ids, so only the partitions of those days are read, in the order of the
+// index by webhook, which no other index has; what matches is decided afterwards, so that no belief of the planner about how
+// many do can make it read anything else.
+func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, err error) {
+	after := pg.FloorID(r.Since)
+	if r.Cursor != nil {
+		after = *r.Cursor
+	}
+	rows, err := pg.Direct(tx).QueryContext(ctx, replayPageSQL, r.WebhookID, after, pg.FloorID(r.Until), replayLooks, r.Statuses, r.Events)
+	if err != nil {
+		return p, err
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	looked := 0
+	for rows.Next() && len(p.matches) < limit {
+		var matches bool
+		if err := rows.Scan(&p.last, &matches); err != nil {
+			return p, err
+		}
+		if looked++; matches {
+			p.matches = append(p.matches, p.last)
+		}
+	}
+	p.end = looked < replayLooks && len(p.matches) < limit
+	return p, rows.Err()
+}
+
+// replayPageSQL: $1 the webhook, $2 the id to go on behind, $3 the first id too late, $4 how many to look at, $5 the statuses
+// and $6 the events that match.
+const replayPageSQL = `
+SELECT id, status = ANY ($5::text[]) AND NOT is_test AND (cardinality($6::text[]) = 0 OR event_type = ANY ($6))
+FROM (
+  SELECT id, webhook_id, status, is_test, event_type FROM deliveries
+  WHERE (webhook_id, id) > ($1::uuid, $2::uuid) AND webhook_id <= $1 AND id > $2 AND id < $3
+  ORDER BY webhook_id, id LIMIT $4
+) page
+ORDER BY webhook_id, id`

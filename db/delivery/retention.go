@@ -1,0 +1,211 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
+)
+
+// DropPartitions drops the day partitions that ended before `before` and returns their names. Retention is this: a DELETE is
+// made only of rows that fell into the default partition because their day had none. What keeps an old day is in dayTables.
+// Whoever uses the tables meanwhile is never made to wait longer than lockPatience. The days of a table that was busy (errors.Is
+// ErrPartitionBusy) are left for the next time: trying each of them would only make the others wait as often.
+func DropPartitions(ctx context.Context, db *bun.DB, before time.Time) (dropped []string, err error) {
+	var busy []error
+	for _, table := range dayTables {
+		did, err := dropDays(ctx, db, table, before)
+		dropped = append(dropped, did...)
+		if errors.Is(err, ErrPartitionBusy) {
+			busy = append(busy, err)
+		} else if err != nil {
+			return dropped, err
+		}
+		if err := clearDefault(ctx, db, table, before); err != nil {
+			return dropped, err
+		}
+	}
+	return dropped, errors.Join(busy...)
+}
+
+func dropDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time) (dropped []string, err error) {
+	days, err := oldDays(ctx, db, table, before)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range days {
+		if table.name == "deliveries" {
+			expired, err := d.expirePaused(ctx, db)
+			if err != nil {
+				return dropped, err
+			}
+			if expired > 0 { // they are shown until the next upkeep
+				continue
+			}
+		}
+		did, err := d.drop(ctx, db)
+		if err != nil {
+			return dropped, err
+		}
+		if did {
+			dropped = append(dropped, d.partition())
+		}
+	}
+	return dropped, nil
+}
+
+// ExpiredWhilePaused is the last error of a delivery whose circuit stayed open, or whose webhook inactive, until it was too old.
+const ExpiredWhilePaused = "expired while paused: its webhook was inactive, or its circuit open, for longer than deliveries are kept"
+
+// expirePaused ends the day's paused deliveries, a page at a time: one webhook that nobody mends must not keep the days of all.
+// A workflow that has one is woken and ends while the row is still there.
+func (d day) expirePaused(ctx context.Context, db *bun.DB) (expired int64, err error) {
+	lo, hi := d.bounds()
+	for {
+		var n int64
+		err := db.NewRaw(`WITH e AS (
+			UPDATE deliveries SET status = 'failed', last_error = ?3, next_attempt_at = NULL, updated_at = now()
+			WHERE id IN (SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND status = 'paused'
+				AND live_webhook(status, webhook_id) >= '00000000-0000-0000-0000-000000000000' LIMIT ?2 FOR UPDATE SKIP LOCKED)
+			RETURNING id, workflow_id
+		), c AS (
+			INSERT INTO commands (id, kind, subject_id) SELECT uuid_v7(), ?4, id FROM e WHERE workflow_id IS NOT NULL
+		) SELECT count(*) FROM e`, lo, hi, clearPage, ExpiredWhilePaused, string(WakeDelivery)).Scan(ctx, &n)
+		if err != nil {
+			return expired, fmt.Errorf("expire paused deliveries of %s: %w", d.partition(), err)
+		}
+		if expired += n; n == 0 {
+			return expired, nil
+		}
+	}
+}
+
+// oldDays are the table's partitions whose day ended before that time, oldest first.
+func oldDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time) (days []day, err error) {
+	var names []string
+	err = db.NewRaw("SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = ?::regclass",
+		table.name).Scan(ctx, &names)
+	if err != nil {
+		return nil, fmt.Errorf("list partitions of %s: %w", table.name, err)
+	}
+	for _, name := range names {
+		at, err := time.Parse(dayLayout, strings.TrimPrefix(name, table.name+"_"))
+		if err == nil && !at.AddDate(0, 0, 1).After(before) { // not the default partition, nor one that an operator made
+			days = append(days, day{table, at})
+		}
+	}
+	slices.SortFunc(days, func(a, b day) int { return a.at.Compare(b.at) })
+	return days, nil
+}
+
+// OldestDay returns the beginning of the oldest day that has a partition, the zero time when there is none.
+func OldestDay(ctx context.Context, db *bun.DB) (oldest time.Time, err error) {
+	for _, table := range dayTables {
+		days, err := oldDays(ctx, db, table, time.Now().AddDate(1, 0, 0))
+		if err != nil {
+			return time.Time{}, err
+		}
+		if len(days) > 0 && (oldest.IsZero() || days[0].at.Before(oldest)) {
+			oldest = days[0].at
+		}
+	}
+	return oldest, nil
+}
+
+// drop drops the day's partition unless it is held, which is looked at a second time behind the lock: somebody may replay one of
+// its deliveries at this moment. DROP TABLE locks the parent, and with it everybody, so this waits for it briefly and never
+// holds two parents at once: it cannot come to a deadlock with the statements that write to several of them. (DETACH PARTITION
+// CONCURRENTLY would not lock, but PostgreSQL refuses it where there is a default partition.)
+func (d day) drop(ctx context.Context, db *bun.DB) (did bool, err error) {
+	if held, err := d.isHeld(ctx, db); err != nil || held {
+		return false, err
+	}
+	err = patiently(ctx, db, "drop partition "+d.partition(), func(ctx context.Context, tx bun.Tx) error {
+		if _, err := tx.ExecContext(ctx, "LOCK TABLE ONLY ? IN ACCESS EXCLUSIVE MODE", bun.Ident(d.name)); err != nil {
+			return err
+		}
+		held, err := d.isHeld(ctx, tx)
+		if err != nil || held {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS ?", bun.Ident(d.partition())); err != nil {
+			return err
+		}
+		did = true
+		return nil
+	})
+	return did && err == nil, err
+}
+
+func (d day) isHeld(ctx context.Context, db bun.IDB) (held bool, err error) {
+	lo, hi := d.bounds()
+	err = db.NewRaw("SELECT "+d.held, lo, hi, pg.FloorID(d.at.AddDate(0, 0, 2))).Scan(ctx, &held)
+	if err != nil {
+		return false, fmt.Errorf("look what holds %s: %w", d.partition(), err)
+	}
+	return held, nil
+}
+
+// clearDefault deletes rows of days that never had a partition, by the same rules.
+func clearDefault(ctx context.Context, db *bun.DB, table dayTable, before time.Time) error {
+	for from := (time.Time{}); ; {
+		var first uuid.UUID
+		err := db.NewRaw("SELECT ?0 FROM ?1 WHERE ?0 >= ?2 AND ?0 < ?3 ORDER BY ?0 LIMIT 1", bun.Ident(table.key),
+			bun.Ident(table.name+"_default"), pg.FloorID(from), pg.FloorID(dayOf(before))).Scan(ctx, &first)
+		if errors.Is(pg.Translate(err), pg.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("look for old rows of %s without a partition: %w", table.name, err)
+		}
+		d := day{table, dayOf(timeOf(first))}
+		if err := d.clear(ctx, db); err != nil {
+			return err
+		}
+		from = d.at.AddDate(0, 0, 1)
+	}
+}
+
+// clearPage bounds one DELETE: some tens of milliseconds of work, and nobody waits for its locks longer.
+const clearPage = 5000
+
+// clear deletes the day's rows from the default partition, in pages that each are a transaction, so that one that is
+// interrupted has not worked in vain. A delivery that comes alive meanwhile is not deleted, and then holds its attempts and its event.
+func (d day) clear(ctx context.Context, db *bun.DB) error {
+	lo, hi := d.bounds()
+	ended := ""
+	if d.name == "deliveries" {
+		ended = "AND status NOT IN ('pending', 'retrying', 'paused')"
+	}
+	for {
+		held, err := d.isHeld(ctx, db)
+		if err != nil || held {
+			return err
+		}
+		res, err := db.ExecContext(ctx, `DELETE FROM ?0 WHERE ctid = ANY (ARRAY(
+			SELECT ctid FROM ?0 WHERE ?1 >= ?2 AND ?1 < ?3 ORDER BY ?1 LIMIT ?4 FOR UPDATE SKIP LOCKED)) ?5`,
+			bun.Ident(d.name+"_default"), bun.Ident(d.key), lo, hi, clearPage, bun.Safe(ended))
+		if err != nil {
+			return fmt.Errorf("delete old rows of %s without a partition: %w", d.name, err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// timeOf is the instant that a UUIDv7 was made at, to the millisecond.
+func timeOf(id uuid.UUID) time.Time {
+	var ms int64
+	for _, b := range id[:6] {
+		ms = ms<<8 | int64(b)
+	}
+	return time.UnixMilli(ms)
+}

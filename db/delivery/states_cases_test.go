@@ -1,0 +1,260 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
+)
+
+// cases are the engine's uses of the database. Each is rolled back.
+func (e *engine) cases() []use {
+	n := len(e.waiting)
+	paused := min(100, 1000)
+	return []use{
+		{name: "publish", n: 10 * 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := delivery.RecordEvents(ctx, tx, e.events(10))
+			return err
+		}},
+		{name: "take", n: n, run: e.take(delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500}, "")},
+		{name: "take_and_put_back", n: 2 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500})
+			if err != nil {
+				return err
+			}
+			return delivery.PutBackDeliveries(ctx, tx, t.Ready)
+		}},
+		{name: "take_and_pause", n: 2 * n, run: e.take(delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500}, "UPDATE webhooks SET is_active = false")},
+		{name: "take_and_cancel", n: 2 * n, run: e.take(delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500}, "UPDATE webhooks SET deleted_at = now()")},
+		{name: "load_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := delivery.LoadJob(ctx, tx, e.waiting[0], uuid.New(), 1)
+			return err
+		}},
+		{name: "load_batch", n: n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			b := delivery.Batch{ID: pg.NewID(), Deliveries: e.waiting}
+			if err := delivery.AddBatch(ctx, tx, b); err != nil {
+				return err
+			}
+			jobs, err := delivery.LoadBatch(ctx, tx, b, uuid.New(), false)
+			return enough(len(jobs), n, err)
+		}},
+		{name: "abandon_batch", n: n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			b := delivery.Batch{ID: pg.NewID(), Deliveries: e.waiting}
+			if err := delivery.AddBatch(ctx, tx, b); err != nil {
+				return err
+			}
+			return delivery.AbandonBatch(ctx, tx, b.ID)
+		}},
+		{name: "record_success", n: 1, run: e.record(delivery.OutcomeSucceeded)},
+		{name: "record_failure", n: 1, run: e.record(delivery.OutcomeRetry)},
+		{name: "record_batch", n: n, pool: true, run: func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
+			rs := make([]delivery.Recording, n)
+			for i, id := range e.waiting {
+				rs[i] = e.recording(id, delivery.OutcomeSucceeded)
+			}
+			return delivery.RecordSuccesses(ctx, pool, rs)
+		}},
+		{name: "pause", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET is_active = false WHERE id = ?", e.hooks[0]); err != nil {
+				return err
+			}
+			_, _, err := delivery.PauseDelivery(ctx, tx, e.waiting[0], e.hooks[0], "delivery:x:0", false)
+			return err
+		}},
+		{name: "load_circuit", n: delivery.WaitingLimit, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := delivery.LoadCircuit(ctx, tx, e.hooks[0])
+			return err
+		}},
+		{name: "load_circuit_that_has_none_paused", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := delivery.LoadCircuit(ctx, tx, e.hooks[1])
+			return err
+		}},
+		{name: "release", n: paused, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			n, err := delivery.ReleasePaused(ctx, tx, e.hooks[0], paused, false)
+			return enough(n, paused, err)
+		}},
+		{name: "delete_webhook", n: 1000, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			return delivery.DeleteWebhook(ctx, tx, e.hooks[0])
+		}},
+		{name: "cancel_page", n: 100, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			n, err := delivery.CancelPage(ctx, tx, e.hooks[0], 100)
+			return enough(n, 100, err)
+		}},
+		{name: "cancel_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := delivery.CancelDelivery(ctx, tx, pg.Scope{Company: &e.company}, e.waiting[0])
+			return err
+		}},
+		{name: "replay_page", n: 1000, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := delivery.ReplayPage(ctx, tx, e.replay.ID, 100)
+			return err
+		}},
+		{name: "retry_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			if _, err := tx.ExecContext(ctx, "UPDATE deliveries SET status = 'failed' WHERE id = ?", e.waiting[0]); err != nil {
+				return err
+			}
+			_, err := delivery.RetryDelivery(ctx, tx, pg.Scope{}, e.waiting[0])
+			return err
+		}},
+		{name: "commands", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := delivery.TakeCommands(ctx, tx, 200)
+			return err
+		}},
+		{name: "fail_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			ended, err := delivery.FailDelivery(ctx, tx, delivery.Failure{DeliveryID: e.waiting[0], Reason: "no secret", WorkflowID: "delivery:x:0", GoesOnAs: "delivery:x:0"})
+			return happened(ended, err)
+		}},
+		{name: "postpone_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			return delivery.PostponeDelivery(ctx, tx, e.waiting[0], 0, time.Now())
+		}},
+		{name: "requeue_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			requeued, err := delivery.RequeueLost(ctx, tx, e.waiting[0], false)
+			return happened(requeued, err)
+		}},
+		{name: "lease_batch", n: 4 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			b := delivery.Batch{ID: pg.NewID(), Deliveries: e.waiting}
+			if err := delivery.AddBatch(ctx, tx, b); err != nil {
+				return err
+			}
+			lease, err := delivery.LeaseBatch(ctx, tx, b.ID)
+			if err != nil {
+				return err
+			}
+			if holds, err := delivery.HoldsBatch(ctx, tx, b.ID, lease); happened(holds, err) != nil {
+				return happened(holds, err)
+			}
+			if _, err := delivery.BatchLanes(ctx, tx, b.ID); err != nil {
+				return err
+			}
+			if _, err := delivery.BatchStands(ctx, tx, b.ID, -time.Hour); err != nil {
+				return err
+			}
+			return delivery.LeaveBatch(ctx, tx, b.ID, lease, e.queue(e.waiting))
+		}},
+		{name: "resend", n: 2 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			return delivery.ResendDeliveries(ctx, tx, e.queue(e.waiting))
+		}},
+		{name: "probe", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			n, err := delivery.ReleasePaused(ctx, tx, e.hooks[0], 1, true)
+			return enough(n, 1, err)
+		}},
+		{name: "sweep", n: 100, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			p, err := delivery.SweepDeliveries(ctx, tx, delivery.SweepCursor{}, -time.Hour, 100)
+			return enough(p.Looked, min(100, len(e.waiting)), err)
+		}},
+		{name: "sweep_one_lost", n: 100, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := tx.ExecContext(ctx, "DELETE FROM delivery_queue WHERE webhook_id = ? AND company_id = ? AND delivery_id = ?",
+				e.first, e.company, e.waiting[0])
+			if err != nil {
+				return err
+			}
+			p, err := delivery.SweepDeliveries(ctx, tx, delivery.SweepCursor{}, -time.Hour, 100)
+			return enough(p.Requeued, 1, err)
+		}},
+		{name: "open_circuits", n: 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET circuit_opened_at = now() - interval '1 week' WHERE id = ?", e.hooks[1]); err != nil {
+				return err
+			}
+			due, err := delivery.LookForDue(ctx, tx, delivery.ReconciledCircuits, 0, 100)
+			if enough(len(due), 1, err) != nil {
+				return enough(len(due), 1, err)
+			}
+			if err := delivery.NoteLooked(ctx, tx, delivery.ReconciledCircuits, due); err != nil {
+				return err
+			}
+			open, err := delivery.OpenCircuits(ctx, tx, 100)
+			return enough(open, 1, err)
+		}},
+		{name: "disable_abandoned", n: 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET circuit_opened_at = now() - interval '1 week' WHERE id = ?", e.hooks[1]); err != nil {
+				return err
+			}
+			disabled, err := delivery.DisableAbandoned(ctx, tx, time.Hour, 100)
+			return enough(len(disabled), 1, err)
+		}},
+		{name: "releases_due", n: 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			due, err := delivery.LookForDue(ctx, tx, delivery.ReconciledReleases, -time.Hour, 100)
+			return enough(len(due), 1, err)
+		}},
+		{name: "replays_due", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			due, err := delivery.LookForDue(ctx, tx, delivery.ReconciledReplays, -time.Hour, 100)
+			return enough(len(due), 1, err)
+		}},
+		{name: "interviews_due", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := delivery.LookForDue(ctx, tx, db.ReconciledInterviews, 0, 100)
+			return err
+		}},
+		{name: "generations_due", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := delivery.LookForDue(ctx, tx, db.ReconciledGenerations, 0, 100)
+			return err
+		}},
+		{name: "what_holds_a_day", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error { return delivery.LookAtDay(ctx, tx, time.Now()) }},
+	}
+}
+
+func (e *engine) take(o delivery.TakeOptions, before string) func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+	return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+		if before != "" {
+			if _, err := tx.ExecContext(ctx, before); err != nil {
+				return err
+			}
+		}
+		t, err := delivery.TakeDeliveries(ctx, tx, o)
+		return enough(t.Taken, len(e.waiting), err)
+	}
+}
+
+func (e *engine) record(outcome delivery.Outcome) func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+	return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+		_, err := delivery.RecordAttempt(ctx, tx, e.recording(e.waiting[0], outcome))
+		return err
+	}
+}
+
+func (e *engine) recording(id uuid.UUID, outcome delivery.Outcome) delivery.Recording {
+	code := 200
+	return delivery.Recording{
+		WebhookID: e.hooks[0], Body: []byte(`{}`), Counts: true, Threshold: 10,
+		Attempt: delivery.Attempt{
+			DeliveryID: id, RunID: uuid.New(), Attempt: 1, WorkflowID: "batch:x", StartedAt: time.Now(), Outcome: outcome, StatusCode: &code,
+		},
+	}
+}
+
+func (e *engine) events(n int) []*delivery.Event {
+	es := make([]*delivery.Event, n)
+	for i := range es {
+		es[i] = &delivery.Event{CompanyID: &e.company, Type: catalog.InterviewStarted, Data: []byte(`{}`)}
+	}
+	return es
+}
+
+// queue are deliveries as they would stand in the queue. Their webhook is one for all, which no statement minds.
+func (e *engine) queue(ids []uuid.UUID) []delivery.QueuedDelivery {
+	qs := make([]delivery.QueuedDelivery, len(ids))
+	for i, id := range ids {
+		qs[i] = delivery.QueuedDelivery{WebhookID: e.first, CompanyID: &e.company, DeliveryID: id, Attempt: 1}
+	}
+	return qs
+}
+
+func happened(did bool, err error) error {
+	if err == nil && !did {
+		return errors.New("nothing happened")
+	}
+	return err
+}
+
+func enough(n, wanted int, err error) error {
+	if err == nil && n != wanted {
+		return fmt.Errorf("%d, not %d", n, wanted)
+	}
+	return err
+}

@@ -1,8 +1,0 @@
-package db
-
-// Page is a window on one of the small tables (companies, jobs, candidates, …), where counting is cheap. Deliveries and
-// events are never counted nor skipped over: they are listed by keyset.
-type Page struct {
-	Limit  int64
-	Offset int64
-}

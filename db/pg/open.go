@@ -1,0 +1,75 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+)
+
+// Options say how to reach the database.
+type Options struct {
+	// URL is a PostgreSQL connection string (postgres://user:password@host:port/name).
+	URL string
+	// MaxConns bounds the pool; 0 means 40.
+	MaxConns int
+}
+
+// Open returns a pool on the database and proves that it answers. It does not migrate.
+func Open(ctx context.Context, o Options) (*bun.DB, error) {
+	cfg, err := pgx.ParseConfig(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("parse database url: %w", err)
+	}
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "greenroom"
+	}
+	cfg.RuntimeParams["timezone"] = "UTC"
+	noticeFailures(cfg, o.URL)
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // for Bun's statements; see Direct
+	sqldb := stdlib.OpenDB(*cfg)
+	if o.MaxConns == 0 {
+		o.MaxConns = 40
+	}
+	sqldb.SetMaxOpenConns(o.MaxConns)
+	sqldb.SetMaxIdleConns(o.MaxConns)
+	sqldb.SetConnMaxIdleTime(5 * time.Minute)
+	if err := sqldb.PingContext(ctx); err != nil {
+		_ = sqldb.Close()
+		return nil, fmt.Errorf("reach database: %w", err)
+	}
+	// A column that a newer version added must not stop this one while the two run side by side.
+	return bun.NewDB(sqldb, pgdialect.New(), bun.WithDiscardUnknownColumns()), nil
+}
+
+// idleInTransaction is how long the server lets a transaction stand still: a process that was stopped or cut off in the middle
+// of one holds its row locks no longer. Transactions here call no other service but Temporal, whose calls end after 5 s.
+const idleInTransaction = 15 * time.Second
+
+// deadPeer is how long either side waits for the network to acknowledge what it sent, or for a sign of life.
+const deadPeer = 15 * time.Second
+
+// noticeFailures has both sides notice a dead peer, and passes over a server that a failover made read-only, where the URL
+// does not say otherwise. A pooler in front of PostgreSQL may have to ignore these parameters.
+func noticeFailures(cfg *pgx.ConnConfig, url string) {
+	for name, value := range map[string]time.Duration{
+		"idle_in_transaction_session_timeout": idleInTransaction, "tcp_user_timeout": deadPeer,
+	} {
+		if _, set := cfg.RuntimeParams[name]; !set {
+			cfg.RuntimeParams[name] = strconv.FormatInt(value.Milliseconds(), 10)
+		}
+	}
+	if !strings.Contains(url, "target_session_attrs") {
+		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	dialer := &net.Dialer{Timeout: cfg.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 2}}
+	cfg.DialFunc = dialer.DialContext
+}

@@ -1,8 +1,7 @@
-// Package activities holds the side effects of the workflows: one POST to a receiver, one write of what happened, one call to
-// an outside service. It knows db and activities/webhook; decisions are the workflows'.
+// Package activities holds the interview's side effects: calls, analyses, generations and mail, each one request to an outside
+// service and one write of what came back. Deliveries are package deliver's.
 //
-// What the receiver did is a result; what we broke is an error. An activity returns an error only for the second kind, and
-// Temporal's retry policy is for that alone.
+// What the outside did is a result; a fault of Greenroom's own is an error, which Temporal retries.
 package activities
 
 import (
@@ -15,20 +14,12 @@ import (
 	"greenroom/db/seal"
 )
 
-// Activities is the dependencies of all activities; workflows name them through a nil pointer of it.
+// Activities are the dependencies of the interview's activities; workflows name them through a nil pointer of it.
 type Activities struct {
 	DB     *bun.DB
 	Box    *seal.Box
 	Client *webhook.Client
 	Logger *slog.Logger
-
-	// CircuitThreshold is the number of failed attempts in a row that opens a circuit.
-	CircuitThreshold int
-	// Endpoints knows what each endpoint has in flight in this process.
-	Endpoints *Endpoints
-
-	recorder recorder
-	flights  flights
 
 	// Calls, Analyser, Generator and Mail are the outside services; their URL is empty when there is none.
 	Calls     Service

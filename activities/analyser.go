@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -38,22 +39,24 @@ func (a *Activities) RequestAnalysis(ctx context.Context, interview uuid.UUID) e
 
 // analysisRequest is the body of the analyser's POST /analyses.
 type analysisRequest struct {
-	InterviewID    uuid.UUID       `json:"interviewId" bun:"interview_id"`
-	JobTitle       string          `json:"jobTitle" bun:"job_title"`
-	JobDescription string          `json:"jobDescription" bun:"job_description"`
-	RequiredSkills []string        `json:"requiredSkills" bun:"required_skills,array"`
-	Transcript     json.RawMessage `json:"transcript" bun:"transcript"`
-	Answers        json.RawMessage `json:"answers" bun:"answers"`
-	CallbackURL    string          `json:"callbackUrl" bun:"-"`
+	InterviewID    uuid.UUID       `json:"interviewId"`
+	JobTitle       string          `json:"jobTitle"`
+	JobDescription string          `json:"jobDescription"`
+	RequiredSkills []string        `json:"requiredSkills"`
+	Transcript     json.RawMessage `json:"transcript"`
+	Answers        json.RawMessage `json:"answers"`
+	CallbackURL    string          `json:"callbackUrl"`
 }
 
 func (a *Activities) prepareAnalysis(ctx context.Context, interview uuid.UUID) (body analysisRequest, pending bool, err error) {
-	pending, err = scanned(a.DB.NewRaw(`SELECT i.id AS interview_id, COALESCE(j.title, '') AS job_title,
-		COALESCE(j.description, '') AS job_description, COALESCE(j.required_skills, '{}') AS required_skills, i.transcript, i.answers
-		FROM interviews i LEFT JOIN jobs j ON j.id = i.job_id
-		WHERE i.id = ? AND i.analysis_status = ? AND i.deleted_at IS NULL`, interview, db.AnalysisPending).Scan(ctx, &body))
-	body.CallbackURL = a.callback("analyses", interview)
-	return body, pending, wrap("prepare analysis", err)
+	b, err := db.BriefAnalysis(ctx, a.DB, interview)
+	if errors.Is(err, pg.ErrNotFound) {
+		return body, false, nil
+	}
+	return analysisRequest{
+		InterviewID: interview, JobTitle: b.JobTitle, JobDescription: b.JobDescription, RequiredSkills: b.RequiredSkills,
+		Transcript: b.Transcript, Answers: b.Answers, CallbackURL: a.callback("analyses", interview),
+	}, err == nil, err
 }
 
 // keepAnalysis stores a result as it is; what is no result is a refusal, for nothing may be made up in its place.
@@ -72,14 +75,14 @@ func (a *Activities) keepAnalysis(ctx context.Context, interview uuid.UUID, raw 
 	case !isObject(result.Specific):
 		result.Specific = nil
 	}
-	return wrap("keep analysis", unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return wrap("keep analysis", pg.UnlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		_, err := db.CompleteAnalysis(ctx, tx, interview, result.General, result.Specific)
 		return err
 	})))
 }
 
 func (a *Activities) refuseAnalysis(ctx context.Context, interview uuid.UUID, message string) error {
-	return wrap("refuse analysis", unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return wrap("refuse analysis", pg.UnlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.FailAnalysis(ctx, tx, interview, message)
 	})))
 }

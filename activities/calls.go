@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -67,23 +66,13 @@ type callRequest struct {
 
 // prepareCall reads what the provider must know. A candidate who was deleted has no telephone number.
 func (a *Activities) prepareCall(ctx context.Context, in PlaceCallInput) (callRequest, error) {
-	var row struct {
-		Phone     *string         `bun:"phone_number"`
-		Language  string          `bun:"language"`
-		Questions json.RawMessage `bun:"questions"`
-		Minutes   int             `bun:"duration_minutes"`
-	}
-	err := a.DB.NewRaw(`SELECT CASE WHEN c.deleted_at IS NULL THEN c.phone_number END AS phone_number,
-		a.language, a.questions, a.duration_minutes FROM interviews i
-		JOIN candidates c ON c.id = i.candidate_id
-		JOIN agents a ON a.id = i.agent_id WHERE i.id = ?`,
-		in.InterviewID).Scan(ctx, &row)
+	b, err := db.BriefCall(ctx, a.DB, in.InterviewID)
 	if err != nil {
-		return callRequest{}, fmt.Errorf("prepare call: %w", err)
+		return callRequest{}, err
 	}
 	return callRequest{
-		CallAttemptID: in.CallID, InterviewID: in.InterviewID, PhoneNumber: orZero(row.Phone), Language: row.Language,
-		Questions: row.Questions, DurationMinutes: row.Minutes, CallbackURL: a.callback("calls", in.CallID),
+		CallAttemptID: in.CallID, InterviewID: in.InterviewID, PhoneNumber: orZero(b.PhoneNumber), Language: b.Language,
+		Questions: b.Questions, DurationMinutes: b.DurationMinutes, CallbackURL: a.callback("calls", in.CallID),
 	}, nil
 }
 

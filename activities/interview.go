@@ -56,15 +56,12 @@ func (a *Activities) LoadInterview(ctx context.Context, interview uuid.UUID) (In
 }
 
 func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (InterviewState, error) {
-	i := new(db.Interview)
-	q := idb.NewSelect().Model(i).Where("i.id = ?", id).Column("company_id", "job_id", "status", "type", "deadline_at", "started_at", "max_minutes",
-		"analysis_status", "analysis_due_at", "updated_at", "deleted_at", "invite_mail", "invite_mailed_at", "invite_mail_error")
-	if lock {
-		q = q.For("UPDATE")
+	i, err := db.InterviewLife(ctx, idb, id, lock)
+	if errors.Is(err, pg.ErrNotFound) {
+		return InterviewState{}, nil
 	}
-	found, err := scanned(q.Scan(ctx))
-	if err != nil || !found {
-		return InterviewState{}, wrap("load interview", err)
+	if err != nil {
+		return InterviewState{}, fmt.Errorf("load interview: %w", err)
 	}
 	call, err := db.LastCall(ctx, idb, id)
 	if err != nil {
@@ -153,10 +150,10 @@ const (
 // CancelInterview cancels an interview on behalf of an engineer; one that has ended is left alone.
 func (a *Activities) CancelInterview(ctx context.Context, in CancelInterviewInput) error {
 	reason := reasonOperator
-	if given := text([]byte(cut(in.Reason, maxReason))); given != nil {
+	if given := pg.Text([]byte(cut(in.Reason, maxReason))); given != nil {
 		reason = *given
 	}
-	return wrap("cancel interview", unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return wrap("cancel interview", pg.UnlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		_, err := db.CancelInterview(ctx, tx, in.InterviewID, reason)
 		return err
 	})))
@@ -166,19 +163,11 @@ func (a *Activities) CancelInterview(ctx context.Context, in CancelInterviewInpu
 // read: then the decision is out of date, nothing is done, and the workflow decides again. The repetition of a change that
 // was committed, but not heard of, is such a case too.
 func (a *Activities) ifUnchanged(ctx context.Context, id uuid.UUID, version string, change func(context.Context, bun.Tx) error) error {
-	return unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return pg.UnlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		s, err := loadInterview(ctx, tx, id, true)
 		if err != nil || s.Version != version {
 			return err
 		}
 		return change(ctx, tx)
 	}))
-}
-
-// unlessLost forgives a lost race: the row is the arbiter, and it has decided.
-func unlessLost(err error) error {
-	if errors.Is(err, pg.ErrConflict) || errors.Is(err, pg.ErrNotFound) {
-		return nil
-	}
-	return err
 }

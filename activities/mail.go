@@ -20,6 +20,7 @@ import (
 	"github.com/wneessen/go-mail"
 
 	"greenroom/db"
+	"greenroom/db/pg"
 	"greenroom/db/token"
 )
 
@@ -114,7 +115,7 @@ func (m MailServer) send(ctx context.Context, msg *mail.Msg) (refusal string, er
 	case !errors.As(err, &failed):
 		return "", err
 	case failed.ErrorCode() >= 500:
-		if said := text([]byte(cut(failed.Error(), maxRefusal))); said != nil {
+		if said := pg.Text([]byte(cut(failed.Error(), maxRefusal))); said != nil {
 			return *said, nil
 		}
 		return fmt.Sprintf("refused with %d", failed.ErrorCode()), nil

@@ -3,7 +3,6 @@ package activities
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"greenroom/db/pg"
 	"greenroom/db/token"
 )
 
@@ -109,7 +109,7 @@ func (r answer) refusal() string {
 	if json.Unmarshal(said.Error, &words) != nil || words == "" {
 		words = said.Message
 	}
-	if words := text([]byte(cut(words, maxRefusal))); words != nil {
+	if words := pg.Text([]byte(cut(words, maxRefusal))); words != nil {
 		sentence += ": " + *words
 	}
 	return sentence
@@ -127,14 +127,6 @@ func withoutURL(err error) error {
 		return e.Err
 	}
 	return err
-}
-
-// scanned makes "no row" an ordinary answer of a query.
-func scanned(err error) (found bool, _ error) {
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // wrap says what was attempted, if it went wrong.

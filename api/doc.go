@@ -4,7 +4,7 @@
 // its deliveries, its commands) and answers. So the API keeps accepting work while Temporal is down, and nothing is lost
 // between a commit and a queue, because there is no second commit.
 //
-// The routes are data (routes.go), one line each with the scope they ask for. A handler returns an error or has answered; one
-// place (errors.go) turns errors into answers. Request and response types stand beside their handler, are unexported and
-// are never rows. Bodies are read strictly (bind.go): what is not understood is refused by name rather than ignored.
+// The routes are data, one line each with the scope they ask for, beside their handlers. A handler returns an error or has answered;
+// package surface turns errors into answers. Request and response types stand beside their handler, are unexported and
+// are never rows. Package surface reads bodies strictly: an unknown member is refused by name.
 package api

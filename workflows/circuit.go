@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
 	"greenroom/db/delivery"
 )
 
@@ -122,7 +122,7 @@ const (
 )
 
 // circuitStep decides what a circuit in this state needs.
-func circuitStep(s activities.CircuitState) circuitNext {
+func circuitStep(s deliver.CircuitState) circuitNext {
 	switch {
 	case s.Deleted && s.ToCancel:
 		return circuitCancel
@@ -151,20 +151,20 @@ func (c *circuit) handleResets(ctx workflow.Context) error {
 	if !asked {
 		return nil
 	}
-	var a *activities.Activities
+	var a *deliver.Activities
 	return workflow.ExecuteActivity(ctx, a.CloseCircuit, c.in.WebhookID).Get(ctx, nil)
 }
 
-func (c *circuit) load(ctx workflow.Context) (activities.CircuitState, error) {
-	var a *activities.Activities
-	var s activities.CircuitState
+func (c *circuit) load(ctx workflow.Context) (deliver.CircuitState, error) {
+	var a *deliver.Activities
+	var s deliver.CircuitState
 	err := workflow.ExecuteActivity(ctx, a.LoadCircuit, c.in.WebhookID).Get(ctx, &s)
 	return s, err
 }
 
 // wait waits for a signal, and in probe mode for the cool-down, after which one delivery is let out. A signal does not move
 // the time of the probe.
-func (c *circuit) wait(ctx workflow.Context, s activities.CircuitState) error {
+func (c *circuit) wait(ctx workflow.Context, s deliver.CircuitState) error {
 	if !c.m.OpenedAt.Equal(s.OpenedAt) {
 		c.m.Probes, c.m.ProbeAt, c.m.OpenedAt = 0, time.Time{}, s.OpenedAt
 	}
@@ -202,7 +202,7 @@ func (c *circuit) wait(ctx workflow.Context, s activities.CircuitState) error {
 		return nil
 	}
 	c.m.ProbeAt = time.Time{}
-	n, err := c.releaseSome(ctx, activities.ReleaseInput{WebhookID: c.in.WebhookID, Limit: 1, Probe: true})
+	n, err := c.releaseSome(ctx, deliver.ReleaseInput{WebhookID: c.in.WebhookID, Limit: 1, Probe: true})
 	c.m.Probes += n
 	return err
 }
@@ -216,7 +216,7 @@ const (
 
 func refresh(looks int) time.Duration { return min(refreshFirst<<min(looks, 10), refreshLimit) }
 
-func (c *circuit) explainOpen(s activities.CircuitState) string {
+func (c *circuit) explainOpen(s deliver.CircuitState) string {
 	details := fmt.Sprintf("open since %s; %s; send the signal `%s` to close it", s.OpenedAt.UTC().Format(time.RFC3339), waiting(s), SignalCircuitReset)
 	switch {
 	case !c.m.ProbeAt.IsZero():
@@ -228,7 +228,7 @@ func (c *circuit) explainOpen(s activities.CircuitState) string {
 }
 
 // waiting says how many deliveries wait. The count is bounded, so that a look never reads a long backlog.
-func waiting(s activities.CircuitState) string {
+func waiting(s deliver.CircuitState) string {
 	switch {
 	case s.WaitingCount > delivery.WaitingLimit:
 		return fmt.Sprintf("more than %d deliveries wait", delivery.WaitingLimit)
@@ -242,7 +242,7 @@ func waiting(s activities.CircuitState) string {
 
 // show makes the circuit readable and searchable in the Temporal UI: by its webhook and company, and with the DeliveryStatus
 // of the deliveries that wait in the database and have no workflow of their own.
-func (c *circuit) show(ctx workflow.Context, s activities.CircuitState, details string) error {
+func (c *circuit) show(ctx workflow.Context, s deliver.CircuitState, details string) error {
 	workflow.SetCurrentDetails(ctx, details)
 	var updates []temporal.SearchAttributeUpdate
 	if !c.attributed && s.WebhookID != uuid.Nil {
@@ -263,7 +263,7 @@ func (c *circuit) show(ctx workflow.Context, s activities.CircuitState, details 
 	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
 }
 
-func circuitStatus(s activities.CircuitState) string {
+func circuitStatus(s deliver.CircuitState) string {
 	if s.Waiting && !s.Deleted {
 		return StatusPaused
 	}
@@ -271,7 +271,7 @@ func circuitStatus(s activities.CircuitState) string {
 }
 
 // end is the end of a workflow that has nothing to do.
-func (c *circuit) end(ctx workflow.Context, s activities.CircuitState) error {
+func (c *circuit) end(ctx workflow.Context, s deliver.CircuitState) error {
 	switch {
 	case s.Missing:
 		return refuse(fmt.Sprintf("there is no webhook %s", c.in.WebhookID))
@@ -298,7 +298,7 @@ func cooldown(base time.Duration, failed int) time.Duration {
 }
 
 // release lets out one second's worth of the backlog; the next second's is twice as much, up to the limit.
-func (c *circuit) release(ctx workflow.Context, s activities.CircuitState) error {
+func (c *circuit) release(ctx workflow.Context, s deliver.CircuitState) error {
 	limit := c.in.ReleaseLimit
 	if s.RateLimit > 0 {
 		limit = min(limit, s.RateLimit)
@@ -307,7 +307,7 @@ func (c *circuit) release(ctx workflow.Context, s activities.CircuitState) error
 	if err := c.show(ctx, s, fmt.Sprintf("closed; %s and are released at %d/s", waiting(s), rate)); err != nil {
 		return err
 	}
-	n, err := c.releaseSome(ctx, activities.ReleaseInput{WebhookID: c.in.WebhookID, Limit: rate})
+	n, err := c.releaseSome(ctx, deliver.ReleaseInput{WebhookID: c.in.WebhookID, Limit: rate})
 	if err != nil || n == 0 {
 		return err
 	}
@@ -315,8 +315,8 @@ func (c *circuit) release(ctx workflow.Context, s activities.CircuitState) error
 	return workflow.Sleep(ctx, time.Second)
 }
 
-func (c *circuit) releaseSome(ctx workflow.Context, in activities.ReleaseInput) (int, error) {
-	var a *activities.Activities
+func (c *circuit) releaseSome(ctx workflow.Context, in deliver.ReleaseInput) (int, error) {
+	var a *deliver.Activities
 	var n int
 	err := workflow.ExecuteActivity(ctx, a.ReleasePaused, in).Get(ctx, &n)
 	return n, err
@@ -329,9 +329,9 @@ const cancelPage = 1000
 // waits for a moment.
 func (c *circuit) cancel(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "deleted; canceling what waits")
-	var a *activities.Activities
+	var a *deliver.Activities
 	var n int
-	in := activities.CancelDeletedInput{WebhookID: c.in.WebhookID, Limit: cancelPage}
+	in := deliver.CancelDeletedInput{WebhookID: c.in.WebhookID, Limit: cancelPage}
 	if err := workflow.ExecuteActivity(ctx, a.CancelDeleted, in).Get(ctx, &n); err != nil || n > 0 {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
 	"greenroom/workflows"
 )
 
@@ -21,7 +21,7 @@ import (
 type circuit struct {
 	*testsuite.TestWorkflowEnvironment
 	t        *testing.T
-	state    activities.CircuitState
+	state    deliver.CircuitState
 	waiting  int
 	start    time.Time
 	released []int
@@ -44,12 +44,12 @@ func setupCircuit(t *testing.T, waiting int) *circuit {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	c := &circuit{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, waiting: waiting}
-	c.state = activities.CircuitState{Active: true, Open: true}
+	c.state = deliver.CircuitState{Active: true, Open: true}
 	c.start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	c.SetStartTime(c.start)
-	c.RegisterActivity(&activities.Activities{})
-	var a *activities.Activities
-	c.OnActivity(a.LoadCircuit, mock.Anything, mock.Anything).Return(func(context.Context, uuid.UUID) (activities.CircuitState, error) {
+	c.RegisterActivity(&deliver.Activities{})
+	var a *deliver.Activities
+	c.OnActivity(a.LoadCircuit, mock.Anything, mock.Anything).Return(func(context.Context, uuid.UUID) (deliver.CircuitState, error) {
 		c.loads++
 		c.state.Waiting = c.waiting > 0
 		return c.state, nil
@@ -59,7 +59,7 @@ func setupCircuit(t *testing.T, waiting int) *circuit {
 		c.state.Open = false
 		return nil
 	})
-	c.OnActivity(a.ReleasePaused, mock.Anything, mock.Anything).Maybe().Return(func(_ context.Context, in activities.ReleaseInput) (int, error) {
+	c.OnActivity(a.ReleasePaused, mock.Anything, mock.Anything).Maybe().Return(func(_ context.Context, in deliver.ReleaseInput) (int, error) {
 		if in.Probe {
 			c.probes = append(c.probes, c.Now().Sub(c.start))
 			return 1, nil
@@ -91,10 +91,10 @@ func TestCircuit(t *testing.T) {
 		t.Parallel()
 		c := setupCircuit(t, 0)
 		left := 2500
-		c.state = activities.CircuitState{Deleted: true, ToCancel: true}
-		var a *activities.Activities
+		c.state = deliver.CircuitState{Deleted: true, ToCancel: true}
+		var a *deliver.Activities
 		c.OnActivity(a.CancelDeleted, mock.Anything, mock.Anything).Times(3).Return(
-			func(_ context.Context, in activities.CancelDeletedInput) (int, error) {
+			func(_ context.Context, in deliver.CancelDeletedInput) (int, error) {
 				n := min(in.Limit, left)
 				left -= n
 				c.state.ToCancel = left > 0
@@ -158,7 +158,7 @@ func TestCircuit(t *testing.T) {
 	t.Run("continues_as_new_with_its_ramp_and_its_probes", func(t *testing.T) {
 		t.Parallel()
 		c := setupCircuit(t, 30)
-		c.state = activities.CircuitState{Active: true}
+		c.state = deliver.CircuitState{Active: true}
 		c.SetContinueAsNewSuggested(true)
 		c.ExecuteWorkflow(workflows.Circuit, workflows.CircuitInput{
 			WebhookID: uuid.New(), ReleaseLimit: 8, Memory: workflows.CircuitMemory{Rate: 4},
@@ -219,7 +219,7 @@ func TestCircuit(t *testing.T) {
 	t.Run("an_inactive_webhook_keeps_its_backlog", func(t *testing.T) {
 		t.Parallel()
 		c := setupCircuit(t, 5)
-		c.state = activities.CircuitState{Active: false}
+		c.state = deliver.CircuitState{Active: false}
 		c.run(workflows.CircuitInput{})
 		require.Empty(t, c.released)
 	})

@@ -7,7 +7,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
 )
 
 // DeliverBatchInput is a batch: its deliveries, by id, wait for their first attempt.
@@ -25,14 +25,14 @@ func DeliverBatchWorkflowID(batch uuid.UUID) string { return "batch:" + batch.St
 //
 // A batch means nothing to a customer, so a cancellation request changes nothing: its deliveries are canceled one by one. A
 // Reset sends all of the batch again.
-func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (activities.BatchResult, error) {
+func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (deliver.BatchResult, error) {
 	if in.BatchID == uuid.Nil {
-		return activities.BatchResult{}, refuse(`the input has no "BatchID"`)
+		return deliver.BatchResult{}, refuse(`the input has no "BatchID"`)
 	}
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	var a *activities.Activities
-	var res activities.BatchResult
-	ain := activities.BatchInput{BatchID: in.BatchID, Deliveries: in.Deliveries, Replay: wasReset(ctx)}
+	var a *deliver.Activities
+	var res deliver.BatchResult
+	ain := deliver.BatchInput{BatchID: in.BatchID, Deliveries: in.Deliveries, Replay: wasReset(ctx)}
 	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: batchLimit, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}, Summary: "first attempts",
 	})
@@ -43,7 +43,7 @@ func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (activities.BatchR
 	workflow.GetLogger(ctx).Warn("batch goes on in the slow lane", "error", err)
 	slow := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: SlowTaskQueue(workflow.GetInfo(ctx).TaskQueueName), StartToCloseTimeout: batchLimit, Summary: "first attempts",
-		HeartbeatTimeout: activities.HeartbeatTimeout,
+		HeartbeatTimeout: deliver.HeartbeatTimeout,
 		RetryPolicy:      &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
 	})
 	err = workflow.ExecuteActivity(slow, a.AttemptBatch, ain).Get(ctx, &res)

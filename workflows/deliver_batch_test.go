@@ -12,40 +12,40 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/testsuite"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
 	"greenroom/workflows"
 )
 
 // batchCall is one call of the activity.
 type batchCall struct {
-	in    activities.BatchInput
+	in    deliver.BatchInput
 	local bool
 	queue string
 }
 
 // deliverBatch runs the workflow with an activity that fails that many times.
-func deliverBatch(t *testing.T, in workflows.DeliverBatchInput, failures int) (activities.BatchResult, []batchCall) {
+func deliverBatch(t *testing.T, in workflows.DeliverBatchInput, failures int) (deliver.BatchResult, []batchCall) {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(10 * time.Second)
-	env.RegisterActivity(&activities.Activities{})
-	var a *activities.Activities
+	env.RegisterActivity(&deliver.Activities{})
+	var a *deliver.Activities
 	var calls []batchCall
 	env.OnActivity(a.AttemptBatch, mock.Anything, mock.Anything).Return(
-		func(ctx context.Context, in activities.BatchInput) (activities.BatchResult, error) {
+		func(ctx context.Context, in deliver.BatchInput) (deliver.BatchResult, error) {
 			info := activity.GetInfo(ctx)
 			in.Replay = false // the test environment knows no original run, so that each looks like a reset one
 			calls = append(calls, batchCall{in, info.IsLocalActivity, info.TaskQueue})
 			if len(calls) <= failures {
-				return activities.BatchResult{}, errors.New("the database is away")
+				return deliver.BatchResult{}, errors.New("the database is away")
 			}
-			return activities.BatchResult{Succeeded: 2, Failed: 1}, nil
+			return deliver.BatchResult{Succeeded: 2, Failed: 1}, nil
 		})
 	env.ExecuteWorkflow(workflows.DeliverBatch, in)
 	require.True(t, env.IsWorkflowCompleted())
 	require.NoError(t, env.GetWorkflowError())
-	var r activities.BatchResult
+	var r deliver.BatchResult
 	require.NoError(t, env.GetWorkflowResult(&r))
 	return r, calls
 }
@@ -53,11 +53,11 @@ func deliverBatch(t *testing.T, in workflows.DeliverBatchInput, failures int) (a
 func TestDeliverBatch(t *testing.T) {
 	t.Parallel()
 	in := workflows.DeliverBatchInput{BatchID: uuid.New(), Deliveries: []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}}
-	want := activities.BatchInput{BatchID: in.BatchID, Deliveries: in.Deliveries}
+	want := deliver.BatchInput{BatchID: in.BatchID, Deliveries: in.Deliveries}
 	t.Run("is_one_local_activity", func(t *testing.T) {
 		t.Parallel()
 		r, calls := deliverBatch(t, in, 0)
-		require.Equal(t, activities.BatchResult{Succeeded: 2, Failed: 1}, r)
+		require.Equal(t, deliver.BatchResult{Succeeded: 2, Failed: 1}, r)
 		require.Len(t, calls, 1)
 		require.True(t, calls[0].local)
 		require.Equal(t, want, calls[0].in)
@@ -65,7 +65,7 @@ func TestDeliverBatch(t *testing.T) {
 	t.Run("goes_on_in_the_slow_lane_until_it_works", func(t *testing.T) {
 		t.Parallel()
 		r, calls := deliverBatch(t, in, 8)
-		require.Equal(t, activities.BatchResult{Succeeded: 2, Failed: 1}, r)
+		require.Equal(t, deliver.BatchResult{Succeeded: 2, Failed: 1}, r)
 		require.Len(t, calls, 9)
 		for i, c := range calls {
 			require.Equal(t, i == 0, c.local, "only the first is local, and that once")

@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
 )
 
 // SignalWake makes a waiting delivery look at its row again: it was released, canceled, or is wanted at once.
@@ -55,13 +55,13 @@ func (in *DeliverWebhookInput) check() error {
 
 // DeliverWebhookResult is where the delivery ended.
 type DeliverWebhookResult struct {
-	Outcome  activities.AttemptOutcome
+	Outcome  deliver.AttemptOutcome
 	Attempts int
 }
 
 // DeliverWebhookWorkflowID is the id of the workflow of a delivery's run: the same delivery and generation never run twice.
 func DeliverWebhookWorkflowID(delivery uuid.UUID, generation int) string {
-	return activities.DeliverWorkflowID(delivery, generation)
+	return deliver.WorkflowID(delivery, generation)
 }
 
 // DeliverWebhook brings one delivery to its end: attempt, decide, wait. It waits in itself, not in a retry policy: the
@@ -100,7 +100,7 @@ type delivering struct {
 // run returns a CanceledError when the cancellation was requested before the delivery has ended.
 func (d *delivering) run(ctx workflow.Context) (DeliverWebhookResult, error) {
 	if d.in.NotBefore.After(workflow.Now(ctx)) {
-		if err := d.waitUntil(ctx, activities.AttemptResult{Reason: d.reasonBefore(), NextAt: d.in.NotBefore}, StatusRetrying); err != nil {
+		if err := d.waitUntil(ctx, deliver.AttemptResult{Reason: d.reasonBefore(), NextAt: d.in.NotBefore}, StatusRetrying); err != nil {
 			return DeliverWebhookResult{}, err
 		}
 	}
@@ -111,10 +111,10 @@ func (d *delivering) run(ctx workflow.Context) (DeliverWebhookResult, error) {
 			return DeliverWebhookResult{}, err
 		}
 		switch res.Outcome {
-		case activities.AttemptRetry:
+		case deliver.AttemptRetry:
 			d.count()
-		case activities.AttemptBusy, activities.AttemptParked:
-		case activities.AttemptSucceeded, activities.AttemptFailed, activities.AttemptGone:
+		case deliver.AttemptBusy, deliver.AttemptParked:
+		case deliver.AttemptSucceeded, deliver.AttemptFailed, deliver.AttemptGone:
 			d.count()
 			return d.end(ctx, res)
 		default:
@@ -127,14 +127,14 @@ func (d *delivering) run(ctx workflow.Context) (DeliverWebhookResult, error) {
 }
 
 // rest waits for what the next attempt needs, in a new run when the history has become long.
-func (d *delivering) rest(ctx workflow.Context, res activities.AttemptResult) error {
+func (d *delivering) rest(ctx workflow.Context, res deliver.AttemptResult) error {
 	if err := d.continueAsNew(ctx, res); err != nil {
 		return err
 	}
-	if res.Outcome == activities.AttemptParked {
+	if res.Outcome == deliver.AttemptParked {
 		return d.park(ctx, res)
 	}
-	if res.Outcome == activities.AttemptBusy {
+	if res.Outcome == deliver.AttemptBusy {
 		return d.waitUntil(ctx, res, "")
 	}
 	return d.waitUntil(ctx, res, StatusRetrying)
@@ -157,7 +157,7 @@ func (d *delivering) takeWakes() {
 }
 
 // continueAsNew goes on in a new run when the history has become long and no wake would be lost.
-func (d *delivering) continueAsNew(ctx workflow.Context, res activities.AttemptResult) error {
+func (d *delivering) continueAsNew(ctx workflow.Context, res deliver.AttemptResult) error {
 	if !workflow.GetInfo(ctx).GetContinueAsNewSuggested() || d.wake.Len() > 0 || ctx.Err() != nil {
 		return nil
 	}
@@ -168,8 +168,8 @@ func (d *delivering) continueAsNew(ctx workflow.Context, res activities.AttemptR
 
 // cancel is the domain's cancel: the delivery ends as canceled, whatever it waited for.
 func (d *delivering) cancel(request error) error {
-	var a *activities.Activities
-	in := activities.CancelDeliveryInput{DeliveryID: d.in.DeliveryID, Generation: d.in.Generation}
+	var a *deliver.Activities
+	in := deliver.CancelDeliveryInput{DeliveryID: d.in.DeliveryID, Generation: d.in.Generation}
 	if err := workflow.ExecuteActivity(recording(d.work, "cancel"), a.CancelDelivery, in).Get(d.work, nil); err != nil {
 		return err
 	}
@@ -184,9 +184,9 @@ func (d *delivering) count() { d.next++; d.made++ }
 // attempt makes the next attempt. A first one runs as a local activity, in the workflow task that was started eagerly: two
 // round trips to Temporal for a whole delivery. Where that fails for reasons of ours, and always after a failure of the
 // receiver, it runs in the slow lane, where a receiver that hangs holds no workflow task.
-func (d *delivering) attempt(ctx workflow.Context) (activities.AttemptResult, error) {
-	var a *activities.Activities
-	var res activities.AttemptResult
+func (d *delivering) attempt(ctx workflow.Context) (deliver.AttemptResult, error) {
+	var a *deliver.Activities
+	var res deliver.AttemptResult
 	in := d.attemptInput()
 	d.probe = false
 	if d.local {
@@ -201,8 +201,8 @@ func (d *delivering) attempt(ctx workflow.Context) (activities.AttemptResult, er
 	return res, err
 }
 
-func (d *delivering) attemptInput() activities.AttemptInput {
-	in := activities.AttemptInput{
+func (d *delivering) attemptInput() deliver.AttemptInput {
+	in := deliver.AttemptInput{
 		DeliveryID: d.in.DeliveryID, Generation: d.in.Generation, Attempt: d.next, Probe: d.probe, Replay: wasReset(d.work),
 	}
 	in.Wait, in.Last = waitAfter(d.in.Schedule, d.next)
@@ -218,7 +218,7 @@ func waitAfter(schedule []time.Duration, attempt int) (wait time.Duration, last 
 }
 
 // waitUntil waits until the next attempt is due, or for a wake or a cancellation request.
-func (d *delivering) waitUntil(ctx workflow.Context, res activities.AttemptResult, status string) error {
+func (d *delivering) waitUntil(ctx workflow.Context, res deliver.AttemptResult, status string) error {
 	if status != "" {
 		if err := d.show(ctx, status, fmt.Sprintf("attempt %d: %s; attempt %d follows at %s",
 			d.next-1, res.Reason, d.next, res.NextAt.UTC().Format(time.RFC3339))); err != nil {
@@ -236,7 +236,7 @@ func (d *delivering) waitUntil(ctx workflow.Context, res activities.AttemptResul
 }
 
 // park waits, without a limit, for a wake (of the circuit's release, for example) or a cancellation request.
-func (d *delivering) park(ctx workflow.Context, res activities.AttemptResult) error {
+func (d *delivering) park(ctx workflow.Context, res deliver.AttemptResult) error {
 	if err := d.show(ctx, StatusPaused, fmt.Sprintf("waits before attempt %d: %s", d.next, res.Reason)); err != nil {
 		return err
 	}
@@ -249,17 +249,17 @@ func (d *delivering) woken(ctx workflow.Context, c workflow.ReceiveChannel) {
 	d.probe = d.probe || w.Probe
 }
 
-func (d *delivering) end(ctx workflow.Context, res activities.AttemptResult) (DeliverWebhookResult, error) {
+func (d *delivering) end(ctx workflow.Context, res deliver.AttemptResult) (DeliverWebhookResult, error) {
 	err := d.show(ctx, statusOf(res.Outcome), fmt.Sprintf("ended after %d attempts: %s", d.made, res.Reason))
 	return DeliverWebhookResult{Outcome: res.Outcome, Attempts: d.made}, err
 }
 
 // statusOf is the status of a delivery that ended with this outcome.
-func statusOf(ended activities.AttemptOutcome) string {
+func statusOf(ended deliver.AttemptOutcome) string {
 	switch ended {
-	case activities.AttemptSucceeded:
+	case deliver.AttemptSucceeded:
 		return StatusSucceeded
-	case activities.AttemptCanceled:
+	case deliver.AttemptCanceled:
 		return StatusCanceled
 	default:
 		return StatusFailed
@@ -296,7 +296,7 @@ func slowAttempt(ctx workflow.Context, timeout time.Duration, attempt int) workf
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           SlowTaskQueue(workflow.GetInfo(ctx).TaskQueueName),
 		StartToCloseTimeout: timeout + attemptSlack,
-		HeartbeatTimeout:    activities.HeartbeatTimeout,
+		HeartbeatTimeout:    deliver.HeartbeatTimeout,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 		Summary:             fmt.Sprintf("attempt %d", attempt),
 	})

@@ -15,7 +15,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
 	"greenroom/workflows"
 )
 
@@ -25,7 +25,7 @@ type delivering struct {
 	t     *testing.T
 	start time.Time
 	mu    sync.Mutex
-	calls []activities.AttemptInput
+	calls []deliver.AttemptInput
 	at    []time.Duration // since the start, of each attempt
 }
 
@@ -36,10 +36,10 @@ func setupDelivery(t *testing.T, answers ...any) *delivering {
 	d.start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	d.SetStartTime(d.start)
 	d.SetTestTimeout(10 * time.Second)
-	d.RegisterActivity(&activities.Activities{})
-	var a *activities.Activities
+	d.RegisterActivity(&deliver.Activities{})
+	var a *deliver.Activities
 	d.OnActivity(a.AttemptDelivery, mock.Anything, mock.Anything).Return(
-		func(_ context.Context, in activities.AttemptInput) (activities.AttemptResult, error) {
+		func(_ context.Context, in deliver.AttemptInput) (deliver.AttemptResult, error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			n := len(d.calls)
@@ -47,11 +47,11 @@ func setupDelivery(t *testing.T, answers ...any) *delivering {
 			d.calls, d.at = append(d.calls, in), append(d.at, d.Now().Sub(d.start))
 			switch answer := answers[n].(type) {
 			case error:
-				return activities.AttemptResult{}, answer
-			case activities.AttemptOutcome:
-				return activities.AttemptResult{Outcome: answer, NextAt: d.Now().Add(in.Wait), Reason: "HTTP 500"}, nil
+				return deliver.AttemptResult{}, answer
+			case deliver.AttemptOutcome:
+				return deliver.AttemptResult{Outcome: answer, NextAt: d.Now().Add(in.Wait), Reason: "HTTP 500"}, nil
 			default:
-				return answer.(func(activities.AttemptInput) activities.AttemptResult)(in), nil
+				return answer.(func(deliver.AttemptInput) deliver.AttemptResult)(in), nil
 			}
 		})
 	return d
@@ -76,11 +76,11 @@ func (d *delivering) result(in workflows.DeliverWebhookInput, attempts int) work
 }
 
 // expectCancel lets the delivery be canceled, and returns what was asked for.
-func (d *delivering) expectCancel() *[]activities.CancelDeliveryInput {
-	var a *activities.Activities
-	asked := new([]activities.CancelDeliveryInput)
+func (d *delivering) expectCancel() *[]deliver.CancelDeliveryInput {
+	var a *deliver.Activities
+	asked := new([]deliver.CancelDeliveryInput)
 	d.OnActivity(a.CancelDelivery, mock.Anything, mock.Anything).Maybe().Return(
-		func(_ context.Context, in activities.CancelDeliveryInput) error {
+		func(_ context.Context, in deliver.CancelDeliveryInput) error {
 			*asked = append(*asked, in)
 			return nil
 		})
@@ -95,17 +95,17 @@ func TestDeliverWebhook(t *testing.T) {
 	t.Parallel()
 	t.Run("succeeds_at_once", func(t *testing.T) {
 		t.Parallel()
-		d := setupDelivery(t, activities.AttemptSucceeded)
+		d := setupDelivery(t, deliver.AttemptSucceeded)
 		in := input()
 		r := d.result(in, 1)
-		require.Equal(t, workflows.DeliverWebhookResult{Outcome: activities.AttemptSucceeded, Attempts: 1}, r)
-		require.Equal(t, activities.AttemptInput{DeliveryID: in.DeliveryID, Attempt: 1, Wait: 5 * time.Second}, d.calls[0])
+		require.Equal(t, workflows.DeliverWebhookResult{Outcome: deliver.AttemptSucceeded, Attempts: 1}, r)
+		require.Equal(t, deliver.AttemptInput{DeliveryID: in.DeliveryID, Attempt: 1, Wait: 5 * time.Second}, d.calls[0])
 	})
 	t.Run("waits_the_schedule_and_gives_up_at_its_end", func(t *testing.T) {
 		t.Parallel()
-		d := setupDelivery(t, activities.AttemptRetry, activities.AttemptRetry, activities.AttemptRetry, activities.AttemptFailed)
+		d := setupDelivery(t, deliver.AttemptRetry, deliver.AttemptRetry, deliver.AttemptRetry, deliver.AttemptFailed)
 		r := d.result(input(), 4)
-		require.Equal(t, workflows.DeliverWebhookResult{Outcome: activities.AttemptFailed, Attempts: 4}, r)
+		require.Equal(t, workflows.DeliverWebhookResult{Outcome: deliver.AttemptFailed, Attempts: 4}, r)
 		require.Equal(t, []time.Duration{0, 5 * time.Second, 65 * time.Second, 65*time.Second + time.Hour}, d.at)
 		require.True(t, d.calls[3].Last)
 		require.False(t, d.calls[2].Last)
@@ -113,22 +113,22 @@ func TestDeliverWebhook(t *testing.T) {
 	t.Run("waits_as_long_as_the_attempt_says", func(t *testing.T) { // Retry-After
 		t.Parallel()
 		var d *delivering
-		d = setupDelivery(t, func(activities.AttemptInput) activities.AttemptResult {
-			return activities.AttemptResult{Outcome: activities.AttemptRetry, NextAt: d.Now().Add(90 * time.Second)}
-		}, activities.AttemptSucceeded)
+		d = setupDelivery(t, func(deliver.AttemptInput) deliver.AttemptResult {
+			return deliver.AttemptResult{Outcome: deliver.AttemptRetry, NextAt: d.Now().Add(90 * time.Second)}
+		}, deliver.AttemptSucceeded)
 		d.result(input(), 2)
 		require.Equal(t, 90*time.Second, d.at[1])
 	})
 	t.Run("is_woken_from_its_wait", func(t *testing.T) {
 		t.Parallel()
-		d := setupDelivery(t, activities.AttemptRetry, activities.AttemptSucceeded)
+		d := setupDelivery(t, deliver.AttemptRetry, deliver.AttemptSucceeded)
 		d.wakeAfter(2*time.Second, workflows.Wake{})
 		d.result(input(), 2)
 		require.Equal(t, 2*time.Second, d.at[1])
 	})
 	t.Run("parks_while_circuit_open_and_makes_the_same_attempt_when_woken", func(t *testing.T) {
 		t.Parallel()
-		d := setupDelivery(t, activities.AttemptRetry, activities.AttemptParked, activities.AttemptParked, activities.AttemptSucceeded)
+		d := setupDelivery(t, deliver.AttemptRetry, deliver.AttemptParked, deliver.AttemptParked, deliver.AttemptSucceeded)
 		d.wakeAfter(48*time.Hour, workflows.Wake{Probe: true})
 		d.wakeAfter(72*time.Hour, workflows.Wake{})
 		r := d.result(input(), 4)
@@ -141,15 +141,15 @@ func TestDeliverWebhook(t *testing.T) {
 	})
 	t.Run("ends_when_canceled_while_parked", func(t *testing.T) {
 		t.Parallel()
-		d := setupDelivery(t, activities.AttemptParked, activities.AttemptCanceled)
+		d := setupDelivery(t, deliver.AttemptParked, deliver.AttemptCanceled)
 		d.wakeAfter(time.Minute, workflows.Wake{})
 		r := d.result(input(), 2)
-		require.Equal(t, workflows.DeliverWebhookResult{Outcome: activities.AttemptCanceled}, r)
+		require.Equal(t, workflows.DeliverWebhookResult{Outcome: deliver.AttemptCanceled}, r)
 	})
 	t.Run("a_cancellation_request_cancels_the_delivery_wherever_it_waits", func(t *testing.T) {
 		t.Parallel()
-		for waits, answer := range map[string]activities.AttemptOutcome{
-			"for a retry": activities.AttemptRetry, "paused": activities.AttemptParked, "for a place": activities.AttemptBusy,
+		for waits, answer := range map[string]deliver.AttemptOutcome{
+			"for a retry": deliver.AttemptRetry, "paused": deliver.AttemptParked, "for a place": deliver.AttemptBusy,
 		} {
 			d := setupDelivery(t, answer)
 			canceled := d.expectCancel()
@@ -159,17 +159,17 @@ func TestDeliverWebhook(t *testing.T) {
 			d.ExecuteWorkflow(workflows.DeliverWebhook, in)
 			require.True(t, d.IsWorkflowCompleted())
 			require.ErrorContains(t, d.GetWorkflowError(), "canceled", waits)
-			require.Equal(t, []activities.CancelDeliveryInput{{DeliveryID: in.DeliveryID, Generation: 2}}, *canceled, waits)
+			require.Equal(t, []deliver.CancelDeliveryInput{{DeliveryID: in.DeliveryID, Generation: 2}}, *canceled, waits)
 			require.Len(t, d.calls, 1, waits)
 		}
 	})
 	t.Run("an_attempt_in_flight_is_not_interrupted_by_a_cancellation_request", func(t *testing.T) {
 		t.Parallel()
-		for answer, canceled := range map[activities.AttemptOutcome]int{activities.AttemptSucceeded: 0, activities.AttemptRetry: 1} {
+		for answer, canceled := range map[deliver.AttemptOutcome]int{deliver.AttemptSucceeded: 0, deliver.AttemptRetry: 1} {
 			var d *delivering
-			d = setupDelivery(t, func(activities.AttemptInput) activities.AttemptResult {
+			d = setupDelivery(t, func(deliver.AttemptInput) deliver.AttemptResult {
 				d.CancelWorkflow()
-				return activities.AttemptResult{Outcome: answer, NextAt: d.Now().Add(time.Hour)}
+				return deliver.AttemptResult{Outcome: answer, NextAt: d.Now().Add(time.Hour)}
 			})
 			asked := d.expectCancel()
 			in := input()
@@ -182,7 +182,7 @@ func TestDeliverWebhook(t *testing.T) {
 	})
 	t.Run("a_long_history_continues_as_new_where_it_was", func(t *testing.T) {
 		t.Parallel()
-		d := setupDelivery(t, activities.AttemptRetry)
+		d := setupDelivery(t, deliver.AttemptRetry)
 		d.SetContinueAsNewSuggested(true)
 		d.ExecuteWorkflow(workflows.DeliverWebhook, input())
 		var next *workflow.ContinueAsNewError
@@ -202,11 +202,11 @@ func TestDeliverWebhook(t *testing.T) {
 	})
 	t.Run("ends_at_410", func(t *testing.T) {
 		t.Parallel()
-		require.Equal(t, 1, setupDelivery(t, activities.AttemptGone).result(input(), 1).Attempts)
+		require.Equal(t, 1, setupDelivery(t, deliver.AttemptGone).result(input(), 1).Attempts)
 	})
 	t.Run("comes_back_when_the_endpoint_is_busy", func(t *testing.T) {
 		t.Parallel()
-		d := setupDelivery(t, activities.AttemptBusy, activities.AttemptSucceeded)
+		d := setupDelivery(t, deliver.AttemptBusy, deliver.AttemptSucceeded)
 		require.Equal(t, 1, d.result(input(), 2).Attempts)
 		require.Equal(t, 1, d.calls[1].Attempt)
 	})
@@ -217,12 +217,12 @@ func TestDeliverWebhook(t *testing.T) {
 		for range 12 {
 			answers = append(answers, fault)
 		}
-		d := setupDelivery(t, append(answers, activities.AttemptSucceeded)...)
+		d := setupDelivery(t, append(answers, deliver.AttemptSucceeded)...)
 		require.Equal(t, 1, d.result(input(), 13).Attempts)
 	})
 	t.Run("goes_on_at_the_attempt_it_is_given", func(t *testing.T) {
 		t.Parallel()
-		d := setupDelivery(t, activities.AttemptRetry, activities.AttemptFailed)
+		d := setupDelivery(t, deliver.AttemptRetry, deliver.AttemptFailed)
 		in := input()
 		in.Attempt = 3
 		d.result(in, 2)
@@ -232,7 +232,7 @@ func TestDeliverWebhook(t *testing.T) {
 	t.Run("first_attempt_is_local_unless_the_endpoint_is_slow", func(t *testing.T) {
 		t.Parallel()
 		for _, slow := range []bool{false, true} {
-			d := setupDelivery(t, activities.AttemptSucceeded)
+			d := setupDelivery(t, deliver.AttemptSucceeded)
 			regular := 0
 			d.SetOnActivityStartedListener(func(*activity.Info, context.Context, converter.EncodedValues) { regular++ })
 			in := input()

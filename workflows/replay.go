@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
 )
 
 // ReplayDeliveryInput names the delivery to send again. The id is text, so that a mistyped one is refused in a sentence.
@@ -29,8 +29,8 @@ func ReplayDelivery(ctx workflow.Context, in ReplayDeliveryInput) (ReplayDeliver
 		return ReplayDeliveryResult{}, refuse(fmt.Sprintf(`"deliveryId" is %q, which is not a UUID; expected {"deliveryId": "<id of the delivery>"}`,
 			in.DeliveryID))
 	}
-	var a *activities.Activities
-	var res activities.RetryDeliveryResult
+	var a *deliver.Activities
+	var res deliver.RetryDeliveryResult
 	if err := workflow.ExecuteActivity(withShortActivity(ctx), a.RetryDelivery, id).Get(ctx, &res); err != nil {
 		return ReplayDeliveryResult{}, err
 	}
@@ -62,7 +62,7 @@ func ReplayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
 	if !temporal.IsCanceledError(err) {
 		return err
 	}
-	var a *activities.Activities
+	var a *deliver.Activities
 	work, _ := workflow.NewDisconnectedContext(ctx)
 	if err := workflow.ExecuteActivity(recording(work, "cancel"), a.CancelReplay, in.ReplayID).Get(work, nil); err != nil {
 		return err
@@ -77,9 +77,9 @@ func replayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
 	for {
 		for changed.ReceiveAsync(nil) {
 		}
-		var a *activities.Activities
-		var p activities.ReplayProgress
-		if err := workflow.ExecuteActivity(ctx, a.ReplayPage, activities.ReplayPageInput(in)).Get(ctx, &p); err != nil {
+		var a *deliver.Activities
+		var p deliver.ReplayProgress
+		if err := workflow.ExecuteActivity(ctx, a.ReplayPage, deliver.ReplayPageInput(in)).Get(ctx, &p); err != nil {
 			return err
 		}
 		workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s; %d sent again", p.State, p.Replayed))

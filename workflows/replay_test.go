@@ -10,20 +10,20 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/testsuite"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
 	"greenroom/workflows"
 )
 
 func TestReplayDeliveries(t *testing.T) {
 	t.Parallel()
-	run := func(t *testing.T, prepare func(env *testsuite.TestWorkflowEnvironment), pages ...activities.ReplayProgress) (took time.Duration) {
+	run := func(t *testing.T, prepare func(env *testsuite.TestWorkflowEnvironment), pages ...deliver.ReplayProgress) (took time.Duration) {
 		var suite testsuite.WorkflowTestSuite
 		env := suite.NewTestWorkflowEnvironment()
-		env.RegisterActivity(&activities.Activities{})
-		var a *activities.Activities
+		env.RegisterActivity(&deliver.Activities{})
+		var a *deliver.Activities
 		made := 0
 		env.OnActivity(a.ReplayPage, mock.Anything, mock.Anything).Return(
-			func(_ context.Context, in activities.ReplayPageInput) (activities.ReplayProgress, error) {
+			func(_ context.Context, in deliver.ReplayPageInput) (deliver.ReplayProgress, error) {
 				require.Equal(t, 50, in.PerSecond)
 				require.Less(t, made, len(pages))
 				made++
@@ -39,7 +39,7 @@ func TestReplayDeliveries(t *testing.T) {
 		require.Equal(t, len(pages), made)
 		return env.Now().Sub(start)
 	}
-	running, ended := activities.ReplayProgress{State: "running"}, activities.ReplayProgress{State: "completed", Ended: true}
+	running, ended := deliver.ReplayProgress{State: "running"}, deliver.ReplayProgress{State: "completed", Ended: true}
 	t.Run("a_page_a_second", func(t *testing.T) {
 		t.Parallel()
 		require.GreaterOrEqual(t, run(t, nil, running, running, running, ended), 3*time.Second)
@@ -48,20 +48,20 @@ func TestReplayDeliveries(t *testing.T) {
 		t.Parallel()
 		took := run(t, func(env *testsuite.TestWorkflowEnvironment) {
 			env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.SignalReplayChanged, nil) }, time.Hour)
-		}, running, activities.ReplayProgress{State: "paused", Paused: true}, running, ended)
+		}, running, deliver.ReplayProgress{State: "paused", Paused: true}, running, ended)
 		require.GreaterOrEqual(t, took, time.Hour)
 	})
 }
 
 func TestReplayDeliveriesIsCanceledByARequest(t *testing.T) {
 	t.Parallel()
-	for name, page := range map[string]activities.ReplayProgress{
+	for name, page := range map[string]deliver.ReplayProgress{
 		"running": {State: "running"}, "paused": {State: "paused", Paused: true},
 	} {
 		var suite testsuite.WorkflowTestSuite
 		env := suite.NewTestWorkflowEnvironment()
-		env.RegisterActivity(&activities.Activities{})
-		var a *activities.Activities
+		env.RegisterActivity(&deliver.Activities{})
+		var a *deliver.Activities
 		id := uuid.New()
 		env.OnActivity(a.ReplayPage, mock.Anything, mock.Anything).Return(page, nil)
 		env.OnActivity(a.CancelReplay, mock.Anything, id).Once().Return(nil)
@@ -78,15 +78,15 @@ func TestReplayDelivery(t *testing.T) {
 	setup := func() *testsuite.TestWorkflowEnvironment {
 		var suite testsuite.WorkflowTestSuite
 		env := suite.NewTestWorkflowEnvironment()
-		env.RegisterActivity(&activities.Activities{})
+		env.RegisterActivity(&deliver.Activities{})
 		return env
 	}
 	t.Run("names_the_workflow_that_sends_it", func(t *testing.T) {
 		t.Parallel()
 		env, id := setup(), uuid.New()
-		var a *activities.Activities
+		var a *deliver.Activities
 		want := workflows.DeliverWebhookWorkflowID(id, 3)
-		env.OnActivity(a.RetryDelivery, mock.Anything, id).Once().Return(activities.RetryDeliveryResult{WorkflowID: want}, nil)
+		env.OnActivity(a.RetryDelivery, mock.Anything, id).Once().Return(deliver.RetryDeliveryResult{WorkflowID: want}, nil)
 		env.ExecuteWorkflow(workflows.ReplayDelivery, workflows.ReplayDeliveryInput{DeliveryID: id.String()})
 		require.True(t, env.IsWorkflowCompleted())
 		require.NoError(t, env.GetWorkflowError())

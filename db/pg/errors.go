@@ -80,3 +80,11 @@ func passes(code string) bool {
 	}
 	return code == "25006" // read_only_sql_transaction: a failover left this connection on a standby
 }
+
+// UnlessLost returns nil for ErrConflict and ErrNotFound: another change came first, and the row has decided.
+func UnlessLost(err error) error {
+	if errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}

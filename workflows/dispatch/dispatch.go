@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"greenroom/activities"
+	"greenroom/activities/inflight"
 	"greenroom/db/pg"
 )
 
@@ -29,7 +29,7 @@ type Options struct {
 	DB        *bun.DB
 	Client    client.Client
 	TaskQueue string
-	Endpoints *activities.Endpoints
+	Endpoints *inflight.Endpoints
 	Logger    *slog.Logger
 
 	// PollInterval is how often the queue is looked at when nobody notifies; 0 means 1 s.

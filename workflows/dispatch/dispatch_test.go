@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
-	"greenroom/activities"
+	"greenroom/activities/inflight"
 	"greenroom/db/catalog"
 	"greenroom/db/dbtest"
 	"greenroom/db/delivery"
@@ -51,7 +51,7 @@ func setup(t *testing.T) *bundle {
 	}
 	require.NoError(t, delivery.CreateWebhook(t.Context(), b.db, b.hook))
 	b.options = dispatch.Options{
-		DB: b.db, Client: c, TaskQueue: "dispatch-" + uuid.NewString(), Endpoints: activities.NewEndpoints(10, nil),
+		DB: b.db, Client: c, TaskQueue: "dispatch-" + uuid.NewString(), Endpoints: inflight.NewEndpoints(10, nil),
 		Circuit: dispatch.CircuitSettings{ReleaseLimit: 10},
 	}
 	return b
@@ -173,7 +173,7 @@ func TestWakesOrReplacesTheWorkflowOfADelivery(t *testing.T) {
 func TestKeepsToTheRoomOfEachEndpoint(t *testing.T) {
 	b := setup(t)
 	b.options.PerEndpoint = 3
-	b.options.Endpoints = activities.NewEndpoints(3, nil)
+	b.options.Endpoints = inflight.NewEndpoints(3, nil)
 	for range 8 {
 		b.publish()
 	}

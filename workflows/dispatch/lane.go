@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"greenroom/activities"
+	"greenroom/activities/inflight"
 	"greenroom/db/delivery"
 )
 
@@ -43,7 +43,7 @@ const (
 
 func (l *lane) alone() bool { return l.above == 0 }
 
-func (l *lane) options(e *activities.Endpoints) delivery.TakeOptions {
+func (l *lane) options(e *inflight.Endpoints) delivery.TakeOptions {
 	o := delivery.TakeOptions{Limit: batchMost, PerLane: l.share, PerFailing: l.perEndpoint, After: l.next}
 	if l.alone() {
 		o.PerLane, o.StartBlocked = l.perEndpoint, true
@@ -78,7 +78,7 @@ func (l *lane) saw(t delivery.Taking, now time.Time) {
 
 // split says which deliveries get a workflow each: few, or such as need one, because their endpoint is slow or failing, they go
 // on from an earlier attempt, or somebody waits for the outcome.
-func (l *lane) split(ready []delivery.QueuedDelivery, e *activities.Endpoints) (alone, together []delivery.QueuedDelivery) {
+func (l *lane) split(ready []delivery.QueuedDelivery, e *inflight.Endpoints) (alone, together []delivery.QueuedDelivery) {
 	slow := map[uuid.UUID]bool{}
 	for _, q := range ready {
 		if _, known := slow[q.WebhookID]; !known {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"greenroom/activities"
+	"greenroom/activities/inflight"
 	"greenroom/db/delivery"
 )
 
@@ -28,7 +28,7 @@ func newLane(above int) lane { return lane{above: above, perEndpoint: 10, share:
 func TestLaneSplits(t *testing.T) {
 	t.Parallel()
 	slow := uuid.New()
-	e := activities.NewEndpoints(10, nil)
+	e := inflight.NewEndpoints(10, nil)
 	for range 8 {
 		e.Release(slow, uuid.New(), 5*time.Second)
 	}
@@ -105,7 +105,7 @@ func TestLaneShares(t *testing.T) {
 			require.Equal(t, tt.want, l.share)
 			require.Equal(t, tt.more, l.more)
 			require.Equal(t, tt.got.Next, l.next)
-			o := l.options(activities.NewEndpoints(10, nil))
+			o := l.options(inflight.NewEndpoints(10, nil))
 			require.Equal(t, delivery.TakeOptions{
 				Limit: batchMost, PerLane: tt.want, PerFailing: 10, After: tt.got.Next, Room: map[uuid.UUID]int{},
 			}, o)
@@ -114,7 +114,7 @@ func TestLaneShares(t *testing.T) {
 	t.Run("of_those_that_have_their_own_workflows_are_the_places", func(t *testing.T) {
 		t.Parallel()
 		l := newLane(0)
-		require.Equal(t, 10, l.options(activities.NewEndpoints(10, nil)).PerLane)
+		require.Equal(t, 10, l.options(inflight.NewEndpoints(10, nil)).PerLane)
 	})
 	t.Run("counts_what_was_held_as_taken", func(t *testing.T) {
 		t.Parallel()

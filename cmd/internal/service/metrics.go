@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/grpc"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
 	"greenroom/db/delivery"
 	"greenroom/workflows/dispatch"
 )
@@ -26,7 +26,7 @@ const queueShown = 10_000
 func metrics(d *bun.DB) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	r.MustRegister(activities.Collectors()...)
+	r.MustRegister(deliver.Collectors()...)
 	r.MustRegister(dispatch.Collectors()...)
 	r.MustRegister(&queueCollector{db: d}, workflowStarts, sdkMetrics)
 	return r

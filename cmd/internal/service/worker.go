@@ -22,6 +22,8 @@ import (
 	"google.golang.org/grpc/backoff"
 
 	"greenroom/activities"
+	"greenroom/activities/deliver"
+	"greenroom/activities/inflight"
 	"greenroom/activities/webhook"
 	"greenroom/cmd/internal/config"
 	"greenroom/db/seal"
@@ -49,11 +51,11 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 		return err
 	}
 	var dispatcher *dispatch.Dispatcher
-	endpoints := activities.NewEndpoints(cfg.Dispatch.MaxInFlightPerEndpoint, func() { dispatcher.Wake() })
+	endpoints := inflight.NewEndpoints(cfg.Dispatch.MaxInFlightPerEndpoint, func() { dispatcher.Wake() })
 	dispatcher = dispatch.New(dispatchOptions(cfg, d, c, endpoints, logger))
-	a := newActivities(cfg, d, box, endpoints, logger)
+	all := []any{deliveryActivities(cfg, d, box, endpoints, logger), platformActivities(cfg, d, box, logger)}
 	run := func() error {
-		return runWorker(ctx, cfg, c, a, dispatcher, logger, func(ctx context.Context) {
+		return runWorker(ctx, cfg, c, all, dispatcher, logger, func(ctx context.Context) {
 			h.working.Store(&c)
 			context.AfterFunc(ctx, func() { h.working.Store(nil) }) // one that stops, or died, is not ready
 			if ready != nil {
@@ -84,9 +86,18 @@ func whileNamespaced(ctx context.Context, run, prepare func() error, logger *slo
 	}
 }
 
-func newActivities(cfg config.Config, d *bun.DB, box *seal.Box, e *activities.Endpoints, logger *slog.Logger) *activities.Activities {
-	return &activities.Activities{
+// deliveryActivities are the delivery engine's.
+func deliveryActivities(cfg config.Config, d *bun.DB, box *seal.Box, e *inflight.Endpoints, logger *slog.Logger) *deliver.Activities {
+	return &deliver.Activities{
 		DB: d, Box: box, Client: EgressClient(cfg), Logger: logger, CircuitThreshold: cfg.Circuit.Threshold, Endpoints: e,
+		PublicURL: cfg.HTTP.PublicURL,
+	}
+}
+
+// platformActivities are the interview's.
+func platformActivities(cfg config.Config, d *bun.DB, box *seal.Box, logger *slog.Logger) *activities.Activities {
+	return &activities.Activities{
+		DB: d, Box: box, Client: EgressClient(cfg), Logger: logger,
 		Calls:    activities.Service{URL: cfg.Provider.URL, Token: cfg.Provider.Token},
 		Analyser: activities.Service{URL: cfg.Analysis.URL, Token: cfg.Analysis.Token},
 
@@ -104,7 +115,7 @@ func EgressClient(cfg config.Config) *webhook.Client {
 	})
 }
 
-func dispatchOptions(cfg config.Config, d *bun.DB, c client.Client, e *activities.Endpoints, logger *slog.Logger) dispatch.Options {
+func dispatchOptions(cfg config.Config, d *bun.DB, c client.Client, e *inflight.Endpoints, logger *slog.Logger) dispatch.Options {
 	return dispatch.Options{
 		DB: d, Client: c, TaskQueue: cfg.Temporal.TaskQueue, Endpoints: e, Logger: logger,
 		PollInterval: cfg.Dispatch.PollInterval, PerEndpoint: cfg.Dispatch.MaxInFlightPerEndpoint,
@@ -128,7 +139,7 @@ const (
 	taskPollers     = 4
 )
 
-func runWorker(ctx context.Context, cfg config.Config, c client.Client, a *activities.Activities, d *dispatch.Dispatcher, logger *slog.Logger,
+func runWorker(ctx context.Context, cfg config.Config, c client.Client, activities []any, d *dispatch.Dispatcher, logger *slog.Logger,
 	ready func(ctx context.Context),
 ) error {
 	worker.SetStickyWorkflowCacheSize(stickyWorkflows)
@@ -143,8 +154,10 @@ func runWorker(ctx context.Context, cfg config.Config, c client.Client, a *activ
 		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker), OnFatalError: died,
 	})
 	workflows.Register(fast)
-	fast.RegisterActivity(a)
-	slow.RegisterActivity(a)
+	for _, a := range activities {
+		fast.RegisterActivity(a)
+		slow.RegisterActivity(a)
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	stop, err := startWorkers(fast, slow)
 	defer func() {

@@ -1,4 +1,4 @@
-package activities_test
+package deliver_test
 
 import (
 	"context"
@@ -11,7 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
+	"greenroom/activities/inflight"
 	"greenroom/db/delivery"
 )
 
@@ -50,11 +51,11 @@ func (s *attempting) logged() (until func(text string)) {
 func TestAnAttemptThatCannotBeRecordedIsNotMadeAgain(t *testing.T) {
 	s := setupAttempt(t)
 	until := s.logged()
-	in, run := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New()
+	in, run := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New()
 	s.answer = func(http.ResponseWriter) { s.readOnly(true) }
-	results := make(chan activities.AttemptResult, 3)
+	results := make(chan deliver.AttemptResult, 3)
 	try := func(ctx context.Context) {
-		res, err := activities.AttemptAs(s.Activities, ctx, in, run, "delivery:test:0")
+		res, err := deliver.AttemptAs(s.Activities, ctx, in, run, "delivery:test:0")
 		if err == nil {
 			results <- res
 		}
@@ -68,7 +69,7 @@ func TestAnAttemptThatCannotBeRecordedIsNotMadeAgain(t *testing.T) {
 	}
 	s.readOnly(false)
 	for range 3 {
-		require.Equal(t, activities.AttemptSucceeded, (<-results).Outcome)
+		require.Equal(t, deliver.AttemptSucceeded, (<-results).Outcome)
 	}
 	require.EqualValues(t, 1, s.posts.Load())
 	require.Equal(t, delivery.Succeeded, s.row(in.DeliveryID).Status)
@@ -85,9 +86,9 @@ func TestABatchThatCannotBeRecordedIsNotSentAgain(t *testing.T) {
 	})
 	s.sendTo(r)
 	in, run := s.batch(10), uuid.New()
-	results := make(chan activities.BatchResult, 1)
+	results := make(chan deliver.BatchResult, 1)
 	go func() {
-		res, err := activities.AttemptBatchAs(s.Activities, t.Context(), in, run, "batch:test")
+		res, err := deliver.AttemptBatchAs(s.Activities, t.Context(), in, run, "batch:test")
 		if err == nil {
 			results <- res
 		}
@@ -96,7 +97,7 @@ func TestABatchThatCannotBeRecordedIsNotSentAgain(t *testing.T) {
 	until("an attempt cannot be recorded yet")
 	late, timeOut := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer timeOut()
-	_, err := activities.AttemptBatchAs(s.Activities, late, in, run, "batch:test")
+	_, err := deliver.AttemptBatchAs(s.Activities, late, in, run, "batch:test")
 	require.ErrorIs(t, err, context.DeadlineExceeded, "a second try in this process waits for the first")
 	s.readOnly(false)
 	require.Equal(t, 10, (<-results).Succeeded)
@@ -107,9 +108,9 @@ func TestABatchThatCannotBeRecordedIsNotSentAgain(t *testing.T) {
 // Two processes are at one batch when Temporal gives it to another worker while the first was frozen or its heartbeat was late.
 func TestABatchIsAttemptedByTheLastWorkerThatLoadedIt(t *testing.T) {
 	s := setupAttempt(t)
-	s.Endpoints = activities.NewEndpoints(2, nil)
-	other := &activities.Activities{
-		DB: s.DB, Box: s.Box, Client: s.Client, Logger: s.Logger, CircuitThreshold: 10, Endpoints: activities.NewEndpoints(2, nil),
+	s.Endpoints = inflight.NewEndpoints(2, nil)
+	other := &deliver.Activities{
+		DB: s.DB, Box: s.Box, Client: s.Client, Logger: s.Logger, CircuitThreshold: 10, Endpoints: inflight.NewEndpoints(2, nil),
 	}
 	begun := make(chan struct{}, 200)
 	r := receive(t, func(int, http.ResponseWriter) {
@@ -120,13 +121,13 @@ func TestABatchIsAttemptedByTheLastWorkerThatLoadedIt(t *testing.T) {
 	in, run := s.batch(40), uuid.New()
 	first := make(chan error, 1)
 	go func() {
-		_, err := activities.AttemptBatchAs(s.Activities, t.Context(), in, run, "batch:test")
+		_, err := deliver.AttemptBatchAs(s.Activities, t.Context(), in, run, "batch:test")
 		first <- err
 	}()
 	for range 6 {
 		<-begun
 	}
-	_, err := activities.AttemptBatchAs(other, t.Context(), in, run, "batch:test")
+	_, err := deliver.AttemptBatchAs(other, t.Context(), in, run, "batch:test")
 	require.NoError(t, err)
 	require.ErrorContains(t, <-first, "another worker has taken the batch over")
 	require.LessOrEqual(t, len(r.got()), 40+15, "twice is only what the first had in flight, or began before it looked again")

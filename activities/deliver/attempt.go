@@ -1,13 +1,11 @@
-package activities
+package deliver
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
@@ -204,7 +202,7 @@ func (t *attempt) row(p *webhook.Profile, r webhook.Response) delivery.Attempt {
 	row := delivery.Attempt{
 		DeliveryID: t.in.DeliveryID, RunID: t.run, Attempt: t.in.Attempt, Generation: t.in.Generation, WorkflowID: t.workflow,
 		StartedAt: r.StartedAt.UTC(), DurationMS: int(r.Duration.Milliseconds()),
-		StatusCode: nonZero(r.StatusCode), ErrorKind: nonZero(r.ErrorKind), Error: nonZero(r.Error), Response: text(r.Body),
+		StatusCode: nonZero(r.StatusCode), ErrorKind: nonZero(r.ErrorKind), Error: nonZero(r.Error), Response: pg.Text(r.Body),
 	}
 	switch webhook.Classify(p, r) {
 	case webhook.Succeeded:
@@ -281,17 +279,4 @@ func nonZero[T comparable](v T) *T {
 		return nil
 	}
 	return &v
-}
-
-// text is what PostgreSQL can store of a receiver's answer.
-func text(b []byte) *string {
-	if len(b) == 0 {
-		return nil
-	}
-	s := string(b)
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\uFFFD")
-	}
-	s = strings.ReplaceAll(s, "\x00", "\uFFFD")
-	return &s
 }

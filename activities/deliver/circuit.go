@@ -1,4 +1,4 @@
-package activities
+package deliver
 
 import (
 	"context"
@@ -46,7 +46,10 @@ func (a *Activities) LoadCircuit(ctx context.Context, webhook uuid.UUID) (Circui
 	}
 	c := CircuitState{
 		Deleted: s.Deleted, ToCancel: s.ToCancel, Active: s.Active, Waiting: s.Waiting > 0, WaitingCount: s.Waiting,
-		Recovery: s.Recovery, RateLimit: s.RateLimit, Open: s.OpenedAt != nil, WebhookID: webhook, CompanyID: orZero(s.CompanyID),
+		Recovery: s.Recovery, RateLimit: s.RateLimit, Open: s.OpenedAt != nil, WebhookID: webhook,
+	}
+	if s.CompanyID != nil {
+		c.CompanyID = *s.CompanyID
 	}
 	if c.Open {
 		c.OpenedAt = *s.OpenedAt

@@ -1,4 +1,4 @@
-package activities
+package deliver
 
 // AttemptAs is AttemptDelivery in the name of a workflow run, for tests that are no workflow.
 var AttemptAs = (*Activities).attemptAs

@@ -1,4 +1,5 @@
-package activities
+// Package inflight counts what this process has in flight for each receiver. The dispatcher and the attempts share it.
+package inflight
 
 import (
 	"context"

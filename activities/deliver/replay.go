@@ -1,4 +1,4 @@
-package activities
+package deliver
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func (a *Activities) RetryDelivery(ctx context.Context, id uuid.UUID) (RetryDeli
 	var state *pg.StateError
 	switch {
 	case err == nil:
-		return RetryDeliveryResult{WorkflowID: DeliverWorkflowID(d.ID, d.Generation)}, nil
+		return RetryDeliveryResult{WorkflowID: WorkflowID(d.ID, d.Generation)}, nil
 	case errors.Is(err, pg.ErrNotFound):
 		return RetryDeliveryResult{}, temporal.NewNonRetryableApplicationError(fmt.Sprintf("there is no delivery %s", id), "Refused", nil)
 	case errors.As(err, &state):
@@ -73,8 +73,12 @@ func (a *Activities) ReplayPage(ctx context.Context, in ReplayPageInput) (Replay
 	if err != nil {
 		return ReplayProgress{}, err
 	}
-	return ReplayProgress{
+	progress := ReplayProgress{
 		State: string(p.State), Replayed: p.Replayed, Paused: p.State == delivery.ReplayPaused, Ended: p.State.Ended(),
-		WebhookID: p.WebhookID, CompanyID: orZero(p.CompanyID),
-	}, nil
+		WebhookID: p.WebhookID,
+	}
+	if p.CompanyID != nil {
+		progress.CompanyID = *p.CompanyID
+	}
+	return progress, nil
 }

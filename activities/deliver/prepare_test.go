@@ -1,4 +1,4 @@
-package activities_test
+package deliver_test
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -32,11 +32,11 @@ func TestADeliveryThatCannotBePreparedFailsAlone(t *testing.T) {
 			s := setupAttempt(t)
 			log := new(lockedBuffer)
 			s.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelError}))
-			in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+			in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
 			s.exec(tc.spoil, s.hook.ID)
 			for range 2 {
 				res := s.attempt(in, uuid.New())
-				require.Equal(t, activities.AttemptFailed, res.Outcome)
+				require.Equal(t, deliver.AttemptFailed, res.Outcome)
 				require.Contains(t, res.Reason, tc.reason)
 			}
 			require.Zero(t, s.posts.Load())
@@ -72,7 +72,7 @@ func TestABatchSendsTheOthersBesideAPoisonedOne(t *testing.T) {
 
 func TestAReplayAfterTheRepairArrives(t *testing.T) {
 	s := setupAttempt(t)
-	in := activities.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+	in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
 	s.exec(spoiled[0].spoil, s.hook.ID)
 	s.attempt(in, uuid.New())
 	s.exec("UPDATE webhooks SET secret = ? WHERE id = ?", s.hook.Secret, s.hook.ID)
@@ -81,7 +81,7 @@ func TestAReplayAfterTheRepairArrives(t *testing.T) {
 		return err
 	}))
 	in.Generation = 1
-	require.Equal(t, activities.AttemptSucceeded, s.attempt(in, uuid.New()).Outcome)
+	require.Equal(t, deliver.AttemptSucceeded, s.attempt(in, uuid.New()).Outcome)
 	require.EqualValues(t, 1, s.posts.Load())
 }
 
@@ -97,7 +97,7 @@ func TestABatchGivesBackBesideAFault(t *testing.T) {
 	in := s.batch(20)
 	s.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused''; END'`)
 	s.exec(`CREATE TRIGGER refuse BEFORE UPDATE ON deliveries FOR EACH ROW WHEN (NEW.status = 'succeeded') EXECUTE FUNCTION refuse()`)
-	_, err := activities.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
+	_, err := deliver.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
 	require.ErrorContains(t, err, "refused")
 	require.Equal(t, 10, s.number("SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 1", s.hook.ID))
 	require.Equal(t, 20, s.number("SELECT count(*) FROM deliveries WHERE webhook_id = ? AND status = 'pending'", healthy.ID))

@@ -1,4 +1,4 @@
-package activities
+package deliver
 
 import (
 	"context"
@@ -230,7 +230,7 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 
 // fail ends a delivery that cannot be prepared, beside the others of the batch.
 func (b *batch) fail(ctx context.Context, t *attempt, fault *preparationFault) {
-	if err := t.fail(ctx, fault, DeliverWorkflowID(t.in.DeliveryID, t.in.Generation)); err != nil {
+	if err := t.fail(ctx, fault, WorkflowID(t.in.DeliveryID, t.in.Generation)); err != nil {
 		b.fault(err)
 		return
 	}
@@ -282,7 +282,7 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 	b.recorder.add(b.Activities, &recording{
 		Recording: delivery.Recording{
 			Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
-			Threshold: b.CircuitThreshold, GoesOnAs: DeliverWorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
+			Threshold: b.CircuitThreshold, GoesOnAs: WorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
 		},
 		recorded: func(opened bool, err error) {
 			defer done()
@@ -310,7 +310,7 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 	}
 }
 
-// DeliverWorkflowID is the id of the workflow of a delivery's run: the same delivery and generation never run twice.
-func DeliverWorkflowID(delivery uuid.UUID, generation int) string {
+// WorkflowID is the id of the workflow of a delivery's run: the same delivery and generation never run twice.
+func WorkflowID(delivery uuid.UUID, generation int) string {
 	return fmt.Sprintf("delivery:%s:%d", delivery, generation)
 }

@@ -1,4 +1,4 @@
-package activities_test
+package deliver_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/db/catalog"
 	"greenroom/db/delivery"
@@ -46,7 +46,7 @@ func TestBodiesSayWhatTheEventWasAbout(t *testing.T) {
 	t.Run("alone", func(t *testing.T) {
 		s := setupAttempt(t)
 		id := s.of("interview-suite", catalog.JobCreated, time.Now())
-		s.attempt(activities.AttemptInput{DeliveryID: id, Attempt: 1}, uuid.New())
+		s.attempt(deliver.AttemptInput{DeliveryID: id, Attempt: 1}, uuid.New())
 		require.True(t, strings.HasPrefix(*s.body.Load(), `{"endpoint":"`+s.hook.URL+`","time":"`), *s.body.Load())
 		require.True(t, strings.HasSuffix(*s.body.Load(), want), *s.body.Load())
 		require.Equal(t, "interview suite webhook", s.last.Load().UserAgent())
@@ -54,21 +54,21 @@ func TestBodiesSayWhatTheEventWasAbout(t *testing.T) {
 	t.Run("in_a_batch", func(t *testing.T) {
 		s := setupAttempt(t)
 		id := s.of("interview-suite", catalog.JobCreated, time.Now())
-		in := activities.BatchInput{BatchID: pg.NewID(), Deliveries: []uuid.UUID{id}}
+		in := deliver.BatchInput{BatchID: pg.NewID(), Deliveries: []uuid.UUID{id}}
 		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return delivery.AddBatch(ctx, tx, delivery.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
 		}))
-		require.Equal(t, activities.BatchResult{Succeeded: 1}, s.attemptBatch(in, uuid.New()))
+		require.Equal(t, deliver.BatchResult{Succeeded: 1}, s.attemptBatch(in, uuid.New()))
 		require.True(t, strings.HasSuffix(*s.body.Load(), want), *s.body.Load())
 	})
 	t.Run("the_same_when_it_is_sent_again", func(t *testing.T) {
 		s := setupAttempt(t)
 		id := s.of("interview-suite", catalog.JobCreated, time.Now())
 		s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) }
-		s.attempt(activities.AttemptInput{DeliveryID: id, Attempt: 1, Wait: time.Second}, uuid.New())
+		s.attempt(deliver.AttemptInput{DeliveryID: id, Attempt: 1, Wait: time.Second}, uuid.New())
 		first := *s.body.Load()
 		s.PublicURL = "https://moved.test"
-		s.attempt(activities.AttemptInput{DeliveryID: id, Attempt: 2, Wait: time.Second}, uuid.New())
+		s.attempt(deliver.AttemptInput{DeliveryID: id, Attempt: 2, Wait: time.Second}, uuid.New())
 		require.Equal(t, first, *s.body.Load())
 	})
 }
@@ -81,8 +81,8 @@ func TestScheduleCountsFromTheEvent(t *testing.T) {
 		s.answer = noContent
 		occurred := time.Now().Add(-100 * time.Second).Truncate(time.Microsecond)
 		id := s.of("wise", catalog.InterviewStarted, occurred)
-		res := s.attempt(activities.AttemptInput{DeliveryID: id, Attempt: 2, Wait: 2 * time.Minute}, uuid.New())
-		require.Equal(t, activities.AttemptRetry, res.Outcome)
+		res := s.attempt(deliver.AttemptInput{DeliveryID: id, Attempt: 2, Wait: 2 * time.Minute}, uuid.New())
+		require.Equal(t, deliver.AttemptRetry, res.Outcome)
 		require.Equal(t, occurred.Add(180*time.Second).UTC(), res.NextAt.UTC())
 		require.Len(t, s.last.Load().Header["Authorization"], 1)
 		require.Regexp(t, "^[0-9a-f]{64}$", s.last.Load().Header.Get("Authorization"), "the key, not the user's header")
@@ -91,7 +91,7 @@ func TestScheduleCountsFromTheEvent(t *testing.T) {
 		s := setupAttempt(t)
 		s.answer = noContent
 		id := s.of("wise", catalog.InterviewStarted, time.Now().Add(-time.Hour))
-		res := s.attempt(activities.AttemptInput{DeliveryID: id, Attempt: 1, Wait: time.Minute}, uuid.New())
+		res := s.attempt(deliver.AttemptInput{DeliveryID: id, Attempt: 1, Wait: time.Minute}, uuid.New())
 		require.WithinDuration(t, time.Now().Add(time.Minute), res.NextAt, 13*time.Second, "the gap, with jitter")
 	})
 	t.Run("in_a_batch", func(t *testing.T) {
@@ -99,11 +99,11 @@ func TestScheduleCountsFromTheEvent(t *testing.T) {
 		s.answer = noContent
 		occurred := time.Now().Truncate(time.Microsecond)
 		id := s.of("wise", catalog.InterviewStarted, occurred)
-		in := activities.BatchInput{BatchID: pg.NewID(), Deliveries: []uuid.UUID{id}}
+		in := deliver.BatchInput{BatchID: pg.NewID(), Deliveries: []uuid.UUID{id}}
 		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return delivery.AddBatch(ctx, tx, delivery.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
 		}))
-		require.Equal(t, activities.BatchResult{Failed: 1}, s.attemptBatch(in, uuid.New()))
+		require.Equal(t, deliver.BatchResult{Failed: 1}, s.attemptBatch(in, uuid.New()))
 		require.Equal(t, occurred.Add(time.Minute).UTC(), s.row(id).NextAttemptAt.UTC())
 	})
 }

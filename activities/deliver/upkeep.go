@@ -1,11 +1,10 @@
-package activities
+package deliver
 
 import (
 	"context"
 	"errors"
 	"time"
 
-	"greenroom/db"
 	"greenroom/db/delivery"
 )
 
@@ -44,10 +43,4 @@ func (a *Activities) DisableAbandoned(ctx context.Context, openFor time.Duration
 			return err
 		}
 	}
-}
-
-// ForgetIdempotencyKeys removes the answers whose time is over.
-func (a *Activities) ForgetIdempotencyKeys(ctx context.Context) error {
-	_, err := db.DropIdempotencyKeys(ctx, a.DB, time.Now().Add(-db.IdempotencyTTL))
-	return err
 }

@@ -1,7 +1,8 @@
-package activities
+package deliver
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -19,20 +20,28 @@ type CancelDeliveryInput struct {
 // CancelDelivery cancels a delivery as POST /deliveries/{id}/cancel does. One that has ended, or of which a later replay has
 // taken over, is left as it is.
 func (a *Activities) CancelDelivery(ctx context.Context, in CancelDeliveryInput) error {
-	return wrap("cancel delivery", unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		d, err := delivery.GetDelivery(ctx, tx, pg.Scope{}, in.DeliveryID)
 		if err != nil || d.Generation != in.Generation {
 			return err
 		}
 		_, err = delivery.CancelDelivery(ctx, tx, pg.Scope{}, in.DeliveryID)
 		return err
-	})))
+	})
+	if err = pg.UnlessLost(err); err != nil {
+		return fmt.Errorf("cancel delivery: %w", err)
+	}
+	return nil
 }
 
 // CancelReplay cancels a replay as the API does; one that has ended is left as it is.
 func (a *Activities) CancelReplay(ctx context.Context, replay uuid.UUID) error {
-	return wrap("cancel replay", unlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		_, err := delivery.CancelReplay(ctx, tx, replay)
 		return err
-	})))
+	})
+	if err = pg.UnlessLost(err); err != nil {
+		return fmt.Errorf("cancel replay: %w", err)
+	}
+	return nil
 }

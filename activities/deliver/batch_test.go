@@ -1,4 +1,4 @@
-package activities_test
+package deliver_test
 
 import (
 	"context"
@@ -16,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
-	"greenroom/activities"
+	"greenroom/activities/deliver"
+	"greenroom/activities/inflight"
 	"greenroom/db/catalog"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
@@ -74,9 +75,9 @@ func accept(int, http.ResponseWriter) {}
 func refuse(_ int, w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) }
 
 // batch publishes n events and puts their deliveries in a batch.
-func (s *attempting) batch(n int) activities.BatchInput {
+func (s *attempting) batch(n int) deliver.BatchInput {
 	s.t.Helper()
-	in := activities.BatchInput{BatchID: pg.NewID()}
+	in := deliver.BatchInput{BatchID: pg.NewID()}
 	err := pg.InTx(s.t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		es := make([]*delivery.Event, n)
 		for i := range es {
@@ -94,16 +95,16 @@ func (s *attempting) batch(n int) activities.BatchInput {
 	return in
 }
 
-func (s *attempting) attemptBatch(in activities.BatchInput, run uuid.UUID) activities.BatchResult {
+func (s *attempting) attemptBatch(in deliver.BatchInput, run uuid.UUID) deliver.BatchResult {
 	s.t.Helper()
-	res, err := activities.AttemptBatchAs(s.Activities, s.t.Context(), in, run, "batch:test")
+	res, err := deliver.AttemptBatchAs(s.Activities, s.t.Context(), in, run, "batch:test")
 	require.NoError(s.t, err)
 	return totals(res)
 }
 
 // totals leaves out what tells webhooks and deliveries apart.
-func totals(r activities.BatchResult) activities.BatchResult {
-	return activities.BatchResult{Succeeded: r.Succeeded, Failed: r.Failed, Left: r.Left}
+func totals(r deliver.BatchResult) deliver.BatchResult {
+	return deliver.BatchResult{Succeeded: r.Succeeded, Failed: r.Failed, Left: r.Left}
 }
 
 func (s *attempting) exec(query string, args ...any) {
@@ -134,7 +135,7 @@ func TestBatchSucceeds(t *testing.T) {
 	r := receive(t, accept)
 	s.sendTo(r)
 	in := s.batch(30)
-	require.Equal(t, activities.BatchResult{Succeeded: 30}, s.attemptBatch(in, uuid.New()))
+	require.Equal(t, deliver.BatchResult{Succeeded: 30}, s.attemptBatch(in, uuid.New()))
 	got := r.got()
 	require.Len(t, got, 30)
 	bodies := map[string]string{}
@@ -173,12 +174,12 @@ func TestBatchOfTheSameRunIsMadeOnce(t *testing.T) {
 	in, run := s.batch(12), uuid.New()
 	s.attemptBatch(in, run)
 	require.EqualValues(t, 12, s.posts.Load())
-	require.Equal(t, activities.BatchResult{}, s.attemptBatch(in, run), "it is finished")
+	require.Equal(t, deliver.BatchResult{}, s.attemptBatch(in, run), "it is finished")
 	again := func() {
 		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return delivery.AddBatch(ctx, tx, delivery.Batch{ID: in.BatchID, Deliveries: in.Deliveries})
 		}))
-		require.Equal(t, activities.BatchResult{}, s.attemptBatch(in, run))
+		require.Equal(t, deliver.BatchResult{}, s.attemptBatch(in, run))
 	}
 	again() // as when it was killed between the last record and the end
 	s.exec("UPDATE deliveries SET status = 'pending', generation = 1")
@@ -187,7 +188,7 @@ func TestBatchOfTheSameRunIsMadeOnce(t *testing.T) {
 
 	s.exec("UPDATE deliveries SET status = 'succeeded'")
 	in.Replay = true
-	require.Equal(t, activities.BatchResult{Succeeded: 12}, s.attemptBatch(in, uuid.New()), "a replay sends it again")
+	require.Equal(t, deliver.BatchResult{Succeeded: 12}, s.attemptBatch(in, uuid.New()), "a replay sends it again")
 	require.EqualValues(t, 24, s.posts.Load())
 	require.Equal(t, 24, s.number("SELECT count(*) FROM attempts"))
 }
@@ -195,7 +196,7 @@ func TestBatchOfTheSameRunIsMadeOnce(t *testing.T) {
 // A replay sends all of a batch again, also where there is no place in time, and nothing twice when it is tried again.
 func TestReplayOfABatchSendsAllOfIt(t *testing.T) {
 	s := setupAttempt(t)
-	s.Endpoints = activities.NewEndpoints(2, nil)
+	s.Endpoints = inflight.NewEndpoints(2, nil)
 	fast := receive(t, accept)
 	s.sendTo(fast)
 	in := s.batch(30)
@@ -211,11 +212,11 @@ func TestReplayOfABatchSendsAllOfIt(t *testing.T) {
 	res := s.attemptBatch(in, run)
 	sent := len(slow.got())
 	require.Positive(t, res.Left)
-	require.Equal(t, activities.BatchResult{Succeeded: sent, Left: 29 - sent}, res)
+	require.Equal(t, deliver.BatchResult{Succeeded: sent, Left: 29 - sent}, res)
 	require.Equal(t, res.Left, s.number("SELECT count(*) FROM delivery_queue q JOIN deliveries d ON d.id = q.delivery_id WHERE d.generation = 1"))
 	require.Equal(t, delivery.Canceled, s.row(canceled).Status)
 
-	require.Equal(t, activities.BatchResult{}, s.attemptBatch(in, run))
+	require.Equal(t, deliver.BatchResult{}, s.attemptBatch(in, run))
 	require.Len(t, slow.got(), sent)
 	require.Equal(t, res.Left, s.number("SELECT count(*) FROM delivery_queue"))
 }
@@ -226,7 +227,7 @@ func TestBatchSendsTheBytesOfASingleDelivery(t *testing.T) {
 	s.attemptBatch(in, uuid.New())
 	together := *s.body.Load()
 	s.exec("UPDATE deliveries SET body = NULL, status = 'pending'")
-	s.attempt(activities.AttemptInput{DeliveryID: in.Deliveries[0], Attempt: 1}, uuid.New())
+	s.attempt(deliver.AttemptInput{DeliveryID: in.Deliveries[0], Attempt: 1}, uuid.New())
 	require.EqualValues(t, 2, s.posts.Load())
 	require.Equal(t, together, *s.body.Load())
 }
@@ -240,7 +241,7 @@ func TestBatchLetsFailuresGoOnAlone(t *testing.T) {
 	})
 	s.sendTo(r)
 	in := s.batch(30)
-	require.Equal(t, activities.BatchResult{Succeeded: 20, Failed: 10}, s.attemptBatch(in, uuid.New()))
+	require.Equal(t, deliver.BatchResult{Succeeded: 20, Failed: 10}, s.attemptBatch(in, uuid.New()))
 	require.Equal(t, 20, s.withStatus(delivery.Succeeded))
 	require.Equal(t, 10, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"))
 	var failed []uuid.UUID
@@ -248,7 +249,7 @@ func TestBatchLetsFailuresGoOnAlone(t *testing.T) {
 	for _, id := range failed {
 		d := s.row(id)
 		require.Equal(t, delivery.Retrying, d.Status)
-		require.Equal(t, activities.DeliverWorkflowID(id, 0), *d.WorkflowID)
+		require.Equal(t, deliver.WorkflowID(id, 0), *d.WorkflowID)
 		require.Positive(t, time.Until(*d.NextAttemptAt))
 		require.Equal(t, http.StatusBadGateway, *d.LastStatusCode)
 	}
@@ -264,11 +265,11 @@ func TestBatchOfOneAttemptEndsInFailure(t *testing.T) {
 	require.Equal(t, 3, s.withStatus(delivery.Failed))
 	require.Equal(t, 3, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"), "each gets a workflow of its own that shows it")
 	for _, id := range in.Deliveries {
-		own := activities.DeliverWorkflowID(id, 0)
+		own := deliver.WorkflowID(id, 0)
 		require.Equal(t, own, *s.row(id).WorkflowID)
-		res, err := activities.AttemptAs(s.Activities, t.Context(), activities.AttemptInput{DeliveryID: id, Attempt: 2}, uuid.New(), own)
+		res, err := deliver.AttemptAs(s.Activities, t.Context(), deliver.AttemptInput{DeliveryID: id, Attempt: 2}, uuid.New(), own)
 		require.NoError(t, err)
-		require.Equal(t, activities.AttemptResult{Outcome: activities.AttemptFailed, Reason: "HTTP 500 Internal Server Error"}, res)
+		require.Equal(t, deliver.AttemptResult{Outcome: deliver.AttemptFailed, Reason: "HTTP 500 Internal Server Error"}, res)
 	}
 }
 
@@ -319,7 +320,7 @@ func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
 	res := s.attemptBatch(s.batch(300), uuid.New())
 	sent := len(r.got())
 	t.Logf("%d requests until the circuit, which opens at 10, stopped them", sent)
-	require.Equal(t, activities.BatchResult{Failed: sent, Left: 300 - sent}, res)
+	require.Equal(t, deliver.BatchResult{Failed: sent, Left: 300 - sent}, res)
 	require.LessOrEqual(t, sent, 10+2*10, "no more than what was in flight")
 	// While the record of another attempt locks the webhook, what is left goes back to the queue, where the dispatcher pauses it.
 	require.Equal(t, 300-sent, s.withStatus(delivery.Paused)+s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 1"))
@@ -329,10 +330,10 @@ func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
 
 func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 	// change starts a batch at a receiver that takes 30 ms, two at a time, and makes the change after some have been sent.
-	change := func(t *testing.T, fn func(ctx context.Context, s *attempting, tx bun.Tx) error) (*attempting, *receiver, activities.BatchResult) {
+	change := func(t *testing.T, fn func(ctx context.Context, s *attempting, tx bun.Tx) error) (*attempting, *receiver, deliver.BatchResult) {
 		t.Helper()
 		s := setupAttempt(t)
-		s.Endpoints = activities.NewEndpoints(2, nil)
+		s.Endpoints = inflight.NewEndpoints(2, nil)
 		begun := make(chan struct{}, 100)
 		r := receive(t, func(int, http.ResponseWriter) {
 			begun <- struct{}{}
@@ -340,12 +341,12 @@ func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 		})
 		s.sendTo(r)
 		in := s.batch(60)
-		var res activities.BatchResult
+		var res deliver.BatchResult
 		var err error
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			res, err = activities.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
+			res, err = deliver.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
 			res = totals(res)
 		}()
 		for range 8 {
@@ -363,7 +364,7 @@ func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 			return delivery.DeleteWebhook(ctx, tx, s.hook.ID)
 		})
 		sent := len(r.got())
-		require.Equal(t, activities.BatchResult{Succeeded: sent, Left: 60 - sent}, res)
+		require.Equal(t, deliver.BatchResult{Succeeded: sent, Left: 60 - sent}, res)
 		require.Equal(t, 60-sent, s.withStatus(delivery.Canceled))
 	})
 	t.Run("deactivated", func(t *testing.T) {
@@ -372,7 +373,7 @@ func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 			return delivery.UpdateWebhook(ctx, tx, s.hook, "is_active")
 		})
 		sent := len(r.got())
-		require.Equal(t, activities.BatchResult{Succeeded: sent, Left: 60 - sent}, res)
+		require.Equal(t, deliver.BatchResult{Succeeded: sent, Left: 60 - sent}, res)
 		require.Equal(t, 60-sent, s.withStatus(delivery.Paused))
 	})
 	t.Run("sent_elsewhere", func(t *testing.T) {
@@ -381,7 +382,7 @@ func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 			s.hook.URL = other.URL
 			return delivery.UpdateWebhook(ctx, tx, s.hook, "url")
 		})
-		require.Equal(t, activities.BatchResult{Succeeded: 60}, res)
+		require.Equal(t, deliver.BatchResult{Succeeded: 60}, res)
 		require.Equal(t, 60, len(r.got())+len(other.got()))
 		require.Equal(t, 60, s.withStatus(delivery.Succeeded))
 	})
@@ -399,9 +400,9 @@ func TestBatchIsNotHeldUpByAReceiverThatHangs(t *testing.T) {
 	in := s.batch(30)
 	require.Len(t, in.Deliveries, 60)
 	began := time.Now()
-	done := make(chan activities.BatchResult, 1)
+	done := make(chan deliver.BatchResult, 1)
 	go func() {
-		res, _ := activities.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
+		res, _ := deliver.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
 		done <- res
 	}()
 	until := func(limit time.Duration, query string, want int, args ...any) {
@@ -414,8 +415,8 @@ func TestBatchIsNotHeldUpByAReceiverThatHangs(t *testing.T) {
 	require.Equal(t, 10, s.number(`SELECT count(*) FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
 		JOIN deliveries d ON d.id = x.id WHERE d.status = 'pending'`), "the batch keeps those that are in flight")
 	res := <-done
-	require.Equal(t, activities.BatchResult{Succeeded: 30, Failed: 10, Left: 20}, totals(res))
-	require.Equal(t, map[string]activities.BatchCounts{
+	require.Equal(t, deliver.BatchResult{Succeeded: 30, Failed: 10, Left: 20}, totals(res))
+	require.Equal(t, map[string]deliver.BatchCounts{
 		well.ID.String(): {Succeeded: 30}, s.hook.ID.String(): {Failed: 10, Left: 20},
 	}, res.ByWebhook)
 	require.Len(t, res.FailedDeliveries, 10)
@@ -424,7 +425,7 @@ func TestBatchIsNotHeldUpByAReceiverThatHangs(t *testing.T) {
 
 func TestBatchThatIsInterruptedIsGoneOnWith(t *testing.T) {
 	s := setupAttempt(t)
-	s.Endpoints = activities.NewEndpoints(2, nil)
+	s.Endpoints = inflight.NewEndpoints(2, nil)
 	ctx, stop := context.WithCancel(t.Context())
 	r := receive(t, func(n int, _ http.ResponseWriter) {
 		if n == 9 {
@@ -434,13 +435,13 @@ func TestBatchThatIsInterruptedIsGoneOnWith(t *testing.T) {
 	})
 	s.sendTo(r)
 	in, run := s.batch(40), uuid.New()
-	_, err := activities.AttemptBatchAs(s.Activities, ctx, in, run, "batch:test")
+	_, err := deliver.AttemptBatchAs(s.Activities, ctx, in, run, "batch:test")
 	require.ErrorIs(t, err, context.Canceled)
 	require.Zero(t, s.number("SELECT count(*) FROM delivery_queue"), "the batch keeps what it has")
 	sent := len(r.got())
 	recorded := s.withStatus(delivery.Succeeded)
 	require.LessOrEqual(t, sent-recorded, 2, "only what was in flight is not recorded")
-	require.Equal(t, activities.BatchResult{Succeeded: 40 - recorded}, s.attemptBatch(in, run))
+	require.Equal(t, deliver.BatchResult{Succeeded: 40 - recorded}, s.attemptBatch(in, run))
 	require.Equal(t, 40, s.withStatus(delivery.Succeeded))
 	require.Len(t, r.got(), sent+40-recorded)
 	require.Equal(t, 40, s.number("SELECT count(*) FROM attempts"))

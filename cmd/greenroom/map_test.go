@@ -1,0 +1,61 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestTheMapIsTrue compares the table of packages in CONTRIBUTING.md with what they import. A package may know less than its row
+// says only where several share one.
+func TestTheMapIsTrue(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../CONTRIBUTING.md")
+	require.NoError(t, err)
+	told := map[string][]string{}
+	shared := map[string]bool{}
+	quoted := regexp.MustCompile("`([^`]+)`")
+	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`"+`.*) \| .* \| (.*) \|$`).FindAllStringSubmatch(string(text), -1) {
+		packages := quoted.FindAllStringSubmatch(row[1], -1)
+		for _, p := range packages {
+			told[p[1]], shared[p[1]] = []string{}, len(packages) > 1
+			if row[2] == "everything below" {
+				told[p[1]] = nil
+			}
+			for _, known := range quoted.FindAllStringSubmatch(row[2], -1) {
+				told[p[1]] = append(told[p[1]], known[1])
+			}
+		}
+	}
+
+	list := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "greenroom/...")
+	list.Dir = "../.."
+	out, err := list.Output()
+	require.NoError(t, err)
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		words := strings.Fields(strings.ReplaceAll(line, "greenroom/", ""))
+		known, found := told[words[0]]
+		if !assert.True(t, found, "CONTRIBUTING.md has no row for %s", words[0]) || known == nil {
+			continue
+		}
+		imports := slices.DeleteFunc(words[1:], func(p string) bool { return !ours(p) })
+		for _, p := range imports {
+			assert.Contains(t, known, p, "what CONTRIBUTING.md says that %s knows", words[0])
+		}
+		if !shared[words[0]] {
+			assert.Subset(t, imports, known, "what %s knows", words[0])
+		}
+	}
+}
+
+// ours tells packages of this module, without its name, from others.
+func ours(path string) bool {
+	top, _, _ := strings.Cut(path, "/")
+	return slices.Contains([]string{"activities", "api", "cmd", "db", "workflows"}, top)
+}

@@ -39,7 +39,7 @@ func Open(url string) (*DB, error) {
 type Run func(ctx context.Context, tx bun.Tx, pool *bun.DB) error
 
 // Explain runs a function in a transaction that is rolled back, and returns the plans of the statements that it sent, in order,
-// from running them again in a second one, which is rolled back too.
+// from running them again in a second one, which is rolled back too. Both run with the settings that the function makes.
 func (d *DB) Explain(ctx context.Context, fn Run) ([]Plan, error) {
 	var sent []statement
 	err := d.Rehearse(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -86,6 +86,12 @@ var errRehearsed = errors.New("rolled back on purpose")
 func (d *DB) explainAll(ctx context.Context, sent []statement) (plans []Plan, err error) {
 	err = d.Rehearse(ctx, func(ctx context.Context, tx bun.Tx) error {
 		for _, s := range sent {
+			if s.verb() == "SET" {
+				if _, err := tx.Tx.ExecContext(ctx, s.sql); err != nil {
+					return fmt.Errorf("%s: %w", s.head(), err)
+				}
+				continue
+			}
 			out, err := s.explain(ctx, tx)
 			if err != nil {
 				return fmt.Errorf("explain %q: %w", s.head(), err)
@@ -106,6 +112,9 @@ type statement struct {
 	sql  string
 	args []any
 }
+
+// verb is the statement's first word, in upper case.
+func (s statement) verb() string { return strings.ToUpper(strings.Fields(s.sql + " ;")[0]) }
 
 func (s statement) head() string { return s.sql[:min(len(s.sql), 80)] }
 
@@ -142,8 +151,8 @@ func (r *recorder) stop() []statement {
 func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.on && explainable(q.SQL) {
-		r.sent = append(r.sent, statement{sql: q.SQL, args: slices.DeleteFunc(slices.Clone(q.Args), isOption)})
+	if s := (statement{sql: q.SQL, args: slices.DeleteFunc(slices.Clone(q.Args), isOption)}); r.on && s.isKept() {
+		r.sent = append(r.sent, s)
 		if r.hold {
 			held, cancel := context.WithCancel(ctx)
 			cancel()
@@ -165,10 +174,10 @@ func isOption(arg any) bool {
 	return false
 }
 
-// explainable leaves out transaction control and settings.
-func explainable(sql string) bool {
-	switch strings.ToUpper(strings.Fields(sql + " ;")[0]) {
-	case "SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "(SELECT":
+// isKept leaves out transaction control. Settings are kept, because a plan follows them.
+func (s statement) isKept() bool {
+	switch s.verb() {
+	case "SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "(SELECT", "SET":
 		return true
 	}
 	return false

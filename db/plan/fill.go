@@ -19,11 +19,13 @@ import (
 // Size is how large a past to make up.
 type Size struct {
 	Deliveries int // spread evenly over the days
-	Days       int // before now; each has a partition
+	Days       int // before Until; each has a partition
 	Companies  int
 	Webhooks   int // a multiple of Companies
 	// Parallel connections make it; 0 is 1.
 	Parallel int
+	// Until is when the newest delivery was made; the zero time is now.
+	Until time.Time
 }
 
 // What is rare in the past: one delivery in rareFailure failed for good, one event in rareEvent is of the type RareEvent. Primes,
@@ -40,7 +42,6 @@ type Past struct {
 	Size
 	Company []uuid.UUID
 	Webhook []uuid.UUID // Size.Webhooks/Size.Companies of each company in turn
-	Until   time.Time
 
 	sample  []uuid.UUID // deliveries of the first company, somewhere in the middle
 	queued  int
@@ -51,7 +52,11 @@ type Past struct {
 // Fill makes up a past in an empty, migrated database, and the statistics that PostgreSQL plans with. done is called with the
 // number of deliveries made so far, from several goroutines; it may be nil.
 func Fill(ctx context.Context, d *bun.DB, size Size, done func(deliveries int)) (*Past, error) {
-	p := &Past{Size: size, Until: time.Now().UTC().Truncate(time.Millisecond)}
+	if size.Until.IsZero() {
+		size.Until = time.Now()
+	}
+	size.Until = size.Until.UTC().Truncate(time.Millisecond)
+	p := &Past{Size: size}
 	first := p.Until.AddDate(0, 0, 1-size.Days)
 	if err := delivery.EnsurePartitions(ctx, d, first, size.Days); err != nil {
 		return nil, err

@@ -1,5 +1,5 @@
-// Package activities holds the interview's side effects: calls, analyses, generations and mail, each one request to an outside
-// service and one write of what came back. Deliveries are package deliver's.
+// Package activities holds the interview's side effects: calls, analyses, generations and mail, each one request to
+// an outside service and one write of what came back. Deliveries are package deliver's.
 //
 // What the outside did is a result; a fault of Greenroom's own is an error, which Temporal retries.
 package activities

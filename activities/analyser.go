@@ -15,9 +15,9 @@ import (
 	"greenroom/db/pg"
 )
 
-// RequestAnalysis asks the analyser about a completed interview. A result in its answer is stored, a refusal fails the
-// analysis with the analyser's own words, and 202 means that the result will come by call-back. An error means that another
-// try may do better. An interview whose analysis is not pending any more is left alone.
+// RequestAnalysis asks the analyser about a completed interview. A result in its answer is stored, a refusal fails
+// the analysis with the analyser's own words, and 202 means that the result will come by call-back. An error means
+// that another try may do better. An interview whose analysis is not pending any more is left alone.
 func (a *Activities) RequestAnalysis(ctx context.Context, interview uuid.UUID) error {
 	body, pending, err := a.prepareAnalysis(ctx, interview)
 	if err != nil || !pending {
@@ -48,7 +48,10 @@ type analysisRequest struct {
 	CallbackURL    string          `json:"callbackUrl"`
 }
 
-func (a *Activities) prepareAnalysis(ctx context.Context, interview uuid.UUID) (body analysisRequest, pending bool, err error) {
+func (a *Activities) prepareAnalysis(
+	ctx context.Context,
+	interview uuid.UUID,
+) (body analysisRequest, pending bool, err error) {
 	b, err := db.BriefAnalysis(ctx, a.DB, interview)
 	if errors.Is(err, pg.ErrNotFound) {
 		return body, false, nil

@@ -27,17 +27,28 @@ func TestRequestAnalysis(t *testing.T) {
 		assert.Equal(t, []asked{{
 			method: http.MethodPost, path: "/analyses", authorization: "Bearer t0ken",
 			body: map[string]any{
-				"interviewId": b.id.String(), "jobTitle": "Engineer", "jobDescription": "Engines", "requiredSkills": []any{"Go", "SQL"},
-				"transcript": []any{map[string]any{"role": "agent", "content": "Why?"}}, "answers": []any{"because"},
-				"callbackUrl": "https://greenroom.test/callbacks/analyses/" + b.id.String() + "?token=" + token.For([]byte(secret), "callback", b.id),
+				"interviewId":    b.id.String(),
+				"jobTitle":       "Engineer",
+				"jobDescription": "Engines",
+				"requiredSkills": []any{"Go", "SQL"},
+				"transcript":     []any{map[string]any{"role": "agent", "content": "Why?"}},
+				"answers":        []any{"because"},
+				"callbackUrl": "https://greenroom.test/callbacks/analyses/" + b.id.String() + "?token=" + token.For(
+					[]byte(secret),
+					"callback",
+					b.id,
+				),
 			},
 		}}, b.outside.asked)
 		assert.Equal(t, db.AnalysisCompleted, b.state().Analysis)
 		got, err := db.GetAnalysis(b.ctx, b.DB, b.id)
 		require.NoError(t, err)
 		assert.JSONEq(t, `{"overallRating":80}`, string(got.General))
-		assert.Equal(t, map[string]any{"id": got.ID.String(), "general": map[string]any{"overallRating": 80.0}, "specific": nil},
-			b.event(catalog.AnalysisCompleted)["analysis"])
+		assert.Equal(
+			t,
+			map[string]any{"id": got.ID.String(), "general": map[string]any{"overallRating": 80.0}, "specific": nil},
+			b.event(catalog.AnalysisCompleted)["analysis"],
+		)
 		require.NoError(t, b.RequestAnalysis(b.ctx, b.id), "repeated by Temporal")
 		assert.Len(t, b.outside.asked, 1, "an analysis that is there is not asked for again")
 	})

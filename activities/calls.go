@@ -21,9 +21,10 @@ type PlaceCallInput struct {
 // PlaceCallResult says whether the provider has the call now.
 type PlaceCallResult struct{ Placed bool }
 
-// PlaceCall hands a call to the provider and records that it took it. The provider knows a call by its attempt id, so that
-// repeating the request is safe. A call that the provider refuses, or that cannot be made, fails the interview here and now,
-// because the reason may speak of the candidate and has no place in a history. An error means that another try may do better.
+// PlaceCall hands a call to the provider and records that it took it. The provider knows a call by its attempt id, so
+// that repeating the request is safe. A call that the provider refuses, or that cannot be made, fails the interview
+// here and now, because the reason may speak of the candidate and has no place in a history. An error means that
+// another try may do better.
 func (a *Activities) PlaceCall(ctx context.Context, in PlaceCallInput) (PlaceCallResult, error) {
 	s, err := loadInterview(ctx, a.DB, in.InterviewID, false)
 	if err != nil || s.Version != in.Version {

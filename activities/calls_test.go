@@ -69,7 +69,11 @@ func TestPlaceCall(t *testing.T) {
 		assert.False(t, res.Placed)
 		assert.Equal(t, db.InterviewFailed, b.state().Status)
 		assert.Equal(t, db.ReasonProvider, b.reason())
-		assert.Equal(t, "the call provider refused with 422: no such number", b.event(catalog.InterviewFailed)["errorMessage"])
+		assert.Equal(
+			t,
+			"the call provider refused with 422: no such number",
+			b.event(catalog.InterviewFailed)["errorMessage"],
+		)
 	})
 	t.Run("failures_that_may_pass_are_errors", func(t *testing.T) {
 		t.Parallel()
@@ -116,7 +120,11 @@ func TestHangUp(t *testing.T) {
 	b := setupInterview(t, db.Phone)
 	call := b.state().Call.ID
 	require.NoError(t, b.HangUp(b.ctx, call))
-	assert.Equal(t, []asked{{method: http.MethodDelete, path: "/calls/" + call.String(), authorization: "Bearer t0ken"}}, b.outside.asked)
+	assert.Equal(
+		t,
+		[]asked{{method: http.MethodDelete, path: "/calls/" + call.String(), authorization: "Bearer t0ken"}},
+		b.outside.asked,
+	)
 	b.outside.answers = []answer{{http.StatusNotFound, ""}, {http.StatusBadGateway, ""}}
 	require.NoError(t, b.HangUp(b.ctx, call), "the provider does not know it: nothing to end")
 	require.Error(t, b.HangUp(b.ctx, call), "another try may do better")

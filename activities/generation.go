@@ -41,8 +41,8 @@ func (a *Activities) CreateGenerated(ctx context.Context, id uuid.UUID) (Generat
 	return s, wrap("create generated interview", err)
 }
 
-// generatorRequest is the body of the generator's POST /generations; it knows a generation by its id, so that repeating the
-// request is safe.
+// generatorRequest is the body of the generator's POST /generations; it knows a generation by its id, so that
+// repeating the request is safe.
 type generatorRequest struct {
 	GenerationID   uuid.UUID `json:"generationId"`
 	JobRole        string    `json:"jobRole"`
@@ -55,8 +55,8 @@ const (
 	maxQuestionRunes = 2000
 )
 
-// AskGenerator asks for the questions of a generation and keeps them. A refusal, or an answer without questions, fails the
-// generation: none are made up. An error means that another try may do better.
+// AskGenerator asks for the questions of a generation and keeps them. A refusal, or an answer without questions,
+// fails the generation: none are made up. An error means that another try may do better.
 func (a *Activities) AskGenerator(ctx context.Context, id uuid.UUID) error {
 	g, err := db.GetGeneration(ctx, a.DB, id)
 	if err != nil || g.Questions != nil || g.Status != db.GenerationPending {
@@ -96,7 +96,10 @@ func questionsOf(raw []byte) (questions []string, fault string) {
 	}
 	for _, q := range answer.Questions {
 		if strings.TrimSpace(q) == "" || utf8.RuneCountInString(q) > maxQuestionRunes || strings.ContainsRune(q, 0) {
-			return nil, fmt.Sprintf("the generator's answer has a question that is empty or longer than %d characters", maxQuestionRunes)
+			return nil, fmt.Sprintf(
+				"the generator's answer has a question that is empty or longer than %d characters",
+				maxQuestionRunes,
+			)
 		}
 	}
 	return answer.Questions, ""
@@ -115,8 +118,8 @@ func (a *Activities) EndGeneration(ctx context.Context, in EndGenerationInput) e
 	}))
 }
 
-// generationNotice is what is posted to a generation's notification_url: what GET …/generate-interview/<job_id> would say. It
-// is not signed, for the client and we share no secret: who relies on it reads the status with its key.
+// generationNotice is what is posted to a generation's notification_url: what GET …/generate-interview/<job_id> would
+// say. It is not signed, for the client and we share no secret: who relies on it reads the status with its key.
 type generationNotice struct {
 	JobID         uuid.UUID           `json:"job_id"`
 	Status        db.GenerationStatus `json:"status"`
@@ -125,8 +128,8 @@ type generationNotice struct {
 	Error         *string             `json:"error"`
 }
 
-// NotifyGeneration posts where a generation stands now. An error means that another try may do better; an address that answers
-// with a refusal (4xx but 408 and 429), or that may not be called, is left alone.
+// NotifyGeneration posts where a generation stands now. An error means that another try may do better; an address
+// that answers with a refusal (4xx but 408 and 429), or that may not be called, is left alone.
 func (a *Activities) NotifyGeneration(ctx context.Context, id uuid.UUID) error {
 	g, err := db.GetGeneration(ctx, a.DB, id)
 	if err != nil || g.NotificationURL == nil {

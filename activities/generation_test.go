@@ -53,7 +53,11 @@ func TestAskGenerator(t *testing.T) {
 		q := b.outside.asked[1]
 		require.Equal(t, "/generations", q.path)
 		require.Equal(t, "Bearer t0ken", q.authorization)
-		require.Equal(t, map[string]any{"generationId": id.String(), "jobRole": "Receptionist", "jobDescription": "Greets people"}, q.body)
+		require.Equal(
+			t,
+			map[string]any{"generationId": id.String(), "jobRole": "Receptionist", "jobDescription": "Greets people"},
+			q.body,
+		)
 		var questions []string
 		require.NoError(t, b.NewRaw("SELECT text FROM questions ORDER BY position").Scan(b.ctx, &questions))
 		require.Equal(t, []string{"Why?", "How?"}, questions)

@@ -13,8 +13,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// InterviewState is what the Interview workflow decides on: states and times, nothing about the candidate. A state without
-// a status is that of an interview that is not there.
+// InterviewState is what the Interview workflow decides on: states and times, nothing about the candidate. A state
+// without a status is that of an interview that is not there.
 type InterviewState struct {
 	// Version changes with the row and with its last call. A write that names it is made only if nothing happened since.
 	Version     string
@@ -68,12 +68,23 @@ func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (I
 		return InterviewState{}, fmt.Errorf("load interview: %w", err)
 	}
 	s := InterviewState{
-		Version: fmt.Sprint(i.UpdatedAt.UnixMicro()), Status: i.Status, Type: i.Type, Deleted: i.DeletedAt != nil,
-		DeadlineAt: orZero(i.DeadlineAt), StartedAt: orZero(i.StartedAt), MaxDuration: time.Duration(i.MaxMinutes) * time.Minute,
-		Analysis: orZero(i.AnalysisStatus), AnalysisDueAt: orZero(i.AnalysisDueAt),
-		CompanyID: i.CompanyID, JobID: orZero(i.JobID),
+		Version: fmt.Sprint(i.UpdatedAt.UnixMicro()),
+		Status:  i.Status,
+		Type:    i.Type,
+		Deleted: i.DeletedAt != nil,
+		DeadlineAt: orZero(
+			i.DeadlineAt,
+		),
+		StartedAt:     orZero(i.StartedAt),
+		MaxDuration:   time.Duration(i.MaxMinutes) * time.Minute,
+		Analysis:      orZero(i.AnalysisStatus),
+		AnalysisDueAt: orZero(i.AnalysisDueAt),
+		CompanyID:     i.CompanyID,
+		JobID:         orZero(i.JobID),
 	}
-	s.InvitationDue = i.InviteMail && i.InviteMailedAt == nil && i.InviteMailError == nil && i.Status == db.InterviewScheduled && !s.Deleted
+	s.InvitationDue = i.InviteMail && i.InviteMailedAt == nil && i.InviteMailError == nil &&
+		i.Status == db.InterviewScheduled &&
+		!s.Deleted
 	if call != nil {
 		s.Version += fmt.Sprintf("/%s@%d", call.ID, call.UpdatedAt.UnixMicro())
 		s.Call = CallState{
@@ -101,10 +112,13 @@ var whyFailed = map[string]string{
 
 // FailInterview fails an interview that is still in the state the decision was taken on.
 func (a *Activities) FailInterview(ctx context.Context, in FailInterviewInput) error {
-	return wrap("fail interview", a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
-		_, err := db.FailInterview(ctx, tx, in.InterviewID, in.Reason, whyFailed[in.Reason])
-		return err
-	}))
+	return wrap(
+		"fail interview",
+		a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
+			_, err := db.FailInterview(ctx, tx, in.InterviewID, in.Reason, whyFailed[in.Reason])
+			return err
+		}),
+	)
 }
 
 // RetryCallInput asks for another call after one that nobody answered.
@@ -130,9 +144,12 @@ type FailAnalysisInput struct {
 
 // FailAnalysis fails an analysis that has not arrived in time; one that arrived in the meantime stands.
 func (a *Activities) FailAnalysis(ctx context.Context, in FailAnalysisInput) error {
-	return wrap("fail analysis", a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
-		return db.FailAnalysis(ctx, tx, in.InterviewID, "the analysis did not arrive in time")
-	}))
+	return wrap(
+		"fail analysis",
+		a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
+			return db.FailAnalysis(ctx, tx, in.InterviewID, "the analysis did not arrive in time")
+		}),
+	)
 }
 
 // CancelInterviewInput is an engineer's wish; Reason may be empty.
@@ -159,10 +176,15 @@ func (a *Activities) CancelInterview(ctx context.Context, in CancelInterviewInpu
 	})))
 }
 
-// ifUnchanged makes a change in a transaction that holds the interview's row, unless something happened since version was
-// read: then the decision is out of date, nothing is done, and the workflow decides again. The repetition of a change that
-// was committed, but not heard of, is such a case too.
-func (a *Activities) ifUnchanged(ctx context.Context, id uuid.UUID, version string, change func(context.Context, bun.Tx) error) error {
+// ifUnchanged makes a change in a transaction that holds the interview's row, unless something happened since version
+// was read: then the decision is out of date, nothing is done, and the workflow decides again. The repetition of a
+// change that was committed, but not heard of, is such a case too.
+func (a *Activities) ifUnchanged(
+	ctx context.Context,
+	id uuid.UUID,
+	version string,
+	change func(context.Context, bun.Tx) error,
+) error {
 	return pg.UnlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		s, err := loadInterview(ctx, tx, id, true)
 		if err != nil || s.Version != version {

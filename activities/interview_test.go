@@ -122,7 +122,10 @@ func (b *interviews) state() activities.InterviewState {
 func (b *interviews) reason() string {
 	b.t.Helper()
 	var reason string
-	require.NoError(b.t, b.NewRaw("SELECT COALESCE(status_reason, '') FROM interviews WHERE id = ?", b.id).Scan(b.ctx, &reason))
+	require.NoError(
+		b.t,
+		b.NewRaw("SELECT COALESCE(status_reason, '') FROM interviews WHERE id = ?", b.id).Scan(b.ctx, &reason),
+	)
 	return reason
 }
 
@@ -130,7 +133,10 @@ func (b *interviews) reason() string {
 func (b *interviews) event(eventType string) map[string]any {
 	b.t.Helper()
 	var events []string
-	require.NoError(b.t, b.NewRaw("SELECT data FROM events WHERE type = ? ORDER BY id DESC LIMIT 1", eventType).Scan(b.ctx, &events))
+	require.NoError(
+		b.t,
+		b.NewRaw("SELECT data FROM events WHERE type = ? ORDER BY id DESC LIMIT 1", eventType).Scan(b.ctx, &events),
+	)
 	if len(events) == 0 {
 		return nil
 	}
@@ -158,7 +164,11 @@ func (b *interviews) finish() {
 	b.start()
 	b.tx(func(ctx context.Context, tx bun.Tx) error {
 		_, err := db.FinishInterview(ctx, tx, b.id, db.Finish{
-			Transcript: json.RawMessage(`[{"role":"agent","content":"Why?"}]`), Answers: json.RawMessage(`["because"]`), AnalysisWithin: time.Hour,
+			Transcript: json.RawMessage(
+				`[{"role":"agent","content":"Why?"}]`,
+			),
+			Answers:        json.RawMessage(`["because"]`),
+			AnalysisWithin: time.Hour,
 		})
 		return err
 	})

@@ -24,8 +24,8 @@ import (
 	"greenroom/db/token"
 )
 
-// MailServer is where invitations are handed to. It is the operator's, like a database: what it may reach is not bounded by the
-// rules for addresses that customers name.
+// MailServer is where invitations are handed to. It is the operator's, like a database: what it may reach is not
+// bounded by the rules for addresses that customers name.
 type MailServer struct {
 	// URL is smtp://user:password@host:port (port 587 by default) or smtps://… (465); empty: no mail is sent.
 	URL string
@@ -38,9 +38,9 @@ type MailServer struct {
 // mailTimeout bounds connecting, and the talk with the server, each. It is below askTimeout in package workflows.
 const mailTimeout = 30 * time.Second
 
-// SendInvitation sends the invitation of an interview to its candidate, unless it was sent, or is not wanted any more. A refusal
-// for good (5xx) is kept with the interview and ends it; an error means that another try may do better. A worker that dies
-// between the server's word and our note of it sends again, with the same Message-ID.
+// SendInvitation sends the invitation of an interview to its candidate, unless it was sent, or is not wanted any
+// more. A refusal for good (5xx) is kept with the interview and ends it; an error means that another try may do
+// better. A worker that dies between the server's word and our note of it sends again, with the same Message-ID.
 func (a *Activities) SendInvitation(ctx context.Context, interview uuid.UUID) error {
 	letter, wanted, err := db.LoadInviteLetter(ctx, a.DB, interview)
 	if err != nil || !wanted {
@@ -84,7 +84,12 @@ func (m MailServer) client() (*mail.Client, error) {
 	}
 	if u.User != nil {
 		password, _ := u.User.Password()
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(u.User.Username()), mail.WithPassword(password))
+		options = append(
+			options,
+			mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover),
+			mail.WithUsername(u.User.Username()),
+			mail.WithPassword(password),
+		)
 	}
 	if u.Port() != "" {
 		if port, err = strconv.Atoi(u.Port()); err != nil {
@@ -99,8 +104,8 @@ func local(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// send hands a mail over. refusal is the server's word that it will never take it. The library's errors name the recipient, who
-// has no place in a history: of those only the step and the code are told.
+// send hands a mail over. refusal is the server's word that it will never take it. The library's errors name the
+// recipient, who has no place in a history: of those only the step and the code are told.
 func (m MailServer) send(ctx context.Context, msg *mail.Msg) (refusal string, err error) {
 	client, err := m.client()
 	if err != nil {

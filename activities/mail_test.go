@@ -125,7 +125,11 @@ func invited(t *testing.T) (*interviews, *postOffice) {
 func (b *interviews) sent() (sent bool, refusal string) {
 	b.t.Helper()
 	var said *string
-	require.NoError(b.t, b.NewRaw("SELECT invite_mailed_at IS NOT NULL, invite_mail_error FROM interviews WHERE id = ?", b.id).Scan(b.ctx, &sent, &said))
+	require.NoError(
+		b.t,
+		b.NewRaw("SELECT invite_mailed_at IS NOT NULL, invite_mail_error FROM interviews WHERE id = ?", b.id).
+			Scan(b.ctx, &sent, &said),
+	)
 	if said != nil {
 		refusal = *said
 	}
@@ -159,7 +163,12 @@ func TestSendInvitation(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, subject, "Acme & Söhne")
 		body := unfold(got.raw)
-		require.Equal(t, 4, strings.Count(body, "https://greenroom.test/i/"+b.id.String()+"."+token.For(b.Secret, token.Invite, b.id)), body)
+		require.Equal(
+			t,
+			4,
+			strings.Count(body, "https://greenroom.test/i/"+b.id.String()+"."+token.For(b.Secret, token.Invite, b.id)),
+			body,
+		)
 		require.Contains(t, body, "Please start before "+time.Now().Add(48*time.Hour).UTC().Format("Monday, 2 January 2006"))
 		require.NotContains(t, body, "It is open from", "it is open now")
 		sent, refusal := b.sent()

@@ -49,10 +49,21 @@ type agentInput struct {
 
 func (in *agentInput) row(company uuid.UUID) *db.Agent {
 	return &db.Agent{
-		CompanyID: company, Name: in.Name, Type: db.InterviewType(in.Type), Focus: or(in.Focus, defaultFocus),
-		Language: or(in.Language, defaultLanguage), DurationMinutes: or(in.Duration, defaultDuration), Questions: in.Questions,
-		Instructions: in.Instructions, VoiceID: in.VoiceID, CompanyPhoneNumberID: in.CompanyPhoneNumberID, CEFRLevel: in.CEFRLevel,
-		Metadata: in.Metadata,
+		CompanyID: company,
+		Name:      in.Name,
+		Type:      db.InterviewType(in.Type),
+		Focus:     or(in.Focus, defaultFocus),
+		Language: or(
+			in.Language,
+			defaultLanguage,
+		),
+		DurationMinutes:      or(in.Duration, defaultDuration),
+		Questions:            in.Questions,
+		Instructions:         in.Instructions,
+		VoiceID:              in.VoiceID,
+		CompanyPhoneNumberID: in.CompanyPhoneNumberID,
+		CEFRLevel:            in.CEFRLevel,
+		Metadata:             in.Metadata,
 	}
 }
 
@@ -82,7 +93,12 @@ type agentPatch struct {
 func (in *agentPatch) apply(a *db.Agent) []string {
 	var u surface.Update
 	surface.Set(&u, "name", &a.Name, in.Name)
-	surface.Set(&u, "type", &a.Type, surface.Opt[db.InterviewType]{Set: in.Type.Set, Value: db.InterviewType(in.Type.Value)})
+	surface.Set(
+		&u,
+		"type",
+		&a.Type,
+		surface.Opt[db.InterviewType]{Set: in.Type.Set, Value: db.InterviewType(in.Type.Value)},
+	)
 	surface.Set(&u, "focus", &a.Focus, in.Focus)
 	surface.Set(&u, "language", &a.Language, in.Language)
 	surface.Set(&u, "duration_minutes", &a.DurationMinutes, in.Duration)

@@ -11,8 +11,17 @@ func TestAgents(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	full := object{
-		"name": "Screening", "type": "PHONE", "focus": "LANGUAGE_TEST", "language": "SK", "duration": 30.0, "questions": []any{"Prečo?"},
-		"instructions": "Be kind", "voiceId": "v1", "companyPhoneNumberId": "p1", "cefrLevel": "B2", "metadata": object{"a": 1.0},
+		"name":                 "Screening",
+		"type":                 "PHONE",
+		"focus":                "LANGUAGE_TEST",
+		"language":             "SK",
+		"duration":             30.0,
+		"questions":            []any{"Prečo?"},
+		"instructions":         "Be kind",
+		"voiceId":              "v1",
+		"companyPhoneNumberId": "p1",
+		"cefrLevel":            "B2",
+		"metadata":             object{"a": 1.0},
 	}
 	t.Run("2.14_all_fields_come_back", func(t *testing.T) {
 		got := b.made("/agents", object{}, full)
@@ -31,7 +40,8 @@ func TestAgents(t *testing.T) {
 	})
 	t.Run("update_changes_only_what_is_sent", func(t *testing.T) {
 		id := idOf(b.made("/agents", object{}, full))
-		got := b.do("PATCH", "/agents/"+id, object{"duration": 5, "questions": []any{}, "voiceId": nil, "type": "ONLINE"}).is(200)
+		got := b.do("PATCH", "/agents/"+id, object{"duration": 5, "questions": []any{}, "voiceId": nil, "type": "ONLINE"}).
+			is(200)
 		require.EqualValues(t, 5, got["duration"])
 		require.Equal(t, "ONLINE", got["type"])
 		require.Equal(t, []any{}, got["questions"])
@@ -63,7 +73,8 @@ func TestAgents(t *testing.T) {
 			b.do("PATCH", "/agents/"+id, object{name: bad}).fails(400, "VALIDATION_ERROR", field)
 		}
 		for _, duration := range []any{241, 1.5, "15", -1, 1e300, true} {
-			b.do("POST", "/agents", object{"name": "A", "type": "PHONE", "duration": duration}).fails(400, "VALIDATION_ERROR", "duration")
+			b.do("POST", "/agents", object{"name": "A", "type": "PHONE", "duration": duration}).
+				fails(400, "VALIDATION_ERROR", "duration")
 		}
 		b.do("POST", "/agents", object{"type": "PHONE"}).fails(400, "MISSING_REQUIRED_FIELD", "name")
 		b.do("POST", "/agents", object{"name": "A"}).fails(400, "MISSING_REQUIRED_FIELD", "type")

@@ -97,8 +97,14 @@ type analysisOutput struct {
 // showAnalysis gives general all the fields that the reference names; what the analyser did not say is null or empty.
 func showAnalysis(a *db.Analysis) analysisOutput {
 	out := analysisOutput{
-		ID: a.ID, InterviewID: a.InterviewID, CandidateID: a.CandidateID, Status: a.Status, Specific: a.Specific, Error: a.Error,
-		CreatedAt: surface.Timestamp(a.CreatedAt), UpdatedAt: surface.Timestamp(a.UpdatedAt),
+		ID:          a.ID,
+		InterviewID: a.InterviewID,
+		CandidateID: a.CandidateID,
+		Status:      a.Status,
+		Specific:    a.Specific,
+		Error:       a.Error,
+		CreatedAt:   surface.Timestamp(a.CreatedAt),
+		UpdatedAt:   surface.Timestamp(a.UpdatedAt),
 	}
 	if out.Specific == nil {
 		out.Specific = json.RawMessage("null")

@@ -88,7 +88,8 @@ func TestAnalysisRefusals(t *testing.T) {
 			} {
 				b.do("POST", target, object{"general": general}).fails(400, "VALIDATION_ERROR", field)
 			}
-			b.do("POST", target, object{"general": object{"overallRating": "85"}}).fails(400, "VALIDATION_ERROR", "general.overallRating")
+			b.do("POST", target, object{"general": object{"overallRating": "85"}}).
+				fails(400, "VALIDATION_ERROR", "general.overallRating")
 			b.do("POST", target, object{"general": object{}, "error": "x"}).fails(400, "VALIDATION_ERROR", "error")
 			b.do("POST", target, object{"error": ""}).fails(400, "VALIDATION_ERROR", "error")
 			b.do("POST", target, object{}).fails(400, "MISSING_REQUIRED_FIELD", "general")

@@ -77,8 +77,8 @@ func showKey(k *db.APIKey) keyOutput {
 	}
 }
 
-// grantScopes refuses scopes that do not exist, and those that the calling key does not hold: no key makes one that can do
-// more than itself.
+// grantScopes refuses scopes that do not exist, and those that the calling key does not hold: no key makes one that
+// can do more than itself.
 func grantScopes(p surface.Principal, scopes []string) ([]string, error) {
 	out := []string{}
 	for _, scope := range scopes {
@@ -89,7 +89,9 @@ func grantScopes(p surface.Principal, scopes []string) ([]string, error) {
 		}
 		if !p.Holds(scope) {
 			return nil, &surface.Error{
-				Status: http.StatusForbidden, Code: surface.CodeScope, Message: "A key can only give scopes that it has; this one lacks " + scope,
+				Status:  http.StatusForbidden,
+				Code:    surface.CodeScope,
+				Message: "A key can only give scopes that it has; this one lacks " + scope,
 				Details: surface.Details{"requiredScope": scope},
 			}
 		}
@@ -130,7 +132,8 @@ func checkExpiry(at *time.Time) error {
 	return nil
 }
 
-// createKey makes a key of a company. Keys of the platform are made on the command line alone (reference §2.7: by staff).
+// createKey makes a key of a company. Keys of the platform are made on the command line alone (reference §2.7: by
+// staff).
 func (s *server) createKey(c *gin.Context) error {
 	in, err := surface.Bind[keyInput](c)
 	if err != nil {
@@ -266,7 +269,10 @@ func (in *keyPatch) apply(p surface.Principal, k *db.APIKey) ([]string, db.Audit
 	if in.Scopes.Value, err = grantScopes(p, in.Scopes.Value); err != nil {
 		return nil, "", err
 	}
-	if err := errors.Join(checkNetworks(in.AllowedIPs.Value), grantRates(p, in.RatePerMinute.Value, in.RatePerHour.Value)); err != nil {
+	if err := errors.Join(
+		checkNetworks(in.AllowedIPs.Value),
+		grantRates(p, in.RatePerMinute.Value, in.RatePerHour.Value),
+	); err != nil {
 		return nil, "", err
 	}
 	if in.ExpiresAt.Set {

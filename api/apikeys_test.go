@@ -13,14 +13,19 @@ func TestAPIKeys(t *testing.T) {
 	b := setup(t)
 	create := func(key string, body object) response { return b.as(key, "POST", "/api-keys", body) }
 	audit := func(id string) (actions []string) {
-		require.NoError(t, b.NewRaw("SELECT action FROM api_key_audit WHERE api_key_id = ? ORDER BY id", id).Scan(b.ctx, &actions))
+		require.NoError(
+			t,
+			b.NewRaw("SELECT action FROM api_key_audit WHERE api_key_id = ? ORDER BY id", id).Scan(b.ctx, &actions),
+		)
 		return actions
 	}
 	t.Run("2.7_the_plain_key_is_in_the_create_answer_alone", func(t *testing.T) {
 		expires := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
 		got := create(b.key, object{
-			"name": "CI", "scopes": []string{"read:jobs", "read:jobs", "write:webhooks"}, "allowedIPs": []string{"192.0.2.1", "10.0.0.0/8"},
-			"expiresAt": expires,
+			"name":       "CI",
+			"scopes":     []string{"read:jobs", "read:jobs", "write:webhooks"},
+			"allowedIPs": []string{"192.0.2.1", "10.0.0.0/8"},
+			"expiresAt":  expires,
 		}).is(201)
 		require.Equal(t, []any{"read:jobs", "write:webhooks"}, got["scopes"])
 		require.Equal(t, expires.Format("2006-01-02T15:04:05.000Z"), got["expiresAt"])
@@ -43,11 +48,16 @@ func TestAPIKeys(t *testing.T) {
 			e := create(small, object{"name": "x", "scopes": []string{scope}}).fails(403, "INSUFFICIENT_PERMISSIONS").Error
 			require.Equal(t, scope, e.Details["requiredScope"])
 		}
-		create(small, object{"name": "x", "scopes": []string{"read:jobs"}, "ratePerMinute": 11}).fails(400, "VALIDATION_ERROR", "ratePerMinute")
+		create(
+			small,
+			object{"name": "x", "scopes": []string{"read:jobs"}, "ratePerMinute": 11},
+		).fails(400, "VALIDATION_ERROR", "ratePerMinute")
 		got := create(small, object{"name": "x", "scopes": []string{"read:jobs"}}).is(201)
 		require.EqualValues(t, 10, got["ratePerMinute"])
-		b.as(small, "PATCH", "/api-keys/"+got["id"].(string), object{"scopes": []string{"*"}}).fails(403, "INSUFFICIENT_PERMISSIONS")
-		b.as(small, "PATCH", "/api-keys/"+got["id"].(string), object{"ratePerHour": 101}).fails(400, "VALIDATION_ERROR", "ratePerHour")
+		b.as(small, "PATCH", "/api-keys/"+got["id"].(string), object{"scopes": []string{"*"}}).
+			fails(403, "INSUFFICIENT_PERMISSIONS")
+		b.as(small, "PATCH", "/api-keys/"+got["id"].(string), object{"ratePerHour": 101}).
+			fails(400, "VALIDATION_ERROR", "ratePerHour")
 	})
 	t.Run("company", func(t *testing.T) {
 		body := func(id any) object { return object{"name": "x", "scopes": []string{"read:jobs"}, "companyId": id} }

@@ -30,9 +30,16 @@ type callOutput struct {
 
 func showCall(a *db.CallAttempt) callOutput {
 	return callOutput{
-		ID: a.ID, Direction: a.Direction, Status: a.Status, ReasonCode: a.ReasonCode, Notes: a.Notes, RetryNumber: a.RetryNumber,
-		RecordingURL: a.RecordingURL, Duration: a.DurationSeconds,
-		ScheduledAt: surface.Timestamp(a.ScheduledAt), CalledAt: surface.Maybe(a.CalledAt),
+		ID:           a.ID,
+		Direction:    a.Direction,
+		Status:       a.Status,
+		ReasonCode:   a.ReasonCode,
+		Notes:        a.Notes,
+		RetryNumber:  a.RetryNumber,
+		RecordingURL: a.RecordingURL,
+		Duration:     a.DurationSeconds,
+		ScheduledAt:  surface.Timestamp(a.ScheduledAt),
+		CalledAt:     surface.Maybe(a.CalledAt),
 	}
 }
 
@@ -43,7 +50,10 @@ func (s *server) phoneInterview(c *gin.Context) (*db.Interview, error) {
 		return nil, err
 	}
 	if i.Type == db.Online {
-		return nil, surface.InvalidState("An ONLINE interview has no call attempts", surface.Details{"resource": "interview", "type": i.Type})
+		return nil, surface.InvalidState(
+			"An ONLINE interview has no call attempts",
+			surface.Details{"resource": "interview", "type": i.Type},
+		)
 	}
 	return i, nil
 }

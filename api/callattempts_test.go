@@ -48,7 +48,8 @@ func TestInvokeCall(t *testing.T) {
 	})
 	t.Run("a_minute_ago_is_now", func(t *testing.T) {
 		b.do("POST", path, object{"scheduledAt": time.Now().Add(-30 * time.Second)}).is(201)
-		b.do("POST", path, object{"scheduledAt": time.Now().Add(-2 * time.Minute)}).fails(400, "VALIDATION_ERROR", "scheduledAt")
+		b.do("POST", path, object{"scheduledAt": time.Now().Add(-2 * time.Minute)}).
+			fails(400, "VALIDATION_ERROR", "scheduledAt")
 	})
 	t.Run("bad_input", func(t *testing.T) {
 		bad := badBodies("scheduledAt")
@@ -101,7 +102,11 @@ func TestDeleteCall(t *testing.T) {
 	i := b.interview("PHONE")
 	path := "/interviews/" + idOf(i) + "/call-attempts/"
 	t.Run("2.13_blocked_in_progress", func(t *testing.T) {
-		require.Equal(t, 204, b.as("", "POST", callbackPath("calls", uuid.MustParse(firstCall(i))), object{"status": "IN_PROGRESS"}).Status)
+		require.Equal(
+			t,
+			204,
+			b.as("", "POST", callbackPath("calls", uuid.MustParse(firstCall(i))), object{"status": "IN_PROGRESS"}).Status,
+		)
 		b.leaves(func() { b.do("DELETE", path+firstCall(i), nil).fails(409, "INVALID_STATE") })
 	})
 	t.Run("2.13_answers_204", func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"greenroom/db/token"
 )
 
-// callbackRoutes are where the call provider and the analyser report. They show no key but the token of the address that
-// they were given; a wrong one is "not found", as is a wrong id.
+// callbackRoutes are where the call provider and the analyser report. They show no key but the token of the address
+// that they were given; a wrong one is "not found", as is a wrong id.
 func (s *server) callbackRoutes() []surface.Route {
 	return []surface.Route{
 		surface.Post("/callbacks/calls/:id", surface.Public, s.callReported),

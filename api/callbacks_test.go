@@ -44,7 +44,12 @@ func TestCallCallbacks(t *testing.T) {
 		require.EqualValues(t, 61, call["duration"])
 		require.Equal(t, "https://provider.test/r.wav", call["recordingUrl"])
 		require.Equal(t, []string{
-			"candidate.created", "interview.scheduled", "interview.started", "participant.joined", "participant.left", "interview.finished",
+			"candidate.created",
+			"interview.scheduled",
+			"interview.started",
+			"participant.joined",
+			"participant.left",
+			"interview.finished",
 			"recording.completed",
 		}, b.events())
 		b.as("", "POST", path, object{"status": "FAILED"}).fails(409, "INVALID_STATE")

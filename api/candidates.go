@@ -29,7 +29,10 @@ func (s *server) candidateRoutes() []surface.Route {
 }
 
 var candidates = surface.Resource[db.Candidate]{
-	Name: "Candidate", What: "candidate", Get: db.GetCandidate, Company: func(c *db.Candidate) uuid.UUID { return c.CompanyID },
+	Name:    "Candidate",
+	What:    "candidate",
+	Get:     db.GetCandidate,
+	Company: func(c *db.Candidate) uuid.UUID { return c.CompanyID },
 }
 
 // candidateInput is the body of a create (reference §2.12). A job is optional: candidates can live in a pool.
@@ -75,8 +78,8 @@ func day(text *string, path string) (*time.Time, error) {
 	return &t, nil
 }
 
-// candidatePatch is the body of an update: only what is sent changes. jobIds replaces all jobs; jobId alone becomes the first
-// and keeps the others.
+// candidatePatch is the body of an update: only what is sent changes. jobIds replaces all jobs; jobId alone becomes
+// the first and keeps the others.
 type candidatePatch struct {
 	JobID          surface.Opt[uuid.UUID]       `json:"jobId"`
 	JobIDs         surface.Opt[[]uuid.UUID]     `json:"jobIds" validate:"max=50"`
@@ -158,13 +161,24 @@ type candidateLinks struct {
 
 func showCandidate(c *db.Candidate) candidateOutput {
 	out := candidateOutput{
-		ID: c.ID, Number: c.Number, CompanyID: c.CompanyID, JobIDs: distinct(c.JobIDs), FirstName: c.FirstName, LastName: c.LastName,
-		Email: c.Email, PhoneNumber: c.PhoneNumber, Status: c.Status, OverallRating: c.OverallRating, Metadata: c.Metadata,
-		AnalysisCount: c.AnalysisCount, InterviewCount: c.InterviewCount,
+		ID:             c.ID,
+		Number:         c.Number,
+		CompanyID:      c.CompanyID,
+		JobIDs:         distinct(c.JobIDs),
+		FirstName:      c.FirstName,
+		LastName:       c.LastName,
+		Email:          c.Email,
+		PhoneNumber:    c.PhoneNumber,
+		Status:         c.Status,
+		OverallRating:  c.OverallRating,
+		Metadata:       c.Metadata,
+		AnalysisCount:  c.AnalysisCount,
+		InterviewCount: c.InterviewCount,
 		Links: candidateLinks{
 			Analyses: "/candidates/" + c.ID.String() + "/analyses", Interviews: "/candidates/" + c.ID.String() + "/interviews",
 		},
-		CreatedAt: surface.Timestamp(c.CreatedAt), UpdatedAt: surface.Timestamp(c.UpdatedAt),
+		CreatedAt: surface.Timestamp(c.CreatedAt),
+		UpdatedAt: surface.Timestamp(c.UpdatedAt),
 	}
 	if len(out.JobIDs) > 0 {
 		out.JobID = &out.JobIDs[0]
@@ -352,5 +366,10 @@ func (s *server) listCandidateInterviews(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerInterviews(c, p, pg.Scope{Company: &candidate.CompanyID}, db.InterviewFilter{CandidateID: &candidate.ID})
+	return s.answerInterviews(
+		c,
+		p,
+		pg.Scope{Company: &candidate.CompanyID},
+		db.InterviewFilter{CandidateID: &candidate.ID},
+	)
 }

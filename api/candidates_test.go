@@ -16,8 +16,14 @@ func TestCandidates(t *testing.T) {
 	b := setup(t)
 	first, second := b.job(), b.job()
 	full := object{
-		"firstName": "Žofia", "lastName": "Nováková", "email": "zofia@example.com", "phoneNumber": "+421900123456", "status": "INTERVIEWING",
-		"gdprExpiryDate": "2031-12-31", "overallRating": 85.0, "metadata": object{"source": "ats"},
+		"firstName":      "Žofia",
+		"lastName":       "Nováková",
+		"email":          "zofia@example.com",
+		"phoneNumber":    "+421900123456",
+		"status":         "INTERVIEWING",
+		"gdprExpiryDate": "2031-12-31",
+		"overallRating":  85.0,
+		"metadata":       object{"source": "ats"},
 	}
 	t.Run("2.12_all_fields_come_back", func(t *testing.T) {
 		got := b.made("/candidates", object{"jobId": second["id"], "jobIds": []any{first["id"], second["id"]}}, full)
@@ -141,7 +147,10 @@ func TestCandidatesInterviewsAndAnalyses(t *testing.T) {
 	i := b.completed()
 	other := b.interview("ONLINE")
 	id := i["candidateId"].(string)
-	b.made("/interviews/"+idOf(i)+"/analysis", object{"general": object{"overallRating": 71.5, "companyFitRating": "HIGH"}})
+	b.made(
+		"/interviews/"+idOf(i)+"/analysis",
+		object{"general": object{"overallRating": 71.5, "companyFitRating": "HIGH"}},
+	)
 	got := b.get("/candidates/" + id)
 	require.EqualValues(t, 1, got["analysisCount"])
 	require.EqualValues(t, 1, got["interviewCount"])

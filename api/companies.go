@@ -75,9 +75,21 @@ type companyOutput struct {
 
 func showCompany(co *db.Company) companyOutput {
 	return companyOutput{
-		ID: co.ID, Number: co.Number, Identifier: co.Identifier, Name: co.Name, Description: co.Description, Metadata: co.Metadata,
-		OwnerEmail: co.OwnerEmail, Website: co.Website, Industry: co.Industry, Size: co.Size, Location: co.Location, Settings: co.Settings,
-		InvitesLeft: co.InvitesLeft, CreatedAt: surface.Timestamp(co.CreatedAt), UpdatedAt: surface.Timestamp(co.UpdatedAt),
+		ID:          co.ID,
+		Number:      co.Number,
+		Identifier:  co.Identifier,
+		Name:        co.Name,
+		Description: co.Description,
+		Metadata:    co.Metadata,
+		OwnerEmail:  co.OwnerEmail,
+		Website:     co.Website,
+		Industry:    co.Industry,
+		Size:        co.Size,
+		Location:    co.Location,
+		Settings:    co.Settings,
+		InvitesLeft: co.InvitesLeft,
+		CreatedAt:   surface.Timestamp(co.CreatedAt),
+		UpdatedAt:   surface.Timestamp(co.UpdatedAt),
 	}
 }
 
@@ -96,7 +108,11 @@ func (s *server) listCompanies(c *gin.Context) error {
 // createCompany is for platform keys alone (reference §2.15: 403 otherwise).
 func (s *server) createCompany(c *gin.Context) error {
 	if !surface.Caller(c).Platform() {
-		return &surface.Error{Status: http.StatusForbidden, Code: surface.CodeScope, Message: "Only a platform key can create companies"}
+		return &surface.Error{
+			Status:  http.StatusForbidden,
+			Code:    surface.CodeScope,
+			Message: "Only a platform key can create companies",
+		}
 	}
 	in, err := surface.Bind[companyInput](c)
 	if err != nil {
@@ -170,7 +186,12 @@ func (in *companyPatch) apply(co *db.Company) []string {
 	surface.SetNull(&u, "invites_left", &co.InvitesLeft, in.InvitesLeft)
 	surface.SetJSON(&u, "metadata", &co.Metadata, in.Metadata)
 	if in.Settings.Set {
-		surface.SetJSON(&u, "settings", &co.Settings, surface.Opt[json.RawMessage]{Set: true, Value: surface.Encoded(in.Settings.Value)})
+		surface.SetJSON(
+			&u,
+			"settings",
+			&co.Settings,
+			surface.Opt[json.RawMessage]{Set: true, Value: surface.Encoded(in.Settings.Value)},
+		)
 	}
 	return u.Columns
 }

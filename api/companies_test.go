@@ -48,7 +48,8 @@ func TestCompanies(t *testing.T) {
 		} {
 			b.as(b.platformKey, "POST", "/companies", body).fails(400, "VALIDATION_ERROR", field)
 		}
-		b.as(b.platformKey, "POST", "/companies", object{"name": "ok", "metadata": many}).fails(400, "VALIDATION_ERROR", "metadata")
+		b.as(b.platformKey, "POST", "/companies", object{"name": "ok", "metadata": many}).
+			fails(400, "VALIDATION_ERROR", "metadata")
 		b.as(b.platformKey, "POST", "/companies", object{"name": "ok", "metadata": object{"a": strings.Repeat("x", 10<<10)}}).
 			fails(400, "VALIDATION_ERROR", "metadata")
 		b.as(b.platformKey, "POST", "/companies", object{}).fails(400, "MISSING_REQUIRED_FIELD", "name")

@@ -146,7 +146,11 @@ func TestHealth(t *testing.T) {
 	require.Equal(t, "ready", b.as("", "GET", "/readyz", nil).is(200)["status"])
 	metrics := b.as("", "GET", "/metrics", nil)
 	require.Equal(t, 200, metrics.Status)
-	require.Contains(t, string(metrics.Body), `greenroom_http_request_duration_seconds_count{method="GET",route="/healthz",status="200"} 1`)
+	require.Contains(
+		t,
+		string(metrics.Body),
+		`greenroom_http_request_duration_seconds_count{method="GET",route="/healthz",status="200"} 1`,
+	)
 	broken = errors.New("no worker")
 	b.as("", "GET", "/readyz", nil).fails(503, "SERVICE_UNAVAILABLE")
 	broken = nil
@@ -229,22 +233,75 @@ func TestNeverA500(t *testing.T) {
 	b := setup(t)
 	hook := b.newHook(0)["id"].(string)
 	nul, wide := "%00", strings.Repeat("9", 400)
-	ids := []string{"x", "%20", nul, "%ff", "..%2f", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", wide, hook}
+	ids := []string{
+		"x",
+		"%20",
+		nul,
+		"%ff",
+		"..%2f",
+		"00000000-0000-0000-0000-000000000000",
+		"ffffffff-ffff-ffff-ffff-ffffffffffff",
+		wide,
+		hook,
+	}
 	bodies := []any{
-		nil, "", "{", "null", "[]", "{}", `{"a":1}`, "\xff\xfe", `{"name":"\u0000"}`, `{"type":"interview.started","data":{"a":"\ud800"}}`,
-		`{"type":"interview.started","data":{"n":1e400}}`, `{"since":"0000-01-01T00:00:00Z"}`, `{"since":"9999-12-31T23:59:59-23:00"}`,
-		`{"scopes":["*"],"name":"` + strings.Repeat("x", 300) + `"}`, `{"events":[null]}`, `{"metadata":{"a":"\ud800"}}`,
+		nil,
+		"",
+		"{",
+		"null",
+		"[]",
+		"{}",
+		`{"a":1}`,
+		"\xff\xfe",
+		`{"name":"\u0000"}`,
+		`{"type":"interview.started","data":{"a":"\ud800"}}`,
+		`{"type":"interview.started","data":{"n":1e400}}`,
+		`{"since":"0000-01-01T00:00:00Z"}`,
+		`{"since":"9999-12-31T23:59:59-23:00"}`,
+		`{"scopes":["*"],"name":"` + strings.Repeat("x", 300) + `"}`,
+		`{"events":[null]}`,
+		`{"metadata":{"a":"\ud800"}}`,
 		`{"data":` + strings.Repeat(`{"a":`, 500) + "1" + strings.Repeat("}", 500) + "}",
 	}
 	queries := []string{
-		"", "?companyId=" + nul, "?companyId=x&page=x&limit=x", "?page=" + wide, "?limit=-1", "?cursor=%00", "?cursor=AAAA",
-		"?cursor=AAAAAAAAAAAAAAAAAAAAAA", "?since=x", "?since=0000-01-01T00:00:00Z", "?until=9999-12-31T23:59:59Z", "?status=%00", "?eventType=%ff",
-		"?webhookId=%00", "?status=&eventType=", "?companyId=ffffffff-ffff-ffff-ffff-ffffffffffff", "?%zz", "?a=;b",
+		"",
+		"?companyId=" + nul,
+		"?companyId=x&page=x&limit=x",
+		"?page=" + wide,
+		"?limit=-1",
+		"?cursor=%00",
+		"?cursor=AAAA",
+		"?cursor=AAAAAAAAAAAAAAAAAAAAAA",
+		"?since=x",
+		"?since=0000-01-01T00:00:00Z",
+		"?until=9999-12-31T23:59:59Z",
+		"?status=%00",
+		"?eventType=%ff",
+		"?webhookId=%00",
+		"?status=&eventType=",
+		"?companyId=ffffffff-ffff-ffff-ffff-ffffffffffff",
+		"?%zz",
+		"?a=;b",
 	}
 	paths := []string{
-		"/companies", "/companies/:id", "/webhooks", "/webhooks/:id", "/webhooks/:id/reset-circuit", "/webhooks/:id/replays",
-		"/webhooks/:id/replays/:id", "/webhooks/:id/replays/:id/pause", "/webhooks/" + hook + "/replays", "/webhooks/" + hook + "/replays/:id",
-		"/events", "/events/:id", "/event-types", "/deliveries", "/deliveries/:id", "/deliveries/:id/retry", "/api-keys", "/api-keys/:id",
+		"/companies",
+		"/companies/:id",
+		"/webhooks",
+		"/webhooks/:id",
+		"/webhooks/:id/reset-circuit",
+		"/webhooks/:id/replays",
+		"/webhooks/:id/replays/:id",
+		"/webhooks/:id/replays/:id/pause",
+		"/webhooks/" + hook + "/replays",
+		"/webhooks/" + hook + "/replays/:id",
+		"/events",
+		"/events/:id",
+		"/event-types",
+		"/deliveries",
+		"/deliveries/:id",
+		"/deliveries/:id/retry",
+		"/api-keys",
+		"/api-keys/:id",
 	}
 	for _, path := range paths {
 		for _, key := range []string{b.key, b.platformKey} {

@@ -19,10 +19,22 @@ import (
 	"greenroom/db/pg"
 )
 
-// Deliveries may also be read, retried and canceled with the scopes of webhooks: who may see a webhook may see what it was sent.
+// Deliveries may also be read, retried and canceled with the scopes of webhooks: who may see a webhook may see what
+// it was sent.
 func (s *server) deliveryRoutes() []surface.Route {
 	return []surface.Route{
-		surface.List("/deliveries", "read:deliveries|read:webhooks", s.listDeliveries, "webhookId", "eventType", "status", "since", "until", "cursor", "limit"),
+		surface.List(
+			"/deliveries",
+			"read:deliveries|read:webhooks",
+			s.listDeliveries,
+			"webhookId",
+			"eventType",
+			"status",
+			"since",
+			"until",
+			"cursor",
+			"limit",
+		),
 		surface.Get("/deliveries/:id", "read:deliveries|read:webhooks", s.getDelivery),
 		surface.Post("/deliveries/:id/retry", "write:deliveries|write:webhooks", s.retryDelivery),
 		surface.Post("/deliveries/:id/cancel", "write:deliveries|write:webhooks", s.cancelDelivery),
@@ -49,10 +61,21 @@ type deliveryOutput struct {
 
 func showDelivery(d *delivery.Delivery) deliveryOutput {
 	return deliveryOutput{
-		ID: d.ID, EventID: d.EventID, WebhookID: d.WebhookID, CompanyID: d.CompanyID, EventType: d.EventType, Status: d.Status,
-		IsTest: d.IsTest, Generation: d.Generation, AttemptCount: d.Attempts, NextAttemptAt: surface.Maybe(d.NextAttemptAt),
-		LastStatusCode: d.LastStatusCode, LastError: d.LastError, WorkflowID: d.WorkflowID,
-		CreatedAt: surface.Timestamp(d.CreatedAt), UpdatedAt: surface.Timestamp(d.UpdatedAt),
+		ID:             d.ID,
+		EventID:        d.EventID,
+		WebhookID:      d.WebhookID,
+		CompanyID:      d.CompanyID,
+		EventType:      d.EventType,
+		Status:         d.Status,
+		IsTest:         d.IsTest,
+		Generation:     d.Generation,
+		AttemptCount:   d.Attempts,
+		NextAttemptAt:  surface.Maybe(d.NextAttemptAt),
+		LastStatusCode: d.LastStatusCode,
+		LastError:      d.LastError,
+		WorkflowID:     d.WorkflowID,
+		CreatedAt:      surface.Timestamp(d.CreatedAt),
+		UpdatedAt:      surface.Timestamp(d.UpdatedAt),
 	}
 }
 
@@ -82,9 +105,18 @@ type attemptOutput struct {
 
 func showAttempt(a *delivery.Attempt) attemptOutput {
 	return attemptOutput{
-		Attempt: a.Attempt, Generation: a.Generation, StartedAt: surface.Timestamp(a.StartedAt), DurationMS: a.DurationMS, Outcome: a.Outcome,
-		StatusCode: a.StatusCode, ErrorKind: a.ErrorKind, Error: a.Error, Response: a.Response,
-		NextAttemptAt: surface.Maybe(a.NextAttemptAt), WorkflowID: a.WorkflowID, RunID: a.RunID,
+		Attempt:       a.Attempt,
+		Generation:    a.Generation,
+		StartedAt:     surface.Timestamp(a.StartedAt),
+		DurationMS:    a.DurationMS,
+		Outcome:       a.Outcome,
+		StatusCode:    a.StatusCode,
+		ErrorKind:     a.ErrorKind,
+		Error:         a.Error,
+		Response:      a.Response,
+		NextAttemptAt: surface.Maybe(a.NextAttemptAt),
+		WorkflowID:    a.WorkflowID,
+		RunID:         a.RunID,
 	}
 }
 
@@ -109,7 +141,11 @@ func (s *server) listDeliveries(c *gin.Context) error {
 		cursor := cursorOf(ds[limit-1].ID)
 		next = &cursor
 	}
-	return ok(c, http.StatusOK, gin.H{"data": surface.Mapped(ds, showDelivery), "nextCursor": next, "hasMore": next != nil})
+	return ok(
+		c,
+		http.StatusOK,
+		gin.H{"data": surface.Mapped(ds, showDelivery), "nextCursor": next, "hasMore": next != nil},
+	)
 }
 
 func deliveryFilter(c *gin.Context) (f delivery.Filter, err error) {
@@ -171,7 +207,11 @@ func queryEventType(c *gin.Context) (string, error) {
 		}
 	}
 	e := surface.Invalid("eventType", "Invalid event type")
-	e.Details = surface.Details{"field": "eventType", "provided": surface.Clip(raw), "allowed": surface.Mapped(profiles.Types(), typeName)}
+	e.Details = surface.Details{
+		"field":    "eventType",
+		"provided": surface.Clip(raw),
+		"allowed":  surface.Mapped(profiles.Types(), typeName),
+	}
 	return "", e
 }
 
@@ -191,8 +231,8 @@ func queryCursor(c *gin.Context) (uuid.UUID, error) {
 
 func cursorOf(id uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// delivery loads the delivery of the path, which must be of the caller's company and on its way to a webhook that the caller
-// sees.
+// delivery loads the delivery of the path, which must be of the caller's company and on its way to a webhook that the
+// caller sees.
 func (s *server) delivery(c *gin.Context) (*delivery.Delivery, error) {
 	id, err := surface.PathID(c, "id", "Delivery")
 	if err != nil {
@@ -305,5 +345,8 @@ func withRemedy(err error, remedy string, of map[delivery.Status]string) error {
 	if special, ok := of[delivery.Status(state.State)]; ok {
 		remedy = special
 	}
-	return surface.InvalidState("This delivery is "+state.State+": "+remedy, surface.Details{"resource": state.Resource, "state": state.State})
+	return surface.InvalidState(
+		"This delivery is "+state.State+": "+remedy,
+		surface.Details{"resource": state.Resource, "state": state.State},
+	)
 }

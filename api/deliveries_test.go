@@ -84,14 +84,22 @@ func TestDelivery(t *testing.T) {
 		require.Nil(t, d["body"])
 		require.Equal(t, []any{}, d["attempts"])
 		require.Equal(t, object{
-			"state": "pending", "why": "waiting for a worker to take it", "next": "attempt 1, as soon as a worker takes it", "nextAt": nil,
+			"state":  "pending",
+			"why":    "waiting for a worker to take it",
+			"next":   "attempt 1, as soon as a worker takes it",
+			"nextAt": nil,
 		}, d["explanation"])
 		b.do("POST", path+"/retry", nil).fails(409, "INVALID_STATE")
 	})
 	t.Run("with_its_attempts_the_body_and_an_explanation", func(t *testing.T) {
 		next := time.Now().Add(time.Minute).UTC()
 		b.work(b.ctx, delivery.Attempt{
-			Outcome: delivery.OutcomeRetry, StatusCode: ptr(503), DurationMS: 12, Response: ptr("busy"), NextAttemptAt: &next, Error: ptr("HTTP 503"),
+			Outcome:       delivery.OutcomeRetry,
+			StatusCode:    ptr(503),
+			DurationMS:    12,
+			Response:      ptr("busy"),
+			NextAttemptAt: &next,
+			Error:         ptr("HTTP 503"),
 		})
 		d := b.do("GET", path, nil).is(200)
 		require.Equal(t, object{"event": "ping"}, d["body"])
@@ -102,7 +110,12 @@ func TestDelivery(t *testing.T) {
 		require.Equal(t, object{
 			"state": "retrying", "why": "attempt 1 failed: HTTP 503", "next": "attempt 2 at " + at, "nextAt": at,
 		}, d["explanation"])
-		require.EqualValues(t, 1, b.do("GET", "/webhooks/"+hook, nil).is(200)["consecutiveFailures"], "1.9: each failure counts")
+		require.EqualValues(
+			t,
+			1,
+			b.do("GET", "/webhooks/"+hook, nil).is(200)["consecutiveFailures"],
+			"1.9: each failure counts",
+		)
 	})
 	t.Run("retry_of_one_that_waits_wakes_it", func(t *testing.T) {
 		b.do("POST", path+"/retry", nil).is(202)

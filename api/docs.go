@@ -92,7 +92,8 @@ type operation struct {
 // Public reports whether the operation needs no key.
 func (o operation) Public() bool { return o.Security != nil && len(*o.Security) == 0 }
 
-// Scopes are the alternatives of which the key must hold one; an alternative may be several scopes together. "": any key.
+// Scopes are the alternatives of which the key must hold one; an alternative may be several scopes together. "": any
+// key.
 func (o operation) Scopes() string {
 	if o.Security == nil {
 		return ""
@@ -110,7 +111,9 @@ type section struct {
 }
 
 func renderDocs() (*docs, error) {
-	page, err := template.New("docs").Funcs(template.FuncMap{"yaml": asYAML, "pairs": pairs, "markdown": markdown}).Parse(docsPage)
+	page, err := template.New("docs").
+		Funcs(template.FuncMap{"yaml": asYAML, "pairs": pairs, "markdown": markdown}).
+		Parse(docsPage)
 	if err != nil {
 		return nil, fmt.Errorf("parse page: %w", err)
 	}

@@ -11,12 +11,28 @@ import (
 // badBodies are refused by every route that takes a body with that text field.
 func badBodies(field string) map[string]any {
 	return map[string]any{
-		"empty": "", "array": "[]", "null": "null", "text": `"x"`, "number": "1", "broken": `{"` + field + `":`, "trailing": `{} {}`,
-		"unknown_field": object{"nonsense": 1}, "wrong_type": object{field: 7}, "wrong_type_object": object{field: object{}},
-		"nul": `{"` + field + `":"a\u0000b"}`, "lone_surrogate": `{"` + field + `":"\ud800"}`, "latin1": []byte(`{"` + field + "\":\"\xff\"}"),
-		"twice": `{"` + field + `":"a","` + field + `":"b"}`, "too_large": `{"` + field + `":"` + strings.Repeat("x", 1<<20) + `"}`,
-		"too_long": object{field: strings.Repeat("x", 20001)}, "deep": strings.Repeat(`{"a":`, 10000) + "1" + strings.Repeat("}", 10000),
-		"huge_number": `{"metadata":{"n":1e999}}`, "tiny_number": `{"metadata":{"n":1e-99999}}`, "zero_number": `{"metadata":{"n":0e99999999999}}`,
+		"empty":             "",
+		"array":             "[]",
+		"null":              "null",
+		"text":              `"x"`,
+		"number":            "1",
+		"broken":            `{"` + field + `":`,
+		"trailing":          `{} {}`,
+		"unknown_field":     object{"nonsense": 1},
+		"wrong_type":        object{field: 7},
+		"wrong_type_object": object{field: object{}},
+		"nul":               `{"` + field + `":"a\u0000b"}`,
+		"lone_surrogate":    `{"` + field + `":"\ud800"}`,
+		"latin1":            []byte(`{"` + field + "\":\"\xff\"}"),
+		"twice":             `{"` + field + `":"a","` + field + `":"b"}`,
+		"too_large":         `{"` + field + `":"` + strings.Repeat("x", 1<<20) + `"}`,
+		"too_long": object{
+			field: strings.Repeat("x", 20001),
+		},
+		"deep":        strings.Repeat(`{"a":`, 10000) + "1" + strings.Repeat("}", 10000),
+		"huge_number": `{"metadata":{"n":1e999}}`,
+		"tiny_number": `{"metadata":{"n":1e-99999}}`,
+		"zero_number": `{"metadata":{"n":0e99999999999}}`,
 		"long_number": `{"metadata":{"n":0.` + strings.Repeat("1", 16384) + `}}`,
 	}
 }
@@ -58,15 +74,38 @@ func TestCompanyIsolation(t *testing.T) {
 	job, agent := b.job(), b.agent("PHONE")
 	candidate := b.candidate(object{"jobId": job["id"]})
 	interview := b.made("/interviews", object{"candidateId": candidate["id"], "agentId": agent["id"]})
-	ids := strings.NewReplacer("JOB", idOf(job), "AGENT", idOf(agent), "CANDIDATE", idOf(candidate), "INTERVIEW", idOf(interview),
-		"CALL", firstCall(interview))
+	ids := strings.NewReplacer(
+		"JOB",
+		idOf(job),
+		"AGENT",
+		idOf(agent),
+		"CANDIDATE",
+		idOf(candidate),
+		"INTERVIEW",
+		idOf(interview),
+		"CALL",
+		firstCall(interview),
+	)
 	calls := []string{
-		"GET /jobs/JOB", "PATCH /jobs/JOB", "DELETE /jobs/JOB", "GET /agents/AGENT", "PATCH /agents/AGENT", "DELETE /agents/AGENT",
-		"GET /candidates/CANDIDATE", "PATCH /candidates/CANDIDATE", "DELETE /candidates/CANDIDATE",
-		"GET /candidates/CANDIDATE/analyses", "GET /candidates/CANDIDATE/interviews",
-		"GET /interviews/INTERVIEW", "DELETE /interviews/INTERVIEW", "POST /interviews/INTERVIEW/cancel",
-		"POST /interviews/INTERVIEW/call-attempts", "PATCH /interviews/INTERVIEW/call-attempts/CALL",
-		"DELETE /interviews/INTERVIEW/call-attempts/CALL", "GET /interviews/INTERVIEW/analysis", "POST /interviews/INTERVIEW/analysis",
+		"GET /jobs/JOB",
+		"PATCH /jobs/JOB",
+		"DELETE /jobs/JOB",
+		"GET /agents/AGENT",
+		"PATCH /agents/AGENT",
+		"DELETE /agents/AGENT",
+		"GET /candidates/CANDIDATE",
+		"PATCH /candidates/CANDIDATE",
+		"DELETE /candidates/CANDIDATE",
+		"GET /candidates/CANDIDATE/analyses",
+		"GET /candidates/CANDIDATE/interviews",
+		"GET /interviews/INTERVIEW",
+		"DELETE /interviews/INTERVIEW",
+		"POST /interviews/INTERVIEW/cancel",
+		"POST /interviews/INTERVIEW/call-attempts",
+		"PATCH /interviews/INTERVIEW/call-attempts/CALL",
+		"DELETE /interviews/INTERVIEW/call-attempts/CALL",
+		"GET /interviews/INTERVIEW/analysis",
+		"POST /interviews/INTERVIEW/analysis",
 	}
 	for _, call := range calls {
 		method, path, _ := strings.Cut(ids.Replace(call), " ")
@@ -77,7 +116,11 @@ func TestCompanyIsolation(t *testing.T) {
 	}
 	for _, list := range []string{"/jobs", "/agents", "/candidates", "/interviews"} {
 		require.Empty(t, b.as(b.otherKey, "GET", list, nil).items(), list)
-		require.Empty(t, b.as(b.otherKey, "GET", list+"?companyId="+b.company.String(), nil).items(), "a company's key ignores companyId")
+		require.Empty(
+			t,
+			b.as(b.otherKey, "GET", list+"?companyId="+b.company.String(), nil).items(),
+			"a company's key ignores companyId",
+		)
 		require.Len(t, b.as(b.platformKey, "GET", list+"?companyId="+b.company.String(), nil).items(), 1, list)
 		require.Empty(t, b.as(b.platformKey, "GET", list+"?companyId="+b.other.String(), nil).items(), list)
 		require.Len(t, b.as(b.platformKey, "GET", list, nil).items(), 1, list)

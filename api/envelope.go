@@ -44,7 +44,12 @@ type limited struct {
 func fail(c *gin.Context, e *surface.Error) {
 	if l := e.Limited; l != nil {
 		c.JSON(e.Status, limited{
-			StatusCode: e.Status, Message: e.Message, Error: http.StatusText(e.Status), RetryAfter: l.RetryAfter, Limit: l.Limit, Reset: l.Reset,
+			StatusCode: e.Status,
+			Message:    e.Message,
+			Error:      http.StatusText(e.Status),
+			RetryAfter: l.RetryAfter,
+			Limit:      l.Limit,
+			Reset:      l.Reset,
 		})
 		return
 	}

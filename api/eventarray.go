@@ -35,9 +35,9 @@ type eventResult struct {
 	Error   *surface.Error `json:"error"`
 }
 
-// publishArray accepts the events that are right, all of them in one transaction; each of the others is refused alone and
-// leaves nothing behind. The status is 202 when all were accepted and else 207, even when none was: whoever sends an array
-// reads its results.
+// publishArray accepts the events that are right, all of them in one transaction; each of the others is refused alone
+// and leaves nothing behind. The status is 202 when all were accepted and else 207, even when none was: whoever sends
+// an array reads its results.
 func (s *server) publishArray(c *gin.Context, raw []byte) error {
 	elements, err := splitArray(raw)
 	if err != nil {

@@ -53,10 +53,22 @@ func TestEventArray(t *testing.T) {
 	})
 	t.Run("bad_ones_fail_alone_as_they_would_alone", func(t *testing.T) {
 		bad := []string{
-			`null`, `1`, `"x"`, `[]`, `{}`, `{"type":"nope","data":{}}`, `{"type":1,"data":{}}`, `{"type":"job.created"}`,
-			`{"type":"job.created","data":[]}`, `{"type":"job.created","data":{"a":"\u0000"}}`, `{"type":"job.created","data":{"a":"\ud800"}}`,
-			`{"type":"job.created","data":{"a":1,"a":2}}`, `{"type":"job.created","type":"job.created","data":{}}`, `{"type":"job.created","data":{},"x":1}`,
-			`{"type":"job.created","data":{"a":1e999}}`, `{"type":"job.created","data":{},"companyId":"x"}`,
+			`null`,
+			`1`,
+			`"x"`,
+			`[]`,
+			`{}`,
+			`{"type":"nope","data":{}}`,
+			`{"type":1,"data":{}}`,
+			`{"type":"job.created"}`,
+			`{"type":"job.created","data":[]}`,
+			`{"type":"job.created","data":{"a":"\u0000"}}`,
+			`{"type":"job.created","data":{"a":"\ud800"}}`,
+			`{"type":"job.created","data":{"a":1,"a":2}}`,
+			`{"type":"job.created","type":"job.created","data":{}}`,
+			`{"type":"job.created","data":{},"x":1}`,
+			`{"type":"job.created","data":{"a":1e999}}`,
+			`{"type":"job.created","data":{},"companyId":"x"}`,
 			`{"type":"job.created","data":{},"companyId":"` + b.other.String() + `"}`,
 			`{"type":"job.created","data":` + strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 71),
 			`{"type":"job.created","data":{"a":"` + strings.Repeat("x", 1<<20) + `"}}`,
@@ -104,7 +116,10 @@ func TestEventArray(t *testing.T) {
 		require.Len(t, ids, 1000)
 		require.Equal(t, before+1000, b.count("events"))
 		var commits int
-		require.NoError(t, b.NewRaw("SELECT count(DISTINCT xmin::text) FROM events WHERE id >= ?", p.Results[0].Data.ID).Scan(b.ctx, &commits))
+		require.NoError(
+			t,
+			b.NewRaw("SELECT count(DISTINCT xmin::text) FROM events WHERE id >= ?", p.Results[0].Data.ID).Scan(b.ctx, &commits),
+		)
 		require.Equal(t, 1, commits)
 		b.do("POST", "/events", many(1, anEvent)).published(202)
 	})

@@ -31,9 +31,9 @@ func (p part) path(at string) string {
 	return at
 }
 
-// split takes data with a list apart: as many parts as it has elements, each byte for byte as it was published but for the
-// list, in whose place is the element. All other data is one part as it is. size counts the bytes of a request's parts, which
-// repeat what stands beside the list, and may not be more than a request may have.
+// split takes data with a list apart: as many parts as it has elements, each byte for byte as it was published but
+// for the list, in whose place is the element. All other data is one part as it is. size counts the bytes of a
+// request's parts, which repeat what stands beside the list, and may not be more than a request may have.
 func split(eventType string, data json.RawMessage, size *int) ([]part, *surface.Error) {
 	t := profiles.TypeOf(eventType)
 	if t.List == "" {
@@ -63,8 +63,8 @@ func split(eventType string, data json.RawMessage, size *int) ([]part, *surface.
 	return parts, nil
 }
 
-// member finds a member of an object that was checked: what stands before its name, its value (nil: there is none of that name),
-// and what stands after it.
+// member finds a member of an object that was checked: what stands before its name, its value (nil: there is none of
+// that name), and what stands after it.
 func member(object []byte, name string) (before, value, after []byte) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if _, err := d.Token(); err != nil {

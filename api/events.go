@@ -35,8 +35,8 @@ type eventInput struct {
 	Data json.RawMessage `json:"data" validate:"required,object"`
 }
 
-// eventAccepted is the answer to one publication. Where it made several events, the id is that of the first, the deliveries are
-// those of all, and Events has them one by one.
+// eventAccepted is the answer to one publication. Where it made several events, the id is that of the first, the
+// deliveries are those of all, and Events has them one by one.
 type eventAccepted struct {
 	ID         uuid.UUID       `json:"id"`
 	Type       string          `json:"type"`
@@ -87,8 +87,8 @@ func (s *server) publishEvents(c *gin.Context) error {
 	})
 }
 
-// refuseOnce returns the refusal, unless the same request was answered under its Idempotency-Key when it was right: the schema or
-// the type may have changed meanwhile. Then that answer is given again, and the error is nil.
+// refuseOnce returns the refusal, unless the same request was answered under its Idempotency-Key when it was right:
+// the schema or the type may have changed meanwhile. Then that answer is given again, and the error is nil.
 func (s *server) refuseOnce(c *gin.Context, raw []byte, refusal error) error {
 	if c.GetHeader(surface.IdempotencyHeader) == "" {
 		return refusal
@@ -96,12 +96,22 @@ func (s *server) refuseOnce(c *gin.Context, raw []byte, refusal error) error {
 	return s.Once(c, raw, func(context.Context, bun.Tx) (int, any, error) { return 0, nil, refusal })
 }
 
-// storeEvents records the events and answers: together with those of other requests or, with an Idempotency-Key or when something
-// has changed since it was read, in a transaction of their own. The companies must be there. raw is the request's body.
-func (s *server) storeEvents(c *gin.Context, raw []byte, es []*delivery.Event, companies []uuid.UUID, answer func(deliveries []int) (int, any)) error {
+// storeEvents records the events and answers: together with those of other requests or, with an Idempotency-Key or
+// when something has changed since it was read, in a transaction of their own. The companies must be there. raw is
+// the request's body.
+func (s *server) storeEvents(
+	c *gin.Context,
+	raw []byte,
+	es []*delivery.Event,
+	companies []uuid.UUID,
+	answer func(deliveries []int) (int, any),
+) error {
 	ctx := c.Request.Context()
 	if c.GetHeader(surface.IdempotencyHeader) == "" {
-		ns, err := s.events.Record(ctx, delivery.Submission{Events: es, Key: surface.Caller(c).Key.Seen(), Companies: companies})
+		ns, err := s.events.Record(
+			ctx,
+			delivery.Submission{Events: es, Key: surface.Caller(c).Key.Seen(), Companies: companies},
+		)
 		if err == nil {
 			status, data := answer(ns)
 			return ok(c, status, data)

@@ -162,7 +162,10 @@ func TestIdempotency(t *testing.T) {
 	})
 	t.Run("kept_24_hours", func(t *testing.T) {
 		first := post("k5", body).is(202)["id"]
-		_, err := b.ExecContext(b.ctx, "UPDATE idempotency_keys SET created_at = now() - interval '23 h 59 min' WHERE key = 'k5'")
+		_, err := b.ExecContext(
+			b.ctx,
+			"UPDATE idempotency_keys SET created_at = now() - interval '23 h 59 min' WHERE key = 'k5'",
+		)
 		require.NoError(t, err)
 		require.Equal(t, first, post("k5", body).is(202)["id"])
 		_, err = b.ExecContext(b.ctx, "UPDATE idempotency_keys SET created_at = now() - interval '24 h 1 s' WHERE key = 'k5'")

@@ -47,7 +47,13 @@ func (s *server) createEventType(c *gin.Context) error {
 		return typeExists(in.Name)
 	}
 	if !customName(in.Name) {
-		return surface.Invalid("name", fmt.Sprintf("name must be lower-case words with dots between them, like order.shipped, of at most %d characters", maxTypeName))
+		return surface.Invalid(
+			"name",
+			fmt.Sprintf(
+				"name must be lower-case words with dots between them, like order.shipped, of at most %d characters",
+				maxTypeName,
+			),
+		)
 	}
 	if _, err := compileSchema(in.Schema); err != nil {
 		return err
@@ -57,7 +63,11 @@ func (s *server) createEventType(c *gin.Context) error {
 		return err
 	}
 	t := &db.EventType{CompanyID: company, Name: in.Name, Description: in.Description, Schema: string(in.Schema)}
-	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return insertEventType(ctx, tx, t) })
+	err = pg.InTx(
+		c.Request.Context(),
+		s.DB,
+		func(ctx context.Context, tx bun.Tx) error { return insertEventType(ctx, tx, t) },
+	)
 	if errors.Is(err, pg.ErrDuplicate) {
 		return typeExists(in.Name)
 	}
@@ -97,8 +107,8 @@ func compileSchema(text json.RawMessage) (*eventschema.Schema, error) {
 	return nil, e
 }
 
-// updateEventType gives a type a new schema. One that could break receivers which rely on the last is refused with the reasons,
-// unless it is forced.
+// updateEventType gives a type a new schema. One that could break receivers which rely on the last is refused with
+// the reasons, unless it is forced.
 func (s *server) updateEventType(c *gin.Context) error {
 	in, err := surface.Bind[eventTypeChange](c)
 	if err != nil {
@@ -155,8 +165,12 @@ func compatible(t *db.EventType, schema *eventschema.Schema) error {
 		return err
 	}
 	return &surface.Error{
-		Status: http.StatusConflict, Code: surface.CodeConflict,
-		Message: fmt.Sprintf("The schema could break receivers that rely on version %d; with force: true it is changed all the same", t.Version),
+		Status: http.StatusConflict,
+		Code:   surface.CodeConflict,
+		Message: fmt.Sprintf(
+			"The schema could break receivers that rely on version %d; with force: true it is changed all the same",
+			t.Version,
+		),
 		Details: surface.Details{"field": "schema", "version": t.Version, "reasons": reasons},
 	}
 }

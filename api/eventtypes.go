@@ -59,13 +59,24 @@ type profileLabelOf struct {
 }
 
 func showCatalogueType(t *webhook.Type) eventTypeOutput {
-	return eventTypeOutput{Type: t.Name, Description: t.When, Publishable: profiles.Publishable(t.Name), Profiles: labelsOf(t.Name)}
+	return eventTypeOutput{
+		Type:        t.Name,
+		Description: t.When,
+		Publishable: profiles.Publishable(t.Name),
+		Profiles:    labelsOf(t.Name),
+	}
 }
 
 func showEventType(t *db.EventType) eventTypeOutput {
 	return eventTypeOutput{
-		Type: t.Name, Description: t.Description, Publishable: true, Custom: true, Profiles: customLabels(t.Name), Version: &t.Version,
-		CreatedAt: surface.Maybe(&t.CreatedAt), UpdatedAt: surface.Maybe(&t.UpdatedAt),
+		Type:        t.Name,
+		Description: t.Description,
+		Publishable: true,
+		Custom:      true,
+		Profiles:    customLabels(t.Name),
+		Version:     &t.Version,
+		CreatedAt:   surface.Maybe(&t.CreatedAt),
+		UpdatedAt:   surface.Maybe(&t.UpdatedAt),
 	}
 }
 
@@ -105,7 +116,8 @@ func customLabels(name string) map[string]profileLabelOf {
 	return out
 }
 
-// listEventTypes lists the catalogue and, after it, what the company has registered; a platform key names it by ?companyId=.
+// listEventTypes lists the catalogue and, after it, what the company has registered; a platform key names it by
+// ?companyId=.
 func (s *server) listEventTypes(c *gin.Context) error {
 	scope, err := surface.ScopeOf(c)
 	if err != nil {
@@ -142,8 +154,8 @@ func (s *server) getEventType(c *gin.Context) error {
 	return ok(c, http.StatusOK, showEventType(t).withSchema(json.RawMessage(t.Schema)))
 }
 
-// customType loads the company's type of the path. A name is looked for in one company alone, so that no answer tells what
-// names others use.
+// customType loads the company's type of the path. A name is looked for in one company alone, so that no answer tells
+// what names others use.
 func (s *server) customType(c *gin.Context) (*db.EventType, error) {
 	company, name, err := customKey(c)
 	if err != nil {
@@ -156,7 +168,10 @@ func (s *server) customType(c *gin.Context) (*db.EventType, error) {
 func customKey(c *gin.Context) (company uuid.UUID, name string, err error) {
 	name = c.Param("name")
 	if profiles.Known(name) {
-		return company, name, surface.InvalidState("An event type of the catalogue cannot be changed", surface.Details{"type": name})
+		return company, name, surface.InvalidState(
+			"An event type of the catalogue cannot be changed",
+			surface.Details{"type": name},
+		)
 	}
 	if !customName(name) {
 		return company, name, surface.NotFound("EventType", name)

@@ -33,7 +33,11 @@ func TestRegisterEventType(t *testing.T) {
 		require.Equal(t, "words", made["description"])
 		require.Equal(t, true, made["custom"])
 		require.EqualValues(t, 1, made["version"])
-		require.Equal(t, object{"standard": object{"id": nil, "label": "order.shipped", "name": "order.shipped"}}, made["profiles"])
+		require.Equal(
+			t,
+			object{"standard": object{"id": nil, "label": "order.shipped", "name": "order.shipped"}},
+			made["profiles"],
+		)
 		got := b.get("/event-types/order.shipped")
 		require.Equal(t, made, got)
 		require.Equal(t, []any{"order"}, got["schema"].(object)["required"])
@@ -70,10 +74,13 @@ func TestRegisterEventType(t *testing.T) {
 			`{"description":"` + strings.Repeat("x", 65<<10) + `"}`:               "",
 			`{"$defs":{"a":{"$ref":"#/$defs/a"}},"allOf":[{"$ref":"#/$defs/a"}]}`: "/$defs/a",
 		} {
-			e := b.do("POST", "/event-types", `{"name":"bad.schema","schema":`+schema+`}`).fails(400, "VALIDATION_ERROR", "schema").Error
+			e := b.do("POST", "/event-types", `{"name":"bad.schema","schema":`+schema+`}`).
+				fails(400, "VALIDATION_ERROR", "schema").
+				Error
 			require.Equal(t, path, e.Details["path"], e.Message)
 			require.NotEmpty(t, e.Details["message"])
-			b.do("PUT", "/event-types/order.shipped", schemaBody(schema, `,"force":true`)).fails(400, "VALIDATION_ERROR", "schema")
+			b.do("PUT", "/event-types/order.shipped", schemaBody(schema, `,"force":true`)).
+				fails(400, "VALIDATION_ERROR", "schema")
 		}
 		for _, bad := range []any{nil, true, "x", []int{}} {
 			require.Equal(t, 400, b.do("POST", "/event-types", object{"name": "bad.schema", "schema": bad}).Status)
@@ -83,7 +90,8 @@ func TestRegisterEventType(t *testing.T) {
 	t.Run("a_company_has_its_own", func(t *testing.T) {
 		b.as(b.otherKey, "GET", "/event-types/order.shipped", nil).fails(404, "RESOURCE_NOT_FOUND")
 		b.as(b.otherKey, "GET", "/event-types/order.shipped/versions", nil).fails(404, "RESOURCE_NOT_FOUND")
-		b.as(b.otherKey, "PUT", "/event-types/order.shipped", schemaBody(`{}`, `,"force":true`)).fails(404, "RESOURCE_NOT_FOUND")
+		b.as(b.otherKey, "PUT", "/event-types/order.shipped", schemaBody(`{}`, `,"force":true`)).
+			fails(404, "RESOURCE_NOT_FOUND")
 		b.as(b.otherKey, "DELETE", "/event-types/order.shipped?force=true", nil).fails(404, "RESOURCE_NOT_FOUND")
 		for _, e := range b.as(b.otherKey, "GET", "/event-types", nil).items() {
 			require.Equal(t, false, e["custom"])
@@ -93,10 +101,16 @@ func TestRegisterEventType(t *testing.T) {
 	})
 	t.Run("a_platform_key_names_the_company", func(t *testing.T) {
 		b.as(b.platformKey, "GET", "/event-types/order.shipped", nil).fails(400, "MISSING_REQUIRED_FIELD")
-		require.Equal(t, made, b.as(b.platformKey, "GET", "/event-types/order.shipped?companyId="+b.company.String(), nil).is(200))
-		b.as(b.platformKey, "POST", "/event-types", object{"name": "x.y", "schema": object{}}).fails(400, "MISSING_REQUIRED_FIELD")
+		require.Equal(
+			t,
+			made,
+			b.as(b.platformKey, "GET", "/event-types/order.shipped?companyId="+b.company.String(), nil).is(200),
+		)
+		b.as(b.platformKey, "POST", "/event-types", object{"name": "x.y", "schema": object{}}).
+			fails(400, "MISSING_REQUIRED_FIELD")
 		b.as(b.platformKey, "POST", "/event-types", object{"name": "x.y", "schema": object{}, "companyId": b.other}).is(201)
-		b.as(b.platformKey, "POST", "/event-types", object{"name": "x.y", "schema": object{}, "companyId": pg.NewID()}).fails(404, "RESOURCE_NOT_FOUND")
+		b.as(b.platformKey, "POST", "/event-types", object{"name": "x.y", "schema": object{}, "companyId": pg.NewID()}).
+			fails(404, "RESOURCE_NOT_FOUND")
 		b.as(b.otherKey, "GET", "/event-types/x.y", nil).is(200)
 		for _, e := range b.as(b.platformKey, "GET", "/event-types", nil).items() {
 			require.Equal(t, false, e["custom"])
@@ -178,7 +192,12 @@ func TestChangeEventType(t *testing.T) {
 		got := b.do("PUT", path, schemaBody(tighter)).is(200)
 		require.EqualValues(t, 2, got["version"])
 		require.Equal(t, "words", got["description"], "it was not sent")
-		require.EqualValues(t, 2, b.do("PUT", path, schemaBody(tighter, `,"description":"other"`)).is(200)["version"], "nothing new")
+		require.EqualValues(
+			t,
+			2,
+			b.do("PUT", path, schemaBody(tighter, `,"description":"other"`)).is(200)["version"],
+			"nothing new",
+		)
 		require.Equal(t, "other", b.get(path)["description"])
 		versions := b.do("GET", path+"/versions", nil).items()
 		require.Len(t, versions, 2)
@@ -238,7 +257,11 @@ func TestDeleteEventType(t *testing.T) {
 	b.do("POST", "/events", `{"type":"order.shipped","data":{"order":"o-1"}}`).fails(400, "VALIDATION_ERROR", "type")
 	require.Equal(t, []any{"order.shipped"}, b.get("/webhooks/" + idOf(hook))["events"])
 	b.register("order.shipped", shipped)
-	require.EqualValues(t, 1, b.do("POST", "/events", `{"type":"order.shipped","data":{"order":"o-1"}}`).is(202)["deliveries"])
+	require.EqualValues(
+		t,
+		1,
+		b.do("POST", "/events", `{"type":"order.shipped","data":{"order":"o-1"}}`).is(202)["deliveries"],
+	)
 	b.register("order.lost", `{}`)
 	require.Equal(t, 204, b.do("DELETE", "/event-types/order.lost", nil).Status)
 }
@@ -255,13 +278,24 @@ func TestSubscribeToEventTypes(t *testing.T) {
 		return b.as(key, "POST", "/webhooks", body)
 	}
 	t.Run("open_profiles_take_them", func(t *testing.T) {
-		got := hook(b.key, "standard", object{"companyId": b.company}, "order.shipped", "interview.started", "order.shipped").is(201)
+		got := hook(
+			b.key,
+			"standard",
+			object{"companyId": b.company},
+			"order.shipped",
+			"interview.started",
+			"order.shipped",
+		).is(201)
 		require.Equal(t, []any{"order.shipped", "interview.started"}, got["events"])
 		hook(b.key, "standard", nil, "order.shipped").is(201)
 		hook(b.platformKey, "standard", object{"companyId": b.company}, "order.shipped").is(201)
 		hook(b.key, "standard", nil, "FeeInvoiceChargedEvent").is(201)
 		id := idOf(hook(b.key, "standard", nil, "interview.started").is(201))
-		require.Equal(t, []any{"order.shipped"}, b.do("PATCH", "/webhooks/"+id, object{"events": []string{"order.shipped"}}).is(200)["events"])
+		require.Equal(
+			t,
+			[]any{"order.shipped"},
+			b.do("PATCH", "/webhooks/"+id, object{"events": []string{"order.shipped"}}).is(200)["events"],
+		)
 	})
 	t.Run("others_do_not", func(t *testing.T) {
 		for _, profile := range []string{"instaview", "wise", "wiseway"} {
@@ -270,7 +304,12 @@ func TestSubscribeToEventTypes(t *testing.T) {
 	})
 	t.Run("nor_for_another_company", func(t *testing.T) {
 		hook(b.otherKey, "standard", nil, "order.shipped").fails(400, "VALIDATION_ERROR", "events")
-		hook(b.platformKey, "standard", object{"companyId": b.other}, "order.shipped").fails(400, "VALIDATION_ERROR", "events")
+		hook(
+			b.platformKey,
+			"standard",
+			object{"companyId": b.other},
+			"order.shipped",
+		).fails(400, "VALIDATION_ERROR", "events")
 		hook(b.platformKey, "standard", nil, "order.shipped").fails(400, "VALIDATION_ERROR", "events")
 	})
 	t.Run("unregistered", func(t *testing.T) {
@@ -288,8 +327,10 @@ func TestSubscribeToEventTypes(t *testing.T) {
 	})
 	t.Run("and_replayed", func(t *testing.T) {
 		id := idOf(hook(b.key, "standard", nil, "order.shipped").is(201))
-		got := b.do("POST", "/webhooks/"+id+"/replays", object{"since": "2024-01-01T00:00:00Z", "events": []string{"order.shipped"}}).is(202)
+		got := b.do("POST", "/webhooks/"+id+"/replays", object{"since": "2024-01-01T00:00:00Z", "events": []string{"order.shipped"}}).
+			is(202)
 		require.Equal(t, []any{"order.shipped"}, got["events"])
-		b.do("POST", "/webhooks/"+id+"/replays", object{"since": "2024-01-01T00:00:00Z", "events": []string{"order.lost"}}).fails(400, "VALIDATION_ERROR", "events")
+		b.do("POST", "/webhooks/"+id+"/replays", object{"since": "2024-01-01T00:00:00Z", "events": []string{"order.lost"}}).
+			fails(400, "VALIDATION_ERROR", "events")
 	})
 }

@@ -16,7 +16,8 @@ type Explanation struct {
 	NextAt *surface.Timestamp `json:"nextAt"`
 }
 
-// Explain is a pure function of the delivery, its attempts, oldest first, and its webhook, which is nil when it was deleted.
+// Explain is a pure function of the delivery, its attempts, oldest first, and its webhook, which is nil when it was
+// deleted.
 func Explain(d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webhook) Explanation {
 	e := Explanation{State: d.Status}
 	last := lastOf(d, attempts)

@@ -66,7 +66,10 @@ func (b *bundle) get(path string) object {
 func (b *bundle) events() []string {
 	b.t.Helper()
 	types := []string{}
-	require.NoError(b.t, b.NewRaw("SELECT type FROM events WHERE company_id = ? ORDER BY id", b.company).Scan(b.ctx, &types))
+	require.NoError(
+		b.t,
+		b.NewRaw("SELECT type FROM events WHERE company_id = ? ORDER BY id", b.company).Scan(b.ctx, &types),
+	)
 	return types
 }
 
@@ -74,7 +77,10 @@ func (b *bundle) events() []string {
 func (b *bundle) lastEvent(eventType string) object {
 	b.t.Helper()
 	var data string
-	require.NoError(b.t, b.NewRaw("SELECT data FROM events WHERE type = ? ORDER BY id DESC LIMIT 1", eventType).Scan(b.ctx, &data))
+	require.NoError(
+		b.t,
+		b.NewRaw("SELECT data FROM events WHERE type = ? ORDER BY id DESC LIMIT 1", eventType).Scan(b.ctx, &data),
+	)
 	var o object
 	require.NoError(b.t, json.Unmarshal([]byte(data), &o))
 	return o
@@ -109,7 +115,12 @@ func (b *bundle) refuses(method, path string, bodies map[string]any) {
 		for name, body := range bodies {
 			r := b.do(method, path, body)
 			require.Contains(b.t, []int{400, 413}, r.Status, "%s %s %s: %s", method, path, name, r.Body)
-			require.Contains(b.t, []string{"VALIDATION_ERROR", "MISSING_REQUIRED_FIELD", "PAYLOAD_TOO_LARGE"}, r.Error.Code, name)
+			require.Contains(
+				b.t,
+				[]string{"VALIDATION_ERROR", "MISSING_REQUIRED_FIELD", "PAYLOAD_TOO_LARGE"},
+				r.Error.Code,
+				name,
+			)
 		}
 	})
 }

@@ -42,7 +42,11 @@ func (b *bundle) planted() apitest.Foreign {
 	agent := idOf(b.agent("PHONE", object{"name": apitest.Marker, "focus": "GENERIC"}))
 	phone := b.made("/interviews", object{"candidateId": candidate, "agentId": agent}, marked)
 	online := uid(b.interview("ONLINE"))
-	require.Equal(b.t, 204, b.as("", "POST", callbackPath("calls", uuid.MustParse(firstCall(phone))), object{"status": "COMPLETED"}).Status)
+	require.Equal(
+		b.t,
+		204,
+		b.as("", "POST", callbackPath("calls", uuid.MustParse(firstCall(phone))), object{"status": "COMPLETED"}).Status,
+	)
 	b.do("POST", "/interviews/"+idOf(phone)+"/analysis", object{"general": object{"summary": apitest.Marker}}).is(201)
 	event := b.do("POST", "/events", object{"type": "analysis.completed", "data": object{"note": apitest.Marker}}).is(202)["id"].(string)
 	delivery := b.do("GET", "/deliveries?webhookId="+hook, nil).items()[0]["id"].(string)
@@ -50,15 +54,27 @@ func (b *bundle) planted() apitest.Foreign {
 	require.NoError(b.t, err)
 	replay := b.do("POST", "/webhooks/"+hook+"/replays", object{"since": time.Now().Add(-time.Hour)}).is(202)["id"].(string)
 	key := b.do("POST", "/api-keys", object{"name": apitest.Marker, "scopes": []string{"read:jobs"}}).is(201)["id"].(string)
-	b.made("/event-types", object{"name": "order.shipped", "description": apitest.Marker, "schema": object{"description": apitest.Marker}})
+	b.made(
+		"/event-types",
+		object{"name": "order.shipped", "description": apitest.Marker, "schema": object{"description": apitest.Marker}},
+	)
 	return apitest.Foreign{
 		Rows: map[string]string{
-			"/companies/:id": b.company.String(), "/webhooks/:id": hook, "/webhooks/:id/replays/:rid": replay, "/events/:id": event,
-			"/deliveries/:id": delivery, "/api-keys/:id": key, "/jobs/:id": job, "/candidates/:id": candidate, "/agents/:id": agent,
-			"/event-types/:name": "order.shipped",
-			"/interviews/:id":    idOf(phone), "/interviews/:id/call-attempts/:attemptId": firstCall(phone),
-			"/callbacks/calls/:id": firstCall(phone), "/callbacks/analyses/:id": idOf(phone),
-			"/i/:invite": online.String() + "." + token.For(testSecret, token.Invite, uuid.New()),
+			"/companies/:id":             b.company.String(),
+			"/webhooks/:id":              hook,
+			"/webhooks/:id/replays/:rid": replay,
+			"/events/:id":                event,
+			"/deliveries/:id":            delivery,
+			"/api-keys/:id":              key,
+			"/jobs/:id":                  job,
+			"/candidates/:id":            candidate,
+			"/agents/:id":                agent,
+			"/event-types/:name":         "order.shipped",
+			"/interviews/:id":            idOf(phone),
+			"/interviews/:id/call-attempts/:attemptId": firstCall(phone),
+			"/callbacks/calls/:id":                     firstCall(phone),
+			"/callbacks/analyses/:id":                  idOf(phone),
+			"/i/:invite":                               online.String() + "." + token.For(testSecret, token.Invite, uuid.New()),
 		},
 		Open:     []string{"/docs/:name", "/openapi/:file"},
 		Textless: []string{"/webhooks/:id/replays", "/webhooks/:id/replays/:rid"},

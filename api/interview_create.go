@@ -20,8 +20,8 @@ const (
 	maxInlineSkills = 10
 )
 
-// interviewInput is the body of a create (reference §2.13): each of candidate, job and agent by id or inline. The start is
-// scheduledAt in one published edition and scheduleTime in another.
+// interviewInput is the body of a create (reference §2.13): each of candidate, job and agent by id or inline. The
+// start is scheduledAt in one published edition and scheduleTime in another.
 type interviewInput struct {
 	CandidateID  *uuid.UUID       `json:"candidateId"`
 	Candidate    *candidateFields `json:"candidate"`
@@ -61,7 +61,10 @@ func (in *inlineJob) check() error {
 		return nil
 	}
 	if len(in.RequiredSkills)+len(in.NiceToHaveSkills) > maxInlineSkills {
-		return surface.Invalid("job.requiredSkills", "job.requiredSkills and job.niceToHaveSkills must have at most 10 skills in total")
+		return surface.Invalid(
+			"job.requiredSkills",
+			"job.requiredSkills and job.niceToHaveSkills must have at most 10 skills in total",
+		)
 	}
 	return in.Salary.check("job.salary")
 }
@@ -85,7 +88,10 @@ func (in *interviewInput) start(now time.Time) (time.Time, error) {
 	if at == nil {
 		at, name = in.ScheduleTime, "scheduleTime"
 	} else if in.ScheduleTime != nil && !in.ScheduleTime.Equal(*at) {
-		return now, surface.Invalid("scheduleTime", "scheduleTime and scheduledAt are two names of one time and must not differ")
+		return now, surface.Invalid(
+			"scheduleTime",
+			"scheduleTime and scheduledAt are two names of one time and must not differ",
+		)
 	}
 	if at == nil {
 		return now, nil
@@ -125,7 +131,13 @@ func (s *server) createInterview(c *gin.Context) error {
 	return s.answerInterview(c, http.StatusCreated, interview.ID)
 }
 
-func (s *server) makeInterview(ctx context.Context, tx bun.Tx, company uuid.UUID, in *interviewInput, at time.Time) (*db.Interview, error) {
+func (s *server) makeInterview(
+	ctx context.Context,
+	tx bun.Tx,
+	company uuid.UUID,
+	in *interviewInput,
+	at time.Time,
+) (*db.Interview, error) {
 	agent, err := in.agent(ctx, tx, company)
 	if err != nil {
 		return nil, err
@@ -145,7 +157,9 @@ func (s *server) makeInterview(ctx context.Context, tx bun.Tx, company uuid.UUID
 	}
 	if agent.Type == db.Phone && candidate.PhoneNumber == nil {
 		return nil, &surface.Error{
-			Status: http.StatusUnprocessableEntity, Code: surface.CodeValidation, Message: "The candidate has no phoneNumber, which a PHONE interview needs",
+			Status:  http.StatusUnprocessableEntity,
+			Code:    surface.CodeValidation,
+			Message: "The candidate has no phoneNumber, which a PHONE interview needs",
 			Details: surface.Details{"field": "phoneNumber", "candidateId": candidate.ID},
 		}
 	}
@@ -181,9 +195,15 @@ func (in *interviewInput) job(ctx context.Context, tx bun.Tx, company uuid.UUID)
 	return nil, nil //nolint:nilnil // no job is an ordinary answer
 }
 
-// candidate is the one that the body names or brings; it is considered for the job from now on. One that comes with an ONLINE
-// interview is invited by it, which is an event of its own.
-func (in *interviewInput) candidate(ctx context.Context, tx bun.Tx, company uuid.UUID, job *uuid.UUID, a *db.Agent) (*db.Candidate, error) {
+// candidate is the one that the body names or brings; it is considered for the job from now on. One that comes with
+// an ONLINE interview is invited by it, which is an event of its own.
+func (in *interviewInput) candidate(
+	ctx context.Context,
+	tx bun.Tx,
+	company uuid.UUID,
+	job *uuid.UUID,
+	a *db.Agent,
+) (*db.Candidate, error) {
 	var added []uuid.UUID
 	if job != nil {
 		added = []uuid.UUID{*job}

@@ -16,7 +16,17 @@ import (
 
 func (s *server) interviewRoutes() []surface.Route {
 	return []surface.Route{
-		surface.List("/interviews", "read:interviews", s.listInterviews, "status", "candidateId", "jobId", "agentId", "page", "limit"),
+		surface.List(
+			"/interviews",
+			"read:interviews",
+			s.listInterviews,
+			"status",
+			"candidateId",
+			"jobId",
+			"agentId",
+			"page",
+			"limit",
+		),
 		surface.Post("/interviews", "write:interviews", s.createInterview),
 		surface.Get("/interviews/:id", "read:interviews", s.getInterview),
 		surface.Delete("/interviews/:id", "delete:interviews", s.deleteInterview),
@@ -30,7 +40,10 @@ func (s *server) interviewRoutes() []surface.Route {
 }
 
 var interviews = surface.Resource[db.Interview]{
-	Name: "Interview", What: "interview", Get: anyInterview, Company: func(i *db.Interview) uuid.UUID { return i.CompanyID },
+	Name:    "Interview",
+	What:    "interview",
+	Get:     anyInterview,
+	Company: func(i *db.Interview) uuid.UUID { return i.CompanyID },
 }
 
 func anyInterview(ctx context.Context, d bun.IDB, id uuid.UUID) (*db.Interview, error) {
@@ -64,8 +77,8 @@ type interviewOutput struct {
 	UpdatedAt       surface.Timestamp  `json:"updatedAt"`
 }
 
-// shower reads what belongs to the interviews, in two statements however many they are, and returns what shows one of them.
-// Answers and transcript are left to the one who asks for a single interview.
+// shower reads what belongs to the interviews, in two statements however many they are, and returns what shows one of
+// them. Answers and transcript are left to the one who asks for a single interview.
 func (s *server) shower(ctx context.Context, is []db.Interview) (func(*db.Interview) interviewOutput, error) {
 	ids := surface.Mapped(is, func(i *db.Interview) uuid.UUID { return i.ID })
 	calls, err := db.ListCalls(ctx, s.DB, ids...)
@@ -93,11 +106,25 @@ func (s *server) shower(ctx context.Context, is []db.Interview) (func(*db.Interv
 
 func (s *server) showInterview(i *db.Interview) interviewOutput {
 	out := interviewOutput{
-		ID: i.ID, Number: i.Number, CompanyID: i.CompanyID, CandidateID: i.CandidateID, AgentID: i.AgentID, JobID: i.JobID, Type: i.Type,
-		Status: i.Status, StatusReason: i.StatusReason, ScheduledAt: surface.Timestamp(i.ScheduledAt), DeadlineAt: surface.Maybe(i.DeadlineAt),
-		StartedAt: surface.Maybe(i.StartedAt), FinishedDate: surface.Maybe(i.FinishedAt), DurationMinutes: i.DurationMinutes,
-		AnalysisStatus: i.AnalysisStatus, Metadata: i.Metadata, CallAttempts: []callOutput{},
-		CreatedAt: surface.Timestamp(i.CreatedAt), UpdatedAt: surface.Timestamp(i.UpdatedAt),
+		ID:              i.ID,
+		Number:          i.Number,
+		CompanyID:       i.CompanyID,
+		CandidateID:     i.CandidateID,
+		AgentID:         i.AgentID,
+		JobID:           i.JobID,
+		Type:            i.Type,
+		Status:          i.Status,
+		StatusReason:    i.StatusReason,
+		ScheduledAt:     surface.Timestamp(i.ScheduledAt),
+		DeadlineAt:      surface.Maybe(i.DeadlineAt),
+		StartedAt:       surface.Maybe(i.StartedAt),
+		FinishedDate:    surface.Maybe(i.FinishedAt),
+		DurationMinutes: i.DurationMinutes,
+		AnalysisStatus:  i.AnalysisStatus,
+		Metadata:        i.Metadata,
+		CallAttempts:    []callOutput{},
+		CreatedAt:       surface.Timestamp(i.CreatedAt),
+		UpdatedAt:       surface.Timestamp(i.UpdatedAt),
 	}
 	if i.Type == db.Online {
 		url := s.InviteURL(i.ID)

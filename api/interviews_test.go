@@ -31,7 +31,11 @@ func TestInterviewByIDs(t *testing.T) {
 	candidate := b.candidate(object{"jobId": job["id"]})
 	start := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
 	got := b.made("/interviews", object{
-		"candidateId": candidate["id"], "jobId": job["id"], "agentId": agent["id"], "scheduledAt": start, "metadata": object{"a": 1.0},
+		"candidateId": candidate["id"],
+		"jobId":       job["id"],
+		"agentId":     agent["id"],
+		"scheduledAt": start,
+		"metadata":    object{"a": 1.0},
 	})
 	t.Run("2.13_object", func(t *testing.T) {
 		require.Equal(t, candidate["id"], got["candidateId"])
@@ -43,7 +47,11 @@ func TestInterviewByIDs(t *testing.T) {
 		require.EqualValues(t, 25, got["durationMinutes"])
 		require.Equal(t, object{"a": 1.0}, got["metadata"])
 		require.True(t, at(t, got["scheduledAt"]).Equal(start))
-		require.True(t, at(t, got["deadlineAt"]).Equal(start.Add(7*24*time.Hour)), "ONLINE: scheduledAt + invitation deadline")
+		require.True(
+			t,
+			at(t, got["deadlineAt"]).Equal(start.Add(7*24*time.Hour)),
+			"ONLINE: scheduledAt + invitation deadline",
+		)
 		for _, field := range []string{"finishedDate", "analysis", "statusReason", "startedAt", "analysisStatus"} {
 			require.Contains(t, got, field)
 			require.Nil(t, got[field], field)
@@ -54,7 +62,11 @@ func TestInterviewByIDs(t *testing.T) {
 		require.Equal(t, got, b.get("/interviews/"+idOf(got)))
 	})
 	t.Run("invite_url_of_online_ones", func(t *testing.T) {
-		require.Equal(t, "https://greenroom.test/i/"+idOf(got)+"."+token.For(testSecret, token.Invite, uid(got)), got["inviteUrl"])
+		require.Equal(
+			t,
+			"https://greenroom.test/i/"+idOf(got)+"."+token.For(testSecret, token.Invite, uid(got)),
+			got["inviteUrl"],
+		)
 	})
 	t.Run("max_duration_is_the_rule's", func(t *testing.T) {
 		var minutes int
@@ -64,7 +76,11 @@ func TestInterviewByIDs(t *testing.T) {
 	t.Run("events_and_workflow", func(t *testing.T) {
 		require.Equal(t, []string{"job.created", "candidate.created", "interview.scheduled", "candidate.invited"}, b.events())
 		var n int
-		require.NoError(t, b.NewRaw("SELECT count(*) FROM commands WHERE kind = 'interview.changed' AND subject_id = ?", idOf(got)).Scan(b.ctx, &n))
+		require.NoError(
+			t,
+			b.NewRaw("SELECT count(*) FROM commands WHERE kind = 'interview.changed' AND subject_id = ?", idOf(got)).
+				Scan(b.ctx, &n),
+		)
 		require.Equal(t, 1, n)
 	})
 }
@@ -80,8 +96,15 @@ func TestPhoneInterview(t *testing.T) {
 	require.WithinRange(t, at(t, got["scheduledAt"]), before, time.Now(), "absent start = now")
 	call := got["callAttempts"].([]any)[0].(object)
 	want := object{
-		"direction": "OUTBOUND", "status": "SCHEDULED", "retryNumber": 0.0, "reasonCode": nil, "notes": nil, "recordingUrl": nil,
-		"duration": nil, "calledAt": nil, "scheduledAt": got["scheduledAt"],
+		"direction":    "OUTBOUND",
+		"status":       "SCHEDULED",
+		"retryNumber":  0.0,
+		"reasonCode":   nil,
+		"notes":        nil,
+		"recordingUrl": nil,
+		"duration":     nil,
+		"calledAt":     nil,
+		"scheduledAt":  got["scheduledAt"],
 	}
 	for field, value := range want {
 		require.Contains(t, call, field)
@@ -103,7 +126,10 @@ func TestInlineInterview(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	t.Run("2.13_all_parts_inline", func(t *testing.T) {
-		got := b.made("/interviews", object{"candidate": inlineCandidate(), "job": inlineJob(), "agent": inlineAgent("ONLINE")})
+		got := b.made(
+			"/interviews",
+			object{"candidate": inlineCandidate(), "job": inlineJob(), "agent": inlineAgent("ONLINE")},
+		)
 		candidate := b.get("/candidates/" + got["candidateId"].(string))
 		require.Equal(t, "2031-12-31", candidate["gdprExpiryDate"])
 		require.Equal(t, []any{got["jobId"]}, candidate["jobIds"], "the candidate is considered for the job")
@@ -112,7 +138,12 @@ func TestInlineInterview(t *testing.T) {
 		require.Equal(t, []any{"Go"}, job["requiredSkills"])
 		require.EqualValues(t, 20, b.get("/agents/" + got["agentId"].(string))["duration"])
 		require.EqualValues(t, 20, got["durationMinutes"])
-		require.Equal(t, []string{"job.created", "interview.scheduled", "candidate.invited"}, b.events(), "an invited candidate has the event of that")
+		require.Equal(
+			t,
+			[]string{"job.created", "interview.scheduled", "candidate.invited"},
+			b.events(),
+			"an invited candidate has the event of that",
+		)
 	})
 	t.Run("candidate_of_a_call_is_created_without_an_invitation", func(t *testing.T) {
 		b := setup(t)
@@ -121,7 +152,10 @@ func TestInlineInterview(t *testing.T) {
 	})
 	t.Run("existing_candidate_is_added_to_the_job", func(t *testing.T) {
 		candidate := b.candidate(object{"jobId": b.job()["id"]})
-		got := b.made("/interviews", object{"candidateId": candidate["id"], "job": inlineJob(), "agent": inlineAgent("PHONE")})
+		got := b.made(
+			"/interviews",
+			object{"candidateId": candidate["id"], "job": inlineJob(), "agent": inlineAgent("PHONE")},
+		)
 		require.Equal(t, []any{candidate["jobId"], got["jobId"]}, b.get("/candidates/" + idOf(candidate))["jobIds"])
 	})
 }
@@ -223,7 +257,11 @@ func TestInterviewStart(t *testing.T) {
 		"2.13_scheduledAt": {"scheduledAt": start}, "2.13_scheduleTime": {"scheduleTime": start}, "2.13_offset_is_honoured": {"scheduledAt": elsewhere},
 		"both_the_same": {"scheduledAt": start, "scheduleTime": elsewhere}, "one_null": {"scheduledAt": nil, "scheduleTime": start},
 	} {
-		got := b.made("/interviews", object{"candidate": inlineCandidate(), "job": inlineJob(), "agent": inlineAgent("PHONE")}, body)
+		got := b.made(
+			"/interviews",
+			object{"candidate": inlineCandidate(), "job": inlineJob(), "agent": inlineAgent("PHONE")},
+			body,
+		)
 		require.True(t, at(t, got["scheduledAt"]).Equal(start), name)
 		require.Equal(t, got["scheduledAt"], got["callAttempts"].([]any)[0].(object)["scheduledAt"], name)
 	}

@@ -48,13 +48,29 @@ type inviteOutput struct {
 
 func showInvitation(i *db.Invite) inviteOutput {
 	return inviteOutput{
-		InterviewID: i.InterviewID, Type: db.Online, Status: i.Status, Company: i.Company, FirstName: i.FirstName, JobTitle: i.JobTitle,
-		Agent: i.Agent, Language: i.Language, DurationMinutes: i.DurationMinutes, Questions: append([]string{}, i.Questions...),
-		ScheduledAt: surface.Timestamp(i.ScheduledAt), DeadlineAt: surface.Maybe(i.DeadlineAt), StartedAt: surface.Maybe(i.StartedAt),
+		InterviewID:     i.InterviewID,
+		Type:            db.Online,
+		Status:          i.Status,
+		Company:         i.Company,
+		FirstName:       i.FirstName,
+		JobTitle:        i.JobTitle,
+		Agent:           i.Agent,
+		Language:        i.Language,
+		DurationMinutes: i.DurationMinutes,
+		Questions:       append([]string{}, i.Questions...),
+		ScheduledAt: surface.Timestamp(
+			i.ScheduledAt,
+		),
+		DeadlineAt: surface.Maybe(i.DeadlineAt),
+		StartedAt:  surface.Maybe(i.StartedAt),
 	}
 }
 
-var errNoInvite = &surface.Error{Status: http.StatusNotFound, Code: surface.CodeNotFound, Message: "There is no such invitation"}
+var errNoInvite = &surface.Error{
+	Status:  http.StatusNotFound,
+	Code:    surface.CodeNotFound,
+	Message: "There is no such invitation",
+}
 
 // invited is the interview that the path's id and token open. All that is wrong with them is the same "not found".
 func (s *server) invited(c *gin.Context) (uuid.UUID, error) {
@@ -107,19 +123,26 @@ func invitePage(c *gin.Context, i *db.Invite) error {
 	if err != nil {
 		return fmt.Errorf("write invite page: %w", err)
 	}
-	c.Header("Content-Security-Policy", fmt.Sprintf("default-src 'none'; style-src 'nonce-%[1]s'; script-src 'nonce-%[1]s'; "+
-		"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", nonce))
+	c.Header(
+		"Content-Security-Policy",
+		fmt.Sprintf("default-src 'none'; style-src 'nonce-%[1]s'; script-src 'nonce-%[1]s'; "+
+			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", nonce),
+	)
 	c.Header("X-Content-Type-Options", "nosniff")
 	c.Data(http.StatusOK, "text/html; charset=utf-8", page.Bytes())
 	return nil
 }
 
-// startInvited: the candidate begins. Doing it again while in progress changes nothing; before its time it is a conflict, past
-// the deadline it is gone.
+// startInvited: the candidate begins. Doing it again while in progress changes nothing; before its time it is a
+// conflict, past the deadline it is gone.
 func (s *server) startInvited(c *gin.Context) error {
 	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.Invite) error {
 		if i.Expired(time.Now()) {
-			return &surface.Error{Status: http.StatusGone, Code: surface.CodeInvalidState, Message: "The time to start this interview has passed"}
+			return &surface.Error{
+				Status:  http.StatusGone,
+				Code:    surface.CodeInvalidState,
+				Message: "The time to start this interview has passed",
+			}
 		}
 		if i.NotYet(time.Now()) {
 			return surface.InvalidState("This interview opens at "+surface.Timestamp(i.ScheduledAt).String(),

@@ -27,14 +27,27 @@ func invitePath(interview object) string {
 func TestInvite(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	i := b.made("/interviews", object{"candidate": inlineCandidate(), "job": inlineJob(), "agentId": b.agent("ONLINE")["id"]})
+	i := b.made(
+		"/interviews",
+		object{"candidate": inlineCandidate(), "job": inlineJob(), "agentId": b.agent("ONLINE")["id"]},
+	)
 	path := invitePath(i)
 	t.Run("shows_what_the_candidate_needs", func(t *testing.T) {
 		r := b.as("", "GET", path, nil)
 		require.Equal(t, object{
-			"interviewId": i["id"], "type": "ONLINE", "status": "SCHEDULED", "company": "Acme", "firstName": "Ada", "jobTitle": "Engineer",
-			"agent": "Screening", "language": "EN", "durationMinutes": 15.0, "questions": []any{"Why?", "When?"},
-			"scheduledAt": i["scheduledAt"], "deadlineAt": i["deadlineAt"], "startedAt": nil,
+			"interviewId":     i["id"],
+			"type":            "ONLINE",
+			"status":          "SCHEDULED",
+			"company":         "Acme",
+			"firstName":       "Ada",
+			"jobTitle":        "Engineer",
+			"agent":           "Screening",
+			"language":        "EN",
+			"durationMinutes": 15.0,
+			"questions":       []any{"Why?", "When?"},
+			"scheduledAt":     i["scheduledAt"],
+			"deadlineAt":      i["deadlineAt"],
+			"startedAt":       nil,
 		}, r.is(200))
 		require.Equal(t, "no-referrer", r.Header.Get("Referrer-Policy"))
 		require.Equal(t, "no-store", r.Header.Get("Cache-Control"))
@@ -59,7 +72,12 @@ func TestInvite(t *testing.T) {
 		require.NoError(t, b.NewRaw("SELECT analysis_due_at FROM interviews WHERE id = ?", idOf(i)).Scan(b.ctx, &due))
 		require.WithinDuration(t, time.Now().Add(time.Hour), due, time.Minute)
 		require.Equal(t, []string{
-			"interview.scheduled", "candidate.invited", "interview.started", "participant.joined", "participant.left", "interview.finished",
+			"interview.scheduled",
+			"candidate.invited",
+			"interview.started",
+			"participant.joined",
+			"participant.left",
+			"interview.finished",
 		}, b.events()[1:])
 	})
 	t.Run("once", func(t *testing.T) {
@@ -74,7 +92,10 @@ func TestInviteOpensAtItsTime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	at := time.Now().UTC().Add(48 * time.Hour)
-	i := b.made("/interviews", object{"candidate": inlineCandidate(), "job": inlineJob(), "agentId": b.agent("ONLINE")["id"], "scheduledAt": at})
+	i := b.made(
+		"/interviews",
+		object{"candidate": inlineCandidate(), "job": inlineJob(), "agentId": b.agent("ONLINE")["id"], "scheduledAt": at},
+	)
 	path := invitePath(i)
 	e := b.as("", "POST", path+"/start", nil).fails(409, "INVALID_STATE")
 	require.Equal(t, i["scheduledAt"], e.Error.Details["scheduledAt"])
@@ -90,13 +111,22 @@ func TestInviteIsGone(t *testing.T) {
 	_, err := b.ExecContext(b.ctx, "UPDATE interviews SET deadline_at = now() - interval '1 second' WHERE id = ?", idOf(i))
 	require.NoError(t, err)
 	b.leaves(func() { b.as("", "POST", invitePath(i)+"/start", nil).fails(410, "INVALID_STATE") })
-	_, err = b.ExecContext(b.ctx, "UPDATE interviews SET status = 'FAILED', status_reason = ? WHERE id = ?", db.ReasonInvitationExpired, idOf(i))
+	_, err = b.ExecContext(
+		b.ctx,
+		"UPDATE interviews SET status = 'FAILED', status_reason = ? WHERE id = ?",
+		db.ReasonInvitationExpired,
+		idOf(i),
+	)
 	require.NoError(t, err)
 	b.leaves(func() { b.as("", "POST", invitePath(i)+"/start", nil).fails(410, "INVALID_STATE") })
 	require.Contains(t, string(b.as("", "GET", invitePath(i), nil, "Accept", "text/html").Body), "has passed")
 	late := b.interview("ONLINE")
 	b.as("", "POST", invitePath(late)+"/start", nil).is(200)
-	_, err = b.ExecContext(b.ctx, "UPDATE interviews SET deadline_at = now() - interval '1 second' WHERE id = ?", idOf(late))
+	_, err = b.ExecContext(
+		b.ctx,
+		"UPDATE interviews SET deadline_at = now() - interval '1 second' WHERE id = ?",
+		idOf(late),
+	)
 	require.NoError(t, err)
 	b.as("", "POST", invitePath(late)+"/start", nil).is(200) // the deadline is for starting
 	canceled := b.interview("ONLINE")
@@ -152,7 +182,12 @@ func TestSubmitRefusals(t *testing.T) {
 		}
 	})
 	b.refuses("POST", path+"/submit", badBodies("answers"))
-	require.Equal(t, "COMPLETED", b.as("", "POST", path+"/submit", object{"answers": []any{}}).is(200)["status"], "no questions, no answers")
+	require.Equal(
+		t,
+		"COMPLETED",
+		b.as("", "POST", path+"/submit", object{"answers": []any{}}).is(200)["status"],
+		"no questions, no answers",
+	)
 }
 
 func TestInvitePage(t *testing.T) {

@@ -81,11 +81,21 @@ func (s *salary) check(path string) error {
 
 func (in *jobFields) row(company uuid.UUID, title string) *db.Position {
 	return &db.Position{
-		CompanyID: company, Title: title, Description: in.Description, JobURL: in.JobURL, Benefits: in.Benefits,
-		RequiredSkills: in.RequiredSkills, NiceToHaveSkills: in.NiceToHaveSkills,
-		LanguageRequirements: languageRows(in.LanguageRequirements), Education: in.Education, Experience: in.Experience,
-		ContractType: in.ContractType, Status: in.Status, Location: (*db.JobLocation)(in.Location), Salary: (*db.Salary)(in.Salary),
-		Metadata: in.Metadata,
+		CompanyID:            company,
+		Title:                title,
+		Description:          in.Description,
+		JobURL:               in.JobURL,
+		Benefits:             in.Benefits,
+		RequiredSkills:       in.RequiredSkills,
+		NiceToHaveSkills:     in.NiceToHaveSkills,
+		LanguageRequirements: languageRows(in.LanguageRequirements),
+		Education:            in.Education,
+		Experience:           in.Experience,
+		ContractType:         in.ContractType,
+		Status:               in.Status,
+		Location:             (*db.JobLocation)(in.Location),
+		Salary:               (*db.Salary)(in.Salary),
+		Metadata:             in.Metadata,
 	}
 }
 
@@ -120,15 +130,27 @@ func (in *jobPatch) apply(p *db.Position) []string {
 	surface.SetNull(&u, "benefits", &p.Benefits, in.Benefits)
 	surface.Set(&u, "required_skills", &p.RequiredSkills, in.RequiredSkills)
 	surface.Set(&u, "nice_to_have_skills", &p.NiceToHaveSkills, in.NiceToHaveSkills)
-	surface.Set(&u, "language_requirements", &p.LanguageRequirements,
-		surface.Opt[[]db.LanguageRequirement]{Set: in.LanguageRequirements.Set, Value: languageRows(in.LanguageRequirements.Value)})
+	surface.Set(
+		&u,
+		"language_requirements",
+		&p.LanguageRequirements,
+		surface.Opt[[]db.LanguageRequirement]{
+			Set:   in.LanguageRequirements.Set,
+			Value: languageRows(in.LanguageRequirements.Value),
+		},
+	)
 	surface.Set(&u, "education", &p.Education, in.Education)
 	surface.SetNull(&u, "experience", &p.Experience, in.Experience)
 	surface.SetNull(&u, "contract_type", &p.ContractType, in.ContractType)
 	surface.Set(&u, "status", &p.Status, in.Status)
 	surface.SetNull(&u, "location", &p.Location,
 		surface.Opt[db.JobLocation]{Set: in.Location.Set, Null: in.Location.Null, Value: db.JobLocation(in.Location.Value)})
-	surface.SetNull(&u, "salary", &p.Salary, surface.Opt[db.Salary]{Set: in.Salary.Set, Null: in.Salary.Null, Value: db.Salary(in.Salary.Value)})
+	surface.SetNull(
+		&u,
+		"salary",
+		&p.Salary,
+		surface.Opt[db.Salary]{Set: in.Salary.Set, Null: in.Salary.Null, Value: db.Salary(in.Salary.Value)},
+	)
 	surface.SetJSON(&u, "metadata", &p.Metadata, in.Metadata)
 	return u.Columns
 }
@@ -157,12 +179,28 @@ type jobOutput struct {
 
 func showJob(p *db.Position) jobOutput {
 	return jobOutput{
-		ID: p.ID, Number: p.Number, CompanyID: p.CompanyID, Title: p.Title, Description: p.Description, JobURL: p.JobURL,
-		Benefits: p.Benefits, RequiredSkills: p.RequiredSkills, NiceToHaveSkills: p.NiceToHaveSkills,
-		LanguageRequirements: surface.Mapped(p.LanguageRequirements, func(l *db.LanguageRequirement) languageRequirement { return languageRequirement(*l) }),
-		Education:            p.Education, Experience: p.Experience, ContractType: p.ContractType, Status: p.Status,
-		Location: (*jobLocation)(p.Location), Salary: (*salary)(p.Salary), Metadata: p.Metadata,
-		CreatedAt: surface.Timestamp(p.CreatedAt), UpdatedAt: surface.Timestamp(p.UpdatedAt),
+		ID:               p.ID,
+		Number:           p.Number,
+		CompanyID:        p.CompanyID,
+		Title:            p.Title,
+		Description:      p.Description,
+		JobURL:           p.JobURL,
+		Benefits:         p.Benefits,
+		RequiredSkills:   p.RequiredSkills,
+		NiceToHaveSkills: p.NiceToHaveSkills,
+		LanguageRequirements: surface.Mapped(
+			p.LanguageRequirements,
+			func(l *db.LanguageRequirement) languageRequirement { return languageRequirement(*l) },
+		),
+		Education:    p.Education,
+		Experience:   p.Experience,
+		ContractType: p.ContractType,
+		Status:       p.Status,
+		Location:     (*jobLocation)(p.Location),
+		Salary:       (*salary)(p.Salary),
+		Metadata:     p.Metadata,
+		CreatedAt:    surface.Timestamp(p.CreatedAt),
+		UpdatedAt:    surface.Timestamp(p.UpdatedAt),
 	}
 }
 
@@ -199,7 +237,11 @@ func (s *server) createJob(c *gin.Context) error {
 		return err
 	}
 	job := in.row(company, in.Title)
-	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreatePosition(ctx, tx, job) })
+	err = pg.InTx(
+		c.Request.Context(),
+		s.DB,
+		func(ctx context.Context, tx bun.Tx) error { return db.CreatePosition(ctx, tx, job) },
+	)
 	if err != nil {
 		return err
 	}

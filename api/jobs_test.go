@@ -11,11 +11,23 @@ import (
 // fullJob has every field that reference §2.11 names.
 func fullJob() object {
 	return object{
-		"title": "Go engineer", "description": "Builds services", "jobUrl": "https://jobs.example.com/1", "benefits": "Fruit",
-		"requiredSkills": []any{"Go", "PostgreSQL"}, "niceToHaveSkills": []any{"Temporal"},
-		"languageRequirements": []any{object{"language": "EN", "proficiency": "B2"}, object{"language": "SK", "proficiency": "C1"}},
-		"education":            []any{"BACHELOR_LEVEL", "MASTER_LEVEL"}, "experience": "THREE_TO_5_YEARS", "contractType": "FULL_TIME",
-		"status": "OPEN",
+		"title":            "Go engineer",
+		"description":      "Builds services",
+		"jobUrl":           "https://jobs.example.com/1",
+		"benefits":         "Fruit",
+		"requiredSkills":   []any{"Go", "PostgreSQL"},
+		"niceToHaveSkills": []any{"Temporal"},
+		"languageRequirements": []any{
+			object{"language": "EN", "proficiency": "B2"},
+			object{"language": "SK", "proficiency": "C1"},
+		},
+		"education": []any{
+			"BACHELOR_LEVEL",
+			"MASTER_LEVEL",
+		},
+		"experience":   "THREE_TO_5_YEARS",
+		"contractType": "FULL_TIME",
+		"status":       "OPEN",
 		"location": object{
 			"workMode": "HYBRID", "street": "Hlavná 1", "city": "Košice", "postalCode": "040 01", "countryCode": "SK",
 		},
@@ -46,7 +58,12 @@ func TestJobs(t *testing.T) {
 	t.Run("update_changes_only_what_is_sent", func(t *testing.T) {
 		id := idOf(b.made("/jobs", fullJob()))
 		got := b.do("PATCH", "/jobs/"+id, object{
-			"title": "Lead", "salary": nil, "benefits": nil, "requiredSkills": []any{}, "status": "CLOSED", "location": object{"city": "Brno"},
+			"title":          "Lead",
+			"salary":         nil,
+			"benefits":       nil,
+			"requiredSkills": []any{},
+			"status":         "CLOSED",
+			"location":       object{"city": "Brno"},
 		}).is(200)
 		require.Equal(t, "Lead", got["title"])
 		require.Nil(t, got["salary"])

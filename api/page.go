@@ -8,7 +8,8 @@ import (
 	"greenroom/api/surface"
 )
 
-// listed is a page in both published shapes at once (reference §2.10): the reference's flat numbers and the guide's object.
+// listed is a page in both published shapes at once (reference §2.10): the reference's flat numbers and the guide's
+// object.
 type listed struct {
 	Data       any        `json:"data"`
 	Total      int64      `json:"total"`

@@ -20,8 +20,16 @@ func TestListProfiles(t *testing.T) {
 	require.Len(t, byName, len(profiles.Names()))
 	t.Run("every_field", func(t *testing.T) {
 		p := byName["interview-suite"]
-		require.Equal(t, []any{"project_changed", "candidate_changed", "answervideo_changed", "rating_changed", "note_changed"}, names(p))
-		require.Equal(t, object{"id": nil, "name": "project_changed", "types": []any{"job.created", "job.updated"}}, p["events"].([]any)[0])
+		require.Equal(
+			t,
+			[]any{"project_changed", "candidate_changed", "answervideo_changed", "rating_changed", "note_changed"},
+			names(p),
+		)
+		require.Equal(
+			t,
+			object{"id": nil, "name": "project_changed", "types": []any{"job.created", "job.updated"}},
+			p["events"].([]any)[0],
+		)
 		delete(p, "events")
 		require.Equal(t, object{
 			"name": "interview-suite", "open": false, "success": "any 2xx", "attempts": 10.0, "scheduleFrom": "first attempt",
@@ -67,7 +75,8 @@ func TestWebhookOfEachProfile(t *testing.T) {
 				types = append(types, e.Types...)
 			}
 			require.Equal(t, types, b.row(got["id"]).Events, "the row has the domain's types")
-			b.do("POST", "/webhooks", object{"url": hookURL, "profile": p.Name, "events": []string{"unheard_of"}}).fails(400, "VALIDATION_ERROR", "events")
+			b.do("POST", "/webhooks", object{"url": hookURL, "profile": p.Name, "events": []string{"unheard_of"}}).
+				fails(400, "VALIDATION_ERROR", "events")
 		})
 	}
 }
@@ -84,23 +93,32 @@ func TestReservedHeadersOfAProfile(t *testing.T) {
 		e.fails(400, "VALIDATION_ERROR", "headers[0].name")
 		require.Contains(t, e.Error.Message, "reserved")
 		made := b.do("POST", "/webhooks", object{"url": hookURL, "profile": profile, "events": events}).is(201)
-		b.do("PATCH", "/webhooks/"+made["id"].(string), object{"headers": headers}).fails(400, "VALIDATION_ERROR", "headers[0].name")
+		b.do("PATCH", "/webhooks/"+made["id"].(string), object{"headers": headers}).
+			fails(400, "VALIDATION_ERROR", "headers[0].name")
 	}
 	b.do("POST", "/webhooks", object{
-		"url": hookURL, "profile": "standard", "events": []string{"job.created"}, "headers": []object{{"name": "Authorization", "value": "x"}},
+		"url":     hookURL,
+		"profile": "standard",
+		"events":  []string{"job.created"},
+		"headers": []object{{"name": "Authorization", "value": "x"}},
 	}).is(201)
 }
 
-// The key that deliveries carry is learned by testing the webhook, whatever comes of the test; such a profile has no ping to
-// subscribe to.
+// The key that deliveries carry is learned by testing the webhook, whatever comes of the test; such a profile has no
+// ping to subscribe to.
 func TestTestRevealsTheKey(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	made := b.do("POST", "/webhooks", object{"url": hookURL, "profile": "wise", "events": []string{"SessionsCreatedEvent"}}).is(201)
+	made := b.do("POST", "/webhooks", object{"url": hookURL, "profile": "wise", "events": []string{"SessionsCreatedEvent"}}).
+		is(201)
 	test := "/webhooks/" + made["id"].(string) + "/test"
 	b.worker(delivery.Attempt{Outcome: delivery.OutcomeFailed, StatusCode: ptr(204)})
 	got := b.do("POST", test, nil).is(200)
-	require.Equal(t, object{"success": false, "message": "Webhook test failed: HTTP 204", "authorizationKey": made["signingSecret"]}, got)
+	require.Equal(
+		t,
+		object{"success": false, "message": "Webhook test failed: HTTP 204", "authorizationKey": made["signingSecret"]},
+		got,
+	)
 	_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET is_active = false WHERE id = ?", made["id"])
 	require.NoError(t, err)
 	got = b.do("POST", test, nil).is(200)

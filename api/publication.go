@@ -16,8 +16,8 @@ import (
 	"greenroom/db/delivery"
 )
 
-// publication is one body of an upstream system on its way to the events that it makes: one, or several where its type's
-// contract says so (eventlist.go).
+// publication is one body of an upstream system on its way to the events that it makes: one, or several where its
+// type's contract says so (eventlist.go).
 type publication struct {
 	eventInput
 	company uuid.UUID
@@ -25,8 +25,8 @@ type publication struct {
 	refused *surface.Error
 }
 
-// newPublication reads one body, as far as that needs nothing of the database. The company that a platform key names may not be
-// there.
+// newPublication reads one body, as far as that needs nothing of the database. The company that a platform key names
+// may not be there.
 func newPublication(c *gin.Context, raw []byte) *publication {
 	p := &publication{}
 	in, err := surface.Decode[eventInput](raw)
@@ -64,9 +64,9 @@ func publishable() []string {
 	return names
 }
 
-// checkSchemas makes the events of publications whose data fits their type's schema, and refuses the others. Types of the
-// catalogue cost no query; those that companies registered are read in one, so that a registration and a change of it hold from
-// the next request on.
+// checkSchemas makes the events of publications whose data fits their type's schema, and refuses the others. Types of
+// the catalogue cost no query; those that companies registered are read in one, so that a registration and a change
+// of it hold from the next request on.
 func (s *server) checkSchemas(ctx context.Context, all []*publication) error {
 	custom, err := s.customSchemas(ctx, all)
 	if err != nil {
@@ -158,7 +158,8 @@ func (p *publication) misfits(part part, err error) error {
 // misfit refuses data by its type's schema, with a JSON pointer into the data.
 func misfit(eventType, path, message string) *surface.Error {
 	return &surface.Error{
-		Status: http.StatusUnprocessableEntity, Code: surface.CodeValidation,
+		Status:  http.StatusUnprocessableEntity,
+		Code:    surface.CodeValidation,
 		Message: "data does not fit the schema of " + eventType + ": " + (&eventschema.Fault{Path: path, Message: message}).Error(),
 		Details: surface.Details{"field": "data", "path": path, "message": message},
 	}

@@ -71,11 +71,16 @@ func TestPublishWithSchema(t *testing.T) {
 		b.register("order.shipped", shipped)
 		got := b.do("POST", "/events", publication("order.shipped", `{ "order": "o-1" }`)).is(202)
 		require.Equal(t, `{ "order": "o-1" }`, b.data(got["id"]))
-		e := b.do("POST", "/events", publication("order.shipped", `{"order":"o-1","lines":[{"sku":"a"},{"sku":7}]}`)).fails(422, "VALIDATION_ERROR", "data").Error
+		e := b.do("POST", "/events", publication("order.shipped", `{"order":"o-1","lines":[{"sku":"a"},{"sku":7}]}`)).
+			fails(422, "VALIDATION_ERROR", "data").
+			Error
 		require.Equal(t, "/lines/1/sku", e.Details["path"])
-		b.as(b.otherKey, "POST", "/events", publication("order.shipped", `{"order":"o-1"}`)).fails(400, "VALIDATION_ERROR", "type")
-		b.as(b.platformKey, "POST", "/events?companyId="+b.company.String(), publication("order.shipped", `{"order":"o-1"}`)).is(202)
-		b.as(b.platformKey, "POST", "/events?companyId="+b.other.String(), publication("order.shipped", `{"order":"o-1"}`)).fails(400, "VALIDATION_ERROR", "type")
+		b.as(b.otherKey, "POST", "/events", publication("order.shipped", `{"order":"o-1"}`)).
+			fails(400, "VALIDATION_ERROR", "type")
+		b.as(b.platformKey, "POST", "/events?companyId="+b.company.String(), publication("order.shipped", `{"order":"o-1"}`)).
+			is(202)
+		b.as(b.platformKey, "POST", "/events?companyId="+b.other.String(), publication("order.shipped", `{"order":"o-1"}`)).
+			fails(400, "VALIDATION_ERROR", "type")
 	})
 	t.Run("a_registration_and_a_change_hold_at_once", func(t *testing.T) {
 		for i := range 5 {
@@ -92,8 +97,17 @@ func TestPublishWithSchema(t *testing.T) {
 	t.Run("arrays", func(t *testing.T) {
 		before := b.count("events")
 		p := b.do("POST", "/events", "["+strings.Join([]string{
-			publication("order.shipped", `{"order":"o-1"}`), publication("order.shipped", `{"order":1}`), publication("order.unknown", `{}`),
-			publication("AttendanceComputedEvent", sample(t, "AttendanceComputedEvent")), publication("AttendanceComputedEvent", `{"session":{}}`),
+			publication(
+				"order.shipped",
+				`{"order":"o-1"}`,
+			),
+			publication("order.shipped", `{"order":1}`),
+			publication("order.unknown", `{}`),
+			publication(
+				"AttendanceComputedEvent",
+				sample(t, "AttendanceComputedEvent"),
+			),
+			publication("AttendanceComputedEvent", `{"session":{}}`),
 			publication("job.created", `{}`),
 		}, ",")+"]").published(207)
 		require.Equal(t, []int{3, 3}, []int{p.Accepted, p.Refused})
@@ -104,12 +118,19 @@ func TestPublishWithSchema(t *testing.T) {
 		require.Equal(t, before+3, b.count("events"))
 	})
 	t.Run("of_many_companies", func(t *testing.T) {
-		b.as(b.otherKey, "POST", "/event-types", object{"name": "order.shipped", "schema": object{"required": []string{"theirs"}}}).is(201)
+		b.as(b.otherKey, "POST", "/event-types", object{"name": "order.shipped", "schema": object{"required": []string{"theirs"}}}).
+			is(201)
 		with := func(company uuid.UUID, data object) object {
 			return object{"type": "order.shipped", "companyId": company, "data": data}
 		}
 		p := b.as(b.platformKey, "POST", "/events", []any{
-			with(b.company, object{"order": "o-1"}), with(b.other, object{"order": "o-1"}), with(b.other, object{"theirs": 1}), with(uuid.New(), object{}),
+			with(
+				b.company,
+				object{"order": "o-1"},
+			),
+			with(b.other, object{"order": "o-1"}),
+			with(b.other, object{"theirs": 1}),
+			with(uuid.New(), object{}),
 		}).published(207)
 		require.Equal(t, 2, p.Accepted)
 		require.Equal(t, "/theirs", p.Results[1].Error.Details["path"])
@@ -140,11 +161,15 @@ func TestPublishWithSchema(t *testing.T) {
 	})
 }
 
-// TestSchemasThatAreSlowToCheck: neither one event nor many small ones take long; those after the request's share are refused.
+// TestSchemasThatAreSlowToCheck: neither one event nor many small ones take long; those after the request's share are
+// refused.
 func TestSchemasThatAreSlowToCheck(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.register("slow.one", `{"properties":{"x":{"$ref":"#/$defs/a"}},"$defs":{"a":{"allOf":[{"items":{"$ref":"#/$defs/a"}},{"items":{"$ref":"#/$defs/a"}}]}}}`)
+	b.register(
+		"slow.one",
+		`{"properties":{"x":{"$ref":"#/$defs/a"}},"$defs":{"a":{"allOf":[{"items":{"$ref":"#/$defs/a"}},{"items":{"$ref":"#/$defs/a"}}]}}}`,
+	)
 	slow := publication("slow.one", `{"x":`+strings.Repeat("[", 60)+strings.Repeat("]", 60)+`}`)
 	e := b.do("POST", "/events", slow).fails(422, "VALIDATION_ERROR", "data").Error
 	require.Contains(t, e.Message, "it must be smaller")
@@ -207,7 +232,10 @@ func TestFeeInvoices(t *testing.T) {
 		}
 		require.Equal(t, before+4, b.count("deliveries"))
 		var commits int
-		require.NoError(t, b.NewRaw("SELECT count(DISTINCT xmin::text) FROM events WHERE id >= ?", got["id"]).Scan(b.ctx, &commits))
+		require.NoError(
+			t,
+			b.NewRaw("SELECT count(DISTINCT xmin::text) FROM events WHERE id >= ?", got["id"]).Scan(b.ctx, &commits),
+		)
 		require.Equal(t, 1, commits)
 	})
 	t.Run("one_instalment_is_one_event", func(t *testing.T) {
@@ -241,7 +269,13 @@ func TestFeeInvoices(t *testing.T) {
 				Data struct{ Events []struct{ ID uuid.UUID } }
 			}
 		}
-		body := "[" + publication("FeeInvoiceChargedEvent", invoice(t, 3)) + "," + anEvent + "," + publication("FeeInvoiceChargedEvent", invoice(t, 2)) + "]"
+		body := "[" + publication(
+			"FeeInvoiceChargedEvent",
+			invoice(t, 3),
+		) + "," + anEvent + "," + publication(
+			"FeeInvoiceChargedEvent",
+			invoice(t, 2),
+		) + "]"
 		b.do("POST", "/events", body).into(202, &p)
 		require.Equal(t, 3, p.Accepted)
 		require.Len(t, p.Results[0].Data.Events, 3)

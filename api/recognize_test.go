@@ -18,8 +18,8 @@ import (
 
 const anEvent = `{"type":"job.created","data":{}}`
 
-// TestRememberedKey changes a key that the API has read before: the very next request is judged by what it is now, whatever
-// else is right or wrong with it, and nothing of a refused one is stored.
+// TestRememberedKey changes a key that the API has read before: the very next request is judged by what it is now,
+// whatever else is right or wrong with it, and nothing of a refused one is stored.
 func TestRememberedKey(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -166,7 +166,8 @@ func TestPlatformKeyPublishes(t *testing.T) {
 	require.Equal(t, 2, b.count("events"))
 }
 
-// TestShutdownAnswersPublishers stops a server while publishers wait for a commit: all are answered, and what was is stored.
+// TestShutdownAnswersPublishers stops a server while publishers wait for a commit: all are answered, and what was is
+// stored.
 func TestShutdownAnswersPublishers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -198,7 +199,12 @@ func TestShutdownAnswersPublishers(t *testing.T) {
 			}
 		})
 	}
-	require.Eventually(t, func() bool { return begun.Load() == 20 && b.blockedStatements() == 2 }, 20*time.Second, time.Millisecond)
+	require.Eventually(
+		t,
+		func() bool { return begun.Load() == 20 && b.blockedStatements() == 2 },
+		20*time.Second,
+		time.Millisecond,
+	)
 	stopped := make(chan error, 1)
 	go func() { stopped <- srv.Config.Shutdown(b.ctx) }()
 	require.NoError(t, tx.Rollback())
@@ -210,7 +216,8 @@ func TestShutdownAnswersPublishers(t *testing.T) {
 
 func (b *bundle) blockedStatements() (n int) {
 	b.t.Helper()
-	err := b.NewRaw(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(b.ctx, &n)
+	err := b.NewRaw(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).
+		Scan(b.ctx, &n)
 	require.NoError(b.t, err)
 	return n
 }

@@ -23,7 +23,11 @@ func TestReferenceEvents(t *testing.T) {
 			"candidateId": b.candidate()["id"], "jobId": b.job()["id"], "agentId": b.agent("PHONE")["id"],
 		})
 		for _, body := range bodies {
-			require.Equal(b.t, http.StatusNoContent, b.as("", "POST", callbackPath("calls", uuid.MustParse(firstCall(i))), body).Status)
+			require.Equal(
+				b.t,
+				http.StatusNoContent,
+				b.as("", "POST", callbackPath("calls", uuid.MustParse(firstCall(i))), body).Status,
+			)
 		}
 		return i
 	}
@@ -31,7 +35,11 @@ func TestReferenceEvents(t *testing.T) {
 		b.t.Helper()
 		data := b.lastEvent(event)
 		want := map[string]any{
-			"interviewId": i["id"], "callAttemptId": firstCall(i), "candidateId": i["candidateId"], "jobId": i["jobId"], "status": status,
+			"interviewId":   i["id"],
+			"callAttemptId": firstCall(i),
+			"candidateId":   i["candidateId"],
+			"jobId":         i["jobId"],
+			"status":        status,
 		}
 		for field, value := range want {
 			require.Equal(b.t, value, data[field], "%s of %s", field, event)
@@ -136,17 +144,28 @@ func TestReferenceTestAndDelete(t *testing.T) {
 			got := b.do("POST", path+"/test", nil).is(200)
 			require.NoError(b.t, uuid.Validate(fmt.Sprint(got["deliveryId"])))
 			delete(got, "deliveryId")
-			require.Equal(b.t, object{"success": true, "httpStatus": 200.0, "durationMs": 156.0, "message": "Webhook test successful!"}, got)
+			require.Equal(
+				b.t,
+				object{"success": true, "httpStatus": 200.0, "durationMs": 156.0, "message": "Webhook test successful!"},
+				got,
+			)
 		}},
 		{"1.10_failure_has_the_reason_alone", func(b *bundle) {
-			b.worker(delivery.Attempt{Outcome: delivery.OutcomeFailed, ErrorKind: ptr("timeout"), Error: ptr("Connection timeout")})
+			b.worker(
+				delivery.Attempt{Outcome: delivery.OutcomeFailed, ErrorKind: ptr("timeout"), Error: ptr("Connection timeout")},
+			)
 			_, path := b.hook(object{"events": []int{2}})
-			require.Equal(b.t, object{"success": false, "message": "Webhook test failed: Connection timeout"}, b.do("POST", path+"/test", nil).is(200))
+			require.Equal(
+				b.t,
+				object{"success": false, "message": "Webhook test failed: Connection timeout"},
+				b.do("POST", path+"/test", nil).is(200),
+			)
 		}},
 		{"1.10_the_webhook_must_be_subscribed_to_ping", func(b *bundle) {
 			_, path := b.hook(nil)
 			require.Equal(b.t, object{
-				"success": false, "message": "Webhook is not subscribed to ping events. Add event type 2 (ping) to the webhook configuration.",
+				"success": false,
+				"message": "Webhook is not subscribed to ping events. Add event type 2 (ping) to the webhook configuration.",
 			}, b.do("POST", path+"/test", nil).is(200))
 		}},
 		{"1.11_delete_is_204_and_what_is_pending_is_not_sent", func(b *bundle) {

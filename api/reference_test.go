@@ -10,9 +10,9 @@ import (
 	"greenroom/db/delivery"
 )
 
-// The tests of this file hold Part 1 of the reference of the webhooks API, one row for each of its statements; what a client's
-// code relies on (§3.1) is TestWebhookClient, and deliveries as receivers see them (§2.5) are in cmd/internal/e2e. Limits and bad
-// input in all their forms are with the tests of each resource.
+// The tests of this file hold Part 1 of the reference of the webhooks API, one row for each of its statements; what a
+// client's code relies on (§3.1) is TestWebhookClient, and deliveries as receivers see them (§2.5) are in
+// cmd/internal/e2e. Limits and bad input in all their forms are with the tests of each resource.
 
 // row is one statement and how it is held.
 type row struct {
@@ -87,8 +87,8 @@ func TestReferenceObject(t *testing.T) {
 	})
 }
 
-// TestReferenceOperations is the table of 1.3: what each operation answers to a key that holds its scope alone, and to one that
-// holds every other.
+// TestReferenceOperations is the table of 1.3: what each operation answers to a key that holds its scope alone, and
+// to one that holds every other.
 func TestReferenceOperations(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -168,7 +168,10 @@ func TestReferenceCreate(t *testing.T) {
 			create(b, with("headers", []object{{"name": "X-A"}})).fails(400, "MISSING_REQUIRED_FIELD", "headers[0].value")
 			create(b, with("headers", []object{{"name": "X-A", "value": "b"}})).is(201)
 		}},
-		{"1.4_isActive_is_true_unless_said", func(b *bundle) { require.Equal(b.t, true, create(b, with("name", "n")).is(201)["isActive"]) }},
+		{
+			"1.4_isActive_is_true_unless_said",
+			func(b *bundle) { require.Equal(b.t, true, create(b, with("name", "n")).is(201)["isActive"]) },
+		},
 		{"1.4_the_order_of_events_means_nothing", func(b *bundle) {
 			one, other := create(b, with("events", []int{2, 3, 0})).is(201)["events"], create(b, with("events", []int{0, 2, 3})).is(201)["events"]
 			require.ElementsMatch(b.t, one, other)
@@ -207,7 +210,10 @@ func TestReferenceListHeadersUpdate(t *testing.T) {
 		{"1.6_at_most_50_names_to_255_values_to_4096", func(b *bundle) {
 			many := make([]object, 50)
 			for i := range many {
-				many[i] = object{"name": fmt.Sprintf("X-%d-%s", i, strings.Repeat("n", 255-len(fmt.Sprintf("X-%d-", i)))), "value": strings.Repeat("v", 4096)}
+				many[i] = object{
+					"name":  fmt.Sprintf("X-%d-%s", i, strings.Repeat("n", 255-len(fmt.Sprintf("X-%d-", i)))),
+					"value": strings.Repeat("v", 4096),
+				}
 			}
 			body := object{"url": hookURL, "events": []int{0}, "headers": many}
 			b.do("POST", "/webhooks", body).is(201)

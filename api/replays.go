@@ -21,9 +21,21 @@ func (s *server) replayRoutes() []surface.Route {
 		surface.Post("/webhooks/:id/replays", "write:deliveries|write:webhooks", s.createReplay),
 		surface.List("/webhooks/:id/replays", "read:deliveries|read:webhooks", s.listReplays, "page", "limit"),
 		surface.Get("/webhooks/:id/replays/:rid", "read:deliveries|read:webhooks", s.getReplay),
-		surface.Post("/webhooks/:id/replays/:rid/pause", "write:deliveries|write:webhooks", s.changeReplay(delivery.PauseReplay)),
-		surface.Post("/webhooks/:id/replays/:rid/resume", "write:deliveries|write:webhooks", s.changeReplay(delivery.ResumeReplay)),
-		surface.Post("/webhooks/:id/replays/:rid/cancel", "write:deliveries|write:webhooks", s.changeReplay(delivery.CancelReplay)),
+		surface.Post(
+			"/webhooks/:id/replays/:rid/pause",
+			"write:deliveries|write:webhooks",
+			s.changeReplay(delivery.PauseReplay),
+		),
+		surface.Post(
+			"/webhooks/:id/replays/:rid/resume",
+			"write:deliveries|write:webhooks",
+			s.changeReplay(delivery.ResumeReplay),
+		),
+		surface.Post(
+			"/webhooks/:id/replays/:rid/cancel",
+			"write:deliveries|write:webhooks",
+			s.changeReplay(delivery.CancelReplay),
+		),
 	}
 }
 
@@ -54,9 +66,16 @@ type replayOutput struct {
 func showReplay(w *delivery.Webhook) func(*delivery.Replay) replayOutput {
 	return func(r *delivery.Replay) replayOutput {
 		return replayOutput{
-			ID: r.ID, WebhookID: r.WebhookID, Since: surface.Timestamp(r.Since), Until: surface.Timestamp(r.Until), Status: r.Statuses,
-			Events: surface.EventNames(w.Profile, r.Events), State: r.State, Replayed: r.Replayed,
-			CreatedAt: surface.Timestamp(r.CreatedAt), UpdatedAt: surface.Timestamp(r.UpdatedAt),
+			ID:        r.ID,
+			WebhookID: r.WebhookID,
+			Since:     surface.Timestamp(r.Since),
+			Until:     surface.Timestamp(r.Until),
+			Status:    r.Statuses,
+			Events:    surface.EventNames(w.Profile, r.Events),
+			State:     r.State,
+			Replayed:  r.Replayed,
+			CreatedAt: surface.Timestamp(r.CreatedAt),
+			UpdatedAt: surface.Timestamp(r.UpdatedAt),
 		}
 	}
 }
@@ -75,7 +94,11 @@ func (s *server) createReplay(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return delivery.CreateReplay(ctx, tx, r) })
+	err = pg.InTx(
+		c.Request.Context(),
+		s.DB,
+		func(ctx context.Context, tx bun.Tx) error { return delivery.CreateReplay(ctx, tx, r) },
+	)
 	if err != nil {
 		return err
 	}
@@ -141,7 +164,9 @@ func (s *server) getReplay(c *gin.Context) error {
 	return ok(c, http.StatusOK, showReplay(w)(r))
 }
 
-func (s *server) changeReplay(change func(context.Context, bun.Tx, uuid.UUID) (*delivery.Replay, error)) surface.Handler {
+func (s *server) changeReplay(
+	change func(context.Context, bun.Tx, uuid.UUID) (*delivery.Replay, error),
+) surface.Handler {
 	return func(c *gin.Context) error {
 		w, r, err := s.replay(c)
 		if err != nil {

@@ -17,11 +17,17 @@ func TestReplays(t *testing.T) {
 	path := "/webhooks/" + hook + "/replays"
 	hour := func(n int) string { return time.Now().Add(time.Duration(n) * time.Hour).UTC().Format(time.RFC3339) }
 	t.Run("created_running_with_a_command_to_its_workflow", func(t *testing.T) {
-		got := b.do("POST", path, object{"since": hour(-1), "until": hour(1), "status": []string{"failed", "canceled", "failed"}, "events": []any{0}}).is(202)
+		got := b.do("POST", path, object{"since": hour(-1), "until": hour(1), "status": []string{"failed", "canceled", "failed"}, "events": []any{0}}).
+			is(202)
 		require.Equal(t, "running", got["state"])
 		require.Equal(t, []any{"canceled", "failed"}, got["status"])
 		require.Equal(t, []any{"analysis.completed"}, got["events"])
-		require.LessOrEqual(t, got["until"], time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "what is made later is not part of it")
+		require.LessOrEqual(
+			t,
+			got["until"],
+			time.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
+			"what is made later is not part of it",
+		)
 		require.EqualValues(t, 0, got["replayed"])
 		var kind delivery.CommandKind
 		require.NoError(t, b.NewRaw("SELECT kind FROM commands WHERE subject_id = ?", got["id"]).Scan(b.ctx, &kind))

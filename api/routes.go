@@ -6,7 +6,8 @@ import (
 	"greenroom/api/surface"
 )
 
-// canonical is the webhooks API. The reference shows its host with and without /v1, and companies also as /company (§3.2).
+// canonical is the webhooks API. The reference shows its host with and without /v1, and companies also as /company
+// (§3.2).
 func (s *server) canonical() surface.Surface {
 	return surface.Surface{
 		Name: "greenroom", Style: style, Routes: s.routes(),

@@ -18,8 +18,14 @@ func CheckKey(k *db.APIKey) error {
 		reason = *k.SuspendedReason
 	}
 	return firstRefusal(
-		surface.Rule[keyInput]("name", k.Name), surface.Rule[keyInput]("scopes", k.Scopes), surface.Rule[keyInput]("allowedIPs", k.AllowedIPs),
-		surface.Rule[keyInput]("ratePerMinute", k.RatePerMinute), surface.Rule[keyInput]("ratePerHour", k.RatePerHour),
+		surface.Rule[keyInput](
+			"name",
+			k.Name,
+		),
+		surface.Rule[keyInput]("scopes", k.Scopes),
+		surface.Rule[keyInput]("allowedIPs", k.AllowedIPs),
+		surface.Rule[keyInput]("ratePerMinute", k.RatePerMinute),
+		surface.Rule[keyInput]("ratePerHour", k.RatePerHour),
 		surface.Rule[keyPatch]("suspendedReason", reason),
 	)
 }

@@ -48,7 +48,8 @@ func TestKeyPlaces(t *testing.T) {
 	})
 }
 
-// TestStyles: what is refused before a surface's own handler is asked is refused in the words of the surface whose path it is.
+// TestStyles: what is refused before a surface's own handler is asked is refused in the words of the surface whose
+// path it is.
 func TestStyles(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

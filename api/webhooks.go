@@ -109,16 +109,31 @@ func showHeader(h *delivery.WebhookHeader) headerOutput { return headerOutput{h.
 
 func showWebhook(w *delivery.Webhook) webhookOutput {
 	return webhookOutput{
-		ID: w.ID, APIKeyID: w.APIKeyID, CompanyID: w.CompanyID, URL: w.URL, Name: w.Name, Description: w.Description,
-		Headers: surface.Mapped(w.Headers, showHeader), Events: surface.EventNames(w.Profile, w.Events), IsActive: w.IsActive,
-		DisabledReason: w.DisabledReason, MaxRetries: w.MaxRetries, TimeoutMS: w.TimeoutMS,
-		ConsecutiveFailures: w.ConsecutiveFailures, CircuitOpenedAt: surface.Maybe(w.CircuitOpenedAt), CircuitRecovery: w.CircuitRecovery,
-		Profile: w.Profile, RateLimit: w.RateLimit, CreatedAt: surface.Timestamp(w.CreatedAt), UpdatedAt: surface.Timestamp(w.UpdatedAt),
+		ID:                  w.ID,
+		APIKeyID:            w.APIKeyID,
+		CompanyID:           w.CompanyID,
+		URL:                 w.URL,
+		Name:                w.Name,
+		Description:         w.Description,
+		Headers:             surface.Mapped(w.Headers, showHeader),
+		Events:              surface.EventNames(w.Profile, w.Events),
+		IsActive:            w.IsActive,
+		DisabledReason:      w.DisabledReason,
+		MaxRetries:          w.MaxRetries,
+		TimeoutMS:           w.TimeoutMS,
+		ConsecutiveFailures: w.ConsecutiveFailures,
+		CircuitOpenedAt:     surface.Maybe(w.CircuitOpenedAt),
+		CircuitRecovery:     w.CircuitRecovery,
+		Profile:             w.Profile,
+		RateLimit:           w.RateLimit,
+		CreatedAt:           surface.Timestamp(w.CreatedAt),
+		UpdatedAt:           surface.Timestamp(w.UpdatedAt),
 	}
 }
 
-// listWebhooks answers {data, total} inside the envelope's data: that is what the reference's client unwraps (§3.1). With
-// ?companyId= only webhooks of exactly that company; of another company than the key's there are none to be seen.
+// listWebhooks answers {data, total} inside the envelope's data: that is what the reference's client unwraps (§3.1).
+// With ?companyId= only webhooks of exactly that company; of another company than the key's there are none to be
+// seen.
 func (s *server) listWebhooks(c *gin.Context) error {
 	company, err := surface.QueryID(c, "companyId")
 	if err != nil {
@@ -175,8 +190,16 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		return nil, nil, err
 	}
 	return s.NewWebhook(key, &surface.WebhookSpec{
-		Profile: in.Profile, URL: in.URL, Events: events, Headers: in.Headers, Company: company, Name: in.Name, Description: in.Description,
-		Inactive: in.IsActive != nil && !*in.IsActive, RateLimit: in.RateLimit, CircuitRecovery: in.CircuitRecovery,
+		Profile:         in.Profile,
+		URL:             in.URL,
+		Events:          events,
+		Headers:         in.Headers,
+		Company:         company,
+		Name:            in.Name,
+		Description:     in.Description,
+		Inactive:        in.IsActive != nil && !*in.IsActive,
+		RateLimit:       in.RateLimit,
+		CircuitRecovery: in.CircuitRecovery,
 	})
 }
 
@@ -188,8 +211,8 @@ func typesOf(company, owner *uuid.UUID) *uuid.UUID {
 	return owner
 }
 
-// webhookCompany is the company that a new webhook is tied to, or nil for a global one. A company's key may name its own
-// alone; a platform key any that exists, in the body or as ?companyId=.
+// webhookCompany is the company that a new webhook is tied to, or nil for a global one. A company's key may name its
+// own alone; a platform key any that exists, in the body or as ?companyId=.
 func (s *server) webhookCompany(c *gin.Context, sent *uuid.UUID) (*uuid.UUID, error) {
 	p := surface.Caller(c)
 	if !p.Platform() {
@@ -274,7 +297,10 @@ func (s *server) applyWebhook(ctx context.Context, in *webhookPatch, w *delivery
 	case in.Profile.Set:
 		return nil, surface.Invalid("profile", "profile cannot be changed: delete the webhook and create another")
 	case w.SetID != nil && (in.URL.Set || in.Events.Set || in.Headers.Set):
-		return nil, surface.InvalidState("This webhook follows from the settings of AI interviews: change its address and credentials there", nil)
+		return nil, surface.InvalidState(
+			"This webhook follows from the settings of AI interviews: change its address and credentials there",
+			nil,
+		)
 	}
 	if err := in.refuse(); err != nil {
 		return nil, err
@@ -293,7 +319,12 @@ func (s *server) applyWebhook(ctx context.Context, in *webhookPatch, w *delivery
 }
 
 // applyChecked writes what needs more than its form to be checked.
-func (s *server) applyChecked(ctx context.Context, in *webhookPatch, w *delivery.Webhook, u *surface.Update) (err error) {
+func (s *server) applyChecked(
+	ctx context.Context,
+	in *webhookPatch,
+	w *delivery.Webhook,
+	u *surface.Update,
+) (err error) {
 	if in.URL.Set {
 		if in.URL.Value, err = s.CheckedURL(in.URL.Value); err != nil {
 			return err

@@ -47,11 +47,25 @@ func TestWebhookCreate(t *testing.T) {
 			delete(got, k)
 		}
 		require.Equal(t, object{
-			"apiKeyId": row.APIKeyID.String(), "companyId": b.company.String(), "url": hookURL, "name": "Production Webhook",
-			"description": "…", "events": []any{"interview.completed", "analysis.completed"}, "isActive": true,
-			"headers":    []any{object{"name": "Authorization", "isMasked": true}, object{"name": "X-Custom-Header", "isMasked": false}},
-			"maxRetries": 3.0, "timeoutMs": 30000.0, "consecutiveFailures": 0.0, "circuitOpenedAt": nil,
-			"profile": "instaview", "rateLimit": 0.0, "circuitRecovery": nil, "disabledReason": nil,
+			"apiKeyId":    row.APIKeyID.String(),
+			"companyId":   b.company.String(),
+			"url":         hookURL,
+			"name":        "Production Webhook",
+			"description": "…",
+			"events":      []any{"interview.completed", "analysis.completed"},
+			"isActive":    true,
+			"headers": []any{
+				object{"name": "Authorization", "isMasked": true},
+				object{"name": "X-Custom-Header", "isMasked": false},
+			},
+			"maxRetries":          3.0,
+			"timeoutMs":           30000.0,
+			"consecutiveFailures": 0.0,
+			"circuitOpenedAt":     nil,
+			"profile":             "instaview",
+			"rateLimit":           0.0,
+			"circuitRecovery":     nil,
+			"disabledReason":      nil,
 		}, got)
 	})
 	t.Run("1.4_minimum_body", func(t *testing.T) {
@@ -73,7 +87,10 @@ func TestWebhookCreate(t *testing.T) {
 	t.Run("1.4_url_is_required", func(t *testing.T) {
 		b.do("POST", "/webhooks", object{"events": []int{0}}).fails(400, "MISSING_REQUIRED_FIELD", "url")
 	})
-	t.Run("1.4_url_must_be_https", func(t *testing.T) { refused(t, object{"url": "http://a.example/", "events": []int{0}}, "url") })
+	t.Run(
+		"1.4_url_must_be_https",
+		func(t *testing.T) { refused(t, object{"url": "http://a.example/", "events": []int{0}}, "url") },
+	)
 	t.Run("1.4_url_at_most_2048", func(t *testing.T) {
 		long := "https://a.example/" + strings.Repeat("x", 2048-len("https://a.example/"))
 		b.do("POST", "/webhooks", object{"url": long, "events": []int{0}}).is(201)
@@ -102,7 +119,11 @@ func TestWebhookCreate(t *testing.T) {
 	t.Run("1.12_invalid_event_type", func(t *testing.T) {
 		e := refused(t, object{"url": hookURL, "events": []any{99, 0}}, "events").Error
 		require.Equal(t, "Invalid event type", e.Message)
-		require.Equal(t, object{"field": "events", "provided": []any{99.0}, "allowed": []any{0.0, 1.0, 2.0, 3.0, 4.0, 5.0}}, e.Details)
+		require.Equal(
+			t,
+			object{"field": "events", "provided": []any{99.0}, "allowed": []any{0.0, 1.0, 2.0, 3.0, 4.0, 5.0}},
+			e.Details,
+		)
 		for _, bad := range []any{-1, 6, 1.5, "", "3", "nope", nil, true, object{}, []int{1}, 1e20} {
 			e := refused(t, object{"url": hookURL, "events": []any{bad}}, "events").Error
 			require.Equal(t, "Invalid event type", e.Message, "%v", bad)
@@ -110,7 +131,8 @@ func TestWebhookCreate(t *testing.T) {
 		refused(t, object{"url": hookURL, "events": "ping"}, "events")
 	})
 	t.Run("standard_profile_has_its_own_names_and_schedule", func(t *testing.T) {
-		got := b.do("POST", "/webhooks", object{"url": hookURL, "events": []string{"job.created"}, "profile": "standard"}).is(201)
+		got := b.do("POST", "/webhooks", object{"url": hookURL, "events": []string{"job.created"}, "profile": "standard"}).
+			is(201)
 		require.EqualValues(t, 9, got["maxRetries"])
 		require.EqualValues(t, 15000, got["timeoutMs"])
 		refused(t, object{"url": hookURL, "events": []int{0}, "profile": "standard"}, "events")
@@ -129,11 +151,13 @@ func TestWebhookCreate(t *testing.T) {
 		refused(t, body("x"), "companyId")
 		require.Equal(t, b.other.String(), b.as(b.platformKey, "POST", "/webhooks", body(b.other)).is(201)["companyId"])
 		b.as(b.platformKey, "POST", "/webhooks", body(uuid.New())).fails(404, "RESOURCE_NOT_FOUND")
-		got := b.as(b.platformKey, "POST", "/webhooks?companyId="+b.other.String(), object{"url": hookURL, "events": []int{0}}).is(201)
+		got := b.as(b.platformKey, "POST", "/webhooks?companyId="+b.other.String(), object{"url": hookURL, "events": []int{0}}).
+			is(201)
 		require.Equal(t, b.other.String(), got["companyId"])
 	})
 	t.Run("circuit_recovery_and_rate_limit", func(t *testing.T) {
-		got := b.do("POST", "/webhooks", object{"url": hookURL, "events": []int{0}, "circuitRecovery": "probe", "rateLimit": 5}).is(201)
+		got := b.do("POST", "/webhooks", object{"url": hookURL, "events": []int{0}, "circuitRecovery": "probe", "rateLimit": 5}).
+			is(201)
 		require.Equal(t, "probe", got["circuitRecovery"])
 		require.EqualValues(t, 5, got["rateLimit"])
 		refused(t, object{"url": hookURL, "events": []int{0}, "circuitRecovery": "never"}, "circuitRecovery")
@@ -148,8 +172,16 @@ func TestWebhookHeaders(t *testing.T) {
 		return b.do("POST", "/webhooks", object{"url": hookURL, "events": []int{0}, "headers": headers})
 	}
 	t.Run("1.6_masked_names_ignore_case_and_values_never_come_back", func(t *testing.T) {
-		r := create(object{"name": "authorization", "value": "v-1"}, object{"name": "X-API-KEY", "value": "v-2"},
-			object{"name": "X-Secret", "value": "v-3"}, object{"name": "api-key", "value": "v-4"}, object{"name": "X-Source", "value": "v-5"})
+		r := create(
+			object{"name": "authorization", "value": "v-1"},
+			object{"name": "X-API-KEY", "value": "v-2"},
+			object{
+				"name":  "X-Secret",
+				"value": "v-3",
+			},
+			object{"name": "api-key", "value": "v-4"},
+			object{"name": "X-Source", "value": "v-5"},
+		)
 		got := r.is(201)
 		require.NotContains(t, string(r.Body), "v-")
 		row := b.row(got["id"])
@@ -195,7 +227,10 @@ func TestWebhookHeaders(t *testing.T) {
 		for _, name := range []string{"webhook-id", "Content-Type", "HOST", "x-webhook-signature", "User-Agent", "Transfer-Encoding"} {
 			create(object{"name": name, "value": "v"}).fails(400, "VALIDATION_ERROR", "headers[0].name")
 		}
-		create(object{"name": "X-A", "value": "1"}, object{"name": "x-a", "value": "2"}).fails(400, "VALIDATION_ERROR", "headers[1].name")
+		create(
+			object{"name": "X-A", "value": "1"},
+			object{"name": "x-a", "value": "2"},
+		).fails(400, "VALIDATION_ERROR", "headers[1].name")
 	})
 }
 
@@ -217,7 +252,10 @@ func TestWebhookReadAndList(t *testing.T) {
 		}
 		return ids
 	}
-	t.Run("1.5_without_companyId_own_and_global", func(t *testing.T) { require.Equal(t, []any{own, global}, list(b.key, "")) })
+	t.Run(
+		"1.5_without_companyId_own_and_global",
+		func(t *testing.T) { require.Equal(t, []any{own, global}, list(b.key, "")) },
+	)
 	t.Run("1.5_with_companyId_exactly_that_company", func(t *testing.T) {
 		require.Equal(t, []any{own}, list(b.key, "?companyId="+b.company.String()))
 		require.Empty(t, list(b.key, "?companyId="+b.other.String()), "another company's are not seen")
@@ -321,8 +359,14 @@ func TestWebhookDeleteAndReset(t *testing.T) {
 	t.Run("1.9_reset_closes_and_enables", func(t *testing.T) {
 		id := b.newHook(0)["id"].(string)
 		opened := time.Now().Add(-time.Minute).UTC()
-		_, err := b.ExecContext(b.ctx, `UPDATE webhooks SET consecutive_failures = 10, circuit_opened_at = ?, is_active = false,
-			updated_at = ? WHERE id = ?`, opened, opened, id)
+		_, err := b.ExecContext(
+			b.ctx,
+			`UPDATE webhooks SET consecutive_failures = 10, circuit_opened_at = ?, is_active = false,
+			updated_at = ? WHERE id = ?`,
+			opened,
+			opened,
+			id,
+		)
 		require.NoError(t, err)
 		before := b.do("GET", "/webhooks/"+id, nil).is(200)
 		require.Equal(t, opened.Format("2006-01-02T15:04:05.000Z"), before["circuitOpenedAt"])
@@ -332,7 +376,11 @@ func TestWebhookDeleteAndReset(t *testing.T) {
 		require.Equal(t, true, got["isActive"])
 		require.Greater(t, got["updatedAt"], before["updatedAt"])
 		var told bool
-		require.NoError(t, b.NewRaw("SELECT EXISTS (SELECT 1 FROM commands WHERE kind = 'circuit.changed' AND subject_id = ?)", id).Scan(b.ctx, &told))
+		require.NoError(
+			t,
+			b.NewRaw("SELECT EXISTS (SELECT 1 FROM commands WHERE kind = 'circuit.changed' AND subject_id = ?)", id).
+				Scan(b.ctx, &told),
+		)
 		require.True(t, told)
 	})
 }

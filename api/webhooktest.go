@@ -29,8 +29,9 @@ const (
 	testNotCreated    = "No delivery was created. This may indicate the webhook is disabled or circuit breaker is open."
 )
 
-// The outcome is awaited by reading the row, more and more rarely: a test is rare and a worker is usually done in some 30 ms.
-// testGrace is what a worker gets on top of the receiver's time-out to take the delivery and to record it.
+// The outcome is awaited by reading the row, more and more rarely: a test is rare and a worker is usually done in
+// some 30 ms. testGrace is what a worker gets on top of the receiver's time-out to take the delivery and to record
+// it.
 const (
 	firstPoll = 25 * time.Millisecond
 	lastPoll  = 100 * time.Millisecond
@@ -80,7 +81,8 @@ func (s *server) authorizationKey(p *webhook.Profile, w *delivery.Webhook) (stri
 	return p.Key(webhook.Secrets{secret}), nil
 }
 
-// test makes the call. Where the profile has a ping, the webhook must be subscribed to it; the others are sent one all the same.
+// test makes the call. Where the profile has a ping, the webhook must be subscribed to it; the others are sent one
+// all the same.
 func (s *server) test(ctx context.Context, p *webhook.Profile, w *delivery.Webhook) (*testResult, error) {
 	if p.Takes(catalog.Ping) && !slices.Contains(w.Events, catalog.Ping) {
 		if p.Numbered == 0 {

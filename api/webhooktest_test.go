@@ -61,18 +61,29 @@ func TestWebhookTest(t *testing.T) {
 		d := b.do("GET", "/deliveries/"+got["deliveryId"].(string), nil).is(200)
 		require.Equal(t, true, d["isTest"])
 		delete(got, "deliveryId")
-		require.Equal(t, object{"success": true, "httpStatus": 200.0, "durationMs": 156.0, "message": "Webhook test successful!"}, got)
+		require.Equal(
+			t,
+			object{"success": true, "httpStatus": 200.0, "durationMs": 156.0, "message": "Webhook test successful!"},
+			got,
+		)
 		e := b.do("GET", "/events/"+d["eventId"].(string), nil)
 		require.Contains(t, string(e.Data), `"message":"This is a test ping from Greenroom"`)
 		require.Contains(t, string(e.Data), id)
 	})
 	t.Run("1.10_failure_has_the_reason_and_nothing_else", func(t *testing.T) {
 		b := setup(t)
-		b.worker(delivery.Attempt{Outcome: delivery.OutcomeFailed, ErrorKind: ptr("timeout"), Error: ptr("Connection timeout")})
+		b.worker(
+			delivery.Attempt{Outcome: delivery.OutcomeFailed, ErrorKind: ptr("timeout"), Error: ptr("Connection timeout")},
+		)
 		id := b.newHook(2)["id"].(string)
 		got := b.do("POST", "/webhooks/"+id+"/test", nil).is(200)
 		require.Equal(t, object{"success": false, "message": "Webhook test failed: Connection timeout"}, got)
-		require.EqualValues(t, 0, b.do("GET", "/webhooks/"+id, nil).is(200)["consecutiveFailures"], "a test does not move the circuit")
+		require.EqualValues(
+			t,
+			0,
+			b.do("GET", "/webhooks/"+id, nil).is(200)["consecutiveFailures"],
+			"a test does not move the circuit",
+		)
 	})
 	t.Run("1.10_not_subscribed", func(t *testing.T) {
 		b := setup(t)
@@ -83,7 +94,8 @@ func TestWebhookTest(t *testing.T) {
 		}, b.do("POST", "/webhooks/"+id+"/test", nil).is(200))
 		other := b.made("/webhooks", object{"url": hookURL, "profile": "standard", "events": []string{"job.created"}})
 		require.Equal(t, object{
-			"success": false, "message": "Webhook is not subscribed to ping events. Add the ping event to the webhook configuration.",
+			"success": false,
+			"message": "Webhook is not subscribed to ping events. Add the ping event to the webhook configuration.",
 		}, b.do("POST", "/webhooks/"+idOf(other)+"/test", nil).is(200), "a profile whose events have no numbers (3.2)")
 	})
 	t.Run("2.4_disabled_or_open_creates_no_delivery", func(t *testing.T) {
@@ -94,7 +106,11 @@ func TestWebhookTest(t *testing.T) {
 			require.NoError(t, err)
 			got := b.do("POST", "/webhooks/"+id+"/test", nil).is(200)
 			require.Equal(t, false, got["success"])
-			require.Regexp(t, "^No delivery was created. This may indicate the webhook is disabled or circuit breaker is open", got["message"])
+			require.Regexp(
+				t,
+				"^No delivery was created. This may indicate the webhook is disabled or circuit breaker is open",
+				got["message"],
+			)
 		}
 		require.Empty(t, b.do("GET", "/deliveries", nil).items())
 	})
@@ -105,7 +121,11 @@ func TestWebhookTest(t *testing.T) {
 		_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET timeout_ms = 100 WHERE id = ?", id)
 		require.NoError(t, err)
 		got := b.do("POST", "/webhooks/"+id+"/test", nil).is(200)
-		require.Equal(t, object{"success": false, "message": "Webhook test failed: no worker took the delivery within 5.1 s"}, got)
+		require.Equal(
+			t,
+			object{"success": false, "message": "Webhook test failed: no worker took the delivery within 5.1 s"},
+			got,
+		)
 	})
 }
 
@@ -155,7 +175,11 @@ func TestWebhookClient(t *testing.T) {
 		made := b.do("POST", "/webhooks", object{"url": hookURL, "events": []int{2, 3, 0}}).is(201)
 		path := "/webhooks/" + made["id"].(string)
 		require.Equal(t, true, b.do("POST", path+"/test", nil).is(200)["success"], "testable at once, outcome in the answer")
-		require.Equal(t, []any{"interview.completed", "analysis.completed"}, b.do("PATCH", path, object{"events": []int{3, 0}}).is(200)["events"])
+		require.Equal(
+			t,
+			[]any{"interview.completed", "analysis.completed"},
+			b.do("PATCH", path, object{"events": []int{3, 0}}).is(200)["events"],
+		)
 	})
 	t.Run("3.1.10_failures_show_before_the_circuit_opens", func(t *testing.T) {
 		_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET consecutive_failures = 6 WHERE id = ?", id)

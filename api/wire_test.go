@@ -55,8 +55,13 @@ func (b *bundle) wire(address, sent string, half bool) *http.Response {
 }
 
 func (b *bundle) post(path string, length int, body string) string {
-	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: greenroom.test\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		path, b.key, length, body)
+	return fmt.Sprintf(
+		"POST %s HTTP/1.1\r\nHost: greenroom.test\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		path,
+		b.key,
+		length,
+		body,
+	)
 }
 
 func TestBodyThatDoesNotComeToItsEnd(t *testing.T) {
@@ -64,7 +69,12 @@ func TestBodyThatDoesNotComeToItsEnd(t *testing.T) {
 	b := setup(t)
 	address := b.serve(300 * time.Millisecond)
 	event := `{"type": "enrich.failed", "data": {}}`
-	require.Equal(t, 202, b.wire(address, b.post("/events", len(event), event), false).StatusCode, "the key is remembered from here on")
+	require.Equal(
+		t,
+		202,
+		b.wire(address, b.post("/events", len(event), event), false).StatusCode,
+		"the key is remembered from here on",
+	)
 	for _, path := range []string{"/events", "/webhooks", "/api/app/webhooks", "/ai-interviews/generate-interview"} {
 		require.Equal(t, 400, b.wire(address, b.post(path, 500, `{"type":`), true).StatusCode, "%s: it breaks off", path)
 		stalled := b.wire(address, b.post(path, 500, `{"type":`), false)
@@ -170,7 +180,8 @@ func TestEncodingsAreRefused(t *testing.T) {
 	}
 	b.do("POST", "/events", event, "Content-Encoding", "identity").is(202)
 	for _, charset := range []string{"utf-16", "ISO-8859-1", "windows-1252"} {
-		b.do("POST", "/events", event, "Content-Type", "application/json; charset="+charset).fails(415, "UNSUPPORTED_MEDIA_TYPE")
+		b.do("POST", "/events", event, "Content-Type", "application/json; charset="+charset).
+			fails(415, "UNSUPPORTED_MEDIA_TYPE")
 	}
 	b.do("POST", "/events", event, "Content-Type", `application/json; charset="UTF-8"`).is(202)
 	got := b.do("POST", "/events", "\xef\xbb\xbf"+event).fails(400, "VALIDATION_ERROR")
@@ -205,7 +216,11 @@ func TestIdempotencyKeyMustBeOne(t *testing.T) {
 	for _, path := range []string{"/events", "/webhooks", "/api/app/positions", "/api/app/webhooks"} {
 		for _, keys := range [][]string{{""}, {" "}, {"a", "b"}, {"a", "a"}, {"", "a"}} {
 			req := httptest.NewRequestWithContext(b.ctx, "POST", path, strings.NewReader(event))
-			req.Header = http.Header{"Authorization": {"Bearer " + b.key}, "Content-Type": {"application/json"}, "Idempotency-Key": keys}
+			req.Header = http.Header{
+				"Authorization":   {"Bearer " + b.key},
+				"Content-Type":    {"application/json"},
+				"Idempotency-Key": keys,
+			}
 			require.Equal(t, 400, b.Send(req).Status, "%s %q", path, keys)
 		}
 	}
@@ -233,8 +248,11 @@ func TestWebhookIsCreatedOnce(t *testing.T) {
 		secret := regexp.MustCompile(`[0-9a-f]{64}`).FindString(string(first.Body))
 		require.NotEmpty(t, secret)
 		var clear int
-		require.NoError(t, b.NewRaw("SELECT count(*) FROM idempotency_keys k WHERE k::text LIKE ? OR encode(sealed, 'escape') LIKE ?",
-			"%"+secret+"%", "%"+secret+"%").Scan(b.ctx, &clear))
+		require.NoError(
+			t,
+			b.NewRaw("SELECT count(*) FROM idempotency_keys k WHERE k::text LIKE ? OR encode(sealed, 'escape') LIKE ?",
+				"%"+secret+"%", "%"+secret+"%").Scan(b.ctx, &clear),
+		)
 		require.Zero(t, clear, "the secret is at rest in the clear")
 	}
 }
@@ -263,7 +281,8 @@ func TestCursorsMustBeOurs(t *testing.T) {
 	b.do("GET", "/deliveries?cursor=AZr9qGrRdvyx49Eljaob2A", nil).is(200)
 }
 
-// TestStorageUnavailable: every surface says that it is not the caller's fault and when to come back, and the log says it once.
+// TestStorageUnavailable: every surface says that it is not the caller's fault and when to come back, and the log
+// says it once.
 func TestStorageUnavailable(t *testing.T) {
 	t.Parallel()
 	config, err := pgx.ParseConfig("postgres://greenroom@127.0.0.1:1/greenroom?sslmode=disable")

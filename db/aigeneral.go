@@ -11,8 +11,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// AIGeneral is how a job's AI interviews are held: settings of a company that each new job takes over. What is nil was never
-// set.
+// AIGeneral is how a job's AI interviews are held: settings of a company that each new job takes over. What is nil
+// was never set.
 type AIGeneral struct {
 	// Cutoff is the score, 0–10, from which on a candidate is worth a look.
 	Cutoff         *float64 `json:"cutoff,omitempty"`
@@ -49,9 +49,15 @@ func readGeneral(ctx context.Context, db bun.IDB, query string, id uuid.UUID) (g
 	return g, nil
 }
 
-// ChangeCompanyGeneral changes what new jobs get and, with everywhere, gives it to the jobs that are there too. change may
-// refuse; its error is returned as it is.
-func ChangeCompanyGeneral(ctx context.Context, tx bun.Tx, company uuid.UUID, change func(*AIGeneral) error, everywhere bool) (AIGeneral, error) {
+// ChangeCompanyGeneral changes what new jobs get and, with everywhere, gives it to the jobs that are there too.
+// change may refuse; its error is returned as it is.
+func ChangeCompanyGeneral(
+	ctx context.Context,
+	tx bun.Tx,
+	company uuid.UUID,
+	change func(*AIGeneral) error,
+	everywhere bool,
+) (AIGeneral, error) {
 	if err := LockCompany(ctx, tx, company); err != nil {
 		return AIGeneral{}, err
 	}
@@ -78,8 +84,8 @@ func ChangeCompanyGeneral(ctx context.Context, tx bun.Tx, company uuid.UUID, cha
 	return g, nil
 }
 
-// ApplyTo makes a job's agent interview as the settings say: language, voice and length; what was never set stays as it is.
-// language is the code of g.Language, voice the id of the pair of accent and gender.
+// ApplyTo makes a job's agent interview as the settings say: language, voice and length; what was never set stays as
+// it is. language is the code of g.Language, voice the id of the pair of accent and gender.
 func (g AIGeneral) ApplyTo(ctx context.Context, tx bun.Tx, a *Agent, language, voice *string) error {
 	var columns []string
 	if language != nil && a.Language != *language {

@@ -17,8 +17,9 @@ import (
 // ErrExhausted means that the company has no invitations left.
 var ErrExhausted = errors.New("invites exhausted")
 
-// TakeInvite takes one of a company's invitations, when they are limited. It holds a lock on the company until tx ends, so
-// that of two callers at once one finds what the other did: no candidate is made twice, and the last invitation is given once.
+// TakeInvite takes one of a company's invitations, when they are limited. It holds a lock on the company until tx
+// ends, so that of two callers at once one finds what the other did: no candidate is made twice, and the last
+// invitation is given once.
 func TakeInvite(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
 	if err := LockCompany(ctx, tx, company); err != nil {
 		return err
@@ -33,18 +34,26 @@ func TakeInvite(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
 	case *left <= 0:
 		return ErrExhausted
 	}
-	if _, err := tx.ExecContext(ctx, "UPDATE companies SET invites_left = invites_left - 1 WHERE id = ?", company); err != nil {
+	if _, err := tx.ExecContext(
+		ctx,
+		"UPDATE companies SET invites_left = invites_left - 1 WHERE id = ?",
+		company,
+	); err != nil {
 		return fmt.Errorf("take invite: %w", err)
 	}
 	return nil
 }
 
-// CandidateByEmail returns the company's newest candidate with that address, whatever its case: the database folds both sides,
-// for beyond ASCII its locale may know other letters than we do.
+// CandidateByEmail returns the company's newest candidate with that address, whatever its case: the database folds
+// both sides, for beyond ASCII its locale may know other letters than we do.
 func CandidateByEmail(ctx context.Context, db bun.IDB, company uuid.UUID, email string) (*Candidate, error) {
 	c := new(Candidate)
-	err := db.NewSelect().Model(c).Where("c.company_id = ? AND lower(c.email) = lower(?) AND c.deleted_at IS NULL", company, email).
-		Order("c.id DESC").Limit(1).Scan(ctx)
+	err := db.NewSelect().
+		Model(c).
+		Where("c.company_id = ? AND lower(c.email) = lower(?) AND c.deleted_at IS NULL", company, email).
+		Order("c.id DESC").
+		Limit(1).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find candidate: %w", pg.Translate(err))
 	}
@@ -60,8 +69,8 @@ type Invited struct {
 	UpdatedAt    time.Time
 }
 
-// InvitedTo lists at most limit ONLINE interviews of a job, newest first: with before set, those that are older than the
-// response of that number.
+// InvitedTo lists at most limit ONLINE interviews of a job, newest first: with before set, those that are older than
+// the response of that number.
 func InvitedTo(ctx context.Context, db bun.IDB, job uuid.UUID, before, limit int64) ([]Invited, error) {
 	is := []Invited{}
 	err := db.NewRaw(`SELECT i.number, c.number AS candidate, i.status, i.status_reason, i.updated_at
@@ -78,8 +87,12 @@ func InvitedTo(ctx context.Context, db bun.IDB, job uuid.UUID, before, limit int
 // InterviewByCustomField returns a company's newest interview that the client gave this id of its own.
 func InterviewByCustomField(ctx context.Context, db bun.IDB, company uuid.UUID, value string) (*Interview, error) {
 	i := new(Interview)
-	err := db.NewSelect().Model(i).Where("i.company_id = ? AND i.custom_field = ? AND i.deleted_at IS NULL", company, value).
-		Order("i.id DESC").Limit(1).Scan(ctx)
+	err := db.NewSelect().
+		Model(i).
+		Where("i.company_id = ? AND i.custom_field = ? AND i.deleted_at IS NULL", company, value).
+		Order("i.id DESC").
+		Limit(1).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find interview: %w", pg.Translate(err))
 	}
@@ -90,7 +103,9 @@ func InterviewByCustomField(ctx context.Context, db bun.IDB, company uuid.UUID, 
 func InterviewContext(ctx context.Context, db bun.IDB, i *Interview) (*catalog.Context, error) {
 	var about string
 	var none *uuid.UUID
-	err := pg.Direct(db).QueryRowContext(ctx, contextSQL, i.CompanyID, none, none, i.ID, none, none, none, none, none, []string(nil)).Scan(&about)
+	err := pg.Direct(db).
+		QueryRowContext(ctx, contextSQL, i.CompanyID, none, none, i.ID, none, none, none, none, none, []string(nil)).
+		Scan(&about)
 	if err != nil {
 		return nil, fmt.Errorf("read interview's context: %w", pg.Translate(err))
 	}
@@ -103,7 +118,8 @@ func InterviewContext(ctx context.Context, db bun.IDB, i *Interview) (*catalog.C
 
 // AnswerVideoFile is the name under which the store of media keeps an answer video, and its type.
 func AnswerVideoFile(ctx context.Context, db bun.IDB, video uuid.UUID) (name, contentType string, err error) {
-	err = db.NewRaw("SELECT file, content_type FROM answer_videos WHERE id = ? AND deleted_at IS NULL", video).Scan(ctx, &name, &contentType)
+	err = db.NewRaw("SELECT file, content_type FROM answer_videos WHERE id = ? AND deleted_at IS NULL", video).
+		Scan(ctx, &name, &contentType)
 	if err != nil {
 		return "", "", fmt.Errorf("get answer video: %w", pg.Translate(err))
 	}
@@ -119,15 +135,18 @@ type InviteLetter struct {
 	DeadlineAt                   *time.Time
 }
 
-// LoadInviteLetter reads what the candidate shall be sent. found is false when nothing is to be sent, or nothing any more:
-// it was sent, the candidate has begun, the interview has ended, or the person was deleted.
+// LoadInviteLetter reads what the candidate shall be sent. found is false when nothing is to be sent, or nothing any
+// more: it was sent, the candidate has begun, the interview has ended, or the person was deleted.
 func LoadInviteLetter(ctx context.Context, db bun.IDB, interview uuid.UUID) (l *InviteLetter, found bool, err error) {
 	l = new(InviteLetter)
-	err = pg.Translate(db.NewRaw(`SELECT co.name AS company, c.first_name, c.last_name, c.email, j.title AS job_title, i.scheduled_at, i.deadline_at
+	err = pg.Translate(
+		db.NewRaw(`SELECT co.name AS company, c.first_name, c.last_name, c.email, j.title AS job_title, i.scheduled_at, i.deadline_at
 		FROM interviews i JOIN companies co ON co.id = i.company_id JOIN candidates c ON c.id = i.candidate_id AND c.deleted_at IS NULL
 			LEFT JOIN jobs j ON j.id = i.job_id
 		WHERE i.id = ? AND i.invite_mail AND i.invite_mailed_at IS NULL AND i.invite_mail_error IS NULL AND i.status = 'SCHEDULED'
-			AND i.deleted_at IS NULL AND (i.deadline_at IS NULL OR i.deadline_at > now())`, interview).Scan(ctx, l))
+			AND i.deleted_at IS NULL AND (i.deadline_at IS NULL OR i.deadline_at > now())`, interview).
+			Scan(ctx, l),
+	)
 	if errors.Is(err, pg.ErrNotFound) {
 		return nil, false, nil
 	}
@@ -137,8 +156,8 @@ func LoadInviteLetter(ctx context.Context, db bun.IDB, interview uuid.UUID) (l *
 	return l, true, nil
 }
 
-// InviteMailed keeps what became of an invitation by e-mail: refusal "" means that the mail server has taken it. It is no
-// change that the interview's workflow decides on, so updated_at stays.
+// InviteMailed keeps what became of an invitation by e-mail: refusal "" means that the mail server has taken it. It
+// is no change that the interview's workflow decides on, so updated_at stays.
 func InviteMailed(ctx context.Context, db bun.IDB, interview uuid.UUID, refusal string) error {
 	set := "invite_mailed_at = now()"
 	if refusal != "" {

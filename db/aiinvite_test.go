@@ -74,7 +74,19 @@ func TestInviteLetter(t *testing.T) {
 		require.Equal(t, found, l != nil)
 		return found
 	}
-	wanted, sent, refused, begun := mailed(true, time.Hour), mailed(true, time.Hour), mailed(true, time.Hour), mailed(true, time.Hour)
+	wanted, sent, refused, begun := mailed(
+		true,
+		time.Hour,
+	), mailed(
+		true,
+		time.Hour,
+	), mailed(
+		true,
+		time.Hour,
+	), mailed(
+		true,
+		time.Hour,
+	)
 	require.NoError(t, db.InviteMailed(b.ctx, b, sent.ID, ""))
 	require.NoError(t, db.InviteMailed(b.ctx, b, refused.ID, "550 no such mailbox"))
 	b.tx(func(tx bun.Tx) error { _, err := db.StartInterview(b.ctx, tx, begun.ID); return err })

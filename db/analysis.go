@@ -15,8 +15,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Analysis is the evaluation of a completed interview, as the analysing service or a client gave it: nothing in it is made
-// up here.
+// Analysis is the evaluation of a completed interview, as the analysing service or a client gave it: nothing in it is
+// made up here.
 type Analysis struct {
 	bun.BaseModel `bun:"table:analyses,alias:an"`
 
@@ -33,8 +33,14 @@ type Analysis struct {
 }
 
 // CompleteAnalysis stores the analysis of a completed interview, with the events interview.completed and
-// analysis.completed. It is accepted while the analysis is pending and, late, after it timed out; not twice (StateError).
-func CompleteAnalysis(ctx context.Context, tx bun.Tx, interview uuid.UUID, general, specific json.RawMessage) (*Analysis, error) {
+// analysis.completed. It is accepted while the analysis is pending and, late, after it timed out; not twice
+// (StateError).
+func CompleteAnalysis(
+	ctx context.Context,
+	tx bun.Tx,
+	interview uuid.UUID,
+	general, specific json.RawMessage,
+) (*Analysis, error) {
 	i, err := endAnalysis(ctx, tx, interview, AnalysisCompleted, []string{AnalysisPending, AnalysisFailed})
 	if err != nil {
 		return nil, fmt.Errorf("complete analysis: %w", err)
@@ -143,8 +149,8 @@ func AnalysesOf(ctx context.Context, db bun.IDB, interviews ...uuid.UUID) ([]Ana
 	return as, nil
 }
 
-// ListAnalyses returns one page of a candidate's analyses, newest first, and how many there are in all; those of deleted
-// interviews are left out.
+// ListAnalyses returns one page of a candidate's analyses, newest first, and how many there are in all; those of
+// deleted interviews are left out.
 func ListAnalyses(ctx context.Context, db bun.IDB, candidate uuid.UUID, p pg.Page) ([]Analysis, int64, error) {
 	as := []Analysis{}
 	total, err := db.NewSelect().Model(&as).Where("an.candidate_id = ?", candidate).

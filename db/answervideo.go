@@ -15,8 +15,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// AnswerVideo is a candidate's recorded answer to a question of a job; there is one for each question. The file itself is in the
-// store of media.
+// AnswerVideo is a candidate's recorded answer to a question of a job; there is one for each question. The file
+// itself is in the store of media.
 type AnswerVideo struct {
 	bun.BaseModel `bun:"table:answer_videos,alias:v"`
 
@@ -41,10 +41,11 @@ type AnswerVideo struct {
 
 const answerQuestion = "(SELECT q.number FROM questions q WHERE q.id = v.question_id) AS question_number"
 
-// PutAnswerVideo stores an answer, with answer_video.created, or takes the place of the one that the question has, with
-// answer_video.updated; created tells which. v.File must be reserved (ReserveFile) and counts from now on. One that belongs
-// to an interview is a recording of it: recording.completed follows. v.InterviewID nil: the candidate's interview for the
-// job, if there is one that was not canceled. A candidate or question that is not there, or not of the job, is ErrNotFound.
+// PutAnswerVideo stores an answer, with answer_video.created, or takes the place of the one that the question has,
+// with answer_video.updated; created tells which. v.File must be reserved (ReserveFile) and counts from now on. One
+// that belongs to an interview is a recording of it: recording.completed follows. v.InterviewID nil: the candidate's
+// interview for the job, if there is one that was not canceled. A candidate or question that is not there, or not of
+// the job, is ErrNotFound.
 func PutAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created bool, err error) {
 	if err := holdAnswer(ctx, tx, v); err != nil {
 		return false, err
@@ -70,8 +71,8 @@ func PutAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created boo
 	return created, recordRecording(ctx, tx, v)
 }
 
-// holdAnswer locks what an answer depends on. One change of a candidate's answers comes after the other, so that two uploads
-// for one question end as one answer.
+// holdAnswer locks what an answer depends on. One change of a candidate's answers comes after the other, so that two
+// uploads for one question end as one answer.
 func holdAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 	var id uuid.UUID
 	err := tx.NewRaw(`SELECT c.id FROM candidates c JOIN candidate_jobs cj ON cj.candidate_id = c.id AND cj.job_id = ?
@@ -86,7 +87,8 @@ func holdAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 func interviewFor(ctx context.Context, db bun.IDB, candidate, job uuid.UUID) (*uuid.UUID, error) {
 	var id uuid.UUID
 	err := db.NewRaw(`SELECT id FROM interviews WHERE candidate_id = ? AND job_id = ? AND status <> 'CANCELED' AND deleted_at IS NULL
-		ORDER BY status = 'IN_PROGRESS' DESC, id DESC LIMIT 1`, candidate, job).Scan(ctx, &id)
+		ORDER BY status = 'IN_PROGRESS' DESC, id DESC LIMIT 1`, candidate, job).
+		Scan(ctx, &id)
 	switch err = pg.Translate(err); {
 	case errors.Is(err, pg.ErrNotFound):
 		return nil, nil //nolint:nilnil // none is an ordinary answer
@@ -107,7 +109,8 @@ func writeAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created bool, 
 			duration_seconds = EXCLUDED.duration_seconds, updated_at = EXCLUDED.updated_at
 		RETURNING id, number, created_at, (SELECT q.number FROM questions q WHERE q.id = question_id) AS question_number`,
 		v.ID, v.CompanyID, v.JobID, v.CandidateID, v.QuestionID, v.InterviewID, v.File, v.ContentType, v.Size,
-		v.DurationSeconds, v.CreatedAt, v.UpdatedAt).Scan(ctx, &v.ID, &v.Number, &v.CreatedAt, &v.QuestionNumber)
+		v.DurationSeconds, v.CreatedAt, v.UpdatedAt).
+		Scan(ctx, &v.ID, &v.Number, &v.CreatedAt, &v.QuestionNumber)
 	if err != nil {
 		return false, fmt.Errorf("write answer video: %w", pg.Translate(err))
 	}
@@ -115,19 +118,30 @@ func writeAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created bool, 
 }
 
 // AnswerVideoByNumber returns a candidate's answer to a question of a job, unless it was deleted.
-func AnswerVideoByNumber(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, number int64) (*AnswerVideo, error) {
+func AnswerVideoByNumber(
+	ctx context.Context,
+	db bun.IDB,
+	job, candidate uuid.UUID,
+	number int64,
+) (*AnswerVideo, error) {
 	v := new(AnswerVideo)
 	err := db.NewSelect().Model(v).ColumnExpr("v.*").ColumnExpr(answerQuestion).
-		Where("v.number = ? AND v.job_id = ? AND v.candidate_id = ? AND v.deleted_at IS NULL", number, job, candidate).Scan(ctx)
+		Where("v.number = ? AND v.job_id = ? AND v.candidate_id = ? AND v.deleted_at IS NULL", number, job, candidate).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("get answer video: %w", pg.Translate(err))
 	}
 	return v, nil
 }
 
-// ListAnswerVideos returns one page of a candidate's answers for a job, in the order of their questions, and how many there are
-// in all.
-func ListAnswerVideos(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, p pg.Page) ([]AnswerVideo, int64, error) {
+// ListAnswerVideos returns one page of a candidate's answers for a job, in the order of their questions, and how many
+// there are in all.
+func ListAnswerVideos(
+	ctx context.Context,
+	db bun.IDB,
+	job, candidate uuid.UUID,
+	p pg.Page,
+) ([]AnswerVideo, int64, error) {
 	vs := []AnswerVideo{}
 	total, err := db.NewSelect().Model(&vs).ColumnExpr("v.*").ColumnExpr(answerQuestion).
 		Where("v.job_id = ? AND v.candidate_id = ? AND v.deleted_at IS NULL", job, candidate).
@@ -158,14 +172,21 @@ func DeleteAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 	return detachAnswers(ctx, tx, v.JobID, v.CandidateID, v.ID)
 }
 
-// detachAnswers makes ratings and notes of deleted answers ones of the candidate: they are shown and changed without them.
+// detachAnswers makes ratings and notes of deleted answers ones of the candidate: they are shown and changed without
+// them.
 func detachAnswers(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID, videos ...uuid.UUID) error {
 	if len(videos) == 0 {
 		return nil
 	}
 	for _, table := range []string{"ratings", "notes"} {
-		_, err := tx.ExecContext(ctx, "UPDATE ? SET answer_video_id = NULL WHERE candidate_id = ? AND job_id = ? AND answer_video_id IN (?)",
-			bun.Ident(table), candidate, job, bun.List(videos))
+		_, err := tx.ExecContext(
+			ctx,
+			"UPDATE ? SET answer_video_id = NULL WHERE candidate_id = ? AND job_id = ? AND answer_video_id IN (?)",
+			bun.Ident(table),
+			candidate,
+			job,
+			bun.List(videos),
+		)
 		if err != nil {
 			return fmt.Errorf("detach %s from answer video: %w", table, err)
 		}
@@ -173,8 +194,8 @@ func detachAnswers(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID, vid
 	return nil
 }
 
-// DeleteAnswerVideosOf hides a candidate's answers for a job that the candidate was taken from for good; their files will be
-// deleted. A deleted candidate's go without it.
+// DeleteAnswerVideosOf hides a candidate's answers for a job that the candidate was taken from for good; their files
+// will be deleted. A deleted candidate's go without it.
 func DeleteAnswerVideosOf(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID) error {
 	var gone []uuid.UUID
 	err := tx.NewRaw(`UPDATE answer_videos SET deleted_at = now(), updated_at = now()
@@ -189,7 +210,8 @@ func DeleteAnswerVideosOf(ctx context.Context, tx bun.Tx, job, candidate uuid.UU
 func holdAnswerVideo(ctx context.Context, tx bun.Tx, job, candidate, video uuid.UUID) error {
 	var id uuid.UUID
 	err := tx.NewRaw(`SELECT id FROM answer_videos WHERE id = ? AND job_id = ? AND candidate_id = ? AND deleted_at IS NULL FOR SHARE`,
-		video, job, candidate).Scan(ctx, &id)
+		video, job, candidate).
+		Scan(ctx, &id)
 	if err != nil {
 		return fmt.Errorf("hold answer video: %w", pg.Translate(err))
 	}
@@ -210,8 +232,13 @@ func recordAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo, eventType stri
 		return fmt.Errorf("encode answer video event: %w", err)
 	}
 	return recordAbout(ctx, tx, About{
-		Company: v.CompanyID, Work: &v.JobID, Candidate: &v.CandidateID, Interview: v.InterviewID, Question: &v.QuestionID, AnswerVideo: &v.ID,
-		Changed: changed,
+		Company:     v.CompanyID,
+		Work:        &v.JobID,
+		Candidate:   &v.CandidateID,
+		Interview:   v.InterviewID,
+		Question:    &v.QuestionID,
+		AnswerVideo: &v.ID,
+		Changed:     changed,
 	}, data, eventType)
 }
 

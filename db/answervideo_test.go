@@ -91,7 +91,12 @@ func TestAnswerVideos(t *testing.T) {
 	list, total, err := db.ListAnswerVideos(s.ctx, s, s.job.ID, s.candidate.ID, page)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, total)
-	assert.Equal(t, []int64{why.Number, how.Number}, []int64{list[0].Number, list[1].Number}, "in the order of the questions")
+	assert.Equal(
+		t,
+		[]int64{why.Number, how.Number},
+		[]int64{list[0].Number, list[1].Number},
+		"in the order of the questions",
+	)
 
 	about := contexts(t, s.bundle)
 	created := about[catalog.AnswerVideoCreated]
@@ -128,7 +133,14 @@ func TestAnswerVideo_deleted(t *testing.T) {
 	s := setupSuite(t)
 	v := s.answer(s.why)
 	s.put(v)
-	rating := &db.Rating{CompanyID: s.company, JobID: s.job.ID, CandidateID: s.candidate.ID, QuestionID: &s.why.ID, AnswerVideoID: &v.ID, Value: 3}
+	rating := &db.Rating{
+		CompanyID:     s.company,
+		JobID:         s.job.ID,
+		CandidateID:   s.candidate.ID,
+		QuestionID:    &s.why.ID,
+		AnswerVideoID: &v.ID,
+		Value:         3,
+	}
 	note := &db.Note{CompanyID: s.company, JobID: s.job.ID, CandidateID: s.candidate.ID, AnswerVideoID: &v.ID, Text: "x"}
 	s.tx(func(tx bun.Tx) error {
 		return errors.Join(db.CreateRating(s.ctx, tx, rating), db.CreateNote(s.ctx, tx, note))
@@ -176,12 +188,21 @@ func TestAnswerVideos_of_one_job_alone(t *testing.T) {
 	other := s.position("Other", "")
 	question := &db.Question{Text: "Why here?"}
 	s.tx(func(tx bun.Tx) error {
-		return errors.Join(db.CreateQuestion(s.ctx, tx, other, question), db.AddCandidateJobs(s.ctx, tx, s.candidate.ID, other.ID))
+		return errors.Join(
+			db.CreateQuestion(s.ctx, tx, other, question),
+			db.AddCandidateJobs(s.ctx, tx, s.candidate.ID, other.ID),
+		)
 	})
 	there := s.answer(question)
 	there.JobID = other.ID
 	s.put(there)
-	rating := &db.Rating{CompanyID: s.company, JobID: s.job.ID, CandidateID: s.candidate.ID, AnswerVideoID: &here.ID, Value: 1}
+	rating := &db.Rating{
+		CompanyID:     s.company,
+		JobID:         s.job.ID,
+		CandidateID:   s.candidate.ID,
+		AnswerVideoID: &here.ID,
+		Value:         1,
+	}
 	s.tx(func(tx bun.Tx) error { return db.CreateRating(s.ctx, tx, rating) })
 	s.tx(func(tx bun.Tx) error { return db.DeleteAnswerVideosOf(s.ctx, tx, s.job.ID, s.candidate.ID) })
 	assert.Equal(t, []string{here.File}, s.strays())
@@ -207,7 +228,11 @@ func TestAnswerVideo_refuses(t *testing.T) {
 	s.tx(func(tx bun.Tx) error { return db.DeleteQuestion(s.ctx, tx, s.job, gone.ID) })
 	unreserved, expired := s.answer(s.why), s.answer(s.why)
 	unreserved.File = "never-reserved"
-	_, err := s.ExecContext(s.ctx, "UPDATE stray_files SET due_at = now() + interval '30 seconds' WHERE file = ?", expired.File)
+	_, err := s.ExecContext(
+		s.ctx,
+		"UPDATE stray_files SET due_at = now() + interval '30 seconds' WHERE file = ?",
+		expired.File,
+	)
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
 		v    *db.AnswerVideo

@@ -60,16 +60,16 @@ func (k *APIKey) Usable(now time.Time) bool {
 	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
 }
 
-// GenerateKey makes a new key: its plain text, to be shown once, what is stored of it (HashKey under the secret) and the
-// beginning that is shown in lists. The key holds 256 random bits.
+// GenerateKey makes a new key: its plain text, to be shown once, what is stored of it (HashKey under the secret) and
+// the beginning that is shown in lists. The key holds 256 random bits.
 func GenerateKey(secret []byte) (plain string, hash []byte, prefix string) {
 	var bits [32]byte
 	_, _ = rand.Read(bits[:]) // crypto/rand.Read never fails: it ends the program instead
 	return keyOf(secret, bits[:])
 }
 
-// DeriveKey makes the key that follows from the secret and a label: the same every time, so it need not be kept. It is for
-// the demo key of a machine whose secret never leaves it.
+// DeriveKey makes the key that follows from the secret and a label: the same every time, so it need not be kept. It
+// is for the demo key of a machine whose secret never leaves it.
 func DeriveKey(secret []byte, label string) (plain string, hash []byte, prefix string) {
 	return keyOf(secret, HashKey(secret, "derive:"+label))
 }
@@ -83,8 +83,8 @@ func keyOf(secret, bits []byte) (plain string, hash []byte, prefix string) {
 	return plain, HashKey(secret, plain), plain[:len(KeyPrefix)+shownDigits]
 }
 
-// HashKey is HMAC-SHA256 of the key under the server's secret: a stolen table opens nothing, and since a key has 256 bits
-// of entropy, nothing slower is needed.
+// HashKey is HMAC-SHA256 of the key under the server's secret: a stolen table opens nothing, and since a key has 256
+// bits of entropy, nothing slower is needed.
 func HashKey(secret []byte, plain string) []byte {
 	mac := hmac.New(sha256.New, secret)
 	_, _ = mac.Write([]byte(plain)) // a hash never fails to take bytes
@@ -103,8 +103,8 @@ const (
 	KeyRevoked   AuditAction = "revoked"
 )
 
-// CreateAPIKey stores a new key (k.Hash and k.Prefix from GenerateKey) and says in the audit log who made it: "key:<id>", or
-// "cli". Its id and times are set when they are zero.
+// CreateAPIKey stores a new key (k.Hash and k.Prefix from GenerateKey) and says in the audit log who made it:
+// "key:<id>", or "cli". Its id and times are set when they are zero.
 func CreateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, actor string) error {
 	if k.ID == uuid.Nil {
 		k.ID = pg.NewID()
@@ -131,10 +131,15 @@ func audit(ctx context.Context, tx bun.Tx, key uuid.UUID, action AuditAction, ac
 	return nil
 }
 
-// FindAPIKey returns the key with that hash, whatever its state. Its version is xmin, the transaction that wrote the row.
+// FindAPIKey returns the key with that hash, whatever its state. Its version is xmin, the transaction that wrote the
+// row.
 func FindAPIKey(ctx context.Context, db bun.IDB, hash []byte) (*APIKey, error) {
 	k := new(APIKey)
-	if err := db.NewSelect().Model(k).ColumnExpr("k.*, k.xmin::text AS version").Where("k.hash = ?", hash).Scan(ctx); err != nil {
+	if err := db.NewSelect().
+		Model(k).
+		ColumnExpr("k.*, k.xmin::text AS version").
+		Where("k.hash = ?", hash).
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("find api key: %w", pg.Translate(err))
 	}
 	return k, nil
@@ -164,9 +169,22 @@ func ListAPIKeys(ctx context.Context, db bun.IDB, s pg.Scope, p pg.Page) ([]APIK
 }
 
 // UpdateAPIKey writes the named columns of a key that was not revoked, and says so in the audit log.
-func UpdateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, action AuditAction, actor string, columns ...string) error {
+func UpdateAPIKey(
+	ctx context.Context,
+	tx bun.Tx,
+	k *APIKey,
+	action AuditAction,
+	actor string,
+	columns ...string,
+) error {
 	k.UpdatedAt = time.Now().UTC()
-	err := pg.One(tx.NewUpdate().Model(k).Column(append(columns, "updated_at")...).Where("id = ? AND revoked_at IS NULL", k.ID).Exec(ctx))
+	err := pg.One(
+		tx.NewUpdate().
+			Model(k).
+			Column(append(columns, "updated_at")...).
+			Where("id = ? AND revoked_at IS NULL", k.ID).
+			Exec(ctx),
+	)
 	if err != nil {
 		return fmt.Errorf("update api key: %w", pg.Translate(err))
 	}

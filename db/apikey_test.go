@@ -19,7 +19,15 @@ func TestAPIKeyIsKeptAsAHash(t *testing.T) {
 	require.Regexp(t, `^sk_[0-9A-Za-z]{43}$`, plain)
 	require.Equal(t, hash, db.HashKey(secret, plain))
 	require.NotEqual(t, hash, db.HashKey([]byte("other"), plain))
-	k := &db.APIKey{CompanyID: &b.company, Name: "n", Hash: hash, Prefix: prefix, Scopes: []string{"*"}, RatePerMinute: 1, RatePerHour: 1}
+	k := &db.APIKey{
+		CompanyID:     &b.company,
+		Name:          "n",
+		Hash:          hash,
+		Prefix:        prefix,
+		Scopes:        []string{"*"},
+		RatePerMinute: 1,
+		RatePerHour:   1,
+	}
 	b.tx(func(tx bun.Tx) error { return db.CreateAPIKey(b.ctx, tx, k, "cli") })
 	found, err := db.FindAPIKey(b.ctx, b, db.HashKey(secret, plain))
 	require.NoError(t, err)

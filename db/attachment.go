@@ -43,8 +43,8 @@ type Attachment struct {
 	UpdatedAt   time.Time      `bun:"updated_at"`
 }
 
-// PutAttachment stores a person's file, in the place of the one of its kind that is there. a.File must be reserved (ReserveFile) and
-// counts from now on. It locks the person; one who was deleted is ErrNotFound.
+// PutAttachment stores a person's file, in the place of the one of its kind that is there. a.File must be reserved
+// (ReserveFile) and counts from now on. It locks the person; one who was deleted is ErrNotFound.
 func PutAttachment(ctx context.Context, tx bun.Tx, p Person, a *Attachment) error {
 	if err := Lock(ctx, tx, p.table, p.ID); err != nil {
 		return err
@@ -53,10 +53,19 @@ func PutAttachment(ctx context.Context, tx bun.Tx, p Person, a *Attachment) erro
 		return err
 	}
 	a.UpdatedAt = now()
-	_, err := tx.ExecContext(ctx, `INSERT INTO attachments (?0, kind, file, content_type, size, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+	_, err := tx.ExecContext(
+		ctx,
+		`INSERT INTO attachments (?0, kind, file, content_type, size, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 		ON CONFLICT (?0, kind) DO UPDATE SET
 			file = EXCLUDED.file, content_type = EXCLUDED.content_type, size = EXCLUDED.size, updated_at = EXCLUDED.updated_at`,
-		bun.Ident(p.column), p.ID, a.Kind, a.File, a.ContentType, a.Size, a.UpdatedAt)
+		bun.Ident(p.column),
+		p.ID,
+		a.Kind,
+		a.File,
+		a.ContentType,
+		a.Size,
+		a.UpdatedAt,
+	)
 	if err != nil {
 		return fmt.Errorf("write attachment: %w", pg.Translate(err))
 	}
@@ -66,7 +75,10 @@ func PutAttachment(ctx context.Context, tx bun.Tx, p Person, a *Attachment) erro
 // GetAttachment returns a person's file of that kind.
 func GetAttachment(ctx context.Context, db bun.IDB, p Person, kind AttachmentKind) (*Attachment, error) {
 	a := new(Attachment)
-	if err := db.NewSelect().Model(a).Where("at.? = ? AND at.kind = ?", bun.Ident(p.column), p.ID, kind).Scan(ctx); err != nil {
+	if err := db.NewSelect().
+		Model(a).
+		Where("at.? = ? AND at.kind = ?", bun.Ident(p.column), p.ID, kind).
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("get attachment: %w", pg.Translate(err))
 	}
 	return a, nil
@@ -94,7 +106,8 @@ func attachmentsOf(ctx context.Context, db bun.IDB, column string, ids []uuid.UU
 		ID   uuid.UUID
 		Kind AttachmentKind
 	}
-	err := db.NewRaw("SELECT ?0 AS id, kind FROM attachments WHERE ?0 IN (?1)", bun.Ident(column), bun.List(ids)).Scan(ctx, &rows)
+	err := db.NewRaw("SELECT ?0 AS id, kind FROM attachments WHERE ?0 IN (?1)", bun.Ident(column), bun.List(ids)).
+		Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("list attachments: %w", err)
 	}

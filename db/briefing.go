@@ -53,12 +53,15 @@ func BriefAnalysis(ctx context.Context, db bun.IDB, interview uuid.UUID) (b Anal
 	return b, nil
 }
 
-// InterviewLife returns what decides how an interview continues, also of a deleted one. With lock the row stays as it is until
-// the transaction ends.
+// InterviewLife returns what decides how an interview continues, also of a deleted one. With lock the row stays as it
+// is until the transaction ends.
 func InterviewLife(ctx context.Context, db bun.IDB, id uuid.UUID, lock bool) (*Interview, error) {
 	i := new(Interview)
-	q := db.NewSelect().Model(i).Where("i.id = ?", id).Column("company_id", "job_id", "status", "type", "deadline_at", "started_at",
-		"max_minutes", "analysis_status", "analysis_due_at", "updated_at", "deleted_at", "invite_mail", "invite_mailed_at", "invite_mail_error")
+	q := db.NewSelect().
+		Model(i).
+		Where("i.id = ?", id).
+		Column("company_id", "job_id", "status", "type", "deadline_at", "started_at",
+			"max_minutes", "analysis_status", "analysis_due_at", "updated_at", "deleted_at", "invite_mail", "invite_mailed_at", "invite_mail_error")
 	if lock {
 		q = q.For("UPDATE")
 	}

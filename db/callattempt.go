@@ -95,8 +95,9 @@ func GetCall(ctx context.Context, db bun.IDB, id uuid.UUID) (*CallAttempt, error
 	return c, nil
 }
 
-// InvokeCall schedules a call at the given time in place of the pending one. It is refused (StateError) while a call is in
-// progress and for an interview that is not SCHEDULED. retry is 0 unless it follows a call that nobody answered.
+// InvokeCall schedules a call at the given time in place of the pending one. It is refused (StateError) while a call
+// is in progress and for an interview that is not SCHEDULED. retry is 0 unless it follows a call that nobody
+// answered.
 func InvokeCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Time, retry int) error {
 	i, err := transition(ctx, tx, interview, []InterviewStatus{InterviewScheduled}, "scheduled_at = ?", at)
 	if err != nil {
@@ -116,7 +117,13 @@ func InvokeCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Tim
 	if err := insertCall(ctx, tx, interview, at, retry); err != nil {
 		return err
 	}
-	return recordInterview(ctx, tx, i, map[string]any{"scheduledAt": at.UTC().Format(time.RFC3339Nano)}, catalog.InterviewRescheduled)
+	return recordInterview(
+		ctx,
+		tx,
+		i,
+		map[string]any{"scheduledAt": at.UTC().Format(time.RFC3339Nano)},
+		catalog.InterviewRescheduled,
+	)
 }
 
 // endCalls ends the call of an interview that is still to come or under way; the workflow hangs it up.
@@ -129,8 +136,8 @@ func endCalls(ctx context.Context, tx bun.Tx, interview uuid.UUID, to CallStatus
 	return nil
 }
 
-// RescheduleCall moves a SCHEDULED call, and its interview, to another time. One that the provider has taken is ringing:
-// that is a StateError too.
+// RescheduleCall moves a SCHEDULED call, and its interview, to another time. One that the provider has taken is
+// ringing: that is a StateError too.
 func RescheduleCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, at time.Time) error {
 	if _, err := LockInterview(ctx, tx, interview); err != nil {
 		return err
@@ -149,7 +156,13 @@ func RescheduleCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, a
 	if err != nil {
 		return fmt.Errorf("reschedule call attempt: %w", err)
 	}
-	return recordInterview(ctx, tx, i, map[string]any{"scheduledAt": at.UTC().Format(time.RFC3339Nano)}, catalog.InterviewRescheduled)
+	return recordInterview(
+		ctx,
+		tx,
+		i,
+		map[string]any{"scheduledAt": at.UTC().Format(time.RFC3339Nano)},
+		catalog.InterviewRescheduled,
+	)
 }
 
 // DeleteCall removes a call attempt; one in progress is a StateError.
@@ -176,15 +189,19 @@ func DeleteCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID) error
 
 // MarkCallPlaced records that the provider took the call. Doing it again changes nothing.
 func MarkCallPlaced(ctx context.Context, db bun.IDB, call uuid.UUID) error {
-	_, err := db.ExecContext(ctx, "UPDATE call_attempts SET placed_at = COALESCE(placed_at, clock_timestamp()), updated_at = now() WHERE id = ?", call)
+	_, err := db.ExecContext(
+		ctx,
+		"UPDATE call_attempts SET placed_at = COALESCE(placed_at, clock_timestamp()), updated_at = now() WHERE id = ?",
+		call,
+	)
 	if err != nil {
 		return fmt.Errorf("mark call placed: %w", err)
 	}
 	return nil
 }
 
-// CallStarted records that the candidate answered. The call and its interview are then in progress, with interview.started. Being told twice
-// changes nothing.
+// CallStarted records that the candidate answered. The call and its interview are then in progress, with
+// interview.started. Being told twice changes nothing.
 func CallStarted(ctx context.Context, tx bun.Tx, call uuid.UUID) error {
 	c, _, err := lockCall(ctx, tx, call)
 	if err != nil || c.Status == CallInProgress {
@@ -222,18 +239,25 @@ func lockCall(ctx context.Context, tx bun.Tx, call uuid.UUID) (*CallAttempt, Int
 	return c, status, err
 }
 
-// SetCalledAt notes when the candidate answered, in the provider's words. It follows CallStarted, which takes its own time.
+// SetCalledAt notes when the candidate answered, in the provider's words. It follows CallStarted, which takes its own
+// time.
 func SetCalledAt(ctx context.Context, tx bun.Tx, call uuid.UUID, at time.Time) error {
-	_, err := tx.ExecContext(ctx, "UPDATE call_attempts SET called_at = ? WHERE id = ? AND status = 'IN_PROGRESS'", at, call)
+	_, err := tx.ExecContext(
+		ctx,
+		"UPDATE call_attempts SET called_at = ? WHERE id = ? AND status = 'IN_PROGRESS'",
+		at,
+		call,
+	)
 	if err != nil {
 		return fmt.Errorf("note when the call was answered: %w", err)
 	}
 	return nil
 }
 
-// CallEnded records that the call is over. A completed one completes its interview, with recording.completed when there is a recording. One that nobody answered leaves the interview
-// SCHEDULED: its workflow decides on another try. Any other failure fails the interview. A call that went on while its
-// interview was canceled only ends. Being told twice changes nothing.
+// CallEnded records that the call is over. A completed one completes its interview, with recording.completed when
+// there is a recording. One that nobody answered leaves the interview SCHEDULED: its workflow decides on another try.
+// Any other failure fails the interview. A call that went on while its interview was canceled only ends. Being told
+// twice changes nothing.
 func CallEnded(ctx context.Context, tx bun.Tx, call uuid.UUID, e CallEnd) error {
 	c, interview, err := lockCall(ctx, tx, call)
 	if err != nil || c.Status == e.Status || interview == InterviewCanceled {
@@ -271,8 +295,18 @@ func moveOpenCall(ctx context.Context, tx bun.Tx, c *CallAttempt, e CallEnd) err
 	if e.ReasonCode != "" {
 		reason = &e.ReasonCode
 	}
-	err := pg.One(tx.ExecContext(ctx, `UPDATE call_attempts SET status = ?, reason_code = ?, duration_seconds = ?, recording_url = ?, updated_at = now()
-		WHERE id = ? AND status IN ('SCHEDULED', 'IN_PROGRESS')`, e.Status, reason, e.DurationSeconds, e.RecordingURL, c.ID))
+	err := pg.One(
+		tx.ExecContext(
+			ctx,
+			`UPDATE call_attempts SET status = ?, reason_code = ?, duration_seconds = ?, recording_url = ?, updated_at = now()
+		WHERE id = ? AND status IN ('SCHEDULED', 'IN_PROGRESS')`,
+			e.Status,
+			reason,
+			e.DurationSeconds,
+			e.RecordingURL,
+			c.ID,
+		),
+	)
 	if errors.Is(err, pg.ErrNotFound) {
 		return &pg.StateError{Resource: "call attempt", State: string(c.Status)}
 	}
@@ -280,7 +314,14 @@ func moveOpenCall(ctx context.Context, tx bun.Tx, c *CallAttempt, e CallEnd) err
 }
 
 // moveCall changes a call of this interview if it is in the given status; otherwise it is a StateError.
-func moveCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, from CallStatus, set string, args ...any) error {
+func moveCall(
+	ctx context.Context,
+	tx bun.Tx,
+	interview, call uuid.UUID,
+	from CallStatus,
+	set string,
+	args ...any,
+) error {
 	c, err := GetCall(ctx, tx, call)
 	if err != nil {
 		return err
@@ -289,7 +330,9 @@ func moveCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, from Ca
 		return pg.ErrNotFound
 	}
 	args = append(args, call, from)
-	err = pg.One(tx.ExecContext(ctx, "UPDATE call_attempts SET "+set+", updated_at = now() WHERE id = ? AND status = ?", args...))
+	err = pg.One(
+		tx.ExecContext(ctx, "UPDATE call_attempts SET "+set+", updated_at = now() WHERE id = ? AND status = ?", args...),
+	)
 	if errors.Is(err, pg.ErrNotFound) {
 		return &pg.StateError{Resource: "call attempt", State: string(c.Status)}
 	}

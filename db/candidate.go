@@ -38,7 +38,8 @@ type Candidate struct {
 
 	// JobIDs are the jobs that the candidate is considered for, in the order in which they were added; none may be.
 	JobIDs []uuid.UUID `bun:"-"`
-	// Through is the job as whose candidate it is changed, where a contract knows candidates under a job alone; nil: the first.
+	// Through is the job as whose candidate it is changed, where a contract knows candidates under a job alone; nil: the
+	// first.
 	Through        *uuid.UUID `bun:"-"`
 	InterviewCount int        `bun:"interview_count,scanonly"`
 	// AnalysisCount counts completed analyses.
@@ -48,8 +49,8 @@ type Candidate struct {
 // CandidateApplied is the status of a new candidate.
 const CandidateApplied = "APPLIED"
 
-// CreateCandidate stores a new candidate and its jobs. invited: an invitation follows in the same transaction and has its
-// own event; otherwise candidate.created is recorded. The jobs are the caller's to check.
+// CreateCandidate stores a new candidate and its jobs. invited: an invitation follows in the same transaction and has
+// its own event; otherwise candidate.created is recorded. The jobs are the caller's to check.
 func CreateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, invited bool) error {
 	c.ID, c.CreatedAt = pg.NewID(), now()
 	c.UpdatedAt = c.CreatedAt
@@ -104,10 +105,15 @@ const candidateCounts = `(SELECT count(*) FROM interviews i WHERE i.candidate_id
 	(SELECT count(*) FROM analyses an JOIN interviews i ON i.id = an.interview_id
 		WHERE an.candidate_id = c.id AND an.status = 'COMPLETED' AND i.deleted_at IS NULL) AS analysis_count`
 
-// GetCandidate returns a candidate whoever owns it (the caller tells "not found" from "not yours"), unless it was deleted.
+// GetCandidate returns a candidate whoever owns it (the caller tells "not found" from "not yours"), unless it was
+// deleted.
 func GetCandidate(ctx context.Context, db bun.IDB, id uuid.UUID) (*Candidate, error) {
 	cs := make([]Candidate, 1)
-	q := db.NewSelect().Model(&cs[0]).ColumnExpr("c.*").ColumnExpr(candidateCounts).Where("c.id = ? AND c.deleted_at IS NULL", id)
+	q := db.NewSelect().
+		Model(&cs[0]).
+		ColumnExpr("c.*").
+		ColumnExpr(candidateCounts).
+		Where("c.id = ? AND c.deleted_at IS NULL", id)
 	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("get candidate: %w", pg.Translate(err))
 	}
@@ -127,7 +133,8 @@ func loadCandidateJobs(ctx context.Context, db bun.IDB, cs []Candidate) error {
 	}
 	var rows []struct{ CandidateID, JobID uuid.UUID }
 	err := db.NewRaw(`SELECT cj.candidate_id, cj.job_id FROM candidate_jobs cj JOIN jobs j ON j.id = cj.job_id AND j.deleted_at IS NULL
-		WHERE cj.candidate_id IN (?) ORDER BY cj.created_at, cj.job_id`, bun.List(ids)).Scan(ctx, &rows)
+		WHERE cj.candidate_id IN (?) ORDER BY cj.created_at, cj.job_id`, bun.List(ids)).
+		Scan(ctx, &rows)
 	if err != nil {
 		return fmt.Errorf("list candidates' jobs: %w", err)
 	}
@@ -158,9 +165,20 @@ type CandidateFilter struct {
 }
 
 // ListCandidates returns one page of the candidates that the scope sees, newest first, and how many there are in all.
-func ListCandidates(ctx context.Context, db bun.IDB, s pg.Scope, f CandidateFilter, p pg.Page) ([]Candidate, int64, error) {
+func ListCandidates(
+	ctx context.Context,
+	db bun.IDB,
+	s pg.Scope,
+	f CandidateFilter,
+	p pg.Page,
+) ([]Candidate, int64, error) {
 	cs := []Candidate{}
-	q := db.NewSelect().Model(&cs).ColumnExpr("c.*").ColumnExpr(candidateCounts).Where("c.deleted_at IS NULL").Order("c.id DESC")
+	q := db.NewSelect().
+		Model(&cs).
+		ColumnExpr("c.*").
+		ColumnExpr(candidateCounts).
+		Where("c.deleted_at IS NULL").
+		Order("c.id DESC")
 	if s.Company != nil {
 		q = q.Where("c.company_id = ?", *s.Company)
 	}
@@ -196,8 +214,8 @@ func UpdateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, columns ...st
 	return recordCandidate(ctx, tx, c, catalog.CandidateUpdated, columns)
 }
 
-// DeleteCandidate hides a candidate and cancels its interviews that have not begun: a person who asked to be removed must
-// not be called.
+// DeleteCandidate hides a candidate and cancels its interviews that have not begun: a person who asked to be removed
+// must not be called.
 func DeleteCandidate(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	if err := softDelete(ctx, tx, "candidates", id); err != nil {
 		return fmt.Errorf("delete candidate: %w", err)
@@ -208,7 +226,8 @@ func DeleteCandidate(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 // cancelScheduled cancels the interviews for which the condition holds and that have not begun.
 func cancelScheduled(ctx context.Context, tx bun.Tx, reason, where string, args ...any) error {
 	var waiting []uuid.UUID
-	err := tx.NewRaw("SELECT id FROM interviews WHERE "+where+" AND status = 'SCHEDULED' ORDER BY id FOR UPDATE", args...).Scan(ctx, &waiting)
+	err := tx.NewRaw("SELECT id FROM interviews WHERE "+where+" AND status = 'SCHEDULED' ORDER BY id FOR UPDATE", args...).
+		Scan(ctx, &waiting)
 	if err != nil {
 		return fmt.Errorf("list candidate's interviews: %w", err)
 	}
@@ -235,8 +254,8 @@ type candidateData struct {
 	Status      string      `json:"status"`
 }
 
-// recordCandidate tells ids and status alone: a receiver that may know the person asks the API, or has a profile that says
-// more.
+// recordCandidate tells ids and status alone: a receiver that may know the person asks the API, or has a profile that
+// says more.
 func recordCandidate(ctx context.Context, tx bun.Tx, c *Candidate, eventType string, changed []string) error {
 	data, err := json.Marshal(candidateData{c.ID, notNil(c.JobIDs), c.Status})
 	if err != nil {

@@ -41,8 +41,8 @@ type Company struct {
 	DeletedAt *time.Time      `bun:"deleted_at"`
 }
 
-// CreateCompany stores a new company. Its id and times are set when they are zero; empty metadata and settings become {}. An empty
-// identifier becomes one that is made of the name.
+// CreateCompany stores a new company. Its id and times are set when they are zero; empty metadata and settings become
+// {}. An empty identifier becomes one that is made of the name.
 func CreateCompany(ctx context.Context, db bun.IDB, c *Company) error {
 	if c.ID == uuid.Nil {
 		c.ID = pg.NewID()
@@ -96,15 +96,19 @@ func ExistingCompanies(ctx context.Context, db bun.IDB, ids []uuid.UUID) ([]uuid
 	if len(ids) == 0 {
 		return existing, nil
 	}
-	err := db.NewSelect().Model((*Company)(nil)).Column("id").Where("co.id IN (?) AND co.deleted_at IS NULL", bun.List(ids)).Scan(ctx, &existing)
+	err := db.NewSelect().
+		Model((*Company)(nil)).
+		Column("id").
+		Where("co.id IN (?) AND co.deleted_at IS NULL", bun.List(ids)).
+		Scan(ctx, &existing)
 	if err != nil {
 		return nil, fmt.Errorf("look for companies: %w", err)
 	}
 	return existing, nil
 }
 
-// CompaniesNamed returns the companies of exactly that name, oldest first; names are not unique. It reads the whole table:
-// it is for a person at a shell, not for requests.
+// CompaniesNamed returns the companies of exactly that name, oldest first; names are not unique. It reads the whole
+// table: it is for a person at a shell, not for requests.
 func CompaniesNamed(ctx context.Context, db bun.IDB, name string) ([]Company, error) {
 	cs := []Company{}
 	err := db.NewSelect().Model(&cs).Where("co.name = ? AND co.deleted_at IS NULL", name).Order("co.id").Scan(ctx)

@@ -24,8 +24,10 @@ type About struct {
 // recordAbout records events with the same data, and with the context of what they are about as it is in tx now.
 func recordAbout(ctx context.Context, tx bun.Tx, a About, data json.RawMessage, eventTypes ...string) error {
 	var about string
-	err := pg.Direct(tx).QueryRowContext(ctx, contextSQL, a.Company, a.Work, a.Candidate, a.Interview, a.Question, a.AnswerVideo, a.Rating, a.Note,
-		a.Staff, a.Changed).Scan(&about)
+	err := pg.Direct(tx).
+		QueryRowContext(ctx, contextSQL, a.Company, a.Work, a.Candidate, a.Interview, a.Question, a.AnswerVideo, a.Rating, a.Note,
+			a.Staff, a.Changed).
+		Scan(&about)
 	if err != nil {
 		return fmt.Errorf("read what the event is about: %w", pg.Translate(err))
 	}
@@ -37,9 +39,9 @@ func recordAbout(ctx context.Context, tx bun.Tx, a About, data json.RawMessage, 
 	return err
 }
 
-// contextSQL makes a catalog.Context of $1 company, $2 job, $3 candidate, $4 interview, $5 question, $6 answer video, $7 rating,
-// $8 note, $9 staff user and $10 the changed columns. A candidate is created in this very transaction when its row was written
-// by it and never changed since. The analysis is added last, since its own nulls must stay.
+// contextSQL makes a catalog.Context of $1 company, $2 job, $3 candidate, $4 interview, $5 question, $6 answer video,
+// $7 rating, $8 note, $9 staff user and $10 the changed columns. A candidate is created in this very transaction when
+// its row was written by it and never changed since. The analysis is added last, since its own nulls must stay.
 const contextSQL = `
 SELECT (jsonb_strip_nulls(jsonb_build_object(
   'company', jsonb_build_object('id', co.id, 'number', co.number, 'name', co.name),

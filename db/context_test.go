@@ -37,7 +37,14 @@ func TestContextOfAnInterviewsLife(t *testing.T) {
 	job := &db.Position{CompanyID: b.company, Title: "Engineer"}
 	agent := &db.Agent{CompanyID: b.company, Name: "Ada", Type: db.Online, Language: "EN", DurationMinutes: 20}
 	candidate := &db.Candidate{CompanyID: b.company, FirstName: "Grace", LastName: "Hopper", Email: &mail}
-	interview := &db.Interview{ID: pg.NewID(), CompanyID: b.company, Type: db.Online, ScheduledAt: time.Now(), MaxMinutes: 60, Metadata: []byte("{}")}
+	interview := &db.Interview{
+		ID:          pg.NewID(),
+		CompanyID:   b.company,
+		Type:        db.Online,
+		ScheduledAt: time.Now(),
+		MaxMinutes:  60,
+		Metadata:    []byte("{}"),
+	}
 	b.tx(func(tx bun.Tx) error {
 		if err := db.CreatePosition(b.ctx, tx, job); err != nil {
 			return err
@@ -92,7 +99,13 @@ func TestContextOfAnInterviewsLife(t *testing.T) {
 func TestCandidateOfTwoJobs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	first, second := &db.Position{CompanyID: b.company, Title: "First"}, &db.Position{CompanyID: b.company, Title: "Second"}
+	first, second := &db.Position{
+		CompanyID: b.company,
+		Title:     "First",
+	}, &db.Position{
+		CompanyID: b.company,
+		Title:     "Second",
+	}
 	candidate := &db.Candidate{CompanyID: b.company, FirstName: "Grace", LastName: "Hopper"}
 	b.tx(func(tx bun.Tx) error {
 		for _, p := range []*db.Position{first, second} {
@@ -121,7 +134,13 @@ func TestWebhookOfASet(t *testing.T) {
 	set := pg.NewID()
 	_, err := b.ExecContext(b.ctx, "INSERT INTO webhook_sets (id, company_id) VALUES (?, ?)", set, b.company)
 	require.NoError(t, err)
-	_, err = b.ExecContext(b.ctx, "UPDATE webhooks SET set_id = ?, events = ? WHERE id = ?", set, "{job.updated}", b.hook.ID)
+	_, err = b.ExecContext(
+		b.ctx,
+		"UPDATE webhooks SET set_id = ?, events = ? WHERE id = ?",
+		set,
+		"{job.updated}",
+		b.hook.ID,
+	)
 	require.NoError(t, err)
 	mine, other := &db.Position{CompanyID: b.company, Title: "Mine"}, &db.Position{CompanyID: b.company, Title: "Other"}
 	b.tx(func(tx bun.Tx) error {
@@ -141,10 +160,21 @@ func TestWebhookOfASet(t *testing.T) {
 		require.NoError(t, err)
 		return after - before
 	}
-	require.Zero(t, deliveries(func(ctx context.Context, tx bun.Tx) error { return db.UpdatePosition(ctx, tx, other, "title") }))
-	require.EqualValues(t, 1, deliveries(func(ctx context.Context, tx bun.Tx) error { return db.UpdatePosition(ctx, tx, mine, "title") }))
+	require.Zero(
+		t,
+		deliveries(func(ctx context.Context, tx bun.Tx) error { return db.UpdatePosition(ctx, tx, other, "title") }),
+	)
+	require.EqualValues(
+		t,
+		1,
+		deliveries(func(ctx context.Context, tx bun.Tx) error { return db.UpdatePosition(ctx, tx, mine, "title") }),
+	)
 	require.Zero(t, deliveries(func(ctx context.Context, tx bun.Tx) error {
-		_, err := delivery.RecordEvent(ctx, tx, &delivery.Event{CompanyID: &b.company, Type: catalog.JobUpdated, Data: []byte("{}")})
+		_, err := delivery.RecordEvent(
+			ctx,
+			tx,
+			&delivery.Event{CompanyID: &b.company, Type: catalog.JobUpdated, Data: []byte("{}")},
+		)
 		return err
 	}), "an event about no job")
 }

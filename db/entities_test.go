@@ -34,7 +34,15 @@ func (b *bundle) candidate(first, last, email string, jobs ...uuid.UUID) *db.Can
 
 func (b *bundle) agent(kind db.InterviewType) *db.Agent {
 	b.t.Helper()
-	a := &db.Agent{CompanyID: b.company, Name: "Agent", Type: kind, Focus: "SCREENING", Language: "EN", DurationMinutes: 25, Questions: []string{"Why?"}}
+	a := &db.Agent{
+		CompanyID:       b.company,
+		Name:            "Agent",
+		Type:            kind,
+		Focus:           "SCREENING",
+		Language:        "EN",
+		DurationMinutes: 25,
+		Questions:       []string{"Why?"},
+	}
 	require.NoError(b.t, db.CreateAgent(b.ctx, b, a))
 	return a
 }
@@ -57,9 +65,13 @@ func TestPositions(t *testing.T) {
 	b := setup(t)
 	low, eur, city := 1000.5, "EUR", "Košice"
 	p := &db.Position{
-		CompanyID: b.company, Title: "Engineer", RequiredSkills: []string{"Go", `a,"b"\`}, Education: []string{"BACHELOR_LEVEL"},
+		CompanyID:            b.company,
+		Title:                "Engineer",
+		RequiredSkills:       []string{"Go", `a,"b"\`},
+		Education:            []string{"BACHELOR_LEVEL"},
 		LanguageRequirements: []db.LanguageRequirement{{Language: "EN", Proficiency: "B2"}},
-		Location:             &db.JobLocation{City: &city}, Salary: &db.Salary{Min: &low, Currency: &eur},
+		Location:             &db.JobLocation{City: &city},
+		Salary:               &db.Salary{Min: &low, Currency: &eur},
 	}
 	b.tx(func(tx bun.Tx) error { return db.CreatePosition(b.ctx, tx, p) })
 
@@ -89,7 +101,13 @@ func TestPositions(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 3, total)
 		require.Equal(t, []uuid.UUID{open.ID, closed.ID}, []uuid.UUID{all[0].ID, all[1].ID})
-		rest, _, err := db.ListPositions(b.ctx, b, pg.Scope{Company: &b.company}, db.PositionFilter{}, pg.Page{Limit: 2, Offset: 2})
+		rest, _, err := db.ListPositions(
+			b.ctx,
+			b,
+			pg.Scope{Company: &b.company},
+			db.PositionFilter{},
+			pg.Page{Limit: 2, Offset: 2},
+		)
 		require.NoError(t, err)
 		require.Len(t, rest, 1)
 		some, total, err := db.ListPositions(b.ctx, b, pg.Scope{}, db.PositionFilter{Status: "CLOSED"}, page)
@@ -125,7 +143,13 @@ func TestAgents(t *testing.T) {
 	require.Empty(t, got.Questions)
 	require.Equal(t, "Agent", got.Name)
 	online := b.agent(db.Online)
-	list, total, err := db.ListAgents(b.ctx, b, pg.Scope{Company: &b.company}, db.AgentFilter{Type: db.Online, Focus: "SCREENING"}, page)
+	list, total, err := db.ListAgents(
+		b.ctx,
+		b,
+		pg.Scope{Company: &b.company},
+		db.AgentFilter{Type: db.Online, Focus: "SCREENING"},
+		page,
+	)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, total)
 	require.Equal(t, online.ID, list[0].ID)
@@ -159,7 +183,11 @@ func TestCandidates(t *testing.T) {
 		got, err := db.GetCandidate(b.ctx, b, c.ID)
 		require.NoError(t, err)
 		require.Equal(t, "2031-02-03", got.GDPRExpiryDate.Format(time.DateOnly))
-		require.Equal(t, []any{second.ID.String(), first.ID.String(), closed.ID.String()}, b.lastEvent(catalog.CandidateUpdated)["jobIds"])
+		require.Equal(
+			t,
+			[]any{second.ID.String(), first.ID.String(), closed.ID.String()},
+			b.lastEvent(catalog.CandidateUpdated)["jobIds"],
+		)
 	})
 	t.Run("filters", func(t *testing.T) {
 		other := b.candidate("Grace", "Hopper", "grace@navy.test")
@@ -263,8 +291,14 @@ func TestDeletedCandidateIsNotCalled(t *testing.T) {
 	require.Equal(t, db.InterviewInProgress, b.get(running.ID).Status)
 	err = pg.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error {
 		return db.CreateInterview(b.ctx, tx, &db.Interview{
-			ID: pg.NewID(), CompanyID: b.company, CandidateID: c.ID, AgentID: a.ID, Type: db.Phone, ScheduledAt: time.Now(), MaxMinutes: 1,
-			Metadata: json.RawMessage("{}"),
+			ID:          pg.NewID(),
+			CompanyID:   b.company,
+			CandidateID: c.ID,
+			AgentID:     a.ID,
+			Type:        db.Phone,
+			ScheduledAt: time.Now(),
+			MaxMinutes:  1,
+			Metadata:    json.RawMessage("{}"),
 		})
 	})
 	require.ErrorIs(t, err, pg.ErrNotFound, "no interview for a deleted candidate")
@@ -339,7 +373,8 @@ func TestReportOnEndedCallNamesItsState(t *testing.T) {
 	require.Equal(t, string(db.CallCancelled), state.State)
 }
 
-// A provider that repeats its reports, while the client cancels and reschedules, must never be answered with a deadlock.
+// A provider that repeats its reports, while the client cancels and reschedules, must never be answered with a
+// deadlock.
 func TestReportsAndCancellationsDoNotWaitInACircle(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

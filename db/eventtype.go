@@ -39,8 +39,8 @@ type EventTypeVersion struct {
 	CreatedAt   time.Time `bun:"created_at"`
 }
 
-// CreateEventType stores a new type with its first version; ErrDuplicate: the company has one of that name. Its id, version and
-// times are set.
+// CreateEventType stores a new type with its first version; ErrDuplicate: the company has one of that name. Its id,
+// version and times are set.
 func CreateEventType(ctx context.Context, tx bun.Tx, t *EventType) error {
 	t.ID, t.Version, t.CreatedAt = pg.NewID(), 1, now()
 	t.UpdatedAt = t.CreatedAt
@@ -63,8 +63,8 @@ func GetEventType(ctx context.Context, db bun.IDB, company uuid.UUID, name strin
 	return getEventType(ctx, db.NewSelect(), company, name)
 }
 
-// LockEventType is GetEventType for who is about to change it: others that do so wait for the end of the transaction, and see
-// what it made.
+// LockEventType is GetEventType for who is about to change it: others that do so wait for the end of the transaction,
+// and see what it made.
 func LockEventType(ctx context.Context, tx bun.Tx, company uuid.UUID, name string) (*EventType, error) {
 	return getEventType(ctx, tx.NewSelect().For("UPDATE"), company, name)
 }
@@ -80,7 +80,10 @@ func getEventType(ctx context.Context, q *bun.SelectQuery, company uuid.UUID, na
 
 // CountEventTypes returns how many types a company has.
 func CountEventTypes(ctx context.Context, db bun.IDB, company uuid.UUID) (int64, error) {
-	n, err := db.NewSelect().Model((*EventType)(nil)).Where("et.company_id = ? AND et.deleted_at IS NULL", company).Count(ctx)
+	n, err := db.NewSelect().
+		Model((*EventType)(nil)).
+		Where("et.company_id = ? AND et.deleted_at IS NULL", company).
+		Count(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("count event types: %w", err)
 	}
@@ -90,7 +93,12 @@ func CountEventTypes(ctx context.Context, db bun.IDB, company uuid.UUID) (int64,
 // ListEventTypes returns all types of a company, by name, without their schemas.
 func ListEventTypes(ctx context.Context, db bun.IDB, company uuid.UUID) ([]EventType, error) {
 	types := []EventType{}
-	err := db.NewSelect().Model(&types).ExcludeColumn("schema").Where("et.company_id = ? AND et.deleted_at IS NULL", company).Order("et.name").Scan(ctx)
+	err := db.NewSelect().
+		Model(&types).
+		ExcludeColumn("schema").
+		Where("et.company_id = ? AND et.deleted_at IS NULL", company).
+		Order("et.name").
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list event types: %w", err)
 	}
@@ -103,8 +111,8 @@ type EventTypeKey struct {
 	Name      string
 }
 
-// EventTypeSchemas returns the schemas of those of the types that are registered, in one query, which the driver prepares once:
-// publishing asks for them.
+// EventTypeSchemas returns the schemas of those of the types that are registered, in one query, which the driver
+// prepares once: publishing asks for them.
 func EventTypeSchemas(ctx context.Context, db *bun.DB, keys []EventTypeKey) (map[EventTypeKey]string, error) {
 	companies, names := make([]pgtype.UUID, len(keys)), make([]string, len(keys))
 	for i, k := range keys {
@@ -135,8 +143,9 @@ const eventTypeSchemasSQL = `
 SELECT t.company_id, t.name, t.schema FROM unnest($1::uuid[], $2::text[]) AS k (company_id, name)
 JOIN event_types t ON t.company_id = k.company_id AND t.name = k.name AND t.deleted_at IS NULL`
 
-// UpdateEventType writes the description, and the schema as a new version: the older ones are kept, since what was published
-// then fitted them. A schema that is the same byte for byte makes no new version. The type must have been locked.
+// UpdateEventType writes the description, and the schema as a new version: the older ones are kept, since what was
+// published then fitted them. A schema that is the same byte for byte makes no new version. The type must have been
+// locked.
 func UpdateEventType(ctx context.Context, tx bun.Tx, t *EventType, description, schema string) error {
 	changed := t.Schema != schema
 	t.Description, t.Schema, t.UpdatedAt = description, schema, now()
@@ -172,8 +181,8 @@ func ListEventTypeVersions(ctx context.Context, db bun.IDB, id uuid.UUID) ([]Eve
 	return versions, nil
 }
 
-// EventTypeSubscribers returns the ids of the webhooks that get a company's events of that type, active or not, oldest first;
-// those of the platform, which may mean another company's type, are not among them.
+// EventTypeSubscribers returns the ids of the webhooks that get a company's events of that type, active or not,
+// oldest first; those of the platform, which may mean another company's type, are not among them.
 func EventTypeSubscribers(ctx context.Context, db bun.IDB, company uuid.UUID, name string) ([]uuid.UUID, error) {
 	ids := []uuid.UUID{}
 	err := db.NewSelect().Model((*delivery.Webhook)(nil)).Column("id").

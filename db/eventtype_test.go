@@ -60,9 +60,19 @@ func TestEventTypes(t *testing.T) {
 		_, err = db.GetEventType(b.ctx, b, other, "order.shipped")
 		require.ErrorIs(t, err, pg.ErrNotFound)
 		b.tx(func(tx bun.Tx) error {
-			return db.CreateEventType(b.ctx, tx, &db.EventType{CompanyID: other, Name: "order.shipped", Schema: `{"title":"other"}`})
+			return db.CreateEventType(
+				b.ctx,
+				tx,
+				&db.EventType{CompanyID: other, Name: "order.shipped", Schema: `{"title":"other"}`},
+			)
 		})
-		mine, theirs := db.EventTypeKey{CompanyID: b.company, Name: "order.shipped"}, db.EventTypeKey{CompanyID: other, Name: "order.shipped"}
+		mine, theirs := db.EventTypeKey{
+			CompanyID: b.company,
+			Name:      "order.shipped",
+		}, db.EventTypeKey{
+			CompanyID: other,
+			Name:      "order.shipped",
+		}
 		got, err := db.EventTypeSchemas(b.ctx, b.DB, []db.EventTypeKey{mine, theirs, {CompanyID: other, Name: "order.lost"}})
 		require.NoError(t, err)
 		require.Equal(t, map[db.EventTypeKey]string{mine: schema, theirs: `{"title":"other"}`}, got)

@@ -11,9 +11,9 @@ import (
 	"greenroom/db/plan"
 )
 
-// TestNothingFollowsTheSizeOfTheTables reads from PostgreSQL's plans how much each use of this package reads in a month of
-// deliveries. The planner compares the days by how full the newest one was when statistics were taken, so the month ends now,
-// and at other times of a day. `make bench/large` shows the same with ten million.
+// TestNothingFollowsTheSizeOfTheTables reads from PostgreSQL's plans how much each use of this package reads in a
+// month of deliveries. The planner compares the days by how full the newest one was when statistics were taken, so
+// the month ends now, and at other times of a day. `make bench/large` shows the same with ten million.
 func TestNothingFollowsTheSizeOfTheTables(t *testing.T) {
 	t.Parallel()
 	yesterday := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)

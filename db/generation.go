@@ -140,7 +140,8 @@ func KeepQuestions(ctx context.Context, tx bun.Tx, id uuid.UUID, questions []str
 	return SyncAgentQuestions(ctx, tx, &Position{ID: *g.JobID})
 }
 
-// EndGeneration ends a pending generation: failed with a reason, completed with none. One that has ended stays as it is.
+// EndGeneration ends a pending generation: failed with a reason, completed with none. One that has ended stays as it
+// is.
 func EndGeneration(ctx context.Context, tx bun.Tx, id uuid.UUID, reason string) error {
 	g, err := lockGeneration(ctx, tx, id)
 	if err != nil || g.Status != GenerationPending {

@@ -24,16 +24,23 @@ type IdempotentAnswer struct {
 	Sealed []byte `bun:"sealed"`
 }
 
-// ClaimIdempotencyKey takes a key of an API key for a request. It returns nil when the key is the caller's now, who then must
-// store the answer in the same transaction; else the answer of the request that had it first. While another transaction
-// holds the key, the claim waits for its end: if that rolls back, the key is the caller's. A key older than IdempotencyTTL
-// is free again.
-func ClaimIdempotencyKey(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key string, requestHash []byte) (*IdempotentAnswer, error) {
+// ClaimIdempotencyKey takes a key of an API key for a request. It returns nil when the key is the caller's now, who
+// then must store the answer in the same transaction; else the answer of the request that had it first. While another
+// transaction holds the key, the claim waits for its end: if that rolls back, the key is the caller's. A key older
+// than IdempotencyTTL is free again.
+func ClaimIdempotencyKey(
+	ctx context.Context,
+	tx bun.Tx,
+	apiKey uuid.UUID,
+	key string,
+	requestHash []byte,
+) (*IdempotentAnswer, error) {
 	var mine bool
 	err := tx.NewRaw(`INSERT INTO idempotency_keys (api_key_id, key, request_hash, status_code, response) VALUES (?0, ?1, ?2, 0, '')
 		ON CONFLICT (api_key_id, key) DO UPDATE SET request_hash = EXCLUDED.request_hash, status_code = 0, response = '', sealed = NULL, created_at = now()
 		WHERE idempotency_keys.created_at < now() - ?3 * interval '1 s'
-		RETURNING true`, apiKey, key, requestHash, int(IdempotencyTTL.Seconds())).Scan(ctx, &mine)
+		RETURNING true`, apiKey, key, requestHash, int(IdempotencyTTL.Seconds())).
+		Scan(ctx, &mine)
 	if err = pg.Translate(err); err == nil {
 		return nil, nil //nolint:nilnil // no earlier answer is the ordinary case
 	}
@@ -41,7 +48,8 @@ func ClaimIdempotencyKey(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key s
 		return nil, fmt.Errorf("claim idempotency key: %w", err)
 	}
 	a := new(IdempotentAnswer)
-	err = tx.NewRaw("SELECT request_hash, status_code, response, sealed FROM idempotency_keys WHERE api_key_id = ? AND key = ?", apiKey, key).Scan(ctx, a)
+	err = tx.NewRaw("SELECT request_hash, status_code, response, sealed FROM idempotency_keys WHERE api_key_id = ? AND key = ?", apiKey, key).
+		Scan(ctx, a)
 	if err != nil {
 		return nil, fmt.Errorf("read idempotency key: %w", pg.Translate(err))
 	}
@@ -50,8 +58,17 @@ func ClaimIdempotencyKey(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key s
 
 // StoreIdempotentAnswer keeps the answer under a key that this transaction has claimed.
 func StoreIdempotentAnswer(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key string, a *IdempotentAnswer) error {
-	err := pg.One(tx.ExecContext(ctx, "UPDATE idempotency_keys SET status_code = ?, response = ?, sealed = ? WHERE api_key_id = ? AND key = ?",
-		a.StatusCode, a.Response, a.Sealed, apiKey, key))
+	err := pg.One(
+		tx.ExecContext(
+			ctx,
+			"UPDATE idempotency_keys SET status_code = ?, response = ?, sealed = ? WHERE api_key_id = ? AND key = ?",
+			a.StatusCode,
+			a.Response,
+			a.Sealed,
+			apiKey,
+			key,
+		),
+	)
 	if err != nil {
 		return fmt.Errorf("store idempotent answer: %w", err)
 	}

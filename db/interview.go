@@ -132,7 +132,11 @@ func CreateInterview(ctx context.Context, tx bun.Tx, i *Interview) error {
 // GetInterview returns an interview that the scope sees, unless it was deleted.
 func GetInterview(ctx context.Context, db bun.IDB, s pg.Scope, id uuid.UUID) (*Interview, error) {
 	i := new(Interview)
-	q := db.NewSelect().Model(i).ColumnExpr("i.*").ColumnExpr(plannedDuration).Where("i.id = ? AND i.deleted_at IS NULL", id)
+	q := db.NewSelect().
+		Model(i).
+		ColumnExpr("i.*").
+		ColumnExpr(plannedDuration).
+		Where("i.id = ? AND i.deleted_at IS NULL", id)
 	if s.Company != nil {
 		q = q.Where("i.company_id = ?", *s.Company)
 	}
@@ -151,9 +155,20 @@ type InterviewFilter struct {
 }
 
 // ListInterviews returns one page of the interviews that the scope sees, newest first, and how many there are in all.
-func ListInterviews(ctx context.Context, db bun.IDB, s pg.Scope, f InterviewFilter, p pg.Page) ([]Interview, int64, error) {
+func ListInterviews(
+	ctx context.Context,
+	db bun.IDB,
+	s pg.Scope,
+	f InterviewFilter,
+	p pg.Page,
+) ([]Interview, int64, error) {
 	is := []Interview{}
-	q := db.NewSelect().Model(&is).ColumnExpr("i.*").ColumnExpr(plannedDuration).Where("i.deleted_at IS NULL").Order("i.id DESC")
+	q := db.NewSelect().
+		Model(&is).
+		ColumnExpr("i.*").
+		ColumnExpr(plannedDuration).
+		Where("i.deleted_at IS NULL").
+		Order("i.id DESC")
 	if f.Status != "" {
 		q = q.Where("i.status = ?", f.Status)
 	}
@@ -171,8 +186,9 @@ func ListInterviews(ctx context.Context, db bun.IDB, s pg.Scope, f InterviewFilt
 	return is, total, nil
 }
 
-// LockInterview serialises what happens to one interview and its calls. It comes before a call's row is changed, so that two
-// reports about a call, or a report and a cancellation, cannot wait for each other in a circle. Deleted interviews too.
+// LockInterview serialises what happens to one interview and its calls. It comes before a call's row is changed, so
+// that two reports about a call, or a report and a cancellation, cannot wait for each other in a circle. Deleted
+// interviews too.
 func LockInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (InterviewStatus, error) {
 	var status InterviewStatus
 	if err := tx.NewRaw("SELECT status FROM interviews WHERE id = ? FOR UPDATE", id).Scan(ctx, &status); err != nil {
@@ -181,7 +197,8 @@ func LockInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (InterviewStatu
 	return status, nil
 }
 
-// StartInterview moves SCHEDULED → IN_PROGRESS, with interview.started and participant.joined. Anything but SCHEDULED is a StateError.
+// StartInterview moves SCHEDULED → IN_PROGRESS, with interview.started and participant.joined. Anything but SCHEDULED
+// is a StateError.
 func StartInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Interview, error) {
 	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewScheduled},
 		"status = 'IN_PROGRESS', started_at = clock_timestamp()")
@@ -199,8 +216,8 @@ type Finish struct {
 	AnalysisWithin time.Duration
 }
 
-// FinishInterview moves IN_PROGRESS → COMPLETED, with participant.left and interview.finished; from now on the analysis is pending. A deleted
-// interview ends without transcript, analysis or event.
+// FinishInterview moves IN_PROGRESS → COMPLETED, with participant.left and interview.finished; from now on the
+// analysis is pending. A deleted interview ends without transcript, analysis or event.
 func FinishInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, f Finish) (*Interview, error) {
 	answers, transcript := orEmptyList(f.Answers), orEmptyList(f.Transcript)
 	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewInProgress},
@@ -233,7 +250,13 @@ func FailInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason, message
 	if err := endCalls(ctx, tx, id, CallFailed, reason); err != nil {
 		return nil, err
 	}
-	return i, recordInterview(ctx, tx, i, map[string]any{"reason": reason, "errorMessage": message}, catalog.InterviewFailed)
+	return i, recordInterview(
+		ctx,
+		tx,
+		i,
+		map[string]any{"reason": reason, "errorMessage": message},
+		catalog.InterviewFailed,
+	)
 }
 
 // CancelInterview moves SCHEDULED or IN_PROGRESS → CANCELED, with interview.canceled.
@@ -249,8 +272,8 @@ func CancelInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason string
 	return i, recordInterview(ctx, tx, i, map[string]any{"reason": reason}, catalog.InterviewCanceled)
 }
 
-// DeleteInterview hides an interview, in any status. A scheduled one is canceled with its calls; one in progress goes on to
-// its end but then has no transcript, no analysis and no event after interview.deleted.
+// DeleteInterview hides an interview, in any status. A scheduled one is canceled with its calls; one in progress goes
+// on to its end but then has no transcript, no analysis and no event after interview.deleted.
 func DeleteInterview(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) error {
 	i, err := GetInterview(ctx, tx, s, id)
 	if err != nil {
@@ -264,7 +287,13 @@ func DeleteInterview(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) e
 	if err := recordInterview(ctx, tx, i, nil, catalog.InterviewDeleted); err != nil {
 		return err
 	}
-	if err := pg.One(tx.ExecContext(ctx, "UPDATE interviews SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL", id)); err != nil {
+	if err := pg.One(
+		tx.ExecContext(
+			ctx,
+			"UPDATE interviews SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL",
+			id,
+		),
+	); err != nil {
 		return fmt.Errorf("delete interview: %w", err)
 	}
 	return delivery.AddCommand(ctx, tx, InterviewChanged, id, nil)
@@ -272,10 +301,18 @@ func DeleteInterview(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) e
 
 // transition is the one guarded statement of every change of status: it moves the row if it is in one of the states in
 // from, tells the interview's workflow, and returns the new row; otherwise it is a StateError.
-func transition(ctx context.Context, tx bun.Tx, id uuid.UUID, from []InterviewStatus, set string, args ...any) (*Interview, error) {
+func transition(
+	ctx context.Context,
+	tx bun.Tx,
+	id uuid.UUID,
+	from []InterviewStatus,
+	set string,
+	args ...any,
+) (*Interview, error) {
 	i := new(Interview)
 	args = append(args, id, bun.List(from))
-	err := tx.NewRaw("UPDATE interviews SET "+set+", updated_at = clock_timestamp() WHERE id = ? AND status IN (?) RETURNING *", args...).Scan(ctx, i)
+	err := tx.NewRaw("UPDATE interviews SET "+set+", updated_at = clock_timestamp() WHERE id = ? AND status IN (?) RETURNING *", args...).
+		Scan(ctx, i)
 	if err = pg.Translate(err); err == nil {
 		return i, delivery.AddCommand(ctx, tx, InterviewChanged, id, nil)
 	}
@@ -298,7 +335,8 @@ type InterviewData struct {
 	Status        string     `json:"status"`
 }
 
-// recordInterview records domain events about an interview, all with the same data; a deleted interview has no more of them.
+// recordInterview records domain events about an interview, all with the same data; a deleted interview has no more
+// of them.
 func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, extra map[string]any, eventTypes ...string) error {
 	if i.DeletedAt != nil {
 		return nil
@@ -315,7 +353,12 @@ func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, extra map[str
 	if err != nil {
 		return err
 	}
-	return recordAbout(ctx, tx, About{Company: i.CompanyID, Work: i.JobID, Candidate: &i.CandidateID, Interview: &i.ID}, data, eventTypes...)
+	return recordAbout(
+		ctx,
+		tx,
+		About{Company: i.CompanyID, Work: i.JobID, Candidate: &i.CandidateID, Interview: &i.ID},
+		data,
+		eventTypes...)
 }
 
 // merge appends extra's keys, sorted, to the object that v encodes to.

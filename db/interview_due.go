@@ -29,8 +29,8 @@ const interviewDue = `(CASE
     WHEN i.status = 'COMPLETED' AND i.analysis_status = 'PENDING' AND i.deleted_at IS NULL THEN GREATEST(i.reconcile_at, i.finished_at)
   END)`
 
-// interviewsDueSQL knows what the Interview workflow waits for in each state (workflows/interview_decide.go). A call that has no
-// limit, and a limit that is still to come, make a row one that needs nothing now.
+// interviewsDueSQL knows what the Interview workflow waits for in each state (workflows/interview_decide.go). A call
+// that has no limit, and a limit that is still to come, make a row one that needs nothing now.
 const interviewsDueSQL = `
 WITH page AS MATERIALIZED (
   SELECT i.* FROM interviews i WHERE ` + interviewDue + ` < now() - ?0 * interval '1 ms' ORDER BY ` + interviewDue + ` LIMIT ?1

@@ -43,14 +43,20 @@ func (b *bundle) interview(kind db.InterviewType) *db.Interview {
 func (b *bundle) events() []string {
 	b.t.Helper()
 	var types []string
-	require.NoError(b.t, b.NewRaw("SELECT type FROM events WHERE company_id = ? ORDER BY id", b.company).Scan(b.ctx, &types))
+	require.NoError(
+		b.t,
+		b.NewRaw("SELECT type FROM events WHERE company_id = ? ORDER BY id", b.company).Scan(b.ctx, &types),
+	)
 	return types
 }
 
 func (b *bundle) lastEvent(eventType string) map[string]any {
 	b.t.Helper()
 	var data string
-	require.NoError(b.t, b.NewRaw("SELECT data FROM events WHERE type = ? ORDER BY id DESC LIMIT 1", eventType).Scan(b.ctx, &data))
+	require.NoError(
+		b.t,
+		b.NewRaw("SELECT data FROM events WHERE type = ? ORDER BY id DESC LIMIT 1", eventType).Scan(b.ctx, &data),
+	)
 	var m map[string]any
 	require.NoError(b.t, json.Unmarshal([]byte(data), &m))
 	return m
@@ -90,8 +96,13 @@ func TestPhoneInterviewFromStartToAnalysis(t *testing.T) {
 		return err
 	})
 	require.Equal(t, []string{
-		catalog.InterviewScheduled, catalog.InterviewStarted, catalog.ParticipantJoined, catalog.ParticipantLeft, catalog.InterviewFinished,
-		catalog.InterviewCompleted, catalog.AnalysisCompleted,
+		catalog.InterviewScheduled,
+		catalog.InterviewStarted,
+		catalog.ParticipantJoined,
+		catalog.ParticipantLeft,
+		catalog.InterviewFinished,
+		catalog.InterviewCompleted,
+		catalog.AnalysisCompleted,
 	}, b.events())
 	data := b.lastEvent(catalog.AnalysisCompleted)
 	require.Equal(t, call.ID.String(), data["callAttemptId"])
@@ -131,8 +142,13 @@ func TestInterviewTransitionsAreGuarded(t *testing.T) {
 	for status, want := range allowed {
 		for name, move := range moves {
 			i := b.interview(db.Online)
-			_, err := b.ExecContext(b.ctx, `UPDATE interviews SET status = ?0, analysis_status = CASE WHEN ?0 = 'COMPLETED' THEN 'PENDING' END
-				WHERE id = ?1`, status, i.ID)
+			_, err := b.ExecContext(
+				b.ctx,
+				`UPDATE interviews SET status = ?0, analysis_status = CASE WHEN ?0 = 'COMPLETED' THEN 'PENDING' END
+				WHERE id = ?1`,
+				status,
+				i.ID,
+			)
 			require.NoError(t, err)
 			err = b.RunInTx(b.ctx, nil, func(_ context.Context, tx bun.Tx) error { return move(tx, i.ID) })
 			if contains(want, name) {
@@ -214,9 +230,18 @@ func TestCallAttempts(t *testing.T) {
 	require.NoError(t, try(func(tx bun.Tx) error { return db.CallStarted(b.ctx, tx, third.ID) }))
 	require.ErrorIs(t, try(func(tx bun.Tx) error { return db.InvokeCall(b.ctx, tx, i.ID, time.Now(), 0) }), pg.ErrConflict)
 	require.ErrorIs(t, try(func(tx bun.Tx) error { return db.DeleteCall(b.ctx, tx, i.ID, third.ID) }), pg.ErrConflict)
-	require.ErrorIs(t, try(func(tx bun.Tx) error { return db.RescheduleCall(b.ctx, tx, i.ID, third.ID, later) }), pg.ErrConflict)
+	require.ErrorIs(
+		t,
+		try(func(tx bun.Tx) error { return db.RescheduleCall(b.ctx, tx, i.ID, third.ID, later) }),
+		pg.ErrConflict,
+	)
 	require.NoError(t, try(func(tx bun.Tx) error {
-		return db.CallEnded(b.ctx, tx, third.ID, db.CallEnd{Status: db.CallFailed, ReasonCode: db.ReasonTechnical, Message: "line broke"})
+		return db.CallEnded(
+			b.ctx,
+			tx,
+			third.ID,
+			db.CallEnd{Status: db.CallFailed, ReasonCode: db.ReasonTechnical, Message: "line broke"},
+		)
 	}))
 	require.Equal(t, db.InterviewFailed, b.get(i.ID).Status)
 	require.Equal(t, "line broke", b.lastEvent(catalog.InterviewFailed)["errorMessage"])
@@ -236,7 +261,10 @@ func TestDeletedInterviewInProgressSaysNoMore(t *testing.T) {
 	require.Equal(t, before, b.events())
 	var answers string
 	var analysis *string
-	require.NoError(t, b.NewRaw("SELECT answers::text, analysis_status FROM interviews WHERE id = ?", i.ID).Scan(b.ctx, &answers, &analysis))
+	require.NoError(
+		t,
+		b.NewRaw("SELECT answers::text, analysis_status FROM interviews WHERE id = ?", i.ID).Scan(b.ctx, &answers, &analysis),
+	)
 	require.Equal(t, "[]", answers)
 	require.Nil(t, analysis)
 }

@@ -11,8 +11,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// InterviewNumbered returns an interview by its number whoever owns it: for a caller who proves by a key that is derived from the
-// row that it is theirs.
+// InterviewNumbered returns an interview by its number whoever owns it: for a caller who proves by a key that is
+// derived from the row that it is theirs.
 func InterviewNumbered(ctx context.Context, db bun.IDB, number int64) (*Interview, error) {
 	i := new(Interview)
 	if err := db.NewSelect().Model(i).Where("i.number = ? AND i.deleted_at IS NULL", number).Scan(ctx); err != nil {
@@ -21,8 +21,8 @@ func InterviewNumbered(ctx context.Context, db bun.IDB, number int64) (*Intervie
 	return i, nil
 }
 
-// MoveDeadline gives an invitation that was not followed yet another end; what has begun or ended is a StateError. It is no event
-// of its own.
+// MoveDeadline gives an invitation that was not followed yet another end; what has begun or ended is a StateError. It
+// is no event of its own.
 func MoveDeadline(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Time) error {
 	_, err := transition(ctx, tx, interview, []InterviewStatus{InterviewScheduled}, "deadline_at = ?", at)
 	if err != nil {
@@ -42,8 +42,8 @@ func HasCandidate(ctx context.Context, db bun.IDB, job uuid.UUID, email string) 
 	return there, nil
 }
 
-// Raters returns who has rated each of the candidates for a job: the numbers of staff users, and 0 for clients with a key of the
-// company.
+// Raters returns who has rated each of the candidates for a job: the numbers of staff users, and 0 for clients with a
+// key of the company.
 func Raters(ctx context.Context, db bun.IDB, job uuid.UUID, candidates ...uuid.UUID) (map[uuid.UUID][]int64, error) {
 	raters := map[uuid.UUID][]int64{}
 	if len(candidates) == 0 {
@@ -54,7 +54,8 @@ func Raters(ctx context.Context, db bun.IDB, job uuid.UUID, candidates ...uuid.U
 		Number      int64
 	}
 	err := db.NewRaw(`SELECT DISTINCT r.candidate_id, COALESCE(s.number, 0) AS number FROM ratings r LEFT JOIN staff s ON s.id = r.staff_id
-		WHERE r.job_id = ? AND r.candidate_id IN (?) AND r.deleted_at IS NULL`, job, bun.List(candidates)).Scan(ctx, &rows)
+		WHERE r.job_id = ? AND r.candidate_id IN (?) AND r.deleted_at IS NULL`, job, bun.List(candidates)).
+		Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("list raters: %w", err)
 	}

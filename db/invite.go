@@ -40,8 +40,8 @@ func (i *Invite) NotYet(at time.Time) bool {
 	return i.Status == InterviewScheduled && at.Add(time.Minute).Before(i.ScheduledAt)
 }
 
-// LoadInvite reads the invitation to an interview; ErrNotFound for one that was deleted or is held by telephone. A job or an
-// agent that was deleted meanwhile is still shown.
+// LoadInvite reads the invitation to an interview; ErrNotFound for one that was deleted or is held by telephone. A
+// job or an agent that was deleted meanwhile is still shown.
 func LoadInvite(ctx context.Context, db bun.IDB, interview uuid.UUID) (*Invite, error) {
 	i := new(Invite)
 	err := db.NewRaw(`SELECT i.id AS interview_id, i.company_id, co.name AS company, c.first_name, j.title AS job_title,

@@ -14,8 +14,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// PositionOpen is the status of a job that takes candidates: the only one that counts as active. Every other status is the
-// client's own word.
+// PositionOpen is the status of a job that takes candidates: the only one that counts as active. Every other status
+// is the client's own word.
 const PositionOpen = "OPEN"
 
 // Position is a row of jobs: what candidates are interviewed for. (Job is what a delivery's attempt has to do.)
@@ -135,7 +135,13 @@ func GetPosition(ctx context.Context, db bun.IDB, id uuid.UUID) (*Position, erro
 type PositionFilter struct{ Status string }
 
 // ListPositions returns one page of the jobs that the scope sees, newest first, and how many there are in all.
-func ListPositions(ctx context.Context, db bun.IDB, s pg.Scope, f PositionFilter, p pg.Page) ([]Position, int64, error) {
+func ListPositions(
+	ctx context.Context,
+	db bun.IDB,
+	s pg.Scope,
+	f PositionFilter,
+	p pg.Page,
+) ([]Position, int64, error) {
 	jobs := []Position{}
 	q := db.NewSelect().Model(&jobs).Where("j.deleted_at IS NULL").Order("j.id DESC")
 	if s.Company != nil {
@@ -173,8 +179,10 @@ func DeletePosition(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 
 // softDelete hides a row that is not hidden yet; otherwise it is ErrNotFound.
 func softDelete(ctx context.Context, db bun.IDB, table string, id uuid.UUID) error {
-	return pg.One(db.ExecContext(ctx, "UPDATE ? SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL",
-		bun.Ident(table), id))
+	return pg.One(
+		db.ExecContext(ctx, "UPDATE ? SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL",
+			bun.Ident(table), id),
+	)
 }
 
 type positionData struct {

@@ -18,14 +18,15 @@ const (
 	jobAgentMinutes  = 15
 )
 
-// EnsureJobAgent returns the ONLINE agent that interviews for a job where a surface knows no agents. The first call makes it,
-// under the job's title and with the job's questions; so does the first call after somebody deleted it or made it a PHONE
-// one. It locks the job's row, so that two callers end with one agent, and sets p.AgentID; it is no change of the job that a
-// receiver hears of. A job that was deleted is ErrNotFound.
+// EnsureJobAgent returns the ONLINE agent that interviews for a job where a surface knows no agents. The first call
+// makes it, under the job's title and with the job's questions; so does the first call after somebody deleted it or
+// made it a PHONE one. It locks the job's row, so that two callers end with one agent, and sets p.AgentID; it is no
+// change of the job that a receiver hears of. A job that was deleted is ErrNotFound.
 func EnsureJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error) {
 	var id *uuid.UUID
 	// The lock leaves room for those who refer to the job: interviews and candidates.
-	err := tx.NewRaw("SELECT agent_id FROM jobs WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", p.ID).Scan(ctx, &id)
+	err := tx.NewRaw("SELECT agent_id FROM jobs WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", p.ID).
+		Scan(ctx, &id)
 	if err != nil {
 		return nil, fmt.Errorf("lock job: %w", pg.Translate(err))
 	}
@@ -44,7 +45,12 @@ func EnsureJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error)
 
 func newJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error) {
 	a := &Agent{
-		CompanyID: p.CompanyID, Name: p.Title, Type: Online, Focus: jobAgentFocus, Language: jobAgentLanguage, DurationMinutes: jobAgentMinutes,
+		CompanyID:       p.CompanyID,
+		Name:            p.Title,
+		Type:            Online,
+		Focus:           jobAgentFocus,
+		Language:        jobAgentLanguage,
+		DurationMinutes: jobAgentMinutes,
 	}
 	err := tx.NewRaw(questionTexts, p.ID).Scan(ctx, &a.Questions)
 	if err != nil {
@@ -62,7 +68,8 @@ func newJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error) {
 
 const questionTexts = `SELECT text FROM questions WHERE job_id = ? AND deleted_at IS NULL ORDER BY position, id`
 
-// SyncAgentQuestions makes the job's agent ask the job's questions, in their order; a job without an agent has none to tell.
+// SyncAgentQuestions makes the job's agent ask the job's questions, in their order; a job without an agent has none
+// to tell.
 func SyncAgentQuestions(ctx context.Context, tx bun.Tx, p *Position) error {
 	_, err := tx.ExecContext(ctx, `UPDATE agents SET updated_at = clock_timestamp(), questions = (
 			SELECT COALESCE(jsonb_agg(q.text ORDER BY q.position, q.id), '[]') FROM questions q WHERE q.job_id = ?0 AND q.deleted_at IS NULL)

@@ -10,8 +10,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Look-ups by the integer numbers of the surfaces that have integer ids. A number of another company, or of a row that was
-// deleted, is ErrNotFound: whoever counts through the numbers learns nothing.
+// Look-ups by the integer numbers of the surfaces that have integer ids. A number of another company, or of a row
+// that was deleted, is ErrNotFound: whoever counts through the numbers learns nothing.
 
 // CompanyByNumber returns a company by its number.
 func CompanyByNumber(ctx context.Context, db bun.IDB, number int64) (*Company, error) {
@@ -25,7 +25,10 @@ func CompanyByNumber(ctx context.Context, db bun.IDB, number int64) (*Company, e
 // CompanyByIdentifier returns a company by its name in addresses.
 func CompanyByIdentifier(ctx context.Context, db bun.IDB, identifier string) (*Company, error) {
 	c := new(Company)
-	if err := db.NewSelect().Model(c).Where("co.identifier = ? AND co.deleted_at IS NULL", identifier).Scan(ctx); err != nil {
+	if err := db.NewSelect().
+		Model(c).
+		Where("co.identifier = ? AND co.deleted_at IS NULL", identifier).
+		Scan(ctx); err != nil {
 		return nil, fmt.Errorf("get company: %w", pg.Translate(err))
 	}
 	return c, nil
@@ -34,7 +37,10 @@ func CompanyByIdentifier(ctx context.Context, db bun.IDB, identifier string) (*C
 // PositionByNumber returns a company's job by its number.
 func PositionByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number int64) (*Position, error) {
 	p := new(Position)
-	err := db.NewSelect().Model(p).Where("j.number = ? AND j.company_id = ? AND j.deleted_at IS NULL", number, company).Scan(ctx)
+	err := db.NewSelect().
+		Model(p).
+		Where("j.number = ? AND j.company_id = ? AND j.deleted_at IS NULL", number, company).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("get job: %w", pg.Translate(err))
 	}
@@ -63,11 +69,13 @@ func InterviewByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, numbe
 	return i, nil
 }
 
-// Lock keeps other writers from a row (of companies, jobs, candidates or staff) until tx ends, so that what is read after it and
-// written back is nobody else's change undone. It lets those pass who refer to the row. A row that is not there, or was deleted,
-// is ErrNotFound.
+// Lock keeps other writers from a row (of companies, jobs, candidates or staff) until tx ends, so that what is read
+// after it and written back is nobody else's change undone. It lets those pass who refer to the row. A row that is
+// not there, or was deleted, is ErrNotFound.
 func Lock(ctx context.Context, tx bun.Tx, table string, id uuid.UUID) error {
-	err := pg.One(tx.ExecContext(ctx, "SELECT 1 FROM ? WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", bun.Ident(table), id))
+	err := pg.One(
+		tx.ExecContext(ctx, "SELECT 1 FROM ? WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", bun.Ident(table), id),
+	)
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", table, pg.Translate(err))
 	}

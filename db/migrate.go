@@ -21,8 +21,8 @@ func Migrator(db *bun.DB) *migrate.Migrator {
 	return migrate.NewMigrator(db, migrations.All(), migrate.WithMarkAppliedOnSuccess(true))
 }
 
-// Migrate brings the schema up to date and makes the partitions of the coming days. It may be run by several processes at
-// once: an advisory lock lets one in at a time.
+// Migrate brings the schema up to date and makes the partitions of the coming days. It may be run by several
+// processes at once: an advisory lock lets one in at a time.
 func Migrate(ctx context.Context, db *bun.DB) (applied []string, err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -75,7 +75,8 @@ var ErrNotMigrated = errors.New("the database is not migrated: run greenroom mig
 func CheckMigrated(ctx context.Context, db *bun.DB) error {
 	all, err := Migrator(db).MigrationsWithStatus(ctx)
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "42P01" || err == nil && len(all.Unapplied()) > 0 { // undefined_table: not even the list of migrations
+	if errors.As(err, &pg) && pg.Code == "42P01" ||
+		err == nil && len(all.Unapplied()) > 0 { // undefined_table: not even the list of migrations
 		return ErrNotMigrated
 	}
 	if err != nil {

@@ -31,8 +31,11 @@ func TestMigrate(t *testing.T) {
 			require.True(t, m.AppliedAt.IsZero(), m.Name)
 		}
 		var left []string
-		require.NoError(t, d.NewRaw(`SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
-			AND relname NOT LIKE 'bun_%'`).Scan(ctx, &left))
+		require.NoError(
+			t,
+			d.NewRaw(`SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
+			AND relname NOT LIKE 'bun_%'`).Scan(ctx, &left),
+		)
 		require.Empty(t, left)
 		applied, err := db.Migrate(ctx, d)
 		require.NoError(t, err)

@@ -39,15 +39,15 @@ type Note struct {
 const noteNumbers = `(SELECT s.number FROM staff s WHERE s.id = n.staff_id) AS staff_number,
 	(SELECT v.number FROM answer_videos v WHERE v.id = n.answer_video_id) AS answer_video_number`
 
-// Reader is who reads notes: a staff user, or nil for a client with a key of the company, who has written the notes of no
-// staff user.
+// Reader is who reads notes: a staff user, or nil for a client with a key of the company, who has written the notes
+// of no staff user.
 type Reader struct{ Staff *uuid.UUID }
 
 // mayRead is the condition of a note that the reader may see.
 const mayRead = "n.deleted_at IS NULL AND (n.shared OR n.staff_id IS NOT DISTINCT FROM ?)"
 
-// CreateNote stores a new note, with note.created. A deleted candidate, and an answer that is not there for this job and
-// candidate, is ErrNotFound.
+// CreateNote stores a new note, with note.created. A deleted candidate, and an answer that is not there for this job
+// and candidate, is ErrNotFound.
 func CreateNote(ctx context.Context, tx bun.Tx, n *Note) error {
 	if err := holdNoted(ctx, tx, n); err != nil {
 		return err
@@ -72,7 +72,13 @@ func holdNoted(ctx context.Context, tx bun.Tx, n *Note) error {
 }
 
 // NoteByNumber returns a note about a candidate for a job that the reader may see.
-func NoteByNumber(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, reader Reader, number int64) (*Note, error) {
+func NoteByNumber(
+	ctx context.Context,
+	db bun.IDB,
+	job, candidate uuid.UUID,
+	reader Reader,
+	number int64,
+) (*Note, error) {
 	n := new(Note)
 	err := db.NewSelect().Model(n).ColumnExpr("n.*").ColumnExpr(noteNumbers).Where(mayRead, reader.Staff).
 		Where("n.number = ? AND n.job_id = ? AND n.candidate_id = ?", number, job, candidate).Scan(ctx)
@@ -82,9 +88,15 @@ func NoteByNumber(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, rea
 	return n, nil
 }
 
-// ListNotes returns one page of the notes about a candidate for a job that the reader may see, oldest first, and how many
-// there are in all.
-func ListNotes(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, reader Reader, p pg.Page) ([]Note, int64, error) {
+// ListNotes returns one page of the notes about a candidate for a job that the reader may see, oldest first, and how
+// many there are in all.
+func ListNotes(
+	ctx context.Context,
+	db bun.IDB,
+	job, candidate uuid.UUID,
+	reader Reader,
+	p pg.Page,
+) ([]Note, int64, error) {
 	ns := []Note{}
 	total, err := db.NewSelect().Model(&ns).ColumnExpr("n.*").ColumnExpr(noteNumbers).Where(mayRead, reader.Staff).
 		Where("n.job_id = ? AND n.candidate_id = ?", job, candidate).Order("n.id").
@@ -133,7 +145,12 @@ func recordNote(ctx context.Context, tx bun.Tx, n *Note, eventType string, chang
 		return fmt.Errorf("encode note event: %w", err)
 	}
 	return recordAbout(ctx, tx, About{
-		Company: n.CompanyID, Work: &n.JobID, Candidate: &n.CandidateID, AnswerVideo: n.AnswerVideoID, Note: &n.ID, Staff: n.StaffID,
-		Changed: changed,
+		Company:     n.CompanyID,
+		Work:        &n.JobID,
+		Candidate:   &n.CandidateID,
+		AnswerVideo: n.AnswerVideoID,
+		Note:        &n.ID,
+		Staff:       n.StaffID,
+		Changed:     changed,
 	}, data, eventType)
 }

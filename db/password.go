@@ -30,8 +30,8 @@ func HashPassword(plain string) (string, error) {
 	return string(hash), nil
 }
 
-// nobody is the hash that a password is compared with when there is no user, or one without a password: the answer takes as
-// long as for a user, so that nobody learns from it who is one. It is of a random text that was not kept.
+// nobody is the hash that a password is compared with when there is no user, or one without a password: the answer
+// takes as long as for a user, so that nobody learns from it who is one. It is of a random text that was not kept.
 const nobody = "$2a$10$QHxdJOOvkY0sdl5ArE6.IOJkWaViKdxqqq2YHQObhoBWhX4.U7MmW"
 
 // PasswordIs reports whether that is the user's password. m may be nil: nobody has a password.

@@ -11,8 +11,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// JoinPosition adds a position to a candidate's; false when it was among them. The candidate cannot leave before tx ends; one that
-// was deleted since it was found is ErrConflict.
+// JoinPosition adds a position to a candidate's; false when it was among them. The candidate cannot leave before tx
+// ends; one that was deleted since it was found is ErrConflict.
 func JoinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
 	err = holdCandidate(ctx, tx, candidate)
 	if errors.Is(err, pg.ErrNotFound) {
@@ -30,21 +30,30 @@ func JoinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID)
 	return !there, AddCandidateJobs(ctx, tx, candidate, position)
 }
 
-// LeavePosition takes a position from a candidate's, with the candidate's answers for it, and cancels its interviews for it that
-// have not begun; ErrNotFound when it is not one of them. A candidate of no other position is deleted. The candidate's row is
-// locked first, as a new interview locks it: none can be made beside this.
+// LeavePosition takes a position from a candidate's, with the candidate's answers for it, and cancels its interviews
+// for it that have not begun; ErrNotFound when it is not one of them. A candidate of no other position is deleted.
+// The candidate's row is locked first, as a new interview locks it: none can be made beside this.
 func LeavePosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) error {
 	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
 		return fmt.Errorf("lock candidate: %w", err)
 	}
-	err := pg.One(tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?", candidate, position))
+	err := pg.One(
+		tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?", candidate, position),
+	)
 	if err != nil {
 		return fmt.Errorf("remove candidate's position: %w", err)
 	}
 	if err := DeleteAnswerVideosOf(ctx, tx, position, candidate); err != nil {
 		return err
 	}
-	if err := cancelScheduled(ctx, tx, ReasonCanceledByClient, "candidate_id = ? AND job_id = ? AND deleted_at IS NULL", candidate, position); err != nil {
+	if err := cancelScheduled(
+		ctx,
+		tx,
+		ReasonCanceledByClient,
+		"candidate_id = ? AND job_id = ? AND deleted_at IS NULL",
+		candidate,
+		position,
+	); err != nil {
 		return err
 	}
 	left, err := GetCandidate(ctx, tx, candidate)
@@ -55,7 +64,12 @@ func LeavePosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID
 }
 
 // NewestInterviews are the newest interviews for that position of each of the candidates, by candidate.
-func NewestInterviews(ctx context.Context, db bun.IDB, position uuid.UUID, of []Candidate) (map[uuid.UUID]*Interview, error) {
+func NewestInterviews(
+	ctx context.Context,
+	db bun.IDB,
+	position uuid.UUID,
+	of []Candidate,
+) (map[uuid.UUID]*Interview, error) {
 	newest := make(map[uuid.UUID]*Interview, len(of))
 	if len(of) == 0 {
 		return newest, nil

@@ -13,8 +13,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Question is one that a job's candidates are asked. The job's agent asks them in their order: by position, and those with
-// the same by age.
+// Question is one that a job's candidates are asked. The job's agent asks them in their order: by position, and those
+// with the same by age.
 type Question struct {
 	bun.BaseModel `bun:"table:questions,alias:q"`
 
@@ -37,14 +37,15 @@ type QuestionSuite struct {
 	PreparationTime *int `json:"preparation_time,omitempty"`
 }
 
-// MaxQuestions is how many a job has at most: its agent asks them, and no more than this can be given to an agent elsewhere.
+// MaxQuestions is how many a job has at most: its agent asks them, and no more than this can be given to an agent
+// elsewhere.
 const MaxQuestions = 50
 
 // ErrQuestions says that a job has as many questions as it may.
 var ErrQuestions = errors.New("a job has at most 50 questions")
 
-// CreateQuestion stores a new question of a job, after the others when its position is 0 (10,000, the last one that a client may
-// name, is for several). One beyond MaxQuestions is ErrQuestions.
+// CreateQuestion stores a new question of a job, after the others when its position is 0 (10,000, the last one that a
+// client may name, is for several). One beyond MaxQuestions is ErrQuestions.
 func CreateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question) error {
 	if err := lockJob(ctx, tx, job.ID); err != nil {
 		return err
@@ -92,8 +93,13 @@ func QuestionByNumber(ctx context.Context, db bun.IDB, job uuid.UUID, number int
 // ListQuestions returns one page of a job's questions, in their order, and how many there are in all.
 func ListQuestions(ctx context.Context, db bun.IDB, job uuid.UUID, p pg.Page) ([]Question, int64, error) {
 	qs := []Question{}
-	total, err := db.NewSelect().Model(&qs).Where("q.job_id = ? AND q.deleted_at IS NULL", job).Order("q.position", "q.id").
-		Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	total, err := db.NewSelect().
+		Model(&qs).
+		Where("q.job_id = ? AND q.deleted_at IS NULL", job).
+		Order("q.position", "q.id").
+		Limit(p.Limit).
+		Offset(p.Offset).
+		ScanAndCount(ctx)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list questions: %w", err)
 	}
@@ -114,8 +120,8 @@ func UpdateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question, 
 	return SyncAgentQuestions(ctx, tx, job)
 }
 
-// DeleteQuestion hides a question of a job. One that was answered or rated is a StateError: what refers to it would lose its
-// meaning.
+// DeleteQuestion hides a question of a job. One that was answered or rated is a StateError: what refers to it would
+// lose its meaning.
 func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Position, id uuid.UUID) error {
 	if err := lockJob(ctx, tx, job.ID); err != nil {
 		return err
@@ -126,7 +132,8 @@ func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Position, id uuid.UUID)
 	}
 	var used bool
 	err := tx.NewRaw(`SELECT EXISTS (SELECT 1 FROM answer_videos WHERE job_id = ?0 AND question_id = ?1 AND deleted_at IS NULL)
-		OR EXISTS (SELECT 1 FROM ratings WHERE question_id = ?1 AND deleted_at IS NULL)`, job.ID, id).Scan(ctx, &used)
+		OR EXISTS (SELECT 1 FROM ratings WHERE question_id = ?1 AND deleted_at IS NULL)`, job.ID, id).
+		Scan(ctx, &used)
 	if err != nil {
 		return fmt.Errorf("look for question's answers: %w", err)
 	}
@@ -139,7 +146,8 @@ func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Position, id uuid.UUID)
 // holdQuestion keeps a question from being deleted until tx ends; ErrNotFound when it was, or is another job's.
 func holdQuestion(ctx context.Context, tx bun.Tx, job, question uuid.UUID) error {
 	var id uuid.UUID
-	err := tx.NewRaw("SELECT id FROM questions WHERE id = ? AND job_id = ? AND deleted_at IS NULL FOR SHARE", question, job).Scan(ctx, &id)
+	err := tx.NewRaw("SELECT id FROM questions WHERE id = ? AND job_id = ? AND deleted_at IS NULL FOR SHARE", question, job).
+		Scan(ctx, &id)
 	if err != nil {
 		return fmt.Errorf("hold question: %w", pg.Translate(err))
 	}

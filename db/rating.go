@@ -44,8 +44,8 @@ const ratingNumbers = `(SELECT s.number FROM staff s WHERE s.id = r.staff_id) AS
 	(SELECT q.number FROM questions q WHERE q.id = r.question_id) AS question_number,
 	(SELECT v.number FROM answer_videos v WHERE v.id = r.answer_video_id) AS answer_video_number`
 
-// CreateRating stores a new rating, with rating.created. A deleted candidate, and a question or an answer that is not there
-// for this job and candidate, is ErrNotFound.
+// CreateRating stores a new rating, with rating.created. A deleted candidate, and a question or an answer that is not
+// there for this job and candidate, is ErrNotFound.
 func CreateRating(ctx context.Context, tx bun.Tx, r *Rating) error {
 	if err := holdRated(ctx, tx, r); err != nil {
 		return err
@@ -78,7 +78,8 @@ func holdRated(ctx context.Context, tx bun.Tx, r *Rating) error {
 func RatingByNumber(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, number int64) (*Rating, error) {
 	r := new(Rating)
 	err := db.NewSelect().Model(r).ColumnExpr("r.*").ColumnExpr(ratingNumbers).
-		Where("r.number = ? AND r.job_id = ? AND r.candidate_id = ? AND r.deleted_at IS NULL", number, job, candidate).Scan(ctx)
+		Where("r.number = ? AND r.job_id = ? AND r.candidate_id = ? AND r.deleted_at IS NULL", number, job, candidate).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("get rating: %w", pg.Translate(err))
 	}
@@ -97,7 +98,8 @@ func ListRatings(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, p pg
 	return rs, total, nil
 }
 
-// UpdateRating writes the named columns of r, with rating.updated. What it then is about must be there, as for a new one.
+// UpdateRating writes the named columns of r, with rating.updated. What it then is about must be there, as for a new
+// one.
 func UpdateRating(ctx context.Context, tx bun.Tx, r *Rating, columns ...string) error {
 	if err := holdRated(ctx, tx, r); err != nil {
 		return err

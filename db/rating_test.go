@@ -33,7 +33,14 @@ func (s *suite) rate(value float64, change ...func(*db.Rating)) *db.Rating {
 
 func (s *suite) note(author *uuid.UUID, text string, shared bool) *db.Note {
 	s.t.Helper()
-	n := &db.Note{CompanyID: s.company, JobID: s.job.ID, CandidateID: s.candidate.ID, StaffID: author, Text: text, Shared: shared}
+	n := &db.Note{
+		CompanyID:   s.company,
+		JobID:       s.job.ID,
+		CandidateID: s.candidate.ID,
+		StaffID:     author,
+		Text:        text,
+		Shared:      shared,
+	}
 	s.tx(func(tx bun.Tx) error { return db.CreateNote(s.ctx, tx, n) })
 	return n
 }
@@ -90,7 +97,19 @@ func TestNotes_that_are_not_shared_are_their_authors_alone(t *testing.T) {
 	t.Parallel()
 	s := setupSuite(t)
 	ada, bob := s.staff("ada"), s.staff("bob")
-	private, shared, ofKey := s.note(ada, "Ada's own", false), s.note(ada, "For all", true), s.note(nil, "A client's own", false)
+	private, shared, ofKey := s.note(
+		ada,
+		"Ada's own",
+		false,
+	), s.note(
+		ada,
+		"For all",
+		true,
+	), s.note(
+		nil,
+		"A client's own",
+		false,
+	)
 	for name, c := range map[string]struct {
 		reader db.Reader
 		sees   []int64

@@ -10,7 +10,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Result is how a candidate did in a job's interview: means of the ratings that are not ignored, and what they are made of.
+// Result is how a candidate did in a job's interview: means of the ratings that are not ignored, and what they are
+// made of.
 type Result struct {
 	CandidateID     uuid.UUID
 	CandidateNumber int64
@@ -36,7 +37,8 @@ type CriterionAverage struct {
 	Average     float64
 }
 
-// evaluated are the candidates of job ?0 who finished an interview and whose evaluation has begun, as far as reader ?1 sees it.
+// evaluated are the candidates of job ?0 who finished an interview and whose evaluation has begun, as far as reader
+// ?1 sees it.
 const evaluated = `FROM candidate_jobs cj JOIN candidates c ON c.id = cj.candidate_id AND c.deleted_at IS NULL
 	WHERE cj.job_id = ?0
 	AND EXISTS (SELECT 1 FROM interviews i WHERE i.candidate_id = c.id AND i.job_id = ?0 AND i.status = 'COMPLETED' AND i.deleted_at IS NULL)
@@ -47,11 +49,12 @@ const evaluated = `FROM candidate_jobs cj JOIN candidates c ON c.id = cj.candida
 const resultColumns = `SELECT c.id AS candidate_id, c.number AS candidate_number, (SELECT avg(r.value) FROM ratings r
 	WHERE r.candidate_id = c.id AND r.job_id = ?0 AND r.deleted_at IS NULL AND NOT r.ignored) AS overall `
 
-// ListResults returns one page of a job's results as the reader sees them, those of the newest candidates first, and how many
-// there are in all.
+// ListResults returns one page of a job's results as the reader sees them, those of the newest candidates first, and
+// how many there are in all.
 func ListResults(ctx context.Context, db bun.IDB, job uuid.UUID, reader Reader, p pg.Page) ([]Result, int64, error) {
 	rs := []Result{}
-	err := db.NewRaw(resultColumns+evaluated+" ORDER BY c.id DESC LIMIT ?2 OFFSET ?3", job, reader.Staff, p.Limit, p.Offset).Scan(ctx, &rs)
+	err := db.NewRaw(resultColumns+evaluated+" ORDER BY c.id DESC LIMIT ?2 OFFSET ?3", job, reader.Staff, p.Limit, p.Offset).
+		Scan(ctx, &rs)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list results: %w", err)
 	}

@@ -32,8 +32,8 @@ func (a AccountType) Above(b AccountType) bool {
 	return slices.Index(AccountTypes(), a) > slices.Index(AccountTypes(), b)
 }
 
-// Scopes are those of the tokens of such a user: a hiring manager reads, everybody else may do all that the interview suite's
-// surface has.
+// Scopes are those of the tokens of such a user: a hiring manager reads, everybody else may do all that the interview
+// suite's surface has.
 func (a AccountType) Scopes() []string {
 	scopes := []string{"read:companies", "read:jobs", "read:candidates", "read:interviews"}
 	if a == HiringManager {
@@ -66,8 +66,8 @@ type Staff struct {
 	DeletedAt *time.Time      `bun:"deleted_at"`
 }
 
-// CreateStaff stores a new user; a username that the company has already, in whatever case, is ErrDuplicate. Its id and times
-// are set.
+// CreateStaff stores a new user; a username that the company has already, in whatever case, is ErrDuplicate. Its id
+// and times are set.
 func CreateStaff(ctx context.Context, db bun.IDB, m *Staff) error {
 	m.ID, m.CreatedAt = pg.NewID(), now()
 	m.UpdatedAt = m.CreatedAt
@@ -89,7 +89,10 @@ func GetStaff(ctx context.Context, db bun.IDB, id uuid.UUID) (*Staff, error) {
 // StaffByNumber returns a company's user by its number.
 func StaffByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number int64) (*Staff, error) {
 	m := new(Staff)
-	err := db.NewSelect().Model(m).Where("st.number = ? AND st.company_id = ? AND st.deleted_at IS NULL", number, company).Scan(ctx)
+	err := db.NewSelect().
+		Model(m).
+		Where("st.number = ? AND st.company_id = ? AND st.deleted_at IS NULL", number, company).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("get staff user: %w", pg.Translate(err))
 	}
@@ -129,8 +132,8 @@ func KnownStaff(ctx context.Context, db bun.IDB, company uuid.UUID, numbers []in
 	return known, nil
 }
 
-// ListStaff returns one page of a company's users, oldest first, and how many there are in all. username, whatever its case,
-// narrows the list unless it is "".
+// ListStaff returns one page of a company's users, oldest first, and how many there are in all. username, whatever
+// its case, narrows the list unless it is "".
 func ListStaff(ctx context.Context, db bun.IDB, company uuid.UUID, username string, p pg.Page) ([]Staff, int64, error) {
 	ms := []Staff{}
 	q := db.NewSelect().Model(&ms).Where("st.company_id = ? AND st.deleted_at IS NULL", company).Order("st.number")
@@ -144,8 +147,8 @@ func ListStaff(ctx context.Context, db bun.IDB, company uuid.UUID, username stri
 	return ms, total, nil
 }
 
-// FindStaff returns who logs in: the user of that name or, when there is none, the only one of that e-mail address, of the
-// company with that identifier. Anything else is ErrNotFound.
+// FindStaff returns who logs in: the user of that name or, when there is none, the only one of that e-mail address,
+// of the company with that identifier. Anything else is ErrNotFound.
 func FindStaff(ctx context.Context, db bun.IDB, identifier, login string) (*Staff, error) {
 	for _, column := range []string{"username", "email"} {
 		var ms []Staff

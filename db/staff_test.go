@@ -234,7 +234,11 @@ func TestTokensOfOneUserAreBounded(t *testing.T) {
 	require.False(t, b.usable(first))
 	require.True(t, b.usable(permanent))
 	var live int
-	require.NoError(t, b.NewRaw("SELECT count(*) FROM api_keys WHERE staff_id = ? AND revoked_at IS NULL AND idle_days > 0", m.ID).Scan(b.ctx, &live))
+	require.NoError(
+		t,
+		b.NewRaw("SELECT count(*) FROM api_keys WHERE staff_id = ? AND revoked_at IS NULL AND idle_days > 0", m.ID).
+			Scan(b.ctx, &live),
+	)
 	require.Equal(t, 100, live)
 
 	_, err := b.ExecContext(b.ctx, "UPDATE api_keys SET revoked_at = now() - interval '31 days' WHERE id = ?", first.ID)

@@ -35,12 +35,16 @@ type TokenRequest struct {
 	Actor                      string
 }
 
-// CreateToken makes a token for a user, an API key with the scopes of the user's account type, and returns its plain text. A
-// user that is not active, or was deleted, is ErrNotFound. It locks the user's row: whoever ends the user's tokens comes
-// before it, and refuses it, or after it, and finds it.
+// CreateToken makes a token for a user, an API key with the scopes of the user's account type, and returns its plain
+// text. A user that is not active, or was deleted, is ErrNotFound. It locks the user's row: whoever ends the user's
+// tokens comes before it, and refuses it, or after it, and finds it.
 func CreateToken(ctx context.Context, tx bun.Tx, r TokenRequest) (plain string, err error) {
 	m := new(Staff)
-	err = tx.NewSelect().Model(m).Where("st.id = ? AND st.is_active AND st.deleted_at IS NULL", r.Staff).For("NO KEY UPDATE").Scan(ctx)
+	err = tx.NewSelect().
+		Model(m).
+		Where("st.id = ? AND st.is_active AND st.deleted_at IS NULL", r.Staff).
+		For("NO KEY UPDATE").
+		Scan(ctx)
 	if err != nil {
 		return "", fmt.Errorf("lock staff user: %w", pg.Translate(err))
 	}
@@ -51,8 +55,14 @@ func CreateToken(ctx context.Context, tx bun.Tx, r TokenRequest) (plain string, 
 	_, _ = rand.Read(bits[:]) // crypto/rand.Read never fails: it ends the program instead
 	plain = hex.EncodeToString(bits[:])
 	k := &APIKey{
-		CompanyID: &m.CompanyID, Name: "Token of " + m.Username, Prefix: plain[:shownTokenDigits], Hash: HashKey(r.Secret, plain),
-		Scopes: m.AccountType.Scopes(), RatePerMinute: r.RatePerMinute, RatePerHour: r.RatePerHour, StaffID: &m.ID,
+		CompanyID:     &m.CompanyID,
+		Name:          "Token of " + m.Username,
+		Prefix:        plain[:shownTokenDigits],
+		Hash:          HashKey(r.Secret, plain),
+		Scopes:        m.AccountType.Scopes(),
+		RatePerMinute: r.RatePerMinute,
+		RatePerHour:   r.RatePerHour,
+		StaffID:       &m.ID,
 	}
 	if r.IdleDays > 0 {
 		end := now().AddDate(0, 0, r.IdleDays)
@@ -86,13 +96,26 @@ func clearTokens(ctx context.Context, tx bun.Tx, staff uuid.UUID, actor string) 
 	if len(dead) > 0 {
 		for _, table := range []string{"api_key_audit", "api_keys"} {
 			column := map[string]string{"api_key_audit": "api_key_id", "api_keys": "id"}[table]
-			if _, err := tx.ExecContext(ctx, "DELETE FROM ? WHERE ? IN (?)", bun.Ident(table), bun.Ident(column), bun.List(dead)); err != nil {
+			if _, err := tx.ExecContext(
+				ctx,
+				"DELETE FROM ? WHERE ? IN (?)",
+				bun.Ident(table),
+				bun.Ident(column),
+				bun.List(dead),
+			); err != nil {
 				return fmt.Errorf("remove ended tokens: %w", err)
 			}
 		}
 	}
-	return revokeWhere(ctx, tx, actor, `id IN (SELECT id FROM api_keys WHERE staff_id = ? AND revoked_at IS NULL AND idle_days IS NOT NULL
-		ORDER BY expires_at DESC OFFSET ?)`, staff, liveTokens-1)
+	return revokeWhere(
+		ctx,
+		tx,
+		actor,
+		`id IN (SELECT id FROM api_keys WHERE staff_id = ? AND revoked_at IS NULL AND idle_days IS NOT NULL
+		ORDER BY expires_at DESC OFFSET ?)`,
+		staff,
+		liveTokens-1,
+	)
 }
 
 // revokeTokens ends all tokens of a user.
@@ -118,15 +141,19 @@ func revokeWhere(ctx context.Context, tx bun.Tx, actor, where string, args ...an
 // limitTokens gives a user's tokens the scopes of its account type.
 func limitTokens(ctx context.Context, tx bun.Tx, m *Staff) error {
 	k := &APIKey{Scopes: m.AccountType.Scopes(), UpdatedAt: m.UpdatedAt}
-	_, err := tx.NewUpdate().Model(k).Column("scopes", "updated_at").Where("staff_id = ? AND revoked_at IS NULL", m.ID).Exec(ctx)
+	_, err := tx.NewUpdate().
+		Model(k).
+		Column("scopes", "updated_at").
+		Where("staff_id = ? AND revoked_at IS NULL", m.ID).
+		Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("limit tokens: %w", err)
 	}
 	return nil
 }
 
-// keptFor is the part of a token's time that may pass before a use moves its end: a busy client writes its row ten times in the
-// whole time, not with each request.
+// keptFor is the part of a token's time that may pass before a use moves its end: a busy client writes its row ten
+// times in the whole time, not with each request.
 const keptFor = 10
 
 // KeepToken moves the end of a token that dies without use, if it is one and a tenth of its time has passed.

@@ -15,8 +15,9 @@ import (
 	"greenroom/db/seal"
 )
 
-// WebhookSet is where AI interviews report to: their start, their submission, and with which credentials. It is shared by the
-// jobs that have the same settings. Up to two webhooks follow from it, which get the events of those jobs alone.
+// WebhookSet is where AI interviews report to: their start, their submission, and with which credentials. It is
+// shared by the jobs that have the same settings. Up to two webhooks follow from it, which get the events of those
+// jobs alone.
 //
 // A change of a set changes its webhooks where they are, so that deliveries that still wait follow the new address.
 type WebhookSet struct {
@@ -68,7 +69,8 @@ type WebhookTarget struct {
 	URL    *string
 }
 
-// WebhookAuth is a set's credentials. A nil password or value stays as it is stored, so that what was read can be written back.
+// WebhookAuth is a set's credentials. A nil password or value stays as it is stored, so that what was read can be
+// written back.
 type WebhookAuth struct {
 	Type               string
 	Status             *bool
@@ -79,8 +81,8 @@ type WebhookAuth struct {
 // SetKit makes what this package does not know how to make.
 type SetKit struct {
 	Box *seal.Box
-	// NewWebhook returns a new row of a webhook for that event, with all that does not follow from the set: id, profile, name,
-	// owner, signing secret.
+	// NewWebhook returns a new row of a webhook for that event, with all that does not follow from the set: id, profile,
+	// name, owner, signing secret.
 	NewWebhook func(event, url string) (*delivery.Webhook, error)
 }
 
@@ -99,8 +101,8 @@ func JobWebhooks(ctx context.Context, db bun.IDB, job uuid.UUID) (*WebhookSet, e
 	return findSet(ctx, db, "(SELECT webhook_set_id FROM jobs WHERE id = ?)", job)
 }
 
-// findSet tells of each webhook whether it is on as it is now: somebody may have deleted it or switched it off, or its receiver
-// has answered 410.
+// findSet tells of each webhook whether it is on as it is now: somebody may have deleted it or switched it off, or
+// its receiver has answered 410.
 func findSet(ctx context.Context, db bun.IDB, which string, id uuid.UUID) (*WebhookSet, error) {
 	s := new(WebhookSet)
 	err := pg.Translate(db.NewSelect().Model(s).ExcludeColumn("start_status", "submission_status").
@@ -119,10 +121,17 @@ func findSet(ctx context.Context, db bun.IDB, which string, id uuid.UUID) (*Webh
 const liveStatus = `CASE WHEN ws.?0 IS NOT NULL THEN EXISTS (SELECT 1 FROM webhooks w
 	WHERE w.set_id = ws.id AND w.deleted_at IS NULL AND w.is_active AND w.events @> ARRAY[?1]) END AS ?0`
 
-// ChangeCompanyWebhooks changes what new jobs get. Jobs that are there keep what they have: when some have the company's set,
-// the change is made on a copy of it. With everywhere, all of them get the changed set. A change that lacks something is a
-// LackError.
-func ChangeCompanyWebhooks(ctx context.Context, tx bun.Tx, kit SetKit, company uuid.UUID, c WebhookChange, everywhere bool) (*WebhookSet, error) {
+// ChangeCompanyWebhooks changes what new jobs get. Jobs that are there keep what they have: when some have the
+// company's set, the change is made on a copy of it. With everywhere, all of them get the changed set. A change that
+// lacks something is a LackError.
+func ChangeCompanyWebhooks(
+	ctx context.Context,
+	tx bun.Tx,
+	kit SetKit,
+	company uuid.UUID,
+	c WebhookChange,
+	everywhere bool,
+) (*WebhookSet, error) {
 	if err := LockCompany(ctx, tx, company); err != nil {
 		return nil, err
 	}
@@ -152,7 +161,13 @@ func ChangeCompanyWebhooks(ctx context.Context, tx bun.Tx, kit SetKit, company u
 }
 
 // ChangeJobWebhooks changes the settings of one job alone: of a set that it shares it gets a changed copy.
-func ChangeJobWebhooks(ctx context.Context, tx bun.Tx, kit SetKit, job *Position, c WebhookChange) (*WebhookSet, error) {
+func ChangeJobWebhooks(
+	ctx context.Context,
+	tx bun.Tx,
+	kit SetKit,
+	job *Position,
+	c WebhookChange,
+) (*WebhookSet, error) {
 	if err := LockCompany(ctx, tx, job.CompanyID); err != nil {
 		return nil, err
 	}
@@ -178,8 +193,8 @@ func ChangeJobWebhooks(ctx context.Context, tx bun.Tx, kit SetKit, job *Position
 	return set, w.sweep(ctx)
 }
 
-// LockCompany lets one at a time change what a company's jobs share. Rows that refer to the company may be written meanwhile;
-// jobs, which take over its settings, may not.
+// LockCompany lets one at a time change what a company's jobs share. Rows that refer to the company may be written
+// meanwhile; jobs, which take over its settings, may not.
 func LockCompany(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
 	return Lock(ctx, tx, "companies", company)
 }

@@ -35,7 +35,14 @@ func setupSets(t *testing.T) *setting {
 func (s *setting) kit() db.SetKit {
 	return db.SetKit{Box: s.box, NewWebhook: func(string, string) (*delivery.Webhook, error) {
 		now := time.Now().UTC()
-		return &delivery.Webhook{ID: pg.NewID(), OwnerCompanyID: &s.company, Profile: "ai-interviews", Secret: []byte("x"), CreatedAt: now, UpdatedAt: now}, nil
+		return &delivery.Webhook{
+			ID:             pg.NewID(),
+			OwnerCompanyID: &s.company,
+			Profile:        "ai-interviews",
+			Secret:         []byte("x"),
+			CreatedAt:      now,
+			UpdatedAt:      now,
+		}, nil
 	}}
 }
 
@@ -75,8 +82,11 @@ func (s *setting) told(job *db.Position) []string {
 	i := s.interviewOf(c, s.agent(db.Online), &job.ID)
 	s.tx(func(tx bun.Tx) error { _, err := db.StartInterview(s.ctx, tx, i.ID); return err })
 	urls := []string{}
-	require.NoError(s.t, s.NewRaw(`SELECT w.url FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN events e ON e.id = d.event_id
-		WHERE w.set_id IS NOT NULL AND e.context::jsonb->'interview'->>'id' = ? ORDER BY w.url`, i.ID.String()).Scan(s.ctx, &urls))
+	require.NoError(
+		s.t,
+		s.NewRaw(`SELECT w.url FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN events e ON e.id = d.event_id
+		WHERE w.set_id IS NOT NULL AND e.context::jsonb->'interview'->>'id' = ? ORDER BY w.url`, i.ID.String()).Scan(s.ctx, &urls),
+	)
 	return urls
 }
 
@@ -84,7 +94,14 @@ func (s *setting) told(job *db.Position) []string {
 func (s *setting) hooks(set uuid.UUID) []delivery.Webhook {
 	s.t.Helper()
 	hooks := []delivery.Webhook{}
-	require.NoError(s.t, s.NewSelect().Model(&hooks).Where("w.set_id = ? AND w.deleted_at IS NULL", set).OrderExpr("w.events DESC").Scan(s.ctx))
+	require.NoError(
+		s.t,
+		s.NewSelect().
+			Model(&hooks).
+			Where("w.set_id = ? AND w.deleted_at IS NULL", set).
+			OrderExpr("w.events DESC").
+			Scan(s.ctx),
+	)
 	return hooks
 }
 
@@ -99,7 +116,14 @@ func (s *setting) header(w delivery.Webhook) string {
 func TestWebhookSet_two_webhooks_follow(t *testing.T) {
 	t.Parallel()
 	s := setupSets(t)
-	set := s.global(db.WebhookChange{Start: to("https://a.test/start"), Submission: to("https://a.test/end"), Auth: basic("user", "pa:ss")}, false)
+	set := s.global(
+		db.WebhookChange{
+			Start:      to("https://a.test/start"),
+			Submission: to("https://a.test/end"),
+			Auth:       basic("user", "pa:ss"),
+		},
+		false,
+	)
 	hooks := s.hooks(set.ID)
 	require.Len(t, hooks, 2)
 	require.Equal(t, []string{catalog.InterviewStarted}, hooks[0].Events)
@@ -133,7 +157,11 @@ func TestWebhookSet_what_is_absent_stays(t *testing.T) {
 	s.global(db.WebhookChange{Auth: apiKey("X-Key", "k1")}, false)
 	require.Equal(t, "X-Key: k1", s.header(s.hooks(set.ID)[1]))
 	s.global(db.WebhookChange{Auth: &db.WebhookAuth{Type: db.AuthBasic}}, false)
-	require.Equal(t, "Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte("user:secret")), s.header(s.hooks(set.ID)[1]))
+	require.Equal(
+		t,
+		"Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte("user:secret")),
+		s.header(s.hooks(set.ID)[1]),
+	)
 
 	no := false
 	s.global(db.WebhookChange{Auth: &db.WebhookAuth{Type: db.AuthBasic, Status: &no}}, false)
@@ -181,7 +209,12 @@ func TestWebhookSet_jobs_that_are_there_keep_theirs(t *testing.T) {
 	second := s.position("Second", "")
 	require.Equal(t, []string{"https://one.test"}, s.told(first))
 	require.Equal(t, []string{"https://two.test"}, s.told(second))
-	require.Equal(t, two.ID, s.global(db.WebhookChange{Start: to("https://two.test")}, false).ID, "what changes nothing makes no copy")
+	require.Equal(
+		t,
+		two.ID,
+		s.global(db.WebhookChange{Start: to("https://two.test")}, false).ID,
+		"what changes nothing makes no copy",
+	)
 }
 
 func TestWebhookSet_of_one_job(t *testing.T) {
@@ -193,7 +226,12 @@ func TestWebhookSet_of_one_job(t *testing.T) {
 	require.Equal(t, []string{"https://own.test"}, s.told(a))
 	require.Equal(t, []string{"https://all.test"}, s.told(b))
 	require.Equal(t, "X-Key: k", s.header(s.hooks(own.ID)[0]), "credentials come along, sealed for the new row")
-	require.Equal(t, own.ID, s.One(a, db.WebhookChange{Start: to("https://own2.test")}).ID, "alone on it: changed in place")
+	require.Equal(
+		t,
+		own.ID,
+		s.One(a, db.WebhookChange{Start: to("https://own2.test")}).ID,
+		"alone on it: changed in place",
+	)
 	require.Equal(t, []string{"https://own2.test"}, s.told(a))
 	none := s.position("Without", "")
 	got, err := db.JobWebhooks(s.ctx, s, none.ID)
@@ -230,7 +268,12 @@ func TestWebhookSet_for_all_jobs(t *testing.T) {
 		require.NoError(t, err)
 	}
 	s.One(a, db.WebhookChange{Start: to("https://own.test")})
-	require.Len(t, s.hooks(own.ID), 1, "nothing waits, but the set was changed just now: an event for it may be on its way")
+	require.Len(
+		t,
+		s.hooks(own.ID),
+		1,
+		"nothing waits, but the set was changed just now: an event for it may be on its way",
+	)
 	_, err = s.ExecContext(s.ctx, "UPDATE webhook_sets SET updated_at = now() - interval '1 hour'")
 	require.NoError(t, err)
 	s.One(a, db.WebhookChange{Start: to("https://own2.test")})
@@ -246,7 +289,11 @@ func TestWebhookSet_does_not_wake_a_disabled_webhook_by_the_way(t *testing.T) {
 	t.Parallel()
 	s := setupSets(t)
 	set := s.global(db.WebhookChange{Start: to("https://a.test"), Submission: to("https://b.test")}, false)
-	_, err := s.ExecContext(s.ctx, "UPDATE webhooks SET is_active = false, disabled_reason = 'gone' WHERE set_id = ?", set.ID)
+	_, err := s.ExecContext(
+		s.ctx,
+		"UPDATE webhooks SET is_active = false, disabled_reason = 'gone' WHERE set_id = ?",
+		set.ID,
+	)
 	require.NoError(t, err)
 	set, err = db.CompanyWebhooks(s.ctx, s, s.company)
 	require.NoError(t, err)

@@ -64,7 +64,8 @@ func (w *setWriter) store(ctx context.Context, set *WebhookSet, isNew bool) erro
 func alike(a, b *WebhookSet) bool {
 	return equal(a.StartStatus, b.StartStatus) && equal(a.StartURL, b.StartURL) && equal(a.SubmissionStatus, b.SubmissionStatus) &&
 		equal(a.SubmissionURL, b.SubmissionURL) && equal(a.AuthType, b.AuthType) && a.AuthStatus == b.AuthStatus &&
-		equal(a.BasicUsername, b.BasicUsername) && equal(a.password, b.password) && equal(a.APIKeyHeader, b.APIKeyHeader) &&
+		equal(a.BasicUsername, b.BasicUsername) && equal(a.password, b.password) &&
+		equal(a.APIKeyHeader, b.APIKeyHeader) &&
 		equal(a.apiKey, b.apiKey)
 }
 
@@ -94,8 +95,10 @@ func (w *setWriter) follow(ctx context.Context, set *WebhookSet, start, submissi
 // hook is the set's webhook for that event, nil when there is none or somebody deleted it.
 func (w *setWriter) hook(ctx context.Context, set uuid.UUID, event string) (*delivery.Webhook, error) {
 	h := new(delivery.Webhook)
-	err := pg.Translate(w.tx.NewSelect().Model(h).Where("w.set_id = ? AND w.deleted_at IS NULL AND w.events @> ARRAY[?]", set, event).
-		Limit(1).Scan(ctx))
+	err := pg.Translate(
+		w.tx.NewSelect().Model(h).Where("w.set_id = ? AND w.deleted_at IS NULL AND w.events @> ARRAY[?]", set, event).
+			Limit(1).Scan(ctx),
+	)
 	if errors.Is(err, pg.ErrNotFound) {
 		return nil, nil //nolint:nilnil // none is an ordinary answer
 	}
@@ -117,7 +120,13 @@ func (w *setWriter) create(ctx context.Context, set *WebhookSet, t target) error
 	return delivery.CreateWebhook(ctx, w.tx, h)
 }
 
-func (w *setWriter) update(ctx context.Context, set *WebhookSet, h *delivery.Webhook, t target, spoken bool) (err error) {
+func (w *setWriter) update(
+	ctx context.Context,
+	set *WebhookSet,
+	h *delivery.Webhook,
+	t target,
+	spoken bool,
+) (err error) {
 	if t.url == nil {
 		return nil
 	}
@@ -153,11 +162,15 @@ func (s *WebhookSet) credential() (name, value string) {
 	return *s.APIKeyHeader, *s.apiKey
 }
 
-// unite gives set to all jobs of the company. What the other sets' webhooks still have to deliver follows to the new address:
-// they are made like the set's own until they have nothing left.
+// unite gives set to all jobs of the company. What the other sets' webhooks still have to deliver follows to the new
+// address: they are made like the set's own until they have nothing left.
 func (w *setWriter) unite(ctx context.Context, set *WebhookSet) error {
 	var others []WebhookSet
-	err := w.tx.NewSelect().Model(&others).Where("ws.company_id = ? AND ws.id <> ?", w.company, set.ID).Order("ws.id").Scan(ctx)
+	err := w.tx.NewSelect().
+		Model(&others).
+		Where("ws.company_id = ? AND ws.id <> ?", w.company, set.ID).
+		Order("ws.id").
+		Scan(ctx)
 	if err != nil {
 		return fmt.Errorf("list webhook sets: %w", err)
 	}
@@ -171,8 +184,13 @@ func (w *setWriter) unite(ctx context.Context, set *WebhookSet) error {
 			return err
 		}
 	}
-	_, err = w.tx.ExecContext(ctx, "UPDATE jobs SET webhook_set_id = ? WHERE company_id = ? AND webhook_set_id IS DISTINCT FROM ?",
-		set.ID, w.company, set.ID)
+	_, err = w.tx.ExecContext(
+		ctx,
+		"UPDATE jobs SET webhook_set_id = ? WHERE company_id = ? AND webhook_set_id IS DISTINCT FROM ?",
+		set.ID,
+		w.company,
+		set.ID,
+	)
 	if err != nil {
 		return fmt.Errorf("set jobs' webhooks: %w", err)
 	}
@@ -193,8 +211,9 @@ func (w *setWriter) chase(ctx context.Context, set *WebhookSet) error {
 	return nil
 }
 
-// sweep removes sets that nobody has any more, with their webhooks, once these have nothing left to deliver. A set that was
-// changed just now stays for the next time: an event whose transaction saw a job with it may be about to be recorded.
+// sweep removes sets that nobody has any more, with their webhooks, once these have nothing left to deliver. A set
+// that was changed just now stays for the next time: an event whose transaction saw a job with it may be about to be
+// recorded.
 func (w *setWriter) sweep(ctx context.Context) error {
 	var unused []uuid.UUID
 	err := w.tx.NewRaw(`SELECT s.id FROM webhook_sets s JOIN companies c ON c.id = s.company_id
@@ -215,7 +234,8 @@ func (w *setWriter) sweep(ctx context.Context) error {
 
 func (w *setWriter) remove(ctx context.Context, set uuid.UUID) error {
 	var hooks []uuid.UUID
-	err := w.tx.NewRaw("SELECT id FROM webhooks WHERE set_id = ? AND deleted_at IS NULL ORDER BY id", set).Scan(ctx, &hooks)
+	err := w.tx.NewRaw("SELECT id FROM webhooks WHERE set_id = ? AND deleted_at IS NULL ORDER BY id", set).
+		Scan(ctx, &hooks)
 	if err != nil {
 		return fmt.Errorf("list webhooks of set: %w", err)
 	}

@@ -43,7 +43,10 @@ func CreateWelcomeVideo(ctx context.Context, tx bun.Tx, w *WelcomeVideo) error {
 // WelcomeVideoByNumber returns a welcome video of a company, unless it was deleted.
 func WelcomeVideoByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number int64) (*WelcomeVideo, error) {
 	w := new(WelcomeVideo)
-	err := db.NewSelect().Model(w).Where("w.number = ? AND w.company_id = ? AND w.deleted_at IS NULL", number, company).Scan(ctx)
+	err := db.NewSelect().
+		Model(w).
+		Where("w.number = ? AND w.company_id = ? AND w.deleted_at IS NULL", number, company).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("get welcome video: %w", pg.Translate(err))
 	}

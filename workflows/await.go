@@ -5,8 +5,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// await waits for one of the selector's cases, or for a cancellation request: then it returns a CanceledError. Every wait
-// of this package goes through it, because a Receive by itself does not notice a cancellation request.
+// await waits for one of the selector's cases, or for a cancellation request: then it returns a CanceledError. Every
+// wait of this package goes through it, because a Receive by itself does not notice a cancellation request.
 func await(ctx workflow.Context, sel workflow.Selector) error {
 	sel.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
 	sel.Select(ctx)

@@ -12,8 +12,8 @@ import (
 	"greenroom/db/delivery"
 )
 
-// Signals of the Circuit workflow. Changed: the webhook's row changed, look at it (sent by the outbox). Reset: close the
-// circuit; an engineer sends it from the Temporal UI or CLI, without payload.
+// Signals of the Circuit workflow. Changed: the webhook's row changed, look at it (sent by the outbox). Reset: close
+// the circuit; an engineer sends it from the Temporal UI or CLI, without payload.
 const (
 	SignalCircuitChanged = "changed"
 	SignalCircuitReset   = "reset"
@@ -27,8 +27,8 @@ type CircuitInput struct {
 	Cooldown time.Duration
 	// ReleaseLimit is where the ramp of the release ends, in deliveries per second.
 	ReleaseLimit int
-	// Refresh: while the circuit is open the workflow looks at its row again from time to time, so that the Temporal UI shows
-	// what waits. Histories from before this field have no such looks.
+	// Refresh: while the circuit is open the workflow looks at its row again from time to time, so that the Temporal UI
+	// shows what waits. Histories from before this field have no such looks.
 	Refresh bool `json:",omitzero"`
 
 	// Memory is what the runs before this one knew, when the workflow was continued as new.
@@ -50,18 +50,22 @@ type CircuitMemory struct {
 // CircuitWorkflowID is the id of the one Circuit workflow of a webhook.
 func CircuitWorkflowID(webhook uuid.UUID) string { return "circuit:" + webhook.String() }
 
-// Circuit is the durable pause of one webhook: it waits while the circuit is open and releases the backlog at a ramp once
-// it is closed, no matter how it was closed. The webhook's row is the arbiter; signals only say that it is time to look.
+// Circuit is the durable pause of one webhook: it waits while the circuit is open and releases the backlog at a ramp
+// once it is closed, no matter how it was closed. The webhook's row is the arbiter; signals only say that it is time
+// to look.
 //
-// A cancellation request changes nothing, because a pause must end by a reset or a probe: the workflow continues and loses no
-// signal.
+// A cancellation request changes nothing, because a pause must end by a reset or a probe: the workflow continues and
+// loses no signal.
 func Circuit(ctx workflow.Context, in CircuitInput) error {
 	if in.WebhookID == uuid.Nil {
 		return refuse(`the input has no "WebhookID"`)
 	}
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	c := &circuit{
-		in: in, m: in.Memory, changed: workflow.GetSignalChannel(ctx, SignalCircuitChanged), reset: workflow.GetSignalChannel(ctx, SignalCircuitReset),
+		in:      in,
+		m:       in.Memory,
+		changed: workflow.GetSignalChannel(ctx, SignalCircuitChanged),
+		reset:   workflow.GetSignalChannel(ctx, SignalCircuitReset),
 	}
 	return c.run(withShortActivity(ctx))
 }
@@ -162,8 +166,8 @@ func (c *circuit) load(ctx workflow.Context) (deliver.CircuitState, error) {
 	return s, err
 }
 
-// wait waits for a signal, and in probe mode for the cool-down, after which one delivery is let out. A signal does not move
-// the time of the probe.
+// wait waits for a signal, and in probe mode for the cool-down, after which one delivery is let out. A signal does
+// not move the time of the probe.
 func (c *circuit) wait(ctx workflow.Context, s deliver.CircuitState) error {
 	if !c.m.OpenedAt.Equal(s.OpenedAt) {
 		c.m.Probes, c.m.ProbeAt, c.m.OpenedAt = 0, time.Time{}, s.OpenedAt
@@ -185,11 +189,19 @@ func (c *circuit) wait(ctx workflow.Context, s deliver.CircuitState) error {
 	sel.AddReceive(c.changed, func(workflow.ReceiveChannel, bool) {})
 	sel.AddReceive(c.reset, func(workflow.ReceiveChannel, bool) {})
 	if c.in.Refresh {
-		timer := workflow.NewTimerWithOptions(timerCtx, refresh(c.refreshes), workflow.TimerOptions{Summary: "look at what waits"})
+		timer := workflow.NewTimerWithOptions(
+			timerCtx,
+			refresh(c.refreshes),
+			workflow.TimerOptions{Summary: "look at what waits"},
+		)
 		sel.AddFuture(timer, func(workflow.Future) { asked = false })
 	}
 	if probing {
-		timer := workflow.NewTimerWithOptions(timerCtx, max(c.m.ProbeAt.Sub(workflow.Now(ctx)), 0), workflow.TimerOptions{Summary: "cool-down"})
+		timer := workflow.NewTimerWithOptions(
+			timerCtx,
+			max(c.m.ProbeAt.Sub(workflow.Now(ctx)), 0),
+			workflow.TimerOptions{Summary: "cool-down"},
+		)
 		sel.AddFuture(timer, func(workflow.Future) { cooled = true })
 	}
 	if err := await(ctx, sel); err != nil {
@@ -207,8 +219,8 @@ func (c *circuit) wait(ctx workflow.Context, s deliver.CircuitState) error {
 	return err
 }
 
-// Bounds of the time between two looks at an open circuit. It doubles: deliveries that are paused soon after the circuit has
-// opened are seen soon, and a circuit that is open for days costs one look in ten minutes.
+// Bounds of the time between two looks at an open circuit. It doubles: deliveries that are paused soon after the
+// circuit has opened are seen soon, and a circuit that is open for days costs one look in ten minutes.
 const (
 	refreshFirst = 10 * time.Second
 	refreshLimit = 10 * time.Minute
@@ -217,7 +229,12 @@ const (
 func refresh(looks int) time.Duration { return min(refreshFirst<<min(looks, 10), refreshLimit) }
 
 func (c *circuit) explainOpen(s deliver.CircuitState) string {
-	details := fmt.Sprintf("open since %s; %s; send the signal `%s` to close it", s.OpenedAt.UTC().Format(time.RFC3339), waiting(s), SignalCircuitReset)
+	details := fmt.Sprintf(
+		"open since %s; %s; send the signal `%s` to close it",
+		s.OpenedAt.UTC().Format(time.RFC3339),
+		waiting(s),
+		SignalCircuitReset,
+	)
 	switch {
 	case !c.m.ProbeAt.IsZero():
 		details += "; one delivery is tried at " + c.m.ProbeAt.UTC().Format(time.RFC3339)
@@ -240,8 +257,8 @@ func waiting(s deliver.CircuitState) string {
 	return "deliveries wait"
 }
 
-// show makes the circuit readable and searchable in the Temporal UI: by its webhook and company, and with the DeliveryStatus
-// of the deliveries that wait in the database and have no workflow of their own.
+// show makes the circuit readable and searchable in the Temporal UI: by its webhook and company, and with the
+// DeliveryStatus of the deliveries that wait in the database and have no workflow of their own.
 func (c *circuit) show(ctx workflow.Context, s deliver.CircuitState, details string) error {
 	workflow.SetCurrentDetails(ctx, details)
 	var updates []temporal.SearchAttributeUpdate
@@ -325,8 +342,8 @@ func (c *circuit) releaseSome(ctx workflow.Context, in deliver.ReleaseInput) (in
 // cancelPage is how many deliveries of a deleted webhook are canceled at once: some tens of milliseconds of work.
 const cancelPage = 1000
 
-// cancel cancels a page of what a deleted webhook still had to deliver. Where another transaction has all of it locked, it
-// waits for a moment.
+// cancel cancels a page of what a deleted webhook still had to deliver. Where another transaction has all of it
+// locked, it waits for a moment.
 func (c *circuit) cancel(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "deleted; canceling what waits")
 	var a *deliver.Activities
@@ -342,6 +359,10 @@ func (c *circuit) cancel(ctx workflow.Context) error {
 func withShortActivity(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 30 * time.Second,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    time.Second,
+			BackoffCoefficient: 2,
+			MaximumInterval:    5 * time.Second,
+		},
 	})
 }

@@ -49,26 +49,29 @@ func setupCircuit(t *testing.T, waiting int) *circuit {
 	c.SetStartTime(c.start)
 	c.RegisterActivity(&deliver.Activities{})
 	var a *deliver.Activities
-	c.OnActivity(a.LoadCircuit, mock.Anything, mock.Anything).Return(func(context.Context, uuid.UUID) (deliver.CircuitState, error) {
-		c.loads++
-		c.state.Waiting = c.waiting > 0
-		return c.state, nil
-	})
+	c.OnActivity(a.LoadCircuit, mock.Anything, mock.Anything).
+		Return(func(context.Context, uuid.UUID) (deliver.CircuitState, error) {
+			c.loads++
+			c.state.Waiting = c.waiting > 0
+			return c.state, nil
+		})
 	c.OnActivity(a.CloseCircuit, mock.Anything, mock.Anything).Maybe().Return(func(context.Context, uuid.UUID) error {
 		c.closed++
 		c.state.Open = false
 		return nil
 	})
-	c.OnActivity(a.ReleasePaused, mock.Anything, mock.Anything).Maybe().Return(func(_ context.Context, in deliver.ReleaseInput) (int, error) {
-		if in.Probe {
-			c.probes = append(c.probes, c.Now().Sub(c.start))
-			return 1, nil
-		}
-		n := min(in.Limit, c.waiting)
-		c.waiting -= n
-		c.released = append(c.released, n)
-		return n, nil
-	})
+	c.OnActivity(a.ReleasePaused, mock.Anything, mock.Anything).
+		Maybe().
+		Return(func(_ context.Context, in deliver.ReleaseInput) (int, error) {
+			if in.Probe {
+				c.probes = append(c.probes, c.Now().Sub(c.start))
+				return 1, nil
+			}
+			n := min(in.Limit, c.waiting)
+			c.waiting -= n
+			c.released = append(c.released, n)
+			return n, nil
+		})
 	return c
 }
 
@@ -125,7 +128,10 @@ func TestCircuit(t *testing.T) {
 		t.Parallel()
 		c := setupCircuit(t, 20)
 		c.after(time.Minute, func() { c.state.Open = false; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
-		c.after(time.Minute+1500*time.Millisecond, func() { c.state.Open = true; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.after(
+			time.Minute+1500*time.Millisecond,
+			func() { c.state.Open = true; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) },
+		)
 		c.after(time.Hour, func() { c.SignalWorkflow(workflows.SignalCircuitReset, nil) })
 		c.run(workflows.CircuitInput{})
 		require.Equal(t, []int{1, 2, 1, 2, 4, 8, 2}, c.released)

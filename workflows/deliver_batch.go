@@ -19,12 +19,12 @@ type DeliverBatchInput struct {
 // DeliverBatchWorkflowID is the id of a batch's workflow.
 func DeliverBatchWorkflowID(batch uuid.UUID) string { return "batch:" + batch.String() }
 
-// DeliverBatch makes the first attempts of many deliveries in one local activity, in the workflow task that was started
-// eagerly: two round trips to Temporal for all of them. A delivery that failed goes on in a DeliverWebhook of its own. Where
-// the activity fails for reasons of ours, it is tried again in the slow lane, without end.
+// DeliverBatch makes the first attempts of many deliveries in one local activity, in the workflow task that was
+// started eagerly: two round trips to Temporal for all of them. A delivery that failed goes on in a DeliverWebhook of
+// its own. Where the activity fails for reasons of ours, it is tried again in the slow lane, without end.
 //
-// A batch means nothing to a customer, so a cancellation request changes nothing: its deliveries are canceled one by one. A
-// Reset sends all of the batch again.
+// A batch means nothing to a customer, so a cancellation request changes nothing: its deliveries are canceled one by
+// one. A Reset sends all of the batch again.
 func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (deliver.BatchResult, error) {
 	if in.BatchID == uuid.Nil {
 		return deliver.BatchResult{}, refuse(`the input has no "BatchID"`)
@@ -42,14 +42,22 @@ func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (deliver.BatchResu
 	}
 	workflow.GetLogger(ctx).Warn("batch goes on in the slow lane", "error", err)
 	slow := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: SlowTaskQueue(workflow.GetInfo(ctx).TaskQueueName), StartToCloseTimeout: batchLimit, Summary: "first attempts",
-		HeartbeatTimeout: deliver.HeartbeatTimeout,
-		RetryPolicy:      &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
+		TaskQueue: SlowTaskQueue(
+			workflow.GetInfo(ctx).TaskQueueName,
+		),
+		StartToCloseTimeout: batchLimit,
+		Summary:             "first attempts",
+		HeartbeatTimeout:    deliver.HeartbeatTimeout,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    time.Second,
+			BackoffCoefficient: 2,
+			MaximumInterval:    5 * time.Second,
+		},
 	})
 	err = workflow.ExecuteActivity(slow, a.AttemptBatch, ain).Get(ctx, &res)
 	return res, err
 }
 
-// batchLimit is what a batch may take: a few seconds to begin its attempts, the longest time-out of a webhook, and as long
-// again for a slow database.
+// batchLimit is what a batch may take: a few seconds to begin its attempts, the longest time-out of a webhook, and as
+// long again for a slow database.
 const batchLimit = 3 * time.Minute

@@ -36,8 +36,8 @@ type DeliverWebhookInput struct {
 	Probe bool
 	// NotBefore is when the first attempt is due, of a delivery whose earlier ones were made elsewhere; zero for at once.
 	NotBefore time.Time
-	// PlainSuccess: success at the first attempt is not written into DeliveryStatus, where absence says the same. The write
-	// costs Temporal a millisecond of each delivery.
+	// PlainSuccess: success at the first attempt is not written into DeliveryStatus, where absence says the same. The
+	// write costs Temporal a millisecond of each delivery.
 	PlainSuccess bool
 	// Reason is why the last attempt before this run failed, for the details; empty when there was none.
 	Reason string `json:",omitzero"`
@@ -59,7 +59,8 @@ type DeliverWebhookResult struct {
 	Attempts int
 }
 
-// DeliverWebhookWorkflowID is the id of the workflow of a delivery's run: the same delivery and generation never run twice.
+// DeliverWebhookWorkflowID is the id of the workflow of a delivery's run: the same delivery and generation never run
+// twice.
 func DeliverWebhookWorkflowID(delivery uuid.UUID, generation int) string {
 	return deliver.WorkflowID(delivery, generation)
 }
@@ -74,8 +75,13 @@ func DeliverWebhook(ctx workflow.Context, in DeliverWebhookInput) (DeliverWebhoo
 		return DeliverWebhookResult{}, err
 	}
 	d := &delivering{
-		in: in, next: max(in.Attempt, 1), made: in.Made, probe: in.Probe, local: !in.Slow && in.Attempt <= 1, shown: in.Made > 0,
-		wake: workflow.GetSignalChannel(ctx, SignalWake),
+		in:    in,
+		next:  max(in.Attempt, 1),
+		made:  in.Made,
+		probe: in.Probe,
+		local: !in.Slow && in.Attempt <= 1,
+		shown: in.Made > 0,
+		wake:  workflow.GetSignalChannel(ctx, SignalWake),
 	}
 	d.work, _ = workflow.NewDisconnectedContext(ctx)
 	res, err := d.run(ctx)
@@ -100,7 +106,11 @@ type delivering struct {
 // run returns a CanceledError when the cancellation was requested before the delivery has ended.
 func (d *delivering) run(ctx workflow.Context) (DeliverWebhookResult, error) {
 	if d.in.NotBefore.After(workflow.Now(ctx)) {
-		if err := d.waitUntil(ctx, deliver.AttemptResult{Reason: d.reasonBefore(), NextAt: d.in.NotBefore}, StatusRetrying); err != nil {
+		if err := d.waitUntil(
+			ctx,
+			deliver.AttemptResult{Reason: d.reasonBefore(), NextAt: d.in.NotBefore},
+			StatusRetrying,
+		); err != nil {
 			return DeliverWebhookResult{}, err
 		}
 	}
@@ -147,7 +157,8 @@ func (d *delivering) reasonBefore() string {
 	return d.in.Reason
 }
 
-// takeWakes takes the wakes that came before an attempt: the attempt is what they ask for, so none may end the wait after it.
+// takeWakes takes the wakes that came before an attempt: the attempt is what they ask for, so none may end the wait
+// after it.
 func (d *delivering) takeWakes() {
 	var w Wake
 	for d.wake.ReceiveAsync(&w) {
@@ -173,7 +184,11 @@ func (d *delivering) cancel(request error) error {
 	if err := workflow.ExecuteActivity(recording(d.work, "cancel"), a.CancelDelivery, in).Get(d.work, nil); err != nil {
 		return err
 	}
-	if err := d.show(d.work, StatusCanceled, fmt.Sprintf("canceled after %d attempts: its cancellation was requested", d.made)); err != nil {
+	if err := d.show(
+		d.work,
+		StatusCanceled,
+		fmt.Sprintf("canceled after %d attempts: its cancellation was requested", d.made),
+	); err != nil {
 		return err
 	}
 	return request
@@ -181,9 +196,9 @@ func (d *delivering) cancel(request error) error {
 
 func (d *delivering) count() { d.next++; d.made++ }
 
-// attempt makes the next attempt. A first one runs as a local activity, in the workflow task that was started eagerly: two
-// round trips to Temporal for a whole delivery. Where that fails for reasons of ours, and always after a failure of the
-// receiver, it runs in the slow lane, where a receiver that hangs holds no workflow task.
+// attempt makes the next attempt. A first one runs as a local activity, in the workflow task that was started
+// eagerly: two round trips to Temporal for a whole delivery. Where that fails for reasons of ours, and always after a
+// failure of the receiver, it runs in the slow lane, where a receiver that hangs holds no workflow task.
 func (d *delivering) attempt(ctx workflow.Context) (deliver.AttemptResult, error) {
 	var a *deliver.Activities
 	var res deliver.AttemptResult
@@ -240,7 +255,10 @@ func (d *delivering) park(ctx workflow.Context, res deliver.AttemptResult) error
 	if err := d.show(ctx, StatusPaused, fmt.Sprintf("waits before attempt %d: %s", d.next, res.Reason)); err != nil {
 		return err
 	}
-	return await(ctx, workflow.NewSelector(ctx).AddReceive(d.wake, func(c workflow.ReceiveChannel, _ bool) { d.woken(ctx, c) }))
+	return await(
+		ctx,
+		workflow.NewSelector(ctx).AddReceive(d.wake, func(c workflow.ReceiveChannel, _ bool) { d.woken(ctx, c) }),
+	)
 }
 
 func (d *delivering) woken(ctx workflow.Context, c workflow.ReceiveChannel) {
@@ -276,28 +294,37 @@ func (d *delivering) show(ctx workflow.Context, status, details string) error {
 	return workflow.UpsertTypedSearchAttributes(ctx, DeliveryStatus.ValueSet(status))
 }
 
-// attemptSlack is what an attempt may take beyond the receiver's time-out: loading, recording and a wait for a connection.
+// attemptSlack is what an attempt may take beyond the receiver's time-out: loading, recording and a wait for a
+// connection.
 const attemptSlack = 15 * time.Second
 
-// localAttempt: three tries in a row are for a blip of the database; longer trouble belongs in the slow lane, where waiting
-// holds no workflow task.
+// localAttempt: three tries in a row are for a blip of the database; longer trouble belongs in the slow lane, where
+// waiting holds no workflow task.
 func localAttempt(ctx workflow.Context, timeout time.Duration) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: timeout + attemptSlack,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumAttempts: 3},
-		Summary:             "attempt 1",
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    200 * time.Millisecond,
+			BackoffCoefficient: 2,
+			MaximumAttempts:    3,
+		},
+		Summary: "attempt 1",
 	})
 }
 
-// slowAttempt retries without end: only our own faults come here as errors, and a fault of ours delays a delivery but never
-// loses it. Ten seconds between tries bound how long a delivery waits once the fault is over. The heartbeat gives the attempt
-// of a worker that died to another one before the time-out is over.
+// slowAttempt retries without end: only our own faults come here as errors, and a fault of ours delays a delivery but
+// never loses it. Ten seconds between tries bound how long a delivery waits once the fault is over. The heartbeat
+// gives the attempt of a worker that died to another one before the time-out is over.
 func slowAttempt(ctx workflow.Context, timeout time.Duration, attempt int) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           SlowTaskQueue(workflow.GetInfo(ctx).TaskQueueName),
 		StartToCloseTimeout: timeout + attemptSlack,
 		HeartbeatTimeout:    deliver.HeartbeatTimeout,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
-		Summary:             fmt.Sprintf("attempt %d", attempt),
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    time.Second,
+			BackoffCoefficient: 2,
+			MaximumInterval:    10 * time.Second,
+		},
+		Summary: fmt.Sprintf("attempt %d", attempt),
 	})
 }

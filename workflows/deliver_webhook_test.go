@@ -59,7 +59,10 @@ func setupDelivery(t *testing.T, answers ...any) *delivering {
 
 func input() workflows.DeliverWebhookInput {
 	return workflows.DeliverWebhookInput{
-		DeliveryID: uuid.New(), Attempt: 1, Schedule: []time.Duration{5 * time.Second, time.Minute, time.Hour}, Timeout: 15 * time.Second,
+		DeliveryID: uuid.New(),
+		Attempt:    1,
+		Schedule:   []time.Duration{5 * time.Second, time.Minute, time.Hour},
+		Timeout:    15 * time.Second,
 	}
 }
 
@@ -136,7 +139,11 @@ func TestDeliverWebhook(t *testing.T) {
 		for _, c := range d.calls[1:] {
 			require.Equal(t, 2, c.Attempt)
 		}
-		require.Equal(t, []bool{false, false, true, false}, []bool{d.calls[0].Probe, d.calls[1].Probe, d.calls[2].Probe, d.calls[3].Probe})
+		require.Equal(
+			t,
+			[]bool{false, false, true, false},
+			[]bool{d.calls[0].Probe, d.calls[1].Probe, d.calls[2].Probe, d.calls[3].Probe},
+		)
 		require.Equal(t, 72*time.Hour, d.at[3])
 	})
 	t.Run("ends_when_canceled_while_parked", func(t *testing.T) {

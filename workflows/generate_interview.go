@@ -18,9 +18,9 @@ func GenerateInterviewWorkflowID(generation uuid.UUID) string {
 	return "generate:" + generation.String()
 }
 
-// GenerateInterview makes an AI interview from a role and its description: the job, then its questions, when there is a
-// generator to write them. The client hears of the progress where it asked to. A generator that refuses, or cannot be reached,
-// fails the generation; the job stays. A cancellation request fails the generation too.
+// GenerateInterview makes an AI interview from a role and its description: the job, then its questions, when there is
+// a generator to write them. The client hears of the progress where it asked to. A generator that refuses, or cannot
+// be reached, fails the generation; the job stays. A cancellation request fails the generation too.
 func GenerateInterview(ctx workflow.Context, in GenerateInterviewInput) error {
 	if in.GenerationID == uuid.Nil {
 		return refuse(`the input has no "GenerationID"`)
@@ -31,7 +31,10 @@ func GenerateInterview(ctx workflow.Context, in GenerateInterviewInput) error {
 	}
 	work, _ := workflow.NewDisconnectedContext(ctx)
 	var a *activities.Activities
-	end := activities.EndGenerationInput{GenerationID: in.GenerationID, Reason: "the generation was canceled by an operator"}
+	end := activities.EndGenerationInput{
+		GenerationID: in.GenerationID,
+		Reason:       "the generation was canceled by an operator",
+	}
 	if err := workflow.ExecuteActivity(recording(work, "cancel"), a.EndGeneration, end).Get(work, nil); err != nil {
 		return err
 	}
@@ -41,7 +44,8 @@ func GenerateInterview(ctx workflow.Context, in GenerateInterviewInput) error {
 func generate(ctx workflow.Context, in GenerateInterviewInput) error {
 	var a *activities.Activities
 	var s activities.GenerationState
-	err := workflow.ExecuteActivity(recording(ctx, "create the AI interview"), a.CreateGenerated, in.GenerationID).Get(ctx, &s)
+	err := workflow.ExecuteActivity(recording(ctx, "create the AI interview"), a.CreateGenerated, in.GenerationID).
+		Get(ctx, &s)
 	if err != nil {
 		return err
 	}
@@ -65,14 +69,14 @@ type generation struct {
 const (
 	// generateWithin: a generator takes minutes; one that is down for an hour is better told of than waited for.
 	generateWithin = time.Hour
-	// notifyWithin is for progress, which the next news replaces; the end is worth a day of tries, like the first tries of a
-	// webhook's delivery.
+	// notifyWithin is for progress, which the next news replaces; the end is worth a day of tries, like the first tries
+	// of a webhook's delivery.
 	notifyWithin    = 10 * time.Minute
 	notifyEndWithin = 24 * time.Hour
 )
 
-// askForQuestions has the generator asked and meanwhile tells the client that the interview is there; that news is given up
-// when the end is to be told. It returns why there are no questions although there should be.
+// askForQuestions has the generator asked and meanwhile tells the client that the interview is there; that news is
+// given up when the end is to be told. It returns why there are no questions although there should be.
 func (g *generation) askForQuestions(ctx workflow.Context) (reason string, err error) {
 	if !g.state.HasGenerator {
 		return "", nil
@@ -101,9 +105,15 @@ func (g *generation) notify(ctx workflow.Context, within time.Duration) error {
 	}
 	var a *activities.Activities
 	options := workflow.ActivityOptions{
-		StartToCloseTimeout: askTimeout, ScheduleToCloseTimeout: within, WaitForCancellation: true,
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Minute},
-		Summary:     "tell the client",
+		StartToCloseTimeout:    askTimeout,
+		ScheduleToCloseTimeout: within,
+		WaitForCancellation:    true,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    time.Second,
+			BackoffCoefficient: 2,
+			MaximumInterval:    10 * time.Minute,
+		},
+		Summary: "tell the client",
 	}
 	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.NotifyGeneration, g.id).Get(ctx, nil)
 	if outOfTries(err) {

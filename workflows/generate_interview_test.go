@@ -41,7 +41,12 @@ func setupGeneration(t *testing.T) *generating {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(slog.New(slog.DiscardHandler))
-	g := &generating{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, db: dbtest.New(t), turn: make(chan struct{}, 1)}
+	g := &generating{
+		TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(),
+		t:                       t,
+		db:                      dbtest.New(t),
+		turn:                    make(chan struct{}, 1),
+	}
 	g.SetTestTimeout(time.Minute)
 	srv := httptest.NewServer(http.HandlerFunc(g.serve))
 	t.Cleanup(srv.Close)
@@ -55,8 +60,16 @@ func setupGeneration(t *testing.T) *generating {
 	_, err := g.db.ExecContext(t.Context(), "INSERT INTO companies (id, name) VALUES (?, 'Acme')", company)
 	require.NoError(t, err)
 	notify := srv.URL + "/news"
-	g.row = &db.Generation{CompanyID: company, JobRole: "Receptionist", JobDescription: "Greets people", NotificationURL: &notify}
-	require.NoError(t, pg.InTx(t.Context(), g.db, func(ctx context.Context, tx bun.Tx) error { return db.CreateGeneration(ctx, tx, g.row) }))
+	g.row = &db.Generation{
+		CompanyID:       company,
+		JobRole:         "Receptionist",
+		JobDescription:  "Greets people",
+		NotificationURL: &notify,
+	}
+	require.NoError(
+		t,
+		pg.InTx(t.Context(), g.db, func(ctx context.Context, tx bun.Tx) error { return db.CreateGeneration(ctx, tx, g.row) }),
+	)
 	g.generator, g.client = says(http.StatusOK, `{"questions":["Why?"]}`), says(http.StatusOK, "")
 	return g
 }

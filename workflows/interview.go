@@ -13,16 +13,16 @@ import (
 	"greenroom/db"
 )
 
-// Signals of the Interview workflow. Changed: the interview's row changed, look at it (sent by the outbox, which starts the
-// workflow where there is none). Cancel: cancel the interview; an engineer sends it from the Temporal UI or CLI, with a
-// reason as a JSON string or without payload.
+// Signals of the Interview workflow. Changed: the interview's row changed, look at it (sent by the outbox, which
+// starts the workflow where there is none). Cancel: cancel the interview; an engineer sends it from the Temporal UI
+// or CLI, with a reason as a JSON string or without payload.
 const (
 	SignalInterviewChanged = "changed"
 	SignalInterviewCancel  = "cancel"
 )
 
-// InterviewInput is one interview with the configured answer to calls that nobody answers. The fields from PlacedCall on are
-// the run's memory, handed on when it continues as new; who starts the workflow leaves them empty.
+// InterviewInput is one interview with the configured answer to calls that nobody answers. The fields from PlacedCall
+// on are the run's memory, handed on when it continues as new; who starts the workflow leaves them empty.
 type InterviewInput struct {
 	InterviewID uuid.UUID
 	// NoAnswerRetries is how many further calls are made, each NoAnswerDelay after the one that was not answered.
@@ -40,11 +40,12 @@ type InterviewInput struct {
 // InterviewWorkflowID is the id of the one workflow of an interview.
 func InterviewWorkflowID(interview uuid.UUID) string { return "interview:" + interview.String() }
 
-// Interview is the process manager of one interview: it places calls, asks for the analysis and minds the deadlines. The
-// interview's row is the arbiter; a signal only says that it is time to look, and a change that came too late is none.
+// Interview is the process manager of one interview: it places calls, asks for the analysis and minds the deadlines.
+// The interview's row is the arbiter; a signal only says that it is time to look, and a change that came too late is
+// none.
 //
-// A cancellation request does what the signal cancel does. An interview that has taken place cannot be canceled: then the
-// workflow continues, for the analysis.
+// A cancellation request does what the signal cancel does. An interview that has taken place cannot be canceled: then
+// the workflow continues, for the analysis.
 func Interview(ctx workflow.Context, in InterviewInput) error {
 	if in.InterviewID == uuid.Nil {
 		return refuse(`the input has no "InterviewID"`)
@@ -107,8 +108,8 @@ func (i *interview) run(ctx workflow.Context) error {
 	}
 }
 
-// invite has the invitation sent, once in a run and beside the story: a mail server that is down for days must not keep the
-// interview from its deadlines. A run that goes on as a new one finds the mail still due, if it is.
+// invite has the invitation sent, once in a run and beside the story: a mail server that is down for days must not
+// keep the interview from its deadlines. A run that goes on as a new one finds the mail still due, if it is.
 func (i *interview) invite(ctx workflow.Context, s activities.InterviewState) {
 	if !s.InvitationDue || i.inviting {
 		return
@@ -143,8 +144,8 @@ func (i *interview) show(ctx workflow.Context, s activities.InterviewState) erro
 	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
 }
 
-// load looks at the row, in the workflow task itself; when the database has more than a blip, as an activity that waits for
-// it without holding a task.
+// load looks at the row, in the workflow task itself; when the database has more than a blip, as an activity that
+// waits for it without holding a task.
 func (i *interview) load(ctx workflow.Context) (s activities.InterviewState, err error) {
 	var a *activities.Activities
 	err = workflow.ExecuteLocalActivity(quickLook(ctx), a.LoadInterview, i.in.InterviewID).Get(ctx, &s)
@@ -188,10 +189,17 @@ func (i *interview) wait(ctx workflow.Context, next step) error {
 	sel.AddReceive(i.changed, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) })
 	if !next.until.IsZero() {
 		details += ", until " + next.until.UTC().Format(time.RFC3339)
-		timer := workflow.NewTimerWithOptions(timerCtx, next.until.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: next.what})
+		timer := workflow.NewTimerWithOptions(
+			timerCtx,
+			next.until.Sub(workflow.Now(ctx)),
+			workflow.TimerOptions{Summary: next.what},
+		)
 		sel.AddFuture(timer, func(workflow.Future) {})
 	}
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s; send the signal `%s` to cancel the interview", details, SignalInterviewCancel))
+	workflow.SetCurrentDetails(
+		ctx,
+		fmt.Sprintf("%s; send the signal `%s` to cancel the interview", details, SignalInterviewCancel),
+	)
 	return await(ctx, sel)
 }
 
@@ -217,11 +225,12 @@ func (i *interview) retryCall(ctx workflow.Context, s activities.InterviewState)
 	return workflow.ExecuteActivity(recording(ctx, "nobody answered: schedule another call"), a.RetryCall, activities.RetryCallInput{
 		InterviewID: i.in.InterviewID, Version: s.Version, RetryNumber: s.Call.RetryNumber + 1,
 		At: workflow.Now(ctx).Add(i.in.NoAnswerDelay),
-	}).Get(ctx, nil)
+	}).
+		Get(ctx, nil)
 }
 
-// hangUp ends the call that the provider has. A provider that cannot be reached for minutes is left with it: its report will
-// find an interview that has ended.
+// hangUp ends the call that the provider has. A provider that cannot be reached for minutes is left with it: its
+// report will find an interview that has ended.
 func (i *interview) hangUp(ctx workflow.Context) error {
 	call := i.in.PlacedCall
 	i.in.PlacedCall = uuid.Nil
@@ -241,8 +250,8 @@ func (i *interview) fail(ctx workflow.Context, s activities.InterviewState, reas
 	}).Get(ctx, nil)
 }
 
-// requestAnalysis asks the analyser until the analysis is due. When it was not to be reached, the wait that follows ends at
-// once and fails the analysis.
+// requestAnalysis asks the analyser until the analysis is due. When it was not to be reached, the wait that follows
+// ends at once and fails the analysis.
 func (i *interview) requestAnalysis(ctx workflow.Context, s activities.InterviewState) error {
 	i.in.AnalysisRequested = true
 	workflow.SetCurrentDetails(ctx, "asking for the analysis, until "+s.AnalysisDueAt.UTC().Format(time.RFC3339))
@@ -281,9 +290,9 @@ func (i *interview) done(ctx workflow.Context, s activities.InterviewState) erro
 	return workflow.Await(ctx, func() bool { return !i.toCancel() && !i.obeying })
 }
 
-// obeyCancel cancels the interview for an engineer, beside the story: whatever that waits for, the row changes at once, and
-// the change is announced as every other one is. It takes a signal out of the channel only when it can deal with it, so that
-// quiet sees every one of them.
+// obeyCancel cancels the interview for an engineer, beside the story: whatever that waits for, the row changes at
+// once, and the change is announced as every other one is. It takes a signal out of the channel only when it can deal
+// with it, so that quiet sees every one of them.
 func (i *interview) obeyCancel(ctx workflow.Context) {
 	for {
 		if workflow.Await(ctx, i.toCancel) != nil {

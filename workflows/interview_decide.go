@@ -34,8 +34,8 @@ type step struct {
 	reason string
 }
 
-// nextStep decides what an interview in this state needs now. in also says what was done already and cannot be seen in the
-// row.
+// nextStep decides what an interview in this state needs now. in also says what was done already and cannot be seen
+// in the row.
 func nextStep(s activities.InterviewState, now time.Time, in InterviewInput) step {
 	if in.PlacedCall != uuid.Nil && !talking(s, in.PlacedCall) && !endedByProvider(s, in.PlacedCall) {
 		return step{do: stepHangUp}
@@ -73,8 +73,8 @@ func nextCallStep(s activities.InterviewState, now time.Time, in InterviewInput)
 	return step{do: stepWait, what: "a call to be invoked"}
 }
 
-// nextAnalysisStep is about a completed interview whose analysis is pending. The analyser is asked once; whether it answers
-// by call-back or somebody posts a result to the API, the row will say so.
+// nextAnalysisStep is about a completed interview whose analysis is pending. The analyser is asked once; whether it
+// answers by call-back or somebody posts a result to the API, the row will say so.
 func nextAnalysisStep(s activities.InterviewState, now time.Time, in InterviewInput) step {
 	switch {
 	case !s.AnalysisDueAt.IsZero() && !now.Before(s.AnalysisDueAt):

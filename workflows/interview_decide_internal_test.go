@@ -16,7 +16,11 @@ func TestInterviewNextStep(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	hour := time.Hour
-	id, other := uuid.MustParse("00000000-0000-7000-8000-000000000001"), uuid.MustParse("00000000-0000-7000-8000-000000000002")
+	id, other := uuid.MustParse(
+		"00000000-0000-7000-8000-000000000001",
+	), uuid.MustParse(
+		"00000000-0000-7000-8000-000000000002",
+	)
 
 	state := func(kind db.InterviewType, status db.InterviewStatus, with func(*activities.InterviewState)) activities.InterviewState {
 		s := activities.InterviewState{Type: kind, Status: status, MaxDuration: hour}

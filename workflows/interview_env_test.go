@@ -27,10 +27,10 @@ import (
 	"greenroom/workflows"
 )
 
-// interviewing is a test environment around one interview in a real database. Its activities are the real ones, and the call
-// provider and the analyser are one HTTP server; only time is Temporal's to skip. The database's own clock stands still
-// meanwhile; so what it dates, a talk and an analysis, has ten hours, and what happens before takes two at the most.
-// The environment gives up an activity after ten tries: what is down is back before, or stays down.
+// interviewing is a test environment around one interview in a real database. Its activities are the real ones, and
+// the call provider and the analyser are one HTTP server; only time is Temporal's to skip. The database's own clock
+// stands still meanwhile; so what it dates, a talk and an analysis, has ten hours, and what happens before takes two
+// at the most. The environment gives up an activity after ten tries: what is down is back before, or stays down.
 type interviewing struct {
 	*testsuite.TestWorkflowEnvironment
 	t     *testing.T
@@ -71,8 +71,13 @@ func setupInterview(t *testing.T, kind db.InterviewType, in time.Duration) *inte
 	client := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true})
 	t.Cleanup(client.CloseIdleConnections)
 	i.real = &activities.Activities{
-		DB: i.db, Client: client, Logger: slog.New(slog.DiscardHandler), PublicURL: "https://greenroom.test", Secret: []byte("s"),
-		Calls: activities.Service{URL: srv.URL}, Analyser: activities.Service{URL: srv.URL},
+		DB:        i.db,
+		Client:    client,
+		Logger:    slog.New(slog.DiscardHandler),
+		PublicURL: "https://greenroom.test",
+		Secret:    []byte("s"),
+		Calls:     activities.Service{URL: srv.URL},
+		Analyser:  activities.Service{URL: srv.URL},
 	}
 	i.RegisterActivity(i.real)
 	i.createInterview(kind, in)
@@ -88,7 +93,11 @@ func (i *interviewing) createInterview(kind db.InterviewType, in time.Duration) 
 		"INSERT INTO candidates (id, company_id, first_name, last_name, phone_number) VALUES (?, ?, 'Ada', 'Byron', '+421900000000')": candidate,
 		"INSERT INTO agents (id, company_id, name, type) VALUES (?, ?, 'Agent', 'PHONE')":                                             agent,
 	} {
-		_, err := i.db.ExecContext(i.ctx, "INSERT INTO companies (id, name) VALUES (?, 'Acme') ON CONFLICT DO NOTHING", company)
+		_, err := i.db.ExecContext(
+			i.ctx,
+			"INSERT INTO companies (id, name) VALUES (?, 'Acme') ON CONFLICT DO NOTHING",
+			company,
+		)
 		require.NoError(i.t, err)
 		_, err = i.db.ExecContext(i.ctx, query, id, company)
 		require.NoError(i.t, err)
@@ -186,7 +195,12 @@ func (i *interviewing) completed(call uuid.UUID) {
 	i.answered(call)
 	i.after(time.Minute, func() {
 		i.change(func(tx bun.Tx) error {
-			return db.CallEnded(i.ctx, tx, call, db.CallEnd{Status: db.CallCompleted, Finish: db.Finish{AnalysisWithin: 10 * time.Hour}})
+			return db.CallEnded(
+				i.ctx,
+				tx,
+				call,
+				db.CallEnd{Status: db.CallCompleted, Finish: db.Finish{AnalysisWithin: 10 * time.Hour}},
+			)
 		})
 	})
 }

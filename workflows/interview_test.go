@@ -32,7 +32,13 @@ func TestInterviewByTelephone(t *testing.T) {
 		row := i.run()
 		require.Equal(t, db.InterviewCompleted, row.Status)
 		require.Equal(t, []string{
-			catalog.InterviewScheduled, catalog.InterviewStarted, catalog.ParticipantJoined, catalog.ParticipantLeft, catalog.InterviewFinished, catalog.InterviewCompleted, catalog.AnalysisCompleted,
+			catalog.InterviewScheduled,
+			catalog.InterviewStarted,
+			catalog.ParticipantJoined,
+			catalog.ParticipantLeft,
+			catalog.InterviewFinished,
+			catalog.InterviewCompleted,
+			catalog.AnalysisCompleted,
 		}, i.events())
 		require.Equal(t, []string{"POST calls", "POST analyses"}, i.asked)
 		require.Equal(t, []time.Duration{time.Hour, time.Hour + ring + time.Minute}, i.askedAt)
@@ -203,13 +209,15 @@ func TestInterviewOnline(t *testing.T) {
 		i := setupInterview(t, db.Online, 0)
 		var a *activities.Activities
 		raced := false
-		i.OnActivity(a.FailInterview, mock.Anything, mock.Anything).Return(func(ctx context.Context, in activities.FailInterviewInput) error {
-			if !raced { // between the decision and the write
-				raced = true
-				i.tx(i.finished)
-			}
-			return i.real.FailInterview(ctx, in)
-		}).Once()
+		i.OnActivity(a.FailInterview, mock.Anything, mock.Anything).
+			Return(func(ctx context.Context, in activities.FailInterviewInput) error {
+				if !raced { // between the decision and the write
+					raced = true
+					i.tx(i.finished)
+				}
+				return i.real.FailInterview(ctx, in)
+			}).
+			Once()
 		require.Equal(t, db.InterviewCompleted, i.run().Status)
 		require.True(t, raced)
 		require.NotContains(t, i.events(), catalog.InterviewFailed)
@@ -312,7 +320,9 @@ func TestInterviewEndures(t *testing.T) {
 		t.Parallel()
 		i := setupInterview(t, db.Online, 0)
 		var a *activities.Activities
-		i.OnActivity(a.LoadInterview, mock.Anything, mock.Anything).Return(activities.InterviewState{}, errors.New("no database")).Times(8)
+		i.OnActivity(a.LoadInterview, mock.Anything, mock.Anything).
+			Return(activities.InterviewState{}, errors.New("no database")).
+			Times(8)
 		i.OnActivity(a.LoadInterview, mock.Anything, mock.Anything).Return(i.real.LoadInterview)
 		require.Equal(t, db.InterviewFailed, i.run().Status)
 	})

@@ -17,8 +17,8 @@ type KeepHouseInput struct {
 	DisableAfter time.Duration `json:",omitzero"`
 }
 
-// KeepHouse is the upkeep that a Temporal Schedule runs: partitions made ahead and dropped when they are old, answers to
-// idempotency keys forgotten when their time is over, and webhooks disabled whose circuit nobody closes.
+// KeepHouse is the upkeep that a Temporal Schedule runs: partitions made ahead and dropped when they are old, answers
+// to idempotency keys forgotten when their time is over, and webhooks disabled whose circuit nobody closes.
 func KeepHouse(ctx workflow.Context, in KeepHouseInput) error {
 	var a *deliver.Activities
 	ctx = withShortActivity(ctx)
@@ -26,7 +26,9 @@ func KeepHouse(ctx workflow.Context, in KeepHouseInput) error {
 		return err
 	}
 	var platform *activities.Activities
-	if err := workflow.ExecuteActivity(ctx, platform.ForgetIdempotencyKeys).Get(ctx, nil); err != nil || in.DisableAfter == 0 {
+	if err := workflow.ExecuteActivity(ctx, platform.ForgetIdempotencyKeys).
+		Get(ctx, nil); err != nil ||
+		in.DisableAfter == 0 {
 		return err
 	}
 	return workflow.ExecuteActivity(ctx, a.DisableAbandoned, in.DisableAfter).Get(ctx, nil)

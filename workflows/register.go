@@ -1,8 +1,9 @@
 // Package workflows holds the decisions of the product as durable workflows: no I/O, no clock, no configuration.
 //
-// A workflow's input carries ids and small values only, so that Temporal's history holds no secret, no candidate's data and
-// no body. The function's name is the type's name in recorded histories: it is never renamed. Inputs and results are append
-// only, and a change of the order of commands needs workflow.GetVersion; the histories in testdata are replayed to prove it.
+// A workflow's input carries ids and small values only, so that Temporal's history holds no secret, no candidate's
+// data and no body. The function's name is the type's name in recorded histories: it is never renamed. Inputs and
+// results are append only, and a change of the order of commands needs workflow.GetVersion; the histories in testdata
+// are replayed to prove it.
 package workflows
 
 import (
@@ -12,8 +13,8 @@ import (
 	"go.temporal.io/sdk/worker"
 )
 
-// Search attributes. A worker registers them when it starts. WebhookId and CompanyId are lists, because a batch has deliveries
-// of several webhooks and companies: `WebhookId = "…"` finds every workflow about a webhook.
+// Search attributes. A worker registers them when it starts. WebhookId and CompanyId are lists, because a batch has
+// deliveries of several webhooks and companies: `WebhookId = "…"` finds every workflow about a webhook.
 var (
 	WebhookID      = temporal.NewSearchAttributeKeyKeywordList("WebhookId")
 	CompanyID      = temporal.NewSearchAttributeKeyKeywordList("CompanyId")

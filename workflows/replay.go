@@ -11,7 +11,8 @@ import (
 	"greenroom/activities/deliver"
 )
 
-// ReplayDeliveryInput names the delivery to send again. The id is text, so that a mistyped one is refused in a sentence.
+// ReplayDeliveryInput names the delivery to send again. The id is text, so that a mistyped one is refused in a
+// sentence.
 type ReplayDeliveryInput struct {
 	DeliveryID string `json:"deliveryId"`
 }
@@ -26,8 +27,10 @@ type ReplayDeliveryResult struct {
 func ReplayDelivery(ctx workflow.Context, in ReplayDeliveryInput) (ReplayDeliveryResult, error) {
 	id, err := uuid.Parse(in.DeliveryID)
 	if err != nil {
-		return ReplayDeliveryResult{}, refuse(fmt.Sprintf(`"deliveryId" is %q, which is not a UUID; expected {"deliveryId": "<id of the delivery>"}`,
-			in.DeliveryID))
+		return ReplayDeliveryResult{}, refuse(
+			fmt.Sprintf(`"deliveryId" is %q, which is not a UUID; expected {"deliveryId": "<id of the delivery>"}`,
+				in.DeliveryID),
+		)
 	}
 	var a *deliver.Activities
 	var res deliver.RetryDeliveryResult
@@ -51,9 +54,9 @@ type ReplayDeliveriesInput struct {
 	PerSecond int
 }
 
-// ReplayDeliveries sends the deliveries that a replay matches again, oldest first, a page a second, so that the receiver
-// gets them at a pace it was given. Pausing, resuming and canceling are states of the replay's row; there is no cap. A
-// cancellation request cancels the replay.
+// ReplayDeliveries sends the deliveries that a replay matches again, oldest first, a page a second, so that the
+// receiver gets them at a pace it was given. Pausing, resuming and canceling are states of the replay's row; there is
+// no cap. A cancellation request cancels the replay.
 func ReplayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
 	if in.ReplayID == uuid.Nil {
 		return refuse(`the input has no "ReplayID"`)

@@ -11,9 +11,9 @@ import (
 	"greenroom/workflows"
 )
 
-// TestRecordedHistoriesReplay proves that workflows which run now go on under this code: every recorded history must lead to
-// the same commands. `make histories` records those of today beside the older ones, which stay: an instance that runs for weeks
-// began under them.
+// TestRecordedHistoriesReplay proves that workflows which run now go on under this code: every recorded history must
+// lead to the same commands. `make histories` records those of today beside the older ones, which stay: an instance
+// that runs for weeks began under them.
 func TestRecordedHistoriesReplay(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*/*.json")

@@ -1,5 +1,5 @@
-// Package deliver holds the delivery engine's activities: one attempt, a batch of attempts, and what a circuit, a replay and the
-// upkeep do to rows. Decisions about retries are the workflows'.
+// Package deliver holds the delivery engine's activities: one attempt, a batch of attempts, and what a circuit, a
+// replay and the upkeep do to rows. Decisions about retries are the workflows'.
 //
 // What the receiver did is a result; a fault of Greenroom's own is an error, which Temporal retries.
 package deliver

@@ -33,9 +33,9 @@ type AttemptInput struct {
 // AttemptOutcome says what a delivery's workflow goes on with.
 type AttemptOutcome string
 
-// The first four are recorded attempts. Parked: nothing was sent, the circuit is open or the webhook inactive. Canceled:
-// nothing was sent and nothing will be. Busy: nothing was sent, the endpoint has its share in flight. The activity returns it as
-// an error; results of it are in older histories.
+// The first four are recorded attempts. Parked: nothing was sent, the circuit is open or the webhook inactive.
+// Canceled: nothing was sent and nothing will be. Busy: nothing was sent, the endpoint has its share in flight. The
+// activity returns it as an error; results of it are in older histories.
 const (
 	AttemptSucceeded AttemptOutcome = "succeeded"
 	AttemptRetry     AttemptOutcome = "retry"
@@ -55,9 +55,10 @@ type AttemptResult struct {
 	NextAt time.Time
 }
 
-// AttemptDelivery makes one attempt and records it. An attempt that this workflow run has recorded already is not made
-// again: its result is returned, so a worker that died after the POST costs no duplicate once the row was written. Nor does
-// another run send a delivery that has ended: it returns how that ended. Only a replay (a Reset in the Temporal UI) sends again.
+// AttemptDelivery makes one attempt and records it. An attempt that this workflow run has recorded already is not
+// made again: its result is returned, so a worker that died after the POST costs no duplicate once the row was
+// written. Nor does another run send a delivery that has ended: it returns how that ended. Only a replay (a Reset in
+// the Temporal UI) sends again.
 func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (AttemptResult, error) {
 	info := activity.GetInfo(ctx)
 	run, err := uuid.Parse(info.WorkflowExecution.RunID)
@@ -75,15 +76,21 @@ func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (Atte
 // ErrorEndpointBusy is the type of the error of an attempt that found no place at its endpoint.
 const ErrorEndpointBusy = "EndpointBusy"
 
-// busy makes Temporal try the activity again when a place is expected: a retry writes no history, where a result that the workflow
-// waits on would write eleven events each time. A local activity gives its attempt to the slow lane instead.
+// busy makes Temporal try the activity again when a place is expected: a retry writes no history, where a result that
+// the workflow waits on would write eleven events each time. A local activity gives its attempt to the slow lane
+// instead.
 func busy(res AttemptResult, local bool) error {
 	return temporal.NewApplicationErrorWithOptions(res.Reason, ErrorEndpointBusy, temporal.ApplicationErrorOptions{
 		NonRetryable: local, NextRetryDelay: time.Until(res.NextAt), Category: temporal.ApplicationErrorCategoryBenign,
 	})
 }
 
-func (a *Activities) attemptAs(ctx context.Context, in AttemptInput, run uuid.UUID, workflow string) (res AttemptResult, err error) {
+func (a *Activities) attemptAs(
+	ctx context.Context,
+	in AttemptInput,
+	run uuid.UUID,
+	workflow string,
+) (res AttemptResult, err error) {
 	key := flightKey{in.DeliveryID, run, in.Attempt}
 	first, mine := a.flights.begin(key)
 	if !mine {
@@ -133,8 +140,8 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 	return t.send(ctx)
 }
 
-// lapseSlack is how much longer than its time-out an attempt holds its place at most: what loading and recording may take
-// when the database is slow.
+// lapseSlack is how much longer than its time-out an attempt holds its place at most: what loading and recording may
+// take when the database is slow.
 const lapseSlack = 30 * time.Second
 
 // postpone notes when the delivery asks for a place again: until then it is not overdue.
@@ -200,9 +207,19 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 // row is the attempt as it is recorded: what came back, and when to go on.
 func (t *attempt) row(p *webhook.Profile, r webhook.Response) delivery.Attempt {
 	row := delivery.Attempt{
-		DeliveryID: t.in.DeliveryID, RunID: t.run, Attempt: t.in.Attempt, Generation: t.in.Generation, WorkflowID: t.workflow,
-		StartedAt: r.StartedAt.UTC(), DurationMS: int(r.Duration.Milliseconds()),
-		StatusCode: nonZero(r.StatusCode), ErrorKind: nonZero(r.ErrorKind), Error: nonZero(r.Error), Response: pg.Text(r.Body),
+		DeliveryID: t.in.DeliveryID,
+		RunID:      t.run,
+		Attempt:    t.in.Attempt,
+		Generation: t.in.Generation,
+		WorkflowID: t.workflow,
+		StartedAt:  r.StartedAt.UTC(),
+		DurationMS: int(r.Duration.Milliseconds()),
+		StatusCode: nonZero(
+			r.StatusCode,
+		),
+		ErrorKind: nonZero(r.ErrorKind),
+		Error:     nonZero(r.Error),
+		Response:  pg.Text(r.Body),
 	}
 	switch webhook.Classify(p, r) {
 	case webhook.Succeeded:
@@ -216,7 +233,8 @@ func (t *attempt) row(p *webhook.Profile, r webhook.Response) delivery.Attempt {
 		}
 		row.Outcome = delivery.OutcomeRetry
 		jitter := 2*rand.Float64() - 1 //nolint:gosec // spreading needs no secrecy
-		next := p.NextAttempt(t.job.Event.OccurredAt, r.StartedAt.Add(r.Duration), t.in.Attempt, t.in.Wait, r.RetryAfter, jitter).UTC()
+		next := p.NextAttempt(t.job.Event.OccurredAt, r.StartedAt.Add(r.Duration), t.in.Attempt, t.in.Wait, r.RetryAfter, jitter).
+			UTC()
 		row.NextAttemptAt = &next
 	}
 	return row
@@ -238,8 +256,8 @@ func (t *attempt) log(ctx context.Context, row *delivery.Attempt, opened bool) {
 	observe(t.job.Webhook.Profile, row)
 }
 
-// logCircuit says that an attempt opened its webhook's circuit or, as a probe, closed it. The host is all of the URL that is
-// shown: paths may carry secrets.
+// logCircuit says that an attempt opened its webhook's circuit or, as a probe, closed it. The host is all of the URL
+// that is shown: paths may carry secrets.
 func (t *attempt) logCircuit(ctx context.Context, row *delivery.Attempt, opened bool) {
 	w := t.job.Webhook
 	switch {

@@ -46,8 +46,14 @@ func setupAttempt(t *testing.T) *attempting {
 	require.NoError(t, err)
 	s := &attempting{t: t, company: pg.NewID(), answer: func(http.ResponseWriter) {}}
 	s.Activities = &deliver.Activities{
-		DB: dbtest.New(t), Box: box, CircuitThreshold: 10, Endpoints: inflight.NewEndpoints(10, nil), Logger: slog.New(slog.DiscardHandler),
-		Client: webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true}),
+		DB: dbtest.New(
+			t,
+		),
+		Box:              box,
+		CircuitThreshold: 10,
+		Endpoints:        inflight.NewEndpoints(10, nil),
+		Logger:           slog.New(slog.DiscardHandler),
+		Client:           webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true}),
 	}
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -71,9 +77,19 @@ func (s *attempting) webhook(url string) *delivery.Webhook {
 	token, err := s.Box.Seal([]byte("Bearer hidden"), id, delivery.HeaderField("Authorization"))
 	require.NoError(s.t, err)
 	w := &delivery.Webhook{
-		ID: id, CompanyID: &s.company, OwnerCompanyID: &s.company, Profile: "instaview", URL: url, Events: []string{catalog.InterviewStarted},
-		IsActive: true, MaxRetries: 3, TimeoutMS: 2000, Secret: secret, CreatedAt: now, UpdatedAt: now,
-		Headers: []delivery.WebhookHeader{{Name: "Authorization", Sealed: token}, {Name: "X-Plain", Value: "shown"}},
+		ID:             id,
+		CompanyID:      &s.company,
+		OwnerCompanyID: &s.company,
+		Profile:        "instaview",
+		URL:            url,
+		Events:         []string{catalog.InterviewStarted},
+		IsActive:       true,
+		MaxRetries:     3,
+		TimeoutMS:      2000,
+		Secret:         secret,
+		CreatedAt:      now,
+		UpdatedAt:      now,
+		Headers:        []delivery.WebhookHeader{{Name: "Authorization", Sealed: token}, {Name: "X-Plain", Value: "shown"}},
 	}
 	require.NoError(s.t, delivery.CreateWebhook(s.t.Context(), s.DB, w))
 	return w
@@ -239,7 +255,14 @@ func TestAttemptIsNotMade(t *testing.T) {
 	t.Run("for_a_deleted_webhook", func(t *testing.T) {
 		s := setupAttempt(t)
 		in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
-		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return delivery.DeleteWebhook(ctx, tx, s.hook.ID) }))
+		require.NoError(
+			t,
+			pg.InTx(
+				t.Context(),
+				s.DB,
+				func(ctx context.Context, tx bun.Tx) error { return delivery.DeleteWebhook(ctx, tx, s.hook.ID) },
+			),
+		)
 		require.Equal(t, deliver.AttemptCanceled, s.attempt(in, uuid.New()).Outcome)
 		require.Zero(t, s.posts.Load())
 	})
@@ -259,7 +282,13 @@ func TestAttemptIsNotMade(t *testing.T) {
 		res := s.attempt(in, uuid.New())
 		require.Equal(t, deliver.AttemptBusy, res.Outcome)
 		require.Positive(t, time.Until(res.NextAt))
-		require.WithinDuration(t, res.NextAt, *s.row(in.DeliveryID).NextAttemptAt, time.Millisecond, "so it is not overdue until then")
+		require.WithinDuration(
+			t,
+			res.NextAt,
+			*s.row(in.DeliveryID).NextAttemptAt,
+			time.Millisecond,
+			"so it is not overdue until then",
+		)
 		for _, local := range []bool{true, false} {
 			var e *temporal.ApplicationError
 			require.ErrorAs(t, deliver.Busy(res, local), &e)
@@ -283,7 +312,13 @@ func TestAttemptIsNotMade(t *testing.T) {
 func TestAttemptOfADeliveryThatIsNotThereIsRefusedForGood(t *testing.T) {
 	s := setupAttempt(t)
 	id := uuid.New()
-	_, err := deliver.AttemptAs(s.Activities, t.Context(), deliver.AttemptInput{DeliveryID: id, Attempt: 1}, uuid.New(), "delivery:test:0")
+	_, err := deliver.AttemptAs(
+		s.Activities,
+		t.Context(),
+		deliver.AttemptInput{DeliveryID: id, Attempt: 1},
+		uuid.New(),
+		"delivery:test:0",
+	)
 	var refused *temporal.ApplicationError
 	require.ErrorAs(t, err, &refused)
 	require.True(t, refused.NonRetryable())

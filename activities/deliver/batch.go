@@ -21,8 +21,9 @@ type BatchInput struct {
 	Replay bool
 }
 
-// BatchCounts counts deliveries. Failed ones continue, or show that they failed, in workflows of their own. Left were not
-// attempted here: their webhook is paused or deleted, or there was no place at its endpoint in time. They go back to the queue.
+// BatchCounts counts deliveries. Failed ones continue, or show that they failed, in workflows of their own. Left were
+// not attempted here: their webhook is paused or deleted, or there was no place at its endpoint in time. They go back
+// to the queue.
 type BatchCounts struct {
 	Succeeded, Failed, Left int
 }
@@ -38,17 +39,17 @@ type BatchResult struct {
 // failedListed keeps a result small in the history.
 const failedListed = 100
 
-// batchBegins bounds how long a batch begins attempts. What finds no place at its endpoint until then goes back to the queue,
-// so that a receiver which hangs holds no more than its places.
+// batchBegins bounds how long a batch begins attempts. What finds no place at its endpoint until then goes back to
+// the queue, so that a receiver which hangs holds no more than its places.
 const batchBegins = 2 * time.Second
 
-// hooksFresh is the age at which a batch reads its webhooks again before more attempts: a change of one, its deletion and an
-// opened circuit take effect within it.
+// hooksFresh is the age at which a batch reads its webhooks again before more attempts: a change of one, its deletion
+// and an opened circuit take effect within it.
 const hooksFresh = 20 * time.Millisecond
 
-// AttemptBatch makes the first attempts of a batch, many at a time, and records each as soon as it ended, together with those
-// that ended beside it. As with AttemptDelivery, what this workflow run has recorded is not sent again: a kill repeats only
-// the attempts that were not recorded yet.
+// AttemptBatch makes the first attempts of a batch, many at a time, and records each as soon as it ended, together
+// with those that ended beside it. As with AttemptDelivery, what this workflow run has recorded is not sent again: a
+// kill repeats only the attempts that were not recorded yet.
 func (a *Activities) AttemptBatch(ctx context.Context, in BatchInput) (BatchResult, error) {
 	info := activity.GetInfo(ctx)
 	run, err := uuid.Parse(info.WorkflowExecution.RunID)
@@ -59,7 +60,12 @@ func (a *Activities) AttemptBatch(ctx context.Context, in BatchInput) (BatchResu
 	return a.attemptBatchAs(ctx, in, run, info.WorkflowExecution.ID)
 }
 
-func (a *Activities) attemptBatchAs(ctx context.Context, in BatchInput, run uuid.UUID, workflow string) (BatchResult, error) {
+func (a *Activities) attemptBatchAs(
+	ctx context.Context,
+	in BatchInput,
+	run uuid.UUID,
+	workflow string,
+) (BatchResult, error) {
 	b := &batch{Activities: a, in: in, run: run, workflow: workflow}
 	began := time.Now()
 	key := flightKey{in.BatchID, run, 0}
@@ -122,7 +128,13 @@ func (b *batch) load(ctx context.Context) error {
 
 // loadJobs adds what the batch still has, or with replay what it began with, as far as this run has not recorded it.
 func (b *batch) loadJobs(ctx context.Context, replay bool, wanted func(*delivery.Delivery) bool) error {
-	jobs, err := delivery.LoadBatch(ctx, b.DB, delivery.Batch{ID: b.in.BatchID, Deliveries: b.in.Deliveries}, b.run, replay)
+	jobs, err := delivery.LoadBatch(
+		ctx,
+		b.DB,
+		delivery.Batch{ID: b.in.BatchID, Deliveries: b.in.Deliveries},
+		b.run,
+		replay,
+	)
 	for _, j := range jobs {
 		if j.Done == nil && wanted(&j.Delivery) {
 			b.byHook[j.Delivery.WebhookID] = append(b.byHook[j.Delivery.WebhookID], j)
@@ -145,9 +157,9 @@ func (b *batch) attempt(ctx context.Context) {
 	attempts.Wait()
 }
 
-// giveBack takes what is not attempted here out of the batch at once, also when another of its deliveries met a fault: a receiver
-// that hangs is waited for much longer. What a replay has no place for is sent by a generation of its own. When the worker stops,
-// the batch keeps them for the next one.
+// giveBack takes what is not attempted here out of the batch at once, also when another of its deliveries met a
+// fault: a receiver that hangs is waited for much longer. What a replay has no place for is sent by a generation of
+// its own. When the worker stops, the batch keeps them for the next one.
 func (b *batch) giveBack(ctx context.Context) {
 	if ctx.Err() != nil || b.hooks.isLost() {
 		return
@@ -161,7 +173,12 @@ func (b *batch) giveBack(ctx context.Context) {
 }
 
 // attemptEndpoint begins an attempt whenever the endpoint has a place for one.
-func (b *batch) attemptEndpoint(ctx, begins context.Context, id uuid.UUID, jobs []*delivery.Work, attempts *sync.WaitGroup) {
+func (b *batch) attemptEndpoint(
+	ctx, begins context.Context,
+	id uuid.UUID,
+	jobs []*delivery.Work,
+	attempts *sync.WaitGroup,
+) {
 	for i, j := range jobs {
 		var w *delivery.Webhook
 		if b.Endpoints.Begin(begins, id) {
@@ -273,8 +290,8 @@ func (b *batch) note(fn func()) {
 	fn()
 }
 
-// record hands the attempt to the process's recorder and counts it once it is written. A failure keeps its place at the endpoint
-// until then: what it counts towards, an open circuit, must stop those behind it.
+// record hands the attempt to the process's recorder and counts it once it is written. A failure keeps its place at
+// the endpoint until then: what it counts towards, an open circuit, must stop those behind it.
 func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, done func()) {
 	row := t.row(req.Profile, resp)
 	end := func() { b.Endpoints.End(t.job.Webhook.ID, resp.Duration) }

@@ -213,7 +213,11 @@ func TestReplayOfABatchSendsAllOfIt(t *testing.T) {
 	sent := len(slow.got())
 	require.Positive(t, res.Left)
 	require.Equal(t, deliver.BatchResult{Succeeded: sent, Left: 29 - sent}, res)
-	require.Equal(t, res.Left, s.number("SELECT count(*) FROM delivery_queue q JOIN deliveries d ON d.id = q.delivery_id WHERE d.generation = 1"))
+	require.Equal(
+		t,
+		res.Left,
+		s.number("SELECT count(*) FROM delivery_queue q JOIN deliveries d ON d.id = q.delivery_id WHERE d.generation = 1"),
+	)
 	require.Equal(t, delivery.Canceled, s.row(canceled).Status)
 
 	require.Equal(t, deliver.BatchResult{}, s.attemptBatch(in, run))
@@ -263,11 +267,22 @@ func TestBatchOfOneAttemptEndsInFailure(t *testing.T) {
 	in := s.batch(3)
 	s.attemptBatch(in, uuid.New())
 	require.Equal(t, 3, s.withStatus(delivery.Failed))
-	require.Equal(t, 3, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"), "each gets a workflow of its own that shows it")
+	require.Equal(
+		t,
+		3,
+		s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"),
+		"each gets a workflow of its own that shows it",
+	)
 	for _, id := range in.Deliveries {
 		own := deliver.WorkflowID(id, 0)
 		require.Equal(t, own, *s.row(id).WorkflowID)
-		res, err := deliver.AttemptAs(s.Activities, t.Context(), deliver.AttemptInput{DeliveryID: id, Attempt: 2}, uuid.New(), own)
+		res, err := deliver.AttemptAs(
+			s.Activities,
+			t.Context(),
+			deliver.AttemptInput{DeliveryID: id, Attempt: 2},
+			uuid.New(),
+			own,
+		)
 		require.NoError(t, err)
 		require.Equal(t, deliver.AttemptResult{Outcome: deliver.AttemptFailed, Reason: "HTTP 500 Internal Server Error"}, res)
 	}
@@ -289,7 +304,13 @@ func TestABurstOfGoneDisablesTheWebhookAlone(t *testing.T) {
 	require.Equal(t, 10, s.withStatus(delivery.Failed))
 	require.Equal(t, 10, s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 2"))
 	require.Equal(t, 30, s.withStatus(delivery.Paused))
-	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE NOT is_active AND circuit_opened_at IS NULL AND consecutive_failures = 0"))
+	require.Equal(
+		t,
+		1,
+		s.number(
+			"SELECT count(*) FROM webhooks WHERE NOT is_active AND circuit_opened_at IS NULL AND consecutive_failures = 0",
+		),
+	)
 
 	s.hook.IsActive = true
 	require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
@@ -309,7 +330,11 @@ func TestABurstOfRateLimitsDoesNotOpenTheCircuit(t *testing.T) {
 	in := s.batch(30)
 	require.Equal(t, 30, s.attemptBatch(in, uuid.New()).Failed)
 	require.Equal(t, 30, s.withStatus(delivery.Retrying))
-	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NULL AND consecutive_failures = 0"))
+	require.Equal(
+		t,
+		1,
+		s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NULL AND consecutive_failures = 0"),
+	)
 	require.Greater(t, time.Until(*s.row(in.Deliveries[0]).NextAttemptAt), 50*time.Second)
 }
 
@@ -322,8 +347,13 @@ func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
 	t.Logf("%d requests until the circuit, which opens at 10, stopped them", sent)
 	require.Equal(t, deliver.BatchResult{Failed: sent, Left: 300 - sent}, res)
 	require.LessOrEqual(t, sent, 10+2*10, "no more than what was in flight")
-	// While the record of another attempt locks the webhook, what is left goes back to the queue, where the dispatcher pauses it.
-	require.Equal(t, 300-sent, s.withStatus(delivery.Paused)+s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 1"))
+	// While the record of another attempt locks the webhook, what is left goes back to the queue, where the dispatcher
+	// pauses it.
+	require.Equal(
+		t,
+		300-sent,
+		s.withStatus(delivery.Paused)+s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 1"),
+	)
 	require.Equal(t, 1, s.number("SELECT count(*) FROM commands"), "the Circuit workflow is told once")
 	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NOT NULL"))
 }
@@ -356,7 +386,11 @@ func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 		changed := time.Now()
 		<-done
 		require.NoError(t, err)
-		require.Zero(t, r.after(changed.Add(50*time.Millisecond)), "nothing begins at the old endpoint 50 ms after the change")
+		require.Zero(
+			t,
+			r.after(changed.Add(50*time.Millisecond)),
+			"nothing begins at the old endpoint 50 ms after the change",
+		)
 		return s, r, res
 	}
 	t.Run("deleted", func(t *testing.T) {
@@ -409,7 +443,12 @@ func TestBatchIsNotHeldUpByAReceiverThatHangs(t *testing.T) {
 		require.Eventually(t, func() bool { return s.number(query, args...) == want }, limit, 10*time.Millisecond, query)
 	}
 	until(time.Second, "SELECT count(*) FROM deliveries WHERE webhook_id = ? AND status = 'succeeded'", 30, well.ID)
-	until(4*time.Second-time.Since(began), "SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 1", 20, s.hook.ID)
+	until(
+		4*time.Second-time.Since(began),
+		"SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 1",
+		20,
+		s.hook.ID,
+	)
 	require.Greater(t, time.Since(began), 1500*time.Millisecond)
 	require.Len(t, hanging.got(), 10, "no more than its places")
 	require.Equal(t, 10, s.number(`SELECT count(*) FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
@@ -420,7 +459,12 @@ func TestBatchIsNotHeldUpByAReceiverThatHangs(t *testing.T) {
 		well.ID.String(): {Succeeded: 30}, s.hook.ID.String(): {Failed: 10, Left: 20},
 	}, res.ByWebhook)
 	require.Len(t, res.FailedDeliveries, 10)
-	require.Equal(t, 20, s.number("SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 1", s.hook.ID), "none is there twice")
+	require.Equal(
+		t,
+		20,
+		s.number("SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 1", s.hook.ID),
+		"none is there twice",
+	)
 }
 
 func TestBatchThatIsInterruptedIsGoneOnWith(t *testing.T) {

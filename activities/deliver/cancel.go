@@ -17,8 +17,8 @@ type CancelDeliveryInput struct {
 	Generation int
 }
 
-// CancelDelivery cancels a delivery as POST /deliveries/{id}/cancel does. One that has ended, or of which a later replay has
-// taken over, is left as it is.
+// CancelDelivery cancels a delivery as POST /deliveries/{id}/cancel does. One that has ended, or of which a later
+// replay has taken over, is left as it is.
 func (a *Activities) CancelDelivery(ctx context.Context, in CancelDeliveryInput) error {
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		d, err := delivery.GetDelivery(ctx, tx, pg.Scope{}, in.DeliveryID)

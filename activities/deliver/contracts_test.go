@@ -24,7 +24,13 @@ func (s *attempting) of(profile, eventType string, occurred time.Time) uuid.UUID
 	s.PublicURL = "https://greenroom.test/"
 	p, err := profiles.ByName(profile)
 	require.NoError(s.t, err)
-	s.exec("UPDATE webhooks SET profile = ?, events = ARRAY[?], max_retries = ? WHERE id = ?", profile, eventType, len(p.Schedule), s.hook.ID)
+	s.exec(
+		"UPDATE webhooks SET profile = ?, events = ARRAY[?], max_retries = ? WHERE id = ?",
+		profile,
+		eventType,
+		len(p.Schedule),
+		s.hook.ID,
+	)
 	var id uuid.UUID
 	err = pg.InTx(s.t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		e := &delivery.Event{

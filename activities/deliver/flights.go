@@ -8,10 +8,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// flights are the attempts and batches that this process is at: from before the POST until it is recorded. An activity that is
-// tried again while its first try still waits for the database (it timed out, or Temporal gave its task to this process a second
-// time) waits for that one instead of sending again. Another process does not know of them: when this one records nothing for
-// longer than the activity's time-out and another takes the retry, that one sends again.
+// flights are the attempts and batches that this process is at: from before the POST until it is recorded. An
+// activity that is tried again while its first try still waits for the database (it timed out, or Temporal gave its
+// task to this process a second time) waits for that one instead of sending again. Another process does not know of
+// them: when this one records nothing for longer than the activity's time-out and another takes the retry, that one
+// sends again.
 type flights struct {
 	mu sync.Mutex
 	m  map[flightKey]*flight

@@ -11,8 +11,8 @@ import (
 	"greenroom/db/delivery"
 )
 
-// hooks are the webhooks of a batch and its lease, read together and again when they have aged, so that no attempt goes out on an
-// old row, nor for a batch that another worker has taken over.
+// hooks are the webhooks of a batch and its lease, read together and again when they have aged, so that no attempt
+// goes out on an old row, nor for a batch that another worker has taken over.
 type hooks struct {
 	a     *Activities
 	batch uuid.UUID
@@ -24,7 +24,12 @@ type hooks struct {
 }
 
 func (b *batch) loadHooks(ctx context.Context) (*hooks, error) {
-	h := &hooks{a: b.Activities, batch: b.in.BatchID, lease: b.lease, m: make(map[uuid.UUID]*delivery.Webhook, len(b.byHook))}
+	h := &hooks{
+		a:     b.Activities,
+		batch: b.in.BatchID,
+		lease: b.lease,
+		m:     make(map[uuid.UUID]*delivery.Webhook, len(b.byHook)),
+	}
 	for id := range b.byHook {
 		h.m[id] = nil
 	}
@@ -63,8 +68,8 @@ func (h *hooks) isLost() bool {
 	return h.lost
 }
 
-// get returns a webhook that may be sent to now, or nil: its circuit is open, or it is inactive or deleted, or that cannot be
-// read.
+// get returns a webhook that may be sent to now, or nil: its circuit is open, or it is inactive or deleted, or that
+// cannot be read.
 func (h *hooks) get(ctx context.Context, id uuid.UUID) *delivery.Webhook {
 	h.mu.Lock()
 	defer h.mu.Unlock()

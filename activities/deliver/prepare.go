@@ -12,20 +12,23 @@ import (
 	"greenroom/db/delivery"
 )
 
-// preparationFault is why a request cannot be made from what is stored. Trying again would find the same, so the delivery fails
-// and somebody replays it when the cause is gone.
+// preparationFault is why a request cannot be made from what is stored. Trying again would find the same, so the
+// delivery fails and somebody replays it when the cause is gone.
 type preparationFault struct {
 	reason string // one sentence for the customer, with the remedy
 	err    error  // for the log
 }
 
-// request renders the body, or takes the one that was sent before: every attempt sends the same bytes. It reads nothing from
-// outside the process, so each of its faults is permanent.
+// request renders the body, or takes the one that was sent before: every attempt sends the same bytes. It reads
+// nothing from outside the process, so each of its faults is permanent.
 func (t *attempt) request() (webhook.Request, *preparationFault) {
 	d, w, e := &t.job.Delivery, &t.job.Webhook, &t.job.Event
 	p, err := profiles.ByName(w.Profile)
 	if err != nil {
-		return webhook.Request{}, &preparationFault{"This version does not know the webhook's profile: upgrade or change the profile, then replay the delivery", err}
+		return webhook.Request{}, &preparationFault{
+			"This version does not know the webhook's profile: upgrade or change the profile, then replay the delivery",
+			err,
+		}
 	}
 	m := webhook.Message{
 		DeliveryID: d.ID.String(), EventID: e.ID.String(), EventType: e.Type, EventName: p.NameOf(e.Type),
@@ -37,12 +40,18 @@ func (t *attempt) request() (webhook.Request, *preparationFault) {
 	body := d.Body
 	if body == nil {
 		if body, err = t.render(p, m); err != nil {
-			return webhook.Request{}, &preparationFault{"The webhook's profile cannot render this event: publish a corrected event", err}
+			return webhook.Request{}, &preparationFault{
+				"The webhook's profile cannot render this event: publish a corrected event",
+				err,
+			}
 		}
 	}
 	secret, err := t.Box.Open(w.Secret, w.ID, delivery.SecretField)
 	if err != nil {
-		return webhook.Request{}, &preparationFault{"The signing secret cannot be opened: restore its key or replace the secret, then replay the delivery", err}
+		return webhook.Request{}, &preparationFault{
+			"The signing secret cannot be opened: restore its key or replace the secret, then replay the delivery",
+			err,
+		}
 	}
 	headers, fault := t.headers()
 	if fault != nil {
@@ -75,15 +84,18 @@ func (t *attempt) headers() ([]webhook.Header, *preparationFault) {
 		}
 		value, err := t.Box.Open(h.Sealed, w.ID, delivery.HeaderField(h.Name))
 		if err != nil {
-			return nil, &preparationFault{"The header " + h.Name + " cannot be opened: set its value again, then replay the delivery", err}
+			return nil, &preparationFault{
+				"The header " + h.Name + " cannot be opened: set its value again, then replay the delivery",
+				err,
+			}
 		}
 		headers[i].Value = string(value)
 	}
 	return headers, nil
 }
 
-// fail ends the delivery because of a fault. No POST was made, so there is no attempt to record. goesOnAs is the delivery's own
-// workflow when the fault was found in a batch: it shows the failure.
+// fail ends the delivery because of a fault. No POST was made, so there is no attempt to record. goesOnAs is the
+// delivery's own workflow when the fault was found in a batch: it shows the failure.
 func (t *attempt) fail(ctx context.Context, fault *preparationFault, goesOnAs string) error {
 	ended, err := delivery.FailDelivery(ctx, t.DB, delivery.Failure{
 		DeliveryID: t.in.DeliveryID, Generation: t.in.Generation, Attempt: t.in.Attempt, Reason: fault.reason,
@@ -93,6 +105,15 @@ func (t *attempt) fail(ctx context.Context, fault *preparationFault, goesOnAs st
 		return err
 	}
 	unpreparedTotal.Inc()
-	t.Logger.ErrorContext(ctx, "delivery cannot be prepared", "delivery_id", t.in.DeliveryID, "webhook_id", t.job.Webhook.ID, "error", fault.err)
+	t.Logger.ErrorContext(
+		ctx,
+		"delivery cannot be prepared",
+		"delivery_id",
+		t.in.DeliveryID,
+		"webhook_id",
+		t.job.Webhook.ID,
+		"error",
+		fault.err,
+	)
 	return nil
 }

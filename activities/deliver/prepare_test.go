@@ -21,8 +21,16 @@ import (
 // spoiled are webhooks and events that cannot be sent, and what the customer reads.
 var spoiled = []struct{ name, spoil, reason string }{
 	{"secret", `UPDATE webhooks SET secret = '\x00' WHERE id = ?`, "The signing secret cannot be opened"},
-	{"header", `UPDATE webhooks SET headers = jsonb_set(headers, '{0,sealed}', '"AAAA"') WHERE id = ?`, "The header Authorization cannot be opened"},
-	{"profile", `UPDATE webhooks SET profile = 'of-the-future' WHERE id = ?`, "This version does not know the webhook's profile"},
+	{
+		"header",
+		`UPDATE webhooks SET headers = jsonb_set(headers, '{0,sealed}', '"AAAA"') WHERE id = ?`,
+		"The header Authorization cannot be opened",
+	},
+	{
+		"profile",
+		`UPDATE webhooks SET profile = 'of-the-future' WHERE id = ?`,
+		"This version does not know the webhook's profile",
+	},
 	{"event", `UPDATE events SET context = '[]' WHERE ? IS NOT NULL`, "The webhook's profile cannot render this event"},
 }
 
@@ -63,8 +71,16 @@ func TestABatchSendsTheOthersBesideAPoisonedOne(t *testing.T) {
 			require.Equal(t, 5, res.Failed)
 			require.EqualValues(t, 5, s.posts.Load())
 			require.Zero(t, s.number("SELECT count(*) FROM delivery_batches"), "the batch has ended")
-			require.Equal(t, 5, s.number("SELECT count(*) FROM deliveries WHERE webhook_id = ? AND status = 'succeeded'", healthy.ID))
-			require.Equal(t, 5, s.number("SELECT count(*) FROM deliveries WHERE webhook_id = ? AND status = 'failed'", s.hook.ID))
+			require.Equal(
+				t,
+				5,
+				s.number("SELECT count(*) FROM deliveries WHERE webhook_id = ? AND status = 'succeeded'", healthy.ID),
+			)
+			require.Equal(
+				t,
+				5,
+				s.number("SELECT count(*) FROM deliveries WHERE webhook_id = ? AND status = 'failed'", s.hook.ID),
+			)
 			require.Equal(t, 5, s.number("SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 2", s.hook.ID))
 		})
 	}
@@ -85,7 +101,8 @@ func TestAReplayAfterTheRepairArrives(t *testing.T) {
 	require.EqualValues(t, 1, s.posts.Load())
 }
 
-// A fault of Greenroom's own at one delivery does not keep the batch from giving back what a receiver that hangs has no place for.
+// A fault of Greenroom's own at one delivery does not keep the batch from giving back what a receiver that hangs has
+// no place for.
 func TestABatchGivesBackBesideAFault(t *testing.T) {
 	s := setupAttempt(t)
 	release := make(chan struct{})
@@ -96,11 +113,17 @@ func TestABatchGivesBackBesideAFault(t *testing.T) {
 	healthy := s.webhook(receive(t, accept).URL)
 	in := s.batch(20)
 	s.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused''; END'`)
-	s.exec(`CREATE TRIGGER refuse BEFORE UPDATE ON deliveries FOR EACH ROW WHEN (NEW.status = 'succeeded') EXECUTE FUNCTION refuse()`)
+	s.exec(
+		`CREATE TRIGGER refuse BEFORE UPDATE ON deliveries FOR EACH ROW WHEN (NEW.status = 'succeeded') EXECUTE FUNCTION refuse()`,
+	)
 	_, err := deliver.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
 	require.ErrorContains(t, err, "refused")
 	require.Equal(t, 10, s.number("SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 1", s.hook.ID))
-	require.Equal(t, 20, s.number("SELECT count(*) FROM deliveries WHERE webhook_id = ? AND status = 'pending'", healthy.ID))
+	require.Equal(
+		t,
+		20,
+		s.number("SELECT count(*) FROM deliveries WHERE webhook_id = ? AND status = 'pending'", healthy.ID),
+	)
 }
 
 type lockedBuffer struct {

@@ -9,8 +9,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// recorder writes the attempts of all batches of the process. While one group is written the next one gathers: no attempt
-// waits for a timer, and the busier the process, the more share a statement and a commit.
+// recorder writes the attempts of all batches of the process. While one group is written the next one gathers: no
+// attempt waits for a timer, and the busier the process, the more share a statement and a commit.
 type recorder struct {
 	mu      sync.Mutex
 	waiting []*recording
@@ -24,16 +24,16 @@ type recording struct {
 	recorded func(opened bool, err error)
 }
 
-// What was sent must be recorded, or it is sent again: while the database is unavailable a record is tried again for as long as
-// the process lives. recordTry ends a try on a connection that answers no more.
+// What was sent must be recorded, or it is sent again: while the database is unavailable a record is tried again for
+// as long as the process lives. recordTry ends a try on a connection that answers no more.
 const (
 	recordTry    = 10 * time.Second
 	recordAgain  = 250 * time.Millisecond
 	recordAtOnce = 200
 )
 
-// add hands an attempt over. It blocks while a full group is waiting: that limits how many sent but unrecorded attempts a crash
-// repeats, and how many the process holds while the database is unavailable.
+// add hands an attempt over. It blocks while a full group is waiting: that limits how many sent but unrecorded
+// attempts a crash repeats, and how many the process holds while the database is unavailable.
 func (r *recorder) add(a *Activities, rec *recording) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,8 +67,8 @@ func (r *recorder) write(a *Activities) {
 	}
 }
 
-// recordGroup writes the successes between two failures in one statement, and each failure alone: failures in a row open the
-// circuit, so their order counts.
+// recordGroup writes the successes between two failures in one statement, and each failure alone: failures in a row
+// open the circuit, so their order counts.
 func (a *Activities) recordGroup(group []*recording) {
 	ctx := context.Background()
 	var good []*recording
@@ -92,7 +92,10 @@ func (a *Activities) recordSuccesses(ctx context.Context, good []*recording) {
 	for i, r := range good {
 		rows[i] = r.Recording
 	}
-	if err := a.again(ctx, func(ctx context.Context) error { return delivery.RecordSuccesses(ctx, a.DB, rows) }); err != nil {
+	if err := a.again(
+		ctx,
+		func(ctx context.Context) error { return delivery.RecordSuccesses(ctx, a.DB, rows) },
+	); err != nil {
 		for _, r := range good { // one that cannot be written harms no other
 			a.recordAlone(ctx, r)
 		}

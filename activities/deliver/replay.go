@@ -16,8 +16,8 @@ import (
 // RetryDeliveryResult names the workflow that sends the delivery.
 type RetryDeliveryResult struct{ WorkflowID string }
 
-// RetryDelivery sends a delivery again, as POST /deliveries/{id}/retry does. One that does not exist, or is not in a state
-// that allows it, fails for good, with what to do about it.
+// RetryDelivery sends a delivery again, as POST /deliveries/{id}/retry does. One that does not exist, or is not in a
+// state that allows it, fails for good, with what to do about it.
 func (a *Activities) RetryDelivery(ctx context.Context, id uuid.UUID) (RetryDeliveryResult, error) {
 	var d *delivery.Delivery
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
@@ -29,7 +29,11 @@ func (a *Activities) RetryDelivery(ctx context.Context, id uuid.UUID) (RetryDeli
 	case err == nil:
 		return RetryDeliveryResult{WorkflowID: WorkflowID(d.ID, d.Generation)}, nil
 	case errors.Is(err, pg.ErrNotFound):
-		return RetryDeliveryResult{}, temporal.NewNonRetryableApplicationError(fmt.Sprintf("there is no delivery %s", id), "Refused", nil)
+		return RetryDeliveryResult{}, temporal.NewNonRetryableApplicationError(
+			fmt.Sprintf("there is no delivery %s", id),
+			"Refused",
+			nil,
+		)
 	case errors.As(err, &state):
 		return RetryDeliveryResult{}, temporal.NewNonRetryableApplicationError(retryRefusal(state), "Refused", nil)
 	}

@@ -44,7 +44,12 @@ func (s *attempting) logged() (until func(text string)) {
 	s.Logger = slog.New(slog.NewTextHandler(log, nil))
 	return func(text string) {
 		s.t.Helper()
-		require.Eventually(s.t, func() bool { return strings.Contains(log.String(), text) }, 20*time.Second, 10*time.Millisecond)
+		require.Eventually(
+			s.t,
+			func() bool { return strings.Contains(log.String(), text) },
+			20*time.Second,
+			10*time.Millisecond,
+		)
 	}
 }
 
@@ -105,12 +110,18 @@ func TestABatchThatCannotBeRecordedIsNotSentAgain(t *testing.T) {
 	require.Equal(t, 10, s.withStatus(delivery.Succeeded))
 }
 
-// Two processes are at one batch when Temporal gives it to another worker while the first was frozen or its heartbeat was late.
+// Two processes are at one batch when Temporal gives it to another worker while the first was frozen or its heartbeat
+// was late.
 func TestABatchIsAttemptedByTheLastWorkerThatLoadedIt(t *testing.T) {
 	s := setupAttempt(t)
 	s.Endpoints = inflight.NewEndpoints(2, nil)
 	other := &deliver.Activities{
-		DB: s.DB, Box: s.Box, Client: s.Client, Logger: s.Logger, CircuitThreshold: 10, Endpoints: inflight.NewEndpoints(2, nil),
+		DB:               s.DB,
+		Box:              s.Box,
+		Client:           s.Client,
+		Logger:           s.Logger,
+		CircuitThreshold: 10,
+		Endpoints:        inflight.NewEndpoints(2, nil),
 	}
 	begun := make(chan struct{}, 200)
 	r := receive(t, func(int, http.ResponseWriter) {
@@ -130,6 +141,15 @@ func TestABatchIsAttemptedByTheLastWorkerThatLoadedIt(t *testing.T) {
 	_, err := deliver.AttemptBatchAs(other, t.Context(), in, run, "batch:test")
 	require.NoError(t, err)
 	require.ErrorContains(t, <-first, "another worker has taken the batch over")
-	require.LessOrEqual(t, len(r.got()), 40+15, "twice is only what the first had in flight, or began before it looked again")
-	require.Equal(t, 40, s.number("SELECT count(DISTINCT delivery_id) FROM attempts")+s.number("SELECT count(*) FROM delivery_queue"))
+	require.LessOrEqual(
+		t,
+		len(r.got()),
+		40+15,
+		"twice is only what the first had in flight, or began before it looked again",
+	)
+	require.Equal(
+		t,
+		40,
+		s.number("SELECT count(DISTINCT delivery_id) FROM attempts")+s.number("SELECT count(*) FROM delivery_queue"),
+	)
 }

@@ -8,8 +8,9 @@ import (
 	"greenroom/db/delivery"
 )
 
-// KeepPartitions makes the partitions of the coming days and drops those that ended more than keepDays days ago. What is in use
-// is left for the next upkeep: there is a week until a missing partition is wanted, and an old one harms nothing.
+// KeepPartitions makes the partitions of the coming days and drops those that ended more than keepDays days ago. What
+// is in use is left for the next upkeep: there is a week until a missing partition is wanted, and an old one harms
+// nothing.
 func (a *Activities) KeepPartitions(ctx context.Context, keepDays int) error {
 	now := time.Now()
 	made := delivery.EnsurePartitions(ctx, a.DB, now, delivery.PartitionDaysAhead)

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Endpoints counts, per webhook, the attempts that this process has in flight, so that a slow receiver holds only its own
-// share and the others never notice. It also remembers which endpoints are slow: those are attempted in the slow lane.
-// Batches have places of their own, as many again: a delivery that goes on alone does not wait behind a batch.
+// Endpoints counts, per webhook, the attempts that this process has in flight, so that a slow receiver holds only its
+// own share and the others never notice. It also remembers which endpoints are slow: those are attempted in the slow
+// lane. Batches have places of their own, as many again: a delivery that goes on alone does not wait behind a batch.
 type Endpoints struct {
 	perEndpoint int
 	freed       func()
@@ -29,8 +29,8 @@ type endpoint struct {
 	// average is an exponentially weighted mean of the attempts' durations.
 	average time.Duration
 	seen    time.Time
-	// What batches do here: the places of their attempts in flight, how many deliveries wait for one, and when a place was last
-	// taken or given back.
+	// What batches do here: the places of their attempts in flight, how many deliveries wait for one, and when a place
+	// was last taken or given back.
 	places  chan struct{}
 	waiting int
 	moved   time.Time
@@ -38,15 +38,15 @@ type endpoint struct {
 	limit *rate.Limiter
 }
 
-// SlowAbove is the mean duration of an endpoint's attempts from which it is slow: a second is some hundred times a healthy
-// receiver's answer, and a local activity that takes longer makes its workflow task send heartbeats.
+// SlowAbove is the mean duration of an endpoint's attempts from which it is slow: a second is some hundred times a
+// healthy receiver's answer, and a local activity that takes longer makes its workflow task send heartbeats.
 const SlowAbove = time.Second
 
 // forgetAfter drops what is known of an endpoint that was not called for that long.
 const forgetAfter = 10 * time.Minute
 
-// NewEndpoints allows perEndpoint attempts in flight per webhook; freed is called, when not nil, after an endpoint that was
-// full has room again.
+// NewEndpoints allows perEndpoint attempts in flight per webhook; freed is called, when not nil, after an endpoint
+// that was full has room again.
 func NewEndpoints(perEndpoint int, freed func()) *Endpoints {
 	return &Endpoints{perEndpoint: perEndpoint, freed: freed, m: map[uuid.UUID]*endpoint{}}
 }
@@ -57,9 +57,9 @@ type queued struct {
 	turn   time.Time // the attempt per second that is reserved for it; zero for none
 }
 
-// Acquire takes a place for a delivery that the dispatcher is about to start, for at most lapse; it is false when the endpoint is
-// full or has had its perSecond attempts (0: no such limit; of this process, up to one second's worth at once). A delivery that
-// has a place already keeps it.
+// Acquire takes a place for a delivery that the dispatcher is about to start, for at most lapse; it is false when the
+// endpoint is full or has had its perSecond attempts (0: no such limit; of this process, up to one second's worth at
+// once). A delivery that has a place already keeps it.
 func (e *Endpoints) Acquire(webhook, delivery uuid.UUID, perSecond int, lapse time.Duration) bool {
 	now := time.Now()
 	e.mu.Lock()
@@ -76,9 +76,13 @@ func (e *Endpoints) Acquire(webhook, delivery uuid.UUID, perSecond int, lapse ti
 	return true
 }
 
-// AcquireOrWait takes a place for an attempt that is due, as Acquire does. Where there is none, it says when to ask again: at the
-// delivery's turn where the webhook has a limit per second, otherwise when its turn is to be expected.
-func (e *Endpoints) AcquireOrWait(webhook, delivery uuid.UUID, perSecond int, lapse time.Duration) (ok bool, wait time.Duration) {
+// AcquireOrWait takes a place for an attempt that is due, as Acquire does. Where there is none, it says when to ask
+// again: at the delivery's turn where the webhook has a limit per second, otherwise when its turn is to be expected.
+func (e *Endpoints) AcquireOrWait(
+	webhook, delivery uuid.UUID,
+	perSecond int,
+	lapse time.Duration,
+) (ok bool, wait time.Duration) {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -103,15 +107,16 @@ func (e *Endpoints) AcquireOrWait(webhook, delivery uuid.UUID, perSecond int, la
 }
 
 const (
-	// reserveAhead is how far ahead attempts per second are reserved: a delivery that does not come for its turn, because its
-	// retry was given to another process, wastes no more.
+	// reserveAhead is how far ahead attempts per second are reserved: a delivery that does not come for its turn,
+	// because its retry was given to another process, wastes no more.
 	reserveAhead = 5 * time.Second
 	askAgainMin  = time.Second
 	askAgainMax  = 30 * time.Second
 	forgetQueued = 10 * time.Second
 )
 
-// turn reserves one of the attempts per second for a delivery and says how long it is until then, or until it should ask again.
+// turn reserves one of the attempts per second for a delivery and says how long it is until then, or until it should
+// ask again.
 func (p *endpoint) turn(now time.Time, q *queued) time.Duration {
 	if p.limit == nil {
 		return 0
@@ -134,8 +139,8 @@ func between(least, expected time.Duration) time.Duration {
 	return min(max(spread, least), askAgainMax)
 }
 
-// kept is how many places wait for deliveries that ask again, as long as there are any: the dispatcher takes a place that is freed
-// at once, while they come by now and then.
+// kept is how many places wait for deliveries that ask again, as long as there are any: the dispatcher takes a place
+// that is freed at once, while they come by now and then.
 func (e *Endpoints) kept() int { return max(1, e.perEndpoint*3/10) }
 
 // open is how many places the dispatcher may fill.
@@ -193,9 +198,9 @@ func (e *Endpoints) Slow(webhook uuid.UUID) bool {
 	return p != nil && p.average > SlowAbove
 }
 
-// Room lists the webhooks of which fewer deliveries than most may be taken now, with how many, and forgets those long unused.
-// Endpoints that are slow or full and, where each delivery has a workflow of its own (alone), all others are bounded by their
-// places.
+// Room lists the webhooks of which fewer deliveries than most may be taken now, with how many, and forgets those long
+// unused. Endpoints that are slow or full and, where each delivery has a workflow of its own (alone), all others are
+// bounded by their places.
 func (e *Endpoints) Room(most int, alone bool) map[uuid.UUID]int {
 	now := time.Now()
 	e.mu.Lock()
@@ -228,15 +233,16 @@ func (p *endpoint) idle() bool {
 	return len(p.flying) == 0 && len(p.queued) == 0 && len(p.places) == 0 && p.waiting == 0
 }
 
-// stuckAfter is how long all of an endpoint's places stay taken until it is given no more: less than what a receiver that
-// hangs takes, more than one that is busy.
+// stuckAfter is how long all of an endpoint's places stay taken until it is given no more: less than what a receiver
+// that hangs takes, more than one that is busy.
 const stuckAfter = 250 * time.Millisecond
 
 func (p *endpoint) stuck(now time.Time) bool {
 	return len(p.places) == cap(p.places) && now.Sub(p.moved) > stuckAfter
 }
 
-// Enter says that n deliveries of a batch wait for their attempts at an endpoint; Leave, that n of them do not any more.
+// Enter says that n deliveries of a batch wait for their attempts at an endpoint; Leave, that n of them do not any
+// more.
 func (e *Endpoints) Enter(webhook uuid.UUID, n int) {
 	now := time.Now()
 	e.mu.Lock()
@@ -297,15 +303,19 @@ func (e *Endpoints) Waiting() (n int) {
 func (e *Endpoints) at(webhook uuid.UUID, now time.Time) *endpoint {
 	p := e.m[webhook]
 	if p == nil {
-		p = &endpoint{flying: map[uuid.UUID]time.Time{}, queued: map[uuid.UUID]queued{}, places: make(chan struct{}, e.perEndpoint)}
+		p = &endpoint{
+			flying: map[uuid.UUID]time.Time{},
+			queued: map[uuid.UUID]queued{},
+			places: make(chan struct{}, e.perEndpoint),
+		}
 		e.m[webhook] = p
 	}
 	p.seen = now
 	return p
 }
 
-// expire frees the places of attempts that were not heard of again, because another process made them, and forgets those that
-// asked for one and did not come back.
+// expire frees the places of attempts that were not heard of again, because another process made them, and forgets
+// those that asked for one and did not come back.
 func (p *endpoint) expire(now time.Time) {
 	for id, lapses := range p.flying {
 		if now.After(lapses) {

@@ -25,8 +25,8 @@ import (
 	"greenroom/activities/webhook"
 )
 
-// TestSendToAReceiverThatClosesIdleConnections: the receiver closes each connection after its answer without saying so, which a
-// sender only notices while it sends the next.
+// TestSendToAReceiverThatClosesIdleConnections: the receiver closes each connection after its answer without saying
+// so, which a sender only notices while it sends the next.
 func TestSendToAReceiverThatClosesIdleConnections(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int64
@@ -106,7 +106,10 @@ func TestSendAllowsForTheReceiversClock(t *testing.T) {
 	assert.Equal(t, time.Minute, resp.RetryAfter)
 	assert.Regexp(t, `^HTTP 503 Service Unavailable: the receiver's clock is (59m\d\ds|1h0m0s) ahead$`, resp.Error)
 
-	b = setup(t, answer(http.StatusUnauthorized, http.Header{"Date": {there.Add(-2 * time.Hour).Format(http.TimeFormat)}}, ""))
+	b = setup(
+		t,
+		answer(http.StatusUnauthorized, http.Header{"Date": {there.Add(-2 * time.Hour).Format(http.TimeFormat)}}, ""),
+	)
 	assert.Contains(t, b.client.Send(t.Context(), request(t, b.URL)).Error, " behind")
 }
 
@@ -161,7 +164,13 @@ func TestSendSaysWhichCertificateIsWrong(t *testing.T) {
 	root := certificate(t, authority("Root"), nil)
 	middle := certificate(t, authority("Intermediate 7"), &root)
 	leaf := func(from, until time.Time, names ...string) *x509.Certificate {
-		return &x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, NotBefore: from, NotAfter: until, DNSNames: names, IPAddresses: []net.IP{{127, 0, 0, 1}}}
+		return &x509.Certificate{
+			Subject:     pkix.Name{CommonName: "leaf"},
+			NotBefore:   from,
+			NotAfter:    until,
+			DNSNames:    names,
+			IPAddresses: []net.IP{{127, 0, 0, 1}},
+		}
 	}
 	ended := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
 	other := leaf(now, long, "a.example", "b.example")

@@ -37,8 +37,9 @@ const (
 	maxRetryAfter = 24 * time.Hour
 )
 
-// Classify decides what r means under the profile's success rule. 410 is Gone under every profile (Standard Webhooks); any
-// other failure is retried, client errors too: a receiver that is half deployed answers 404 or 401 and is well a minute later.
+// Classify decides what r means under the profile's success rule. 410 is Gone under every profile (Standard
+// Webhooks); any other failure is retried, client errors too: a receiver that is half deployed answers 404 or 401 and
+// is well a minute later.
 func Classify(p *Profile, r Response) Outcome {
 	switch {
 	case r.ErrorKind != KindNone:
@@ -51,9 +52,9 @@ func Classify(p *Profile, r Response) Outcome {
 	return Retry
 }
 
-// NextWait is how long to wait before the next attempt: base moved by jitter (in [-1,1], standing for ±20 %), or what the
-// receiver asked for, where that is longer. A receiver's wish is honoured up to 24 h and jitters upwards only, since coming back
-// early is what it asked us not to do.
+// NextWait is how long to wait before the next attempt: base moved by jitter (in [-1,1], standing for ±20 %), or what
+// the receiver asked for, where that is longer. A receiver's wish is honoured up to 24 h and jitters upwards only,
+// since coming back early is what it asked us not to do.
 func NextWait(base, retryAfter time.Duration, jitter float64) time.Duration {
 	jitter = clampJitter(jitter)
 	own := stretch(max(base, 0), jitter)
@@ -64,11 +65,17 @@ func NextWait(base, retryAfter time.Duration, jitter float64) time.Duration {
 	return max(own, asked)
 }
 
-// NextAttempt is when to make the attempt after number attempt (from 1), which ended without success. wait is the schedule's,
-// retryAfter and jitter are as in [NextWait]. Where the schedule counts from the event, the attempt is due at its offset from
-// it and without jitter, since events spread by themselves; an offset that has passed, as that of a replay or after a pause,
-// gives way to the schedule's wait. What the receiver asked for is honoured in either case.
-func (p *Profile) NextAttempt(occurred, ended time.Time, attempt int, wait, retryAfter time.Duration, jitter float64) time.Time {
+// NextAttempt is when to make the attempt after number attempt (from 1), which ended without success. wait is the
+// schedule's, retryAfter and jitter are as in [NextWait]. Where the schedule counts from the event, the attempt is
+// due at its offset from it and without jitter, since events spread by themselves; an offset that has passed, as that
+// of a replay or after a pause, gives way to the schedule's wait. What the receiver asked for is honoured in either
+// case.
+func (p *Profile) NextAttempt(
+	occurred, ended time.Time,
+	attempt int,
+	wait, retryAfter time.Duration,
+	jitter float64,
+) time.Time {
 	slot := occurred.Add(p.Offset(attempt))
 	if !p.FromEvent || !slot.After(ended) {
 		return ended.Add(NextWait(wait, retryAfter, jitter))

@@ -92,6 +92,11 @@ func TestNextWaitProperties(t *testing.T) {
 		require.GreaterOrEqual(t, got, min(asked, day), "never before the receiver asked, up to a day")
 		require.LessOrEqual(t, got, max(highest, day), "a receiver cannot park a delivery for longer than a day")
 		require.Equal(t, got, webhook.NextWait(base, asked, jitter), "a pure function")
-		require.GreaterOrEqual(t, webhook.NextWait(base+time.Second, asked, jitter), got, "a longer schedule never waits less")
+		require.GreaterOrEqual(
+			t,
+			webhook.NextWait(base+time.Second, asked, jitter),
+			got,
+			"a longer schedule never waits less",
+		)
 	})
 }

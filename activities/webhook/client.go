@@ -32,7 +32,8 @@ type ClientOptions struct {
 	MaxResponseBytes int64
 }
 
-// Client makes every outbound call of the process. It is safe for concurrent use and meant to live as long as the process.
+// Client makes every outbound call of the process. It is safe for concurrent use and meant to live as long as the
+// process.
 type Client struct {
 	opts      ClientOptions
 	guard     guard
@@ -65,8 +66,8 @@ func NewClient(opts ClientOptions) *Client {
 	return c
 }
 
-// HTTPClient returns the guarded client for every outbound call that is not a delivery. Its responses are bounded, redirects
-// are returned rather than followed, and a URL that CheckURL's rules forbid fails with a *URLError.
+// HTTPClient returns the guarded client for every outbound call that is not a delivery. Its responses are bounded,
+// redirects are returned rather than followed, and a URL that CheckURL's rules forbid fails with a *URLError.
 func (c *Client) HTTPClient() *http.Client { return c.general }
 
 // CloseIdleConnections closes the connections that no attempt uses; call it at shutdown.

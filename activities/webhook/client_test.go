@@ -50,7 +50,14 @@ func request(t testing.TB, url string) webhook.Request {
 	m := message("ping", "ping", nil)
 	body, err := p.Render(m)
 	require.NoError(t, err)
-	return webhook.Request{URL: url, Profile: p, Message: m, Body: body, Secrets: webhook.Secrets{testSecret(1)}, Timeout: 5 * time.Second}
+	return webhook.Request{
+		URL:     url,
+		Profile: p,
+		Message: m,
+		Body:    body,
+		Secrets: webhook.Secrets{testSecret(1)},
+		Timeout: 5 * time.Second,
+	}
 }
 
 func answer(status int, header http.Header, body string) http.HandlerFunc {
@@ -80,7 +87,10 @@ func TestSendWhatArrives(t *testing.T) {
 		_, _ = io.WriteString(w, "thanks")
 	})
 	req := request(t, b.URL+"/hook?a=b")
-	req.Headers = []webhook.Header{{Name: "Authorization", Value: "Bearer abc"}, {Name: "Content-Type", Value: "text/plain"}}
+	req.Headers = []webhook.Header{
+		{Name: "Authorization", Value: "Bearer abc"},
+		{Name: "Content-Type", Value: "text/plain"},
+	}
 	before := time.Now()
 	resp := b.client.Send(t.Context(), req)
 
@@ -298,7 +308,11 @@ func TestSendTLS(t *testing.T) {
 		c := webhook.NewClient(webhook.ClientOptions{AllowLoopback: true, RootCAs: trusting})
 		resp := c.Send(t.Context(), request(t, strings.Replace(server.URL, "127.0.0.1", "localhost", 1)))
 		assert.Equal(t, webhook.KindTLS, resp.ErrorKind)
-		assert.Equal(t, "TLS certificate is not valid for this host: it is valid for example.com, *.example.com, 127.0.0.1, ::1", resp.Error)
+		assert.Equal(
+			t,
+			"TLS certificate is not valid for this host: it is valid for example.com, *.example.com, 127.0.0.1, ::1",
+			resp.Error,
+		)
 	})
 	t.Run("too_old", func(t *testing.T) {
 		t.Parallel()

@@ -17,8 +17,8 @@ const maxInformational = 10
 
 var errInformational = errors.New("too many informational answers")
 
-// earlyReader is a TCP connection that hides that the receiver no longer reads: a receiver may answer 413 or 410 and close before
-// it has read the whole request (RFC 9112 §9.6), and that answer can still be read.
+// earlyReader is a TCP connection that hides that the receiver no longer reads: a receiver may answer 413 or 410 and
+// close before it has read the whole request (RFC 9112 §9.6), and that answer can still be read.
 type earlyReader struct{ net.Conn }
 
 func (c earlyReader) Write(p []byte) (int, error) {
@@ -84,8 +84,8 @@ func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-// stop closes the connection below TLS and HTTP, whatever state they are in. A context is not enough: net/http no longer looks
-// at it once an answer has taken the connection over (101).
+// stop closes the connection below TLS and HTTP, whatever state they are in. A context is not enough: net/http no
+// longer looks at it once an answer has taken the connection over (101).
 func (p *progress) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,8 +106,8 @@ func (p *progress) connected() bool {
 	return p.conn != nil
 }
 
-// idleClosed reports whether the POST went out on a connection that the receiver had kept open and brought no byte of an answer:
-// most likely the receiver closed the connection while it was idle, and never saw the request.
+// idleClosed reports whether the POST went out on a connection that the receiver had kept open and brought no byte of
+// an answer: most likely the receiver closed the connection while it was idle, and never saw the request.
 func (p *progress) idleClosed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -64,6 +64,12 @@ func TestHeadersThatWouldNotArrive(t *testing.T) {
 	}
 	require.NoError(t, webhook.CheckHeader(webhook.Header{Name: "X_Tenant", Value: "a b"}))
 	for _, value := range []string{" ", "\t", " a", "a ", "a\nb"} {
-		require.ErrorIs(t, webhook.CheckHeader(webhook.Header{Name: "X-Tenant", Value: value}), webhook.ErrInvalidHeader, "%q", value)
+		require.ErrorIs(
+			t,
+			webhook.CheckHeader(webhook.Header{Name: "X-Tenant", Value: value}),
+			webhook.ErrInvalidHeader,
+			"%q",
+			value,
+		)
 	}
 }

@@ -14,7 +14,8 @@ import (
 // ErrorKind names why an attempt has no usable answer. The set is closed and the values are stored.
 type ErrorKind = string
 
-// The kinds of failure. Attempts that a receiver answered with a status have KindNone, whatever the status, but for redirects.
+// The kinds of failure. Attempts that a receiver answered with a status have KindNone, whatever the status, but for
+// redirects.
 const (
 	KindNone     ErrorKind = ""
 	KindTimeout  ErrorKind = "timeout"  // no answer within the attempt's deadline
@@ -35,8 +36,8 @@ func Gist(failure string) string {
 	return gist
 }
 
-// failureOf turns a transport error into a kind and a text for people: what failed and, after ": ", the detail that names the
-// remedy. The texts are our own, since those of the standard library name URLs and resolved addresses.
+// failureOf turns a transport error into a kind and a text for people: what failed and, after ": ", the detail that
+// names the remedy. The texts are our own, since those of the standard library name URLs and resolved addresses.
 func failureOf(caller, attempt context.Context, p *progress, err error) (ErrorKind, string) {
 	switch {
 	case caller.Err() != nil:
@@ -69,7 +70,10 @@ func (p *progress) brokenAnswer(err error) (ErrorKind, string) {
 	case !p.answered.Load():
 		return KindClosed, "Connection closed before an answer came"
 	case errors.Is(err, errInformational):
-		return KindProtocol, fmt.Sprintf("More than %d informational answers (1xx) came in place of the answer", maxInformational)
+		return KindProtocol, fmt.Sprintf(
+			"More than %d informational answers (1xx) came in place of the answer",
+			maxInformational,
+		)
 	case p.headerTooLarge():
 		return KindProtocol, fmt.Sprintf("The answer's headers are larger than %d KiB", maxHeaderBytes>>10)
 	case p.ended():
@@ -83,7 +87,9 @@ func refusedByUs(err error) (ErrorKind, string) {
 	switch {
 	case errors.As(err, &urlErr):
 		return KindBlocked, "Blocked: " + urlErr.Error()
-	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork), errors.Is(err, ssrf.ErrInvalidHostPort):
+	case errors.Is(err, ssrf.ErrProhibitedIP),
+		errors.Is(err, ssrf.ErrProhibitedNetwork),
+		errors.Is(err, ssrf.ErrInvalidHostPort):
 		return KindBlocked, "Blocked: the host resolves to a private, local or reserved address"
 	case errors.Is(err, ErrInvalidHeader):
 		return KindRequest, "A custom header cannot be sent: " + err.Error()
@@ -108,7 +114,10 @@ func dnsFailure(err error) (ErrorKind, string) {
 func timedOut(err error) (ErrorKind, string) {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
-		return KindTimeout, fmt.Sprintf("Connection timeout: no connection came about within %.0f s", connectTimeout.Seconds())
+		return KindTimeout, fmt.Sprintf(
+			"Connection timeout: no connection came about within %.0f s",
+			connectTimeout.Seconds(),
+		)
 	}
 	return KindNone, ""
 }

@@ -125,7 +125,10 @@ func TestHTTPClientIsGuarded(t *testing.T) {
 	})
 
 	// The text passes; the address is seen through only after the name was resolved.
-	_, err := get(webhook.NewClient(webhook.ClientOptions{AllowHTTP: true}), strings.Replace(b.URL, "127.0.0.1", "ｌｏｃａｌｈｏｓｔ", 1))
+	_, err := get(
+		webhook.NewClient(webhook.ClientOptions{AllowHTTP: true}),
+		strings.Replace(b.URL, "127.0.0.1", "ｌｏｃａｌｈｏｓｔ", 1),
+	)
 	require.ErrorIs(t, err, ssrf.ErrProhibitedIP)
 
 	var urlErr *webhook.URLError

@@ -45,7 +45,8 @@ func tlsFailure(err error) (ErrorKind, string) {
 	return KindTLS, "TLS handshake failed"
 }
 
-// missingIssuer names the authority that was not found. It is usually an intermediate one that the receiver does not send.
+// missingIssuer names the authority that was not found. It is usually an intermediate one that the receiver does not
+// send.
 func missingIssuer(cert *x509.Certificate) string {
 	switch {
 	case cert == nil:
@@ -53,7 +54,9 @@ func missingIssuer(cert *x509.Certificate) string {
 	case cert.Issuer.String() == cert.Subject.String():
 		return ": it is self-signed"
 	}
-	return ": the certificate of " + clip(cert.Issuer.String()) + " is missing from the chain that the receiver sends, or is not trusted"
+	return ": the certificate of " + clip(
+		cert.Issuer.String(),
+	) + " is missing from the chain that the receiver sends, or is not trusted"
 }
 
 func namesOf(cert *x509.Certificate) string {

@@ -9,8 +9,9 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// metadata are addresses of cloud instance services that hand out credentials and lie outside the ranges that are always
-// closed: on Azure a public one, on AWS, Google Cloud and Alibaba Cloud ones in ranges that AllowPrivate may open.
+// metadata are addresses of cloud instance services that hand out credentials and lie outside the ranges that are
+// always closed: on Azure a public one, on AWS, Google Cloud and Alibaba Cloud ones in ranges that AllowPrivate may
+// open.
 var metadata = []netip.Addr{
 	netip.MustParseAddr("168.63.129.16"),
 	netip.MustParseAddr("100.100.100.200"),
@@ -31,8 +32,8 @@ var (
 	private6 = []netip.Prefix{netip.MustParsePrefix("fc00::/7")}
 )
 
-// guard decides which addresses may be dialled. It runs as the dialer's Control function, so it sees the address that the
-// kernel is about to connect to: a name that changes its mind between check and use gains nothing.
+// guard decides which addresses may be dialled. It runs as the dialer's Control function, so it sees the address that
+// the kernel is about to connect to: a name that changes its mind between check and use gains nothing.
 type guard struct{ inner *ssrf.Guardian }
 
 func newGuard(allowLoopback, allowPrivate bool) guard {

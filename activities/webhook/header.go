@@ -17,26 +17,45 @@ var (
 	ErrInvalidHeader  = errors.New("header is not valid HTTP")
 )
 
-// reserved are the names a user may not configure: they carry the proof of who sent what (a receiver must be able to trust
-// them), describe the body that was signed, name the sender, or belong to the connection rather than to the message.
-// Credentials such as Authorization or X-API-Key are what custom headers are for and stay allowed.
+// reserved are the names a user may not configure: they carry the proof of who sent what (a receiver must be able to
+// trust them), describe the body that was signed, name the sender, or belong to the connection rather than to the
+// message. Credentials such as Authorization or X-API-Key are what custom headers are for and stay allowed.
 var reserved = map[string]bool{
-	HeaderID: true, HeaderTimestamp: true, HeaderSignature: true,
-	"X-Webhook-Signature": true, "X-Webhook-Event": true, "X-Webhook-Delivery-Id": true, "X-Webhook-Timestamp": true,
+	HeaderID:                true,
+	HeaderTimestamp:         true,
+	HeaderSignature:         true,
+	"X-Webhook-Signature":   true,
+	"X-Webhook-Event":       true,
+	"X-Webhook-Delivery-Id": true,
+	"X-Webhook-Timestamp":   true,
 
-	"Content-Type": true, "Content-Length": true, "Content-Encoding": true,
-	"Host": true, "User-Agent": true, "Accept-Encoding": true, "Expect": true,
+	"Content-Type":     true,
+	"Content-Length":   true,
+	"Content-Encoding": true,
+	"Host":             true,
+	"User-Agent":       true,
+	"Accept-Encoding":  true,
+	"Expect":           true,
 
 	// net/http sends a request again by itself when it carries one of these; an attempt is one POST
-	"Idempotency-Key": true, "X-Idempotency-Key": true,
+	"Idempotency-Key":   true,
+	"X-Idempotency-Key": true,
 
 	// hop by hop, RFC 9110 §7.6.1 and its predecessors
-	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Proxy-Authenticate": true, "Proxy-Authorization": true,
-	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true, "Http2-Settings": true,
+	"Connection":          true,
+	"Keep-Alive":          true,
+	"Proxy-Connection":    true,
+	"Proxy-Authenticate":  true,
+	"Proxy-Authorization": true,
+	"Te":                  true,
+	"Trailer":             true,
+	"Transfer-Encoding":   true,
+	"Upgrade":             true,
+	"Http2-Settings":      true,
 }
 
-// ReservedHeader reports whether a custom header of that name is refused, whatever its case. WSGI, CGI and their like show a
-// receiver "_" and "-" in names as the same character, so both are refused.
+// ReservedHeader reports whether a custom header of that name is refused, whatever its case. WSGI, CGI and their like
+// show a receiver "_" and "-" in names as the same character, so both are refused.
 func ReservedHeader(name string) bool { return reserved[headerKey(name)] }
 
 func sameHeader(a, b string) bool { return headerKey(a) == headerKey(b) }
@@ -45,8 +64,8 @@ func headerKey(name string) string {
 	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
 }
 
-// CheckHeader refuses a custom header that is reserved (ErrReservedHeader) or that HTTP cannot carry (ErrInvalidHeader). The
-// error names the header and never repeats its value.
+// CheckHeader refuses a custom header that is reserved (ErrReservedHeader) or that HTTP cannot carry
+// (ErrInvalidHeader). The error names the header and never repeats its value.
 func CheckHeader(h Header) error {
 	switch {
 	case !httpguts.ValidHeaderFieldName(h.Name):
@@ -59,8 +78,9 @@ func CheckHeader(h Header) error {
 	return nil
 }
 
-// Header returns the headers of an attempt made at that time. Custom headers that are reserved are left out, in case a row is
-// older than the rule; one that HTTP cannot carry is an error, since a receiver without its credentials would refuse us anyway.
+// Header returns the headers of an attempt made at that time. Custom headers that are reserved are left out, in case
+// a row is older than the rule; one that HTTP cannot carry is an error, since a receiver without its credentials
+// would refuse us anyway.
 func (r *Request) Header(at time.Time) (http.Header, error) {
 	h := make(http.Header, 8+len(r.Headers))
 	for _, c := range r.Headers {

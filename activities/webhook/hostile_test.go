@@ -116,8 +116,8 @@ var hostile = map[string]func(net.Conn){
 	},
 }
 
-// TestSendLeaksNothing: each attempt is over although the receiver never ends it, and leaves neither goroutine nor connection.
-// Not parallel: it counts the goroutines of the process.
+// TestSendLeaksNothing: each attempt is over although the receiver never ends it, and leaves neither goroutine nor
+// connection. Not parallel: it counts the goroutines of the process.
 func TestSendLeaksNothing(t *testing.T) {
 	var open atomic.Int64
 	serve := func(conn net.Conn) {
@@ -165,9 +165,21 @@ func TestSendLeaksNothing(t *testing.T) {
 		sending.Wait()
 	}
 	client.CloseIdleConnections()
-	assert.Eventually(t, func() bool { return open.Load() == 0 }, 10*time.Second, 10*time.Millisecond, "connections are left open")
+	assert.Eventually(
+		t,
+		func() bool { return open.Load() == 0 },
+		10*time.Second,
+		10*time.Millisecond,
+		"connections are left open",
+	)
 	base++ // Eventually's own
-	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= base }, 10*time.Second, 10*time.Millisecond, "goroutines are left")
+	assert.Eventually(
+		t,
+		func() bool { return runtime.NumGoroutine() <= base },
+		10*time.Second,
+		10*time.Millisecond,
+		"goroutines are left",
+	)
 }
 
 func TestSendHostileVerdicts(t *testing.T) {

@@ -18,8 +18,8 @@ func (p *Profile) ByNumber(id int) ([]string, error) {
 	return slices.Clone(p.Events[id].Types), nil
 }
 
-// ByName returns the domain types of a name (interview.started) or of its upper-case form (INTERVIEW_STARTED). Of an open
-// profile it knows the catalogue's types; types that a company registered are the caller's to look up.
+// ByName returns the domain types of a name (interview.started) or of its upper-case form (INTERVIEW_STARTED). Of an
+// open profile it knows the catalogue's types; types that a company registered are the caller's to look up.
 func (p *Profile) ByName(name string) ([]string, error) {
 	for _, e := range p.Events {
 		if e.Name == name || Upper(e.Name) == name {

@@ -13,7 +13,11 @@ import (
 func TestNames(t *testing.T) {
 	t.Parallel()
 	p := &webhook.Profile{Numbered: 1, Events: []webhook.Event{
-		{Name: "project_changed", Types: []string{"job.created", "job.updated"}}, {Name: "interview.done", Types: []string{"interview.finished"}},
+		{
+			Name:  "project_changed",
+			Types: []string{"job.created", "job.updated"},
+		},
+		{Name: "interview.done", Types: []string{"interview.finished"}},
 	}}
 	for name, want := range map[string][]string{
 		"project_changed": {"job.created", "job.updated"}, "PROJECT_CHANGED": {"job.created", "job.updated"},
@@ -40,7 +44,11 @@ func TestNames(t *testing.T) {
 	}
 	assert.Equal(t, "project_changed", p.NameOf("job.updated"))
 	assert.Equal(t, "order.shipped", p.NameOf("order.shipped"), "what has no name keeps its own")
-	assert.Equal(t, []string{"project_changed", "order.shipped"}, p.NamesOf([]string{"job.updated", "order.shipped", "job.created"}))
+	assert.Equal(
+		t,
+		[]string{"project_changed", "order.shipped"},
+		p.NamesOf([]string{"job.updated", "order.shipped", "job.created"}),
+	)
 	assert.True(t, p.Takes("job.created"))
 	assert.False(t, p.Takes("project_changed"))
 	assert.Equal(t, []string{"project_changed", "interview.done"}, p.Names())

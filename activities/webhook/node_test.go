@@ -20,7 +20,8 @@ import (
 	"greenroom/activities/webhook/profiles"
 )
 
-// verifier runs a receiver's two ways to check a delivery, each on what really arrived, and on a forged body that must fail.
+// verifier runs a receiver's two ways to check a delivery, each on what really arrived, and on a forged body that
+// must fail.
 const verifier = `
 const {Webhook} = require('standardwebhooks');
 const crypto = require('crypto');
@@ -47,8 +48,8 @@ if (c.profile === 'wise') assert.strictEqual(c.headers.authorization, c.hex);
 process.stdout.write('verified');
 `
 
-// TestNodeLibraryVerifies sends each profile's delivery to a receiver and hands what arrived to the reference library for
-// Node, which refuses a timestamp that is not a few minutes old at most.
+// TestNodeLibraryVerifies sends each profile's delivery to a receiver and hands what arrived to the reference library
+// for Node, which refuses a timestamp that is not a few minutes old at most.
 func TestNodeLibraryVerifies(t *testing.T) {
 	t.Parallel()
 	dir := installNodeLibrary(t)

@@ -15,8 +15,8 @@ var ErrUnknownProfile = errors.New("unknown webhook profile")
 // UserAgent is what a profile sends whose original's User-Agent is not known.
 const UserAgent = "Greenroom-Webhooks/1.0"
 
-// Profile is the contract a receiver was written for: all that differs between contracts is a value in it, so that no code
-// outside package profiles asks which profile it has. Profiles are shared: callers must not change one.
+// Profile is the contract a receiver was written for: all that differs between contracts is a value in it, so that no
+// code outside package profiles asks which profile it has. Profiles are shared: callers must not change one.
 type Profile struct {
 	// Name is stored on the webhook row and never changes.
 	Name string
@@ -80,9 +80,9 @@ type Type struct {
 	List, One string
 }
 
-// ScheduleFor returns the waits of a delivery whose webhook allows maxRetries retries: the profile's own schedule cut to that
-// length. A negative maxRetries means the profile's own; more than the profile has does not lengthen it, because the
-// schedule is part of the contract. The slice is the caller's.
+// ScheduleFor returns the waits of a delivery whose webhook allows maxRetries retries: the profile's own schedule cut
+// to that length. A negative maxRetries means the profile's own; more than the profile has does not lengthen it,
+// because the schedule is part of the contract. The slice is the caller's.
 func (p *Profile) ScheduleFor(maxRetries int) []time.Duration {
 	n := len(p.Schedule)
 	if maxRetries >= 0 && maxRetries < n {

@@ -37,8 +37,8 @@ func SecretHex(b []byte) string { return hex.EncodeToString(b) }
 // SecretWhsec is the secret as the Standard Webhooks libraries take it: whsec_ and standard base64.
 func SecretWhsec(b []byte) string { return whsecPrefix + base64.StdEncoding.EncodeToString(b) }
 
-// ParseSecret reads either text form back into raw bytes. It refuses what is shorter than 24 or longer than 64 bytes with
-// ErrInvalidSecret.
+// ParseSecret reads either text form back into raw bytes. It refuses what is shorter than 24 or longer than 64 bytes
+// with ErrInvalidSecret.
 func ParseSecret(text string) ([]byte, error) {
 	b, err := decodeSecret(text)
 	if err != nil || len(b) < minSecretBytes || len(b) > maxSecretBytes {

@@ -50,11 +50,11 @@ type Response struct {
 	Header     http.Header   // the answer's headers; nil if none came
 }
 
-// Send makes one attempt: one POST of r.Body, signed now. Only when the connection was one that the receiver had kept open, and
-// closed before a byte of an answer came, the same POST is made once more on a fresh connection; webhook-id tells a receiver
-// that has seen both. Send is over when r.Timeout is, whatever the receiver does. It returns no error: what happened is in the
-// Response. If ctx ended before an answer came (a shutdown, the caller's own deadline), ErrorKind is KindCanceled; that is the
-// caller's failure to report, not the receiver's.
+// Send makes one attempt: one POST of r.Body, signed now. Only when the connection was one that the receiver had kept
+// open, and closed before a byte of an answer came, the same POST is made once more on a fresh connection; webhook-id
+// tells a receiver that has seen both. Send is over when r.Timeout is, whatever the receiver does. It returns no
+// error: what happened is in the Response. If ctx ended before an answer came (a shutdown, the caller's own
+// deadline), ErrorKind is KindCanceled; that is the caller's failure to report, not the receiver's.
 func (c *Client) Send(ctx context.Context, r Request) Response {
 	out := Response{StartedAt: time.Now()}
 	timeout := r.Timeout
@@ -100,7 +100,13 @@ func (c *Client) post(ctx context.Context, r *Request, at time.Time) (*http.Resp
 	return resp, p, err
 }
 
-func (p *progress) roundTrip(ctx context.Context, t *http.Transport, u *url.URL, header http.Header, body []byte) (*http.Response, error) {
+func (p *progress) roundTrip(
+	ctx context.Context,
+	t *http.Transport,
+	u *url.URL,
+	header http.Header,
+	body []byte,
+) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(p.watch(ctx), http.MethodPost, "", bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -111,8 +117,9 @@ func (p *progress) roundTrip(ctx context.Context, t *http.Transport, u *url.URL,
 
 var buffers = sync.Pool{New: func() any { return new([keptBody]byte) }}
 
-// readAnswer returns the first bytes of the body and leaves the connection reusable where that is cheap. A body that breaks off
-// is kept as far as it came: the status line has already decided the attempt. Past its time the connection is closed under it.
+// readAnswer returns the first bytes of the body and leaves the connection reusable where that is cheap. A body that
+// breaks off is kept as far as it came: the status line has already decided the attempt. Past its time the connection
+// is closed under it.
 func readAnswer(resp *http.Response, p *progress, left time.Duration) []byte {
 	defer func() { _ = resp.Body.Close() }() // nothing is left to lose
 	if resp.StatusCode == http.StatusSwitchingProtocols {

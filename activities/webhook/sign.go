@@ -17,8 +17,8 @@ const (
 	HeaderSignature = "Webhook-Signature"
 )
 
-// signStandard sets the three Standard Webhooks headers. The time is that of the attempt, so a verifier's tolerance (five
-// minutes in the reference libraries) works on late retries; the id is the delivery's and never changes.
+// signStandard sets the three Standard Webhooks headers. The time is that of the attempt, so a verifier's tolerance
+// (five minutes in the reference libraries) works on late retries; the id is the delivery's and never changes.
 func signStandard(h http.Header, id string, s Secrets, body []byte, at time.Time) {
 	ts := strconv.FormatInt(at.Unix(), 10)
 	h[HeaderID] = []string{id}

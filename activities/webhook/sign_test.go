@@ -127,7 +127,12 @@ func TestCustomHeaders(t *testing.T) {
 func TestCustomHeadersDoNotOverride(t *testing.T) {
 	t.Parallel()
 	p := profile(t, "instaview")
-	plain := webhook.Request{Profile: p, Message: message("ping", "ping", nil), Body: []byte(`{}`), Secrets: webhook.Secrets{testSecret(1)}}
+	plain := webhook.Request{
+		Profile: p,
+		Message: message("ping", "ping", nil),
+		Body:    []byte(`{}`),
+		Secrets: webhook.Secrets{testSecret(1)},
+	}
 	want, err := plain.Header(attemptedAt)
 	require.NoError(t, err)
 
@@ -135,7 +140,11 @@ func TestCustomHeadersDoNotOverride(t *testing.T) {
 	for name := range want {
 		custom.Headers = append(custom.Headers, webhook.Header{Name: strings.ToLower(name), Value: "forged"})
 	}
-	custom.Headers = append(custom.Headers, webhook.Header{Name: "x-source", Value: "one"}, webhook.Header{Name: "X-Source", Value: "two"})
+	custom.Headers = append(
+		custom.Headers,
+		webhook.Header{Name: "x-source", Value: "one"},
+		webhook.Header{Name: "X-Source", Value: "two"},
+	)
 	got, err := custom.Header(attemptedAt)
 	require.NoError(t, err)
 	want["X-Source"] = []string{"one", "two"}

@@ -12,8 +12,8 @@ const (
 	// connectTimeout bounds connecting and the TLS handshake each. The attempt's own deadline is usually the longer one.
 	connectTimeout = 10 * time.Second
 
-	// idleTimeout is below the 5 s after which Node, Apache and uvicorn close an idle connection by default: reusing one at
-	// the moment the receiver closes it would look like a failed attempt. Busy endpoints reuse theirs long before.
+	// idleTimeout is below the 5 s after which Node, Apache and uvicorn close an idle connection by default: reusing one
+	// at the moment the receiver closes it would look like a failed attempt. Busy endpoints reuse theirs long before.
 	idleTimeout = 4 * time.Second
 
 	maxHeaderBytes = 64 << 10
@@ -50,8 +50,9 @@ func freshTransport(t *http.Transport) *http.Transport {
 	return fresh
 }
 
-// deadlineKey is where a request's context has its deadline for connecting. net/http detaches a dial from the request that asked
-// for it; without this a receiver that stalls the handshake would hold a connection for longer than the attempt.
+// deadlineKey is where a request's context has its deadline for connecting. net/http detaches a dial from the request
+// that asked for it; without this a receiver that stalls the handshake would hold a connection for longer than the
+// attempt.
 type deadlineKey struct{}
 
 func withDialDeadline(ctx context.Context, deadline time.Time) context.Context {

@@ -15,21 +15,23 @@ import (
 // maxURLLength is the limit of the webhooks API, in characters.
 const maxURLLength = 2048
 
-// URLError says why an endpoint URL is refused, in a sentence that begins with "url" and can be shown to the user as it is. It
-// does not repeat the URL, which may hold credentials.
+// URLError says why an endpoint URL is refused, in a sentence that begins with "url" and can be shown to the user as
+// it is. It does not repeat the URL, which may hold credentials.
 type URLError struct{ Reason string }
 
 func (e *URLError) Error() string { return "url " + e.Reason }
 
-// CheckURL refuses an endpoint URL that could never be called, or that would be sent otherwise than it is written, with a
-// *URLError. It looks at the text alone: a name that resolves to a forbidden address is refused when it is dialled, not here.
+// CheckURL refuses an endpoint URL that could never be called, or that would be sent otherwise than it is written,
+// with a *URLError. It looks at the text alone: a name that resolves to a forbidden address is refused when it is
+// dialled, not here.
 func (c *Client) CheckURL(raw string) error {
 	_, err := c.parseURL(raw)
 	return err
 }
 
-// parseURL is the one reading of an endpoint URL, at registration and on each attempt. Nothing is normalized or encoded: what
-// would need that is refused with the form to write, so that the request target and Host are byte for byte what was registered.
+// parseURL is the one reading of an endpoint URL, at registration and on each attempt. Nothing is normalized or
+// encoded: what would need that is refused with the form to write, so that the request target and Host are byte for
+// byte what was registered.
 func (c *Client) parseURL(raw string) (*url.URL, error) {
 	if utf8.RuneCountInString(raw) > maxURLLength {
 		return nil, &URLError{"must be at most 2048 characters"}
@@ -94,8 +96,8 @@ func badHostText(authority string) string {
 	return "must have its host in ASCII"
 }
 
-// badTargetText says why a path and query would not be sent as they are written; "" if they would. The characters are those of
-// RFC 3986, and the square brackets, which many query strings have and common servers take.
+// badTargetText says why a path and query would not be sent as they are written; "" if they would. The characters are
+// those of RFC 3986, and the square brackets, which many query strings have and common servers take.
 func badTargetText(target string) string {
 	for i, r := range target {
 		switch {

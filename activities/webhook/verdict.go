@@ -9,16 +9,25 @@ import (
 	"time"
 )
 
-// clockTolerance is how far a receiver's clock may be off before a failure says so. Dates have whole seconds and may be of a
-// cache; receivers that check webhook-timestamp allow five minutes (Standard Webhooks).
+// clockTolerance is how far a receiver's clock may be off before a failure says so. Dates have whole seconds and may
+// be of a cache; receivers that check webhook-timestamp allow five minutes (Standard Webhooks).
 const clockTolerance = time.Minute
 
 // verdictOf describes an answer that is no success: the status and, after ": ", what helps.
 func verdictOf(r *Request, resp *http.Response, now time.Time) (ErrorKind, string) {
 	status := resp.StatusCode
 	switch status {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return KindRedirect, statusText(status) + " (redirects are not followed)" + pointsTo(r.URL, resp.Header.Get("Location"))
+	case http.StatusMovedPermanently,
+		http.StatusFound,
+		http.StatusSeeOther,
+		http.StatusTemporaryRedirect,
+		http.StatusPermanentRedirect:
+		return KindRedirect, statusText(
+			status,
+		) + " (redirects are not followed)" + pointsTo(
+			r.URL,
+			resp.Header.Get("Location"),
+		)
 	}
 	if r.Profile.Success(status) {
 		return KindNone, ""
@@ -55,9 +64,9 @@ func clockText(h http.Header, now time.Time) string {
 	return ": the receiver's clock is " + off.Round(time.Second).String() + " " + word
 }
 
-// retryAfter reads a Retry-After header: whole seconds or an HTTP date (RFC 9110 §10.2.3), which is read against the answer's own
-// Date, so that a receiver whose clock is off is waited for as long as it meant. 0 means none: absent, not understood, or past.
-// More seconds than any duration holds mean the longest wait.
+// retryAfter reads a Retry-After header: whole seconds or an HTTP date (RFC 9110 §10.2.3), which is read against the
+// answer's own Date, so that a receiver whose clock is off is waited for as long as it meant. 0 means none: absent,
+// not understood, or past. More seconds than any duration holds mean the longest wait.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if value == "" {

@@ -1,9 +1,10 @@
-// Package aiinterviews is the API of AI interviews, for clients that were written for Xobin: settings, invitations and reports
-// under /ai-interviews, and the same under /api/v2, which the original's base URL adds.
+// Package aiinterviews is the API of AI interviews, for clients that were written for Xobin: settings, invitations
+// and reports under /ai-interviews, and the same under /api/v2, which the original's base URL adds.
 //
-// An AI interview is a job with an agent, a response is an interview. Ids are integers, answers have no envelope, and an error
-// is {"error": "<sentence>"} (reference 2.9). Fields that the contract does not name are ignored: clients write back what they
-// have read, and more. The contract is api/openapi/ai-interviews.yaml; where the reference is silent, it says what was chosen.
+// An AI interview is a job with an agent, a response is an interview. Ids are integers, answers have no envelope, and
+// an error is {"error": "<sentence>"} (reference 2.9). Fields that the contract does not name are ignored: clients
+// write back what they have read, and more. The contract is api/openapi/ai-interviews.yaml; where the reference is
+// silent, it says what was chosen.
 package aiinterviews
 
 import (

@@ -41,8 +41,8 @@ func TestInvite_on_two_surfaces_at_once(t *testing.T) {
 	}
 }
 
-// Settings are written while candidates are invited and begin: nobody waits in a circle, every webhook is as its set says, and
-// every start is told once.
+// Settings are written while candidates are invited and begin: nobody waits in a circle, every webhook is as its set
+// says, and every start is told once.
 func TestSettings_while_interviews_go_on(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -54,7 +54,12 @@ func TestSettings_while_interviews_go_on(t *testing.T) {
 	for w := range writers {
 		all.Go(func() {
 			for n := range rounds {
-				target := fmt.Sprintf(`{"webhooks":{"start":{"status":true,"url":"https://example.com/%d/%d"}},"updateAll":%t}`, w, n, n%2 == 0)
+				target := fmt.Sprintf(
+					`{"webhooks":{"start":{"status":true,"url":"https://example.com/%d/%d"}},"updateAll":%t}`,
+					w,
+					n,
+					n%2 == 0,
+				)
 				answers <- b.post(settings, target)
 				answers <- b.Do(http.MethodPut, path("/settings/webhooks/%d", jobs[w%2].Number), target)
 			}
@@ -80,7 +85,10 @@ func TestSettings_while_interviews_go_on(t *testing.T) {
 		WHERE w.deleted_at IS NULL AND w.events @> ARRAY['interview.started'] AND w.url <> s.start_url`).Scan(b.Ctx, &torn))
 	require.Zero(t, torn)
 	require.NoError(t, b.NewRaw("SELECT count(*) FROM interviews WHERE started_at IS NOT NULL").Scan(b.Ctx, &started))
-	require.NoError(t, b.NewRaw("SELECT count(*) FROM deliveries WHERE event_type = 'interview.started'").Scan(b.Ctx, &told))
+	require.NoError(
+		t,
+		b.NewRaw("SELECT count(*) FROM deliveries WHERE event_type = 'interview.started'").Scan(b.Ctx, &told),
+	)
 	require.Equal(t, []int{writers * rounds, writers * rounds}, []int{started, told})
 }
 

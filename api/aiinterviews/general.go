@@ -36,7 +36,8 @@ type durationInput struct {
 	Max *int `json:"max" validate:"gte=1,lte=1440"`
 }
 
-// generalOutput is the same on both ways but for voice: the POST answers the voice's id, the GET the pair (reference 2.3).
+// generalOutput is the same on both ways but for voice: the POST answers the voice's id, the GET the pair (reference
+// 2.3).
 type generalOutput struct {
 	General generalShown `json:"general"`
 }
@@ -55,15 +56,28 @@ type durationShown struct {
 }
 
 func showGeneral(g db.AIGeneral, voice any) generalOutput {
-	return generalOutput{generalShown{
-		Cutoff: g.Cutoff, Duration: durationShown{g.MinMinutes, g.MaxMinutes}, MobileFriendly: g.MobileFriendly, Voice: voice, Language: g.Language,
-	}}
+	return generalOutput{
+		generalShown{
+			Cutoff:         g.Cutoff,
+			Duration:       durationShown{g.MinMinutes, g.MaxMinutes},
+			MobileFriendly: g.MobileFriendly,
+			Voice:          voice,
+			Language:       g.Language,
+		},
+	}
 }
 
 // voices are the pairs of the reference: the genders of each accent.
 var voices = map[string][]string{
-	"american": {"male", "female"}, "british": {"male", "female"}, "african_american": {"female"}, "arabic": {"male", "female"},
-	"australian": {"female"}, "indian": {"male", "female"},
+	"american": {
+		"male",
+		"female",
+	},
+	"british":          {"male", "female"},
+	"african_american": {"female"},
+	"arabic":           {"male", "female"},
+	"australian":       {"female"},
+	"indian":           {"male", "female"},
 }
 
 // genders in both spellings: the reference does not tell which one its clients send.
@@ -71,9 +85,23 @@ var genders = map[string]string{"m": "male", "f": "female", "male": "male", "fem
 
 // languages of the reference, with the codes that agents have.
 var languages = map[string]string{
-	"English": "EN", "Spanish": "ES", "French": "FR", "German": "DE", "Italian": "IT", "Portuguese": "PT", "Russian": "RU", "Dutch": "NL",
-	"Polish": "PL", "Turkish": "TR", "Vietnamese": "VI", "Indonesian": "ID", "Filipino": "FIL", "Malay": "MS", "Arabic": "AR",
-	"Korean": "KO", "Hebrew": "HE",
+	"English":    "EN",
+	"Spanish":    "ES",
+	"French":     "FR",
+	"German":     "DE",
+	"Italian":    "IT",
+	"Portuguese": "PT",
+	"Russian":    "RU",
+	"Dutch":      "NL",
+	"Polish":     "PL",
+	"Turkish":    "TR",
+	"Vietnamese": "VI",
+	"Indonesian": "ID",
+	"Filipino":   "FIL",
+	"Malay":      "MS",
+	"Arabic":     "AR",
+	"Korean":     "KO",
+	"Hebrew":     "HE",
 }
 
 // languageOf is the code of the settings' language, nil when none was set.
@@ -85,7 +113,8 @@ func languageOf(g db.AIGeneral) *string {
 	return &code
 }
 
-// voiceID is the id of the settings' voice, nil when none was set: a UUIDv5 of the pair, so the same everywhere and for ever.
+// voiceID is the id of the settings' voice, nil when none was set: a UUIDv5 of the pair, so the same everywhere and
+// for ever.
 func voiceID(g db.AIGeneral) *string {
 	if g.Accent == nil || g.Gender == nil {
 		return nil
@@ -122,7 +151,13 @@ func (s *server) setGeneral(c *gin.Context) error {
 	}
 	var g db.AIGeneral
 	err = s.inTx(c, func(ctx context.Context, tx bun.Tx) (err error) {
-		g, err = db.ChangeCompanyGeneral(ctx, tx, company, func(g *db.AIGeneral) error { return s.applyGeneral(&in.General, g) }, in.UpdateAll)
+		g, err = db.ChangeCompanyGeneral(
+			ctx,
+			tx,
+			company,
+			func(g *db.AIGeneral) error { return s.applyGeneral(&in.General, g) },
+			in.UpdateAll,
+		)
 		return err
 	})
 	if err != nil {

@@ -59,7 +59,12 @@ func (s *server) generate(c *gin.Context) error {
 		return err
 	}
 	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
-		g := &db.Generation{CompanyID: company, JobRole: in.JobRole, JobDescription: in.JobDescription, NotificationURL: in.NotificationURL}
+		g := &db.Generation{
+			CompanyID:       company,
+			JobRole:         in.JobRole,
+			JobDescription:  in.JobDescription,
+			NotificationURL: in.NotificationURL,
+		}
 		err := db.CreateGeneration(ctx, tx, g)
 		return http.StatusAccepted, acceptedOf(g), err
 	})

@@ -137,7 +137,11 @@ func TestSettings_and_the_webhooks_api(t *testing.T) {
 	require.Len(t, page.Data.Data, 2)
 	hook := page.Data.Data[0]
 	require.Equal(t, "ai-interviews", hook.Profile)
-	require.Equal(t, http.StatusConflict, b.Do(http.MethodPatch, "/webhooks/"+hook.ID, object{"url": "https://elsewhere.test"}).Status)
+	require.Equal(
+		t,
+		http.StatusConflict,
+		b.Do(http.MethodPatch, "/webhooks/"+hook.ID, object{"url": "https://elsewhere.test"}).Status,
+	)
 	require.Equal(t, http.StatusOK, b.Do(http.MethodPatch, "/webhooks/"+hook.ID, object{"rateLimit": 5}).Status)
 	for _, h := range page.Data.Data {
 		require.Equal(t, http.StatusNoContent, b.Do(http.MethodDelete, "/webhooks/"+h.ID, nil).Status)
@@ -186,7 +190,11 @@ func TestInvite_queues_the_mail(t *testing.T) {
 func TestPlatformKey(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.fails(b.As(b.PlatformKey, http.MethodGet, settings, nil), 400, "companyId is required in the query: this key acts for many companies")
+	b.fails(
+		b.As(b.PlatformKey, http.MethodGet, settings, nil),
+		400,
+		"companyId is required in the query: this key acts for many companies",
+	)
 	r := b.As(b.PlatformKey, http.MethodPost, settings+"?companyId="+b.Company.String(), seed)
 	require.JSONEq(t, seedAnswer, string(r.Body))
 	require.JSONEq(t, seedAnswer, string(b.get(settings).Body))
@@ -197,7 +205,11 @@ func TestScopes(t *testing.T) {
 	b := setup(t)
 	key, _ := b.NewKey(&b.Company, "read:webhooks")
 	require.Equal(t, http.StatusOK, b.As(key, http.MethodGet, settings, nil).Status)
-	b.fails(b.As(key, http.MethodPost, settings, seed), 403, "This API key does not have the required scope: write:webhooks")
+	b.fails(
+		b.As(key, http.MethodPost, settings, seed),
+		403,
+		"This API key does not have the required scope: write:webhooks",
+	)
 }
 
 // Nobody sees or changes what another company has.
@@ -206,7 +218,11 @@ func TestForeignKey(t *testing.T) {
 	b := setup(t)
 	b.job = b.newJob(apitest.Marker)
 	b.post(settings, seed)
-	b.Do(http.MethodPut, path("/settings/webhooks/%d", b.job.Number), strings.Replace(seed, "example.com", "example.com/"+strings.ReplaceAll(apitest.Marker, " ", "%20"), 1))
+	b.Do(
+		http.MethodPut,
+		path("/settings/webhooks/%d", b.job.Number),
+		strings.Replace(seed, "example.com", "example.com/"+strings.ReplaceAll(apitest.Marker, " ", "%20"), 1),
+	)
 	response := path("%.0f", b.invite(object{"custom_field_id": "theirs"})["response_id"])[len("/ai-interviews"):]
 	generation, _ := b.post("/ai-interviews/generate-interview", object{"job_role": apitest.Marker, "job_description": "x"}).Is(202)["job_id"].(string)
 	number := path("%d", b.job.Number)[len("/ai-interviews"):]

@@ -104,7 +104,8 @@ const (
 	mailNotSetUp = "Link created, e-mail is not configured"
 )
 
-// invite makes one more invitation each time it is called; a client that may have to repeat itself sends an Idempotency-Key.
+// invite makes one more invitation each time it is called; a client that may have to repeat itself sends an
+// Idempotency-Key.
 func (s *server) invite(c *gin.Context) error {
 	company, err := s.CompanyFor(c)
 	if err != nil {
@@ -133,7 +134,10 @@ func explained(err error) error {
 	case "start_date", "expiry_date":
 		return surface.Invalid(field, field+" must be a date like 2025-07-10 11:52, in GMT")
 	case "custom_field_id":
-		return surface.Invalid(field, fmt.Sprintf("custom_field_id must be a text of at most %d bytes, or a number", maxCustomField))
+		return surface.Invalid(
+			field,
+			fmt.Sprintf("custom_field_id must be a text of at most %d bytes, or a number", maxCustomField),
+		)
 	}
 	return err
 }
@@ -152,7 +156,10 @@ func (in *inviteInput) check(now time.Time) error {
 	case !in.Expiry.After(now):
 		return surface.Invalid("expiry_date", "expiry_date must not be in the past")
 	case in.Expiry.After(now.AddDate(maxYearsOpen, 0, 0)):
-		return surface.Invalid("expiry_date", fmt.Sprintf("expiry_date must be at most %d years ahead; leave it out for no end", maxYearsOpen))
+		return surface.Invalid(
+			"expiry_date",
+			fmt.Sprintf("expiry_date must be at most %d years ahead; leave it out for no end", maxYearsOpen),
+		)
 	case !in.Expiry.After(in.Start.Time):
 		return surface.Invalid("expiry_date", "expiry_date must be after start_date")
 	}
@@ -193,8 +200,14 @@ func (s *server) inviteOne(ctx context.Context, tx bun.Tx, company uuid.UUID, in
 		return nil, err
 	}
 	return &inviteOutput{
-		Email: candidate.Email, InterviewID: job.Number, InterviewName: job.Title, ResponseID: i.Number, InviteLink: s.InviteURL(i.ID),
-		Name: nameOf(candidate), Status: s.inviteStatus(in.Format), CustomFieldID: i.CustomField,
+		Email:         candidate.Email,
+		InterviewID:   job.Number,
+		InterviewName: job.Title,
+		ResponseID:    i.Number,
+		InviteLink:    s.InviteURL(i.ID),
+		Name:          nameOf(candidate),
+		Status:        s.inviteStatus(in.Format),
+		CustomFieldID: i.CustomField,
 	}, nil
 }
 
@@ -233,7 +246,11 @@ func invitee(ctx context.Context, tx bun.Tx, job *db.Position, in *inviteInput) 
 	}
 	words := strings.Fields(in.Name)
 	c := &db.Candidate{
-		CompanyID: job.CompanyID, FirstName: words[0], LastName: strings.Join(words[1:], " "), Email: &in.Email, JobIDs: []uuid.UUID{job.ID},
+		CompanyID: job.CompanyID,
+		FirstName: words[0],
+		LastName:  strings.Join(words[1:], " "),
+		Email:     &in.Email,
+		JobIDs:    []uuid.UUID{job.ID},
 	}
 	return c, db.CreateCandidate(ctx, tx, c, true)
 }

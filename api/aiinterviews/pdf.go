@@ -119,12 +119,13 @@ const (
 	lineHeight = 6
 )
 
-// maxPages is where the conversation breaks off, at the end of the answer that reaches it. What a candidate may submit, a
-// mebibyte of short lines, would fill 8,500 pages, and seconds of the processor's time for everybody who has a shared link.
+// maxPages is where the conversation breaks off, at the end of the answer that reaches it. What a candidate may
+// submit, a mebibyte of short lines, would fill 8,500 pages, and seconds of the processor's time for everybody who
+// has a shared link.
 const maxPages = 200
 
-// sheet is the PDF while it is written. Its font has the letters of Latin, Greek, Cyrillic, Hebrew and Arabic, the latter two
-// unshaped and from left to right; what it has not is left blank.
+// sheet is the PDF while it is written. Its font has the letters of Latin, Greek, Cyrillic, Hebrew and Arabic, the
+// latter two unshaped and from left to right; what it has not is left blank.
 type sheet struct{ *fpdf.Fpdf }
 
 func writePDF(w io.Writer, r *report) error {
@@ -242,8 +243,8 @@ func (s *sheet) conversation(all []said) {
 	}
 }
 
-// printable leaves out what the library's tables of a font have no place for: characters beyond the first plane, such as
-// emoji, and control characters.
+// printable leaves out what the library's tables of a font have no place for: characters beyond the first plane, such
+// as emoji, and control characters.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

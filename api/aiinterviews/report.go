@@ -94,7 +94,11 @@ func (s *server) findReport(c *gin.Context) error {
 	}
 	i, err := db.InterviewByCustomField(c.Request.Context(), s.DB, company, value)
 	if errors.Is(err, pg.ErrNotFound) {
-		return &surface.Error{Status: http.StatusNotFound, Code: surface.CodeNotFound, Message: "No response has this custom_field_id"}
+		return &surface.Error{
+			Status:  http.StatusNotFound,
+			Code:    surface.CodeNotFound,
+			Message: "No response has this custom_field_id",
+		}
 	}
 	if err != nil {
 		return err
@@ -122,8 +126,8 @@ func (s *server) answerReport(c *gin.Context, i *db.Interview) error {
 	return nil
 }
 
-// makeReport makes the report of an interview. Recordings that are kept here are linked for who has a key; with until set, for
-// whoever has the link, until then.
+// makeReport makes the report of an interview. Recordings that are kept here are linked for who has a key; with until
+// set, for whoever has the link, until then.
 func (s *server) makeReport(ctx context.Context, i *db.Interview, until time.Time) (*report, error) {
 	about, err := db.InterviewContext(ctx, s.DB, i)
 	if err != nil {
@@ -159,7 +163,11 @@ func conversation(i *db.Interview) []said {
 	}
 	if len(all) == 0 && json.Unmarshal(i.Answers, &answers) == nil {
 		for _, a := range answers {
-			all = append(all, said{Content: a.Question, Mode: modeText, Role: "agent"}, said{Content: a.Answer, Mode: modeText, Role: "candidate"})
+			all = append(
+				all,
+				said{Content: a.Question, Mode: modeText, Role: "agent"},
+				said{Content: a.Answer, Mode: modeText, Role: "candidate"},
+			)
 		}
 	}
 	return all
@@ -207,7 +215,10 @@ func expirationHours(c *gin.Context) (float64, error) {
 		return 1, err
 	}
 	if *in.Hours < 1.0/60 || *in.Hours > 24 {
-		return 0, surface.Invalid("expiration_hours", "expiration_hours must be between 1 minute and 24 hours") // the original's own words
+		return 0, surface.Invalid(
+			"expiration_hours",
+			"expiration_hours must be between 1 minute and 24 hours",
+		) // the original's own words
 	}
 	return *in.Hours, nil
 }
@@ -222,7 +233,14 @@ func (s *server) shareReport(c *gin.Context) error {
 		return err
 	}
 	c.JSON(http.StatusOK, shareOutput{
-		SignedURL: s.sharedURL(i.ID, until), ExpiresAt: surface.Timestamp(until), Hours: hours, ResponseID: i.Number, InterviewID: job,
+		SignedURL: s.sharedURL(
+			i.ID,
+			until,
+		),
+		ExpiresAt:   surface.Timestamp(until),
+		Hours:       hours,
+		ResponseID:  i.Number,
+		InterviewID: job,
 	})
 	return nil
 }

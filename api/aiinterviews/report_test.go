@@ -71,7 +71,12 @@ func TestSharedReport(t *testing.T) {
 		}
 	})
 	t.Run("not_any_more_when_it_has_expired", func(t *testing.T) {
-		over := "/ai-interviews/shared/" + i.ID.String() + "." + token.Until(apitest.Secret, token.Report, i.ID, time.Now().Add(-time.Second))
+		over := "/ai-interviews/shared/" + i.ID.String() + "." + token.Until(
+			apitest.Secret,
+			token.Report,
+			i.ID,
+			time.Now().Add(-time.Second),
+		)
 		b.fails(b.As("", http.MethodGet, over, nil), http.StatusGone, "This link has expired")
 	})
 	t.Run("not_any_more_when_the_response_was_deleted", func(t *testing.T) {
@@ -88,8 +93,11 @@ func TestReportAsPDF(t *testing.T) {
 	i := b.interview(b.invite(object{"candidate_name": odd})["response_id"])
 	answer := strings.Repeat("A long answer in which much is said. ", 400)
 	b.hold(i, `[`+strings.Repeat(`{"question":"Why?","answer":"`+answer+`"},`, 5)+`{"question":"😀","answer":null}]`)
-	b.analyse(i, `{"summary":"`+strings.Repeat("Clear. ", 100)+`","score":8,"skillWiseScores":{"must_haves":[{"skill_name":"`+
-		strings.Repeat("Wort", 40)+`","score":7.5}],"nice_to_haves":"none"}}`)
+	b.analyse(
+		i,
+		`{"summary":"`+strings.Repeat("Clear. ", 100)+`","score":8,"skillWiseScores":{"must_haves":[{"skill_name":"`+
+			strings.Repeat("Wort", 40)+`","score":7.5}],"nice_to_haves":"none"}}`,
+	)
 	r := b.get(path("/report/%d/download", i.Number))
 	require.Equal(t, http.StatusOK, r.Status)
 	require.Equal(t, `attachment; filename="report-`+fmt.Sprint(i.Number)+`.pdf"`, r.Header.Get("Content-Disposition"))
@@ -139,9 +147,23 @@ func TestRecordings(t *testing.T) {
 	_, err := store.Put(b.Ctx, "film-1", strings.NewReader(film), 1000)
 	require.NoError(t, err)
 	video, question := pg.NewID(), pg.NewID()
-	b.exec("INSERT INTO questions (id, company_id, job_id, position, text) VALUES (?, ?, ?, 1, 'Why?')", question, b.Company, b.job.ID)
-	b.exec(`INSERT INTO answer_videos (id, company_id, job_id, candidate_id, question_id, interview_id, file, content_type, size)
-		VALUES (?, ?, ?, ?, ?, ?, 'film-1', 'video/webm', ?)`, video, b.Company, b.job.ID, i.CandidateID, question, i.ID, len(film))
+	b.exec(
+		"INSERT INTO questions (id, company_id, job_id, position, text) VALUES (?, ?, ?, 1, 'Why?')",
+		question,
+		b.Company,
+		b.job.ID,
+	)
+	b.exec(
+		`INSERT INTO answer_videos (id, company_id, job_id, candidate_id, question_id, interview_id, file, content_type, size)
+		VALUES (?, ?, ?, ?, ?, ?, 'film-1', 'video/webm', ?)`,
+		video,
+		b.Company,
+		b.job.ID,
+		i.CandidateID,
+		question,
+		i.ID,
+		len(film),
+	)
 	recording := func(query string) string {
 		urls := b.get(path("/report/%d%s", i.Number, query)).Is(http.StatusOK)["interview_recording"].(object)
 		require.Len(t, urls, 1)
@@ -165,7 +187,12 @@ func TestRecordings(t *testing.T) {
 	req.Header.Set("Range", "bytes=900-")
 	require.Equal(t, http.StatusRequestedRangeNotSatisfiable, b.Send(req).Status)
 
-	over := "/ai-interviews/recording/" + video.String() + "." + token.Until(apitest.Secret, token.Recording, video, time.Now().Add(-time.Second))
+	over := "/ai-interviews/recording/" + video.String() + "." + token.Until(
+		apitest.Secret,
+		token.Recording,
+		video,
+		time.Now().Add(-time.Second),
+	)
 	require.Equal(t, http.StatusGone, b.As("", http.MethodGet, over, nil).Status)
 	b.exec("UPDATE answer_videos SET deleted_at = now()")
 	require.Equal(t, http.StatusNotFound, b.As("", http.MethodGet, link, nil).Status)

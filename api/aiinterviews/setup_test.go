@@ -61,7 +61,10 @@ func (b *bundle) invite(more object) object {
 
 func (b *bundle) invitation(more object) object {
 	body := object{
-		"candidate_name": "Ada King Byron", "candidate_email": "ada@mail.test", "ai_interview_id": b.job.Number, "invite_format": "getlink",
+		"candidate_name":  "Ada King Byron",
+		"candidate_email": "ada@mail.test",
+		"ai_interview_id": b.job.Number,
+		"invite_format":   "getlink",
 	}
 	for k, v := range more {
 		body[k] = v

@@ -23,15 +23,29 @@ import (
 // A link without a key has the row's id and a token that says until when it is good: <id>.<seconds since 1970>.<hash>.
 
 func (s *server) sharedURL(interview uuid.UUID, until time.Time) string {
-	return s.PublicURL + "/ai-interviews/shared/" + interview.String() + "." + token.Until(s.Secret, token.Report, interview, until)
+	return s.PublicURL + "/ai-interviews/shared/" + interview.String() + "." + token.Until(
+		s.Secret,
+		token.Report,
+		interview,
+		until,
+	)
 }
 
 func (s *server) recordingURL(video uuid.UUID, until time.Time) string {
-	return s.PublicURL + "/ai-interviews/recording/" + video.String() + "." + token.Until(s.Secret, token.Recording, video, until)
+	return s.PublicURL + "/ai-interviews/recording/" + video.String() + "." + token.Until(
+		s.Secret,
+		token.Recording,
+		video,
+		until,
+	)
 }
 
 var (
-	errNoLink   = &surface.Error{Status: http.StatusNotFound, Code: surface.CodeNotFound, Message: "There is nothing behind this link"}
+	errNoLink = &surface.Error{
+		Status:  http.StatusNotFound,
+		Code:    surface.CodeNotFound,
+		Message: "There is nothing behind this link",
+	}
 	errLinkOver = &surface.Error{Status: http.StatusGone, Code: surface.CodeNotFound, Message: "This link has expired"}
 )
 
@@ -102,11 +116,20 @@ var reportTemplate = template.Must(template.New("report").Parse(reportHTML))
 func reportPage(c *gin.Context, r *report, end time.Time) error {
 	nonce := uuid.NewString()
 	var page bytes.Buffer
-	err := reportTemplate.Execute(&page, map[string]any{"R": r, "Lines": r.lines(), "Skills": r.skills(), "Until": moment(end), "Nonce": nonce})
+	err := reportTemplate.Execute(
+		&page,
+		map[string]any{"R": r, "Lines": r.lines(), "Skills": r.skills(), "Until": moment(end), "Nonce": nonce},
+	)
 	if err != nil {
 		return fmt.Errorf("write report page: %w", err)
 	}
-	c.Header("Content-Security-Policy", fmt.Sprintf("default-src 'none'; style-src 'nonce-%s'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", nonce))
+	c.Header(
+		"Content-Security-Policy",
+		fmt.Sprintf(
+			"default-src 'none'; style-src 'nonce-%s'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+			nonce,
+		),
+	)
 	c.Header("X-Content-Type-Options", "nosniff")
 	c.Data(http.StatusOK, "text/html; charset=utf-8", page.Bytes())
 	return nil
@@ -139,7 +162,9 @@ func (s *server) streamRecording(c *gin.Context) error {
 	if errors.Is(err, media.ErrRange) {
 		c.Writer.Header().Del("Content-Type") // the film's
 		return &surface.Error{
-			Status: http.StatusRequestedRangeNotSatisfiable, Code: surface.CodeValidation, Message: "The recording does not have this range",
+			Status:  http.StatusRequestedRangeNotSatisfiable,
+			Code:    surface.CodeValidation,
+			Message: "The recording does not have this range",
 		}
 	}
 	return err

@@ -250,7 +250,10 @@ func auth(in *authInput) (*db.WebhookAuth, error) {
 
 func either(a, b *string, nameA, nameB string) (*string, error) {
 	if a != nil && b != nil && *a != *b {
-		return nil, surface.Invalid("webhooks.auth.apikey", "webhooks.auth.apikey has two different values, in "+nameA+" and in "+nameB)
+		return nil, surface.Invalid(
+			"webhooks.auth.apikey",
+			"webhooks.auth.apikey has two different values, in "+nameA+" and in "+nameB,
+		)
 	}
 	if a == nil {
 		return b, nil

@@ -56,9 +56,15 @@ func Setup(t *testing.T, change ...func(*api.Options)) *Bundle {
 	require.NoError(t, err)
 	b := &Bundle{DB: dbtest.New(t), T: t, Ctx: t.Context(), Box: box}
 	o := api.Options{Options: surface.Options{
-		DB: b.DB, Box: box, Secret: Secret, CheckURL: webhook.NewClient(webhook.ClientOptions{}).CheckURL, PublicURL: PublicURL,
-		InvitationDeadline: 7 * 24 * time.Hour, MaxDuration: time.Hour, AnalysisTimeout: time.Hour,
-		Logger: slog.New(slog.DiscardHandler),
+		DB:                 b.DB,
+		Box:                box,
+		Secret:             Secret,
+		CheckURL:           webhook.NewClient(webhook.ClientOptions{}).CheckURL,
+		PublicURL:          PublicURL,
+		InvitationDeadline: 7 * 24 * time.Hour,
+		MaxDuration:        time.Hour,
+		AnalysisTimeout:    time.Hour,
+		Logger:             slog.New(slog.DiscardHandler),
 	}}
 	for _, c := range change {
 		c(&o)
@@ -80,8 +86,8 @@ func (b *Bundle) NewCompany(name string) uuid.UUID {
 	return co.ID
 }
 
-// NewKey makes a key, the platform's when company is nil, with limits that no test reaches by accident. Without scopes it holds
-// all of them.
+// NewKey makes a key, the platform's when company is nil, with limits that no test reaches by accident. Without
+// scopes it holds all of them.
 func (b *Bundle) NewKey(company *uuid.UUID, scopes ...string) (plain string, row *db.APIKey) {
 	b.T.Helper()
 	if len(scopes) == 0 {
@@ -89,7 +95,13 @@ func (b *Bundle) NewKey(company *uuid.UUID, scopes ...string) (plain string, row
 	}
 	plain, hash, prefix := db.GenerateKey(Secret)
 	row = &db.APIKey{
-		CompanyID: company, Name: "test", Prefix: prefix, Hash: hash, Scopes: scopes, RatePerMinute: 100_000, RatePerHour: 1_000_000,
+		CompanyID:     company,
+		Name:          "test",
+		Prefix:        prefix,
+		Hash:          hash,
+		Scopes:        scopes,
+		RatePerMinute: 100_000,
+		RatePerHour:   1_000_000,
 	}
 	b.Tx(func(tx bun.Tx) error { return db.CreateAPIKey(b.Ctx, tx, row, "test") })
 	return plain, row
@@ -101,8 +113,8 @@ func (b *Bundle) Tx(fn func(tx bun.Tx) error) {
 	require.NoError(b.T, pg.InTx(b.Ctx, b, func(_ context.Context, tx bun.Tx) error { return fn(tx) }))
 }
 
-// Do calls with the first company's key. A body may be nil, a string or []byte as it is, or anything that becomes JSON; headers
-// are names and values in turn.
+// Do calls with the first company's key. A body may be nil, a string or []byte as it is, or anything that becomes
+// JSON; headers are names and values in turn.
 func (b *Bundle) Do(method, path string, body any, headers ...string) Response {
 	b.T.Helper()
 	return b.As(b.Key, method, path, body, headers...)

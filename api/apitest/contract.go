@@ -129,7 +129,13 @@ func (k *contract) matches(schema string, body []byte, documented bool) error {
 var uuidFormat = openapi3.NewRegexpFormatValidator(openapi3.FormatOfStringForUUIDOfRFC9562)
 
 // asked holds the request of an answer of 2xx against the operation.
-func (k *contract) asked(operation string, req *http.Request, sent []byte, route *routers.Route, params map[string]string) error {
+func (k *contract) asked(
+	operation string,
+	req *http.Request,
+	sent []byte,
+	route *routers.Route,
+	params map[string]string,
+) error {
 	in := &openapi3filter.RequestValidationInput{
 		Request: req, PathParams: params, Route: route,
 		Options: &openapi3filter.Options{
@@ -161,8 +167,8 @@ func (k *contract) asked(operation string, req *http.Request, sent []byte, route
 	return nil
 }
 
-// undocumented are the fields of a value that none of the schemas knows; it must fit all of them together. A schema without
-// properties, or with additionalProperties, leaves the fields open.
+// undocumented are the fields of a value that none of the schemas knows; it must fit all of them together. A schema
+// without properties, or with additionalProperties, leaves the fields open.
 func (k *contract) undocumented(schemas []string, value any, path string) []string {
 	parts := k.parts(schemas)
 	var out []string
@@ -235,7 +241,8 @@ func below(parts []part, keys ...string) []string {
 func isOpen(parts []part) bool {
 	named := false
 	for _, p := range parts {
-		if additional, found := p.node["additionalProperties"]; found && additional != false || p.node["patternProperties"] != nil {
+		if additional, found := p.node["additionalProperties"]; found && additional != false ||
+			p.node["patternProperties"] != nil {
 			return true
 		}
 		_, has := p.node["properties"]

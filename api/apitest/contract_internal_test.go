@@ -59,7 +59,11 @@ func TestKeepsContract(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			method, target, _ := strings.Cut(c.call, " ")
 			req := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(c.sent))
-			r := &Response{Status: c.status, Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}}, Body: []byte(c.answer)}
+			r := &Response{
+				Status: c.status,
+				Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}},
+				Body:   []byte(c.answer),
+			}
 			err := keepsContract(canonical, req, []byte(c.sent), r)
 			if c.says == "" {
 				require.NoError(t, err)

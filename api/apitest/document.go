@@ -19,8 +19,9 @@ import (
 	"greenroom/api/openapi"
 )
 
-// contract is an OpenAPI file, read three times: by kin-openapi, which knows what OpenAPI allows and finds operations; as JSON,
-// to walk in; and by a validator of JSON Schema 2020-12, which is what schemas of OpenAPI 3.1 are.
+// contract is an OpenAPI file, read three times: by kin-openapi, which knows what OpenAPI allows and finds
+// operations; as JSON, to walk in; and by a validator of JSON Schema 2020-12, which is what schemas of OpenAPI 3.1
+// are.
 type contract struct {
 	doc      *openapi3.T
 	router   routers.Router

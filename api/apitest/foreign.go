@@ -11,7 +11,8 @@ import (
 	"greenroom/api/surface"
 )
 
-// Marker is to be in a text of every row that a surface's tests plant: an answer with it has another company's data in it.
+// Marker is to be in a text of every row that a surface's tests plant: an answer with it has another company's data
+// in it.
 const Marker = "planted by the first company"
 
 // Foreign is what a surface says of its routes, so that WalkForeign can call all of them.
@@ -35,9 +36,10 @@ type Call struct {
 	Body           any
 }
 
-// WalkForeign calls every route of a surface, at every address, with the key of another company than the one whose rows the
-// parameters name. Each must refuse with 401, 403 or 404 and show nothing of those rows, and nothing of theirs may be changed. A
-// route with a parameter that Rows does not know fails. The bundle's other rows may be of any number.
+// WalkForeign calls every route of a surface, at every address, with the key of another company than the one whose
+// rows the parameters name. Each must refuse with 401, 403 or 404 and show nothing of those rows, and nothing of
+// theirs may be changed. A route with a parameter that Rows does not know fails. The bundle's other rows may be of
+// any number.
 func WalkForeign(t *testing.T, b *Bundle, name string, f Foreign) {
 	t.Helper()
 	i := slices.IndexFunc(b.Handler.Surfaces(), func(s surface.Surface) bool { return s.Name == name })
@@ -72,7 +74,8 @@ func (f *Foreign) walk(t *testing.T, b *Bundle, r surface.Route, address string)
 		body = Object{}
 	}
 	call := Call{r.Method, target, body}
-	if !strings.Contains(r.Path, ":") || slices.Contains(f.Open, r.Path) { // no row is named: it may answer, but with its own
+	if !strings.Contains(r.Path, ":") ||
+		slices.Contains(f.Open, r.Path) { // no row is named: it may answer, but with its own
 		response := b.As(b.OtherKey, call.Method, call.Target, call.Body)
 		require.Less(t, response.Status, http.StatusInternalServerError)
 		require.NotContains(t, string(response.Body), Marker)

@@ -39,8 +39,11 @@ func (b *Bundle) rowsOf(t *testing.T, company uuid.UUID) []string {
 func (b *Bundle) dump(t *testing.T) []string {
 	t.Helper()
 	var tables []string
-	require.NoError(t, b.NewRaw(`SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-		AND NOT relispartition AND relname NOT LIKE 'bun_%' ORDER BY relname`).Scan(b.Ctx, &tables))
+	require.NoError(
+		t,
+		b.NewRaw(`SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+		AND NOT relispartition AND relname NOT LIKE 'bun_%' ORDER BY relname`).Scan(b.Ctx, &tables),
+	)
 	var all []string
 	for _, table := range tables {
 		var rows []string

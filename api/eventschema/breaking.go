@@ -23,8 +23,8 @@ const tooComplicated = "the two schemas are too complicated to compare"
 type comparison struct {
 	old, new *compiled
 	reasons  []Fault
-	// active are the pairs on the way: a schema that contains itself is proven for the body's inner parts by the proof for the
-	// outer ones, because every comparison of a pair with itself lies a step deeper in the body.
+	// active are the pairs on the way: a schema that contains itself is proven for the body's inner parts by the proof
+	// for the outer ones, because every comparison of a pair with itself lies a step deeper in the body.
 	active map[string]bool
 	ids    map[*jsonschema.Schema]int // what the pairs are called
 	count  int
@@ -69,7 +69,8 @@ func (c *comparison) quietly(proof func() bool) bool {
 	return ok
 }
 
-// spend counts the work of comparing a schema with a shape: each of the properties of one is looked for among those of the others.
+// spend counts the work of comparing a schema with a shape: each of the properties of one is looked for among those
+// of the others.
 func (c *comparison) spend(old *jsonschema.Schema, next shape) {
 	work := func(s *jsonschema.Schema) int {
 		return 1 + len(s.Properties) + len(s.Required) + len(s.PatternProperties)
@@ -118,8 +119,8 @@ func (c *comparison) key(old *jsonschema.Schema, next shape) string {
 	return fmt.Sprint(id(old), all)
 }
 
-// coversOne is covers for one schema without what it refers to; where the new one has alternatives, each of them may be proven
-// by itself.
+// coversOne is covers for one schema without what it refers to; where the new one has alternatives, each of them may
+// be proven by itself.
 func (c *comparison) coversOne(old *jsonschema.Schema, next shape, path string) bool {
 	before := len(c.reasons)
 	if c.direct(old, next, path) {
@@ -186,7 +187,8 @@ func (c *comparison) coversValues(old *jsonschema.Schema, next shape, values []a
 	return ok
 }
 
-// allows and excludes are not each other's opposite: a value that cannot be checked with what is left of the steps is neither.
+// allows and excludes are not each other's opposite: a value that cannot be checked with what is left of the steps is
+// neither.
 func (*comparison) allows(s *jsonschema.Schema, v any) bool { return validate(s, v) == nil }
 
 func (*comparison) excludes(s *jsonschema.Schema, v any) bool {
@@ -235,7 +237,8 @@ func (c *comparison) coversCombined(old *jsonschema.Schema, next shape, path str
 	}) {
 		ok = c.broken(path, "may now be something else than the alternatives of before (anyOf)")
 	}
-	if old.OneOf != nil && !slices.ContainsFunc(next, func(n *jsonschema.Schema) bool { return c.sameList(old.OneOf, n.OneOf) }) {
+	if old.OneOf != nil &&
+		!slices.ContainsFunc(next, func(n *jsonschema.Schema) bool { return c.sameList(old.OneOf, n.OneOf) }) {
 		ok = c.broken(path, "has other alternatives than before (oneOf), and may fit none of them or more than one")
 	}
 	return c.coversCondition(old, next, path) && ok

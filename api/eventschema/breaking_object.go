@@ -11,7 +11,15 @@ var nothingFits = &jsonschema.Schema{Bool: new(bool)}
 
 func (c *comparison) coversObject(old *jsonschema.Schema, next shape, path string) bool {
 	required := next.required()
-	ok := c.coversCount(old.MinProperties, old.MaxProperties, max(next.least(minProperties), len(required)), next, maxProperties, path, "properties")
+	ok := c.coversCount(
+		old.MinProperties,
+		old.MaxProperties,
+		max(next.least(minProperties), len(required)),
+		next,
+		maxProperties,
+		path,
+		"properties",
+	)
 	for _, name := range old.Required {
 		if !required[name] {
 			ok = c.broken(child(path, name), "may now be missing; it was required")
@@ -113,7 +121,8 @@ func (s shape) hasPattern(text string) bool {
 func (c *comparison) coversPattern(old named, next shape, path string) bool {
 	for _, n := range next {
 		for _, p := range patternsOf(n) {
-			if p.pattern.String() == old.pattern.String() && c.quietly(func() bool { return c.covers(old.schema, conjunction(p.schema), "") }) {
+			if p.pattern.String() == old.pattern.String() &&
+				c.quietly(func() bool { return c.covers(old.schema, conjunction(p.schema), "") }) {
 				return true
 			}
 		}

@@ -39,9 +39,39 @@ func values(depth int) *rapid.Generator[any] {
 }
 
 var keywords = []string{
-	"type", "enum", "const", "minimum", "exclusiveMinimum", "maximum", "multipleOf", "minLength", "maxLength", "pattern", "properties", "required",
-	"additionalProperties", "patternProperties", "propertyNames", "minProperties", "maxProperties", "items", "prefixItems", "minItems", "maxItems",
-	"uniqueItems", "contains", "minContains", "maxContains", "anyOf", "allOf", "oneOf", "not", "if", "dependentRequired", "dependentSchemas", "$ref",
+	"type",
+	"enum",
+	"const",
+	"minimum",
+	"exclusiveMinimum",
+	"maximum",
+	"multipleOf",
+	"minLength",
+	"maxLength",
+	"pattern",
+	"properties",
+	"required",
+	"additionalProperties",
+	"patternProperties",
+	"propertyNames",
+	"minProperties",
+	"maxProperties",
+	"items",
+	"prefixItems",
+	"minItems",
+	"maxItems",
+	"uniqueItems",
+	"contains",
+	"minContains",
+	"maxContains",
+	"anyOf",
+	"allOf",
+	"oneOf",
+	"not",
+	"if",
+	"dependentRequired",
+	"dependentSchemas",
+	"$ref",
 }
 
 func schemas(depth int) *rapid.Generator[any] {
@@ -68,7 +98,8 @@ func keyword(t *rapid.T, word string, depth int) any {
 	names := rapid.SampledFrom([]string{"a", "b", "ab"})
 	switch word {
 	case "type":
-		return rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"null", "boolean", "integer", "number", "string", "array", "object"}), 1, 5, rapid.ID).Draw(t, word)
+		return rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"null", "boolean", "integer", "number", "string", "array", "object"}), 1, 5, rapid.ID).
+			Draw(t, word)
 	case "enum":
 		return rapid.SliceOfN(values(1), 1, 4).Draw(t, word)
 	case "const":
@@ -83,7 +114,17 @@ func keyword(t *rapid.T, word string, depth int) any {
 		return rapid.Bool().Draw(t, word)
 	case "dependentRequired":
 		return rapid.MapOfN(names, rapid.SliceOfNDistinct(names, 0, 2, rapid.ID), 0, 2).Draw(t, word)
-	case "minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength", "minProperties", "maxProperties", "minItems", "maxItems", "minContains", "maxContains":
+	case "minimum",
+		"exclusiveMinimum",
+		"maximum",
+		"minLength",
+		"maxLength",
+		"minProperties",
+		"maxProperties",
+		"minItems",
+		"maxItems",
+		"minContains",
+		"maxContains":
 		return few.Draw(t, word)
 	}
 	if depth == 0 {

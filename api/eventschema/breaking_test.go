@@ -10,8 +10,8 @@ import (
 	"greenroom/api/eventschema"
 )
 
-// TestBreaking compares schemas of one property, x, unless a case has whole ones. want: the path and a part of the reason; none:
-// compatible.
+// TestBreaking compares schemas of one property, x, unless a case has whole ones. want: the path and a part of the
+// reason; none: compatible.
 func TestBreaking(t *testing.T) {
 	t.Parallel()
 	type schemas struct{ old, new, path, reason string }
@@ -123,7 +123,10 @@ func TestBreaking(t *testing.T) {
 	}
 }
 
-func breaking(t require.TestingT, old, new string) []eventschema.Fault { //nolint:predeclared // the two schemas are called so
+func breaking(
+	t require.TestingT,
+	old, new string,
+) []eventschema.Fault { //nolint:predeclared // the two schemas are called so
 	reasons, err := eventschema.Breaking(compile(t, old), compile(t, new))
 	require.NoError(t, err)
 	return reasons
@@ -135,8 +138,15 @@ func TestBreakingFollowsReferences(t *testing.T) {
 	require.Empty(t, breaking(t, fmt.Sprintf(tree, `{"type":"number"}`), fmt.Sprintf(tree, `{"type":"integer"}`)))
 	reasons := breaking(t, fmt.Sprintf(tree, `{"type":"integer"}`), fmt.Sprintf(tree, `{"type":"number"}`))
 	require.Equal(t, []eventschema.Fault{{Path: "/value", Message: "may now be a number; it was a whole number"}}, reasons)
-	require.Empty(t, breaking(t, `{"properties":{"a":{"$ref":"#/$defs/x"}},"$defs":{"x":{"type":"string"}}}`, `{"properties":{"a":{"type":"string"}}}`),
-		"a definition in place says the same")
+	require.Empty(
+		t,
+		breaking(
+			t,
+			`{"properties":{"a":{"$ref":"#/$defs/x"}},"$defs":{"x":{"type":"string"}}}`,
+			`{"properties":{"a":{"type":"string"}}}`,
+		),
+		"a definition in place says the same",
+	)
 	t.Run("negated_recursion", func(t *testing.T) {
 		// a list whose rest is not a list: widening it narrows its rest, so neither direction holds
 		const list = `{"type":"object","properties":{"v":{"type":%s},"rest":{"not":{"$ref":"#"}}}}`
@@ -144,13 +154,25 @@ func TestBreakingFollowsReferences(t *testing.T) {
 		require.NotEmpty(t, breaking(t, fmt.Sprintf(list, `"number"`), fmt.Sprintf(list, `"integer"`)))
 	})
 	t.Run("dynamic", func(t *testing.T) {
-		require.NotEmpty(t, breaking(t, `{"properties":{"a":{"$dynamicRef":"#"}}}`, `{"properties":{"a":{"$dynamicRef":"#"}},"maxProperties":3}`))
+		require.NotEmpty(
+			t,
+			breaking(
+				t,
+				`{"properties":{"a":{"$dynamicRef":"#"}}}`,
+				`{"properties":{"a":{"$dynamicRef":"#"}},"maxProperties":3}`,
+			),
+		)
 	})
 }
 
 func TestBreakingNamesAllReasons(t *testing.T) {
 	t.Parallel()
-	reasons := breaking(t, order, strings.NewReplacer(`"required": ["id", "total", "lines"]`, `"required": ["id"]`, `"maxLength": 4`, `"maxLength": 5`).Replace(order))
+	reasons := breaking(
+		t,
+		order,
+		strings.NewReplacer(`"required": ["id", "total", "lines"]`, `"required": ["id"]`, `"maxLength": 4`, `"maxLength": 5`).
+			Replace(order),
+	)
 	require.Equal(t, []eventschema.Fault{
 		{Path: "/lines", Message: "may now be missing; it was required"},
 		{Path: "/lines/*/sku", Message: "may now have more than 4 characters"},
@@ -174,9 +196,27 @@ func TestBreakingIsBounded(t *testing.T) {
 // TestComparisonIsBounded: what would take minutes to compare is called breaking instead.
 func TestComparisonIsBounded(t *testing.T) {
 	t.Parallel()
-	long := `{"properties":{"x":{}` + repeated(3, `,"%d`+strings.Repeat("a", 18_000)+`":{}`) + `},"patternProperties":{"^x$":{}` + repeated(5, `,"(((a|b){30}){30})?c%d$":{}`)
-	many := `{"properties":{"a":{}` + repeated(1200, `,"a%d":{}`) + `},"patternProperties":{"^x$":{}` + repeated(1200, `,"b%d$":{}`)
-	all := `{"$defs":{"d":{"allOf":[{"title":"x"}` + repeated(1500, `,{"title":"%d"}`) + `]}},"properties":{"a":{}` + repeated(700, `,"a%d":{"$ref":"#/$defs/d"}`) + `}`
+	long := `{"properties":{"x":{}` + repeated(
+		3,
+		`,"%d`+strings.Repeat("a", 18_000)+`":{}`,
+	) + `},"patternProperties":{"^x$":{}` + repeated(
+		5,
+		`,"(((a|b){30}){30})?c%d$":{}`,
+	)
+	many := `{"properties":{"a":{}` + repeated(
+		1200,
+		`,"a%d":{}`,
+	) + `},"patternProperties":{"^x$":{}` + repeated(
+		1200,
+		`,"b%d$":{}`,
+	)
+	all := `{"$defs":{"d":{"allOf":[{"title":"x"}` + repeated(
+		1500,
+		`,{"title":"%d"}`,
+	) + `]}},"properties":{"a":{}` + repeated(
+		700,
+		`,"a%d":{"$ref":"#/$defs/d"}`,
+	) + `}`
 	doubled := `{"properties":{"x":{"$ref":"#/$defs/d"}},"$defs":{"d":{"anyOf":[
 		{"type":"array","items":{"$ref":"#/$defs/d"},"minItems":1},{"type":"array","items":{"$ref":"#/$defs/d"},"minItems":1}]}}}`
 	deep := strings.Repeat("[", 25) + "%d" + strings.Repeat("]", 25)
@@ -193,5 +233,9 @@ func TestComparisonIsBounded(t *testing.T) {
 			require.Equal(t, c[0], reasons[0].Message)
 		})
 	}
-	require.Empty(t, breaking(t, `{"properties":{"a":{}}}`, `{"properties":{"a":{"type":"string"}}}`), "and the next comparison begins anew")
+	require.Empty(
+		t,
+		breaking(t, `{"properties":{"a":{}}}`, `{"properties":{"a":{"type":"string"}}}`),
+		"and the next comparison begins anew",
+	)
 }

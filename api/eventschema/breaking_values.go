@@ -26,7 +26,13 @@ func (c *comparison) coversText(old *jsonschema.Schema, next shape, path string)
 }
 
 // coversCount compares how many of something a value has: at least least, and at most what get says.
-func (c *comparison) coversCount(oldMin, oldMax *int, least int, next shape, get func(*jsonschema.Schema) *int, path, what string) bool {
+func (c *comparison) coversCount(
+	oldMin, oldMax *int,
+	least int,
+	next shape,
+	get func(*jsonschema.Schema) *int,
+	path, what string,
+) bool {
 	ok := true
 	if oldMin != nil && least < *oldMin {
 		ok = c.broken(path, "may now have fewer than %d %s", *oldMin, what)
@@ -70,7 +76,8 @@ func multiple(next shape, of *big.Rat) bool {
 func (c *comparison) coversArray(old *jsonschema.Schema, next shape, path string) bool {
 	ok := c.coversCount(old.MinItems, old.MaxItems, next.least(minItems), next, maxItems, path, "elements")
 	most, bounded := next.most(maxItems)
-	if old.UniqueItems && (!bounded || most > 1) && !slices.ContainsFunc(next, func(n *jsonschema.Schema) bool { return n.UniqueItems }) {
+	if old.UniqueItems && (!bounded || most > 1) &&
+		!slices.ContainsFunc(next, func(n *jsonschema.Schema) bool { return n.UniqueItems }) {
 		ok = c.broken(path, "may now have an element twice")
 	}
 	if !c.coversContains(old, next) {

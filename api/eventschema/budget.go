@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// Budget is the work that the checks of one request may take in all: many small bodies that each take long hold up others as
-// one that takes longer does. It serves one goroutine.
+// Budget is the work that the checks of one request may take in all: many small bodies that each take long hold up
+// others as one that takes longer does. It serves one goroutine.
 type Budget struct{ left int }
 
 // weightOfStep is how much weight is compiled while a body takes a step: the largest schemas take some 100 ms.

@@ -15,12 +15,12 @@ const (
 	base = "schema:///event"
 	// dialect is what $schema says when it says anything.
 	dialect = "https://json-schema.org/draft/2020-12/schema"
-	// maxPattern is how long a regular expression may be. A short one with repetitions can be a large program, so maxPrograms is
-	// how many instructions all of a schema may have.
+	// maxPattern is how long a regular expression may be. A short one with repetitions can be a large program, so
+	// maxPrograms is how many instructions all of a schema may have.
 	maxPattern  = 500
 	maxPrograms = 20_000
-	// uniqueElements is how long an array may be where a schema asks for unique elements: the library compares each with each when
-	// somebody chose them so.
+	// uniqueElements is how long an array may be where a schema asks for unique elements: the library compares each with
+	// each when somebody chose them so.
 	uniqueElements = 2000
 )
 
@@ -79,8 +79,8 @@ func compile(text []byte) (c *compiled, err error) {
 	return c, nil
 }
 
-// library is the compiler as this package uses it: formats are checked, regular expressions bounded, steps counted, and nothing
-// is loaded.
+// library is the compiler as this package uses it: formats are checked, regular expressions bounded, steps counted,
+// and nothing is loaded.
 func (c *compiled) library() *jsonschema.Compiler {
 	l := jsonschema.NewCompiler()
 	l.DefaultDraft(jsonschema.Draft2020)
@@ -133,9 +133,25 @@ func (c *compiled) pattern(text string) (jsonschema.Regexp, error) {
 
 // knownFormats are those that the library checks.
 var knownFormats = map[string]bool{
-	"regex": true, "json-pointer": true, "relative-json-pointer": true, "uuid": true, "duration": true, "period": true,
-	"ipv4": true, "ipv6": true, "hostname": true, "email": true, "date": true, "time": true, "date-time": true, "uri": true,
-	"iri": true, "uri-reference": true, "iri-reference": true, "uri-template": true, "semver": true,
+	"regex":                 true,
+	"json-pointer":          true,
+	"relative-json-pointer": true,
+	"uuid":                  true,
+	"duration":              true,
+	"period":                true,
+	"ipv4":                  true,
+	"ipv6":                  true,
+	"hostname":              true,
+	"email":                 true,
+	"date":                  true,
+	"time":                  true,
+	"date-time":             true,
+	"uri":                   true,
+	"iri":                   true,
+	"uri-reference":         true,
+	"iri-reference":         true,
+	"uri-template":          true,
+	"semver":                true,
 }
 
 // unknownFormats are words that the library would drop: they allow everything, but a comparison must see them.

@@ -1,12 +1,13 @@
-// Package eventschema checks the bodies of published events against a JSON Schema (2020-12), and tells whether a new version of a
-// schema breaks receivers of the old one.
+// Package eventschema checks the bodies of published events against a JSON Schema (2020-12), and tells whether a new
+// version of a schema breaks receivers of the old one.
 //
-// Schemas and bodies both come from outside, so everything is bounded: the size and depth of a schema, the numbers in it, the
-// regular expressions (RE2, which has no bad case), and the steps that checking one body may take. Nothing is ever loaded from
-// the network or from a file: a schema refers to itself alone. Formats are checked, since a receiver relies on what is written.
+// Schemas and bodies both come from outside, so everything is bounded: the size and depth of a schema, the numbers in
+// it, the regular expressions (RE2, which has no bad case), and the steps that checking one body may take. Nothing is
+// ever loaded from the network or from a file: a schema refers to itself alone. Formats are checked, since a receiver
+// relies on what is written.
 //
-// The question of compatibility is whether every body that fits the new schema fits the old one. What cannot be proven to is
-// called breaking: a false alarm costs a `force`, a miss breaks somebody's receiver.
+// The question of compatibility is whether every body that fits the new schema fits the old one. What cannot be
+// proven to is called breaking: a false alarm costs a `force`, a miss breaks somebody's receiver.
 package eventschema
 
 import (
@@ -29,8 +30,8 @@ const (
 
 // Fault is what is wrong at one place: of a body, of a schema, or between two versions of a schema.
 type Fault struct {
-	// Path is a JSON pointer; "" is the whole. Between versions it points into a body, and * stands for any element or for any
-	// property that has no schema of its own.
+	// Path is a JSON pointer; "" is the whole. Between versions it points into a body, and * stands for any element or
+	// for any property that has no schema of its own.
 	Path string `json:"path"`
 	// Message says what must be there instead, and never repeats what a body says.
 	Message string `json:"message"`
@@ -47,8 +48,8 @@ func (f *Fault) Error() string {
 type Schema struct {
 	text   string
 	weight int // about what it takes in memory, in bytes
-	// kept and idle hold compiled copies: each counts the steps of the check that it is used for, and so serves one at a time. One
-	// is kept, the others are for while many are wanted: the garbage collector takes them.
+	// kept and idle hold compiled copies: each counts the steps of the check that it is used for, and so serves one at a
+	// time. One is kept, the others are for while many are wanted: the garbage collector takes them.
 	kept chan *compiled
 	idle sync.Pool
 }
@@ -62,9 +63,9 @@ var cache = struct {
 
 const cacheSize = 32 << 20
 
-// Compile reads a schema. What it refuses is a *Fault whose path points into the schema: what is no schema of draft 2020-12,
-// refers to anything outside of itself, allows no object, is larger or deeper than the limits of this package, or cannot be
-// checked in bounded time because it refers to itself without a step into the body.
+// Compile reads a schema. What it refuses is a *Fault whose path points into the schema: what is no schema of draft
+// 2020-12, refers to anything outside of itself, allows no object, is larger or deeper than the limits of this
+// package, or cannot be checked in bounded time because it refers to itself without a step into the body.
 func Compile(text []byte) (*Schema, error) {
 	if len(text) > MaxSize {
 		return nil, &Fault{"", fmt.Sprintf("must have at most %d bytes", MaxSize)}
@@ -129,13 +130,13 @@ func (s *Schema) give(c *compiled) {
 	}
 }
 
-// Validate checks a body. What does not fit is a *Fault with the deepest place that is wrong, of those the first by name. So is
-// a body that cannot be checked within the limits of this package, and one that has a property twice, because receivers differ
-// in which of the two they read.
+// Validate checks a body. What does not fit is a *Fault with the deepest place that is wrong, of those the first by
+// name. So is a body that cannot be checked within the limits of this package, and one that has a property twice,
+// because receivers differ in which of the two they read.
 func (s *Schema) Validate(body []byte) error { return NewBudget().Validate(s, body) }
 
-// Breaking lists why a receiver that relies on what the old schema says may break when bodies fit the new one; none: it is proven
-// that it does not. At most maxReasons are given.
+// Breaking lists why a receiver that relies on what the old schema says may break when bodies fit the new one; none:
+// it is proven that it does not. At most maxReasons are given.
 func Breaking(old, new *Schema) ([]Fault, error) { //nolint:predeclared // the two schemas are called so everywhere
 	if old.text == new.text {
 		return nil, nil

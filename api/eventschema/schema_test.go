@@ -188,7 +188,10 @@ func TestBounded(t *testing.T) {
 	for i := 1; i <= 30; i++ {
 		laughs += fmt.Sprintf(`,"n%d":{"allOf":[{"$ref":"#/$defs/n%d"},{"$ref":"#/$defs/n%d"}]}`, i, i-1, i-1)
 	}
-	many := `{"properties":{"x":{"items":{"allOf":[{"type":"string"}` + strings.Repeat(`,{"type":"string"}`, 1000) + `]}}}}`
+	many := `{"properties":{"x":{"items":{"allOf":[{"type":"string"}` + strings.Repeat(
+		`,{"type":"string"}`,
+		1000,
+	) + `]}}}}`
 	numbers := `{"x":[1` + strings.Repeat(",1", 400_000) + `]}`
 	slow := `{"properties":{"x":{"pattern":"(a?){400}b"}}}`
 	for name, c := range map[string]struct{ schema, body, message string }{
@@ -223,7 +226,9 @@ func TestBounded(t *testing.T) {
 	t.Run("compiling_for_a_request", func(t *testing.T) {
 		budget, compiled := eventschema.NewBudget(), 0
 		for i := range 100 {
-			_, err := budget.Compile([]byte(fmt.Sprintf(`{"title":"%d","properties":{"a":{}%s}}`, i, repeated(4000, `,"a%d":{}`))))
+			_, err := budget.Compile(
+				[]byte(fmt.Sprintf(`{"title":"%d","properties":{"a":{}%s}}`, i, repeated(4000, `,"a%d":{}`))),
+			)
 			if err == nil {
 				compiled++
 			}
@@ -232,7 +237,9 @@ func TestBounded(t *testing.T) {
 		require.Positive(t, compiled)
 	})
 	t.Run("regular_expressions_of_a_schema", func(t *testing.T) {
-		_, err := eventschema.Compile([]byte(`{"patternProperties":{"^x$":{}` + repeated(2000, `,"((a{30}){30})c%d":{}`) + `}}`))
+		_, err := eventschema.Compile(
+			[]byte(`{"patternProperties":{"^x$":{}` + repeated(2000, `,"((a{30}){30})c%d":{}`) + `}}`),
+		)
 		require.Contains(t, fault(t, err).Message, "regular expressions")
 	})
 	t.Run("large_but_plain", func(t *testing.T) {
@@ -280,7 +287,9 @@ func TestManyAtOnce(t *testing.T) {
 
 func BenchmarkValidate(b *testing.B) {
 	s := compile(b, order)
-	body := []byte(`{"id":"o-1","total":{"value":5},"lines":[{"sku":"a"},{"sku":"b"}],"at":"2026-01-02T03:04:05Z","state":"open"}`)
+	body := []byte(
+		`{"id":"o-1","total":{"value":5},"lines":[{"sku":"a"},{"sku":"b"}],"at":"2026-01-02T03:04:05Z","state":"open"}`,
+	)
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := s.Validate(body); err != nil {

@@ -7,7 +7,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// shape is a list of schemas that all hold for the same value, without those that they refer to, which are in the list too.
+// shape is a list of schemas that all hold for the same value, without those that they refer to, which are in the
+// list too.
 type shape []*jsonschema.Schema
 
 // conjunction takes allOf and $ref apart.
@@ -108,7 +109,13 @@ const (
 )
 
 var typesOf = map[string]typeSet{
-	"null": nulls, "boolean": booleans, "string": texts, "integer": integers, "number": numbers, "array": arrays, "object": objects,
+	"null":    nulls,
+	"boolean": booleans,
+	"string":  texts,
+	"integer": integers,
+	"number":  numbers,
+	"array":   arrays,
+	"object":  objects,
 }
 
 func (t typeSet) String() string {
@@ -170,7 +177,8 @@ type bound struct {
 	exclusive bool
 }
 
-// tighter reports whether a bound allows less than another or the same; side is 1 for lower bounds and -1 for upper ones.
+// tighter reports whether a bound allows less than another or the same; side is 1 for lower bounds and -1 for upper
+// ones.
 func (b bound) tighter(other bound, side int) bool {
 	switch {
 	case other.value == nil:

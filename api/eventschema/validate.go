@@ -9,10 +9,12 @@ import (
 )
 
 const (
-	// maxSteps is what checking one body may take: room for a body of 100,000 plain values. Without a bound, a few lines of schema
-	// make a check that takes longer than the universe has. A step takes 0.1 to 1.5 µs, the most where faults are written down.
+	// maxSteps is what checking one body may take: room for a body of 100,000 plain values. Without a bound, a few lines
+	// of schema make a check that takes longer than the universe has. A step takes 0.1 to 1.5 µs, the most where faults
+	// are written down.
 	maxSteps = 300_000
-	// maxAllSteps is what checking all bodies of one request may take: more than 4 MiB of them need when they are no trick.
+	// maxAllSteps is what checking all bodies of one request may take: more than 4 MiB of them need when they are no
+	// trick.
 	maxAllSteps = 4 * maxSteps
 )
 
@@ -49,16 +51,16 @@ func validate(s *jsonschema.Schema, v any) (err error) {
 	return nil
 }
 
-// cost is the work of one schema on one value, without that of the schemas below, which count their own; those that fail at
-// once do not, so a schema counts what it hands out.
+// cost is the work of one schema on one value, without that of the schemas below, which count their own; those that
+// fail at once do not, so a schema counts what it hands out.
 type cost struct {
 	steps             *steps
 	own, each, unique int
 	names             *jsonschema.Schema // propertyNames
 }
 
-// badName is a name that propertyNames does not allow. The library has a fault of its own for that, whose place cannot be relied
-// on: it is overwritten by the check of what comes after.
+// badName is a name that propertyNames does not allow. The library has a fault of its own for that, whose place
+// cannot be relied on: it is overwritten by the check of what comes after.
 type badName struct{ name string }
 
 func (badName) KeywordPath() []string                   { return []string{"propertyNames"} }

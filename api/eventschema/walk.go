@@ -12,7 +12,12 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 
 // inPlace are the sub-schemas that look at the same place of a body as s.
 func inPlace(s *jsonschema.Schema) []*jsonschema.Schema {
-	out := slices.Concat(s.AllOf, s.AnyOf, s.OneOf, []*jsonschema.Schema{s.Ref, s.RecursiveRef, s.Not, s.If, s.Then, s.Else})
+	out := slices.Concat(
+		s.AllOf,
+		s.AnyOf,
+		s.OneOf,
+		[]*jsonschema.Schema{s.Ref, s.RecursiveRef, s.Not, s.If, s.Then, s.Else},
+	)
 	if s.DynamicRef != nil {
 		out = append(out, s.DynamicRef.Ref)
 	}
@@ -28,7 +33,14 @@ func inPlace(s *jsonschema.Schema) []*jsonschema.Schema {
 
 // within are those that look at what is inside of it.
 func within(s *jsonschema.Schema) []*jsonschema.Schema {
-	out := append(slices.Clone(s.PrefixItems), s.Items2020, s.Contains, s.PropertyNames, s.UnevaluatedItems, s.UnevaluatedProperties)
+	out := append(
+		slices.Clone(s.PrefixItems),
+		s.Items2020,
+		s.Contains,
+		s.PropertyNames,
+		s.UnevaluatedItems,
+		s.UnevaluatedProperties,
+	)
 	for _, name := range sortedKeys(s.Properties) {
 		out = append(out, s.Properties[name])
 	}

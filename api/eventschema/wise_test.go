@@ -19,8 +19,8 @@ func wise(t *testing.T, name string) (schema, sample string) {
 	return string(text), string(body)
 }
 
-// TestWise holds the payloads of the tutoring contract, event by event: the sample fits, and without the part named, or with
-// another in its place, it does not.
+// TestWise holds the payloads of the tutoring contract, event by event: the sample fits, and without the part named,
+// or with another in its place, it does not.
 func TestWise(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ event, part, instead, path string }{

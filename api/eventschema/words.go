@@ -11,7 +11,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// finding is a fault on its way: at, with one more token where the fault is that of a property which is missing or too much.
+// finding is a fault on its way: at, with one more token where the fault is that of a property which is missing or
+// too much.
 type finding struct {
 	at      []string
 	depth   int
@@ -65,8 +66,8 @@ func findings(err *jsonschema.ValidationError) []finding {
 	return []finding{{at, len(at), message}}
 }
 
-// alternatives are the faults of a value that fits none of several schemas: what is wrong in the one that it comes closest to,
-// or else what each of them asks for.
+// alternatives are the faults of a value that fits none of several schemas: what is wrong in the one that it comes
+// closest to, or else what each of them asks for.
 func alternatives(err *jsonschema.ValidationError) []finding {
 	depth := len(err.InstanceLocation)
 	var all []finding
@@ -89,7 +90,13 @@ func alternatives(err *jsonschema.ValidationError) []finding {
 		}
 	}
 	slices.Sort(asked)
-	return []finding{{slices.Clone(err.InstanceLocation), depth, "must fit one of the alternatives: " + clip(strings.Join(asked, "; or "))}}
+	return []finding{
+		{
+			slices.Clone(err.InstanceLocation),
+			depth,
+			"must fit one of the alternatives: " + clip(strings.Join(asked, "; or ")),
+		},
+	}
 }
 
 // words say what a value must be. A fault that is about one property of the value comes with its name.
@@ -123,7 +130,11 @@ func words(k jsonschema.ErrorKind) (property, message string) {
 	case *kind.Not:
 		return "", "must not fit what its schema excludes (not)"
 	case *kind.OneOf:
-		return "", fmt.Sprintf("must fit one of the alternatives alone, and fits numbers %d and %d", k.Subschemas[0]+1, k.Subschemas[1]+1)
+		return "", fmt.Sprintf(
+			"must fit one of the alternatives alone, and fits numbers %d and %d",
+			k.Subschemas[0]+1,
+			k.Subschemas[1]+1,
+		)
 	}
 	return "", bounds(k)
 }

@@ -11,8 +11,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// company is the company of the path's :company, by number. Every number but that of the caller's own company is refused as
-// forbidden, whether or not there is such a company; a platform key may name each that is there.
+// company is the company of the path's :company, by number. Every number but that of the caller's own company is
+// refused as forbidden, whether or not there is such a company; a platform key may name each that is there.
 func (s *server) company(c *gin.Context) (*db.Company, error) {
 	number, err := surface.PathNumber(c, "company", "Company")
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 	"greenroom/db/pg"
 )
 
-// An activation key is a candidate's own credential, for one interview: 32 hex characters (reference 2.2, 2.5), five bytes of the
-// interview's number and eleven of a keyed hash of its id. It is derived each time and stored nowhere; 88 bits cannot be guessed
-// through an API. It is good for as long as the interview is there.
+// An activation key is a candidate's own credential, for one interview: 32 hex characters (reference 2.2, 2.5), five
+// bytes of the interview's number and eleven of a keyed hash of its id. It is derived each time and stored nowhere;
+// 88 bits cannot be guessed through an API. It is good for as long as the interview is there.
 const (
 	activationNumber = 5
 	activationMAC    = 11
@@ -45,13 +45,21 @@ func presentsActivation(c *gin.Context) (key string, presented bool) {
 	return strings.TrimSpace(key), found && strings.EqualFold(scheme, "ActivationKey")
 }
 
-var errActivation = &surface.Error{Status: http.StatusUnauthorized, Code: "INVALID_ACTIVATION_KEY", Message: "Invalid activation key"}
+var errActivation = &surface.Error{
+	Status:  http.StatusUnauthorized,
+	Code:    "INVALID_ACTIVATION_KEY",
+	Message: "Invalid activation key",
+}
 
 // activated is the interview that the request's activation key is for.
 func (s *server) activated(c *gin.Context) (*db.Interview, error) {
 	key, presented := presentsActivation(c)
 	if !presented {
-		return nil, &surface.Error{Status: http.StatusUnauthorized, Code: surface.CodeInvalidKey, Message: "An activation key is required"}
+		return nil, &surface.Error{
+			Status:  http.StatusUnauthorized,
+			Code:    surface.CodeInvalidKey,
+			Message: "An activation key is required",
+		}
 	}
 	return s.interviewOf(c, key)
 }
@@ -66,7 +74,8 @@ func (s *server) interviewOf(c *gin.Context, key string) (*db.Interview, error) 
 		number = number<<8 | int64(b)
 	}
 	interview, err := db.InterviewNumbered(c.Request.Context(), s.DB, number)
-	if errors.Is(err, pg.ErrNotFound) || err == nil && !hmac.Equal([]byte(s.activationKey(interview)), []byte(strings.ToLower(key))) {
+	if errors.Is(err, pg.ErrNotFound) ||
+		err == nil && !hmac.Equal([]byte(s.activationKey(interview)), []byte(strings.ToLower(key))) {
 		return nil, errActivation
 	}
 	return interview, err
@@ -163,7 +172,13 @@ func (s *server) whoAmI(c *gin.Context) error {
 	return ok(c, http.StatusOK, out)
 }
 
-func (s *server) showMyself(company *db.Company, p *db.Position, candidate *db.Candidate, i *db.Interview, now time.Time) (out whoAmIOutput, err error) {
+func (s *server) showMyself(
+	company *db.Company,
+	p *db.Position,
+	candidate *db.Candidate,
+	i *db.Interview,
+	now time.Time,
+) (out whoAmIOutput, err error) {
 	own, err := decoded[candidateSuite](candidate.Suite)
 	if err != nil {
 		return out, err

@@ -57,7 +57,12 @@ func (s *server) place(c *gin.Context) (p place, err error) {
 }
 
 // below is what the path names by its number below a candidate, as in :note; name is as in "Note".
-func below[T any](s *server, c *gin.Context, param, name string, find func(place, int64) (*T, error)) (at place, row *T, err error) {
+func below[T any](
+	s *server,
+	c *gin.Context,
+	param, name string,
+	find func(place, int64) (*T, error),
+) (at place, row *T, err error) {
 	if at, err = s.place(c); err != nil {
 		return at, nil, err
 	}
@@ -93,11 +98,17 @@ func (s *server) listAnswerVideos(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return okPage(s, c, p, surface.Mapped(rows, func(v *db.AnswerVideo) answerVideo { return s.showAnswerVideo(at, v) }), total)
+	return okPage(
+		s,
+		c,
+		p,
+		surface.Mapped(rows, func(v *db.AnswerVideo) answerVideo { return s.showAnswerVideo(at, v) }),
+		total,
+	)
 }
 
-// createAnswerVideo takes an answer from a client with a key, or from the candidate in the interview. A second answer to a
-// question takes the first one's place, and is answered as an update.
+// createAnswerVideo takes an answer from a client with a key, or from the candidate in the interview. A second answer
+// to a question takes the first one's place, and is answered as an update.
 func (s *server) createAnswerVideo(c *gin.Context) error {
 	at, interview, err := s.uploader(c)
 	if err != nil {
@@ -120,8 +131,8 @@ func (s *server) createAnswerVideo(c *gin.Context) error {
 	})
 }
 
-// uploader is whose answers the caller may upload: any of the company's with a key, their own with the activation key of an
-// interview that is in progress.
+// uploader is whose answers the caller may upload: any of the company's with a key, their own with the activation key
+// of an interview that is in progress.
 func (s *server) uploader(c *gin.Context) (at place, interview *db.Interview, err error) {
 	if _, presented := presentsActivation(c); presented {
 		return s.ownInterview(c)
@@ -290,7 +301,11 @@ func (s *server) deleteAnswerVideo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.DeleteAnswerVideo(ctx, tx, v) })
+	err = pg.InTx(
+		c.Request.Context(),
+		s.DB,
+		func(ctx context.Context, tx bun.Tx) error { return db.DeleteAnswerVideo(ctx, tx, v) },
+	)
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,15 @@ func TestAnswerVideo_is_uploaded_and_streamed_back(t *testing.T) {
 	t.Parallel()
 	s := newStudio(t)
 	data := recording(20 << 20)
-	made := s.upload("POST", s.inCandidate+"answervideos/", data,
-		"question", fmt.Sprintf("%s%squestions/%d/", apitest.PublicURL, s.inProject, s.question.Number), "duration", "61").Is(http.StatusCreated)
+	made := s.upload(
+		"POST",
+		s.inCandidate+"answervideos/",
+		data,
+		"question",
+		fmt.Sprintf("%s%squestions/%d/", apitest.PublicURL, s.inProject, s.question.Number),
+		"duration",
+		"61",
+	).Is(http.StatusCreated)
 	assert.Equal(t, "video/webm", made["content_type"])
 	assert.EqualValues(t, len(data), made["size"])
 	assert.EqualValues(t, 61, made["duration"])
@@ -52,7 +59,11 @@ func TestAnswerVideo_is_uploaded_and_streamed_back(t *testing.T) {
 		require.Equal(t, want, part.Body, asked)
 	}
 	beyond := s.Do("GET", file, nil, "Range", fmt.Sprintf("bytes=%d-", len(data)))
-	assert.Equal(t, apitest.Object{"detail": "The file does not have this range."}, beyond.Is(http.StatusRequestedRangeNotSatisfiable))
+	assert.Equal(
+		t,
+		apitest.Object{"detail": "The file does not have this range."},
+		beyond.Is(http.StatusRequestedRangeNotSatisfiable),
+	)
 	assert.Equal(t, fmt.Sprintf("bytes */%d", len(data)), beyond.Header.Get("Content-Range"))
 	assert.Equal(t, http.StatusNotModified, s.Do("GET", file, nil, "If-None-Match", whole.Header.Get("ETag")).Status)
 }
@@ -65,7 +76,8 @@ func TestAnswerVideo_replaced_and_deleted(t *testing.T) {
 	first := s.answer(s.question, recording(1000))
 	tag := s.Do("GET", pathOf(t, first["file"]), nil).Header.Get("ETag")
 
-	again := s.upload("POST", s.inCandidate+"answervideos/", recording(2000), "question", fmt.Sprint(s.question.Number)).Is(http.StatusAccepted)
+	again := s.upload("POST", s.inCandidate+"answervideos/", recording(2000), "question", fmt.Sprint(s.question.Number)).
+		Is(http.StatusAccepted)
 	assert.Equal(t, first["resource_uri"], again["resource_uri"], "a question has one answer")
 	assert.EqualValues(t, 2000, again["size"])
 	require.Len(t, s.swept(), 1, "the first file is gone")
@@ -78,7 +90,8 @@ func TestAnswerVideo_replaced_and_deleted(t *testing.T) {
 		assert.EqualValues(t, 3000, put["size"])
 		assert.Equal(t, first["question"], put["question"])
 	}
-	patched := s.Do("PATCH", pathOf(t, first["resource_uri"]), apitest.Object{"duration": 7, "size": 1}).Is(http.StatusAccepted)
+	patched := s.Do("PATCH", pathOf(t, first["resource_uri"]), apitest.Object{"duration": 7, "size": 1}).
+		Is(http.StatusAccepted)
 	assert.EqualValues(t, 7, patched["duration"])
 	assert.EqualValues(t, 3000, patched["size"], "read only")
 	assert.Equal(t, []string{
@@ -143,7 +156,11 @@ func TestAnswerVideo_refuses(t *testing.T) {
 		})
 	}
 	t.Run("body_that_is_no_form", func(t *testing.T) {
-		assert.Contains(t, s.Do("POST", list, apitest.Object{"question": number}).Is(http.StatusUnsupportedMediaType), "detail")
+		assert.Contains(
+			t,
+			s.Do("POST", list, apitest.Object{"question": number}).Is(http.StatusUnsupportedMediaType),
+			"detail",
+		)
 	})
 	t.Run("two_files", func(t *testing.T) {
 		body, contentType := form(t, recording(100), "question", number)
@@ -235,7 +252,8 @@ func TestAnswerVideo_of_the_candidate(t *testing.T) {
 
 	elsewhere := fmt.Sprintf("%scandidates/%d/answervideos/", s.inProject, s.apply("Eve").Number)
 	s.uploadAs(own, "POST", elsewhere, recording(100), "question", number).Is(http.StatusForbidden)
-	s.uploadAs("ActivationKey "+strings.Repeat("0", 32), "POST", list, recording(100), "question", number).Is(http.StatusUnauthorized)
+	s.uploadAs("ActivationKey "+strings.Repeat("0", 32), "POST", list, recording(100), "question", number).
+		Is(http.StatusUnauthorized)
 	s.uploadAs("", "POST", list, recording(100), "question", number).Is(http.StatusUnauthorized)
 	read := httptest.NewRequestWithContext(s.Ctx, "GET", pathOf(t, made["file"]), http.NoBody)
 	read.Header.Set("Authorization", own)
@@ -255,7 +273,14 @@ func TestAnswerVideo_of_the_candidate_is_limited(t *testing.T) {
 	for range 60 {
 		s.uploadAs("ActivationKey "+key, "POST", s.inCandidate+"answervideos/", nil).Is(http.StatusBadRequest)
 	}
-	r := s.uploadAs("ActivationKey "+key, "POST", s.inCandidate+"answervideos/", recording(100), "question", fmt.Sprint(s.question.Number))
+	r := s.uploadAs(
+		"ActivationKey "+key,
+		"POST",
+		s.inCandidate+"answervideos/",
+		recording(100),
+		"question",
+		fmt.Sprint(s.question.Number),
+	)
 	r.Is(http.StatusTooManyRequests)
 	require.NotEmpty(t, r.Header.Get("Retry-After"))
 	assert.Empty(t, s.swept())
@@ -267,6 +292,7 @@ func TestAnswerVideo_scopes(t *testing.T) {
 	s := newStudio(t)
 	s.answer(s.question, recording(100))
 	reader := s.token("reader", db.HiringManager)
-	s.uploadAs("Token "+reader, "POST", s.inCandidate+"answervideos/", recording(100), "question", "1").Is(http.StatusForbidden)
+	s.uploadAs("Token "+reader, "POST", s.inCandidate+"answervideos/", recording(100), "question", "1").
+		Is(http.StatusForbidden)
 	require.Len(t, objects(t, s.As(reader, "GET", s.inCandidate+"answervideos/", nil)), 1)
 }

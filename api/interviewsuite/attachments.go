@@ -13,8 +13,9 @@ import (
 	"greenroom/db/pg"
 )
 
-// attachmentRoutes are the photo and the CV of a candidate and the photo of a staff user. The reference shows them as references
-// (2.5, 2.6) and not how they come there: the reference itself is the file, as a form it is sent to it, as with videos.
+// attachmentRoutes are the photo and the CV of a candidate and the photo of a staff user. The reference shows them as
+// references (2.5, 2.6) and not how they come there: the reference itself is the file, as a form it is sent to it, as
+// with videos.
 func (s *server) attachmentRoutes() []surface.Route {
 	const candidate = "/api/v3/companies/:company/projects/:project/candidates/:candidate/"
 	const customer = "/api/v3/companies/:company/customers/:customer/"

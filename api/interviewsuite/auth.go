@@ -14,8 +14,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// idleDays is after how many days without use a token dies when the log-in asks for no longer time (reference 2.2 knows only that
-// it does, and that at most 30 can be asked for).
+// idleDays is after how many days without use a token dies when the log-in asks for no longer time (reference 2.2
+// knows only that it does, and that at most 30 can be asked for).
 const idleDays = 14
 
 func (s *server) authRoutes() []surface.Route {

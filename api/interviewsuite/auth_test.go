@@ -149,7 +149,12 @@ func TestReferenceAuthentication(t *testing.T) {
 
 func (b *bundle) ends(token string, in time.Duration) {
 	b.T.Helper()
-	_, err := b.ExecContext(b.Ctx, "UPDATE api_keys SET expires_at = ? WHERE id = ?", time.Now().Add(in), b.tokenRow(token).ID)
+	_, err := b.ExecContext(
+		b.Ctx,
+		"UPDATE api_keys SET expires_at = ? WHERE id = ?",
+		time.Now().Add(in),
+		b.tokenRow(token).ID,
+	)
 	require.NoError(b.T, err)
 }
 
@@ -172,7 +177,11 @@ func TestLogInsAreLimited(t *testing.T) {
 		require.Equal(t, http.StatusTooManyRequests, r.Status, "also with the right password")
 		seconds, err := strconv.Atoi(r.Header.Get("Retry-After"))
 		require.NoError(t, err)
-		require.Equal(t, object{"detail": "Request was throttled. Expected available in " + r.Header.Get("Retry-After") + " seconds."}, r.Is(http.StatusTooManyRequests))
+		require.Equal(
+			t,
+			object{"detail": "Request was throttled. Expected available in " + r.Header.Get("Retry-After") + " seconds."},
+			r.Is(http.StatusTooManyRequests),
+		)
 		require.InDelta(t, 450, seconds, 450)
 		b.logIn("adam")
 	})
@@ -198,16 +207,37 @@ func TestActivationKey(t *testing.T) {
 		require.InDelta(t, 7*24*3600, left, 60)
 		delete(got, "seconds_until_deadline")
 		require.Equal(t, object{
-			"resource_uri": c["resource_uri"], "photo": "", "first_name": "Ada", "last_name": "Byron", "gender": "mrs", "email": "ada@example.test",
-			"status": "invited", "invitationdate": c["invitationdate"], "confirmationdate": nil, "interviewdate": nil, "deadline": c["deadline"],
-			"activation_key": key,
+			"resource_uri":     c["resource_uri"],
+			"photo":            "",
+			"first_name":       "Ada",
+			"last_name":        "Byron",
+			"gender":           "mrs",
+			"email":            "ada@example.test",
+			"status":           "invited",
+			"invitationdate":   c["invitationdate"],
+			"confirmationdate": nil,
+			"interviewdate":    nil,
+			"deadline":         c["deadline"],
+			"activation_key":   key,
 			"company": object{
-				"resource_uri": apitest.PublicURL + b.at, "name": "Acme", "division": "", "address": "", "postcode": "", "city": "", "state_province": "",
-				"country": nil, "phone": "", "design_settings": apitest.PublicURL + b.at + "design/",
+				"resource_uri":    apitest.PublicURL + b.at,
+				"name":            "Acme",
+				"division":        "",
+				"address":         "",
+				"postcode":        "",
+				"city":            "",
+				"state_province":  "",
+				"country":         nil,
+				"phone":           "",
+				"design_settings": apitest.PublicURL + b.at + "design/",
 			},
 			"project": object{
-				"resource_uri": p["resource_uri"], "name": "Receptionist", "videos": []any{}, "questions": p["questions"], "support_lang": "de",
-				"language": "de-DE",
+				"resource_uri": p["resource_uri"],
+				"name":         "Receptionist",
+				"videos":       []any{},
+				"questions":    p["questions"],
+				"support_lang": "de",
+				"language":     "de-DE",
 			},
 		}, got)
 	})
@@ -226,7 +256,11 @@ func TestActivationKey(t *testing.T) {
 		b.Do("GET", whoAmI, nil).Is(http.StatusUnauthorized)
 	})
 	t.Run("opens_nothing_else", func(t *testing.T) {
-		refused(b.As("", "GET", b.at, nil, "Authorization", "ActivationKey "+key), http.StatusUnauthorized, "Authentication credentials were not provided.")
+		refused(
+			b.As("", "GET", b.at, nil, "Authorization", "ActivationKey "+key),
+			http.StatusUnauthorized,
+			"Authentication credentials were not provided.",
+		)
 		b.As(key, "GET", b.at, nil).Is(http.StatusUnauthorized)
 	})
 	t.Run("ends_with_the_candidate", func(t *testing.T) {

@@ -50,11 +50,18 @@ type requiredField struct {
 // required is what each candidate must have, as it was sent and as it is.
 func (in *candidateInput) required(c *db.Candidate) []requiredField {
 	return []requiredField{
-		{"first_name", in.FirstName, c.FirstName}, {"last_name", in.LastName, c.LastName}, {"email", in.Email, orEmpty(c.Email)},
+		{
+			"first_name",
+			in.FirstName,
+			c.FirstName,
+		},
+		{"last_name", in.LastName, c.LastName},
+		{"email", in.Email, orEmpty(c.Email)},
 	}
 }
 
-// keepsRequired refuses to take away what each must have. A candidate of another surface may be without, and is sent back so.
+// keepsRequired refuses to take away what each must have. A candidate of another surface may be without, and is sent
+// back so.
 func (in *candidateInput) keepsRequired(c *db.Candidate) error {
 	for _, f := range in.required(c) {
 		if f.sent.Set && f.sent.Value == "" && f.now != "" {
@@ -165,7 +172,12 @@ type candidateView struct {
 	now        time.Time
 }
 
-func (s *server) viewCandidates(c *gin.Context, company *db.Company, project *db.Position, rows []db.Candidate) (v candidateView, err error) {
+func (s *server) viewCandidates(
+	c *gin.Context,
+	company *db.Company,
+	project *db.Position,
+	rows []db.Candidate,
+) (v candidateView, err error) {
 	ctx := c.Request.Context()
 	v = candidateView{company: company, project: project, now: time.Now()}
 	own, err := projectSuiteOf(project)
@@ -203,11 +215,28 @@ func (v *candidateView) load(ctx context.Context, s *server, rows []db.Candidate
 func (s *server) showCandidate(v *candidateView, c *db.Candidate) (candidateOutput, error) {
 	own, err := decoded[candidateSuite](c.Suite)
 	out := candidateOutput{
-		ResourceURI: s.candidateURI(v.company.Number, v.project.Number, c.Number), Company: s.companyURI(v.company.Number),
-		Project: s.projectURI(v.company.Number, v.project.Number), FirstName: c.FirstName, LastName: c.LastName, Username: own.Username,
-		Email: orEmpty(c.Email), Phone: phoneOf(c, own), Gender: own.Gender, Address: own.Address, CreatedBy: own.CreatedBy,
-		EvaluationStatus: evaluation(v.evaluators, v.raters[c.ID]), MyEvaluationStatus: myEvaluation(v.me, v.evaluators, v.raters[c.ID]),
-		PartnerData: own.PartnerData, Shares: []string{}, Deadline: own.Deadline,
+		ResourceURI: s.candidateURI(v.company.Number, v.project.Number, c.Number),
+		Company:     s.companyURI(v.company.Number),
+		Project: s.projectURI(
+			v.company.Number,
+			v.project.Number,
+		),
+		FirstName: c.FirstName,
+		LastName:  c.LastName,
+		Username:  own.Username,
+		Email:     orEmpty(c.Email),
+		Phone:     phoneOf(c, own),
+		Gender:    own.Gender,
+		Address:   own.Address,
+		CreatedBy: own.CreatedBy,
+		EvaluationStatus: evaluation(
+			v.evaluators,
+			v.raters[c.ID],
+		),
+		MyEvaluationStatus: myEvaluation(v.me, v.evaluators, v.raters[c.ID]),
+		PartnerData:        own.PartnerData,
+		Shares:             []string{},
+		Deadline:           own.Deadline,
 	}
 	if out.PartnerData == nil {
 		out.PartnerData = json.RawMessage("{}")
@@ -220,7 +249,13 @@ func (s *server) showCandidate(v *candidateView, c *db.Candidate) (candidateOutp
 	out.Status = candidateStatus(i, v.now)
 	if i != nil {
 		key, link := s.activationKey(i), s.InviteURL(i.ID)
-		out.InvitationDate, out.ConfirmationDate, out.InterviewDate = maybeStamp(&i.CreatedAt), maybeStamp(i.StartedAt), interviewDate(i)
+		out.InvitationDate, out.ConfirmationDate, out.InterviewDate = maybeStamp(
+			&i.CreatedAt,
+		), maybeStamp(
+			i.StartedAt,
+		), interviewDate(
+			i,
+		)
 		out.Deadline, out.InterviewKey, out.InterviewSuiteURL = maybeStamp(i.DeadlineAt), &key, &link
 	}
 	return out, err
@@ -240,8 +275,8 @@ func phoneOf(c *db.Candidate, own candidateSuite) string {
 	return *c.PhoneNumber
 }
 
-// candidateStatus is this product's word for where a candidate stands: that of the newest interview for the project. The reference
-// shows confirmed and interviewed; the others are chosen.
+// candidateStatus is this product's word for where a candidate stands: that of the newest interview for the project.
+// The reference shows confirmed and interviewed; the others are chosen.
 func candidateStatus(i *db.Interview, now time.Time) string {
 	if i == nil {
 		return "created"
@@ -275,8 +310,8 @@ func interviewDate(i *db.Interview) *string {
 	return maybeStamp(i.FinishedAt)
 }
 
-// evaluation: pending until somebody has rated, completed when all evaluators have. In a project without evaluators anybody's rating
-// completes it.
+// evaluation: pending until somebody has rated, completed when all evaluators have. In a project without evaluators
+// anybody's rating completes it.
 func evaluation(evaluators, raters []int64) string {
 	if len(raters) == 0 {
 		return "pending"

@@ -48,7 +48,12 @@ func (s *server) listCandidates(c *gin.Context) error {
 	return okPage(s, c, p, out, total)
 }
 
-func (s *server) showCandidates(c *gin.Context, company *db.Company, project *db.Position, rows []db.Candidate) ([]candidateOutput, error) {
+func (s *server) showCandidates(
+	c *gin.Context,
+	company *db.Company,
+	project *db.Position,
+	rows []db.Candidate,
+) ([]candidateOutput, error) {
 	v, err := s.viewCandidates(c, company, project, rows)
 	if err != nil {
 		return nil, err
@@ -62,7 +67,13 @@ func (s *server) showCandidates(c *gin.Context, company *db.Company, project *db
 	return out, nil
 }
 
-func (s *server) answerCandidate(c *gin.Context, status int, company *db.Company, project *db.Position, candidate *db.Candidate) error {
+func (s *server) answerCandidate(
+	c *gin.Context,
+	status int,
+	company *db.Company,
+	project *db.Position,
+	candidate *db.Candidate,
+) error {
 	out, err := s.showCandidates(c, company, project, []db.Candidate{*candidate})
 	if err != nil {
 		return err
@@ -78,9 +89,9 @@ func (s *server) getCandidate(c *gin.Context) error {
 	return s.answerCandidate(c, http.StatusOK, company, project, candidate)
 }
 
-// createCandidate adds a candidate to a project and, when the project invites its candidates, invites them: that also needs
-// write:interviews, since an invitation is an interview. The same e-mail address is in a project once, so that a request that is
-// sent again invites nobody twice.
+// createCandidate adds a candidate to a project and, when the project invites its candidates, invites them: that also
+// needs write:interviews, since an invitation is an interview. The same e-mail address is in a project once, so that
+// a request that is sent again invites nobody twice.
 func (s *server) createCandidate(c *gin.Context) error {
 	company, project, err := s.project(c)
 	if err != nil {
@@ -103,7 +114,14 @@ func (s *server) createCandidate(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	a := addition{server: s, in: &in, company: company, project: project, now: now, mayInvite: surface.RequireScope(c, "write:interviews")}
+	a := addition{
+		server:    s,
+		in:        &in,
+		company:   company,
+		project:   project,
+		now:       now,
+		mayInvite: surface.RequireScope(c, "write:interviews"),
+	}
 	if me != nil {
 		a.by = me.Username
 	}
@@ -172,8 +190,8 @@ func (a *addition) create(ctx context.Context, tx bun.Tx, invited bool) error {
 	return db.CreateCandidate(ctx, tx, a.candidate, invited)
 }
 
-// invite makes the interview, by the job's agent: until the deadline that was sent, else for as many days as the project says, else
-// for as long as everywhere. The candidate is sent the link when there is a mail server.
+// invite makes the interview, by the job's agent: until the deadline that was sent, else for as many days as the
+// project says, else for as long as everywhere. The candidate is sent the link when there is a mail server.
 func (a *addition) invite(ctx context.Context, tx bun.Tx, about projectSuite) error {
 	agent, err := a.agent(ctx, tx, about)
 	if err != nil {
@@ -247,9 +265,14 @@ func sameCandidate(a, b *db.Candidate) bool {
 		orEmpty(a.PhoneNumber) == orEmpty(b.PhoneNumber) && same(a.Suite, b.Suite)
 }
 
-// moveDeadline gives an open invitation another end, and reports whether it did; without an invitation the candidate keeps it. A
-// client that sends back what it has read does not move it.
-func (in *candidateInput) moveDeadline(ctx context.Context, tx bun.Tx, project *db.Position, candidate *db.Candidate) (moved bool, err error) {
+// moveDeadline gives an open invitation another end, and reports whether it did; without an invitation the candidate
+// keeps it. A client that sends back what it has read does not move it.
+func (in *candidateInput) moveDeadline(
+	ctx context.Context,
+	tx bun.Tx,
+	project *db.Position,
+	candidate *db.Candidate,
+) (moved bool, err error) {
 	newest, err := db.NewestInterviews(ctx, tx, project.ID, []db.Candidate{*candidate})
 	if err != nil {
 		return false, err
@@ -271,8 +294,8 @@ func (in *candidateInput) moveDeadline(ctx context.Context, tx bun.Tx, project *
 	return err == nil, err
 }
 
-// deleteCandidate takes the candidate from the project, with what it was invited to and has not begun. One who is in no other
-// project is deleted.
+// deleteCandidate takes the candidate from the project, with what it was invited to and has not begun. One who is in
+// no other project is deleted.
 func (s *server) deleteCandidate(c *gin.Context) error {
 	_, project, candidate, err := s.candidate(c)
 	if err != nil {

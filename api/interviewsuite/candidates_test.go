@@ -19,9 +19,11 @@ import (
 // TestReferenceCandidates is 2.5.
 func TestReferenceCandidates(t *testing.T) {
 	t.Parallel()
-	fields := strings.Fields(`resource_uri first_name last_name username status confirmationdate photo cv evaluation_status my_evaluation_status
+	fields := strings.Fields(
+		`resource_uri first_name last_name username status confirmationdate photo cv evaluation_status my_evaluation_status
 		email project phone gender created_by address deadline invitationdate interviewdate partner_data shares interview_suite_url company
-		interview_key`)
+		interview_key`,
+	)
 	const stampForm = `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$`
 	holds(t, []row{
 		{"fields_of_an_invited_candidate", func(t *testing.T, b *bundle) {
@@ -54,7 +56,11 @@ func TestReferenceCandidates(t *testing.T) {
 		}},
 		{"all_that_can_be_written", func(t *testing.T, b *bundle) {
 			sent := object{
-				"username": "ada", "phone": "+421 (900) 123-456", "gender": "mrs", "address": "Straße 1", "deadline": "2027-01-02T03:04:05Z",
+				"username":     "ada",
+				"phone":        "+421 (900) 123-456",
+				"gender":       "mrs",
+				"address":      "Straße 1",
+				"deadline":     "2027-01-02T03:04:05Z",
 				"partner_data": object{"ref": "R-1"},
 			}
 			c := b.candidate(b.project(), sent)
@@ -66,8 +72,13 @@ func TestReferenceCandidates(t *testing.T) {
 			candidate, err := db.GetCandidate(b.Ctx, b, i.CandidateID)
 			require.NoError(t, err)
 			require.Equal(t, "+421900123456", *candidate.PhoneNumber, "as it can be called")
-			got := b.Do("PATCH", b.path(c), object{"phone": "030 12345", "address": nil, "partner_data": nil}).Is(http.StatusAccepted)
-			require.Equal(t, []any{"030 12345", "", object{}, "mrs"}, []any{got["phone"], got["address"], got["partner_data"], got["gender"]})
+			got := b.Do("PATCH", b.path(c), object{"phone": "030 12345", "address": nil, "partner_data": nil}).
+				Is(http.StatusAccepted)
+			require.Equal(
+				t,
+				[]any{"030 12345", "", object{}, "mrs"},
+				[]any{got["phone"], got["address"], got["partner_data"], got["gender"]},
+			)
 			candidate, err = db.GetCandidate(b.Ctx, b, i.CandidateID)
 			require.NoError(t, err)
 			require.Nil(t, candidate.PhoneNumber, "a number without a country cannot be called")
@@ -106,7 +117,16 @@ func TestReferenceCandidates(t *testing.T) {
 			b.user("eva", "recruiter")
 			b.user("max", "recruiter")
 			eva, max := b.logIn("eva"), b.logIn("max")
-			c := b.candidate(b.project(object{"evaluators": []any{b.user("evaluator", "recruiter")["user"], last(b.path(b.Do("GET", b.at+"customers/?username=eva", nil).Is(http.StatusOK)["objects"].([]any)[0].(object)))}}))
+			c := b.candidate(
+				b.project(
+					object{
+						"evaluators": []any{
+							b.user("evaluator", "recruiter")["user"],
+							last(b.path(b.Do("GET", b.at+"customers/?username=eva", nil).Is(http.StatusOK)["objects"].([]any)[0].(object))),
+						},
+					},
+				),
+			)
 			states := func(token string) [2]any {
 				got := b.As(token, "GET", b.path(c), nil).Is(http.StatusOK)
 				return [2]any{got["evaluation_status"], got["my_evaluation_status"]}
@@ -121,8 +141,20 @@ func TestReferenceCandidates(t *testing.T) {
 		}},
 		{"a_candidate_is_one_of_its_project", func(_ *testing.T, b *bundle) {
 			c, other := b.candidate(b.project()), b.project()
-			refused(b.Do("GET", b.path(other)+"candidates/"+strings.TrimPrefix(b.path(c), b.path(c)[:lastSlash(strings.TrimSuffix(b.path(c), "/"))+1]), nil),
-				http.StatusNotFound, notFound)
+			refused(
+				b.Do(
+					"GET",
+					b.path(
+						other,
+					)+"candidates/"+strings.TrimPrefix(
+						b.path(c),
+						b.path(c)[:lastSlash(strings.TrimSuffix(b.path(c), "/"))+1],
+					),
+					nil,
+				),
+				http.StatusNotFound,
+				notFound,
+			)
 		}},
 	})
 }

@@ -30,8 +30,8 @@ func (s *server) companyRoutes() []surface.Route {
 	return routes
 }
 
-// namedCompany is the company of the path, by number or by identifier. As by number, every identifier but the caller's own
-// company's is refused as forbidden.
+// namedCompany is the company of the path, by number or by identifier. As by number, every identifier but the
+// caller's own company's is refused as forbidden.
 func (s *server) namedCompany(c *gin.Context) (*db.Company, error) {
 	identifier, named := c.Params.Get("identifier")
 	if !named {
@@ -102,10 +102,21 @@ func (s *server) showCompany(company *db.Company) (companyOutput, error) {
 	own, err := decoded[companySuite](company.Suite)
 	uri := s.companyURI(company.Number)
 	return companyOutput{
-		ResourceURI: uri, Identifier: company.Identifier, Name: company.Name, City: own.City, Country: own.Country, Address: own.Address,
-		StateProvince: own.StateProvince, Division: own.Division, Phone: own.Phone, Postcode: own.Postcode,
-		BillingSettings: uri + "billing/", DesignSettings: uri + "design/", AccountSettings: uri + "account/", SecuritySettings: uri + "security/",
-		Features: []string{},
+		ResourceURI:      uri,
+		Identifier:       company.Identifier,
+		Name:             company.Name,
+		City:             own.City,
+		Country:          own.Country,
+		Address:          own.Address,
+		StateProvince:    own.StateProvince,
+		Division:         own.Division,
+		Phone:            own.Phone,
+		Postcode:         own.Postcode,
+		BillingSettings:  uri + "billing/",
+		DesignSettings:   uri + "design/",
+		AccountSettings:  uri + "account/",
+		SecuritySettings: uri + "security/",
+		Features:         []string{},
 	}, err
 }
 
@@ -157,8 +168,8 @@ type settingsOutput struct {
 	Company     string `json:"company"`
 }
 
-// getSettings answers a reference of the company's answer. This product has no such settings; the address is there, so that a client
-// that follows all references meets no error.
+// getSettings answers a reference of the company's answer. This product has no such settings; the address is there,
+// so that a client that follows all references meets no error.
 func (s *server) getSettings(c *gin.Context) error {
 	company, err := s.company(c)
 	if err != nil {

@@ -125,12 +125,26 @@ func (s *server) showCustomer(
 ) (customerOutput, error) {
 	own, err := decoded[customerSuite](user.Suite)
 	out := customerOutput{
-		ResourceURI: s.customerURI(company.Number, user.Number), Company: s.companyURI(company.Number),
-		PreferredLanguage: own.PreferredLanguage, AccountType: user.AccountType, User: user.Number, Username: user.Username,
-		FirstName: user.FirstName, LastName: user.LastName, Email: orEmpty(user.Email), Phone: own.Phone, Gender: own.Gender,
-		Status: customerStatus(user, own), IsActive: user.IsActive, InvitationDate: stamp(user.CreatedAt),
-		ConfirmationDate: own.ConfirmationDate, Role: own.Role, Position: own.Position, Notifications: orDefault(own.Notifications, true),
-		Projects: s.companyURI(company.Number) + "projects/", SeenWelcome: own.SeenWelcome,
+		ResourceURI:       s.customerURI(company.Number, user.Number),
+		Company:           s.companyURI(company.Number),
+		PreferredLanguage: own.PreferredLanguage,
+		AccountType:       user.AccountType,
+		User:              user.Number,
+		Username:          user.Username,
+		FirstName:         user.FirstName,
+		LastName:          user.LastName,
+		Email:             orEmpty(user.Email),
+		Phone:             own.Phone,
+		Gender:            own.Gender,
+		Status:            customerStatus(user, own),
+		IsActive:          user.IsActive,
+		InvitationDate:    stamp(user.CreatedAt),
+		ConfirmationDate:  own.ConfirmationDate,
+		Role:              own.Role,
+		Position:          own.Position,
+		Notifications:     orDefault(own.Notifications, true),
+		Projects:          s.companyURI(company.Number) + "projects/",
+		SeenWelcome:       own.SeenWelcome,
 	}
 	out.Photo = attachmentURI(out.ResourceURI, files[user.ID], db.Photo)
 	if user.CreatedBy != nil {
@@ -229,7 +243,12 @@ func (s *server) createCustomer(c *gin.Context) error {
 	if !in.Username.Set {
 		return surface.Missing("username")
 	}
-	user := &db.Staff{CompanyID: company.ID, AccountType: db.Recruiter, IsActive: true, CreatedBy: surface.Caller(c).Key.StaffID}
+	user := &db.Staff{
+		CompanyID:   company.ID,
+		AccountType: db.Recruiter,
+		IsActive:    true,
+		CreatedBy:   surface.Caller(c).Key.StaffID,
+	}
 	if _, err := in.apply(user); err != nil {
 		return err
 	}
@@ -260,8 +279,8 @@ func (s *server) mayGrant(c *gin.Context, kind db.AccountType) error {
 	return err
 }
 
-// mayManage refuses a user who would change or delete an account that may do more than their own or, below administrators, as much:
-// whoever sets a colleague's password is the colleague from then on.
+// mayManage refuses a user who would change or delete an account that may do more than their own or, below
+// administrators, as much: whoever sets a colleague's password is the colleague from then on.
 func (s *server) mayManage(c *gin.Context, user *db.Staff) error {
 	me, err := s.staff(c)
 	if err != nil || me == nil || me.ID == user.ID {

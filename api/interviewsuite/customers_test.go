@@ -13,8 +13,10 @@ import (
 // TestReferenceCustomers is 2.6.
 func TestReferenceCustomers(t *testing.T) {
 	t.Parallel()
-	fields := strings.Fields(`resource_uri company preferred_language account_type user username first_name last_name phone status confirmationdate
-		gender activation_key created_by role receive_interview_notifications photo position invitationdate email projects seen_welcome is_active`)
+	fields := strings.Fields(
+		`resource_uri company preferred_language account_type user username first_name last_name phone status confirmationdate
+		gender activation_key created_by role receive_interview_notifications photo position invitationdate email projects seen_welcome is_active`,
+	)
 	holds(t, []row{
 		{"fields_and_defaults", func(t *testing.T, b *bundle) {
 			c := b.Do("POST", b.at+"customers/", object{"username": "eva"}).Is(http.StatusCreated)
@@ -30,16 +32,31 @@ func TestReferenceCustomers(t *testing.T) {
 		}},
 		{"all_that_can_be_written", func(t *testing.T, b *bundle) {
 			sent := object{
-				"username": "eva", "email": "eva@example.test", "first_name": "Eva", "last_name": "Nová", "account_type": "admin", "is_active": true,
-				"preferred_language": "sk", "phone": "+421 2 123", "gender": "mrs", "role": "HR", "position": "Head", "seen_welcome": true,
+				"username":                        "eva",
+				"email":                           "eva@example.test",
+				"first_name":                      "Eva",
+				"last_name":                       "Nová",
+				"account_type":                    "admin",
+				"is_active":                       true,
+				"preferred_language":              "sk",
+				"phone":                           "+421 2 123",
+				"gender":                          "mrs",
+				"role":                            "HR",
+				"position":                        "Head",
+				"seen_welcome":                    true,
 				"receive_interview_notifications": false,
 			}
 			c := b.Do("POST", b.at+"customers/", sent).Is(http.StatusCreated)
 			for field, want := range sent {
 				require.Equal(t, want, c[field], field)
 			}
-			got := b.Do("PATCH", b.path(c), object{"phone": nil, "position": "Chief", "is_active": false}).Is(http.StatusAccepted)
-			require.Equal(t, []any{"", "Chief", "inactive", "HR"}, []any{got["phone"], got["position"], got["status"], got["role"]})
+			got := b.Do("PATCH", b.path(c), object{"phone": nil, "position": "Chief", "is_active": false}).
+				Is(http.StatusAccepted)
+			require.Equal(
+				t,
+				[]any{"", "Chief", "inactive", "HR"},
+				[]any{got["phone"], got["position"], got["status"], got["role"]},
+			)
 		}},
 		{"filter_by_username", func(t *testing.T, b *bundle) {
 			b.customer("eva", "recruiter")
@@ -51,9 +68,17 @@ func TestReferenceCustomers(t *testing.T) {
 		}},
 		{"username_is_unique_in_the_company", func(_ *testing.T, b *bundle) {
 			b.customer("eva", "recruiter")
-			refusedField(b.Do("POST", b.at+"customers/", object{"username": "EVA"}), "username", "A user with that username already exists.")
+			refusedField(
+				b.Do("POST", b.at+"customers/", object{"username": "EVA"}),
+				"username",
+				"A user with that username already exists.",
+			)
 			adam := b.customer("adam", "recruiter")
-			refusedField(b.Do("PATCH", b.path(adam), object{"username": "eva"}), "username", "A user with that username already exists.")
+			refusedField(
+				b.Do("PATCH", b.path(adam), object{"username": "eva"}),
+				"username",
+				"A user with that username already exists.",
+			)
 			refusedField(b.Do("POST", b.at+"customers/", object{}), "username", "This field is required.")
 		}},
 		{"status_follows_the_first_log_in", func(t *testing.T, b *bundle) {
@@ -77,7 +102,10 @@ func TestPasswordIsNeverShownAndEndsTokens(t *testing.T) {
 	b.As(token, "GET", b.at, nil).Is(http.StatusOK)
 	b.Do("PATCH", b.path(eva), object{"password": "another password"}).Is(http.StatusAccepted)
 	b.As(token, "GET", b.at, nil).Is(http.StatusUnauthorized)
-	refusedField(b.As("", "POST", tokens, object{"username": "eva", "password": password, "company": "acme"}), "non_field_errors")
+	refusedField(
+		b.As("", "POST", tokens, object{"username": "eva", "password": password, "company": "acme"}),
+		"non_field_errors",
+	)
 }
 
 func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
@@ -96,7 +124,8 @@ func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
 	refused(b.As(token, "DELETE", b.path(made), nil), http.StatusForbidden, forbidden)
 	refused(b.As(token, "PATCH", b.path(eva), object{"account_type": "admin"}), http.StatusForbidden, forbidden)
 	b.As(token, "PATCH", b.path(eva), object{"phone": "1"}).Is(http.StatusAccepted)
-	b.As(token, "PATCH", b.path(b.user("reader", "hiring-manager")), object{"password": "forgotten once"}).Is(http.StatusAccepted)
+	b.As(token, "PATCH", b.path(b.user("reader", "hiring-manager")), object{"password": "forgotten once"}).
+		Is(http.StatusAccepted)
 	b.user("one", "admin")
 	b.As(b.logIn("one"), "PATCH", b.path(b.user("two", "admin")), object{"phone": "1"}).Is(http.StatusAccepted)
 	require.Equal(t, "recruiter", b.Do("GET", b.path(made), nil).Is(http.StatusOK)["account_type"])

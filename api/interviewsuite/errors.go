@@ -10,8 +10,8 @@ import (
 	"greenroom/api/surface"
 )
 
-// fail writes a refusal as the original's framework does (reference 2.2): what is wrong with a field under the field's name, as a
-// list of sentences; anything else as detail.
+// fail writes a refusal as the original's framework does (reference 2.2): what is wrong with a field under the
+// field's name, as a list of sentences; anything else as detail.
 func fail(c *gin.Context, e *surface.Error) {
 	if field := e.Field(); field != "" && e.Status == http.StatusBadRequest {
 		if i := strings.IndexAny(field, ".["); i > 0 { // a fault inside a list or an object is the field's

@@ -12,12 +12,31 @@ import (
 
 // hostile are values that a field may be sent, whatever its type.
 var hostile = []string{
-	`null`, `""`, `"\u0000"`, `"\ud800"`, "\"\xff\"", `0`, `-1`, `1e400`, `9223372036854775808`, `true`, `[]`, `{}`, `[null]`, `[[[]]]`, `{"a":{"b":[1]}}`,
-	`"2026-13-40"`, `"' OR 1=1 --"`, `"` + strings.Repeat("ü", 5000) + `"`, `[` + strings.Repeat(`"x",`, 500) + `"x"]`, `"https://[::1"`, `1.5`,
+	`null`,
+	`""`,
+	`"\u0000"`,
+	`"\ud800"`,
+	"\"\xff\"",
+	`0`,
+	`-1`,
+	`1e400`,
+	`9223372036854775808`,
+	`true`,
+	`[]`,
+	`{}`,
+	`[null]`,
+	`[[[]]]`,
+	`{"a":{"b":[1]}}`,
+	`"2026-13-40"`,
+	`"' OR 1=1 --"`,
+	`"` + strings.Repeat("ü", 5000) + `"`,
+	`[` + strings.Repeat(`"x",`, 500) + `"x"]`,
+	`"https://[::1"`,
+	`1.5`,
 }
 
-// TestBadInputIsRefusedAndLeavesNothing sends every field of every body every hostile value: accepted or refused in the surface's
-// style, never a fault of ours, and what is refused changes nothing.
+// TestBadInputIsRefusedAndLeavesNothing sends every field of every body every hostile value: accepted or refused in
+// the surface's style, never a fault of ours, and what is refused changes nothing.
 func TestBadInputIsRefusedAndLeavesNothing(t *testing.T) {
 	b := setup(t)
 	p := b.project()
@@ -39,7 +58,15 @@ func TestBadInputIsRefusedAndLeavesNothing(t *testing.T) {
 				for _, value := range hostile {
 					before := b.Do("GET", kind.path, nil).Is(http.StatusOK)
 					r := b.Do("PATCH", kind.path, fmt.Sprintf(`{%q: %s}`, field, value))
-					require.Contains(t, []int{http.StatusAccepted, http.StatusBadRequest}, r.Status, "%s: %s answered %s", field, value, r.Body)
+					require.Contains(
+						t,
+						[]int{http.StatusAccepted, http.StatusBadRequest},
+						r.Status,
+						"%s: %s answered %s",
+						field,
+						value,
+						r.Body,
+					)
 					if r.Status == http.StatusBadRequest {
 						require.Equal(t, before, b.Do("GET", kind.path, nil).Is(http.StatusOK), "%s: %s", field, value)
 					}
@@ -51,7 +78,8 @@ func TestBadInputIsRefusedAndLeavesNothing(t *testing.T) {
 		for _, field := range []string{"username", "password", "company", "extended_expiration_period"} {
 			for _, value := range hostile {
 				body := `{"username": "u", "password": "p", "company": "c", "extended_expiration_period": 1}`
-				sent := regexp.MustCompile(`"`+field+`": ("[a-z]"|1)`).ReplaceAllLiteralString(body, fmt.Sprintf(`%q: %s`, field, value))
+				sent := regexp.MustCompile(`"`+field+`": ("[a-z]"|1)`).
+					ReplaceAllLiteralString(body, fmt.Sprintf(`%q: %s`, field, value))
 				r := b.As("", "POST", tokens, sent)
 				require.Contains(t, []int{http.StatusBadRequest, http.StatusTooManyRequests}, r.Status)
 			}
@@ -76,7 +104,11 @@ func TestBadInputIsRefusedAndLeavesNothing(t *testing.T) {
 	t.Run("identifiers", func(t *testing.T) {
 		for _, identifier := range []string{"%00", "%ff", "%20", strings.Repeat("x", 300), "acme%00"} {
 			refused(b.Do("GET", "/api/v3/company-by-identifier/"+identifier+"/", nil), http.StatusForbidden, forbidden)
-			refused(b.As(b.PlatformKey, "GET", "/api/v3/company-by-identifier/"+identifier+"/", nil), http.StatusNotFound, notFound)
+			refused(
+				b.As(b.PlatformKey, "GET", "/api/v3/company-by-identifier/"+identifier+"/", nil),
+				http.StatusNotFound,
+				notFound,
+			)
 		}
 	})
 }

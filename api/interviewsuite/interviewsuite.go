@@ -1,10 +1,11 @@
-// Package interviewsuite is the API of recorded video interviews, for clients that were written for the interview suite's API v3:
-// companies and what is below them, under /api/v3.
+// Package interviewsuite is the API of recorded video interviews, for clients that were written for the interview
+// suite's API v3: companies and what is below them, under /api/v3.
 //
-// A project is a job. Ids are integers, every path ends with a slash, lists are {meta, objects}, and errors are those of the
-// framework that the original shows (Django REST framework): field errors as {"<field>": ["<sentence>"]}, all others as
-// {"detail": "<sentence>"}. What only this product knows of a row is kept in the row's suite column, one typed struct for each kind
-// of row; all else is a column that the other surfaces see too. The contract is api/openapi/interview-suite.yaml.
+// A project is a job. Ids are integers, every path ends with a slash, lists are {meta, objects}, and errors are those
+// of the framework that the original shows (Django REST framework): field errors as {"<field>": ["<sentence>"]}, all
+// others as {"detail": "<sentence>"}. What only this product knows of a row is kept in the row's suite column, one
+// typed struct for each kind of row; all else is a column that the other surfaces see too. The contract is
+// api/openapi/interview-suite.yaml.
 package interviewsuite
 
 import (
@@ -37,5 +38,12 @@ func New(core *surface.Core, o Options) surface.Surface {
 
 // routes is the whole surface.
 func (s *server) routes() []surface.Route {
-	return slices.Concat(s.authRoutes(), s.companyRoutes(), s.customerRoutes(), s.projectRoutes(), s.candidateRoutes(), s.mediaRoutes())
+	return slices.Concat(
+		s.authRoutes(),
+		s.companyRoutes(),
+		s.customerRoutes(),
+		s.projectRoutes(),
+		s.candidateRoutes(),
+		s.mediaRoutes(),
+	)
 }

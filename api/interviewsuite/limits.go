@@ -13,8 +13,8 @@ import (
 	"greenroom/api/surface"
 )
 
-// What may be tried without a key, in this process. Log-ins: enough for a client that logs in anew for each of its jobs, too few
-// to guess a password of eight characters, or to keep the processors busy with comparing.
+// What may be tried without a key, in this process. Log-ins: enough for a client that logs in anew for each of its
+// jobs, too few to guess a password of eight characters, or to keep the processors busy with comparing.
 var (
 	perUser    = limiter.Rate{Period: 15 * time.Minute, Limit: 20} // that failed
 	perAddress = limiter.Rate{Period: time.Minute, Limit: 60}
@@ -25,11 +25,13 @@ var (
 type limits struct{ store limiter.Store }
 
 func newLimits() *limits {
-	return &limits{memory.NewStoreWithOptions(limiter.StoreOptions{Prefix: "suite", CleanUpInterval: limiter.DefaultCleanUpInterval})}
+	return &limits{
+		memory.NewStoreWithOptions(limiter.StoreOptions{Prefix: "suite", CleanUpInterval: limiter.DefaultCleanUpInterval}),
+	}
 }
 
-// logIn refuses an attempt that is one too many from that address or for that user, whether or not there is such a user. One that
-// its address may not make does not count for the user: nobody is locked out by it.
+// logIn refuses an attempt that is one too many from that address or for that user, whether or not there is such a
+// user. One that its address may not make does not count for the user: nobody is locked out by it.
 func (l *limits) logIn(ctx context.Context, address, company, username string) error {
 	if err := l.count(ctx, "address:"+address, perAddress); err != nil {
 		return err

@@ -9,7 +9,8 @@ import (
 	"greenroom/api/surface"
 )
 
-// TestLogInsAreLimitedForEachAddress asks the limits alone: a password that is compared takes its time, and a minute is short.
+// TestLogInsAreLimitedForEachAddress asks the limits alone: a password that is compared takes its time, and a minute
+// is short.
 func TestLogInsAreLimitedForEachAddress(t *testing.T) {
 	t.Parallel()
 	l := newLimits()

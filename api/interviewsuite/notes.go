@@ -34,7 +34,8 @@ type resultNote struct {
 	EvaluatorProfile *string `json:"evaluator_profile"`
 }
 
-// note is a note as its own resource: the same, whom it is about, and its author as the webhook names it (reference 1.4).
+// note is a note as its own resource: the same, whom it is about, and its author as the webhook names it (reference
+// 1.4).
 type note struct {
 	resultNote
 	Candidate    string  `json:"candidate"`
@@ -44,8 +45,13 @@ type note struct {
 
 func (s *server) showResultNote(company, project, candidate int64, n *db.Note) resultNote {
 	return resultNote{
-		ResourceURI: s.noteURI(company, project, candidate, n.Number), Text: n.Text, Shared: n.Shared,
-		Answer:           maybeURI(n.AnswerVideoNumber, func(v int64) string { return s.answerVideoURI(company, project, candidate, v) }),
+		ResourceURI: s.noteURI(company, project, candidate, n.Number),
+		Text:        n.Text,
+		Shared:      n.Shared,
+		Answer: maybeURI(
+			n.AnswerVideoNumber,
+			func(v int64) string { return s.answerVideoURI(company, project, candidate, v) },
+		),
 		EvaluatorProfile: maybeURI(n.StaffNumber, func(m int64) string { return s.customerURI(company, m) }),
 	}
 }
@@ -115,7 +121,11 @@ func (s *server) createNote(c *gin.Context) error {
 	if _, err := s.applyNote(c.Request.Context(), at, n, in); err != nil {
 		return err
 	}
-	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateNote(ctx, tx, n) })
+	err = pg.InTx(
+		c.Request.Context(),
+		s.DB,
+		func(ctx context.Context, tx bun.Tx) error { return db.CreateNote(ctx, tx, n) },
+	)
 	if err != nil {
 		return err
 	}

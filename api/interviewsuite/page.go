@@ -30,8 +30,8 @@ type meta struct {
 	Next       *string `json:"next"`
 }
 
-// okPage answers with one page of a list. A page behind the last one is not there (404), as in the original's framework; the
-// first one always is.
+// okPage answers with one page of a list. A page behind the last one is not there (404), as in the original's
+// framework; the first one always is.
 func okPage[T any](s *server, c *gin.Context, p surface.Page, objects []T, total int64) error {
 	if objects == nil {
 		objects = []T{}

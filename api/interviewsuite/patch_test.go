@@ -13,8 +13,8 @@ import (
 	"greenroom/db"
 )
 
-// TestPatch_takes_back_what_was_read: a client that reads an object, changes a field and sends all of it is what PATCH is for (2.1), and
-// one that changes nothing is told nobody.
+// TestPatch_takes_back_what_was_read: a client that reads an object, changes a field and sends all of it is what
+// PATCH is for (2.1), and one that changes nothing is told nobody.
 func TestPatch_takes_back_what_was_read(t *testing.T) {
 	t.Parallel()
 	e := newEvaluated(t)
@@ -72,7 +72,15 @@ func TestBadInputOfTheEvaluation(t *testing.T) {
 			for _, value := range hostile {
 				before := e.Do("GET", path, nil).Is(http.StatusOK)
 				r := e.Do("PATCH", path, fmt.Sprintf(`{%q: %s}`, field, value))
-				require.Contains(t, []int{http.StatusAccepted, http.StatusBadRequest}, r.Status, "%s: %s answered %s", field, value, r.Body)
+				require.Contains(
+					t,
+					[]int{http.StatusAccepted, http.StatusBadRequest},
+					r.Status,
+					"%s: %s answered %s",
+					field,
+					value,
+					r.Body,
+				)
 				if r.Status == http.StatusBadRequest {
 					require.Equal(t, before, e.Do("GET", path, nil).Is(http.StatusOK), "%s: %s", field, value)
 				}
@@ -80,7 +88,15 @@ func TestBadInputOfTheEvaluation(t *testing.T) {
 					continue
 				}
 				r = e.Do("POST", list, fmt.Sprintf(`{%q: %s}`, field, value))
-				require.Contains(t, []int{http.StatusCreated, http.StatusBadRequest}, r.Status, "%s: %s answered %s", field, value, r.Body)
+				require.Contains(
+					t,
+					[]int{http.StatusCreated, http.StatusBadRequest},
+					r.Status,
+					"%s: %s answered %s",
+					field,
+					value,
+					r.Body,
+				)
 			}
 		}
 	}
@@ -89,7 +105,15 @@ func TestBadInputOfTheEvaluation(t *testing.T) {
 			for _, field := range []string{"question", "duration"} {
 				fields := []string{"question", fmt.Sprint(e.question.Number), field, value}
 				r := e.upload("POST", e.inCandidate+"answervideos/", recording(100), fields...)
-				require.Contains(t, []int{http.StatusAccepted, http.StatusBadRequest}, r.Status, "%s: %q answered %s", field, value, r.Body)
+				require.Contains(
+					t,
+					[]int{http.StatusAccepted, http.StatusBadRequest},
+					r.Status,
+					"%s: %q answered %s",
+					field,
+					value,
+					r.Body,
+				)
 			}
 		}
 		require.Len(t, e.swept(), 1)

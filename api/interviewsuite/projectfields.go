@@ -123,7 +123,13 @@ func (in *projectInput) people(ctx context.Context, d bun.IDB, company *db.Compa
 }
 
 // customersOf are the users that a list refers to, without repetitions.
-func customersOf(ctx context.Context, d bun.IDB, company *db.Company, field string, refs []json.RawMessage) ([]int64, error) {
+func customersOf(
+	ctx context.Context,
+	d bun.IDB,
+	company *db.Company,
+	field string,
+	refs []json.RawMessage,
+) ([]int64, error) {
 	numbers := make([]int64, 0, len(refs))
 	for _, raw := range refs {
 		n, valid := reference(raw, company.Number, "customers")
@@ -192,16 +198,42 @@ func (s *server) showProject(company *db.Company, p *db.Position, own projectSui
 		return uris
 	}
 	return projectOutput{
-		ResourceURI: uri, ID: p.Number, Company: s.companyURI(company.Number), Name: p.Title, JobURL: orEmpty(p.JobURL),
-		EmailAlias: own.EmailAlias, Mode: own.Mode, MaximumScore: own.MaximumScore, SupportLang: own.SupportLang,
-		Language: language(own.SupportLang), Status: projectStatus(p.Status), InternalID: own.InternalID,
-		AllowHashLogin: *own.AllowHashLogin, MaxInterviewTime: own.MaxInterviewTime,
-		InviteCandidates: *own.InviteCandidates, DefaultInterviewPeriod: own.DefaultInterviewPeriod,
-		CloseDate: own.CloseDate, ActivationDate: own.ActivationDate, ContactPerson: own.ContactPerson,
-		CreationDate: p.CreatedAt.UTC().Format("2006-01-02"), VetoEnabled: own.VetoEnabled, StatusUpdateURI: uri + "status/",
-		Evaluators: people(own.Evaluators), InterviewManagers: people(own.InterviewManagers), Reviewers: people(own.Reviewers),
-		Labels: append([]string{}, own.Labels...), Questions: uri + "questions/", Candidates: uri + "candidates/", Results: uri + "results/",
-		Roles: uri + "roles/", Criteria: uri + "criteria/", Videos: []string{},
+		ResourceURI:            uri,
+		ID:                     p.Number,
+		Company:                s.companyURI(company.Number),
+		Name:                   p.Title,
+		JobURL:                 orEmpty(p.JobURL),
+		EmailAlias:             own.EmailAlias,
+		Mode:                   own.Mode,
+		MaximumScore:           own.MaximumScore,
+		SupportLang:            own.SupportLang,
+		Language:               language(own.SupportLang),
+		Status:                 projectStatus(p.Status),
+		InternalID:             own.InternalID,
+		AllowHashLogin:         *own.AllowHashLogin,
+		MaxInterviewTime:       own.MaxInterviewTime,
+		InviteCandidates:       *own.InviteCandidates,
+		DefaultInterviewPeriod: own.DefaultInterviewPeriod,
+		CloseDate:              own.CloseDate,
+		ActivationDate:         own.ActivationDate,
+		ContactPerson:          own.ContactPerson,
+		CreationDate:           p.CreatedAt.UTC().Format("2006-01-02"),
+		VetoEnabled:            own.VetoEnabled,
+		StatusUpdateURI:        uri + "status/",
+		Evaluators: people(
+			own.Evaluators,
+		),
+		InterviewManagers: people(own.InterviewManagers),
+		Reviewers:         people(own.Reviewers),
+		Labels: append(
+			[]string{},
+			own.Labels...),
+		Questions:  uri + "questions/",
+		Candidates: uri + "candidates/",
+		Results:    uri + "results/",
+		Roles:      uri + "roles/",
+		Criteria:   uri + "criteria/",
+		Videos:     []string{},
 	}
 }
 

@@ -29,9 +29,14 @@ func (s *server) projectRoutes() []surface.Route {
 	}
 }
 
-// statuses are this product's words for a job's status. The reference has no list of them; every other word of another surface is
-// shown in small letters.
-var statuses = map[string]string{"draft": "DRAFT", "active": db.PositionOpen, "closed": "CLOSED", "archived": "ARCHIVED"}
+// statuses are this product's words for a job's status. The reference has no list of them; every other word of
+// another surface is shown in small letters.
+var statuses = map[string]string{
+	"draft":    "DRAFT",
+	"active":   db.PositionOpen,
+	"closed":   "CLOSED",
+	"archived": "ARCHIVED",
+}
 
 func projectStatus(job string) string {
 	for word, status := range statuses {
@@ -118,9 +123,14 @@ func (s *server) updateProject(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	project, err = s.changeProject(c, project, []string{"title", "job_url", "suite"}, func(ctx context.Context, tx bun.Tx, p *db.Position) error {
-		return in.apply(ctx, tx, company, p)
-	})
+	project, err = s.changeProject(
+		c,
+		project,
+		[]string{"title", "job_url", "suite"},
+		func(ctx context.Context, tx bun.Tx, p *db.Position) error {
+			return in.apply(ctx, tx, company, p)
+		},
+	)
 	if err != nil {
 		return err
 	}
@@ -141,10 +151,15 @@ func (s *server) updateStatus(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	project, err = s.changeProject(c, project, []string{"status", "suite"}, func(_ context.Context, _ bun.Tx, p *db.Position) error {
-		p.Status = statuses[in.Status]
-		return stampStatus(p, time.Now())
-	})
+	project, err = s.changeProject(
+		c,
+		project,
+		[]string{"status", "suite"},
+		func(_ context.Context, _ bun.Tx, p *db.Position) error {
+			p.Status = statuses[in.Status]
+			return stampStatus(p, time.Now())
+		},
+	)
 	if err != nil {
 		return err
 	}
@@ -168,8 +183,8 @@ func stampStatus(p *db.Position, now time.Time) error {
 	return nil
 }
 
-// changeProject changes a project under a lock: what another request changes meanwhile is not undone. What leaves it as it is
-// was no change, and nobody is told of one.
+// changeProject changes a project under a lock: what another request changes meanwhile is not undone. What leaves it
+// as it is was no change, and nobody is told of one.
 func (s *server) changeProject(
 	c *gin.Context, p *db.Position, columns []string, change func(context.Context, bun.Tx, *db.Position) error,
 ) (changed *db.Position, err error) {

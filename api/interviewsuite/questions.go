@@ -26,7 +26,8 @@ func (s *server) questionRoutes() []surface.Route {
 	}
 }
 
-// question is one on the wire. The reference has no page for it: what a question needs for a recorded answer, in its style.
+// question is one on the wire. The reference has no page for it: what a question needs for a recorded answer, in its
+// style.
 type question struct {
 	ResourceURI     string `json:"resource_uri"`
 	Project         string `json:"project"`
@@ -39,9 +40,17 @@ type question struct {
 
 func (s *server) showQuestion(company *db.Company, project *db.Position, q *db.Question) question {
 	return question{
-		ResourceURI: s.questionURI(company.Number, project.Number, q.Number), Project: s.projectURI(company.Number, project.Number),
-		Text: q.Text, Position: q.Position, MaxAnswerTime: q.Suite.MaxAnswerTime, PreparationTime: q.Suite.PreparationTime,
-		CreationDate: stamp(q.CreatedAt),
+		ResourceURI: s.questionURI(
+			company.Number,
+			project.Number,
+			q.Number,
+		),
+		Project:         s.projectURI(company.Number, project.Number),
+		Text:            q.Text,
+		Position:        q.Position,
+		MaxAnswerTime:   q.Suite.MaxAnswerTime,
+		PreparationTime: q.Suite.PreparationTime,
+		CreationDate:    stamp(q.CreatedAt),
 	}
 }
 
@@ -58,7 +67,13 @@ func (s *server) listQuestions(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return okPage(s, c, p, surface.Mapped(rows, func(q *db.Question) question { return s.showQuestion(company, project, q) }), total)
+	return okPage(
+		s,
+		c,
+		p,
+		surface.Mapped(rows, func(q *db.Question) question { return s.showQuestion(company, project, q) }),
+		total,
+	)
 }
 
 // The texts are bounded as an agent's questions are: the job's agent asks them.
@@ -82,7 +97,11 @@ func (s *server) createQuestion(c *gin.Context) error {
 		Text: in.Text, Position: in.Position,
 		Suite: db.QuestionSuite{MaxAnswerTime: in.MaxAnswerTime, PreparationTime: in.PreparationTime},
 	}
-	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateQuestion(ctx, tx, project, q) })
+	err = pg.InTx(
+		c.Request.Context(),
+		s.DB,
+		func(ctx context.Context, tx bun.Tx) error { return db.CreateQuestion(ctx, tx, project, q) },
+	)
 	if errors.Is(err, db.ErrQuestions) {
 		return surface.Invalid("non_field_errors", fmt.Sprintf("A project has at most %d questions", db.MaxQuestions))
 	}

@@ -51,18 +51,26 @@ type rating struct {
 
 func (s *server) showResultRating(company, project, candidate int64, r *db.Rating) resultRating {
 	return resultRating{
-		ResourceURI:      s.ratingURI(company, project, candidate, r.Number),
-		Question:         maybeURI(r.QuestionNumber, func(n int64) string { return s.questionURI(company, project, n) }),
-		Criterion:        r.Criterion,
-		Answer:           maybeURI(r.AnswerVideoNumber, func(n int64) string { return s.answerVideoURI(company, project, candidate, n) }),
+		ResourceURI: s.ratingURI(company, project, candidate, r.Number),
+		Question:    maybeURI(r.QuestionNumber, func(n int64) string { return s.questionURI(company, project, n) }),
+		Criterion:   r.Criterion,
+		Answer: maybeURI(
+			r.AnswerVideoNumber,
+			func(n int64) string { return s.answerVideoURI(company, project, candidate, n) },
+		),
 		EvaluatorProfile: maybeURI(r.StaffNumber, func(n int64) string { return s.customerURI(company, n) }),
-		Value:            r.Value, Ignore: r.Ignored,
+		Value:            r.Value,
+		Ignore:           r.Ignored,
 	}
 }
 
 func (s *server) showRating(at place, r *db.Rating) rating {
 	company, project, candidate := at.company.Number, at.project.Number, at.candidate.Number
-	return rating{s.showResultRating(company, project, candidate, r), s.candidateURI(company, project, candidate), stamp(r.CreatedAt)}
+	return rating{
+		s.showResultRating(company, project, candidate, r),
+		s.candidateURI(company, project, candidate),
+		stamp(r.CreatedAt),
+	}
 }
 
 func (s *server) listRatings(c *gin.Context) error {
@@ -126,7 +134,10 @@ func (s *server) apply(ctx context.Context, at place, r *db.Rating, in ratingFie
 func checkScore(project *db.Position, value surface.Opt[float64]) error {
 	about, err := projectSuiteOf(project)
 	if err == nil && value.Set && (value.Value < 0 || value.Value > float64(about.MaximumScore)) {
-		return surface.Invalid("value", fmt.Sprintf("value must be from 0 to %d, the project's maximum_score", about.MaximumScore))
+		return surface.Invalid(
+			"value",
+			fmt.Sprintf("value must be from 0 to %d, the project's maximum_score", about.MaximumScore),
+		)
 	}
 	return err
 }
@@ -143,10 +154,12 @@ func (s *server) ratedQuestion(ctx context.Context, at place, ref surface.Opt[js
 	return &q.ID, nil
 }
 
-var answerForm = regexp.MustCompile(`^/api/v3/companies/([0-9]+)/projects/[0-9]+/candidates/[0-9]+/answervideos/([0-9]+)/?$`)
+var answerForm = regexp.MustCompile(
+	`^/api/v3/companies/([0-9]+)/projects/[0-9]+/candidates/[0-9]+/answervideos/([0-9]+)/?$`,
+)
 
-// answerOf is the answer video that a body names by its address or its id; it must be the candidate's for this project. nil
-// for null.
+// answerOf is the answer video that a body names by its address or its id; it must be the candidate's for this
+// project. nil for null.
 func (s *server) answerOf(ctx context.Context, at place, ref surface.Opt[json.RawMessage]) (*db.AnswerVideo, error) {
 	if ref.Null {
 		return nil, nil //nolint:nilnil // none is an ordinary answer
@@ -197,7 +210,11 @@ func (s *server) createRating(c *gin.Context) error {
 	if _, err := s.apply(c.Request.Context(), at, r, in); err != nil {
 		return err
 	}
-	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CreateRating(ctx, tx, r) })
+	err = pg.InTx(
+		c.Request.Context(),
+		s.DB,
+		func(ctx context.Context, tx bun.Tx) error { return db.CreateRating(ctx, tx, r) },
+	)
 	if err != nil {
 		return err
 	}
@@ -256,8 +273,8 @@ func (s *server) updateRating(c *gin.Context) error {
 	return s.okRating(c, http.StatusAccepted, at, r.Number)
 }
 
-// mayChange refuses to change what somebody else thinks: staff users change their own, and administrators and clients with a key
-// of the company change all that they see.
+// mayChange refuses to change what somebody else thinks: staff users change their own, and administrators and clients
+// with a key of the company change all that they see.
 func (s *server) mayChange(c *gin.Context, author *uuid.UUID, what string) error {
 	user, err := s.staff(c)
 	if err != nil {

@@ -28,7 +28,8 @@ func holds(t *testing.T, rows []row) {
 	}
 }
 
-// TestReferenceEvents is 1.4, as far as projects and candidates go: the events that the profile makes of them are its own tests'.
+// TestReferenceEvents is 1.4, as far as projects and candidates go: the events that the profile makes of them are its
+// own tests'.
 func TestReferenceEvents(t *testing.T) {
 	t.Parallel()
 	holds(t, []row{
@@ -38,13 +39,18 @@ func TestReferenceEvents(t *testing.T) {
 		}},
 		{"project_changed_modified", func(t *testing.T, b *bundle) {
 			p := b.project()
-			b.Do("PATCH", b.path(p), object{"name": "Cook", "internal_id": "7", "evaluators": []string{}}).Is(http.StatusAccepted)
+			b.Do("PATCH", b.path(p), object{"name": "Cook", "internal_id": "7", "evaluators": []string{}}).
+				Is(http.StatusAccepted)
 			b.Do("POST", pathOf(t, p["status_update_uri"]), object{"status": "closed"}).Is(http.StatusAccepted)
 			require.Equal(t, []string{catalog.JobCreated, catalog.JobUpdated, catalog.JobUpdated}, b.events())
 		}},
 		{"candidate_changed_created_when_invited", func(t *testing.T, b *bundle) {
 			b.candidate(b.project())
-			require.ElementsMatch(t, []string{catalog.JobCreated, catalog.InterviewScheduled, catalog.CandidateInvited}, b.events())
+			require.ElementsMatch(
+				t,
+				[]string{catalog.JobCreated, catalog.InterviewScheduled, catalog.CandidateInvited},
+				b.events(),
+			)
 		}},
 		{"candidate_changed_created_without_invitation", func(t *testing.T, b *bundle) {
 			b.candidate(b.project(object{"invite_candidates": false}))
@@ -78,7 +84,11 @@ func TestReferenceBasics(t *testing.T) {
 			}
 			other, err := db.GetCompany(b.Ctx, b, b.Other)
 			require.NoError(t, err)
-			refused(b.As(b.OtherKey, "GET", fmt.Sprintf("%sprojects/%d/", pathOfCompany(other), last(b.path(p))), nil), http.StatusNotFound, notFound)
+			refused(
+				b.As(b.OtherKey, "GET", fmt.Sprintf("%sprojects/%d/", pathOfCompany(other), last(b.path(p))), nil),
+				http.StatusNotFound,
+				notFound,
+			)
 		}},
 		{"list_takes_get_and_post_object_takes_get_patch_delete", func(_ *testing.T, b *bundle) {
 			p := b.project()
@@ -125,10 +135,18 @@ func TestReferenceBasics(t *testing.T) {
 			}
 			list := b.at + "projects/"
 			first := b.Do("GET", list+"?page_size=2", nil).Is(http.StatusOK)
-			require.Equal(t, object{"total_count": 3.0, "previous": nil, "next": apitest.PublicURL + list + "?page=2&page_size=2"}, first["meta"])
+			require.Equal(
+				t,
+				object{"total_count": 3.0, "previous": nil, "next": apitest.PublicURL + list + "?page=2&page_size=2"},
+				first["meta"],
+			)
 			require.Len(t, first["objects"], 2)
 			second := b.Do("GET", pathOf(t, first["meta"].(object)["next"]), nil).Is(http.StatusOK)
-			require.Equal(t, object{"total_count": 3.0, "previous": apitest.PublicURL + list + "?page=1&page_size=2", "next": nil}, second["meta"])
+			require.Equal(
+				t,
+				object{"total_count": 3.0, "previous": apitest.PublicURL + list + "?page=1&page_size=2", "next": nil},
+				second["meta"],
+			)
 			require.Len(t, second["objects"], 1)
 			refused(b.Do("GET", list+"?page=3&page_size=2", nil), http.StatusNotFound, "Invalid page.")
 			require.Len(t, b.Do("GET", list+"?page_size=1000", nil).Is(http.StatusOK)["objects"], 3)
@@ -167,8 +185,10 @@ func TestReferenceBasics(t *testing.T) {
 // TestReferenceCompany is 2.3.
 func TestReferenceCompany(t *testing.T) {
 	t.Parallel()
-	fields := strings.Fields(`name city country address state_province division phone postcode billing_settings design_settings
-		account_settings security_settings features resource_uri identifier`)
+	fields := strings.Fields(
+		`name city country address state_province division phone postcode billing_settings design_settings
+		account_settings security_settings features resource_uri identifier`,
+	)
 	holds(t, []row{
 		{"GET_by_id_and_by_identifier", func(t *testing.T, b *bundle) {
 			got := b.Do("GET", b.at, nil).Is(http.StatusOK)
@@ -179,20 +199,31 @@ func TestReferenceCompany(t *testing.T) {
 		}},
 		{"PATCH_by_id_and_by_identifier", func(t *testing.T, b *bundle) {
 			sent := object{
-				"name": "Acme GmbH", "city": "Berlin", "country": "https://interview-suite.com/api/v3/countries/1/", "address": "Straße 1",
-				"state_province": "BE", "division": "HR", "phone": "+49 30 123", "postcode": "10115",
+				"name":           "Acme GmbH",
+				"city":           "Berlin",
+				"country":        "https://interview-suite.com/api/v3/countries/1/",
+				"address":        "Straße 1",
+				"state_province": "BE",
+				"division":       "HR",
+				"phone":          "+49 30 123",
+				"postcode":       "10115",
 			}
 			got := b.Do("PATCH", b.at, sent).Is(http.StatusAccepted)
 			for field, want := range sent {
 				require.Equal(t, want, got[field], field)
 			}
-			got = b.Do("PATCH", "/api/v3/company-by-identifier/acme/", object{"city": "Wien", "division": nil}).Is(http.StatusAccepted)
+			got = b.Do("PATCH", "/api/v3/company-by-identifier/acme/", object{"city": "Wien", "division": nil}).
+				Is(http.StatusAccepted)
 			require.Equal(t, []any{"Wien", "", "BE"}, []any{got["city"], got["division"], got["state_province"]})
 			require.Equal(t, got, b.Do("GET", b.at, nil).Is(http.StatusOK))
 		}},
 		{"settings_and_features_are_read_only", func(t *testing.T, b *bundle) {
 			before := b.Do("GET", b.at, nil).Is(http.StatusOK)
-			require.Equal(t, before, b.Do("PATCH", b.at, object{"billing_settings": "x", "features": []string{"x"}}).Is(http.StatusAccepted))
+			require.Equal(
+				t,
+				before,
+				b.Do("PATCH", b.at, object{"billing_settings": "x", "features": []string{"x"}}).Is(http.StatusAccepted),
+			)
 		}},
 		{"no_listing", func(_ *testing.T, b *bundle) {
 			refused(b.Do("GET", "/api/v3/companies/", nil), http.StatusNotFound, notFound)
@@ -210,9 +241,11 @@ func TestReferenceCompany(t *testing.T) {
 // TestReferenceProjects is 2.4.
 func TestReferenceProjects(t *testing.T) {
 	t.Parallel()
-	fields := strings.Fields(`resource_uri id company name job_url email_alias mode maximum_score support_lang language status internal_id
+	fields := strings.Fields(
+		`resource_uri id company name job_url email_alias mode maximum_score support_lang language status internal_id
 		allow_hash_login max_interview_time invite_candidates default_interview_period closedate activationdate contact_person creationdate
-		veto_enabled status_update_uri evaluators interview_managers reviewers labels questions candidates results roles criteria videos`)
+		veto_enabled status_update_uri evaluators interview_managers reviewers labels questions candidates results roles criteria videos`,
+	)
 	holds(t, []row{
 		{"fields_and_defaults", func(t *testing.T, b *bundle) {
 			p := b.project()
@@ -231,11 +264,25 @@ func TestReferenceProjects(t *testing.T) {
 		{"all_that_can_be_written", func(t *testing.T, b *bundle) {
 			eva, max := b.customer("eva", "recruiter")["resource_uri"], b.customer("max", "hiring-manager")["resource_uri"]
 			sent := object{
-				"name": "Cook", "job_url": "https://example.test/cook", "email_alias": "HR", "mode": "live", "maximum_score": 10.0,
-				"support_lang": "de", "internal_id": "R-1", "allow_hash_login": false, "max_interview_time": 45.0, "invite_candidates": false,
-				"default_interview_period": 7.0, "closedate": "2031-01-02", "activationdate": "2030-01-02", "contact_person": "Eva",
-				"veto_enabled": true, "evaluators": []any{eva, max}, "interview_managers": []any{eva}, "reviewers": []any{max},
-				"labels": []any{"https://interview-suite.com/api/v3/companies/1/labels/1/"},
+				"name":                     "Cook",
+				"job_url":                  "https://example.test/cook",
+				"email_alias":              "HR",
+				"mode":                     "live",
+				"maximum_score":            10.0,
+				"support_lang":             "de",
+				"internal_id":              "R-1",
+				"allow_hash_login":         false,
+				"max_interview_time":       45.0,
+				"invite_candidates":        false,
+				"default_interview_period": 7.0,
+				"closedate":                "2031-01-02",
+				"activationdate":           "2030-01-02",
+				"contact_person":           "Eva",
+				"veto_enabled":             true,
+				"evaluators":               []any{eva, max},
+				"interview_managers":       []any{eva},
+				"reviewers":                []any{max},
+				"labels":                   []any{"https://interview-suite.com/api/v3/companies/1/labels/1/"},
 			}
 			p := b.project(sent)
 			for field, want := range sent {
@@ -243,7 +290,8 @@ func TestReferenceProjects(t *testing.T) {
 			}
 			require.Equal(t, "de-DE", p["language"])
 			require.Equal(t, p, b.Do("GET", b.path(p), nil).Is(http.StatusOK))
-			empty := b.Do("PATCH", b.path(p), object{"job_url": nil, "closedate": nil, "max_interview_time": nil, "evaluators": []any{}}).Is(http.StatusAccepted)
+			empty := b.Do("PATCH", b.path(p), object{"job_url": nil, "closedate": nil, "max_interview_time": nil, "evaluators": []any{}}).
+				Is(http.StatusAccepted)
 			require.Equal(t, []any{"", nil, nil, []any{}},
 				[]any{empty["job_url"], empty["closedate"], empty["max_interview_time"], empty["evaluators"]})
 		}},
@@ -252,7 +300,11 @@ func TestReferenceProjects(t *testing.T) {
 			p := b.project(object{"evaluators": []any{eva["user"], eva["resource_uri"], b.path(eva)}})
 			require.Equal(t, []any{eva["resource_uri"]}, p["evaluators"], "each once")
 			for _, bad := range []any{0, 999999, "x", b.at + "projects/1/", "/api/v3/companies/999/customers/1/", true, object{}} {
-				refusedField(b.Do("PATCH", b.path(p), object{"evaluators": []any{bad}}), "evaluators", "Invalid hyperlink - Object does not exist.")
+				refusedField(
+					b.Do("PATCH", b.path(p), object{"evaluators": []any{bad}}),
+					"evaluators",
+					"Invalid hyperlink - Object does not exist.",
+				)
 			}
 			require.Equal(t, http.StatusNoContent, b.Do("DELETE", b.path(eva), nil).Status)
 			require.Empty(t, b.Do("GET", b.path(p), nil).Is(http.StatusOK)["evaluators"], "a deleted user is nobody's reference")

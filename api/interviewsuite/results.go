@@ -54,7 +54,10 @@ func (s *server) showResult(company, project int64, r *db.Result) result {
 		Ratings: surface.Mapped(r.Ratings, func(x *db.Rating) resultRating {
 			return s.showResultRating(company, project, r.CandidateNumber, x)
 		}),
-		Notes: surface.Mapped(r.Notes, func(n *db.Note) resultNote { return s.showResultNote(company, project, r.CandidateNumber, n) }),
+		Notes: surface.Mapped(
+			r.Notes,
+			func(n *db.Note) resultNote { return s.showResultNote(company, project, r.CandidateNumber, n) },
+		),
 		Vetos: []struct{}{},
 	}
 }
@@ -72,7 +75,13 @@ func (s *server) listResults(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return okPage(s, c, p, surface.Mapped(rows, func(r *db.Result) result { return s.showResult(company.Number, project.Number, r) }), total)
+	return okPage(
+		s,
+		c,
+		p,
+		surface.Mapped(rows, func(r *db.Result) result { return s.showResult(company.Number, project.Number, r) }),
+		total,
+	)
 }
 
 func (s *server) getResult(c *gin.Context) error {

@@ -45,7 +45,8 @@ func TestReference_evaluation(t *testing.T) {
 	t.Parallel()
 	e := newEvaluated(t)
 	results := e.inProject + "results/"
-	e.As(e.bob, "POST", e.inCandidate+"ratings/", apitest.Object{"question": e.question.Number, "value": 1.5}).Is(http.StatusCreated)
+	e.As(e.bob, "POST", e.inCandidate+"ratings/", apitest.Object{"question": e.question.Number, "value": 1.5}).
+		Is(http.StatusCreated)
 	e.As(e.bob, "POST", e.inCandidate+"ratings/", apitest.Object{"value": 5, "ignore": true}).Is(http.StatusCreated)
 
 	t.Run("1.4_answervideo_changed_rating_changed_and_note_changed_have_their_moments", func(t *testing.T) {
@@ -68,7 +69,8 @@ func TestReference_evaluation(t *testing.T) {
 		assert.NotNil(t, list.Meta["next"])
 	})
 	t.Run("2.1_patch_takes_any_fields_and_answers_202", func(t *testing.T) {
-		changed := e.As(e.ada, "PATCH", pathOf(t, e.private["resource_uri"]), apitest.Object{"text": "Still Ada's own"}).Is(http.StatusAccepted)
+		changed := e.As(e.ada, "PATCH", pathOf(t, e.private["resource_uri"]), apitest.Object{"text": "Still Ada's own"}).
+			Is(http.StatusAccepted)
 		assert.Equal(t, "Still Ada's own", changed["text"])
 		assert.Equal(t, false, changed["shared"])
 	})
@@ -93,16 +95,29 @@ func TestReference_evaluation(t *testing.T) {
 		assert.Equal(t, fmt.Sprintf("%s%s%d/", apitest.PublicURL, results, e.candidate.Number), one["resource_uri"])
 		assert.Equal(t, apitest.PublicURL+e.inCandidate, one["candidate"])
 		assert.InDelta(t, 2.75, one["overall_rating"], 1e-9, "(4 + 1.5) / 2: what is ignored does not count")
-		assert.Equal(t, []any{apitest.Object{"question": e.answer["question"], "average_rating": 2.75}}, one["question_results"])
-		assert.Equal(t, []any{apitest.Object{"criterion": "skill " + apitest.Marker, "average_rating": 4.0}}, one["criteria_results"])
+		assert.Equal(
+			t,
+			[]any{apitest.Object{"question": e.answer["question"], "average_rating": 2.75}},
+			one["question_results"],
+		)
+		assert.Equal(
+			t,
+			[]any{apitest.Object{"criterion": "skill " + apitest.Marker, "average_rating": 4.0}},
+			one["criteria_results"],
+		)
 		assert.Equal(t, []any{}, one["vetos"])
 	})
 	t.Run("2.7_ratings", func(t *testing.T) {
 		ratings := one["ratings"].([]any)
 		require.Len(t, ratings, 3)
 		assert.Equal(t, apitest.Object{
-			"resource_uri": e.rating["resource_uri"], "question": e.answer["question"], "criterion": "skill " + apitest.Marker,
-			"answer": e.answer["resource_uri"], "evaluator_profile": e.rating["evaluator_profile"], "value": 4.0, "ignore": false,
+			"resource_uri":      e.rating["resource_uri"],
+			"question":          e.answer["question"],
+			"criterion":         "skill " + apitest.Marker,
+			"answer":            e.answer["resource_uri"],
+			"evaluator_profile": e.rating["evaluator_profile"],
+			"value":             4.0,
+			"ignore":            false,
 		}, ratings[0])
 		assert.Equal(t, true, ratings[2].(apitest.Object)["ignore"])
 	})
@@ -175,7 +190,13 @@ func TestRatings(t *testing.T) {
 		assert.Contains(t, e.Do("POST", e.inCandidate+"ratings/", body).Is(http.StatusBadRequest), name)
 	}
 	for _, value := range []any{-1, 5.01, "4", nil} {
-		assert.Contains(t, e.Do("POST", e.inCandidate+"ratings/", apitest.Object{"value": value}).Is(http.StatusBadRequest), "value", "%v", value)
+		assert.Contains(
+			t,
+			e.Do("POST", e.inCandidate+"ratings/", apitest.Object{"value": value}).Is(http.StatusBadRequest),
+			"value",
+			"%v",
+			value,
+		)
 	}
 	second := e.ask("How?")
 	assert.Contains(t, e.Do("POST", e.inCandidate+"ratings/", apitest.Object{
@@ -226,14 +247,16 @@ func TestQuestions(t *testing.T) {
 	t.Parallel()
 	s := newStudio(t)
 	list := s.inProject + "questions/"
-	made := s.Do("POST", list, apitest.Object{"text": "How?", "max_answer_time": 90, "resource_uri": "ignored"}).Is(http.StatusCreated)
+	made := s.Do("POST", list, apitest.Object{"text": "How?", "max_answer_time": 90, "resource_uri": "ignored"}).
+		Is(http.StatusCreated)
 	assert.EqualValues(t, 2, made["position"], "after the others")
 	assert.EqualValues(t, 90, made["max_answer_time"])
 	assert.Nil(t, made["preparation_time"])
 	uri := pathOf(t, made["resource_uri"])
 	assert.Equal(t, made, s.Do("GET", uri, nil).Is(http.StatusOK))
 
-	changed := s.Do("PATCH", uri, apitest.Object{"position": 1, "max_answer_time": nil, "preparation_time": 0}).Is(http.StatusAccepted)
+	changed := s.Do("PATCH", uri, apitest.Object{"position": 1, "max_answer_time": nil, "preparation_time": 0}).
+		Is(http.StatusAccepted)
 	assert.Nil(t, changed["max_answer_time"])
 	assert.EqualValues(t, 0, changed["preparation_time"])
 	assert.Equal(t, "How?", changed["text"])

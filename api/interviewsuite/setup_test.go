@@ -86,7 +86,10 @@ func (b *bundle) logIn(username string, more ...object) string {
 func (b *bundle) events() []string {
 	b.T.Helper()
 	types := []string{}
-	require.NoError(b.T, b.NewRaw("SELECT type FROM events WHERE company_id = ? ORDER BY occurred_at, id", b.Company).Scan(b.Ctx, &types))
+	require.NoError(
+		b.T,
+		b.NewRaw("SELECT type FROM events WHERE company_id = ? ORDER BY occurred_at, id", b.Company).Scan(b.Ctx, &types),
+	)
 	return types
 }
 
@@ -94,8 +97,12 @@ func (b *bundle) events() []string {
 func (b *bundle) interview(candidate object) *db.Interview {
 	b.T.Helper()
 	i := new(db.Interview)
-	err := b.NewSelect().Model(i).Where("candidate_id = (SELECT id FROM candidates WHERE number = ?)", last(b.path(candidate))).
-		Order("i.id DESC").Limit(1).Scan(b.Ctx)
+	err := b.NewSelect().
+		Model(i).
+		Where("candidate_id = (SELECT id FROM candidates WHERE number = ?)", last(b.path(candidate))).
+		Order("i.id DESC").
+		Limit(1).
+		Scan(b.Ctx)
 	require.NoError(b.T, err)
 	return i
 }

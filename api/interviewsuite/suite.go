@@ -9,8 +9,8 @@ import (
 	"greenroom/db"
 )
 
-// What only this product knows of a row, as it is stored with the row. An empty object, which rows that other surfaces made
-// have, means the defaults. Names and meanings of stored fields stay: rows outlive versions.
+// What only this product knows of a row, as it is stored with the row. An empty object, which rows that other
+// surfaces made have, means the defaults. Names and meanings of stored fields stay: rows outlive versions.
 
 // companySuite is of a company.
 type companySuite struct {
@@ -150,7 +150,8 @@ func orDefault[T any](v *T, unset T) T {
 	return *v
 }
 
-// language is the ISO code of a support_lang, which is one already or its first part: the public example shows en as en-GB.
+// language is the ISO code of a support_lang, which is one already or its first part: the public example shows en as
+// en-GB.
 func language(supportLang string) string {
 	if full, known := map[string]string{"en": "en-GB", "de": "de-DE", "fr": "fr-FR", "es": "es-ES", "it": "it-IT"}[strings.ToLower(supportLang)]; known {
 		return full

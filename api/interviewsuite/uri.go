@@ -12,8 +12,8 @@ import (
 	"greenroom/api/surface"
 )
 
-// uri is the absolute address of what is below /api/v3, with a slash at the end: companyURI(1)+"projects/17/" and so on are made
-// of these alone, so that what an answer or a webhook names is what a route serves.
+// uri is the absolute address of what is below /api/v3, with a slash at the end: companyURI(1)+"projects/17/" and so
+// on are made of these alone, so that what an answer or a webhook names is what a route serves.
 func (s *server) uri(format string, args ...any) string {
 	return s.PublicURL + "/api/v3/" + fmt.Sprintf(format, args...)
 }
@@ -35,8 +35,8 @@ func (s *server) candidateURI(company, project, candidate int64) string {
 // referenceForm is a resource's address; the host is not looked at, since one server has several names.
 var referenceForm = regexp.MustCompile(`^/api/v3/companies/([0-9]+)/(?:projects/[0-9]+/)?([a-z]+)/([0-9]+)/?$`)
 
-// reference reads what a body names a row by: its address as an answer shows it, or its integer id. kind is the last word of such
-// addresses ("customers"), company the number that they must have. ok is false for anything else.
+// reference reads what a body names a row by: its address as an answer shows it, or its integer id. kind is the last
+// word of such addresses ("customers"), company the number that they must have. ok is false for anything else.
 func reference(raw json.RawMessage, company int64, kind string) (number int64, ok bool) {
 	if json.Unmarshal(raw, &number) == nil {
 		return number, number > 0

@@ -35,7 +35,11 @@ type welcomeVideo struct {
 func (s *server) showWelcomeVideo(company *db.Company, w *db.WelcomeVideo) welcomeVideo {
 	uri := s.welcomeVideoURI(company.Number, w.Number)
 	return welcomeVideo{
-		ResourceURI: uri, Company: s.companyURI(company.Number), File: uri + "file/", ContentType: w.ContentType, Size: w.Size,
+		ResourceURI:  uri,
+		Company:      s.companyURI(company.Number),
+		File:         uri + "file/",
+		ContentType:  w.ContentType,
+		Size:         w.Size,
 		CreationDate: stamp(w.CreatedAt),
 	}
 }
@@ -53,7 +57,13 @@ func (s *server) listWelcomeVideos(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return okPage(s, c, p, surface.Mapped(rows, func(w *db.WelcomeVideo) welcomeVideo { return s.showWelcomeVideo(company, w) }), total)
+	return okPage(
+		s,
+		c,
+		p,
+		surface.Mapped(rows, func(w *db.WelcomeVideo) welcomeVideo { return s.showWelcomeVideo(company, w) }),
+		total,
+	)
 }
 
 func (s *server) createWelcomeVideo(c *gin.Context) error {

@@ -192,7 +192,10 @@ func (s *studio) swept() []string {
 func (s *studio) events() []string {
 	s.T.Helper()
 	types := []string{}
-	require.NoError(s.T, s.NewRaw("SELECT type FROM events WHERE company_id = ? ORDER BY occurred_at, id", s.Company).Scan(s.Ctx, &types))
+	require.NoError(
+		s.T,
+		s.NewRaw("SELECT type FROM events WHERE company_id = ? ORDER BY occurred_at, id", s.Company).Scan(s.Ctx, &types),
+	)
 	return types
 }
 

@@ -72,7 +72,8 @@ func (s *server) document() intake {
 	return intake{media.Document, min(maxDocument, s.Videos.limit()), refusal}
 }
 
-// upload is a form whose file is in the store. It is of no row yet: either one claims it (claimFile in db), or it is dropped.
+// upload is a form whose file is in the store. It is of no row yet: either one claims it (claimFile in db), or it is
+// dropped.
 type upload struct {
 	file, contentType string
 	size              int64
@@ -81,8 +82,8 @@ type upload struct {
 	release func()
 }
 
-// receive reads a multipart form with one file, in the field "file", as a stream. It takes as long as the file's size allows, not
-// as long as other requests may. What fn then refuses, and what receive itself refuses, leaves no file.
+// receive reads a multipart form with one file, in the field "file", as a stream. It takes as long as the file's size
+// allows, not as long as other requests may. What fn then refuses, and what receive itself refuses, leaves no file.
 func (s *server) receive(c *gin.Context, in intake, fn func(upload) error) error {
 	if s.Videos.Store == nil {
 		return &surface.Error{
@@ -96,7 +97,9 @@ func (s *server) receive(c *gin.Context, in intake, fn func(upload) error) error
 	form, err := c.Request.MultipartReader()
 	if err != nil {
 		return &surface.Error{
-			Status: http.StatusUnsupportedMediaType, Code: surface.CodeMediaType, Message: "The body must be multipart/form-data",
+			Status:  http.StatusUnsupportedMediaType,
+			Code:    surface.CodeMediaType,
+			Message: "The body must be multipart/form-data",
 		}
 	}
 	u, err := s.readForm(c.Request.Context(), in, form)
@@ -197,7 +200,11 @@ func (in intake) refuseForm(err error) error {
 	case errors.As(err, &tooMany):
 		return in.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &surface.Error{Status: http.StatusRequestTimeout, Code: surface.CodeUnavailable, Message: "The upload took too long"}
+		return &surface.Error{
+			Status:  http.StatusRequestTimeout,
+			Code:    surface.CodeUnavailable,
+			Message: "The upload took too long",
+		}
 	}
 	return surface.BadBody("The form could not be read to its end")
 }
@@ -218,7 +225,9 @@ func (s *server) stream(c *gin.Context, name, contentType string) error {
 	err = media.Serve(c.Writer, c.Request, f, name, contentType)
 	if errors.Is(err, media.ErrRange) {
 		return &surface.Error{
-			Status: http.StatusRequestedRangeNotSatisfiable, Code: surface.CodeValidation, Message: "The file does not have this range",
+			Status:  http.StatusRequestedRangeNotSatisfiable,
+			Code:    surface.CodeValidation,
+			Message: "The file does not have this range",
 		}
 	}
 	return err

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Dir is a Store in a directory. A file is written beside its place, brought to disk and then renamed, so that a name is either
-// a whole file or nothing, whatever happens to the machine meanwhile.
+// Dir is a Store in a directory. A file is written beside its place, brought to disk and then renamed, so that a name
+// is either a whole file or nothing, whatever happens to the machine meanwhile.
 type Dir struct {
 	path string
 
@@ -19,8 +19,8 @@ type Dir struct {
 	root *os.Root
 }
 
-// NewDir returns the store of a directory. It is made with the first file, for its owner alone: a process that is given no
-// videos needs no place for them.
+// NewDir returns the store of a directory. It is made with the first file, for its owner alone: a process that is
+// given no videos needs no place for them.
 func NewDir(path string) *Dir { return &Dir{path: path} }
 
 // partial marks a file that is not whole; a name has no dot, so that it cannot be asked for.

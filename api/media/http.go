@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A transfer may take as long as its size needs at slowest bytes a second (1 Mbit/s), and a minute more. An upload that sends
-// nothing for stall is given up before. Without a bound, slow clients could hold all connections.
+// A transfer may take as long as its size needs at slowest bytes a second (1 Mbit/s), and a minute more. An upload
+// that sends nothing for stall is given up before. Without a bound, slow clients could hold all connections.
 const (
 	slowest = 128 << 10
 	stall   = 30 * time.Second
@@ -21,9 +21,9 @@ func transferTime(bytes int64) time.Duration {
 // ErrRange says that the client asked for a part that the file does not have. The answer's Content-Range header is set.
 var ErrRange = errors.New("range is not in the file")
 
-// Serve answers GET and HEAD with a file: whole, in ranges, or not at all when the client has it (If-None-Match, If-Range,
-// If-Modified-Since). Only ErrRange is left to the caller to answer. The server's time limit for answers is replaced by one
-// that grows with the size.
+// Serve answers GET and HEAD with a file: whole, in ranges, or not at all when the client has it (If-None-Match,
+// If-Range, If-Modified-Since). Only ErrRange is left to the caller to answer. The server's time limit for answers is
+// replaced by one that grows with the size.
 func Serve(w http.ResponseWriter, r *http.Request, f *File, name, contentType string) error {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
@@ -64,8 +64,8 @@ func (c *rangeCatcher) Write(p []byte) (int, error) {
 	return c.ResponseWriter.Write(p)
 }
 
-// Patient gives a request's body the time that so many bytes need, in place of the server's time limit for requests. More than
-// limit bytes end it with http.MaxBytesError.
+// Patient gives a request's body the time that so many bytes need, in place of the server's time limit for requests.
+// More than limit bytes end it with http.MaxBytesError.
 func Patient(w http.ResponseWriter, r *http.Request, limit int64) io.ReadCloser {
 	bytes := limit
 	if r.ContentLength >= 0 {

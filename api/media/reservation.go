@@ -10,9 +10,9 @@ import (
 	"greenroom/db"
 )
 
-// Lease is how long a reserved file is kept after the last sign of its uploader, who gives one each quarter of it: minutes after a
-// process was killed in the middle of an upload, nothing of that is left. It is longer than the database may be away, and than
-// the minute that db wants to be left when a row is to count on the file.
+// Lease is how long a reserved file is kept after the last sign of its uploader, who gives one each quarter of it:
+// minutes after a process was killed in the middle of an upload, nothing of that is left. It is longer than the
+// database may be away, and than the minute that db wants to be left when a row is to count on the file.
 const Lease = 4 * time.Minute
 
 // Reservations keep files that are being uploaded from the sweeper.
@@ -23,7 +23,8 @@ type Reservations struct {
 	Logger *slog.Logger
 }
 
-// Reserve lists a file that is about to be uploaded ([db.ReserveFile]), and renews that until release is called or ctx ends.
+// Reserve lists a file that is about to be uploaded ([db.ReserveFile]), and renews that until release is called or
+// ctx ends.
 func (r Reservations) Reserve(ctx context.Context, file string) (release func(), err error) {
 	if r.Lease <= 0 {
 		r.Lease = Lease

@@ -29,9 +29,9 @@ type S3 struct {
 // partBytes is what an upload holds in memory. S3 takes parts from 5 MiB on, 10,000 of them: files of up to 78 GiB.
 const partBytes = 8 << 20
 
-// NewS3 returns the store of a bucket; it does no I/O. Its client is not behind the guard that webhooks are sent through:
-// where it connects to is the operator's setting, often a private address on purpose, and nothing that a user could choose. Like
-// every way out of this product it takes no proxy from the environment.
+// NewS3 returns the store of a bucket; it does no I/O. Its client is not behind the guard that webhooks are sent
+// through: where it connects to is the operator's setting, often a private address on purpose, and nothing that a
+// user could choose. Like every way out of this product it takes no proxy from the environment.
 func NewS3(o S3Options) (*S3, error) {
 	u, err := url.Parse(o.Endpoint)
 	if err != nil || u.Host == "" {
@@ -43,7 +43,14 @@ func NewS3(o S3Options) (*S3, error) {
 	}
 	transport.Proxy = nil
 	client, err := minio.New(u.Host, &minio.Options{
-		Creds: credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""), Secure: u.Scheme == "https", Region: o.Region, Transport: transport,
+		Creds: credentials.NewStaticV4(
+			o.AccessKey,
+			o.SecretKey,
+			"",
+		),
+		Secure:    u.Scheme == "https",
+		Region:    o.Region,
+		Transport: transport,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare S3 client: %w", err)
@@ -57,7 +64,8 @@ func (s *S3) Put(ctx context.Context, name string, r io.Reader, limit int64) (in
 		return 0, err
 	}
 	src := &source{r: r, left: limit}
-	// A sender that hangs up ends src, and with it the upload. The context must outlive that: with it the parts are taken back.
+	// A sender that hangs up ends src, and with it the upload. The context must outlive that: with it the parts are
+	// taken back.
 	_, err := s.client.PutObject(context.WithoutCancel(ctx), s.bucket, name, src, -1, minio.PutObjectOptions{
 		PartSize: partBytes, ContentType: "application/octet-stream",
 	})

@@ -18,13 +18,13 @@ var ErrType = errors.New("file is of another kind")
 // sniffBytes are enough for every signature that is known here: mimetype's own limit.
 const sniffBytes = 3072
 
-// Kind says what an upload may be, by what its first bytes were found to be and, where they leave that open, by what its sender calls
-// it. It returns the type to keep it as, "" for one that is refused. What is streamed back to a browser must be nothing that it
-// would run.
+// Kind says what an upload may be, by what its first bytes were found to be and, where they leave that open, by what
+// its sender calls it. It returns the type to keep it as, "" for one that is refused. What is streamed back to a
+// browser must be nothing that it would run.
 type Kind func(found *mimetype.MIME, head []byte, name string) string
 
-// Sniff tells from the first bytes what an upload is, whatever its sender calls it, and returns it whole; ErrType when it is not
-// of that kind, or empty.
+// Sniff tells from the first bytes what an upload is, whatever its sender calls it, and returns it whole; ErrType
+// when it is not of that kind, or empty.
 func Sniff(r io.Reader, kind Kind, name string) (contentType string, whole io.Reader, err error) {
 	buffered := bufio.NewReaderSize(r, sniffBytes)
 	head, err := buffered.Peek(sniffBytes)
@@ -58,8 +58,8 @@ func Photo(found *mimetype.MIME, _ []byte, _ string) string {
 	return ""
 }
 
-// Document is what a CV may be in the interview suite (its reference, 2.5): doc, pdf, postscript, powerpoint, dvi, text and
-// richtext; and what has taken the place of doc and powerpoint since.
+// Document is what a CV may be in the interview suite (its reference, 2.5): doc, pdf, postscript, powerpoint, dvi,
+// text and richtext; and what has taken the place of doc and powerpoint since.
 func Document(found *mimetype.MIME, head []byte, name string) string {
 	switch contentType := plain(found); contentType {
 	case "application/msword", "application/pdf", "application/postscript", "application/vnd.ms-powerpoint", "text/rtf",

@@ -21,8 +21,9 @@ var (
 
 // Store keeps files by name. It may be used by many goroutines, and by several processes that share what is behind it.
 type Store interface {
-	// Put stores what r gives under a new name, as a stream, and returns its size in bytes. A file of more than limit bytes is
-	// ErrTooLarge. The file is there, durably, once Put returned nil, and never in part: what r breaks off leaves nothing.
+	// Put stores what r gives under a new name, as a stream, and returns its size in bytes. A file of more than limit
+	// bytes is ErrTooLarge. The file is there, durably, once Put returned nil, and never in part: what r breaks off
+	// leaves nothing.
 	Put(ctx context.Context, name string, r io.Reader, limit int64) (int64, error)
 	// Open returns a file for reading, at any place in it; ErrNotFound when there is none. The caller closes it.
 	Open(ctx context.Context, name string) (*File, error)
@@ -47,8 +48,9 @@ func checkName(name string) error {
 	return nil
 }
 
-// source is an upload on its way into a store: it ends with ErrTooLarge beyond the limit and remembers why it broke off.
-// A fault is never io.ErrUnexpectedEOF, which the S3 client would take for the end of the file and keep half of it.
+// source is an upload on its way into a store: it ends with ErrTooLarge beyond the limit and remembers why it broke
+// off. A fault is never io.ErrUnexpectedEOF, which the S3 client would take for the end of the file and keep half of
+// it.
 type source struct {
 	r    io.Reader
 	left int64
@@ -77,8 +79,8 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, s.err
 }
 
-// brokenOff is the fault of an upload's sender, or of the way to them. It deliberately does not unwrap to the reader's own
-// error where errors are compared by ==, as io.ReadFull does.
+// brokenOff is the fault of an upload's sender, or of the way to them. It deliberately does not unwrap to the
+// reader's own error where errors are compared by ==, as io.ReadFull does.
 type brokenOff struct{ cause error }
 
 func (e *brokenOff) Error() string { return "upload broke off: " + e.cause.Error() }

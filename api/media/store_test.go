@@ -46,8 +46,8 @@ func stores(t *testing.T) map[string]struct {
 	}
 }
 
-// s3Store is a store on a server that speaks S3 over HTTP. kept counts its objects and the uploads that were neither completed
-// nor taken back.
+// s3Store is a store on a server that speaks S3 over HTTP. kept counts its objects and the uploads that were neither
+// completed nor taken back.
 func s3Store(t *testing.T) (store *media.S3, kept func() int) {
 	t.Helper()
 	backend := s3mem.New()
@@ -77,8 +77,8 @@ func s3Store(t *testing.T) (store *media.S3, kept func() int) {
 	}
 }
 
-// decoded takes the signatures between the chunks of a part out, which this server does of whole objects alone. They have the
-// form of chunk extensions of HTTP.
+// decoded takes the signatures between the chunks of a part out, which this server does of whole objects alone. They
+// have the form of chunk extensions of HTTP.
 func decoded(t *testing.T, r *http.Request) *http.Request {
 	t.Helper()
 	if r.Method != http.MethodPut || r.Header.Get("X-Amz-Content-Sha256") != "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" {
@@ -246,7 +246,9 @@ func TestS3_tells_a_missing_file_from_a_missing_bucket(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
 	t.Cleanup(server.Close)
-	s, err := media.NewS3(media.S3Options{Endpoint: server.URL, Bucket: "none", Region: "eu-central-1", AccessKey: "k", SecretKey: "s"})
+	s, err := media.NewS3(
+		media.S3Options{Endpoint: server.URL, Bucket: "none", Region: "eu-central-1", AccessKey: "k", SecretKey: "s"},
+	)
 	require.NoError(t, err)
 	_, err = s.Open(t.Context(), "one")
 	require.Error(t, err)

@@ -24,8 +24,8 @@ type SweeperOptions struct {
 	Logger *slog.Logger
 }
 
-// Sweeper deletes the files that no row counts on (db.StrayFiles): what was replaced, deleted or never came to its end. Any
-// number of processes may sweep the same store: deleting twice is no error.
+// Sweeper deletes the files that no row counts on (db.StrayFiles): what was replaced, deleted or never came to its
+// end. Any number of processes may sweep the same store: deleting twice is no error.
 type Sweeper struct{ SweeperOptions }
 
 // NewSweeper returns a sweeper; it does nothing before it runs.

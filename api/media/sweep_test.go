@@ -47,7 +47,9 @@ func TestSweeper_tries_again(t *testing.T) {
 	t.Parallel()
 	ctx, d, store := t.Context(), dbtest.New(t), media.NewDir(t.TempDir())
 	away := &failing{Store: store, name: "a"}
-	sweeper := media.NewSweeper(media.SweeperOptions{DB: d, Store: away, Logger: slog.New(slog.DiscardHandler), Every: time.Millisecond})
+	sweeper := media.NewSweeper(
+		media.SweeperOptions{DB: d, Store: away, Logger: slog.New(slog.DiscardHandler), Every: time.Millisecond},
+	)
 	for _, name := range []string{"a", "b"} {
 		require.NoError(t, db.ReserveFile(ctx, d, name, time.Now().Add(-time.Second)))
 		_, err := store.Put(ctx, name, strings.NewReader("x"), 1)
@@ -83,8 +85,13 @@ func TestSweeper_tries_again(t *testing.T) {
 func TestSweeper_goes_past_files_that_cannot_be_deleted(t *testing.T) {
 	t.Parallel()
 	ctx, d, store := t.Context(), dbtest.New(t), media.NewDir(t.TempDir())
-	sweeper := media.NewSweeper(media.SweeperOptions{DB: d, Store: &failing{Store: store, name: "bad"}, Logger: slog.New(slog.DiscardHandler)})
-	_, err := d.ExecContext(ctx, "INSERT INTO stray_files (file, due_at) SELECT 'bad-' || n, now() - interval '1 hour' FROM generate_series(1, 250) n")
+	sweeper := media.NewSweeper(
+		media.SweeperOptions{DB: d, Store: &failing{Store: store, name: "bad"}, Logger: slog.New(slog.DiscardHandler)},
+	)
+	_, err := d.ExecContext(
+		ctx,
+		"INSERT INTO stray_files (file, due_at) SELECT 'bad-' || n, now() - interval '1 hour' FROM generate_series(1, 250) n",
+	)
 	require.NoError(t, err)
 	require.NoError(t, db.ReserveFile(ctx, d, "good", time.Now().Add(-time.Second)))
 	deleted := 0
@@ -95,7 +102,10 @@ func TestSweeper_goes_past_files_that_cannot_be_deleted(t *testing.T) {
 	}
 	assert.Equal(t, 1, deleted)
 	var kept int
-	require.NoError(t, d.NewRaw("SELECT count(*) FROM stray_files WHERE attempts = 1 AND reason = 'the store is away'").Scan(ctx, &kept))
+	require.NoError(
+		t,
+		d.NewRaw("SELECT count(*) FROM stray_files WHERE attempts = 1 AND reason = 'the store is away'").Scan(ctx, &kept),
+	)
 	assert.Equal(t, 250, kept)
 }
 

@@ -1,6 +1,7 @@
-// Package openapi holds the contracts: one OpenAPI 3.1 file for each surface, named like it. What the webhooks of each profile
-// receive is described beside the profiles (package profiles), so that a new profile is all in one place. They are written by hand
-// and are the program's documentation; tests hold every answer of every test against them, and every route.
+// Package openapi holds the contracts: one OpenAPI 3.1 file for each surface, named like it. What the webhooks of
+// each profile receive is described beside the profiles (package profiles), so that a new profile is all in one
+// place. They are written by hand and are the program's documentation; tests hold every answer of every test against
+// them, and every route.
 package openapi
 
 import (

@@ -54,9 +54,9 @@ func Caller(c *gin.Context) Principal {
 	return p
 }
 
-// Authenticate finds the key and refuses one that is unknown, revoked, expired, suspended or used from elsewhere. It reads the
-// key from the database, so that a revocation holds from the next request on. A token that dies when nobody uses it lives on
-// with each use, whatever surface it is on and whatever comes of the request.
+// Authenticate finds the key and refuses one that is unknown, revoked, expired, suspended or used from elsewhere. It
+// reads the key from the database, so that a revocation holds from the next request on. A token that dies when nobody
+// uses it lives on with each use, whatever surface it is on and whatever comes of the request.
 func (s *Core) Authenticate(c *gin.Context) error {
 	plain, err := PresentedKey(c.Request.Header)
 	if err != nil {
@@ -90,15 +90,20 @@ func admits(key *db.APIKey, address string) error {
 		}
 	}
 	if !allowedFrom(key.AllowedIPs, address) {
-		return &Error{Status: http.StatusForbidden, Code: CodeIPDenied, Message: "This API key may not be used from this address"}
+		return &Error{
+			Status:  http.StatusForbidden,
+			Code:    CodeIPDenied,
+			Message: "This API key may not be used from this address",
+		}
 	}
 	return nil
 }
 
-// recognize is authenticate for a route that is called so often that reading the key each time would cost the most of it: a key
-// that an earlier request has read is taken as it was then. That a change of a key holds from the next request on stays
-// true, because no answer is given on a remembered key alone: what is accepted is stored in a transaction that finds the key
-// unchanged (db.Submission), and what is refused is refused once the key was read again (confirm, limitRate).
+// recognize is authenticate for a route that is called so often that reading the key each time would cost the most of
+// it: a key that an earlier request has read is taken as it was then. That a change of a key holds from the next
+// request on stays true, because no answer is given on a remembered key alone: what is accepted is stored in a
+// transaction that finds the key unchanged (db.Submission), and what is refused is refused once the key was read
+// again (confirm, limitRate).
 func (s *Core) recognize(c *gin.Context) error {
 	if c.GetHeader(IdempotencyHeader) != "" { // its answer comes from a transaction that looks at no key
 		return s.Authenticate(c)
@@ -141,9 +146,10 @@ func unauthorized(message string) *Error {
 	return &Error{Status: http.StatusUnauthorized, Code: CodeInvalidKey, Message: message}
 }
 
-// PresentedKey is the API key of a request, from wherever one of the products' clients sends it: Authorization with the scheme
-// Bearer or Token, x-api-key or apiKey; "" when there is none. Names of schemes and headers ignore case (RFC 9110 §5.1, §11.1). A
-// key that is there several times is fine, two different keys are refused. Other schemes are other credentials.
+// PresentedKey is the API key of a request, from wherever one of the products' clients sends it: Authorization with
+// the scheme Bearer or Token, x-api-key or apiKey; "" when there is none. Names of schemes and headers ignore case
+// (RFC 9110 §5.1, §11.1). A key that is there several times is fine, two different keys are refused. Other schemes
+// are other credentials.
 func PresentedKey(h http.Header) (string, error) {
 	key := ""
 	for name, plainKey := range keyHeaders {
@@ -153,7 +159,11 @@ func PresentedKey(h http.Header) (string, error) {
 				continue
 			}
 			if key != "" {
-				return "", &Error{Status: http.StatusBadRequest, Code: CodeValidation, Message: "The request has two different API keys; send one"}
+				return "", &Error{
+					Status:  http.StatusBadRequest,
+					Code:    CodeValidation,
+					Message: "The request has two different API keys; send one",
+				}
 			}
 			key = found
 		}

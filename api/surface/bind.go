@@ -28,13 +28,13 @@ import (
 // MaxBody is the largest body that is read, in bytes.
 const MaxBody = 1 << 20
 
-// Bind reads the body into a T, strictly: one I-JSON object of at most 1 MiB whose fields T knows. Every refusal is an answer
-// that names the field. Tags of T's fields: json (the name, matched exactly), validate (rules of validate.go; "required" means
-// sent and not null), null:"ok" (an Opt that may be null).
+// Bind reads the body into a T, strictly: one I-JSON object of at most 1 MiB whose fields T knows. Every refusal is
+// an answer that names the field. Tags of T's fields: json (the name, matched exactly), validate (rules of
+// validate.go; "required" means sent and not null), null:"ok" (an Opt that may be null).
 func Bind[T any](c *gin.Context) (T, error) { return bind[T](c, decoder{}) }
 
-// BindKnown is Bind without regard to fields that T does not know: for products whose clients send back whole what they have
-// read.
+// BindKnown is Bind without regard to fields that T does not know: for products whose clients send back whole what
+// they have read.
 func BindKnown[T any](c *gin.Context) (T, error) { return bind[T](c, decoder{ignoresUnknown: true}) }
 
 func bind[T any](c *gin.Context, d decoder) (v T, err error) {
@@ -76,7 +76,9 @@ func BadBody(message string) *Error {
 // TooLarge refuses a body of more than limit bytes.
 func TooLarge(limit int) *Error {
 	return &Error{
-		Status: http.StatusRequestEntityTooLarge, Code: CodeTooLarge, Message: fmt.Sprintf("The body must be at most %d MiB", limit>>20),
+		Status:  http.StatusRequestEntityTooLarge,
+		Code:    CodeTooLarge,
+		Message: fmt.Sprintf("The body must be at most %d MiB", limit>>20),
 		Details: Details{"maxBytes": limit},
 	}
 }
@@ -88,7 +90,8 @@ func ReadBody(c *gin.Context, limit int) ([]byte, error) {
 		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
 			return nil, unsupported("The body must be application/json")
 		}
-		if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
+		if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") &&
+			!strings.EqualFold(charset, "us-ascii") {
 			return nil, unsupported("The body must be in UTF-8, as JSON is (RFC 8259)")
 		}
 	}
@@ -113,7 +116,11 @@ func unsupported(message string) *Error {
 func unread(c *gin.Context, err error) *Error {
 	c.Header("Connection", "close")
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &Error{Status: http.StatusRequestTimeout, Code: CodeTimeout, Message: "The body did not come to its end in time; send it again"}
+		return &Error{
+			Status:  http.StatusRequestTimeout,
+			Code:    CodeTimeout,
+			Message: "The body did not come to its end in time; send it again",
+		}
 	}
 	return BadBody("The body ended before it was complete")
 }
@@ -282,8 +289,8 @@ func decodeText(raw json.RawMessage, v reflect.Value, path string) error {
 // timeForm is RFC 3339 §5.6. Go's parser also takes an hour of one digit, a comma, and an offset of any size.
 var timeForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}[tT]\d{2}:\d{2}:\d{2}(\.\d+)?([zZ]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
-// ParseTime reads an RFC 3339 time, its offset honoured, or says what it must be. The years are those that every store here
-// can hold.
+// ParseTime reads an RFC 3339 time, its offset honoured, or says what it must be. The years are those that every
+// store here can hold.
 func ParseTime(text string) (t time.Time, reason string) {
 	t, err := time.Parse(time.RFC3339, strings.ToUpper(text)) // RFC 3339 §5.6: T and Z may be in lower case
 	if err != nil || !timeForm.MatchString(text) {
@@ -341,7 +348,8 @@ func HasBody(r *http.Request) bool {
 	return true
 }
 
-// SameJSON reports whether two texts of JSON say the same, whatever the order of names and the spaces: jsonb keeps neither.
+// SameJSON reports whether two texts of JSON say the same, whatever the order of names and the spaces: jsonb keeps
+// neither.
 func SameJSON(a, b json.RawMessage) bool {
 	var x, y any
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)

@@ -23,8 +23,8 @@ type Options struct {
 	CheckURL func(string) error
 	// PublicURL is where others reach this API, without a slash at the end; links are made from it.
 	PublicURL string
-	// PerMinute and PerHour are the rate limits of new keys that name none of their own. Zero: 60 and 2,000, the default of the
-	// webhooks API's reference (§2.9).
+	// PerMinute and PerHour are the rate limits of new keys that name none of their own. Zero: 60 and 2,000, the default
+	// of the webhooks API's reference (§2.9).
 	PerMinute, PerHour int
 	// InvitationDeadline, MaxDuration and AnalysisTimeout are the timers that a new interview's row is given.
 	InvitationDeadline, MaxDuration, AnalysisTimeout time.Duration

@@ -13,8 +13,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Codes say what kind of refusal an [Error] is. Those up to CodeNotFound are the words of the webhooks API's reference (§1.12,
-// §2.3), the others are ours.
+// Codes say what kind of refusal an [Error] is. Those up to CodeNotFound are the words of the webhooks API's
+// reference (§1.12, §2.3), the others are ours.
 const (
 	CodeInvalidKey   = "INVALID_API_KEY"
 	CodeSuspended    = "API_KEY_SUSPENDED"
@@ -37,7 +37,8 @@ const (
 	CodeTimeout      = "REQUEST_TIMEOUT"
 )
 
-// Error is a refusal, whatever the surface: a style writes it in its product's form. Its JSON is the canonical surface's.
+// Error is a refusal, whatever the surface: a style writes it in its product's form. Its JSON is the canonical
+// surface's.
 type Error struct {
 	Status  int     `json:"-"`
 	Code    string  `json:"code"`
@@ -61,7 +62,11 @@ type Details map[string]any
 
 var (
 	errUnknownPath = &Error{Status: http.StatusNotFound, Code: CodeNotFound, Message: "There is nothing at this path"}
-	errMethod      = &Error{Status: http.StatusMethodNotAllowed, Code: CodeMethod, Message: "This path does not take this method"}
+	errMethod      = &Error{
+		Status:  http.StatusMethodNotAllowed,
+		Code:    CodeMethod,
+		Message: "This path does not take this method",
+	}
 )
 
 // Invalid refuses one field: the message begins with the field's name and says what it must be.
@@ -94,8 +99,8 @@ func InvalidState(message string, d Details) *Error {
 	return &Error{Status: http.StatusConflict, Code: CodeInvalidState, Message: message, Details: d}
 }
 
-// ToError is the refusal that an error means. It is the only place that knows which error of the database is which status; what
-// it does not know is a fault of ours, logged here and hidden.
+// ToError is the refusal that an error means. It is the only place that knows which error of the database is which
+// status; what it does not know is a fault of ours, logged here and hidden.
 func (s *Core) ToError(c *gin.Context, err error) *Error {
 	var known *Error
 	var state *pg.StateError
@@ -103,15 +108,26 @@ func (s *Core) ToError(c *gin.Context, err error) *Error {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &state):
-		return InvalidState("This "+state.Resource+" is "+state.State, Details{"resource": state.Resource, "state": state.State})
+		return InvalidState(
+			"This "+state.Resource+" is "+state.State,
+			Details{"resource": state.Resource, "state": state.State},
+		)
 	case errors.Is(err, pg.ErrNotFound):
 		return &Error{Status: http.StatusNotFound, Code: CodeNotFound, Message: "Resource not found"}
 	case errors.Is(err, pg.ErrDuplicate):
 		return &Error{Status: http.StatusConflict, Code: CodeExists, Message: "A resource with this value exists already"}
 	case errors.Is(err, pg.ErrConflict):
-		return &Error{Status: http.StatusConflict, Code: CodeConflict, Message: "The resource was changed meanwhile; try again"}
+		return &Error{
+			Status:  http.StatusConflict,
+			Code:    CodeConflict,
+			Message: "The resource was changed meanwhile; try again",
+		}
 	case errors.Is(err, context.DeadlineExceeded), c.Request.Context().Err() != nil && errors.Is(err, context.Canceled):
-		return &Error{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Message: "The request took too long; try again"}
+		return &Error{
+			Status:  http.StatusServiceUnavailable,
+			Code:    CodeUnavailable,
+			Message: "The request took too long; try again",
+		}
 	case pg.IsUnavailable(err):
 		return s.unavailable(c, err)
 	}
@@ -128,7 +144,11 @@ func (s *Core) unavailable(c *gin.Context, err error) *Error {
 		s.Logger.LogAttrs(c.Request.Context(), slog.LevelError, "storage unavailable; requests are answered 503",
 			slog.String("route", c.FullPath()), slog.Any("error", err))
 	}
-	return &Error{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Message: "The storage is unavailable; try again in a few seconds"}
+	return &Error{
+		Status:  http.StatusServiceUnavailable,
+		Code:    CodeUnavailable,
+		Message: "The storage is unavailable; try again in a few seconds",
+	}
 }
 
 // internal hides a fault of ours behind an id by which its log line is found.

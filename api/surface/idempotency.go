@@ -26,10 +26,11 @@ const (
 // Work is what a request does in its transaction, and its answer: the whole body, as the surface writes it.
 type Work func(ctx context.Context, tx bun.Tx) (status int, body any, err error)
 
-// Once does the work in one transaction and answers. With an Idempotency-Key the answer is kept in that same transaction for 24
-// hours: the same request under the same key is given the same bytes again and does nothing; another request is a 409. Of
-// requests at the same time one does the work and the others wait for its answer. A request that failed keeps no answer.
-// The same request means the same method, path, companyId and body, byte for byte.
+// Once does the work in one transaction and answers. With an Idempotency-Key the answer is kept in that same
+// transaction for 24 hours: the same request under the same key is given the same bytes again and does nothing;
+// another request is a 409. Of requests at the same time one does the work and the others wait for its answer. A
+// request that failed keeps no answer. The same request means the same method, path, companyId and body, byte for
+// byte.
 func (s *Core) Once(c *gin.Context, raw []byte, do Work) error { return s.once(c, raw, false, do) }
 
 // OnceSealed is Once for an answer that holds a secret: it is kept sealed.
@@ -121,8 +122,8 @@ func (s *Core) requestHash(c *gin.Context, raw []byte) []byte {
 	return h.Sum(nil)
 }
 
-// checkIdempotencyKey accepts at most one key of printable ASCII: what a header carries and PostgreSQL stores unchanged. An empty
-// one is refused, because its sender counts on not being heard twice.
+// checkIdempotencyKey accepts at most one key of printable ASCII: what a header carries and PostgreSQL stores
+// unchanged. An empty one is refused, because its sender counts on not being heard twice.
 func checkIdempotencyKey(r *http.Request) error {
 	keys := r.Header.Values(IdempotencyHeader)
 	if len(keys) == 0 {

@@ -30,8 +30,9 @@ func CheckStart(name string, at, now time.Time) error {
 	return nil
 }
 
-// InterviewRow is a new interview of that candidate by that agent, with the deadlines that the options give it: an ONLINE one
-// can be started until InvitationDeadline after at. job may be nil. It is not stored: see db.CreateInterview.
+// InterviewRow is a new interview of that candidate by that agent, with the deadlines that the options give it: an
+// ONLINE one can be started until InvitationDeadline after at. job may be nil. It is not stored: see
+// db.CreateInterview.
 func (s *Core) InterviewRow(a *db.Agent, c *db.Candidate, job *uuid.UUID, at time.Time) *db.Interview {
 	i := &db.Interview{
 		ID: pg.NewID(), CompanyID: c.CompanyID, CandidateID: c.ID, JobID: job, AgentID: a.ID, Type: a.Type, ScheduledAt: at,

@@ -11,12 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds how deep a body is nested: far more than any contract here needs, far less than what exhausts a parser.
+// maxDepth bounds how deep a body is nested: far more than any contract here needs, far less than what exhausts a
+// parser.
 const maxDepth = 64
 
-// CheckJSON accepts one value of I-JSON (RFC 7493: UTF-8, names unique, no lone surrogates, numbers within a double) without
-// NUL characters. Everything that passes can be stored by PostgreSQL and read by any receiver, so that what is refused is
-// refused here, by name, and not as a fault later.
+// CheckJSON accepts one value of I-JSON (RFC 7493: UTF-8, names unique, no lone surrogates, numbers within a double)
+// without NUL characters. Everything that passes can be stored by PostgreSQL and read by any receiver, so that what
+// is refused is refused here, by name, and not as a fault later.
 func CheckJSON(raw []byte) error {
 	if err := CheckSyntax(raw); err != nil {
 		return err
@@ -150,7 +151,8 @@ func checkEscapes(literal []byte) error {
 		case r == 0:
 			return BadBody(`The body must not contain NUL characters (\u0000)`)
 		case utf16.IsSurrogate(r):
-			if i+6 >= len(literal) || literal[i+1] != '\\' || literal[i+2] != 'u' || utf16.DecodeRune(r, hex4(literal[i+3:])) == utf8.RuneError {
+			if i+6 >= len(literal) || literal[i+1] != '\\' || literal[i+2] != 'u' ||
+				utf16.DecodeRune(r, hex4(literal[i+3:])) == utf8.RuneError {
 				return BadBody(`The body must not contain half of a surrogate pair (\ud800–\udfff)`)
 			}
 			i += 6
@@ -178,15 +180,15 @@ func (w *walker) number() error {
 	return nil
 }
 
-// maxScale is how many digits behind the point, and maxExponent which exponent, PostgreSQL's numeric can have; jsonb keeps every
-// digit as one (https://www.postgresql.org/docs/current/datatype-numeric.html).
+// maxScale is how many digits behind the point, and maxExponent which exponent, PostgreSQL's numeric can have; jsonb
+// keeps every digit as one (https://www.postgresql.org/docs/current/datatype-numeric.html).
 const (
 	maxScale    = 16383
 	maxExponent = 1 << 20
 )
 
-// storable reports whether jsonb can keep a number that is f as a double. A number that is not zero but too small for a double is
-// out of range; a zero is a zero with any exponent.
+// storable reports whether jsonb can keep a number that is f as a double. A number that is not zero but too small for
+// a double is out of range; a zero is a zero with any exponent.
 func storable(literal string, f float64) bool {
 	digits, exp, _ := strings.Cut(strings.ToLower(literal), "e")
 	if f == 0 && strings.Trim(digits, "-0.") != "" {

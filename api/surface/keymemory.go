@@ -9,8 +9,8 @@ import (
 // maxRememberedKeys bounds the memory; a key takes about half a KiB.
 const maxRememberedKeys = 10_000
 
-// keyMemory has API keys as they were when they were last read, by their hash. It promises nothing: what is in it may have
-// been changed, revoked or deleted since, so its reader has the key confirmed before the answer is given.
+// keyMemory has API keys as they were when they were last read, by their hash. It promises nothing: what is in it may
+// have been changed, revoked or deleted since, so its reader has the key confirmed before the answer is given.
 type keyMemory struct {
 	mu     sync.RWMutex
 	byHash map[[32]byte]*db.APIKey

@@ -20,7 +20,8 @@ func (m *Mounted) Surfaces() []Surface { return m.core.surfaces }
 // Of is the surface whose path that is.
 func (m *Mounted) Of(path string) *Surface { return m.core.surfaceOf(path) }
 
-// Mount serves surfaces on the core, once. The first is the canonical one: it answers where no other surface's prefix is.
+// Mount serves surfaces on the core, once. The first is the canonical one: it answers where no other surface's prefix
+// is.
 func (s *Core) Mount(surfaces ...Surface) (*Mounted, error) {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
@@ -68,8 +69,8 @@ func (s *Core) chain(r Route) []gin.HandlerFunc {
 	})}
 }
 
-// Admit is what a route with that scope asks of a request, for a handler of a [Public] one that takes a key as one of several
-// credentials.
+// Admit is what a route with that scope asks of a request, for a handler of a [Public] one that takes a key as one of
+// several credentials.
 func (s *Core) Admit(c *gin.Context, scope string) error {
 	if err := s.Authenticate(c); err != nil {
 		return err

@@ -49,9 +49,16 @@ func TestMount(t *testing.T) {
 	t.Parallel()
 	h, err := newCore(t).Mount(
 		surface.Surface{
-			Name: "first", Style: styled("first"), Aliases: []surface.Alias{{Of: "/companies", Also: "/company"}, {Of: "", Also: "/v1"}},
+			Name:    "first",
+			Style:   styled("first"),
+			Aliases: []surface.Alias{{Of: "/companies", Also: "/company"}, {Of: "", Also: "/v1"}},
 			Routes: []surface.Route{
-				surface.Get("/companies/:n", surface.Public, says("one ")), surface.Get("/alone", surface.Public, says("alone")).Alone(),
+				surface.Get(
+					"/companies/:n",
+					surface.Public,
+					says("one "),
+				),
+				surface.Get("/alone", surface.Public, says("alone")).Alone(),
 				surface.Get("/keyed", "", says("keyed")),
 				surface.Get("/broken", surface.Public, func(*gin.Context) error { panic("boom") }),
 			},
@@ -59,7 +66,12 @@ func TestMount(t *testing.T) {
 		surface.Surface{
 			Name: "second", Prefixes: []string{"/api/v3"}, Style: styled("second"),
 			Routes: []surface.Route{
-				surface.Get("/api/v3/things/", surface.Public, says("list")), surface.Get("/api/v3/things/:n/", surface.Public, says("thing ")),
+				surface.Get(
+					"/api/v3/things/",
+					surface.Public,
+					says("list"),
+				),
+				surface.Get("/api/v3/things/:n/", surface.Public, says("thing ")),
 				surface.Get("/api/v3/keyed/", "", says("keyed")),
 				surface.Get("/api/v3/broken/", surface.Public, func(*gin.Context) error { panic("boom") }),
 			},

@@ -58,7 +58,13 @@ func (s *Core) observe(c *gin.Context) {
 // method keeps made-up methods from making a time series each.
 func method(m string) string {
 	switch m {
-	case http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodPut, http.MethodHead, http.MethodOptions:
+	case http.MethodGet,
+		http.MethodPost,
+		http.MethodPatch,
+		http.MethodDelete,
+		http.MethodPut,
+		http.MethodHead,
+		http.MethodOptions:
 		return m
 	}
 	return "other"

@@ -11,7 +11,8 @@ import (
 	"github.com/ulule/limiter/v3/drivers/store/memory"
 )
 
-// rateLimiter counts each key's requests in two windows, in this process: several API processes each allow the full limit.
+// rateLimiter counts each key's requests in two windows, in this process: several API processes each allow the full
+// limit.
 type rateLimiter struct{ store limiter.Store }
 
 func newRateLimiter() *rateLimiter {
@@ -49,8 +50,8 @@ func tooMany(over *limiter.Context) *Error {
 	}
 }
 
-// limitRate counts the request in both windows, shows where they stand in six headers and refuses what is too much. A fault
-// of the limiter lets the request pass: the API stays available (reference §2.9).
+// limitRate counts the request in both windows, shows where they stand in six headers and refuses what is too much. A
+// fault of the limiter lets the request pass: the API stays available (reference §2.9).
 func (s *Core) limitRate(c *gin.Context) error {
 	over := s.countRequest(c, s.limiter.store.Get)
 	if over == nil {
@@ -67,9 +68,12 @@ func (s *Core) limitRate(c *gin.Context) error {
 	return tooMany(over)
 }
 
-// countRequest shows both windows in the headers and returns the one that is exceeded. count is the store's Get, which counts
-// the request, or its Peek for one that was counted already.
-func (s *Core) countRequest(c *gin.Context, count func(context.Context, string, limiter.Rate) (limiter.Context, error)) (over *limiter.Context) {
+// countRequest shows both windows in the headers and returns the one that is exceeded. count is the store's Get,
+// which counts the request, or its Peek for one that was counted already.
+func (s *Core) countRequest(
+	c *gin.Context,
+	count func(context.Context, string, limiter.Rate) (limiter.Context, error),
+) (over *limiter.Context) {
 	p := Caller(c)
 	for _, w := range windows {
 		rate := limiter.Rate{Period: w.period, Limit: int64(w.limit(p))}

@@ -11,8 +11,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Resource is a kind of row that belongs to a company: how it is loaded and what it is called. There is one way for all of
-// them to be not there (404, with the id as it was given) and to be another company's (403).
+// Resource is a kind of row that belongs to a company: how it is loaded and what it is called. There is one way for
+// all of them to be not there (404, with the id as it was given) and to be another company's (403).
 type Resource[T any] struct {
 	Name, What string // "Job", as in resourceType; "job", as in "Access denied to this job"
 	Get        func(context.Context, bun.IDB, uuid.UUID) (*T, error)

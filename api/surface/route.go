@@ -10,14 +10,16 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// Handler answers a request, or returns the error that it is refused with: an [Error], or any other that [Core.ToError] knows.
+// Handler answers a request, or returns the error that it is refused with: an [Error], or any other that
+// [Core.ToError] knows.
 type Handler func(c *gin.Context) error
 
 // Public is the scope of a route that asks for no key.
 const Public = "public"
 
-// Route is one line of a surface's table. Scope is what the key must hold: alternatives are separated by "|"; "" asks for a
-// valid key only, [Public] for none. Path is gin's, as the surface's contract writes it, with ":name" for "{name}".
+// Route is one line of a surface's table. Scope is what the key must hold: alternatives are separated by "|"; "" asks
+// for a valid key only, [Public] for none. Path is gin's, as the surface's contract writes it, with ":name" for
+// "{name}".
 type Route struct {
 	Method, Path, Scope string
 	Handle              Handler
@@ -30,8 +32,8 @@ type Route struct {
 // Get is a line of a table.
 func Get(path, scope string, h Handler) Route { return line(http.MethodGet, path, scope, h) }
 
-// List is the line of a list with the names of its query parameters. Other names, and one that is there twice, are refused: the
-// caller of a filter that is passed over would take everything for what it asked for.
+// List is the line of a list with the names of its query parameters. Other names, and one that is there twice, are
+// refused: the caller of a filter that is passed over would take everything for what it asked for.
 func List(path, scope string, h Handler, params ...string) Route {
 	r := line(http.MethodGet, path, scope, h)
 	r.list, r.Params = true, params
@@ -54,8 +56,8 @@ func line(method, path, scope string, h Handler) Route {
 	return Route{Method: method, Path: path, Scope: scope, Handle: h}
 }
 
-// Recognizing is the route with a key taken as an earlier request has read it. Its handler must confirm the key before it
-// answers: see recognize.
+// Recognizing is the route with a key taken as an earlier request has read it. Its handler must confirm the key
+// before it answers: see recognize.
 func (r Route) Recognizing() Route {
 	r.recognizing = true
 	return r
@@ -89,7 +91,8 @@ func (r Route) checkQuery(raw string) error {
 	return nil
 }
 
-// companyParam is taken everywhere: it says for which company a platform key acts, and other keys ignore it (reference §2.7).
+// companyParam is taken everywhere: it says for which company a platform key acts, and other keys ignore it
+// (reference §2.7).
 const companyParam = "companyId"
 
 // Alone is the route at its own path alone, without the surface's aliases.
@@ -100,13 +103,13 @@ func (r Route) Alone() Route {
 
 // Style is how a surface's answers look.
 type Style struct {
-	// Fail writes a refusal. Status and headers that all surfaces share (Retry-After, X-RateLimit-*, WWW-Authenticate) are set
-	// by the core; of e the style shows what its product shows.
+	// Fail writes a refusal. Status and headers that all surfaces share (Retry-After, X-RateLimit-*, WWW-Authenticate)
+	// are set by the core; of e the style shows what its product shows.
 	Fail func(c *gin.Context, e *Error)
 	// Challenge is the WWW-Authenticate of a 401; "" for none.
 	Challenge string
-	// KeyIn is the header in which this product's clients send their key, as it is to be written: "x-api-key: sk_…". A key is
-	// taken from every product's header on every surface; this is the one that a refusal recommends.
+	// KeyIn is the header in which this product's clients send their key, as it is to be written: "x-api-key: sk_…". A
+	// key is taken from every product's header on every surface; this is the one that a refusal recommends.
 	KeyIn string
 }
 
@@ -114,8 +117,8 @@ type Style struct {
 type Surface struct {
 	// Name is that of its contract, api/openapi/<Name>.yaml.
 	Name string
-	// Prefixes are the paths at and below which everything is answered in this surface's style, unknown paths too. None: all
-	// that is no other surface's.
+	// Prefixes are the paths at and below which everything is answered in this surface's style, unknown paths too. None:
+	// all that is no other surface's.
 	Prefixes []string
 	Aliases  []Alias
 	Style    Style
@@ -127,7 +130,8 @@ func (s *Surface) hasHead(path string) bool {
 	return slices.ContainsFunc(s.Routes, func(r Route) bool { return r.Method == http.MethodHead && r.Path == path })
 }
 
-// Alias is another address of everything at and below a path: {Of: "", Also: "/v1"} serves "/webhooks" as "/v1/webhooks" too.
+// Alias is another address of everything at and below a path: {Of: "", Also: "/v1"} serves "/webhooks" as
+// "/v1/webhooks" too.
 type Alias struct{ Of, Also string }
 
 // Addresses are all the paths at which a route of this surface is served, its own first.

@@ -37,8 +37,8 @@ func ScopeOf(c *gin.Context) (pg.Scope, error) {
 	return pg.Scope{Company: id}, err
 }
 
-// Allow refuses a row of another company than the request's; what is as in "this job". Load the row whoever owns it, then
-// ask: a row that is there but foreign is 403, one that is not there 404.
+// Allow refuses a row of another company than the request's; what is as in "this job". Load the row whoever owns it,
+// then ask: a row that is there but foreign is 403, one that is not there 404.
 func Allow(c *gin.Context, company uuid.UUID, what string) error {
 	s, err := ScopeOf(c)
 	if err != nil {
@@ -61,8 +61,8 @@ func AllowAny(c *gin.Context, company *uuid.UUID, what string) error {
 	return nil
 }
 
-// CompanyFor is the company that something new will belong to: the key's own or, for a platform key, that of ?companyId=,
-// which must exist.
+// CompanyFor is the company that something new will belong to: the key's own or, for a platform key, that of
+// ?companyId=, which must exist.
 func (s *Core) CompanyFor(c *gin.Context) (uuid.UUID, error) { return s.NamedCompany(c, nil) }
 
 // NamedCompany is companyFor where the body may name the company too: a company's key may leave it out and may not name

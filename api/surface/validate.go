@@ -32,7 +32,10 @@ func newRules() *validator.Validate {
 	v := validator.New()
 	own := map[string]func([]byte) bool{"object": IsObject, "array": IsArray, "metadata": isMetadata}
 	for tag, accepts := range own {
-		if err := v.RegisterValidation(tag, func(fl validator.FieldLevel) bool { return accepts(fl.Field().Bytes()) }); err != nil {
+		if err := v.RegisterValidation(
+			tag,
+			func(fl validator.FieldLevel) bool { return accepts(fl.Field().Bytes()) },
+		); err != nil {
 			panic("api: rule " + tag + ": " + err.Error())
 		}
 	}
@@ -106,7 +109,12 @@ func demand(e validator.FieldError) string {
 	case "oneof":
 		return "must be one of: " + strings.ReplaceAll(e.Param(), " ", ", ")
 	case "metadata":
-		return fmt.Sprintf("must be an object of at most %d KiB, %d levels and %d keys", maxMetadataBytes>>10, maxMetadataDepth, maxMetadataKeys)
+		return fmt.Sprintf(
+			"must be an object of at most %d KiB, %d levels and %d keys",
+			maxMetadataBytes>>10,
+			maxMetadataDepth,
+			maxMetadataKeys,
+		)
 	case "datetime":
 		return "must be a date like 2024-01-15"
 	case "unique":

@@ -32,8 +32,9 @@ type WebhookSpec struct {
 	Secret []byte
 }
 
-// NewWebhook makes the row of a webhook: its profile and URL are checked, its masked headers and its signing secret sealed. The
-// secret is returned in plain to be shown once, see webhook.SecretHex. The row is not stored: see db.CreateWebhook.
+// NewWebhook makes the row of a webhook: its profile and URL are checked, its masked headers and its signing secret
+// sealed. The secret is returned in plain to be shown once, see webhook.SecretHex. The row is not stored: see
+// db.CreateWebhook.
 func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhook, secret []byte, err error) {
 	profile, err := ProfileOf(spec.Profile)
 	if err != nil {

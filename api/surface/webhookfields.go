@@ -33,8 +33,8 @@ func (r *EventRefs) UnmarshalJSON(raw []byte) error {
 // maxEchoed bounds what an error answer repeats of a request.
 const maxEchoed = 20
 
-// Resolve returns the domain event types, duplicates collapsed, in the order in which they were named. One name of a profile may
-// stand for several. Of custom types an open profile takes those that are given.
+// Resolve returns the domain event types, duplicates collapsed, in the order in which they were named. One name of a
+// profile may stand for several. Of custom types an open profile takes those that are given.
 func (r EventRefs) Resolve(profile string, custom ...string) ([]string, error) {
 	p, err := ProfileOf(profile)
 	if err != nil {
@@ -64,9 +64,15 @@ func (r EventRefs) Resolve(profile string, custom ...string) ([]string, error) {
 	return types, nil
 }
 
-// ResolveFor is Resolve with the types that the company has registered (nil: a webhook of the platform's own, which has none), and
-// with those that a webhook has already.
-func (s *Core) ResolveFor(ctx context.Context, r EventRefs, profile string, company *uuid.UUID, had ...string) ([]string, error) {
+// ResolveFor is Resolve with the types that the company has registered (nil: a webhook of the platform's own, which
+// has none), and with those that a webhook has already.
+func (s *Core) ResolveFor(
+	ctx context.Context,
+	r EventRefs,
+	profile string,
+	company *uuid.UUID,
+	had ...string,
+) ([]string, error) {
 	p, err := ProfileOf(profile)
 	if err != nil {
 		return nil, err
@@ -133,8 +139,8 @@ func AllowedEvents(p *webhook.Profile) any {
 	return p.Names()
 }
 
-// EventNames are the profile's names of domain event types, each once; the types themselves when this version does not have the
-// profile.
+// EventNames are the profile's names of domain event types, each once; the types themselves when this version does
+// not have the profile.
 func EventNames(profile string, types []string) []string {
 	p, err := profiles.ByName(profile)
 	if err != nil {
@@ -152,8 +158,8 @@ type Header struct {
 // masked are the headers whose values are sealed (reference §1.6). Header names ignore case, and so does this.
 var masked = []string{"authorization", "x-api-key", "x-secret", "api-key"}
 
-// SealHeaders checks custom headers, against those that the profile reserves too, and seals the values of masked ones for that
-// webhook.
+// SealHeaders checks custom headers, against those that the profile reserves too, and seals the values of masked ones
+// for that webhook.
 func (s *Core) SealHeaders(p *webhook.Profile, id uuid.UUID, in []Header) ([]delivery.WebhookHeader, error) {
 	out := make([]delivery.WebhookHeader, 0, len(in))
 	seen := map[string]bool{}
@@ -189,7 +195,10 @@ func checkHeader(p *webhook.Profile, at string, h Header) error {
 	if strings.TrimSpace(h.Value) == "" {
 		return Invalid(at+".value", at+".value must not be empty")
 	}
-	return Invalid(at+".value", at+".value must be a valid HTTP header value, without white space around it, line breaks and control characters")
+	return Invalid(
+		at+".value",
+		at+".value must be a valid HTTP header value, without white space around it, line breaks and control characters",
+	)
 }
 
 func (s *Core) sealHeader(id uuid.UUID, h Header) (delivery.WebhookHeader, error) {

@@ -8,8 +8,8 @@ import (
 	"github.com/go-playground/validator/v10"
 )
 
-// The reference shows values of its word lists but never the whole lists (§2.11–2.14), so a word is checked for its form: a
-// client that knows more of them works, a typing error in another form does not.
+// The reference shows values of its word lists but never the whole lists (§2.11–2.14), so a word is checked for its
+// form: a client that knows more of them works, a typing error in another form does not.
 var (
 	wordForm     = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
 	languageForm = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})?$`)
@@ -21,7 +21,10 @@ var (
 // AddRule makes a form available to the validate tags.
 func AddRule(tag string, form *regexp.Regexp, what string) bool {
 	demands[tag] = what
-	err := rules.RegisterValidation(tag, func(fl validator.FieldLevel) bool { return form.MatchString(fl.Field().String()) })
+	err := rules.RegisterValidation(
+		tag,
+		func(fl validator.FieldLevel) bool { return form.MatchString(fl.Field().String()) },
+	)
 	if err != nil {
 		panic(fmt.Sprintf("api: rule %s: %v", tag, err))
 	}

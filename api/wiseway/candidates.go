@@ -19,7 +19,15 @@ import (
 
 func (s *server) candidateRoutes() []surface.Route {
 	return []surface.Route{
-		surface.List("/api/app/positions/:id/candidates", "read:candidates", s.listCandidates, "page", "limit", "status", "search"),
+		surface.List(
+			"/api/app/positions/:id/candidates",
+			"read:candidates",
+			s.listCandidates,
+			"page",
+			"limit",
+			"status",
+			"search",
+		),
 		surface.Post("/api/app/positions/:id/candidates", "write:candidates", s.addCandidate),
 		surface.Delete("/api/app/positions/:id/candidates/:candidateId", "delete:candidates", s.removeCandidate),
 	}
@@ -109,9 +117,17 @@ type candidateOutput struct {
 
 func (s *server) showCandidate(position uuid.UUID, c *db.Candidate, i *db.Interview) candidateOutput {
 	out := candidateOutput{
-		ID: c.ID, PositionID: position, Name: strings.TrimSpace(c.FirstName + " " + c.LastName), FirstName: c.FirstName, LastName: c.LastName,
-		Email: c.Email, Phone: c.PhoneNumber, Status: c.Status, Metadata: c.Metadata,
-		CreatedAt: surface.Timestamp(c.CreatedAt), UpdatedAt: surface.Timestamp(c.UpdatedAt),
+		ID:         c.ID,
+		PositionID: position,
+		Name:       strings.TrimSpace(c.FirstName + " " + c.LastName),
+		FirstName:  c.FirstName,
+		LastName:   c.LastName,
+		Email:      c.Email,
+		Phone:      c.PhoneNumber,
+		Status:     c.Status,
+		Metadata:   c.Metadata,
+		CreatedAt:  surface.Timestamp(c.CreatedAt),
+		UpdatedAt:  surface.Timestamp(c.UpdatedAt),
 	}
 	if i == nil {
 		return out
@@ -169,8 +185,8 @@ func (s *server) listCandidates(c *gin.Context) error {
 	}), total)
 }
 
-// removeCandidate takes the candidate from the position: what it was invited to and has not begun is canceled. A candidate of no
-// other position is deleted.
+// removeCandidate takes the candidate from the position: what it was invited to and has not begun is canceled. A
+// candidate of no other position is deleted.
 func (s *server) removeCandidate(c *gin.Context) error {
 	position, err := s.position(c)
 	if err != nil {

@@ -14,7 +14,12 @@ import (
 )
 
 var allEvents = []string{
-	"interview.completed", "interview.started", "candidate.invited", "candidate.created", "position.created", "position.updated",
+	"interview.completed",
+	"interview.started",
+	"candidate.invited",
+	"candidate.created",
+	"position.created",
+	"position.updated",
 }
 
 // candidate opens its link and does something there.
@@ -120,8 +125,8 @@ func TestReferenceDelivery(t *testing.T) {
 	})
 }
 
-// signedWith is what a receiver does: X-WiseWay-Signature is "t=<unix seconds>,v1=<hex HMAC-SHA256 of <t>.<body>>", keyed with the
-// secret as it was shown.
+// signedWith is what a receiver does: X-WiseWay-Signature is "t=<unix seconds>,v1=<hex HMAC-SHA256 of <t>.<body>>",
+// keyed with the secret as it was shown.
 func signedWith(secret string, r received) bool {
 	parts := strings.Split(r.header.Get("X-WiseWay-Signature"), ",")
 	at := strings.TrimPrefix(parts[0], "t=")

@@ -46,7 +46,12 @@ func TestBadPositions(t *testing.T) {
 	both["title:missing"] = object{}
 	b.refuses("POST", positions, both)
 	for _, query := range []string{"?page=0", "?limit=101", "?page=x", "?status=a%20b"} {
-		refused(b.Do("GET", positions+query, nil), http.StatusBadRequest, "VALIDATION_ERROR", query[1:strings.Index(query, "=")])
+		refused(
+			b.Do("GET", positions+query, nil),
+			http.StatusBadRequest,
+			"VALIDATION_ERROR",
+			query[1:strings.Index(query, "=")],
+		)
 	}
 	refused(b.Do("GET", positions+"/1", nil), http.StatusNotFound, "RESOURCE_NOT_FOUND")
 	refused(b.Do("POST", positions, strings.Repeat("x", 1<<20+1)), http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE")
@@ -60,14 +65,31 @@ func TestBadCandidates(t *testing.T) {
 	b := setup(t)
 	p := b.position()
 	b.refuses("POST", candidatesOf(p), map[string]any{
-		":null": "null", "unknown": ada(object{"unknown": 1}),
-		"email:missing": object{"name": "Ada Byron"}, "email:form": ada(object{"email": "ada"}),
-		":NUL":         "{\"name\":\"A\",\"email\":\"a\\u0000@b.c\"}",
-		"name:missing": object{"email": "a@example.com"}, "name:blank": object{"email": "a@example.com", "name": " "},
-		"name:both": ada(object{"name": "Ada Byron"}), "name:long": object{"email": "a@example.com", "name": strings.Repeat("x", 101)},
-		"firstName": object{"email": "a@example.com", "lastName": "Byron"}, "lastName": object{"email": "a@example.com", "firstName": "Ada"},
-		"phone": ada(object{"phone": "0900123456"}), "metadata": ada(object{"metadata": "x"}), "invite": ada(object{"invite": "yes"}),
-		"expiresAt:past": ada(object{"expiresAt": time.Now().Add(-time.Second)}), "expiresAt:form": ada(object{"expiresAt": "tomorrow"}),
+		":null":         "null",
+		"unknown":       ada(object{"unknown": 1}),
+		"email:missing": object{"name": "Ada Byron"},
+		"email:form":    ada(object{"email": "ada"}),
+		":NUL":          "{\"name\":\"A\",\"email\":\"a\\u0000@b.c\"}",
+		"name:missing":  object{"email": "a@example.com"},
+		"name:blank":    object{"email": "a@example.com", "name": " "},
+		"name:both": ada(
+			object{"name": "Ada Byron"},
+		),
+		"name:long": object{"email": "a@example.com", "name": strings.Repeat("x", 101)},
+		"firstName": object{
+			"email":    "a@example.com",
+			"lastName": "Byron",
+		},
+		"lastName": object{"email": "a@example.com", "firstName": "Ada"},
+		"phone": ada(
+			object{"phone": "0900123456"},
+		),
+		"metadata": ada(object{"metadata": "x"}),
+		"invite":   ada(object{"invite": "yes"}),
+		"expiresAt:past": ada(
+			object{"expiresAt": time.Now().Add(-time.Second)},
+		),
+		"expiresAt:form":    ada(object{"expiresAt": "tomorrow"}),
 		"expiresAt:far":     ada(object{"expiresAt": time.Now().AddDate(2, 0, 0)}),
 		"expiresAt:without": ada(object{"expiresAt": time.Now().Add(time.Hour), "invite": false}),
 	})
@@ -84,13 +106,30 @@ func TestBadWebhooks(t *testing.T) {
 	hook := object{"url": "https://example.com/hook", "events": []string{"position.created"}}
 	path := webhooks + "/" + idOf(b.Do("POST", webhooks, hook).Is(http.StatusCreated))
 	both := map[string]any{
-		":array": "[]", "unknown": with(object{"unknown": 1}, hook), "secret": with(object{"secret": "mine"}, hook),
-		"profile":    with(object{"profile": "standard"}, hook),
-		"url:scheme": with(object{}, hook, object{"url": "ftp://example.com"}), "url:empty": with(object{}, hook, object{"url": ""}),
+		":array":  "[]",
+		"unknown": with(object{"unknown": 1}, hook),
+		"secret":  with(object{"secret": "mine"}, hook),
+		"profile": with(object{"profile": "standard"}, hook),
+		"url:scheme": with(
+			object{},
+			hook,
+			object{"url": "ftp://example.com"},
+		),
+		"url:empty":      with(object{}, hook, object{"url": ""}),
 		"url:private":    with(object{}, hook, object{"url": "https://10.0.0.1/hook"}),
 		"events:unknown": with(object{}, hook, object{"events": []string{"position.deleted"}}),
-		"events:numbers": with(object{}, hook, object{"events": []int{1}}), "events:none": with(object{}, hook, object{"events": []string{}}),
-		"events:text": with(object{}, hook, object{"events": "position.created"}), "name": with(object{"name": strings.Repeat("x", 256)}, hook),
+		"events:numbers": with(
+			object{},
+			hook,
+			object{"events": []int{1}},
+		),
+		"events:none": with(object{}, hook, object{"events": []string{}}),
+		"events:text": with(
+			object{},
+			hook,
+			object{"events": "position.created"},
+		),
+		"name":     with(object{"name": strings.Repeat("x", 256)}, hook),
 		"isActive": with(object{"isActive": "no"}, hook),
 	}
 	b.refuses("PUT", path, both)

@@ -18,11 +18,11 @@ import (
 // closed is the status of a position to which nobody is invited any more. Other statuses are the client's own words.
 const closed = "CLOSED"
 
-// addCandidate invites a candidate, or only creates it. It also needs read:jobs and read:interviews, as the list does, and to
-// invite write:interviews: an invitation is an interview.
+// addCandidate invites a candidate, or only creates it. It also needs read:jobs and read:interviews, as the list
+// does, and to invite write:interviews: an invitation is an interview.
 //
-// A person is one candidate of a company, known by the e-mail address: who is there already is added to the position, and who has
-// an open invitation to it is given that again. So the same request sent twice invites once.
+// A person is one candidate of a company, known by the e-mail address: who is there already is added to the position,
+// and who has an open invitation to it is given that again. So the same request sent twice invites once.
 func (s *server) addCandidate(c *gin.Context) error {
 	if err := surface.RequireAll(c, "read:jobs", "read:interviews"); err != nil {
 		return err
@@ -83,7 +83,10 @@ func (a *addition) run(ctx context.Context, tx bun.Tx) (made bool, err error) {
 		return false, err
 	}
 	if a.in.invites() && a.position.Status == closed {
-		return false, surface.InvalidState("This position is closed: nobody can be invited to it", surface.Details{"state": closed})
+		return false, surface.InvalidState(
+			"This position is closed: nobody can be invited to it",
+			surface.Details{"state": closed},
+		)
 	}
 	added, err := a.person(ctx, tx)
 	if err != nil || !a.in.invites() {
@@ -95,8 +98,8 @@ func (a *addition) run(ctx context.Context, tx bun.Tx) (made bool, err error) {
 	return true, a.invite(ctx, tx)
 }
 
-// person finds or makes the candidate, brings it to the position, and finds its newest interview there. It reports whether the
-// candidate has come to the position with this.
+// person finds or makes the candidate, brings it to the position, and finds its newest interview there. It reports
+// whether the candidate has come to the position with this.
 func (a *addition) person(ctx context.Context, tx bun.Tx) (added bool, err error) {
 	known, err := db.CandidateByEmail(ctx, tx, a.position.CompanyID, a.in.Email)
 	if errors.Is(err, pg.ErrNotFound) {
@@ -123,13 +126,20 @@ func (a *addition) create(ctx context.Context, tx bun.Tx) error {
 	return db.CreateCandidate(ctx, tx, a.candidate, a.in.invites())
 }
 
-// keeps refuses another end for an invitation that is open: the candidate was told the first one. Clients know it in milliseconds.
+// keeps refuses another end for an invitation that is open: the candidate was told the first one. Clients know it in
+// milliseconds.
 func (a *addition) keeps(open *db.Interview) error {
 	if a.in.ExpiresAt == nil || open.DeadlineAt != nil && open.DeadlineAt.UnixMilli() == a.in.ExpiresAt.UnixMilli() {
 		return nil
 	}
-	return surface.InvalidState("This candidate has an open invitation to this position with another end; remove the candidate first",
-		surface.Details{"field": "expiresAt", "candidateId": a.candidate.ID, "invitationExpiresAt": surface.Maybe(open.DeadlineAt)})
+	return surface.InvalidState(
+		"This candidate has an open invitation to this position with another end; remove the candidate first",
+		surface.Details{
+			"field":               "expiresAt",
+			"candidateId":         a.candidate.ID,
+			"invitationExpiresAt": surface.Maybe(open.DeadlineAt),
+		},
+	)
 }
 
 func (a *addition) invite(ctx context.Context, tx bun.Tx) error {

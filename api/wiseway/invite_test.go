@@ -36,7 +36,8 @@ func TestSamePersonIsOneCandidate(t *testing.T) {
 
 	t.Run("the_same_invitation_is_given_again", func(t *testing.T) {
 		before := b.events()
-		again := b.Do("POST", candidatesOf(p), ada(object{"email": "ADA@example.com", "firstName": "Augusta"})).Is(http.StatusOK)
+		again := b.Do("POST", candidatesOf(p), ada(object{"email": "ADA@example.com", "firstName": "Augusta"})).
+			Is(http.StatusOK)
 		require.Equal(t, with(object{}, first, object{"existing": true}), again)
 		require.Equal(t, before, b.events(), "nothing has happened")
 	})
@@ -195,7 +196,11 @@ func TestIdempotency(t *testing.T) {
 	same(positions, object{"title": "Cook"})
 	p, other := b.position(), b.position()
 	same(candidatesOf(p), ada())
-	refused(b.Do("POST", candidatesOf(other), ada(), "Idempotency-Key", candidatesOf(p)), http.StatusConflict, "IDEMPOTENCY_CONFLICT")
+	refused(
+		b.Do("POST", candidatesOf(other), ada(), "Idempotency-Key", candidatesOf(p)),
+		http.StatusConflict,
+		"IDEMPOTENCY_CONFLICT",
+	)
 }
 
 // TestScopes: each route asks for its own, and for those of what else it shows or makes.
@@ -220,11 +225,21 @@ func TestScopes(t *testing.T) {
 // TestPlatformKey: it names the company for what it makes, and sees all without.
 func TestPlatformKey(t *testing.T) {
 	b := setup(t)
-	refused(b.As(b.PlatformKey, "POST", positions, object{"title": "Cook"}), http.StatusBadRequest, "MISSING_REQUIRED_FIELD", "companyId")
-	p := b.As(b.PlatformKey, "POST", positions+"?companyId="+b.Company.String(), object{"title": "Cook"}).Is(http.StatusCreated)
+	refused(
+		b.As(b.PlatformKey, "POST", positions, object{"title": "Cook"}),
+		http.StatusBadRequest,
+		"MISSING_REQUIRED_FIELD",
+		"companyId",
+	)
+	p := b.As(b.PlatformKey, "POST", positions+"?companyId="+b.Company.String(), object{"title": "Cook"}).
+		Is(http.StatusCreated)
 	b.Do("GET", positions+"/"+idOf(p), nil).Is(http.StatusOK)
 	b.As(b.PlatformKey, "GET", positions+"/"+idOf(p), nil).Is(http.StatusOK)
-	refused(b.As(b.PlatformKey, "GET", positions+"/"+idOf(p)+"?companyId="+b.Other.String(), nil), http.StatusNotFound, "RESOURCE_NOT_FOUND")
+	refused(
+		b.As(b.PlatformKey, "GET", positions+"/"+idOf(p)+"?companyId="+b.Other.String(), nil),
+		http.StatusNotFound,
+		"RESOURCE_NOT_FOUND",
+	)
 	w := b.As(b.PlatformKey, "POST", webhooks+"?companyId="+b.Company.String(), object{"url": "https://example.com/h", "events": allEvents}).
 		Is(http.StatusCreated)
 	require.Equal(t, idOf(w), idOf(b.items(webhooks)[0]))

@@ -47,8 +47,8 @@ func (in *positionInput) row(company uuid.UUID) *db.Position {
 	}
 }
 
-// positionChange is the body of an update: what is missing stays (reference Part 3, 2). What only we set may be sent back as it
-// was read, since clients of a PUT do; it changes nothing.
+// positionChange is the body of an update: what is missing stays (reference Part 3, 2). What only we set may be sent
+// back as it was read, since clients of a PUT do; it changes nothing.
 type positionChange struct {
 	Title            surface.Opt[string]          `json:"title" validate:"min=1,max=200"`
 	Description      surface.Opt[string]          `json:"description" validate:"max=10000" null:"ok"`
@@ -105,9 +105,18 @@ type positionOutput struct {
 
 func showPosition(p *db.Position) positionOutput {
 	return positionOutput{
-		ID: p.ID, Title: p.Title, Description: p.Description, Status: p.Status, RequiredSkills: p.RequiredSkills,
-		NiceToHaveSkills: p.NiceToHaveSkills, ContractType: p.ContractType, Location: (*location)(p.Location), Salary: (*salary)(p.Salary),
-		Metadata: p.Metadata, CreatedAt: surface.Timestamp(p.CreatedAt), UpdatedAt: surface.Timestamp(p.UpdatedAt),
+		ID:               p.ID,
+		Title:            p.Title,
+		Description:      p.Description,
+		Status:           p.Status,
+		RequiredSkills:   p.RequiredSkills,
+		NiceToHaveSkills: p.NiceToHaveSkills,
+		ContractType:     p.ContractType,
+		Location:         (*location)(p.Location),
+		Salary:           (*salary)(p.Salary),
+		Metadata:         p.Metadata,
+		CreatedAt:        surface.Timestamp(p.CreatedAt),
+		UpdatedAt:        surface.Timestamp(p.UpdatedAt),
 	}
 }
 
@@ -206,8 +215,8 @@ func (s *server) updatePosition(c *gin.Context) error {
 	return nil
 }
 
-// changePosition changes a position under a lock, so that it is compared with what is there. What leaves it as it is, such as a row
-// that is sent back as it was read, was no change, and nobody is told of one.
+// changePosition changes a position under a lock, so that it is compared with what is there. What leaves it as it is,
+// such as a row that is sent back as it was read, was no change, and nobody is told of one.
 func (s *server) changePosition(c *gin.Context, id uuid.UUID, in *positionChange) (p *db.Position, err error) {
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if err := db.Lock(ctx, tx, "jobs", id); err != nil {
@@ -234,8 +243,8 @@ func gone(c *gin.Context, err error, what, param string) error {
 	return err
 }
 
-// deletePosition hides the position. Its candidates stay, and interviews that were agreed go on: there is no event to tell
-// anybody (reference 1.3).
+// deletePosition hides the position. Its candidates stay, and interviews that were agreed go on: there is no event to
+// tell anybody (reference 1.3).
 func (s *server) deletePosition(c *gin.Context) error {
 	p, err := s.position(c)
 	if err != nil {

@@ -79,18 +79,31 @@ func TestReferenceEndpoints(t *testing.T) {
 			first, second := b.position(), b.position(object{"title": "Cook"})
 			var list object
 			b.Do("GET", positions, nil).Into(http.StatusOK, &list)
-			require.Equal(t, object{"data": []any{second, first}, "total": 2.0, "page": 1.0, "limit": 20.0, "totalPages": 1.0}, list)
+			require.Equal(
+				t,
+				object{"data": []any{second, first}, "total": 2.0, "page": 1.0, "limit": 20.0, "totalPages": 1.0},
+				list,
+			)
 		}},
 		{"POST_positions", func(t *testing.T, b *bundle) {
 			p := b.position(object{
-				"description": "Greets guests", "status": "open", "requiredSkills": []string{"Slovak"}, "niceToHaveSkills": []string{"German"},
-				"contractType": "full_time", "metadata": object{"ref": "R-1"}, "location": object{"workMode": "onsite", "city": "Bratislava"},
-				"salary": object{"min": 1000, "max": 1500, "currency": "EUR", "period": "monthly"},
+				"description":      "Greets guests",
+				"status":           "open",
+				"requiredSkills":   []string{"Slovak"},
+				"niceToHaveSkills": []string{"German"},
+				"contractType":     "full_time",
+				"metadata":         object{"ref": "R-1"},
+				"location":         object{"workMode": "onsite", "city": "Bratislava"},
+				"salary":           object{"min": 1000, "max": 1500, "currency": "EUR", "period": "monthly"},
 			})
 			require.Equal(t, "Receptionist", p["title"])
 			require.Equal(t, "OPEN", p["status"])
 			require.Equal(t, "FULL_TIME", p["contractType"])
-			require.Equal(t, object{"workMode": "ONSITE", "city": "Bratislava", "street": nil, "postalCode": nil, "countryCode": nil}, p["location"])
+			require.Equal(
+				t,
+				object{"workMode": "ONSITE", "city": "Bratislava", "street": nil, "postalCode": nil, "countryCode": nil},
+				p["location"],
+			)
 			require.Equal(t, object{"min": 1000.0, "max": 1500.0, "currency": "EUR", "period": "MONTHLY"}, p["salary"])
 			require.Equal(t, object{"ref": "R-1"}, p["metadata"])
 		}},
@@ -140,7 +153,10 @@ func TestReferenceEndpoints(t *testing.T) {
 		}},
 		{"POST_webhooks", func(t *testing.T, b *bundle) {
 			w := b.Do("POST", webhooks, object{
-				"url": "https://example.com/hook", "events": []string{"position.created", "interview.completed"}, "name": "HR", "isActive": false,
+				"url":      "https://example.com/hook",
+				"events":   []string{"position.created", "interview.completed"},
+				"name":     "HR",
+				"isActive": false,
 			}).Is(http.StatusCreated)
 			require.Equal(t, []any{"position.created", "interview.completed"}, w["events"])
 			require.Equal(t, "HR", w["name"])
@@ -149,7 +165,8 @@ func TestReferenceEndpoints(t *testing.T) {
 		}},
 		{"PUT_webhooks_id", func(t *testing.T, b *bundle) {
 			w := b.webhook("https://example.com/hook", "position.created")
-			got := b.Do("PUT", webhooks+"/"+idOf(w), object{"events": []string{"candidate.invited"}, "isActive": false}).Is(http.StatusOK)
+			got := b.Do("PUT", webhooks+"/"+idOf(w), object{"events": []string{"candidate.invited"}, "isActive": false}).
+				Is(http.StatusOK)
 			require.Equal(t, []any{"candidate.invited"}, got["events"])
 			require.Equal(t, false, got["isActive"])
 			require.Equal(t, w["url"], got["url"], "a missing field is kept (Part 3, 2)")

@@ -91,7 +91,10 @@ func refused(r apitest.Response, status int, code string, field ...string) objec
 func (b *bundle) events() []string {
 	b.T.Helper()
 	types := []string{}
-	require.NoError(b.T, b.NewRaw("SELECT type FROM events WHERE company_id = ? ORDER BY id", b.Company).Scan(b.Ctx, &types))
+	require.NoError(
+		b.T,
+		b.NewRaw("SELECT type FROM events WHERE company_id = ? ORDER BY id", b.Company).Scan(b.Ctx, &types),
+	)
 	return types
 }
 
@@ -101,8 +104,11 @@ func (b *bundle) sent() []string {
 	p, err := profiles.ByName("wiseway")
 	require.NoError(b.T, err)
 	var types []string
-	require.NoError(b.T, b.NewRaw(`SELECT e.type FROM deliveries d JOIN events e ON e.id = d.event_id JOIN webhooks w ON w.id = d.webhook_id
-		WHERE w.profile = 'wiseway' ORDER BY e.id`).Scan(b.Ctx, &types))
+	require.NoError(
+		b.T,
+		b.NewRaw(`SELECT e.type FROM deliveries d JOIN events e ON e.id = d.event_id JOIN webhooks w ON w.id = d.webhook_id
+		WHERE w.profile = 'wiseway' ORDER BY e.id`).Scan(b.Ctx, &types),
+	)
 	names := []string{}
 	for _, t := range types {
 		names = append(names, p.NameOf(t))
@@ -167,8 +173,14 @@ func (b *bundle) deliver() {
 		p, err := profiles.ByName(job.Webhook.Profile)
 		require.NoError(b.T, err)
 		m := webhook.Message{
-			DeliveryID: id.String(), EventID: job.Event.ID.String(), EventType: job.Event.Type, EventName: p.NameOf(job.Event.Type),
-			OccurredAt: job.Event.OccurredAt, Data: job.Event.Data, Endpoint: job.Webhook.URL, BaseURL: apitest.PublicURL,
+			DeliveryID: id.String(),
+			EventID:    job.Event.ID.String(),
+			EventType:  job.Event.Type,
+			EventName:  p.NameOf(job.Event.Type),
+			OccurredAt: job.Event.OccurredAt,
+			Data:       job.Event.Data,
+			Endpoint:   job.Webhook.URL,
+			BaseURL:    apitest.PublicURL,
 		}
 		require.NoError(b.T, json.Unmarshal(job.Event.Context, &m.Context))
 		body, err := p.Render(m)

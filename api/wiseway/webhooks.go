@@ -62,8 +62,14 @@ type webhookOutput struct {
 
 func showWebhook(w *delivery.Webhook) webhookOutput {
 	return webhookOutput{
-		ID: w.ID, URL: w.URL, Events: surface.EventNames(w.Profile, w.Events), Name: w.Name, IsActive: w.IsActive,
-		DisabledReason: w.DisabledReason, CreatedAt: surface.Timestamp(w.CreatedAt), UpdatedAt: surface.Timestamp(w.UpdatedAt),
+		ID:             w.ID,
+		URL:            w.URL,
+		Events:         surface.EventNames(w.Profile, w.Events),
+		Name:           w.Name,
+		IsActive:       w.IsActive,
+		DisabledReason: w.DisabledReason,
+		CreatedAt:      surface.Timestamp(w.CreatedAt),
+		UpdatedAt:      surface.Timestamp(w.UpdatedAt),
 	}
 }
 
@@ -103,7 +109,12 @@ func (s *server) createWebhook(c *gin.Context) error {
 		return err
 	}
 	w, secret, err := s.NewWebhook(surface.Caller(c).Key, &surface.WebhookSpec{
-		Profile: profile, URL: in.URL, Events: events, Company: &company, Name: in.Name, Inactive: in.IsActive != nil && !*in.IsActive,
+		Profile:  profile,
+		URL:      in.URL,
+		Events:   events,
+		Company:  &company,
+		Name:     in.Name,
+		Inactive: in.IsActive != nil && !*in.IsActive,
 	})
 	if err != nil {
 		return err
@@ -160,8 +171,8 @@ func (s *server) updateWebhook(c *gin.Context) error {
 	return nil
 }
 
-// applyWebhook writes what was sent into the row and names the columns. isActive is a change when it is one: true sent back as it
-// was read must not release what a circuit holds.
+// applyWebhook writes what was sent into the row and names the columns. isActive is a change when it is one: true
+// sent back as it was read must not release what a circuit holds.
 func (s *server) applyWebhook(in *webhookChange, w *delivery.Webhook) ([]string, error) {
 	var u surface.Update
 	surface.Set(&u, "name", &w.Name, in.Name)
@@ -191,7 +202,11 @@ func (s *server) deleteWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return delivery.DeleteWebhook(ctx, tx, w.ID) })
+	err = pg.InTx(
+		c.Request.Context(),
+		s.DB,
+		func(ctx context.Context, tx bun.Tx) error { return delivery.DeleteWebhook(ctx, tx, w.ID) },
+	)
 	if err != nil {
 		return gone(c, err, "Webhook", "id")
 	}

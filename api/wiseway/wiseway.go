@@ -1,8 +1,9 @@
-// Package wiseway is the positions API, for clients that were written for WiseWay: positions, their candidates and webhooks below
-// /api/app.
+// Package wiseway is the positions API, for clients that were written for WiseWay: positions, their candidates and
+// webhooks below /api/app.
 //
-// A position is a job. The reference (1.2–1.5) gives the paths, the header of the key and the events, and leaves bodies, errors
-// and status codes unknown; what was chosen for them is in this surface's contract, api/openapi/wiseway.yaml.
+// A position is a job. The reference (1.2–1.5) gives the paths, the header of the key and the events, and leaves
+// bodies, errors and status codes unknown; what was chosen for them is in this surface's contract,
+// api/openapi/wiseway.yaml.
 package wiseway
 
 import (

@@ -9,8 +9,8 @@ import (
 	"greenroom/api/surface"
 )
 
-// Words (a position's status, a contract's type) are taken in any case, since nobody knows how this product's clients write
-// them, and shown in capitals, as they are on every surface and in the deliveries.
+// Words (a position's status, a contract's type) are taken in any case, since nobody knows how this product's clients
+// write them, and shown in capitals, as they are on every surface and in the deliveries.
 var wordForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 
 var _ = surface.AddRule("anyword", wordForm, "a word, like OPEN or FULL_TIME")

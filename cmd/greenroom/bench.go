@@ -19,7 +19,10 @@ func benchCmd() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure deliveries per second, latency and processor time on this machine",
 		Long: "Starts PostgreSQL, a Temporal server on it (built once, some minutes), an API, a worker and receivers on free ports, measures " +
-			"the scenarios, prints a table and removes everything.\n\nScenarios: " + strings.Join(bench.Names(), ", "),
+			"the scenarios, prints a table and removes everything.\n\nScenarios: " + strings.Join(
+			bench.Names(),
+			", ",
+		),
 		Example: "  greenroom bench --runs 3\n  greenroom bench --scenario offered-50,saturated-10 --set dispatch.batch_above=0",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runBench(cmd, opts, temporal) },
@@ -32,7 +35,12 @@ func benchCmd() *cobra.Command {
 	f.StringArrayVar(&opts.Settings, "set", nil, "setting of API and worker, as name=value (see greenroom help settings)")
 	f.StringVar(&opts.JSON, "json", "", "file for all figures (default <dev.dir>/bench/<time>.json)")
 	f.StringVar(&opts.Profiles, "pprof", "", "directory for processor profiles of API and worker")
-	f.StringVar(&temporal, "temporal", "server", "server: the full server on PostgreSQL; dev: the development server, no build")
+	f.StringVar(
+		&temporal,
+		"temporal",
+		"server",
+		"server: the full server on PostgreSQL; dev: the development server, no build",
+	)
 	cmd.AddCommand(benchLargeCmd())
 	return cmd
 }

@@ -23,7 +23,10 @@ func chaosCmd() *cobra.Command {
 		Long: "Starts PostgreSQL, a Temporal server on it (built once, some minutes), APIs, workers and receivers on free ports, publishes at a " +
 			"constant rate, kills, freezes, deploys and misuses them at random, and then compares every accepted event with what arrived and " +
 			"with the database. It ends with 1 when anything was lost or is unexplained. Everything is removed again.\n\nKinds of faults: " +
-			strings.Join(chaos.Kinds(), ", "),
+			strings.Join(
+				chaos.Kinds(),
+				", ",
+			),
 		Example: "  greenroom chaos --faults 300\n  greenroom chaos --seed 7 --faults 20 --kind worker-kill,temporal-kill",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,7 +48,12 @@ func chaosCmd() *cobra.Command {
 	f.StringArrayVar(&opts.Settings, "set", nil, "setting of API and worker, as name=value (see greenroom help settings)")
 	f.StringVar(&opts.JSON, "json", "", "file for all figures (default <dev.dir>/chaos/<time>-<seed>.json)")
 	f.BoolVar(&opts.KeepLogs, "keep-logs", false, "keep the logs of all processes also when nothing was lost")
-	f.StringVar(&temporal, "temporal", "server", "server: the full server on PostgreSQL; dev: the development server, no build")
+	f.StringVar(
+		&temporal,
+		"temporal",
+		"server",
+		"server: the full server on PostgreSQL; dev: the development server, no build",
+	)
 	return cmd
 }
 

@@ -9,8 +9,17 @@ import (
 )
 
 func deliveriesCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "deliveries", Short: "List, look into, retry, cancel and replay deliveries, directly in the database"}
-	cmd.AddCommand(deliveriesListCmd(), deliveriesShowCmd(), deliveriesRetryCmd(), deliveriesCancelCmd(), deliveriesReplayCmd())
+	cmd := &cobra.Command{
+		Use:   "deliveries",
+		Short: "List, look into, retry, cancel and replay deliveries, directly in the database",
+	}
+	cmd.AddCommand(
+		deliveriesListCmd(),
+		deliveriesShowCmd(),
+		deliveriesRetryCmd(),
+		deliveriesCancelCmd(),
+		deliveriesReplayCmd(),
+	)
 	return cmd
 }
 
@@ -46,7 +55,9 @@ func deliveriesListCmd() *cobra.Command {
 
 func deliveriesShowCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show ID", Short: "Show a delivery and its attempts; with --json also the body that was sent", Args: cobra.ExactArgs(1),
+		Use:   "show ID",
+		Short: "Show a delivery and its attempts; with --json also the body that was sent",
+		Args:  cobra.ExactArgs(1),
 	}
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
 		id, err := admin.ParseID("delivery", args[0])

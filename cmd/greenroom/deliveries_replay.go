@@ -19,7 +19,12 @@ func deliveriesReplayCmd() *cobra.Command {
 	f.StringVar(&webhook, "webhook", "", "id of the webhook")
 	f.StringVar(&since, "since", "", "made at or after: 24h, 7d, 2026-01-31, 2026-01-31T15:04:05Z")
 	f.StringVar(&until, "until", "", "made before (default now)")
-	f.StringArrayVar(&r.Statuses, "status", nil, "those that are succeeded, failed or canceled; repeat for more (default failed)")
+	f.StringArrayVar(
+		&r.Statuses,
+		"status",
+		nil,
+		"those that are succeeded, failed or canceled; repeat for more (default failed)",
+	)
 	f.StringArrayVar(&r.Events, "event", nil, "of this event; repeat for more (default all)")
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
 		if r.Webhook, err = admin.ParseID("webhook", webhook); err != nil {

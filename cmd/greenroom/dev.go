@@ -32,7 +32,8 @@ func devCmd() *cobra.Command {
 	return cmd
 }
 
-// runDev is the story of `greenroom dev`: stores, secrets, then the product, until a signal, a fault or the loss of a store.
+// runDev is the story of `greenroom dev`: stores, secrets, then the product, until a signal, a fault or the loss of a
+// store.
 func runDev(cmd *cobra.Command) (err error) {
 	cfg, err := config.Load(cmd.Flags())
 	if err != nil {
@@ -71,8 +72,8 @@ func unlessAsked(ctx context.Context, err error) error {
 	return err
 }
 
-// untilSignal ends the context at the first Ctrl-C or request to stop and gives signals back their usual effect, so that the
-// second one ends the program.
+// untilSignal ends the context at the first Ctrl-C or request to stop and gives signals back their usual effect, so
+// that the second one ends the program.
 func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	unregister := context.AfterFunc(ctx, func() {

@@ -49,8 +49,15 @@ func TestMain(m *testing.M) {
 
 func TestDevExec_hands_on_environment_output_and_exit_code(t *testing.T) {
 	t.Parallel()
-	cmd := greenroom(t, "dev", "exec", "--", "sh", "-c",
-		`echo "$GREENROOM_TEST_DATABASE_URL $GREENROOM_TEST_TEMPORAL_ADDRESS"; test -x "$GREENROOM_TEST_TEMPORAL_BIN" && exit 7`)
+	cmd := greenroom(
+		t,
+		"dev",
+		"exec",
+		"--",
+		"sh",
+		"-c",
+		`echo "$GREENROOM_TEST_DATABASE_URL $GREENROOM_TEST_TEMPORAL_ADDRESS"; test -x "$GREENROOM_TEST_TEMPORAL_BIN" && exit 7`,
+	)
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
 
@@ -59,7 +66,11 @@ func TestDevExec_hands_on_environment_output_and_exit_code(t *testing.T) {
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)
 	assert.Equal(t, 7, exit.ExitCode())
-	assert.Regexp(t, `^postgres://greenroom:\w+@127.0.0.1:\d+/greenroom\?sslmode=disable 127.0.0.1:\d+\n$`, stdout.String())
+	assert.Regexp(
+		t,
+		`^postgres://greenroom:\w+@127.0.0.1:\d+/greenroom\?sslmode=disable 127.0.0.1:\d+\n$`,
+		stdout.String(),
+	)
 	assert.Empty(t, leftovers(t, cmd.Dir), "everything is removed")
 }
 
@@ -142,8 +153,12 @@ func TestDev_refuses_settings_in_a_line_each(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 
 	require.Error(t, err)
-	assert.Equal(t, `greenroom: circuit.threshold (GREENROOM_CIRCUIT_THRESHOLD) must be a whole number from 6 to 19, not "5"`+"\n"+
-		`dev.postgres_port (GREENROOM_DEV_POSTGRES_PORT) must be a whole number from 1 to 65535, not "none"`+"\n", string(out))
+	assert.Equal(
+		t,
+		`greenroom: circuit.threshold (GREENROOM_CIRCUIT_THRESHOLD) must be a whole number from 6 to 19, not "5"`+"\n"+
+			`dev.postgres_port (GREENROOM_DEV_POSTGRES_PORT) must be a whole number from 1 to 65535, not "none"`+"\n",
+		string(out),
+	)
 }
 
 // greenroom is the program in an empty directory that is also its temporary one, without settings of the caller's.

@@ -33,20 +33,29 @@ func keysCreateCmd() *cobra.Command {
 	f.BoolVar(&r.Platform, "platform", false, "a key that acts for every company")
 	f.StringVar(&r.Name, "name", admin.DefaultKeyName, "what the key is for")
 	f.StringArrayVar(&r.Scopes, "scope", nil, "what it may do, such as read:webhooks; repeat for more (default all)")
-	f.StringArrayVar(&r.AllowedIPs, "allow-ip", nil, "address or range it may be used from; repeat for more (default anywhere)")
+	f.StringArrayVar(
+		&r.AllowedIPs,
+		"allow-ip",
+		nil,
+		"address or range it may be used from; repeat for more (default anywhere)",
+	)
 	f.StringVar(&expires, "expires", "", "when it ends: 90d, 36h, 2026-12-31 (default never)")
 	f.IntVar(&r.PerMinute, "per-minute", 0, "requests a minute (default the setting ratelimit.per_minute)")
 	f.IntVar(&r.PerHour, "per-hour", 0, "requests an hour (default the setting ratelimit.per_hour)")
-	return operator(cmd, []string{"secret"}, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
-		if r.Expires, err = admin.Moment("expires", expires, time.Now(), false); err != nil {
-			return err
-		}
-		k, err := a.CreateKey(ctx, r)
-		if err != nil {
-			return err
-		}
-		return p.NewKey(k)
-	})
+	return operator(
+		cmd,
+		[]string{"secret"},
+		func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
+			if r.Expires, err = admin.Moment("expires", expires, time.Now(), false); err != nil {
+				return err
+			}
+			k, err := a.CreateKey(ctx, r)
+			if err != nil {
+				return err
+			}
+			return p.NewKey(k)
+		},
+	)
 }
 
 func keysListCmd() *cobra.Command {
@@ -66,9 +75,13 @@ func keysListCmd() *cobra.Command {
 
 func keysSuspendCmd() *cobra.Command {
 	var reason string
-	cmd := keyCmd("suspend ID", "Stop a key until it is resumed", func(a *admin.Admin, ctx context.Context, id admin.ID) (admin.Key, error) {
-		return a.SuspendKey(ctx, id, reason)
-	})
+	cmd := keyCmd(
+		"suspend ID",
+		"Stop a key until it is resumed",
+		func(a *admin.Admin, ctx context.Context, id admin.ID) (admin.Key, error) {
+			return a.SuspendKey(ctx, id, reason)
+		},
+	)
 	cmd.Flags().StringVar(&reason, "reason", "", "why; whoever uses the key is told")
 	_ = cmd.MarkFlagRequired("reason") // fails only for a flag that is not there
 	return cmd

@@ -1,5 +1,6 @@
-// Command greenroom is the whole product in one program: the API, the worker and the tools around them are sub-commands, so
-// that one image and one version run everywhere. The files here only wire; the work is in the packages below.
+// Command greenroom is the whole product in one program: the API, the worker and the tools around them are
+// sub-commands, so that one image and one version run everywhere. The files here only wire; the work is in the
+// packages below.
 package main
 
 import (
@@ -17,7 +18,23 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(devCmd(), apiCmd(), workerCmd(), benchCmd(), chaosCmd(), migrateCmd(), keysCmd(), webhooksCmd(), staffCmd(), deliveriesCmd(), healthCmd(), listenCmd(), demoCmd(), versionCmd(), settingsTopic())
+	root.AddCommand(
+		devCmd(),
+		apiCmd(),
+		workerCmd(),
+		benchCmd(),
+		chaosCmd(),
+		migrateCmd(),
+		keysCmd(),
+		webhooksCmd(),
+		staffCmd(),
+		deliveriesCmd(),
+		healthCmd(),
+		listenCmd(),
+		demoCmd(),
+		versionCmd(),
+		settingsTopic(),
+	)
 	if err := root.Execute(); err != nil {
 		var exit exitError
 		if errors.As(err, &exit) {
@@ -28,7 +45,8 @@ func main() {
 	}
 }
 
-// exitError ends the program with this code and without a message: the program that was run has said what there is to say.
+// exitError ends the program with this code and without a message: the program that was run has said what there is to
+// say.
 type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheMapIsTrue compares the table of packages in CONTRIBUTING.md with what they import. A package may know less than its row
-// says only where several share one.
+// TestTheMapIsTrue compares the table of packages in CONTRIBUTING.md with what they import. A package may know less
+// than its row says only where several share one.
 func TestTheMapIsTrue(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../CONTRIBUTING.md")

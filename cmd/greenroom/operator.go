@@ -10,9 +10,13 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// operator makes cmd one that acts on the database: beside its own flags it gets those for where that is, and --json. secrets
-// are the settings beyond database.url that it cannot do without.
-func operator(cmd *cobra.Command, secrets []string, run func(context.Context, *admin.Admin, admin.Printer, []string) error) *cobra.Command {
+// operator makes cmd one that acts on the database: beside its own flags it gets those for where that is, and --json.
+// secrets are the settings beyond database.url that it cannot do without.
+func operator(
+	cmd *cobra.Command,
+	secrets []string,
+	run func(context.Context, *admin.Admin, admin.Printer, []string) error,
+) *cobra.Command {
 	config.AddFlags(cmd.Flags(), "database.url", "dev.dir")
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

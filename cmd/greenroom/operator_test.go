@@ -19,7 +19,11 @@ func TestOperator_commands(t *testing.T) {
 	d, url := dbtest.NewURL(t)
 	keyset, err := seal.NewKeyset()
 	require.NoError(t, err)
-	env := []string{"GREENROOM_DATABASE_URL=" + url, "GREENROOM_SECRET=" + strings.Repeat("ab", 32), "GREENROOM_KEYSET=" + keyset}
+	env := []string{
+		"GREENROOM_DATABASE_URL=" + url,
+		"GREENROOM_SECRET=" + strings.Repeat("ab", 32),
+		"GREENROOM_KEYSET=" + keyset,
+	}
 	run := func(args ...string) (stdout, stderr string) {
 		cmd := greenroom(t, args...)
 		cmd.Env = append(cmd.Env, env...)

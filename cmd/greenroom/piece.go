@@ -14,8 +14,8 @@ import (
 	"greenroom/cmd/internal/service"
 )
 
-// runPiece runs one piece of the product apart from the others: with its settings checked and its database open, until a
-// signal ends it.
+// runPiece runs one piece of the product apart from the others: with its settings checked and its database open,
+// until a signal ends it.
 func runPiece(cmd *cobra.Command, run func(context.Context, config.Config, *bun.DB, *slog.Logger) error) error {
 	cfg, err := config.Load(cmd.Flags())
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 	"greenroom/db"
 )
 
-// runAll runs the product on the stores until ctx ends: migrations, the demo key, then API, worker and simulator side by side.
+// runAll runs the product on the stores until ctx ends: migrations, the demo key, then API, worker and simulator side
+// by side.
 func runAll(ctx context.Context, cfg config.Config, _ *devstack.Stack) error {
 	d, err := service.OpenDB(ctx, cfg)
 	if err != nil {
@@ -37,7 +38,11 @@ func runAll(ctx context.Context, cfg config.Config, _ *devstack.Stack) error {
 			return err
 		}
 		devstack.Banner{
-			APIURL: cfg.HTTP.PublicURL, DocsURL: cfg.HTTP.PublicURL + "/docs", UIURL: cfg.Temporal.UIURL, Dir: cfg.Dev.Dir, FirstStart: first,
+			APIURL:     cfg.HTTP.PublicURL,
+			DocsURL:    cfg.HTTP.PublicURL + "/docs",
+			UIURL:      cfg.Temporal.UIURL,
+			Dir:        cfg.Dev.Dir,
+			FirstStart: first,
 		}.Print(os.Stderr)
 		return nil
 	})

@@ -15,7 +15,10 @@ import (
 )
 
 func staffCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "staff", Short: "Make, list and delete staff users of the interview suite, directly in the database"}
+	cmd := &cobra.Command{
+		Use:   "staff",
+		Short: "Make, list and delete staff users of the interview suite, directly in the database",
+	}
 	cmd.AddCommand(staffCreateCmd(), staffListCmd(), staffTokenCmd(), staffDeleteCmd())
 	return cmd
 }
@@ -36,7 +39,12 @@ func staffCreateCmd() *cobra.Command {
 	f.StringVar(&r.FirstName, "first-name", "", "first name")
 	f.StringVar(&r.LastName, "last-name", "", "last name")
 	f.StringVar(&r.AccountType, "type", string(db.Recruiter), "what the user may do: "+admin.AccountTypes())
-	f.BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input; without one nobody can log in as this user")
+	f.BoolVar(
+		&fromStdin,
+		"password-stdin",
+		false,
+		"read the password from the first line of standard input; without one nobody can log in as this user",
+	)
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
 		if fromStdin {
 			if r.Password, err = firstLine(cmd.InOrStdin()); err != nil {
@@ -80,30 +88,42 @@ func staffListCmd() *cobra.Command {
 func staffTokenCmd() *cobra.Command {
 	var idleDays int
 	var permanent bool
-	cmd := &cobra.Command{Use: "token ID", Short: "Make a token of a staff user and print it, once", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{
+		Use:   "token ID",
+		Short: "Make a token of a staff user and print it, once",
+		Args:  cobra.ExactArgs(1),
+	}
 	cmd.Flags().IntVar(&idleDays, "idle-days", 14, "it dies after so many days without use")
 	cmd.Flags().BoolVar(&permanent, "permanent", false, "it does not die before its user")
 	cmd.MarkFlagsMutuallyExclusive("idle-days", "permanent")
-	return operator(cmd, []string{"secret"}, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
-		id, err := admin.ParseID("staff user", args[0])
-		if err != nil {
-			return err
-		}
-		if permanent {
-			idleDays = 0
-		} else if idleDays < 1 {
-			return errors.New("--idle-days must be at least 1; --permanent makes a token that does not die")
-		}
-		t, err := a.CreateToken(ctx, id, idleDays)
-		if err != nil {
-			return err
-		}
-		return p.StaffToken(t)
-	})
+	return operator(
+		cmd,
+		[]string{"secret"},
+		func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
+			id, err := admin.ParseID("staff user", args[0])
+			if err != nil {
+				return err
+			}
+			if permanent {
+				idleDays = 0
+			} else if idleDays < 1 {
+				return errors.New("--idle-days must be at least 1; --permanent makes a token that does not die")
+			}
+			t, err := a.CreateToken(ctx, id, idleDays)
+			if err != nil {
+				return err
+			}
+			return p.StaffToken(t)
+		},
+	)
 }
 
 func staffDeleteCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "delete ID", Short: "Delete a staff user; its tokens end, what it wrote and rated stays", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{
+		Use:   "delete ID",
+		Short: "Delete a staff user; its tokens end, what it wrote and rated stays",
+		Args:  cobra.ExactArgs(1),
+	}
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
 		id, err := admin.ParseID("staff user", args[0])
 		if err != nil {

@@ -21,12 +21,27 @@ func TestStaff_commands(t *testing.T) {
 	run := func(stdin string, args ...string) (stdout string, err error) {
 		cmd := greenroom(t, args...)
 		cmd.Stdin = strings.NewReader(stdin)
-		cmd.Env = append(cmd.Env, "GREENROOM_DATABASE_URL="+url, "GREENROOM_SECRET="+strings.Repeat("ab", 32), "GREENROOM_KEYSET="+keyset)
+		cmd.Env = append(
+			cmd.Env,
+			"GREENROOM_DATABASE_URL="+url,
+			"GREENROOM_SECRET="+strings.Repeat("ab", 32),
+			"GREENROOM_KEYSET="+keyset,
+		)
 		out, err := cmd.Output()
 		return string(out), err
 	}
 
-	out, err := run("correct horse\nsecond line\n", "staff", "create", "--company", "Acme", "--username", "eva", "--password-stdin", "--json")
+	out, err := run(
+		"correct horse\nsecond line\n",
+		"staff",
+		"create",
+		"--company",
+		"Acme",
+		"--username",
+		"eva",
+		"--password-stdin",
+		"--json",
+	)
 	require.NoError(t, err)
 	var made struct{ ID, CompanyIdentifier string }
 	require.NoError(t, json.Unmarshal([]byte(out), &made))
@@ -53,7 +68,16 @@ func TestStaff_commands(t *testing.T) {
 	require.Contains(t, out, "is deleted")
 
 	t.Run("a_webhook_of_the_interview_suite", func(t *testing.T) {
-		args := []string{"webhooks", "create", "--company", "Acme", "--profile", "interview-suite", "--url", "https://ats.example/hook"}
+		args := []string{
+			"webhooks",
+			"create",
+			"--company",
+			"Acme",
+			"--profile",
+			"interview-suite",
+			"--url",
+			"https://ats.example/hook",
+		}
 		out, err := run("", append(args, "--event", "project_changed", "--event", "note_changed")...)
 		require.NoError(t, err)
 		require.Contains(t, out, "interview-suite")

@@ -46,8 +46,8 @@ func suffix(revision string) string {
 	return ", " + revision
 }
 
-// withBuildID gives a versioned worker the program's version where the settings give it none: a release's number, or the
-// commit of anything else.
+// withBuildID gives a versioned worker the program's version where the settings give it none: a release's number, or
+// the commit of anything else.
 func withBuildID(cfg config.Config) config.Config {
 	if cfg.Worker.BuildID == "" {
 		cfg.Worker.BuildID = version

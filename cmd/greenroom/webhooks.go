@@ -27,7 +27,12 @@ func webhooksCreateCmd() *cobra.Command {
 	f.StringVar(&r.Company, "company", "", "whose events it gets: the name or id of a company")
 	f.BoolVar(&r.Platform, "platform", false, "it gets the events of every company")
 	f.StringVar(&r.URL, "url", "", "where to deliver")
-	f.StringVar(&r.Profile, "profile", admin.Profiles()[0], "the contract the receiver was written for: "+fmt.Sprint(admin.Profiles()))
+	f.StringVar(
+		&r.Profile,
+		"profile",
+		admin.Profiles()[0],
+		"the contract the receiver was written for: "+fmt.Sprint(admin.Profiles()),
+	)
 	f.StringArrayVar(&r.Events, "event", nil, "event as the profile names or numbers it; repeat for more")
 	f.StringVar(&r.Name, "name", "", "what it is for")
 	return operator(cmd, []string{"keyset"}, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) error {

@@ -1,8 +1,8 @@
 // Package catalog names what can happen in the domain, and says what an event is about ([Context]). Pure Go.
 //
-// It knows no profiles: what a contract calls an event, and the types that it brings, are in activities/webhook/profiles. Two
-// moments look alike and are kept apart: interview.finished (the candidate is done) and interview.completed (finished and
-// analysed). A profile maps the one its contract means to its own name.
+// It knows no profiles: what a contract calls an event, and the types that it brings, are in
+// activities/webhook/profiles. Two moments look alike and are kept apart: interview.finished (the candidate is done)
+// and interview.completed (finished and analysed). A profile maps the one its contract means to its own name.
 package catalog
 
 import "slices"

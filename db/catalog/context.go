@@ -7,9 +7,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Context is what an event was about, as it was in the moment it happened: what a profile's body may say beyond the event's
-// data. It is stored with the event, so that a body rendered late says the same as one rendered at once. Parts that an event
-// is not about are nil; an event that was published, not made here, has no context at all.
+// Context is what an event was about, as it was in the moment it happened: what a profile's body may say beyond the
+// event's data. It is stored with the event, so that a body rendered late says the same as one rendered at once.
+// Parts that an event is not about are nil; an event that was published, not made here, has no context at all.
 type Context struct {
 	Company   *Company   `json:"company,omitempty"`
 	Job       *Job       `json:"job,omitempty"`

@@ -1,7 +1,8 @@
 // Package dbtest gives each test a migrated database of its own on a real PostgreSQL.
 //
 // Migrating once and copying the result is what makes that cheap: the first test of a schema version makes a template
-// database, every other one copies it. The server is the one that GREENROOM_TEST_DATABASE_URL names; `make test` starts it.
+// database, every other one copies it. The server is the one that GREENROOM_TEST_DATABASE_URL names; `make test`
+// starts it.
 package dbtest
 
 import (
@@ -78,7 +79,8 @@ func ensureTemplate(ctx context.Context, admin *bun.DB, server string) (string, 
 	}
 	defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(7)") }()
 	var ready bool
-	err = conn.NewRaw("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = ? AND datistemplate)", name).Scan(ctx, &ready)
+	err = conn.NewRaw("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = ? AND datistemplate)", name).
+		Scan(ctx, &ready)
 	if err != nil || ready {
 		return name, err
 	}

@@ -13,9 +13,9 @@ import (
 	"greenroom/db/pg"
 )
 
-// DisableAbandoned disables up to limit webhooks whose circuit has been open for longer than openFor, each with the event
-// webhook.disabled, and returns their ids. Their deliveries stay paused until the webhook is active again or retention ends
-// them. Resetting the circuit makes the webhook active again.
+// DisableAbandoned disables up to limit webhooks whose circuit has been open for longer than openFor, each with the
+// event webhook.disabled, and returns their ids. Their deliveries stay paused until the webhook is active again or
+// retention ends them. Resetting the circuit makes the webhook active again.
 func DisableAbandoned(ctx context.Context, db bun.IDB, openFor time.Duration, limit int) (ids []uuid.UUID, err error) {
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		var hooks []Webhook

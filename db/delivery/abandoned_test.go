@@ -20,7 +20,12 @@ func TestDisableAbandoned(t *testing.T) {
 		return ids
 	}
 	opened := func(ago string) {
-		_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET circuit_opened_at = now() - ?::interval WHERE id = ?", ago, b.hook.ID)
+		_, err := b.ExecContext(
+			b.ctx,
+			"UPDATE webhooks SET circuit_opened_at = now() - ?::interval WHERE id = ?",
+			ago,
+			b.hook.ID,
+		)
 		require.NoError(t, err)
 	}
 	require.Empty(t, disable(), "a closed circuit")

@@ -12,8 +12,8 @@ import (
 // Outcome is what one attempt came to.
 type Outcome string
 
-// Retry: it failed and another attempt follows. Failed: it failed and was the last. Gone: the receiver said 410, which ends
-// the delivery and disables the webhook.
+// Retry: it failed and another attempt follows. Failed: it failed and was the last. Gone: the receiver said 410,
+// which ends the delivery and disables the webhook.
 const (
 	OutcomeSucceeded Outcome = "succeeded"
 	OutcomeRetry     Outcome = "retry"
@@ -54,25 +54,27 @@ type Recording struct {
 	Threshold int
 	// Probe: the attempt of a half-open circuit; its success closes the circuit.
 	Probe bool
-	// GoesOnAs is the delivery's own workflow when this attempt was made in a batch. After a failure the delivery goes back to
-	// the queue, for that workflow to be started: it makes the next attempt, or shows that the delivery failed for good. Empty:
-	// the workflow that made this attempt goes on.
+	// GoesOnAs is the delivery's own workflow when this attempt was made in a batch. After a failure the delivery goes
+	// back to the queue, for that workflow to be started: it makes the next attempt, or shows that the delivery failed
+	// for good. Empty: the workflow that made this attempt goes on.
 	GoesOnAs string
 	// Replay: an operator asked for this attempt, so its failure may change a delivery that has ended.
 	Replay bool
 }
 
-// RecordAttempt writes an attempt, the delivery's new state and the webhook's circuit in one statement. Recording the same
-// attempt of the same run again changes nothing. A failure does not change a delivery that has ended, unless it is a replay; an
-// attempt of an earlier generation changes none. A healthy webhook's row is not written on success. Neither 410 nor 429 counts
-// as a failure of the circuit: the first disables the webhook, the second is a rate limit and no outage. When the circuit
-// opens here (opened is true), or closes after a probe, the command to the Circuit workflow is written with it.
+// RecordAttempt writes an attempt, the delivery's new state and the webhook's circuit in one statement. Recording the
+// same attempt of the same run again changes nothing. A failure does not change a delivery that has ended, unless it
+// is a replay; an attempt of an earlier generation changes none. A healthy webhook's row is not written on success.
+// Neither 410 nor 429 counts as a failure of the circuit: the first disables the webhook, the second is a rate limit
+// and no outage. When the circuit opens here (opened is true), or closes after a probe, the command to the Circuit
+// workflow is written with it.
 func RecordAttempt(ctx context.Context, db bun.IDB, r Recording) (opened bool, err error) {
 	a := r.Attempt
 	var told int
 	err = db.NewRaw(attemptSQL, a.DeliveryID, a.RunID, a.Attempt, a.Generation, a.WorkflowID, a.StartedAt, a.DurationMS, a.Outcome,
 		a.NextAttemptAt, a.StatusCode, a.ErrorKind, a.Error, a.Response, r.WebhookID, r.Body, r.Counts, r.Threshold, r.Probe,
-		string(CircuitChanged), QueueChannel, r.GoesOnAs, uuid.Nil, r.Replay).Scan(ctx, &opened, &told)
+		string(CircuitChanged), QueueChannel, r.GoesOnAs, uuid.Nil, r.Replay).
+		Scan(ctx, &opened, &told)
 	if err != nil {
 		return false, fmt.Errorf("record attempt: %w", err)
 	}
@@ -141,7 +143,8 @@ type Failure struct {
 // FailDelivery ends a delivery as failed without an attempt. ended is false when it had ended before.
 func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err error) {
 	var notified int
-	err = db.NewRaw(`WITH d AS (
+	err = db.NewRaw(
+		`WITH d AS (
 		UPDATE deliveries SET status = 'failed', last_error = ?2, last_status_code = NULL, next_attempt_at = NULL,
 		  workflow_id = CASE WHEN ?4 <> '' THEN ?4 ELSE ?3 END, updated_at = clock_timestamp()
 		WHERE id = ?0 AND generation = ?1 AND status IN ('pending', 'retrying', 'paused')
@@ -150,7 +153,15 @@ func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err e
 		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt)
 		SELECT webhook_id, COALESCE(company_id, ?6), id, ?5 + 1 FROM d WHERE ?4 <> '' ON CONFLICT DO NOTHING RETURNING 1
 	) SELECT EXISTS (SELECT FROM d), (SELECT count(pg_notify(?7, '')) FROM q)`,
-		f.DeliveryID, f.Generation, f.Reason, f.WorkflowID, f.GoesOnAs, f.Attempt, uuid.Nil, QueueChannel).Scan(ctx, &ended, &notified)
+		f.DeliveryID,
+		f.Generation,
+		f.Reason,
+		f.WorkflowID,
+		f.GoesOnAs,
+		f.Attempt,
+		uuid.Nil,
+		QueueChannel,
+	).Scan(ctx, &ended, &notified)
 	if err != nil {
 		return false, fmt.Errorf("fail delivery: %w", err)
 	}

@@ -26,7 +26,8 @@ type Batch struct {
 
 // AddBatch makes a batch of deliveries that were taken in this transaction.
 func AddBatch(ctx context.Context, tx bun.Tx, b Batch) error {
-	if _, err := pg.Direct(tx).ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries) VALUES ($1, $2)", b.ID, b.Deliveries); err != nil {
+	if _, err := pg.Direct(tx).
+		ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries) VALUES ($1, $2)", b.ID, b.Deliveries); err != nil {
 		return fmt.Errorf("insert batch: %w", err)
 	}
 	return nil
@@ -112,8 +113,8 @@ func AbandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	return nil
 }
 
-// LeaveBatch takes deliveries out of a batch whose first attempt it will not make: they go back to the queue, or are paused
-// or canceled as their webhook asks for. ErrConflict means that the lease was lost and nothing has left.
+// LeaveBatch takes deliveries out of a batch whose first attempt it will not make: they go back to the queue, or are
+// paused or canceled as their webhook asks for. ErrConflict means that the lease was lost and nothing has left.
 func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, leaving []QueuedDelivery) error {
 	if len(leaving) == 0 {
 		return nil
@@ -163,9 +164,9 @@ func ResendDeliveries(ctx context.Context, db bun.IDB, again []QueuedDelivery) e
 	return nil
 }
 
-// LoadBatch reads what a batch still has to attempt, as the workflow run needs it: without those that have left it, and with
-// Done set on those that this run has recorded. With replay it reads the given deliveries instead, whatever became of them.
-// Webhooks are left to LoadWebhooks: one row serves many deliveries.
+// LoadBatch reads what a batch still has to attempt, as the workflow run needs it: without those that have left it,
+// and with Done set on those that this run has recorded. With replay it reads the given deliveries instead, whatever
+// became of them. Webhooks are left to LoadWebhooks: one row serves many deliveries.
 func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bool) (jobs []*Work, err error) {
 	jobs, err = loadJobs(ctx, db, b, run, 1, replay)
 	if err != nil {
@@ -174,9 +175,16 @@ func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay b
 	return jobs, nil
 }
 
-// loadJobs reads by primary key and with known ids alone, a table at a time: a plan of several tables would have to know all
-// of their partitions. Earlier attempts are looked for only where there are any.
-func loadJobs(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, attempt int, any bool) (jobs []*Work, err error) {
+// loadJobs reads by primary key and with known ids alone, a table at a time: a plan of several tables would have to
+// know all of their partitions. Earlier attempts are looked for only where there are any.
+func loadJobs(
+	ctx context.Context,
+	db bun.IDB,
+	b Batch,
+	run uuid.UUID,
+	attempt int,
+	any bool,
+) (jobs []*Work, err error) {
 	ids := b.Deliveries
 	if !any {
 		if ids, err = queryIDs(ctx, db, "SELECT unnest(deliveries) FROM delivery_batches WHERE id = $1", b.ID); err != nil {
@@ -197,8 +205,14 @@ func loadJobs(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, attempt i
 	if err := loadEvents(ctx, db, events); err != nil {
 		return nil, err
 	}
-	done, err := queryIDs(ctx, db, "SELECT delivery_id FROM attempts WHERE delivery_id = ANY ($1) AND run_id = $2 AND attempt = $3",
-		attempted, run, attempt)
+	done, err := queryIDs(
+		ctx,
+		db,
+		"SELECT delivery_id FROM attempts WHERE delivery_id = ANY ($1) AND run_id = $2 AND attempt = $3",
+		attempted,
+		run,
+		attempt,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +232,8 @@ func loadJobs(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, attempt i
 }
 
 func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (jobs []*Work, err error) {
-	rows, err := pg.Direct(db).QueryContext(ctx, `SELECT id, event_id, webhook_id, company_id, status, is_test, generation, attempts, body
+	rows, err := pg.Direct(db).
+		QueryContext(ctx, `SELECT id, event_id, webhook_id, company_id, status, is_test, generation, attempts, body
 		FROM deliveries WHERE id = ANY ($1)`, ids)
 	if err != nil {
 		return nil, err
@@ -227,7 +242,17 @@ func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (jobs []*W
 	for rows.Next() {
 		j := new(Work)
 		d := &j.Delivery
-		if err := rows.Scan(&d.ID, &d.EventID, &d.WebhookID, &d.CompanyID, &d.Status, &d.IsTest, &d.Generation, &d.Attempts, &d.Body); err != nil {
+		if err := rows.Scan(
+			&d.ID,
+			&d.EventID,
+			&d.WebhookID,
+			&d.CompanyID,
+			&d.Status,
+			&d.IsTest,
+			&d.Generation,
+			&d.Attempts,
+			&d.Body,
+		); err != nil {
 			return nil, err
 		}
 		jobs = append(jobs, j)
@@ -237,8 +262,9 @@ func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (jobs []*W
 
 // loadEvents sets the events whose ids are the keys.
 func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) error {
-	rows, err := pg.Direct(db).QueryContext(ctx, "SELECT id, type, data, occurred_at, context FROM events WHERE id = ANY ($1)",
-		slices.Collect(maps.Keys(events)))
+	rows, err := pg.Direct(db).
+		QueryContext(ctx, "SELECT id, type, data, occurred_at, context FROM events WHERE id = ANY ($1)",
+			slices.Collect(maps.Keys(events)))
 	if err != nil {
 		return err
 	}
@@ -290,15 +316,16 @@ func LoadWebhooks(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UU
 	return byID, nil
 }
 
-// RecordSuccesses writes many first attempts that succeeded, of any batches, in one statement; recording one again changes
-// nothing. It ends the rows of failures of their webhooks. Failed attempts are RecordAttempt's.
+// RecordSuccesses writes many first attempts that succeeded, of any batches, in one statement; recording one again
+// changes nothing. It ends the rows of failures of their webhooks. Failed attempts are RecordAttempt's.
 func RecordSuccesses(ctx context.Context, db *bun.DB, rs []Recording) error {
 	sorted := slices.SortedFunc(slices.Values(rs), func(a, b Recording) int { // rows are locked in the order of their ids
 		return bytes.Compare(a.Attempt.DeliveryID[:], b.Attempt.DeliveryID[:])
 	})
 	c := columnsOf(sorted)
-	_, err := pg.Direct(db).ExecContext(ctx, successesSQL, c.delivery, c.run, c.workflow, c.generation, c.startedAt, c.durationMS, c.statusCode,
-		c.response, c.body, c.webhooks)
+	_, err := pg.Direct(db).
+		ExecContext(ctx, successesSQL, c.delivery, c.run, c.workflow, c.generation, c.startedAt, c.durationMS, c.statusCode,
+			c.response, c.body, c.webhooks)
 	if err != nil {
 		return fmt.Errorf("record attempts: %w", err)
 	}
@@ -321,7 +348,16 @@ func columnsOf(rs []Recording) *columns {
 	seen := map[uuid.UUID]bool{}
 	for i := range rs {
 		a := &rs[i].Attempt
-		c.delivery, c.run, c.workflow = append(c.delivery, a.DeliveryID), append(c.run, a.RunID), append(c.workflow, a.WorkflowID)
+		c.delivery, c.run, c.workflow = append(
+			c.delivery,
+			a.DeliveryID,
+		), append(
+			c.run,
+			a.RunID,
+		), append(
+			c.workflow,
+			a.WorkflowID,
+		)
 		c.generation, c.durationMS = append(c.generation, a.Generation), append(c.durationMS, a.DurationMS)
 		c.startedAt, c.statusCode = append(c.startedAt, a.StartedAt), append(c.statusCode, a.StatusCode)
 		c.response, c.body = append(c.response, a.Response), append(c.body, rs[i].Body)

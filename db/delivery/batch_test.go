@@ -98,8 +98,12 @@ func TestBatch(t *testing.T) {
 		run := uuid.New()
 		b.succeed(run, qs[0])
 		require.Equal(t, map[uuid.UUID]bool{qs[0].DeliveryID: true, qs[1].DeliveryID: false}, b.load(batch, run, false))
-		require.Equal(t, map[uuid.UUID]bool{qs[0].DeliveryID: false, qs[1].DeliveryID: false}, b.load(batch, uuid.New(), true),
-			"another run has recorded nothing")
+		require.Equal(
+			t,
+			map[uuid.UUID]bool{qs[0].DeliveryID: false, qs[1].DeliveryID: false},
+			b.load(batch, uuid.New(), true),
+			"another run has recorded nothing",
+		)
 	})
 	t.Run("leaving_obeys_the_webhook", func(t *testing.T) {
 		t.Parallel()
@@ -227,9 +231,12 @@ func TestRecordSuccesses(t *testing.T) {
 		b := setup(t)
 		_, qs := b.batch(1)
 		b.exec("UPDATE webhooks SET consecutive_failures = 3")
-		require.NoError(t, delivery.RecordSuccesses(b.ctx, b.DB, []delivery.Recording{{WebhookID: b.hook.ID, Attempt: delivery.Attempt{
-			DeliveryID: qs[0].DeliveryID, RunID: uuid.New(), Attempt: 1, WorkflowID: "batch:x", StartedAt: time.Now(),
-		}}}))
+		require.NoError(
+			t,
+			delivery.RecordSuccesses(b.ctx, b.DB, []delivery.Recording{{WebhookID: b.hook.ID, Attempt: delivery.Attempt{
+				DeliveryID: qs[0].DeliveryID, RunID: uuid.New(), Attempt: 1, WorkflowID: "batch:x", StartedAt: time.Now(),
+			}}}),
+		)
 		require.Equal(t, 3, b.failures())
 		require.Equal(t, delivery.Succeeded, b.delivery(qs[0].DeliveryID).Status)
 	})
@@ -346,7 +353,11 @@ func (b *bundle) publishFailed(company *uuid.UUID, n int) {
 func (b *bundle) takeAfter(l delivery.Lane, limit, perLane int) (t delivery.Taking) {
 	b.t.Helper()
 	b.tx(func(tx bun.Tx) (err error) {
-		t, err = delivery.TakeDeliveries(b.ctx, tx, delivery.TakeOptions{Limit: limit, PerLane: perLane, PerFailing: perLane, After: l})
+		t, err = delivery.TakeDeliveries(
+			b.ctx,
+			tx,
+			delivery.TakeOptions{Limit: limit, PerLane: perLane, PerFailing: perLane, After: l},
+		)
 		return err
 	})
 	return t

@@ -38,9 +38,19 @@ func (b *bundle) webhook(events ...string) *delivery.Webhook {
 	b.t.Helper()
 	now := time.Now().UTC()
 	w := &delivery.Webhook{
-		ID: pg.NewID(), CompanyID: &b.company, OwnerCompanyID: &b.company, Profile: "instaview", URL: "https://receiver.test/hook",
-		Events: events, IsActive: true, MaxRetries: 3, TimeoutMS: 30000, Secret: []byte("sealed"), Headers: []delivery.WebhookHeader{},
-		CreatedAt: now, UpdatedAt: now,
+		ID:             pg.NewID(),
+		CompanyID:      &b.company,
+		OwnerCompanyID: &b.company,
+		Profile:        "instaview",
+		URL:            "https://receiver.test/hook",
+		Events:         events,
+		IsActive:       true,
+		MaxRetries:     3,
+		TimeoutMS:      30000,
+		Secret:         []byte("sealed"),
+		Headers:        []delivery.WebhookHeader{},
+		CreatedAt:      now,
+		UpdatedAt:      now,
 	}
 	require.NoError(b.t, delivery.CreateWebhook(b.ctx, b, w))
 	return w

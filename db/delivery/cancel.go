@@ -13,9 +13,9 @@ import (
 // firstCancelPage is how many deliveries are canceled with their webhook at once: some tens of milliseconds of work.
 const firstCancelPage = 1000
 
-// CancelPage cancels up to limit deliveries of a deleted webhook that have not ended, and removes them from the queue. The
-// workflows that have one of them are woken to end too. It returns how many it canceled: those that another transaction has
-// locked are left for the next page.
+// CancelPage cancels up to limit deliveries of a deleted webhook that have not ended, and removes them from the
+// queue. The workflows that have one of them are woken to end too. It returns how many it canceled: those that
+// another transaction has locked are left for the next page.
 func CancelPage(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int) (n int, err error) {
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) (err error) {
 		if n, err = cancelPage(ctx, tx, webhook, limit); err != nil || n == 0 {
@@ -53,8 +53,8 @@ func cancelPage(ctx context.Context, tx bun.Tx, webhook uuid.UUID, limit int) (n
 	return len(canceled) + len(live), nil
 }
 
-// unqueue removes deliveries of a webhook from the queue. unstarted are those whose next attempt was to be made by a workflow
-// that is not started now.
+// unqueue removes deliveries of a webhook from the queue. unstarted are those whose next attempt was to be made by a
+// workflow that is not started now.
 func unqueue(ctx context.Context, tx bun.Tx, webhook uuid.UUID, limit int) (ids, unstarted []uuid.UUID, err error) {
 	rows, err := pg.Direct(tx).QueryContext(ctx, unqueueSQL, webhook, limit)
 	if err != nil {

@@ -28,7 +28,8 @@ type CircuitState struct {
 	CompanyID *uuid.UUID
 }
 
-// WaitingLimit bounds the count of the deliveries that wait behind a circuit, so that a look never reads a long backlog.
+// WaitingLimit bounds the count of the deliveries that wait behind a circuit, so that a look never reads a long
+// backlog.
 const WaitingLimit = 1000
 
 // LoadCircuit reads the state of a webhook's circuit.
@@ -45,10 +46,10 @@ func LoadCircuit(ctx context.Context, db bun.IDB, webhook uuid.UUID) (CircuitSta
 	return s, nil
 }
 
-// pausedOf and liveOf read the paused and all live deliveries of the webhook ?0 (?1 and ?2 are the least and the greatest id)
-// in the order of the index deliveries_live. They ask for a range and for its order because no other index has both, so a
-// planner that believes in many or few such rows has nothing else to choose: for an equal webhook it may follow the ids of a
-// day, and read past all that is not live.
+// pausedOf and liveOf read the paused and all live deliveries of the webhook ?0 (?1 and ?2 are the least and the
+// greatest id) in the order of the index deliveries_live. They ask for a range and for its order because no other
+// index has both, so a planner that believes in many or few such rows has nothing else to choose: for an equal
+// webhook it may follow the ids of a day, and read past all that is not live.
 const (
 	pausedOf = `FROM deliveries
   WHERE (live_webhook(status, webhook_id), status, id) >= (?0, 'paused', ?1)
@@ -59,11 +60,14 @@ const (
   ORDER BY live_webhook(status, webhook_id), status, id`
 )
 
-// ResetCircuit closes a webhook's circuit, forgets its failures and makes it active again, and has its paused deliveries
-// released at a ramp. Resetting a closed circuit is allowed and changes only updatedAt. It returns the row as it is then.
+// ResetCircuit closes a webhook's circuit, forgets its failures and makes it active again, and has its paused
+// deliveries released at a ramp. Resetting a closed circuit is allowed and changes only updatedAt. It returns the row
+// as it is then.
 func ResetCircuit(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Webhook, error) {
-	err := pg.One(tx.ExecContext(ctx, `UPDATE webhooks SET consecutive_failures = 0, circuit_opened_at = NULL, is_active = true,
-		disabled_reason = NULL, updated_at = clock_timestamp() WHERE id = ? AND deleted_at IS NULL`, id))
+	err := pg.One(
+		tx.ExecContext(ctx, `UPDATE webhooks SET consecutive_failures = 0, circuit_opened_at = NULL, is_active = true,
+		disabled_reason = NULL, updated_at = clock_timestamp() WHERE id = ? AND deleted_at IS NULL`, id),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("reset circuit: %w", err)
 	}
@@ -73,9 +77,9 @@ func ResetCircuit(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Webhook, error
 	return GetWebhook(ctx, tx, id)
 }
 
-// ReleasePaused sends up to limit paused deliveries of a webhook on their way again, oldest first: those that a workflow
-// holds are woken, the others go back to the queue. It releases nothing while the webhook is inactive or its circuit is
-// open. With probe, one is released although the circuit is open.
+// ReleasePaused sends up to limit paused deliveries of a webhook on their way again, oldest first: those that a
+// workflow holds are woken, the others go back to the queue. It releases nothing while the webhook is inactive or its
+// circuit is open. With probe, one is released although the circuit is open.
 func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int, probe bool) (n int, err error) {
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		blocked, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
@@ -89,7 +93,8 @@ func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int
 			return notify(ctx, tx)
 		}
 		var ids []uuid.UUID
-		err = tx.NewRaw("SELECT id "+pausedOf+" LIMIT ?3 FOR UPDATE SKIP LOCKED", webhook, uuid.Nil, uuid.Max, limit).Scan(ctx, &ids)
+		err = tx.NewRaw("SELECT id "+pausedOf+" LIMIT ?3 FOR UPDATE SKIP LOCKED", webhook, uuid.Nil, uuid.Max, limit).
+			Scan(ctx, &ids)
 		if n = len(ids); err != nil || n == 0 {
 			return err
 		}

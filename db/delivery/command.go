@@ -60,8 +60,8 @@ func AddCommand(ctx context.Context, tx bun.Tx, kind CommandKind, subject uuid.U
 	return notify(ctx, tx)
 }
 
-// TakeCommands takes up to limit commands that are due, the longest waiting first, and removes them: they are gone when tx
-// commits and back when it does not. Commands that another dispatcher holds are passed over.
+// TakeCommands takes up to limit commands that are due, the longest waiting first, and removes them: they are gone
+// when tx commits and back when it does not. Commands that another dispatcher holds are passed over.
 func TakeCommands(ctx context.Context, tx bun.Tx, limit int) ([]Command, error) {
 	var cs []Command
 	err := tx.NewRaw(`DELETE FROM commands c USING (
@@ -94,8 +94,8 @@ type FailedCommand struct {
 	Keep bool
 }
 
-// A refused command waits for 1 s, then twice as long each time up to commandPause, and is parked after commandTries: some ten
-// minutes, in which a fault that passes has passed.
+// A refused command waits for 1 s, then twice as long each time up to commandPause, and is parked after commandTries:
+// some ten minutes, in which a fault that passes has passed.
 const (
 	commandTries = 10
 	commandPause = 5 * time.Minute
@@ -118,8 +118,8 @@ func (c *FailedCommand) notBefore() string {
 	return time.Now().Add(pause).UTC().Format(time.RFC3339Nano)
 }
 
-// PutBackCommands returns commands to the outbox that were taken in this transaction but could not be told. Those that were
-// refused wait, longer each time, so that they do not stand in the way of the others.
+// PutBackCommands returns commands to the outbox that were taken in this transaction but could not be told. Those
+// that were refused wait, longer each time, so that they do not stand in the way of the others.
 func PutBackCommands(ctx context.Context, tx bun.Tx, failed []FailedCommand) error {
 	if len(failed) == 0 {
 		return nil
@@ -146,7 +146,8 @@ func PutBackCommands(ctx context.Context, tx bun.Tx, failed []FailedCommand) err
 
 // ParkedCommands counts the commands that are not tried again, up to limit.
 func ParkedCommands(ctx context.Context, db bun.IDB, limit int) (n int, err error) {
-	err = db.NewRaw("SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before = 'infinity' LIMIT ?) c", limit).Scan(ctx, &n)
+	err = db.NewRaw("SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before = 'infinity' LIMIT ?) c", limit).
+		Scan(ctx, &n)
 	if err != nil {
 		return 0, fmt.Errorf("count parked commands: %w", err)
 	}

@@ -17,8 +17,8 @@ import (
 // Status is where a delivery stands.
 type Status string
 
-// A delivery goes pending → retrying → succeeded | failed | canceled, with paused (circuit open or webhook inactive) from
-// pending or retrying. A replay brings an ended one back to pending, one generation on.
+// A delivery goes pending → retrying → succeeded | failed | canceled, with paused (circuit open or webhook inactive)
+// from pending or retrying. A replay brings an ended one back to pending, one generation on.
 const (
 	Pending   Status = "pending"
 	Retrying  Status = "retrying"
@@ -76,10 +76,11 @@ type Filter struct {
 	Limit     int64
 }
 
-// deliveriesOf narrows a query on deliveries to a company's own events on their way to webhooks that the company sees, deleted
-// ones too: a global webhook of the platform gets every company's events, and what its receiver answers is the platform's.
-// The look at the webhook is a scalar subquery on purpose: as a join it misleads the planner into reading and sorting all of a
-// company's deliveries for each page, where the index by company and id yields them in order.
+// deliveriesOf narrows a query on deliveries to a company's own events on their way to webhooks that the company
+// sees, deleted ones too: a global webhook of the platform gets every company's events, and what its receiver answers
+// is the platform's. The look at the webhook is a scalar subquery on purpose: as a join it misleads the planner into
+// reading and sorting all of a company's deliveries for each page, where the index by company and id yields them in
+// order.
 func deliveriesOf(s pg.Scope, q *bun.SelectQuery) *bun.SelectQuery {
 	if s.Company == nil {
 		return q
@@ -88,7 +89,8 @@ func deliveriesOf(s pg.Scope, q *bun.SelectQuery) *bun.SelectQuery {
 		(SELECT w.company_id = ?0 OR w.owner_company_id = ?0 FROM webhooks w WHERE w.id = d.webhook_id)`, *s.Company)
 }
 
-// ListDeliveries returns deliveries that the scope sees, newest first, at most f.Limit. Bodies are left out. Next page: Before = the last id.
+// ListDeliveries returns deliveries that the scope sees, newest first, at most f.Limit. Bodies are left out. Next
+// page: Before = the last id.
 func ListDeliveries(ctx context.Context, db bun.IDB, s pg.Scope, f Filter) ([]Delivery, error) {
 	ds := []Delivery{}
 	q := deliveriesOf(s, db.NewSelect().Model(&ds).ExcludeColumn("body").OrderExpr("d.id DESC").Limit(f.Limit))
@@ -140,8 +142,8 @@ type Work struct {
 	Done *Attempt
 }
 
-// LoadJob returns a delivery as the attempt of one workflow run needs it. A deleted webhook is returned all the same, with
-// DeletedAt set.
+// LoadJob returns a delivery as the attempt of one workflow run needs it. A deleted webhook is returned all the same,
+// with DeletedAt set.
 func LoadJob(ctx context.Context, db bun.IDB, id, run uuid.UUID, attempt int) (*Work, error) {
 	j := new(Work)
 	err := db.NewSelect().Model(&j.Delivery).Where("d.id = ?", id).Scan(ctx)
@@ -155,7 +157,10 @@ func LoadJob(ctx context.Context, db bun.IDB, id, run uuid.UUID, attempt int) (*
 		return nil, fmt.Errorf("load webhook: %w", pg.Translate(err))
 	}
 	done := new(Attempt)
-	err = db.NewSelect().Model(done).Where("a.delivery_id = ? AND a.run_id = ? AND a.attempt = ?", id, run, attempt).Scan(ctx)
+	err = db.NewSelect().
+		Model(done).
+		Where("a.delivery_id = ? AND a.run_id = ? AND a.attempt = ?", id, run, attempt).
+		Scan(ctx)
 	switch {
 	case err == nil:
 		j.Done = done
@@ -165,11 +170,17 @@ func LoadJob(ctx context.Context, db bun.IDB, id, run uuid.UUID, attempt int) (*
 	return j, nil
 }
 
-// PauseDelivery pauses a delivery whose webhook must not be sent to now. blocked is false when the circuit has closed since the
-// delivery was loaded, so that the attempt may be made. paused is false when the delivery has ended since: an ended one is not
-// paused, unless an operator asked for a replay of it. It shares the webhook's row lock, and closing takes the write lock first
-// and releases afterwards: no delivery can be left paused behind a closed circuit.
-func PauseDelivery(ctx context.Context, db bun.IDB, id, webhook uuid.UUID, workflowID string, replay bool) (blocked, paused bool, err error) {
+// PauseDelivery pauses a delivery whose webhook must not be sent to now. blocked is false when the circuit has closed
+// since the delivery was loaded, so that the attempt may be made. paused is false when the delivery has ended since:
+// an ended one is not paused, unless an operator asked for a replay of it. It shares the webhook's row lock, and
+// closing takes the write lock first and releases afterwards: no delivery can be left paused behind a closed circuit.
+func PauseDelivery(
+	ctx context.Context,
+	db bun.IDB,
+	id, webhook uuid.UUID,
+	workflowID string,
+	replay bool,
+) (blocked, paused bool, err error) {
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		all, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
 		if blocked = all[webhook]; err != nil || !blocked {
@@ -217,8 +228,8 @@ func lockBlocked(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (map[uuid.UUID
 }
 
 // RetryDelivery sends a delivery again on somebody's request. An ended one starts anew, one generation on, with its
-// schedule from the beginning; one that waits for its next attempt makes it now. A StateError refuses a paused one, one whose
-// first attempt is still to come, and one whose webhook was deleted (Resource "webhook", State "deleted").
+// schedule from the beginning; one that waits for its next attempt makes it now. A StateError refuses a paused one,
+// one whose first attempt is still to come, and one whose webhook was deleted (Resource "webhook", State "deleted").
 func RetryDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*Delivery, error) {
 	d, err := GetDelivery(ctx, tx, s, id)
 	if err != nil {
@@ -246,9 +257,9 @@ func RetryDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*D
 	return GetDelivery(ctx, tx, s, id)
 }
 
-// CancelDelivery ends a delivery that has not ended: nothing more is sent. Its row says so at once; the workflow that has it is
-// woken to end too. An attempt that is in flight is not interrupted: when the receiver accepts it, the delivery becomes
-// succeeded, otherwise it stays canceled. A StateError refuses one that has ended.
+// CancelDelivery ends a delivery that has not ended: nothing more is sent. Its row says so at once; the workflow that
+// has it is woken to end too. An attempt that is in flight is not interrupted: when the receiver accepts it, the
+// delivery becomes succeeded, otherwise it stays canceled. A StateError refuses one that has ended.
 func CancelDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*Delivery, error) {
 	d, err := GetDelivery(ctx, tx, s, id)
 	if err != nil {
@@ -270,8 +281,8 @@ func CancelDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*
 	return GetDelivery(ctx, tx, s, id)
 }
 
-// NameCircuits sets WorkflowID of those that are paused without a workflow of their own behind an open circuit: the workflow that
-// releases them is the circuit's. The others stay as they are.
+// NameCircuits sets WorkflowID of those that are paused without a workflow of their own behind an open circuit: the
+// workflow that releases them is the circuit's. The others stay as they are.
 func NameCircuits(ctx context.Context, db bun.IDB, ds []Delivery) error {
 	waits := func(d *Delivery) bool { return d.Status == Paused && d.WorkflowID == nil }
 	var hooks []uuid.UUID
@@ -284,7 +295,8 @@ func NameCircuits(ctx context.Context, db bun.IDB, ds []Delivery) error {
 		return nil
 	}
 	var open []uuid.UUID
-	err := db.NewRaw("SELECT id FROM webhooks WHERE id IN (?) AND circuit_opened_at IS NOT NULL AND deleted_at IS NULL", bun.List(hooks)).Scan(ctx, &open)
+	err := db.NewRaw("SELECT id FROM webhooks WHERE id IN (?) AND circuit_opened_at IS NOT NULL AND deleted_at IS NULL", bun.List(hooks)).
+		Scan(ctx, &open)
 	if err != nil {
 		return fmt.Errorf("find open circuits: %w", err)
 	}

@@ -34,7 +34,12 @@ func TestRecordEvent(t *testing.T) {
 		require.NoError(t, err)
 		for _, owner := range []*uuid.UUID{&b.company, &other, nil} {
 			w := b.webhook(catalog.AnalysisFailed)
-			_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET company_id = NULL, owner_company_id = ? WHERE id = ?", owner, w.ID)
+			_, err := b.ExecContext(
+				b.ctx,
+				"UPDATE webhooks SET company_id = NULL, owner_company_id = ? WHERE id = ?",
+				owner,
+				w.ID,
+			)
 			require.NoError(t, err)
 		}
 		_, n := b.publish(catalog.AnalysisFailed)
@@ -60,7 +65,12 @@ func TestRecordTest(t *testing.T) {
 	b.webhook(catalog.Ping)
 	ping := func() (id uuid.UUID, err error) {
 		err = b.RunInTx(b.ctx, nil, func(_ context.Context, tx bun.Tx) (err error) {
-			id, err = delivery.RecordTest(b.ctx, tx, &delivery.Event{CompanyID: &b.company, Type: catalog.Ping, Data: []byte("{}")}, b.hook.ID)
+			id, err = delivery.RecordTest(
+				b.ctx,
+				tx,
+				&delivery.Event{CompanyID: &b.company, Type: catalog.Ping, Data: []byte("{}")},
+				b.hook.ID,
+			)
 			return err
 		})
 		return id, err
@@ -204,7 +214,14 @@ func TestRecordAttempt(t *testing.T) {
 		b.publish(catalog.InterviewStarted)
 		q, code, before := b.take()[0], 429, b.failures()
 		for i := range 20 {
-			require.False(t, b.attempt(q, delivery.OutcomeRetry, func(r *delivery.Recording) { r.Attempt.Attempt, r.Attempt.StatusCode = i+1, &code }))
+			require.False(
+				t,
+				b.attempt(
+					q,
+					delivery.OutcomeRetry,
+					func(r *delivery.Recording) { r.Attempt.Attempt, r.Attempt.StatusCode = i+1, &code },
+				),
+			)
 		}
 		require.Equal(t, before, b.failures())
 		require.Equal(t, delivery.Retrying, b.delivery(q.DeliveryID).Status)
@@ -238,9 +255,13 @@ func TestCircuit(t *testing.T) {
 	opened := 0
 	for i := range 12 {
 		b.publish(catalog.InterviewCompleted)
-		if b.attempt(delivery.QueuedDelivery{DeliveryID: parked.DeliveryID, WebhookID: b.hook.ID}, delivery.OutcomeRetry, func(r *delivery.Recording) {
-			r.Attempt.Attempt = i + 1
-		}) {
+		if b.attempt(
+			delivery.QueuedDelivery{DeliveryID: parked.DeliveryID, WebhookID: b.hook.ID},
+			delivery.OutcomeRetry,
+			func(r *delivery.Recording) {
+				r.Attempt.Attempt = i + 1
+			},
+		) {
 			opened++
 			require.Equal(t, 9, i, "opens at the tenth failure in a row")
 		}
@@ -311,7 +332,11 @@ func TestCircuit(t *testing.T) {
 		require.Nil(t, s.OpenedAt)
 	})
 	t.Run("a_probe_that_succeeds_closes", func(t *testing.T) {
-		_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET circuit_opened_at = now(), consecutive_failures = 10 WHERE id = ?", b.hook.ID)
+		_, err := b.ExecContext(
+			b.ctx,
+			"UPDATE webhooks SET circuit_opened_at = now(), consecutive_failures = 10 WHERE id = ?",
+			b.hook.ID,
+		)
 		require.NoError(t, err)
 		b.attempt(parked, delivery.OutcomeSucceeded, func(r *delivery.Recording) { r.Probe = true })
 		w, err := delivery.GetWebhook(b.ctx, b, b.hook.ID)
@@ -356,11 +381,15 @@ func TestCancelPage(t *testing.T) {
 	q := b.take()
 	b.attempt(q[len(q)-1], delivery.OutcomeRetry) // this one has a workflow
 	b.tx(func(tx bun.Tx) error { return delivery.PutBackDeliveries(b.ctx, tx, q[:1]) })
-	b.exec(`WITH d AS (INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, status, created_at, updated_at)
+	b.exec(
+		`WITH d AS (INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, status, created_at, updated_at)
 		SELECT uuid_v7(), uuid_v7(), ?, ?, ?, CASE WHEN n <= 1500 THEN 'pending' ELSE 'paused' END, now(), now() FROM generate_series(1, 2500) n
 		RETURNING id, webhook_id, company_id, status)
 		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id) SELECT webhook_id, company_id, id FROM d WHERE status = 'pending'`,
-		b.hook.ID, b.company, catalog.InterviewStarted)
+		b.hook.ID,
+		b.company,
+		catalog.InterviewStarted,
+	)
 	b.tx(func(tx bun.Tx) error { return delivery.DeleteWebhook(b.ctx, tx, b.hook.ID) })
 	s, err := delivery.LoadCircuit(b.ctx, b, b.hook.ID)
 	require.NoError(t, err)
@@ -400,7 +429,8 @@ func TestCancelPage(t *testing.T) {
 	require.False(t, s.ToCancel)
 }
 
-// TestPauseDeliveryOfADeletedWebhook: what comes to an attempt while its webhook is deleted is neither sent nor left waiting.
+// TestPauseDeliveryOfADeletedWebhook: what comes to an attempt while its webhook is deleted is neither sent nor left
+// waiting.
 func TestPauseDeliveryOfADeletedWebhook(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -459,7 +489,11 @@ func TestDeliveriesAreSeenByWhoSeesTheirWebhook(t *testing.T) {
 	global, platforms := b.webhook(catalog.AnalysisFailed), b.webhook(catalog.AnalysisFailed)
 	_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET company_id = NULL WHERE id = ?", global.ID)
 	require.NoError(t, err)
-	_, err = b.ExecContext(b.ctx, "UPDATE webhooks SET company_id = NULL, owner_company_id = NULL WHERE id = ?", platforms.ID)
+	_, err = b.ExecContext(
+		b.ctx,
+		"UPDATE webhooks SET company_id = NULL, owner_company_id = NULL WHERE id = ?",
+		platforms.ID,
+	)
 	require.NoError(t, err)
 	b.publish(catalog.AnalysisFailed)
 	b.tx(func(tx bun.Tx) error { return delivery.DeleteWebhook(b.ctx, tx, global.ID) })

@@ -42,8 +42,8 @@ func (e *Event) complete() {
 }
 
 // RecordEvent stores an event and one pending delivery for each webhook that is subscribed to its type, and wakes the
-// dispatchers. It returns the number of deliveries. An inactive webhook gets none; one with an open circuit does, and the
-// delivery is paused before it is sent. e.ID and e.OccurredAt are set when they are zero.
+// dispatchers. It returns the number of deliveries. An inactive webhook gets none; one with an open circuit does, and
+// the delivery is paused before it is sent. e.ID and e.OccurredAt are set when they are zero.
 func RecordEvent(ctx context.Context, tx bun.Tx, e *Event) (int, error) {
 	ns, err := RecordEvents(ctx, tx, []*Event{e})
 	if err != nil {
@@ -52,7 +52,8 @@ func RecordEvent(ctx context.Context, tx bun.Tx, e *Event) (int, error) {
 	return ns[0], nil
 }
 
-// RecordEvents is RecordEvent for many events, of any companies, in one statement. It returns how many deliveries each has.
+// RecordEvents is RecordEvent for many events, of any companies, in one statement. It returns how many deliveries
+// each has.
 func RecordEvents(ctx context.Context, tx bun.Tx, es []*Event) ([]int, error) {
 	made, err := record(ctx, tx, []Submission{{Events: es}})
 	if err != nil {
@@ -77,8 +78,8 @@ type KeyVersion struct {
 	Version string
 }
 
-// recorded is what became of a submission: changed is that its key or a company is not as it was said, so that nothing of it
-// was stored.
+// recorded is what became of a submission: changed is that its key or a company is not as it was said, so that
+// nothing of it was stored.
 type recorded struct {
 	deliveries []int
 	changed    bool
@@ -117,8 +118,8 @@ func record(ctx context.Context, db bun.IDB, ss []Submission) ([]recorded, error
 	return out, nil
 }
 
-// recordArgs are the arguments of recordSQL: a column of all events each, then the keys, then the companies that are asked
-// for. A number tells which submission they belong to.
+// recordArgs are the arguments of recordSQL: a column of all events each, then the keys, then the companies that are
+// asked for. A number tells which submission they belong to.
 func recordArgs(ss []Submission) []any {
 	var ids, companyIDs, jobs, keys, companies []pgtype.UUID // what the driver encodes without a detour over text
 	var types, data, versions []string
@@ -155,13 +156,14 @@ func pgNullID(id *uuid.UUID) pgtype.UUID {
 	return pgID(*id)
 }
 
-// recordSQL: $1–$6 the events (id, company, type, data, time, submission), $7–$9 the keys (submission, id, version), $10–$11
-// the companies (submission, id), $12 the dispatchers' channel, $13–$14 the events' contexts and jobs. It answers with a row for each submission that was not
-// recorded, because something has changed, and for each event that has deliveries.
+// recordSQL: $1–$6 the events (id, company, type, data, time, submission), $7–$9 the keys (submission, id, version),
+// $10–$11 the companies (submission, id), $12 the dispatchers' channel, $13–$14 the events' contexts and jobs. It
+// answers with a row for each submission that was not recorded, because something has changed, and for each event
+// that has deliveries.
 //
 // Webhooks are looked up for each event in three indexed steps, so that no plan can do worse than that, whatever the
-// planner believes of the tables: those of the company, the global ones of its own and, read once, those of the platform. A
-// webhook with a set (see WebhookSet) gets the events of jobs that have it.
+// planner believes of the tables: those of the company, the global ones of its own and, read once, those of the
+// platform. A webhook with a set (see WebhookSet) gets the events of jobs that have it.
 const recordSQL = `
 WITH changed AS MATERIALIZED (
   SELECT a.submission FROM unnest($7::int[], $8::uuid[], $9::text[]) AS a (submission, id, version)
@@ -203,8 +205,9 @@ SELECT event_id, count(*)::int, NULL FROM d GROUP BY event_id
 UNION ALL
 SELECT NULL, count(pg_notify($12, ''))::int, NULL FROM (SELECT FROM d LIMIT 1) AS any_of_them`
 
-// RecordTest stores a ping for exactly one webhook, whatever it is subscribed to, and returns the id of its delivery, or ErrConflict when the webhook is
-// inactive or its circuit is open: then no delivery is created. A test is attempted once and does not move the circuit.
+// RecordTest stores a ping for exactly one webhook, whatever it is subscribed to, and returns the id of its delivery,
+// or ErrConflict when the webhook is inactive or its circuit is open: then no delivery is created. A test is
+// attempted once and does not move the circuit.
 func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id uuid.UUID, err error) {
 	e.complete()
 	err = tx.NewRaw(recordTestSQL, e.ID, e.CompanyID, e.Type, string(e.Data), e.OccurredAt, webhook).Scan(ctx, &id)

@@ -14,8 +14,8 @@ import (
 	"greenroom/db/delivery"
 )
 
-// TestRecordPlan looks at the plans of the statement that records events, beside 10,000 webhooks: each event must find its
-// webhooks by index, whether the plan is made for these arguments or for all, with statistics and without.
+// TestRecordPlan looks at the plans of the statement that records events, beside 10,000 webhooks: each event must
+// find its webhooks by index, whether the plan is made for these arguments or for all, with statistics and without.
 func TestRecordPlan(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
@@ -53,16 +53,24 @@ func recordPlan(ctx context.Context, t *testing.T, d *bun.DB, mode string, compa
 	var lines []string
 	errUndo := errors.New("undo")
 	err := d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		_, err := tx.ExecContext(ctx, "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL plan_cache_mode = "+
-			mode+"; PREPARE record AS "+delivery.RecordSQL)
+		_, err := tx.ExecContext(
+			ctx,
+			"SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL plan_cache_mode = "+
+				mode+"; PREPARE record AS "+delivery.RecordSQL,
+		)
 		require.NoError(t, err)
 		var ids, owners, versions string
-		require.NoError(t, tx.NewRaw(`SELECT array_agg(uuid_v7()), array_agg(id), array_agg(xmin::text) FROM (SELECT id, xmin FROM api_keys ORDER BY id LIMIT ?) k`,
-			companies).Scan(ctx, &ids, &owners, &versions))
+		require.NoError(
+			t,
+			tx.NewRaw(`SELECT array_agg(uuid_v7()), array_agg(id), array_agg(xmin::text) FROM (SELECT id, xmin FROM api_keys ORDER BY id LIMIT ?) k`,
+				companies).
+				Scan(ctx, &ids, &owners, &versions),
+		)
 		err = tx.NewRaw(fmt.Sprintf(`EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE record ('%s', '%s', array_fill('job.created'::text, ARRAY[%[3]d]),
 			array_fill('{}'::text, ARRAY[%[3]d]), array_fill(now(), ARRAY[%[3]d]), array_fill(0, ARRAY[%[3]d]),
 			array_fill(0, ARRAY[%[3]d]), '%[2]s', '%[4]s', array_fill(0, ARRAY[%[3]d]), '%[2]s', 'channel',
-			array_fill(NULL::text, ARRAY[%[3]d]), array_fill(NULL::uuid, ARRAY[%[3]d]))`, ids, owners, companies, versions)).Scan(ctx, &lines)
+			array_fill(NULL::text, ARRAY[%[3]d]), array_fill(NULL::uuid, ARRAY[%[3]d]))`, ids, owners, companies, versions)).
+			Scan(ctx, &lines)
 		require.NoError(t, err)
 		_, err = tx.ExecContext(ctx, "DEALLOCATE record")
 		require.NoError(t, err)

@@ -18,23 +18,24 @@ import (
 var ErrChanged = errors.New("changed meanwhile")
 
 const (
-	// groupEvents and groupBytes end a group: beyond them another row costs as much as another commit saves. A submission that
-	// is larger by itself is a group of its own.
+	// groupEvents and groupBytes end a group: beyond them another row costs as much as another commit saves. A
+	// submission that is larger by itself is a group of its own.
 	groupEvents = 256
 	groupBytes  = 1 << 20
-	// groupsAtOnce is how many groups are on their way to the database: while one waits for the disk, the other is executed.
+	// groupsAtOnce is how many groups are on their way to the database: while one waits for the disk, the other is
+	// executed.
 	groupsAtOnce = 2
 	// groupLimit is how long a group may take. It cannot be the callers' own limit, since none may end the others'.
 	groupLimit = 30 * time.Second
 )
 
-// EventGroup records what callers submit at the same time in one statement and one commit: a group commit. Its rule needs no
-// timer and delays nobody: a group is what has gathered while the groups before it were committed, so a lone caller is served
-// at once. Each caller is answered after the commit that has its events. Nothing runs while nobody waits, so there is
-// nothing to close: when the callers have their answers, it is done.
+// EventGroup records what callers submit at the same time in one statement and one commit: a group commit. Its rule
+// needs no timer and delays nobody: a group is what has gathered while the groups before it were committed, so a lone
+// caller is served at once. Each caller is answered after the commit that has its events. Nothing runs while nobody
+// waits, so there is nothing to close: when the callers have their answers, it is done.
 //
-// Submissions do not know of each other: one whose conditions do not hold is left out, and when the database refuses a group,
-// each of it is tried alone.
+// Submissions do not know of each other: one whose conditions do not hold is left out, and when the database refuses
+// a group, each of it is tried alone.
 type EventGroup struct {
 	record func(context.Context, []Submission) ([]recorded, error)
 
@@ -54,13 +55,15 @@ type member struct {
 
 // NewEventGroup returns a group of its own on that database.
 func NewEventGroup(db *bun.DB) *EventGroup {
-	return &EventGroup{record: func(ctx context.Context, ss []Submission) ([]recorded, error) { return record(ctx, db, ss) }}
+	return &EventGroup{
+		record: func(ctx context.Context, ss []Submission) ([]recorded, error) { return record(ctx, db, ss) },
+	}
 }
 
-// Record stores the submission's events as RecordEvents does, together with those of other callers, and returns how many
-// deliveries each has. ErrChanged means that a condition of the submission does not hold and nothing of it was stored. When ctx
-// ends first, its error is returned and the events, which are then not the caller's to touch, may be stored or not, as with any
-// commit whose answer did not arrive.
+// Record stores the submission's events as RecordEvents does, together with those of other callers, and returns how
+// many deliveries each has. ErrChanged means that a condition of the submission does not hold and nothing of it was
+// stored. When ctx ends first, its error is returned and the events, which are then not the caller's to touch, may be
+// stored or not, as with any commit whose answer did not arrive.
 func (g *EventGroup) Record(ctx context.Context, s Submission) ([]int, error) {
 	m := &member{Submission: s, ctx: ctx, done: make(chan struct{})}
 	g.join(m)
@@ -153,7 +156,8 @@ func (g *EventGroup) commit(group []*member) {
 	}
 }
 
-// together records the members in one statement. A panic is an error like another: the process and the other groups go on.
+// together records the members in one statement. A panic is an error like another: the process and the other groups
+// go on.
 func (g *EventGroup) together(members []*member) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -176,8 +180,9 @@ func (g *EventGroup) together(members []*member) (err error) {
 	return nil
 }
 
-// refused reports whether the database has looked at a statement and would not have it, so that it is known that nothing was
-// stored and that one member may be to blame. When it is unavailable instead, trying each alone could store some of them twice.
+// refused reports whether the database has looked at a statement and would not have it, so that it is known that
+// nothing was stored and that one member may be to blame. When it is unavailable instead, trying each alone could
+// store some of them twice.
 func refused(err error) bool {
 	var answer *pgconn.PgError
 	return errors.As(err, &answer) && !pg.IsUnavailable(err)

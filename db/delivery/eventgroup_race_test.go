@@ -14,9 +14,9 @@ import (
 	"greenroom/db/delivery"
 )
 
-// TestEventGroupBesideWebhooks publishes from 64 callers while a webhook comes and goes. An event that was submitted after the
-// webhook was there and answered before it went has a delivery; one before or after has none; and what a caller was told is
-// what is stored.
+// TestEventGroupBesideWebhooks publishes from 64 callers while a webhook comes and goes. An event that was submitted
+// after the webhook was there and answered before it went has a delivery; one before or after has none; and what a
+// caller was told is what is stored.
 func TestEventGroupBesideWebhooks(t *testing.T) {
 	t.Parallel()
 	b := groupSetup(t)
@@ -73,7 +73,11 @@ func TestEventGroupBesideWebhooks(t *testing.T) {
 		ID uuid.UUID
 		N  int
 	}
-	require.NoError(t, b.NewRaw("SELECT e.id, count(d.id) AS n FROM events e LEFT JOIN deliveries d ON d.event_id = e.id GROUP BY e.id").Scan(b.ctx, &rows))
+	require.NoError(
+		t,
+		b.NewRaw("SELECT e.id, count(d.id) AS n FROM events e LEFT JOIN deliveries d ON d.event_id = e.id GROUP BY e.id").
+			Scan(b.ctx, &rows),
+	)
 	for _, r := range rows {
 		deliveries[r.ID] = r.N
 	}

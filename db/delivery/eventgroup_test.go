@@ -56,8 +56,8 @@ func (b *groupBundle) start(ctx context.Context, change ...func(*delivery.Submis
 	return out
 }
 
-// held runs fn while no event can be stored, and both groups that may be under way are stuck with one caller each, whose
-// answers it returns. Whoever comes in fn is in one of the groups after them.
+// held runs fn while no event can be stored, and both groups that may be under way are stuck with one caller each,
+// whose answers it returns. Whoever comes in fn is in one of the groups after them.
 func (b *groupBundle) held(fn func()) (stuck []<-chan answer) {
 	b.t.Helper()
 	tx, err := b.BeginTx(b.ctx, nil)
@@ -76,7 +76,11 @@ func (b *groupBundle) held(fn func()) (stuck []<-chan answer) {
 // blocked is how many statements wait for a lock.
 func (b *groupBundle) blocked() (n int) {
 	b.t.Helper()
-	require.NoError(b.t, b.NewRaw(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(b.ctx, &n))
+	require.NoError(
+		b.t,
+		b.NewRaw(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).
+			Scan(b.ctx, &n),
+	)
 	return n
 }
 
@@ -178,7 +182,10 @@ func TestEventGroup(t *testing.T) {
 
 func (b *groupBundle) queued() (n int) {
 	b.t.Helper()
-	require.NoError(b.t, b.NewRaw("SELECT count(*) FROM delivery_queue q JOIN deliveries d ON d.id = q.delivery_id").Scan(b.ctx, &n))
+	require.NoError(
+		b.t,
+		b.NewRaw("SELECT count(*) FROM delivery_queue q JOIN deliveries d ON d.id = q.delivery_id").Scan(b.ctx, &n),
+	)
 	return n
 }
 

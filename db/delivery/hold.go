@@ -11,9 +11,9 @@ import (
 	"greenroom/db/pg"
 )
 
-// hold pauses the deliveries of blocked webhooks and cancels those of deleted ones. It shares the webhooks' row locks, as
-// PauseDelivery does. A delivery that cannot be held now goes back to the queue, and hold returns how many did: its webhook
-// is no longer blocked, or a row is locked and passed over.
+// hold pauses the deliveries of blocked webhooks and cancels those of deleted ones. It shares the webhooks' row
+// locks, as PauseDelivery does. A delivery that cannot be held now goes back to the queue, and hold returns how many
+// did: its webhook is no longer blocked, or a row is locked and passed over.
 func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery, locked lockedRows) (back int, err error) {
 	if len(held) == 0 {
 		return 0, nil
@@ -50,8 +50,8 @@ func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery, locked lockedRo
 // lockedRows says what becomes of webhooks whose rows another transaction has locked.
 type lockedRows string
 
-// passOver is for the one loop that dispatches: waiting for the row of one webhook would stop the deliveries to all. waitFor is
-// for one batch.
+// passOver is for the one loop that dispatches: waiting for the row of one webhook would stop the deliveries to all.
+// waitFor is for one batch.
 const (
 	passOver lockedRows = " SKIP LOCKED"
 	waitFor  lockedRows = ""
@@ -59,7 +59,12 @@ const (
 
 // lockWebhooks locks the rows of the deliveries' webhooks, and returns the status that their
 // deliveries get: paused, canceled, or "" when the webhook is not blocked.
-func lockWebhooks(ctx context.Context, tx bun.Tx, qs []QueuedDelivery, locked lockedRows) (map[uuid.UUID]Status, error) {
+func lockWebhooks(
+	ctx context.Context,
+	tx bun.Tx,
+	qs []QueuedDelivery,
+	locked lockedRows,
+) (map[uuid.UUID]Status, error) {
 	ids := make([]uuid.UUID, len(qs))
 	for i := range qs {
 		ids[i] = qs[i].WebhookID
@@ -89,8 +94,8 @@ WITH free AS (
 )
 UPDATE deliveries d SET status = 'paused', updated_at = now() FROM free WHERE d.id = free.id AND d.id = ANY ($1) RETURNING d.id`
 
-// cancelHeldSQL: $1 the deliveries, $2 those of them whose next workflow was not started: they keep the one that made the
-// last attempt. One that has failed for good stays failed.
+// cancelHeldSQL: $1 the deliveries, $2 those of them whose next workflow was not started: they keep the one that made
+// the last attempt. One that has failed for good stays failed.
 const cancelHeldSQL = `
 WITH free AS (
   SELECT id FROM deliveries WHERE id = ANY ($1::uuid[]) AND status IN ('pending', 'retrying', 'failed')
@@ -112,8 +117,8 @@ func collect(ctx context.Context, tx bun.Tx, into map[uuid.UUID]bool, query stri
 	return err
 }
 
-// PutBackDeliveries returns deliveries to the queue that were taken in this transaction but could not be started, as they
-// were.
+// PutBackDeliveries returns deliveries to the queue that were taken in this transaction but could not be started, as
+// they were.
 func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) error {
 	if len(qs) == 0 {
 		return nil
@@ -126,7 +131,8 @@ func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) erro
 		hooks, companies, ids = append(hooks, l.Webhook), append(companies, l.Company), append(ids, qs[i].DeliveryID)
 		attempts, probes, redos = append(attempts, qs[i].Attempt), append(probes, qs[i].Probe), append(redos, qs[i].Redo)
 	}
-	_, err := pg.Direct(tx).ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, probe, redo)
+	_, err := pg.Direct(tx).
+		ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, probe, redo)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::bool[], $6::bool[])
 		ON CONFLICT DO NOTHING`, hooks, companies, ids, attempts, probes, redos)
 	if err != nil {

@@ -12,16 +12,23 @@ import (
 	"greenroom/db/pg"
 )
 
-// A lease lets one process at a time do something, and another one when the first is gone. It is a row and not an advisory
-// lock: that belongs to a connection, which a pooler shares and a frozen process keeps.
+// A lease lets one process at a time do something, and another one when the first is gone. It is a row and not an
+// advisory lock: that belongs to a connection, which a pooler shares and a frozen process keeps.
 
-// AcquireLease takes or renews a lease for ttl and reports whether holder has it. Only the database's clock counts. A holder
-// that did not renew it in time may have lost it to another.
-func AcquireLease(ctx context.Context, db bun.IDB, name string, holder uuid.UUID, ttl time.Duration) (held bool, err error) {
+// AcquireLease takes or renews a lease for ttl and reports whether holder has it. Only the database's clock counts. A
+// holder that did not renew it in time may have lost it to another.
+func AcquireLease(
+	ctx context.Context,
+	db bun.IDB,
+	name string,
+	holder uuid.UUID,
+	ttl time.Duration,
+) (held bool, err error) {
 	err = db.NewRaw(`INSERT INTO leases AS l (name, holder, expires_at) VALUES (?0, ?1, clock_timestamp() + ?2 * interval '1 ms')
 		ON CONFLICT (name) DO UPDATE SET holder = EXCLUDED.holder, expires_at = EXCLUDED.expires_at
 		WHERE l.holder = EXCLUDED.holder OR l.expires_at < clock_timestamp() RETURNING true`,
-		name, holder, ttl.Milliseconds()).Scan(ctx, &held)
+		name, holder, ttl.Milliseconds()).
+		Scan(ctx, &held)
 	if err = pg.Translate(err); errors.Is(err, pg.ErrNotFound) {
 		return false, nil
 	}

@@ -13,12 +13,13 @@ import (
 	"greenroom/db/pg"
 )
 
-// PartitionDaysAhead is how many days after today get their partition in advance: a week, so that a schedule that stood
-// still over a long weekend harms nothing. Rows of a day without a partition go to the default partition, never nowhere.
+// PartitionDaysAhead is how many days after today get their partition in advance: a week, so that a schedule that
+// stood still over a long weekend harms nothing. Rows of a day without a partition go to the default partition, never
+// nowhere.
 const PartitionDaysAhead = 7
 
-// ErrPartitionBusy says that a partition could not be made or dropped because somebody reads or writes for longer than upkeep may make
-// others wait. Nothing was changed; it is worth another try later.
+// ErrPartitionBusy says that a partition could not be made or dropped because somebody reads or writes for longer
+// than upkeep may make others wait. Nothing was changed; it is worth another try later.
 var ErrPartitionBusy = errors.New("partition is in use")
 
 // dayTable is a table cut by day.
@@ -30,13 +31,17 @@ type dayTable struct {
 	held string
 }
 
-// dayTables in the order in which a day's are dropped. Deliveries that still have something to do keep their day; those that are
-// paused are ended first. Attempts follow their deliveries. Events outlive both by a day: one of the last moment may belong to
-// a delivery of the next day, which can be replayed as long as it is there. Each asks for the first of an index, so that no
-// planner reads the whole day.
+// dayTables in the order in which a day's are dropped. Deliveries that still have something to do keep their day;
+// those that are paused are ended first. Attempts follow their deliveries. Events outlive both by a day: one of the
+// last moment may belong to a delivery of the next day, which can be replayed as long as it is there. Each asks for
+// the first of an index, so that no planner reads the whole day.
 var dayTables = []dayTable{
-	{"deliveries", "id", `(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND live_webhook(status, webhook_id) >= '00000000-0000-0000-0000-000000000000'
-		ORDER BY live_webhook(status, webhook_id), status, id LIMIT 1) IS NOT NULL`},
+	{
+		"deliveries",
+		"id",
+		`(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND live_webhook(status, webhook_id) >= '00000000-0000-0000-0000-000000000000'
+		ORDER BY live_webhook(status, webhook_id), status, id LIMIT 1) IS NOT NULL`,
+	},
 	{"attempts", "delivery_id", "(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 ORDER BY id LIMIT 1) IS NOT NULL"},
 	{"events", "id", "(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?2 ORDER BY id LIMIT 1) IS NOT NULL"},
 }
@@ -55,9 +60,9 @@ func (d day) partition() string { return d.name + "_" + d.at.Format(dayLayout) }
 
 func (d day) bounds() (lo, hi uuid.UUID) { return pg.FloorID(d.at), pg.FloorID(d.at.AddDate(0, 0, 1)) }
 
-// EnsurePartitions makes the day partitions from the day before `from` to `ahead` days after it. It may run at any time and
-// beside itself. Whoever uses the tables meanwhile is never made to wait longer than lockPatience; ErrPartitionBusy when that
-// was not enough.
+// EnsurePartitions makes the day partitions from the day before `from` to `ahead` days after it. It may run at any
+// time and beside itself. Whoever uses the tables meanwhile is never made to wait longer than lockPatience;
+// ErrPartitionBusy when that was not enough.
 func EnsurePartitions(ctx context.Context, db *bun.DB, from time.Time, ahead int) error {
 	first := dayOf(from).AddDate(0, 0, -1)
 	for i := range ahead + 2 {
@@ -70,10 +75,11 @@ func EnsurePartitions(ctx context.Context, db *bun.DB, from time.Time, ahead int
 	return nil
 }
 
-// ensureDay skips a day whose rows already fell into the default partition: attaching would be refused, they are safe there,
-// and DropPartitions finds them. The partition is made beside its parent and then attached, which readers and writers of the
-// parent's other partitions do not notice; CREATE TABLE … PARTITION OF would lock them all out. Only the default partition is
-// locked, and read to prove that it has no row of the day: it is empty unless upkeep stood still for a week.
+// ensureDay skips a day whose rows already fell into the default partition: attaching would be refused, they are safe
+// there, and DropPartitions finds them. The partition is made beside its parent and then attached, which readers and
+// writers of the parent's other partitions do not notice; CREATE TABLE … PARTITION OF would lock them all out. Only
+// the default partition is locked, and read to prove that it has no row of the day: it is empty unless upkeep stood
+// still for a week.
 func ensureDay(ctx context.Context, db *bun.DB, d day) error {
 	lo, hi := d.bounds()
 	settled, err := d.settled(ctx, db)
@@ -87,8 +93,15 @@ func ensureDay(ctx context.Context, db *bun.DB, d day) error {
 		if settled, err := d.settled(ctx, tx); err != nil || settled { // another process was faster
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "CREATE TABLE ?0 (LIKE ?1 INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (fillfactor = 85);"+
-			"ALTER TABLE ?1 ATTACH PARTITION ?0 FOR VALUES FROM (?2) TO (?3)", bun.Ident(d.partition()), bun.Ident(d.name), lo, hi)
+		_, err := tx.ExecContext(
+			ctx,
+			"CREATE TABLE ?0 (LIKE ?1 INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (fillfactor = 85);"+
+				"ALTER TABLE ?1 ATTACH PARTITION ?0 FOR VALUES FROM (?2) TO (?3)",
+			bun.Ident(d.partition()),
+			bun.Ident(d.name),
+			lo,
+			hi,
+		)
 		return err
 	})
 }
@@ -107,11 +120,11 @@ func (d day) settled(ctx context.Context, db bun.IDB) (settled bool, err error) 
 }
 
 const (
-	// lockPatience is how long upkeep waits for a lock on a table. Everybody who comes later waits behind it, so this is also the
-	// longest pause that a forgotten transaction and upkeep together can put into the delivery path.
+	// lockPatience is how long upkeep waits for a lock on a table. Everybody who comes later waits behind it, so this is
+	// also the longest pause that a forgotten transaction and upkeep together can put into the delivery path.
 	lockPatience = 100 * time.Millisecond
-	// lockTries and lockPause: ordinary queries are over in milliseconds, so one of a few tries gets through unless somebody
-	// really holds the table.
+	// lockTries and lockPause: ordinary queries are over in milliseconds, so one of a few tries gets through unless
+	// somebody really holds the table.
 	lockTries = 3
 	lockPause = 300 * time.Millisecond
 )
@@ -120,7 +133,10 @@ const (
 func patiently(ctx context.Context, db *bun.DB, what string, fn func(ctx context.Context, tx bun.Tx) error) error {
 	for try := 1; ; try++ {
 		err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-			if _, err := tx.ExecContext(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", lockPatience.Milliseconds())); err != nil {
+			if _, err := tx.ExecContext(
+				ctx,
+				fmt.Sprintf("SET LOCAL lock_timeout = %d", lockPatience.Milliseconds()),
+			); err != nil {
 				return err
 			}
 			return fn(ctx, tx)

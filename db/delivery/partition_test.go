@@ -44,7 +44,10 @@ func (b *bundle) deliver(when time.Time, status delivery.Status) uuid.UUID {
 // partitionOf names the table that a delivery's row really lies in.
 func (b *bundle) partitionOf(delivery uuid.UUID) (name string) {
 	b.t.Helper()
-	require.NoError(b.t, b.NewRaw("SELECT tableoid::regclass::text FROM deliveries WHERE id = ?", delivery).Scan(b.ctx, &name))
+	require.NoError(
+		b.t,
+		b.NewRaw("SELECT tableoid::regclass::text FROM deliveries WHERE id = ?", delivery).Scan(b.ctx, &name),
+	)
 	return name
 }
 
@@ -74,7 +77,11 @@ func TestEnsurePartitions(t *testing.T) {
 	t.Run("a_day_without_a_partition_is_kept_in_the_default", func(t *testing.T) {
 		later := day0.AddDate(0, 1, 0)
 		require.Equal(t, "deliveries_default", b.partitionOf(b.deliver(later, delivery.Succeeded)))
-		require.NoError(t, delivery.EnsurePartitions(b.ctx, b.DB, later, 1), "and does not stand in the way of the days around it")
+		require.NoError(
+			t,
+			delivery.EnsurePartitions(b.ctx, b.DB, later, 1),
+			"and does not stand in the way of the days around it",
+		)
 		require.Equal(t, "deliveries_20200605", b.partitionOf(b.deliver(later.AddDate(0, 0, 1), delivery.Succeeded)))
 	})
 	t.Run("many_processes_may_do_it_at_once", func(t *testing.T) {

@@ -57,14 +57,14 @@ func (q *QueuedDelivery) Lane() Lane {
 
 // TakeOptions bound one taking.
 type TakeOptions struct {
-	// Limit is how many deliveries may be taken in all, PerLane how many of one lane; Room overrides PerLane for the lanes of
-	// some webhooks, and PerFailing that of webhooks whose last attempt failed.
+	// Limit is how many deliveries may be taken in all, PerLane how many of one lane; Room overrides PerLane for the
+	// lanes of some webhooks, and PerFailing that of webhooks whose last attempt failed.
 	Limit, PerLane, PerFailing int
 	Room                       map[uuid.UUID]int
 	// After is the lane to go on behind; zero for the first.
 	After Lane
-	// StartBlocked returns the first attempts of blocked webhooks too, instead of pausing them: where every delivery has its
-	// own workflow from the start, the workflow parks itself.
+	// StartBlocked returns the first attempts of blocked webhooks too, instead of pausing them: where every delivery has
+	// its own workflow from the start, the workflow parks itself.
 	StartBlocked bool
 }
 
@@ -78,12 +78,14 @@ type Taking struct {
 	Next Lane
 }
 
-// TakeDeliveries takes deliveries from the queue, the oldest of each lane, and removes them from it: they are gone when tx
-// commits and back when it does not. Its cost follows the number of lanes that wait, not the length of their queues.
+// TakeDeliveries takes deliveries from the queue, the oldest of each lane, and removes them from it: they are gone
+// when tx commits and back when it does not. Its cost follows the number of lanes that wait, not the length of their
+// queues.
 //
-// The deliveries of a deleted webhook are canceled. The first attempts of a blocked one (inactive, or its circuit is open)
-// are paused; later attempts are returned, because such a delivery must have a workflow, and that one parks itself. A
-// delivery that has failed for good after its first attempt is returned for the same reason: its workflow shows the failure.
+// The deliveries of a deleted webhook are canceled. The first attempts of a blocked one (inactive, or its circuit is
+// open) are paused; later attempts are returned, because such a delivery must have a workflow, and that one parks
+// itself. A delivery that has failed for good after its first attempt is returned for the same reason: its workflow
+// shows the failure.
 func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t Taking, err error) {
 	rows, err := takeRows(ctx, tx, o)
 	if err != nil {
@@ -138,7 +140,8 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 	if err != nil {
 		return nil, err
 	}
-	rows, err := pg.Direct(tx).QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerLane, o.PerFailing)
+	rows, err := pg.Direct(tx).
+		QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerLane, o.PerFailing)
 	if err != nil {
 		return nil, err
 	}
@@ -157,10 +160,10 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 	return taken, rows.Err()
 }
 
-// takeSQL walks the distinct lanes of the queue (a loose index scan) and takes a few rows of each, until it has enough. It
-// reads the queue and webhooks by their primary keys and nothing else: deliveries are read afterwards, when their ids are
-// known (see pg.Direct). OFFSET 0 keeps a look-up of one row what it is. $1, $2: the lane to go on behind, $3: rows at most,
-// $4: room by webhook, $5: rows of a lane at most, $6: of one whose endpoint fails.
+// takeSQL walks the distinct lanes of the queue (a loose index scan) and takes a few rows of each, until it has
+// enough. It reads the queue and webhooks by their primary keys and nothing else: deliveries are read afterwards,
+// when their ids are known (see pg.Direct). OFFSET 0 keeps a look-up of one row what it is. $1, $2: the lane to go on
+// behind, $3: rows at most, $4: room by webhook, $5: rows of a lane at most, $6: of one whose endpoint fails.
 const takeSQL = `
 WITH RECURSIVE lanes AS (
   (SELECT webhook_id, company_id FROM delivery_queue WHERE (webhook_id, company_id) > ($1::uuid, $2::uuid)
@@ -199,7 +202,8 @@ func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
 		ids[i] = taken[i].DeliveryID
 		byID[ids[i]] = &taken[i]
 	}
-	rows, err := pg.Direct(tx).QueryContext(ctx, `SELECT id, status, event_type, generation, is_test, next_attempt_at, last_error
+	rows, err := pg.Direct(tx).
+		QueryContext(ctx, `SELECT id, status, event_type, generation, is_test, next_attempt_at, last_error
 		FROM deliveries WHERE id = ANY ($1)`, ids)
 	if err != nil {
 		return err
@@ -218,8 +222,8 @@ func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
 	return rows.Err()
 }
 
-// QueueLength counts the deliveries and commands that wait for a dispatcher, up to limit of each, so that a scrape never
-// scans a long backlog. Parked commands are ParkedCommands.
+// QueueLength counts the deliveries and commands that wait for a dispatcher, up to limit of each, so that a scrape
+// never scans a long backlog. Parked commands are ParkedCommands.
 func QueueLength(ctx context.Context, db bun.IDB, limit int) (deliveries, commands int, err error) {
 	err = db.NewRaw(`SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery_queue LIMIT ?0) q),
 		(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c)`, limit).Scan(ctx, &deliveries, &commands)

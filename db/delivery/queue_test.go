@@ -25,8 +25,8 @@ func (b *bundle) takeWith(o delivery.TakeOptions) (t delivery.Taking) {
 	return t
 }
 
-// failFirst publishes an event and records that its first attempt failed in a batch; the next attempt waits in the queue for a
-// workflow that was not started.
+// failFirst publishes an event and records that its first attempt failed in a batch; the next attempt waits in the
+// queue for a workflow that was not started.
 func (b *bundle) failFirst(outcome delivery.Outcome) delivery.QueuedDelivery {
 	b.t.Helper()
 	b.publish(catalog.InterviewStarted)

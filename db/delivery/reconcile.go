@@ -11,8 +11,9 @@ import (
 	"greenroom/db/pg"
 )
 
-// The reconciler finds rows that need a workflow and seem to have none. Each look reads only what is due, by an index on the
-// time at which it is due, and notes on the row when to look again: a row that cannot progress never hides another one.
+// The reconciler finds rows that need a workflow and seem to have none. Each look reads only what is due, by an index
+// on the time at which it is due, and notes on the row when to look again: a row that cannot progress never hides
+// another one.
 
 // SweepCursor is where a walk over overdue deliveries has come to; zero at its beginning.
 type SweepCursor struct {
@@ -28,11 +29,17 @@ type SweepPage struct {
 	Next SweepCursor
 }
 
-// SweepDeliveries looks at the next overdue deliveries, the longest overdue first, and puts those back into the queue that are
-// neither queued nor in a batch and overdue by more than grace and their webhook's time-out: their workflow was lost, or is
-// older than the row. The queue's entry asks for a redo, which wakes a workflow that is there. Deliveries that wait in the queue
-// are only read, so a long backlog costs no writes.
-func SweepDeliveries(ctx context.Context, db bun.IDB, after SweepCursor, grace time.Duration, limit int) (p SweepPage, err error) {
+// SweepDeliveries looks at the next overdue deliveries, the longest overdue first, and puts those back into the queue
+// that are neither queued nor in a batch and overdue by more than grace and their webhook's time-out: their workflow
+// was lost, or is older than the row. The queue's entry asks for a redo, which wakes a workflow that is there.
+// Deliveries that wait in the queue are only read, so a long backlog costs no writes.
+func SweepDeliveries(
+	ctx context.Context,
+	db bun.IDB,
+	after SweepCursor,
+	grace time.Duration,
+	limit int,
+) (p SweepPage, err error) {
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		if err := planByIndex(ctx, tx); err != nil {
 			return err
@@ -54,8 +61,11 @@ func SweepDeliveries(ctx context.Context, db bun.IDB, after SweepCursor, grace t
 // planByIndex makes the statements of one transaction follow the indexes that are made for them. The planner judges by
 // statistics, which may be from a moment at which nothing was due, or millions of rows were.
 func planByIndex(ctx context.Context, tx bun.Tx) error {
-	_, err := tx.ExecContext(ctx, `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;
-		SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`)
+	_, err := tx.ExecContext(
+		ctx,
+		`SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;
+		SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`,
+	)
 	if err != nil {
 		return fmt.Errorf("set up the planner: %w", err)
 	}
@@ -65,8 +75,9 @@ func planByIndex(ctx context.Context, tx bun.Tx) error {
 // deliveryDue is the expression of the index deliveries_due.
 const deliveryDue = "(CASE WHEN d.status IN ('pending', 'retrying') THEN GREATEST(d.reconcile_at, COALESCE(d.next_attempt_at, d.updated_at)) END)"
 
-// sweepSQL: ?0 and ?1 the cursor, ?2 the grace in ms, ?3 rows at most, ?4 the zero id. A delivery that was put back and is
-// still overdue is put back again after half as long as it has been overdue by then, at most after ten minutes.
+// sweepSQL: ?0 and ?1 the cursor, ?2 the grace in ms, ?3 rows at most, ?4 the zero id. A delivery that was put back
+// and is still overdue is put back again after half as long as it has been overdue by then, at most after ten
+// minutes.
 const sweepSQL = `
 WITH page AS MATERIALIZED (
   SELECT d.id, d.webhook_id, COALESCE(d.company_id, ?4) AS company_id, COALESCE(d.next_attempt_at, d.updated_at) AS since, ` + deliveryDue + ` AS due
@@ -92,12 +103,12 @@ WITH page AS MATERIALIZED (
 SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM queued),
   COALESCE((SELECT max(due) FROM page), ?0), COALESCE((SELECT id FROM page WHERE due = (SELECT max(due) FROM page) ORDER BY id DESC LIMIT 1), ?1)`
 
-// nextAttempt is the number of the next attempt of a delivery n. It follows the highest one: a workflow that was reset makes
-// attempts of the same number again.
+// nextAttempt is the number of the next attempt of a delivery n. It follows the highest one: a workflow that was
+// reset makes attempts of the same number again.
 const nextAttempt = "(SELECT 1 + COALESCE(max(a.attempt), 0) FROM attempts a WHERE a.delivery_id = n.id AND a.generation = n.generation)"
 
-// RequeueLost puts a delivery back into the queue whose workflow is known to be gone, if it still waits for an attempt, which is
-// due at once. With probe that attempt is made although the circuit is open.
+// RequeueLost puts a delivery back into the queue whose workflow is known to be gone, if it still waits for an
+// attempt, which is due at once. With probe that attempt is made although the circuit is open.
 func RequeueLost(ctx context.Context, tx bun.Tx, delivery uuid.UUID, probe bool) (bool, error) {
 	res, err := tx.ExecContext(ctx, `WITH n AS (
 		UPDATE deliveries SET next_attempt_at = NULL, updated_at = now() WHERE id = ?0 AND `+livingStatus+`
@@ -113,13 +124,13 @@ func RequeueLost(ctx context.Context, tx bun.Tx, delivery uuid.UUID, probe bool)
 	return n > 0, err
 }
 
-// livingStatus says that a delivery waits for an attempt, in words that no partial index has: a row that is looked up by its id
-// must not be looked for in an index of all that waits.
+// livingStatus says that a delivery waits for an attempt, in words that no partial index has: a row that is looked up
+// by its id must not be looked for in an index of all that waits.
 const livingStatus = "COALESCE(status, '') IN ('pending', 'retrying')"
 
-// releaseProbe sends one paused delivery of a webhook on its way although the circuit is open, unless the webhook is inactive.
-// It is one of the newest, and of those the one with the fewest attempts: a long outage must not use up the attempts of one
-// delivery. A workflow that it has is woken.
+// releaseProbe sends one paused delivery of a webhook on its way although the circuit is open, unless the webhook is
+// inactive. It is one of the newest, and of those the one with the fewest attempts: a long outage must not use up the
+// attempts of one delivery. A workflow that it has is woken.
 func releaseProbe(ctx context.Context, tx bun.Tx, webhook uuid.UUID) (n int, err error) {
 	err = tx.NewRaw(`WITH newest AS MATERIALIZED (
 		SELECT d.id, d.attempts FROM deliveries d

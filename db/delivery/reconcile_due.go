@@ -14,7 +14,8 @@ import (
 // Due is a row that may need its workflow to be told, or started.
 type Due struct {
 	ID uuid.UUID
-	// Overdue: what its workflow should have done is not done. Otherwise the row only has to have a workflow that runs, if Needed.
+	// Overdue: what its workflow should have done is not done. Otherwise the row only has to have a workflow that runs,
+	// if Needed.
 	Overdue, Needed bool
 	// SinceMS is for how many milliseconds the row has been overdue: the longer, the later it is looked at again.
 	SinceMS int64 `bun:"since_ms"`
@@ -54,7 +55,8 @@ func LookForDue(ctx context.Context, db bun.IDB, r Reconciled, grace time.Durati
 	return due, nil
 }
 
-// The first look after a row was told comes after lookLeast, the later ones after half of the time it has been due by then.
+// The first look after a row was told comes after lookLeast, the later ones after half of the time it has been due by
+// then.
 const (
 	lookLeast = 30 * time.Second
 	lookMost  = 10 * time.Minute
@@ -91,8 +93,8 @@ WHERE ` + openDue + ` < now() - ?0 * interval '1 ms' ORDER BY ` + openDue + ` LI
 
 const openDue = "(CASE WHEN w.circuit_opened_at IS NOT NULL AND w.deleted_at IS NULL THEN GREATEST(w.reconcile_at, w.circuit_opened_at) END)"
 
-// releasesDueSQL walks the distinct webhooks that have paused deliveries (a loose index scan over deliveries_paused). Those that
-// are open or inactive keep them; of the others a release should be under way.
+// releasesDueSQL walks the distinct webhooks that have paused deliveries (a loose index scan over deliveries_paused).
+// Those that are open or inactive keep them; of the others a release should be under way.
 const releasesDueSQL = `
 WITH RECURSIVE hooks AS (
   (SELECT ` + pausedHook + ` AS id FROM deliveries d WHERE ` + pausedHook + ` IS NOT NULL ORDER BY 1 LIMIT 1)

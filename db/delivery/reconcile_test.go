@@ -166,11 +166,16 @@ func (b *bundle) looked(r delivery.Reconciled) {
 	require.Empty(b.t, b.due(r))
 }
 
-// looksWithinAMinute: what needs its workflow at any time has one again within a minute after it was lost, however old the row is.
+// looksWithinAMinute: what needs its workflow at any time has one again within a minute after it was lost, however
+// old the row is.
 func (b *bundle) looksWithinAMinute(table string, id uuid.UUID) {
 	b.t.Helper()
 	var soon bool
-	require.NoError(b.t, b.NewRaw("SELECT reconcile_at < now() + interval '31 seconds' FROM ? WHERE id = ?", bun.Ident(table), id).Scan(b.ctx, &soon))
+	require.NoError(
+		b.t,
+		b.NewRaw("SELECT reconcile_at < now() + interval '31 seconds' FROM ? WHERE id = ?", bun.Ident(table), id).
+			Scan(b.ctx, &soon),
+	)
 	require.True(b.t, soon)
 }
 
@@ -182,7 +187,17 @@ func TestCircuitsThatNeedAWorkflow(t *testing.T) {
 		b.exec("UPDATE deliveries SET status = 'paused', webhook_id = ? WHERE id = ?", w.ID, q.DeliveryID)
 	}
 	const none = catalog.JobCreated
-	open, released, inactive, deleted, idle := b.webhook(none), b.webhook(none), b.webhook(none), b.webhook(none), b.webhook(none)
+	open, released, inactive, deleted, idle := b.webhook(
+		none,
+	), b.webhook(
+		none,
+	), b.webhook(
+		none,
+	), b.webhook(
+		none,
+	), b.webhook(
+		none,
+	)
 	for _, w := range []*delivery.Webhook{open, released, inactive, deleted} {
 		paused(w)
 		paused(w)

@@ -26,8 +26,8 @@ const (
 // Ended reports whether the replay sends nothing any more.
 func (s ReplayState) Ended() bool { return s == ReplayCompleted || s == ReplayCanceled }
 
-// Replay sends many ended deliveries of a webhook again: those made from Since (inclusive) to Until (exclusive) with one of
-// the statuses and, if there are any, of one of the events. Tests are left out.
+// Replay sends many ended deliveries of a webhook again: those made from Since (inclusive) to Until (exclusive) with
+// one of the statuses and, if there are any, of one of the events. Tests are left out.
 type Replay struct {
 	bun.BaseModel `bun:"table:replays,alias:r"`
 
@@ -99,7 +99,8 @@ func CancelReplay(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Replay, error)
 func setReplay(ctx context.Context, tx bun.Tx, id uuid.UUID, to ReplayState, from ...ReplayState) (*Replay, error) {
 	r := new(Replay)
 	err := tx.NewRaw(`UPDATE replays SET state = ?, updated_at = clock_timestamp() WHERE id = ? AND state IN (?) RETURNING *`,
-		to, id, bun.List(from)).Scan(ctx, r)
+		to, id, bun.List(from)).
+		Scan(ctx, r)
 	if err = pg.Translate(err); err == nil {
 		return r, AddCommand(ctx, tx, ReplayChanged, id, nil)
 	}
@@ -127,10 +128,10 @@ type ReplayProgress struct {
 // replayLooks bounds the deliveries that one page looks at: a tenth of a second of work when they are in memory.
 const replayLooks = 10_000
 
-// ReplayPage puts the next deliveries that a replay matches, at most limit, back into the queue, oldest first, and moves its
-// cursor in the same transaction: a page is sent once however often this is tried. A page looks at replayLooks deliveries at
-// most, so where few match it may have fewer than limit, or none. The page that comes to the end completes the replay; that
-// of a deleted webhook cancels it. A replay that does not run is left as it is.
+// ReplayPage puts the next deliveries that a replay matches, at most limit, back into the queue, oldest first, and
+// moves its cursor in the same transaction: a page is sent once however often this is tried. A page looks at
+// replayLooks deliveries at most, so where few match it may have fewer than limit, or none. The page that comes to
+// the end completes the replay; that of a deleted webhook cancels it. A replay that does not run is left as it is.
 func ReplayPage(ctx context.Context, db bun.IDB, replay uuid.UUID, limit int) (p ReplayProgress, err error) {
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		r := new(Replay)
@@ -153,7 +154,8 @@ func ReplayPage(ctx context.Context, db bun.IDB, replay uuid.UUID, limit int) (p
 
 func (r *Replay) nextPage(ctx context.Context, tx bun.Tx, limit int) (n int, err error) {
 	var gone bool
-	if err := tx.NewRaw("SELECT deleted_at IS NOT NULL FROM webhooks WHERE id = ?", r.WebhookID).Scan(ctx, &gone); err != nil {
+	if err := tx.NewRaw("SELECT deleted_at IS NOT NULL FROM webhooks WHERE id = ?", r.WebhookID).
+		Scan(ctx, &gone); err != nil {
 		return 0, pg.Translate(err)
 	}
 	var page replayPage
@@ -178,7 +180,11 @@ func (r *Replay) nextPage(ctx context.Context, tx bun.Tx, limit int) (n int, err
 		r.State = ReplayCompleted
 	}
 	r.UpdatedAt = time.Now().UTC()
-	if _, err := tx.NewUpdate().Model(r).Column("cursor", "replayed", "state", "updated_at").WherePK().Exec(ctx); err != nil {
+	if _, err := tx.NewUpdate().
+		Model(r).
+		Column("cursor", "replayed", "state", "updated_at").
+		WherePK().
+		Exec(ctx); err != nil {
 		return 0, err
 	}
 	if n == 0 {
@@ -187,16 +193,17 @@ func (r *Replay) nextPage(ctx context.Context, tx bun.Tx, limit int) (n int, err
 	return n, notify(ctx, tx)
 }
 
-// replayPage is what a page found: the deliveries that match, the last one it looked at, and whether that was the last of all.
+// replayPage is what a page found: the deliveries that match, the last one it looked at, and whether that was the
+// last of all.
 type replayPage struct {
 	matches []uuid.UUID
 	last    uuid.UUID
 	end     bool
 }
 
-// look finds the next page by keyset. The bounds are ids, so only the partitions of those days are read, in the order of the
-// index by webhook, which no other index has, and planByIndex forbids to sort: statistics of a quiet day otherwise make the
-// planner read the deliveries of every webhook and sort them. What matches is decided afterwards.
+// look finds the next page by keyset. The bounds are ids, so only the partitions of those days are read, in the order
+// of the index by webhook, which no other index has, and planByIndex forbids to sort: statistics of a quiet day
+// otherwise make the planner read the deliveries of every webhook and sort them. What matches is decided afterwards.
 func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, err error) {
 	after := pg.FloorID(r.Since)
 	if r.Cursor != nil {
@@ -205,7 +212,8 @@ func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, 
 	if err := planByIndex(ctx, tx); err != nil {
 		return p, err
 	}
-	rows, err := pg.Direct(tx).QueryContext(ctx, replayPageSQL, r.WebhookID, after, pg.FloorID(r.Until), replayLooks, r.Statuses, r.Events)
+	rows, err := pg.Direct(tx).
+		QueryContext(ctx, replayPageSQL, r.WebhookID, after, pg.FloorID(r.Until), replayLooks, r.Statuses, r.Events)
 	if err != nil {
 		return p, err
 	}
@@ -224,8 +232,8 @@ func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, 
 	return p, rows.Err()
 }
 
-// replayPageSQL: $1 the webhook, $2 the id to go on behind, $3 the first id too late, $4 how many to look at, $5 the statuses
-// and $6 the events that match.
+// replayPageSQL: $1 the webhook, $2 the id to go on behind, $3 the first id too late, $4 how many to look at, $5 the
+// statuses and $6 the events that match.
 const replayPageSQL = `
 SELECT id, status = ANY ($5::text[]) AND NOT is_test AND (cardinality($6::text[]) = 0 OR event_type = ANY ($6))
 FROM (

@@ -49,7 +49,12 @@ func TestReplayPage(t *testing.T) {
 		_, err := b.ExecContext(b.ctx, "UPDATE deliveries SET status = 'failed' WHERE id = ?", first[0].DeliveryID)
 		require.NoError(t, err)
 		require.Equal(t, delivery.ReplayProgress{State: delivery.ReplayRunning, Replayed: 4, Requeued: 2}, page(r, 2))
-		require.Equal(t, delivery.ReplayProgress{State: delivery.ReplayCompleted, Replayed: 5, Requeued: 1}, page(r, 2), "what failed again is not sent twice")
+		require.Equal(
+			t,
+			delivery.ReplayProgress{State: delivery.ReplayCompleted, Replayed: 5, Requeued: 1},
+			page(r, 2),
+			"what failed again is not sent twice",
+		)
 		require.Equal(t, delivery.ReplayProgress{State: delivery.ReplayCompleted, Replayed: 5}, page(r, 2))
 		require.Len(t, b.take(), 3)
 	})
@@ -61,7 +66,11 @@ func TestReplayPage(t *testing.T) {
 		require.Equal(t, 1, page(r, 1).Requeued)
 		b.tx(func(tx bun.Tx) error { _, err := delivery.CancelReplay(b.ctx, tx, r.ID); return err })
 		require.Equal(t, delivery.ReplayProgress{State: delivery.ReplayCanceled, Replayed: 1}, page(r, 1))
-		err := pg.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error { _, err := delivery.ResumeReplay(ctx, tx, r.ID); return err })
+		err := pg.InTx(
+			b.ctx,
+			b,
+			func(ctx context.Context, tx bun.Tx) error { _, err := delivery.ResumeReplay(ctx, tx, r.ID); return err },
+		)
 		require.ErrorIs(t, err, pg.ErrConflict)
 	})
 	t.Run("a_deleted_webhook_cancels_it", func(t *testing.T) {
@@ -83,7 +92,10 @@ func TestReplayPageIsBounded(t *testing.T) {
 		SELECT uuid_v7(), uuid_v7(), ?, ?, ?, CASE n WHEN 25000 THEN 'failed' ELSE 'succeeded' END, now(), now() FROM generate_series(1, 25000) n`,
 		b.hook.ID, b.company, catalog.InterviewStarted)
 	r := &delivery.Replay{
-		WebhookID: b.hook.ID, Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Second), Statuses: []string{"failed"},
+		WebhookID: b.hook.ID,
+		Since:     time.Now().Add(-time.Hour),
+		Until:     time.Now().Add(time.Second),
+		Statuses:  []string{"failed"},
 	}
 	b.tx(func(tx bun.Tx) error { return delivery.CreateReplay(b.ctx, tx, r) })
 	for _, want := range []delivery.ReplayProgress{

@@ -14,10 +14,11 @@ import (
 	"greenroom/db/pg"
 )
 
-// DropPartitions drops the day partitions that ended before `before` and returns their names. Retention is this: a DELETE is
-// made only of rows that fell into the default partition because their day had none. What keeps an old day is in dayTables.
-// Whoever uses the tables meanwhile is never made to wait longer than lockPatience. The days of a table that was busy (errors.Is
-// ErrPartitionBusy) are left for the next time: trying each of them would only make the others wait as often.
+// DropPartitions drops the day partitions that ended before `before` and returns their names. Retention is this: a
+// DELETE is made only of rows that fell into the default partition because their day had none. What keeps an old day
+// is in dayTables. Whoever uses the tables meanwhile is never made to wait longer than lockPatience. The days of a
+// table that was busy (errors.Is ErrPartitionBusy) are left for the next time: trying each of them would only make
+// the others wait as often.
 func DropPartitions(ctx context.Context, db *bun.DB, before time.Time) (dropped []string, err error) {
 	var busy []error
 	for _, table := range dayTables {
@@ -61,11 +62,12 @@ func dropDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time)
 	return dropped, nil
 }
 
-// ExpiredWhilePaused is the last error of a delivery whose circuit stayed open, or whose webhook inactive, until it was too old.
+// ExpiredWhilePaused is the last error of a delivery whose circuit stayed open, or whose webhook inactive, until it
+// was too old.
 const ExpiredWhilePaused = "expired while paused: its webhook was inactive, or its circuit open, for longer than deliveries are kept"
 
-// expirePaused ends the day's paused deliveries, a page at a time: one webhook that nobody mends must not keep the days of all.
-// A workflow that has one is woken and ends while the row is still there.
+// expirePaused ends the day's paused deliveries, a page at a time: one webhook that nobody mends must not keep the
+// days of all. A workflow that has one is woken and ends while the row is still there.
 func (d day) expirePaused(ctx context.Context, db *bun.DB) (expired int64, err error) {
 	lo, hi := d.bounds()
 	for {
@@ -91,7 +93,8 @@ func (d day) expirePaused(ctx context.Context, db *bun.DB) (expired int64, err e
 func oldDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time) (days []day, err error) {
 	var names []string
 	err = db.NewRaw("SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = ?::regclass",
-		table.name).Scan(ctx, &names)
+		table.name).
+		Scan(ctx, &names)
 	if err != nil {
 		return nil, fmt.Errorf("list partitions of %s: %w", table.name, err)
 	}
@@ -119,10 +122,11 @@ func OldestDay(ctx context.Context, db *bun.DB) (oldest time.Time, err error) {
 	return oldest, nil
 }
 
-// drop drops the day's partition unless it is held, which is looked at a second time behind the lock: somebody may replay one of
-// its deliveries at this moment. DROP TABLE locks the parent, and with it everybody, so this waits for it briefly and never
-// holds two parents at once: it cannot come to a deadlock with the statements that write to several of them. (DETACH PARTITION
-// CONCURRENTLY would not lock, but PostgreSQL refuses it where there is a default partition.)
+// drop drops the day's partition unless it is held, which is looked at a second time behind the lock: somebody may
+// replay one of its deliveries at this moment. DROP TABLE locks the parent, and with it everybody, so this waits for
+// it briefly and never holds two parents at once: it cannot come to a deadlock with the statements that write to
+// several of them. (DETACH PARTITION CONCURRENTLY would not lock, but PostgreSQL refuses it where there is a default
+// partition.)
 func (d day) drop(ctx context.Context, db *bun.DB) (did bool, err error) {
 	if held, err := d.isHeld(ctx, db); err != nil || held {
 		return false, err
@@ -177,7 +181,8 @@ func clearDefault(ctx context.Context, db *bun.DB, table dayTable, before time.T
 const clearPage = 5000
 
 // clear deletes the day's rows from the default partition, in pages that each are a transaction, so that one that is
-// interrupted has not worked in vain. A delivery that comes alive meanwhile is not deleted, and then holds its attempts and its event.
+// interrupted has not worked in vain. A delivery that comes alive meanwhile is not deleted, and then holds its
+// attempts and its event.
 func (d day) clear(ctx context.Context, db *bun.DB) error {
 	lo, hi := d.bounds()
 	ended := ""

@@ -53,7 +53,12 @@ func TestRetention(t *testing.T) {
 		require.ErrorIs(t, err, pg.ErrNotFound)
 	})
 	t.Run("a_replay_from_before_sends_what_is_left", func(t *testing.T) {
-		r := &delivery.Replay{WebhookID: b.hook.ID, Since: first, Until: before.AddDate(0, 0, 1), Statuses: []string{"succeeded"}}
+		r := &delivery.Replay{
+			WebhookID: b.hook.ID,
+			Since:     first,
+			Until:     before.AddDate(0, 0, 1),
+			Statuses:  []string{"succeeded"},
+		}
 		b.tx(func(tx bun.Tx) error { return delivery.CreateReplay(b.ctx, tx, r) })
 		p, err := delivery.ReplayPage(b.ctx, b, r.ID, 100)
 		require.NoError(t, err)
@@ -65,7 +70,11 @@ func TestRetention(t *testing.T) {
 		require.Equal(t, delivery.ExpiredWhilePaused, *expired.LastError)
 		dropped, err := delivery.DropPartitions(b.ctx, b.DB, before)
 		require.NoError(t, err)
-		require.Equal(t, append(names("deliveries", first, 5), append(names("attempts", first, 5), names("events", first, 4, 5)...)...), dropped)
+		require.Equal(
+			t,
+			append(names("deliveries", first, 5), append(names("attempts", first, 5), names("events", first, 4, 5)...)...),
+			dropped,
+		)
 	})
 	t.Run("nothing_more_the_second_time", func(t *testing.T) {
 		dropped, err := delivery.DropPartitions(b.ctx, b.DB, before)
@@ -89,7 +98,17 @@ func only(names []string, table string) []string {
 func TestRetentionOfDaysWithoutAPartition(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	ended, live, young := b.deliver(day0, delivery.Succeeded), b.deliver(day0.AddDate(0, 0, 3), delivery.Retrying), day0.AddDate(0, 0, 10)
+	ended, live, young := b.deliver(
+		day0,
+		delivery.Succeeded,
+	), b.deliver(
+		day0.AddDate(0, 0, 3),
+		delivery.Retrying,
+	), day0.AddDate(
+		0,
+		0,
+		10,
+	)
 	beside := b.deliver(day0.AddDate(0, 0, 3), delivery.Succeeded)
 	kept := b.deliver(young, delivery.Succeeded)
 	require.Equal(t, "deliveries_default", b.partitionOf(ended))
@@ -115,8 +134,8 @@ func (b *bundle) deliveries() (ids []uuid.UUID) {
 	return ids
 }
 
-// TestUpkeepMakesNobodyWait has a transaction that read deliveries and was forgotten. Upkeep must give up rather than wait for
-// it with everybody else behind.
+// TestUpkeepMakesNobodyWait has a transaction that read deliveries and was forgotten. Upkeep must give up rather than
+// wait for it with everybody else behind.
 func TestUpkeepMakesNobodyWait(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -155,7 +174,12 @@ func TestUpkeepMakesNobodyWait(t *testing.T) {
 	require.NoError(t, reader.Rollback())
 	dropped, err := delivery.DropPartitions(b.ctx, b.DB, day0.AddDate(0, 0, 2))
 	require.NoError(t, err)
-	require.Subset(t, dropped, []string{"deliveries_20200504", "attempts_20200504", "events_20200504"}, "the next time it works")
+	require.Subset(
+		t,
+		dropped,
+		[]string{"deliveries_20200504", "attempts_20200504", "events_20200504"},
+		"the next time it works",
+	)
 	require.NoError(t, delivery.EnsurePartitions(b.ctx, b.DB, day0.AddDate(1, 0, 0), 0))
 }
 
@@ -175,7 +199,13 @@ func TestDropBesideRecording(t *testing.T) {
 					return
 				}
 				_, err := delivery.RecordAttempt(b.ctx, b, delivery.Recording{
-					Attempt:   delivery.Attempt{DeliveryID: id, RunID: uuid.New(), Attempt: n*10 + w, StartedAt: day0, Outcome: delivery.OutcomeRetry},
+					Attempt: delivery.Attempt{
+						DeliveryID: id,
+						RunID:      uuid.New(),
+						Attempt:    n*10 + w,
+						StartedAt:  day0,
+						Outcome:    delivery.OutcomeRetry,
+					},
 					WebhookID: b.hook.ID,
 				})
 				if err != nil {

@@ -32,8 +32,22 @@ func (e *engine) cases() []use {
 			}
 			return delivery.PutBackDeliveries(ctx, tx, t.Ready)
 		}},
-		{name: "take_and_pause", n: 2 * n, run: e.take(delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500}, "UPDATE webhooks SET is_active = false")},
-		{name: "take_and_cancel", n: 2 * n, run: e.take(delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500}, "UPDATE webhooks SET deleted_at = now()")},
+		{
+			name: "take_and_pause",
+			n:    2 * n,
+			run: e.take(
+				delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500},
+				"UPDATE webhooks SET is_active = false",
+			),
+		},
+		{
+			name: "take_and_cancel",
+			n:    2 * n,
+			run: e.take(
+				delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500},
+				"UPDATE webhooks SET deleted_at = now()",
+			),
+		},
 		{name: "load_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			_, err := delivery.LoadJob(ctx, tx, e.waiting[0], uuid.New(), 1)
 			return err
@@ -108,7 +122,16 @@ func (e *engine) cases() []use {
 			return err
 		}},
 		{name: "fail_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			ended, err := delivery.FailDelivery(ctx, tx, delivery.Failure{DeliveryID: e.waiting[0], Reason: "no secret", WorkflowID: "delivery:x:0", GoesOnAs: "delivery:x:0"})
+			ended, err := delivery.FailDelivery(
+				ctx,
+				tx,
+				delivery.Failure{
+					DeliveryID: e.waiting[0],
+					Reason:     "no secret",
+					WorkflowID: "delivery:x:0",
+					GoesOnAs:   "delivery:x:0",
+				},
+			)
 			return happened(ended, err)
 		}},
 		{name: "postpone_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
@@ -150,8 +173,13 @@ func (e *engine) cases() []use {
 			return enough(p.Looked, min(100, len(e.waiting)), err)
 		}},
 		{name: "sweep_one_lost", n: 100, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			_, err := tx.ExecContext(ctx, "DELETE FROM delivery_queue WHERE webhook_id = ? AND company_id = ? AND delivery_id = ?",
-				e.first, e.company, e.waiting[0])
+			_, err := tx.ExecContext(
+				ctx,
+				"DELETE FROM delivery_queue WHERE webhook_id = ? AND company_id = ? AND delivery_id = ?",
+				e.first,
+				e.company,
+				e.waiting[0],
+			)
 			if err != nil {
 				return err
 			}
@@ -159,7 +187,11 @@ func (e *engine) cases() []use {
 			return enough(p.Requeued, 1, err)
 		}},
 		{name: "open_circuits", n: 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET circuit_opened_at = now() - interval '1 week' WHERE id = ?", e.hooks[1]); err != nil {
+			if _, err := tx.ExecContext(
+				ctx,
+				"UPDATE webhooks SET circuit_opened_at = now() - interval '1 week' WHERE id = ?",
+				e.hooks[1],
+			); err != nil {
 				return err
 			}
 			due, err := delivery.LookForDue(ctx, tx, delivery.ReconciledCircuits, 0, 100)
@@ -173,7 +205,11 @@ func (e *engine) cases() []use {
 			return enough(open, 1, err)
 		}},
 		{name: "disable_abandoned", n: 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET circuit_opened_at = now() - interval '1 week' WHERE id = ?", e.hooks[1]); err != nil {
+			if _, err := tx.ExecContext(
+				ctx,
+				"UPDATE webhooks SET circuit_opened_at = now() - interval '1 week' WHERE id = ?",
+				e.hooks[1],
+			); err != nil {
 				return err
 			}
 			disabled, err := delivery.DisableAbandoned(ctx, tx, time.Hour, 100)
@@ -195,7 +231,11 @@ func (e *engine) cases() []use {
 			_, err := delivery.LookForDue(ctx, tx, db.ReconciledGenerations, 0, 100)
 			return err
 		}},
-		{name: "what_holds_a_day", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error { return delivery.LookAtDay(ctx, tx, time.Now()) }},
+		{
+			name: "what_holds_a_day",
+			n:    1,
+			run:  func(ctx context.Context, tx bun.Tx, _ *bun.DB) error { return delivery.LookAtDay(ctx, tx, time.Now()) },
+		},
 	}
 }
 
@@ -223,7 +263,13 @@ func (e *engine) recording(id uuid.UUID, outcome delivery.Outcome) delivery.Reco
 	return delivery.Recording{
 		WebhookID: e.hooks[0], Body: []byte(`{}`), Counts: true, Threshold: 10,
 		Attempt: delivery.Attempt{
-			DeliveryID: id, RunID: uuid.New(), Attempt: 1, WorkflowID: "batch:x", StartedAt: time.Now(), Outcome: outcome, StatusCode: &code,
+			DeliveryID: id,
+			RunID:      uuid.New(),
+			Attempt:    1,
+			WorkflowID: "batch:x",
+			StartedAt:  time.Now(),
+			Outcome:    outcome,
+			StatusCode: &code,
 		},
 	}
 }

@@ -42,12 +42,16 @@ var states = []state{
 	{name: "fresh_database_without_statistics", noStatistics: true},
 	{name: "statistics_when_all_is_delivered", then: []heap{{n: some, status: delivery.Succeeded}}},
 	{name: "statistics_when_many_wait", then: []heap{{n: many, status: delivery.Pending, queued: true}}},
-	{name: "statistics_when_most_are_paused", then: []heap{{n: some, status: delivery.Paused}, {n: 1000, status: delivery.Succeeded}}},
+	{
+		name: "statistics_when_most_are_paused",
+		then: []heap{{n: some, status: delivery.Paused}, {n: 1000, status: delivery.Succeeded}},
+	},
 	{name: "statistics_before_a_new_day", then: []heap{{n: some, status: delivery.Succeeded, day: 1}}},
 }
 
-// TestPlansFollowNoStatistics has each statement of the engine run in each state with one delivery that waits and with many.
-// What a statement touches is bounded by what it was asked for. Autovacuum is off: statistics stay as they are.
+// TestPlansFollowNoStatistics has each statement of the engine run in each state with one delivery that waits and
+// with many. What a statement touches is bounded by what it was asked for. Autovacuum is off: statistics stay as they
+// are.
 func TestPlansFollowNoStatistics(t *testing.T) {
 	t.Parallel()
 	for _, s := range states {
@@ -100,7 +104,12 @@ func setupEngine(t *testing.T, s state) *engine {
 	}
 	e.add(heap{n: 1000, status: delivery.Paused})
 	e.add(heap{n: some, status: delivery.Succeeded})
-	e.replay = &delivery.Replay{WebhookID: e.hooks[0], Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour), Statuses: []string{"failed"}}
+	e.replay = &delivery.Replay{
+		WebhookID: e.hooks[0],
+		Since:     time.Now().Add(-time.Hour),
+		Until:     time.Now().Add(time.Hour),
+		Statuses:  []string{"failed"},
+	}
 	e.tx(func(tx bun.Tx) error { return delivery.CreateReplay(e.ctx, tx, e.replay) })
 	var err error
 	e.traced, err = plan.Open(url)
@@ -133,10 +142,16 @@ func (e *engine) wait(n int) {
 	e.t.Helper()
 	e.add(heap{n: n - e.queued, status: delivery.Pending, queued: true})
 	e.queued, e.waiting = n, nil
-	require.NoError(e.t, e.NewRaw("SELECT delivery_id FROM delivery_queue ORDER BY delivery_id LIMIT 500").Scan(e.ctx, &e.waiting))
+	require.NoError(
+		e.t,
+		e.NewRaw("SELECT delivery_id FROM delivery_queue ORDER BY delivery_id LIMIT 500").Scan(e.ctx, &e.waiting),
+	)
 	require.NoError(e.t, e.NewRaw("SELECT webhook_id FROM deliveries WHERE id = ?", e.waiting[0]).Scan(e.ctx, &e.first))
-	e.exec("INSERT INTO events (id, company_id, type, data, occurred_at) SELECT id, ?, 'interview.started', '{}', now() FROM unnest(ARRAY[?]::uuid[]) id ON CONFLICT DO NOTHING",
-		e.company, bun.List(e.waiting))
+	e.exec(
+		"INSERT INTO events (id, company_id, type, data, occurred_at) SELECT id, ?, 'interview.started', '{}', now() FROM unnest(ARRAY[?]::uuid[]) id ON CONFLICT DO NOTHING",
+		e.company,
+		bun.List(e.waiting),
+	)
 }
 
 // use is one use of the engine on that many deliveries.
@@ -147,8 +162,9 @@ type use struct {
 	run  plan.Run
 }
 
-// perDelivery bounds the pages that one use may touch for each delivery, and atMost for itself: a look-up by key touches three
-// or four, an insert or update that many in each index, and a scan in order descends once in each of the partitions.
+// perDelivery bounds the pages that one use may touch for each delivery, and atMost for itself: a look-up by key
+// touches three or four, an insert or update that many in each index, and a scan in order descends once in each of
+// the partitions.
 const (
 	perDelivery = 120
 	atMost      = 400

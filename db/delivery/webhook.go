@@ -80,7 +80,8 @@ func CreateWebhook(ctx context.Context, db bun.IDB, w *Webhook) error {
 	return nil
 }
 
-// GetWebhook returns a webhook whoever owns it (the caller tells "not found" from "not yours" by IsOf), unless it was deleted.
+// GetWebhook returns a webhook whoever owns it (the caller tells "not found" from "not yours" by IsOf), unless it was
+// deleted.
 func GetWebhook(ctx context.Context, db bun.IDB, id uuid.UUID) (*Webhook, error) {
 	w := new(Webhook)
 	err := db.NewSelect().Model(w).Where("w.id = ? AND w.deleted_at IS NULL", id).Scan(ctx)
@@ -97,7 +98,8 @@ func (w *Webhook) IsOf(s pg.Scope) bool {
 
 func same(a, b *uuid.UUID) bool { return a != nil && b != nil && *a == *b }
 
-// ListWebhooks returns all webhooks that the scope sees, oldest first; with company set, only those of exactly that company.
+// ListWebhooks returns all webhooks that the scope sees, oldest first; with company set, only those of exactly that
+// company.
 func ListWebhooks(ctx context.Context, db bun.IDB, s pg.Scope, company *uuid.UUID) ([]Webhook, error) {
 	hooks := []Webhook{}
 	q := webhooksOf(s, db.NewSelect().Model(&hooks).Where("w.deleted_at IS NULL").Order("w.id"))
@@ -110,8 +112,8 @@ func ListWebhooks(ctx context.Context, db bun.IDB, s pg.Scope, company *uuid.UUI
 	return hooks, nil
 }
 
-// UpdateWebhook writes the named columns of w and refreshes it. Turning is_active on (column "is_active" with IsActive true)
-// also has the paused deliveries released, at a ramp.
+// UpdateWebhook writes the named columns of w and refreshes it. Turning is_active on (column "is_active" with
+// IsActive true) also has the paused deliveries released, at a ramp.
 func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string) error {
 	w.UpdatedAt = time.Now().UTC()
 	err := pg.One(tx.NewUpdate().Model(w).Column(append(columns, "updated_at")...).
@@ -127,8 +129,9 @@ func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string
 	return nil
 }
 
-// DeleteWebhook deletes a webhook. Nothing is sent to it any more. What it still had to deliver is canceled: a first page in
-// this transaction, the rest by its Circuit workflow (see CancelPage), so that a long backlog keeps no lock for long.
+// DeleteWebhook deletes a webhook. Nothing is sent to it any more. What it still had to deliver is canceled: a first
+// page in this transaction, the rest by its Circuit workflow (see CancelPage), so that a long backlog keeps no lock
+// for long.
 func DeleteWebhook(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	err := pg.One(tx.ExecContext(ctx, `UPDATE webhooks SET deleted_at = now(), updated_at = now(), is_active = false
 		WHERE id = ? AND deleted_at IS NULL`, id))

@@ -15,7 +15,11 @@ func TestUpdateWebhookRefreshes(t *testing.T) {
 	b := setup(t)
 	w, err := delivery.GetWebhook(b.ctx, b, b.hook.ID)
 	require.NoError(t, err)
-	_, err = b.ExecContext(b.ctx, "UPDATE webhooks SET consecutive_failures = 7, circuit_opened_at = now() WHERE id = ?", w.ID)
+	_, err = b.ExecContext(
+		b.ctx,
+		"UPDATE webhooks SET consecutive_failures = 7, circuit_opened_at = now() WHERE id = ?",
+		w.ID,
+	)
 	require.NoError(t, err)
 	w.Name = "renamed"
 	b.tx(func(tx bun.Tx) error { return delivery.UpdateWebhook(b.ctx, tx, w, "name") })

@@ -9,11 +9,12 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Direct is the same connection or transaction without Bun. Bun writes arguments into the statement's text, so each text is
-// new to PostgreSQL and the driver must not keep it prepared: a connection would hold hundreds of them. What goes through
-// here has parameters. The driver keeps its description but PostgreSQL plans it anew each time, with the values and the sizes
-// that the tables have then. A kept plan is cheaper by less than a millisecond and fails when a table or a day's partition
-// was empty when it was made; and a plan for known ids reads the partitions of their days alone.
+// Direct is the same connection or transaction without Bun. Bun writes arguments into the statement's text, so each
+// text is new to PostgreSQL and the driver must not keep it prepared: a connection would hold hundreds of them. What
+// goes through here has parameters. The driver keeps its description but PostgreSQL plans it anew each time, with the
+// values and the sizes that the tables have then. A kept plan is cheaper by less than a millisecond and fails when a
+// table or a day's partition was empty when it was made; and a plan for known ids reads the partitions of their days
+// alone.
 func Direct(db bun.IDB) DirectConn {
 	switch db := db.(type) {
 	case *bun.DB:

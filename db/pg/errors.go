@@ -47,8 +47,8 @@ func Translate(err error) error {
 	return err
 }
 
-// IsUnavailable reports whether an error may pass by itself: the database cannot be reached, restarts, fails over, or has no room
-// just now. False: it answered and refuses the statement, or the statement could not be encoded.
+// IsUnavailable reports whether an error may pass by itself: the database cannot be reached, restarts, fails over, or
+// has no room just now. False: it answered and refuses the statement, or the statement could not be encoded.
 func IsUnavailable(err error) bool {
 	var connect *pgconn.ConnectError
 	var pg *pgconn.PgError
@@ -71,8 +71,8 @@ func IsUnavailable(err error) bool {
 	return false
 }
 
-// passes knows the classes of https://www.postgresql.org/docs/current/errcodes-appendix.html that a later try may not meet:
-// connections, deadlocks and serialization, resources, locks, an operator's intervention, the system.
+// passes knows the classes of https://www.postgresql.org/docs/current/errcodes-appendix.html that a later try may not
+// meet: connections, deadlocks and serialization, resources, locks, an operator's intervention, the system.
 func passes(code string) bool {
 	switch code[:2] {
 	case "08", "40", "53", "55", "57", "58":

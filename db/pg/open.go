@@ -50,15 +50,16 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 	return bun.NewDB(sqldb, pgdialect.New(), bun.WithDiscardUnknownColumns()), nil
 }
 
-// idleInTransaction is how long the server lets a transaction stand still: a process that was stopped or cut off in the middle
-// of one holds its row locks no longer. Transactions here call no other service but Temporal, whose calls end after 5 s.
+// idleInTransaction is how long the server lets a transaction stand still: a process that was stopped or cut off in
+// the middle of one holds its row locks no longer. Transactions here call no other service but Temporal, whose calls
+// end after 5 s.
 const idleInTransaction = 15 * time.Second
 
 // deadPeer is how long either side waits for the network to acknowledge what it sent, or for a sign of life.
 const deadPeer = 15 * time.Second
 
-// noticeFailures has both sides notice a dead peer, and passes over a server that a failover made read-only, where the URL
-// does not say otherwise. A pooler in front of PostgreSQL may have to ignore these parameters.
+// noticeFailures has both sides notice a dead peer, and passes over a server that a failover made read-only, where
+// the URL does not say otherwise. A pooler in front of PostgreSQL may have to ignore these parameters.
 func noticeFailures(cfg *pgx.ConnConfig, url string) {
 	for name, value := range map[string]time.Duration{
 		"idle_in_transaction_session_timeout": idleInTransaction, "tcp_user_timeout": deadPeer,
@@ -70,6 +71,9 @@ func noticeFailures(cfg *pgx.ConnConfig, url string) {
 	if !strings.Contains(url, "target_session_attrs") {
 		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	dialer := &net.Dialer{Timeout: cfg.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 2}}
+	dialer := &net.Dialer{
+		Timeout:         cfg.ConnectTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 2},
+	}
 	cfg.DialFunc = dialer.DialContext
 }

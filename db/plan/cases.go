@@ -18,8 +18,8 @@ type Case struct {
 	Name string
 	// Waiting deliveries in the queue; cases come in this order, and what waits is never less than before.
 	Waiting int
-	// Partitions of a table that one statement may read, and Rows in all. Zero Rows: not bounded but by what is kept, because
-	// the filter leaves few of many rows or PostgreSQL prefers to sort.
+	// Partitions of a table that one statement may read, and Rows in all. Zero Rows: not bounded but by what is kept,
+	// because the filter leaves few of many rows or PostgreSQL prefers to sort.
 	Partitions, Rows int
 	// Pool: it writes through the pool, so it changes what is there each time.
 	Pool bool
@@ -50,8 +50,8 @@ func (p *Past) Cases(many int) []Case {
 	return cases
 }
 
-// next numbers the runs, so that each is about another company, webhook or delivery: what is asked twice is planned once and
-// finds its pages in memory, which is not how it is in life.
+// next numbers the runs, so that each is about another company, webhook or delivery: what is asked twice is planned
+// once and finds its pages in memory, which is not how it is in life.
 func (p *Past) next() int {
 	p.turn++
 	return p.turn
@@ -99,8 +99,18 @@ func (p *Past) listCases() []Case {
 		{Name: "list, page in the middle", Partitions: every, Rows: 200, Run: list(delivery.Filter{Before: deep})},
 		{Name: "list, by webhook", Run: ofWebhook(delivery.Filter{})},
 		{Name: "list, by status", Partitions: every, Rows: 200, Run: list(delivery.Filter{Status: delivery.Succeeded})},
-		{Name: "list, by event type", Partitions: every, Rows: 200, Run: list(delivery.Filter{EventType: catalog.InterviewStarted})},
-		{Name: "list, an hour", Partitions: 2, Rows: 200, Run: list(delivery.Filter{Since: hour, Until: hour.Add(time.Hour)})},
+		{
+			Name:       "list, by event type",
+			Partitions: every,
+			Rows:       200,
+			Run:        list(delivery.Filter{EventType: catalog.InterviewStarted}),
+		},
+		{
+			Name:       "list, an hour",
+			Partitions: 2,
+			Rows:       200,
+			Run:        list(delivery.Filter{Since: hour, Until: hour.Add(time.Hour)}),
+		},
 		{Name: "list, rare status", Run: list(delivery.Filter{Status: delivery.Failed})},
 		{Name: "list, rare status of a webhook", Run: ofWebhook(delivery.Filter{Status: delivery.Failed})},
 		{Name: "list, rare status of all", Run: ofAll(delivery.Filter{Status: delivery.Failed})},
@@ -123,17 +133,27 @@ func (p *Past) readCases() []Case {
 			_, err := delivery.LoadCircuit(ctx, tx, *p.nextWebhook())
 			return err
 		}},
-		{Name: "circuit, release 100 of 1000", Partitions: every, Rows: 2000, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			n, err := delivery.ReleasePaused(ctx, tx, p.Webhook[0], batch, false)
-			return enough("released", n, batch, err)
-		}},
+		{
+			Name:       "circuit, release 100 of 1000",
+			Partitions: every,
+			Rows:       2000,
+			Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+				n, err := delivery.ReleasePaused(ctx, tx, p.Webhook[0], batch, false)
+				return enough("released", n, batch, err)
+			},
+		},
 	}
 }
 
 // replayPage replays what the first webhook got ten days ago.
 func (p *Past) replayPage(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 	since := p.Until.AddDate(0, 0, -min(10, p.Days/2))
-	r := &delivery.Replay{WebhookID: *p.nextWebhook(), Since: since, Until: since.AddDate(0, 0, 1), Statuses: []string{"succeeded"}}
+	r := &delivery.Replay{
+		WebhookID: *p.nextWebhook(),
+		Since:     since,
+		Until:     since.AddDate(0, 0, 1),
+		Statuses:  []string{"succeeded"},
+	}
 	if err := delivery.CreateReplay(ctx, tx, r); err != nil {
 		return err
 	}
@@ -171,14 +191,32 @@ func (p *Past) queueCases(many int) []Case {
 			return err
 		}},
 		// A day's partition that holds only what waits may be read whole: that is a few pages.
-		{Name: "load 100", Waiting: few, Partitions: 2, Rows: 3 * few, Run: func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
-			jobs, err := delivery.LoadBatch(ctx, pool, delivery.Batch{ID: uuid.New(), Deliveries: p.someWaiting()}, uuid.New(), true)
-			return enough("loaded", len(jobs), batch, err)
-		}},
-		{Name: "record one", Waiting: few, Partitions: 1, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			_, err := delivery.RecordAttempt(ctx, tx, p.recording(p.nextWaiting(), delivery.OutcomeFailed))
-			return err
-		}},
+		{
+			Name:       "load 100",
+			Waiting:    few,
+			Partitions: 2,
+			Rows:       3 * few,
+			Run: func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
+				jobs, err := delivery.LoadBatch(
+					ctx,
+					pool,
+					delivery.Batch{ID: uuid.New(), Deliveries: p.someWaiting()},
+					uuid.New(),
+					true,
+				)
+				return enough("loaded", len(jobs), batch, err)
+			},
+		},
+		{
+			Name:       "record one",
+			Waiting:    few,
+			Partitions: 1,
+			Rows:       10,
+			Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+				_, err := delivery.RecordAttempt(ctx, tx, p.recording(p.nextWaiting(), delivery.OutcomeFailed))
+				return err
+			},
+		},
 		{Name: "queue length, 1000", Waiting: few, Rows: few + 10, Run: length},
 		{Name: name("take 100 of %d"), Waiting: many, Partitions: 2, Rows: 1000, Run: take(batch)},
 		{Name: name("sweep, %d wait"), Waiting: many, Partitions: every, Rows: 10 * many, Run: sweep},
@@ -256,7 +294,8 @@ func (p *Past) Ready(ctx context.Context, d *bun.DB, c Case) error {
 	}
 	p.queued = c.Waiting
 	p.waiting = nil
-	if err := d.NewRaw("SELECT delivery_id, webhook_id FROM delivery_queue ORDER BY delivery_id LIMIT 10000").Scan(ctx, &p.waiting); err != nil {
+	if err := d.NewRaw("SELECT delivery_id, webhook_id FROM delivery_queue ORDER BY delivery_id LIMIT 10000").
+		Scan(ctx, &p.waiting); err != nil {
 		return fmt.Errorf("see what waits: %w", err)
 	}
 	return Analyze(ctx, d)

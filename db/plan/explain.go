@@ -22,8 +22,8 @@ type DB struct {
 	recorder *recorder
 }
 
-// Open returns a pool on a database that exists and is migrated. What is sent through it is planned as through db.Open's: each
-// time anew, with its arguments and the sizes that the tables have then.
+// Open returns a pool on a database that exists and is migrated. What is sent through it is planned as through
+// db.Open's: each time anew, with its arguments and the sizes that the tables have then.
 func Open(url string) (*DB, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -38,8 +38,9 @@ func Open(url string) (*DB, error) {
 // Run is a use of package db. tx is rolled back; pool is for functions that take no transaction.
 type Run func(ctx context.Context, tx bun.Tx, pool *bun.DB) error
 
-// Explain runs a function in a transaction that is rolled back, and returns the plans of the statements that it sent, in order,
-// from running them again in a second one, which is rolled back too. Both run with the settings that the function makes.
+// Explain runs a function in a transaction that is rolled back, and returns the plans of the statements that it sent,
+// in order, from running them again in a second one, which is rolled back too. Both run with the settings that the
+// function makes.
 func (d *DB) Explain(ctx context.Context, fn Run) ([]Plan, error) {
 	var sent []statement
 	err := d.Rehearse(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -54,8 +55,8 @@ func (d *DB) Explain(ctx context.Context, fn Run) ([]Plan, error) {
 	return d.explainAll(ctx, sent)
 }
 
-// ExplainUnsent is Explain for a function that writes through the pool: its first statement is held back, so that it has no effect
-// but to be known, and the function gets an error.
+// ExplainUnsent is Explain for a function that writes through the pool: its first statement is held back, so that it
+// has no effect but to be known, and the function gets an error.
 func (d *DB) ExplainUnsent(ctx context.Context, fn Run) ([]Plan, error) {
 	d.recorder.start(true)
 	err := fn(ctx, bun.Tx{}, d.DB)

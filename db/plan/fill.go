@@ -28,8 +28,8 @@ type Size struct {
 	Until time.Time
 }
 
-// What is rare in the past: one delivery in rareFailure failed for good, one event in rareEvent is of the type RareEvent. Primes,
-// so that each company gets its share.
+// What is rare in the past: one delivery in rareFailure failed for good, one event in rareEvent is of the type
+// RareEvent. Primes, so that each company gets its share.
 const (
 	rareFailure = 9973
 	rareEvent   = 9967
@@ -37,7 +37,8 @@ const (
 	payload     = 200 // bytes of an event's data, and of a body
 )
 
-// Past is a made-up past: every event has two deliveries, which succeeded at the first attempt but for the rare failures.
+// Past is a made-up past: every event has two deliveries, which succeeded at the first attempt but for the rare
+// failures.
 type Past struct {
 	Size
 	Company []uuid.UUID
@@ -49,8 +50,8 @@ type Past struct {
 	turn    int
 }
 
-// Fill makes up a past in an empty, migrated database, and the statistics that PostgreSQL plans with. done is called with the
-// number of deliveries made so far, from several goroutines; it may be nil.
+// Fill makes up a past in an empty, migrated database, and the statistics that PostgreSQL plans with. done is called
+// with the number of deliveries made so far, from several goroutines; it may be nil.
 func Fill(ctx context.Context, d *bun.DB, size Size, done func(deliveries int)) (*Past, error) {
 	if size.Until.IsZero() {
 		size.Until = time.Now()
@@ -85,9 +86,13 @@ func Fill(ctx context.Context, d *bun.DB, size Size, done func(deliveries int)) 
 	return p, Analyze(ctx, d)
 }
 
-// Analyze makes the statistics that PostgreSQL plans with. Autovacuum does it for each partition, but for a parent nobody does.
+// Analyze makes the statistics that PostgreSQL plans with. Autovacuum does it for each partition, but for a parent
+// nobody does.
 func Analyze(ctx context.Context, d bun.IDB) error {
-	if _, err := d.ExecContext(ctx, "ANALYZE events, deliveries, attempts, delivery_queue, webhooks, companies, commands"); err != nil {
+	if _, err := d.ExecContext(
+		ctx,
+		"ANALYZE events, deliveries, attempts, delivery_queue, webhooks, companies, commands",
+	); err != nil {
 		return fmt.Errorf("analyze: %w", err)
 	}
 	return nil
@@ -106,10 +111,19 @@ func (p *Past) register(ctx context.Context, d *bun.DB) error {
 			company := &p.Company[i*p.Companies/p.Webhooks]
 			now := time.Now().UTC()
 			w := &delivery.Webhook{
-				ID: pg.NewID(), CompanyID: company, OwnerCompanyID: company, Profile: "standard",
-				URL: "https://receiver.test/hook", Events: []string{catalog.InterviewStarted, catalog.InterviewCompleted, RareEvent},
-				IsActive: true, MaxRetries: 3, TimeoutMS: 15_000, Secret: []byte("sealed"), Headers: []delivery.WebhookHeader{},
-				CreatedAt: now, UpdatedAt: now,
+				ID:             pg.NewID(),
+				CompanyID:      company,
+				OwnerCompanyID: company,
+				Profile:        "standard",
+				URL:            "https://receiver.test/hook",
+				Events:         []string{catalog.InterviewStarted, catalog.InterviewCompleted, RareEvent},
+				IsActive:       true,
+				MaxRetries:     3,
+				TimeoutMS:      15_000,
+				Secret:         []byte("sealed"),
+				Headers:        []delivery.WebhookHeader{},
+				CreatedAt:      now,
+				UpdatedAt:      now,
 			}
 			if err := delivery.CreateWebhook(ctx, tx, w); err != nil {
 				return err
@@ -143,10 +157,10 @@ func (p *Past) fillDay(ctx context.Context, d *bun.DB, at time.Time, first, n in
 	return nil
 }
 
-// fillRows numbers a day's deliveries (n) and events (e = n / 2) and tells when and whose they are. Ids are made of time and number, so that
-// each of the three inserts knows those of the others.
-// ?0 first number, ?1 how many, ?2 from, ?3 seconds between two, ?4 companies, ?5 webhooks of each, ?6 and ?7 their ids,
-// ?8 and ?9 rarities, ?10 the rare event's type, ?11 bytes of data.
+// fillRows numbers a day's deliveries (n) and events (e = n / 2) and tells when and whose they are. Ids are made of
+// time and number, so that each of the three inserts knows those of the others. ?0 first number, ?1 how many, ?2
+// from, ?3 seconds between two, ?4 companies, ?5 webhooks of each, ?6 and ?7 their ids, ?8 and ?9 rarities, ?10 the
+// rare event's type, ?11 bytes of data.
 const fillRows = `
 WITH rows AS (
   SELECT n, n / 2 AS e, ?2::timestamptz + (n - ?0) * ?3 * interval '1 second' AS at,
@@ -194,7 +208,15 @@ func (p *Past) Wait(ctx context.Context, d bun.IDB, n int) error {
 
 // Pause makes n more deliveries that are paused, all of the first webhook.
 func (p *Past) Pause(ctx context.Context, d bun.IDB, n int) error {
-	_, err := d.ExecContext(ctx, liveSQL+"SELECT", n, uuidArray(p.Company[:1]), uuidArray(p.Webhook[:1]), p.Webhooks/p.Companies, delivery.Paused)
+	_, err := d.ExecContext(
+		ctx,
+		liveSQL+"SELECT",
+		n,
+		uuidArray(p.Company[:1]),
+		uuidArray(p.Webhook[:1]),
+		p.Webhooks/p.Companies,
+		delivery.Paused,
+	)
 	if err != nil {
 		return fmt.Errorf("pause deliveries: %w", err)
 	}

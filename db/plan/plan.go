@@ -1,9 +1,9 @@
-// Package plan tells what the statements of package db really do on a database of a given size: it listens to what a function
-// sends, and has PostgreSQL run that again under EXPLAIN (ANALYZE, BUFFERS).
+// Package plan tells what the statements of package db really do on a database of a given size: it listens to what a
+// function sends, and has PostgreSQL run that again under EXPLAIN (ANALYZE, BUFFERS).
 //
-// So the tests and the bench say "this function reads one partition" of the function itself, not of a copy of its SQL. Parts of
-// a plan that were never executed do not count: a page that has enough rows stops, and a partition that a look-up by id skips
-// while it runs costs nothing but planning.
+// So the tests and the bench say "this function reads one partition" of the function itself, not of a copy of its
+// SQL. Parts of a plan that were never executed do not count: a page that has enough rows stops, and a partition that
+// a look-up by id skips while it runs costs nothing but planning.
 package plan
 
 import (
@@ -60,8 +60,8 @@ func parse(explained []byte) (Plan, error) {
 	return p, nil
 }
 
-// add takes a node's own pages: what it touched less what its children did. A CTE is a child of the node that declares it but
-// also counts at whoever scans it, so a CTE Scan's are left out.
+// add takes a node's own pages: what it touched less what its children did. A CTE is a child of the node that
+// declares it but also counts at whoever scans it, so a CTE Scan's are left out.
 func (p *Plan) add(n node) {
 	own := n.Hit + n.Read
 	for _, child := range n.Plans {
@@ -74,7 +74,10 @@ func (p *Plan) add(n node) {
 	if n.Loops == 0 || n.Table == "" || n.Type == "ModifyTable" {
 		return
 	}
-	p.Scans = append(p.Scans, Scan{Type: n.Type, Table: n.Table, Index: n.indexName(), Rows: (n.Rows + n.Removed) * n.Loops})
+	p.Scans = append(
+		p.Scans,
+		Scan{Type: n.Type, Table: n.Table, Index: n.indexName(), Rows: (n.Rows + n.Removed) * n.Loops},
+	)
 }
 
 // indexName is the node's, or that of the bitmap below it.

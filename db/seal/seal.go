@@ -1,8 +1,8 @@
 // Package seal keeps signing secrets and masked headers unreadable at rest.
 //
-// Values are sealed with Tink AEAD and bound (associated data) to the webhook's id and the field's name, so that a sealed
-// value copied to another row does not open. The keyset may hold several keys: new values use the primary, old ones still
-// open, so it rotates without downtime.
+// Values are sealed with Tink AEAD and bound (associated data) to the webhook's id and the field's name, so that a
+// sealed value copied to another row does not open. The keyset may hold several keys: new values use the primary, old
+// ones still open, so it rotates without downtime.
 package seal
 
 import (

@@ -1,6 +1,6 @@
-// Package token makes the tokens in the links that Greenroom hands out: call-backs of outside services, invitations of
-// candidates. A token is a keyed hash of what it is for, so it is checked without being stored, and nobody can make one for
-// another purpose or another row.
+// Package token makes the tokens in the links that Greenroom hands out: call-backs of outside services, invitations
+// of candidates. A token is a keyed hash of what it is for, so it is checked without being stored, and nobody can
+// make one for another purpose or another row.
 package token
 
 import (
@@ -14,17 +14,19 @@ import (
 	"github.com/google/uuid"
 )
 
-// Callback is the purpose of the tokens that outside services show on their call-backs; the id is the call attempt's or the
-// interview's.
+// Callback is the purpose of the tokens that outside services show on their call-backs; the id is the call attempt's
+// or the interview's.
 const Callback = "callback"
 
-// Invite is the purpose of the tokens in the links with which candidates open ONLINE interviews; the id is the interview's.
+// Invite is the purpose of the tokens in the links with which candidates open ONLINE interviews; the id is the
+// interview's.
 const Invite = "invite"
 
 // Report is the purpose of the tokens in links that show one report until they expire; the id is the interview's.
 const Report = "report"
 
-// Recording is the purpose of the tokens in links that stream one recording until they expire; the id is the answer video's.
+// Recording is the purpose of the tokens in links that stream one recording until they expire; the id is the answer
+// video's.
 const Recording = "recording"
 
 // Until returns a token that says itself until when it is good, to the second: <seconds since 1970>.<hash>.
@@ -33,16 +35,16 @@ func Until(secret []byte, purpose string, id uuid.UUID, end time.Time) string {
 	return seconds + "." + For(secret, purpose+"@"+seconds, id)
 }
 
-// End reports, in constant time, whether token is one that Until made for this purpose and row, and until when it is good; that
-// may have passed.
+// End reports, in constant time, whether token is one that Until made for this purpose and row, and until when it is
+// good; that may have passed.
 func End(secret []byte, purpose string, id uuid.UUID, token string) (end time.Time, valid bool) {
 	text, hash, _ := strings.Cut(token, ".")
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	return time.Unix(seconds, 0), err == nil && Valid(secret, purpose+"@"+text, id, hash)
 }
 
-// InviteURL is the link by which a candidate opens an ONLINE interview, the same each time; base is the API's public address,
-// without a slash at the end.
+// InviteURL is the link by which a candidate opens an ONLINE interview, the same each time; base is the API's public
+// address, without a slash at the end.
 func InviteURL(base string, secret []byte, interview uuid.UUID) string {
 	return base + "/i/" + interview.String() + "." + For(secret, Invite, interview)
 }

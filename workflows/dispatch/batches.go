@@ -22,8 +22,8 @@ import (
 // (limit.searchAttributesSizeOfValue), and an id takes 39 bytes of it.
 const batchLanes = 50
 
-// addBatches writes batches down in the transaction that takes their deliveries. Their workflows are started after the commit:
-// a batch is known by its row, and one whose start failed is started again under the same id.
+// addBatches writes batches down in the transaction that takes their deliveries. Their workflows are started after
+// the commit: a batch is known by its row, and one whose start failed is started again under the same id.
 func addBatches(ctx context.Context, tx bun.Tx, together []delivery.QueuedDelivery) (added []batch, err error) {
 	for _, qs := range splitByLane(together, batchLanes) {
 		b := newBatch(qs)
@@ -35,7 +35,8 @@ func addBatches(ctx context.Context, tx bun.Tx, together []delivery.QueuedDelive
 	return added, nil
 }
 
-// splitByLane cuts deliveries into groups of at most that many lanes. Deliveries of a lane stay together and in their order.
+// splitByLane cuts deliveries into groups of at most that many lanes. Deliveries of a lane stay together and in their
+// order.
 func splitByLane(qs []delivery.QueuedDelivery, lanes int) (groups [][]delivery.QueuedDelivery) {
 	group := map[delivery.Lane]int{}
 	for _, q := range qs {
@@ -86,7 +87,8 @@ func (b *batch) attributes() temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(updates...)
 }
 
-// startUnstarted starts the batches that a round could not start because Temporal was unavailable: nothing more is taken before.
+// startUnstarted starts the batches that a round could not start because Temporal was unavailable: nothing more is
+// taken before.
 func (d *Dispatcher) startUnstarted(ctx context.Context) bool {
 	for len(d.unstarted) > 0 {
 		b := d.unstarted[0]
@@ -126,23 +128,24 @@ func (d *Dispatcher) startBatch(ctx context.Context, b batch) error {
 	return err
 }
 
-// batchTaskTimeout is when Temporal gives a batch to another worker after the one that had it was killed. The worker tells
-// that it is alive when four fifths have passed, so a shorter one costs more on endpoints that hang.
+// batchTaskTimeout is when Temporal gives a batch to another worker after the one that had it was killed. The worker
+// tells that it is alive when four fifths have passed, so a shorter one costs more on endpoints that hang.
 const batchTaskTimeout = 5 * time.Second
 
-// A batch that is there for longer than staleAfter is started again, which changes nothing where its workflow runs; the leader
-// looks for them that often.
+// A batch that is there for longer than staleAfter is started again, which changes nothing where its workflow runs;
+// the leader looks for them that often.
 const (
 	staleAfter   = 5 * time.Second
 	staleAtOnce  = 100
 	recoverEvery = 5 * time.Second
 )
 
-// batchStuckAfter is when a batch that makes no progress is given up: longer than batchLimit of its workflow, so that one that
-// is tried again for reasons of ours had its turn.
+// batchStuckAfter is when a batch that makes no progress is given up: longer than batchLimit of its workflow, so that
+// one that is tried again for reasons of ours had its turn.
 const batchStuckAfter = 5 * time.Minute
 
-// recoverBatches takes care of batches that were written down but not started, and of those whose workflow an operator ended.
+// recoverBatches takes care of batches that were written down but not started, and of those whose workflow an
+// operator ended.
 func (d *Dispatcher) recoverBatches(ctx context.Context) {
 	t := time.NewTicker(recoverEvery)
 	defer t.Stop()
@@ -199,13 +202,20 @@ func (d *Dispatcher) restartBatch(ctx context.Context, row delivery.Batch) error
 
 // abandonBatch gives the deliveries of a batch a workflow each.
 func (d *Dispatcher) abandonBatch(ctx context.Context, id uuid.UUID, why string) error {
-	d.o.Logger.WarnContext(ctx, "a batch is given up; its deliveries get their own workflows", "batch_id", id, "reason", why)
+	d.o.Logger.WarnContext(
+		ctx,
+		"a batch is given up; its deliveries get their own workflows",
+		"batch_id",
+		id,
+		"reason",
+		why,
+	)
 	reconciled.WithLabelValues("batch").Inc()
 	return delivery.AbandonBatch(ctx, d.o.DB, id)
 }
 
-// endStuckBatch gives up a batch whose workflow runs and makes no progress: a version that cannot go on with its history, or a
-// delivery that nobody can prepare, would keep the others for ever.
+// endStuckBatch gives up a batch whose workflow runs and makes no progress: a version that cannot go on with its
+// history, or a delivery that nobody can prepare, would keep the others for ever.
 func (d *Dispatcher) endStuckBatch(ctx context.Context, id uuid.UUID) error {
 	stuck, err := delivery.BatchStands(ctx, d.o.DB, id, d.stuckAfter)
 	if err != nil || !stuck {

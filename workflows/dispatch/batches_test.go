@@ -90,7 +90,12 @@ type switched struct {
 	starts atomic.Int32
 }
 
-func (s *switched) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, w any, args ...any) (client.WorkflowRun, error) {
+func (s *switched) ExecuteWorkflow(
+	ctx context.Context,
+	o client.StartWorkflowOptions,
+	w any,
+	args ...any,
+) (client.WorkflowRun, error) {
 	s.starts.Add(1)
 	if s.isAway.Load() {
 		return s.away.ExecuteWorkflow(ctx, o, w, args...)
@@ -191,7 +196,10 @@ func TestBatchThatCannotBeStartedIsStartedLaterAndOnce(t *testing.T) {
 
 func (b *bundle) inBatches(id uuid.UUID) (n int) {
 	b.t.Helper()
-	require.NoError(b.t, b.db.NewRaw("SELECT count(*) FROM delivery_batches WHERE ? = ANY (deliveries)", id).Scan(b.t.Context(), &n))
+	require.NoError(
+		b.t,
+		b.db.NewRaw("SELECT count(*) FROM delivery_batches WHERE ? = ANY (deliveries)", id).Scan(b.t.Context(), &n),
+	)
 	return n
 }
 

@@ -64,15 +64,27 @@ func (t *telling) try(ctx context.Context, c delivery.Command) {
 	t.failed, t.away = append(t.failed, f), t.away || f.Unavailable
 }
 
-// report says what failed for good. Where others were told, Temporal does answer: a command that finds it unavailable then waits
-// as a refused one does, so that it cannot hold up every round.
+// report says what failed for good. Where others were told, Temporal does answer: a command that finds it unavailable
+// then waits as a refused one does, so that it cannot hold up every round.
 func (t *telling) report(ctx context.Context, told int) {
 	for i := range t.failed {
 		f := &t.failed[i]
 		f.Unavailable = f.Unavailable && told == 0
 		if !f.Unavailable {
-			t.o.Logger.ErrorContext(ctx, "workflow cannot be told", "kind", f.Kind, "subject_id", f.SubjectID, "attempt", f.Attempts+1,
-				"parked", f.Parked(), "error", f.Reason)
+			t.o.Logger.ErrorContext(
+				ctx,
+				"workflow cannot be told",
+				"kind",
+				f.Kind,
+				"subject_id",
+				f.SubjectID,
+				"attempt",
+				f.Attempts+1,
+				"parked",
+				f.Parked(),
+				"error",
+				f.Reason,
+			)
 		}
 	}
 }
@@ -88,18 +100,41 @@ func (t *telling) tell(ctx context.Context, c delivery.Command) error {
 // errUnknownKind: a newer version wrote the command, or an older one that was rolled back to does not know it yet.
 var errUnknownKind = errors.New("command kind is not known to this version")
 
-// tell signals the workflow of a row, and starts it when there is none. once says of a workflow that is only started whether it
-// is started again when it has ended.
-func (d *Dispatcher) tell(ctx context.Context, kind delivery.CommandKind, id uuid.UUID, once enumspb.WorkflowIdReusePolicy) error {
+// tell signals the workflow of a row, and starts it when there is none. once says of a workflow that is only started
+// whether it is started again when it has ended.
+func (d *Dispatcher) tell(
+	ctx context.Context,
+	kind delivery.CommandKind,
+	id uuid.UUID,
+	once enumspb.WorkflowIdReusePolicy,
+) error {
 	switch kind {
 	case db.InterviewChanged:
 		s := d.o.Interview
-		return d.signal(ctx, workflows.InterviewWorkflowID(id), workflows.SignalInterviewChanged, d.summaryOfInterview(ctx, id), workflows.Interview,
-			workflows.InterviewInput{InterviewID: id, NoAnswerRetries: s.NoAnswerRetries, NoAnswerDelay: s.NoAnswerDelay})
+		return d.signal(
+			ctx,
+			workflows.InterviewWorkflowID(id),
+			workflows.SignalInterviewChanged,
+			d.summaryOfInterview(ctx, id),
+			workflows.Interview,
+			workflows.InterviewInput{InterviewID: id, NoAnswerRetries: s.NoAnswerRetries, NoAnswerDelay: s.NoAnswerDelay},
+		)
 	case delivery.CircuitChanged:
 		s := d.o.Circuit
-		return d.signal(ctx, workflows.CircuitWorkflowID(id), workflows.SignalCircuitChanged, d.summaryOfCircuit(ctx, id), workflows.Circuit,
-			workflows.CircuitInput{WebhookID: id, Probe: s.Probe, Cooldown: s.Cooldown, ReleaseLimit: s.ReleaseLimit, Refresh: true})
+		return d.signal(
+			ctx,
+			workflows.CircuitWorkflowID(id),
+			workflows.SignalCircuitChanged,
+			d.summaryOfCircuit(ctx, id),
+			workflows.Circuit,
+			workflows.CircuitInput{
+				WebhookID:    id,
+				Probe:        s.Probe,
+				Cooldown:     s.Cooldown,
+				ReleaseLimit: s.ReleaseLimit,
+				Refresh:      true,
+			},
+		)
 	case delivery.ReplayChanged:
 		return d.signal(ctx, workflows.ReplayWorkflowID(id), workflows.SignalReplayChanged, "", workflows.ReplayDeliveries,
 			workflows.ReplayDeliveriesInput{ReplayID: id, PerSecond: d.o.Circuit.ReleaseLimit})
@@ -113,12 +148,15 @@ func (d *Dispatcher) tell(ctx context.Context, kind delivery.CommandKind, id uui
 
 func (d *Dispatcher) signal(ctx context.Context, id, signal, summary string, workflow, input any) error {
 	_, err := d.o.Client.SignalWithStartWorkflow(ctx, id, signal, nil, client.StartWorkflowOptions{
-		TaskQueue: d.o.TaskQueue, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, StaticSummary: summary,
+		TaskQueue:             d.o.TaskQueue,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		StaticSummary:         summary,
 	}, workflow, input)
 	return err
 }
 
-// summaryOfCircuit names the webhook's host, for the lists of the Temporal UI. A workflow without a summary is better than none.
+// summaryOfCircuit names the webhook's host, for the lists of the Temporal UI. A workflow without a summary is better
+// than none.
 func (d *Dispatcher) summaryOfCircuit(ctx context.Context, id uuid.UUID) string {
 	hooks, err := delivery.LoadWebhooks(ctx, d.o.DB, []uuid.UUID{id})
 	if err != nil || hooks[id] == nil {
@@ -136,9 +174,14 @@ func (d *Dispatcher) summaryOfInterview(ctx context.Context, id uuid.UUID) strin
 	return fmt.Sprintf("%s interview %d", strings.ToLower(string(i.Type)), i.Number)
 }
 
-// startOnce starts a workflow that nothing has to be told afterwards; one that runs is left alone, and one that has ended unless
-// reuse allows another.
-func (d *Dispatcher) startOnce(ctx context.Context, id string, reuse enumspb.WorkflowIdReusePolicy, workflow, input any) error {
+// startOnce starts a workflow that nothing has to be told afterwards; one that runs is left alone, and one that has
+// ended unless reuse allows another.
+func (d *Dispatcher) startOnce(
+	ctx context.Context,
+	id string,
+	reuse enumspb.WorkflowIdReusePolicy,
+	workflow, input any,
+) error {
 	_, err := d.o.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: d.o.TaskQueue, WorkflowIDReusePolicy: reuse,
 	}, workflow, input)
@@ -149,8 +192,8 @@ func (d *Dispatcher) startOnce(ctx context.Context, id string, reuse enumspb.Wor
 	return err
 }
 
-// wakeDelivery wakes the workflow that has a delivery. If it is gone (an operator ended it), the delivery goes back to the
-// queue and gets another.
+// wakeDelivery wakes the workflow that has a delivery. If it is gone (an operator ended it), the delivery goes back
+// to the queue and gets another.
 func (t *telling) wakeDelivery(ctx context.Context, c delivery.Command) error {
 	var args delivery.WakeArgs
 	if err := json.Unmarshal(c.Args, &args); err != nil {

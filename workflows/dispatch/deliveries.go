@@ -19,8 +19,8 @@ import (
 	"greenroom/workflows"
 )
 
-// dispatchDeliveries starts a workflow for each delivery that it takes, or one for many of them when many wait. Those that could
-// not be started go back to the queue.
+// dispatchDeliveries starts a workflow for each delivery that it takes, or one for many of them when many wait. Those
+// that could not be started go back to the queue.
 func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 	if !d.startUnstarted(ctx) {
 		return Result{Away: true}, nil
@@ -52,8 +52,8 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 	return r, nil
 }
 
-// reserve takes a place at its endpoint for each delivery; early are those for which there is none, or that are beyond their
-// webhook's rate.
+// reserve takes a place at its endpoint for each delivery; early are those for which there is none, or that are
+// beyond their webhook's rate.
 func (d *Dispatcher) reserve(taken []delivery.QueuedDelivery) (ready, early []delivery.QueuedDelivery) {
 	return partition(taken, func(q delivery.QueuedDelivery) bool {
 		return d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, q.RateLimit, placeLapse)
@@ -67,7 +67,10 @@ func (d *Dispatcher) allow(taken []delivery.QueuedDelivery) (ready, early []deli
 	})
 }
 
-func partition(qs []delivery.QueuedDelivery, keep func(delivery.QueuedDelivery) bool) (kept, others []delivery.QueuedDelivery) {
+func partition(
+	qs []delivery.QueuedDelivery,
+	keep func(delivery.QueuedDelivery) bool,
+) (kept, others []delivery.QueuedDelivery) {
 	for _, q := range qs {
 		if keep(q) {
 			kept = append(kept, q)
@@ -82,13 +85,17 @@ func timeoutOf(q delivery.QueuedDelivery) time.Duration {
 	return time.Duration(q.TimeoutMS) * time.Millisecond
 }
 
-// startsAtOnce bounds the starts under way at once: enough to hide the round trip, few enough to leave Temporal's frontend
-// its other callers.
+// startsAtOnce bounds the starts under way at once: enough to hide the round trip, few enough to leave Temporal's
+// frontend its other callers.
 const startsAtOnce = 32
 
-// startAll returns the deliveries that could not be started. Once Temporal proves to be away the rest are not tried: waiting
-// for each of them would hold the transaction. One that Temporal refuses does not stand in the way of the others.
-func (d *Dispatcher) startAll(ctx context.Context, ready []delivery.QueuedDelivery) (failed []delivery.QueuedDelivery, away bool) {
+// startAll returns the deliveries that could not be started. Once Temporal proves to be away the rest are not tried:
+// waiting for each of them would hold the transaction. One that Temporal refuses does not stand in the way of the
+// others.
+func (d *Dispatcher) startAll(
+	ctx context.Context,
+	ready []delivery.QueuedDelivery,
+) (failed []delivery.QueuedDelivery, away bool) {
 	var mu sync.Mutex
 	var gone atomic.Bool
 	each(ready, startsAtOnce, func(q delivery.QueuedDelivery) {
@@ -125,8 +132,8 @@ func each[T any](items []T, n int, fn func(T)) {
 	wg.Wait()
 }
 
-// startDelivery starts DeliverWebhook. That the workflow is there already, running or ended, is success: an earlier round
-// started it and could not commit.
+// startDelivery starts DeliverWebhook. That the workflow is there already, running or ended, is success: an earlier
+// round started it and could not commit.
 func (d *Dispatcher) startDelivery(ctx context.Context, q delivery.QueuedDelivery) error {
 	in := deliverInput(q)
 	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
@@ -134,7 +141,15 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q delivery.QueuedDeliver
 	defer cancel()
 	if q.Redo { // its workflow may be there and wait for what has passed: it is woken, or started
 		o := d.startOptions(q)
-		_, err := d.o.Client.SignalWithStartWorkflow(ctx, o.ID, workflows.SignalWake, workflows.Wake{Probe: q.Probe}, o, workflows.DeliverWebhook, in)
+		_, err := d.o.Client.SignalWithStartWorkflow(
+			ctx,
+			o.ID,
+			workflows.SignalWake,
+			workflows.Wake{Probe: q.Probe},
+			o,
+			workflows.DeliverWebhook,
+			in,
+		)
 		return err
 	}
 	_, err := d.o.Client.ExecuteWorkflow(ctx, d.startOptions(q), workflows.DeliverWebhook, in)
@@ -146,8 +161,9 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q delivery.QueuedDeliver
 	return err
 }
 
-// placeLapse is how long a delivery holds its endpoint's place before its attempt begins. The attempt, in this process when
-// the start was eager, holds it on for as long as it takes; one that another process makes holds that process's place.
+// placeLapse is how long a delivery holds its endpoint's place before its attempt begins. The attempt, in this
+// process when the start was eager, holds it on for as long as it takes; one that another process makes holds that
+// process's place.
 const placeLapse = time.Second
 
 func deliverInput(q delivery.QueuedDelivery) workflows.DeliverWebhookInput {

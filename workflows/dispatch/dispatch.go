@@ -1,9 +1,9 @@
-// Package dispatch takes what the database says must be started or told, and starts and tells it: outbox → workflow starts
-// and signals. It is the only client of Temporal's start API.
+// Package dispatch takes what the database says must be started or told, and starts and tells it: outbox → workflow
+// starts and signals. It is the only client of Temporal's start API.
 //
-// A row is taken, the workflow started, and the transaction committed, in this order. A crash in between gives the row back
-// and the redo starts the same workflow id, which is a no-op: nothing is lost and nothing runs twice. The dispatcher lives in
-// the worker's process because an eager start needs starter and worker to share a client.
+// A row is taken, the workflow started, and the transaction committed, in this order. A crash in between gives the
+// row back and the redo starts the same workflow id, which is a no-op: nothing is lost and nothing runs twice. The
+// dispatcher lives in the worker's process because an eager start needs starter and worker to share a client.
 package dispatch
 
 import (
@@ -36,14 +36,14 @@ type Options struct {
 	PollInterval time.Duration
 	// PerEndpoint is how many deliveries of one webhook may be in flight; 0 means 10.
 	PerEndpoint int
-	// BatchAbove is the number of deliveries per second, and of those waiting, from which first attempts share a workflow; 0
-	// means never: strictly every delivery has its own.
+	// BatchAbove is the number of deliveries per second, and of those waiting, from which first attempts share a
+	// workflow; 0 means never: strictly every delivery has its own.
 	BatchAbove int
-	// Versioned workers start nothing eagerly: an eager start goes to this process's worker whether or not its version is the
-	// current one, and what that began the current version would have to go on with.
+	// Versioned workers start nothing eagerly: an eager start goes to this process's worker whether or not its version
+	// is the current one, and what that began the current version would have to go on with.
 	Versioned bool
-	// Prepare, when not nil, makes sure that Temporal has what workflows need, as the leader does before each look for lost work:
-	// its store may have come back empty.
+	// Prepare, when not nil, makes sure that Temporal has what workflows need, as the leader does before each look for
+	// lost work: its store may have come back empty.
 	Prepare   func(ctx context.Context) error
 	Reconcile ReconcileSettings
 	// Settings that enter workflows through their inputs.
@@ -53,9 +53,9 @@ type Options struct {
 
 // ReconcileSettings are the pace of looking for lost work.
 type ReconcileSettings struct {
-	// Every is the pause between two looks; 0 means 5 s. Grace is how long a row may be overdue, beyond its receiver's time-out,
-	// before its workflow counts as lost; 0 means 25 s: loading and recording may take as long when a store is slow. Together
-	// with the longest time-out they keep lost work under a minute.
+	// Every is the pause between two looks; 0 means 5 s. Grace is how long a row may be overdue, beyond its receiver's
+	// time-out, before its workflow counts as lost; 0 means 25 s: loading and recording may take as long when a store is
+	// slow. Together with the longest time-out they keep lost work under a minute.
 	Every, Grace time.Duration
 }
 
@@ -207,7 +207,11 @@ func (d *Dispatcher) inTx(ctx context.Context, fn func(ctx context.Context, tx b
 	defer cancel()
 	err := pg.InTx(ctx, d.o.DB, func(ctx context.Context, tx bun.Tx) error {
 		// Calls of Temporal are made in this transaction, which stands still for as long.
-		_, err := tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = ?", (roundLimit + startLimit).Milliseconds())
+		_, err := tx.ExecContext(
+			ctx,
+			"SET LOCAL idle_in_transaction_session_timeout = ?",
+			(roundLimit + startLimit).Milliseconds(),
+		)
 		if err != nil {
 			return err
 		}
@@ -219,14 +223,16 @@ func (d *Dispatcher) inTx(ctx context.Context, fn func(ctx context.Context, tx b
 	return nil
 }
 
-// roundLimit bounds one round, so that a hanging Temporal holds no transaction for long; startLimit bounds one call of it.
+// roundLimit bounds one round, so that a hanging Temporal holds no transaction for long; startLimit bounds one call
+// of it.
 const (
 	roundLimit = 30 * time.Second
 	startLimit = 5 * time.Second
 )
 
-// isAway reports whether a call failed because Temporal does not answer, or not now, as opposed to a call that it refuses. A
-// namespace that is not there will be: a server that comes back with an empty store makes it after it began to answer.
+// isAway reports whether a call failed because Temporal does not answer, or not now, as opposed to a call that it
+// refuses. A namespace that is not there will be: a server that comes back with an empty store makes it after it
+// began to answer.
 func isAway(err error) bool {
 	var none *serviceerror.NamespaceNotFound
 	if errors.As(err, &none) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
@@ -240,5 +246,6 @@ func isAway(err error) bool {
 }
 
 func isAwayCode(c codes.Code) bool {
-	return c == codes.Unavailable || c == codes.DeadlineExceeded || c == codes.ResourceExhausted || c == codes.Canceled || c == codes.Aborted
+	return c == codes.Unavailable || c == codes.DeadlineExceeded || c == codes.ResourceExhausted || c == codes.Canceled ||
+		c == codes.Aborted
 }

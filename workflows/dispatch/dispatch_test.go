@@ -21,7 +21,8 @@ import (
 	"greenroom/workflows/dispatch"
 )
 
-// bundle is a dispatcher on a database of its own and the real Temporal, without a worker: what is started stays where it is.
+// bundle is a dispatcher on a database of its own and the real Temporal, without a worker: what is started stays
+// where it is.
 type bundle struct {
 	t       *testing.T
 	db      *bun.DB
@@ -46,8 +47,20 @@ func setup(t *testing.T) *bundle {
 	require.NoError(t, err)
 	now := time.Now().UTC()
 	b.hook = &delivery.Webhook{
-		ID: pg.NewID(), CompanyID: &b.company, OwnerCompanyID: &b.company, Profile: "instaview", URL: "https://receiver.test/", IsActive: true,
-		Events: []string{catalog.InterviewStarted}, MaxRetries: 3, TimeoutMS: 30000, Secret: []byte("x"), CreatedAt: now, UpdatedAt: now,
+		ID:             pg.NewID(),
+		CompanyID:      &b.company,
+		OwnerCompanyID: &b.company,
+		Profile:        "instaview",
+		URL:            "https://receiver.test/",
+		IsActive:       true,
+		Events: []string{
+			catalog.InterviewStarted,
+		},
+		MaxRetries: 3,
+		TimeoutMS:  30000,
+		Secret:     []byte("x"),
+		CreatedAt:  now,
+		UpdatedAt:  now,
 	}
 	require.NoError(t, delivery.CreateWebhook(t.Context(), b.db, b.hook))
 	b.options = dispatch.Options{
@@ -73,7 +86,11 @@ func (b *bundle) tx(fn func(tx bun.Tx) error) {
 func (b *bundle) publish() (id uuid.UUID) {
 	b.t.Helper()
 	b.tx(func(tx bun.Tx) error {
-		_, err := delivery.RecordEvent(b.t.Context(), tx, &delivery.Event{CompanyID: &b.company, Type: catalog.InterviewStarted, Data: []byte("{}")})
+		_, err := delivery.RecordEvent(
+			b.t.Context(),
+			tx,
+			&delivery.Event{CompanyID: &b.company, Type: catalog.InterviewStarted, Data: []byte("{}")},
+		)
 		return err
 	})
 	require.NoError(b.t, b.db.NewRaw("SELECT id FROM deliveries ORDER BY 1 DESC LIMIT 1").Scan(b.t.Context(), &id))
@@ -102,7 +119,13 @@ func (b *bundle) run(delivery uuid.UUID) string {
 // queueAgain puts a delivery back as if the transaction that took it had not been committed.
 func (b *bundle) queueAgain(delivery uuid.UUID, redo bool) {
 	b.t.Helper()
-	_, err := b.db.ExecContext(b.t.Context(), "INSERT INTO delivery_queue (webhook_id, delivery_id, redo) VALUES (?, ?, ?)", b.hook.ID, delivery, redo)
+	_, err := b.db.ExecContext(
+		b.t.Context(),
+		"INSERT INTO delivery_queue (webhook_id, delivery_id, redo) VALUES (?, ?, ?)",
+		b.hook.ID,
+		delivery,
+		redo,
+	)
 	require.NoError(b.t, err)
 }
 
@@ -152,7 +175,12 @@ func TestWakesOrReplacesTheWorkflowOfADelivery(t *testing.T) {
 	id := b.publish()
 	b.round()
 	workflow := workflows.DeliverWebhookWorkflowID(id, 0)
-	_, err := b.db.ExecContext(t.Context(), "UPDATE deliveries SET status = 'retrying', workflow_id = ? WHERE id = ?", workflow, id)
+	_, err := b.db.ExecContext(
+		t.Context(),
+		"UPDATE deliveries SET status = 'retrying', workflow_id = ? WHERE id = ?",
+		workflow,
+		id,
+	)
 	require.NoError(t, err)
 	wake := func() {
 		b.tx(func(tx bun.Tx) error {
@@ -213,7 +241,13 @@ func TestRunStartsWhatIsThereAndWhatComes(t *testing.T) {
 	go func() { done <- dispatch.New(b.options).Run(ctx) }()
 	require.Eventually(t, func() bool { return b.run(id) != "" }, 30*time.Second, 20*time.Millisecond)
 	next := b.publish()
-	require.Eventually(t, func() bool { return b.run(next) != "" }, 30*time.Second, 20*time.Millisecond, "it hears of what comes later")
+	require.Eventually(
+		t,
+		func() bool { return b.run(next) != "" },
+		30*time.Second,
+		20*time.Millisecond,
+		"it hears of what comes later",
+	)
 	stop()
 	require.NoError(t, <-done)
 }

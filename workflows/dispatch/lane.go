@@ -11,11 +11,12 @@ import (
 	"greenroom/db/delivery"
 )
 
-// lane decides, round by round, how much is taken and which deliveries share a workflow. A workflow costs Temporal some 15 ms
-// of processor time whatever it does, so the more deliveries come in, the longer a round lets them gather, within what a
-// receiver would not notice; a delivery that comes alone is started at once.
+// lane decides, round by round, how much is taken and which deliveries share a workflow. A workflow costs Temporal
+// some 15 ms of processor time whatever it does, so the more deliveries come in, the longer a round lets them gather,
+// within what a receiver would not notice; a delivery that comes alone is started at once.
 type lane struct {
-	// above is the number of deliveries per second, and of those taken at once, from which they share a workflow; 0: never.
+	// above is the number of deliveries per second, and of those taken at once, from which they share a workflow; 0:
+	// never.
 	above int
 	// perEndpoint is how many attempts an endpoint may have in flight.
 	perEndpoint int
@@ -34,7 +35,8 @@ const (
 	// shareLeast is what an endpoint is given before it has shown that it keeps up.
 	shareLeast = 32
 	rateOver   = time.Second
-	// Rounds begin gapLeast apart from gathersFrom deliveries/s on, and further with the rate, up to gapMost: 40 to 10 batches/s.
+	// Rounds begin gapLeast apart from gathersFrom deliveries/s on, and further with the rate, up to gapMost: 40 to 10
+	// batches/s.
 	gathersFrom = 100
 	gapLeast    = 20 * time.Millisecond
 	gapMost     = 100 * time.Millisecond
@@ -52,8 +54,8 @@ func (l *lane) options(e *inflight.Endpoints) delivery.TakeOptions {
 	return o
 }
 
-// saw adapts to what a round found. Where it had to leave some behind, the next one takes fewer of each endpoint when many
-// endpoints wait, and more when few do; an endpoint of which nothing is known gets little, as it may hang.
+// saw adapts to what a round found. Where it had to leave some behind, the next one takes fewer of each endpoint when
+// many endpoints wait, and more when few do; an endpoint of which nothing is known gets little, as it may hang.
 func (l *lane) saw(t delivery.Taking, now time.Time) {
 	counts := map[delivery.Lane]int{}
 	largest := 0
@@ -76,9 +78,12 @@ func (l *lane) saw(t delivery.Taking, now time.Time) {
 	l.at = now
 }
 
-// split says which deliveries get a workflow each: few, or such as need one, because their endpoint is slow or failing, they go
-// on from an earlier attempt, or somebody waits for the outcome.
-func (l *lane) split(ready []delivery.QueuedDelivery, e *inflight.Endpoints) (alone, together []delivery.QueuedDelivery) {
+// split says which deliveries get a workflow each: few, or such as need one, because their endpoint is slow or
+// failing, they go on from an earlier attempt, or somebody waits for the outcome.
+func (l *lane) split(
+	ready []delivery.QueuedDelivery,
+	e *inflight.Endpoints,
+) (alone, together []delivery.QueuedDelivery) {
 	slow := map[uuid.UUID]bool{}
 	for _, q := range ready {
 		if _, known := slow[q.WebhookID]; !known {
@@ -105,8 +110,8 @@ func (l *lane) gap() time.Duration {
 	return min(gapMost, max(gapLeast, time.Duration(l.rate*float64(gapPerRate))))
 }
 
-// pacedDeliveries is a round of deliveries that begins when enough time has passed since the last one, and what that took is
-// mostly attempted.
+// pacedDeliveries is a round of deliveries that begins when enough time has passed since the last one, and what that
+// took is mostly attempted.
 func (d *Dispatcher) pacedDeliveries(ctx context.Context) (Result, error) {
 	sleep(ctx, time.Until(d.lane.began.Add(d.lane.gap())))
 	for d.o.Endpoints.Waiting() > batchMost && ctx.Err() == nil {

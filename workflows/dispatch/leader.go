@@ -10,8 +10,8 @@ import (
 	"greenroom/db/delivery"
 )
 
-// leaderLease is the lease of the one dispatcher that looks for lost work. leaseLife is how long that stops after a leader was
-// killed or froze; it is short because a batch whose start got lost waits as long.
+// leaderLease is the lease of the one dispatcher that looks for lost work. leaseLife is how long that stops after a
+// leader was killed or froze; it is short because a batch whose start got lost waits as long.
 const (
 	leaderLease = "leader"
 	leaseLife   = 10 * time.Second
@@ -36,8 +36,8 @@ func (d *Dispatcher) lead(ctx context.Context) {
 	}
 }
 
-// term is the time for which this process has the lease. A leader that could not renew it, or was frozen, stops at its next step;
-// what it does in between is what the next leader does too, and harms nothing twice.
+// term is the time for which this process has the lease. A leader that could not renew it, or was frozen, stops at
+// its next step; what it does in between is what the next leader does too, and harms nothing twice.
 func (d *Dispatcher) term(ctx context.Context, me uuid.UUID, since time.Time) {
 	d.o.Logger.InfoContext(ctx, "this worker looks for lost work")
 	leading, stop := context.WithCancel(ctx)

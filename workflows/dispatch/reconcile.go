@@ -18,25 +18,28 @@ import (
 )
 
 var reconciled = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "greenroom_reconciled_total", Help: "Rows whose workflow was missing or late, by kind: it was started or told again.",
+	Name: "greenroom_reconciled_total",
+	Help: "Rows whose workflow was missing or late, by kind: it was started or told again.",
 }, []string{"kind"})
 
 // Collectors are this package's metrics.
 func Collectors() []prometheus.Collector { return []prometheus.Collector{reconciled} }
 
 const (
-	// sweepPage bounds one look at overdue deliveries. A round takes pages for sweepTime, and the next one goes on behind them.
+	// sweepPage bounds one look at overdue deliveries. A round takes pages for sweepTime, and the next one goes on
+	// behind them.
 	sweepPage = 1000
 	sweepTime = time.Second
 	// lookPage bounds one look at the rows of another kind, looksAtOnce a round.
 	lookPage    = 200
 	looksAtOnce = 5
-	// settleTime is what workflows get to act by themselves after Temporal was unavailable: what was due then is overdue now.
+	// settleTime is what workflows get to act by themselves after Temporal was unavailable: what was due then is overdue
+	// now.
 	settleTime = 10 * time.Second
 )
 
-// reconciler gives every row that needs a workflow one: Temporal's store is never the only place that knows of work. It runs in
-// the leader alone.
+// reconciler gives every row that needs a workflow one: Temporal's store is never the only place that knows of work.
+// It runs in the leader alone.
 type reconciler struct {
 	*Dispatcher
 	sweptTo delivery.SweepCursor
@@ -129,9 +132,14 @@ func (r *reconciler) sweep(ctx context.Context) (requeued int, err error) {
 	return requeued, nil
 }
 
-// look tells the workflows of rows of one kind that are due, and starts those that are missing. Rows that were looked at are not
-// looked at again for a while; when Temporal is unavailable they stay due.
-func (r *reconciler) look(ctx context.Context, k delivery.Reconciled, command delivery.CommandKind, workflow func(uuid.UUID) string) (found int, err error) {
+// look tells the workflows of rows of one kind that are due, and starts those that are missing. Rows that were looked
+// at are not looked at again for a while; when Temporal is unavailable they stay due.
+func (r *reconciler) look(
+	ctx context.Context,
+	k delivery.Reconciled,
+	command delivery.CommandKind,
+	workflow func(uuid.UUID) string,
+) (found int, err error) {
 	for range looksAtOnce {
 		due, err := delivery.LookForDue(ctx, r.o.DB, k, r.o.Reconcile.Grace, lookPage)
 		if err != nil || len(due) == 0 {

@@ -101,7 +101,11 @@ func TestReconcilesReleases(t *testing.T) {
 func TestReconcilesInterviews(t *testing.T) {
 	b := setup(t)
 	candidate, agent, id := pg.NewID(), pg.NewID(), pg.NewID()
-	b.exec("INSERT INTO candidates (id, company_id, first_name, last_name) VALUES (?, ?, 'Ada', 'Byron')", candidate, b.company)
+	b.exec(
+		"INSERT INTO candidates (id, company_id, first_name, last_name) VALUES (?, ?, 'Ada', 'Byron')",
+		candidate,
+		b.company,
+	)
 	b.exec("INSERT INTO agents (id, company_id, name, type) VALUES (?, ?, 'Agent', 'ONLINE')", agent, b.company)
 	b.exec(`INSERT INTO interviews (id, company_id, candidate_id, agent_id, type, scheduled_at, deadline_at, max_minutes)
 		VALUES (?, ?, ?, ?, 'ONLINE', now(), now() - interval '1 hour', 60)`, id, b.company, candidate, agent)
@@ -117,7 +121,12 @@ func TestReconcilesDeliveries(t *testing.T) {
 	require.Equal(t, 1, b.reconcile("deliveries"))
 	b.round()
 	require.Equal(t, first, b.run(id), "a workflow that is there is kept")
-	require.Equal(t, 1, b.signals(workflows.DeliverWebhookWorkflowID(id, 0), first), "and woken: it may be older than the row")
+	require.Equal(
+		t,
+		1,
+		b.signals(workflows.DeliverWebhookWorkflowID(id, 0), first),
+		"and woken: it may be older than the row",
+	)
 
 	require.NoError(t, b.client.TerminateWorkflow(t.Context(), workflows.DeliverWebhookWorkflowID(id, 0), first, "test"))
 	require.Equal(t, 1, b.reconcile("deliveries"))
@@ -239,7 +248,12 @@ func TestARefusedCommandDoesNotBlockTheOthers(t *testing.T) {
 		require.NoError(t, b.db.NewRaw("SELECT count(*) FROM commands WHERE "+where).Scan(t.Context(), &n))
 		return n
 	}
-	require.Equal(t, 250, kept("attempts = 1 AND not_before > now() AND reason LIKE '%not known%'"), "they wait, and are kept")
+	require.Equal(
+		t,
+		250,
+		kept("attempts = 1 AND not_before > now() AND reason LIKE '%not known%'"),
+		"they wait, and are kept",
+	)
 	b.exec("UPDATE commands SET attempts = 50, not_before = now()")
 	b.round()
 	b.round()

@@ -7,11 +7,12 @@ import (
 	"greenroom/db/catalog"
 )
 
-// aiInterviews is the contract of receivers written for Xobin's AI interviews: flat bodies without an envelope or an event
-// name; the two are told apart by URL and invite_status. "submission" comes when the interview is finished and evaluated.
+// aiInterviews is the contract of receivers written for Xobin's AI interviews: flat bodies without an envelope or an
+// event name; the two are told apart by URL and invite_status. "submission" comes when the interview is finished and
+// evaluated.
 //
-// Silent in the original, chosen here: any 2xx, the schedule and time-out of Standard Webhooks. What proves the sender is the
-// credential that the receiver was given in the settings: an ordinary custom header of the webhook.
+// Silent in the original, chosen here: any 2xx, the schedule and time-out of Standard Webhooks. What proves the
+// sender is the credential that the receiver was given in the settings: an ordinary custom header of the webhook.
 var aiInterviews = webhook.Profile{
 	Name: "ai-interviews",
 	Events: []webhook.Event{
@@ -26,8 +27,8 @@ var aiInterviews = webhook.Profile{
 	Render:      renderAIInterviews,
 }
 
-// AIResponse is what every body about one response, that is one interview, begins with. Numbers are null where there is no
-// such row: an interview of no job.
+// AIResponse is what every body about one response, that is one interview, begins with. Numbers are null where there
+// is no such row: an interview of no job.
 type AIResponse struct {
 	InterviewID    *int64  `json:"ai_interview_id"`
 	InterviewName  *string `json:"ai_interview_name"`

@@ -9,9 +9,9 @@ import (
 	"greenroom/db/catalog"
 )
 
-// AIReport is the report on one response, of the submission webhook and of the AI interviews API, which adds the conversation.
-// Everything that evaluates is the analyser's own and null where it did not say it: nothing is derived but the scale of the score.
-// The fields of the analysis that are read, first in general and then in specific, are:
+// AIReport is the report on one response, of the submission webhook and of the AI interviews API, which adds the
+// conversation. Everything that evaluates is the analyser's own and null where it did not say it: nothing is derived
+// but the scale of the score. The fields of the analysis that are read, first in general and then in specific, are:
 //
 //	candidate_summary   candidateSummary, candidate_summary, summary      a text
 //	integrity_score     integrityScore, integrity_score                   a number, 0–10
@@ -35,8 +35,8 @@ type AIReport struct {
 	SkillWiseScores map[string]json.RawMessage `json:"skill_wise_scores"`
 }
 
-// AIReportOf makes the report from what is known of a completed interview. The links are below baseURL, which has no slash at
-// its end, and need a key of the company.
+// AIReportOf makes the report from what is known of a completed interview. The links are below baseURL, which has no
+// slash at its end, and need a key of the company.
 func AIReportOf(c *catalog.Context, baseURL string) AIReport {
 	r := AIReport{AIResponse: aiResponseOf(c, "Completed"), InterviewRecording: aiRecordings(c, baseURL)}
 	if i := c.Interview; i != nil {

@@ -63,7 +63,9 @@ func at(minute int) time.Time { return time.Date(2024, 1, 20, 14, minute, 0, 250
 
 // about is what an event of that type was about; nil for one that is not made here but published.
 func about(eventType string) *catalog.Context {
-	c := &catalog.Context{Company: &catalog.Company{Object: object("0198c2a0-0000-7000-8000-000000000001", 1), Name: "Acme"}}
+	c := &catalog.Context{
+		Company: &catalog.Company{Object: object("0198c2a0-0000-7000-8000-000000000001", 1), Name: "Acme"},
+	}
 	parts, ok := aboutParts[eventType]
 	if !ok {
 		return nil
@@ -106,24 +108,49 @@ var aboutParts = map[string][]part{
 
 func job(c *catalog.Context) {
 	c.Job = &catalog.Job{
-		Object: object("0198c2a3-9f00-7b21-b3c4-d5e6f7081920", 17), Title: "Receptionist <night>", Description: new("At the front desk"),
-		Status: "OPEN", CreatedAt: at(1), UpdatedAt: at(2),
+		Object: object(
+			"0198c2a3-9f00-7b21-b3c4-d5e6f7081920",
+			17,
+		),
+		Title:       "Receptionist <night>",
+		Description: new("At the front desk"),
+		Status:      "OPEN",
+		CreatedAt:   at(1),
+		UpdatedAt:   at(2),
 	}
 }
 
 func candidate(c *catalog.Context) {
 	c.Candidate = &catalog.Candidate{
-		Object: object("0198c2a4-4a0d-7f55-a1b2-c3d4e5f60718", 521), FirstName: "Zoë", LastName: "O'Neil & Sons",
-		Email: new("zoe@example.com"), PhoneNumber: new("+421900123456"), Status: "APPLIED", CreatedAt: at(5), UpdatedAt: at(6),
+		Object:    object("0198c2a4-4a0d-7f55-a1b2-c3d4e5f60718", 521),
+		FirstName: "Zoë",
+		LastName:  "O'Neil & Sons",
+		Email: new(
+			"zoe@example.com",
+		),
+		PhoneNumber: new("+421900123456"),
+		Status:      "APPLIED",
+		CreatedAt:   at(5),
+		UpdatedAt:   at(6),
 	}
 }
 
 func interview(status string, started, finished int) part {
 	return func(c *catalog.Context) {
 		c.Interview = &catalog.Interview{
-			Object: object("0198c2a4-5b1e-7c3a-9d4f-6e2b8a1c0d11", 6726), Type: "ONLINE", Status: status,
-			AgentID: uuid.MustParse("0198c2a2-1111-7c3a-9d4f-6e2b8a1c0d33"), AgentName: "Front desk", Language: "en", PlannedMin: 30,
-			ScheduledAt: at(30), DeadlineAt: new(at(59)), CustomField: new("ATS-4711"), CreatedAt: at(7),
+			Object: object("0198c2a4-5b1e-7c3a-9d4f-6e2b8a1c0d11", 6726),
+			Type:   "ONLINE",
+			Status: status,
+			AgentID: uuid.MustParse(
+				"0198c2a2-1111-7c3a-9d4f-6e2b8a1c0d33",
+			),
+			AgentName:   "Front desk",
+			Language:    "en",
+			PlannedMin:  30,
+			ScheduledAt: at(30),
+			DeadlineAt:  new(at(59)),
+			CustomField: new("ATS-4711"),
+			CreatedAt:   at(7),
 		}
 		if started > 0 {
 			c.Interview.StartedAt = new(at(started))
@@ -144,9 +171,13 @@ func recordings(c *catalog.Context) {
 
 func analysis(c *catalog.Context) {
 	c.Analysis = &catalog.Analysis{
-		ID:       uuid.MustParse("0198c2a5-0a0b-7c0d-8e0f-101112131415"),
-		General:  json.RawMessage(`{"overallRating": 85, "summary": "Friendly & clear", "strongPoints": ["calm"], "recommendation": null}`),
-		Specific: json.RawMessage(`{"integrity_score": 9.5, "skillWiseScores": {"must_haves": [{"skill_name": "English", "score": 8}]}}`),
+		ID: uuid.MustParse("0198c2a5-0a0b-7c0d-8e0f-101112131415"),
+		General: json.RawMessage(
+			`{"overallRating": 85, "summary": "Friendly & clear", "strongPoints": ["calm"], "recommendation": null}`,
+		),
+		Specific: json.RawMessage(
+			`{"integrity_score": 9.5, "skillWiseScores": {"must_haves": [{"skill_name": "English", "score": 8}]}}`,
+		),
 	}
 }
 

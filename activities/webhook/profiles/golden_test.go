@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestGolden holds every event of every profile to its recorded body and headers, and one event of each that was published.
-// `go test ./activities/webhook/profiles -run TestGolden -update` records new ones.
+// TestGolden holds every event of every profile to its recorded body and headers, and one event of each that was
+// published. `go test ./activities/webhook/profiles -run TestGolden -update` records new ones.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for _, p := range profiles.All() {
@@ -80,7 +80,12 @@ func (g *golden) check(t *testing.T, p *webhook.Profile) {
 	h, err := r.Header(attemptedAt)
 	require.NoError(t, err)
 	for _, secret := range []string{"token", "invite_link", "inviteUrl", "/i/"} {
-		require.NotContains(t, strings.ReplaceAll(string(body), string(g.m.Data), ""), secret, "the invite link is a credential")
+		require.NotContains(
+			t,
+			strings.ReplaceAll(string(body), string(g.m.Data), ""),
+			secret,
+			"the invite link is a credential",
+		)
 	}
 	base := filepath.Join("testdata", "golden", p.Name, g.file)
 	compare(t, base+".body", string(body))

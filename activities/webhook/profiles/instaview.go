@@ -9,12 +9,13 @@ import (
 	"greenroom/db/catalog"
 )
 
-// instaview is the contract of receivers written for the InstaView API: {"event","timestamp","deliveryId","data"}, any 2xx, a
-// time-out of 30 s and up to 3 retries, as that API documents.
+// instaview is the contract of receivers written for the InstaView API: {"event","timestamp","deliveryId","data"},
+// any 2xx, a time-out of 30 s and up to 3 retries, as that API documents.
 //
-// The original does not publish its waits nor its signature header, so these are this product's choice. Waits: 5 s for a
-// blip, 30 s for a restart, 5 min for a deploy. Signature: what a receiver that was only told "an HMAC with the hex secret"
-// would compute, namely the hex HMAC-SHA256 of the raw body keyed with the secret's 64 characters as text:
+// The original does not publish its waits nor its signature header, so these are this product's choice. Waits: 5 s
+// for a blip, 30 s for a restart, 5 min for a deploy. Signature: what a receiver that was only told "an HMAC with the
+// hex secret" would compute, namely the hex HMAC-SHA256 of the raw body keyed with the secret's 64 characters as
+// text:
 //
 //	crypto.createHmac('sha256', process.env.INSTAVIEW_WEBHOOK_SECRET).update(rawBody).digest('hex')
 //
@@ -23,8 +24,17 @@ var instaview = webhook.Profile{
 	Name: Default,
 	// The ids 0–5 are wire contract (reference §1.8); the four added on 25 May 2026 have no published id.
 	Events: same(
-		catalog.AnalysisCompleted, catalog.AnalysisFailed, catalog.Ping, catalog.InterviewCompleted, catalog.InterviewFailed,
-		catalog.InterviewStarted, catalog.SourcingCompleted, catalog.SourcingFailed, catalog.EnrichCompleted, catalog.EnrichFailed),
+		catalog.AnalysisCompleted,
+		catalog.AnalysisFailed,
+		catalog.Ping,
+		catalog.InterviewCompleted,
+		catalog.InterviewFailed,
+		catalog.InterviewStarted,
+		catalog.SourcingCompleted,
+		catalog.SourcingFailed,
+		catalog.EnrichCompleted,
+		catalog.EnrichFailed,
+	),
 	Numbered:    6,
 	Schedule:    []time.Duration{5 * time.Second, 30 * time.Second, 5 * time.Minute},
 	Timeout:     30 * time.Second,

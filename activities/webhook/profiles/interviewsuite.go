@@ -8,17 +8,24 @@ import (
 	"greenroom/db/catalog"
 )
 
-// interviewSuite is the contract of receivers written for viasto's interview suite: {"endpoint","time","event","data"} where
-// data holds addresses of resources that the receiver fetches with its own token, and action, created or modified.
+// interviewSuite is the contract of receivers written for viasto's interview suite:
+// {"endpoint","time","event","data"} where data holds addresses of resources that the receiver fetches with its own
+// token, and action, created or modified.
 //
-// Silent in the original, chosen here: any 2xx, the schedule and time-out of Standard Webhooks; a change of several fields at
-// once is one delivery; a part that is not there (a candidate of no project) is left out of data.
+// Silent in the original, chosen here: any 2xx, the schedule and time-out of Standard Webhooks; a change of several
+// fields at once is one delivery; a part that is not there (a candidate of no project) is left out of data.
 var interviewSuite = webhook.Profile{
 	Name: "interview-suite",
 	Events: []webhook.Event{
 		event("project_changed", catalog.JobCreated, catalog.JobUpdated),
 		// Finishing the interview changes the candidate: its status is "interviewed" from then on.
-		event("candidate_changed", catalog.CandidateCreated, catalog.CandidateInvited, catalog.CandidateUpdated, catalog.InterviewFinished),
+		event(
+			"candidate_changed",
+			catalog.CandidateCreated,
+			catalog.CandidateInvited,
+			catalog.CandidateUpdated,
+			catalog.InterviewFinished,
+		),
 		event("answervideo_changed", catalog.AnswerVideoCreated, catalog.AnswerVideoUpdated),
 		event("rating_changed", catalog.RatingCreated, catalog.RatingUpdated),
 		event("note_changed", catalog.NoteCreated, catalog.NoteUpdated),
@@ -75,15 +82,22 @@ func suiteDataOf(m webhook.Message) (json.RawMessage, error) {
 	case "rating_changed":
 		d.Candidate, d.Rating = l.candidate(), l.rating()
 	case "note_changed":
-		d.Customer, d.AnswerVideo, d.Candidate, d.Note = l.staff(), l.answerVideo(m.Context.AnswerVideo), l.candidate(), l.note()
+		d.Customer, d.AnswerVideo, d.Candidate, d.Note = l.staff(), l.answerVideo(
+			m.Context.AnswerVideo,
+		), l.candidate(), l.note()
 	}
 	return encode(d)
 }
 
-// suiteAction is created for what came into being with the event. Inviting somebody who was a candidate before modifies.
+// suiteAction is created for what came into being with the event. Inviting somebody who was a candidate before
+// modifies.
 func suiteAction(m webhook.Message) string {
 	switch m.EventType {
-	case catalog.JobCreated, catalog.CandidateCreated, catalog.AnswerVideoCreated, catalog.RatingCreated, catalog.NoteCreated:
+	case catalog.JobCreated,
+		catalog.CandidateCreated,
+		catalog.AnswerVideoCreated,
+		catalog.RatingCreated,
+		catalog.NoteCreated:
 		return "created"
 	case catalog.CandidateInvited:
 		if m.Context.Created {

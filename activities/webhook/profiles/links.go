@@ -60,8 +60,8 @@ func (l links) staff() string {
 	return below(l.base+"/", "customers", l.Staff)
 }
 
-// recording is where a recording can be fetched: where it is kept elsewhere, or the file of a video that is kept here, which
-// needs a key of the company.
+// recording is where a recording can be fetched: where it is kept elsewhere, or the file of a video that is kept
+// here, which needs a key of the company.
 func (l links) recording(r catalog.Recording) string {
 	if r.URL != "" || r.Video == nil {
 		return r.URL

@@ -12,9 +12,9 @@ import (
 //go:embed openapi.yaml
 var contract []byte
 
-// OpenAPI is the contract of the deliveries for those who write receivers, in YAML: one webhook, named <profile>/<event>, for
-// every event of every profile. It is openapi.yaml, whose last part is components.schemas, followed by the schemas of the types
-// that the profiles bring: so there is one text of each.
+// OpenAPI is the contract of the deliveries for those who write receivers, in YAML: one webhook, named
+// <profile>/<event>, for every event of every profile. It is openapi.yaml, whose last part is components.schemas,
+// followed by the schemas of the types that the profiles bring: so there is one text of each.
 var OpenAPI = sync.OnceValue(func() []byte {
 	all := bytes.Clone(contract)
 	for _, t := range types {
@@ -25,7 +25,8 @@ var OpenAPI = sync.OnceValue(func() []byte {
 	return all
 })
 
-// component is a JSON Schema as a component of the contract. It panics where the schema is no JSON, which tests exclude.
+// component is a JSON Schema as a component of the contract. It panics where the schema is no JSON, which tests
+// exclude.
 func component(name string, schema []byte) string {
 	text := strings.ReplaceAll(string(schema), `"#/`, `"#/components/schemas/`+name+`/`)
 	var n yaml.Node

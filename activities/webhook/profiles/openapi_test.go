@@ -134,7 +134,12 @@ func envelopeOf(t testing.TB, schema json.RawMessage) string {
 func (c *contract) checkHeaders(t *testing.T, p *webhook.Profile, g *golden) {
 	t.Helper()
 	sent := map[string]bool{"Content-Type": true, "User-Agent": true}
-	r := webhook.Request{Profile: p, Message: g.m, Body: []byte("{}"), Secrets: webhook.Secrets{testSecret(1), testSecret(2)}}
+	r := webhook.Request{
+		Profile: p,
+		Message: g.m,
+		Body:    []byte("{}"),
+		Secrets: webhook.Secrets{testSecret(1), testSecret(2)},
+	}
 	h, err := r.Header(attemptedAt)
 	require.NoError(t, err)
 	for _, parameter := range c.Webhooks[p.Name+"/"+g.m.EventName].Post.Parameters {

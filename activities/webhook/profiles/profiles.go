@@ -69,7 +69,8 @@ func TypeOf(name string) webhook.Type { return byName[name] }
 // Publishable reports whether POST /events may publish the type: all of the catalogue but ping.
 func Publishable(name string) bool { return name != catalog.Ping && Known(name) }
 
-// SchemaOf returns the JSON Schema (2020-12) that a published event's data must fit; nil for a type that takes any data.
+// SchemaOf returns the JSON Schema (2020-12) that a published event's data must fit; nil for a type that takes any
+// data.
 func SchemaOf(name string) json.RawMessage { return byName[name].Schema }
 
 // complete gives open profiles every type of the catalogue under its own name.

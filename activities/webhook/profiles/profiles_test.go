@@ -19,7 +19,11 @@ import (
 
 func TestByName(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, []string{"instaview", "standard", "wiseway", "interview-suite", "ai-interviews", "wise"}, profiles.Names())
+	require.Equal(
+		t,
+		[]string{"instaview", "standard", "wiseway", "interview-suite", "ai-interviews", "wise"},
+		profiles.Names(),
+	)
 	require.Equal(t, profiles.Default, profiles.Names()[0])
 	for _, name := range profiles.Names() {
 		assert.Equal(t, name, profile(t, name).Name)
@@ -90,7 +94,12 @@ func TestContracts(t *testing.T) {
 			assert.Equal(t, tc.userAgent, p.UserAgent)
 			assert.NotEmpty(t, p.SuccessRule)
 			for status := 100; status < 600; status++ {
-				assert.Equal(t, slices.Contains(tc.success, status), p.Success(status) && slices.Contains(append(any2xx, tc.success...), status), status)
+				assert.Equal(
+					t,
+					slices.Contains(tc.success, status),
+					p.Success(status) && slices.Contains(append(any2xx, tc.success...), status),
+					status,
+				)
 				assert.False(t, p.Success(status) && (status < 200 || status > 299), status)
 			}
 			offsets := []int{}
@@ -195,7 +204,11 @@ func TestRenderProperties(t *testing.T) {
 		require.NoError(t, json.Unmarshal(body, &got))
 		require.Equal(t, m.EventName, got.Event+got.Type)
 		require.Equal(t, string(m.Data), string(got.Data)+string(got.Payload))
-		require.Equal(t, map[bool]string{true: "", false: "2024-01-20T14:30:00.123Z"}[p.Name == "wise" || p.Name == "interview-suite"], got.Timestamp)
+		require.Equal(
+			t,
+			map[bool]string{true: "", false: "2024-01-20T14:30:00.123Z"}[p.Name == "wise" || p.Name == "interview-suite"],
+			got.Timestamp,
+		)
 	})
 }
 
@@ -244,8 +257,17 @@ func TestRotation(t *testing.T) {
 		signed := sign("wiseway", testSecret(n)).Get("X-Wiseway-Signature")
 		return strings.TrimPrefix(signed, "t=1700000000,")
 	}
-	require.Equal(t, "t=1700000000,"+v1(1)+","+v1(2), sign("wiseway", testSecret(1), testSecret(2)).Get("X-Wiseway-Signature"))
-	require.Equal(t, sign("wise", testSecret(1)), sign("wise", testSecret(1), testSecret(2)), "one value is compared: the current one")
+	require.Equal(
+		t,
+		"t=1700000000,"+v1(1)+","+v1(2),
+		sign("wiseway", testSecret(1), testSecret(2)).Get("X-Wiseway-Signature"),
+	)
+	require.Equal(
+		t,
+		sign("wise", testSecret(1)),
+		sign("wise", testSecret(1), testSecret(2)),
+		"one value is compared: the current one",
+	)
 	require.Empty(t, sign("wise").Get("Authorization"))
 	require.Empty(t, sign("wiseway").Get("X-Wiseway-Signature"))
 }

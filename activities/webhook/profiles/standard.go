@@ -7,8 +7,8 @@ import (
 )
 
 // standard is the Standard Webhooks contract (https://www.standardwebhooks.com), meant for new receivers:
-// {"type","timestamp","data"}, any 2xx, and nothing to verify but the headers that every profile sends. It takes every type
-// of the catalogue, and those that a company registers, under their own names.
+// {"type","timestamp","data"}, any 2xx, and nothing to verify but the headers that every profile sends. It takes
+// every type of the catalogue, and those that a company registers, under their own names.
 var standard = webhook.Profile{
 	Name: Standard,
 	Open: true,
@@ -22,8 +22,8 @@ var standard = webhook.Profile{
 	Render:      renderStandard,
 }
 
-// standardSchedule is the example schedule of the Standard Webhooks specification, which stands for every contract that says
-// nothing of its own.
+// standardSchedule is the example schedule of the Standard Webhooks specification, which stands for every contract
+// that says nothing of its own.
 var standardSchedule = []time.Duration{
 	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
 	10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,

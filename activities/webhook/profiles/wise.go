@@ -9,12 +9,12 @@ import (
 	"greenroom/db/catalog"
 )
 
-// wise is the contract of receivers written for Wise, a tutoring platform: {"event","payload"} of 19 events; accepted by
-// exactly 200; 5 s; nine attempts at 0, 60, 180, 420, 900, 1860, 3780, 7620 and 15300 s after the event.
+// wise is the contract of receivers written for Wise, a tutoring platform: {"event","payload"} of 19 events; accepted
+// by exactly 200; 5 s; nine attempts at 0, 60, 180, 420, 900, 1860, 3780, 7620 and 15300 s after the event.
 //
-// A receiver checks the header Authorization, which holds the bare key: that is the best-supported reading of the public
-// documents, which name no header. The key is the webhook's secret in hex, so no user may configure the header; a test call
-// reveals it, as the original's does.
+// A receiver checks the header Authorization, which holds the bare key: that is the best-supported reading of the
+// public documents, which name no header. The key is the webhook's secret in hex, so no user may configure the
+// header; a test call reveals it, as the original's does.
 //
 // Each name is also the name of a type that may be published: the profile brings the 19 to the catalogue, with a schema
 // each. Those for which the domain has the moment are made from our own sessions too (wisesessions.go).
@@ -92,8 +92,8 @@ func wiseType(name, when string) webhook.Type {
 	return webhook.Type{Name: name, When: when, Schema: schema}
 }
 
-// wiseInvoice: when an instalment is added to a fee, the original sends one event for each instalment that the fee has then,
-// whatever was sent for them before. Upstream publishes all of them at once.
+// wiseInvoice: when an instalment is added to a fee, the original sends one event for each instalment that the fee
+// has then, whatever was sent for them before. Upstream publishes all of them at once.
 func wiseInvoice() webhook.Type {
 	t := wiseType("FeeInvoiceChargedEvent", "an invoice for an instalment of a fee was charged")
 	t.List, t.One = "transactions", "transaction"

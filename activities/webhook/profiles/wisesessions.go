@@ -12,9 +12,9 @@ import (
 	"greenroom/db/catalog"
 )
 
-// A session is an interview, its class the job, its user (the teacher) the agent who interviews, the participant the candidate.
-// What the original's bodies have and the domain lacks is left out: device and account ids of a meeting provider, the reason
-// for leaving.
+// A session is an interview, its class the job, its user (the teacher) the agent who interviews, the participant the
+// candidate. What the original's bodies have and the domain lacks is left out: device and account ids of a meeting
+// provider, the reason for leaving.
 
 // wisePayloads makes the payload of each domain event; types that are published have their own.
 var wisePayloads = map[string]func(webhook.Message) any{
@@ -37,8 +37,9 @@ func wisePayload(m webhook.Message) (json.RawMessage, error) {
 	return encode(payload(m))
 }
 
-// wiseID has the shape of the original's ids, 24 hex digits: of a UUIDv7 its time in seconds and its last 8 bytes, as an
-// ObjectId is a time in seconds and 8 bytes of its own. 62 of its bits are random, so two rows of one second have different ids.
+// wiseID has the shape of the original's ids, 24 hex digits: of a UUIDv7 its time in seconds and its last 8 bytes, as
+// an ObjectId is a time in seconds and 8 bytes of its own. 62 of its bits are random, so two rows of one second have
+// different ids.
 func wiseID(id uuid.UUID) string {
 	ms := uint64(id[0])<<40 | uint64(id[1])<<32 | uint64(id[2])<<24 | uint64(id[3])<<16 | uint64(id[4])<<8 | uint64(id[5])
 	s := uint32(ms / 1000)
@@ -202,7 +203,13 @@ func wiseCandidate(c *catalog.Context) *wiseParticipant {
 		return nil
 	}
 	p := &wiseParticipant{
-		UserID: strconv.FormatInt(c.Candidate.Number, 10), UserName: c.Candidate.Name(), ID: wiseID(c.Candidate.ID), UUID: c.Candidate.ID,
+		UserID: strconv.FormatInt(
+			c.Candidate.Number,
+			10,
+		),
+		UserName: c.Candidate.Name(),
+		ID:       wiseID(c.Candidate.ID),
+		UUID:     c.Candidate.ID,
 	}
 	if c.Candidate.Email != nil {
 		p.Email = *c.Candidate.Email

@@ -15,10 +15,10 @@ import (
 // wiseway is the contract of receivers written for the WiseWay positions API: {"event","timestamp","data"} with the
 // candidate's details, the position and the interview, and a signature header.
 //
-// The original publishes neither the body's shape nor the signature nor the retries. Body: the envelope of its neighbours in
-// the field; ids are UUIDs, a part that the event is not about is left out, an unknown value is null. The invite link is not
-// in it: whoever has it is the candidate. Signature: a time and a version, as Stripe's, so that a receiver can refuse what
-// is replayed later:
+// The original publishes neither the body's shape nor the signature nor the retries. Body: the envelope of its
+// neighbours in the field; ids are UUIDs, a part that the event is not about is left out, an unknown value is null.
+// The invite link is not in it: whoever has it is the candidate. Signature: a time and a version, as Stripe's, so
+// that a receiver can refuse what is replayed later:
 //
 //	X-WiseWay-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">
 //
@@ -127,7 +127,8 @@ func wisewayDataOf(m webhook.Message) (json.RawMessage, error) {
 	return encode(d)
 }
 
-// signWiseway signs with every secret, one v1 each, so that the receiver may switch at any time while one is being rotated.
+// signWiseway signs with every secret, one v1 each, so that the receiver may switch at any time while one is being
+// rotated.
 func signWiseway(h http.Header, _ webhook.Message, s webhook.Secrets, body []byte, at time.Time) {
 	if len(s) == 0 {
 		return

@@ -31,8 +31,9 @@ type Admin struct {
 	PerMinute, PerHour int
 }
 
-// Open returns an Admin on the configured database. Beside a running `greenroom dev` nothing has to be configured: what is
-// not set comes from its directory. secrets are the settings beyond database.url that the caller cannot do without.
+// Open returns an Admin on the configured database. Beside a running `greenroom dev` nothing has to be configured:
+// what is not set comes from its directory. secrets are the settings beyond database.url that the caller cannot do
+// without.
 func Open(ctx context.Context, cfg config.Config, secrets ...string) (*Admin, error) {
 	cfg, err := fromDevDir(cfg)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// findCompany returns the company of that id or exact name. Names are not unique; two of the same name are an error that
-// lists their ids.
+// findCompany returns the company of that id or exact name. Names are not unique; two of the same name are an error
+// that lists their ids.
 func findCompany(ctx context.Context, d bun.IDB, nameOrID string) (*db.Company, error) {
 	if id, ok := pg.ParseID(nameOrID); ok {
 		c, err := db.GetCompany(ctx, d, id)
@@ -32,7 +32,12 @@ func findCompany(ctx context.Context, d bun.IDB, nameOrID string) (*db.Company, 
 		for i, c := range found {
 			ids[i] = c.ID.String()
 		}
-		return nil, fmt.Errorf("there are %d companies named %q, give the id: %s", len(found), nameOrID, strings.Join(ids, ", "))
+		return nil, fmt.Errorf(
+			"there are %d companies named %q, give the id: %s",
+			len(found),
+			nameOrID,
+			strings.Join(ids, ", "),
+		)
 	}
 	return &found[0], nil
 }

@@ -47,9 +47,21 @@ type Delivery struct {
 
 func showDelivery(d *delivery.Delivery) Delivery {
 	return Delivery{
-		ID: d.ID, EventID: d.EventID, EventType: d.EventType, WebhookID: d.WebhookID, CompanyID: d.CompanyID, Status: d.Status,
-		IsTest: d.IsTest, Generation: d.Generation, AttemptCount: d.Attempts, NextAttemptAt: d.NextAttemptAt,
-		LastStatusCode: d.LastStatusCode, LastError: d.LastError, WorkflowID: d.WorkflowID, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
+		ID:             d.ID,
+		EventID:        d.EventID,
+		EventType:      d.EventType,
+		WebhookID:      d.WebhookID,
+		CompanyID:      d.CompanyID,
+		Status:         d.Status,
+		IsTest:         d.IsTest,
+		Generation:     d.Generation,
+		AttemptCount:   d.Attempts,
+		NextAttemptAt:  d.NextAttemptAt,
+		LastStatusCode: d.LastStatusCode,
+		LastError:      d.LastError,
+		WorkflowID:     d.WorkflowID,
+		CreatedAt:      d.CreatedAt,
+		UpdatedAt:      d.UpdatedAt,
 	}
 }
 
@@ -69,8 +81,8 @@ type Attempt struct {
 	RunID         uuid.UUID        `json:"runId"`
 }
 
-// DeliveryDetail is a delivery with its attempts, oldest first, and the body that was sent. The body is candidates' data: it
-// is in the JSON, and not in the table.
+// DeliveryDetail is a delivery with its attempts, oldest first, and the body that was sent. The body is candidates'
+// data: it is in the JSON, and not in the table.
 type DeliveryDetail struct {
 	Delivery
 	Body        json.RawMessage `json:"body"`
@@ -138,9 +150,18 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 	}
 	for i, t := range attempts {
 		detail.Attempts[i] = Attempt{
-			Attempt: t.Attempt, Generation: t.Generation, StartedAt: t.StartedAt, DurationMS: t.DurationMS, Outcome: t.Outcome,
-			StatusCode: t.StatusCode, ErrorKind: t.ErrorKind, Error: t.Error, Response: t.Response, NextAttemptAt: t.NextAttemptAt,
-			WorkflowID: t.WorkflowID, RunID: t.RunID,
+			Attempt:       t.Attempt,
+			Generation:    t.Generation,
+			StartedAt:     t.StartedAt,
+			DurationMS:    t.DurationMS,
+			Outcome:       t.Outcome,
+			StatusCode:    t.StatusCode,
+			ErrorKind:     t.ErrorKind,
+			Error:         t.Error,
+			Response:      t.Response,
+			NextAttemptAt: t.NextAttemptAt,
+			WorkflowID:    t.WorkflowID,
+			RunID:         t.RunID,
 		}
 	}
 	return detail, nil
@@ -196,7 +217,17 @@ func (p Printer) Deliveries(list []Delivery) error {
 	return p.Value(list, func(out io.Writer) {
 		row(out, "ID", "EVENT", "STATUS", "ATTEMPTS", "LAST", "NEXT ATTEMPT", "CREATED", "WEBHOOK")
 		for _, d := range list {
-			row(out, d.ID, d.EventType, d.Status, d.AttemptCount, last(d.LastStatusCode, d.LastError), d.NextAttemptAt, d.CreatedAt, d.WebhookID)
+			row(
+				out,
+				d.ID,
+				d.EventType,
+				d.Status,
+				d.AttemptCount,
+				last(d.LastStatusCode, d.LastError),
+				d.NextAttemptAt,
+				d.CreatedAt,
+				d.WebhookID,
+			)
 		}
 	})
 }
@@ -225,7 +256,16 @@ func (p Printer) DeliveryDetail(d DeliveryDetail) error {
 		fmt.Fprintln(out)
 		row(out, "GENERATION", "ATTEMPT", "STARTED", "MS", "OUTCOME", "ANSWER", "RESPONSE")
 		for _, t := range d.Attempts {
-			row(out, t.Generation, t.Attempt, t.StartedAt, t.DurationMS, t.Outcome, last(t.StatusCode, t.Error), clip(t.Response))
+			row(
+				out,
+				t.Generation,
+				t.Attempt,
+				t.StartedAt,
+				t.DurationMS,
+				t.Outcome,
+				last(t.StatusCode, t.Error),
+				clip(t.Response),
+			)
 		}
 	})
 }

@@ -29,7 +29,11 @@ func TestListDeliveries(t *testing.T) {
 	require.Equal(t, 2, count(admin.DeliveryQuery{Since: time.Now().Add(-time.Minute)}))
 	require.Zero(t, count(admin.DeliveryQuery{Until: time.Now().Add(-time.Minute)}))
 	_, err := b.ListDeliveries(b.ctx, admin.DeliveryQuery{Status: "nope"})
-	require.EqualError(t, err, `--status must be one of pending, retrying, paused, succeeded, failed, canceled, not "nope"`)
+	require.EqualError(
+		t,
+		err,
+		`--status must be one of pending, retrying, paused, succeeded, failed, canceled, not "nope"`,
+	)
 }
 
 func TestRetryDelivery(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// fromDevDir completes settings from the directory of a `greenroom dev`: only where no database was configured, so that the
-// secrets of one installation never meet the database of another.
+// fromDevDir completes settings from the directory of a `greenroom dev`: only where no database was configured, so
+// that the secrets of one installation never meet the database of another.
 func fromDevDir(cfg config.Config) (config.Config, error) {
 	if cfg.Database.URL != "" {
 		return cfg, nil
@@ -28,8 +28,10 @@ func fromDevDir(cfg config.Config) (config.Config, error) {
 	}
 	cfg.Database.URL, err = devstack.RunningDatabase(cfg.Dev.Dir)
 	if errors.Is(err, devstack.ErrNotRunning) {
-		return cfg, fmt.Errorf("the database of `greenroom dev` in %s does not run: start it (make run), or set GREENROOM_DATABASE_URL",
-			cfg.Dev.Dir)
+		return cfg, fmt.Errorf(
+			"the database of `greenroom dev` in %s does not run: start it (make run), or set GREENROOM_DATABASE_URL",
+			cfg.Dev.Dir,
+		)
 	}
 	if err != nil {
 		return cfg, err

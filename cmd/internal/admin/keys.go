@@ -75,7 +75,8 @@ func keyState(k *db.APIKey, now time.Time) string {
 	return "active"
 }
 
-// CreateKey makes a key and, if asked, its company, in one transaction. The plain key is in the answer and nowhere else.
+// CreateKey makes a key and, if asked, its company, in one transaction. The plain key is in the answer and nowhere
+// else.
 func (a *Admin) CreateKey(ctx context.Context, r KeyRequest) (Key, error) {
 	if err := r.check(time.Now()); err != nil {
 		return Key{}, err
@@ -201,7 +202,11 @@ func (a *Admin) ResumeKey(ctx context.Context, id uuid.UUID) (Key, error) {
 }
 
 // changeKey runs one change of a key that was not revoked and answers with the key as it is then.
-func (a *Admin) changeKey(ctx context.Context, id uuid.UUID, change func(context.Context, bun.Tx, *db.APIKey) error) (Key, error) {
+func (a *Admin) changeKey(
+	ctx context.Context,
+	id uuid.UUID,
+	change func(context.Context, bun.Tx, *db.APIKey) error,
+) (Key, error) {
 	var shown Key
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		k, err := db.GetAPIKey(ctx, tx, id)
@@ -240,7 +245,18 @@ func (p Printer) Keys(keys []Key) error {
 	return p.Value(keys, func(w io.Writer) {
 		row(w, "ID", "PREFIX", "NAME", "COMPANY", "STATE", "SCOPES", "PER MINUTE", "PER HOUR", "EXPIRES")
 		for _, k := range keys {
-			row(w, k.ID, k.Prefix+"…", k.Name, companyOf(k.CompanyID), k.State, k.Scopes, k.RatePerMinute, k.RatePerHour, k.ExpiresAt)
+			row(
+				w,
+				k.ID,
+				k.Prefix+"…",
+				k.Name,
+				companyOf(k.CompanyID),
+				k.State,
+				k.Scopes,
+				k.RatePerMinute,
+				k.RatePerHour,
+				k.ExpiresAt,
+			)
 		}
 	})
 }

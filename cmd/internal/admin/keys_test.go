@@ -121,7 +121,11 @@ func TestKeyLifecycle(t *testing.T) {
 	require.EqualError(t, err, "there is no key "+unknown.String())
 
 	var actions []string
-	require.NoError(t, b.DB.NewRaw("SELECT action FROM api_key_audit WHERE api_key_id = ? AND actor = 'cli' ORDER BY id", k.ID).Scan(b.ctx, &actions))
+	require.NoError(
+		t,
+		b.DB.NewRaw("SELECT action FROM api_key_audit WHERE api_key_id = ? AND actor = 'cli' ORDER BY id", k.ID).
+			Scan(b.ctx, &actions),
+	)
 	require.Equal(t, []string{"created", "suspended", "resumed", "revoked"}, actions)
 }
 

@@ -28,7 +28,11 @@ func TestOpen(t *testing.T) {
 	secrets := "GREENROOM_SECRET=" + strings.Repeat("ab", 32) + "\nGREENROOM_KEYSET='{\"primaryKeyId\":1,\"key\":[{}]}'\n"
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "secrets"), []byte(secrets), 0o600))
 	_, err = admin.Open(t.Context(), cfg, "secret")
-	require.EqualError(t, err, "the database of `greenroom dev` in "+dir+" does not run: start it (make run), or set GREENROOM_DATABASE_URL")
+	require.EqualError(
+		t,
+		err,
+		"the database of `greenroom dev` in "+dir+" does not run: start it (make run), or set GREENROOM_DATABASE_URL",
+	)
 
 	cfg.Database.URL = "postgres://u:p@127.0.0.1:1/x"
 	_, err = admin.Open(t.Context(), cfg, "secret")

@@ -26,7 +26,10 @@ func TestPrinter(t *testing.T) {
 	assert.Contains(t, printed(t, false, func(p admin.Printer) error { return p.NewKey(k) }), "API key  sk_x\n")
 	assert.Contains(t, printed(t, false, func(p admin.Printer) error { return p.Keys([]admin.Key{k}) }), "every company")
 	var got []map[string]any
-	require.NoError(t, json.Unmarshal([]byte(printed(t, true, func(p admin.Printer) error { return p.Keys([]admin.Key{k}) })), &got))
+	require.NoError(
+		t,
+		json.Unmarshal([]byte(printed(t, true, func(p admin.Printer) error { return p.Keys([]admin.Key{k}) })), &got),
+	)
 	require.Equal(t, k.ID.String(), got[0]["id"])
 	assert.Equal(t, "[]\n", printed(t, true, func(p admin.Printer) error { return p.Deliveries([]admin.Delivery{}) }))
 }

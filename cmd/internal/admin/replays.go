@@ -19,7 +19,8 @@ import (
 // ReplayRequest is the wish to send ended deliveries of a webhook again.
 type ReplayRequest struct {
 	Webhook uuid.UUID
-	// Since is inclusive and required, so that nobody sends a year again by leaving it out; Until is exclusive, zero for now.
+	// Since is inclusive and required, so that nobody sends a year again by leaving it out; Until is exclusive, zero for
+	// now.
 	Since, Until time.Time
 	// Statuses of the deliveries; none means those that failed.
 	Statuses []string
@@ -63,7 +64,14 @@ func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
 }
 
 func (r ReplayRequest) row(w *delivery.Webhook, now time.Time) (*delivery.Replay, error) {
-	row := &delivery.Replay{WebhookID: w.ID, CompanyID: w.CompanyID, Since: r.Since, Until: now, Statuses: r.Statuses, Events: []string{}}
+	row := &delivery.Replay{
+		WebhookID: w.ID,
+		CompanyID: w.CompanyID,
+		Since:     r.Since,
+		Until:     now,
+		Statuses:  r.Statuses,
+		Events:    []string{},
+	}
 	if !r.Until.IsZero() && r.Until.Before(now) {
 		row.Until = r.Until
 	}
@@ -77,7 +85,11 @@ func (r ReplayRequest) row(w *delivery.Webhook, now time.Time) (*delivery.Replay
 	}
 	for _, s := range row.Statuses {
 		if status := delivery.Status(s); !status.Ended() {
-			return nil, fmt.Errorf("--status must be one of %s, not %q: only what has ended can be sent again", join(endedStatuses()), s)
+			return nil, fmt.Errorf(
+				"--status must be one of %s, not %q: only what has ended can be sent again",
+				join(endedStatuses()),
+				s,
+			)
 		}
 	}
 	if len(r.Events) == 0 {

@@ -10,8 +10,8 @@ import (
 	"greenroom/db/seal"
 )
 
-// Secrets are what an installation is given once and must keep: without them neither API keys nor signing secrets can be
-// read again.
+// Secrets are what an installation is given once and must keep: without them neither API keys nor signing secrets can
+// be read again.
 type Secrets struct {
 	Secret string `json:"secret"`
 	Keyset string `json:"keyset"`

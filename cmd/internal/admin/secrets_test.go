@@ -20,7 +20,9 @@ func TestNewSecrets(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, s, other)
 
-	env, err := gotenv.StrictParse(strings.NewReader(printed(t, false, func(p admin.Printer) error { return p.Secrets(s) })))
+	env, err := gotenv.StrictParse(
+		strings.NewReader(printed(t, false, func(p admin.Printer) error { return p.Secrets(s) })),
+	)
 
 	require.NoError(t, err)
 	_, err = config.Config{}.WithSecrets(env["GREENROOM_SECRET"], env["GREENROOM_KEYSET"])

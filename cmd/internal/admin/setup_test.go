@@ -55,7 +55,11 @@ func (b *bundle) hook() admin.Webhook {
 func (b *bundle) publish() []admin.Delivery {
 	b.t.Helper()
 	require.NoError(b.t, pg.InTx(b.ctx, b.DB, func(ctx context.Context, tx bun.Tx) error {
-		_, err := delivery.RecordEvent(ctx, tx, &delivery.Event{CompanyID: &b.co.ID, Type: "interview.started", Data: json.RawMessage(`{}`)})
+		_, err := delivery.RecordEvent(
+			ctx,
+			tx,
+			&delivery.Event{CompanyID: &b.co.ID, Type: "interview.started", Data: json.RawMessage(`{}`)},
+		)
 		return err
 	}))
 	list, err := b.ListDeliveries(b.ctx, admin.DeliveryQuery{Limit: 100})
@@ -66,6 +70,9 @@ func (b *bundle) publish() []admin.Delivery {
 // commands are what the outbox holds for workflows about a row.
 func (b *bundle) commands(subject uuid.UUID) (kinds []string) {
 	b.t.Helper()
-	require.NoError(b.t, b.DB.NewRaw("SELECT kind FROM commands WHERE subject_id = ? ORDER BY kind", subject).Scan(b.ctx, &kinds))
+	require.NoError(
+		b.t,
+		b.DB.NewRaw("SELECT kind FROM commands WHERE subject_id = ? ORDER BY kind", subject).Scan(b.ctx, &kinds),
+	)
 	return kinds
 }

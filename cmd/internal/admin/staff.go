@@ -47,8 +47,17 @@ type StaffUser struct {
 
 func showStaff(company *db.Company, m *db.Staff) StaffUser {
 	return StaffUser{
-		ID: m.ID, Number: m.Number, CompanyID: m.CompanyID, CompanyIdentifier: company.Identifier, Username: m.Username, Email: m.Email,
-		FirstName: m.FirstName, LastName: m.LastName, AccountType: string(m.AccountType), State: staffState(m), CreatedAt: m.CreatedAt,
+		ID:                m.ID,
+		Number:            m.Number,
+		CompanyID:         m.CompanyID,
+		CompanyIdentifier: company.Identifier,
+		Username:          m.Username,
+		Email:             m.Email,
+		FirstName:         m.FirstName,
+		LastName:          m.LastName,
+		AccountType:       string(m.AccountType),
+		State:             staffState(m),
+		CreatedAt:         m.CreatedAt,
 	}
 }
 
@@ -184,7 +193,8 @@ type StaffToken struct {
 // maxIdleDays is the longest that a user could ask for (interview suite reference, 2.2).
 const maxIdleDays = 30
 
-// CreateToken makes a token of a user, without the user's password: one that idleDays without use end or, for 0, a permanent one.
+// CreateToken makes a token of a user, without the user's password: one that idleDays without use end or, for 0, a
+// permanent one.
 func (a *Admin) CreateToken(ctx context.Context, id uuid.UUID, idleDays int) (StaffToken, error) {
 	if idleDays < 0 || idleDays > maxIdleDays {
 		return StaffToken{}, fmt.Errorf("--idle-days must be 1 to %d", maxIdleDays)
@@ -221,7 +231,17 @@ func (p Printer) StaffUsers(users []StaffUser) error {
 	return p.Value(users, func(w io.Writer) {
 		row(w, "ID", "NUMBER", "USERNAME", "TYPE", "STATE", "E-MAIL", "NAME", "COMPANY")
 		for _, m := range users {
-			row(w, m.ID, m.Number, m.Username, m.AccountType, m.State, m.Email, strings.TrimSpace(m.FirstName+" "+m.LastName), m.CompanyIdentifier)
+			row(
+				w,
+				m.ID,
+				m.Number,
+				m.Username,
+				m.AccountType,
+				m.State,
+				m.Email,
+				strings.TrimSpace(m.FirstName+" "+m.LastName),
+				m.CompanyIdentifier,
+			)
 		}
 	})
 }

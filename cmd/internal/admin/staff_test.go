@@ -15,7 +15,16 @@ import (
 func TestStaff(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	made, err := b.CreateStaff(b.ctx, admin.StaffRequest{Company: "Acme", Username: "eva", Email: "eva@a.example", Password: "long enough", AccountType: "owner"})
+	made, err := b.CreateStaff(
+		b.ctx,
+		admin.StaffRequest{
+			Company:     "Acme",
+			Username:    "eva",
+			Email:       "eva@a.example",
+			Password:    "long enough",
+			AccountType: "owner",
+		},
+	)
 	require.NoError(t, err)
 	require.Equal(t, []string{"acme", "owner", "active"}, []string{made.CompanyIdentifier, made.AccountType, made.State})
 

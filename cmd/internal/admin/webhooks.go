@@ -57,9 +57,19 @@ type Webhook struct {
 
 func showWebhook(w *delivery.Webhook) Webhook {
 	return Webhook{
-		ID: w.ID, CompanyID: w.CompanyID, OwnerCompanyID: w.OwnerCompanyID, Profile: w.Profile, URL: w.URL, Name: w.Name, Events: eventNames(w), State: webhookState(w),
-		IsActive: w.IsActive, DisabledReason: w.DisabledReason, ConsecutiveFailures: w.ConsecutiveFailures,
-		CircuitOpenedAt: w.CircuitOpenedAt, CreatedAt: w.CreatedAt,
+		ID:                  w.ID,
+		CompanyID:           w.CompanyID,
+		OwnerCompanyID:      w.OwnerCompanyID,
+		Profile:             w.Profile,
+		URL:                 w.URL,
+		Name:                w.Name,
+		Events:              eventNames(w),
+		State:               webhookState(w),
+		IsActive:            w.IsActive,
+		DisabledReason:      w.DisabledReason,
+		ConsecutiveFailures: w.ConsecutiveFailures,
+		CircuitOpenedAt:     w.CircuitOpenedAt,
+		CreatedAt:           w.CreatedAt,
 	}
 }
 
@@ -164,7 +174,11 @@ func eventTypes(p *webhook.Profile, given []string) ([]string, error) {
 		}
 	}
 	if len(types) == 0 {
-		return nil, fmt.Errorf("which events? give --event for each; profile %s has: %s", p.Name, strings.Join(p.Names(), ", "))
+		return nil, fmt.Errorf(
+			"which events? give --event for each; profile %s has: %s",
+			p.Name,
+			strings.Join(p.Names(), ", "),
+		)
 	}
 	return types, nil
 }
@@ -244,7 +258,18 @@ func (p Printer) Webhooks(hooks []Webhook) error {
 	return p.Value(hooks, func(out io.Writer) {
 		row(out, "ID", "NAME", "URL", "PROFILE", "STATE", "FAILURES", "CIRCUIT OPENED", "COMPANY", "EVENTS")
 		for _, w := range hooks {
-			row(out, w.ID, w.Name, w.URL, w.Profile, w.State, w.ConsecutiveFailures, w.CircuitOpenedAt, companyOf(w.reach()), w.Events)
+			row(
+				out,
+				w.ID,
+				w.Name,
+				w.URL,
+				w.Profile,
+				w.State,
+				w.ConsecutiveFailures,
+				w.CircuitOpenedAt,
+				companyOf(w.reach()),
+				w.Events,
+			)
 		}
 	})
 }

@@ -32,7 +32,10 @@ func TestCreateWebhook(t *testing.T) {
 	})
 	t.Run("events_in_every_spelling_once", func(t *testing.T) {
 		w, err := b.CreateWebhook(b.ctx, admin.WebhookRequest{
-			Company: b.co.ID.String(), Profile: "instaview", URL: "https://a.example", Events: []string{"5", "interview.started", "PING"},
+			Company: b.co.ID.String(),
+			Profile: "instaview",
+			URL:     "https://a.example",
+			Events:  []string{"5", "interview.started", "PING"},
 		})
 		require.NoError(t, err)
 		require.Equal(t, []string{"interview.started", "ping"}, w.Events)
@@ -87,8 +90,12 @@ func TestResetCircuit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook()
-	_, err := b.DB.ExecContext(b.ctx, "UPDATE webhooks SET consecutive_failures = 10, circuit_opened_at = ?, is_active = false WHERE id = ?",
-		time.Now(), w.ID)
+	_, err := b.DB.ExecContext(
+		b.ctx,
+		"UPDATE webhooks SET consecutive_failures = 10, circuit_opened_at = ?, is_active = false WHERE id = ?",
+		time.Now(),
+		w.ID,
+	)
 	require.NoError(t, err)
 	list, err := b.ListWebhooks(b.ctx, "Acme")
 	require.NoError(t, err)
@@ -110,7 +117,11 @@ func TestListWebhooks_tells_whose_events_a_global_one_gets(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook()
-	_, err := b.DB.ExecContext(b.ctx, "UPDATE webhooks SET company_id = NULL WHERE id = ?", w.ID) // as a company's key makes it
+	_, err := b.DB.ExecContext(
+		b.ctx,
+		"UPDATE webhooks SET company_id = NULL WHERE id = ?",
+		w.ID,
+	) // as a company's key makes it
 	require.NoError(t, err)
 	list, err := b.ListWebhooks(b.ctx, "")
 	require.NoError(t, err)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Moment reads a point in time as people type it: RFC 3339, a date (midnight UTC), or a distance from now such as 90d, 36h or
-// 15m: before now when ago is true, else after it. Empty text is the zero time.
+// Moment reads a point in time as people type it: RFC 3339, a date (midnight UTC), or a distance from now such as
+// 90d, 36h or 15m: before now when ago is true, else after it. Empty text is the zero time.
 func Moment(flag, text string, now time.Time, ago bool) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -20,7 +20,11 @@ func Moment(flag, text string, now time.Time, ago bool) (time.Time, error) {
 	}
 	d, err := distance(text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("--%s must be a time (2026-01-31, 2026-01-31T15:04:05Z) or a distance (90d, 36h, 15m), not %q", flag, text)
+		return time.Time{}, fmt.Errorf(
+			"--%s must be a time (2026-01-31, 2026-01-31T15:04:05Z) or a distance (90d, 36h, 15m), not %q",
+			flag,
+			text,
+		)
 	}
 	if ago {
 		d = -d

@@ -18,7 +18,8 @@ func fresh(ctx context.Context, t *trial) error {
 	return t.drained(ctx, tr, func() error { return t.saturate(ctx, tr) })
 }
 
-// backlog accepts events while no worker runs and measures how fast a worker delivers them. The rate counts from its start.
+// backlog accepts events while no worker runs and measures how fast a worker delivers them. The rate counts from its
+// start.
 func backlog(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
@@ -73,8 +74,8 @@ const (
 	floodAtOnce = 4
 )
 
-// flood publishes all events of the phase in arrays, so that they wait within seconds: before new statistics are taken, and before a
-// worker can have delivered many.
+// flood publishes all events of the phase in arrays, so that they wait within seconds: before new statistics are
+// taken, and before a worker can have delivered many.
 func (t *trial) flood(ctx context.Context, tr *tracker) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(floodAtOnce)
@@ -92,8 +93,8 @@ func (t *trial) flood(ctx context.Context, tr *tracker) error {
 	return group.Wait()
 }
 
-// drained is measured with the rates of the first and the last tenth of the arrivals: they are alike where the rate does not depend on
-// how much waits. What has not arrived after drainLimit is counted as waiting, not as lost.
+// drained is measured with the rates of the first and the last tenth of the arrivals: they are alike where the rate
+// does not depend on how much waits. What has not arrived after drainLimit is counted as waiting, not as lost.
 func (t *trial) drained(ctx context.Context, tr *tracker, load func() error) error {
 	limited, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
@@ -112,7 +113,8 @@ func (t *trial) drained(ctx context.Context, tr *tracker, load func() error) err
 	return err
 }
 
-// tenths are the rates, per second, of the first and the last tenth of sorted times in nanoseconds; 0 for fewer than 20.
+// tenths are the rates, per second, of the first and the last tenth of sorted times in nanoseconds; 0 for fewer than
+// 20.
 func tenths(at []int64) (first, last float64) {
 	n := len(at) / 10
 	if n < 2 {
@@ -121,8 +123,8 @@ func tenths(at []int64) (first, last float64) {
 	return perSecond(n, at[n]-at[0]), perSecond(n, at[len(at)-1]-at[len(at)-1-n])
 }
 
-// soak publishes at a constant rate for minutes and compares the last minute with the first: tables, statistics and caches change
-// within them.
+// soak publishes at a constant rate for minutes and compares the last minute with the first: tables, statistics and
+// caches change within them.
 func soak(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
@@ -164,7 +166,8 @@ func (t *tracker) arrivalTimes() []int64 {
 	return at
 }
 
-// between counts the deliveries that arrived in a period, and gives the latencies, sorted, of the events that were posted in it.
+// between counts the deliveries that arrived in a period, and gives the latencies, sorted, of the events that were
+// posted in it.
 func (t *tracker) between(from, to int64) (arrived int, ms []float64) {
 	for i := range t.arrivals {
 		at, sent := t.arrivals[i].at.Load(), t.events[i/t.fan].sent.Load()

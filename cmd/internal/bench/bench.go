@@ -41,8 +41,8 @@ func Names() []string {
 	return list
 }
 
-// Run starts what is needed, measures every scenario Runs times, removes everything again, prints the table and writes the
-// result. On an error, and when ctx ends, everything is removed too.
+// Run starts what is needed, measures every scenario Runs times, removes everything again, prints the table and
+// writes the result. On an error, and when ctx ends, everything is removed too.
 func Run(ctx context.Context, opts Options) error {
 	chosen, err := choose(opts.Scenarios)
 	if err != nil {
@@ -128,7 +128,15 @@ func measure(ctx context.Context, opts Options, stores *stores, s scenario, run 
 		defer cancel()
 		err = errors.Join(err, system.close(stop))
 	}()
-	t := &trial{system: system, receiver: receiver, sizes: sizes, scenario: s, log: opts.Log, soak: soakTime(opts), result: Result{Scenario: s.name, Run: run}}
+	t := &trial{
+		system:   system,
+		receiver: receiver,
+		sizes:    sizes,
+		scenario: s,
+		log:      opts.Log,
+		soak:     soakTime(opts),
+		result:   Result{Scenario: s.name, Run: run},
+	}
 	if err := t.register(ctx); err != nil {
 		return result, err
 	}

@@ -14,8 +14,8 @@ import (
 	"greenroom/db/dbtest"
 )
 
-// TestQuickRunOfEverything runs each scenario with tiny numbers on the test's stores. It looks at what arrived, never at
-// how fast.
+// TestQuickRunOfEverything runs each scenario with tiny numbers on the test's stores. It looks at what arrived, never
+// at how fast.
 func TestQuickRunOfEverything(t *testing.T) {
 	t.Parallel()
 	opts := options(t)

@@ -13,8 +13,8 @@ import (
 // eagerSample is how many workflows are looked at.
 const eagerSample = 50
 
-// eagerShare is the share of the trial's latest workflows that were started eagerly. A server or a worker that cannot start
-// one eagerly says nothing and takes two more round trips, so a bad figure may have its reason here.
+// eagerShare is the share of the trial's latest workflows that were started eagerly. A server or a worker that cannot
+// start one eagerly says nothing and takes two more round trips, so a bad figure may have its reason here.
 func (s *system) eagerShare(ctx context.Context) (float64, error) {
 	var ids []string
 	err := s.db.NewRaw(`SELECT DISTINCT workflow_id FROM (SELECT workflow_id FROM deliveries WHERE workflow_id IS NOT NULL

@@ -31,8 +31,8 @@ type LargeOptions struct {
 	Log io.Writer // progress
 }
 
-// largeSize is the shape of the past at any number of rows: days, companies and webhooks are the same in the small one that
-// the large one is compared with, so that the number of rows is all that differs.
+// largeSize is the shape of the past at any number of rows: days, companies and webhooks are the same in the small
+// one that the large one is compared with, so that the number of rows is all that differs.
 func largeSize(rows int) plan.Size {
 	return plan.Size{Deliveries: rows, Days: 30, Companies: 50, Webhooks: 200, Parallel: 2}
 }
@@ -45,8 +45,8 @@ const (
 	leastRows    = 30_000
 )
 
-// RunLarge makes up two pasts, a small one and one of opts.Rows deliveries, measures in both what the API and the workers ask of the
-// database all the time, prints the table and writes the result. The data is removed again.
+// RunLarge makes up two pasts, a small one and one of opts.Rows deliveries, measures in both what the API and the
+// workers ask of the database all the time, prints the table and writes the result. The data is removed again.
 func RunLarge(ctx context.Context, opts LargeOptions) (err error) {
 	if opts.Rows < leastRows {
 		return fmt.Errorf("--rows must be %d at least: a thousand for each of 30 days", leastRows)

@@ -39,7 +39,13 @@ type LargeCase struct {
 	SeqScans   int    `json:"seqScans"` // of tables that grow
 }
 
-func measureCases(ctx context.Context, opts LargeOptions, address string, d *bun.DB, past *plan.Past) (out []LargeCase, err error) {
+func measureCases(
+	ctx context.Context,
+	opts LargeOptions,
+	address string,
+	d *bun.DB,
+	past *plan.Past,
+) (out []LargeCase, err error) {
 	traced, err := plan.Open(address)
 	if err != nil {
 		return nil, err

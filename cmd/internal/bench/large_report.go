@@ -26,20 +26,49 @@ func newLargeReport(opts LargeOptions) *largeReport {
 }
 
 func (r *largeReport) print(w io.Writer) {
-	fmt.Fprintf(w, "\ngreenroom %s, %d processors, %d MiB, %s, %s\n", r.Version, r.Machine.CPUs, r.Machine.MemoryMiB, r.Machine.System, r.Machine.Go)
+	fmt.Fprintf(
+		w,
+		"\ngreenroom %s, %d processors, %d MiB, %s, %s\n",
+		r.Version,
+		r.Machine.CPUs,
+		r.Machine.MemoryMiB,
+		r.Machine.System,
+		r.Machine.Go,
+	)
 	for _, p := range r.Pasts {
 		fmt.Fprintf(w, "%d deliveries over 30 days: made in %.0f s, %.0f MiB\n", p.Deliveries, p.BuildSeconds, p.MiB)
 	}
-	fmt.Fprintln(w, "medians in ms, planning included; buffers are pages of 8 KiB; partitions read of deliveries, attempts, events;")
+	fmt.Fprintln(
+		w,
+		"medians in ms, planning included; buffers are pages of 8 KiB; partitions read of deliveries, attempts, events;",
+	)
 	fmt.Fprintln(w, "“seq” counts tables and partitions that were read from end to end")
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "case\tms, small\tms, large\tplanning\tfirst\tbuffers, small\tlarge\trows, small\tlarge\tpartitions\tseq\t\n")
+	fmt.Fprintf(
+		t,
+		"case\tms, small\tms, large\tplanning\tfirst\tbuffers, small\tlarge\trows, small\tlarge\tpartitions\tseq\t\n",
+	)
 	small, large := r.Pasts[0].Cases, r.Pasts[1].Cases
 	for i, l := range large {
 		s := small[i]
-		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.1f\t%d\t%d\t%.0f\t%.0f\t%d %d %d\t%d\t\n", l.Name, s.MedianMS, l.MedianMS, l.PlanningMS, l.FirstMS,
-			s.Buffers, l.Buffers, s.Rows, l.Rows, l.Partitions[0], l.Partitions[1], l.Partitions[2], l.SeqScans)
+		fmt.Fprintf(
+			t,
+			"%s\t%.2f\t%.2f\t%.2f\t%.1f\t%d\t%d\t%.0f\t%.0f\t%d %d %d\t%d\t\n",
+			l.Name,
+			s.MedianMS,
+			l.MedianMS,
+			l.PlanningMS,
+			l.FirstMS,
+			s.Buffers,
+			l.Buffers,
+			s.Rows,
+			l.Rows,
+			l.Partitions[0],
+			l.Partitions[1],
+			l.Partitions[2],
+			l.SeqScans,
+		)
 	}
 	_ = t.Flush() // a terminal that went away is no fault of ours
 }
@@ -66,8 +95,15 @@ func largeBar(log io.Writer, what string, total int) (show func(int), stop func(
 		start := time.Now()
 		return func(int) {}, func() { fmt.Fprintf(log, "%s: %.1f s\n", what, time.Since(start).Seconds()) }
 	}
-	bar := progressbar.NewOptions(total, progressbar.OptionSetWriter(file), progressbar.OptionSetDescription(what),
-		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish())
+	bar := progressbar.NewOptions(
+		total,
+		progressbar.OptionSetWriter(file),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionSetWidth(24),
+		progressbar.OptionClearOnFinish(),
+	)
 	// A terminal that went away is no reason to stop.
 	return func(n int) { _ = bar.Set(n) }, func() { _ = bar.Finish() }
 }

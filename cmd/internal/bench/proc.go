@@ -13,8 +13,8 @@ import (
 const tick = 10 * time.Millisecond
 
 // processorTime is what a process and all its descendants have used, user and system. Children that have ended are in
-// their parent's account (PostgreSQL waits for its sessions), so nothing is lost between two readings. ok is false where
-// there is no /proc, and when the process is gone.
+// their parent's account (PostgreSQL waits for its sessions), so nothing is lost between two readings. ok is false
+// where there is no /proc, and when the process is gone.
 func processorTime(pid int) (used time.Duration, ok bool) {
 	children := childrenOf()
 	var ticks int64

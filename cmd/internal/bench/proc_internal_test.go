@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProcessorTimeCountsDescendants: a shell that lets a child work is charged with it, while it runs and after it ended.
+// TestProcessorTimeCountsDescendants: a shell that lets a child work is charged with it, while it runs and after it
+// ended.
 func TestProcessorTimeCountsDescendants(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

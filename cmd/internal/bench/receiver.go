@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// receiver plays all endpoints. Each has a port of its own, because endpoints of different customers share no connections.
+// receiver plays all endpoints. Each has a port of its own, because endpoints of different customers share no
+// connections.
 type receiver struct {
 	server  *http.Server
 	delay   time.Duration
@@ -26,7 +27,8 @@ func newReceiver(delay time.Duration) (*receiver, error) {
 	return r, nil
 }
 
-// endpoint opens one more, for the k-th webhook of a company, and gives its address. A hanging one reads and never answers.
+// endpoint opens one more, for the k-th webhook of a company, and gives its address. A hanging one reads and never
+// answers.
 func (r *receiver) endpoint(k int, hangs bool) (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // immediate
 	if err != nil {

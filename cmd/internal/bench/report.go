@@ -35,8 +35,16 @@ type machine struct {
 func newReport(opts Options) *report {
 	memory, _ := kibField("/proc/meminfo", "MemTotal")
 	r := &report{
-		At: time.Now().UTC(), Version: opts.Version, Settings: opts.Settings, Quick: opts.Quick,
-		Machine: machine{CPUs: runtime.NumCPU(), MemoryMiB: int(memory), System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()},
+		At:       time.Now().UTC(),
+		Version:  opts.Version,
+		Settings: opts.Settings,
+		Quick:    opts.Quick,
+		Machine: machine{
+			CPUs:      runtime.NumCPU(),
+			MemoryMiB: int(memory),
+			System:    runtime.GOOS + "/" + runtime.GOARCH,
+			Go:        runtime.Version(),
+		},
 	}
 	switch {
 	case opts.TemporalAddress != "":
@@ -66,7 +74,10 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintln(w, "latency in ms; processor in ms for each delivery; peak memory in MiB")
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "scenario\tevents\tpublished/s\tdelivered/s\tp50\tp95\tp99\tapi\tworker\ttemporal\tpostgres\tservers\tdriver\tapi MiB\tworker MiB\tlost\ttwice\t")
+	fmt.Fprintln(
+		t,
+		"scenario\tevents\tpublished/s\tdelivered/s\tp50\tp95\tp99\tapi\tworker\ttemporal\tpostgres\tservers\tdriver\tapi MiB\tworker MiB\tlost\ttwice\t",
+	)
 	for _, m := range r.Medians {
 		printRow(t, m)
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Result is one trial, or the median of several. Latencies are in milliseconds from just before the POST of the event to
-// its arrival at the receiver; processor times are in milliseconds for each delivery (each event, where nothing is
+// Result is one trial, or the median of several. Latencies are in milliseconds from just before the POST of the event
+// to its arrival at the receiver; processor times are in milliseconds for each delivery (each event, where nothing is
 // delivered), by process.
 type Result struct {
 	Scenario           string             `json:"scenario"`
@@ -76,8 +76,18 @@ func (r *Result) figure(name string, value float64) {
 
 // line is the result as progress.
 func (r *Result) line() string {
-	text := fmt.Sprintf("%-14s run %d: %d events, %.0f delivered/s, p50 %.1f p99 %.1f ms, %.2f ms processor, %d lost, %d twice",
-		r.Scenario, r.Run, r.Events, r.DeliveredPerSecond, r.P50, r.P99, r.ServersMS, r.Lost, r.Duplicated)
+	text := fmt.Sprintf(
+		"%-14s run %d: %d events, %.0f delivered/s, p50 %.1f p99 %.1f ms, %.2f ms processor, %d lost, %d twice",
+		r.Scenario,
+		r.Run,
+		r.Events,
+		r.DeliveredPerSecond,
+		r.P50,
+		r.P99,
+		r.ServersMS,
+		r.Lost,
+		r.Duplicated,
+	)
 	if r.Refused > 0 {
 		text += fmt.Sprintf(", %d refused", r.Refused)
 	}
@@ -92,8 +102,8 @@ func (r *Result) notes() string {
 	return notes.String()
 }
 
-// medians is one result for each scenario, in the order of the first run: every figure's own median, but the worst of what
-// must not happen.
+// medians is one result for each scenario, in the order of the first run: every figure's own median, but the worst of
+// what must not happen.
 func medians(results []Result) []Result {
 	var names []string
 	byName := map[string][]Result{}

@@ -35,8 +35,8 @@ var scenarios = []scenario{
 	{name: "soak", companies: 10, fan: 1, onRequest: true, run: soak},
 }
 
-// saturated publishes for a while as fast as the API takes events, however many wait to be delivered, and counts until the last has
-// arrived.
+// saturated publishes for a while as fast as the API takes events, however many wait to be delivered, and counts
+// until the last has arrived.
 func saturated(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err

@@ -54,7 +54,12 @@ func removeAbandoned(dir string) {
 }
 
 func (s *stores) open(ctx context.Context, opts Options, programs devstack.TemporalServerPrograms) (err error) {
-	stack := devstack.Options{Dir: s.dir, DatabaseURL: opts.DatabaseURL, TemporalAddress: opts.TemporalAddress, Log: opts.Log}
+	stack := devstack.Options{
+		Dir:             s.dir,
+		DatabaseURL:     opts.DatabaseURL,
+		TemporalAddress: opts.TemporalAddress,
+		Log:             opts.Log,
+	}
 	full := programs != devstack.TemporalServerPrograms{}
 	if full {
 		port, err := devstack.FreePort()
@@ -121,7 +126,10 @@ func (s *stores) processes() map[string]int {
 }
 
 // database makes an empty database and gives its address and what drops it.
-func (s *stores) database(ctx context.Context, name string) (address string, drop func(context.Context) error, err error) {
+func (s *stores) database(
+	ctx context.Context,
+	name string,
+) (address string, drop func(context.Context) error, err error) {
 	u, err := url.Parse(s.stack.DatabaseURL)
 	if err != nil {
 		return "", nil, fmt.Errorf("read the database's address: %w", err)

@@ -91,7 +91,8 @@ func (t *tracker) missing() int {
 	return missing
 }
 
-// wait returns when all that was accepted has arrived, when nothing has arrived for the quiet time, or with broken's error.
+// wait returns when all that was accepted has arrived, when nothing has arrived for the quiet time, or with broken's
+// error.
 func (t *tracker) wait(ctx context.Context, quiet time.Duration, broken func() error) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()

@@ -72,7 +72,11 @@ func TestPercentile(t *testing.T) {
 func TestEventBodyHasThePayloadAndTheReceiverReadsIt(t *testing.T) {
 	t.Parallel()
 	body := eventBody(3, 98_765)
-	require.JSONEq(t, fmt.Sprintf(`{"type":"interview.started","data":%s}`, body[len(`{"type":"interview.started","data":`):len(body)-1]), string(body))
+	require.JSONEq(
+		t,
+		fmt.Sprintf(`{"type":"interview.started","data":%s}`, body[len(`{"type":"interview.started","data":`):len(body)-1]),
+		string(body),
+	)
 	require.Len(t, body, payloadBytes+len(`{"type":"interview.started","data":}`))
 	require.Equal(t, 3, number(body, `"phase":`))
 	require.Equal(t, 98_765, number(body, `"seq":`))

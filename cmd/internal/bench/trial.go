@@ -50,15 +50,48 @@ type sizes struct {
 func sizesOf(quick bool) sizes {
 	if quick {
 		return sizes{
-			endpoints: 5, warmUp: 10, saturated: time.Second, least: 20, most: 50, offered: time.Second, idleTimes: 2,
-			idlePause: 50 * time.Millisecond, idle: time.Second, waiting: 5, killMost: 40, ingest: 200 * time.Millisecond, quiet: time.Minute,
-			backlog: 100, delivered: 50, vacuumed: 100, fresh: 10, soakRate: 20, soakWindow: time.Second,
+			endpoints:  5,
+			warmUp:     10,
+			saturated:  time.Second,
+			least:      20,
+			most:       50,
+			offered:    time.Second,
+			idleTimes:  2,
+			idlePause:  50 * time.Millisecond,
+			idle:       time.Second,
+			waiting:    5,
+			killMost:   40,
+			ingest:     200 * time.Millisecond,
+			quiet:      time.Minute,
+			backlog:    100,
+			delivered:  50,
+			vacuumed:   100,
+			fresh:      10,
+			soakRate:   20,
+			soakWindow: time.Second,
 		}
 	}
 	return sizes{
-		endpoints: 100, warmUp: 500, saturated: 10 * time.Second, least: 1000, most: 100_000, offered: 20 * time.Second, idleTimes: 20,
-		idlePause: 2 * time.Second, idleSettle: 15 * time.Second, idle: time.Minute, waiting: 1000, killMost: 9800, ingest: 10 * time.Second, quiet: time.Minute,
-		backlog: 100_000, delivered: 20_000, vacuumed: 30_000, fresh: 2000, soakRate: 1000, soakWindow: time.Minute,
+		endpoints:  100,
+		warmUp:     500,
+		saturated:  10 * time.Second,
+		least:      1000,
+		most:       100_000,
+		offered:    20 * time.Second,
+		idleTimes:  20,
+		idlePause:  2 * time.Second,
+		idleSettle: 15 * time.Second,
+		idle:       time.Minute,
+		waiting:    1000,
+		killMost:   9800,
+		ingest:     10 * time.Second,
+		quiet:      time.Minute,
+		backlog:    100_000,
+		delivered:  20_000,
+		vacuumed:   30_000,
+		fresh:      2000,
+		soakRate:   1000,
+		soakWindow: time.Minute,
 	}
 }
 
@@ -106,9 +139,9 @@ func (t *trial) saturateFor(ctx context.Context, tr *tracker, length time.Durati
 	return t.saturate(ctx, tr)
 }
 
-// saturate publishes all events of the phase as fast as the API takes them, until ctx ends. It waits for the API's answers and never
-// for a delivery (open loop), so that a slow system has much waiting rather than little to do. Refused ones are counted; that all were
-// is an error.
+// saturate publishes all events of the phase as fast as the API takes them, until ctx ends. It waits for the API's
+// answers and never for a delivery (open loop), so that a slow system has much waiting rather than little to do.
+// Refused ones are counted; that all were is an error.
 func (t *trial) saturate(ctx context.Context, tr *tracker) error {
 	var next atomic.Int64
 	var last atomic.Pointer[error]
@@ -160,8 +193,8 @@ func (t *trial) await(ctx context.Context, tr *tracker) error {
 	return tr.wait(ctx, t.sizes.quiet, t.system.broken)
 }
 
-// warmUp sends a first load, so that connections, caches and the worker are there. It is an error when something of it does not
-// arrive.
+// warmUp sends a first load, so that connections, caches and the worker are there. It is an error when something of
+// it does not arrive.
 func (t *trial) warmUp(ctx context.Context, companies int) error {
 	tr := t.phase(max(t.sizes.warmUp/t.scenario.fan, companies), companies)
 	stop := t.show("warm-up", tr)
@@ -178,7 +211,13 @@ func (t *trial) awaitAll(ctx context.Context, tr *tracker, what string) error {
 		return err
 	}
 	if missing := tr.missing(); missing > 0 {
-		return fmt.Errorf("%d of %d deliveries of %s did not arrive; the logs are in %s", missing, len(tr.arrivals), what, t.system.stores.dir)
+		return fmt.Errorf(
+			"%d of %d deliveries of %s did not arrive; the logs are in %s",
+			missing,
+			len(tr.arrivals),
+			what,
+			t.system.stores.dir,
+		)
 	}
 	return nil
 }

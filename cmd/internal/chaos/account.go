@@ -25,7 +25,8 @@ type row struct {
 	LastError              string
 }
 
-// Unexplained is an accepted event that did not arrive for no reason that the run knows, or a delivery that has not ended.
+// Unexplained is an accepted event that did not arrive for no reason that the run knows, or a delivery that has not
+// ended.
 type Unexplained struct {
 	Event    uuid.UUID `json:"event"`
 	Delivery uuid.UUID `json:"delivery"`
@@ -36,7 +37,8 @@ type Unexplained struct {
 	Workflow string    `json:"workflow"` // and its state in Temporal
 }
 
-// explain says why a delivery that did not arrive, or has not ended, need not have: empty means that nothing explains it.
+// explain says why a delivery that did not arrive, or has not ended, need not have: empty means that nothing explains
+// it.
 func explain(d row, arrived, canceled bool) string {
 	switch {
 	case d.Status == delivery.Succeeded && arrived:
@@ -76,7 +78,15 @@ func (r *run) account(ctx context.Context, s settled) (*Report, error) {
 	}
 	for _, d := range rows { // stored by a request whose answer was lost
 		if !known[d.EventID] && !d.Status.Ended() {
-			report.unexplained(Unexplained{Event: d.EventID, Delivery: d.ID, Status: string(d.Status), Why: "has not ended", Workflow: r.workflow(ctx, d)})
+			report.unexplained(
+				Unexplained{
+					Event:    d.EventID,
+					Delivery: d.ID,
+					Status:   string(d.Status),
+					Why:      "has not ended",
+					Workflow: r.workflow(ctx, d),
+				},
+			)
 		}
 	}
 	return report, nil
@@ -118,7 +128,8 @@ func (r *run) rows(ctx context.Context) (rows []row, err error) {
 		COALESCE(d.workflow_id, '') AS workflow_id, d.next_attempt_at, COALESCE(d.last_error, '') AS last_error,
 		CASE WHEN d.status = 'failed' THEN
 			(SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND a.generation = d.generation) ELSE 0 END AS made
-		FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id`).Scan(ctx, &rows)
+		FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id`).
+		Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("read the deliveries: %w", err)
 	}

@@ -15,7 +15,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Options say what to run and how much to break. Program and Dir are required; Normalize gives the others their defaults.
+// Options say what to run and how much to break. Program and Dir are required; Normalize gives the others their
+// defaults.
 type Options struct {
 	Program  string // the greenroom to run
 	Version  string // of that program, for the report
@@ -85,8 +86,8 @@ type run struct {
 	started   time.Time
 }
 
-// Run starts the system, breaks it, and accounts for every event. It removes everything again, also on an error and when ctx
-// ends. The report is printed and written; it says in Broken whether anything was lost or is unexplained.
+// Run starts the system, breaks it, and accounts for every event. It removes everything again, also on an error and
+// when ctx ends. The report is printed and written; it says in Broken whether anything was lost or is unexplained.
 func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if err := opts.Normalize(); err != nil {
 		return nil, err

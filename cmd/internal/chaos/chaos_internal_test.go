@@ -99,8 +99,11 @@ func TestFiguresLookAtReceiversThatWereNeverBroken(t *testing.T) {
 	t.Parallel()
 	resent := pg.NewID()
 	f := figures{
-		hooks:  []*hook{{robust: true}, {}},
-		faults: []Fault{{Kind: "worker-kill", Start: seconds(10), End: seconds(12)}, {Kind: "receiver-500", Start: seconds(10), End: seconds(50)}},
+		hooks: []*hook{{robust: true}, {}},
+		faults: []Fault{
+			{Kind: "worker-kill", Start: seconds(10), End: seconds(12)},
+			{Kind: "receiver-500", Start: seconds(10), End: seconds(50)},
+		},
 		resent: map[uuid.UUID]bool{resent: true},
 		entries: []entry{
 			{accepted: seconds(9), arrived: seconds(9.5)},

@@ -14,7 +14,8 @@ import (
 	"greenroom/cmd/internal/chaos"
 )
 
-// TestShortRunLosesNothing breaks each process and each store of a real system. It looks at what arrived, never at how fast.
+// TestShortRunLosesNothing breaks each process and each store of a real system. It looks at what arrived, never at
+// how fast.
 func TestShortRunLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -27,8 +28,19 @@ func TestShortRunLosesNothing(t *testing.T) {
 	var printed bytes.Buffer
 	kinds := []string{"api-kill", "worker-kill", "temporal-kill", "postgres-kill", "receiver-slow"}
 	report, err := chaos.Run(t.Context(), chaos.Options{
-		Program: program, Version: "test", Dir: filepath.Join(dir, "chaos"), JSON: filepath.Join(dir, "result.json"), DevServer: true,
-		Seed: 92, Faults: 5, Rate: 25, Least: 200 * time.Millisecond, Most: 2 * time.Second, Kinds: kinds, Out: &printed, Log: os.Stderr,
+		Program:   program,
+		Version:   "test",
+		Dir:       filepath.Join(dir, "chaos"),
+		JSON:      filepath.Join(dir, "result.json"),
+		DevServer: true,
+		Seed:      92,
+		Faults:    5,
+		Rate:      25,
+		Least:     200 * time.Millisecond,
+		Most:      2 * time.Second,
+		Kinds:     kinds,
+		Out:       &printed,
+		Log:       os.Stderr,
 	})
 	require.NoError(t, err)
 	require.Zero(t, report.Lost, printed.String())

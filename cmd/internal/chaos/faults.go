@@ -129,8 +129,8 @@ func lengthOf(random *rand.Rand) time.Duration {
 	return length
 }
 
-// breakThings runs the plan until it is done or its time is over, and returns when everything is there again. A fault that could not
-// be done, because the part was broken already, is not recorded.
+// breakThings runs the plan until it is done or its time is over, and returns when everything is there again. A fault
+// that could not be done, because the part was broken already, is not recorded.
 func (r *run) breakThings(ctx context.Context) error {
 	draws, err := plan(r.opts)
 	if err != nil {
@@ -164,7 +164,15 @@ func (r *run) do(ctx context.Context, d draw) error {
 	start := r.timeline.now()
 	detail, err := d.kind.run(ctx, r, d)
 	accepted, arrived := r.ledger.counts()
-	fmt.Fprintf(r.opts.Log, "%6.1fs %-22s %s; %d accepted, %d on their way\n", start.Seconds(), d.kind.name, detail, accepted, accepted-arrived)
+	fmt.Fprintf(
+		r.opts.Log,
+		"%6.1fs %-22s %s; %d accepted, %d on their way\n",
+		start.Seconds(),
+		d.kind.name,
+		detail,
+		accepted,
+		accepted-arrived,
+	)
 	if errors.Is(err, errSkipped) {
 		return nil
 	}
@@ -177,18 +185,25 @@ func (r *run) do(ctx context.Context, d draw) error {
 }
 
 // A fault of one process of several.
-func onProcess(list func(*run) []*process, fault func(*process, context.Context, time.Duration) error) func(context.Context, *run, draw) (string, error) {
+func onProcess(
+	list func(*run) []*process,
+	fault func(*process, context.Context, time.Duration) error,
+) func(context.Context, *run, draw) (string, error) {
 	return func(ctx context.Context, r *run, d draw) (string, error) {
 		p := list(r)[d.of(len(list(r)))]
 		return p.opts.Name, fault(p, ctx, d.pause)
 	}
 }
 
-func onAPI(fault func(*process, context.Context, time.Duration) error) func(context.Context, *run, draw) (string, error) {
+func onAPI(
+	fault func(*process, context.Context, time.Duration) error,
+) func(context.Context, *run, draw) (string, error) {
 	return onProcess(func(r *run) []*process { return r.fleet.apis }, fault)
 }
 
-func onWorker(fault func(*process, context.Context, time.Duration) error) func(context.Context, *run, draw) (string, error) {
+func onWorker(
+	fault func(*process, context.Context, time.Duration) error,
+) func(context.Context, *run, draw) (string, error) {
 	return onProcess(func(r *run) []*process { return r.fleet.workers }, fault)
 }
 
@@ -199,7 +214,9 @@ func frozen(list func(*run) []*process) func(context.Context, *run, draw) (strin
 	}
 }
 
-func onStores(fault func(*stores, context.Context, time.Duration) error) func(context.Context, *run, draw) (string, error) {
+func onStores(
+	fault func(*stores, context.Context, time.Duration) error,
+) func(context.Context, *run, draw) (string, error) {
 	return func(ctx context.Context, r *run, d draw) (string, error) { return "", fault(r.stores, ctx, d.pause) }
 }
 
@@ -256,7 +273,9 @@ func burst(ctx context.Context, r *run, _ draw) (string, error) {
 	return fmt.Sprintf("%d events at once", burstSize), nil
 }
 
-func byHand(act func(*operator, context.Context, draw) (string, error)) func(context.Context, *run, draw) (string, error) {
+func byHand(
+	act func(*operator, context.Context, draw) (string, error),
+) func(context.Context, *run, draw) (string, error) {
 	return func(ctx context.Context, r *run, d draw) (string, error) { return act(r.operator, ctx, d) }
 }
 

@@ -17,8 +17,8 @@ type figures struct {
 	resent  map[uuid.UUID]bool // deliveries that the operator had sent again
 }
 
-// recovery is the time from the end of the last fault to the first arrival of what was accepted after it (flow), and to the last arrival
-// of what was accepted before it (all).
+// recovery is the time from the end of the last fault to the first arrival of what was accepted after it (flow), and
+// to the last arrival of what was accepted before it (all).
 func (f *figures) recovery() (flow, all float64) {
 	end := lastEnd(f.faults)
 	first, last := time.Duration(0), end
@@ -50,7 +50,14 @@ func (f *figures) silences() []Silence {
 	for i := 1; i < len(at); i++ {
 		from, to := at[i-1], at[i]
 		gaps = append(gaps, Silence{
-			Cause: causeOf(stops, from, to), FromS: from.Seconds(), Seconds: (to - from).Seconds(), UnbrokenS: unbroken(stops, from, to).Seconds(),
+			Cause: causeOf(
+				stops,
+				from,
+				to,
+			),
+			FromS:     from.Seconds(),
+			Seconds:   (to - from).Seconds(),
+			UnbrokenS: unbroken(stops, from, to).Seconds(),
 		})
 	}
 	return gaps
@@ -66,8 +73,16 @@ func (f *figures) waits() []Wait {
 		}
 		from, to := e.accepted, max(e.arrived, e.accepted) // an answer may come after the arrival
 		waits = append(waits, Wait{
-			Cause: causeOf(f.faults, from-causeReach, to), Delivery: e.deliveryID, FromS: from.Seconds(), Seconds: (to - from).Seconds(),
-			UnbrokenS: unbroken(stops, from, to).Seconds(), Attempts: e.attempts,
+			Cause: causeOf(
+				f.faults,
+				from-causeReach,
+				to,
+			),
+			Delivery:  e.deliveryID,
+			FromS:     from.Seconds(),
+			Seconds:   (to - from).Seconds(),
+			UnbrokenS: unbroken(stops, from, to).Seconds(),
+			Attempts:  e.attempts,
 		})
 	}
 	return waits

@@ -117,8 +117,8 @@ func newProcess(opts Options, s *stores, name, addrVariable string, n int) (*pro
 	}}, nil
 }
 
-// environment is that of this process without the settings of whatever Greenroom this user has otherwise. Circuits open early and
-// cool down fast, so that a run of minutes sees many.
+// environment is that of this process without the settings of whatever Greenroom this user has otherwise. Circuits
+// open early and cool down fast, so that a run of minutes sees many.
 func environment(opts Options, s *stores) []string {
 	var env []string
 	for _, line := range os.Environ() {
@@ -151,7 +151,11 @@ func (f *fleet) urls() []string {
 // awaitReady returns when every process works.
 func (f *fleet) awaitReady(ctx context.Context) error {
 	for _, p := range f.all() {
-		if err := p.program.AwaitReady(ctx, readyLimit, func(ctx context.Context) error { return answers(ctx, p.url) }); err != nil {
+		if err := p.program.AwaitReady(
+			ctx,
+			readyLimit,
+			func(ctx context.Context) error { return answers(ctx, p.url) },
+		); err != nil {
 			return err
 		}
 	}

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// receivers are the endpoints of a run, one for each company. Every second one is never broken on purpose: what waits there
-	// waits because of us.
+	// receivers are the endpoints of a run, one for each company. Every second one is never broken on purpose: what
+	// waits there waits because of us.
 	receivers = 20
 	// attemptTimeout is short, so that a receiver that hangs costs seconds.
 	attemptTimeout = 4 * time.Second

@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// ledger knows of every event what the API answered and what reached its receiver. Times are since the start of the load; 0 is
-// "not yet".
+// ledger knows of every event what the API answered and what reached its receiver. Times are since the start of the
+// load; 0 is "not yet".
 type ledger struct {
 	start  time.Time
 	mu     sync.Mutex
@@ -30,8 +30,8 @@ type entry struct {
 
 func (l *ledger) now() time.Duration { return max(time.Since(l.start), 1) }
 
-// add opens the entry of an event that is about to be published. The events go to all receivers in turn; in every second turn
-// they are keyed.
+// add opens the entry of an event that is about to be published. The events go to all receivers in turn; in every
+// second turn they are keyed.
 func (l *ledger) add(hooks int) (seq, hook int, keyed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

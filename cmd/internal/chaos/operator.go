@@ -47,9 +47,14 @@ var types = []string{
 
 const running = " AND ExecutionStatus = 'Running'"
 
-// act does something to one of the workflows that match, of the drawn type or else of another. What the list calls running may have
-// ended, so others follow until one is there. That Temporal is down is no fault.
-func (o *operator) act(ctx context.Context, d draw, condition string, do func(ctx context.Context, e *commonpb.WorkflowExecution) error) (string, error) {
+// act does something to one of the workflows that match, of the drawn type or else of another. What the list calls
+// running may have ended, so others follow until one is there. That Temporal is down is no fault.
+func (o *operator) act(
+	ctx context.Context,
+	d draw,
+	condition string,
+	do func(ctx context.Context, e *commonpb.WorkflowExecution) error,
+) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, handLimit)
 	defer cancel()
 	last := errSkipped
@@ -83,9 +88,10 @@ func (o *operator) terminate(ctx context.Context, d draw) (string, error) {
 
 func (o *operator) delete(ctx context.Context, d draw) (string, error) {
 	return o.act(ctx, d, running, func(ctx context.Context, e *commonpb.WorkflowExecution) error {
-		_, err := o.r.stores.client.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
-			Namespace: client.DefaultNamespace, WorkflowExecution: e,
-		})
+		_, err := o.r.stores.client.WorkflowService().
+			DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
+				Namespace: client.DefaultNamespace, WorkflowExecution: e,
+			})
 		return err
 	})
 }
@@ -111,7 +117,11 @@ func (o *operator) reset(ctx context.Context, d draw) (string, error) {
 			return err
 		}
 		_, err = o.r.stores.client.ResetWorkflowExecution(ctx, &workflowservice.ResetWorkflowExecutionRequest{
-			Namespace: client.DefaultNamespace, WorkflowExecution: e, Reason: "chaos", WorkflowTaskFinishEventId: first, RequestId: uuid.NewString(),
+			Namespace:                 client.DefaultNamespace,
+			WorkflowExecution:         e,
+			Reason:                    "chaos",
+			WorkflowTaskFinishEventId: first,
+			RequestId:                 uuid.NewString(),
 		})
 		return err
 	})
@@ -119,7 +129,13 @@ func (o *operator) reset(ctx context.Context, d draw) (string, error) {
 
 // firstTask is the event with which the first workflow task was completed.
 func (o *operator) firstTask(ctx context.Context, e *commonpb.WorkflowExecution) (int64, error) {
-	history := o.r.stores.client.GetWorkflowHistory(ctx, e.GetWorkflowId(), e.GetRunId(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := o.r.stores.client.GetWorkflowHistory(
+		ctx,
+		e.GetWorkflowId(),
+		e.GetRunId(),
+		false,
+		enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT,
+	)
 	for history.HasNext() {
 		event, err := history.Next()
 		if err != nil {
@@ -168,7 +184,13 @@ func (o *operator) deliveries(ctx context.Context, e *commonpb.WorkflowExecution
 	if !strings.HasPrefix(e.GetWorkflowId(), "batch:") {
 		return nil, nil
 	}
-	history := o.r.stores.client.GetWorkflowHistory(ctx, e.GetWorkflowId(), e.GetRunId(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := o.r.stores.client.GetWorkflowHistory(
+		ctx,
+		e.GetWorkflowId(),
+		e.GetRunId(),
+		false,
+		enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT,
+	)
 	first, err := history.Next()
 	if err != nil {
 		return nil, err
@@ -188,8 +210,8 @@ func (o *operator) touched(in map[uuid.UUID]bool, delivery uuid.UUID) bool {
 	return in[delivery]
 }
 
-// resetCircuits closes open circuits of receivers that are healthy again, through the API, until ctx ends. Those that probe close by
-// themselves.
+// resetCircuits closes open circuits of receivers that are healthy again, through the API, until ctx ends. Those that
+// probe close by themselves.
 func (o *operator) resetCircuits(ctx context.Context) {
 	for sleep(ctx, resetEvery) == nil {
 		var open []uuid.UUID

@@ -20,8 +20,9 @@ import (
 const (
 	// postLimit is what a publisher waits for an answer: a frozen API costs it no longer.
 	postLimit = 10 * time.Second
-	// repeatFor is how long an event with an Idempotency-Key is repeated until it is accepted, with pauses that double from repeatFirst
-	// to repeatLast: publishers that hammer an API that has just come back would be a fault of their own.
+	// repeatFor is how long an event with an Idempotency-Key is repeated until it is accepted, with pauses that double
+	// from repeatFirst to repeatLast: publishers that hammer an API that has just come back would be a fault of their
+	// own.
 	repeatFor   = 90 * time.Second
 	repeatFirst = 300 * time.Millisecond
 	repeatLast  = 10 * time.Second
@@ -59,8 +60,8 @@ func (p *publisher) run(ctx context.Context, rate float64) {
 
 func (p *publisher) done() { p.wait.Wait() }
 
-// publish posts one event. Every second one carries an Idempotency-Key and is repeated until it is accepted; the others are
-// not, since nobody can know whether a request without an answer was stored.
+// publish posts one event. Every second one carries an Idempotency-Key and is repeated until it is accepted; the
+// others are not, since nobody can know whether a request without an answer was stored.
 func (p *publisher) publish(ctx context.Context) {
 	seq, hook, keyed := p.ledger.add(len(p.keys))
 	p.wait.Go(func() {
@@ -82,8 +83,19 @@ func (p *publisher) burst(ctx context.Context, n int) {
 
 // post tells whether the event was accepted.
 func (p *publisher) post(ctx context.Context, seq, hook int, keyed bool, api int) bool {
-	body := fmt.Sprintf(`{"type":%q,"data":{%s%d,"text":%q}}`, catalog.InterviewStarted, sequenceKey, seq, strings.Repeat("x", payload))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.urls[api%len(p.urls)]+"/events", strings.NewReader(body))
+	body := fmt.Sprintf(
+		`{"type":%q,"data":{%s%d,"text":%q}}`,
+		catalog.InterviewStarted,
+		sequenceKey,
+		seq,
+		strings.Repeat("x", payload),
+	)
+	req, err := http.NewRequestWithContext(
+		ctx,
+		http.MethodPost,
+		p.urls[api%len(p.urls)]+"/events",
+		strings.NewReader(body),
+	)
 	if err != nil {
 		return false
 	}

@@ -57,7 +57,11 @@ func (r *receiver) up(ctx context.Context) error {
 		return fmt.Errorf("open a receiver: %w", err)
 	}
 	r.addr = ln.Addr().String()
-	server := &http.Server{Handler: http.HandlerFunc(r.serve), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	server := &http.Server{
+		Handler:           http.HandlerFunc(r.serve),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
 	r.server = server
 	go func() { _ = server.Serve(ln) }() // ends with down
 	return nil

@@ -53,8 +53,8 @@ type Report struct {
 	Logs     string    `json:"logs,omitempty"`
 }
 
-// Cause is what one kind of fault did. Silence is the longest gap between arrivals that it began, Wait the longest time between the
-// acceptance and the arrival of an event at a receiver that was never broken on purpose.
+// Cause is what one kind of fault did. Silence is the longest gap between arrivals that it began, Wait the longest
+// time between the acceptance and the arrival of an event at a receiver that was never broken on purpose.
 type Cause struct {
 	Kind      string  `json:"kind"`
 	Faults    int     `json:"faults"`
@@ -73,8 +73,8 @@ type Silence struct {
 	UnbrokenS float64 `json:"unbrokenS"`
 }
 
-// Wait is an event on its way to a receiver that was never broken on purpose. UnbrokenS is the part of it in which no store and no
-// process was broken.
+// Wait is an event on its way to a receiver that was never broken on purpose. UnbrokenS is the part of it in which no
+// store and no process was broken.
 type Wait struct {
 	Cause     string  `json:"cause"`
 	Delivery  string  `json:"delivery"`
@@ -102,10 +102,24 @@ func (r *Report) unexplained(u Unexplained) {
 func newReport(r *run, entries []entry, faults []Fault, s settled) *Report {
 	o := r.opts
 	report := &Report{
-		At: r.started.UTC(), Version: o.Version, Seed: o.Seed, Stores: "PostgreSQL, Temporal server on PostgreSQL", APIs: o.APIs,
-		Workers: o.Workers, Rate: o.Rate, Settings: o.Settings, TookS: r.timeline.now().Seconds(), Faults: len(faults),
-		Refused: r.publisher.refused.Load(), Failed: r.publisher.failed.Load(), SelfEnded: r.fleet.selfEnded.Load(),
-		Statuses: map[string]int{}, Explained: map[string]int{}, Settled: s.all, SettledAfterS: s.after.Seconds(), Timeline: faults,
+		At:            r.started.UTC(),
+		Version:       o.Version,
+		Seed:          o.Seed,
+		Stores:        "PostgreSQL, Temporal server on PostgreSQL",
+		APIs:          o.APIs,
+		Workers:       o.Workers,
+		Rate:          o.Rate,
+		Settings:      o.Settings,
+		TookS:         r.timeline.now().Seconds(),
+		Faults:        len(faults),
+		Refused:       r.publisher.refused.Load(),
+		Failed:        r.publisher.failed.Load(),
+		SelfEnded:     r.fleet.selfEnded.Load(),
+		Statuses:      map[string]int{},
+		Explained:     map[string]int{},
+		Settled:       s.all,
+		SettledAfterS: s.after.Seconds(),
+		Timeline:      faults,
 	}
 	if o.DevServer {
 		report.Stores = "PostgreSQL, Temporal development server on SQLite"
@@ -151,13 +165,28 @@ func (r *Report) print(w io.Writer) {
 	if len(r.Explained) > 0 {
 		fmt.Fprintf(w, "did not arrive, explained:%s\n", listOf(r.Explained))
 	}
-	fmt.Fprintf(w, "after the last fault: first arrival %.1f s, all that waited for us %.1f s, every delivery ended %.1f s\n",
-		r.FlowAfterS, r.RecoveredS, r.SettledAfterS)
+	fmt.Fprintf(
+		w,
+		"after the last fault: first arrival %.1f s, all that waited for us %.1f s, every delivery ended %.1f s\n",
+		r.FlowAfterS,
+		r.RecoveredS,
+		r.SettledAfterS,
+	)
 	fmt.Fprintf(w, "processes that ended by themselves and were started again: %d\n\n", r.SelfEnded)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "cause\tfaults\tlongest silence s\tof it unbroken s\tlongest wait s\twaits over 20 s\ttwice\t")
 	for _, c := range r.Causes {
-		fmt.Fprintf(t, "%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%d\t\n", c.Kind, c.Faults, c.SilenceS, c.UnbrokenS, c.WaitS, c.Over20S, c.Twice)
+		fmt.Fprintf(
+			t,
+			"%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%d\t\n",
+			c.Kind,
+			c.Faults,
+			c.SilenceS,
+			c.UnbrokenS,
+			c.WaitS,
+			c.Over20S,
+			c.Twice,
+		)
 	}
 	_ = t.Flush() // a terminal that went away
 	for _, u := range r.Unexplained[:min(len(r.Unexplained), listed)] {

@@ -16,8 +16,8 @@ type settled struct {
 }
 
 const (
-	// hurryEvery is how often the operator sends waiting deliveries at once whose next attempt is further away than hurryFrom. Those
-	// that are due are left to the system.
+	// hurryEvery is how often the operator sends waiting deliveries at once whose next attempt is further away than
+	// hurryFrom. Those that are due are left to the system.
 	hurryEvery = 10 * time.Second
 	hurryFrom  = 15 * time.Second
 	// lateness is how long the run listens on for duplicates once everything has ended.
@@ -37,12 +37,24 @@ func (r *run) settle(ctx context.Context) (s settled, err error) {
 			last, changed = arrived-open, time.Now()
 		}
 		if time.Since(changed) > r.opts.Quiet {
-			fmt.Fprintf(r.opts.Log, "%d deliveries have not ended, and nothing has changed for %s (%v)\n", open, r.opts.Quiet, err)
+			fmt.Fprintf(
+				r.opts.Log,
+				"%d deliveries have not ended, and nothing has changed for %s (%v)\n",
+				open,
+				r.opts.Quiet,
+				err,
+			)
 			break
 		}
 		if time.Since(hurried) > hurryEvery {
 			hurried = time.Now()
-			fmt.Fprintf(r.opts.Log, "%6.1fs %d deliveries have not ended:%s\n", r.timeline.now().Seconds(), open, r.remaining(ctx))
+			fmt.Fprintf(
+				r.opts.Log,
+				"%6.1fs %d deliveries have not ended:%s\n",
+				r.timeline.now().Seconds(),
+				open,
+				r.remaining(ctx),
+			)
 			r.hurry(ctx)
 		}
 		if err := sleep(ctx, 250*time.Millisecond); err != nil {
@@ -100,7 +112,8 @@ func (r *run) remaining(ctx context.Context) string {
 func (r *run) hurry(ctx context.Context) {
 	var waiting []struct{ ID, WebhookID uuid.UUID }
 	err := r.db.NewRaw(`SELECT id, webhook_id FROM deliveries WHERE status = 'retrying' AND next_attempt_at > now() + ? * interval '1 ms' LIMIT 200`,
-		hurryFrom.Milliseconds()).Scan(ctx, &waiting)
+		hurryFrom.Milliseconds()).
+		Scan(ctx, &waiting)
 	if err != nil {
 		return // asked again later
 	}

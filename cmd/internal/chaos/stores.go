@@ -19,8 +19,8 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// restartLimit is how long a store that does not start is tried again, for instance because another program took its port
-// while it was down.
+// restartLimit is how long a store that does not start is tried again, for instance because another program took its
+// port while it was down.
 const restartLimit = time.Minute
 
 // temporalServer is what a run does with either kind of Temporal.
@@ -69,7 +69,10 @@ func (s *stores) open(ctx context.Context) (err error) {
 		return err
 	}
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) // of Temporal, which is started below
-	if s.stack, err = devstack.Start(ctx, devstack.Options{Dir: s.dir, TemporalAddress: address, Log: s.opts.Log}); err != nil {
+	if s.stack, err = devstack.Start(
+		ctx,
+		devstack.Options{Dir: s.dir, TemporalAddress: address, Log: s.opts.Log},
+	); err != nil {
 		return err
 	}
 	s.postgres = s.stack.Postgres
@@ -91,7 +94,10 @@ func (s *stores) open(ctx context.Context) (err error) {
 // launchTemporal starts a Temporal on the port, with new stores where it finds none.
 func (s *stores) launchTemporal(ctx context.Context, port int) error {
 	if s.opts.DevServer {
-		t, err := devstack.StartTemporal(ctx, devstack.TemporalOptions{Dir: s.dir, DBFile: s.sqlite(), Port: port, Log: s.opts.Log})
+		t, err := devstack.StartTemporal(
+			ctx,
+			devstack.TemporalOptions{Dir: s.dir, DBFile: s.sqlite(), Port: port, Log: s.opts.Log},
+		)
 		if err != nil {
 			return err
 		}

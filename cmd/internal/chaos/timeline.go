@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Fault is one thing that went wrong, from its beginning until the broken part was there again. Times are since the start of
-// the load.
+// Fault is one thing that went wrong, from its beginning until the broken part was there again. Times are since the
+// start of the load.
 type Fault struct {
 	Kind   string        `json:"kind"`
 	Detail string        `json:"detail"`
@@ -43,8 +43,8 @@ func (t *timeline) faults() []Fault {
 // noFault is the cause of what happened while nothing was broken.
 const noFault = "none"
 
-// causeOf is the kind of the first fault that overlaps the period: what came later cannot have begun it. The faults are in the
-// order in which they began.
+// causeOf is the kind of the first fault that overlaps the period: what came later cannot have begun it. The faults
+// are in the order in which they began.
 func causeOf(faults []Fault, from, to time.Duration) string {
 	for _, f := range faults {
 		if f.Start < to && f.End > from {

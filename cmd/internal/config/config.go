@@ -1,9 +1,9 @@
 // Package config turns the environment, an optional YAML file and command-line flags into one typed, checked value.
 //
-// It is the only package that knows viper: everything else gets plain structs, so nothing reads a setting in the middle of
-// its work. Every setting is one line of one table (settings.go) that holds its name, its default, what it means and
-// what it accepts; the environment variable, the flag, the check, the message and the documentation follow from that line.
-// A flag beats the environment, the environment beats the file, the file beats the default.
+// It is the only package that knows viper: everything else gets plain structs, so nothing reads a setting in the
+// middle of its work. Every setting is one line of one table (settings.go) that holds its name, its default, what it
+// means and what it accepts; the environment variable, the flag, the check, the message and the documentation follow
+// from that line. A flag beats the environment, the environment beats the file, the file beats the default.
 package config
 
 import (
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Config is every setting of every sub-command, checked by Load. Durations are positive, numbers are within the bounds that
-// their messages state, addresses and URLs are well-formed.
+// Config is every setting of every sub-command, checked by Load. Durations are positive, numbers are within the
+// bounds that their messages state, addresses and URLs are well-formed.
 type Config struct {
 	HTTP      HTTP
 	Database  Database

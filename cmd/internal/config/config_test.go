@@ -28,7 +28,17 @@ func TestLoad_defaults(t *testing.T) {
 	assert.Equal(t, config.Database{MaxConns: 40}, c.Database)
 	assert.Equal(t, config.Temporal{Address: "127.0.0.1:7233", Namespace: "default", TaskQueue: "greenroom"}, c.Temporal)
 	assert.Equal(t, config.Dispatch{PollInterval: time.Second, BatchAbove: 20, MaxInFlightPerEndpoint: 10}, c.Dispatch)
-	assert.Equal(t, config.Circuit{Threshold: 10, Recovery: config.RecoverManually, Cooldown: 5 * time.Minute, DisableAfter: 120 * time.Hour, ReleaseLimit: 100}, c.Circuit)
+	assert.Equal(
+		t,
+		config.Circuit{
+			Threshold:    10,
+			Recovery:     config.RecoverManually,
+			Cooldown:     5 * time.Minute,
+			DisableAfter: 120 * time.Hour,
+			ReleaseLimit: 100,
+		},
+		c.Circuit,
+	)
 	assert.Equal(t, config.Egress{}, c.Egress)
 	assert.Equal(t, config.Interview{
 		InvitationDeadline: 7 * 24 * time.Hour, MaxDuration: 2 * time.Hour, AnalysisTimeout: time.Hour,
@@ -36,7 +46,11 @@ func TestLoad_defaults(t *testing.T) {
 	}, c.Interview)
 	assert.Equal(t, config.RateLimit{PerMinute: 60, PerHour: 2000}, c.RateLimit)
 	assert.Equal(t, 30, c.Retention.Days)
-	assert.Equal(t, config.Media{Dir: "/var/lib/greenroom/media", MaxBytes: 512 << 20, S3: config.S3{Region: "us-east-1"}}, c.Media)
+	assert.Equal(
+		t,
+		config.Media{Dir: "/var/lib/greenroom/media", MaxBytes: 512 << 20, S3: config.S3{Region: "us-east-1"}},
+		c.Media,
+	)
 	assert.Equal(t, config.Log{Level: slog.LevelInfo, Format: config.LogText}, c.Log)
 	assert.Equal(t, config.Dev{Dir: ".data", PostgresPort: 54329, TemporalPort: 7233, TemporalUIPort: 8233}, c.Dev)
 	assert.False(t, c.Explicit("temporal.address"))
@@ -204,7 +218,8 @@ func TestKey_hides_itself(t *testing.T) {
 	}
 }
 
-// Every default but the empty ones passes its own check, or Load would have failed; so only the descriptions remain to look at.
+// Every default but the empty ones passes its own check, or Load would have failed; so only the descriptions remain
+// to look at.
 func TestDescribe(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range config.Describe() {

@@ -26,7 +26,8 @@ const top = "../../.."
 func files(t *testing.T, dir string, endings ...string) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(filepath.Join(top, dir), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && slices.ContainsFunc(endings, func(e string) bool { return strings.HasSuffix(path, e) }) {
+		if err == nil && !d.IsDir() &&
+			slices.ContainsFunc(endings, func(e string) bool { return strings.HasSuffix(path, e) }) {
 			paths = append(paths, path)
 		}
 		return err
@@ -81,7 +82,11 @@ func TestDeployment_and_documentation_name_settings_that_exist(t *testing.T) {
 	for _, s := range config.Describe() {
 		known = append(known, s.Env)
 	}
-	paths := append(files(t, "deploy", ".yaml", ".md", "Dockerfile"), filepath.Join(top, "README.md"), filepath.Join(top, "CONTRIBUTING.md"))
+	paths := append(
+		files(t, "deploy", ".yaml", ".md", "Dockerfile"),
+		filepath.Join(top, "README.md"),
+		filepath.Join(top, "CONTRIBUTING.md"),
+	)
 	for _, path := range paths {
 		for _, name := range regexp.MustCompile(`\bGREENROOM_[A-Z_]+\b`).FindAllString(string(read(t, path)), -1) {
 			assert.Contains(t, known, name, path)

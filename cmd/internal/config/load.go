@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/viper"
 )
 
-// Load reads and checks every setting. Its error has one sentence for each fault, all of them, each on its own line; values
-// of secrets are not repeated. flags may be nil; only those added by AddFlags count.
+// Load reads and checks every setting. Its error has one sentence for each fault, all of them, each on its own line;
+// values of secrets are not repeated. flags may be nil; only those added by AddFlags count.
 func Load(flags *pflag.FlagSet) (Config, error) {
 	v, err := sources(flags)
 	if err != nil {
@@ -32,8 +32,8 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 	return c, errors.Join(faults...)
 }
 
-// AddFlags adds --config and a flag for each of the named settings, called after it: http.addr is --http-addr; the ports of
-// `greenroom dev` leave "dev" out.
+// AddFlags adds --config and a flag for each of the named settings, called after it: http.addr is --http-addr; the
+// ports of `greenroom dev` leave "dev" out.
 func AddFlags(flags *pflag.FlagSet, names ...string) {
 	flags.String("config", "", "YAML file with settings (see: greenroom help settings)")
 	for _, name := range names {
@@ -42,8 +42,8 @@ func AddFlags(flags *pflag.FlagSet, names ...string) {
 	}
 }
 
-// Require fails with one sentence for each of the named settings that is empty: a sub-command calls it for what it cannot
-// do without.
+// Require fails with one sentence for each of the named settings that is empty: a sub-command calls it for what it
+// cannot do without.
 func (c Config) Require(names ...string) error {
 	var faults []error
 	for _, s := range settings {
@@ -172,7 +172,9 @@ func (c *Config) checkS3() error {
 	s := c.Media.S3
 	all := []string{s.Endpoint, s.Bucket, s.AccessKey, s.SecretKey}
 	if slices.Contains(all, "") && slices.ContainsFunc(all, func(v string) bool { return v != "" }) {
-		return errors.New("media.s3_endpoint, media.s3_bucket, media.s3_access_key and media.s3_secret_key go together: set all of them or none")
+		return errors.New(
+			"media.s3_endpoint, media.s3_bucket, media.s3_access_key and media.s3_secret_key go together: set all of them or none",
+		)
 	}
 	return nil
 }

@@ -96,7 +96,9 @@ func webURL(text string) (string, error) {
 
 func smtpURL(text string) (string, error) {
 	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" ||
+		strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" {
 		return "", errors.New("must be a mail server's address such as smtp://user:password@mail.example.com:587")
 	}
 	return text, nil
@@ -143,7 +145,11 @@ const minKeyBytes = 32
 func hexKey(text string) (Key, error) {
 	raw, err := hex.DecodeString(text)
 	if err != nil || len(raw) < minKeyBytes {
-		return "", fmt.Errorf("must be at least %d bytes in hexadecimal, as `openssl rand -hex %d` prints them", minKeyBytes, minKeyBytes)
+		return "", fmt.Errorf(
+			"must be at least %d bytes in hexadecimal, as `openssl rand -hex %d` prints them",
+			minKeyBytes,
+			minKeyBytes,
+		)
 	}
 	return Key(raw), nil
 }

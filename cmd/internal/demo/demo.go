@@ -1,8 +1,8 @@
 // Package demo plays a customer's first day with Greenroom: register a receiver, run one interview, see its webhooks.
 //
-// It is a client like any other, over HTTP with a key and with a receiver that verifies signatures, so that what it shows
-// is what a customer's system would see; there is no door for it in the server. It cleans its webhook up, but leaves job,
-// candidate and interview to be looked at.
+// It is a client like any other, over HTTP with a key and with a receiver that verifies signatures, so that what it
+// shows is what a customer's system would see; there is no door for it in the server. It cleans its webhook up, but
+// leaves job, candidate and interview to be looked at.
 package demo
 
 import (
@@ -191,7 +191,11 @@ func (d *demo) watch(ctx context.Context) error {
 	if err != nil {
 		return d.explain(ctx, err)
 	}
-	fmt.Fprintf(d.opts.Out, "\n%s\n", d.printer.Good("All three arrived and verified: "+strings.Join(interviewEvents, " → ")))
+	fmt.Fprintf(
+		d.opts.Out,
+		"\n%s\n",
+		d.printer.Good("All three arrived and verified: "+strings.Join(interviewEvents, " → ")),
+	)
 	return nil
 }
 
@@ -248,7 +252,12 @@ func (e *missingError) Error() string {
 
 // await prints the deliveries that are ours until one of each of events was taken and verified. They may arrive in
 // another order than they occurred in when the receiver refuses some: webhooks promise no order.
-func (d *demo) await(ctx context.Context, patience time.Duration, events []string, ours func(listen.Delivery) bool) error {
+func (d *demo) await(
+	ctx context.Context,
+	patience time.Duration,
+	events []string,
+	ours func(listen.Delivery) bool,
+) error {
 	missing := slices.Clone(events)
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()

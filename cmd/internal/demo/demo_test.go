@@ -60,7 +60,10 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case "POST " + f.refuses:
 		w.WriteHeader(http.StatusBadRequest)
-		fmt.Fprint(w, `{"success":false,"data":null,"error":{"code":"VALIDATION_ERROR","message":"title is required","details":null}}`)
+		fmt.Fprint(
+			w,
+			`{"success":false,"data":null,"error":{"code":"VALIDATION_ERROR","message":"title is required","details":null}}`,
+		)
 		return
 	case "POST /webhooks":
 		var body struct{ URL string }
@@ -115,7 +118,11 @@ func (f *fake) deliver(event, interview string) {
 
 func (f *fake) run(change func(*demo.Options)) (string, error) {
 	var out bytes.Buffer
-	opts := demo.Options{Settings: demo.Settings{URL: f.url, APIKey: "sk_demo", TemporalUI: "http://ui"}, Out: &out, Wait: 5 * time.Second}
+	opts := demo.Options{
+		Settings: demo.Settings{URL: f.url, APIKey: "sk_demo", TemporalUI: "http://ui"},
+		Out:      &out,
+		Wait:     5 * time.Second,
+	}
 	if change != nil {
 		change(&opts)
 	}

@@ -14,8 +14,9 @@ type Settings struct {
 	TemporalUI  string // empty: not known
 }
 
-// LoadSettings reads GREENROOM_URL, GREENROOM_API_KEY and GREENROOM_TEMPORAL_UI from the environment and, where they are
-// not set there, from the dev.env that `greenroom dev` leaves in GREENROOM_DEV_DIR (default .data) once it is ready.
+// LoadSettings reads GREENROOM_URL, GREENROOM_API_KEY and GREENROOM_TEMPORAL_UI from the environment and, where they
+// are not set there, from the dev.env that `greenroom dev` leaves in GREENROOM_DEV_DIR (default .data) once it is
+// ready.
 func LoadSettings(getenv func(string) string) (Settings, error) {
 	dir := getenv("GREENROOM_DEV_DIR")
 	if dir == "" {

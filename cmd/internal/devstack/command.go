@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// command runs a program that ends by itself, in a process group of its own; when ctx ends, the whole group is asked to end
-// (a package manager must put its house in order, a compiler has children), and killed after 10 s.
+// command runs a program that ends by itself, in a process group of its own; when ctx ends, the whole group is asked
+// to end (a package manager must put its house in order, a compiler has children), and killed after 10 s.
 func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -21,8 +21,8 @@ type Secrets struct {
 	Keyset string // Tink AEAD keyset in JSON
 }
 
-// LoadSecrets reads Dir/secrets (mode 0600), and makes it the first time. Its form is that of an environment file, so that
-// the pieces can also be run apart: set -a; . .data/secrets; greenroom api.
+// LoadSecrets reads Dir/secrets (mode 0600), and makes it the first time. Its form is that of an environment file, so
+// that the pieces can also be run apart: set -a; . .data/secrets; greenroom api.
 func LoadSecrets(dir string) (Secrets, error) {
 	path := filepath.Join(dir, "secrets")
 	env, err := gotenv.Read(path)
@@ -34,8 +34,12 @@ func LoadSecrets(dir string) (Secrets, error) {
 	}
 	s := Secrets{Secret: env["GREENROOM_SECRET"], Keyset: env["GREENROOM_KEYSET"]}
 	if s.Secret == "" || s.Keyset == "" {
-		return Secrets{}, fmt.Errorf("%s lacks GREENROOM_SECRET or GREENROOM_KEYSET: what was sealed with them cannot be read; "+
-			"put the file back, or remove %s to start afresh", path, dir)
+		return Secrets{}, fmt.Errorf(
+			"%s lacks GREENROOM_SECRET or GREENROOM_KEYSET: what was sealed with them cannot be read; "+
+				"put the file back, or remove %s to start afresh",
+			path,
+			dir,
+		)
 	}
 	return s, nil
 }

@@ -26,8 +26,8 @@ const (
 
 // Exec starts throw-away stores on free ports, runs a program with their addresses in its environment
 // (GREENROOM_TEST_DATABASE_URL, GREENROOM_TEST_TEMPORAL_ADDRESS, GREENROOM_TEST_TEMPORAL_BIN) and removes everything
-// when it has ended. It returns the program's exit code, 128 + n after signal n as shells do. The error is about the stores
-// or the start of the program, not about what the program did.
+// when it has ended. It returns the program's exit code, 128 + n after signal n as shells do. The error is about the
+// stores or the start of the program, not about what the program did.
 func Exec(ctx context.Context, argv []string, log io.Writer) (code int, err error) {
 	removeAbandoned()
 	dir, err := os.MkdirTemp("", execPattern)
@@ -59,8 +59,9 @@ func (s *Stack) testEnv() []string {
 	}
 }
 
-// runCommand runs the program in front. With a terminal as its input it shares our process group, so that it can read and
-// gets the terminal's Ctrl-C itself; without one it gets its own group, so that a signal to us ends its children too.
+// runCommand runs the program in front. With a terminal as its input it shares our process group, so that it can read
+// and gets the terminal's Ctrl-C itself; without one it gets its own group, so that a signal to us ends its children
+// too.
 func runCommand(argv, env []string) (int, error) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -87,8 +88,8 @@ func runCommand(argv, env []string) (int, error) {
 	return exitCode(cmd.ProcessState), nil
 }
 
-// forward hands signals on until the command has ended, and kills it when it does not obey. In a shared group the terminal
-// has already told the command of a Ctrl-C.
+// forward hands signals on until the command has ended, and kills it when it does not obey. In a shared group the
+// terminal has already told the command of a Ctrl-C.
 func forward(signals <-chan os.Signal, ended <-chan struct{}, target int, shared bool) {
 	var kill <-chan time.Time
 	for {

@@ -54,7 +54,11 @@ func TestFindTemporal_builds_once_with_go(t *testing.T) {
 	calls := strings.Split(strings.TrimSpace(read(t, filepath.Join(machine.home, "calls"))), "\n")
 	require.Len(t, calls, 1)
 	assert.Regexp(t, `^install -v .*github.com/temporalio/cli/cmd/temporal@v1\.5\.1$`, calls[0])
-	assert.Regexp(t, `(?s)^the Temporal program is not here .*\nbuilding Temporal 1\.5\.1 \(once\) …\n.* done after \d+s\n$`, log.String())
+	assert.Regexp(
+		t,
+		`(?s)^the Temporal program is not here .*\nbuilding Temporal 1\.5\.1 \(once\) …\n.* done after \d+s\n$`,
+		log.String(),
+	)
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(first), "fetch-*"))
 	require.NoError(t, err)
 	assert.Empty(t, left)
@@ -75,8 +79,12 @@ func TestFindTemporal_without_go_says_what_to_do(t *testing.T) {
 
 	_, err := devstack.FindTemporal(t.Context(), io.Discard)
 
-	require.EqualError(t, err, "the Temporal program is not on PATH, could not be downloaded, and there is no Go to build it with: "+
-		"install Temporal CLI 1.5.1, or set GREENROOM_TEMPORAL_ADDRESS to a Temporal you have")
+	require.EqualError(
+		t,
+		err,
+		"the Temporal program is not on PATH, could not be downloaded, and there is no Go to build it with: "+
+			"install Temporal CLI 1.5.1, or set GREENROOM_TEMPORAL_ADDRESS to a Temporal you have",
+	)
 }
 
 func TestFindTemporal_ends_the_build_when_asked(t *testing.T) {
@@ -127,7 +135,11 @@ func TestInstallPostgres_uses_the_package_manager(t *testing.T) {
 	require.NoError(t, devstack.InstallPostgres(t.Context(), &log))
 
 	assert.Equal(t, "install postgresql@17\n", read(t, filepath.Join(machine.home, "calls")))
-	assert.Regexp(t, `^installing PostgreSQL with brew …\ninstalling PostgreSQL with brew … done after \d+s\n$`, log.String())
+	assert.Regexp(
+		t,
+		`^installing PostgreSQL with brew …\ninstalling PostgreSQL with brew … done after \d+s\n$`,
+		log.String(),
+	)
 }
 
 func TestInstallPostgres_passes_on_why_it_failed(t *testing.T) {
@@ -149,8 +161,12 @@ func TestInstallPostgres_without_the_right_says_what_to_do(t *testing.T) {
 
 	err := devstack.InstallPostgres(t.Context(), io.Discard)
 
-	require.EqualError(t, err, `PostgreSQL is not installed and this user may not install it: run "sudo apt-get install postgresql", `+
-		`or set GREENROOM_DATABASE_URL to a database you have`)
+	require.EqualError(
+		t,
+		err,
+		`PostgreSQL is not installed and this user may not install it: run "sudo apt-get install postgresql", `+
+			`or set GREENROOM_DATABASE_URL to a database you have`,
+	)
 }
 
 func TestInstallPostgres_without_a_package_manager_says_what_to_do(t *testing.T) {

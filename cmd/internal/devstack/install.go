@@ -16,8 +16,8 @@ type packageManager struct {
 	byHand   string // what a person without the right is told to have run
 }
 
-// packageManagers. Debian's package makes and starts a cluster on port 5432, which nobody asked for: a drop-in file that is
-// there only during the installation says no. The others start nothing.
+// packageManagers. Debian's package makes and starts a cluster on port 5432, which nobody asked for: a drop-in file
+// that is there only during the installation says no. The others start nothing.
 var packageManagers = []packageManager{
 	{"brew", false, "HOMEBREW_NO_AUTO_UPDATE=1 brew install postgresql@17", "brew install postgresql@17"},
 	{"apt-get", true, `

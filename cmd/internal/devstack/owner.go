@@ -19,8 +19,8 @@ type owner struct {
 	uid, gid uint32
 }
 
-// unprivilegedOwner is nil unless the caller is root. It prefers the user that PostgreSQL's packages create and falls back
-// to nobody, which every system has.
+// unprivilegedOwner is nil unless the caller is root. It prefers the user that PostgreSQL's packages create and falls
+// back to nobody, which every system has.
 func unprivilegedOwner() (*owner, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // nil is the calling user

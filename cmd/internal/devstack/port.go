@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// handedOut are the ports that FreePort has given. The kernel may give a port again before its first caller listens on it.
+// handedOut are the ports that FreePort has given. The kernel may give a port again before its first caller listens
+// on it.
 var handedOut sync.Map
 
-// FreePort gives a TCP port of 127.0.0.1 that nothing listens on, each time another one. Another process can take it before the
-// caller does, which is rare.
+// FreePort gives a TCP port of 127.0.0.1 that nothing listens on, each time another one. Another process can take it
+// before the caller does, which is rare.
 func FreePort() (int, error) {
 	for {
 		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // immediate
@@ -38,12 +39,13 @@ func portOrFree(port int) (int, error) {
 	return FreePort()
 }
 
-// portPatience is how long a port in use may take to become free. A socket that was closed a moment ago is still open in every
-// child that the process was starting at that time, until the child runs its program: FreePort's own probe is such a socket.
+// portPatience is how long a port in use may take to become free. A socket that was closed a moment ago is still open
+// in every child that the process was starting at that time, until the child runs its program: FreePort's own probe
+// is such a socket.
 const portPatience = 500 * time.Millisecond
 
-// CheckAddr fails with one line when host:port cannot be listened on. The line names the port, who holds it as far as this
-// user may see, and the setting that moves Greenroom elsewhere.
+// CheckAddr fails with one line when host:port cannot be listened on. The line names the port, who holds it as far as
+// this user may see, and the setting that moves Greenroom elsewhere.
 func CheckAddr(ctx context.Context, addr, what, setting string) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	for patient := time.Now().Add(portPatience); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(patient); {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// portHolder names the process that listens on the port, as " by process 123 (postgres)", or is empty when it is not ours
-// to see. The kernel's tables tell the socket's inode, the processes' descriptors who has it.
+// portHolder names the process that listens on the port, as " by process 123 (postgres)", or is empty when it is not
+// ours to see. The kernel's tables tell the socket's inode, the processes' descriptors who has it.
 func portHolder(_ context.Context, port int) string {
 	inode := listenerInode(port)
 	if inode == "" {

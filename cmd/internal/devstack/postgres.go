@@ -33,8 +33,8 @@ type PostgresOptions struct {
 	Log  io.Writer // progress, one line each; nil: silent
 }
 
-// Postgres is a private PostgreSQL cluster run by this process: TCP on 127.0.0.1 only, with a password that is generated
-// once. There is no Unix socket, so no path of this cluster can be too long for one (107 bytes).
+// Postgres is a private PostgreSQL cluster run by this process: TCP on 127.0.0.1 only, with a password that is
+// generated once. There is no Unix socket, so no path of this cluster can be too long for one (107 bytes).
 type Postgres struct {
 	opts     PostgresOptions
 	programs postgresPrograms
@@ -85,7 +85,12 @@ func (p *Postgres) Start(ctx context.Context) error {
 	if err := stopLeftover(ctx, pidFile, p.data, syscall.SIGINT); err != nil {
 		return err
 	}
-	if err := CheckAddr(ctx, loopback(p.opts.Port), "PostgreSQL", "GREENROOM_DEV_POSTGRES_PORT or --postgres-port"); err != nil {
+	if err := CheckAddr(
+		ctx,
+		loopback(p.opts.Port),
+		"PostgreSQL",
+		"GREENROOM_DEV_POSTGRES_PORT or --postgres-port",
+	); err != nil {
 		return err
 	}
 	err := p.launch(ctx)
@@ -136,7 +141,8 @@ func (p *Postgres) launch(ctx context.Context) error {
 	return nil
 }
 
-// serverSettings go on the command line and not into the cluster's files, so that a newer Greenroom's take effect on old data.
+// serverSettings go on the command line and not into the cluster's files, so that a newer Greenroom's take effect on
+// old data.
 func serverSettings(opts PostgresOptions) []string {
 	settings := []string{
 		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(opts.Port), "unix_socket_directories=",
@@ -228,8 +234,12 @@ func (p *Postgres) prepareExisting(ctx context.Context, version string) error {
 	}
 	var found bool
 	if p.programs, found = findPostgres(ctx, func(m int) bool { return m == major }); !found {
-		return fmt.Errorf("the data in %s needs PostgreSQL %d, which is not installed: install it, or move %s away to start afresh",
-			data, major, filepath.Join(p.opts.Dir, "postgres"))
+		return fmt.Errorf(
+			"the data in %s needs PostgreSQL %d, which is not installed: install it, or move %s away to start afresh",
+			data,
+			major,
+			filepath.Join(p.opts.Dir, "postgres"),
+		)
 	}
 	password, err := os.ReadFile(p.passwordFile())
 	if err != nil {

@@ -83,8 +83,14 @@ func findOrInstallPostgres(ctx context.Context, log io.Writer) (postgresPrograms
 		return p, nil
 	}
 	if p, ok := findPostgres(ctx, func(int) bool { return true }); ok {
-		return p, fmt.Errorf("PostgreSQL %d in %s is too old: install release %d or newer, or set GREENROOM_DATABASE_URL to a database you have",
-			p.major, p.dir, minPostgres)
+		return p, fmt.Errorf(
+			"PostgreSQL %d in %s is too old: install release %d or newer, or set GREENROOM_DATABASE_URL to a database you have",
+			p.major,
+			p.dir,
+			minPostgres,
+		)
 	}
-	return postgresPrograms{}, errors.New("PostgreSQL was installed but its server programs were not found: put postgres and initdb on PATH")
+	return postgresPrograms{}, errors.New(
+		"PostgreSQL was installed but its server programs were not found: put postgres and initdb on PATH",
+	)
 }

@@ -69,7 +69,13 @@ func (p *Postgres) chooseData() (string, error) {
 	if err := os.Symlink(data, place); err != nil {
 		return "", fmt.Errorf("link to the cluster: %w", err)
 	}
-	fmt.Fprintf(p.opts.Log, "PostgreSQL runs as user %s, which may not enter %s: its data is in %s\n", p.owner.name, p.opts.Dir, data)
+	fmt.Fprintf(
+		p.opts.Log,
+		"PostgreSQL runs as user %s, which may not enter %s: its data is in %s\n",
+		p.owner.name,
+		p.opts.Dir,
+		data,
+	)
 	return data, nil
 }
 
@@ -116,8 +122,8 @@ func lastLine(out []byte) string {
 	return strings.TrimSpace(string(out[bytes.LastIndexByte(out, '\n')+1:]))
 }
 
-// ownerOfCluster is the user that the data belongs to, since PostgreSQL runs as no other. It refuses another user's data to
-// anyone but root.
+// ownerOfCluster is the user that the data belongs to, since PostgreSQL runs as no other. It refuses another user's
+// data to anyone but root.
 func ownerOfCluster(data string) (*owner, error) {
 	info, err := os.Stat(data)
 	if err != nil {
@@ -135,9 +141,16 @@ func ownerOfCluster(data string) (*owner, error) {
 	case int(stat.Uid) == os.Geteuid() && stat.Uid != 0:
 		return nil, nil //nolint:nilnil // nil is the calling user
 	case os.Geteuid() != 0:
-		return nil, fmt.Errorf("%s belongs to user %s: run as that user or as root, or choose another GREENROOM_DEV_DIR", data, o.name)
+		return nil, fmt.Errorf(
+			"%s belongs to user %s: run as that user or as root, or choose another GREENROOM_DEV_DIR",
+			data,
+			o.name,
+		)
 	case stat.Uid == 0:
-		return nil, fmt.Errorf("%s belongs to root, whom PostgreSQL refuses to run as: give it to an unprivileged user with chown -R", data)
+		return nil, fmt.Errorf(
+			"%s belongs to root, whom PostgreSQL refuses to run as: give it to an unprivileged user with chown -R",
+			data,
+		)
 	}
 	return o, nil
 }

@@ -97,7 +97,11 @@ func TestPostgres_names_who_holds_its_port(t *testing.T) {
 
 	_, err = devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: openDir(t), Port: taken, Fast: true})
 
-	require.ErrorContains(t, err, "port "+strconv.Itoa(taken)+" for PostgreSQL is in use by process "+strconv.Itoa(os.Getpid()))
+	require.ErrorContains(
+		t,
+		err,
+		"port "+strconv.Itoa(taken)+" for PostgreSQL is in use by process "+strconv.Itoa(os.Getpid()),
+	)
 	require.ErrorContains(t, err, "choose another port with GREENROOM_DEV_POSTGRES_PORT or --postgres-port")
 	assert.NotContains(t, err.Error(), "\n", "one line")
 }
@@ -122,7 +126,10 @@ func TestPostgres_of_root_where_no_other_user_may_enter(t *testing.T) {
 	dir := filepath.Join(closed, "data")
 	var log bytes.Buffer
 
-	stack, err := devstack.Start(t.Context(), devstack.Options{Dir: dir, TemporalAddress: "unused:1", Throwaway: true, Log: &log})
+	stack, err := devstack.Start(
+		t.Context(),
+		devstack.Options{Dir: dir, TemporalAddress: "unused:1", Throwaway: true, Log: &log},
+	)
 	require.NoError(t, err)
 	place, err := os.Readlink(filepath.Join(dir, "postgres"))
 	require.NoError(t, err)

@@ -163,7 +163,8 @@ func writePID(path string, pid int) error {
 	return nil
 }
 
-// readPID gives the number on the file's first line, which is where PostgreSQL's postmaster.pid has it too; 0 without a file.
+// readPID gives the number on the file's first line, which is where PostgreSQL's postmaster.pid has it too; 0 without
+// a file.
 func readPID(path string) int {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -177,8 +178,9 @@ func readPID(path string) int {
 	return pid
 }
 
-// stopLeftover ends the process that a killed Greenroom left behind, if pidFile still names one and its command line has
-// marker in it: process ids are reused, so the number alone proves nothing. It removes the file when nothing runs any more.
+// stopLeftover ends the process that a killed Greenroom left behind, if pidFile still names one and its command line
+// has marker in it: process ids are reused, so the number alone proves nothing. It removes the file when nothing runs
+// any more.
 func stopLeftover(ctx context.Context, pidFile, marker string, sig syscall.Signal) error {
 	pid := readPID(pidFile)
 	if pid != 0 && strings.Contains(commandLine(ctx, pid), marker) {

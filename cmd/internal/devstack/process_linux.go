@@ -21,7 +21,8 @@ func commandLine(_ context.Context, pid int) string {
 	return strings.TrimSpace(strings.ReplaceAll(string(data), "\x00", " "))
 }
 
-// isZombie tells a process that has ended but whose parent (in a container often one that never looks) has not taken note.
+// isZombie tells a process that has ended but whose parent (in a container often one that never looks) has not taken
+// note.
 func isZombie(pid int) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"syscall"
 )
 
-// childAttributes has no parent-death signal to set here: the next start stops what a killed Greenroom left (stopLeftover).
+// childAttributes has no parent-death signal to set here: the next start stops what a killed Greenroom left
+// (stopLeftover).
 func childAttributes(as *owner, _ syscall.Signal) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Credential: as.credential()}
 }

@@ -11,8 +11,8 @@ import (
 // postmasterPort is the line of postmaster.pid, from 0, that holds the port (PostgreSQL's src/include/utils/pidfile.h).
 const postmasterPort = 3
 
-// RunningDatabase is the address of the database that a `greenroom dev` on the directory runs, whichever port it took. That
-// none runs is an ErrNotRunning.
+// RunningDatabase is the address of the database that a `greenroom dev` on the directory runs, whichever port it
+// took. That none runs is an ErrNotRunning.
 func RunningDatabase(dir string) (string, error) {
 	p := &Postgres{opts: PostgresOptions{Dir: dir}}
 	password, err := os.ReadFile(p.passwordFile())

@@ -109,8 +109,8 @@ func (s *Stack) startBoth(ctx context.Context) error {
 	return group.Wait() //nolint:wrapcheck // each says what it is about
 }
 
-// findPrograms comes before any start: what the machine lacks, or this user may not install, shows first, and no database
-// waits while a program is built for minutes.
+// findPrograms comes before any start: what the machine lacks, or this user may not install, shows first, and no
+// database waits while a program is built for minutes.
 func (s *Stack) findPrograms(ctx context.Context) (err error) {
 	if s.opts.DatabaseURL == "" {
 		if _, err := findOrInstallPostgres(ctx, s.opts.Log); err != nil {
@@ -135,7 +135,11 @@ func (s *Stack) startPostgres(ctx context.Context) (err error) {
 
 func (s *Stack) startTemporal(ctx context.Context) (err error) {
 	opts := TemporalOptions{
-		Dir: s.opts.Dir, Program: s.TemporalProgram, Port: s.opts.TemporalPort, UIPort: s.opts.TemporalUIPort, Log: s.opts.Log,
+		Dir:     s.opts.Dir,
+		Program: s.TemporalProgram,
+		Port:    s.opts.TemporalPort,
+		UIPort:  s.opts.TemporalUIPort,
+		Log:     s.opts.Log,
 	}
 	if !s.opts.Throwaway {
 		opts.DBFile = filepath.Join(s.opts.Dir, "temporal.db")
@@ -164,7 +168,8 @@ func watch(p *process, lost chan<- error) {
 	lost <- fmt.Errorf("%s ended (%s): %s", p.name, p.cmd.ProcessState, p.logTail())
 }
 
-// Stop ends Temporal, then PostgreSQL, and lets go of the directory; a throw-away one is removed. It may be called once.
+// Stop ends Temporal, then PostgreSQL, and lets go of the directory; a throw-away one is removed. It may be called
+// once.
 func (s *Stack) Stop(ctx context.Context) error {
 	var errs []error
 	if s.Temporal != nil {
@@ -182,7 +187,8 @@ func (s *Stack) Stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Remove takes all data in dir away. It refuses while a Greenroom runs on it; a directory that is not there is no error.
+// Remove takes all data in dir away. It refuses while a Greenroom runs on it; a directory that is not there is no
+// error.
 func Remove(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -62,7 +62,10 @@ func TestStack_leaves_nothing_running_when_one_store_cannot_start(t *testing.T) 
 
 func TestStack_tells_of_a_store_that_is_lost(t *testing.T) {
 	t.Parallel()
-	stack, err := devstack.Start(t.Context(), devstack.Options{Dir: openDir(t), TemporalAddress: "unused:1", Throwaway: true})
+	stack, err := devstack.Start(
+		t.Context(),
+		devstack.Options{Dir: openDir(t), TemporalAddress: "unused:1", Throwaway: true},
+	)
 	require.NoError(t, err)
 	lost := stack.Lost()
 

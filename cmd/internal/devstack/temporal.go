@@ -24,8 +24,8 @@ const (
 // SearchAttribute is a custom search attribute with its type in Temporal.
 type SearchAttribute struct{ Name, Type string }
 
-// SearchAttributes are those that Greenroom's workflows carry (workflows.SearchAttributes). The development server gets them at
-// its start, so that the first workflow can already use them.
+// SearchAttributes are those that Greenroom's workflows carry (workflows.SearchAttributes). The development server
+// gets them at its start, so that the first workflow can already use them.
 var SearchAttributes = []SearchAttribute{
 	{"WebhookId", "KeywordList"},
 	{"CompanyId", "KeywordList"},
@@ -155,8 +155,8 @@ func (t *Temporal) Restart(ctx context.Context) error {
 	return t.Start(ctx)
 }
 
-// marker is the part of the command line that no other server has: its data, whatever the port, or the port of one without data.
-// A server that an earlier run left behind locks the data until it has ended.
+// marker is the part of the command line that no other server has: its data, whatever the port, or the port of one
+// without data. A server that an earlier run left behind locks the data until it has ended.
 func (t *Temporal) marker() string {
 	if t.opts.DBFile != "" {
 		return " --db-filename " + t.opts.DBFile + " "
@@ -191,7 +191,12 @@ func (t *Temporal) checkPorts(ctx context.Context) error {
 	if err != nil || t.opts.UIPort == 0 {
 		return err
 	}
-	return CheckAddr(ctx, loopback(t.opts.UIPort), "the Temporal UI", "GREENROOM_DEV_TEMPORAL_UI_PORT or --temporal-ui-port")
+	return CheckAddr(
+		ctx,
+		loopback(t.opts.UIPort),
+		"the Temporal UI",
+		"GREENROOM_DEV_TEMPORAL_UI_PORT or --temporal-ui-port",
+	)
 }
 
 func (t *Temporal) ready(ctx context.Context) error { return CheckTemporal(ctx, t.Address()) }

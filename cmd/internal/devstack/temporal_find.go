@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// temporalVersion is the release of Temporal's command-line program, which has the development server and its UI inside.
+	// temporalVersion is the release of Temporal's command-line program, which has the development server and its UI
+	// inside.
 	temporalVersion = "1.5.1"
 	temporalModule  = "github.com/temporalio/cli"
 	// probeLimit is how long the official download may take to answer before we build instead.
@@ -28,9 +29,9 @@ const (
 	downloadLimit = 3 * time.Minute
 )
 
-// FindTemporal gives the path of a temporal program: the one on PATH, else the one in the user's cache, which it fetches
-// (the official build, where the network allows it) or builds with Go, once, with progress on log. Two processes that
-// want it at the same time fetch it once.
+// FindTemporal gives the path of a temporal program: the one on PATH, else the one in the user's cache, which it
+// fetches (the official build, where the network allows it) or builds with Go, once, with progress on log. Two
+// processes that want it at the same time fetch it once.
 func FindTemporal(ctx context.Context, log io.Writer) (string, error) {
 	if path, err := exec.LookPath("temporal"); err == nil {
 		return path, nil
@@ -110,8 +111,8 @@ func fetchTemporal(ctx context.Context, dir, program string, log io.Writer) erro
 	return nil
 }
 
-// downloadTemporal lets the SDK fetch the official build. The SDK offers that only as a part of starting a server, which
-// at the same time proves that the program runs here.
+// downloadTemporal lets the SDK fetch the official build. The SDK offers that only as a part of starting a server,
+// which at the same time proves that the program runs here.
 func downloadTemporal(ctx context.Context, dir string, log io.Writer) (string, error) {
 	if err := probe(ctx, "https://temporal.download/"); err != nil {
 		return "", err
@@ -151,28 +152,45 @@ func probe(ctx context.Context, url string) error {
 	return response.Body.Close()
 }
 
-// buildTemporal compiles the program with the Go that is on PATH: measured 3 to 6 minutes on 2 cores with nothing cached.
+// buildTemporal compiles the program with the Go that is on PATH: measured 3 to 6 minutes on 2 cores with nothing
+// cached.
 func buildTemporal(ctx context.Context, dir string, log io.Writer) (string, error) {
 	goProgram, err := exec.LookPath("go")
 	if err != nil {
-		return "", fmt.Errorf("the Temporal program is not on PATH, could not be downloaded, and there is no Go to build it with: "+
-			"install Temporal CLI %s, or set GREENROOM_TEMPORAL_ADDRESS to a Temporal you have", temporalVersion)
+		return "", fmt.Errorf(
+			"the Temporal program is not on PATH, could not be downloaded, and there is no Go to build it with: "+
+				"install Temporal CLI %s, or set GREENROOM_TEMPORAL_ADDRESS to a Temporal you have",
+			temporalVersion,
+		)
 	}
-	cmd := command(ctx, goProgram, "install", "-v",
-		"-ldflags=-s -w -X "+temporalModule+"/temporalcli.Version="+temporalVersion, temporalModule+"/cmd/temporal@v"+temporalVersion)
+	cmd := command(
+		ctx,
+		goProgram,
+		"install",
+		"-v",
+		"-ldflags=-s -w -X "+temporalModule+"/temporalcli.Version="+temporalVersion,
+		temporalModule+"/cmd/temporal@v"+temporalVersion,
+	)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOBIN="+dir, "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GO111MODULE=on")
 	output, err := cmd.StderrPipe()
 	if err != nil {
 		return "", fmt.Errorf("build Temporal: %w", err)
 	}
-	fmt.Fprintln(log, "the Temporal program is not here and cannot be downloaded: building it with Go, 3 to 6 minutes on 2 cores")
+	fmt.Fprintln(
+		log,
+		"the Temporal program is not here and cannot be downloaded: building it with Go, 3 to 6 minutes on 2 cores",
+	)
 	step := startStep(log, "building Temporal "+temporalVersion+" (once)")
 	if err = cmd.Start(); err == nil {
 		last := countPackages(output, step)
 		if err = cmd.Wait(); err != nil {
-			err = fmt.Errorf("build Temporal: %w: %s: put temporal %s on PATH, or set GREENROOM_TEMPORAL_ADDRESS to a Temporal you have",
-				reason(ctx, err), last, temporalVersion)
+			err = fmt.Errorf(
+				"build Temporal: %w: %s: put temporal %s on PATH, or set GREENROOM_TEMPORAL_ADDRESS to a Temporal you have",
+				reason(ctx, err),
+				last,
+				temporalVersion,
+			)
 		}
 	}
 	step.end(err)

@@ -20,8 +20,8 @@ type TemporalServerOptions struct {
 	Log         io.Writer              // progress; nil: silent
 }
 
-// TemporalServer is a full Temporal server run by this process: all four services in one, its state in PostgreSQL. It is
-// what a small installation runs, and therefore what is measured.
+// TemporalServer is a full Temporal server run by this process: all four services in one, its state in PostgreSQL. It
+// is what a small installation runs, and therefore what is measured.
 type TemporalServer struct {
 	opts    TemporalServerOptions
 	process *process

@@ -118,8 +118,8 @@ func (t *TemporalServer) services() ([]serverService, error) {
 	return services, nil
 }
 
-// Temporal keeps membership ports in a smallint column on PostgreSQL, so they have to be below 32768. That is also below
-// the range that Linux gives outgoing connections, and nobody else takes one before the server does.
+// Temporal keeps membership ports in a smallint column on PostgreSQL, so they have to be below 32768. That is also
+// below the range that Linux gives outgoing connections, and nobody else takes one before the server does.
 const (
 	lowestPort  = 15_000
 	highestPort = 32_767
@@ -128,12 +128,18 @@ const (
 func lowPorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
 	for range 1000 {
-		listener, err := net.Listen("tcp", loopback(lowestPort+rand.IntN(highestPort-lowestPort))) //nolint:noctx,gosec // immediate; no secret
+		listener, err := net.Listen(
+			"tcp",
+			loopback(lowestPort+rand.IntN(highestPort-lowestPort)),
+		) //nolint:noctx,gosec // immediate; no secret
 		if err != nil {
 			continue // in use
 		}
-		defer listener.Close()                                     // all of them, at the end, so that they differ
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // a TCP listener has no other address
+		defer listener.Close() // all of them, at the end, so that they differ
+		ports = append(
+			ports,
+			listener.Addr().(*net.TCPAddr).Port,
+		) //nolint:forcetypeassert // a TCP listener has no other address
 		if len(ports) == n {
 			return ports, nil
 		}

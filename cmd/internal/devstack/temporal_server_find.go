@@ -23,9 +23,9 @@ type TemporalServerPrograms struct {
 	SQL    string // makes and updates the schema
 }
 
-// FindTemporalServer gives the full Temporal server from the user's cache, which it builds there with Go the first time,
-// with progress on log: measured 5 to 8 minutes on 2 cores with nothing cached. Two processes that want it at the same
-// time build it once.
+// FindTemporalServer gives the full Temporal server from the user's cache, which it builds there with Go the first
+// time, with progress on log: measured 5 to 8 minutes on 2 cores with nothing cached. Two processes that want it at
+// the same time build it once.
 func FindTemporalServer(ctx context.Context, log io.Writer) (TemporalServerPrograms, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -66,7 +66,10 @@ func fetchTemporalServer(ctx context.Context, dir string, programs TemporalServe
 	if err := buildTemporalServer(ctx, fresh, log); err != nil {
 		return err
 	}
-	err = errors.Join(os.Rename(filepath.Join(fresh, "server"), programs.Server), os.Rename(filepath.Join(fresh, "sql"), programs.SQL))
+	err = errors.Join(
+		os.Rename(filepath.Join(fresh, "server"), programs.Server),
+		os.Rename(filepath.Join(fresh, "sql"), programs.SQL),
+	)
 	if err != nil {
 		return fmt.Errorf("put the Temporal server in place: %w", err)
 	}
@@ -76,10 +79,19 @@ func fetchTemporalServer(ctx context.Context, dir string, programs TemporalServe
 func buildTemporalServer(ctx context.Context, dir string, log io.Writer) error {
 	goProgram, err := exec.LookPath("go")
 	if err != nil {
-		return errors.New("there is no Go on PATH to build the Temporal server with: install Go, or use the development server")
+		return errors.New(
+			"there is no Go on PATH to build the Temporal server with: install Go, or use the development server",
+		)
 	}
-	cmd := command(ctx, goProgram, "install", "-v", "-ldflags=-s -w",
-		temporalServerModule+"/cmd/server@v"+temporalServerVersion, temporalServerModule+"/cmd/tools/sql@v"+temporalServerVersion)
+	cmd := command(
+		ctx,
+		goProgram,
+		"install",
+		"-v",
+		"-ldflags=-s -w",
+		temporalServerModule+"/cmd/server@v"+temporalServerVersion,
+		temporalServerModule+"/cmd/tools/sql@v"+temporalServerVersion,
+	)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOBIN="+dir, "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GO111MODULE=on")
 	output, err := cmd.StderrPipe()

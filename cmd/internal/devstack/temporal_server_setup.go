@@ -125,8 +125,8 @@ func registerNamespace(ctx context.Context, address string) error {
 	return nameAttributes(ctx, c)
 }
 
-// nameAttributes gives each search attribute a column of its own, the first ones of its type. Left to itself the server takes
-// any free column, and nobody could tell which indexes are in use.
+// nameAttributes gives each search attribute a column of its own, the first ones of its type. Left to itself the
+// server takes any free column, and nobody could tell which indexes are in use.
 func nameAttributes(ctx context.Context, c client.Client) error {
 	aliases, taken := map[string]string{}, map[string]int{}
 	for _, a := range SearchAttributes {

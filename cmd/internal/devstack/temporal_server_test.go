@@ -33,7 +33,8 @@ func TestTemporalServer(t *testing.T) {
 	c, err := client.Dial(client.Options{HostPort: server.Address()})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	list, err := c.OperatorService().ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: "default"})
+	list, err := c.OperatorService().
+		ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: "default"})
 	require.NoError(t, err)
 	for _, a := range devstack.SearchAttributes {
 		require.Equal(t, a.Type, list.CustomAttributes[a.Name].String(), a.Name)
@@ -42,7 +43,11 @@ func TestTemporalServer(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close(context.Background())
 	var indexes int
-	require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_indexes WHERE tablename = 'executions_visibility'").Scan(&indexes))
+	require.NoError(
+		t,
+		conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_indexes WHERE tablename = 'executions_visibility'").
+			Scan(&indexes),
+	)
 	require.Equal(t, 23, indexes, "of 74")
 
 	require.NoError(t, server.Stop(t.Context()))

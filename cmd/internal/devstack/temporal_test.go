@@ -24,7 +24,10 @@ func TestTemporal(t *testing.T) {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	opts := devstack.TemporalOptions{
-		Dir: dir, Program: os.Getenv("GREENROOM_TEST_TEMPORAL_BIN"), DBFile: filepath.Join(dir, "temporal.db"), UIPort: uiPort,
+		Dir:     dir,
+		Program: os.Getenv("GREENROOM_TEST_TEMPORAL_BIN"),
+		DBFile:  filepath.Join(dir, "temporal.db"),
+		UIPort:  uiPort,
 	}
 	server, err := devstack.StartTemporal(t.Context(), opts)
 	require.NoError(t, err)
@@ -81,7 +84,10 @@ func dial(t *testing.T, server *devstack.Temporal) client.Client {
 // start starts a workflow that no worker ever takes.
 func start(t *testing.T, server *devstack.Temporal, id string) {
 	t.Helper()
-	_, err := dial(t, server).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: "nobody"}, "Nothing")
+	_, err := dial(
+		t,
+		server,
+	).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: "nobody"}, "Nothing")
 	require.NoError(t, err)
 }
 

@@ -74,7 +74,10 @@ func TestGenerateInterview(t *testing.T) {
 		require.Equal(t, "completed", status["status"])
 		id, _ := status["ai_interview_id"].(float64)
 		invited := s.xobin(http.MethodPost, "/invite", map[string]any{
-			"candidate_name": "Ada Byron", "candidate_email": "ada@mail.test", "ai_interview_id": int(id), "invite_format": "getlink",
+			"candidate_name":  "Ada Byron",
+			"candidate_email": "ada@mail.test",
+			"ai_interview_id": int(id),
+			"invite_format":   "getlink",
 		})
 		invitation := s.must(http.MethodGet, strings.TrimPrefix(invited["invite_link"].(string), s.url), nil)
 		require.Equal(t, []any{"Whom have you greeted?", "How?"}, invitation["questions"])
@@ -104,7 +107,8 @@ func (m *mailbox) Data(r io.Reader) error {
 	return err
 }
 
-// A candidate is invited by mail, opens the link in it, and the AI interview's webhooks tell of the start and the submission.
+// A candidate is invited by mail, opens the link in it, and the AI interview's webhooks tell of the start and the
+// submission.
 func TestInvitationByMail(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -117,13 +121,20 @@ func TestInvitationByMail(t *testing.T) {
 	})
 	r := listen(t, nil)
 	s.xobin(http.MethodPost, "/settings/webhooks", map[string]any{"webhooks": map[string]any{
-		"start": map[string]any{"status": true, "url": r.URL + "/start"}, "submission": map[string]any{"status": true, "url": r.URL + "/submission"},
-		"auth": map[string]any{"type": "basic", "basic": map[string]any{"username": "user", "password": "pass"}},
+		"start": map[string]any{
+			"status": true,
+			"url":    r.URL + "/start",
+		},
+		"submission": map[string]any{"status": true, "url": r.URL + "/submission"},
+		"auth":       map[string]any{"type": "basic", "basic": map[string]any{"username": "user", "password": "pass"}},
 	}})
 	status, _ := s.generated(listen(t, nil))
 	id, _ := status["ai_interview_id"].(float64)
 	invited := s.xobin(http.MethodPost, "/invite", map[string]any{
-		"candidate_name": "Ada Byron", "candidate_email": "ada@mail.test", "ai_interview_id": int(id), "invite_format": "sendlink",
+		"candidate_name":  "Ada Byron",
+		"candidate_email": "ada@mail.test",
+		"ai_interview_id": int(id),
+		"invite_format":   "sendlink",
 	})
 	require.Equal(t, "Link created, e-mail queued", invited["status"])
 	mail := strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(<-box.mails)
@@ -138,7 +149,11 @@ func TestInvitationByMail(t *testing.T) {
 	s.key = key
 	var interview string
 	require.NoError(t, s.db.NewRaw("SELECT id FROM interviews").Scan(t.Context(), &interview))
-	s.must(http.MethodPost, "/interviews/"+interview+"/analysis", map[string]any{"general": map[string]any{"overallRating": 91}})
+	s.must(
+		http.MethodPost,
+		"/interviews/"+interview+"/analysis",
+		map[string]any{"general": map[string]any{"overallRating": 91}},
+	)
 	s.eventually(func() bool { return r.count() == 2 }, "start and submission arrive")
 	told := map[string]map[string]any{}
 	for _, got := range r.all() {

@@ -38,8 +38,8 @@ func await(t *testing.T, come <-chan struct{}) {
 
 func TestWorkerKilledInTheMiddleOfBatchesLosesNothing(t *testing.T) {
 	const total = 2000
-	// What was sent and not recorded: a group of 200 that is being written, one that waits, and what the endpoint's 10 places
-	// hold. It is that many only where the database is much slower than the receiver.
+	// What was sent and not recorded: a group of 200 that is being written, one that waits, and what the endpoint's 10
+	// places hold. It is that many only where the database is much slower than the receiver.
 	const most = 2*200 + 10
 	s := prepare(t, inBatches)
 	s.serve()
@@ -55,7 +55,11 @@ func TestWorkerKilledInTheMiddleOfBatchesLosesNothing(t *testing.T) {
 
 	s.process()
 	restarted := time.Now()
-	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == total }, "all are delivered: %v", s.statuses(w["id"]))
+	s.eventually(
+		func() bool { return s.statuses(w["id"])["succeeded"] == total },
+		"all are delivered: %v",
+		s.statuses(w["id"]),
+	)
 	deliveries, extra := r.acceptedOnce()
 	require.Equal(t, total, deliveries)
 	last := r.all()[r.count()-1].At.Sub(restarted)
@@ -81,7 +85,11 @@ func TestPostgresKilledInTheMiddleOfBatchesLosesNothing(t *testing.T) {
 	postgres.Kill()
 	require.NoError(t, postgres.Start(t.Context()))
 	s.forgetConnections()
-	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == total }, "all are delivered: %v", s.statuses(w["id"]))
+	s.eventually(
+		func() bool { return s.statuses(w["id"])["succeeded"] == total },
+		"all are delivered: %v",
+		s.statuses(w["id"]),
+	)
 	deliveries, extra := r.acceptedOnce()
 	require.Equal(t, total, deliveries)
 	t.Logf("%d of %d arrived twice", extra, total)

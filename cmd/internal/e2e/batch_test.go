@@ -197,8 +197,8 @@ func TestCircuitOpensInTheMiddleOfABatch(t *testing.T) {
 		return n["paused"]+n["succeeded"] == total
 	}, "the rest comes to wait: %v", s.statuses(w["id"]))
 	accepted, _ := r.acceptedOnce()
-	// Beyond the threshold come those that were in flight when it was reached, in each lane, and those that were recorded before
-	// the last of the successes in flight beside them, which begins the count anew.
+	// Beyond the threshold come those that were in flight when it was reached, in each lane, and those that were
+	// recorded before the last of the successes in flight beside them, which begins the count anew.
 	failed, most := r.count()-accepted, s.cfg.Circuit.Threshold+3*s.cfg.Dispatch.MaxInFlightPerEndpoint
 	require.LessOrEqual(t, failed, most, "an open circuit stops the batch")
 	require.Less(t, accepted, total/2)

@@ -20,7 +20,10 @@ func TestCircuit(t *testing.T) {
 			require.Equal(s.t, true, w["isActive"])
 		},
 		"by_temporal_signal": func(s *system, webhook any) {
-			require.NoError(s.t, s.temporal().SignalWorkflow(s.t.Context(), fmt.Sprintf("circuit:%s", webhook), "", "reset", nil))
+			require.NoError(
+				s.t,
+				s.temporal().SignalWorkflow(s.t.Context(), fmt.Sprintf("circuit:%s", webhook), "", "reset", nil),
+			)
 		},
 	}
 	for name, reset := range resets {
@@ -31,7 +34,11 @@ func TestCircuit(t *testing.T) {
 			s.publish("interview.started", 14)
 			s.openCircuit(w["id"])
 			s.publish("interview.started", 6)
-			s.eventually(func() bool { return s.statuses(w["id"])["paused"] == 20 }, "everything comes to wait: %v", s.statuses(w["id"]))
+			s.eventually(
+				func() bool { return s.statuses(w["id"])["paused"] == 20 },
+				"everything comes to wait: %v",
+				s.statuses(w["id"]),
+			)
 			sent := r.count()
 			r.turn(nil)
 			reset(s, w["id"])

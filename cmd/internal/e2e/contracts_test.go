@@ -24,7 +24,8 @@ import (
 	"greenroom/db/seal"
 )
 
-// call calls a surface as its product's clients do: its own header for the key, its own answers. It returns the decoded body.
+// call calls a surface as its product's clients do: its own header for the key, its own answers. It returns the
+// decoded body.
 func (s *system) call(method, url, header, key string, body any) (status int, answer any) {
 	s.t.Helper()
 	var rd io.Reader
@@ -65,8 +66,8 @@ func (rc *receiver) bodies(t *testing.T, name func(r received, body map[string]a
 
 func byEvent(_ received, body map[string]any) string { return fmt.Sprint(body["event"]) }
 
-// TestOneInterviewInFiveContracts: one interview, made through the positions API, held by its candidate and analysed, is told to
-// receivers of five products, each in its product's own words.
+// TestOneInterviewInFiveContracts: one interview, made through the positions API, held by its candidate and analysed,
+// is told to receivers of five products, each in its product's own words.
 func TestOneInterviewInFiveContracts(t *testing.T) {
 	s := setup(t, simulate(t, true))
 	instaview, wiseway, suite, ai, wise := listen(t, nil), listen(t, nil), listen(t, nil), listen(t, nil), listen(t, nil)
@@ -74,26 +75,58 @@ func TestOneInterviewInFiveContracts(t *testing.T) {
 	// Each product's way to register.
 	s.webhook(instaview, "instaview", "interview.started", "INTERVIEW_COMPLETED", 0)
 	_, made := s.call(http.MethodPost, s.url+"/api/app/webhooks", "x-api-key", s.key, map[string]any{
-		"url": wiseway.URL, "events": []string{"interview.started", "interview.completed", "candidate.invited", "position.created"},
+		"url":    wiseway.URL,
+		"events": []string{"interview.started", "interview.completed", "candidate.invited", "position.created"},
 	})
 	waySecret := made.(map[string]any)["secret"].(string)
 	s.registerSuite(suite, "project_changed", "candidate_changed")
-	s.call(http.MethodPost, s.url+"/ai-interviews/settings/webhooks", "apiKey", s.key, map[string]any{"updateAll": true, "webhooks": map[string]any{
-		"start":      map[string]any{"status": true, "url": ai.URL + "/start"},
-		"submission": map[string]any{"status": true, "url": ai.URL + "/submission"},
-		"auth":       map[string]any{"type": "basic", "basic": map[string]any{"username": "user", "password": "pass"}},
-	}})
-	wiseHook := s.webhook(wise, "wise", "SessionsCreatedEvent", "MeetingStartedEvent", "MeetingEndedEvent", "ParticipantJoinedMeetingEvent")
+	s.call(
+		http.MethodPost,
+		s.url+"/ai-interviews/settings/webhooks",
+		"apiKey",
+		s.key,
+		map[string]any{"updateAll": true, "webhooks": map[string]any{
+			"start":      map[string]any{"status": true, "url": ai.URL + "/start"},
+			"submission": map[string]any{"status": true, "url": ai.URL + "/submission"},
+			"auth":       map[string]any{"type": "basic", "basic": map[string]any{"username": "user", "password": "pass"}},
+		}},
+	)
+	wiseHook := s.webhook(
+		wise,
+		"wise",
+		"SessionsCreatedEvent",
+		"MeetingStartedEvent",
+		"MeetingEndedEvent",
+		"ParticipantJoinedMeetingEvent",
+	)
 
 	// One interview.
-	_, position := s.call(http.MethodPost, s.url+"/api/app/positions", "x-api-key", s.key, map[string]any{"title": "Platform engineer"})
+	_, position := s.call(
+		http.MethodPost,
+		s.url+"/api/app/positions",
+		"x-api-key",
+		s.key,
+		map[string]any{"title": "Platform engineer"},
+	)
 	positionID := position.(map[string]any)["id"].(string)
-	_, invited := s.call(http.MethodPost, s.url+"/api/app/positions/"+positionID+"/candidates", "x-api-key", s.key, map[string]any{
-		"firstName": "Grace", "lastName": "Hopper", "email": "grace@example.com",
-	})
+	_, invited := s.call(
+		http.MethodPost,
+		s.url+"/api/app/positions/"+positionID+"/candidates",
+		"x-api-key",
+		s.key,
+		map[string]any{
+			"firstName": "Grace", "lastName": "Hopper", "email": "grace@example.com",
+		},
+	)
 	link := invited.(map[string]any)["inviteUrl"].(string)
 	s.call(http.MethodPost, link+"/start", "", "", nil)
-	s.call(http.MethodPost, link+"/submit", "", "", map[string]any{"answers": []any{map[string]any{"question": "Why?", "answer": "Because."}}})
+	s.call(
+		http.MethodPost,
+		link+"/submit",
+		"",
+		"",
+		map[string]any{"answers": []any{map[string]any{"question": "Why?", "answer": "Because."}}},
+	)
 
 	s.eventually(func() bool {
 		return instaview.count() == 3 && wiseway.count() == 4 && suite.count() == 3 && ai.count() == 2 && wise.count() == 4
@@ -113,7 +146,11 @@ func TestOneInterviewInFiveContracts(t *testing.T) {
 			require.Contains(t, got, event)
 			require.Equal(t, positionID, got[event]["data"].(map[string]any)["position"].(map[string]any)["id"], event)
 		}
-		require.Equal(t, "grace@example.com", got["interview.completed"]["data"].(map[string]any)["candidate"].(map[string]any)["email"])
+		require.Equal(
+			t,
+			"grace@example.com",
+			got["interview.completed"]["data"].(map[string]any)["candidate"].(map[string]any)["email"],
+		)
 		for _, r := range wiseway.all() {
 			requireWiseWaySignature(t, r, waySecret)
 		}
@@ -168,7 +205,12 @@ func (s *system) operator() (operator *admin.Admin, company string) {
 	s.t.Helper()
 	box, err := seal.New(s.cfg.Keyset)
 	require.NoError(s.t, err)
-	operator = &admin.Admin{DB: s.db, Box: box, Secret: s.cfg.Secret.Bytes(), CheckURL: service.EgressClient(s.cfg).CheckURL}
+	operator = &admin.Admin{
+		DB:       s.db,
+		Box:      box,
+		Secret:   s.cfg.Secret.Bytes(),
+		CheckURL: service.EgressClient(s.cfg).CheckURL,
+	}
 	return operator, s.must(http.MethodGet, "/companies", nil)["data"].([]any)[0].(map[string]any)["id"].(string)
 }
 
@@ -182,7 +224,8 @@ func (s *system) registerSuite(r *receiver, events ...string) {
 	require.NoError(s.t, err)
 }
 
-// requireWiseWaySignature verifies a delivery by the recipe that the profile documents: t=<unix>,v1=<hex HMAC of "<t>.<body>">.
+// requireWiseWaySignature verifies a delivery by the recipe that the profile documents: t=<unix>,v1=<hex HMAC of
+// "<t>.<body>">.
 func requireWiseWaySignature(t *testing.T, r received, secret string) {
 	t.Helper()
 	at, signature, found := strings.Cut(strings.TrimPrefix(r.Header.Get("X-Wiseway-Signature"), "t="), ",v1=")
@@ -193,7 +236,8 @@ func requireWiseWaySignature(t *testing.T, r received, secret string) {
 	require.Equal(t, hex.EncodeToString(mac.Sum(nil)), signature)
 }
 
-// invoice is a fee's instalments as a payment system publishes them: the contract's sample, with a list in place of the one.
+// invoice is a fee's instalments as a payment system publishes them: the contract's sample, with a list in place of
+// the one.
 func invoice(t *testing.T, instalments int) map[string]any {
 	t.Helper()
 	raw, err := os.ReadFile("../../../activities/webhook/profiles/testdata/events/FeeInvoiceChargedEvent.json")
@@ -239,13 +283,21 @@ func TestWise(t *testing.T) {
 		event := s.must(http.MethodPost, "/events", map[string]any{"type": "AttendanceComputedEvent", "data": data})
 		s.eventually(func() bool { return s.statuses(hook["id"])["retrying"] == 1 }, "it is to be tried again")
 		var occurred, next time.Time
-		require.NoError(t, s.db.NewRaw(`SELECT e.occurred_at, d.next_attempt_at FROM events e JOIN deliveries d ON d.event_id = e.id WHERE e.id = ?`,
-			event["id"]).Scan(t.Context(), &occurred, &next))
+		require.NoError(
+			t,
+			s.db.NewRaw(`SELECT e.occurred_at, d.next_attempt_at FROM events e JOIN deliveries d ON d.event_id = e.id WHERE e.id = ?`,
+				event["id"]).
+				Scan(t.Context(), &occurred, &next),
+		)
 		require.Equal(t, time.Minute, next.Sub(occurred))
 	})
 	t.Run("what_does_not_fit_its_schema_is_refused", func(t *testing.T) {
 		s := setup(t)
-		a := s.do(http.MethodPost, "/events", map[string]any{"type": "AttendanceComputedEvent", "data": map[string]any{"session": "today"}})
+		a := s.do(
+			http.MethodPost,
+			"/events",
+			map[string]any{"type": "AttendanceComputedEvent", "data": map[string]any{"session": "today"}},
+		)
 		require.Equal(t, http.StatusUnprocessableEntity, a.Status)
 	})
 }
@@ -254,7 +306,9 @@ func TestCustomEventType(t *testing.T) {
 	s := setup(t)
 	r := listen(t, nil)
 	s.must(http.MethodPost, "/event-types", map[string]any{"name": "offer.sent", "schema": map[string]any{
-		"type": "object", "required": []string{"offerId"}, "properties": map[string]any{"offerId": map[string]any{"type": "string"}},
+		"type":       "object",
+		"required":   []string{"offerId"},
+		"properties": map[string]any{"offerId": map[string]any{"type": "string"}},
 	}})
 	s.webhook(r, "standard", "offer.sent")
 	require.Equal(t, http.StatusUnprocessableEntity,
@@ -265,15 +319,18 @@ func TestCustomEventType(t *testing.T) {
 	require.Equal(t, "7", r.all()[0].Body.Data["offerId"])
 }
 
-// TestInterviewSuite: a staff user logs in, builds a project, takes a video, rates it and notes something; the receiver is told
-// each time, and finds what it is told of with the same token.
+// TestInterviewSuite: a staff user logs in, builds a project, takes a video, rates it and notes something; the
+// receiver is told each time, and finds what it is told of with the same token.
 func TestInterviewSuite(t *testing.T) {
 	s := setup(t)
 	r := listen(t, nil)
 	events := []string{"project_changed", "candidate_changed", "answervideo_changed", "rating_changed", "note_changed"}
 	s.registerSuite(r, events...)
 	operator, company := s.operator()
-	user, err := operator.CreateStaff(t.Context(), admin.StaffRequest{Company: company, Username: "ada", Password: "correct horse", AccountType: "admin"})
+	user, err := operator.CreateStaff(
+		t.Context(),
+		admin.StaffRequest{Company: company, Username: "ada", Password: "correct horse", AccountType: "admin"},
+	)
 	require.NoError(t, err)
 	_, login := s.call(http.MethodPost, s.url+"/api/v3/api-token-auth/", "", "", map[string]any{
 		"username": "ada", "password": "correct horse", "company": user.CompanyIdentifier,
@@ -285,9 +342,15 @@ func TestInterviewSuite(t *testing.T) {
 		return made.(map[string]any)["resource_uri"].(string)
 	}
 	number := s.must(http.MethodGet, "/companies/"+company, nil)["number"].(float64)
-	project := create(fmt.Sprintf("%s/api/v3/companies/%.0f/projects/", s.url, number), map[string]any{"name": "Engineer", "maximum_score": 5})
+	project := create(
+		fmt.Sprintf("%s/api/v3/companies/%.0f/projects/", s.url, number),
+		map[string]any{"name": "Engineer", "maximum_score": 5},
+	)
 	question := create(project+"questions/", map[string]any{"text": "Why?"})
-	candidate := create(project+"candidates/", map[string]any{"first_name": "Grace", "last_name": "Hopper", "email": "grace@example.com"})
+	candidate := create(
+		project+"candidates/",
+		map[string]any{"first_name": "Grace", "last_name": "Hopper", "email": "grace@example.com"},
+	)
 	video := s.upload(candidate+"answervideos/", token, question)
 	create(candidate+"ratings/", map[string]any{"question": question, "value": 4})
 	create(candidate+"notes/", map[string]any{"text": "Clear.", "answer": video, "shared": true})
@@ -316,7 +379,9 @@ func (s *system) upload(url, token, question string) string {
 	require.NoError(s.t, form.WriteField("question", question))
 	file, err := form.CreateFormFile("file", "answer.webm")
 	require.NoError(s.t, err)
-	_, err = file.Write(append([]byte{0x1A, 0x45, 0xDF, 0xA3, 0x9F, 0x42, 0x82, 0x84}, "webm and what follows"...)) // EBML's mark and its kind
+	_, err = file.Write(
+		append([]byte{0x1A, 0x45, 0xDF, 0xA3, 0x9F, 0x42, 0x82, 0x84}, "webm and what follows"...),
+	) // EBML's mark and its kind
 	require.NoError(s.t, err)
 	require.NoError(s.t, form.Close())
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, url, &body)

@@ -21,7 +21,9 @@ import (
 func (s *system) ownTemporal() *devstack.Temporal {
 	s.t.Helper()
 	temporal, err := devstack.StartTemporal(s.t.Context(), devstack.TemporalOptions{
-		Dir: s.t.TempDir(), DBFile: filepath.Join(s.t.TempDir(), "temporal.db"), Program: os.Getenv("GREENROOM_TEST_TEMPORAL_BIN"),
+		Dir:     s.t.TempDir(),
+		DBFile:  filepath.Join(s.t.TempDir(), "temporal.db"),
+		Program: os.Getenv("GREENROOM_TEST_TEMPORAL_BIN"),
 	})
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { _ = temporal.Stop(context.Background()) })
@@ -78,10 +80,18 @@ func (s *system) process() *exec.Cmd {
 	path, err := program()
 	require.NoError(s.t, err)
 	cmd := exec.Command(path, "worker")
-	cmd.Env = append(os.Environ(), "GREENROOM_DATABASE_URL="+s.databaseURL, "GREENROOM_TEMPORAL_ADDRESS="+s.cfg.Temporal.Address,
-		"GREENROOM_TEMPORAL_TASK_QUEUE="+s.cfg.Temporal.TaskQueue, "GREENROOM_SECRET="+secretHex, "GREENROOM_KEYSET="+s.cfg.Keyset,
-		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true", "GREENROOM_HTTP_PUBLIC_URL="+s.url,
-		"GREENROOM_DISPATCH_BATCH_ABOVE="+strconv.Itoa(s.cfg.Dispatch.BatchAbove))
+	cmd.Env = append(
+		os.Environ(),
+		"GREENROOM_DATABASE_URL="+s.databaseURL,
+		"GREENROOM_TEMPORAL_ADDRESS="+s.cfg.Temporal.Address,
+		"GREENROOM_TEMPORAL_TASK_QUEUE="+s.cfg.Temporal.TaskQueue,
+		"GREENROOM_SECRET="+secretHex,
+		"GREENROOM_KEYSET="+s.cfg.Keyset,
+		"GREENROOM_EGRESS_ALLOW_HTTP=true",
+		"GREENROOM_EGRESS_ALLOW_LOOPBACK=true",
+		"GREENROOM_HTTP_PUBLIC_URL="+s.url,
+		"GREENROOM_DISPATCH_BATCH_ABOVE="+strconv.Itoa(s.cfg.Dispatch.BatchAbove),
+	)
 	if os.Getenv("GREENROOM_TEST_LOG") != "" {
 		cmd.Stderr = os.Stderr
 	}
@@ -114,7 +124,11 @@ func TestWorkerKilledInTheMiddleLosesNothing(t *testing.T) {
 	}
 	_ = worker.Wait()
 	s.process()
-	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == total }, "all are delivered: %v", s.statuses(w["id"]))
+	s.eventually(
+		func() bool { return s.statuses(w["id"])["succeeded"] == total },
+		"all are delivered: %v",
+		s.statuses(w["id"]),
+	)
 	deliveries, extra := r.acceptedOnce()
 	require.Equal(t, total, deliveries)
 	t.Logf("%d of %d arrived twice", extra, total)

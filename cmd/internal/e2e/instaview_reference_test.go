@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWebhooksReferenceDeliveries holds what the reference of the webhooks API says of deliveries: §2.5, what of Part 1 a receiver
-// sees, and, of what it leaves open (Part 4), what was chosen. The API itself is held in package api.
+// TestWebhooksReferenceDeliveries holds what the reference of the webhooks API says of deliveries: §2.5, what of Part
+// 1 a receiver sees, and, of what it leaves open (Part 4), what was chosen. The API itself is held in package api.
 func TestWebhooksReferenceDeliveries(t *testing.T) {
 	s := setup(t, simulate(t, true))
 	body := func(t *testing.T, r received) (b map[string]any) {
@@ -49,7 +49,11 @@ func TestWebhooksReferenceDeliveries(t *testing.T) {
 	t.Run("1.6_custom_headers_are_sent_with_each_delivery", func(t *testing.T) {
 		r := listen(t, nil)
 		s.must(http.MethodPost, "/webhooks", map[string]any{"url": r.URL, "events": []int{4}, "headers": []any{
-			map[string]any{"name": "Authorization", "value": "Bearer theirs"}, map[string]any{"name": "X-Source", "value": "greenroom"},
+			map[string]any{
+				"name":  "Authorization",
+				"value": "Bearer theirs",
+			},
+			map[string]any{"name": "X-Source", "value": "greenroom"},
 		}})
 		s.publish("interview.failed", 2)
 		s.eventually(func() bool { return r.count() == 2 }, "both arrive")

@@ -40,7 +40,12 @@ func (s *system) interview(agentType, phone string) string {
 		"title": "Platform engineer", "description": "Keeps it running", "requiredSkills": []string{"Go"},
 	})
 	agent := s.must(http.MethodPost, "/agents", map[string]any{
-		"name": "Ada", "type": agentType, "focus": "SCREENING", "language": "EN", "duration": 15, "questions": []string{"What did you build in Go?"},
+		"name":      "Ada",
+		"type":      agentType,
+		"focus":     "SCREENING",
+		"language":  "EN",
+		"duration":  15,
+		"questions": []string{"What did you build in Go?"},
 	})
 	candidate := s.must(http.MethodPost, "/candidates", map[string]any{
 		"firstName": "Grace", "lastName": "Hopper", "email": "grace@example.com", "phoneNumber": phone, "jobId": job["id"],
@@ -142,10 +147,17 @@ func TestOnlineInterview(t *testing.T) {
 		map[string]any{"question": "What did you build in Go?", "answer": "A scheduler."},
 	}})
 	s.serveKey()
-	s.eventually(func() bool { return s.must(http.MethodGet, "/interviews/"+id, nil)["status"] == "COMPLETED" }, "it is done")
+	s.eventually(
+		func() bool { return s.must(http.MethodGet, "/interviews/"+id, nil)["status"] == "COMPLETED" },
+		"it is done",
+	)
 	_, done := r.kinds()["interview.completed"]
 	require.False(t, done, "finished is not yet analysed")
-	s.must(http.MethodPost, fmt.Sprintf("/interviews/%s/analysis", id), map[string]any{"general": map[string]any{"overallRating": 91}})
+	s.must(
+		http.MethodPost,
+		fmt.Sprintf("/interviews/%s/analysis", id),
+		map[string]any{"general": map[string]any{"overallRating": 91}},
+	)
 	s.eventually(func() bool { return r.count() == 3 }, "three webhooks arrive")
 	analysis := r.kinds()["analysis.completed"].Body.Data["analysis"].(map[string]any)
 	require.EqualValues(t, 91, analysis["general"].(map[string]any)["overallRating"])

@@ -32,8 +32,8 @@ const (
 
 var operations = []operation{terminate, cancel, remove, reset, signal}
 
-// TestOperators does everything that an operator can do to every kind of workflow in every state, as README's table has it.
-// The cells of a lane share a system and run side by side: most of them only wait.
+// TestOperators does everything that an operator can do to every kind of workflow in every state, as README's table
+// has it. The cells of a lane share a system and run side by side: most of them only wait.
 func TestOperators(t *testing.T) {
 	generators := &generators{gates: map[string]*gate{}}
 	generator := httptest.NewServer(generators)
@@ -41,9 +41,13 @@ func TestOperators(t *testing.T) {
 	t.Run("a_workflow_each", func(t *testing.T) {
 		s := setup(t, eachAlone, func(c *config.Config) { c.Generator.URL = generator.URL })
 		s.operateOn(map[string]func(*operated){
-			"delivery_retrying": deliveryRetrying, "delivery_in_flight": deliveryInFlight, "delivery_paused": deliveryPaused,
-			"interview_waiting": interviewWaiting, "interview_in_a_call": interviewInACall, "interview_analysing": interviewAnalysing,
-			"generation": func(o *operated) { generationRunning(o, generators) },
+			"delivery_retrying":   deliveryRetrying,
+			"delivery_in_flight":  deliveryInFlight,
+			"delivery_paused":     deliveryPaused,
+			"interview_waiting":   interviewWaiting,
+			"interview_in_a_call": interviewInACall,
+			"interview_analysing": interviewAnalysing,
+			"generation":          func(o *operated) { generationRunning(o, generators) },
 		})
 	})
 	t.Run("in_batches", func(t *testing.T) {
@@ -67,8 +71,8 @@ func operatedAlone(t *testing.T, op operation) *operated {
 	return &operated{system: s, c: s.temporal(), op: op, eventType: "batch." + string(op)}
 }
 
-// operateOn runs the row of each kind of workflow, one cell for each operation, all at the same time: t.Parallel would run no
-// more of them at once than there are processors.
+// operateOn runs the row of each kind of workflow, one cell for each operation, all at the same time: t.Parallel
+// would run no more of them at once than there are processors.
 func (s *system) operateOn(rows map[string]func(*operated)) {
 	c := s.temporal()
 	var cells sync.WaitGroup
@@ -186,7 +190,10 @@ func (o *operated) onlyDelivery(webhook any) (workflow string) {
 func (o *operated) canceled(webhook any, workflow string) {
 	o.t.Helper()
 	o.has(webhook, "canceled", 1)
-	o.eventually(func() bool { return o.status(workflow) == enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED }, "the workflow is canceled")
+	o.eventually(
+		func() bool { return o.status(workflow) == enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED },
+		"the workflow is canceled",
+	)
 }
 
 func deliveryRetrying(o *operated) {
@@ -257,8 +264,11 @@ func (o *operated) batchOf(webhook any) (workflow string, deliveries int) {
 			ID string
 			N  int
 		}
-		require.NoError(o.t, o.db.NewRaw(`SELECT b.id::text AS id, count(*) AS n FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
-			JOIN deliveries d ON d.id = x.id WHERE d.webhook_id = ? GROUP BY 1 ORDER BY 2 DESC`, webhook).Scan(o.t.Context(), &rows))
+		require.NoError(
+			o.t,
+			o.db.NewRaw(`SELECT b.id::text AS id, count(*) AS n FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
+			JOIN deliveries d ON d.id = x.id WHERE d.webhook_id = ? GROUP BY 1 ORDER BY 2 DESC`, webhook).Scan(o.t.Context(), &rows),
+		)
 		if len(rows) == 0 {
 			return false
 		}
@@ -343,7 +353,10 @@ func (o *operated) behindAnOpenCircuit(more map[string]any) (r *receiver, webhoo
 	o.openCircuit(webhook)
 	o.publishAtOnce(o.eventType, behindCircuit-12)
 	workflow = fmt.Sprintf("circuit:%s", webhook)
-	o.eventually(func() bool { return o.runs(workflow) && o.statuses(webhook)["paused"] >= behindCircuit-12 }, "they wait behind the circuit")
+	o.eventually(
+		func() bool { return o.runs(workflow) && o.statuses(webhook)["paused"] >= behindCircuit-12 },
+		"they wait behind the circuit",
+	)
 	return r, webhook, workflow
 }
 
@@ -352,7 +365,11 @@ func circuitOpen(o *operated) {
 	r.turn(nil)
 	o.mustOperate(workflow, "reset", nil)
 	if o.op != signal {
-		require.NotNil(o.t, o.must(http.MethodGet, fmt.Sprintf("/webhooks/%s", w), nil)["circuitOpenedAt"], "it is still open")
+		require.NotNil(
+			o.t,
+			o.must(http.MethodGet, fmt.Sprintf("/webhooks/%s", w), nil)["circuitOpenedAt"],
+			"it is still open",
+		)
 		o.eventually(func() bool { return o.runs(workflow) }, "the circuit has its workflow")
 		require.NoError(o.t, o.c.SignalWorkflow(o.t.Context(), workflow, "", "reset", nil))
 	}
@@ -387,10 +404,17 @@ func circuitReleasing(o *operated) {
 // due moves a limit of an interview to some seconds from now, and has its workflow look at it.
 func (o *operated) due(interview, set string) (workflow string) {
 	o.t.Helper()
-	_, err := o.db.ExecContext(o.t.Context(), "UPDATE interviews SET "+set+", updated_at = clock_timestamp() WHERE id = ?", interview)
+	_, err := o.db.ExecContext(
+		o.t.Context(),
+		"UPDATE interviews SET "+set+", updated_at = clock_timestamp() WHERE id = ?",
+		interview,
+	)
 	require.NoError(o.t, err)
 	workflow = "interview:" + interview
-	o.eventually(func() bool { return o.c.SignalWorkflow(o.t.Context(), workflow, "", "changed", nil) == nil }, "the workflow is there")
+	o.eventually(
+		func() bool { return o.c.SignalWorkflow(o.t.Context(), workflow, "", "changed", nil) == nil },
+		"the workflow is there",
+	)
 	return workflow
 }
 
@@ -436,7 +460,10 @@ func interviewAnalysing(o *operated) {
 	o.mustOperate(o.due(id, "analysis_due_at = now() + interval '10 s'"), "cancel", nil)
 	o.eventually(func() bool {
 		var analysis string
-		require.NoError(o.t, o.db.NewRaw("SELECT analysis_status FROM interviews WHERE id = ?", id).Scan(o.t.Context(), &analysis))
+		require.NoError(
+			o.t,
+			o.db.NewRaw("SELECT analysis_status FROM interviews WHERE id = ?", id).Scan(o.t.Context(), &analysis),
+		)
 		return analysis == "FAILED"
 	}, "the analysis is given up when it is due")
 	require.Equal(o.t, "COMPLETED", o.interviewStatus(id), "an interview that has taken place cannot be canceled")
@@ -456,17 +483,27 @@ func replayRunning(o *operated) {
 	workflow := fmt.Sprintf("replay:%s", replay["id"])
 	_ = o.operate(workflow, "changed", nil)
 	if o.op == cancel {
-		o.eventually(func() bool { return o.must(http.MethodGet, path, nil)["state"] == "canceled" }, "the replay is canceled")
+		o.eventually(
+			func() bool { return o.must(http.MethodGet, path, nil)["state"] == "canceled" },
+			"the replay is canceled",
+		)
 		o.record("ReplayDeliveries-canceled_in_temporal", workflow)
 		return
 	}
-	o.eventually(func() bool { return o.must(http.MethodGet, path, nil)["state"] == "completed" }, "the replay is completed")
+	o.eventually(
+		func() bool { return o.must(http.MethodGet, path, nil)["state"] == "completed" },
+		"the replay is completed",
+	)
 	o.eventually(func() bool { return r.count() == 2*total }, "each is sent once more")
 }
 
 func generationRunning(o *operated, generators *generators) {
 	generator := generators.gate(o.eventType)
-	job := o.xobin(http.MethodPost, "/generate-interview", map[string]any{"job_role": "Receptionist", "job_description": o.eventType})
+	job := o.xobin(
+		http.MethodPost,
+		"/generate-interview",
+		map[string]any{"job_role": "Receptionist", "job_description": o.eventType},
+	)
 	o.eventually(func() bool { return generator.waiting() > 0 }, "the generator is asked")
 	workflow := fmt.Sprintf("generate:%s", job["job_id"])
 	o.mustOperate(workflow, "wake", nil)

@@ -18,7 +18,8 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// found is how long after something was due a workflow that is missing may still be missing, and what comes of it be late.
+// found is how long after something was due a workflow that is missing may still be missing, and what comes of it be
+// late.
 const found = 60 * time.Second
 
 // soon waits for what a lost workflow should have done, no longer than found after it was due.
@@ -31,7 +32,11 @@ func (s *system) soon(due time.Time, ok func() bool, what string, args ...any) {
 func (s *system) terminate(id string) {
 	s.t.Helper()
 	c := s.temporal()
-	s.eventually(func() bool { return c.TerminateWorkflow(s.t.Context(), id, "", "test") == nil }, "workflow %s is there", id)
+	s.eventually(
+		func() bool { return c.TerminateWorkflow(s.t.Context(), id, "", "test") == nil },
+		"workflow %s is there",
+		id,
+	)
 }
 
 // slowRelease makes releases and replays take long enough to be interrupted.
@@ -51,7 +56,11 @@ func TestATerminatedWorkflowIsStartedAgain(t *testing.T) {
 		due := time.Now().Add(5 * time.Second)
 		id := s.callAt(due)
 		s.terminate("interview:" + id)
-		s.soon(due, func() bool { return s.interviewStatus(id) == "COMPLETED" }, "the call is placed, and its analysis asked for")
+		s.soon(
+			due,
+			func() bool { return s.interviewStatus(id) == "COMPLETED" },
+			"the call is placed, and its analysis asked for",
+		)
 	})
 	t.Run("of_an_analysis", func(t *testing.T) {
 		analyser, up := analyserThatIsDown(t)
@@ -60,7 +69,11 @@ func TestATerminatedWorkflowIsStartedAgain(t *testing.T) {
 		s.eventually(func() bool { return s.interviewStatus(id) == "COMPLETED" }, "it is held")
 		s.terminate("interview:" + id)
 		up.Store(true)
-		s.soon(time.Now(), func() bool { return s.must(http.MethodGet, "/interviews/"+id, nil)["analysis"] != nil }, "it is analysed")
+		s.soon(
+			time.Now(),
+			func() bool { return s.must(http.MethodGet, "/interviews/"+id, nil)["analysis"] != nil },
+			"it is analysed",
+		)
 	})
 	t.Run("of_a_delivery_that_is_retried", func(t *testing.T) {
 		s := setup(t, eachAlone)
@@ -78,11 +91,19 @@ func TestATerminatedWorkflowIsStartedAgain(t *testing.T) {
 		s.soon(due.Add(5*time.Second), func() bool { return s.statuses(w["id"])["succeeded"] == 1 }, "it is sent")
 	})
 	t.Run("of_a_circuit_that_probes", func(t *testing.T) {
-		s := setup(t, eachAlone, func(c *config.Config) { c.Circuit.Recovery, c.Circuit.Cooldown = config.RecoverByProbe, 5*time.Second })
+		s := setup(
+			t,
+			eachAlone,
+			func(c *config.Config) { c.Circuit.Recovery, c.Circuit.Cooldown = config.RecoverByProbe, 5*time.Second },
+		)
 		r, w := s.paused(12)
 		s.terminate(fmt.Sprintf("circuit:%s", w))
 		r.turn(nil)
-		s.soon(time.Now().Add(20*time.Second), func() bool { return s.statuses(w)["succeeded"] == 12 }, "it is probed and releases")
+		s.soon(
+			time.Now().Add(20*time.Second),
+			func() bool { return s.statuses(w)["succeeded"] == 12 },
+			"it is probed and releases",
+		)
 	})
 	t.Run("of_a_circuit_that_waits_for_a_reset", func(t *testing.T) {
 		s := setup(t, eachAlone)
@@ -91,7 +112,11 @@ func TestATerminatedWorkflowIsStartedAgain(t *testing.T) {
 		s.terminate(id)
 		r.turn(nil)
 		c := s.temporal()
-		s.soon(time.Now(), func() bool { return c.SignalWorkflow(t.Context(), id, "", "reset", nil) == nil }, "it can be reset by signal again")
+		s.soon(
+			time.Now(),
+			func() bool { return c.SignalWorkflow(t.Context(), id, "", "reset", nil) == nil },
+			"it can be reset by signal again",
+		)
 		s.eventually(func() bool { return s.statuses(w)["succeeded"] == 12 }, "and releases")
 	})
 	t.Run("of_a_release", func(t *testing.T) {
@@ -116,7 +141,9 @@ func TestATerminatedWorkflowIsStartedAgain(t *testing.T) {
 		s.soon(time.Now().Add(20*time.Second), func() bool { return r.count() == 60 }, "all arrive again")
 	})
 	t.Run("of_a_generation", func(t *testing.T) {
-		down := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+		down := httptest.NewServer(
+			http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }),
+		)
 		t.Cleanup(down.Close)
 		s := setup(t, func(c *config.Config) { c.Generator.URL = down.URL })
 		id := s.generation()
@@ -179,15 +206,21 @@ func (s *system) replay(webhook any) (id string) {
 // generation asks for an AI interview, and returns the id of the generation.
 func (s *system) generation() (id string) {
 	s.t.Helper()
-	s.xobin(http.MethodPost, "/generate-interview", map[string]any{"job_role": "Engineer", "job_description": "Keeps it running"})
+	s.xobin(
+		http.MethodPost,
+		"/generate-interview",
+		map[string]any{"job_role": "Engineer", "job_description": "Keeps it running"},
+	)
 	s.eventually(func() bool {
-		err := s.db.NewRaw("SELECT id::text FROM generations WHERE status = 'pending' ORDER BY id DESC LIMIT 1").Scan(s.t.Context(), &id)
+		err := s.db.NewRaw("SELECT id::text FROM generations WHERE status = 'pending' ORDER BY id DESC LIMIT 1").
+			Scan(s.t.Context(), &id)
 		return err == nil
 	}, "it is written down")
 	return id
 }
 
-// TestTemporalComesBackEmpty loses Temporal's store under load: everything that waited in it continues from the database.
+// TestTemporalComesBackEmpty loses Temporal's store under load: everything that waited in it continues from the
+// database.
 func TestTemporalComesBackEmpty(t *testing.T) {
 	s := prepare(t, slowRelease, simulate(t, true))
 	temporal := s.ownTemporal()
@@ -200,9 +233,17 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 	releasing, released := s.paused(40)
 	releasing.turn(nil)
 	s.publishAtOnce("interview.started", 30) // all three webhooks but one get them
-	s.eventually(func() bool { return s.statuses(busy["id"])["succeeded"] >= 70 }, "the healthy one gets its own: %v", s.statuses(busy["id"]))
+	s.eventually(
+		func() bool { return s.statuses(busy["id"])["succeeded"] >= 70 },
+		"the healthy one gets its own: %v",
+		s.statuses(busy["id"]),
+	)
 	s.publish("analysis.completed", 5)
-	s.eventually(func() bool { return s.statuses(retried["id"])["retrying"] == 5 }, "some are retried: %v", s.statuses(retried["id"]))
+	s.eventually(
+		func() bool { return s.statuses(retried["id"])["retrying"] == 5 },
+		"some are retried: %v",
+		s.statuses(retried["id"]),
+	)
 	call := s.callAt(time.Now().Add(15 * time.Second))
 	before := s.statuses(busy["id"])["succeeded"]
 	replay := s.replay(busy["id"])
@@ -247,7 +288,12 @@ func (s *system) load() (stop func(), accepted func() int) {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			if a, err := s.try(http.MethodPost, "/events", map[string]any{"type": "interview.started", "data": map[string]any{}}); err == nil && a.Status < 300 {
+			if a, err := s.try(
+				http.MethodPost,
+				"/events",
+				map[string]any{"type": "interview.started", "data": map[string]any{}},
+			); err == nil &&
+				a.Status < 300 {
 				n++
 			}
 		}
@@ -255,13 +301,26 @@ func (s *system) load() (stop func(), accepted func() int) {
 	return func() { cancel(); <-done }, func() int { return n }
 }
 
-// startBareTemporal starts a server at the address of the one that was stopped, with an empty store and without search attributes.
+// startBareTemporal starts a server at the address of the one that was stopped, with an empty store and without
+// search attributes.
 func (s *system) startBareTemporal() {
 	s.t.Helper()
 	_, port, err := net.SplitHostPort(s.cfg.Temporal.Address)
 	require.NoError(s.t, err)
-	cmd := exec.Command(os.Getenv("GREENROOM_TEST_TEMPORAL_BIN"), "server", "start-dev", "--headless", "--log-level", "error",
-		"--ip", "127.0.0.1", "--port", port, "--dynamic-config-value", "system.enableEagerWorkflowStart=true")
+	cmd := exec.Command(
+		os.Getenv("GREENROOM_TEST_TEMPORAL_BIN"),
+		"server",
+		"start-dev",
+		"--headless",
+		"--log-level",
+		"error",
+		"--ip",
+		"127.0.0.1",
+		"--port",
+		port,
+		"--dynamic-config-value",
+		"system.enableEagerWorkflowStart=true",
+	)
 	require.NoError(s.t, cmd.Start())
 	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	s.eventually(func() bool { return devstack.CheckTemporal(s.t.Context(), s.cfg.Temporal.Address) == nil }, "it answers")

@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// recordTo names the variable with the folder that histories are recorded in: `make histories` sets it, and the files are
-// replayed by the tests of package workflows ever after.
+// recordTo names the variable with the folder that histories are recorded in: `make histories` sets it, and the files
+// are replayed by the tests of package workflows ever after.
 const recordTo = "GREENROOM_RECORD_HISTORIES"
 
 // What names the machine and process that made an event, and is nothing that a replay needs: identities, and the sticky
@@ -40,7 +40,8 @@ func (s *system) record(name, workflowID string) {
 		return err == nil && d.WorkflowExecutionInfo.Status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
 	}, "workflow %s ends", workflowID)
 	history := &historypb.History{}
-	events := s.temporal().GetWorkflowHistory(ctx, workflowID, s.firstRun(ctx, workflowID), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := s.temporal().
+		GetWorkflowHistory(ctx, workflowID, s.firstRun(ctx, workflowID), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		e, err := events.Next()
 		require.NoError(s.t, err)

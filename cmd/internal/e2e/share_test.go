@@ -43,7 +43,10 @@ func aReceiverThatHangsHoldsOnlyItsOwnShare(t *testing.T, lane func(*config.Conf
 	share := int64(s.cfg.Dispatch.MaxInFlightPerEndpoint)
 	s.eventually(func() bool { return now.Load() >= share }, "the hanging one has its share in flight")
 	s.publish("interview.started", 40)
-	s.eventually(func() bool { return s.statuses(h["id"])["succeeded"] == 40 }, "the healthy one gets everything meanwhile")
+	s.eventually(
+		func() bool { return s.statuses(h["id"])["succeeded"] == 40 },
+		"the healthy one gets everything meanwhile",
+	)
 	if s.cfg.Dispatch.BatchAbove > 0 { // what was taken alone, before there was a batch, has places of its own
 		share *= 2
 	}
@@ -77,7 +80,10 @@ func TestOperatorsFindDeliveriesBySearchAttributes(t *testing.T) {
 	c := s.temporal()
 	query := "WebhookId = '" + w["id"].(string) + "' AND EventType = 'interview.started' AND DeliveryStatus = 'retrying'"
 	s.eventually(func() bool {
-		n, err := c.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{Namespace: "default", Query: query})
+		n, err := c.CountWorkflow(
+			t.Context(),
+			&workflowservice.CountWorkflowExecutionsRequest{Namespace: "default", Query: query},
+		)
 		require.NoError(t, err)
 		return n.Count == 2
 	}, "both are found as retrying")
@@ -109,13 +115,20 @@ func postgresKilledLosesNothing(t *testing.T, lane func(*config.Config)) {
 			require.NoError(t, postgres.Start(t.Context()))
 			s.forgetConnections()
 		}
-		a, err := s.try(http.MethodPost, "/events", map[string]any{"type": "interview.started", "data": map[string]any{"n": i}})
+		a, err := s.try(
+			http.MethodPost,
+			"/events",
+			map[string]any{"type": "interview.started", "data": map[string]any{"n": i}},
+		)
 		if err == nil && a.Status == http.StatusAccepted {
 			accepted++
 		}
 	}
 	require.Greater(t, accepted, 60, "it accepts again once the database is back")
-	s.eventually(func() bool { deliveries, _ := r.acceptedOnce(); return deliveries >= accepted }, "every accepted event arrives")
+	s.eventually(
+		func() bool { deliveries, _ := r.acceptedOnce(); return deliveries >= accepted },
+		"every accepted event arrives",
+	)
 	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] >= accepted }, "and is recorded")
 }
 

@@ -233,8 +233,11 @@ func (s *system) statuses(webhook any) map[string]int {
 		Status string
 		N      int
 	}
-	require.NoError(s.t, s.db.NewRaw("SELECT status, count(*) AS n FROM deliveries WHERE webhook_id = ? GROUP BY 1", webhook).
-		Scan(s.t.Context(), &rows))
+	require.NoError(
+		s.t,
+		s.db.NewRaw("SELECT status, count(*) AS n FROM deliveries WHERE webhook_id = ? GROUP BY 1", webhook).
+			Scan(s.t.Context(), &rows),
+	)
 	counts := map[string]int{}
 	for _, r := range rows {
 		counts[r.Status] = r.N
@@ -242,8 +245,8 @@ func (s *system) statuses(webhook any) map[string]int {
 	return counts
 }
 
-// forgetConnections closes those of the pool that nobody uses: after a kill of PostgreSQL each would fail once, in the test's own
-// questions too.
+// forgetConnections closes those of the pool that nobody uses: after a kill of PostgreSQL each would fail once, in
+// the test's own questions too.
 func (s *system) forgetConnections() {
 	s.db.SetMaxIdleConns(0)
 	s.db.SetMaxIdleConns(10)

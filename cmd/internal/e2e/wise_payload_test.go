@@ -62,10 +62,22 @@ var wiseEvents = []struct{ title, event, fields string }{
 	{"Sharing Ended In Meeting", "SharingEndedInMeetingEvent", "sessionId event_ts" + share},
 	{"Meeting Started", "MeetingStartedEvent", zoom + " event=meeting.started"},
 	{"Meeting Ended", "MeetingEndedEvent", zoom + " payload.object.end_time event=meeting.ended"},
-	{"Recording Completed", "RecordingCompletedEvent", "userId sessionId recordings.0.type recordings.0.url recordings.0.duration recordings.0.partIndex"},
-	{"Certificate Issued", "CertificateIssuedEvent", "classroom student certificate._id certificate.certificateNumber certificate.url certificate.issuedOn"},
+	{
+		"Recording Completed",
+		"RecordingCompletedEvent",
+		"userId sessionId recordings.0.type recordings.0.url recordings.0.duration recordings.0.partIndex",
+	},
+	{
+		"Certificate Issued",
+		"CertificateIssuedEvent",
+		"classroom student certificate._id certificate.certificateNumber certificate.url certificate.issuedOn",
+	},
 	{"Attendance Computed", "AttendanceComputedEvent", "session._id session.classId session.userId"},
-	{"Student Added To Classroom", "StudentAddedToClassroomEvent", "classroom._id classroom.name student._id student.name student.email"},
+	{
+		"Student Added To Classroom",
+		"StudentAddedToClassroomEvent",
+		"classroom._id classroom.name student._id student.name student.email",
+	},
 	{
 		"Teacher Added To Classroom", "TeacherAddedToClassroomEvent",
 		"classroom._id classroom.name classroom.subject classroom.classNumber teacher._id teacher.name teacher.email",
@@ -75,7 +87,8 @@ var wiseEvents = []struct{ title, event, fields string }{
 		"classroom._id classroom.name student._id student.name student.email remove=true",
 	},
 	{
-		"Teacher Removed From Classroom", "TeacherRemovedFromClassroomEvent",
+		"Teacher Removed From Classroom",
+		"TeacherRemovedFromClassroomEvent",
 		"classroom._id classroom.name classroom.subject classroom.classNumber teacher._id teacher.name teacher.email remove=true",
 	},
 	{
@@ -86,14 +99,22 @@ var wiseEvents = []struct{ title, event, fields string }{
 		"Fee Payment Completed", "FeePaymentCompletedEvent",
 		"type=OFFLINE classroom student transaction._id transaction.amount.value transaction.amount.currency",
 	},
-	{"Fee Invoice Charged", "FeeInvoiceChargedEvent", "classroom._id classroom.name classroom.subject classroom.classNumber " +
-		"student._id student.name student.phoneNumber student.email transaction.status=CHARGED transaction.type=INVOICE " +
-		"transaction.senderId transaction.receiverId transaction.chargedAt transaction.amount.value transaction.amount.currency " +
-		"transaction.note transaction.metadata.classId transaction.metadata.dueOn transaction.metadata.dueAfterDays " +
-		"transaction.metadata.paid transaction.metadata.index transaction.metadata.paymentOptionId transaction.metadata.installmentId " +
-		"transaction.metadata.feeType=INSTALLMENT transaction.metadata.feeAssignedManually"},
-	{"Sessions Created", "SessionsCreatedEvent", "sessions.0._id sessions.0.classId sessions.0.userId sessions.0.createdAt " +
-		"sessions.0.meetingStatus=UPCOMING sessions.0.type=SCHEDULED sessions.0.title sessions.0.scheduledStartTime sessions.0.scheduledEndTime"},
+	{
+		"Fee Invoice Charged",
+		"FeeInvoiceChargedEvent",
+		"classroom._id classroom.name classroom.subject classroom.classNumber " +
+			"student._id student.name student.phoneNumber student.email transaction.status=CHARGED transaction.type=INVOICE " +
+			"transaction.senderId transaction.receiverId transaction.chargedAt transaction.amount.value transaction.amount.currency " +
+			"transaction.note transaction.metadata.classId transaction.metadata.dueOn transaction.metadata.dueAfterDays " +
+			"transaction.metadata.paid transaction.metadata.index transaction.metadata.paymentOptionId transaction.metadata.installmentId " +
+			"transaction.metadata.feeType=INSTALLMENT transaction.metadata.feeAssignedManually",
+	},
+	{
+		"Sessions Created",
+		"SessionsCreatedEvent",
+		"sessions.0._id sessions.0.classId sessions.0.userId sessions.0.createdAt " +
+			"sessions.0.meetingStatus=UPCOMING sessions.0.type=SCHEDULED sessions.0.title sessions.0.scheduledStartTime sessions.0.scheduledEndTime",
+	},
 	{"Sessions Updated", "SessionsUpdatedEvent", "_id createdAt"},
 	{
 		"Sessions Deleted", "SessionsDeletedEvent",
@@ -101,7 +122,8 @@ var wiseEvents = []struct{ title, event, fields string }{
 	},
 }
 
-// TestWiseReferencePayloads is 2.2 and the table of 2.3: each event, published as its upstream knows it, arrives in its envelope.
+// TestWiseReferencePayloads is 2.2 and the table of 2.3: each event, published as its upstream knows it, arrives in
+// its envelope.
 func TestWiseReferencePayloads(t *testing.T) {
 	s := setup(t)
 	rows := map[string]func(t *testing.T, s tutoring){
@@ -152,7 +174,12 @@ func TestWiseReferencePayloads(t *testing.T) {
 			payload := s.sample(e.event)
 			s.tell(e.event, payload)
 			body := s.one(r)
-			require.JSONEq(t, `{"event":"`+e.event+`","payload":`+string(payload)+`}`, string(r.all()[0].Raw), "2.2: nothing else at the top")
+			require.JSONEq(
+				t,
+				`{"event":"`+e.event+`","payload":`+string(payload)+`}`,
+				string(r.all()[0].Raw),
+				"2.2: nothing else at the top",
+			)
 			requireFields(t, body["payload"], e.fields)
 			require.Empty(t, r.all()[0].Header.Get("X-Webhook-Signature"), "2.4: no signature of the contract's own")
 		}
@@ -160,7 +187,8 @@ func TestWiseReferencePayloads(t *testing.T) {
 	holdWise(t, s, rows)
 }
 
-// TestWiseReferenceSessions: the events for which the domain has the moment come from interviews too, in the shapes of 2.3.
+// TestWiseReferenceSessions: the events for which the domain has the moment come from interviews too, in the shapes
+// of 2.3.
 func TestWiseReferenceSessions(t *testing.T) {
 	s := setup(t, simulate(t, false))
 	var all []any
@@ -182,12 +210,25 @@ func TestWiseReferenceSessions(t *testing.T) {
 	far := func(days int) string { return time.Now().AddDate(0, 0, days).UTC().Format(time.RFC3339) }
 	planned := func(s tutoring) (id, call string) {
 		s.t.Helper()
-		job := s.must(http.MethodPost, "/jobs", map[string]any{"title": "Platform engineer", "description": "Keeps it running"})
+		job := s.must(
+			http.MethodPost,
+			"/jobs",
+			map[string]any{"title": "Platform engineer", "description": "Keeps it running"},
+		)
 		agent := s.must(http.MethodPost, "/agents", map[string]any{
-			"name": "Ada", "type": "PHONE", "focus": "SCREENING", "language": "EN", "duration": 15, "questions": []string{"Why?"},
+			"name":      "Ada",
+			"type":      "PHONE",
+			"focus":     "SCREENING",
+			"language":  "EN",
+			"duration":  15,
+			"questions": []string{"Why?"},
 		})
 		candidate := s.must(http.MethodPost, "/candidates", map[string]any{
-			"firstName": "Grace", "lastName": "Hopper", "email": "grace@example.com", "phoneNumber": "+421900000100", "jobId": job["id"],
+			"firstName":      "Grace",
+			"lastName":       "Hopper",
+			"email":          "grace@example.com",
+			"phoneNumber":    "+421900000100",
+			"jobId":          job["id"],
 			"gdprExpiryDate": "2030-01-01",
 		})
 		i := s.must(http.MethodPost, "/interviews", map[string]any{
@@ -233,7 +274,11 @@ func TestWiseReferenceSessions(t *testing.T) {
 				"ParticipantJoinedMeetingEvent", "ParticipantLeftMeetingEvent", "MeetingEndedEvent", "RecordingCompletedEvent")
 			requireFields(t, got["MeetingStartedEvent"]["payload"], zoom+" event=meeting.started")
 			requireFields(t, got["MeetingEndedEvent"]["payload"], zoom+" payload.object.end_time event=meeting.ended")
-			requireFields(t, got["ParticipantJoinedMeetingEvent"]["payload"], "sessionId event_ts "+person+" payload.object.participant.join_time")
+			requireFields(
+				t,
+				got["ParticipantJoinedMeetingEvent"]["payload"],
+				"sessionId event_ts "+person+" payload.object.participant.join_time",
+			)
 			requireFields(t, got["ParticipantLeftMeetingEvent"]["payload"],
 				"sessionId event_ts "+person+" payload.object.participant.join_time payload.object.participant.leave_time")
 			requireFields(t, got["RecordingCompletedEvent"]["payload"], wiseEvents[6].fields+" recordings.0.type=AUDIO")

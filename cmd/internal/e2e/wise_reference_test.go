@@ -81,8 +81,8 @@ func holdWise(t *testing.T, s *system, rows map[string]func(t *testing.T, s tuto
 	}
 }
 
-// TestWiseReference holds the reference of Wise row by row: all of Part 1, and of Parts 2 and 3 what is on the wire. Its own API
-// (2.5) registers no webhooks and is none of ours.
+// TestWiseReference holds the reference of Wise row by row: all of Part 1, and of Parts 2 and 3 what is on the wire.
+// Its own API (2.5) registers no webhooks and is none of ours.
 func TestWiseReference(t *testing.T) {
 	s := setup(t, simulate(t, false))
 	holdWise(t, s, map[string]func(t *testing.T, s tutoring){
@@ -101,7 +101,12 @@ func TestWiseReference(t *testing.T) {
 		"part_1_there_are_19_events": func(t *testing.T, s tutoring) {
 			require.Len(t, wiseEvents, 19)
 			for _, e := range wiseEvents {
-				require.Equal(t, strings.ReplaceAll(e.title, " ", "")+"Event", e.event, "Part 3, 2: as printed, misspelled where it is")
+				require.Equal(
+					t,
+					strings.ReplaceAll(e.title, " ", "")+"Event",
+					e.event,
+					"Part 3, 2: as printed, misspelled where it is",
+				)
 			}
 			for _, p := range s.must(http.MethodGet, "/profiles", nil)["data"].([]any) {
 				if p := p.(map[string]any); p["name"] == "wise" {
@@ -151,7 +156,11 @@ func TestWiseReference(t *testing.T) {
 			first, w := s.hook(nil, "AttendanceComputedEvent")
 			second, _ := s.hook(nil, "AttendanceComputedEvent", "CertificateIssuedEvent")
 			path := "/webhooks/" + w["id"].(string)
-			require.Equal(t, "Webhook Subscription 1", s.must(http.MethodPatch, path, map[string]any{"name": "Webhook Subscription 1"})["name"])
+			require.Equal(
+				t,
+				"Webhook Subscription 1",
+				s.must(http.MethodPatch, path, map[string]any{"name": "Webhook Subscription 1"})["name"],
+			)
 			s.tell("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
 			require.Equal(t, s.one(first), s.one(second))
 			s.must(http.MethodPatch, path, map[string]any{"isActive": false})
@@ -194,7 +203,10 @@ func TestWiseReferenceRetries(t *testing.T) {
 		},
 		"2.1_no_answer_within_5_seconds_is_a_failure": func(t *testing.T, s tutoring) {
 			release := make(chan struct{})
-			_, hanging := s.hook(func(int, received) (int, http.Header) { <-release; return http.StatusOK, nil }, "CertificateIssuedEvent")
+			_, hanging := s.hook(
+				func(int, received) (int, http.Header) { <-release; return http.StatusOK, nil },
+				"CertificateIssuedEvent",
+			)
 			t.Cleanup(func() { close(release) }) // before the receiver is closed, which waits for its calls
 			_, slow := s.hook(func(int, received) (int, http.Header) {
 				time.Sleep(2 * time.Second) // well within, on a busy machine too
@@ -222,8 +234,12 @@ func (s *system) wake(delivery map[string]any) {
 func (s tutoring) due(event string) time.Duration {
 	s.t.Helper()
 	var occurred, next time.Time
-	require.NoError(s.t, s.db.NewRaw(`SELECT e.occurred_at, d.next_attempt_at FROM events e JOIN deliveries d ON d.event_id = e.id WHERE e.id = ?`,
-		event).Scan(s.t.Context(), &occurred, &next))
+	require.NoError(
+		s.t,
+		s.db.NewRaw(`SELECT e.occurred_at, d.next_attempt_at FROM events e JOIN deliveries d ON d.event_id = e.id WHERE e.id = ?`,
+			event).
+			Scan(s.t.Context(), &occurred, &next),
+	)
 	return next.Sub(occurred)
 }
 

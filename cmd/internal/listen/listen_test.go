@@ -45,7 +45,8 @@ func setup(t *testing.T, opts listen.Options) *bundle {
 	return b
 }
 
-// send posts body signed with the key behind hexSecret, changed by edit, and returns the answer's status and the delivery.
+// send posts body signed with the key behind hexSecret, changed by edit, and returns the answer's status and the
+// delivery.
 func (b *bundle) send(id string, edit func(*http.Request)) (int, listen.Delivery) {
 	b.t.Helper()
 	key, err := hex.DecodeString(hexSecret)
@@ -182,8 +183,25 @@ func TestOnlyPostIsADelivery(t *testing.T) {
 func TestPrinter(t *testing.T) {
 	t.Parallel()
 	d := listen.Delivery{
-		At: time.Date(2024, 1, 20, 14, 30, 1, 0, time.UTC), ID: "id-1", Event: "ping", Attempt: "2", Body: []byte(`{"a":"<b>"}`),
-		Verified: true, Seen: 2, Repeat: true, Status: 204, Age: 25 * time.Millisecond,
+		At: time.Date(
+			2024,
+			1,
+			20,
+			14,
+			30,
+			1,
+			0,
+			time.UTC,
+		),
+		ID:       "id-1",
+		Event:    "ping",
+		Attempt:  "2",
+		Body:     []byte(`{"a":"<b>"}`),
+		Verified: true,
+		Seen:     2,
+		Repeat:   true,
+		Status:   204,
+		Age:      25 * time.Millisecond,
 	}
 	refused := d
 	refused.Verified, refused.Reason, refused.Repeat, refused.Status = false, "signature does not match the secret", false, 401
@@ -207,8 +225,12 @@ func TestPrinter(t *testing.T) {
 		p.Print(listen.Delivery{Body: []byte("no\njson"), Age: -1})
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		require.Len(t, lines, 2)
-		assert.Equal(t, `{"receivedAt":"2024-01-20T14:30:01Z","verified":true,"event":"ping","webhookId":"id-1","attempt":"2",`+
-			`"seen":2,"duplicate":true,"status":204,"ageMs":25,"body":{"a":"<b>"}}`, lines[0])
+		assert.Equal(
+			t,
+			`{"receivedAt":"2024-01-20T14:30:01Z","verified":true,"event":"ping","webhookId":"id-1","attempt":"2",`+
+				`"seen":2,"duplicate":true,"status":204,"ageMs":25,"body":{"a":"<b>"}}`,
+			lines[0],
+		)
 		var second map[string]any
 		require.NoError(t, json.Unmarshal([]byte(lines[1]), &second))
 		assert.Equal(t, "no\njson", second["body"])

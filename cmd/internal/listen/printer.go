@@ -17,7 +17,8 @@ type Printer struct {
 	out  io.Writer
 	json bool
 
-	// Good, Bad, Dim and Bold colour a text if the output is a terminal and NO_COLOR is not set; else they return it as is.
+	// Good, Bad, Dim and Bold colour a text if the output is a terminal and NO_COLOR is not set; else they return it as
+	// is.
 	Good, Bad, Dim, Bold func(...any) string
 }
 

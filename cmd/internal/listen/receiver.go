@@ -1,8 +1,9 @@
 // Package listen is a receiver of webhooks that checks what it gets: signature, repeats, age.
 //
 // It verifies with the reference library of Standard Webhooks and shares no code with Greenroom's sender, so that a
-// verified delivery says something about the contract and not about one implementation agreeing with itself. It can also
-// play a broken receiver. The Receiver only observes and answers; printing is the Printer's, so tests use it silently.
+// verified delivery says something about the contract and not about one implementation agreeing with itself. It can
+// also play a broken receiver. The Receiver only observes and answers; printing is the Printer's, so tests use it
+// silently.
 package listen
 
 import (
@@ -59,8 +60,8 @@ type Summary struct {
 	Received, Verified, Duplicates int
 }
 
-// Receiver is an http.Handler that takes deliveries by POST on any path. A delivery that does not verify is answered with
-// 401, as a careful receiver would; all others with 204, or as Fail says. Safe for concurrent use.
+// Receiver is an http.Handler that takes deliveries by POST on any path. A delivery that does not verify is answered
+// with 401, as a careful receiver would; all others with 204, or as Fail says. Safe for concurrent use.
 type Receiver struct {
 	opts Options
 
@@ -224,8 +225,8 @@ var reasons = []struct {
 	{standardwebhooks.ErrMessageTooNew, "signed more than 5 minutes in the future"},
 }
 
-// verifier reads either form of a secret. 64 hex digits are 32 key bytes; they would also pass as Base64 of other bytes,
-// so they are looked for first.
+// verifier reads either form of a secret. 64 hex digits are 32 key bytes; they would also pass as Base64 of other
+// bytes, so they are looked for first.
 func verifier(secret string) (*standardwebhooks.Webhook, error) {
 	if key, err := hex.DecodeString(secret); err == nil && len(key) == 32 {
 		return standardwebhooks.NewWebhookRaw(key)
@@ -235,7 +236,9 @@ func verifier(secret string) (*standardwebhooks.Webhook, error) {
 			return wh, nil
 		}
 	}
-	return nil, errors.New("the signing secret must be 64 hex digits, or whsec_ followed by Base64") // never printed itself
+	return nil, errors.New(
+		"the signing secret must be 64 hex digits, or whsec_ followed by Base64",
+	) // never printed itself
 }
 
 func describe(header http.Header, body []byte) Delivery {
@@ -250,7 +253,10 @@ func describe(header http.Header, body []byte) Delivery {
 		Type      string `json:"type"`
 		Timestamp any    `json:"timestamp"`
 	}
-	_ = json.Unmarshal(body, &fields) // a body of another shape is shown as it is: what is sent is not the receiver's choice
+	_ = json.Unmarshal(
+		body,
+		&fields,
+	) // a body of another shape is shown as it is: what is sent is not the receiver's choice
 	text, _ := fields.Timestamp.(string)
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		d.Age = d.At.Sub(at)

@@ -21,9 +21,9 @@ import (
 )
 
 // Time limits of the HTTP server. A request's body is at most 1 MiB, an array of events 4 MiB, so half a minute is
-// ample; videos, up and down, have limits of their own (media.Patient, media.Serve). net/http counts writeLimit from the
-// request's header on and cuts an answer off without a word, so it covers the slowest there is: a body that takes all of
-// readLimit, then a test call that waits for its delivery, the longest time-out of a profile (30 s) plus 5 s.
+// ample; videos, up and down, have limits of their own (media.Patient, media.Serve). net/http counts writeLimit from
+// the request's header on and cuts an answer off without a word, so it covers the slowest there is: a body that takes
+// all of readLimit, then a test call that waits for its delivery, the longest time-out of a profile (30 s) plus 5 s.
 const (
 	readHeaderLimit = 5 * time.Second
 	readLimit       = 30 * time.Second
@@ -60,8 +60,12 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 	}
 	defer sweepMedia(ctx, media.NewSweeper(media.SweeperOptions{DB: d, Store: store, Logger: logger}))()
 	srv := &http.Server{
-		Handler: handler, ReadHeaderTimeout: readHeaderLimit, ReadTimeout: readLimit, WriteTimeout: writeLimit, IdleTimeout: idleLimit,
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderLimit,
+		ReadTimeout:       readLimit,
+		WriteTimeout:      writeLimit,
+		IdleTimeout:       idleLimit,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()

@@ -19,8 +19,8 @@ func OpenDB(ctx context.Context, cfg config.Config) (*bun.DB, error) {
 	return pg.Open(ctx, pg.Options{URL: cfg.Database.URL, MaxConns: cfg.Database.MaxConns})
 }
 
-// AwaitDB opens the configured database and waits for it as long as it takes: a process that starts before its stores must not
-// be restarted at ever longer intervals. A database that refuses the URL is an error at once.
+// AwaitDB opens the configured database and waits for it as long as it takes: a process that starts before its stores
+// must not be restarted at ever longer intervals. A database that refuses the URL is an error at once.
 func AwaitDB(ctx context.Context, cfg config.Config, logger *slog.Logger) (*bun.DB, error) {
 	said := false
 	for {

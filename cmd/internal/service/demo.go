@@ -29,7 +29,13 @@ func DemoKey(ctx context.Context, cfg config.Config, d *bun.DB) (plain string, m
 			return err
 		}
 		return db.CreateAPIKey(ctx, tx, &db.APIKey{
-			CompanyID: &c.ID, Name: "demo", Hash: hash, Prefix: prefix, Scopes: []string{"*"}, RatePerMinute: demoRate, RatePerHour: demoRate,
+			CompanyID:     &c.ID,
+			Name:          "demo",
+			Hash:          hash,
+			Prefix:        prefix,
+			Scopes:        []string{"*"},
+			RatePerMinute: demoRate,
+			RatePerHour:   demoRate,
 		}, "dev")
 	})
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"greenroom/cmd/internal/service"
 )
 
-// A worker whose polls are refused for good ends with an error, so that its supervisor starts another. The SDK tries for two
-// minutes before it says so.
+// A worker whose polls are refused for good ends with an error, so that its supervisor starts another. The SDK tries
+// for two minutes before it says so.
 func TestWorkerThatDiedInsideEnds(t *testing.T) {
 	b := setup(t)
 	b.cfg.Worker.DeploymentName, b.cfg.Worker.BuildID = "refused:by-the-server", "1"
@@ -31,7 +31,9 @@ func TestWorkerOutlivesItsNamespace(t *testing.T) {
 	b.publish(1)
 	b.arrives(1)
 
-	_, err := b.temporal().OperatorService().DeleteNamespace(t.Context(), &operatorservice.DeleteNamespaceRequest{Namespace: b.cfg.Temporal.Namespace})
+	_, err := b.temporal().
+		OperatorService().
+		DeleteNamespace(t.Context(), &operatorservice.DeleteNamespaceRequest{Namespace: b.cfg.Temporal.Namespace})
 	require.NoError(t, err)
 	b.eventually(func() bool { return !b.ready(url) })
 	status, _ := b.get(url + "/healthz")

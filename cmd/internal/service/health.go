@@ -32,8 +32,8 @@ type health struct {
 // readyLimit is what both stores together get to answer: less than the time-out of any usual probe.
 const readyLimit = 2 * time.Second
 
-// serve answers on cfg.Worker.HTTPAddr until ctx ends; without an address it does nothing. It begins before Temporal is reached,
-// so that a worker that waits for it is alive and not ready.
+// serve answers on cfg.Worker.HTTPAddr until ctx ends; without an address it does nothing. It begins before Temporal
+// is reached, so that a worker that waits for it is alive and not ready.
 func (h *health) serve(ctx context.Context, cfg config.Config) error {
 	if cfg.Worker.HTTPAddr == "" {
 		return nil
@@ -43,7 +43,11 @@ func (h *health) serve(ctx context.Context, cfg config.Config) error {
 		return fmt.Errorf("listen on %s (setting worker.http_addr): %w", cfg.Worker.HTTPAddr, err)
 	}
 	srv := &http.Server{
-		Handler: h.handler(), ReadHeaderTimeout: readHeaderLimit, ReadTimeout: readLimit, WriteTimeout: readLimit, IdleTimeout: idleLimit,
+		Handler:           h.handler(),
+		ReadHeaderTimeout: readHeaderLimit,
+		ReadTimeout:       readLimit,
+		WriteTimeout:      readLimit,
+		IdleTimeout:       idleLimit,
 	}
 	context.AfterFunc(ctx, func() { _ = srv.Close() })
 	go func() { _ = srv.Serve(ln) }() // ends with ctx
@@ -81,7 +85,8 @@ func (h *health) notReady(ctx context.Context) (reason string, err error) {
 		return "the database does not answer", err
 	}
 	// A healthy server without the namespace gives no work.
-	_, err = (*c).WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: h.namespace})
+	_, err = (*c).WorkflowService().
+		DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: h.namespace})
 	if err != nil {
 		return "Temporal does not answer, or its namespace is gone", err
 	}

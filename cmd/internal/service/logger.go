@@ -20,8 +20,8 @@ func Logger(cfg config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// quieter is for the Temporal SDK. Its info lines are its own business. An activity that fails is retried, and during an outage
-// thousands are: one line a minute for each type is enough, since Temporal shows each.
+// quieter is for the Temporal SDK. Its info lines are its own business. An activity that fails is retried, and during
+// an outage thousands are: one line a minute for each type is enough, since Temporal shows each.
 func quieter(l *slog.Logger) *slog.Logger {
 	return slog.New(atLeastWarn{l.Handler(), &lastSaid{at: map[string]time.Time{}}})
 }
@@ -31,8 +31,8 @@ type atLeastWarn struct {
 	said *lastSaid
 }
 
-// harmless are warnings of the SDK about what happens in healthy operation: a local activity that waits for a slow receiver, and
-// a hint that came as its workflow ended.
+// harmless are warnings of the SDK about what happens in healthy operation: a local activity that waits for a slow
+// receiver, and a hint that came as its workflow ended.
 var harmless = []string{"[TMPRL1104]", "Workflow has unhandled signals"}
 
 // lastSaid remembers when a line was written.

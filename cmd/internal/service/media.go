@@ -17,7 +17,8 @@ func mediaStore(cfg config.Config) (media.Store, error) {
 	return media.NewDir(cfg.Media.Dir), nil
 }
 
-// sweepMedia runs the sweeper until ctx ends or stop is called, which waits for its end: the database is closed after it.
+// sweepMedia runs the sweeper until ctx ends or stop is called, which waits for its end: the database is closed after
+// it.
 func sweepMedia(ctx context.Context, s *media.Sweeper) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

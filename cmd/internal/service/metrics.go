@@ -20,9 +20,9 @@ import (
 // queueShown bounds what the queue gauges count, so that a scrape never scans a long backlog.
 const queueShown = 10_000
 
-// metrics is a registry with all that a process measures: the runtime, the attempts, Temporal's SDK and the length of the
-// queues. What is counted is counted once for the process and what is registered is registered here alone, so that `greenroom
-// dev` shows a worker's metrics at its API.
+// metrics is a registry with all that a process measures: the runtime, the attempts, Temporal's SDK and the length of
+// the queues. What is counted is counted once for the process and what is registered is registered here alone, so
+// that `greenroom dev` shows a worker's metrics at its API.
 func metrics(d *bun.DB) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -32,13 +32,20 @@ func metrics(d *bun.DB) *prometheus.Registry {
 	return r
 }
 
-// workflowStarts tells whether eager starts work: a server or a worker that cannot start a workflow eagerly says nothing and
-// takes two more round trips.
+// workflowStarts tells whether eager starts work: a server or a worker that cannot start a workflow eagerly says
+// nothing and takes two more round trips.
 var workflowStarts = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "greenroom_workflow_starts_total", Help: "Workflows that this process started, by whether its worker got the first task with the answer.",
+	Name: "greenroom_workflow_starts_total",
+	Help: "Workflows that this process started, by whether its worker got the first task with the answer.",
 }, []string{"eager"})
 
-func countStarts(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+func countStarts(
+	ctx context.Context,
+	method string,
+	req, reply any,
+	cc *grpc.ClientConn,
+	invoke grpc.UnaryInvoker,
+	opts ...grpc.CallOption,
 ) error {
 	err := invoke(ctx, method, req, reply, cc, opts...)
 	if r, is := reply.(*workflowservice.StartWorkflowExecutionResponse); is && err == nil && r.GetStarted() {
@@ -48,12 +55,37 @@ func countStarts(ctx context.Context, method string, req, reply any, cc *grpc.Cl
 }
 
 var (
-	queueDesc   = prometheus.NewDesc("greenroom_queue_deliveries", "Deliveries that wait for a dispatcher, at most 10000.", nil, nil)
-	commandDesc = prometheus.NewDesc("greenroom_queue_commands", "Commands that wait for a dispatcher, at most 10000.", nil, nil)
-	openDesc    = prometheus.NewDesc("greenroom_open_circuits", "Webhooks whose circuit is open, at most 10000.", nil, nil)
-	oldestDesc  = prometheus.NewDesc("greenroom_oldest_day_age_days", "Days since the oldest day that is kept of deliveries, attempts and events.", nil, nil)
-	upDesc      = prometheus.NewDesc("greenroom_database_up", "1 when the database answers this process, otherwise 0.", nil, nil)
-	parkedDesc  = prometheus.NewDesc("greenroom_parked_commands", "Commands that were refused too often and are not tried again, at most 10000.", nil, nil)
+	queueDesc = prometheus.NewDesc(
+		"greenroom_queue_deliveries",
+		"Deliveries that wait for a dispatcher, at most 10000.",
+		nil,
+		nil,
+	)
+	commandDesc = prometheus.NewDesc(
+		"greenroom_queue_commands",
+		"Commands that wait for a dispatcher, at most 10000.",
+		nil,
+		nil,
+	)
+	openDesc   = prometheus.NewDesc("greenroom_open_circuits", "Webhooks whose circuit is open, at most 10000.", nil, nil)
+	oldestDesc = prometheus.NewDesc(
+		"greenroom_oldest_day_age_days",
+		"Days since the oldest day that is kept of deliveries, attempts and events.",
+		nil,
+		nil,
+	)
+	upDesc = prometheus.NewDesc(
+		"greenroom_database_up",
+		"1 when the database answers this process, otherwise 0.",
+		nil,
+		nil,
+	)
+	parkedDesc = prometheus.NewDesc(
+		"greenroom_parked_commands",
+		"Commands that were refused too often and are not tried again, at most 10000.",
+		nil,
+		nil,
+	)
 )
 
 type queueCollector struct{ db *bun.DB }
@@ -68,7 +100,8 @@ func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- upDesc
 }
 
-// Collect implements prometheus.Collector. When the database does not answer, it says so and leaves the other gauges out.
+// Collect implements prometheus.Collector. When the database does not answer, it says so and leaves the other gauges
+// out.
 func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -11,11 +11,12 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// sdkMetrics are the metrics of Temporal's SDK in this process, under its own names with the endings that Prometheus wants.
+// sdkMetrics are the metrics of Temporal's SDK in this process, under its own names with the endings that Prometheus
+// wants.
 var sdkMetrics = &sdkCollector{series: map[string]prometheus.Metric{}}
 
-// sdkCollector makes a series the first time that the SDK names it: the SDK does not say beforehand which it has, and gives one
-// metric different tags at different places.
+// sdkCollector makes a series the first time that the SDK names it: the SDK does not say beforehand which it has, and
+// gives one metric different tags at different places.
 type sdkCollector struct {
 	mu     sync.RWMutex
 	series map[string]prometheus.Metric
@@ -33,7 +34,8 @@ func (c *sdkCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// find returns the series of that name and tags; a name is always of one kind, since each kind has an ending of its own.
+// find returns the series of that name and tags; a name is always of one kind, since each kind has an ending of its
+// own.
 func find[M prometheus.Metric](h sdkHandler, name string, newMetric func(prometheus.Opts) M) M {
 	c, key := h.collector, name+h.key
 	c.mu.RLock()
@@ -71,12 +73,20 @@ func (h sdkHandler) WithTags(tags map[string]string) client.MetricsHandler {
 
 // Counter implements client.MetricsHandler.
 func (h sdkHandler) Counter(name string) client.MetricsCounter {
-	return sdkCounter{find(h, name+"_total", func(o prometheus.Opts) prometheus.Counter { return prometheus.NewCounter(prometheus.CounterOpts(o)) })}
+	return sdkCounter{
+		find(
+			h,
+			name+"_total",
+			func(o prometheus.Opts) prometheus.Counter { return prometheus.NewCounter(prometheus.CounterOpts(o)) },
+		),
+	}
 }
 
 // Gauge implements client.MetricsHandler.
 func (h sdkHandler) Gauge(name string) client.MetricsGauge {
-	return sdkGauge{find(h, name, func(o prometheus.Opts) prometheus.Gauge { return prometheus.NewGauge(prometheus.GaugeOpts(o)) })}
+	return sdkGauge{
+		find(h, name, func(o prometheus.Opts) prometheus.Gauge { return prometheus.NewGauge(prometheus.GaugeOpts(o)) }),
+	}
 }
 
 // Timer implements client.MetricsHandler. The buckets reach from a round trip to a long poll, in seconds.

@@ -17,8 +17,8 @@ import (
 	"greenroom/workflows"
 )
 
-// prepare registers what the workflows need in the namespace: the search attributes and the schedule of the upkeep. It does
-// nothing where they are there already.
+// prepare registers what the workflows need in the namespace: the search attributes and the schedule of the upkeep.
+// It does nothing where they are there already.
 func prepare(ctx context.Context, c client.Client, cfg config.Config, logger *slog.Logger) error {
 	if err := registerAttributes(ctx, c, cfg.Temporal.Namespace); err != nil {
 		return err
@@ -30,7 +30,8 @@ func prepare(ctx context.Context, c client.Client, cfg config.Config, logger *sl
 	return nil
 }
 
-// ensurePrepared does again what prepare did, where a namespace came back without it: Temporal's store was lost or restored.
+// ensurePrepared does again what prepare did, where a namespace came back without it: Temporal's store was lost or
+// restored.
 func ensurePrepared(ctx context.Context, c client.Client, cfg config.Config) error {
 	if err := registerAttributes(ctx, c, cfg.Temporal.Namespace); err != nil {
 		return err
@@ -76,8 +77,13 @@ func registerAttributes(ctx context.Context, c client.Client, namespace string) 
 	return nil
 }
 
-func missingAttributes(ctx context.Context, c client.Client, namespace string) (map[string]enumspb.IndexedValueType, error) {
-	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+func missingAttributes(
+	ctx context.Context,
+	c client.Client,
+	namespace string,
+) (map[string]enumspb.IndexedValueType, error) {
+	have, err := c.OperatorService().
+		ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
 		return nil, fmt.Errorf("list search attributes: %w", err)
 	}

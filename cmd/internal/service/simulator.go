@@ -27,7 +27,11 @@ func StartSimulator(ctx context.Context, logger *slog.Logger) (*Simulator, error
 		return nil, fmt.Errorf("start simulator: %w", err)
 	}
 	sim := simulator.New(simulator.Options{Logger: logger})
-	s := &Simulator{URL: "http://" + ln.Addr().String(), sim: sim, srv: &http.Server{Handler: sim, ReadHeaderTimeout: readHeaderLimit}}
+	s := &Simulator{
+		URL: "http://" + ln.Addr().String(),
+		sim: sim,
+		srv: &http.Server{Handler: sim, ReadHeaderTimeout: readHeaderLimit},
+	}
 	go func() {
 		if err := s.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			logger.Error("simulator", "error", err)

@@ -18,7 +18,11 @@ func TestSimulatorPlaysWhatIsNotConfigured(t *testing.T) {
 
 	var none config.Config
 	sim.Use(&none)
-	require.Equal(t, []string{sim.URL, sim.URL, sim.URL}, []string{none.Provider.URL, none.Analysis.URL, none.Generator.URL})
+	require.Equal(
+		t,
+		[]string{sim.URL, sim.URL, sim.URL},
+		[]string{none.Provider.URL, none.Analysis.URL, none.Generator.URL},
+	)
 
 	own := config.Config{Generator: config.Service{URL: "https://generator.test", Token: "t"}}
 	sim.Use(&own)

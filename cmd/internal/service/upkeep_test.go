@@ -14,8 +14,9 @@ import (
 	"greenroom/db/delivery"
 )
 
-// TestScheduleKeepsPartitions has 40 days of partitions and a retention of 30: a worker that starts sets up the schedule that
-// drops the old ones and makes those of the coming days. The namespace is its own, since a namespace has one such schedule.
+// TestScheduleKeepsPartitions has 40 days of partitions and a retention of 30: a worker that starts sets up the
+// schedule that drops the old ones and makes those of the coming days. The namespace is its own, since a namespace
+// has one such schedule.
 func TestScheduleKeepsPartitions(t *testing.T) {
 	b := setup(t)
 	b.cfg.Temporal.Namespace, b.cfg.Retention.Days = "upkeep-"+uuid.NewString(), 30

@@ -1,6 +1,6 @@
-// Package service puts the product's pieces together from the configuration: the API, the worker with its dispatcher, and
-// what both need. Each is one function that runs until its context ends, so that `greenroom api`, `greenroom worker` and
-// `greenroom dev` differ only in which of them they call.
+// Package service puts the product's pieces together from the configuration: the API, the worker with its dispatcher,
+// and what both need. Each is one function that runs until its context ends, so that `greenroom api`, `greenroom
+// worker` and `greenroom dev` differ only in which of them they call.
 package service
 
 import (
@@ -31,8 +31,8 @@ import (
 	"greenroom/workflows/dispatch"
 )
 
-// Worker runs workflows, activities and the dispatcher until ctx ends. It waits for Temporal as long as it takes: a worker
-// that starts before its stores is no fault. ready, when not nil, is called once it works.
+// Worker runs workflows, activities and the dispatcher until ctx ends. It waits for Temporal as long as it takes: a
+// worker that starts before its stores is no fault. ready, when not nil, is called once it works.
 func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger, ready func()) error {
 	h := &health{db: d, logger: logger, namespace: cfg.Temporal.Namespace}
 	if err := h.serve(ctx, cfg); err != nil {
@@ -66,8 +66,8 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	return whileNamespaced(ctx, run, func() error { return prepare(ctx, c, cfg, logger) }, logger)
 }
 
-// whileNamespaced runs the workers again when their namespace was gone and is there again: Temporal came back with an empty store,
-// where the namespace is made after the server answers. Any other end is the end.
+// whileNamespaced runs the workers again when their namespace was gone and is there again: Temporal came back with an
+// empty store, where the namespace is made after the server answers. Any other end is the end.
 func whileNamespaced(ctx context.Context, run, prepare func() error, logger *slog.Logger) error {
 	for {
 		err := run()
@@ -87,7 +87,13 @@ func whileNamespaced(ctx context.Context, run, prepare func() error, logger *slo
 }
 
 // deliveryActivities are the delivery engine's.
-func deliveryActivities(cfg config.Config, d *bun.DB, box *seal.Box, e *inflight.Endpoints, logger *slog.Logger) *deliver.Activities {
+func deliveryActivities(
+	cfg config.Config,
+	d *bun.DB,
+	box *seal.Box,
+	e *inflight.Endpoints,
+	logger *slog.Logger,
+) *deliver.Activities {
 	return &deliver.Activities{
 		DB: d, Box: box, Client: EgressClient(cfg), Logger: logger, CircuitThreshold: cfg.Circuit.Threshold, Endpoints: e,
 		PublicURL: cfg.HTTP.PublicURL,
@@ -115,23 +121,39 @@ func EgressClient(cfg config.Config) *webhook.Client {
 	})
 }
 
-func dispatchOptions(cfg config.Config, d *bun.DB, c client.Client, e *inflight.Endpoints, logger *slog.Logger) dispatch.Options {
+func dispatchOptions(
+	cfg config.Config,
+	d *bun.DB,
+	c client.Client,
+	e *inflight.Endpoints,
+	logger *slog.Logger,
+) dispatch.Options {
 	return dispatch.Options{
-		DB: d, Client: c, TaskQueue: cfg.Temporal.TaskQueue, Endpoints: e, Logger: logger,
-		PollInterval: cfg.Dispatch.PollInterval, PerEndpoint: cfg.Dispatch.MaxInFlightPerEndpoint,
-		BatchAbove: cfg.Dispatch.BatchAbove,
-		Prepare:    func(ctx context.Context) error { return ensurePrepared(ctx, c, cfg) },
-		Versioned:  cfg.Worker.DeploymentName != "",
+		DB:           d,
+		Client:       c,
+		TaskQueue:    cfg.Temporal.TaskQueue,
+		Endpoints:    e,
+		Logger:       logger,
+		PollInterval: cfg.Dispatch.PollInterval,
+		PerEndpoint:  cfg.Dispatch.MaxInFlightPerEndpoint,
+		BatchAbove:   cfg.Dispatch.BatchAbove,
+		Prepare:      func(ctx context.Context) error { return ensurePrepared(ctx, c, cfg) },
+		Versioned:    cfg.Worker.DeploymentName != "",
 		Circuit: dispatch.CircuitSettings{
-			Probe: cfg.Circuit.Recovery == config.RecoverByProbe, Cooldown: cfg.Circuit.Cooldown, ReleaseLimit: cfg.Circuit.ReleaseLimit,
+			Probe:        cfg.Circuit.Recovery == config.RecoverByProbe,
+			Cooldown:     cfg.Circuit.Cooldown,
+			ReleaseLimit: cfg.Circuit.ReleaseLimit,
 		},
-		Interview: dispatch.InterviewSettings{NoAnswerRetries: cfg.Interview.NoAnswerRetries, NoAnswerDelay: cfg.Interview.NoAnswerDelay},
+		Interview: dispatch.InterviewSettings{
+			NoAnswerRetries: cfg.Interview.NoAnswerRetries,
+			NoAnswerDelay:   cfg.Interview.NoAnswerDelay,
+		},
 	}
 }
 
-// Sizes of a worker process. The sticky cache holds the workflows that wait; each costs some 30 KiB, so 2,000 keep the
-// process near 150 MiB. A local attempt is a goroutine that waits for a receiver, so many may run; the slow lane is bounded
-// so that receivers that hang cannot take all of the process's connections.
+// Sizes of a worker process. The sticky cache holds the workflows that wait; each costs some 30 KiB, so 2,000 keep
+// the process near 150 MiB. A local attempt is a goroutine that waits for a receiver, so many may run; the slow lane
+// is bounded so that receivers that hang cannot take all of the process's connections.
 const (
 	stickyWorkflows = 2000
 	localAttempts   = 256
@@ -139,7 +161,13 @@ const (
 	taskPollers     = 4
 )
 
-func runWorker(ctx context.Context, cfg config.Config, c client.Client, activities []any, d *dispatch.Dispatcher, logger *slog.Logger,
+func runWorker(
+	ctx context.Context,
+	cfg config.Config,
+	c client.Client,
+	activities []any,
+	d *dispatch.Dispatcher,
+	logger *slog.Logger,
 	ready func(ctx context.Context),
 ) error {
 	worker.SetStickyWorkflowCacheSize(stickyWorkflows)
@@ -150,8 +178,12 @@ func runWorker(ctx context.Context, cfg config.Config, c client.Client, activiti
 		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker), OnFatalError: died,
 	})
 	slow := worker.New(c, workflows.SlowTaskQueue(cfg.Temporal.TaskQueue), worker.Options{
-		DisableWorkflowWorker: true, MaxConcurrentActivityExecutionSize: slowAttempts, MaxConcurrentActivityTaskPollers: taskPollers,
-		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker), OnFatalError: died,
+		DisableWorkflowWorker:              true,
+		MaxConcurrentActivityExecutionSize: slowAttempts,
+		MaxConcurrentActivityTaskPollers:   taskPollers,
+		WorkerStopTimeout:                  stopTimeout,
+		DeploymentOptions:                  deployment(cfg.Worker),
+		OnFatalError:                       died,
 	})
 	workflows.Register(fast)
 	for _, a := range activities {
@@ -181,7 +213,8 @@ func runWorker(ctx context.Context, cfg config.Config, c client.Client, activiti
 	return g.Wait()
 }
 
-// startWorkers also returns what stops the workers that were started: side by side, so that each has the whole stopTimeout.
+// startWorkers also returns what stops the workers that were started: side by side, so that each has the whole
+// stopTimeout.
 func startWorkers(workers ...worker.Worker) (stop func(), err error) {
 	var wg sync.WaitGroup
 	var started []worker.Worker
@@ -200,27 +233,33 @@ func startWorkers(workers ...worker.Worker) (stop func(), err error) {
 	return stop, nil
 }
 
-// deployment is a worker's version in Temporal. The default is AutoUpgrade: a delivery may wait for days and an interview for
-// weeks, and pinned ones would need the workers of each version for as long; that a newer version can go on with an older
-// one's history is tested by replay, which is what AutoUpgrade asks for.
+// deployment is a worker's version in Temporal. The default is AutoUpgrade: a delivery may wait for days and an
+// interview for weeks, and pinned ones would need the workers of each version for as long; that a newer version can
+// go on with an older one's history is tested by replay, which is what AutoUpgrade asks for.
 func deployment(cfg config.Worker) worker.DeploymentOptions {
 	if cfg.DeploymentName == "" {
 		return worker.DeploymentOptions{}
 	}
 	return worker.DeploymentOptions{
-		UseVersioning: true, Version: worker.WorkerDeploymentVersion{DeploymentName: cfg.DeploymentName, BuildID: cfg.BuildID},
+		UseVersioning:             true,
+		Version:                   worker.WorkerDeploymentVersion{DeploymentName: cfg.DeploymentName, BuildID: cfg.BuildID},
 		DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 	}
 }
 
-// stopTimeout is how long a stopping worker lets attempts end: the longest time-out of a webhook, and recording. What it cuts off
-// is sent a second time by another worker. A worker that has nothing under way stops at once.
+// stopTimeout is how long a stopping worker lets attempts end: the longest time-out of a webhook, and recording. What
+// it cuts off is sent a second time by another worker. A worker that has nothing under way stops at once.
 const stopTimeout = 35 * time.Second
 
-// reconnect is how a lost connection to Temporal is made again. The SDK waits up to 10 s between tries, and with them every
-// delivery after a restart of the server.
+// reconnect is how a lost connection to Temporal is made again. The SDK waits up to 10 s between tries, and with them
+// every delivery after a restart of the server.
 var reconnect = grpc.ConnectParams{
-	Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+	Backoff: backoff.Config{
+		BaseDelay:  200 * time.Millisecond,
+		Multiplier: 1.6,
+		Jitter:     0.2,
+		MaxDelay:   time.Second,
+	},
 	MinConnectTimeout: 5 * time.Second,
 }
 

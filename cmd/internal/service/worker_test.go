@@ -85,14 +85,26 @@ func setup(t *testing.T) *bundle {
 }
 
 func (b *bundle) subscribe() {
-	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { b.got <- r.Header.Get("Webhook-Id") }))
+	receiver := httptest.NewServer(
+		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { b.got <- r.Header.Get("Webhook-Id") }),
+	)
 	b.t.Cleanup(receiver.Close)
 	require.NoError(b.t, db.CreateCompany(b.t.Context(), b.db, &b.co))
 	box, err := seal.New(b.cfg.Keyset)
 	require.NoError(b.t, err)
 	w := &delivery.Webhook{
-		ID: pg.NewID(), CompanyID: &b.co.ID, OwnerCompanyID: &b.co.ID, Profile: "instaview", URL: receiver.URL,
-		Events: []string{catalog.InterviewStarted}, IsActive: true, MaxRetries: 3, TimeoutMS: 5000, Headers: []delivery.WebhookHeader{},
+		ID:             pg.NewID(),
+		CompanyID:      &b.co.ID,
+		OwnerCompanyID: &b.co.ID,
+		Profile:        "instaview",
+		URL:            receiver.URL,
+		Events: []string{
+			catalog.InterviewStarted,
+		},
+		IsActive:   true,
+		MaxRetries: 3,
+		TimeoutMS:  5000,
+		Headers:    []delivery.WebhookHeader{},
 	}
 	w.Secret, err = box.Seal(webhook.GenerateSecret(), w.ID, delivery.SecretField)
 	require.NoError(b.t, err)
@@ -104,7 +116,11 @@ func (b *bundle) publish(n int) {
 	b.t.Helper()
 	for range n {
 		require.NoError(b.t, pg.InTx(b.t.Context(), b.db, func(ctx context.Context, tx bun.Tx) error {
-			_, err := delivery.RecordEvent(ctx, tx, &delivery.Event{CompanyID: &b.co.ID, Type: catalog.InterviewStarted, Data: json.RawMessage(`{}`)})
+			_, err := delivery.RecordEvent(
+				ctx,
+				tx,
+				&delivery.Event{CompanyID: &b.co.ID, Type: catalog.InterviewStarted, Data: json.RawMessage(`{}`)},
+			)
 			return err
 		}))
 	}
@@ -172,7 +188,8 @@ func TestWorkerAnswersProbesAndShowsMetrics(t *testing.T) {
 	var shown string
 	b.eventually(func() bool {
 		_, shown = b.get(url + "/metrics")
-		return regexp.MustCompile(`greenroom_attempts_total\{outcome="succeeded",profile="instaview"\} [1-9]`).MatchString(shown)
+		return regexp.MustCompile(`greenroom_attempts_total\{outcome="succeeded",profile="instaview"\} [1-9]`).
+			MatchString(shown)
 	})
 	for _, want := range []string{
 		`greenroom_workflow_starts_total\{eager="true"\} [1-9]`, `greenroom_queue_deliveries 0`, `go_goroutines \d+`,
@@ -271,13 +288,17 @@ func (b *bundle) temporal() client.Client {
 	return c
 }
 
-// makeCurrent is `temporal worker deployment set-current-version`. The server hears of a version when its workers have polled.
+// makeCurrent is `temporal worker deployment set-current-version`. The server hears of a version when its workers
+// have polled.
 func (b *bundle) makeCurrent() {
 	b.t.Helper()
 	deployment := b.temporal().WorkerDeploymentClient().GetHandle(b.cfg.Worker.DeploymentName)
 	var err error
 	for deadline := time.Now().Add(wait); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		_, err = deployment.SetCurrentVersion(b.t.Context(), client.WorkerDeploymentSetCurrentVersionOptions{BuildID: b.cfg.Worker.BuildID})
+		_, err = deployment.SetCurrentVersion(
+			b.t.Context(),
+			client.WorkerDeploymentSetCurrentVersionOptions{BuildID: b.cfg.Worker.BuildID},
+		)
 		if err == nil {
 			return
 		}
@@ -290,7 +311,10 @@ func (b *bundle) workflows() (ids []string) {
 	b.t.Helper()
 	b.eventually(func() bool {
 		ids = nil
-		require.NoError(b.t, b.db.NewRaw("SELECT workflow_id FROM deliveries WHERE workflow_id IS NOT NULL").Scan(b.t.Context(), &ids))
+		require.NoError(
+			b.t,
+			b.db.NewRaw("SELECT workflow_id FROM deliveries WHERE workflow_id IS NOT NULL").Scan(b.t.Context(), &ids),
+		)
 		return len(ids) == 3
 	})
 	return ids

@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// remember is how long an ended call is known, so that a repeated POST /calls and an interview's second call, hours later,
-// still find it; afterwards it is forgotten, which bounds the memory of a long-running simulator.
+// remember is how long an ended call is known, so that a repeated POST /calls and an interview's second call, hours
+// later, still find it; afterwards it is forgotten, which bounds the memory of a long-running simulator.
 const remember = 24 * time.Hour
 
 // The ends of telephone numbers that choose how a call goes; every other number answers.
@@ -59,7 +59,8 @@ type call struct {
 	hangUp context.CancelFunc
 }
 
-// startCall answers 202 with the call's id and plays the call in the background. The same attempt again is the same call.
+// startCall answers 202 with the call's id and plays the call in the background. The same attempt again is the same
+// call.
 func (s *Simulator) startCall(w http.ResponseWriter, r *http.Request) {
 	var req callRequest
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
@@ -102,7 +103,8 @@ func (s *Simulator) place(req callRequest, base string) *call {
 	return c
 }
 
-// hangUp ends the call: no further call-back is sent. An unknown call is answered alike, as it is not in progress either.
+// hangUp ends the call: no further call-back is sent. An unknown call is answered alike, as it is not in progress
+// either.
 func (s *Simulator) hangUp(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	if c, known := s.calls[r.PathValue("callAttemptId")]; known {

@@ -17,8 +17,8 @@ type generationResult struct {
 	Questions []string `json:"questions"`
 }
 
-// generate answers with questions that say of themselves that they are simulated: the same for the same role, whatever the
-// description says. "[fail]" in the description refuses it.
+// generate answers with questions that say of themselves that they are simulated: the same for the same role,
+// whatever the description says. "[fail]" in the description refuses it.
 func (s *Simulator) generate(w http.ResponseWriter, r *http.Request) {
 	var req generationRequest
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
@@ -37,7 +37,11 @@ func (s *Simulator) generate(w http.ResponseWriter, r *http.Request) {
 }
 
 func questionsFor(role string) []string {
-	questions := []string{"Why do you want to work as %s?", "What have you done that prepared you to work as %s?", "What would you do first as %s?"}
+	questions := []string{
+		"Why do you want to work as %s?",
+		"What have you done that prepared you to work as %s?",
+		"What would you do first as %s?",
+	}
 	for i, q := range questions {
 		questions[i] = fmt.Sprintf("Simulated question %d: ", i+1) + fmt.Sprintf(q, role)
 	}

@@ -1,9 +1,10 @@
-// Package simulator plays the three outside services that Greenroom calls, a telephone call provider, an analyser of interviews
-// and a generator of questions, so that an interview can be seen end to end on one machine.
+// Package simulator plays the three outside services that Greenroom calls, a telephone call provider, an analyser of
+// interviews and a generator of questions, so that an interview can be seen end to end on one machine.
 //
-// It speaks the contract that a real provider would speak, over real HTTP, and nothing in Greenroom knows that it is not
-// one. It is deterministic: the end of the telephone number chooses how a call goes, and an analysis is computed from the
-// transcript by a rule that its text states, as generated questions say that they are simulated. What it knows is in memory and gone with the process.
+// It speaks the contract that a real provider would speak, over real HTTP, and nothing in Greenroom knows that it is
+// not one. It is deterministic: the end of the telephone number chooses how a call goes, and an analysis is computed
+// from the transcript by a rule that its text states, as generated questions say that they are simulated. What it
+// knows is in memory and gone with the process.
 package simulator
 
 import (
@@ -39,8 +40,9 @@ type Options struct {
 	HTTPClient *http.Client
 }
 
-// Simulator is an http.Handler that plays the call provider (POST /calls, DELETE /calls/{callAttemptId},
-// GET /recordings/{callId}), the analyser (POST /analyses) and the generator (POST /generations). Safe for concurrent use.
+// Simulator is an http.Handler that plays the call provider (POST /calls, DELETE /calls/{callAttemptId}, GET
+// /recordings/{callId}), the analyser (POST /analyses) and the generator (POST /generations). Safe for concurrent
+// use.
 type Simulator struct {
 	opts Options
 	mux  *http.ServeMux

@@ -190,7 +190,7 @@ func (in *interviewInput) job(ctx context.Context, tx bun.Tx, company uuid.UUID)
 		return &job.ID, nil
 	case in.Job != nil:
 		job := in.Job.row(company, in.Job.JobTitle)
-		return &job.ID, db.CreatePosition(ctx, tx, job)
+		return &job.ID, db.CreateJob(ctx, tx, job)
 	}
 	return nil, nil //nolint:nilnil // no job is an ordinary answer
 }

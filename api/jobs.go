@@ -24,8 +24,8 @@ func (s *server) jobRoutes() []surface.Route {
 	}
 }
 
-var jobs = surface.Resource[db.Position]{
-	Name: "Job", What: "job", Get: db.GetPosition, Company: func(p *db.Position) uuid.UUID { return p.CompanyID },
+var jobs = surface.Resource[db.Job]{
+	Name: "Job", What: "job", Get: db.GetJob, Company: func(p *db.Job) uuid.UUID { return p.CompanyID },
 }
 
 // jobInput is the body of a create (reference §2.11).
@@ -79,8 +79,8 @@ func (s *salary) check(path string) error {
 	return nil
 }
 
-func (in *jobFields) row(company uuid.UUID, title string) *db.Position {
-	return &db.Position{
+func (in *jobFields) row(company uuid.UUID, title string) *db.Job {
+	return &db.Job{
 		CompanyID:            company,
 		Title:                title,
 		Description:          in.Description,
@@ -122,7 +122,7 @@ type jobPatch struct {
 }
 
 // apply writes what was sent into the row and names the columns.
-func (in *jobPatch) apply(p *db.Position) []string {
+func (in *jobPatch) apply(p *db.Job) []string {
 	var u surface.Update
 	surface.Set(&u, "title", &p.Title, in.Title)
 	surface.SetNull(&u, "description", &p.Description, in.Description)
@@ -177,7 +177,7 @@ type jobOutput struct {
 	UpdatedAt            surface.Timestamp     `json:"updatedAt"`
 }
 
-func showJob(p *db.Position) jobOutput {
+func showJob(p *db.Job) jobOutput {
 	return jobOutput{
 		ID:               p.ID,
 		Number:           p.Number,
@@ -217,7 +217,7 @@ func (s *server) listJobs(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListPositions(c.Request.Context(), s.DB, scope, db.PositionFilter{Status: status}, p.Window())
+	rows, total, err := db.ListJobs(c.Request.Context(), s.DB, scope, db.JobFilter{Status: status}, p.Window())
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func (s *server) createJob(c *gin.Context) error {
 	err = pg.InTx(
 		c.Request.Context(),
 		s.DB,
-		func(ctx context.Context, tx bun.Tx) error { return db.CreatePosition(ctx, tx, job) },
+		func(ctx context.Context, tx bun.Tx) error { return db.CreateJob(ctx, tx, job) },
 	)
 	if err != nil {
 		return err
@@ -273,7 +273,7 @@ func (s *server) updateJob(c *gin.Context) error {
 		return ok(c, http.StatusOK, showJob(job))
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		return db.UpdatePosition(ctx, tx, job, columns...)
+		return db.UpdateJob(ctx, tx, job, columns...)
 	})
 	if err != nil {
 		return err
@@ -286,7 +286,7 @@ func (s *server) deleteJob(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := db.DeletePosition(c.Request.Context(), s.DB, job.ID); err != nil {
+	if err := db.DeleteJob(c.Request.Context(), s.DB, job.ID); err != nil {
 		return err
 	}
 	return ok(c, http.StatusOK, true)

@@ -151,7 +151,7 @@ func TestGeneralSettings(t *testing.T) {
 		})
 		return g, err
 	}
-	of := func(job *db.Position) db.AIGeneral {
+	of := func(job *db.Job) db.AIGeneral {
 		g, err := db.JobGeneral(b.ctx, b, job.ID)
 		require.NoError(t, err)
 		return g

@@ -148,7 +148,7 @@ func loadCandidateJobs(ctx context.Context, db bun.IDB, cs []Candidate) error {
 func OpenJobsOf(ctx context.Context, db bun.IDB, candidate uuid.UUID) ([]uuid.UUID, error) {
 	ids := []uuid.UUID{}
 	err := db.NewRaw(`SELECT j.id FROM candidate_jobs cj JOIN jobs j ON j.id = cj.job_id
-		WHERE cj.candidate_id = ? AND j.status = ? AND j.deleted_at IS NULL ORDER BY cj.created_at, j.id`, candidate, PositionOpen).
+		WHERE cj.candidate_id = ? AND j.status = ? AND j.deleted_at IS NULL ORDER BY cj.created_at, j.id`, candidate, JobOpen).
 		Scan(ctx, &ids)
 	if err != nil {
 		return nil, fmt.Errorf("list candidate's open jobs: %w", err)

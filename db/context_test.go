@@ -34,7 +34,7 @@ func TestContextOfAnInterviewsLife(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	mail := "ada@example.com"
-	job := &db.Position{CompanyID: b.company, Title: "Engineer"}
+	job := &db.Job{CompanyID: b.company, Title: "Engineer"}
 	agent := &db.Agent{CompanyID: b.company, Name: "Ada", Type: db.Online, Language: "EN", DurationMinutes: 20}
 	candidate := &db.Candidate{CompanyID: b.company, FirstName: "Grace", LastName: "Hopper", Email: &mail}
 	interview := &db.Interview{
@@ -46,7 +46,7 @@ func TestContextOfAnInterviewsLife(t *testing.T) {
 		Metadata:    []byte("{}"),
 	}
 	b.tx(func(tx bun.Tx) error {
-		if err := db.CreatePosition(b.ctx, tx, job); err != nil {
+		if err := db.CreateJob(b.ctx, tx, job); err != nil {
 			return err
 		}
 		return db.CreateAgent(b.ctx, tx, agent)
@@ -99,17 +99,17 @@ func TestContextOfAnInterviewsLife(t *testing.T) {
 func TestCandidateOfTwoJobs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	first, second := &db.Position{
+	first, second := &db.Job{
 		CompanyID: b.company,
 		Title:     "First",
-	}, &db.Position{
+	}, &db.Job{
 		CompanyID: b.company,
 		Title:     "Second",
 	}
 	candidate := &db.Candidate{CompanyID: b.company, FirstName: "Grace", LastName: "Hopper"}
 	b.tx(func(tx bun.Tx) error {
-		for _, p := range []*db.Position{first, second} {
-			if err := db.CreatePosition(b.ctx, tx, p); err != nil {
+		for _, p := range []*db.Job{first, second} {
+			if err := db.CreateJob(b.ctx, tx, p); err != nil {
 				return err
 			}
 			candidate.JobIDs = append(candidate.JobIDs, p.ID)
@@ -142,10 +142,10 @@ func TestWebhookOfASet(t *testing.T) {
 		b.hook.ID,
 	)
 	require.NoError(t, err)
-	mine, other := &db.Position{CompanyID: b.company, Title: "Mine"}, &db.Position{CompanyID: b.company, Title: "Other"}
+	mine, other := &db.Job{CompanyID: b.company, Title: "Mine"}, &db.Job{CompanyID: b.company, Title: "Other"}
 	b.tx(func(tx bun.Tx) error {
-		for _, p := range []*db.Position{mine, other} {
-			if err := db.CreatePosition(b.ctx, tx, p); err != nil {
+		for _, p := range []*db.Job{mine, other} {
+			if err := db.CreateJob(b.ctx, tx, p); err != nil {
 				return err
 			}
 		}
@@ -162,12 +162,12 @@ func TestWebhookOfASet(t *testing.T) {
 	}
 	require.Zero(
 		t,
-		deliveries(func(ctx context.Context, tx bun.Tx) error { return db.UpdatePosition(ctx, tx, other, "title") }),
+		deliveries(func(ctx context.Context, tx bun.Tx) error { return db.UpdateJob(ctx, tx, other, "title") }),
 	)
 	require.EqualValues(
 		t,
 		1,
-		deliveries(func(ctx context.Context, tx bun.Tx) error { return db.UpdatePosition(ctx, tx, mine, "title") }),
+		deliveries(func(ctx context.Context, tx bun.Tx) error { return db.UpdateJob(ctx, tx, mine, "title") }),
 	)
 	require.Zero(t, deliveries(func(ctx context.Context, tx bun.Tx) error {
 		_, err := delivery.RecordEvent(

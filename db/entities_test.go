@@ -18,10 +18,10 @@ import (
 
 var page = pg.Page{Limit: 20}
 
-func (b *bundle) position(title, status string) *db.Position {
+func (b *bundle) position(title, status string) *db.Job {
 	b.t.Helper()
-	p := &db.Position{CompanyID: b.company, Title: title, Status: status}
-	b.tx(func(tx bun.Tx) error { return db.CreatePosition(b.ctx, tx, p) })
+	p := &db.Job{CompanyID: b.company, Title: title, Status: status}
+	b.tx(func(tx bun.Tx) error { return db.CreateJob(b.ctx, tx, p) })
 	return p
 }
 
@@ -64,7 +64,7 @@ func TestPositions(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	low, eur, city := 1000.5, "EUR", "Košice"
-	p := &db.Position{
+	p := &db.Job{
 		CompanyID:            b.company,
 		Title:                "Engineer",
 		RequiredSkills:       []string{"Go", `a,"b"\`},
@@ -73,57 +73,57 @@ func TestPositions(t *testing.T) {
 		Location:             &db.JobLocation{City: &city},
 		Salary:               &db.Salary{Min: &low, Currency: &eur},
 	}
-	b.tx(func(tx bun.Tx) error { return db.CreatePosition(b.ctx, tx, p) })
+	b.tx(func(tx bun.Tx) error { return db.CreateJob(b.ctx, tx, p) })
 
 	t.Run("reads_what_was_created", func(t *testing.T) {
-		got, err := db.GetPosition(b.ctx, b, p.ID)
+		got, err := db.GetJob(b.ctx, b, p.ID)
 		require.NoError(t, err)
 		got.CreatedAt, got.UpdatedAt = got.CreatedAt.UTC(), got.UpdatedAt.UTC()
 		require.JSONEq(t, "{}", string(got.Metadata))
 		require.Equal(t, p, got)
-		require.Equal(t, db.PositionOpen, got.Status)
+		require.Equal(t, db.JobOpen, got.Status)
 		require.Equal(t, []string{}, got.NiceToHaveSkills, "unsent skills come back as []")
 	})
 	t.Run("updates_named_columns_only", func(t *testing.T) {
 		p.Title, p.Status = "Lead", "CLOSED"
-		b.tx(func(tx bun.Tx) error { return db.UpdatePosition(b.ctx, tx, p, "title") })
-		got, err := db.GetPosition(b.ctx, b, p.ID)
+		b.tx(func(tx bun.Tx) error { return db.UpdateJob(b.ctx, tx, p, "title") })
+		got, err := db.GetJob(b.ctx, b, p.ID)
 		require.NoError(t, err)
 		require.Equal(t, "Lead", got.Title)
-		require.Equal(t, db.PositionOpen, got.Status)
+		require.Equal(t, db.JobOpen, got.Status)
 		require.Equal(t, []string{catalog.JobCreated, catalog.JobUpdated}, b.events())
 		require.Equal(t, p.ID.String(), b.lastEvent(catalog.JobUpdated)["jobId"])
 	})
 	t.Run("lists_newest_first_by_status_page_and_scope", func(t *testing.T) {
 		closed := b.position("Closed", "CLOSED")
 		open := b.position("Open", "OPEN")
-		all, total, err := db.ListPositions(b.ctx, b, pg.Scope{Company: &b.company}, db.PositionFilter{}, pg.Page{Limit: 2})
+		all, total, err := db.ListJobs(b.ctx, b, pg.Scope{Company: &b.company}, db.JobFilter{}, pg.Page{Limit: 2})
 		require.NoError(t, err)
 		require.EqualValues(t, 3, total)
 		require.Equal(t, []uuid.UUID{open.ID, closed.ID}, []uuid.UUID{all[0].ID, all[1].ID})
-		rest, _, err := db.ListPositions(
+		rest, _, err := db.ListJobs(
 			b.ctx,
 			b,
 			pg.Scope{Company: &b.company},
-			db.PositionFilter{},
+			db.JobFilter{},
 			pg.Page{Limit: 2, Offset: 2},
 		)
 		require.NoError(t, err)
 		require.Len(t, rest, 1)
-		some, total, err := db.ListPositions(b.ctx, b, pg.Scope{}, db.PositionFilter{Status: "CLOSED"}, page)
+		some, total, err := db.ListJobs(b.ctx, b, pg.Scope{}, db.JobFilter{Status: "CLOSED"}, page)
 		require.NoError(t, err)
 		require.EqualValues(t, 1, total)
 		require.Equal(t, closed.ID, some[0].ID)
-		_, total, err = db.ListPositions(b.ctx, b, elsewhere(), db.PositionFilter{}, page)
+		_, total, err = db.ListJobs(b.ctx, b, elsewhere(), db.JobFilter{}, page)
 		require.NoError(t, err)
 		require.Zero(t, total)
 	})
 	t.Run("deleted_is_gone", func(t *testing.T) {
-		require.NoError(t, db.DeletePosition(b.ctx, b, p.ID))
-		require.ErrorIs(t, db.DeletePosition(b.ctx, b, p.ID), pg.ErrNotFound)
-		_, err := db.GetPosition(b.ctx, b, p.ID)
+		require.NoError(t, db.DeleteJob(b.ctx, b, p.ID))
+		require.ErrorIs(t, db.DeleteJob(b.ctx, b, p.ID), pg.ErrNotFound)
+		_, err := db.GetJob(b.ctx, b, p.ID)
 		require.ErrorIs(t, err, pg.ErrNotFound)
-		err = pg.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error { return db.UpdatePosition(b.ctx, tx, p, "title") })
+		err = pg.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error { return db.UpdateJob(b.ctx, tx, p, "title") })
 		require.ErrorIs(t, err, pg.ErrNotFound)
 	})
 }
@@ -224,7 +224,7 @@ func TestCandidates(t *testing.T) {
 	t.Run("jobs_are_replaced_and_deleted_jobs_left_out", func(t *testing.T) {
 		b.tx(func(tx bun.Tx) error { return db.ReplaceCandidateJobs(b.ctx, tx, c.ID, closed.ID, first.ID) })
 		b.tx(func(tx bun.Tx) error { return db.AddCandidateJobs(b.ctx, tx, c.ID, first.ID, second.ID) })
-		require.NoError(t, db.DeletePosition(b.ctx, b, first.ID))
+		require.NoError(t, db.DeleteJob(b.ctx, b, first.ID))
 		got, err := db.GetCandidate(b.ctx, b, c.ID)
 		require.NoError(t, err)
 		require.Equal(t, []uuid.UUID{closed.ID, second.ID}, got.JobIDs)

@@ -89,8 +89,8 @@ func CreateGenerated(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	if err != nil || g.JobID != nil {
 		return err
 	}
-	job := &Position{CompanyID: g.CompanyID, Title: g.JobRole, Description: &g.JobDescription}
-	if err := CreatePosition(ctx, tx, job); err != nil {
+	job := &Job{CompanyID: g.CompanyID, Title: g.JobRole, Description: &g.JobDescription}
+	if err := CreateJob(ctx, tx, job); err != nil {
 		return err
 	}
 	if _, err := EnsureJobAgent(ctx, tx, job); err != nil {
@@ -137,7 +137,7 @@ func KeepQuestions(ctx context.Context, tx bun.Tx, id uuid.UUID, questions []str
 	if err != nil {
 		return fmt.Errorf("insert questions: %w", err)
 	}
-	return SyncAgentQuestions(ctx, tx, &Position{ID: *g.JobID})
+	return SyncAgentQuestions(ctx, tx, &Job{ID: *g.JobID})
 }
 
 // EndGeneration ends a pending generation: failed with a reason, completed with none. One that has ended stays as it

@@ -28,7 +28,7 @@ func TestGenerations(t *testing.T) {
 	got, err := db.GetGeneration(b.ctx, b, g.ID)
 	require.NoError(t, err)
 	require.Equal(t, 2, *got.Questions)
-	jobs, n, err := db.ListPositions(b.ctx, b, pg.Scope{Company: &b.company}, db.PositionFilter{}, page)
+	jobs, n, err := db.ListJobs(b.ctx, b, pg.Scope{Company: &b.company}, db.JobFilter{}, page)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 	require.Equal(t, jobs[0].ID, *got.JobID)

@@ -14,12 +14,12 @@ import (
 	"greenroom/db/pg"
 )
 
-// PositionOpen is the status of a job that takes candidates: the only one that counts as active. Every other status
+// JobOpen is the status of a job that takes candidates: the only one that counts as active. Every other status
 // is the client's own word.
-const PositionOpen = "OPEN"
+const JobOpen = "OPEN"
 
-// Position is a row of jobs: what candidates are interviewed for. (Job is what a delivery's attempt has to do.)
-type Position struct {
+// Job is a row of jobs: what candidates are interviewed for.
+type Job struct {
 	bun.BaseModel `bun:"table:jobs,alias:j"`
 
 	ID                   uuid.UUID             `bun:"id,pk"`
@@ -74,12 +74,12 @@ type Salary struct {
 	Period   *string  `json:"period"`
 }
 
-// CreatePosition stores a new job, with job.created. Its id and times are set; an empty status becomes OPEN.
-func CreatePosition(ctx context.Context, tx bun.Tx, p *Position) error {
+// CreateJob stores a new job, with job.created. Its id and times are set; an empty status becomes OPEN.
+func CreateJob(ctx context.Context, tx bun.Tx, p *Job) error {
 	p.ID, p.CreatedAt = pg.NewID(), now()
 	p.UpdatedAt = p.CreatedAt
 	if p.Status == "" {
-		p.Status = PositionOpen
+		p.Status = JobOpen
 	}
 	p.fill()
 	if err := p.takeOver(ctx, tx); err != nil {
@@ -88,11 +88,11 @@ func CreatePosition(ctx context.Context, tx bun.Tx, p *Position) error {
 	if _, err := tx.NewInsert().Model(p).Exec(ctx); err != nil {
 		return fmt.Errorf("insert job: %w", pg.Translate(err))
 	}
-	return recordPosition(ctx, tx, p, catalog.JobCreated, nil)
+	return recordJob(ctx, tx, p, catalog.JobCreated, nil)
 }
 
 // takeOver gives a new job its company's settings of AI interviews, under a lock that a change of them waits for.
-func (p *Position) takeOver(ctx context.Context, tx bun.Tx) error {
+func (p *Job) takeOver(ctx context.Context, tx bun.Tx) error {
 	var general *string
 	err := tx.NewRaw("SELECT webhook_set_id, ai_general::text FROM companies WHERE id = ? FOR SHARE", p.CompanyID).
 		Scan(ctx, &p.WebhookSetID, &general)
@@ -106,7 +106,7 @@ func (p *Position) takeOver(ctx context.Context, tx bun.Tx) error {
 }
 
 // fill replaces nil by empty: none of these columns may be null.
-func (p *Position) fill() {
+func (p *Job) fill() {
 	p.RequiredSkills, p.NiceToHaveSkills = notNil(p.RequiredSkills), notNil(p.NiceToHaveSkills)
 	p.LanguageRequirements, p.Education = notNil(p.LanguageRequirements), notNil(p.Education)
 	p.Metadata, p.Suite = emptyObject(p.Metadata), emptyObject(p.Suite)
@@ -122,27 +122,27 @@ func notNil[T any](list []T) []T {
 // now is the time in the database's precision, so that what is answered on create is what is read later.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// GetPosition returns a job whoever owns it (the caller tells "not found" from "not yours"), unless it was deleted.
-func GetPosition(ctx context.Context, db bun.IDB, id uuid.UUID) (*Position, error) {
-	p := new(Position)
+// GetJob returns a job whoever owns it (the caller tells "not found" from "not yours"), unless it was deleted.
+func GetJob(ctx context.Context, db bun.IDB, id uuid.UUID) (*Job, error) {
+	p := new(Job)
 	if err := db.NewSelect().Model(p).Where("j.id = ? AND j.deleted_at IS NULL", id).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("get job: %w", pg.Translate(err))
 	}
 	return p, nil
 }
 
-// PositionFilter narrows a list of jobs; zero values do not.
-type PositionFilter struct{ Status string }
+// JobFilter narrows a list of jobs; zero values do not.
+type JobFilter struct{ Status string }
 
-// ListPositions returns one page of the jobs that the scope sees, newest first, and how many there are in all.
-func ListPositions(
+// ListJobs returns one page of the jobs that the scope sees, newest first, and how many there are in all.
+func ListJobs(
 	ctx context.Context,
 	db bun.IDB,
 	s pg.Scope,
-	f PositionFilter,
+	f JobFilter,
 	p pg.Page,
-) ([]Position, int64, error) {
-	jobs := []Position{}
+) ([]Job, int64, error) {
+	jobs := []Job{}
 	q := db.NewSelect().Model(&jobs).Where("j.deleted_at IS NULL").Order("j.id DESC")
 	if s.Company != nil {
 		q = q.Where("j.company_id = ?", *s.Company)
@@ -157,8 +157,8 @@ func ListPositions(
 	return jobs, total, nil
 }
 
-// UpdatePosition writes the named columns of p, with job.updated.
-func UpdatePosition(ctx context.Context, tx bun.Tx, p *Position, columns ...string) error {
+// UpdateJob writes the named columns of p, with job.updated.
+func UpdateJob(ctx context.Context, tx bun.Tx, p *Job, columns ...string) error {
 	p.UpdatedAt = now()
 	p.fill()
 	err := pg.One(tx.NewUpdate().Model(p).Column(append(slices.Clone(columns), "updated_at")...).
@@ -166,11 +166,11 @@ func UpdatePosition(ctx context.Context, tx bun.Tx, p *Position, columns ...stri
 	if err != nil {
 		return fmt.Errorf("update job: %w", pg.Translate(err))
 	}
-	return recordPosition(ctx, tx, p, catalog.JobUpdated, columns)
+	return recordJob(ctx, tx, p, catalog.JobUpdated, columns)
 }
 
-// DeletePosition hides a job. Its interviews go on, and its candidates stay.
-func DeletePosition(ctx context.Context, db bun.IDB, id uuid.UUID) error {
+// DeleteJob hides a job. Its interviews go on, and its candidates stay.
+func DeleteJob(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if err := softDelete(ctx, db, "jobs", id); err != nil {
 		return fmt.Errorf("delete job: %w", err)
 	}
@@ -191,7 +191,7 @@ type positionData struct {
 	Status string    `json:"status"`
 }
 
-func recordPosition(ctx context.Context, tx bun.Tx, p *Position, eventType string, changed []string) error {
+func recordJob(ctx context.Context, tx bun.Tx, p *Job, eventType string, changed []string) error {
 	data, err := json.Marshal(positionData{p.ID, p.Title, p.Status})
 	if err != nil {
 		return fmt.Errorf("encode job event: %w", err)

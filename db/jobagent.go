@@ -22,7 +22,7 @@ const (
 // makes it, under the job's title and with the job's questions; so does the first call after somebody deleted it or
 // made it a PHONE one. It locks the job's row, so that two callers end with one agent, and sets p.AgentID; it is no
 // change of the job that a receiver hears of. A job that was deleted is ErrNotFound.
-func EnsureJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error) {
+func EnsureJobAgent(ctx context.Context, tx bun.Tx, p *Job) (*Agent, error) {
 	var id *uuid.UUID
 	// The lock leaves room for those who refer to the job: interviews and candidates.
 	err := tx.NewRaw("SELECT agent_id FROM jobs WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", p.ID).
@@ -43,7 +43,7 @@ func EnsureJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error)
 	return newJobAgent(ctx, tx, p)
 }
 
-func newJobAgent(ctx context.Context, tx bun.Tx, p *Position) (*Agent, error) {
+func newJobAgent(ctx context.Context, tx bun.Tx, p *Job) (*Agent, error) {
 	a := &Agent{
 		CompanyID:       p.CompanyID,
 		Name:            p.Title,
@@ -70,7 +70,7 @@ const questionTexts = `SELECT text FROM questions WHERE job_id = ? AND deleted_a
 
 // SyncAgentQuestions makes the job's agent ask the job's questions, in their order; a job without an agent has none
 // to tell.
-func SyncAgentQuestions(ctx context.Context, tx bun.Tx, p *Position) error {
+func SyncAgentQuestions(ctx context.Context, tx bun.Tx, p *Job) error {
 	_, err := tx.ExecContext(ctx, `UPDATE agents SET updated_at = clock_timestamp(), questions = (
 			SELECT COALESCE(jsonb_agg(q.text ORDER BY q.position, q.id), '[]') FROM questions q WHERE q.job_id = ?0 AND q.deleted_at IS NULL)
 		WHERE id = (SELECT agent_id FROM jobs WHERE id = ?0)`, p.ID)

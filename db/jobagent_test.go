@@ -13,14 +13,14 @@ import (
 	"greenroom/db/pg"
 )
 
-func (b *bundle) jobAgent(p *db.Position) *db.Agent {
+func (b *bundle) jobAgent(p *db.Job) *db.Agent {
 	b.t.Helper()
 	var a *db.Agent
 	b.tx(func(tx bun.Tx) (err error) { a, err = db.EnsureJobAgent(b.ctx, tx, p); return err })
 	return a
 }
 
-func (b *bundle) question(p *db.Position, position int, text string) {
+func (b *bundle) question(p *db.Job, position int, text string) {
 	b.t.Helper()
 	_, err := b.ExecContext(b.ctx, "INSERT INTO questions (id, company_id, job_id, position, text) VALUES (?, ?, ?, ?, ?)",
 		pg.NewID(), b.company, p.ID, position, text)
@@ -30,7 +30,7 @@ func (b *bundle) question(p *db.Position, position int, text string) {
 func TestJobAgent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	p := b.position("Engineer", db.PositionOpen)
+	p := b.position("Engineer", db.JobOpen)
 	b.question(p, 2, "Second?")
 	b.question(p, 1, "First?")
 	first := b.jobAgent(p)
@@ -40,12 +40,12 @@ func TestJobAgent(t *testing.T) {
 		require.Equal(t, db.Online, first.Type)
 		require.Equal(t, []string{"First?", "Second?"}, first.Questions)
 		require.Equal(t, &first.ID, p.AgentID)
-		got, err := db.GetPosition(b.ctx, b, p.ID)
+		got, err := db.GetJob(b.ctx, b, p.ID)
 		require.NoError(t, err)
 		require.Equal(t, &first.ID, got.AgentID)
 	})
 	t.Run("is_made_once", func(t *testing.T) {
-		other := b.position("Other", db.PositionOpen)
+		other := b.position("Other", db.JobOpen)
 		ids := make([]uuid.UUID, 8)
 		var wg sync.WaitGroup
 		for i := range ids {
@@ -67,8 +67,8 @@ func TestJobAgent(t *testing.T) {
 		}
 	})
 	t.Run("is_none_of_a_deleted_job", func(t *testing.T) {
-		gone := b.position("Gone", db.PositionOpen)
-		require.NoError(t, db.DeletePosition(b.ctx, b, gone.ID))
+		gone := b.position("Gone", db.JobOpen)
+		require.NoError(t, db.DeleteJob(b.ctx, b, gone.ID))
 		require.ErrorIs(t, pg.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
 			_, err := db.EnsureJobAgent(ctx, tx, gone)
 			return err
@@ -97,7 +97,7 @@ func TestJobAgent(t *testing.T) {
 	})
 	t.Run("of_a_job_that_is_not_there", func(t *testing.T) {
 		err := pg.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error {
-			_, err := db.EnsureJobAgent(ctx, tx, &db.Position{ID: pg.NewID(), CompanyID: b.company})
+			_, err := db.EnsureJobAgent(ctx, tx, &db.Job{ID: pg.NewID(), CompanyID: b.company})
 			return err
 		})
 		require.ErrorIs(t, err, pg.ErrNotFound)
@@ -107,7 +107,7 @@ func TestJobAgent(t *testing.T) {
 func TestLookupsByNumber(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	p := b.position("Engineer", db.PositionOpen)
+	p := b.position("Engineer", db.JobOpen)
 	c := b.candidate("Ada", "Lovelace", "ada@example.test", p.ID)
 	i := b.interviewOf(c, b.agent(db.Online), &p.ID)
 	other := &db.Company{Name: "Other"}
@@ -121,7 +121,7 @@ func TestLookupsByNumber(t *testing.T) {
 
 	for name, find := range map[string]func(company uuid.UUID, delta int64) (uuid.UUID, error){
 		"job": func(company uuid.UUID, delta int64) (uuid.UUID, error) {
-			got, err := db.PositionByNumber(b.ctx, b, company, p.Number+delta)
+			got, err := db.JobByNumber(b.ctx, b, company, p.Number+delta)
 			if err != nil {
 				return uuid.Nil, err
 			}

@@ -34,9 +34,9 @@ func CompanyByIdentifier(ctx context.Context, db bun.IDB, identifier string) (*C
 	return c, nil
 }
 
-// PositionByNumber returns a company's job by its number.
-func PositionByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number int64) (*Position, error) {
-	p := new(Position)
+// JobByNumber returns a company's job by its number.
+func JobByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number int64) (*Job, error) {
+	p := new(Job)
 	err := db.NewSelect().
 		Model(p).
 		Where("j.number = ? AND j.company_id = ? AND j.deleted_at IS NULL", number, company).

@@ -22,7 +22,7 @@ type Question struct {
 	Number    int64     `bun:"number,autoincrement"`
 	CompanyID uuid.UUID `bun:"company_id"`
 	JobID     uuid.UUID `bun:"job_id"`
-	Position  int       `bun:"position"`
+	Job       int       `bun:"position"`
 	Text      string    `bun:"text"`
 	// Suite holds what only the interview suite knows of a question.
 	Suite     QuestionSuite `bun:"suite,type:jsonb"`
@@ -46,7 +46,7 @@ var ErrQuestions = errors.New("a job has at most 50 questions")
 
 // CreateQuestion stores a new question of a job, after the others when its position is 0 (10,000, the last one that a
 // client may name, is for several). One beyond MaxQuestions is ErrQuestions.
-func CreateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question) error {
+func CreateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question) error {
 	if err := lockJob(ctx, tx, job.ID); err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func CreateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question) 
 	if count >= MaxQuestions {
 		return ErrQuestions
 	}
-	if q.Position == 0 {
-		q.Position = next
+	if q.Job == 0 {
+		q.Job = next
 	}
 	q.ID, q.CompanyID, q.JobID, q.CreatedAt = pg.NewID(), job.CompanyID, job.ID, now()
 	q.UpdatedAt = q.CreatedAt
@@ -107,7 +107,7 @@ func ListQuestions(ctx context.Context, db bun.IDB, job uuid.UUID, p pg.Page) ([
 }
 
 // UpdateQuestion writes the named columns of a job's question.
-func UpdateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question, columns ...string) error {
+func UpdateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question, columns ...string) error {
 	if err := lockJob(ctx, tx, job.ID); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func UpdateQuestion(ctx context.Context, tx bun.Tx, job *Position, q *Question, 
 
 // DeleteQuestion hides a question of a job. One that was answered or rated is a StateError: what refers to it would
 // lose its meaning.
-func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Position, id uuid.UUID) error {
+func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Job, id uuid.UUID) error {
 	if err := lockJob(ctx, tx, job.ID); err != nil {
 		return err
 	}

@@ -165,7 +165,7 @@ func ChangeJobWebhooks(
 	ctx context.Context,
 	tx bun.Tx,
 	kit SetKit,
-	job *Position,
+	job *Job,
 	c WebhookChange,
 ) (*WebhookSet, error) {
 	if err := LockCompany(ctx, tx, job.CompanyID); err != nil {

@@ -56,7 +56,7 @@ func (s *setting) global(c db.WebhookChange, everywhere bool) *db.WebhookSet {
 	return set
 }
 
-func (s *setting) One(job *db.Position, c db.WebhookChange) *db.WebhookSet {
+func (s *setting) One(job *db.Job, c db.WebhookChange) *db.WebhookSet {
 	s.t.Helper()
 	var set *db.WebhookSet
 	s.tx(func(tx bun.Tx) (err error) { set, err = db.ChangeJobWebhooks(s.ctx, tx, s.kit(), job, c); return err })
@@ -76,7 +76,7 @@ func apiKey(header, value string) *db.WebhookAuth {
 }
 
 // told starts an interview of the job and returns the addresses of the sets' webhooks that hear of it.
-func (s *setting) told(job *db.Position) []string {
+func (s *setting) told(job *db.Job) []string {
 	s.t.Helper()
 	c := s.candidate("Ada", "Byron", uuid.NewString()+"@mail.test")
 	i := s.interviewOf(c, s.agent(db.Online), &job.ID)
@@ -250,7 +250,7 @@ func TestWebhookSet_for_all_jobs(t *testing.T) {
 	require.Equal(t, []string{"https://own.test"}, s.told(b))
 
 	all := s.global(db.WebhookChange{Start: to("https://all.test")}, true)
-	for _, job := range []*db.Position{before, a, b} {
+	for _, job := range []*db.Job{before, a, b} {
 		require.Equal(t, []string{"https://all.test"}, s.told(job), job.Title)
 	}
 	left := s.hooks(own.ID)
@@ -317,7 +317,7 @@ func TestWebhookSet_two_writers_do_not_tear_it(t *testing.T) {
 			url := "https://" + string(rune('a'+i)) + ".test"
 			errs <- pg.InTx(s.ctx, s, func(ctx context.Context, tx bun.Tx) error {
 				if i%2 == 0 {
-					return db.CreatePosition(ctx, tx, &db.Position{CompanyID: s.company, Title: url})
+					return db.CreateJob(ctx, tx, &db.Job{CompanyID: s.company, Title: url})
 				}
 				_, err := db.ChangeCompanyWebhooks(ctx, tx, s.kit(), s.company,
 					db.WebhookChange{Start: to(url), Submission: to(url)}, i%4 == 1)

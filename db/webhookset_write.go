@@ -64,7 +64,8 @@ func (w *setWriter) store(ctx context.Context, set *WebhookSet, isNew bool) erro
 func alike(a, b *WebhookSet) bool {
 	return equal(a.StartStatus, b.StartStatus) && equal(a.StartURL, b.StartURL) && equal(a.SubmissionStatus, b.SubmissionStatus) &&
 		equal(a.SubmissionURL, b.SubmissionURL) && equal(a.AuthType, b.AuthType) && a.AuthStatus == b.AuthStatus &&
-		equal(a.BasicUsername, b.BasicUsername) && equal(a.password, b.password) &&
+		equal(a.BasicUsername, b.BasicUsername) &&
+		equal(a.password, b.password) &&
 		equal(a.APIKeyHeader, b.APIKeyHeader) &&
 		equal(a.apiKey, b.apiKey)
 }

@@ -91,7 +91,7 @@ func fail(c *gin.Context, e *surface.Error) {
 const jobName = "AI interview"
 
 // job is the AI interview that the path names, in the company that calls.
-func (s *server) job(c *gin.Context) (*db.Position, error) {
+func (s *server) job(c *gin.Context) (*db.Job, error) {
 	company, err := s.CompanyFor(c)
 	if err != nil {
 		return nil, err
@@ -103,8 +103,8 @@ func (s *server) job(c *gin.Context) (*db.Position, error) {
 	return jobOf(c.Request.Context(), s.DB, company, number)
 }
 
-func jobOf(ctx context.Context, d bun.IDB, company uuid.UUID, number int64) (*db.Position, error) {
-	job, err := db.PositionByNumber(ctx, d, company, number)
+func jobOf(ctx context.Context, d bun.IDB, company uuid.UUID, number int64) (*db.Job, error) {
+	job, err := db.JobByNumber(ctx, d, company, number)
 	if errors.Is(err, pg.ErrNotFound) {
 		return nil, notFound(jobName, number)
 	}

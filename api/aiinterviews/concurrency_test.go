@@ -19,7 +19,7 @@ import (
 func TestInvite_on_two_surfaces_at_once(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	jobs := []*db.Position{b.job, b.newJob("Cook")} // invitations to one job alone wait for each other at the job
+	jobs := []*db.Job{b.job, b.newJob("Cook")} // invitations to one job alone wait for each other at the job
 	calls := make(chan apitest.Response, 12)
 	for i := range cap(calls) {
 		go func() {
@@ -46,7 +46,7 @@ func TestInvite_on_two_surfaces_at_once(t *testing.T) {
 func TestSettings_while_interviews_go_on(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	jobs := []*db.Position{b.job, b.newJob("Cook")}
+	jobs := []*db.Job{b.job, b.newJob("Cook")}
 	b.post(settings, seed)
 	const writers, rounds = 4, 6
 	var all sync.WaitGroup
@@ -107,10 +107,10 @@ func (b *bundle) awaitLock() {
 func TestSettings_for_all_wait_for_what_is_being_made(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	p := &db.Position{CompanyID: b.Company, Title: "Made meanwhile"}
+	p := &db.Job{CompanyID: b.Company, Title: "Made meanwhile"}
 	answer := make(chan apitest.Response, 1)
 	b.Tx(func(tx bun.Tx) error {
-		if err := db.CreatePosition(b.Ctx, tx, p); err != nil {
+		if err := db.CreateJob(b.Ctx, tx, p); err != nil {
 			return err
 		}
 		go func() { answer <- b.post(settings, seed) }()
@@ -128,7 +128,7 @@ func TestInvite_to_what_is_deleted_meanwhile(t *testing.T) {
 	b.exec("UPDATE companies SET invites_left = 1 WHERE id = ?", b.Company)
 	answer := make(chan apitest.Response, 1)
 	b.Tx(func(tx bun.Tx) error {
-		if err := db.DeletePosition(b.Ctx, tx, b.job.ID); err != nil {
+		if err := db.DeleteJob(b.Ctx, tx, b.job.ID); err != nil {
 			return err
 		}
 		go func() { answer <- b.post(path("/invite"), b.invitation(nil)) }()

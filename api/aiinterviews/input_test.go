@@ -247,6 +247,6 @@ func TestForeignKey(t *testing.T) {
 		},
 	})
 	// A deleted AI interview is not there any more.
-	b.Tx(func(tx bun.Tx) error { return db.DeletePosition(b.Ctx, tx, b.job.ID) })
+	b.Tx(func(tx bun.Tx) error { return db.DeleteJob(b.Ctx, tx, b.job.ID) })
 	require.Equal(t, http.StatusNotFound, b.get(path("/invited/%d", b.job.Number)).Status)
 }

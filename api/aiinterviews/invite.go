@@ -222,7 +222,7 @@ func (s *server) inviteStatus(format string) string {
 }
 
 // jobAgent is who interviews for the job, as its general settings say.
-func jobAgent(ctx context.Context, tx bun.Tx, job *db.Position) (*db.Agent, error) {
+func jobAgent(ctx context.Context, tx bun.Tx, job *db.Job) (*db.Agent, error) {
 	agent, err := db.EnsureJobAgent(ctx, tx, job)
 	if err != nil {
 		return nil, err
@@ -235,10 +235,10 @@ func jobAgent(ctx context.Context, tx bun.Tx, job *db.Position) (*db.Agent, erro
 }
 
 // invitee finds the candidate by e-mail address, or makes one. Who is known keeps the name that is known.
-func invitee(ctx context.Context, tx bun.Tx, job *db.Position, in *inviteInput) (*db.Candidate, error) {
+func invitee(ctx context.Context, tx bun.Tx, job *db.Job, in *inviteInput) (*db.Candidate, error) {
 	known, err := db.CandidateByEmail(ctx, tx, job.CompanyID, in.Email)
 	if err == nil {
-		_, err = db.JoinPosition(ctx, tx, job.ID, known.ID)
+		_, err = db.JoinJob(ctx, tx, job.ID, known.ID)
 		return known, err
 	}
 	if !errors.Is(err, pg.ErrNotFound) {

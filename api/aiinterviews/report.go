@@ -250,7 +250,7 @@ func (s *server) jobNumber(ctx context.Context, id *uuid.UUID) (*int64, error) {
 	if id == nil {
 		return nil, nil //nolint:nilnil // none is an ordinary answer
 	}
-	job, err := db.GetPosition(ctx, s.DB, *id)
+	job, err := db.GetJob(ctx, s.DB, *id)
 	if errors.Is(err, pg.ErrNotFound) {
 		return nil, nil //nolint:nilnil // none is an ordinary answer
 	}

@@ -18,7 +18,7 @@ import (
 // bundle is the API with one AI interview of the first company.
 type bundle struct {
 	*apitest.Bundle
-	job *db.Position
+	job *db.Job
 }
 
 type object = apitest.Object
@@ -30,10 +30,10 @@ func setup(t *testing.T, change ...func(*api.Options)) *bundle {
 	return b
 }
 
-func (b *bundle) newJob(title string) *db.Position {
+func (b *bundle) newJob(title string) *db.Job {
 	b.T.Helper()
-	p := &db.Position{CompanyID: b.Company, Title: title}
-	b.Tx(func(tx bun.Tx) error { return db.CreatePosition(b.Ctx, tx, p) })
+	p := &db.Job{CompanyID: b.Company, Title: title}
+	b.Tx(func(tx bun.Tx) error { return db.CreateJob(b.Ctx, tx, p) })
 	return p
 }
 

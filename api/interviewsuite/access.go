@@ -30,7 +30,7 @@ func (s *server) company(c *gin.Context) (*db.Company, error) {
 }
 
 // project is the job of the path's :project, which must be the company's.
-func (s *server) project(c *gin.Context) (*db.Company, *db.Position, error) {
+func (s *server) project(c *gin.Context) (*db.Company, *db.Job, error) {
 	company, err := s.company(c)
 	if err != nil {
 		return nil, nil, err
@@ -39,12 +39,12 @@ func (s *server) project(c *gin.Context) (*db.Company, *db.Position, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	project, err := db.PositionByNumber(c.Request.Context(), s.DB, company.ID, number)
+	project, err := db.JobByNumber(c.Request.Context(), s.DB, company.ID, number)
 	return company, project, err
 }
 
 // candidate is the candidate of the path's :candidate, which must be one of the project.
-func (s *server) candidate(c *gin.Context) (*db.Company, *db.Position, *db.Candidate, error) {
+func (s *server) candidate(c *gin.Context) (*db.Company, *db.Job, *db.Candidate, error) {
 	company, project, err := s.project(c)
 	if err != nil {
 		return nil, nil, nil, err

@@ -152,9 +152,9 @@ func (s *server) whoAmI(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	var project *db.Position
+	var project *db.Job
 	if interview.JobID != nil {
-		if project, err = db.GetPosition(ctx, s.DB, *interview.JobID); err != nil && !errors.Is(err, pg.ErrNotFound) {
+		if project, err = db.GetJob(ctx, s.DB, *interview.JobID); err != nil && !errors.Is(err, pg.ErrNotFound) {
 			return err
 		}
 	}
@@ -174,7 +174,7 @@ func (s *server) whoAmI(c *gin.Context) error {
 
 func (s *server) showMyself(
 	company *db.Company,
-	p *db.Position,
+	p *db.Job,
 	candidate *db.Candidate,
 	i *db.Interview,
 	now time.Time,

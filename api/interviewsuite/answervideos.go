@@ -47,7 +47,7 @@ type answerVideo struct {
 // place is where in the tree of resources a request is.
 type place struct {
 	company   *db.Company
-	project   *db.Position
+	project   *db.Job
 	candidate *db.Candidate
 }
 
@@ -156,7 +156,7 @@ func (s *server) ownInterview(c *gin.Context) (at place, interview *db.Interview
 	if at.company, err = db.GetCompany(ctx, s.DB, interview.CompanyID); err != nil {
 		return at, nil, err
 	}
-	if at.project, err = db.GetPosition(ctx, s.DB, *interview.JobID); err != nil {
+	if at.project, err = db.GetJob(ctx, s.DB, *interview.JobID); err != nil {
 		return at, nil, err
 	}
 	if at.candidate, err = db.GetCandidate(ctx, s.DB, interview.CandidateID); err != nil {

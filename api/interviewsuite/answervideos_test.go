@@ -125,8 +125,8 @@ func TestAnswerVideo_refuses(t *testing.T) {
 	s := newStudio(t)
 	number := fmt.Sprint(s.question.Number)
 	list := s.inCandidate + "answervideos/"
-	other := &db.Position{CompanyID: s.Company, Title: "Other"}
-	s.Tx(func(tx bun.Tx) error { return db.CreatePosition(s.Ctx, tx, other) })
+	other := &db.Job{CompanyID: s.Company, Title: "Other"}
+	s.Tx(func(tx bun.Tx) error { return db.CreateJob(s.Ctx, tx, other) })
 	foreign := &db.Question{Text: "Of another project"}
 	s.Tx(func(tx bun.Tx) error { return db.CreateQuestion(s.Ctx, tx, other, foreign) })
 	for name, c := range map[string]struct {

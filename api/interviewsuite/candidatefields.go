@@ -162,7 +162,7 @@ type candidateOutput struct {
 // candidateView is what is needed to show candidates of one project.
 type candidateView struct {
 	company    *db.Company
-	project    *db.Position
+	project    *db.Job
 	evaluators []int64
 	// me is the number of the staff user who asks; 0 for a key.
 	me         int64
@@ -175,7 +175,7 @@ type candidateView struct {
 func (s *server) viewCandidates(
 	c *gin.Context,
 	company *db.Company,
-	project *db.Position,
+	project *db.Job,
 	rows []db.Candidate,
 ) (v candidateView, err error) {
 	ctx := c.Request.Context()

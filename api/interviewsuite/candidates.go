@@ -51,7 +51,7 @@ func (s *server) listCandidates(c *gin.Context) error {
 func (s *server) showCandidates(
 	c *gin.Context,
 	company *db.Company,
-	project *db.Position,
+	project *db.Job,
 	rows []db.Candidate,
 ) ([]candidateOutput, error) {
 	v, err := s.viewCandidates(c, company, project, rows)
@@ -71,7 +71,7 @@ func (s *server) answerCandidate(
 	c *gin.Context,
 	status int,
 	company *db.Company,
-	project *db.Position,
+	project *db.Job,
 	candidate *db.Candidate,
 ) error {
 	out, err := s.showCandidates(c, company, project, []db.Candidate{*candidate})
@@ -137,7 +137,7 @@ type addition struct {
 	*server
 	in      *candidateInput
 	company *db.Company
-	project *db.Position
+	project *db.Job
 	by      string
 	now     time.Time
 	// mayInvite refuses a key that may not.
@@ -151,7 +151,7 @@ func (a *addition) run(ctx context.Context, tx bun.Tx) (err error) {
 	if err := db.Lock(ctx, tx, "jobs", a.project.ID); err != nil {
 		return err
 	}
-	if a.project, err = db.GetPosition(ctx, tx, a.project.ID); err != nil {
+	if a.project, err = db.GetJob(ctx, tx, a.project.ID); err != nil {
 		return err
 	}
 	about, err := projectSuiteOf(a.project)
@@ -270,7 +270,7 @@ func sameCandidate(a, b *db.Candidate) bool {
 func (in *candidateInput) moveDeadline(
 	ctx context.Context,
 	tx bun.Tx,
-	project *db.Position,
+	project *db.Job,
 	candidate *db.Candidate,
 ) (moved bool, err error) {
 	newest, err := db.NewestInterviews(ctx, tx, project.ID, []db.Candidate{*candidate})
@@ -302,7 +302,7 @@ func (s *server) deleteCandidate(c *gin.Context) error {
 		return err
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		return db.LeavePosition(ctx, tx, project.ID, candidate.ID)
+		return db.LeaveJob(ctx, tx, project.ID, candidate.ID)
 	})
 	if err != nil {
 		return err

@@ -229,9 +229,9 @@ func TestDeleteTakesTheCandidateFromThisProjectAlone(t *testing.T) {
 	p := b.project()
 	c := b.candidate(p)
 	i := b.interview(c)
-	elsewhere := &db.Position{CompanyID: b.Company, Title: "Elsewhere"}
+	elsewhere := &db.Job{CompanyID: b.Company, Title: "Elsewhere"}
 	b.Tx(func(tx bun.Tx) error {
-		if err := db.CreatePosition(b.Ctx, tx, elsewhere); err != nil {
+		if err := db.CreateJob(b.Ctx, tx, elsewhere); err != nil {
 			return err
 		}
 		return db.AddCandidateJobs(b.Ctx, tx, i.CandidateID, elsewhere.ID)

@@ -35,7 +35,7 @@ type projectInput struct {
 }
 
 // apply writes what was sent into the row. Users are looked up in d.
-func (in *projectInput) apply(ctx context.Context, d bun.IDB, company *db.Company, p *db.Position) error {
+func (in *projectInput) apply(ctx context.Context, d bun.IDB, company *db.Company, p *db.Job) error {
 	own, err := decoded[projectSuite](p.Suite)
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ type projectOutput struct {
 }
 
 // showProject shows those users of the lists that are live.
-func (s *server) showProject(company *db.Company, p *db.Position, own projectSuite, live []int64) projectOutput {
+func (s *server) showProject(company *db.Company, p *db.Job, own projectSuite, live []int64) projectOutput {
 	uri := s.projectURI(company.Number, p.Number)
 	people := func(numbers []int64) []string {
 		uris := []string{}
@@ -238,7 +238,7 @@ func (s *server) showProject(company *db.Company, p *db.Position, own projectSui
 }
 
 // showProjects looks up the users of all at once.
-func (s *server) showProjects(ctx context.Context, company *db.Company, rows []db.Position) ([]projectOutput, error) {
+func (s *server) showProjects(ctx context.Context, company *db.Company, rows []db.Job) ([]projectOutput, error) {
 	owns := make([]projectSuite, len(rows))
 	var numbers []int64
 	for i := range rows {

@@ -33,7 +33,7 @@ func (s *server) projectRoutes() []surface.Route {
 // another surface is shown in small letters.
 var statuses = map[string]string{
 	"draft":    "DRAFT",
-	"active":   db.PositionOpen,
+	"active":   db.JobOpen,
 	"closed":   "CLOSED",
 	"archived": "ARCHIVED",
 }
@@ -57,7 +57,7 @@ func (s *server) listProjects(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	rows, total, err := db.ListPositions(ctx, s.DB, pg.Scope{Company: &company.ID}, db.PositionFilter{}, p.Window())
+	rows, total, err := db.ListJobs(ctx, s.DB, pg.Scope{Company: &company.ID}, db.JobFilter{}, p.Window())
 	if err != nil {
 		return err
 	}
@@ -68,8 +68,8 @@ func (s *server) listProjects(c *gin.Context) error {
 	return okPage(s, c, p, out, total)
 }
 
-func (s *server) answerProject(c *gin.Context, status int, company *db.Company, p *db.Position) error {
-	out, err := s.showProjects(c.Request.Context(), company, []db.Position{*p})
+func (s *server) answerProject(c *gin.Context, status int, company *db.Company, p *db.Job) error {
+	out, err := s.showProjects(c.Request.Context(), company, []db.Job{*p})
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (s *server) createProject(c *gin.Context) error {
 	if !in.Name.Set {
 		return surface.Missing("name")
 	}
-	p := &db.Position{CompanyID: company.ID, Status: db.PositionOpen}
+	p := &db.Job{CompanyID: company.ID, Status: db.JobOpen}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := in.apply(ctx, tx, company, p); err != nil {
 			return err
@@ -105,7 +105,7 @@ func (s *server) createProject(c *gin.Context) error {
 		if err := stampStatus(p, time.Now()); err != nil {
 			return err
 		}
-		return db.CreatePosition(ctx, tx, p)
+		return db.CreateJob(ctx, tx, p)
 	})
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (s *server) updateProject(c *gin.Context) error {
 		c,
 		project,
 		[]string{"title", "job_url", "suite"},
-		func(ctx context.Context, tx bun.Tx, p *db.Position) error {
+		func(ctx context.Context, tx bun.Tx, p *db.Job) error {
 			return in.apply(ctx, tx, company, p)
 		},
 	)
@@ -155,7 +155,7 @@ func (s *server) updateStatus(c *gin.Context) error {
 		c,
 		project,
 		[]string{"status", "suite"},
-		func(_ context.Context, _ bun.Tx, p *db.Position) error {
+		func(_ context.Context, _ bun.Tx, p *db.Job) error {
 			p.Status = statuses[in.Status]
 			return stampStatus(p, time.Now())
 		},
@@ -167,14 +167,14 @@ func (s *server) updateStatus(c *gin.Context) error {
 }
 
 // stampStatus keeps the day on which a project became active or closed for the first time, unless it was told one.
-func stampStatus(p *db.Position, now time.Time) error {
+func stampStatus(p *db.Job, now time.Time) error {
 	own, err := decoded[projectSuite](p.Suite)
 	if err != nil {
 		return err
 	}
 	day := now.UTC().Format(time.DateOnly)
 	switch {
-	case p.Status == db.PositionOpen && own.ActivationDate == nil:
+	case p.Status == db.JobOpen && own.ActivationDate == nil:
 		own.ActivationDate = &day
 	case p.Status == statuses["closed"] && own.CloseDate == nil:
 		own.CloseDate = &day
@@ -186,13 +186,13 @@ func stampStatus(p *db.Position, now time.Time) error {
 // changeProject changes a project under a lock: what another request changes meanwhile is not undone. What leaves it
 // as it is was no change, and nobody is told of one.
 func (s *server) changeProject(
-	c *gin.Context, p *db.Position, columns []string, change func(context.Context, bun.Tx, *db.Position) error,
-) (changed *db.Position, err error) {
+	c *gin.Context, p *db.Job, columns []string, change func(context.Context, bun.Tx, *db.Job) error,
+) (changed *db.Job, err error) {
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if err := db.Lock(ctx, tx, "jobs", p.ID); err != nil {
 			return err
 		}
-		if changed, err = db.GetPosition(ctx, tx, p.ID); err != nil {
+		if changed, err = db.GetJob(ctx, tx, p.ID); err != nil {
 			return err
 		}
 		before := *changed
@@ -202,13 +202,13 @@ func (s *server) changeProject(
 		if same, err := sameProject(&before, changed); err != nil || same {
 			return err
 		}
-		return db.UpdatePosition(ctx, tx, changed, columns...)
+		return db.UpdateJob(ctx, tx, changed, columns...)
 	})
 	return changed, err
 }
 
 // sameProject compares what is shown: a default that is sent back is none that was not.
-func sameProject(a, b *db.Position) (bool, error) {
+func sameProject(a, b *db.Job) (bool, error) {
 	before, err := projectSuiteOf(a)
 	if err != nil {
 		return false, err
@@ -223,7 +223,7 @@ func (s *server) deleteProject(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := db.DeletePosition(c.Request.Context(), s.DB, project.ID); err != nil {
+	if err := db.DeleteJob(c.Request.Context(), s.DB, project.ID); err != nil {
 		return err
 	}
 	return noContent(c)
@@ -244,7 +244,7 @@ func (s *server) listRoles(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	shown, err := s.showProjects(c.Request.Context(), company, []db.Position{*project})
+	shown, err := s.showProjects(c.Request.Context(), company, []db.Job{*project})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ type question struct {
 	CreationDate    string `json:"creationdate"`
 }
 
-func (s *server) showQuestion(company *db.Company, project *db.Position, q *db.Question) question {
+func (s *server) showQuestion(company *db.Company, project *db.Job, q *db.Question) question {
 	return question{
 		ResourceURI: s.questionURI(
 			company.Number,
@@ -47,7 +47,7 @@ func (s *server) showQuestion(company *db.Company, project *db.Position, q *db.Q
 		),
 		Project:         s.projectURI(company.Number, project.Number),
 		Text:            q.Text,
-		Position:        q.Position,
+		Position:        q.Job,
 		MaxAnswerTime:   q.Suite.MaxAnswerTime,
 		PreparationTime: q.Suite.PreparationTime,
 		CreationDate:    stamp(q.CreatedAt),
@@ -94,7 +94,7 @@ func (s *server) createQuestion(c *gin.Context) error {
 		return err
 	}
 	q := &db.Question{
-		Text: in.Text, Position: in.Position,
+		Text: in.Text, Job: in.Position,
 		Suite: db.QuestionSuite{MaxAnswerTime: in.MaxAnswerTime, PreparationTime: in.PreparationTime},
 	}
 	err = pg.InTx(
@@ -112,7 +112,7 @@ func (s *server) createQuestion(c *gin.Context) error {
 }
 
 // question is the question of the path's :question, which must be the project's.
-func (s *server) question(c *gin.Context) (*db.Company, *db.Position, *db.Question, error) {
+func (s *server) question(c *gin.Context) (*db.Company, *db.Job, *db.Question, error) {
 	company, project, err := s.project(c)
 	if err != nil {
 		return nil, nil, nil, err
@@ -151,7 +151,7 @@ func (s *server) updateQuestion(c *gin.Context) error {
 	}
 	before, u := *q, surface.Update{}
 	surface.Set(&u, "text", &q.Text, in.Text)
-	surface.Set(&u, "position", &q.Position, in.Position)
+	surface.Set(&u, "position", &q.Job, in.Position)
 	surface.SetNull(&u, "suite", &q.Suite.MaxAnswerTime, in.MaxAnswerTime)
 	surface.SetNull(&u, "suite", &q.Suite.PreparationTime, in.PreparationTime)
 	if !reflect.DeepEqual(before, *q) {

@@ -131,7 +131,7 @@ func (s *server) apply(ctx context.Context, at place, r *db.Rating, in ratingFie
 }
 
 // checkScore bounds a rating by the project's maximum_score.
-func checkScore(project *db.Position, value surface.Opt[float64]) error {
+func checkScore(project *db.Job, value surface.Opt[float64]) error {
 	about, err := projectSuiteOf(project)
 	if err == nil && value.Set && (value.Value < 0 || value.Value > float64(about.MaximumScore)) {
 		return surface.Invalid(

@@ -68,7 +68,7 @@ const (
 )
 
 // projectSuiteOf is a job's, with the defaults filled in.
-func projectSuiteOf(p *db.Position) (projectSuite, error) {
+func projectSuiteOf(p *db.Job) (projectSuite, error) {
 	v, err := decoded[projectSuite](p.Suite)
 	v.OwnLang = v.SupportLang
 	if v.Mode == "" {

@@ -33,7 +33,7 @@ type studio struct {
 	dir       string
 	sweeper   *media.Sweeper
 	company   *db.Company
-	project   *db.Position
+	project   *db.Job
 	question  *db.Question
 	candidate *db.Candidate
 	// paths of the project and the candidate
@@ -51,8 +51,8 @@ func newStudio(t *testing.T) *studio {
 	var err error
 	s.company, err = db.GetCompany(s.Ctx, s, s.Company)
 	require.NoError(t, err)
-	s.project = &db.Position{CompanyID: s.Company, Title: "Engineer " + apitest.Marker}
-	s.Tx(func(tx bun.Tx) error { return db.CreatePosition(s.Ctx, tx, s.project) })
+	s.project = &db.Job{CompanyID: s.Company, Title: "Engineer " + apitest.Marker}
+	s.Tx(func(tx bun.Tx) error { return db.CreateJob(s.Ctx, tx, s.project) })
 	s.question = s.ask("Why? " + apitest.Marker)
 	s.candidate = s.apply("Ada")
 	s.inProject = fmt.Sprintf("/api/v3/companies/%d/projects/%d/", s.company.Number, s.project.Number)

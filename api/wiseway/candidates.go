@@ -197,7 +197,7 @@ func (s *server) removeCandidate(c *gin.Context) error {
 		return err
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		return db.LeavePosition(ctx, tx, position.ID, id)
+		return db.LeaveJob(ctx, tx, position.ID, id)
 	})
 	if errors.Is(err, pg.ErrNotFound) {
 		return surface.NotFound("Candidate", c.Param("candidateId"))

@@ -62,7 +62,7 @@ func (s *server) addCandidate(c *gin.Context) error {
 type addition struct {
 	*server
 	in       *candidateInput
-	position *db.Position
+	position *db.Job
 
 	candidate *db.Candidate
 	interview *db.Interview
@@ -75,7 +75,7 @@ func (a *addition) run(ctx context.Context, tx bun.Tx) (made bool, err error) {
 		return false, err
 	}
 	id := a.position.ID
-	a.position, err = db.GetPosition(ctx, tx, id)
+	a.position, err = db.GetJob(ctx, tx, id)
 	if errors.Is(err, pg.ErrNotFound) { // deleted meanwhile
 		return false, surface.NotFound("Position", id.String())
 	}
@@ -109,7 +109,7 @@ func (a *addition) person(ctx context.Context, tx bun.Tx) (added bool, err error
 		return false, err
 	}
 	a.candidate, a.existing = known, true
-	if added, err = db.JoinPosition(ctx, tx, a.position.ID, known.ID); err != nil {
+	if added, err = db.JoinJob(ctx, tx, a.position.ID, known.ID); err != nil {
 		return false, err
 	}
 	newest, err := db.NewestInterviews(ctx, tx, a.position.ID, []db.Candidate{*known})

@@ -39,8 +39,8 @@ type positionInput struct {
 	Metadata         json.RawMessage `json:"metadata" validate:"metadata"`
 }
 
-func (in *positionInput) row(company uuid.UUID) *db.Position {
-	return &db.Position{
+func (in *positionInput) row(company uuid.UUID) *db.Job {
+	return &db.Job{
 		CompanyID: company, Title: in.Title, Description: in.Description, Status: strings.ToUpper(in.Status),
 		RequiredSkills: in.RequiredSkills, NiceToHaveSkills: in.NiceToHaveSkills, ContractType: upper(in.ContractType),
 		Location: in.Location.row(), Salary: in.Salary.row(), Metadata: in.Metadata,
@@ -70,7 +70,7 @@ type readBack struct {
 }
 
 // apply writes what was sent into the row and names the columns.
-func (in *positionChange) apply(p *db.Position) []string {
+func (in *positionChange) apply(p *db.Job) []string {
 	var u surface.Update
 	surface.Set(&u, "title", &p.Title, in.Title)
 	surface.SetNull(&u, "description", &p.Description, in.Description)
@@ -103,7 +103,7 @@ type positionOutput struct {
 	UpdatedAt        surface.Timestamp `json:"updatedAt"`
 }
 
-func showPosition(p *db.Position) positionOutput {
+func showPosition(p *db.Job) positionOutput {
 	return positionOutput{
 		ID:               p.ID,
 		Title:            p.Title,
@@ -121,7 +121,7 @@ func showPosition(p *db.Position) positionOutput {
 }
 
 // position loads the position of the path. One of another company is as little there as one that never was.
-func (s *server) position(c *gin.Context) (*db.Position, error) {
+func (s *server) position(c *gin.Context) (*db.Job, error) {
 	id, err := surface.PathID(c, "id", "Position")
 	if err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func (s *server) position(c *gin.Context) (*db.Position, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := db.GetPosition(c.Request.Context(), s.DB, id)
+	p, err := db.GetJob(c.Request.Context(), s.DB, id)
 	if errors.Is(err, pg.ErrNotFound) || err == nil && scope.Company != nil && *scope.Company != p.CompanyID {
 		return nil, surface.NotFound("Position", c.Param("id"))
 	}
@@ -150,7 +150,7 @@ func (s *server) listPositions(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, total, err := db.ListPositions(c.Request.Context(), s.DB, scope, db.PositionFilter{Status: status}, p.Window())
+	rows, total, err := db.ListJobs(c.Request.Context(), s.DB, scope, db.JobFilter{Status: status}, p.Window())
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (s *server) createPosition(c *gin.Context) error {
 	}
 	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
 		p := in.row(company)
-		if err := db.CreatePosition(ctx, tx, p); err != nil {
+		if err := db.CreateJob(ctx, tx, p); err != nil {
 			return 0, nil, err
 		}
 		return http.StatusCreated, showPosition(p), nil
@@ -217,12 +217,12 @@ func (s *server) updatePosition(c *gin.Context) error {
 
 // changePosition changes a position under a lock, so that it is compared with what is there. What leaves it as it is,
 // such as a row that is sent back as it was read, was no change, and nobody is told of one.
-func (s *server) changePosition(c *gin.Context, id uuid.UUID, in *positionChange) (p *db.Position, err error) {
+func (s *server) changePosition(c *gin.Context, id uuid.UUID, in *positionChange) (p *db.Job, err error) {
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if err := db.Lock(ctx, tx, "jobs", id); err != nil {
 			return err
 		}
-		if p, err = db.GetPosition(ctx, tx, id); err != nil {
+		if p, err = db.GetJob(ctx, tx, id); err != nil {
 			return err
 		}
 		before := surface.Encoded(showPosition(p))
@@ -230,7 +230,7 @@ func (s *server) changePosition(c *gin.Context, id uuid.UUID, in *positionChange
 		if surface.SameJSON(before, surface.Encoded(showPosition(p))) {
 			return nil
 		}
-		return db.UpdatePosition(ctx, tx, p, columns...)
+		return db.UpdateJob(ctx, tx, p, columns...)
 	})
 	return p, err
 }
@@ -250,7 +250,7 @@ func (s *server) deletePosition(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := db.DeletePosition(c.Request.Context(), s.DB, p.ID); err != nil {
+	if err := db.DeleteJob(c.Request.Context(), s.DB, p.ID); err != nil {
 		return gone(c, err, "Position", "id")
 	}
 	c.Status(http.StatusNoContent)

@@ -11,9 +11,9 @@ import (
 	"greenroom/db/pg"
 )
 
-// JoinPosition adds a position to a candidate's; false when it was among them. The candidate cannot leave before tx
+// JoinJob adds a position to a candidate's; false when it was among them. The candidate cannot leave before tx
 // ends; one that was deleted since it was found is ErrConflict.
-func JoinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
+func JoinJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
 	err = holdCandidate(ctx, tx, candidate)
 	if errors.Is(err, pg.ErrNotFound) {
 		return false, pg.ErrConflict
@@ -30,10 +30,10 @@ func JoinPosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID)
 	return !there, AddCandidateJobs(ctx, tx, candidate, position)
 }
 
-// LeavePosition takes a position from a candidate's, with the candidate's answers for it, and cancels its interviews
+// LeaveJob takes a position from a candidate's, with the candidate's answers for it, and cancels its interviews
 // for it that have not begun; ErrNotFound when it is not one of them. A candidate of no other position is deleted.
 // The candidate's row is locked first, as a new interview locks it: none can be made beside this.
-func LeavePosition(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) error {
+func LeaveJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) error {
 	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
 		return fmt.Errorf("lock candidate: %w", err)
 	}

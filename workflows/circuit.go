@@ -9,7 +9,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"greenroom/activities/deliver"
-	"greenroom/db/delivery"
 )
 
 // Signals of the Circuit workflow. Changed: the webhook's row changed, look at it (sent by the outbox). Reset: close
@@ -247,8 +246,8 @@ func (c *circuit) explainOpen(s deliver.CircuitState) string {
 // waiting says how many deliveries wait. The count is bounded, so that a look never reads a long backlog.
 func waiting(s deliver.CircuitState) string {
 	switch {
-	case s.WaitingCount > delivery.WaitingLimit:
-		return fmt.Sprintf("more than %d deliveries wait", delivery.WaitingLimit)
+	case s.WaitingCount > deliver.WaitingLimit:
+		return fmt.Sprintf("more than %d deliveries wait", deliver.WaitingLimit)
 	case s.WaitingCount == 1:
 		return "1 delivery waits"
 	case s.WaitingCount > 1 || !s.Waiting:

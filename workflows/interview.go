@@ -10,7 +10,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"greenroom/activities"
-	"greenroom/db"
 )
 
 // Signals of the Interview workflow. Changed: the interview's row changed, look at it (sent by the outbox, which
@@ -58,7 +57,7 @@ func Interview(ctx workflow.Context, in InterviewInput) error {
 	}
 	work, _ := workflow.NewDisconnectedContext(ctx)
 	workflow.Go(work, i.obeyCancel)
-	if err := i.run(work); err != nil || i.last != db.InterviewCanceled {
+	if err := i.run(work); err != nil || i.last != activities.InterviewCanceled {
 		return err
 	}
 	return ctx.Err()
@@ -75,7 +74,7 @@ type interview struct {
 	requested func() bool
 	obeyed    bool
 	// last is the interview's status at the last look.
-	last db.InterviewStatus
+	last string
 	// attributed: the search attributes were written.
 	attributed bool
 }
@@ -216,7 +215,7 @@ func (i *interview) placeCall(ctx workflow.Context, s activities.InterviewState)
 	if !outOfTries(err) {
 		return err
 	}
-	return i.fail(ctx, s, db.ReasonProvider)
+	return i.fail(ctx, s, activities.ReasonProvider)
 }
 
 func (i *interview) retryCall(ctx workflow.Context, s activities.InterviewState) error {

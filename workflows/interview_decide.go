@@ -6,7 +6,6 @@ import (
 	"github.com/google/uuid"
 
 	"greenroom/activities"
-	"greenroom/db"
 )
 
 // stepKind is what an interview's process manager can do.
@@ -41,13 +40,13 @@ func nextStep(s activities.InterviewState, now time.Time, in InterviewInput) ste
 		return step{do: stepHangUp}
 	}
 	switch {
-	case s.Status == db.InterviewScheduled && s.Type == db.Phone:
+	case s.Status == activities.InterviewScheduled && s.Type == activities.Phone:
 		return nextCallStep(s, now, in)
-	case s.Status == db.InterviewScheduled:
-		return waitOrFail(now, s.DeadlineAt, "the invitation's deadline", db.ReasonInvitationExpired)
-	case s.Status == db.InterviewInProgress:
-		return waitOrFail(now, s.StartedAt.Add(s.MaxDuration), "the maximum duration", db.ReasonMaxDuration)
-	case s.Status == db.InterviewCompleted && s.Analysis == db.AnalysisPending && !s.Deleted:
+	case s.Status == activities.InterviewScheduled:
+		return waitOrFail(now, s.DeadlineAt, "the invitation's deadline", activities.ReasonInvitationExpired)
+	case s.Status == activities.InterviewInProgress:
+		return waitOrFail(now, s.StartedAt.Add(s.MaxDuration), "the maximum duration", activities.ReasonMaxDuration)
+	case s.Status == activities.InterviewCompleted && s.Analysis == activities.AnalysisPending && !s.Deleted:
 		return nextAnalysisStep(s, now, in)
 	}
 	return step{do: stepDone}
@@ -57,17 +56,17 @@ func nextStep(s activities.InterviewState, now time.Time, in InterviewInput) ste
 func nextCallStep(s activities.InterviewState, now time.Time, in InterviewInput) step {
 	c := s.Call
 	switch {
-	case c.Status == db.CallScheduled && !c.PlacedAt.IsZero():
-		return waitOrFail(now, c.PlacedAt.Add(s.MaxDuration), "news of the call", db.ReasonMaxDuration)
-	case c.Status == db.CallScheduled && now.Before(c.ScheduledAt):
+	case c.Status == activities.CallScheduled && !c.PlacedAt.IsZero():
+		return waitOrFail(now, c.PlacedAt.Add(s.MaxDuration), "news of the call", activities.ReasonMaxDuration)
+	case c.Status == activities.CallScheduled && now.Before(c.ScheduledAt):
 		return step{do: stepWait, until: c.ScheduledAt, what: "the time of the call"}
-	case c.Status == db.CallScheduled:
+	case c.Status == activities.CallScheduled:
 		return step{do: stepPlaceCall}
-	case c.Status == db.CallFailed && c.Reason == db.ReasonNoAnswer && c.ID != in.RetriedCall:
+	case c.Status == activities.CallFailed && c.Reason == activities.ReasonNoAnswer && c.ID != in.RetriedCall:
 		if c.RetryNumber < in.NoAnswerRetries {
 			return step{do: stepRetryCall}
 		}
-		return step{do: stepFail, reason: db.ReasonNoAnswer}
+		return step{do: stepFail, reason: activities.ReasonNoAnswer}
 	}
 	// There is no call to come: it was deleted, perhaps to stop the retries. It is for the API's user to invoke one.
 	return step{do: stepWait, what: "a call to be invoked"}
@@ -96,13 +95,13 @@ func waitOrFail(now, limit time.Time, what, reason string) step {
 // talking reports whether a placed call still serves its interview: it rings or is in progress. An interview that was
 // deleted while in progress goes on to its end.
 func talking(s activities.InterviewState, call uuid.UUID) bool {
-	open := s.Status == db.InterviewScheduled || s.Status == db.InterviewInProgress
-	return open && s.Call.ID == call && (s.Call.Status == db.CallScheduled || s.Call.Status == db.CallInProgress)
+	open := s.Status == activities.InterviewScheduled || s.Status == activities.InterviewInProgress
+	return open && s.Call.ID == call && (s.Call.Status == activities.CallScheduled || s.Call.Status == activities.CallInProgress)
 }
 
 // endedByProvider reports whether the provider itself said that the call is over, so that there is nothing to hang up.
 func endedByProvider(s activities.InterviewState, call uuid.UUID) bool {
 	c := s.Call
-	ours := c.Reason == db.ReasonMaxDuration || c.Reason == db.ReasonProvider
-	return c.ID == call && (c.Status == db.CallCompleted || (c.Status == db.CallFailed && !ours))
+	ours := c.Reason == activities.ReasonMaxDuration || c.Reason == activities.ReasonProvider
+	return c.ID == call && (c.Status == activities.CallCompleted || (c.Status == activities.CallFailed && !ours))
 }

@@ -29,11 +29,14 @@ type CircuitState struct {
 	// WebhookID and CompanyID make the circuit searchable; CompanyID is zero for a webhook of the platform.
 	WebhookID uuid.UUID
 	CompanyID uuid.UUID
-	// WaitingCount is how many deliveries are paused, counted up to db.WaitingLimit + 1.
+	// WaitingCount is how many deliveries are paused, counted up to WaitingLimit + 1.
 	WaitingCount int
 	// Missing: there is no such webhook, not even a deleted one.
 	Missing bool `json:",omitzero"`
 }
+
+// WaitingLimit bounds WaitingCount.
+const WaitingLimit = delivery.WaitingLimit
 
 // LoadCircuit reads the state of a webhook's circuit.
 func (a *Activities) LoadCircuit(ctx context.Context, webhook uuid.UUID) (CircuitState, error) {

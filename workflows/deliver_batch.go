@@ -21,7 +21,7 @@ func DeliverBatchWorkflowID(batch uuid.UUID) string { return "batch:" + batch.St
 
 // DeliverBatch makes the first attempts of many deliveries in one local activity, in the workflow task that was
 // started eagerly: two round trips to Temporal for all of them. A delivery that failed goes on in a DeliverWebhook of
-// its own. Where the activity fails for reasons of ours, it is tried again in the slow lane, without end.
+// its own. Where the activity fails for reasons of ours, it is tried again on the slow task queue, without end.
 //
 // A batch means nothing to a customer, so a cancellation request changes nothing: its deliveries are canceled one by
 // one. A Reset sends all of the batch again.
@@ -40,7 +40,7 @@ func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (deliver.BatchResu
 	if err == nil {
 		return res, nil
 	}
-	workflow.GetLogger(ctx).Warn("batch goes on in the slow lane", "error", err)
+	workflow.GetLogger(ctx).Warn("batch goes on on the slow task queue", "error", err)
 	slow := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: SlowTaskQueue(
 			workflow.GetInfo(ctx).TaskQueueName,

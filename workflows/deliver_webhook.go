@@ -30,7 +30,7 @@ type DeliverWebhookInput struct {
 	Schedule []time.Duration
 	// Timeout is the receiver's: the total deadline of one attempt.
 	Timeout time.Duration
-	// Slow: the endpoint is slow or failing, so even the first attempt is made in the slow lane.
+	// Slow: the endpoint is slow or failing, so even the first attempt is made on the slow task queue.
 	Slow bool
 	// Probe: make the first attempt although the circuit is open.
 	Probe bool
@@ -198,7 +198,7 @@ func (d *delivering) count() { d.next++; d.made++ }
 
 // attempt makes the next attempt. A first one runs as a local activity, in the workflow task that was started
 // eagerly: two round trips to Temporal for a whole delivery. Where that fails for reasons of ours, and always after a
-// failure of the receiver, it runs in the slow lane, where a receiver that hangs holds no workflow task.
+// failure of the receiver, it runs on the slow task queue, where a receiver that hangs holds no workflow task.
 func (d *delivering) attempt(ctx workflow.Context) (deliver.AttemptResult, error) {
 	var a *deliver.Activities
 	var res deliver.AttemptResult
@@ -210,7 +210,7 @@ func (d *delivering) attempt(ctx workflow.Context) (deliver.AttemptResult, error
 		if err == nil || temporal.IsCanceledError(err) {
 			return res, err
 		}
-		workflow.GetLogger(ctx).Warn("attempt goes on in the slow lane", "error", err)
+		workflow.GetLogger(ctx).Warn("attempt goes on on the slow task queue", "error", err)
 	}
 	err := workflow.ExecuteActivity(slowAttempt(ctx, d.in.Timeout, in.Attempt), a.AttemptDelivery, in).Get(ctx, &res)
 	return res, err
@@ -298,7 +298,7 @@ func (d *delivering) show(ctx workflow.Context, status, details string) error {
 // connection.
 const attemptSlack = 15 * time.Second
 
-// localAttempt: three tries in a row are for a blip of the database; longer trouble belongs in the slow lane, where
+// localAttempt: three tries in a row are for a blip of the database; longer trouble belongs on the slow task queue, where
 // waiting holds no workflow task.
 func localAttempt(ctx workflow.Context, timeout time.Duration) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{

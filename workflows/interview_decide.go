@@ -96,7 +96,8 @@ func waitOrFail(now, limit time.Time, what, reason string) step {
 // deleted while in progress goes on to its end.
 func talking(s activities.InterviewState, call uuid.UUID) bool {
 	open := s.Status == activities.InterviewScheduled || s.Status == activities.InterviewInProgress
-	return open && s.Call.ID == call && (s.Call.Status == activities.CallScheduled || s.Call.Status == activities.CallInProgress)
+	return open && s.Call.ID == call &&
+		(s.Call.Status == activities.CallScheduled || s.Call.Status == activities.CallInProgress)
 }
 
 // endedByProvider reports whether the provider itself said that the call is over, so that there is nothing to hang up.

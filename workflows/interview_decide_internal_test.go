@@ -27,10 +27,18 @@ func TestInterviewNextStep(t *testing.T) {
 		return s
 	}
 	deadline := func(at time.Time) activities.InterviewState {
-		return state(activities.Online, activities.InterviewScheduled, func(s *activities.InterviewState) { s.DeadlineAt = at })
+		return state(
+			activities.Online,
+			activities.InterviewScheduled,
+			func(s *activities.InterviewState) { s.DeadlineAt = at },
+		)
 	}
 	since := func(at time.Time) activities.InterviewState {
-		return state(activities.Online, activities.InterviewInProgress, func(s *activities.InterviewState) { s.StartedAt = at })
+		return state(
+			activities.Online,
+			activities.InterviewInProgress,
+			func(s *activities.InterviewState) { s.StartedAt = at },
+		)
 	}
 	call := func(status string, c activities.CallState) activities.InterviewState {
 		c.ID = cmp.Or(c.ID, id)

@@ -77,7 +77,7 @@ func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (Atte
 const ErrorEndpointBusy = "EndpointBusy"
 
 // busy makes Temporal try the activity again when a place is expected: a retry writes no history, where a result that
-// the workflow waits on would write eleven events each time. A local activity gives its attempt to the slow lane
+// the workflow waits on would write eleven events each time. A local activity gives its attempt to the slow task queue
 // instead.
 func busy(res AttemptResult, local bool) error {
 	return temporal.NewApplicationErrorWithOptions(res.Reason, ErrorEndpointBusy, temporal.ApplicationErrorOptions{

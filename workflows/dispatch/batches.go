@@ -18,14 +18,14 @@ import (
 	"greenroom/workflows"
 )
 
-// batchLanes is how many webhooks and companies a batch may have: Temporal refuses a list attribute of more than 2 KiB
+// batchFlows is how many webhooks and companies a batch may have: Temporal refuses a list attribute of more than 2 KiB
 // (limit.searchAttributesSizeOfValue), and an id takes 39 bytes of it.
-const batchLanes = 50
+const batchFlows = 50
 
 // addBatches writes batches down in the transaction that takes their deliveries. Their workflows are started after
 // the commit: a batch is known by its row, and one whose start failed is started again under the same id.
 func addBatches(ctx context.Context, tx bun.Tx, together []delivery.QueuedDelivery) (added []batch, err error) {
-	for _, qs := range splitByLane(together, batchLanes) {
+	for _, qs := range splitByFlow(together, batchFlows) {
 		b := newBatch(qs)
 		if err := delivery.AddBatch(ctx, tx, b.Batch); err != nil {
 			return nil, err
@@ -35,15 +35,15 @@ func addBatches(ctx context.Context, tx bun.Tx, together []delivery.QueuedDelive
 	return added, nil
 }
 
-// splitByLane cuts deliveries into groups of at most that many lanes. Deliveries of a lane stay together and in their
+// splitByFlow cuts deliveries into groups of at most that many flows. Deliveries of a flow stay together and in their
 // order.
-func splitByLane(qs []delivery.QueuedDelivery, lanes int) (groups [][]delivery.QueuedDelivery) {
-	group := map[delivery.Lane]int{}
+func splitByFlow(qs []delivery.QueuedDelivery, flows int) (groups [][]delivery.QueuedDelivery) {
+	group := map[delivery.Flow]int{}
 	for _, q := range qs {
-		n, known := group[q.Lane()]
+		n, known := group[q.Flow()]
 		if !known {
-			n = len(group) / lanes
-			group[q.Lane()] = n
+			n = len(group) / flows
+			group[q.Flow()] = n
 		}
 		if n == len(groups) {
 			groups = append(groups, nil)
@@ -183,12 +183,12 @@ func (d *Dispatcher) recoverStale(ctx context.Context) error {
 
 // restartBatch starts a batch of which only the row is known.
 func (d *Dispatcher) restartBatch(ctx context.Context, row delivery.Batch) error {
-	lanes, err := delivery.BatchLanes(ctx, d.o.DB, row.ID)
+	flows, err := delivery.BatchFlows(ctx, d.o.DB, row.ID)
 	if err != nil {
 		return err
 	}
-	qs := make([]delivery.QueuedDelivery, 0, len(lanes))
-	for _, l := range lanes {
+	qs := make([]delivery.QueuedDelivery, 0, len(flows))
+	for _, l := range flows {
 		q := delivery.QueuedDelivery{WebhookID: l.Webhook}
 		if l.Company != uuid.Nil {
 			q.CompanyID = &l.Company

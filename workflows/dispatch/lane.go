@@ -22,7 +22,7 @@ type lane struct {
 	perEndpoint int
 
 	share int           // what one endpoint and company may take of a round
-	next  delivery.Lane // whose turn it is
+	next  delivery.Flow // whose turn it is
 	more  bool          // the last round left something behind
 	rate  float64       // deliveries per second, a mean over rateOver
 	at    time.Time
@@ -46,25 +46,25 @@ const (
 func (l *lane) alone() bool { return l.above == 0 }
 
 func (l *lane) options(e *inflight.Endpoints) delivery.TakeOptions {
-	o := delivery.TakeOptions{Limit: batchMost, PerLane: l.share, PerFailing: l.perEndpoint, After: l.next}
+	o := delivery.TakeOptions{Limit: batchMost, PerFlow: l.share, PerFailing: l.perEndpoint, After: l.next}
 	if l.alone() {
-		o.PerLane, o.StartBlocked = l.perEndpoint, true
+		o.PerFlow, o.StartBlocked = l.perEndpoint, true
 	}
-	o.Room = e.Room(o.PerLane, l.alone())
+	o.Room = e.Room(o.PerFlow, l.alone())
 	return o
 }
 
 // saw adapts to what a round found. Where it had to leave some behind, the next one takes fewer of each endpoint when
 // many endpoints wait, and more when few do; an endpoint of which nothing is known gets little, as it may hang.
-func (l *lane) saw(t delivery.Taking, now time.Time) {
-	counts := map[delivery.Lane]int{}
+func (l *lane) saw(t delivery.TakeResult, now time.Time) {
+	counts := map[delivery.Flow]int{}
 	largest := 0
 	for i := range t.Ready {
-		k := t.Ready[i].Lane()
+		k := t.Ready[i].Flow()
 		counts[k]++
 		largest = max(largest, counts[k])
 	}
-	behind := l.next != delivery.Lane{} // the lanes before had no turn in this round
+	behind := l.next != delivery.Flow{} // the lanes before had no turn in this round
 	l.next, l.more = t.Next, behind || t.Taken >= batchMost || largest >= l.share
 	switch {
 	case t.Taken >= batchMost:

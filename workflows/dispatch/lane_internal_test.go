@@ -12,7 +12,7 @@ import (
 )
 
 // found is a taking of n deliveries from each of the given number of lanes.
-func found(lanes, n int) (t delivery.Taking) {
+func found(lanes, n int) (t delivery.TakeResult) {
 	for range lanes {
 		hook := uuid.New()
 		for range n {
@@ -120,20 +120,20 @@ func TestLaneSplits(t *testing.T) {
 
 func TestLaneShares(t *testing.T) {
 	t.Parallel()
-	next := delivery.Lane{Webhook: uuid.New()}
-	taking := func(lanes, n int, next delivery.Lane) delivery.Taking {
+	next := delivery.Flow{Webhook: uuid.New()}
+	taking := func(lanes, n int, next delivery.Flow) delivery.TakeResult {
 		got := found(lanes, n)
 		got.Next = next
 		return got
 	}
 	tests := map[string]struct {
 		share int
-		from  delivery.Lane
-		got   delivery.Taking
+		from  delivery.Flow
+		got   delivery.TakeResult
 		want  int
 		more  bool
 	}{
-		"nothing":                   {share: 32, got: delivery.Taking{}, want: 32},
+		"nothing":                   {share: 32, got: delivery.TakeResult{}, want: 32},
 		"little":                    {share: 32, got: found(3, 31), want: 32},
 		"all_of_a_share":            {share: 32, got: found(1, 32), want: 64, more: true},
 		"no_more_than_a_batch":      {share: 400, got: found(1, 400), want: 500, more: true},
@@ -155,19 +155,19 @@ func TestLaneShares(t *testing.T) {
 			require.Equal(t, tt.got.Next, l.next)
 			o := l.options(inflight.NewEndpoints(10, nil))
 			require.Equal(t, delivery.TakeOptions{
-				Limit: batchMost, PerLane: tt.want, PerFailing: 10, After: tt.got.Next, Room: map[uuid.UUID]int{},
+				Limit: batchMost, PerFlow: tt.want, PerFailing: 10, After: tt.got.Next, Room: map[uuid.UUID]int{},
 			}, o)
 		})
 	}
 	t.Run("of_those_that_have_their_own_workflows_are_the_places", func(t *testing.T) {
 		t.Parallel()
 		l := newLane(0)
-		require.Equal(t, 10, l.options(inflight.NewEndpoints(10, nil)).PerLane)
+		require.Equal(t, 10, l.options(inflight.NewEndpoints(10, nil)).PerFlow)
 	})
 	t.Run("counts_what_was_held_as_taken", func(t *testing.T) {
 		t.Parallel()
 		l := newLane(20)
-		l.saw(delivery.Taking{Taken: batchMost}, time.Now()) // all paused
+		l.saw(delivery.TakeResult{Taken: batchMost}, time.Now()) // all paused
 		require.Equal(t, batchMost, l.share)
 		require.True(t, l.more)
 	})
@@ -184,7 +184,7 @@ func TestLaneRemembersTheRate(t *testing.T) {
 		l.saw(found(1, 30), at)
 	}
 	require.InDelta(t, 300, l.rate, 30)
-	l.saw(delivery.Taking{}, at.Add(5*time.Second))
+	l.saw(delivery.TakeResult{}, at.Add(5*time.Second))
 	require.Less(t, l.rate, 5.0, "it is forgotten in seconds")
 }
 

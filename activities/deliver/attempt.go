@@ -134,7 +134,7 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 	if parked, err := t.park(ctx); err != nil || parked {
 		return AttemptResult{Outcome: AttemptParked, Reason: "the circuit is open or the webhook inactive"}, err
 	}
-	if ok, wait := t.Endpoints.AcquireOrWait(w.ID, d.ID, w.RateLimit, timeoutOf(w)+lapseSlack); !ok {
+	if ok, wait := t.Endpoints.AcquireForRetry(w.ID, d.ID, w.RateLimit, timeoutOf(w)+lapseSlack); !ok {
 		return t.postpone(ctx, time.Now().Add(wait).UTC())
 	}
 	return t.send(ctx)

@@ -181,9 +181,9 @@ func (b *batch) attemptEndpoint(
 ) {
 	for i, j := range jobs {
 		var w *delivery.Webhook
-		if b.Endpoints.Begin(begins, id) {
+		if b.Endpoints.AcquireForBatch(begins, id, j.Delivery.ID) {
 			if w = b.hooks.get(begins, id); w == nil {
-				b.Endpoints.End(id, 0)
+				b.Endpoints.Release(id, j.Delivery.ID, 0)
 			}
 		}
 		if w == nil {
@@ -226,7 +226,7 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 	}
 	req, fault := t.request()
 	if fault != nil {
-		b.Endpoints.End(j.Webhook.ID, 0)
+		b.Endpoints.Release(j.Webhook.ID, j.Delivery.ID, 0)
 		b.fail(ctx, t, fault)
 		return
 	}
@@ -237,7 +237,7 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 	}
 	resp := b.Client.Send(ctx, req)
 	if resp.ErrorKind == webhook.KindCanceled {
-		b.Endpoints.End(j.Webhook.ID, resp.Duration)
+		b.Endpoints.Release(j.Webhook.ID, j.Delivery.ID, resp.Duration)
 		b.fault(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 		return
 	}
@@ -294,7 +294,7 @@ func (b *batch) note(fn func()) {
 // the endpoint until then: what it counts towards, an open circuit, must stop those behind it.
 func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, done func()) {
 	row := t.row(req.Profile, resp)
-	end := func() { b.Endpoints.End(t.job.Webhook.ID, resp.Duration) }
+	end := func() { b.Endpoints.Release(t.job.Webhook.ID, t.job.Delivery.ID, resp.Duration) }
 	failed := row.Outcome != delivery.OutcomeSucceeded
 	b.recorder.add(b.Activities, &recording{
 		Recording: delivery.Recording{

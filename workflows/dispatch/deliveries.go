@@ -27,13 +27,12 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 	}
 	var r Result
 	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		t, err := delivery.TakeDeliveries(ctx, tx, d.lane.options(d.o.Endpoints))
-		d.lane.saw(t, time.Now())
-		r.more = t.Taken == 0 && d.lane.more
+		t, err := d.take(ctx, tx)
+		r.more = t.Taken == 0 && d.pacer.more
 		if err != nil || t.Taken == 0 {
 			return err
 		}
-		alone, together := d.lane.split(t.Ready, d.o.Endpoints)
+		alone, together := d.pacer.split(t.Ready, d.o.Endpoints.Slow)
 		alone, early := d.reserve(alone)
 		together, beyond := d.allow(together)
 		if d.unstarted, err = addBatches(ctx, tx, together); err != nil {
@@ -52,18 +51,42 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 	return r, nil
 }
 
-// reserve takes a place at its endpoint for each delivery; early are those for which there is none, or that are
-// beyond their webhook's rate.
+// take takes the deliveries of one round. How many of each endpoint is decided by Endpoints, and kept by the statement.
+func (d *Dispatcher) take(ctx context.Context, tx bun.Tx) (delivery.TakeResult, error) {
+	quotas := d.o.Endpoints.Quotas(d.pacer.batches())
+	t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{
+		Limit: quotas.Round, PerFlow: quotas.Flow, PerFailing: quotas.Failing, Room: quotas.Webhook,
+		After: d.pacer.next, StartBlocked: !d.pacer.batches(),
+	})
+	flows, largest := countFlows(t.Ready)
+	limited := d.o.Endpoints.Adapt(t.Taken, flows, largest)
+	d.pacer.observe(t, limited, time.Now())
+	return t, err
+}
+
+// countFlows counts the flows, and the deliveries of the largest one.
+func countFlows(qs []delivery.QueuedDelivery) (flows, largest int) {
+	counts := map[delivery.Flow]int{}
+	for i := range qs {
+		flow := qs[i].Flow()
+		counts[flow]++
+		largest = max(largest, counts[flow])
+	}
+	return len(counts), largest
+}
+
+// reserve claims a place at its endpoint for each delivery. early are those whose endpoint is full or has had its
+// attempts per second.
 func (d *Dispatcher) reserve(taken []delivery.QueuedDelivery) (ready, early []delivery.QueuedDelivery) {
 	return partition(taken, func(q delivery.QueuedDelivery) bool {
 		return d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, q.RateLimit, placeLapse)
 	})
 }
 
-// allow is reserve for a batch, which takes its places itself: only the rate counts.
+// allow takes an attempt per second of its webhook for each delivery of a batch, which acquires its places itself.
 func (d *Dispatcher) allow(taken []delivery.QueuedDelivery) (ready, early []delivery.QueuedDelivery) {
 	return partition(taken, func(q delivery.QueuedDelivery) bool {
-		return q.RateLimit == 0 || d.o.Endpoints.Allow(q.WebhookID, q.RateLimit)
+		return d.o.Endpoints.Allow(q.WebhookID, q.RateLimit)
 	})
 }
 

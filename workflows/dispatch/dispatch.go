@@ -34,8 +34,6 @@ type Options struct {
 
 	// PollInterval is how often the queue is looked at when nobody notifies; 0 means 1 s.
 	PollInterval time.Duration
-	// PerEndpoint is how many deliveries of one webhook may be in flight; 0 means 10.
-	PerEndpoint int
 	// BatchAbove is the number of deliveries per second, and of those waiting, from which first attempts share a
 	// workflow; 0 means never: strictly every delivery has its own.
 	BatchAbove int
@@ -79,7 +77,7 @@ type Dispatcher struct {
 	deliveries, commands chan struct{}
 
 	// Of the loop that dispatches deliveries.
-	lane      lane
+	pacer     pacer
 	unstarted []batch
 
 	stuckAfter time.Duration // batchStuckAfter
@@ -89,9 +87,6 @@ type Dispatcher struct {
 func New(o Options) *Dispatcher {
 	if o.PollInterval == 0 {
 		o.PollInterval = time.Second
-	}
-	if o.PerEndpoint == 0 {
-		o.PerEndpoint = 10
 	}
 	if o.Reconcile.Every == 0 {
 		o.Reconcile.Every = 5 * time.Second
@@ -104,7 +99,7 @@ func New(o Options) *Dispatcher {
 	}
 	return &Dispatcher{
 		o: o, deliveries: make(chan struct{}, 1), commands: make(chan struct{}, 1),
-		lane:       lane{above: o.BatchAbove, perEndpoint: o.PerEndpoint, share: shareLeast},
+		pacer:      pacer{above: o.BatchAbove},
 		stuckAfter: batchStuckAfter,
 	}
 }

@@ -164,7 +164,7 @@ func TestPutsBackWhileTemporalIsAway(t *testing.T) {
 	b.options.Client = away
 	require.Equal(t, dispatch.Result{Failed: 2, Away: true}, b.round())
 	require.Equal(t, 1, b.queued())
-	require.NotContains(t, b.options.Endpoints.Room(10, true), b.hook.ID, "the endpoint's place is free again")
+	require.NotContains(t, b.options.Endpoints.Quotas(false).Webhook, b.hook.ID, "the endpoint's place is free again")
 	b.options.Client = there
 	require.Equal(t, dispatch.Result{Taken: 2}, b.round())
 	require.NotEmpty(t, b.run(id))
@@ -200,7 +200,6 @@ func TestWakesOrReplacesTheWorkflowOfADelivery(t *testing.T) {
 
 func TestKeepsToTheRoomOfEachEndpoint(t *testing.T) {
 	b := setup(t)
-	b.options.PerEndpoint = 3
 	b.options.Endpoints = inflight.NewEndpoints(3, nil)
 	for range 8 {
 		b.publish()

@@ -135,7 +135,6 @@ func dispatchOptions(
 		Endpoints:    e,
 		Logger:       logger,
 		PollInterval: cfg.Dispatch.PollInterval,
-		PerEndpoint:  cfg.Dispatch.MaxInFlightPerEndpoint,
 		BatchAbove:   cfg.Dispatch.BatchAbove,
 		Prepare:      func(ctx context.Context) error { return ensurePrepared(ctx, c, cfg) },
 		Versioned:    cfg.Worker.DeploymentName != "",

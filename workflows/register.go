@@ -62,5 +62,4 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(ReplayDelivery)
 	r.RegisterWorkflow(ReplayDeliveries)
 	r.RegisterWorkflow(GenerateInterview)
-	r.RegisterWorkflow(KeepHouse)
 }

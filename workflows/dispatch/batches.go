@@ -144,23 +144,8 @@ const (
 // one that is tried again for reasons of ours had its turn.
 const batchStuckAfter = 5 * time.Minute
 
-// recoverBatches takes care of batches that were written down but not started, and of those whose workflow an
-// operator ended.
-func (d *Dispatcher) recoverBatches(ctx context.Context) {
-	t := time.NewTicker(recoverEvery)
-	defer t.Stop()
-	for {
-		if err := d.recoverStale(ctx); err != nil && ctx.Err() == nil {
-			d.o.Logger.WarnContext(ctx, "batches cannot be looked after", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
-}
-
+// recoverStale takes care of batches that were written down but not started, and of those whose workflow an operator
+// ended.
 func (d *Dispatcher) recoverStale(ctx context.Context) error {
 	stale, err := delivery.StaleBatches(ctx, d.o.DB, staleAfter, staleAtOnce)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"greenroom/activities/inflight"
+	"greenroom/db/leader"
 	"greenroom/db/pg"
 )
 
@@ -44,6 +45,7 @@ type Options struct {
 	// lost work: its store may have come back empty.
 	Prepare   func(ctx context.Context) error
 	Reconcile ReconcileSettings
+	Upkeep    UpkeepSettings
 	// Settings that enter workflows through their inputs.
 	Circuit   CircuitSettings
 	Interview InterviewSettings
@@ -128,7 +130,7 @@ type Result struct {
 func (d *Dispatcher) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.listen(ctx) })
-	wg.Go(func() { d.lead(ctx) })
+	wg.Go(func() { leader.Run(ctx, d.o.DB, workerLease, d.o.Logger, d.maintenance()...) })
 	wg.Go(func() { d.loop(ctx, d.dispatchCommands, d.commands) })
 	// One round of deliveries at a time: more of them were measured to start more than the attempts can keep up with.
 	wg.Go(func() { d.loop(ctx, d.pacedDeliveries, d.deliveries) })

@@ -27,5 +27,5 @@ func SetBatchStuckAfter(d *Dispatcher, after time.Duration) { d.stuckAfter = aft
 // IsAway tells an unavailable Temporal from one that refuses.
 var IsAway = isAway
 
-// LeaseLife is how long a lease lasts that is not renewed.
-const LeaseLife = leaseLife
+// UpkeepOnce is one upkeep.
+func UpkeepOnce(ctx context.Context, d *Dispatcher) error { return d.upkeep(ctx) }

@@ -48,17 +48,6 @@ type reconciler struct {
 	backAt time.Time
 }
 
-// reconcile does rounds until ctx ends.
-func (d *Dispatcher) reconcile(ctx context.Context) {
-	r := &reconciler{Dispatcher: d}
-	for ctx.Err() == nil {
-		if _, err := r.runOnce(ctx); err != nil && ctx.Err() == nil {
-			d.o.Logger.WarnContext(ctx, "lost work cannot be looked for", "error", err)
-		}
-		sleep(ctx, d.o.Reconcile.Every)
-	}
-}
-
 // kinds are what is looked at besides deliveries, with the command and the workflow of each.
 var kinds = []struct {
 	delivery.Reconciled

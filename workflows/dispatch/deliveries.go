@@ -19,11 +19,11 @@ import (
 	"greenroom/workflows"
 )
 
-// dispatchDeliveries starts a workflow for each delivery that it takes, or one for many of them when many wait. Those
-// that could not be started go back to the queue.
+// dispatchDeliveries is one round: it takes deliveries and starts a workflow for each, or one for many of them when
+// many wait. Deliveries whose workflow could not be started go back to the queue.
 func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 	if !d.startUnstarted(ctx) {
-		return Result{Away: true}, nil
+		return Result{Unavailable: true}, nil
 	}
 	var r Result
 	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -38,16 +38,16 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 		if d.unstarted, err = addBatches(ctx, tx, together); err != nil {
 			return err
 		}
-		failed, away := d.startAll(ctx, alone)
+		failed, unavailable := d.startAll(ctx, alone)
 		early = append(early, beyond...)
-		r = Result{Taken: t.Taken - len(failed) - len(early), Failed: len(failed), Away: away}
+		r = Result{Taken: t.Taken - len(failed) - len(early), Failed: len(failed), Unavailable: unavailable}
 		return delivery.PutBackDeliveries(ctx, tx, append(failed, early...))
 	})
 	if err != nil {
 		d.unstarted = nil
 		return r, err
 	}
-	r.Away = !d.startUnstarted(ctx) || r.Away
+	r.Unavailable = !d.startUnstarted(ctx) || r.Unavailable
 	return r, nil
 }
 
@@ -108,17 +108,16 @@ func timeoutOf(q delivery.QueuedDelivery) time.Duration {
 	return time.Duration(q.TimeoutMS) * time.Millisecond
 }
 
-// startsAtOnce bounds the starts under way at once: enough to hide the round trip, few enough to leave Temporal's
-// frontend its other callers.
+// startsAtOnce bounds concurrent starts: enough to hide the round trip, and few enough for other callers of Temporal.
 const startsAtOnce = 32
 
-// startAll returns the deliveries that could not be started. Once Temporal proves to be away the rest are not tried:
-// waiting for each of them would hold the transaction. One that Temporal refuses does not stand in the way of the
+// startAll starts a workflow for each delivery and returns those that failed. Once Temporal is found unavailable the
+// rest are not tried, because waiting for each of them would hold the transaction. A refused start does not affect the
 // others.
 func (d *Dispatcher) startAll(
 	ctx context.Context,
 	ready []delivery.QueuedDelivery,
-) (failed []delivery.QueuedDelivery, away bool) {
+) (failed []delivery.QueuedDelivery, unavailable bool) {
 	var mu sync.Mutex
 	var gone atomic.Bool
 	each(ready, startsAtOnce, func(q delivery.QueuedDelivery) {
@@ -127,7 +126,7 @@ func (d *Dispatcher) startAll(
 			if err == nil {
 				return
 			}
-			if isAway(err) {
+			if isUnavailable(err) {
 				gone.Store(true)
 			} else {
 				d.o.Logger.ErrorContext(ctx, "delivery cannot be started", "delivery_id", q.DeliveryID, "error", err)
@@ -141,7 +140,7 @@ func (d *Dispatcher) startAll(
 	return failed, gone.Load()
 }
 
-// each calls fn for every item, n at a time.
+// each calls fn for every item, n concurrently.
 func each[T any](items []T, n int, fn func(T)) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, n)
@@ -155,14 +154,14 @@ func each[T any](items []T, n int, fn func(T)) {
 	wg.Wait()
 }
 
-// startDelivery starts DeliverWebhook. That the workflow is there already, running or ended, is success: an earlier
-// round started it and could not commit.
+// startDelivery starts DeliverWebhook. A workflow that exists, running or ended, is success: an earlier round started
+// it and could not commit.
 func (d *Dispatcher) startDelivery(ctx context.Context, q delivery.QueuedDelivery) error {
 	in := deliverInput(q)
 	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	if q.Redo { // its workflow may be there and wait for what has passed: it is woken, or started
+	if q.Redo { // its workflow may wait for a time that has passed: it is woken, or started
 		o := d.startOptions(q)
 		_, err := d.o.Client.SignalWithStartWorkflow(
 			ctx,
@@ -184,9 +183,8 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q delivery.QueuedDeliver
 	return err
 }
 
-// placeLapse is how long a delivery holds its endpoint's place before its attempt begins. The attempt, in this
-// process when the start was eager, holds it on for as long as it takes; one that another process makes holds that
-// process's place.
+// placeLapse is how long a delivery holds its endpoint's place before its attempt begins. An attempt of this process,
+// which an eager start makes sure of, renews the claim; another process claims a place of its own.
 const placeLapse = time.Second
 
 func deliverInput(q delivery.QueuedDelivery) workflows.DeliverWebhookInput {
@@ -194,7 +192,7 @@ func deliverInput(q delivery.QueuedDelivery) workflows.DeliverWebhookInput {
 		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt,
 		Timeout: timeoutOf(q), Slow: q.Failing || q.Probe, Probe: q.Probe, PlainSuccess: true,
 	}
-	// A profile that this version does not know has no schedule: the attempt fails the delivery with that reason.
+	// An unknown profile has no schedule: the attempt fails the delivery with that reason.
 	if p, err := profiles.ByName(q.Profile); err == nil {
 		in.Schedule = p.ScheduleFor(q.MaxRetries)
 	}
@@ -204,7 +202,7 @@ func deliverInput(q delivery.QueuedDelivery) workflows.DeliverWebhookInput {
 	if q.LastError != nil {
 		in.Reason = *q.LastError
 	}
-	if q.IsTest { // its outcome is waited for, so there is one attempt
+	if q.IsTest { // a caller waits for the outcome, so there is one attempt
 		in.Schedule, in.Slow = nil, false
 	}
 	return in

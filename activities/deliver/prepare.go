@@ -59,7 +59,7 @@ func (t *attempt) request() (webhook.Request, *preparationFault) {
 	}
 	return webhook.Request{
 		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: webhook.Secrets{secret}, Headers: headers,
-		Timeout: timeoutOf(w), Attempt: t.in.Attempt,
+		Timeout: timeoutOf(w),
 	}, nil
 }
 

@@ -32,10 +32,6 @@ type Request struct {
 	Secrets Secrets       // raw signing secrets, current first; none: the attempt is not signed
 	Headers []Header      // the user's own
 	Timeout time.Duration // total deadline of the attempt; 0 means the profile's
-
-	// Attempt (from 1) and Trigger (what caused it) travel with the request for the caller's record; they are not sent.
-	Attempt int
-	Trigger string
 }
 
 // Response is what the receiver did.

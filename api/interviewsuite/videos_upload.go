@@ -96,7 +96,7 @@ func (s *server) receiveUpload(c *gin.Context, p uploadPolicy, fn func(upload) e
 	if c.Request.ContentLength > p.limit+formBytes {
 		return p.tooLarge()
 	}
-	c.Request.Body = media.Patient(c.Writer, c.Request, p.limit+formBytes)
+	c.Request.Body = media.ExtendDeadlines(c.Writer, c.Request, p.limit+formBytes)
 	form, err := c.Request.MultipartReader()
 	if err != nil {
 		return &surface.Error{
@@ -190,7 +190,7 @@ func (p uploadPolicy) refuseFile(err error) error {
 		return p.tooLarge()
 	case errors.Is(err, media.ErrType):
 		return surface.Invalid("file", p.refusal)
-	case media.IsBrokenOff(err):
+	case media.IsInterrupted(err):
 		return p.refuseForm(err)
 	}
 	return err

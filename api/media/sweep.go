@@ -12,23 +12,23 @@ import (
 	"greenroom/db"
 )
 
-// sweepPage bounds one round, so that a failing store is asked for little.
+// sweepPage bounds the files of one round, to limit the load on a failing store.
 const sweepPage = 100
 
-// SweeperOptions are what a sweeper works with. DB and Store are required.
+// SweeperOptions configure a sweeper. DB and Store are required.
 type SweeperOptions struct {
 	DB    *bun.DB
 	Store Store
-	// Every is the pause between two rounds; 0 means 10 s, in which a deleted candidate's videos are gone.
+	// Every is the interval between rounds; 0 means 10 s. It bounds how long a deleted candidate's videos remain.
 	Every  time.Duration
 	Logger *slog.Logger
 }
 
-// Sweeper deletes the files that no row counts on (db.StrayFiles): what was replaced, deleted or never came to its
-// end. Any number of processes may sweep the same store: deleting twice is no error.
+// Sweeper deletes the files that no row refers to (db.StrayFiles): replaced files, deleted files and interrupted
+// uploads. Any number of processes may sweep the same store, because deleting a file twice is not an error.
 type Sweeper struct{ SweeperOptions }
 
-// NewSweeper returns a sweeper; it does nothing before it runs.
+// NewSweeper returns a sweeper; Run starts it.
 func NewSweeper(o SweeperOptions) *Sweeper {
 	if o.Every <= 0 {
 		o.Every = 10 * time.Second
@@ -39,7 +39,7 @@ func NewSweeper(o SweeperOptions) *Sweeper {
 	return &Sweeper{o}
 }
 
-// Run sweeps, at once and then until ctx ends. A fault is logged and tried again in the next round.
+// Run sweeps at once and then at each interval until ctx ends. It logs an error and retries in the next round.
 func (s *Sweeper) Run(ctx context.Context) {
 	tick := time.NewTicker(s.Every)
 	defer tick.Stop()
@@ -48,7 +48,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 		_, err := s.RunOnce(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil && !failed:
-			s.Logger.WarnContext(ctx, "stray media files cannot be deleted; they are tried again", "error", err)
+			s.Logger.WarnContext(ctx, "stray media files cannot be deleted; retrying", "error", err)
 		case err == nil && failed:
 			s.Logger.InfoContext(ctx, "stray media files can be deleted again")
 		}
@@ -61,7 +61,8 @@ func (s *Sweeper) Run(ctx context.Context) {
 	}
 }
 
-// RunOnce deletes the files that are due, and returns how many. One that cannot be deleted does not keep the others.
+// RunOnce deletes one page of due files and returns how many. A file that cannot be deleted is postponed and does not
+// block the others.
 func (s *Sweeper) RunOnce(ctx context.Context) (deleted int, err error) {
 	files, err := db.StrayFiles(ctx, s.DB, sweepPage)
 	if err != nil {

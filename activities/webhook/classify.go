@@ -58,9 +58,6 @@ func Classify(p *Profile, r Response) Outcome {
 func NextWait(base, retryAfter time.Duration, jitter float64) time.Duration {
 	jitter = clampJitter(jitter)
 	own := stretch(max(base, 0), jitter)
-	if retryAfter <= 0 {
-		return own
-	}
 	asked := min(stretch(min(retryAfter, maxRetryAfter), math.Abs(jitter)), maxRetryAfter)
 	return max(own, asked)
 }
@@ -79,9 +76,6 @@ func (p *Profile) NextAttempt(
 	slot := occurred.Add(p.Offset(attempt))
 	if !p.FromEvent || !slot.After(ended) {
 		return ended.Add(NextWait(wait, retryAfter, jitter))
-	}
-	if retryAfter <= 0 {
-		return slot
 	}
 	if asked := ended.Add(NextWait(0, retryAfter, jitter)); asked.After(slot) {
 		return asked

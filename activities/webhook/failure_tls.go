@@ -23,7 +23,7 @@ func tlsFailure(err error) (ErrorKind, string) {
 		wrongName x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		notTLS    tls.RecordHeaderError
-		alert     tls.AlertError
+		alert     *net.OpError
 		timeout   net.Error
 	)
 	switch {
@@ -37,8 +37,8 @@ func tlsFailure(err error) (ErrorKind, string) {
 		return KindTLS, invalidText(invalid)
 	case errors.As(err, &notTLS):
 		return KindTLS, "The receiver does not speak TLS"
-	case errors.As(err, &alert):
-		return KindTLS, "TLS handshake failed: the receiver refused it (" + alert.Error() + ")"
+	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls has no exported type for it
+		return KindTLS, "TLS handshake failed: the receiver refused it (" + alert.Err.Error() + ")"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return KindTimeout, "Connection timeout: connected, but the TLS handshake was not finished in time"
 	}

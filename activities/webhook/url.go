@@ -141,7 +141,7 @@ func isEscape(s string) bool {
 		return false
 	}
 	_, err := strconv.ParseUint(s[1:3], 16, 8)
-	return err == nil && s[1] != '+' && s[1] != '-'
+	return err == nil
 }
 
 // checkParsed holds the rules that depend on the client's configuration; they are checked again on every send, because a
@@ -180,7 +180,7 @@ func validHost(host string) bool {
 		return ip.Zone() == ""
 	}
 	host = strings.TrimSuffix(host, ".")
-	if host == "" || len(host) > 253 {
+	if len(host) > 253 {
 		return false
 	}
 	for label := range strings.SplitSeq(host, ".") {

@@ -122,8 +122,8 @@ func TestSendSaysHowAnAnswerEnded(t *testing.T) {
 	t.Parallel()
 	for sent, want := range map[string]string{
 		"":                                  "Connection closed before an answer came",
-		"HTTP/1.1 2":                        "The answer ended early: the connection closed within its headers",
-		"HTTP/1.1 200 OK\r\nContent-Type":   "The answer ended early: the connection closed within its headers",
+		"HTTP/1.1 2":                        "The answer ended early: the connection closed within the headers",
+		"HTTP/1.1 200 OK\r\nContent-Type":   "The answer ended early: the connection closed within the headers",
 		"HTTP/1.1 200 OK\r\n\tx: y\r\n\r\n": "The answer is not valid HTTP",
 	} {
 		address := rawReceiver(t, func(conn net.Conn, r *bufio.Reader) {
@@ -227,7 +227,7 @@ func wrongCertificates(t *testing.T) (byText map[string]tls.Certificate, trusted
 		wrongName + ": it is valid for a.example, b.example":               certificate(t, other, &root),
 		wrongName + ": it is valid for 1.x, 2.x, 3.x, 4.x, 5.x":            certificate(t, five, &root),
 		wrongName + ": it is valid for 1.x, 2.x, 3.x, 4.x, 5.x and others": certificate(t, many, &root),
-		wrongName + ": it names none": certificate(
+		wrongName + ": it names no host": certificate(
 			t,
 			unnamed,
 			&root,

@@ -35,15 +35,15 @@ func TestFailureOf(t *testing.T) {
 		{"other_dial", dial(os.NewSyscallError("socket", syscall.EMFILE)), KindConnect, "Connection failed"},
 		{
 			"connect_timeout", dial(os.ErrDeadlineExceeded), KindTimeout,
-			"Connection timeout: no connection came about within 10 s",
+			"Connection timeout: no connection within 10 s",
 		},
 		{
 			"dial_deadline", dial(context.DeadlineExceeded), KindTimeout,
-			"Connection timeout: no connection came about within 10 s",
+			"Connection timeout: no connection within 10 s",
 		},
 		{
 			"handshake_timeout", handshake(context.DeadlineExceeded), KindTimeout,
-			"Connection timeout: connected, but the TLS handshake was not finished in time",
+			"Connection timeout: connected, but the TLS handshake did not end in time",
 		},
 		{"handshake_broken", handshake(syscall.ECONNRESET), KindTLS, "TLS handshake failed"},
 		{
@@ -83,9 +83,9 @@ func TestTimeoutText(t *testing.T) {
 	answered := &progress{conn: new(conn)}
 	answered.answered.Store(true)
 	for want, p := range map[string]*progress{
-		"Connection timeout: no connection came about in time":                                    {},
-		"Connection timeout: connected, but no answer came in time":                               {conn: new(conn)},
-		"Connection timeout: the answer began and did not come to the end of its headers in time": answered,
+		"Connection timeout: no connection in time":                                 {},
+		"Connection timeout: connected, but no answer came in time":                 {conn: new(conn)},
+		"Connection timeout: the answer began, but its headers did not end in time": answered,
 	} {
 		kind, text := failureOf(t.Context(), over, p, errors.New("x"))
 		assert.Equal(t, KindTimeout, kind)

@@ -30,10 +30,9 @@ func signStandard(h http.Header, id string, s Secrets, body []byte, at time.Time
 
 // signatures returns the value of webhook-signature: one "v1,<base64>" for each secret, separated by spaces.
 func signatures(id, ts string, s Secrets, body []byte) string {
-	prefix := make([]byte, 0, len(id)+len(ts)+2)
-	prefix = append(append(append(append(prefix, id...), '.'), ts...), '.')
+	prefix := []byte(id + "." + ts + ".")
 	var sum [sha256.Size]byte
-	out := make([]byte, 0, len(s)*(len("v1, ")+base64.StdEncoding.EncodedLen(sha256.Size)))
+	out := make([]byte, 0, 64) // enough for one secret
 	for i, key := range s {
 		if i > 0 {
 			out = append(out, ' ')

@@ -43,8 +43,11 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 		return err
 	}
 	defer c.Close()
-	if err := prepare(ctx, c, cfg, logger); err != nil {
+	if err := prepare(ctx, c, cfg); err != nil {
 		return err
+	}
+	if err := deleteFormerSchedule(ctx, c); err != nil {
+		logger.WarnContext(ctx, "a schedule of an older version is still there", "error", err)
 	}
 	box, err := seal.New(cfg.Keyset)
 	if err != nil {
@@ -63,7 +66,7 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 			}
 		})
 	}
-	return whileNamespaced(ctx, run, func() error { return prepare(ctx, c, cfg, logger) }, logger)
+	return whileNamespaced(ctx, run, func() error { return prepare(ctx, c, cfg) }, logger)
 }
 
 // whileNamespaced runs the workers again when their namespace was gone and is there again: Temporal came back with an
@@ -135,10 +138,12 @@ func dispatchOptions(
 		Endpoints:    e,
 		Logger:       logger,
 		PollInterval: cfg.Dispatch.PollInterval,
-		PerEndpoint:  cfg.Dispatch.MaxInFlightPerEndpoint,
 		BatchAbove:   cfg.Dispatch.BatchAbove,
-		Prepare:      func(ctx context.Context) error { return ensurePrepared(ctx, c, cfg) },
+		Prepare:      func(ctx context.Context) error { return prepare(ctx, c, cfg) },
 		Versioned:    cfg.Worker.DeploymentName != "",
+		Upkeep: dispatch.UpkeepSettings{
+			RetentionDays: cfg.Retention.Days, DisableAfter: cfg.Circuit.DisableAfter,
+		},
 		Circuit: dispatch.CircuitSettings{
 			Probe:        cfg.Circuit.Recovery == config.RecoverByProbe,
 			Cooldown:     cfg.Circuit.Cooldown,

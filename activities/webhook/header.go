@@ -82,7 +82,7 @@ func CheckHeader(h Header) error {
 // webhook may be older than the rule. It returns an error for one that HTTP cannot carry, because the receiver would
 // refuse an attempt without its credentials.
 func (r *Request) Header(at time.Time) (http.Header, error) {
-	h := make(http.Header, 8+len(r.Headers))
+	h := make(http.Header, 16)
 	for _, c := range r.Headers {
 		switch err := r.Profile.CheckHeader(c); {
 		case err == nil:

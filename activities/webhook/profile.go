@@ -87,8 +87,8 @@ type Type struct {
 // schedule is part of the contract. The caller may change the slice.
 func (p *Profile) ScheduleFor(maxRetries int) []time.Duration {
 	n := len(p.Schedule)
-	if maxRetries >= 0 && maxRetries < n {
-		n = maxRetries
+	if maxRetries >= 0 {
+		n = min(n, maxRetries)
 	}
 	return append([]time.Duration{}, p.Schedule[:n]...)
 }

@@ -108,7 +108,7 @@ func firstField[T any](a aiAnalysis, names ...string) *T {
 		for _, name := range names {
 			raw := part[name]
 			v := new(T)
-			if len(raw) > 0 && string(raw) != "null" && json.Unmarshal(raw, v) == nil {
+			if string(raw) != "null" && json.Unmarshal(raw, v) == nil {
 				return v
 			}
 		}

@@ -18,7 +18,7 @@ import (
 )
 
 // temporalOptions says how to reach Temporal. TLS, an API key and metadata come from Temporal's own variables
-// configuration file. Address and namespace come from there too, unless Greenroom's settings name them.
+// (TEMPORAL_TLS, TEMPORAL_API_KEY, …) and, when TEMPORAL_CONFIG_FILE or TEMPORAL_PROFILE is set, from a profile of its
 // configuration file. Address and namespace come from there too, unless Greenroom's settings name them.
 func temporalOptions(cfg config.Config) (client.Options, error) {
 	t := cfg.Temporal

@@ -7,7 +7,7 @@ import (
 	"greenroom/db"
 )
 
-// ForgetIdempotencyKeys removes the answers whose time is over.
+// ForgetIdempotencyKeys deletes the stored answers that are older than [db.IdempotencyTTL].
 func (a *Activities) ForgetIdempotencyKeys(ctx context.Context) error {
 	_, err := db.DropIdempotencyKeys(ctx, a.DB, time.Now().Add(-db.IdempotencyTTL))
 	return err

@@ -78,15 +78,15 @@ func TestRequestAnalysis(t *testing.T) {
 		long := strings.Repeat("x", 1<<20)
 		const noGeneral = `the analyser's answer is not an analysis: it has no object "general"`
 		for said, want := range map[answer]string{
-			{422, `{"error":"too short"}`}:                                            "the analyser refused with 422: too short",
-			{http.StatusBadRequest, `{"error":{"message":"x"},"message":"no\u0000"}`}: "the analyser refused with 400: no\uFFFD",
-			{http.StatusUnauthorized, "<html>"}:                                       "the analyser refused with 401",
-			{200, `{"general":null}`}:                                                 noGeneral,
-			{200, "<html>"}:                                                           noGeneral,
-			{http.StatusNoContent, ""}:                                                noGeneral,
-			{200, `{"general":{"a":"` + "\\" + `u0000"}}`}:                            "the analyser's answer contains a NUL character",
-			{200, `{"general":{"a":"` + long + `"}}`}:                                 "the analyser's answer is longer than 1048576 bytes",
-			{409, `{"message":"` + long[:1000] + `"}`}:                                "the analyser refused with 409: " + long[:300],
+			{422, `{"error":"too short"}`}:                          "the analyser refused with 422: too short",
+			{400, `{"error":{"message":"x"},"message":"no\u0000"}`}: "the analyser refused with 400: no\uFFFD",
+			{401, "<html>"}:           "the analyser refused with 401",
+			{200, `{"general":null}`}: noGeneral,
+			{200, "<html>"}:           noGeneral,
+			{204, ""}:                 noGeneral,
+			{200, `{"general":{"a":"` + "\\" + `u0000"}}`}: "the analyser's answer contains a NUL character",
+			{200, `{"general":{"a":"` + long + `"}}`}:      "the analyser's answer is longer than 1048576 bytes",
+			{409, `{"message":"` + long[:1000] + `"}`}:     "the analyser refused with 409: " + long[:300],
 		} {
 			b := setupInterview(t, db.Online)
 			b.finish()

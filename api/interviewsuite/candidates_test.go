@@ -212,9 +212,9 @@ func TestDeadlineOfAnInvitationMoves(t *testing.T) {
 	at := time.Now().UTC().Add(48 * time.Hour).Truncate(time.Second)
 	got := b.Do("PATCH", b.path(c), object{"deadline": at}).Is(http.StatusAccepted)
 	require.Equal(t, at.Format(time.RFC3339), got["deadline"])
-	var told bool
-	require.NoError(t, b.NewRaw("SELECT count(*) = 2 FROM commands WHERE subject_id = ?", i.ID).Scan(b.Ctx, &told))
-	require.True(t, told, "its workflow is signaled")
+	var signaled bool
+	require.NoError(t, b.NewRaw("SELECT count(*) = 2 FROM commands WHERE subject_id = ?", i.ID).Scan(b.Ctx, &signaled))
+	require.True(t, signaled, "its workflow is signaled")
 	for _, bad := range []any{"2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "soon", 5} {
 		refusedField(b.Do("PATCH", b.path(c), object{"deadline": bad}), "deadline")
 	}

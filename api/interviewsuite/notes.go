@@ -61,7 +61,7 @@ func (s *server) showNote(at candidatePath, n *db.Note) note {
 	return note{shown, s.candidateURI(company, project, candidate), shown.EvaluatorProfile, stamp(n.CreatedAt)}
 }
 
-// readerOf returns the reader of notes: the calling staff user, or nobody for a key.
+// readerOf returns the reader of notes: the calling staff user; an API key has none.
 func readerOf(c *gin.Context) db.Reader { return db.Reader{Staff: surface.Caller(c).Key.StaffID} }
 
 func (s *server) listNotes(c *gin.Context) error {

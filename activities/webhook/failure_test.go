@@ -170,7 +170,7 @@ func TestGuardSeesTheDialledAddress(t *testing.T) {
 	} {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/", nil)
 		require.NoError(t, err)
-		_, err = webhook.NewClient(opts).HTTPClient().Do(req) //nolint:bodyclose // there is no answer
+		_, err = webhook.NewClient(opts).HTTPClient().Do(req)
 		require.ErrorIs(t, err, ssrf.ErrProhibitedIP, host)
 	}
 }

@@ -69,7 +69,9 @@ func TestContracts(t *testing.T) {
 			0, any2xx, standard, false, 15 * time.Second, "interview suite webhook", "",
 		},
 		{
-			"ai-interviews", []string{"start", "submission"}, 0, any2xx, standard, false, 15 * time.Second,
+			"ai-interviews",
+			[]string{"start", "submission"},
+			0, any2xx, standard, false, 15 * time.Second,
 			"Greenroom-Webhooks/1.0", "",
 		},
 		{

@@ -66,6 +66,42 @@ func TestReservesPlacesForRetries(t *testing.T) {
 	require.True(t, e.Acquire(hook, uuid.New(), 0, time.Minute), "no retry waits any more")
 }
 
+func TestRetriesAskAgainWhenAPlaceIsExpected(t *testing.T) {
+	t.Parallel()
+	e := inflight.NewEndpoints(10, nil)
+	hook := uuid.New()
+	for range 40 { // the mean is ten seconds
+		e.Release(hook, uuid.New(), 10*time.Second)
+	}
+	for range 10 {
+		require.True(t, e.Acquire(hook, uuid.New(), 0, time.Minute))
+	}
+	var waits []time.Duration
+	for range 9 {
+		ok, wait := e.AcquireForRetry(hook, uuid.New(), 0, time.Minute)
+		require.False(t, ok)
+		waits = append(waits, wait)
+	}
+	// Three places are kept for retries, so the first waits some 10/3 s and the ninth nine times as long, half more or less.
+	require.InDelta(t, 3.3, waits[0].Seconds(), 1.8)
+	require.InDelta(t, 22.5, waits[8].Seconds(), 7.6)
+}
+
+func TestMeasuresHowSlowAnEndpointIs(t *testing.T) {
+	t.Parallel()
+	e, hook := inflight.NewEndpoints(10, nil), uuid.New()
+	e.Release(hook, uuid.New(), 4*time.Second)
+	require.False(t, e.Slow(hook), "a quarter of the latest attempt counts, and a mean of one second is not slow")
+	e.Release(hook, uuid.New(), 2*time.Second)
+	require.True(t, e.Slow(hook))
+	for range 20 {
+		e.Release(hook, uuid.New(), 0)
+	}
+	require.True(t, e.Slow(hook), "an attempt that was not made says nothing")
+	e.Release(hook, uuid.New(), time.Millisecond)
+	require.False(t, e.Slow(hook))
+}
+
 func TestReservesTurnsForRetries(t *testing.T) {
 	t.Parallel()
 	const perSecond = 20

@@ -3,6 +3,7 @@ package inflight_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -97,90 +98,161 @@ func TestRoomOfAWebhook(t *testing.T) {
 			for range places {
 				e.AcquireForBatch(context.Background(), hook, uuid.New())
 			}
-			<-time.After(300 * time.Millisecond)
+			time.Sleep(251 * time.Millisecond)
 		}, 0, 0},
+		"at_the_bound_of_slow": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			e.Release(hook, uuid.New(), 4*time.Second)
+			e.Acquire(hook, uuid.New(), 0, time.Minute)
+		}, 32, 9},
+		"entered_twice": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			e.Enter(hook, 5)
+			e.Enter(hook, 7)
+			e.Leave(hook, 2)
+		}, 22, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e, hook := inflight.NewEndpoints(places, nil), uuid.New()
-			tt.prepare(e, hook)
-			for batches, want := range map[bool]int{true: tt.batches, false: tt.without} {
-				q := e.Quotas(batches)
-				if got, bounded := q.Webhook[hook]; bounded {
-					require.Equal(t, want, got, "with batches: %v", batches)
-					require.Less(t, got, q.Flow, "only what is less than a flow's share is listed")
-				} else {
-					require.Equal(t, want, q.Flow, "with batches: %v", batches)
+			synctest.Test(t, func(t *testing.T) {
+				e, hook := inflight.NewEndpoints(places, nil), uuid.New()
+				tt.prepare(e, hook)
+				for batches, want := range map[bool]int{true: tt.batches, false: tt.without} {
+					q := e.Quotas(batches)
+					if got, bounded := q.Webhook[hook]; bounded {
+						require.Equal(t, want, got, "with batches: %v", batches)
+						require.Less(t, got, q.Flow, "only what is less than a flow's share is listed")
+					} else {
+						require.Equal(t, want, q.Flow, "with batches: %v", batches)
+					}
 				}
-			}
+			})
 		})
 	}
 }
 
 func TestAwaitBatches(t *testing.T) {
 	t.Parallel()
-	// awaits reports that AwaitBatches blocks until then has run.
-	awaits := func(t *testing.T, e *inflight.Endpoints, most int, then func()) {
+	// elapsed is how long AwaitBatches blocks while then runs a second after it began.
+	elapsed := func(t *testing.T, e *inflight.Endpoints, most int, then func()) (d time.Duration) {
 		t.Helper()
-		returned := make(chan struct{})
+		began, done := time.Now(), make(chan struct{})
 		go func() {
-			defer close(returned)
-			e.AwaitBatches(t.Context(), most)
+			defer close(done)
+			time.Sleep(time.Second)
+			then()
 		}()
-		select {
-		case <-returned:
-			t.Fatal("it did not wait")
-		case <-time.After(30 * time.Millisecond):
-		}
-		then()
-		<-returned
+		e.AwaitBatches(t.Context(), most)
+		d = time.Since(began)
+		<-done
+		return d
 	}
+	nothing := func() {}
 	t.Run("returns_at_once_when_few_wait", func(t *testing.T) {
 		t.Parallel()
-		e := inflight.NewEndpoints(places, nil)
-		e.Enter(uuid.New(), 5)
-		e.AwaitBatches(t.Context(), 5)
+		synctest.Test(t, func(t *testing.T) {
+			e := inflight.NewEndpoints(places, nil)
+			e.Enter(uuid.New(), 5)
+			require.Zero(t, elapsed(t, e, 5, nothing))
+		})
 	})
-	t.Run("until_enough_left", func(t *testing.T) {
+	t.Run("until_enough_have_left", func(t *testing.T) {
 		t.Parallel()
-		e, a, b := inflight.NewEndpoints(places, nil), uuid.New(), uuid.New()
-		e.Enter(a, 5)
-		e.Enter(b, 5)
-		awaits(t, e, 5, func() {
-			e.Leave(a, 3)
-			e.Leave(b, 2)
+		synctest.Test(t, func(t *testing.T) {
+			e, a, b := inflight.NewEndpoints(places, nil), uuid.New(), uuid.New()
+			e.Enter(a, 5)
+			e.Enter(b, 4)
+			e.Enter(b, 1)
+			require.Equal(t, time.Second, elapsed(t, e, 5, func() {
+				e.Leave(a, 3)
+				e.Leave(b, 2)
+			}), "it is woken, and does not poll")
 		})
 	})
 	t.Run("without_those_at_a_stuck_endpoint", func(t *testing.T) {
 		t.Parallel()
-		e, stuck := inflight.NewEndpoints(1, nil), uuid.New()
-		e.Enter(stuck, 100)
-		require.True(t, e.AcquireForBatch(t.Context(), stuck, uuid.New()))
-		e.AwaitBatches(t.Context(), 5) // it becomes stuck, and this returns
+		synctest.Test(t, func(t *testing.T) {
+			e, stuck := inflight.NewEndpoints(1, nil), uuid.New()
+			e.Enter(stuck, 100)
+			e.Enter(uuid.New(), 5)
+			require.True(t, e.AcquireForBatch(t.Context(), stuck, uuid.New()))
+			require.LessOrEqual(t, elapsed(t, e, 5, nothing), 500*time.Millisecond)
+		})
+	})
+	t.Run("those_at_a_stuck_endpoint_need_not_leave", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			e, stuck, busy := inflight.NewEndpoints(1, nil), uuid.New(), uuid.New()
+			e.Enter(stuck, 100)
+			e.Enter(busy, 8)
+			require.True(t, e.AcquireForBatch(t.Context(), stuck, uuid.New()))
+			require.Equal(t, time.Second, elapsed(t, e, 5, func() { e.Leave(busy, 3) }))
+		})
 	})
 	t.Run("until_its_context_ends", func(t *testing.T) {
 		t.Parallel()
-		e := inflight.NewEndpoints(places, nil)
-		e.Enter(uuid.New(), 100)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		e.AwaitBatches(ctx, 5)
-		require.Error(t, ctx.Err())
+		synctest.Test(t, func(t *testing.T) {
+			e := inflight.NewEndpoints(places, nil)
+			e.Enter(uuid.New(), 100)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			e.AwaitBatches(ctx, 5)
+			require.Error(t, ctx.Err())
+		})
 	})
 }
 
 func TestAStuckEndpointThatMovesWakesTheDispatcher(t *testing.T) {
 	t.Parallel()
-	freed := 0
-	e, hook, a, b := inflight.NewEndpoints(2, func() { freed++ }), uuid.New(), uuid.New(), uuid.New()
-	for _, id := range []uuid.UUID{a, b} {
-		require.True(t, e.AcquireForBatch(t.Context(), hook, id))
+	for after, wakes := range map[time.Duration]int{250 * time.Millisecond: 0, 251 * time.Millisecond: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			freed := 0
+			e, hook, a, b := inflight.NewEndpoints(2, func() { freed++ }), uuid.New(), uuid.New(), uuid.New()
+			for _, id := range []uuid.UUID{a, b} {
+				require.True(t, e.AcquireForBatch(t.Context(), hook, id))
+			}
+			time.Sleep(after)
+			e.Release(hook, b, 0)
+			require.Equal(t, wakes, freed)
+			time.Sleep(time.Second)
+			e.Release(hook, a, 0)
+			require.Equal(t, wakes, freed, "an endpoint with a free place is not stuck")
+		})
 	}
-	e.Release(hook, a, 0)
-	require.Zero(t, freed, "it was busy, not stuck")
-	require.True(t, e.AcquireForBatch(t.Context(), hook, a))
-	<-time.After(300 * time.Millisecond)
-	e.Release(hook, b, 0)
-	require.Equal(t, 1, freed)
+}
+
+func TestForgetsIdleEndpoints(t *testing.T) {
+	t.Parallel()
+	nothing := func(*inflight.Endpoints, uuid.UUID) {}
+	tests := map[string]struct {
+		use   func(e *inflight.Endpoints, hook uuid.UUID)
+		after time.Duration
+		known bool
+	}{
+		"used_lately":    {nothing, 10 * time.Minute, true},
+		"not_used":       {nothing, 10*time.Minute + 1, false},
+		"an_attempt":     {func(e *inflight.Endpoints, h uuid.UUID) { e.Acquire(h, h, 0, time.Hour) }, time.Hour, true},
+		"a_lapsed_claim": {func(e *inflight.Endpoints, h uuid.UUID) { e.Acquire(h, h, 0, time.Minute) }, time.Hour, false},
+		"a_batch_attempt": {
+			func(e *inflight.Endpoints, h uuid.UUID) { e.AcquireForBatch(context.Background(), h, h) },
+			time.Hour,
+			true,
+		},
+		"a_batch_waits":    {func(e *inflight.Endpoints, h uuid.UUID) { e.Enter(h, 1) }, time.Hour, true},
+		"a_batch_has_left": {func(e *inflight.Endpoints, h uuid.UUID) { e.Enter(h, 2); e.Leave(h, 2) }, time.Hour, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				e, hook, other := inflight.NewEndpoints(places, nil), uuid.New(), uuid.New()
+				e.Release(hook, uuid.New(), time.Minute)
+				e.Release(other, uuid.New(), time.Minute)
+				tt.use(e, hook)
+				time.Sleep(tt.after)
+				e.Quotas(true)
+				require.Equal(t, tt.known, e.Slow(hook), "what is known of it is that it is slow")
+				require.Equal(t, tt.after == 10*time.Minute, e.Slow(other))
+			})
+		})
+	}
 }

@@ -11,10 +11,10 @@ import (
 	"greenroom/db"
 )
 
-// sweepPage bounds one round, so that a failing store is asked for little.
+// sweepPage bounds the files of one round, to limit the load on a failing store.
 const sweepPage = 100
 
-// SweepEvery is the pause between two sweeps: a deleted candidate's videos are gone as soon.
+// SweepEvery is the pause between two sweeps. It bounds how long a deleted candidate's videos remain.
 const SweepEvery = 10 * time.Second
 
 // Sweeper deletes orphaned files, to which no row refers (db.StrayFiles): replaced, deleted, or never completed. Two

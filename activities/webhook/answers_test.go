@@ -25,8 +25,8 @@ import (
 	"greenroom/activities/webhook"
 )
 
-// TestSendToAReceiverThatClosesIdleConnections: the receiver closes each connection after its answer without saying
-// so, which a sender only notices while it sends the next.
+// TestSendToAReceiverThatClosesIdleConnections: the receiver closes each connection after its answer without announcing
+// it. The sender notices only when it sends the next attempt.
 func TestSendToAReceiverThatClosesIdleConnections(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int64
@@ -50,7 +50,7 @@ func TestSendToAReceiverThatClosesIdleConnections(t *testing.T) {
 		}
 	}
 	assert.Zero(t, failed, "of %d attempts", attempts)
-	assert.Equal(t, int64(attempts), requests.Load(), "none arrived twice")
+	assert.Equal(t, int64(attempts), requests.Load(), "no request arrived twice")
 }
 
 // TestSendReadsAnEarlyAnswer: a receiver may answer and close before it has read the request (RFC 9112 §9.6).
@@ -92,7 +92,9 @@ func TestSendSaysWhereARedirectPoints(t *testing.T) {
 	assert.Equal(t, "HTTP 308 Permanent Redirect (redirects are not followed): it points to "+b.URL+"/hook/",
 		b.client.Send(t.Context(), request(t, b.URL+"/hook")).Error)
 
-	for status, want := range map[int]string{300: "HTTP 300 Multiple Choices", 304: "HTTP 304 Not Modified", 305: "HTTP 305 Use Proxy"} {
+	for status, want := range map[int]string{
+		300: "HTTP 300 Multiple Choices", 304: "HTTP 304 Not Modified", 305: "HTTP 305 Use Proxy",
+	} {
 		b := setup(t, answer(status, nil, ""))
 		resp := b.client.Send(t.Context(), request(t, b.URL))
 		assert.Equal(t, webhook.KindNone, resp.ErrorKind, "%d is no redirect", status)
@@ -137,10 +139,10 @@ func TestSendSaysHowAnAnswerEnded(t *testing.T) {
 	}
 }
 
-// silent keeps failed handshakes out of the log of the tests.
+// silent discards a server's log of failed handshakes.
 var silent = log.New(io.Discard, "", 0)
 
-// certificate makes one that is signed by a parent, or by itself.
+// certificate makes a certificate that is signed by a parent, or by itself.
 func certificate(t *testing.T, template *x509.Certificate, parent *tls.Certificate) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -191,7 +193,8 @@ func wrongCertificates(t *testing.T) (byText map[string]tls.Certificate, trusted
 		signer := certificate(t, authority(strings.TrimPrefix(name, "CN=")), &root)
 		return certificate(t, leaf(now, long), &signer)
 	}
-	const unknown, missing = "TLS certificate is signed by an unknown authority", " is missing from the chain that the receiver sends, or is not trusted"
+	const unknown = "TLS certificate is signed by an unknown authority"
+	const missing = " is missing from the chain that the receiver sends, or is not trusted"
 	const wrongName = "TLS certificate is not valid for this host"
 	trusted = x509.NewCertPool()
 	trusted.AddCert(root.Leaf)

@@ -28,7 +28,11 @@ func TestClassify(t *testing.T) {
 		{"204", standard, webhook.Response{StatusCode: 204}, webhook.Succeeded},
 		{"204_where_only_200_counts", only200, webhook.Response{StatusCode: 204}, webhook.Retry},
 		{"redirect", standard, webhook.Response{StatusCode: 302, ErrorKind: webhook.KindRedirect}, webhook.Retry},
-		{"redirect_under_a_lenient_profile", anyStatus, webhook.Response{StatusCode: 302, ErrorKind: webhook.KindRedirect}, webhook.Retry},
+		{
+			"redirect_under_a_lenient_profile", anyStatus,
+			webhook.Response{StatusCode: 302, ErrorKind: webhook.KindRedirect},
+			webhook.Retry,
+		},
 		{"400", standard, webhook.Response{StatusCode: 400}, webhook.Retry},
 		{"401", standard, webhook.Response{StatusCode: 401}, webhook.Retry},
 		{"404", standard, webhook.Response{StatusCode: 404}, webhook.Retry},

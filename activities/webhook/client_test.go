@@ -19,7 +19,7 @@ import (
 	"greenroom/activities/webhook"
 )
 
-// bench is a receiver and a client that may call it.
+// bench is a receiver and a client that is allowed to call it.
 type bench struct {
 	*httptest.Server
 	client *webhook.Client
@@ -70,7 +70,7 @@ func answer(status int, header http.Header, body string) http.HandlerFunc {
 	}
 }
 
-// hang holds a request until its client gives up. net/http only notices that once the body is read.
+// hang holds a request until its client gives up. net/http notices that only after the body is read.
 func hang(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
@@ -123,6 +123,7 @@ func TestSendStatus(t *testing.T) {
 	}{
 		{200, "", webhook.Succeeded},
 		{204, "", webhook.Succeeded},
+		{299, "", webhook.Succeeded},
 		{400, "HTTP 400 Bad Request", webhook.Retry},
 		{410, "HTTP 410 Gone", webhook.Gone},
 		{503, "HTTP 503 Service Unavailable", webhook.Retry},

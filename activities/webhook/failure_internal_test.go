@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestFailureOf has the errors that a test cannot get from a real network. Those that it can are in failure_test.go.
+// TestFailureOf covers errors that a test cannot get from a real network. failure_test.go covers the others.
 func TestFailureOf(t *testing.T) {
 	t.Parallel()
 	dial := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
@@ -63,7 +63,10 @@ func TestFailureOf(t *testing.T) {
 			"unreadable_address", dial(fmt.Errorf("%w: x", ssrf.ErrInvalidHostPort)), KindBlocked,
 			"Blocked: the host resolves to a private, local or reserved address",
 		},
-		{"broken_in_use", &net.OpError{Op: "read", Err: syscall.ECONNRESET}, KindClosed, "Connection closed before an answer came"},
+		{
+			"broken_in_use", &net.OpError{Op: "read", Err: syscall.ECONNRESET}, KindClosed,
+			"Connection closed before an answer came",
+		},
 		{"anything_else", errors.New("x"), KindClosed, "Connection closed before an answer came"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -75,7 +78,7 @@ func TestFailureOf(t *testing.T) {
 	}
 }
 
-// TestTimeoutText: the attempt's own deadline says what it was waiting for.
+// TestTimeoutText: an attempt that reaches its deadline says what it was waiting for.
 func TestTimeoutText(t *testing.T) {
 	t.Parallel()
 	over, cancel := context.WithTimeout(t.Context(), 0)

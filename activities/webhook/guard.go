@@ -10,7 +10,8 @@ import (
 )
 
 // metadata are addresses of cloud metadata services, which hand out credentials, outside the ranges that are always
-// blocked: on Azure a public address; on Alibaba Cloud, AWS and Google Cloud addresses in ranges that AllowPrivate opens.
+// blocked: on Azure a public address; on Alibaba Cloud, AWS and Google Cloud addresses in ranges that AllowPrivate
+// opens.
 var metadata = []netip.Addr{
 	netip.MustParseAddr("168.63.129.16"),
 	netip.MustParseAddr("100.100.100.200"),

@@ -18,8 +18,8 @@ var (
 )
 
 // reserved are the names that a user may not configure. They prove who sent what, describe the signed body, name the
-// sender, or belong to the connection. Credentials such as Authorization or X-API-Key stay allowed: custom headers exist
-// for them.
+// sender, or belong to the connection. Credentials such as Authorization or X-API-Key stay allowed: custom headers
+// exist for them.
 var reserved = map[string]bool{
 	HeaderID:                true,
 	HeaderTimestamp:         true,

@@ -63,7 +63,7 @@ func TestHTTPClientClosesARefusedBody(t *testing.T) {
 	body := &closing{Reader: strings.NewReader("x")}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1/", body)
 	require.NoError(t, err)
-	_, err = webhook.NewClient(webhook.ClientOptions{}).HTTPClient().Do(req) //nolint:bodyclose // there is no answer
+	_, err = webhook.NewClient(webhook.ClientOptions{}).HTTPClient().Do(req)
 	require.ErrorAs(t, err, new(*webhook.URLError))
 	assert.True(t, body.closed)
 }

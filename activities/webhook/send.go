@@ -114,8 +114,8 @@ func (p *progress) roundTrip(
 var buffers = sync.Pool{New: func() any { return new([keptBody]byte) }}
 
 // readAnswer returns the first bytes of the body and leaves the connection reusable if that is cheap. A body that ends
-// early is kept as far as it came, because the status line already decided the attempt. After bodyGrace, or left if that
-// is shorter, it closes the connection.
+// early is kept as far as it came, because the status line already decided the attempt. After bodyGrace, or left if
+// that is shorter, it closes the connection.
 func readAnswer(resp *http.Response, p *progress, left time.Duration) []byte {
 	defer func() { _ = resp.Body.Close() }() // an error cannot change the result
 	if resp.StatusCode == http.StatusSwitchingProtocols {

@@ -41,7 +41,8 @@ func TestCheckURL(t *testing.T) {
 			"https://127.1/", "https://2130706433/", "https://0x7f000001/", "https://1.2.3.4.5/",
 		},
 		"url must not begin or end with white space": {
-			" https://a.com/", "https://a.com/ ", "https://a.com/  ", "https://a.com/\n", "https://a.com/?x=1 ", "https://a.com/\u00a0",
+			" https://a.com/", "https://a.com/ ", "https://a.com/  ", "https://a.com/\n", "https://a.com/?x=1 ",
+			"https://a.com/\u00a0",
 		},
 		"url must not have white space or control characters in its host": {
 			"https://exa mple.com/", "https://a.com\t/", "https://a.com :443/",

@@ -8,8 +8,8 @@ import (
 )
 
 // aiInterviews is the contract of receivers written for Xobin's AI interviews: flat bodies without an envelope or an
-// event name. URL and invite_status distinguish the two events. "submission" is sent after the interview is finished and
-// evaluated.
+// event name. URL and invite_status distinguish the two events. "submission" is sent after the interview is finished
+// and evaluated.
 //
 // Not documented in the original, chosen here: any 2xx, and the schedule and timeout of Standard Webhooks. A credential
 // from the receiver's settings proves the sender: an ordinary custom header of the webhook.

@@ -10,8 +10,8 @@ import (
 )
 
 // AIReport is the report on one response: the submission webhook's body, and part of the AI interviews API, which adds
-// the conversation. Every evaluation comes from the analyser and is null if the analyser did not give it; only the scale
-// of the score is derived. These fields of the analysis are read, first from general, then from specific:
+// the conversation. Every evaluation comes from the analyser and is null if the analyser did not give it; only the
+// scale of the score is derived. These fields of the analysis are read, first from general, then from specific:
 //
 //	candidate_summary   candidateSummary, candidate_summary, summary      a text
 //	integrity_score     integrityScore, integrity_score                   a number, 0–10

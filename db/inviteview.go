@@ -11,8 +11,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Invite is what the candidate of an ONLINE interview is shown: nothing that belongs to the company alone.
-type Invite struct {
+// InviteView is what the candidate of an ONLINE interview may see: no data that only the company may see.
+type InviteView struct {
 	InterviewID     uuid.UUID
 	CompanyID       uuid.UUID
 	Company         string
@@ -29,21 +29,21 @@ type Invite struct {
 	StartedAt       *time.Time
 }
 
-// Expired reports whether the time to start has passed without a start.
-func (i *Invite) Expired(at time.Time) bool {
+// Expired reports whether the deadline has passed and the interview has not started.
+func (i *InviteView) Expired(at time.Time) bool {
 	return i.Status == InterviewScheduled && i.DeadlineAt != nil && !at.Before(*i.DeadlineAt) ||
 		i.Status == InterviewFailed && i.StatusReason != nil && *i.StatusReason == ReasonInvitationExpired
 }
 
-// NotYet reports whether the time to start is still to come, by more than clocks may differ.
-func (i *Invite) NotYet(at time.Time) bool {
+// NotYet reports whether the start is still more than a minute ahead: clocks may differ by that much.
+func (i *InviteView) NotYet(at time.Time) bool {
 	return i.Status == InterviewScheduled && at.Add(time.Minute).Before(i.ScheduledAt)
 }
 
-// LoadInvite reads the invitation to an interview; ErrNotFound for one that was deleted or is held by telephone. A
-// job or an agent that was deleted meanwhile is still shown.
-func LoadInvite(ctx context.Context, db bun.IDB, interview uuid.UUID) (*Invite, error) {
-	i := new(Invite)
+// LoadInvite reads what the candidate of an ONLINE interview may see. A deleted interview or a PHONE interview is
+// ErrNotFound. A deleted job or agent is still shown.
+func LoadInvite(ctx context.Context, db bun.IDB, interview uuid.UUID) (*InviteView, error) {
+	i := new(InviteView)
 	err := db.NewRaw(`SELECT i.id AS interview_id, i.company_id, co.name AS company, c.first_name, j.title AS job_title,
 			a.name AS agent, a.language, a.duration_minutes, a.questions, i.status, i.status_reason, i.scheduled_at, i.deadline_at, i.started_at
 		FROM interviews i JOIN companies co ON co.id = i.company_id JOIN candidates c ON c.id = i.candidate_id

@@ -253,3 +253,13 @@ func recordRecording(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 	}
 	return recordInterview(ctx, tx, i, map[string]any{"answerVideoId": v.ID}, catalog.RecordingCompleted)
 }
+
+// AnswerVideoFile is the name under which the store of media keeps an answer video, and its type.
+func AnswerVideoFile(ctx context.Context, db bun.IDB, video uuid.UUID) (name, contentType string, err error) {
+	err = db.NewRaw("SELECT file, content_type FROM answer_videos WHERE id = ? AND deleted_at IS NULL", video).
+		Scan(ctx, &name, &contentType)
+	if err != nil {
+		return "", "", fmt.Errorf("get answer video: %w", pg.Translate(err))
+	}
+	return name, contentType, nil
+}

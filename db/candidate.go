@@ -44,6 +44,8 @@ type Candidate struct {
 	InterviewCount int        `bun:"interview_count,scanonly"`
 	// AnalysisCount counts completed analyses.
 	AnalysisCount int `bun:"analysis_count,scanonly"`
+	// HoldsEmail: its e-mail address stands for this candidate. CandidateByEmail alone sets it.
+	HoldsEmail bool `bun:"holds_email,scanonly"`
 }
 
 // CandidateApplied is the status of a new candidate.

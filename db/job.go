@@ -131,6 +131,14 @@ func GetJob(ctx context.Context, db bun.IDB, id uuid.UUID) (*Job, error) {
 	return p, nil
 }
 
+// LockJob locks a job's row until tx ends, as Lock does, and returns the job.
+func LockJob(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Job, error) {
+	if err := Lock(ctx, tx, "jobs", id); err != nil {
+		return nil, err
+	}
+	return GetJob(ctx, tx, id)
+}
+
 // JobFilter narrows a list of jobs; zero values do not.
 type JobFilter struct{ Status string }
 

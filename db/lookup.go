@@ -69,6 +69,16 @@ func InterviewByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, numbe
 	return i, nil
 }
 
+// InterviewByNumberUnscoped returns an interview of any company by its number. The caller must check a key that is
+// derived from the row.
+func InterviewByNumberUnscoped(ctx context.Context, db bun.IDB, number int64) (*Interview, error) {
+	i := new(Interview)
+	if err := db.NewSelect().Model(i).Where("i.number = ? AND i.deleted_at IS NULL", number).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get interview: %w", pg.Translate(err))
+	}
+	return i, nil
+}
+
 // Lock keeps other writers from a row (of companies, jobs, candidates or staff) until tx ends, so that what is read
 // after it and written back is nobody else's change undone. It lets those pass who refer to the row. A row that is
 // not there, or was deleted, is ErrNotFound.

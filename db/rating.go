@@ -141,3 +141,37 @@ func recordRating(ctx context.Context, tx bun.Tx, r *Rating, eventType string, c
 		Rating: &r.ID, Staff: r.StaffID, Changed: changed,
 	}, data, eventType)
 }
+
+// Raters returns who has rated each of the candidates for a job: the numbers of staff users, and 0 for clients with a
+// key of the company.
+func Raters(ctx context.Context, db bun.IDB, job uuid.UUID, candidates ...uuid.UUID) (map[uuid.UUID][]int64, error) {
+	raters := map[uuid.UUID][]int64{}
+	if len(candidates) == 0 {
+		return raters, nil
+	}
+	var rows []struct {
+		CandidateID uuid.UUID
+		Number      int64
+	}
+	err := db.NewRaw(`SELECT DISTINCT r.candidate_id, COALESCE(s.number, 0) AS number FROM ratings r LEFT JOIN staff s ON s.id = r.staff_id
+		WHERE r.job_id = ? AND r.candidate_id IN (?) AND r.deleted_at IS NULL`, job, bun.List(candidates)).
+		Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("list raters: %w", err)
+	}
+	for _, r := range rows {
+		raters[r.CandidateID] = append(raters[r.CandidateID], r.Number)
+	}
+	return raters, nil
+}
+
+// Criteria returns by what candidates for a job were rated, in alphabetical order.
+func Criteria(ctx context.Context, db bun.IDB, job uuid.UUID) ([]string, error) {
+	names := []string{}
+	err := db.NewRaw("SELECT DISTINCT criterion FROM ratings WHERE job_id = ? AND criterion IS NOT NULL AND deleted_at IS NULL ORDER BY 1", job).
+		Scan(ctx, &names)
+	if err != nil {
+		return nil, fmt.Errorf("list criteria: %w", err)
+	}
+	return names, nil
+}

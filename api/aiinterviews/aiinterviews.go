@@ -28,8 +28,6 @@ import (
 
 // Options are what this surface alone needs.
 type Options struct {
-	// Mails: there is a mail server, so invitations can be sent.
-	Mails bool
 	// Media keeps the recordings that were uploaded here; nil: there are none.
 	Media media.Store
 }

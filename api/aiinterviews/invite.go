@@ -179,26 +179,19 @@ func (s *server) inviteOne(ctx context.Context, tx bun.Tx, company uuid.UUID, in
 	} else if err != nil {
 		return nil, err
 	}
-	agent, err := jobAgent(ctx, tx, job)
-	if errors.Is(err, pg.ErrNotFound) { // deleted meanwhile
-		return nil, notFound(jobName, job.Number)
+	if job, err = db.LockJob(ctx, tx, job.ID); errors.Is(err, pg.ErrNotFound) { // deleted since it was read
+		return nil, notFound(jobName, in.InterviewID)
 	}
 	if err != nil {
 		return nil, err
 	}
-	candidate, err := invitee(ctx, tx, job, in)
+	invitation, err := db.Invite(ctx, tx, db.InviteParams{
+		Job: job, Candidate: in.candidate(company), Interview: s.newInterview(in), SetUpAgent: applyGeneral(job),
+	})
 	if err != nil {
 		return nil, err
 	}
-	i := s.InterviewRow(agent, candidate, &job.ID, in.Start.Time)
-	i.Metadata, i.CustomField, i.DeadlineAt = json.RawMessage("{}"), in.CustomField.text, nil
-	if !in.Expiry.IsZero() {
-		i.DeadlineAt = &in.Expiry.Time
-	}
-	i.InviteMail = in.Format == sendLink && s.Mails
-	if err := db.CreateInterview(ctx, tx, i); err != nil {
-		return nil, err
-	}
+	candidate, i := invitation.Candidate, invitation.Interview
 	return &inviteOutput{
 		Email:         candidate.Email,
 		InterviewID:   job.Number,
@@ -221,38 +214,32 @@ func (s *server) inviteStatus(format string) string {
 	return mailNotSetUp
 }
 
-// jobAgent is who interviews for the job, as its general settings say.
-func jobAgent(ctx context.Context, tx bun.Tx, job *db.Job) (*db.Agent, error) {
-	agent, err := db.EnsureJobAgent(ctx, tx, job)
-	if err != nil {
-		return nil, err
+// newInterview has no default deadline: an invitation without expiry_date stays open.
+func (s *server) newInterview(in *inviteInput) *db.Interview {
+	i := s.NewInterview(in.Start.Time)
+	i.CustomField, i.DeadlineAt, i.InviteMail = in.CustomField.text, nil, in.Format == sendLink && s.Mails
+	if !in.Expiry.IsZero() {
+		i.DeadlineAt = &in.Expiry.Time
 	}
-	general, err := db.JobGeneral(ctx, tx, job.ID)
-	if err != nil {
-		return nil, err
-	}
-	return agent, general.ApplyTo(ctx, tx, agent, languageOf(general), voiceID(general))
+	return i
 }
 
-// invitee finds the candidate by e-mail address, or makes one. Who is known keeps the name that is known.
-func invitee(ctx context.Context, tx bun.Tx, job *db.Job, in *inviteInput) (*db.Candidate, error) {
-	known, err := db.CandidateByEmail(ctx, tx, job.CompanyID, in.Email)
-	if err == nil {
-		_, err = db.JoinJob(ctx, tx, job.ID, known.ID)
-		return known, err
+// applyGeneral applies the job's general settings to its agent.
+func applyGeneral(job *db.Job) func(context.Context, bun.Tx, *db.Agent) error {
+	return func(ctx context.Context, tx bun.Tx, agent *db.Agent) error {
+		general, err := db.JobGeneral(ctx, tx, job.ID)
+		if err != nil {
+			return err
+		}
+		return general.ApplyTo(ctx, tx, agent, languageOf(general), voiceID(general))
 	}
-	if !errors.Is(err, pg.ErrNotFound) {
-		return nil, err
-	}
+}
+
+func (in *inviteInput) candidate(company uuid.UUID) *db.Candidate {
 	words := strings.Fields(in.Name)
-	c := &db.Candidate{
-		CompanyID: job.CompanyID,
-		FirstName: words[0],
-		LastName:  strings.Join(words[1:], " "),
-		Email:     &in.Email,
-		JobIDs:    []uuid.UUID{job.ID},
+	return &db.Candidate{
+		CompanyID: company, FirstName: words[0], LastName: strings.Join(words[1:], " "), Email: &in.Email,
 	}
-	return c, db.CreateCandidate(ctx, tx, c, true)
 }
 
 func nameOf(c *db.Candidate) string { return strings.TrimSpace(c.FirstName + " " + c.LastName) }

@@ -160,7 +160,7 @@ func TestReferenceCandidates(t *testing.T) {
 }
 
 func TestInvitingFollowsTheProject(t *testing.T) {
-	b := setup(t, func(o *api.Options) { o.InterviewSuite.Mails = true })
+	b := setup(t, func(o *api.Options) { o.Mails = true })
 	p := b.project(object{"default_interview_period": 3, "max_interview_time": 45, "support_lang": "de"})
 	i := b.interview(b.candidate(p))
 	require.WithinDuration(t, time.Now().AddDate(0, 0, 3), *i.DeadlineAt, time.Minute)

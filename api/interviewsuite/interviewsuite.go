@@ -17,8 +17,6 @@ import (
 // Options are what this surface alone needs.
 type Options struct {
 	Videos Videos
-	// Mails: a mail server is configured, so that candidates who are invited are sent their link.
-	Mails bool
 }
 
 type server struct {

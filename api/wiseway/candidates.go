@@ -135,20 +135,11 @@ func (s *server) showCandidate(position uuid.UUID, c *db.Candidate, i *db.Interv
 	out.InterviewID, out.InterviewStatus = &i.ID, &i.Status
 	out.InvitedAt, out.InvitationExpiresAt = surface.Maybe(&i.CreatedAt), surface.Maybe(i.DeadlineAt)
 	out.StartedAt, out.CompletedAt = surface.Maybe(i.StartedAt), surface.Maybe(i.FinishedAt)
-	if invitationIsOpen(i, time.Now()) {
+	if i.InvitationOpen(time.Now()) {
 		link := s.InviteURL(i.ID)
 		out.InviteURL = &link
 	}
 	return out
-}
-
-// invitationIsOpen reports whether the candidate can still do something with the link.
-func invitationIsOpen(i *db.Interview, now time.Time) bool {
-	if i.Type != db.Online {
-		return false
-	}
-	return i.Status == db.InterviewInProgress ||
-		i.Status == db.InterviewScheduled && (i.DeadlineAt == nil || now.Before(*i.DeadlineAt))
 }
 
 // listCandidates also needs read:jobs, as everywhere where candidates are asked for by their job, and read:interviews.

@@ -205,6 +205,33 @@ func TestTheSameAddressIsInvitedOnce(t *testing.T) {
 	b.candidate(b.project())
 }
 
+// TestOnePersonOnThreeSurfacesAtOnce: the same address, invited at the same time through three APIs, is one candidate.
+func TestOnePersonOnThreeSurfacesAtOnce(t *testing.T) {
+	b := setup(t)
+	const rounds = 4
+	statuses := make(chan int, 3*rounds)
+	post := func(path string, body object) {
+		go func() { statuses <- b.Do("POST", path, body).Status }()
+	}
+	for range rounds {
+		position := b.Do("POST", "/api/app/positions", object{"title": "Cook"}).Is(http.StatusCreated)["id"].(string)
+		job := b.Do("GET", "/jobs/"+position, nil).Is(http.StatusOK)["data"].(object)
+		project := b.path(b.project())
+		post("/api/app/positions/"+position+"/candidates", object{"name": "Ada King", "email": "ada@example.test"})
+		post(project+"candidates/", object{"first_name": "Ada", "last_name": "Byron", "email": "ADA@example.test"})
+		post("/ai-interviews/invite", object{
+			"candidate_name": "Ada Byron", "candidate_email": "Ada@example.test", "ai_interview_id": job["number"],
+			"invite_format": "getlink",
+		})
+	}
+	for range cap(statuses) {
+		require.Contains(t, []int{http.StatusOK, http.StatusCreated}, <-statuses)
+	}
+	n, err := b.NewSelect().Table("candidates").Count(b.Ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+}
+
 func TestDeadlineOfAnInvitationMoves(t *testing.T) {
 	b := setup(t)
 	c := b.candidate(b.project())

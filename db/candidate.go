@@ -241,8 +241,8 @@ func cancelScheduled(ctx context.Context, tx bun.Tx, reason, where string, args 
 	return nil
 }
 
-// holdCandidate keeps a candidate from being deleted until tx ends; ErrNotFound when it was.
-func holdCandidate(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
+// lockCandidateShared keeps a candidate from being deleted until tx ends; ErrNotFound when it was.
+func lockCandidateShared(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
 	err := pg.One(tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", candidate))
 	if err != nil {
 		return fmt.Errorf("hold candidate: %w", err)

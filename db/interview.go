@@ -104,7 +104,7 @@ type Interview struct {
 // interview.scheduled and (ONLINE) candidate.invited; its workflow starts when tx commits. It shares the lock on the
 // candidate's row, so that a deletion of the candidate comes before it (ErrNotFound) or cancels it.
 func CreateInterview(ctx context.Context, tx bun.Tx, i *Interview) error {
-	if err := holdCandidate(ctx, tx, i.CandidateID); err != nil {
+	if err := lockCandidateShared(ctx, tx, i.CandidateID); err != nil {
 		return err
 	}
 	i.Status = InterviewScheduled
@@ -349,7 +349,7 @@ func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, extra map[str
 	if call != nil {
 		d.CallAttemptID = &call.ID
 	}
-	data, err := merge(d, extra)
+	data, err := mergeJSON(d, extra)
 	if err != nil {
 		return err
 	}
@@ -362,7 +362,7 @@ func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, extra map[str
 }
 
 // merge appends extra's keys, sorted, to the object that v encodes to.
-func merge(v any, extra map[string]any) (json.RawMessage, error) {
+func mergeJSON(v any, extra map[string]any) (json.RawMessage, error) {
 	data, err := json.Marshal(v)
 	if err != nil || len(extra) == 0 {
 		return data, err

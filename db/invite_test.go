@@ -162,15 +162,14 @@ func TestInvite(t *testing.T) {
 		}},
 		{"a_project_adds_its_fields_to_a_candidate_without", func(t *testing.T, b *inviting) {
 			first := b.invite("ada@mail.test")
-			got := b.invite("ada@mail.test", forJob(b.position("Cook", db.JobOpen)), inProject, suiteFields, func(p *db.InviteParams) {
-				phone := "+421900123456"
-				p.Candidate.PhoneNumber = &phone
-			})
+			cook, phone := b.position("Cook", db.JobOpen), "+421900123456"
+			withPhone := func(p *db.InviteParams) { p.Candidate.PhoneNumber = &phone }
+			got := b.invite("ada@mail.test", forJob(cook), inProject, suiteFields, withPhone)
 			require.Equal(t, first.Candidate.ID, got.Candidate.ID)
 			row, err := db.GetCandidate(b.ctx, b, first.Candidate.ID)
 			require.NoError(t, err)
 			require.JSONEq(t, `{"gender":"mrs"}`, string(row.Suite))
-			require.Equal(t, "+421900123456", *row.PhoneNumber)
+			require.Equal(t, phone, *row.PhoneNumber)
 		}},
 		{"a_project_announces_a_candidate_that_joins_without_an_invitation", func(t *testing.T, b *inviting) {
 			b.invite("ada@mail.test")

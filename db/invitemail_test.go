@@ -18,8 +18,7 @@ func TestInviteLetter(t *testing.T) {
 	mailed := func(flag bool, deadline time.Duration) *db.Interview {
 		c, at := b.candidate("Ada", "Byron", "ada@mail.test"), time.Now().Add(deadline).UTC()
 		i := b.interviewOf(c, b.agent(db.Online), &job.ID)
-		_, err := b.ExecContext(b.ctx, "UPDATE interviews SET invite_mail = ?, deadline_at = ? WHERE id = ?", flag, at, i.ID)
-		require.NoError(t, err)
+		b.exec("UPDATE interviews SET invite_mail = ?, deadline_at = ? WHERE id = ?", flag, at, i.ID)
 		return i
 	}
 	due := func(i *db.Interview) bool {
@@ -35,7 +34,8 @@ func TestInviteLetter(t *testing.T) {
 	b.tx(func(tx bun.Tx) error { _, err := db.StartInterview(b.ctx, tx, begun.ID); return err })
 	require.True(t, due(wanted))
 	for name, i := range map[string]*db.Interview{
-		"already sent": sent, "refused": refused, "begun": begun, "not wanted": mailed(false, time.Hour), "too late": mailed(true, -time.Second),
+		"already sent": sent, "refused": refused, "begun": begun,
+		"not wanted": mailed(false, time.Hour), "too late": mailed(true, -time.Second),
 	} {
 		require.False(t, due(i), name)
 	}

@@ -14,7 +14,7 @@ import (
 // JoinJob adds a position to a candidate's; false when it was among them. The candidate cannot leave before tx
 // ends; one that was deleted since it was found is ErrConflict.
 func JoinJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
-	err = holdCandidate(ctx, tx, candidate)
+	err = lockCandidateShared(ctx, tx, candidate)
 	if errors.Is(err, pg.ErrNotFound) {
 		return false, pg.ErrConflict
 	}

@@ -62,7 +62,7 @@ func CreateNote(ctx context.Context, tx bun.Tx, n *Note) error {
 
 // holdNoted keeps what a note is about from being deleted until tx ends.
 func holdNoted(ctx context.Context, tx bun.Tx, n *Note) error {
-	if err := holdCandidate(ctx, tx, n.CandidateID); err != nil {
+	if err := lockCandidateShared(ctx, tx, n.CandidateID); err != nil {
 		return err
 	}
 	if n.AnswerVideoID == nil {

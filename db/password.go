@@ -32,11 +32,11 @@ func HashPassword(plain string) (string, error) {
 
 // nobody is the hash that a password is compared with when there is no user, or one without a password: the answer
 // takes as long as for a user, so that nobody learns from it who is one. It is of a random text that was not kept.
-const nobody = "$2a$10$QHxdJOOvkY0sdl5ArE6.IOJkWaViKdxqqq2YHQObhoBWhX4.U7MmW"
+const dummyHash = "$2a$10$QHxdJOOvkY0sdl5ArE6.IOJkWaViKdxqqq2YHQObhoBWhX4.U7MmW"
 
 // PasswordIs reports whether that is the user's password. m may be nil: nobody has a password.
 func (m *Staff) PasswordIs(plain string) bool {
-	hash, can := nobody, m != nil && m.PasswordHash != nil && len(plain) <= MaxPassword
+	hash, can := dummyHash, m != nil && m.PasswordHash != nil && len(plain) <= MaxPassword
 	if can {
 		hash = *m.PasswordHash
 	}

@@ -47,7 +47,7 @@ const ratingNumbers = `(SELECT s.number FROM staff s WHERE s.id = r.staff_id) AS
 // CreateRating stores a new rating, with rating.created. A deleted candidate, and a question or an answer that is not
 // there for this job and candidate, is ErrNotFound.
 func CreateRating(ctx context.Context, tx bun.Tx, r *Rating) error {
-	if err := holdRated(ctx, tx, r); err != nil {
+	if err := lockRatedShared(ctx, tx, r); err != nil {
 		return err
 	}
 	r.ID, r.CreatedAt = pg.NewID(), now()
@@ -58,9 +58,9 @@ func CreateRating(ctx context.Context, tx bun.Tx, r *Rating) error {
 	return recordRating(ctx, tx, r, catalog.RatingCreated, nil)
 }
 
-// holdRated keeps what a rating is about from being deleted until tx ends.
-func holdRated(ctx context.Context, tx bun.Tx, r *Rating) error {
-	if err := holdCandidate(ctx, tx, r.CandidateID); err != nil {
+// lockRatedShared keeps what a rating is about from being deleted until tx ends.
+func lockRatedShared(ctx context.Context, tx bun.Tx, r *Rating) error {
+	if err := lockCandidateShared(ctx, tx, r.CandidateID); err != nil {
 		return err
 	}
 	if r.QuestionID != nil {
@@ -101,7 +101,7 @@ func ListRatings(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, p pg
 // UpdateRating writes the named columns of r, with rating.updated. What it then is about must be there, as for a new
 // one.
 func UpdateRating(ctx context.Context, tx bun.Tx, r *Rating, columns ...string) error {
-	if err := holdRated(ctx, tx, r); err != nil {
+	if err := lockRatedShared(ctx, tx, r); err != nil {
 		return err
 	}
 	r.UpdatedAt = now()

@@ -78,18 +78,18 @@ type WebhookAuth struct {
 	Header, Value      *string
 }
 
-// SetKit makes what this package does not know how to make.
-type SetKit struct {
+// SetDeps makes what this package does not know how to make.
+type SetDeps struct {
 	Box *seal.Box
 	// NewWebhook returns a new row of a webhook for that event, with all that does not follow from the set: id, profile,
 	// name, owner, signing secret.
 	NewWebhook func(event, url string) (*delivery.Webhook, error)
 }
 
-// LackError names what a set would lack: the path of a field in the client's words ("start.url").
-type LackError struct{ Field string }
+// MissingFieldError names what a set would lack: the path of a field in the client's words ("start.url").
+type MissingFieldError struct{ Field string }
 
-func (e *LackError) Error() string { return e.Field + " is required" }
+func (e *MissingFieldError) Error() string { return e.Field + " is required" }
 
 // CompanyWebhooks returns what new jobs of a company get; an empty set when nothing was ever stored.
 func CompanyWebhooks(ctx context.Context, db bun.IDB, company uuid.UUID) (*WebhookSet, error) {
@@ -123,11 +123,11 @@ const liveStatus = `CASE WHEN ws.?0 IS NOT NULL THEN EXISTS (SELECT 1 FROM webho
 
 // ChangeCompanyWebhooks changes what new jobs get. Jobs that are there keep what they have: when some have the
 // company's set, the change is made on a copy of it. With everywhere, all of them get the changed set. A change that
-// lacks something is a LackError.
+// lacks something is a MissingFieldError.
 func ChangeCompanyWebhooks(
 	ctx context.Context,
 	tx bun.Tx,
-	kit SetKit,
+	deps SetDeps,
 	company uuid.UUID,
 	c WebhookChange,
 	everywhere bool,
@@ -143,7 +143,7 @@ func ChangeCompanyWebhooks(
 	if err != nil {
 		return nil, err
 	}
-	w := &setWriter{tx: tx, kit: kit, company: company}
+	w := &setWriter{tx: tx, deps: deps, company: company}
 	if err := w.write(ctx, set, c, jobs > 0 && !everywhere); err != nil {
 		return nil, err
 	}
@@ -152,19 +152,19 @@ func ChangeCompanyWebhooks(
 		return nil, fmt.Errorf("set company's webhooks: %w", err)
 	}
 	if everywhere {
-		err = w.unite(ctx, set)
+		err = w.applyToAllJobs(ctx, set)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return set, w.sweep(ctx)
+	return set, w.removeUnused(ctx)
 }
 
 // ChangeJobWebhooks changes the settings of one job alone: of a set that it shares it gets a changed copy.
 func ChangeJobWebhooks(
 	ctx context.Context,
 	tx bun.Tx,
-	kit SetKit,
+	deps SetDeps,
 	job *Job,
 	c WebhookChange,
 ) (*WebhookSet, error) {
@@ -179,18 +179,18 @@ func ChangeJobWebhooks(
 	if err != nil {
 		return nil, err
 	}
-	companys, err := CompanyWebhooks(ctx, tx, job.CompanyID)
+	companySet, err := CompanyWebhooks(ctx, tx, job.CompanyID)
 	if err != nil {
 		return nil, err
 	}
-	w := &setWriter{tx: tx, kit: kit, company: job.CompanyID}
-	if err := w.write(ctx, set, c, jobs > 1 || companys.ID == set.ID); err != nil {
+	w := &setWriter{tx: tx, deps: deps, company: job.CompanyID}
+	if err := w.write(ctx, set, c, jobs > 1 || companySet.ID == set.ID); err != nil {
 		return nil, err
 	}
 	if _, err = tx.ExecContext(ctx, "UPDATE jobs SET webhook_set_id = ? WHERE id = ?", set.ID, job.ID); err != nil {
 		return nil, fmt.Errorf("set job's webhooks: %w", err)
 	}
-	return set, w.sweep(ctx)
+	return set, w.removeUnused(ctx)
 }
 
 // LockCompany lets one at a time change what a company's jobs share. Rows that refer to the company may be written
@@ -232,31 +232,31 @@ func applyTarget(t *WebhookTarget, name string, status **bool, url **string) err
 		*url = t.URL
 	}
 	if on && *url == nil {
-		return &LackError{name + ".url"}
+		return &MissingFieldError{name + ".url"}
 	}
 	return nil
 }
 
 func (s *WebhookSet) applyAuth(a *WebhookAuth) error {
 	s.AuthType, s.AuthStatus = &a.Type, a.Status == nil || *a.Status
-	keep(&s.BasicUsername, a.Username)
-	keep(&s.password, a.Password)
-	keep(&s.APIKeyHeader, a.Header)
-	keep(&s.apiKey, a.Value)
+	setIfSent(&s.BasicUsername, a.Username)
+	setIfSent(&s.password, a.Password)
+	setIfSent(&s.APIKeyHeader, a.Header)
+	setIfSent(&s.apiKey, a.Value)
 	switch {
 	case a.Type == AuthBasic && s.BasicUsername == nil:
-		return &LackError{"auth.basic.username"}
+		return &MissingFieldError{"auth.basic.username"}
 	case a.Type == AuthBasic && s.password == nil:
-		return &LackError{"auth.basic.password"}
+		return &MissingFieldError{"auth.basic.password"}
 	case a.Type == AuthAPIKey && s.APIKeyHeader == nil:
-		return &LackError{"auth.apikey.header"}
+		return &MissingFieldError{"auth.apikey.header"}
 	case a.Type == AuthAPIKey && s.apiKey == nil:
-		return &LackError{"auth.apikey.apikey"}
+		return &MissingFieldError{"auth.apikey.apikey"}
 	}
 	return nil
 }
 
-func keep(stored **string, sent *string) {
+func setIfSent(stored **string, sent *string) {
 	if sent != nil {
 		*stored = sent
 	}

@@ -159,7 +159,7 @@ func (s *server) changeWebhooks(c *gin.Context, change func(context.Context, bun
 		set, err = change(ctx, tx)
 		return err
 	})
-	var lack *db.LackError
+	var lack *db.MissingFieldError
 	if errors.As(err, &lack) {
 		return surface.Missing("webhooks." + lack.Field)
 	}
@@ -171,11 +171,11 @@ func (s *server) changeWebhooks(c *gin.Context, change func(context.Context, bun
 }
 
 // kit makes the rows of webhooks in the name of the caller.
-func (s *server) kit(c *gin.Context) db.SetKit {
+func (s *server) kit(c *gin.Context) db.SetDeps {
 	names := map[string]string{
 		catalog.InterviewStarted: "AI interviews: start", catalog.InterviewCompleted: "AI interviews: submission",
 	}
-	return db.SetKit{Box: s.Box, NewWebhook: func(event, url string) (*delivery.Webhook, error) {
+	return db.SetDeps{Box: s.Box, NewWebhook: func(event, url string) (*delivery.Webhook, error) {
 		w, _, err := s.NewWebhook(surface.Caller(c).Key, &surface.WebhookSpec{Profile: profile, URL: url, Name: names[event]})
 		return w, err
 	}}

@@ -24,7 +24,7 @@ type SweeperOptions struct {
 	Logger *slog.Logger
 }
 
-// Sweeper deletes the files that no row counts on (db.StrayFiles): what was replaced, deleted or never came to its
+// Sweeper deletes the files that no row counts on (db.OrphanedFiles): what was replaced, deleted or never came to its
 // end. Any number of processes may sweep the same store: deleting twice is no error.
 type Sweeper struct{ SweeperOptions }
 
@@ -63,7 +63,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 
 // RunOnce deletes the files that are due, and returns how many. One that cannot be deleted does not keep the others.
 func (s *Sweeper) RunOnce(ctx context.Context) (deleted int, err error) {
-	files, err := db.StrayFiles(ctx, s.DB, sweepPage)
+	files, err := db.OrphanedFiles(ctx, s.DB, sweepPage)
 	if err != nil {
 		return 0, err
 	}

@@ -75,7 +75,7 @@ func TestSweeper_tries_again(t *testing.T) {
 		sweeper.Run(ctx)
 	}()
 	assert.Eventually(t, func() bool {
-		left, err := db.StrayFiles(ctx, d, 10)
+		left, err := db.OrphanedFiles(ctx, d, 10)
 		return err == nil && len(left) == 0
 	}, 10*time.Second, 5*time.Millisecond)
 	cancel()

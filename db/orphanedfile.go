@@ -62,8 +62,8 @@ func claimFile(ctx context.Context, tx bun.Tx, file string) error {
 	return nil
 }
 
-// StrayFiles lists files that are due, the longest waiting first; one that could not be deleted has to wait.
-func StrayFiles(ctx context.Context, db bun.IDB, limit int) ([]string, error) {
+// OrphanedFiles lists files that are due, the longest waiting first; one that could not be deleted has to wait.
+func OrphanedFiles(ctx context.Context, db bun.IDB, limit int) ([]string, error) {
 	files := []string{}
 	err := db.NewRaw(`SELECT file FROM stray_files
 		WHERE GREATEST(due_at, not_before) <= now() ORDER BY GREATEST(due_at, not_before) LIMIT ?`, limit).Scan(ctx, &files)

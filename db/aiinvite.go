@@ -13,7 +13,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// Invited is one line of the list of a job's invitations.
+// Invited is one line in the list of a job's invitations.
 type Invited struct {
 	Number       int64
 	Candidate    int64
@@ -22,8 +22,8 @@ type Invited struct {
 	UpdatedAt    time.Time
 }
 
-// InvitedTo lists at most limit ONLINE interviews of a job, newest first: with before set, those that are older than
-// the response of that number.
+// InvitedTo lists up to limit ONLINE interviews of a job, newest first. before, unless 0, is the number of a response:
+// only older ones are listed.
 func InvitedTo(ctx context.Context, db bun.IDB, job uuid.UUID, before, limit int64) ([]Invited, error) {
 	is := []Invited{}
 	err := db.NewRaw(`SELECT i.number, c.number AS candidate, i.status, i.status_reason, i.updated_at
@@ -37,7 +37,7 @@ func InvitedTo(ctx context.Context, db bun.IDB, job uuid.UUID, before, limit int
 	return is, nil
 }
 
-// InterviewByCustomField returns a company's newest interview that the client gave this id of its own.
+// InterviewByCustomField returns a company's newest interview with this client-assigned id.
 func InterviewByCustomField(ctx context.Context, db bun.IDB, company uuid.UUID, value string) (*Interview, error) {
 	i := new(Interview)
 	err := db.NewSelect().
@@ -52,7 +52,7 @@ func InterviewByCustomField(ctx context.Context, db bun.IDB, company uuid.UUID, 
 	return i, nil
 }
 
-// InterviewContext is what an event about the interview would be told to be about now.
+// InterviewContext returns the context that an event about the interview would have now.
 func InterviewContext(ctx context.Context, db bun.IDB, i *Interview) (*catalog.Context, error) {
 	var about string
 	var none *uuid.UUID

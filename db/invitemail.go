@@ -12,7 +12,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// InviteLetter is what an invitation by e-mail says.
+// InviteLetter is the content of an invitation e-mail.
 type InviteLetter struct {
 	Company, FirstName, LastName string
 	Email                        *string
@@ -21,8 +21,8 @@ type InviteLetter struct {
 	DeadlineAt                   *time.Time
 }
 
-// LoadInviteLetter reads what the candidate shall be sent. found is false when nothing is to be sent, or nothing any
-// more: it was sent, the candidate has begun, the interview has ended, or the person was deleted.
+// LoadInviteLetter reads the content of the e-mail. found is false when there is nothing to send (any more): it was
+// sent, the interview has started or ended, or the candidate was deleted.
 func LoadInviteLetter(ctx context.Context, db bun.IDB, interview uuid.UUID) (l *InviteLetter, found bool, err error) {
 	l = new(InviteLetter)
 	err = pg.Translate(
@@ -42,8 +42,8 @@ func LoadInviteLetter(ctx context.Context, db bun.IDB, interview uuid.UUID) (l *
 	return l, true, nil
 }
 
-// InviteMailed keeps what became of an invitation by e-mail: refusal "" means that the mail server has taken it. It
-// is no change that the interview's workflow decides on, so updated_at stays.
+// InviteMailed records the outcome of an invitation e-mail; an empty refusal means that the mail server accepted it. It
+// does not change updated_at, because the interview's workflow does not decide on it.
 func InviteMailed(ctx context.Context, db bun.IDB, interview uuid.UUID, refusal string) error {
 	set := "invite_mailed_at = now()"
 	if refusal != "" {

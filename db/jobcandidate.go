@@ -11,8 +11,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// JoinJob adds a position to a candidate's; false when it was among them. The candidate cannot leave before tx
-// ends; one that was deleted since it was found is ErrConflict.
+// JoinJob adds a job to a candidate; false when the candidate has it. It locks the candidate's row, so that the
+// candidate cannot leave the job before tx ends. A candidate that was deleted since it was read is ErrConflict.
 func JoinJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
 	err = lockCandidateShared(ctx, tx, candidate)
 	if errors.Is(err, pg.ErrNotFound) {
@@ -30,9 +30,9 @@ func JoinJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (add
 	return !there, AddCandidateJobs(ctx, tx, candidate, position)
 }
 
-// LeaveJob takes a position from a candidate's, with the candidate's answers for it, and cancels its interviews
-// for it that have not begun; ErrNotFound when it is not one of them. A candidate of no other position is deleted.
-// The candidate's row is locked first, as a new interview locks it: none can be made beside this.
+// LeaveJob removes a job from a candidate, with the candidate's answers for it, and cancels its interviews that have
+// not started. A candidate without that job is ErrNotFound. A candidate without another job is deleted. It locks the
+// candidate's row first, so that no interview is created at the same time.
 func LeaveJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) error {
 	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
 		return fmt.Errorf("lock candidate: %w", err)
@@ -63,7 +63,7 @@ func LeaveJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) err
 	return DeleteCandidate(ctx, tx, candidate)
 }
 
-// NewestInterviews are the newest interviews for that position of each of the candidates, by candidate.
+// NewestInterviews returns each candidate's newest interview for that job, by candidate.
 func NewestInterviews(
 	ctx context.Context,
 	db bun.IDB,

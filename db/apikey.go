@@ -55,7 +55,8 @@ type APIKey struct {
 	Version string `bun:"version,scanonly"`
 }
 
-// Usable reports whether the key is valid at that time: not revoked, expired or suspended.
+// Usable reports whether the key is neither revoked nor expired at that time. A suspended key is usable; see
+// SuspendedAt.
 func (k *APIKey) Usable(now time.Time) bool {
 	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
 }

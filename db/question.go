@@ -13,8 +13,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// Question is one that a job's candidates are asked. The job's agent asks them in their order: by position, and those
-// with the same by age.
+// Question is a question of a job. The job's agent asks them by position, and by age within a position.
 type Question struct {
 	bun.BaseModel `bun:"table:questions,alias:q"`
 
@@ -24,7 +23,7 @@ type Question struct {
 	JobID     uuid.UUID `bun:"job_id"`
 	Job       int       `bun:"position"`
 	Text      string    `bun:"text"`
-	// Suite holds what only the interview suite knows of a question.
+	// Suite has the fields that only the interview suite's contract has.
 	Suite     QuestionSuite `bun:"suite,type:jsonb"`
 	CreatedAt time.Time     `bun:"created_at"`
 	UpdatedAt time.Time     `bun:"updated_at"`
@@ -47,7 +46,8 @@ var ErrQuestions = errors.New("a job has at most 50 questions")
 // CreateQuestion stores a new question of a job. Position 0 appends it (several questions may share 10,000, the last
 // position that a client may name). More than MaxQuestions is ErrQuestions.
 func CreateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question) error {
-	if err := lockJobQuestions(ctx, tx, job.ID); err != nil {
+	// Serialises changes of the job's questions.
+	if err := Lock(ctx, tx, "jobs", job.ID); err != nil {
 		return err
 	}
 	var count, next int
@@ -68,16 +68,6 @@ func CreateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question) error
 		return fmt.Errorf("insert question: %w", pg.Translate(err))
 	}
 	return SyncAgentQuestions(ctx, tx, job)
-}
-
-// lockJobQuestions serialises changes of a job's questions. It does not block foreign-key checks.
-func lockJobQuestions(ctx context.Context, tx bun.Tx, job uuid.UUID) error {
-	var id uuid.UUID
-	err := tx.NewRaw("SELECT id FROM jobs WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", job).Scan(ctx, &id)
-	if err != nil {
-		return fmt.Errorf("lock job: %w", pg.Translate(err))
-	}
-	return nil
 }
 
 // QuestionByNumber returns a question of a job, unless it was deleted.
@@ -108,7 +98,7 @@ func ListQuestions(ctx context.Context, db bun.IDB, job uuid.UUID, p pg.Page) ([
 
 // UpdateQuestion writes the named columns of a job's question.
 func UpdateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question, columns ...string) error {
-	if err := lockJobQuestions(ctx, tx, job.ID); err != nil {
+	if err := Lock(ctx, tx, "jobs", job.ID); err != nil {
 		return err
 	}
 	q.UpdatedAt = now()
@@ -123,7 +113,7 @@ func UpdateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question, colum
 // DeleteQuestion soft-deletes a question of a job. A question with answers or ratings is a StateError, because they
 // refer to it.
 func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Job, id uuid.UUID) error {
-	if err := lockJobQuestions(ctx, tx, job.ID); err != nil {
+	if err := Lock(ctx, tx, "jobs", job.ID); err != nil {
 		return err
 	}
 	// New answers and ratings lock this row too (lockQuestionShared).

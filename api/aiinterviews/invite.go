@@ -45,10 +45,10 @@ type inviteInput struct {
 	CustomField customField `json:"custom_field_id"`
 }
 
-// minute is a date like 2025-07-10 11:52, in GMT; zero when it was left out.
+// minute is a time like 2025-07-10 11:52, in GMT; zero when absent.
 type minute struct{ time.Time }
 
-// UnmarshalJSON takes an empty text for none, as a form sends it.
+// UnmarshalJSON treats an empty text as absent, since forms send it.
 func (m *minute) UnmarshalJSON(raw []byte) error {
 	var text string
 	if err := json.Unmarshal(raw, &text); err != nil {
@@ -62,7 +62,7 @@ func (m *minute) UnmarshalJSON(raw []byte) error {
 	return err
 }
 
-// customField is the client's own id of an invitation: a text or a number.
+// customField is the client's id of an invitation: a text or a number.
 type customField struct{ text *string }
 
 const maxCustomField = 255
@@ -97,15 +97,14 @@ type inviteOutput struct {
 	CustomFieldID *string `json:"custom_field_id"`
 }
 
-// What an invitation's status says; the reference has no values.
+// Values of an invitation's status; the reference does not list any.
 const (
 	linkCreated  = "Link created"
 	mailQueued   = "Link created, e-mail queued"
 	mailNotSetUp = "Link created, e-mail is not configured"
 )
 
-// invite makes one more invitation each time it is called; a client that may have to repeat itself sends an
-// Idempotency-Key.
+// invite creates one more invitation with each call. A client that may repeat a request sends an Idempotency-Key.
 func (s *server) invite(c *gin.Context) error {
 	company, err := s.CompanyFor(c)
 	if err != nil {
@@ -124,7 +123,7 @@ func (s *server) invite(c *gin.Context) error {
 	})
 }
 
-// explained says what the fields with a form of their own must be.
+// explained describes the expected format of fields with a custom one.
 func explained(err error) error {
 	var refused *surface.Error
 	if !errors.As(err, &refused) {
@@ -142,7 +141,8 @@ func explained(err error) error {
 	return err
 }
 
-// maxYearsOpen bounds an invitation well before the year 2262, where a time in nanoseconds ends: its end is a timer.
+// maxYearsOpen keeps an invitation's end well before the year 2262, the maximum of a time in nanoseconds: the end is a
+// timer.
 const maxYearsOpen = 100
 
 func (in *inviteInput) check(now time.Time) error {
@@ -256,7 +256,7 @@ type invitedOutput struct {
 // maxInvited bounds a list of invitations; 10,000 lines are 1.3 MB.
 const maxInvited = 10_000
 
-// listInvited answers an array, as the reference has it, so where it goes on stands in a header (RFC 8288).
+// listInvited sends an array, as the reference has it, so the link to the next page is in a header (RFC 8288).
 func (s *server) listInvited(c *gin.Context) error {
 	job, err := s.job(c)
 	if err != nil {
@@ -287,14 +287,15 @@ func (s *server) listInvited(c *gin.Context) error {
 	return nil
 }
 
-// older is the same list from before that response on.
+// older returns the URL of the list before that response.
 func (s *server) older(list *url.URL, response int64) string {
 	query := list.Query()
 	query.Set("before", strconv.FormatInt(response, 10))
 	return s.PublicURL + list.Path + "?" + query.Encode()
 }
 
-// statusWord is where an invitation stands. The reference has Pending, Started and Completed; the rest is ours.
+// statusWord returns an invitation's status. The reference has Pending, Started and Completed; the others are
+// Greenroom's.
 func statusWord(status db.InterviewStatus, reason *string) string {
 	switch {
 	case status == db.InterviewScheduled:

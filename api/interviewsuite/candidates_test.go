@@ -160,7 +160,7 @@ func TestReferenceCandidates(t *testing.T) {
 }
 
 func TestInvitingFollowsTheProject(t *testing.T) {
-	b := setup(t, func(o *api.Options) { o.InterviewSuite.Mails = true })
+	b := setup(t, func(o *api.Options) { o.Mails = true })
 	p := b.project(object{"default_interview_period": 3, "max_interview_time": 45, "support_lang": "de"})
 	i := b.interview(b.candidate(p))
 	require.WithinDuration(t, time.Now().AddDate(0, 0, 3), *i.DeadlineAt, time.Minute)
@@ -203,6 +203,33 @@ func TestTheSameAddressIsInvitedOnce(t *testing.T) {
 	refusedField(b.Do("POST", b.path(p)+"candidates/", ada(object{"email": "ADA@example.test"})), "email",
 		"A candidate with that e-mail address already exists in this project.")
 	b.candidate(b.project())
+}
+
+// TestOnePersonOnThreeSurfacesAtOnce: the same address, invited at the same time through three APIs, is one candidate.
+func TestOnePersonOnThreeSurfacesAtOnce(t *testing.T) {
+	b := setup(t)
+	const rounds = 4
+	statuses := make(chan int, 3*rounds)
+	post := func(path string, body object) {
+		go func() { statuses <- b.Do("POST", path, body).Status }()
+	}
+	for range rounds {
+		position := b.Do("POST", "/api/app/positions", object{"title": "Cook"}).Is(http.StatusCreated)["id"].(string)
+		job := b.Do("GET", "/jobs/"+position, nil).Is(http.StatusOK)["data"].(object)
+		project := b.path(b.project())
+		post("/api/app/positions/"+position+"/candidates", object{"name": "Ada King", "email": "ada@example.test"})
+		post(project+"candidates/", object{"first_name": "Ada", "last_name": "Byron", "email": "ADA@example.test"})
+		post("/ai-interviews/invite", object{
+			"candidate_name": "Ada Byron", "candidate_email": "Ada@example.test", "ai_interview_id": job["number"],
+			"invite_format": "getlink",
+		})
+	}
+	for range cap(statuses) {
+		require.Contains(t, []int{http.StatusOK, http.StatusCreated}, <-statuses)
+	}
+	n, err := b.NewSelect().Table("candidates").Count(b.Ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
 }
 
 func TestDeadlineOfAnInvitationMoves(t *testing.T) {

@@ -17,8 +17,6 @@ import (
 // Options are the settings of this surface only.
 type Options struct {
 	Videos Videos
-	// Mails reports that a mail server is configured: invited candidates get their link by e-mail.
-	Mails bool
 }
 
 type server struct {

@@ -32,7 +32,7 @@ func TestReserve(t *testing.T) {
 	release()
 	last := due()
 	assert.Eventually(t, func() bool {
-		files, err := db.StrayFiles(ctx, d, 1)
+		files, err := db.OrphanedFiles(ctx, d, 1)
 		return err == nil && len(files) == 1
 	}, 20*lease, lease/10)
 	assert.Equal(t, last, due(), "no renewal after release")

@@ -68,7 +68,7 @@ func TestSweeper_retries(t *testing.T) {
 	deleted, err = sweeper.Sweep(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, 1, deleted)
-	orphaned, err := db.StrayFiles(ctx, d, 10)
+	orphaned, err := db.OrphanedFiles(ctx, d, 10)
 	require.NoError(t, err)
 	assert.Empty(t, orphaned)
 }

@@ -46,13 +46,13 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 			DB: d, Box: box, Secret: cfg.Secret.Bytes(), CheckURL: EgressClient(cfg).CheckURL, PublicURL: cfg.HTTP.PublicURL,
 			PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour,
 			InvitationDeadline: cfg.Interview.InvitationDeadline, MaxDuration: cfg.Interview.MaxDuration,
-			AnalysisTimeout: cfg.Interview.AnalysisTimeout,
+			AnalysisTimeout: cfg.Interview.AnalysisTimeout, Mails: cfg.SMTP.URL != "",
 			TrustedProxies:  cfg.HTTP.TrustedProxies.List(), Metrics: metrics(d), Logger: logger,
 		},
 		InterviewSuite: interviewsuite.Options{
-			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)}, Mails: cfg.SMTP.URL != "",
+			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)},
 		},
-		AIInterviews: aiinterviews.Options{Mails: cfg.SMTP.URL != "", Media: store},
+		AIInterviews: aiinterviews.Options{Media: store},
 	})
 	if err != nil {
 		return err

@@ -268,7 +268,7 @@ func TestSendRetryAfter(t *testing.T) {
 	}{
 		"seconds":               {429, "120", 2 * time.Minute, 2 * time.Minute},
 		"seconds_on_any_status": {500, " 7 ", 7 * time.Second, 7 * time.Second},
-		"date":                  {503, in(time.Hour), time.Hour - 10*time.Second, time.Hour},
+		"date":                  {503, in(time.Hour), time.Hour - time.Minute, time.Hour},
 		"date_in_the_past":      {503, in(-time.Hour), 0, 0},
 		"over_a_day":            {503, "604800", 7 * 24 * time.Hour, 7 * 24 * time.Hour},
 		"over_any_duration":     {503, "9223372036854775807", 24 * time.Hour, 1<<63 - 1},

@@ -103,7 +103,7 @@ var settings = []setting{
 	),
 	define("dispatch.max_in_flight_per_endpoint", "10", "attempts to one endpoint at the same time",
 		func(c *Config) *int { return &c.Dispatch.MaxInFlightPerEndpoint }, whole(1, 10_000)),
-	define("circuit.threshold", "10", "failed attempts in a row that open a webhook's circuit",
+	define("circuit.threshold", "10", "failed attempts in a row that open a webhook's circuit, 6 to 19",
 		func(c *Config) *int { return &c.Circuit.Threshold }, whole(6, 19)),
 	define("circuit.recovery", string(RecoverManually),
 		"who closes an open circuit: manual, a person; probe, also a delivery tried after circuit.cooldown",

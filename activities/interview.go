@@ -13,19 +13,48 @@ import (
 	"greenroom/db/pg"
 )
 
-// InterviewState is what the Interview workflow decides on: states and times, nothing about the candidate. A state
-// without a status is that of an interview that is not there.
+// Values of InterviewState and FailInterviewInput. They are in recorded histories, so they never change; today the
+// interview's rows have the same.
+const (
+	InterviewScheduled  = "SCHEDULED"
+	InterviewInProgress = "IN_PROGRESS"
+	InterviewCompleted  = "COMPLETED"
+	InterviewFailed     = "FAILED"
+	InterviewCanceled   = "CANCELED"
+
+	Online = "ONLINE"
+	Phone  = "PHONE"
+
+	CallScheduled  = "SCHEDULED"
+	CallInProgress = "IN_PROGRESS"
+	CallCompleted  = "COMPLETED"
+	CallFailed     = "FAILED"
+	CallCancelled  = "CANCELLED"
+
+	AnalysisPending   = "PENDING"
+	AnalysisCompleted = "COMPLETED"
+	AnalysisFailed    = "FAILED"
+
+	ReasonInvitationExpired = "INVITATION_EXPIRED"
+	ReasonMaxDuration       = "MAX_DURATION_EXCEEDED"
+	ReasonNoAnswer          = "NO_ANSWER"
+	ReasonTechnical         = "TECHNICAL_ERROR"
+	ReasonProvider          = "CALL_PROVIDER_UNAVAILABLE"
+)
+
+// InterviewState is what the Interview workflow decides on: states and times, no data of the candidate. Status is ""
+// when the interview does not exist.
 type InterviewState struct {
 	// Version changes with the row and with its last call. A write that names it is made only if nothing happened since.
 	Version     string
-	Status      db.InterviewStatus
-	Type        db.InterviewType
+	Status      string
+	Type        string
 	Deleted     bool
 	DeadlineAt  time.Time `json:",omitzero"`
 	StartedAt   time.Time `json:",omitzero"`
 	MaxDuration time.Duration
 	Call        CallState
-	// Analysis is db.AnalysisPending, …, or "" before the interview is completed.
+	// Analysis is AnalysisPending, COMPLETED or FAILED, or "" before the interview is completed.
 	Analysis      string
 	AnalysisDueAt time.Time `json:",omitzero"`
 	// InvitationDue: the candidate is to be sent the invitation by e-mail.
@@ -40,7 +69,7 @@ type InterviewState struct {
 // CallState is the last call attempt of an interview; without an id there is none.
 type CallState struct {
 	ID          uuid.UUID
-	Status      db.CallStatus
+	Status      string
 	Reason      string
 	RetryNumber int
 	ScheduledAt time.Time `json:",omitzero"`
@@ -68,13 +97,11 @@ func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (I
 		return InterviewState{}, fmt.Errorf("load interview: %w", err)
 	}
 	s := InterviewState{
-		Version: fmt.Sprint(i.UpdatedAt.UnixMicro()),
-		Status:  i.Status,
-		Type:    i.Type,
-		Deleted: i.DeletedAt != nil,
-		DeadlineAt: orZero(
-			i.DeadlineAt,
-		),
+		Version:       fmt.Sprint(i.UpdatedAt.UnixMicro()),
+		Status:        string(i.Status),
+		Type:          string(i.Type),
+		Deleted:       i.DeletedAt != nil,
+		DeadlineAt:    orZero(i.DeadlineAt),
 		StartedAt:     orZero(i.StartedAt),
 		MaxDuration:   time.Duration(i.MaxMinutes) * time.Minute,
 		Analysis:      orZero(i.AnalysisStatus),
@@ -88,14 +115,14 @@ func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (I
 	if call != nil {
 		s.Version += fmt.Sprintf("/%s@%d", call.ID, call.UpdatedAt.UnixMicro())
 		s.Call = CallState{
-			ID: call.ID, Status: call.Status, Reason: orZero(call.ReasonCode), RetryNumber: call.RetryNumber,
+			ID: call.ID, Status: string(call.Status), Reason: orZero(call.ReasonCode), RetryNumber: call.RetryNumber,
 			ScheduledAt: call.ScheduledAt, PlacedAt: orZero(call.PlacedAt),
 		}
 	}
 	return s, nil
 }
 
-// FailInterviewInput asks to fail an interview. Reason is one of db's codes for what Greenroom itself decides.
+// FailInterviewInput asks to fail an interview. Reason is one of the codes above.
 type FailInterviewInput struct {
 	InterviewID uuid.UUID
 	Version     string
@@ -104,10 +131,10 @@ type FailInterviewInput struct {
 
 // whyFailed says in a sentence, for interview.failed, what a reason code means.
 var whyFailed = map[string]string{
-	db.ReasonInvitationExpired: "the candidate did not start before the invitation's deadline",
-	db.ReasonMaxDuration:       "the interview did not end within its maximum duration",
-	db.ReasonNoAnswer:          "the candidate answered none of the calls",
-	db.ReasonProvider:          "the call provider could not be reached",
+	ReasonInvitationExpired: "the candidate did not start before the invitation's deadline",
+	ReasonMaxDuration:       "the interview did not end within its maximum duration",
+	ReasonNoAnswer:          "the candidate answered none of the calls",
+	ReasonProvider:          "the call provider could not be reached",
 }
 
 // FailInterview fails an interview that is still in the state the decision was taken on.

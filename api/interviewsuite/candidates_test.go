@@ -16,7 +16,7 @@ import (
 	"greenroom/db"
 )
 
-// TestReferenceCandidates is 2.5.
+// TestReferenceCandidates covers reference 2.5.
 func TestReferenceCandidates(t *testing.T) {
 	t.Parallel()
 	fields := strings.Fields(
@@ -71,7 +71,7 @@ func TestReferenceCandidates(t *testing.T) {
 			require.Equal(t, "2027-01-02T03:04:05Z", i.DeadlineAt.UTC().Format(time.RFC3339))
 			candidate, err := db.GetCandidate(b.Ctx, b, i.CandidateID)
 			require.NoError(t, err)
-			require.Equal(t, "+421900123456", *candidate.PhoneNumber, "as it can be called")
+			require.Equal(t, "+421900123456", *candidate.PhoneNumber, "in E.164 form")
 			got := b.Do("PATCH", b.path(c), object{"phone": "030 12345", "address": nil, "partner_data": nil}).
 				Is(http.StatusAccepted)
 			require.Equal(
@@ -241,7 +241,7 @@ func TestDeadlineOfAnInvitationMoves(t *testing.T) {
 	require.Equal(t, at.Format(time.RFC3339), got["deadline"])
 	var told bool
 	require.NoError(t, b.NewRaw("SELECT count(*) = 2 FROM commands WHERE subject_id = ?", i.ID).Scan(b.Ctx, &told))
-	require.True(t, told, "its workflow is told")
+	require.True(t, told, "its workflow is signaled")
 	for _, bad := range []any{"2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "soon", 5} {
 		refusedField(b.Do("PATCH", b.path(c), object{"deadline": bad}), "deadline")
 	}
@@ -251,7 +251,7 @@ func TestDeadlineOfAnInvitationMoves(t *testing.T) {
 	b.Do("PATCH", b.path(c), object{"deadline": at, "last_name": "Lovelace"}).Is(http.StatusAccepted)
 }
 
-func TestDeleteTakesTheCandidateFromThisProjectAlone(t *testing.T) {
+func TestDeleteRemovesTheCandidateFromThisProjectOnly(t *testing.T) {
 	b := setup(t)
 	p := b.project()
 	c := b.candidate(p)
@@ -271,7 +271,7 @@ func TestDeleteTakesTheCandidateFromThisProjectAlone(t *testing.T) {
 	require.Equal(t, db.InterviewCanceled, b.interview(c).Status)
 }
 
-func TestWhatChangesNothingIsToldNobody(t *testing.T) {
+func TestPatchWithoutChangeRecordsNoEvent(t *testing.T) {
 	b := setup(t)
 	p := b.project(object{"labels": []string{"x"}, "closedate": "2030-01-02"})
 	silent := b.project(object{"invite_candidates": false})

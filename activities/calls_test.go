@@ -67,7 +67,7 @@ func TestPlaceCall(t *testing.T) {
 		res, err := b.PlaceCall(b.ctx, b.placeInput())
 		require.NoError(t, err)
 		assert.False(t, res.Placed)
-		assert.Equal(t, db.InterviewFailed, b.state().Status)
+		assert.Equal(t, activities.InterviewFailed, b.state().Status)
 		assert.Equal(t, db.ReasonProvider, b.reason())
 		assert.Equal(
 			t,
@@ -90,7 +90,7 @@ func TestPlaceCall(t *testing.T) {
 		_, err := b.PlaceCall(b.ctx, b.placeInput())
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), "http://", "nor does it contain the service's address")
-		assert.Equal(t, db.InterviewScheduled, b.state().Status)
+		assert.Equal(t, activities.InterviewScheduled, b.state().Status)
 		assert.True(t, b.state().Call.PlacedAt.IsZero())
 	})
 	t.Run("impossible_call_fails_the_interview", func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestPlaceCall(t *testing.T) {
 			res, err := b.PlaceCall(b.ctx, b.placeInput())
 			require.NoError(t, err, name)
 			assert.False(t, res.Placed, name)
-			assert.Equal(t, db.InterviewFailed, b.state().Status, name)
+			assert.Equal(t, activities.InterviewFailed, b.state().Status, name)
 			assert.Equal(t, c.reason, b.reason(), name)
 		}
 	})

@@ -13,19 +13,48 @@ import (
 	"greenroom/db/pg"
 )
 
+// Values of InterviewState and FailInterviewInput. They are in recorded histories, so they must never change. The
+// interview's rows currently use the same values.
+const (
+	InterviewScheduled  = "SCHEDULED"
+	InterviewInProgress = "IN_PROGRESS"
+	InterviewCompleted  = "COMPLETED"
+	InterviewFailed     = "FAILED"
+	InterviewCanceled   = "CANCELED"
+
+	Online = "ONLINE"
+	Phone  = "PHONE"
+
+	CallScheduled  = "SCHEDULED"
+	CallInProgress = "IN_PROGRESS"
+	CallCompleted  = "COMPLETED"
+	CallFailed     = "FAILED"
+	CallCancelled  = "CANCELLED"
+
+	AnalysisPending   = "PENDING"
+	AnalysisCompleted = "COMPLETED"
+	AnalysisFailed    = "FAILED"
+
+	ReasonInvitationExpired = "INVITATION_EXPIRED"
+	ReasonMaxDuration       = "MAX_DURATION_EXCEEDED"
+	ReasonNoAnswer          = "NO_ANSWER"
+	ReasonTechnical         = "TECHNICAL_ERROR"
+	ReasonProvider          = "CALL_PROVIDER_UNAVAILABLE"
+)
+
 // InterviewState is the input of the Interview workflow's decisions: states and times, no personal data. An empty
 // status means that the interview does not exist.
 type InterviewState struct {
 	// Version changes with the row and its last call. A write with this version is refused if anything has changed since.
 	Version     string
-	Status      db.InterviewStatus
-	Type        db.InterviewType
+	Status      string
+	Type        string
 	Deleted     bool
 	DeadlineAt  time.Time `json:",omitzero"`
 	StartedAt   time.Time `json:",omitzero"`
 	MaxDuration time.Duration
 	Call        CallState
-	// Analysis is db.AnalysisPending, …, or "" before the interview is completed.
+	// Analysis is AnalysisPending, COMPLETED or FAILED, or "" before the interview is completed.
 	Analysis      string
 	AnalysisDueAt time.Time `json:",omitzero"`
 	// InvitationDue reports that the invitation is still to be sent by e-mail.
@@ -40,7 +69,7 @@ type InterviewState struct {
 // CallState is the last call attempt of an interview; a zero ID means that there is none.
 type CallState struct {
 	ID          uuid.UUID
-	Status      db.CallStatus
+	Status      string
 	Reason      string
 	RetryNumber int
 	ScheduledAt time.Time `json:",omitzero"`
@@ -69,8 +98,8 @@ func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (I
 	}
 	s := InterviewState{
 		Version:       fmt.Sprint(i.UpdatedAt.UnixMicro()),
-		Status:        i.Status,
-		Type:          i.Type,
+		Status:        string(i.Status),
+		Type:          string(i.Type),
 		Deleted:       i.DeletedAt != nil,
 		DeadlineAt:    orZero(i.DeadlineAt),
 		StartedAt:     orZero(i.StartedAt),
@@ -85,14 +114,14 @@ func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (I
 	if call != nil {
 		s.Version += fmt.Sprintf("/%s@%d", call.ID, call.UpdatedAt.UnixMicro())
 		s.Call = CallState{
-			ID: call.ID, Status: call.Status, Reason: orZero(call.ReasonCode), RetryNumber: call.RetryNumber,
+			ID: call.ID, Status: string(call.Status), Reason: orZero(call.ReasonCode), RetryNumber: call.RetryNumber,
 			ScheduledAt: call.ScheduledAt, PlacedAt: orZero(call.PlacedAt),
 		}
 	}
 	return s, nil
 }
 
-// FailInterviewInput requests to fail an interview. Reason is one of db's reason codes of Greenroom's own decisions.
+// FailInterviewInput requests to fail an interview. Reason is one of the codes above.
 type FailInterviewInput struct {
 	InterviewID uuid.UUID
 	Version     string
@@ -101,10 +130,10 @@ type FailInterviewInput struct {
 
 // failureMessages explains each reason code in the event interview.failed.
 var failureMessages = map[string]string{
-	db.ReasonInvitationExpired: "the candidate did not start before the invitation's deadline",
-	db.ReasonMaxDuration:       "the interview did not end within its maximum duration",
-	db.ReasonNoAnswer:          "the candidate answered none of the calls",
-	db.ReasonProvider:          "the call provider could not be reached",
+	ReasonInvitationExpired: "the candidate did not start before the invitation's deadline",
+	ReasonMaxDuration:       "the interview did not end within its maximum duration",
+	ReasonNoAnswer:          "the candidate answered none of the calls",
+	ReasonProvider:          "the call provider could not be reached",
 }
 
 // FailInterview fails an interview, unless it has changed since the decision.

@@ -187,10 +187,10 @@ func TestLoadInterview(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Phone)
 		s := b.state()
-		assert.Equal(t, db.InterviewScheduled, s.Status)
-		assert.Equal(t, db.Phone, s.Type)
+		assert.Equal(t, activities.InterviewScheduled, s.Status)
+		assert.Equal(t, activities.Phone, s.Type)
 		assert.Equal(t, 30*time.Minute, s.MaxDuration)
-		assert.Equal(t, db.CallScheduled, s.Call.Status)
+		assert.Equal(t, activities.CallScheduled, s.Call.Status)
 		assert.True(t, s.Call.PlacedAt.IsZero())
 		assert.WithinDuration(t, time.Now(), s.Call.ScheduledAt, time.Minute)
 		assert.True(t, s.HasAnalyser)
@@ -203,7 +203,7 @@ func TestLoadInterview(t *testing.T) {
 		b.tx(func(ctx context.Context, tx bun.Tx) error { return db.DeleteInterview(ctx, tx, pg.Scope{}, b.id) })
 		s := b.state()
 		assert.True(t, s.Deleted)
-		assert.Equal(t, db.InterviewCanceled, s.Status)
+		assert.Equal(t, activities.InterviewCanceled, s.Status)
 	})
 	t.Run("state_has_no_personal_data", func(t *testing.T) {
 		t.Parallel()
@@ -253,7 +253,7 @@ func TestFailInterview(t *testing.T) {
 			in := activities.FailInterviewInput{InterviewID: b.id, Version: b.state().Version, Reason: reason}
 			require.NoError(t, b.FailInterview(b.ctx, in))
 			require.NoError(t, b.FailInterview(b.ctx, in), "repeated by Temporal")
-			assert.Equal(t, db.InterviewFailed, b.state().Status)
+			assert.Equal(t, activities.InterviewFailed, b.state().Status)
 			assert.Equal(t, reason, b.event(catalog.InterviewFailed)["reason"])
 			assert.NotEmpty(t, b.event(catalog.InterviewFailed)["errorMessage"])
 		}
@@ -265,7 +265,7 @@ func TestFailInterview(t *testing.T) {
 		b.start()
 		in := activities.FailInterviewInput{InterviewID: b.id, Version: v, Reason: db.ReasonInvitationExpired}
 		require.NoError(t, b.FailInterview(b.ctx, in))
-		assert.Equal(t, db.InterviewInProgress, b.state().Status)
+		assert.Equal(t, activities.InterviewInProgress, b.state().Status)
 		assert.Nil(t, b.event(catalog.InterviewFailed))
 	})
 }
@@ -287,7 +287,7 @@ func TestFailInterviewWaitsForTheRowLock(t *testing.T) {
 		return err
 	})
 	require.NoError(t, <-failed)
-	assert.Equal(t, db.InterviewInProgress, b.state().Status, "the start was committed first")
+	assert.Equal(t, activities.InterviewInProgress, b.state().Status, "the start was committed first")
 }
 
 func TestRetryCall(t *testing.T) {
@@ -302,7 +302,7 @@ func TestRetryCall(t *testing.T) {
 	require.NoError(t, b.RetryCall(b.ctx, in))
 	second := b.state().Call
 	assert.NotEqual(t, first, second.ID)
-	assert.Equal(t, db.CallScheduled, second.Status)
+	assert.Equal(t, activities.CallScheduled, second.Status)
 	assert.Equal(t, 1, second.RetryNumber)
 	assert.True(t, at.Equal(second.ScheduledAt))
 	require.NoError(t, b.RetryCall(b.ctx, in), "repeated by Temporal")
@@ -322,9 +322,9 @@ func TestCancelInterview(t *testing.T) {
 			t.Parallel()
 			b := setupInterview(t, db.Phone)
 			require.NoError(t, b.CancelInterview(b.ctx, activities.CancelInterviewInput{InterviewID: b.id, Reason: c.given}))
-			assert.Equal(t, db.InterviewCanceled, b.state().Status)
+			assert.Equal(t, activities.InterviewCanceled, b.state().Status)
 			assert.Equal(t, c.want, b.reason())
-			assert.Equal(t, db.CallCancelled, b.state().Call.Status)
+			assert.Equal(t, activities.CallCancelled, b.state().Call.Status)
 		})
 	}
 	t.Run("ended_stays_ended", func(t *testing.T) {
@@ -332,7 +332,7 @@ func TestCancelInterview(t *testing.T) {
 		b := setupInterview(t, db.Online)
 		b.finish()
 		require.NoError(t, b.CancelInterview(b.ctx, activities.CancelInterviewInput{InterviewID: b.id}))
-		assert.Equal(t, db.InterviewCompleted, b.state().Status)
+		assert.Equal(t, activities.InterviewCompleted, b.state().Status)
 		require.NoError(t, b.CancelInterview(b.ctx, activities.CancelInterviewInput{InterviewID: pg.NewID()}))
 	})
 }

@@ -186,10 +186,10 @@ func TestReferenceTestAndDelete(t *testing.T) {
 }
 
 // take takes deliveries as a worker would.
-func (b *bundle) take(ctx context.Context) (taken delivery.Taking) {
+func (b *bundle) take(ctx context.Context) (taken delivery.TakeResult) {
 	b.t.Helper()
 	b.tx(func(tx bun.Tx) (err error) {
-		taken, err = delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 100, PerLane: 10, PerFailing: 10})
+		taken, err = delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 100, PerFlow: 10, PerFailing: 10})
 		return err
 	})
 	return taken

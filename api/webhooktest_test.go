@@ -28,9 +28,9 @@ func (b *bundle) worker(a delivery.Attempt) {
 }
 
 func (b *bundle) work(ctx context.Context, a delivery.Attempt) {
-	var taken delivery.Taking
+	var taken delivery.TakeResult
 	err := pg.InTx(ctx, b, func(ctx context.Context, tx bun.Tx) (err error) {
-		taken, err = delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 100, PerLane: 10, PerFailing: 10})
+		taken, err = delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 100, PerFlow: 10, PerFailing: 10})
 		return err
 	})
 	if err != nil && ctx.Err() == nil {

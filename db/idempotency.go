@@ -75,7 +75,7 @@ func StoreIdempotentAnswer(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key
 	return nil
 }
 
-// DropIdempotencyKeys removes the answers from before that time, and says how many; a schedule calls it.
+// DropIdempotencyKeys removes the answers from before that time, and returns how many. Upkeep calls it.
 func DropIdempotencyKeys(ctx context.Context, db bun.IDB, before time.Time) (int64, error) {
 	res, err := db.ExecContext(ctx, "DELETE FROM idempotency_keys WHERE created_at < ?", before)
 	if err != nil {

@@ -63,7 +63,8 @@ func (w *setWriter) store(ctx context.Context, set *WebhookSet, isNew bool) erro
 // alike compares what a client gave of two sets, credentials included.
 func alike(a, b *WebhookSet) bool {
 	return equal(a.StartStatus, b.StartStatus) && equal(a.StartURL, b.StartURL) && equal(a.SubmissionStatus, b.SubmissionStatus) &&
-		equal(a.SubmissionURL, b.SubmissionURL) && equal(a.AuthType, b.AuthType) && a.AuthStatus == b.AuthStatus &&
+		equal(a.SubmissionURL, b.SubmissionURL) && equal(a.AuthType, b.AuthType) &&
+		a.AuthStatus == b.AuthStatus &&
 		equal(a.BasicUsername, b.BasicUsername) &&
 		equal(a.password, b.password) &&
 		equal(a.APIKeyHeader, b.APIKeyHeader) &&

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"greenroom/activities"
-	"greenroom/db"
 )
 
 func TestInterviewNextStep(t *testing.T) {
@@ -22,29 +21,37 @@ func TestInterviewNextStep(t *testing.T) {
 		"00000000-0000-7000-8000-000000000002",
 	)
 
-	state := func(kind db.InterviewType, status db.InterviewStatus, with func(*activities.InterviewState)) activities.InterviewState {
+	state := func(kind string, status string, with func(*activities.InterviewState)) activities.InterviewState {
 		s := activities.InterviewState{Type: kind, Status: status, MaxDuration: hour}
 		with(&s)
 		return s
 	}
 	deadline := func(at time.Time) activities.InterviewState {
-		return state(db.Online, db.InterviewScheduled, func(s *activities.InterviewState) { s.DeadlineAt = at })
+		return state(
+			activities.Online,
+			activities.InterviewScheduled,
+			func(s *activities.InterviewState) { s.DeadlineAt = at },
+		)
 	}
 	since := func(at time.Time) activities.InterviewState {
-		return state(db.Online, db.InterviewInProgress, func(s *activities.InterviewState) { s.StartedAt = at })
+		return state(
+			activities.Online,
+			activities.InterviewInProgress,
+			func(s *activities.InterviewState) { s.StartedAt = at },
+		)
 	}
-	call := func(status db.InterviewStatus, c activities.CallState) activities.InterviewState {
+	call := func(status string, c activities.CallState) activities.InterviewState {
 		c.ID = cmp.Or(c.ID, id)
-		return state(db.Phone, status, func(s *activities.InterviewState) { s.Call, s.StartedAt = c, now })
+		return state(activities.Phone, status, func(s *activities.InterviewState) { s.Call, s.StartedAt = c, now })
 	}
 	analysis := func(with func(*activities.InterviewState)) activities.InterviewState {
-		return state(db.Online, db.InterviewCompleted, func(s *activities.InterviewState) {
-			s.Analysis, s.AnalysisDueAt, s.HasAnalyser = db.AnalysisPending, now.Add(hour), true
+		return state(activities.Online, activities.InterviewCompleted, func(s *activities.InterviewState) {
+			s.Analysis, s.AnalysisDueAt, s.HasAnalyser = activities.AnalysisPending, now.Add(hour), true
 			with(s)
 		})
 	}
-	unanswered := activities.CallState{Status: db.CallFailed, Reason: db.ReasonNoAnswer}
-	canceled := activities.CallState{Status: db.CallCancelled, Reason: "X"}
+	unanswered := activities.CallState{Status: activities.CallFailed, Reason: activities.ReasonNoAnswer}
+	canceled := activities.CallState{Status: activities.CallCancelled, Reason: "X"}
 
 	fresh := InterviewInput{NoAnswerRetries: 2}
 	placed := InterviewInput{NoAnswerRetries: 2, PlacedCall: id}
@@ -52,7 +59,7 @@ func TestInterviewNextStep(t *testing.T) {
 	fail := func(reason string) step { return step{do: stepFail, reason: reason} }
 	const (
 		invitation, talk, verdict = "the invitation's deadline", "the maximum duration", "the analysis"
-		dial, news                = "the time of the call", "news of the call"
+		dial, news                = "the time of the call", "a report of the call"
 	)
 
 	for name, c := range map[string]struct {
@@ -63,67 +70,104 @@ func TestInterviewNextStep(t *testing.T) {
 		"no such interview": {want: step{do: stepDone}},
 
 		"online waits for its deadline":   {deadline(now.Add(hour)), fresh, wait(now.Add(hour), invitation)},
-		"online fails at its deadline":    {deadline(now), fresh, fail(db.ReasonInvitationExpired)},
+		"online fails at its deadline":    {deadline(now), fresh, fail(activities.ReasonInvitationExpired)},
 		"online without a deadline waits": {deadline(time.Time{}), fresh, wait(time.Time{}, invitation)},
 		"in progress waits":               {since(now.Add(-time.Minute)), fresh, wait(now.Add(59*time.Minute), talk)},
-		"in progress for too long":        {since(now.Add(-hour)), fresh, fail(db.ReasonMaxDuration)},
+		"in progress for too long":        {since(now.Add(-hour)), fresh, fail(activities.ReasonMaxDuration)},
 
 		"call to come": {
-			call(db.InterviewScheduled, activities.CallState{Status: db.CallScheduled, ScheduledAt: now.Add(hour)}), fresh,
+			call(activities.InterviewScheduled, activities.CallState{
+				Status: activities.CallScheduled, ScheduledAt: now.Add(hour),
+			}), fresh,
 			wait(now.Add(hour), dial),
 		},
 		"call due": {
-			call(db.InterviewScheduled, activities.CallState{Status: db.CallScheduled, ScheduledAt: now}), fresh,
+			call(activities.InterviewScheduled, activities.CallState{Status: activities.CallScheduled, ScheduledAt: now}), fresh,
 			step{do: stepPlaceCall},
 		},
 		"call placed": {
-			call(db.InterviewScheduled, activities.CallState{Status: db.CallScheduled, PlacedAt: now}), placed,
+			call(activities.InterviewScheduled, activities.CallState{Status: activities.CallScheduled, PlacedAt: now}), placed,
 			wait(now.Add(hour), news),
 		},
 		"call placed and never heard of": {
-			call(db.InterviewScheduled, activities.CallState{Status: db.CallScheduled, PlacedAt: now.Add(-hour)}), placed,
-			fail(db.ReasonMaxDuration),
+			call(activities.InterviewScheduled, activities.CallState{
+				Status: activities.CallScheduled, PlacedAt: now.Add(-hour),
+			}), placed,
+			fail(activities.ReasonMaxDuration),
 		},
 		"call in progress": {
-			call(db.InterviewInProgress, activities.CallState{Status: db.CallInProgress}), placed, wait(now.Add(hour), talk),
+			call(activities.InterviewInProgress, activities.CallState{Status: activities.CallInProgress}),
+			placed, wait(now.Add(hour), talk),
 		},
-		"nobody answered":       {call(db.InterviewScheduled, unanswered), placed, step{do: stepRetryCall}},
-		"no retries configured": {call(db.InterviewScheduled, unanswered), InterviewInput{}, fail(db.ReasonNoAnswer)},
+		"nobody answered": {call(activities.InterviewScheduled, unanswered), placed, step{do: stepRetryCall}},
+		"no retries configured": {
+			call(activities.InterviewScheduled, unanswered),
+			InterviewInput{},
+			fail(activities.ReasonNoAnswer),
+		},
 		"nobody answered the last": {
-			call(db.InterviewScheduled, activities.CallState{Status: db.CallFailed, Reason: db.ReasonNoAnswer, RetryNumber: 2}), fresh, fail(db.ReasonNoAnswer),
+			call(activities.InterviewScheduled, activities.CallState{
+				Status: activities.CallFailed, Reason: activities.ReasonNoAnswer, RetryNumber: 2,
+			}),
+			fresh, fail(activities.ReasonNoAnswer),
 		},
 		"nobody answered another": {
-			call(db.InterviewScheduled, unanswered), InterviewInput{NoAnswerRetries: 2, RetriedCall: other}, step{do: stepRetryCall},
+			call(activities.InterviewScheduled, unanswered),
+			InterviewInput{NoAnswerRetries: 2, RetriedCall: other},
+			step{do: stepRetryCall},
 		},
 		"the retry was deleted": {
-			call(db.InterviewScheduled, unanswered), InterviewInput{NoAnswerRetries: 2, RetriedCall: id}, wait(time.Time{}, "a call to be invoked"),
+			call(activities.InterviewScheduled, unanswered),
+			InterviewInput{NoAnswerRetries: 2, RetriedCall: id},
+			wait(time.Time{}, "a call to be invoked"),
 		},
 		"every call was deleted": {
-			state(db.Phone, db.InterviewScheduled, func(*activities.InterviewState) {}), fresh, wait(time.Time{}, "a call to be invoked"),
+			state(activities.Phone, activities.InterviewScheduled, func(*activities.InterviewState) {}),
+			fresh, wait(time.Time{}, "a call to be invoked"),
 		},
 
 		"placed call was deleted": {
-			state(db.Phone, db.InterviewScheduled, func(*activities.InterviewState) {}), placed, step{do: stepHangUp},
+			state(activities.Phone, activities.InterviewScheduled, func(*activities.InterviewState) {}),
+			placed,
+			step{do: stepHangUp},
 		},
 		"placed call was replaced": {
-			call(db.InterviewScheduled, activities.CallState{ID: other, Status: db.CallScheduled}), placed, step{do: stepHangUp},
+			call(activities.InterviewScheduled, activities.CallState{ID: other, Status: activities.CallScheduled}),
+			placed,
+			step{do: stepHangUp},
 		},
-		"canceled while it rings": {call(db.InterviewCanceled, canceled), placed, step{do: stepHangUp}},
+		"canceled while it rings": {call(activities.InterviewCanceled, canceled), placed, step{do: stepHangUp}},
 		"canceled in progress": {
-			call(db.InterviewCanceled, activities.CallState{Status: db.CallInProgress}), placed, step{do: stepHangUp},
+			call(activities.InterviewCanceled, activities.CallState{Status: activities.CallInProgress}),
+			placed,
+			step{do: stepHangUp},
 		},
-		"canceled and hung up": {call(db.InterviewCanceled, canceled), fresh, step{do: stepDone}},
+		"canceled and hung up": {call(activities.InterviewCanceled, canceled), fresh, step{do: stepDone}},
 		"talked for too long": {
-			call(db.InterviewFailed, activities.CallState{Status: db.CallFailed, Reason: db.ReasonMaxDuration}), placed, step{do: stepHangUp},
+			call(activities.InterviewFailed, activities.CallState{
+				Status: activities.CallFailed, Reason: activities.ReasonMaxDuration,
+			}),
+			placed,
+			step{do: stepHangUp},
 		},
 		"provider not reached": {
-			call(db.InterviewFailed, activities.CallState{Status: db.CallFailed, Reason: db.ReasonProvider}), placed, step{do: stepHangUp},
+			call(activities.InterviewFailed, activities.CallState{
+				Status: activities.CallFailed, Reason: activities.ReasonProvider,
+			}),
+			placed,
+			step{do: stepHangUp},
 		},
 		"provider says it failed": {
-			call(db.InterviewFailed, activities.CallState{Status: db.CallFailed, Reason: db.ReasonTechnical}), placed, step{do: stepDone},
+			call(activities.InterviewFailed, activities.CallState{
+				Status: activities.CallFailed, Reason: activities.ReasonTechnical,
+			}),
+			placed,
+			step{do: stepDone},
 		},
 		"provider says it is over": {
-			call(db.InterviewCompleted, activities.CallState{Status: db.CallCompleted}), placed, step{do: stepDone},
+			call(activities.InterviewCompleted, activities.CallState{Status: activities.CallCompleted}),
+			placed,
+			step{do: stepDone},
 		},
 
 		"analysis asked for": {analysis(func(*activities.InterviewState) {}), fresh, step{do: stepRequestAnalysis}},
@@ -136,14 +180,18 @@ func TestInterviewNextStep(t *testing.T) {
 		"analysis overdue": {
 			analysis(func(s *activities.InterviewState) { s.AnalysisDueAt = now }), fresh, step{do: stepFailAnalysis},
 		},
-		"analysis of a deleted interview": {analysis(func(s *activities.InterviewState) { s.Deleted = true }), fresh, step{do: stepDone}},
+		"analysis of a deleted interview": {
+			analysis(func(s *activities.InterviewState) { s.Deleted = true }),
+			fresh,
+			step{do: stepDone},
+		},
 		"analysis failed": {
-			analysis(func(s *activities.InterviewState) { s.Analysis = db.AnalysisFailed }), fresh, step{do: stepDone},
+			analysis(func(s *activities.InterviewState) { s.Analysis = activities.AnalysisFailed }), fresh, step{do: stepDone},
 		},
 		"analysis never begun": {analysis(func(s *activities.InterviewState) { s.Analysis = "" }), fresh, step{do: stepDone}},
 		"deleted in progress goes on": {
-			state(db.Phone, db.InterviewInProgress, func(s *activities.InterviewState) {
-				s.Deleted, s.StartedAt, s.Call = true, now, activities.CallState{ID: id, Status: db.CallInProgress}
+			state(activities.Phone, activities.InterviewInProgress, func(s *activities.InterviewState) {
+				s.Deleted, s.StartedAt, s.Call = true, now, activities.CallState{ID: id, Status: activities.CallInProgress}
 			}), placed, wait(now.Add(hour), talk),
 		},
 	} {

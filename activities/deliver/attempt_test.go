@@ -292,7 +292,7 @@ func TestAttemptIsNotMade(t *testing.T) {
 		for _, local := range []bool{true, false} {
 			var e *temporal.ApplicationError
 			require.ErrorAs(t, deliver.Busy(res, local), &e)
-			require.Equal(t, local, e.NonRetryable(), "a local activity gives it to the slow lane")
+			require.Equal(t, local, e.NonRetryable(), "a local activity gives it to the slow task queue")
 			require.InDelta(t, time.Until(res.NextAt), e.NextRetryDelay(), float64(100*time.Millisecond))
 		}
 	})

@@ -79,7 +79,7 @@ func TestBodiesSayWhatTheEventWasAbout(t *testing.T) {
 	})
 }
 
-// A schedule that counts from the event says when the next attempt is due, in both lanes.
+// A schedule that counts from the event says when the next attempt is due, on both paths.
 func TestScheduleCountsFromTheEvent(t *testing.T) {
 	noContent := func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) } // wise: 200 only
 	t.Run("alone", func(t *testing.T) {

@@ -69,6 +69,7 @@ func TestNextWait(t *testing.T) {
 		{"schedule_longer_than_a_day", day, 9000 * time.Hour, 1, day + day/5},
 		{"negative_base", -time.Second, 0, 1, 0},
 		{"negative_retry_after", time.Second, -time.Hour, 0, time.Second},
+		{"largest_that_no_jitter_moves", math.MaxInt64, 0, 0, math.MaxInt64},
 		{"largest", math.MaxInt64, math.MaxInt64, 1, math.MaxInt64},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,11 +1,13 @@
 package webhook_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"code.dny.dev/ssrf"
 	"github.com/stretchr/testify/assert"
@@ -150,4 +152,25 @@ func TestHTTPClientIsGuarded(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, moved.Body.Close())
 	assert.Equal(t, http.StatusFound, moved.StatusCode, "redirects are returned")
+}
+
+// TestGuardSeesTheDialledAddress: the URL's text passes the check, because its host is an address only once net/http has
+// turned it to ASCII. A name that resolves to the address takes the same way.
+func TestGuardSeesTheDialledAddress(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	open := webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true, AllowPrivate: true}
+	for host, opts := range map[string]webhook.ClientOptions{
+		"１６８.６３.１２９.１６":   open, // the metadata service of Azure: a public address
+		"１００.１００.１００.２００": open, // that of Alibaba Cloud: in a range that is open here
+		"１６９.２５４.１６９.２５４": open,
+		"１０.０.０.１":        {AllowHTTP: true, AllowLoopback: true},
+		"１２７.０.０.１":       {AllowHTTP: true, AllowPrivate: true},
+	} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/", nil)
+		require.NoError(t, err)
+		_, err = webhook.NewClient(opts).HTTPClient().Do(req) //nolint:bodyclose // there is no answer
+		require.ErrorIs(t, err, ssrf.ErrProhibitedIP, host)
+	}
 }

@@ -47,7 +47,7 @@ func newStudio(t *testing.T) *studio {
 	s.Bundle = apitest.Setup(t, func(o *api.Options) {
 		o.InterviewSuite.Videos = interviewsuite.Videos{Store: store, MaxBytes: maxVideo}
 	})
-	s.sweeper = media.NewSweeper(media.SweeperOptions{DB: s.DB, Store: store})
+	s.sweeper = &media.Sweeper{DB: s.DB, Store: store}
 	var err error
 	s.company, err = db.GetCompany(s.Ctx, s, s.Company)
 	require.NoError(t, err)
@@ -183,7 +183,7 @@ func (s *studio) files() []string {
 // swept runs the sweeper and returns the files that are left.
 func (s *studio) swept() []string {
 	s.T.Helper()
-	_, err := s.sweeper.RunOnce(s.Ctx)
+	_, err := s.sweeper.Sweep(s.Ctx)
 	require.NoError(s.T, err)
 	return s.files()
 }

@@ -44,16 +44,16 @@ func StaleBatches(ctx context.Context, db *bun.DB, age time.Duration, limit int)
 	return stale, nil
 }
 
-// BatchLanes returns the lanes of a batch's deliveries.
-func BatchLanes(ctx context.Context, db bun.IDB, batch uuid.UUID) (lanes []Lane, err error) {
+// BatchFlows returns the flows of a batch's deliveries.
+func BatchFlows(ctx context.Context, db bun.IDB, batch uuid.UUID) (flows []Flow, err error) {
 	err = db.NewRaw(`SELECT DISTINCT d.webhook_id AS webhook, COALESCE(d.company_id, ?) AS company
 		FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
 		CROSS JOIN LATERAL (SELECT webhook_id, company_id FROM deliveries WHERE id = x.id OFFSET 0) d WHERE b.id = ?`,
-		uuid.Nil, batch).Scan(ctx, &lanes)
+		uuid.Nil, batch).Scan(ctx, &flows)
 	if err != nil {
-		return nil, fmt.Errorf("read lanes of batch: %w", err)
+		return nil, fmt.Errorf("read flows of batch: %w", err)
 	}
-	return lanes, nil
+	return flows, nil
 }
 
 // BatchStands reports whether a batch is older than idle and none of its deliveries has changed for as long.

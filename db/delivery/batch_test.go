@@ -248,7 +248,7 @@ func TestRecordSuccesses(t *testing.T) {
 		b.succeed(uuid.New(), qs[0])
 		b.attempt(qs[1], delivery.OutcomeSucceeded)
 		for _, q := range qs {
-			require.Equal(t, delivery.Succeeded, b.delivery(q.DeliveryID).Status, "as in the lane of single deliveries")
+			require.Equal(t, delivery.Succeeded, b.delivery(q.DeliveryID).Status, "as in the path of single deliveries")
 		}
 	})
 }
@@ -300,12 +300,12 @@ func TestRecordAttemptOfABatch(t *testing.T) {
 
 func TestTakesLanesInTurn(t *testing.T) {
 	t.Parallel()
-	const perLane, hooks, companies = 3, 40, 12
+	const perFlow, hooks, companies = 3, 40, 12
 	b := setup(t)
 	for range hooks - 1 {
 		b.webhook(catalog.InterviewStarted)
 	}
-	for range perLane {
+	for range perFlow {
 		b.publish(catalog.InterviewStarted)
 	}
 	shared := b.webhook(catalog.InterviewFailed) // of the platform: every company's events go there
@@ -313,31 +313,31 @@ func TestTakesLanesInTurn(t *testing.T) {
 	for range companies - 1 {
 		company := pg.NewID()
 		b.exec("INSERT INTO companies (id, name) VALUES (?, 'Other')", company)
-		b.publishFailed(&company, perLane)
+		b.publishFailed(&company, perFlow)
 	}
-	b.publishFailed(nil, perLane)
+	b.publishFailed(nil, perFlow)
 	b.exec("ANALYZE webhooks, deliveries, delivery_queue")
 
-	const lanes = hooks + companies
-	require.Equal(t, lanes*perLane, b.number("SELECT count(*) FROM delivery_queue"))
-	for turn := range perLane {
-		seen := map[delivery.Lane]int{}
-		var next delivery.Lane
-		for rounds := 0; rounds == 0 || next != (delivery.Lane{}); rounds++ {
-			require.LessOrEqual(t, rounds, lanes/7+1, "the turn comes to an end")
+	const flows = hooks + companies
+	require.Equal(t, flows*perFlow, b.number("SELECT count(*) FROM delivery_queue"))
+	for turn := range perFlow {
+		seen := map[delivery.Flow]int{}
+		var next delivery.Flow
+		for rounds := 0; rounds == 0 || next != (delivery.Flow{}); rounds++ {
+			require.LessOrEqual(t, rounds, flows/7+1, "the turn comes to an end")
 			got := b.takeAfter(next, 7, 1)
 			require.LessOrEqual(t, got.Taken, 7)
 			for i := range got.Ready {
-				seen[got.Ready[i].Lane()]++
+				seen[got.Ready[i].Flow()]++
 			}
 			next = got.Next
 		}
-		require.Len(t, seen, lanes, "turn %d reaches every lane", turn)
+		require.Len(t, seen, flows, "turn %d reaches every flow", turn)
 		for l, n := range seen {
-			require.Equal(t, 1, n, "lane %v", l)
+			require.Equal(t, 1, n, "flow %v", l)
 		}
 	}
-	require.Equal(t, delivery.Taking{}, b.takeAfter(delivery.Lane{}, 7, 1), "and nothing is left")
+	require.Equal(t, delivery.TakeResult{}, b.takeAfter(delivery.Flow{}, 7, 1), "and nothing is left")
 }
 
 // publishFailed publishes n events of a company that only the platform's webhook hears.
@@ -350,13 +350,13 @@ func (b *bundle) publishFailed(company *uuid.UUID, n int) {
 	b.tx(func(tx bun.Tx) error { _, err := delivery.RecordEvents(b.ctx, tx, es); return err })
 }
 
-func (b *bundle) takeAfter(l delivery.Lane, limit, perLane int) (t delivery.Taking) {
+func (b *bundle) takeAfter(l delivery.Flow, limit, perFlow int) (t delivery.TakeResult) {
 	b.t.Helper()
 	b.tx(func(tx bun.Tx) (err error) {
 		t, err = delivery.TakeDeliveries(
 			b.ctx,
 			tx,
-			delivery.TakeOptions{Limit: limit, PerLane: perLane, PerFailing: perLane, After: l},
+			delivery.TakeOptions{Limit: limit, PerFlow: perFlow, PerFailing: perFlow, After: l},
 		)
 		return err
 	})

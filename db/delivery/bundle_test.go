@@ -69,11 +69,11 @@ func (b *bundle) publish(eventType string) (e *delivery.Event, deliveries int) {
 	return e, deliveries
 }
 
-var tenOfEach = delivery.TakeOptions{Limit: 1000, PerLane: 10, PerFailing: 10}
+var tenOfEach = delivery.TakeOptions{Limit: 1000, PerFlow: 10, PerFailing: 10}
 
 func (b *bundle) take() []delivery.QueuedDelivery {
 	b.t.Helper()
-	var t delivery.Taking
+	var t delivery.TakeResult
 	b.tx(func(tx bun.Tx) (err error) {
 		t, err = delivery.TakeDeliveries(b.ctx, tx, tenOfEach)
 		return err

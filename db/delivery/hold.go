@@ -127,7 +127,7 @@ func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) erro
 	var attempts []int
 	var probes, redos []bool
 	for i := range qs {
-		l := qs[i].Lane()
+		l := qs[i].Flow()
 		hooks, companies, ids = append(hooks, l.Webhook), append(companies, l.Company), append(ids, qs[i].DeliveryID)
 		attempts, probes, redos = append(attempts, qs[i].Attempt), append(probes, qs[i].Probe), append(redos, qs[i].Redo)
 	}

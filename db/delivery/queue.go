@@ -43,12 +43,13 @@ type QueuedDelivery struct {
 	Failing bool
 }
 
-// Lane is what waits in turn: the deliveries of one company to one webhook. Company is the zero id for events of none.
-type Lane struct{ Webhook, Company uuid.UUID }
+// Flow is the unit of fair queueing: the queued deliveries of one company to one webhook. Flows take turns. Company is
+// the zero id for events without a company.
+type Flow struct{ Webhook, Company uuid.UUID }
 
-// Lane is where the delivery waits.
-func (q *QueuedDelivery) Lane() Lane {
-	l := Lane{Webhook: q.WebhookID}
+// Flow returns the flow that the delivery waits in.
+func (q *QueuedDelivery) Flow() Flow {
+	l := Flow{Webhook: q.WebhookID}
 	if q.CompanyID != nil {
 		l.Company = *q.CompanyID
 	}
@@ -57,43 +58,43 @@ func (q *QueuedDelivery) Lane() Lane {
 
 // TakeOptions bound one taking.
 type TakeOptions struct {
-	// Limit is how many deliveries may be taken in all, PerLane how many of one lane; Room overrides PerLane for the
-	// lanes of some webhooks, and PerFailing that of webhooks whose last attempt failed.
-	Limit, PerLane, PerFailing int
+	// Limit is how many deliveries may be taken in all, PerFlow how many of one flow; Room overrides PerFlow for the
+	// flows of some webhooks, and PerFailing that of webhooks whose last attempt failed.
+	Limit, PerFlow, PerFailing int
 	Room                       map[uuid.UUID]int
-	// After is the lane to go on behind; zero for the first.
-	After Lane
+	// After is the flow to go on behind; zero for the first.
+	After Flow
 	// StartBlocked returns the first attempts of blocked webhooks too, instead of pausing them: where every delivery has
 	// its own workflow from the start, the workflow parks itself.
 	StartBlocked bool
 }
 
-// Taking is what one taking found.
-type Taking struct {
+// TakeResult is what TakeDeliveries took.
+type TakeResult struct {
 	// Ready are the deliveries that are the caller's now, oldest first.
 	Ready []QueuedDelivery
 	// Taken also counts those that were paused or canceled instead.
 	Taken int
-	// Next is where the next taking goes on: zero when every lane had its turn.
-	Next Lane
+	// Next is where the next taking goes on: zero when every flow had its turn.
+	Next Flow
 }
 
-// TakeDeliveries takes deliveries from the queue, the oldest of each lane, and removes them from it: they are gone
-// when tx commits and back when it does not. Its cost follows the number of lanes that wait, not the length of their
+// TakeDeliveries takes deliveries from the queue, the oldest of each flow, and removes them from it: they are gone
+// when tx commits and back when it does not. Its cost follows the number of flows that wait, not the length of their
 // queues.
 //
 // The deliveries of a deleted webhook are canceled. The first attempts of a blocked one (inactive, or its circuit is
 // open) are paused; later attempts are returned, because such a delivery must have a workflow, and that one parks
 // itself. A delivery that has failed for good after its first attempt is returned for the same reason: its workflow
 // shows the failure.
-func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t Taking, err error) {
+func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t TakeResult, err error) {
 	rows, err := takeRows(ctx, tx, o)
 	if err != nil {
 		return t, fmt.Errorf("take deliveries: %w", err)
 	}
 	if len(rows) >= o.Limit {
 		for i := range rows {
-			if l := rows[i].Lane(); l.after(t.Next) {
+			if l := rows[i].Flow(); l.after(t.Next) {
 				t.Next = l
 			}
 		}
@@ -117,7 +118,7 @@ func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t Taking, er
 	return t, err
 }
 
-func (l Lane) after(other Lane) bool {
+func (l Flow) after(other Flow) bool {
 	if c := bytes.Compare(l.Webhook[:], other.Webhook[:]); c != 0 {
 		return c > 0
 	}
@@ -141,7 +142,7 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 		return nil, err
 	}
 	rows, err := pg.Direct(tx).
-		QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerLane, o.PerFailing)
+		QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerFlow, o.PerFailing)
 	if err != nil {
 		return nil, err
 	}
@@ -160,28 +161,28 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 	return taken, rows.Err()
 }
 
-// takeSQL walks the distinct lanes of the queue (a loose index scan) and takes a few rows of each, until it has
+// takeSQL walks the distinct flows of the queue (a loose index scan) and takes a few rows of each, until it has
 // enough. It reads the queue and webhooks by their primary keys and nothing else: deliveries are read afterwards,
-// when their ids are known (see pg.Direct). OFFSET 0 keeps a look-up of one row what it is. $1, $2: the lane to go on
-// behind, $3: rows at most, $4: room by webhook, $5: rows of a lane at most, $6: of one whose endpoint fails.
+// when their ids are known (see pg.Direct). OFFSET 0 keeps a look-up of one row what it is. $1, $2: the flow to go on
+// behind, $3: rows at most, $4: room by webhook, $5: rows of a flow at most, $6: of one whose endpoint fails.
 const takeSQL = `
-WITH RECURSIVE lanes AS (
+WITH RECURSIVE flows AS (
   (SELECT webhook_id, company_id FROM delivery_queue WHERE (webhook_id, company_id) > ($1::uuid, $2::uuid)
    ORDER BY webhook_id, company_id LIMIT 1)
   UNION ALL
-  SELECT next.webhook_id, next.company_id FROM lanes CROSS JOIN LATERAL (
+  SELECT next.webhook_id, next.company_id FROM flows CROSS JOIN LATERAL (
     SELECT q.webhook_id, q.company_id FROM delivery_queue q
-    WHERE (q.webhook_id, q.company_id) > (lanes.webhook_id, lanes.company_id) ORDER BY q.webhook_id, q.company_id LIMIT 1
+    WHERE (q.webhook_id, q.company_id) > (flows.webhook_id, flows.company_id) ORDER BY q.webhook_id, q.company_id LIMIT 1
   ) next
 ), picked AS (
-  SELECT p.row FROM lanes CROSS JOIN LATERAL (
+  SELECT p.row FROM flows CROSS JOIN LATERAL (
     SELECT w.consecutive_failures > 0 AND w.circuit_opened_at IS NULL AS failing FROM webhooks w
-    WHERE w.id = lanes.webhook_id OFFSET 0
+    WHERE w.id = flows.webhook_id OFFSET 0
   ) w CROSS JOIN LATERAL (
     SELECT q.ctid AS row FROM delivery_queue q
-    WHERE q.webhook_id = lanes.webhook_id AND q.company_id = lanes.company_id
+    WHERE q.webhook_id = flows.webhook_id AND q.company_id = flows.company_id
     ORDER BY q.webhook_id, q.company_id, q.delivery_id
-    LIMIT LEAST(COALESCE(($4::jsonb ->> lanes.webhook_id::text)::int, $5::int), CASE WHEN w.failing THEN $6::int END)
+    LIMIT LEAST(COALESCE(($4::jsonb ->> flows.webhook_id::text)::int, $5::int), CASE WHEN w.failing THEN $6::int END)
     FOR UPDATE SKIP LOCKED
   ) p LIMIT $3
 ), taken AS (

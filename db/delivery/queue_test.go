@@ -19,7 +19,7 @@ func (b *bundle) block() {
 	b.exec("UPDATE webhooks SET circuit_opened_at = now(), consecutive_failures = 10 WHERE id = ?", b.hook.ID)
 }
 
-func (b *bundle) takeWith(o delivery.TakeOptions) (t delivery.Taking) {
+func (b *bundle) takeWith(o delivery.TakeOptions) (t delivery.TakeResult) {
 	b.t.Helper()
 	b.tx(func(tx bun.Tx) (err error) { t, err = delivery.TakeDeliveries(b.ctx, tx, o); return err })
 	return t
@@ -111,7 +111,7 @@ func TestALockedWebhookStopsNoOther(t *testing.T) {
 	_, err = locker.ExecContext(b.ctx, "SELECT 1 FROM webhooks WHERE id = ? FOR UPDATE", b.hook.ID)
 	require.NoError(t, err)
 
-	var got delivery.Taking
+	var got delivery.TakeResult
 	err = pg.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) (err error) {
 		if _, err := tx.ExecContext(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil { // instead of waiting for ever
 			return err

@@ -24,9 +24,9 @@ func (e *engine) cases() []use {
 			_, err := delivery.RecordEvents(ctx, tx, e.events(10))
 			return err
 		}},
-		{name: "take", n: n, run: e.take(delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500}, "")},
+		{name: "take", n: n, run: e.take(delivery.TakeOptions{Limit: 500, PerFlow: 500, PerFailing: 500}, "")},
 		{name: "take_and_put_back", n: 2 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500})
+			t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 500, PerFlow: 500, PerFailing: 500})
 			if err != nil {
 				return err
 			}
@@ -36,7 +36,7 @@ func (e *engine) cases() []use {
 			name: "take_and_pause",
 			n:    2 * n,
 			run: e.take(
-				delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500},
+				delivery.TakeOptions{Limit: 500, PerFlow: 500, PerFailing: 500},
 				"UPDATE webhooks SET is_active = false",
 			),
 		},
@@ -44,7 +44,7 @@ func (e *engine) cases() []use {
 			name: "take_and_cancel",
 			n:    2 * n,
 			run: e.take(
-				delivery.TakeOptions{Limit: 500, PerLane: 500, PerFailing: 500},
+				delivery.TakeOptions{Limit: 500, PerFlow: 500, PerFailing: 500},
 				"UPDATE webhooks SET deleted_at = now()",
 			),
 		},
@@ -153,7 +153,7 @@ func (e *engine) cases() []use {
 			if holds, err := delivery.HoldsBatch(ctx, tx, b.ID, lease); happened(holds, err) != nil {
 				return happened(holds, err)
 			}
-			if _, err := delivery.BatchLanes(ctx, tx, b.ID); err != nil {
+			if _, err := delivery.BatchFlows(ctx, tx, b.ID); err != nil {
 				return err
 			}
 			if _, err := delivery.BatchStands(ctx, tx, b.ID, -time.Hour); err != nil {

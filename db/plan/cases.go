@@ -164,7 +164,7 @@ func (p *Past) replayPage(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 func (p *Past) queueCases(many int) []Case {
 	take := func(wanted int) Run {
 		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: batch, PerLane: batch})
+			t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: batch, PerFlow: batch})
 			return enough("taken", t.Taken, wanted, err)
 		}
 	}

@@ -139,6 +139,7 @@ func TestCatalogue(t *testing.T) {
 	assert.Nil(t, profiles.SchemaOf(catalog.InterviewStarted), "the domain's own data is not checked")
 	assert.Nil(t, profiles.SchemaOf("unheard.of"))
 	assert.False(t, profiles.Publishable(catalog.Ping), "a test call makes pings")
+	assert.False(t, profiles.Publishable("unheard.of"))
 	assert.True(t, profiles.Known(catalog.Ping))
 	assert.False(t, profiles.Known("unheard.of"))
 }
@@ -240,7 +241,8 @@ func TestRenderPartialContext(t *testing.T) {
 		require.NoError(rt, err)
 		require.True(rt, json.Valid(body))
 		require.NotContains(rt, string(body), "//api/")
-		require.NotContains(rt, string(body), "/0/", "an address of nothing")
+		require.NotContains(rt, string(body), "/0/", "the address of a missing row")
+		require.NotContains(rt, string(body), `":"/`, "an address without a host")
 	})
 }
 
@@ -268,6 +270,8 @@ func TestRotation(t *testing.T) {
 		sign("wise", testSecret(1), testSecret(2)),
 		"one value is compared: the current one",
 	)
+	require.Equal(t, sign("instaview", testSecret(1)), sign("instaview", testSecret(1), testSecret(2)), "the same")
+	require.Empty(t, sign("instaview").Get("X-Webhook-Signature"))
 	require.Empty(t, sign("wise").Get("Authorization"))
 	require.Empty(t, sign("wiseway").Get("X-Wiseway-Signature"))
 }

@@ -14,7 +14,6 @@ import (
 	"greenroom/api"
 	"greenroom/api/aiinterviews"
 	"greenroom/api/interviewsuite"
-	"greenroom/api/media"
 	"greenroom/api/surface"
 	"greenroom/cmd/internal/config"
 	"greenroom/db/seal"
@@ -58,7 +57,7 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 	if err != nil {
 		return err
 	}
-	defer sweepMedia(ctx, media.NewSweeper(media.SweeperOptions{DB: d, Store: store, Logger: logger}))()
+	defer sweepMedia(ctx, d, store, logger)()
 	srv := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderLimit,

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
 // Outcome is what one attempt came to.
@@ -70,11 +72,15 @@ type Recording struct {
 // workflow is written with it.
 func RecordAttempt(ctx context.Context, db bun.IDB, r Recording) (opened bool, err error) {
 	a := r.Attempt
-	var told int
-	err = db.NewRaw(attemptSQL, a.DeliveryID, a.RunID, a.Attempt, a.Generation, a.WorkflowID, a.StartedAt, a.DurationMS, a.Outcome,
-		a.NextAttemptAt, a.StatusCode, a.ErrorKind, a.Error, a.Response, r.WebhookID, r.Body, r.Counts, r.Threshold, r.Probe,
-		string(CircuitChanged), QueueChannel, r.GoesOnAs, uuid.Nil, r.Replay).
-		Scan(ctx, &opened, &told)
+	var notified int
+	err = db.NewRaw(attemptSQL, pg.Args{
+		"delivery": a.DeliveryID, "run": a.RunID, "attempt": a.Attempt, "generation": a.Generation,
+		"workflow": a.WorkflowID, "next_workflow": r.GoesOnAs, "started_at": a.StartedAt, "duration_ms": a.DurationMS,
+		"outcome": a.Outcome, "next_attempt_at": a.NextAttemptAt, "status_code": a.StatusCode,
+		"error_kind": a.ErrorKind, "error": a.Error, "response": a.Response, "body": r.Body,
+		"webhook": r.WebhookID, "counts": r.Counts, "threshold": r.Threshold, "probe": r.Probe, "replay": r.Replay,
+		"circuit_changed": string(CircuitChanged), "channel": QueueChannel, "no_company": uuid.Nil,
+	}).Scan(ctx, &opened, &notified)
 	if err != nil {
 		return false, fmt.Errorf("record attempt: %w", err)
 	}
@@ -82,53 +88,63 @@ func RecordAttempt(ctx context.Context, db bun.IDB, r Recording) (opened bool, e
 }
 
 // staysAsItIs is true for a delivery whose state this attempt must not change.
-const staysAsItIs = `(generation <> ?3 OR a.outcome <> 'succeeded'
-      AND (status = 'canceled' OR NOT ?22 AND status IN ('succeeded', 'failed')))`
+const staysAsItIs = `(generation <> ?generation OR a.outcome <> 'succeeded'
+      AND (status = 'canceled' OR NOT ?replay AND status IN ('succeeded', 'failed')))`
 
 // attemptSQL locks the webhook before the delivery, as DeleteWebhook does: its last SELECT asks for w first.
 const attemptSQL = `
 WITH a AS (
   INSERT INTO attempts (delivery_id, run_id, attempt, generation, workflow_id, started_at, duration_ms, outcome,
     next_attempt_at, status_code, error_kind, error, response)
-  VALUES (?0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+  VALUES (?delivery, ?run, ?attempt, ?generation, ?workflow, ?started_at, ?duration_ms, ?outcome,
+    ?next_attempt_at, ?status_code, ?error_kind, ?error, ?response)
   ON CONFLICT DO NOTHING RETURNING outcome
 ), d AS (
-  UPDATE deliveries SET attempts = attempts + 1, body = COALESCE(body, ?14), updated_at = clock_timestamp(), reconcile_at = NULL,
-    next_attempt_at = CASE WHEN ` + staysAsItIs + ` THEN next_attempt_at ELSE ?8 END,
-    last_status_code = CASE WHEN ` + staysAsItIs + ` THEN last_status_code ELSE ?9 END,
-    last_error = CASE WHEN ` + staysAsItIs + ` THEN last_error ELSE ?11 END,
+  UPDATE deliveries SET attempts = attempts + 1, body = COALESCE(body, ?body),
+    updated_at = clock_timestamp(), reconcile_at = NULL,
+    next_attempt_at = CASE WHEN ` + staysAsItIs + ` THEN next_attempt_at ELSE ?next_attempt_at END,
+    last_status_code = CASE WHEN ` + staysAsItIs + ` THEN last_status_code ELSE ?status_code END,
+    last_error = CASE WHEN ` + staysAsItIs + ` THEN last_error ELSE ?error END,
     workflow_id = CASE WHEN ` + staysAsItIs + ` THEN workflow_id
-                       WHEN a.outcome <> 'succeeded' AND ?20 <> '' THEN ?20 ELSE ?4 END,
+                       WHEN a.outcome <> 'succeeded' AND ?next_workflow <> '' THEN ?next_workflow ELSE ?workflow END,
     status = CASE WHEN ` + staysAsItIs + ` THEN status
-                  ELSE CASE a.outcome WHEN 'succeeded' THEN 'succeeded' WHEN 'retry' THEN 'retrying' ELSE 'failed' END END
-  FROM a WHERE id = ?0
+                  ELSE CASE a.outcome WHEN 'succeeded' THEN 'succeeded' WHEN 'retry' THEN 'retrying'
+                                      ELSE 'failed' END END
+  FROM a WHERE id = ?delivery
   RETURNING id, webhook_id, company_id, status, generation
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
-  SELECT webhook_id, COALESCE(company_id, ?21), id, ?2 + 1, ?22 FROM d
-  WHERE status IN ('retrying', 'failed') AND generation = ?3 AND ?20 <> ''
+  SELECT webhook_id, COALESCE(company_id, ?no_company), id, ?attempt + 1, ?replay FROM d
+  WHERE status IN ('retrying', 'failed') AND generation = ?generation AND ?next_workflow <> ''
   ON CONFLICT DO NOTHING
   RETURNING 1
 ), w AS (
   UPDATE webhooks SET
-    consecutive_failures = CASE WHEN a.outcome = 'succeeded' THEN 0 WHEN a.counts THEN consecutive_failures + 1 ELSE consecutive_failures END,
+    consecutive_failures = CASE
+      WHEN a.outcome = 'succeeded' THEN 0
+      WHEN a.counts THEN consecutive_failures + 1
+      ELSE consecutive_failures END,
     circuit_opened_at = CASE
-      WHEN a.outcome = 'succeeded' AND ?17 THEN NULL
-      WHEN a.counts AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?16 THEN now()
+      WHEN a.outcome = 'succeeded' AND ?probe THEN NULL
+      WHEN a.counts AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?threshold THEN now()
       ELSE circuit_opened_at END,
     is_active = is_active AND a.outcome <> 'gone',
-    disabled_reason = CASE WHEN a.outcome = 'gone' AND is_active THEN 'the receiver answered 410 Gone' ELSE disabled_reason END,
-    updated_at = CASE WHEN a.outcome = 'gone' OR ?17 THEN now() ELSE updated_at END
-  FROM (SELECT outcome, outcome IN ('retry', 'failed') AND ?9 IS DISTINCT FROM 429 AS counts FROM a) a
-  WHERE id = ?13 AND ?15
-    AND (a.counts OR a.outcome = 'gone' OR a.outcome = 'succeeded' AND consecutive_failures > 0 AND (circuit_opened_at IS NULL OR ?17))
+    disabled_reason = CASE
+      WHEN a.outcome = 'gone' AND is_active THEN 'the receiver answered 410 Gone'
+      ELSE disabled_reason END,
+    updated_at = CASE WHEN a.outcome = 'gone' OR ?probe THEN now() ELSE updated_at END
+  FROM (SELECT outcome, outcome IN ('retry', 'failed') AND ?status_code IS DISTINCT FROM 429 AS counts FROM a) a
+  WHERE id = ?webhook AND ?counts
+    AND (a.counts OR a.outcome = 'gone'
+      OR a.outcome = 'succeeded' AND consecutive_failures > 0 AND (circuit_opened_at IS NULL OR ?probe))
   RETURNING id, a.outcome, COALESCE(circuit_opened_at = now(), false) AS opened
 ), c AS (
   INSERT INTO commands (id, kind, subject_id)
-  SELECT uuid_v7(), ?18, id FROM w WHERE opened OR w.outcome = 'succeeded' AND ?17
+  SELECT uuid_v7(), ?circuit_changed, id FROM w WHERE opened OR w.outcome = 'succeeded' AND ?probe
   RETURNING 1
 )
-SELECT EXISTS (SELECT 1 FROM w WHERE opened), (SELECT count(pg_notify(?19, '')) FROM (SELECT FROM c UNION ALL SELECT FROM q) any_of_them)`
+SELECT EXISTS (SELECT 1 FROM w WHERE opened),
+  (SELECT count(pg_notify(?channel, '')) FROM (SELECT FROM c UNION ALL SELECT FROM q) wakes)`
 
 // Failure ends a delivery for which no attempt can be made.
 type Failure struct {
@@ -143,25 +159,19 @@ type Failure struct {
 // FailDelivery ends a delivery as failed without an attempt. ended is false when it had ended before.
 func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err error) {
 	var notified int
-	err = db.NewRaw(
-		`WITH d AS (
-		UPDATE deliveries SET status = 'failed', last_error = ?2, last_status_code = NULL, next_attempt_at = NULL,
-		  workflow_id = CASE WHEN ?4 <> '' THEN ?4 ELSE ?3 END, updated_at = clock_timestamp()
-		WHERE id = ?0 AND generation = ?1 AND status IN ('pending', 'retrying', 'paused')
+	err = db.NewRaw(`WITH d AS (
+		UPDATE deliveries SET status = 'failed', last_error = ?reason, last_status_code = NULL, next_attempt_at = NULL,
+		  workflow_id = CASE WHEN ?next_workflow <> '' THEN ?next_workflow ELSE ?workflow END, updated_at = clock_timestamp()
+		WHERE id = ?delivery AND generation = ?generation AND status IN ('pending', 'retrying', 'paused')
 		RETURNING id, webhook_id, company_id
 	), q AS (
 		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt)
-		SELECT webhook_id, COALESCE(company_id, ?6), id, ?5 + 1 FROM d WHERE ?4 <> '' ON CONFLICT DO NOTHING RETURNING 1
-	) SELECT EXISTS (SELECT FROM d), (SELECT count(pg_notify(?7, '')) FROM q)`,
-		f.DeliveryID,
-		f.Generation,
-		f.Reason,
-		f.WorkflowID,
-		f.GoesOnAs,
-		f.Attempt,
-		uuid.Nil,
-		QueueChannel,
-	).Scan(ctx, &ended, &notified)
+		SELECT webhook_id, COALESCE(company_id, ?no_company), id, ?attempt + 1 FROM d WHERE ?next_workflow <> ''
+		ON CONFLICT DO NOTHING RETURNING 1
+	) SELECT EXISTS (SELECT FROM d), (SELECT count(pg_notify(?channel, '')) FROM q)`, pg.Args{
+		"delivery": f.DeliveryID, "generation": f.Generation, "attempt": f.Attempt, "reason": f.Reason,
+		"workflow": f.WorkflowID, "next_workflow": f.GoesOnAs, "no_company": uuid.Nil, "channel": QueueChannel,
+	}).Scan(ctx, &ended, &notified)
 	if err != nil {
 		return false, fmt.Errorf("fail delivery: %w", err)
 	}

@@ -59,7 +59,8 @@ func BatchFlows(ctx context.Context, db bun.IDB, batch uuid.UUID) (flows []Flow,
 // BatchStands reports whether a batch is older than idle and none of its deliveries has changed for as long.
 func BatchStands(ctx context.Context, db bun.IDB, id uuid.UUID, idle time.Duration) (stands bool, err error) {
 	err = db.NewRaw(`SELECT COALESCE((SELECT b.created_at < now() - ?1 * interval '1 ms' AND NOT EXISTS (
-			SELECT FROM unnest(b.deliveries) AS x (id) JOIN deliveries d ON d.id = x.id WHERE d.updated_at > now() - ?1 * interval '1 ms')
+			SELECT FROM unnest(b.deliveries) AS x (id) JOIN deliveries d ON d.id = x.id
+			WHERE d.updated_at > now() - ?1 * interval '1 ms')
 		FROM delivery_batches b WHERE b.id = ?0), false)`, id, idle.Milliseconds()).Scan(ctx, &stands)
 	if err != nil {
 		return false, fmt.Errorf("look at a batch: %w", err)
@@ -125,7 +126,8 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, lea
 			ids[i] = q.DeliveryID
 		}
 		err := pg.One(pg.Direct(tx).ExecContext(ctx, `UPDATE delivery_batches
-			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[])) WHERE id = $1 AND lease = $3`, batch, ids, lease))
+			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[]))
+			WHERE id = $1 AND lease = $3`, batch, ids, lease))
 		if errors.Is(err, pg.ErrNotFound) {
 			return pg.ErrConflict
 		}
@@ -322,65 +324,55 @@ func RecordSuccesses(ctx context.Context, db *bun.DB, rs []Recording) error {
 	sorted := slices.SortedFunc(slices.Values(rs), func(a, b Recording) int { // rows are locked in the order of their ids
 		return bytes.Compare(a.Attempt.DeliveryID[:], b.Attempt.DeliveryID[:])
 	})
-	c := columnsOf(sorted)
-	_, err := pg.Direct(db).
-		ExecContext(ctx, successesSQL, c.delivery, c.run, c.workflow, c.generation, c.startedAt, c.durationMS, c.statusCode,
-			c.response, c.body, c.webhooks)
+	_, err := pg.Direct(db).ExecContext(ctx, successesSQL.SQL, successesSQL.Args(columnsOf(sorted))...)
 	if err != nil {
 		return fmt.Errorf("record attempts: %w", err)
 	}
 	return nil
 }
 
-// columns are recordings as PostgreSQL's unnest takes them.
-type columns struct {
-	delivery, run, webhooks []uuid.UUID
-	workflow                []string
-	generation, durationMS  []int
-	startedAt               []time.Time
-	statusCode              []*int
-	response                []*string
-	body                    [][]byte
-}
-
-func columnsOf(rs []Recording) *columns {
-	c := new(columns)
+// columnsOf returns the arguments of successesSQL: an array for each column, and the webhooks of those that count.
+func columnsOf(rs []Recording) pg.Args {
+	n := len(rs)
+	deliveries, runs, workflows := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]string, n)
+	generations, durations, startedAt := make([]int, n), make([]int, n), make([]time.Time, n)
+	statusCodes, responses, bodies := make([]*int, n), make([]*string, n), make([][]byte, n)
+	var webhooks []uuid.UUID
 	seen := map[uuid.UUID]bool{}
 	for i := range rs {
 		a := &rs[i].Attempt
-		c.delivery, c.run, c.workflow = append(
-			c.delivery,
-			a.DeliveryID,
-		), append(
-			c.run,
-			a.RunID,
-		), append(
-			c.workflow,
-			a.WorkflowID,
-		)
-		c.generation, c.durationMS = append(c.generation, a.Generation), append(c.durationMS, a.DurationMS)
-		c.startedAt, c.statusCode = append(c.startedAt, a.StartedAt), append(c.statusCode, a.StatusCode)
-		c.response, c.body = append(c.response, a.Response), append(c.body, rs[i].Body)
+		deliveries[i], runs[i], workflows[i] = a.DeliveryID, a.RunID, a.WorkflowID
+		generations[i], durations[i], startedAt[i] = a.Generation, a.DurationMS, a.StartedAt
+		statusCodes[i], responses[i], bodies[i] = a.StatusCode, a.Response, rs[i].Body
 		if id := rs[i].WebhookID; rs[i].Counts && !seen[id] {
 			seen[id] = true
-			c.webhooks = append(c.webhooks, id)
+			webhooks = append(webhooks, id)
 		}
 	}
-	return c
+	return pg.Args{
+		"deliveries": deliveries, "runs": runs, "workflows": workflows, "generations": generations,
+		"started_at": startedAt, "duration_ms": durations, "status_codes": statusCodes, "responses": responses,
+		"bodies": bodies, "webhooks": webhooks,
+	}
 }
 
-const successesSQL = `
+var successesSQL = pg.Named(`
 WITH r AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::timestamptz[], $6::int[], $7::int[], $8::text[], $9::bytea[])
+  SELECT * FROM unnest(@deliveries::uuid[], @runs::uuid[], @workflows::text[], @generations::int[],
+      @started_at::timestamptz[], @duration_ms::int[], @status_codes::int[], @responses::text[], @bodies::bytea[])
     AS r (delivery_id, run_id, workflow_id, generation, started_at, duration_ms, status_code, response, body)
 ), a AS (
-  INSERT INTO attempts (delivery_id, run_id, attempt, generation, workflow_id, started_at, duration_ms, outcome, status_code, response)
-  SELECT delivery_id, run_id, 1, generation, workflow_id, started_at, duration_ms, 'succeeded', status_code, response FROM r
+  INSERT INTO attempts (delivery_id, run_id, attempt, generation, workflow_id, started_at, duration_ms, outcome,
+    status_code, response)
+  SELECT delivery_id, run_id, 1, generation, workflow_id, started_at, duration_ms, 'succeeded', status_code,
+    response FROM r
   ON CONFLICT DO NOTHING RETURNING delivery_id, run_id
 ), w AS (
   UPDATE webhooks SET consecutive_failures = 0
-  WHERE id = ANY ($10::uuid[]) AND consecutive_failures > 0 AND circuit_opened_at IS NULL
+  WHERE id = ANY (@webhooks::uuid[]) AND consecutive_failures > 0 AND circuit_opened_at IS NULL
 )
-UPDATE deliveries d SET status = 'succeeded', attempts = d.attempts + 1, body = COALESCE(d.body, r.body), workflow_id = r.workflow_id,
+UPDATE deliveries d SET status = 'succeeded', attempts = d.attempts + 1, body = COALESCE(d.body, r.body),
+  workflow_id = r.workflow_id,
   next_attempt_at = NULL, last_status_code = r.status_code, last_error = NULL, updated_at = clock_timestamp()
-FROM r JOIN a USING (delivery_id, run_id) WHERE d.id = r.delivery_id AND d.generation = r.generation AND d.id = ANY ($1)`
+FROM r JOIN a USING (delivery_id, run_id)
+WHERE d.id = r.delivery_id AND d.generation = r.generation AND d.id = ANY (@deliveries)`)

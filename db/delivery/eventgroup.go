@@ -37,7 +37,7 @@ const (
 // Submissions do not know of each other: one whose conditions do not hold is left out, and when the database refuses
 // a group, each of it is tried alone.
 type EventGroup struct {
-	record func(context.Context, []Submission) ([]recorded, error)
+	record func(context.Context, []Submission) ([]submitResult, error)
 
 	mu      sync.Mutex
 	waiting []*member
@@ -49,14 +49,14 @@ type member struct {
 	Submission
 	ctx    context.Context //nolint:containedctx // a caller that is gone before its group begins is not recorded
 	done   chan struct{}
-	result recorded
+	result submitResult
 	err    error
 }
 
 // NewEventGroup returns a group of its own on that database.
 func NewEventGroup(db *bun.DB) *EventGroup {
 	return &EventGroup{
-		record: func(ctx context.Context, ss []Submission) ([]recorded, error) { return record(ctx, db, ss) },
+		record: func(ctx context.Context, ss []Submission) ([]submitResult, error) { return insertEvents(ctx, db, ss) },
 	}
 }
 
@@ -72,7 +72,7 @@ func (g *EventGroup) Record(ctx context.Context, s Submission) ([]int, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if m.err == nil && m.result.changed {
+	if m.err == nil && m.result.stale {
 		return nil, ErrChanged
 	}
 	return m.result.deliveries, m.err

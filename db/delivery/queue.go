@@ -141,8 +141,10 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 	if err != nil {
 		return nil, err
 	}
-	rows, err := pg.Direct(tx).
-		QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerFlow, o.PerFailing)
+	rows, err := pg.Direct(tx).QueryContext(ctx, takeSQL.SQL, takeSQL.Args(pg.Args{
+		"after_webhook": o.After.Webhook, "after_company": o.After.Company, "limit": o.Limit,
+		"room": string(room), "per_flow": o.PerFlow, "per_failing": o.PerFailing,
+	})...)
 	if err != nil {
 		return nil, err
 	}
@@ -165,14 +167,16 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 // enough. It reads the queue and webhooks by their primary keys and nothing else: deliveries are read afterwards,
 // when their ids are known (see pg.Direct). OFFSET 0 keeps a look-up of one row what it is. $1, $2: the flow to go on
 // behind, $3: rows at most, $4: room by webhook, $5: rows of a flow at most, $6: of one whose endpoint fails.
-const takeSQL = `
+var takeSQL = pg.Named(`
 WITH RECURSIVE flows AS (
-  (SELECT webhook_id, company_id FROM delivery_queue WHERE (webhook_id, company_id) > ($1::uuid, $2::uuid)
+  (SELECT webhook_id, company_id FROM delivery_queue
+   WHERE (webhook_id, company_id) > (@after_webhook::uuid, @after_company::uuid)
    ORDER BY webhook_id, company_id LIMIT 1)
   UNION ALL
   SELECT next.webhook_id, next.company_id FROM flows CROSS JOIN LATERAL (
     SELECT q.webhook_id, q.company_id FROM delivery_queue q
-    WHERE (q.webhook_id, q.company_id) > (flows.webhook_id, flows.company_id) ORDER BY q.webhook_id, q.company_id LIMIT 1
+    WHERE (q.webhook_id, q.company_id) > (flows.webhook_id, flows.company_id)
+    ORDER BY q.webhook_id, q.company_id LIMIT 1
   ) next
 ), picked AS (
   SELECT p.row FROM flows CROSS JOIN LATERAL (
@@ -182,16 +186,18 @@ WITH RECURSIVE flows AS (
     SELECT q.ctid AS row FROM delivery_queue q
     WHERE q.webhook_id = flows.webhook_id AND q.company_id = flows.company_id
     ORDER BY q.webhook_id, q.company_id, q.delivery_id
-    LIMIT LEAST(COALESCE(($4::jsonb ->> flows.webhook_id::text)::int, $5::int), CASE WHEN w.failing THEN $6::int END)
+    LIMIT LEAST(COALESCE((@room::jsonb ->> flows.webhook_id::text)::int, @per_flow::int),
+      CASE WHEN w.failing THEN @per_failing::int END)
     FOR UPDATE SKIP LOCKED
-  ) p LIMIT $3
+  ) p LIMIT @limit
 ), taken AS (
   DELETE FROM delivery_queue WHERE ctid = ANY (ARRAY(SELECT row FROM picked))
   RETURNING webhook_id, company_id, delivery_id, attempt, probe, redo
 )
-SELECT t.delivery_id, t.webhook_id, t.company_id, t.attempt, t.probe, t.redo, w.profile, w.url, w.max_retries, w.timeout_ms,
+SELECT t.delivery_id, t.webhook_id, t.company_id, t.attempt, t.probe, t.redo, w.profile, w.url,
+  w.max_retries, w.timeout_ms,
   w.rate_limit, w.consecutive_failures > 0, w.circuit_opened_at IS NOT NULL OR NOT w.is_active, w.deleted_at IS NOT NULL
-FROM taken t CROSS JOIN LATERAL (SELECT * FROM webhooks w WHERE w.id = t.webhook_id OFFSET 0) w`
+FROM taken t CROSS JOIN LATERAL (SELECT * FROM webhooks w WHERE w.id = t.webhook_id OFFSET 0) w`)
 
 // readTaken reads the deliveries of rows that were taken.
 func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
@@ -227,7 +233,8 @@ func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
 // never scans a long backlog. Parked commands are ParkedCommands.
 func QueueLength(ctx context.Context, db bun.IDB, limit int) (deliveries, commands int, err error) {
 	err = db.NewRaw(`SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery_queue LIMIT ?0) q),
-		(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c)`, limit).Scan(ctx, &deliveries, &commands)
+		(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c)`, limit).
+		Scan(ctx, &deliveries, &commands)
 	if err != nil {
 		return 0, 0, fmt.Errorf("measure queue: %w", err)
 	}

@@ -45,8 +45,10 @@ func SweepDeliveries(
 			return err
 		}
 		p.Next = after
-		err := tx.NewRaw(sweepSQL, after.Due, after.ID, grace.Milliseconds(), limit, uuid.Nil).
-			Scan(ctx, &p.Looked, &p.Requeued, &p.Next.Due, &p.Next.ID)
+		err := tx.NewRaw(sweepSQL, pg.Args{
+			"after_due": after.Due, "after_id": after.ID, "grace_ms": grace.Milliseconds(), "limit": limit,
+			"no_company": uuid.Nil,
+		}).Scan(ctx, &p.Looked, &p.Requeued, &p.Next.Due, &p.Next.ID)
 		if err != nil || p.Requeued == 0 {
 			return err
 		}
@@ -73,21 +75,25 @@ func planByIndex(ctx context.Context, tx bun.Tx) error {
 }
 
 // deliveryDue is the expression of the index deliveries_due.
-const deliveryDue = "(CASE WHEN d.status IN ('pending', 'retrying') THEN GREATEST(d.reconcile_at, COALESCE(d.next_attempt_at, d.updated_at)) END)"
+const deliveryDue = "(CASE WHEN d.status IN ('pending', 'retrying') " +
+	"THEN GREATEST(d.reconcile_at, COALESCE(d.next_attempt_at, d.updated_at)) END)"
 
-// sweepSQL: ?0 and ?1 the cursor, ?2 the grace in ms, ?3 rows at most, ?4 the zero id. A delivery that was put back
+// sweepSQL: a delivery that was put back
 // and is still overdue is put back again after half as long as it has been overdue by then, at most after ten
 // minutes.
 const sweepSQL = `
 WITH page AS MATERIALIZED (
-  SELECT d.id, d.webhook_id, COALESCE(d.company_id, ?4) AS company_id, COALESCE(d.next_attempt_at, d.updated_at) AS since, ` + deliveryDue + ` AS due
+  SELECT d.id, d.webhook_id, COALESCE(d.company_id, ?no_company) AS company_id,
+    COALESCE(d.next_attempt_at, d.updated_at) AS since, ` + deliveryDue + ` AS due
   FROM deliveries d
-  WHERE ` + deliveryDue + ` < now() - ?2 * interval '1 ms' AND (` + deliveryDue + `, d.id) > (?0, ?1)
-  ORDER BY ` + deliveryDue + `, d.id LIMIT ?3
+  WHERE ` + deliveryDue + ` < now() - ?grace_ms * interval '1 ms'
+    AND (` + deliveryDue + `, d.id) > (?after_due, ?after_id)
+  ORDER BY ` + deliveryDue + `, d.id LIMIT ?limit
 ), lost AS MATERIALIZED (
   SELECT p.id, p.since FROM page p JOIN webhooks w ON w.id = p.webhook_id
-  WHERE p.due < now() - (?2 + w.timeout_ms) * interval '1 ms'
-    AND NOT EXISTS (SELECT FROM delivery_queue q WHERE q.webhook_id = p.webhook_id AND q.company_id = p.company_id AND q.delivery_id = p.id)
+  WHERE p.due < now() - (?grace_ms + w.timeout_ms) * interval '1 ms'
+    AND NOT EXISTS (SELECT FROM delivery_queue q
+      WHERE q.webhook_id = p.webhook_id AND q.company_id = p.company_id AND q.delivery_id = p.id)
     AND p.id NOT IN (SELECT unnest(b.deliveries) FROM delivery_batches b)
 ), locked AS MATERIALIZED (
   SELECT d.id, lost.since FROM lost JOIN deliveries d ON d.id = lost.id FOR UPDATE OF d SKIP LOCKED
@@ -97,15 +103,18 @@ WITH page AS MATERIALIZED (
   RETURNING d.id, d.webhook_id, d.company_id, d.generation, d.status
 ), queued AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
-  SELECT n.webhook_id, COALESCE(n.company_id, ?4), n.id, ` + nextAttempt + `, true FROM noted n WHERE n.status IN ('pending', 'retrying')
+  SELECT n.webhook_id, COALESCE(n.company_id, ?no_company), n.id, ` + nextAttempt + `, true FROM noted n
+  WHERE n.status IN ('pending', 'retrying')
   ON CONFLICT DO NOTHING RETURNING 1
 )
 SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM queued),
-  COALESCE((SELECT max(due) FROM page), ?0), COALESCE((SELECT id FROM page WHERE due = (SELECT max(due) FROM page) ORDER BY id DESC LIMIT 1), ?1)`
+  COALESCE((SELECT max(due) FROM page), ?after_due),
+  COALESCE((SELECT id FROM page WHERE due = (SELECT max(due) FROM page) ORDER BY id DESC LIMIT 1), ?after_id)`
 
 // nextAttempt is the number of the next attempt of a delivery n. It follows the highest one: a workflow that was
 // reset makes attempts of the same number again.
-const nextAttempt = "(SELECT 1 + COALESCE(max(a.attempt), 0) FROM attempts a WHERE a.delivery_id = n.id AND a.generation = n.generation)"
+const nextAttempt = "(SELECT 1 + COALESCE(max(a.attempt), 0) FROM attempts a " +
+	"WHERE a.delivery_id = n.id AND a.generation = n.generation)"
 
 // RequeueLost puts a delivery back into the queue whose workflow is known to be gone, if it still waits for an
 // attempt, which is due at once. With probe that attempt is made although the circuit is open.
@@ -135,7 +144,8 @@ func releaseProbe(ctx context.Context, tx bun.Tx, webhook uuid.UUID) (n int, err
 	err = tx.NewRaw(`WITH newest AS MATERIALIZED (
 		SELECT d.id, d.attempts FROM deliveries d
 		WHERE (live_webhook(d.status, d.webhook_id), d.status, d.id) >= (?0, 'paused', ?1)
-			AND (live_webhook(d.status, d.webhook_id), d.status, d.id) <= (?0, 'paused', ?2) AND live_webhook(d.status, d.webhook_id) <= ?0
+			AND (live_webhook(d.status, d.webhook_id), d.status, d.id) <= (?0, 'paused', ?2)
+			AND live_webhook(d.status, d.webhook_id) <= ?0
 			AND EXISTS (SELECT FROM webhooks w WHERE w.id = ?0 AND w.is_active AND w.deleted_at IS NULL)
 		ORDER BY live_webhook(d.status, d.webhook_id) DESC, d.status DESC, d.id DESC LIMIT 100
 	), picked AS MATERIALIZED (

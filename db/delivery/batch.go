@@ -17,14 +17,14 @@ import (
 	"greenroom/db/pg"
 )
 
-// Batch is a set of deliveries whose first attempts one workflow makes. While the row is there, its deliveries are that
-// workflow's and nobody else's; what leaves the batch leaves the row in the same transaction.
+// Batch is a set of deliveries whose first attempts one workflow makes. While a delivery is listed in the row, only that
+// workflow attempts it. A delivery leaves the row in the transaction that hands it to another workflow.
 type Batch struct {
 	ID         uuid.UUID
 	Deliveries []uuid.UUID `bun:",array"`
 }
 
-// AddBatch makes a batch of deliveries that were taken in this transaction.
+// AddBatch inserts a batch of deliveries that were taken in this transaction.
 func AddBatch(ctx context.Context, tx bun.Tx, b Batch) error {
 	if _, err := pg.Direct(tx).
 		ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries) VALUES ($1, $2)", b.ID, b.Deliveries); err != nil {
@@ -33,7 +33,7 @@ func AddBatch(ctx context.Context, tx bun.Tx, b Batch) error {
 	return nil
 }
 
-// StaleBatches returns batches that nobody looked at for that long; now somebody has.
+// StaleBatches returns up to limit batches that were not checked for age, and marks them checked.
 func StaleBatches(ctx context.Context, db *bun.DB, age time.Duration, limit int) (stale []Batch, err error) {
 	err = db.NewRaw(`UPDATE delivery_batches SET checked_at = now() WHERE id IN (
 		SELECT id FROM delivery_batches WHERE checked_at < now() - ? * interval '1 ms' LIMIT ? FOR UPDATE SKIP LOCKED
@@ -56,19 +56,19 @@ func BatchFlows(ctx context.Context, db bun.IDB, batch uuid.UUID) (flows []Flow,
 	return flows, nil
 }
 
-// BatchStands reports whether a batch is older than idle and none of its deliveries has changed for as long.
+// BatchStands reports whether a batch is stalled: it is older than idle, and none of its deliveries has changed since.
 func BatchStands(ctx context.Context, db bun.IDB, id uuid.UUID, idle time.Duration) (stands bool, err error) {
 	err = db.NewRaw(`SELECT COALESCE((SELECT b.created_at < now() - ?1 * interval '1 ms' AND NOT EXISTS (
 			SELECT FROM unnest(b.deliveries) AS x (id) JOIN deliveries d ON d.id = x.id
 			WHERE d.updated_at > now() - ?1 * interval '1 ms')
 		FROM delivery_batches b WHERE b.id = ?0), false)`, id, idle.Milliseconds()).Scan(ctx, &stands)
 	if err != nil {
-		return false, fmt.Errorf("look at a batch: %w", err)
+		return false, fmt.Errorf("check batch: %w", err)
 	}
 	return stands, nil
 }
 
-// LeaseBatch gives a batch to the caller and takes it from the one that had it. 0 means that there is no such batch.
+// LeaseBatch gives the caller a new lease of a batch, which ends the previous one. 0 means that the batch does not exist.
 func LeaseBatch(ctx context.Context, db bun.IDB, id uuid.UUID) (lease int, err error) {
 	err = db.NewRaw("UPDATE delivery_batches SET lease = lease + 1 WHERE id = ? RETURNING lease", id).Scan(ctx, &lease)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -77,16 +77,16 @@ func LeaseBatch(ctx context.Context, db bun.IDB, id uuid.UUID) (lease int, err e
 	return lease, nil
 }
 
-// HoldsBatch reports whether a lease of a batch is still the last one.
+// HoldsBatch reports whether a lease of a batch is still the current one.
 func HoldsBatch(ctx context.Context, db bun.IDB, id uuid.UUID, lease int) (holds bool, err error) {
 	err = db.NewRaw("SELECT EXISTS (SELECT FROM delivery_batches WHERE id = ? AND lease = ?)", id, lease).Scan(ctx, &holds)
 	if err != nil {
-		return false, fmt.Errorf("look at lease: %w", err)
+		return false, fmt.Errorf("check lease: %w", err)
 	}
 	return holds, nil
 }
 
-// FinishBatch forgets a batch all of whose deliveries were recorded or have left it.
+// FinishBatch deletes a batch after all of its deliveries were recorded or have left it.
 func FinishBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if _, err := db.ExecContext(ctx, "DELETE FROM delivery_batches WHERE id = ?", id); err != nil {
 		return fmt.Errorf("finish batch: %w", err)
@@ -94,8 +94,8 @@ func FinishBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	return nil
 }
 
-// AbandonBatch puts the deliveries of a batch whose workflow is known to be gone back into the queue, where each gets a
-// workflow of its own, and forgets the batch.
+// AbandonBatch deletes a batch whose workflow no longer exists. Its pending deliveries go back to the queue, and each
+// gets a workflow of its own.
 func AbandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		_, err := tx.ExecContext(ctx, `WITH b AS (DELETE FROM delivery_batches WHERE id = ? RETURNING deliveries)
@@ -114,8 +114,8 @@ func AbandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	return nil
 }
 
-// LeaveBatch takes deliveries out of a batch whose first attempt it will not make: they go back to the queue, or are
-// paused or canceled as their webhook asks for. ErrConflict means that the lease was lost and nothing has left.
+// LeaveBatch removes deliveries from a batch that will not attempt them. They go back to the queue, or are paused or
+// canceled when their webhook is blocked or deleted. ErrConflict means that the lease was lost and nothing was changed.
 func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, leaving []QueuedDelivery) error {
 	if len(leaving) == 0 {
 		return nil
@@ -134,7 +134,7 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, lea
 		if err != nil {
 			return err
 		}
-		if _, err := hold(ctx, tx, leaving, waitFor); err != nil {
+		if _, err := pauseOrCancel(ctx, tx, leaving, waitForLocks); err != nil {
 			return err
 		}
 		return notify(ctx, tx)
@@ -145,7 +145,7 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, lea
 	return nil
 }
 
-// ResendDeliveries sends ended deliveries again, one generation on.
+// ResendDeliveries requeues ended deliveries, with the next generation.
 func ResendDeliveries(ctx context.Context, db bun.IDB, again []QueuedDelivery) error {
 	if len(again) == 0 {
 		return nil
@@ -166,29 +166,21 @@ func ResendDeliveries(ctx context.Context, db bun.IDB, again []QueuedDelivery) e
 	return nil
 }
 
-// LoadBatch reads what a batch still has to attempt, as the workflow run needs it: without those that have left it,
-// and with Done set on those that this run has recorded. With replay it reads the given deliveries instead, whatever
-// became of them. Webhooks are left to LoadWebhooks: one row serves many deliveries.
-func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bool) (jobs []*Work, err error) {
-	jobs, err = loadJobs(ctx, db, b, run, 1, replay)
+// LoadBatch reads the deliveries that are still in a batch, with Done set on those that this workflow run has recorded.
+// With replay it reads b.Deliveries instead, whether or not they have left the batch. It does not read webhooks: see
+// LoadWebhooks.
+func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bool) (work []*Work, err error) {
+	work, err = loadWork(ctx, db, b, run, replay)
 	if err != nil {
 		return nil, fmt.Errorf("load batch: %w", err)
 	}
-	return jobs, nil
+	return work, nil
 }
 
-// loadJobs reads by primary key and with known ids alone, a table at a time: a plan of several tables would have to
-// know all of their partitions. Earlier attempts are looked for only where there are any.
-func loadJobs(
-	ctx context.Context,
-	db bun.IDB,
-	b Batch,
-	run uuid.UUID,
-	attempt int,
-	any bool,
-) (jobs []*Work, err error) {
+// loadWork reads one table at a time, by known ids: the plan of a join would include all partitions of the tables.
+func loadWork(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bool) (work []*Work, err error) {
 	ids := b.Deliveries
-	if !any {
+	if !replay {
 		if ids, err = queryIDs(ctx, db, "SELECT unnest(deliveries) FROM delivery_batches WHERE id = $1", b.ID); err != nil {
 			return nil, err
 		}
@@ -207,14 +199,8 @@ func loadJobs(
 	if err := loadEvents(ctx, db, events); err != nil {
 		return nil, err
 	}
-	done, err := queryIDs(
-		ctx,
-		db,
-		"SELECT delivery_id FROM attempts WHERE delivery_id = ANY ($1) AND run_id = $2 AND attempt = $3",
-		attempted,
-		run,
-		attempt,
-	)
+	const firstAttempts = "SELECT delivery_id FROM attempts WHERE delivery_id = ANY ($1) AND run_id = $2 AND attempt = 1"
+	done, err := queryIDs(ctx, db, firstAttempts, attempted, run)
 	if err != nil {
 		return nil, err
 	}
@@ -226,21 +212,21 @@ func loadJobs(
 		j.Event = *e
 		j.Event.CompanyID = j.Delivery.CompanyID
 		if slices.Contains(done, j.Delivery.ID) {
-			j.Done = &Attempt{DeliveryID: j.Delivery.ID, RunID: run, Attempt: attempt}
+			j.Done = &Attempt{DeliveryID: j.Delivery.ID, RunID: run, Attempt: 1}
 		}
-		jobs = append(jobs, j)
+		work = append(work, j)
 	}
-	return jobs, nil
+	return work, nil
 }
 
-func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (jobs []*Work, err error) {
+func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (work []*Work, err error) {
 	rows, err := pg.Direct(db).
 		QueryContext(ctx, `SELECT id, event_id, webhook_id, company_id, status, is_test, generation, attempts, body
 		FROM deliveries WHERE id = ANY ($1)`, ids)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		j := new(Work)
 		d := &j.Delivery
@@ -257,12 +243,12 @@ func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (jobs []*W
 		); err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, j)
+		work = append(work, j)
 	}
-	return jobs, rows.Err()
+	return work, rows.Err()
 }
 
-// loadEvents sets the events whose ids are the keys.
+// loadEvents reads the events whose ids are the keys of the map, and sets its values.
 func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) error {
 	rows, err := pg.Direct(db).
 		QueryContext(ctx, "SELECT id, type, data, occurred_at, context FROM events WHERE id = ANY ($1)",
@@ -270,7 +256,7 @@ func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) er
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		e, data, eventContext := new(Event), "", sql.NullString{}
 		if err := rows.Scan(&e.ID, &e.Type, &data, &e.OccurredAt, &eventContext); err != nil {
@@ -285,7 +271,7 @@ func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) er
 	return rows.Err()
 }
 
-// queryIDs returns a column of ids. A statement about no ids is not sent.
+// queryIDs returns a column of ids. It sends nothing when the first argument is an empty list of ids.
 func queryIDs(ctx context.Context, db bun.IDB, query string, args ...any) (ids []uuid.UUID, err error) {
 	if among, ok := args[0].([]uuid.UUID); ok && len(among) == 0 {
 		return nil, nil
@@ -294,7 +280,7 @@ func queryIDs(ctx context.Context, db bun.IDB, query string, args ...any) (ids [
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		var id uuid.UUID
 		if err := rows.Scan(&id); err != nil {
@@ -305,7 +291,7 @@ func queryIDs(ctx context.Context, db bun.IDB, query string, args ...any) (ids [
 	return ids, rows.Err()
 }
 
-// LoadWebhooks reads webhooks by id, deleted ones too.
+// LoadWebhooks reads webhooks by id, including deleted ones.
 func LoadWebhooks(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UUID]*Webhook, error) {
 	var hooks []*Webhook
 	if err := db.NewSelect().Model(&hooks).Where("w.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
@@ -318,10 +304,10 @@ func LoadWebhooks(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UU
 	return byID, nil
 }
 
-// RecordSuccesses writes many first attempts that succeeded, of any batches, in one statement; recording one again
-// changes nothing. It ends the rows of failures of their webhooks. Failed attempts are RecordAttempt's.
+// RecordSuccesses stores many successful first attempts, of any batches, in one statement, and sets their webhooks'
+// consecutive failures to 0. Recording an attempt again changes nothing. RecordAttempt stores failed attempts.
 func RecordSuccesses(ctx context.Context, db *bun.DB, rs []Recording) error {
-	sorted := slices.SortedFunc(slices.Values(rs), func(a, b Recording) int { // rows are locked in the order of their ids
+	sorted := slices.SortedFunc(slices.Values(rs), func(a, b Recording) int { // locks rows in the order of ids
 		return bytes.Compare(a.Attempt.DeliveryID[:], b.Attempt.DeliveryID[:])
 	})
 	_, err := pg.Direct(db).ExecContext(ctx, successesSQL.SQL, successesSQL.Args(columnsOf(sorted))...)

@@ -11,10 +11,10 @@ import (
 	"greenroom/db/pg"
 )
 
-// Outcome is what one attempt came to.
+// Outcome is the result of one attempt.
 type Outcome string
 
-// Retry: it failed and another attempt follows. Failed: it failed and was the last. Gone: the receiver said 410,
+// Retry: the attempt failed and another one follows. Failed: the last attempt failed. Gone: the receiver answered 410,
 // which ends the delivery and disables the webhook.
 const (
 	OutcomeSucceeded Outcome = "succeeded"
@@ -23,12 +23,12 @@ const (
 	OutcomeGone      Outcome = "gone"
 )
 
-// Attempt is one POST and what came of it.
+// Attempt is one POST and its result.
 type Attempt struct {
 	bun.BaseModel `bun:"table:attempts,alias:a"`
 
 	DeliveryID uuid.UUID `bun:"delivery_id,pk"`
-	// RunID is the workflow run that made it; with Attempt it is what makes recording idempotent.
+	// RunID is the workflow run that made the attempt. RunID and Attempt make recording idempotent.
 	RunID         uuid.UUID  `bun:"run_id,pk"`
 	Attempt       int        `bun:"attempt,pk"`
 	Generation    int        `bun:"generation"`
@@ -44,32 +44,32 @@ type Attempt struct {
 	Response *string `bun:"response"`
 }
 
-// Recording is an attempt with what else changes because of it.
+// Recording is an attempt to store, with what its delivery and webhook need to be updated.
 type Recording struct {
 	Attempt   Attempt
 	WebhookID uuid.UUID
-	// Body is what was sent; it is kept on the delivery from the first attempt on.
+	// Body is the request body. The first attempt stores it on the delivery.
 	Body []byte
-	// Counts: false for a test, which does not move the circuit.
+	// Counts is false for a test, which does not count for the circuit.
 	Counts bool
-	// Threshold of failed attempts in a row at which the circuit opens.
+	// Threshold is the number of consecutive failures at which the circuit opens.
 	Threshold int
 	// Probe: the attempt of a half-open circuit; its success closes the circuit.
 	Probe bool
-	// GoesOnAs is the delivery's own workflow when this attempt was made in a batch. After a failure the delivery goes
-	// back to the queue, for that workflow to be started: it makes the next attempt, or shows that the delivery failed
-	// for good. Empty: the workflow that made this attempt goes on.
+	// GoesOnAs is the id of the delivery's next workflow when this attempt was made in a batch. After a failure the
+	// delivery goes back to the queue and that workflow is started: it makes the next attempt, or shows that the delivery
+	// failed for good. Empty: the workflow that made this attempt continues.
 	GoesOnAs string
 	// Replay: an operator asked for this attempt, so its failure may change a delivery that has ended.
 	Replay bool
 }
 
-// RecordAttempt writes an attempt, the delivery's new state and the webhook's circuit in one statement. Recording the
-// same attempt of the same run again changes nothing. A failure does not change a delivery that has ended, unless it
-// is a replay; an attempt of an earlier generation changes none. A healthy webhook's row is not written on success.
-// Neither 410 nor 429 counts as a failure of the circuit: the first disables the webhook, the second is a rate limit
-// and no outage. When the circuit opens here (opened is true), or closes after a probe, the command to the Circuit
-// workflow is written with it.
+// RecordAttempt stores an attempt, the delivery's new state and the webhook's circuit in one statement. Recording the
+// same attempt of the same run again changes nothing. A failure does not change the state of an ended delivery, unless
+// it is a replay. An attempt of an earlier generation never changes the state. A success does not write to a healthy
+// webhook. 410 and 429 do not count as failures for the circuit: 410 disables the webhook, and 429 is a rate limit, not
+// an outage. When the circuit opens (opened is true), or closes after a probe, the statement adds the command to the
+// Circuit workflow.
 func RecordAttempt(ctx context.Context, db bun.IDB, r Recording) (opened bool, err error) {
 	a := r.Attempt
 	var notified int
@@ -87,11 +87,11 @@ func RecordAttempt(ctx context.Context, db bun.IDB, r Recording) (opened bool, e
 	return opened, nil
 }
 
-// staysAsItIs is true for a delivery whose state this attempt must not change.
-const staysAsItIs = `(generation <> ?generation OR a.outcome <> 'succeeded'
+// keepsState is true for a delivery whose state this attempt must not change.
+const keepsState = `(generation <> ?generation OR a.outcome <> 'succeeded'
       AND (status = 'canceled' OR NOT ?replay AND status IN ('succeeded', 'failed')))`
 
-// attemptSQL locks the webhook before the delivery, as DeleteWebhook does: its last SELECT asks for w first.
+// attemptSQL locks the webhook before the delivery, as DeleteWebhook does, because its last SELECT reads w first.
 const attemptSQL = `
 WITH a AS (
   INSERT INTO attempts (delivery_id, run_id, attempt, generation, workflow_id, started_at, duration_ms, outcome,
@@ -102,12 +102,12 @@ WITH a AS (
 ), d AS (
   UPDATE deliveries SET attempts = attempts + 1, body = COALESCE(body, ?body),
     updated_at = clock_timestamp(), reconcile_at = NULL,
-    next_attempt_at = CASE WHEN ` + staysAsItIs + ` THEN next_attempt_at ELSE ?next_attempt_at END,
-    last_status_code = CASE WHEN ` + staysAsItIs + ` THEN last_status_code ELSE ?status_code END,
-    last_error = CASE WHEN ` + staysAsItIs + ` THEN last_error ELSE ?error END,
-    workflow_id = CASE WHEN ` + staysAsItIs + ` THEN workflow_id
+    next_attempt_at = CASE WHEN ` + keepsState + ` THEN next_attempt_at ELSE ?next_attempt_at END,
+    last_status_code = CASE WHEN ` + keepsState + ` THEN last_status_code ELSE ?status_code END,
+    last_error = CASE WHEN ` + keepsState + ` THEN last_error ELSE ?error END,
+    workflow_id = CASE WHEN ` + keepsState + ` THEN workflow_id
                        WHEN a.outcome <> 'succeeded' AND ?next_workflow <> '' THEN ?next_workflow ELSE ?workflow END,
-    status = CASE WHEN ` + staysAsItIs + ` THEN status
+    status = CASE WHEN ` + keepsState + ` THEN status
                   ELSE CASE a.outcome WHEN 'succeeded' THEN 'succeeded' WHEN 'retry' THEN 'retrying'
                                       ELSE 'failed' END END
   FROM a WHERE id = ?delivery
@@ -146,17 +146,17 @@ WITH a AS (
 SELECT EXISTS (SELECT 1 FROM w WHERE opened),
   (SELECT count(pg_notify(?channel, '')) FROM (SELECT FROM c UNION ALL SELECT FROM q) wakes)`
 
-// Failure ends a delivery for which no attempt can be made.
+// Failure describes a delivery for which no attempt can be made.
 type Failure struct {
 	DeliveryID          uuid.UUID
 	Generation, Attempt int
 	// Reason is one sentence for the customer.
 	Reason string
-	// WorkflowID and GoesOnAs are as in Attempt and Recording.
+	// WorkflowID is as in Attempt, GoesOnAs as in Recording.
 	WorkflowID, GoesOnAs string
 }
 
-// FailDelivery ends a delivery as failed without an attempt. ended is false when it had ended before.
+// FailDelivery marks a delivery as failed without an attempt. ended is false when the delivery had ended before.
 func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err error) {
 	var notified int
 	err = db.NewRaw(`WITH d AS (
@@ -178,7 +178,7 @@ func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err e
 	return ended, nil
 }
 
-// PostponeDelivery notes when an attempt is due that could not be made yet.
+// PostponeDelivery sets the time of an attempt that could not be made yet.
 func PostponeDelivery(ctx context.Context, db bun.IDB, id uuid.UUID, generation int, until time.Time) error {
 	_, err := db.ExecContext(ctx, `UPDATE deliveries SET next_attempt_at = ? WHERE id = ? AND generation = ?
 		AND status IN ('pending', 'retrying')`, until, id, generation)

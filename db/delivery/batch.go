@@ -17,8 +17,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Batch is a set of deliveries whose first attempts one workflow makes. While a delivery is listed in the row, only that
-// workflow attempts it. A delivery leaves the row in the transaction that hands it to another workflow.
+// Batch is a set of deliveries whose first attempts one workflow makes. While a delivery is listed in the row, only
+// that workflow attempts it. A delivery leaves the row in the transaction that hands it to another workflow.
 type Batch struct {
 	ID         uuid.UUID
 	Deliveries []uuid.UUID `bun:",array"`
@@ -68,7 +68,8 @@ func BatchStands(ctx context.Context, db bun.IDB, id uuid.UUID, idle time.Durati
 	return stands, nil
 }
 
-// LeaseBatch gives the caller a new lease of a batch, which ends the previous one. 0 means that the batch does not exist.
+// LeaseBatch gives the caller a new lease of a batch, which ends the previous one. 0 means that the batch does not
+// exist.
 func LeaseBatch(ctx context.Context, db bun.IDB, id uuid.UUID) (lease int, err error) {
 	err = db.NewRaw("UPDATE delivery_batches SET lease = lease + 1 WHERE id = ? RETURNING lease", id).Scan(ctx, &lease)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {

@@ -26,7 +26,8 @@ func CancelPage(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int) (
 	return n, err
 }
 
-// cancelPage cancels queued deliveries first. The live deliveries that are not queued are in a batch or have a workflow.
+// cancelPage cancels queued deliveries first. The live deliveries that are not queued are in a batch or have a
+// workflow.
 func cancelPage(ctx context.Context, tx bun.Tx, webhook uuid.UUID, limit int) (n int, err error) {
 	queued, unstarted, err := unqueue(ctx, tx, webhook, limit)
 	if err != nil {

@@ -7,7 +7,7 @@
 //	event.go          stores events, with one pending and queued delivery for each subscribed webhook
 //	eventgroup.go     combines events of concurrent callers into one commit
 //	queue.go          claims queued deliveries: fair between flows, bounded for each webhook
-//	hold.go           pauses or cancels claimed deliveries of blocked or deleted webhooks; returns deliveries to the queue
+//	hold.go           pauses or cancels claimed deliveries of blocked or deleted webhooks; requeues the others
 //	batch.go          batches of first attempts: contents, lease, successes recorded together
 //	delivery.go       states and lists of deliveries; loads one for an attempt; pauses, retries or cancels one
 //	attempt.go        records an attempt, with the delivery's new state and the webhook's failures; opens the circuit

@@ -29,8 +29,8 @@ const (
 )
 
 // EventGroup stores concurrent submissions in one statement and one commit: a group commit. It needs no timer: a group
-// is what arrived while the previous groups were committed, so a lone submission is stored at once. Record returns after
-// the commit of its events. No goroutine runs while no submission waits, so there is nothing to close.
+// is what arrived while the previous groups were committed, so a lone submission is stored at once. Record returns
+// after the commit of its events. No goroutine runs while no submission waits, so there is nothing to close.
 //
 // Submissions are independent: one whose preconditions fail is left out, and when the database refuses a group, each
 // submission is tried alone.

@@ -11,9 +11,9 @@ import (
 	"greenroom/db/pg"
 )
 
-// pauseOrCancel pauses the deliveries of blocked webhooks and cancels those of deleted webhooks. It takes share locks on
-// the webhooks, as PauseDelivery does. A delivery goes back to the queue when its webhook is no longer blocked, or when
-// its row or its webhook's is locked and skipped. requeued counts these.
+// pauseOrCancel pauses the deliveries of blocked webhooks and cancels those of deleted webhooks. It takes share locks
+// on the webhooks, as PauseDelivery does. A delivery goes back to the queue when its webhook is no longer blocked, or
+// when its row or its webhook's is locked and skipped. requeued counts these.
 func pauseOrCancel(
 	ctx context.Context,
 	tx bun.Tx,

@@ -12,8 +12,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// A lease lets one process at a time do something, and another one when the first is gone. It is a row and not an
-// advisory lock: that belongs to a connection, which a pooler shares and a frozen process keeps.
+// A lease lets one process at a time do a task, and another process take over when it expires. It is a row because an
+// advisory lock belongs to a connection, which a pooler shares and a frozen process keeps.
 
 // AcquireLease takes or renews a lease for ttl and reports whether holder has it. Only the database's clock counts. A
 // holder that did not renew it in time may have lost it to another.

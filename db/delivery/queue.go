@@ -84,7 +84,8 @@ type TakeResult struct {
 //
 // It cancels the deliveries of a deleted webhook. It pauses the first attempts of a blocked webhook (inactive, or with
 // an open circuit). Later attempts are returned all the same, because such a delivery must have a workflow, which then
-// pauses it. A delivery that failed for good in a batch is returned for the same reason: its workflow shows the failure.
+// pauses it. A delivery that failed for good in a batch is returned for the same reason: its workflow shows the
+// failure.
 func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t TakeResult, err error) {
 	rows, err := takeRows(ctx, tx, o)
 	if err != nil {

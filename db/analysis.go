@@ -73,7 +73,8 @@ func FailAnalysis(ctx context.Context, tx bun.Tx, interview uuid.UUID, message s
 func endAnalysis(ctx context.Context, tx bun.Tx, interview uuid.UUID, to string, from []string) (*Interview, error) {
 	i := new(Interview)
 	err := tx.NewRaw(`UPDATE interviews SET analysis_status = ?, analysis_due_at = NULL, updated_at = clock_timestamp()
-		WHERE id = ? AND status = 'COMPLETED' AND analysis_status IN (?) RETURNING *`, to, interview, bun.List(from)).Scan(ctx, i)
+		WHERE id = ? AND status = 'COMPLETED' AND analysis_status IN (?) RETURNING
+		*`, to, interview, bun.List(from)).Scan(ctx, i)
 	if err = pg.Translate(err); err == nil {
 		return i, delivery.AddCommand(ctx, tx, InterviewChanged, interview, nil)
 	}
@@ -96,7 +97,8 @@ func putAnalysis(ctx context.Context, tx bun.Tx, i *Interview, a *Analysis) erro
 	a.CreatedAt = time.Now().UTC()
 	a.UpdatedAt = a.CreatedAt
 	_, err := tx.NewInsert().Model(a).On("CONFLICT (interview_id) DO UPDATE").
-		Set("status = EXCLUDED.status, general = EXCLUDED.general, specific = EXCLUDED.specific, error = EXCLUDED.error, updated_at = EXCLUDED.updated_at").
+		Set("status = EXCLUDED.status, general = EXCLUDED.general, specific = EXCLUDED.specific, error = EXCLUDED.error, " +
+			"updated_at = EXCLUDED.updated_at").
 		Returning("id, created_at").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("store analysis: %w", pg.Translate(err))

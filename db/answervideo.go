@@ -86,7 +86,8 @@ func lockAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 // interviewFor returns the interview that an answer without one belongs to: the one in progress, else the newest.
 func interviewFor(ctx context.Context, db bun.IDB, candidate, job uuid.UUID) (*uuid.UUID, error) {
 	var id uuid.UUID
-	err := db.NewRaw(`SELECT id FROM interviews WHERE candidate_id = ? AND job_id = ? AND status <> 'CANCELED' AND deleted_at IS NULL
+	err := db.NewRaw(`SELECT id FROM interviews WHERE candidate_id = ? AND job_id = ? AND status <> 'CANCELED' AND
+		deleted_at IS NULL
 		ORDER BY status = 'IN_PROGRESS' DESC, id DESC LIMIT 1`, candidate, job).
 		Scan(ctx, &id)
 	switch err = pg.Translate(err); {
@@ -101,11 +102,13 @@ func interviewFor(ctx context.Context, db bun.IDB, candidate, job uuid.UUID) (*u
 func writeAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created bool, err error) {
 	v.ID, v.CreatedAt = pg.NewID(), now()
 	v.UpdatedAt = v.CreatedAt
-	err = tx.NewRaw(`INSERT INTO answer_videos (id, company_id, job_id, candidate_id, question_id, interview_id, file, content_type, size,
+	err = tx.NewRaw(`INSERT INTO answer_videos (id, company_id, job_id, candidate_id, question_id, interview_id, file,
+		content_type, size,
 			duration_seconds, created_at, updated_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (job_id, candidate_id, question_id) WHERE deleted_at IS NULL DO UPDATE SET
-			interview_id = EXCLUDED.interview_id, file = EXCLUDED.file, content_type = EXCLUDED.content_type, size = EXCLUDED.size,
+			interview_id = EXCLUDED.interview_id, file = EXCLUDED.file, content_type = EXCLUDED.content_type, size =
+			EXCLUDED.size,
 			duration_seconds = EXCLUDED.duration_seconds, updated_at = EXCLUDED.updated_at
 		RETURNING id, number, created_at, (SELECT q.number FROM questions q WHERE q.id = question_id) AS question_number`,
 		v.ID, v.CompanyID, v.JobID, v.CandidateID, v.QuestionID, v.InterviewID, v.File, v.ContentType, v.Size,
@@ -209,7 +212,8 @@ func DeleteAnswerVideosOf(ctx context.Context, tx bun.Tx, job, candidate uuid.UU
 // candidate, is ErrNotFound.
 func lockAnswerVideoShared(ctx context.Context, tx bun.Tx, job, candidate, video uuid.UUID) error {
 	var id uuid.UUID
-	err := tx.NewRaw(`SELECT id FROM answer_videos WHERE id = ? AND job_id = ? AND candidate_id = ? AND deleted_at IS NULL FOR SHARE`,
+	err := tx.NewRaw(`SELECT id FROM answer_videos WHERE id = ? AND job_id = ? AND candidate_id = ? AND deleted_at IS
+		NULL FOR SHARE`,
 		video, job, candidate).
 		Scan(ctx, &id)
 	if err != nil {
@@ -233,7 +237,7 @@ func recordAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo, eventType stri
 	}
 	return recordAbout(ctx, tx, About{
 		Company:     v.CompanyID,
-		Work:        &v.JobID,
+		Job:         &v.JobID,
 		Candidate:   &v.CandidateID,
 		Interview:   v.InterviewID,
 		Question:    &v.QuestionID,

@@ -307,13 +307,13 @@ func TestQuestions(t *testing.T) {
 		require.NoError(t, err)
 		return a.Questions
 	}
-	assert.Equal(t, 1, s.why.Job)
-	assert.Equal(t, 2, s.how.Job)
+	assert.Equal(t, 1, s.why.Position)
+	assert.Equal(t, 2, s.how.Position)
 	assert.Equal(t, []string{"Why?", "How?"}, asks())
 
-	first := &db.Question{Text: "Who?", Job: 1}
+	first := &db.Question{Text: "Who?", Position: 1}
 	s.tx(func(tx bun.Tx) error { return db.CreateQuestion(s.ctx, tx, s.job, first) })
-	first.Job, first.Text = 9, "Who are you?"
+	first.Position, first.Text = 9, "Who are you?"
 	s.tx(func(tx bun.Tx) error { return db.UpdateQuestion(s.ctx, tx, s.job, first, "position", "text") })
 	assert.Equal(t, []string{"Why?", "How?", "Who are you?"}, asks(), "the job's agent asks the job's questions")
 

@@ -103,7 +103,8 @@ func InvokeCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Tim
 		return fmt.Errorf("invoke call attempt: %w", err)
 	}
 	var calling bool
-	if err := tx.NewRaw("SELECT EXISTS (SELECT 1 FROM call_attempts WHERE interview_id = ? AND status = 'IN_PROGRESS')", interview).
+	if err := tx.NewRaw("SELECT EXISTS (SELECT 1 FROM call_attempts WHERE interview_id = ? "+
+		"AND status = 'IN_PROGRESS')", interview).
 		Scan(ctx, &calling); err != nil {
 		return fmt.Errorf("invoke call attempt: %w", err)
 	}

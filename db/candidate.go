@@ -103,7 +103,8 @@ func ReplaceCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, j
 	return AddCandidateJobs(ctx, tx, candidate, jobs...)
 }
 
-const candidateCounts = `(SELECT count(*) FROM interviews i WHERE i.candidate_id = c.id AND i.deleted_at IS NULL) AS interview_count,
+const candidateCounts = `(SELECT count(*) FROM interviews i WHERE i.candidate_id = c.id AND i.deleted_at IS NULL) AS
+  interview_count,
 	(SELECT count(*) FROM analyses an JOIN interviews i ON i.id = an.interview_id
 		WHERE an.candidate_id = c.id AND an.status = 'COMPLETED' AND i.deleted_at IS NULL) AS analysis_count`
 
@@ -133,7 +134,8 @@ func loadCandidateJobs(ctx context.Context, db bun.IDB, cs []Candidate) error {
 		return nil
 	}
 	var rows []struct{ CandidateID, JobID uuid.UUID }
-	err := db.NewRaw(`SELECT cj.candidate_id, cj.job_id FROM candidate_jobs cj JOIN jobs j ON j.id = cj.job_id AND j.deleted_at IS NULL
+	err := db.NewRaw(`SELECT cj.candidate_id, cj.job_id FROM candidate_jobs cj JOIN jobs j ON j.id = cj.job_id AND
+		j.deleted_at IS NULL
 		WHERE cj.candidate_id IN (?) ORDER BY cj.created_at, cj.job_id`, bun.List(ids)).
 		Scan(ctx, &rows)
 	if err != nil {
@@ -149,7 +151,8 @@ func loadCandidateJobs(ctx context.Context, db bun.IDB, cs []Candidate) error {
 func OpenJobsOf(ctx context.Context, db bun.IDB, candidate uuid.UUID) ([]uuid.UUID, error) {
 	ids := []uuid.UUID{}
 	err := db.NewRaw(`SELECT j.id FROM candidate_jobs cj JOIN jobs j ON j.id = cj.job_id
-		WHERE cj.candidate_id = ? AND j.status = ? AND j.deleted_at IS NULL ORDER BY cj.created_at, j.id`, candidate, JobOpen).
+		WHERE cj.candidate_id = ? AND j.status = ? AND j.deleted_at IS NULL ORDER BY cj.created_at,
+		j.id`, candidate, JobOpen).
 		Scan(ctx, &ids)
 	if err != nil {
 		return nil, fmt.Errorf("list candidate's open jobs: %w", err)
@@ -263,9 +266,9 @@ func recordCandidate(ctx context.Context, tx bun.Tx, c *Candidate, eventType str
 	if err != nil {
 		return fmt.Errorf("encode candidate event: %w", err)
 	}
-	about := About{Company: c.CompanyID, Candidate: &c.ID, Work: c.Through, Changed: changed}
-	if about.Work == nil && len(c.JobIDs) > 0 {
-		about.Work = &c.JobIDs[0]
+	about := About{Company: c.CompanyID, Candidate: &c.ID, Job: c.Through, Changed: changed}
+	if about.Job == nil && len(c.JobIDs) > 0 {
+		about.Job = &c.JobIDs[0]
 	}
 	return recordAbout(ctx, tx, about, data, eventType)
 }

@@ -15,7 +15,7 @@ import (
 // About names the rows that an event is about. They must exist; rows that an interview refers to need not be repeated.
 type About struct {
 	Company                                    uuid.UUID
-	Work, Candidate, Interview                 *uuid.UUID
+	Job, Candidate, Interview                  *uuid.UUID
 	Question, AnswerVideo, Rating, Note, Staff *uuid.UUID
 	// Changed names the columns that an update changed.
 	Changed []string
@@ -25,7 +25,7 @@ type About struct {
 func recordAbout(ctx context.Context, tx bun.Tx, a About, data json.RawMessage, eventTypes ...string) error {
 	var about string
 	err := pg.Direct(tx).
-		QueryRowContext(ctx, contextSQL, a.Company, a.Work, a.Candidate, a.Interview, a.Question, a.AnswerVideo, a.Rating, a.Note,
+		QueryRowContext(ctx, contextSQL, a.Company, a.Job, a.Candidate, a.Interview, a.Question, a.AnswerVideo, a.Rating, a.Note,
 			a.Staff, a.Changed).
 		Scan(&about)
 	if err != nil {
@@ -33,7 +33,7 @@ func recordAbout(ctx context.Context, tx bun.Tx, a About, data json.RawMessage, 
 	}
 	es := make([]*delivery.Event, len(eventTypes))
 	for i, t := range eventTypes {
-		es[i] = &delivery.Event{CompanyID: &a.Company, JobID: a.Work, Type: t, Data: data, Context: json.RawMessage(about)}
+		es[i] = &delivery.Event{CompanyID: &a.Company, JobID: a.Job, Type: t, Data: data, Context: json.RawMessage(about)}
 	}
 	_, err = delivery.RecordEvents(ctx, tx, es)
 	return err
@@ -47,11 +47,14 @@ SELECT (jsonb_strip_nulls(jsonb_build_object(
   'company', jsonb_build_object('id', co.id, 'number', co.number, 'name', co.name),
   'job', CASE WHEN j.id IS NOT NULL THEN jsonb_build_object('id', j.id, 'number', j.number, 'title', j.title,
     'description', j.description, 'status', j.status, 'createdAt', j.created_at, 'updatedAt', j.updated_at) END,
-  'candidate', CASE WHEN c.id IS NOT NULL THEN jsonb_build_object('id', c.id, 'number', c.number, 'firstName', c.first_name,
+  'candidate', CASE WHEN c.id IS NOT NULL THEN jsonb_build_object('id', c.id, 'number', c.number, 'firstName',
+  c.first_name,
     'lastName', c.last_name, 'email', c.email, 'phoneNumber', c.phone_number, 'status', c.status,
     'createdAt', c.created_at, 'updatedAt', c.updated_at) END,
-  'interview', CASE WHEN i.id IS NOT NULL THEN jsonb_build_object('id', i.id, 'number', i.number, 'type', i.type, 'status', i.status,
-    'statusReason', i.status_reason, 'agentId', a.id, 'agentName', a.name, 'language', a.language, 'plannedMinutes', a.duration_minutes,
+  'interview', CASE WHEN i.id IS NOT NULL THEN jsonb_build_object('id', i.id, 'number', i.number, 'type', i.type,
+  'status', i.status,
+    'statusReason', i.status_reason, 'agentId', a.id, 'agentName', a.name, 'language', a.language, 'plannedMinutes',
+    a.duration_minutes,
     'scheduledAt', i.scheduled_at, 'deadlineAt', i.deadline_at, 'startedAt', i.started_at, 'finishedAt', i.finished_at,
     'customField', i.custom_field, 'createdAt', i.created_at) END,
   'question', (SELECT jsonb_build_object('id', x.id, 'number', x.number) FROM questions x WHERE x.id = $5::uuid),
@@ -64,13 +67,15 @@ SELECT (jsonb_strip_nulls(jsonb_build_object(
       'durationSeconds', ca.duration_seconds) AS recording
     FROM call_attempts ca WHERE ca.interview_id = i.id AND ca.recording_url IS NOT NULL
     UNION ALL
-    SELECT v.id, v.updated_at, jsonb_build_object('video', jsonb_build_object('id', v.id, 'number', v.number), 'at', v.updated_at,
+    SELECT v.id, v.updated_at, jsonb_build_object('video', jsonb_build_object('id', v.id, 'number', v.number), 'at',
+    v.updated_at,
       'durationSeconds', v.duration_seconds)
     FROM answer_videos v WHERE v.interview_id = i.id AND v.deleted_at IS NULL) r),
   'created', CASE WHEN c.xmin = pg_current_xact_id()::xid AND c.updated_at = c.created_at THEN true END,
   'changed', to_jsonb($10::text[])))
   || CASE WHEN an.id IS NULL THEN '{}' ELSE
-    jsonb_build_object('analysis', jsonb_build_object('id', an.id, 'general', an.general, 'specific', an.specific)) END)::text
+    jsonb_build_object('analysis', jsonb_build_object('id', an.id, 'general', an.general, 'specific', an.specific))
+    END)::text
 FROM companies co
   LEFT JOIN interviews i ON i.id = $4::uuid
   LEFT JOIN jobs j ON j.id = COALESCE($2::uuid, i.job_id)

@@ -184,7 +184,8 @@ func ListEventTypeVersions(ctx context.Context, db bun.IDB, id uuid.UUID) ([]Eve
 func EventTypeSubscribers(ctx context.Context, db bun.IDB, company uuid.UUID, name string) ([]uuid.UUID, error) {
 	ids := []uuid.UUID{}
 	err := db.NewSelect().Model((*delivery.Webhook)(nil)).Column("id").
-		Where("(w.company_id = ?0 OR (w.company_id IS NULL AND w.owner_company_id = ?0)) AND w.deleted_at IS NULL AND ?1 = ANY (w.events)", company, name).
+		Where("(w.company_id = ?0 OR (w.company_id IS NULL AND w.owner_company_id = ?0)) AND w.deleted_at IS NULL "+
+			"AND ?1 = ANY (w.events)", company, name).
 		Order("w.id").Scan(ctx, &ids)
 	if err != nil {
 		return nil, fmt.Errorf("list subscribers of event type: %w", err)

@@ -133,7 +133,8 @@ func KeepQuestions(ctx context.Context, tx bun.Tx, id uuid.UUID, questions []str
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO questions (id, company_id, job_id, position, text)
 		SELECT uuid_v7(), ?0, ?1, q.n, q.text FROM jsonb_array_elements_text(?2::jsonb) WITH ORDINALITY AS q (text, n)
-		WHERE NOT EXISTS (SELECT 1 FROM questions x WHERE x.job_id = ?1 AND x.deleted_at IS NULL)`, g.CompanyID, *g.JobID, string(list))
+		WHERE NOT EXISTS (SELECT 1 FROM questions x WHERE x.job_id = ?1 AND x.deleted_at IS
+		NULL)`, g.CompanyID, *g.JobID, string(list))
 	if err != nil {
 		return fmt.Errorf("insert questions: %w", err)
 	}

@@ -36,8 +36,10 @@ func ClaimIdempotencyKey(
 	requestHash []byte,
 ) (*IdempotentAnswer, error) {
 	var mine bool
-	err := tx.NewRaw(`INSERT INTO idempotency_keys (api_key_id, key, request_hash, status_code, response) VALUES (?0, ?1, ?2, 0, '')
-		ON CONFLICT (api_key_id, key) DO UPDATE SET request_hash = EXCLUDED.request_hash, status_code = 0, response = '', sealed = NULL, created_at = now()
+	err := tx.NewRaw(`INSERT INTO idempotency_keys (api_key_id, key, request_hash, status_code, response) VALUES (?0, ?1,
+		?2, 0, '')
+		ON CONFLICT (api_key_id, key) DO UPDATE SET request_hash = EXCLUDED.request_hash, status_code = 0, response = '',
+		sealed = NULL, created_at = now()
 		WHERE idempotency_keys.created_at < now() - ?3 * interval '1 s'
 		RETURNING true`, apiKey, key, requestHash, int(IdempotencyTTL.Seconds())).
 		Scan(ctx, &mine)
@@ -48,7 +50,8 @@ func ClaimIdempotencyKey(
 		return nil, fmt.Errorf("claim idempotency key: %w", err)
 	}
 	a := new(IdempotentAnswer)
-	err = tx.NewRaw("SELECT request_hash, status_code, response, sealed FROM idempotency_keys WHERE api_key_id = ? AND key = ?", apiKey, key).
+	err = tx.NewRaw("SELECT request_hash, status_code, response, sealed FROM idempotency_keys WHERE api_key_id = ? "+
+		"AND key = ?", apiKey, key).
 		Scan(ctx, a)
 	if err != nil {
 		return nil, fmt.Errorf("read idempotency key: %w", pg.Translate(err))

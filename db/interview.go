@@ -310,7 +310,8 @@ func transition(
 ) (*Interview, error) {
 	i := new(Interview)
 	args = append(args, id, bun.List(from))
-	err := tx.NewRaw("UPDATE interviews SET "+set+", updated_at = clock_timestamp() WHERE id = ? AND status IN (?) RETURNING *", args...).
+	err := tx.NewRaw("UPDATE interviews SET "+set+", updated_at = clock_timestamp() WHERE id = ? "+
+		"AND status IN (?) RETURNING *", args...).
 		Scan(ctx, i)
 	if err = pg.Translate(err); err == nil {
 		return i, delivery.AddCommand(ctx, tx, InterviewChanged, id, nil)
@@ -354,7 +355,7 @@ func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, extra map[str
 	return recordAbout(
 		ctx,
 		tx,
-		About{Company: i.CompanyID, Work: i.JobID, Candidate: &i.CandidateID, Interview: &i.ID},
+		About{Company: i.CompanyID, Job: i.JobID, Candidate: &i.CandidateID, Interview: &i.ID},
 		data,
 		eventTypes...)
 }

@@ -21,21 +21,25 @@ const (
 
 // interviewDue is the expression of the index interviews_due.
 const interviewDue = `(CASE
-    WHEN i.status = 'SCHEDULED' AND i.invite_mail AND i.invite_mailed_at IS NULL AND i.invite_mail_error IS NULL AND i.deleted_at IS NULL
+    WHEN i.status = 'SCHEDULED' AND i.invite_mail AND i.invite_mailed_at IS NULL AND i.invite_mail_error IS NULL AND
+    i.deleted_at IS NULL
       THEN GREATEST(i.reconcile_at, i.created_at)
     WHEN i.status = 'SCHEDULED' AND i.type = 'PHONE' THEN GREATEST(i.reconcile_at, i.scheduled_at)
     WHEN i.status = 'SCHEDULED' AND i.deadline_at IS NOT NULL THEN GREATEST(i.reconcile_at, i.deadline_at)
     WHEN i.status = 'IN_PROGRESS' THEN GREATEST(i.reconcile_at, i.started_at)
-    WHEN i.status = 'COMPLETED' AND i.analysis_status = 'PENDING' AND i.deleted_at IS NULL THEN GREATEST(i.reconcile_at, i.finished_at)
+    WHEN i.status = 'COMPLETED' AND i.analysis_status = 'PENDING' AND i.deleted_at IS NULL THEN
+    GREATEST(i.reconcile_at, i.finished_at)
   END)`
 
 // interviewsDueSQL repeats what the Interview workflow waits for in each state (workflows/interview_decide.go). A row
 // is not due while a call has no limit, or while its limit is still ahead.
 const interviewsDueSQL = `
 WITH page AS MATERIALIZED (
-  SELECT i.* FROM interviews i WHERE ` + interviewDue + ` < now() - ?0 * interval '1 ms' ORDER BY ` + interviewDue + ` LIMIT ?1
+  SELECT i.* FROM interviews i WHERE ` + interviewDue + ` < now() - ?0 * interval '1 ms' ORDER BY ` + interviewDue + `
+  LIMIT ?1
 ), limits AS (
-  SELECT p.id, p.status = 'SCHEDULED' AND p.invite_mail AND p.invite_mailed_at IS NULL AND p.invite_mail_error IS NULL AND p.deleted_at IS NULL
+  SELECT p.id, p.status = 'SCHEDULED' AND p.invite_mail AND p.invite_mailed_at IS NULL AND p.invite_mail_error IS NULL
+  AND p.deleted_at IS NULL
       OR p.status = 'COMPLETED' AS needed,
     CASE
       WHEN p.status = 'COMPLETED' THEN p.analysis_due_at

@@ -26,10 +26,13 @@ type InviteLetter struct {
 func LoadInviteLetter(ctx context.Context, db bun.IDB, interview uuid.UUID) (l *InviteLetter, found bool, err error) {
 	l = new(InviteLetter)
 	err = pg.Translate(
-		db.NewRaw(`SELECT co.name AS company, c.first_name, c.last_name, c.email, j.title AS job_title, i.scheduled_at, i.deadline_at
-		FROM interviews i JOIN companies co ON co.id = i.company_id JOIN candidates c ON c.id = i.candidate_id AND c.deleted_at IS NULL
+		db.NewRaw(`SELECT co.name AS company, c.first_name, c.last_name, c.email, j.title AS job_title, i.scheduled_at,
+			i.deadline_at
+		FROM interviews i JOIN companies co ON co.id = i.company_id JOIN candidates c ON c.id = i.candidate_id AND
+		c.deleted_at IS NULL
 			LEFT JOIN jobs j ON j.id = i.job_id
-		WHERE i.id = ? AND i.invite_mail AND i.invite_mailed_at IS NULL AND i.invite_mail_error IS NULL AND i.status = 'SCHEDULED'
+		WHERE i.id = ? AND i.invite_mail AND i.invite_mailed_at IS NULL AND i.invite_mail_error IS NULL AND i.status =
+		'SCHEDULED'
 			AND i.deleted_at IS NULL AND (i.deadline_at IS NULL OR i.deadline_at > now())`, interview).
 			Scan(ctx, l),
 	)

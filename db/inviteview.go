@@ -45,7 +45,8 @@ func (i *InviteView) NotYet(at time.Time) bool {
 func LoadInvite(ctx context.Context, db bun.IDB, interview uuid.UUID) (*InviteView, error) {
 	i := new(InviteView)
 	err := db.NewRaw(`SELECT i.id AS interview_id, i.company_id, co.name AS company, c.first_name, j.title AS job_title,
-			a.name AS agent, a.language, a.duration_minutes, a.questions, i.status, i.status_reason, i.scheduled_at, i.deadline_at, i.started_at
+			a.name AS agent, a.language, a.duration_minutes, a.questions, i.status, i.status_reason, i.scheduled_at,
+			i.deadline_at, i.started_at
 		FROM interviews i JOIN companies co ON co.id = i.company_id JOIN candidates c ON c.id = i.candidate_id
 			JOIN agents a ON a.id = i.agent_id LEFT JOIN jobs j ON j.id = i.job_id
 		WHERE i.id = ? AND i.type = 'ONLINE' AND i.deleted_at IS NULL`, interview).Scan(ctx, i)

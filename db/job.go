@@ -203,5 +203,5 @@ func recordJob(ctx context.Context, tx bun.Tx, p *Job, eventType string, changed
 	if err != nil {
 		return fmt.Errorf("encode job event: %w", err)
 	}
-	return recordAbout(ctx, tx, About{Company: p.CompanyID, Work: &p.ID, Changed: changed}, data, eventType)
+	return recordAbout(ctx, tx, About{Company: p.CompanyID, Job: &p.ID, Changed: changed}, data, eventType)
 }

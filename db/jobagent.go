@@ -70,7 +70,8 @@ const questionTexts = `SELECT text FROM questions WHERE job_id = ? AND deleted_a
 // SyncAgentQuestions copies the job's questions, in their order, to its agent, if it has one.
 func SyncAgentQuestions(ctx context.Context, tx bun.Tx, p *Job) error {
 	_, err := tx.ExecContext(ctx, `UPDATE agents SET updated_at = clock_timestamp(), questions = (
-			SELECT COALESCE(jsonb_agg(q.text ORDER BY q.position, q.id), '[]') FROM questions q WHERE q.job_id = ?0 AND q.deleted_at IS NULL)
+			SELECT COALESCE(jsonb_agg(q.text ORDER BY q.position, q.id), '[]') FROM questions q WHERE q.job_id = ?0 AND
+			q.deleted_at IS NULL)
 		WHERE id = (SELECT agent_id FROM jobs WHERE id = ?0)`, p.ID)
 	if err != nil {
 		return fmt.Errorf("update job's agent: %w", err)

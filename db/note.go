@@ -146,7 +146,7 @@ func recordNote(ctx context.Context, tx bun.Tx, n *Note, eventType string, chang
 	}
 	return recordAbout(ctx, tx, About{
 		Company:     n.CompanyID,
-		Work:        &n.JobID,
+		Job:         &n.JobID,
 		Candidate:   &n.CandidateID,
 		AnswerVideo: n.AnswerVideoID,
 		Note:        &n.ID,

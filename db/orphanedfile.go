@@ -50,7 +50,8 @@ func ReleaseFile(ctx context.Context, db bun.IDB, file string) error {
 // is ErrConflict: a transaction takes less, so a file is never deleted while it is claimed.
 func claimFile(ctx context.Context, tx bun.Tx, file string) error {
 	var claimed string
-	err := tx.NewRaw("DELETE FROM stray_files WHERE file = ? AND due_at > now() + interval '1 minute' RETURNING file", file).
+	err := tx.NewRaw("DELETE FROM stray_files WHERE file = ? AND due_at > now() + interval '1 minute' "+
+		"RETURNING file", file).
 		Scan(ctx, &claimed)
 	if err = pg.Translate(err); errors.Is(err, pg.ErrNotFound) {
 		err = pg.ErrConflict

@@ -21,7 +21,7 @@ type Question struct {
 	Number    int64     `bun:"number,autoincrement"`
 	CompanyID uuid.UUID `bun:"company_id"`
 	JobID     uuid.UUID `bun:"job_id"`
-	Job       int       `bun:"position"`
+	Position  int       `bun:"position"`
 	Text      string    `bun:"text"`
 	// Suite has the fields that only the interview suite's contract has.
 	Suite     QuestionSuite `bun:"suite,type:jsonb"`
@@ -51,7 +51,8 @@ func CreateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question) error
 		return err
 	}
 	var count, next int
-	err := tx.NewRaw("SELECT count(*), LEAST(COALESCE(max(position), 0) + 1, 10000) FROM questions WHERE job_id = ? AND deleted_at IS NULL", job.ID).
+	err := tx.NewRaw("SELECT count(*), LEAST(COALESCE(max(position), 0) + 1, 10000) FROM questions "+
+		"WHERE job_id = ? AND deleted_at IS NULL", job.ID).
 		Scan(ctx, &count, &next)
 	if err != nil {
 		return fmt.Errorf("find question's position: %w", err)
@@ -59,8 +60,8 @@ func CreateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question) error
 	if count >= MaxQuestions {
 		return ErrQuestions
 	}
-	if q.Job == 0 {
-		q.Job = next
+	if q.Position == 0 {
+		q.Position = next
 	}
 	q.ID, q.CompanyID, q.JobID, q.CreatedAt = pg.NewID(), job.CompanyID, job.ID, now()
 	q.UpdatedAt = q.CreatedAt
@@ -121,7 +122,8 @@ func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Job, id uuid.UUID) erro
 		return fmt.Errorf("delete question: %w", err)
 	}
 	var used bool
-	err := tx.NewRaw(`SELECT EXISTS (SELECT 1 FROM answer_videos WHERE job_id = ?0 AND question_id = ?1 AND deleted_at IS NULL)
+	err := tx.NewRaw(`SELECT EXISTS (SELECT 1 FROM answer_videos WHERE job_id = ?0 AND question_id = ?1 AND deleted_at IS
+		NULL)
 		OR EXISTS (SELECT 1 FROM ratings WHERE question_id = ?1 AND deleted_at IS NULL)`, job.ID, id).
 		Scan(ctx, &used)
 	if err != nil {
@@ -137,7 +139,8 @@ func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Job, id uuid.UUID) erro
 // ErrNotFound.
 func lockQuestionShared(ctx context.Context, tx bun.Tx, job, question uuid.UUID) error {
 	var id uuid.UUID
-	err := tx.NewRaw("SELECT id FROM questions WHERE id = ? AND job_id = ? AND deleted_at IS NULL FOR SHARE", question, job).
+	err := tx.NewRaw("SELECT id FROM questions WHERE id = ? AND job_id = ? AND deleted_at IS NULL "+
+		"FOR SHARE", question, job).
 		Scan(ctx, &id)
 	if err != nil {
 		return fmt.Errorf("hold question: %w", pg.Translate(err))

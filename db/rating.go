@@ -136,7 +136,7 @@ func recordRating(ctx context.Context, tx bun.Tx, r *Rating, eventType string, c
 		return fmt.Errorf("encode rating event: %w", err)
 	}
 	return recordAbout(ctx, tx, About{
-		Company: r.CompanyID, Work: &r.JobID, Candidate: &r.CandidateID, Question: r.QuestionID, AnswerVideo: r.AnswerVideoID,
+		Company: r.CompanyID, Job: &r.JobID, Candidate: &r.CandidateID, Question: r.QuestionID, AnswerVideo: r.AnswerVideoID,
 		Rating: &r.ID, Staff: r.StaffID, Changed: changed,
 	}, data, eventType)
 }
@@ -152,7 +152,8 @@ func Raters(ctx context.Context, db bun.IDB, job uuid.UUID, candidates ...uuid.U
 		CandidateID uuid.UUID
 		Number      int64
 	}
-	err := db.NewRaw(`SELECT DISTINCT r.candidate_id, COALESCE(s.number, 0) AS number FROM ratings r LEFT JOIN staff s ON s.id = r.staff_id
+	err := db.NewRaw(`SELECT DISTINCT r.candidate_id, COALESCE(s.number, 0) AS number FROM ratings r LEFT JOIN staff s ON
+		s.id = r.staff_id
 		WHERE r.job_id = ? AND r.candidate_id IN (?) AND r.deleted_at IS NULL`, job, bun.List(candidates)).
 		Scan(ctx, &rows)
 	if err != nil {
@@ -167,7 +168,8 @@ func Raters(ctx context.Context, db bun.IDB, job uuid.UUID, candidates ...uuid.U
 // Criteria returns the criteria by which candidates for a job were rated, in alphabetical order.
 func Criteria(ctx context.Context, db bun.IDB, job uuid.UUID) ([]string, error) {
 	names := []string{}
-	err := db.NewRaw("SELECT DISTINCT criterion FROM ratings WHERE job_id = ? AND criterion IS NOT NULL AND deleted_at IS NULL ORDER BY 1", job).
+	err := db.NewRaw("SELECT DISTINCT criterion FROM ratings WHERE job_id = ? AND criterion IS NOT NULL "+
+		"AND deleted_at IS NULL ORDER BY 1", job).
 		Scan(ctx, &names)
 	if err != nil {
 		return nil, fmt.Errorf("list criteria: %w", err)

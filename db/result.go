@@ -39,7 +39,8 @@ type CriterionAverage struct {
 // evaluated selects the candidates of job ?0 who finished an interview and have a rating or note that reader ?1 sees.
 const evaluated = `FROM candidate_jobs cj JOIN candidates c ON c.id = cj.candidate_id AND c.deleted_at IS NULL
 	WHERE cj.job_id = ?0
-	AND EXISTS (SELECT 1 FROM interviews i WHERE i.candidate_id = c.id AND i.job_id = ?0 AND i.status = 'COMPLETED' AND i.deleted_at IS NULL)
+	AND EXISTS (SELECT 1 FROM interviews i WHERE i.candidate_id = c.id AND i.job_id = ?0 AND i.status = 'COMPLETED' AND
+	i.deleted_at IS NULL)
 	AND (EXISTS (SELECT 1 FROM ratings r WHERE r.candidate_id = c.id AND r.job_id = ?0 AND r.deleted_at IS NULL)
 		OR EXISTS (SELECT 1 FROM notes n WHERE n.candidate_id = c.id AND n.job_id = ?0 AND n.deleted_at IS NULL
 			AND (n.shared OR n.staff_id IS NOT DISTINCT FROM ?1)))`
@@ -50,7 +51,8 @@ const resultColumns = `SELECT c.id AS candidate_id, c.number AS candidate_number
 // ListResults returns one page of a job's results as the reader sees them, newest candidates first, and the total.
 func ListResults(ctx context.Context, db bun.IDB, job uuid.UUID, reader Reader, p pg.Page) ([]Result, int64, error) {
 	rs := []Result{}
-	err := db.NewRaw(resultColumns+evaluated+" ORDER BY c.id DESC LIMIT ?2 OFFSET ?3", job, reader.Staff, p.Limit, p.Offset).
+	err := db.NewRaw(resultColumns+evaluated+" ORDER BY c.id DESC LIMIT ?2 OFFSET "+
+		"?3", job, reader.Staff, p.Limit, p.Offset).
 		Scan(ctx, &rs)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list results: %w", err)
@@ -111,7 +113,8 @@ func fillAverages(ctx context.Context, db bun.IDB, job uuid.UUID, ids []uuid.UUI
 	var questions []QuestionAverage
 	err := db.NewRaw(`SELECT r.candidate_id, q.number AS question_number, avg(r.value) AS average
 		FROM ratings r JOIN questions q ON q.id = r.question_id
-		WHERE `+counted+` GROUP BY r.candidate_id, q.id, q.number, q.position ORDER BY q.position, q.id`, bun.List(ids), job).Scan(ctx, &questions)
+		WHERE `+counted+` GROUP BY r.candidate_id, q.id, q.number, q.position ORDER BY q.position,
+		q.id`, bun.List(ids), job).Scan(ctx, &questions)
 	if err != nil {
 		return fmt.Errorf("average by question: %w", err)
 	}
@@ -120,7 +123,8 @@ func fillAverages(ctx context.Context, db bun.IDB, job uuid.UUID, ids []uuid.UUI
 	}
 	var criteria []CriterionAverage
 	err = db.NewRaw(`SELECT r.candidate_id, r.criterion, avg(r.value) AS average FROM ratings r
-		WHERE `+counted+` AND r.criterion IS NOT NULL GROUP BY r.candidate_id, r.criterion ORDER BY r.criterion`, bun.List(ids), job).
+		WHERE `+counted+` AND r.criterion IS NOT NULL GROUP BY r.candidate_id, r.criterion ORDER BY
+		r.criterion`, bun.List(ids), job).
 		Scan(ctx, &criteria)
 	if err != nil {
 		return fmt.Errorf("average by criterion: %w", err)

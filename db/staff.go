@@ -124,7 +124,8 @@ func KnownStaff(ctx context.Context, db bun.IDB, company uuid.UUID, numbers []in
 	if len(numbers) == 0 {
 		return known, nil
 	}
-	err := db.NewRaw("SELECT number FROM staff WHERE number IN (?) AND company_id = ? AND deleted_at IS NULL", bun.List(numbers), company).
+	err := db.NewRaw("SELECT number FROM staff WHERE number IN (?) AND company_id = ? "+
+		"AND deleted_at IS NULL", bun.List(numbers), company).
 		Scan(ctx, &known)
 	if err != nil {
 		return nil, fmt.Errorf("list staff users: %w", err)

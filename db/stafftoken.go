@@ -90,7 +90,8 @@ func recordFirstLogin(ctx context.Context, tx bun.Tx, staff uuid.UUID) error {
 func pruneTokens(ctx context.Context, tx bun.Tx, staff uuid.UUID, actor string) error {
 	var dead []uuid.UUID
 	err := tx.NewRaw(`SELECT k.id FROM api_keys k WHERE k.staff_id = ? AND LEAST(k.expires_at, k.revoked_at) < ?
-		AND NOT EXISTS (SELECT 1 FROM webhooks w WHERE w.api_key_id = k.id)`, staff, now().Add(-deadTokensFor)).Scan(ctx, &dead)
+		AND NOT EXISTS (SELECT 1 FROM webhooks w WHERE w.api_key_id =
+		k.id)`, staff, now().Add(-deadTokensFor)).Scan(ctx, &dead)
 	if err != nil {
 		return fmt.Errorf("list ended tokens: %w", err)
 	}
@@ -126,7 +127,8 @@ func revokeTokens(ctx context.Context, tx bun.Tx, staff uuid.UUID, actor string)
 
 func revokeWhere(ctx context.Context, tx bun.Tx, actor, where string, args ...any) error {
 	var ids []uuid.UUID
-	err := tx.NewRaw(`UPDATE api_keys SET revoked_at = now(), updated_at = now() WHERE revoked_at IS NULL AND `+where+` RETURNING id`, args...).
+	err := tx.NewRaw(`UPDATE api_keys SET revoked_at = now(), updated_at = now() WHERE revoked_at IS NULL AND `+where+`
+		RETURNING id`, args...).
 		Scan(ctx, &ids)
 	if err != nil {
 		return fmt.Errorf("revoke tokens: %w", err)

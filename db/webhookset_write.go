@@ -247,7 +247,8 @@ func (w *setWriter) remove(ctx context.Context, set uuid.UUID) error {
 			return err
 		}
 	}
-	for _, query := range []string{"UPDATE webhooks SET set_id = NULL WHERE set_id = ?", "DELETE FROM webhook_sets WHERE id = ?"} {
+	for _, query := range []string{"UPDATE webhooks SET set_id = NULL WHERE set_id = ?", "DELETE " +
+		"FROM webhook_sets WHERE id = ?"} {
 		if _, err := w.tx.ExecContext(ctx, query, set); err != nil {
 			return fmt.Errorf("remove webhook set: %w", err)
 		}

@@ -82,7 +82,8 @@ func TestRetriesAskAgainWhenAPlaceIsExpected(t *testing.T) {
 		require.False(t, ok)
 		waits = append(waits, wait)
 	}
-	// Three places are kept for retries, so the first waits some 10/3 s and the ninth nine times as long, half more or less.
+	// Three places are kept for retries, so the first waits some 10/3 s and the ninth nine times as long, half more or
+	// less.
 	require.InDelta(t, 3.3, waits[0].Seconds(), 1.8)
 	require.InDelta(t, 22.5, waits[8].Seconds(), 7.6)
 }

@@ -43,7 +43,7 @@ func (s *server) showQuestion(company *db.Company, project *db.Job, q *db.Questi
 		ResourceURI:     s.questionURI(company.Number, project.Number, q.Number),
 		Project:         s.projectURI(company.Number, project.Number),
 		Text:            q.Text,
-		Position:        q.Job,
+		Position:        q.Position,
 		MaxAnswerTime:   q.Suite.MaxAnswerTime,
 		PreparationTime: q.Suite.PreparationTime,
 		CreationDate:    stamp(q.CreatedAt),
@@ -85,7 +85,7 @@ func (s *server) createQuestion(c *gin.Context) error {
 		return err
 	}
 	q := &db.Question{
-		Text: in.Text, Job: in.Position,
+		Text: in.Text, Position: in.Position,
 		Suite: db.QuestionSuite{MaxAnswerTime: in.MaxAnswerTime, PreparationTime: in.PreparationTime},
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
@@ -140,7 +140,7 @@ func (s *server) updateQuestion(c *gin.Context) error {
 	}
 	before, u := *q, surface.Update{}
 	surface.Set(&u, "text", &q.Text, in.Text)
-	surface.Set(&u, "position", &q.Job, in.Position)
+	surface.Set(&u, "position", &q.Position, in.Position)
 	surface.SetNull(&u, "suite", &q.Suite.MaxAnswerTime, in.MaxAnswerTime)
 	surface.SetNull(&u, "suite", &q.Suite.PreparationTime, in.PreparationTime)
 	if !reflect.DeepEqual(before, *q) {

@@ -18,8 +18,8 @@ import (
 // closed is the status of a position that candidates cannot be invited to. All other statuses are the client's own.
 const closed = "CLOSED"
 
-// addCandidate adds a candidate to a position and, unless invite is false, invites the candidate. Like the list, it also
-// needs read:jobs and read:interviews; an invitation is an interview and needs write:interviews.
+// addCandidate adds a candidate to a position and, unless invite is false, invites the candidate. Like the list, it
+// also needs read:jobs and read:interviews; an invitation is an interview and needs write:interviews.
 //
 // A candidate that the company already has is added to the position, and an open invitation to the position is returned
 // again, so a request that is sent twice invites once.

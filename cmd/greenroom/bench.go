@@ -18,14 +18,16 @@ func benchCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure deliveries per second, latency and processor time on this machine",
-		Long: "Starts PostgreSQL, a Temporal server on it (built once, some minutes), an API, a worker and receivers on free ports, measures " +
+		Long: "Starts PostgreSQL, a Temporal server on it (built once, some minutes), an API, a worker and receivers on " +
+			"free ports, measures " +
 			"the scenarios, prints a table and removes everything.\n\nScenarios: " + strings.Join(
 			bench.Names(),
 			", ",
 		),
-		Example: "  greenroom bench --runs 3\n  greenroom bench --scenario offered-50,saturated-10 --set dispatch.batch_above=0",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runBench(cmd, opts, temporal) },
+		Example: "  greenroom bench --runs 3\n  greenroom bench --scenario offered-50,saturated-10 --set " +
+			"dispatch.batch_above=0",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runBench(cmd, opts, temporal) },
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&opts.Scenarios, "scenario", nil, "scenarios to measure (default all but soak)")

@@ -15,7 +15,8 @@ func benchLargeCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "large",
 		Short: "Measure the database with many deliveries in it",
-		Long: "Starts PostgreSQL, makes up 30 days of deliveries with their events and attempts, and measures lists, look-ups, the queue and " +
+		Long: "Starts PostgreSQL, makes up 30 days of deliveries with their events and attempts, and measures lists, " +
+			"look-ups, the queue and " +
 			"upkeep in them and in a hundredth of them: what it costs must not follow the size of the tables.\n\n" +
 			"Ten million deliveries take some minutes and 14 GiB of disk. All is removed again.",
 		Args: cobra.NoArgs,

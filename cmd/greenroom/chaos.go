@@ -20,9 +20,12 @@ func chaosCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "chaos",
 		Short: "Break everything at random under load, and account for every accepted event",
-		Long: "Starts PostgreSQL, a Temporal server on it (built once, some minutes), APIs, workers and receivers on free ports, publishes at a " +
-			"constant rate, kills, freezes, deploys and misuses them at random, and then compares every accepted event with what arrived and " +
-			"with the database. It ends with 1 when anything was lost or is unexplained. Everything is removed again.\n\nKinds of faults: " +
+		Long: "Starts PostgreSQL, a Temporal server on it (built once, some minutes), APIs, workers and receivers on free " +
+			"ports, publishes at a " +
+			"constant rate, kills, freezes, deploys and misuses them at random, and then compares every accepted event with " +
+			"what arrived and " +
+			"with the database. It ends with 1 when anything was lost or is unexplained. Everything is removed " +
+			"again.\n\nKinds of faults: " +
 			strings.Join(
 				chaos.Kinds(),
 				", ",

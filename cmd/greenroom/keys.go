@@ -24,7 +24,8 @@ func keysCreateCmd() *cobra.Command {
 		Use:   "create",
 		Short: "Make a key and print it, once",
 		Example: "  greenroom keys create --company Acme --create-company\n" +
-			"  greenroom keys create --company Acme --scope read:webhooks --scope write:events --expires 90d --allow-ip 192.0.2.0/24",
+			"  greenroom keys create --company Acme --scope read:webhooks --scope write:events --expires 90d --allow-ip " +
+			"192.0.2.0/24",
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()

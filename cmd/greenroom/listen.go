@@ -19,9 +19,10 @@ func listenCmd() *cobra.Command {
 	var addr string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:          "listen",
-		Short:        "Receive webhooks, verify their signatures and print them",
-		Example:      "  greenroom listen --secret $GREENROOM_WEBHOOK_SECRET\n  greenroom listen --addr 127.0.0.1:0 --fail 3 --status 503",
+		Use:   "listen",
+		Short: "Receive webhooks, verify their signatures and print them",
+		Example: "  greenroom listen --secret $GREENROOM_WEBHOOK_SECRET\n  greenroom listen --addr 127.0.0.1:0 " +
+			"--fail 3 --status 503",
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -27,10 +27,11 @@ func staffCreateCmd() *cobra.Command {
 	var r admin.StaffRequest
 	var fromStdin bool
 	cmd := &cobra.Command{
-		Use:     "create",
-		Short:   "Make a staff user",
-		Example: "  greenroom staff create --company Acme --username eva --email eva@acme.example --type owner --password-stdin < password.txt",
-		Args:    cobra.NoArgs,
+		Use:   "create",
+		Short: "Make a staff user",
+		Example: "  greenroom staff create --company Acme --username eva --email eva@acme.example --type owner " +
+			"--password-stdin < password.txt",
+		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.Company, "company", "", "whose user it is: the name or id of a company")

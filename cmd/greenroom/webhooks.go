@@ -18,10 +18,11 @@ func webhooksCmd() *cobra.Command {
 func webhooksCreateCmd() *cobra.Command {
 	var r admin.WebhookRequest
 	cmd := &cobra.Command{
-		Use:     "create",
-		Short:   "Make a webhook and print its signing secret, once",
-		Example: "  greenroom webhooks create --company Acme --url https://acme.example/hooks --event interview.started --event analysis.completed",
-		Args:    cobra.NoArgs,
+		Use:   "create",
+		Short: "Make a webhook and print its signing secret, once",
+		Example: "  greenroom webhooks create --company Acme --url https://acme.example/hooks --event interview.started " +
+			"--event analysis.completed",
+		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.Company, "company", "", "whose events it gets: the name or id of a company")

@@ -39,7 +39,8 @@ var dayTables = []dayTable{
 	{
 		"deliveries",
 		"id",
-		`(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND live_webhook(status, webhook_id) >= '00000000-0000-0000-0000-000000000000'
+		`(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND live_webhook(status, webhook_id) >=
+			'00000000-0000-0000-0000-000000000000'
 		ORDER BY live_webhook(status, webhook_id), status, id LIMIT 1) IS NOT NULL`,
 	},
 	{"attempts", "delivery_id", "(SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 ORDER BY id LIMIT 1) IS NOT NULL"},

@@ -76,7 +76,8 @@ func (r *report) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(
 		t,
-		"scenario\tevents\tpublished/s\tdelivered/s\tp50\tp95\tp99\tapi\tworker\ttemporal\tpostgres\tservers\tdriver\tapi MiB\tworker MiB\tlost\ttwice\t",
+		"scenario\tevents\tpublished/s\tdelivered/s\tp50\tp95\tp99\tapi\tworker\ttemporal\tpostgres\tservers\tdriver\tapi "+
+			"MiB\tworker MiB\tlost\ttwice\t",
 	)
 	for _, m := range r.Medians {
 		printRow(t, m)

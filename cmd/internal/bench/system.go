@@ -216,7 +216,8 @@ func (s *system) close(ctx context.Context) error {
 // transactions counts those that PostgreSQL has ended so far: in the database of this system, and in all of them,
 // which with our own server are Temporal's too.
 func (s *system) transactions(ctx context.Context) (own, all int64, err error) {
-	err = s.db.NewRaw(`SELECT sum(xact_commit + xact_rollback) FILTER (WHERE datname = current_database()), sum(xact_commit + xact_rollback)
+	err = s.db.NewRaw(`SELECT sum(xact_commit + xact_rollback) FILTER (WHERE datname = current_database()),
+		sum(xact_commit + xact_rollback)
 		FROM pg_stat_database`).
 		Scan(ctx, &own, &all)
 	if err != nil {

@@ -124,7 +124,8 @@ func (r *run) judge(ctx context.Context, report *Report, faults []Fault, e *entr
 
 // rows reads every delivery of the run.
 func (r *run) rows(ctx context.Context) (rows []row, err error) {
-	err = r.db.NewRaw(`SELECT d.id, d.event_id, d.webhook_id, d.status, d.generation, w.max_retries, w.circuit_opened_at IS NOT NULL AS open,
+	err = r.db.NewRaw(`SELECT d.id, d.event_id, d.webhook_id, d.status, d.generation, w.max_retries, w.circuit_opened_at
+		IS NOT NULL AS open,
 		COALESCE(d.workflow_id, '') AS workflow_id, d.next_attempt_at, COALESCE(d.last_error, '') AS last_error,
 		CASE WHEN d.status = 'failed' THEN
 			(SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND a.generation = d.generation) ELSE 0 END AS made

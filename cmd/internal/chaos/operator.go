@@ -215,7 +215,8 @@ func (o *operator) touched(in map[uuid.UUID]bool, delivery uuid.UUID) bool {
 func (o *operator) resetCircuits(ctx context.Context) {
 	for sleep(ctx, resetEvery) == nil {
 		var open []uuid.UUID
-		err := o.r.db.NewRaw("SELECT id FROM webhooks WHERE circuit_opened_at IS NOT NULL AND circuit_recovery IS DISTINCT FROM 'probe'").
+		err := o.r.db.NewRaw("SELECT id FROM webhooks WHERE circuit_opened_at IS NOT NULL "+
+			"AND circuit_recovery IS DISTINCT FROM 'probe'").
 			Scan(ctx, &open)
 		if err != nil {
 			continue // PostgreSQL is down

@@ -97,7 +97,8 @@ func (r *run) remaining(ctx context.Context) string {
 			WHEN EXISTS (SELECT 1 FROM commands c WHERE c.subject_id = d.id) THEN 'with a command'
 			WHEN d.next_attempt_at > now() THEN 'not due'
 			WHEN d.workflow_id IS NULL THEN 'without a workflow' ELSE 'with a ' || split_part(d.workflow_id, ':', 1) END AS place
-		FROM deliveries d WHERE d.status IN ('pending', 'retrying', 'paused')) open GROUP BY 1, 2 ORDER BY 3 DESC`).Scan(ctx, &places)
+		FROM deliveries d WHERE d.status IN ('pending', 'retrying', 'paused')) open GROUP BY 1, 2 ORDER BY 3
+		DESC`).Scan(ctx, &places)
 	if err != nil {
 		return " " + err.Error()
 	}
@@ -111,7 +112,8 @@ func (r *run) remaining(ctx context.Context) string {
 // hurry asks for deliveries at once that wait for an attempt that is far away.
 func (r *run) hurry(ctx context.Context) {
 	var waiting []struct{ ID, WebhookID uuid.UUID }
-	err := r.db.NewRaw(`SELECT id, webhook_id FROM deliveries WHERE status = 'retrying' AND next_attempt_at > now() + ? * interval '1 ms' LIMIT 200`,
+	err := r.db.NewRaw(`SELECT id, webhook_id FROM deliveries WHERE status = 'retrying' AND next_attempt_at > now() + ? *
+		interval '1 ms' LIMIT 200`,
 		hurryFrom.Milliseconds()).
 		Scan(ctx, &waiting)
 	if err != nil {

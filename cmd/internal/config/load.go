@@ -173,7 +173,8 @@ func (c *Config) checkS3() error {
 	all := []string{s.Endpoint, s.Bucket, s.AccessKey, s.SecretKey}
 	if slices.Contains(all, "") && slices.ContainsFunc(all, func(v string) bool { return v != "" }) {
 		return errors.New(
-			"media.s3_endpoint, media.s3_bucket, media.s3_access_key and media.s3_secret_key go together: set all of them or none",
+			"media.s3_endpoint, media.s3_bucket, media.s3_access_key and media.s3_secret_key go together: set all of them or " +
+				"none",
 		)
 	}
 	return nil

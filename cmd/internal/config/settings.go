@@ -62,7 +62,8 @@ var settings = []setting{
 		func(c *Config) *string { return &c.Database.URL }, postgresURL).secret(),
 	define("database.max_conns", "40", "connections to PostgreSQL of one process",
 		func(c *Config) *int { return &c.Database.MaxConns }, whole(2, 10_000)),
-	define("temporal.address", "127.0.0.1:7233", "Temporal's frontend; unless set, TEMPORAL_ADDRESS is used (TEMPORAL_* also give TLS and an API key)",
+	define("temporal.address", "127.0.0.1:7233", "Temporal's frontend; unless set, TEMPORAL_ADDRESS is used "+
+		"(TEMPORAL_* also give TLS and an API key)",
 		func(c *Config) *string { return &c.Temporal.Address }, hostPort),
 	define("temporal.namespace", "default", "Temporal namespace of the workflows; unless set, TEMPORAL_NAMESPACE is used",
 		func(c *Config) *string { return &c.Temporal.Namespace }, plain),

@@ -20,9 +20,10 @@ import (
 )
 
 // Time limits of the HTTP server. A request's body is at most 1 MiB, an array of events 4 MiB, so half a minute is
-// ample; videos, up and down, have limits of their own (media.ExtendDeadlines, media.Serve). net/http counts writeLimit from
-// the request's header on and cuts an answer off without a word, so it covers the slowest there is: a body that takes
-// all of readLimit, then a test call that waits for its delivery, the longest time-out of a profile (30 s) plus 5 s.
+// ample; videos, up and down, have limits of their own (media.ExtendDeadlines, media.Serve). net/http counts
+// writeLimit from the request's header on and cuts an answer off without a word, so it covers the slowest there is: a
+// body that takes all of readLimit, then a test call that waits for its delivery, the longest time-out of a profile
+// (30 s) plus 5 s.
 const (
 	readHeaderLimit = 5 * time.Second
 	readLimit       = 30 * time.Second

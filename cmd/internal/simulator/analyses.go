@@ -14,7 +14,8 @@ const (
 	wordsOfFullAnswer = 40
 	// Of 100 points, skillPoints go by the share of required skills named; the rest by the length of the answers.
 	skillPoints = 60
-	rule        = "Simulated, not a judgement of a person: 60 points for the share of required skills named, 40 for the length of answers."
+	rule        = "Simulated, not a judgement of a person: 60 points for the share of required skills named, 40 for " +
+		"the length of answers."
 )
 
 type analysisRequest struct {

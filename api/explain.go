@@ -8,7 +8,7 @@ import (
 	"greenroom/db/delivery"
 )
 
-// Explanation says in words why a delivery is where it is and what happens next; NextAt is set when that has a time.
+// Explanation says in words why a delivery is in its state and what happens next; NextAt is set if that has a time.
 type Explanation struct {
 	State  delivery.Status    `json:"state"`
 	Why    string             `json:"why"`
@@ -16,8 +16,7 @@ type Explanation struct {
 	NextAt *surface.Timestamp `json:"nextAt"`
 }
 
-// Explain is a pure function of the delivery, its attempts, oldest first, and its webhook, which is nil when it was
-// deleted.
+// Explain is a pure function of the delivery, its attempts (oldest first) and its webhook (nil if deleted).
 func Explain(d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webhook) Explanation {
 	e := Explanation{State: d.Status}
 	last := lastOf(d, attempts)
@@ -41,7 +40,7 @@ func Explain(d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webh
 	return e
 }
 
-// lastOf is the last attempt of the delivery's present generation, or nil.
+// lastOf returns the last attempt of the delivery's current generation, or nil.
 func lastOf(d *delivery.Delivery, attempts []delivery.Attempt) *delivery.Attempt {
 	for i := len(attempts) - 1; i >= 0; i-- {
 		if attempts[i].Generation == d.Generation {
@@ -104,7 +103,7 @@ func explainFailed(d *delivery.Delivery, attempts []delivery.Attempt, last *deli
 		}
 	}
 	switch {
-	case last == nil || last.Outcome == delivery.OutcomeRetry: // no attempt of its own ended it
+	case last == nil || last.Outcome == delivery.OutcomeRetry: // it was ended without an attempt
 		return "it failed: " + answer(d)
 	case last.Outcome == delivery.OutcomeGone:
 		return "the receiver answered 410 Gone, which ends the delivery and disables the webhook"
@@ -114,7 +113,7 @@ func explainFailed(d *delivery.Delivery, attempts []delivery.Attempt, last *deli
 	return fmt.Sprintf("%d attempts failed, the last one: %s", made, reason(last))
 }
 
-// again is how a delivery can be sent once more.
+// again says how to send the delivery again.
 func again(d *delivery.Delivery, w *delivery.Webhook) string {
 	if w == nil {
 		return "it cannot be sent again: its webhook was deleted"

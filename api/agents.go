@@ -165,7 +165,7 @@ func (s *server) listAgents(c *gin.Context) error {
 }
 
 func (s *server) createAgent(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

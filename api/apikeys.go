@@ -165,7 +165,7 @@ func (s *server) newKey(c *gin.Context, in *keyInput) (*db.APIKey, error) {
 	if err := errors.Join(checkNetworks(in.AllowedIPs), checkExpiry(in.ExpiresAt)); err != nil {
 		return nil, err
 	}
-	company, err := s.NamedCompany(c, in.CompanyID)
+	company, err := s.ExistingCompanyID(c, in.CompanyID)
 	if err != nil {
 		return nil, err
 	}

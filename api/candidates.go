@@ -232,7 +232,7 @@ func (s *server) createCandidate(c *gin.Context) error {
 	if err := surface.RequireScope(c, "read:jobs"); err != nil {
 		return err
 	}
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (p *publication) read(c *gin.Context, raw []byte) (err error) {
 	if !profiles.Publishable(p.Type) && !isCustomTypeName(p.Type) {
 		return unknownType(p.Type)
 	}
-	p.company, err = surface.NameCompany(c, p.CompanyID)
+	p.company, err = surface.CompanyID(c, p.CompanyID)
 	return err
 }
 

@@ -58,7 +58,7 @@ func (s *server) createEventType(c *gin.Context) error {
 	if _, err := compileSchema(in.Schema); err != nil {
 		return err
 	}
-	company, err := s.NamedCompany(c, in.CompanyID)
+	company, err := s.ExistingCompanyID(c, in.CompanyID)
 	if err != nil {
 		return err
 	}

@@ -194,7 +194,7 @@ func customKey(c *gin.Context) (company uuid.UUID, name string, err error) {
 	if !isCustomTypeName(name) {
 		return company, name, surface.NotFound("EventType", name)
 	}
-	company, err = surface.NameCompany(c, nil)
+	company, err = surface.CompanyID(c, nil)
 	return company, name, err
 }
 

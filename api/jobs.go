@@ -225,7 +225,7 @@ func (s *server) listJobs(c *gin.Context) error {
 }
 
 func (s *server) createJob(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ const jobName = "AI interview"
 
 // job is the AI interview that the path names, in the company that calls.
 func (s *server) job(c *gin.Context) (*db.Job, error) {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func voiceID(g db.AIGeneral) *string {
 }
 
 func (s *server) getGeneral(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (s *server) getGeneral(c *gin.Context) error {
 }
 
 func (s *server) setGeneral(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ const (
 // invite makes one more invitation each time it is called; a client that may have to repeat itself sends an
 // Idempotency-Key.
 func (s *server) invite(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

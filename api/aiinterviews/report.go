@@ -56,7 +56,7 @@ const responseName = "Response"
 
 // response is the interview that the path names, in the company that calls.
 func (s *server) response(c *gin.Context) (*db.Interview, error) {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (s *server) getReport(c *gin.Context) error {
 
 // findReport takes the client's own id; of several responses with it, the newest.
 func (s *server) findReport(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

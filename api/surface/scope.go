@@ -63,12 +63,12 @@ func AllowAny(c *gin.Context, company *uuid.UUID, what string) error {
 
 // CallerCompany returns the company of a new row: the key's own or, for a platform key, that of ?companyId=, which must
 // exist.
-func (s *Core) CompanyFor(c *gin.Context) (uuid.UUID, error) { return s.NamedCompany(c, nil) }
+func (s *Core) CallerCompany(c *gin.Context) (uuid.UUID, error) { return s.ExistingCompanyID(c, nil) }
 
 // ExistingCompanyID is CallerCompany for a body that may name the company: a company's key may omit it and may not name
 // another; a platform key names it in the body or as ?companyId=.
-func (s *Core) NamedCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
-	id, err := NameCompany(c, sent)
+func (s *Core) ExistingCompanyID(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
+	id, err := CompanyID(c, sent)
 	if err == nil && Caller(c).Platform() {
 		err = s.MustExist(c.Request.Context(), id)
 	}
@@ -76,7 +76,7 @@ func (s *Core) NamedCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) 
 }
 
 // CompanyID is ExistingCompanyID without the check that a company named by a platform key exists.
-func NameCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
+func CompanyID(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
 	scope, err := ScopeOf(c)
 	switch own := Caller(c).Key.CompanyID; {
 	case err != nil:

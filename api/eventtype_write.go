@@ -83,14 +83,14 @@ func insertEventType(ctx context.Context, tx bun.Tx, t *db.EventType) error {
 		return err
 	}
 	if n >= maxEventTypes {
-		return surface.InvalidState(fmt.Sprintf("This company has %d event types, which is the most it can have", n), nil)
+		return surface.InvalidState(fmt.Sprintf("This company has the maximum of %d event types", n), nil)
 	}
 	return db.CreateEventType(ctx, tx, t)
 }
 
 func typeExists(name string) *surface.Error {
 	return &surface.Error{
-		Status: http.StatusConflict, Code: surface.CodeExists, Message: "There is an event type " + name + " already",
+		Status: http.StatusConflict, Code: surface.CodeExists, Message: "The event type " + name + " already exists",
 		Details: surface.Details{"field": "name", "provided": name},
 	}
 }
@@ -102,7 +102,7 @@ func compileSchema(text json.RawMessage) (*eventschema.Schema, error) {
 	if !errors.As(err, &fault) {
 		return schema, err
 	}
-	e := surface.Invalid("schema", "schema is no JSON Schema (draft 2020-12) that can be used: "+fault.Error())
+	e := surface.Invalid("schema", "schema is not a usable JSON Schema (draft 2020-12): "+fault.Error())
 	e.Details["path"], e.Details["message"] = fault.Path, fault.Message
 	return nil, e
 }
@@ -210,6 +210,6 @@ func unused(ctx context.Context, tx bun.Tx, t *db.EventType) error {
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	return surface.InvalidState("Webhooks are subscribed to this event type; with ?force=true it is deleted all the same",
+	return surface.InvalidState("Webhooks are subscribed to this event type; ?force=true deletes it anyway",
 		surface.Details{"type": t.Name, "webhooks": len(ids), "webhookIds": ids[:min(len(ids), maxNamed)]})
 }

@@ -51,17 +51,17 @@ func lastOf(d *delivery.Delivery, attempts []delivery.Attempt) *delivery.Attempt
 }
 
 func explainPending(d *delivery.Delivery) (why, next string) {
-	why = "waiting for a worker to take it"
+	why = "waiting for a worker to claim it"
 	if d.Generation > 0 {
-		why = "it is sent again on request and waits for a worker to take it"
+		why = "it is sent again on request and waits for a worker to claim it"
 	}
-	return why, "attempt 1, as soon as a worker takes it"
+	return why, "attempt 1, as soon as a worker claims it"
 }
 
 func explainRetrying(d *delivery.Delivery, last *delivery.Attempt) (why, next string, at *surface.Timestamp) {
 	at = surface.Maybe(d.NextAttemptAt)
 	if last == nil {
-		return "its webhook takes deliveries again", "attempt 1, as soon as a worker takes it", at
+		return "its webhook accepts deliveries again", "attempt 1, as soon as a worker claims it", at
 	}
 	why = fmt.Sprintf("attempt %d failed: %s", last.Attempt, reason(last))
 	next = fmt.Sprintf("attempt %d", last.Attempt+1)
@@ -80,7 +80,7 @@ func explainPaused(w *delivery.Webhook) (why, next string) {
 		if w.ConsecutiveFailures > 0 {
 			why += fmt.Sprintf(", after %d failed attempts in a row", w.ConsecutiveFailures)
 		}
-		next = "it goes on after a reset: POST /webhooks/" + w.ID.String() + "/reset-circuit"
+		next = "it continues after a reset: POST /webhooks/" + w.ID.String() + "/reset-circuit"
 		if w.CircuitRecovery != nil && *w.CircuitRecovery == "probe" {
 			next = "one delivery is tried after a cool-down and, if it succeeds, the others follow; or " + next
 		}
@@ -90,9 +90,9 @@ func explainPaused(w *delivery.Webhook) (why, next string) {
 		if w.DisabledReason != nil {
 			why += ": " + *w.DisabledReason
 		}
-		return why, "it goes on once the webhook is active: PATCH /webhooks/" + w.ID.String() + ` {"isActive": true}`
+		return why, "it continues once the webhook is active: PATCH /webhooks/" + w.ID.String() + ` {"isActive": true}`
 	}
-	return "its webhook takes deliveries again and releases what waited, a few at a time", "it is sent when its turn comes"
+	return "its webhook accepts deliveries again and releases the paused ones gradually", "it is sent when its turn comes"
 }
 
 func explainFailed(d *delivery.Delivery, attempts []delivery.Attempt, last *delivery.Attempt) string {

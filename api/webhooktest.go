@@ -149,7 +149,7 @@ func (s *server) outcome(ctx context.Context, d *delivery.Delivery, limit time.D
 	case delivery.Canceled:
 		return &testResult{Message: testFailed + "the webhook was deleted"}, nil
 	case delivery.Paused:
-		return &testResult{Message: testFailed + "the webhook was disabled or its circuit opened meanwhile"}, nil
+		return &testResult{Message: testFailed + "the webhook was disabled or its circuit opened during the test"}, nil
 	case delivery.Pending, delivery.Retrying:
 	}
 	seconds := strconv.FormatFloat(limit.Seconds(), 'f', -1, 64)

@@ -120,7 +120,7 @@ func unread(c *gin.Context, err error) *Error {
 		return &Error{
 			Status:  http.StatusRequestTimeout,
 			Code:    CodeTimeout,
-			Message: "The body did not come to its end in time; send it again",
+			Message: "The body was not received in time; send it again",
 		}
 	}
 	return BadBody("The body ended before it was complete")

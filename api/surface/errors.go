@@ -115,12 +115,12 @@ func (s *Core) ToError(c *gin.Context, err error) *Error {
 	case errors.Is(err, pg.ErrNotFound):
 		return &Error{Status: http.StatusNotFound, Code: CodeNotFound, Message: "Resource not found"}
 	case errors.Is(err, pg.ErrDuplicate):
-		return &Error{Status: http.StatusConflict, Code: CodeExists, Message: "A resource with this value exists already"}
+		return &Error{Status: http.StatusConflict, Code: CodeExists, Message: "A resource with this value already exists"}
 	case errors.Is(err, pg.ErrConflict):
 		return &Error{
 			Status:  http.StatusConflict,
 			Code:    CodeConflict,
-			Message: "The resource was changed meanwhile; try again",
+			Message: "The resource was changed by another request; try again",
 		}
 	case errors.Is(err, context.DeadlineExceeded), c.Request.Context().Err() != nil && errors.Is(err, context.Canceled):
 		return &Error{

@@ -9,8 +9,8 @@ import (
 // secretBytes is the length of a signing secret; the Standard Webhooks specification asks for 24–64.
 const secretBytes = 32
 
-// Secrets are the active signing secrets of one webhook as raw bytes, the current one first. Several are active while a
-// secret is being rotated: every one of them signs, so that the receiver may switch at any time.
+// Secrets are the active signing secrets of one webhook as raw bytes, the current one first. During a rotation several
+// are active, and each signs, so that the receiver may switch at any time.
 type Secrets [][]byte
 
 // GenerateSecret returns 32 random bytes.
@@ -20,8 +20,8 @@ func GenerateSecret() []byte {
 	return b
 }
 
-// SecretHex is the secret as an instaview receiver sees it: 64 lower-case hex characters.
+// SecretHex returns the secret as lower-case hex: 64 characters for a generated one.
 func SecretHex(b []byte) string { return hex.EncodeToString(b) }
 
-// SecretWhsec is the secret as the Standard Webhooks libraries take it: whsec_ and standard base64.
+// SecretWhsec returns the secret in the form that the Standard Webhooks libraries take: whsec_ and standard base64.
 func SecretWhsec(b []byte) string { return "whsec_" + base64.StdEncoding.EncodeToString(b) }

@@ -75,7 +75,7 @@ func TestNoSecretNoSignature(t *testing.T) {
 	}
 }
 
-// What a receiver computes that knows only "HMAC with the hex secret".
+// The receiver's documentation says only "HMAC with the hex secret".
 func TestInstaviewSignature(t *testing.T) {
 	t.Parallel()
 	body := []byte(`{"event":"ping"}`)
@@ -92,17 +92,22 @@ func TestInstaviewSignature(t *testing.T) {
 func TestCustomHeaders(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
-		"webhook-id", "Webhook-Signature", "WEBHOOK-TIMESTAMP", "x-webhook-signature", "X-Webhook-Event", "host", "content-length",
-		"Content-Type", "User-Agent", "Connection", "transfer-encoding", "TE", "Trailer", "Upgrade", "Proxy-Authorization", "Idempotency-Key",
+		"webhook-id", "Webhook-Signature", "WEBHOOK-TIMESTAMP", "x-webhook-signature", "X-Webhook-Event", "host",
+		"content-length", "Content-Type", "User-Agent", "Connection", "transfer-encoding", "TE", "Trailer", "Upgrade",
+		"Proxy-Authorization", "Idempotency-Key",
 	} {
 		assert.True(t, webhook.ReservedHeader(name), name)
 		require.ErrorIs(t, webhook.CheckHeader(webhook.Header{Name: name, Value: "x"}), webhook.ErrReservedHeader)
 	}
-	for _, name := range []string{"Authorization", "X-API-Key", "API-Key", "X-Secret", "X-Source", "X-Webhook-Key", "Cookie", "Accept"} {
+	for _, name := range []string{
+		"Authorization", "X-API-Key", "API-Key", "X-Secret", "X-Source", "X-Webhook-Key", "Cookie", "Accept",
+	} {
 		assert.False(t, webhook.ReservedHeader(name), name)
 		require.NoError(t, webhook.CheckHeader(webhook.Header{Name: name, Value: "Bearer abc"}))
 	}
-	for _, h := range []webhook.Header{{"", "x"}, {"a b", "x"}, {"X-Über", "x"}, {"X-Source", "a\r\nHost: evil"}, {"X-Source", "\x00"}} {
+	for _, h := range []webhook.Header{
+		{"", "x"}, {"a b", "x"}, {"X-Über", "x"}, {"X-Source", "a\r\nHost: evil"}, {"X-Source", "\x00"},
+	} {
 		err := webhook.CheckHeader(h)
 		require.ErrorIs(t, err, webhook.ErrInvalidHeader, "%q", h)
 		assert.NotContains(t, err.Error(), "evil")

@@ -11,13 +11,13 @@ import (
 	"greenroom/db"
 )
 
-// sweepPage bounds one round, so that a failing store is asked for little.
+// sweepPage bounds the files of one round, to limit the load on a failing store.
 const sweepPage = 100
 
-// SweepEvery is the pause between two sweeps: a deleted candidate's videos are gone as soon.
+// SweepEvery is the pause between two sweeps. It bounds how long a deleted candidate's videos remain.
 const SweepEvery = 10 * time.Second
 
-// Sweeper deletes orphaned files, to which no row refers (db.StrayFiles): replaced, deleted, or never completed. Two
+// Sweeper deletes orphaned files, to which no row refers (db.OrphanedFiles): replaced, deleted, or never completed. Two
 // processes may sweep the same store at once: deleting twice is no error.
 type Sweeper struct {
 	DB    *bun.DB
@@ -27,7 +27,7 @@ type Sweeper struct {
 // Sweep deletes up to 100 files that are due, and returns how many. A file that cannot be deleted is postponed and does
 // not hold up the others.
 func (s *Sweeper) Sweep(ctx context.Context) (deleted int, err error) {
-	files, err := db.StrayFiles(ctx, s.DB, sweepPage)
+	files, err := db.OrphanedFiles(ctx, s.DB, sweepPage)
 	if err != nil {
 		return 0, err
 	}

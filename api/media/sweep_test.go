@@ -38,11 +38,11 @@ func TestSweeper(t *testing.T) {
 	require.NoError(t, f.Close())
 	deleted, err = sweeper.Sweep(ctx)
 	require.NoError(t, err)
-	assert.Zero(t, deleted, "what is deleted is forgotten")
+	assert.Zero(t, deleted, "a deleted file is listed no longer")
 }
 
-// A store that is away must not make the list forget what is to be deleted, nor one bad file keep the others.
-func TestSweeper_tries_again(t *testing.T) {
+// An unavailable store must not lose the files to delete, and one bad file must not block the others.
+func TestSweeper_retries(t *testing.T) {
 	t.Parallel()
 	ctx, d, store := t.Context(), dbtest.New(t), media.NewDir(t.TempDir())
 	away := &failing{Store: store, name: "a"}
@@ -53,13 +53,13 @@ func TestSweeper_tries_again(t *testing.T) {
 		require.NoError(t, err)
 	}
 	deleted, err := sweeper.Sweep(ctx)
-	require.ErrorIs(t, err, errAway)
+	require.ErrorIs(t, err, errUnavailable)
 	assert.Equal(t, 1, deleted)
 	var left []string
 	require.NoError(t, d.NewRaw("SELECT file FROM stray_files").Scan(ctx, &left))
 	assert.Equal(t, []string{"a"}, left)
 	deleted, err = sweeper.Sweep(ctx)
-	require.NoError(t, err, "it waits before it is tried again")
+	require.NoError(t, err, "a failed file waits before its retry")
 	assert.Zero(t, deleted)
 
 	away.name = ""
@@ -68,12 +68,12 @@ func TestSweeper_tries_again(t *testing.T) {
 	deleted, err = sweeper.Sweep(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, 1, deleted)
-	orphaned, err := db.StrayFiles(ctx, d, 10)
+	orphaned, err := db.OrphanedFiles(ctx, d, 10)
 	require.NoError(t, err)
 	assert.Empty(t, orphaned)
 }
 
-func TestSweeper_goes_past_files_that_cannot_be_deleted(t *testing.T) {
+func TestSweeper_skips_files_that_cannot_be_deleted(t *testing.T) {
 	t.Parallel()
 	ctx, d, store := t.Context(), dbtest.New(t), media.NewDir(t.TempDir())
 	sweeper := &media.Sweeper{DB: d, Store: &failing{Store: store, name: "bad"}}
@@ -86,21 +86,20 @@ func TestSweeper_goes_past_files_that_cannot_be_deleted(t *testing.T) {
 	deleted := 0
 	for range 3 {
 		n, err := sweeper.Sweep(ctx)
-		require.ErrorIs(t, err, errAway)
+		require.ErrorIs(t, err, errUnavailable)
 		deleted += n
 	}
 	assert.Equal(t, 1, deleted)
 	var kept int
-	require.NoError(
-		t,
-		d.NewRaw("SELECT count(*) FROM stray_files WHERE attempts = 1 AND reason = 'the store is away'").Scan(ctx, &kept),
-	)
+	err = d.NewRaw("SELECT count(*) FROM stray_files WHERE attempts = 1 AND reason = ?", errUnavailable.Error()).
+		Scan(ctx, &kept)
+	require.NoError(t, err)
 	assert.Equal(t, 250, kept)
 }
 
-var errAway = errors.New("the store is away")
+var errUnavailable = errors.New("the store is unavailable")
 
-// failing is a store that cannot delete files whose names begin so.
+// failing is a store that fails to delete files with a given prefix.
 type failing struct {
 	media.Store
 	name string
@@ -108,7 +107,7 @@ type failing struct {
 
 func (f *failing) Delete(ctx context.Context, name string) error {
 	if f.name != "" && strings.HasPrefix(name, f.name) {
-		return errAway
+		return errUnavailable
 	}
 	return f.Store.Delete(ctx, name)
 }

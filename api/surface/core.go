@@ -28,6 +28,8 @@ type Options struct {
 	PerMinute, PerHour int
 	// InvitationDeadline, MaxDuration and AnalysisTimeout are the timers of new interviews.
 	InvitationDeadline, MaxDuration, AnalysisTimeout time.Duration
+	// Mails: a mail server is configured, so invitations to ONLINE interviews are sent to candidates by e-mail.
+	Mails bool
 	// Metrics registers the request metrics; nil: a private registry.
 	Metrics *prometheus.Registry
 	// TrustedProxies are the addresses and ranges whose X-Forwarded-For is trusted when a key's allowed addresses are

@@ -43,7 +43,8 @@ func showCall(a *db.CallAttempt) callOutput {
 	}
 }
 
-// phoneInterview loads the interview named by the path and refuses an ONLINE one, which has no calls (reference §2.13).
+// phoneInterview loads the interview named by the path and refuses an ONLINE one, which has no calls (reference
+// §2.13).
 func (s *server) phoneInterview(c *gin.Context) (*db.Interview, error) {
 	i, err := interviews.OfPath(c, s.DB)
 	if err != nil {

@@ -114,7 +114,8 @@ func sameRequest(a *db.IdempotentAnswer, hash []byte) error {
 
 func (s *Core) requestHash(c *gin.Context, raw []byte) []byte {
 	h := sha256.New()
-	for _, part := range []string{c.Request.Method, s.surfaceOf(c.Request.URL.Path).Plain(c.Request.URL.Path), c.Query("companyId")} {
+	path := s.surfaceOf(c.Request.URL.Path).Plain(c.Request.URL.Path)
+	for _, part := range []string{c.Request.Method, path, c.Query("companyId")} {
 		_, _ = h.Write([]byte(part + "\n")) // a hash never returns an error
 	}
 	_, _ = h.Write(raw)

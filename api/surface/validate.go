@@ -134,7 +134,8 @@ var demands = map[string]string{
 }
 
 func bound(e validator.FieldError) string {
-	size := map[string]string{"max": "at most", "lte": "at most", "min": "at least", "gte": "at least", "len": "exactly"}[e.Tag()]
+	words := map[string]string{"max": "at most", "lte": "at most", "min": "at least", "gte": "at least", "len": "exactly"}
+	size := words[e.Tag()]
 	kind := e.Kind()
 	if kind == reflect.String {
 		return "must be " + size + " " + e.Param() + " characters"

@@ -7,12 +7,14 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
 )
 
-// Outcome is what one attempt came to.
+// Outcome is the result of one attempt.
 type Outcome string
 
-// Retry: it failed and another attempt follows. Failed: it failed and was the last. Gone: the receiver said 410,
+// Retry: the attempt failed and another one follows. Failed: the last attempt failed. Gone: the receiver answered 410,
 // which ends the delivery and disables the webhook.
 const (
 	OutcomeSucceeded Outcome = "succeeded"
@@ -21,12 +23,12 @@ const (
 	OutcomeGone      Outcome = "gone"
 )
 
-// Attempt is one POST and what came of it.
+// Attempt is one POST and its result.
 type Attempt struct {
 	bun.BaseModel `bun:"table:attempts,alias:a"`
 
 	DeliveryID uuid.UUID `bun:"delivery_id,pk"`
-	// RunID is the workflow run that made it; with Attempt it is what makes recording idempotent.
+	// RunID is the workflow run that made the attempt. RunID and Attempt make recording idempotent.
 	RunID         uuid.UUID  `bun:"run_id,pk"`
 	Attempt       int        `bun:"attempt,pk"`
 	Generation    int        `bun:"generation"`
@@ -42,133 +44,141 @@ type Attempt struct {
 	Response *string `bun:"response"`
 }
 
-// Recording is an attempt with what else changes because of it.
+// Recording is an attempt to store, with what its delivery and webhook need to be updated.
 type Recording struct {
 	Attempt   Attempt
 	WebhookID uuid.UUID
-	// Body is what was sent; it is kept on the delivery from the first attempt on.
+	// Body is the request body. The first attempt stores it on the delivery.
 	Body []byte
-	// Counts: false for a test, which does not move the circuit.
+	// Counts is false for a test, which does not count for the circuit.
 	Counts bool
-	// Threshold of failed attempts in a row at which the circuit opens.
+	// Threshold is the number of consecutive failures at which the circuit opens.
 	Threshold int
 	// Probe: the attempt of a half-open circuit; its success closes the circuit.
 	Probe bool
-	// GoesOnAs is the delivery's own workflow when this attempt was made in a batch. After a failure the delivery goes
-	// back to the queue, for that workflow to be started: it makes the next attempt, or shows that the delivery failed
-	// for good. Empty: the workflow that made this attempt goes on.
+	// GoesOnAs is the id of the delivery's next workflow when this attempt was made in a batch. After a failure the
+	// delivery goes back to the queue and that workflow is started: it makes the next attempt, or shows that the delivery
+	// failed for good. Empty: the workflow that made this attempt continues.
 	GoesOnAs string
 	// Replay: an operator asked for this attempt, so its failure may change a delivery that has ended.
 	Replay bool
 }
 
-// RecordAttempt writes an attempt, the delivery's new state and the webhook's circuit in one statement. Recording the
-// same attempt of the same run again changes nothing. A failure does not change a delivery that has ended, unless it
-// is a replay; an attempt of an earlier generation changes none. A healthy webhook's row is not written on success.
-// Neither 410 nor 429 counts as a failure of the circuit: the first disables the webhook, the second is a rate limit
-// and no outage. When the circuit opens here (opened is true), or closes after a probe, the command to the Circuit
-// workflow is written with it.
+// RecordAttempt stores an attempt, the delivery's new state and the webhook's circuit in one statement. Recording the
+// same attempt of the same run again changes nothing. A failure does not change the state of an ended delivery, unless
+// it is a replay. An attempt of an earlier generation never changes the state. A success does not write to a healthy
+// webhook. 410 and 429 do not count as failures for the circuit: 410 disables the webhook, and 429 is a rate limit, not
+// an outage. When the circuit opens (opened is true), or closes after a probe, the statement adds the command to the
+// Circuit workflow.
 func RecordAttempt(ctx context.Context, db bun.IDB, r Recording) (opened bool, err error) {
 	a := r.Attempt
-	var told int
-	err = db.NewRaw(attemptSQL, a.DeliveryID, a.RunID, a.Attempt, a.Generation, a.WorkflowID, a.StartedAt, a.DurationMS, a.Outcome,
-		a.NextAttemptAt, a.StatusCode, a.ErrorKind, a.Error, a.Response, r.WebhookID, r.Body, r.Counts, r.Threshold, r.Probe,
-		string(CircuitChanged), QueueChannel, r.GoesOnAs, uuid.Nil, r.Replay).
-		Scan(ctx, &opened, &told)
+	var notified int
+	err = db.NewRaw(attemptSQL, pg.Args{
+		"delivery": a.DeliveryID, "run": a.RunID, "attempt": a.Attempt, "generation": a.Generation,
+		"workflow": a.WorkflowID, "next_workflow": r.GoesOnAs, "started_at": a.StartedAt, "duration_ms": a.DurationMS,
+		"outcome": a.Outcome, "next_attempt_at": a.NextAttemptAt, "status_code": a.StatusCode,
+		"error_kind": a.ErrorKind, "error": a.Error, "response": a.Response, "body": r.Body,
+		"webhook": r.WebhookID, "counts": r.Counts, "threshold": r.Threshold, "probe": r.Probe, "replay": r.Replay,
+		"circuit_changed": string(CircuitChanged), "channel": QueueChannel, "no_company": uuid.Nil,
+	}).Scan(ctx, &opened, &notified)
 	if err != nil {
 		return false, fmt.Errorf("record attempt: %w", err)
 	}
 	return opened, nil
 }
 
-// staysAsItIs is true for a delivery whose state this attempt must not change.
-const staysAsItIs = `(generation <> ?3 OR a.outcome <> 'succeeded'
-      AND (status = 'canceled' OR NOT ?22 AND status IN ('succeeded', 'failed')))`
+// keepsState is true for a delivery whose state this attempt must not change.
+const keepsState = `(generation <> ?generation OR a.outcome <> 'succeeded'
+      AND (status = 'canceled' OR NOT ?replay AND status IN ('succeeded', 'failed')))`
 
-// attemptSQL locks the webhook before the delivery, as DeleteWebhook does: its last SELECT asks for w first.
+// attemptSQL locks the webhook before the delivery, as DeleteWebhook does, because its last SELECT reads w first.
 const attemptSQL = `
 WITH a AS (
   INSERT INTO attempts (delivery_id, run_id, attempt, generation, workflow_id, started_at, duration_ms, outcome,
     next_attempt_at, status_code, error_kind, error, response)
-  VALUES (?0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+  VALUES (?delivery, ?run, ?attempt, ?generation, ?workflow, ?started_at, ?duration_ms, ?outcome,
+    ?next_attempt_at, ?status_code, ?error_kind, ?error, ?response)
   ON CONFLICT DO NOTHING RETURNING outcome
 ), d AS (
-  UPDATE deliveries SET attempts = attempts + 1, body = COALESCE(body, ?14), updated_at = clock_timestamp(), reconcile_at = NULL,
-    next_attempt_at = CASE WHEN ` + staysAsItIs + ` THEN next_attempt_at ELSE ?8 END,
-    last_status_code = CASE WHEN ` + staysAsItIs + ` THEN last_status_code ELSE ?9 END,
-    last_error = CASE WHEN ` + staysAsItIs + ` THEN last_error ELSE ?11 END,
-    workflow_id = CASE WHEN ` + staysAsItIs + ` THEN workflow_id
-                       WHEN a.outcome <> 'succeeded' AND ?20 <> '' THEN ?20 ELSE ?4 END,
-    status = CASE WHEN ` + staysAsItIs + ` THEN status
-                  ELSE CASE a.outcome WHEN 'succeeded' THEN 'succeeded' WHEN 'retry' THEN 'retrying' ELSE 'failed' END END
-  FROM a WHERE id = ?0
+  UPDATE deliveries SET attempts = attempts + 1, body = COALESCE(body, ?body),
+    updated_at = clock_timestamp(), reconcile_at = NULL,
+    next_attempt_at = CASE WHEN ` + keepsState + ` THEN next_attempt_at ELSE ?next_attempt_at END,
+    last_status_code = CASE WHEN ` + keepsState + ` THEN last_status_code ELSE ?status_code END,
+    last_error = CASE WHEN ` + keepsState + ` THEN last_error ELSE ?error END,
+    workflow_id = CASE WHEN ` + keepsState + ` THEN workflow_id
+                       WHEN a.outcome <> 'succeeded' AND ?next_workflow <> '' THEN ?next_workflow ELSE ?workflow END,
+    status = CASE WHEN ` + keepsState + ` THEN status
+                  ELSE CASE a.outcome WHEN 'succeeded' THEN 'succeeded' WHEN 'retry' THEN 'retrying'
+                                      ELSE 'failed' END END
+  FROM a WHERE id = ?delivery
   RETURNING id, webhook_id, company_id, status, generation
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
-  SELECT webhook_id, COALESCE(company_id, ?21), id, ?2 + 1, ?22 FROM d
-  WHERE status IN ('retrying', 'failed') AND generation = ?3 AND ?20 <> ''
+  SELECT webhook_id, COALESCE(company_id, ?no_company), id, ?attempt + 1, ?replay FROM d
+  WHERE status IN ('retrying', 'failed') AND generation = ?generation AND ?next_workflow <> ''
   ON CONFLICT DO NOTHING
   RETURNING 1
 ), w AS (
   UPDATE webhooks SET
-    consecutive_failures = CASE WHEN a.outcome = 'succeeded' THEN 0 WHEN a.counts THEN consecutive_failures + 1 ELSE consecutive_failures END,
+    consecutive_failures = CASE
+      WHEN a.outcome = 'succeeded' THEN 0
+      WHEN a.counts THEN consecutive_failures + 1
+      ELSE consecutive_failures END,
     circuit_opened_at = CASE
-      WHEN a.outcome = 'succeeded' AND ?17 THEN NULL
-      WHEN a.counts AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?16 THEN now()
+      WHEN a.outcome = 'succeeded' AND ?probe THEN NULL
+      WHEN a.counts AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?threshold THEN now()
       ELSE circuit_opened_at END,
     is_active = is_active AND a.outcome <> 'gone',
-    disabled_reason = CASE WHEN a.outcome = 'gone' AND is_active THEN 'the receiver answered 410 Gone' ELSE disabled_reason END,
-    updated_at = CASE WHEN a.outcome = 'gone' OR ?17 THEN now() ELSE updated_at END
-  FROM (SELECT outcome, outcome IN ('retry', 'failed') AND ?9 IS DISTINCT FROM 429 AS counts FROM a) a
-  WHERE id = ?13 AND ?15
-    AND (a.counts OR a.outcome = 'gone' OR a.outcome = 'succeeded' AND consecutive_failures > 0 AND (circuit_opened_at IS NULL OR ?17))
+    disabled_reason = CASE
+      WHEN a.outcome = 'gone' AND is_active THEN 'the receiver answered 410 Gone'
+      ELSE disabled_reason END,
+    updated_at = CASE WHEN a.outcome = 'gone' OR ?probe THEN now() ELSE updated_at END
+  FROM (SELECT outcome, outcome IN ('retry', 'failed') AND ?status_code IS DISTINCT FROM 429 AS counts FROM a) a
+  WHERE id = ?webhook AND ?counts
+    AND (a.counts OR a.outcome = 'gone'
+      OR a.outcome = 'succeeded' AND consecutive_failures > 0 AND (circuit_opened_at IS NULL OR ?probe))
   RETURNING id, a.outcome, COALESCE(circuit_opened_at = now(), false) AS opened
 ), c AS (
   INSERT INTO commands (id, kind, subject_id)
-  SELECT uuid_v7(), ?18, id FROM w WHERE opened OR w.outcome = 'succeeded' AND ?17
+  SELECT uuid_v7(), ?circuit_changed, id FROM w WHERE opened OR w.outcome = 'succeeded' AND ?probe
   RETURNING 1
 )
-SELECT EXISTS (SELECT 1 FROM w WHERE opened), (SELECT count(pg_notify(?19, '')) FROM (SELECT FROM c UNION ALL SELECT FROM q) any_of_them)`
+SELECT EXISTS (SELECT 1 FROM w WHERE opened),
+  (SELECT count(pg_notify(?channel, '')) FROM (SELECT FROM c UNION ALL SELECT FROM q) wakes)`
 
-// Failure ends a delivery for which no attempt can be made.
+// Failure describes a delivery for which no attempt can be made.
 type Failure struct {
 	DeliveryID          uuid.UUID
 	Generation, Attempt int
 	// Reason is one sentence for the customer.
 	Reason string
-	// WorkflowID and GoesOnAs are as in Attempt and Recording.
+	// WorkflowID is as in Attempt, GoesOnAs as in Recording.
 	WorkflowID, GoesOnAs string
 }
 
-// FailDelivery ends a delivery as failed without an attempt. ended is false when it had ended before.
+// FailDelivery marks a delivery as failed without an attempt. ended is false when the delivery had ended before.
 func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err error) {
 	var notified int
-	err = db.NewRaw(
-		`WITH d AS (
-		UPDATE deliveries SET status = 'failed', last_error = ?2, last_status_code = NULL, next_attempt_at = NULL,
-		  workflow_id = CASE WHEN ?4 <> '' THEN ?4 ELSE ?3 END, updated_at = clock_timestamp()
-		WHERE id = ?0 AND generation = ?1 AND status IN ('pending', 'retrying', 'paused')
+	err = db.NewRaw(`WITH d AS (
+		UPDATE deliveries SET status = 'failed', last_error = ?reason, last_status_code = NULL, next_attempt_at = NULL,
+		  workflow_id = CASE WHEN ?next_workflow <> '' THEN ?next_workflow ELSE ?workflow END, updated_at = clock_timestamp()
+		WHERE id = ?delivery AND generation = ?generation AND status IN ('pending', 'retrying', 'paused')
 		RETURNING id, webhook_id, company_id
 	), q AS (
 		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt)
-		SELECT webhook_id, COALESCE(company_id, ?6), id, ?5 + 1 FROM d WHERE ?4 <> '' ON CONFLICT DO NOTHING RETURNING 1
-	) SELECT EXISTS (SELECT FROM d), (SELECT count(pg_notify(?7, '')) FROM q)`,
-		f.DeliveryID,
-		f.Generation,
-		f.Reason,
-		f.WorkflowID,
-		f.GoesOnAs,
-		f.Attempt,
-		uuid.Nil,
-		QueueChannel,
-	).Scan(ctx, &ended, &notified)
+		SELECT webhook_id, COALESCE(company_id, ?no_company), id, ?attempt + 1 FROM d WHERE ?next_workflow <> ''
+		ON CONFLICT DO NOTHING RETURNING 1
+	) SELECT EXISTS (SELECT FROM d), (SELECT count(pg_notify(?channel, '')) FROM q)`, pg.Args{
+		"delivery": f.DeliveryID, "generation": f.Generation, "attempt": f.Attempt, "reason": f.Reason,
+		"workflow": f.WorkflowID, "next_workflow": f.GoesOnAs, "no_company": uuid.Nil, "channel": QueueChannel,
+	}).Scan(ctx, &ended, &notified)
 	if err != nil {
 		return false, fmt.Errorf("fail delivery: %w", err)
 	}
 	return ended, nil
 }
 
-// PostponeDelivery notes when an attempt is due that could not be made yet.
+// PostponeDelivery sets the time of an attempt that could not be made yet.
 func PostponeDelivery(ctx context.Context, db bun.IDB, id uuid.UUID, generation int, until time.Time) error {
 	_, err := db.ExecContext(ctx, `UPDATE deliveries SET next_attempt_at = ? WHERE id = ? AND generation = ?
 		AND status IN ('pending', 'retrying')`, until, id, generation)

@@ -17,14 +17,14 @@ import (
 	"greenroom/db/pg"
 )
 
-// Batch is a set of deliveries whose first attempts one workflow makes. While the row is there, its deliveries are that
-// workflow's and nobody else's; what leaves the batch leaves the row in the same transaction.
+// Batch is a set of deliveries whose first attempts one workflow makes. While a delivery is listed in the row, only
+// that workflow attempts it. A delivery leaves the row in the transaction that hands it to another workflow.
 type Batch struct {
 	ID         uuid.UUID
 	Deliveries []uuid.UUID `bun:",array"`
 }
 
-// AddBatch makes a batch of deliveries that were taken in this transaction.
+// AddBatch inserts a batch of deliveries that were taken in this transaction.
 func AddBatch(ctx context.Context, tx bun.Tx, b Batch) error {
 	if _, err := pg.Direct(tx).
 		ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries) VALUES ($1, $2)", b.ID, b.Deliveries); err != nil {
@@ -33,7 +33,7 @@ func AddBatch(ctx context.Context, tx bun.Tx, b Batch) error {
 	return nil
 }
 
-// StaleBatches returns batches that nobody looked at for that long; now somebody has.
+// StaleBatches returns up to limit batches that were not checked for age, and marks them checked.
 func StaleBatches(ctx context.Context, db *bun.DB, age time.Duration, limit int) (stale []Batch, err error) {
 	err = db.NewRaw(`UPDATE delivery_batches SET checked_at = now() WHERE id IN (
 		SELECT id FROM delivery_batches WHERE checked_at < now() - ? * interval '1 ms' LIMIT ? FOR UPDATE SKIP LOCKED
@@ -56,18 +56,20 @@ func BatchFlows(ctx context.Context, db bun.IDB, batch uuid.UUID) (flows []Flow,
 	return flows, nil
 }
 
-// BatchStands reports whether a batch is older than idle and none of its deliveries has changed for as long.
+// BatchStands reports whether a batch is stalled: it is older than idle, and none of its deliveries has changed since.
 func BatchStands(ctx context.Context, db bun.IDB, id uuid.UUID, idle time.Duration) (stands bool, err error) {
 	err = db.NewRaw(`SELECT COALESCE((SELECT b.created_at < now() - ?1 * interval '1 ms' AND NOT EXISTS (
-			SELECT FROM unnest(b.deliveries) AS x (id) JOIN deliveries d ON d.id = x.id WHERE d.updated_at > now() - ?1 * interval '1 ms')
+			SELECT FROM unnest(b.deliveries) AS x (id) JOIN deliveries d ON d.id = x.id
+			WHERE d.updated_at > now() - ?1 * interval '1 ms')
 		FROM delivery_batches b WHERE b.id = ?0), false)`, id, idle.Milliseconds()).Scan(ctx, &stands)
 	if err != nil {
-		return false, fmt.Errorf("look at a batch: %w", err)
+		return false, fmt.Errorf("check batch: %w", err)
 	}
 	return stands, nil
 }
 
-// LeaseBatch gives a batch to the caller and takes it from the one that had it. 0 means that there is no such batch.
+// LeaseBatch gives the caller a new lease of a batch, which ends the previous one. 0 means that the batch does not
+// exist.
 func LeaseBatch(ctx context.Context, db bun.IDB, id uuid.UUID) (lease int, err error) {
 	err = db.NewRaw("UPDATE delivery_batches SET lease = lease + 1 WHERE id = ? RETURNING lease", id).Scan(ctx, &lease)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -76,16 +78,16 @@ func LeaseBatch(ctx context.Context, db bun.IDB, id uuid.UUID) (lease int, err e
 	return lease, nil
 }
 
-// HoldsBatch reports whether a lease of a batch is still the last one.
+// HoldsBatch reports whether a lease of a batch is still the current one.
 func HoldsBatch(ctx context.Context, db bun.IDB, id uuid.UUID, lease int) (holds bool, err error) {
 	err = db.NewRaw("SELECT EXISTS (SELECT FROM delivery_batches WHERE id = ? AND lease = ?)", id, lease).Scan(ctx, &holds)
 	if err != nil {
-		return false, fmt.Errorf("look at lease: %w", err)
+		return false, fmt.Errorf("check lease: %w", err)
 	}
 	return holds, nil
 }
 
-// FinishBatch forgets a batch all of whose deliveries were recorded or have left it.
+// FinishBatch deletes a batch after all of its deliveries were recorded or have left it.
 func FinishBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if _, err := db.ExecContext(ctx, "DELETE FROM delivery_batches WHERE id = ?", id); err != nil {
 		return fmt.Errorf("finish batch: %w", err)
@@ -93,8 +95,8 @@ func FinishBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	return nil
 }
 
-// AbandonBatch puts the deliveries of a batch whose workflow is known to be gone back into the queue, where each gets a
-// workflow of its own, and forgets the batch.
+// AbandonBatch deletes a batch whose workflow no longer exists. Its pending deliveries go back to the queue, and each
+// gets a workflow of its own.
 func AbandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		_, err := tx.ExecContext(ctx, `WITH b AS (DELETE FROM delivery_batches WHERE id = ? RETURNING deliveries)
@@ -113,8 +115,8 @@ func AbandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	return nil
 }
 
-// LeaveBatch takes deliveries out of a batch whose first attempt it will not make: they go back to the queue, or are
-// paused or canceled as their webhook asks for. ErrConflict means that the lease was lost and nothing has left.
+// LeaveBatch removes deliveries from a batch that will not attempt them. They go back to the queue, or are paused or
+// canceled when their webhook is blocked or deleted. ErrConflict means that the lease was lost and nothing was changed.
 func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, leaving []QueuedDelivery) error {
 	if len(leaving) == 0 {
 		return nil
@@ -125,14 +127,15 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, lea
 			ids[i] = q.DeliveryID
 		}
 		err := pg.One(pg.Direct(tx).ExecContext(ctx, `UPDATE delivery_batches
-			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[])) WHERE id = $1 AND lease = $3`, batch, ids, lease))
+			SET deliveries = ARRAY(SELECT unnest(deliveries) EXCEPT SELECT unnest($2::uuid[]))
+			WHERE id = $1 AND lease = $3`, batch, ids, lease))
 		if errors.Is(err, pg.ErrNotFound) {
 			return pg.ErrConflict
 		}
 		if err != nil {
 			return err
 		}
-		if _, err := hold(ctx, tx, leaving, waitFor); err != nil {
+		if _, err := pauseOrCancel(ctx, tx, leaving, waitForLocks); err != nil {
 			return err
 		}
 		return notify(ctx, tx)
@@ -143,7 +146,7 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, lea
 	return nil
 }
 
-// ResendDeliveries sends ended deliveries again, one generation on.
+// ResendDeliveries requeues ended deliveries, with the next generation.
 func ResendDeliveries(ctx context.Context, db bun.IDB, again []QueuedDelivery) error {
 	if len(again) == 0 {
 		return nil
@@ -164,29 +167,21 @@ func ResendDeliveries(ctx context.Context, db bun.IDB, again []QueuedDelivery) e
 	return nil
 }
 
-// LoadBatch reads what a batch still has to attempt, as the workflow run needs it: without those that have left it,
-// and with Done set on those that this run has recorded. With replay it reads the given deliveries instead, whatever
-// became of them. Webhooks are left to LoadWebhooks: one row serves many deliveries.
-func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bool) (jobs []*Work, err error) {
-	jobs, err = loadJobs(ctx, db, b, run, 1, replay)
+// LoadBatch reads the deliveries that are still in a batch, with Done set on those that this workflow run has recorded.
+// With replay it reads b.Deliveries instead, whether or not they have left the batch. It does not read webhooks: see
+// LoadWebhooks.
+func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bool) (work []*Work, err error) {
+	work, err = loadWork(ctx, db, b, run, replay)
 	if err != nil {
 		return nil, fmt.Errorf("load batch: %w", err)
 	}
-	return jobs, nil
+	return work, nil
 }
 
-// loadJobs reads by primary key and with known ids alone, a table at a time: a plan of several tables would have to
-// know all of their partitions. Earlier attempts are looked for only where there are any.
-func loadJobs(
-	ctx context.Context,
-	db bun.IDB,
-	b Batch,
-	run uuid.UUID,
-	attempt int,
-	any bool,
-) (jobs []*Work, err error) {
+// loadWork reads one table at a time, by known ids: the plan of a join would include all partitions of the tables.
+func loadWork(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bool) (work []*Work, err error) {
 	ids := b.Deliveries
-	if !any {
+	if !replay {
 		if ids, err = queryIDs(ctx, db, "SELECT unnest(deliveries) FROM delivery_batches WHERE id = $1", b.ID); err != nil {
 			return nil, err
 		}
@@ -205,14 +200,8 @@ func loadJobs(
 	if err := loadEvents(ctx, db, events); err != nil {
 		return nil, err
 	}
-	done, err := queryIDs(
-		ctx,
-		db,
-		"SELECT delivery_id FROM attempts WHERE delivery_id = ANY ($1) AND run_id = $2 AND attempt = $3",
-		attempted,
-		run,
-		attempt,
-	)
+	const firstAttempts = "SELECT delivery_id FROM attempts WHERE delivery_id = ANY ($1) AND run_id = $2 AND attempt = 1"
+	done, err := queryIDs(ctx, db, firstAttempts, attempted, run)
 	if err != nil {
 		return nil, err
 	}
@@ -224,21 +213,21 @@ func loadJobs(
 		j.Event = *e
 		j.Event.CompanyID = j.Delivery.CompanyID
 		if slices.Contains(done, j.Delivery.ID) {
-			j.Done = &Attempt{DeliveryID: j.Delivery.ID, RunID: run, Attempt: attempt}
+			j.Done = &Attempt{DeliveryID: j.Delivery.ID, RunID: run, Attempt: 1}
 		}
-		jobs = append(jobs, j)
+		work = append(work, j)
 	}
-	return jobs, nil
+	return work, nil
 }
 
-func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (jobs []*Work, err error) {
+func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (work []*Work, err error) {
 	rows, err := pg.Direct(db).
 		QueryContext(ctx, `SELECT id, event_id, webhook_id, company_id, status, is_test, generation, attempts, body
 		FROM deliveries WHERE id = ANY ($1)`, ids)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		j := new(Work)
 		d := &j.Delivery
@@ -255,12 +244,12 @@ func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (jobs []*W
 		); err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, j)
+		work = append(work, j)
 	}
-	return jobs, rows.Err()
+	return work, rows.Err()
 }
 
-// loadEvents sets the events whose ids are the keys.
+// loadEvents reads the events whose ids are the keys of the map, and sets its values.
 func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) error {
 	rows, err := pg.Direct(db).
 		QueryContext(ctx, "SELECT id, type, data, occurred_at, context FROM events WHERE id = ANY ($1)",
@@ -268,7 +257,7 @@ func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) er
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		e, data, eventContext := new(Event), "", sql.NullString{}
 		if err := rows.Scan(&e.ID, &e.Type, &data, &e.OccurredAt, &eventContext); err != nil {
@@ -283,7 +272,7 @@ func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) er
 	return rows.Err()
 }
 
-// queryIDs returns a column of ids. A statement about no ids is not sent.
+// queryIDs returns a column of ids. It sends nothing when the first argument is an empty list of ids.
 func queryIDs(ctx context.Context, db bun.IDB, query string, args ...any) (ids []uuid.UUID, err error) {
 	if among, ok := args[0].([]uuid.UUID); ok && len(among) == 0 {
 		return nil, nil
@@ -292,7 +281,7 @@ func queryIDs(ctx context.Context, db bun.IDB, query string, args ...any) (ids [
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		var id uuid.UUID
 		if err := rows.Scan(&id); err != nil {
@@ -303,7 +292,7 @@ func queryIDs(ctx context.Context, db bun.IDB, query string, args ...any) (ids [
 	return ids, rows.Err()
 }
 
-// LoadWebhooks reads webhooks by id, deleted ones too.
+// LoadWebhooks reads webhooks by id, including deleted ones.
 func LoadWebhooks(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UUID]*Webhook, error) {
 	var hooks []*Webhook
 	if err := db.NewSelect().Model(&hooks).Where("w.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
@@ -316,71 +305,61 @@ func LoadWebhooks(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UU
 	return byID, nil
 }
 
-// RecordSuccesses writes many first attempts that succeeded, of any batches, in one statement; recording one again
-// changes nothing. It ends the rows of failures of their webhooks. Failed attempts are RecordAttempt's.
+// RecordSuccesses stores many successful first attempts, of any batches, in one statement, and sets their webhooks'
+// consecutive failures to 0. Recording an attempt again changes nothing. RecordAttempt stores failed attempts.
 func RecordSuccesses(ctx context.Context, db *bun.DB, rs []Recording) error {
-	sorted := slices.SortedFunc(slices.Values(rs), func(a, b Recording) int { // rows are locked in the order of their ids
+	sorted := slices.SortedFunc(slices.Values(rs), func(a, b Recording) int { // locks rows in the order of ids
 		return bytes.Compare(a.Attempt.DeliveryID[:], b.Attempt.DeliveryID[:])
 	})
-	c := columnsOf(sorted)
-	_, err := pg.Direct(db).
-		ExecContext(ctx, successesSQL, c.delivery, c.run, c.workflow, c.generation, c.startedAt, c.durationMS, c.statusCode,
-			c.response, c.body, c.webhooks)
+	_, err := pg.Direct(db).ExecContext(ctx, successesSQL.SQL, successesSQL.Args(columnsOf(sorted))...)
 	if err != nil {
 		return fmt.Errorf("record attempts: %w", err)
 	}
 	return nil
 }
 
-// columns are recordings as PostgreSQL's unnest takes them.
-type columns struct {
-	delivery, run, webhooks []uuid.UUID
-	workflow                []string
-	generation, durationMS  []int
-	startedAt               []time.Time
-	statusCode              []*int
-	response                []*string
-	body                    [][]byte
-}
-
-func columnsOf(rs []Recording) *columns {
-	c := new(columns)
+// columnsOf returns the arguments of successesSQL: an array for each column, and the webhooks of those that count.
+func columnsOf(rs []Recording) pg.Args {
+	n := len(rs)
+	deliveries, runs, workflows := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]string, n)
+	generations, durations, startedAt := make([]int, n), make([]int, n), make([]time.Time, n)
+	statusCodes, responses, bodies := make([]*int, n), make([]*string, n), make([][]byte, n)
+	var webhooks []uuid.UUID
 	seen := map[uuid.UUID]bool{}
 	for i := range rs {
 		a := &rs[i].Attempt
-		c.delivery, c.run, c.workflow = append(
-			c.delivery,
-			a.DeliveryID,
-		), append(
-			c.run,
-			a.RunID,
-		), append(
-			c.workflow,
-			a.WorkflowID,
-		)
-		c.generation, c.durationMS = append(c.generation, a.Generation), append(c.durationMS, a.DurationMS)
-		c.startedAt, c.statusCode = append(c.startedAt, a.StartedAt), append(c.statusCode, a.StatusCode)
-		c.response, c.body = append(c.response, a.Response), append(c.body, rs[i].Body)
+		deliveries[i], runs[i], workflows[i] = a.DeliveryID, a.RunID, a.WorkflowID
+		generations[i], durations[i], startedAt[i] = a.Generation, a.DurationMS, a.StartedAt
+		statusCodes[i], responses[i], bodies[i] = a.StatusCode, a.Response, rs[i].Body
 		if id := rs[i].WebhookID; rs[i].Counts && !seen[id] {
 			seen[id] = true
-			c.webhooks = append(c.webhooks, id)
+			webhooks = append(webhooks, id)
 		}
 	}
-	return c
+	return pg.Args{
+		"deliveries": deliveries, "runs": runs, "workflows": workflows, "generations": generations,
+		"started_at": startedAt, "duration_ms": durations, "status_codes": statusCodes, "responses": responses,
+		"bodies": bodies, "webhooks": webhooks,
+	}
 }
 
-const successesSQL = `
+var successesSQL = pg.Named(`
 WITH r AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::timestamptz[], $6::int[], $7::int[], $8::text[], $9::bytea[])
+  SELECT * FROM unnest(@deliveries::uuid[], @runs::uuid[], @workflows::text[], @generations::int[],
+      @started_at::timestamptz[], @duration_ms::int[], @status_codes::int[], @responses::text[], @bodies::bytea[])
     AS r (delivery_id, run_id, workflow_id, generation, started_at, duration_ms, status_code, response, body)
 ), a AS (
-  INSERT INTO attempts (delivery_id, run_id, attempt, generation, workflow_id, started_at, duration_ms, outcome, status_code, response)
-  SELECT delivery_id, run_id, 1, generation, workflow_id, started_at, duration_ms, 'succeeded', status_code, response FROM r
+  INSERT INTO attempts (delivery_id, run_id, attempt, generation, workflow_id, started_at, duration_ms, outcome,
+    status_code, response)
+  SELECT delivery_id, run_id, 1, generation, workflow_id, started_at, duration_ms, 'succeeded', status_code,
+    response FROM r
   ON CONFLICT DO NOTHING RETURNING delivery_id, run_id
 ), w AS (
   UPDATE webhooks SET consecutive_failures = 0
-  WHERE id = ANY ($10::uuid[]) AND consecutive_failures > 0 AND circuit_opened_at IS NULL
+  WHERE id = ANY (@webhooks::uuid[]) AND consecutive_failures > 0 AND circuit_opened_at IS NULL
 )
-UPDATE deliveries d SET status = 'succeeded', attempts = d.attempts + 1, body = COALESCE(d.body, r.body), workflow_id = r.workflow_id,
+UPDATE deliveries d SET status = 'succeeded', attempts = d.attempts + 1, body = COALESCE(d.body, r.body),
+  workflow_id = r.workflow_id,
   next_attempt_at = NULL, last_status_code = r.status_code, last_error = NULL, updated_at = clock_timestamp()
-FROM r JOIN a USING (delivery_id, run_id) WHERE d.id = r.delivery_id AND d.generation = r.generation AND d.id = ANY ($1)`
+FROM r JOIN a USING (delivery_id, run_id)
+WHERE d.id = r.delivery_id AND d.generation = r.generation AND d.id = ANY (@deliveries)`)

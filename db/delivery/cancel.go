@@ -10,12 +10,12 @@ import (
 	"greenroom/db/pg"
 )
 
-// firstCancelPage is how many deliveries are canceled with their webhook at once: some tens of milliseconds of work.
+// firstCancelPage is how many deliveries DeleteWebhook cancels itself: some tens of milliseconds of work.
 const firstCancelPage = 1000
 
-// CancelPage cancels up to limit deliveries of a deleted webhook that have not ended, and removes them from the
-// queue. The workflows that have one of them are woken to end too. It returns how many it canceled: those that
-// another transaction has locked are left for the next page.
+// CancelPage cancels up to limit live deliveries of a deleted webhook, removes them from the queue, and wakes their
+// workflows, which then end. It returns how many it canceled. Deliveries that another transaction has locked are left
+// for the next page.
 func CancelPage(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int) (n int, err error) {
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) (err error) {
 		if n, err = cancelPage(ctx, tx, webhook, limit); err != nil || n == 0 {
@@ -26,7 +26,7 @@ func CancelPage(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int) (
 	return n, err
 }
 
-// cancelPage cancels what is in the queue first. What is still live when the queue has no more is in a batch or has a
+// cancelPage cancels queued deliveries first. The live deliveries that are not queued are in a batch or have a
 // workflow.
 func cancelPage(ctx context.Context, tx bun.Tx, webhook uuid.UUID, limit int) (n int, err error) {
 	queued, unstarted, err := unqueue(ctx, tx, webhook, limit)
@@ -34,7 +34,7 @@ func cancelPage(ctx context.Context, tx bun.Tx, webhook uuid.UUID, limit int) (n
 		return 0, fmt.Errorf("remove deliveries from the queue: %w", err)
 	}
 	canceled := map[uuid.UUID]bool{}
-	if err := collect(ctx, tx, canceled, cancelHeldSQL, queued, unstarted); err != nil {
+	if err := collectIDs(ctx, tx, canceled, cancelHeldSQL, queued, unstarted); err != nil {
 		return 0, fmt.Errorf("cancel deliveries: %w", err)
 	}
 	if len(queued) == limit {
@@ -53,14 +53,14 @@ func cancelPage(ctx context.Context, tx bun.Tx, webhook uuid.UUID, limit int) (n
 	return len(canceled) + len(live), nil
 }
 
-// unqueue removes deliveries of a webhook from the queue. unstarted are those whose next attempt was to be made by a
-// workflow that is not started now.
+// unqueue removes deliveries of a webhook from the queue. unstarted are those after a first attempt: the workflow for
+// their next attempt will not be started.
 func unqueue(ctx context.Context, tx bun.Tx, webhook uuid.UUID, limit int) (ids, unstarted []uuid.UUID, err error) {
 	rows, err := pg.Direct(tx).QueryContext(ctx, unqueueSQL, webhook, limit)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		var id uuid.UUID
 		var attempt int

@@ -11,25 +11,24 @@ import (
 	"greenroom/db/pg"
 )
 
-// CircuitState is what the Circuit workflow decides on.
+// CircuitState is the input of the Circuit workflow's decisions.
 type CircuitState struct {
 	Deleted  bool
 	Active   bool
 	OpenedAt *time.Time
-	// Recovery is the webhook's own way back, "" for the configured one.
+	// Recovery is the webhook's recovery mode, or "" for the configured one.
 	Recovery string
-	// RateLimit is the webhook's own bound of deliveries per second, 0 for none.
+	// RateLimit is the webhook's limit of deliveries per second. 0 means no limit.
 	RateLimit int
 	// Waiting is how many deliveries are paused, counted up to WaitingLimit + 1.
 	Waiting int
-	// ToCancel: the webhook was deleted and has deliveries that have not ended.
+	// ToCancel: the webhook was deleted and still has live deliveries.
 	ToCancel bool
-	// CompanyID is the webhook's; nil for one of the platform.
+	// CompanyID is the webhook's company, or nil for a webhook of the platform.
 	CompanyID *uuid.UUID
 }
 
-// WaitingLimit bounds the count of the deliveries that wait behind a circuit, so that a look never reads a long
-// backlog.
+// WaitingLimit limits the count of paused deliveries, so that LoadCircuit never reads a long backlog.
 const WaitingLimit = 1000
 
 // LoadCircuit reads the state of a webhook's circuit.
@@ -46,10 +45,10 @@ func LoadCircuit(ctx context.Context, db bun.IDB, webhook uuid.UUID) (CircuitSta
 	return s, nil
 }
 
-// pausedOf and liveOf read the paused and all live deliveries of the webhook ?0 (?1 and ?2 are the least and the
-// greatest id) in the order of the index deliveries_live. They ask for a range and for its order because no other
-// index has both, so a planner that believes in many or few such rows has nothing else to choose: for an equal
-// webhook it may follow the ids of a day, and read past all that is not live.
+// pausedOf and liveOf read the paused and all live deliveries of the webhook ?0, in the order of the index
+// deliveries_live. ?1 and ?2 are the smallest and the greatest id. They ask for a range and its order because no other
+// index provides both, so the planner has one choice whatever its statistics say. With an equality on the webhook it
+// may follow the ids of a day instead and read all deliveries that are not live.
 const (
 	pausedOf = `FROM deliveries
   WHERE (live_webhook(status, webhook_id), status, id) >= (?0, 'paused', ?1)
@@ -60,9 +59,9 @@ const (
   ORDER BY live_webhook(status, webhook_id), status, id`
 )
 
-// ResetCircuit closes a webhook's circuit, forgets its failures and makes it active again, and has its paused
-// deliveries released at a ramp. Resetting a closed circuit is allowed and changes only updatedAt. It returns the row
-// as it is then.
+// ResetCircuit closes a webhook's circuit, sets its consecutive failures to 0 and activates it. The Circuit workflow
+// then releases the paused deliveries at an increasing rate. Resetting a closed circuit is allowed and changes only
+// updatedAt. It returns the updated row.
 func ResetCircuit(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Webhook, error) {
 	err := pg.One(
 		tx.ExecContext(ctx, `UPDATE webhooks SET consecutive_failures = 0, circuit_opened_at = NULL, is_active = true,
@@ -77,12 +76,12 @@ func ResetCircuit(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Webhook, error
 	return GetWebhook(ctx, tx, id)
 }
 
-// ReleasePaused sends up to limit paused deliveries of a webhook on their way again, oldest first: those that a
-// workflow holds are woken, the others go back to the queue. It releases nothing while the webhook is inactive or its
-// circuit is open. With probe, one is released although the circuit is open.
+// ReleasePaused releases up to limit paused deliveries of a webhook, oldest first. A delivery with a workflow is woken,
+// the others go back to the queue. It releases nothing while the webhook is inactive or its circuit is open. With probe
+// it releases one delivery although the circuit is open.
 func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int, probe bool) (n int, err error) {
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		blocked, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
+		blocked, err := lockBlockedWebhooks(ctx, tx, []uuid.UUID{webhook})
 		if err != nil || (blocked[webhook] && !probe) {
 			return err
 		}
@@ -109,7 +108,7 @@ func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int
 	return n, nil
 }
 
-// releaseSQL: $1 the deliveries, locked and paused, $2 the command that wakes a workflow, $3 the zero id.
+// releaseSQL: $1 are the deliveries (locked and paused), $2 the command that wakes a workflow, $3 the zero id.
 const releaseSQL = `
 WITH d AS (
   UPDATE deliveries SET status = CASE WHEN workflow_id IS NULL THEN 'pending' ELSE 'retrying' END,

@@ -12,20 +12,20 @@ import (
 	"greenroom/db/pg"
 )
 
-// CommandKind is what a workflow must be told; the dispatcher knows how.
+// CommandKind says what to signal to a workflow. The dispatcher maps it to a start or a signal.
 type CommandKind string
 
 // Command kinds of the engine. The subject is the id of the webhook, delivery or replay.
 const (
 	// CircuitChanged: the webhook's circuit or activity changed; start its Circuit workflow if there is none.
 	CircuitChanged CommandKind = "circuit.changed"
-	// WakeDelivery: a waiting delivery shall look at its row again: it was released, canceled or is wanted at once.
+	// WakeDelivery: the delivery's workflow must read its row again: it was released, canceled or is to be retried now.
 	WakeDelivery CommandKind = "delivery.wake"
-	// ReplayChanged: a replay was asked for, paused, resumed or canceled.
+	// ReplayChanged: a replay was created, paused, resumed or canceled.
 	ReplayChanged CommandKind = "replay.changed"
 )
 
-// Command is a row of the outbox to workflows.
+// Command is a row of the outbox: a signal to send to a workflow.
 type Command struct {
 	bun.BaseModel `bun:"table:commands,alias:c"`
 
@@ -34,7 +34,7 @@ type Command struct {
 	SubjectID uuid.UUID       `bun:"subject_id"`
 	Args      json.RawMessage `bun:"args,type:jsonb"`
 	CreatedAt time.Time       `bun:"created_at,nullzero,default:now()"`
-	// Attempts counts how often it was refused.
+	// Attempts counts the refusals.
 	Attempts int `bun:"attempts"`
 }
 
@@ -44,7 +44,7 @@ type WakeArgs struct {
 	Probe bool `json:"probe,omitempty"`
 }
 
-// AddCommand records that a workflow must be told, in the transaction of the change that it is about.
+// AddCommand adds a command in the transaction of the change that it announces.
 func AddCommand(ctx context.Context, tx bun.Tx, kind CommandKind, subject uuid.UUID, args any) error {
 	c := &Command{ID: pg.NewID(), Kind: kind, SubjectID: subject, Args: json.RawMessage("{}")}
 	if args != nil {
@@ -60,8 +60,8 @@ func AddCommand(ctx context.Context, tx bun.Tx, kind CommandKind, subject uuid.U
 	return notify(ctx, tx)
 }
 
-// TakeCommands takes up to limit commands that are due, the longest waiting first, and removes them: they are gone
-// when tx commits and back when it does not. Commands that another dispatcher holds are passed over.
+// TakeCommands claims up to limit due commands, the longest waiting first. The claim deletes them when tx commits.
+// Commands that another dispatcher has locked are skipped.
 func TakeCommands(ctx context.Context, tx bun.Tx, limit int) ([]Command, error) {
 	var cs []Command
 	err := tx.NewRaw(`DELETE FROM commands c USING (
@@ -73,7 +73,7 @@ func TakeCommands(ctx context.Context, tx bun.Tx, limit int) ([]Command, error) 
 	return cs, nil
 }
 
-// QueueChannel is the PostgreSQL channel on which dispatchers hear that there is something to take.
+// QueueChannel is the PostgreSQL channel that wakes the dispatchers.
 const QueueChannel = "greenroom_queue"
 
 // notify wakes the dispatchers when tx commits.
@@ -84,29 +84,29 @@ func notify(ctx context.Context, tx bun.Tx) error {
 	return nil
 }
 
-// FailedCommand is a command that could not be told, with the reason.
+// FailedCommand is a command that could not be sent, with the reason.
 type FailedCommand struct {
 	Command
 	Reason string
-	// Unavailable: it was not refused, Temporal did not answer. It keeps its place.
+	// Unavailable: Temporal did not answer. The command keeps its place in the order.
 	Unavailable bool
-	// Keep: it is never parked, however often it fails.
+	// Keep: the command is never parked.
 	Keep bool
 }
 
-// A refused command waits for 1 s, then twice as long each time up to commandPause, and is parked after commandTries:
-// some ten minutes, in which a fault that passes has passed.
+// A refused command is retried after 1 s, then after twice as long each time, up to commandPause. After commandTries
+// refusals, within some ten minutes, it is parked: a temporary fault would be over by then.
 const (
 	commandTries = 10
 	commandPause = 5 * time.Minute
 )
 
-// Parked reports whether the command is not tried again after this failure, until an operator sets its not_before.
+// Parked reports whether this failure parks the command: it is not retried until an operator sets its not_before.
 func (c *FailedCommand) Parked() bool {
 	return !c.Unavailable && !c.Keep && c.Attempts+1 >= commandTries
 }
 
-// notBefore is what PostgreSQL reads as the time of the next try.
+// notBefore is the time of the next try, as a PostgreSQL literal.
 func (c *FailedCommand) notBefore() string {
 	switch {
 	case c.Unavailable:
@@ -118,8 +118,8 @@ func (c *FailedCommand) notBefore() string {
 	return time.Now().Add(pause).UTC().Format(time.RFC3339Nano)
 }
 
-// PutBackCommands returns commands to the outbox that were taken in this transaction but could not be told. Those
-// that were refused wait, longer each time, so that they do not stand in the way of the others.
+// PutBackCommands returns commands to the outbox that were taken in this transaction but could not be sent. Refused
+// commands wait longer each time, so that they do not block the others.
 func PutBackCommands(ctx context.Context, tx bun.Tx, failed []FailedCommand) error {
 	if len(failed) == 0 {
 		return nil
@@ -144,7 +144,7 @@ func PutBackCommands(ctx context.Context, tx bun.Tx, failed []FailedCommand) err
 	return nil
 }
 
-// ParkedCommands counts the commands that are not tried again, up to limit.
+// ParkedCommands counts the parked commands, up to limit.
 func ParkedCommands(ctx context.Context, db bun.IDB, limit int) (n int, err error) {
 	err = db.NewRaw("SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before = 'infinity' LIMIT ?) c", limit).
 		Scan(ctx, &n)

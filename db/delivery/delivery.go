@@ -14,11 +14,11 @@ import (
 	"greenroom/db/pg"
 )
 
-// Status is where a delivery stands.
+// Status is a delivery's state.
 type Status string
 
-// A delivery goes pending → retrying → succeeded | failed | canceled, with paused (circuit open or webhook inactive)
-// from pending or retrying. A replay brings an ended one back to pending, one generation on.
+// A delivery goes pending → retrying → succeeded | failed | canceled. It is paused, from pending or retrying, while the
+// circuit is open or the webhook inactive. A replay sets an ended delivery back to pending, with the next generation.
 const (
 	Pending   Status = "pending"
 	Retrying  Status = "retrying"
@@ -28,12 +28,12 @@ const (
 	Canceled  Status = "canceled"
 )
 
-// Statuses lists them all, in the order of a delivery's life.
+// Statuses returns all statuses, in the order of a delivery's life.
 func Statuses() []Status {
 	return []Status{Pending, Retrying, Paused, Succeeded, Failed, Canceled}
 }
 
-// Ended reports whether nothing more happens by itself.
+// Ended reports whether no further attempt follows without a replay.
 func (s Status) Ended() bool {
 	return s == Succeeded || s == Failed || s == Canceled
 }
@@ -55,7 +55,7 @@ type Delivery struct {
 	Attempts int `bun:"attempts"`
 	// Body is what was signed and sent, byte for byte; nil before the first attempt.
 	Body []byte `bun:"body"`
-	// WorkflowID is the workflow that has the delivery; nil while none was recorded.
+	// WorkflowID is the delivery's workflow, or nil before one was recorded.
 	WorkflowID     *string    `bun:"workflow_id"`
 	NextAttemptAt  *time.Time `bun:"next_attempt_at"`
 	LastStatusCode *int       `bun:"last_status_code"`
@@ -76,11 +76,10 @@ type Filter struct {
 	Limit     int64
 }
 
-// deliveriesOf narrows a query on deliveries to a company's own events on their way to webhooks that the company
-// sees, deleted ones too: a global webhook of the platform gets every company's events, and what its receiver answers
-// is the platform's. The look at the webhook is a scalar subquery on purpose: as a join it misleads the planner into
-// reading and sorting all of a company's deliveries for each page, where the index by company and id yields them in
-// order.
+// deliveriesOf narrows a query to deliveries of the company's events to webhooks that the company sees, including
+// deleted ones. Deliveries to a global webhook of the platform are left out: what its receiver answers belongs to the
+// platform. The webhook is read by a scalar subquery because a join makes the planner read and sort all deliveries of
+// the company for each page; the index by company and id yields them in order.
 func deliveriesOf(s pg.Scope, q *bun.SelectQuery) *bun.SelectQuery {
 	if s.Company == nil {
 		return q
@@ -106,7 +105,7 @@ func ListDeliveries(ctx context.Context, db bun.IDB, s pg.Scope, f Filter) ([]De
 	if f.Status != "" {
 		q = q.Where("d.status = ?", f.Status)
 	}
-	if f.Status != "" && !f.Status.Ended() { // there is an index of these
+	if f.Status != "" && !f.Status.Ended() { // allows the index deliveries_live
 		q = q.Where("live_webhook(d.status, d.webhook_id) IS NOT NULL")
 	}
 	if !f.Since.IsZero() {
@@ -133,17 +132,16 @@ func GetDelivery(ctx context.Context, db bun.IDB, s pg.Scope, id uuid.UUID) (*De
 	return d, nil
 }
 
-// Work is a delivery with all that an attempt needs, read in one statement.
+// Work is a delivery with the rows that an attempt needs.
 type Work struct {
 	Delivery Delivery
 	Event    Event
 	Webhook  Webhook
-	// Done is the attempt of this number that this run has recorded already, or nil.
+	// Done is the attempt of this number that this run has already recorded, or nil.
 	Done *Attempt
 }
 
-// LoadJob returns a delivery as the attempt of one workflow run needs it. A deleted webhook is returned all the same,
-// with DeletedAt set.
+// LoadJob returns the work of an attempt by one workflow run. The webhook may be deleted, with DeletedAt set.
 func LoadJob(ctx context.Context, db bun.IDB, id, run uuid.UUID, attempt int) (*Work, error) {
 	j := new(Work)
 	err := db.NewSelect().Model(&j.Delivery).Where("d.id = ?", id).Scan(ctx)
@@ -170,10 +168,10 @@ func LoadJob(ctx context.Context, db bun.IDB, id, run uuid.UUID, attempt int) (*
 	return j, nil
 }
 
-// PauseDelivery pauses a delivery whose webhook must not be sent to now. blocked is false when the circuit has closed
-// since the delivery was loaded, so that the attempt may be made. paused is false when the delivery has ended since:
-// an ended one is not paused, unless an operator asked for a replay of it. It shares the webhook's row lock, and
-// closing takes the write lock first and releases afterwards: no delivery can be left paused behind a closed circuit.
+// PauseDelivery pauses a delivery to a blocked webhook. blocked is false when the circuit has closed since the delivery
+// was loaded: the attempt may be made. paused is false when the delivery has ended since and this is not a replay. The
+// function takes a share lock on the webhook. Closing a circuit locks the row for update, and releases the paused
+// deliveries afterwards, so no delivery stays paused behind a closed circuit.
 func PauseDelivery(
 	ctx context.Context,
 	db bun.IDB,
@@ -182,7 +180,7 @@ func PauseDelivery(
 	replay bool,
 ) (blocked, paused bool, err error) {
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		all, err := lockBlocked(ctx, tx, []uuid.UUID{webhook})
+		all, err := lockBlockedWebhooks(ctx, tx, []uuid.UUID{webhook})
 		if blocked = all[webhook]; err != nil || !blocked {
 			return err
 		}
@@ -198,7 +196,7 @@ func PauseDelivery(
 			return err
 		}
 		paused = true
-		if status == Canceled { // since it was loaded: its workflow is woken and ends
+		if status == Canceled { // the webhook was deleted since: wake the workflow, which then ends
 			return AddCommand(ctx, tx, WakeDelivery, id, nil)
 		}
 		return nil
@@ -209,8 +207,8 @@ func PauseDelivery(
 	return blocked, paused, nil
 }
 
-// lockBlocked takes a share lock on the webhooks' rows and says which must not be sent to now.
-func lockBlocked(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
+// lockBlockedWebhooks takes share locks on webhooks and reports which are blocked: inactive, or with an open circuit.
+func lockBlockedWebhooks(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
 	var rows []struct {
 		ID      uuid.UUID
 		Blocked bool
@@ -227,15 +225,15 @@ func lockBlocked(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (map[uuid.UUID
 	return blocked, nil
 }
 
-// RetryDelivery sends a delivery again on somebody's request. An ended one starts anew, one generation on, with its
-// schedule from the beginning; one that waits for its next attempt makes it now. A StateError refuses a paused one,
-// one whose first attempt is still to come, and one whose webhook was deleted (Resource "webhook", State "deleted").
+// RetryDelivery sends a delivery again on request. An ended delivery starts again, with the next generation and its
+// retry schedule from the beginning. A delivery that waits for its next attempt is attempted now. A StateError refuses
+// a pending or paused delivery, and one whose webhook was deleted (Resource "webhook", State "deleted").
 func RetryDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*Delivery, error) {
 	d, err := GetDelivery(ctx, tx, s, id)
 	if err != nil {
 		return nil, err
 	}
-	if err := lockLiving(ctx, tx, d.WebhookID); err != nil {
+	if err := lockNotDeleted(ctx, tx, d.WebhookID); err != nil {
 		return nil, err
 	}
 	switch {
@@ -257,9 +255,9 @@ func RetryDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*D
 	return GetDelivery(ctx, tx, s, id)
 }
 
-// CancelDelivery ends a delivery that has not ended: nothing more is sent. Its row says so at once; the workflow that
-// has it is woken to end too. An attempt that is in flight is not interrupted: when the receiver accepts it, the
-// delivery becomes succeeded, otherwise it stays canceled. A StateError refuses one that has ended.
+// CancelDelivery cancels a live delivery and wakes its workflow, which then ends. An attempt in flight is not
+// interrupted: when it succeeds, the delivery becomes succeeded, otherwise it stays canceled. A StateError refuses an
+// ended delivery.
 func CancelDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*Delivery, error) {
 	d, err := GetDelivery(ctx, tx, s, id)
 	if err != nil {
@@ -281,8 +279,8 @@ func CancelDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*
 	return GetDelivery(ctx, tx, s, id)
 }
 
-// NameCircuits sets WorkflowID of those that are paused without a workflow of their own behind an open circuit: the
-// workflow that releases them is the circuit's. The others stay as they are.
+// NameCircuits sets WorkflowID of deliveries that are paused behind an open circuit and have no workflow: the circuit's
+// workflow will release them. It leaves the other deliveries unchanged.
 func NameCircuits(ctx context.Context, db bun.IDB, ds []Delivery) error {
 	waits := func(d *Delivery) bool { return d.Status == Paused && d.WorkflowID == nil }
 	var hooks []uuid.UUID
@@ -309,20 +307,20 @@ func NameCircuits(ctx context.Context, db bun.IDB, ds []Delivery) error {
 	return nil
 }
 
-// lockLiving keeps a webhook from being deleted until tx ends, and refuses one that was.
-func lockLiving(ctx context.Context, tx bun.Tx, webhook uuid.UUID) error {
-	var living bool
-	err := tx.NewRaw("SELECT deleted_at IS NULL FROM webhooks WHERE id = ? FOR SHARE", webhook).Scan(ctx, &living)
+// lockNotDeleted locks a webhook against deletion until tx ends. A StateError refuses a deleted webhook.
+func lockNotDeleted(ctx context.Context, tx bun.Tx, webhook uuid.UUID) error {
+	var alive bool
+	err := tx.NewRaw("SELECT deleted_at IS NULL FROM webhooks WHERE id = ? FOR SHARE", webhook).Scan(ctx, &alive)
 	switch {
 	case err != nil:
 		return fmt.Errorf("lock webhook: %w", pg.Translate(err))
-	case !living:
+	case !alive:
 		return &pg.StateError{Resource: "webhook", State: "deleted"}
 	}
 	return nil
 }
 
-// requeue brings ended deliveries of living webhooks back to pending, one generation on.
+// requeue sets ended deliveries back to pending, with the next generation, unless their webhook was deleted.
 func requeue(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (int, error) {
 	var n int
 	err := tx.NewRaw(`WITH d AS (

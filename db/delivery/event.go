@@ -15,7 +15,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// Event is something that happened. Data is kept byte for byte as it was accepted.
+// Event is a row of events. Data is kept byte for byte as it was accepted.
 type Event struct {
 	bun.BaseModel `bun:"table:events,alias:e"`
 
@@ -24,13 +24,13 @@ type Event struct {
 	Type       string          `bun:"type"`
 	Data       json.RawMessage `bun:"data,type:text"`
 	OccurredAt time.Time       `bun:"occurred_at"`
-	// Context is what the event was about (catalog.Context), as it was then; nil for one that was published.
+	// Context is a snapshot of the rows that the event refers to (catalog.Context); nil for a published event.
 	Context json.RawMessage `bun:"context,type:text"`
-	// JobID is the job that the event is about, for webhooks that want the events of some jobs alone. It is not stored.
+	// JobID is the event's job, for webhooks that receive the events of certain jobs only. It is not stored.
 	JobID *uuid.UUID `bun:"-"`
 }
 
-// complete sets what the caller left open.
+// complete sets a missing id and time, and truncates the time to PostgreSQL's precision.
 func (e *Event) complete() {
 	if e.ID == uuid.Nil {
 		e.ID = pg.NewID()
@@ -42,8 +42,8 @@ func (e *Event) complete() {
 }
 
 // RecordEvent stores an event and one pending delivery for each webhook that is subscribed to its type, and wakes the
-// dispatchers. It returns the number of deliveries. An inactive webhook gets none; one with an open circuit does, and
-// the delivery is paused before it is sent. e.ID and e.OccurredAt are set when they are zero.
+// dispatchers. It returns the number of deliveries. An inactive webhook gets no delivery. A webhook with an open
+// circuit gets one, which is paused before it is sent. RecordEvent sets e.ID and e.OccurredAt when they are zero.
 func RecordEvent(ctx context.Context, tx bun.Tx, e *Event) (int, error) {
 	ns, err := RecordEvents(ctx, tx, []*Event{e})
 	if err != nil {
@@ -52,22 +52,22 @@ func RecordEvent(ctx context.Context, tx bun.Tx, e *Event) (int, error) {
 	return ns[0], nil
 }
 
-// RecordEvents is RecordEvent for many events, of any companies, in one statement. It returns how many deliveries
-// each has.
+// RecordEvents is RecordEvent for many events, of any companies, in one statement. It returns the number of deliveries
+// of each event.
 func RecordEvents(ctx context.Context, tx bun.Tx, es []*Event) ([]int, error) {
-	made, err := record(ctx, tx, []Submission{{Events: es}})
+	results, err := insertEvents(ctx, tx, []Submission{{Events: es}})
 	if err != nil {
 		return nil, err
 	}
-	return made[0].deliveries, nil
+	return results[0].deliveries, nil
 }
 
-// Submission is what one caller wants recorded, all of it or nothing, and what must be so in the moment it is.
+// Submission is a set of events of one caller, stored all together or not at all, and the preconditions of storing it.
 type Submission struct {
 	Events []*Event
-	// Key must still have this version; nil: no key is checked.
+	// Key must still have this version; nil checks no key.
 	Key *KeyVersion
-	// Companies must be there.
+	// Companies must exist.
 	Companies []uuid.UUID
 }
 
@@ -78,30 +78,30 @@ type KeyVersion struct {
 	Version string
 }
 
-// recorded is what became of a submission: changed is that its key or a company is not as it was said, so that
-// nothing of it was stored.
-type recorded struct {
+// submitResult is the result of one submission. stale means that its key or a company was modified since it was read:
+// nothing of the submission was stored.
+type submitResult struct {
 	deliveries []int
-	changed    bool
+	stale      bool
 }
 
-// record stores submissions in one statement, which outside a transaction is one of its own.
-func record(ctx context.Context, db bun.IDB, ss []Submission) ([]recorded, error) {
-	rows, err := pg.Direct(db).QueryContext(ctx, recordSQL, recordArgs(ss)...)
+// insertEvents stores submissions in one statement. Outside a transaction that statement commits by itself.
+func insertEvents(ctx context.Context, db bun.IDB, ss []Submission) ([]submitResult, error) {
+	rows, err := pg.Direct(db).QueryContext(ctx, insertEventsSQL.SQL, insertEventsSQL.Args(insertEventsArgs(ss))...)
 	if err != nil {
 		return nil, fmt.Errorf("record events: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
 	deliveries := map[uuid.UUID]int{}
-	out := make([]recorded, len(ss))
+	out := make([]submitResult, len(ss))
 	for rows.Next() {
 		var event uuid.NullUUID
-		var n, changed sql.NullInt32
-		if err := rows.Scan(&event, &n, &changed); err != nil {
+		var n, stale sql.NullInt32
+		if err := rows.Scan(&event, &n, &stale); err != nil {
 			return nil, fmt.Errorf("record events: %w", err)
 		}
-		if changed.Valid {
-			out[changed.Int32].changed = true
+		if stale.Valid {
+			out[stale.Int32].stale = true
 		} else if event.Valid {
 			deliveries[event.UUID] = int(n.Int32)
 		}
@@ -118,32 +118,42 @@ func record(ctx context.Context, db bun.IDB, ss []Submission) ([]recorded, error
 	return out, nil
 }
 
-// recordArgs are the arguments of recordSQL: a column of all events each, then the keys, then the companies that are
-// asked for. A number tells which submission they belong to.
-func recordArgs(ss []Submission) []any {
-	var ids, companyIDs, jobs, keys, companies []pgtype.UUID // what the driver encodes without a detour over text
+// insertEventsArgs returns an array for each column of the events, then of the preconditions. The arrays named
+// *submissions hold the index of the submission that each element belongs to.
+func insertEventsArgs(ss []Submission) pg.Args {
+	var ids, companies, jobs, keys, requiredCompanies []pgtype.UUID // encoded in binary, unlike uuid.UUID
 	var types, data, versions []string
 	var contexts []pgtype.Text
 	var times []time.Time
-	var of, keyOf, companyOf []int32
+	var submissions, keySubmissions, companySubmissions []int32
 	for i, s := range ss {
 		for _, e := range s.Events {
 			e.complete()
-			ids, companyIDs, types = append(ids, pgID(e.ID)), append(companyIDs, pgNullID(e.CompanyID)), append(types, e.Type)
-			data, times, of = append(data, string(e.Data)), append(times, e.OccurredAt), append(of, int32(i))
-			contexts = append(contexts, pgtype.Text{String: string(e.Context), Valid: e.Context != nil})
+			submissions = append(submissions, int32(i))
+			ids = append(ids, pgID(e.ID))
+			companies = append(companies, pgNullID(e.CompanyID))
 			jobs = append(jobs, pgNullID(e.JobID))
+			types = append(types, e.Type)
+			data = append(data, string(e.Data))
+			contexts = append(contexts, pgtype.Text{String: string(e.Context), Valid: e.Context != nil})
+			times = append(times, e.OccurredAt)
 		}
 		if s.Key != nil {
-			keyOf, keys, versions = append(keyOf, int32(i)), append(keys, pgID(s.Key.ID)), append(versions, s.Key.Version)
+			keySubmissions = append(keySubmissions, int32(i))
+			keys = append(keys, pgID(s.Key.ID))
+			versions = append(versions, s.Key.Version)
 		}
 		for _, id := range s.Companies {
-			companyOf, companies = append(companyOf, int32(i)), append(companies, pgID(id))
+			companySubmissions = append(companySubmissions, int32(i))
+			requiredCompanies = append(requiredCompanies, pgID(id))
 		}
 	}
-	return []any{
-		ids, companyIDs, types, data, times, of, keyOf, keys, versions, companyOf, companies, QueueChannel,
-		contexts, jobs,
+	return pg.Args{
+		"ids": ids, "companies": companies, "types": types, "data": data, "times": times, "contexts": contexts,
+		"jobs": jobs, "submissions": submissions,
+		"key_submissions": keySubmissions, "keys": keys, "key_versions": versions,
+		"company_submissions": companySubmissions, "required_companies": requiredCompanies,
+		"channel": QueueChannel,
 	}
 }
 
@@ -156,34 +166,35 @@ func pgNullID(id *uuid.UUID) pgtype.UUID {
 	return pgID(*id)
 }
 
-// recordSQL: $1–$6 the events (id, company, type, data, time, submission), $7–$9 the keys (submission, id, version),
-// $10–$11 the companies (submission, id), $12 the dispatchers' channel, $13–$14 the events' contexts and jobs. It
-// answers with a row for each submission that was not recorded, because something has changed, and for each event
-// that has deliveries.
+// insertEventsSQL returns a row for each submission that was not stored because a precondition failed, and for each
+// event that has deliveries.
 //
-// Webhooks are looked up for each event in three indexed steps, so that no plan can do worse than that, whatever the
-// planner believes of the tables: those of the company, the global ones of its own and, read once, those of the
-// platform. A webhook with a set (see WebhookSet) gets the events of jobs that have it.
-const recordSQL = `
-WITH changed AS MATERIALIZED (
-  SELECT a.submission FROM unnest($7::int[], $8::uuid[], $9::text[]) AS a (submission, id, version)
+// Webhooks are looked up for each event in three indexed steps: those of the company, the global webhooks that the
+// company owns and, read once, the global webhooks of the platform. So no plan costs more, whatever the planner
+// assumes about the tables. A webhook with a set (see WebhookSet) gets the events of jobs that have that set.
+var insertEventsSQL = pg.Named(`
+WITH stale AS MATERIALIZED (
+  SELECT a.submission
+  FROM unnest(@key_submissions::int[], @keys::uuid[], @key_versions::text[]) AS a (submission, id, version)
   WHERE (SELECT k.xmin::text FROM api_keys k WHERE k.id = a.id) IS DISTINCT FROM a.version
   UNION
-  SELECT a.submission FROM unnest($10::int[], $11::uuid[]) AS a (submission, id)
+  SELECT a.submission FROM unnest(@company_submissions::int[], @required_companies::uuid[]) AS a (submission, id)
   WHERE (SELECT c.id FROM companies c WHERE c.id = a.id AND c.deleted_at IS NULL) IS NULL
 ), e AS (
   INSERT INTO events (id, company_id, type, data, occurred_at, context)
   SELECT e.id, e.company_id, e.type, e.data, e.occurred_at, e.context
-  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::int[], $13::text[])
+  FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @data::text[], @times::timestamptz[],
+    @submissions::int[], @contexts::text[])
     AS e (id, company_id, type, data, occurred_at, submission, context)
-  WHERE e.submission <> ALL (ARRAY(SELECT submission FROM changed))
+  WHERE e.submission <> ALL (ARRAY(SELECT submission FROM stale))
 ), platform AS MATERIALIZED (
   SELECT w.id, w.events FROM webhooks w
   WHERE w.company_id IS NULL AND w.owner_company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
   SELECT uuid_v7(), e.id, w.id, e.company_id, e.type, false, now(), now()
-  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $6::int[], $14::uuid[]) AS e (id, company_id, type, submission, job_id)
+  FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @submissions::int[], @jobs::uuid[])
+    AS e (id, company_id, type, submission, job_id)
   CROSS JOIN LATERAL (
     SELECT w.id, w.events FROM webhooks w WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active
       AND (w.set_id IS NULL OR w.set_id = (SELECT j.webhook_set_id FROM jobs j WHERE j.id = e.job_id))
@@ -193,24 +204,27 @@ WITH changed AS MATERIALIZED (
     UNION ALL
     SELECT p.id, p.events FROM platform p
   ) w
-  WHERE e.type = ANY (w.events) AND e.submission <> ALL (ARRAY(SELECT submission FROM changed))
+  WHERE e.type = ANY (w.events) AND e.submission <> ALL (ARRAY(SELECT submission FROM stale))
   RETURNING id, event_id, webhook_id, company_id
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
   SELECT webhook_id, COALESCE(company_id, '00000000-0000-0000-0000-000000000000'), id FROM d
 )
-SELECT NULL::uuid, NULL::int, submission FROM changed
+SELECT NULL::uuid, NULL::int, submission FROM stale
 UNION ALL
 SELECT event_id, count(*)::int, NULL FROM d GROUP BY event_id
 UNION ALL
-SELECT NULL, count(pg_notify($12, ''))::int, NULL FROM (SELECT FROM d LIMIT 1) AS any_of_them`
+SELECT NULL, count(pg_notify(@channel, ''))::int, NULL FROM (SELECT FROM d LIMIT 1) AS wake`)
 
-// RecordTest stores a ping for exactly one webhook, whatever it is subscribed to, and returns the id of its delivery,
-// or ErrConflict when the webhook is inactive or its circuit is open: then no delivery is created. A test is
-// attempted once and does not move the circuit.
+// RecordTest stores a test event for exactly one webhook, whatever it is subscribed to, and returns the id of its
+// delivery. It stores nothing and returns ErrConflict when the webhook is inactive or its circuit is open. A test is
+// attempted once and does not count for the circuit.
 func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id uuid.UUID, err error) {
 	e.complete()
-	err = tx.NewRaw(recordTestSQL, e.ID, e.CompanyID, e.Type, string(e.Data), e.OccurredAt, webhook).Scan(ctx, &id)
+	err = tx.NewRaw(recordTestSQL, pg.Args{
+		"event": e.ID, "company": e.CompanyID, "type": e.Type, "data": string(e.Data), "occurred_at": e.OccurredAt,
+		"webhook": webhook,
+	}).Scan(ctx, &id)
 	switch err = pg.Translate(err); {
 	case errors.Is(err, pg.ErrNotFound):
 		return uuid.Nil, pg.ErrConflict
@@ -220,14 +234,13 @@ func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id
 	return id, notify(ctx, tx)
 }
 
-// recordTestSQL: ?0 event id, ?1 company, ?2 type, ?3 data, ?4 occurred at, ?5 the webhook.
 const recordTestSQL = `
 WITH e AS (
-  INSERT INTO events (id, company_id, type, data, occurred_at) VALUES (?0, ?1, ?2, ?3, ?4)
+  INSERT INTO events (id, company_id, type, data, occurred_at) VALUES (?event, ?company, ?type, ?data, ?occurred_at)
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
-  SELECT uuid_v7(), ?0, w.id, ?1, ?2, true, now(), now() FROM webhooks w
-  WHERE w.id = ?5 AND w.deleted_at IS NULL AND w.is_active AND w.circuit_opened_at IS NULL
+  SELECT uuid_v7(), ?event, w.id, ?company, ?type, true, now(), now() FROM webhooks w
+  WHERE w.id = ?webhook AND w.deleted_at IS NULL AND w.is_active AND w.circuit_opened_at IS NULL
   RETURNING id, webhook_id, company_id
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)

@@ -12,6 +12,7 @@ import (
 
 	"greenroom/db/dbtest"
 	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // TestRecordPlan looks at the plans of the statement that records events, beside 10,000 webhooks: each event must
@@ -56,7 +57,7 @@ func recordPlan(ctx context.Context, t *testing.T, d *bun.DB, mode string, compa
 		_, err := tx.ExecContext(
 			ctx,
 			"SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL plan_cache_mode = "+
-				mode+"; PREPARE record AS "+delivery.RecordSQL,
+				mode+"; PREPARE record AS "+delivery.InsertEventsSQL.SQL,
 		)
 		require.NoError(t, err)
 		var ids, owners, versions string
@@ -66,10 +67,19 @@ func recordPlan(ctx context.Context, t *testing.T, d *bun.DB, mode string, compa
 				companies).
 				Scan(ctx, &ids, &owners, &versions),
 		)
-		err = tx.NewRaw(fmt.Sprintf(`EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE record ('%s', '%s', array_fill('job.created'::text, ARRAY[%[3]d]),
-			array_fill('{}'::text, ARRAY[%[3]d]), array_fill(now(), ARRAY[%[3]d]), array_fill(0, ARRAY[%[3]d]),
-			array_fill(0, ARRAY[%[3]d]), '%[2]s', '%[4]s', array_fill(0, ARRAY[%[3]d]), '%[2]s', 'channel',
-			array_fill(NULL::text, ARRAY[%[3]d]), array_fill(NULL::uuid, ARRAY[%[3]d]))`, ids, owners, companies, versions)).
+		fill := func(value string) string { return fmt.Sprintf("array_fill(%s, ARRAY[%d])", value, companies) }
+		var values []string
+		for _, v := range delivery.InsertEventsSQL.Args(pg.Args{
+			"ids": "'" + ids + "'", "companies": "'" + owners + "'", "types": fill("'job.created'::text"),
+			"data": fill("'{}'::text"), "times": fill("now()"), "contexts": fill("NULL::text"),
+			"jobs": fill("NULL::uuid"), "submissions": fill("0"),
+			"key_submissions": fill("0"), "keys": "'" + owners + "'", "key_versions": "'" + versions + "'",
+			"company_submissions": fill("0"), "required_companies": "'" + owners + "'", "channel": "'channel'",
+		}) {
+			values = append(values, v.(string))
+		}
+		execute := "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE record (" + strings.Join(values, ", ") + ")"
+		err = tx.NewRaw(execute).
 			Scan(ctx, &lines)
 		require.NoError(t, err)
 		_, err = tx.ExecContext(ctx, "DEALLOCATE record")

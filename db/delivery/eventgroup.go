@@ -14,71 +14,69 @@ import (
 	"greenroom/db/pg"
 )
 
-// ErrChanged means that what the caller had read, and asked to be still so, is not so any more. Nothing was stored.
-var ErrChanged = errors.New("changed meanwhile")
+// ErrChanged means that a precondition of the submission no longer holds. Nothing was stored.
+var ErrChanged = errors.New("a precondition no longer holds")
 
 const (
-	// groupEvents and groupBytes end a group: beyond them another row costs as much as another commit saves. A
-	// submission that is larger by itself is a group of its own.
+	// groupEvents and groupBytes limit a group: beyond them, adding a row costs as much as a separate commit. A larger
+	// submission gets a group of its own.
 	groupEvents = 256
 	groupBytes  = 1 << 20
-	// groupsAtOnce is how many groups are on their way to the database: while one waits for the disk, the other is
-	// executed.
+	// groupsAtOnce limits concurrent groups: while one waits for the disk, the other executes.
 	groupsAtOnce = 2
-	// groupLimit is how long a group may take. It cannot be the callers' own limit, since none may end the others'.
+	// groupLimit is the time limit of a group. A caller's own deadline must not end the submissions of the others.
 	groupLimit = 30 * time.Second
 )
 
-// EventGroup records what callers submit at the same time in one statement and one commit: a group commit. Its rule
-// needs no timer and delays nobody: a group is what has gathered while the groups before it were committed, so a lone
-// caller is served at once. Each caller is answered after the commit that has its events. Nothing runs while nobody
-// waits, so there is nothing to close: when the callers have their answers, it is done.
+// EventGroup stores concurrent submissions in one statement and one commit: a group commit. It needs no timer: a group
+// is what arrived while the previous groups were committed, so a lone submission is stored at once. Record returns
+// after the commit of its events. No goroutine runs while no submission waits, so there is nothing to close.
 //
-// Submissions do not know of each other: one whose conditions do not hold is left out, and when the database refuses
-// a group, each of it is tried alone.
+// Submissions are independent: one whose preconditions fail is left out, and when the database refuses a group, each
+// submission is tried alone.
 type EventGroup struct {
-	record func(context.Context, []Submission) ([]recorded, error)
+	record func(context.Context, []Submission) ([]submitResult, error)
 
 	mu      sync.Mutex
 	waiting []*member
 	running int
 }
 
-// member is a submission on its way; done is closed when the rest is set.
+// member is a submission in a group. done is closed once result and err are set.
 type member struct {
 	Submission
-	ctx    context.Context //nolint:containedctx // a caller that is gone before its group begins is not recorded
+	ctx    context.Context //nolint:containedctx // a submission canceled before its group begins is not stored
 	done   chan struct{}
-	result recorded
+	result submitResult
 	err    error
 }
 
-// NewEventGroup returns a group of its own on that database.
+// NewEventGroup returns an EventGroup for a database.
 func NewEventGroup(db *bun.DB) *EventGroup {
 	return &EventGroup{
-		record: func(ctx context.Context, ss []Submission) ([]recorded, error) { return record(ctx, db, ss) },
+		record: func(ctx context.Context, ss []Submission) ([]submitResult, error) { return insertEvents(ctx, db, ss) },
 	}
 }
 
-// Record stores the submission's events as RecordEvents does, together with those of other callers, and returns how
-// many deliveries each has. ErrChanged means that a condition of the submission does not hold and nothing of it was
-// stored. When ctx ends first, its error is returned and the events, which are then not the caller's to touch, may be
-// stored or not, as with any commit whose answer did not arrive.
+// Record stores the submission's events as RecordEvents does, together with those of other callers, and returns the
+// number of deliveries of each. It returns ErrChanged, and stores nothing, when a precondition of the submission does
+// not hold. When ctx ends first, Record returns its error and the events may be stored or not, as with any commit whose
+// answer was lost; the caller must not modify them any more.
 func (g *EventGroup) Record(ctx context.Context, s Submission) ([]int, error) {
 	m := &member{Submission: s, ctx: ctx, done: make(chan struct{})}
-	g.join(m)
+	g.enqueue(m)
 	select {
 	case <-m.done:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if m.err == nil && m.result.changed {
+	if m.err == nil && m.result.stale {
 		return nil, ErrChanged
 	}
 	return m.result.deliveries, m.err
 }
 
-func (g *EventGroup) join(m *member) {
+func (g *EventGroup) enqueue(m *member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.waiting = append(g.waiting, m)
@@ -88,7 +86,7 @@ func (g *EventGroup) join(m *member) {
 	}
 }
 
-// run commits groups until nobody waits.
+// run commits groups until no submission waits.
 func (g *EventGroup) run() {
 	for {
 		group := g.next()
@@ -99,7 +97,7 @@ func (g *EventGroup) run() {
 	}
 }
 
-// next takes the next group; nil: nobody waits, and the caller has to end.
+// next takes the next group. nil means that no submission waits and that the calling goroutine must end.
 func (g *EventGroup) next() []*member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -117,7 +115,7 @@ func (g *EventGroup) next() []*member {
 	}
 	group := g.waiting[:n:n]
 	if g.waiting = g.waiting[n:]; len(g.waiting) == 0 {
-		g.waiting = nil // so that the taken ones can be freed
+		g.waiting = nil // lets the taken members be freed
 	}
 	return group
 }
@@ -129,7 +127,7 @@ func (s *Submission) bytes() (n int) {
 	return n
 }
 
-// commit records a group and answers every member, whatever happens.
+// commit stores a group and closes done of every member, also on errors and panics.
 func (g *EventGroup) commit(group []*member) {
 	present := group[:0]
 	for _, m := range group {
@@ -142,10 +140,10 @@ func (g *EventGroup) commit(group []*member) {
 	if len(present) == 0 {
 		return
 	}
-	err := g.together(present)
+	err := g.insert(present)
 	if len(present) > 1 && refused(err) {
 		for _, m := range present {
-			m.err = g.together([]*member{m})
+			m.err = g.insert([]*member{m})
 			close(m.done)
 		}
 		return
@@ -156,9 +154,9 @@ func (g *EventGroup) commit(group []*member) {
 	}
 }
 
-// together records the members in one statement. A panic is an error like another: the process and the other groups
-// go on.
-func (g *EventGroup) together(members []*member) (err error) {
+// insert stores the members in one statement. It returns a panic as an error, so that the process and the other groups
+// continue.
+func (g *EventGroup) insert(members []*member) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("record events: panic: %v\n%s", r, debug.Stack())
@@ -180,9 +178,8 @@ func (g *EventGroup) together(members []*member) (err error) {
 	return nil
 }
 
-// refused reports whether the database has looked at a statement and would not have it, so that it is known that
-// nothing was stored and that one member may be to blame. When it is unavailable instead, trying each alone could
-// store some of them twice.
+// refused reports whether the database rejected the statement: nothing was stored, and one member may be the cause.
+// When the database was unavailable instead, the result is unknown, and trying each member alone could store it twice.
 func refused(err error) bool {
 	var answer *pgconn.PgError
 	return errors.As(err, &answer) && !pg.IsUnavailable(err)

@@ -8,14 +8,14 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// RecordSQL is for a test of its plan.
-const RecordSQL = recordSQL
+// InsertEventsSQL is exported to test its plan.
+var InsertEventsSQL = insertEventsSQL
 
 // PanicOnce makes the next group panic where it would go to the database.
 func (g *EventGroup) PanicOnce() {
 	var done atomic.Bool
 	record := g.record
-	g.record = func(ctx context.Context, ss []Submission) ([]recorded, error) {
+	g.record = func(ctx context.Context, ss []Submission) ([]submitResult, error) {
 		if done.CompareAndSwap(false, true) {
 			panic("boom")
 		}

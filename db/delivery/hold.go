@@ -11,25 +11,29 @@ import (
 	"greenroom/db/pg"
 )
 
-// hold pauses the deliveries of blocked webhooks and cancels those of deleted ones. It shares the webhooks' row
-// locks, as PauseDelivery does. A delivery that cannot be held now goes back to the queue, and hold returns how many
-// did: its webhook is no longer blocked, or a row is locked and passed over.
-func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery, locked lockedRows) (back int, err error) {
+// pauseOrCancel pauses the deliveries of blocked webhooks and cancels those of deleted webhooks. It takes share locks
+// on the webhooks, as PauseDelivery does. A delivery goes back to the queue when its webhook is no longer blocked, or
+// when its row or its webhook's is locked and skipped. requeued counts these.
+func pauseOrCancel(
+	ctx context.Context,
+	tx bun.Tx,
+	held []QueuedDelivery,
+	locked lockedRows,
+) (requeued int, err error) {
 	if len(held) == 0 {
 		return 0, nil
 	}
 	hooks, err := lockWebhooks(ctx, tx, held, locked)
 	if err != nil {
-		return 0, fmt.Errorf("hold deliveries: %w", err)
+		return 0, fmt.Errorf("lock webhooks: %w", err)
 	}
 	var paused, canceled, unstarted []uuid.UUID
 	for i := range held {
 		q := &held[i]
-		becomes := hooks[q.WebhookID]
-		if becomes == Paused {
+		switch hooks[q.WebhookID] {
+		case Paused:
 			paused = append(paused, q.DeliveryID)
-		}
-		if becomes == Canceled {
+		case Canceled:
 			canceled = append(canceled, q.DeliveryID)
 			if q.Attempt > 1 {
 				unstarted = append(unstarted, q.DeliveryID)
@@ -37,28 +41,27 @@ func hold(ctx context.Context, tx bun.Tx, held []QueuedDelivery, locked lockedRo
 		}
 	}
 	done := map[uuid.UUID]bool{}
-	if err := collect(ctx, tx, done, pauseSQL, paused); err != nil {
+	if err := collectIDs(ctx, tx, done, pauseSQL, paused); err != nil {
 		return 0, fmt.Errorf("pause deliveries: %w", err)
 	}
-	if err := collect(ctx, tx, done, cancelHeldSQL, canceled, unstarted); err != nil {
+	if err := collectIDs(ctx, tx, done, cancelHeldSQL, canceled, unstarted); err != nil {
 		return 0, fmt.Errorf("cancel deliveries: %w", err)
 	}
 	rest := slices.DeleteFunc(slices.Clone(held), func(q QueuedDelivery) bool { return done[q.DeliveryID] })
 	return len(rest), PutBackDeliveries(ctx, tx, rest)
 }
 
-// lockedRows says what becomes of webhooks whose rows another transaction has locked.
+// lockedRows says how to treat webhooks that another transaction has locked.
 type lockedRows string
 
-// passOver is for the one loop that dispatches: waiting for the row of one webhook would stop the deliveries to all.
-// waitFor is for one batch.
+// The dispatcher uses skipLocked: waiting for one webhook would stop the deliveries to all. A batch uses waitForLocks.
 const (
-	passOver lockedRows = " SKIP LOCKED"
-	waitFor  lockedRows = ""
+	skipLocked   lockedRows = " SKIP LOCKED"
+	waitForLocks lockedRows = ""
 )
 
-// lockWebhooks locks the rows of the deliveries' webhooks, and returns the status that their
-// deliveries get: paused, canceled, or "" when the webhook is not blocked.
+// lockWebhooks takes share locks on the deliveries' webhooks. It returns, by webhook, the status that its deliveries
+// must get: paused, canceled, or "" when the webhook is not blocked.
 func lockWebhooks(
 	ctx context.Context,
 	tx bun.Tx,
@@ -75,17 +78,17 @@ func lockWebhooks(
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
-	becomes := map[uuid.UUID]Status{}
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
+	statuses := map[uuid.UUID]Status{}
 	for rows.Next() {
 		var id uuid.UUID
 		var status Status
 		if err := rows.Scan(&id, &status); err != nil {
 			return nil, err
 		}
-		becomes[id] = status
+		statuses[id] = status
 	}
-	return becomes, rows.Err()
+	return statuses, rows.Err()
 }
 
 const pauseSQL = `
@@ -94,8 +97,8 @@ WITH free AS (
 )
 UPDATE deliveries d SET status = 'paused', updated_at = now() FROM free WHERE d.id = free.id AND d.id = ANY ($1) RETURNING d.id`
 
-// cancelHeldSQL: $1 the deliveries, $2 those of them whose next workflow was not started: they keep the one that made
-// the last attempt. One that has failed for good stays failed.
+// cancelHeldSQL: $1 are the deliveries, $2 those of them whose next workflow was not started: workflow_id becomes the
+// one of the last attempt. A delivery that failed for good stays failed.
 const cancelHeldSQL = `
 WITH free AS (
   SELECT id FROM deliveries WHERE id = ANY ($1::uuid[]) AND status IN ('pending', 'retrying', 'failed')
@@ -108,8 +111,8 @@ UPDATE deliveries d SET updated_at = now(), next_attempt_at = NULL,
   ) ELSE d.workflow_id END
 FROM free WHERE d.id = free.id AND d.id = ANY ($1) RETURNING d.id`
 
-// collect runs a statement about deliveries, if there are any, and notes the ids that it returns.
-func collect(ctx context.Context, tx bun.Tx, into map[uuid.UUID]bool, query string, args ...any) error {
+// collectIDs runs a statement about deliveries, unless there are none, and adds the ids that it returns to a set.
+func collectIDs(ctx context.Context, tx bun.Tx, into map[uuid.UUID]bool, query string, args ...any) error {
 	ids, err := queryIDs(ctx, tx, query, args...)
 	for _, id := range ids {
 		into[id] = true
@@ -117,8 +120,7 @@ func collect(ctx context.Context, tx bun.Tx, into map[uuid.UUID]bool, query stri
 	return err
 }
 
-// PutBackDeliveries returns deliveries to the queue that were taken in this transaction but could not be started, as
-// they were.
+// PutBackDeliveries returns deliveries to the queue unchanged: they were taken in this transaction but not started.
 func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) error {
 	if len(qs) == 0 {
 		return nil
@@ -128,8 +130,12 @@ func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) erro
 	var probes, redos []bool
 	for i := range qs {
 		l := qs[i].Flow()
-		hooks, companies, ids = append(hooks, l.Webhook), append(companies, l.Company), append(ids, qs[i].DeliveryID)
-		attempts, probes, redos = append(attempts, qs[i].Attempt), append(probes, qs[i].Probe), append(redos, qs[i].Redo)
+		hooks = append(hooks, l.Webhook)
+		companies = append(companies, l.Company)
+		ids = append(ids, qs[i].DeliveryID)
+		attempts = append(attempts, qs[i].Attempt)
+		probes = append(probes, qs[i].Probe)
+		redos = append(redos, qs[i].Redo)
 	}
 	_, err := pg.Direct(tx).
 		ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, probe, redo)

@@ -18,16 +18,16 @@ import (
 // nowhere.
 const PartitionDaysAhead = 7
 
-// ErrPartitionBusy says that a partition could not be made or dropped because somebody reads or writes for longer
-// than upkeep may make others wait. Nothing was changed; it is worth another try later.
+// ErrPartitionBusy means that a partition was not created or dropped because other transactions kept its table locked.
+// Nothing was changed; try again later.
 var ErrPartitionBusy = errors.New("partition is in use")
 
-// dayTable is a table cut by day.
+// dayTable is a table that is partitioned by day.
 type dayTable struct {
 	name string
-	key  string // holds the UUIDv7 that tells the day
-	// held is a condition on ?0, ?1 and ?2, the first ids of the day, of the next and of the one after: as long as it is
-	// true the day is kept however old it is.
+	key  string // the column with the UUIDv7 whose time decides the day
+	// held is a condition on ?0, ?1 and ?2, the first ids of the day and of the two days after it. The day is kept while
+	// it is true.
 	held string
 }
 
@@ -61,8 +61,8 @@ func (d day) partition() string { return d.name + "_" + d.at.Format(dayLayout) }
 func (d day) bounds() (lo, hi uuid.UUID) { return pg.FloorID(d.at), pg.FloorID(d.at.AddDate(0, 0, 1)) }
 
 // EnsurePartitions makes the day partitions from the day before `from` to `ahead` days after it. It may run at any
-// time and beside itself. Whoever uses the tables meanwhile is never made to wait longer than lockPatience;
-// ErrPartitionBusy when that was not enough.
+// time and in several processes at once. Other users of the tables never wait longer than lockTimeout. It returns
+// ErrPartitionBusy when it did not get its locks.
 func EnsurePartitions(ctx context.Context, db *bun.DB, from time.Time, ahead int) error {
 	first := dayOf(from).AddDate(0, 0, -1)
 	for i := range ahead + 2 {
@@ -86,7 +86,7 @@ func ensureDay(ctx context.Context, db *bun.DB, d day) error {
 	if err != nil || settled {
 		return err
 	}
-	return patiently(ctx, db, "make partition "+d.partition(), func(ctx context.Context, tx bun.Tx) error {
+	return withLockTimeout(ctx, db, "make partition "+d.partition(), func(ctx context.Context, tx bun.Tx) error {
 		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", partitionLock); err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func ensureDay(ctx context.Context, db *bun.DB, d day) error {
 
 const partitionLock = 0x67726e726e // migrationLock + 1
 
-// settled: the day has its partition, or rows of it are in the default partition.
+// settled reports whether the day has its partition, or rows in the default partition.
 func (d day) settled(ctx context.Context, db bun.IDB) (settled bool, err error) {
 	lo, hi := d.bounds()
 	err = db.NewRaw("SELECT to_regclass(?) IS NOT NULL OR EXISTS (SELECT FROM ? WHERE ? >= ? AND ? < ?)",
@@ -120,22 +120,26 @@ func (d day) settled(ctx context.Context, db bun.IDB) (settled bool, err error) 
 }
 
 const (
-	// lockPatience is how long upkeep waits for a lock on a table. Everybody who comes later waits behind it, so this is
-	// also the longest pause that a forgotten transaction and upkeep together can put into the delivery path.
-	lockPatience = 100 * time.Millisecond
-	// lockTries and lockPause: ordinary queries are over in milliseconds, so one of a few tries gets through unless
-	// somebody really holds the table.
+	// lockTimeout is how long maintenance waits for a table lock. Later statements queue behind that request, so this is
+	// also the longest pause of the delivery path when a transaction keeps the table locked.
+	lockTimeout = 100 * time.Millisecond
+	// Ordinary queries take milliseconds, so one of lockTries tries succeeds unless a transaction keeps the table locked.
 	lockTries = 3
 	lockPause = 300 * time.Millisecond
 )
 
-// patiently runs fn in a transaction that gives up waiting for a lock after lockPatience, a few times.
-func patiently(ctx context.Context, db *bun.DB, what string, fn func(ctx context.Context, tx bun.Tx) error) error {
+// withLockTimeout runs fn in a transaction that waits up to lockTimeout for a lock. It retries lockTries times.
+func withLockTimeout(
+	ctx context.Context,
+	db *bun.DB,
+	what string,
+	fn func(ctx context.Context, tx bun.Tx) error,
+) error {
 	for try := 1; ; try++ {
 		err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 			if _, err := tx.ExecContext(
 				ctx,
-				fmt.Sprintf("SET LOCAL lock_timeout = %d", lockPatience.Milliseconds()),
+				fmt.Sprintf("SET LOCAL lock_timeout = %d", lockTimeout.Milliseconds()),
 			); err != nil {
 				return err
 			}

@@ -14,23 +14,23 @@ import (
 	"greenroom/db/pg"
 )
 
-// QueuedDelivery is a delivery that no workflow has yet, with what is needed to start one.
+// QueuedDelivery is a delivery that waits for its workflow to be started, with what the start needs.
 type QueuedDelivery struct {
 	DeliveryID uuid.UUID
 	WebhookID  uuid.UUID
 	CompanyID  *uuid.UUID
 	EventType  string
 	Generation int
-	// Attempt is the number of the attempt to begin with: 1, or more for one that goes on.
+	// Attempt is the number of the attempt to begin with: more than 1 for a delivery that was attempted before.
 	Attempt int
 	IsTest  bool
-	// Probe: one attempt although the circuit is open.
+	// Probe: make one attempt although the circuit is open.
 	Probe bool
-	// Redo: its workflow may have been lost, so a closed workflow of this id must not stand in the way.
+	// Redo: its workflow may have been lost. Start one even if a closed workflow has the same id.
 	Redo bool
-	// NotBefore is when that attempt is due; nil for at once.
+	// NotBefore is when that attempt is due. nil means at once.
 	NotBefore *time.Time
-	// LastError is what the last attempt failed with; nil when none has failed.
+	// LastError is the error of the last failed attempt, or nil.
 	LastError *string
 
 	Profile    string
@@ -56,37 +56,36 @@ func (q *QueuedDelivery) Flow() Flow {
 	return l
 }
 
-// TakeOptions bound one taking.
+// TakeOptions limit one call of TakeDeliveries.
 type TakeOptions struct {
-	// Limit is how many deliveries may be taken in all, PerFlow how many of one flow; Room overrides PerFlow for the
-	// flows of some webhooks, and PerFailing that of webhooks whose last attempt failed.
+	// Limit is the maximum of deliveries in all, PerFlow the maximum of one flow. Room overrides PerFlow for the flows of
+	// some webhooks. PerFailing further limits the flows of webhooks whose last attempt failed.
 	Limit, PerFlow, PerFailing int
 	Room                       map[uuid.UUID]int
-	// After is the flow to go on behind; zero for the first.
+	// After is the flow to continue after. Zero starts with the first.
 	After Flow
-	// StartBlocked returns the first attempts of blocked webhooks too, instead of pausing them: where every delivery has
-	// its own workflow from the start, the workflow parks itself.
+	// StartBlocked returns the first attempts of blocked webhooks too, instead of pausing them. Used where every delivery
+	// has its own workflow from the start: that workflow pauses the delivery.
 	StartBlocked bool
 }
 
 // TakeResult is what TakeDeliveries took.
 type TakeResult struct {
-	// Ready are the deliveries that are the caller's now, oldest first.
+	// Ready are the deliveries that the caller must start, oldest first.
 	Ready []QueuedDelivery
-	// Taken also counts those that were paused or canceled instead.
+	// Taken also counts the deliveries that were paused or canceled instead.
 	Taken int
-	// Next is where the next taking goes on: zero when every flow had its turn.
+	// Next is After for the next call. It is zero when every flow had its turn.
 	Next Flow
 }
 
-// TakeDeliveries takes deliveries from the queue, the oldest of each flow, and removes them from it: they are gone
-// when tx commits and back when it does not. Its cost follows the number of flows that wait, not the length of their
-// queues.
+// TakeDeliveries claims the oldest queued deliveries of each flow. The claim deletes them from the queue when tx
+// commits. Its cost depends on the number of waiting flows, not on the length of the queue.
 //
-// The deliveries of a deleted webhook are canceled. The first attempts of a blocked one (inactive, or its circuit is
-// open) are paused; later attempts are returned, because such a delivery must have a workflow, and that one parks
-// itself. A delivery that has failed for good after its first attempt is returned for the same reason: its workflow
-// shows the failure.
+// It cancels the deliveries of a deleted webhook. It pauses the first attempts of a blocked webhook (inactive, or with
+// an open circuit). Later attempts are returned all the same, because such a delivery must have a workflow, which then
+// pauses it. A delivery that failed for good in a batch is returned for the same reason: its workflow shows the
+// failure.
 func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t TakeResult, err error) {
 	rows, err := takeRows(ctx, tx, o)
 	if err != nil {
@@ -105,7 +104,7 @@ func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t TakeResult
 	var held []QueuedDelivery
 	for i := range rows {
 		switch r := &rows[i]; {
-		case !r.wanted():
+		case !r.needsWorkflow():
 		case r.deleted, r.blocked && r.Attempt <= 1 && !r.Probe && !o.StartBlocked:
 			held = append(held, r.QueuedDelivery)
 		default:
@@ -113,8 +112,8 @@ func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t TakeResult
 		}
 	}
 	slices.SortFunc(t.Ready, func(a, b QueuedDelivery) int { return bytes.Compare(a.DeliveryID[:], b.DeliveryID[:]) })
-	back, err := hold(ctx, tx, held, passOver)
-	t.Taken = len(rows) - back
+	requeued, err := pauseOrCancel(ctx, tx, held, skipLocked)
+	t.Taken = len(rows) - requeued
 	return t, err
 }
 
@@ -127,12 +126,12 @@ func (l Flow) after(other Flow) bool {
 
 type queuedRow struct {
 	QueuedDelivery
-	status           Status // "" when the delivery is no longer kept
+	status           Status // "" after retention has dropped the delivery
 	blocked, deleted bool
 }
 
-// wanted: the delivery has something to do, or has failed for good without a workflow of its own to show it.
-func (r *queuedRow) wanted() bool {
+// needsWorkflow reports whether the delivery waits for an attempt, or failed for good without a workflow to show it.
+func (r *queuedRow) needsWorkflow() bool {
 	return r.status == Pending || r.status == Retrying || r.status == Failed && r.Attempt > 1
 }
 
@@ -141,12 +140,14 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 	if err != nil {
 		return nil, err
 	}
-	rows, err := pg.Direct(tx).
-		QueryContext(ctx, takeSQL, o.After.Webhook, o.After.Company, o.Limit, string(room), o.PerFlow, o.PerFailing)
+	rows, err := pg.Direct(tx).QueryContext(ctx, takeSQL.SQL, takeSQL.Args(pg.Args{
+		"after_webhook": o.After.Webhook, "after_company": o.After.Company, "limit": o.Limit,
+		"room": string(room), "per_flow": o.PerFlow, "per_failing": o.PerFailing,
+	})...)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		var r queuedRow
 		if err := rows.Scan(&r.DeliveryID, &r.WebhookID, &r.CompanyID, &r.Attempt, &r.Probe, &r.Redo, &r.Profile, &r.URL,
@@ -161,18 +162,19 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 	return taken, rows.Err()
 }
 
-// takeSQL walks the distinct flows of the queue (a loose index scan) and takes a few rows of each, until it has
-// enough. It reads the queue and webhooks by their primary keys and nothing else: deliveries are read afterwards,
-// when their ids are known (see pg.Direct). OFFSET 0 keeps a look-up of one row what it is. $1, $2: the flow to go on
-// behind, $3: rows at most, $4: room by webhook, $5: rows of a flow at most, $6: of one whose endpoint fails.
-const takeSQL = `
+// takeSQL walks the distinct flows of the queue (a loose index scan) and takes a few rows of each, up to the limit. It
+// reads only the queue and webhooks, by primary key: deliveries are read afterwards, when their ids are known (see
+// pg.Direct). OFFSET 0 keeps the planner from turning the look-up of one webhook into a join.
+var takeSQL = pg.Named(`
 WITH RECURSIVE flows AS (
-  (SELECT webhook_id, company_id FROM delivery_queue WHERE (webhook_id, company_id) > ($1::uuid, $2::uuid)
+  (SELECT webhook_id, company_id FROM delivery_queue
+   WHERE (webhook_id, company_id) > (@after_webhook::uuid, @after_company::uuid)
    ORDER BY webhook_id, company_id LIMIT 1)
   UNION ALL
   SELECT next.webhook_id, next.company_id FROM flows CROSS JOIN LATERAL (
     SELECT q.webhook_id, q.company_id FROM delivery_queue q
-    WHERE (q.webhook_id, q.company_id) > (flows.webhook_id, flows.company_id) ORDER BY q.webhook_id, q.company_id LIMIT 1
+    WHERE (q.webhook_id, q.company_id) > (flows.webhook_id, flows.company_id)
+    ORDER BY q.webhook_id, q.company_id LIMIT 1
   ) next
 ), picked AS (
   SELECT p.row FROM flows CROSS JOIN LATERAL (
@@ -182,18 +184,20 @@ WITH RECURSIVE flows AS (
     SELECT q.ctid AS row FROM delivery_queue q
     WHERE q.webhook_id = flows.webhook_id AND q.company_id = flows.company_id
     ORDER BY q.webhook_id, q.company_id, q.delivery_id
-    LIMIT LEAST(COALESCE(($4::jsonb ->> flows.webhook_id::text)::int, $5::int), CASE WHEN w.failing THEN $6::int END)
+    LIMIT LEAST(COALESCE((@room::jsonb ->> flows.webhook_id::text)::int, @per_flow::int),
+      CASE WHEN w.failing THEN @per_failing::int END)
     FOR UPDATE SKIP LOCKED
-  ) p LIMIT $3
+  ) p LIMIT @limit
 ), taken AS (
   DELETE FROM delivery_queue WHERE ctid = ANY (ARRAY(SELECT row FROM picked))
   RETURNING webhook_id, company_id, delivery_id, attempt, probe, redo
 )
-SELECT t.delivery_id, t.webhook_id, t.company_id, t.attempt, t.probe, t.redo, w.profile, w.url, w.max_retries, w.timeout_ms,
+SELECT t.delivery_id, t.webhook_id, t.company_id, t.attempt, t.probe, t.redo, w.profile, w.url,
+  w.max_retries, w.timeout_ms,
   w.rate_limit, w.consecutive_failures > 0, w.circuit_opened_at IS NOT NULL OR NOT w.is_active, w.deleted_at IS NOT NULL
-FROM taken t CROSS JOIN LATERAL (SELECT * FROM webhooks w WHERE w.id = t.webhook_id OFFSET 0) w`
+FROM taken t CROSS JOIN LATERAL (SELECT * FROM webhooks w WHERE w.id = t.webhook_id OFFSET 0) w`)
 
-// readTaken reads the deliveries of rows that were taken.
+// readTaken fills in the columns of table deliveries.
 func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
 	if len(taken) == 0 {
 		return nil
@@ -209,7 +213,7 @@ func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		var id uuid.UUID
 		var d queuedRow
@@ -223,18 +227,19 @@ func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
 	return rows.Err()
 }
 
-// QueueLength counts the deliveries and commands that wait for a dispatcher, up to limit of each, so that a scrape
-// never scans a long backlog. Parked commands are ParkedCommands.
+// QueueLength counts the deliveries and commands that wait for a dispatcher, up to limit of each, so that a metrics
+// scrape never scans a long backlog. ParkedCommands counts the parked commands.
 func QueueLength(ctx context.Context, db bun.IDB, limit int) (deliveries, commands int, err error) {
 	err = db.NewRaw(`SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery_queue LIMIT ?0) q),
-		(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c)`, limit).Scan(ctx, &deliveries, &commands)
+		(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c)`, limit).
+		Scan(ctx, &deliveries, &commands)
 	if err != nil {
 		return 0, 0, fmt.Errorf("measure queue: %w", err)
 	}
 	return deliveries, commands, nil
 }
 
-// WorkflowOf returns the id of the workflow that has a delivery, or "" when none was recorded.
+// WorkflowOf returns the id of a delivery's workflow, or "" when it has none.
 func WorkflowOf(ctx context.Context, db bun.IDB, delivery uuid.UUID) (string, error) {
 	var id string
 	err := db.NewRaw("SELECT COALESCE((SELECT workflow_id FROM deliveries WHERE id = ?), '')", delivery).Scan(ctx, &id)

@@ -11,17 +11,16 @@ import (
 	"greenroom/db/pg"
 )
 
-// The reconciler finds rows that need a workflow and seem to have none. Each look reads only what is due, by an index
-// on the time at which it is due, and notes on the row when to look again: a row that cannot progress never hides
-// another one.
+// The reconciler finds rows that need a workflow and seem to have none. Each check reads only due rows, by an index on
+// the due time, and stores on the row when to check it again, so a row without progress never hides another one.
 
-// SweepCursor is where a walk over overdue deliveries has come to; zero at its beginning.
+// SweepCursor is the position in a sweep of overdue deliveries. Zero is the beginning.
 type SweepCursor struct {
 	Due time.Time
 	ID  uuid.UUID
 }
 
-// SweepPage is what one page of that walk found.
+// SweepPage is the result of one page of a sweep.
 type SweepPage struct {
 	// Looked counts the overdue deliveries that were read, Requeued those that went back into the queue.
 	Looked, Requeued int
@@ -29,10 +28,10 @@ type SweepPage struct {
 	Next SweepCursor
 }
 
-// SweepDeliveries looks at the next overdue deliveries, the longest overdue first, and puts those back into the queue
-// that are neither queued nor in a batch and overdue by more than grace and their webhook's time-out: their workflow
-// was lost, or is older than the row. The queue's entry asks for a redo, which wakes a workflow that is there.
-// Deliveries that wait in the queue are only read, so a long backlog costs no writes.
+// SweepDeliveries reads the next overdue deliveries, the longest overdue first. It requeues those that are neither
+// queued nor in a batch and overdue by more than grace plus their webhook's timeout: their workflow was lost, or is
+// older than the row. The queue entry asks for a redo, which wakes the workflow if it exists. Queued deliveries are
+// only read, so a long backlog costs no writes.
 func SweepDeliveries(
 	ctx context.Context,
 	db bun.IDB,
@@ -45,8 +44,10 @@ func SweepDeliveries(
 			return err
 		}
 		p.Next = after
-		err := tx.NewRaw(sweepSQL, after.Due, after.ID, grace.Milliseconds(), limit, uuid.Nil).
-			Scan(ctx, &p.Looked, &p.Requeued, &p.Next.Due, &p.Next.ID)
+		err := tx.NewRaw(sweepSQL, pg.Args{
+			"after_due": after.Due, "after_id": after.ID, "grace_ms": grace.Milliseconds(), "limit": limit,
+			"no_company": uuid.Nil,
+		}).Scan(ctx, &p.Looked, &p.Requeued, &p.Next.Due, &p.Next.ID)
 		if err != nil || p.Requeued == 0 {
 			return err
 		}
@@ -58,8 +59,8 @@ func SweepDeliveries(
 	return p, nil
 }
 
-// planByIndex makes the statements of one transaction follow the indexes that are made for them. The planner judges by
-// statistics, which may be from a moment at which nothing was due, or millions of rows were.
+// planByIndex makes the statements of one transaction use the indexes made for them. The planner decides by statistics,
+// which may date from a moment when no row was due, or millions were.
 func planByIndex(ctx context.Context, tx bun.Tx) error {
 	_, err := tx.ExecContext(
 		ctx,
@@ -73,21 +74,24 @@ func planByIndex(ctx context.Context, tx bun.Tx) error {
 }
 
 // deliveryDue is the expression of the index deliveries_due.
-const deliveryDue = "(CASE WHEN d.status IN ('pending', 'retrying') THEN GREATEST(d.reconcile_at, COALESCE(d.next_attempt_at, d.updated_at)) END)"
+const deliveryDue = "(CASE WHEN d.status IN ('pending', 'retrying') " +
+	"THEN GREATEST(d.reconcile_at, COALESCE(d.next_attempt_at, d.updated_at)) END)"
 
-// sweepSQL: ?0 and ?1 the cursor, ?2 the grace in ms, ?3 rows at most, ?4 the zero id. A delivery that was put back
-// and is still overdue is put back again after half as long as it has been overdue by then, at most after ten
-// minutes.
+// sweepSQL requeues a delivery again, if it is still overdue, after half of the time for which it has been overdue, at
+// most after ten minutes.
 const sweepSQL = `
 WITH page AS MATERIALIZED (
-  SELECT d.id, d.webhook_id, COALESCE(d.company_id, ?4) AS company_id, COALESCE(d.next_attempt_at, d.updated_at) AS since, ` + deliveryDue + ` AS due
+  SELECT d.id, d.webhook_id, COALESCE(d.company_id, ?no_company) AS company_id,
+    COALESCE(d.next_attempt_at, d.updated_at) AS since, ` + deliveryDue + ` AS due
   FROM deliveries d
-  WHERE ` + deliveryDue + ` < now() - ?2 * interval '1 ms' AND (` + deliveryDue + `, d.id) > (?0, ?1)
-  ORDER BY ` + deliveryDue + `, d.id LIMIT ?3
+  WHERE ` + deliveryDue + ` < now() - ?grace_ms * interval '1 ms'
+    AND (` + deliveryDue + `, d.id) > (?after_due, ?after_id)
+  ORDER BY ` + deliveryDue + `, d.id LIMIT ?limit
 ), lost AS MATERIALIZED (
   SELECT p.id, p.since FROM page p JOIN webhooks w ON w.id = p.webhook_id
-  WHERE p.due < now() - (?2 + w.timeout_ms) * interval '1 ms'
-    AND NOT EXISTS (SELECT FROM delivery_queue q WHERE q.webhook_id = p.webhook_id AND q.company_id = p.company_id AND q.delivery_id = p.id)
+  WHERE p.due < now() - (?grace_ms + w.timeout_ms) * interval '1 ms'
+    AND NOT EXISTS (SELECT FROM delivery_queue q
+      WHERE q.webhook_id = p.webhook_id AND q.company_id = p.company_id AND q.delivery_id = p.id)
     AND p.id NOT IN (SELECT unnest(b.deliveries) FROM delivery_batches b)
 ), locked AS MATERIALIZED (
   SELECT d.id, lost.since FROM lost JOIN deliveries d ON d.id = lost.id FOR UPDATE OF d SKIP LOCKED
@@ -97,21 +101,24 @@ WITH page AS MATERIALIZED (
   RETURNING d.id, d.webhook_id, d.company_id, d.generation, d.status
 ), queued AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
-  SELECT n.webhook_id, COALESCE(n.company_id, ?4), n.id, ` + nextAttempt + `, true FROM noted n WHERE n.status IN ('pending', 'retrying')
+  SELECT n.webhook_id, COALESCE(n.company_id, ?no_company), n.id, ` + nextAttempt + `, true FROM noted n
+  WHERE n.status IN ('pending', 'retrying')
   ON CONFLICT DO NOTHING RETURNING 1
 )
 SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM queued),
-  COALESCE((SELECT max(due) FROM page), ?0), COALESCE((SELECT id FROM page WHERE due = (SELECT max(due) FROM page) ORDER BY id DESC LIMIT 1), ?1)`
+  COALESCE((SELECT max(due) FROM page), ?after_due),
+  COALESCE((SELECT id FROM page WHERE due = (SELECT max(due) FROM page) ORDER BY id DESC LIMIT 1), ?after_id)`
 
 // nextAttempt is the number of the next attempt of a delivery n. It follows the highest one: a workflow that was
 // reset makes attempts of the same number again.
-const nextAttempt = "(SELECT 1 + COALESCE(max(a.attempt), 0) FROM attempts a WHERE a.delivery_id = n.id AND a.generation = n.generation)"
+const nextAttempt = "(SELECT 1 + COALESCE(max(a.attempt), 0) FROM attempts a " +
+	"WHERE a.delivery_id = n.id AND a.generation = n.generation)"
 
-// RequeueLost puts a delivery back into the queue whose workflow is known to be gone, if it still waits for an
-// attempt, which is due at once. With probe that attempt is made although the circuit is open.
+// RequeueLost requeues a delivery whose workflow no longer exists, if it waits for an attempt, which is then due at
+// once. With probe that attempt is made although the circuit is open.
 func RequeueLost(ctx context.Context, tx bun.Tx, delivery uuid.UUID, probe bool) (bool, error) {
 	res, err := tx.ExecContext(ctx, `WITH n AS (
-		UPDATE deliveries SET next_attempt_at = NULL, updated_at = now() WHERE id = ?0 AND `+livingStatus+`
+		UPDATE deliveries SET next_attempt_at = NULL, updated_at = now() WHERE id = ?0 AND `+isLive+`
 		RETURNING id, webhook_id, company_id, generation
 	) INSERT INTO delivery_queue AS q (webhook_id, company_id, delivery_id, attempt, probe, redo)
 		SELECT n.webhook_id, COALESCE(n.company_id, ?1), n.id, `+nextAttempt+`, ?2, true FROM n
@@ -124,18 +131,19 @@ func RequeueLost(ctx context.Context, tx bun.Tx, delivery uuid.UUID, probe bool)
 	return n > 0, err
 }
 
-// livingStatus says that a delivery waits for an attempt, in words that no partial index has: a row that is looked up
-// by its id must not be looked for in an index of all that waits.
-const livingStatus = "COALESCE(status, '') IN ('pending', 'retrying')"
+// isLive is true for a delivery that waits for an attempt. Its expression matches no partial index on purpose: a row
+// must be found by its id, not in the index of all live deliveries.
+const isLive = "COALESCE(status, '') IN ('pending', 'retrying')"
 
-// releaseProbe sends one paused delivery of a webhook on its way although the circuit is open, unless the webhook is
-// inactive. It is one of the newest, and of those the one with the fewest attempts: a long outage must not use up the
-// attempts of one delivery. A workflow that it has is woken.
+// releaseProbe requeues one paused delivery of a webhook although the circuit is open, unless the webhook is inactive.
+// Of the 100 newest it picks the one with the fewest attempts: a long outage must not use up the attempts of one
+// delivery.
 func releaseProbe(ctx context.Context, tx bun.Tx, webhook uuid.UUID) (n int, err error) {
 	err = tx.NewRaw(`WITH newest AS MATERIALIZED (
 		SELECT d.id, d.attempts FROM deliveries d
 		WHERE (live_webhook(d.status, d.webhook_id), d.status, d.id) >= (?0, 'paused', ?1)
-			AND (live_webhook(d.status, d.webhook_id), d.status, d.id) <= (?0, 'paused', ?2) AND live_webhook(d.status, d.webhook_id) <= ?0
+			AND (live_webhook(d.status, d.webhook_id), d.status, d.id) <= (?0, 'paused', ?2)
+			AND live_webhook(d.status, d.webhook_id) <= ?0
 			AND EXISTS (SELECT FROM webhooks w WHERE w.id = ?0 AND w.is_active AND w.deleted_at IS NULL)
 		ORDER BY live_webhook(d.status, d.webhook_id) DESC, d.status DESC, d.id DESC LIMIT 100
 	), picked AS MATERIALIZED (

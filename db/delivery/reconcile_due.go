@@ -11,37 +11,36 @@ import (
 	"greenroom/db/pg"
 )
 
-// Due is a row that may need its workflow to be told, or started.
+// Due is a row whose workflow may have to be woken or started.
 type Due struct {
 	ID uuid.UUID
-	// Overdue: what its workflow should have done is not done. Otherwise the row only has to have a workflow that runs,
-	// if Needed.
+	// Overdue: the workflow has not done what was due. Needed: the row must have a running workflow at any time.
 	Overdue, Needed bool
-	// SinceMS is for how many milliseconds the row has been overdue: the longer, the later it is looked at again.
+	// SinceMS is the time since the row was due, in milliseconds. The longer it is, the later the next check.
 	SinceMS int64 `bun:"since_ms"`
 }
 
-// Reconciled is a kind of rows that the reconciler looks at.
+// Reconciled is a kind of rows that the reconciler checks.
 type Reconciled struct {
 	Kind string
-	// Works: the workflow of a row that is overdue may be at work on it, so only one that is missing is a fault.
+	// Works: the workflow of an overdue row may still be working on it. Only a missing workflow is a fault.
 	Works bool
 	Table string
-	// Look is a statement that finds what is due, the longest first: ?0 the grace in ms, ?1 rows at most.
+	// Look is the statement that finds due rows, the longest overdue first. ?0 is the grace in ms, ?1 the limit.
 	Look string
 }
 
-// The kinds. Deliveries are SweepDeliveries'.
+// The engine's kinds, except deliveries: see SweepDeliveries.
 var (
-	// ReconciledCircuits: open ones, which need a workflow that probes or waits for a reset.
+	// ReconciledCircuits are open circuits, which need a workflow that probes or waits for a reset.
 	ReconciledCircuits = Reconciled{Kind: "circuit", Table: "webhooks", Look: openCircuitsSQL}
-	// ReconciledReleases: webhooks with paused deliveries that are to be released, or canceled.
+	// ReconciledReleases are webhooks whose paused deliveries must be released or canceled.
 	ReconciledReleases = Reconciled{Kind: "release", Works: true, Table: "webhooks", Look: releasesDueSQL}
-	// ReconciledReplays: running ones that did not move.
+	// ReconciledReplays are running replays without progress.
 	ReconciledReplays = Reconciled{Kind: "replay", Table: "replays", Look: replaysDueSQL}
 )
 
-// LookForDue returns rows of a kind that have been due for longer than grace, at most limit.
+// LookForDue returns up to limit rows of a kind that have been due for longer than grace.
 func LookForDue(ctx context.Context, db bun.IDB, r Reconciled, grace time.Duration, limit int) (due []Due, err error) {
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		if err := planByIndex(ctx, tx); err != nil {
@@ -55,14 +54,19 @@ func LookForDue(ctx context.Context, db bun.IDB, r Reconciled, grace time.Durati
 	return due, nil
 }
 
-// The first look after a row was told comes after lookLeast, the later ones after half of the time it has been due by
-// then.
+// A row is checked again after half of the time for which it has been due, within these limits.
 const (
-	lookLeast = 30 * time.Second
-	lookMost  = 10 * time.Minute
+	minRecheck = 30 * time.Second
+	maxRecheck = 10 * time.Minute
 )
 
-// NoteLooked notes on rows when to look at them again. One that somebody else has locked is looked at again at once.
+// recheckAfter is the time until the next check of the row.
+func (d Due) recheckAfter() time.Duration {
+	return min(max(time.Duration(d.SinceMS)*time.Millisecond/2, minRecheck), maxRecheck)
+}
+
+// NoteLooked stores on each row when to check it again. A row that another transaction has locked is skipped, so the
+// next round checks it.
 func NoteLooked(ctx context.Context, db bun.IDB, r Reconciled, looked []Due) error {
 	if len(looked) == 0 {
 		return nil
@@ -70,13 +74,14 @@ func NoteLooked(ctx context.Context, db bun.IDB, r Reconciled, looked []Due) err
 	ids, waits := make([]uuid.UUID, len(looked)), make([]int64, len(looked))
 	for i, d := range looked {
 		ids[i] = d.ID
-		waits[i] = min(max(d.SinceMS/2, lookLeast.Milliseconds()), lookMost.Milliseconds())
+		waits[i] = d.recheckAfter().Milliseconds()
 	}
 	err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		_, err := pg.Direct(tx).ExecContext(ctx, `WITH locked AS MATERIALIZED (
 			SELECT r.id, l.wait FROM unnest($1::uuid[], $2::bigint[]) AS l (id, wait) JOIN `+r.Table+` r ON r.id = l.id
 			FOR NO KEY UPDATE OF r SKIP LOCKED
-		) UPDATE `+r.Table+` r SET reconcile_at = now() + locked.wait * interval '1 ms' FROM locked WHERE r.id = locked.id`, ids, waits)
+		) UPDATE `+r.Table+` r SET reconcile_at = now() + locked.wait * interval '1 ms'
+		FROM locked WHERE r.id = locked.id`, ids, waits)
 		return err
 	})
 	if err != nil {
@@ -91,7 +96,8 @@ SELECT w.id, true AS needed, false AS overdue, 0 AS since_ms
 FROM webhooks w
 WHERE ` + openDue + ` < now() - ?0 * interval '1 ms' ORDER BY ` + openDue + ` LIMIT ?1`
 
-const openDue = "(CASE WHEN w.circuit_opened_at IS NOT NULL AND w.deleted_at IS NULL THEN GREATEST(w.reconcile_at, w.circuit_opened_at) END)"
+const openDue = "(CASE WHEN w.circuit_opened_at IS NOT NULL AND w.deleted_at IS NULL " +
+	"THEN GREATEST(w.reconcile_at, w.circuit_opened_at) END)"
 
 // releasesDueSQL walks the distinct webhooks that have paused deliveries (a loose index scan over deliveries_paused).
 // Those that are open or inactive keep them; of the others a release should be under way.

@@ -53,6 +53,26 @@ func TestSweepFindsLostDeliveries(t *testing.T) {
 	require.Equal(t, 1, b.sweep(), "and found again, if nothing has")
 }
 
+func TestSweepBacksOff(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	q := b.lost()
+	for overdue, want := range map[time.Duration]time.Duration{
+		4 * time.Minute: 2 * time.Minute, time.Hour: 10 * time.Minute,
+	} {
+		b.exec("UPDATE deliveries SET reconcile_at = NULL, updated_at = now() - ? * interval '1 second'", overdue.Seconds())
+		b.exec("DELETE FROM delivery_queue")
+		require.Equal(t, 1, b.sweep())
+		var wait float64
+		require.NoError(
+			t,
+			b.NewRaw("SELECT extract(epoch FROM reconcile_at - now()) FROM deliveries WHERE id = ?", q.DeliveryID).
+				Scan(b.ctx, &wait),
+		)
+		require.InDelta(t, want.Seconds(), wait, 15, "overdue for %s", overdue)
+	}
+}
+
 func TestSweepCountsFromTheHighestAttempt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

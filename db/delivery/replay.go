@@ -12,7 +12,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// ReplayState is where a replay stands.
+// ReplayState is a replay's state.
 type ReplayState string
 
 // A replay goes running ⇄ paused → completed | canceled.
@@ -80,22 +80,23 @@ func ListReplays(ctx context.Context, db bun.IDB, webhook uuid.UUID, p pg.Page) 
 	return rs, total, nil
 }
 
-// PauseReplay holds a running replay.
+// PauseReplay pauses a running replay.
 func PauseReplay(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Replay, error) {
 	return setReplay(ctx, tx, id, ReplayPaused, ReplayRunning)
 }
 
-// ResumeReplay lets a paused replay go on where it was.
+// ResumeReplay continues a paused replay.
 func ResumeReplay(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Replay, error) {
 	return setReplay(ctx, tx, id, ReplayRunning, ReplayPaused)
 }
 
-// CancelReplay ends a replay; what it has sent again already stays so.
+// CancelReplay ends a replay. Deliveries that it has requeued are not canceled.
 func CancelReplay(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Replay, error) {
 	return setReplay(ctx, tx, id, ReplayCanceled, ReplayRunning, ReplayPaused)
 }
 
-// setReplay is refused with a StateError unless the replay is in one of the states, and tells its workflow.
+// setReplay changes the state and signals the workflow. A StateError refuses a replay that is in none of the from
+// states.
 func setReplay(ctx context.Context, tx bun.Tx, id uuid.UUID, to ReplayState, from ...ReplayState) (*Replay, error) {
 	r := new(Replay)
 	err := tx.NewRaw(`UPDATE replays SET state = ?, updated_at = clock_timestamp() WHERE id = ? AND state IN (?) RETURNING *`,
@@ -114,7 +115,7 @@ func setReplay(ctx context.Context, tx bun.Tx, id uuid.UUID, to ReplayState, fro
 	return nil, &pg.StateError{Resource: "replay", State: state}
 }
 
-// ReplayProgress is where a replay stands after a page.
+// ReplayProgress is the state of a replay after a page.
 type ReplayProgress struct {
 	State ReplayState
 	// Replayed counts the deliveries of all pages, Requeued those of this one.
@@ -217,7 +218,7 @@ func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, 
 	if err != nil {
 		return p, err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	looked := 0
 	for rows.Next() && len(p.matches) < limit {
 		var matches bool

@@ -84,6 +84,71 @@ func TestReplayPage(t *testing.T) {
 	})
 }
 
+// Since is inclusive and Until exclusive; tests and other statuses are not sent again.
+func TestReplayMatches(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	since := time.Now().UTC().Truncate(time.Hour)
+	until := since.Add(time.Minute)
+	add := func(at time.Time, status delivery.Status, test bool) uuid.UUID {
+		id := pg.FloorID(at)
+		for i := 6; i < len(id); i++ {
+			id[i] = 7
+		}
+		b.exec(
+			`INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, status, is_test, created_at, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, now(), now())`,
+			id,
+			pg.NewID(),
+			b.hook.ID,
+			b.company,
+			catalog.InterviewStarted,
+			status,
+			test,
+		)
+		return id
+	}
+	add(since.Add(-time.Millisecond), delivery.Failed, false)
+	first := add(since, delivery.Failed, false)
+	add(since.Add(time.Second), delivery.Failed, true)
+	add(since.Add(2*time.Second), delivery.Succeeded, false)
+	add(since.Add(3*time.Second), delivery.Retrying, false)
+	canceled := add(since.Add(4*time.Second), delivery.Canceled, false)
+	last := add(until.Add(-time.Millisecond), delivery.Failed, false)
+	add(until, delivery.Failed, false)
+
+	r := &delivery.Replay{WebhookID: b.hook.ID, Since: since, Until: until, Statuses: []string{"failed", "canceled"}}
+	b.tx(func(tx bun.Tx) error { return delivery.CreateReplay(b.ctx, tx, r) })
+	p, err := delivery.ReplayPage(b.ctx, b, r.ID, 10)
+	require.NoError(t, err)
+	require.Equal(t, delivery.ReplayCompleted, p.State)
+	var sent []uuid.UUID
+	for _, q := range b.take() {
+		sent = append(sent, q.DeliveryID)
+	}
+	require.Equal(t, []uuid.UUID{first, canceled, last}, sent)
+}
+
+// A page of exactly as many matches as its limit leaves it open whether more follow.
+func TestReplayPageThatIsFullDoesNotComplete(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(catalog.InterviewStarted)
+	b.take()
+	b.exec("UPDATE deliveries SET status = 'failed'")
+	r := &delivery.Replay{
+		WebhookID: b.hook.ID, Since: time.Now().Add(-time.Minute), Until: time.Now().Add(time.Second),
+		Statuses: []string{"failed"},
+	}
+	b.tx(func(tx bun.Tx) error { return delivery.CreateReplay(b.ctx, tx, r) })
+	for _, want := range []delivery.ReplayState{delivery.ReplayRunning, delivery.ReplayCompleted} {
+		p, err := delivery.ReplayPage(b.ctx, b, r.ID, 1)
+		require.NoError(t, err)
+		require.Equal(t, want, p.State)
+		require.EqualValues(t, 1, p.Replayed)
+	}
+}
+
 // TestReplayPageIsBounded has one failure behind many successes: a page that finds none goes on where it stopped.
 func TestReplayPageIsBounded(t *testing.T) {
 	t.Parallel()

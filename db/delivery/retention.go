@@ -16,9 +16,8 @@ import (
 
 // DropPartitions drops the day partitions that ended before `before` and returns their names. Retention is this: a
 // DELETE is made only of rows that fell into the default partition because their day had none. What keeps an old day
-// is in dayTables. Whoever uses the tables meanwhile is never made to wait longer than lockPatience. The days of a
-// table that was busy (errors.Is ErrPartitionBusy) are left for the next time: trying each of them would only make
-// the others wait as often.
+// is in dayTables. Other users of the tables never wait longer than lockTimeout. When a table is busy
+// (errors.Is ErrPartitionBusy), its remaining days are left for the next run: each try would delay the other users.
 func DropPartitions(ctx context.Context, db *bun.DB, before time.Time) (dropped []string, err error) {
 	var busy []error
 	for _, table := range dayTables {
@@ -47,7 +46,7 @@ func dropDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time)
 			if err != nil {
 				return dropped, err
 			}
-			if expired > 0 { // they are shown until the next upkeep
+			if expired > 0 { // stay visible until the next run of maintenance
 				continue
 			}
 		}
@@ -66,8 +65,8 @@ func dropDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time)
 // was too old.
 const ExpiredWhilePaused = "expired while paused: its webhook was inactive, or its circuit open, for longer than deliveries are kept"
 
-// expirePaused ends the day's paused deliveries, a page at a time: one webhook that nobody mends must not keep the
-// days of all. A workflow that has one is woken and ends while the row is still there.
+// expirePaused fails the day's paused deliveries, page by page: one unavailable webhook must not keep the day of all.
+// Their workflows are woken and end while the rows still exist.
 func (d day) expirePaused(ctx context.Context, db *bun.DB) (expired int64, err error) {
 	lo, hi := d.bounds()
 	for {
@@ -122,8 +121,8 @@ func OldestDay(ctx context.Context, db *bun.DB) (oldest time.Time, err error) {
 	return oldest, nil
 }
 
-// drop drops the day's partition unless it is held, which is looked at a second time behind the lock: somebody may
-// replay one of its deliveries at this moment. DROP TABLE locks the parent, and with it everybody, so this waits for
+// drop drops the day's partition unless it is held. It checks that again under the lock, because a delivery may be
+// replayed at the same time. DROP TABLE locks the parent, and with it everybody, so this waits for
 // it briefly and never holds two parents at once: it cannot come to a deadlock with the statements that write to
 // several of them. (DETACH PARTITION CONCURRENTLY would not lock, but PostgreSQL refuses it where there is a default
 // partition.)
@@ -131,7 +130,7 @@ func (d day) drop(ctx context.Context, db *bun.DB) (did bool, err error) {
 	if held, err := d.isHeld(ctx, db); err != nil || held {
 		return false, err
 	}
-	err = patiently(ctx, db, "drop partition "+d.partition(), func(ctx context.Context, tx bun.Tx) error {
+	err = withLockTimeout(ctx, db, "drop partition "+d.partition(), func(ctx context.Context, tx bun.Tx) error {
 		if _, err := tx.ExecContext(ctx, "LOCK TABLE ONLY ? IN ACCESS EXCLUSIVE MODE", bun.Ident(d.name)); err != nil {
 			return err
 		}
@@ -152,7 +151,7 @@ func (d day) isHeld(ctx context.Context, db bun.IDB) (held bool, err error) {
 	lo, hi := d.bounds()
 	err = db.NewRaw("SELECT "+d.held, lo, hi, pg.FloorID(d.at.AddDate(0, 0, 2))).Scan(ctx, &held)
 	if err != nil {
-		return false, fmt.Errorf("look what holds %s: %w", d.partition(), err)
+		return false, fmt.Errorf("check what holds %s: %w", d.partition(), err)
 	}
 	return held, nil
 }
@@ -177,12 +176,12 @@ func clearDefault(ctx context.Context, db *bun.DB, table dayTable, before time.T
 	}
 }
 
-// clearPage bounds one DELETE: some tens of milliseconds of work, and nobody waits for its locks longer.
+// clearPage limits one DELETE, and how long it holds its row locks, to some tens of milliseconds.
 const clearPage = 5000
 
-// clear deletes the day's rows from the default partition, in pages that each are a transaction, so that one that is
-// interrupted has not worked in vain. A delivery that comes alive meanwhile is not deleted, and then holds its
-// attempts and its event.
+// clear deletes the day's rows from the default partition, one transaction a page, so that an interruption loses at
+// most one page. A delivery that is replayed at the same time is not deleted, and then holds its attempts and its
+// event.
 func (d day) clear(ctx context.Context, db *bun.DB) error {
 	lo, hi := d.bounds()
 	ended := ""

@@ -39,9 +39,9 @@ type Webhook struct {
 	Secret              []byte     `bun:"secret"`
 	ConsecutiveFailures int        `bun:"consecutive_failures"`
 	CircuitOpenedAt     *time.Time `bun:"circuit_opened_at"`
-	// SetID: it gets the events of the jobs with that WebhookSet alone.
+	// SetID limits the webhook to events of jobs with that WebhookSet.
 	SetID *uuid.UUID `bun:"set_id"`
-	// CircuitRecovery overrides the configured way back: "manual" or "probe".
+	// CircuitRecovery overrides the configured recovery mode: "manual" or "probe".
 	CircuitRecovery *string    `bun:"circuit_recovery"`
 	CreatedAt       time.Time  `bun:"created_at"`
 	UpdatedAt       time.Time  `bun:"updated_at"`
@@ -80,8 +80,7 @@ func CreateWebhook(ctx context.Context, db bun.IDB, w *Webhook) error {
 	return nil
 }
 
-// GetWebhook returns a webhook whoever owns it (the caller tells "not found" from "not yours" by IsOf), unless it was
-// deleted.
+// GetWebhook returns a webhook of any owner, unless it was deleted. The caller checks the scope with IsOf.
 func GetWebhook(ctx context.Context, db bun.IDB, id uuid.UUID) (*Webhook, error) {
 	w := new(Webhook)
 	err := db.NewSelect().Model(w).Where("w.id = ? AND w.deleted_at IS NULL", id).Scan(ctx)
@@ -93,10 +92,10 @@ func GetWebhook(ctx context.Context, db bun.IDB, id uuid.UUID) (*Webhook, error)
 
 // IsOf reports whether a caller of this scope may see and change the webhook.
 func (w *Webhook) IsOf(s pg.Scope) bool {
-	return s.Company == nil || same(w.CompanyID, s.Company) || same(w.OwnerCompanyID, s.Company)
+	return s.Company == nil || equalIDs(w.CompanyID, s.Company) || equalIDs(w.OwnerCompanyID, s.Company)
 }
 
-func same(a, b *uuid.UUID) bool { return a != nil && b != nil && *a == *b }
+func equalIDs(a, b *uuid.UUID) bool { return a != nil && b != nil && *a == *b }
 
 // ListWebhooks returns all webhooks that the scope sees, oldest first; with company set, only those of exactly that
 // company.
@@ -129,9 +128,8 @@ func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string
 	return nil
 }
 
-// DeleteWebhook deletes a webhook. Nothing is sent to it any more. What it still had to deliver is canceled: a first
-// page in this transaction, the rest by its Circuit workflow (see CancelPage), so that a long backlog keeps no lock
-// for long.
+// DeleteWebhook deletes a webhook and cancels its live deliveries: a first page in this transaction, the rest by its
+// Circuit workflow (see CancelPage), so that a long backlog does not keep the locks for long.
 func DeleteWebhook(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	err := pg.One(tx.ExecContext(ctx, `UPDATE webhooks SET deleted_at = now(), updated_at = now(), is_active = false
 		WHERE id = ? AND deleted_at IS NULL`, id))

@@ -9,12 +9,11 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Direct is the same connection or transaction without Bun. Bun writes arguments into the statement's text, so each
-// text is new to PostgreSQL and the driver must not keep it prepared: a connection would hold hundreds of them. What
-// goes through here has parameters. The driver keeps its description but PostgreSQL plans it anew each time, with the
-// values and the sizes that the tables have then. A kept plan is cheaper by less than a millisecond and fails when a
-// table or a day's partition was empty when it was made; and a plan for known ids reads the partitions of their days
-// alone.
+// Direct returns the connection or transaction without Bun. Bun writes arguments into the statement's text, so each
+// text is new to PostgreSQL, and preparing it would fill the connection with hundreds of statements. Statements for
+// Direct have parameters. The driver caches their description, but PostgreSQL plans each execution, with the current
+// values and table sizes. A cached plan would save less than a millisecond, and is bad when a table or a day's
+// partition was empty when it was made. A plan with known ids reads only the partitions of their days.
 func Direct(db bun.IDB) DirectConn {
 	switch db := db.(type) {
 	case *bun.DB:
@@ -24,7 +23,7 @@ func Direct(db bun.IDB) DirectConn {
 	case bun.Conn:
 		return DirectConn{db.Conn}
 	}
-	panic(fmt.Sprintf("db: %T hides the connection", db)) // what Bun would make of the parameters is wrong
+	panic(fmt.Sprintf("db: %T hides the connection", db)) // Bun would misread the parameters
 }
 
 // DirectConn runs statements with parameters, see Direct.

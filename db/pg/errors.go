@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// What a query may refuse. Callers compare with errors.Is; anything else is a fault of ours.
+// Expected errors of queries, for errors.Is. Any other error is a fault of Greenroom or the database.
 var (
-	// ErrNotFound: no such row, or one that this company may not see.
+	// ErrNotFound: the row does not exist, or the scope does not see it.
 	ErrNotFound = errors.New("not found")
 	// ErrConflict: the row is there but not in a state that allows the change; another caller may have won a race.
 	ErrConflict = errors.New("conflict")
@@ -22,7 +22,7 @@ var (
 	ErrDuplicate = errors.New("already exists")
 )
 
-// StateError is an ErrConflict that names the state which stood in the way.
+// StateError is an ErrConflict with the state that does not allow the change.
 type StateError struct {
 	Resource string // "interview", "delivery", …
 	State    string
@@ -47,8 +47,8 @@ func Translate(err error) error {
 	return err
 }
 
-// IsUnavailable reports whether an error may pass by itself: the database cannot be reached, restarts, fails over, or
-// has no room just now. False: it answered and refuses the statement, or the statement could not be encoded.
+// IsUnavailable reports whether the database is temporarily unavailable: unreachable, restarting, failing over or out
+// of resources. It is false when the database refused the statement or the driver could not encode it.
 func IsUnavailable(err error) bool {
 	var connect *pgconn.ConnectError
 	var pg *pgconn.PgError
@@ -57,7 +57,7 @@ func IsUnavailable(err error) bool {
 	case errors.As(err, &connect):
 		return true
 	case errors.As(err, &pg):
-		return passes(pg.Code)
+		return isTemporary(pg.Code)
 	case errors.As(err, &network), pgconn.SafeToRetry(err), pgconn.Timeout(err):
 		return true
 	}
@@ -71,9 +71,10 @@ func IsUnavailable(err error) bool {
 	return false
 }
 
-// passes knows the classes of https://www.postgresql.org/docs/current/errcodes-appendix.html that a later try may not
-// meet: connections, deadlocks and serialization, resources, locks, an operator's intervention, the system.
-func passes(code string) bool {
+// isTemporary reports whether a later try may succeed. The classes are those of
+// https://www.postgresql.org/docs/current/errcodes-appendix.html for connections, deadlocks and serialization,
+// resources, locks, an operator's intervention and system errors.
+func isTemporary(code string) bool {
 	switch code[:2] {
 	case "08", "40", "53", "55", "57", "58":
 		return true
@@ -81,7 +82,7 @@ func passes(code string) bool {
 	return code == "25006" // read_only_sql_transaction: a failover left this connection on a standby
 }
 
-// UnlessLost returns nil for ErrConflict and ErrNotFound: another change came first, and the row has decided.
+// UnlessLost returns nil for ErrConflict and ErrNotFound: another transaction changed the row first.
 func UnlessLost(err error) error {
 	if errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) {
 		return nil

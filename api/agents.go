@@ -25,14 +25,14 @@ var agents = surface.Resource[db.Agent]{
 	Name: "Agent", What: "agent", Get: db.GetAgent, Company: func(a *db.Agent) uuid.UUID { return a.CompanyID },
 }
 
-// What an agent is when the client does not say.
+// Defaults for fields that the client omits.
 const (
 	defaultFocus    = "SCREENING"
 	defaultLanguage = "EN"
 	defaultDuration = 15 // minutes
 )
 
-// agentInput is the body of a create, and the inline agent of an interview (reference §2.14).
+// agentInput is the body of a create and the inline agent of an interview (reference §2.14).
 type agentInput struct {
 	Name                 string          `json:"name" validate:"required,max=255"`
 	Type                 string          `json:"type" validate:"required,oneof=ONLINE PHONE"`
@@ -74,7 +74,7 @@ func or[T any](v *T, unset T) T {
 	return *v
 }
 
-// agentPatch is the body of an update: only what is sent changes. Interviews that were created keep the type they had.
+// agentPatch is the body of an update: omitted fields stay unchanged. Existing interviews keep their type.
 type agentPatch struct {
 	Name                 surface.Opt[string]          `json:"name" validate:"min=1,max=255"`
 	Type                 surface.Opt[string]          `json:"type" validate:"oneof=ONLINE PHONE"`
@@ -89,7 +89,7 @@ type agentPatch struct {
 	Metadata             surface.Opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
 }
 
-// apply writes what was sent into the row and names the columns.
+// apply writes the sent fields to the row and returns their columns.
 func (in *agentPatch) apply(a *db.Agent) []string {
 	var u surface.Update
 	surface.Set(&u, "name", &a.Name, in.Name)
@@ -165,7 +165,7 @@ func (s *server) listAgents(c *gin.Context) error {
 }
 
 func (s *server) createAgent(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

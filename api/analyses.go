@@ -19,18 +19,18 @@ import (
 	"greenroom/db/pg"
 )
 
-// analysisDone is the status number that the reference shows of a finished analysis (§2.13).
+// analysisDone is the numeric status of a finished analysis in the reference (§2.13).
 const analysisDone = 3
 
-// analysisInput is a result, from a client or from the analyser: either general (and specific), or error.
+// analysisInput is a result from a client or the analyser: either general (with optional specific), or error.
 type analysisInput struct {
 	General  json.RawMessage `json:"general" validate:"object"`
 	Specific json.RawMessage `json:"specific" validate:"object"`
 	Error    *string         `json:"error" validate:"min=1,max=2000"`
 }
 
-// check is what one field's rules cannot say. An analyser may say more in general than the reference names; what the
-// reference names must have its type.
+// check applies the rules that involve more than one field. General may have fields that the reference does not name;
+// those that it names must have its types.
 func (in *analysisInput) check() error {
 	switch {
 	case in.Error != nil && (in.General != nil || in.Specific != nil):
@@ -73,7 +73,7 @@ var (
 	}
 )
 
-// store ends the pending analysis, well or not.
+// store completes or fails the pending analysis.
 func (in *analysisInput) store(ctx context.Context, tx bun.Tx, interview uuid.UUID) error {
 	if in.Error != nil {
 		return db.FailAnalysis(ctx, tx, interview, *in.Error)
@@ -94,7 +94,7 @@ type analysisOutput struct {
 	UpdatedAt   surface.Timestamp `json:"updatedAt"`
 }
 
-// showAnalysis gives general all the fields that the reference names; what the analyser did not say is null or empty.
+// showAnalysis gives general all fields of the reference; those that the analyser did not report are null or empty.
 func showAnalysis(a *db.Analysis) analysisOutput {
 	out := analysisOutput{
 		ID:          a.ID,
@@ -113,7 +113,7 @@ func showAnalysis(a *db.Analysis) analysisOutput {
 		return out
 	}
 	var said map[string]json.RawMessage
-	_ = json.Unmarshal(a.General, &said) // not an object: then nothing of it can be shown
+	_ = json.Unmarshal(a.General, &said) // not an object: leaves all fields empty
 	out.General = map[string]any{
 		"overallRating": nil, "companyFitRating": nil, "education": nil, "experience": nil,
 		"strongPoints": []any{}, "weakPoints": []any{}, "evaluation": []any{}, "status": analysisDone,

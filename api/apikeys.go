@@ -43,7 +43,7 @@ type keyPatch struct {
 	AllowedIPs    surface.Opt[[]string]  `json:"allowedIPs" validate:"max=100"`
 	RatePerMinute surface.Opt[int]       `json:"ratePerMinute" validate:"gte=1,lte=10000000"`
 	RatePerHour   surface.Opt[int]       `json:"ratePerHour" validate:"gte=1,lte=100000000"`
-	// Suspended true refuses the key until it is false again; the reason is shown to whoever uses the key meanwhile.
+	// Suspended blocks the key until it is set to false; requests with the key are answered with the reason.
 	Suspended       surface.Opt[bool]   `json:"suspended"`
 	SuspendedReason surface.Opt[string] `json:"suspendedReason" validate:"max=1000" null:"ok"`
 }
@@ -63,7 +63,7 @@ type keyOutput struct {
 	RevokedAt       *surface.Timestamp `json:"revokedAt"`
 	CreatedAt       surface.Timestamp  `json:"createdAt"`
 	UpdatedAt       surface.Timestamp  `json:"updatedAt"`
-	// Key is the plain key, in the answer to a create alone.
+	// Key is the plain key; only the answer to a create has it.
 	Key string `json:"key,omitempty"`
 }
 
@@ -77,8 +77,8 @@ func showKey(k *db.APIKey) keyOutput {
 	}
 }
 
-// grantScopes refuses scopes that do not exist, and those that the calling key does not hold: no key makes one that
-// can do more than itself.
+// grantScopes refuses scopes that do not exist, and scopes that the calling key does not hold: a key cannot create a
+// more powerful one.
 func grantScopes(p surface.Principal, scopes []string) ([]string, error) {
 	out := []string{}
 	for _, scope := range scopes {
@@ -102,7 +102,7 @@ func grantScopes(p surface.Principal, scopes []string) ([]string, error) {
 	return out, nil
 }
 
-// grantRates keeps a company's key from giving limits above its own.
+// grantRates refuses limits above those of the calling key, unless it is a platform key.
 func grantRates(p surface.Principal, perMinute, perHour int) error {
 	if p.Platform() {
 		return nil
@@ -132,7 +132,7 @@ func checkExpiry(at *time.Time) error {
 	return nil
 }
 
-// createKey makes a key of a company. Keys of the platform are made on the command line alone (reference §2.7: by
+// createKey creates a key of a company. Platform keys can only be created on the command line (reference §2.7: by
 // staff).
 func (s *server) createKey(c *gin.Context) error {
 	in, err := surface.Bind[keyInput](c)
@@ -165,7 +165,7 @@ func (s *server) newKey(c *gin.Context, in *keyInput) (*db.APIKey, error) {
 	if err := errors.Join(checkNetworks(in.AllowedIPs), checkExpiry(in.ExpiresAt)); err != nil {
 		return nil, err
 	}
-	company, err := s.NamedCompany(c, in.CompanyID)
+	company, err := s.ExistingCompanyID(c, in.CompanyID)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +177,7 @@ func (s *server) newKey(c *gin.Context, in *keyInput) (*db.APIKey, error) {
 	return k, grantRates(p, k.RatePerMinute, k.RatePerHour)
 }
 
-// defaultRate is the usual limit where none is asked for, but for a company's key not above its own.
+// defaultRate returns the requested limit or the default; a company's key defaults to at most its own limit.
 func defaultRate(p surface.Principal, asked *int, usual, own int) int {
 	switch {
 	case asked != nil:
@@ -188,7 +188,7 @@ func defaultRate(p surface.Principal, asked *int, usual, own int) int {
 	return min(usual, own)
 }
 
-// actor is the calling key as the audit log names it.
+// actor identifies the calling key in the audit log.
 func actor(c *gin.Context) string { return "key:" + surface.Caller(c).Key.ID.String() }
 
 func (s *server) listKeys(c *gin.Context) error {
@@ -207,7 +207,7 @@ func (s *server) listKeys(c *gin.Context) error {
 	return okPage(c, p, keys, total, showKey)
 }
 
-// key loads the key of the path, which must be of the caller's company.
+// key loads the key named by the path; it must belong to the caller's company.
 func (s *server) key(c *gin.Context) (*db.APIKey, error) {
 	id, err := surface.PathID(c, "id", "ApiKey")
 	if err != nil {
@@ -250,7 +250,7 @@ func (s *server) updateKey(c *gin.Context) error {
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.UpdateAPIKey(ctx, tx, k, action, actor(c), columns...)
 	})
-	if errors.Is(err, pg.ErrNotFound) { // revoked meanwhile
+	if errors.Is(err, pg.ErrNotFound) { // revoked since it was read
 		return revoked()
 	}
 	if err != nil {
@@ -263,7 +263,8 @@ func revoked() error {
 	return surface.InvalidState("This API key is revoked", surface.Details{"resource": "api key", "state": "revoked"})
 }
 
-// apply checks what was sent, writes it into the row and names the columns and what the audit log calls the change.
+// apply validates the sent fields and writes them to the row. It returns their columns and the action for the audit
+// log.
 func (in *keyPatch) apply(p surface.Principal, k *db.APIKey) ([]string, db.AuditAction, error) {
 	var err error
 	if in.Scopes.Value, err = grantScopes(p, in.Scopes.Value); err != nil {
@@ -291,7 +292,7 @@ func (in *keyPatch) apply(p surface.Principal, k *db.APIKey) ([]string, db.Audit
 	return u.Columns, action, nil
 }
 
-// suspend writes the suspension and says what the change is called.
+// suspend suspends or resumes the key and returns the action for the audit log.
 func (in *keyPatch) suspend(k *db.APIKey, u *surface.Update) db.AuditAction {
 	suspended := k.SuspendedAt != nil
 	surface.SetNull(u, "suspended_reason", &k.SuspendedReason, in.SuspendedReason)
@@ -311,7 +312,7 @@ func (in *keyPatch) suspend(k *db.APIKey, u *surface.Update) db.AuditAction {
 	return db.KeyResumed
 }
 
-// revokeKey ends a key for good, from the next request on. Revoking a revoked key is fine: it is what was asked for.
+// revokeKey revokes a key permanently, from the next request on. It is idempotent.
 func (s *server) revokeKey(c *gin.Context) error {
 	k, err := s.key(c)
 	if err != nil {

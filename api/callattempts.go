@@ -43,7 +43,8 @@ func showCall(a *db.CallAttempt) callOutput {
 	}
 }
 
-// phoneInterview loads the interview of the path; one that is held ONLINE has no calls (reference §2.13).
+// phoneInterview loads the interview named by the path and refuses an ONLINE one, which has no calls (reference
+// §2.13).
 func (s *server) phoneInterview(c *gin.Context) (*db.Interview, error) {
 	i, err := interviews.OfPath(c, s.DB)
 	if err != nil {
@@ -67,7 +68,7 @@ type done struct {
 	Message string `json:"message"`
 }
 
-// invokeCall schedules a call in place of the pending one; without a time, or without a body, as soon as possible.
+// invokeCall schedules a call that replaces the pending one; without a time or a body, as soon as possible.
 func (s *server) invokeCall(c *gin.Context) error {
 	i, err := s.phoneInterview(c)
 	if err != nil {
@@ -138,7 +139,7 @@ func (s *server) deleteCall(c *gin.Context) error {
 	return s.changeCall(c, call, func(ctx context.Context, tx bun.Tx) error { return db.DeleteCall(ctx, tx, i.ID, call) })
 }
 
-// changeCall answers 204; a call that is not there, or of another interview, is named as such.
+// changeCall answers 204. A call that does not exist or belongs to another interview is a 404 for that call.
 func (s *server) changeCall(c *gin.Context, call uuid.UUID, change func(context.Context, bun.Tx) error) error {
 	err := pg.InTx(c.Request.Context(), s.DB, change)
 	if errors.Is(err, pg.ErrNotFound) {

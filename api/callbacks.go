@@ -16,8 +16,8 @@ import (
 	"greenroom/db/token"
 )
 
-// callbackRoutes are where the call provider and the analyser report. They show no key but the token of the address
-// that they were given; a wrong one is "not found", as is a wrong id.
+// callbackRoutes receive the reports of the call provider and the analyser. They are authenticated by the token in the
+// URL instead of a key; a wrong token is a 404, like a wrong id.
 func (s *server) callbackRoutes() []surface.Route {
 	return []surface.Route{
 		surface.Post("/callbacks/calls/:id", surface.Public, s.callReported),
@@ -25,7 +25,7 @@ func (s *server) callbackRoutes() []surface.Route {
 	}
 }
 
-// callReport is what the provider says of a call.
+// callReport is the provider's report about a call.
 type callReport struct {
 	Status       string           `json:"status" validate:"required,oneof=IN_PROGRESS COMPLETED FAILED"`
 	ReasonCode   string           `json:"reasonCode" validate:"word"`
@@ -49,7 +49,7 @@ func (s *server) callbackID(c *gin.Context, resourceType string) (uuid.UUID, err
 	return id, err
 }
 
-// callReported answers 204, a repeated report too; a report that the call's state does not allow is a 409.
+// callReported answers 204, also to a repeated report; a report that the call's state does not allow is a 409.
 func (s *server) callReported(c *gin.Context) error {
 	id, err := s.callbackID(c, "CallAttempt")
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *server) callReported(c *gin.Context) error {
 	})
 }
 
-// end is the report of a call that is over. A failure without a reason is a technical one.
+// end converts the report of a finished call. A failure without a reason counts as technical.
 func (in *callReport) end(analysisWithin time.Duration) db.CallEnd {
 	e := db.CallEnd{
 		Status: db.CallStatus(in.Status), ReasonCode: in.ReasonCode, Message: in.Message, DurationSeconds: in.Duration,
@@ -89,7 +89,7 @@ func (in *callReport) end(analysisWithin time.Duration) db.CallEnd {
 	return e
 }
 
-// analysisReported answers 204. A deleted interview takes no analysis any more.
+// analysisReported answers 204. A deleted interview accepts no analysis.
 func (s *server) analysisReported(c *gin.Context) error {
 	id, err := s.callbackID(c, "Interview")
 	if err != nil {

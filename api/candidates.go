@@ -35,14 +35,14 @@ var candidates = surface.Resource[db.Candidate]{
 	Company: func(c *db.Candidate) uuid.UUID { return c.CompanyID },
 }
 
-// candidateInput is the body of a create (reference §2.12). A job is optional: candidates can live in a pool.
+// candidateInput is the body of a create (reference §2.12). A candidate does not need a job.
 type candidateInput struct {
 	JobID  *uuid.UUID  `json:"jobId"`
 	JobIDs []uuid.UUID `json:"jobIds" validate:"max=50"`
 	candidateFields
 }
 
-// candidateFields are the same in a create and in the inline candidate of an interview.
+// candidateFields are common to a create and the inline candidate of an interview.
 type candidateFields struct {
 	FirstName      string          `json:"firstName" validate:"required,max=100"`
 	LastName       string          `json:"lastName" validate:"required,max=100"`
@@ -54,7 +54,7 @@ type candidateFields struct {
 	Metadata       json.RawMessage `json:"metadata" validate:"metadata"`
 }
 
-// row makes the fields a row; path is where they are in the body ("" or "candidate.").
+// row makes a row of the fields; path is their prefix in the body ("" or "candidate.").
 func (in *candidateFields) row(company uuid.UUID, path string) (*db.Candidate, error) {
 	expiry, err := day(in.GDPRExpiryDate, path+"gdprExpiryDate")
 	if err != nil {
@@ -66,7 +66,7 @@ func (in *candidateFields) row(company uuid.UUID, path string) (*db.Candidate, e
 	}, nil
 }
 
-// day reads a date whose form was checked before.
+// day parses a date that the validate tag has accepted, and refuses years before 1970.
 func day(text *string, path string) (*time.Time, error) {
 	if text == nil {
 		return nil, nil //nolint:nilnil // no date is an ordinary answer
@@ -78,8 +78,8 @@ func day(text *string, path string) (*time.Time, error) {
 	return &t, nil
 }
 
-// candidatePatch is the body of an update: only what is sent changes. jobIds replaces all jobs; jobId alone becomes
-// the first and keeps the others.
+// candidatePatch is the body of an update: omitted fields stay unchanged. jobIds replaces all jobs; jobId alone moves
+// that job to the front and keeps the others.
 type candidatePatch struct {
 	JobID          surface.Opt[uuid.UUID]       `json:"jobId"`
 	JobIDs         surface.Opt[[]uuid.UUID]     `json:"jobIds" validate:"max=50"`
@@ -93,7 +93,7 @@ type candidatePatch struct {
 	Metadata       surface.Opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
 }
 
-// apply writes what was sent into the row, jobs apart, and names the columns.
+// apply writes the sent fields, except the jobs, to the row and returns their columns.
 func (in *candidatePatch) apply(c *db.Candidate) ([]string, error) {
 	var u surface.Update
 	surface.Set(&u, "first_name", &c.FirstName, in.FirstName)
@@ -111,7 +111,7 @@ func (in *candidatePatch) apply(c *db.Candidate) ([]string, error) {
 	return append(u.Columns, "gdpr_expiry_date"), err
 }
 
-// jobsOf are the jobs that the patch leaves the candidate with; changed is false when it does not speak of them.
+// jobsOf returns the candidate's jobs after the patch, and whether the patch has any.
 func (in *candidatePatch) jobsOf(c *db.Candidate) (ids []uuid.UUID, changed bool) {
 	ids = c.JobIDs
 	if in.JobIDs.Set {
@@ -190,7 +190,7 @@ func showCandidate(c *db.Candidate) candidateOutput {
 	return out
 }
 
-// listCandidates by job also needs read:jobs (reference §2.8).
+// listCandidates also requires read:jobs when it filters by job (reference §2.8).
 func (s *server) listCandidates(c *gin.Context) error {
 	p, err := surface.PageOf(c)
 	if err != nil {
@@ -227,12 +227,12 @@ func candidateFilterOf(c *gin.Context) (f db.CandidateFilter, err error) {
 	return f, err
 }
 
-// createCandidate also needs read:jobs (reference §2.8).
+// createCandidate also requires read:jobs (reference §2.8).
 func (s *server) createCandidate(c *gin.Context) error {
 	if err := surface.RequireScope(c, "read:jobs"); err != nil {
 		return err
 	}
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}
@@ -260,7 +260,7 @@ func (s *server) createCandidate(c *gin.Context) error {
 	return ok(c, http.StatusCreated, showCandidate(candidate))
 }
 
-// checkJobs refuses jobs that are not there or not the company's.
+// checkJobs refuses jobs that do not exist or belong to another company.
 func checkJobs(ctx context.Context, tx bun.Tx, company uuid.UUID, ids []uuid.UUID) error {
 	for _, id := range ids {
 		if _, err := jobs.Of(ctx, tx, company, id); err != nil {
@@ -291,7 +291,7 @@ func (s *server) updateCandidate(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(columns) == 0 && !in.JobID.Set && !in.JobIDs.Set { // nothing changes, so nothing has happened
+	if len(columns) == 0 && !in.JobID.Set && !in.JobIDs.Set { // nothing to update: no event either
 		return ok(c, http.StatusOK, showCandidate(candidate))
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
@@ -318,7 +318,7 @@ func replaceJobs(ctx context.Context, tx bun.Tx, candidate *db.Candidate, in *ca
 	return db.ReplaceCandidateJobs(ctx, tx, candidate.ID, ids...)
 }
 
-// deleteCandidate also cancels the interviews that have not begun.
+// deleteCandidate also cancels the candidate's interviews that have not started.
 func (s *server) deleteCandidate(c *gin.Context) error {
 	candidate, err := candidates.OfPath(c, s.DB)
 	if err != nil {
@@ -333,7 +333,7 @@ func (s *server) deleteCandidate(c *gin.Context) error {
 	return ok(c, http.StatusOK, true)
 }
 
-// listCandidateAnalyses also needs read:interviews: an analysis is a part of its interview.
+// listCandidateAnalyses also requires read:interviews, because an analysis is part of an interview.
 func (s *server) listCandidateAnalyses(c *gin.Context) error {
 	if err := surface.RequireScope(c, "read:interviews"); err != nil {
 		return err
@@ -353,7 +353,7 @@ func (s *server) listCandidateAnalyses(c *gin.Context) error {
 	return okPage(c, p, rows, total, showAnalysis)
 }
 
-// listCandidateInterviews needs what listing interviews needs.
+// listCandidateInterviews requires the same scopes as listing interviews.
 func (s *server) listCandidateInterviews(c *gin.Context) error {
 	if err := surface.RequireAll(c, "read:interviews", "read:agents"); err != nil {
 		return err

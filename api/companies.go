@@ -40,7 +40,7 @@ type companySettings struct {
 	Locale   string `json:"locale,omitempty" validate:"bcp47_language_tag"`
 }
 
-// companyPatch is the body of an update: only what is sent changes.
+// companyPatch is the body of an update: omitted fields stay unchanged.
 type companyPatch struct {
 	Name        surface.Opt[string]          `json:"name" validate:"min=2,max=100"`
 	Description surface.Opt[string]          `json:"description" validate:"min=1,max=1000" null:"ok"`
@@ -51,7 +51,7 @@ type companyPatch struct {
 	Size        surface.Opt[string]          `json:"size" validate:"max=255" null:"ok"`
 	Location    surface.Opt[string]          `json:"location" validate:"max=255" null:"ok"`
 	Settings    surface.Opt[companySettings] `json:"settings" null:"ok"`
-	// InvitesLeft limits the company's invitations to AI interviews; null: no limit. It is the platform's to set.
+	// InvitesLeft limits the company's invitations to AI interviews; null: no limit. Only a platform key may set it.
 	InvitesLeft surface.Opt[int] `json:"invitesLeft" validate:"gte=0,lte=1000000000" null:"ok"`
 }
 
@@ -105,7 +105,7 @@ func (s *server) listCompanies(c *gin.Context) error {
 	return okPage(c, p, companies, total, showCompany)
 }
 
-// createCompany is for platform keys alone (reference §2.15: 403 otherwise).
+// createCompany requires a platform key (reference §2.15: 403 otherwise).
 func (s *server) createCompany(c *gin.Context) error {
 	if !surface.Caller(c).Platform() {
 		return &surface.Error{
@@ -128,7 +128,7 @@ func (s *server) createCompany(c *gin.Context) error {
 	return ok(c, http.StatusCreated, showCompany(co))
 }
 
-// company loads the company of the path, which must be the caller's.
+// company loads the company named by the path; it must be the caller's.
 func (s *server) company(c *gin.Context) (*db.Company, error) {
 	id, err := surface.PathID(c, "id", "Company")
 	if err != nil {
@@ -173,7 +173,7 @@ func (s *server) updateCompany(c *gin.Context) error {
 	return ok(c, http.StatusOK, showCompany(co))
 }
 
-// apply writes what was sent into the row and names the columns.
+// apply writes the sent fields to the row and returns their columns.
 func (in *companyPatch) apply(co *db.Company) []string {
 	var u surface.Update
 	surface.Set(&u, "name", &co.Name, in.Name)

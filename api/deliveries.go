@@ -19,8 +19,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// Deliveries may also be read, retried and canceled with the scopes of webhooks: who may see a webhook may see what
-// it was sent.
+// deliveryRoutes accept the scopes of webhooks too: a key that may read a webhook may read its deliveries.
 func (s *server) deliveryRoutes() []surface.Route {
 	return []surface.Route{
 		surface.List(
@@ -79,10 +78,10 @@ func showDelivery(d *delivery.Delivery) deliveryOutput {
 	}
 }
 
-// deliveryDetail is one delivery with all that is known of it.
+// deliveryDetail is one delivery with its body, attempts and explanation.
 type deliveryDetail struct {
 	deliveryOutput
-	// Body is what was signed and sent: JSON as JSON, anything else as text, null before the first attempt.
+	// Body is the payload as signed and sent: JSON as JSON, anything else as text, null before the first attempt.
 	Body        any             `json:"body"`
 	Attempts    []attemptOutput `json:"attempts"`
 	Explanation Explanation     `json:"explanation"`
@@ -120,14 +119,14 @@ func showAttempt(a *delivery.Attempt) attemptOutput {
 	}
 }
 
-// listDeliveries answers newest first, by keyset: a page costs the same however far one pages, and nothing is counted.
+// listDeliveries pages newest first by keyset, so every page costs the same, and counts nothing.
 func (s *server) listDeliveries(c *gin.Context) error {
 	f, err := deliveryFilter(c)
 	if err != nil {
 		return err
 	}
 	limit := int(f.Limit)
-	f.Limit++ // one more tells whether there is a next page
+	f.Limit++ // the extra row tells whether there is a next page
 	ds, err := delivery.ListDeliveries(c.Request.Context(), s.DB, surface.Caller(c).Scope(), f)
 	if err != nil {
 		return err
@@ -195,10 +194,10 @@ func queryRange(c *gin.Context) (since, until time.Time, err error) {
 	return since, until, nil
 }
 
-// queryEventType reads ?eventType=, an event type of the catalogue in either form or one that a company may register.
+// queryEventType reads ?eventType=: an event type of the catalogue, as its name or in upper case, or a custom type.
 func queryEventType(c *gin.Context) (string, error) {
 	raw, sent := c.GetQuery("eventType")
-	if !sent || profiles.Known(raw) || customName(raw) {
+	if !sent || profiles.Known(raw) || isCustomTypeName(raw) {
 		return raw, nil
 	}
 	for _, t := range profiles.Types() {
@@ -231,8 +230,8 @@ func queryCursor(c *gin.Context) (uuid.UUID, error) {
 
 func cursorOf(id uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// delivery loads the delivery of the path, which must be of the caller's company and on its way to a webhook that the
-// caller sees.
+// delivery loads the delivery named by the path; its company must be the caller's and its webhook visible to the
+// caller.
 func (s *server) delivery(c *gin.Context) (*delivery.Delivery, error) {
 	id, err := surface.PathID(c, "id", "Delivery")
 	if err != nil {
@@ -240,7 +239,7 @@ func (s *server) delivery(c *gin.Context) (*delivery.Delivery, error) {
 	}
 	ctx, scope := c.Request.Context(), surface.Caller(c).Scope()
 	d, err := delivery.GetDelivery(ctx, s.DB, scope, id)
-	if errors.Is(err, pg.ErrNotFound) && scope.Company != nil { // foreign or not there at all?
+	if errors.Is(err, pg.ErrNotFound) && scope.Company != nil { // another company's, or does it not exist?
 		if _, err = delivery.GetDelivery(ctx, s.DB, pg.Scope{}, id); err == nil {
 			return nil, surface.Denied("delivery")
 		}
@@ -283,7 +282,7 @@ func (s *server) okDelivery(c *gin.Context, status int, d *delivery.Delivery) er
 	})
 }
 
-// living is the webhook, or nil when it was deleted.
+// living returns the webhook, or nil if it was deleted.
 func (s *server) living(ctx context.Context, id uuid.UUID) (*delivery.Webhook, error) {
 	w, err := delivery.GetWebhook(ctx, s.DB, id)
 	if errors.Is(err, pg.ErrNotFound) {
@@ -302,7 +301,7 @@ func showBody(sent []byte) any {
 	return string(sent)
 }
 
-// retryDelivery sends an ended delivery again, or one that waits for its next attempt at once.
+// retryDelivery sends a finished delivery again, or makes the next attempt of a retrying one now.
 func (s *server) retryDelivery(c *gin.Context) error {
 	d, err := s.delivery(c)
 	if err != nil {
@@ -320,7 +319,7 @@ func (s *server) retryDelivery(c *gin.Context) error {
 	return s.okDelivery(c, http.StatusAccepted, d)
 }
 
-// cancelDelivery ends a delivery that has not ended.
+// cancelDelivery cancels a delivery that has not ended.
 func (s *server) cancelDelivery(c *gin.Context) error {
 	d, err := s.delivery(c)
 	if err != nil {
@@ -336,7 +335,7 @@ func (s *server) cancelDelivery(c *gin.Context) error {
 	return s.okDelivery(c, http.StatusOK, d)
 }
 
-// withRemedy adds to a refusal because of a delivery's state what the caller can do.
+// withRemedy adds advice for the caller to a refusal that is caused by the delivery's state.
 func withRemedy(err error, remedy string, of map[delivery.Status]string) error {
 	var state *pg.StateError
 	if !errors.As(err, &state) || state.Resource != "delivery" {

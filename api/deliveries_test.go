@@ -85,8 +85,8 @@ func TestDelivery(t *testing.T) {
 		require.Equal(t, []any{}, d["attempts"])
 		require.Equal(t, object{
 			"state":  "pending",
-			"why":    "waiting for a worker to take it",
-			"next":   "attempt 1, as soon as a worker takes it",
+			"why":    "waiting for a worker to claim it",
+			"next":   "attempt 1, as soon as a worker claims it",
 			"nextAt": nil,
 		}, d["explanation"])
 		b.do("POST", path+"/retry", nil).fails(409, "INVALID_STATE")

@@ -1,10 +1,12 @@
-// Package api is HTTP in, JSON out: the canonical surface of Greenroom.
+// Package api is the canonical HTTP surface of Greenroom: the webhooks API, with the pages and probes of the server.
+// Package surface has what it shares with the other products' surfaces, which New mounts beside it.
 //
-// It knows gin and db and does not know Temporal: a handler binds, checks and commits one transaction (the row, its
-// event, its deliveries, its commands) and answers. So the API keeps accepting work while Temporal is down, and
-// nothing is lost between a commit and a queue, because there is no second commit.
+// It does not know Temporal. A handler decodes the body, checks it, commits one transaction (the row, its event, its
+// deliveries, its commands) and answers. So the API accepts work while Temporal is unavailable, and a crash loses
+// nothing: no second system has to be written after the commit.
 //
-// The routes are data, one line each with the scope they ask for, beside their handlers. A handler returns an error
-// or has answered; package surface turns errors into answers. Request and response types stand beside their handler,
-// are unexported and are never rows. Package surface reads bodies strictly: an unknown member is refused by name.
+// Each file has the routes of one resource as data, one line per route with its scope, followed by the handlers and
+// their request and response types. These types are unexported and are never rows. A handler either answers or returns
+// an error, which package surface turns into an answer. Bodies are decoded strictly: an unknown field is refused by
+// name.
 package api

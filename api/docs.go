@@ -2,7 +2,7 @@ package api
 
 import (
 	"bytes"
-	_ "embed" // the pages are part of the program
+	_ "embed" // the pages are part of the binary
 	"fmt"
 	"html/template"
 	"net/http"
@@ -19,7 +19,7 @@ import (
 //go:embed docs.html
 var docsPage string
 
-// Nothing is loaded from elsewhere and no script runs: the pages are text.
+// docsPolicy forbids scripts and external resources; the pages are static text.
 const docsPolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 func (s *server) docRoutes() []surface.Route {
@@ -58,13 +58,13 @@ func showContract(c *gin.Context) error {
 	return nil
 }
 
-// docs are the readable pages, made once at start.
+// docs are the HTML pages of the contracts, rendered at startup.
 type docs struct {
 	index []byte
-	pages map[string][]byte // by the contract's name
+	pages map[string][]byte // by contract name
 }
 
-// document is what a page shows of a contract. Parts that are shown as they stand are kept as nodes.
+// document has the parts of a contract that a page shows. Parts shown verbatim stay YAML nodes.
 type document struct {
 	Name string `yaml:"-"`
 	Info struct{ Title, Version, Summary, Description string }
@@ -80,19 +80,19 @@ type operation struct {
 	OperationID  string `yaml:"operationId"`
 	Summary      string
 	Description  string
-	// Security nil: a valid key is enough; empty: none is needed.
+	// Security nil: any valid key; empty: no key.
 	Security    *[]struct{ Key []string }
 	Parameters  yaml.Node
 	RequestBody yaml.Node `yaml:"requestBody"`
 	Responses   yaml.Node
-	// Incoming: it is called at the receiver, by us.
+	// Incoming marks a request that Greenroom sends to the receiver.
 	Incoming bool `yaml:"-"`
 }
 
 // Public reports whether the operation needs no key.
 func (o operation) Public() bool { return o.Security != nil && len(*o.Security) == 0 }
 
-// Scopes are the alternatives of which the key must hold one; an alternative may be several scopes together. "": any
+// Scopes lists the alternatives, of which the key must hold one; one alternative may combine several scopes. "": any
 // key.
 func (o operation) Scopes() string {
 	if o.Security == nil {
@@ -184,7 +184,7 @@ func operationsOf(paths yaml.Node, incoming bool) ([]operation, error) {
 	return all, nil
 }
 
-// sections groups the operations by their tag, in the order of the tags.
+// sections groups the operations by tag, in the order of the tags.
 func (d *document) sections(all []operation) []section {
 	var out []section
 	for _, tag := range d.Tags {
@@ -206,7 +206,7 @@ type pair struct {
 	Value yaml.Node
 }
 
-// pairs are the names and values of a mapping, in the order of the file.
+// pairs returns the entries of a mapping in the order of the file.
 func pairs(n yaml.Node) []pair {
 	var out []pair
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -215,16 +215,16 @@ func pairs(n yaml.Node) []pair {
 	return out
 }
 
-// markdown is a description as OpenAPI writes it, in HTML. The text is the contract's own; HTML in it stays text.
+// markdown renders a description to HTML. HTML inside the text is escaped.
 func markdown(text string) (template.HTML, error) {
 	var out bytes.Buffer
 	if err := goldmark.Convert([]byte(text), &out); err != nil {
 		return "", fmt.Errorf("render description: %w", err)
 	}
-	return template.HTML(out.String()), nil //nolint:gosec // made by the renderer, which escapes
+	return template.HTML(out.String()), nil //nolint:gosec // the renderer escapes HTML
 }
 
-// asYAML is a part of the contract as text; "" for one that is not there.
+// asYAML returns a part of the contract as text; "" if it does not exist.
 func asYAML(n yaml.Node) (string, error) {
 	if n.IsZero() {
 		return "", nil

@@ -9,7 +9,7 @@ import (
 	"greenroom/api/surface"
 )
 
-// style is how the canonical surface refuses.
+// style writes refusals in the canonical surface's format.
 var style = surface.Style{Fail: fail, Challenge: `Bearer realm="greenroom"`, KeyIn: "Authorization: Bearer sk_…"}
 
 type envelope struct {
@@ -19,7 +19,7 @@ type envelope struct {
 	Timestamp surface.Timestamp `json:"timestamp"`
 }
 
-// wrapped is the envelope of a success.
+// wrapped puts data into the envelope of a success.
 func wrapped(data any) envelope {
 	return envelope{Success: true, Data: data, Timestamp: surface.Timestamp(time.Now())}
 }

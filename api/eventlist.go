@@ -11,30 +11,29 @@ import (
 	"greenroom/api/surface"
 )
 
-// Some contracts send one event for each of several things that upstream tells at once: see List of webhook.Type.
-
-// maxParts is how many events one publication may make.
+// maxParts limits the events that one publication becomes.
 const maxParts = 100
 
-// part is the data of one of the events that a publication makes.
+// part is the data of one event of a publication.
 type part struct {
 	data json.RawMessage
-	// from and to: where a fault of the data stands in what was published.
+	// The value at the JSON pointer from in data stood at the pointer to in the published data.
 	from, to string
 }
 
-// path is the place of a fault in what was published.
-func (p part) path(at string) string {
-	if rest, is := strings.CutPrefix(at, p.from); p.from != "" && is && (rest == "" || rest[0] == '/') {
+// publishedPath translates a JSON pointer into the part to one into the published data.
+func (p part) publishedPath(at string) string {
+	if rest, found := strings.CutPrefix(at, p.from); p.from != "" && found && (rest == "" || rest[0] == '/') {
 		return p.to + rest
 	}
 	return at
 }
 
-// split takes data with a list apart: as many parts as it has elements, each byte for byte as it was published but
-// for the list, in whose place is the element. All other data is one part as it is. size counts the bytes of a
-// request's parts, which repeat what stands beside the list, and may not be more than a request may have.
-func split(eventType string, data json.RawMessage, size *int) ([]part, *surface.Error) {
+// splitList splits {…, list: [a, b]} into one part per element, replacing the list by that element and keeping all
+// other bytes: some contracts send one event per element (see webhook.Type.List). Other data is returned as one
+// part, unchanged. size counts the bytes of all parts of a request, because they repeat the rest of the object; it is
+// limited like the body of an array.
+func splitList(eventType string, data json.RawMessage, size *int) ([]part, error) {
 	t := profiles.TypeOf(eventType)
 	if t.List == "" {
 		return []part{{data: data}}, nil
@@ -44,11 +43,11 @@ func split(eventType string, data json.RawMessage, size *int) ([]part, *surface.
 		return []part{{data: data}}, nil
 	}
 	if _, one, _ := member(data, t.One); one != nil {
-		return nil, misfit(eventType, "/"+t.List, "must not be there beside "+t.One)
+		return nil, schemaMismatch(eventType, "/"+t.List, "must not be there beside "+t.One)
 	}
 	var elements []json.RawMessage
 	if err := json.Unmarshal(list, &elements); err != nil || len(elements) == 0 || len(elements) > maxParts {
-		return nil, misfit(eventType, "/"+t.List, fmt.Sprintf("must be an array of 1 to %d elements", maxParts))
+		return nil, schemaMismatch(eventType, "/"+t.List, fmt.Sprintf("must be an array of 1 to %d elements", maxParts))
 	}
 	parts := make([]part, len(elements))
 	for i, element := range elements {
@@ -63,15 +62,15 @@ func split(eventType string, data json.RawMessage, size *int) ([]part, *surface.
 	return parts, nil
 }
 
-// member finds a member of an object that was checked: what stands before its name, its value (nil: there is none of
-// that name), and what stands after it.
+// member returns the value of a member of a valid object, with the bytes before its name and after its value. The
+// value is nil if the object has no such member.
 func member(object []byte, name string) (before, value, after []byte) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if _, err := d.Token(); err != nil {
 		return object, nil, nil
 	}
 	for d.More() {
-		end := d.InputOffset() // of what stands before the comma and the name
+		end := d.InputOffset() // before the comma and the name
 		key, err := d.Token()
 		if err != nil {
 			return object, nil, nil

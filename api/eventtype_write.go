@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// maxEventTypes is how many types a company may have: they are listed all at once.
+	// maxEventTypes limits the types of a company, because they are listed without pages.
 	maxEventTypes = 500
-	// maxNamed is how many webhooks a refusal names.
+	// maxNamed limits the webhooks that a refusal names.
 	maxNamed = 20
 )
 
@@ -46,7 +46,7 @@ func (s *server) createEventType(c *gin.Context) error {
 	if profiles.Known(in.Name) {
 		return typeExists(in.Name)
 	}
-	if !customName(in.Name) {
+	if !isCustomTypeName(in.Name) {
 		return surface.Invalid(
 			"name",
 			fmt.Sprintf(
@@ -58,7 +58,7 @@ func (s *server) createEventType(c *gin.Context) error {
 	if _, err := compileSchema(in.Schema); err != nil {
 		return err
 	}
-	company, err := s.NamedCompany(c, in.CompanyID)
+	company, err := s.ExistingCompanyID(c, in.CompanyID)
 	if err != nil {
 		return err
 	}
@@ -83,32 +83,32 @@ func insertEventType(ctx context.Context, tx bun.Tx, t *db.EventType) error {
 		return err
 	}
 	if n >= maxEventTypes {
-		return surface.InvalidState(fmt.Sprintf("This company has %d event types, which is the most it can have", n), nil)
+		return surface.InvalidState(fmt.Sprintf("This company has the maximum of %d event types", n), nil)
 	}
 	return db.CreateEventType(ctx, tx, t)
 }
 
 func typeExists(name string) *surface.Error {
 	return &surface.Error{
-		Status: http.StatusConflict, Code: surface.CodeExists, Message: "There is an event type " + name + " already",
+		Status: http.StatusConflict, Code: surface.CodeExists, Message: "The event type " + name + " already exists",
 		Details: surface.Details{"field": "name", "provided": name},
 	}
 }
 
-// compileSchema refuses what is no schema, with a JSON pointer into it.
+// compileSchema refuses an invalid schema, with a JSON pointer into it.
 func compileSchema(text json.RawMessage) (*eventschema.Schema, error) {
 	schema, err := eventschema.Compile(text)
 	var fault *eventschema.Fault
 	if !errors.As(err, &fault) {
 		return schema, err
 	}
-	e := surface.Invalid("schema", "schema is no JSON Schema (draft 2020-12) that can be used: "+fault.Error())
+	e := surface.Invalid("schema", "schema is not a usable JSON Schema (draft 2020-12): "+fault.Error())
 	e.Details["path"], e.Details["message"] = fault.Path, fault.Message
 	return nil, e
 }
 
-// updateEventType gives a type a new schema. One that could break receivers which rely on the last is refused with
-// the reasons, unless it is forced.
+// updateEventType replaces the schema of a type. It refuses a schema that could break receivers of the last one, with
+// the reasons, unless the request forces it.
 func (s *server) updateEventType(c *gin.Context) error {
 	in, err := surface.Bind[eventTypeChange](c)
 	if err != nil {
@@ -154,7 +154,7 @@ func isForced(c *gin.Context) (bool, error) {
 	return word == "true", err
 }
 
-// compatible refuses a schema under which a body could be published that the last one would not have let through.
+// compatible refuses a schema that accepts data which the last one would have refused.
 func compatible(t *db.EventType, schema *eventschema.Schema) error {
 	last, err := eventschema.Compile([]byte(t.Schema))
 	if err != nil {
@@ -175,7 +175,8 @@ func compatible(t *db.EventType, schema *eventschema.Schema) error {
 	}
 }
 
-// deleteEventType deletes a type. Webhooks that are subscribed to it stay so and get nothing; that needs ?force=true.
+// deleteEventType deletes a type. If webhooks are subscribed to it, ?force=true is required; they keep the subscription
+// and receive nothing.
 func (s *server) deleteEventType(c *gin.Context) error {
 	forced, err := isForced(c)
 	if err != nil {
@@ -209,6 +210,6 @@ func unused(ctx context.Context, tx bun.Tx, t *db.EventType) error {
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	return surface.InvalidState("Webhooks are subscribed to this event type; with ?force=true it is deleted all the same",
+	return surface.InvalidState("Webhooks are subscribed to this event type; ?force=true deletes it anyway",
 		surface.Details{"type": t.Name, "webhooks": len(ids), "webhookIds": ids[:min(len(ids), maxNamed)]})
 }

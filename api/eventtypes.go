@@ -32,12 +32,30 @@ const maxTypeName = 100
 
 var customNames = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$`)
 
-// customName reports whether a company may give a type that name: like order.shipped, and none of the catalogue's.
-func customName(name string) bool {
+// isCustomTypeName reports whether a company may register a type with this name: like order.shipped, and not in the
+// catalogue.
+func isCustomTypeName(name string) bool {
 	return len(name) <= maxTypeName && customNames.MatchString(name) && !profiles.Known(name)
 }
 
-// eventTypeOutput is a type of the catalogue or, with a version and times, one that a company registered.
+// unknownType refuses to publish an event of a type that does not exist.
+func unknownType(name string) *surface.Error {
+	e := surface.Invalid("type", "Invalid event type")
+	e.Details = surface.Details{"field": "type", "provided": surface.Clip(name), "allowed": publishableTypes()}
+	return e
+}
+
+func publishableTypes() []string {
+	var names []string
+	for _, t := range profiles.Types() {
+		if profiles.Publishable(t.Name) {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// eventTypeOutput is a type of the catalogue or, with a version and times, a type registered by a company.
 type eventTypeOutput struct {
 	Type        string                    `json:"type"`
 	Description string                    `json:"description"`
@@ -45,13 +63,13 @@ type eventTypeOutput struct {
 	Custom      bool                      `json:"custom"`
 	Profiles    map[string]profileLabelOf `json:"profiles"`
 	Version     *int                      `json:"version"`
-	// Schema is not in lists; null: any data.
+	// Schema is omitted in lists; null: any data.
 	Schema    *json.RawMessage   `json:"schema,omitempty"`
 	CreatedAt *surface.Timestamp `json:"createdAt"`
 	UpdatedAt *surface.Timestamp `json:"updatedAt"`
 }
 
-// profileLabelOf is what a profile calls an event type; a create or update of a webhook takes any of the three.
+// profileLabelOf is a profile's names for an event type; a webhook's events may use any of the three.
 type profileLabelOf struct {
 	ID    *int   `json:"id"`
 	Label string `json:"label"`
@@ -88,7 +106,7 @@ func (o eventTypeOutput) withSchema(schema json.RawMessage) eventTypeOutput {
 	return o
 }
 
-// labelsOf lists the profiles that have a name for the type.
+// labelsOf returns the names of the type in each profile that has it.
 func labelsOf(eventType string) map[string]profileLabelOf {
 	out := map[string]profileLabelOf{}
 	for _, p := range profiles.All() {
@@ -105,7 +123,7 @@ func labelsOf(eventType string) map[string]profileLabelOf {
 	return out
 }
 
-// customLabels: open profiles take a company's types under their own names.
+// customLabels returns the names of a custom type: open profiles use its own.
 func customLabels(name string) map[string]profileLabelOf {
 	out := map[string]profileLabelOf{}
 	for _, p := range profiles.All() {
@@ -116,8 +134,8 @@ func customLabels(name string) map[string]profileLabelOf {
 	return out
 }
 
-// listEventTypes lists the catalogue and, after it, what the company has registered; a platform key names it by
-// ?companyId=.
+// listEventTypes lists the catalogue and then the types that the company has registered; a platform key names the
+// company by ?companyId=.
 func (s *server) listEventTypes(c *gin.Context) error {
 	scope, err := surface.ScopeOf(c)
 	if err != nil {
@@ -134,7 +152,7 @@ func (s *server) listEventTypes(c *gin.Context) error {
 	return ok(c, http.StatusOK, gin.H{"data": out, "total": len(out)})
 }
 
-// catalogueType finds a type of the catalogue by the path.
+// catalogueType returns the catalogue's type named by the path, or nil.
 func catalogueType(c *gin.Context) *webhook.Type {
 	types := profiles.Types()
 	if i := slices.IndexFunc(types, func(t webhook.Type) bool { return t.Name == c.Param("name") }); i >= 0 {
@@ -154,8 +172,8 @@ func (s *server) getEventType(c *gin.Context) error {
 	return ok(c, http.StatusOK, showEventType(t).withSchema(json.RawMessage(t.Schema)))
 }
 
-// customType loads the company's type of the path. A name is looked for in one company alone, so that no answer tells
-// what names others use.
+// customType loads the company's type named by the path. It looks in one company only, so that the answer does not
+// reveal the names of others.
 func (s *server) customType(c *gin.Context) (*db.EventType, error) {
 	company, name, err := customKey(c)
 	if err != nil {
@@ -173,10 +191,10 @@ func customKey(c *gin.Context) (company uuid.UUID, name string, err error) {
 			surface.Details{"type": name},
 		)
 	}
-	if !customName(name) {
+	if !isCustomTypeName(name) {
 		return company, name, surface.NotFound("EventType", name)
 	}
-	company, err = surface.NameCompany(c, nil)
+	company, err = surface.CompanyID(c, nil)
 	return company, name, err
 }
 
@@ -193,7 +211,7 @@ type eventTypeVersionOutput struct {
 	CreatedAt *surface.Timestamp `json:"createdAt"`
 }
 
-// listEventTypeVersions lists the schemas that a type has had, newest first. A type of the catalogue has one, or none.
+// listEventTypeVersions lists the schemas that a type has had, newest first. A type of the catalogue has at most one.
 func (s *server) listEventTypeVersions(c *gin.Context) error {
 	out := []eventTypeVersionOutput{}
 	if t := catalogueType(c); t != nil {

@@ -8,7 +8,7 @@ import (
 	"greenroom/db/delivery"
 )
 
-// Explanation says in words why a delivery is where it is and what happens next; NextAt is set when that has a time.
+// Explanation says in words why a delivery is in its state and what happens next; NextAt is set if that has a time.
 type Explanation struct {
 	State  delivery.Status    `json:"state"`
 	Why    string             `json:"why"`
@@ -16,8 +16,7 @@ type Explanation struct {
 	NextAt *surface.Timestamp `json:"nextAt"`
 }
 
-// Explain is a pure function of the delivery, its attempts, oldest first, and its webhook, which is nil when it was
-// deleted.
+// Explain is a pure function of the delivery, its attempts (oldest first) and its webhook (nil if deleted).
 func Explain(d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webhook) Explanation {
 	e := Explanation{State: d.Status}
 	last := lastOf(d, attempts)
@@ -41,7 +40,7 @@ func Explain(d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webh
 	return e
 }
 
-// lastOf is the last attempt of the delivery's present generation, or nil.
+// lastOf returns the last attempt of the delivery's current generation, or nil.
 func lastOf(d *delivery.Delivery, attempts []delivery.Attempt) *delivery.Attempt {
 	for i := len(attempts) - 1; i >= 0; i-- {
 		if attempts[i].Generation == d.Generation {
@@ -52,17 +51,17 @@ func lastOf(d *delivery.Delivery, attempts []delivery.Attempt) *delivery.Attempt
 }
 
 func explainPending(d *delivery.Delivery) (why, next string) {
-	why = "waiting for a worker to take it"
+	why = "waiting for a worker to claim it"
 	if d.Generation > 0 {
-		why = "it is sent again on request and waits for a worker to take it"
+		why = "it is sent again on request and waits for a worker to claim it"
 	}
-	return why, "attempt 1, as soon as a worker takes it"
+	return why, "attempt 1, as soon as a worker claims it"
 }
 
 func explainRetrying(d *delivery.Delivery, last *delivery.Attempt) (why, next string, at *surface.Timestamp) {
 	at = surface.Maybe(d.NextAttemptAt)
 	if last == nil {
-		return "its webhook takes deliveries again", "attempt 1, as soon as a worker takes it", at
+		return "its webhook accepts deliveries again", "attempt 1, as soon as a worker claims it", at
 	}
 	why = fmt.Sprintf("attempt %d failed: %s", last.Attempt, reason(last))
 	next = fmt.Sprintf("attempt %d", last.Attempt+1)
@@ -81,7 +80,7 @@ func explainPaused(w *delivery.Webhook) (why, next string) {
 		if w.ConsecutiveFailures > 0 {
 			why += fmt.Sprintf(", after %d failed attempts in a row", w.ConsecutiveFailures)
 		}
-		next = "it goes on after a reset: POST /webhooks/" + w.ID.String() + "/reset-circuit"
+		next = "it continues after a reset: POST /webhooks/" + w.ID.String() + "/reset-circuit"
 		if w.CircuitRecovery != nil && *w.CircuitRecovery == "probe" {
 			next = "one delivery is tried after a cool-down and, if it succeeds, the others follow; or " + next
 		}
@@ -91,9 +90,9 @@ func explainPaused(w *delivery.Webhook) (why, next string) {
 		if w.DisabledReason != nil {
 			why += ": " + *w.DisabledReason
 		}
-		return why, "it goes on once the webhook is active: PATCH /webhooks/" + w.ID.String() + ` {"isActive": true}`
+		return why, "it continues once the webhook is active: PATCH /webhooks/" + w.ID.String() + ` {"isActive": true}`
 	}
-	return "its webhook takes deliveries again and releases what waited, a few at a time", "it is sent when its turn comes"
+	return "its webhook accepts deliveries again and releases the paused ones gradually", "it is sent when its turn comes"
 }
 
 func explainFailed(d *delivery.Delivery, attempts []delivery.Attempt, last *delivery.Attempt) string {
@@ -104,7 +103,7 @@ func explainFailed(d *delivery.Delivery, attempts []delivery.Attempt, last *deli
 		}
 	}
 	switch {
-	case last == nil || last.Outcome == delivery.OutcomeRetry: // no attempt of its own ended it
+	case last == nil || last.Outcome == delivery.OutcomeRetry: // it was ended without an attempt
 		return "it failed: " + answer(d)
 	case last.Outcome == delivery.OutcomeGone:
 		return "the receiver answered 410 Gone, which ends the delivery and disables the webhook"
@@ -114,7 +113,7 @@ func explainFailed(d *delivery.Delivery, attempts []delivery.Attempt, last *deli
 	return fmt.Sprintf("%d attempts failed, the last one: %s", made, reason(last))
 }
 
-// again is how a delivery can be sent once more.
+// again says how to send the delivery again.
 func again(d *delivery.Delivery, w *delivery.Webhook) string {
 	if w == nil {
 		return "it cannot be sent again: its webhook was deleted"

@@ -23,7 +23,7 @@ func TestExplain(t *testing.T) {
 	probing := &delivery.Webhook{ID: id, IsActive: true, CircuitOpenedAt: &at, CircuitRecovery: text("probe")}
 	healthy := &delivery.Webhook{ID: id, IsActive: true}
 	const (
-		reset  = "it goes on after a reset: POST /webhooks/00000000-0000-7000-8000-000000000001/reset-circuit"
+		reset  = "it continues after a reset: POST /webhooks/00000000-0000-7000-8000-000000000001/reset-circuit"
 		replay = "replay it with POST /deliveries/00000000-0000-7000-8000-000000000001/retry"
 	)
 	for name, c := range map[string]struct {
@@ -35,11 +35,11 @@ func TestExplain(t *testing.T) {
 	}{
 		"pending": {
 			d: delivery.Delivery{Status: delivery.Pending}, w: healthy,
-			why: "waiting for a worker to take it", next: "attempt 1, as soon as a worker takes it",
+			why: "waiting for a worker to claim it", next: "attempt 1, as soon as a worker claims it",
 		},
 		"pending_again": {
 			d: delivery.Delivery{Status: delivery.Pending, Generation: 2}, w: healthy,
-			why: "it is sent again on request and waits for a worker to take it", next: "attempt 1, as soon as a worker takes it",
+			why: "it is sent again on request and waits for a worker to claim it", next: "attempt 1, as soon as a worker claims it",
 		},
 		"retrying": {
 			d:        delivery.Delivery{Status: delivery.Retrying, NextAttemptAt: &at},
@@ -55,7 +55,7 @@ func TestExplain(t *testing.T) {
 		},
 		"retrying_after_a_pause_before_the_first_attempt": {
 			d: delivery.Delivery{Status: delivery.Retrying, NextAttemptAt: &at}, w: healthy,
-			why: "its webhook takes deliveries again", next: "attempt 1, as soon as a worker takes it", at: true,
+			why: "its webhook accepts deliveries again", next: "attempt 1, as soon as a worker claims it", at: true,
 		},
 		"paused_by_an_open_circuit": {
 			d: delivery.Delivery{Status: delivery.Paused}, w: open,
@@ -68,11 +68,11 @@ func TestExplain(t *testing.T) {
 		"paused_by_inactivity": {
 			d: delivery.Delivery{Status: delivery.Paused}, w: &delivery.Webhook{ID: id, DisabledReason: text("the receiver answered 410 Gone")},
 			why:  "its webhook is not active: the receiver answered 410 Gone",
-			next: `it goes on once the webhook is active: PATCH /webhooks/00000000-0000-7000-8000-000000000001 {"isActive": true}`,
+			next: `it continues once the webhook is active: PATCH /webhooks/00000000-0000-7000-8000-000000000001 {"isActive": true}`,
 		},
 		"paused_being_released": {
 			d: delivery.Delivery{Status: delivery.Paused}, w: healthy,
-			why: "its webhook takes deliveries again and releases what waited, a few at a time", next: "it is sent when its turn comes",
+			why: "its webhook accepts deliveries again and releases the paused ones gradually", next: "it is sent when its turn comes",
 		},
 		"paused_webhook_deleted": {
 			d: delivery.Delivery{Status: delivery.Paused}, why: "its webhook was deleted", next: "nothing; it is about to be canceled",

@@ -13,7 +13,7 @@ import (
 	"greenroom/db"
 )
 
-// readyTimeout is what the database gets to answer: less than the time-out of any usual probe.
+// readyTimeout limits the database check; it is shorter than the usual timeout of a probe.
 const readyTimeout = 2 * time.Second
 
 func (s *server) infraRoutes() []surface.Route {
@@ -24,12 +24,12 @@ func (s *server) infraRoutes() []surface.Route {
 	}
 }
 
-// health says that the process answers; what it depends on is /readyz.
+// health reports that the process is alive, without checking its dependencies; /readyz does.
 func (s *server) health(c *gin.Context) error {
 	return ok(c, http.StatusOK, gin.H{"status": "up"})
 }
 
-// ready says whether this process can serve: the database answers and is migrated, and what Options.isReady adds.
+// ready reports whether this process can serve: the database answers and is migrated, and Options.Ready agrees.
 func (s *server) ready(c *gin.Context) error {
 	if reason := s.notReady(c); reason != "" {
 		return &surface.Error{Status: http.StatusServiceUnavailable, Code: surface.CodeUnavailable, Message: reason}
@@ -45,7 +45,7 @@ func (s *server) showMetrics() surface.Handler {
 	}
 }
 
-// notReady is why this process cannot serve, or "".
+// notReady returns why this process cannot serve, or "".
 func (s *server) notReady(c *gin.Context) string {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), readyTimeout)
 	defer cancel()

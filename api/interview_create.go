@@ -105,7 +105,7 @@ func (s *server) createInterview(c *gin.Context) error {
 	if err := surface.RequireAll(c, "read:candidates", "read:agents"); err != nil {
 		return err
 	}
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

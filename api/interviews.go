@@ -50,7 +50,7 @@ func anyInterview(ctx context.Context, d bun.IDB, id uuid.UUID) (*db.Interview, 
 	return db.GetInterview(ctx, d, pg.Scope{}, id)
 }
 
-// interviewOutput is an interview as reference §2.13 gives it, with what ONLINE interviews add.
+// interviewOutput is an interview as in reference §2.13, with the fields of ONLINE interviews added.
 type interviewOutput struct {
 	ID              uuid.UUID          `json:"id"`
 	Number          int64              `json:"number"`
@@ -77,8 +77,8 @@ type interviewOutput struct {
 	UpdatedAt       surface.Timestamp  `json:"updatedAt"`
 }
 
-// shower reads what belongs to the interviews, in two statements however many they are, and returns what shows one of
-// them. Answers and transcript are left to the one who asks for a single interview.
+// shower loads the calls and analyses of the interviews in two statements and returns a function that shows one
+// interview. It leaves out answers and transcript, which only a single interview shows.
 func (s *server) shower(ctx context.Context, is []db.Interview) (func(*db.Interview) interviewOutput, error) {
 	ids := surface.Mapped(is, func(i *db.Interview) uuid.UUID { return i.ID })
 	calls, err := db.ListCalls(ctx, s.DB, ids...)
@@ -133,7 +133,7 @@ func (s *server) showInterview(i *db.Interview) interviewOutput {
 	return out
 }
 
-// answerInterview answers with one interview as it is in the database now, answers and transcript included.
+// answerInterview answers with the current state of one interview, including answers and transcript.
 func (s *server) answerInterview(c *gin.Context, status int, id uuid.UUID) error {
 	ctx := c.Request.Context()
 	i, err := interviews.Load(ctx, s.DB, id)
@@ -149,7 +149,7 @@ func (s *server) answerInterview(c *gin.Context, status int, id uuid.UUID) error
 	return ok(c, status, out)
 }
 
-// listInterviews also needs read:candidates and read:agents (reference §2.8).
+// listInterviews also requires read:candidates and read:agents (reference §2.8).
 func (s *server) listInterviews(c *gin.Context) error {
 	if err := surface.RequireAll(c, "read:candidates", "read:agents"); err != nil {
 		return err
@@ -176,12 +176,14 @@ func interviewFilterOf(c *gin.Context) (f db.InterviewFilter, err error) {
 		return f, err
 	}
 	f.Status = db.InterviewStatus(status)
-	for name, to := range map[string]**uuid.UUID{"candidateId": &f.CandidateID, "jobId": &f.JobID, "agentId": &f.AgentID} {
-		if *to, err = surface.QueryID(c, name); err != nil {
-			return f, err
-		}
+	if f.CandidateID, err = surface.QueryID(c, "candidateId"); err != nil {
+		return f, err
 	}
-	return f, nil
+	if f.JobID, err = surface.QueryID(c, "jobId"); err != nil {
+		return f, err
+	}
+	f.AgentID, err = surface.QueryID(c, "agentId")
+	return f, err
 }
 
 func (s *server) answerInterviews(c *gin.Context, p surface.Page, scope pg.Scope, f db.InterviewFilter) error {

@@ -21,7 +21,7 @@ import (
 	"greenroom/db/token"
 )
 
-// inviteRoutes are what a candidate opens. The path is the key: <interview id>.<token>.
+// inviteRoutes are opened by a candidate. The path contains the credential: <interview id>.<token>.
 func (s *server) inviteRoutes() []surface.Route {
 	return []surface.Route{
 		surface.Get("/i/:invite", surface.Public, s.showInvite),
@@ -72,7 +72,7 @@ var errNoInvite = &surface.Error{
 	Message: "There is no such invitation",
 }
 
-// invited is the interview that the path's id and token open. All that is wrong with them is the same "not found".
+// invited returns the interview id of the path if its token is valid; otherwise 404, whatever is wrong.
 func (s *server) invited(c *gin.Context) (uuid.UUID, error) {
 	raw, tok, _ := strings.Cut(c.Param("invite"), ".")
 	id, valid := pg.ParseID(raw)
@@ -90,7 +90,7 @@ func loadInvite(ctx context.Context, d bun.IDB, id uuid.UUID) (*db.InviteView, e
 	return i, err
 }
 
-// showInvite answers a browser with a page and a program with JSON.
+// showInvite answers a browser with a page and other clients with JSON.
 func (s *server) showInvite(c *gin.Context) error {
 	id, err := s.invited(c)
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *server) showInvite(c *gin.Context) error {
 		return err
 	}
 	c.Header("Cache-Control", "no-store")
-	c.Header("Referrer-Policy", "no-referrer") // the address opens the interview
+	c.Header("Referrer-Policy", "no-referrer") // the URL is a credential
 	if strings.Contains(c.GetHeader("Accept"), "text/html") {
 		return invitePage(c, i)
 	}
@@ -133,8 +133,8 @@ func invitePage(c *gin.Context, i *db.InviteView) error {
 	return nil
 }
 
-// startInvited: the candidate begins. Doing it again while in progress changes nothing; before its time it is a
-// conflict, past the deadline it is gone.
+// startInvited starts the interview for the candidate. It is idempotent while in progress; before the scheduled time it
+// is a 409, past the deadline a 410.
 func (s *server) startInvited(c *gin.Context) error {
 	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.InviteView) error {
 		if i.Expired(time.Now()) {
@@ -165,9 +165,9 @@ type givenAnswer struct {
 	Answer   string `json:"answer" validate:"max=20000"`
 }
 
-// submitInvited: the candidate is done. The analysis is pending from then on.
+// submitInvited finishes the interview; its analysis is then pending.
 func (s *server) submitInvited(c *gin.Context) error {
-	if _, err := s.invited(c); err != nil { // before the body is looked at
+	if _, err := s.invited(c); err != nil { // check the token before the body
 		return err
 	}
 	in, err := surface.Bind[submission](c)
@@ -182,7 +182,7 @@ func (s *server) submitInvited(c *gin.Context) error {
 	})
 }
 
-// changeInvited changes the interview under its lock and answers with the invitation as it is afterwards.
+// changeInvited changes the interview under its row lock and answers with the new state of the invitation.
 func (s *server) changeInvited(c *gin.Context, change func(context.Context, bun.Tx, *db.InviteView) error) error {
 	id, err := s.invited(c)
 	if err != nil {

@@ -34,7 +34,7 @@ type jobInput struct {
 	jobFields
 }
 
-// jobFields are the same in a create and in the inline job of an interview.
+// jobFields are common to a create and the inline job of an interview.
 type jobFields struct {
 	Description          *string               `json:"description" validate:"max=10000"`
 	JobURL               *string               `json:"jobUrl" validate:"max=2048,http_url"`
@@ -71,7 +71,7 @@ type salary struct {
 	Period   *string  `json:"period" validate:"word"`
 }
 
-// check refuses a range that is upside down; path is where the salary is in the body.
+// check refuses min > max; path is the path of the salary in the body.
 func (s *salary) check(path string) error {
 	if s != nil && s.Min != nil && s.Max != nil && *s.Min > *s.Max {
 		return surface.Invalid(path+".max", path+".max must be at least "+path+".min")
@@ -103,7 +103,7 @@ func languageRows(in []languageRequirement) []db.LanguageRequirement {
 	return surface.Mapped(in, func(l *languageRequirement) db.LanguageRequirement { return db.LanguageRequirement(*l) })
 }
 
-// jobPatch is the body of an update: only what is sent changes.
+// jobPatch is the body of an update: omitted fields stay unchanged.
 type jobPatch struct {
 	Title                surface.Opt[string]                `json:"title" validate:"min=1,max=200"`
 	Description          surface.Opt[string]                `json:"description" validate:"max=10000" null:"ok"`
@@ -121,7 +121,7 @@ type jobPatch struct {
 	Metadata             surface.Opt[json.RawMessage]       `json:"metadata" validate:"metadata" null:"ok"`
 }
 
-// apply writes what was sent into the row and names the columns.
+// apply writes the sent fields to the row and returns their columns.
 func (in *jobPatch) apply(p *db.Job) []string {
 	var u surface.Update
 	surface.Set(&u, "title", &p.Title, in.Title)
@@ -225,7 +225,7 @@ func (s *server) listJobs(c *gin.Context) error {
 }
 
 func (s *server) createJob(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}
@@ -269,7 +269,7 @@ func (s *server) updateJob(c *gin.Context) error {
 		return err
 	}
 	columns := in.apply(job)
-	if len(columns) == 0 { // nothing changes, so nothing has happened
+	if len(columns) == 0 { // nothing to update: no event either
 		return ok(c, http.StatusOK, showJob(job))
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {

@@ -8,8 +8,7 @@ import (
 	"greenroom/api/surface"
 )
 
-// listed is a page in both published shapes at once (reference §2.10): the reference's flat numbers and the guide's
-// object.
+// listed is a page in both published formats at once (reference §2.10): flat numbers and the guide's object.
 type listed struct {
 	Data       any        `json:"data"`
 	Total      int64      `json:"total"`
@@ -28,7 +27,7 @@ type pagination struct {
 	HasPreviousPage bool  `json:"hasPreviousPage"`
 }
 
-// okPage answers with one page of items; show makes a row what the wire shows.
+// okPage answers with one page of items; show converts a row to its wire type.
 func okPage[Row, Wire any](c *gin.Context, p surface.Page, rows []Row, total int64, show func(*Row) Wire) error {
 	pages := p.Pages(total)
 	return ok(c, http.StatusOK, listed{

@@ -16,20 +16,20 @@ func (s *server) profileRoutes() []surface.Route {
 	}
 }
 
-// profileOutput is a contract as a client chooses it for a webhook; times are in seconds.
+// profileOutput is a profile that a client can choose for a webhook; times are in seconds.
 type profileOutput struct {
 	Name   string         `json:"name"`
 	Events []profileEvent `json:"events"`
-	// Open: webhooks may be subscribed to types that their company registered.
+	// Open: webhooks may also subscribe to types that their company has registered.
 	Open     bool   `json:"open"`
 	Success  string `json:"success"`
 	Attempts int    `json:"attempts"`
-	// Schedule is when attempts are due, counted as ScheduleFrom says and without jitter.
+	// Schedule has the times of the attempts, relative to ScheduleFrom and without jitter.
 	Schedule     []float64 `json:"schedule"`
 	ScheduleFrom string    `json:"scheduleFrom"`
 	Timeout      float64   `json:"timeout"`
 	UserAgent    string    `json:"userAgent"`
-	// Signature is what proves the sender beside the Standard Webhooks headers; null when nothing does.
+	// Signature is the profile's own proof of the sender, beside the Standard Webhooks headers; null: none.
 	Signature       *string  `json:"signature"`
 	ReservedHeaders []string `json:"reservedHeaders"`
 }
@@ -37,7 +37,7 @@ type profileOutput struct {
 type profileEvent struct {
 	ID   *int   `json:"id"`
 	Name string `json:"name"`
-	// Types are the event types of the catalogue that are sent under the name.
+	// Types are the catalogue's event types that are sent under this name.
 	Types []string `json:"types"`
 }
 

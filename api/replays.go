@@ -40,13 +40,13 @@ func (s *server) replayRoutes() []surface.Route {
 }
 
 type replayInput struct {
-	// Since is inclusive and required, so that nobody sends a year again by leaving it out.
+	// Since is inclusive. It is required, so that omitting it does not replay a year by mistake.
 	Since time.Time `json:"since" validate:"required"`
-	// Until is exclusive; by default, and at most, now: what is made later is not part of the replay.
+	// Until is exclusive. The default and maximum is now: later deliveries are not part of the replay.
 	Until *time.Time `json:"until"`
-	// Status: which ended deliveries; by default the failed ones.
+	// Status selects ended deliveries; default: the failed ones.
 	Status []string `json:"status" validate:"max=3,dive,oneof=succeeded failed canceled"`
-	// Events: of which events; by default all.
+	// Events selects event types; default: all.
 	Events surface.EventRefs `json:"events"`
 }
 
@@ -80,7 +80,8 @@ func showReplay(w *delivery.Webhook) func(*delivery.Replay) replayOutput {
 	}
 }
 
-// createReplay has what matches sent again by a workflow, a page at a time; the answer is the replay, not its end.
+// createReplay starts a workflow that sends the matching deliveries again, page by page. The answer shows the new
+// replay and does not wait for its end.
 func (s *server) createReplay(c *gin.Context) error {
 	w, err := s.webhook(c)
 	if err != nil {
@@ -139,7 +140,7 @@ func (s *server) listReplays(c *gin.Context) error {
 	return okPage(c, p, rs, total, showReplay(w))
 }
 
-// replay loads the replay of the path and its webhook, which must be the caller's.
+// replay loads the replay named by the path with its webhook, which must be the caller's.
 func (s *server) replay(c *gin.Context) (*delivery.Webhook, *delivery.Replay, error) {
 	w, err := s.webhook(c)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"greenroom/api/surface"
 )
 
-// canonical is the webhooks API. The reference shows its host with and without /v1, and companies also as /company
-// (§3.2).
+// canonical is the webhooks API. The reference uses its host with and without /v1, and /company as an alias of
+// /companies (§3.2).
 func (s *server) canonical() surface.Surface {
 	return surface.Surface{
 		Name: "greenroom", Style: style, Routes: s.routes(),
@@ -15,7 +15,7 @@ func (s *server) canonical() surface.Surface {
 	}
 }
 
-// routes is the whole surface.
+// routes returns all routes of the surface.
 func (s *server) routes() []surface.Route {
 	return slices.Concat(
 		s.infraRoutes(),

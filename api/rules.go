@@ -8,10 +8,10 @@ import (
 	"greenroom/db/delivery"
 )
 
-// The rules of sizes stand in the tags of the request types. What makes rows without a request, such as the operator's
-// commands, asks here, so that there is no row that the API would not have taken.
+// Limits of lengths and sizes are in the tags of the request types. Commands that create rows without a request call
+// these functions, so that they refuse what the API would refuse.
 
-// CheckKey refuses a key with a name, list, limit or reason that the API would refuse; its error is one sentence.
+// CheckKey refuses a key whose name, lists, limits or reason the API would refuse. The error is one sentence.
 func CheckKey(k *db.APIKey) error {
 	reason := ""
 	if k.SuspendedReason != nil {
@@ -30,12 +30,12 @@ func CheckKey(k *db.APIKey) error {
 	)
 }
 
-// CheckCompany refuses a company with a name that the API would refuse; its error is one sentence.
+// CheckCompany refuses a company whose name the API would refuse. The error is one sentence.
 func CheckCompany(c *db.Company) error {
 	return firstRefusal(surface.Rule[companyInput]("name", c.Name))
 }
 
-// CheckWebhook refuses a webhook with a name or URL of a length that the API would refuse; its error is one sentence.
+// CheckWebhook refuses a webhook whose name or URL has a length that the API would refuse. The error is one sentence.
 func CheckWebhook(w *delivery.Webhook) error {
 	return firstRefusal(surface.Rule[webhookInput]("name", w.Name), surface.Rule[webhookInput]("url", w.URL))
 }

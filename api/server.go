@@ -11,10 +11,10 @@ import (
 	"greenroom/db/delivery"
 )
 
-// Options are what the API works with: what all surfaces share, and what one of them needs alone.
+// Options configure the API: the options common to all surfaces, and those of single surfaces.
 type Options struct {
 	surface.Options
-	// Ready is an extra condition of /readyz; nil: none.
+	// Ready is an additional check for /readyz; nil: none.
 	Ready func(context.Context) error
 
 	InterviewSuite interviewsuite.Options
@@ -29,7 +29,7 @@ type server struct {
 	docs    *docs
 }
 
-// New returns all surfaces as one handler. It refuses options without what it needs, and does no I/O.
+// New returns all surfaces as one handler. It returns an error if a required option is missing, and does no I/O.
 func New(o Options) (*surface.Mounted, error) {
 	core, err := surface.New(o.Options)
 	if err != nil {

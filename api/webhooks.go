@@ -29,7 +29,8 @@ func (s *server) webhookRoutes() []surface.Route {
 	}
 }
 
-// webhookInput is the body of a create (reference §1.4). profile, rateLimit and circuitRecovery are this product's own.
+// webhookInput is the body of a create (reference §1.4). The reference does not have profile, rateLimit and
+// circuitRecovery.
 type webhookInput struct {
 	URL             string            `json:"url" validate:"required,max=2048"`
 	Events          surface.EventRefs `json:"events" validate:"required"`
@@ -44,7 +45,7 @@ type webhookInput struct {
 	systemFields
 }
 
-// systemFields are shown but not taken.
+// systemFields are read-only.
 type systemFields struct {
 	MaxRetries surface.Opt[json.RawMessage] `json:"maxRetries" null:"ok"`
 	TimeoutMS  surface.Opt[json.RawMessage] `json:"timeoutMs" null:"ok"`
@@ -60,7 +61,8 @@ func (f systemFields) refuse() error {
 	return nil
 }
 
-// webhookPatch is the body of an update: only what is sent changes, headers as a whole (reference §1.7).
+// webhookPatch is the body of an update: omitted fields stay unchanged; headers are replaced as a whole (reference
+// §1.7).
 type webhookPatch struct {
 	URL             surface.Opt[string]            `json:"url" validate:"min=1,max=2048"`
 	Events          surface.Opt[surface.EventRefs] `json:"events" validate:"min=1"`
@@ -95,11 +97,11 @@ type webhookOutput struct {
 	RateLimit           int                `json:"rateLimit"`
 	CreatedAt           surface.Timestamp  `json:"createdAt"`
 	UpdatedAt           surface.Timestamp  `json:"updatedAt"`
-	// SigningSecret is in the answer to a create alone and cannot be read again.
+	// SigningSecret is only in the answer to a create and cannot be read again.
 	SigningSecret string `json:"signingSecret,omitempty"`
 }
 
-// headerOutput never has the value: the reference shows none, not even of headers that are not masked.
+// headerOutput omits the value, masked or not, as the reference does.
 type headerOutput struct {
 	Name     string `json:"name"`
 	IsMasked bool   `json:"isMasked"`
@@ -131,9 +133,8 @@ func showWebhook(w *delivery.Webhook) webhookOutput {
 	}
 }
 
-// listWebhooks answers {data, total} inside the envelope's data: that is what the reference's client unwraps (§3.1).
-// With ?companyId= only webhooks of exactly that company; of another company than the key's there are none to be
-// seen.
+// listWebhooks answers {data, total} inside the envelope's data, because the reference's client unwraps that (§3.1).
+// ?companyId= selects the webhooks of exactly that company; a company's key sees none of another company.
 func (s *server) listWebhooks(c *gin.Context) error {
 	company, err := surface.QueryID(c, "companyId")
 	if err != nil {
@@ -160,7 +161,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 	}
 	w, secret, refused := s.newWebhook(c, &in)
 	return s.OnceSealed(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
-		if refused != nil { // the same request may have been answered when it was right
+		if refused != nil { // the same request may have been answered while it was valid
 			return 0, nil, refused
 		}
 		if err := delivery.CreateWebhook(ctx, tx, w); err != nil {
@@ -172,7 +173,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 	})
 }
 
-// newWebhook makes the row of a checked body, with its signing secret sealed.
+// newWebhook makes the row of a valid body, with a sealed signing secret.
 func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webhook, secret []byte, err error) {
 	if in.Profile == "" {
 		in.Profile = profiles.Default
@@ -203,7 +204,7 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 	})
 }
 
-// typesOf is the company whose own event types a webhook may have: that which it is tied to, or else its owner.
+// typesOf returns the company whose custom event types a webhook may use: its own company, or else its owner.
 func typesOf(company, owner *uuid.UUID) *uuid.UUID {
 	if company != nil {
 		return company
@@ -211,8 +212,8 @@ func typesOf(company, owner *uuid.UUID) *uuid.UUID {
 	return owner
 }
 
-// webhookCompany is the company that a new webhook is tied to, or nil for a global one. A company's key may name its
-// own alone; a platform key any that exists, in the body or as ?companyId=.
+// webhookCompany returns the company of a new webhook, or nil for a global one. A company's key may only name its own;
+// a platform key may name any that exists, in the body or as ?companyId=.
 func (s *server) webhookCompany(c *gin.Context, sent *uuid.UUID) (*uuid.UUID, error) {
 	p := surface.Caller(c)
 	if !p.Platform() {
@@ -230,7 +231,7 @@ func (s *server) webhookCompany(c *gin.Context, sent *uuid.UUID) (*uuid.UUID, er
 	return sent, s.MustExist(c.Request.Context(), *sent)
 }
 
-// webhook loads the webhook of the path, which must be the caller's.
+// webhook loads the webhook named by the path; it must be visible to the caller.
 func (s *server) webhook(c *gin.Context) (*delivery.Webhook, error) {
 	raw := c.Param("id")
 	id, valid := pg.ParseID(raw)
@@ -249,7 +250,7 @@ func (s *server) webhook(c *gin.Context) (*delivery.Webhook, error) {
 	return w, nil
 }
 
-// webhookNotFound has the reference's own message and type (§1.12).
+// webhookNotFound uses the message and resource type of the reference (§1.12).
 func webhookNotFound(id string) *surface.Error {
 	e := surface.NotFound("WebhookConfig", id)
 	e.Message = "Webhook configuration not found"
@@ -280,7 +281,7 @@ func (s *server) updateWebhook(c *gin.Context) error {
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return delivery.UpdateWebhook(ctx, tx, w, columns...)
 	})
-	if errors.Is(err, pg.ErrNotFound) { // deleted meanwhile
+	if errors.Is(err, pg.ErrNotFound) { // deleted since it was read
 		return webhookNotFound(w.ID.String())
 	}
 	if err != nil {
@@ -289,7 +290,7 @@ func (s *server) updateWebhook(c *gin.Context) error {
 	return ok(c, http.StatusOK, showWebhook(w))
 }
 
-// applyWebhook writes what was sent into the row and names the columns.
+// applyWebhook writes the sent fields to the row and returns their columns.
 func (s *server) applyWebhook(ctx context.Context, in *webhookPatch, w *delivery.Webhook) ([]string, error) {
 	switch {
 	case in.CompanyID.Set:
@@ -318,7 +319,7 @@ func (s *server) applyWebhook(ctx context.Context, in *webhookPatch, w *delivery
 	return u.Columns, err
 }
 
-// applyChecked writes what needs more than its form to be checked.
+// applyChecked writes the fields whose checks need the profile or a query.
 func (s *server) applyChecked(
 	ctx context.Context,
 	in *webhookPatch,
@@ -370,7 +371,7 @@ func (s *server) deleteWebhook(c *gin.Context) error {
 	return nil
 }
 
-// resetCircuit closes the circuit and makes the webhook active again; what waited is released at a ramp.
+// resetCircuit closes the circuit and activates the webhook; its paused deliveries are released gradually.
 func (s *server) resetCircuit(c *gin.Context) error {
 	w, err := s.webhook(c)
 	if err != nil {

@@ -20,37 +20,36 @@ import (
 	"greenroom/db/pg"
 )
 
-// What a test call says (reference §1.10, §2.4).
+// Messages of a test call (reference §1.10, §2.4).
 const (
 	testWorked        = "Webhook test successful!"
 	testFailed        = "Webhook test failed: "
 	testNotSubscribed = "Webhook is not subscribed to ping events. Add event type 2 (ping) to the webhook configuration."
-	testAddPing       = "Webhook is not subscribed to ping events. Add the ping event to the webhook configuration." // where it has no number
+	testAddPing       = "Webhook is not subscribed to ping events. Add the ping event to the webhook configuration."
 	testNotCreated    = "No delivery was created. This may indicate the webhook is disabled or circuit breaker is open."
 )
 
-// The outcome is awaited by reading the row, more and more rarely: a test is rare and a worker is usually done in
-// some 30 ms. testGrace is what a worker gets on top of the receiver's time-out to take the delivery and to record
-// it.
+// The outcome is polled with increasing intervals: tests are rare, and a worker usually needs some 30 ms. testGrace is
+// the time that a worker gets, beside the receiver's timeout, to claim the delivery and record the attempt.
 const (
 	firstPoll = 25 * time.Millisecond
 	lastPoll  = 100 * time.Millisecond
 	testGrace = 5 * time.Second
 )
 
-// testResult is the result of a test; a failed one has its message alone.
+// testResult is the result of a test; a failed test only has a message.
 type testResult struct {
 	Success    bool       `json:"success"`
 	DeliveryID *uuid.UUID `json:"deliveryId,omitempty"`
 	HTTPStatus *int       `json:"httpStatus,omitempty"`
 	DurationMS *int       `json:"durationMs,omitempty"`
 	Message    string     `json:"message"`
-	// AuthorizationKey is what the deliveries carry, of profiles that have one: a test call is how it is learned.
+	// AuthorizationKey is the key that deliveries carry, for profiles that have one: a test call reveals it.
 	AuthorizationKey string `json:"authorizationKey,omitempty"`
 }
 
-// testWebhook sends a ping through the worker and waits for what came of it. The call itself succeeds either way: the
-// envelope says success, the result inside says how the test went (reference §2.4).
+// testWebhook sends a ping through the worker and waits for its outcome. The envelope reports success in either case;
+// the result inside reports the outcome of the test (reference §2.4).
 func (s *server) testWebhook(c *gin.Context) error {
 	w, err := s.webhook(c)
 	if err != nil {
@@ -81,8 +80,8 @@ func (s *server) authorizationKey(p *webhook.Profile, w *delivery.Webhook) (stri
 	return p.Key(webhook.Secrets{secret}), nil
 }
 
-// test makes the call. Where the profile has a ping, the webhook must be subscribed to it; the others are sent one
-// all the same.
+// test sends the ping. If the profile has a ping event, the webhook must be subscribed to it; webhooks of other
+// profiles are always sent one.
 func (s *server) test(ctx context.Context, p *webhook.Profile, w *delivery.Webhook) (*testResult, error) {
 	if p.Takes(catalog.Ping) && !slices.Contains(w.Events, catalog.Ping) {
 		if p.Numbered == 0 {
@@ -105,7 +104,7 @@ func (s *server) test(ctx context.Context, p *webhook.Profile, w *delivery.Webho
 	return s.outcome(ctx, d, limit)
 }
 
-// ping creates the event and its one delivery.
+// ping records the event and its single delivery.
 func (s *server) ping(ctx context.Context, w *delivery.Webhook) (id uuid.UUID, err error) {
 	company := w.CompanyID
 	if company == nil {
@@ -121,7 +120,7 @@ func (s *server) ping(ctx context.Context, w *delivery.Webhook) (id uuid.UUID, e
 	return id, err
 }
 
-// await returns the delivery once nothing more happens to it, or as it is when the limit has passed.
+// await returns the delivery once it has ended or is paused, or its current state when the limit has passed.
 func (s *server) await(ctx context.Context, id uuid.UUID, limit time.Duration) (*delivery.Delivery, error) {
 	deadline := time.Now().Add(limit)
 	for wait := firstPoll; ; wait = min(wait*3/2, lastPoll) {
@@ -140,7 +139,7 @@ func (s *server) await(ctx context.Context, id uuid.UUID, limit time.Duration) (
 	}
 }
 
-// outcome says what came of the delivery of a test.
+// outcome converts the state of a test's delivery to a result.
 func (s *server) outcome(ctx context.Context, d *delivery.Delivery, limit time.Duration) (*testResult, error) {
 	switch d.Status {
 	case delivery.Succeeded:
@@ -150,7 +149,7 @@ func (s *server) outcome(ctx context.Context, d *delivery.Delivery, limit time.D
 	case delivery.Canceled:
 		return &testResult{Message: testFailed + "the webhook was deleted"}, nil
 	case delivery.Paused:
-		return &testResult{Message: testFailed + "the webhook was disabled or its circuit opened meanwhile"}, nil
+		return &testResult{Message: testFailed + "the webhook was disabled or its circuit opened during the test"}, nil
 	case delivery.Pending, delivery.Retrying:
 	}
 	seconds := strconv.FormatFloat(limit.Seconds(), 'f', -1, 64)
@@ -169,7 +168,7 @@ func (s *server) passed(ctx context.Context, d *delivery.Delivery) (*testResult,
 	return r, nil
 }
 
-// failure is why the last attempt failed.
+// failure says why the last attempt failed.
 func failure(d *delivery.Delivery) string {
 	switch {
 	case d.LastError != nil && *d.LastError != "":

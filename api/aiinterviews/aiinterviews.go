@@ -90,7 +90,7 @@ const jobName = "AI interview"
 
 // job returns the AI interview of the path, within the caller's company.
 func (s *server) job(c *gin.Context) (*db.Job, error) {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return nil, err
 	}

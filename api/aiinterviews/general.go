@@ -123,7 +123,7 @@ func voiceID(g db.AIGeneral) *string {
 }
 
 func (s *server) getGeneral(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (s *server) getGeneral(c *gin.Context) error {
 }
 
 func (s *server) setGeneral(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

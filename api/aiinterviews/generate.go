@@ -47,7 +47,7 @@ func acceptedOf(g *db.Generation) generationAccepted {
 }
 
 func (s *server) generate(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (s *server) checkGenerate(in *generateInput) error {
 }
 
 func (s *server) getGeneration(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

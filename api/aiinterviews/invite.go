@@ -106,7 +106,7 @@ const (
 
 // invite creates one more invitation with each call. A client that may repeat a request sends an Idempotency-Key.
 func (s *server) invite(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ const responseName = "Response"
 
 // response returns the interview of the path, within the caller's company.
 func (s *server) response(c *gin.Context) (*db.Interview, error) {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (s *server) getReport(c *gin.Context) error {
 
 // findReport looks the report up by the client's id; of several responses with that id it returns the newest.
 func (s *server) findReport(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

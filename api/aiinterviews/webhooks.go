@@ -99,7 +99,7 @@ func showWebhooks(set *db.WebhookSet) (out webhooksOutput) {
 }
 
 func (s *server) getWebhooks(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (s *server) getJobWebhooks(c *gin.Context) error {
 
 // setWebhooks changes the settings of new AI interviews and, with updateAll, of all.
 func (s *server) setWebhooks(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

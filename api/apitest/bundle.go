@@ -25,16 +25,16 @@ import (
 	"greenroom/db/seal"
 )
 
-// Secret is that of the APIs which Setup makes.
+// Secret is the secret of the APIs made by Setup.
 var Secret = []byte("a secret of the tests")
 
-// PublicURL is where they say that they are.
+// PublicURL is their public URL.
 const PublicURL = "https://greenroom.test"
 
 // Object is a JSON object.
 type Object = map[string]any
 
-// Bundle is an API on a database of its own, with two companies and a key of each and of the platform.
+// Bundle is an API on its own database, with two companies, a key of each and a platform key.
 type Bundle struct {
 	*bun.DB
 	T       *testing.T
@@ -43,11 +43,11 @@ type Bundle struct {
 	Box     *seal.Box
 
 	Company, Other uuid.UUID
-	// Key, OtherKey and PlatformKey hold all scopes; Key is the first company's, and what Do uses.
+	// Key, OtherKey and PlatformKey hold all scopes. Key belongs to Company; Do uses it.
 	Key, OtherKey, PlatformKey string
 }
 
-// Setup makes a bundle; change may alter the options.
+// Setup returns a new bundle; change may modify the options.
 func Setup(t *testing.T, change ...func(*api.Options)) *Bundle {
 	t.Helper()
 	keyset, err := seal.NewKeyset()
@@ -78,7 +78,7 @@ func Setup(t *testing.T, change ...func(*api.Options)) *Bundle {
 	return b
 }
 
-// NewCompany makes a company.
+// NewCompany creates a company.
 func (b *Bundle) NewCompany(name string) uuid.UUID {
 	b.T.Helper()
 	co := &db.Company{Name: name}
@@ -86,8 +86,8 @@ func (b *Bundle) NewCompany(name string) uuid.UUID {
 	return co.ID
 }
 
-// NewKey makes a key, the platform's when company is nil, with limits that no test reaches by accident. Without
-// scopes it holds all of them.
+// NewKey creates a key of the company (nil: a platform key), with limits that no test reaches by accident. Without
+// scopes it holds all.
 func (b *Bundle) NewKey(company *uuid.UUID, scopes ...string) (plain string, row *db.APIKey) {
 	b.T.Helper()
 	if len(scopes) == 0 {
@@ -113,14 +113,14 @@ func (b *Bundle) Tx(fn func(tx bun.Tx) error) {
 	require.NoError(b.T, pg.InTx(b.Ctx, b, func(_ context.Context, tx bun.Tx) error { return fn(tx) }))
 }
 
-// Do calls with the first company's key. A body may be nil, a string or []byte as it is, or anything that becomes
-// JSON; headers are names and values in turn.
+// Do sends a request with Key. A string or []byte body is sent unchanged, nil sends none, anything else is encoded as
+// JSON; headers are alternating names and values.
 func (b *Bundle) Do(method, path string, body any, headers ...string) Response {
 	b.T.Helper()
 	return b.As(b.Key, method, path, body, headers...)
 }
 
-// As calls with a key, in the header of the product whose path it is; with none when it is "".
+// As sends a request with a key, in the header of the path's product; "" sends none.
 func (b *Bundle) As(key, method, path string, body any, headers ...string) Response {
 	b.T.Helper()
 	req := httptest.NewRequestWithContext(b.Ctx, method, path, reader(b.T, body))
@@ -141,7 +141,7 @@ func (b *Bundle) authorize(req *http.Request, key string) {
 	req.Header.Set(name, strings.Replace(value, "sk_…", key, 1))
 }
 
-// Send sends a request as it is, for bodies that are not JSON.
+// Send sends a request unchanged, for bodies that are not JSON.
 func (b *Bundle) Send(req *http.Request) Response {
 	b.T.Helper()
 	sent, err := io.ReadAll(req.Body)
@@ -170,7 +170,7 @@ func reader(t *testing.T, body any) io.Reader {
 	return bytes.NewReader(raw)
 }
 
-// Response is an answer, its body read.
+// Response is an answer with its body.
 type Response struct {
 	T      *testing.T
 	Status int
@@ -178,14 +178,14 @@ type Response struct {
 	Body   []byte
 }
 
-// Into requires that status and decodes the body.
+// Into requires the status and decodes the body.
 func (r Response) Into(status int, v any) {
 	r.T.Helper()
 	require.Equal(r.T, status, r.Status, "body: %s", r.Body)
 	require.NoError(r.T, json.Unmarshal(r.Body, v), "body: %s", r.Body)
 }
 
-// Is requires that status and returns the body, a JSON object.
+// Is requires the status and returns the body as a JSON object.
 func (r Response) Is(status int) Object {
 	r.T.Helper()
 	var o Object

@@ -17,7 +17,7 @@ import (
 	"greenroom/api/surface"
 )
 
-// keepsContract is nil when an answer, and what was asked for it, are as the contract of the surface says.
+// keepsContract returns an error if the answer or its request violates the contract of the surface.
 func keepsContract(s *surface.Surface, req *http.Request, sent []byte, r *Response) error {
 	k, err := contractOf(s.Name)
 	if err != nil {
@@ -33,13 +33,13 @@ func keepsContract(s *surface.Surface, req *http.Request, sent []byte, r *Respon
 	if err := k.answers(operation, route.Method, r); err != nil {
 		return err
 	}
-	if r.Status >= http.StatusMultipleChoices || r.Status == http.StatusMultiStatus { // refused, or a part of it
+	if r.Status >= http.StatusMultipleChoices || r.Status == http.StatusMultiStatus { // refused, entirely or in part
 		return nil
 	}
 	return k.asked(operation, plain, sent, route, params)
 }
 
-// refusesUnknown: what the contract has no operation for is refused, and as every refusal is.
+// refusesUnknown requires a refusal for a request that the contract has no operation for.
 func (k *contract) refusesUnknown(r *Response) error {
 	if r.Status != http.StatusNotFound && r.Status != http.StatusMethodNotAllowed {
 		return errors.New("the contract has no such operation")
@@ -47,7 +47,7 @@ func (k *contract) refusesUnknown(r *Response) error {
 	return k.fits(pointer("components", "responses", "Error"), r)
 }
 
-// answers looks the status up as OpenAPI says: itself, its class ("4XX"), "default".
+// answers finds the response for the status as OpenAPI says: the status itself, its class ("4XX"), or "default".
 func (k *contract) answers(operation, method string, r *Response) error {
 	status := strconv.Itoa(r.Status)
 	for _, name := range []string{status, status[:1] + "XX", "default"} {
@@ -62,7 +62,7 @@ func (k *contract) answers(operation, method string, r *Response) error {
 	return fmt.Errorf("status %d is not documented", r.Status)
 }
 
-// fits holds an answer against the response object at that pointer.
+// fits checks an answer against the response object at that pointer.
 func (k *contract) fits(response string, r *Response) error {
 	node, response, err := k.node(response)
 	if err != nil {
@@ -84,7 +84,7 @@ func (k *contract) fits(response string, r *Response) error {
 	return k.bodyFits(response+pointer("content"), content, r.Header.Get("Content-Type"), r.Body, true)
 }
 
-// bodyFits holds a body against the schema of its media type. Only JSON has more to it than its type.
+// bodyFits checks a body against the schema of its media type. Only JSON has a schema.
 func (k *contract) bodyFits(at string, content map[string]any, contentType string, body []byte, documented bool) error {
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
@@ -103,7 +103,7 @@ func (k *contract) bodyFits(at string, content map[string]any, contentType strin
 	return fmt.Errorf("the content type %s is not documented", media)
 }
 
-// matches holds JSON against the schema at that pointer; documented asks that the schema knows each of its fields.
+// matches checks JSON against the schema at that pointer; documented requires that the schema has each of its fields.
 func (k *contract) matches(schema string, body []byte, documented bool) error {
 	compiled, err := k.schema(schema)
 	if err != nil {
@@ -125,10 +125,10 @@ func (k *contract) matches(schema string, body []byte, documented bool) error {
 	return nil
 }
 
-// uuidFormat: kin-openapi leaves the format of parameters open.
+// uuidFormat: by default, kin-openapi does not check this format in parameters.
 var uuidFormat = openapi3.NewRegexpFormatValidator(openapi3.FormatOfStringForUUIDOfRFC9562)
 
-// asked holds the request of an answer of 2xx against the operation.
+// asked checks the request of a 2xx answer against the operation.
 func (k *contract) asked(
 	operation string,
 	req *http.Request,
@@ -147,7 +147,7 @@ func (k *contract) asked(
 		return fmt.Errorf("asked: %w", err)
 	}
 	body, at, err := k.node(operation + pointer("requestBody"))
-	if err != nil { // it takes none, and ignores what is there
+	if err != nil { // the operation has no body and ignores it
 		return nil
 	}
 	if len(bytes.TrimSpace(sent)) == 0 {
@@ -157,7 +157,7 @@ func (k *contract) asked(
 		return nil
 	}
 	contentType := req.Header.Get("Content-Type")
-	if contentType == "" { // saying nothing means JSON
+	if contentType == "" { // a missing Content-Type means JSON
 		contentType = "application/json"
 	}
 	content, _ := body["content"].(map[string]any)
@@ -167,8 +167,8 @@ func (k *contract) asked(
 	return nil
 }
 
-// undocumented are the fields of a value that none of the schemas knows; it must fit all of them together. A schema
-// without properties, or with additionalProperties, leaves the fields open.
+// undocumented returns the fields of a value that none of the schemas has; the value must match all of them together. A
+// schema without properties, or with additionalProperties, allows any field.
 func (k *contract) undocumented(schemas []string, value any, path string) []string {
 	parts := k.parts(schemas)
 	var out []string
@@ -193,19 +193,19 @@ func (k *contract) undocumented(schemas []string, value any, path string) []stri
 	return out
 }
 
-// part is a schema that applies to a value, alone or as one of several that are combined.
+// part is a schema that applies to a value, alone or combined with others.
 type part struct {
 	at   string
 	node map[string]any
 }
 
-// parts resolves references and takes combined schemas apart.
+// parts resolves references and splits combined schemas.
 func (k *contract) parts(schemas []string) []part {
 	var out []part
 	for _, at := range schemas {
 		node, at, err := k.node(at)
 		if err != nil {
-			continue // true or false: nothing is said of fields
+			continue // true or false: has no fields
 		}
 		out = append(out, part{at, node})
 		for _, word := range []string{"allOf", "anyOf", "oneOf"} {
@@ -251,7 +251,7 @@ func isOpen(parts []part) bool {
 	return !named
 }
 
-// pointer is a JSON pointer (RFC 6901).
+// pointer returns a JSON pointer (RFC 6901).
 func pointer(keys ...string) string {
 	var out strings.Builder
 	for _, k := range keys {

@@ -19,9 +19,8 @@ import (
 	"greenroom/api/openapi"
 )
 
-// contract is an OpenAPI file, read three times: by kin-openapi, which knows what OpenAPI allows and finds
-// operations; as JSON, to walk in; and by a validator of JSON Schema 2020-12, which is what schemas of OpenAPI 3.1
-// are.
+// contract is an OpenAPI file in three forms: for kin-openapi, which validates the file and finds operations; as JSON,
+// for lookups; and for a JSON Schema 2020-12 validator, because OpenAPI 3.1 uses that dialect.
 type contract struct {
 	doc      *openapi3.T
 	router   routers.Router
@@ -40,7 +39,7 @@ func contractOf(name string) (*contract, error) {
 	return known.(func() (*contract, error))() //nolint:forcetypeassert // nothing else is stored there
 }
 
-// documentURL is where the validator thinks that the file is; nothing is fetched from it.
+// documentURL is the base URL of the validator; nothing is fetched from it.
 const documentURL = "contract:///openapi.json"
 
 func readContract(name string) (*contract, error) {
@@ -93,7 +92,7 @@ func (k *contract) schema(at string) (*jsonschema.Schema, error) {
 	return s, nil
 }
 
-// node is the object at a pointer, and its own pointer once references are followed.
+// node returns the object at a pointer and, with references resolved, its own pointer.
 func (k *contract) node(at string) (map[string]any, string, error) {
 	here, path := k.raw, ""
 	steps := strings.Split(strings.TrimPrefix(at, "/"), "/")

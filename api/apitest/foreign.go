@@ -11,22 +11,23 @@ import (
 	"greenroom/api/surface"
 )
 
-// Marker is to be in a text of every row that a surface's tests plant: an answer with it has another company's data
-// in it.
+// Marker must be in a text of every row that a surface's tests create for the first company: an answer that has it
+// shows another company's data.
 const Marker = "planted by the first company"
 
-// Foreign is what a surface says of its routes, so that WalkForeign can call all of them.
+// Foreign describes the routes of a surface for WalkForeign.
 type Foreign struct {
-	// Rows has, for each path up to and with a parameter, that parameter's value for a row of the first company:
+	// Rows has, for each path that ends in a parameter, the parameter's value for a row of the first company:
 	// {"/webhooks/:id": "01a1…", "/webhooks/:id/replays/:rid": "01a1…"}.
 	Rows map[string]string
-	// Open are paths with parameters that name no row.
+	// Open are paths whose parameters do not name a row.
 	Open []string
-	// Textless are paths whose rows have no text for the marker. The GET of all others must show it to the first company.
+	// Textless are paths whose rows have no text for the marker. The GET of all others must show the marker to the first
+	// company.
 	Textless []string
-	// Bodies are what a route asks for before it looks at the row, by method and path.
+	// Bodies are the bodies of routes that check the body before the row, by method and path.
 	Bodies map[string]any
-	// Also are further calls that reach for rows of the first company: by the query, or by a body.
+	// Also are further calls that access rows of the first company, by the query or the body.
 	Also []Call
 }
 
@@ -36,10 +37,9 @@ type Call struct {
 	Body           any
 }
 
-// WalkForeign calls every route of a surface, at every address, with the key of another company than the one whose
-// rows the parameters name. Each must refuse with 401, 403 or 404 and show nothing of those rows, and nothing of
-// theirs may be changed. A route with a parameter that Rows does not know fails. The bundle's other rows may be of
-// any number.
+// WalkForeign calls every route of a surface, at every address, with the key of a company that does not own the rows
+// named by the parameters. Each must refuse with 401, 403 or 404, show nothing of those rows and not modify them. A
+// parameter without a value in Rows fails the test. Other rows may exist.
 func WalkForeign(t *testing.T, b *Bundle, name string, f Foreign) {
 	t.Helper()
 	i := slices.IndexFunc(b.Handler.Surfaces(), func(s surface.Surface) bool { return s.Name == name })
@@ -66,7 +66,7 @@ func (f *Foreign) walk(t *testing.T, b *Bundle, r surface.Route, address string)
 	t.Helper()
 	target, known := f.target(r.Path)
 	require.True(t, known, "no row is registered for a parameter of this path")
-	if address != r.Path { // aliases change the beginning alone
+	if address != r.Path { // aliases only change the beginning
 		target = aliased(target, r.Path, address)
 	}
 	body, given := f.Bodies[r.Method+" "+r.Path]
@@ -75,7 +75,7 @@ func (f *Foreign) walk(t *testing.T, b *Bundle, r surface.Route, address string)
 	}
 	call := Call{r.Method, target, body}
 	if !strings.Contains(r.Path, ":") ||
-		slices.Contains(f.Open, r.Path) { // no row is named: it may answer, but with its own
+		slices.Contains(f.Open, r.Path) { // names no row: may answer, with the caller's own data
 		response := b.As(b.OtherKey, call.Method, call.Target, call.Body)
 		require.Less(t, response.Status, http.StatusInternalServerError)
 		require.NotContains(t, string(response.Body), Marker)
@@ -98,7 +98,7 @@ func refused(t *testing.T, b *Bundle, c Call, allowed ...int) {
 	require.NotContains(t, string(r.Body), Marker)
 }
 
-// target puts the rows' parameters into a path.
+// target replaces the parameters of a path by the rows' values.
 func (f *Foreign) target(path string) (target string, known bool) {
 	steps := strings.Split(path, "/")
 	out := slices.Clone(steps)
@@ -115,14 +115,14 @@ func (f *Foreign) target(path string) (target string, known bool) {
 	return strings.Join(out, "/"), true
 }
 
-// aliased gives a target of that path the beginning of another address of the path.
+// aliased replaces the beginning of a target by that of another address of its path.
 func aliased(target, path, address string) string {
-	end := 0 // of what path and address have in common at their ends
+	end := 0 // length of the common suffix of path and address
 	for end < len(path) && end < len(address) && path[len(path)-1-end] == address[len(address)-1-end] {
 		end++
 	}
 	common := path[len(path)-end:]
-	if i := strings.IndexByte(common, '/'); i > 0 { // whole steps
+	if i := strings.IndexByte(common, '/'); i > 0 { // whole segments
 		common = common[i:]
 	}
 	begin, newBegin := strings.TrimSuffix(path, common), strings.TrimSuffix(address, common)

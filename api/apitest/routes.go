@@ -15,8 +15,8 @@ import (
 
 var pathParameter = regexp.MustCompile(`:(\w+)`)
 
-// CheckRoutes fails when a route of a surface is missing from its contract, or asks for another scope there, or when
-// a contract promises a route that is not served. Contracts without a surface must be valid.
+// CheckRoutes fails if a route of a surface is missing from its contract or has another scope there, or if a route of
+// the contract is not served. Contracts without a surface must be valid.
 func CheckRoutes(t *testing.T, surfaces []surface.Surface) {
 	t.Helper()
 	for i := range surfaces {
@@ -59,8 +59,8 @@ func checkRoutes(t *testing.T, s *surface.Surface) {
 	require.Empty(t, promised, "routes of the contract that are not served")
 }
 
-// checkParams fails when a list does not take exactly the query parameters of its contract, or a paged one does not
-// refuse others.
+// checkParams fails if a list does not accept exactly the query parameters of its contract, or if a paged route is not
+// a surface.List.
 func checkParams(t *testing.T, r surface.Route, item *openapi3.PathItem, op *openapi3.Operation) {
 	t.Helper()
 	var promised []string
@@ -78,8 +78,9 @@ func checkParams(t *testing.T, r surface.Route, item *openapi3.PathItem, op *ope
 	}
 }
 
-// scopeIn writes an operation's security as the route table does: the first scope of each alternative. The ones after
-// it are asked for by the handler, for what else the operation shows. No security of its own: any key will do.
+// scopeIn converts an operation's security to the route table's format: the first scope of each alternative. The
+// handler requires the others, for further data that the operation shows. An operation without security accepts any
+// key.
 func scopeIn(op *openapi3.Operation) string {
 	switch {
 	case op.Security == nil:

@@ -11,7 +11,8 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// rowsOf dumps all that belongs to a company: the rows of every table that name it, or a row that does, and so on.
+// rowsOf dumps all rows of a company: those of every table that contain its id, those that contain their ids, and so
+// on.
 func (b *Bundle) rowsOf(t *testing.T, company uuid.UUID) []string {
 	t.Helper()
 	rest := b.dump(t)
@@ -35,7 +36,7 @@ func (b *Bundle) rowsOf(t *testing.T, company uuid.UUID) []string {
 	return mine
 }
 
-// dump is every row of every table, as the table's name and JSON.
+// dump returns every row of every table, as the table's name and JSON.
 func (b *Bundle) dump(t *testing.T) []string {
 	t.Helper()
 	var tables []string
@@ -53,12 +54,12 @@ func (b *Bundle) dump(t *testing.T) []string {
 	return all
 }
 
-// idOf is the id of a dumped row, or "".
+// idOf returns the id of a dumped row, or "".
 func idOf(row string) string {
 	_, object, _ := strings.Cut(row, " ")
 	var r struct {
 		ID string `json:"id"`
 	}
-	_ = json.Unmarshal([]byte(object), &r) // an id of another type is no UUID
+	_ = json.Unmarshal([]byte(object), &r) // an id of another type is not a UUID
 	return r.ID
 }

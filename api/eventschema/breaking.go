@@ -10,27 +10,28 @@ import (
 )
 
 const (
-	// maxReasons is how many reasons are given.
+	// maxReasons limits the reasons reported.
 	maxReasons = 50
-	// maxComparisons and maxCompareSteps bound a comparison; schemas that need more are called breaking.
+	// maxComparisons and maxCompareSteps limit a comparison; schemas that need more are reported as breaking.
 	maxComparisons  = 10_000
 	maxCompareSteps = 500_000
 )
 
 const tooComplicated = "the two schemas are too complicated to compare"
 
-// comparison proves that what fits a new schema fits the old one, or collects where it cannot.
+// comparison tries to prove that every value valid under the new schema is valid under the old one, and collects the
+// reasons where it cannot.
 type comparison struct {
 	old, new *compiled
 	reasons  []Fault
-	// active are the pairs on the way: a schema that contains itself is proven for the body's inner parts by the proof
-	// for the outer ones, because every comparison of a pair with itself lies a step deeper in the body.
+	// active are the pairs being compared. A recursive schema is proven for inner values by the proof for the outer ones,
+	// because a comparison of a pair with itself is always at least one step deeper in the value.
 	active map[string]bool
-	ids    map[*jsonschema.Schema]int // what the pairs are called
+	ids    map[*jsonschema.Schema]int // numbers for the keys of pairs
 	count  int
 }
 
-func compare(old, new *compiled) (reasons []Fault) { //nolint:predeclared // the two schemas are called so everywhere
+func compare(old, new *compiled) (reasons []Fault) { //nolint:predeclared // the usual names of the two schemas
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -61,7 +62,7 @@ func (c *comparison) broken(path, format string, args ...any) bool {
 	return false
 }
 
-// quietly is a proof that is tried, and gives no reasons when it fails.
+// quietly tries a proof and discards its reasons.
 func (c *comparison) quietly(proof func() bool) bool {
 	kept := len(c.reasons)
 	ok := proof()
@@ -69,20 +70,20 @@ func (c *comparison) quietly(proof func() bool) bool {
 	return ok
 }
 
-// spend counts the work of comparing a schema with a shape: each of the properties of one is looked for among those
-// of the others.
+// spend counts the work of comparing a schema with a shape: each property of one is looked up among those of the
+// others.
 func (c *comparison) spend(old *jsonschema.Schema, next shape) {
 	work := func(s *jsonschema.Schema) int {
 		return 1 + len(s.Properties) + len(s.Required) + len(s.PatternProperties)
 	}
-	n := len(next) * len(next) // a shape is made of schemas that differ from each other
+	n := len(next) * len(next) // the schemas of a shape are distinct
 	for _, one := range next {
 		n += work(one) + len(old.PatternProperties)*len(one.PatternProperties)
 	}
 	c.old.steps.add((n + len(next)*work(old)) / 16)
 }
 
-// covers: everything that fits all of next fits old.
+// covers reports whether every value valid under all of next is valid under old.
 func (c *comparison) covers(old *jsonschema.Schema, next shape, path string) bool {
 	if next.never() {
 		return true
@@ -103,7 +104,7 @@ func (c *comparison) covers(old *jsonschema.Schema, next shape, path string) boo
 	return ok
 }
 
-// key names a pair.
+// key identifies a pair.
 func (c *comparison) key(old *jsonschema.Schema, next shape) string {
 	id := func(s *jsonschema.Schema) int {
 		if c.ids[s] == 0 {
@@ -119,8 +120,8 @@ func (c *comparison) key(old *jsonschema.Schema, next shape) string {
 	return fmt.Sprint(id(old), all)
 }
 
-// coversOne is covers for one schema without what it refers to; where the new one has alternatives, each of them may
-// be proven by itself.
+// coversOne is covers for one schema without its references. If the new schema has alternatives, each may be proven
+// separately.
 func (c *comparison) coversOne(old *jsonschema.Schema, next shape, path string) bool {
 	before := len(c.reasons)
 	if c.direct(old, next, path) {
@@ -175,7 +176,7 @@ func (c *comparison) direct(old *jsonschema.Schema, next shape, path string) boo
 	return !slices.Contains(checks, false)
 }
 
-// coversValues looks at each value of a new schema that has finitely many.
+// coversValues checks each value of a new schema that allows finitely many.
 func (c *comparison) coversValues(old *jsonschema.Schema, next shape, values []any, path string) bool {
 	ok := true
 	for _, v := range values {
@@ -187,8 +188,7 @@ func (c *comparison) coversValues(old *jsonschema.Schema, next shape, values []a
 	return ok
 }
 
-// allows and excludes are not each other's opposite: a value that cannot be checked with what is left of the steps is
-// neither.
+// allows and excludes are not opposites: both are false for a value whose check runs out of steps.
 func (*comparison) allows(s *jsonschema.Schema, v any) bool { return validate(s, v) == nil }
 
 func (*comparison) excludes(s *jsonschema.Schema, v any) bool {
@@ -214,14 +214,14 @@ func (c *comparison) coversFormat(old *jsonschema.Schema, next shape, path strin
 	return c.broken(path, "need not be a valid %s any more", old.Format.Name)
 }
 
-// same: both schemas allow the same.
+// same reports whether both schemas allow the same values.
 func (c *comparison) same(a, b *jsonschema.Schema) bool {
 	return c.quietly(func() bool {
 		return c.covers(a, conjunction(b), "") && c.covers(b, conjunction(a), "")
 	})
 }
 
-// coversCombined looks at what is made of other schemas.
+// coversCombined compares the keywords that combine schemas.
 func (c *comparison) coversCombined(old *jsonschema.Schema, next shape, path string) bool {
 	ok := true
 	if old.Dependencies != nil || old.UnevaluatedItems != nil || old.UnevaluatedProperties != nil {
@@ -244,7 +244,7 @@ func (c *comparison) coversCombined(old *jsonschema.Schema, next shape, path str
 	return c.coversCondition(old, next, path) && ok
 }
 
-// sameList: the same alternatives in any order.
+// sameList reports whether both lists have the same alternatives, in any order.
 func (c *comparison) sameList(a, b []*jsonschema.Schema) bool {
 	rest := slices.Clone(b)
 	for _, one := range a {
@@ -257,7 +257,7 @@ func (c *comparison) sameList(a, b []*jsonschema.Schema) bool {
 	return len(rest) == 0
 }
 
-// coversCondition looks at if, then and else.
+// coversCondition compares if, then and else.
 func (c *comparison) coversCondition(old *jsonschema.Schema, next shape, path string) bool {
 	if old.If == nil || (old.Then == nil && old.Else == nil) {
 		return true

@@ -6,7 +6,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// nothingFits is what a schema says of properties that it does not allow.
+// nothingFits is the schema of properties that are not allowed.
 var nothingFits = &jsonschema.Schema{Bool: new(bool)}
 
 func (c *comparison) coversObject(old *jsonschema.Schema, next shape, path string) bool {
@@ -48,7 +48,8 @@ func (s shape) required() map[string]bool {
 	return out
 }
 
-// coversProperty: a property that the new schemas do not describe is gone for who relied on it, whatever they allow.
+// coversProperty treats a property that the new schemas no longer describe as broken, even if they allow it: a receiver
+// may rely on it.
 func (c *comparison) coversProperty(old *jsonschema.Schema, name string, next shape, path string) bool {
 	if !slices.ContainsFunc(next, func(n *jsonschema.Schema) bool { return describes(n, name) }) {
 		return c.broken(child(path, name), "is not described any more")
@@ -56,12 +57,12 @@ func (c *comparison) coversProperty(old *jsonschema.Schema, name string, next sh
 	return c.covers(old, next.property(name), child(path, name))
 }
 
-// describes: a schema says what a property of that name is.
+// describes reports whether the schema describes properties of that name.
 func describes(s *jsonschema.Schema, name string) bool {
 	return s.Properties[name] != nil || len(patternsFor(s, name)) > 0
 }
 
-// patternsFor are the schemas of the properties of that name by its patterns. Matching counts as steps.
+// patternsFor returns the schemas of the patterns that match the name. Matching counts as steps.
 func patternsFor(s *jsonschema.Schema, name string) (out []named) {
 	for p, sub := range s.PatternProperties {
 		if p.MatchString(name) {
@@ -72,7 +73,7 @@ func patternsFor(s *jsonschema.Schema, name string) (out []named) {
 	return out
 }
 
-// property is what holds for the value of a property of that name.
+// property returns the schemas of the value of a property of that name.
 func (s shape) property(name string) shape {
 	var out shape
 	for _, one := range s {
@@ -88,7 +89,7 @@ func (s shape) property(name string) shape {
 	return out
 }
 
-// others is the schema of properties that have none of their own; nil: anything.
+// others returns the schema of properties that are not described; nil: anything.
 func others(s *jsonschema.Schema) *jsonschema.Schema {
 	switch additional := s.AdditionalProperties.(type) {
 	case bool:
@@ -101,7 +102,7 @@ func others(s *jsonschema.Schema) *jsonschema.Schema {
 	return nil
 }
 
-// closed finds a schema that lists all the properties there can be.
+// closed returns a schema that lists all possible properties, or nil.
 func (s shape) closed() *jsonschema.Schema {
 	for _, one := range s {
 		if o := others(one); o != nil && (shape{o}).never() {
@@ -117,7 +118,7 @@ func (s shape) hasPattern(text string) bool {
 	})
 }
 
-// coversPattern: the values of all properties with such names fit.
+// coversPattern compares the values of all properties whose names match the pattern.
 func (c *comparison) coversPattern(old named, next shape, path string) bool {
 	for _, n := range next {
 		for _, p := range patternsOf(n) {
@@ -140,7 +141,7 @@ func (c *comparison) coversPattern(old named, next shape, path string) bool {
 	return ok
 }
 
-// coversOthers: properties that the old schema does not name fit what it says of all others.
+// coversOthers compares the properties that the old schema does not describe with its schema for all others.
 func (c *comparison) coversOthers(old *jsonschema.Schema, next shape, path string) bool {
 	rest := others(old)
 	if rest == nil {
@@ -149,7 +150,7 @@ func (c *comparison) coversOthers(old *jsonschema.Schema, next shape, path strin
 	ok, from := true, next
 	all := next.closed()
 	if all != nil {
-		from = shape{all} // the other schemas name none that there can be
+		from = shape{all} // the other schemas can only describe properties of this one
 	}
 	for _, n := range from {
 		for _, name := range sortedKeys(n.Properties) {
@@ -199,7 +200,7 @@ func textType() *jsonschema.Types {
 	return &t
 }
 
-// coversDependent looks at what a property's being there asks for.
+// coversDependent compares what the presence of a property requires.
 func (c *comparison) coversDependent(old *jsonschema.Schema, next shape, path string) bool {
 	ok := true
 	for _, name := range sortedKeys(old.DependentRequired) {

@@ -25,7 +25,7 @@ func (c *comparison) coversText(old *jsonschema.Schema, next shape, path string)
 	return ok
 }
 
-// coversCount compares how many of something a value has: at least least, and at most what get says.
+// coversCount compares the size of values: at least least, and at most the lowest bound returned by get.
 func (c *comparison) coversCount(
 	oldMin, oldMax *int,
 	least int,
@@ -59,7 +59,7 @@ func (c *comparison) coversNumber(old *jsonschema.Schema, next shape, path strin
 	return ok
 }
 
-// multiple: whatever fits is a multiple of that.
+// multiple reports whether every value of next is a multiple of that number.
 func multiple(next shape, of *big.Rat) bool {
 	steps := []*big.Rat{}
 	for _, n := range next {
@@ -83,7 +83,7 @@ func (c *comparison) coversArray(old *jsonschema.Schema, next shape, path string
 	if !c.coversContains(old, next) {
 		ok = c.broken(path, "need not contain what it did before (contains)")
 	}
-	first := len(old.PrefixItems) // with places of their own, in the old schema or in the new
+	first := len(old.PrefixItems) // elements with a schema of their own, in the old or the new schema
 	for _, n := range next {
 		first = max(first, len(n.PrefixItems))
 	}
@@ -98,7 +98,7 @@ func (c *comparison) coversArray(old *jsonschema.Schema, next shape, path string
 	return ok
 }
 
-// element is the schema of the element at that place; nil: anything.
+// element returns the schema of the i-th element; nil: anything.
 func element(s *jsonschema.Schema, i int) *jsonschema.Schema {
 	if i < len(s.PrefixItems) {
 		return s.PrefixItems[i]
@@ -114,7 +114,7 @@ func (s shape) element(i int) shape {
 	return out
 }
 
-// coversContains: as many elements fit what the old schema asks for.
+// coversContains compares how many elements must match the contained schema.
 func (c *comparison) coversContains(old *jsonschema.Schema, next shape) bool {
 	if old.Contains == nil {
 		return true

@@ -6,19 +6,19 @@ import (
 	"fmt"
 )
 
-// Budget is the work that the checks of one request may take in all: many small bodies that each take long hold up
-// others as one that takes longer does. It serves one goroutine.
+// Budget limits the work of all checks of one request together, because many small bodies that are slow to check block
+// other requests like a single one. It is not safe for concurrent use.
 type Budget struct{ left int }
 
-// weightOfStep is how much weight is compiled while a body takes a step: the largest schemas take some 100 ms.
+// weightOfStep converts a schema's weight to steps: compiling the largest schemas takes some 100 ms.
 const weightOfStep = 16
 
 var errSpent = &Fault{"", "takes too long to check together with the others: fewer must be published at once"}
 
-// NewBudget returns one that is unspent.
+// NewBudget returns a full budget.
 func NewBudget() *Budget { return &Budget{maxAllSteps} }
 
-// Compile is [Compile] within the budget: a schema that had to be compiled costs what it weighs.
+// Compile is [Compile] within the budget: a schema that is not cached costs its weight.
 func (b *Budget) Compile(text []byte) (*Schema, error) {
 	if s := cached(sha256.Sum256(text)); s != nil {
 		return s, nil
@@ -33,7 +33,7 @@ func (b *Budget) Compile(text []byte) (*Schema, error) {
 	return s, err
 }
 
-// Validate is [Schema.Validate] within the budget; a body that is checked when it is spent is a *Fault.
+// Validate is [Schema.Validate] within the budget; it returns a *Fault when the budget is spent.
 func (b *Budget) Validate(s *Schema, body []byte) error {
 	c, err := s.take()
 	if err != nil {

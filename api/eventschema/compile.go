@@ -11,39 +11,39 @@ import (
 )
 
 const (
-	// base is the address that a schema is compiled at; nothing can be loaded from there.
+	// base is the URL of the compiled schema; nothing can be loaded from it.
 	base = "schema:///event"
-	// dialect is what $schema says when it says anything.
+	// dialect is the only value of $schema that is accepted.
 	dialect = "https://json-schema.org/draft/2020-12/schema"
-	// maxPattern is how long a regular expression may be. A short one with repetitions can be a large program, so
-	// maxPrograms is how many instructions all of a schema may have.
+	// maxPattern limits the length of a regular expression. A short one with repetitions can compile to a large program,
+	// so maxPrograms limits the instructions of all expressions of a schema.
 	maxPattern  = 500
 	maxPrograms = 20_000
-	// uniqueElements is how long an array may be where a schema asks for unique elements: the library compares each with
-	// each when somebody chose them so.
+	// uniqueElements limits the length of an array if the schema requires unique elements: in the worst case, the library
+	// compares each pair.
 	uniqueElements = 2000
 )
 
-// compiled is a schema for one check at a time.
+// compiled is a schema that serves one check at a time.
 type compiled struct {
 	root     *jsonschema.Schema
 	steps    *steps
-	elements int // how long an array may be; 0: no limit
-	schemas  int // how many it is made of
+	elements int // limit of an array's length; 0: none
+	schemas  int // number of sub-schemas
 	programs int // instructions of its regular expressions
 }
 
-// weight is about what the schema takes in memory, in bytes, beside its text.
+// weight estimates the memory of the schema without its text, in bytes.
 func (c *compiled) weight() int { return 1000*c.schemas + 200*c.programs }
 
-// compile reads a schema; every refusal is a *Fault.
+// compile compiles a schema; every refusal is a *Fault.
 func compile(text []byte) (c *compiled, err error) {
 	defer func() {
 		switch recover().(type) {
 		case nil:
 		case exhausted:
 			c, err = nil, &Fault{"", "has regular expressions that are too large, or too many of them"}
-		default: // what the library did not expect is no schema either
+		default: // a panic of the library means an invalid schema too
 			c, err = nil, &Fault{"", "cannot be understood as a JSON Schema"}
 		}
 	}()
@@ -58,7 +58,7 @@ func compile(text []byte) (c *compiled, err error) {
 	if s, ok := object["$schema"]; ok && s != dialect && s != dialect+"#" {
 		return nil, &Fault{"/$schema", "must be " + dialect}
 	}
-	const compilings = 2 // the library compiles each regular expression to look at it, and then again
+	const compilings = 2 // the library compiles each regular expression twice: once to check it
 	c = &compiled{steps: &steps{left: compilings * maxPrograms}}
 	l := c.library()
 	for _, f := range unknownFormats(doc, map[string]bool{}) {
@@ -79,8 +79,8 @@ func compile(text []byte) (c *compiled, err error) {
 	return c, nil
 }
 
-// library is the compiler as this package uses it: formats are checked, regular expressions bounded, steps counted,
-// and nothing is loaded.
+// library configures the compiler: formats are checked, regular expressions limited, steps counted, and nothing is
+// loaded.
 func (c *compiled) library() *jsonschema.Compiler {
 	l := jsonschema.NewCompiler()
 	l.DefaultDraft(jsonschema.Draft2020)
@@ -92,7 +92,7 @@ func (c *compiled) library() *jsonschema.Compiler {
 	return l
 }
 
-// nothing is a loader that loads nothing.
+// nothing is a loader that refuses to load.
 type nothing struct{}
 
 func (nothing) Load(string) (any, error) { return nil, errOutside }
@@ -127,11 +127,11 @@ func (c *compiled) pattern(text string) (jsonschema.Regexp, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.steps.add(len(prog.Inst)) // also when it comes from a body, where a schema asks for the format regex
+	c.steps.add(len(prog.Inst)) // also for a pattern from a body, where the schema requires the format regex
 	return &pattern{re, len(prog.Inst), c.steps}, nil
 }
 
-// knownFormats are those that the library checks.
+// knownFormats are the formats that the library checks.
 var knownFormats = map[string]bool{
 	"regex":                 true,
 	"json-pointer":          true,
@@ -154,7 +154,7 @@ var knownFormats = map[string]bool{
 	"semver":                true,
 }
 
-// unknownFormats are words that the library would drop: they allow everything, but a comparison must see them.
+// unknownFormats returns formats that the library would drop: they allow everything, but a comparison must know them.
 func unknownFormats(doc any, seen map[string]bool) (out []*jsonschema.Format) {
 	switch doc := doc.(type) {
 	case map[string]any:
@@ -173,7 +173,7 @@ func unknownFormats(doc any, seen map[string]bool) (out []*jsonschema.Format) {
 	return out
 }
 
-// explain puts a refusal of the library in words.
+// explain converts a refusal of the library to a *Fault in plain words.
 func explain(doc any, err error) error {
 	var invalid *jsonschema.SchemaValidationError
 	var verr *jsonschema.ValidationError
@@ -187,7 +187,7 @@ func explain(doc any, err error) error {
 	return &Fault{"", "refers to a part that this schema does not have, or in a way that is not understood"}
 }
 
-// outside finds a $ref that does not begin with #.
+// outside returns the place of a $ref that does not begin with #, or nil.
 func outside(doc any, path []string) []string {
 	switch doc := doc.(type) {
 	case map[string]any:
@@ -211,7 +211,7 @@ func outside(doc any, path []string) []string {
 	return nil
 }
 
-// check refuses what the library takes and this package does not; the first schema is the root.
+// check refuses schemas that the library accepts and this package does not; the first schema is the root.
 func check(all []*jsonschema.Schema) error {
 	for _, s := range all {
 		if s.DraftVersion != jsonSchemaVersion {
@@ -229,7 +229,7 @@ func check(all []*jsonschema.Schema) error {
 
 const jsonSchemaVersion = 2020
 
-// circles refuses a schema that comes back to itself at the same place of the body: no body ever ends that.
+// circles refuses a schema that refers to itself without a step into the body: checking it would never end.
 func circles(all []*jsonschema.Schema) error {
 	const entered, left = 1, 2
 	state := map[*jsonschema.Schema]int{}
@@ -258,7 +258,7 @@ func circles(all []*jsonschema.Schema) error {
 	return nil
 }
 
-// place is where a sub-schema stands, as a pointer into the schema.
+// place returns the place of a sub-schema, as a pointer into the schema.
 func place(s *jsonschema.Schema) string {
 	_, at, _ := strings.Cut(s.Location, "#")
 	return at

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// limits bound what read accepts; zero is no limit.
+// limits are the limits of read; zero is no limit.
 type limits struct{ depth, values, elements int }
 
-// maxNumber bounds the digits and the exponent of a number: exact arithmetic on 1e1000000 takes a million digits.
+// maxNumber limits the digits and the exponent of a number: exact arithmetic on 1e1000000 takes a million digits.
 const maxNumber = 400
 
-// reader turns JSON into Go values as the schema library wants them, with numbers as they were written.
+// reader converts JSON to the Go values that the schema library expects, with the original text of numbers.
 type reader struct {
 	limits
 	decoder *json.Decoder
@@ -131,7 +131,7 @@ func exact(number string) bool {
 
 var escaper = strings.NewReplacer("~", "~0", "/", "~1")
 
-// pointer writes a JSON pointer (RFC 6901).
+// pointer returns a JSON pointer (RFC 6901).
 func pointer(tokens []string) string {
 	var b strings.Builder
 	for _, t := range tokens {

@@ -1,13 +1,12 @@
-// Package eventschema checks the bodies of published events against a JSON Schema (2020-12), and tells whether a new
+// Package eventschema checks the bodies of published events against a JSON Schema (2020-12), and reports whether a new
 // version of a schema breaks receivers of the old one.
 //
-// Schemas and bodies both come from outside, so everything is bounded: the size and depth of a schema, the numbers in
-// it, the regular expressions (RE2, which has no bad case), and the steps that checking one body may take. Nothing is
-// ever loaded from the network or from a file: a schema refers to itself alone. Formats are checked, since a receiver
-// relies on what is written.
+// Schemas and bodies come from clients, so their cost is limited: the size and depth of a schema, its numbers, its
+// regular expressions (RE2, which runs in linear time), and the steps of checking a body. A schema can only refer to
+// itself: nothing is loaded from the network or a file. Formats are checked, because receivers rely on them.
 //
-// The question of compatibility is whether every body that fits the new schema fits the old one. What cannot be
-// proven to is called breaking: a false alarm costs a `force`, a miss breaks somebody's receiver.
+// A new schema is compatible if every body that it accepts is also accepted by the old one. If this cannot be proven,
+// the schema is reported as breaking: a false alarm costs a `force`, a missed break costs a receiver.
 package eventschema
 
 import (
@@ -18,22 +17,22 @@ import (
 )
 
 const (
-	// MaxSize is the size of a schema in bytes.
+	// MaxSize limits a schema, in bytes.
 	MaxSize = 64 << 10
-	// maxDepth is how deep a schema may be nested: each level of the body takes two.
+	// maxDepth limits the nesting of a schema: each level of the body takes two.
 	maxDepth = 64
-	// maxValues is how many JSON values a schema may have: compiling takes time with the square of its parts.
+	// maxValues limits the JSON values in a schema: the time to compile grows with their square.
 	maxValues = 5000
-	// maxBodyDepth is how deep a checked body may be nested; checking it is recursive.
+	// maxBodyDepth limits the nesting of a checked body, because checking is recursive.
 	maxBodyDepth = 200
 )
 
-// Fault is what is wrong at one place: of a body, of a schema, or between two versions of a schema.
+// Fault describes an error at one place: in a body, in a schema, or between two versions of a schema.
 type Fault struct {
-	// Path is a JSON pointer; "" is the whole. Between versions it points into a body, and * stands for any element or
-	// for any property that has no schema of its own.
+	// Path is a JSON pointer; "" is the whole. Between versions it points into a body, and * stands for any element or any
+	// property without its own schema.
 	Path string `json:"path"`
-	// Message says what must be there instead, and never repeats what a body says.
+	// Message says what is required at Path. It never contains data of a body.
 	Message string `json:"message"`
 }
 
@@ -44,17 +43,17 @@ func (f *Fault) Error() string {
 	return f.Path + ": " + f.Message
 }
 
-// Schema is a compiled schema; it may be used by many at once.
+// Schema is a compiled schema. It is safe for concurrent use.
 type Schema struct {
 	text   string
-	weight int // about what it takes in memory, in bytes
-	// kept and idle hold compiled copies: each counts the steps of the check that it is used for, and so serves one at a
-	// time. One is kept, the others are for while many are wanted: the garbage collector takes them.
+	weight int // approximate memory use, in bytes
+	// kept and idle have compiled copies. A copy counts the steps of its check, so it serves one check at a time. One copy
+	// is kept; further ones, made under concurrent use, may be garbage-collected.
 	kept chan *compiled
 	idle sync.Pool
 }
 
-// cache keeps compiled schemas by their content, up to cacheSize bytes by their weight.
+// cache keeps compiled schemas by their content, up to a total weight of cacheSize bytes.
 var cache = struct {
 	sync.Mutex
 	size    int
@@ -63,9 +62,9 @@ var cache = struct {
 
 const cacheSize = 32 << 20
 
-// Compile reads a schema. What it refuses is a *Fault whose path points into the schema: what is no schema of draft
-// 2020-12, refers to anything outside of itself, allows no object, is larger or deeper than the limits of this
-// package, or cannot be checked in bounded time because it refers to itself without a step into the body.
+// Compile compiles a schema. A refusal is a *Fault whose path points into the schema: if it is not valid under draft
+// 2020-12, refers to anything outside itself, allows no object, exceeds the limits of this package, or cannot be
+// checked in bounded time because it refers to itself without a step into the body.
 func Compile(text []byte) (*Schema, error) {
 	if len(text) > MaxSize {
 		return nil, &Fault{"", fmt.Sprintf("must have at most %d bytes", MaxSize)}
@@ -90,7 +89,7 @@ func cached(key [sha256.Size]byte) *Schema {
 	return cache.schemas[key]
 }
 
-// remember keeps a schema, and forgets any others to have the room.
+// remember caches a schema and evicts any others to make room.
 func remember(key [sha256.Size]byte, s *Schema) {
 	cache.Lock()
 	defer cache.Unlock()
@@ -108,7 +107,7 @@ func remember(key [sha256.Size]byte, s *Schema) {
 	cache.schemas[key] = s
 }
 
-// take returns a compiled copy for the caller alone.
+// take returns a compiled copy for exclusive use.
 func (s *Schema) take() (*compiled, error) {
 	select {
 	case c := <-s.kept:
@@ -121,7 +120,7 @@ func (s *Schema) take() (*compiled, error) {
 	return compile([]byte(s.text))
 }
 
-// give takes it back.
+// give returns the copy for reuse.
 func (s *Schema) give(c *compiled) {
 	select {
 	case s.kept <- c:
@@ -130,14 +129,14 @@ func (s *Schema) give(c *compiled) {
 	}
 }
 
-// Validate checks a body. What does not fit is a *Fault with the deepest place that is wrong, of those the first by
-// name. So is a body that cannot be checked within the limits of this package, and one that has a property twice,
-// because receivers differ in which of the two they read.
+// Validate checks a body. It returns a *Fault with the deepest place that is wrong, the first by name if there are
+// several. It also refuses a body that exceeds the limits of this package, and one with a duplicate property, because
+// receivers differ in which of the two they read.
 func (s *Schema) Validate(body []byte) error { return NewBudget().Validate(s, body) }
 
-// Breaking lists why a receiver that relies on what the old schema says may break when bodies fit the new one; none:
-// it is proven that it does not. At most maxReasons are given.
-func Breaking(old, new *Schema) ([]Fault, error) { //nolint:predeclared // the two schemas are called so everywhere
+// Breaking returns the reasons, at most maxReasons, why a receiver that relies on the old schema may break on bodies
+// valid under the new one. No reasons: proven compatible.
+func Breaking(old, new *Schema) ([]Fault, error) { //nolint:predeclared // the usual names of the two schemas
 	if old.text == new.text {
 		return nil, nil
 	}

@@ -7,11 +7,10 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// shape is a list of schemas that all hold for the same value, without those that they refer to, which are in the
-// list too.
+// shape is a list of schemas that all apply to the same value. Schemas that they refer to are in the list too.
 type shape []*jsonschema.Schema
 
-// conjunction takes allOf and $ref apart.
+// conjunction resolves allOf and $ref.
 func conjunction(schemas ...*jsonschema.Schema) shape { return shape(nil).and(schemas...) }
 
 // and adds schemas; nil allows everything.
@@ -36,7 +35,8 @@ func (s shape) and(schemas ...*jsonschema.Schema) shape {
 	return out
 }
 
-// bare: a reference and nothing else. Left out, a schema looks the same wherever it is referred to.
+// bare reports whether the schema is only a reference. Leaving these out makes a schema look the same wherever it is
+// referred to.
 func bare(s *jsonschema.Schema) bool {
 	if s.Ref == nil || len(s.Extensions) == 0 {
 		return false
@@ -45,12 +45,12 @@ func bare(s *jsonschema.Schema) bool {
 	return ok && k.own == 1
 }
 
-// never: nothing fits.
+// never reports whether no value is valid.
 func (s shape) never() bool {
 	return slices.ContainsFunc(s, func(one *jsonschema.Schema) bool { return one.Bool != nil && !*one.Bool })
 }
 
-// cases are alternatives of which one holds; nil: there are none that have not been told apart yet.
+// cases returns alternatives of which one holds; nil: none that are not yet resolved.
 func (s shape) cases() []*jsonschema.Schema {
 	for _, one := range s {
 		for _, list := range [][]*jsonschema.Schema{one.AnyOf, one.OneOf} {
@@ -62,12 +62,12 @@ func (s shape) cases() []*jsonschema.Schema {
 	return nil
 }
 
-// has: one of the schemas is that one, or they are all that it refers to.
+// has reports whether the shape has the schema or everything that it refers to.
 func (s shape) has(one *jsonschema.Schema) bool {
 	return !slices.ContainsFunc(conjunction(one), func(part *jsonschema.Schema) bool { return !slices.Contains(s, part) })
 }
 
-// values are all that can fit, when they are listed or few; some of them may not fit.
+// values returns all values that may be valid, if they are listed or few; some of them may be invalid.
 func (s shape) values() ([]any, bool) {
 	for _, one := range s {
 		if one.Const != nil {
@@ -139,7 +139,7 @@ func setOf(types *jsonschema.Types) (set typeSet) {
 	return set
 }
 
-// types are those that a value of the shape can have.
+// types returns the types that a value of the shape may have.
 func (s shape) types() typeSet {
 	set := anything
 	for _, one := range s {
@@ -150,7 +150,7 @@ func (s shape) types() typeSet {
 	return set
 }
 
-// least is the highest of the lower bounds that get names; 0 without any.
+// least returns the highest of the lower bounds returned by get; 0 if there is none.
 func (s shape) least(get func(*jsonschema.Schema) *int) int {
 	least := 0
 	for _, one := range s {
@@ -161,7 +161,7 @@ func (s shape) least(get func(*jsonschema.Schema) *int) int {
 	return least
 }
 
-// most is the lowest of the upper bounds that get names.
+// most returns the lowest of the upper bounds returned by get.
 func (s shape) most(get func(*jsonschema.Schema) *int) (most int, bounded bool) {
 	for _, one := range s {
 		if n := get(one); n != nil && (!bounded || *n < most) {
@@ -171,14 +171,13 @@ func (s shape) most(get func(*jsonschema.Schema) *int) (most int, bounded bool) 
 	return most, bounded
 }
 
-// bound is a limit of numbers; nil: none.
+// bound is a limit of numbers; a nil value: none.
 type bound struct {
 	value     *big.Rat
 	exclusive bool
 }
 
-// tighter reports whether a bound allows less than another or the same; side is 1 for lower bounds and -1 for upper
-// ones.
+// tighter reports whether a bound allows the same as another or less; side is 1 for lower bounds and -1 for upper ones.
 func (b bound) tighter(other bound, side int) bool {
 	switch {
 	case other.value == nil:

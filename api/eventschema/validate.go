@@ -9,16 +9,14 @@ import (
 )
 
 const (
-	// maxSteps is what checking one body may take: room for a body of 100,000 plain values. Without a bound, a few lines
-	// of schema make a check that takes longer than the universe has. A step takes 0.1 to 1.5 µs, the most where faults
-	// are written down.
+	// maxSteps limits the check of one body: enough for 100,000 plain values. Without a limit, a few lines of schema can
+	// make a check practically endless. A step takes 0.1 to 1.5 µs, the longest when faults are recorded.
 	maxSteps = 300_000
-	// maxAllSteps is what checking all bodies of one request may take: more than 4 MiB of them need when they are no
-	// trick.
+	// maxAllSteps limits the checks of all bodies of a request: more than ordinary bodies of 4 MiB need.
 	maxAllSteps = 4 * maxSteps
 )
 
-// steps counts the work of a check. The library has no way to stop one but a panic.
+// steps counts the work of a check. The library can only be stopped by a panic.
 type steps struct{ left int }
 
 type exhausted struct{}
@@ -31,7 +29,7 @@ func (s *steps) add(n int) {
 	}
 }
 
-// validate checks a value; it is a *Fault when it does not fit, and errExhausted when the steps do not suffice to tell.
+// validate checks a value. It returns a *Fault if the value is invalid, and errExhausted if the steps do not suffice.
 func validate(s *jsonschema.Schema, v any) (err error) {
 	defer func() {
 		switch r := recover(); r.(type) {
@@ -51,22 +49,22 @@ func validate(s *jsonschema.Schema, v any) (err error) {
 	return nil
 }
 
-// cost is the work of one schema on one value, without that of the schemas below, which count their own; those that
-// fail at once do not, so a schema counts what it hands out.
+// cost is the work of one schema on one value. Schemas below it count their own work, unless they fail at once; so a
+// schema also counts the values that it passes on.
 type cost struct {
 	steps             *steps
 	own, each, unique int
 	names             *jsonschema.Schema // propertyNames
 }
 
-// badName is a name that propertyNames does not allow. The library has a fault of its own for that, whose place
-// cannot be relied on: it is overwritten by the check of what comes after.
+// badName is a name that propertyNames does not allow. It replaces the library's own fault, whose place is unreliable:
+// the following check overwrites it.
 type badName struct{ name string }
 
 func (badName) KeywordPath() []string                   { return []string{"propertyNames"} }
 func (badName) LocalizedString(*message.Printer) string { return "bad property name" }
 
-// count is what the library compiles beside its own keywords: for each schema, its cost.
+// count adds the cost of each schema to what the library compiles.
 func (c *compiled) count(ctx *jsonschema.CompilerContext, object map[string]any) (jsonschema.SchemaExt, error) {
 	out := cost{steps: c.steps, own: len(object), each: 1}
 	for word, v := range object {

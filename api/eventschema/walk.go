@@ -10,7 +10,7 @@ import (
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// inPlace are the sub-schemas that look at the same place of a body as s.
+// inPlace returns the sub-schemas that apply to the same place of a body as s.
 func inPlace(s *jsonschema.Schema) []*jsonschema.Schema {
 	out := slices.Concat(
 		s.AllOf,
@@ -31,7 +31,7 @@ func inPlace(s *jsonschema.Schema) []*jsonschema.Schema {
 	return present(out)
 }
 
-// within are those that look at what is inside of it.
+// within returns the sub-schemas that apply to places inside it.
 func within(s *jsonschema.Schema) []*jsonschema.Schema {
 	out := append(
 		slices.Clone(s.PrefixItems),
@@ -55,7 +55,7 @@ func present(list []*jsonschema.Schema) []*jsonschema.Schema {
 	return slices.DeleteFunc(list, func(s *jsonschema.Schema) bool { return s == nil })
 }
 
-// reachable are all schemas that a check can come to.
+// reachable returns all schemas that a check can reach.
 func reachable(root *jsonschema.Schema) []*jsonschema.Schema {
 	all, seen := []*jsonschema.Schema{root}, map[*jsonschema.Schema]bool{root: true}
 	for i := 0; i < len(all); i++ {
@@ -69,7 +69,7 @@ func reachable(root *jsonschema.Schema) []*jsonschema.Schema {
 	return all
 }
 
-// named is the schema of the properties whose names a pattern matches.
+// named is the schema of the properties whose names match a pattern.
 type named struct {
 	pattern jsonschema.Regexp
 	schema  *jsonschema.Schema

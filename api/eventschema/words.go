@@ -11,15 +11,15 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// finding is a fault on its way: at, with one more token where the fault is that of a property which is missing or
-// too much.
+// finding is a fault before its conversion. If it is about a missing or surplus property, at ends with its name.
 type finding struct {
 	at      []string
 	depth   int
 	message string
 }
 
-// worst is the deepest fault of a check, and of those the first by name: the library looks at properties in no order.
+// worst returns the deepest fault, the first by name if there are several: the library checks properties in random
+// order.
 func worst(err *jsonschema.ValidationError) *Fault {
 	f := deepest(findings(err))
 	return &Fault{pointer(f.at), f.message}
@@ -37,7 +37,7 @@ func deepest(all []finding) finding {
 	})
 }
 
-// findings are the faults that a check ended at.
+// findings returns the faults at the leaves of a validation error.
 func findings(err *jsonschema.ValidationError) []finding {
 	switch k := err.ErrorKind.(type) {
 	case *kind.AnyOf:
@@ -46,7 +46,7 @@ func findings(err *jsonschema.ValidationError) []finding {
 		if k.Subschemas == nil {
 			return alternatives(err)
 		}
-	case *kind.PropertyNames: // see badName, which a check of a schema does not have
+	case *kind.PropertyNames: // see badName, which does not occur when a schema is checked
 		return []finding{{nil, -1, fmt.Sprintf("has a property with a name that is not allowed: %q", clip(k.Property))}}
 	case *kind.Contains, *kind.MinContains:
 	default:
@@ -66,8 +66,8 @@ func findings(err *jsonschema.ValidationError) []finding {
 	return []finding{{at, len(at), message}}
 }
 
-// alternatives are the faults of a value that fits none of several schemas: what is wrong in the one that it comes
-// closest to, or else what each of them asks for.
+// alternatives returns the faults of a value that matches none of several schemas: those of the closest one, or else
+// what each of them requires.
 func alternatives(err *jsonschema.ValidationError) []finding {
 	depth := len(err.InstanceLocation)
 	var all []finding
@@ -99,7 +99,7 @@ func alternatives(err *jsonschema.ValidationError) []finding {
 	}
 }
 
-// words say what a value must be. A fault that is about one property of the value comes with its name.
+// words says what a value must be. If the fault is about one property, it also returns its name.
 func words(k jsonschema.ErrorKind) (property, message string) {
 	switch k := k.(type) {
 	case *kind.Required:
@@ -188,7 +188,7 @@ func typeWords(types []string) string {
 	return strings.Join(out, " or ")
 }
 
-// show is a value of a schema, cut short.
+// show formats a value of a schema, clipped.
 func show(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -216,7 +216,7 @@ func decimal(r *big.Rat) string {
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// clip bounds what a message repeats of a schema.
+// clip limits the length of what a message repeats from a schema.
 func clip(s string) string {
 	if r := []rune(s); len(r) > 200 {
 		return string(r[:200]) + "…"

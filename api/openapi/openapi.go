@@ -1,7 +1,6 @@
-// Package openapi holds the contracts: one OpenAPI 3.1 file for each surface, named like it. What the webhooks of
-// each profile receive is described beside the profiles (package profiles), so that a new profile is all in one
-// place. They are written by hand and are the program's documentation; tests hold every answer of every test against
-// them, and every route.
+// Package openapi has the OpenAPI 3.1 contracts: one handwritten file per surface, with the surface's name. The
+// contract of the deliveries is in package profiles, beside the profiles it describes. Tests check every route and
+// every answer against these files.
 package openapi
 
 import (
@@ -16,12 +15,12 @@ var files embed.FS
 // Webhooks is the contract of the deliveries: it has webhooks and no paths.
 const Webhooks = "webhooks"
 
-// Names are the contracts in the order in which they are shown.
+// Names returns the contracts in display order.
 func Names() []string {
 	return []string{"greenroom", "wiseway", "interview-suite", "ai-interviews", Webhooks}
 }
 
-// File is the contract with that name; false when there is none.
+// File returns the contract with that name, and false if there is none.
 func File(name string) ([]byte, bool) {
 	if name == Webhooks {
 		return profiles.OpenAPI(), true

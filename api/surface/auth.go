@@ -17,11 +17,11 @@ import (
 
 const callerKey = "caller"
 
-// Principal is who calls.
+// Principal is the authenticated caller.
 type Principal struct {
-	// Key is the whole row, which nobody may change.
+	// Key is the whole row. It is shared between requests: do not modify it.
 	Key *db.APIKey
-	// remembered: the key is as an earlier request has read it, see recognize.
+	// remembered: Key was read by an earlier request, see recognize.
 	remembered bool
 }
 
@@ -30,10 +30,10 @@ func (p Principal) Holds(scope string) bool {
 	return slices.Contains(p.Key.Scopes, db.AllScopes) || slices.Contains(p.Key.Scopes, scope)
 }
 
-// Scope is what the key may see: its company, or everything for a platform key.
+// Scope is what the key may access: its company, or everything for a platform key.
 func (p Principal) Scope() pg.Scope { return pg.Scope{Company: p.Key.CompanyID} }
 
-// Platform reports whether the key is no company's and acts for many.
+// Platform reports whether this is a platform key, which belongs to no company and acts for all.
 func (p Principal) Platform() bool { return p.Key.CompanyID == nil }
 
 func callerOf(c *gin.Context) (Principal, bool) {
@@ -45,7 +45,7 @@ func callerOf(c *gin.Context) (Principal, bool) {
 	return p, is
 }
 
-// Caller is the authenticated key of a request; only routes with a key may ask.
+// Caller returns the authenticated caller. It panics on a route without a key.
 func Caller(c *gin.Context) Principal {
 	p, found := callerOf(c)
 	if !found {
@@ -54,9 +54,9 @@ func Caller(c *gin.Context) Principal {
 	return p
 }
 
-// Authenticate finds the key and refuses one that is unknown, revoked, expired, suspended or used from elsewhere. It
-// reads the key from the database, so that a revocation holds from the next request on. A token that dies when nobody
-// uses it lives on with each use, whatever surface it is on and whatever comes of the request.
+// Authenticate finds the key and refuses one that is unknown, revoked, expired, suspended or used from an address that
+// is not allowed. It reads the key from the database, so a revocation takes effect with the next request. Each use
+// extends the life of a token that expires when unused, on every surface and whatever the outcome of the request.
 func (s *Core) Authenticate(c *gin.Context) error {
 	plain, err := PresentedKey(c.Request.Header)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Core) Authenticate(c *gin.Context) error {
 	return db.KeepToken(c.Request.Context(), s.DB, key)
 }
 
-// admits refuses a key that is suspended or used from elsewhere.
+// admits refuses a key that is suspended or used from an address that is not allowed.
 func admits(key *db.APIKey, address string) error {
 	if key.SuspendedAt != nil {
 		return &Error{
@@ -99,13 +99,12 @@ func admits(key *db.APIKey, address string) error {
 	return nil
 }
 
-// recognize is authenticate for a route that is called so often that reading the key each time would cost the most of
-// it: a key that an earlier request has read is taken as it was then. That a change of a key holds from the next
-// request on stays true, because no answer is given on a remembered key alone: what is accepted is stored in a
-// transaction that finds the key unchanged (db.Submission), and what is refused is refused once the key was read
-// again (confirm, limitRate).
+// recognize replaces Authenticate on routes that are called so often that reading the key would dominate their cost: it
+// accepts a key as an earlier request has read it. A change of a key still takes effect with the next request, because
+// no answer relies on a remembered key alone. Accepted data is stored in a transaction that checks that the key is
+// unchanged (delivery.Submission); a refusal is only answered after the key has been read again (Confirm, limitRate).
 func (s *Core) recognize(c *gin.Context) error {
-	if c.GetHeader(IdempotencyHeader) != "" { // its answer comes from a transaction that looks at no key
+	if c.GetHeader(IdempotencyHeader) != "" { // the transaction that answers does not check the key
 		return s.Authenticate(c)
 	}
 	plain, err := PresentedKey(c.Request.Header)
@@ -120,7 +119,7 @@ func (s *Core) recognize(c *gin.Context) error {
 	return nil
 }
 
-// Confirm reads a remembered key again and judges the request by what it is now.
+// Confirm reads a remembered key again and repeats the checks with its current state.
 func (s *Core) Confirm(c *gin.Context, scope string) error {
 	before := Caller(c)
 	if !before.remembered {
@@ -129,7 +128,7 @@ func (s *Core) Confirm(c *gin.Context, scope string) error {
 	if err := s.Authenticate(c); err != nil {
 		return err
 	}
-	if !sameCompany(before.Key.CompanyID, Caller(c).Key.CompanyID) { // what was made of the request is for another company
+	if !sameCompany(before.Key.CompanyID, Caller(c).Key.CompanyID) { // the request was processed for another company
 		return pg.ErrConflict
 	}
 	if over := s.countRequest(c, s.limiter.store.Peek); over != nil {
@@ -146,10 +145,10 @@ func unauthorized(message string) *Error {
 	return &Error{Status: http.StatusUnauthorized, Code: CodeInvalidKey, Message: message}
 }
 
-// PresentedKey is the API key of a request, from wherever one of the products' clients sends it: Authorization with
-// the scheme Bearer or Token, x-api-key or apiKey; "" when there is none. Names of schemes and headers ignore case
-// (RFC 9110 §5.1, §11.1). A key that is there several times is fine, two different keys are refused. Other schemes
-// are other credentials.
+// PresentedKey returns the API key of a request, from any header that a product's clients use: Authorization with the
+// scheme Bearer or Token, x-api-key or apiKey; "" if there is none. Names of schemes and headers are case-insensitive
+// (RFC 9110 §5.1, §11.1). The same key may be sent more than once; two different keys are refused. Other schemes are
+// ignored.
 func PresentedKey(h http.Header) (string, error) {
 	key := ""
 	for name, plainKey := range keyHeaders {
@@ -171,7 +170,7 @@ func PresentedKey(h http.Header) (string, error) {
 	return key, nil
 }
 
-// keyHeaders are the headers that may have a key, by their canonical names, and how it stands in them.
+// keyHeaders are the headers that may have a key, by canonical name, with the function that extracts it.
 var keyHeaders = map[string]func(string) string{
 	"Authorization": schemedKey, "X-Api-Key": strings.TrimSpace, "Apikey": strings.TrimSpace,
 }
@@ -184,7 +183,7 @@ func schemedKey(credentials string) string {
 	return strings.TrimSpace(key)
 }
 
-// allowedFrom reports whether the address is one of the allowed addresses and ranges. None allowed means all are.
+// allowedFrom reports whether the address is in one of the allowed addresses and ranges. An empty list allows all.
 func allowedFrom(allowed []string, address string) bool {
 	if len(allowed) == 0 {
 		return true

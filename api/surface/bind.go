@@ -25,16 +25,16 @@ import (
 	"greenroom/db/pg"
 )
 
-// MaxBody is the largest body that is read, in bytes.
+// MaxBody limits a body, in bytes.
 const MaxBody = 1 << 20
 
-// Bind reads the body into a T, strictly: one I-JSON object of at most 1 MiB whose fields T knows. Every refusal is
-// an answer that names the field. Tags of T's fields: json (the name, matched exactly), validate (rules of
-// validate.go; "required" means sent and not null), null:"ok" (an Opt that may be null).
+// Bind decodes the body into a T, strictly: one I-JSON object of at most 1 MiB that only has fields of T. A refusal
+// names the field. T's tags: json (the name, case-sensitive), validate (the rules of validate.go; "required" means sent
+// and not null), null:"ok" (an Opt that may be null).
 func Bind[T any](c *gin.Context) (T, error) { return bind[T](c, decoder{}) }
 
-// BindKnown is Bind without regard to fields that T does not know: for products whose clients send back whole what
-// they have read.
+// BindKnown is Bind that ignores unknown fields: for products whose clients send back the whole object that they have
+// read.
 func BindKnown[T any](c *gin.Context) (T, error) { return bind[T](c, decoder{ignoresUnknown: true}) }
 
 func bind[T any](c *gin.Context, d decoder) (v T, err error) {
@@ -46,13 +46,13 @@ func bind[T any](c *gin.Context, d decoder) (v T, err error) {
 	return v, err
 }
 
-// Decode is Bind for JSON that was read already.
+// Decode is Bind for JSON that has been read already.
 func Decode[T any](raw []byte) (v T, err error) {
 	err = decoder{}.body(raw, reflect.ValueOf(&v).Elem())
 	return v, err
 }
 
-// decoder reads JSON into values by their tags.
+// decoder decodes JSON into values by their tags.
 type decoder struct{ ignoresUnknown bool }
 
 func (d decoder) body(raw []byte, v reflect.Value) error {
@@ -73,7 +73,7 @@ func BadBody(message string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: CodeValidation, Message: message}
 }
 
-// TooLarge refuses a body of more than limit bytes.
+// TooLarge refuses a body of more than limit bytes; limit is a whole number of MiB.
 func TooLarge(limit int) *Error {
 	return &Error{
 		Status:  http.StatusRequestEntityTooLarge,
@@ -83,7 +83,8 @@ func TooLarge(limit int) *Error {
 	}
 }
 
-// ReadBody also refuses what says that it is not JSON in UTF-8; saying nothing is fine, since many clients do.
+// ReadBody reads the body. It refuses a Content-Type other than JSON in UTF-8, but accepts a missing one, because many
+// clients send none.
 func ReadBody(c *gin.Context, limit int) ([]byte, error) {
 	if ct := c.GetHeader("Content-Type"); ct != "" && ct != "application/json" {
 		media, params, err := mime.ParseMediaType(ct)
@@ -112,20 +113,20 @@ func unsupported(message string) *Error {
 	return &Error{Status: http.StatusUnsupportedMediaType, Code: CodeMediaType, Message: message}
 }
 
-// unread refuses a body that did not come to its end. The connection is of no more use.
+// unread refuses an incomplete body and closes the connection, which cannot be reused.
 func unread(c *gin.Context, err error) *Error {
 	c.Header("Connection", "close")
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &Error{
 			Status:  http.StatusRequestTimeout,
 			Code:    CodeTimeout,
-			Message: "The body did not come to its end in time; send it again",
+			Message: "The body was not received in time; send it again",
 		}
 	}
 	return BadBody("The body ended before it was complete")
 }
 
-// Opt is a field that may be absent, null or a value: in a PATCH, absent is not null.
+// Opt is a field that may be absent, null or a value. A PATCH distinguishes absent from null.
 type Opt[T any] struct {
 	Set, Null bool
 	Value     T
@@ -136,7 +137,7 @@ func (o *Opt[T]) present(null bool) any {
 	return &o.Value
 }
 
-// Ptr is nil for null, else the value: what a nullable column is given.
+// Ptr is nil for null, otherwise the value, as a nullable column takes it.
 func (o *Opt[T]) Ptr() *T {
 	if o.Null {
 		return nil
@@ -146,7 +147,7 @@ func (o *Opt[T]) Ptr() *T {
 
 type optional interface{ present(null bool) any }
 
-// field is what the tags of a struct's field say.
+// field describes a struct's field by its tags.
 type field struct {
 	name               string
 	index              []int
@@ -154,7 +155,7 @@ type field struct {
 	rules              string
 }
 
-// knownFields keeps what fieldsOf has found, by type: tags do not change.
+// knownFields caches the result of fieldsOf by type.
 var knownFields sync.Map
 
 func fieldsOf(t reflect.Type) []field {
@@ -214,7 +215,7 @@ func (d decoder) field(raw json.RawMessage, null bool, v reflect.Value, f field,
 		}
 		v = reflect.ValueOf(o.present(null)).Elem()
 	}
-	if null { // of a field that is not required: as if it was not sent
+	if null { // null for an optional field: as if it were absent
 		return nil
 	}
 	if err := d.value(raw, v, path); err != nil {
@@ -266,7 +267,7 @@ func (d decoder) slice(raw json.RawMessage, v reflect.Value, path string) error 
 	return nil
 }
 
-// decodeText reads the values that are strings in JSON but not in Go.
+// decodeText decodes types that JSON represents as strings.
 func decodeText(raw json.RawMessage, v reflect.Value, path string) error {
 	var text string
 	isText := json.Unmarshal(raw, &text) == nil
@@ -286,13 +287,13 @@ func decodeText(raw json.RawMessage, v reflect.Value, path string) error {
 	return nil
 }
 
-// timeForm is RFC 3339 §5.6. Go's parser also takes an hour of one digit, a comma, and an offset of any size.
+// timeForm is RFC 3339 §5.6. Go's parser also accepts an hour of one digit, a comma, and an offset of any size.
 var timeForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}[tT]\d{2}:\d{2}:\d{2}(\.\d+)?([zZ]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
-// ParseTime reads an RFC 3339 time, its offset honoured, or says what it must be. The years are those that every
-// store here can hold.
+// ParseTime parses an RFC 3339 time and honours its offset; reason says what is wrong. The years are limited to those
+// that every store supports.
 func ParseTime(text string) (t time.Time, reason string) {
-	t, err := time.Parse(time.RFC3339, strings.ToUpper(text)) // RFC 3339 §5.6: T and Z may be in lower case
+	t, err := time.Parse(time.RFC3339, strings.ToUpper(text)) // RFC 3339 §5.6: T and Z may be lower case
 	if err != nil || !timeForm.MatchString(text) {
 		return t, "must be a date and time with an offset, like 2024-01-15T10:30:00Z (RFC 3339)"
 	}
@@ -303,7 +304,7 @@ func ParseTime(text string) (t time.Time, reason string) {
 	return t, ""
 }
 
-// typed turns a decoder's error into one that names the field and what it must be.
+// typed converts a decoder's error into a refusal that names the field and its type.
 func typed(err error, t reflect.Type, path string) error {
 	var known *Error
 	switch {
@@ -335,7 +336,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// HasBody reports whether there is at least one byte to read.
+// HasBody reports whether the body has at least one byte.
 func HasBody(r *http.Request) bool {
 	buffered := bufio.NewReader(r.Body)
 	if _, err := buffered.Peek(1); err != nil {
@@ -348,14 +349,14 @@ func HasBody(r *http.Request) bool {
 	return true
 }
 
-// SameJSON reports whether two texts of JSON say the same, whatever the order of names and the spaces: jsonb keeps
-// neither.
+// SameJSON reports whether two JSON texts are equal apart from the order of names and white space, which jsonb does not
+// keep.
 func SameJSON(a, b json.RawMessage) bool {
 	var x, y any
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// Encoded is for wire types of our own, which always encode.
+// Encoded encodes a wire type of this program. It panics if that fails, which is a programming error.
 func Encoded(v any) json.RawMessage {
 	raw, err := json.Marshal(v)
 	if err != nil {

@@ -13,27 +13,27 @@ import (
 	"greenroom/db/seal"
 )
 
-// Options are what every surface works with. DB, Box, Secret and CheckURL are required.
+// Options configure all surfaces. DB, Box, Secret and CheckURL are required.
 type Options struct {
 	DB  *bun.DB
 	Box *seal.Box
-	// Secret keys the hashes of API keys and of call-back and invite tokens.
+	// Secret keys the hashes of API keys and of callback and invite tokens.
 	Secret []byte
-	// CheckURL refuses an endpoint URL that the way out would refuse too, with an error that can be shown as it is.
+	// CheckURL refuses an endpoint URL that the delivery client would refuse, with an error that can be shown to a client.
 	CheckURL func(string) error
-	// PublicURL is where others reach this API, without a slash at the end; links are made from it.
+	// PublicURL is the base URL of links to this API, without a trailing slash.
 	PublicURL string
-	// PerMinute and PerHour are the rate limits of new keys that name none of their own. Zero: 60 and 2,000, the default
-	// of the webhooks API's reference (§2.9).
+	// PerMinute and PerHour are the default rate limits of new keys. Zero: 60 and 2,000, the defaults of the webhooks
+	// API's reference (§2.9).
 	PerMinute, PerHour int
-	// InvitationDeadline, MaxDuration and AnalysisTimeout are the timers that a new interview's row is given.
+	// InvitationDeadline, MaxDuration and AnalysisTimeout are the timers of new interviews.
 	InvitationDeadline, MaxDuration, AnalysisTimeout time.Duration
 	// Mails: a mail server is configured, so invitations to ONLINE interviews are sent to candidates by e-mail.
 	Mails bool
-	// Metrics counts requests; nil: a registry of the core's own.
+	// Metrics registers the request metrics; nil: a private registry.
 	Metrics *prometheus.Registry
-	// TrustedProxies are the addresses and ranges whose X-Forwarded-For is believed when a key's allowed addresses are
-	// checked; none by default, so that a caller cannot choose its own address.
+	// TrustedProxies are the addresses and ranges whose X-Forwarded-For is trusted when a key's allowed addresses are
+	// checked. Default: none, so that a caller cannot choose its address.
 	TrustedProxies []string
 	Logger         *slog.Logger
 }
@@ -43,7 +43,7 @@ const (
 	defaultPerHour   = 2000
 )
 
-// Core is what the surfaces of one server share.
+// Core is shared by the surfaces of one server.
 type Core struct {
 	Options
 	limiter  *rateLimiter
@@ -53,7 +53,7 @@ type Core struct {
 	outage   atomic.Int64 // when an outage was last logged, in Unix nanoseconds
 }
 
-// New returns a core without surfaces. It refuses options without what it needs, and does no I/O.
+// New returns a core without surfaces. It returns an error if a required option is missing, and does no I/O.
 func New(o Options) (*Core, error) {
 	if o.DB == nil || o.Box == nil || len(o.Secret) == 0 || o.CheckURL == nil {
 		return nil, errors.New("api needs a database, a box, a secret and a check of URLs")

@@ -13,8 +13,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Codes say what kind of refusal an [Error] is. Those up to CodeNotFound are the words of the webhooks API's
-// reference (§1.12, §2.3), the others are ours.
+// Codes classify an [Error]. Those up to CodeNotFound are from the webhooks API's reference (§1.12, §2.3); the others
+// are additions.
 const (
 	CodeInvalidKey   = "INVALID_API_KEY"
 	CodeSuspended    = "API_KEY_SUSPENDED"
@@ -37,27 +37,27 @@ const (
 	CodeTimeout      = "REQUEST_TIMEOUT"
 )
 
-// Error is a refusal, whatever the surface: a style writes it in its product's form. Its JSON is the canonical
-// surface's.
+// Error is a refusal, independent of the surface; a style writes it in its product's format. Its JSON is the canonical
+// surface's format.
 type Error struct {
 	Status  int     `json:"-"`
 	Code    string  `json:"code"`
 	Message string  `json:"message"`
 	Details Details `json:"details,omitempty"`
-	// Limited is set with CodeRateLimited alone.
+	// Limited is only set with CodeRateLimited.
 	Limited *Limited `json:"-"`
 }
 
-// Error is for logs.
+// Error is the text for logs.
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// Field is the path of the field that is refused, as in "headers[0].name"; "" when it is none.
+// Field is the path of the refused field, as in "headers[0].name"; "" if the refusal is not about a field.
 func (e *Error) Field() string {
 	field, _ := e.Details["field"].(string)
 	return field
 }
 
-// Details is what an error says beside its message: "field", "provided", "allowed", "resourceType", "resourceId", …
+// Details are the further members of an error: "field", "provided", "allowed", "resourceType", "resourceId", …
 type Details map[string]any
 
 var (
@@ -69,19 +69,19 @@ var (
 	}
 )
 
-// Invalid refuses one field: the message begins with the field's name and says what it must be.
+// Invalid refuses a field: the message begins with the field's name and says what it must be.
 func Invalid(field, message string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: CodeValidation, Message: message, Details: Details{"field": field}}
 }
 
-// Missing refuses a body without a field that it needs.
+// Missing refuses a body without a required field.
 func Missing(field string) *Error {
 	return &Error{
 		Status: http.StatusBadRequest, Code: CodeMissing, Message: field + " is required", Details: Details{"field": field},
 	}
 }
 
-// NotFound names the resource as the reference does: its type and the id as the caller gave it, whatever that was.
+// NotFound names the resource as the reference does: its type and the id exactly as the caller sent it.
 func NotFound(resourceType, id string) *Error {
 	return &Error{
 		Status: http.StatusNotFound, Code: CodeNotFound, Message: fmt.Sprintf("%s with ID %s not found", resourceType, id),
@@ -89,18 +89,18 @@ func NotFound(resourceType, id string) *Error {
 	}
 }
 
-// Denied is for a row that is there but belongs to another company; what is as in "this job".
+// Denied refuses a row that exists but belongs to another company; what is as in "this job".
 func Denied(what string) *Error {
 	return &Error{Status: http.StatusForbidden, Code: CodeDenied, Message: "Access denied to this " + what}
 }
 
-// InvalidState refuses what the state of something does not allow.
+// InvalidState refuses an operation that the state of a resource does not allow.
 func InvalidState(message string, d Details) *Error {
 	return &Error{Status: http.StatusConflict, Code: CodeInvalidState, Message: message, Details: d}
 }
 
-// ToError is the refusal that an error means. It is the only place that knows which error of the database is which
-// status; what it does not know is a fault of ours, logged here and hidden.
+// ToError converts any error into a refusal. It is the only place that maps database errors to statuses. An unknown
+// error is logged and answered as an internal error without its text.
 func (s *Core) ToError(c *gin.Context, err error) *Error {
 	var known *Error
 	var state *pg.StateError
@@ -115,12 +115,12 @@ func (s *Core) ToError(c *gin.Context, err error) *Error {
 	case errors.Is(err, pg.ErrNotFound):
 		return &Error{Status: http.StatusNotFound, Code: CodeNotFound, Message: "Resource not found"}
 	case errors.Is(err, pg.ErrDuplicate):
-		return &Error{Status: http.StatusConflict, Code: CodeExists, Message: "A resource with this value exists already"}
+		return &Error{Status: http.StatusConflict, Code: CodeExists, Message: "A resource with this value already exists"}
 	case errors.Is(err, pg.ErrConflict):
 		return &Error{
 			Status:  http.StatusConflict,
 			Code:    CodeConflict,
-			Message: "The resource was changed meanwhile; try again",
+			Message: "The resource was changed by another request; try again",
 		}
 	case errors.Is(err, context.DeadlineExceeded), c.Request.Context().Err() != nil && errors.Is(err, context.Canceled):
 		return &Error{
@@ -134,10 +134,10 @@ func (s *Core) ToError(c *gin.Context, err error) *Error {
 	return s.internal(c, err)
 }
 
-// outageEvery is how often an outage of a store is logged: each request of it would say the same.
+// outageEvery limits how often an outage of a store is logged, because every request would log it.
 const outageEvery = time.Minute
 
-// unavailable is the answer while the database, or another store, does not answer. Nothing of the request was done.
+// unavailable is the answer while the database or another store is unavailable. Nothing of the request was done.
 func (s *Core) unavailable(c *gin.Context, err error) *Error {
 	now := time.Now().UnixNano()
 	if last := s.outage.Load(); (last == 0 || now-last >= int64(outageEvery)) && s.outage.CompareAndSwap(last, now) {
@@ -151,7 +151,7 @@ func (s *Core) unavailable(c *gin.Context, err error) *Error {
 	}
 }
 
-// internal hides a fault of ours behind an id by which its log line is found.
+// internal hides the error and answers with the request id, by which its log line can be found.
 func (s *Core) internal(c *gin.Context, err error) *Error {
 	id := RequestID(c)
 	s.Logger.LogAttrs(c.Request.Context(), slog.LevelError, "request failed",
@@ -162,7 +162,7 @@ func (s *Core) internal(c *gin.Context, err error) *Error {
 	}
 }
 
-// Clip bounds what an error answer repeats of a request.
+// Clip limits the length of what an error repeats from a request.
 func Clip(s string) string {
 	if r := []rune(s); len(r) > 100 {
 		return string(r[:100]) + "…"

@@ -17,23 +17,22 @@ import (
 )
 
 const (
-	// IdempotencyHeader is where a client names a request that it may have to send again.
+	// IdempotencyHeader identifies a request that a client may retry.
 	IdempotencyHeader = "Idempotency-Key"
 	replayedHeader    = "Idempotency-Replayed"
 	maxIdempotencyKey = 255
 )
 
-// Work is what a request does in its transaction, and its answer: the whole body, as the surface writes it.
+// Work does the work of a request in a transaction and returns the answer: the whole body in the surface's format.
 type Work func(ctx context.Context, tx bun.Tx) (status int, body any, err error)
 
-// Once does the work in one transaction and answers. With an Idempotency-Key the answer is kept in that same
-// transaction for 24 hours: the same request under the same key is given the same bytes again and does nothing;
-// another request is a 409. Of requests at the same time one does the work and the others wait for its answer. A
-// request that failed keeps no answer. The same request means the same method, path, companyId and body, byte for
-// byte.
+// Once does the work in one transaction and answers. With an Idempotency-Key, the same transaction stores the answer
+// for 24 hours: the same request with the same key gets the same bytes again and does nothing; a different request with
+// that key is a 409. Concurrent requests with the same key wait for the first one. A failed request stores no answer.
+// Requests are the same if method, path, companyId and body are equal byte for byte.
 func (s *Core) Once(c *gin.Context, raw []byte, do Work) error { return s.once(c, raw, false, do) }
 
-// OnceSealed is Once for an answer that holds a secret: it is kept sealed.
+// OnceSealed is Once for an answer that has a secret: it is stored encrypted.
 func (s *Core) OnceSealed(c *gin.Context, raw []byte, do Work) error { return s.once(c, raw, true, do) }
 
 func (s *Core) once(c *gin.Context, raw []byte, sealed bool, do Work) error {
@@ -89,10 +88,10 @@ func (s *Core) attemptOnce(ctx context.Context, tx bun.Tx, c *gin.Context, raw [
 	return a, body, false, db.StoreIdempotentAnswer(ctx, tx, apiKey, key, a)
 }
 
-// sealedAnswer and the key are the field that a sealed answer is bound to.
+// sealedAnswer with the key appended is the field name that the encryption is bound to.
 const sealedAnswer = "idempotency:"
 
-// keptAnswer is the body of an earlier answer, when it was to the same request.
+// keptAnswer returns the body of the stored answer if the request is the same.
 func (s *Core) keptAnswer(a *db.IdempotentAnswer, apiKey uuid.UUID, key string, hash []byte) ([]byte, error) {
 	if err := sameRequest(a, hash); err != nil {
 		return nil, err
@@ -115,15 +114,16 @@ func sameRequest(a *db.IdempotentAnswer, hash []byte) error {
 
 func (s *Core) requestHash(c *gin.Context, raw []byte) []byte {
 	h := sha256.New()
-	for _, part := range []string{c.Request.Method, s.surfaceOf(c.Request.URL.Path).Plain(c.Request.URL.Path), c.Query("companyId")} {
-		_, _ = h.Write([]byte(part + "\n")) // a hash never fails to take bytes
+	path := s.surfaceOf(c.Request.URL.Path).Plain(c.Request.URL.Path)
+	for _, part := range []string{c.Request.Method, path, c.Query("companyId")} {
+		_, _ = h.Write([]byte(part + "\n")) // a hash never returns an error
 	}
 	_, _ = h.Write(raw)
 	return h.Sum(nil)
 }
 
-// checkIdempotencyKey accepts at most one key of printable ASCII: what a header carries and PostgreSQL stores
-// unchanged. An empty one is refused, because its sender counts on not being heard twice.
+// checkIdempotencyKey accepts at most one key of printable ASCII, which PostgreSQL stores unchanged. It refuses an
+// empty key, because its sender expects protection from duplicates.
 func checkIdempotencyKey(r *http.Request) error {
 	keys := r.Header.Values(IdempotencyHeader)
 	if len(keys) == 0 {

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// lateness is how far in the past a start may lie: clocks differ, and a request takes its time.
+	// lateness allows a start in the recent past: clocks differ, and a request takes time.
 	lateness = time.Minute
-	// maxAhead bounds how far ahead something may be scheduled.
+	// maxAhead limits how far ahead a start may be scheduled.
 	maxAhead = 366 * 24 * time.Hour
-	// defaultMaxMinutes bounds an interview in progress when the options do not: the setting's own default.
+	// defaultMaxMinutes limits an interview's duration if the options do not; it is also the default of that setting.
 	defaultMaxMinutes = 120
 )
 
-// CheckStart refuses a time at which nothing can begin; name is the field's.
+// CheckStart refuses a start in the past or too far ahead; name is the field's name.
 func CheckStart(name string, at, now time.Time) error {
 	if at.Before(now.Add(-lateness)) {
 		return Invalid(name, name+" must not be in the past")
@@ -47,7 +47,8 @@ func (s *Core) NewInterview(at time.Time) *db.Interview {
 	return i
 }
 
-// InviteURL is the link by which a candidate opens an ONLINE interview; whoever has it may. The same each time.
+// InviteURL returns the link by which a candidate opens an ONLINE interview. The link is the credential, and never
+// changes.
 func (s *Core) InviteURL(interview uuid.UUID) string {
 	return token.InviteURL(s.PublicURL, s.Secret, interview)
 }

@@ -11,13 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds how deep a body is nested: far more than any contract here needs, far less than what exhausts a
-// parser.
+// maxDepth limits the nesting of a body: far more than any contract needs, far less than what exhausts a parser.
 const maxDepth = 64
 
-// CheckJSON accepts one value of I-JSON (RFC 7493: UTF-8, names unique, no lone surrogates, numbers within a double)
-// without NUL characters. Everything that passes can be stored by PostgreSQL and read by any receiver, so that what
-// is refused is refused here, by name, and not as a fault later.
+// CheckJSON accepts one value of I-JSON (RFC 7493: UTF-8, unique names, no lone surrogates, numbers within a double)
+// without NUL characters. PostgreSQL can store and any receiver can read every accepted value, so bad JSON is refused
+// here with its reason and does not fail later.
 func CheckJSON(raw []byte) error {
 	if err := CheckSyntax(raw); err != nil {
 		return err
@@ -42,24 +41,24 @@ func CheckSyntax(raw []byte) error {
 	e := BadBody("The body is not valid JSON")
 	var one json.RawMessage
 	var syntax *json.SyntaxError
-	if errors.As(json.Unmarshal(raw, &one), &syntax) { // only it says what is wrong, and where
+	if errors.As(json.Unmarshal(raw, &one), &syntax) { // only this error has the reason and the offset
 		e.Message += ": " + syntax.Error()
 		e.Details = Details{"offset": syntax.Offset}
 	}
 	return e
 }
 
-// walker goes through JSON whose syntax was checked, once, and checks what else I-JSON asks for.
+// walker makes one pass over syntactically valid JSON and checks the further rules of I-JSON.
 type walker struct {
 	rest []byte
 	open []level
 }
 
-// level is an object or an array that is still open.
+// level is an open object or array.
 type level struct {
 	object bool
 	atName bool     // the next string is a name
-	names  []string // so far
+	names  []string // names so far
 }
 
 func (w *walker) walk() error {
@@ -78,7 +77,7 @@ func (w *walker) walk() error {
 			err = w.text()
 		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 			err = w.number()
-		default: // space, colons, the letters of true, false and null
+		default: // white space, colons, and the letters of true, false and null
 			w.rest = w.rest[1:]
 		}
 		if err != nil {
@@ -96,7 +95,8 @@ func (w *walker) enter(object bool) error {
 	return nil
 }
 
-// leave closes a level; an object's names are compared then, sorted, so that many of them cost little more than few.
+// leave closes a level and checks that an object's names are unique. It sorts them, so that the cost stays low for many
+// names.
 func (w *walker) leave() error {
 	top := len(w.open) - 1
 	names := w.open[top].names
@@ -110,7 +110,7 @@ func (w *walker) leave() error {
 	return nil
 }
 
-// text passes a string, which may be a name.
+// text reads a string, which may be a name.
 func (w *walker) text() error {
 	end, escaped := 1, false
 	for ; w.rest[end] != '"'; end++ {
@@ -128,14 +128,14 @@ func (w *walker) text() error {
 	if top := len(w.open) - 1; top >= 0 && w.open[top].atName {
 		name := string(literal[1:end])
 		if escaped {
-			_ = json.Unmarshal(literal, &name) // its syntax was checked
+			_ = json.Unmarshal(literal, &name) // valid syntax
 		}
 		w.open[top].names, w.open[top].atName = append(w.open[top].names, name), false
 	}
 	return nil
 }
 
-// checkEscapes refuses \u0000, which PostgreSQL cannot store, and halves of surrogate pairs, which are no characters.
+// checkEscapes refuses \u0000, which PostgreSQL cannot store, and lone surrogates, which are not characters.
 func checkEscapes(literal []byte) error {
 	for i := 0; i < len(literal); i++ {
 		if literal[i] != '\\' {
@@ -161,7 +161,7 @@ func checkEscapes(literal []byte) error {
 	return nil
 }
 
-// hex4 reads the digits of a \u escape, which the parser has seen to be there.
+// hex4 parses the digits of a \u escape, which are known to be valid.
 func hex4(b []byte) rune {
 	n, _ := strconv.ParseUint(string(b[:4]), 16, 32)
 	return rune(n)
@@ -180,15 +180,15 @@ func (w *walker) number() error {
 	return nil
 }
 
-// maxScale is how many digits behind the point, and maxExponent which exponent, PostgreSQL's numeric can have; jsonb
-// keeps every digit as one (https://www.postgresql.org/docs/current/datatype-numeric.html).
+// maxScale limits the digits after the decimal point and maxExponent the exponent: PostgreSQL's numeric, as which jsonb
+// stores numbers, has these limits (https://www.postgresql.org/docs/current/datatype-numeric.html).
 const (
 	maxScale    = 16383
 	maxExponent = 1 << 20
 )
 
-// storable reports whether jsonb can keep a number that is f as a double. A number that is not zero but too small for
-// a double is out of range; a zero is a zero with any exponent.
+// storable reports whether jsonb can store the number, whose value as a double is f. A number other than zero that
+// underflows to zero is out of range; a zero may have any exponent.
 func storable(literal string, f float64) bool {
 	digits, exp, _ := strings.Cut(strings.ToLower(literal), "e")
 	if f == 0 && strings.Trim(digits, "-0.") != "" {

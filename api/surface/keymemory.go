@@ -6,11 +6,11 @@ import (
 	"greenroom/db"
 )
 
-// maxRememberedKeys bounds the memory; a key takes about half a KiB.
+// maxRememberedKeys limits the memory use; a key takes about half a KiB.
 const maxRememberedKeys = 10_000
 
-// keyMemory has API keys as they were when they were last read, by their hash. It promises nothing: what is in it may
-// have been changed, revoked or deleted since, so its reader has the key confirmed before the answer is given.
+// keyMemory caches API keys by hash, as they were last read. A cached key may have been modified, revoked or deleted
+// since, so its reader must have it confirmed before it answers.
 type keyMemory struct {
 	mu     sync.RWMutex
 	byHash map[[32]byte]*db.APIKey
@@ -18,7 +18,7 @@ type keyMemory struct {
 
 func newKeyMemory() *keyMemory { return &keyMemory{byHash: map[[32]byte]*db.APIKey{}} }
 
-// find returns a key that nobody may change, or nil.
+// find returns a key, which must not be modified, or nil.
 func (m *keyMemory) find(hash []byte) *db.APIKey {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -29,7 +29,7 @@ func (m *keyMemory) keep(hash []byte, k *db.APIKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.byHash) >= maxRememberedKeys {
-		for other := range m.byHash { // any of them: it is read again when it is used again
+		for other := range m.byHash { // evicts any key: it is read again at its next use
 			delete(m.byHash, other)
 			break
 		}

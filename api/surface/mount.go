@@ -8,24 +8,24 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// Mounted serves surfaces.
+// Mounted serves the surfaces of a core.
 type Mounted struct {
 	http.Handler
 	core *Core
 }
 
-// Surfaces are those that are served, the canonical one first.
+// Surfaces returns the mounted surfaces, the canonical one first.
 func (m *Mounted) Surfaces() []Surface { return m.core.surfaces }
 
-// Of is the surface whose path that is.
+// Of returns the surface that answers the path.
 func (m *Mounted) Of(path string) *Surface { return m.core.surfaceOf(path) }
 
-// Mount serves surfaces on the core, once. The first is the canonical one: it answers where no other surface's prefix
-// is.
+// Mount serves the surfaces; call it once per core. The first surface is the canonical one: it answers all paths
+// outside the other surfaces' prefixes.
 func (s *Core) Mount(surfaces ...Surface) (*Mounted, error) {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
-	// A redirect would lose the body or the method of a call; an unknown path is simply unknown.
+	// A redirect would lose the body or the method of a request.
 	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
 	e.HandleMethodNotAllowed = true
 	if err := e.SetTrustedProxies(s.TrustedProxies); err != nil {
@@ -39,7 +39,7 @@ func (s *Core) Mount(surfaces ...Surface) (*Mounted, error) {
 		for _, r := range surfaces[i].Routes {
 			for _, path := range surfaces[i].Addresses(r) {
 				e.Handle(r.Method, path, s.chain(r)...)
-				if r.Method == http.MethodGet && !surfaces[i].hasHead(r.Path) { // net/http leaves the body out (RFC 9110 §9.1)
+				if r.Method == http.MethodGet && !surfaces[i].hasHead(r.Path) { // net/http omits the body (RFC 9110 §9.1)
 					e.Handle(http.MethodHead, path, s.chain(r)...)
 				}
 			}
@@ -48,7 +48,7 @@ func (s *Core) Mount(surfaces ...Surface) (*Mounted, error) {
 	return &Mounted{e, s}, nil
 }
 
-// chain is what a request of that route passes through.
+// chain returns the handlers of a route.
 func (s *Core) chain(r Route) []gin.HandlerFunc {
 	plain := s.wrap(refuseEncoding)
 	if r.Scope == Public {
@@ -69,8 +69,8 @@ func (s *Core) chain(r Route) []gin.HandlerFunc {
 	})}
 }
 
-// Admit is what a route with that scope asks of a request, for a handler of a [Public] one that takes a key as one of
-// several credentials.
+// Admit applies the key checks of a route with that scope. It is for the handler of a [Public] route that accepts a key
+// as one of several credentials.
 func (s *Core) Admit(c *gin.Context, scope string) error {
 	if err := s.Authenticate(c); err != nil {
 		return err
@@ -81,7 +81,7 @@ func (s *Core) Admit(c *gin.Context, scope string) error {
 	return RequireScope(c, scope)
 }
 
-// refuseEncoding refuses a body that is compressed: nothing here unpacks one.
+// refuseEncoding refuses a compressed body: decompression is not supported.
 func refuseEncoding(c *gin.Context) error {
 	for _, encoding := range c.Request.Header.Values("Content-Encoding") {
 		if encoding != "" && !strings.EqualFold(encoding, "identity") {
@@ -92,7 +92,7 @@ func refuseEncoding(c *gin.Context) error {
 	return nil
 }
 
-// admitted handles a request of a known caller.
+// admitted handles a request of an authenticated caller.
 func admitted(c *gin.Context, r Route) error {
 	if err := RequireScope(c, r.Scope); err != nil {
 		return err
@@ -106,7 +106,7 @@ func admitted(c *gin.Context, r Route) error {
 	return r.Handle(c)
 }
 
-// wrap turns a handler's error into an answer and ends the chain there.
+// wrap answers a handler's error and aborts the chain.
 func (s *Core) wrap(h Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if err := h(c); err != nil {
@@ -116,10 +116,10 @@ func (s *Core) wrap(h Handler) gin.HandlerFunc {
 	}
 }
 
-// unavailableFor is the Retry-After of a 503, in seconds: about what a database takes to restart.
+// unavailableFor is the Retry-After of a 503, in seconds: about the time that a database takes to restart.
 const unavailableFor = "5"
 
-// fail answers with an error in the style of the surface whose path was called.
+// fail answers an error in the style of the called surface.
 func (s *Core) fail(c *gin.Context, err error) {
 	e := s.ToError(c, err)
 	style := s.surfaceOf(c.Request.URL.Path).Style
@@ -135,7 +135,7 @@ func (s *Core) fail(c *gin.Context, err error) {
 	style.Fail(c, e)
 }
 
-// surfaceOf is the surface whose prefix the path has, or the canonical one.
+// surfaceOf returns the surface whose prefix the path has, or the canonical one.
 func (s *Core) surfaceOf(path string) *Surface {
 	for i := range s.surfaces {
 		for _, p := range s.surfaces[i].Prefixes {

@@ -33,7 +33,7 @@ func newMetrics(r *prometheus.Registry) (*metrics, error) {
 	return m, r.Register(m.duration)
 }
 
-// observe writes one wide line and one measurement for each request, and gives it its id.
+// observe assigns the request id, and writes one log line and one measurement per request.
 func (s *Core) observe(c *gin.Context) {
 	start := time.Now()
 	id := c.GetHeader(requestIDHeader)
@@ -55,7 +55,7 @@ func (s *Core) observe(c *gin.Context) {
 		slog.Int("status", status), slog.Float64("duration_ms", float64(took.Microseconds())/1000))...)
 }
 
-// method keeps made-up methods from making a time series each.
+// method maps unknown methods to one label value, because each value makes a time series.
 func method(m string) string {
 	switch m {
 	case http.MethodGet,
@@ -82,10 +82,10 @@ func whose(c *gin.Context) []slog.Attr {
 	return attrs
 }
 
-// RequestID is the id by which a request is found in the log; it is in the answer as X-Request-Id.
+// RequestID returns the id of the request in the log; the answer has it as X-Request-Id.
 func RequestID(c *gin.Context) string { return c.GetString(requestIDKey) }
 
-// plainID accepts a caller's own request id only in a form that is harmless in a log and a header.
+// plainID accepts a caller's own request id if it is safe in a log and a header.
 func plainID(id string) bool {
 	if id == "" || len(id) > maxRequestID {
 		return false
@@ -99,7 +99,7 @@ func plainID(id string) bool {
 	return true
 }
 
-// recoverPanic answers with the envelope instead of a broken connection.
+// recoverPanic answers a panic as an internal error.
 func (s *Core) recoverPanic(c *gin.Context) {
 	defer func() {
 		r := recover()
@@ -107,7 +107,7 @@ func (s *Core) recoverPanic(c *gin.Context) {
 			return
 		}
 		if err, is := r.(error); is && errors.Is(err, http.ErrAbortHandler) {
-			panic(r) // net/http's own way to drop a connection
+			panic(r) // net/http's way to drop a connection
 		}
 		s.fail(c, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
 		c.Abort()

@@ -6,18 +6,18 @@ import (
 	"greenroom/db/pg"
 )
 
-// How long a page of a list is, where the reference of a surface says nothing else (webhooks API §2.10).
+// Default limits of a page, where the reference of a surface does not say otherwise (webhooks API §2.10).
 const (
 	DefaultLimit = 20
 	MaxLimit     = 100
-	// MaxPage keeps the offset far from overflow; nobody pages that far through one company's rows.
+	// MaxPage keeps the offset from overflowing; no company has that many rows.
 	MaxPage = 1_000_000
 )
 
-// Page is which part of a list a request wants: pages are counted from 1, and each has Limit rows.
+// Page selects a part of a list. Pages are counted from 1 and have Limit rows.
 type Page struct{ Number, Limit int64 }
 
-// PageOf reads ?page= and ?limit= and refuses what is out of their bounds.
+// PageOf reads ?page= and ?limit= and refuses values out of range.
 func PageOf(c *gin.Context) (Page, error) {
 	number, err := QueryInt(c, "page", 1, MaxPage)
 	if err != nil {
@@ -27,13 +27,13 @@ func PageOf(c *gin.Context) (Page, error) {
 	return Page{number, limit}, err
 }
 
-// Window is the page as the database takes it.
+// Window is the page as limit and offset.
 func (p Page) Window() pg.Page { return pg.Page{Limit: p.Limit, Offset: (p.Number - 1) * p.Limit} }
 
-// Pages is how many pages a list of so many rows has.
+// Pages returns the number of pages of a list with total rows.
 func (p Page) Pages(total int64) int64 { return (total + p.Limit - 1) / p.Limit }
 
-// Cut is the page of a list that is all there.
+// Cut returns the page of a complete list.
 func Cut[T any](p Page, all []T) []T {
 	w := p.Window()
 	from := min(w.Offset, int64(len(all)))

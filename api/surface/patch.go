@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// Update collects the columns that a PATCH changes, each once: several fields may stand in one.
+// Update collects the columns that a PATCH changes, without duplicates.
 type Update struct{ Columns []string }
 
-// Add names a column.
+// Add adds a column.
 func (u *Update) Add(column string) {
 	if !slices.Contains(u.Columns, column) {
 		u.Columns = append(u.Columns, column)
 	}
 }
 
-// Set sets a column that is never null.
+// Set sets a column that cannot be null.
 func Set[T any](u *Update, column string, to *T, from Opt[T]) {
 	if from.Set {
 		*to = from.Value
@@ -23,7 +23,7 @@ func Set[T any](u *Update, column string, to *T, from Opt[T]) {
 	}
 }
 
-// SetNull sets a column that null empties.
+// SetNull sets a nullable column.
 func SetNull[T any](u *Update, column string, to **T, from Opt[T]) {
 	if from.Set {
 		*to = from.Ptr()
@@ -31,7 +31,7 @@ func SetNull[T any](u *Update, column string, to **T, from Opt[T]) {
 	}
 }
 
-// SetJSON sets a column of free JSON; null makes it an empty object.
+// SetJSON sets a column of free JSON; null becomes an empty object.
 func SetJSON(u *Update, column string, to *json.RawMessage, from Opt[json.RawMessage]) {
 	if !from.Set {
 		return

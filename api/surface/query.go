@@ -12,7 +12,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// Mapped shows rows on the wire; of none it makes an empty list, not null.
+// Mapped converts rows to their wire type; no rows become an empty list, not null.
 func Mapped[Row, Wire any](rows []Row, show func(*Row) Wire) []Wire {
 	out := make([]Wire, len(rows))
 	for i := range rows {
@@ -21,7 +21,7 @@ func Mapped[Row, Wire any](rows []Row, show func(*Row) Wire) []Wire {
 	return out
 }
 
-// QueryInt reads an integer between 1 and most from the query; unset when it is not sent.
+// QueryInt reads an integer from 1 to most from the query; unset if it is not sent.
 func QueryInt(c *gin.Context, name string, unset, most int64) (int64, error) {
 	raw, sent := c.GetQuery(name)
 	if !sent {
@@ -34,7 +34,7 @@ func QueryInt(c *gin.Context, name string, unset, most int64) (int64, error) {
 	return n, nil
 }
 
-// QueryID reads a UUID from the query; nil when it is not sent.
+// QueryID reads a UUID from the query; nil if it is not sent.
 func QueryID(c *gin.Context, name string) (*uuid.UUID, error) {
 	raw, sent := c.GetQuery(name)
 	if !sent {
@@ -47,7 +47,7 @@ func QueryID(c *gin.Context, name string) (*uuid.UUID, error) {
 	return &id, nil
 }
 
-// QueryTime reads an RFC 3339 time from the query; the zero time when it is not sent.
+// QueryTime reads an RFC 3339 time from the query; the zero time if it is not sent.
 func QueryTime(c *gin.Context, name string) (time.Time, error) {
 	raw, sent := c.GetQuery(name)
 	if !sent {
@@ -55,7 +55,7 @@ func QueryTime(c *gin.Context, name string) (time.Time, error) {
 	}
 	t, reason := ParseTime(raw)
 	if reason != "" {
-		if strings.Contains(raw, " ") { // what a + means in a query
+		if strings.Contains(raw, " ") { // a query decodes + as a space
 			reason += "; write the + of an offset as %2B"
 		}
 		return time.Time{}, Invalid(name, name+" "+reason)
@@ -63,7 +63,7 @@ func QueryTime(c *gin.Context, name string) (time.Time, error) {
 	return t, nil
 }
 
-// QueryText reads a text of at most 255 characters; "" when it is not sent. What PostgreSQL cannot hold is refused.
+// QueryText reads a text of at most 255 characters; "" if it is not sent. It refuses text that PostgreSQL cannot store.
 func QueryText(c *gin.Context, name string) (string, error) {
 	raw := c.Query(name)
 	for _, r := range raw {
@@ -80,7 +80,7 @@ func QueryText(c *gin.Context, name string) (string, error) {
 	return raw, nil
 }
 
-// QueryOneOf reads one of a set of words; "" when it is not sent.
+// QueryOneOf reads one of the allowed values; "" if it is not sent.
 func QueryOneOf(c *gin.Context, name string, allowed ...string) (string, error) {
 	raw, sent := c.GetQuery(name)
 	if !sent {
@@ -96,7 +96,7 @@ func QueryOneOf(c *gin.Context, name string, allowed ...string) (string, error) 
 	return "", e
 }
 
-// PathID reads the UUID of a path. Anything else is "not found" with the id as it was given (reference §1.12).
+// PathID reads the UUID of a path. An invalid one is "not found" with the id as it was sent (reference §1.12).
 func PathID(c *gin.Context, name, resourceType string) (uuid.UUID, error) {
 	raw := c.Param(name)
 	id, valid := pg.ParseID(raw)
@@ -106,7 +106,7 @@ func PathID(c *gin.Context, name, resourceType string) (uuid.UUID, error) {
 	return id, nil
 }
 
-// PathNumber reads the integer id of a path. Anything else is "not found" with the id as it was given.
+// PathNumber reads the integer id of a path. An invalid one is "not found" with the id as it was sent.
 func PathNumber(c *gin.Context, name, resourceType string) (int64, error) {
 	raw := c.Param(name)
 	n, err := strconv.ParseInt(raw, 10, 64)

@@ -11,8 +11,8 @@ import (
 	"github.com/ulule/limiter/v3/drivers/store/memory"
 )
 
-// rateLimiter counts each key's requests in two windows, in this process: several API processes each allow the full
-// limit.
+// rateLimiter counts each key's requests in two windows. It counts per process: several API processes each allow the
+// full limit.
 type rateLimiter struct{ store limiter.Store }
 
 func newRateLimiter() *rateLimiter {
@@ -21,7 +21,7 @@ func newRateLimiter() *rateLimiter {
 	})}
 }
 
-// window is one of the two; its name is the end of its headers' names.
+// window is one of the two; name is the suffix of its headers.
 type window struct {
 	name   string
 	period time.Duration
@@ -33,11 +33,11 @@ var windows = []window{
 	{"Hour", time.Hour, func(p Principal) int { return p.Key.RatePerHour }},
 }
 
-// Limited is where a key that asked too much stands.
+// Limited describes an exceeded rate limit.
 type Limited struct {
-	// Limit is how many requests the exceeded window has; Reset, in Unix seconds, is when it begins anew.
+	// Limit is the number of requests per window; Reset is when the next window begins, in Unix seconds.
 	Limit, Reset int64
-	// RetryAfter is how many seconds are left until then, at least one.
+	// RetryAfter is the number of seconds until Reset, at least one.
 	RetryAfter int64
 }
 
@@ -50,14 +50,14 @@ func tooMany(over *limiter.Context) *Error {
 	}
 }
 
-// limitRate counts the request in both windows, shows where they stand in six headers and refuses what is too much. A
-// fault of the limiter lets the request pass: the API stays available (reference §2.9).
+// limitRate counts the request in both windows, reports them in six headers and refuses a request above a limit. If the
+// limiter fails, the request passes, so that the API stays available (reference §2.9).
 func (s *Core) limitRate(c *gin.Context) error {
 	over := s.countRequest(c, s.limiter.store.Get)
 	if over == nil {
 		return nil
 	}
-	if Caller(c).remembered { // its limit may have been raised since
+	if Caller(c).remembered { // its limit may have been raised since it was read
 		if err := s.Authenticate(c); err != nil {
 			return err
 		}
@@ -68,8 +68,8 @@ func (s *Core) limitRate(c *gin.Context) error {
 	return tooMany(over)
 }
 
-// countRequest shows both windows in the headers and returns the one that is exceeded. count is the store's Get,
-// which counts the request, or its Peek for one that was counted already.
+// countRequest reports both windows in the headers and returns the exceeded one, or nil. count is the store's Get,
+// which counts the request, or its Peek for a request that has been counted.
 func (s *Core) countRequest(
 	c *gin.Context,
 	count func(context.Context, string, limiter.Rate) (limiter.Context, error),

@@ -11,15 +11,15 @@ import (
 	"greenroom/db/pg"
 )
 
-// Resource is a kind of row that belongs to a company: how it is loaded and what it is called. There is one way for
-// all of them to be not there (404, with the id as it was given) and to be another company's (403).
+// Resource describes a kind of row that belongs to a company. A row that does not exist is a 404 with the id as it was
+// sent; another company's row is a 403.
 type Resource[T any] struct {
 	Name, What string // "Job", as in resourceType; "job", as in "Access denied to this job"
 	Get        func(context.Context, bun.IDB, uuid.UUID) (*T, error)
 	Company    func(*T) uuid.UUID
 }
 
-// OfPath loads the row that the path names by :id; it must be one that the request may see.
+// OfPath loads the row named by :id in the path and refuses one that the caller may not access.
 func (r Resource[T]) OfPath(c *gin.Context, d bun.IDB) (*T, error) {
 	id, err := PathID(c, "id", r.Name)
 	if err != nil {
@@ -32,7 +32,7 @@ func (r Resource[T]) OfPath(c *gin.Context, d bun.IDB) (*T, error) {
 	return row, Allow(c, r.Company(row), r.What)
 }
 
-// Of loads a row that a body names; it must be of that company.
+// Of loads a row named in a body and refuses one of another company.
 func (r Resource[T]) Of(ctx context.Context, d bun.IDB, company, id uuid.UUID) (*T, error) {
 	row, err := r.Load(ctx, d, id)
 	if err != nil {
@@ -44,7 +44,7 @@ func (r Resource[T]) Of(ctx context.Context, d bun.IDB, company, id uuid.UUID) (
 	return row, nil
 }
 
-// Load loads a row whoever owns it.
+// Load loads a row of any company.
 func (r Resource[T]) Load(ctx context.Context, d bun.IDB, id uuid.UUID) (*T, error) {
 	row, err := r.Get(ctx, d, id)
 	if errors.Is(err, pg.ErrNotFound) {
@@ -53,7 +53,7 @@ func (r Resource[T]) Load(ctx context.Context, d bun.IDB, id uuid.UUID) (*T, err
 	return row, err
 }
 
-// RequireAll asks for scopes beside the route's own.
+// RequireAll requires scopes in addition to the route's own.
 func RequireAll(c *gin.Context, scopes ...string) error {
 	for _, scope := range scopes {
 		if err := RequireScope(c, scope); err != nil {

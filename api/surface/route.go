@@ -10,54 +10,52 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// Handler answers a request, or returns the error that it is refused with: an [Error], or any other that
-// [Core.ToError] knows.
+// Handler either answers a request or returns an error: an [Error], or any other that [Core.ToError] converts.
 type Handler func(c *gin.Context) error
 
-// Public is the scope of a route that asks for no key.
+// Public is the scope of a route without authentication.
 const Public = "public"
 
-// Route is one line of a surface's table. Scope is what the key must hold: alternatives are separated by "|"; "" asks
-// for a valid key only, [Public] for none. Path is gin's, as the surface's contract writes it, with ":name" for
-// "{name}".
+// Route is one line of a surface's table. Scope is what the key must hold: alternatives are separated by "|"; ""
+// accepts any valid key, [Public] needs none. Path is the contract's path in gin's syntax, with ":name" for "{name}".
 type Route struct {
 	Method, Path, Scope string
 	Handle              Handler
 	recognizing, alone  bool
-	// list: Params are all the query parameters that it takes, beside companyId.
+	// list: Params are all accepted query parameters, except companyId.
 	list   bool
 	Params []string
 }
 
-// Get is a line of a table.
+// Get returns a GET route.
 func Get(path, scope string, h Handler) Route { return line(http.MethodGet, path, scope, h) }
 
-// List is the line of a list with the names of its query parameters. Other names, and one that is there twice, are
-// refused: the caller of a filter that is passed over would take everything for what it asked for.
+// List returns the GET route of a list with its query parameters. Unknown and repeated parameters are refused, because
+// a client whose filter is ignored would mistake all rows for the matching ones.
 func List(path, scope string, h Handler, params ...string) Route {
 	r := line(http.MethodGet, path, scope, h)
 	r.list, r.Params = true, params
 	return r
 }
 
-// Post is a line of a table.
+// Post returns a POST route.
 func Post(path, scope string, h Handler) Route { return line(http.MethodPost, path, scope, h) }
 
-// Put is a line of a table.
+// Put returns a PUT route.
 func Put(path, scope string, h Handler) Route { return line(http.MethodPut, path, scope, h) }
 
-// Patch is a line of a table.
+// Patch returns a PATCH route.
 func Patch(path, scope string, h Handler) Route { return line(http.MethodPatch, path, scope, h) }
 
-// Delete is a line of a table.
+// Delete returns a DELETE route.
 func Delete(path, scope string, h Handler) Route { return line(http.MethodDelete, path, scope, h) }
 
 func line(method, path, scope string, h Handler) Route {
 	return Route{Method: method, Path: path, Scope: scope, Handle: h}
 }
 
-// Recognizing is the route with a key taken as an earlier request has read it. Its handler must confirm the key
-// before it answers: see recognize.
+// Recognizing returns the route with authentication by a remembered key. Its handler must confirm the key before it
+// answers: see recognize.
 func (r Route) Recognizing() Route {
 	r.recognizing = true
 	return r
@@ -66,7 +64,7 @@ func (r Route) Recognizing() Route {
 // IsList reports whether the route was made by [List].
 func (r Route) IsList() bool { return r.list }
 
-// checkQuery refuses a query that cannot be read, of which gin would drop a part, and of a list what it does not take.
+// checkQuery refuses an invalid query, which gin would drop in part, and parameters that a list does not accept.
 func (r Route) checkQuery(raw string) error {
 	if raw == "" {
 		return nil
@@ -91,57 +89,57 @@ func (r Route) checkQuery(raw string) error {
 	return nil
 }
 
-// companyParam is taken everywhere: it says for which company a platform key acts, and other keys ignore it
+// companyParam is accepted on every route: it names the company that a platform key acts for. Other keys ignore it
 // (reference §2.7).
 const companyParam = "companyId"
 
-// Alone is the route at its own path alone, without the surface's aliases.
+// Alone returns the route without the surface's aliases.
 func (r Route) Alone() Route {
 	r.alone = true
 	return r
 }
 
-// Style is how a surface's answers look.
+// Style is the format of a surface's errors.
 type Style struct {
-	// Fail writes a refusal. Status and headers that all surfaces share (Retry-After, X-RateLimit-*, WWW-Authenticate)
-	// are set by the core; of e the style shows what its product shows.
+	// Fail writes a refusal. The core has set the status headers that all surfaces share (Retry-After, X-RateLimit-*,
+	// WWW-Authenticate).
 	Fail func(c *gin.Context, e *Error)
 	// Challenge is the WWW-Authenticate of a 401; "" for none.
 	Challenge string
-	// KeyIn is the header in which this product's clients send their key, as it is to be written: "x-api-key: sk_…". A
-	// key is taken from every product's header on every surface; this is the one that a refusal recommends.
+	// KeyIn shows how this product's clients send their key: "x-api-key: sk_…". A 401 recommends it. Every surface accepts
+	// the headers of all products.
 	KeyIn string
 }
 
 // Surface is one product's API.
 type Surface struct {
-	// Name is that of its contract, api/openapi/<Name>.yaml.
+	// Name is the name of its contract, api/openapi/<Name>.yaml.
 	Name string
-	// Prefixes are the paths at and below which everything is answered in this surface's style, unknown paths too. None:
-	// all that is no other surface's.
+	// Prefixes are the paths at and below which this surface answers, unknown paths included. None: all paths that no
+	// other surface has.
 	Prefixes []string
 	Aliases  []Alias
 	Style    Style
 	Routes   []Route
 }
 
-// hasHead reports whether the table has a HEAD of its own for a path.
+// hasHead reports whether the table has its own HEAD route for the path.
 func (s *Surface) hasHead(path string) bool {
 	return slices.ContainsFunc(s.Routes, func(r Route) bool { return r.Method == http.MethodHead && r.Path == path })
 }
 
-// Alias is another address of everything at and below a path: {Of: "", Also: "/v1"} serves "/webhooks" as
-// "/v1/webhooks" too.
+// Alias serves everything at and below a path at another one too: {Of: "", Also: "/v1"} serves "/webhooks" also as
+// "/v1/webhooks".
 type Alias struct{ Of, Also string }
 
-// Addresses are all the paths at which a route of this surface is served, its own first.
+// Addresses returns all paths at which a route of this surface is served, its own first.
 func (s *Surface) Addresses(r Route) []string {
 	paths := []string{r.Path}
 	if r.alone {
 		return paths
 	}
 	for _, a := range s.Aliases {
-		for _, p := range paths { // as they are before this alias
+		for _, p := range paths { // the paths before this alias
 			if rest, is := below(p, a.Of); is {
 				paths = append(paths, a.Also+rest)
 			}
@@ -150,7 +148,7 @@ func (s *Surface) Addresses(r Route) []string {
 	return paths
 }
 
-// Plain is the path of the table that an address stands for.
+// Plain returns the path in the table for an address.
 func (s *Surface) Plain(address string) string {
 	for i := len(s.Aliases) - 1; i >= 0; i-- {
 		if rest, is := below(address, s.Aliases[i].Also); is {
@@ -160,7 +158,7 @@ func (s *Surface) Plain(address string) string {
 	return address
 }
 
-// below reports whether the path is at or below a prefix, and what follows it.
+// below reports whether the path is at or below the prefix, and returns the rest of it.
 func below(path, prefix string) (rest string, is bool) {
 	rest, is = strings.CutPrefix(path, prefix)
 	return rest, is && (rest == "" || rest[0] == '/')

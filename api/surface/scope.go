@@ -13,7 +13,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// RequireScope refuses a key that has none of the alternatives ("read:deliveries|read:webhooks"); "" asks for nothing.
+// RequireScope refuses a key that holds none of the alternatives ("read:deliveries|read:webhooks"); "" requires none.
 func RequireScope(c *gin.Context, scope string) error {
 	alternatives := strings.Split(scope, "|")
 	if scope == "" || slices.ContainsFunc(alternatives, Caller(c).Holds) {
@@ -26,8 +26,8 @@ func RequireScope(c *gin.Context, scope string) error {
 	}
 }
 
-// ScopeOf is what a request may see: the key's company; for a platform key the company of ?companyId=, or everything. A
-// company's key ignores ?companyId= (reference §2.7).
+// ScopeOf is what a request may access: the key's company; for a platform key, the company of ?companyId= or
+// everything. A company's key ignores ?companyId= (reference §2.7).
 func ScopeOf(c *gin.Context) (pg.Scope, error) {
 	p := Caller(c)
 	if !p.Platform() {
@@ -37,8 +37,8 @@ func ScopeOf(c *gin.Context) (pg.Scope, error) {
 	return pg.Scope{Company: id}, err
 }
 
-// Allow refuses a row of another company than the request's; what is as in "this job". Load the row whoever owns it,
-// then ask: a row that is there but foreign is 403, one that is not there 404.
+// Allow refuses a row of another company than the request's; what is as in "this job". Load the row unscoped and then
+// call Allow: another company's row is a 403, a missing row a 404.
 func Allow(c *gin.Context, company uuid.UUID, what string) error {
 	s, err := ScopeOf(c)
 	if err != nil {
@@ -50,7 +50,7 @@ func Allow(c *gin.Context, company uuid.UUID, what string) error {
 	return nil
 }
 
-// AllowAny is allow for a row that may belong to no company: only a platform key sees that.
+// AllowAny is Allow for a row that may belong to no company: only a platform key may access such a row.
 func AllowAny(c *gin.Context, company *uuid.UUID, what string) error {
 	if company != nil {
 		return Allow(c, *company, what)
@@ -61,22 +61,22 @@ func AllowAny(c *gin.Context, company *uuid.UUID, what string) error {
 	return nil
 }
 
-// CompanyFor is the company that something new will belong to: the key's own or, for a platform key, that of
-// ?companyId=, which must exist.
-func (s *Core) CompanyFor(c *gin.Context) (uuid.UUID, error) { return s.NamedCompany(c, nil) }
+// CallerCompany returns the company of a new row: the key's own or, for a platform key, that of ?companyId=, which must
+// exist.
+func (s *Core) CallerCompany(c *gin.Context) (uuid.UUID, error) { return s.ExistingCompanyID(c, nil) }
 
-// NamedCompany is companyFor where the body may name the company too: a company's key may leave it out and may not name
+// ExistingCompanyID is CallerCompany for a body that may name the company: a company's key may omit it and may not name
 // another; a platform key names it in the body or as ?companyId=.
-func (s *Core) NamedCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
-	id, err := NameCompany(c, sent)
+func (s *Core) ExistingCompanyID(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
+	id, err := CompanyID(c, sent)
 	if err == nil && Caller(c).Platform() {
 		err = s.MustExist(c.Request.Context(), id)
 	}
 	return id, err
 }
 
-// NameCompany is namedCompany that leaves it to its caller to see whether a company that a platform key names is there.
-func NameCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
+// CompanyID is ExistingCompanyID without the check that a company named by a platform key exists.
+func CompanyID(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
 	scope, err := ScopeOf(c)
 	switch own := Caller(c).Key.CompanyID; {
 	case err != nil:
@@ -93,7 +93,7 @@ func NameCompany(c *gin.Context, sent *uuid.UUID) (uuid.UUID, error) {
 	return *scope.Company, nil
 }
 
-// MustExist refuses the id of a company that is not there.
+// MustExist refuses the id of a company that does not exist.
 func (s *Core) MustExist(ctx context.Context, company uuid.UUID) error {
 	exists, err := db.CompanyExists(ctx, s.DB, company)
 	if err == nil && !exists {

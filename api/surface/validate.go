@@ -12,14 +12,14 @@ import (
 	"github.com/go-playground/validator/v10"
 )
 
-// Rule applies what T's tags say of a field to a value.
+// Rule validates a value by the tag of T's field with that JSON name.
 func Rule[T any](name string, value any) error {
 	fields := fieldsOf(reflect.TypeFor[T]())
 	i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
 	return check(reflect.ValueOf(value), fields[i], name)
 }
 
-// Bounds of metadata (reference §2.15).
+// Limits of metadata (reference §2.15).
 const (
 	maxMetadataBytes = 10 << 10
 	maxMetadataDepth = 5
@@ -42,13 +42,13 @@ func newRules() *validator.Validate {
 	return v
 }
 
-// IsObject reports whether JSON that was checked is an object.
+// IsObject reports whether valid JSON is an object.
 func IsObject(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) }
 
-// IsArray reports whether JSON that was checked is an array.
+// IsArray reports whether valid JSON is an array.
 func IsArray(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("[")) }
 
-// isMetadata accepts an object of at most 10 KiB and 5 levels with at most 50 keys in all its levels together.
+// isMetadata accepts an object of at most 10 KiB and 5 levels with at most 50 keys in all levels together.
 func isMetadata(raw []byte) bool {
 	if len(raw) > maxMetadataBytes || !IsObject(raw) {
 		return false
@@ -57,13 +57,13 @@ func isMetadata(raw []byte) bool {
 	return depth <= maxMetadataDepth && keys <= maxMetadataKeys
 }
 
-// measure returns how deep a value is nested and how many keys its objects have in all.
+// measure returns the depth of a value and the number of keys of all its objects.
 func measure(raw json.RawMessage) (depth, keys int) {
 	var parts []json.RawMessage
 	switch {
 	case IsObject(raw):
 		var object map[string]json.RawMessage
-		_ = json.Unmarshal(raw, &object) // the body was parsed before
+		_ = json.Unmarshal(raw, &object) // valid JSON
 		keys = len(object)
 		for _, p := range object {
 			parts = append(parts, p)
@@ -80,7 +80,7 @@ func measure(raw json.RawMessage) (depth, keys int) {
 	return depth + 1, keys
 }
 
-// check applies a field's rules to its value, whose path is named in the refusal.
+// check validates a value by its field's rules; the refusal names path.
 func check(v reflect.Value, f field, path string) error {
 	if f.required && (v.Kind() == reflect.String || v.Kind() == reflect.Slice) && v.Len() == 0 {
 		return Invalid(path, path+" must not be empty")
@@ -91,13 +91,13 @@ func check(v reflect.Value, f field, path string) error {
 	err := rules.Var(v.Interface(), f.rules)
 	var failed validator.ValidationErrors
 	if !errors.As(err, &failed) {
-		return err // nil, or rules that the validator does not understand: a fault of ours
+		return err // nil, or a rule that the validator does not know: a programming error
 	}
 	path += failed[0].Namespace() // "[2]" for an item of a list
 	return Invalid(path, path+" "+demand(failed[0]))
 }
 
-// demand says what a rule asks for.
+// demand says what a rule requires.
 func demand(e validator.FieldError) string {
 	switch e.Tag() {
 	case "max", "lte", "min", "gte", "len":
@@ -134,7 +134,8 @@ var demands = map[string]string{
 }
 
 func bound(e validator.FieldError) string {
-	size := map[string]string{"max": "at most", "lte": "at most", "min": "at least", "gte": "at least", "len": "exactly"}[e.Tag()]
+	words := map[string]string{"max": "at most", "lte": "at most", "min": "at least", "gte": "at least", "len": "exactly"}
+	size := words[e.Tag()]
 	kind := e.Kind()
 	if kind == reflect.String {
 		return "must be " + size + " " + e.Param() + " characters"

@@ -13,28 +13,28 @@ import (
 	"greenroom/db/pg"
 )
 
-// WebhookSpec is what a webhook is made from.
+// WebhookSpec has the settings of a new webhook.
 type WebhookSpec struct {
-	// Profile is the contract that its deliveries keep: one of profiles.Names.
+	// Profile is the contract of its deliveries: one of profiles.Names.
 	Profile string
 	URL     string
 	// Events are domain event types: see [EventRefs.Resolve].
 	Events  []string
 	Headers []Header
-	// Company nil: a global webhook, for every company that the key's owner can reach.
+	// Company nil: a global webhook, for all companies that the key's owner can access.
 	Company           *uuid.UUID
 	Name, Description string
 	Inactive          bool
-	// RateLimit bounds deliveries per second; 0 = none.
+	// RateLimit limits deliveries per second; 0 = none.
 	RateLimit       int
 	CircuitRecovery *string
 	// Secret is the signing secret; nil: a new one.
 	Secret []byte
 }
 
-// NewWebhook makes the row of a webhook: its profile and URL are checked, its masked headers and its signing secret
-// sealed. The secret is returned in plain to be shown once, see webhook.SecretHex. The row is not stored: see
-// db.CreateWebhook.
+// NewWebhook makes the row of a webhook. It checks the profile and the URL, and seals masked headers and the signing
+// secret. It also returns the secret in plain text, to be shown once: see webhook.SecretHex. The row is not stored: see
+// delivery.CreateWebhook.
 func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhook, secret []byte, err error) {
 	profile, err := ProfileOf(spec.Profile)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhoo
 	return w, secret, err
 }
 
-// ProfileOf is the profile with that name; another name is refused with all there are.
+// ProfileOf returns the profile with that name; the refusal of an unknown one lists all names.
 func ProfileOf(name string) (*webhook.Profile, error) {
 	p, err := profiles.ByName(name)
 	if errors.Is(err, webhook.ErrUnknownProfile) {
@@ -71,7 +71,7 @@ func ProfileOf(name string) (*webhook.Profile, error) {
 	return p, err
 }
 
-// CheckedURL refuses an endpoint URL that deliveries would not be sent to.
+// CheckedURL refuses an endpoint URL that the delivery client would refuse.
 func (s *Core) CheckedURL(raw string) (string, error) {
 	if err := s.CheckURL(raw); err != nil {
 		return "", Invalid("url", err.Error())

@@ -20,7 +20,7 @@ import (
 // EventRefs are events as a client names them: numeric ids, labels or upper-case names, in any mix (reference §3.2).
 type EventRefs []json.RawMessage
 
-// UnmarshalJSON takes any array; resolve says which of its items are no events.
+// UnmarshalJSON accepts any array; Resolve refuses items that are not events.
 func (r *EventRefs) UnmarshalJSON(raw []byte) error {
 	var items []json.RawMessage
 	if err := json.Unmarshal(raw, &items); err != nil {
@@ -30,11 +30,11 @@ func (r *EventRefs) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// maxEchoed bounds what an error answer repeats of a request.
+// maxEchoed limits what an error repeats from a request.
 const maxEchoed = 20
 
-// Resolve returns the domain event types, duplicates collapsed, in the order in which they were named. One name of a
-// profile may stand for several. Of custom types an open profile takes those that are given.
+// Resolve returns the domain event types in the order of the references, without duplicates. One name of a profile may
+// stand for several types. An open profile also accepts the custom types given.
 func (r EventRefs) Resolve(profile string, custom ...string) ([]string, error) {
 	p, err := ProfileOf(profile)
 	if err != nil {
@@ -64,8 +64,8 @@ func (r EventRefs) Resolve(profile string, custom ...string) ([]string, error) {
 	return types, nil
 }
 
-// ResolveFor is Resolve with the types that the company has registered (nil: a webhook of the platform's own, which
-// has none), and with those that a webhook has already.
+// ResolveFor is Resolve with the custom types that the company has registered (nil: none) and those that the webhook
+// already has.
 func (s *Core) ResolveFor(
 	ctx context.Context,
 	r EventRefs,
@@ -86,7 +86,7 @@ func (s *Core) ResolveFor(
 	return r.Resolve(profile, append(custom, had...)...)
 }
 
-// unknown are the names that the profile does not have itself.
+// unknown returns the names that the profile does not have.
 func (r EventRefs) unknown(p *webhook.Profile) (names []string) {
 	for _, ref := range r {
 		if name, is := text(ref); is && !slices.Contains(names, name) {
@@ -98,7 +98,7 @@ func (r EventRefs) unknown(p *webhook.Profile) (names []string) {
 	return names
 }
 
-// registered are those of the names that are types of the company.
+// registered returns those names that are custom types of the company.
 func (s *Core) registered(ctx context.Context, names []string, company uuid.UUID) ([]string, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -114,7 +114,7 @@ func (s *Core) registered(ctx context.Context, names []string, company uuid.UUID
 	}), err
 }
 
-// text is a reference that is a text; a number is one of the others.
+// text returns a reference that is a string; otherwise it is a number.
 func text(ref json.RawMessage) (name string, is bool) {
 	is = json.Unmarshal(ref, &name) == nil && string(ref) != "null"
 	return name, is
@@ -131,7 +131,7 @@ func eventTypes(p *webhook.Profile, ref json.RawMessage) ([]string, error) {
 	return p.ByNumber(id)
 }
 
-// AllowedEvents are the numeric ids where the profile has them (reference §1.12), else its names.
+// AllowedEvents returns the numeric ids if the profile has them (reference §1.12), otherwise its names.
 func AllowedEvents(p *webhook.Profile) any {
 	if p.Numbered > 0 {
 		return p.Numbers()
@@ -139,8 +139,8 @@ func AllowedEvents(p *webhook.Profile) any {
 	return p.Names()
 }
 
-// EventNames are the profile's names of domain event types, each once; the types themselves when this version does
-// not have the profile.
+// EventNames returns the profile's names of domain event types, without duplicates; the types themselves if this
+// version does not have the profile.
 func EventNames(profile string, types []string) []string {
 	p, err := profiles.ByName(profile)
 	if err != nil {
@@ -149,17 +149,17 @@ func EventNames(profile string, types []string) []string {
 	return p.NamesOf(types)
 }
 
-// Header is a custom header of a webhook, as a body has it.
+// Header is a custom header of a webhook in a body.
 type Header struct {
 	Name  string `json:"name" validate:"required,max=255"`
 	Value string `json:"value" validate:"required,max=4096"`
 }
 
-// masked are the headers whose values are sealed (reference §1.6). Header names ignore case, and so does this.
+// masked are the headers whose values are sealed (reference §1.6), in lower case.
 var masked = []string{"authorization", "x-api-key", "x-secret", "api-key"}
 
-// SealHeaders checks custom headers, against those that the profile reserves too, and seals the values of masked ones
-// for that webhook.
+// SealHeaders checks custom headers, also against the headers reserved by the profile, and seals the values of masked
+// ones for that webhook.
 func (s *Core) SealHeaders(p *webhook.Profile, id uuid.UUID, in []Header) ([]delivery.WebhookHeader, error) {
 	out := make([]delivery.WebhookHeader, 0, len(in))
 	seen := map[string]bool{}

@@ -8,8 +8,8 @@ import (
 	"github.com/go-playground/validator/v10"
 )
 
-// The reference shows values of its word lists but never the whole lists (§2.11–2.14), so a word is checked for its
-// form: a client that knows more of them works, a typing error in another form does not.
+// The reference shows examples from its word lists, never whole lists (§2.11–2.14). So only the form of a word is
+// checked: a word that the reference does not show is accepted, a typing error that breaks the form is refused.
 var (
 	wordForm     = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
 	languageForm = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})?$`)
@@ -18,7 +18,7 @@ var (
 	_ = AddRule("language", languageForm, "a language code, like EN or SK")
 )
 
-// AddRule makes a form available to the validate tags.
+// AddRule registers a form as a rule for validate tags.
 func AddRule(tag string, form *regexp.Regexp, what string) bool {
 	demands[tag] = what
 	err := rules.RegisterValidation(

@@ -158,7 +158,7 @@ func (s *server) listPositions(c *gin.Context) error {
 }
 
 func (s *server) createPosition(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (s *server) listWebhooks(c *gin.Context) error {
 }
 
 func (s *server) createWebhook(c *gin.Context) error {
-	company, err := s.CompanyFor(c)
+	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}

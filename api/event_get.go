@@ -1,0 +1,40 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"greenroom/api/surface"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
+)
+
+type eventOutput struct {
+	ID         uuid.UUID         `json:"id"`
+	Type       string            `json:"type"`
+	CompanyID  *uuid.UUID        `json:"companyId"`
+	Data       json.RawMessage   `json:"data"`
+	OccurredAt surface.Timestamp `json:"occurredAt"`
+}
+
+func (s *server) getEvent(c *gin.Context) error {
+	id, err := surface.PathID(c, "id", "Event")
+	if err != nil {
+		return err
+	}
+	e, err := delivery.GetEvent(c.Request.Context(), s.DB, pg.Scope{}, id)
+	if errors.Is(err, pg.ErrNotFound) {
+		return surface.NotFound("Event", id.String())
+	}
+	if err != nil {
+		return err
+	}
+	if err := surface.AllowAny(c, e.CompanyID, "event"); err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, eventOutput{e.ID, e.Type, e.CompanyID, e.Data, surface.Timestamp(e.OccurredAt)})
+}

@@ -6,12 +6,13 @@ TOOLS        := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/greenroom/tools
 TODAY        = $(shell date +%F)
 GOLANGCI     := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
 WORKFLOWCHECK := $(TOOLS)/workflowcheck-v0.6.0/workflowcheck
+GREMLINS     := $(TOOLS)/gremlins-v0.6.0/gremlins
 
 # A bare machine has no C compiler, and nothing here needs one but the race detector.
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-race histories bench bench/large chaos lint fmt migrate build image clean
+.PHONY: help run demo test test-race mutants histories bench bench/large chaos lint fmt migrate build image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ test: build ## All tests, on throw-away stores
 
 test-race: build ## The same with the race detector; needs a C compiler
 	@exec env CGO_ENABLED=1 $(GREENROOM) dev exec -- go test -race -count=1 -timeout 40m $(or $(PKG),./...)
+
+mutants: build $(GREMLINS) ## Change the code of PKG=./… in small ways, and list the changes that no test notices; ARGS=… for other flags
+	@exec $(GREENROOM) dev exec -- .ci/mutants/run $(GREMLINS) $(or $(PKG),$(error PKG is the package, e.g. PKG=./workflows)) $(ARGS)
 
 histories: build ## Record today's workflow histories beside the older ones, see workflows/replay_histories_test.go
 	@mkdir -p workflows/testdata/$(TODAY)
@@ -69,3 +73,6 @@ $(GOLANGCI):
 
 $(WORKFLOWCHECK):
 	GOFLAGS= GOBIN=$(@D) go install go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+
+$(GREMLINS):
+	GOFLAGS= GOBIN=$(@D) go install github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0

@@ -1,7 +1,7 @@
-// Package activities holds the interview's side effects: calls, analyses, generations and mail, each one request to
-// an outside service and one write of what came back. Deliveries are package deliver's.
+// Package activities holds the interview's side effects: calls, analyses, generations and mail. Each is one request to
+// an external service and one write of its answer. Deliveries are in package deliver.
 //
-// What the outside did is a result; a fault of Greenroom's own is an error, which Temporal retries.
+// A service's refusal is a result. A fault that a retry may fix is an error, which Temporal retries.
 package activities
 
 import (
@@ -14,26 +14,26 @@ import (
 	"greenroom/db/seal"
 )
 
-// Activities are the dependencies of the interview's activities; workflows name them through a nil pointer of it.
+// Activities holds the dependencies of the interview's activities. Workflows name the methods through a nil pointer.
 type Activities struct {
 	DB     *bun.DB
 	Box    *seal.Box
 	Client *webhook.Client
 	Logger *slog.Logger
 
-	// Calls, Analyser, Generator and Mail are the outside services; their URL is empty when there is none.
+	// Calls, Analyser, Generator and Mail are the external services; an empty URL means that a service is not configured.
 	Calls     Service
 	Analyser  Service
 	Generator Service
 	Mail      MailServer
-	// PublicURL is where those services reach the API's call-backs; Secret makes the tokens in them.
+	// PublicURL is the base address of the API's callbacks; Secret signs the tokens in them.
 	PublicURL string
 	Secret    []byte
-	// AnalysisWithin bounds the wait for an analysis once the candidate finished.
+	// AnalysisWithin bounds the wait for an analysis after the candidate has finished.
 	AnalysisWithin time.Duration
 }
 
-// Service is an outside HTTP service that Greenroom calls.
+// Service is an external HTTP service.
 type Service struct {
 	URL   string
 	Token string // sent as a bearer token when set

@@ -15,26 +15,26 @@ import (
 	"greenroom/db/pg"
 )
 
-// RequestAnalysis asks the analyser about a completed interview. A result in its answer is stored, a refusal fails
-// the analysis with the analyser's own words, and 202 means that the result will come by call-back. An error means
-// that another try may do better. An interview whose analysis is not pending any more is left alone.
+// RequestAnalysis requests the analysis of a completed interview. It stores a result in the answer. A refusal fails the
+// analysis with the analyser's message, and 202 means that the result comes by callback. Errors are retryable. If the
+// analysis is no longer pending, it does nothing.
 func (a *Activities) RequestAnalysis(ctx context.Context, interview uuid.UUID) error {
 	body, pending, err := a.prepareAnalysis(ctx, interview)
 	if err != nil || !pending {
 		return err
 	}
-	got, err := a.ask(ctx, inquiry{
-		to: a.Analyser, name: "the analyser", method: http.MethodPost, path: "/analyses", body: body, about: interview,
+	got, err := a.call(ctx, serviceRequest{
+		to: a.Analyser, name: "the analyser", method: http.MethodPost, path: "/analyses", body: body, subject: interview,
 	})
 	switch {
 	case err != nil:
 		return err
 	case got.status == http.StatusAccepted:
 		return nil
-	case !got.taken():
-		return a.refuseAnalysis(ctx, interview, got.refusal())
+	case !got.accepted():
+		return a.failAnalysis(ctx, interview, got.refusal())
 	}
-	return a.keepAnalysis(ctx, interview, got.body)
+	return a.storeAnalysis(ctx, interview, got.body)
 }
 
 // analysisRequest is the body of the analyser's POST /analyses.
@@ -62,30 +62,30 @@ func (a *Activities) prepareAnalysis(
 	}, err == nil, err
 }
 
-// keepAnalysis stores a result as it is; what is no result is a refusal, for nothing may be made up in its place.
-func (a *Activities) keepAnalysis(ctx context.Context, interview uuid.UUID, raw []byte) error {
+// storeAnalysis stores a result unchanged. An invalid result fails the analysis; no default takes its place.
+func (a *Activities) storeAnalysis(ctx context.Context, interview uuid.UUID, raw []byte) error {
 	var result struct {
 		General  json.RawMessage `json:"general"`
 		Specific json.RawMessage `json:"specific"`
 	}
 	switch err := json.Unmarshal(raw, &result); {
 	case len(raw) > maxAnswer:
-		return a.refuseAnalysis(ctx, interview, fmt.Sprintf("the analyser's answer is longer than %d bytes", maxAnswer))
+		return a.failAnalysis(ctx, interview, fmt.Sprintf("the analyser's answer is longer than %d bytes", maxAnswer))
 	case err != nil, !isObject(result.General):
-		return a.refuseAnalysis(ctx, interview, `the analyser's answer is no analysis: it has no object "general"`)
-	case bytes.Contains(raw, []byte(`\u0000`)): // PostgreSQL has no text with it
-		return a.refuseAnalysis(ctx, interview, "the analyser's answer has a NUL character")
+		return a.failAnalysis(ctx, interview, `the analyser's answer is not an analysis: it has no object "general"`)
+	case bytes.Contains(raw, []byte(`\u0000`)): // PostgreSQL cannot store it
+		return a.failAnalysis(ctx, interview, "the analyser's answer contains a NUL character")
 	case !isObject(result.Specific):
 		result.Specific = nil
 	}
-	return wrap("keep analysis", pg.UnlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return wrap("store analysis", pg.UnlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		_, err := db.CompleteAnalysis(ctx, tx, interview, result.General, result.Specific)
 		return err
 	})))
 }
 
-func (a *Activities) refuseAnalysis(ctx context.Context, interview uuid.UUID, message string) error {
-	return wrap("refuse analysis", pg.UnlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+func (a *Activities) failAnalysis(ctx context.Context, interview uuid.UUID, message string) error {
+	return wrap("fail analysis", pg.UnlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.FailAnalysis(ctx, tx, interview, message)
 	})))
 }

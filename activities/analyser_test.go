@@ -50,7 +50,7 @@ func TestRequestAnalysis(t *testing.T) {
 			b.event(catalog.AnalysisCompleted)["analysis"],
 		)
 		require.NoError(t, b.RequestAnalysis(b.ctx, b.id), "repeated by Temporal")
-		assert.Len(t, b.outside.asked, 1, "an analysis that is there is not asked for again")
+		assert.Len(t, b.outside.asked, 1, "an existing analysis is not requested again")
 	})
 	t.Run("without_a_job", func(t *testing.T) {
 		t.Parallel()
@@ -65,7 +65,7 @@ func TestRequestAnalysis(t *testing.T) {
 		require.NoError(t, err)
 		assert.JSONEq(t, `{"pronunciationScores":[1]}`, string(got.Specific))
 	})
-	t.Run("accepted_comes_later", func(t *testing.T) {
+	t.Run("accepted_result_comes_by_callback", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Online)
 		b.finish()
@@ -73,19 +73,20 @@ func TestRequestAnalysis(t *testing.T) {
 		require.NoError(t, b.RequestAnalysis(b.ctx, b.id))
 		assert.Equal(t, db.AnalysisPending, b.state().Analysis)
 	})
-	t.Run("an_answer_that_is_no_analysis_fails_it", func(t *testing.T) {
+	t.Run("an_invalid_answer_fails_the_analysis", func(t *testing.T) {
 		t.Parallel()
-		const noGeneral = `the analyser's answer is no analysis: it has no object "general"`
+		long := strings.Repeat("x", 1<<20)
+		const noGeneral = `the analyser's answer is not an analysis: it has no object "general"`
 		for said, want := range map[answer]string{
-			{http.StatusUnprocessableEntity, `{"error":"too short"}`}:                 "the analyser refused with 422: too short",
-			{http.StatusBadRequest, `{"error":{"message":"x"},"message":"no\u0000"}`}: "the analyser refused with 400: no\uFFFD",
-			{http.StatusUnauthorized, "<html>"}:                                       "the analyser refused with 401",
-			{http.StatusOK, `{"general":null}`}:                                       noGeneral,
-			{http.StatusOK, "<html>"}:                                                 noGeneral,
-			{http.StatusNoContent, ""}:                                                noGeneral,
-			{http.StatusOK, `{"general":{"a":"` + "\\" + `u0000"}}`}:                  "the analyser's answer has a NUL character",
-			{http.StatusOK, `{"general":{"a":"` + strings.Repeat("x", 1<<20) + `"}}`}: "the analyser's answer is longer than 1048576 bytes",
-			{http.StatusConflict, `{"message":"` + strings.Repeat("x", 1000) + `"}`}:  "the analyser refused with 409: " + strings.Repeat("x", 300),
+			{422, `{"error":"too short"}`}:                          "the analyser refused with 422: too short",
+			{400, `{"error":{"message":"x"},"message":"no\u0000"}`}: "the analyser refused with 400: no\uFFFD",
+			{401, "<html>"}:           "the analyser refused with 401",
+			{200, `{"general":null}`}: noGeneral,
+			{200, "<html>"}:           noGeneral,
+			{204, ""}:                 noGeneral,
+			{200, `{"general":{"a":"` + "\\" + `u0000"}}`}: "the analyser's answer contains a NUL character",
+			{200, `{"general":{"a":"` + long + `"}}`}:      "the analyser's answer is longer than 1048576 bytes",
+			{409, `{"message":"` + long[:1000] + `"}`}:     "the analyser refused with 409: " + long[:300],
 		} {
 			b := setupInterview(t, db.Online)
 			b.finish()
@@ -95,7 +96,7 @@ func TestRequestAnalysis(t *testing.T) {
 			assert.Equal(t, want, b.event(catalog.AnalysisFailed)["errorMessage"])
 		}
 	})
-	t.Run("failures_that_may_pass_are_errors", func(t *testing.T) {
+	t.Run("transient_failures_are_errors", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Online)
 		b.finish()
@@ -103,7 +104,7 @@ func TestRequestAnalysis(t *testing.T) {
 		require.Error(t, b.RequestAnalysis(b.ctx, b.id))
 		assert.Equal(t, db.AnalysisPending, b.state().Analysis)
 	})
-	t.Run("deleted_is_not_sent_out", func(t *testing.T) {
+	t.Run("deleted_interview_is_not_sent", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Online)
 		b.finish()

@@ -11,47 +11,49 @@ import (
 	"greenroom/db"
 )
 
-// PlaceCallInput asks for one call to be placed, if the interview is still as the decision saw it.
+// PlaceCallInput requests one call, unless the interview has changed since Version.
 type PlaceCallInput struct {
 	InterviewID uuid.UUID
 	CallID      uuid.UUID
 	Version     string
 }
 
-// PlaceCallResult says whether the provider has the call now.
+// PlaceCallResult reports whether the provider accepted the call.
 type PlaceCallResult struct{ Placed bool }
 
-// PlaceCall hands a call to the provider and records that it took it. The provider knows a call by its attempt id, so
-// that repeating the request is safe. A call that the provider refuses, or that cannot be made, fails the interview
-// here and now, because the reason may speak of the candidate and has no place in a history. An error means that
-// another try may do better.
+// PlaceCall hands a call to the provider and records that it was accepted. The provider identifies a call by its
+// attempt id, so the request may be repeated. If the provider refuses the call, or the call cannot be made, PlaceCall
+// fails the interview itself: the reason may contain personal data, which must not enter a workflow history. Errors are
+// retryable.
 func (a *Activities) PlaceCall(ctx context.Context, in PlaceCallInput) (PlaceCallResult, error) {
 	s, err := loadInterview(ctx, a.DB, in.InterviewID, false)
 	if err != nil || s.Version != in.Version {
 		return PlaceCallResult{}, wrap("place call", err)
 	}
 	if a.Calls.URL == "" {
-		return PlaceCallResult{}, a.cannotCall(ctx, in, db.ReasonProvider, "no call provider is configured (provider.url)")
+		return PlaceCallResult{}, a.failCall(ctx, in, db.ReasonProvider, "no call provider is configured (provider.url)")
 	}
 	call, err := a.prepareCall(ctx, in)
 	if err != nil {
 		return PlaceCallResult{}, err
 	}
 	if call.PhoneNumber == "" {
-		return PlaceCallResult{}, a.cannotCall(ctx, in, db.ReasonTechnical, "the candidate has no telephone number")
+		return PlaceCallResult{}, a.failCall(ctx, in, db.ReasonTechnical, "the candidate has no telephone number")
 	}
-	got, err := a.askProvider(ctx, http.MethodPost, "/calls", call, in.CallID)
+	got, err := a.callProvider(ctx, http.MethodPost, "/calls", call, in.CallID)
 	if err != nil {
 		return PlaceCallResult{}, err
 	}
-	if !got.taken() {
-		return PlaceCallResult{}, a.cannotCall(ctx, in, db.ReasonProvider, got.refusal())
+	if !got.accepted() {
+		return PlaceCallResult{}, a.failCall(ctx, in, db.ReasonProvider, got.refusal())
 	}
 	return PlaceCallResult{Placed: true}, db.MarkCallPlaced(ctx, a.DB, in.CallID)
 }
 
-func (a *Activities) askProvider(ctx context.Context, method, path string, body any, call uuid.UUID) (answer, error) {
-	return a.ask(ctx, inquiry{to: a.Calls, name: "the call provider", method: method, path: path, body: body, about: call})
+func (a *Activities) callProvider(ctx context.Context, method, path string, body any, call uuid.UUID) (answer, error) {
+	return a.call(ctx, serviceRequest{
+		to: a.Calls, name: "the call provider", method: method, path: path, body: body, subject: call,
+	})
 }
 
 // callRequest is the body of the provider's POST /calls.
@@ -65,7 +67,7 @@ type callRequest struct {
 	CallbackURL     string          `json:"callbackUrl"`
 }
 
-// prepareCall reads what the provider must know. A candidate who was deleted has no telephone number.
+// prepareCall builds the provider's request. A deleted candidate has no telephone number.
 func (a *Activities) prepareCall(ctx context.Context, in PlaceCallInput) (callRequest, error) {
 	b, err := db.BriefCall(ctx, a.DB, in.InterviewID)
 	if err != nil {
@@ -77,24 +79,24 @@ func (a *Activities) prepareCall(ctx context.Context, in PlaceCallInput) (callRe
 	}, nil
 }
 
-func (a *Activities) cannotCall(ctx context.Context, in PlaceCallInput, reason, message string) error {
-	return wrap("refuse call", a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
+func (a *Activities) failCall(ctx context.Context, in PlaceCallInput, reason, message string) error {
+	return wrap("fail call", a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
 		_, err := db.FailInterview(ctx, tx, in.InterviewID, reason, message)
 		return err
 	}))
 }
 
-// HangUp ends a call at the provider. One that the provider does not know, or will not end, is no fault of ours: it is
-// logged and left to the provider.
+// HangUp ends a call at the provider. If the provider does not know the call or refuses to end it, HangUp logs that and
+// succeeds.
 func (a *Activities) HangUp(ctx context.Context, call uuid.UUID) error {
 	if a.Calls.URL == "" {
 		return nil
 	}
-	got, err := a.askProvider(ctx, http.MethodDelete, "/calls/"+call.String(), nil, call)
+	got, err := a.callProvider(ctx, http.MethodDelete, "/calls/"+call.String(), nil, call)
 	if err != nil {
 		return err
 	}
-	if !got.taken() {
+	if !got.accepted() {
 		a.Logger.WarnContext(ctx, "call not ended", "call_attempt_id", call, "status_code", got.status)
 	}
 	return nil

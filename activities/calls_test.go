@@ -24,7 +24,7 @@ func (b *interviews) placeInput() activities.PlaceCallInput {
 
 func TestPlaceCall(t *testing.T) {
 	t.Parallel()
-	t.Run("tells_the_provider_what_it_must_know", func(t *testing.T) {
+	t.Run("sends_the_provider_the_call", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Phone)
 		b.outside.answers = []answer{{http.StatusAccepted, `{"callId":"c1"}`}}
@@ -48,7 +48,7 @@ func TestPlaceCall(t *testing.T) {
 		assert.False(t, res.Placed)
 		assert.Len(t, b.outside.asked, 1, "a call that is recorded as placed is not placed again")
 	})
-	t.Run("moved_in_the_meantime_is_left_alone", func(t *testing.T) {
+	t.Run("rescheduled_call_is_not_placed", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Phone)
 		in := b.placeInput()
@@ -60,7 +60,7 @@ func TestPlaceCall(t *testing.T) {
 		assert.False(t, res.Placed)
 		assert.Empty(t, b.outside.asked)
 	})
-	t.Run("refused_fails_the_interview_with_the_provider's_words", func(t *testing.T) {
+	t.Run("refusal_fails_the_interview_with_the_provider's_message", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Phone)
 		b.outside.answers = []answer{{http.StatusUnprocessableEntity, `{"error":"no such number"}`}}
@@ -75,7 +75,7 @@ func TestPlaceCall(t *testing.T) {
 			b.event(catalog.InterviewFailed)["errorMessage"],
 		)
 	})
-	t.Run("failures_that_may_pass_are_errors", func(t *testing.T) {
+	t.Run("transient_failures_are_errors", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Phone)
 		for _, status := range []int{
@@ -89,23 +89,29 @@ func TestPlaceCall(t *testing.T) {
 		b.Calls.URL = "http://127.0.0.1:1"
 		_, err := b.PlaceCall(b.ctx, b.placeInput())
 		require.Error(t, err)
-		assert.NotContains(t, err.Error(), "http://", "nor is the service's address")
+		assert.NotContains(t, err.Error(), "http://", "nor does it contain the service's address")
 		assert.Equal(t, activities.InterviewScheduled, b.state().Status)
 		assert.True(t, b.state().Call.PlacedAt.IsZero())
 	})
-	t.Run("cannot_be_made", func(t *testing.T) {
+	t.Run("impossible_call_fails_the_interview", func(t *testing.T) {
 		t.Parallel()
 		for name, c := range map[string]struct {
-			without func(b *interviews)
+			prepare func(b *interviews)
 			reason  string
 		}{
-			"without a provider":       {func(b *interviews) { b.Calls.URL = "" }, db.ReasonProvider},
-			"without a number":         {func(b *interviews) { b.exec("UPDATE candidates SET phone_number = NULL") }, db.ReasonTechnical},
-			"to a candidate who left":  {func(b *interviews) { b.exec("UPDATE candidates SET deleted_at = now()") }, db.ReasonTechnical},
-			"with a redirect for a no": {func(b *interviews) { b.outside.answers = []answer{{http.StatusFound, ""}} }, db.ReasonProvider},
+			"without a provider": {func(b *interviews) { b.Calls.URL = "" }, db.ReasonProvider},
+			"without a number": {func(b *interviews) {
+				b.exec("UPDATE candidates SET phone_number = NULL")
+			}, db.ReasonTechnical},
+			"deleted candidate": {func(b *interviews) {
+				b.exec("UPDATE candidates SET deleted_at = now()")
+			}, db.ReasonTechnical},
+			"redirect": {func(b *interviews) {
+				b.outside.answers = []answer{{http.StatusFound, ""}}
+			}, db.ReasonProvider},
 		} {
 			b := setupInterview(t, db.Phone)
-			c.without(b)
+			c.prepare(b)
 			res, err := b.PlaceCall(b.ctx, b.placeInput())
 			require.NoError(t, err, name)
 			assert.False(t, res.Placed, name)
@@ -126,8 +132,8 @@ func TestHangUp(t *testing.T) {
 		b.outside.asked,
 	)
 	b.outside.answers = []answer{{http.StatusNotFound, ""}, {http.StatusBadGateway, ""}}
-	require.NoError(t, b.HangUp(b.ctx, call), "the provider does not know it: nothing to end")
-	require.Error(t, b.HangUp(b.ctx, call), "another try may do better")
+	require.NoError(t, b.HangUp(b.ctx, call), "the provider does not know the call")
+	require.Error(t, b.HangUp(b.ctx, call), "retryable")
 	b.Calls.URL = ""
 	require.NoError(t, b.HangUp(b.ctx, call))
 	assert.Len(t, b.outside.asked, 3)

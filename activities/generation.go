@@ -19,15 +19,15 @@ import (
 	"greenroom/db/pg"
 )
 
-// GenerationState is what the GenerateInterview workflow decides on.
+// GenerationState is the input of the GenerateInterview workflow's decisions.
 type GenerationState struct {
-	// HasGenerator: there is a service to ask for questions.
+	// HasGenerator reports that a question generator is configured.
 	HasGenerator bool
-	// Notifies: the client wants to hear of the progress.
+	// Notifies reports that the client asked for notifications.
 	Notifies bool
 }
 
-// CreateGenerated makes the job of a generation, with its agent, if it was not made before.
+// CreateGenerated creates the job and the agent of a generation, unless they exist.
 func (a *Activities) CreateGenerated(ctx context.Context, id uuid.UUID) (GenerationState, error) {
 	s := GenerationState{HasGenerator: a.Generator.URL != ""}
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
@@ -41,47 +41,47 @@ func (a *Activities) CreateGenerated(ctx context.Context, id uuid.UUID) (Generat
 	return s, wrap("create generated interview", err)
 }
 
-// generatorRequest is the body of the generator's POST /generations; it knows a generation by its id, so that
-// repeating the request is safe.
+// generatorRequest is the body of the generator's POST /generations. The generator identifies a generation by its id,
+// so the request may be repeated.
 type generatorRequest struct {
 	GenerationID   uuid.UUID `json:"generationId"`
 	JobRole        string    `json:"jobRole"`
 	JobDescription string    `json:"jobDescription"`
 }
 
-// Bounds of what a generator may give: as many questions as an agent has, none longer than a candidate reads.
+// Limits of a generator's answer: as many questions as an agent may have, and none longer than a candidate would read.
 const (
 	maxQuestions     = 50
 	maxQuestionRunes = 2000
 )
 
-// AskGenerator asks for the questions of a generation and keeps them. A refusal, or an answer without questions,
-// fails the generation: none are made up. An error means that another try may do better.
+// AskGenerator requests the questions of a generation and stores them. A refusal, or an answer without questions, fails
+// the generation; no default questions take their place. Errors are retryable.
 func (a *Activities) AskGenerator(ctx context.Context, id uuid.UUID) error {
 	g, err := db.GetGeneration(ctx, a.DB, id)
 	if err != nil || g.Questions != nil || g.Status != db.GenerationPending {
 		return err
 	}
-	got, err := a.ask(ctx, inquiry{
-		to: a.Generator, name: "the generator", method: http.MethodPost, path: "/generations", about: id,
+	got, err := a.call(ctx, serviceRequest{
+		to: a.Generator, name: "the generator", method: http.MethodPost, path: "/generations", subject: id,
 		body: generatorRequest{g.ID, g.JobRole, g.JobDescription},
 	})
 	if err != nil {
 		return err
 	}
-	if !got.taken() {
+	if !got.accepted() {
 		return a.EndGeneration(ctx, EndGenerationInput{id, got.refusal()})
 	}
 	questions, fault := questionsOf(got.body)
 	if fault != "" {
 		return a.EndGeneration(ctx, EndGenerationInput{id, fault})
 	}
-	return wrap("keep questions", pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+	return wrap("store questions", pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.KeepQuestions(ctx, tx, id, questions)
 	}))
 }
 
-// questionsOf reads {"questions": ["…", …]}; fault says why it is not one.
+// questionsOf parses {"questions": ["…", …]}. fault is the reason when the answer is invalid.
 func questionsOf(raw []byte) (questions []string, fault string) {
 	var answer struct {
 		Questions []string `json:"questions"`
@@ -90,36 +90,35 @@ func questionsOf(raw []byte) (questions []string, fault string) {
 	case len(raw) > maxAnswer:
 		return nil, fmt.Sprintf("the generator's answer is longer than %d bytes", maxAnswer)
 	case err != nil || len(answer.Questions) == 0:
-		return nil, `the generator's answer has no list of texts "questions"`
+		return nil, `the generator's answer has no list of strings "questions"`
 	case len(answer.Questions) > maxQuestions:
 		return nil, fmt.Sprintf("the generator's answer has more than %d questions", maxQuestions)
 	}
 	for _, q := range answer.Questions {
 		if strings.TrimSpace(q) == "" || utf8.RuneCountInString(q) > maxQuestionRunes || strings.ContainsRune(q, 0) {
-			return nil, fmt.Sprintf(
-				"the generator's answer has a question that is empty or longer than %d characters",
-				maxQuestionRunes,
-			)
+			const format = "the generator's answer has a question that is empty, longer than %d characters or contains NUL"
+			return nil, fmt.Sprintf(format, maxQuestionRunes)
 		}
 	}
 	return answer.Questions, ""
 }
 
-// EndGenerationInput ends a generation: failed when there is a reason.
+// EndGenerationInput ends a generation: as failed if Reason is set, else as completed.
 type EndGenerationInput struct {
 	GenerationID uuid.UUID
 	Reason       string
 }
 
-// EndGeneration ends a generation that has not ended.
+// EndGeneration ends a generation, unless it has already ended.
 func (a *Activities) EndGeneration(ctx context.Context, in EndGenerationInput) error {
 	return wrap("end generation", pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.EndGeneration(ctx, tx, in.GenerationID, in.Reason)
 	}))
 }
 
-// generationNotice is what is posted to a generation's notification_url: what GET …/generate-interview/<job_id> would
-// say. It is not signed, for the client and we share no secret: who relies on it reads the status with its key.
+// generationNotice is posted to a generation's notification_url. It has the fields of GET
+// …/generate-interview/<job_id>. It is not signed, because there is no secret shared with the client: a client that
+// needs proof reads the status with its key.
 type generationNotice struct {
 	JobID         uuid.UUID           `json:"job_id"`
 	Status        db.GenerationStatus `json:"status"`
@@ -128,8 +127,8 @@ type generationNotice struct {
 	Error         *string             `json:"error"`
 }
 
-// NotifyGeneration posts where a generation stands now. An error means that another try may do better; an address
-// that answers with a refusal (4xx but 408 and 429), or that may not be called, is left alone.
+// NotifyGeneration posts the current state of a generation. Errors are retryable. A refusal (4xx except 408 and 429)
+// and a forbidden address are not retried.
 func (a *Activities) NotifyGeneration(ctx context.Context, id uuid.UUID) error {
 	g, err := db.GetGeneration(ctx, a.DB, id)
 	if err != nil || g.NotificationURL == nil {
@@ -152,7 +151,7 @@ func (a *Activities) NotifyGeneration(ctx context.Context, id uuid.UUID) error {
 	return wrap("notify of generation", err)
 }
 
-// post makes a request whose answer's body is of no interest.
+// post sends a request and ignores the answer's body.
 func (a *Activities) post(req *http.Request) (status int, err error) {
 	resp, err := a.Client.HTTPClient().Do(req)
 	if _, forbidden := errors.AsType[*webhook.URLError](err); forbidden {
@@ -162,12 +161,8 @@ func (a *Activities) post(req *http.Request) (status int, err error) {
 		return 0, withoutURL(err)
 	}
 	_ = resp.Body.Close()
-	switch code := resp.StatusCode; {
-	case code < 300:
-		return code, nil
-	case code >= 500, code == http.StatusRequestTimeout, code == http.StatusTooManyRequests:
-		return code, fmt.Errorf("it answered %d", code)
-	default:
-		return code, nil
+	if isRetryable(resp.StatusCode) {
+		return resp.StatusCode, fmt.Errorf("the receiver answered %d", resp.StatusCode)
 	}
+	return resp.StatusCode, nil
 }

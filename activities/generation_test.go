@@ -15,7 +15,7 @@ import (
 	"greenroom/db"
 )
 
-// generating is a generation whose job was made.
+// generating creates a generation and its job.
 func generating(t *testing.T, notify string) (*interviews, uuid.UUID) {
 	t.Helper()
 	b := setupInterview(t, db.Online)
@@ -46,9 +46,9 @@ func TestAskGenerator(t *testing.T) {
 		t.Parallel()
 		b, id := generating(t, "")
 		b.outside.answers = []answer{{503, ""}, {200, `{"questions":["Why?","How?"]}`}}
-		require.Error(t, b.AskGenerator(b.ctx, id), "another try may do better")
+		require.Error(t, b.AskGenerator(b.ctx, id), "retryable")
 		require.NoError(t, b.AskGenerator(b.ctx, id))
-		require.NoError(t, b.AskGenerator(b.ctx, id), "again, as after a crash")
+		require.NoError(t, b.AskGenerator(b.ctx, id), "repeated, as after a crash")
 		require.Len(t, b.outside.asked, 2)
 		q := b.outside.asked[1]
 		require.Equal(t, "/generations", q.path)
@@ -63,16 +63,18 @@ func TestAskGenerator(t *testing.T) {
 		require.Equal(t, []string{"Why?", "How?"}, questions)
 		require.Equal(t, 2, *b.generation(id).Questions)
 	})
+	const badQuestion = "the generator's answer has a question that is empty, longer than 2000 characters or contains NUL"
+	tooMany := `{"questions":[` + strings.Repeat(`"q",`, 50) + `"q"]}`
 	for name, tt := range map[string]struct {
 		answer answer
 		want   string
 	}{
 		"refused":            {answer{422, `{"error":"no such role"}`}, "the generator refused with 422: no such role"},
-		"no_json":            {answer{200, "hello"}, `the generator's answer has no list of texts "questions"`},
-		"no_questions":       {answer{200, `{"questions":[]}`}, `the generator's answer has no list of texts "questions"`},
-		"an_empty_question":  {answer{200, `{"questions":[" "]}`}, "the generator's answer has a question that is empty or longer than 2000 characters"},
-		"a_NUL":              {answer{200, `{"questions":["a\u0000"]}`}, "the generator's answer has a question that is empty or longer than 2000 characters"},
-		"too_many_questions": {answer{200, `{"questions":[` + strings.Repeat(`"q",`, 50) + `"q"]}`}, "the generator's answer has more than 50 questions"},
+		"no_json":            {answer{200, "hello"}, `the generator's answer has no list of strings "questions"`},
+		"no_questions":       {answer{200, `{"questions":[]}`}, `the generator's answer has no list of strings "questions"`},
+		"an_empty_question":  {answer{200, `{"questions":[" "]}`}, badQuestion},
+		"a_NUL":              {answer{200, `{"questions":["a\u0000"]}`}, badQuestion},
+		"too_many_questions": {answer{200, tooMany}, "the generator's answer has more than 50 questions"},
 	} {
 		t.Run("fails_when_"+name, func(t *testing.T) {
 			t.Parallel()
@@ -82,7 +84,7 @@ func TestAskGenerator(t *testing.T) {
 			g := b.generation(id)
 			require.Equal(t, db.GenerationFailed, g.Status)
 			require.Equal(t, tt.want, *g.Error)
-			require.NotNil(t, g.JobID, "the job stays")
+			require.NotNil(t, g.JobID, "the job is kept")
 		})
 	}
 }
@@ -91,14 +93,14 @@ func TestNotifyGeneration(t *testing.T) {
 	t.Parallel()
 	b, id := generating(t, "/hook/")
 	b.outside.answers = []answer{{503, ""}, {404, ""}, {200, ""}}
-	require.Error(t, b.NotifyGeneration(b.ctx, id), "another try may do better")
-	require.NoError(t, b.NotifyGeneration(b.ctx, id), "it does not want to know")
+	require.Error(t, b.NotifyGeneration(b.ctx, id), "retryable")
+	require.NoError(t, b.NotifyGeneration(b.ctx, id), "the client asked for no notifications")
 	require.NoError(t, b.EndGeneration(b.ctx, activities.EndGenerationInput{GenerationID: id}))
 	require.NoError(t, b.NotifyGeneration(b.ctx, id))
 	g, asked := b.generation(id), b.outside.asked
 	require.Len(t, asked, 3)
 	require.Equal(t, http.MethodPost+" /hook/", asked[0].method+" "+asked[0].path)
-	require.Empty(t, asked[0].authorization, "our token is not the client's to see")
+	require.Empty(t, asked[0].authorization, "the generator's token is not sent to the client")
 	require.Equal(t, webhook.UserAgent, b.outside.agents[0])
 	require.Equal(t, map[string]any{
 		"job_id": id.String(), "status": "pending", "ai_interview_id": float64(*g.JobNumber), "error": nil,
@@ -107,5 +109,5 @@ func TestNotifyGeneration(t *testing.T) {
 	require.Equal(t, "completed", asked[2].body["status"])
 
 	b.exec("UPDATE generations SET notification_url = 'http://10.0.0.1/'")
-	require.NoError(t, b.NotifyGeneration(b.ctx, id), "an address that must not be called is left alone")
+	require.NoError(t, b.NotifyGeneration(b.ctx, id), "a forbidden address is not called")
 }

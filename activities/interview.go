@@ -45,7 +45,7 @@ const (
 // InterviewState is what the Interview workflow decides on: states and times, no data of the candidate. Status is ""
 // when the interview does not exist.
 type InterviewState struct {
-	// Version changes with the row and with its last call. A write that names it is made only if nothing happened since.
+	// Version changes with the row and its last call. A write with this version is refused if anything has changed since.
 	Version     string
 	Status      string
 	Type        string
@@ -57,27 +57,27 @@ type InterviewState struct {
 	// Analysis is AnalysisPending, COMPLETED or FAILED, or "" before the interview is completed.
 	Analysis      string
 	AnalysisDueAt time.Time `json:",omitzero"`
-	// InvitationDue: the candidate is to be sent the invitation by e-mail.
+	// InvitationDue reports that the invitation is still to be sent by e-mail.
 	InvitationDue bool `json:",omitzero"`
-	// HasAnalyser: there is a service to ask for the analysis; otherwise somebody posts it to the API.
+	// HasAnalyser reports that an analyser is configured; without one the analysis is posted to the API.
 	HasAnalyser bool
-	// CompanyID and JobID make the interview searchable; JobID is zero where it belongs to no job.
+	// CompanyID and JobID become search attributes; JobID is zero for an interview without a job.
 	CompanyID uuid.UUID `json:",omitzero"`
 	JobID     uuid.UUID `json:",omitzero"`
 }
 
-// CallState is the last call attempt of an interview; without an id there is none.
+// CallState is the last call attempt of an interview; a zero ID means that there is none.
 type CallState struct {
 	ID          uuid.UUID
 	Status      string
 	Reason      string
 	RetryNumber int
 	ScheduledAt time.Time `json:",omitzero"`
-	// PlacedAt is when the provider took the call.
+	// PlacedAt is when the provider accepted the call.
 	PlacedAt time.Time `json:",omitzero"`
 }
 
-// LoadInterview reads the state of an interview, also of a deleted one.
+// LoadInterview reads the state of an interview, even of a deleted one.
 func (a *Activities) LoadInterview(ctx context.Context, interview uuid.UUID) (InterviewState, error) {
 	s, err := loadInterview(ctx, a.DB, interview, false)
 	s.HasAnalyser = a.Analyser.URL != ""
@@ -109,9 +109,8 @@ func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (I
 		CompanyID:     i.CompanyID,
 		JobID:         orZero(i.JobID),
 	}
-	s.InvitationDue = i.InviteMail && i.InviteMailedAt == nil && i.InviteMailError == nil &&
-		i.Status == db.InterviewScheduled &&
-		!s.Deleted
+	mailOpen := i.InviteMail && i.InviteMailedAt == nil && i.InviteMailError == nil
+	s.InvitationDue = mailOpen && i.Status == db.InterviewScheduled && !s.Deleted
 	if call != nil {
 		s.Version += fmt.Sprintf("/%s@%d", call.ID, call.UpdatedAt.UnixMicro())
 		s.Call = CallState{
@@ -122,33 +121,31 @@ func loadInterview(ctx context.Context, idb bun.IDB, id uuid.UUID, lock bool) (I
 	return s, nil
 }
 
-// FailInterviewInput asks to fail an interview. Reason is one of the codes above.
+// FailInterviewInput requests to fail an interview. Reason is one of the codes above.
 type FailInterviewInput struct {
 	InterviewID uuid.UUID
 	Version     string
 	Reason      string
 }
 
-// whyFailed says in a sentence, for interview.failed, what a reason code means.
-var whyFailed = map[string]string{
+// failureMessages explains each reason code in the event interview.failed.
+var failureMessages = map[string]string{
 	ReasonInvitationExpired: "the candidate did not start before the invitation's deadline",
 	ReasonMaxDuration:       "the interview did not end within its maximum duration",
 	ReasonNoAnswer:          "the candidate answered none of the calls",
 	ReasonProvider:          "the call provider could not be reached",
 }
 
-// FailInterview fails an interview that is still in the state the decision was taken on.
+// FailInterview fails an interview, unless it has changed since the decision.
 func (a *Activities) FailInterview(ctx context.Context, in FailInterviewInput) error {
-	return wrap(
-		"fail interview",
-		a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
-			_, err := db.FailInterview(ctx, tx, in.InterviewID, in.Reason, whyFailed[in.Reason])
-			return err
-		}),
-	)
+	err := a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
+		_, err := db.FailInterview(ctx, tx, in.InterviewID, in.Reason, failureMessages[in.Reason])
+		return err
+	})
+	return wrap("fail interview", err)
 }
 
-// RetryCallInput asks for another call after one that nobody answered.
+// RetryCallInput requests another call after an unanswered one.
 type RetryCallInput struct {
 	InterviewID uuid.UUID
 	Version     string
@@ -156,45 +153,43 @@ type RetryCallInput struct {
 	RetryNumber int
 }
 
-// RetryCall schedules the next call, unless somebody invoked one, or ended the interview, in the meantime.
+// RetryCall schedules the next call, unless another call was invoked or the interview has ended since the decision.
 func (a *Activities) RetryCall(ctx context.Context, in RetryCallInput) error {
 	return wrap("retry call", a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
 		return db.InvokeCall(ctx, tx, in.InterviewID, in.At, in.RetryNumber)
 	}))
 }
 
-// FailAnalysisInput asks to give up the wait for an analysis.
+// FailAnalysisInput requests to fail an overdue analysis.
 type FailAnalysisInput struct {
 	InterviewID uuid.UUID
 	Version     string
 }
 
-// FailAnalysis fails an analysis that has not arrived in time; one that arrived in the meantime stands.
+// FailAnalysis fails an overdue analysis, unless it has arrived since the decision.
 func (a *Activities) FailAnalysis(ctx context.Context, in FailAnalysisInput) error {
-	return wrap(
-		"fail analysis",
-		a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
-			return db.FailAnalysis(ctx, tx, in.InterviewID, "the analysis did not arrive in time")
-		}),
-	)
+	err := a.ifUnchanged(ctx, in.InterviewID, in.Version, func(ctx context.Context, tx bun.Tx) error {
+		return db.FailAnalysis(ctx, tx, in.InterviewID, "the analysis did not arrive in time")
+	})
+	return wrap("fail analysis", err)
 }
 
-// CancelInterviewInput is an engineer's wish; Reason may be empty.
+// CancelInterviewInput requests a cancellation by an operator; Reason may be empty.
 type CancelInterviewInput struct {
 	InterviewID uuid.UUID
 	Reason      string
 }
 
-// reasonOperator is the reason of a cancellation for which none was given; maxReason bounds, in bytes, one that was.
+// reasonOperator is the default reason of a cancellation; maxReason bounds a given reason, in bytes.
 const (
 	reasonOperator = "CANCELED_BY_OPERATOR"
 	maxReason      = 200
 )
 
-// CancelInterview cancels an interview on behalf of an engineer; one that has ended is left alone.
+// CancelInterview cancels an interview on behalf of an operator; it does nothing if the interview has ended.
 func (a *Activities) CancelInterview(ctx context.Context, in CancelInterviewInput) error {
 	reason := reasonOperator
-	if given := pg.Text([]byte(cut(in.Reason, maxReason))); given != nil {
+	if given := pg.Text([]byte(truncate(in.Reason, maxReason))); given != nil {
 		reason = *given
 	}
 	return wrap("cancel interview", pg.UnlessLost(pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
@@ -203,9 +198,9 @@ func (a *Activities) CancelInterview(ctx context.Context, in CancelInterviewInpu
 	})))
 }
 
-// ifUnchanged makes a change in a transaction that holds the interview's row, unless something happened since version
-// was read: then the decision is out of date, nothing is done, and the workflow decides again. The repetition of a
-// change that was committed, but not heard of, is such a case too.
+// ifUnchanged applies a change in a transaction that locks the interview's row, unless the interview has changed since
+// version: then the decision is stale, nothing is done, and the workflow decides again. This also covers the retry of a
+// change that was committed although the activity failed.
 func (a *Activities) ifUnchanged(
 	ctx context.Context,
 	id uuid.UUID,

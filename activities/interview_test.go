@@ -25,8 +25,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// interviews is the activities of an interview on a database of its own, with an outside service that notes what it is
-// asked and answers from a list.
+// interviews are the activities of one interview on a separate database, with an external service that records requests
+// and answers from a list.
 type interviews struct {
 	*bun.DB
 	*activities.Activities
@@ -70,7 +70,7 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 const secret = "0123456789abcdef0123456789abcdef"
 
-// setupInterview makes an interview of the given type, for a candidate with a telephone.
+// setupInterview creates an interview of the given type for a candidate with a telephone number.
 func setupInterview(t *testing.T, kind db.InterviewType) *interviews {
 	t.Helper()
 	b := &interviews{DB: dbtest.New(t), t: t, ctx: t.Context(), outside: &outside{}}
@@ -118,7 +118,7 @@ func (b *interviews) state() activities.InterviewState {
 	return s
 }
 
-// reason is the interview's status_reason.
+// reason returns the interview's status_reason.
 func (b *interviews) reason() string {
 	b.t.Helper()
 	var reason string
@@ -129,7 +129,7 @@ func (b *interviews) reason() string {
 	return reason
 }
 
-// event is the data of the last event of a type; nil when there is none.
+// event returns the data of the last event of a type, or nil.
 func (b *interviews) event(eventType string) map[string]any {
 	b.t.Helper()
 	var events []string
@@ -176,7 +176,7 @@ func (b *interviews) finish() {
 
 func TestLoadInterview(t *testing.T) {
 	t.Parallel()
-	t.Run("not_there", func(t *testing.T) {
+	t.Run("does_not_exist", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Online)
 		s, err := b.LoadInterview(b.ctx, pg.NewID())
@@ -205,7 +205,7 @@ func TestLoadInterview(t *testing.T) {
 		assert.True(t, s.Deleted)
 		assert.Equal(t, activities.InterviewCanceled, s.Status)
 	})
-	t.Run("state_holds_nothing_about_the_candidate", func(t *testing.T) {
+	t.Run("state_has_no_personal_data", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Phone)
 		b.finish()
@@ -233,7 +233,7 @@ func TestLoadInterview(t *testing.T) {
 			b.cancel,
 		} {
 			before := b.state().Version
-			assert.Equal(t, before, b.state().Version, "looking changes nothing")
+			assert.Equal(t, before, b.state().Version, "loading does not change the version")
 			change()
 			v := b.state().Version
 			assert.False(t, seen[v])
@@ -244,9 +244,11 @@ func TestLoadInterview(t *testing.T) {
 
 func TestFailInterview(t *testing.T) {
 	t.Parallel()
-	t.Run("says_why", func(t *testing.T) {
+	t.Run("records_the_reason", func(t *testing.T) {
 		t.Parallel()
-		for _, reason := range []string{db.ReasonInvitationExpired, db.ReasonMaxDuration, db.ReasonNoAnswer, db.ReasonProvider} {
+		for _, reason := range []string{
+			db.ReasonInvitationExpired, db.ReasonMaxDuration, db.ReasonNoAnswer, db.ReasonProvider,
+		} {
 			b := setupInterview(t, db.Online)
 			in := activities.FailInterviewInput{InterviewID: b.id, Version: b.state().Version, Reason: reason}
 			require.NoError(t, b.FailInterview(b.ctx, in))
@@ -256,7 +258,7 @@ func TestFailInterview(t *testing.T) {
 			assert.NotEmpty(t, b.event(catalog.InterviewFailed)["errorMessage"])
 		}
 	})
-	t.Run("started_at_the_last_moment_goes_on", func(t *testing.T) {
+	t.Run("interview_started_since_is_not_failed", func(t *testing.T) {
 		t.Parallel()
 		b := setupInterview(t, db.Online)
 		v := b.state().Version
@@ -268,7 +270,7 @@ func TestFailInterview(t *testing.T) {
 	})
 }
 
-func TestFailInterviewWaitsForWhoeverHoldsTheRow(t *testing.T) {
+func TestFailInterviewWaitsForTheRowLock(t *testing.T) {
 	t.Parallel()
 	b := setupInterview(t, db.Online)
 	in := activities.FailInterviewInput{InterviewID: b.id, Version: b.state().Version, Reason: db.ReasonInvitationExpired}
@@ -285,7 +287,7 @@ func TestFailInterviewWaitsForWhoeverHoldsTheRow(t *testing.T) {
 		return err
 	})
 	require.NoError(t, <-failed)
-	assert.Equal(t, activities.InterviewInProgress, b.state().Status, "the candidate was first")
+	assert.Equal(t, activities.InterviewInProgress, b.state().Status, "the start was committed first")
 }
 
 func TestRetryCall(t *testing.T) {
@@ -304,7 +306,7 @@ func TestRetryCall(t *testing.T) {
 	assert.Equal(t, 1, second.RetryNumber)
 	assert.True(t, at.Equal(second.ScheduledAt))
 	require.NoError(t, b.RetryCall(b.ctx, in), "repeated by Temporal")
-	assert.Equal(t, second, b.state().Call, "a call that somebody invoked in the meantime is not replaced")
+	assert.Equal(t, second, b.state().Call, "a call invoked since the decision is not replaced")
 }
 
 func TestCancelInterview(t *testing.T) {

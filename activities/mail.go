@@ -24,23 +24,23 @@ import (
 	"greenroom/db/token"
 )
 
-// MailServer is where invitations are handed to. It is the operator's, like a database: what it may reach is not
-// bounded by the rules for addresses that customers name.
+// MailServer is the SMTP server that sends invitations. Its address is an operator's setting, like the database's, so
+// the address guard for customers' URLs does not apply.
 type MailServer struct {
 	// URL is smtp://user:password@host:port (port 587 by default) or smtps://… (465); empty: no mail is sent.
 	URL string
-	// From is the sender's address; a name may stand before it.
+	// From is the sender's address, optionally with a name: "Recruiting <jobs@example.com>".
 	From string
-	// RootCAs are the authorities to trust; nil means the system's.
+	// RootCAs are the trusted certificate authorities; nil means the system's.
 	RootCAs *x509.CertPool
 }
 
-// mailTimeout bounds connecting, and the talk with the server, each. It is below askTimeout in package workflows.
+// mailTimeout bounds the connection attempt and the SMTP session, each. It is below askTimeout in package workflows.
 const mailTimeout = 30 * time.Second
 
-// SendInvitation sends the invitation of an interview to its candidate, unless it was sent, or is not wanted any
-// more. A refusal for good (5xx) is kept with the interview and ends it; an error means that another try may do
-// better. A worker that dies between the server's word and our note of it sends again, with the same Message-ID.
+// SendInvitation mails the invitation of an interview to its candidate, unless it was sent or is no longer wanted. A
+// permanent refusal (5xx) is stored with the interview and is not retried. Errors are retryable. If the worker crashes
+// after the server accepted the mail and before that is recorded, the mail is sent again with the same Message-ID.
 func (a *Activities) SendInvitation(ctx context.Context, interview uuid.UUID) error {
 	letter, wanted, err := db.LoadInviteLetter(ctx, a.DB, interview)
 	if err != nil || !wanted {
@@ -63,11 +63,11 @@ func (a *Activities) SendInvitation(ctx context.Context, interview uuid.UUID) er
 	return db.InviteMailed(ctx, a.DB, interview, refusal)
 }
 
-// client returns a client for one talk. Credentials go over TLS alone, except to this machine itself.
+// client returns an SMTP client for one session. Credentials require TLS, except on loopback.
 func (m MailServer) client() (*mail.Client, error) {
 	u, err := url.Parse(m.URL)
 	if err != nil {
-		return nil, errors.New("smtp.url is not valid") // the error would repeat the password
+		return nil, errors.New("smtp.url is not valid") // the parser's error would contain the password
 	}
 	options := []mail.Option{
 		mail.WithTimeout(mailTimeout),
@@ -77,7 +77,7 @@ func (m MailServer) client() (*mail.Client, error) {
 	switch {
 	case u.Scheme == "smtps":
 		port, options = 465, append(options, mail.WithSSL())
-	case u.User != nil && !local(u.Hostname()):
+	case u.User != nil && !isLoopback(u.Hostname()):
 		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
 	default:
 		options = append(options, mail.WithTLSPolicy(mail.TLSOpportunistic))
@@ -99,20 +99,20 @@ func (m MailServer) client() (*mail.Client, error) {
 	return mail.NewClient(u.Hostname(), append(options, mail.WithPort(port))...)
 }
 
-func local(host string) bool {
+func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// send hands a mail over. refusal is the server's word that it will never take it. The library's errors name the
-// recipient, who has no place in a history: of those only the step and the code are told.
+// send sends a mail. refusal is the server's message of a permanent refusal. The library's errors contain the
+// recipient, which must not enter a workflow history, so err has only the step and the code.
 func (m MailServer) send(ctx context.Context, msg *mail.Msg) (refusal string, err error) {
 	client, err := m.client()
 	if err != nil {
 		return "", err
 	}
 	err = client.DialAndSendWithContext(ctx, msg)
-	if err == nil || msg.IsDelivered() { // what happens after the server has taken it is of no interest
+	if err == nil || msg.IsDelivered() { // an error after the server accepted the mail does not matter
 		return "", nil
 	}
 	var failed *mail.SendError
@@ -120,7 +120,7 @@ func (m MailServer) send(ctx context.Context, msg *mail.Msg) (refusal string, er
 	case !errors.As(err, &failed):
 		return "", err
 	case failed.ErrorCode() >= 500:
-		if said := pg.Text([]byte(cut(failed.Error(), maxRefusal))); said != nil {
+		if said := pg.Text([]byte(truncate(failed.Error(), maxRefusal))); said != nil {
 			return *said, nil
 		}
 		return fmt.Sprintf("refused with %d", failed.ErrorCode()), nil
@@ -136,7 +136,7 @@ var (
 	invitationHTML = template.Must(template.ParseFS(letters, "letters/invitation.html"))
 )
 
-// invitation writes the mail. Its error is one that no further try would mend.
+// invitation builds the mail. Its errors are permanent.
 func (a *Activities) invitation(interview uuid.UUID, l *db.InviteLetter) (*mail.Msg, error) {
 	if l.Email == nil {
 		return nil, errors.New("the candidate has no e-mail address")
@@ -158,14 +158,14 @@ func (a *Activities) invitation(interview uuid.UUID, l *db.InviteLetter) (*mail.
 	msg.SetDate()
 	_, domain, _ := strings.Cut(from.Address, "@")
 	msg.SetMessageIDWithValue(fmt.Sprintf("invitation.%s@%s", interview, domain))
-	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no holiday notice in return
+	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: prevents out-of-office replies
 	if err := msg.SetBodyTextTemplate(invitationText, words); err != nil {
 		return nil, fmt.Errorf("write invitation: %w", err)
 	}
 	return msg, wrap("write invitation", msg.AddAlternativeHTMLTemplate(invitationHTML, words))
 }
 
-// letterWords is what the templates say.
+// letterWords are the values of the templates.
 type letterWords struct{ Name, Company, Job, Link, From, Until string }
 
 func (a *Activities) letterWords(interview uuid.UUID, l *db.InviteLetter) letterWords {
@@ -174,10 +174,10 @@ func (a *Activities) letterWords(interview uuid.UUID, l *db.InviteLetter) letter
 		Link: token.InviteURL(strings.TrimRight(a.PublicURL, "/"), a.Secret, interview),
 	}
 	if l.ScheduledAt.After(time.Now().Add(time.Minute)) {
-		w.From = moment(l.ScheduledAt)
+		w.From = formatTime(l.ScheduledAt)
 	}
 	if l.DeadlineAt != nil {
-		w.Until = moment(*l.DeadlineAt)
+		w.Until = formatTime(*l.DeadlineAt)
 	}
 	return w
 }
@@ -189,7 +189,7 @@ func (w letterWords) subject() string {
 	return fmt.Sprintf("Invitation to an interview: %s, %s", w.Job, w.Company)
 }
 
-func moment(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006, 15:04 UTC") }
+func formatTime(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006, 15:04 UTC") }
 
-// oneLine keeps what a person typed from becoming a header, or a paragraph, of its own.
+// oneLine replaces line breaks in user input, which could otherwise inject headers or paragraphs.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -24,13 +24,13 @@ import (
 	"greenroom/db/token"
 )
 
-// postOffice is a real mail server that keeps what it is handed.
+// postOffice is a real mail server that records the mail it receives.
 type postOffice struct {
 	mu sync.Mutex
-	// refuse is answered to the next recipients, one each.
+	// refuse lists the errors for the next recipients, one each.
 	refuse []error
 	mails  []letter
-	// user is who logged in last.
+	// user is the last authenticated user.
 	user string
 	tls  bool
 }
@@ -45,20 +45,20 @@ func (p *postOffice) NewSession(c *smtp.Conn) (smtp.Session, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tls = secure
-	return &counter{office: p}, nil
+	return &session{office: p}, nil
 }
 
-// counter is one talk with the post office.
-type counter struct {
+// session is one SMTP session.
+type session struct {
 	office *postOffice
 	letter letter
 }
 
-func (*counter) Reset()                   {}
-func (*counter) Logout() error            { return nil }
-func (*counter) AuthMechanisms() []string { return []string{sasl.Plain} }
+func (*session) Reset()                   {}
+func (*session) Logout() error            { return nil }
+func (*session) AuthMechanisms() []string { return []string{sasl.Plain} }
 
-func (c *counter) Auth(string) (sasl.Server, error) {
+func (c *session) Auth(string) (sasl.Server, error) {
 	return sasl.NewPlainServer(func(_, user, password string) error {
 		if user != "mailer" || password != "p@ss" {
 			return errors.New("who are you")
@@ -68,12 +68,12 @@ func (c *counter) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 
-func (c *counter) Mail(from string, _ *smtp.MailOptions) error {
+func (c *session) Mail(from string, _ *smtp.MailOptions) error {
 	c.letter.from = from
 	return nil
 }
 
-func (c *counter) Rcpt(to string, _ *smtp.RcptOptions) error {
+func (c *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	c.letter.to = to
 	c.office.mu.Lock()
 	defer c.office.mu.Unlock()
@@ -85,7 +85,7 @@ func (c *counter) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return err
 }
 
-func (c *counter) Data(r io.Reader) error {
+func (c *session) Data(r io.Reader) error {
 	raw, err := io.ReadAll(r)
 	c.letter.raw = string(raw)
 	c.office.mu.Lock()
@@ -94,7 +94,7 @@ func (c *counter) Data(r io.Reader) error {
 	return err
 }
 
-// open serves until the test ends and returns host:port; with a config, TLS from the first byte.
+// open serves until the test ends and returns host:port. With a config it uses implicit TLS.
 func (p *postOffice) open(t *testing.T, config *tls.Config) string {
 	t.Helper()
 	srv := smtp.NewServer(p)
@@ -110,7 +110,7 @@ func (p *postOffice) open(t *testing.T, config *tls.Config) string {
 	return ln.Addr().String()
 }
 
-// invited is an interview whose invitation is to be mailed.
+// invited creates an interview whose invitation is due.
 func invited(t *testing.T) (*interviews, *postOffice) {
 	t.Helper()
 	b, office := setupInterview(t, db.Online), &postOffice{}
@@ -121,7 +121,7 @@ func invited(t *testing.T) (*interviews, *postOffice) {
 	return b, office
 }
 
-// sent reports what the row says of the invitation.
+// sent returns the invitation's state in the row.
 func (b *interviews) sent() (sent bool, refusal string) {
 	b.t.Helper()
 	var said *string
@@ -144,9 +144,9 @@ func TestSendInvitation(t *testing.T) {
 		require.True(t, b.state().InvitationDue)
 		version := b.state().Version
 		require.NoError(t, b.SendInvitation(b.ctx, b.id))
-		require.NoError(t, b.SendInvitation(b.ctx, b.id), "again, as after a crash")
+		require.NoError(t, b.SendInvitation(b.ctx, b.id), "repeated, as after a crash")
 		require.False(t, b.state().InvitationDue)
-		require.Equal(t, version, b.state().Version, "a decision on the interview stands")
+		require.Equal(t, version, b.state().Version, "sending does not make a decision stale")
 		require.Len(t, office.mails, 1)
 		got := office.mails[0]
 		require.Equal(t, "jobs@acme.test", got.from)
@@ -155,7 +155,7 @@ func TestSendInvitation(t *testing.T) {
 		require.NoError(t, err)
 		to, err := m.Header.AddressList("To")
 		require.NoError(t, err)
-		require.Len(t, to, 1, "a name is no header of its own")
+		require.Len(t, to, 1, "a name cannot inject a header")
 		require.Equal(t, "Ada Byron Bcc: eve@mail.test", to[0].Name)
 		require.Empty(t, m.Header.Get("Bcc"))
 		require.Equal(t, "<invitation."+b.id.String()+"@acme.test>", m.Header.Get("Message-ID"))
@@ -175,20 +175,20 @@ func TestSendInvitation(t *testing.T) {
 		require.True(t, sent)
 		require.Empty(t, refusal)
 	})
-	t.Run("tries_again_what_is_refused_for_now", func(t *testing.T) {
+	t.Run("temporary_refusal_is_retried", func(t *testing.T) {
 		t.Parallel()
 		b, office := invited(t)
 		office.refuse = []error{&smtp.SMTPError{Code: 451, Message: "later, please"}}
 		err := b.SendInvitation(b.ctx, b.id)
 		require.ErrorContains(t, err, "451")
-		require.NotContains(t, err.Error(), "ada@mail.test", "a candidate's address has no place in a history")
+		require.NotContains(t, err.Error(), "ada@mail.test", "no candidate's address in a history")
 		sent, refusal := b.sent()
 		require.False(t, sent)
 		require.Empty(t, refusal)
 		require.NoError(t, b.SendInvitation(b.ctx, b.id))
 		require.Len(t, office.mails, 1)
 	})
-	t.Run("ends_with_a_refusal_for_good", func(t *testing.T) {
+	t.Run("permanent_refusal_is_recorded", func(t *testing.T) {
 		t.Parallel()
 		b, office := invited(t)
 		office.refuse = []error{&smtp.SMTPError{Code: 550, Message: "no such mailbox"}}
@@ -200,7 +200,7 @@ func TestSendInvitation(t *testing.T) {
 		require.Contains(t, refusal, "no such mailbox")
 		require.False(t, b.state().InvitationDue)
 	})
-	t.Run("is_an_error_while_the_server_is_away", func(t *testing.T) {
+	t.Run("is_an_error_while_the_server_is_unavailable", func(t *testing.T) {
 		t.Parallel()
 		b, _ := invited(t)
 		b.Mail.URL = "smtp://127.0.0.1:1"
@@ -208,7 +208,7 @@ func TestSendInvitation(t *testing.T) {
 		b.Mail.URL = ""
 		require.EqualError(t, b.SendInvitation(b.ctx, b.id), "no mail server is configured (smtp.url)")
 	})
-	t.Run("says_what_is_wrong_with_the_candidate", func(t *testing.T) {
+	t.Run("records_an_invalid_address", func(t *testing.T) {
 		t.Parallel()
 		b, office := invited(t)
 		b.exec("UPDATE candidates SET email = NULL")
@@ -217,7 +217,7 @@ func TestSendInvitation(t *testing.T) {
 		require.Equal(t, "the candidate has no e-mail address", refusal)
 		require.Empty(t, office.mails)
 	})
-	t.Run("is_quiet_once_the_candidate_has_begun", func(t *testing.T) {
+	t.Run("sends_nothing_once_the_candidate_has_started", func(t *testing.T) {
 		t.Parallel()
 		b, office := invited(t)
 		b.exec("UPDATE interviews SET status = 'IN_PROGRESS'")
@@ -226,7 +226,7 @@ func TestSendInvitation(t *testing.T) {
 	})
 }
 
-// Credentials are shown over TLS, to a server that proves who it is.
+// Credentials are sent over TLS only, to a server with a trusted certificate.
 func TestSendInvitation_over_TLS(t *testing.T) {
 	t.Parallel()
 	b, office := invited(t)
@@ -243,7 +243,7 @@ func TestSendInvitation_over_TLS(t *testing.T) {
 	require.Equal(t, "mailer", office.user)
 }
 
-// unfold undoes quoted-printable as far as the test looks at it.
+// unfold decodes the parts of quoted-printable that the test needs.
 func unfold(raw string) string {
 	return strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(raw)
 }

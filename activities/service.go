@@ -19,32 +19,32 @@ import (
 )
 
 const (
-	// maxAnswer bounds what is read of a service's answer: the limit that the API sets on an analysis posted to it.
+	// maxAnswer bounds a service's answer in bytes, as the API bounds a posted analysis.
 	maxAnswer = 1 << 20
-	// maxRefusal bounds, in bytes, what is kept of a service's own words.
+	// maxRefusal bounds the stored part of a service's error message, in bytes.
 	maxRefusal = 300
 )
 
-// inquiry is one request to an outside service.
-type inquiry struct {
-	to     Service
-	name   string // of the service, for logs and messages
-	method string
-	path   string
-	body   any // nil for none
-	about  uuid.UUID
+// serviceRequest is one request to an external service.
+type serviceRequest struct {
+	to      Service
+	name    string // of the service, for logs and messages
+	method  string
+	path    string
+	body    any       // nil for none
+	subject uuid.UUID // the row's id, for logs
 }
 
-// answer is what a service said that saying it again would not change.
+// answer is a service's final answer, which a retry would not change.
 type answer struct {
 	name   string
 	status int
 	body   []byte
 }
 
-// ask makes one request. No answer, and an answer that another try may change (5xx, 408, 429), are errors, which the
-// activity's retry policy repeats; any other answer is for the caller to judge.
-func (a *Activities) ask(ctx context.Context, q inquiry) (answer, error) {
+// call sends one request. A network error and a retryable answer (5xx, 408, 429) are returned as an error, which the
+// activity's retry policy retries. Any other answer is returned for the caller to evaluate.
+func (a *Activities) call(ctx context.Context, q serviceRequest) (answer, error) {
 	started := time.Now()
 	req, err := q.request(ctx)
 	if err != nil {
@@ -52,24 +52,27 @@ func (a *Activities) ask(ctx context.Context, q inquiry) (answer, error) {
 	}
 	resp, err := a.Client.HTTPClient().Do(req)
 	if err != nil {
-		return answer{}, fmt.Errorf("ask %s: %w", q.name, withoutURL(err))
+		return answer{}, fmt.Errorf("call %s: %w", q.name, withoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return answer{}, fmt.Errorf("read answer of %s: %w", q.name, err)
 	}
-	a.Logger.InfoContext(ctx, "service asked", "service", q.name, "method", q.method, "subject_id", q.about,
+	a.Logger.InfoContext(ctx, "service called", "service", q.name, "method", q.method, "subject_id", q.subject,
 		"status_code", resp.StatusCode, "duration_ms", time.Since(started).Milliseconds())
-	switch code := resp.StatusCode; {
-	case code >= 500, code == http.StatusRequestTimeout, code == http.StatusTooManyRequests:
-		return answer{}, fmt.Errorf("%s answered %d", q.name, code)
-	default:
-		return answer{name: q.name, status: code, body: body}, nil
+	if isRetryable(resp.StatusCode) {
+		return answer{}, fmt.Errorf("%s answered %d", q.name, resp.StatusCode)
 	}
+	return answer{name: q.name, status: resp.StatusCode, body: body}, nil
 }
 
-func (q inquiry) request(ctx context.Context) (*http.Request, error) {
+// isRetryable reports whether a retry may get another answer than this status code.
+func isRetryable(code int) bool {
+	return code >= 500 || code == http.StatusRequestTimeout || code == http.StatusTooManyRequests
+}
+
+func (q serviceRequest) request(ctx context.Context) (*http.Request, error) {
 	var body io.Reader
 	if q.body != nil {
 		raw, err := json.Marshal(q.body)
@@ -92,36 +95,36 @@ func (q inquiry) request(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// taken reports whether the service does as it was asked.
-func (r answer) taken() bool { return r.status >= 200 && r.status < 300 }
+// accepted reports whether the service accepted the request.
+func (r answer) accepted() bool { return r.status >= 200 && r.status < 300 }
 
-// refusal is the answer of a service that does not, as a sentence for people.
+// refusal describes an answer that is not accepted, with the service's message where it has one.
 func (r answer) refusal() string {
-	var said struct {
+	var reply struct {
 		Error   json.RawMessage `json:"error"`
 		Message string          `json:"message"`
 	}
 	sentence := fmt.Sprintf("%s refused with %d", r.name, r.status)
-	if json.Unmarshal(r.body, &said) != nil {
+	if json.Unmarshal(r.body, &reply) != nil {
 		return sentence
 	}
-	var words string
-	if json.Unmarshal(said.Error, &words) != nil || words == "" {
-		words = said.Message
+	var message string
+	if json.Unmarshal(reply.Error, &message) != nil || message == "" {
+		message = reply.Message
 	}
-	if words := pg.Text([]byte(cut(words, maxRefusal))); words != nil {
-		sentence += ": " + *words
+	if text := pg.Text([]byte(truncate(message, maxRefusal))); text != nil {
+		sentence += ": " + *text
 	}
 	return sentence
 }
 
-// callback is the address where a service reports on a row; its token is good for that row alone.
+// callback returns the address where a service reports on a row. Its token is valid for that row only.
 func (a *Activities) callback(kind string, id uuid.UUID) string {
 	return strings.TrimRight(a.PublicURL, "/") + "/callbacks/" + kind + "/" + id.String() + "?token=" +
 		token.For(a.Secret, token.Callback, id)
 }
 
-// withoutURL keeps a service's address, which an operator may not want in a history, out of an error.
+// withoutURL removes the URL from an error, because a service's address must not enter a workflow history.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
@@ -129,7 +132,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// wrap says what was attempted, if it went wrong.
+// wrap adds what was attempted to an error; nil stays nil.
 func wrap(what string, err error) error {
 	if err == nil {
 		return nil
@@ -145,5 +148,5 @@ func orZero[T any](p *T) T {
 	return *p
 }
 
-// cut bounds a text in bytes; what is left of a character that was cut apart is the caller's to mend.
-func cut(s string, most int) string { return s[:min(len(s), most)] }
+// truncate cuts s to n bytes. It may split a character, so pass the result through [pg.Text], which repairs it.
+func truncate(s string, n int) string { return s[:min(len(s), n)] }

@@ -146,29 +146,42 @@ func (s *server) makeInterview(
 	if err != nil {
 		return nil, err
 	}
-	candidate, err := in.candidate(ctx, tx, company, job, agent)
+	candidate, err := in.candidate(ctx, tx, company)
 	if err != nil {
 		return nil, err
 	}
+	params := db.InviteParams{
+		Job: job, Candidate: candidate, Match: db.MatchNone, Agent: agent, Interview: s.NewInterview(at),
+	}
+	if in.Metadata != nil {
+		params.Interview.Metadata = in.Metadata
+	}
 	if job == nil && agent.Focus != db.FocusGeneric {
-		if job, err = onlyOpenJob(ctx, tx, candidate); err != nil {
+		if params.Interview.JobID, err = onlyOpenJob(ctx, tx, candidate); err != nil {
 			return nil, err
 		}
 	}
 	if agent.Type == db.Phone && candidate.PhoneNumber == nil {
-		return nil, &surface.Error{
-			Status:  http.StatusUnprocessableEntity,
-			Code:    surface.CodeValidation,
-			Message: "The candidate has no phoneNumber, which a PHONE interview needs",
-			Details: surface.Details{"field": "phoneNumber", "candidateId": candidate.ID},
-		}
+		return nil, missingPhone(candidate)
 	}
-	interview := s.InterviewRow(agent, candidate, job, at)
-	interview.Metadata = in.Metadata
-	if interview.Metadata == nil {
-		interview.Metadata = json.RawMessage("{}")
+	invitation, err := db.Invite(ctx, tx, params)
+	if err != nil {
+		return nil, err
 	}
-	return interview, db.CreateInterview(ctx, tx, interview)
+	return invitation.Interview, nil
+}
+
+func missingPhone(candidate *db.Candidate) error {
+	details := surface.Details{"field": "phoneNumber"}
+	if candidate.ID != uuid.Nil {
+		details["candidateId"] = candidate.ID
+	}
+	return &surface.Error{
+		Status:  http.StatusUnprocessableEntity,
+		Code:    surface.CodeValidation,
+		Message: "The candidate has no phoneNumber, which a PHONE interview needs",
+		Details: details,
+	}
 }
 
 func (in *interviewInput) agent(ctx context.Context, tx bun.Tx, company uuid.UUID) (*db.Agent, error) {
@@ -179,48 +192,25 @@ func (in *interviewInput) agent(ctx context.Context, tx bun.Tx, company uuid.UUI
 	return agent, db.CreateAgent(ctx, tx, agent)
 }
 
-// job is the one that the body names, nil when it names none.
-func (in *interviewInput) job(ctx context.Context, tx bun.Tx, company uuid.UUID) (*uuid.UUID, error) {
+// job returns the job that the body names or describes; nil when it has none.
+func (in *interviewInput) job(ctx context.Context, tx bun.Tx, company uuid.UUID) (*db.Job, error) {
 	switch {
 	case in.JobID != nil:
-		job, err := jobs.Of(ctx, tx, company, *in.JobID)
-		if err != nil {
-			return nil, err
-		}
-		return &job.ID, nil
+		return jobs.Of(ctx, tx, company, *in.JobID)
 	case in.Job != nil:
 		job := in.Job.row(company, in.Job.JobTitle)
-		return &job.ID, db.CreateJob(ctx, tx, job)
+		return job, db.CreateJob(ctx, tx, job)
 	}
 	return nil, nil //nolint:nilnil // no job is an ordinary answer
 }
 
-// candidate is the one that the body names or brings; it is considered for the job from now on. One that comes with
-// an ONLINE interview is invited by it, which is an event of its own.
-func (in *interviewInput) candidate(
-	ctx context.Context,
-	tx bun.Tx,
-	company uuid.UUID,
-	job *uuid.UUID,
-	a *db.Agent,
-) (*db.Candidate, error) {
-	var added []uuid.UUID
-	if job != nil {
-		added = []uuid.UUID{*job}
-	}
+// candidate returns the candidate that the body names, or the row of an inline one, which is not stored yet. An inline
+// candidate is always a new one: it comes with a gdprExpiryDate and a status of its own.
+func (in *interviewInput) candidate(ctx context.Context, tx bun.Tx, company uuid.UUID) (*db.Candidate, error) {
 	if in.CandidateID != nil {
-		candidate, err := candidates.Of(ctx, tx, company, *in.CandidateID)
-		if err != nil {
-			return nil, err
-		}
-		return candidate, db.AddCandidateJobs(ctx, tx, candidate.ID, added...)
+		return candidates.Of(ctx, tx, company, *in.CandidateID)
 	}
-	candidate, err := in.Candidate.row(company, "candidate.")
-	if err != nil {
-		return nil, err
-	}
-	candidate.JobIDs = added
-	return candidate, db.CreateCandidate(ctx, tx, candidate, a.Type == db.Online)
+	return in.Candidate.row(company, "candidate.")
 }
 
 // onlyOpenJob resolves the job of an interview that names none (reference §2.13).

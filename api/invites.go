@@ -46,7 +46,7 @@ type inviteOutput struct {
 	StartedAt       *surface.Timestamp `json:"startedAt"`
 }
 
-func showInvitation(i *db.Invite) inviteOutput {
+func showInvitation(i *db.InviteView) inviteOutput {
 	return inviteOutput{
 		InterviewID:     i.InterviewID,
 		Type:            db.Online,
@@ -82,7 +82,7 @@ func (s *server) invited(c *gin.Context) (uuid.UUID, error) {
 	return id, nil
 }
 
-func loadInvite(ctx context.Context, d bun.IDB, id uuid.UUID) (*db.Invite, error) {
+func loadInvite(ctx context.Context, d bun.IDB, id uuid.UUID) (*db.InviteView, error) {
 	i, err := db.LoadInvite(ctx, d, id)
 	if errors.Is(err, pg.ErrNotFound) {
 		return nil, errNoInvite
@@ -113,7 +113,7 @@ var inviteHTML string
 
 var inviteTemplate = template.Must(template.New("invite").Parse(inviteHTML))
 
-func invitePage(c *gin.Context, i *db.Invite) error {
+func invitePage(c *gin.Context, i *db.InviteView) error {
 	nonce := uuid.NewString()
 	var page bytes.Buffer
 	err := inviteTemplate.Execute(&page, map[string]any{
@@ -136,7 +136,7 @@ func invitePage(c *gin.Context, i *db.Invite) error {
 // startInvited: the candidate begins. Doing it again while in progress changes nothing; before its time it is a
 // conflict, past the deadline it is gone.
 func (s *server) startInvited(c *gin.Context) error {
-	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.Invite) error {
+	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.InviteView) error {
 		if i.Expired(time.Now()) {
 			return &surface.Error{
 				Status:  http.StatusGone,
@@ -174,7 +174,7 @@ func (s *server) submitInvited(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.Invite) error {
+	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.InviteView) error {
 		_, err := db.FinishInterview(ctx, tx, i.InterviewID, db.Finish{
 			Answers: surface.Encoded(*in.Answers), AnalysisWithin: s.AnalysisTimeout,
 		})
@@ -183,12 +183,12 @@ func (s *server) submitInvited(c *gin.Context) error {
 }
 
 // changeInvited changes the interview under its lock and answers with the invitation as it is afterwards.
-func (s *server) changeInvited(c *gin.Context, change func(context.Context, bun.Tx, *db.Invite) error) error {
+func (s *server) changeInvited(c *gin.Context, change func(context.Context, bun.Tx, *db.InviteView) error) error {
 	id, err := s.invited(c)
 	if err != nil {
 		return err
 	}
-	var i *db.Invite
+	var i *db.InviteView
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if _, err := db.LockInterview(ctx, tx, id); err != nil && !errors.Is(err, pg.ErrNotFound) {
 			return err

@@ -13,10 +13,10 @@ import (
 	"greenroom/db/pg"
 )
 
-// FocusGeneric marks an agent that interviews without a job.
+// FocusGeneric is the focus of an agent that interviews without a job.
 const FocusGeneric = "GENERIC"
 
-// Agent holds interviews: how, in what language, with which questions.
+// Agent is the interviewer: its type, language, voice and questions.
 type Agent struct {
 	bun.BaseModel `bun:"table:agents,alias:a"`
 
@@ -39,7 +39,7 @@ type Agent struct {
 	DeletedAt            *time.Time      `bun:"deleted_at"`
 }
 
-// CreateAgent stores a new agent. Its id and times are set. The catalogue has no event for it.
+// CreateAgent stores a new agent and sets its id and times. There is no event for it.
 func CreateAgent(ctx context.Context, db bun.IDB, a *Agent) error {
 	a.ID, a.CreatedAt = pg.NewID(), now()
 	a.UpdatedAt = a.CreatedAt
@@ -50,7 +50,7 @@ func CreateAgent(ctx context.Context, db bun.IDB, a *Agent) error {
 	return nil
 }
 
-// GetAgent returns an agent whoever owns it (the caller tells "not found" from "not yours"), unless it was deleted.
+// GetAgent returns an agent of any company, unless it was deleted. The caller checks the company.
 func GetAgent(ctx context.Context, db bun.IDB, id uuid.UUID) (*Agent, error) {
 	a := new(Agent)
 	if err := db.NewSelect().Model(a).Where("a.id = ? AND a.deleted_at IS NULL", id).Scan(ctx); err != nil {
@@ -65,7 +65,7 @@ type AgentFilter struct {
 	Focus string
 }
 
-// ListAgents returns one page of the agents that the scope sees, newest first, and how many there are in all.
+// ListAgents returns one page of the agents that the scope sees, newest first, and the total.
 func ListAgents(ctx context.Context, db bun.IDB, s pg.Scope, f AgentFilter, p pg.Page) ([]Agent, int64, error) {
 	agents := []Agent{}
 	q := db.NewSelect().Model(&agents).Where("a.deleted_at IS NULL").Order("a.id DESC")
@@ -97,7 +97,7 @@ func UpdateAgent(ctx context.Context, db bun.IDB, a *Agent, columns ...string) e
 	return nil
 }
 
-// DeleteAgent hides an agent. Interviews that were created with it go on.
+// DeleteAgent soft-deletes an agent. Its interviews continue.
 func DeleteAgent(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if err := softDelete(ctx, db, "agents", id); err != nil {
 		return fmt.Errorf("delete agent: %w", err)

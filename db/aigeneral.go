@@ -11,10 +11,9 @@ import (
 	"greenroom/db/pg"
 )
 
-// AIGeneral is how a job's AI interviews are held: settings of a company that each new job takes over. What is nil
-// was never set.
+// AIGeneral are a job's settings for AI interviews. Each new job copies those of its company. Nil: never set.
 type AIGeneral struct {
-	// Cutoff is the score, 0–10, from which on a candidate is worth a look.
+	// Cutoff is the score, 0–10, from which a candidate qualifies.
 	Cutoff         *float64 `json:"cutoff,omitempty"`
 	MinMinutes     *int     `json:"minMinutes,omitempty"`
 	MaxMinutes     *int     `json:"maxMinutes,omitempty"`
@@ -25,7 +24,7 @@ type AIGeneral struct {
 	Language *string `json:"language,omitempty"`
 }
 
-// CompanyGeneral returns what new jobs of a company get.
+// CompanyGeneral returns the settings that a company's new jobs copy.
 func CompanyGeneral(ctx context.Context, db bun.IDB, company uuid.UUID) (AIGeneral, error) {
 	return readGeneral(ctx, db, "SELECT ai_general::text FROM companies WHERE id = ?", company)
 }
@@ -49,8 +48,8 @@ func readGeneral(ctx context.Context, db bun.IDB, query string, id uuid.UUID) (g
 	return g, nil
 }
 
-// ChangeCompanyGeneral changes what new jobs get and, with everywhere, gives it to the jobs that are there too.
-// change may refuse; its error is returned as it is.
+// ChangeCompanyGeneral changes the settings for new jobs and, with everywhere, those of all existing jobs. An error of
+// change is returned unchanged.
 func ChangeCompanyGeneral(
 	ctx context.Context,
 	tx bun.Tx,
@@ -84,8 +83,8 @@ func ChangeCompanyGeneral(
 	return g, nil
 }
 
-// ApplyTo makes a job's agent interview as the settings say: language, voice and length; what was never set stays as
-// it is. language is the code of g.Language, voice the id of the pair of accent and gender.
+// ApplyTo sets an agent's language, voice and duration from the settings; a setting that is nil leaves the agent's
+// value. language is the code of g.Language, voice the id for its accent and gender.
 func (g AIGeneral) ApplyTo(ctx context.Context, tx bun.Tx, a *Agent, language, voice *string) error {
 	var columns []string
 	if language != nil && a.Language != *language {

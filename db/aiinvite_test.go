@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
@@ -12,97 +11,6 @@ import (
 	"greenroom/db"
 	"greenroom/db/pg"
 )
-
-func TestTakeInvite(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	take := func() error {
-		return pg.InTx(b.ctx, b, func(ctx context.Context, tx bun.Tx) error { return db.TakeInvite(ctx, tx, b.company) })
-	}
-	left := func() *int {
-		c, err := db.GetCompany(b.ctx, b, b.company)
-		require.NoError(t, err)
-		return c.InvitesLeft
-	}
-	require.NoError(t, take())
-	require.Nil(t, left(), "no limit stays no limit")
-
-	_, err := b.ExecContext(b.ctx, "UPDATE companies SET invites_left = 3")
-	require.NoError(t, err)
-	const callers = 8
-	errs := make(chan error)
-	for range callers {
-		go func() { errs <- take() }()
-	}
-	refused := 0
-	for range callers {
-		if err := <-errs; err != nil {
-			require.ErrorIs(t, err, db.ErrExhausted)
-			refused++
-		}
-	}
-	require.Equal(t, callers-3, refused)
-	require.Equal(t, 0, *left(), "a refused one takes none")
-}
-
-func TestCandidateByEmail(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.candidate("Old", "One", "ada@mail.test")
-	newest := b.candidate("New", "One", "Ada@Mail.test")
-	found, err := db.CandidateByEmail(b.ctx, b, b.company, "ADA@mail.TEST")
-	require.NoError(t, err)
-	require.Equal(t, newest.ID, found.ID)
-	_, err = db.CandidateByEmail(b.ctx, b, pg.NewID(), "ada@mail.test")
-	require.ErrorIs(t, err, pg.ErrNotFound, "another company's")
-}
-
-func TestInviteLetter(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	job := b.position("Engineer", "")
-	mailed := func(flag bool, deadline time.Duration) *db.Interview {
-		c, at := b.candidate("Ada", "Byron", "ada@mail.test"), time.Now().Add(deadline).UTC()
-		i := b.interviewOf(c, b.agent(db.Online), &job.ID)
-		_, err := b.ExecContext(b.ctx, "UPDATE interviews SET invite_mail = ?, deadline_at = ? WHERE id = ?", flag, at, i.ID)
-		require.NoError(t, err)
-		return i
-	}
-	due := func(i *db.Interview) bool {
-		l, found, err := db.LoadInviteLetter(b.ctx, b, i.ID)
-		require.NoError(t, err)
-		require.Equal(t, found, l != nil)
-		return found
-	}
-	wanted, sent, refused, begun := mailed(
-		true,
-		time.Hour,
-	), mailed(
-		true,
-		time.Hour,
-	), mailed(
-		true,
-		time.Hour,
-	), mailed(
-		true,
-		time.Hour,
-	)
-	require.NoError(t, db.InviteMailed(b.ctx, b, sent.ID, ""))
-	require.NoError(t, db.InviteMailed(b.ctx, b, refused.ID, "550 no such mailbox"))
-	b.tx(func(tx bun.Tx) error { _, err := db.StartInterview(b.ctx, tx, begun.ID); return err })
-	require.True(t, due(wanted))
-	for name, i := range map[string]*db.Interview{
-		"already sent": sent, "refused": refused, "begun": begun, "not wanted": mailed(false, time.Hour), "too late": mailed(true, -time.Second),
-	} {
-		require.False(t, due(i), name)
-	}
-	l, _, err := db.LoadInviteLetter(b.ctx, b, wanted.ID)
-	require.NoError(t, err)
-	require.Equal(t, "Acme", l.Company)
-	require.Equal(t, "ada@mail.test", *l.Email)
-	require.Equal(t, "Engineer", *l.JobTitle)
-	require.ErrorIs(t, db.InviteMailed(b.ctx, b, pg.NewID(), ""), pg.ErrNotFound)
-}
 
 func TestInvitedTo_and_custom_field(t *testing.T) {
 	t.Parallel()

@@ -15,8 +15,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Analysis is the evaluation of a completed interview, as the analysing service or a client gave it: nothing in it is
-// made up here.
+// Analysis is the evaluation of a completed interview, as the analyser or a client supplied it. Greenroom adds nothing
+// to it.
 type Analysis struct {
 	bun.BaseModel `bun:"table:analyses,alias:an"`
 
@@ -33,8 +33,7 @@ type Analysis struct {
 }
 
 // CompleteAnalysis stores the analysis of a completed interview, with the events interview.completed and
-// analysis.completed. It is accepted while the analysis is pending and, late, after it timed out; not twice
-// (StateError).
+// analysis.completed. It is accepted while the analysis is pending or after it timed out. A second one is a StateError.
 func CompleteAnalysis(
 	ctx context.Context,
 	tx bun.Tx,
@@ -59,7 +58,7 @@ func CompleteAnalysis(
 	return a, recordInterview(ctx, tx, i, map[string]any{"analysis": result}, catalog.AnalysisCompleted)
 }
 
-// FailAnalysis ends a pending analysis without a result, with analysis.failed.
+// FailAnalysis fails a pending analysis, with the event analysis.failed.
 func FailAnalysis(ctx context.Context, tx bun.Tx, interview uuid.UUID, message string) error {
 	i, err := endAnalysis(ctx, tx, interview, AnalysisFailed, []string{AnalysisPending})
 	if err != nil {
@@ -105,7 +104,7 @@ func putAnalysis(ctx context.Context, tx bun.Tx, i *Interview, a *Analysis) erro
 	return nil
 }
 
-// rateCandidate takes over the overall rating of the newest analysis, when that has one.
+// rateCandidate copies the overall rating of the newest analysis that has one.
 func rateCandidate(ctx context.Context, tx bun.Tx, candidate uuid.UUID, general json.RawMessage) error {
 	var rated struct {
 		OverallRating *float64 `json:"overallRating"`
@@ -149,8 +148,8 @@ func AnalysesOf(ctx context.Context, db bun.IDB, interviews ...uuid.UUID) ([]Ana
 	return as, nil
 }
 
-// ListAnalyses returns one page of a candidate's analyses, newest first, and how many there are in all; those of
-// deleted interviews are left out.
+// ListAnalyses returns one page of a candidate's analyses, newest first, and the total. It omits those of deleted
+// interviews.
 func ListAnalyses(ctx context.Context, db bun.IDB, candidate uuid.UUID, p pg.Page) ([]Analysis, int64, error) {
 	as := []Analysis{}
 	total, err := db.NewSelect().Model(&as).Where("an.candidate_id = ?", candidate).

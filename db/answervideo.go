@@ -15,8 +15,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// AnswerVideo is a candidate's recorded answer to a question of a job; there is one for each question. The file
-// itself is in the store of media.
+// AnswerVideo is a candidate's recorded answer to a question of a job, at most one for each question. The media store
+// has the file.
 type AnswerVideo struct {
 	bun.BaseModel `bun:"table:answer_videos,alias:v"`
 
@@ -26,7 +26,7 @@ type AnswerVideo struct {
 	JobID       uuid.UUID `bun:"job_id"`
 	CandidateID uuid.UUID `bun:"candidate_id"`
 	QuestionID  uuid.UUID `bun:"question_id"`
-	// InterviewID is the interview that it is a recording of; nil for one from elsewhere.
+	// InterviewID is the interview that it records; nil: the recording was made elsewhere.
 	InterviewID     *uuid.UUID `bun:"interview_id"`
 	File            string     `bun:"file"`
 	ContentType     string     `bun:"content_type"`
@@ -41,13 +41,13 @@ type AnswerVideo struct {
 
 const answerQuestion = "(SELECT q.number FROM questions q WHERE q.id = v.question_id) AS question_number"
 
-// PutAnswerVideo stores an answer, with answer_video.created, or takes the place of the one that the question has,
-// with answer_video.updated; created tells which. v.File must be reserved (ReserveFile) and counts from now on. One
-// that belongs to an interview is a recording of it: recording.completed follows. v.InterviewID nil: the candidate's
-// interview for the job, if there is one that was not canceled. A candidate or question that is not there, or not of
-// the job, is ErrNotFound.
+// PutAnswerVideo stores an answer, with the event answer_video.created, or replaces the existing one, with
+// answer_video.updated; created says which. v.File must be reserved (ReserveFile); the row refers to it from now on.
+// With a nil v.InterviewID the answer belongs to the candidate's interview for the job, if there is one that was not
+// canceled. An answer that belongs to an interview also has the event recording.completed. A missing candidate or
+// question, or one of another job, is ErrNotFound.
 func PutAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created bool, err error) {
-	if err := holdAnswer(ctx, tx, v); err != nil {
+	if err := lockAnswer(ctx, tx, v); err != nil {
 		return false, err
 	}
 	if err := claimFile(ctx, tx, v.File); err != nil {
@@ -71,19 +71,19 @@ func PutAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) (created boo
 	return created, recordRecording(ctx, tx, v)
 }
 
-// holdAnswer locks what an answer depends on. One change of a candidate's answers comes after the other, so that two
-// uploads for one question end as one answer.
-func holdAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
+// lockAnswer locks the rows that an answer depends on. It serialises a candidate's answers, so that two uploads for one
+// question end as one answer.
+func lockAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 	var id uuid.UUID
 	err := tx.NewRaw(`SELECT c.id FROM candidates c JOIN candidate_jobs cj ON cj.candidate_id = c.id AND cj.job_id = ?
 		WHERE c.id = ? AND c.deleted_at IS NULL FOR NO KEY UPDATE OF c`, v.JobID, v.CandidateID).Scan(ctx, &id)
 	if err != nil {
 		return fmt.Errorf("lock candidate: %w", pg.Translate(err))
 	}
-	return holdQuestion(ctx, tx, v.JobID, v.QuestionID)
+	return lockQuestionShared(ctx, tx, v.JobID, v.QuestionID)
 }
 
-// interviewFor is the interview that an answer of unknown origin belongs to: the one in progress, else the newest.
+// interviewFor returns the interview that an answer without one belongs to: the one in progress, else the newest.
 func interviewFor(ctx context.Context, db bun.IDB, candidate, job uuid.UUID) (*uuid.UUID, error) {
 	var id uuid.UUID
 	err := db.NewRaw(`SELECT id FROM interviews WHERE candidate_id = ? AND job_id = ? AND status <> 'CANCELED' AND deleted_at IS NULL
@@ -134,8 +134,7 @@ func AnswerVideoByNumber(
 	return v, nil
 }
 
-// ListAnswerVideos returns one page of a candidate's answers for a job, in the order of their questions, and how many
-// there are in all.
+// ListAnswerVideos returns one page of a candidate's answers for a job, in the order of the questions, and the total.
 func ListAnswerVideos(
 	ctx context.Context,
 	db bun.IDB,
@@ -153,7 +152,8 @@ func ListAnswerVideos(
 	return vs, total, nil
 }
 
-// UpdateAnswerVideo writes the named columns of v, with answer_video.updated. The file is replaced by PutAnswerVideo.
+// UpdateAnswerVideo writes the named columns of v, with the event answer_video.updated. Only PutAnswerVideo replaces
+// the file.
 func UpdateAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo, columns ...string) error {
 	v.UpdatedAt = now()
 	err := pg.One(tx.NewUpdate().Model(v).Column(append(slices.Clone(columns), "updated_at")...).
@@ -164,7 +164,7 @@ func UpdateAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo, columns .
 	return recordAnswer(ctx, tx, v, catalog.AnswerVideoUpdated, columns)
 }
 
-// DeleteAnswerVideo hides an answer; its file will be deleted. Ratings and notes of it stay, as those of the candidate.
+// DeleteAnswerVideo soft-deletes an answer; its file will be deleted. Its ratings and notes stay with the candidate.
 func DeleteAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 	if err := softDelete(ctx, tx, "answer_videos", v.ID); err != nil {
 		return fmt.Errorf("delete answer video: %w", err)
@@ -172,8 +172,7 @@ func DeleteAnswerVideo(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 	return detachAnswers(ctx, tx, v.JobID, v.CandidateID, v.ID)
 }
 
-// detachAnswers makes ratings and notes of deleted answers ones of the candidate: they are shown and changed without
-// them.
+// detachAnswers removes the reference to deleted answers from ratings and notes, which stay with the candidate.
 func detachAnswers(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID, videos ...uuid.UUID) error {
 	if len(videos) == 0 {
 		return nil
@@ -194,8 +193,8 @@ func detachAnswers(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID, vid
 	return nil
 }
 
-// DeleteAnswerVideosOf hides a candidate's answers for a job that the candidate was taken from for good; their files
-// will be deleted. A deleted candidate's go without it.
+// DeleteAnswerVideosOf soft-deletes a candidate's answers for a job that the candidate was removed from; their files
+// will be deleted. Deleting a candidate does not need it.
 func DeleteAnswerVideosOf(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID) error {
 	var gone []uuid.UUID
 	err := tx.NewRaw(`UPDATE answer_videos SET deleted_at = now(), updated_at = now()
@@ -206,8 +205,9 @@ func DeleteAnswerVideosOf(ctx context.Context, tx bun.Tx, job, candidate uuid.UU
 	return detachAnswers(ctx, tx, job, candidate, gone...)
 }
 
-// holdAnswerVideo keeps an answer from being deleted until tx ends; ErrNotFound when it was, or is another candidate's.
-func holdAnswerVideo(ctx context.Context, tx bun.Tx, job, candidate, video uuid.UUID) error {
+// lockAnswerVideoShared keeps an answer from being deleted until tx ends. A deleted answer, or one of another
+// candidate, is ErrNotFound.
+func lockAnswerVideoShared(ctx context.Context, tx bun.Tx, job, candidate, video uuid.UUID) error {
 	var id uuid.UUID
 	err := tx.NewRaw(`SELECT id FROM answer_videos WHERE id = ? AND job_id = ? AND candidate_id = ? AND deleted_at IS NULL FOR SHARE`,
 		video, job, candidate).
@@ -242,7 +242,7 @@ func recordAnswer(ctx context.Context, tx bun.Tx, v *AnswerVideo, eventType stri
 	}, data, eventType)
 }
 
-// recordRecording tells that a recording of an interview is there.
+// recordRecording records the event recording.completed.
 func recordRecording(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 	if v.InterviewID == nil {
 		return nil
@@ -252,4 +252,14 @@ func recordRecording(ctx context.Context, tx bun.Tx, v *AnswerVideo) error {
 		return err
 	}
 	return recordInterview(ctx, tx, i, map[string]any{"answerVideoId": v.ID}, catalog.RecordingCompleted)
+}
+
+// AnswerVideoFile returns the file name of an answer video in the media store, and its content type.
+func AnswerVideoFile(ctx context.Context, db bun.IDB, video uuid.UUID) (name, contentType string, err error) {
+	err = db.NewRaw("SELECT file, content_type FROM answer_videos WHERE id = ? AND deleted_at IS NULL", video).
+		Scan(ctx, &name, &contentType)
+	if err != nil {
+		return "", "", fmt.Errorf("get answer video: %w", pg.Translate(err))
+	}
+	return name, contentType, nil
 }

@@ -73,7 +73,7 @@ func (s *suite) try(fn func(tx bun.Tx) error) error {
 
 func (s *suite) strays() []string {
 	s.t.Helper()
-	files, err := db.StrayFiles(s.ctx, s, 100)
+	files, err := db.OrphanedFiles(s.ctx, s, 100)
 	require.NoError(s.t, err)
 	return files
 }

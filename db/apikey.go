@@ -16,7 +16,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// KeyPrefix begins every API key; secret scanners find leaked ones by it.
+// KeyPrefix begins every API key, so that secret scanners find leaked keys.
 const KeyPrefix = "sk_"
 
 // Base62 of 256 bits needs 43 digits (62^43 > 2^256); leading zeros are kept so that all keys have one length.
@@ -25,20 +25,20 @@ const (
 	shownDigits = 6
 )
 
-// APIKey is a credential. A key without a company is a platform key: it acts for many companies.
+// APIKey is a credential. A key without a company is a platform key, which acts for all companies.
 type APIKey struct {
 	bun.BaseModel `bun:"table:api_keys,alias:k"`
 
 	ID        uuid.UUID  `bun:"id,pk"`
 	CompanyID *uuid.UUID `bun:"company_id"`
 	Name      string     `bun:"name"`
-	// Prefix is the beginning of the key, enough to tell one from another and too little to use.
+	// Prefix is the beginning of the key: long enough to identify it, too short to use.
 	Prefix string `bun:"prefix"`
-	// Hash is all that is kept of the key: see HashKey.
+	// Hash is the only stored form of the key: see HashKey.
 	Hash []byte `bun:"hash"`
 	// Scopes of the form "read:jobs"; "*" is all of them.
 	Scopes []string `bun:"scopes,array"`
-	// AllowedIPs are addresses and CIDR ranges; empty: from anywhere.
+	// AllowedIPs are addresses and CIDR ranges; empty: any address.
 	AllowedIPs      []string   `bun:"allowed_ips,array"`
 	RatePerMinute   int        `bun:"rate_per_minute"`
 	RatePerHour     int        `bun:"rate_per_hour"`
@@ -46,30 +46,31 @@ type APIKey struct {
 	SuspendedAt     *time.Time `bun:"suspended_at"`
 	SuspendedReason *string    `bun:"suspended_reason"`
 	RevokedAt       *time.Time `bun:"revoked_at"`
-	// StaffID is the staff user whose token this is; a token dies after IdleDays without use.
+	// StaffID is the staff user whose token this is. A token expires after IdleDays without use.
 	StaffID   *uuid.UUID `bun:"staff_id"`
 	IdleDays  *int       `bun:"idle_days"`
 	CreatedAt time.Time  `bun:"created_at"`
 	UpdatedAt time.Time  `bun:"updated_at"`
-	// Version changes with every change of the row, whoever makes it. Only FindAPIKey sets it.
+	// Version changes with every change of the row. Only FindAPIKey sets it.
 	Version string `bun:"version,scanonly"`
 }
 
-// Usable reports whether the key opens anything at that time; suspension is told apart by SuspendedAt.
+// Usable reports whether the key is neither revoked nor expired at that time. A suspended key is usable; see
+// SuspendedAt.
 func (k *APIKey) Usable(now time.Time) bool {
 	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
 }
 
-// GenerateKey makes a new key: its plain text, to be shown once, what is stored of it (HashKey under the secret) and
-// the beginning that is shown in lists. The key holds 256 random bits.
+// GenerateKey returns a new key with 256 random bits: its plain text, to be shown once, the stored hash (HashKey) and
+// the prefix that lists show.
 func GenerateKey(secret []byte) (plain string, hash []byte, prefix string) {
 	var bits [32]byte
 	_, _ = rand.Read(bits[:]) // crypto/rand.Read never fails: it ends the program instead
 	return keyOf(secret, bits[:])
 }
 
-// DeriveKey makes the key that follows from the secret and a label: the same every time, so it need not be kept. It
-// is for the demo key of a machine whose secret never leaves it.
+// DeriveKey derives a key from the secret and a label. The result is the same each time, so it need not be stored. It
+// is for the demo key of a development machine.
 func DeriveKey(secret []byte, label string) (plain string, hash []byte, prefix string) {
 	return keyOf(secret, HashKey(secret, "derive:"+label))
 }
@@ -83,8 +84,8 @@ func keyOf(secret, bits []byte) (plain string, hash []byte, prefix string) {
 	return plain, HashKey(secret, plain), plain[:len(KeyPrefix)+shownDigits]
 }
 
-// HashKey is HMAC-SHA256 of the key under the server's secret: a stolen table opens nothing, and since a key has 256
-// bits of entropy, nothing slower is needed.
+// HashKey returns the HMAC-SHA256 of the key under the server's secret. A stolen table does not reveal keys; keys have
+// 256 bits of entropy, so a slower hash would add nothing.
 func HashKey(secret []byte, plain string) []byte {
 	mac := hmac.New(sha256.New, secret)
 	_, _ = mac.Write([]byte(plain)) // a hash never fails to take bytes
@@ -94,7 +95,7 @@ func HashKey(secret []byte, plain string) []byte {
 // AuditAction is what happened to a key.
 type AuditAction string
 
-// The life of a key, as the audit log tells it.
+// Actions in the audit log of keys.
 const (
 	KeyCreated   AuditAction = "created"
 	KeyUpdated   AuditAction = "updated"
@@ -103,8 +104,8 @@ const (
 	KeyRevoked   AuditAction = "revoked"
 )
 
-// CreateAPIKey stores a new key (k.Hash and k.Prefix from GenerateKey) and says in the audit log who made it:
-// "key:<id>", or "cli". Its id and times are set when they are zero.
+// CreateAPIKey stores a new key (k.Hash and k.Prefix from GenerateKey) and writes its creator, "key:<id>" or "cli", to
+// the audit log. A zero id or time is set.
 func CreateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, actor string) error {
 	if k.ID == uuid.Nil {
 		k.ID = pg.NewID()
@@ -131,8 +132,8 @@ func audit(ctx context.Context, tx bun.Tx, key uuid.UUID, action AuditAction, ac
 	return nil
 }
 
-// FindAPIKey returns the key with that hash, whatever its state. Its version is xmin, the transaction that wrote the
-// row.
+// FindAPIKey returns the key with that hash, in any state. Its version is xmin, the id of the transaction that wrote
+// the row.
 func FindAPIKey(ctx context.Context, db bun.IDB, hash []byte) (*APIKey, error) {
 	k := new(APIKey)
 	if err := db.NewSelect().
@@ -145,7 +146,7 @@ func FindAPIKey(ctx context.Context, db bun.IDB, hash []byte) (*APIKey, error) {
 	return k, nil
 }
 
-// GetAPIKey returns a key whoever owns it, revoked ones too: the log of what it did refers to it.
+// GetAPIKey returns a key of any company, also a revoked one, which the audit log still refers to.
 func GetAPIKey(ctx context.Context, db bun.IDB, id uuid.UUID) (*APIKey, error) {
 	k := new(APIKey)
 	if err := db.NewSelect().Model(k).Where("k.id = ?", id).Scan(ctx); err != nil {
@@ -154,7 +155,7 @@ func GetAPIKey(ctx context.Context, db bun.IDB, id uuid.UUID) (*APIKey, error) {
 	return k, nil
 }
 
-// ListAPIKeys returns one page of the keys that the scope sees, newest first, and how many there are in all.
+// ListAPIKeys returns one page of the keys that the scope sees, newest first, and the total.
 func ListAPIKeys(ctx context.Context, db bun.IDB, s pg.Scope, p pg.Page) ([]APIKey, int64, error) {
 	ks := []APIKey{}
 	q := db.NewSelect().Model(&ks).Order("k.id DESC").Limit(p.Limit).Offset(p.Offset)
@@ -168,7 +169,7 @@ func ListAPIKeys(ctx context.Context, db bun.IDB, s pg.Scope, p pg.Page) ([]APIK
 	return ks, total, nil
 }
 
-// UpdateAPIKey writes the named columns of a key that was not revoked, and says so in the audit log.
+// UpdateAPIKey writes the named columns of a key that is not revoked, and an entry in the audit log.
 func UpdateAPIKey(
 	ctx context.Context,
 	tx bun.Tx,
@@ -191,7 +192,7 @@ func UpdateAPIKey(
 	return audit(ctx, tx, k.ID, action, actor)
 }
 
-// RevokeAPIKey ends a key for good. Revoking a revoked key is ErrNotFound.
+// RevokeAPIKey revokes a key permanently. A revoked key is ErrNotFound.
 func RevokeAPIKey(ctx context.Context, tx bun.Tx, id uuid.UUID, actor string) error {
 	err := pg.One(tx.ExecContext(ctx, `UPDATE api_keys SET revoked_at = now(), updated_at = now()
 		WHERE id = ? AND revoked_at IS NULL`, id))
@@ -201,7 +202,7 @@ func RevokeAPIKey(ctx context.Context, tx bun.Tx, id uuid.UUID, actor string) er
 	return audit(ctx, tx, id, KeyRevoked, actor)
 }
 
-// Seen is the version that was read, for a submission that must not outlive a change of the key; nil for no key.
+// Seen returns the version that was read, for a submission that requires the key to be unchanged; nil without a key.
 func (k *APIKey) Seen() *delivery.KeyVersion {
 	if k == nil {
 		return nil

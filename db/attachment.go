@@ -11,28 +11,28 @@ import (
 	"greenroom/db/pg"
 )
 
-// AttachmentKind is what a person's file is of the person.
+// AttachmentKind is the kind of a person's file.
 type AttachmentKind string
 
-// The kinds of attachments. Staff users have photos alone.
+// The kinds of attachments. Staff users only have photos.
 const (
 	Photo AttachmentKind = "photo"
 	CV    AttachmentKind = "cv"
 )
 
-// Person is whose an attachment is: a candidate or a staff user.
+// Person is the owner of an attachment: a candidate or a staff user.
 type Person struct {
 	table, column string
 	ID            uuid.UUID
 }
 
-// CandidatePerson is a candidate, whatever the job.
+// CandidatePerson is a candidate.
 func CandidatePerson(id uuid.UUID) Person { return Person{"candidates", "candidate_id", id} }
 
 // StaffPerson is a staff user.
 func StaffPerson(id uuid.UUID) Person { return Person{"staff", "staff_id", id} }
 
-// Attachment is a person's own file, one of each kind. The file itself is in the store of media.
+// Attachment is a person's file, at most one of each kind. The media store has the file.
 type Attachment struct {
 	bun.BaseModel `bun:"table:attachments,alias:at"`
 
@@ -43,8 +43,8 @@ type Attachment struct {
 	UpdatedAt   time.Time      `bun:"updated_at"`
 }
 
-// PutAttachment stores a person's file, in the place of the one of its kind that is there. a.File must be reserved
-// (ReserveFile) and counts from now on. It locks the person; one who was deleted is ErrNotFound.
+// PutAttachment stores a person's file and replaces the existing one of its kind. a.File must be reserved
+// (ReserveFile); the row refers to it from now on. It locks the person's row; a deleted person is ErrNotFound.
 func PutAttachment(ctx context.Context, tx bun.Tx, p Person, a *Attachment) error {
 	if err := Lock(ctx, tx, p.table, p.ID); err != nil {
 		return err
@@ -84,15 +84,15 @@ func GetAttachment(ctx context.Context, db bun.IDB, p Person, kind AttachmentKin
 	return a, nil
 }
 
-// Attachments are the kinds of files that people have.
+// Attachments are the kinds of files that exist, by person.
 type Attachments map[uuid.UUID][]AttachmentKind
 
-// CandidateAttachments tells what of those candidates is there.
+// CandidateAttachments returns which files the candidates have.
 func CandidateAttachments(ctx context.Context, db bun.IDB, ids ...uuid.UUID) (Attachments, error) {
 	return attachmentsOf(ctx, db, CandidatePerson(uuid.Nil).column, ids)
 }
 
-// StaffAttachments tells what of those staff users is there.
+// StaffAttachments returns which files the staff users have.
 func StaffAttachments(ctx context.Context, db bun.IDB, ids ...uuid.UUID) (Attachments, error) {
 	return attachmentsOf(ctx, db, StaffPerson(uuid.Nil).column, ids)
 }

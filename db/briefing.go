@@ -11,7 +11,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// CallBriefing is what a provider must know to place a call.
+// CallBriefing is the data that a call provider needs to place a call.
 type CallBriefing struct {
 	// PhoneNumber is nil when the candidate was deleted.
 	PhoneNumber     *string         `bun:"phone_number"`
@@ -20,7 +20,7 @@ type CallBriefing struct {
 	DurationMinutes int             `bun:"duration_minutes"`
 }
 
-// BriefCall reads the briefing of an interview's call.
+// BriefCall reads the data for an interview's call.
 func BriefCall(ctx context.Context, db bun.IDB, interview uuid.UUID) (b CallBriefing, err error) {
 	err = db.NewRaw(`SELECT CASE WHEN c.deleted_at IS NULL THEN c.phone_number END AS phone_number,
 		a.language, a.questions, a.duration_minutes FROM interviews i
@@ -32,7 +32,7 @@ func BriefCall(ctx context.Context, db bun.IDB, interview uuid.UUID) (b CallBrie
 	return b, nil
 }
 
-// AnalysisBriefing is what an analyser must know.
+// AnalysisBriefing is the data that an analyser needs.
 type AnalysisBriefing struct {
 	JobTitle       string          `bun:"job_title"`
 	JobDescription string          `bun:"job_description"`
@@ -41,7 +41,7 @@ type AnalysisBriefing struct {
 	Answers        json.RawMessage `bun:"answers"`
 }
 
-// BriefAnalysis reads the briefing of an interview whose analysis is pending; ErrNotFound for any other.
+// BriefAnalysis reads the data of an interview whose analysis is pending; any other interview is ErrNotFound.
 func BriefAnalysis(ctx context.Context, db bun.IDB, interview uuid.UUID) (b AnalysisBriefing, err error) {
 	err = db.NewRaw(`SELECT COALESCE(j.title, '') AS job_title, COALESCE(j.description, '') AS job_description,
 		COALESCE(j.required_skills, '{}') AS required_skills, i.transcript, i.answers
@@ -53,8 +53,8 @@ func BriefAnalysis(ctx context.Context, db bun.IDB, interview uuid.UUID) (b Anal
 	return b, nil
 }
 
-// InterviewLife returns what decides how an interview continues, also of a deleted one. With lock the row stays as it
-// is until the transaction ends.
+// InterviewLife returns the columns that decide how an interview continues, also for a deleted one. With lock, the row
+// is locked until the transaction ends.
 func InterviewLife(ctx context.Context, db bun.IDB, id uuid.UUID, lock bool) (*Interview, error) {
 	i := new(Interview)
 	q := db.NewSelect().

@@ -14,7 +14,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// CallStatus is where a call attempt stands. CANCELLED is spelled so on the wire (reference instaview §3.2).
+// CallStatus is the status of a call attempt. CANCELLED is the spelling of the contract (reference instaview §3.2).
 type CallStatus string
 
 // The five statuses of a call attempt.
@@ -36,12 +36,12 @@ type CallAttempt struct {
 	Status      CallStatus `bun:"status"`
 	ReasonCode  *string    `bun:"reason_code"`
 	Notes       *string    `bun:"notes"`
-	// RetryNumber counts the no-answer retries: 0 for a call that somebody asked for.
+	// RetryNumber counts the retries after no answer; 0: the call was requested.
 	RetryNumber     int       `bun:"retry_number"`
 	RecordingURL    *string   `bun:"recording_url"`
 	DurationSeconds *int      `bun:"duration_seconds"`
 	ScheduledAt     time.Time `bun:"scheduled_at"`
-	// PlacedAt is when the provider took the call; CalledAt when the candidate answered.
+	// PlacedAt is when the provider accepted the call, CalledAt when the candidate answered.
 	PlacedAt  *time.Time `bun:"placed_at"`
 	CalledAt  *time.Time `bun:"called_at"`
 	CreatedAt time.Time  `bun:"created_at"`
@@ -95,9 +95,8 @@ func GetCall(ctx context.Context, db bun.IDB, id uuid.UUID) (*CallAttempt, error
 	return c, nil
 }
 
-// InvokeCall schedules a call at the given time in place of the pending one. It is refused (StateError) while a call
-// is in progress and for an interview that is not SCHEDULED. retry is 0 unless it follows a call that nobody
-// answered.
+// InvokeCall schedules a call at the given time and replaces the pending one. It is a StateError while a call is in
+// progress, and for an interview that is not SCHEDULED. retry is 0 unless the call follows an unanswered one.
 func InvokeCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Time, retry int) error {
 	i, err := transition(ctx, tx, interview, []InterviewStatus{InterviewScheduled}, "scheduled_at = ?", at)
 	if err != nil {
@@ -126,7 +125,7 @@ func InvokeCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Tim
 	)
 }
 
-// endCalls ends the call of an interview that is still to come or under way; the workflow hangs it up.
+// endCalls ends the interview's call that is scheduled or in progress; the workflow hangs up.
 func endCalls(ctx context.Context, tx bun.Tx, interview uuid.UUID, to CallStatus, reason string) error {
 	_, err := tx.ExecContext(ctx, `UPDATE call_attempts SET status = ?, reason_code = ?, updated_at = now()
 		WHERE interview_id = ? AND status IN ('SCHEDULED', 'IN_PROGRESS')`, to, reason, interview)
@@ -136,8 +135,8 @@ func endCalls(ctx context.Context, tx bun.Tx, interview uuid.UUID, to CallStatus
 	return nil
 }
 
-// RescheduleCall moves a SCHEDULED call, and its interview, to another time. One that the provider has taken is
-// ringing: that is a StateError too.
+// RescheduleCall moves a SCHEDULED call, and its interview, to another time. A call that the provider has accepted is a
+// StateError.
 func RescheduleCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID, at time.Time) error {
 	if _, err := LockInterview(ctx, tx, interview); err != nil {
 		return err
@@ -187,7 +186,7 @@ func DeleteCall(ctx context.Context, tx bun.Tx, interview, call uuid.UUID) error
 	return delivery.AddCommand(ctx, tx, InterviewChanged, interview, nil)
 }
 
-// MarkCallPlaced records that the provider took the call. Doing it again changes nothing.
+// MarkCallPlaced records that the provider accepted the call. It is idempotent.
 func MarkCallPlaced(ctx context.Context, db bun.IDB, call uuid.UUID) error {
 	_, err := db.ExecContext(
 		ctx,
@@ -200,8 +199,8 @@ func MarkCallPlaced(ctx context.Context, db bun.IDB, call uuid.UUID) error {
 	return nil
 }
 
-// CallStarted records that the candidate answered. The call and its interview are then in progress, with
-// interview.started. Being told twice changes nothing.
+// CallStarted records that the candidate answered: the call and its interview are in progress, with the event
+// interview.started. It is idempotent.
 func CallStarted(ctx context.Context, tx bun.Tx, call uuid.UUID) error {
 	c, _, err := lockCall(ctx, tx, call)
 	if err != nil || c.Status == CallInProgress {
@@ -225,7 +224,7 @@ type CallEnd struct {
 	Finish          Finish
 }
 
-// lockCall reads a call under the lock of its interview, and the interview's status.
+// lockCall locks the interview and returns the call and the interview's status.
 func lockCall(ctx context.Context, tx bun.Tx, call uuid.UUID) (*CallAttempt, InterviewStatus, error) {
 	c, err := GetCall(ctx, tx, call)
 	if err != nil {
@@ -239,8 +238,8 @@ func lockCall(ctx context.Context, tx bun.Tx, call uuid.UUID) (*CallAttempt, Int
 	return c, status, err
 }
 
-// SetCalledAt notes when the candidate answered, in the provider's words. It follows CallStarted, which takes its own
-// time.
+// SetCalledAt sets the time at which the candidate answered, as the provider reports it. CallStarted has set the
+// current time before.
 func SetCalledAt(ctx context.Context, tx bun.Tx, call uuid.UUID, at time.Time) error {
 	_, err := tx.ExecContext(
 		ctx,
@@ -254,10 +253,9 @@ func SetCalledAt(ctx context.Context, tx bun.Tx, call uuid.UUID, at time.Time) e
 	return nil
 }
 
-// CallEnded records that the call is over. A completed one completes its interview, with recording.completed when
-// there is a recording. One that nobody answered leaves the interview SCHEDULED: its workflow decides on another try.
-// Any other failure fails the interview. A call that went on while its interview was canceled only ends. Being told
-// twice changes nothing.
+// CallEnded records the end of a call. A completed call completes its interview, with recording.completed when there is
+// a recording. An unanswered call leaves the interview SCHEDULED: its workflow decides about a retry. Any other failure
+// fails the interview. When the interview was canceled during the call, only the call ends. It is idempotent.
 func CallEnded(ctx context.Context, tx bun.Tx, call uuid.UUID, e CallEnd) error {
 	c, interview, err := lockCall(ctx, tx, call)
 	if err != nil || c.Status == e.Status || interview == InterviewCanceled {
@@ -313,7 +311,7 @@ func moveOpenCall(ctx context.Context, tx bun.Tx, c *CallAttempt, e CallEnd) err
 	return err
 }
 
-// moveCall changes a call of this interview if it is in the given status; otherwise it is a StateError.
+// moveCall changes a call of this interview when it has the given status; otherwise it is a StateError.
 func moveCall(
 	ctx context.Context,
 	tx bun.Tx,

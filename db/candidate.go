@@ -30,27 +30,29 @@ type Candidate struct {
 	GDPRExpiryDate *time.Time      `bun:"gdpr_expiry_date,type:date"`
 	OverallRating  *float64        `bun:"overall_rating"`
 	Metadata       json.RawMessage `bun:"metadata,type:jsonb"`
-	// Suite holds what only the interview suite knows of a candidate.
+	// Suite has the fields that only the interview suite's contract has.
 	Suite     json.RawMessage `bun:"suite,type:jsonb,nullzero,default:'{}'"`
 	CreatedAt time.Time       `bun:"created_at"`
 	UpdatedAt time.Time       `bun:"updated_at"`
 	DeletedAt *time.Time      `bun:"deleted_at"`
 
-	// JobIDs are the jobs that the candidate is considered for, in the order in which they were added; none may be.
+	// JobIDs are the candidate's jobs, in the order in which they were added.
 	JobIDs []uuid.UUID `bun:"-"`
-	// Through is the job as whose candidate it is changed, where a contract knows candidates under a job alone; nil: the
-	// first.
+	// Through is the job that events about a change refer to, for contracts that address candidates through a job. Nil:
+	// the first job.
 	Through        *uuid.UUID `bun:"-"`
 	InterviewCount int        `bun:"interview_count,scanonly"`
 	// AnalysisCount counts completed analyses.
 	AnalysisCount int `bun:"analysis_count,scanonly"`
+	// HoldsEmail reports whether the e-mail address stands for this candidate. Only CandidateByEmail sets it.
+	HoldsEmail bool `bun:"holds_email,scanonly"`
 }
 
 // CandidateApplied is the status of a new candidate.
 const CandidateApplied = "APPLIED"
 
-// CreateCandidate stores a new candidate and its jobs. invited: an invitation follows in the same transaction and has
-// its own event; otherwise candidate.created is recorded. The jobs are the caller's to check.
+// CreateCandidate stores a new candidate and its jobs, with the event candidate.created unless invited: then an
+// invitation with its own event follows in the same transaction. The caller checks the jobs.
 func CreateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, invited bool) error {
 	c.ID, c.CreatedAt = pg.NewID(), now()
 	c.UpdatedAt = c.CreatedAt
@@ -70,16 +72,16 @@ func CreateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, invited bool)
 	return recordCandidate(ctx, tx, c, catalog.CandidateCreated, nil)
 }
 
-// AddCandidateJobs adds jobs to a candidate, after those it has; one it has already stays where it is.
+// AddCandidateJobs appends jobs to a candidate's. A job that the candidate has keeps its place.
 func AddCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, jobs ...uuid.UUID) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	// Whoever replaces the jobs has this lock too: two writers could else wait for each other in a circle.
+	// ReplaceCandidateJobs takes this lock too, so that two writers cannot deadlock.
 	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR SHARE", candidate); err != nil {
 		return fmt.Errorf("lock candidate: %w", err)
 	}
-	// Each a microsecond later than the one before: the order is that of created_at.
+	// created_at gives the order, so each job is a microsecond later than the one before.
 	for i, job := range jobs {
 		_, err := tx.ExecContext(ctx, `INSERT INTO candidate_jobs (candidate_id, job_id, created_at)
 			VALUES (?, ?, clock_timestamp() + ? * interval '1 microsecond') ON CONFLICT DO NOTHING`, candidate, job, i)
@@ -90,7 +92,7 @@ func AddCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, jobs 
 	return nil
 }
 
-// ReplaceCandidateJobs makes jobs the candidate's only ones, in that order.
+// ReplaceCandidateJobs replaces all jobs of a candidate, in the given order.
 func ReplaceCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, jobs ...uuid.UUID) error {
 	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
 		return fmt.Errorf("lock candidate: %w", err)
@@ -105,8 +107,7 @@ const candidateCounts = `(SELECT count(*) FROM interviews i WHERE i.candidate_id
 	(SELECT count(*) FROM analyses an JOIN interviews i ON i.id = an.interview_id
 		WHERE an.candidate_id = c.id AND an.status = 'COMPLETED' AND i.deleted_at IS NULL) AS analysis_count`
 
-// GetCandidate returns a candidate whoever owns it (the caller tells "not found" from "not yours"), unless it was
-// deleted.
+// GetCandidate returns a candidate of any company, unless it was deleted. The caller checks the company.
 func GetCandidate(ctx context.Context, db bun.IDB, id uuid.UUID) (*Candidate, error) {
 	cs := make([]Candidate, 1)
 	q := db.NewSelect().
@@ -160,11 +161,11 @@ func OpenJobsOf(ctx context.Context, db bun.IDB, candidate uuid.UUID) ([]uuid.UU
 type CandidateFilter struct {
 	JobID  *uuid.UUID
 	Status string
-	// Search is looked for in full name and e-mail address, whatever its case.
+	// Search matches a part of the full name or the e-mail address, in any case.
 	Search string
 }
 
-// ListCandidates returns one page of the candidates that the scope sees, newest first, and how many there are in all.
+// ListCandidates returns one page of the candidates that the scope sees, newest first, and the total.
 func ListCandidates(
 	ctx context.Context,
 	db bun.IDB,
@@ -199,10 +200,11 @@ func ListCandidates(
 	return cs, total, loadCandidateJobs(ctx, db, cs)
 }
 
-// likeEscaper takes the meaning from LIKE's own characters.
+// likeEscaper escapes the wildcards of LIKE.
 var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// UpdateCandidate writes the named columns of c, with candidate.updated. Jobs are replaced apart, before.
+// UpdateCandidate writes the named columns of c, with the event candidate.updated. Jobs are replaced separately,
+// before.
 func UpdateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, columns ...string) error {
 	c.UpdatedAt = now()
 	c.Metadata = emptyObject(c.Metadata)
@@ -214,8 +216,8 @@ func UpdateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, columns ...st
 	return recordCandidate(ctx, tx, c, catalog.CandidateUpdated, columns)
 }
 
-// DeleteCandidate hides a candidate and cancels its interviews that have not begun: a person who asked to be removed
-// must not be called.
+// DeleteCandidate soft-deletes a candidate and cancels its interviews that have not started, so that a person who asked
+// to be removed is not called.
 func DeleteCandidate(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	if err := softDelete(ctx, tx, "candidates", id); err != nil {
 		return fmt.Errorf("delete candidate: %w", err)
@@ -223,7 +225,7 @@ func DeleteCandidate(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	return cancelScheduled(ctx, tx, ReasonCandidateDeleted, "candidate_id = ?", id)
 }
 
-// cancelScheduled cancels the interviews for which the condition holds and that have not begun.
+// cancelScheduled cancels the SCHEDULED interviews that match the condition.
 func cancelScheduled(ctx context.Context, tx bun.Tx, reason, where string, args ...any) error {
 	var waiting []uuid.UUID
 	err := tx.NewRaw("SELECT id FROM interviews WHERE "+where+" AND status = 'SCHEDULED' ORDER BY id FOR UPDATE", args...).
@@ -239,8 +241,8 @@ func cancelScheduled(ctx context.Context, tx bun.Tx, reason, where string, args 
 	return nil
 }
 
-// holdCandidate keeps a candidate from being deleted until tx ends; ErrNotFound when it was.
-func holdCandidate(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
+// lockCandidateShared keeps a candidate from being deleted until tx ends; a deleted one is ErrNotFound.
+func lockCandidateShared(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
 	err := pg.One(tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? AND deleted_at IS NULL FOR SHARE", candidate))
 	if err != nil {
 		return fmt.Errorf("hold candidate: %w", err)
@@ -254,8 +256,8 @@ type candidateData struct {
 	Status      string      `json:"status"`
 }
 
-// recordCandidate tells ids and status alone: a receiver that may know the person asks the API, or has a profile that
-// says more.
+// recordCandidate records ids and the status only. A receiver that may see personal data reads the API, or uses a
+// profile that includes it.
 func recordCandidate(ctx context.Context, tx bun.Tx, c *Candidate, eventType string, changed []string) error {
 	data, err := json.Marshal(candidateData{c.ID, notNil(c.JobIDs), c.Status})
 	if err != nil {

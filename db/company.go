@@ -12,7 +12,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// Company is a customer: what every key but a platform key, and every other row, belongs to.
+// Company is a customer. Every row belongs to a company, except platform keys.
 type Company struct {
 	bun.BaseModel `bun:"table:companies,alias:co"`
 
@@ -27,22 +27,22 @@ type Company struct {
 	Size        *string         `bun:"size"`
 	Location    *string         `bun:"location"`
 	Settings    json.RawMessage `bun:"settings,type:jsonb"`
-	// Identifier is its name in addresses and log-ins: unique, never empty.
+	// Identifier is its name in URLs and logins: unique, never empty.
 	Identifier string `bun:"identifier,nullzero,default:uuid_v7()"`
-	// InvitesLeft is how many invitations to AI interviews it has left; nil: no limit.
+	// InvitesLeft is the number of AI interview invitations that are left; nil: unlimited.
 	InvitesLeft *int `bun:"invites_left"`
-	// WebhookSetID and AIGeneral are given to each new job.
+	// WebhookSetID and AIGeneral are copied to each new job.
 	WebhookSetID *uuid.UUID      `bun:"webhook_set_id"`
 	AIGeneral    json.RawMessage `bun:"ai_general,type:jsonb,nullzero"`
-	// Suite holds what only the interview suite knows of a company.
+	// Suite has the fields that only the interview suite's contract has.
 	Suite     json.RawMessage `bun:"suite,type:jsonb,nullzero,default:'{}'"`
 	CreatedAt time.Time       `bun:"created_at"`
 	UpdatedAt time.Time       `bun:"updated_at"`
 	DeletedAt *time.Time      `bun:"deleted_at"`
 }
 
-// CreateCompany stores a new company. Its id and times are set when they are zero; empty metadata and settings become
-// {}. An empty identifier becomes one that is made of the name.
+// CreateCompany stores a new company. A zero id or time is set; empty metadata and settings become {}. An empty
+// identifier is derived from the name.
 func CreateCompany(ctx context.Context, db bun.IDB, c *Company) error {
 	if c.ID == uuid.Nil {
 		c.ID = pg.NewID()
@@ -64,7 +64,7 @@ func CreateCompany(ctx context.Context, db bun.IDB, c *Company) error {
 	})
 }
 
-// emptyObject is {} for no JSON at all: the columns of free JSON are not null.
+// emptyObject replaces missing JSON by {}: the JSON columns are NOT NULL.
 func emptyObject(j json.RawMessage) json.RawMessage {
 	if len(j) == 0 || string(j) == "null" {
 		return json.RawMessage("{}")
@@ -72,7 +72,7 @@ func emptyObject(j json.RawMessage) json.RawMessage {
 	return j
 }
 
-// GetCompany returns a company whoever asks, unless it was deleted.
+// GetCompany returns a company, unless it was deleted. The caller checks access.
 func GetCompany(ctx context.Context, db bun.IDB, id uuid.UUID) (*Company, error) {
 	c := new(Company)
 	if err := db.NewSelect().Model(c).Where("co.id = ? AND co.deleted_at IS NULL", id).Scan(ctx); err != nil {
@@ -81,7 +81,7 @@ func GetCompany(ctx context.Context, db bun.IDB, id uuid.UUID) (*Company, error)
 	return c, nil
 }
 
-// CompanyExists reports whether there is a company of that id that was not deleted.
+// CompanyExists reports whether a company with that id exists and was not deleted.
 func CompanyExists(ctx context.Context, db bun.IDB, id uuid.UUID) (bool, error) {
 	exists, err := db.NewSelect().Model((*Company)(nil)).Where("co.id = ? AND co.deleted_at IS NULL", id).Exists(ctx)
 	if err != nil {
@@ -90,7 +90,7 @@ func CompanyExists(ctx context.Context, db bun.IDB, id uuid.UUID) (bool, error) 
 	return exists, nil
 }
 
-// ExistingCompanies returns those of the ids that are a company's that was not deleted.
+// ExistingCompanies returns those of the ids whose company exists and was not deleted.
 func ExistingCompanies(ctx context.Context, db bun.IDB, ids []uuid.UUID) ([]uuid.UUID, error) {
 	existing := []uuid.UUID{}
 	if len(ids) == 0 {
@@ -107,8 +107,8 @@ func ExistingCompanies(ctx context.Context, db bun.IDB, ids []uuid.UUID) ([]uuid
 	return existing, nil
 }
 
-// CompaniesNamed returns the companies of exactly that name, oldest first; names are not unique. It reads the whole
-// table: it is for a person at a shell, not for requests.
+// CompaniesNamed returns the companies with exactly that name, oldest first; names are not unique. It scans the table:
+// for the command line only.
 func CompaniesNamed(ctx context.Context, db bun.IDB, name string) ([]Company, error) {
 	cs := []Company{}
 	err := db.NewSelect().Model(&cs).Where("co.name = ? AND co.deleted_at IS NULL", name).Order("co.id").Scan(ctx)
@@ -118,7 +118,7 @@ func CompaniesNamed(ctx context.Context, db bun.IDB, name string) ([]Company, er
 	return cs, nil
 }
 
-// ListCompanies returns one page of the companies that the scope sees, newest first, and how many there are in all.
+// ListCompanies returns one page of the companies that the scope sees, newest first, and the total.
 func ListCompanies(ctx context.Context, db bun.IDB, s pg.Scope, p pg.Page) ([]Company, int64, error) {
 	cs := []Company{}
 	q := db.NewSelect().Model(&cs).Where("co.deleted_at IS NULL").Order("co.id DESC").Limit(p.Limit).Offset(p.Offset)

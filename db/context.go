@@ -12,7 +12,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// About is what an event is about. The rows must be there; those that an interview names need not be repeated.
+// About names the rows that an event is about. They must exist; rows that an interview refers to need not be repeated.
 type About struct {
 	Company                                    uuid.UUID
 	Work, Candidate, Interview                 *uuid.UUID
@@ -21,7 +21,7 @@ type About struct {
 	Changed []string
 }
 
-// recordAbout records events with the same data, and with the context of what they are about as it is in tx now.
+// recordAbout records events with the same data, and with the context of those rows as tx sees them.
 func recordAbout(ctx context.Context, tx bun.Tx, a About, data json.RawMessage, eventTypes ...string) error {
 	var about string
 	err := pg.Direct(tx).
@@ -39,9 +39,9 @@ func recordAbout(ctx context.Context, tx bun.Tx, a About, data json.RawMessage, 
 	return err
 }
 
-// contextSQL makes a catalog.Context of $1 company, $2 job, $3 candidate, $4 interview, $5 question, $6 answer video,
-// $7 rating, $8 note, $9 staff user and $10 the changed columns. A candidate is created in this very transaction when
-// its row was written by it and never changed since. The analysis is added last, since its own nulls must stay.
+// contextSQL builds a catalog.Context of $1 company, $2 job, $3 candidate, $4 interview, $5 question, $6 answer video,
+// $7 rating, $8 note, $9 staff user and $10 the changed columns. A candidate counts as created when this transaction
+// inserted its row and has not changed it since. The analysis is added last, because its nulls must stay.
 const contextSQL = `
 SELECT (jsonb_strip_nulls(jsonb_build_object(
   'company', jsonb_build_object('id', co.id, 'number', co.number, 'name', co.name),

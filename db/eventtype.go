@@ -13,7 +13,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// EventType is a type of event that a company registered, with the JSON Schema that a published body must fit.
+// EventType is a company's own event type, with the JSON Schema that published bodies must match.
 type EventType struct {
 	bun.BaseModel `bun:"table:event_types,alias:et"`
 
@@ -21,7 +21,7 @@ type EventType struct {
 	CompanyID   uuid.UUID `bun:"company_id"`
 	Name        string    `bun:"name"`
 	Description string    `bun:"description"`
-	// Schema is kept as it was written.
+	// Schema is stored byte for byte.
 	Schema    string     `bun:"schema"`
 	Version   int        `bun:"version"`
 	CreatedAt time.Time  `bun:"created_at"`
@@ -29,7 +29,7 @@ type EventType struct {
 	DeletedAt *time.Time `bun:"deleted_at"`
 }
 
-// EventTypeVersion is a schema that a type has or had; versions count from 1.
+// EventTypeVersion is one version of a type's schema; versions start at 1.
 type EventTypeVersion struct {
 	bun.BaseModel `bun:"table:event_type_versions,alias:ev"`
 
@@ -39,8 +39,8 @@ type EventTypeVersion struct {
 	CreatedAt   time.Time `bun:"created_at"`
 }
 
-// CreateEventType stores a new type with its first version; ErrDuplicate: the company has one of that name. Its id,
-// version and times are set.
+// CreateEventType stores a new type with its first version and sets its id, version and times. A name that the company
+// has is ErrDuplicate.
 func CreateEventType(ctx context.Context, tx bun.Tx, t *EventType) error {
 	t.ID, t.Version, t.CreatedAt = pg.NewID(), 1, now()
 	t.UpdatedAt = t.CreatedAt
@@ -63,8 +63,7 @@ func GetEventType(ctx context.Context, db bun.IDB, company uuid.UUID, name strin
 	return getEventType(ctx, db.NewSelect(), company, name)
 }
 
-// LockEventType is GetEventType for who is about to change it: others that do so wait for the end of the transaction,
-// and see what it made.
+// LockEventType is GetEventType with a row lock: concurrent changes wait until the transaction ends.
 func LockEventType(ctx context.Context, tx bun.Tx, company uuid.UUID, name string) (*EventType, error) {
 	return getEventType(ctx, tx.NewSelect().For("UPDATE"), company, name)
 }
@@ -111,8 +110,8 @@ type EventTypeKey struct {
 	Name      string
 }
 
-// EventTypeSchemas returns the schemas of those of the types that are registered, in one query, which the driver
-// prepares once: publishing asks for them.
+// EventTypeSchemas returns the schemas of the registered types among keys, in one query that the driver prepares once:
+// every publish calls it.
 func EventTypeSchemas(ctx context.Context, db *bun.DB, keys []EventTypeKey) (map[EventTypeKey]string, error) {
 	companies, names := make([]pgtype.UUID, len(keys)), make([]string, len(keys))
 	for i, k := range keys {
@@ -143,9 +142,8 @@ const eventTypeSchemasSQL = `
 SELECT t.company_id, t.name, t.schema FROM unnest($1::uuid[], $2::text[]) AS k (company_id, name)
 JOIN event_types t ON t.company_id = k.company_id AND t.name = k.name AND t.deleted_at IS NULL`
 
-// UpdateEventType writes the description, and the schema as a new version: the older ones are kept, since what was
-// published then fitted them. A schema that is the same byte for byte makes no new version. The type must have been
-// locked.
+// UpdateEventType writes the description, and the schema as a new version. Older versions stay, since published events
+// matched them. An identical schema creates no version. The caller must have locked the type.
 func UpdateEventType(ctx context.Context, tx bun.Tx, t *EventType, description, schema string) error {
 	changed := t.Schema != schema
 	t.Description, t.Schema, t.UpdatedAt = description, schema, now()
@@ -163,7 +161,7 @@ func UpdateEventType(ctx context.Context, tx bun.Tx, t *EventType, description, 
 	return t.keepVersion(ctx, tx)
 }
 
-// DeleteEventType hides a type and its versions; its name is free again. Webhooks that are subscribed to it stay so.
+// DeleteEventType soft-deletes a type and its versions; its name can be used again. Subscriptions stay.
 func DeleteEventType(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if err := softDelete(ctx, db, "event_types", id); err != nil {
 		return fmt.Errorf("delete event type: %w", err)
@@ -181,8 +179,8 @@ func ListEventTypeVersions(ctx context.Context, db bun.IDB, id uuid.UUID) ([]Eve
 	return versions, nil
 }
 
-// EventTypeSubscribers returns the ids of the webhooks that get a company's events of that type, active or not,
-// oldest first; those of the platform, which may mean another company's type, are not among them.
+// EventTypeSubscribers returns the ids of the company's webhooks that subscribe to the type, active or not, oldest
+// first. Platform webhooks are left out: they may mean another company's type.
 func EventTypeSubscribers(ctx context.Context, db bun.IDB, company uuid.UUID, name string) ([]uuid.UUID, error) {
 	ids := []uuid.UUID{}
 	err := db.NewSelect().Model((*delivery.Webhook)(nil)).Column("id").

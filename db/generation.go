@@ -13,7 +13,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// Generation asks for an AI interview that is made from a role and its description.
+// Generation is a request for an AI interview made from a role and its description.
 type Generation struct {
 	bun.BaseModel `bun:"table:generations,alias:g"`
 
@@ -23,9 +23,9 @@ type Generation struct {
 	JobDescription  string           `bun:"job_description"`
 	NotificationURL *string          `bun:"notification_url"`
 	Status          GenerationStatus `bun:"status"`
-	// JobID is the job that came of it.
+	// JobID is the job that was created.
 	JobID *uuid.UUID `bun:"job_id"`
-	// Questions is how many the generator gave; nil: none was asked.
+	// Questions is the number of questions from the generator; nil: no generator was asked.
 	Questions *int      `bun:"questions"`
 	Error     *string   `bun:"error"`
 	CreatedAt time.Time `bun:"created_at"`
@@ -35,7 +35,7 @@ type Generation struct {
 	JobNumber *int64 `bun:"job_number,scanonly"`
 }
 
-// GenerationStatus is where a generation stands.
+// GenerationStatus is the status of a generation.
 type GenerationStatus string
 
 // The statuses of a generation.
@@ -45,7 +45,7 @@ const (
 	GenerationFailed    GenerationStatus = "failed"
 )
 
-// Message says in a sentence where it stands.
+// Message describes the status in a sentence.
 func (g *Generation) Message() string {
 	switch {
 	case g.Status == GenerationFailed && g.JobID != nil:
@@ -72,7 +72,7 @@ func CreateGeneration(ctx context.Context, tx bun.Tx, g *Generation) error {
 	return delivery.AddCommand(ctx, tx, GenerationRequested, g.ID, nil)
 }
 
-// GetGeneration returns a generation whoever asked for it.
+// GetGeneration returns a generation of any company.
 func GetGeneration(ctx context.Context, db bun.IDB, id uuid.UUID) (*Generation, error) {
 	g := new(Generation)
 	err := db.NewSelect().Model(g).ColumnExpr("g.*").
@@ -83,7 +83,7 @@ func GetGeneration(ctx context.Context, db bun.IDB, id uuid.UUID) (*Generation, 
 	return g, nil
 }
 
-// CreateGenerated makes the job of a generation, with its agent, unless it has one: it may be called again.
+// CreateGenerated creates the job of a generation and its agent. It is idempotent.
 func CreateGenerated(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	g, err := lockGeneration(ctx, tx, id)
 	if err != nil || g.JobID != nil {
@@ -116,7 +116,7 @@ func updateGeneration(ctx context.Context, tx bun.Tx, g *Generation, columns ...
 	return nil
 }
 
-// KeepQuestions gives the generation's job the questions of a generator, once, unless somebody gave it some meanwhile.
+// KeepQuestions adds the generator's questions to the generation's job, once, unless the job has questions by then.
 func KeepQuestions(ctx context.Context, tx bun.Tx, id uuid.UUID, questions []string) error {
 	g, err := lockGeneration(ctx, tx, id)
 	if err != nil || g.Questions != nil || g.JobID == nil {
@@ -140,8 +140,7 @@ func KeepQuestions(ctx context.Context, tx bun.Tx, id uuid.UUID, questions []str
 	return SyncAgentQuestions(ctx, tx, &Job{ID: *g.JobID})
 }
 
-// EndGeneration ends a pending generation: failed with a reason, completed with none. One that has ended stays as it
-// is.
+// EndGeneration ends a pending generation: failed when there is a reason, else completed. An ended one does not change.
 func EndGeneration(ctx context.Context, tx bun.Tx, id uuid.UUID, reason string) error {
 	g, err := lockGeneration(ctx, tx, id)
 	if err != nil || g.Status != GenerationPending {

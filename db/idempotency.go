@@ -15,19 +15,19 @@ import (
 // IdempotencyTTL is how long the answer to a request with an idempotency key is kept.
 const IdempotencyTTL = 24 * time.Hour
 
-// IdempotentAnswer is what a request with an idempotency key was answered.
+// IdempotentAnswer is the stored answer to a request with an idempotency key.
 type IdempotentAnswer struct {
 	RequestHash []byte `bun:"request_hash"`
 	StatusCode  int    `bun:"status_code"`
 	Response    string `bun:"response"`
-	// Sealed is the response in place of Response, where it holds a secret.
+	// Sealed replaces Response when the response has a secret.
 	Sealed []byte `bun:"sealed"`
 }
 
-// ClaimIdempotencyKey takes a key of an API key for a request. It returns nil when the key is the caller's now, who
-// then must store the answer in the same transaction; else the answer of the request that had it first. While another
-// transaction holds the key, the claim waits for its end: if that rolls back, the key is the caller's. A key older
-// than IdempotencyTTL is free again.
+// ClaimIdempotencyKey claims an API key's idempotency key for a request. Nil means that the caller has claimed it and
+// must store the answer in the same transaction; otherwise it is the answer of the first request. While another
+// transaction holds the key, the call waits for its end; when that rolls back, the caller has the key. A key older than
+// IdempotencyTTL is free.
 func ClaimIdempotencyKey(
 	ctx context.Context,
 	tx bun.Tx,
@@ -56,7 +56,7 @@ func ClaimIdempotencyKey(
 	return a, nil
 }
 
-// StoreIdempotentAnswer keeps the answer under a key that this transaction has claimed.
+// StoreIdempotentAnswer stores the answer under a key that this transaction has claimed.
 func StoreIdempotentAnswer(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key string, a *IdempotentAnswer) error {
 	err := pg.One(
 		tx.ExecContext(
@@ -75,7 +75,7 @@ func StoreIdempotentAnswer(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key
 	return nil
 }
 
-// DropIdempotencyKeys removes the answers from before that time, and says how many; a schedule calls it.
+// DropIdempotencyKeys deletes the answers from before that time and returns their number. Upkeep calls it.
 func DropIdempotencyKeys(ctx context.Context, db bun.IDB, before time.Time) (int64, error) {
 	res, err := db.ExecContext(ctx, "DELETE FROM idempotency_keys WHERE created_at < ?", before)
 	if err != nil {

@@ -12,16 +12,16 @@ import (
 	"greenroom/db/pg"
 )
 
-// maxIdentifier is the longest label of a host name (RFC 1035 §2.3.4): an identifier can be a subdomain, its number
-// included.
+// maxIdentifier is the longest label of a host name (RFC 1035 §2.3.4): an identifier, with its number, can be a
+// subdomain.
 const maxIdentifier = 63 - len("-9223372036854775807")
 
-// identifierLock is an advisory lock: any number that nothing else in this database uses.
+// identifierLock is the id of an advisory lock: an arbitrary number, unique in this database.
 const identifierLock = 0x67726e6964 // "grnid"
 
-// identify gives a new company the identifier that follows from its name: acme; acme-17 when that is taken, 17 being
-// its number. If both are, it keeps the id that it was made with. Companies are made one at a time, so that none
-// takes what another is about to.
+// identify derives a new company's identifier from its name: acme, or acme-17 with its number when acme is taken. When
+// both are taken it keeps the id that it was created with. The lock serialises it, so that two companies cannot choose
+// the same one.
 func identify(ctx context.Context, tx bun.Tx, c *Company) error {
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", identifierLock); err != nil {
 		return fmt.Errorf("wait for other companies: %w", err)
@@ -37,8 +37,8 @@ func identify(ctx context.Context, tx bun.Tx, c *Company) error {
 	return nil
 }
 
-// Slug is a name as it can stand in an address: Košice & Söhne is kosice-sohne. A name without any letter or digit of
-// ASCII is "company".
+// Slug returns a name in URL form: Košice & Söhne is kosice-sohne. A name without an ASCII letter or digit is
+// "company".
 func Slug(name string) string {
 	var b strings.Builder
 	for _, r := range norm.NFKD.String(strings.ToLower(name)) {

@@ -24,7 +24,7 @@ const (
 	Phone  InterviewType = "PHONE"
 )
 
-// InterviewStatus is where an interview stands: SCHEDULED → IN_PROGRESS → COMPLETED | FAILED, or CANCELED.
+// InterviewStatus is the status of an interview: SCHEDULED → IN_PROGRESS → COMPLETED | FAILED, or CANCELED.
 type InterviewStatus string
 
 // The five statuses (reference instaview §2.13).
@@ -43,7 +43,7 @@ const (
 	AnalysisFailed    = "FAILED"
 )
 
-// Why an interview failed, as far as Greenroom itself decides it; a provider may give others.
+// Reasons for a failed interview that Greenroom sets; a provider may set others.
 const (
 	ReasonInvitationExpired = "INVITATION_EXPIRED"
 	ReasonMaxDuration       = "MAX_DURATION_EXCEEDED"
@@ -52,7 +52,7 @@ const (
 	ReasonProvider          = "CALL_PROVIDER_UNAVAILABLE"
 )
 
-// Why an interview was canceled.
+// Reasons for a canceled interview.
 const (
 	ReasonCanceledByClient = "CANCELED_BY_CLIENT"
 	ReasonDeleted          = "DELETED"
@@ -84,27 +84,27 @@ type Interview struct {
 	AnalysisStatus *string         `bun:"analysis_status"`
 	// AnalysisDueAt: an analysis that has not arrived by then has failed.
 	AnalysisDueAt *time.Time `bun:"analysis_due_at"`
-	// CustomField is the client's own id of it.
+	// CustomField is the id that the client assigned.
 	CustomField *string `bun:"custom_field"`
-	// InviteMail: the invitation is to be sent to the candidate by e-mail, and was at InviteMailedAt.
+	// InviteMail: the invitation is to be sent to the candidate by e-mail; InviteMailedAt is when it was.
 	InviteMail     bool       `bun:"invite_mail"`
 	InviteMailedAt *time.Time `bun:"invite_mailed_at"`
-	// InviteMailError is why it could not be sent for good.
+	// InviteMailError is the reason why it cannot be sent.
 	InviteMailError *string         `bun:"invite_mail_error"`
 	Metadata        json.RawMessage `bun:"metadata,type:jsonb"`
 	CreatedAt       time.Time       `bun:"created_at"`
 	UpdatedAt       time.Time       `bun:"updated_at"`
 	DeletedAt       *time.Time      `bun:"deleted_at"`
 
-	// DurationMinutes is how long the agent plans to talk.
+	// DurationMinutes is the planned duration.
 	DurationMinutes int `bun:"duration_minutes,scanonly"`
 }
 
-// CreateInterview stores a new SCHEDULED interview, its first call attempt when it is a PHONE one, and the events
-// interview.scheduled and (ONLINE) candidate.invited; its workflow starts when tx commits. It shares the lock on the
-// candidate's row, so that a deletion of the candidate comes before it (ErrNotFound) or cancels it.
+// CreateInterview stores a new SCHEDULED interview, with the first call attempt of a PHONE interview and the events
+// interview.scheduled and (ONLINE) candidate.invited. Its workflow starts when tx commits. It locks the candidate's
+// row, so that a deletion of the candidate either comes before (ErrNotFound) or cancels the interview.
 func CreateInterview(ctx context.Context, tx bun.Tx, i *Interview) error {
-	if err := holdCandidate(ctx, tx, i.CandidateID); err != nil {
+	if err := lockCandidateShared(ctx, tx, i.CandidateID); err != nil {
 		return err
 	}
 	i.Status = InterviewScheduled
@@ -154,7 +154,7 @@ type InterviewFilter struct {
 	CandidateID, JobID, AgentID *uuid.UUID
 }
 
-// ListInterviews returns one page of the interviews that the scope sees, newest first, and how many there are in all.
+// ListInterviews returns one page of the interviews that the scope sees, newest first, and the total.
 func ListInterviews(
 	ctx context.Context,
 	db bun.IDB,
@@ -186,9 +186,8 @@ func ListInterviews(
 	return is, total, nil
 }
 
-// LockInterview serialises what happens to one interview and its calls. It comes before a call's row is changed, so
-// that two reports about a call, or a report and a cancellation, cannot wait for each other in a circle. Deleted
-// interviews too.
+// LockInterview locks an interview's row, also a deleted one, and returns its status. It must come before changes of
+// the interview's calls, so that concurrent reports and cancellations cannot deadlock.
 func LockInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (InterviewStatus, error) {
 	var status InterviewStatus
 	if err := tx.NewRaw("SELECT status FROM interviews WHERE id = ? FOR UPDATE", id).Scan(ctx, &status); err != nil {
@@ -197,8 +196,8 @@ func LockInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (InterviewStatu
 	return status, nil
 }
 
-// StartInterview moves SCHEDULED → IN_PROGRESS, with interview.started and participant.joined. Anything but SCHEDULED
-// is a StateError.
+// StartInterview moves SCHEDULED → IN_PROGRESS, with interview.started and participant.joined. Any other status is a
+// StateError.
 func StartInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Interview, error) {
 	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewScheduled},
 		"status = 'IN_PROGRESS', started_at = clock_timestamp()")
@@ -208,7 +207,7 @@ func StartInterview(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Interview, e
 	return i, recordInterview(ctx, tx, i, nil, catalog.InterviewStarted, catalog.ParticipantJoined)
 }
 
-// Finish is what the candidate left behind. Both are JSON arrays; nil means none.
+// Finish is the result of an interview. Answers and Transcript are JSON arrays; nil means empty.
 type Finish struct {
 	Answers    json.RawMessage
 	Transcript json.RawMessage
@@ -216,8 +215,8 @@ type Finish struct {
 	AnalysisWithin time.Duration
 }
 
-// FinishInterview moves IN_PROGRESS → COMPLETED, with participant.left and interview.finished; from now on the
-// analysis is pending. A deleted interview ends without transcript, analysis or event.
+// FinishInterview moves IN_PROGRESS → COMPLETED, with participant.left and interview.finished; the analysis is then
+// pending. A deleted interview ends without transcript, analysis or event.
 func FinishInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, f Finish) (*Interview, error) {
 	answers, transcript := orEmptyList(f.Answers), orEmptyList(f.Transcript)
 	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewInProgress},
@@ -272,8 +271,8 @@ func CancelInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason string
 	return i, recordInterview(ctx, tx, i, map[string]any{"reason": reason}, catalog.InterviewCanceled)
 }
 
-// DeleteInterview hides an interview, in any status. A scheduled one is canceled with its calls; one in progress goes
-// on to its end but then has no transcript, no analysis and no event after interview.deleted.
+// DeleteInterview soft-deletes an interview in any status. A scheduled one is canceled with its calls. One in progress
+// continues to its end, without transcript, analysis or further events.
 func DeleteInterview(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) error {
 	i, err := GetInterview(ctx, tx, s, id)
 	if err != nil {
@@ -299,8 +298,8 @@ func DeleteInterview(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) e
 	return delivery.AddCommand(ctx, tx, InterviewChanged, id, nil)
 }
 
-// transition is the one guarded statement of every change of status: it moves the row if it is in one of the states in
-// from, tells the interview's workflow, and returns the new row; otherwise it is a StateError.
+// transition makes every change of status: one UPDATE that requires a status in from, signals the interview's workflow
+// and returns the new row. Any other status is a StateError.
 func transition(
 	ctx context.Context,
 	tx bun.Tx,
@@ -335,8 +334,7 @@ type InterviewData struct {
 	Status        string     `json:"status"`
 }
 
-// recordInterview records domain events about an interview, all with the same data; a deleted interview has no more
-// of them.
+// recordInterview records events about an interview, all with the same data. A deleted interview has no more events.
 func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, extra map[string]any, eventTypes ...string) error {
 	if i.DeletedAt != nil {
 		return nil
@@ -349,7 +347,7 @@ func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, extra map[str
 	if call != nil {
 		d.CallAttemptID = &call.ID
 	}
-	data, err := merge(d, extra)
+	data, err := mergeJSON(d, extra)
 	if err != nil {
 		return err
 	}
@@ -361,8 +359,8 @@ func recordInterview(ctx context.Context, tx bun.Tx, i *Interview, extra map[str
 		eventTypes...)
 }
 
-// merge appends extra's keys, sorted, to the object that v encodes to.
-func merge(v any, extra map[string]any) (json.RawMessage, error) {
+// mergeJSON appends extra's keys, sorted, to the JSON object of v.
+func mergeJSON(v any, extra map[string]any) (json.RawMessage, error) {
 	data, err := json.Marshal(v)
 	if err != nil || len(extra) == 0 {
 		return data, err
@@ -375,7 +373,7 @@ func merge(v any, extra map[string]any) (json.RawMessage, error) {
 	return append(data, more[1:]...), nil
 }
 
-// InterviewKind reads the type and the number of an interview, also of a deleted one.
+// InterviewKind returns the type and number of an interview, also of a deleted one.
 func InterviewKind(ctx context.Context, db bun.IDB, id uuid.UUID) (*Interview, error) {
 	i := new(Interview)
 	if err := db.NewSelect().Model(i).Column("type", "number").Where("i.id = ?", id).Scan(ctx); err != nil {

@@ -5,7 +5,7 @@ import (
 )
 
 var (
-	// ReconciledInterviews are those whose limits have passed, or whose analysis or invitation is to be asked for.
+	// ReconciledInterviews have passed a limit, or need an analysis or invitation to be requested.
 	ReconciledInterviews = delivery.Reconciled{Kind: "interview", Table: "interviews", Look: interviewsDueSQL}
 	// ReconciledGenerations are the pending ones.
 	ReconciledGenerations = delivery.Reconciled{Kind: "generation", Table: "generations", Look: generationsDueSQL}
@@ -13,9 +13,9 @@ var (
 
 // Command kinds of the platform. The subject is the id of the interview or generation.
 const (
-	// InterviewChanged means: the interview's row changed; start its workflow if there is none.
+	// InterviewChanged: the interview's row changed; start its workflow unless it runs.
 	InterviewChanged delivery.CommandKind = "interview.changed"
-	// GenerationRequested means: an AI interview is to be made from a role and its description.
+	// GenerationRequested: start the generation's workflow.
 	GenerationRequested delivery.CommandKind = "generation.requested"
 )
 
@@ -29,8 +29,8 @@ const interviewDue = `(CASE
     WHEN i.status = 'COMPLETED' AND i.analysis_status = 'PENDING' AND i.deleted_at IS NULL THEN GREATEST(i.reconcile_at, i.finished_at)
   END)`
 
-// interviewsDueSQL knows what the Interview workflow waits for in each state (workflows/interview_decide.go). A call
-// that has no limit, and a limit that is still to come, make a row one that needs nothing now.
+// interviewsDueSQL repeats what the Interview workflow waits for in each state (workflows/interview_decide.go). A row
+// is not due while a call has no limit, or while its limit is still ahead.
 const interviewsDueSQL = `
 WITH page AS MATERIALIZED (
   SELECT i.* FROM interviews i WHERE ` + interviewDue + ` < now() - ?0 * interval '1 ms' ORDER BY ` + interviewDue + ` LIMIT ?1

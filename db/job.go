@@ -14,11 +14,10 @@ import (
 	"greenroom/db/pg"
 )
 
-// JobOpen is the status of a job that takes candidates: the only one that counts as active. Every other status
-// is the client's own word.
+// JobOpen is the status of an active job. All other statuses are the client's own.
 const JobOpen = "OPEN"
 
-// Job is a row of jobs: what candidates are interviewed for.
+// Job is an opening that candidates are interviewed for.
 type Job struct {
 	bun.BaseModel `bun:"table:jobs,alias:j"`
 
@@ -39,12 +38,12 @@ type Job struct {
 	Location             *JobLocation          `bun:"location,type:jsonb"`
 	Salary               *Salary               `bun:"salary,type:jsonb"`
 	Metadata             json.RawMessage       `bun:"metadata,type:jsonb"`
-	// AgentID interviews for this job where a surface names no agent; see EnsureJobAgent.
+	// AgentID is the job's own agent, for contracts without agents; see EnsureJobAgent.
 	AgentID *uuid.UUID `bun:"agent_id"`
-	// WebhookSetID is where its interviews are reported to as AI interviews; AIGeneral are its other settings as one.
+	// WebhookSetID is where its AI interviews report to; AIGeneral are its other AI interview settings.
 	WebhookSetID *uuid.UUID      `bun:"webhook_set_id"`
 	AIGeneral    json.RawMessage `bun:"ai_general,type:jsonb,nullzero"`
-	// Suite holds what only the interview suite knows of a project.
+	// Suite has the fields that only the interview suite's contract has.
 	Suite     json.RawMessage `bun:"suite,type:jsonb,nullzero,default:'{}'"`
 	CreatedAt time.Time       `bun:"created_at"`
 	UpdatedAt time.Time       `bun:"updated_at"`
@@ -74,7 +73,7 @@ type Salary struct {
 	Period   *string  `json:"period"`
 }
 
-// CreateJob stores a new job, with job.created. Its id and times are set; an empty status becomes OPEN.
+// CreateJob stores a new job, with the event job.created. It sets id and times; an empty status becomes OPEN.
 func CreateJob(ctx context.Context, tx bun.Tx, p *Job) error {
 	p.ID, p.CreatedAt = pg.NewID(), now()
 	p.UpdatedAt = p.CreatedAt
@@ -82,7 +81,7 @@ func CreateJob(ctx context.Context, tx bun.Tx, p *Job) error {
 		p.Status = JobOpen
 	}
 	p.fill()
-	if err := p.takeOver(ctx, tx); err != nil {
+	if err := p.copyCompanySettings(ctx, tx); err != nil {
 		return err
 	}
 	if _, err := tx.NewInsert().Model(p).Exec(ctx); err != nil {
@@ -91,8 +90,8 @@ func CreateJob(ctx context.Context, tx bun.Tx, p *Job) error {
 	return recordJob(ctx, tx, p, catalog.JobCreated, nil)
 }
 
-// takeOver gives a new job its company's settings of AI interviews, under a lock that a change of them waits for.
-func (p *Job) takeOver(ctx context.Context, tx bun.Tx) error {
+// copyCompanySettings copies the company's AI interview settings to a new job. Its lock makes changes of them wait.
+func (p *Job) copyCompanySettings(ctx context.Context, tx bun.Tx) error {
 	var general *string
 	err := tx.NewRaw("SELECT webhook_set_id, ai_general::text FROM companies WHERE id = ? FOR SHARE", p.CompanyID).
 		Scan(ctx, &p.WebhookSetID, &general)
@@ -105,7 +104,7 @@ func (p *Job) takeOver(ctx context.Context, tx bun.Tx) error {
 	return nil
 }
 
-// fill replaces nil by empty: none of these columns may be null.
+// fill replaces nil by empty values: these columns are NOT NULL.
 func (p *Job) fill() {
 	p.RequiredSkills, p.NiceToHaveSkills = notNil(p.RequiredSkills), notNil(p.NiceToHaveSkills)
 	p.LanguageRequirements, p.Education = notNil(p.LanguageRequirements), notNil(p.Education)
@@ -119,10 +118,10 @@ func notNil[T any](list []T) []T {
 	return list
 }
 
-// now is the time in the database's precision, so that what is answered on create is what is read later.
+// now returns the time in the database's precision, so that a created row and the stored one are equal.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// GetJob returns a job whoever owns it (the caller tells "not found" from "not yours"), unless it was deleted.
+// GetJob returns a job of any company, unless it was deleted. The caller checks the company.
 func GetJob(ctx context.Context, db bun.IDB, id uuid.UUID) (*Job, error) {
 	p := new(Job)
 	if err := db.NewSelect().Model(p).Where("j.id = ? AND j.deleted_at IS NULL", id).Scan(ctx); err != nil {
@@ -131,10 +130,18 @@ func GetJob(ctx context.Context, db bun.IDB, id uuid.UUID) (*Job, error) {
 	return p, nil
 }
 
+// LockJob locks a job's row until tx ends, as Lock does, and returns the job.
+func LockJob(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Job, error) {
+	if err := Lock(ctx, tx, "jobs", id); err != nil {
+		return nil, err
+	}
+	return GetJob(ctx, tx, id)
+}
+
 // JobFilter narrows a list of jobs; zero values do not.
 type JobFilter struct{ Status string }
 
-// ListJobs returns one page of the jobs that the scope sees, newest first, and how many there are in all.
+// ListJobs returns one page of the jobs that the scope sees, newest first, and the total.
 func ListJobs(
 	ctx context.Context,
 	db bun.IDB,
@@ -169,7 +176,7 @@ func UpdateJob(ctx context.Context, tx bun.Tx, p *Job, columns ...string) error 
 	return recordJob(ctx, tx, p, catalog.JobUpdated, columns)
 }
 
-// DeleteJob hides a job. Its interviews go on, and its candidates stay.
+// DeleteJob soft-deletes a job. Its interviews continue, and its candidates stay.
 func DeleteJob(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if err := softDelete(ctx, db, "jobs", id); err != nil {
 		return fmt.Errorf("delete job: %w", err)
@@ -177,7 +184,7 @@ func DeleteJob(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	return nil
 }
 
-// softDelete hides a row that is not hidden yet; otherwise it is ErrNotFound.
+// softDelete sets deleted_at; a row that is missing or deleted is ErrNotFound.
 func softDelete(ctx context.Context, db bun.IDB, table string, id uuid.UUID) error {
 	return pg.One(
 		db.ExecContext(ctx, "UPDATE ? SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL",

@@ -11,20 +11,19 @@ import (
 	"greenroom/db/pg"
 )
 
-// What the agent of a job is when nobody has said otherwise: the values with which the canonical surface makes agents.
+// Defaults of a job's own agent, equal to those of the canonical API.
 const (
 	jobAgentFocus    = "SCREENING"
 	jobAgentLanguage = "EN"
 	jobAgentMinutes  = 15
 )
 
-// EnsureJobAgent returns the ONLINE agent that interviews for a job where a surface knows no agents. The first call
-// makes it, under the job's title and with the job's questions; so does the first call after somebody deleted it or
-// made it a PHONE one. It locks the job's row, so that two callers end with one agent, and sets p.AgentID; it is no
-// change of the job that a receiver hears of. A job that was deleted is ErrNotFound.
+// EnsureJobAgent returns the job's own ONLINE agent, for contracts without agents, and sets p.AgentID. When there is
+// none, or it was deleted or changed to PHONE, it creates one with the job's title and questions. It locks the job's
+// row, so that concurrent callers share one agent. It records no event. A deleted job is ErrNotFound.
 func EnsureJobAgent(ctx context.Context, tx bun.Tx, p *Job) (*Agent, error) {
 	var id *uuid.UUID
-	// The lock leaves room for those who refer to the job: interviews and candidates.
+	// This lock does not block foreign-key checks of interviews and candidates.
 	err := tx.NewRaw("SELECT agent_id FROM jobs WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", p.ID).
 		Scan(ctx, &id)
 	if err != nil {
@@ -68,8 +67,7 @@ func newJobAgent(ctx context.Context, tx bun.Tx, p *Job) (*Agent, error) {
 
 const questionTexts = `SELECT text FROM questions WHERE job_id = ? AND deleted_at IS NULL ORDER BY position, id`
 
-// SyncAgentQuestions makes the job's agent ask the job's questions, in their order; a job without an agent has none
-// to tell.
+// SyncAgentQuestions copies the job's questions, in their order, to its agent, if it has one.
 func SyncAgentQuestions(ctx context.Context, tx bun.Tx, p *Job) error {
 	_, err := tx.ExecContext(ctx, `UPDATE agents SET updated_at = clock_timestamp(), questions = (
 			SELECT COALESCE(jsonb_agg(q.text ORDER BY q.position, q.id), '[]') FROM questions q WHERE q.job_id = ?0 AND q.deleted_at IS NULL)

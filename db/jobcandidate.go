@@ -11,10 +11,10 @@ import (
 	"greenroom/db/pg"
 )
 
-// JoinJob adds a position to a candidate's; false when it was among them. The candidate cannot leave before tx
-// ends; one that was deleted since it was found is ErrConflict.
-func JoinJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (added bool, err error) {
-	err = holdCandidate(ctx, tx, candidate)
+// JoinJob adds a job to a candidate; false when the candidate has it. It locks the candidate's row, so that the
+// candidate cannot leave the job before tx ends. A candidate that was deleted since it was read is ErrConflict.
+func JoinJob(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID) (added bool, err error) {
+	err = lockCandidateShared(ctx, tx, candidate)
 	if errors.Is(err, pg.ErrNotFound) {
 		return false, pg.ErrConflict
 	}
@@ -22,28 +22,28 @@ func JoinJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) (add
 		return false, err
 	}
 	var there bool
-	err = tx.NewRaw("SELECT EXISTS (SELECT 1 FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?)", candidate, position).
+	err = tx.NewRaw("SELECT EXISTS (SELECT 1 FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?)", candidate, job).
 		Scan(ctx, &there)
 	if err != nil {
-		return false, fmt.Errorf("look for candidate's position: %w", err)
+		return false, fmt.Errorf("look for candidate's job: %w", err)
 	}
-	return !there, AddCandidateJobs(ctx, tx, candidate, position)
+	return !there, AddCandidateJobs(ctx, tx, candidate, job)
 }
 
-// LeaveJob takes a position from a candidate's, with the candidate's answers for it, and cancels its interviews
-// for it that have not begun; ErrNotFound when it is not one of them. A candidate of no other position is deleted.
-// The candidate's row is locked first, as a new interview locks it: none can be made beside this.
-func LeaveJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) error {
+// LeaveJob removes a job from a candidate, with the candidate's answers for it, and cancels its interviews that have
+// not started. A candidate without that job is ErrNotFound. A candidate without another job is deleted. It locks the
+// candidate's row first, so that no interview is created at the same time.
+func LeaveJob(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID) error {
 	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
 		return fmt.Errorf("lock candidate: %w", err)
 	}
 	err := pg.One(
-		tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?", candidate, position),
+		tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ? AND job_id = ?", candidate, job),
 	)
 	if err != nil {
-		return fmt.Errorf("remove candidate's position: %w", err)
+		return fmt.Errorf("remove candidate's job: %w", err)
 	}
-	if err := DeleteAnswerVideosOf(ctx, tx, position, candidate); err != nil {
+	if err := DeleteAnswerVideosOf(ctx, tx, job, candidate); err != nil {
 		return err
 	}
 	if err := cancelScheduled(
@@ -52,7 +52,7 @@ func LeaveJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) err
 		ReasonCanceledByClient,
 		"candidate_id = ? AND job_id = ? AND deleted_at IS NULL",
 		candidate,
-		position,
+		job,
 	); err != nil {
 		return err
 	}
@@ -63,11 +63,11 @@ func LeaveJob(ctx context.Context, tx bun.Tx, position, candidate uuid.UUID) err
 	return DeleteCandidate(ctx, tx, candidate)
 }
 
-// NewestInterviews are the newest interviews for that position of each of the candidates, by candidate.
+// NewestInterviews returns each candidate's newest interview for that job, by candidate.
 func NewestInterviews(
 	ctx context.Context,
 	db bun.IDB,
-	position uuid.UUID,
+	job uuid.UUID,
 	of []Candidate,
 ) (map[uuid.UUID]*Interview, error) {
 	newest := make(map[uuid.UUID]*Interview, len(of))
@@ -79,7 +79,7 @@ func NewestInterviews(
 		ids[i] = of[i].ID
 	}
 	rows := []Interview{}
-	err := db.NewSelect().Model(&rows).DistinctOn("i.candidate_id").Where("i.job_id = ?", position).
+	err := db.NewSelect().Model(&rows).DistinctOn("i.candidate_id").Where("i.job_id = ?", job).
 		Where("i.candidate_id IN (?) AND i.deleted_at IS NULL", bun.List(ids)).Order("i.candidate_id", "i.id DESC").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list newest interviews: %w", err)

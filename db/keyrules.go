@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// AllScopes is the scope that stands for all of them.
+// AllScopes is the scope that includes all others.
 const AllScopes = "*"
 
 // scopes are reference §2.8; events, deliveries and api-keys are this product's own.
@@ -27,8 +27,8 @@ func Scopes() []string { return append([]string{AllScopes}, scopes...) }
 // KnownScope reports whether a key can hold that scope.
 func KnownScope(scope string) bool { return scope == AllScopes || slices.Contains(scopes, scope) }
 
-// ParseNetwork reads what a key's allowed addresses are made of: an address or a CIDR range. An address with a zone is
-// neither, since a zone means something on one machine alone.
+// ParseNetwork parses an allowed address: an IP address or a CIDR range. It refuses an address with a zone, which only
+// has a meaning on one machine.
 func ParseNetwork(s string) (netip.Prefix, bool) {
 	if p, err := netip.ParsePrefix(s); err == nil {
 		return p, true

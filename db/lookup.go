@@ -10,8 +10,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// Look-ups by the integer numbers of the surfaces that have integer ids. A number of another company, or of a row
-// that was deleted, is ErrNotFound: whoever counts through the numbers learns nothing.
+// These functions look rows up by the integer ids of the contracts that have them. A number of another company, or of a
+// deleted row, is ErrNotFound, so that counting through numbers reveals nothing.
 
 // CompanyByNumber returns a company by its number.
 func CompanyByNumber(ctx context.Context, db bun.IDB, number int64) (*Company, error) {
@@ -69,9 +69,18 @@ func InterviewByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, numbe
 	return i, nil
 }
 
-// Lock keeps other writers from a row (of companies, jobs, candidates or staff) until tx ends, so that what is read
-// after it and written back is nobody else's change undone. It lets those pass who refer to the row. A row that is
-// not there, or was deleted, is ErrNotFound.
+// InterviewByNumberUnscoped returns an interview of any company by its number. The caller must check a key that is
+// derived from the row.
+func InterviewByNumberUnscoped(ctx context.Context, db bun.IDB, number int64) (*Interview, error) {
+	i := new(Interview)
+	if err := db.NewSelect().Model(i).Where("i.number = ? AND i.deleted_at IS NULL", number).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("get interview: %w", pg.Translate(err))
+	}
+	return i, nil
+}
+
+// Lock locks a row of companies, jobs, candidates or staff (FOR NO KEY UPDATE) until tx ends, to prevent lost updates.
+// Foreign-key checks do not block. A row that is missing or deleted is ErrNotFound.
 func Lock(ctx context.Context, tx bun.Tx, table string, id uuid.UUID) error {
 	err := pg.One(
 		tx.ExecContext(ctx, "SELECT 1 FROM ? WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", bun.Ident(table), id),

@@ -16,13 +16,13 @@ import (
 	"greenroom/db/migrations"
 )
 
-// Migrator returns the migrator of this schema. A migration is marked as applied only once it succeeded.
+// Migrator returns the migrator of this schema. A migration is marked as applied once it has succeeded.
 func Migrator(db *bun.DB) *migrate.Migrator {
 	return migrate.NewMigrator(db, migrations.All(), migrate.WithMarkAppliedOnSuccess(true))
 }
 
-// Migrate brings the schema up to date and makes the partitions of the coming days. It may be run by several
-// processes at once: an advisory lock lets one in at a time.
+// Migrate applies all migrations and creates the partitions of the coming days. Concurrent calls are serialised by an
+// advisory lock.
 func Migrate(ctx context.Context, db *bun.DB) (applied []string, err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -52,7 +52,7 @@ func Migrate(ctx context.Context, db *bun.DB) (applied []string, err error) {
 	return applied, nil
 }
 
-// Rollback takes the last applied group of migrations back and returns their names.
+// Rollback reverts the last applied group of migrations and returns their names.
 func Rollback(ctx context.Context, db *bun.DB) (taken []string, err error) {
 	m := Migrator(db)
 	if err := m.Init(ctx); err != nil {
@@ -109,5 +109,5 @@ func MigrationStatus(ctx context.Context, db *bun.DB) ([]MigrationState, error) 
 	return states, nil
 }
 
-// migrationLock is the advisory lock of Migrate: any number that nothing else in this database uses.
+// migrationLock is the id of Migrate's advisory lock: an arbitrary number, unique in this database.
 const migrationLock = 0x67726e726d // "grnrm"

@@ -14,7 +14,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// Note is what somebody wrote down about a candidate for a job. One that is not shared is its author's alone.
+// Note is a text about a candidate for a job. Only its author reads a note that is not shared.
 type Note struct {
 	bun.BaseModel `bun:"table:notes,alias:n"`
 
@@ -23,7 +23,7 @@ type Note struct {
 	CompanyID   uuid.UUID `bun:"company_id"`
 	JobID       uuid.UUID `bun:"job_id"`
 	CandidateID uuid.UUID `bun:"candidate_id"`
-	// StaffID is who wrote it; nil: a client with a key of the company.
+	// StaffID is the author; nil: a client with a key of the company.
 	StaffID       *uuid.UUID `bun:"staff_id"`
 	AnswerVideoID *uuid.UUID `bun:"answer_video_id"`
 	Text          string     `bun:"text"`
@@ -39,17 +39,17 @@ type Note struct {
 const noteNumbers = `(SELECT s.number FROM staff s WHERE s.id = n.staff_id) AS staff_number,
 	(SELECT v.number FROM answer_videos v WHERE v.id = n.answer_video_id) AS answer_video_number`
 
-// Reader is who reads notes: a staff user, or nil for a client with a key of the company, who has written the notes
-// of no staff user.
+// Reader is the reader of notes: a staff user, or nil for a client with a key of the company, which reads its own and
+// the shared ones.
 type Reader struct{ Staff *uuid.UUID }
 
-// mayRead is the condition of a note that the reader may see.
+// mayRead is the condition for notes that the reader may see.
 const mayRead = "n.deleted_at IS NULL AND (n.shared OR n.staff_id IS NOT DISTINCT FROM ?)"
 
-// CreateNote stores a new note, with note.created. A deleted candidate, and an answer that is not there for this job
+// CreateNote stores a new note, with the event note.created. A deleted candidate, or an answer that is not of this job
 // and candidate, is ErrNotFound.
 func CreateNote(ctx context.Context, tx bun.Tx, n *Note) error {
-	if err := holdNoted(ctx, tx, n); err != nil {
+	if err := lockNotedShared(ctx, tx, n); err != nil {
 		return err
 	}
 	n.ID, n.CreatedAt = pg.NewID(), now()
@@ -60,15 +60,15 @@ func CreateNote(ctx context.Context, tx bun.Tx, n *Note) error {
 	return recordNote(ctx, tx, n, catalog.NoteCreated, nil)
 }
 
-// holdNoted keeps what a note is about from being deleted until tx ends.
-func holdNoted(ctx context.Context, tx bun.Tx, n *Note) error {
-	if err := holdCandidate(ctx, tx, n.CandidateID); err != nil {
+// lockNotedShared keeps the rows that a note is about from being deleted until tx ends.
+func lockNotedShared(ctx context.Context, tx bun.Tx, n *Note) error {
+	if err := lockCandidateShared(ctx, tx, n.CandidateID); err != nil {
 		return err
 	}
 	if n.AnswerVideoID == nil {
 		return nil
 	}
-	return holdAnswerVideo(ctx, tx, n.JobID, n.CandidateID, *n.AnswerVideoID)
+	return lockAnswerVideoShared(ctx, tx, n.JobID, n.CandidateID, *n.AnswerVideoID)
 }
 
 // NoteByNumber returns a note about a candidate for a job that the reader may see.
@@ -88,8 +88,8 @@ func NoteByNumber(
 	return n, nil
 }
 
-// ListNotes returns one page of the notes about a candidate for a job that the reader may see, oldest first, and how
-// many there are in all.
+// ListNotes returns one page of the notes about a candidate for a job that the reader may see, oldest first, and the
+// total.
 func ListNotes(
 	ctx context.Context,
 	db bun.IDB,
@@ -107,9 +107,9 @@ func ListNotes(
 	return ns, total, nil
 }
 
-// UpdateNote writes the named columns of n, with note.updated. What it then is about must be there, as for a new one.
+// UpdateNote writes the named columns of n, with the event note.updated. It checks the same rows as CreateNote.
 func UpdateNote(ctx context.Context, tx bun.Tx, n *Note, columns ...string) error {
-	if err := holdNoted(ctx, tx, n); err != nil {
+	if err := lockNotedShared(ctx, tx, n); err != nil {
 		return err
 	}
 	n.UpdatedAt = now()
@@ -121,7 +121,7 @@ func UpdateNote(ctx context.Context, tx bun.Tx, n *Note, columns ...string) erro
 	return recordNote(ctx, tx, n, catalog.NoteUpdated, columns)
 }
 
-// DeleteNote hides a note.
+// DeleteNote soft-deletes a note.
 func DeleteNote(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if err := softDelete(ctx, db, "notes", id); err != nil {
 		return fmt.Errorf("delete note: %w", err)
@@ -138,7 +138,7 @@ type noteData struct {
 	Shared        bool       `json:"shared"`
 }
 
-// recordNote tells ids alone, so that a note which is not shared stays its author's: a receiver asks the API.
+// recordNote records ids only, so that a note that is not shared stays private.
 func recordNote(ctx context.Context, tx bun.Tx, n *Note, eventType string, changed []string) error {
 	data, err := json.Marshal(noteData{n.ID, n.CandidateID, n.JobID, n.AnswerVideoID, n.StaffID, n.Shared})
 	if err != nil {

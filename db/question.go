@@ -13,8 +13,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// Question is one that a job's candidates are asked. The job's agent asks them in their order: by position, and those
-// with the same by age.
+// Question is a question of a job. The job's agent asks them by position, and by age within a position.
 type Question struct {
 	bun.BaseModel `bun:"table:questions,alias:q"`
 
@@ -24,30 +23,31 @@ type Question struct {
 	JobID     uuid.UUID `bun:"job_id"`
 	Job       int       `bun:"position"`
 	Text      string    `bun:"text"`
-	// Suite holds what only the interview suite knows of a question.
+	// Suite has the fields that only the interview suite's contract has.
 	Suite     QuestionSuite `bun:"suite,type:jsonb"`
 	CreatedAt time.Time     `bun:"created_at"`
 	UpdatedAt time.Time     `bun:"updated_at"`
 	DeletedAt *time.Time    `bun:"deleted_at"`
 }
 
-// QuestionSuite is for a recorded answer: times in seconds, nil for no limit. Stored names stay: rows outlive versions.
+// QuestionSuite has the limits of a recorded answer: times in seconds, nil for no limit. The stored names must not
+// change, since rows outlive versions.
 type QuestionSuite struct {
 	MaxAnswerTime   *int `json:"max_answer_time,omitempty"`
 	PreparationTime *int `json:"preparation_time,omitempty"`
 }
 
-// MaxQuestions is how many a job has at most: its agent asks them, and no more than this can be given to an agent
-// elsewhere.
+// MaxQuestions is the maximum per job. It equals the maximum of an agent, which asks them.
 const MaxQuestions = 50
 
-// ErrQuestions says that a job has as many questions as it may.
+// ErrQuestions: the job has the maximum number of questions.
 var ErrQuestions = errors.New("a job has at most 50 questions")
 
-// CreateQuestion stores a new question of a job, after the others when its position is 0 (10,000, the last one that a
-// client may name, is for several). One beyond MaxQuestions is ErrQuestions.
+// CreateQuestion stores a new question of a job. Position 0 appends it (several questions may share 10,000, the last
+// position that a client may name). More than MaxQuestions is ErrQuestions.
 func CreateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question) error {
-	if err := lockJob(ctx, tx, job.ID); err != nil {
+	// Serialises changes of the job's questions.
+	if err := Lock(ctx, tx, "jobs", job.ID); err != nil {
 		return err
 	}
 	var count, next int
@@ -70,16 +70,6 @@ func CreateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question) error
 	return SyncAgentQuestions(ctx, tx, job)
 }
 
-// lockJob serialises the changes of a job's questions. The lock leaves room for those who refer to the job.
-func lockJob(ctx context.Context, tx bun.Tx, job uuid.UUID) error {
-	var id uuid.UUID
-	err := tx.NewRaw("SELECT id FROM jobs WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE", job).Scan(ctx, &id)
-	if err != nil {
-		return fmt.Errorf("lock job: %w", pg.Translate(err))
-	}
-	return nil
-}
-
 // QuestionByNumber returns a question of a job, unless it was deleted.
 func QuestionByNumber(ctx context.Context, db bun.IDB, job uuid.UUID, number int64) (*Question, error) {
 	q := new(Question)
@@ -90,7 +80,7 @@ func QuestionByNumber(ctx context.Context, db bun.IDB, job uuid.UUID, number int
 	return q, nil
 }
 
-// ListQuestions returns one page of a job's questions, in their order, and how many there are in all.
+// ListQuestions returns one page of a job's questions, in their order, and the total.
 func ListQuestions(ctx context.Context, db bun.IDB, job uuid.UUID, p pg.Page) ([]Question, int64, error) {
 	qs := []Question{}
 	total, err := db.NewSelect().
@@ -108,7 +98,7 @@ func ListQuestions(ctx context.Context, db bun.IDB, job uuid.UUID, p pg.Page) ([
 
 // UpdateQuestion writes the named columns of a job's question.
 func UpdateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question, columns ...string) error {
-	if err := lockJob(ctx, tx, job.ID); err != nil {
+	if err := Lock(ctx, tx, "jobs", job.ID); err != nil {
 		return err
 	}
 	q.UpdatedAt = now()
@@ -120,13 +110,13 @@ func UpdateQuestion(ctx context.Context, tx bun.Tx, job *Job, q *Question, colum
 	return SyncAgentQuestions(ctx, tx, job)
 }
 
-// DeleteQuestion hides a question of a job. One that was answered or rated is a StateError: what refers to it would
-// lose its meaning.
+// DeleteQuestion soft-deletes a question of a job. A question with answers or ratings is a StateError, because they
+// refer to it.
 func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Job, id uuid.UUID) error {
-	if err := lockJob(ctx, tx, job.ID); err != nil {
+	if err := Lock(ctx, tx, "jobs", job.ID); err != nil {
 		return err
 	}
-	// Who answers or rates holds this row meanwhile (holdQuestion).
+	// New answers and ratings lock this row too (lockQuestionShared).
 	if err := softDelete(ctx, tx, "questions", id); err != nil {
 		return fmt.Errorf("delete question: %w", err)
 	}
@@ -143,8 +133,9 @@ func DeleteQuestion(ctx context.Context, tx bun.Tx, job *Job, id uuid.UUID) erro
 	return SyncAgentQuestions(ctx, tx, job)
 }
 
-// holdQuestion keeps a question from being deleted until tx ends; ErrNotFound when it was, or is another job's.
-func holdQuestion(ctx context.Context, tx bun.Tx, job, question uuid.UUID) error {
+// lockQuestionShared keeps a question from being deleted until tx ends. A deleted question, or one of another job, is
+// ErrNotFound.
+func lockQuestionShared(ctx context.Context, tx bun.Tx, job, question uuid.UUID) error {
 	var id uuid.UUID
 	err := tx.NewRaw("SELECT id FROM questions WHERE id = ? AND job_id = ? AND deleted_at IS NULL FOR SHARE", question, job).
 		Scan(ctx, &id)

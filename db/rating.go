@@ -14,7 +14,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// Rating is what somebody thinks of a candidate for a job: of the whole, of one question or answer, by one criterion.
+// Rating rates a candidate for a job: overall, for one question or answer, or by one criterion.
 type Rating struct {
 	bun.BaseModel `bun:"table:ratings,alias:r"`
 
@@ -23,7 +23,7 @@ type Rating struct {
 	CompanyID   uuid.UUID `bun:"company_id"`
 	JobID       uuid.UUID `bun:"job_id"`
 	CandidateID uuid.UUID `bun:"candidate_id"`
-	// StaffID is who rates; nil: a client with a key of the company.
+	// StaffID is the rater; nil: a client with a key of the company.
 	StaffID       *uuid.UUID `bun:"staff_id"`
 	QuestionID    *uuid.UUID `bun:"question_id"`
 	AnswerVideoID *uuid.UUID `bun:"answer_video_id"`
@@ -44,10 +44,10 @@ const ratingNumbers = `(SELECT s.number FROM staff s WHERE s.id = r.staff_id) AS
 	(SELECT q.number FROM questions q WHERE q.id = r.question_id) AS question_number,
 	(SELECT v.number FROM answer_videos v WHERE v.id = r.answer_video_id) AS answer_video_number`
 
-// CreateRating stores a new rating, with rating.created. A deleted candidate, and a question or an answer that is not
-// there for this job and candidate, is ErrNotFound.
+// CreateRating stores a new rating, with the event rating.created. A deleted candidate, or a question or answer that is
+// not of this job and candidate, is ErrNotFound.
 func CreateRating(ctx context.Context, tx bun.Tx, r *Rating) error {
-	if err := holdRated(ctx, tx, r); err != nil {
+	if err := lockRatedShared(ctx, tx, r); err != nil {
 		return err
 	}
 	r.ID, r.CreatedAt = pg.NewID(), now()
@@ -58,18 +58,18 @@ func CreateRating(ctx context.Context, tx bun.Tx, r *Rating) error {
 	return recordRating(ctx, tx, r, catalog.RatingCreated, nil)
 }
 
-// holdRated keeps what a rating is about from being deleted until tx ends.
-func holdRated(ctx context.Context, tx bun.Tx, r *Rating) error {
-	if err := holdCandidate(ctx, tx, r.CandidateID); err != nil {
+// lockRatedShared keeps the rows that a rating is about from being deleted until tx ends.
+func lockRatedShared(ctx context.Context, tx bun.Tx, r *Rating) error {
+	if err := lockCandidateShared(ctx, tx, r.CandidateID); err != nil {
 		return err
 	}
 	if r.QuestionID != nil {
-		if err := holdQuestion(ctx, tx, r.JobID, *r.QuestionID); err != nil {
+		if err := lockQuestionShared(ctx, tx, r.JobID, *r.QuestionID); err != nil {
 			return err
 		}
 	}
 	if r.AnswerVideoID != nil {
-		return holdAnswerVideo(ctx, tx, r.JobID, r.CandidateID, *r.AnswerVideoID)
+		return lockAnswerVideoShared(ctx, tx, r.JobID, r.CandidateID, *r.AnswerVideoID)
 	}
 	return nil
 }
@@ -86,7 +86,7 @@ func RatingByNumber(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, n
 	return r, nil
 }
 
-// ListRatings returns one page of the ratings of a candidate for a job, oldest first, and how many there are in all.
+// ListRatings returns one page of a candidate's ratings for a job, oldest first, and the total.
 func ListRatings(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, p pg.Page) ([]Rating, int64, error) {
 	rs := []Rating{}
 	total, err := db.NewSelect().Model(&rs).ColumnExpr("r.*").ColumnExpr(ratingNumbers).
@@ -98,10 +98,9 @@ func ListRatings(ctx context.Context, db bun.IDB, job, candidate uuid.UUID, p pg
 	return rs, total, nil
 }
 
-// UpdateRating writes the named columns of r, with rating.updated. What it then is about must be there, as for a new
-// one.
+// UpdateRating writes the named columns of r, with the event rating.updated. It checks the same rows as CreateRating.
 func UpdateRating(ctx context.Context, tx bun.Tx, r *Rating, columns ...string) error {
-	if err := holdRated(ctx, tx, r); err != nil {
+	if err := lockRatedShared(ctx, tx, r); err != nil {
 		return err
 	}
 	r.UpdatedAt = now()
@@ -113,7 +112,7 @@ func UpdateRating(ctx context.Context, tx bun.Tx, r *Rating, columns ...string) 
 	return recordRating(ctx, tx, r, catalog.RatingUpdated, columns)
 }
 
-// DeleteRating hides a rating.
+// DeleteRating soft-deletes a rating.
 func DeleteRating(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if err := softDelete(ctx, db, "ratings", id); err != nil {
 		return fmt.Errorf("delete rating: %w", err)
@@ -130,7 +129,7 @@ type ratingData struct {
 	StaffID       *uuid.UUID `json:"staffId"`
 }
 
-// recordRating tells ids alone: a receiver that may know what somebody thinks of a person asks the API.
+// recordRating records ids only. A receiver that may see ratings reads the API.
 func recordRating(ctx context.Context, tx bun.Tx, r *Rating, eventType string, changed []string) error {
 	data, err := json.Marshal(ratingData{r.ID, r.CandidateID, r.JobID, r.QuestionID, r.AnswerVideoID, r.StaffID})
 	if err != nil {
@@ -140,4 +139,38 @@ func recordRating(ctx context.Context, tx bun.Tx, r *Rating, eventType string, c
 		Company: r.CompanyID, Work: &r.JobID, Candidate: &r.CandidateID, Question: r.QuestionID, AnswerVideo: r.AnswerVideoID,
 		Rating: &r.ID, Staff: r.StaffID, Changed: changed,
 	}, data, eventType)
+}
+
+// Raters returns the raters of each candidate for a job: the numbers of staff users, and 0 for clients with a key of
+// the company.
+func Raters(ctx context.Context, db bun.IDB, job uuid.UUID, candidates ...uuid.UUID) (map[uuid.UUID][]int64, error) {
+	raters := map[uuid.UUID][]int64{}
+	if len(candidates) == 0 {
+		return raters, nil
+	}
+	var rows []struct {
+		CandidateID uuid.UUID
+		Number      int64
+	}
+	err := db.NewRaw(`SELECT DISTINCT r.candidate_id, COALESCE(s.number, 0) AS number FROM ratings r LEFT JOIN staff s ON s.id = r.staff_id
+		WHERE r.job_id = ? AND r.candidate_id IN (?) AND r.deleted_at IS NULL`, job, bun.List(candidates)).
+		Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("list raters: %w", err)
+	}
+	for _, r := range rows {
+		raters[r.CandidateID] = append(raters[r.CandidateID], r.Number)
+	}
+	return raters, nil
+}
+
+// Criteria returns the criteria by which candidates for a job were rated, in alphabetical order.
+func Criteria(ctx context.Context, db bun.IDB, job uuid.UUID) ([]string, error) {
+	names := []string{}
+	err := db.NewRaw("SELECT DISTINCT criterion FROM ratings WHERE job_id = ? AND criterion IS NOT NULL AND deleted_at IS NULL ORDER BY 1", job).
+		Scan(ctx, &names)
+	if err != nil {
+		return nil, fmt.Errorf("list criteria: %w", err)
+	}
+	return names, nil
 }

@@ -10,12 +10,11 @@ import (
 	"greenroom/db/pg"
 )
 
-// Result is how a candidate did in a job's interview: means of the ratings that are not ignored, and what they are
-// made of.
+// Result is a candidate's result for a job: averages of the ratings that are not ignored, and their parts.
 type Result struct {
 	CandidateID     uuid.UUID
 	CandidateNumber int64
-	// Overall is nil while there is nothing that counts.
+	// Overall is nil without a rating that counts.
 	Overall   *float64
 	Questions []QuestionAverage  `bun:"-"`
 	Criteria  []CriterionAverage `bun:"-"`
@@ -37,8 +36,7 @@ type CriterionAverage struct {
 	Average     float64
 }
 
-// evaluated are the candidates of job ?0 who finished an interview and whose evaluation has begun, as far as reader
-// ?1 sees it.
+// evaluated selects the candidates of job ?0 who finished an interview and have a rating or note that reader ?1 sees.
 const evaluated = `FROM candidate_jobs cj JOIN candidates c ON c.id = cj.candidate_id AND c.deleted_at IS NULL
 	WHERE cj.job_id = ?0
 	AND EXISTS (SELECT 1 FROM interviews i WHERE i.candidate_id = c.id AND i.job_id = ?0 AND i.status = 'COMPLETED' AND i.deleted_at IS NULL)
@@ -49,8 +47,7 @@ const evaluated = `FROM candidate_jobs cj JOIN candidates c ON c.id = cj.candida
 const resultColumns = `SELECT c.id AS candidate_id, c.number AS candidate_number, (SELECT avg(r.value) FROM ratings r
 	WHERE r.candidate_id = c.id AND r.job_id = ?0 AND r.deleted_at IS NULL AND NOT r.ignored) AS overall `
 
-// ListResults returns one page of a job's results as the reader sees them, those of the newest candidates first, and
-// how many there are in all.
+// ListResults returns one page of a job's results as the reader sees them, newest candidates first, and the total.
 func ListResults(ctx context.Context, db bun.IDB, job uuid.UUID, reader Reader, p pg.Page) ([]Result, int64, error) {
 	rs := []Result{}
 	err := db.NewRaw(resultColumns+evaluated+" ORDER BY c.id DESC LIMIT ?2 OFFSET ?3", job, reader.Staff, p.Limit, p.Offset).
@@ -75,7 +72,7 @@ func ResultByNumber(ctx context.Context, db bun.IDB, job uuid.UUID, reader Reade
 	return &rs[0], fillResults(ctx, db, job, reader, rs)
 }
 
-// fillResults reads what the results are made of: four statements for all of them.
+// fillResults reads the parts of all results in four statements.
 func fillResults(ctx context.Context, db bun.IDB, job uuid.UUID, reader Reader, rs []Result) error {
 	byID := make(map[uuid.UUID]*Result, len(rs))
 	ids := make([]uuid.UUID, len(rs))

@@ -13,10 +13,10 @@ import (
 	"greenroom/db/pg"
 )
 
-// AccountType is what a staff user may do.
+// AccountType decides what a staff user may do.
 type AccountType string
 
-// The account types of the interview suite, from the least to the most (its reference, 2.6).
+// The account types of the interview suite, in ascending order of permissions (its reference, 2.6).
 const (
 	HiringManager AccountType = "hiring-manager"
 	Recruiter     AccountType = "recruiter"
@@ -24,16 +24,16 @@ const (
 	Owner         AccountType = "owner"
 )
 
-// AccountTypes are all of them, from the least to the most.
+// AccountTypes are all types, in ascending order of permissions.
 func AccountTypes() []AccountType { return []AccountType{HiringManager, Recruiter, Admin, Owner} }
 
-// Above reports whether a may do more than b.
+// Above reports whether a has more permissions than b.
 func (a AccountType) Above(b AccountType) bool {
 	return slices.Index(AccountTypes(), a) > slices.Index(AccountTypes(), b)
 }
 
-// Scopes are those of the tokens of such a user: a hiring manager reads, everybody else may do all that the interview
-// suite's surface has.
+// Scopes returns the scopes of the user's tokens: a hiring manager reads; the others have all scopes of the interview
+// suite's API.
 func (a AccountType) Scopes() []string {
 	scopes := []string{"read:companies", "read:jobs", "read:candidates", "read:interviews"}
 	if a == HiringManager {
@@ -43,7 +43,7 @@ func (a AccountType) Scopes() []string {
 		"write:interviews", "delete:interviews")
 }
 
-// Staff is a user of a company: who logs in with a password, rates answers and writes notes.
+// Staff is a user of a company, who logs in with a password, rates answers and writes notes.
 type Staff struct {
 	bun.BaseModel `bun:"table:staff,alias:st"`
 
@@ -56,9 +56,9 @@ type Staff struct {
 	LastName    string      `bun:"last_name"`
 	AccountType AccountType `bun:"account_type"`
 	IsActive    bool        `bun:"is_active"`
-	// PasswordHash is of HashPassword; nil: nobody can log in as this user.
+	// PasswordHash is of HashPassword; nil: this user cannot log in.
 	PasswordHash *string `bun:"password_hash"`
-	// Suite holds what only the interview suite knows of a staff user.
+	// Suite has the fields that only the interview suite's contract has.
 	Suite     json.RawMessage `bun:"suite,type:jsonb,nullzero,default:'{}'"`
 	CreatedBy *uuid.UUID      `bun:"created_by"`
 	CreatedAt time.Time       `bun:"created_at"`
@@ -66,8 +66,8 @@ type Staff struct {
 	DeletedAt *time.Time      `bun:"deleted_at"`
 }
 
-// CreateStaff stores a new user; a username that the company has already, in whatever case, is ErrDuplicate. Its id
-// and times are set.
+// CreateStaff stores a new user and sets its id and times. A username that the company has, in any case, is
+// ErrDuplicate.
 func CreateStaff(ctx context.Context, db bun.IDB, m *Staff) error {
 	m.ID, m.CreatedAt = pg.NewID(), now()
 	m.UpdatedAt = m.CreatedAt
@@ -77,7 +77,7 @@ func CreateStaff(ctx context.Context, db bun.IDB, m *Staff) error {
 	return nil
 }
 
-// GetStaff returns a user whatever the company, unless it was deleted.
+// GetStaff returns a user of any company, unless it was deleted.
 func GetStaff(ctx context.Context, db bun.IDB, id uuid.UUID) (*Staff, error) {
 	m := new(Staff)
 	if err := db.NewSelect().Model(m).Where("st.id = ? AND st.deleted_at IS NULL", id).Scan(ctx); err != nil {
@@ -99,7 +99,7 @@ func StaffByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number in
 	return m, nil
 }
 
-// StaffNumbers returns those of the ids' numbers, also of users that were deleted: what they wrote stays theirs.
+// StaffNumbers returns the numbers of the users with these ids, also of deleted users, whose texts stay theirs.
 func StaffNumbers(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UUID]int64, error) {
 	numbers := make(map[uuid.UUID]int64, len(ids))
 	if len(ids) == 0 {
@@ -132,8 +132,8 @@ func KnownStaff(ctx context.Context, db bun.IDB, company uuid.UUID, numbers []in
 	return known, nil
 }
 
-// ListStaff returns one page of a company's users, oldest first, and how many there are in all. username, whatever
-// its case, narrows the list unless it is "".
+// ListStaff returns one page of a company's users, oldest first, and the total. username, unless "", filters by
+// username in any case.
 func ListStaff(ctx context.Context, db bun.IDB, company uuid.UUID, username string, p pg.Page) ([]Staff, int64, error) {
 	ms := []Staff{}
 	q := db.NewSelect().Model(&ms).Where("st.company_id = ? AND st.deleted_at IS NULL", company).Order("st.number")
@@ -147,8 +147,8 @@ func ListStaff(ctx context.Context, db bun.IDB, company uuid.UUID, username stri
 	return ms, total, nil
 }
 
-// FindStaff returns who logs in: the user of that name or, when there is none, the only one of that e-mail address,
-// of the company with that identifier. Anything else is ErrNotFound.
+// FindStaff returns the user who logs in to the company with that identifier: by username, or by e-mail address when
+// exactly one user has it. Otherwise it is ErrNotFound.
 func FindStaff(ctx context.Context, db bun.IDB, identifier, login string) (*Staff, error) {
 	for _, column := range []string{"username", "email"} {
 		var ms []Staff
@@ -165,8 +165,8 @@ func FindStaff(ctx context.Context, db bun.IDB, identifier, login string) (*Staf
 	return nil, fmt.Errorf("find staff user: %w", pg.ErrNotFound)
 }
 
-// UpdateStaff writes the named columns of m. From now on its tokens may what its account type may; when the password
-// changed, or the user is not active any more, they are revoked.
+// UpdateStaff writes the named columns of m. The user's tokens get the scopes of the account type. They are revoked
+// when the password changed or the user is no longer active.
 func UpdateStaff(ctx context.Context, tx bun.Tx, m *Staff, actor string, columns ...string) error {
 	m.UpdatedAt = now()
 	err := pg.One(tx.NewUpdate().Model(m).Column(append(slices.Clone(columns), "updated_at")...).
@@ -183,7 +183,7 @@ func UpdateStaff(ctx context.Context, tx bun.Tx, m *Staff, actor string, columns
 	return nil
 }
 
-// DeleteStaff hides a user and revokes its tokens. What it wrote and rated stays.
+// DeleteStaff soft-deletes a user and revokes its tokens. Its notes and ratings stay.
 func DeleteStaff(ctx context.Context, tx bun.Tx, id uuid.UUID, actor string) error {
 	if err := softDelete(ctx, tx, "staff", id); err != nil {
 		return fmt.Errorf("delete staff user: %w", err)

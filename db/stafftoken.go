@@ -14,30 +14,30 @@ import (
 )
 
 const (
-	// tokenBytes makes the 40 hex characters that clients of the interview suite expect of a token: 160 random bits.
+	// tokenBytes gives the 40 hex characters that clients of the interview suite expect: 160 random bits.
 	tokenBytes = 20
-	// shownTokenDigits tell one token from another and are too few to use.
+	// shownTokenDigits identify a token and are too few to use it.
 	shownTokenDigits = 6
-	// liveTokens bounds how many tokens one user has at a time; the one that ends first makes room.
+	// liveTokens is the maximum number of valid tokens per user; a new one replaces the one that expires first.
 	liveTokens = 100
-	// deadTokensFor is how long a token that ended can still be read about.
+	// deadTokensFor is how long an expired or revoked token stays readable.
 	deadTokensFor = 30 * 24 * time.Hour
 )
 
-// TokenRequest is the wish for a token.
+// TokenRequest asks for a token.
 type TokenRequest struct {
 	Staff uuid.UUID
 	// Secret keys the hash of the token.
 	Secret []byte
-	// IdleDays without use end the token; 0: it is permanent.
+	// IdleDays without use expire the token; 0: it does not expire.
 	IdleDays                   int
 	RatePerMinute, RatePerHour int
 	Actor                      string
 }
 
-// CreateToken makes a token for a user, an API key with the scopes of the user's account type, and returns its plain
-// text. A user that is not active, or was deleted, is ErrNotFound. It locks the user's row: whoever ends the user's
-// tokens comes before it, and refuses it, or after it, and finds it.
+// CreateToken creates a token for a user, an API key with the scopes of the account type, and returns its plain text.
+// An inactive or deleted user is ErrNotFound. It locks the user's row, so that a concurrent revocation of the user's
+// tokens either prevents it or includes it.
 func CreateToken(ctx context.Context, tx bun.Tx, r TokenRequest) (plain string, err error) {
 	m := new(Staff)
 	err = tx.NewSelect().
@@ -48,7 +48,7 @@ func CreateToken(ctx context.Context, tx bun.Tx, r TokenRequest) (plain string, 
 	if err != nil {
 		return "", fmt.Errorf("lock staff user: %w", pg.Translate(err))
 	}
-	if err := clearTokens(ctx, tx, m.ID, r.Actor); err != nil {
+	if err := pruneTokens(ctx, tx, m.ID, r.Actor); err != nil {
 		return "", err
 	}
 	var bits [tokenBytes]byte
@@ -71,11 +71,11 @@ func CreateToken(ctx context.Context, tx bun.Tx, r TokenRequest) (plain string, 
 	if err := CreateAPIKey(ctx, tx, k, r.Actor); err != nil {
 		return "", err
 	}
-	return plain, noteLogIn(ctx, tx, m.ID)
+	return plain, recordFirstLogin(ctx, tx, m.ID)
 }
 
-// noteLogIn keeps when the user logged in for the first time.
-func noteLogIn(ctx context.Context, tx bun.Tx, staff uuid.UUID) error {
+// recordFirstLogin stores the time of the user's first login.
+func recordFirstLogin(ctx context.Context, tx bun.Tx, staff uuid.UUID) error {
 	_, err := tx.ExecContext(ctx, `UPDATE staff SET suite = suite || jsonb_build_object('confirmationdate',
 			to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
 		WHERE id = ? AND suite->>'confirmationdate' IS NULL`, staff)
@@ -85,8 +85,9 @@ func noteLogIn(ctx context.Context, tx bun.Tx, staff uuid.UUID) error {
 	return nil
 }
 
-// clearTokens removes the user's tokens that ended long ago and revokes those beyond the bound: each log-in makes one.
-func clearTokens(ctx context.Context, tx bun.Tx, staff uuid.UUID, actor string) error {
+// pruneTokens deletes the user's tokens that ended long ago and revokes those above the maximum, since each login
+// creates one.
+func pruneTokens(ctx context.Context, tx bun.Tx, staff uuid.UUID, actor string) error {
 	var dead []uuid.UUID
 	err := tx.NewRaw(`SELECT k.id FROM api_keys k WHERE k.staff_id = ? AND LEAST(k.expires_at, k.revoked_at) < ?
 		AND NOT EXISTS (SELECT 1 FROM webhooks w WHERE w.api_key_id = k.id)`, staff, now().Add(-deadTokensFor)).Scan(ctx, &dead)
@@ -118,7 +119,7 @@ func clearTokens(ctx context.Context, tx bun.Tx, staff uuid.UUID, actor string) 
 	)
 }
 
-// revokeTokens ends all tokens of a user.
+// revokeTokens revokes all tokens of a user.
 func revokeTokens(ctx context.Context, tx bun.Tx, staff uuid.UUID, actor string) error {
 	return revokeWhere(ctx, tx, actor, "staff_id = ?", staff)
 }
@@ -152,11 +153,11 @@ func limitTokens(ctx context.Context, tx bun.Tx, m *Staff) error {
 	return nil
 }
 
-// keptFor is the part of a token's time that may pass before a use moves its end: a busy client writes its row ten
-// times in the whole time, not with each request.
+// keptFor is the fraction of a token's lifetime after which a use extends it: a busy client writes its row ten times
+// per lifetime, not with each request.
 const keptFor = 10
 
-// KeepToken moves the end of a token that dies without use, if it is one and a tenth of its time has passed.
+// KeepToken extends a token that expires without use, when a tenth of its lifetime has passed.
 func KeepToken(ctx context.Context, db bun.IDB, k *APIKey) error {
 	if k.IdleDays == nil || k.ExpiresAt == nil {
 		return nil
@@ -165,7 +166,7 @@ func KeepToken(ctx context.Context, db bun.IDB, k *APIKey) error {
 	if time.Until(*k.ExpiresAt) > whole-whole/keptFor {
 		return nil
 	}
-	// Not later than it is: another request may have moved it. Not after its end: then it is dead.
+	// Not earlier than it is: a concurrent request may have extended it. Not after it has expired.
 	_, err := db.ExecContext(ctx, `UPDATE api_keys SET expires_at = GREATEST(expires_at, ?)
 		WHERE id = ? AND revoked_at IS NULL AND expires_at > clock_timestamp()`, now().Add(whole), k.ID)
 	if err != nil {

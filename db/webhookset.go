@@ -15,11 +15,10 @@ import (
 	"greenroom/db/seal"
 )
 
-// WebhookSet is where AI interviews report to: their start, their submission, and with which credentials. It is
-// shared by the jobs that have the same settings. Up to two webhooks follow from it, which get the events of those
-// jobs alone.
+// WebhookSet is where AI interviews report their start and submission to, and with which credentials. Jobs with the
+// same settings share a set. A set has up to two webhooks, which get the events of these jobs only.
 //
-// A change of a set changes its webhooks where they are, so that deliveries that still wait follow the new address.
+// A change of a set changes its webhooks in place, so that pending deliveries use the new URL.
 type WebhookSet struct {
 	bun.BaseModel `bun:"table:webhook_sets,alias:ws"`
 
@@ -29,9 +28,9 @@ type WebhookSet struct {
 	StartURL         *string   `bun:"start_url"`
 	SubmissionStatus *bool     `bun:"submission_status"`
 	SubmissionURL    *string   `bun:"submission_url"`
-	// AuthType says which of the credentials is sent; the other one stays stored.
+	// AuthType is the credential that is sent; the other one stays stored.
 	AuthType *string `bun:"auth_type"`
-	// AuthStatus false: none is sent.
+	// AuthStatus false: no credential is sent.
 	AuthStatus    bool    `bun:"auth_status"`
 	BasicUsername *string `bun:"basic_username"`
 	// BasicPassword and APIKeyValue are sealed, bound to the set's id.
@@ -41,7 +40,7 @@ type WebhookSet struct {
 	CreatedAt     time.Time `bun:"created_at"`
 	UpdatedAt     time.Time `bun:"updated_at"`
 
-	// The credentials in the clear, while a change is made.
+	// Plain-text credentials, only during a change.
 	password, apiKey *string
 }
 
@@ -57,7 +56,7 @@ const (
 	setAPIKeyField   = "apikey.value"
 )
 
-// WebhookChange is what a client wants of a set; what is nil stays as it is.
+// WebhookChange is a change of a set; nil fields stay unchanged.
 type WebhookChange struct {
 	Start, Submission *WebhookTarget
 	Auth              *WebhookAuth
@@ -69,8 +68,8 @@ type WebhookTarget struct {
 	URL    *string
 }
 
-// WebhookAuth is a set's credentials. A nil password or value stays as it is stored, so that what was read can be
-// written back.
+// WebhookAuth are a set's credentials. A nil password or value keeps the stored one, so that a response can be sent
+// back.
 type WebhookAuth struct {
 	Type               string
 	Status             *bool
@@ -78,20 +77,20 @@ type WebhookAuth struct {
 	Header, Value      *string
 }
 
-// SetKit makes what this package does not know how to make.
-type SetKit struct {
+// SetDeps are what this package needs from its caller.
+type SetDeps struct {
 	Box *seal.Box
-	// NewWebhook returns a new row of a webhook for that event, with all that does not follow from the set: id, profile,
-	// name, owner, signing secret.
+	// NewWebhook returns a new webhook row for that event with the fields that the set does not determine: id, profile,
+	// name, owner and signing secret.
 	NewWebhook func(event, url string) (*delivery.Webhook, error)
 }
 
-// LackError names what a set would lack: the path of a field in the client's words ("start.url").
-type LackError struct{ Field string }
+// MissingFieldError names a required field that a set would not have, as the client writes it ("start.url").
+type MissingFieldError struct{ Field string }
 
-func (e *LackError) Error() string { return e.Field + " is required" }
+func (e *MissingFieldError) Error() string { return e.Field + " is required" }
 
-// CompanyWebhooks returns what new jobs of a company get; an empty set when nothing was ever stored.
+// CompanyWebhooks returns the settings for a company's new jobs; an empty set when none were stored.
 func CompanyWebhooks(ctx context.Context, db bun.IDB, company uuid.UUID) (*WebhookSet, error) {
 	return findSet(ctx, db, "(SELECT webhook_set_id FROM companies WHERE id = ?)", company)
 }
@@ -101,8 +100,8 @@ func JobWebhooks(ctx context.Context, db bun.IDB, job uuid.UUID) (*WebhookSet, e
 	return findSet(ctx, db, "(SELECT webhook_set_id FROM jobs WHERE id = ?)", job)
 }
 
-// findSet tells of each webhook whether it is on as it is now: somebody may have deleted it or switched it off, or
-// its receiver has answered 410.
+// findSet reports the current status of each webhook: it may have been deleted, deactivated, or disabled by a 410
+// answer.
 func findSet(ctx context.Context, db bun.IDB, which string, id uuid.UUID) (*WebhookSet, error) {
 	s := new(WebhookSet)
 	err := pg.Translate(db.NewSelect().Model(s).ExcludeColumn("start_status", "submission_status").
@@ -121,13 +120,13 @@ func findSet(ctx context.Context, db bun.IDB, which string, id uuid.UUID) (*Webh
 const liveStatus = `CASE WHEN ws.?0 IS NOT NULL THEN EXISTS (SELECT 1 FROM webhooks w
 	WHERE w.set_id = ws.id AND w.deleted_at IS NULL AND w.is_active AND w.events @> ARRAY[?1]) END AS ?0`
 
-// ChangeCompanyWebhooks changes what new jobs get. Jobs that are there keep what they have: when some have the
-// company's set, the change is made on a copy of it. With everywhere, all of them get the changed set. A change that
-// lacks something is a LackError.
+// ChangeCompanyWebhooks changes the settings for new jobs. Existing jobs keep theirs: when some share the company's
+// set, the change is made on a copy. With everywhere, all jobs get the changed set. A change without a required field
+// is a MissingFieldError.
 func ChangeCompanyWebhooks(
 	ctx context.Context,
 	tx bun.Tx,
-	kit SetKit,
+	deps SetDeps,
 	company uuid.UUID,
 	c WebhookChange,
 	everywhere bool,
@@ -143,7 +142,7 @@ func ChangeCompanyWebhooks(
 	if err != nil {
 		return nil, err
 	}
-	w := &setWriter{tx: tx, kit: kit, company: company}
+	w := &setWriter{tx: tx, deps: deps, company: company}
 	if err := w.write(ctx, set, c, jobs > 0 && !everywhere); err != nil {
 		return nil, err
 	}
@@ -152,19 +151,19 @@ func ChangeCompanyWebhooks(
 		return nil, fmt.Errorf("set company's webhooks: %w", err)
 	}
 	if everywhere {
-		err = w.unite(ctx, set)
+		err = w.applyToAllJobs(ctx, set)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return set, w.sweep(ctx)
+	return set, w.removeUnused(ctx)
 }
 
-// ChangeJobWebhooks changes the settings of one job alone: of a set that it shares it gets a changed copy.
+// ChangeJobWebhooks changes the settings of one job. When it shares its set, it gets a changed copy.
 func ChangeJobWebhooks(
 	ctx context.Context,
 	tx bun.Tx,
-	kit SetKit,
+	deps SetDeps,
 	job *Job,
 	c WebhookChange,
 ) (*WebhookSet, error) {
@@ -179,27 +178,27 @@ func ChangeJobWebhooks(
 	if err != nil {
 		return nil, err
 	}
-	companys, err := CompanyWebhooks(ctx, tx, job.CompanyID)
+	companySet, err := CompanyWebhooks(ctx, tx, job.CompanyID)
 	if err != nil {
 		return nil, err
 	}
-	w := &setWriter{tx: tx, kit: kit, company: job.CompanyID}
-	if err := w.write(ctx, set, c, jobs > 1 || companys.ID == set.ID); err != nil {
+	w := &setWriter{tx: tx, deps: deps, company: job.CompanyID}
+	if err := w.write(ctx, set, c, jobs > 1 || companySet.ID == set.ID); err != nil {
 		return nil, err
 	}
 	if _, err = tx.ExecContext(ctx, "UPDATE jobs SET webhook_set_id = ? WHERE id = ?", set.ID, job.ID); err != nil {
 		return nil, fmt.Errorf("set job's webhooks: %w", err)
 	}
-	return set, w.sweep(ctx)
+	return set, w.removeUnused(ctx)
 }
 
-// LockCompany lets one at a time change what a company's jobs share. Rows that refer to the company may be written
-// meanwhile; jobs, which take over its settings, may not.
+// LockCompany serialises changes of what a company's jobs share. Foreign-key checks do not block; CreateJob does,
+// because it copies these settings.
 func LockCompany(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
 	return Lock(ctx, tx, "companies", company)
 }
 
-// jobsWithSet counts deleted jobs too: their interviews go on.
+// jobsWithSet includes deleted jobs, because their interviews continue.
 func jobsWithSet(ctx context.Context, tx bun.Tx, set uuid.UUID) (n int, err error) {
 	if err := tx.NewRaw("SELECT count(*) FROM jobs WHERE webhook_set_id = ?", set).Scan(ctx, &n); err != nil {
 		return 0, fmt.Errorf("count jobs of webhook set: %w", err)
@@ -207,7 +206,7 @@ func jobsWithSet(ctx context.Context, tx bun.Tx, set uuid.UUID) (n int, err erro
 	return n, nil
 }
 
-// apply changes the set and refuses what would be incomplete.
+// apply changes the set and refuses an incomplete result.
 func (s *WebhookSet) apply(c WebhookChange) error {
 	if err := applyTarget(c.Start, "start", &s.StartStatus, &s.StartURL); err != nil {
 		return err
@@ -221,7 +220,7 @@ func (s *WebhookSet) apply(c WebhookChange) error {
 	return s.applyAuth(c.Auth)
 }
 
-// applyTarget: a webhook without a word on its status is on.
+// applyTarget turns a webhook without status on.
 func applyTarget(t *WebhookTarget, name string, status **bool, url **string) error {
 	if t == nil {
 		return nil
@@ -232,37 +231,37 @@ func applyTarget(t *WebhookTarget, name string, status **bool, url **string) err
 		*url = t.URL
 	}
 	if on && *url == nil {
-		return &LackError{name + ".url"}
+		return &MissingFieldError{name + ".url"}
 	}
 	return nil
 }
 
 func (s *WebhookSet) applyAuth(a *WebhookAuth) error {
 	s.AuthType, s.AuthStatus = &a.Type, a.Status == nil || *a.Status
-	keep(&s.BasicUsername, a.Username)
-	keep(&s.password, a.Password)
-	keep(&s.APIKeyHeader, a.Header)
-	keep(&s.apiKey, a.Value)
+	setIfSent(&s.BasicUsername, a.Username)
+	setIfSent(&s.password, a.Password)
+	setIfSent(&s.APIKeyHeader, a.Header)
+	setIfSent(&s.apiKey, a.Value)
 	switch {
 	case a.Type == AuthBasic && s.BasicUsername == nil:
-		return &LackError{"auth.basic.username"}
+		return &MissingFieldError{"auth.basic.username"}
 	case a.Type == AuthBasic && s.password == nil:
-		return &LackError{"auth.basic.password"}
+		return &MissingFieldError{"auth.basic.password"}
 	case a.Type == AuthAPIKey && s.APIKeyHeader == nil:
-		return &LackError{"auth.apikey.header"}
+		return &MissingFieldError{"auth.apikey.header"}
 	case a.Type == AuthAPIKey && s.apiKey == nil:
-		return &LackError{"auth.apikey.apikey"}
+		return &MissingFieldError{"auth.apikey.apikey"}
 	}
 	return nil
 }
 
-func keep(stored **string, sent *string) {
+func setIfSent(stored **string, sent *string) {
 	if sent != nil {
 		*stored = sent
 	}
 }
 
-// open reads the sealed credentials, which are bound to the set's id.
+// open decrypts the sealed credentials, which are bound to the set's id.
 func (s *WebhookSet) open(box *seal.Box) (err error) {
 	if s.password, err = openText(box, s.BasicPassword, s.ID, setPasswordField); err != nil {
 		return err
@@ -271,7 +270,7 @@ func (s *WebhookSet) open(box *seal.Box) (err error) {
 	return err
 }
 
-// seal is open's opposite, for the id that the set has now.
+// seal encrypts the credentials for the set's current id.
 func (s *WebhookSet) seal(box *seal.Box) (err error) {
 	if s.BasicPassword, err = sealText(box, s.password, s.ID, setPasswordField); err != nil {
 		return err
@@ -296,7 +295,7 @@ func sealText(box *seal.Box, text *string, id uuid.UUID, field string) ([]byte, 
 	return box.Seal([]byte(*text), id, field)
 }
 
-// target is what one of the set's webhooks shall be.
+// target is the desired state of one of the set's webhooks.
 type target struct {
 	event  string
 	url    *string

@@ -32,8 +32,8 @@ func setupSets(t *testing.T) *setting {
 	return &setting{bundle: setup(t), box: box}
 }
 
-func (s *setting) kit() db.SetKit {
-	return db.SetKit{Box: s.box, NewWebhook: func(string, string) (*delivery.Webhook, error) {
+func (s *setting) kit() db.SetDeps {
+	return db.SetDeps{Box: s.box, NewWebhook: func(string, string) (*delivery.Webhook, error) {
 		now := time.Now().UTC()
 		return &delivery.Webhook{
 			ID:             pg.NewID(),

@@ -13,24 +13,24 @@ import (
 	"greenroom/db/pg"
 )
 
-// setWriter stores sets and the webhooks that follow from them, under the lock of their company.
+// setWriter stores sets and their webhooks. The caller has locked the company.
 type setWriter struct {
 	tx      bun.Tx
-	kit     SetKit
+	deps    SetDeps
 	company uuid.UUID
 }
 
-// write changes set and stores it, as a new one when it is to be a copy or has never been stored. A change that changes
-// nothing makes no copy.
+// write applies a change to a set and stores it: as a new row when it is a copy or was never stored. Without a
+// difference it makes no copy.
 func (w *setWriter) write(ctx context.Context, set *WebhookSet, c WebhookChange, asCopy bool) error {
-	if err := set.open(w.kit.Box); err != nil {
+	if err := set.open(w.deps.Box); err != nil {
 		return err
 	}
 	before := *set
 	if err := set.apply(c); err != nil {
 		return err
 	}
-	if asCopy && alike(&before, set) {
+	if asCopy && sameSettings(&before, set) {
 		return nil
 	}
 	isNew := asCopy || set.ID == uuid.Nil
@@ -41,11 +41,11 @@ func (w *setWriter) write(ctx context.Context, set *WebhookSet, c WebhookChange,
 	if err := w.store(ctx, set, isNew); err != nil {
 		return err
 	}
-	return w.follow(ctx, set, isNew || c.Start != nil, isNew || c.Submission != nil)
+	return w.syncWebhooks(ctx, set, isNew || c.Start != nil, isNew || c.Submission != nil)
 }
 
 func (w *setWriter) store(ctx context.Context, set *WebhookSet, isNew bool) error {
-	if err := set.seal(w.kit.Box); err != nil {
+	if err := set.seal(w.deps.Box); err != nil {
 		return err
 	}
 	var err error
@@ -60,10 +60,12 @@ func (w *setWriter) store(ctx context.Context, set *WebhookSet, isNew bool) erro
 	return nil
 }
 
-// alike compares what a client gave of two sets, credentials included.
-func alike(a, b *WebhookSet) bool {
-	return equal(a.StartStatus, b.StartStatus) && equal(a.StartURL, b.StartURL) && equal(a.SubmissionStatus, b.SubmissionStatus) &&
-		equal(a.SubmissionURL, b.SubmissionURL) && equal(a.AuthType, b.AuthType) &&
+// sameSettings compares the client's settings of two sets, credentials included.
+func sameSettings(a, b *WebhookSet) bool {
+	return equal(a.StartStatus, b.StartStatus) && equal(a.StartURL, b.StartURL) &&
+		equal(a.SubmissionStatus, b.SubmissionStatus) &&
+		equal(a.SubmissionURL, b.SubmissionURL) &&
+		equal(a.AuthType, b.AuthType) &&
 		a.AuthStatus == b.AuthStatus &&
 		equal(a.BasicUsername, b.BasicUsername) &&
 		equal(a.password, b.password) &&
@@ -73,12 +75,12 @@ func alike(a, b *WebhookSet) bool {
 
 func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// follow makes the set's webhooks as the set says. Whether one is active is changed only when the client spoke of it: a
-// receiver that was disabled because it answered 410 stays so when other settings change.
-func (w *setWriter) follow(ctx context.Context, set *WebhookSet, start, submission bool) error {
+// syncWebhooks creates and updates the set's webhooks. It only changes whether a webhook is active when the client sent
+// that target: a webhook that was disabled by a 410 answer stays disabled when other settings change.
+func (w *setWriter) syncWebhooks(ctx context.Context, set *WebhookSet, start, submission bool) error {
 	spoken := []bool{start, submission}
 	for i, t := range set.targets() {
-		hook, err := w.hook(ctx, set.ID, t.event)
+		hook, err := w.findWebhook(ctx, set.ID, t.event)
 		switch {
 		case err != nil:
 			return err
@@ -94,8 +96,8 @@ func (w *setWriter) follow(ctx context.Context, set *WebhookSet, start, submissi
 	return nil
 }
 
-// hook is the set's webhook for that event, nil when there is none or somebody deleted it.
-func (w *setWriter) hook(ctx context.Context, set uuid.UUID, event string) (*delivery.Webhook, error) {
+// findWebhook returns the set's webhook for that event; nil when there is none or it was deleted.
+func (w *setWriter) findWebhook(ctx context.Context, set uuid.UUID, event string) (*delivery.Webhook, error) {
 	h := new(delivery.Webhook)
 	err := pg.Translate(
 		w.tx.NewSelect().Model(h).Where("w.set_id = ? AND w.deleted_at IS NULL AND w.events @> ARRAY[?]", set, event).
@@ -111,7 +113,7 @@ func (w *setWriter) hook(ctx context.Context, set uuid.UUID, event string) (*del
 }
 
 func (w *setWriter) create(ctx context.Context, set *WebhookSet, t target) error {
-	h, err := w.kit.NewWebhook(t.event, *t.url)
+	h, err := w.deps.NewWebhook(t.event, *t.url)
 	if err != nil {
 		return err
 	}
@@ -144,13 +146,13 @@ func (w *setWriter) update(
 	return delivery.UpdateWebhook(ctx, w.tx, h, columns...)
 }
 
-// headers are the set's credentials as a masked header of one of its webhooks.
+// headers returns the set's credentials as a sealed header of one of its webhooks.
 func (w *setWriter) headers(set *WebhookSet, hook uuid.UUID) ([]delivery.WebhookHeader, error) {
 	name, value := set.credential()
 	if name == "" {
 		return []delivery.WebhookHeader{}, nil
 	}
-	sealed, err := w.kit.Box.Seal([]byte(value), hook, delivery.HeaderField(name))
+	sealed, err := w.deps.Box.Seal([]byte(value), hook, delivery.HeaderField(name))
 	return []delivery.WebhookHeader{{Name: name, Sealed: sealed}}, err
 }
 
@@ -164,9 +166,9 @@ func (s *WebhookSet) credential() (name, value string) {
 	return *s.APIKeyHeader, *s.apiKey
 }
 
-// unite gives set to all jobs of the company. What the other sets' webhooks still have to deliver follows to the new
-// address: they are made like the set's own until they have nothing left.
-func (w *setWriter) unite(ctx context.Context, set *WebhookSet) error {
+// applyToAllJobs gives the set to all jobs of the company. It points the other sets' webhooks at the new URLs too, so
+// that pending deliveries use them; removeUnused removes these once they are drained.
+func (w *setWriter) applyToAllJobs(ctx context.Context, set *WebhookSet) error {
 	var others []WebhookSet
 	err := w.tx.NewSelect().
 		Model(&others).
@@ -182,7 +184,7 @@ func (w *setWriter) unite(ctx context.Context, set *WebhookSet) error {
 		if err := w.store(ctx, &like, false); err != nil {
 			return err
 		}
-		if err := w.chase(ctx, &like); err != nil {
+		if err := w.updateWebhooks(ctx, &like); err != nil {
 			return err
 		}
 	}
@@ -199,10 +201,10 @@ func (w *setWriter) unite(ctx context.Context, set *WebhookSet) error {
 	return nil
 }
 
-// chase makes the webhooks that a set still has as the set says now.
-func (w *setWriter) chase(ctx context.Context, set *WebhookSet) error {
+// updateWebhooks updates the set's existing webhooks to its settings.
+func (w *setWriter) updateWebhooks(ctx context.Context, set *WebhookSet) error {
 	for _, t := range set.targets() {
-		hook, err := w.hook(ctx, set.ID, t.event)
+		hook, err := w.findWebhook(ctx, set.ID, t.event)
 		if err == nil && hook != nil {
 			err = w.update(ctx, set, hook, t, true)
 		}
@@ -213,10 +215,9 @@ func (w *setWriter) chase(ctx context.Context, set *WebhookSet) error {
 	return nil
 }
 
-// sweep removes sets that nobody has any more, with their webhooks, once these have nothing left to deliver. A set
-// that was changed just now stays for the next time: an event whose transaction saw a job with it may be about to be
-// recorded.
-func (w *setWriter) sweep(ctx context.Context) error {
+// removeUnused deletes sets without jobs, and their webhooks, once nothing is pending. It spares a set that changed
+// within the last minute: a transaction that read it may be about to record an event.
+func (w *setWriter) removeUnused(ctx context.Context) error {
 	var unused []uuid.UUID
 	err := w.tx.NewRaw(`SELECT s.id FROM webhook_sets s JOIN companies c ON c.id = s.company_id
 		WHERE s.company_id = ? AND s.id IS DISTINCT FROM c.webhook_set_id AND s.updated_at < now() - interval '1 minute'

@@ -11,7 +11,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// WelcomeVideo is one with which a company welcomes its candidates. The file itself is in the store of media.
+// WelcomeVideo is a company's video for its candidates. The media store has the file.
 type WelcomeVideo struct {
 	bun.BaseModel `bun:"table:welcome_videos,alias:w"`
 
@@ -26,8 +26,8 @@ type WelcomeVideo struct {
 	DeletedAt   *time.Time `bun:"deleted_at"`
 }
 
-// CreateWelcomeVideo stores a new welcome video, whose file must be reserved (ReserveFile) and counts from now on. The
-// catalogue has no event for it.
+// CreateWelcomeVideo stores a new welcome video. Its file must be reserved (ReserveFile); the row refers to it from now
+// on. There is no event for it.
 func CreateWelcomeVideo(ctx context.Context, tx bun.Tx, w *WelcomeVideo) error {
 	if err := claimFile(ctx, tx, w.File); err != nil {
 		return err
@@ -53,7 +53,7 @@ func WelcomeVideoByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, nu
 	return w, nil
 }
 
-// ListWelcomeVideos returns one page of a company's welcome videos, newest first, and how many there are in all.
+// ListWelcomeVideos returns one page of a company's welcome videos, newest first, and the total.
 func ListWelcomeVideos(ctx context.Context, db bun.IDB, company uuid.UUID, p pg.Page) ([]WelcomeVideo, int64, error) {
 	ws := []WelcomeVideo{}
 	total, err := db.NewSelect().Model(&ws).Where("w.company_id = ? AND w.deleted_at IS NULL", company).Order("w.id DESC").
@@ -64,7 +64,7 @@ func ListWelcomeVideos(ctx context.Context, db bun.IDB, company uuid.UUID, p pg.
 	return ws, total, nil
 }
 
-// DeleteWelcomeVideo hides a welcome video; its file will be deleted.
+// DeleteWelcomeVideo soft-deletes a welcome video; its file will be deleted.
 func DeleteWelcomeVideo(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	if err := softDelete(ctx, db, "welcome_videos", id); err != nil {
 		return fmt.Errorf("delete welcome video: %w", err)

@@ -18,29 +18,29 @@ const (
 	SignalCircuitReset   = "reset"
 )
 
-// CircuitInput is the circuit of one webhook with the configured way back.
+// CircuitInput is the circuit of one webhook with the configured recovery.
 type CircuitInput struct {
 	WebhookID uuid.UUID
-	// Probe: after Cooldown one waiting delivery is tried; otherwise only a reset closes the circuit.
+	// Probe: after Cooldown one paused delivery is tried. Otherwise only a reset closes the circuit.
 	Probe    bool
 	Cooldown time.Duration
-	// ReleaseLimit is where the ramp of the release ends, in deliveries per second.
+	// ReleaseLimit is the rate at which the ramp of the release ends, in deliveries per second.
 	ReleaseLimit int
-	// Refresh: while the circuit is open the workflow looks at its row again from time to time, so that the Temporal UI
-	// shows what waits. Histories from before this field have no such looks.
+	// Refresh: while the circuit is open the workflow reads its row from time to time, so that the Temporal UI shows how
+	// many deliveries are paused. Histories from before this field do not have these reads.
 	Refresh bool `json:",omitzero"`
 
-	// Memory is what the runs before this one knew, when the workflow was continued as new.
+	// Memory is the state of the previous run, when the workflow was continued as new.
 	Memory CircuitMemory `json:",omitzero"`
 }
 
-// CircuitMemory is what a Circuit workflow knows beyond the webhook's row.
+// CircuitMemory is the state of a Circuit workflow that is not in the webhook's row.
 type CircuitMemory struct {
-	// Rate is the deliveries per second of the next step of the ramp.
+	// Rate is the next step of the ramp, in deliveries per second.
 	Rate int `json:",omitzero"`
-	// Probes counts the probes since the circuit has opened; each failed one doubles the cool-down.
+	// Probes counts the probes since the circuit opened. Each failed probe doubles the cool-down.
 	Probes int `json:",omitzero"`
-	// OpenedAt is the opening that Probes and ProbeAt belong to.
+	// OpenedAt is when the circuit opened for which Probes and ProbeAt count.
 	OpenedAt time.Time `json:",omitzero"`
 	// ProbeAt is when the next probe is due; zero when none is.
 	ProbeAt time.Time `json:",omitzero"`
@@ -49,11 +49,10 @@ type CircuitMemory struct {
 // CircuitWorkflowID is the id of the one Circuit workflow of a webhook.
 func CircuitWorkflowID(webhook uuid.UUID) string { return "circuit:" + webhook.String() }
 
-// Circuit is the durable pause of one webhook: it waits while the circuit is open and releases the backlog at a ramp
-// once it is closed, no matter how it was closed. The webhook's row is the arbiter; signals only say that it is time
-// to look.
+// Circuit is the durable pause of one webhook. It waits while the circuit is open, and releases the paused deliveries
+// at a growing rate once it is closed. The webhook's row decides; a signal only makes the workflow read it.
 //
-// A cancellation request changes nothing, because a pause must end by a reset or a probe: the workflow continues and
+// A cancellation request has no effect, because a pause must end by a reset or a probe: the workflow continues and
 // loses no signal.
 func Circuit(ctx workflow.Context, in CircuitInput) error {
 	if in.WebhookID == uuid.Nil {
@@ -73,11 +72,11 @@ type circuit struct {
 	in             CircuitInput
 	m              CircuitMemory
 	changed, reset workflow.ReceiveChannel
-	// attributed: the attributes that never change were written.
+	// attributed: the search attributes that never change were written.
 	attributed bool
 	// status is the DeliveryStatus that was written last.
 	status string
-	// refreshes counts the looks since the last signal.
+	// refreshes counts the timed reads since the last signal.
 	refreshes int
 }
 
@@ -124,7 +123,7 @@ const (
 	circuitCancel
 )
 
-// circuitStep decides what a circuit in this state needs.
+// circuitStep decides what to do for a circuit in this state.
 func circuitStep(s deliver.CircuitState) circuitNext {
 	switch {
 	case s.Deleted && s.ToCancel:
@@ -135,15 +134,15 @@ func circuitStep(s deliver.CircuitState) circuitNext {
 		return circuitWait
 	case s.Active && s.Waiting:
 		return circuitRelease
-	default: // an inactive webhook's deliveries wait for its activation, which starts this workflow again
+	default: // the deliveries of an inactive webhook wait for its activation, which starts this workflow again
 		return circuitDone
 	}
 }
 
-// pending reports whether a signal came that was not looked at: completing now would lose it.
+// pending reports whether a signal was not handled yet: completing now would lose it.
 func (c *circuit) pending() bool { return c.changed.Len() > 0 || c.reset.Len() > 0 }
 
-// handleResets closes the circuit if an engineer asked for it, and forgets the hints that were answered by looking.
+// handleResets closes the circuit if an engineer asked for it. It drains the changed signals: the row is read next.
 func (c *circuit) handleResets(ctx workflow.Context) error {
 	for c.changed.ReceiveAsync(nil) {
 	}
@@ -165,8 +164,8 @@ func (c *circuit) load(ctx workflow.Context) (deliver.CircuitState, error) {
 	return s, err
 }
 
-// wait waits for a signal, and in probe mode for the cool-down, after which one delivery is let out. A signal does
-// not move the time of the probe.
+// wait waits for a signal, and in probe mode for the cool-down, after which one delivery is released. A signal does not
+// move the time of the probe.
 func (c *circuit) wait(ctx workflow.Context, s deliver.CircuitState) error {
 	if !c.m.OpenedAt.Equal(s.OpenedAt) {
 		c.m.Probes, c.m.ProbeAt, c.m.OpenedAt = 0, time.Time{}, s.OpenedAt
@@ -191,7 +190,7 @@ func (c *circuit) wait(ctx workflow.Context, s deliver.CircuitState) error {
 		timer := workflow.NewTimerWithOptions(
 			timerCtx,
 			refresh(c.refreshes),
-			workflow.TimerOptions{Summary: "look at what waits"},
+			workflow.TimerOptions{Summary: "count paused deliveries"},
 		)
 		sel.AddFuture(timer, func(workflow.Future) { asked = false })
 	}
@@ -218,14 +217,14 @@ func (c *circuit) wait(ctx workflow.Context, s deliver.CircuitState) error {
 	return err
 }
 
-// Bounds of the time between two looks at an open circuit. It doubles: deliveries that are paused soon after the
-// circuit has opened are seen soon, and a circuit that is open for days costs one look in ten minutes.
+// Bounds of the time between two reads of an open circuit. It doubles: deliveries that are paused soon after the
+// circuit opened are shown soon, and a circuit that is open for days is read every ten minutes.
 const (
 	refreshFirst = 10 * time.Second
 	refreshLimit = 10 * time.Minute
 )
 
-func refresh(looks int) time.Duration { return min(refreshFirst<<min(looks, 10), refreshLimit) }
+func refresh(reads int) time.Duration { return min(refreshFirst<<min(reads, 10), refreshLimit) }
 
 func (c *circuit) explainOpen(s deliver.CircuitState) string {
 	details := fmt.Sprintf(
@@ -243,7 +242,7 @@ func (c *circuit) explainOpen(s deliver.CircuitState) string {
 	return details
 }
 
-// waiting says how many deliveries wait. The count is bounded, so that a look never reads a long backlog.
+// waiting says how many deliveries wait. The count is bounded, so that it never reads a long backlog.
 func waiting(s deliver.CircuitState) string {
 	switch {
 	case s.WaitingCount > deliver.WaitingLimit:
@@ -256,8 +255,8 @@ func waiting(s deliver.CircuitState) string {
 	return "deliveries wait"
 }
 
-// show makes the circuit readable and searchable in the Temporal UI: by its webhook and company, and with the
-// DeliveryStatus of the deliveries that wait in the database and have no workflow of their own.
+// show writes the circuit's details and search attributes for the Temporal UI. DeliveryStatus is that of the paused
+// deliveries, which have no workflow of their own.
 func (c *circuit) show(ctx workflow.Context, s deliver.CircuitState, details string) error {
 	workflow.SetCurrentDetails(ctx, details)
 	var updates []temporal.SearchAttributeUpdate
@@ -286,7 +285,7 @@ func circuitStatus(s deliver.CircuitState) string {
 	return ""
 }
 
-// end is the end of a workflow that has nothing to do.
+// end shows why the workflow ends, and fails it when there is no such webhook.
 func (c *circuit) end(ctx workflow.Context, s deliver.CircuitState) error {
 	switch {
 	case s.Missing:
@@ -299,10 +298,10 @@ func (c *circuit) end(ctx workflow.Context, s deliver.CircuitState) error {
 	return c.show(ctx, s, "ended: closed, nothing waits")
 }
 
-// cooldownLimit bounds the doubling: a receiver that is back shall be noticed within the hour.
+// cooldownLimit bounds the doubling: a receiver that works again is noticed within the hour.
 const cooldownLimit = time.Hour
 
-// cooldown is the wait before the next probe: doubled by each one that failed.
+// cooldown returns the wait before the next probe. Each failed probe doubles it.
 func cooldown(base time.Duration, failed int) time.Duration {
 	for range failed {
 		if base >= cooldownLimit {
@@ -313,14 +312,14 @@ func cooldown(base time.Duration, failed int) time.Duration {
 	return base
 }
 
-// release lets out one second's worth of the backlog; the next second's is twice as much, up to the limit.
+// release sends one second's worth of the paused deliveries. The next second's is twice as much, up to the limit.
 func (c *circuit) release(ctx workflow.Context, s deliver.CircuitState) error {
 	limit := c.in.ReleaseLimit
 	if s.RateLimit > 0 {
 		limit = min(limit, s.RateLimit)
 	}
 	rate := max(min(c.m.Rate, limit), 1)
-	if err := c.show(ctx, s, fmt.Sprintf("closed; %s and are released at %d/s", waiting(s), rate)); err != nil {
+	if err := c.show(ctx, s, fmt.Sprintf("closed; %s; released at %d/s", waiting(s), rate)); err != nil {
 		return err
 	}
 	n, err := c.releaseSome(ctx, deliver.ReleaseInput{WebhookID: c.in.WebhookID, Limit: rate})
@@ -341,10 +340,10 @@ func (c *circuit) releaseSome(ctx workflow.Context, in deliver.ReleaseInput) (in
 // cancelPage is how many deliveries of a deleted webhook are canceled at once: some tens of milliseconds of work.
 const cancelPage = 1000
 
-// cancel cancels a page of what a deleted webhook still had to deliver. Where another transaction has all of it
-// locked, it waits for a moment.
+// cancel cancels a page of the deliveries of a deleted webhook. When another transaction has locked all of them, it
+// waits a second.
 func (c *circuit) cancel(ctx workflow.Context) error {
-	workflow.SetCurrentDetails(ctx, "deleted; canceling what waits")
+	workflow.SetCurrentDetails(ctx, "deleted; canceling its deliveries")
 	var a *deliver.Activities
 	var n int
 	in := deliver.CancelDeletedInput{WebhookID: c.in.WebhookID, Limit: cancelPage}
@@ -354,7 +353,7 @@ func (c *circuit) cancel(ctx workflow.Context) error {
 	return workflow.Sleep(ctx, time.Second)
 }
 
-// withShortActivity is for activities that are one or two statements: they are tried until the database answers.
+// withShortActivity is for activities of one or two statements. They are retried until the database answers.
 func withShortActivity(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 30 * time.Second,

@@ -10,7 +10,7 @@ import (
 	"greenroom/activities/deliver"
 )
 
-// DeliverBatchInput is a batch: its deliveries, by id, wait for their first attempt.
+// DeliverBatchInput names the deliveries of a batch, which wait for their first attempts.
 type DeliverBatchInput struct {
 	BatchID    uuid.UUID
 	Deliveries []uuid.UUID
@@ -20,11 +20,11 @@ type DeliverBatchInput struct {
 func DeliverBatchWorkflowID(batch uuid.UUID) string { return "batch:" + batch.String() }
 
 // DeliverBatch makes the first attempts of many deliveries in one local activity, in the workflow task that was
-// started eagerly: two round trips to Temporal for all of them. A delivery that failed goes on in a DeliverWebhook of
-// its own. Where the activity fails for reasons of ours, it is tried again on the slow task queue, without end.
+// started eagerly: two round trips to Temporal for all of them. A failed delivery continues in a DeliverWebhook of its
+// own. When the activity itself fails, it is retried on the slow task queue without a limit.
 //
-// A batch means nothing to a customer, so a cancellation request changes nothing: its deliveries are canceled one by
-// one. A Reset sends all of the batch again.
+// A cancellation request has no effect: customers do not know batches, and deliveries are canceled one by one. A Reset
+// sends the whole batch again.
 func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (deliver.BatchResult, error) {
 	if in.BatchID == uuid.Nil {
 		return deliver.BatchResult{}, refuse(`the input has no "BatchID"`)
@@ -40,11 +40,9 @@ func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (deliver.BatchResu
 	if err == nil {
 		return res, nil
 	}
-	workflow.GetLogger(ctx).Warn("batch goes on on the slow task queue", "error", err)
+	workflow.GetLogger(ctx).Warn("batch continues on the slow task queue", "error", err)
 	slow := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: SlowTaskQueue(
-			workflow.GetInfo(ctx).TaskQueueName,
-		),
+		TaskQueue:           SlowTaskQueue(workflow.GetInfo(ctx).TaskQueueName),
 		StartToCloseTimeout: batchLimit,
 		Summary:             "first attempts",
 		HeartbeatTimeout:    deliver.HeartbeatTimeout,
@@ -58,6 +56,6 @@ func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (deliver.BatchResu
 	return res, err
 }
 
-// batchLimit is what a batch may take: a few seconds to begin its attempts, the longest time-out of a webhook, and as
-// long again for a slow database.
+// batchLimit bounds a batch: a few seconds to begin its attempts, the longest time-out of a webhook, and a margin for a
+// slow database.
 const batchLimit = 3 * time.Minute

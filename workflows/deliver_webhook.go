@@ -11,7 +11,7 @@ import (
 	"greenroom/activities/deliver"
 )
 
-// SignalWake makes a waiting delivery look at its row again: it was released, canceled, or is wanted at once.
+// SignalWake makes a waiting delivery make its attempt now: it was released, canceled, or is to be retried at once.
 const SignalWake = "wake"
 
 // Wake is the payload of SignalWake; an engineer may send it empty.
@@ -20,28 +20,28 @@ type Wake struct {
 	Probe bool
 }
 
-// DeliverWebhookInput is one delivery's run: ids and small values only, never data of the event.
+// DeliverWebhookInput starts one run of a delivery. It has ids and small values only, no data of the event.
 type DeliverWebhookInput struct {
 	DeliveryID uuid.UUID
 	Generation int
-	// Attempt is the number to begin with, from 1.
+	// Attempt is the number of the first attempt of this run, from 1.
 	Attempt int
 	// Schedule holds the waits between attempts: Schedule[i] follows attempt i+1.
 	Schedule []time.Duration
-	// Timeout is the receiver's: the total deadline of one attempt.
+	// Timeout is the webhook's: the total deadline of one attempt.
 	Timeout time.Duration
 	// Slow: the endpoint is slow or failing, so even the first attempt is made on the slow task queue.
 	Slow bool
 	// Probe: make the first attempt although the circuit is open.
 	Probe bool
-	// NotBefore is when the first attempt is due, of a delivery whose earlier ones were made elsewhere; zero for at once.
+	// NotBefore is when the first attempt of this run is due; zero: at once. A delivery that failed in a batch has one.
 	NotBefore time.Time
-	// PlainSuccess: success at the first attempt is not written into DeliveryStatus, where absence says the same. The
-	// write costs Temporal a millisecond of each delivery.
+	// PlainSuccess: success at the first attempt leaves DeliveryStatus absent. Writing it costs Temporal a millisecond
+	// per delivery.
 	PlainSuccess bool
-	// Reason is why the last attempt before this run failed, for the details; empty when there was none.
+	// Reason says why the last attempt before this run failed, for the details; empty when there was none.
 	Reason string `json:",omitzero"`
-	// Made counts the attempts of the runs before this one, when the workflow was continued as new.
+	// Made counts the attempts of the previous runs, when the workflow was continued as new.
 	Made int `json:",omitzero"`
 }
 
@@ -53,20 +53,20 @@ func (in *DeliverWebhookInput) check() error {
 	return nil
 }
 
-// DeliverWebhookResult is where the delivery ended.
+// DeliverWebhookResult says how the delivery ended.
 type DeliverWebhookResult struct {
 	Outcome  deliver.AttemptOutcome
 	Attempts int
 }
 
-// DeliverWebhookWorkflowID is the id of the workflow of a delivery's run: the same delivery and generation never run
-// twice.
+// DeliverWebhookWorkflowID is the workflow id of a delivery and generation. Two workflows of the same id never run at
+// once.
 func DeliverWebhookWorkflowID(delivery uuid.UUID, generation int) string {
 	return deliver.WorkflowID(delivery, generation)
 }
 
-// DeliverWebhook brings one delivery to its end: attempt, decide, wait. It waits in itself, not in a retry policy: the
-// waits are the product, a customer sees them and Retry-After moves them.
+// DeliverWebhook makes the attempts of one delivery until it succeeds, fails for good or is canceled. The waits between
+// attempts are timers of the workflow, not a retry policy: customers see them, and Retry-After moves them.
 //
 // A cancellation request cancels the delivery. An attempt in flight is not interrupted: if the receiver accepts it, the
 // delivery has succeeded. A Reset sends the delivery again, also one that has ended.
@@ -93,9 +93,9 @@ func DeliverWebhook(ctx workflow.Context, in DeliverWebhookInput) (DeliverWebhoo
 
 type delivering struct {
 	in DeliverWebhookInput
-	// work is the context of what a cancellation request does not interrupt: attempts and writes.
+	// work is the context of attempts and writes, which a cancellation request does not interrupt.
 	work  workflow.Context
-	next  int // number of the attempt to come
+	next  int // the number of the next attempt
 	made  int
 	probe bool
 	local bool
@@ -103,7 +103,7 @@ type delivering struct {
 	wake  workflow.ReceiveChannel
 }
 
-// run returns a CanceledError when the cancellation was requested before the delivery has ended.
+// run returns a CanceledError when cancellation was requested before the delivery ended.
 func (d *delivering) run(ctx workflow.Context) (DeliverWebhookResult, error) {
 	if d.in.NotBefore.After(workflow.Now(ctx)) {
 		if err := d.waitUntil(
@@ -136,7 +136,7 @@ func (d *delivering) run(ctx workflow.Context) (DeliverWebhookResult, error) {
 	}
 }
 
-// rest waits for what the next attempt needs, in a new run when the history has become long.
+// rest waits until the next attempt may be made, in a new run when the history has become long.
 func (d *delivering) rest(ctx workflow.Context, res deliver.AttemptResult) error {
 	if err := d.continueAsNew(ctx, res); err != nil {
 		return err
@@ -157,8 +157,8 @@ func (d *delivering) reasonBefore() string {
 	return d.in.Reason
 }
 
-// takeWakes takes the wakes that came before an attempt: the attempt is what they ask for, so none may end the wait
-// after it.
+// takeWakes drains the wakes that arrived before an attempt. The attempt is what they ask for, so they must not end the
+// wait after it.
 func (d *delivering) takeWakes() {
 	var w Wake
 	for d.wake.ReceiveAsync(&w) {
@@ -167,7 +167,7 @@ func (d *delivering) takeWakes() {
 	}
 }
 
-// continueAsNew goes on in a new run when the history has become long and no wake would be lost.
+// continueAsNew starts a new run when the history has become long and no wake would be lost.
 func (d *delivering) continueAsNew(ctx workflow.Context, res deliver.AttemptResult) error {
 	if !workflow.GetInfo(ctx).GetContinueAsNewSuggested() || d.wake.Len() > 0 || ctx.Err() != nil {
 		return nil
@@ -177,11 +177,11 @@ func (d *delivering) continueAsNew(ctx workflow.Context, res deliver.AttemptResu
 	return workflow.NewContinueAsNewError(ctx, DeliverWebhook, in)
 }
 
-// cancel is the domain's cancel: the delivery ends as canceled, whatever it waited for.
+// cancel ends the delivery as canceled, whatever it waited for. It returns request.
 func (d *delivering) cancel(request error) error {
 	var a *deliver.Activities
 	in := deliver.CancelDeliveryInput{DeliveryID: d.in.DeliveryID, Generation: d.in.Generation}
-	if err := workflow.ExecuteActivity(recording(d.work, "cancel"), a.CancelDelivery, in).Get(d.work, nil); err != nil {
+	if err := write(d.work, "cancel", a.CancelDelivery, in); err != nil {
 		return err
 	}
 	if err := d.show(
@@ -196,9 +196,9 @@ func (d *delivering) cancel(request error) error {
 
 func (d *delivering) count() { d.next++; d.made++ }
 
-// attempt makes the next attempt. A first one runs as a local activity, in the workflow task that was started
-// eagerly: two round trips to Temporal for a whole delivery. Where that fails for reasons of ours, and always after a
-// failure of the receiver, it runs on the slow task queue, where a receiver that hangs holds no workflow task.
+// attempt makes the next attempt. A first attempt runs as a local activity, in the workflow task that was started
+// eagerly: two round trips to Temporal for a whole delivery. When that fails, and always after a failure of the
+// receiver, the attempt runs on the slow task queue, where a hanging receiver holds no workflow task.
 func (d *delivering) attempt(ctx workflow.Context) (deliver.AttemptResult, error) {
 	var a *deliver.Activities
 	var res deliver.AttemptResult
@@ -206,13 +206,13 @@ func (d *delivering) attempt(ctx workflow.Context) (deliver.AttemptResult, error
 	d.probe = false
 	if d.local {
 		d.local = false
-		err := workflow.ExecuteLocalActivity(localAttempt(ctx, d.in.Timeout), a.AttemptDelivery, in).Get(ctx, &res)
+		err := workflow.ExecuteLocalActivity(withLocalAttempt(ctx, d.in.Timeout), a.AttemptDelivery, in).Get(ctx, &res)
 		if err == nil || temporal.IsCanceledError(err) {
 			return res, err
 		}
-		workflow.GetLogger(ctx).Warn("attempt goes on on the slow task queue", "error", err)
+		workflow.GetLogger(ctx).Warn("attempt continues on the slow task queue", "error", err)
 	}
-	err := workflow.ExecuteActivity(slowAttempt(ctx, d.in.Timeout, in.Attempt), a.AttemptDelivery, in).Get(ctx, &res)
+	err := workflow.ExecuteActivity(withSlowAttempt(ctx, d.in.Timeout, in.Attempt), a.AttemptDelivery, in).Get(ctx, &res)
 	return res, err
 }
 
@@ -224,7 +224,7 @@ func (d *delivering) attemptInput() deliver.AttemptInput {
 	return in
 }
 
-// waitAfter is the schedule's delay after an attempt, or last when there is none.
+// waitAfter returns the schedule's wait after an attempt; last: the schedule has none, so the attempt is the last.
 func waitAfter(schedule []time.Duration, attempt int) (wait time.Duration, last bool) {
 	if attempt > len(schedule) {
 		return 0, true
@@ -250,7 +250,7 @@ func (d *delivering) waitUntil(ctx workflow.Context, res deliver.AttemptResult, 
 	return await(ctx, sel)
 }
 
-// park waits, without a limit, for a wake (of the circuit's release, for example) or a cancellation request.
+// park waits without a limit for a wake, which the release of a circuit sends, or for a cancellation request.
 func (d *delivering) park(ctx workflow.Context, res deliver.AttemptResult) error {
 	if err := d.show(ctx, StatusPaused, fmt.Sprintf("waits before attempt %d: %s", d.next, res.Reason)); err != nil {
 		return err
@@ -272,7 +272,7 @@ func (d *delivering) end(ctx workflow.Context, res deliver.AttemptResult) (Deliv
 	return DeliverWebhookResult{Outcome: res.Outcome, Attempts: d.made}, err
 }
 
-// statusOf is the status of a delivery that ended with this outcome.
+// statusOf returns the DeliveryStatus of a delivery that ended with this outcome.
 func statusOf(ended deliver.AttemptOutcome) string {
 	switch ended {
 	case deliver.AttemptSucceeded:
@@ -284,7 +284,7 @@ func statusOf(ended deliver.AttemptOutcome) string {
 	}
 }
 
-// show makes the state readable and searchable in the Temporal UI.
+// show writes the details and DeliveryStatus for the Temporal UI.
 func (d *delivering) show(ctx workflow.Context, status, details string) error {
 	workflow.SetCurrentDetails(ctx, details)
 	if status == StatusSucceeded && d.in.PlainSuccess && !d.shown {
@@ -294,13 +294,13 @@ func (d *delivering) show(ctx workflow.Context, status, details string) error {
 	return workflow.UpsertTypedSearchAttributes(ctx, DeliveryStatus.ValueSet(status))
 }
 
-// attemptSlack is what an attempt may take beyond the receiver's time-out: loading, recording and a wait for a
-// connection.
+// attemptSlack is what an attempt may take beyond the receiver's time-out: loading, recording, and waiting for a
+// database connection.
 const attemptSlack = 15 * time.Second
 
-// localAttempt: three tries in a row are for a blip of the database; longer trouble belongs on the slow task queue, where
-// waiting holds no workflow task.
-func localAttempt(ctx workflow.Context, timeout time.Duration) workflow.Context {
+// withLocalAttempt is for a first attempt. Three tries in a row cover a blip of the database. A longer outage belongs
+// on the slow task queue, where waiting holds no workflow task.
+func withLocalAttempt(ctx workflow.Context, timeout time.Duration) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: timeout + attemptSlack,
 		RetryPolicy: &temporal.RetryPolicy{
@@ -312,10 +312,10 @@ func localAttempt(ctx workflow.Context, timeout time.Duration) workflow.Context 
 	})
 }
 
-// slowAttempt retries without end: only our own faults come here as errors, and a fault of ours delays a delivery but
-// never loses it. Ten seconds between tries bound how long a delivery waits once the fault is over. The heartbeat
-// gives the attempt of a worker that died to another one before the time-out is over.
-func slowAttempt(ctx workflow.Context, timeout time.Duration, attempt int) workflow.Context {
+// withSlowAttempt is for all other attempts. It retries without a limit, because only internal faults are errors here,
+// and these delay a delivery but never lose it. At most 10 s between tries bound the delay after a fault has passed.
+// The heartbeat lets another worker take over an attempt before its time-out when its worker died.
+func withSlowAttempt(ctx workflow.Context, timeout time.Duration, attempt int) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           SlowTaskQueue(workflow.GetInfo(ctx).TaskQueueName),
 		StartToCloseTimeout: timeout + attemptSlack,

@@ -10,7 +10,7 @@ import (
 	"greenroom/activities"
 )
 
-// GenerateInterviewInput names the generation; what is to be made is in its row.
+// GenerateInterviewInput names the generation. Its row says what to generate.
 type GenerateInterviewInput struct{ GenerationID uuid.UUID }
 
 // GenerateInterviewWorkflowID is the id of the one workflow of a generation.
@@ -18,9 +18,9 @@ func GenerateInterviewWorkflowID(generation uuid.UUID) string {
 	return "generate:" + generation.String()
 }
 
-// GenerateInterview makes an AI interview from a role and its description: the job, then its questions, when there is
-// a generator to write them. The client hears of the progress where it asked to. A generator that refuses, or cannot
-// be reached, fails the generation; the job stays. A cancellation request fails the generation too.
+// GenerateInterview makes an AI interview from a role and its description: the job, then its questions, when a
+// generator is configured. It notifies the client of the progress if the client asked for it. A generator that refuses
+// or cannot be reached fails the generation; the job stays. A cancellation request fails the generation too.
 func GenerateInterview(ctx workflow.Context, in GenerateInterviewInput) error {
 	if in.GenerationID == uuid.Nil {
 		return refuse(`the input has no "GenerationID"`)
@@ -35,7 +35,7 @@ func GenerateInterview(ctx workflow.Context, in GenerateInterviewInput) error {
 		GenerationID: in.GenerationID,
 		Reason:       "the generation was canceled by an operator",
 	}
-	if err := workflow.ExecuteActivity(recording(work, "cancel"), a.EndGeneration, end).Get(work, nil); err != nil {
+	if err := write(work, "cancel", a.EndGeneration, end); err != nil {
 		return err
 	}
 	return err
@@ -44,7 +44,7 @@ func GenerateInterview(ctx workflow.Context, in GenerateInterviewInput) error {
 func generate(ctx workflow.Context, in GenerateInterviewInput) error {
 	var a *activities.Activities
 	var s activities.GenerationState
-	err := workflow.ExecuteActivity(recording(ctx, "create the AI interview"), a.CreateGenerated, in.GenerationID).
+	err := workflow.ExecuteActivity(withDBActivity(ctx, "create the AI interview"), a.CreateGenerated, in.GenerationID).
 		Get(ctx, &s)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func generate(ctx workflow.Context, in GenerateInterviewInput) error {
 		return err
 	}
 	end := activities.EndGenerationInput{GenerationID: in.GenerationID, Reason: reason}
-	if err := workflow.ExecuteActivity(recording(ctx, "note the end"), a.EndGeneration, end).Get(ctx, nil); err != nil {
+	if err := write(ctx, "record the end", a.EndGeneration, end); err != nil {
 		return err
 	}
 	return g.notify(ctx, notifyEndWithin)
@@ -67,30 +67,31 @@ type generation struct {
 }
 
 const (
-	// generateWithin: a generator takes minutes; one that is down for an hour is better told of than waited for.
+	// generateWithin bounds the tries to reach the generator. It needs minutes; after an hour a failure is reported.
 	generateWithin = time.Hour
-	// notifyWithin is for progress, which the next news replaces; the end is worth a day of tries, like the first tries
-	// of a webhook's delivery.
+	// notifyWithin is for progress, which the next notification replaces. The end is retried for a day.
 	notifyWithin    = 10 * time.Minute
 	notifyEndWithin = 24 * time.Hour
 )
 
-// askForQuestions has the generator asked and meanwhile tells the client that the interview is there; that news is
-// given up when the end is to be told. It returns why there are no questions although there should be.
+// askForQuestions asks the generator, and at the same time notifies the client that the interview exists. That
+// notification is given up once the generator has answered. reason says why there are no questions, when there should
+// be.
 func (g *generation) askForQuestions(ctx workflow.Context) (reason string, err error) {
 	if !g.state.HasGenerator {
 		return "", nil
 	}
-	telling, stop := workflow.WithCancel(ctx)
-	told := workflow.NewBufferedChannel(ctx, 1)
-	workflow.Go(telling, func(telling workflow.Context) {
-		_ = g.notify(telling, notifyWithin)
-		told.SendAsync(nil)
+	notifying, stop := workflow.WithCancel(ctx)
+	notified := workflow.NewBufferedChannel(ctx, 1)
+	workflow.Go(notifying, func(notifying workflow.Context) {
+		_ = g.notify(notifying, notifyWithin)
+		notified.SendAsync(nil)
 	})
 	var a *activities.Activities
-	err = workflow.ExecuteActivity(asking(ctx, generateWithin, "ask for questions"), a.AskGenerator, g.id).Get(ctx, nil)
+	ask := withService(ctx, generateWithin, "ask for questions")
+	err = workflow.ExecuteActivity(ask, a.AskGenerator, g.id).Get(ctx, nil)
 	stop()
-	told.Receive(ctx, nil) // so that news cannot overtake each other
+	notified.Receive(ctx, nil) // notifications must not overtake each other
 	if outOfTries(err) {
 		workflow.GetLogger(ctx).Warn("generator not reached", "error", err)
 		return "the generator could not be reached", nil
@@ -98,7 +99,7 @@ func (g *generation) askForQuestions(ctx workflow.Context) (reason string, err e
 	return "", err
 }
 
-// notify tells the client where the generation stands. One that cannot be reached can still ask.
+// notify sends the client the state of the generation. A client that cannot be reached can still poll.
 func (g *generation) notify(ctx workflow.Context, within time.Duration) error {
 	if !g.state.Notifies {
 		return nil
@@ -113,7 +114,7 @@ func (g *generation) notify(ctx workflow.Context, within time.Duration) error {
 			BackoffCoefficient: 2,
 			MaximumInterval:    10 * time.Minute,
 		},
-		Summary: "tell the client",
+		Summary: "notify the client",
 	}
 	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.NotifyGeneration, g.id).Get(ctx, nil)
 	if outOfTries(err) {

@@ -12,25 +12,25 @@ import (
 	"greenroom/activities"
 )
 
-// Signals of the Interview workflow. Changed: the interview's row changed, look at it (sent by the outbox, which
-// starts the workflow where there is none). Cancel: cancel the interview; an engineer sends it from the Temporal UI
-// or CLI, with a reason as a JSON string or without payload.
+// Signals of the Interview workflow. Changed: the interview's row changed, so the workflow reads it; the outbox sends
+// it, and starts the workflow when there is none. Cancel: cancel the interview; an engineer sends it from the Temporal
+// UI or CLI, with a reason as a JSON string or without payload.
 const (
 	SignalInterviewChanged = "changed"
 	SignalInterviewCancel  = "cancel"
 )
 
-// InterviewInput is one interview with the configured answer to calls that nobody answers. The fields from PlacedCall
-// on are the run's memory, handed on when it continues as new; who starts the workflow leaves them empty.
+// InterviewInput is one interview with the settings for calls that are not answered. The fields from PlacedCall on are
+// the state of the previous run, when the workflow was continued as new; starters leave them empty.
 type InterviewInput struct {
 	InterviewID uuid.UUID
-	// NoAnswerRetries is how many further calls are made, each NoAnswerDelay after the one that was not answered.
+	// NoAnswerRetries is how many more calls are made, each NoAnswerDelay after an unanswered one.
 	NoAnswerRetries int
 	NoAnswerDelay   time.Duration
 
-	// PlacedCall is the call that the provider has and that must be ended when the interview is.
+	// PlacedCall is the call that the provider has. It must be ended when the interview ends.
 	PlacedCall uuid.UUID `json:",omitzero"`
-	// RetriedCall is the unanswered call that was followed by another one: should that be deleted, none is made again.
+	// RetriedCall is the unanswered call that was already followed by another: if that one is deleted, it is not repeated.
 	RetriedCall uuid.UUID `json:",omitzero"`
 	// AnalysisRequested: the analyser was asked.
 	AnalysisRequested bool `json:",omitzero"`
@@ -39,12 +39,11 @@ type InterviewInput struct {
 // InterviewWorkflowID is the id of the one workflow of an interview.
 func InterviewWorkflowID(interview uuid.UUID) string { return "interview:" + interview.String() }
 
-// Interview is the process manager of one interview: it places calls, asks for the analysis and minds the deadlines.
-// The interview's row is the arbiter; a signal only says that it is time to look, and a change that came too late is
-// none.
+// Interview manages the life of one interview: it places calls, asks for the analysis and keeps the deadlines. The
+// interview's row decides; a signal only makes the workflow read it. A late change is ignored.
 //
-// A cancellation request does what the signal cancel does. An interview that has taken place cannot be canceled: then
-// the workflow continues, for the analysis.
+// A cancellation request does the same as the signal cancel. An interview that has taken place cannot be canceled: the
+// workflow continues, for the analysis.
 func Interview(ctx workflow.Context, in InterviewInput) error {
 	if in.InterviewID == uuid.Nil {
 		return refuse(`the input has no "InterviewID"`)
@@ -66,14 +65,14 @@ func Interview(ctx workflow.Context, in InterviewInput) error {
 type interview struct {
 	in              InterviewInput
 	changed, cancel workflow.ReceiveChannel
-	// inviting: the invitation is being sent, or was.
+	// inviting: sending the invitation was started.
 	inviting bool
-	// obeying: a cancel signal came and is not dealt with yet.
+	// obeying: a cancellation is being carried out.
 	obeying bool
-	// requested: the workflow's cancellation was requested; obeyed: that was dealt with.
+	// requested: the workflow's cancellation was requested; obeyed: that was carried out.
 	requested func() bool
 	obeyed    bool
-	// last is the interview's status at the last look.
+	// last is the interview's status when it was last read.
 	last string
 	// attributed: the search attributes were written.
 	attributed bool
@@ -81,7 +80,7 @@ type interview struct {
 
 func (i *interview) run(ctx workflow.Context) error {
 	for {
-		for i.changed.ReceiveAsync(nil) { // whatever they announced is seen by the look that follows
+		for i.changed.ReceiveAsync(nil) { // the row is read next
 		}
 		s, err := i.load(ctx)
 		if err != nil {
@@ -107,8 +106,8 @@ func (i *interview) run(ctx workflow.Context) error {
 	}
 }
 
-// invite has the invitation sent, once in a run and beside the story: a mail server that is down for days must not
-// keep the interview from its deadlines. A run that goes on as a new one finds the mail still due, if it is.
+// invite starts sending the invitation, once per run and concurrently: a mail server that is down for days must not
+// hold up the deadlines. After continue-as-new, the new run finds the mail still due, if it is.
 func (i *interview) invite(ctx workflow.Context, s activities.InterviewState) {
 	if !s.InvitationDue || i.inviting {
 		return
@@ -116,20 +115,20 @@ func (i *interview) invite(ctx workflow.Context, s activities.InterviewState) {
 	i.inviting = true
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		var a *activities.Activities
-		err := workflow.ExecuteActivity(inviting(ctx, s.DeadlineAt), a.SendInvitation, i.in.InterviewID).Get(ctx, nil)
+		err := workflow.ExecuteActivity(withInvitation(ctx, s.DeadlineAt), a.SendInvitation, i.in.InterviewID).Get(ctx, nil)
 		if err != nil && !temporal.IsCanceledError(err) {
 			workflow.GetLogger(ctx).Warn("invitation not sent", "error", err)
 		}
 	})
 }
 
-// quiet reports whether no signal waits to be dealt with: ending the run now loses none.
+// quiet reports whether every signal was handled: ending the run now loses none.
 func (i *interview) quiet() bool { return i.changed.Len() == 0 && !i.toCancel() && !i.obeying }
 
-// toCancel: a cancel signal or a cancellation request is not dealt with yet.
+// toCancel reports whether a cancel signal or a cancellation request was not handled yet.
 func (i *interview) toCancel() bool { return i.cancel.Len() > 0 || (i.requested() && !i.obeyed) }
 
-// show makes the interview searchable in the Temporal UI, by its company and job.
+// show writes the search attributes for the Temporal UI: company and job.
 func (i *interview) show(ctx workflow.Context, s activities.InterviewState) error {
 	i.last = s.Status
 	if i.attributed || s.CompanyID == uuid.Nil {
@@ -143,20 +142,21 @@ func (i *interview) show(ctx workflow.Context, s activities.InterviewState) erro
 	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
 }
 
-// load looks at the row, in the workflow task itself; when the database has more than a blip, as an activity that
-// waits for it without holding a task.
+// load reads the row in a local activity. During a longer outage of the database it is a regular activity, which holds
+// no workflow task while it waits.
 func (i *interview) load(ctx workflow.Context) (s activities.InterviewState, err error) {
 	var a *activities.Activities
-	err = workflow.ExecuteLocalActivity(quickLook(ctx), a.LoadInterview, i.in.InterviewID).Get(ctx, &s)
+	err = workflow.ExecuteLocalActivity(withQuickLook(ctx), a.LoadInterview, i.in.InterviewID).Get(ctx, &s)
 	if err == nil || temporal.IsCanceledError(err) {
 		return s, err
 	}
 	workflow.GetLogger(ctx).Warn("interview is loaded by an activity", "error", err)
-	err = workflow.ExecuteActivity(recording(ctx, "look at the interview"), a.LoadInterview, i.in.InterviewID).Get(ctx, &s)
+	patient := withDBActivity(ctx, "read the interview")
+	err = workflow.ExecuteActivity(patient, a.LoadInterview, i.in.InterviewID).Get(ctx, &s)
 	return s, err
 }
 
-// take does one step. Afterwards the row is looked at again, whatever came of it.
+// take does one step. The row is read again afterwards.
 func (i *interview) take(ctx workflow.Context, next step, s activities.InterviewState) error {
 	switch next.do {
 	case stepWait:
@@ -179,7 +179,7 @@ func (i *interview) take(ctx workflow.Context, next step, s activities.Interview
 	return fmt.Errorf("unknown step %d", next.do)
 }
 
-// wait waits for a change of the row, and no longer than the step says.
+// wait waits for a change of the row, or until the step's time.
 func (i *interview) wait(ctx workflow.Context, next step) error {
 	details := "waiting for " + next.what
 	timerCtx, stop := workflow.WithCancel(ctx)
@@ -202,13 +202,13 @@ func (i *interview) wait(ctx workflow.Context, next step) error {
 	return await(ctx, sel)
 }
 
-// placeCall hands the call to the provider. When the provider could not be reached it may have the call all the same.
+// placeCall hands the call to the provider. A provider that could not be reached may have the call nevertheless.
 func (i *interview) placeCall(ctx workflow.Context, s activities.InterviewState) error {
 	workflow.SetCurrentDetails(ctx, "calling the candidate")
 	var a *activities.Activities
 	var res activities.PlaceCallResult
 	in := activities.PlaceCallInput{InterviewID: i.in.InterviewID, CallID: s.Call.ID, Version: s.Version}
-	err := workflow.ExecuteActivity(placing(ctx, s.Call.RetryNumber), a.PlaceCall, in).Get(ctx, &res)
+	err := workflow.ExecuteActivity(withPlaceCall(ctx, s.Call.RetryNumber), a.PlaceCall, in).Get(ctx, &res)
 	if res.Placed || err != nil {
 		i.in.PlacedCall = s.Call.ID
 	}
@@ -221,20 +221,19 @@ func (i *interview) placeCall(ctx workflow.Context, s activities.InterviewState)
 func (i *interview) retryCall(ctx workflow.Context, s activities.InterviewState) error {
 	i.in.RetriedCall = s.Call.ID
 	var a *activities.Activities
-	return workflow.ExecuteActivity(recording(ctx, "nobody answered: schedule another call"), a.RetryCall, activities.RetryCallInput{
+	return write(ctx, "no answer: schedule another call", a.RetryCall, activities.RetryCallInput{
 		InterviewID: i.in.InterviewID, Version: s.Version, RetryNumber: s.Call.RetryNumber + 1,
 		At: workflow.Now(ctx).Add(i.in.NoAnswerDelay),
-	}).
-		Get(ctx, nil)
+	})
 }
 
-// hangUp ends the call that the provider has. A provider that cannot be reached for minutes is left with it: its
-// report will find an interview that has ended.
+// hangUp ends the call at the provider. When the provider cannot be reached for minutes the call is left to end by
+// itself: its report finds an interview that has ended.
 func (i *interview) hangUp(ctx workflow.Context) error {
 	call := i.in.PlacedCall
 	i.in.PlacedCall = uuid.Nil
 	var a *activities.Activities
-	err := workflow.ExecuteActivity(hangingUp(ctx), a.HangUp, call).Get(ctx, nil)
+	err := workflow.ExecuteActivity(withHangUp(ctx), a.HangUp, call).Get(ctx, nil)
 	if outOfTries(err) {
 		workflow.GetLogger(ctx).Warn("call not ended at the provider", "call_attempt_id", call, "error", err)
 		return nil
@@ -244,18 +243,18 @@ func (i *interview) hangUp(ctx workflow.Context) error {
 
 func (i *interview) fail(ctx workflow.Context, s activities.InterviewState, reason string) error {
 	var a *activities.Activities
-	return workflow.ExecuteActivity(recording(ctx, "fail: "+reason), a.FailInterview, activities.FailInterviewInput{
+	return write(ctx, "fail: "+reason, a.FailInterview, activities.FailInterviewInput{
 		InterviewID: i.in.InterviewID, Version: s.Version, Reason: reason,
-	}).Get(ctx, nil)
+	})
 }
 
-// requestAnalysis asks the analyser until the analysis is due. When it was not to be reached, the wait that follows
-// ends at once and fails the analysis.
+// requestAnalysis asks the analyser until the analysis is due. If it was not reached, the wait that follows ends at
+// once and fails the analysis.
 func (i *interview) requestAnalysis(ctx workflow.Context, s activities.InterviewState) error {
 	i.in.AnalysisRequested = true
 	workflow.SetCurrentDetails(ctx, "asking for the analysis, until "+s.AnalysisDueAt.UTC().Format(time.RFC3339))
 	var a *activities.Activities
-	err := workflow.ExecuteActivity(analysing(ctx, s.AnalysisDueAt), a.RequestAnalysis, i.in.InterviewID).Get(ctx, nil)
+	err := workflow.ExecuteActivity(withAnalysis(ctx, s.AnalysisDueAt), a.RequestAnalysis, i.in.InterviewID).Get(ctx, nil)
 	if outOfTries(err) {
 		workflow.GetLogger(ctx).Warn("analyser not reached", "error", err)
 		return nil
@@ -265,11 +264,12 @@ func (i *interview) requestAnalysis(ctx workflow.Context, s activities.Interview
 
 func (i *interview) failAnalysis(ctx workflow.Context, s activities.InterviewState) error {
 	var a *activities.Activities
-	return workflow.ExecuteActivity(recording(ctx, "the analysis did not arrive in time"), a.FailAnalysis,
-		activities.FailAnalysisInput{InterviewID: i.in.InterviewID, Version: s.Version}).Get(ctx, nil)
+	return write(ctx, "the analysis did not arrive in time", a.FailAnalysis, activities.FailAnalysisInput{
+		InterviewID: i.in.InterviewID, Version: s.Version,
+	})
 }
 
-// ending is where the interview stands, for the Temporal UI.
+// ending describes the interview's final state for the Temporal UI.
 func ending(s activities.InterviewState) string {
 	switch {
 	case s.Status == "":
@@ -280,7 +280,7 @@ func ending(s activities.InterviewState) string {
 	return fmt.Sprintf("interview %s", s.Status)
 }
 
-// done lets a cancellation that came at the last moment run into the row that has ended.
+// done waits for a cancellation that arrived last: it finds that the row has ended.
 func (i *interview) done(ctx workflow.Context, s activities.InterviewState) error {
 	workflow.SetCurrentDetails(ctx, "ended: "+ending(s))
 	if s.Status == "" {
@@ -289,9 +289,9 @@ func (i *interview) done(ctx workflow.Context, s activities.InterviewState) erro
 	return workflow.Await(ctx, func() bool { return !i.toCancel() && !i.obeying })
 }
 
-// obeyCancel cancels the interview for an engineer, beside the story: whatever that waits for, the row changes at
-// once, and the change is announced as every other one is. It takes a signal out of the channel only when it can deal
-// with it, so that quiet sees every one of them.
+// obeyCancel cancels the interview for an engineer, concurrently with run: the row changes at once, and run learns of
+// the change by a signal, as of any other. It receives a signal only when it can handle it, so that quiet counts every
+// unhandled one.
 func (i *interview) obeyCancel(ctx workflow.Context) {
 	for {
 		if workflow.Await(ctx, i.toCancel) != nil {
@@ -305,8 +305,8 @@ func (i *interview) obeyCancel(ctx workflow.Context) {
 		i.cancel.ReceiveAsync(&reason)
 		text, _ := reason.(string)
 		var a *activities.Activities
-		err := workflow.ExecuteActivity(recording(ctx, "cancel"), a.CancelInterview,
-			activities.CancelInterviewInput{InterviewID: i.in.InterviewID, Reason: text}).Get(ctx, nil)
+		in := activities.CancelInterviewInput{InterviewID: i.in.InterviewID, Reason: text}
+		err := write(ctx, "cancel", a.CancelInterview, in)
 		if err != nil {
 			workflow.GetLogger(ctx).Warn("interview not canceled", "error", err)
 		}
@@ -314,7 +314,7 @@ func (i *interview) obeyCancel(ctx workflow.Context) {
 	}
 }
 
-// outOfTries reports whether an activity failed for good, as opposed to a workflow that was canceled.
+// outOfTries reports whether an activity failed for good; false when the workflow was canceled.
 func outOfTries(err error) bool {
 	var failed *temporal.ActivityError
 	return errors.As(err, &failed) && !temporal.IsCanceledError(err)

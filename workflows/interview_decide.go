@@ -8,7 +8,7 @@ import (
 	"greenroom/activities"
 )
 
-// stepKind is what an interview's process manager can do.
+// stepKind is an action of the Interview workflow.
 type stepKind int
 
 const (
@@ -25,16 +25,16 @@ const (
 // step is the one thing to do next.
 type step struct {
 	do stepKind
-	// until ends a stepWait; zero: only a change of the row does.
+	// until ends a stepWait; zero: only a change of the row ends it.
 	until time.Time
-	// what a stepWait waits for, in words for the Temporal UI.
+	// what says what a stepWait waits for, in the Temporal UI.
 	what string
 	// reason of a stepFail.
 	reason string
 }
 
-// nextStep decides what an interview in this state needs now. in also says what was done already and cannot be seen
-// in the row.
+// nextStep decides what an interview in this state needs now. in also says what was already done and is not visible in
+// the row.
 func nextStep(s activities.InterviewState, now time.Time, in InterviewInput) step {
 	if in.PlacedCall != uuid.Nil && !talking(s, in.PlacedCall) && !endedByProvider(s, in.PlacedCall) {
 		return step{do: stepHangUp}
@@ -52,12 +52,12 @@ func nextStep(s activities.InterviewState, now time.Time, in InterviewInput) ste
 	return step{do: stepDone}
 }
 
-// nextCallStep is about an interview by telephone that has not started.
+// nextCallStep decides for a phone interview that has not started.
 func nextCallStep(s activities.InterviewState, now time.Time, in InterviewInput) step {
 	c := s.Call
 	switch {
 	case c.Status == activities.CallScheduled && !c.PlacedAt.IsZero():
-		return waitOrFail(now, c.PlacedAt.Add(s.MaxDuration), "news of the call", activities.ReasonMaxDuration)
+		return waitOrFail(now, c.PlacedAt.Add(s.MaxDuration), "a report of the call", activities.ReasonMaxDuration)
 	case c.Status == activities.CallScheduled && now.Before(c.ScheduledAt):
 		return step{do: stepWait, until: c.ScheduledAt, what: "the time of the call"}
 	case c.Status == activities.CallScheduled:
@@ -68,12 +68,12 @@ func nextCallStep(s activities.InterviewState, now time.Time, in InterviewInput)
 		}
 		return step{do: stepFail, reason: activities.ReasonNoAnswer}
 	}
-	// There is no call to come: it was deleted, perhaps to stop the retries. It is for the API's user to invoke one.
+	// No call is scheduled: it was deleted, perhaps to stop the retries. A user of the API can invoke one.
 	return step{do: stepWait, what: "a call to be invoked"}
 }
 
-// nextAnalysisStep is about a completed interview whose analysis is pending. The analyser is asked once; whether it
-// answers by call-back or somebody posts a result to the API, the row will say so.
+// nextAnalysisStep decides for a completed interview whose analysis is pending. The analyser is asked once. The result
+// arrives in the row, by its call-back or by the API.
 func nextAnalysisStep(s activities.InterviewState, now time.Time, in InterviewInput) step {
 	switch {
 	case !s.AnalysisDueAt.IsZero() && !now.Before(s.AnalysisDueAt):
@@ -84,7 +84,7 @@ func nextAnalysisStep(s activities.InterviewState, now time.Time, in InterviewIn
 	return step{do: stepWait, until: s.AnalysisDueAt, what: "the analysis"}
 }
 
-// waitOrFail waits until a limit and fails the interview once it has passed; a zero limit is none.
+// waitOrFail waits until a limit and fails the interview once it has passed. Zero means no limit.
 func waitOrFail(now, limit time.Time, what, reason string) step {
 	if limit.IsZero() || now.Before(limit) {
 		return step{do: stepWait, until: limit, what: what}
@@ -92,15 +92,15 @@ func waitOrFail(now, limit time.Time, what, reason string) step {
 	return step{do: stepFail, reason: reason}
 }
 
-// talking reports whether a placed call still serves its interview: it rings or is in progress. An interview that was
-// deleted while in progress goes on to its end.
+// talking reports whether a placed call still serves its interview: it rings or is in progress. An interview that is
+// deleted while in progress continues to its end.
 func talking(s activities.InterviewState, call uuid.UUID) bool {
 	open := s.Status == activities.InterviewScheduled || s.Status == activities.InterviewInProgress
 	return open && s.Call.ID == call &&
 		(s.Call.Status == activities.CallScheduled || s.Call.Status == activities.CallInProgress)
 }
 
-// endedByProvider reports whether the provider itself said that the call is over, so that there is nothing to hang up.
+// endedByProvider reports whether the provider reported the end of the call, so that there is nothing to hang up.
 func endedByProvider(s activities.InterviewState, call uuid.UUID) bool {
 	c := s.Call
 	ours := c.Reason == activities.ReasonMaxDuration || c.Reason == activities.ReasonProvider

@@ -59,7 +59,7 @@ func TestInterviewNextStep(t *testing.T) {
 	fail := func(reason string) step { return step{do: stepFail, reason: reason} }
 	const (
 		invitation, talk, verdict = "the invitation's deadline", "the maximum duration", "the analysis"
-		dial, news                = "the time of the call", "news of the call"
+		dial, news                = "the time of the call", "a report of the call"
 	)
 
 	for name, c := range map[string]struct {
@@ -76,7 +76,9 @@ func TestInterviewNextStep(t *testing.T) {
 		"in progress for too long":        {since(now.Add(-hour)), fresh, fail(activities.ReasonMaxDuration)},
 
 		"call to come": {
-			call(activities.InterviewScheduled, activities.CallState{Status: activities.CallScheduled, ScheduledAt: now.Add(hour)}), fresh,
+			call(activities.InterviewScheduled, activities.CallState{
+				Status: activities.CallScheduled, ScheduledAt: now.Add(hour),
+			}), fresh,
 			wait(now.Add(hour), dial),
 		},
 		"call due": {
@@ -88,49 +90,84 @@ func TestInterviewNextStep(t *testing.T) {
 			wait(now.Add(hour), news),
 		},
 		"call placed and never heard of": {
-			call(activities.InterviewScheduled, activities.CallState{Status: activities.CallScheduled, PlacedAt: now.Add(-hour)}), placed,
+			call(activities.InterviewScheduled, activities.CallState{
+				Status: activities.CallScheduled, PlacedAt: now.Add(-hour),
+			}), placed,
 			fail(activities.ReasonMaxDuration),
 		},
 		"call in progress": {
-			call(activities.InterviewInProgress, activities.CallState{Status: activities.CallInProgress}), placed, wait(now.Add(hour), talk),
+			call(activities.InterviewInProgress, activities.CallState{Status: activities.CallInProgress}),
+			placed, wait(now.Add(hour), talk),
 		},
-		"nobody answered":       {call(activities.InterviewScheduled, unanswered), placed, step{do: stepRetryCall}},
-		"no retries configured": {call(activities.InterviewScheduled, unanswered), InterviewInput{}, fail(activities.ReasonNoAnswer)},
+		"nobody answered": {call(activities.InterviewScheduled, unanswered), placed, step{do: stepRetryCall}},
+		"no retries configured": {
+			call(activities.InterviewScheduled, unanswered),
+			InterviewInput{},
+			fail(activities.ReasonNoAnswer),
+		},
 		"nobody answered the last": {
-			call(activities.InterviewScheduled, activities.CallState{Status: activities.CallFailed, Reason: activities.ReasonNoAnswer, RetryNumber: 2}), fresh, fail(activities.ReasonNoAnswer),
+			call(activities.InterviewScheduled, activities.CallState{
+				Status: activities.CallFailed, Reason: activities.ReasonNoAnswer, RetryNumber: 2,
+			}),
+			fresh, fail(activities.ReasonNoAnswer),
 		},
 		"nobody answered another": {
-			call(activities.InterviewScheduled, unanswered), InterviewInput{NoAnswerRetries: 2, RetriedCall: other}, step{do: stepRetryCall},
+			call(activities.InterviewScheduled, unanswered),
+			InterviewInput{NoAnswerRetries: 2, RetriedCall: other},
+			step{do: stepRetryCall},
 		},
 		"the retry was deleted": {
-			call(activities.InterviewScheduled, unanswered), InterviewInput{NoAnswerRetries: 2, RetriedCall: id}, wait(time.Time{}, "a call to be invoked"),
+			call(activities.InterviewScheduled, unanswered),
+			InterviewInput{NoAnswerRetries: 2, RetriedCall: id},
+			wait(time.Time{}, "a call to be invoked"),
 		},
 		"every call was deleted": {
-			state(activities.Phone, activities.InterviewScheduled, func(*activities.InterviewState) {}), fresh, wait(time.Time{}, "a call to be invoked"),
+			state(activities.Phone, activities.InterviewScheduled, func(*activities.InterviewState) {}),
+			fresh, wait(time.Time{}, "a call to be invoked"),
 		},
 
 		"placed call was deleted": {
-			state(activities.Phone, activities.InterviewScheduled, func(*activities.InterviewState) {}), placed, step{do: stepHangUp},
+			state(activities.Phone, activities.InterviewScheduled, func(*activities.InterviewState) {}),
+			placed,
+			step{do: stepHangUp},
 		},
 		"placed call was replaced": {
-			call(activities.InterviewScheduled, activities.CallState{ID: other, Status: activities.CallScheduled}), placed, step{do: stepHangUp},
+			call(activities.InterviewScheduled, activities.CallState{ID: other, Status: activities.CallScheduled}),
+			placed,
+			step{do: stepHangUp},
 		},
 		"canceled while it rings": {call(activities.InterviewCanceled, canceled), placed, step{do: stepHangUp}},
 		"canceled in progress": {
-			call(activities.InterviewCanceled, activities.CallState{Status: activities.CallInProgress}), placed, step{do: stepHangUp},
+			call(activities.InterviewCanceled, activities.CallState{Status: activities.CallInProgress}),
+			placed,
+			step{do: stepHangUp},
 		},
 		"canceled and hung up": {call(activities.InterviewCanceled, canceled), fresh, step{do: stepDone}},
 		"talked for too long": {
-			call(activities.InterviewFailed, activities.CallState{Status: activities.CallFailed, Reason: activities.ReasonMaxDuration}), placed, step{do: stepHangUp},
+			call(activities.InterviewFailed, activities.CallState{
+				Status: activities.CallFailed, Reason: activities.ReasonMaxDuration,
+			}),
+			placed,
+			step{do: stepHangUp},
 		},
 		"provider not reached": {
-			call(activities.InterviewFailed, activities.CallState{Status: activities.CallFailed, Reason: activities.ReasonProvider}), placed, step{do: stepHangUp},
+			call(activities.InterviewFailed, activities.CallState{
+				Status: activities.CallFailed, Reason: activities.ReasonProvider,
+			}),
+			placed,
+			step{do: stepHangUp},
 		},
 		"provider says it failed": {
-			call(activities.InterviewFailed, activities.CallState{Status: activities.CallFailed, Reason: activities.ReasonTechnical}), placed, step{do: stepDone},
+			call(activities.InterviewFailed, activities.CallState{
+				Status: activities.CallFailed, Reason: activities.ReasonTechnical,
+			}),
+			placed,
+			step{do: stepDone},
 		},
 		"provider says it is over": {
-			call(activities.InterviewCompleted, activities.CallState{Status: activities.CallCompleted}), placed, step{do: stepDone},
+			call(activities.InterviewCompleted, activities.CallState{Status: activities.CallCompleted}),
+			placed,
+			step{do: stepDone},
 		},
 
 		"analysis asked for": {analysis(func(*activities.InterviewState) {}), fresh, step{do: stepRequestAnalysis}},
@@ -143,7 +180,11 @@ func TestInterviewNextStep(t *testing.T) {
 		"analysis overdue": {
 			analysis(func(s *activities.InterviewState) { s.AnalysisDueAt = now }), fresh, step{do: stepFailAnalysis},
 		},
-		"analysis of a deleted interview": {analysis(func(s *activities.InterviewState) { s.Deleted = true }), fresh, step{do: stepDone}},
+		"analysis of a deleted interview": {
+			analysis(func(s *activities.InterviewState) { s.Deleted = true }),
+			fresh,
+			step{do: stepDone},
+		},
 		"analysis failed": {
 			analysis(func(s *activities.InterviewState) { s.Analysis = activities.AnalysisFailed }), fresh, step{do: stepDone},
 		},

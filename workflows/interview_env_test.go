@@ -53,7 +53,7 @@ type interviewing struct {
 	server  chan struct{} // one request at a time
 }
 
-// ring is the time from placing a call to the provider's news of it.
+// ring is the time from withPlaceCall a call to the provider's news of it.
 const ring = 10 * time.Second
 
 func setupInterview(t *testing.T, kind db.InterviewType, in time.Duration) *interviewing {
@@ -90,8 +90,9 @@ func (i *interviewing) createInterview(kind db.InterviewType, in time.Duration) 
 	i.t.Helper()
 	company, candidate, agent := pg.NewID(), pg.NewID(), pg.NewID()
 	for query, id := range map[string]uuid.UUID{
-		"INSERT INTO candidates (id, company_id, first_name, last_name, phone_number) VALUES (?, ?, 'Ada', 'Byron', '+421900000000')": candidate,
-		"INSERT INTO agents (id, company_id, name, type) VALUES (?, ?, 'Agent', 'PHONE')":                                             agent,
+		`INSERT INTO candidates (id, company_id, first_name, last_name, phone_number)
+			VALUES (?, ?, 'Ada', 'Byron', '+421900000000')`: candidate,
+		"INSERT INTO agents (id, company_id, name, type) VALUES (?, ?, 'Agent', 'PHONE')": agent,
 	} {
 		_, err := i.db.ExecContext(
 			i.ctx,

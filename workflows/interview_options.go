@@ -8,9 +8,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// quickLook: three tries in a row are for a blip of the database; five seconds are a hundred times what two look-ups
-// by key take.
-func quickLook(ctx workflow.Context) workflow.Context {
+// withQuickLook is for reading the interview in the workflow task. Three tries in a row cover a blip of the database;
+// five seconds are a hundred times what two look-ups by key take.
+func withQuickLook(ctx workflow.Context) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: 5 * time.Second,
 		RetryPolicy: &temporal.RetryPolicy{
@@ -18,31 +18,35 @@ func quickLook(ctx workflow.Context) workflow.Context {
 			BackoffCoefficient: 2,
 			MaximumAttempts:    3,
 		},
-		Summary: "look at the interview",
+		Summary: "read the interview",
 	})
 }
 
-// recording is for one write to the database: it is repeated until the database answers.
-func recording(ctx workflow.Context, summary string) workflow.Context {
+// withDBActivity is for one write to the database. It is repeated until the database answers.
+func withDBActivity(ctx workflow.Context, summary string) workflow.Context {
 	ctx = withShortActivity(ctx)
 	options := workflow.GetActivityOptions(ctx)
 	options.Summary = summary
 	return workflow.WithActivityOptions(ctx, options)
 }
 
+// write executes an activity that writes to the database once.
+func write(ctx workflow.Context, summary string, activity, in any) error {
+	return workflow.ExecuteActivity(withDBActivity(ctx, summary), activity, in).Get(ctx, nil)
+}
+
 const (
-	// askTimeout is a minute for the service, the total deadline of webhook.Client, and a quarter for our own reads and
-	// writes.
+	// askTimeout is the minute that webhook.Client gives a service, and 15 s for our own reads and writes.
 	askTimeout = 75 * time.Second
-	// placeWithin: a candidate who expects a call still takes it ten minutes late; later, a failure is the better news.
+	// placeWithin bounds the tries to place a call: a candidate who expects it still takes it ten minutes late.
 	placeWithin = 10 * time.Minute
-	// hangUpWithin: most calls that nobody listens to have ended by then of themselves.
+	// hangUpWithin bounds the tries to hang up. By then an abandoned call has normally ended.
 	hangUpWithin = 10 * time.Minute
 )
 
-// asking is the way every outside service is asked: again after 1, 2, 4 … seconds, each half-minute at the most, so
-// that one that restarts is found again quickly and one that is down is not pressed.
-func asking(ctx workflow.Context, within time.Duration, summary string) workflow.Context {
+// withService is for a request to an outside service. It is retried after 1, 2, 4 … seconds, at most 30 s apart: a
+// service that restarts is found quickly, and one that is down gets few requests.
+func withService(ctx workflow.Context, within time.Duration, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    askTimeout,
 		ScheduleToCloseTimeout: within,
@@ -55,19 +59,21 @@ func asking(ctx workflow.Context, within time.Duration, summary string) workflow
 	})
 }
 
-func placing(ctx workflow.Context, retry int) workflow.Context {
+func withPlaceCall(ctx workflow.Context, retry int) workflow.Context {
 	if retry == 0 {
-		return asking(ctx, placeWithin, "place the call")
+		return withService(ctx, placeWithin, "place the call")
 	}
-	return asking(ctx, placeWithin, fmt.Sprintf("place the call, retry %d", retry))
+	return withService(ctx, placeWithin, fmt.Sprintf("place the call, retry %d", retry))
 }
 
-func hangingUp(ctx workflow.Context) workflow.Context { return asking(ctx, hangUpWithin, "hang up") }
+func withHangUp(ctx workflow.Context) workflow.Context {
+	return withService(ctx, hangUpWithin, "hang up")
+}
 
-// inviting tries for as long as the invitation is open, every ten minutes at the least: a mail server that is away
-// for longer than minutes is away for hours. The activity itself ends when the candidate has begun or the interview
-// has ended.
-func inviting(ctx workflow.Context, until time.Time) workflow.Context {
+// withInvitation is for sending an invitation. It is retried until the invitation's deadline, at most ten minutes
+// apart: a mail server that is unavailable for minutes is often unavailable for hours. The activity itself ends when
+// the candidate has started or the interview has ended.
+func withInvitation(ctx workflow.Context, until time.Time) workflow.Context {
 	o := workflow.ActivityOptions{
 		StartToCloseTimeout: askTimeout,
 		RetryPolicy: &temporal.RetryPolicy{
@@ -83,7 +89,7 @@ func inviting(ctx workflow.Context, until time.Time) workflow.Context {
 	return workflow.WithActivityOptions(ctx, o)
 }
 
-// analysing gives the analyser the whole time that the analysis has.
-func analysing(ctx workflow.Context, due time.Time) workflow.Context {
-	return asking(ctx, max(due.Sub(workflow.Now(ctx)), time.Second), "ask for the analysis")
+// withAnalysis is for asking the analyser, until the analysis is due.
+func withAnalysis(ctx workflow.Context, due time.Time) workflow.Context {
+	return withService(ctx, max(due.Sub(workflow.Now(ctx)), time.Second), "ask for the analysis")
 }

@@ -35,7 +35,9 @@ func (i *interviewing) mailing(away time.Duration) *mailbox {
 	go func() { _ = srv.Serve(ln) }()
 	i.real.Mail = activities.MailServer{URL: "smtp://127.0.0.1:1", From: "jobs@acme.test"}
 	i.after(away, func() { i.real.Mail.URL = "smtp://" + ln.Addr().String() })
-	for _, query := range []string{"UPDATE interviews SET invite_mail = true", "UPDATE candidates SET email = 'ada@mail.test'"} {
+	for _, query := range []string{
+		"UPDATE interviews SET invite_mail = true", "UPDATE candidates SET email = 'ada@mail.test'",
+	} {
 		_, err := i.db.ExecContext(i.ctx, query)
 		require.NoError(i.t, err)
 	}

@@ -1,9 +1,9 @@
 // Package workflows holds the decisions of the product as durable workflows: no I/O, no clock, no configuration.
 //
-// A workflow's input carries ids and small values only, so that Temporal's history holds no secret, no candidate's
-// data and no body. The function's name is the type's name in recorded histories: it is never renamed. Inputs and
-// results are append only, and a change of the order of commands needs workflow.GetVersion; the histories in testdata
-// are replayed to prove it.
+// A workflow's input has ids and small values only, so that Temporal's history holds no secret, no candidate's data and
+// no body. A function's name is its type's name in recorded histories: it is never renamed. Inputs and results are
+// append only, and a change in the order of commands needs workflow.GetVersion. A test replays the histories in
+// testdata.
 package workflows
 
 import (
@@ -23,7 +23,7 @@ var (
 	DeliveryStatus = temporal.NewSearchAttributeKeyKeyword("DeliveryStatus")
 )
 
-// about are the attributes of a workflow that serves one webhook; company is zero for a webhook of the platform.
+// about returns the search attributes of a workflow of one webhook. company is zero for a webhook of the platform.
 func about(webhook, company uuid.UUID) []temporal.SearchAttributeUpdate {
 	updates := []temporal.SearchAttributeUpdate{WebhookID.ValueSet([]string{webhook.String()})}
 	if company != uuid.Nil {
@@ -32,7 +32,7 @@ func about(webhook, company uuid.UUID) []temporal.SearchAttributeUpdate {
 	return updates
 }
 
-// SearchAttributes lists them all with their types.
+// SearchAttributes returns the name and type of each search attribute.
 func SearchAttributes() map[string]enumspb.IndexedValueType {
 	types := map[string]enumspb.IndexedValueType{}
 	for _, k := range []temporal.SearchAttributeKey{WebhookID, CompanyID, JobID, EventType, DeliveryStatus} {
@@ -50,7 +50,7 @@ const (
 	StatusCanceled  = "canceled"
 )
 
-// SlowTaskQueue is where attempts at slow and failing endpoints are made: as regular activities, apart from the others.
+// SlowTaskQueue is the task queue of attempts at slow and failing endpoints, which are regular activities there.
 func SlowTaskQueue(taskQueue string) string { return taskQueue + "-slow" }
 
 // Register makes every workflow known to a worker.
@@ -62,5 +62,4 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(ReplayDelivery)
 	r.RegisterWorkflow(ReplayDeliveries)
 	r.RegisterWorkflow(GenerateInterview)
-	r.RegisterWorkflow(KeepHouse)
 }

@@ -11,8 +11,8 @@ import (
 	"greenroom/activities/deliver"
 )
 
-// ReplayDeliveryInput names the delivery to send again. The id is text, so that a mistyped one is refused in a
-// sentence.
+// ReplayDeliveryInput names the delivery to send again. The id is a string, so that an invalid one gets a readable
+// error.
 type ReplayDeliveryInput struct {
 	DeliveryID string `json:"deliveryId"`
 }
@@ -22,8 +22,8 @@ type ReplayDeliveryResult struct {
 	WorkflowID string `json:"workflowId"`
 }
 
-// ReplayDelivery sends one delivery again. It is for operators: start it in the Temporal UI with {"deliveryId": "…"}. A
-// delivery that cannot be sent again now fails the workflow with the reason and the remedy.
+// ReplayDelivery sends one delivery again. Operators start it in the Temporal UI with {"deliveryId": "…"}. When the
+// delivery cannot be sent again now, the workflow fails with the reason and the remedy.
 func ReplayDelivery(ctx workflow.Context, in ReplayDeliveryInput) (ReplayDeliveryResult, error) {
 	id, err := uuid.Parse(in.DeliveryID)
 	if err != nil {
@@ -44,19 +44,19 @@ func ReplayDelivery(ctx workflow.Context, in ReplayDeliveryInput) (ReplayDeliver
 // ReplayWorkflowID is the id of a replay's workflow.
 func ReplayWorkflowID(replay uuid.UUID) string { return "replay:" + replay.String() }
 
-// SignalReplayChanged says that the replay was paused, resumed or canceled: look at its row.
+// SignalReplayChanged makes the workflow read the replay's row: it was paused, resumed or canceled.
 const SignalReplayChanged = "changed"
 
-// ReplayDeliveriesInput is a replay of many deliveries; what it matches is in its row.
+// ReplayDeliveriesInput names a replay of many deliveries. Its row says which deliveries match.
 type ReplayDeliveriesInput struct {
 	ReplayID uuid.UUID
 	// PerSecond is how many deliveries are sent again each second.
 	PerSecond int
 }
 
-// ReplayDeliveries sends the deliveries that a replay matches again, oldest first, a page a second, so that the
-// receiver gets them at a pace it was given. Pausing, resuming and canceling are states of the replay's row; there is
-// no cap. A cancellation request cancels the replay.
+// ReplayDeliveries sends the deliveries that match a replay again, oldest first, one page per second, so that the
+// receiver gets them at a bounded rate. Their number is not limited. The replay's row says whether it is paused or
+// canceled. A cancellation request cancels the replay.
 func ReplayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
 	if in.ReplayID == uuid.Nil {
 		return refuse(`the input has no "ReplayID"`)
@@ -67,7 +67,7 @@ func ReplayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
 	}
 	var a *deliver.Activities
 	work, _ := workflow.NewDisconnectedContext(ctx)
-	if err := workflow.ExecuteActivity(recording(work, "cancel"), a.CancelReplay, in.ReplayID).Get(work, nil); err != nil {
+	if err := write(work, "cancel", a.CancelReplay, in.ReplayID); err != nil {
 		return err
 	}
 	workflow.SetCurrentDetails(work, "canceled: its cancellation was requested")

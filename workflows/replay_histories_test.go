@@ -30,7 +30,9 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			require.NoError(t, r.ReplayWorkflowHistoryFromJSONFile(nil, file))
 		})
 	}
-	for _, workflow := range []string{"DeliverWebhook", "DeliverBatch", "Circuit", "Interview", "ReplayDeliveries", "GenerateInterview"} {
+	for _, workflow := range []string{
+		"DeliverWebhook", "DeliverBatch", "Circuit", "Interview", "ReplayDeliveries", "GenerateInterview",
+	} {
 		require.True(t, recorded[workflow], "a history of %s is recorded", workflow)
 	}
 }

@@ -16,7 +16,9 @@ import (
 
 func TestReplayDeliveries(t *testing.T) {
 	t.Parallel()
-	run := func(t *testing.T, prepare func(env *testsuite.TestWorkflowEnvironment), pages ...deliver.ReplayProgress) (took time.Duration) {
+	run := func(
+		t *testing.T, prepare func(env *testsuite.TestWorkflowEnvironment), pages ...deliver.ReplayProgress,
+	) (took time.Duration) {
 		var suite testsuite.WorkflowTestSuite
 		env := suite.NewTestWorkflowEnvironment()
 		env.RegisterActivity(&deliver.Activities{})

@@ -1,7 +1,7 @@
-// Package deliver holds the delivery engine's activities: one attempt, a batch of attempts, and what a circuit, a
-// replay and the upkeep do to rows. Decisions about retries are the workflows'.
+// Package deliver holds the delivery engine's activities: one attempt, a batch of attempts, and the writes of circuits
+// and replays. The workflows decide about retries.
 //
-// What the receiver did is a result; a fault of Greenroom's own is an error, which Temporal retries.
+// What the receiver did is a result. An internal fault is an error, which Temporal retries.
 package deliver
 
 import (
@@ -14,7 +14,7 @@ import (
 	"greenroom/db/seal"
 )
 
-// Activities are the dependencies of the delivery engine's activities; workflows name them through a nil pointer of it.
+// Activities are the delivery engine's activities, with their dependencies. Workflows name them by a nil pointer.
 type Activities struct {
 	DB     *bun.DB
 	Box    *seal.Box
@@ -23,9 +23,9 @@ type Activities struct {
 
 	// CircuitThreshold is the number of failed attempts in a row that opens a circuit.
 	CircuitThreshold int
-	// Endpoints knows what each endpoint has in flight in this process.
+	// Endpoints decides how many attempts each endpoint gets.
 	Endpoints *inflight.Endpoints
-	// PublicURL is where receivers reach what the bodies of some profiles link to.
+	// PublicURL begins the links in the bodies of some profiles.
 	PublicURL string
 
 	recorder recorder

@@ -21,21 +21,21 @@ type AttemptInput struct {
 	DeliveryID uuid.UUID
 	Generation int
 	Attempt    int
-	// Wait is the schedule's delay before the next attempt should this one fail; Last means that there is none.
+	// Wait is the schedule's wait after this attempt. Last: there is no attempt after it.
 	Wait time.Duration
 	Last bool
-	// Probe: make it although the circuit is open.
+	// Probe: make the attempt although the circuit is open.
 	Probe bool
-	// Replay: an operator has reset the workflow, so a delivery that has ended is sent again.
+	// Replay: an operator reset the workflow, so a delivery that has ended is sent again.
 	Replay bool
 }
 
-// AttemptOutcome says what a delivery's workflow goes on with.
+// AttemptOutcome says what the delivery's workflow does next.
 type AttemptOutcome string
 
-// The first four are recorded attempts. Parked: nothing was sent, the circuit is open or the webhook inactive.
-// Canceled: nothing was sent and nothing will be. Busy: nothing was sent, the endpoint has its share in flight. The
-// activity returns it as an error; results of it are in older histories.
+// Outcomes. The first four are of recorded attempts. The others sent nothing. Parked: the circuit is open or the
+// webhook inactive. Canceled: nothing will be sent. Busy: the endpoint has no free place; the activity returns it as an
+// error, but older histories have it as a result.
 const (
 	AttemptSucceeded AttemptOutcome = "succeeded"
 	AttemptRetry     AttemptOutcome = "retry"
@@ -46,19 +46,18 @@ const (
 	AttemptBusy      AttemptOutcome = "busy"
 )
 
-// AttemptResult is what came of it.
+// AttemptResult is the result of AttemptDelivery.
 type AttemptResult struct {
 	Outcome AttemptOutcome
-	// Reason is one sentence for people, without secrets and without anything of the receiver's answer.
+	// Reason is a sentence for people, without secrets and without any part of the receiver's answer.
 	Reason string
 	// NextAt is when to attempt again after AttemptRetry and AttemptBusy.
 	NextAt time.Time
 }
 
-// AttemptDelivery makes one attempt and records it. An attempt that this workflow run has recorded already is not
-// made again: its result is returned, so a worker that died after the POST costs no duplicate once the row was
-// written. Nor does another run send a delivery that has ended: it returns how that ended. Only a replay (a Reset in
-// the Temporal UI) sends again.
+// AttemptDelivery makes one attempt and records it. If this workflow run has recorded the attempt before, its result is
+// returned and nothing is sent: a worker that dies after recording causes no duplicate. A run of a delivery that has
+// ended returns how it ended. Only a replay, which a Reset in the Temporal UI is, sends it again.
 func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (AttemptResult, error) {
 	info := activity.GetInfo(ctx)
 	run, err := uuid.Parse(info.WorkflowExecution.RunID)
@@ -76,9 +75,9 @@ func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (Atte
 // ErrorEndpointBusy is the type of the error of an attempt that found no place at its endpoint.
 const ErrorEndpointBusy = "EndpointBusy"
 
-// busy makes Temporal try the activity again when a place is expected: a retry writes no history, where a result that
-// the workflow waits on would write eleven events each time. A local activity gives its attempt to the slow task queue
-// instead.
+// busy makes Temporal retry the activity when a place is expected to be free. A retry writes no history; a result on
+// which the workflow waits would write eleven events. A local activity fails instead, and its workflow uses the slow
+// task queue.
 func busy(res AttemptResult, local bool) error {
 	return temporal.NewApplicationErrorWithOptions(res.Reason, ErrorEndpointBusy, temporal.ApplicationErrorOptions{
 		NonRetryable: local, NextRetryDelay: time.Until(res.NextAt), Category: temporal.ApplicationErrorCategoryBenign,
@@ -99,7 +98,7 @@ func (a *Activities) attemptAs(
 	err = errUnfinished
 	defer func() { a.flights.end(key, res, err) }()
 	job, err := delivery.LoadJob(ctx, a.DB, in.DeliveryID, run, in.Attempt)
-	if errors.Is(err, pg.ErrNotFound) { // mistyped by an operator, or dropped by retention: no try will find it
+	if errors.Is(err, pg.ErrNotFound) { // an invalid id, or dropped by retention: retrying does not help
 		return AttemptResult{}, temporal.NewNonRetryableApplicationError(
 			fmt.Sprintf("there is no delivery %s, or it is no longer kept", in.DeliveryID), "Refused", nil)
 	}
@@ -110,7 +109,7 @@ func (a *Activities) attemptAs(
 	return t.make(ctx)
 }
 
-// attempt is one attempt on its way.
+// attempt is one attempt while it is made.
 type attempt struct {
 	*Activities
 	in       AttemptInput
@@ -134,23 +133,23 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 	if parked, err := t.park(ctx); err != nil || parked {
 		return AttemptResult{Outcome: AttemptParked, Reason: "the circuit is open or the webhook inactive"}, err
 	}
-	if ok, wait := t.Endpoints.AcquireOrWait(w.ID, d.ID, w.RateLimit, timeoutOf(w)+lapseSlack); !ok {
+	if ok, wait := t.Endpoints.AcquireForRetry(w.ID, d.ID, w.RateLimit, timeoutOf(w)+lapseSlack); !ok {
 		return t.postpone(ctx, time.Now().Add(wait).UTC())
 	}
 	return t.send(ctx)
 }
 
-// lapseSlack is how much longer than its time-out an attempt holds its place at most: what loading and recording may
-// take when the database is slow.
+// lapseSlack is how much longer than its time-out an attempt may hold its place: for loading and recording on a slow
+// database.
 const lapseSlack = 30 * time.Second
 
-// postpone notes when the delivery asks for a place again: until then it is not overdue.
+// postpone records when the delivery asks for a place again. Until then the reconciler leaves it alone.
 func (t *attempt) postpone(ctx context.Context, until time.Time) (AttemptResult, error) {
-	return AttemptResult{Outcome: AttemptBusy, Reason: "the endpoint has its share in flight", NextAt: until},
+	return AttemptResult{Outcome: AttemptBusy, Reason: "the endpoint has no free place", NextAt: until},
 		delivery.PostponeDelivery(ctx, t.DB, t.in.DeliveryID, t.in.Generation, until)
 }
 
-// park pauses the delivery when its webhook must not be sent to now.
+// park pauses the delivery when its webhook is inactive or its circuit is open.
 func (t *attempt) park(ctx context.Context) (bool, error) {
 	w := &t.job.Webhook
 	blocked := !w.IsActive || (w.CircuitOpenedAt != nil && !t.in.Probe)
@@ -164,10 +163,10 @@ func (t *attempt) park(ctx context.Context) (bool, error) {
 	return blocked, err
 }
 
-// errEnded: the next try finds how it ended.
+// errEnded makes Temporal try again, which finds how the delivery ended.
 var errEnded = errors.New("the delivery ended while it was about to be paused")
 
-// endOf is how a delivery has ended, for a run that has nothing left to send.
+// endOf returns the result of a delivery that has ended.
 func endOf(d *delivery.Delivery) AttemptResult {
 	switch {
 	case d.Status == delivery.Succeeded:
@@ -204,7 +203,7 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	return resultOf(&row), nil
 }
 
-// row is the attempt as it is recorded: what came back, and when to go on.
+// row returns the attempt to record: the answer, its outcome, and when the next attempt is due.
 func (t *attempt) row(p *webhook.Profile, r webhook.Response) delivery.Attempt {
 	row := delivery.Attempt{
 		DeliveryID: t.in.DeliveryID,
@@ -214,12 +213,10 @@ func (t *attempt) row(p *webhook.Profile, r webhook.Response) delivery.Attempt {
 		WorkflowID: t.workflow,
 		StartedAt:  r.StartedAt.UTC(),
 		DurationMS: int(r.Duration.Milliseconds()),
-		StatusCode: nonZero(
-			r.StatusCode,
-		),
-		ErrorKind: nonZero(r.ErrorKind),
-		Error:     nonZero(r.Error),
-		Response:  pg.Text(r.Body),
+		StatusCode: nonZero(r.StatusCode),
+		ErrorKind:  nonZero(r.ErrorKind),
+		Error:      nonZero(r.Error),
+		Response:   pg.Text(r.Body),
 	}
 	switch webhook.Classify(p, r) {
 	case webhook.Succeeded:
@@ -233,8 +230,8 @@ func (t *attempt) row(p *webhook.Profile, r webhook.Response) delivery.Attempt {
 		}
 		row.Outcome = delivery.OutcomeRetry
 		jitter := 2*rand.Float64() - 1 //nolint:gosec // spreading needs no secrecy
-		next := p.NextAttempt(t.job.Event.OccurredAt, r.StartedAt.Add(r.Duration), t.in.Attempt, t.in.Wait, r.RetryAfter, jitter).
-			UTC()
+		ended := r.StartedAt.Add(r.Duration)
+		next := p.NextAttempt(t.job.Event.OccurredAt, ended, t.in.Attempt, t.in.Wait, r.RetryAfter, jitter).UTC()
 		row.NextAttemptAt = &next
 	}
 	return row
@@ -256,8 +253,8 @@ func (t *attempt) log(ctx context.Context, row *delivery.Attempt, opened bool) {
 	observe(t.job.Webhook.Profile, row)
 }
 
-// logCircuit says that an attempt opened its webhook's circuit or, as a probe, closed it. The host is all of the URL
-// that is shown: paths may carry secrets.
+// logCircuit logs that an attempt opened its webhook's circuit or, as a probe, closed it. Of the URL it logs the host
+// alone, because paths may carry secrets.
 func (t *attempt) logCircuit(ctx context.Context, row *delivery.Attempt, opened bool) {
 	w := t.job.Webhook
 	switch {

@@ -17,39 +17,38 @@ import (
 type BatchInput struct {
 	BatchID    uuid.UUID
 	Deliveries []uuid.UUID
-	// Replay: an operator has reset the workflow, so the deliveries are sent again whatever became of them.
+	// Replay: an operator reset the workflow, so the deliveries are sent again unless they were canceled.
 	Replay bool
 }
 
-// BatchCounts counts deliveries. Failed ones continue, or show that they failed, in workflows of their own. Left were
-// not attempted here: their webhook is paused or deleted, or there was no place at its endpoint in time. They go back
-// to the queue.
+// BatchCounts counts deliveries. Failed deliveries continue, or show their failure, in workflows of their own. Left are
+// deliveries without an attempt, because their webhook is paused or deleted or its endpoint had no free place in time:
+// they go back to the queue.
 type BatchCounts struct {
 	Succeeded, Failed, Left int
 }
 
-// BatchResult is what came of a batch, in all and for each webhook.
+// BatchResult counts the deliveries of a batch, in all and by webhook.
 type BatchResult struct {
 	Succeeded, Failed, Left int
 	ByWebhook               map[string]BatchCounts `json:",omitempty"`
-	// FailedDeliveries are the first failedListed of those that failed.
+	// FailedDeliveries are the first failedListed deliveries that failed.
 	FailedDeliveries []uuid.UUID `json:",omitempty"`
 }
 
 // failedListed keeps a result small in the history.
 const failedListed = 100
 
-// batchBegins bounds how long a batch begins attempts. What finds no place at its endpoint until then goes back to
-// the queue, so that a receiver which hangs holds no more than its places.
+// batchBegins bounds how long a batch starts attempts. Deliveries that get no place at their endpoint in time go back
+// to the queue, so that a hanging receiver holds only its places.
 const batchBegins = 2 * time.Second
 
-// hooksFresh is the age at which a batch reads its webhooks again before more attempts: a change of one, its deletion
-// and an opened circuit take effect within it.
+// hooksFresh is the age at which a batch reads its webhooks again: a change, a deletion and an opened circuit take
+// effect within it.
 const hooksFresh = 20 * time.Millisecond
 
-// AttemptBatch makes the first attempts of a batch, many at a time, and records each as soon as it ended, together
-// with those that ended beside it. As with AttemptDelivery, what this workflow run has recorded is not sent again: a
-// kill repeats only the attempts that were not recorded yet.
+// AttemptBatch makes the first attempts of a batch concurrently, and records them in groups as they end. Attempts that
+// this workflow run has recorded are not repeated: a killed worker repeats only unrecorded attempts.
 func (a *Activities) AttemptBatch(ctx context.Context, in BatchInput) (BatchResult, error) {
 	info := activity.GetInfo(ctx)
 	run, err := uuid.Parse(info.WorkflowExecution.RunID)
@@ -101,8 +100,8 @@ type batch struct {
 	mu     sync.Mutex
 	result BatchResult
 	left   []delivery.QueuedDelivery
-	resend []delivery.QueuedDelivery // those of a replay that have ended before and have no place now
-	err    error                     // the first fault of ours
+	resend []delivery.QueuedDelivery // ended deliveries of a replay that got no place
+	err    error                     // the first internal fault
 }
 
 func (b *batch) load(ctx context.Context) error {
@@ -114,7 +113,7 @@ func (b *batch) load(ctx context.Context) error {
 	if err = b.loadJobs(ctx, false, func(d *delivery.Delivery) bool { return d.Status == delivery.Pending }); err != nil {
 		return err
 	}
-	if b.in.Replay { // what has not ended is on its way without it, and what was canceled stays so
+	if b.in.Replay { // deliveries that have not ended are sent anyway, and canceled ones stay canceled
 		err = b.loadJobs(ctx, true, func(d *delivery.Delivery) bool {
 			return d.Status == delivery.Succeeded || d.Status == delivery.Failed
 		})
@@ -126,7 +125,8 @@ func (b *batch) load(ctx context.Context) error {
 	return err
 }
 
-// loadJobs adds what the batch still has, or with replay what it began with, as far as this run has not recorded it.
+// loadJobs adds the deliveries that the batch still has, or with replay all that it began with, unless this run has
+// recorded their attempts.
 func (b *batch) loadJobs(ctx context.Context, replay bool, wanted func(*delivery.Delivery) bool) error {
 	jobs, err := delivery.LoadBatch(
 		ctx,
@@ -143,7 +143,7 @@ func (b *batch) loadJobs(ctx context.Context, replay bool, wanted func(*delivery
 	return err
 }
 
-// attempt makes the attempts endpoint by endpoint, all at the same time, so that none waits for another's receiver.
+// attempt makes the attempts of all endpoints concurrently, so that no delivery waits for another's receiver.
 func (b *batch) attempt(ctx context.Context) {
 	begins, end := context.WithTimeout(ctx, batchBegins)
 	defer end()
@@ -157,9 +157,9 @@ func (b *batch) attempt(ctx context.Context) {
 	attempts.Wait()
 }
 
-// giveBack takes what is not attempted here out of the batch at once, also when another of its deliveries met a
-// fault: a receiver that hangs is waited for much longer. What a replay has no place for is sent by a generation of
-// its own. When the worker stops, the batch keeps them for the next one.
+// giveBack returns the deliveries without an attempt to the queue before the attempts have ended, because a hanging
+// receiver takes much longer. Those of a replay are sent as a new generation. When the worker stops, they stay in the
+// batch for the next worker.
 func (b *batch) giveBack(ctx context.Context) {
 	if ctx.Err() != nil || b.hooks.isLost() {
 		return
@@ -172,7 +172,7 @@ func (b *batch) giveBack(ctx context.Context) {
 	}
 }
 
-// attemptEndpoint begins an attempt whenever the endpoint has a place for one.
+// attemptEndpoint starts an attempt whenever the endpoint has a free place.
 func (b *batch) attemptEndpoint(
 	ctx, begins context.Context,
 	id uuid.UUID,
@@ -181,9 +181,9 @@ func (b *batch) attemptEndpoint(
 ) {
 	for i, j := range jobs {
 		var w *delivery.Webhook
-		if b.Endpoints.Begin(begins, id) {
+		if b.Endpoints.AcquireForBatch(begins, id, j.Delivery.ID) {
 			if w = b.hooks.get(begins, id); w == nil {
-				b.Endpoints.End(id, 0)
+				b.Endpoints.Release(id, j.Delivery.ID, 0)
 			}
 		}
 		if w == nil {
@@ -197,7 +197,7 @@ func (b *batch) attemptEndpoint(
 	}
 }
 
-// leave notes what is not attempted here. When the worker stops or has lost the batch, another one goes on with it.
+// leave collects deliveries that are not attempted. When the worker stops or has lost the batch, another continues it.
 func (b *batch) leave(ctx context.Context, jobs []*delivery.Work) {
 	switch {
 	case ctx.Err() != nil:
@@ -218,7 +218,7 @@ func (b *batch) leave(ctx context.Context, jobs []*delivery.Work) {
 	}
 }
 
-// send makes one attempt. Its record is counted among the attempts until it is written.
+// send makes one attempt. attempts counts it until it is recorded.
 func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitGroup) {
 	t := &attempt{
 		Activities: b.Activities, job: j, run: b.run, workflow: b.workflow,
@@ -226,7 +226,7 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 	}
 	req, fault := t.request()
 	if fault != nil {
-		b.Endpoints.End(j.Webhook.ID, 0)
+		b.Endpoints.Release(j.Webhook.ID, j.Delivery.ID, 0)
 		b.fail(ctx, t, fault)
 		return
 	}
@@ -237,7 +237,7 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 	}
 	resp := b.Client.Send(ctx, req)
 	if resp.ErrorKind == webhook.KindCanceled {
-		b.Endpoints.End(j.Webhook.ID, resp.Duration)
+		b.Endpoints.Release(j.Webhook.ID, j.Delivery.ID, resp.Duration)
 		b.fault(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 		return
 	}
@@ -245,7 +245,7 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 	b.record(t, req, resp, attempts.Done)
 }
 
-// fail ends a delivery that cannot be prepared, beside the others of the batch.
+// fail ends a delivery that cannot be prepared. The others of the batch continue.
 func (b *batch) fail(ctx context.Context, t *attempt, fault *preparationFault) {
 	if err := t.fail(ctx, fault, WorkflowID(t.in.DeliveryID, t.in.Generation)); err != nil {
 		b.fault(err)
@@ -275,7 +275,7 @@ func (b *batch) count(webhook uuid.UUID, n BatchCounts) {
 	r.ByWebhook[webhook.String()] = BatchCounts{sum.Succeeded + n.Succeeded, sum.Failed + n.Failed, sum.Left + n.Left}
 }
 
-// fault notes a fault of Greenroom's own: the batch is tried again.
+// fault records the first internal fault, after which the batch is retried.
 func (b *batch) fault(err error) {
 	b.note(func() {
 		if b.err == nil {
@@ -290,11 +290,11 @@ func (b *batch) note(fn func()) {
 	fn()
 }
 
-// record hands the attempt to the process's recorder and counts it once it is written. A failure keeps its place at
-// the endpoint until then: what it counts towards, an open circuit, must stop those behind it.
+// record hands the attempt to the process's recorder and counts it once it is written. A failure holds its place at the
+// endpoint until then, so that an opened circuit stops the deliveries behind it.
 func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, done func()) {
 	row := t.row(req.Profile, resp)
-	end := func() { b.Endpoints.End(t.job.Webhook.ID, resp.Duration) }
+	end := func() { b.Endpoints.Release(t.job.Webhook.ID, t.job.Delivery.ID, resp.Duration) }
 	failed := row.Outcome != delivery.OutcomeSucceeded
 	b.recorder.add(b.Activities, &recording{
 		Recording: delivery.Recording{
@@ -309,8 +309,8 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 			if err == nil {
 				t.log(context.Background(), &row, opened)
 			}
-			if opened || row.Outcome == delivery.OutcomeGone { // nothing more is sent to it
-				b.hooks.stale(t.job.Webhook.ID)
+			if opened || row.Outcome == delivery.OutcomeGone { // no more attempts at this webhook
+				b.hooks.expire()
 			}
 			switch {
 			case err != nil:
@@ -327,7 +327,7 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 	}
 }
 
-// WorkflowID is the id of the workflow of a delivery's run: the same delivery and generation never run twice.
+// WorkflowID is the workflow id of a delivery and generation. Two workflows of the same id never run at once.
 func WorkflowID(delivery uuid.UUID, generation int) string {
 	return fmt.Sprintf("delivery:%s:%d", delivery, generation)
 }

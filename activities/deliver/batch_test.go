@@ -360,7 +360,9 @@ func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
 
 func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 	// change starts a batch at a receiver that takes 30 ms, two at a time, and makes the change after some have been sent.
-	change := func(t *testing.T, fn func(ctx context.Context, s *attempting, tx bun.Tx) error) (*attempting, *receiver, deliver.BatchResult) {
+	change := func(
+		t *testing.T, fn func(ctx context.Context, s *attempting, tx bun.Tx) error,
+	) (*attempting, *receiver, deliver.BatchResult) {
 		t.Helper()
 		s := setupAttempt(t)
 		s.Endpoints = inflight.NewEndpoints(2, nil)

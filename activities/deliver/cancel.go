@@ -17,8 +17,8 @@ type CancelDeliveryInput struct {
 	Generation int
 }
 
-// CancelDelivery cancels a delivery as POST /deliveries/{id}/cancel does. One that has ended, or of which a later
-// replay has taken over, is left as it is.
+// CancelDelivery cancels a delivery as POST /deliveries/{id}/cancel does. A delivery that has ended, or that a later
+// replay has taken over, is unchanged.
 func (a *Activities) CancelDelivery(ctx context.Context, in CancelDeliveryInput) error {
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		d, err := delivery.GetDelivery(ctx, tx, pg.Scope{}, in.DeliveryID)
@@ -34,7 +34,7 @@ func (a *Activities) CancelDelivery(ctx context.Context, in CancelDeliveryInput)
 	return nil
 }
 
-// CancelReplay cancels a replay as the API does; one that has ended is left as it is.
+// CancelReplay cancels a replay as the API does. A replay that has ended is unchanged.
 func (a *Activities) CancelReplay(ctx context.Context, replay uuid.UUID) error {
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		_, err := delivery.CancelReplay(ctx, tx, replay)

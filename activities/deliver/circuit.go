@@ -22,9 +22,9 @@ type CircuitState struct {
 	Waiting  bool
 	// ToCancel: the webhook was deleted and has deliveries that have not ended.
 	ToCancel bool
-	// Recovery is the webhook's own way back, "" for the configured one.
+	// Recovery is the webhook's own setting, "" for the configured one.
 	Recovery string
-	// RateLimit is the webhook's own bound per second, 0 for none.
+	// RateLimit is the webhook's limit of attempts per second, 0 for none.
 	RateLimit int
 	// WebhookID and CompanyID make the circuit searchable; CompanyID is zero for a webhook of the platform.
 	WebhookID uuid.UUID
@@ -60,7 +60,7 @@ func (a *Activities) LoadCircuit(ctx context.Context, webhook uuid.UUID) (Circui
 	return c, nil
 }
 
-// CloseCircuit resets a webhook's circuit on behalf of an engineer; one that is closed or deleted is left alone.
+// CloseCircuit closes a webhook's circuit for an engineer. A closed circuit or a deleted webhook is unchanged.
 func (a *Activities) CloseCircuit(ctx context.Context, webhook uuid.UUID) error {
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		_, err := delivery.ResetCircuit(ctx, tx, webhook)
@@ -73,7 +73,7 @@ func (a *Activities) CloseCircuit(ctx context.Context, webhook uuid.UUID) error 
 	return nil
 }
 
-// ReleaseInput asks for paused deliveries to be sent on their way.
+// ReleaseInput asks for paused deliveries to be released.
 type ReleaseInput struct {
 	WebhookID uuid.UUID
 	Limit     int
@@ -81,7 +81,7 @@ type ReleaseInput struct {
 	Probe bool
 }
 
-// ReleasePaused sends up to Limit paused deliveries on their way again and returns how many.
+// ReleasePaused releases up to Limit paused deliveries and returns how many.
 func (a *Activities) ReleasePaused(ctx context.Context, in ReleaseInput) (int, error) {
 	return delivery.ReleasePaused(ctx, a.DB, in.WebhookID, in.Limit, in.Probe)
 }

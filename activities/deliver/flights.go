@@ -8,11 +8,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// flights are the attempts and batches that this process is at: from before the POST until it is recorded. An
-// activity that is tried again while its first try still waits for the database (it timed out, or Temporal gave its
-// task to this process a second time) waits for that one instead of sending again. Another process does not know of
-// them: when this one records nothing for longer than the activity's time-out and another takes the retry, that one
-// sends again.
+// flights are the attempts and batches that this process is making, from before the POST until the record. When
+// Temporal retries an activity whose first try still waits for the database, the second try waits for the first instead
+// of sending again. This works within one process: when another process gets the retry, it sends again.
 type flights struct {
 	mu sync.Mutex
 	m  map[flightKey]*flight
@@ -30,10 +28,10 @@ type flight struct {
 	err    error
 }
 
-// errUnfinished: the first try ended without a result, by a panic.
+// errUnfinished means that the first try panicked.
 var errUnfinished = errors.New("the attempt was not finished")
 
-// begin returns the flight of that key; mine is true when there was none: the caller makes it and calls end.
+// begin returns the flight of a key. mine: it is new, and the caller makes the attempt and calls end.
 func (f *flights) begin(k flightKey) (fl *flight, mine bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -57,7 +55,7 @@ func (f *flights) end(k flightKey, res AttemptResult, err error) {
 	close(fl.landed)
 }
 
-// wait returns what came of the flight.
+// wait returns the result of the flight.
 func (fl *flight) wait(ctx context.Context) (AttemptResult, error) {
 	select {
 	case <-fl.landed:
@@ -67,7 +65,7 @@ func (fl *flight) wait(ctx context.Context) (AttemptResult, error) {
 	}
 }
 
-// alone waits until no other try in this process is at it.
+// alone waits until no other try of this process has the key, and begins a flight.
 func (f *flights) alone(ctx context.Context, k flightKey) error {
 	for {
 		fl, mine := f.begin(k)

@@ -7,15 +7,14 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// HeartbeatTimeout is when Temporal gives an attempt to another worker after the one that had it died. heartbeatEvery
-// leaves room for two lost heartbeats.
+// HeartbeatTimeout is how long after a worker died Temporal gives its attempt to another. heartbeatEvery tolerates two
+// lost heartbeats.
 const (
 	HeartbeatTimeout = 10 * time.Second
 	heartbeatEvery   = 3 * time.Second
 )
 
-// heartbeat tells Temporal that the activity is alive, until stop is called. A local activity has no heartbeat: its
-// workflow task has one.
+// heartbeat sends heartbeats until stop is called. A local activity needs none: its workflow task has one.
 func heartbeat(ctx context.Context) (stop func()) {
 	if activity.GetInfo(ctx).IsLocalActivity {
 		return func() {}

@@ -11,12 +11,12 @@ import (
 	"greenroom/db/delivery"
 )
 
-// hooks are the webhooks of a batch and its lease, read together and again when they have aged, so that no attempt
-// goes out on an old row, nor for a batch that another worker has taken over.
+// hooks are the webhooks of a batch, and its lease. They are read again when they are older than hooksFresh, so that no
+// attempt uses a stale row, nor is made for a batch that another worker has taken over.
 type hooks struct {
 	a     *Activities
 	batch uuid.UUID
-	lease int // 0: there is no such batch
+	lease int // 0: the batch no longer exists
 	mu    sync.Mutex
 	at    time.Time
 	m     map[uuid.UUID]*delivery.Webhook
@@ -58,18 +58,18 @@ func (h *hooks) read(ctx context.Context) error {
 	return err
 }
 
-// errLeaseLost: another worker is at the batch.
+// errLeaseLost means that another worker has the batch.
 var errLeaseLost = errors.New("another worker has taken the batch over")
 
-// isLost reports whether the lease was found lost: what is left is the other worker's.
+// isLost reports whether the lease is lost: another worker makes the remaining attempts.
 func (h *hooks) isLost() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.lost
 }
 
-// get returns a webhook that may be sent to now, or nil: its circuit is open, or it is inactive or deleted, or that
-// cannot be read.
+// get returns a webhook that may receive deliveries now. It is nil when the webhook is deleted or inactive, its circuit
+// is open, or the rows cannot be read.
 func (h *hooks) get(ctx context.Context, id uuid.UUID) *delivery.Webhook {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,8 +83,8 @@ func (h *hooks) get(ctx context.Context, id uuid.UUID) *delivery.Webhook {
 	return w
 }
 
-// stale makes the next get read again.
-func (h *hooks) stale(uuid.UUID) {
+// expire makes the next get read the rows again.
+func (h *hooks) expire() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.at = time.Time{}

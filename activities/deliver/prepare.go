@@ -12,15 +12,15 @@ import (
 	"greenroom/db/delivery"
 )
 
-// preparationFault is why a request cannot be made from what is stored. Trying again would find the same, so the
-// delivery fails and somebody replays it when the cause is gone.
+// preparationFault says why a request cannot be made from the stored rows. A retry would fail too, so the delivery
+// fails. It can be replayed once the cause is removed.
 type preparationFault struct {
-	reason string // one sentence for the customer, with the remedy
+	reason string // a sentence for the customer, with the remedy
 	err    error  // for the log
 }
 
-// request renders the body, or takes the one that was sent before: every attempt sends the same bytes. It reads
-// nothing from outside the process, so each of its faults is permanent.
+// request returns the request of the attempt. The body is rendered once: every attempt sends the same bytes. Nothing is
+// read from outside the process, so every fault is permanent.
 func (t *attempt) request() (webhook.Request, *preparationFault) {
 	d, w, e := &t.job.Delivery, &t.job.Webhook, &t.job.Event
 	p, err := profiles.ByName(w.Profile)
@@ -59,16 +59,16 @@ func (t *attempt) request() (webhook.Request, *preparationFault) {
 	}
 	return webhook.Request{
 		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: webhook.Secrets{secret}, Headers: headers,
-		Timeout: timeoutOf(w), Attempt: t.in.Attempt,
+		Timeout: timeoutOf(w),
 	}, nil
 }
 
-// render makes the body. What the event was about is read for that alone.
+// render makes the body. It reads the event's context, which is used for nothing else.
 func (t *attempt) render(p *webhook.Profile, m webhook.Message) ([]byte, error) {
 	if about := t.job.Event.Context; len(about) > 0 {
 		m.Context = new(catalog.Context)
 		if err := json.Unmarshal(about, m.Context); err != nil {
-			return nil, fmt.Errorf("read what event %s is about: %w", m.EventID, err)
+			return nil, fmt.Errorf("read the context of event %s: %w", m.EventID, err)
 		}
 	}
 	return p.Render(m)
@@ -94,26 +94,18 @@ func (t *attempt) headers() ([]webhook.Header, *preparationFault) {
 	return headers, nil
 }
 
-// fail ends the delivery because of a fault. No POST was made, so there is no attempt to record. goesOnAs is the
-// delivery's own workflow when the fault was found in a batch: it shows the failure.
-func (t *attempt) fail(ctx context.Context, fault *preparationFault, goesOnAs string) error {
+// fail ends the delivery because of a fault. Nothing was sent, so there is no attempt to record. When the fault was
+// found in a batch, ownWorkflow is the id of the delivery's own workflow, which then shows the failure.
+func (t *attempt) fail(ctx context.Context, fault *preparationFault, ownWorkflow string) error {
 	ended, err := delivery.FailDelivery(ctx, t.DB, delivery.Failure{
 		DeliveryID: t.in.DeliveryID, Generation: t.in.Generation, Attempt: t.in.Attempt, Reason: fault.reason,
-		WorkflowID: t.workflow, GoesOnAs: goesOnAs,
+		WorkflowID: t.workflow, GoesOnAs: ownWorkflow,
 	})
 	if err != nil || !ended {
 		return err
 	}
 	unpreparedTotal.Inc()
-	t.Logger.ErrorContext(
-		ctx,
-		"delivery cannot be prepared",
-		"delivery_id",
-		t.in.DeliveryID,
-		"webhook_id",
-		t.job.Webhook.ID,
-		"error",
-		fault.err,
-	)
+	t.Logger.ErrorContext(ctx, "delivery cannot be prepared",
+		"delivery_id", t.in.DeliveryID, "webhook_id", t.job.Webhook.ID, "error", fault.err)
 	return nil
 }

@@ -114,7 +114,8 @@ func TestABatchGivesBackBesideAFault(t *testing.T) {
 	in := s.batch(20)
 	s.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused''; END'`)
 	s.exec(
-		`CREATE TRIGGER refuse BEFORE UPDATE ON deliveries FOR EACH ROW WHEN (NEW.status = 'succeeded') EXECUTE FUNCTION refuse()`,
+		`CREATE TRIGGER refuse BEFORE UPDATE ON deliveries FOR EACH ROW
+			WHEN (NEW.status = 'succeeded') EXECUTE FUNCTION refuse()`,
 	)
 	_, err := deliver.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
 	require.ErrorContains(t, err, "refused")

@@ -9,30 +9,30 @@ import (
 	"greenroom/db/pg"
 )
 
-// recorder writes the attempts of all batches of the process. While one group is written the next one gathers: no
-// attempt waits for a timer, and the busier the process, the more share a statement and a commit.
+// recorder writes the attempts of all batches of the process in groups. While one group is written the next gathers, so
+// no attempt waits for a timer, and a busier process has larger groups.
 type recorder struct {
 	mu      sync.Mutex
 	waiting []*recording
 	writing bool
-	room    *sync.Cond // made by the first add
+	room    *sync.Cond // waiting has room; made by the first add
 }
 
-// recording is an attempt to be written; recorded is called once it was, or could not be.
+// recording is an attempt to be written. recorded is called once it is written, or with the reason why it is not.
 type recording struct {
 	delivery.Recording
 	recorded func(opened bool, err error)
 }
 
-// What was sent must be recorded, or it is sent again: while the database is unavailable a record is tried again for
-// as long as the process lives. recordTry ends a try on a connection that answers no more.
+// An attempt that is not recorded is sent again, so recording is retried while the database is unavailable, for as long
+// as the process lives. recordTry bounds a try on a dead connection.
 const (
 	recordTry    = 10 * time.Second
 	recordAgain  = 250 * time.Millisecond
 	recordAtOnce = 200
 )
 
-// add hands an attempt over. It blocks while a full group is waiting: that limits how many sent but unrecorded
+// add queues an attempt for writing. It blocks while a full group is waiting: this limits how many sent but unrecorded
 // attempts a crash repeats, and how many the process holds while the database is unavailable.
 func (r *recorder) add(a *Activities, rec *recording) {
 	r.mu.Lock()
@@ -67,8 +67,8 @@ func (r *recorder) write(a *Activities) {
 	}
 }
 
-// recordGroup writes the successes between two failures in one statement, and each failure alone: failures in a row
-// open the circuit, so their order counts.
+// recordGroup writes the successes between two failures in one statement, and each failure alone: the circuit counts
+// failures in a row, so their order matters.
 func (a *Activities) recordGroup(group []*recording) {
 	ctx := context.Background()
 	var good []*recording
@@ -92,11 +92,11 @@ func (a *Activities) recordSuccesses(ctx context.Context, good []*recording) {
 	for i, r := range good {
 		rows[i] = r.Recording
 	}
-	if err := a.again(
+	if err := a.retryWhileUnavailable(
 		ctx,
 		func(ctx context.Context) error { return delivery.RecordSuccesses(ctx, a.DB, rows) },
 	); err != nil {
-		for _, r := range good { // one that cannot be written harms no other
+		for _, r := range good { // a row that cannot be written must not affect the others
 			a.recordAlone(ctx, r)
 		}
 		return
@@ -111,18 +111,18 @@ func (a *Activities) recordAlone(ctx context.Context, r *recording) {
 	r.recorded(opened, err)
 }
 
-// recordUntilDone records an attempt whatever happens to ctx: the POST was made.
+// recordUntilDone records an attempt even if ctx ends, because the request was sent.
 func (a *Activities) recordUntilDone(ctx context.Context, r delivery.Recording) (opened bool, err error) {
-	err = a.again(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
+	err = a.retryWhileUnavailable(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
 		opened, err = delivery.RecordAttempt(ctx, a.DB, r)
 		return err
 	})
 	return opened, err
 }
 
-// again tries until it works or the database refuses it.
-func (a *Activities) again(ctx context.Context, fn func(context.Context) error) error {
-	for said := (time.Time{}); ; <-time.After(recordAgain) {
+// retryWhileUnavailable calls fn until it succeeds or fails for another reason than an unavailable database.
+func (a *Activities) retryWhileUnavailable(ctx context.Context, fn func(context.Context) error) error {
+	for logged := (time.Time{}); ; <-time.After(recordAgain) {
 		try, cancel := context.WithTimeout(ctx, recordTry)
 		err := fn(try)
 		cancel()
@@ -130,8 +130,8 @@ func (a *Activities) again(ctx context.Context, fn func(context.Context) error) 
 			return err
 		}
 		recordRetriesTotal.Inc()
-		if time.Since(said) > time.Minute {
-			said = time.Now()
+		if time.Since(logged) > time.Minute {
+			logged = time.Now()
 			a.Logger.WarnContext(ctx, "an attempt cannot be recorded yet", "error", err)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 // RetryDeliveryResult names the workflow that sends the delivery.
 type RetryDeliveryResult struct{ WorkflowID string }
 
-// RetryDelivery sends a delivery again, as POST /deliveries/{id}/retry does. One that does not exist, or is not in a
-// state that allows it, fails for good, with what to do about it.
+// RetryDelivery sends a delivery again, as POST /deliveries/{id}/retry does. A delivery that does not exist, or whose
+// state does not allow it, is an error that is not retried and names the remedy.
 func (a *Activities) RetryDelivery(ctx context.Context, id uuid.UUID) (RetryDeliveryResult, error) {
 	var d *delivery.Delivery
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
@@ -40,15 +40,15 @@ func (a *Activities) RetryDelivery(ctx context.Context, id uuid.UUID) (RetryDeli
 	return RetryDeliveryResult{}, fmt.Errorf("retry delivery: %w", err)
 }
 
-// retryRefusal says why a delivery cannot be sent again now, and what to do.
+// retryRefusal says why a delivery cannot be sent again now, and the remedy.
 func retryRefusal(e *pg.StateError) string {
 	switch {
 	case e.Resource == "webhook":
-		return "the webhook was deleted: nothing is sent to it any more"
+		return "the webhook was deleted, so nothing is sent to it"
 	case e.State == string(delivery.Paused):
-		return "the delivery is paused: reset its webhook's circuit, or activate the webhook, and it is sent"
+		return "the delivery is paused: it is sent when its webhook's circuit is reset, or the webhook is activated"
 	case e.State == string(delivery.Pending):
-		return "the delivery is pending: its first attempt is still to come"
+		return "the delivery is pending: its first attempt has not been made yet"
 	}
 	return e.Error()
 }
@@ -56,11 +56,11 @@ func retryRefusal(e *pg.StateError) string {
 // ReplayPageInput asks for the next page of a replay of many deliveries.
 type ReplayPageInput struct {
 	ReplayID uuid.UUID
-	// PerSecond bounds the page: one is asked for each second.
+	// PerSecond bounds the page: the workflow asks for one page per second.
 	PerSecond int
 }
 
-// ReplayProgress is how far a replay has come.
+// ReplayProgress is the state of a replay after a page.
 type ReplayProgress struct {
 	State    string
 	Replayed int64

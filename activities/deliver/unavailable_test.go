@@ -28,8 +28,10 @@ func (s *attempting) readOnly(on bool) {
 	value := map[bool]string{true: "on", false: "off"}[on]
 	for _, q := range []string{
 		"SET default_transaction_read_only = off",
-		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = " + value + "', current_database()); END $$",
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = ` + value + `',
+			current_database()); END $$`,
+		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`,
 		"SET default_transaction_read_only = " + value,
 	} {
 		if _, err := conn.ExecContext(ctx, q); err != nil {

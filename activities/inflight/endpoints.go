@@ -1,9 +1,10 @@
-// Package inflight counts what this process has in flight for each receiver. The dispatcher and the attempts share it.
+// Package inflight decides how many deliveries each receiver gets. It bounds the attempts that this process has in
+// flight at an endpoint, its attempts per second, and how many of its deliveries a round of the dispatcher takes. The
+// dispatcher and the attempts share one Endpoints.
 package inflight
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -11,186 +12,169 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Endpoints counts, per webhook, the attempts that this process has in flight, so that a slow receiver holds only its
-// own share and the others never notice. It also remembers which endpoints are slow: those are attempted in the slow
-// lane. Batches have places of their own, as many again: a delivery that goes on alone does not wait behind a batch.
+// Endpoints counts the attempts in flight per webhook, so that a slow receiver takes only its own places. It also
+// measures which endpoints are slow. Batches have places of their own, as many again: a retry does not wait behind a
+// batch.
 type Endpoints struct {
 	perEndpoint int
 	freed       func()
 
 	mu sync.Mutex
 	m  map[uuid.UUID]*endpoint
+	// share is how many deliveries of one flow a round takes; see Quotas.
+	share int
+	// waiting counts the deliveries of batches that wait for a place. drained, when not nil, is closed when waiting has
+	// fallen to drainedAt.
+	waiting, drainedAt int
+	drained            chan struct{}
 }
 
 type endpoint struct {
-	flying map[uuid.UUID]time.Time // delivery → when its claim lapses
-	// queued are the deliveries that came to an attempt and found no place.
-	queued map[uuid.UUID]queued
+	// single are the attempts of deliveries with a workflow of their own, batch those of batches.
+	single, batch places
+	// retries are the attempts that are due and found no place.
+	retries map[uuid.UUID]retry
 	// average is an exponentially weighted mean of the attempts' durations.
 	average time.Duration
 	seen    time.Time
-	// What batches do here: the places of their attempts in flight, how many deliveries wait for one, and when a place
-	// was last taken or given back.
-	places  chan struct{}
-	waiting int
-	moved   time.Time
+	// waiting counts the deliveries of batches that wait for a place. moved is when a place of a batch was last taken or
+	// released. batchFreed, when not nil, is closed when one is released.
+	waiting    int
+	moved      time.Time
+	batchFreed chan struct{}
 	// limit is the webhook's own rate; nil when it has none.
 	limit *rate.Limiter
 }
 
-// SlowAbove is the mean duration of an endpoint's attempts from which it is slow: a second is some hundred times a
+// places are the deliveries whose attempts are in flight, each with the time at which its claim lapses; zero: never.
+type places map[uuid.UUID]time.Time
+
+// SlowAbove is the mean duration of an endpoint's attempts above which it is slow: a second is a hundred times a
 // healthy receiver's answer, and a local activity that takes longer makes its workflow task send heartbeats.
 const SlowAbove = time.Second
 
-// forgetAfter drops what is known of an endpoint that was not called for that long.
-const forgetAfter = 10 * time.Minute
+const (
+	// forgetAfter drops what is known of an endpoint that was not called for that long.
+	forgetAfter = 10 * time.Minute
+	// stuckAfter is how long all of a batch's places stay taken until the endpoint gets no more deliveries: less than a
+	// hanging receiver takes, more than a busy one.
+	stuckAfter = 250 * time.Millisecond
+)
 
-// NewEndpoints allows perEndpoint attempts in flight per webhook; freed is called, when not nil, after an endpoint
-// that was full has room again.
+// NewEndpoints allows perEndpoint attempts in flight per webhook. freed, when not nil, is called after a full
+// endpoint has room again.
 func NewEndpoints(perEndpoint int, freed func()) *Endpoints {
-	return &Endpoints{perEndpoint: perEndpoint, freed: freed, m: map[uuid.UUID]*endpoint{}}
+	return &Endpoints{perEndpoint: perEndpoint, freed: freed, m: map[uuid.UUID]*endpoint{}, share: shareLeast}
 }
 
-// queued is a delivery whose workflow asks again for a place.
-type queued struct {
-	forget time.Time // when it is taken to ask another process, or no more
-	turn   time.Time // the attempt per second that is reserved for it; zero for none
-}
-
-// Acquire takes a place for a delivery that the dispatcher is about to start, for at most lapse; it is false when the
-// endpoint is full or has had its perSecond attempts (0: no such limit; of this process, up to one second's worth at
-// once). A delivery that has a place already keeps it.
+// Acquire claims a place for a delivery that the dispatcher is about to start. The claim lapses after lapse, unless
+// the attempt renews it: another process may make the attempt. Acquire is false when the endpoint is full or has had
+// its perSecond attempts (0: no limit; per process, with a burst of one second's worth). A delivery that has a place
+// keeps it.
 func (e *Endpoints) Acquire(webhook, delivery uuid.UUID, perSecond int, lapse time.Duration) bool {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p := e.at(webhook, now)
 	p.limitTo(perSecond)
-	if _, has := p.flying[delivery]; !has {
+	if _, has := p.single[delivery]; !has {
 		p.expire(now)
-		if len(p.flying) >= e.open(p) || p.limit != nil && !p.limit.AllowN(now, 1) {
+		if len(p.single) >= e.open(p) || !p.allow(now) {
 			return false
 		}
 	}
-	p.flying[delivery] = now.Add(lapse)
+	p.single[delivery] = now.Add(lapse)
 	return true
 }
 
-// AcquireOrWait takes a place for an attempt that is due, as Acquire does. Where there is none, it says when to ask
-// again: at the delivery's turn where the webhook has a limit per second, otherwise when its turn is to be expected.
-func (e *Endpoints) AcquireOrWait(
-	webhook, delivery uuid.UUID,
-	perSecond int,
-	lapse time.Duration,
+// AcquireForRetry claims a place for an attempt that is due, as Acquire does. When there is none, wait says when to
+// ask again: at the delivery's turn where the webhook has a rate limit, otherwise when a place is expected to be free.
+func (e *Endpoints) AcquireForRetry(
+	webhook, delivery uuid.UUID, perSecond int, lapse time.Duration,
 ) (ok bool, wait time.Duration) {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p := e.at(webhook, now)
 	p.limitTo(perSecond)
-	if _, has := p.flying[delivery]; !has {
+	if _, has := p.single[delivery]; !has {
 		p.expire(now)
-		q := p.queued[delivery]
-		wait = p.turn(now, &q)
-		if wait == 0 && len(p.flying) >= e.perEndpoint {
-			wait = between(askAgainMin, p.average*time.Duration(len(p.queued)+1)/time.Duration(e.kept()))
+		r := p.retries[delivery]
+		wait = p.turn(now, &r)
+		if wait == 0 && len(p.single) >= e.perEndpoint {
+			wait = spread(askAgainMin, p.average*time.Duration(len(p.retries)+1)/time.Duration(e.reserved()))
 		}
 		if wait > 0 {
-			q.forget = now.Add(wait + forgetQueued)
-			p.queued[delivery] = q
+			r.forget = now.Add(wait + forgetRetry)
+			p.retries[delivery] = r
 			return false, wait
 		}
 	}
-	delete(p.queued, delivery)
-	p.flying[delivery] = now.Add(lapse)
+	delete(p.retries, delivery)
+	p.single[delivery] = now.Add(lapse)
 	return true, 0
 }
 
-const (
-	// reserveAhead is how far ahead attempts per second are reserved: a delivery that does not come for its turn,
-	// because its retry was given to another process, wastes no more.
-	reserveAhead = 5 * time.Second
-	askAgainMin  = time.Second
-	askAgainMax  = 30 * time.Second
-	forgetQueued = 10 * time.Second
-)
-
-// turn reserves one of the attempts per second for a delivery and says how long it is until then, or until it should
-// ask again.
-func (p *endpoint) turn(now time.Time, q *queued) time.Duration {
-	if p.limit == nil {
-		return 0
-	}
-	if q.turn.IsZero() {
-		r := p.limit.ReserveN(now, 1)
-		delay := r.DelayFrom(now)
-		if delay > reserveAhead {
-			r.CancelAt(now)
-			return between(reserveAhead, time.Duration(float64(len(p.queued))/float64(p.limit.Limit())*float64(time.Second)))
+// AcquireForBatch claims a place for an attempt of a batch. It waits for one until ctx ends; then it is false.
+func (e *Endpoints) AcquireForBatch(ctx context.Context, webhook, delivery uuid.UUID) bool {
+	for ctx.Err() == nil {
+		free := e.tryBatch(webhook, delivery)
+		if free == nil {
+			return true
 		}
-		q.turn = now.Add(delay)
+		select {
+		case <-free:
+		case <-ctx.Done():
+		}
 	}
-	return max(0, q.turn.Sub(now))
+	return false
 }
 
-// between spreads a wait over half to one and a half of what is expected, so that not all ask at the same time.
-func between(least, expected time.Duration) time.Duration {
-	spread := time.Duration((0.5 + rand.Float64()) * float64(expected)) //nolint:gosec // spreading needs no secrecy
-	return min(max(spread, least), askAgainMax)
-}
-
-// kept is how many places wait for deliveries that ask again, as long as there are any: the dispatcher takes a place
-// that is freed at once, while they come by now and then.
-func (e *Endpoints) kept() int { return max(1, e.perEndpoint*3/10) }
-
-// open is how many places the dispatcher may fill.
-func (e *Endpoints) open(p *endpoint) int {
-	if len(p.queued) == 0 {
-		return e.perEndpoint
-	}
-	return e.perEndpoint - e.kept()
-}
-
-// Allow takes one of the webhook's attempts per second; it is false when there is none.
-func (e *Endpoints) Allow(webhook uuid.UUID, perSecond int) bool {
+// tryBatch claims a place, or returns what is closed when one is released.
+func (e *Endpoints) tryBatch(webhook, delivery uuid.UUID) (free <-chan struct{}) {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p := e.at(webhook, now)
-	p.limitTo(perSecond)
-	return p.limit == nil || p.limit.AllowN(now, 1)
-}
-
-func (p *endpoint) limitTo(perSecond int) {
-	switch {
-	case perSecond == 0:
-		p.limit = nil
-	case p.limit == nil || p.limit.Burst() != perSecond:
-		p.limit = rate.NewLimiter(rate.Limit(perSecond), perSecond)
+	if len(p.batch) < e.perEndpoint {
+		p.batch[delivery], p.moved = time.Time{}, now
+		return nil
 	}
+	if p.batchFreed == nil {
+		p.batchFreed = make(chan struct{})
+	}
+	return p.batchFreed
 }
 
-// Release gives the place back and notes how long the attempt took; 0 notes nothing.
+// Release ends a delivery's claim and records how long its attempt took; 0 records nothing. A delivery without a
+// claim is ignored.
 func (e *Endpoints) Release(webhook, delivery uuid.UUID, took time.Duration) {
 	now := time.Now()
 	e.mu.Lock()
 	p := e.at(webhook, now)
-	full := len(p.flying) >= e.open(p)
-	delete(p.flying, delivery)
-	p.note(took)
+	var wasFull bool
+	if _, inBatch := p.batch[delivery]; inBatch {
+		wasFull = e.stuck(p, now)
+		delete(p.batch, delivery)
+		p.moved = now
+		if p.batchFreed != nil {
+			close(p.batchFreed)
+			p.batchFreed = nil
+		}
+	} else {
+		wasFull = len(p.single) >= e.open(p)
+		delete(p.single, delivery)
+	}
+	if took > 0 {
+		p.average += (took - p.average) / 4
+	}
 	e.mu.Unlock()
-	if full && e.freed != nil {
+	if wasFull && e.freed != nil {
 		e.freed()
 	}
 }
 
-func (p *endpoint) note(took time.Duration) {
-	if took > 0 {
-		p.average += (took - p.average) / 4
-	}
-}
-
-// Slow reports whether the endpoint's recent attempts took long.
+// Slow reports whether the endpoint's recent attempts took longer than SlowAbove.
 func (e *Endpoints) Slow(webhook uuid.UUID) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -198,133 +182,48 @@ func (e *Endpoints) Slow(webhook uuid.UUID) bool {
 	return p != nil && p.average > SlowAbove
 }
 
-// Room lists the webhooks of which fewer deliveries than most may be taken now, with how many, and forgets those long
-// unused. Endpoints that are slow or full and, where each delivery has a workflow of its own (alone), all others are
-// bounded by their places.
-func (e *Endpoints) Room(most int, alone bool) map[uuid.UUID]int {
-	now := time.Now()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	room := make(map[uuid.UUID]int)
-	for id, p := range e.m {
-		p.expire(now)
-		if p.idle() && now.Sub(p.seen) > forgetAfter {
-			delete(e.m, id)
-			continue
-		}
-		n := most - p.waiting
-		if alone || p.average > SlowAbove || len(p.flying) >= e.open(p) {
-			n = min(n, e.open(p)-len(p.flying))
-		}
-		if p.limit != nil {
-			n = min(n, int(p.limit.TokensAt(now)))
-		}
-		if p.stuck(now) {
-			n = 0
-		}
-		if n < most {
-			room[id] = max(0, n)
-		}
+// reserved is how many places are kept for retries while any wait: the dispatcher claims a freed place at once, while
+// a retry asks for one only now and then.
+func (e *Endpoints) reserved() int { return max(1, e.perEndpoint*3/10) }
+
+// open is how many places the dispatcher may fill.
+func (e *Endpoints) open(p *endpoint) int {
+	if len(p.retries) == 0 {
+		return e.perEndpoint
 	}
-	return room
+	return e.perEndpoint - e.reserved()
 }
 
-func (p *endpoint) idle() bool {
-	return len(p.flying) == 0 && len(p.queued) == 0 && len(p.places) == 0 && p.waiting == 0
-}
-
-// stuckAfter is how long all of an endpoint's places stay taken until it is given no more: less than what a receiver
-// that hangs takes, more than one that is busy.
-const stuckAfter = 250 * time.Millisecond
-
-func (p *endpoint) stuck(now time.Time) bool {
-	return len(p.places) == cap(p.places) && now.Sub(p.moved) > stuckAfter
-}
-
-// Enter says that n deliveries of a batch wait for their attempts at an endpoint; Leave, that n of them do not any
-// more.
-func (e *Endpoints) Enter(webhook uuid.UUID, n int) {
-	now := time.Now()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.at(webhook, now).waiting += n
-}
-
-// Leave is the opposite of Enter.
-func (e *Endpoints) Leave(webhook uuid.UUID, n int) { e.Enter(webhook, -n) }
-
-// Begin takes a place for an attempt of a batch, and waits for one until ctx ends: then it is false.
-func (e *Endpoints) Begin(ctx context.Context, webhook uuid.UUID) bool {
-	e.mu.Lock()
-	places := e.at(webhook, time.Now()).places
-	e.mu.Unlock()
-	select {
-	case places <- struct{}{}:
-		e.move(webhook, 0)
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// End gives the place back that Begin took, and notes how long the attempt took; 0 notes nothing.
-func (e *Endpoints) End(webhook uuid.UUID, took time.Duration) {
-	<-e.move(webhook, took).places
-}
-
-// move notes that a place was taken or is about to be given back.
-func (e *Endpoints) move(webhook uuid.UUID, took time.Duration) *endpoint {
-	now := time.Now()
-	e.mu.Lock()
-	p := e.at(webhook, now)
-	stuck := p.stuck(now)
-	p.moved = now
-	p.note(took)
-	e.mu.Unlock()
-	if stuck && e.freed != nil {
-		e.freed()
-	}
-	return p
-}
-
-// Waiting counts the deliveries of batches that wait for their attempts, but not those at endpoints that hang.
-func (e *Endpoints) Waiting() (n int) {
-	now := time.Now()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, p := range e.m {
-		if !p.stuck(now) {
-			n += p.waiting
-		}
-	}
-	return n
+// stuck reports whether all places of batches have been taken for longer than a healthy receiver needs.
+func (e *Endpoints) stuck(p *endpoint, now time.Time) bool {
+	return len(p.batch) >= e.perEndpoint && now.Sub(p.moved) > stuckAfter
 }
 
 func (e *Endpoints) at(webhook uuid.UUID, now time.Time) *endpoint {
 	p := e.m[webhook]
 	if p == nil {
-		p = &endpoint{
-			flying: map[uuid.UUID]time.Time{},
-			queued: map[uuid.UUID]queued{},
-			places: make(chan struct{}, e.perEndpoint),
-		}
+		p = &endpoint{single: places{}, batch: places{}, retries: map[uuid.UUID]retry{}}
 		e.m[webhook] = p
 	}
 	p.seen = now
 	return p
 }
 
-// expire frees the places of attempts that were not heard of again, because another process made them, and forgets
-// those that asked for one and did not come back.
+// expire drops claims that were not renewed, because another process made the attempt, and retries that did not ask
+// again.
 func (p *endpoint) expire(now time.Time) {
-	for id, lapses := range p.flying {
+	for id, lapses := range p.single {
 		if now.After(lapses) {
-			delete(p.flying, id)
+			delete(p.single, id)
 		}
 	}
-	for id, q := range p.queued {
-		if now.After(q.forget) {
-			delete(p.queued, id)
+	for id, r := range p.retries {
+		if now.After(r.forget) {
+			delete(p.retries, id)
 		}
 	}
+}
+
+func (p *endpoint) idle() bool {
+	return len(p.single) == 0 && len(p.batch) == 0 && len(p.retries) == 0 && p.waiting == 0
 }

@@ -25,8 +25,8 @@ import (
 	"greenroom/activities/webhook"
 )
 
-// TestSendToAReceiverThatClosesIdleConnections: the receiver closes each connection after its answer without saying
-// so, which a sender only notices while it sends the next.
+// TestSendToAReceiverThatClosesIdleConnections: the receiver closes each connection after its answer without announcing
+// it. The sender notices only when it sends the next attempt.
 func TestSendToAReceiverThatClosesIdleConnections(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int64
@@ -40,15 +40,17 @@ func TestSendToAReceiverThatClosesIdleConnections(t *testing.T) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	})
 	client := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true})
-	const attempts = 1000
-	failed := 0
+	attempts, failed := 1000, 0
+	if testing.Short() {
+		attempts = 100
+	}
 	for range attempts {
 		if client.Send(t.Context(), request(t, "http://"+address)).StatusCode != http.StatusOK {
 			failed++
 		}
 	}
 	assert.Zero(t, failed, "of %d attempts", attempts)
-	assert.Equal(t, int64(attempts), requests.Load(), "none arrived twice")
+	assert.Equal(t, int64(attempts), requests.Load(), "no request arrived twice")
 }
 
 // TestSendReadsAnEarlyAnswer: a receiver may answer and close before it has read the request (RFC 9112 §9.6).
@@ -59,15 +61,18 @@ func TestSendReadsAnEarlyAnswer(t *testing.T) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 	})
 	client := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true})
-	lost := 0
-	for range 500 {
+	attempts, lost := 500, 0
+	if testing.Short() {
+		attempts = 50
+	}
+	for range attempts {
 		req := request(t, "http://"+address)
 		req.Body = []byte(`{"filler":"` + strings.Repeat("x", 200<<10) + `"}`)
 		if client.Send(t.Context(), req).StatusCode != http.StatusRequestEntityTooLarge {
 			lost++
 		}
 	}
-	assert.Zero(t, lost, "of 500 answers")
+	assert.Zero(t, lost, "of %d answers", attempts)
 }
 
 func TestSendSaysWhereARedirectPoints(t *testing.T) {
@@ -87,7 +92,9 @@ func TestSendSaysWhereARedirectPoints(t *testing.T) {
 	assert.Equal(t, "HTTP 308 Permanent Redirect (redirects are not followed): it points to "+b.URL+"/hook/",
 		b.client.Send(t.Context(), request(t, b.URL+"/hook")).Error)
 
-	for status, want := range map[int]string{300: "HTTP 300 Multiple Choices", 304: "HTTP 304 Not Modified", 305: "HTTP 305 Use Proxy"} {
+	for status, want := range map[int]string{
+		300: "HTTP 300 Multiple Choices", 304: "HTTP 304 Not Modified", 305: "HTTP 305 Use Proxy",
+	} {
 		b := setup(t, answer(status, nil, ""))
 		resp := b.client.Send(t.Context(), request(t, b.URL))
 		assert.Equal(t, webhook.KindNone, resp.ErrorKind, "%d is no redirect", status)
@@ -117,8 +124,8 @@ func TestSendSaysHowAnAnswerEnded(t *testing.T) {
 	t.Parallel()
 	for sent, want := range map[string]string{
 		"":                                  "Connection closed before an answer came",
-		"HTTP/1.1 2":                        "The answer ended early: the connection closed within its headers",
-		"HTTP/1.1 200 OK\r\nContent-Type":   "The answer ended early: the connection closed within its headers",
+		"HTTP/1.1 2":                        "The answer ended early: the connection closed within the headers",
+		"HTTP/1.1 200 OK\r\nContent-Type":   "The answer ended early: the connection closed within the headers",
 		"HTTP/1.1 200 OK\r\n\tx: y\r\n\r\n": "The answer is not valid HTTP",
 	} {
 		address := rawReceiver(t, func(conn net.Conn, r *bufio.Reader) {
@@ -132,10 +139,10 @@ func TestSendSaysHowAnAnswerEnded(t *testing.T) {
 	}
 }
 
-// silent keeps failed handshakes out of the log of the tests.
+// silent discards a server's log of failed handshakes.
 var silent = log.New(io.Discard, "", 0)
 
-// certificate makes one that is signed by a parent, or by itself.
+// certificate makes a certificate that is signed by a parent, or by itself.
 func certificate(t *testing.T, template *x509.Certificate, parent *tls.Certificate) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -152,8 +159,9 @@ func certificate(t *testing.T, template *x509.Certificate, parent *tls.Certifica
 	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key, Leaf: leaf}
 }
 
-func TestSendSaysWhichCertificateIsWrong(t *testing.T) {
-	t.Parallel()
+// wrongCertificates has a certificate for each text that a failure may have, and the authority that the client trusts.
+func wrongCertificates(t *testing.T) (byText map[string]tls.Certificate, trusted *x509.CertPool) {
+	t.Helper()
 	long, now := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
 	authority := func(name string) *x509.Certificate {
 		return &x509.Certificate{
@@ -175,21 +183,71 @@ func TestSendSaysWhichCertificateIsWrong(t *testing.T) {
 	ended := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
 	other := leaf(now, long, "a.example", "b.example")
 	other.IPAddresses = nil
-	pool := x509.NewCertPool()
-	pool.AddCert(root.Leaf)
-	for want, cert := range map[string]tls.Certificate{
-		"TLS certificate is signed by an unknown authority: the certificate of CN=Intermediate 7 is missing from the chain that the receiver sends, or is not trusted": certificate(t, leaf(now, long), &middle),
-		"TLS certificate is signed by an unknown authority: it is self-signed":                                                                                         certificate(t, leaf(now, long), nil),
-		"TLS certificate has expired: it was valid until 2024-05-06T07:08:09Z":                                                                                         certificate(t, leaf(ended.Add(-time.Hour), ended), &root),
-		"TLS certificate is not yet valid: it is valid from " + long.UTC().Format(time.RFC3339):                                                                        certificate(t, leaf(long, long.Add(time.Hour)), &root),
-		"TLS certificate is not valid for this host: it is valid for a.example, b.example":                                                                             certificate(t, other, &root),
-	} {
+	unnamed, many, clientOnly := leaf(now, long), leaf(now, long, "1.x", "2.x", "3.x", "4.x", "5.x"), leaf(now, long)
+	unnamed.IPAddresses, many.IPAddresses = nil, []net.IP{{192, 0, 2, 1}}
+	clientOnly.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	five := leaf(now, long, "1.x", "2.x", "3.x", "4.x", "5.x")
+	five.IPAddresses = nil
+	longest, tooLong := "CN=~ "+strings.Repeat("b", 195), "CN="+strings.Repeat("c", 198)
+	byAuthority := func(name string) tls.Certificate {
+		signer := certificate(t, authority(strings.TrimPrefix(name, "CN=")), &root)
+		return certificate(t, leaf(now, long), &signer)
+	}
+	const unknown = "TLS certificate is signed by an unknown authority"
+	const missing = " is missing from the chain that the receiver sends, or is not trusted"
+	const wrongName = "TLS certificate is not valid for this host"
+	trusted = x509.NewCertPool()
+	trusted.AddCert(root.Leaf)
+	return map[string]tls.Certificate{
+		unknown + ": the certificate of CN=Intermediate 7" + missing: certificate(
+			t,
+			leaf(now, long),
+			&middle,
+		),
+		unknown + ": the certificate of CN=? Z" + missing:                   byAuthority("CN=\u00c4 Z"),
+		unknown + ": the certificate of " + longest + missing:               byAuthority(longest),
+		unknown + ": the certificate of " + tooLong[:200] + "..." + missing: byAuthority(tooLong),
+		unknown + ": it is self-signed": certificate(
+			t,
+			leaf(now, long),
+			nil,
+		),
+		"TLS certificate has expired: it was valid until 2024-05-06T07:08:09Z": certificate(
+			t,
+			leaf(ended.Add(-time.Hour), ended),
+			&root,
+		),
+		"TLS certificate is not yet valid: it is valid from " + long.UTC().Format(time.RFC3339): certificate(
+			t,
+			leaf(long, long.Add(time.Hour)),
+			&root,
+		),
+		"TLS certificate is not valid": certificate(
+			t,
+			clientOnly,
+			&root,
+		),
+		wrongName + ": it is valid for a.example, b.example":               certificate(t, other, &root),
+		wrongName + ": it is valid for 1.x, 2.x, 3.x, 4.x, 5.x":            certificate(t, five, &root),
+		wrongName + ": it is valid for 1.x, 2.x, 3.x, 4.x, 5.x and others": certificate(t, many, &root),
+		wrongName + ": it names no host": certificate(
+			t,
+			unnamed,
+			&root,
+		),
+	}, trusted
+}
+
+func TestSendSaysWhichCertificateIsWrong(t *testing.T) {
+	t.Parallel()
+	certificates, trusted := wrongCertificates(t)
+	for want, cert := range certificates {
 		server := httptest.NewUnstartedServer(answer(http.StatusOK, nil, ""))
 		server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 		server.Config.ErrorLog = silent
 		server.StartTLS()
 		t.Cleanup(server.Close)
-		client := webhook.NewClient(webhook.ClientOptions{AllowLoopback: true, RootCAs: pool})
+		client := webhook.NewClient(webhook.ClientOptions{AllowLoopback: true, RootCAs: trusted})
 		resp := client.Send(t.Context(), request(t, server.URL))
 		assert.Equal(t, webhook.KindTLS, resp.ErrorKind)
 		assert.Equal(t, want, resp.Error)

@@ -11,9 +11,9 @@ type Outcome int
 
 // The three outcomes of an attempt.
 const (
-	Succeeded Outcome = iota // the receiver has the event
-	Retry                    // it may take it later: try again while the schedule lasts
-	Gone                     // it asked never to be called again: disable the webhook
+	Succeeded Outcome = iota // the receiver accepted the event
+	Retry                    // the attempt failed: retry while the schedule lasts
+	Gone                     // the receiver asked not to be called again: disable the webhook
 )
 
 // String returns the outcome's name in lower case.
@@ -30,16 +30,16 @@ func (o Outcome) String() string {
 }
 
 const (
-	// jitterShare is how far a wait moves at most, so that deliveries that failed together do not come back together.
+	// jitterShare bounds the jitter, as a share of the wait. It spreads the retries of deliveries that failed together.
 	jitterShare = 0.2
 
-	// maxRetryAfter bounds what a receiver may ask for: a typo in a header must not park a delivery for years.
+	// maxRetryAfter bounds Retry-After: a receiver's mistake must not delay a delivery for years.
 	maxRetryAfter = 24 * time.Hour
 )
 
-// Classify decides what r means under the profile's success rule. 410 is Gone under every profile (Standard
-// Webhooks); any other failure is retried, client errors too: a receiver that is half deployed answers 404 or 401 and
-// is well a minute later.
+// Classify returns the outcome of r under the profile's success rule. 410 is Gone under every profile (Standard
+// Webhooks). Any other failure is retried, client errors too: a receiver may answer 404 or 401 while it is being
+// deployed, and succeed a minute later.
 func Classify(p *Profile, r Response) Outcome {
 	switch {
 	case r.ErrorKind != KindNone:
@@ -52,41 +52,34 @@ func Classify(p *Profile, r Response) Outcome {
 	return Retry
 }
 
-// NextWait is how long to wait before the next attempt: base moved by jitter (in [-1,1], standing for ±20 %), or what
-// the receiver asked for, where that is longer. A receiver's wish is honoured up to 24 h and jitters upwards only,
-// since coming back early is what it asked us not to do.
+// NextWait returns the wait before the next attempt: the longer of base and retryAfter, each with jitter. A jitter of
+// -1 to 1 stands for -20 % to +20 %; values outside are clamped. retryAfter counts up to 24 h, and its jitter only
+// lengthens it, so an attempt never comes before the time that the receiver asked for.
 func NextWait(base, retryAfter time.Duration, jitter float64) time.Duration {
 	jitter = clampJitter(jitter)
-	own := stretch(max(base, 0), jitter)
-	if retryAfter <= 0 {
-		return own
-	}
-	asked := min(stretch(min(retryAfter, maxRetryAfter), math.Abs(jitter)), maxRetryAfter)
-	return max(own, asked)
+	scheduled := stretch(max(base, 0), jitter)
+	requested := min(stretch(min(retryAfter, maxRetryAfter), math.Abs(jitter)), maxRetryAfter)
+	return max(scheduled, requested)
 }
 
-// NextAttempt is when to make the attempt after number attempt (from 1), which ended without success. wait is the
-// schedule's, retryAfter and jitter are as in [NextWait]. Where the schedule counts from the event, the attempt is
-// due at its offset from it and without jitter, since events spread by themselves; an offset that has passed, as that
-// of a replay or after a pause, gives way to the schedule's wait. What the receiver asked for is honoured in either
-// case.
+// NextAttempt returns the time of the attempt that follows attempt (numbered from 1), which failed at ended. wait is
+// the schedule's wait; retryAfter and jitter are as in [NextWait]. If the schedule counts from the event, the attempt
+// is due at its offset from the event, without jitter, because events are spread already. If that time has passed, as
+// for a replay or after a pause, the schedule's wait applies. retryAfter applies in both cases.
 func (p *Profile) NextAttempt(
 	occurred, ended time.Time,
 	attempt int,
 	wait, retryAfter time.Duration,
 	jitter float64,
 ) time.Time {
-	slot := occurred.Add(p.Offset(attempt))
-	if !p.FromEvent || !slot.After(ended) {
+	due := occurred.Add(p.Offset(attempt))
+	if !p.FromEvent || !due.After(ended) {
 		return ended.Add(NextWait(wait, retryAfter, jitter))
 	}
-	if retryAfter <= 0 {
-		return slot
+	if requested := ended.Add(NextWait(0, retryAfter, jitter)); requested.After(due) {
+		return requested
 	}
-	if asked := ended.Add(NextWait(0, retryAfter, jitter)); asked.After(slot) {
-		return asked
-	}
-	return slot
+	return due
 }
 
 func clampJitter(j float64) float64 {
@@ -97,9 +90,9 @@ func clampJitter(j float64) float64 {
 }
 
 func stretch(d time.Duration, jitter float64) time.Duration {
-	moved := float64(d) * (1 + jitterShare*jitter)
-	if moved >= math.MaxInt64 {
+	stretched := float64(d) * (1 + jitterShare*jitter)
+	if stretched >= math.MaxInt64 {
 		return math.MaxInt64
 	}
-	return time.Duration(moved)
+	return time.Duration(stretched)
 }

@@ -28,7 +28,11 @@ func TestClassify(t *testing.T) {
 		{"204", standard, webhook.Response{StatusCode: 204}, webhook.Succeeded},
 		{"204_where_only_200_counts", only200, webhook.Response{StatusCode: 204}, webhook.Retry},
 		{"redirect", standard, webhook.Response{StatusCode: 302, ErrorKind: webhook.KindRedirect}, webhook.Retry},
-		{"redirect_under_a_lenient_profile", anyStatus, webhook.Response{StatusCode: 302, ErrorKind: webhook.KindRedirect}, webhook.Retry},
+		{
+			"redirect_under_a_lenient_profile", anyStatus,
+			webhook.Response{StatusCode: 302, ErrorKind: webhook.KindRedirect},
+			webhook.Retry,
+		},
 		{"400", standard, webhook.Response{StatusCode: 400}, webhook.Retry},
 		{"401", standard, webhook.Response{StatusCode: 401}, webhook.Retry},
 		{"404", standard, webhook.Response{StatusCode: 404}, webhook.Retry},
@@ -69,6 +73,7 @@ func TestNextWait(t *testing.T) {
 		{"schedule_longer_than_a_day", day, 9000 * time.Hour, 1, day + day/5},
 		{"negative_base", -time.Second, 0, 1, 0},
 		{"negative_retry_after", time.Second, -time.Hour, 0, time.Second},
+		{"largest_that_no_jitter_moves", math.MaxInt64, 0, 0, math.MaxInt64},
 		{"largest", math.MaxInt64, math.MaxInt64, 1, math.MaxInt64},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -12,33 +12,32 @@ const (
 	defaultMaxResponse    = 10 << 20
 )
 
-// ClientOptions configure the way out. The zero value is the strict one: https to public addresses only.
+// ClientOptions configure outbound calls. The zero value is the strictest: https to public addresses only.
 type ClientOptions struct {
-	AllowHTTP     bool // also plain http
-	AllowLoopback bool // also 127.0.0.0/8 and ::1
-	AllowPrivate  bool // also RFC 1918, RFC 6598 and RFC 4193 ranges; link-local and metadata addresses stay closed
+	AllowHTTP     bool // plain http too
+	AllowLoopback bool // 127.0.0.0/8 and ::1 too
+	AllowPrivate  bool // RFC 1918, RFC 6598 and RFC 4193 ranges too; link-local and metadata addresses stay blocked
 
 	RootCAs *x509.CertPool // certificate authorities to trust; nil means the system's
 
-	// MaxIdlePerHost is how many idle connections to one receiver are kept; 0 means 256, enough for a batch in flight.
+	// MaxIdlePerHost bounds the idle connections to one receiver; 0 means 256, enough for a batch in flight.
 	MaxIdlePerHost int
-	// MaxConnsPerHost bounds all connections to one receiver; 0 means no bound here: the caller bounds attempts in flight.
+	// MaxConnsPerHost bounds all connections to one receiver; 0 means no bound: the caller bounds attempts in flight.
 	MaxConnsPerHost int
 
 	// Timeout is the total deadline of a call through HTTPClient; 0 means 60 s. Send uses the request's own.
 	Timeout time.Duration
-	// MaxResponseBytes bounds what can be read of a response through HTTPClient; 0 means 10 MiB. More is an
+	// MaxResponseBytes bounds a response body read through HTTPClient; 0 means 10 MiB. Reading past it fails with an
 	// *http.MaxBytesError. Send keeps 4 KiB.
 	MaxResponseBytes int64
 }
 
-// Client makes every outbound call of the process. It is safe for concurrent use and meant to live as long as the
-// process.
+// Client makes all outbound calls of the process. It is safe for concurrent use; one client serves the whole process.
 type Client struct {
 	opts      ClientOptions
 	guard     guard
 	transport *http.Transport
-	fresh     *http.Transport // opens a connection for each request
+	fresh     *http.Transport // opens a new connection for each request
 	general   *http.Client
 }
 
@@ -66,11 +65,11 @@ func NewClient(opts ClientOptions) *Client {
 	return c
 }
 
-// HTTPClient returns the guarded client for every outbound call that is not a delivery. Its responses are bounded,
-// redirects are returned rather than followed, and a URL that CheckURL's rules forbid fails with a *URLError.
+// HTTPClient returns the guarded client for outbound calls other than deliveries. It bounds responses, returns
+// redirects instead of following them, and refuses a URL that CheckURL's rules forbid with a *URLError.
 func (c *Client) HTTPClient() *http.Client { return c.general }
 
-// CloseIdleConnections closes the connections that no attempt uses; call it at shutdown.
+// CloseIdleConnections closes idle connections; call it at shutdown.
 func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
 
 // guarded applies the URL rules and the response bound to calls that do not go through Send.
@@ -79,7 +78,7 @@ type guarded struct{ c *Client }
 func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := g.c.checkParsed(req.URL); err != nil {
 		if req.Body != nil {
-			_ = req.Body.Close() // a RoundTripper owes its caller this, also on errors
+			_ = req.Body.Close() // http.RoundTripper requires it, on errors too
 		}
 		return nil, err
 	}
@@ -88,12 +87,12 @@ func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		_ = resp.Body.Close() // the connection itself, which no deadline covers
+		_ = resp.Body.Close() // after 101 the body is the connection, and no deadline covers it
 		resp.Body = http.NoBody
 	}
 	resp.Body = http.MaxBytesReader(nil, resp.Body, g.c.opts.MaxResponseBytes)
 	return resp, nil
 }
 
-// CloseIdleConnections lets http.Client.CloseIdleConnections reach the pool.
+// CloseIdleConnections makes http.Client.CloseIdleConnections work.
 func (g guarded) CloseIdleConnections() { g.c.CloseIdleConnections() }

@@ -12,24 +12,25 @@ import (
 	"syscall"
 )
 
-// maxInformational is how many 1xx answers may come before the real one. A receiver needs one or two.
+// maxInformational bounds the 1xx answers before the final one. Receivers send one or two.
 const maxInformational = 10
 
 var errInformational = errors.New("too many informational answers")
 
-// earlyReader is a TCP connection that hides that the receiver no longer reads: a receiver may answer 413 or 410 and
-// close before it has read the whole request (RFC 9112 §9.6), and that answer can still be read.
+// earlyReader is a TCP connection that hides write errors after the receiver closed it. A receiver may answer 413 or
+// 410 and close before it has read the whole request (RFC 9112 §9.6); that answer can still be read.
 type earlyReader struct{ net.Conn }
 
 func (c earlyReader) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
-		return len(p), nil // reading tells the same, after the answer if there is one
+		return len(p), nil // a read returns the same error, after the answer if there is one
 	}
 	return n, err
 }
 
-// conn is a connection as HTTP has it, with or without TLS. It notes what net/http does not tell about a failed answer.
+// conn is a connection as HTTP sees it, with or without TLS. It records what net/http does not report about a failed
+// answer.
 type conn struct {
 	net.Conn
 	tcp   net.Conn
@@ -46,19 +47,19 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// progress is how far one POST came, and its connection. net/http reports from several goroutines.
+// progress records how far one POST came, and on which connection. net/http reports from several goroutines.
 type progress struct {
-	answered      atomic.Bool // a byte of an answer came
+	answered      atomic.Bool // the first byte of an answer came
 	informational atomic.Int32
 
 	mu      sync.Mutex
 	reused  bool
 	conn    *conn
-	readAt  int64 // what the connection had read before this POST
+	readAt  int64 // bytes that the connection had read before this POST
 	stopped bool
 }
 
-// watch returns ctx with p reporting.
+// watch returns a copy of ctx that makes net/http report to p.
 func (p *progress) watch(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:              p.gotConn,
@@ -84,8 +85,8 @@ func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-// stop closes the connection below TLS and HTTP, whatever state they are in. A context is not enough: net/http no
-// longer looks at it once an answer has taken the connection over (101).
+// stop closes the TCP connection, whatever the state of TLS and HTTP above it. Canceling the context is not enough:
+// net/http ignores it after a 101 answer.
 func (p *progress) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,26 +96,26 @@ func (p *progress) stop() {
 
 func (p *progress) closeLocked() {
 	if p.conn != nil {
-		_ = p.conn.tcp.Close() // it may be closed already
+		_ = p.conn.tcp.Close() // may be closed already
 	}
 }
 
-// connected reports whether there was a connection to send on.
+// connected reports whether the POST had a connection.
 func (p *progress) connected() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.conn != nil
 }
 
-// idleClosed reports whether the POST went out on a connection that the receiver had kept open and brought no byte of
-// an answer: most likely the receiver closed the connection while it was idle, and never saw the request.
+// idleClosed reports whether the POST used an idle connection and got no byte of an answer: most likely the receiver
+// closed the connection while it was idle and never saw the request.
 func (p *progress) idleClosed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.reused && !p.answered.Load()
 }
 
-// headerTooLarge reports whether as much as an answer's headers may have was read.
+// headerTooLarge reports whether the answer's headers reached maxHeaderBytes.
 func (p *progress) headerTooLarge() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,14 +1,13 @@
 // Package webhook turns a delivery into one HTTP POST and the receiver's answer into a plain value.
 //
-// The decision it rests on: what the receiver did is a result, never an error. [Client.Send] therefore always returns
-// a [Response], [Classify] decides what it means and [NextWait] when to come back; all durable state stays with the
-// caller.
+// The design decision: what the receiver did is a result, never an error. [Client.Send] always returns a [Response];
+// [Classify] decides what it means, and [Profile.NextAttempt] when to retry. The caller keeps all durable state.
 //
 // A [Profile] is the contract that a receiver was written for: data plus two small functions, render and sign. The
-// contracts themselves are in package profiles; this one asks a Profile and never which one it has.
+// contracts are in package profiles; this package never checks which profile it has.
 //
-// [Client] is also the one way out of the process for every other outbound call ([Client.HTTPClient]): it checks the
-// address after name resolution, ignores proxies from the environment, follows no redirect and bounds what it reads.
+// [Client] also makes all other outbound calls of the process ([Client.HTTPClient]): it checks the address after name
+// resolution, ignores proxies from the environment, follows no redirects and bounds what it reads.
 //
-// The package knows neither the database nor the workflow engine, logs nothing, and keeps secrets out of its texts.
+// The package uses neither the database nor the workflow engine, logs nothing, and keeps secrets out of error texts.
 package webhook

@@ -13,7 +13,7 @@ import (
 	"greenroom/activities/webhook"
 )
 
-// TestURLsAreSentAsRegistered: whatever CheckURL accepts stands on the wire byte for byte.
+// TestURLsAreSentAsRegistered: a URL that CheckURL accepts is sent byte for byte.
 func TestURLsAreSentAsRegistered(t *testing.T) {
 	t.Parallel()
 	lines := make(chan [2]string, 1)
@@ -25,8 +25,9 @@ func TestURLsAreSentAsRegistered(t *testing.T) {
 	})
 	client := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true})
 	for _, target := range []string{
-		"/", "/?", "/a?", "//", "//a//b/", "/a/../b", "/./a", "/%2e%2E/", "/a%2Fb", "/a%2fb", "/%7Ea", "/~a", "/a+b", "/a;b=c",
-		"/?a=%2f%2F&b=+&c=%20", "/?a;b", "/?a=[1]&b[]=2", "/a[1]", "/?a=b=c", "/?&&", "/?a?b", "/a:b@c", "/!$&'()*,=", "/%25", "/%00", "/?%00",
+		"/", "/?", "/a?", "//", "//a//b/", "/a/../b", "/./a", "/%2e%2E/", "/a%2Fb", "/a%2fb", "/%7Ea", "/~a", "/a+b",
+		"/a;b=c", "/?a=%2f%2F&b=+&c=%20", "/?a;b", "/?a=[1]&b[]=2", "/a[1]", "/?a=b=c", "/?&&", "/?a?b", "/a:b@c",
+		"/!$&'()*,=", "/%25", "/%00", "/?%00",
 		"/%C3%B6", "/%c3%b6", "/%FF", "/a%5Cb", "/?url=https://example.com:443/x", "/%2F%7B%7D?%7B",
 	} {
 		url := "http://" + address + target
@@ -59,7 +60,9 @@ func TestSendRefusesWhatRegistrationWould(t *testing.T) {
 
 func TestHeadersThatWouldNotArrive(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"Webhook_Signature", "webhook_id", "X_Webhook_Signature", "Content_Length", "content_type", "X_Webhook-Event"} {
+	for _, name := range []string{
+		"Webhook_Signature", "webhook_id", "X_Webhook_Signature", "Content_Length", "content_type", "X_Webhook-Event",
+	} {
 		require.ErrorIs(t, webhook.CheckHeader(webhook.Header{Name: name, Value: "x"}), webhook.ErrReservedHeader, name)
 	}
 	require.NoError(t, webhook.CheckHeader(webhook.Header{Name: "X_Tenant", Value: "a b"}))

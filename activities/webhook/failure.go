@@ -11,33 +11,32 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// ErrorKind names why an attempt has no usable answer. The set is closed and the values are stored.
+// ErrorKind says why an attempt has no usable answer. The set is closed and the values are stored.
 type ErrorKind = string
 
-// The kinds of failure. Attempts that a receiver answered with a status have KindNone, whatever the status, but for
-// redirects.
+// The kinds of failure. An attempt that got an answer has KindNone whatever the status, except KindRedirect.
 const (
 	KindNone     ErrorKind = ""
 	KindTimeout  ErrorKind = "timeout"  // no answer within the attempt's deadline
 	KindDNS      ErrorKind = "dns"      // the host's name does not resolve
-	KindConnect  ErrorKind = "connect"  // nothing listens there, or there is no way to it
+	KindConnect  ErrorKind = "connect"  // the connection is refused, or the host is unreachable
 	KindTLS      ErrorKind = "tls"      // no trusted TLS connection, e.g. an expired certificate
-	KindBlocked  ErrorKind = "blocked"  // the address or scheme is one that must not be called
-	KindClosed   ErrorKind = "closed"   // the connection broke before the answer's headers were there
-	KindProtocol ErrorKind = "protocol" // what came back is not HTTP
-	KindRedirect ErrorKind = "redirect" // the answer points elsewhere: never followed
-	KindRequest  ErrorKind = "request"  // the webhook's own settings cannot be sent, e.g. a header value with a line break
-	KindCanceled ErrorKind = "canceled" // our side gave up: not the receiver's doing
+	KindBlocked  ErrorKind = "blocked"  // the URL, scheme or address is not allowed
+	KindClosed   ErrorKind = "closed"   // the connection closed before the end of the answer's headers
+	KindProtocol ErrorKind = "protocol" // the answer is not valid HTTP
+	KindRedirect ErrorKind = "redirect" // the answer is a redirect; redirects are not followed
+	KindRequest  ErrorKind = "request"  // the webhook's settings cannot be sent, e.g. a header value with a line break
+	KindCanceled ErrorKind = "canceled" // the sender gave up; the receiver is not at fault
 )
 
-// Gist is a failure's text without its detail, which may name hosts: what may be kept where customers' data may not.
+// Gist returns a failure's text without its detail. The detail may name hosts; the gist holds no customer data.
 func Gist(failure string) string {
 	gist, _, _ := strings.Cut(failure, ": ")
 	return gist
 }
 
 // failureOf turns a transport error into a kind and a text for people: what failed and, after ": ", the detail that
-// names the remedy. The texts are our own, since those of the standard library name URLs and resolved addresses.
+// helps to repair it. The standard library's texts are not used, because they name URLs and resolved addresses.
 func failureOf(caller, attempt context.Context, p *progress, err error) (ErrorKind, string) {
 	switch {
 	case caller.Err() != nil:
@@ -45,7 +44,7 @@ func failureOf(caller, attempt context.Context, p *progress, err error) (ErrorKi
 	case errors.Is(attempt.Err(), context.DeadlineExceeded):
 		return KindTimeout, p.timeoutText()
 	}
-	for _, match := range []func(error) (ErrorKind, string){refusedByUs, dnsFailure, tlsFailure, timedOut, notConnected} {
+	for _, match := range []func(error) (ErrorKind, string){notSent, dnsFailure, tlsFailure, timedOut, notConnected} {
 		if kind, text := match(err); kind != KindNone {
 			return kind, text
 		}
@@ -53,36 +52,37 @@ func failureOf(caller, attempt context.Context, p *progress, err error) (ErrorKi
 	return p.brokenAnswer(err)
 }
 
-// timeoutText says what the attempt was waiting for when its time was over.
+// timeoutText says what the attempt was waiting for at its deadline.
 func (p *progress) timeoutText() string {
 	switch {
 	case p.answered.Load():
-		return "Connection timeout: the answer began and did not come to the end of its headers in time"
+		return "Connection timeout: the answer began, but its headers did not end in time"
 	case p.connected():
 		return "Connection timeout: connected, but no answer came in time"
 	}
-	return "Connection timeout: no connection came about in time"
+	return "Connection timeout: no connection in time"
 }
 
-// brokenAnswer tells what was wrong with the answer on a connection that came about.
+// brokenAnswer says what was wrong with the answer on an established connection.
 func (p *progress) brokenAnswer(err error) (ErrorKind, string) {
 	switch {
 	case !p.answered.Load():
 		return KindClosed, "Connection closed before an answer came"
 	case errors.Is(err, errInformational):
 		return KindProtocol, fmt.Sprintf(
-			"More than %d informational answers (1xx) came in place of the answer",
+			"More than %d informational answers (1xx) came before the final answer",
 			maxInformational,
 		)
 	case p.headerTooLarge():
 		return KindProtocol, fmt.Sprintf("The answer's headers are larger than %d KiB", maxHeaderBytes>>10)
 	case p.ended():
-		return KindClosed, "The answer ended early: the connection closed within its headers"
+		return KindClosed, "The answer ended early: the connection closed within the headers"
 	}
 	return KindProtocol, "The answer is not valid HTTP"
 }
 
-func refusedByUs(err error) (ErrorKind, string) {
+// notSent covers what the client itself refuses to send.
+func notSent(err error) (ErrorKind, string) {
 	var urlErr *URLError
 	switch {
 	case errors.As(err, &urlErr):
@@ -110,12 +110,12 @@ func dnsFailure(err error) (ErrorKind, string) {
 	return KindDNS, "Host name lookup failed"
 }
 
-// timedOut covers the limit on connecting, which is shorter than most attempts' deadlines.
+// timedOut covers connectTimeout, which is shorter than most attempts' deadlines.
 func timedOut(err error) (ErrorKind, string) {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 		return KindTimeout, fmt.Sprintf(
-			"Connection timeout: no connection came about within %.0f s",
+			"Connection timeout: no connection within %.0f s",
 			connectTimeout.Seconds(),
 		)
 	}

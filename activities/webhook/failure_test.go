@@ -1,11 +1,13 @@
 package webhook_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"code.dny.dev/ssrf"
 	"github.com/stretchr/testify/assert"
@@ -60,10 +62,10 @@ func TestSendBrokenConnection(t *testing.T) {
 	resp := b.client.Send(t.Context(), request(t, b.URL+"/broken"))
 	assert.Equal(t, webhook.KindClosed, resp.ErrorKind)
 	assert.Equal(t, "Connection closed before an answer came", resp.Error)
-	assert.Equal(t, int64(3), b.posts.Load(), "one more try on a fresh connection after a reused one, and no other")
+	assert.Equal(t, int64(3), b.posts.Load(), "one retry on a new connection after a reused one")
 	b.client.CloseIdleConnections()
 	b.client.Send(t.Context(), request(t, b.URL+"/broken"))
-	assert.Equal(t, int64(4), b.posts.Load(), "none after a fresh one")
+	assert.Equal(t, int64(4), b.posts.Load(), "a new connection is not retried")
 }
 
 func TestSendNoAnswerKinds(t *testing.T) {
@@ -89,7 +91,7 @@ func TestSendNoAnswerKinds(t *testing.T) {
 	assert.Equal(t, webhook.KindRequest, client.Send(t.Context(), bad).ErrorKind)
 }
 
-// babbler answers every connection with what is not HTTP.
+// babbler answers every connection with something other than HTTP.
 func babbler(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -124,7 +126,7 @@ func TestHTTPClientIsGuarded(t *testing.T) {
 		_, _ = io.WriteString(w, strings.Repeat("x", 1001))
 	})
 
-	// The text passes; the address is seen through only after the name was resolved.
+	// The text passes; the address is blocked once the name is resolved.
 	_, err := get(
 		webhook.NewClient(webhook.ClientOptions{AllowHTTP: true}),
 		strings.Replace(b.URL, "127.0.0.1", "ｌｏｃａｌｈｏｓｔ", 1),
@@ -150,4 +152,25 @@ func TestHTTPClientIsGuarded(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, moved.Body.Close())
 	assert.Equal(t, http.StatusFound, moved.StatusCode, "redirects are returned")
+}
+
+// TestGuardSeesTheDialledAddress: the host becomes an address only when net/http turns it to ASCII, so the check of the
+// URL's text passes. A name that resolves to a blocked address passes it too.
+func TestGuardSeesTheDialledAddress(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	open := webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true, AllowPrivate: true}
+	for host, opts := range map[string]webhook.ClientOptions{
+		"１６８.６３.１２９.１６":   open, // Azure's metadata service: a public address
+		"１００.１００.１００.２００": open, // Alibaba Cloud's metadata service: in a private range
+		"１６９.２５４.１６９.２５４": open,
+		"１０.０.０.１":        {AllowHTTP: true, AllowLoopback: true},
+		"１２７.０.０.１":       {AllowHTTP: true, AllowPrivate: true},
+	} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/", nil)
+		require.NoError(t, err)
+		_, err = webhook.NewClient(opts).HTTPClient().Do(req)
+		require.ErrorIs(t, err, ssrf.ErrProhibitedIP, host)
+	}
 }

@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// maxNamed is how much of a certificate a failure's text repeats, in names and in bytes.
+// maxNamed and maxNamedBytes bound what a failure's text repeats of a certificate.
 const (
 	maxNamed      = 5
 	maxNamedBytes = 200
 )
 
-// tlsFailure says which certificate is wrong, and how; the receiver's owner cannot see our side of the handshake.
+// tlsFailure says what is wrong with the certificate, because the receiver's owner cannot see the client's side of the
+// handshake.
 func tlsFailure(err error) (ErrorKind, string) {
 	var (
 		handshake *handshakeError
@@ -23,7 +24,7 @@ func tlsFailure(err error) (ErrorKind, string) {
 		wrongName x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		notTLS    tls.RecordHeaderError
-		alert     tls.AlertError
+		alert     *net.OpError
 		timeout   net.Error
 	)
 	switch {
@@ -37,16 +38,15 @@ func tlsFailure(err error) (ErrorKind, string) {
 		return KindTLS, invalidText(invalid)
 	case errors.As(err, &notTLS):
 		return KindTLS, "The receiver does not speak TLS"
-	case errors.As(err, &alert):
-		return KindTLS, "TLS handshake failed: the receiver refused it (" + alert.Error() + ")"
+	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls has no exported type for it
+		return KindTLS, "TLS handshake failed: the receiver refused it (" + alert.Err.Error() + ")"
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return KindTimeout, "Connection timeout: connected, but the TLS handshake was not finished in time"
+		return KindTimeout, "Connection timeout: connected, but the TLS handshake did not end in time"
 	}
 	return KindTLS, "TLS handshake failed"
 }
 
-// missingIssuer names the authority that was not found. It is usually an intermediate one that the receiver does not
-// send.
+// missingIssuer names the authority that was not found: usually an intermediate one, which the receiver does not send.
 func missingIssuer(cert *x509.Certificate) string {
 	switch {
 	case cert == nil:
@@ -54,9 +54,8 @@ func missingIssuer(cert *x509.Certificate) string {
 	case cert.Issuer.String() == cert.Subject.String():
 		return ": it is self-signed"
 	}
-	return ": the certificate of " + clip(
-		cert.Issuer.String(),
-	) + " is missing from the chain that the receiver sends, or is not trusted"
+	issuer := clip(cert.Issuer.String())
+	return ": the certificate of " + issuer + " is missing from the chain that the receiver sends, or is not trusted"
 }
 
 func namesOf(cert *x509.Certificate) string {
@@ -68,7 +67,7 @@ func namesOf(cert *x509.Certificate) string {
 		names = append(names[:len(names):len(names)], ip.String())
 	}
 	if len(names) == 0 {
-		return ": it names none"
+		return ": it names no host"
 	}
 	more := ""
 	if len(names) > maxNamed {
@@ -87,7 +86,7 @@ func invalidText(e x509.CertificateInvalidError) string {
 	return "TLS certificate has expired: it was valid until " + e.Cert.NotAfter.UTC().Format(time.RFC3339)
 }
 
-// clip bounds what a text repeats of a receiver's own words, and keeps it to one printable line.
+// clip makes text from a receiver safe to show: printable ASCII, at most maxNamedBytes.
 func clip(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < 0x20 || r > 0x7e {

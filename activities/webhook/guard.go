@@ -9,9 +9,9 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// metadata are addresses of cloud instance services that hand out credentials and lie outside the ranges that are
-// always closed: on Azure a public one, on AWS, Google Cloud and Alibaba Cloud ones in ranges that AllowPrivate may
-// open.
+// metadata are addresses of cloud metadata services, which hand out credentials, outside the ranges that are always
+// blocked: on Azure a public address; on Alibaba Cloud, AWS and Google Cloud addresses in ranges that AllowPrivate
+// opens.
 var metadata = []netip.Addr{
 	netip.MustParseAddr("168.63.129.16"),
 	netip.MustParseAddr("100.100.100.200"),
@@ -23,8 +23,8 @@ var (
 	loopback4 = netip.MustParsePrefix("127.0.0.0/8")
 	loopback6 = netip.MustParsePrefix("::1/128")
 
-	// RFC 1918 and RFC 6598 (shared space, used by container networks), and their IPv6 counterpart RFC 4193. Link-local
-	// addresses, where most metadata services live, are never opened.
+	// RFC 1918, RFC 6598 (shared space, used by container networks) and their IPv6 counterpart RFC 4193. Link-local
+	// addresses, where most metadata services are, stay blocked.
 	private4 = []netip.Prefix{
 		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"),
 		netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("100.64.0.0/10"),
@@ -32,8 +32,8 @@ var (
 	private6 = []netip.Prefix{netip.MustParsePrefix("fc00::/7")}
 )
 
-// guard decides which addresses may be dialled. It runs as the dialer's Control function, so it sees the address that
-// the kernel is about to connect to: a name that changes its mind between check and use gains nothing.
+// guard decides which addresses may be dialled. It runs as the dialer's Control function, so it checks the address that
+// the kernel is about to connect to: a name that resolves differently after a check (DNS rebinding) is blocked too.
 type guard struct{ inner *ssrf.Guardian }
 
 func newGuard(allowLoopback, allowPrivate bool) guard {
@@ -44,7 +44,7 @@ func newGuard(allowLoopback, allowPrivate bool) guard {
 	if allowPrivate {
 		v4, v6 = append(v4, private4...), append(v6, private6...)
 	}
-	// Any port: receivers listen where their owners put them, and the contracts name none.
+	// Any port: the contracts do not restrict it.
 	return guard{ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))}
 }
 

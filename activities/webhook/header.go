@@ -17,9 +17,9 @@ var (
 	ErrInvalidHeader  = errors.New("header is not valid HTTP")
 )
 
-// reserved are the names a user may not configure: they carry the proof of who sent what (a receiver must be able to
-// trust them), describe the body that was signed, name the sender, or belong to the connection rather than to the
-// message. Credentials such as Authorization or X-API-Key are what custom headers are for and stay allowed.
+// reserved are the names that a user may not configure. They prove who sent what, describe the signed body, name the
+// sender, or belong to the connection. Credentials such as Authorization or X-API-Key stay allowed: custom headers
+// exist for them.
 var reserved = map[string]bool{
 	HeaderID:                true,
 	HeaderTimestamp:         true,
@@ -37,11 +37,11 @@ var reserved = map[string]bool{
 	"Accept-Encoding":  true,
 	"Expect":           true,
 
-	// net/http sends a request again by itself when it carries one of these; an attempt is one POST
+	// net/http retries a request that carries one of these; an attempt is one POST
 	"Idempotency-Key":   true,
 	"X-Idempotency-Key": true,
 
-	// hop by hop, RFC 9110 §7.6.1 and its predecessors
+	// hop-by-hop headers of RFC 9110 §7.6.1 and earlier RFCs
 	"Connection":          true,
 	"Keep-Alive":          true,
 	"Proxy-Connection":    true,
@@ -54,8 +54,8 @@ var reserved = map[string]bool{
 	"Http2-Settings":      true,
 }
 
-// ReservedHeader reports whether a custom header of that name is refused, whatever its case. WSGI, CGI and their like
-// show a receiver "_" and "-" in names as the same character, so both are refused.
+// ReservedHeader reports whether a custom header of that name is refused. Case does not matter, and "_" counts as "-",
+// because WSGI and CGI show a receiver both as the same character.
 func ReservedHeader(name string) bool { return reserved[headerKey(name)] }
 
 func sameHeader(a, b string) bool { return headerKey(a) == headerKey(b) }
@@ -65,7 +65,7 @@ func headerKey(name string) string {
 }
 
 // CheckHeader refuses a custom header that is reserved (ErrReservedHeader) or that HTTP cannot carry
-// (ErrInvalidHeader). The error names the header and never repeats its value.
+// (ErrInvalidHeader). The error names the header and does not repeat its value.
 func CheckHeader(h Header) error {
 	switch {
 	case !httpguts.ValidHeaderFieldName(h.Name):
@@ -73,16 +73,16 @@ func CheckHeader(h Header) error {
 	case ReservedHeader(h.Name):
 		return fmt.Errorf("%w: %s", ErrReservedHeader, h.Name)
 	case !httpguts.ValidHeaderFieldValue(h.Value) || strings.Trim(h.Value, " \t") != h.Value:
-		return fmt.Errorf("%w: value of %s", ErrInvalidHeader, h.Name) // net/http would send it without the white space
+		return fmt.Errorf("%w: value of %s", ErrInvalidHeader, h.Name) // net/http would trim the white space
 	}
 	return nil
 }
 
-// Header returns the headers of an attempt made at that time. Custom headers that are reserved are left out, in case
-// a row is older than the rule; one that HTTP cannot carry is an error, since a receiver without its credentials
-// would refuse us anyway.
+// Header returns the headers of an attempt made at that time. It skips a reserved custom header, because a stored
+// webhook may be older than the rule. It returns an error for one that HTTP cannot carry, because the receiver would
+// refuse an attempt without its credentials.
 func (r *Request) Header(at time.Time) (http.Header, error) {
-	h := make(http.Header, 8+len(r.Headers))
+	h := make(http.Header, 16)
 	for _, c := range r.Headers {
 		switch err := r.Profile.CheckHeader(c); {
 		case err == nil:

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// ErrUnknownEvent is wrapped for an event that a profile does not have.
+// ErrUnknownEvent is wrapped when a profile has no event of that name or number.
 var ErrUnknownEvent = errors.New("unknown event")
 
-// ByNumber returns the domain types of a numeric id.
+// ByNumber returns the domain types of a numeric event id.
 func (p *Profile) ByNumber(id int) ([]string, error) {
 	if id < 0 || id >= p.Numbered {
 		return nil, fmt.Errorf("%w: %d", ErrUnknownEvent, id)
@@ -18,8 +18,8 @@ func (p *Profile) ByNumber(id int) ([]string, error) {
 	return slices.Clone(p.Events[id].Types), nil
 }
 
-// ByName returns the domain types of a name (interview.started) or of its upper-case form (INTERVIEW_STARTED). Of an
-// open profile it knows the catalogue's types; types that a company registered are the caller's to look up.
+// ByName returns the domain types of an event name (interview.started) or of its upper-case form (INTERVIEW_STARTED).
+// For an open profile it finds the catalogue's types; the caller looks up the types that a company registered.
 func (p *Profile) ByName(name string) ([]string, error) {
 	for _, e := range p.Events {
 		if e.Name == name || Upper(e.Name) == name {
@@ -29,7 +29,7 @@ func (p *Profile) ByName(name string) ([]string, error) {
 	return nil, fmt.Errorf("%w: %q", ErrUnknownEvent, name)
 }
 
-// NameOf returns the profile's name of a domain type; a type without one keeps its own.
+// NameOf returns the profile's name for a domain type, or the type itself if the profile has no name for it.
 func (p *Profile) NameOf(domainType string) string {
 	for _, e := range p.Events {
 		if slices.Contains(e.Types, domainType) {
@@ -39,7 +39,7 @@ func (p *Profile) NameOf(domainType string) string {
 	return domainType
 }
 
-// NamesOf returns the profile's names of domain types, each once, in their order.
+// NamesOf returns the profile's names for domain types, in their order, without duplicates.
 func (p *Profile) NamesOf(domainTypes []string) []string {
 	names := make([]string, 0, len(domainTypes))
 	for _, t := range domainTypes {
@@ -64,7 +64,7 @@ func (p *Profile) Names() []string {
 	return names
 }
 
-// Numbers lists the numeric ids, for error answers.
+// Numbers lists the numeric event ids, for error answers.
 func (p *Profile) Numbers() []int {
 	ids := make([]int, p.Numbered)
 	for i := range ids {
@@ -73,5 +73,5 @@ func (p *Profile) Numbers() []int {
 	return ids
 }
 
-// Upper is the upper-case form of an event name, which is accepted wherever the name is.
+// Upper returns the upper-case form of an event name. It is accepted wherever the name is.
 func Upper(name string) string { return strings.ToUpper(strings.ReplaceAll(name, ".", "_")) }

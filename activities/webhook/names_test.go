@@ -91,6 +91,8 @@ func TestNextAttempt(t *testing.T) {
 		{"a_slot_that_is_now", &fromEvent, 60, 1, 0, 0, 120},
 		{"asked_to_wait_longer", &fromEvent, 10, 1, 2 * time.Minute, 0, 130},
 		{"asked_to_wait_less", &fromEvent, 10, 1, 20 * time.Second, 0, 60},
+		{"asked_to_wait_until_the_slot", &fromEvent, 10, 1, 50 * time.Second, 0, 60},
+		{"asked_to_wait_a_negative_time", &fromEvent, 10, 1, -time.Hour, 1, 60},
 		{"asked_to_wait_after_a_slot_that_is_past", &fromEvent, 1000, 1, 2 * time.Minute, 0, 1120},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

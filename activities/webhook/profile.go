@@ -9,89 +9,92 @@ import (
 	"time"
 )
 
-// ErrUnknownProfile is wrapped for a name that no profile has.
+// ErrUnknownProfile is wrapped when no profile has the name.
 var ErrUnknownProfile = errors.New("unknown webhook profile")
 
-// UserAgent is what a profile sends whose original's User-Agent is not known.
+// UserAgent is sent by profiles whose original does not document its User-Agent.
 const UserAgent = "Greenroom-Webhooks/1.0"
 
-// Profile is the contract a receiver was written for: all that differs between contracts is a value in it, so that no
-// code outside package profiles asks which profile it has. Profiles are shared: callers must not change one.
+// Profile is the contract that a receiver was written for. It holds everything that differs between contracts, so that
+// no code outside package profiles checks which profile it has. Profiles are shared: callers must not change them.
 type Profile struct {
 	// Name is stored on the webhook row and never changes.
 	Name string
 
-	// Events are the profile's names in its order; a domain type has at most one. See the methods in names.go.
+	// Events are the profile's event names in the contract's order. A domain type has at most one name. names.go has the
+	// lookups.
 	Events []Event
-	// Numbered: how many of the first events have a numeric id, which is their index (0 = the contract has none).
+	// Numbered is the number of leading Events that have a numeric id, which is their index; 0 if the contract has none.
 	Numbered int
-	// Open: the profile takes every type of the catalogue, and those that companies register, under their own names.
+	// Open means that the profile accepts every type of the catalogue, and those that companies register, under their
+	// own names.
 	Open bool
-	// Types are event types that the profile brings to the catalogue, beside the domain's.
+	// Types are event types that the profile adds to the domain's in the catalogue.
 	Types []Type
 
 	// Schedule holds the waits between attempts: Schedule[i] is the wait after attempt i+1 failed. A delivery has
-	// len(Schedule)+1 attempts in all; jitter and Retry-After are added by [Profile.NextAttempt].
+	// len(Schedule)+1 attempts; [Profile.NextAttempt] adds jitter and Retry-After.
 	Schedule []time.Duration
-	// FromEvent: the schedule counts from the event, not from the attempt before.
+	// FromEvent means that the schedule counts from the event, not from the previous attempt.
 	FromEvent bool
 
 	// Timeout is the total deadline of one attempt, from name resolution to the answer's status line.
 	Timeout time.Duration
 
-	// Success tells whether an HTTP status means that the receiver accepted the event; SuccessRule says the same in words.
+	// Success reports whether an HTTP status means that the receiver accepted the event; SuccessRule describes it.
 	Success     func(status int) bool
 	SuccessRule string
 
 	// UserAgent is sent with every attempt.
 	UserAgent string
 
-	// Reserved are header names that a user may not configure, beside those of [ReservedHeader], in any case.
+	// Reserved are header names that a user may not configure, in addition to [ReservedHeader]; case does not matter.
 	Reserved []string
 
-	// Signature says in words what proves the sender, beside the Standard Webhooks headers; empty where nothing does.
+	// Signature describes what proves the sender in addition to the Standard Webhooks headers; empty for none.
 	Signature string
 
-	// Key is the credential that the deliveries carry and that a test call reveals; nil where there is none.
+	// Key returns the credential that deliveries carry and that a test call reveals; nil for a profile without one.
 	Key func(Secrets) string
 
 	// Render returns the exact bytes that are signed and sent on every attempt. The same message gives the same bytes.
-	// An event without context is sent with its data byte for byte. It refuses data that is not JSON with ErrInvalidData.
+	// Without a Context it passes Data on byte for byte. Data that is not JSON is refused with ErrInvalidData.
 	Render func(Message) ([]byte, error)
 
-	// Sign adds the headers that only this profile has; nil where there are none. The Standard Webhooks headers, which
-	// every profile sends, are set before it is called.
+	// Sign adds the profile's own headers; nil for none. The Standard Webhooks headers, which every profile sends, are
+	// already set.
 	Sign func(h http.Header, m Message, s Secrets, body []byte, at time.Time)
 }
 
-// Event is one of a profile's names and the domain types that it stands for.
+// Event is one of a profile's event names with its domain types.
 type Event struct {
 	Name  string
 	Types []string
 }
 
-// Type is an event type: its name, when it happens in one sentence, and the JSON Schema of its data; nil for any data.
+// Type is an event type of the catalogue.
 type Type struct {
 	Name   string
-	When   string
-	Schema json.RawMessage
-	// List and One are set where the contract sends one event for each of several things: upstream may publish all of them
-	// as the array List in place of the member One of the data.
+	When   string          // when it happens, in one sentence
+	Schema json.RawMessage // JSON Schema of its data; nil accepts any data
+	// List and One are set if the contract sends one event for each of several items. A publisher may then send all of
+	// them at once, as the array List in place of the member One of the data.
 	List, One string
 }
 
-// ScheduleFor returns the waits of a delivery whose webhook allows maxRetries retries: the profile's own schedule cut
-// to that length. A negative maxRetries means the profile's own; more than the profile has does not lengthen it,
-// because the schedule is part of the contract. The slice is the caller's.
+// ScheduleFor returns the waits of a delivery whose webhook allows maxRetries retries: the profile's schedule cut to
+// that length. A negative maxRetries means all of it. More than the profile has does not lengthen it, because the
+// schedule is part of the contract. The caller may change the slice.
 func (p *Profile) ScheduleFor(maxRetries int) []time.Duration {
 	n := len(p.Schedule)
-	if maxRetries >= 0 && maxRetries < n {
-		n = maxRetries
+	if maxRetries >= 0 {
+		n = min(n, maxRetries)
 	}
 	return append([]time.Duration{}, p.Schedule[:n]...)
 }
 
-// Offset is how long after the event the attempt after that many is due, where the schedule counts from the event.
+// Offset returns the time from the event to the attempt that follows the given number of attempts, for a schedule that
+// counts from the event.
 func (p *Profile) Offset(attempts int) time.Duration {
 	var sum time.Duration
 	for _, wait := range p.Schedule[:min(attempts, len(p.Schedule))] {
@@ -100,7 +103,7 @@ func (p *Profile) Offset(attempts int) time.Duration {
 	return sum
 }
 
-// CheckHeader is [CheckHeader] with the profile's own reserved names.
+// CheckHeader is [CheckHeader] that also refuses the profile's Reserved names.
 func (p *Profile) CheckHeader(h Header) error {
 	if err := CheckHeader(h); err != nil {
 		return err
@@ -111,8 +114,8 @@ func (p *Profile) CheckHeader(h Header) error {
 	return nil
 }
 
-// Success2xx is the success rule of every contract that does not say otherwise; Success2xxRule is it in words.
+// Success2xx is the success rule of contracts that do not document another.
 func Success2xx(status int) bool { return status >= 200 && status <= 299 }
 
-// Success2xxRule is [Success2xx] in words.
+// Success2xxRule describes [Success2xx].
 const Success2xxRule = "any 2xx"

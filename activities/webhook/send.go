@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// keptBody is how much of an answer is kept for the attempt's record.
+	// keptBody is how many bytes of an answer are kept for the attempt's record.
 	keptBody = 4 << 10
 
-	// drainedBody is how much more is read and thrown away so that the connection can be used again; past that a new
-	// connection is cheaper.
+	// drainedBody is how many more bytes are read and discarded, so that the connection can be reused. For more than that
+	// a new connection is cheaper.
 	drainedBody = 64 << 10
 
-	// bodyGrace bounds reading the answer's body. The status line has decided the attempt; a receiver that trickles a body
-	// must not hold our side until the attempt's deadline.
+	// bodyGrace bounds reading the answer's body. The status line already decided the attempt, so a slow body must not
+	// hold the sender until the attempt's deadline.
 	bodyGrace = 2 * time.Second
 )
 
@@ -28,33 +28,29 @@ type Request struct {
 	URL     string
 	Profile *Profile // required
 	Message Message
-	Body    []byte        // what Profile.Render returned when the delivery was made; sent as it is
-	Secrets Secrets       // raw signing secrets, current first; none: the attempt is not signed
-	Headers []Header      // the user's own
+	Body    []byte        // the result of Profile.Render, sent unchanged
+	Secrets Secrets       // raw signing secrets, current first; without one the attempt is not signed
+	Headers []Header      // custom headers
 	Timeout time.Duration // total deadline of the attempt; 0 means the profile's
-
-	// Attempt (from 1) and Trigger (what caused it) travel with the request for the caller's record; they are not sent.
-	Attempt int
-	Trigger string
 }
 
 // Response is what the receiver did.
 type Response struct {
 	StatusCode int           // 0 if no status line came
 	ErrorKind  ErrorKind     // KindNone if an answer came that is not a redirect
-	Error      string        // why the attempt failed, for people; empty on success; never holds URLs, addresses or secrets
-	StartedAt  time.Time     // the moment that was signed
-	Duration   time.Duration // until the answer was read, or the attempt given up
-	RetryAfter time.Duration // what the receiver asked for, not yet bounded; 0 = nothing
-	Body       []byte        // the first 4 KiB of the answer, as they came: may be compressed, not UTF-8, or hold NUL bytes
+	Error      string        // why the attempt failed, for people, without secrets; empty on success
+	StartedAt  time.Time     // the signed time
+	Duration   time.Duration // until the answer was read, or the attempt gave up
+	RetryAfter time.Duration // the answer's Retry-After, not yet bounded; 0 if none
+	Body       []byte        // the first 4 KiB of the answer, unchanged: may be compressed, not UTF-8, or hold NUL bytes
 	Header     http.Header   // the answer's headers; nil if none came
 }
 
-// Send makes one attempt: one POST of r.Body, signed now. Only when the connection was one that the receiver had kept
-// open, and closed before a byte of an answer came, the same POST is made once more on a fresh connection; webhook-id
-// tells a receiver that has seen both. Send is over when r.Timeout is, whatever the receiver does. It returns no
-// error: what happened is in the Response. If ctx ended before an answer came (a shutdown, the caller's own
-// deadline), ErrorKind is KindCanceled; that is the caller's failure to report, not the receiver's.
+// Send makes one attempt: one POST of r.Body, signed now. If a reused connection closes before the first byte of an
+// answer, Send makes the same POST once more on a new connection; a receiver that got both sees the same webhook-id.
+// Send returns after r.Timeout at the latest, whatever the receiver does. It returns no error: the Response says what
+// happened. If ctx ends before an answer comes (a shutdown, the caller's own deadline), ErrorKind is KindCanceled, and
+// the receiver is not at fault.
 func (c *Client) Send(ctx context.Context, r Request) Response {
 	out := Response{StartedAt: time.Now()}
 	timeout := r.Timeout
@@ -74,13 +70,13 @@ func (c *Client) Send(ctx context.Context, r Request) Response {
 	out.StatusCode = resp.StatusCode
 	out.Header = resp.Header
 	out.RetryAfter = retryAfter(resp.Header, time.Now())
-	out.ErrorKind, out.Error = verdictOf(&r, resp, time.Now())
+	out.ErrorKind, out.Error = answerFailure(&r, resp, time.Now())
 	out.Body = readAnswer(resp, p, time.Until(deadline))
 	out.Duration = time.Since(out.StartedAt)
 	return out
 }
 
-// post goes to the transports directly: http.Client would add redirects, cookies and the URL in every error text.
+// post uses the transports directly: http.Client would follow redirects, keep cookies and put the URL into errors.
 func (c *Client) post(ctx context.Context, r *Request, at time.Time) (*http.Response, *progress, error) {
 	p := new(progress)
 	u, err := c.parseURL(r.URL)
@@ -117,11 +113,11 @@ func (p *progress) roundTrip(
 
 var buffers = sync.Pool{New: func() any { return new([keptBody]byte) }}
 
-// readAnswer returns the first bytes of the body and leaves the connection reusable where that is cheap. A body that
-// breaks off is kept as far as it came: the status line has already decided the attempt. Past its time the connection
-// is closed under it.
+// readAnswer returns the first bytes of the body and leaves the connection reusable if that is cheap. A body that ends
+// early is kept as far as it came, because the status line already decided the attempt. After bodyGrace, or left if
+// that is shorter, it closes the connection.
 func readAnswer(resp *http.Response, p *progress, left time.Duration) []byte {
-	defer func() { _ = resp.Body.Close() }() // nothing is left to lose
+	defer func() { _ = resp.Body.Close() }() // an error cannot change the result
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		p.stop() // what follows is another protocol, not a body
 		return nil
@@ -129,8 +125,8 @@ func readAnswer(resp *http.Response, p *progress, left time.Duration) []byte {
 	if resp.Body == http.NoBody {
 		return nil
 	}
-	late := time.AfterFunc(min(bodyGrace, left), p.stop)
-	defer late.Stop()
+	timer := time.AfterFunc(min(bodyGrace, left), p.stop)
+	defer timer.Stop()
 
 	buf := buffers.Get().(*[keptBody]byte)
 	defer buffers.Put(buf)

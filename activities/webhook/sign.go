@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// Names of the headers that every profile sends, in the form in which net/http keeps them. On the wire they are the
-// webhook-id, webhook-timestamp and webhook-signature of the Standard Webhooks specification; header names ignore case.
+// Names of the headers that every profile sends, in net/http's canonical form: webhook-id, webhook-timestamp and
+// webhook-signature of the Standard Webhooks specification.
 const (
 	HeaderID        = "Webhook-Id"
 	HeaderTimestamp = "Webhook-Timestamp"
 	HeaderSignature = "Webhook-Signature"
 )
 
-// signStandard sets the three Standard Webhooks headers. The time is that of the attempt, so a verifier's tolerance
-// (five minutes in the reference libraries) works on late retries; the id is the delivery's and never changes.
+// signStandard sets the three Standard Webhooks headers. The time is that of the attempt, so that late retries pass a
+// verifier's tolerance (five minutes in the reference libraries). The id is the delivery's and never changes.
 func signStandard(h http.Header, id string, s Secrets, body []byte, at time.Time) {
 	ts := strconv.FormatInt(at.Unix(), 10)
 	h[HeaderID] = []string{id}
@@ -28,12 +28,11 @@ func signStandard(h http.Header, id string, s Secrets, body []byte, at time.Time
 	}
 }
 
-// signatures is the value of webhook-signature: one "v1,<base64>" for each secret, separated by spaces.
+// signatures returns the value of webhook-signature: one "v1,<base64>" for each secret, separated by spaces.
 func signatures(id, ts string, s Secrets, body []byte) string {
-	prefix := make([]byte, 0, len(id)+len(ts)+2)
-	prefix = append(append(append(append(prefix, id...), '.'), ts...), '.')
+	prefix := []byte(id + "." + ts + ".")
 	var sum [sha256.Size]byte
-	out := make([]byte, 0, len(s)*(len("v1, ")+base64.StdEncoding.EncodedLen(sha256.Size)))
+	out := make([]byte, 0, 64) // enough for one secret
 	for i, key := range s {
 		if i > 0 {
 			out = append(out, ' ')
@@ -44,11 +43,11 @@ func signatures(id, ts string, s Secrets, body []byte) string {
 	return string(out)
 }
 
-// hmacSHA256 appends the HMAC of the parts, taken as one text, to dst.
+// hmacSHA256 appends the HMAC of the concatenated parts to dst.
 func hmacSHA256(dst, key []byte, parts ...[]byte) []byte {
 	mac := hmac.New(sha256.New, key)
 	for _, p := range parts {
-		_, _ = mac.Write(p) // a hash never fails to take bytes
+		_, _ = mac.Write(p) // hash.Hash.Write never returns an error
 	}
 	return mac.Sum(dst)
 }

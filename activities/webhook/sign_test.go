@@ -12,7 +12,6 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
@@ -25,23 +24,9 @@ func TestSecretForms(t *testing.T) {
 	require.NotEqual(t, one, other)
 	require.Len(t, webhook.SecretHex(one), 64)
 
-	rapid.Check(t, func(t *rapid.T) {
-		secret := rapid.SliceOfN(rapid.Byte(), 24, 64).Draw(t, "secret")
-		for _, text := range []string{webhook.SecretHex(secret), webhook.SecretWhsec(secret), strings.ToUpper(webhook.SecretHex(secret))} {
-			got, err := webhook.ParseSecret(text)
-			require.NoError(t, err)
-			require.Equal(t, secret, got)
-		}
-	})
-	short := webhook.SecretHex(one[:23])
-	long := webhook.SecretHex(make([]byte, 65))
-	for _, text := range []string{"", "whsec_", "whsec_$$$", "zz", short, long, webhook.SecretHex(one)[1:]} {
-		_, err := webhook.ParseSecret(text)
-		require.ErrorIs(t, err, webhook.ErrInvalidSecret, text)
-		if text != "" && text != "whsec_" {
-			assert.NotContains(t, err.Error(), text)
-		}
-	}
+	bytes := []byte{0x00, 0x0f, 0xfb, 0xff, 'a'}
+	assert.Equal(t, "000ffbff61", webhook.SecretHex(bytes))
+	assert.Equal(t, "whsec_AA/7/2E=", webhook.SecretWhsec(bytes), "standard base64 with padding")
 }
 
 // headersNow signs body as an attempt made now would.
@@ -90,7 +75,7 @@ func TestNoSecretNoSignature(t *testing.T) {
 	}
 }
 
-// What a receiver computes that knows only "HMAC with the hex secret".
+// The receiver's documentation says only "HMAC with the hex secret".
 func TestInstaviewSignature(t *testing.T) {
 	t.Parallel()
 	body := []byte(`{"event":"ping"}`)
@@ -107,17 +92,22 @@ func TestInstaviewSignature(t *testing.T) {
 func TestCustomHeaders(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
-		"webhook-id", "Webhook-Signature", "WEBHOOK-TIMESTAMP", "x-webhook-signature", "X-Webhook-Event", "host", "content-length",
-		"Content-Type", "User-Agent", "Connection", "transfer-encoding", "TE", "Trailer", "Upgrade", "Proxy-Authorization", "Idempotency-Key",
+		"webhook-id", "Webhook-Signature", "WEBHOOK-TIMESTAMP", "x-webhook-signature", "X-Webhook-Event", "host",
+		"content-length", "Content-Type", "User-Agent", "Connection", "transfer-encoding", "TE", "Trailer", "Upgrade",
+		"Proxy-Authorization", "Idempotency-Key",
 	} {
 		assert.True(t, webhook.ReservedHeader(name), name)
 		require.ErrorIs(t, webhook.CheckHeader(webhook.Header{Name: name, Value: "x"}), webhook.ErrReservedHeader)
 	}
-	for _, name := range []string{"Authorization", "X-API-Key", "API-Key", "X-Secret", "X-Source", "X-Webhook-Key", "Cookie", "Accept"} {
+	for _, name := range []string{
+		"Authorization", "X-API-Key", "API-Key", "X-Secret", "X-Source", "X-Webhook-Key", "Cookie", "Accept",
+	} {
 		assert.False(t, webhook.ReservedHeader(name), name)
 		require.NoError(t, webhook.CheckHeader(webhook.Header{Name: name, Value: "Bearer abc"}))
 	}
-	for _, h := range []webhook.Header{{"", "x"}, {"a b", "x"}, {"X-Über", "x"}, {"X-Source", "a\r\nHost: evil"}, {"X-Source", "\x00"}} {
+	for _, h := range []webhook.Header{
+		{"", "x"}, {"a b", "x"}, {"X-Über", "x"}, {"X-Source", "a\r\nHost: evil"}, {"X-Source", "\x00"},
+	} {
 		err := webhook.CheckHeader(h)
 		require.ErrorIs(t, err, webhook.ErrInvalidHeader, "%q", h)
 		assert.NotContains(t, err.Error(), "evil")

@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// connectTimeout bounds connecting and the TLS handshake each. The attempt's own deadline is usually the longer one.
+	// connectTimeout bounds connecting and the TLS handshake each. The attempt's own deadline is usually longer.
 	connectTimeout = 10 * time.Second
 
-	// idleTimeout is below the 5 s after which Node, Apache and uvicorn close an idle connection by default: reusing one
-	// at the moment the receiver closes it would look like a failed attempt. Busy endpoints reuse theirs long before.
+	// idleTimeout is below the 5 s after which Node, Apache and uvicorn close an idle connection by default: an attempt
+	// that reuses a connection while the receiver closes it would fail. Busy endpoints reuse connections sooner.
 	idleTimeout = 4 * time.Second
 
 	maxHeaderBytes = 64 << 10
 )
 
-// newTransport leaves Proxy nil on purpose: a proxy from the environment would resolve names behind the guard's back.
+// newTransport leaves Proxy nil on purpose: a proxy from the environment would resolve names and so bypass the guard.
 func newTransport(opts ClientOptions, g guard) *http.Transport {
 	dialer := &dialer{net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, Control: g.control}}
 	secure := &tls.Config{
@@ -34,25 +34,24 @@ func newTransport(opts ClientOptions, g guard) *http.Transport {
 		MaxIdleConnsPerHost:    opts.MaxIdlePerHost,
 		MaxConnsPerHost:        opts.MaxConnsPerHost,
 		MaxResponseHeaderBytes: maxHeaderBytes,
-		// What a receiver compressed is neither unpacked nor kept, so there is nothing for it to inflate.
+		// Compressed answers are not unpacked, so that a small answer cannot inflate.
 		DisableCompression: true,
 		Protocols:          new(http.Protocols),
 	}
-	// HTTP/1.1: one attempt to a connection, so a receiver that stalls holds up its own attempt and no other.
+	// HTTP/1.1 only: with one attempt per connection, a receiver that stalls one does not delay others.
 	t.Protocols.SetHTTP1(true)
 	return t
 }
 
-// freshTransport is t without connections that are kept: each request has one of its own.
+// freshTransport returns a copy of t that opens a connection for each request.
 func freshTransport(t *http.Transport) *http.Transport {
 	fresh := t.Clone()
 	fresh.DisableKeepAlives = true
 	return fresh
 }
 
-// deadlineKey is where a request's context has its deadline for connecting. net/http detaches a dial from the request
-// that asked for it; without this a receiver that stalls the handshake would hold a connection for longer than the
-// attempt.
+// deadlineKey is the context key of a request's deadline for connecting. net/http detaches a dial from its request;
+// without this deadline, a receiver that stalls the handshake would hold a connection for longer than the attempt.
 type deadlineKey struct{}
 
 func withDialDeadline(ctx context.Context, deadline time.Time) context.Context {
@@ -62,6 +61,7 @@ func withDialDeadline(ctx context.Context, deadline time.Time) context.Context {
 // dialer opens connections within their request's deadline.
 type dialer struct{ net.Dialer }
 
+// plain opens a connection without TLS.
 func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, error) {
 	tcp, err := d.tcp(ctx, network, addr)
 	if err != nil {
@@ -80,6 +80,7 @@ func (d *dialer) tcp(ctx context.Context, network, addr string) (net.Conn, error
 	return earlyReader{raw}, nil
 }
 
+// bound applies the request's deadline to ctx.
 func (d *dialer) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, has := ctx.Value(deadlineKey{}).(time.Time); has {
 		return context.WithDeadline(ctx, deadline)
@@ -87,13 +88,13 @@ func (d *dialer) bound(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithCancel(ctx)
 }
 
-// handshakeError marks everything that goes wrong in a TLS handshake; the standard library has no common type for it.
+// handshakeError marks an error of the TLS handshake; the standard library has no common type for them.
 type handshakeError struct{ err error }
 
 func (e *handshakeError) Error() string { return "tls handshake: " + e.err.Error() }
 func (e *handshakeError) Unwrap() error { return e.err }
 
-// dialTLS connects and shakes hands itself, only to be able to tell the two kinds of failure apart.
+// dialTLS connects and makes the handshake itself, to distinguish failures of the two.
 func dialTLS(dialer *dialer, base *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(addr)
@@ -112,7 +113,7 @@ func dialTLS(dialer *dialer, base *tls.Config) func(ctx context.Context, network
 		defer cancel()
 		secure := tls.Client(raw, config)
 		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = raw.Close() // the handshake's error is the one that tells something
+			_ = raw.Close() // the handshake's error matters more
 			return nil, &handshakeError{err}
 		}
 		return &conn{Conn: secure, tcp: raw}, nil

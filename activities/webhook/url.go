@@ -15,23 +15,22 @@ import (
 // maxURLLength is the limit of the webhooks API, in characters.
 const maxURLLength = 2048
 
-// URLError says why an endpoint URL is refused, in a sentence that begins with "url" and can be shown to the user as
-// it is. It does not repeat the URL, which may hold credentials.
+// URLError says why an endpoint URL is refused, in a sentence that begins with "url" and can be shown to the user. It
+// does not repeat the URL, which may hold credentials.
 type URLError struct{ Reason string }
 
 func (e *URLError) Error() string { return "url " + e.Reason }
 
-// CheckURL refuses an endpoint URL that could never be called, or that would be sent otherwise than it is written,
-// with a *URLError. It looks at the text alone: a name that resolves to a forbidden address is refused when it is
-// dialled, not here.
+// CheckURL returns a *URLError for an endpoint URL that can never be called, or whose request line would differ from
+// what is written. It checks the text alone: a name that resolves to a blocked address is refused when it is dialled.
 func (c *Client) CheckURL(raw string) error {
 	_, err := c.parseURL(raw)
 	return err
 }
 
-// parseURL is the one reading of an endpoint URL, at registration and on each attempt. Nothing is normalized or
-// encoded: what would need that is refused with the form to write, so that the request target and Host are byte for
-// byte what was registered.
+// parseURL reads an endpoint URL, at registration and on each attempt. It normalizes and encodes nothing, so that the
+// request target and Host are byte for byte what was registered. It refuses a URL that needs encoding, and names the
+// form to write.
 func (c *Client) parseURL(raw string) (*url.URL, error) {
 	if utf8.RuneCountInString(raw) > maxURLLength {
 		return nil, &URLError{"must be at most 2048 characters"}
@@ -56,13 +55,13 @@ func (c *Client) parseURL(raw string) (*url.URL, error) {
 	if err := c.checkParsed(u); err != nil {
 		return nil, err
 	}
-	if sent := u.RequestURI(); sent != target && sent != "/"+target { // "/" is HTTP's own way to write no path
+	if sent := u.RequestURI(); sent != target && sent != "/"+target { // HTTP writes an empty path as "/"
 		return nil, &URLError{"must be a valid URL"}
 	}
 	return u, nil
 }
 
-// splitURL is the authority of a URL and the request target after it.
+// splitURL returns the authority of a URL and the text after it.
 func splitURL(raw string) (authority, target string) {
 	_, rest, _ := strings.Cut(raw, "://")
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
@@ -71,7 +70,7 @@ func splitURL(raw string) (authority, target string) {
 	return rest, ""
 }
 
-// badHostText says why a host would not be sent as it is written; "" if it would.
+// badHostText says why a host cannot be sent as written; "" if it can.
 func badHostText(authority string) string {
 	if strings.ContainsFunc(authority, blank) {
 		return "must not have white space or control characters in its host"
@@ -96,8 +95,8 @@ func badHostText(authority string) string {
 	return "must have its host in ASCII"
 }
 
-// badTargetText says why a path and query would not be sent as they are written; "" if they would. The characters are
-// those of RFC 3986, and the square brackets, which many query strings have and common servers take.
+// badTargetText says why a path and query cannot be sent as written; "" if they can. It allows the characters of RFC
+// 3986 and square brackets, which many query strings have and common servers accept.
 func badTargetText(target string) string {
 	for i, r := range target {
 		switch {
@@ -135,16 +134,16 @@ func isASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
-// isEscape reports whether s begins with a % and two hexadecimal digits.
+// isEscape reports whether two hexadecimal digits follow the % that s begins with.
 func isEscape(s string) bool {
 	if len(s) < 3 {
 		return false
 	}
 	_, err := strconv.ParseUint(s[1:3], 16, 8)
-	return err == nil && s[1] != '+' && s[1] != '-'
+	return err == nil
 }
 
-// checkParsed holds the rules that depend on the client's configuration; they are checked again on every send, because a
+// checkParsed checks the rules that depend on the client's configuration. Every attempt checks them again, because a
 // webhook may be older than the configuration.
 func (c *Client) checkParsed(u *url.URL) error {
 	switch {
@@ -160,7 +159,7 @@ func (c *Client) checkParsed(u *url.URL) error {
 	return nil
 }
 
-// blockedHost covers literal addresses and the names that are loopback by definition (RFC 6761 §6.3).
+// blockedHost covers literal addresses, and names that are loopback by definition (RFC 6761 §6.3).
 func (c *Client) blockedHost(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return c.guard.check(ip) != nil
@@ -172,15 +171,15 @@ func (c *Client) blockedHost(host string) bool {
 	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
-// validHost accepts an address without a zone, or a name of non-empty labels within DNS limits.
-// A name whose last label is a number is an IPv4 address in one of its odd spellings (127.1, 2130706433, 0x7f000001) to many
-// resolvers, so it is refused, as the URL standard does (https://url.spec.whatwg.org/#ends-in-a-number-checker).
+// validHost accepts an address without a zone, or a name of non-empty labels within DNS limits. It refuses a name whose
+// last label is a number: many resolvers take it as an IPv4 address (127.1, 2130706433, 0x7f000001). The URL standard
+// refuses it too (https://url.spec.whatwg.org/#ends-in-a-number-checker).
 func validHost(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.Zone() == ""
 	}
 	host = strings.TrimSuffix(host, ".")
-	if host == "" || len(host) > 253 {
+	if len(host) > 253 {
 		return false
 	}
 	for label := range strings.SplitSeq(host, ".") {
@@ -220,7 +219,7 @@ func validPort(u *url.URL) bool {
 	return err == nil && port > 0
 }
 
-// Host is the part of a webhook's URL that may be shown: its path and query may carry secrets. "?" for what is no URL.
+// Host returns the part of a webhook's URL that may be shown; path and query may hold secrets. "?" if it is not a URL.
 func Host(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

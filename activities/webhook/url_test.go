@@ -10,6 +10,13 @@ import (
 	"greenroom/activities/webhook"
 )
 
+// longHost is a URL whose host has n characters.
+func longHost(n int) string {
+	const label = "abcdefghijklmnopqrstuvwxyz-0123456789."
+	host := strings.Repeat(label, n/len(label))
+	return "https://" + host + strings.Repeat("x", n-len(host)) + "/"
+}
+
 func TestCheckURL(t *testing.T) {
 	t.Parallel()
 	strict := webhook.NewClient(webhook.ClientOptions{})
@@ -17,7 +24,9 @@ func TestCheckURL(t *testing.T) {
 		"https://api.example.com/webhooks/instaview", "https://example.com", "https://example.com:8443/x?y=z&w",
 		"HTTPS://Example.COM/", "https://xn--bcher-kva.example/%C3%A4",
 		"https://8.8.8.8/x", "https://[2606:4700:4700::1111]/x", "https://example.com./x", "https://a_b.example.com/",
-		"https://example.com/" + strings.Repeat("a", 2048-20),
+		"https://example.com/" + strings.Repeat("a", 2048-20), "https://example.com:1/", "https://example.com:65535/",
+		"https://AZ.az-09.example/", "https://face.bad/", "https://a.0xyz/", "https://a.123x/",
+		"https://" + strings.Repeat("a", 63) + ".com/", longHost(253),
 	} {
 		require.NoError(t, strict.CheckURL(raw), raw)
 	}
@@ -28,10 +37,12 @@ func TestCheckURL(t *testing.T) {
 			"https://a..b/", "https://.", "https://-a.com", "https://a-.com", "https://a.com:",
 			"https://a.com:0/", "https://a.com:65536/", "https://a.com:x/", "https://a*b.com/", "https://%zz/",
 			"mailto:someone@example.com", "https://" + strings.Repeat("a", 64) + ".com/",
+			longHost(254), "//example.com/x://y", "mailto:a://b.example/",
 			"https://127.1/", "https://2130706433/", "https://0x7f000001/", "https://1.2.3.4.5/",
 		},
 		"url must not begin or end with white space": {
-			" https://a.com/", "https://a.com/ ", "https://a.com/  ", "https://a.com/\n", "https://a.com/?x=1 ", "https://a.com/\u00a0",
+			" https://a.com/", "https://a.com/ ", "https://a.com/  ", "https://a.com/\n", "https://a.com/?x=1 ",
+			"https://a.com/\u00a0",
 		},
 		"url must not have white space or control characters in its host": {
 			"https://exa mple.com/", "https://a.com\t/", "https://a.com :443/",
@@ -45,6 +56,7 @@ func TestCheckURL(t *testing.T) {
 		"url must have '\u00f6' percent-encoded: write %C3%B6": {
 			"https://a.com/?city=K\u00f6ln", "https://a.com/K\u00f6ln",
 		},
+		`url must have '\u0080' percent-encoded: write %C2%80`: {"https://a.com/\u0080"},
 		"url must have '\\\\' percent-encoded: write %5C": {
 			`https://a.com/a\b`, `https://a.com/?a\b`,
 		},
@@ -126,5 +138,16 @@ func TestCheckURLByConfiguration(t *testing.T) {
 	} {
 		err := webhook.NewClient(tc.opts).CheckURL(tc.raw)
 		assert.Equal(t, tc.allowed, err == nil, "%s %+v: %v", tc.raw, tc.opts, err)
+	}
+}
+
+// A URL's path and query may carry secrets, so only its host is shown.
+func TestHost(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"https://user:hunter2@hooks.example:8443/hunter2?token=hunter2": "hooks.example:8443",
+		"http://%zz/hunter2": "?",
+	} {
+		assert.Equal(t, want, webhook.Host(raw))
 	}
 }

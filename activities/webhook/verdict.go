@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// clockTolerance is how far a receiver's clock may be off before a failure says so. Dates have whole seconds and may
-// be of a cache; receivers that check webhook-timestamp allow five minutes (Standard Webhooks).
+// clockTolerance is the difference of a receiver's clock above which a failure mentions it. Date has whole seconds and
+// may come from a cache; receivers that check webhook-timestamp allow five minutes (Standard Webhooks).
 const clockTolerance = time.Minute
 
-// verdictOf describes an answer that is no success: the status and, after ": ", what helps.
-func verdictOf(r *Request, resp *http.Response, now time.Time) (ErrorKind, string) {
+// answerFailure describes an answer that is not a success: the status and, after ": ", what helps to repair it.
+func answerFailure(r *Request, resp *http.Response, now time.Time) (ErrorKind, string) {
 	status := resp.StatusCode
 	switch status {
 	case http.StatusMovedPermanently,
@@ -22,12 +22,8 @@ func verdictOf(r *Request, resp *http.Response, now time.Time) (ErrorKind, strin
 		http.StatusSeeOther,
 		http.StatusTemporaryRedirect,
 		http.StatusPermanentRedirect:
-		return KindRedirect, statusText(
-			status,
-		) + " (redirects are not followed)" + pointsTo(
-			r.URL,
-			resp.Header.Get("Location"),
-		)
+		target := redirectTarget(r.URL, resp.Header.Get("Location"))
+		return KindRedirect, statusText(status) + " (redirects are not followed): " + target
 	}
 	if r.Profile.Success(status) {
 		return KindNone, ""
@@ -35,20 +31,21 @@ func verdictOf(r *Request, resp *http.Response, now time.Time) (ErrorKind, strin
 	return KindNone, statusText(status) + clockText(resp.Header, now)
 }
 
-// pointsTo is where a redirect points, without what may be secret: credentials, query and fragment.
-func pointsTo(from, location string) string {
+// redirectTarget says where a redirect points, without credentials, query and fragment, which may be secret.
+func redirectTarget(from, location string) string {
 	base, err := url.Parse(from)
 	if err != nil || location == "" {
-		return ": it names no address"
+		return "it names no address"
 	}
 	to, err := base.Parse(location)
 	if err != nil {
-		return ": it names no valid address"
+		return "it names no valid address"
 	}
 	to.User, to.RawQuery, to.ForceQuery, to.Fragment, to.RawFragment = nil, "", false, "", ""
-	return ": it points to " + clip(to.String())
+	return "it points to " + clip(to.String())
 }
 
+// clockText says how far the receiver's clock is off; "" if it is within clockTolerance or not known.
 func clockText(h http.Header, now time.Time) string {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
@@ -64,9 +61,9 @@ func clockText(h http.Header, now time.Time) string {
 	return ": the receiver's clock is " + off.Round(time.Second).String() + " " + word
 }
 
-// retryAfter reads a Retry-After header: whole seconds or an HTTP date (RFC 9110 §10.2.3), which is read against the
-// answer's own Date, so that a receiver whose clock is off is waited for as long as it meant. 0 means none: absent,
-// not understood, or past. More seconds than any duration holds mean the longest wait.
+// retryAfter reads a Retry-After header: whole seconds or an HTTP date (RFC 9110 §10.2.3). A date counts from the
+// answer's own Date, so that the receiver's clock does not matter. 0 means absent, invalid or past. A number of seconds
+// that overflows becomes the longest wait.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if value == "" {

@@ -26,11 +26,9 @@ import (
 	"greenroom/db/pg"
 )
 
-// Options are what this surface alone needs.
+// Options are the options of this surface.
 type Options struct {
-	// Mails: there is a mail server, so invitations can be sent.
-	Mails bool
-	// Media keeps the recordings that were uploaded here; nil: there are none.
+	// Media stores the uploaded recordings; nil: there are none.
 	Media media.Store
 }
 
@@ -39,7 +37,7 @@ type server struct {
 	Options
 }
 
-// New returns the surface; it is served when the core mounts it.
+// New returns the surface; the core mounts it.
 func New(core *surface.Core, o Options) surface.Surface {
 	s := &server{core, o}
 	return surface.Surface{
@@ -64,13 +62,13 @@ func (s *server) settingRoutes() []surface.Route {
 	}
 }
 
-// refusal is the body of every error. Message says more where there is more to say.
+// refusal is the body of every error. Message has details, if any.
 type refusal struct {
 	Error   string `json:"error"`
 	Message string `json:"message,omitempty"`
 }
 
-// codeExhausted is the original's own word (reference 2.5).
+// codeExhausted is the error code of the reference (2.5).
 const codeExhausted = "limit_exceed"
 
 var errExhausted = &surface.Error{
@@ -90,7 +88,7 @@ func fail(c *gin.Context, e *surface.Error) {
 
 const jobName = "AI interview"
 
-// job is the AI interview that the path names, in the company that calls.
+// job returns the AI interview of the path, within the caller's company.
 func (s *server) job(c *gin.Context) (*db.Job, error) {
 	company, err := s.CompanyFor(c)
 	if err != nil {
@@ -111,12 +109,12 @@ func jobOf(ctx context.Context, d bun.IDB, company uuid.UUID, number int64) (*db
 	return job, err
 }
 
-// notFound names the kind and the number, as the path or the body had it.
+// notFound names the kind and the number, as they are in the path or body.
 func notFound(kind string, number int64) error {
 	return surface.NotFound(kind, strconv.FormatInt(number, 10))
 }
 
-// bindRaw is surface.BindKnown that also returns the body as it came, for an Idempotency-Key.
+// bindRaw is surface.BindKnown that also returns the raw body, for an Idempotency-Key.
 func bindRaw[T any](c *gin.Context) (raw []byte, in T, err error) {
 	if raw, err = surface.ReadBody(c, surface.MaxBody); err != nil {
 		return nil, in, err

@@ -16,7 +16,7 @@ import (
 	"greenroom/db"
 )
 
-// generalInput is the body of reference 2.3; what is absent stays.
+// generalInput is the body of reference 2.3; absent fields stay unchanged.
 type generalInput struct {
 	General   generalFields `json:"general" validate:"required"`
 	UpdateAll bool          `json:"updateAll"`
@@ -36,8 +36,7 @@ type durationInput struct {
 	Max *int `json:"max" validate:"gte=1,lte=1440"`
 }
 
-// generalOutput is the same on both ways but for voice: the POST answers the voice's id, the GET the pair (reference
-// 2.3).
+// generalOutput equals the input except for voice: the POST returns the voice's id, the GET the pair (reference 2.3).
 type generalOutput struct {
 	General generalShown `json:"general"`
 }
@@ -67,7 +66,7 @@ func showGeneral(g db.AIGeneral, voice any) generalOutput {
 	}
 }
 
-// voices are the pairs of the reference: the genders of each accent.
+// voices are the genders of each accent in the reference.
 var voices = map[string][]string{
 	"american": {
 		"male",
@@ -80,10 +79,10 @@ var voices = map[string][]string{
 	"indian":           {"male", "female"},
 }
 
-// genders in both spellings: the reference does not tell which one its clients send.
+// genders has both spellings, since the reference does not say which one clients send.
 var genders = map[string]string{"m": "male", "f": "female", "male": "male", "female": "female"}
 
-// languages of the reference, with the codes that agents have.
+// languages are those of the reference, with the codes of agents.
 var languages = map[string]string{
 	"English":    "EN",
 	"Spanish":    "ES",
@@ -104,7 +103,7 @@ var languages = map[string]string{
 	"Hebrew":     "HE",
 }
 
-// languageOf is the code of the settings' language, nil when none was set.
+// languageOf returns the code of the settings' language; nil when it was never set.
 func languageOf(g db.AIGeneral) *string {
 	if g.Language == nil {
 		return nil
@@ -113,8 +112,8 @@ func languageOf(g db.AIGeneral) *string {
 	return &code
 }
 
-// voiceID is the id of the settings' voice, nil when none was set: a UUIDv5 of the pair, so the same everywhere and
-// for ever.
+// voiceID returns the id of the settings' voice; nil when it was never set. It is a UUIDv5 of the pair, so it is the
+// same everywhere and always.
 func voiceID(g db.AIGeneral) *string {
 	if g.Accent == nil || g.Gender == nil {
 		return nil
@@ -193,7 +192,7 @@ func take[T any](to **T, from *T) {
 	}
 }
 
-// checkDuration: the plan's limit is the time after which an interview in progress fails.
+// checkDuration limits the duration to the time after which an interview in progress fails.
 func (s *server) checkDuration(g *db.AIGeneral) error {
 	longest := int(s.MaxDuration / time.Minute)
 	switch {

@@ -35,7 +35,7 @@ type generationAccepted struct {
 	Message string              `json:"message"`
 }
 
-// generationOutput is also what is posted to the notification URL.
+// generationOutput is the answer, and the body that is posted to the notification URL.
 type generationOutput struct {
 	generationAccepted
 	InterviewID *int64  `json:"ai_interview_id"`

@@ -179,7 +179,7 @@ func TestInvite_is_idempotent_with_a_key(t *testing.T) {
 
 func TestInvite_queues_the_mail(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *api.Options) { o.AIInterviews.Mails = true })
+	b := setup(t, func(o *api.Options) { o.Mails = true })
 	o := b.invite(object{"invite_format": "sendlink"})
 	require.Equal(t, "Link created, e-mail queued", o["status"])
 	require.True(t, b.interview(o["response_id"]).InviteMail)

@@ -45,10 +45,10 @@ type inviteInput struct {
 	CustomField customField `json:"custom_field_id"`
 }
 
-// minute is a date like 2025-07-10 11:52, in GMT; zero when it was left out.
+// minute is a time like 2025-07-10 11:52, in GMT; zero when absent.
 type minute struct{ time.Time }
 
-// UnmarshalJSON takes an empty text for none, as a form sends it.
+// UnmarshalJSON treats an empty text as absent, since forms send it.
 func (m *minute) UnmarshalJSON(raw []byte) error {
 	var text string
 	if err := json.Unmarshal(raw, &text); err != nil {
@@ -62,7 +62,7 @@ func (m *minute) UnmarshalJSON(raw []byte) error {
 	return err
 }
 
-// customField is the client's own id of an invitation: a text or a number.
+// customField is the client's id of an invitation: a text or a number.
 type customField struct{ text *string }
 
 const maxCustomField = 255
@@ -97,15 +97,14 @@ type inviteOutput struct {
 	CustomFieldID *string `json:"custom_field_id"`
 }
 
-// What an invitation's status says; the reference has no values.
+// Values of an invitation's status; the reference does not list any.
 const (
 	linkCreated  = "Link created"
 	mailQueued   = "Link created, e-mail queued"
 	mailNotSetUp = "Link created, e-mail is not configured"
 )
 
-// invite makes one more invitation each time it is called; a client that may have to repeat itself sends an
-// Idempotency-Key.
+// invite creates one more invitation with each call. A client that may repeat a request sends an Idempotency-Key.
 func (s *server) invite(c *gin.Context) error {
 	company, err := s.CompanyFor(c)
 	if err != nil {
@@ -124,7 +123,7 @@ func (s *server) invite(c *gin.Context) error {
 	})
 }
 
-// explained says what the fields with a form of their own must be.
+// explained describes the expected format of fields with a custom one.
 func explained(err error) error {
 	var refused *surface.Error
 	if !errors.As(err, &refused) {
@@ -142,7 +141,8 @@ func explained(err error) error {
 	return err
 }
 
-// maxYearsOpen bounds an invitation well before the year 2262, where a time in nanoseconds ends: its end is a timer.
+// maxYearsOpen keeps an invitation's end well before the year 2262, the maximum of a time in nanoseconds: the end is a
+// timer.
 const maxYearsOpen = 100
 
 func (in *inviteInput) check(now time.Time) error {
@@ -179,26 +179,19 @@ func (s *server) inviteOne(ctx context.Context, tx bun.Tx, company uuid.UUID, in
 	} else if err != nil {
 		return nil, err
 	}
-	agent, err := jobAgent(ctx, tx, job)
-	if errors.Is(err, pg.ErrNotFound) { // deleted meanwhile
-		return nil, notFound(jobName, job.Number)
+	if job, err = db.LockJob(ctx, tx, job.ID); errors.Is(err, pg.ErrNotFound) { // deleted since it was read
+		return nil, notFound(jobName, in.InterviewID)
 	}
 	if err != nil {
 		return nil, err
 	}
-	candidate, err := invitee(ctx, tx, job, in)
+	invitation, err := db.Invite(ctx, tx, db.InviteParams{
+		Job: job, Candidate: in.candidate(company), Interview: s.newInterview(in), SetUpAgent: applyGeneral(job),
+	})
 	if err != nil {
 		return nil, err
 	}
-	i := s.InterviewRow(agent, candidate, &job.ID, in.Start.Time)
-	i.Metadata, i.CustomField, i.DeadlineAt = json.RawMessage("{}"), in.CustomField.text, nil
-	if !in.Expiry.IsZero() {
-		i.DeadlineAt = &in.Expiry.Time
-	}
-	i.InviteMail = in.Format == sendLink && s.Mails
-	if err := db.CreateInterview(ctx, tx, i); err != nil {
-		return nil, err
-	}
+	candidate, i := invitation.Candidate, invitation.Interview
 	return &inviteOutput{
 		Email:         candidate.Email,
 		InterviewID:   job.Number,
@@ -221,38 +214,32 @@ func (s *server) inviteStatus(format string) string {
 	return mailNotSetUp
 }
 
-// jobAgent is who interviews for the job, as its general settings say.
-func jobAgent(ctx context.Context, tx bun.Tx, job *db.Job) (*db.Agent, error) {
-	agent, err := db.EnsureJobAgent(ctx, tx, job)
-	if err != nil {
-		return nil, err
+// newInterview has no default deadline: an invitation without expiry_date stays open.
+func (s *server) newInterview(in *inviteInput) *db.Interview {
+	i := s.NewInterview(in.Start.Time)
+	i.CustomField, i.DeadlineAt, i.InviteMail = in.CustomField.text, nil, in.Format == sendLink && s.Mails
+	if !in.Expiry.IsZero() {
+		i.DeadlineAt = &in.Expiry.Time
 	}
-	general, err := db.JobGeneral(ctx, tx, job.ID)
-	if err != nil {
-		return nil, err
-	}
-	return agent, general.ApplyTo(ctx, tx, agent, languageOf(general), voiceID(general))
+	return i
 }
 
-// invitee finds the candidate by e-mail address, or makes one. Who is known keeps the name that is known.
-func invitee(ctx context.Context, tx bun.Tx, job *db.Job, in *inviteInput) (*db.Candidate, error) {
-	known, err := db.CandidateByEmail(ctx, tx, job.CompanyID, in.Email)
-	if err == nil {
-		_, err = db.JoinJob(ctx, tx, job.ID, known.ID)
-		return known, err
+// applyGeneral applies the job's general settings to its agent.
+func applyGeneral(job *db.Job) func(context.Context, bun.Tx, *db.Agent) error {
+	return func(ctx context.Context, tx bun.Tx, agent *db.Agent) error {
+		general, err := db.JobGeneral(ctx, tx, job.ID)
+		if err != nil {
+			return err
+		}
+		return general.ApplyTo(ctx, tx, agent, languageOf(general), voiceID(general))
 	}
-	if !errors.Is(err, pg.ErrNotFound) {
-		return nil, err
-	}
+}
+
+func (in *inviteInput) candidate(company uuid.UUID) *db.Candidate {
 	words := strings.Fields(in.Name)
-	c := &db.Candidate{
-		CompanyID: job.CompanyID,
-		FirstName: words[0],
-		LastName:  strings.Join(words[1:], " "),
-		Email:     &in.Email,
-		JobIDs:    []uuid.UUID{job.ID},
+	return &db.Candidate{
+		CompanyID: company, FirstName: words[0], LastName: strings.Join(words[1:], " "), Email: &in.Email,
 	}
-	return c, db.CreateCandidate(ctx, tx, c, true)
 }
 
 func nameOf(c *db.Candidate) string { return strings.TrimSpace(c.FirstName + " " + c.LastName) }
@@ -269,7 +256,7 @@ type invitedOutput struct {
 // maxInvited bounds a list of invitations; 10,000 lines are 1.3 MB.
 const maxInvited = 10_000
 
-// listInvited answers an array, as the reference has it, so where it goes on stands in a header (RFC 8288).
+// listInvited sends an array, as the reference has it, so the link to the next page is in a header (RFC 8288).
 func (s *server) listInvited(c *gin.Context) error {
 	job, err := s.job(c)
 	if err != nil {
@@ -300,14 +287,15 @@ func (s *server) listInvited(c *gin.Context) error {
 	return nil
 }
 
-// older is the same list from before that response on.
+// older returns the URL of the list before that response.
 func (s *server) older(list *url.URL, response int64) string {
 	query := list.Query()
 	query.Set("before", strconv.FormatInt(response, 10))
 	return s.PublicURL + list.Path + "?" + query.Encode()
 }
 
-// statusWord is where an invitation stands. The reference has Pending, Started and Completed; the rest is ours.
+// statusWord returns an invitation's status. The reference has Pending, Started and Completed; the others are
+// Greenroom's.
 func statusWord(status db.InterviewStatus, reason *string) string {
 	switch {
 	case status == db.InterviewScheduled:

@@ -20,7 +20,7 @@ import (
 	"greenroom/db"
 )
 
-// answerPDF answers with the report as a PDF; its links to recordings need no key until then.
+// answerPDF sends the report as a PDF. Until the given time its links to recordings need no key.
 func (s *server) answerPDF(c *gin.Context, i *db.Interview, until time.Time) error {
 	r, err := s.makeReport(c.Request.Context(), i, until)
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *server) answerPDF(c *gin.Context, i *db.Interview, until time.Time) err
 	return nil
 }
 
-// line is one fact of the report, in words. What the analyser did not say is not there.
+// line is one fact of the report, as text. A fact that the analyser did not supply is left out.
 type line struct{ Label, Text string }
 
 func (r *report) lines() []line {
@@ -75,13 +75,13 @@ func outOfTen(n *float64) string {
 	return strconv.FormatFloat(*n, 'f', -1, 64) + " / 10"
 }
 
-// skillGroup is one list of the scores of skills.
+// skillGroup is one list of skill scores.
 type skillGroup struct {
 	Name   string
 	Skills []line
 }
 
-// skills are the scores as far as they have the contract's form: lists of {skill_name, score}.
+// skills returns the scores that have the contract's form: lists of {skill_name, score}.
 func (r *report) skills() []skillGroup {
 	var groups []skillGroup
 	for name, raw := range r.SkillWiseScores {
@@ -112,20 +112,20 @@ func groupName(key string) string {
 	return key
 }
 
-// Measures of the page, in millimetres and points.
+// Dimensions of the page, in millimetres and points.
 const (
 	margin     = 20
 	labelWidth = 42
 	lineHeight = 6
 )
 
-// maxPages is where the conversation breaks off, at the end of the answer that reaches it. What a candidate may
-// submit, a mebibyte of short lines, would fill 8,500 pages, and seconds of the processor's time for everybody who
-// has a shared link.
+// maxPages is where the conversation is cut, after the answer that reaches it. Without it, a candidate who submits a
+// mebibyte of short lines would make a PDF of 8,500 pages, which costs seconds of CPU time at each request to a shared
+// link.
 const maxPages = 200
 
-// sheet is the PDF while it is written. Its font has the letters of Latin, Greek, Cyrillic, Hebrew and Arabic, the
-// latter two unshaped and from left to right; what it has not is left blank.
+// sheet is the PDF under construction. Its font has Latin, Greek, Cyrillic, Hebrew and Arabic letters, the latter two
+// unshaped and left to right. Other characters stay blank.
 type sheet struct{ *fpdf.Fpdf }
 
 func writePDF(w io.Writer, r *report) error {
@@ -243,8 +243,8 @@ func (s *sheet) conversation(all []said) {
 	}
 }
 
-// printable leaves out what the library's tables of a font have no place for: characters beyond the first plane, such
-// as emoji, and control characters.
+// printable removes characters that the library's font tables cannot represent: those beyond the first plane, such as
+// emoji, and control characters.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -30,7 +30,7 @@ func (s *server) reportRoutes() []surface.Route {
 	}
 }
 
-// report is the submission webhook's body, in any state of the interview, and the conversation.
+// report is the body of the submission webhook, for an interview in any status, with the conversation.
 type report struct {
 	profiles.AIReport
 	Conversation []said `json:"conversation"`
@@ -38,7 +38,7 @@ type report struct {
 	interview *db.Interview
 }
 
-// said is one line of the conversation. What is not known of it is null.
+// said is one line of the conversation. Unknown values are null.
 type said struct {
 	Content   *string `json:"content"`
 	Mode      string  `json:"mode"`
@@ -46,7 +46,7 @@ type said struct {
 	Timestamp *string `json:"timestamp"`
 }
 
-// How something was said.
+// Modes of a conversation.
 const (
 	modeVoice = "voice"
 	modeText  = "text"
@@ -54,7 +54,7 @@ const (
 
 const responseName = "Response"
 
-// response is the interview that the path names, in the company that calls.
+// response returns the interview of the path, within the caller's company.
 func (s *server) response(c *gin.Context) (*db.Interview, error) {
 	company, err := s.CompanyFor(c)
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *server) getReport(c *gin.Context) error {
 	return s.answerReport(c, i)
 }
 
-// findReport takes the client's own id; of several responses with it, the newest.
+// findReport looks the report up by the client's id; of several responses with that id it returns the newest.
 func (s *server) findReport(c *gin.Context) error {
 	company, err := s.CompanyFor(c)
 	if err != nil {
@@ -106,7 +106,8 @@ func (s *server) findReport(c *gin.Context) error {
 	return s.answerReport(c, i)
 }
 
-// downloadableFor is how long a recording's link is good that a report was asked for with is_downloadable=true.
+// downloadableFor is how long a recording's link works without a key, when the report was requested with
+// is_downloadable=true.
 const downloadableFor = 24 * time.Hour
 
 func (s *server) answerReport(c *gin.Context, i *db.Interview) error {
@@ -126,8 +127,8 @@ func (s *server) answerReport(c *gin.Context, i *db.Interview) error {
 	return nil
 }
 
-// makeReport makes the report of an interview. Recordings that are kept here are linked for who has a key; with until
-// set, for whoever has the link, until then.
+// makeReport builds the report of an interview. Links to stored recordings need a key; with until set, they work
+// without one until then.
 func (s *server) makeReport(ctx context.Context, i *db.Interview, until time.Time) (*report, error) {
 	about, err := db.InterviewContext(ctx, s.DB, i)
 	if err != nil {
@@ -145,7 +146,7 @@ func (s *server) makeReport(ctx context.Context, i *db.Interview, until time.Tim
 	return r, nil
 }
 
-// conversation is what was said by telephone, or else what was asked and answered in writing. Neither has times.
+// conversation returns the transcript of a call, or else the written questions and answers. Neither has times.
 func conversation(i *db.Interview) []said {
 	var lines []struct {
 		Role    string  `json:"role"`
@@ -173,7 +174,7 @@ func conversation(i *db.Interview) []said {
 	return all
 }
 
-// downloadReport answers the PDF. The reference has it as a POST with expiration_hours; a link to it can only be a GET.
+// downloadReport sends the PDF. The reference has a POST with expiration_hours; a GET is needed for links.
 func (s *server) downloadReport(c *gin.Context) error {
 	i, until, _, err := s.option(c)
 	if err != nil {
@@ -195,7 +196,7 @@ type shareOutput struct {
 	InterviewID *int64            `json:"ai_interview_id"`
 }
 
-// option is what share and download begin with: the response, and until when its links shall be good.
+// option reads what share and download have in common: the response, and the expiry of its links.
 func (s *server) option(c *gin.Context) (i *db.Interview, until time.Time, hours float64, err error) {
 	if i, err = s.response(c); err != nil {
 		return nil, until, 0, err
@@ -245,7 +246,7 @@ func (s *server) shareReport(c *gin.Context) error {
 	return nil
 }
 
-// jobNumber is nil for an interview of no job, or of one that was deleted.
+// jobNumber returns nil for an interview without a job, or with a deleted one.
 func (s *server) jobNumber(ctx context.Context, id *uuid.UUID) (*int64, error) {
 	if id == nil {
 		return nil, nil //nolint:nilnil // none is an ordinary answer

@@ -20,7 +20,7 @@ import (
 	"greenroom/db/token"
 )
 
-// A link without a key has the row's id and a token that says until when it is good: <id>.<seconds since 1970>.<hash>.
+// A link without a key has the row's id and a token with its expiry: <id>.<seconds since 1970>.<hash>.
 
 func (s *server) sharedURL(interview uuid.UUID, until time.Time) string {
 	return s.PublicURL + "/ai-interviews/shared/" + interview.String() + "." + token.Until(
@@ -49,7 +49,7 @@ var (
 	errLinkOver = &surface.Error{Status: http.StatusGone, Code: surface.CodeNotFound, Message: "This link has expired"}
 )
 
-// opened is the row that the link's token opens, and until when.
+// opened returns the row id of the link's token, and the token's expiry.
 func (s *server) opened(c *gin.Context, purpose string) (id uuid.UUID, end time.Time, err error) {
 	raw, tok, _ := strings.Cut(c.Param("token"), ".")
 	id, valid := pg.ParseID(raw)
@@ -79,7 +79,7 @@ func (s *server) sharedReport(c *gin.Context) (*db.Interview, time.Time, error) 
 	return i, end, err
 }
 
-// showShared answers a browser with a page and a program with JSON.
+// showShared sends a page to a browser, and JSON otherwise.
 func (s *server) showShared(c *gin.Context) error {
 	i, end, err := s.sharedReport(c)
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *server) showShared(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	// The links that ask for a key are of no use here.
+	// The reader has no key, so links that need one are replaced.
 	page := s.sharedURL(i.ID, end)
 	pdf := page + "/download"
 	r.ReportLink, r.PDFLink = &page, &pdf
@@ -137,7 +137,7 @@ func reportPage(c *gin.Context, r *report, end time.Time) error {
 
 func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
 
-// streamRecording answers with a recording that is kept here, whole or in ranges.
+// streamRecording sends a stored recording, whole or in ranges.
 func (s *server) streamRecording(c *gin.Context) error {
 	id, _, err := s.opened(c, token.Recording)
 	if err != nil {

@@ -19,10 +19,10 @@ import (
 	"greenroom/db/delivery"
 )
 
-// profile is the contract that receivers of these settings' webhooks were written for.
+// profile is the delivery format of these settings' webhooks.
 const profile = "ai-interviews"
 
-// webhooksInput is the body of both writes; UpdateAll belongs to the global one alone.
+// webhooksInput is the body of both writes; only the global one has UpdateAll.
 type webhooksInput struct {
 	Webhooks  webhooksFields `json:"webhooks" validate:"required"`
 	UpdateAll bool           `json:"updateAll"`
@@ -32,7 +32,7 @@ type webhooksFields struct {
 	Start      *targetInput `json:"start"`
 	Submission *targetInput `json:"submission"`
 	Auth       *authInput   `json:"auth"`
-	// Misplaced would be passed over in silence, and the interviews that were meant would keep what they have.
+	// Misplaced is refused: ignoring it would leave the intended interviews unchanged without an error.
 	Misplaced surface.Opt[json.RawMessage] `json:"updateAll" null:"ok"`
 }
 
@@ -53,7 +53,7 @@ type basicInput struct {
 	Password *string `json:"password" validate:"min=1,max=1024"`
 }
 
-// apiKeyInput has both spellings of the original (reference Part 3, 1).
+// apiKeyInput accepts both spellings of the reference (Part 3, 1).
 type apiKeyInput struct {
 	Header *string `json:"header" validate:"min=1,max=255"`
 	APIKey *string `json:"apikey" validate:"min=1,max=4096"`
@@ -61,7 +61,7 @@ type apiKeyInput struct {
 	Value  *string `json:"value" validate:"min=1,max=4096"`
 }
 
-// webhooksOutput is the exact answer of reference Part 1: no secret, no updateAll, no envelope.
+// webhooksOutput is the exact answer of reference Part 1: no secrets, no updateAll, no envelope.
 type webhooksOutput struct {
 	Webhooks struct {
 		Start      targetOutput `json:"start"`
@@ -124,7 +124,7 @@ func (s *server) getJobWebhooks(c *gin.Context) error {
 	return nil
 }
 
-// setWebhooks changes what new AI interviews get and, with updateAll, what all have.
+// setWebhooks changes the settings of new AI interviews and, with updateAll, of all.
 func (s *server) setWebhooks(c *gin.Context) error {
 	company, err := s.CompanyFor(c)
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *server) setWebhooks(c *gin.Context) error {
 		return err
 	}
 	return s.changeWebhooks(c, func(ctx context.Context, tx bun.Tx) (*db.WebhookSet, error) {
-		return db.ChangeCompanyWebhooks(ctx, tx, s.kit(c), company, change, in.UpdateAll)
+		return db.ChangeCompanyWebhooks(ctx, tx, s.deps(c), company, change, in.UpdateAll)
 	})
 }
 
@@ -149,7 +149,7 @@ func (s *server) setJobWebhooks(c *gin.Context) error {
 		return err
 	}
 	return s.changeWebhooks(c, func(ctx context.Context, tx bun.Tx) (*db.WebhookSet, error) {
-		return db.ChangeJobWebhooks(ctx, tx, s.kit(c), job, change)
+		return db.ChangeJobWebhooks(ctx, tx, s.deps(c), job, change)
 	})
 }
 
@@ -159,9 +159,9 @@ func (s *server) changeWebhooks(c *gin.Context, change func(context.Context, bun
 		set, err = change(ctx, tx)
 		return err
 	})
-	var lack *db.LackError
-	if errors.As(err, &lack) {
-		return surface.Missing("webhooks." + lack.Field)
+	var missing *db.MissingFieldError
+	if errors.As(err, &missing) {
+		return surface.Missing("webhooks." + missing.Field)
 	}
 	if err != nil {
 		return err
@@ -170,18 +170,18 @@ func (s *server) changeWebhooks(c *gin.Context, change func(context.Context, bun
 	return nil
 }
 
-// kit makes the rows of webhooks in the name of the caller.
-func (s *server) kit(c *gin.Context) db.SetKit {
+// deps creates webhook rows on behalf of the caller.
+func (s *server) deps(c *gin.Context) db.SetDeps {
 	names := map[string]string{
 		catalog.InterviewStarted: "AI interviews: start", catalog.InterviewCompleted: "AI interviews: submission",
 	}
-	return db.SetKit{Box: s.Box, NewWebhook: func(event, url string) (*delivery.Webhook, error) {
+	return db.SetDeps{Box: s.Box, NewWebhook: func(event, url string) (*delivery.Webhook, error) {
 		w, _, err := s.NewWebhook(surface.Caller(c).Key, &surface.WebhookSpec{Profile: profile, URL: url, Name: names[event]})
 		return w, err
 	}}
 }
 
-// bindWebhooks reads a body and checks what can be checked without knowing what is stored.
+// bindWebhooks reads a body and checks what does not depend on stored settings.
 func (s *server) bindWebhooks(c *gin.Context) (in webhooksInput, change db.WebhookChange, err error) {
 	if in, err = surface.BindKnown[webhooksInput](c); err != nil {
 		return in, change, err
@@ -203,7 +203,7 @@ func (s *server) bindWebhooks(c *gin.Context) (in webhooksInput, change db.Webho
 	return in, change, err
 }
 
-// target: an empty URL of a webhook that is off is none, as a form sends it.
+// target treats the empty URL of a webhook that is off as absent, since forms send it.
 func (s *server) target(in *targetInput, path string) (*db.WebhookTarget, error) {
 	if in == nil {
 		return nil, nil //nolint:nilnil // absent is an ordinary case
@@ -261,7 +261,7 @@ func either(a, b *string, nameA, nameB string) (*string, error) {
 	return a, nil
 }
 
-// checkAuth refuses what no header can carry. Neither value is repeated.
+// checkAuth refuses values that a header cannot have. The error does not repeat them.
 func checkAuth(a *db.WebhookAuth) error {
 	const at = "webhooks.auth."
 	switch {

@@ -11,8 +11,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// company is the company of the path's :company, by number. Every number but that of the caller's own company is
-// refused as forbidden, whether or not there is such a company; a platform key may name each that is there.
+// company returns the company that the path's :company names by number. For a company's key, any other number is
+// forbidden, whether or not that company exists. A platform key may name every existing company.
 func (s *server) company(c *gin.Context) (*db.Company, error) {
 	number, err := surface.PathNumber(c, "company", "Company")
 	if err != nil {
@@ -29,7 +29,7 @@ func (s *server) company(c *gin.Context) (*db.Company, error) {
 	return company, err
 }
 
-// project is the job of the path's :project, which must be the company's.
+// project returns the job that the path's :project names, which must belong to the company.
 func (s *server) project(c *gin.Context) (*db.Company, *db.Job, error) {
 	company, err := s.company(c)
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *server) project(c *gin.Context) (*db.Company, *db.Job, error) {
 	return company, project, err
 }
 
-// candidate is the candidate of the path's :candidate, which must be one of the project.
+// candidate returns the candidate that the path's :candidate names, which must belong to the project.
 func (s *server) candidate(c *gin.Context) (*db.Company, *db.Job, *db.Candidate, error) {
 	company, project, err := s.project(c)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *server) candidate(c *gin.Context) (*db.Company, *db.Job, *db.Candidate,
 	return company, project, candidate, err
 }
 
-// staff is the staff user who calls; nil when it is a key of the company or the platform.
+// staff returns the calling staff user, or nil when the caller uses a key of the company or the platform.
 func (s *server) staff(c *gin.Context) (*db.Staff, error) {
 	id := surface.Caller(c).Key.StaffID
 	if id == nil {

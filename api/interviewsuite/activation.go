@@ -16,15 +16,15 @@ import (
 	"greenroom/db/pg"
 )
 
-// An activation key is a candidate's own credential, for one interview: 32 hex characters (reference 2.2, 2.5), five
-// bytes of the interview's number and eleven of a keyed hash of its id. It is derived each time and stored nowhere;
-// 88 bits cannot be guessed through an API. It is good for as long as the interview is there.
+// An activation key is a candidate's credential for one interview: 32 hex characters (reference 2.2, 2.5), made of five
+// bytes of the interview's number and eleven bytes of a keyed hash of its id. It is derived on each use and never
+// stored; 88 bits cannot be guessed through an API. It is valid as long as the interview exists.
 const (
 	activationNumber = 5
 	activationMAC    = 11
 )
 
-// activationKey is the key of an interview; "" beyond 2^40 interviews, whose numbers it has no room for.
+// activationKey returns the key of an interview, or "" when its number does not fit into 40 bits.
 func (s *server) activationKey(i *db.Interview) string {
 	if i.Number >= 1<<(8*activationNumber) {
 		return ""
@@ -34,12 +34,12 @@ func (s *server) activationKey(i *db.Interview) string {
 		key = append(key, byte(i.Number>>shift))
 	}
 	mac := hmac.New(sha256.New, s.Secret)
-	mac.Write([]byte("activation\x00")) // as in package token: no purpose is the beginning of another one with an id
+	mac.Write([]byte("activation\x00")) // as in package token: separates the purpose from the id
 	mac.Write(i.ID[:])
 	return hex.EncodeToString(append(key, mac.Sum(nil)[:activationMAC]...))
 }
 
-// presentsActivation reports whether the request has an activation key, and which.
+// presentsActivation returns the request's activation key and reports whether there is one.
 func presentsActivation(c *gin.Context) (key string, presented bool) {
 	scheme, key, found := strings.Cut(c.GetHeader("Authorization"), " ")
 	return strings.TrimSpace(key), found && strings.EqualFold(scheme, "ActivationKey")
@@ -51,7 +51,7 @@ var errActivation = &surface.Error{
 	Message: "Invalid activation key",
 }
 
-// activated is the interview that the request's activation key is for.
+// activated returns the interview that the request's activation key belongs to.
 func (s *server) activated(c *gin.Context) (*db.Interview, error) {
 	key, presented := presentsActivation(c)
 	if !presented {
@@ -73,7 +73,7 @@ func (s *server) interviewOf(c *gin.Context, key string) (*db.Interview, error) 
 	for _, b := range raw[:activationNumber] {
 		number = number<<8 | int64(b)
 	}
-	interview, err := db.InterviewNumbered(c.Request.Context(), s.DB, number)
+	interview, err := db.InterviewByNumberUnscoped(c.Request.Context(), s.DB, number)
 	if errors.Is(err, pg.ErrNotFound) ||
 		err == nil && !hmac.Equal([]byte(s.activationKey(interview)), []byte(strings.ToLower(key))) {
 		return nil, errActivation
@@ -81,7 +81,7 @@ func (s *server) interviewOf(c *gin.Context, key string) (*db.Interview, error) 
 	return interview, err
 }
 
-// register is where the link in an invitation of the original leads: to the interview.
+// register serves the link of the original's invitations and redirects to the interview.
 func (s *server) register(c *gin.Context) error {
 	interview, err := s.interviewOf(c, c.Param("key"))
 	if errors.Is(err, errActivation) {
@@ -137,7 +137,7 @@ type whoAmIProject struct {
 	Language    string   `json:"language"`
 }
 
-// whoAmI tells a candidate about their interview (reference 2.2).
+// whoAmI shows a candidate their own interview (reference 2.2).
 func (s *server) whoAmI(c *gin.Context) error {
 	interview, err := s.activated(c)
 	if err != nil {
@@ -158,7 +158,7 @@ func (s *server) whoAmI(c *gin.Context) error {
 			return err
 		}
 	}
-	out, err := s.showMyself(company, project, candidate, interview, time.Now())
+	out, err := s.showWhoAmI(company, project, candidate, interview, time.Now())
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,8 @@ func (s *server) whoAmI(c *gin.Context) error {
 	return ok(c, http.StatusOK, out)
 }
 
-func (s *server) showMyself(
+// showWhoAmI builds the answer; p is nil when the project was deleted.
+func (s *server) showWhoAmI(
 	company *db.Company,
 	p *db.Job,
 	candidate *db.Candidate,
@@ -188,10 +189,18 @@ func (s *server) showMyself(
 		return out, err
 	}
 	out = whoAmIOutput{
-		FirstName: candidate.FirstName, LastName: candidate.LastName, Gender: own.Gender, Email: orEmpty(candidate.Email),
-		Status: candidateStatus(i, now), ActivationKey: s.activationKey(i),
-		InvitationDate: maybeStamp(&i.CreatedAt), ConfirmationDate: maybeStamp(i.StartedAt), InterviewDate: interviewDate(i),
-		Deadline: maybeStamp(i.DeadlineAt),
+		FirstName:     candidate.FirstName,
+		LastName:      candidate.LastName,
+		Gender:        own.Gender,
+		Email:         orEmpty(candidate.Email),
+		Status:        candidateStatus(i, now),
+		ActivationKey: s.activationKey(i),
+		InvitationDate: optionalStamp(
+			&i.CreatedAt,
+		),
+		ConfirmationDate: optionalStamp(i.StartedAt),
+		InterviewDate:    interviewDate(i),
+		Deadline:         optionalStamp(i.DeadlineAt),
 		Company: whoAmICompany{
 			ResourceURI: s.companyURI(company.Number), Name: company.Name, Division: at.Division, Address: at.Address,
 			Postcode: at.Postcode, City: at.City, StateProvince: at.StateProvince, Country: at.Country, Phone: at.Phone,

@@ -21,16 +21,17 @@ func (s *server) answerVideoRoutes() []surface.Route {
 	const object = answerVideos + ":answervideo/"
 	return append([]surface.Route{
 		surface.List(answerVideos, "read:candidates", s.listAnswerVideos, "page", "page_size"),
-		surface.Post(answerVideos, surface.Public, s.createAnswerVideo), // a candidate may, without a key
+		surface.Post(answerVideos, surface.Public, s.createAnswerVideo), // candidates upload without an API key; see uploader
 		surface.Get(object, "read:candidates", s.getAnswerVideo),
 		surface.Patch(object, "write:candidates", s.updateAnswerVideo),
 		surface.Delete(object, "delete:candidates", s.deleteAnswerVideo),
 		surface.Put(object+"file/", "write:candidates", s.replaceAnswerVideo),
 		surface.Post(object+"file/", "write:candidates", s.replaceAnswerVideo),
-	}, file(object+"file/", "read:candidates", s.streamAnswerVideo)...)
+	}, fileRoutes(object+"file/", "read:candidates", s.streamAnswerVideo)...)
 }
 
-// answerVideo is one on the wire. The reference has no page for it: its own style, and that of its webhooks.
+// answerVideo is an answer video on the wire. The reference does not describe the resource; the fields follow the
+// reference's style and its webhooks.
 type answerVideo struct {
 	ResourceURI      string `json:"resource_uri"`
 	Project          string `json:"project"`
@@ -44,26 +45,27 @@ type answerVideo struct {
 	ModificationDate string `json:"modificationdate"`
 }
 
-// place is where in the tree of resources a request is.
-type place struct {
+// candidatePath holds the rows that a path down to a candidate names.
+type candidatePath struct {
 	company   *db.Company
 	project   *db.Job
 	candidate *db.Candidate
 }
 
-func (s *server) place(c *gin.Context) (p place, err error) {
+func (s *server) candidatePath(c *gin.Context) (p candidatePath, err error) {
 	p.company, p.project, p.candidate, err = s.candidate(c)
 	return p, err
 }
 
-// below is what the path names by its number below a candidate, as in :note; name is as in "Note".
-func below[T any](
+// findBelow finds the candidate's sub-resource that the path's param names by number. name is used in errors, such as
+// "Note".
+func findBelow[T any](
 	s *server,
 	c *gin.Context,
 	param, name string,
-	find func(place, int64) (*T, error),
-) (at place, row *T, err error) {
-	if at, err = s.place(c); err != nil {
+	find func(candidatePath, int64) (*T, error),
+) (at candidatePath, row *T, err error) {
+	if at, err = s.candidatePath(c); err != nil {
 		return at, nil, err
 	}
 	number, err := surface.PathNumber(c, param, name)
@@ -74,7 +76,29 @@ func below[T any](
 	return at, row, err
 }
 
-func (s *server) showAnswerVideo(p place, v *db.AnswerVideo) answerVideo {
+// listBelow answers with one page of the candidate's sub-resources.
+func listBelow[Row, Output any](
+	s *server,
+	c *gin.Context,
+	show func(candidatePath, *Row) Output,
+	list func(candidatePath, pg.Page) ([]Row, int64, error),
+) error {
+	at, err := s.candidatePath(c)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(c)
+	if err != nil {
+		return err
+	}
+	rows, total, err := list(at, p.Window())
+	if err != nil {
+		return err
+	}
+	return okPage(s, c, p, surface.Mapped(rows, func(row *Row) Output { return show(at, row) }), total)
+}
+
+func (s *server) showAnswerVideo(p candidatePath, v *db.AnswerVideo) answerVideo {
 	uri := s.answerVideoURI(p.company.Number, p.project.Number, p.candidate.Number, v.Number)
 	return answerVideo{
 		ResourceURI: uri, Project: s.projectURI(p.company.Number, p.project.Number),
@@ -86,35 +110,19 @@ func (s *server) showAnswerVideo(p place, v *db.AnswerVideo) answerVideo {
 }
 
 func (s *server) listAnswerVideos(c *gin.Context) error {
-	at, err := s.place(c)
-	if err != nil {
-		return err
-	}
-	p, err := pageOf(c)
-	if err != nil {
-		return err
-	}
-	rows, total, err := db.ListAnswerVideos(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, p.Window())
-	if err != nil {
-		return err
-	}
-	return okPage(
-		s,
-		c,
-		p,
-		surface.Mapped(rows, func(v *db.AnswerVideo) answerVideo { return s.showAnswerVideo(at, v) }),
-		total,
-	)
+	return listBelow(s, c, s.showAnswerVideo, func(at candidatePath, w pg.Page) ([]db.AnswerVideo, int64, error) {
+		return db.ListAnswerVideos(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, w)
+	})
 }
 
-// createAnswerVideo takes an answer from a client with a key, or from the candidate in the interview. A second answer
-// to a question takes the first one's place, and is answered as an update.
+// createAnswerVideo accepts an answer from a client with a key or from the candidate during the interview. A second
+// answer to a question replaces the first and is answered as an update.
 func (s *server) createAnswerVideo(c *gin.Context) error {
 	at, interview, err := s.uploader(c)
 	if err != nil {
 		return err
 	}
-	return s.receive(c, s.recording(), func(u upload) error {
+	return s.receiveUpload(c, s.recordingPolicy(), func(u upload) error {
 		v := s.newAnswer(at, u)
 		if interview != nil {
 			v.InterviewID = &interview.ID
@@ -131,21 +139,21 @@ func (s *server) createAnswerVideo(c *gin.Context) error {
 	})
 }
 
-// uploader is whose answers the caller may upload: any of the company's with a key, their own with the activation key
-// of an interview that is in progress.
-func (s *server) uploader(c *gin.Context) (at place, interview *db.Interview, err error) {
+// uploader returns the candidate that the caller uploads for. With an API key that is any candidate of the company,
+// and interview is nil. With an activation key it is the candidate of that interview, which must be in progress.
+func (s *server) uploader(c *gin.Context) (at candidatePath, interview *db.Interview, err error) {
 	if _, presented := presentsActivation(c); presented {
 		return s.ownInterview(c)
 	}
 	if err := s.Admit(c, "write:candidates"); err != nil {
 		return at, nil, err
 	}
-	at, err = s.place(c)
+	at, err = s.candidatePath(c)
 	return at, nil, err
 }
 
-// ownInterview is the candidate's own place; the path must name no other.
-func (s *server) ownInterview(c *gin.Context) (at place, interview *db.Interview, err error) {
+// ownInterview returns the interview of the request's activation key. The path must name its candidate.
+func (s *server) ownInterview(c *gin.Context) (at candidatePath, interview *db.Interview, err error) {
 	if interview, err = s.activated(c); err != nil {
 		return at, nil, err
 	}
@@ -175,18 +183,18 @@ func (s *server) ownInterview(c *gin.Context) (at place, interview *db.Interview
 	return at, interview, s.limits.upload(ctx, interview.ID)
 }
 
-func (s *server) newAnswer(at place, u upload) *db.AnswerVideo {
+func (s *server) newAnswer(at candidatePath, u upload) *db.AnswerVideo {
 	return &db.AnswerVideo{
 		CompanyID: at.company.ID, JobID: at.project.ID, CandidateID: at.candidate.ID,
 		File: u.file, ContentType: u.contentType, Size: u.size,
 	}
 }
 
-// seconds reads the form's duration; nil when there is none.
+// seconds parses the form's duration; nil when it is absent.
 func seconds(fields map[string]string) (*int, error) {
 	raw, sent := fields["duration"]
 	if !sent || raw == "" {
-		return nil, nil //nolint:nilnil // not sent is an ordinary answer
+		return nil, nil //nolint:nilnil // the duration is optional
 	}
 	n, err := strconv.Atoi(raw)
 	if err != nil || n < 0 || n > 86400 {
@@ -195,17 +203,22 @@ func seconds(fields map[string]string) (*int, error) {
 	return &n, nil
 }
 
-// questionOf is the question that a form names by its address or its id; it must be the project's.
-func (s *server) questionOf(ctx context.Context, at place, text string) (*db.Question, error) {
+// questionOf returns the question that a form names by address or id. It must belong to the project.
+func (s *server) questionOf(ctx context.Context, at candidatePath, text string) (*db.Question, error) {
 	if text == "" {
 		return nil, surface.Missing("question")
 	}
 	number, valid := textReference(text, at.company.Number, "questions")
-	return s.referredQuestion(ctx, at, number, valid)
+	return s.questionByReference(ctx, at, number, valid)
 }
 
-// referredQuestion is the question of a reference that was read, unless it was not valid.
-func (s *server) referredQuestion(ctx context.Context, at place, number int64, valid bool) (*db.Question, error) {
+// questionByReference returns the question of a parsed reference and refuses an invalid reference.
+func (s *server) questionByReference(
+	ctx context.Context,
+	at candidatePath,
+	number int64,
+	valid bool,
+) (*db.Question, error) {
 	if !valid {
 		return nil, badReference("question")
 	}
@@ -216,7 +229,7 @@ func (s *server) referredQuestion(ctx context.Context, at place, number int64, v
 	return q, err
 }
 
-func (s *server) putAnswer(c *gin.Context, at place, v *db.AnswerVideo) error {
+func (s *server) putAnswer(c *gin.Context, at candidatePath, v *db.AnswerVideo) error {
 	status := http.StatusAccepted
 	err := pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		created, err := db.PutAnswerVideo(ctx, tx, v)
@@ -231,9 +244,9 @@ func (s *server) putAnswer(c *gin.Context, at place, v *db.AnswerVideo) error {
 	return ok(c, status, s.showAnswerVideo(at, v))
 }
 
-// answerVideo is the video of the path's :answervideo, which must be the candidate's for this project.
-func (s *server) answerVideo(c *gin.Context) (place, *db.AnswerVideo, error) {
-	return below(s, c, "answervideo", "Answer video", func(at place, number int64) (*db.AnswerVideo, error) {
+// answerVideo returns the video that the path's :answervideo names, which must be the candidate's in this project.
+func (s *server) answerVideo(c *gin.Context) (candidatePath, *db.AnswerVideo, error) {
+	return findBelow(s, c, "answervideo", "Answer video", func(at candidatePath, number int64) (*db.AnswerVideo, error) {
 		return db.AnswerVideoByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, number)
 	})
 }
@@ -269,7 +282,7 @@ func (s *server) updateAnswerVideo(c *gin.Context) error {
 	}
 	before, u := *v, surface.Update{}
 	surface.SetNull(&u, "duration_seconds", &v.DurationSeconds, in.Duration)
-	if !reflect.DeepEqual(before, *v) { // what changes nothing is told nobody
+	if !reflect.DeepEqual(before, *v) { // without a change there is no event
 		err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.UpdateAnswerVideo(ctx, tx, v, u.Columns...)
 		})
@@ -280,13 +293,13 @@ func (s *server) updateAnswerVideo(c *gin.Context) error {
 	return ok(c, http.StatusAccepted, s.showAnswerVideo(at, v))
 }
 
-// replaceAnswerVideo takes another file for an answer that is there.
+// replaceAnswerVideo replaces the file of an existing answer.
 func (s *server) replaceAnswerVideo(c *gin.Context) error {
 	at, old, err := s.answerVideo(c)
 	if err != nil {
 		return err
 	}
-	return s.receive(c, s.recording(), func(u upload) error {
+	return s.receiveUpload(c, s.recordingPolicy(), func(u upload) error {
 		v := s.newAnswer(at, u)
 		v.QuestionID, v.InterviewID = old.QuestionID, old.InterviewID
 		if v.DurationSeconds, err = seconds(u.fields); err != nil {
@@ -301,11 +314,9 @@ func (s *server) deleteAnswerVideo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = pg.InTx(
-		c.Request.Context(),
-		s.DB,
-		func(ctx context.Context, tx bun.Tx) error { return db.DeleteAnswerVideo(ctx, tx, v) },
-	)
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return db.DeleteAnswerVideo(ctx, tx, v)
+	})
 	if err != nil {
 		return err
 	}

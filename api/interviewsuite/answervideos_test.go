@@ -42,7 +42,7 @@ func TestAnswerVideo_is_uploaded_and_streamed_back(t *testing.T) {
 	file := pathOf(t, made["file"])
 	whole := s.Do("GET", file, nil)
 	require.Equal(t, http.StatusOK, whole.Status)
-	require.True(t, bytes.Equal(data, whole.Body), "what comes out is what went in")
+	require.True(t, bytes.Equal(data, whole.Body), "the file is streamed back unchanged")
 	assert.Equal(t, "video/webm", whole.Header.Get("Content-Type"))
 	assert.Equal(t, "nosniff", whole.Header.Get("X-Content-Type-Options"))
 
@@ -82,7 +82,7 @@ func TestAnswerVideo_replaced_and_deleted(t *testing.T) {
 	assert.EqualValues(t, 2000, again["size"])
 	require.Len(t, s.swept(), 1, "the first file is gone")
 	stale := s.Do("GET", pathOf(t, first["file"]), nil, "Range", "bytes=0-9", "If-Range", tag)
-	assert.Equal(t, http.StatusOK, stale.Status, "who has the beginning of the old file gets the new one whole")
+	assert.Equal(t, http.StatusOK, stale.Status, "a range of the old file is answered with the whole new file")
 	assert.Len(t, stale.Body, 2000)
 
 	for _, method := range []string{"PUT", "POST"} {
@@ -107,7 +107,7 @@ func TestAnswerVideo_replaced_and_deleted(t *testing.T) {
 	}
 }
 
-// A person who asks to be forgotten is: the videos go, whichever product's API the candidate is deleted with.
+// A deleted candidate's videos are deleted too, whichever product's API deletes the candidate.
 func TestAnswerVideo_goes_with_its_candidate(t *testing.T) {
 	t.Parallel()
 	s := newStudio(t)
@@ -155,7 +155,7 @@ func TestAnswerVideo_refuses(t *testing.T) {
 			assert.Len(t, body, 1)
 		})
 	}
-	t.Run("body_that_is_no_form", func(t *testing.T) {
+	t.Run("body_is_not_a_form", func(t *testing.T) {
 		assert.Contains(
 			t,
 			s.Do("POST", list, apitest.Object{"question": number}).Is(http.StatusUnsupportedMediaType),
@@ -171,7 +171,7 @@ func TestAnswerVideo_refuses(t *testing.T) {
 		req.Header.Set("Authorization", "Token "+s.Key)
 		assert.Contains(t, s.Send(req).Is(http.StatusBadRequest), "file")
 	})
-	t.Run("file_of_exactly_the_limit_is_taken", func(t *testing.T) {
+	t.Run("file_of_exactly_the_limit_is_accepted", func(t *testing.T) {
 		s.answer(s.question, recording(maxVideo))
 	})
 	assert.Len(t, s.swept(), 1, "no refused file is kept")
@@ -181,8 +181,8 @@ func boundary(contentType string) string {
 	return strings.TrimPrefix(contentType, "multipart/form-data; boundary=")
 }
 
-// A candidate's line breaks: neither an answer nor a file may come of half an upload.
-func TestAnswerVideo_half_an_upload_leaves_nothing(t *testing.T) {
+// An interrupted upload leaves neither an answer nor a file.
+func TestAnswerVideo_interrupted_upload_leaves_nothing(t *testing.T) {
 	t.Parallel()
 	s := newStudio(t)
 	server := httptest.NewServer(s.Handler)
@@ -204,10 +204,10 @@ func TestAnswerVideo_half_an_upload_leaves_nothing(t *testing.T) {
 	assert.Empty(t, objects(t, s.Do("GET", s.inCandidate+"answervideos/", nil)))
 	var reserved int
 	require.NoError(t, s.NewRaw("SELECT count(*) FROM stray_files").Scan(s.Ctx, &reserved))
-	assert.Zero(t, reserved, "and nothing is left to be deleted later")
+	assert.Zero(t, reserved, "no reservation is left")
 }
 
-// The server's own time limits are for small bodies: an upload over a slow line takes longer.
+// The server's time limits suit small bodies; an upload over a slow connection takes longer.
 func TestAnswerVideo_outlives_the_servers_time_limit(t *testing.T) {
 	t.Parallel()
 	s := newStudio(t)
@@ -228,7 +228,7 @@ func TestAnswerVideo_outlives_the_servers_time_limit(t *testing.T) {
 	assert.Equal(t, http.StatusCreated, res.StatusCode)
 }
 
-// waiting is a reader that gives nothing, late.
+// waiting is a reader that blocks for a while and then ends.
 type waiting time.Duration
 
 func (w waiting) Read([]byte) (int, error) {
@@ -264,7 +264,7 @@ func TestAnswerVideo_of_the_candidate(t *testing.T) {
 	assert.Len(t, s.swept(), 1)
 }
 
-// A candidate's key is no API key with a limit of its own.
+// An activation key has no API key's rate limit, so uploads have their own.
 func TestAnswerVideo_of_the_candidate_is_limited(t *testing.T) {
 	t.Parallel()
 	s := newStudio(t)

@@ -13,16 +13,16 @@ import (
 	"greenroom/db/pg"
 )
 
-// attachmentRoutes are the photo and the CV of a candidate and the photo of a staff user. The reference shows them as
-// references (2.5, 2.6) and not how they come there: the reference itself is the file, as a form it is sent to it, as
-// with videos.
+// attachmentRoutes serve the photo and the CV of a candidate and the photo of a staff user. The reference shows their
+// addresses (2.5, 2.6) but not how they are uploaded. Here each address serves the file and accepts a form with a new
+// one, as for videos.
 func (s *server) attachmentRoutes() []surface.Route {
 	const candidate = "/api/v3/companies/:company/projects/:project/candidates/:candidate/"
 	const customer = "/api/v3/companies/:company/customers/:customer/"
 	return slices.Concat(
-		attachment{s, db.Photo, s.photo(), s.attachedCandidate}.routes(candidate+"photo/", "candidates"),
-		attachment{s, db.CV, s.document(), s.attachedCandidate}.routes(candidate+"cv/", "candidates"),
-		attachment{s, db.Photo, s.photo(), s.attachedCustomer}.routes(customer+"photo/", "companies"),
+		attachment{s, db.Photo, s.photoPolicy(), s.attachedCandidate}.routes(candidate+"photo/", "candidates"),
+		attachment{s, db.CV, s.documentPolicy(), s.attachedCandidate}.routes(candidate+"cv/", "candidates"),
+		attachment{s, db.Photo, s.photoPolicy(), s.attachedCustomer}.routes(customer+"photo/", "companies"),
 	)
 }
 
@@ -30,29 +30,29 @@ func (s *server) attachmentRoutes() []surface.Route {
 type attachment struct {
 	*server
 	kind   db.AttachmentKind
-	intake intake
+	policy uploadPolicy
 	of     func(*gin.Context) (attached, error)
 }
 
-// attached is whose file it is.
+// attached is the person that a file belongs to.
 type attached struct {
 	db.Person
-	// changed tells of the change in its transaction.
-	changed func(context.Context, bun.Tx) error
-	// answer shows the person as it is now.
+	// recordChange records the event of the change in the same transaction.
+	recordChange func(context.Context, bun.Tx) error
+	// answer writes the person's current state.
 	answer func() error
-	// may refuses a change.
-	may error
+	// denied is the refusal of a change; nil when the caller may change the file.
+	denied error
 }
 
 func (a attachment) routes(path, scope string) []surface.Route {
-	return append(file(path, "read:"+scope, a.stream),
+	return append(fileRoutes(path, "read:"+scope, a.stream),
 		surface.Post(path, "write:"+scope, a.put),
 		surface.Put(path, "write:"+scope, a.put),
 		surface.Delete(path, "write:"+scope+"|delete:"+scope, a.delete))
 }
 
-// attachedCandidate is the candidate of the path; a new file is a change of the candidate, as in every product.
+// attachedCandidate returns the path's candidate. A new file is a change of the candidate, as in every product.
 func (s *server) attachedCandidate(c *gin.Context) (attached, error) {
 	company, project, candidate, err := s.candidate(c)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *server) attachedCandidate(c *gin.Context) (attached, error) {
 	}
 	return attached{
 		Person: db.CandidatePerson(candidate.ID),
-		changed: func(ctx context.Context, tx bun.Tx) (err error) {
+		recordChange: func(ctx context.Context, tx bun.Tx) (err error) {
 			if candidate, err = db.GetCandidate(ctx, tx, candidate.ID); err != nil {
 				return err
 			}
@@ -77,10 +77,11 @@ func (s *server) attachedCustomer(c *gin.Context) (attached, error) {
 		return attached{}, err
 	}
 	return attached{
-		Person:  db.StaffPerson(user.ID),
-		changed: func(context.Context, bun.Tx) error { return nil }, // the catalogue has no event for it
-		answer:  func() error { return s.answerCustomer(c, http.StatusAccepted, company, user) },
-		may:     s.mayManage(c, user),
+		Person: db.StaffPerson(user.ID),
+		// The catalogue has no event for a changed user.
+		recordChange: func(context.Context, bun.Tx) error { return nil },
+		answer:       func() error { return s.answerCustomer(c, http.StatusAccepted, company, user) },
+		denied:       s.authorizeManage(c, user),
 	}, nil
 }
 
@@ -101,16 +102,16 @@ func (a attachment) put(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if whose.may != nil {
-		return whose.may
+	if whose.denied != nil {
+		return whose.denied
 	}
-	return a.receive(c, a.intake, func(u upload) error {
+	return a.receiveUpload(c, a.policy, func(u upload) error {
 		err := pg.InTx(c.Request.Context(), a.DB, func(ctx context.Context, tx bun.Tx) error {
 			f := &db.Attachment{Kind: a.kind, File: u.file, ContentType: u.contentType, Size: u.size}
 			if err := db.PutAttachment(ctx, tx, whose.Person, f); err != nil {
 				return err
 			}
-			return whose.changed(ctx, tx)
+			return whose.recordChange(ctx, tx)
 		})
 		if err != nil {
 			return err
@@ -124,14 +125,14 @@ func (a attachment) delete(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if whose.may != nil {
-		return whose.may
+	if whose.denied != nil {
+		return whose.denied
 	}
 	err = pg.InTx(c.Request.Context(), a.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.DeleteAttachment(ctx, tx, whose.Person, a.kind); err != nil {
 			return err
 		}
-		return whose.changed(ctx, tx)
+		return whose.recordChange(ctx, tx)
 	})
 	if err != nil {
 		return err
@@ -139,9 +140,9 @@ func (a attachment) delete(c *gin.Context) error {
 	return noContent(c)
 }
 
-// attachmentURI is the address of a person's file; "" when there is none.
-func attachmentURI(person string, there []db.AttachmentKind, kind db.AttachmentKind) string {
-	if !slices.Contains(there, kind) {
+// attachmentURI returns the address of a person's file, or "" when it does not exist.
+func attachmentURI(person string, existing []db.AttachmentKind, kind db.AttachmentKind) string {
+	if !slices.Contains(existing, kind) {
 		return ""
 	}
 	return person + string(kind) + "/"

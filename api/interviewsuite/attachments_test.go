@@ -13,13 +13,13 @@ import (
 	"greenroom/db"
 )
 
-// picture and resume are as small as such files can be.
+// picture and resume are minimal valid files.
 var (
 	picture = append([]byte("\x89PNG\r\n\x1a\n"), apitest.Marker...)
 	resume  = []byte("%PDF-1.7\n" + apitest.Marker)
 )
 
-// TestReferenceFiles is photo and cv of 2.5, and photo of 2.6.
+// TestReferenceFiles covers photo and cv of reference 2.5, and photo of 2.6.
 func TestReferenceFiles(t *testing.T) {
 	t.Parallel()
 	s := newStudio(t)
@@ -56,7 +56,7 @@ func TestReferenceFiles(t *testing.T) {
 		refusedField(s.upload("PUT", at, c.wrong), "file")
 		refusedField(s.upload("PUT", at, nil), "file", "This field is required.")
 		s.upload("PUT", at, append(bytes.Clone(c.file), make([]byte, 20<<20)...)).Is(http.StatusRequestEntityTooLarge)
-		require.Equal(t, another, s.Do("GET", at, nil).Body, "what is refused changes nothing")
+		require.Equal(t, another, s.Do("GET", at, nil).Body, "a refused upload changes nothing")
 
 		require.Equal(t, http.StatusNoContent, s.Do("DELETE", at, nil).Status)
 		s.Do("DELETE", at, nil).Is(http.StatusNotFound)
@@ -71,7 +71,7 @@ func TestFiles_of_a_candidate(t *testing.T) {
 	s.interview()
 	before := len(s.events())
 	c := s.upload("PUT", s.inCandidate+"photo/", picture).Is(http.StatusAccepted)
-	require.Equal(t, []string{"candidate.updated"}, s.events()[before:], "a change that receivers hear of")
+	require.Equal(t, []string{"candidate.updated"}, s.events()[before:], "an uploaded file is a change of the candidate")
 	me := s.As("", "GET", whoAmI, nil, "Authorization", "ActivationKey "+c["interview_key"].(string)).Is(http.StatusOK)
 	require.Equal(t, c["photo"], me["photo"])
 
@@ -81,10 +81,10 @@ func TestFiles_of_a_candidate(t *testing.T) {
 	s.As(reader, "DELETE", s.inCandidate+"photo/", nil).Is(http.StatusForbidden)
 
 	require.Equal(t, http.StatusNoContent, s.Do("DELETE", s.inCandidate, nil).Status)
-	assert.Empty(t, s.swept(), "it goes with the candidate")
+	assert.Empty(t, s.swept(), "the file is deleted with the candidate")
 }
 
-// A user's photo is changed by who may change the user.
+// Only a caller who may change the user may change the user's photo.
 func TestFiles_of_a_user(t *testing.T) {
 	t.Parallel()
 	s := newStudio(t)
@@ -96,5 +96,5 @@ func TestFiles_of_a_user(t *testing.T) {
 	s.upload("PUT", at, picture).Is(http.StatusAccepted)
 	s.As(recruiter, "DELETE", at, nil).Is(http.StatusForbidden)
 	require.Equal(t, http.StatusNoContent, s.Do("DELETE", pathOf(t, owner["resource_uri"]), nil).Status)
-	assert.Empty(t, s.swept(), "it goes with the user")
+	assert.Empty(t, s.swept(), "the file is deleted with the user")
 }

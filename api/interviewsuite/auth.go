@@ -14,8 +14,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// idleDays is after how many days without use a token dies when the log-in asks for no longer time (reference 2.2
-// knows only that it does, and that at most 30 can be asked for).
+// idleDays is the number of days without use after which a token expires, unless the log-in asks for another period.
+// Reference 2.2 says only that tokens expire and that at most 30 days can be requested.
 const idleDays = 14
 
 func (s *server) authRoutes() []surface.Route {
@@ -26,7 +26,7 @@ func (s *server) authRoutes() []surface.Route {
 	}
 }
 
-// logInInput is reference 2.2.
+// logInInput follows reference 2.2.
 type logInInput struct {
 	Username string `json:"username" validate:"required,max=255"`
 	Password string `json:"password" validate:"required,max=1024"`
@@ -34,11 +34,11 @@ type logInInput struct {
 	Extended *int   `json:"extended_expiration_period" validate:"gte=1,lte=30"`
 }
 
-// errLogIn says nothing of which of the three was wrong.
+// errLogIn does not reveal which of the three credentials was wrong.
 var errLogIn = surface.Invalid("non_field_errors", "Unable to log in with provided credentials")
 
-// logIn answers with a token of the user. Attempts are limited before the password is looked at; one that succeeds is
-// forgotten.
+// logIn answers with a new token of the user. The limit of attempts is checked before the password. A successful
+// log-in resets the user's count.
 func (s *server) logIn(c *gin.Context) error {
 	in, err := surface.BindKnown[logInInput](c)
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *server) logIn(c *gin.Context) error {
 		return errLogIn
 	}
 	plain, err := s.newToken(ctx, user, in.Extended)
-	if errors.Is(err, pg.ErrNotFound) { // not active, or deleted meanwhile
+	if errors.Is(err, pg.ErrNotFound) { // inactive, or deleted since it was read
 		return errLogIn
 	}
 	if err != nil {
@@ -81,10 +81,10 @@ func (s *server) newToken(ctx context.Context, user *db.Staff, extended *int) (p
 	return plain, err
 }
 
-// actorOf names a user in the audit log of keys.
+// actorOf returns the user's name in the audit log of keys.
 func actorOf(user *db.Staff) string { return fmt.Sprintf("staff:%s", user.ID) }
 
-// caller names who calls in the audit log of keys.
+// caller returns the caller's name in the audit log of keys.
 func caller(c *gin.Context) string {
 	key := surface.Caller(c).Key
 	if key.StaffID != nil {

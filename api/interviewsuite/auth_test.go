@@ -19,7 +19,7 @@ const (
 	whoAmI = "/api/v3/whoami/candidate/"
 )
 
-// tokenRow is what is stored of a token.
+// tokenRow returns the stored row of a token.
 func (b *bundle) tokenRow(plain string) *db.APIKey {
 	b.T.Helper()
 	k, err := db.FindAPIKey(b.Ctx, b, db.HashKey(apitest.Secret, plain))
@@ -27,7 +27,7 @@ func (b *bundle) tokenRow(plain string) *db.APIKey {
 	return k
 }
 
-// TestReferenceAuthentication is 2.2.
+// TestReferenceAuthentication covers reference 2.2.
 func TestReferenceAuthentication(t *testing.T) {
 	t.Parallel()
 	holds(t, []row{
@@ -89,7 +89,13 @@ func TestReferenceAuthentication(t *testing.T) {
 			token := b.logIn("eva")
 			b.ends(token, 3*24*time.Hour)
 			b.As(token, "GET", b.at, nil).Is(http.StatusOK)
-			require.WithinDuration(t, time.Now().AddDate(0, 0, 14), *b.tokenRow(token).ExpiresAt, time.Minute, "a use keeps it")
+			require.WithinDuration(
+				t,
+				time.Now().AddDate(0, 0, 14),
+				*b.tokenRow(token).ExpiresAt,
+				time.Minute,
+				"each use extends it",
+			)
 			b.ends(token, -time.Second)
 			refused(b.As(token, "GET", b.at, nil), http.StatusUnauthorized, "Invalid token.")
 		}},
@@ -162,14 +168,14 @@ func TestLogInsAreLimited(t *testing.T) {
 	wrong := func(b *bundle, username string) apitest.Response {
 		return b.As("", "POST", tokens, object{"username": username, "password": "wrong", "company": "acme"})
 	}
-	t.Run("for_each_user", func(t *testing.T) {
+	t.Run("per_user", func(t *testing.T) {
 		b := setup(t)
 		b.user("eva", "recruiter")
 		b.user("adam", "recruiter")
 		for range 19 {
 			wrong(b, "eva").Is(http.StatusBadRequest)
 		}
-		b.logIn("eva") // success begins anew
+		b.logIn("eva") // a successful log-in resets the count
 		for range 20 {
 			wrong(b, "eva").Is(http.StatusBadRequest)
 		}
@@ -201,7 +207,7 @@ func TestActivationKey(t *testing.T) {
 		other := b.candidate(p, object{"email": "other@example.test"})["interview_key"].(string)
 		require.NotEqual(t, key[10:], other[10:])
 	})
-	t.Run("tells_the_candidate_about_the_interview", func(t *testing.T) {
+	t.Run("shows_the_candidate_the_interview", func(t *testing.T) {
 		got := as(key).Is(http.StatusOK)
 		left := got["seconds_until_deadline"].(float64)
 		require.InDelta(t, 7*24*3600, left, 60)
@@ -241,13 +247,13 @@ func TestActivationKey(t *testing.T) {
 			},
 		}, got)
 	})
-	t.Run("leads_to_the_interview", func(t *testing.T) {
+	t.Run("redirects_to_the_interview", func(t *testing.T) {
 		r := b.As("", "GET", "/cfev3/register/"+key, nil)
 		require.Equal(t, http.StatusFound, r.Status)
 		require.Equal(t, c["interview_suite_url"], r.Header.Get("Location"))
 		refused(b.As("", "GET", "/cfev3/register/"+strings.Repeat("0", 32), nil), http.StatusNotFound, notFound)
 	})
-	t.Run("is_refused_when_it_is_not_one", func(t *testing.T) {
+	t.Run("is_refused_when_malformed", func(t *testing.T) {
 		flipped := key[:31] + map[bool]string{true: "1", false: "0"}[key[31] == '0']
 		for _, bad := range []string{flipped, "", "x", key[:30], key + "00", strings.Repeat("0", 32), strings.Repeat("f", 32), "\xff"} {
 			refused(as(bad), http.StatusUnauthorized, "Invalid activation key.")

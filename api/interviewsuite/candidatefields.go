@@ -15,7 +15,7 @@ import (
 	"greenroom/db"
 )
 
-// candidateInput is reference 2.5; what it names and is not here is read only.
+// candidateInput has the writable fields of reference 2.5; its other fields are read only.
 type candidateInput struct {
 	FirstName   surface.Opt[string]          `json:"first_name" validate:"max=100"`
 	LastName    surface.Opt[string]          `json:"last_name" validate:"max=100"`
@@ -28,7 +28,7 @@ type candidateInput struct {
 	PartnerData surface.Opt[json.RawMessage] `json:"partner_data" validate:"omitempty,metadata" null:"ok"`
 }
 
-// complete refuses a new candidate without what each must have.
+// complete refuses a new candidate that lacks a required field.
 func (in *candidateInput) complete() error {
 	for _, f := range in.required(&db.Candidate{}) {
 		switch {
@@ -42,75 +42,71 @@ func (in *candidateInput) complete() error {
 }
 
 type requiredField struct {
-	name string
-	sent surface.Opt[string]
-	now  string
+	name    string
+	sent    surface.Opt[string]
+	current string
 }
 
-// required is what each candidate must have, as it was sent and as it is.
+// required lists the required fields, each as sent and as stored.
 func (in *candidateInput) required(c *db.Candidate) []requiredField {
 	return []requiredField{
-		{
-			"first_name",
-			in.FirstName,
-			c.FirstName,
-		},
+		{"first_name", in.FirstName, c.FirstName},
 		{"last_name", in.LastName, c.LastName},
 		{"email", in.Email, orEmpty(c.Email)},
 	}
 }
 
-// keepsRequired refuses to take away what each must have. A candidate of another surface may be without, and is sent
-// back so.
-func (in *candidateInput) keepsRequired(c *db.Candidate) error {
+// checkNotEmptied refuses to empty a required field. A candidate of another surface may lack the field; a client that
+// echoes it empty is accepted.
+func (in *candidateInput) checkNotEmptied(c *db.Candidate) error {
 	for _, f := range in.required(c) {
-		if f.sent.Set && f.sent.Value == "" && f.now != "" {
+		if f.sent.Set && f.sent.Value == "" && f.current != "" {
 			return blank(f.name)
 		}
 	}
 	return nil
 }
 
-// blank refuses an empty text in the framework's words.
+// blank refuses an empty text with the framework's message.
 func blank(field string) *surface.Error { return surface.Invalid(field, "This field may not be blank") }
 
-// apply writes what was sent into the row, the deadline apart, and names the columns.
+// apply sets the sent fields in the row, except the deadline, and returns the columns to update.
 func (in *candidateInput) apply(c *db.Candidate) (columns []string, err error) {
 	own, err := decoded[candidateSuite](c.Suite)
 	if err != nil {
 		return nil, err
 	}
-	if err := in.keepsRequired(c); err != nil {
+	if err := in.checkNotEmptied(c); err != nil {
 		return nil, err
 	}
 	var u surface.Update
 	surface.Set(&u, "first_name", &c.FirstName, in.FirstName)
 	surface.Set(&u, "last_name", &c.LastName, in.LastName)
 	surface.SetNull(&u, "email", &c.Email, nullable(in.Email))
-	put(&own.Username, in.Username)
-	put(&own.Gender, in.Gender)
-	put(&own.Address, in.Address)
+	setIfSent(&own.Username, in.Username)
+	setIfSent(&own.Gender, in.Gender)
+	setIfSent(&own.Address, in.Address)
 	if in.PartnerData.Set {
 		own.PartnerData = in.PartnerData.Value
-		if same(own.PartnerData, json.RawMessage("{}")) { // none is shown so
+		if same(own.PartnerData, json.RawMessage("{}")) { // answers show absent data as {}
 			own.PartnerData = nil
 		}
 	}
 	if in.Phone.Set {
-		own.Phone, c.PhoneNumber = in.Phone.Value, callable(in.Phone.Value)
+		own.Phone, c.PhoneNumber = in.Phone.Value, e164(in.Phone.Value)
 		u.Columns = append(u.Columns, "phone_number")
 	}
 	c.Suite = surface.Encoded(own)
 	return append(u.Columns, "suite"), nil
 }
 
-// keepDeadline is for a candidate without an interview, which would have it.
+// keepDeadline stores the deadline with a candidate who has no interview yet.
 func (in *candidateInput) keepDeadline(c *db.Candidate) error {
 	own, err := decoded[candidateSuite](c.Suite)
 	if err != nil || !in.Deadline.Set {
 		return err
 	}
-	own.Deadline = maybeStamp(in.Deadline.Ptr())
+	own.Deadline = optionalStamp(in.Deadline.Ptr())
 	c.Suite = surface.Encoded(own)
 	return nil
 }
@@ -120,8 +116,8 @@ var (
 	callForm   = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 )
 
-// callable is the E.164 form of a number as people write it; nil when it has none, and cannot be called.
-func callable(phone string) *string {
+// e164 returns the E.164 form of a number as people write it, or nil when it has none and cannot be called.
+func e164(phone string) *string {
 	number := phoneSigns.Replace(phone)
 	if rest, is := strings.CutPrefix(number, "00"); is {
 		number = "+" + rest
@@ -159,12 +155,12 @@ type candidateOutput struct {
 	InterviewSuiteURL  *string         `json:"interview_suite_url"`
 }
 
-// candidateView is what is needed to show candidates of one project.
+// candidateView holds the data needed to show the candidates of one project.
 type candidateView struct {
 	company    *db.Company
 	project    *db.Job
 	evaluators []int64
-	// me is the number of the staff user who asks; 0 for a key.
+	// me is the number of the calling staff user; 0 for a key.
 	me         int64
 	interviews map[uuid.UUID]*db.Interview
 	files      db.Attachments
@@ -215,25 +211,19 @@ func (v *candidateView) load(ctx context.Context, s *server, rows []db.Candidate
 func (s *server) showCandidate(v *candidateView, c *db.Candidate) (candidateOutput, error) {
 	own, err := decoded[candidateSuite](c.Suite)
 	out := candidateOutput{
-		ResourceURI: s.candidateURI(v.company.Number, v.project.Number, c.Number),
-		Company:     s.companyURI(v.company.Number),
-		Project: s.projectURI(
-			v.company.Number,
-			v.project.Number,
-		),
-		FirstName: c.FirstName,
-		LastName:  c.LastName,
-		Username:  own.Username,
-		Email:     orEmpty(c.Email),
-		Phone:     phoneOf(c, own),
-		Gender:    own.Gender,
-		Address:   own.Address,
-		CreatedBy: own.CreatedBy,
-		EvaluationStatus: evaluation(
-			v.evaluators,
-			v.raters[c.ID],
-		),
-		MyEvaluationStatus: myEvaluation(v.me, v.evaluators, v.raters[c.ID]),
+		ResourceURI:        s.candidateURI(v.company.Number, v.project.Number, c.Number),
+		Company:            s.companyURI(v.company.Number),
+		Project:            s.projectURI(v.company.Number, v.project.Number),
+		FirstName:          c.FirstName,
+		LastName:           c.LastName,
+		Username:           own.Username,
+		Email:              orEmpty(c.Email),
+		Phone:              phoneOf(c, own),
+		Gender:             own.Gender,
+		Address:            own.Address,
+		CreatedBy:          own.CreatedBy,
+		EvaluationStatus:   evaluationStatus(v.evaluators, v.raters[c.ID]),
+		MyEvaluationStatus: myEvaluationStatus(v.me, v.evaluators, v.raters[c.ID]),
 		PartnerData:        own.PartnerData,
 		Shares:             []string{},
 		Deadline:           own.Deadline,
@@ -249,34 +239,31 @@ func (s *server) showCandidate(v *candidateView, c *db.Candidate) (candidateOutp
 	out.Status = candidateStatus(i, v.now)
 	if i != nil {
 		key, link := s.activationKey(i), s.InviteURL(i.ID)
-		out.InvitationDate, out.ConfirmationDate, out.InterviewDate = maybeStamp(
-			&i.CreatedAt,
-		), maybeStamp(
-			i.StartedAt,
-		), interviewDate(
-			i,
-		)
-		out.Deadline, out.InterviewKey, out.InterviewSuiteURL = maybeStamp(i.DeadlineAt), &key, &link
+		out.InvitationDate = optionalStamp(&i.CreatedAt)
+		out.ConfirmationDate = optionalStamp(i.StartedAt)
+		out.InterviewDate = interviewDate(i)
+		out.Deadline = optionalStamp(i.DeadlineAt)
+		out.InterviewKey, out.InterviewSuiteURL = &key, &link
 	}
 	return out, err
 }
 
-// phoneOf is the number as it was written here, or as another surface has changed it since.
+// phoneOf returns the number as the client wrote it, or the row's number if another surface has changed it since.
 func phoneOf(c *db.Candidate, own candidateSuite) string {
 	if c.PhoneNumber == nil {
-		if callable(own.Phone) != nil { // it was taken away elsewhere
+		if e164(own.Phone) != nil { // another surface removed it
 			return ""
 		}
 		return own.Phone
 	}
-	if written := callable(own.Phone); written != nil && *written == *c.PhoneNumber {
+	if written := e164(own.Phone); written != nil && *written == *c.PhoneNumber {
 		return own.Phone
 	}
 	return *c.PhoneNumber
 }
 
-// candidateStatus is this product's word for where a candidate stands: that of the newest interview for the project.
-// The reference shows confirmed and interviewed; the others are chosen.
+// candidateStatus returns the candidate's status, derived from the newest interview in the project. The reference shows
+// only confirmed and interviewed; the other words are our choice.
 func candidateStatus(i *db.Interview, now time.Time) string {
 	if i == nil {
 		return "created"
@@ -302,17 +289,17 @@ func candidateStatus(i *db.Interview, now time.Time) string {
 	return strings.ToLower(string(i.Status))
 }
 
-// interviewDate is when the interview was held to its end.
+// interviewDate returns the end of a completed interview; nil for any other.
 func interviewDate(i *db.Interview) *string {
 	if i.Status != db.InterviewCompleted {
 		return nil
 	}
-	return maybeStamp(i.FinishedAt)
+	return optionalStamp(i.FinishedAt)
 }
 
-// evaluation: pending until somebody has rated, completed when all evaluators have. In a project without evaluators
-// anybody's rating completes it.
-func evaluation(evaluators, raters []int64) string {
+// evaluationStatus is pending before the first rating and completed once all evaluators have rated. In a project
+// without evaluators any rating completes it.
+func evaluationStatus(evaluators, raters []int64) string {
 	if len(raters) == 0 {
 		return "pending"
 	}
@@ -324,8 +311,8 @@ func evaluation(evaluators, raters []int64) string {
 	return "completed"
 }
 
-// myEvaluation is null for who is no evaluator and has not rated.
-func myEvaluation(me int64, evaluators, raters []int64) *string {
+// myEvaluationStatus is nil for a caller who is not an evaluator and has not rated.
+func myEvaluationStatus(me int64, evaluators, raters []int64) *string {
 	status := "pending"
 	switch {
 	case me == 0:

@@ -2,7 +2,6 @@ package interviewsuite
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -115,24 +114,29 @@ func (s *server) createCandidate(c *gin.Context) error {
 		return err
 	}
 	a := addition{
-		server:    s,
-		in:        &in,
-		company:   company,
-		project:   project,
-		now:       now,
-		mayInvite: surface.RequireScope(c, "write:interviews"),
+		server:      s,
+		in:          &in,
+		company:     company,
+		project:     project,
+		now:         now,
+		inviteError: surface.RequireScope(c, "write:interviews"),
 	}
 	if me != nil {
 		a.by = me.Username
 	}
-	if err := pg.InTx(c.Request.Context(), s.DB, a.run); err != nil {
+	var candidate *db.Candidate
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		candidate, err = a.run(ctx, tx)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	c.Header("Location", s.candidateURI(company.Number, project.Number, a.candidate.Number))
-	return s.answerCandidate(c, http.StatusCreated, company, a.project, a.candidate)
+	c.Header("Location", s.candidateURI(company.Number, project.Number, candidate.Number))
+	return s.answerCandidate(c, http.StatusCreated, company, a.project, candidate)
 }
 
-// addition is one candidate coming to a project.
+// addition adds one candidate to a project.
 type addition struct {
 	*server
 	in      *candidateInput
@@ -140,90 +144,75 @@ type addition struct {
 	project *db.Job
 	by      string
 	now     time.Time
-	// mayInvite refuses a key that may not.
-	mayInvite error
-
-	candidate *db.Candidate
+	// inviteError is the error of inviting with this key; nil when its scopes allow it.
+	inviteError error
 }
 
-// run makes all of it or nothing. The lock on the project lets two additions of one person make one candidate.
-func (a *addition) run(ctx context.Context, tx bun.Tx) (err error) {
-	if err := db.Lock(ctx, tx, "jobs", a.project.ID); err != nil {
-		return err
+func (a *addition) run(ctx context.Context, tx bun.Tx) (_ *db.Candidate, err error) {
+	if a.project, err = db.LockJob(ctx, tx, a.project.ID); err != nil {
+		return nil, err
 	}
-	if a.project, err = db.GetJob(ctx, tx, a.project.ID); err != nil {
-		return err
-	}
-	about, err := projectSuiteOf(a.project)
+	own, err := projectSuiteOf(a.project)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	invites := *about.InviteCandidates
-	if invites && a.mayInvite != nil {
-		return a.mayInvite
-	}
-	if err := a.create(ctx, tx, invites); err != nil || !invites {
-		return err
-	}
-	return a.invite(ctx, tx, about)
-}
-
-func (a *addition) create(ctx context.Context, tx bun.Tx, invited bool) error {
-	there, err := db.HasCandidate(ctx, tx, a.project.ID, a.in.Email.Value)
-	if err != nil {
-		return err
-	}
-	if there {
-		return surface.Invalid("email", "A candidate with that e-mail address already exists in this project")
-	}
-	own := candidateSuite{CreatedBy: a.by}
-	a.candidate = &db.Candidate{CompanyID: a.company.ID, Suite: surface.Encoded(own)}
-	if _, err := a.in.apply(a.candidate); err != nil {
-		return err
-	}
-	if !invited {
-		if err := a.in.keepDeadline(a.candidate); err != nil {
-			return err
+	params := db.InviteParams{Job: a.project, Match: db.MatchEmailInProject, SetUpAgent: setLanguage(own.OwnLang)}
+	if *own.InviteCandidates {
+		if a.inviteError != nil {
+			return nil, a.inviteError
 		}
+		params.Interview = a.interview(own)
 	}
-	a.candidate.JobIDs = append(a.candidate.JobIDs, a.project.ID)
-	return db.CreateCandidate(ctx, tx, a.candidate, invited)
+	if params.Candidate, err = a.candidate(*own.InviteCandidates); err != nil {
+		return nil, err
+	}
+	invitation, err := db.Invite(ctx, tx, params)
+	if errors.Is(err, db.ErrInJob) {
+		return nil, surface.Invalid("email", "A candidate with that e-mail address already exists in this project")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return invitation.Candidate, nil
 }
 
-// invite makes the interview, by the job's agent: until the deadline that was sent, else for as many days as the
-// project says, else for as long as everywhere. The candidate is sent the link when there is a mail server.
-func (a *addition) invite(ctx context.Context, tx bun.Tx, about projectSuite) error {
-	agent, err := a.agent(ctx, tx, about)
-	if err != nil {
-		return err
+// candidate returns the row of the request. The deadline of an invitation is kept with the interview.
+func (a *addition) candidate(invited bool) (*db.Candidate, error) {
+	c := &db.Candidate{CompanyID: a.company.ID, Suite: surface.Encoded(candidateSuite{CreatedBy: a.by})}
+	if _, err := a.in.apply(c); err != nil || invited {
+		return c, err
 	}
-	i := a.InterviewRow(agent, a.candidate, &a.project.ID, a.now.Truncate(time.Microsecond))
-	i.Metadata, i.InviteMail = json.RawMessage("{}"), a.Mails
+	return c, a.in.keepDeadline(c)
+}
+
+// interview returns the interview to create. Its deadline is the one of the request, else it follows from the project's
+// default period, else it is the server's default.
+func (a *addition) interview(own projectSuite) *db.Interview {
+	i := a.NewInterview(a.now.Truncate(time.Microsecond))
 	switch end := i.ScheduledAt; {
 	case a.in.Deadline.Set && !a.in.Deadline.Null:
 		end = a.in.Deadline.Value.Truncate(time.Microsecond)
 		i.DeadlineAt = &end
-	case about.DefaultInterviewPeriod != nil:
-		end = end.AddDate(0, 0, *about.DefaultInterviewPeriod)
+	case own.DefaultInterviewPeriod != nil:
+		end = end.AddDate(0, 0, *own.DefaultInterviewPeriod)
 		i.DeadlineAt = &end
 	}
-	if about.MaxInterviewTime != nil {
-		i.MaxMinutes = *about.MaxInterviewTime
+	if own.MaxInterviewTime != nil {
+		i.MaxMinutes = *own.MaxInterviewTime
 	}
-	return db.CreateInterview(ctx, tx, i)
+	return i
 }
 
-// agent is the job's, speaking the project's language where it has one of its own.
-func (a *addition) agent(ctx context.Context, tx bun.Tx, about projectSuite) (*db.Agent, error) {
-	agent, err := db.EnsureJobAgent(ctx, tx, a.project)
-	if err != nil {
-		return nil, err
-	}
-	if spoken := strings.ToUpper(about.OwnLang); spoken != "" && agent.Language != spoken {
+// setLanguage makes an agent speak the project's language, when the project has one.
+func setLanguage(language string) func(context.Context, bun.Tx, *db.Agent) error {
+	spoken := strings.ToUpper(language)
+	return func(ctx context.Context, tx bun.Tx, agent *db.Agent) error {
+		if spoken == "" || agent.Language == spoken {
+			return nil
+		}
 		agent.Language = spoken
-		return agent, db.UpdateAgent(ctx, tx, agent, "language")
+		return db.UpdateAgent(ctx, tx, agent, "language")
 	}
-	return agent, nil
 }
 
 func (s *server) updateCandidate(c *gin.Context) error {

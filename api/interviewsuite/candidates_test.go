@@ -16,7 +16,7 @@ import (
 	"greenroom/db"
 )
 
-// TestReferenceCandidates is 2.5.
+// TestReferenceCandidates covers reference 2.5.
 func TestReferenceCandidates(t *testing.T) {
 	t.Parallel()
 	fields := strings.Fields(
@@ -71,7 +71,7 @@ func TestReferenceCandidates(t *testing.T) {
 			require.Equal(t, "2027-01-02T03:04:05Z", i.DeadlineAt.UTC().Format(time.RFC3339))
 			candidate, err := db.GetCandidate(b.Ctx, b, i.CandidateID)
 			require.NoError(t, err)
-			require.Equal(t, "+421900123456", *candidate.PhoneNumber, "as it can be called")
+			require.Equal(t, "+421900123456", *candidate.PhoneNumber, "in E.164 form")
 			got := b.Do("PATCH", b.path(c), object{"phone": "030 12345", "address": nil, "partner_data": nil}).
 				Is(http.StatusAccepted)
 			require.Equal(
@@ -160,7 +160,7 @@ func TestReferenceCandidates(t *testing.T) {
 }
 
 func TestInvitingFollowsTheProject(t *testing.T) {
-	b := setup(t, func(o *api.Options) { o.InterviewSuite.Mails = true })
+	b := setup(t, func(o *api.Options) { o.Mails = true })
 	p := b.project(object{"default_interview_period": 3, "max_interview_time": 45, "support_lang": "de"})
 	i := b.interview(b.candidate(p))
 	require.WithinDuration(t, time.Now().AddDate(0, 0, 3), *i.DeadlineAt, time.Minute)
@@ -205,6 +205,33 @@ func TestTheSameAddressIsInvitedOnce(t *testing.T) {
 	b.candidate(b.project())
 }
 
+// TestOnePersonOnThreeSurfacesAtOnce: the same address, invited at the same time through three APIs, is one candidate.
+func TestOnePersonOnThreeSurfacesAtOnce(t *testing.T) {
+	b := setup(t)
+	const rounds = 4
+	statuses := make(chan int, 3*rounds)
+	post := func(path string, body object) {
+		go func() { statuses <- b.Do("POST", path, body).Status }()
+	}
+	for range rounds {
+		position := b.Do("POST", "/api/app/positions", object{"title": "Cook"}).Is(http.StatusCreated)["id"].(string)
+		job := b.Do("GET", "/jobs/"+position, nil).Is(http.StatusOK)["data"].(object)
+		project := b.path(b.project())
+		post("/api/app/positions/"+position+"/candidates", object{"name": "Ada King", "email": "ada@example.test"})
+		post(project+"candidates/", object{"first_name": "Ada", "last_name": "Byron", "email": "ADA@example.test"})
+		post("/ai-interviews/invite", object{
+			"candidate_name": "Ada Byron", "candidate_email": "Ada@example.test", "ai_interview_id": job["number"],
+			"invite_format": "getlink",
+		})
+	}
+	for range cap(statuses) {
+		require.Contains(t, []int{http.StatusOK, http.StatusCreated}, <-statuses)
+	}
+	n, err := b.NewSelect().Table("candidates").Count(b.Ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+}
+
 func TestDeadlineOfAnInvitationMoves(t *testing.T) {
 	b := setup(t)
 	c := b.candidate(b.project())
@@ -212,9 +239,9 @@ func TestDeadlineOfAnInvitationMoves(t *testing.T) {
 	at := time.Now().UTC().Add(48 * time.Hour).Truncate(time.Second)
 	got := b.Do("PATCH", b.path(c), object{"deadline": at}).Is(http.StatusAccepted)
 	require.Equal(t, at.Format(time.RFC3339), got["deadline"])
-	var told bool
-	require.NoError(t, b.NewRaw("SELECT count(*) = 2 FROM commands WHERE subject_id = ?", i.ID).Scan(b.Ctx, &told))
-	require.True(t, told, "its workflow is told")
+	var signaled bool
+	require.NoError(t, b.NewRaw("SELECT count(*) = 2 FROM commands WHERE subject_id = ?", i.ID).Scan(b.Ctx, &signaled))
+	require.True(t, signaled, "its workflow is signaled")
 	for _, bad := range []any{"2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "soon", 5} {
 		refusedField(b.Do("PATCH", b.path(c), object{"deadline": bad}), "deadline")
 	}
@@ -224,7 +251,7 @@ func TestDeadlineOfAnInvitationMoves(t *testing.T) {
 	b.Do("PATCH", b.path(c), object{"deadline": at, "last_name": "Lovelace"}).Is(http.StatusAccepted)
 }
 
-func TestDeleteTakesTheCandidateFromThisProjectAlone(t *testing.T) {
+func TestDeleteRemovesTheCandidateFromThisProjectOnly(t *testing.T) {
 	b := setup(t)
 	p := b.project()
 	c := b.candidate(p)
@@ -244,7 +271,7 @@ func TestDeleteTakesTheCandidateFromThisProjectAlone(t *testing.T) {
 	require.Equal(t, db.InterviewCanceled, b.interview(c).Status)
 }
 
-func TestWhatChangesNothingIsToldNobody(t *testing.T) {
+func TestPatchWithoutChangeRecordsNoEvent(t *testing.T) {
 	b := setup(t)
 	p := b.project(object{"labels": []string{"x"}, "closedate": "2030-01-02"})
 	silent := b.project(object{"invite_candidates": false})

@@ -14,7 +14,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// settings are the four parts of a company that its answer refers to.
+// settings are the four sub-resources that a company's answer refers to.
 var settings = []string{"billing", "design", "account", "security"}
 
 func (s *server) companyRoutes() []surface.Route {
@@ -30,8 +30,8 @@ func (s *server) companyRoutes() []surface.Route {
 	return routes
 }
 
-// namedCompany is the company of the path, by number or by identifier. As by number, every identifier but the
-// caller's own company's is refused as forbidden.
+// namedCompany returns the company that the path names by number or by identifier. For a company's key, any other
+// identifier is forbidden, as any other number is.
 func (s *server) namedCompany(c *gin.Context) (*db.Company, error) {
 	identifier, named := c.Params.Get("identifier")
 	if !named {
@@ -39,7 +39,7 @@ func (s *server) namedCompany(c *gin.Context) (*db.Company, error) {
 	}
 	own := surface.Caller(c).Key.CompanyID
 	if own == nil {
-		if !utf8.ValidString(identifier) || strings.ContainsRune(identifier, 0) { // PostgreSQL cannot look for it
+		if !utf8.ValidString(identifier) || strings.ContainsRune(identifier, 0) { // PostgreSQL refuses it as a parameter
 			return nil, pg.ErrNotFound
 		}
 		return db.CompanyByIdentifier(c.Request.Context(), s.DB, identifier)
@@ -51,7 +51,7 @@ func (s *server) namedCompany(c *gin.Context) (*db.Company, error) {
 	return company, err
 }
 
-// companyPatch is reference 2.3; settings and features are read only.
+// companyPatch follows reference 2.3; settings and features are read only.
 type companyPatch struct {
 	Name          surface.Opt[string] `json:"name" validate:"min=1,max=255"`
 	City          surface.Opt[string] `json:"city" validate:"max=255" null:"ok"`
@@ -68,14 +68,14 @@ func (in *companyPatch) apply(company *db.Company) error {
 	if err != nil {
 		return err
 	}
-	put(&company.Name, in.Name)
-	put(&own.City, in.City)
-	putMaybe(&own.Country, in.Country)
-	put(&own.Address, in.Address)
-	put(&own.StateProvince, in.StateProvince)
-	put(&own.Division, in.Division)
-	put(&own.Phone, in.Phone)
-	put(&own.Postcode, in.Postcode)
+	setIfSent(&company.Name, in.Name)
+	setIfSent(&own.City, in.City)
+	setPtrIfSent(&own.Country, in.Country)
+	setIfSent(&own.Address, in.Address)
+	setIfSent(&own.StateProvince, in.StateProvince)
+	setIfSent(&own.Division, in.Division)
+	setIfSent(&own.Phone, in.Phone)
+	setIfSent(&own.Postcode, in.Postcode)
 	company.Suite = surface.Encoded(own)
 	return nil
 }
@@ -168,8 +168,8 @@ type settingsOutput struct {
 	Company     string `json:"company"`
 }
 
-// getSettings answers a reference of the company's answer. This product has no such settings; the address is there,
-// so that a client that follows all references meets no error.
+// getSettings serves the settings addresses in a company's answer. There are no such settings here; the addresses
+// exist so that a client that follows every reference gets no error.
 func (s *server) getSettings(c *gin.Context) error {
 	company, err := s.company(c)
 	if err != nil {

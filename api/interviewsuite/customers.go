@@ -26,7 +26,7 @@ func (s *server) customerRoutes() []surface.Route {
 	}
 }
 
-// customer is the staff user of the path's :customer.
+// customer returns the staff user that the path's :customer names.
 func (s *server) customer(c *gin.Context) (*db.Company, *db.Staff, error) {
 	company, err := s.company(c)
 	if err != nil {
@@ -40,7 +40,8 @@ func (s *server) customer(c *gin.Context) (*db.Company, *db.Staff, error) {
 	return company, user, err
 }
 
-// customerInput is reference 2.6, and a password, which is never shown. All else that the reference names is read only.
+// customerInput has the writable fields of reference 2.6 and a password, which is never shown. The reference's other
+// fields are read only.
 type customerInput struct {
 	Username          surface.Opt[string] `json:"username" validate:"min=1,max=255"`
 	Email             surface.Opt[string] `json:"email" validate:"omitempty,max=254,email" null:"ok"`
@@ -58,7 +59,7 @@ type customerInput struct {
 	SeenWelcome       surface.Opt[bool]   `json:"seen_welcome"`
 }
 
-// apply writes what was sent into the row and names the columns.
+// apply sets the sent fields in the row and returns the columns to update.
 func (in *customerInput) apply(user *db.Staff) (columns []string, err error) {
 	u := surface.Update{}
 	surface.Set(&u, "username", &user.Username, in.Username)
@@ -82,13 +83,13 @@ func (in *customerInput) apply(user *db.Staff) (columns []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	put(&own.PreferredLanguage, in.PreferredLanguage)
-	put(&own.Phone, in.Phone)
-	put(&own.Gender, in.Gender)
-	put(&own.Role, in.Role)
-	put(&own.Position, in.Position)
-	putMaybe(&own.Notifications, in.Notifications)
-	put(&own.SeenWelcome, in.SeenWelcome)
+	setIfSent(&own.PreferredLanguage, in.PreferredLanguage)
+	setIfSent(&own.Phone, in.Phone)
+	setIfSent(&own.Gender, in.Gender)
+	setIfSent(&own.Role, in.Role)
+	setIfSent(&own.Position, in.Position)
+	setPtrIfSent(&own.Notifications, in.Notifications)
+	setIfSent(&own.SeenWelcome, in.SeenWelcome)
 	user.Suite = surface.Encoded(own)
 	return append(u.Columns, "suite"), nil
 }
@@ -119,7 +120,7 @@ type customerOutput struct {
 	SeenWelcome       bool           `json:"seen_welcome"`
 }
 
-// showCustomer also needs the numbers of those who created users, and who has a photo.
+// showCustomer needs the numbers of the users' creators and the list of users with a photo.
 func (s *server) showCustomer(
 	company *db.Company, user *db.Staff, creators map[uuid.UUID]int64, files db.Attachments,
 ) (customerOutput, error) {
@@ -154,7 +155,7 @@ func (s *server) showCustomer(
 	return out, err
 }
 
-// customerStatus: invited until the first log-in.
+// customerStatus is invited until the first log-in.
 func customerStatus(user *db.Staff, own customerSuite) string {
 	switch {
 	case !user.IsActive:
@@ -166,14 +167,14 @@ func customerStatus(user *db.Staff, own customerSuite) string {
 }
 
 func (s *server) showCustomers(ctx context.Context, company *db.Company, users []db.Staff) ([]customerOutput, error) {
-	var ids, makers []uuid.UUID
+	var ids, creatorIDs []uuid.UUID
 	for i := range users {
 		ids = append(ids, users[i].ID)
 		if users[i].CreatedBy != nil {
-			makers = append(makers, *users[i].CreatedBy)
+			creatorIDs = append(creatorIDs, *users[i].CreatedBy)
 		}
 	}
-	creators, err := db.StaffNumbers(ctx, s.DB, makers)
+	creators, err := db.StaffNumbers(ctx, s.DB, creatorIDs)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +199,7 @@ func (s *server) answerCustomer(c *gin.Context, status int, company *db.Company,
 	return ok(c, status, out[0])
 }
 
-// listCustomers can be narrowed to one by ?username= (reference 2.6).
+// listCustomers lists all users, or the one that ?username= names (reference 2.6).
 func (s *server) listCustomers(c *gin.Context) error {
 	company, err := s.company(c)
 	if err != nil {
@@ -252,26 +253,26 @@ func (s *server) createCustomer(c *gin.Context) error {
 	if _, err := in.apply(user); err != nil {
 		return err
 	}
-	if err := s.mayGrant(c, user.AccountType); err != nil {
+	if err := s.authorizeGrant(c, user.AccountType); err != nil {
 		return err
 	}
 	if err := db.CreateStaff(c.Request.Context(), s.DB, user); err != nil {
-		return taken(err)
+		return usernameTaken(err)
 	}
 	c.Header("Location", s.customerURI(company.Number, user.Number))
 	return s.answerCustomer(c, http.StatusCreated, company, user)
 }
 
-// taken names the field that is a user's alone.
-func taken(err error) error {
+// usernameTaken turns a duplicate into an error of the field username.
+func usernameTaken(err error) error {
 	if errors.Is(err, pg.ErrDuplicate) {
 		return surface.Invalid("username", "A user with that username already exists")
 	}
 	return err
 }
 
-// mayGrant refuses a user who would make an account that may do more than their own.
-func (s *server) mayGrant(c *gin.Context, kind db.AccountType) error {
+// authorizeGrant refuses a user who creates or promotes an account above their own type.
+func (s *server) authorizeGrant(c *gin.Context, kind db.AccountType) error {
 	me, err := s.staff(c)
 	if err == nil && me != nil && kind.Above(me.AccountType) {
 		return surface.Denied("customer")
@@ -279,9 +280,9 @@ func (s *server) mayGrant(c *gin.Context, kind db.AccountType) error {
 	return err
 }
 
-// mayManage refuses a user who would change or delete an account that may do more than their own or, below
-// administrators, as much: whoever sets a colleague's password is the colleague from then on.
-func (s *server) mayManage(c *gin.Context, user *db.Staff) error {
+// authorizeManage refuses a user who changes or deletes an account above their own type. Below admin it also refuses a
+// colleague's account of the same type, because setting a password takes the account over.
+func (s *server) authorizeManage(c *gin.Context, user *db.Staff) error {
 	me, err := s.staff(c)
 	if err != nil || me == nil || me.ID == user.ID {
 		return err
@@ -308,20 +309,20 @@ func (s *server) updateCustomer(c *gin.Context) error {
 		if user, err = db.GetStaff(ctx, tx, user.ID); err != nil {
 			return err
 		}
-		if err := s.mayManage(c, user); err != nil {
+		if err := s.authorizeManage(c, user); err != nil {
 			return err
 		}
 		columns, err := in.apply(user)
 		if err != nil {
 			return err
 		}
-		if err := s.mayGrant(c, user.AccountType); err != nil {
+		if err := s.authorizeGrant(c, user.AccountType); err != nil {
 			return err
 		}
 		return db.UpdateStaff(ctx, tx, user, caller(c), columns...)
 	})
 	if err != nil {
-		return taken(err)
+		return usernameTaken(err)
 	}
 	return s.answerCustomer(c, http.StatusAccepted, company, user)
 }
@@ -331,7 +332,7 @@ func (s *server) deleteCustomer(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.mayManage(c, user); err != nil {
+	if err := s.authorizeManage(c, user); err != nil {
 		return err
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {

@@ -10,7 +10,7 @@ import (
 	"greenroom/api/apitest"
 )
 
-// TestReferenceCustomers is 2.6.
+// TestReferenceCustomers covers reference 2.6.
 func TestReferenceCustomers(t *testing.T) {
 	t.Parallel()
 	fields := strings.Fields(
@@ -108,7 +108,7 @@ func TestPasswordIsNeverShownAndEndsTokens(t *testing.T) {
 	)
 }
 
-func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
+func TestAccountAboveOnesOwnIsDenied(t *testing.T) {
 	b := setup(t)
 	owner := b.user("owner", "owner")
 	eva := b.user("eva", "recruiter")

@@ -10,11 +10,11 @@ import (
 	"greenroom/api/surface"
 )
 
-// fail writes a refusal as the original's framework does (reference 2.2): what is wrong with a field under the
-// field's name, as a list of sentences; anything else as detail.
+// fail writes an error in the format of the original's framework (reference 2.2): a field's error as a list of
+// sentences under the field's name, any other as detail.
 func fail(c *gin.Context, e *surface.Error) {
 	if field := e.Field(); field != "" && e.Status == http.StatusBadRequest {
-		if i := strings.IndexAny(field, ".["); i > 0 { // a fault inside a list or an object is the field's
+		if i := strings.IndexAny(field, ".["); i > 0 { // an error inside a list or an object belongs to the field
 			field = field[:i]
 		}
 		c.JSON(e.Status, gin.H{field: []string{fieldSentence(e)}})
@@ -30,7 +30,7 @@ func fieldSentence(e *surface.Error) string {
 	return e.Message + "."
 }
 
-// detail is the framework's own sentence where it has one for the case, else ours.
+// detail returns the framework's sentence for the error, or Greenroom's message where the framework has none.
 func detail(c *gin.Context, e *surface.Error) string {
 	switch e.Code {
 	case surface.CodeInvalidKey:
@@ -46,13 +46,13 @@ func detail(c *gin.Context, e *surface.Error) string {
 		return fmt.Sprintf("Method %q not allowed.", c.Request.Method)
 	case surface.CodeMediaType:
 		if c.GetHeader("Content-Encoding") != "" {
-			break // it may not be the type
+			break // the content encoding may be the cause
 		}
 		return fmt.Sprintf("Unsupported media type %q in request.", c.GetHeader("Content-Type"))
 	case surface.CodeRateLimited:
 		return fmt.Sprintf("Request was throttled. Expected available in %d seconds.", e.Limited.RetryAfter)
 	}
-	if at, is := e.Details["offset"]; is { // only a syntax error has one
+	if at, found := e.Details["offset"]; found { // only a syntax error has one
 		return fmt.Sprintf("JSON parse error - %s (char %v)", e.Message, at)
 	}
 	return e.Message + "."

@@ -11,7 +11,7 @@ import (
 	"greenroom/db"
 )
 
-// TestForeignKey: a key of one company gets nothing of another's out of any route.
+// TestForeignKey calls every route with another company's key, which must not reveal anything.
 func TestForeignKey(t *testing.T) {
 	t.Parallel()
 	e, f := foreignMedia(t)
@@ -26,7 +26,7 @@ func TestForeignKey(t *testing.T) {
 	const company = "/api/v3/companies/:company"
 	f.Rows["/api/v3/company-by-identifier/:identifier"] = e.company.Identifier
 	f.Rows[company+"/customers/:customer"] = idIn(customer)
-	f.Rows["/cfev3/register/:key"] = "00" + invited["interview_key"].(string)[:28] + "00" // whoever has a real one is the candidate
+	f.Rows["/cfev3/register/:key"] = "00" + invited["interview_key"].(string)[:28] + "00" // a valid key would authenticate the candidate
 	f.Textless = append(f.Textless, company+"/billing/", company+"/design/", company+"/account/", company+"/security/",
 		company+"/projects/:project/roles/")
 	apitest.WalkForeign(t, e.Bundle, "interview-suite", f)

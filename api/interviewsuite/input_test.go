@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hostile are values that a field may be sent, whatever its type.
+// hostile lists values that a client may send in any field.
 var hostile = []string{
 	`null`,
 	`""`,
@@ -35,8 +35,8 @@ var hostile = []string{
 	`1.5`,
 }
 
-// TestBadInputIsRefusedAndLeavesNothing sends every field of every body every hostile value: accepted or refused in
-// the surface's style, never a fault of ours, and what is refused changes nothing.
+// TestBadInputIsRefusedAndLeavesNothing sends every hostile value in every field of every body. It must be accepted or
+// refused in the surface's format, never with a 5xx, and a refused request changes nothing.
 func TestBadInputIsRefusedAndLeavesNothing(t *testing.T) {
 	b := setup(t)
 	p := b.project()

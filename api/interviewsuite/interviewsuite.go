@@ -1,11 +1,11 @@
 // Package interviewsuite is the API of recorded video interviews, for clients that were written for the interview
-// suite's API v3: companies and what is below them, under /api/v3.
+// suite's API v3: companies and their sub-resources, under /api/v3.
 //
-// A project is a job. Ids are integers, every path ends with a slash, lists are {meta, objects}, and errors are those
-// of the framework that the original shows (Django REST framework): field errors as {"<field>": ["<sentence>"]}, all
-// others as {"detail": "<sentence>"}. What only this product knows of a row is kept in the row's suite column, one
-// typed struct for each kind of row; all else is a column that the other surfaces see too. The contract is
-// api/openapi/interview-suite.yaml.
+// A project is a job. Ids are integers, every path ends with a slash, and lists are {meta, objects}. Errors have the
+// format of Django REST framework, as in the original: field errors as {"<field>": ["<sentence>"]}, all others as
+// {"detail": "<sentence>"}. Fields that only this product has are stored in the row's suite column, one typed struct
+// for each kind of row. All other fields are columns that the other surfaces show too. The contract is
+// api/openapi/interview-suite.yaml. "Reference" in comments is the original's public API reference, by section.
 package interviewsuite
 
 import (
@@ -14,11 +14,9 @@ import (
 	"greenroom/api/surface"
 )
 
-// Options are what this surface alone needs.
+// Options are the settings of this surface only.
 type Options struct {
 	Videos Videos
-	// Mails: a mail server is configured, so that candidates who are invited are sent their link.
-	Mails bool
 }
 
 type server struct {
@@ -27,7 +25,7 @@ type server struct {
 	limits *limits
 }
 
-// New returns the surface; it is served when the core mounts it.
+// New returns the surface. The core mounts it.
 func New(core *surface.Core, o Options) surface.Surface {
 	s := &server{core, o, newLimits()}
 	return surface.Surface{
@@ -36,7 +34,6 @@ func New(core *surface.Core, o Options) surface.Surface {
 	}
 }
 
-// routes is the whole surface.
 func (s *server) routes() []surface.Route {
 	return slices.Concat(
 		s.authRoutes(),

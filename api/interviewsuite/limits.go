@@ -13,12 +13,12 @@ import (
 	"greenroom/api/surface"
 )
 
-// What may be tried without a key, in this process. Log-ins: enough for a client that logs in anew for each of its
-// jobs, too few to guess a password of eight characters, or to keep the processors busy with comparing.
+// Limits of requests without an API key, counted per process. The log-in limits allow a client that logs in for each of
+// its jobs. They are too low to guess a password of eight characters or to exhaust the CPU with hashing.
 var (
-	perUser    = limiter.Rate{Period: 15 * time.Minute, Limit: 20} // that failed
+	perUser    = limiter.Rate{Period: 15 * time.Minute, Limit: 20} // failed log-ins
 	perAddress = limiter.Rate{Period: time.Minute, Limit: 60}
-	// perInterview is for the uploads of one candidate: each question of a long interview, with second thoughts.
+	// perInterview bounds the uploads of one candidate: each question of a long interview, answered more than once.
 	perInterview = limiter.Rate{Period: time.Hour, Limit: 60}
 )
 
@@ -30,8 +30,8 @@ func newLimits() *limits {
 	}
 }
 
-// logIn refuses an attempt that is one too many from that address or for that user, whether or not there is such a
-// user. One that its address may not make does not count for the user: nobody is locked out by it.
+// logIn refuses an attempt above the limit of the address or of the user, whether or not the user exists. An attempt
+// that the address limit refuses does not count for the user, so one address cannot lock a user out.
 func (l *limits) logIn(ctx context.Context, address, company, username string) error {
 	if err := l.count(ctx, "address:"+address, perAddress); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (l *limits) logIn(ctx context.Context, address, company, username string) e
 	return l.count(ctx, userKey(company, username), perUser)
 }
 
-// upload refuses one that is too much for a candidate.
+// upload refuses an upload above the candidate's limit.
 func (l *limits) upload(ctx context.Context, interview uuid.UUID) error {
 	return l.count(ctx, "interview:"+interview.String(), perInterview)
 }
@@ -55,7 +55,7 @@ func (l *limits) count(ctx context.Context, key string, rate limiter.Rate) error
 	}
 }
 
-// forget starts a user's count anew. A fault of the limiter is none of the request: the log-in has succeeded.
+// forget resets a user's count. An error of the limiter is ignored, because the log-in has succeeded.
 func (l *limits) forget(ctx context.Context, company, username string) {
 	_, _ = l.store.Reset(ctx, userKey(company, username), perUser)
 }

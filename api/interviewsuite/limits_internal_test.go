@@ -9,8 +9,8 @@ import (
 	"greenroom/api/surface"
 )
 
-// TestLogInsAreLimitedForEachAddress asks the limits alone: a password that is compared takes its time, and a minute
-// is short.
+// TestLogInsAreLimitedForEachAddress calls the limiter directly: hashing enough passwords takes longer than the limit's
+// minute.
 func TestLogInsAreLimitedForEachAddress(t *testing.T) {
 	t.Parallel()
 	l := newLimits()
@@ -22,5 +22,9 @@ func TestLogInsAreLimitedForEachAddress(t *testing.T) {
 		require.ErrorAs(t, l.logIn(t.Context(), "203.0.113.7", "acme", "another"), &refused)
 		require.Equal(t, surface.CodeRateLimited, refused.Code)
 	}
-	require.NoError(t, l.logIn(t.Context(), "203.0.113.9", "acme", "another"), "who may not try locks nobody out")
+	require.NoError(
+		t,
+		l.logIn(t.Context(), "203.0.113.9", "acme", "another"),
+		"a refused address does not lock the user out",
+	)
 }

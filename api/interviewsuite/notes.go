@@ -34,7 +34,7 @@ type resultNote struct {
 	EvaluatorProfile *string `json:"evaluator_profile"`
 }
 
-// note is a note as its own resource: the same, whom it is about, and its author as the webhook names it (reference
+// note is a note as its own resource. It adds the candidate, and the author under the webhook's name for it (reference
 // 1.4).
 type note struct {
 	resultNote
@@ -48,47 +48,41 @@ func (s *server) showResultNote(company, project, candidate int64, n *db.Note) r
 		ResourceURI: s.noteURI(company, project, candidate, n.Number),
 		Text:        n.Text,
 		Shared:      n.Shared,
-		Answer: maybeURI(
-			n.AnswerVideoNumber,
-			func(v int64) string { return s.answerVideoURI(company, project, candidate, v) },
-		),
-		EvaluatorProfile: maybeURI(n.StaffNumber, func(m int64) string { return s.customerURI(company, m) }),
+		Answer: optionalURI(n.AnswerVideoNumber, func(v int64) string {
+			return s.answerVideoURI(company, project, candidate, v)
+		}),
+		EvaluatorProfile: optionalURI(n.StaffNumber, func(m int64) string { return s.customerURI(company, m) }),
 	}
 }
 
-func (s *server) showNote(at place, n *db.Note) note {
+func (s *server) showNote(at candidatePath, n *db.Note) note {
 	company, project, candidate := at.company.Number, at.project.Number, at.candidate.Number
 	shown := s.showResultNote(company, project, candidate, n)
 	return note{shown, s.candidateURI(company, project, candidate), shown.EvaluatorProfile, stamp(n.CreatedAt)}
 }
 
-// readerOf is who reads notes with this request.
+// readerOf returns the reader of notes: the calling staff user; an API key has none.
 func readerOf(c *gin.Context) db.Reader { return db.Reader{Staff: surface.Caller(c).Key.StaffID} }
 
 func (s *server) listNotes(c *gin.Context) error {
-	at, err := s.place(c)
-	if err != nil {
-		return err
-	}
-	p, err := pageOf(c)
-	if err != nil {
-		return err
-	}
-	rows, total, err := db.ListNotes(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, readerOf(c), p.Window())
-	if err != nil {
-		return err
-	}
-	return okPage(s, c, p, surface.Mapped(rows, func(n *db.Note) note { return s.showNote(at, n) }), total)
+	return listBelow(s, c, s.showNote, func(at candidatePath, w pg.Page) ([]db.Note, int64, error) {
+		return db.ListNotes(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, readerOf(c), w)
+	})
 }
 
-// noteFields are those of a new note and of a change. Its author is who calls.
+// noteFields are the fields of a new note and of a change. The caller is the author.
 type noteFields struct {
 	Text   surface.Opt[string]          `json:"text" validate:"min=1,max=10000"`
 	Shared surface.Opt[bool]            `json:"shared"`
 	Answer surface.Opt[json.RawMessage] `json:"answer" null:"ok"`
 }
 
-func (s *server) applyNote(ctx context.Context, at place, n *db.Note, in noteFields) (u surface.Update, err error) {
+func (s *server) applyNote(
+	ctx context.Context,
+	at candidatePath,
+	n *db.Note,
+	in noteFields,
+) (u surface.Update, err error) {
 	surface.Set(&u, "text", &n.Text, in.Text)
 	surface.Set(&u, "shared", &n.Shared, in.Shared)
 	if !in.Answer.Set {
@@ -104,7 +98,7 @@ func (s *server) applyNote(ctx context.Context, at place, n *db.Note, in noteFie
 }
 
 func (s *server) createNote(c *gin.Context) error {
-	at, err := s.place(c)
+	at, err := s.candidatePath(c)
 	if err != nil {
 		return err
 	}
@@ -121,19 +115,17 @@ func (s *server) createNote(c *gin.Context) error {
 	if _, err := s.applyNote(c.Request.Context(), at, n, in); err != nil {
 		return err
 	}
-	err = pg.InTx(
-		c.Request.Context(),
-		s.DB,
-		func(ctx context.Context, tx bun.Tx) error { return db.CreateNote(ctx, tx, n) },
-	)
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return db.CreateNote(ctx, tx, n)
+	})
 	if err != nil {
 		return err
 	}
 	return s.okNote(c, http.StatusCreated, at, n.Number)
 }
 
-// okNote answers with a note as it is now.
-func (s *server) okNote(c *gin.Context, status int, at place, number int64) error {
+// okNote answers with the note's current state.
+func (s *server) okNote(c *gin.Context, status int, at candidatePath, number int64) error {
 	n, err := db.NoteByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, readerOf(c), number)
 	if err != nil {
 		return err
@@ -141,9 +133,9 @@ func (s *server) okNote(c *gin.Context, status int, at place, number int64) erro
 	return ok(c, status, s.showNote(at, n))
 }
 
-// note is the note of the path's :note, about the candidate for this project, that the caller may read.
-func (s *server) note(c *gin.Context) (place, *db.Note, error) {
-	return below(s, c, "note", "Note", func(at place, number int64) (*db.Note, error) {
+// note returns the note that the path's :note names: about the candidate in this project, and readable by the caller.
+func (s *server) note(c *gin.Context) (candidatePath, *db.Note, error) {
+	return findBelow(s, c, "note", "Note", func(at candidatePath, number int64) (*db.Note, error) {
 		return db.NoteByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, readerOf(c), number)
 	})
 }
@@ -161,7 +153,7 @@ func (s *server) updateNote(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.mayChange(c, n.StaffID, "note"); err != nil {
+	if err := s.authorizeChange(c, n.StaffID, "note"); err != nil {
 		return err
 	}
 	in, err := surface.BindKnown[noteFields](c)
@@ -189,7 +181,7 @@ func (s *server) deleteNote(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.mayChange(c, n.StaffID, "note"); err != nil {
+	if err := s.authorizeChange(c, n.StaffID, "note"); err != nil {
 		return err
 	}
 	if err := db.DeleteNote(c.Request.Context(), s.DB, n.ID); err != nil {

@@ -9,7 +9,7 @@ import (
 	"greenroom/api/surface"
 )
 
-// pageOf reads ?page= (from 1) and ?page_size= (20; more than 100 is taken as 100, as the original's framework does).
+// pageOf reads ?page= (from 1) and ?page_size= (20 by default, capped at 100 as in the original's framework).
 func pageOf(c *gin.Context) (surface.Page, error) {
 	number, err := surface.QueryInt(c, "page", 1, surface.MaxPage)
 	if err != nil {
@@ -19,7 +19,7 @@ func pageOf(c *gin.Context) (surface.Page, error) {
 	return surface.Page{Number: number, Limit: min(size, surface.MaxLimit)}, err
 }
 
-type listed[T any] struct {
+type pageOutput[T any] struct {
 	Meta    meta `json:"meta"`
 	Objects []T  `json:"objects"`
 }
@@ -30,16 +30,16 @@ type meta struct {
 	Next       *string `json:"next"`
 }
 
-// okPage answers with one page of a list. A page behind the last one is not there (404), as in the original's
-// framework; the first one always is.
+// okPage answers with one page of a list. A page past the end is 404, as in the original's framework; the first page
+// always exists.
 func okPage[T any](s *server, c *gin.Context, p surface.Page, objects []T, total int64) error {
 	if objects == nil {
 		objects = []T{}
 	}
 	if p.Number > 1 && len(objects) == 0 {
-		return &surface.Error{Status: http.StatusNotFound, Code: codePage, Message: "Invalid page"}
+		return &surface.Error{Status: http.StatusNotFound, Code: codeInvalidPage, Message: "Invalid page"}
 	}
-	out := listed[T]{Meta: meta{TotalCount: total}, Objects: objects}
+	out := pageOutput[T]{Meta: meta{TotalCount: total}, Objects: objects}
 	if p.Number > 1 {
 		out.Meta.Previous = s.pageURL(c, p.Number-1)
 	}
@@ -49,7 +49,7 @@ func okPage[T any](s *server, c *gin.Context, p surface.Page, objects []T, total
 	return ok(c, http.StatusOK, out)
 }
 
-// pageURL is the request's own address with another page: filters and page_size stay.
+// pageURL returns the request's address with another page number; filters and page_size stay.
 func (s *server) pageURL(c *gin.Context, number int64) *string {
 	q := c.Request.URL.Query()
 	q.Set("page", strconv.FormatInt(number, 10))
@@ -57,8 +57,8 @@ func (s *server) pageURL(c *gin.Context, number int64) *string {
 	return &link
 }
 
-// codePage is a page that is not there, whose sentence is not that of other things that are not.
-const codePage = "INVALID_PAGE"
+// codeInvalidPage is the error code for a page past the end; it has its own message.
+const codeInvalidPage = "INVALID_PAGE"
 
 func ok(c *gin.Context, status int, body any) error {
 	c.JSON(status, body)

@@ -13,13 +13,13 @@ import (
 	"greenroom/db"
 )
 
-// TestPatch_takes_back_what_was_read: a client that reads an object, changes a field and sends all of it is what
-// PATCH is for (2.1), and one that changes nothing is told nobody.
-func TestPatch_takes_back_what_was_read(t *testing.T) {
+// TestPatch_accepts_an_object_as_read: a client may read an object, change one field and send it all back (reference
+// 2.1). Without a change no event is recorded.
+func TestPatch_accepts_an_object_as_read(t *testing.T) {
 	t.Parallel()
 	e := newEvaluated(t)
 	customers := fmt.Sprintf("/api/v3/companies/%d/customers/", e.company.Number)
-	// As other surfaces make them: a name of one word, and neither address nor number.
+	// As other surfaces create candidates: a name of one word, no e-mail address and no telephone number.
 	bare := &db.Candidate{CompanyID: e.Company, FirstName: "Plato", JobIDs: []uuid.UUID{e.project.ID}}
 	e.Tx(func(tx bun.Tx) error { return db.CreateCandidate(e.Ctx, tx, bare, false) })
 	user := e.Do("POST", customers, object{"username": "nomail"}).Is(http.StatusCreated)
@@ -45,7 +45,7 @@ func TestPatch_takes_back_what_was_read(t *testing.T) {
 	require.Empty(t, e.Do("PATCH", pathOf(t, user["resource_uri"]), object{"email": ""}).Is(http.StatusAccepted)["email"])
 }
 
-func TestCandidate_keeps_what_each_must_have(t *testing.T) {
+func TestCandidate_keeps_its_required_fields(t *testing.T) {
 	b := setup(t)
 	p := b.project()
 	for _, field := range []string{"first_name", "last_name", "email"} {
@@ -58,7 +58,7 @@ func TestCandidate_keeps_what_each_must_have(t *testing.T) {
 	}
 }
 
-// TestBadInputOfTheEvaluation is TestBadInputIsRefusedAndLeavesNothing for the other half of the surface.
+// TestBadInputOfTheEvaluation is TestBadInputIsRefusedAndLeavesNothing for questions, videos, ratings and notes.
 func TestBadInputOfTheEvaluation(t *testing.T) {
 	t.Parallel()
 	e := newEvaluated(t)

@@ -11,7 +11,7 @@ import (
 	"greenroom/db"
 )
 
-// projectInput is reference 2.4; what it names and is not here is read only.
+// projectInput has the writable fields of reference 2.4; its other fields are read only.
 type projectInput struct {
 	Name                   surface.Opt[string]            `json:"name" validate:"min=1,max=255"`
 	JobURL                 surface.Opt[string]            `json:"job_url" validate:"omitempty,max=2048,http_url" null:"ok"`
@@ -34,21 +34,21 @@ type projectInput struct {
 	Labels                 surface.Opt[[]string]          `json:"labels" validate:"max=100,dive,min=1,max=2048"`
 }
 
-// apply writes what was sent into the row. Users are looked up in d.
+// apply sets the sent fields in the row. d is used to look up users.
 func (in *projectInput) apply(ctx context.Context, d bun.IDB, company *db.Company, p *db.Job) error {
 	own, err := decoded[projectSuite](p.Suite)
 	if err != nil {
 		return err
 	}
-	put(&p.Title, in.Name)
+	setIfSent(&p.Title, in.Name)
 	if in.JobURL.Set {
 		p.JobURL = orNil(in.JobURL.Value)
 	}
-	in.plain(&own)
-	if err := in.dates(&own); err != nil {
+	in.applySimple(&own)
+	if err := in.applyDates(&own); err != nil {
 		return err
 	}
-	if err := in.people(ctx, d, company, &own); err != nil {
+	if err := in.applyUsers(ctx, d, company, &own); err != nil {
 		return err
 	}
 	p.Suite = surface.Encoded(own)
@@ -62,23 +62,23 @@ func orNil(text string) *string {
 	return &text
 }
 
-// plain sets the fields that need no second look.
-func (in *projectInput) plain(own *projectSuite) {
-	put(&own.EmailAlias, in.EmailAlias)
-	put(&own.Mode, in.Mode)
-	put(&own.MaximumScore, in.MaximumScore)
-	put(&own.SupportLang, in.SupportLang)
-	put(&own.InternalID, in.InternalID)
-	putMaybe(&own.AllowHashLogin, in.AllowHashLogin)
-	putMaybe(&own.MaxInterviewTime, in.MaxInterviewTime)
-	putMaybe(&own.InviteCandidates, in.InviteCandidates)
-	putMaybe(&own.DefaultInterviewPeriod, in.DefaultInterviewPeriod)
-	put(&own.ContactPerson, in.ContactPerson)
-	put(&own.VetoEnabled, in.VetoEnabled)
-	put(&own.Labels, in.Labels)
+// applySimple sets the fields that need no further checks.
+func (in *projectInput) applySimple(own *projectSuite) {
+	setIfSent(&own.EmailAlias, in.EmailAlias)
+	setIfSent(&own.Mode, in.Mode)
+	setIfSent(&own.MaximumScore, in.MaximumScore)
+	setIfSent(&own.SupportLang, in.SupportLang)
+	setIfSent(&own.InternalID, in.InternalID)
+	setPtrIfSent(&own.AllowHashLogin, in.AllowHashLogin)
+	setPtrIfSent(&own.MaxInterviewTime, in.MaxInterviewTime)
+	setPtrIfSent(&own.InviteCandidates, in.InviteCandidates)
+	setPtrIfSent(&own.DefaultInterviewPeriod, in.DefaultInterviewPeriod)
+	setIfSent(&own.ContactPerson, in.ContactPerson)
+	setIfSent(&own.VetoEnabled, in.VetoEnabled)
+	setIfSent(&own.Labels, in.Labels)
 }
 
-func (in *projectInput) dates(own *projectSuite) error {
+func (in *projectInput) applyDates(own *projectSuite) error {
 	for _, f := range []struct {
 		name string
 		to   **string
@@ -99,8 +99,8 @@ func (in *projectInput) dates(own *projectSuite) error {
 	return nil
 }
 
-// people sets the lists of users, each by its address or its id; all must be the company's.
-func (in *projectInput) people(ctx context.Context, d bun.IDB, company *db.Company, own *projectSuite) error {
+// applyUsers sets the lists of users, which are named by address or id. All must belong to the company.
+func (in *projectInput) applyUsers(ctx context.Context, d bun.IDB, company *db.Company, own *projectSuite) error {
 	for _, f := range []struct {
 		name string
 		to   *[]int64
@@ -122,7 +122,7 @@ func (in *projectInput) people(ctx context.Context, d bun.IDB, company *db.Compa
 	return nil
 }
 
-// customersOf are the users that a list refers to, without repetitions.
+// customersOf returns the numbers of the users that a list refers to, without duplicates.
 func customersOf(
 	ctx context.Context,
 	d bun.IDB,
@@ -185,10 +185,10 @@ type projectOutput struct {
 	Videos                 []string `json:"videos"`
 }
 
-// showProject shows those users of the lists that are live.
+// showProject leaves deleted users out of the lists: live has the numbers of the existing ones.
 func (s *server) showProject(company *db.Company, p *db.Job, own projectSuite, live []int64) projectOutput {
 	uri := s.projectURI(company.Number, p.Number)
-	people := func(numbers []int64) []string {
+	userURIs := func(numbers []int64) []string {
 		uris := []string{}
 		for _, n := range numbers {
 			if slices.Contains(live, n) {
@@ -220,24 +220,20 @@ func (s *server) showProject(company *db.Company, p *db.Job, own projectSuite, l
 		CreationDate:           p.CreatedAt.UTC().Format("2006-01-02"),
 		VetoEnabled:            own.VetoEnabled,
 		StatusUpdateURI:        uri + "status/",
-		Evaluators: people(
-			own.Evaluators,
-		),
-		InterviewManagers: people(own.InterviewManagers),
-		Reviewers:         people(own.Reviewers),
-		Labels: append(
-			[]string{},
-			own.Labels...),
-		Questions:  uri + "questions/",
-		Candidates: uri + "candidates/",
-		Results:    uri + "results/",
-		Roles:      uri + "roles/",
-		Criteria:   uri + "criteria/",
-		Videos:     []string{},
+		Evaluators:             userURIs(own.Evaluators),
+		InterviewManagers:      userURIs(own.InterviewManagers),
+		Reviewers:              userURIs(own.Reviewers),
+		Labels:                 append([]string{}, own.Labels...),
+		Questions:              uri + "questions/",
+		Candidates:             uri + "candidates/",
+		Results:                uri + "results/",
+		Roles:                  uri + "roles/",
+		Criteria:               uri + "criteria/",
+		Videos:                 []string{},
 	}
 }
 
-// showProjects looks up the users of all at once.
+// showProjects looks up the users of all projects in one query.
 func (s *server) showProjects(ctx context.Context, company *db.Company, rows []db.Job) ([]projectOutput, error) {
 	owns := make([]projectSuite, len(rows))
 	var numbers []int64

@@ -29,8 +29,8 @@ func (s *server) projectRoutes() []surface.Route {
 	}
 }
 
-// statuses are this product's words for a job's status. The reference has no list of them; every other word of
-// another surface is shown in small letters.
+// statuses maps this product's words to a job's status. The reference does not list them. A status that only another
+// surface uses is shown in lower case.
 var statuses = map[string]string{
 	"draft":    "DRAFT",
 	"active":   db.JobOpen,
@@ -84,7 +84,7 @@ func (s *server) getProject(c *gin.Context) error {
 	return s.answerProject(c, http.StatusOK, company, project)
 }
 
-// createProject makes an active project: its candidates can be invited at once.
+// createProject creates an active project, whose candidates can be invited at once.
 func (s *server) createProject(c *gin.Context) error {
 	company, err := s.company(c)
 	if err != nil {
@@ -123,14 +123,10 @@ func (s *server) updateProject(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	project, err = s.changeProject(
-		c,
-		project,
-		[]string{"title", "job_url", "suite"},
-		func(ctx context.Context, tx bun.Tx, p *db.Job) error {
-			return in.apply(ctx, tx, company, p)
-		},
-	)
+	columns := []string{"title", "job_url", "suite"}
+	project, err = s.changeProject(c, project, columns, func(ctx context.Context, tx bun.Tx, p *db.Job) error {
+		return in.apply(ctx, tx, company, p)
+	})
 	if err != nil {
 		return err
 	}
@@ -141,7 +137,7 @@ type statusInput struct {
 	Status string `json:"status" validate:"required,oneof=draft active closed archived"`
 }
 
-// updateStatus is what status_update_uri takes (reference 2.4). The status is shown in the answer at once.
+// updateStatus serves status_update_uri (reference 2.4). The answer shows the new status.
 func (s *server) updateStatus(c *gin.Context) error {
 	company, project, err := s.project(c)
 	if err != nil {
@@ -151,22 +147,18 @@ func (s *server) updateStatus(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	project, err = s.changeProject(
-		c,
-		project,
-		[]string{"status", "suite"},
-		func(_ context.Context, _ bun.Tx, p *db.Job) error {
-			p.Status = statuses[in.Status]
-			return stampStatus(p, time.Now())
-		},
-	)
+	columns := []string{"status", "suite"}
+	project, err = s.changeProject(c, project, columns, func(_ context.Context, _ bun.Tx, p *db.Job) error {
+		p.Status = statuses[in.Status]
+		return stampStatus(p, time.Now())
+	})
 	if err != nil {
 		return err
 	}
 	return s.answerProject(c, http.StatusAccepted, company, project)
 }
 
-// stampStatus keeps the day on which a project became active or closed for the first time, unless it was told one.
+// stampStatus records the day on which a project first became active or closed, unless the client has set that date.
 func stampStatus(p *db.Job, now time.Time) error {
 	own, err := decoded[projectSuite](p.Suite)
 	if err != nil {
@@ -183,8 +175,8 @@ func stampStatus(p *db.Job, now time.Time) error {
 	return nil
 }
 
-// changeProject changes a project under a lock: what another request changes meanwhile is not undone. What leaves it
-// as it is was no change, and nobody is told of one.
+// changeProject changes a project under a row lock, so that concurrent changes are not lost. Without a difference it
+// writes nothing and records no event.
 func (s *server) changeProject(
 	c *gin.Context, p *db.Job, columns []string, change func(context.Context, bun.Tx, *db.Job) error,
 ) (changed *db.Job, err error) {
@@ -207,7 +199,7 @@ func (s *server) changeProject(
 	return changed, err
 }
 
-// sameProject compares what is shown: a default that is sent back is none that was not.
+// sameProject compares with defaults filled in, so echoing a default is not a change.
 func sameProject(a, b *db.Job) (bool, error) {
 	before, err := projectSuiteOf(a)
 	if err != nil {
@@ -234,7 +226,7 @@ type roleOutput struct {
 	Customer string `json:"customer"`
 }
 
-// listRoles tells who is what in a project. The reference names the address and not what is there.
+// listRoles lists the users of a project with their roles. The reference names the address but not its content.
 func (s *server) listRoles(c *gin.Context) error {
 	company, project, err := s.project(c)
 	if err != nil {
@@ -253,7 +245,9 @@ func (s *server) listRoles(c *gin.Context) error {
 		role  string
 		users []string
 	}{
-		{"evaluator", shown[0].Evaluators}, {"interview_manager", shown[0].InterviewManagers}, {"reviewer", shown[0].Reviewers},
+		{"evaluator", shown[0].Evaluators},
+		{"interview_manager", shown[0].InterviewManagers},
+		{"reviewer", shown[0].Reviewers},
 	} {
 		for _, uri := range list.users {
 			roles = append(roles, roleOutput{list.role, uri})
@@ -266,7 +260,7 @@ type criterionOutput struct {
 	Name string `json:"name"`
 }
 
-// listCriteria tells by what was rated so far. The reference names the address and not what is there.
+// listCriteria lists the criteria that ratings have used. The reference names the address but not its content.
 func (s *server) listCriteria(c *gin.Context) error {
 	_, project, err := s.project(c)
 	if err != nil {

@@ -26,8 +26,8 @@ func (s *server) questionRoutes() []surface.Route {
 	}
 }
 
-// question is one on the wire. The reference has no page for it: what a question needs for a recorded answer, in its
-// style.
+// question is a question on the wire. The reference does not describe the resource; the fields are those that a
+// recorded answer needs, in the reference's style.
 type question struct {
 	ResourceURI     string `json:"resource_uri"`
 	Project         string `json:"project"`
@@ -40,11 +40,7 @@ type question struct {
 
 func (s *server) showQuestion(company *db.Company, project *db.Job, q *db.Question) question {
 	return question{
-		ResourceURI: s.questionURI(
-			company.Number,
-			project.Number,
-			q.Number,
-		),
+		ResourceURI:     s.questionURI(company.Number, project.Number, q.Number),
 		Project:         s.projectURI(company.Number, project.Number),
 		Text:            q.Text,
 		Position:        q.Job,
@@ -67,16 +63,11 @@ func (s *server) listQuestions(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return okPage(
-		s,
-		c,
-		p,
-		surface.Mapped(rows, func(q *db.Question) question { return s.showQuestion(company, project, q) }),
-		total,
-	)
+	out := surface.Mapped(rows, func(q *db.Question) question { return s.showQuestion(company, project, q) })
+	return okPage(s, c, p, out, total)
 }
 
-// The texts are bounded as an agent's questions are: the job's agent asks them.
+// newQuestion bounds the text as an agent's questions are bounded, because the job's agent asks it.
 type newQuestion struct {
 	Text            string `json:"text" validate:"required,max=1000"`
 	Position        int    `json:"position" validate:"min=1,max=10000"`
@@ -97,11 +88,9 @@ func (s *server) createQuestion(c *gin.Context) error {
 		Text: in.Text, Job: in.Position,
 		Suite: db.QuestionSuite{MaxAnswerTime: in.MaxAnswerTime, PreparationTime: in.PreparationTime},
 	}
-	err = pg.InTx(
-		c.Request.Context(),
-		s.DB,
-		func(ctx context.Context, tx bun.Tx) error { return db.CreateQuestion(ctx, tx, project, q) },
-	)
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return db.CreateQuestion(ctx, tx, project, q)
+	})
 	if errors.Is(err, db.ErrQuestions) {
 		return surface.Invalid("non_field_errors", fmt.Sprintf("A project has at most %d questions", db.MaxQuestions))
 	}
@@ -111,7 +100,7 @@ func (s *server) createQuestion(c *gin.Context) error {
 	return ok(c, http.StatusCreated, s.showQuestion(company, project, q))
 }
 
-// question is the question of the path's :question, which must be the project's.
+// question returns the question that the path's :question names, which must belong to the project.
 func (s *server) question(c *gin.Context) (*db.Company, *db.Job, *db.Question, error) {
 	company, project, err := s.project(c)
 	if err != nil {

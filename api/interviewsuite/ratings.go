@@ -42,7 +42,7 @@ type resultRating struct {
 	Ignore           bool    `json:"ignore"`
 }
 
-// rating is a rating as its own resource: the same, and whom it is about.
+// rating is a rating as its own resource. It adds the candidate and the date.
 type rating struct {
 	resultRating
 	Candidate    string `json:"candidate"`
@@ -52,19 +52,18 @@ type rating struct {
 func (s *server) showResultRating(company, project, candidate int64, r *db.Rating) resultRating {
 	return resultRating{
 		ResourceURI: s.ratingURI(company, project, candidate, r.Number),
-		Question:    maybeURI(r.QuestionNumber, func(n int64) string { return s.questionURI(company, project, n) }),
+		Question:    optionalURI(r.QuestionNumber, func(n int64) string { return s.questionURI(company, project, n) }),
 		Criterion:   r.Criterion,
-		Answer: maybeURI(
-			r.AnswerVideoNumber,
-			func(n int64) string { return s.answerVideoURI(company, project, candidate, n) },
-		),
-		EvaluatorProfile: maybeURI(r.StaffNumber, func(n int64) string { return s.customerURI(company, n) }),
+		Answer: optionalURI(r.AnswerVideoNumber, func(n int64) string {
+			return s.answerVideoURI(company, project, candidate, n)
+		}),
+		EvaluatorProfile: optionalURI(r.StaffNumber, func(n int64) string { return s.customerURI(company, n) }),
 		Value:            r.Value,
 		Ignore:           r.Ignored,
 	}
 }
 
-func (s *server) showRating(at place, r *db.Rating) rating {
+func (s *server) showRating(at candidatePath, r *db.Rating) rating {
 	company, project, candidate := at.company.Number, at.project.Number, at.candidate.Number
 	return rating{
 		s.showResultRating(company, project, candidate, r),
@@ -74,22 +73,12 @@ func (s *server) showRating(at place, r *db.Rating) rating {
 }
 
 func (s *server) listRatings(c *gin.Context) error {
-	at, err := s.place(c)
-	if err != nil {
-		return err
-	}
-	p, err := pageOf(c)
-	if err != nil {
-		return err
-	}
-	rows, total, err := db.ListRatings(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, p.Window())
-	if err != nil {
-		return err
-	}
-	return okPage(s, c, p, surface.Mapped(rows, func(r *db.Rating) rating { return s.showRating(at, r) }), total)
+	return listBelow(s, c, s.showRating, func(at candidatePath, w pg.Page) ([]db.Rating, int64, error) {
+		return db.ListRatings(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, w)
+	})
 }
 
-// ratingFields are those of a new rating and of a change. evaluator_profile is read only: who rates is who calls.
+// ratingFields are the fields of a new rating and of a change. evaluator_profile is read only: it is the caller.
 type ratingFields struct {
 	Question  surface.Opt[json.RawMessage] `json:"question" null:"ok"`
 	Criterion surface.Opt[string]          `json:"criterion" validate:"min=1,max=255" null:"ok"`
@@ -98,8 +87,13 @@ type ratingFields struct {
 	Ignore    surface.Opt[bool]            `json:"ignore"`
 }
 
-// apply sets what was sent.
-func (s *server) apply(ctx context.Context, at place, r *db.Rating, in ratingFields) (u surface.Update, err error) {
+// applyRating sets the sent fields and returns the columns to update.
+func (s *server) applyRating(
+	ctx context.Context,
+	at candidatePath,
+	r *db.Rating,
+	in ratingFields,
+) (u surface.Update, err error) {
 	if err := checkScore(at.project, in.Value); err != nil {
 		return u, err
 	}
@@ -121,7 +115,7 @@ func (s *server) apply(ctx context.Context, at place, r *db.Rating, in ratingFie
 		r.AnswerVideoID = nil
 		return u, err
 	}
-	// A rating of an answer is one of its question, whether or not that is said.
+	// A rating of an answer also rates its question, even when the client does not name the question.
 	if r.QuestionID != nil && *r.QuestionID != v.QuestionID && in.Question.Set && !in.Question.Null {
 		return u, surface.Invalid("answer", "This is not an answer to the question")
 	}
@@ -142,12 +136,16 @@ func checkScore(project *db.Job, value surface.Opt[float64]) error {
 	return err
 }
 
-func (s *server) ratedQuestion(ctx context.Context, at place, ref surface.Opt[json.RawMessage]) (*uuid.UUID, error) {
+func (s *server) ratedQuestion(
+	ctx context.Context,
+	at candidatePath,
+	ref surface.Opt[json.RawMessage],
+) (*uuid.UUID, error) {
 	if ref.Null {
-		return nil, nil //nolint:nilnil // none is an ordinary answer
+		return nil, nil //nolint:nilnil // null removes the question
 	}
 	number, valid := reference(ref.Value, at.company.Number, "questions")
-	q, err := s.referredQuestion(ctx, at, number, valid)
+	q, err := s.questionByReference(ctx, at, number, valid)
 	if err != nil {
 		return nil, err
 	}
@@ -158,11 +156,15 @@ var answerForm = regexp.MustCompile(
 	`^/api/v3/companies/([0-9]+)/projects/[0-9]+/candidates/[0-9]+/answervideos/([0-9]+)/?$`,
 )
 
-// answerOf is the answer video that a body names by its address or its id; it must be the candidate's for this
-// project. nil for null.
-func (s *server) answerOf(ctx context.Context, at place, ref surface.Opt[json.RawMessage]) (*db.AnswerVideo, error) {
+// answerOf returns the answer video that a body names by address or id, or nil for null. It must be the candidate's in
+// this project.
+func (s *server) answerOf(
+	ctx context.Context,
+	at candidatePath,
+	ref surface.Opt[json.RawMessage],
+) (*db.AnswerVideo, error) {
 	if ref.Null {
-		return nil, nil //nolint:nilnil // none is an ordinary answer
+		return nil, nil //nolint:nilnil // null removes the answer
 	}
 	number, valid := reference(ref.Value, at.company.Number, "answervideos")
 	var text string
@@ -193,7 +195,7 @@ func answerNumber(address string, company int64) (int64, bool) {
 }
 
 func (s *server) createRating(c *gin.Context) error {
-	at, err := s.place(c)
+	at, err := s.candidatePath(c)
 	if err != nil {
 		return err
 	}
@@ -207,22 +209,20 @@ func (s *server) createRating(c *gin.Context) error {
 	r := &db.Rating{
 		CompanyID: at.company.ID, JobID: at.project.ID, CandidateID: at.candidate.ID, StaffID: surface.Caller(c).Key.StaffID,
 	}
-	if _, err := s.apply(c.Request.Context(), at, r, in); err != nil {
+	if _, err := s.applyRating(c.Request.Context(), at, r, in); err != nil {
 		return err
 	}
-	err = pg.InTx(
-		c.Request.Context(),
-		s.DB,
-		func(ctx context.Context, tx bun.Tx) error { return db.CreateRating(ctx, tx, r) },
-	)
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return db.CreateRating(ctx, tx, r)
+	})
 	if err != nil {
 		return err
 	}
 	return s.okRating(c, http.StatusCreated, at, r.Number)
 }
 
-// okRating answers with a rating as it is now.
-func (s *server) okRating(c *gin.Context, status int, at place, number int64) error {
+// okRating answers with the rating's current state.
+func (s *server) okRating(c *gin.Context, status int, at candidatePath, number int64) error {
 	r, err := db.RatingByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, number)
 	if err != nil {
 		return err
@@ -230,9 +230,9 @@ func (s *server) okRating(c *gin.Context, status int, at place, number int64) er
 	return ok(c, status, s.showRating(at, r))
 }
 
-// rating is the rating of the path's :rating, which must be of the candidate for this project.
-func (s *server) rating(c *gin.Context) (place, *db.Rating, error) {
-	return below(s, c, "rating", "Rating", func(at place, number int64) (*db.Rating, error) {
+// rating returns the rating that the path's :rating names, which must be of the candidate in this project.
+func (s *server) rating(c *gin.Context) (candidatePath, *db.Rating, error) {
+	return findBelow(s, c, "rating", "Rating", func(at candidatePath, number int64) (*db.Rating, error) {
 		return db.RatingByNumber(c.Request.Context(), s.DB, at.project.ID, at.candidate.ID, number)
 	})
 }
@@ -250,7 +250,7 @@ func (s *server) updateRating(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.mayChange(c, r.StaffID, "rating"); err != nil {
+	if err := s.authorizeChange(c, r.StaffID, "rating"); err != nil {
 		return err
 	}
 	in, err := surface.BindKnown[ratingFields](c)
@@ -258,7 +258,7 @@ func (s *server) updateRating(c *gin.Context) error {
 		return err
 	}
 	before := *r
-	u, err := s.apply(c.Request.Context(), at, r, in)
+	u, err := s.applyRating(c.Request.Context(), at, r, in)
 	if err != nil {
 		return err
 	}
@@ -273,9 +273,9 @@ func (s *server) updateRating(c *gin.Context) error {
 	return s.okRating(c, http.StatusAccepted, at, r.Number)
 }
 
-// mayChange refuses to change what somebody else thinks: staff users change their own, and administrators and clients
-// with a key of the company change all that they see.
-func (s *server) mayChange(c *gin.Context, author *uuid.UUID, what string) error {
+// authorizeChange refuses to change another user's note or rating. Administrators, owners and keys of the company may
+// change all that they can read.
+func (s *server) authorizeChange(c *gin.Context, author *uuid.UUID, what string) error {
 	user, err := s.staff(c)
 	if err != nil {
 		return err
@@ -291,7 +291,7 @@ func (s *server) deleteRating(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.mayChange(c, r.StaffID, "rating"); err != nil {
+	if err := s.authorizeChange(c, r.StaffID, "rating"); err != nil {
 		return err
 	}
 	if err := db.DeleteRating(c.Request.Context(), s.DB, r.ID); err != nil {

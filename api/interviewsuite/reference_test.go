@@ -15,7 +15,7 @@ import (
 	"greenroom/db/catalog"
 )
 
-// row is one statement of the reference (interview-suite.md) and how it is held.
+// row is one statement of the reference and the check that the surface fulfills it.
 type row struct {
 	name string
 	hold func(t *testing.T, b *bundle)
@@ -28,8 +28,7 @@ func holds(t *testing.T, rows []row) {
 	}
 }
 
-// TestReferenceEvents is 1.4, as far as projects and candidates go: the events that the profile makes of them are its
-// own tests'.
+// TestReferenceEvents covers reference 1.4 for projects and candidates. The profile's tests cover what it renders.
 func TestReferenceEvents(t *testing.T) {
 	t.Parallel()
 	holds(t, []row{
@@ -73,7 +72,7 @@ func TestReferenceEvents(t *testing.T) {
 	})
 }
 
-// TestReferenceBasics is 2.1.
+// TestReferenceBasics covers reference 2.1.
 func TestReferenceBasics(t *testing.T) {
 	t.Parallel()
 	holds(t, []row{
@@ -104,7 +103,7 @@ func TestReferenceBasics(t *testing.T) {
 			p["name"] = "Cook"
 			require.Equal(t, p, got)
 			require.Equal(t, p, b.Do("GET", b.path(p), nil).Is(http.StatusOK))
-			require.Equal(t, p, b.Do("PATCH", b.path(p), p).Is(http.StatusAccepted), "what was read can be sent back")
+			require.Equal(t, p, b.Do("PATCH", b.path(p), p).Is(http.StatusAccepted), "an object can be sent back as it was read")
 			refusedField(b.Do("PATCH", b.path(p), object{"name": ""}), "name")
 			refusedField(b.Do("PATCH", b.path(p), object{"name": nil}), "name")
 		}},
@@ -182,7 +181,7 @@ func TestReferenceBasics(t *testing.T) {
 	})
 }
 
-// TestReferenceCompany is 2.3.
+// TestReferenceCompany covers reference 2.3.
 func TestReferenceCompany(t *testing.T) {
 	t.Parallel()
 	fields := strings.Fields(
@@ -238,7 +237,7 @@ func TestReferenceCompany(t *testing.T) {
 	})
 }
 
-// TestReferenceProjects is 2.4.
+// TestReferenceProjects covers reference 2.4.
 func TestReferenceProjects(t *testing.T) {
 	t.Parallel()
 	fields := strings.Fields(
@@ -298,7 +297,7 @@ func TestReferenceProjects(t *testing.T) {
 		{"people_by_url_or_id_and_only_the_companys", func(t *testing.T, b *bundle) {
 			eva := b.customer("eva", "recruiter")
 			p := b.project(object{"evaluators": []any{eva["user"], eva["resource_uri"], b.path(eva)}})
-			require.Equal(t, []any{eva["resource_uri"]}, p["evaluators"], "each once")
+			require.Equal(t, []any{eva["resource_uri"]}, p["evaluators"], "without duplicates")
 			for _, bad := range []any{0, 999999, "x", b.at + "projects/1/", "/api/v3/companies/999/customers/1/", true, object{}} {
 				refusedField(
 					b.Do("PATCH", b.path(p), object{"evaluators": []any{bad}}),
@@ -307,7 +306,7 @@ func TestReferenceProjects(t *testing.T) {
 				)
 			}
 			require.Equal(t, http.StatusNoContent, b.Do("DELETE", b.path(eva), nil).Status)
-			require.Empty(t, b.Do("GET", b.path(p), nil).Is(http.StatusOK)["evaluators"], "a deleted user is nobody's reference")
+			require.Empty(t, b.Do("GET", b.path(p), nil).Is(http.StatusOK)["evaluators"], "deleted users are left out")
 		}},
 		{"status_is_read_only_and_has_an_action_of_its_own", func(t *testing.T, b *bundle) {
 			p := b.project(object{"status": "closed"})

@@ -17,7 +17,7 @@ func (s *server) resultRoutes() []surface.Route {
 	}
 }
 
-// result is a candidate's evaluation (reference 2.7). Its id is the candidate's.
+// result is the evaluation of a candidate (reference 2.7) and has the candidate's id.
 type result struct {
 	ResourceURI     string            `json:"resource_uri"`
 	Candidate       string            `json:"candidate"`
@@ -26,7 +26,7 @@ type result struct {
 	CriteriaResults []criterionResult `json:"criteria_results"`
 	Ratings         []resultRating    `json:"ratings"`
 	Notes           []resultNote      `json:"notes"`
-	// Vetos are always empty: nobody can lodge one here.
+	// Vetos is always empty: this product has no vetos.
 	Vetos []struct{} `json:"vetos"`
 }
 
@@ -54,10 +54,9 @@ func (s *server) showResult(company, project int64, r *db.Result) result {
 		Ratings: surface.Mapped(r.Ratings, func(x *db.Rating) resultRating {
 			return s.showResultRating(company, project, r.CandidateNumber, x)
 		}),
-		Notes: surface.Mapped(
-			r.Notes,
-			func(n *db.Note) resultNote { return s.showResultNote(company, project, r.CandidateNumber, n) },
-		),
+		Notes: surface.Mapped(r.Notes, func(n *db.Note) resultNote {
+			return s.showResultNote(company, project, r.CandidateNumber, n)
+		}),
 		Vetos: []struct{}{},
 	}
 }
@@ -75,13 +74,8 @@ func (s *server) listResults(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return okPage(
-		s,
-		c,
-		p,
-		surface.Mapped(rows, func(r *db.Result) result { return s.showResult(company.Number, project.Number, r) }),
-		total,
-	)
+	out := surface.Mapped(rows, func(r *db.Result) result { return s.showResult(company.Number, project.Number, r) })
+	return okPage(s, c, p, out, total)
 }
 
 func (s *server) getResult(c *gin.Context) error {

@@ -16,7 +16,7 @@ import (
 	"greenroom/db/catalog"
 )
 
-// evaluated is a studio whose candidate answered, finished, and was rated and noted by two users.
+// evaluated is a studio whose candidate has answered and finished, with ratings and notes of two users.
 type evaluated struct {
 	*studio
 	ada, bob                      string // tokens of recruiters
@@ -40,7 +40,7 @@ func newEvaluated(t *testing.T) *evaluated {
 	return e
 }
 
-// The rows of the reference (interview-suite.md) that this half of the surface is about.
+// TestReference_evaluation covers the reference's statements about questions, videos, ratings and notes.
 func TestReference_evaluation(t *testing.T) {
 	t.Parallel()
 	e := newEvaluated(t)
@@ -49,7 +49,7 @@ func TestReference_evaluation(t *testing.T) {
 		Is(http.StatusCreated)
 	e.As(e.bob, "POST", e.inCandidate+"ratings/", apitest.Object{"value": 5, "ignore": true}).Is(http.StatusCreated)
 
-	t.Run("1.4_answervideo_changed_rating_changed_and_note_changed_have_their_moments", func(t *testing.T) {
+	t.Run("1.4_answervideo_changed_rating_changed_and_note_changed_are_recorded", func(t *testing.T) {
 		for _, event := range []string{catalog.AnswerVideoCreated, catalog.RatingCreated, catalog.NoteCreated} {
 			assert.Contains(t, e.events(), event)
 		}
@@ -94,7 +94,7 @@ func TestReference_evaluation(t *testing.T) {
 	t.Run("2.7_fields", func(t *testing.T) {
 		assert.Equal(t, fmt.Sprintf("%s%s%d/", apitest.PublicURL, results, e.candidate.Number), one["resource_uri"])
 		assert.Equal(t, apitest.PublicURL+e.inCandidate, one["candidate"])
-		assert.InDelta(t, 2.75, one["overall_rating"], 1e-9, "(4 + 1.5) / 2: what is ignored does not count")
+		assert.InDelta(t, 2.75, one["overall_rating"], 1e-9, "(4 + 1.5) / 2: ignored ratings do not count")
 		assert.Equal(
 			t,
 			[]any{apitest.Object{"question": e.answer["question"], "average_rating": 2.75}},
@@ -143,10 +143,10 @@ func TestReference_evaluation(t *testing.T) {
 	})
 }
 
-// ours are the resources whose references are followed; those of the others are another test's.
+// ours matches the resources whose references are followed; other tests cover the rest.
 var ours = regexp.MustCompile(`/(questions|answervideos|ratings|notes|results)/([0-9]+/)?$`)
 
-// resolve follows every reference in an answer, and in theirs.
+// resolve follows every reference in an answer, recursively.
 func resolve(t *testing.T, e *evaluated, path string, seen map[string]bool) {
 	t.Helper()
 	if seen[path] {
@@ -169,7 +169,7 @@ func TestRatings(t *testing.T) {
 	t.Parallel()
 	e := newEvaluated(t)
 	own := pathOf(t, e.rating["resource_uri"])
-	assert.Equal(t, e.answer["question"], e.rating["question"], "a rating of an answer is one of its question")
+	assert.Equal(t, e.answer["question"], e.rating["question"], "a rating of an answer also rates its question")
 	assert.NotNil(t, e.rating["evaluator_profile"])
 	assert.Equal(t, e.rating, e.Do("GET", own, nil).Is(http.StatusOK))
 
@@ -267,7 +267,12 @@ func TestQuestions(t *testing.T) {
 	s.interview()
 	agent, err := db.GetAgent(s.Ctx, s, *s.project.AgentID)
 	require.NoError(t, err)
-	assert.Equal(t, []string{s.question.Text, "How?"}, agent.Questions, "those of one position by age")
+	assert.Equal(
+		t,
+		[]string{s.question.Text, "How?"},
+		agent.Questions,
+		"questions with the same position are ordered by age",
+	)
 
 	for name, body := range map[string]apitest.Object{
 		"text": {"position": 1}, "position": {"text": "x", "position": 0}, "max_answer_time": {"text": "x", "max_answer_time": -1},

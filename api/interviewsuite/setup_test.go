@@ -16,14 +16,14 @@ import (
 
 type object = apitest.Object
 
-// password is that of every user of these tests.
+// password is the password of every user in these tests.
 const password = "correct horse battery"
 
-// bundle is an API, and what this surface's tests make with it.
+// bundle is an API with a company, and helpers that create rows through the surface.
 type bundle struct {
 	*apitest.Bundle
 	company *db.Company
-	// at is the company's path.
+	// at is the path of the company.
 	at string
 }
 
@@ -47,7 +47,7 @@ func with(body object, more ...object) object {
 	return body
 }
 
-// at is the path of what an answer shows.
+// path returns the path of a resource in an answer.
 func (b *bundle) path(o object) string { return pathOf(b.T, o["resource_uri"]) }
 
 func (b *bundle) project(more ...object) object {
@@ -70,7 +70,7 @@ func (b *bundle) customer(username, kind string, more ...object) object {
 	return b.Do("POST", b.at+"customers/", with(body, more...)).Is(http.StatusCreated)
 }
 
-// user is a customer who can log in.
+// user creates a customer who can log in.
 func (b *bundle) user(username, kind string) object {
 	b.T.Helper()
 	return b.customer(username, kind, object{"password": password})
@@ -82,7 +82,7 @@ func (b *bundle) logIn(username string, more ...object) string {
 	return b.As("", "POST", "/api/v3/api-token-auth/", with(body, more...)).Is(http.StatusOK)["token"].(string)
 }
 
-// events are the types of the company's events so far, oldest first.
+// events returns the types of the company's events, oldest first.
 func (b *bundle) events() []string {
 	b.T.Helper()
 	types := []string{}
@@ -93,7 +93,7 @@ func (b *bundle) events() []string {
 	return types
 }
 
-// interview is the candidate's newest.
+// interview returns the candidate's newest interview.
 func (b *bundle) interview(candidate object) *db.Interview {
 	b.T.Helper()
 	i := new(db.Interview)
@@ -117,7 +117,7 @@ func (b *bundle) finish(i *db.Interview) {
 	b.Tx(func(tx bun.Tx) error { _, err := db.FinishInterview(b.Ctx, tx, i.ID, db.Finish{}); return err })
 }
 
-// last is the integer with which a path ends.
+// last returns the integer at the end of a path.
 func last(path string) (n int64) {
 	_, _ = fmt.Sscanf(path[lastSlash(path[:len(path)-1])+1:], "%d/", &n)
 	return n
@@ -132,13 +132,13 @@ func lastSlash(path string) int {
 	return -1
 }
 
-// refused requires a refusal with that detail.
+// refused requires an error with this status and detail.
 func refused(r apitest.Response, status int, detail string) {
 	r.T.Helper()
 	require.Equal(r.T, object{"detail": detail}, r.Is(status))
 }
 
-// refusedField requires a refusal of one field.
+// refusedField requires an error of this field only.
 func refusedField(r apitest.Response, field string, sentence ...string) {
 	r.T.Helper()
 	got := r.Is(http.StatusBadRequest)

@@ -9,10 +9,11 @@ import (
 	"greenroom/db"
 )
 
-// What only this product knows of a row, as it is stored with the row. An empty object, which rows that other
-// surfaces made have, means the defaults. Names and meanings of stored fields stay: rows outlive versions.
+// The structs below are stored as JSON in the suite column and hold the fields that only this product has. Rows that
+// another surface created have an empty object, which means the defaults. Names and meanings of stored fields must not
+// change: rows outlive versions.
 
-// companySuite is of a company.
+// companySuite is stored with a company.
 type companySuite struct {
 	City          string  `json:"city,omitempty"`
 	Country       *string `json:"country,omitempty"`
@@ -23,7 +24,7 @@ type companySuite struct {
 	Postcode      string  `json:"postcode,omitempty"`
 }
 
-// customerSuite is of a staff user.
+// customerSuite is stored with a staff user.
 type customerSuite struct {
 	PreferredLanguage string `json:"preferred_language,omitempty"`
 	Phone             string `json:"phone,omitempty"`
@@ -36,7 +37,7 @@ type customerSuite struct {
 	ConfirmationDate *string `json:"confirmationdate,omitempty"`
 }
 
-// projectSuite is of a job. Users are kept by their numbers.
+// projectSuite is stored with a job. Users are stored by number.
 type projectSuite struct {
 	EmailAlias             string   `json:"email_alias,omitempty"`
 	Mode                   string   `json:"mode,omitempty"`
@@ -56,18 +57,18 @@ type projectSuite struct {
 	Reviewers              []int64  `json:"reviewers,omitempty"`
 	Labels                 []string `json:"labels,omitempty"`
 
-	// OwnLang is SupportLang as it is stored, without the default.
+	// OwnLang is the stored SupportLang, without the default.
 	OwnLang string `json:"-"`
 }
 
-// What a project is when nobody has said.
+// Defaults of a project.
 const (
 	defaultMode         = "recorded"
 	defaultMaximumScore = 5
 	defaultLanguage     = "en"
 )
 
-// projectSuiteOf is a job's, with the defaults filled in.
+// projectSuiteOf returns a job's stored fields with the defaults filled in.
 func projectSuiteOf(p *db.Job) (projectSuite, error) {
 	v, err := decoded[projectSuite](p.Suite)
 	v.OwnLang = v.SupportLang
@@ -90,20 +91,20 @@ func projectSuiteOf(p *db.Job) (projectSuite, error) {
 	return v, err
 }
 
-// candidateSuite is of a candidate.
+// candidateSuite is stored with a candidate.
 type candidateSuite struct {
 	Username string `json:"username,omitempty"`
 	Gender   string `json:"gender,omitempty"`
 	Address  string `json:"address,omitempty"`
-	// Phone is as the client wrote it; the row's column has it as E.164 when it is such a number.
+	// Phone is the number as the client wrote it. The row's column has its E.164 form, if there is one.
 	Phone string `json:"phone,omitempty"`
-	// Deadline is of a candidate without an interview; an interview has its own.
+	// Deadline is used while the candidate has no interview; an interview has its own.
 	Deadline    *string         `json:"deadline,omitempty"`
 	CreatedBy   string          `json:"created_by,omitempty"`
 	PartnerData json.RawMessage `json:"partner_data,omitempty"`
 }
 
-// decoded reads what was stored.
+// decoded parses a suite column.
 func decoded[T any](stored json.RawMessage) (v T, err error) {
 	if len(stored) == 0 {
 		return v, nil
@@ -116,21 +117,21 @@ func decoded[T any](stored json.RawMessage) (v T, err error) {
 
 var same = surface.SameJSON
 
-// put sets a field that was sent; null empties it.
-func put[T any](to *T, from surface.Opt[T]) {
+// setIfSent sets a field that was sent; null sets the zero value.
+func setIfSent[T any](to *T, from surface.Opt[T]) {
 	if from.Set {
 		*to = from.Value
 	}
 }
 
-// putMaybe is put for a field that can be not there.
-func putMaybe[T any](to **T, from surface.Opt[T]) {
+// setPtrIfSent is setIfSent for an optional field; null sets nil.
+func setPtrIfSent[T any](to **T, from surface.Opt[T]) {
 	if from.Set {
 		*to = from.Ptr()
 	}
 }
 
-// nullable is a text for a column that has null for none, as an answer shows it empty.
+// nullable turns an empty text into null, for a column that is null where an answer shows an empty text.
 func nullable(in surface.Opt[string]) surface.Opt[string] {
 	in.Null = in.Null || in.Value == ""
 	return in
@@ -150,10 +151,12 @@ func orDefault[T any](v *T, unset T) T {
 	return *v
 }
 
-// language is the ISO code of a support_lang, which is one already or its first part: the public example shows en as
-// en-GB.
+// fullLanguage maps a bare support_lang to the ISO code that answers show; the reference's example shows en as en-GB.
+var fullLanguage = map[string]string{"en": "en-GB", "de": "de-DE", "fr": "fr-FR", "es": "es-ES", "it": "it-IT"}
+
+// language returns the ISO code of a support_lang; any other value is returned unchanged.
 func language(supportLang string) string {
-	if full, known := map[string]string{"en": "en-GB", "de": "de-DE", "fr": "fr-FR", "es": "es-ES", "it": "it-IT"}[strings.ToLower(supportLang)]; known {
+	if full, known := fullLanguage[strings.ToLower(supportLang)]; known {
 		return full
 	}
 	return supportLang

@@ -12,8 +12,8 @@ import (
 	"greenroom/api/surface"
 )
 
-// uri is the absolute address of what is below /api/v3, with a slash at the end: companyURI(1)+"projects/17/" and so
-// on are made of these alone, so that what an answer or a webhook names is what a route serves.
+// uri returns an absolute address under /api/v3; format ends with a slash. All addresses in answers are built with the
+// functions here, so they match the routes.
 func (s *server) uri(format string, args ...any) string {
 	return s.PublicURL + "/api/v3/" + fmt.Sprintf(format, args...)
 }
@@ -32,11 +32,12 @@ func (s *server) candidateURI(company, project, candidate int64) string {
 	return s.uri("companies/%d/projects/%d/candidates/%d/", company, project, candidate)
 }
 
-// referenceForm is a resource's address; the host is not looked at, since one server has several names.
+// referenceForm matches the path of a resource's address. The host is ignored, because a server may have several names.
 var referenceForm = regexp.MustCompile(`^/api/v3/companies/([0-9]+)/(?:projects/[0-9]+/)?([a-z]+)/([0-9]+)/?$`)
 
-// reference reads what a body names a row by: its address as an answer shows it, or its integer id. kind is the last
-// word of such addresses ("customers"), company the number that they must have. ok is false for anything else.
+// reference parses a body's reference to a row: the address that answers show, or the integer id. kind is the
+// collection in the address, such as "customers"; company is the number that the address must have. ok is false for
+// anything else.
 func reference(raw json.RawMessage, company int64, kind string) (number int64, ok bool) {
 	if json.Unmarshal(raw, &number) == nil {
 		return number, number > 0
@@ -48,7 +49,7 @@ func reference(raw json.RawMessage, company int64, kind string) (number int64, o
 	return textReference(text, company, kind)
 }
 
-// textReference is reference for a value of a form or a query.
+// textReference is reference for a form field.
 func textReference(text string, company int64, kind string) (number int64, ok bool) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, n > 0
@@ -65,15 +66,15 @@ func textReference(text string, company int64, kind string) (number int64, ok bo
 	return number, err == nil && number > 0
 }
 
-// badReference refuses a reference to something that is not there, in the framework's words.
+// badReference refuses a reference to a missing row, with the framework's message.
 func badReference(field string) *surface.Error {
 	return surface.Invalid(field, "Invalid hyperlink - Object does not exist")
 }
 
-// stamp is a time as this product shows it: UTC, whole seconds, Z.
+// stamp formats a time as this product shows it: UTC, whole seconds, Z.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
-func maybeStamp(t *time.Time) *string {
+func optionalStamp(t *time.Time) *string {
 	if t == nil {
 		return nil
 	}
@@ -81,7 +82,7 @@ func maybeStamp(t *time.Time) *string {
 	return &text
 }
 
-// date reads a date, or the UTC day of a time; clients of this product send either.
+// date parses a date, or a time, whose UTC day it returns; clients of this product send either.
 func date(field, text string) (string, error) {
 	day := text
 	if strings.Contains(text, "T") {

@@ -19,10 +19,10 @@ func (s *server) welcomeVideoRoutes() []surface.Route {
 		surface.Post(list, "write:companies", s.createWelcomeVideo),
 		surface.Get(list+":video/", "read:companies", s.getWelcomeVideo),
 		surface.Delete(list+":video/", "write:companies|delete:companies", s.deleteWelcomeVideo),
-	}, file(list+":video/file/", "read:companies", s.streamWelcomeVideo)...)
+	}, fileRoutes(list+":video/file/", "read:companies", s.streamWelcomeVideo)...)
 }
 
-// welcomeVideo is a video with which a company welcomes its candidates (reference 2.8).
+// welcomeVideo is a company's welcome video for its candidates (reference 2.8).
 type welcomeVideo struct {
 	ResourceURI  string `json:"resource_uri"`
 	Company      string `json:"company"`
@@ -57,13 +57,8 @@ func (s *server) listWelcomeVideos(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return okPage(
-		s,
-		c,
-		p,
-		surface.Mapped(rows, func(w *db.WelcomeVideo) welcomeVideo { return s.showWelcomeVideo(company, w) }),
-		total,
-	)
+	out := surface.Mapped(rows, func(w *db.WelcomeVideo) welcomeVideo { return s.showWelcomeVideo(company, w) })
+	return okPage(s, c, p, out, total)
 }
 
 func (s *server) createWelcomeVideo(c *gin.Context) error {
@@ -71,7 +66,7 @@ func (s *server) createWelcomeVideo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.receive(c, s.recording(), func(u upload) error {
+	return s.receiveUpload(c, s.recordingPolicy(), func(u upload) error {
 		w := &db.WelcomeVideo{CompanyID: company.ID, File: u.file, ContentType: u.contentType, Size: u.size}
 		err := pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.CreateWelcomeVideo(ctx, tx, w)
@@ -83,7 +78,7 @@ func (s *server) createWelcomeVideo(c *gin.Context) error {
 	})
 }
 
-// welcomeVideo is the video of the path's :video, which must be the company's.
+// welcomeVideo returns the video that the path's :video names, which must belong to the company.
 func (s *server) welcomeVideo(c *gin.Context) (*db.Company, *db.WelcomeVideo, error) {
 	company, err := s.company(c)
 	if err != nil {

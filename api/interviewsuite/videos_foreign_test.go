@@ -9,7 +9,7 @@ import (
 	"greenroom/api/apitest"
 )
 
-// foreignMedia says of the routes around videos what a walk with a foreign key asks: every kind of row, planted.
+// foreignMedia creates a row of every kind around videos, for the walk with a foreign key.
 func foreignMedia(t *testing.T) (*evaluated, apitest.Foreign) {
 	t.Helper()
 	e := newEvaluated(t)
@@ -40,5 +40,5 @@ func foreignMedia(t *testing.T) (*evaluated, apitest.Foreign) {
 	}
 }
 
-// idIn is the integer id in a resource's own address.
+// idIn returns the integer id in a resource's address.
 func idIn(o apitest.Object) string { return path.Base(o["resource_uri"].(string)) }

@@ -7,14 +7,14 @@ import (
 	"greenroom/api/surface"
 )
 
-// mediaRoutes are what is asked, answered and thought of the answers, and all other files.
+// mediaRoutes serve questions, answer videos, their evaluation, and all other files.
 func (s *server) mediaRoutes() []surface.Route {
 	return slices.Concat(s.questionRoutes(), s.answerVideoRoutes(), s.ratingRoutes(), s.noteRoutes(), s.resultRoutes(),
 		s.welcomeVideoRoutes(), s.attachmentRoutes())
 }
 
-// file is a file's address: GET, and HEAD for players that ask for the size first.
-func file(path, scope string, h surface.Handler) []surface.Route {
+// fileRoutes serve a file: GET, and HEAD for players that ask for the size first.
+func fileRoutes(path, scope string, h surface.Handler) []surface.Route {
 	return []surface.Route{
 		surface.Get(path, scope, h),
 		{Method: http.MethodHead, Path: path, Scope: scope, Handle: h},
@@ -45,8 +45,8 @@ func (s *server) welcomeVideoURI(company, video int64) string {
 	return s.uri("companies/%d/videos/%d/", company, video)
 }
 
-// maybeURI is the address of something that may not be there.
-func maybeURI(number *int64, uri func(int64) string) *string {
+// optionalURI returns the address of an optional resource; nil when number is nil.
+func optionalURI(number *int64, uri func(int64) string) *string {
 	if number == nil {
 		return nil
 	}

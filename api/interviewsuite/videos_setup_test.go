@@ -24,10 +24,10 @@ import (
 	"greenroom/db/pg"
 )
 
-// maxVideo is the largest file that a studio takes.
+// maxVideo is the largest file that a studio accepts, in bytes.
 const maxVideo = 21 << 20
 
-// studio is a project with a question and a candidate, and a store of videos.
+// studio is a project with a question and a candidate, and a media store.
 type studio struct {
 	*apitest.Bundle
 	dir       string
@@ -47,7 +47,7 @@ func newStudio(t *testing.T) *studio {
 	s.Bundle = apitest.Setup(t, func(o *api.Options) {
 		o.InterviewSuite.Videos = interviewsuite.Videos{Store: store, MaxBytes: maxVideo}
 	})
-	s.sweeper = media.NewSweeper(media.SweeperOptions{DB: s.DB, Store: store})
+	s.sweeper = &media.Sweeper{DB: s.DB, Store: store}
 	var err error
 	s.company, err = db.GetCompany(s.Ctx, s, s.Company)
 	require.NoError(t, err)
@@ -74,7 +74,7 @@ func (s *studio) apply(name string) *db.Candidate {
 	return c
 }
 
-// interview of the candidate for the project; it has begun.
+// interview creates an interview of the candidate in the project, in progress.
 func (s *studio) interview() *db.Interview {
 	s.T.Helper()
 	i := &db.Interview{
@@ -96,7 +96,7 @@ func (s *studio) interview() *db.Interview {
 	return i
 }
 
-// token is a staff user's.
+// token creates a staff user and returns a token of theirs.
 func (s *studio) token(username string, kind db.AccountType) string {
 	s.T.Helper()
 	user := &db.Staff{CompanyID: s.Company, Username: username, AccountType: kind, IsActive: true}
@@ -111,7 +111,7 @@ func (s *studio) token(username string, kind db.AccountType) string {
 	return plain
 }
 
-// recording is a file as browsers record it, of n bytes or a few more.
+// recording returns a file as browsers record it, of n bytes or slightly more.
 func recording(n int) []byte {
 	const head = "\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81\x04\x42\xf3\x81\x08" +
 		"\x42\x82\x84webm\x42\x87\x81\x04\x42\x85\x81\x02"
@@ -121,7 +121,7 @@ func recording(n int) []byte {
 	return append(file, rest...)
 }
 
-// form is a multipart body; fields are names and values in turn, the file comes last as browsers send it.
+// form returns a multipart body. fields alternates names and values; the file comes last, as browsers send it.
 func form(t *testing.T, file []byte, fields ...string) (body []byte, contentType string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -154,13 +154,13 @@ func (s *studio) uploadAs(authorization, method, path string, file []byte, field
 	return s.Send(req)
 }
 
-// answer uploads one to a question.
+// answer uploads an answer to a question.
 func (s *studio) answer(q *db.Question, file []byte) apitest.Object {
 	s.T.Helper()
 	return s.upload("POST", s.inCandidate+"answervideos/", file, "question", fmt.Sprint(q.Number)).Is(http.StatusCreated)
 }
 
-// pathOf is an address of an answer without its host.
+// pathOf returns an address without its host.
 func pathOf(t *testing.T, address any) string {
 	t.Helper()
 	path, found := strings.CutPrefix(address.(string), apitest.PublicURL)
@@ -168,7 +168,7 @@ func pathOf(t *testing.T, address any) string {
 	return path
 }
 
-// files are those in the store, whole or in part.
+// files lists the files in the store, complete or partial.
 func (s *studio) files() []string {
 	s.T.Helper()
 	entries, err := os.ReadDir(s.dir)
@@ -180,15 +180,15 @@ func (s *studio) files() []string {
 	return names
 }
 
-// swept are the files that are left when those that are due are deleted.
+// swept runs the sweeper and returns the files that are left.
 func (s *studio) swept() []string {
 	s.T.Helper()
-	_, err := s.sweeper.RunOnce(s.Ctx)
+	_, err := s.sweeper.Sweep(s.Ctx)
 	require.NoError(s.T, err)
 	return s.files()
 }
 
-// events are the types of the company's events so far.
+// events returns the types of the company's events.
 func (s *studio) events() []string {
 	s.T.Helper()
 	types := []string{}

@@ -18,11 +18,11 @@ import (
 	"greenroom/db/pg"
 )
 
-// Videos is where uploaded files go, videos above all.
+// Videos configures the storage of uploaded files: videos, photos and CVs.
 type Videos struct {
-	// Store keeps them; nil: this server takes none (503).
+	// Store keeps the files; if nil, uploads are refused with 503.
 	Store media.Store
-	// MaxBytes bounds one; 0 means 512 MiB. Photos and CVs are bounded lower.
+	// MaxBytes bounds one file; 0 means 512 MiB. Photos and CVs have lower limits.
 	MaxBytes int64
 }
 
@@ -36,64 +36,67 @@ func (v Videos) limit() int64 {
 }
 
 const (
-	// formBytes is what a form may have beside its file: fields, and what stands between the parts.
+	// formBytes bounds the rest of a form: its fields and the boundaries between the parts.
 	formBytes = 64 << 10
-	// fieldBytes bounds one field.
+	// fieldBytes bounds one field of a form.
 	fieldBytes = 4 << 10
 )
 
-// intake is what a form's file must be.
-type intake struct {
+// uploadPolicy describes the file that an upload accepts.
+type uploadPolicy struct {
 	kind media.Kind
-	// limit is how many bytes it may have.
+	// limit is the largest size in bytes.
 	limit int64
-	// refusal is for one that is something else, in the framework's words where it has any.
+	// refusal is the message for a file of another kind: the framework's where it has one.
 	refusal string
 }
 
-// How large a photo and a CV may be, unless videos may not be as large: chosen, the reference says nothing.
+// Largest size of a photo and a CV in bytes, unless the limit of videos is lower. The reference gives none; these are
+// our choice.
 const (
 	maxPhoto    = 5 << 20
 	maxDocument = 20 << 20
 )
 
-func (s *server) recording() intake {
+func (s *server) recordingPolicy() uploadPolicy {
 	const refusal = "Upload a valid file. The file you uploaded was neither a video nor an audio recording"
-	return intake{media.Recording, s.Videos.limit(), refusal}
+	return uploadPolicy{media.Recording, s.Videos.limit(), refusal}
 }
 
-func (s *server) photo() intake {
+func (s *server) photoPolicy() uploadPolicy {
 	const refusal = "Upload a valid image. The file you uploaded was either not an image or a corrupted image"
-	return intake{media.Photo, min(maxPhoto, s.Videos.limit()), refusal}
+	return uploadPolicy{media.Photo, min(maxPhoto, s.Videos.limit()), refusal}
 }
 
-func (s *server) document() intake {
-	const refusal = "Upload a valid file. The file you uploaded was not a document of type doc, pdf, postscript, powerpoint, dvi, text or richtext"
-	return intake{media.Document, min(maxDocument, s.Videos.limit()), refusal}
+func (s *server) documentPolicy() uploadPolicy {
+	const refusal = "Upload a valid file. The file you uploaded was not a document of type " +
+		"doc, pdf, postscript, powerpoint, dvi, text or richtext"
+	return uploadPolicy{media.Document, min(maxDocument, s.Videos.limit()), refusal}
 }
 
-// upload is a form whose file is in the store. It is of no row yet: either one claims it (claimFile in db), or it is
-// dropped.
+// upload is a parsed form whose file is in the store. No row refers to the file yet: a row claims it (claimFile in db),
+// or the file is deleted.
 type upload struct {
 	file, contentType string
 	size              int64
 	fields            map[string]string
-	// release ends the file's reservation: nothing is being uploaded any more.
+	// release ends the file's reservation when the upload is over.
 	release func()
 }
 
-// receive reads a multipart form with one file, in the field "file", as a stream. It takes as long as the file's size
-// allows, not as long as other requests may. What fn then refuses, and what receive itself refuses, leaves no file.
-func (s *server) receive(c *gin.Context, in intake, fn func(upload) error) error {
+// receiveUpload streams a multipart form with one file, in the field "file", into the store and calls fn. The time
+// limit follows the file's size, not the limit of other requests. If receiveUpload or fn refuses the upload, no file is
+// left.
+func (s *server) receiveUpload(c *gin.Context, p uploadPolicy, fn func(upload) error) error {
 	if s.Videos.Store == nil {
 		return &surface.Error{
-			Status: http.StatusServiceUnavailable, Code: surface.CodeUnavailable, Message: "This server does not take files",
+			Status: http.StatusServiceUnavailable, Code: surface.CodeUnavailable, Message: "This server does not accept files",
 		}
 	}
-	if c.Request.ContentLength > in.limit+formBytes {
-		return in.tooLarge()
+	if c.Request.ContentLength > p.limit+formBytes {
+		return p.tooLarge()
 	}
-	c.Request.Body = media.Patient(c.Writer, c.Request, in.limit+formBytes)
+	c.Request.Body = media.ExtendDeadlines(c.Writer, c.Request, p.limit+formBytes)
 	form, err := c.Request.MultipartReader()
 	if err != nil {
 		return &surface.Error{
@@ -102,7 +105,7 @@ func (s *server) receive(c *gin.Context, in intake, fn func(upload) error) error
 			Message: "The body must be multipart/form-data",
 		}
 	}
-	u, err := s.readForm(c.Request.Context(), in, form)
+	u, err := s.readForm(c.Request.Context(), p, form)
 	if err == nil && u.file == "" {
 		err = surface.Missing("file")
 	}
@@ -111,14 +114,14 @@ func (s *server) receive(c *gin.Context, in intake, fn func(upload) error) error
 	}
 	u.release()
 	if err != nil && u.file != "" {
-		// The caller may be gone already; if this fails too, the file is due when the upload's time is up.
+		// The caller may have disconnected. If this fails, the sweeper deletes the file when its lease expires.
 		_ = db.ReleaseFile(context.WithoutCancel(c.Request.Context()), s.DB, u.file)
 	}
 	return err
 }
 
-// readForm reads a form to its end. The upload it returns is to be dropped when there is an error.
-func (s *server) readForm(ctx context.Context, in intake, form *multipart.Reader) (u upload, err error) {
+// readForm reads a form to its end. With an error, the caller must release the returned upload and its file.
+func (s *server) readForm(ctx context.Context, p uploadPolicy, form *multipart.Reader) (u upload, err error) {
 	u = upload{fields: map[string]string{}, release: func() {}}
 	for {
 		part, err := form.NextPart()
@@ -126,11 +129,11 @@ func (s *server) readForm(ctx context.Context, in intake, form *multipart.Reader
 			return u, nil
 		}
 		if err != nil {
-			return u, in.refuseForm(err)
+			return u, p.refuseForm(err)
 		}
 		name := part.FormName()
 		if name != "file" {
-			if u.fields[name], err = in.readField(name, part); err != nil {
+			if u.fields[name], err = p.readField(name, part); err != nil {
 				return u, err
 			}
 			continue
@@ -138,17 +141,17 @@ func (s *server) readForm(ctx context.Context, in intake, form *multipart.Reader
 		if u.file != "" {
 			return u, surface.Invalid("file", "There must be one file")
 		}
-		if err := s.keep(ctx, in, part, &u); err != nil {
-			return u, in.refuseFile(err)
+		if err := s.storeFile(ctx, p, part, &u); err != nil {
+			return u, p.refuseFile(err)
 		}
 	}
 }
 
-func (in intake) readField(name string, r io.Reader) (string, error) {
+func (p uploadPolicy) readField(name string, r io.Reader) (string, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, fieldBytes+1))
 	switch {
 	case err != nil:
-		return "", in.refuseForm(err)
+		return "", p.refuseForm(err)
 	case len(raw) > fieldBytes:
 		return "", surface.Invalid(surface.Clip(name), "This field is too long")
 	case !utf8.Valid(raw) || !utf8.ValidString(name):
@@ -157,9 +160,9 @@ func (in intake) readField(name string, r io.Reader) (string, error) {
 	return string(raw), nil
 }
 
-// keep stores the file of a form under a new name that no row counts on yet.
-func (s *server) keep(ctx context.Context, in intake, part *multipart.Part, u *upload) error {
-	contentType, whole, err := media.Sniff(part, in.kind, part.FileName())
+// storeFile reserves a new name and stores the form's file under it.
+func (s *server) storeFile(ctx context.Context, p uploadPolicy, part *multipart.Part, u *upload) error {
+	contentType, whole, err := media.Sniff(part, p.kind, part.FileName())
 	if err != nil {
 		return err
 	}
@@ -169,36 +172,36 @@ func (s *server) keep(ctx context.Context, in intake, part *multipart.Part, u *u
 		return err
 	}
 	u.file, u.contentType = name, contentType
-	u.size, err = s.Videos.Store.Put(ctx, name, whole, in.limit)
+	u.size, err = s.Videos.Store.Put(ctx, name, whole, p.limit)
 	return err
 }
 
-func (in intake) tooLarge() error {
+func (p uploadPolicy) tooLarge() error {
 	return &surface.Error{
 		Status: http.StatusRequestEntityTooLarge, Code: surface.CodeTooLarge,
-		Message: fmt.Sprintf("The file must be at most %d bytes", in.limit), Details: surface.Details{"maxBytes": in.limit},
+		Message: fmt.Sprintf("The file must be at most %d bytes", p.limit), Details: surface.Details{"maxBytes": p.limit},
 	}
 }
 
-// refuseFile says what is wrong with a file; what is not the sender's fault stays as it is.
-func (in intake) refuseFile(err error) error {
+// refuseFile turns a sender's error into a refusal and returns any other error unchanged.
+func (p uploadPolicy) refuseFile(err error) error {
 	switch {
 	case errors.Is(err, media.ErrTooLarge):
-		return in.tooLarge()
+		return p.tooLarge()
 	case errors.Is(err, media.ErrType):
-		return surface.Invalid("file", in.refusal)
-	case media.IsBrokenOff(err):
-		return in.refuseForm(err)
+		return surface.Invalid("file", p.refusal)
+	case media.IsInterrupted(err):
+		return p.refuseForm(err)
 	}
 	return err
 }
 
-// refuseForm is for a form that could not be read.
-func (in intake) refuseForm(err error) error {
+// refuseForm returns the refusal of a form that could not be read.
+func (p uploadPolicy) refuseForm(err error) error {
 	var tooMany *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooMany):
-		return in.tooLarge()
+		return p.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &surface.Error{
 			Status:  http.StatusRequestTimeout,
@@ -209,13 +212,13 @@ func (in intake) refuseForm(err error) error {
 	return surface.BadBody("The form could not be read to its end")
 }
 
-// stream answers with a stored file, whole or in ranges.
+// stream answers with a stored file, whole or in part.
 func (s *server) stream(c *gin.Context, name, contentType string) error {
 	if s.Videos.Store == nil {
 		return pg.ErrNotFound
 	}
 	f, err := s.Videos.Store.Open(c.Request.Context(), name)
-	if errors.Is(err, media.ErrNotFound) { // replaced or deleted this moment
+	if errors.Is(err, media.ErrNotFound) { // replaced or deleted since the row was read
 		return pg.ErrNotFound
 	}
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Dir is a Store in a directory. A file is written beside its place, brought to disk and then renamed, so that a name
-// is either a whole file or nothing, whatever happens to the machine meanwhile.
+// Dir is a Store in a directory. A file is written under a temporary name, synced to disk and then renamed, so that a
+// name is either a complete file or absent, even after a crash of the machine.
 type Dir struct {
 	path string
 
@@ -19,14 +19,14 @@ type Dir struct {
 	root *os.Root
 }
 
-// NewDir returns the store of a directory. It is made with the first file, for its owner alone: a process that is
-// given no videos needs no place for them.
+// NewDir returns the store of a directory. The directory is created on first use, readable by its owner only, so a
+// process without uploads needs none.
 func NewDir(path string) *Dir { return &Dir{path: path} }
 
-// partial marks a file that is not whole; a name has no dot, so that it cannot be asked for.
+// partial is the suffix of an incomplete file. A valid name has no dot, so a partial file cannot be opened.
 const partial = ".part"
 
-// Put is as [Store] says.
+// Put implements [Store].
 func (d *Dir) Put(_ context.Context, name string, r io.Reader, limit int64) (size int64, err error) {
 	root, err := d.open(name)
 	if err != nil {
@@ -49,19 +49,19 @@ func (d *Dir) Put(_ context.Context, name string, r io.Reader, limit int64) (siz
 	return size, d.sync(root)
 }
 
-// sync brings the directory to disk: a renamed file is as durable as its directory.
+// sync flushes the directory: a rename is durable only once its directory is synced.
 func (d *Dir) sync(root *os.Root) error {
 	f, err := root.Open(".")
 	if err == nil {
 		err = errors.Join(f.Sync(), f.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("bring directory to disk: %w", err)
+		return fmt.Errorf("sync directory: %w", err)
 	}
 	return nil
 }
 
-// Open is as [Store] says.
+// Open implements [Store].
 func (d *Dir) Open(_ context.Context, name string) (*File, error) {
 	root, err := d.open(name)
 	if err != nil {
@@ -76,12 +76,12 @@ func (d *Dir) Open(_ context.Context, name string) (*File, error) {
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("look at file: %w", err), f.Close())
+		return nil, errors.Join(fmt.Errorf("stat file: %w", err), f.Close())
 	}
 	return &File{ReadSeekCloser: f, Size: info.Size(), ModTime: info.ModTime()}, nil
 }
 
-// Delete is as [Store] says.
+// Delete implements [Store].
 func (d *Dir) Delete(_ context.Context, name string) error {
 	root, err := d.open(name)
 	if err != nil {
@@ -95,7 +95,7 @@ func (d *Dir) Delete(_ context.Context, name string) error {
 	return d.sync(root)
 }
 
-// open checks the name and opens the directory, once.
+// open checks the name and returns the directory, which it opens on first use.
 func (d *Dir) open(name string) (*os.Root, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -106,11 +106,11 @@ func (d *Dir) open(name string) (*os.Root, error) {
 		return d.root, nil
 	}
 	if err := os.MkdirAll(d.path, 0o700); err != nil {
-		return nil, fmt.Errorf("make directory of media: %w", err)
+		return nil, fmt.Errorf("create media directory: %w", err)
 	}
 	root, err := os.OpenRoot(d.path)
 	if err != nil {
-		return nil, fmt.Errorf("open directory of media: %w", err)
+		return nil, fmt.Errorf("open media directory: %w", err)
 	}
 	d.root = root
 	return root, nil

@@ -1,9 +1,8 @@
-// Package media keeps the files that people upload: answer videos and welcome videos, photos and CVs.
+// Package media stores uploaded files: answer videos, welcome videos, photos and CVs.
 //
-// A file is written once under a name of its own and never changed: a replacement is a new file under a new name. So
-// a name is as good as a checksum (it is the entity tag), a reader is never surprised by a writer, and the database
-// row, which names its file, is the one place that says which file counts. A file is never whole in memory, on its
-// way in or out.
+// A file is written once under a unique name and never modified: a replacement is a new file under a new name. So the
+// name serves as the entity tag, and readers and writers never conflict. The database row names its file and is the
+// only source of truth for which file is in use. Files are streamed, never held in memory as a whole.
 //
-// Two stores keep the same promises: a directory of this machine, and a bucket of a service that speaks S3.
+// There are two stores with the same guarantees: a local directory, and a bucket of a service that speaks S3.
 package media

@@ -18,7 +18,7 @@ import (
 	"greenroom/api/media"
 )
 
-// serve is a server of one file of the store, as a surface would be.
+// serve starts a server of one file of the store, as a surface does.
 func serve(t *testing.T, s media.Store, change ...func(*http.Server)) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -121,7 +121,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// The server's own limits are made for small answers: a viewer of a long video takes longer than them.
+// The server's timeouts suit small answers; a viewer of a long video takes longer.
 func TestServe_outlives_the_servers_time_limit(t *testing.T) {
 	t.Parallel()
 	s := media.NewDir(t.TempDir())
@@ -134,13 +134,13 @@ func TestServe_outlives_the_servers_time_limit(t *testing.T) {
 	res, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	defer res.Body.Close()
-	<-time.After(3 * limit) // the viewer looks at the beginning, the connection's buffers are full
+	<-time.After(3 * limit) // the viewer has paused, the connection's buffers are full
 	n, err := io.Copy(io.Discard, res.Body)
 	require.NoError(t, err)
 	assert.EqualValues(t, big, n)
 }
 
-func TestPatient(t *testing.T) {
+func TestExtendDeadlines(t *testing.T) {
 	t.Parallel()
 	const limit = 100 * time.Millisecond
 	type answer struct {
@@ -149,7 +149,7 @@ func TestPatient(t *testing.T) {
 	}
 	answers := make(chan answer, 1)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n, err := io.Copy(io.Discard, media.Patient(w, r, 1000))
+		n, err := io.Copy(io.Discard, media.ExtendDeadlines(w, r, 1000))
 		answers <- answer{n, err}
 	}))
 	server.Config.ReadTimeout, server.Config.WriteTimeout = limit, limit
@@ -176,12 +176,12 @@ func TestPatient(t *testing.T) {
 		require.NoError(t, got.err)
 		assert.EqualValues(t, 20, got.n)
 	})
-	t.Run("ends_beyond_the_limit_of_bytes", func(t *testing.T) {
+	t.Run("fails_beyond_the_limit_of_bytes", func(t *testing.T) {
 		got := send(t, "Content-Length: 1001", strings.Repeat("x", 1001))
 		var tooLarge *http.MaxBytesError
 		require.ErrorAs(t, got.err, &tooLarge)
 	})
-	t.Run("tells_that_a_sender_hung_up", func(t *testing.T) {
+	t.Run("reports_that_the_sender_disconnected", func(t *testing.T) {
 		got := send(t, "Content-Length: 20", "0123456789")
 		require.ErrorIs(t, got.err, io.ErrUnexpectedEOF)
 	})
@@ -218,12 +218,12 @@ func TestSniff(t *testing.T) {
 			assert.Equal(t, c.want, got)
 			all, err := io.ReadAll(whole)
 			require.NoError(t, err)
-			assert.Equal(t, c.file, all, "nothing is lost")
+			assert.Equal(t, c.file, all, "the whole file is read")
 		})
 	}
 }
 
-// webm is the beginning of a file as browsers record it, followed by n bytes of anything.
+// webm returns the beginning of a file as browsers record it, followed by n arbitrary bytes.
 func webm(n int) []byte {
 	const head = "\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81\x04\x42\xf3\x81\x08" +
 		"\x42\x82\x84webm\x42\x87\x81\x04\x42\x85\x81\x02"

@@ -10,12 +10,12 @@ import (
 	"greenroom/db"
 )
 
-// Lease is how long a reserved file is kept after the last sign of its uploader, who gives one each quarter of it:
-// minutes after a process was killed in the middle of an upload, nothing of that is left. It is longer than the
-// database may be away, and than the minute that db wants to be left when a row is to count on the file.
+// Lease is how long a reserved file is kept after the last renewal; it is renewed each quarter of that time. So minutes
+// after a process was killed during an upload, the partial file is deleted. It is longer than a usual outage of the
+// database, and longer than the minute that must remain when a row claims the file.
 const Lease = 4 * time.Minute
 
-// Reservations keep files that are being uploaded from the sweeper.
+// Reservations protect files from the sweeper while they are being uploaded.
 type Reservations struct {
 	DB *bun.DB
 	// Lease of zero means [Lease].
@@ -23,8 +23,8 @@ type Reservations struct {
 	Logger *slog.Logger
 }
 
-// Reserve lists a file that is about to be uploaded ([db.ReserveFile]), and renews that until release is called or
-// ctx ends.
+// Reserve reserves the name of a file before its upload ([db.ReserveFile]) and renews the lease until release is called
+// or ctx ends.
 func (r Reservations) Reserve(ctx context.Context, file string) (release func(), err error) {
 	if r.Lease <= 0 {
 		r.Lease = Lease
@@ -44,7 +44,7 @@ func (r Reservations) Reserve(ctx context.Context, file string) (release func(),
 	}, nil
 }
 
-// renew tries again after a fault: a lease has room for three.
+// renew logs an error and retries at the next tick; a lease survives three failed renewals.
 func (r Reservations) renew(ctx context.Context, file string) {
 	tick := time.NewTicker(r.Lease / 4)
 	defer tick.Stop()
@@ -55,7 +55,7 @@ func (r Reservations) renew(ctx context.Context, file string) {
 		case <-tick.C:
 		}
 		if err := db.RenewFile(ctx, r.DB, file, time.Now().Add(r.Lease)); err != nil && ctx.Err() == nil {
-			r.Logger.WarnContext(ctx, "renew reservation of upload", "error", err)
+			r.Logger.WarnContext(ctx, "renew upload reservation", "error", err)
 		}
 	}
 }

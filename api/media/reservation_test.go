@@ -14,7 +14,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// A file stays reserved for as long as somebody uploads it, and no longer than a lease after its uploader was killed.
+// A file stays reserved while it is uploaded, and at most one lease longer when its uploader was killed.
 func TestReserve(t *testing.T) {
 	t.Parallel()
 	ctx, d := t.Context(), dbtest.New(t)
@@ -32,13 +32,13 @@ func TestReserve(t *testing.T) {
 	release()
 	last := due()
 	assert.Eventually(t, func() bool {
-		files, err := db.StrayFiles(ctx, d, 1)
+		files, err := db.OrphanedFiles(ctx, d, 1)
 		return err == nil && len(files) == 1
 	}, 20*lease, lease/10)
-	assert.Equal(t, last, due(), "who has gone renews nothing")
+	assert.Equal(t, last, due(), "no renewal after release")
 
 	require.NoError(t, db.RenewFile(ctx, d, "f", time.Now().Add(time.Hour)))
-	assert.Equal(t, last, due(), "what is due may be gone already")
+	assert.Equal(t, last, due(), "a due file may be deleted already")
 	_, err = reservations.Reserve(ctx, "f")
 	require.ErrorIs(t, err, pg.ErrDuplicate)
 

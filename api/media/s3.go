@@ -12,7 +12,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// S3Options name a bucket of a service that speaks S3.
+// S3Options identify a bucket of a service that speaks S3.
 type S3Options struct {
 	// Endpoint is http(s)://host[:port].
 	Endpoint             string
@@ -20,22 +20,23 @@ type S3Options struct {
 	AccessKey, SecretKey string
 }
 
-// S3 is a Store in a bucket, which must be there already.
+// S3 is a Store in an existing bucket.
 type S3 struct {
 	client *minio.Client
 	bucket string
 }
 
-// partBytes is what an upload holds in memory. S3 takes parts from 5 MiB on, 10,000 of them: files of up to 78 GiB.
+// partBytes is the memory that an upload uses. S3 requires parts of at least 5 MiB and allows 10,000 of them, so files
+// are limited to 78 GiB.
 const partBytes = 8 << 20
 
-// NewS3 returns the store of a bucket; it does no I/O. Its client is not behind the guard that webhooks are sent
-// through: where it connects to is the operator's setting, often a private address on purpose, and nothing that a
-// user could choose. Like every way out of this product it takes no proxy from the environment.
+// NewS3 returns the store of a bucket; it does no I/O. The client bypasses the address guard of webhooks, because its
+// address is an operator's setting, often a private address on purpose, which no user can choose. Like every HTTP
+// client of this product it ignores the proxy settings of the environment.
 func NewS3(o S3Options) (*S3, error) {
 	u, err := url.Parse(o.Endpoint)
 	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("the address of the S3 service is not a URL: %q", o.Endpoint)
+		return nil, fmt.Errorf("S3 endpoint is not a URL: %q", o.Endpoint)
 	}
 	transport, err := minio.DefaultTransport(u.Scheme == "https")
 	if err != nil {
@@ -43,11 +44,7 @@ func NewS3(o S3Options) (*S3, error) {
 	}
 	transport.Proxy = nil
 	client, err := minio.New(u.Host, &minio.Options{
-		Creds: credentials.NewStaticV4(
-			o.AccessKey,
-			o.SecretKey,
-			"",
-		),
+		Creds:     credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""),
 		Secure:    u.Scheme == "https",
 		Region:    o.Region,
 		Transport: transport,
@@ -58,14 +55,14 @@ func NewS3(o S3Options) (*S3, error) {
 	return &S3{client: client, bucket: o.Bucket}, nil
 }
 
-// Put is as [Store] says: the parts become an object only when all of them are there.
+// Put implements [Store]: the parts become an object only when all of them have been uploaded.
 func (s *S3) Put(ctx context.Context, name string, r io.Reader, limit int64) (int64, error) {
 	if err := checkName(name); err != nil {
 		return 0, err
 	}
 	src := &source{r: r, left: limit}
-	// A sender that hangs up ends src, and with it the upload. The context must outlive that: with it the parts are
-	// taken back.
+	// A sender that disconnects fails src and thereby the upload. The context must not be canceled with the request,
+	// because the client still needs it to remove the parts.
 	_, err := s.client.PutObject(context.WithoutCancel(ctx), s.bucket, name, src, -1, minio.PutObjectOptions{
 		PartSize: partBytes, ContentType: "application/octet-stream",
 	})
@@ -75,7 +72,7 @@ func (s *S3) Put(ctx context.Context, name string, r io.Reader, limit int64) (in
 	return src.size, nil
 }
 
-// Open is as [Store] says. Each place that is gone to is a request of its own to the service.
+// Open implements [Store]. Each seek is a separate request to the service.
 func (s *S3) Open(ctx context.Context, name string) (*File, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -92,24 +89,24 @@ func (s *S3) Open(ctx context.Context, name string) (*File, error) {
 	return &File{ReadSeekCloser: object, Size: info.Size, ModTime: info.LastModified}, nil
 }
 
-// missing tells a file that is not there from a bucket that is not there: the service has no words for either (HEAD).
+// missing distinguishes a missing file from a missing bucket: a HEAD request is answered with 404 for both.
 func (s *S3) missing(ctx context.Context, err error) error {
 	var answer minio.ErrorResponse
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
-		if there, failed := s.client.BucketExists(ctx, s.bucket); failed != nil || there {
+		if exists, failed := s.client.BucketExists(ctx, s.bucket); failed != nil || exists {
 			return ErrNotFound
 		}
 	}
-	return fmt.Errorf("look at object: %w", err)
+	return fmt.Errorf("stat object: %w", err)
 }
 
-// Delete is as [Store] says.
+// Delete implements [Store].
 func (s *S3) Delete(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
 	if err := s.client.RemoveIncompleteUpload(ctx, s.bucket, name); err != nil {
-		return fmt.Errorf("take parts back: %w", err)
+		return fmt.Errorf("remove incomplete upload: %w", err)
 	}
 	if err := s.client.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{}); err != nil {
 		return fmt.Errorf("remove object: %w", err)

@@ -12,24 +12,24 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// ErrType says that a file is not of the kind that is wanted.
-var ErrType = errors.New("file is of another kind")
+// ErrType means that a file is not of the required kind.
+var ErrType = errors.New("file is of the wrong kind")
 
-// sniffBytes are enough for every signature that is known here: mimetype's own limit.
+// sniffBytes is enough for every signature that mimetype knows: its own limit.
 const sniffBytes = 3072
 
-// Kind says what an upload may be, by what its first bytes were found to be and, where they leave that open, by what
-// its sender calls it. It returns the type to keep it as, "" for one that is refused. What is streamed back to a
-// browser must be nothing that it would run.
+// Kind decides which uploads are accepted. found is the type detected from head, the file's first bytes; name is the
+// sender's file name, for types that head does not determine. It returns the content type to store, or "" to refuse the
+// file. It must not return a type that a browser would execute.
 type Kind func(found *mimetype.MIME, head []byte, name string) string
 
-// Sniff tells from the first bytes what an upload is, whatever its sender calls it, and returns it whole; ErrType
-// when it is not of that kind, or empty.
+// Sniff detects the content type from the first bytes of r and returns a reader of the whole file. A file that is empty
+// or of another kind is ErrType.
 func Sniff(r io.Reader, kind Kind, name string) (contentType string, whole io.Reader, err error) {
 	buffered := bufio.NewReaderSize(r, sniffBytes)
 	head, err := buffered.Peek(sniffBytes)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return "", nil, fmt.Errorf("read beginning of file: %w", &brokenOff{err})
+		return "", nil, fmt.Errorf("read beginning of file: %w", &interruptedError{err})
 	}
 	if len(head) > 0 {
 		contentType = kind(mimetype.Detect(head), head, name)
@@ -40,7 +40,7 @@ func Sniff(r io.Reader, kind Kind, name string) (contentType string, whole io.Re
 	return contentType, buffered, nil
 }
 
-// Recording is video or audio.
+// Recording accepts video and audio.
 func Recording(found *mimetype.MIME, _ []byte, _ string) string {
 	contentType := plain(found)
 	if strings.HasPrefix(contentType, "video/") || strings.HasPrefix(contentType, "audio/") {
@@ -49,7 +49,7 @@ func Recording(found *mimetype.MIME, _ []byte, _ string) string {
 	return ""
 }
 
-// Photo is an image of the types that browsers show, and none that is a program (SVG).
+// Photo accepts the image types that browsers show, but not SVG, which can contain scripts.
 func Photo(found *mimetype.MIME, _ []byte, _ string) string {
 	switch contentType := plain(found); contentType {
 	case "image/jpeg", "image/png", "image/gif", "image/webp":
@@ -58,8 +58,8 @@ func Photo(found *mimetype.MIME, _ []byte, _ string) string {
 	return ""
 }
 
-// Document is what a CV may be in the interview suite (its reference, 2.5): doc, pdf, postscript, powerpoint, dvi,
-// text and richtext; and what has taken the place of doc and powerpoint since.
+// Document accepts the types of a CV in the interview suite (its reference, 2.5): doc, pdf, postscript, powerpoint,
+// dvi, text and richtext. It also accepts docx and pptx, the successors of doc and powerpoint.
 func Document(found *mimetype.MIME, head []byte, name string) string {
 	switch contentType := plain(found); contentType {
 	case "application/msword", "application/pdf", "application/postscript", "application/vnd.ms-powerpoint", "text/rtf",
@@ -75,14 +75,15 @@ func Document(found *mimetype.MIME, head []byte, name string) string {
 		return "application/x-dvi"
 	}
 	for m := found.Parent(); m != nil; m = m.Parent() {
-		if m.Is("text/plain") { // JSON, HTML, a list: as nothing but text
+		if m.Is("text/plain") { // JSON, HTML or CSV is served as plain text
 			return "text/plain"
 		}
 	}
 	return ""
 }
 
-// officeType tells doc from powerpoint where the place in the file that says it lies behind the beginning.
+// officeType distinguishes doc from powerpoint by the file name, because an OLE file may not show it in its first
+// bytes.
 func officeType(name string) string {
 	return map[string]string{
 		".doc": "application/msword", ".dot": "application/msword",
@@ -90,7 +91,7 @@ func officeType(name string) string {
 	}[strings.ToLower(path.Ext(name))]
 }
 
-// plain is a type without its parameters.
+// plain returns a type without its parameters.
 func plain(m *mimetype.MIME) string {
 	contentType, _, _ := strings.Cut(m.String(), ";")
 	return contentType

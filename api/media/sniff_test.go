@@ -14,6 +14,7 @@ import (
 
 func TestSniff_kinds(t *testing.T) {
 	t.Parallel()
+	const types, office = "[Content_Types].xml", "application/vnd.openxmlformats-officedocument."
 	const ole = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 	compound := ole + strings.Repeat("\x00", 40) + "\xff\x00\x00\x00" + strings.Repeat("\x00", 4000)
 	for name, c := range map[string]struct {
@@ -35,8 +36,8 @@ func TestSniff_kinds(t *testing.T) {
 		"a.doc":       {compound, "", "application/msword"},
 		"A.PPT":       {compound, "", "application/vnd.ms-powerpoint"},
 		"setup.msi":   {compound, "", ""},
-		"a.docx":      {archive(t, "[Content_Types].xml", "word/document.xml"), "", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"},
-		"a.pptx":      {archive(t, "[Content_Types].xml", "ppt/presentation.xml"), "", "application/vnd.openxmlformats-officedocument.presentationml.presentation"},
+		"a.docx":      {archive(t, types, "word/document.xml"), "", office + "wordprocessingml.document"},
+		"a.pptx":      {archive(t, types, "ppt/presentation.xml"), "", office + "presentationml.presentation"},
 		"zip.docx":    {archive(t, "virus.exe"), "", ""},
 		"program.doc": {"\x7fELF\x02\x01\x01", "", ""},
 		"movie.pdf":   {string(webm(100)), "", ""},

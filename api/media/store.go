@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-// What a store refuses; anything else is a fault of ours.
+// Errors of a store that the caller can act on. Any other error is a fault of the store.
 var (
-	// ErrTooLarge: there was more than the limit, and nothing of it was kept.
+	// ErrTooLarge means that the file exceeds the limit; nothing was stored.
 	ErrTooLarge = errors.New("file is too large")
-	// ErrNotFound: there is no such file.
+	// ErrNotFound means that the file does not exist.
 	ErrNotFound = errors.New("file not found")
-	// ErrName: not a name that a store keeps files under.
-	ErrName = errors.New("not a name of a file")
+	// ErrName means that the name is not a valid file name of a store.
+	ErrName = errors.New("invalid file name")
 )
 
-// Store keeps files by name. It may be used by many goroutines, and by several processes that share what is behind it.
+// Store stores files by name. It is safe for concurrent use, also by several processes that share the directory or
+// bucket.
 type Store interface {
-	// Put stores what r gives under a new name, as a stream, and returns its size in bytes. A file of more than limit
-	// bytes is ErrTooLarge. The file is there, durably, once Put returned nil, and never in part: what r breaks off
-	// leaves nothing.
+	// Put streams r into a new file and returns its size in bytes. A file of more than limit bytes is ErrTooLarge. Once
+	// Put has returned nil, the file is durable and complete. If r fails, no file is left.
 	Put(ctx context.Context, name string, r io.Reader, limit int64) (int64, error)
-	// Open returns a file for reading, at any place in it; ErrNotFound when there is none. The caller closes it.
+	// Open opens a file for reading and seeking; ErrNotFound when it does not exist. The caller closes it.
 	Open(ctx context.Context, name string) (*File, error)
-	// Delete removes a file and what an interrupted Put may have left of it. One that is not there is no error.
+	// Delete removes a file and anything that an interrupted Put left of it. A missing file is not an error.
 	Delete(ctx context.Context, name string) error
 }
 
@@ -38,7 +38,7 @@ type File struct {
 	ModTime time.Time
 }
 
-// nameForm keeps names to what is the same on every file system and in every URL; the names in use are UUIDs.
+// nameForm matches names that are portable across file systems and URLs; the names in use are UUIDs.
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,99}$`)
 
 func checkName(name string) error {
@@ -48,9 +48,9 @@ func checkName(name string) error {
 	return nil
 }
 
-// source is an upload on its way into a store: it ends with ErrTooLarge beyond the limit and remembers why it broke
-// off. A fault is never io.ErrUnexpectedEOF, which the S3 client would take for the end of the file and keep half of
-// it.
+// source is the reader that a store copies an upload from. It fails with ErrTooLarge beyond the limit and keeps the
+// first error. It never returns io.ErrUnexpectedEOF, which the S3 client takes for the end of the file: the client
+// would store a truncated file.
 type source struct {
 	r    io.Reader
 	left int64
@@ -62,7 +62,7 @@ func (s *source) Read(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	if int64(len(p)) > s.left+1 { // one byte more tells that there is more
+	if int64(len(p)) > s.left+1 { // one extra byte shows that the limit is exceeded
 		p = p[:s.left+1]
 	}
 	n, err := s.r.Read(p)
@@ -72,23 +72,23 @@ func (s *source) Read(p []byte) (int, error) {
 	case s.left < 0:
 		s.err = ErrTooLarge
 	case err != nil && !errors.Is(err, io.EOF):
-		s.err = &brokenOff{err}
+		s.err = &interruptedError{err}
 	case err != nil:
 		return n, err
 	}
 	return n, s.err
 }
 
-// brokenOff is the fault of an upload's sender, or of the way to them. It deliberately does not unwrap to the
-// reader's own error where errors are compared by ==, as io.ReadFull does.
-type brokenOff struct{ cause error }
+// interruptedError means that the sender or the connection failed during an upload. Callers that compare errors with
+// ==, as io.ReadFull does, must not see the reader's own error, hence the type.
+type interruptedError struct{ cause error }
 
-func (e *brokenOff) Error() string { return "upload broke off: " + e.cause.Error() }
+func (e *interruptedError) Error() string { return "upload interrupted: " + e.cause.Error() }
 
-func (e *brokenOff) Unwrap() error { return e.cause }
+func (e *interruptedError) Unwrap() error { return e.cause }
 
-// IsBrokenOff reports whether a Put failed because what it was given did not come to its end.
-func IsBrokenOff(err error) bool {
-	var b *brokenOff
-	return errors.As(err, &b)
+// IsInterrupted reports whether an upload failed because its reader failed before the end.
+func IsInterrupted(err error) bool {
+	var i *interruptedError
+	return errors.As(err, &i)
 }

@@ -25,7 +25,7 @@ import (
 	"greenroom/api/media"
 )
 
-// stores are the two kinds, each with a way to see everything that it keeps, parts of files too.
+// stores returns both kinds of store, each with a function that counts everything stored, partial files included.
 func stores(t *testing.T) map[string]struct {
 	media.Store
 	kept func() int
@@ -46,8 +46,8 @@ func stores(t *testing.T) map[string]struct {
 	}
 }
 
-// s3Store is a store on a server that speaks S3 over HTTP. kept counts its objects and the uploads that were neither
-// completed nor taken back.
+// s3Store returns a store on a server that speaks S3 over HTTP. kept counts its objects and the uploads that were
+// neither completed nor aborted.
 func s3Store(t *testing.T) (store *media.S3, kept func() int) {
 	t.Helper()
 	backend := s3mem.New()
@@ -63,7 +63,7 @@ func s3Store(t *testing.T) (store *media.S3, kept func() int) {
 		}
 		fake.ServeHTTP(w, decoded(t, r))
 	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of itself where an object is missing
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs an error for a missing object
 	server.Start()
 	t.Cleanup(server.Close)
 	store, err := media.NewS3(media.S3Options{
@@ -77,8 +77,8 @@ func s3Store(t *testing.T) (store *media.S3, kept func() int) {
 	}
 }
 
-// decoded takes the signatures between the chunks of a part out, which this server does of whole objects alone. They
-// have the form of chunk extensions of HTTP.
+// decoded removes the signatures between the chunks of a part, because this server removes them from whole objects
+// only. They have the format of HTTP chunk extensions.
 func decoded(t *testing.T, r *http.Request) *http.Request {
 	t.Helper()
 	if r.Method != http.MethodPut || r.Header.Get("X-Amz-Content-Sha256") != "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" {
@@ -148,11 +148,16 @@ func same(t *testing.T, s media.Store, name string, data []byte) {
 	require.Equal(t, int64(len(data)), f.Size)
 	got, err := io.ReadAll(f)
 	require.NoError(t, err)
-	require.True(t, bytes.Equal(data, got), "what comes out is what went in")
+	require.True(t, bytes.Equal(data, got), "the file is read back unchanged")
 }
 
-// A store that kept half of a file would show a candidate's answer cut off, and nobody would know.
-func TestStore_keeps_nothing_of_what_is_not_whole(t *testing.T) {
+// cutOff returns a reader that fails after n bytes, as when the sender disconnects.
+func cutOff(n int) io.Reader {
+	return io.MultiReader(bytes.NewReader(random(n)), iotest.ErrReader(io.ErrUnexpectedEOF))
+}
+
+// A store that kept a partial file would show a truncated answer without any error.
+func TestStore_keeps_no_partial_file(t *testing.T) {
 	t.Parallel()
 	for kind, s := range stores(t) {
 		t.Run(kind, func(t *testing.T) {
@@ -161,12 +166,13 @@ func TestStore_keeps_nothing_of_what_is_not_whole(t *testing.T) {
 				r    io.Reader
 				want error
 			}{
-				"too-large":             {bytes.NewReader(random(big + 1)), media.ErrTooLarge},
-				"hung-up":               {io.MultiReader(bytes.NewReader(random(big/2)), iotest.ErrReader(io.ErrUnexpectedEOF)), io.ErrUnexpectedEOF},
-				"hung-up-in-first-part": {io.MultiReader(bytes.NewReader(random(100)), iotest.ErrReader(io.ErrUnexpectedEOF)), io.ErrUnexpectedEOF},
-				"hung-up-before-a-byte": {iotest.ErrReader(errors.New("reset")), nil},
+				"too-large":                  {bytes.NewReader(random(big + 1)), media.ErrTooLarge},
+				"disconnected":               {cutOff(big / 2), io.ErrUnexpectedEOF},
+				"disconnected-in-first-part": {cutOff(100), io.ErrUnexpectedEOF},
+				"disconnected-before-a-byte": {iotest.ErrReader(errors.New("reset")), nil},
 				"timed-out-between-parts": {
-					io.MultiReader(bytes.NewReader(random(8<<20)), iotest.TimeoutReader(bytes.NewReader(random(1<<20)))), iotest.ErrTimeout,
+					io.MultiReader(bytes.NewReader(random(8<<20)), iotest.TimeoutReader(bytes.NewReader(random(1<<20)))),
+					iotest.ErrTimeout,
 				},
 			} {
 				_, err := s.Put(t.Context(), name, c.r, big)
@@ -174,7 +180,7 @@ func TestStore_keeps_nothing_of_what_is_not_whole(t *testing.T) {
 				if c.want != nil {
 					require.ErrorIs(t, err, c.want, name)
 				}
-				assert.Equal(t, name != "too-large", media.IsBrokenOff(err), name)
+				assert.Equal(t, name != "too-large", media.IsInterrupted(err), name)
 				_, err = s.Open(t.Context(), name)
 				require.ErrorIs(t, err, media.ErrNotFound, name)
 				assert.Zero(t, s.kept(), name)
@@ -183,8 +189,8 @@ func TestStore_keeps_nothing_of_what_is_not_whole(t *testing.T) {
 	}
 }
 
-// The caller's request is over when its sender hangs up; the parts must be taken back all the same.
-func TestS3_takes_parts_back_when_the_request_is_over(t *testing.T) {
+// The request's context is canceled when the sender disconnects; the uploaded parts must be removed all the same.
+func TestS3_removes_parts_when_the_request_is_canceled(t *testing.T) {
 	t.Parallel()
 	s, kept := s3Store(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -201,7 +207,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-func TestStore_refuses_names_that_lead_elsewhere(t *testing.T) {
+func TestStore_refuses_invalid_names(t *testing.T) {
 	t.Parallel()
 	for kind, s := range stores(t) {
 		for _, name := range []string{"", "..", "../x", "a/b", "a.part", ".x", "A", "a b", "a\x00"} {
@@ -214,7 +220,7 @@ func TestStore_refuses_names_that_lead_elsewhere(t *testing.T) {
 	}
 }
 
-// A process that was killed while it wrote leaves a part behind, which deleting the name takes along.
+// A process that was killed during a write leaves a partial file, which Delete removes too.
 func TestDir_deletes_what_an_interrupted_upload_left(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -228,11 +234,11 @@ func TestDir_deletes_what_an_interrupted_upload_left(t *testing.T) {
 	assert.Empty(t, files)
 }
 
-func TestDir_keeps_files_for_its_owner_alone(t *testing.T) {
+func TestDir_files_are_private_to_their_owner(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a", "media")
 	s := media.NewDir(dir)
-	require.NoDirExists(t, dir, "made with the first file")
+	require.NoDirExists(t, dir, "created on first use")
 	_, err := s.Put(t.Context(), "one", bytes.NewReader([]byte("x")), 1)
 	require.NoError(t, err)
 	for path, mode := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, "one"): 0o600} {
@@ -242,7 +248,7 @@ func TestDir_keeps_files_for_its_owner_alone(t *testing.T) {
 	}
 }
 
-func TestS3_tells_a_missing_file_from_a_missing_bucket(t *testing.T) {
+func TestS3_distinguishes_a_missing_file_from_a_missing_bucket(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
 	t.Cleanup(server.Close)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -12,58 +11,23 @@ import (
 	"greenroom/db"
 )
 
-// sweepPage bounds one round, so that a failing store is asked for little.
+// sweepPage bounds the files of one round, to limit the load on a failing store.
 const sweepPage = 100
 
-// SweeperOptions are what a sweeper works with. DB and Store are required.
-type SweeperOptions struct {
+// SweepEvery is the pause between two sweeps. It bounds how long a deleted candidate's videos remain.
+const SweepEvery = 10 * time.Second
+
+// Sweeper deletes orphaned files, to which no row refers (db.OrphanedFiles): replaced, deleted, or never completed. Two
+// processes may sweep the same store at once: deleting twice is no error.
+type Sweeper struct {
 	DB    *bun.DB
 	Store Store
-	// Every is the pause between two rounds; 0 means 10 s, in which a deleted candidate's videos are gone.
-	Every  time.Duration
-	Logger *slog.Logger
 }
 
-// Sweeper deletes the files that no row counts on (db.StrayFiles): what was replaced, deleted or never came to its
-// end. Any number of processes may sweep the same store: deleting twice is no error.
-type Sweeper struct{ SweeperOptions }
-
-// NewSweeper returns a sweeper; it does nothing before it runs.
-func NewSweeper(o SweeperOptions) *Sweeper {
-	if o.Every <= 0 {
-		o.Every = 10 * time.Second
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	return &Sweeper{o}
-}
-
-// Run sweeps, at once and then until ctx ends. A fault is logged and tried again in the next round.
-func (s *Sweeper) Run(ctx context.Context) {
-	tick := time.NewTicker(s.Every)
-	defer tick.Stop()
-	failed := false
-	for {
-		_, err := s.RunOnce(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil && !failed:
-			s.Logger.WarnContext(ctx, "stray media files cannot be deleted; they are tried again", "error", err)
-		case err == nil && failed:
-			s.Logger.InfoContext(ctx, "stray media files can be deleted again")
-		}
-		failed = err != nil
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// RunOnce deletes the files that are due, and returns how many. One that cannot be deleted does not keep the others.
-func (s *Sweeper) RunOnce(ctx context.Context) (deleted int, err error) {
-	files, err := db.StrayFiles(ctx, s.DB, sweepPage)
+// Sweep deletes up to 100 files that are due, and returns how many. A file that cannot be deleted is postponed and does
+// not hold up the others.
+func (s *Sweeper) Sweep(ctx context.Context) (deleted int, err error) {
+	files, err := db.OrphanedFiles(ctx, s.DB, sweepPage)
 	if err != nil {
 		return 0, err
 	}

@@ -3,7 +3,6 @@ package media_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +18,7 @@ import (
 func TestSweeper(t *testing.T) {
 	t.Parallel()
 	ctx, d, store := t.Context(), dbtest.New(t), media.NewDir(t.TempDir())
-	sweeper := media.NewSweeper(media.SweeperOptions{DB: d, Store: store, Logger: slog.New(slog.DiscardHandler)})
+	sweeper := &media.Sweeper{DB: d, Store: store}
 	put := func(name string, due time.Time) {
 		require.NoError(t, db.ReserveFile(ctx, d, name, due))
 		_, err := store.Put(ctx, name, strings.NewReader("x"), 1)
@@ -29,7 +28,7 @@ func TestSweeper(t *testing.T) {
 	put("due", time.Now().Add(-time.Second))
 	require.NoError(t, db.ReserveFile(ctx, d, "never-came", time.Now().Add(-time.Second)))
 
-	deleted, err := sweeper.RunOnce(ctx)
+	deleted, err := sweeper.Sweep(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, 2, deleted)
 	_, err = store.Open(ctx, "due")
@@ -37,57 +36,47 @@ func TestSweeper(t *testing.T) {
 	f, err := store.Open(ctx, "under-way")
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
-	deleted, err = sweeper.RunOnce(ctx)
+	deleted, err = sweeper.Sweep(ctx)
 	require.NoError(t, err)
-	assert.Zero(t, deleted, "what is deleted is forgotten")
+	assert.Zero(t, deleted, "a deleted file is listed no longer")
 }
 
-// A store that is away must not make the list forget what is to be deleted, nor one bad file keep the others.
-func TestSweeper_tries_again(t *testing.T) {
+// An unavailable store must not lose the files to delete, and one bad file must not block the others.
+func TestSweeper_retries(t *testing.T) {
 	t.Parallel()
 	ctx, d, store := t.Context(), dbtest.New(t), media.NewDir(t.TempDir())
 	away := &failing{Store: store, name: "a"}
-	sweeper := media.NewSweeper(
-		media.SweeperOptions{DB: d, Store: away, Logger: slog.New(slog.DiscardHandler), Every: time.Millisecond},
-	)
+	sweeper := &media.Sweeper{DB: d, Store: away}
 	for _, name := range []string{"a", "b"} {
 		require.NoError(t, db.ReserveFile(ctx, d, name, time.Now().Add(-time.Second)))
 		_, err := store.Put(ctx, name, strings.NewReader("x"), 1)
 		require.NoError(t, err)
 	}
-	deleted, err := sweeper.RunOnce(ctx)
-	require.ErrorIs(t, err, errAway)
+	deleted, err := sweeper.Sweep(ctx)
+	require.ErrorIs(t, err, errUnavailable)
 	assert.Equal(t, 1, deleted)
 	var left []string
 	require.NoError(t, d.NewRaw("SELECT file FROM stray_files").Scan(ctx, &left))
 	assert.Equal(t, []string{"a"}, left)
-	deleted, err = sweeper.RunOnce(ctx)
-	require.NoError(t, err, "it waits before it is tried again")
+	deleted, err = sweeper.Sweep(ctx)
+	require.NoError(t, err, "a failed file waits before its retry")
 	assert.Zero(t, deleted)
 
 	away.name = ""
 	_, err = d.ExecContext(ctx, "UPDATE stray_files SET not_before = now()")
 	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		sweeper.Run(ctx)
-	}()
-	assert.Eventually(t, func() bool {
-		left, err := db.StrayFiles(ctx, d, 10)
-		return err == nil && len(left) == 0
-	}, 10*time.Second, 5*time.Millisecond)
-	cancel()
-	<-done
+	deleted, err = sweeper.Sweep(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, 1, deleted)
+	orphaned, err := db.OrphanedFiles(ctx, d, 10)
+	require.NoError(t, err)
+	assert.Empty(t, orphaned)
 }
 
-func TestSweeper_goes_past_files_that_cannot_be_deleted(t *testing.T) {
+func TestSweeper_skips_files_that_cannot_be_deleted(t *testing.T) {
 	t.Parallel()
 	ctx, d, store := t.Context(), dbtest.New(t), media.NewDir(t.TempDir())
-	sweeper := media.NewSweeper(
-		media.SweeperOptions{DB: d, Store: &failing{Store: store, name: "bad"}, Logger: slog.New(slog.DiscardHandler)},
-	)
+	sweeper := &media.Sweeper{DB: d, Store: &failing{Store: store, name: "bad"}}
 	_, err := d.ExecContext(
 		ctx,
 		"INSERT INTO stray_files (file, due_at) SELECT 'bad-' || n, now() - interval '1 hour' FROM generate_series(1, 250) n",
@@ -96,22 +85,21 @@ func TestSweeper_goes_past_files_that_cannot_be_deleted(t *testing.T) {
 	require.NoError(t, db.ReserveFile(ctx, d, "good", time.Now().Add(-time.Second)))
 	deleted := 0
 	for range 3 {
-		n, err := sweeper.RunOnce(ctx)
-		require.ErrorIs(t, err, errAway)
+		n, err := sweeper.Sweep(ctx)
+		require.ErrorIs(t, err, errUnavailable)
 		deleted += n
 	}
 	assert.Equal(t, 1, deleted)
 	var kept int
-	require.NoError(
-		t,
-		d.NewRaw("SELECT count(*) FROM stray_files WHERE attempts = 1 AND reason = 'the store is away'").Scan(ctx, &kept),
-	)
+	err = d.NewRaw("SELECT count(*) FROM stray_files WHERE attempts = 1 AND reason = ?", errUnavailable.Error()).
+		Scan(ctx, &kept)
+	require.NoError(t, err)
 	assert.Equal(t, 250, kept)
 }
 
-var errAway = errors.New("the store is away")
+var errUnavailable = errors.New("the store is unavailable")
 
-// failing is a store that cannot delete files whose names begin so.
+// failing is a store that fails to delete files with a given prefix.
 type failing struct {
 	media.Store
 	name string
@@ -119,7 +107,7 @@ type failing struct {
 
 func (f *failing) Delete(ctx context.Context, name string) error {
 	if f.name != "" && strings.HasPrefix(name, f.name) {
-		return errAway
+		return errUnavailable
 	}
 	return f.Store.Delete(ctx, name)
 }

@@ -28,6 +28,8 @@ type Options struct {
 	PerMinute, PerHour int
 	// InvitationDeadline, MaxDuration and AnalysisTimeout are the timers that a new interview's row is given.
 	InvitationDeadline, MaxDuration, AnalysisTimeout time.Duration
+	// Mails: a mail server is configured, so invitations to ONLINE interviews are sent to candidates by e-mail.
+	Mails bool
 	// Metrics counts requests; nil: a registry of the core's own.
 	Metrics *prometheus.Registry
 	// TrustedProxies are the addresses and ranges whose X-Forwarded-For is believed when a key's allowed addresses are

@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,18 +31,16 @@ func CheckStart(name string, at, now time.Time) error {
 	return nil
 }
 
-// InterviewRow is a new interview of that candidate by that agent, with the deadlines that the options give it: an
-// ONLINE one can be started until InvitationDeadline after at. job may be nil. It is not stored: see
-// db.CreateInterview.
-func (s *Core) InterviewRow(a *db.Agent, c *db.Candidate, job *uuid.UUID, at time.Time) *db.Interview {
+// NewInterview returns the row of a new interview that starts at the given time, for db.Invite: with the time limits of
+// the options, and mailed when there is a mail server. It stores nothing.
+func (s *Core) NewInterview(at time.Time) *db.Interview {
 	i := &db.Interview{
-		ID: pg.NewID(), CompanyID: c.CompanyID, CandidateID: c.ID, JobID: job, AgentID: a.ID, Type: a.Type, ScheduledAt: at,
-		MaxMinutes: defaultMaxMinutes,
+		ID: pg.NewID(), ScheduledAt: at, MaxMinutes: defaultMaxMinutes, InviteMail: s.Mails, Metadata: json.RawMessage("{}"),
 	}
 	if s.MaxDuration > 0 {
 		i.MaxMinutes = max(1, int((s.MaxDuration+time.Minute-1)/time.Minute))
 	}
-	if a.Type == db.Online && s.InvitationDeadline > 0 {
+	if s.InvitationDeadline > 0 {
 		deadline := at.Add(s.InvitationDeadline)
 		i.DeadlineAt = &deadline
 	}

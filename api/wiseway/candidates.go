@@ -33,7 +33,7 @@ func (s *server) candidateRoutes() []surface.Route {
 	}
 }
 
-// candidateInput is the body of "invite a candidate": the name in one or in two fields.
+// candidateInput is the body of "invite a candidate". The name comes in one field or in two.
 type candidateInput struct {
 	Name      string          `json:"name" validate:"max=201"`
 	FirstName string          `json:"firstName" validate:"max=100"`
@@ -48,7 +48,7 @@ type candidateInput struct {
 
 func (in *candidateInput) invites() bool { return in.Invite == nil || *in.Invite }
 
-// check is what one field's rules cannot say; it leaves the name in two fields.
+// check checks across fields and splits the name.
 func (in *candidateInput) check(now time.Time) error {
 	if err := in.splitName(); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (in *candidateInput) check(now time.Time) error {
 	return surface.CheckStart("expiresAt", *in.ExpiresAt, now)
 }
 
-// splitName takes the first word of a name as the first name; who has one word alone has no last name.
+// splitName makes the first word the first name and the rest, which may be empty, the last name.
 func (in *candidateInput) splitName() error {
 	in.FirstName, in.LastName = strings.TrimSpace(in.FirstName), strings.TrimSpace(in.LastName)
 	words := strings.Fields(in.Name)
@@ -89,7 +89,7 @@ func (in *candidateInput) splitName() error {
 	return nil
 }
 
-// candidateOutput is a candidate as it is under one position: with its newest interview for that.
+// candidateOutput is a candidate of one position, with the newest interview for that position.
 type candidateOutput struct {
 	ID         uuid.UUID       `json:"id"`
 	PositionID uuid.UUID       `json:"positionId"`
@@ -111,7 +111,7 @@ type candidateOutput struct {
 
 	CreatedAt surface.Timestamp `json:"createdAt"`
 	UpdatedAt surface.Timestamp `json:"updatedAt"`
-	// Existing is in the answer to an invitation alone: the company had a candidate with this address already.
+	// Existing is only in the answer to an invitation: the company already had a candidate with this address.
 	Existing *bool `json:"existing,omitempty"`
 }
 
@@ -135,23 +135,14 @@ func (s *server) showCandidate(position uuid.UUID, c *db.Candidate, i *db.Interv
 	out.InterviewID, out.InterviewStatus = &i.ID, &i.Status
 	out.InvitedAt, out.InvitationExpiresAt = surface.Maybe(&i.CreatedAt), surface.Maybe(i.DeadlineAt)
 	out.StartedAt, out.CompletedAt = surface.Maybe(i.StartedAt), surface.Maybe(i.FinishedAt)
-	if invitationIsOpen(i, time.Now()) {
+	if i.InvitationOpen(time.Now()) {
 		link := s.InviteURL(i.ID)
 		out.InviteURL = &link
 	}
 	return out
 }
 
-// invitationIsOpen reports whether the candidate can still do something with the link.
-func invitationIsOpen(i *db.Interview, now time.Time) bool {
-	if i.Type != db.Online {
-		return false
-	}
-	return i.Status == db.InterviewInProgress ||
-		i.Status == db.InterviewScheduled && (i.DeadlineAt == nil || now.Before(*i.DeadlineAt))
-}
-
-// listCandidates also needs read:jobs, as everywhere where candidates are asked for by their job, and read:interviews.
+// listCandidates also needs read:jobs, as every list of candidates by job does, and read:interviews.
 func (s *server) listCandidates(c *gin.Context) error {
 	if err := surface.RequireAll(c, "read:jobs", "read:interviews"); err != nil {
 		return err
@@ -185,8 +176,8 @@ func (s *server) listCandidates(c *gin.Context) error {
 	}), total)
 }
 
-// removeCandidate takes the candidate from the position: what it was invited to and has not begun is canceled. A
-// candidate of no other position is deleted.
+// removeCandidate removes the candidate from the position and cancels its interviews for it that have not started. A
+// candidate without another position is deleted.
 func (s *server) removeCandidate(c *gin.Context) error {
 	position, err := s.position(c)
 	if err != nil {

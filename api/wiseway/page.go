@@ -8,7 +8,7 @@ import (
 	"greenroom/api/surface"
 )
 
-// listed is one page of a list. One object has no envelope; a list needs a place for its numbers.
+// listed is one page of a list. Single objects have no envelope; a list needs one for its counts.
 type listed[Wire any] struct {
 	Data       []Wire `json:"data"`
 	Total      int64  `json:"total"`

@@ -38,7 +38,7 @@ func (s *salary) row() *db.Salary {
 	return &row
 }
 
-// check refuses a range that is upside down.
+// check refuses a minimum above the maximum.
 func (s *salary) check() error {
 	if s != nil && s.Min != nil && s.Max != nil && *s.Min > *s.Max {
 		return surface.Invalid("salary.max", "salary.max must be at least salary.min")

@@ -47,8 +47,8 @@ func (in *positionInput) row(company uuid.UUID) *db.Job {
 	}
 }
 
-// positionChange is the body of an update: what is missing stays (reference Part 3, 2). What only we set may be sent
-// back as it was read, since clients of a PUT do; it changes nothing.
+// positionChange is the body of an update; missing fields stay unchanged (reference Part 3, 2). Read-only fields are
+// accepted and ignored, since clients of a PUT send back what they read.
 type positionChange struct {
 	Title            surface.Opt[string]          `json:"title" validate:"min=1,max=200"`
 	Description      surface.Opt[string]          `json:"description" validate:"max=10000" null:"ok"`
@@ -62,14 +62,14 @@ type positionChange struct {
 	readBack
 }
 
-// readBack are the fields of an answer that only we set.
+// readBack are the read-only fields of an answer.
 type readBack struct {
 	ID        surface.Opt[json.RawMessage] `json:"id" null:"ok"`
 	CreatedAt surface.Opt[json.RawMessage] `json:"createdAt" null:"ok"`
 	UpdatedAt surface.Opt[json.RawMessage] `json:"updatedAt" null:"ok"`
 }
 
-// apply writes what was sent into the row and names the columns.
+// apply copies the sent fields to the row and returns the names of their columns.
 func (in *positionChange) apply(p *db.Job) []string {
 	var u surface.Update
 	surface.Set(&u, "title", &p.Title, in.Title)
@@ -120,7 +120,7 @@ func showPosition(p *db.Job) positionOutput {
 	}
 }
 
-// position loads the position of the path. One of another company is as little there as one that never was.
+// position loads the position of the path. A position of another company is not found.
 func (s *server) position(c *gin.Context) (*db.Job, error) {
 	id, err := surface.PathID(c, "id", "Position")
 	if err != nil {
@@ -178,7 +178,7 @@ func (s *server) createPosition(c *gin.Context) error {
 	})
 }
 
-// bindRaw is surface.Bind that also returns the bytes, by which a request is known when it comes again.
+// bindRaw is surface.Bind that also returns the raw body, which identifies a repeated request.
 func bindRaw[T any](c *gin.Context) (raw []byte, in T, err error) {
 	if raw, err = surface.ReadBody(c, surface.MaxBody); err != nil {
 		return nil, in, err
@@ -215,8 +215,8 @@ func (s *server) updatePosition(c *gin.Context) error {
 	return nil
 }
 
-// changePosition changes a position under a lock, so that it is compared with what is there. What leaves it as it is,
-// such as a row that is sent back as it was read, was no change, and nobody is told of one.
+// changePosition changes a position under a row lock, so that it is compared with its current state. An update without
+// a difference, such as an echoed response, records no event.
 func (s *server) changePosition(c *gin.Context, id uuid.UUID, in *positionChange) (p *db.Job, err error) {
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		if err := db.Lock(ctx, tx, "jobs", id); err != nil {
@@ -235,7 +235,7 @@ func (s *server) changePosition(c *gin.Context, id uuid.UUID, in *positionChange
 	return p, err
 }
 
-// gone is the refusal for a row that was deleted while the request was on its way.
+// gone is the error for a row that was deleted during the request.
 func gone(c *gin.Context, err error, what, param string) error {
 	if errors.Is(err, pg.ErrNotFound) {
 		return surface.NotFound(what, c.Param(param))
@@ -243,8 +243,8 @@ func gone(c *gin.Context, err error, what, param string) error {
 	return err
 }
 
-// deletePosition hides the position. Its candidates stay, and interviews that were agreed go on: there is no event to
-// tell anybody (reference 1.3).
+// deletePosition soft-deletes the position. Its candidates stay and its interviews continue. There is no event for it
+// (reference 1.3).
 func (s *server) deletePosition(c *gin.Context) error {
 	p, err := s.position(c)
 	if err != nil {

@@ -188,7 +188,7 @@ func (b *bundle) deliver() {
 		secret, err := b.Box.Open(job.Webhook.Secret, job.Webhook.ID, delivery.SecretField)
 		require.NoError(b.T, err)
 		resp := b.client.Send(b.Ctx, webhook.Request{
-			URL: job.Webhook.URL, Profile: p, Message: m, Body: body, Secrets: webhook.Secrets{secret}, Attempt: 1,
+			URL: job.Webhook.URL, Profile: p, Message: m, Body: body, Secrets: webhook.Secrets{secret},
 		})
 		require.Empty(b.T, resp.Error)
 	}

@@ -17,7 +17,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// profile is the contract that this product's receivers were written for. Webhooks with another one are not seen here.
+// profile is the delivery format of this product's receivers. Webhooks with another profile are not visible here.
 const profile = "wiseway"
 
 func (s *server) webhookRoutes() []surface.Route {
@@ -37,7 +37,7 @@ type webhookInput struct {
 	IsActive *bool             `json:"isActive"`
 }
 
-// webhookChange is the body of an update, with regard to missing fields as positionChange.
+// webhookChange is the body of an update. Missing fields stay unchanged, as in positionChange.
 type webhookChange struct {
 	URL            surface.Opt[string]            `json:"url" validate:"min=1,max=2048"`
 	Events         surface.Opt[surface.EventRefs] `json:"events" validate:"min=1"`
@@ -56,7 +56,7 @@ type webhookOutput struct {
 	DisabledReason *string           `json:"disabledReason"`
 	CreatedAt      surface.Timestamp `json:"createdAt"`
 	UpdatedAt      surface.Timestamp `json:"updatedAt"`
-	// Secret is in the answer to a create alone and cannot be read again.
+	// Secret is only in the answer to a create and cannot be read again.
 	Secret string `json:"secret,omitempty"`
 }
 
@@ -129,7 +129,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 	})
 }
 
-// webhook loads the webhook of the path, which must be the caller's and of this product.
+// webhook loads the webhook of the path, which must belong to the caller and have this product's profile.
 func (s *server) webhook(c *gin.Context) (*delivery.Webhook, error) {
 	id, err := surface.PathID(c, "id", "Webhook")
 	if err != nil {
@@ -171,8 +171,8 @@ func (s *server) updateWebhook(c *gin.Context) error {
 	return nil
 }
 
-// applyWebhook writes what was sent into the row and names the columns. isActive is a change when it is one: true
-// sent back as it was read must not release what a circuit holds.
+// applyWebhook copies the sent fields to the row and returns the names of their columns. isActive only counts when it
+// differs: an echoed true must not reset an open circuit.
 func (s *server) applyWebhook(in *webhookChange, w *delivery.Webhook) ([]string, error) {
 	var u surface.Update
 	surface.Set(&u, "name", &w.Name, in.Name)

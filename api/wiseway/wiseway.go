@@ -19,7 +19,7 @@ type server struct {
 	*surface.Core
 }
 
-// New returns the surface; it is served when the core mounts it.
+// New returns the surface; the core mounts it.
 func New(core *surface.Core) surface.Surface {
 	s := &server{core}
 	return surface.Surface{
@@ -32,7 +32,7 @@ func (s *server) routes() []surface.Route {
 	return slices.Concat(s.positionRoutes(), s.candidateRoutes(), s.webhookRoutes())
 }
 
-// refusal is the body of every error; the reference shows none (Part 4).
+// refusal is the body of every error; the reference does not show one (Part 4).
 type refusal struct {
 	Error problem `json:"error"`
 }

@@ -9,13 +9,13 @@ import (
 	"greenroom/api/surface"
 )
 
-// Words (a position's status, a contract's type) are taken in any case, since nobody knows how this product's clients
-// write them, and shown in capitals, as they are on every surface and in the deliveries.
+// Words (a position's status, a contract's type) are accepted in any case, since the reference does not say how clients
+// write them, and returned in capitals, as on every surface and in deliveries.
 var wordForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 
 var _ = surface.AddRule("anyword", wordForm, "a word, like OPEN or FULL_TIME")
 
-// upper is the word as it is stored.
+// upper returns the word as it is stored.
 func upper(word *string) *string {
 	if word == nil {
 		return nil
@@ -29,7 +29,7 @@ func upperOpt(word surface.Opt[string]) surface.Opt[string] {
 	return word
 }
 
-// queryWord reads a word from the query as it is stored; "" when it is not sent.
+// queryWord reads a word of the query as it is stored; "" when it is absent.
 func queryWord(c *gin.Context, name string) (string, error) {
 	raw, sent := c.GetQuery(name)
 	if sent && !wordForm.MatchString(raw) {

@@ -111,6 +111,7 @@ func withStack(cfg config.Config, stack *devstack.Stack) (config.Config, error) 
 		return cfg, fmt.Errorf("read the generated secrets: %w", err)
 	}
 	cfg.Database.URL, cfg.Temporal.Address = stack.DatabaseURL, stack.TemporalAddress
+	cfg.Temporal.Managed = !cfg.Explicit("temporal.address")
 	if cfg.Temporal.UIURL == "" {
 		cfg.Temporal.UIURL = stack.UIURL
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,18 +19,18 @@ func TestTheMapIsTrue(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../CONTRIBUTING.md")
 	require.NoError(t, err)
-	told := map[string][]string{}
+	stated := map[string][]string{}
 	shared := map[string]bool{}
 	quoted := regexp.MustCompile("`([^`]+)`")
 	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`"+`.*) \| .* \| (.*) \|$`).FindAllStringSubmatch(string(text), -1) {
 		packages := quoted.FindAllStringSubmatch(row[1], -1)
 		for _, p := range packages {
-			told[p[1]], shared[p[1]] = []string{}, len(packages) > 1
+			stated[p[1]], shared[p[1]] = []string{}, len(packages) > 1
 			if row[2] == "everything below" {
-				told[p[1]] = nil
+				stated[p[1]] = nil
 			}
 			for _, known := range quoted.FindAllStringSubmatch(row[2], -1) {
-				told[p[1]] = append(told[p[1]], known[1])
+				stated[p[1]] = append(stated[p[1]], known[1])
 			}
 		}
 	}
@@ -40,7 +41,7 @@ func TestTheMapIsTrue(t *testing.T) {
 	require.NoError(t, err)
 	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
 		words := strings.Fields(strings.ReplaceAll(line, "greenroom/", ""))
-		known, found := told[words[0]]
+		known, found := stated[words[0]]
 		if !assert.True(t, found, "CONTRIBUTING.md has no row for %s", words[0]) || known == nil {
 			continue
 		}
@@ -52,6 +53,31 @@ func TestTheMapIsTrue(t *testing.T) {
 			assert.Subset(t, imports, known, "what %s knows", words[0])
 		}
 	}
+}
+
+// TestHowItWorksNamesFiles looks up each file and folder that README's page "How it works" names. A name without a
+// folder is in that of the name before.
+func TestHowItWorksNamesFiles(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, page, found := strings.Cut(string(text), "\n## How it works\n")
+	require.True(t, found)
+	page, _, found = strings.Cut(page, "\n## ")
+	require.True(t, found)
+	dir, named := "", 0
+	for _, m := range regexp.MustCompile("`([a-z_/]+(?:\\.go|/))`").FindAllStringSubmatch(page, -1) {
+		name := m[1]
+		if strings.Contains(name, "/") {
+			dir = path.Dir(name)
+		} else {
+			name = path.Join(dir, name)
+		}
+		_, err := os.Stat(path.Join("../..", name))
+		require.NoError(t, err, "README names %s", m[1])
+		named++
+	}
+	require.Greater(t, named, 20)
 }
 
 // ours tells packages of this module, without its name, from others.

@@ -1,8 +1,8 @@
-// Package catalog names what can happen in the domain, and says what an event is about ([Context]). Pure Go.
+// Package catalog defines the domain's event types and the context of an event ([Context]). Pure Go.
 //
-// It knows no profiles: what a contract calls an event, and the types that it brings, are in
-// activities/webhook/profiles. Two moments look alike and are kept apart: interview.finished (the candidate is done)
-// and interview.completed (finished and analysed). A profile maps the one its contract means to its own name.
+// It does not depend on profiles: a contract's names for events, and the event types that only a contract has, are in
+// activities/webhook/profiles. Two similar types are distinct: interview.finished (the candidate is done) and
+// interview.completed (finished and analysed). A profile maps the type that its contract means to its own name.
 package catalog
 
 import "slices"
@@ -38,14 +38,14 @@ const (
 	NoteCreated          = "note.created"
 	NoteUpdated          = "note.updated"
 	WebhookDisabled      = "webhook.disabled"
-	// Ping is the connectivity test: made by a test call, for one webhook, never by the domain.
+	// Ping is the connectivity test: sent to one webhook by its test endpoint, never by a change in the domain.
 	Ping = "ping"
 )
 
 // Type is one domain event type.
 type Type struct {
 	Name string
-	// When says in one sentence what has happened.
+	// When describes in one sentence when the event occurs.
 	When string
 }
 
@@ -82,5 +82,5 @@ var types = []Type{
 	{Ping, "a connectivity test"},
 }
 
-// Types lists the domain event types in catalogue order.
+// Types returns a copy of the domain event types, in catalogue order.
 func Types() []Type { return slices.Clone(types) }

@@ -15,7 +15,7 @@ func TestTypes(t *testing.T) {
 	seen := map[string]bool{}
 	for _, typ := range catalog.Types() {
 		require.True(t, form.MatchString(typ.Name) || typ.Name == catalog.Ping, typ.Name)
-		require.False(t, seen[typ.Name], "%s is there twice", typ.Name)
+		require.False(t, seen[typ.Name], "%s is listed twice", typ.Name)
 		require.NotEmpty(t, typ.When)
 		seen[typ.Name] = true
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Context is what an event was about, as it was in the moment it happened: what a profile's body may say beyond the
-// event's data. It is stored with the event, so that a body rendered late says the same as one rendered at once.
-// Parts that an event is not about are nil; an event that was published, not made here, has no context at all.
+// Context holds the rows that an event concerns, as they were when it occurred. Profiles use it for the fields of a
+// body that the event's data does not have. It is stored with the event, so a body rendered later is the same as one
+// rendered at once. Parts that do not concern an event are nil. An event published through the API has no context.
 type Context struct {
 	Company   *Company   `json:"company,omitempty"`
 	Job       *Job       `json:"job,omitempty"`
@@ -24,27 +24,27 @@ type Context struct {
 	// Staff is the staff user who wrote the note or the rating.
 	Staff *Object `json:"staff,omitempty"`
 
-	// Recordings are those of the interview so far.
+	// Recordings lists the interview's recordings so far.
 	Recordings []Recording `json:"recordings,omitempty"`
-	// Created: the candidate came into being with this event's change, as one that is added and invited at once does.
+	// Created reports that this event's change created the candidate, as when one is added and invited at once.
 	Created bool `json:"created,omitempty"`
-	// Changed names the fields that an update changed, as the columns are called.
+	// Changed lists the fields that an update changed, by column name.
 	Changed []string `json:"changed,omitempty"`
 }
 
-// Object is a row by both of its ids.
+// Object identifies a row by both of its ids.
 type Object struct {
 	ID     uuid.UUID `json:"id"`
 	Number int64     `json:"number"`
 }
 
-// Company is a customer.
+// Company is a customer of the platform.
 type Company struct {
 	Object
 	Name string `json:"name"`
 }
 
-// Job is a position, a project, an AI interview.
+// Job is what other contracts call a position, a project or an AI interview.
 type Job struct {
 	Object
 	Title       string    `json:"title"`
@@ -66,7 +66,7 @@ type Candidate struct {
 	UpdatedAt   time.Time `json:"updatedAt"`
 }
 
-// Name is the full name.
+// Name returns the full name.
 func (c *Candidate) Name() string {
 	switch {
 	case c.FirstName == "":
@@ -95,14 +95,15 @@ type Interview struct {
 	CreatedAt    time.Time  `json:"createdAt"`
 }
 
-// Analysis is the evaluation of an interview, as the analyser gave it.
+// Analysis is the evaluation of an interview, as the analyser returned it.
 type Analysis struct {
 	ID       uuid.UUID       `json:"id"`
 	General  json.RawMessage `json:"general,omitempty"`
 	Specific json.RawMessage `json:"specific,omitempty"`
 }
 
-// Recording is one recording of an interview. Either URL (kept elsewhere) or Video (an answer video kept here) is set.
+// Recording is one recording of an interview. Either URL (stored elsewhere) or Video (an answer video stored here) is
+// set.
 type Recording struct {
 	URL             string    `json:"url,omitempty"`
 	Video           *Object   `json:"video,omitempty"`

@@ -1,8 +1,7 @@
-// Package dbtest gives each test a migrated database of its own on a real PostgreSQL.
+// Package dbtest gives each test a separate, migrated database on a real PostgreSQL server.
 //
-// Migrating once and copying the result is what makes that cheap: the first test of a schema version makes a template
-// database, every other one copies it. The server is the one that GREENROOM_TEST_DATABASE_URL names; `make test`
-// starts it.
+// The first test of a schema version migrates a template database; every test copies that template, which is cheap.
+// GREENROOM_TEST_DATABASE_URL names the server; `make test` starts one.
 package dbtest
 
 import (
@@ -25,17 +24,17 @@ import (
 	"greenroom/db/pg"
 )
 
-// URLVariable names the environment variable with the server's address.
+// URLVariable is the name of the environment variable with the server's URL.
 const URLVariable = "GREENROOM_TEST_DATABASE_URL"
 
-// New returns a pool on a fresh, migrated database, dropped when the test ends.
+// New returns a pool on a new, migrated database, which is dropped when the test ends.
 func New(t testing.TB) *bun.DB {
 	t.Helper()
 	d, _ := NewURL(t)
 	return d
 }
 
-// NewURL is New for tests that hand the database to another process or a LISTEN connection.
+// NewURL is like New and also returns the database's URL, for another process or a LISTEN connection.
 func NewURL(t testing.TB) (*bun.DB, string) {
 	t.Helper()
 	server := os.Getenv(URLVariable)
@@ -66,7 +65,7 @@ func NewURL(t testing.TB) (*bun.DB, string) {
 	return d, url
 }
 
-// ensureTemplate makes the template of this schema version once, whichever test process comes first.
+// ensureTemplate creates the template of this schema version, unless another test process already has.
 func ensureTemplate(ctx context.Context, admin *bun.DB, server string) (string, error) {
 	name := "template_" + schemaHash()
 	conn, err := admin.Conn(ctx)

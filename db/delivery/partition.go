@@ -13,8 +13,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// PartitionDaysAhead is how many days after today get their partition in advance: a week, so that a schedule that
-// stood still over a long weekend harms nothing. Rows of a day without a partition go to the default partition, never
+// PartitionDaysAhead is how many days after today get their partition in advance: a week, so that upkeep that
+// stands still over a long weekend does no harm. Rows of a day without a partition go to the default partition, never
 // nowhere.
 const PartitionDaysAhead = 7
 

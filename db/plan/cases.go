@@ -13,20 +13,20 @@ import (
 	"greenroom/db/pg"
 )
 
-// Case is one use of package db whose cost must not follow the size of the tables.
+// Case is one use of the database whose cost must not grow with the size of the tables.
 type Case struct {
 	Name string
-	// Waiting deliveries in the queue; cases come in this order, and what waits is never less than before.
+	// Waiting is the number of queued deliveries. Cases are ordered by it, because the queue only grows.
 	Waiting int
-	// Partitions of a table that one statement may read, and Rows in all. Zero Rows: not bounded but by what is kept,
-	// because the filter leaves few of many rows or PostgreSQL prefers to sort.
+	// Partitions is the largest number of a table's partitions that one statement may read, Rows the largest number of
+	// rows in total. Zero Rows means unbounded: the filter is selective or PostgreSQL prefers to sort.
 	Partitions, Rows int
-	// Pool: it writes through the pool, so it changes what is there each time.
+	// Pool means that the function writes through the pool, so a run is not rolled back.
 	Pool bool
 	Run  Run
 }
 
-// Explain is the case's plans.
+// Explain returns the plans of the case's statements.
 func (c *Case) Explain(ctx context.Context, d *DB) ([]Plan, error) {
 	if c.Pool {
 		return d.ExplainUnsent(ctx, c.Run)
@@ -34,15 +34,15 @@ func (c *Case) Explain(ctx context.Context, d *DB) ([]Plan, error) {
 	return d.Explain(ctx, c.Run)
 }
 
-// Sizes of pages and batches in the cases: the API's default page, and batches as large as the dispatcher makes them.
+// Sizes in the cases: the API's default page, and the dispatcher's batches.
 const (
 	page  = 20
 	batch = 100
-	// every is any number of partitions: those that a statement without a range of time has to ask, a row or so each.
+	// every allows any number of partitions, for statements without a time range, which read about a row from each.
 	every = 1 << 10
 )
 
-// Cases are what the API and the workers do all the time; in the last of them many deliveries wait.
+// Cases returns the frequent uses of the API and the workers. In the last ones, many deliveries are queued.
 func (p *Past) Cases(many int) []Case {
 	cases := p.listCases()
 	cases = append(cases, p.readCases()...)
@@ -50,8 +50,8 @@ func (p *Past) Cases(many int) []Case {
 	return cases
 }
 
-// next numbers the runs, so that each is about another company, webhook or delivery: what is asked twice is planned
-// once and finds its pages in memory, which is not how it is in life.
+// next returns the number of the run, so that each uses another company, webhook or delivery. Repeating the same
+// arguments would measure cached pages only.
 func (p *Past) next() int {
 	p.turn++
 	return p.turn
@@ -59,7 +59,7 @@ func (p *Past) next() int {
 
 func (p *Past) nextWebhook() *uuid.UUID { return &p.Webhook[p.next()%len(p.Webhook)] }
 
-// nextCompany with its first webhook.
+// nextCompany returns the next company and its first webhook.
 func (p *Past) nextCompany() (pg.Scope, *uuid.UUID) {
 	i := p.next() % p.Companies
 	return pg.Scope{Company: &p.Company[i]}, &p.Webhook[i*p.Webhooks/p.Companies]
@@ -145,7 +145,7 @@ func (p *Past) readCases() []Case {
 	}
 }
 
-// replayPage replays what the first webhook got ten days ago.
+// replayPage reads the first page of a replay of a webhook's deliveries ten days ago.
 func (p *Past) replayPage(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 	since := p.Until.AddDate(0, 0, -min(10, p.Days/2))
 	r := &delivery.Replay{
@@ -184,26 +184,21 @@ func (p *Past) queueCases(many int) []Case {
 			_, err := delivery.RecordEvents(ctx, tx, p.someEvents())
 			return err
 		}},
-		{Name: "sweep, none waits", Partitions: every, Rows: 2000, Run: sweep},
+		{Name: "sweep, empty queue", Partitions: every, Rows: 2000, Run: sweep},
 		{Name: "take 100 of 1000", Waiting: few, Partitions: 2, Rows: 3 * few, Run: take(batch)},
 		{Name: "load one", Waiting: few, Partitions: 1, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			_, err := delivery.LoadJob(ctx, tx, p.nextWaiting().DeliveryID, uuid.New(), 1)
 			return err
 		}},
-		// A day's partition that holds only what waits may be read whole: that is a few pages.
+		// A partition that holds only queued deliveries may be scanned sequentially: it has few pages.
 		{
 			Name:       "load 100",
 			Waiting:    few,
 			Partitions: 2,
 			Rows:       3 * few,
 			Run: func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
-				jobs, err := delivery.LoadBatch(
-					ctx,
-					pool,
-					delivery.Batch{ID: uuid.New(), Deliveries: p.someWaiting()},
-					uuid.New(),
-					true,
-				)
+				b := delivery.Batch{ID: uuid.New(), Deliveries: p.someWaiting()}
+				jobs, err := delivery.LoadBatch(ctx, pool, b, uuid.New(), true)
 				return enough("loaded", len(jobs), batch, err)
 			},
 		},
@@ -221,11 +216,12 @@ func (p *Past) queueCases(many int) []Case {
 		{Name: name("take 100 of %d"), Waiting: many, Partitions: 2, Rows: 1000, Run: take(batch)},
 		{Name: name("sweep, %d wait"), Waiting: many, Partitions: every, Rows: 10 * many, Run: sweep},
 		{Name: name("queue length, %d"), Waiting: many, Rows: 10_010, Run: length},
-		// The last, for it changes what waits.
+		// The last case, because it changes the queued deliveries.
 		{Name: "record 100", Waiting: many, Partitions: 2, Rows: 1000, Pool: true, Run: p.recordBatch},
 	}
 }
 
+// enough checks that a case processed the expected number of rows.
 func enough(what string, n, wanted int, err error) error {
 	if err == nil && n != wanted {
 		return fmt.Errorf("%d %s, not %d", n, what, wanted)
@@ -252,7 +248,7 @@ func (p *Past) someWaiting() []uuid.UUID {
 	return ids
 }
 
-// recordBatch records the next hundred that wait. They stay in the queue: it is the statement that is looked at.
+// recordBatch records the next hundred queued deliveries. The statement is only explained, so they stay in the queue.
 func (p *Past) recordBatch(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
 	rs := make([]delivery.Recording, batch)
 	for i := range rs {
@@ -274,7 +270,7 @@ func (p *Past) recording(q queued, outcome delivery.Outcome) delivery.Recording 
 
 type queued struct{ DeliveryID, WebhookID uuid.UUID }
 
-// Ready makes what a case needs: enough that waits, a few that are paused, and statistics of that.
+// Ready prepares the rows that a case needs: queued deliveries, paused deliveries and current statistics.
 func (p *Past) Ready(ctx context.Context, d *bun.DB, c Case) error {
 	if len(p.sample) == 0 {
 		err := d.NewRaw("SELECT id FROM deliveries WHERE company_id = ? AND id < ? ORDER BY id DESC LIMIT 100", p.Company[0],
@@ -296,7 +292,7 @@ func (p *Past) Ready(ctx context.Context, d *bun.DB, c Case) error {
 	p.waiting = nil
 	if err := d.NewRaw("SELECT delivery_id, webhook_id FROM delivery_queue ORDER BY delivery_id LIMIT 10000").
 		Scan(ctx, &p.waiting); err != nil {
-		return fmt.Errorf("see what waits: %w", err)
+		return fmt.Errorf("read queued deliveries: %w", err)
 	}
 	return Analyze(ctx, d)
 }

@@ -16,14 +16,14 @@ import (
 	"greenroom/db/pg"
 )
 
-// DB is a pool that knows what was sent through it. It is for one explanation at a time.
+// DB is a pool that records the statements sent through it. It is not safe for concurrent explanations.
 type DB struct {
 	*bun.DB
 	recorder *recorder
 }
 
-// Open returns a pool on a database that exists and is migrated. What is sent through it is planned as through
-// db.Open's: each time anew, with its arguments and the sizes that the tables have then.
+// Open returns a pool on an existing, migrated database. It plans statements as the pools of pg.Open do: on each
+// execution, with the actual arguments and table sizes.
 func Open(url string) (*DB, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -35,12 +35,11 @@ func Open(url string) (*DB, error) {
 	return &DB{bun.NewDB(stdlib.OpenDB(*cfg), pgdialect.New(), bun.WithDiscardUnknownColumns()), r}, nil
 }
 
-// Run is a use of package db. tx is rolled back; pool is for functions that take no transaction.
+// Run is one use of the database. tx is rolled back; pool is for functions that do not take a transaction.
 type Run func(ctx context.Context, tx bun.Tx, pool *bun.DB) error
 
-// Explain runs a function in a transaction that is rolled back, and returns the plans of the statements that it sent,
-// in order, from running them again in a second one, which is rolled back too. Both run with the settings that the
-// function makes.
+// Explain runs a function in a transaction and returns the plans of its statements, in order. It obtains them by
+// running the statements again in a second transaction, with the settings that the function made. Both are rolled back.
 func (d *DB) Explain(ctx context.Context, fn Run) ([]Plan, error) {
 	var sent []statement
 	err := d.Rehearse(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -55,14 +54,14 @@ func (d *DB) Explain(ctx context.Context, fn Run) ([]Plan, error) {
 	return d.explainAll(ctx, sent)
 }
 
-// ExplainUnsent is Explain for a function that writes through the pool: its first statement is held back, so that it
-// has no effect but to be known, and the function gets an error.
+// ExplainUnsent is Explain for a function that writes through the pool. Its first statement is recorded but not sent,
+// and the function gets an error.
 func (d *DB) ExplainUnsent(ctx context.Context, fn Run) ([]Plan, error) {
 	d.recorder.start(true)
 	err := fn(ctx, bun.Tx{}, d.DB)
 	sent := d.recorder.stop()
 	if len(sent) == 0 {
-		return nil, fmt.Errorf("explain what was not sent: %w", err)
+		return nil, fmt.Errorf("no statement was recorded: %w", err)
 	}
 	return d.explainAll(ctx, sent)
 }
@@ -83,7 +82,7 @@ func (d *DB) Rehearse(ctx context.Context, fn func(ctx context.Context, tx bun.T
 
 var errRehearsed = errors.New("rolled back on purpose")
 
-// explainAll runs all of them in one transaction, because one may see what the one before did.
+// explainAll runs all statements in one transaction, because a statement may depend on the previous ones.
 func (d *DB) explainAll(ctx context.Context, sent []statement) (plans []Plan, err error) {
 	err = d.Rehearse(ctx, func(ctx context.Context, tx bun.Tx) error {
 		for _, s := range sent {
@@ -127,14 +126,14 @@ func (s statement) explain(ctx context.Context, tx bun.Tx) (out []byte, err erro
 	return out, err
 }
 
-// recorder is a pgx tracer that keeps statements while it is started.
+// recorder is a pgx tracer that records statements between start and stop.
 type recorder struct {
 	mu       sync.Mutex
 	on, hold bool
 	sent     []statement
 }
 
-// start keeps what is sent from now on; with hold it is not sent.
+// start begins recording. With hold, statements are canceled instead of sent.
 func (r *recorder) start(hold bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -166,7 +165,7 @@ func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.Trace
 // TraceQueryEnd implements pgx.QueryTracer.
 func (r *recorder) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// isOption: the driver hands options to itself among the arguments.
+// isOption reports whether an argument is one of the driver's own options, which bun passes among the arguments.
 func isOption(arg any) bool {
 	switch arg.(type) {
 	case pgx.QueryExecMode, pgx.QueryResultFormats, pgx.QueryResultFormatsByOID:
@@ -175,7 +174,7 @@ func isOption(arg any) bool {
 	return false
 }
 
-// isKept leaves out transaction control. Settings are kept, because a plan follows them.
+// isKept excludes transaction control. Settings are kept, because plans depend on them.
 func (s statement) isKept() bool {
 	switch s.verb() {
 	case "SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "(SELECT", "SET":

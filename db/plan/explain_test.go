@@ -32,17 +32,17 @@ func TestExplain(t *testing.T) {
 		require.NoError(t, err)
 		return plans
 	}
-	t.Run("sees_what_reads_everything", func(t *testing.T) {
+	t.Run("finds_sequential_scans", func(t *testing.T) {
 		plans := explain(t, "SELECT count(*) FROM deliveries WHERE last_error = $1", "none")
 		require.Len(t, plans, 1)
 		for _, p := range plans {
 			require.GreaterOrEqual(t, p.Partitions("deliveries"), 3)
-			require.Len(t, p.SeqScans(), 3, "those that are not small")
+			require.Len(t, p.SeqScans(), 3, "the large partitions")
 			require.GreaterOrEqual(t, p.Rows(), 3000.0)
 			require.Positive(t, p.Buffers)
 		}
 	})
-	t.Run("does_not_count_what_is_never_executed", func(t *testing.T) {
+	t.Run("ignores_nodes_never_executed", func(t *testing.T) {
 		for _, p := range explain(t, "SELECT 1 FROM deliveries WHERE id = $1", pg.FloorID(past.Until)) {
 			require.Equal(t, 1, p.Partitions("deliveries"))
 			require.Empty(t, p.SeqScans())
@@ -57,7 +57,7 @@ func TestExplain(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 10, n)
 	})
-	t.Run("holds_back_what_would_be_committed", func(t *testing.T) {
+	t.Run("does_not_send_a_write_through_the_pool", func(t *testing.T) {
 		plans, err := traced.ExplainUnsent(t.Context(), func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
 			_, err := pool.ExecContext(ctx, "DELETE FROM delivery_queue")
 			return err

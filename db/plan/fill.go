@@ -16,20 +16,20 @@ import (
 	"greenroom/db/pg"
 )
 
-// Size is how large a past to make up.
+// Size is the amount of history to generate.
 type Size struct {
-	Deliveries int // spread evenly over the days
+	Deliveries int // evenly distributed over the days
 	Days       int // before Until; each has a partition
 	Companies  int
 	Webhooks   int // a multiple of Companies
-	// Parallel connections make it; 0 is 1.
+	// Parallel is the number of connections that generate rows; 0 means 1.
 	Parallel int
-	// Until is when the newest delivery was made; the zero time is now.
+	// Until is the creation time of the newest delivery; the zero time means now.
 	Until time.Time
 }
 
-// What is rare in the past: one delivery in rareFailure failed for good, one event in rareEvent is of the type
-// RareEvent. Primes, so that each company gets its share.
+// One delivery in rareFailure has failed for good, and one event in rareEvent has the type RareEvent. Both are primes,
+// so that they are distributed over all companies.
 const (
 	rareFailure = 9973
 	rareEvent   = 9967
@@ -37,21 +37,21 @@ const (
 	payload     = 200 // bytes of an event's data, and of a body
 )
 
-// Past is a made-up past: every event has two deliveries, which succeeded at the first attempt but for the rare
+// Past is generated history: every event has two deliveries, which succeeded at the first attempt, except rare
 // failures.
 type Past struct {
 	Size
 	Company []uuid.UUID
-	Webhook []uuid.UUID // Size.Webhooks/Size.Companies of each company in turn
+	Webhook []uuid.UUID // Size.Webhooks/Size.Companies for each company, in the order of the companies
 
-	sample  []uuid.UUID // deliveries of the first company, somewhere in the middle
+	sample  []uuid.UUID // deliveries of the first company from the middle of the period
 	queued  int
-	waiting []queued // the oldest of them
+	waiting []queued // the oldest queued deliveries
 	turn    int
 }
 
-// Fill makes up a past in an empty, migrated database, and the statistics that PostgreSQL plans with. done is called
-// with the number of deliveries made so far, from several goroutines; it may be nil.
+// Fill generates history in an empty, migrated database and updates the planner's statistics. done may be nil; it is
+// called from several goroutines with the number of deliveries generated so far.
 func Fill(ctx context.Context, d *bun.DB, size Size, done func(deliveries int)) (*Past, error) {
 	if size.Until.IsZero() {
 		size.Until = time.Now()
@@ -81,18 +81,15 @@ func Fill(ctx context.Context, d *bun.DB, size Size, done func(deliveries int)) 
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, fmt.Errorf("make up a past: %w", err)
+		return nil, fmt.Errorf("generate history: %w", err)
 	}
 	return p, Analyze(ctx, d)
 }
 
-// Analyze makes the statistics that PostgreSQL plans with. Autovacuum does it for each partition, but for a parent
-// nobody does.
+// Analyze updates the planner's statistics. Autovacuum analyzes each partition, but never the partitioned parent table.
 func Analyze(ctx context.Context, d bun.IDB) error {
-	if _, err := d.ExecContext(
-		ctx,
-		"ANALYZE events, deliveries, attempts, delivery_queue, webhooks, companies, commands",
-	); err != nil {
+	const analyze = "ANALYZE events, deliveries, attempts, delivery_queue, webhooks, companies, commands"
+	if _, err := d.ExecContext(ctx, analyze); err != nil {
 		return fmt.Errorf("analyze: %w", err)
 	}
 	return nil
@@ -134,7 +131,7 @@ func (p *Past) register(ctx context.Context, d *bun.DB) error {
 	})
 }
 
-// fillDay makes the n deliveries of a day, numbered from first on over all days.
+// fillDay generates the n deliveries of a day, whose numbers start at first and are unique over all days.
 func (p *Past) fillDay(ctx context.Context, d *bun.DB, at time.Time, first, n int) error {
 	from := at.Truncate(24 * time.Hour)
 	to := from.AddDate(0, 0, 1)
@@ -157,10 +154,10 @@ func (p *Past) fillDay(ctx context.Context, d *bun.DB, at time.Time, first, n in
 	return nil
 }
 
-// fillRows numbers a day's deliveries (n) and events (e = n / 2) and tells when and whose they are. Ids are made of
-// time and number, so that each of the three inserts knows those of the others. ?0 first number, ?1 how many, ?2
-// from, ?3 seconds between two, ?4 companies, ?5 webhooks of each, ?6 and ?7 their ids, ?8 and ?9 rarities, ?10 the
-// rare event's type, ?11 bytes of data.
+// fillRows numbers a day's deliveries (n) and events (e = n / 2) and derives their time, company and webhook. Ids
+// derive from time and number, so the three inserts produce matching ids. ?0 first number, ?1 count, ?2 start, ?3
+// seconds between deliveries, ?4 number of companies, ?5 webhooks per company, ?6 company ids, ?7 webhook ids, ?8
+// rareFailure, ?9 rareEvent, ?10 type of the rare event, ?11 bytes of data.
 const fillRows = `
 WITH rows AS (
   SELECT n, n / 2 AS e, ?2::timestamptz + (n - ?0) * ?3 * interval '1 second' AS at,
@@ -182,61 +179,58 @@ INSERT INTO events (id, company_id, type, data, occurred_at)
 SELECT event_id, (?6::uuid[])[company + 1], type, data, event_at FROM ids WHERE n % 2 = 0`
 
 const fillDeliveries = `
-INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, status, attempts, body, workflow_id, last_status_code,
-  last_error, created_at, updated_at)
-SELECT id, event_id, (?7::uuid[])[webhook + 1], (?6::uuid[])[company + 1], type, CASE WHEN failed THEN 'failed' ELSE 'succeeded' END,
+INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, status, attempts, body, workflow_id,
+  last_status_code, last_error, created_at, updated_at)
+SELECT id, event_id, (?7::uuid[])[webhook + 1], (?6::uuid[])[company + 1], type,
+  CASE WHEN failed THEN 'failed' ELSE 'succeeded' END,
   CASE WHEN failed THEN 4 ELSE 1 END, convert_to(data, 'UTF8'), 'batch:' || id, CASE WHEN failed THEN 500 ELSE 204 END,
   CASE WHEN failed THEN 'the receiver answered 500' END, at, at + interval '20 ms'
 FROM ids`
 
 const fillAttempts = `
 INSERT INTO attempts (delivery_id, run_id, attempt, workflow_id, started_at, duration_ms, outcome, status_code)
-SELECT id, event_id, attempt, 'batch:' || id, at, 12, CASE WHEN NOT failed THEN 'succeeded' WHEN attempt < 4 THEN 'retry' ELSE 'failed' END,
+SELECT id, event_id, attempt, 'batch:' || id, at, 12,
+  CASE WHEN NOT failed THEN 'succeeded' WHEN attempt < 4 THEN 'retry' ELSE 'failed' END,
   CASE WHEN failed THEN 500 ELSE 204 END
 FROM ids CROSS JOIN generate_series(1, CASE WHEN failed THEN 4 ELSE 1 END) attempt`
 
-// Wait makes n more deliveries that wait in the queue, of every webhook in turn.
+// Wait adds n deliveries to the queue, distributed over all webhooks.
 func (p *Past) Wait(ctx context.Context, d bun.IDB, n int) error {
 	_, err := d.ExecContext(ctx, liveSQL+`, q AS (
 		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id) SELECT webhook_id, company_id, id FROM d) SELECT`,
 		n, uuidArray(p.Company), uuidArray(p.Webhook), p.Webhooks/p.Companies, delivery.Pending)
 	if err != nil {
-		return fmt.Errorf("make deliveries wait: %w", err)
+		return fmt.Errorf("queue deliveries: %w", err)
 	}
 	return nil
 }
 
-// Pause makes n more deliveries that are paused, all of the first webhook.
+// Pause adds n paused deliveries, all of the first webhook.
 func (p *Past) Pause(ctx context.Context, d bun.IDB, n int) error {
-	_, err := d.ExecContext(
-		ctx,
-		liveSQL+"SELECT",
-		n,
-		uuidArray(p.Company[:1]),
-		uuidArray(p.Webhook[:1]),
-		p.Webhooks/p.Companies,
-		delivery.Paused,
-	)
+	_, err := d.ExecContext(ctx, liveSQL+"SELECT",
+		n, uuidArray(p.Company[:1]), uuidArray(p.Webhook[:1]), p.Webhooks/p.Companies, delivery.Paused)
 	if err != nil {
 		return fmt.Errorf("pause deliveries: %w", err)
 	}
 	return nil
 }
 
-// liveSQL: ?0 how many, ?1 companies, ?2 webhooks, ?3 webhooks of each company, ?4 status.
+// liveSQL inserts unfinished deliveries. ?0 count, ?1 company ids, ?2 webhook ids, ?3 webhooks per company, ?4 status.
 const liveSQL = `
 WITH ids AS (
-  SELECT n, uuid_v7() AS id, uuid_v7() AS event_id, (n % array_length(?2::uuid[], 1))::int AS webhook FROM generate_series(1, ?0::bigint) n
+  SELECT n, uuid_v7() AS id, uuid_v7() AS event_id, (n % array_length(?2::uuid[], 1))::int AS webhook
+  FROM generate_series(1, ?0::bigint) n
 ), e AS (
   INSERT INTO events (id, company_id, type, data, occurred_at)
   SELECT event_id, (?1::uuid[])[webhook / ?3 + 1], 'interview.started', '{}', now() FROM ids
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, status, created_at, updated_at)
-  SELECT id, event_id, (?2::uuid[])[webhook + 1], (?1::uuid[])[webhook / ?3 + 1], 'interview.started', ?4, now(), now() FROM ids
+  SELECT id, event_id, (?2::uuid[])[webhook + 1], (?1::uuid[])[webhook / ?3 + 1], 'interview.started', ?4, now(), now()
+  FROM ids
   RETURNING id, webhook_id, company_id
 )`
 
-// uuidArray is a list of ids as a text literal of uuid[].
+// uuidArray formats ids as a text literal of the type uuid[].
 func uuidArray(ids []uuid.UUID) string {
 	out := make([]byte, 0, len(ids)*37+2)
 	out = append(out, '{')

@@ -1,9 +1,9 @@
-// Package plan tells what the statements of package db really do on a database of a given size: it listens to what a
-// function sends, and has PostgreSQL run that again under EXPLAIN (ANALYZE, BUFFERS).
+// Package plan measures what the statements of packages db and db/delivery read on a database of a given size. It
+// records the statements that a function sends and runs them again under EXPLAIN (ANALYZE, BUFFERS).
 //
-// So the tests and the bench say "this function reads one partition" of the function itself, not of a copy of its
-// SQL. Parts of a plan that were never executed do not count: a page that has enough rows stops, and a partition that
-// a look-up by id skips while it runs costs nothing but planning.
+// So tests and the benchmark measure the function itself, not a copy of its SQL. Parts of a plan that were never
+// executed do not count: a page with enough rows stops early, and a partition that is pruned at run time costs planning
+// only.
 package plan
 
 import (
@@ -13,14 +13,14 @@ import (
 	"strings"
 )
 
-// Plan is one statement as it was executed.
+// Plan is the executed plan of one statement.
 type Plan struct {
 	SQL         string
 	PlanningMS  float64
 	ExecutionMS float64
-	// Buffers are the pages of tables and indexes that execution touched, in memory or not.
+	// Buffers counts the pages of tables and indexes that execution touched, cached or not.
 	Buffers int64
-	// Scans are the executed reads of tables.
+	// Scans lists the executed table reads.
 	Scans []Scan
 }
 
@@ -29,7 +29,7 @@ type Scan struct {
 	Type  string // "Seq Scan", "Index Scan", …
 	Table string
 	Index string
-	// Rows were read from the table: given on, or removed by a filter.
+	// Rows counts the rows read from the table, including those that a filter removed.
 	Rows float64
 }
 
@@ -60,8 +60,8 @@ func parse(explained []byte) (Plan, error) {
 	return p, nil
 }
 
-// add takes a node's own pages: what it touched less what its children did. A CTE is a child of the node that
-// declares it but also counts at whoever scans it, so a CTE Scan's are left out.
+// add adds a node's own pages: its total without its children's. The pages of a CTE count both at the node that
+// declares it and at each node that scans it, so those of a CTE Scan are left out.
 func (p *Plan) add(n node) {
 	own := n.Hit + n.Read
 	for _, child := range n.Plans {
@@ -80,7 +80,7 @@ func (p *Plan) add(n node) {
 	)
 }
 
-// indexName is the node's, or that of the bitmap below it.
+// indexName returns the node's index, or that of the bitmap scan below it.
 func (n node) indexName() string {
 	if n.Index != "" || len(n.Plans) == 0 || !strings.HasPrefix(n.Type, "Bitmap") {
 		return n.Index
@@ -99,10 +99,10 @@ func (p Plan) Partitions(table string) int {
 	return len(seen)
 }
 
-// smallTable is how many rows are read from end to end as fast as by an index.
+// smallTable is the number of rows up to which a sequential scan is as fast as an index.
 const smallTable = 200
 
-// SeqScans lists tables and partitions that were read from end to end, unless they are small.
+// SeqScans lists the tables and partitions that were scanned sequentially, except small ones.
 func (p Plan) SeqScans() (tables []string) {
 	for _, s := range p.Scans {
 		if s.Type == "Seq Scan" && s.Rows > smallTable {
@@ -112,7 +112,7 @@ func (p Plan) SeqScans() (tables []string) {
 	return tables
 }
 
-// Rows counts the rows that were read of tables that grow with the deliveries, whether or not a filter kept them.
+// Rows counts the rows read from tables that grow with the deliveries, including those that a filter removed.
 func (p Plan) Rows() (rows float64) {
 	for _, s := range p.Scans {
 		if Grows(s.Table) {
@@ -122,7 +122,7 @@ func (p Plan) Rows() (rows float64) {
 	return rows
 }
 
-// Grows reports whether a table or partition is one of those that grow with the deliveries.
+// Grows reports whether a table or partition grows with the number of deliveries.
 func Grows(table string) bool {
 	for _, prefix := range []string{"events_", "deliveries_", "attempts_", "delivery_queue"} {
 		if strings.HasPrefix(table, prefix) {

@@ -1,8 +1,8 @@
-// Package seal keeps signing secrets and masked headers unreadable at rest.
+// Package seal encrypts signing secrets and masked headers at rest.
 //
-// Values are sealed with Tink AEAD and bound (associated data) to the webhook's id and the field's name, so that a
-// sealed value copied to another row does not open. The keyset may hold several keys: new values use the primary, old
-// ones still open, so it rotates without downtime.
+// Values are encrypted with Tink AEAD. The webhook's id and the field's name are the associated data, so a sealed value
+// copied to another row cannot be opened. A keyset may hold several keys: the primary key seals new values, all keys
+// open old ones, so keys rotate without downtime.
 package seal
 
 import (
@@ -20,7 +20,7 @@ import (
 // Box seals and opens. It is safe for concurrent use.
 type Box struct{ aead tink.AEAD }
 
-// New reads a cleartext JSON keyset, as NewKeyset makes it. Keep it in a secrets manager or a file of mode 0600.
+// New parses a cleartext JSON keyset, as NewKeyset returns it. Store it in a secrets manager or a file of mode 0600.
 func New(keysetJSON string) (*Box, error) {
 	h, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(strings.NewReader(keysetJSON)))
 	if err != nil {
@@ -33,11 +33,11 @@ func New(keysetJSON string) (*Box, error) {
 	return &Box{aead: a}, nil
 }
 
-// NewKeyset makes a JSON keyset with one AES-256-GCM key.
+// NewKeyset generates a JSON keyset with one AES-256-GCM key.
 func NewKeyset() (string, error) {
 	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
-		return "", fmt.Errorf("make keyset: %w", err)
+		return "", fmt.Errorf("generate keyset: %w", err)
 	}
 	var buf bytes.Buffer
 	if err := insecurecleartextkeyset.Write(h, keyset.NewJSONWriter(&buf)); err != nil {
@@ -46,22 +46,23 @@ func NewKeyset() (string, error) {
 	return buf.String(), nil
 }
 
-// Seal makes plain unreadable for everything but Open with the same id and field.
+// Seal encrypts plain; only Open with the same id and field decrypts it.
 func (b *Box) Seal(plain []byte, id uuid.UUID, field string) ([]byte, error) {
-	sealed, err := b.aead.Encrypt(plain, bind(id, field))
+	sealed, err := b.aead.Encrypt(plain, associatedData(id, field))
 	if err != nil {
 		return nil, fmt.Errorf("seal %s: %w", field, err)
 	}
 	return sealed, nil
 }
 
-// Open returns what was sealed, or an error if it was sealed for another id or field or by an unknown key.
+// Open decrypts a sealed value. It fails for another id or field, and when the keyset lacks the key.
 func (b *Box) Open(sealed []byte, id uuid.UUID, field string) ([]byte, error) {
-	plain, err := b.aead.Decrypt(sealed, bind(id, field))
+	plain, err := b.aead.Decrypt(sealed, associatedData(id, field))
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", field, err)
 	}
 	return plain, nil
 }
 
-func bind(id uuid.UUID, field string) []byte { return append(id[:], field...) }
+// associatedData binds a sealed value to its row and field.
+func associatedData(id uuid.UUID, field string) []byte { return append(id[:], field...) }

@@ -37,13 +37,13 @@ func TestBox(t *testing.T) {
 		_, err = newBox(t).Open(sealed, id, "secret")
 		require.Error(t, err)
 	})
-	t.Run("same_text_never_looks_the_same", func(t *testing.T) {
+	t.Run("sealing_twice_gives_different_values", func(t *testing.T) {
 		t.Parallel()
 		again, err := box.Seal([]byte("secret"), id, "secret")
 		require.NoError(t, err)
 		require.NotEqual(t, sealed, again)
 	})
-	t.Run("refuses_what_is_no_keyset", func(t *testing.T) {
+	t.Run("refuses_an_invalid_keyset", func(t *testing.T) {
 		t.Parallel()
 		_, err := seal.New(`{"primaryKeyId": 1}`)
 		require.Error(t, err)

@@ -1,6 +1,6 @@
-// Package token makes the tokens in the links that Greenroom hands out: call-backs of outside services, invitations
-// of candidates. A token is a keyed hash of what it is for, so it is checked without being stored, and nobody can
-// make one for another purpose or another row.
+// Package token signs the links that Greenroom hands out, such as callbacks of external services and candidates'
+// invitations. A token is a keyed hash of its purpose and its row, so it is verified without being stored and cannot be
+// used for another purpose or row.
 package token
 
 import (
@@ -14,52 +14,50 @@ import (
 	"github.com/google/uuid"
 )
 
-// Callback is the purpose of the tokens that outside services show on their call-backs; the id is the call attempt's
-// or the interview's.
+// Callback is the purpose of the tokens in the callback URLs of external services; the id is the call attempt's or the
+// interview's.
 const Callback = "callback"
 
-// Invite is the purpose of the tokens in the links with which candidates open ONLINE interviews; the id is the
-// interview's.
+// Invite is the purpose of the tokens in the links that open an ONLINE interview; the id is the interview's.
 const Invite = "invite"
 
-// Report is the purpose of the tokens in links that show one report until they expire; the id is the interview's.
+// Report is the purpose of the tokens in expiring links to one report; the id is the interview's.
 const Report = "report"
 
-// Recording is the purpose of the tokens in links that stream one recording until they expire; the id is the answer
-// video's.
+// Recording is the purpose of the tokens in expiring links that stream one recording; the id is the answer video's.
 const Recording = "recording"
 
-// Until returns a token that says itself until when it is good, to the second: <seconds since 1970>.<hash>.
+// Until returns a token that expires at end, in whole seconds. Its form is <Unix time>.<hash>.
 func Until(secret []byte, purpose string, id uuid.UUID, end time.Time) string {
 	seconds := strconv.FormatInt(end.Unix(), 10)
 	return seconds + "." + For(secret, purpose+"@"+seconds, id)
 }
 
-// End reports, in constant time, whether token is one that Until made for this purpose and row, and until when it is
-// good; that may have passed.
+// End verifies, in constant time, a token that Until returned for this purpose and row, and returns its expiry. The
+// caller must compare the expiry with the clock.
 func End(secret []byte, purpose string, id uuid.UUID, token string) (end time.Time, valid bool) {
 	text, hash, _ := strings.Cut(token, ".")
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	return time.Unix(seconds, 0), err == nil && Valid(secret, purpose+"@"+text, id, hash)
 }
 
-// InviteURL is the link by which a candidate opens an ONLINE interview, the same each time; base is the API's public
-// address, without a slash at the end.
+// InviteURL returns the link that opens an ONLINE interview; it is always the same for an interview. base is the API's
+// public address without a trailing slash.
 func InviteURL(base string, secret []byte, interview uuid.UUID) string {
 	return base + "/i/" + interview.String() + "." + For(secret, Invite, interview)
 }
 
 // For returns the token of one purpose and one row: HMAC-SHA256 over the purpose, a zero byte and the id, in unpadded
-// base64url (43 characters). It does not expire: the row's state decides what it is still good for.
+// base64url (43 characters). It does not expire; the row's state decides whether it is accepted.
 func For(secret []byte, purpose string, id uuid.UUID) string {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte(purpose))
-	mac.Write([]byte{0}) // no purpose is the beginning of another one with an id
+	mac.Write([]byte{0}) // separates the purpose from the id
 	mac.Write(id[:])
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// Valid reports, in constant time, whether token is the one of this purpose and row.
+// Valid verifies, in constant time, a token that For returned for this purpose and row.
 func Valid(secret []byte, purpose string, id uuid.UUID, token string) bool {
 	return hmac.Equal([]byte(For(secret, purpose, id)), []byte(token))
 }

@@ -15,7 +15,7 @@ func TestTokenIsBoundToSecretPurposeAndRow(t *testing.T) {
 	t.Parallel()
 	secret, id := []byte(strings.Repeat("s", 32)), uuid.MustParse("0199f3a0-0000-7000-8000-000000000001")
 	got := token.For(secret, token.Callback, id)
-	// Links in the hands of others must outlive a new version: this value is wire contract.
+	// Links that were handed out must stay valid in new versions, so this value must not change.
 	assert.Equal(t, "4zw3FtE_DDal0ZFMbQ-p_soioLPjSG4Snzvc0O54u3U", got)
 	assert.True(t, token.Valid(secret, token.Callback, id, got))
 	for name, other := range map[string]string{
@@ -29,12 +29,12 @@ func TestTokenIsBoundToSecretPurposeAndRow(t *testing.T) {
 	}
 }
 
-func TestTokenThatSaysItsEnd(t *testing.T) {
+func TestTokenWithExpiry(t *testing.T) {
 	t.Parallel()
 	secret, id := []byte(strings.Repeat("s", 32)), uuid.MustParse("0199f3a0-0000-7000-8000-000000000001")
 	end := time.Unix(1_800_000_000, 0)
 	got := token.Until(secret, token.Report, id, end)
-	// Wire contract, as above.
+	// This value must not change either.
 	assert.Equal(t, "1800000000.Zml1244lFjH1Sf2jJWfbp6y3rO_Qs9mHHw5O6G9omnc", got)
 	until, valid := token.End(secret, token.Report, id, got)
 	assert.True(t, valid)

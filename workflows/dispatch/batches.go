@@ -22,8 +22,8 @@ import (
 // (limit.searchAttributesSizeOfValue), and an id takes 39 bytes of it.
 const batchFlows = 50
 
-// addBatches writes batches down in the transaction that takes their deliveries. Their workflows are started after
-// the commit: a batch is known by its row, and one whose start failed is started again under the same id.
+// addBatches stores batches in the transaction that takes their deliveries. Their workflows are started after the
+// commit. A batch whose start failed is started again from its row, under the same id.
 func addBatches(ctx context.Context, tx bun.Tx, together []delivery.QueuedDelivery) (added []batch, err error) {
 	for _, qs := range splitByFlow(together, batchFlows) {
 		b := newBatch(qs)
@@ -53,7 +53,7 @@ func splitByFlow(qs []delivery.QueuedDelivery, flows int) (groups [][]delivery.Q
 	return groups
 }
 
-// batch is a batch that is to be started, with what makes its workflow searchable.
+// batch is a batch to be started, with its search attributes.
 type batch struct {
 	delivery.Batch
 	webhooks, companies []string
@@ -87,16 +87,16 @@ func (b *batch) attributes() temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(updates...)
 }
 
-// startUnstarted starts the batches that a round could not start because Temporal was unavailable: nothing more is
-// taken before.
+// startUnstarted starts the stored batches. It is false while Temporal is unavailable: then no more deliveries are
+// taken.
 func (d *Dispatcher) startUnstarted(ctx context.Context) bool {
 	for len(d.unstarted) > 0 {
 		b := d.unstarted[0]
 		err := d.startBatch(ctx, b)
-		if err != nil && isAway(err) {
+		if err != nil && isUnavailable(err) {
 			return false
 		}
-		if err != nil && !errors.Is(err, errBatchEnded) { // it was started, and has ended since
+		if err != nil && !errors.Is(err, errBatchEnded) { // an ended batch was started by an earlier try
 			d.o.Logger.ErrorContext(ctx, "batch cannot be started", "batch_id", b.ID, "error", err)
 		}
 		d.unstarted = d.unstarted[1:]
@@ -104,10 +104,10 @@ func (d *Dispatcher) startUnstarted(ctx context.Context) bool {
 	return true
 }
 
-// errBatchEnded: there is a workflow of this batch, but it has ended.
+// errBatchEnded means that the batch's workflow exists but has ended.
 var errBatchEnded = errors.New("the batch's workflow has ended")
 
-// startBatch starts DeliverBatch. That it runs already is success.
+// startBatch starts DeliverBatch. A running workflow is success; one that has ended is errBatchEnded.
 func (d *Dispatcher) startBatch(ctx context.Context, b batch) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
 	defer cancel()
@@ -128,39 +128,24 @@ func (d *Dispatcher) startBatch(ctx context.Context, b batch) error {
 	return err
 }
 
-// batchTaskTimeout is when Temporal gives a batch to another worker after the one that had it was killed. The worker
-// tells that it is alive when four fifths have passed, so a shorter one costs more on endpoints that hang.
+// batchTaskTimeout is how long after a worker was killed Temporal gives its batch to another. The worker sends a
+// heartbeat after four fifths of it, so a shorter one costs more at hanging endpoints.
 const batchTaskTimeout = 5 * time.Second
 
-// A batch that is there for longer than staleAfter is started again, which changes nothing where its workflow runs;
-// the leader looks for them that often.
+// A batch whose row is older than staleAfter is started again, which is a no-op while its workflow runs. The leader
+// does it every recoverEvery, for staleAtOnce batches.
 const (
 	staleAfter   = 5 * time.Second
 	staleAtOnce  = 100
 	recoverEvery = 5 * time.Second
 )
 
-// batchStuckAfter is when a batch that makes no progress is given up: longer than batchLimit of its workflow, so that
-// one that is tried again for reasons of ours had its turn.
+// batchStuckAfter is when a batch without progress is abandoned. It is longer than batchLimit of its workflow, so
+// that an activity that is retried after an internal fault had its turn.
 const batchStuckAfter = 5 * time.Minute
 
-// recoverBatches takes care of batches that were written down but not started, and of those whose workflow an
-// operator ended.
-func (d *Dispatcher) recoverBatches(ctx context.Context) {
-	t := time.NewTicker(recoverEvery)
-	defer t.Stop()
-	for {
-		if err := d.recoverStale(ctx); err != nil && ctx.Err() == nil {
-			d.o.Logger.WarnContext(ctx, "batches cannot be looked after", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
-}
-
+// recoverStale starts batches that were stored but not started, and abandons those whose workflow an operator ended or
+// that make no progress.
 func (d *Dispatcher) recoverStale(ctx context.Context) error {
 	stale, err := delivery.StaleBatches(ctx, d.o.DB, staleAfter, staleAtOnce)
 	if err != nil {
@@ -181,7 +166,7 @@ func (d *Dispatcher) recoverStale(ctx context.Context) error {
 	return nil
 }
 
-// restartBatch starts a batch of which only the row is known.
+// restartBatch starts a batch from its row.
 func (d *Dispatcher) restartBatch(ctx context.Context, row delivery.Batch) error {
 	flows, err := delivery.BatchFlows(ctx, d.o.DB, row.ID)
 	if err != nil {
@@ -200,22 +185,15 @@ func (d *Dispatcher) restartBatch(ctx context.Context, row delivery.Batch) error
 	return d.startBatch(ctx, b)
 }
 
-// abandonBatch gives the deliveries of a batch a workflow each.
+// abandonBatch gives each delivery of a batch a workflow of its own.
 func (d *Dispatcher) abandonBatch(ctx context.Context, id uuid.UUID, why string) error {
-	d.o.Logger.WarnContext(
-		ctx,
-		"a batch is given up; its deliveries get their own workflows",
-		"batch_id",
-		id,
-		"reason",
-		why,
-	)
+	d.o.Logger.WarnContext(ctx, "batch abandoned: its deliveries get their own workflows", "batch_id", id, "reason", why)
 	reconciled.WithLabelValues("batch").Inc()
 	return delivery.AbandonBatch(ctx, d.o.DB, id)
 }
 
-// endStuckBatch gives up a batch whose workflow runs and makes no progress: a version that cannot go on with its
-// history, or a delivery that nobody can prepare, would keep the others for ever.
+// endStuckBatch abandons a batch whose workflow runs without progress. The cause may be a version that cannot replay
+// its history; its deliveries must not wait forever.
 func (d *Dispatcher) endStuckBatch(ctx context.Context, id uuid.UUID) error {
 	stuck, err := delivery.BatchStands(ctx, d.o.DB, id, d.stuckAfter)
 	if err != nil || !stuck {
@@ -228,7 +206,7 @@ func (d *Dispatcher) endStuckBatch(ctx context.Context, id uuid.UUID) error {
 		return fmt.Errorf("look at a batch: %w", err)
 	}
 	if w.WorkflowExecutionInfo.StartTime.AsTime().After(time.Now().Add(-d.stuckAfter)) {
-		return nil // Temporal was away until lately
+		return nil // Temporal was unavailable until recently
 	}
 	if err := d.o.Client.TerminateWorkflow(ctx, workflows.DeliverBatchWorkflowID(id), "", "no progress"); err != nil {
 		return fmt.Errorf("end a batch that makes no progress: %w", err)

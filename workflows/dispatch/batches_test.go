@@ -85,9 +85,9 @@ func (b *bundle) publishMany(n int) (ids []uuid.UUID) {
 // switched is a client that starts workflows at one server or another.
 type switched struct {
 	client.Client
-	away   client.Client
-	isAway atomic.Bool
-	starts atomic.Int32
+	away          client.Client
+	isUnavailable atomic.Bool
+	starts        atomic.Int32
 }
 
 func (s *switched) ExecuteWorkflow(
@@ -97,7 +97,7 @@ func (s *switched) ExecuteWorkflow(
 	args ...any,
 ) (client.WorkflowRun, error) {
 	s.starts.Add(1)
-	if s.isAway.Load() {
+	if s.isUnavailable.Load() {
 		return s.away.ExecuteWorkflow(ctx, o, w, args...)
 	}
 	return s.Client.ExecuteWorkflow(ctx, o, w, args...)
@@ -167,19 +167,19 @@ func TestBatchThatCannotBeStartedIsStartedLaterAndOnce(t *testing.T) {
 	s := switchable(t, b.client)
 	b.options.Client, b.options.BatchAbove = s, 1
 	d := &batching{b, dispatch.New(b.options)}
-	s.isAway.Store(true)
+	s.isUnavailable.Store(true)
 	ids := b.publishMany(5)
-	require.Equal(t, dispatch.Result{Taken: 5, Away: true}, d.round())
+	require.Equal(t, dispatch.Result{Taken: 5, Unavailable: true}, d.round())
 	bs := b.batches()
 	require.Len(t, bs, 1, "it is written down")
 	require.Empty(t, b.batchRun(bs[0]))
 	require.Zero(t, b.queued())
 
 	more := b.publish()
-	require.Equal(t, dispatch.Result{Away: true}, d.round(), "nothing more is taken before it is started")
+	require.Equal(t, dispatch.Result{Unavailable: true}, d.round(), "nothing more is taken before it is started")
 	require.Equal(t, 1, b.queued())
 
-	s.isAway.Store(false)
+	s.isUnavailable.Store(false)
 	require.Equal(t, 1, d.round().Taken)
 	run := b.batchRun(bs[0])
 	require.NotEmpty(t, run)
@@ -243,12 +243,12 @@ func TestRecoveryWaitsForTemporal(t *testing.T) {
 	b.options.Client, b.options.BatchAbove = s, 1
 	d := &batching{b, dispatch.New(b.options)}
 	batch := b.written(3)
-	s.isAway.Store(true)
+	s.isUnavailable.Store(true)
 	_, err := b.db.ExecContext(t.Context(), "UPDATE delivery_batches SET checked_at = now() - interval '1 minute'")
 	require.NoError(t, err)
 	require.Error(t, dispatch.RecoverStale(d.Dispatcher, t.Context()))
 	require.Equal(t, []uuid.UUID{batch.ID}, b.batches(), "one that may be running is not given up")
-	s.isAway.Store(false)
+	s.isUnavailable.Store(false)
 	d.recoverStale()
 	require.NotEmpty(t, b.batchRun(batch.ID))
 }

@@ -23,7 +23,7 @@ import (
 // commandsAtOnce bounds one round of commands.
 const commandsAtOnce = 200
 
-// dispatchCommands tells workflows what they must be told. Commands that could not be told go back to the outbox.
+// dispatchCommands is one round of commands: each signals or starts a workflow. Failed ones go back to the outbox.
 func (d *Dispatcher) dispatchCommands(ctx context.Context) (Result, error) {
 	var r Result
 	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -31,78 +31,66 @@ func (d *Dispatcher) dispatchCommands(ctx context.Context) (Result, error) {
 		if err != nil || len(commands) == 0 {
 			return err
 		}
-		t := &telling{Dispatcher: d, tx: tx}
+		t := &commandRound{Dispatcher: d, tx: tx}
 		each(commands, startsAtOnce, func(c delivery.Command) { t.try(ctx, c) })
-		told := len(commands) - len(t.failed)
-		r = Result{Taken: told, Failed: len(t.failed), Away: t.away && told == 0}
-		t.report(ctx, told)
+		done := len(commands) - len(t.failed)
+		r = Result{Taken: done, Failed: len(t.failed), Unavailable: t.unavailable && done == 0}
+		t.report(ctx, done)
 		return delivery.PutBackCommands(ctx, tx, t.failed)
 	})
 	return r, err
 }
 
-// telling is one round of commands. The transaction is one connection, so it is used under the lock.
-type telling struct {
+// commandRound is one round of commands. tx is one connection, so it is used under mu.
+type commandRound struct {
 	*Dispatcher
-	mu     sync.Mutex
-	tx     bun.Tx
-	failed []delivery.FailedCommand
-	away   bool
+	mu          sync.Mutex
+	tx          bun.Tx
+	failed      []delivery.FailedCommand
+	unavailable bool // Temporal did not answer one of them
 }
 
-func (t *telling) try(ctx context.Context, c delivery.Command) {
+func (t *commandRound) try(ctx context.Context, c delivery.Command) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	err := t.tell(ctx, c)
+	err := t.execute(ctx, c)
 	if err == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := delivery.FailedCommand{Command: c, Reason: err.Error(), Unavailable: isAway(err)}
+	f := delivery.FailedCommand{Command: c, Reason: err.Error(), Unavailable: isUnavailable(err)}
 	f.Keep = f.Unavailable || errors.Is(err, errUnknownKind)
-	t.failed, t.away = append(t.failed, f), t.away || f.Unavailable
+	t.failed, t.unavailable = append(t.failed, f), t.unavailable || f.Unavailable
 }
 
-// report says what failed for good. Where others were told, Temporal does answer: a command that finds it unavailable
-// then waits as a refused one does, so that it cannot hold up every round.
-func (t *telling) report(ctx context.Context, told int) {
+// report logs refused commands. When other commands of the round were done, Temporal does answer: a command that found
+// it unavailable is then treated as refused, so that it cannot hold up every round.
+func (t *commandRound) report(ctx context.Context, done int) {
 	for i := range t.failed {
 		f := &t.failed[i]
-		f.Unavailable = f.Unavailable && told == 0
+		f.Unavailable = f.Unavailable && done == 0
 		if !f.Unavailable {
-			t.o.Logger.ErrorContext(
-				ctx,
-				"workflow cannot be told",
-				"kind",
-				f.Kind,
-				"subject_id",
-				f.SubjectID,
-				"attempt",
-				f.Attempts+1,
-				"parked",
-				f.Parked(),
-				"error",
-				f.Reason,
-			)
+			t.o.Logger.ErrorContext(ctx, "command to a workflow failed", "kind", f.Kind, "subject_id", f.SubjectID,
+				"attempt", f.Attempts+1, "parked", f.Parked(), "error", f.Reason)
 		}
 	}
 }
 
-// tell tells the workflow that a command is about. One that is gone is started, that of a delivery by way of the queue.
-func (t *telling) tell(ctx context.Context, c delivery.Command) error {
+// execute signals the command's workflow, and starts it when it is gone. A delivery is started by way of the queue.
+func (t *commandRound) execute(ctx context.Context, c delivery.Command) error {
 	if c.Kind == delivery.WakeDelivery {
 		return t.wakeDelivery(ctx, c)
 	}
-	return t.Dispatcher.tell(ctx, c.Kind, c.SubjectID, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY)
+	return t.signalRow(ctx, c.Kind, c.SubjectID, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY)
 }
 
-// errUnknownKind: a newer version wrote the command, or an older one that was rolled back to does not know it yet.
+// errUnknownKind means that a newer version wrote the command, before a roll-back for example.
 var errUnknownKind = errors.New("command kind is not known to this version")
 
-// tell signals the workflow of a row, and starts it when there is none. once says of a workflow that is only started
-// whether it is started again when it has ended.
-func (d *Dispatcher) tell(
+// signalRow signals the workflow of a row that changed, and starts it when there is none. once says whether a workflow
+// without signals is started again after it has ended.
+func (d *Dispatcher) signalRow(
 	ctx context.Context,
 	kind delivery.CommandKind,
 	id uuid.UUID,
@@ -143,7 +131,7 @@ func (d *Dispatcher) tell(
 			workflows.GenerateInterviewInput{GenerationID: id})
 	case delivery.WakeDelivery: // needs the command's arguments
 	}
-	return fmt.Errorf("tell %q: %w", kind, errUnknownKind)
+	return fmt.Errorf("command %q: %w", kind, errUnknownKind)
 }
 
 func (d *Dispatcher) signal(ctx context.Context, id, signal, summary string, workflow, input any) error {
@@ -155,8 +143,8 @@ func (d *Dispatcher) signal(ctx context.Context, id, signal, summary string, wor
 	return err
 }
 
-// summaryOfCircuit names the webhook's host, for the lists of the Temporal UI. A workflow without a summary is better
-// than none.
+// summaryOfCircuit names the webhook's host for the Temporal UI. It is "" when the webhook cannot be read: the workflow
+// starts without it.
 func (d *Dispatcher) summaryOfCircuit(ctx context.Context, id uuid.UUID) string {
 	hooks, err := delivery.LoadWebhooks(ctx, d.o.DB, []uuid.UUID{id})
 	if err != nil || hooks[id] == nil {
@@ -165,7 +153,7 @@ func (d *Dispatcher) summaryOfCircuit(ctx context.Context, id uuid.UUID) string 
 	return "circuit of " + webhook.Host(hooks[id].URL)
 }
 
-// summaryOfInterview names the interview's kind and number.
+// summaryOfInterview names the interview's type and number for the Temporal UI, like summaryOfCircuit.
 func (d *Dispatcher) summaryOfInterview(ctx context.Context, id uuid.UUID) string {
 	i, err := db.InterviewKind(ctx, d.o.DB, id)
 	if err != nil {
@@ -174,8 +162,8 @@ func (d *Dispatcher) summaryOfInterview(ctx context.Context, id uuid.UUID) strin
 	return fmt.Sprintf("%s interview %d", strings.ToLower(string(i.Type)), i.Number)
 }
 
-// startOnce starts a workflow that nothing has to be told afterwards; one that runs is left alone, and one that has
-// ended unless reuse allows another.
+// startOnce starts a workflow without a signal. One that runs is unchanged, and so is one that has ended unless reuse
+// allows another.
 func (d *Dispatcher) startOnce(
 	ctx context.Context,
 	id string,
@@ -192,9 +180,9 @@ func (d *Dispatcher) startOnce(
 	return err
 }
 
-// wakeDelivery wakes the workflow that has a delivery. If it is gone (an operator ended it), the delivery goes back
-// to the queue and gets another.
-func (t *telling) wakeDelivery(ctx context.Context, c delivery.Command) error {
+// wakeDelivery wakes the workflow of a delivery. If an operator ended that workflow, the delivery goes back to the
+// queue and gets another one.
+func (t *commandRound) wakeDelivery(ctx context.Context, c delivery.Command) error {
 	var args delivery.WakeArgs
 	if err := json.Unmarshal(c.Args, &args); err != nil {
 		return fmt.Errorf("read command: %w", err)

@@ -19,51 +19,74 @@ import (
 	"greenroom/workflows"
 )
 
-// dispatchDeliveries starts a workflow for each delivery that it takes, or one for many of them when many wait. Those
-// that could not be started go back to the queue.
+// dispatchDeliveries is one round: it takes deliveries and starts a workflow for each, or one for many of them when
+// many wait. Deliveries whose workflow could not be started go back to the queue.
 func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 	if !d.startUnstarted(ctx) {
-		return Result{Away: true}, nil
+		return Result{Unavailable: true}, nil
 	}
 	var r Result
 	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		t, err := delivery.TakeDeliveries(ctx, tx, d.lane.options(d.o.Endpoints))
-		d.lane.saw(t, time.Now())
-		r.more = t.Taken == 0 && d.lane.more
+		t, err := d.take(ctx, tx)
+		r.more = t.Taken == 0 && d.pacer.more
 		if err != nil || t.Taken == 0 {
 			return err
 		}
-		alone, together := d.lane.split(t.Ready, d.o.Endpoints)
+		alone, together := d.pacer.split(t.Ready, d.o.Endpoints.Slow)
 		alone, early := d.reserve(alone)
 		together, beyond := d.allow(together)
 		if d.unstarted, err = addBatches(ctx, tx, together); err != nil {
 			return err
 		}
-		failed, away := d.startAll(ctx, alone)
+		failed, unavailable := d.startAll(ctx, alone)
 		early = append(early, beyond...)
-		r = Result{Taken: t.Taken - len(failed) - len(early), Failed: len(failed), Away: away}
+		r = Result{Taken: t.Taken - len(failed) - len(early), Failed: len(failed), Unavailable: unavailable}
 		return delivery.PutBackDeliveries(ctx, tx, append(failed, early...))
 	})
 	if err != nil {
 		d.unstarted = nil
 		return r, err
 	}
-	r.Away = !d.startUnstarted(ctx) || r.Away
+	r.Unavailable = !d.startUnstarted(ctx) || r.Unavailable
 	return r, nil
 }
 
-// reserve takes a place at its endpoint for each delivery; early are those for which there is none, or that are
-// beyond their webhook's rate.
+// take takes the deliveries of one round. How many of each endpoint is decided by Endpoints, and kept by the statement.
+func (d *Dispatcher) take(ctx context.Context, tx bun.Tx) (delivery.TakeResult, error) {
+	quotas := d.o.Endpoints.Quotas(d.pacer.batches())
+	t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{
+		Limit: quotas.Round, PerFlow: quotas.Flow, PerFailing: quotas.Failing, Room: quotas.Webhook,
+		After: d.pacer.next, StartBlocked: !d.pacer.batches(),
+	})
+	flows, largest := countFlows(t.Ready)
+	limited := d.o.Endpoints.Adapt(t.Taken, flows, largest)
+	d.pacer.observe(t, limited, time.Now())
+	return t, err
+}
+
+// countFlows counts the flows, and the deliveries of the largest one.
+func countFlows(qs []delivery.QueuedDelivery) (flows, largest int) {
+	counts := map[delivery.Flow]int{}
+	for i := range qs {
+		flow := qs[i].Flow()
+		counts[flow]++
+		largest = max(largest, counts[flow])
+	}
+	return len(counts), largest
+}
+
+// reserve claims a place at its endpoint for each delivery. early are those whose endpoint is full or has had its
+// attempts per second.
 func (d *Dispatcher) reserve(taken []delivery.QueuedDelivery) (ready, early []delivery.QueuedDelivery) {
 	return partition(taken, func(q delivery.QueuedDelivery) bool {
 		return d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, q.RateLimit, placeLapse)
 	})
 }
 
-// allow is reserve for a batch, which takes its places itself: only the rate counts.
+// allow takes an attempt per second of its webhook for each delivery of a batch, which acquires its places itself.
 func (d *Dispatcher) allow(taken []delivery.QueuedDelivery) (ready, early []delivery.QueuedDelivery) {
 	return partition(taken, func(q delivery.QueuedDelivery) bool {
-		return q.RateLimit == 0 || d.o.Endpoints.Allow(q.WebhookID, q.RateLimit)
+		return d.o.Endpoints.Allow(q.WebhookID, q.RateLimit)
 	})
 }
 
@@ -85,17 +108,16 @@ func timeoutOf(q delivery.QueuedDelivery) time.Duration {
 	return time.Duration(q.TimeoutMS) * time.Millisecond
 }
 
-// startsAtOnce bounds the starts under way at once: enough to hide the round trip, few enough to leave Temporal's
-// frontend its other callers.
+// startsAtOnce bounds concurrent starts: enough to hide the round trip, and few enough for other callers of Temporal.
 const startsAtOnce = 32
 
-// startAll returns the deliveries that could not be started. Once Temporal proves to be away the rest are not tried:
-// waiting for each of them would hold the transaction. One that Temporal refuses does not stand in the way of the
+// startAll starts a workflow for each delivery and returns those that failed. Once Temporal is found unavailable the
+// rest are not tried, because waiting for each of them would hold the transaction. A refused start does not affect the
 // others.
 func (d *Dispatcher) startAll(
 	ctx context.Context,
 	ready []delivery.QueuedDelivery,
-) (failed []delivery.QueuedDelivery, away bool) {
+) (failed []delivery.QueuedDelivery, unavailable bool) {
 	var mu sync.Mutex
 	var gone atomic.Bool
 	each(ready, startsAtOnce, func(q delivery.QueuedDelivery) {
@@ -104,7 +126,7 @@ func (d *Dispatcher) startAll(
 			if err == nil {
 				return
 			}
-			if isAway(err) {
+			if isUnavailable(err) {
 				gone.Store(true)
 			} else {
 				d.o.Logger.ErrorContext(ctx, "delivery cannot be started", "delivery_id", q.DeliveryID, "error", err)
@@ -118,7 +140,7 @@ func (d *Dispatcher) startAll(
 	return failed, gone.Load()
 }
 
-// each calls fn for every item, n at a time.
+// each calls fn for every item, n concurrently.
 func each[T any](items []T, n int, fn func(T)) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, n)
@@ -132,14 +154,14 @@ func each[T any](items []T, n int, fn func(T)) {
 	wg.Wait()
 }
 
-// startDelivery starts DeliverWebhook. That the workflow is there already, running or ended, is success: an earlier
-// round started it and could not commit.
+// startDelivery starts DeliverWebhook. A workflow that exists, running or ended, is success: an earlier round started
+// it and could not commit.
 func (d *Dispatcher) startDelivery(ctx context.Context, q delivery.QueuedDelivery) error {
 	in := deliverInput(q)
 	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	if q.Redo { // its workflow may be there and wait for what has passed: it is woken, or started
+	if q.Redo { // its workflow may wait for a time that has passed: it is woken, or started
 		o := d.startOptions(q)
 		_, err := d.o.Client.SignalWithStartWorkflow(
 			ctx,
@@ -161,9 +183,8 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q delivery.QueuedDeliver
 	return err
 }
 
-// placeLapse is how long a delivery holds its endpoint's place before its attempt begins. The attempt, in this
-// process when the start was eager, holds it on for as long as it takes; one that another process makes holds that
-// process's place.
+// placeLapse is how long a delivery holds its endpoint's place before its attempt begins. An attempt of this process,
+// which an eager start makes sure of, renews the claim; another process claims a place of its own.
 const placeLapse = time.Second
 
 func deliverInput(q delivery.QueuedDelivery) workflows.DeliverWebhookInput {
@@ -171,7 +192,7 @@ func deliverInput(q delivery.QueuedDelivery) workflows.DeliverWebhookInput {
 		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt,
 		Timeout: timeoutOf(q), Slow: q.Failing || q.Probe, Probe: q.Probe, PlainSuccess: true,
 	}
-	// A profile that this version does not know has no schedule: the attempt fails the delivery with that reason.
+	// An unknown profile has no schedule: the attempt fails the delivery with that reason.
 	if p, err := profiles.ByName(q.Profile); err == nil {
 		in.Schedule = p.ScheduleFor(q.MaxRetries)
 	}
@@ -181,7 +202,7 @@ func deliverInput(q delivery.QueuedDelivery) workflows.DeliverWebhookInput {
 	if q.LastError != nil {
 		in.Reason = *q.LastError
 	}
-	if q.IsTest { // its outcome is waited for, so there is one attempt
+	if q.IsTest { // a caller waits for the outcome, so there is one attempt
 		in.Schedule, in.Slow = nil, false
 	}
 	return in

@@ -1,9 +1,11 @@
-// Package dispatch takes what the database says must be started or told, and starts and tells it: outbox → workflow
-// starts and signals. It is the only client of Temporal's start API.
+// Package dispatch moves the outbox in PostgreSQL to Temporal: it starts and signals workflows. It is the only client
+// of Temporal's start API.
 //
-// A row is taken, the workflow started, and the transaction committed, in this order. A crash in between gives the
-// row back and the redo starts the same workflow id, which is a no-op: nothing is lost and nothing runs twice. The
-// dispatcher lives in the worker's process because an eager start needs starter and worker to share a client.
+// For a delivery or a command of its own, the row is taken, the workflow started, and the transaction committed, in
+// this order. After a crash in between, the row is back and the same workflow id is started again, which is a no-op.
+// A batch is written down and committed first, and started afterwards; its row is started again until it has ended.
+// So nothing is lost and nothing runs twice. The dispatcher is part of the worker's process, because an eager start
+// needs starter and worker to share a client.
 package dispatch
 
 import (
@@ -21,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"greenroom/activities/inflight"
+	"greenroom/db/leader"
 	"greenroom/db/pg"
 )
 
@@ -32,30 +35,29 @@ type Options struct {
 	Endpoints *inflight.Endpoints
 	Logger    *slog.Logger
 
-	// PollInterval is how often the queue is looked at when nobody notifies; 0 means 1 s.
+	// PollInterval is how often the queue is read without a notification; 0 means 1 s.
 	PollInterval time.Duration
-	// PerEndpoint is how many deliveries of one webhook may be in flight; 0 means 10.
-	PerEndpoint int
-	// BatchAbove is the number of deliveries per second, and of those waiting, from which first attempts share a
-	// workflow; 0 means never: strictly every delivery has its own.
+	// BatchAbove is the number of deliveries per second, and of those waiting, above which first attempts share a
+	// workflow; 0 means never: every delivery has its own.
 	BatchAbove int
-	// Versioned workers start nothing eagerly: an eager start goes to this process's worker whether or not its version
-	// is the current one, and what that began the current version would have to go on with.
+	// Versioned workers do not use eager starts: these go to this process's worker even if its version is not the
+	// current one, which would then have to continue the workflow.
 	Versioned bool
-	// Prepare, when not nil, makes sure that Temporal has what workflows need, as the leader does before each look for
-	// lost work: its store may have come back empty.
+	// Prepare, when not nil, makes sure that Temporal has what workflows need. The leader calls it before each
+	// reconciliation, because Temporal's store may have come back empty.
 	Prepare   func(ctx context.Context) error
 	Reconcile ReconcileSettings
+	Upkeep    UpkeepSettings
 	// Settings that enter workflows through their inputs.
 	Circuit   CircuitSettings
 	Interview InterviewSettings
 }
 
-// ReconcileSettings are the pace of looking for lost work.
+// ReconcileSettings are how often, and after how long, lost work is looked for.
 type ReconcileSettings struct {
-	// Every is the pause between two looks; 0 means 5 s. Grace is how long a row may be overdue, beyond its receiver's
-	// time-out, before its workflow counts as lost; 0 means 25 s: loading and recording may take as long when a store is
-	// slow. Together with the longest time-out they keep lost work under a minute.
+	// Every is the pause between two reconciliations; 0 means 5 s. Grace is how long a row may be overdue, beyond its
+	// receiver's time-out, before its workflow counts as lost; 0 means 25 s, the time of loading and recording on a slow
+	// store. With the longest time-out of 30 s, lost work is found within a minute.
 	Every, Grace time.Duration
 }
 
@@ -75,23 +77,20 @@ type InterviewSettings struct {
 // Dispatcher moves rows of the outbox to Temporal.
 type Dispatcher struct {
 	o Options
-	// One hint waits in each: there is something to take.
+	// Each holds one hint that there may be something to take.
 	deliveries, commands chan struct{}
 
-	// Of the loop that dispatches deliveries.
-	lane      lane
+	// These belong to the loop that dispatches deliveries.
+	pacer     pacer
 	unstarted []batch
 
 	stuckAfter time.Duration // batchStuckAfter
 }
 
-// New returns a dispatcher; Run makes it work.
+// New returns a dispatcher, which works while Run does.
 func New(o Options) *Dispatcher {
 	if o.PollInterval == 0 {
 		o.PollInterval = time.Second
-	}
-	if o.PerEndpoint == 0 {
-		o.PerEndpoint = 10
 	}
 	if o.Reconcile.Every == 0 {
 		o.Reconcile.Every = 5 * time.Second
@@ -104,12 +103,12 @@ func New(o Options) *Dispatcher {
 	}
 	return &Dispatcher{
 		o: o, deliveries: make(chan struct{}, 1), commands: make(chan struct{}, 1),
-		lane:       lane{above: o.BatchAbove, perEndpoint: o.PerEndpoint, share: shareLeast},
+		pacer:      pacer{above: o.BatchAbove},
 		stuckAfter: batchStuckAfter,
 	}
 }
 
-// Wake makes a waiting Run look at the queue now. It never blocks.
+// Wake makes Run read the queue now. It does not block.
 func (d *Dispatcher) Wake() {
 	for _, hint := range []chan struct{}{d.deliveries, d.commands} {
 		select {
@@ -121,47 +120,47 @@ func (d *Dispatcher) Wake() {
 
 // Result is what one round did.
 type Result struct {
-	// Taken counts rows that left the queue, Failed those that had to be put back.
+	// Taken counts rows that left the queue, Failed those that were put back.
 	Taken, Failed int
-	// Away: a store did not answer.
-	Away bool
-	// more: some had no turn yet.
+	// Unavailable: a store did not answer.
+	Unavailable bool
+	// more: some flows had no turn yet.
 	more bool
 }
 
-// Run works until ctx ends. A fault of PostgreSQL or Temporal is logged once, waited out and never ends it.
+// Run dispatches until ctx ends. While PostgreSQL or Temporal is unavailable it logs once and tries again.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.listen(ctx) })
-	wg.Go(func() { d.lead(ctx) })
+	wg.Go(func() { leader.Run(ctx, d.o.DB, workerLease, d.o.Logger, d.maintenance()...) })
 	wg.Go(func() { d.loop(ctx, d.dispatchCommands, d.commands) })
-	// One round of deliveries at a time: more of them were measured to start more than the attempts can keep up with.
+	// One round of deliveries at a time: concurrent rounds started more than the attempts could keep up with (measured).
 	wg.Go(func() { d.loop(ctx, d.pacedDeliveries, d.deliveries) })
 	wg.Wait()
 	return nil
 }
 
-// backoffStep and backoffLimit shape the pause after rounds that a store did not answer: it is looked for again.
+// backoffStep and backoffLimit are the pause after rounds in which a store did not answer: linear, with a limit.
 const (
 	backoffStep  = 250 * time.Millisecond
 	backoffLimit = 5 * time.Second
 )
 
-// loop does rounds as long as they take something, and waits for a hint, or for the poll, when they do not.
+// loop runs rounds while they take something, and otherwise waits for a hint or for PollInterval.
 func (d *Dispatcher) loop(ctx context.Context, round func(context.Context) (Result, error), hint <-chan struct{}) {
-	away := 0
+	failed := 0
 	for ctx.Err() == nil {
 		r, err := round(ctx)
-		if err != nil || r.Away {
-			if away++; away == 1 && ctx.Err() == nil {
+		if err != nil || r.Unavailable {
+			if failed++; failed == 1 && ctx.Err() == nil {
 				d.reportWaiting(ctx, r, err)
 			}
-			sleep(ctx, min(time.Duration(away)*backoffStep, backoffLimit))
+			sleep(ctx, min(time.Duration(failed)*backoffStep, backoffLimit))
 			continue
 		}
-		if away > 0 {
-			d.o.Logger.InfoContext(ctx, "dispatch goes on", "failed_rounds", away)
-			away = 0
+		if failed > 0 {
+			d.o.Logger.InfoContext(ctx, "dispatch continues", "failed_rounds", failed)
+			failed = 0
 		}
 		if r.Taken == 0 && !r.more {
 			d.await(ctx, hint)
@@ -169,7 +168,7 @@ func (d *Dispatcher) loop(ctx context.Context, round func(context.Context) (Resu
 	}
 }
 
-// reportWaiting says which store dispatch waits for.
+// reportWaiting logs which store is unavailable.
 func (d *Dispatcher) reportWaiting(ctx context.Context, r Result, err error) {
 	switch {
 	case err == nil:
@@ -177,7 +176,7 @@ func (d *Dispatcher) reportWaiting(ctx context.Context, r Result, err error) {
 	case pg.IsUnavailable(err):
 		d.o.Logger.WarnContext(ctx, "dispatch waits: PostgreSQL does not answer", "error", err)
 	default:
-		d.o.Logger.ErrorContext(ctx, "dispatch fails and is tried again", "error", err)
+		d.o.Logger.ErrorContext(ctx, "dispatch failed and is retried", "error", err)
 	}
 }
 
@@ -198,7 +197,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// inTx runs fn in a transaction that a shutdown does not tear in the middle: what was started must be committed.
+// inTx runs fn in a transaction that a shutdown does not interrupt: started workflows must be committed.
 func (d *Dispatcher) inTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -206,12 +205,9 @@ func (d *Dispatcher) inTx(ctx context.Context, fn func(ctx context.Context, tx b
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundLimit)
 	defer cancel()
 	err := pg.InTx(ctx, d.o.DB, func(ctx context.Context, tx bun.Tx) error {
-		// Calls of Temporal are made in this transaction, which stands still for as long.
-		_, err := tx.ExecContext(
-			ctx,
-			"SET LOCAL idle_in_transaction_session_timeout = ?",
-			(roundLimit + startLimit).Milliseconds(),
-		)
+		// The transaction is idle during calls of Temporal.
+		idle := (roundLimit + startLimit).Milliseconds()
+		_, err := tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = ?", idle)
 		if err != nil {
 			return err
 		}
@@ -223,29 +219,28 @@ func (d *Dispatcher) inTx(ctx context.Context, fn func(ctx context.Context, tx b
 	return nil
 }
 
-// roundLimit bounds one round, so that a hanging Temporal holds no transaction for long; startLimit bounds one call
-// of it.
+// roundLimit bounds one round, so that a hanging Temporal does not hold a transaction for long. startLimit bounds one
+// call of Temporal.
 const (
 	roundLimit = 30 * time.Second
 	startLimit = 5 * time.Second
 )
 
-// isAway reports whether a call failed because Temporal does not answer, or not now, as opposed to a call that it
-// refuses. A namespace that is not there will be: a server that comes back with an empty store makes it after it
-// began to answer.
-func isAway(err error) bool {
+// isUnavailable reports whether a call failed because Temporal is unavailable or overloaded; false when it refused the
+// call. A missing namespace counts as unavailable: a server with an empty store creates it after it begins to answer.
+func isUnavailable(err error) bool {
 	var none *serviceerror.NamespaceNotFound
 	if errors.As(err, &none) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return true
 	}
 	var s serviceerror.ServiceError
 	if !errors.As(err, &s) {
-		return isAwayCode(status.Code(err))
+		return isUnavailableCode(status.Code(err))
 	}
-	return isAwayCode(s.Status().Code())
+	return isUnavailableCode(s.Status().Code())
 }
 
-func isAwayCode(c codes.Code) bool {
+func isUnavailableCode(c codes.Code) bool {
 	return c == codes.Unavailable || c == codes.DeadlineExceeded || c == codes.ResourceExhausted || c == codes.Canceled ||
 		c == codes.Aborted
 }

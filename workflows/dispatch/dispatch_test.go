@@ -151,7 +151,7 @@ func TestStartsEachDeliveryOnce(t *testing.T) {
 	require.NotEqual(t, run, b.run(id), "but a sweep starts another in place of a lost one")
 }
 
-func TestPutsBackWhileTemporalIsAway(t *testing.T) {
+func TestPutsBackWhileTemporalIsUnavailable(t *testing.T) {
 	b := setup(t)
 	id := b.publish()
 	b.tx(func(tx bun.Tx) error {
@@ -162,9 +162,9 @@ func TestPutsBackWhileTemporalIsAway(t *testing.T) {
 	t.Cleanup(away.Close)
 	there := b.options.Client
 	b.options.Client = away
-	require.Equal(t, dispatch.Result{Failed: 2, Away: true}, b.round())
+	require.Equal(t, dispatch.Result{Failed: 2, Unavailable: true}, b.round())
 	require.Equal(t, 1, b.queued())
-	require.NotContains(t, b.options.Endpoints.Room(10, true), b.hook.ID, "the endpoint's place is free again")
+	require.NotContains(t, b.options.Endpoints.Quotas(false).Webhook, b.hook.ID, "the endpoint's place is free again")
 	b.options.Client = there
 	require.Equal(t, dispatch.Result{Taken: 2}, b.round())
 	require.NotEmpty(t, b.run(id))
@@ -200,7 +200,6 @@ func TestWakesOrReplacesTheWorkflowOfADelivery(t *testing.T) {
 
 func TestKeepsToTheRoomOfEachEndpoint(t *testing.T) {
 	b := setup(t)
-	b.options.PerEndpoint = 3
 	b.options.Endpoints = inflight.NewEndpoints(3, nil)
 	for range 8 {
 		b.publish()

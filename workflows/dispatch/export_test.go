@@ -10,22 +10,29 @@ import (
 func RunOnce(ctx context.Context, d *Dispatcher) (Result, error) {
 	r, err := d.dispatchDeliveries(ctx)
 	c, err2 := d.dispatchCommands(ctx)
-	return Result{Taken: r.Taken + c.Taken, Failed: r.Failed + c.Failed, Away: r.Away || c.Away}, errors.Join(err, err2)
+	return Result{
+			Taken:       r.Taken + c.Taken,
+			Failed:      r.Failed + c.Failed,
+			Unavailable: r.Unavailable || c.Unavailable,
+		}, errors.Join(
+			err,
+			err2,
+		)
 }
 
-// RecoverStale is one look after batches that nobody looked at lately.
+// RecoverStale recovers batches once.
 var RecoverStale = (*Dispatcher).recoverStale
 
-// ReconcileOnce is one look for lost work.
+// ReconcileOnce is one reconciliation.
 func ReconcileOnce(ctx context.Context, d *Dispatcher) (Result, error) {
 	return (&reconciler{Dispatcher: d}).runOnce(ctx)
 }
 
-// SetBatchStuckAfter replaces the time after which a batch without progress is given up.
+// SetBatchStuckAfter replaces the time after which a batch without progress is abandoned.
 func SetBatchStuckAfter(d *Dispatcher, after time.Duration) { d.stuckAfter = after }
 
-// IsAway tells an unavailable Temporal from one that refuses.
-var IsAway = isAway
+// IsUnavailable tells an unavailable Temporal from a refused call.
+var IsUnavailable = isUnavailable
 
-// LeaseLife is how long a lease lasts that is not renewed.
-const LeaseLife = leaseLife
+// UpkeepOnce is one upkeep.
+func UpkeepOnce(ctx context.Context, d *Dispatcher) error { return d.upkeep(ctx) }

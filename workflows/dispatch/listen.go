@@ -10,7 +10,7 @@ import (
 	"greenroom/db/delivery"
 )
 
-// listenRetry is the pause before listening again after the connection broke; the queue is polled meanwhile.
+// listenRetry is the pause before listening again after the connection broke. The queue is polled in the meantime.
 const listenRetry = time.Second
 
 // listen wakes the dispatcher at each notification, on a connection of its own, until ctx ends.
@@ -36,7 +36,7 @@ func (d *Dispatcher) listenOnce(ctx context.Context) error {
 		if _, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{delivery.QueueChannel}.Sanitize()); err != nil {
 			return err
 		}
-		d.Wake() // what came between the last look and LISTEN
+		d.Wake() // for rows written between the last round and LISTEN
 		for {
 			if _, err := c.WaitForNotification(ctx); err != nil {
 				return err

@@ -19,47 +19,36 @@ import (
 
 var reconciled = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "greenroom_reconciled_total",
-	Help: "Rows whose workflow was missing or late, by kind: it was started or told again.",
+	Help: "Rows whose workflow was missing or late, by kind: it was started or signaled again.",
 }, []string{"kind"})
 
 // Collectors are this package's metrics.
 func Collectors() []prometheus.Collector { return []prometheus.Collector{reconciled} }
 
 const (
-	// sweepPage bounds one look at overdue deliveries. A round takes pages for sweepTime, and the next one goes on
-	// behind them.
+	// sweepPage bounds one page of overdue deliveries. A round reads pages for sweepTime, and the next round continues
+	// after them.
 	sweepPage = 1000
 	sweepTime = time.Second
-	// lookPage bounds one look at the rows of another kind, looksAtOnce a round.
+	// lookPage bounds one page of rows of another kind, looksAtOnce the pages of a round.
 	lookPage    = 200
 	looksAtOnce = 5
-	// settleTime is what workflows get to act by themselves after Temporal was unavailable: what was due then is overdue
-	// now.
+	// settleTime is how long workflows may catch up by themselves after Temporal was unavailable: work that was due then
+	// is overdue now.
 	settleTime = 10 * time.Second
 )
 
-// reconciler gives every row that needs a workflow one: Temporal's store is never the only place that knows of work.
-// It runs in the leader alone.
+// reconciler makes sure that every row that needs a workflow has one: no work is known to Temporal's store alone. It
+// runs in the leader.
 type reconciler struct {
 	*Dispatcher
 	sweptTo delivery.SweepCursor
-	// away: Temporal did not answer the last time; backAt is when it did again.
-	away   bool
-	backAt time.Time
+	// unavailable: Temporal did not answer the last time. backAt is when it answered again.
+	unavailable bool
+	backAt      time.Time
 }
 
-// reconcile does rounds until ctx ends.
-func (d *Dispatcher) reconcile(ctx context.Context) {
-	r := &reconciler{Dispatcher: d}
-	for ctx.Err() == nil {
-		if _, err := r.runOnce(ctx); err != nil && ctx.Err() == nil {
-			d.o.Logger.WarnContext(ctx, "lost work cannot be looked for", "error", err)
-		}
-		sleep(ctx, d.o.Reconcile.Every)
-	}
-}
-
-// kinds are what is looked at besides deliveries, with the command and the workflow of each.
+// kinds are the rows besides deliveries that need a workflow, with the command and the workflow id of each.
 var kinds = []struct {
 	delivery.Reconciled
 	command  delivery.CommandKind
@@ -72,10 +61,10 @@ var kinds = []struct {
 	{db.ReconciledGenerations, db.GenerationRequested, workflows.GenerateInterviewWorkflowID},
 }
 
-// runOnce is one round; Taken counts the rows that were given a workflow.
+// runOnce is one reconciliation. Taken counts the rows that got a workflow.
 func (r *reconciler) runOnce(ctx context.Context) (res Result, err error) {
 	if !r.temporalAnswers(ctx) {
-		return Result{Away: true}, nil
+		return Result{Unavailable: true}, nil
 	}
 	n, err := r.sweep(ctx)
 	r.report(ctx, "delivery", n)
@@ -84,26 +73,26 @@ func (r *reconciler) runOnce(ctx context.Context) (res Result, err error) {
 		found, lookErr := r.look(ctx, k.Reconciled, k.command, k.workflow)
 		r.report(ctx, k.Kind, found)
 		res.Taken += found
-		if isAway(lookErr) {
-			return Result{Taken: res.Taken, Away: true}, err
+		if isUnavailable(lookErr) {
+			return Result{Taken: res.Taken, Unavailable: true}, err
 		}
 		err = errors.Join(err, lookErr)
 	}
 	return res, err
 }
 
-// temporalAnswers also waits a moment after Temporal came back, and has it prepared if it came back empty.
+// temporalAnswers prepares Temporal, whose store may have come back empty. After an outage it is false for settleTime.
 func (r *reconciler) temporalAnswers(ctx context.Context) bool {
 	if r.o.Prepare != nil {
-		if err := r.o.Prepare(ctx); isAway(err) {
-			r.away = true
+		if err := r.o.Prepare(ctx); isUnavailable(err) {
+			r.unavailable = true
 			return false
 		} else if err != nil {
 			r.o.Logger.WarnContext(ctx, "Temporal cannot be prepared", "error", err)
 		}
 	}
-	if r.away {
-		r.away, r.backAt = false, time.Now()
+	if r.unavailable {
+		r.unavailable, r.backAt = false, time.Now()
 	}
 	return time.Since(r.backAt) > settleTime
 }
@@ -115,7 +104,7 @@ func (r *reconciler) report(ctx context.Context, kind string, n int) {
 	}
 }
 
-// sweep walks over the overdue deliveries; a walk that is longer than a round goes on in the next one.
+// sweep reads the overdue deliveries page by page. What a round does not reach, the next one does.
 func (r *reconciler) sweep(ctx context.Context) (requeued int, err error) {
 	for until := time.Now().Add(sweepTime); time.Now().Before(until); {
 		p, err := delivery.SweepDeliveries(ctx, r.o.DB, r.sweptTo, r.o.Reconcile.Grace, sweepPage)
@@ -132,8 +121,8 @@ func (r *reconciler) sweep(ctx context.Context) (requeued int, err error) {
 	return requeued, nil
 }
 
-// look tells the workflows of rows of one kind that are due, and starts those that are missing. Rows that were looked
-// at are not looked at again for a while; when Temporal is unavailable they stay due.
+// look reads the due rows of one kind, signals their workflows, and starts the missing ones. A row that was read is not
+// due again for a while, unless Temporal was unavailable.
 func (r *reconciler) look(
 	ctx context.Context,
 	k delivery.Reconciled,
@@ -169,23 +158,23 @@ type lookedPage struct {
 }
 
 func (p *lookedPage) visit(ctx context.Context, d delivery.Due) {
-	found, err := p.tellDue(ctx, d)
+	found, err := p.signalDue(ctx, d)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case isAway(err):
+	case isUnavailable(err):
 		p.err = err
 		return
 	case err != nil:
-		p.o.Logger.ErrorContext(ctx, "workflow cannot be told", "kind", p.kind.Kind, "subject_id", d.ID, "error", err)
+		p.o.Logger.ErrorContext(ctx, "workflow cannot be signaled", "kind", p.kind.Kind, "subject_id", d.ID, "error", err)
 	case found:
 		p.found++
 	}
 	p.looked = append(p.looked, d)
 }
 
-// tellDue reports whether the row's workflow was missing, or late with what it should have done.
-func (p *lookedPage) tellDue(ctx context.Context, d delivery.Due) (found bool, err error) {
+// signalDue reports whether the row's workflow was missing, or late with what it should have done.
+func (p *lookedPage) signalDue(ctx context.Context, d delivery.Due) (found bool, err error) {
 	if !d.Overdue && !d.Needed {
 		return false, nil
 	}
@@ -195,12 +184,12 @@ func (p *lookedPage) tellDue(ctx context.Context, d delivery.Due) (found bool, e
 	if err != nil || runs && !d.Overdue {
 		return false, err
 	}
-	// The row says that there is work, so a workflow that has ended in whatever way is started again.
-	err = p.tell(ctx, p.command, d.ID, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
+	// The row says that there is work, so a workflow that has ended is started again, however it ended.
+	err = p.signalRow(ctx, p.command, d.ID, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
 	return err == nil && (!runs || !p.kind.Works), err
 }
 
-// runs reports whether a workflow is there and has not ended.
+// runs reports whether a workflow exists and has not ended.
 func (d *Dispatcher) runs(ctx context.Context, workflow string) (bool, error) {
 	w, err := d.o.Client.DescribeWorkflowExecution(ctx, workflow, "")
 	var gone *serviceerror.NotFound

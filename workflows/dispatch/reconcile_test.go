@@ -18,6 +18,7 @@ import (
 
 	"greenroom/db"
 	"greenroom/db/delivery"
+	"greenroom/db/leader"
 	"greenroom/db/pg"
 	"greenroom/workflows"
 	"greenroom/workflows/dispatch"
@@ -31,7 +32,7 @@ func (b *bundle) reconcile(aged ...string) int {
 	}
 	r, err := dispatch.ReconcileOnce(b.t.Context(), dispatch.New(b.options))
 	require.NoError(b.t, err)
-	require.False(b.t, r.Away)
+	require.False(b.t, r.Unavailable)
 	return r.Taken
 }
 
@@ -157,7 +158,7 @@ func TestReconcilingWaitsForTemporal(t *testing.T) {
 	b.options.Client = away
 	r, err := dispatch.ReconcileOnce(t.Context(), dispatch.New(b.options))
 	require.NoError(t, err)
-	require.True(t, r.Away)
+	require.True(t, r.Unavailable)
 	b.options.Client = there
 	require.Equal(t, 1, b.reconcile(), "it is still due")
 }
@@ -169,7 +170,7 @@ func TestPreparesTemporalBeforeItLooks(t *testing.T) {
 	b.options.Prepare = func(context.Context) error { return answer }
 	r, err := dispatch.ReconcileOnce(t.Context(), dispatch.New(b.options))
 	require.NoError(t, err)
-	require.Equal(t, dispatch.Result{Away: true}, r)
+	require.Equal(t, dispatch.Result{Unavailable: true}, r)
 	answer = nil
 	require.Equal(t, 1, b.reconcile())
 }
@@ -227,7 +228,7 @@ func TestOnlyOneDispatcherLeads(t *testing.T) {
 	stopped := time.Now()
 	for n := 1; n == 1; n = <-rounds {
 	}
-	require.Less(t, time.Since(stopped), dispatch.LeaseLife, "a leader that stops gives its lease back")
+	require.Less(t, time.Since(stopped), leader.LeaseLife, "a leader that stops gives its lease back")
 }
 
 func TestARefusedCommandDoesNotBlockTheOthers(t *testing.T) {
@@ -278,16 +279,20 @@ func TestACommandThatIsRefusedTooOftenIsParked(t *testing.T) {
 	require.Equal(t, dispatch.Result{Failed: 1}, b.round(), "until an operator asks for it")
 }
 
-func TestIsAway(t *testing.T) {
+func TestIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
 		serviceerror.NewUnavailable("x"), serviceerror.NewDeadlineExceeded("x"), serviceerror.NewCanceled("x"),
-		serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "x"), serviceerror.NewNamespaceNotFound("x"),
-		context.DeadlineExceeded, context.Canceled, status.Error(codes.Unavailable, "x"), status.Error(codes.ResourceExhausted, "x"),
+		serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "x"),
+		serviceerror.NewNamespaceNotFound("x"), context.DeadlineExceeded, context.Canceled,
+		status.Error(codes.Unavailable, "x"), status.Error(codes.ResourceExhausted, "x"),
 	} {
-		require.True(t, dispatch.IsAway(fmt.Errorf("start: %w", err)), "%T", err)
+		require.True(t, dispatch.IsUnavailable(fmt.Errorf("start: %w", err)), "%T", err)
 	}
-	for _, err := range []error{nil, errors.New("x"), serviceerror.NewInvalidArgument("x"), serviceerror.NewNotFound("x"), status.Error(codes.InvalidArgument, "x")} {
-		require.False(t, dispatch.IsAway(err), "%T", err)
+	for _, err := range []error{
+		nil, errors.New("x"), serviceerror.NewInvalidArgument("x"), serviceerror.NewNotFound("x"),
+		status.Error(codes.InvalidArgument, "x"),
+	} {
+		require.False(t, dispatch.IsUnavailable(err), "%T", err)
 	}
 }

@@ -8,11 +8,11 @@ import (
 )
 
 // aiInterviews is the contract of receivers written for Xobin's AI interviews: flat bodies without an envelope or an
-// event name; the two are told apart by URL and invite_status. "submission" comes when the interview is finished and
-// evaluated.
+// event name. URL and invite_status distinguish the two events. "submission" is sent after the interview is finished
+// and evaluated.
 //
-// Silent in the original, chosen here: any 2xx, the schedule and time-out of Standard Webhooks. What proves the
-// sender is the credential that the receiver was given in the settings: an ordinary custom header of the webhook.
+// Not documented in the original, chosen here: any 2xx, and the schedule and timeout of Standard Webhooks. A credential
+// from the receiver's settings proves the sender: an ordinary custom header of the webhook.
 var aiInterviews = webhook.Profile{
 	Name: "ai-interviews",
 	Events: []webhook.Event{
@@ -27,8 +27,8 @@ var aiInterviews = webhook.Profile{
 	Render:      renderAIInterviews,
 }
 
-// AIResponse is what every body about one response, that is one interview, begins with. Numbers are null where there
-// is no such row: an interview of no job.
+// AIResponse begins every body about one response, that is one interview. A number is null if the row does not exist,
+// e.g. for an interview without a job.
 type AIResponse struct {
 	InterviewID    *int64  `json:"ai_interview_id"`
 	InterviewName  *string `json:"ai_interview_name"`
@@ -41,7 +41,7 @@ type AIResponse struct {
 
 func renderAIInterviews(m webhook.Message) ([]byte, error) {
 	switch {
-	case m.Context == nil: // published: there is no envelope to put it into
+	case m.Context == nil: // a published event: the contract has no envelope
 		return dataOf(m)
 	case m.EventType == catalog.InterviewCompleted:
 		return encode(AIReportOf(m.Context, m.BaseURL))

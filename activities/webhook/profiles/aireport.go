@@ -9,9 +9,9 @@ import (
 	"greenroom/db/catalog"
 )
 
-// AIReport is the report on one response, of the submission webhook and of the AI interviews API, which adds the
-// conversation. Everything that evaluates is the analyser's own and null where it did not say it: nothing is derived
-// but the scale of the score. The fields of the analysis that are read, first in general and then in specific, are:
+// AIReport is the report on one response: the submission webhook's body, and part of the AI interviews API, which adds
+// the conversation. Every evaluation comes from the analyser and is null if the analyser did not give it; only the
+// scale of the score is derived. These fields of the analysis are read, first from general, then from specific:
 //
 //	candidate_summary   candidateSummary, candidate_summary, summary      a text
 //	integrity_score     integrityScore, integrity_score                   a number, 0–10
@@ -21,11 +21,11 @@ import (
 type AIReport struct {
 	AIResponse
 	CandidateSummary *string `json:"candidate_summary"`
-	// CompletedDate is as the original writes it, in UTC: Jul 05, 2025, 4:42:45 AM.
+	// CompletedDate has the original's format, in UTC: Jul 05, 2025, 4:42:45 AM.
 	CompletedDate  *string  `json:"completed_date"`
 	CustomFieldID  *string  `json:"custom_field_id"`
 	IntegrityScore *float64 `json:"integrity_score"`
-	// InterviewRecording: milliseconds since 1970 → where the recording is.
+	// InterviewRecording maps the time in milliseconds since 1970 to the recording's URL.
 	InterviewRecording map[string]string `json:"interview_recording"`
 	PDFLink            *string           `json:"pdf_link"`
 	Recommendation     *string           `json:"recommendation"`
@@ -35,8 +35,8 @@ type AIReport struct {
 	SkillWiseScores map[string]json.RawMessage `json:"skill_wise_scores"`
 }
 
-// AIReportOf makes the report from what is known of a completed interview. The links are below baseURL, which has no
-// slash at its end, and need a key of the company.
+// AIReportOf makes the report on a completed interview. Its links begin with baseURL, which has no trailing slash, and
+// need a key of the company.
 func AIReportOf(c *catalog.Context, baseURL string) AIReport {
 	r := AIReport{AIResponse: aiResponseOf(c, "Completed"), InterviewRecording: aiRecordings(c, baseURL)}
 	if i := c.Interview; i != nil {
@@ -46,16 +46,16 @@ func AIReportOf(c *catalog.Context, baseURL string) AIReport {
 		r.ReportLink, r.PDFLink = &report, &pdf
 	}
 	a := aiAnalysisOf(c.Analysis)
-	r.CandidateSummary = said[string](a, "candidateSummary", "candidate_summary", "summary")
-	r.IntegrityScore = said[float64](a, "integrityScore", "integrity_score")
-	r.Recommendation = said[string](a, "recommendation")
-	if r.Score = said[float64](a, "score"); r.Score == nil {
-		if rating := said[float64](a, "overallRating"); rating != nil {
+	r.CandidateSummary = firstField[string](a, "candidateSummary", "candidate_summary", "summary")
+	r.IntegrityScore = firstField[float64](a, "integrityScore", "integrity_score")
+	r.Recommendation = firstField[string](a, "recommendation")
+	if r.Score = firstField[float64](a, "score"); r.Score == nil {
+		if rating := firstField[float64](a, "overallRating"); rating != nil {
 			score := *rating / 10
 			r.Score = &score
 		}
 	}
-	if skills := said[map[string]json.RawMessage](a, "skillWiseScores", "skill_wise_scores"); skills != nil {
+	if skills := firstField[map[string]json.RawMessage](a, "skillWiseScores", "skill_wise_scores"); skills != nil {
 		r.SkillWiseScores = *skills
 	}
 	return r
@@ -69,7 +69,7 @@ func aiDate(t *time.Time) *string {
 	return &date
 }
 
-// aiRecordings gives each recording a key of its own: two that began in the same millisecond are told apart by one.
+// aiRecordings gives each recording its own key: a second one of the same millisecond gets the next free millisecond.
 func aiRecordings(c *catalog.Context, baseURL string) map[string]string {
 	urls := map[string]string{}
 	l := linksOf(baseURL, c)
@@ -87,7 +87,7 @@ func aiRecordings(c *catalog.Context, baseURL string) map[string]string {
 	return urls
 }
 
-// aiAnalysis is what an analyser said: the fields of general and of specific.
+// aiAnalysis holds the analyser's fields: those of general, then those of specific.
 type aiAnalysis [2]map[string]json.RawMessage
 
 func aiAnalysisOf(a *catalog.Analysis) (parts aiAnalysis) {
@@ -95,20 +95,20 @@ func aiAnalysisOf(a *catalog.Analysis) (parts aiAnalysis) {
 		return parts
 	}
 	for i, raw := range []json.RawMessage{a.General, a.Specific} {
-		if json.Unmarshal(raw, &parts[i]) != nil { // not there, or no object: then it has no fields
+		if json.Unmarshal(raw, &parts[i]) != nil { // missing, or not an object
 			parts[i] = nil
 		}
 	}
 	return parts
 }
 
-// said is the first of the named fields that is there in the wanted form.
-func said[T any](a aiAnalysis, names ...string) *T {
+// firstField returns the first of the named fields that has type T; nil if none has.
+func firstField[T any](a aiAnalysis, names ...string) *T {
 	for _, part := range a {
 		for _, name := range names {
 			raw := part[name]
 			v := new(T)
-			if len(raw) > 0 && string(raw) != "null" && json.Unmarshal(raw, v) == nil {
+			if string(raw) != "null" && json.Unmarshal(raw, v) == nil {
 				return v
 			}
 		}

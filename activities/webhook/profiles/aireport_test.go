@@ -10,8 +10,8 @@ import (
 	"greenroom/db/catalog"
 )
 
-// TestAIReportSaysWhatTheAnalyserSaid has a row for each form in which an analyser may say something, or not.
-func TestAIReportSaysWhatTheAnalyserSaid(t *testing.T) {
+// TestAIReportTakesTheAnalysersFields has a row for each form in which an analyser may give a field, or not.
+func TestAIReportTakesTheAnalysersFields(t *testing.T) {
 	t.Parallel()
 	nothing := map[string]any{
 		"candidate_summary": nil, "integrity_score": nil, "recommendation": nil, "score": nil, "skill_wise_scores": nil,
@@ -26,9 +26,18 @@ func TestAIReportSaysWhatTheAnalyserSaid(t *testing.T) {
 		{"wrong_forms", `{"overallRating":"good","summary":{},"skillWiseScores":[]}`, `{"integrityScore":"9"}`, nil},
 		{"rating_is_scaled", `{"overallRating":85}`, ``, map[string]any{"score": 8.5}},
 		{"score_is_not", `{"overallRating":85,"score":7}`, ``, map[string]any{"score": 7.0}},
-		{"nought_is_said", `{"overallRating":0}`, `{"integrityScore":0}`, map[string]any{"score": 0.0, "integrity_score": 0.0}},
-		{"in_specific", ``, `{"summary":"s","recommendation":"hire"}`, map[string]any{"candidate_summary": "s", "recommendation": "hire"}},
-		{"general_comes_first", `{"recommendation":"hire"}`, `{"recommendation":"no"}`, map[string]any{"recommendation": "hire"}},
+		{
+			"zero_is_a_value", `{"overallRating":0}`, `{"integrityScore":0}`,
+			map[string]any{"score": 0.0, "integrity_score": 0.0},
+		},
+		{
+			"in_specific", ``, `{"summary":"s","recommendation":"hire"}`,
+			map[string]any{"candidate_summary": "s", "recommendation": "hire"},
+		},
+		{
+			"general_comes_first", `{"recommendation":"hire"}`, `{"recommendation":"no"}`,
+			map[string]any{"recommendation": "hire"},
+		},
 		{
 			"skills", `{"skillWiseScores":"none"}`, `{"skill_wise_scores":{"nice_to_haves":[]}}`,
 			map[string]any{"skill_wise_scores": map[string]any{"nice_to_haves": []any{}}},

@@ -28,7 +28,7 @@ func profile(t testing.TB, name string) *webhook.Profile {
 	return p
 }
 
-// message is a delivery of an event of that domain type; its data is that of testdata/events.
+// message returns a delivery of an event of that domain type, with the data in testdata/events.
 func message(t testing.TB, p *webhook.Profile, eventType string) webhook.Message {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "events", eventType+".json"))
@@ -61,7 +61,7 @@ func object(id string, number int64) catalog.Object {
 
 func at(minute int) time.Time { return time.Date(2024, 1, 20, 14, minute, 0, 250_000_000, time.UTC) }
 
-// about is what an event of that type was about; nil for one that is not made here but published.
+// about returns the context of an event of that type; nil for a published type.
 func about(eventType string) *catalog.Context {
 	c := &catalog.Context{
 		Company: &catalog.Company{Object: object("0198c2a0-0000-7000-8000-000000000001", 1), Name: "Acme"},
@@ -78,7 +78,7 @@ func about(eventType string) *catalog.Context {
 
 type part func(*catalog.Context)
 
-// aboutParts are what events of each type are about, beside their company.
+// aboutParts are the parts of each type's context, in addition to the company.
 var aboutParts = map[string][]part{
 	catalog.InterviewScheduled:   {job, candidate, interview("SCHEDULED", 0, 0)},
 	catalog.InterviewRescheduled: {job, candidate, interview("SCHEDULED", 0, 0)},

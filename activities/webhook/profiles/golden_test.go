@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestGolden holds every event of every profile to its recorded body and headers, and one event of each that was
-// published. `go test ./activities/webhook/profiles -run TestGolden -update` records new ones.
+// TestGolden compares each event of each profile, and one published event of each profile, with its recorded body and
+// headers. `go test ./activities/webhook/profiles -run TestGolden -update` records new ones.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for _, p := range profiles.All() {
@@ -41,8 +41,8 @@ type golden struct {
 	m    webhook.Message
 }
 
-// goldens are the deliveries that are recorded of a profile: every domain type under each name, one that was published
-// without our knowing what it is about, and a test call's.
+// goldens are the recorded deliveries of a profile: every domain type under each name, a published event without a
+// context, and that of a test call.
 func goldens(t testing.TB, p *webhook.Profile) (all []golden) {
 	t.Helper()
 	published := false

@@ -10,19 +10,18 @@ import (
 )
 
 // instaview is the contract of receivers written for the InstaView API: {"event","timestamp","deliveryId","data"},
-// any 2xx, a time-out of 30 s and up to 3 retries, as that API documents.
+// any 2xx, a timeout of 30 s and up to 3 retries, as that API documents.
 //
-// The original does not publish its waits nor its signature header, so these are this product's choice. Waits: 5 s
-// for a blip, 30 s for a restart, 5 min for a deploy. Signature: what a receiver that was only told "an HMAC with the
-// hex secret" would compute, namely the hex HMAC-SHA256 of the raw body keyed with the secret's 64 characters as
-// text:
+// The original does not publish its waits and its signature header; these were chosen here. Waits: 5 s for a short
+// failure, 30 s for a restart, 5 min for a deployment. Signature: the most literal reading of "an HMAC with the hex
+// secret", that is the hex HMAC-SHA256 of the raw body, keyed with the secret's 64 characters as text:
 //
 //	crypto.createHmac('sha256', process.env.INSTAVIEW_WEBHOOK_SECRET).update(rawBody).digest('hex')
 //
-// The Standard Webhooks signature beside it is keyed with the 32 decoded bytes and also covers id and time; prefer it.
+// The Standard Webhooks signature, sent too, is keyed with the 32 decoded bytes and also covers id and time; prefer it.
 var instaview = webhook.Profile{
 	Name: Default,
-	// The ids 0–5 are wire contract (reference §1.8); the four added on 25 May 2026 have no published id.
+	// The ids 0–5 are part of the contract; the four events added on 25 May 2026 have no published id.
 	Events: same(
 		catalog.AnalysisCompleted,
 		catalog.AnalysisFailed,
@@ -51,8 +50,7 @@ func renderInstaview(m webhook.Message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, len(data)+len(m.EventName)+len(m.DeliveryID)+96)
-	b = append(b, `{"event":`...)
+	b := append(newBody(data), `{"event":`...)
 	b = appendString(b, m.EventName)
 	b = append(b, `,"timestamp":`...)
 	b = appendTime(b, m.OccurredAt)
@@ -63,7 +61,7 @@ func renderInstaview(m webhook.Message) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// signInstaview signs with the current secret only: a receiver that compares one value cannot choose among several.
+// signInstaview signs with the current secret only, because receivers compare a single value.
 func signInstaview(h http.Header, m webhook.Message, s webhook.Secrets, body []byte, at time.Time) {
 	h["X-Webhook-Event"] = []string{m.EventName}
 	h["X-Webhook-Delivery-Id"] = []string{m.DeliveryID}

@@ -9,16 +9,16 @@ import (
 )
 
 // interviewSuite is the contract of receivers written for viasto's interview suite:
-// {"endpoint","time","event","data"} where data holds addresses of resources that the receiver fetches with its own
-// token, and action, created or modified.
+// {"endpoint","time","event","data"}. data holds action (created or modified) and the URLs of resources, which the
+// receiver fetches with its own token.
 //
-// Silent in the original, chosen here: any 2xx, the schedule and time-out of Standard Webhooks; a change of several
-// fields at once is one delivery; a part that is not there (a candidate of no project) is left out of data.
+// Not documented in the original, chosen here: any 2xx, and the schedule and timeout of Standard Webhooks; a change of
+// several fields at once is one delivery; data omits what does not exist, e.g. the project of a candidate without one.
 var interviewSuite = webhook.Profile{
 	Name: "interview-suite",
 	Events: []webhook.Event{
 		event("project_changed", catalog.JobCreated, catalog.JobUpdated),
-		// Finishing the interview changes the candidate: its status is "interviewed" from then on.
+		// Finishing the interview changes the candidate's status to "interviewed".
 		event(
 			"candidate_changed",
 			catalog.CandidateCreated,
@@ -46,7 +46,7 @@ type suiteBody struct {
 	Data     json.RawMessage `json:"data"`
 }
 
-// suiteData has the keys of all events; each has its own.
+// suiteData has the keys of all events; each event uses some of them.
 type suiteData struct {
 	Action      string `json:"action"`
 	Project     string `json:"project,omitempty"`
@@ -63,7 +63,7 @@ func renderInterviewSuite(m webhook.Message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// As the original's server wrote it: microseconds, and the offset in digits.
+	// The original's format: microseconds, and the offset in digits.
 	at := m.OccurredAt.UTC().Format("2006-01-02T15:04:05.000000-07:00")
 	return encode(suiteBody{m.Endpoint, at, m.EventName, data})
 }
@@ -82,15 +82,13 @@ func suiteDataOf(m webhook.Message) (json.RawMessage, error) {
 	case "rating_changed":
 		d.Candidate, d.Rating = l.candidate(), l.rating()
 	case "note_changed":
-		d.Customer, d.AnswerVideo, d.Candidate, d.Note = l.staff(), l.answerVideo(
-			m.Context.AnswerVideo,
-		), l.candidate(), l.note()
+		d.Customer, d.Candidate, d.Note = l.staff(), l.candidate(), l.note()
+		d.AnswerVideo = l.answerVideo(m.Context.AnswerVideo)
 	}
 	return encode(d)
 }
 
-// suiteAction is created for what came into being with the event. Inviting somebody who was a candidate before
-// modifies.
+// suiteAction returns "created" if the event created the row. An invitation of an existing candidate modifies it.
 func suiteAction(m webhook.Message) string {
 	switch m.EventType {
 	case catalog.JobCreated,

@@ -7,9 +7,9 @@ import (
 	"greenroom/db/catalog"
 )
 
-// links makes the addresses of the interview suite's resources; where a part of an address is not known it is empty.
+// links makes the URLs of the interview suite's resources. A URL is empty if a part of it is not known.
 type links struct {
-	base string // of the company, without its slash at the end
+	base string // the company's URL without a trailing slash
 	*catalog.Context
 }
 
@@ -37,7 +37,7 @@ func (l links) candidate() string {
 	return fmt.Sprintf("%scandidates/%d/", l.project(), l.Candidate.Number)
 }
 
-// below is a resource of a parent; empty without either.
+// below returns the URL of a resource under its parent; empty if either is missing.
 func below(parent, kind string, o *catalog.Object) string {
 	if parent == "" || o == nil {
 		return ""
@@ -60,8 +60,8 @@ func (l links) staff() string {
 	return below(l.base+"/", "customers", l.Staff)
 }
 
-// recording is where a recording can be fetched: where it is kept elsewhere, or the file of a video that is kept
-// here, which needs a key of the company.
+// recording returns the URL of a recording: the provider's, or the file of a video that is stored here, which needs a
+// key of the company.
 func (l links) recording(r catalog.Recording) string {
 	if r.URL != "" || r.Video == nil {
 		return r.URL

@@ -12,9 +12,9 @@ import (
 //go:embed openapi.yaml
 var contract []byte
 
-// OpenAPI is the contract of the deliveries for those who write receivers, in YAML: one webhook, named
-// <profile>/<event>, for every event of every profile. It is openapi.yaml, whose last part is components.schemas,
-// followed by the schemas of the types that the profiles bring: so there is one text of each.
+// OpenAPI returns the contract of the deliveries for authors of receivers, in YAML: one webhook, named
+// <profile>/<event>, for each event of each profile. It appends the schemas of the profiles' own types to openapi.yaml,
+// which ends with components.schemas, so that each schema is written once.
 var OpenAPI = sync.OnceValue(func() []byte {
 	all := bytes.Clone(contract)
 	for _, t := range types {
@@ -25,8 +25,8 @@ var OpenAPI = sync.OnceValue(func() []byte {
 	return all
 })
 
-// component is a JSON Schema as a component of the contract. It panics where the schema is no JSON, which tests
-// exclude.
+// component returns a JSON Schema as a component of the contract. It panics if the schema is not JSON; the tests call
+// it for each schema.
 func component(name string, schema []byte) string {
 	text := strings.ReplaceAll(string(schema), `"#/`, `"#/components/schemas/`+name+`/`)
 	var n yaml.Node
@@ -44,7 +44,7 @@ func component(name string, schema []byte) string {
 	return "    " + name + ":\n      " + strings.Join(lines, "\n      ") + "\n"
 }
 
-// unfold writes JSON as people write YAML: a line for each field, and quotes only where they are needed.
+// unfold turns JSON style into block style: a line for each field, and quotes only if needed.
 func unfold(n *yaml.Node) {
 	n.Style = 0
 	for _, child := range n.Content {

@@ -72,7 +72,7 @@ func (c *contract) schema(t testing.TB, path ...string) *jsonschema.Schema {
 	return s
 }
 
-// TestContractIsOpenAPI reads it as others' tools do.
+// TestContractIsOpenAPI validates the contract with a public OpenAPI library.
 func TestContractIsOpenAPI(t *testing.T) {
 	t.Parallel()
 	doc, err := openapi3.NewLoader().LoadFromData(profiles.OpenAPI())
@@ -81,7 +81,7 @@ func TestContractIsOpenAPI(t *testing.T) {
 	require.NotEmpty(t, doc.Webhooks)
 }
 
-// TestContractDescribesEveryDelivery holds every recorded body and its headers against the contract.
+// TestContractDescribesEveryDelivery validates each recorded body and its headers against the contract.
 func TestContractDescribesEveryDelivery(t *testing.T) {
 	t.Parallel()
 	c := loadContract(t)
@@ -116,7 +116,7 @@ func TestContractDescribesEveryDelivery(t *testing.T) {
 	}
 }
 
-// envelopeOf is the schema that the bodies of a profile's events share; empty where there is none.
+// envelopeOf returns the name of the schema that the bodies of a profile's events share; empty if there is none.
 func envelopeOf(t testing.TB, schema json.RawMessage) string {
 	t.Helper()
 	var s struct {

@@ -9,10 +9,10 @@ import (
 	"greenroom/db/catalog"
 )
 
-// all lists every contract in the order in which it is shown; the first is the default of the webhooks API.
+// all lists the contracts in the order in which they are shown; the first is the default of the webhooks API.
 var all = complete(&instaview, &standard, &wiseway, &interviewSuite, &aiInterviews, &wise)
 
-// Default is the profile of a webhook that was created without one; Standard is the one meant for new receivers.
+// Default is the profile of a webhook that is created without one; Standard is meant for new receivers.
 const (
 	Default  = "instaview"
 	Standard = "standard"
@@ -40,7 +40,7 @@ func ByName(name string) (*webhook.Profile, error) {
 	return nil, fmt.Errorf("%w: %q", webhook.ErrUnknownProfile, name)
 }
 
-// types is the catalogue: the domain's event types, then those that the profiles bring. byName finds its entries.
+// types is the catalogue, as Types returns it; byName indexes it.
 var (
 	types  = catalogue(all)
 	byName = named(types)
@@ -54,22 +54,22 @@ func named(list []webhook.Type) map[string]webhook.Type {
 	return m
 }
 
-// Types lists the catalogue: the domain's event types, then those that the profiles bring.
+// Types lists the catalogue: the domain's event types, then the profiles' own.
 func Types() []webhook.Type { return slices.Clone(types) }
 
-// Known reports whether the catalogue has the type.
+// Known reports whether the type is in the catalogue.
 func Known(name string) bool {
 	_, known := byName[name]
 	return known
 }
 
-// TypeOf returns the type of the catalogue with that name; the zero Type where it has none.
+// TypeOf returns the catalogue's type of that name, or the zero Type.
 func TypeOf(name string) webhook.Type { return byName[name] }
 
-// Publishable reports whether POST /events may publish the type: all of the catalogue but ping.
+// Publishable reports whether POST /events accepts the type: all of the catalogue except ping.
 func Publishable(name string) bool { return name != catalog.Ping && Known(name) }
 
-// SchemaOf returns the JSON Schema (2020-12) that a published event's data must fit; nil for a type that takes any
+// SchemaOf returns the JSON Schema (2020-12) that a published event's data must match; nil for a type that accepts any
 // data.
 func SchemaOf(name string) json.RawMessage { return byName[name].Schema }
 
@@ -97,7 +97,7 @@ func catalogue(list []*webhook.Profile) []webhook.Type {
 	return all
 }
 
-// same are events that have the domain's names.
+// same returns events with the domain's names.
 func same(names ...string) []webhook.Event {
 	events := make([]webhook.Event, len(names))
 	for i, n := range names {

@@ -34,7 +34,7 @@ func TestByName(t *testing.T) {
 	}
 }
 
-// TestContracts has the rules of every contract (design §5 and the reference of each), row by row.
+// TestContracts has the rules of each contract, one row each.
 func TestContracts(t *testing.T) {
 	t.Parallel()
 	any2xx := []int{200, 201, 202, 204, 299}
@@ -59,7 +59,8 @@ func TestContracts(t *testing.T) {
 		{"standard", typeNames(), 0, any2xx, standard, false, 15 * time.Second, "Greenroom-Webhooks/1.0", ""},
 		{
 			"wiseway", []string{
-				"interview.completed", "interview.started", "candidate.invited", "candidate.created", "position.created", "position.updated",
+				"interview.completed", "interview.started", "candidate.invited", "candidate.created",
+				"position.created", "position.updated",
 			}, 0, any2xx, standard, false, 15 * time.Second, "Greenroom-Webhooks/1.0", "",
 		},
 		{
@@ -67,14 +68,22 @@ func TestContracts(t *testing.T) {
 			[]string{"project_changed", "candidate_changed", "answervideo_changed", "rating_changed", "note_changed"},
 			0, any2xx, standard, false, 15 * time.Second, "interview suite webhook", "",
 		},
-		{"ai-interviews", []string{"start", "submission"}, 0, any2xx, standard, false, 15 * time.Second, "Greenroom-Webhooks/1.0", ""},
+		{
+			"ai-interviews",
+			[]string{"start", "submission"},
+			0, any2xx, standard, false, 15 * time.Second,
+			"Greenroom-Webhooks/1.0", "",
+		},
 		{
 			"wise",
 			[]string{
-				"ParticipantJoinedMeetingEvent", "SharingStaredInMeetingEvent", "ParticipantLeftMeetingEvent", "SharingEndedInMeetingEvent",
-				"MeetingStartedEvent", "MeetingEndedEvent", "RecordingCompletedEvent", "CertificateIssuedEvent", "AttendanceComputedEvent",
+				"ParticipantJoinedMeetingEvent", "SharingStaredInMeetingEvent", "ParticipantLeftMeetingEvent",
+				"SharingEndedInMeetingEvent",
+				"MeetingStartedEvent", "MeetingEndedEvent", "RecordingCompletedEvent", "CertificateIssuedEvent",
+				"AttendanceComputedEvent",
 				"StudentAddedToClassroomEvent", "TeacherAddedToClassroomEvent", "StudentRemovedFromClassroomEvent",
-				"TeacherRemovedFromClassroomEvent", "StudentSuspensionUpdatedEvent", "FeePaymentCompletedEvent", "FeeInvoiceChargedEvent",
+				"TeacherRemovedFromClassroomEvent", "StudentSuspensionUpdatedEvent", "FeePaymentCompletedEvent",
+				"FeeInvoiceChargedEvent",
 				"SessionsCreatedEvent", "SessionsUpdatedEvent", "SessionsDeletedEvent",
 			},
 			0,
@@ -139,6 +148,7 @@ func TestCatalogue(t *testing.T) {
 	assert.Nil(t, profiles.SchemaOf(catalog.InterviewStarted), "the domain's own data is not checked")
 	assert.Nil(t, profiles.SchemaOf("unheard.of"))
 	assert.False(t, profiles.Publishable(catalog.Ping), "a test call makes pings")
+	assert.False(t, profiles.Publishable("unheard.of"))
 	assert.True(t, profiles.Known(catalog.Ping))
 	assert.False(t, profiles.Known("unheard.of"))
 }
@@ -178,7 +188,7 @@ func TestRenderRefusesWhatIsNotJSON(t *testing.T) {
 	}
 }
 
-// Whatever a published event's name and data are, the body is JSON that holds the data byte for byte.
+// The body of a published event is JSON that holds its data byte for byte, for any name and data.
 func TestRenderProperties(t *testing.T) {
 	t.Parallel()
 	blank := message(t, profile(t, "standard"), catalog.Ping)
@@ -212,7 +222,7 @@ func TestRenderProperties(t *testing.T) {
 	})
 }
 
-// Whatever is known of an event, a profile renders JSON: any part of the context may be missing.
+// A profile renders JSON even if any part of the context is missing.
 func TestRenderPartialContext(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -240,11 +250,12 @@ func TestRenderPartialContext(t *testing.T) {
 		require.NoError(rt, err)
 		require.True(rt, json.Valid(body))
 		require.NotContains(rt, string(body), "//api/")
-		require.NotContains(rt, string(body), "/0/", "an address of nothing")
+		require.NotContains(rt, string(body), "/0/", "the address of a missing row")
+		require.NotContains(rt, string(body), `":"/`, "an address without a host")
 	})
 }
 
-// TestRotation: while a secret is being replaced, a receiver that has either of the two verifies, where it can choose.
+// TestRotation: during a rotation a receiver with either secret can verify, if the contract allows several signatures.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	at, body := time.Unix(1_700_000_000, 0), []byte(`{}`)
@@ -268,6 +279,8 @@ func TestRotation(t *testing.T) {
 		sign("wise", testSecret(1), testSecret(2)),
 		"one value is compared: the current one",
 	)
+	require.Equal(t, sign("instaview", testSecret(1)), sign("instaview", testSecret(1), testSecret(2)), "the same")
+	require.Empty(t, sign("instaview").Get("X-Webhook-Signature"))
 	require.Empty(t, sign("wise").Get("Authorization"))
 	require.Empty(t, sign("wiseway").Get("X-Wiseway-Signature"))
 }

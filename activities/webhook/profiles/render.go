@@ -12,7 +12,7 @@ import (
 	"greenroom/activities/webhook"
 )
 
-// dataOf returns the message's data after checking that the envelope around it will be valid JSON.
+// dataOf returns the message's data, {} if it is empty. It refuses data that is not one JSON value.
 func dataOf(m webhook.Message) (json.RawMessage, error) {
 	if len(m.Data) == 0 {
 		return json.RawMessage(`{}`), nil
@@ -23,7 +23,10 @@ func dataOf(m webhook.Message) (json.RawMessage, error) {
 	return m.Data, nil
 }
 
-// encode is JSON as people write it: <, > and & as they are.
+// newBody returns an empty buffer for data in an envelope; 256 bytes are enough for the envelope's names and ids.
+func newBody(data []byte) []byte { return make([]byte, 0, 256+len(data)) }
+
+// encode returns v as JSON with <, > and & unescaped.
 func encode(v any) (json.RawMessage, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -34,7 +37,7 @@ func encode(v any) (json.RawMessage, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// appendString appends s as a JSON string. Names and ids need no escape, so they skip the encoder.
+// appendString appends s as a JSON string. Names and ids need no escaping and skip the encoder.
 func appendString(b []byte, s string) []byte {
 	if plain(s) {
 		b = append(b, '"')
@@ -54,14 +57,14 @@ func plain(s string) bool {
 	return true
 }
 
-// appendTime appends t as most contracts want it: ISO 8601, UTC, exactly three digits of fraction, "Z".
+// appendTime appends t in the format of most contracts: ISO 8601 in UTC with exactly three decimals and "Z".
 func appendTime(b []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(b, `"`+milliseconds+`"`)
 }
 
 const milliseconds = "2006-01-02T15:04:05.000Z"
 
-// stamp is a time in the body of a struct, written as [appendTime] does; nil and zero are null.
+// stamp is a time in a body, in the format of [appendTime]. The zero time is null.
 type stamp time.Time
 
 // MarshalJSON implements json.Marshaler.
@@ -79,11 +82,11 @@ func stampOf(t *time.Time) stamp {
 	return stamp(*t)
 }
 
-// hexHMAC is the hex HMAC-SHA256 of the parts, taken as one text.
+// hexHMAC returns the hex HMAC-SHA256 of the concatenated parts.
 func hexHMAC(key []byte, parts ...[]byte) string {
 	mac := hmac.New(sha256.New, key)
 	for _, p := range parts {
-		_, _ = mac.Write(p) // a hash never fails to take bytes
+		_, _ = mac.Write(p) // hash.Hash.Write never returns an error
 	}
 	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -7,14 +7,14 @@ import (
 )
 
 // standard is the Standard Webhooks contract (https://www.standardwebhooks.com), meant for new receivers:
-// {"type","timestamp","data"}, any 2xx, and nothing to verify but the headers that every profile sends. It takes
-// every type of the catalogue, and those that a company registers, under their own names.
+// {"type","timestamp","data"}, any 2xx, and no headers of its own. It accepts every type of the catalogue, and those
+// that a company registers, under their own names.
 var standard = webhook.Profile{
 	Name: Standard,
 	Open: true,
 	// The specification's example schedule: 10 attempts over 75 h 35 min.
 	Schedule: standardSchedule,
-	// The specification recommends 15–30 s; the lower end frees our side sooner from a receiver that hangs.
+	// The specification recommends 15–30 s; the shortest of it limits what a hanging receiver costs.
 	Timeout:     15 * time.Second,
 	Success:     webhook.Success2xx,
 	SuccessRule: webhook.Success2xxRule,
@@ -22,8 +22,8 @@ var standard = webhook.Profile{
 	Render:      renderStandard,
 }
 
-// standardSchedule is the example schedule of the Standard Webhooks specification, which stands for every contract
-// that says nothing of its own.
+// standardSchedule is the example schedule of the Standard Webhooks specification. Contracts that do not document a
+// schedule use it too.
 var standardSchedule = []time.Duration{
 	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
 	10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
@@ -34,8 +34,7 @@ func renderStandard(m webhook.Message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, len(data)+len(m.EventName)+64)
-	b = append(b, `{"type":`...)
+	b := append(newBody(data), `{"type":`...)
 	b = appendString(b, m.EventName)
 	b = append(b, `,"timestamp":`...)
 	b = appendTime(b, m.OccurredAt)

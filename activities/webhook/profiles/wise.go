@@ -12,12 +12,12 @@ import (
 // wise is the contract of receivers written for Wise, a tutoring platform: {"event","payload"} of 19 events; accepted
 // by exactly 200; 5 s; nine attempts at 0, 60, 180, 420, 900, 1860, 3780, 7620 and 15300 s after the event.
 //
-// A receiver checks the header Authorization, which holds the bare key: that is the best-supported reading of the
-// public documents, which name no header. The key is the webhook's secret in hex, so no user may configure the
-// header; a test call reveals it, as the original's does.
+// A receiver checks the header Authorization, which holds the bare key. The public documents name no header; this is
+// their most likely reading. The key is the webhook's secret in hex. Users may not configure the header; a test call
+// reveals the key, as the original's does.
 //
-// Each name is also the name of a type that may be published: the profile brings the 19 to the catalogue, with a schema
-// each. Those for which the domain has the moment are made from our own sessions too (wisesessions.go).
+// Each name is also an event type that may be published: the profile adds the 19 types to the catalogue, each with a
+// schema. Events that the domain has too are also made from its own sessions (wisesessions.go).
 var wise = webhook.Profile{
 	Name: "wise",
 	// In the order of the original's documentation; SharingStared is its spelling on the wire.
@@ -83,7 +83,7 @@ var wise = webhook.Profile{
 //go:embed schemas
 var schemas embed.FS
 
-// wiseType reads the type's schema. It panics where there is none, at the start of every program and test.
+// wiseType reads the type's schema. It panics at the program's start if the file is missing.
 func wiseType(name, when string) webhook.Type {
 	schema, err := schemas.ReadFile("schemas/wise/" + name + ".json")
 	if err != nil {
@@ -92,8 +92,8 @@ func wiseType(name, when string) webhook.Type {
 	return webhook.Type{Name: name, When: when, Schema: schema}
 }
 
-// wiseInvoice: when an instalment is added to a fee, the original sends one event for each instalment that the fee
-// has then, whatever was sent for them before. Upstream publishes all of them at once.
+// wiseInvoice returns the type of invoices. When an instalment is added to a fee, the original sends one event for each
+// instalment of the fee, even if it was sent before. A publisher sends all of them at once.
 func wiseInvoice() webhook.Type {
 	t := wiseType("FeeInvoiceChargedEvent", "an invoice for an instalment of a fee was charged")
 	t.List, t.One = "transactions", "transaction"
@@ -105,15 +105,14 @@ func renderWise(m webhook.Message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, len(payload)+len(m.EventName)+32)
-	b = append(b, `{"event":`...)
+	b := append(newBody(payload), `{"event":`...)
 	b = appendString(b, m.EventName)
 	b = append(b, `,"payload":`...)
 	b = append(b, payload...)
 	return append(b, '}'), nil
 }
 
-// wiseKey is the current secret: a receiver compares one value.
+// wiseKey returns the current secret only, because receivers compare a single value.
 func wiseKey(s webhook.Secrets) string {
 	if len(s) == 0 {
 		return ""

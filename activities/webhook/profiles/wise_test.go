@@ -36,7 +36,7 @@ func fits(t testing.TB, s *jsonschema.Schema, body []byte) {
 	require.NoError(t, s.Validate(v), string(body))
 }
 
-// What is made from our own sessions fits the schema that published events must fit, and so do the samples.
+// Payloads made from the domain's sessions match the schemas for published events, and so do the samples.
 func TestWisePayloadsFitTheirSchemas(t *testing.T) {
 	t.Parallel()
 	p := profile(t, "wise")

@@ -12,11 +12,11 @@ import (
 	"greenroom/db/catalog"
 )
 
-// A session is an interview, its class the job, its user (the teacher) the agent who interviews, the participant the
-// candidate. What the original's bodies have and the domain lacks is left out: device and account ids of a meeting
-// provider, the reason for leaving.
+// A session is an interview, its class the job, its user (the teacher) the interviewing agent, the participant the
+// candidate. Fields that the domain does not have are omitted: device and account ids of a meeting provider, the reason
+// for leaving.
 
-// wisePayloads makes the payload of each domain event; types that are published have their own.
+// wisePayloads makes the payload of each domain event. Published types bring their own payload.
 var wisePayloads = map[string]func(webhook.Message) any{
 	catalog.InterviewScheduled:   wiseCreated,
 	catalog.InterviewRescheduled: wiseRescheduled,
@@ -37,9 +37,8 @@ func wisePayload(m webhook.Message) (json.RawMessage, error) {
 	return encode(payload(m))
 }
 
-// wiseID has the shape of the original's ids, 24 hex digits: of a UUIDv7 its time in seconds and its last 8 bytes, as
-// an ObjectId is a time in seconds and 8 bytes of its own. 62 of its bits are random, so two rows of one second have
-// different ids.
+// wiseID returns an id in the original's form, an ObjectId of 24 hex digits: a time in seconds and 8 more bytes. Both
+// come from a UUIDv7: its time, and its last 8 bytes, of which 62 bits are random, so ids of the same second differ.
 func wiseID(id uuid.UUID) string {
 	ms := uint64(id[0])<<40 | uint64(id[1])<<32 | uint64(id[2])<<24 | uint64(id[3])<<16 | uint64(id[4])<<8 | uint64(id[5])
 	s := uint32(ms / 1000)
@@ -58,7 +57,7 @@ type wiseSession struct {
 	ScheduledEndTime   *stamp `json:"scheduledEndTime,omitempty"`
 }
 
-// wiseSparse is a session with what every event about it says.
+// wiseSparse returns a session with the fields that all of its events have.
 func wiseSparse(m webhook.Message) wiseSession {
 	s := wiseSession{ID: wiseID(m.Context.Interview.ID), CreatedAt: stamp(m.Context.Interview.CreatedAt)}
 	if m.Context.Job != nil {
@@ -92,7 +91,7 @@ func wiseCreated(m webhook.Message) any {
 	return map[string][]wiseSession{"sessions": {s}}
 }
 
-// wiseRescheduled takes the time from the event's data: it may be that of a pending call, not of the whole interview.
+// wiseRescheduled takes the time from the event's data: a pending call may have another time than the interview.
 func wiseRescheduled(m webhook.Message) any {
 	var data struct{ ScheduledAt time.Time }
 	at := m.Context.Interview.ScheduledAt
@@ -191,7 +190,7 @@ func wiseLeft(m webhook.Message) any {
 	n, p := wiseNotice(m, "meeting.participant_left"), wiseCandidate(m.Context)
 	if n.Payload.Object.Participant = p; p != nil {
 		p.LeaveTime = new(stamp(m.OccurredAt))
-		if at := m.Context.Interview.StartedAt; at != nil { // the candidate comes in by starting
+		if at := m.Context.Interview.StartedAt; at != nil { // the candidate joins by starting the interview
 			p.JoinTime = new(stamp(*at))
 		}
 	}
@@ -203,10 +202,7 @@ func wiseCandidate(c *catalog.Context) *wiseParticipant {
 		return nil
 	}
 	p := &wiseParticipant{
-		UserID: strconv.FormatInt(
-			c.Candidate.Number,
-			10,
-		),
+		UserID:   strconv.FormatInt(c.Candidate.Number, 10),
 		UserName: c.Candidate.Name(),
 		ID:       wiseID(c.Candidate.ID),
 		UUID:     c.Candidate.ID,
@@ -235,15 +231,16 @@ func wiseRecorded(m webhook.Message) any {
 		UserID: wiseID(m.Context.Interview.AgentID), SessionID: wiseID(m.Context.Interview.ID), Recordings: []wiseRecording{},
 	}
 	l := messageLinks(m)
-	for _, kept := range m.Context.Recordings {
-		if url := l.recording(kept); url != "" {
-			r.Recordings = append(r.Recordings, wiseRecording{wiseKind(kept), url, kept.DurationSeconds, len(r.Recordings)})
+	for _, rec := range m.Context.Recordings {
+		if url := l.recording(rec); url != "" {
+			r.Recordings = append(r.Recordings, wiseRecording{wiseKind(rec), url, rec.DurationSeconds, len(r.Recordings)})
 		}
 	}
 	return r
 }
 
-// wiseKind: videos are kept here; what is kept elsewhere are the calls of a provider, which are sound alone.
+// wiseKind returns the kind of a recording. Videos are stored here; recordings stored elsewhere are a provider's calls,
+// which have sound only.
 func wiseKind(r catalog.Recording) string {
 	if r.Video != nil {
 		return "VIDEO"

@@ -15,19 +15,19 @@ import (
 // wiseway is the contract of receivers written for the WiseWay positions API: {"event","timestamp","data"} with the
 // candidate's details, the position and the interview, and a signature header.
 //
-// The original publishes neither the body's shape nor the signature nor the retries. Body: the envelope of its
-// neighbours in the field; ids are UUIDs, a part that the event is not about is left out, an unknown value is null.
-// The invite link is not in it: whoever has it is the candidate. Signature: a time and a version, as Stripe's, so
-// that a receiver can refuse what is replayed later:
+// The original publishes neither the body's form nor the signature nor the retries. Body: the envelope that is common
+// in the field; ids are UUIDs, data omits a part that the event is not about, and an unknown value is null. The invite
+// link is left out, because it is the candidate's credential. Signature: a time and a version, as Stripe's, so that a
+// receiver can refuse a replayed request:
 //
 //	X-WiseWay-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">
 //
-// keyed with the secret's 64 hex characters as text: what is shown once at creation is what a receiver pastes into its
+// keyed with the secret's 64 hex characters as text, because that is what a user copies into the receiver's
 // configuration, and most HMAC libraries take a key as text.
 var wiseway = webhook.Profile{
 	Name: "wiseway",
 	Events: []webhook.Event{
-		event("interview.completed", catalog.InterviewFinished), // "a candidate finishes the interview": not the analysis
+		event("interview.completed", catalog.InterviewFinished), // finished by the candidate, not yet analysed
 		event("interview.started", catalog.InterviewStarted),
 		event("candidate.invited", catalog.CandidateInvited),
 		event("candidate.created", catalog.CandidateCreated),
@@ -40,12 +40,13 @@ var wiseway = webhook.Profile{
 	SuccessRule: webhook.Success2xxRule,
 	UserAgent:   webhook.UserAgent,
 	Reserved:    []string{wisewaySignature},
-	Signature:   wisewaySignature + `: t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>", keyed with the secret's hex text>`,
-	Render:      renderWiseway,
-	Sign:        signWiseway,
+	Signature: wisewaySignature +
+		`: t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>", keyed with the secret's hex text>`,
+	Render: renderWiseway,
+	Sign:   signWiseway,
 }
 
-const wisewaySignature = "X-Wiseway-Signature" // header names ignore case; this is how net/http keeps it
+const wisewaySignature = "X-Wiseway-Signature" // in net/http's canonical form
 
 type wisewayData struct {
 	Candidate *wisewayCandidate `json:"candidate,omitempty"`
@@ -88,8 +89,7 @@ func renderWiseway(m webhook.Message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, len(data)+len(m.EventName)+64)
-	b = append(b, `{"event":`...)
+	b := append(newBody(data), `{"event":`...)
 	b = appendString(b, m.EventName)
 	b = append(b, `,"timestamp":`...)
 	b = appendTime(b, m.OccurredAt)
@@ -127,8 +127,7 @@ func wisewayDataOf(m webhook.Message) (json.RawMessage, error) {
 	return encode(d)
 }
 
-// signWiseway signs with every secret, one v1 each, so that the receiver may switch at any time while one is being
-// rotated.
+// signWiseway signs with each secret, one v1 each, so that the receiver may switch at any time during a rotation.
 func signWiseway(h http.Header, _ webhook.Message, s webhook.Secrets, body []byte, at time.Time) {
 	if len(s) == 0 {
 		return

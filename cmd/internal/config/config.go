@@ -67,7 +67,9 @@ type Database struct {
 
 // Temporal is where workflows run.
 type Temporal struct {
-	Address   string // host:port
+	Address string // host:port
+	// Managed: this program started the server at Address, so Temporal's own variables (TEMPORAL_*) do not apply.
+	Managed   bool
 	Namespace string
 	TaskQueue string
 	UIURL     string // for links only; empty: no links

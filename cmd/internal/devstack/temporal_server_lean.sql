@@ -1,13 +1,13 @@
 -- Fewer indexes for Temporal's visibility database on PostgreSQL (Temporal server 1.31): optional, for installations where
 -- Temporal serves Greenroom alone.
 --
--- The table executions_visibility has 74 indexes, most of them for search attributes that somebody might define. Every
--- workflow pays for all of them, several times in its life. Without the ones below PostgreSQL spends about a third less on
--- each workflow. Nothing else changes: a query over one of these attributes still gives the right answer, by a scan.
+-- The table executions_visibility has 74 indexes, most of them for search attributes that an installation might define. Each
+-- workflow updates all of them several times. Without the indexes below, PostgreSQL spends about a third less time on each
+-- workflow. Queries over these attributes still work, but scan the table.
 --
--- Run it in the visibility database, while Temporal runs or not; it can be repeated:
+-- Run it in the visibility database. Temporal may be running, and the script may be repeated:
 --   psql -d temporal_visibility -f lean_visibility.sql
--- An upgrade of Temporal's schema may add indexes; none of its steps needs one of these.
+-- An upgrade of Temporal's schema may add indexes; it does not need the dropped ones.
 --
 -- Kept: the primary key, what the Temporal UI lists, filters and sorts by (status, type, id, times, task queue, parent and
 -- root), schedules, worker versions, two custom attributes of type KeywordList, Greenroom's WebhookId and CompanyId, and three
@@ -16,7 +16,7 @@
 -- customSearchAttributeAliases. Where they are not the first ones, change the lines below "keywords" first.
 
 DROP INDEX IF EXISTS
-  -- sizes and durations: nobody looks for a workflow by these
+  -- sizes and durations: not used to find workflows
   by_history_length, by_history_size_bytes, by_execution_duration, by_state_transition_count,
   by_temporal_external_payload_size_bytes, by_temporal_external_payload_count,
   -- runs of parents and roots: their workflow ids are indexed

@@ -107,18 +107,69 @@ func (m *mailbox) Data(r io.Reader) error {
 	return err
 }
 
-// A candidate is invited by mail, opens the link in it, and the AI interview's webhooks tell of the start and the
-// submission.
-func TestInvitationByMail(t *testing.T) {
+// setupMailing is a system with a real mail server.
+func setupMailing(t *testing.T) (*system, *mailbox) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	box := &mailbox{mails: make(chan string, 10)}
 	srv := smtp.NewServer(box)
 	t.Cleanup(func() { _ = srv.Close() })
 	go func() { _ = srv.Serve(ln) }()
-	s := setup(t, func(c *config.Config) {
+	return setup(t, func(c *config.Config) {
 		c.SMTP = config.SMTP{URL: "smtp://" + ln.Addr().String(), From: "Recruiting <jobs@acme.test>"}
-	})
+	}), box
+}
+
+// text is a mail's body without its transfer encoding.
+func text(mail string) string { return strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(mail) }
+
+// The positions API and POST /interviews mail their invitations too.
+func TestInvitationByMailFromOtherSurfaces(t *testing.T) {
+	s, box := setupMailing(t)
+	_, position := s.call(
+		http.MethodPost,
+		s.url+"/api/app/positions",
+		"x-api-key",
+		s.key,
+		map[string]any{"title": "Engineer"},
+	)
+	path := s.url + "/api/app/positions/" + position.(map[string]any)["id"].(string) + "/candidates"
+	_, invited := s.call(
+		http.MethodPost,
+		path,
+		"x-api-key",
+		s.key,
+		map[string]any{"name": "Ada Byron", "email": "ada@mail.test"},
+	)
+	require.Contains(t, text(<-box.mails), invited.(map[string]any)["inviteUrl"])
+
+	s.interview("ONLINE", "+421900123456")
+	mail := text(<-box.mails)
+	require.Contains(t, mail, "grace@example.com")
+	require.Contains(t, mail, s.url+"/i/")
+	s.interview("PHONE", "+421900123456")
+	s.call(
+		http.MethodPost,
+		path,
+		"x-api-key",
+		s.key,
+		map[string]any{"name": "Eve", "email": "eve@mail.test", "invite": false},
+	)
+	s.call(http.MethodPost, path, "x-api-key", s.key, map[string]any{"name": "Max", "email": "max@mail.test"})
+	require.Contains(
+		t,
+		text(<-box.mails),
+		"max@mail.test",
+		"neither a call nor a candidate without an invitation is mailed",
+	)
+	require.Empty(t, box.mails)
+}
+
+// A candidate is invited by mail, opens the link in it, and the AI interview's webhooks tell of the start and the
+// submission.
+func TestInvitationByMail(t *testing.T) {
+	s, box := setupMailing(t)
 	r := listen(t, nil)
 	s.xobin(http.MethodPost, "/settings/webhooks", map[string]any{"webhooks": map[string]any{
 		"start": map[string]any{
@@ -137,7 +188,7 @@ func TestInvitationByMail(t *testing.T) {
 		"invite_format":   "sendlink",
 	})
 	require.Equal(t, "Link created, e-mail queued", invited["status"])
-	mail := strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(<-box.mails)
+	mail := text(<-box.mails)
 	link := invited["invite_link"].(string)
 	require.Contains(t, mail, link)
 

@@ -61,7 +61,7 @@ func prepare(t *testing.T, mods ...func(*config.Config)) *system {
 	cfg, err = cfg.WithSecrets(secretHex, keyset)
 	require.NoError(t, err)
 	cfg.Database.URL = s.databaseURL
-	cfg.Temporal.Address = temporalAddress(t)
+	cfg.Temporal.Address, cfg.Temporal.Managed = temporalAddress(t), true
 	cfg.Temporal.TaskQueue = "e2e-" + uuid.NewString()
 	cfg.Egress.AllowHTTP, cfg.Egress.AllowLoopback = true, true
 	cfg.Media.Dir = t.TempDir()

@@ -14,14 +14,13 @@ import (
 	"greenroom/api"
 	"greenroom/api/aiinterviews"
 	"greenroom/api/interviewsuite"
-	"greenroom/api/media"
 	"greenroom/api/surface"
 	"greenroom/cmd/internal/config"
 	"greenroom/db/seal"
 )
 
 // Time limits of the HTTP server. A request's body is at most 1 MiB, an array of events 4 MiB, so half a minute is
-// ample; videos, up and down, have limits of their own (media.Patient, media.Serve). net/http counts writeLimit from
+// ample; videos, up and down, have limits of their own (media.ExtendDeadlines, media.Serve). net/http counts writeLimit from
 // the request's header on and cuts an answer off without a word, so it covers the slowest there is: a body that takes
 // all of readLimit, then a test call that waits for its delivery, the longest time-out of a profile (30 s) plus 5 s.
 const (
@@ -47,18 +46,18 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 			DB: d, Box: box, Secret: cfg.Secret.Bytes(), CheckURL: EgressClient(cfg).CheckURL, PublicURL: cfg.HTTP.PublicURL,
 			PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour,
 			InvitationDeadline: cfg.Interview.InvitationDeadline, MaxDuration: cfg.Interview.MaxDuration,
-			AnalysisTimeout: cfg.Interview.AnalysisTimeout,
+			AnalysisTimeout: cfg.Interview.AnalysisTimeout, Mails: cfg.SMTP.URL != "",
 			TrustedProxies:  cfg.HTTP.TrustedProxies.List(), Metrics: metrics(d), Logger: logger,
 		},
 		InterviewSuite: interviewsuite.Options{
-			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)}, Mails: cfg.SMTP.URL != "",
+			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)},
 		},
-		AIInterviews: aiinterviews.Options{Mails: cfg.SMTP.URL != "", Media: store},
+		AIInterviews: aiinterviews.Options{Media: store},
 	})
 	if err != nil {
 		return err
 	}
-	defer sweepMedia(ctx, media.NewSweeper(media.SweeperOptions{DB: d, Store: store, Logger: logger}))()
+	defer sweepMedia(ctx, d, store, logger)()
 	srv := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderLimit,

@@ -2,9 +2,13 @@ package service
 
 import (
 	"context"
+	"log/slog"
+
+	"github.com/uptrace/bun"
 
 	"greenroom/api/media"
 	"greenroom/cmd/internal/config"
+	"greenroom/db/leader"
 )
 
 // mediaStore is where videos are kept: in the bucket when there is one, else in the directory.
@@ -17,14 +21,23 @@ func mediaStore(cfg config.Config) (media.Store, error) {
 	return media.NewDir(cfg.Media.Dir), nil
 }
 
-// sweepMedia runs the sweeper until ctx ends or stop is called, which waits for its end: the database is closed after
-// it.
-func sweepMedia(ctx context.Context, s *media.Sweeper) (stop func()) {
+// mediaLease is the lease of the one API process that deletes orphaned files: the directory may be where only API
+// processes are.
+const mediaLease = "media"
+
+// sweepMedia deletes orphaned files, in one API process at a time, until ctx ends or stop is called. stop waits for the
+// end, because the database is closed after it.
+func sweepMedia(ctx context.Context, d *bun.DB, store media.Store, logger *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
+	s := &media.Sweeper{DB: d, Store: store}
+	task := leader.Task{Name: "delete orphaned files", Every: media.SweepEvery, Run: func(ctx context.Context) error {
+		_, err := s.Sweep(ctx)
+		return err
+	}}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Run(ctx)
+		leader.Run(ctx, d, mediaLease, logger, task)
 	}()
 	return func() {
 		cancel()

@@ -4,47 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 
 	"greenroom/cmd/internal/config"
 	"greenroom/workflows"
 )
 
-// prepare registers what the workflows need in the namespace: the search attributes and the schedule of the upkeep.
-// It does nothing where they are there already.
-func prepare(ctx context.Context, c client.Client, cfg config.Config, logger *slog.Logger) error {
-	if err := registerAttributes(ctx, c, cfg.Temporal.Namespace); err != nil {
-		return err
-	}
-	if err := scheduleUpkeep(ctx, c, cfg); err != nil {
-		// The partitions are made a week ahead and a default partition takes the rest: no reason not to deliver.
-		logger.WarnContext(ctx, "schedule upkeep", "error", err)
-	}
-	return nil
-}
-
-// ensurePrepared does again what prepare did, where a namespace came back without it: Temporal's store was lost or
-// restored.
-func ensurePrepared(ctx context.Context, c client.Client, cfg config.Config) error {
-	if err := registerAttributes(ctx, c, cfg.Temporal.Namespace); err != nil {
-		return err
-	}
-	_, err := c.ScheduleClient().GetHandle(ctx, upkeepID).Describe(ctx)
-	var none *serviceerror.NotFound
-	if errors.As(err, &none) {
-		err = scheduleUpkeep(ctx, c, cfg)
-	}
-	if err != nil {
-		return fmt.Errorf("look for the schedule of the upkeep: %w", err)
-	}
-	return nil
+// prepare registers the search attributes in the namespace, unless they are there. The leader calls it again before
+// each look for lost work: a namespace comes back without them when Temporal's store was lost or restored.
+func prepare(ctx context.Context, c client.Client, cfg config.Config) error {
+	return registerAttributes(ctx, c, cfg.Temporal.Namespace)
 }
 
 // attributesVisible bounds the wait for new search attributes: servers cache the list for some seconds.
@@ -101,29 +75,15 @@ func missingAttributes(
 	return missing, nil
 }
 
-// upkeepID is the id of the schedule; upkeepEvery makes partitions long before they are needed.
-const (
-	upkeepID    = "greenroom-upkeep"
-	upkeepEvery = 6 * time.Hour
-)
+// formerSchedule ran the upkeep in versions that did it in a workflow.
+const formerSchedule = "greenroom-upkeep"
 
-func scheduleUpkeep(ctx context.Context, c client.Client, cfg config.Config) error {
-	action := &client.ScheduleWorkflowAction{
-		ID: upkeepID, Workflow: workflows.KeepHouse, TaskQueue: cfg.Temporal.TaskQueue,
-		Args: []any{workflows.KeepHouseInput{RetentionDays: cfg.Retention.Days, DisableAfter: cfg.Circuit.DisableAfter}},
+// deleteFormerSchedule keeps it from starting workflows of a type that no worker has.
+func deleteFormerSchedule(ctx context.Context, c client.Client) error {
+	err := c.ScheduleClient().GetHandle(ctx, formerSchedule).Delete(ctx)
+	var none *serviceerror.NotFound
+	if err != nil && !errors.As(err, &none) {
+		return fmt.Errorf("delete the schedule %s: %w", formerSchedule, err)
 	}
-	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID: upkeepID, Action: action, TriggerImmediately: true,
-		Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: upkeepEvery}}},
-	})
-	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		return err
-	}
-	return c.ScheduleClient().GetHandle(ctx, upkeepID).Update(ctx, client.ScheduleUpdateOptions{
-		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
-			s := in.Description.Schedule
-			s.Action = action
-			return &client.ScheduleUpdate{Schedule: &s}, nil
-		},
-	})
+	return nil
 }

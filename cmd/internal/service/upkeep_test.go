@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -14,13 +15,13 @@ import (
 	"greenroom/db/delivery"
 )
 
-// TestScheduleKeepsPartitions has 40 days of partitions and a retention of 30: a worker that starts sets up the
-// schedule that drops the old ones and makes those of the coming days. The namespace is its own, since a namespace
-// has one such schedule.
-func TestScheduleKeepsPartitions(t *testing.T) {
+// TestUpkeepKeepsPartitions has 40 days of partitions and a retention of 30: a worker that starts drops the old ones
+// and makes those of the coming days. It also removes the schedule that ran the upkeep in older versions.
+func TestUpkeepKeepsPartitions(t *testing.T) {
 	b := setup(t)
 	b.cfg.Temporal.Namespace, b.cfg.Retention.Days = "upkeep-"+uuid.NewString(), 30
 	b.makeNamespace()
+	schedule := b.makeFormerSchedule()
 	now := time.Now().UTC()
 	require.NoError(t, delivery.EnsurePartitions(t.Context(), b.db, now.AddDate(0, 0, -39), 40))
 	_, err := b.db.ExecContext(t.Context(), "DROP TABLE ?", bun.Ident(partition("deliveries", now, 7)))
@@ -33,6 +34,9 @@ func TestScheduleKeepsPartitions(t *testing.T) {
 		require.True(t, b.exists(partition(table, now, 7)), table)
 	}
 	require.NotEmpty(t, b.log.find("dropped partitions"))
+	_, err = schedule.Describe(t.Context())
+	var none *serviceerror.NotFound
+	require.ErrorAs(t, err, &none)
 	_, shown := b.get(url + "/metrics")
 	require.Contains(t, shown, "greenroom_oldest_day_age_days 30\n")
 }
@@ -45,6 +49,19 @@ func (b *bundle) exists(table string) (exists bool) {
 	b.t.Helper()
 	require.NoError(b.t, b.db.NewRaw("SELECT to_regclass(?) IS NOT NULL", table).Scan(b.t.Context(), &exists))
 	return exists
+}
+
+func (b *bundle) makeFormerSchedule() client.ScheduleHandle {
+	b.t.Helper()
+	c, err := client.Dial(client.Options{HostPort: b.cfg.Temporal.Address, Namespace: b.cfg.Temporal.Namespace})
+	require.NoError(b.t, err)
+	b.t.Cleanup(c.Close)
+	h, err := c.ScheduleClient().Create(b.t.Context(), client.ScheduleOptions{
+		ID: "greenroom-upkeep", Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: time.Hour}}},
+		Action: &client.ScheduleWorkflowAction{Workflow: "KeepHouse", TaskQueue: b.cfg.Temporal.TaskQueue},
+	})
+	require.NoError(b.t, err)
+	return h
 }
 
 func (b *bundle) makeNamespace() {

@@ -14,12 +14,9 @@ import (
 	"github.com/uptrace/bun"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 
 	"greenroom/activities"
 	"greenroom/activities/deliver"
@@ -34,17 +31,25 @@ import (
 // Worker runs workflows, activities and the dispatcher until ctx ends. It waits for Temporal as long as it takes: a
 // worker that starts before its stores is no fault. ready, when not nil, is called once it works.
 func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger, ready func()) error {
+	options, err := temporalOptions(cfg)
+	if err != nil {
+		return err
+	}
+	cfg.Temporal.Address, cfg.Temporal.Namespace = options.HostPort, options.Namespace
 	h := &health{db: d, logger: logger, namespace: cfg.Temporal.Namespace}
 	if err := h.serve(ctx, cfg); err != nil {
 		return err
 	}
-	c, err := dial(ctx, cfg, logger)
+	c, err := dial(ctx, options, logger)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := prepare(ctx, c, cfg, logger); err != nil {
+	if err := prepare(ctx, c, cfg); err != nil {
 		return err
+	}
+	if err := deleteFormerSchedule(ctx, c); err != nil {
+		logger.WarnContext(ctx, "a schedule of an older version is still there", "error", err)
 	}
 	box, err := seal.New(cfg.Keyset)
 	if err != nil {
@@ -63,7 +68,7 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 			}
 		})
 	}
-	return whileNamespaced(ctx, run, func() error { return prepare(ctx, c, cfg, logger) }, logger)
+	return whileNamespaced(ctx, run, func() error { return prepare(ctx, c, cfg) }, logger)
 }
 
 // whileNamespaced runs the workers again when their namespace was gone and is there again: Temporal came back with an
@@ -135,10 +140,12 @@ func dispatchOptions(
 		Endpoints:    e,
 		Logger:       logger,
 		PollInterval: cfg.Dispatch.PollInterval,
-		PerEndpoint:  cfg.Dispatch.MaxInFlightPerEndpoint,
 		BatchAbove:   cfg.Dispatch.BatchAbove,
-		Prepare:      func(ctx context.Context) error { return ensurePrepared(ctx, c, cfg) },
+		Prepare:      func(ctx context.Context) error { return prepare(ctx, c, cfg) },
 		Versioned:    cfg.Worker.DeploymentName != "",
+		Upkeep: dispatch.UpkeepSettings{
+			RetentionDays: cfg.Retention.Days, DisableAfter: cfg.Circuit.DisableAfter,
+		},
 		Circuit: dispatch.CircuitSettings{
 			Probe:        cfg.Circuit.Recovery == config.RecoverByProbe,
 			Cooldown:     cfg.Circuit.Cooldown,
@@ -250,47 +257,3 @@ func deployment(cfg config.Worker) worker.DeploymentOptions {
 // stopTimeout is how long a stopping worker lets attempts end: the longest time-out of a webhook, and recording. What
 // it cuts off is sent a second time by another worker. A worker that has nothing under way stops at once.
 const stopTimeout = 35 * time.Second
-
-// reconnect is how a lost connection to Temporal is made again. The SDK waits up to 10 s between tries, and with them
-// every delivery after a restart of the server.
-var reconnect = grpc.ConnectParams{
-	Backoff: backoff.Config{
-		BaseDelay:  200 * time.Millisecond,
-		Multiplier: 1.6,
-		Jitter:     0.2,
-		MaxDelay:   time.Second,
-	},
-	MinConnectTimeout: 5 * time.Second,
-}
-
-// dialRetry is the pause between tries to reach Temporal or PostgreSQL at the start.
-const dialRetry = time.Second
-
-func dial(ctx context.Context, cfg config.Config, logger *slog.Logger) (client.Client, error) {
-	said := false
-	for {
-		c, err := client.DialContext(ctx, client.Options{
-			HostPort: cfg.Temporal.Address, Namespace: cfg.Temporal.Namespace, Logger: log.NewStructuredLogger(quieter(logger)),
-			MetricsHandler: sdkHandler{collector: sdkMetrics},
-			ConnectionOptions: client.ConnectionOptions{
-				DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(countStarts), grpc.WithConnectParams(reconnect)},
-				// A server that froze or became unreachable is noticed after 15 s instead of 45.
-				KeepAliveTime: 10 * time.Second, KeepAliveTimeout: 5 * time.Second,
-				// The messages are small and the server is near: packing them, here and there, costs more than sending them.
-				GrpcCompression: &client.GrpcCompressionNone{},
-			},
-		})
-		if err == nil {
-			return c, nil
-		}
-		if !said {
-			logger.WarnContext(ctx, "waiting for Temporal", "address", cfg.Temporal.Address, "error", err)
-			said = true
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("reach temporal at %s: %w", cfg.Temporal.Address, err), ctx.Err())
-		case <-time.After(dialRetry):
-		}
-	}
-}

@@ -11,13 +11,12 @@ import (
 	"greenroom/db/pg"
 )
 
-// Stray files are those in the store of media that no row counts on. Two systems cannot commit together, so a file is
-// listed here before it is uploaded and leaves the list in the transaction that makes it count; what is replaced or
-// deleted, with its candidate too, joins the list in that transaction (the schema's triggers see to it). Whatever
-// ends a process between the two, no file is kept that should not be, and none is missing that should be there.
+// An orphaned file is in the media store, but no row refers to it. The database and the media store cannot commit
+// together, so a file is listed in stray_files before it is uploaded, and removed from the list in the transaction that
+// stores its row. A file that is replaced or deleted, also with its candidate, is listed again in that transaction, by
+// triggers. So a crash at any point neither leaks a file nor loses one that a row refers to.
 
-// ReserveFile lists a file that is about to be uploaded. Nothing can count on it from due on, and it will be deleted
-// then.
+// ReserveFile lists a file that is about to be uploaded. After due no row can refer to it any more, and it is deleted.
 func ReserveFile(ctx context.Context, db bun.IDB, file string, due time.Time) error {
 	if _, err := db.ExecContext(ctx, "INSERT INTO stray_files (file, due_at) VALUES (?, ?)", file, due); err != nil {
 		return fmt.Errorf("reserve file: %w", pg.Translate(err))
@@ -25,7 +24,7 @@ func ReserveFile(ctx context.Context, db bun.IDB, file string, due time.Time) er
 	return nil
 }
 
-// RenewFile moves the time of a reserved file that is still to come: its upload is under way.
+// RenewFile extends the due time of a reserved file, while its upload continues. It has no effect after the due time.
 func RenewFile(ctx context.Context, db bun.IDB, file string, due time.Time) error {
 	_, err := db.ExecContext(
 		ctx,
@@ -39,7 +38,7 @@ func RenewFile(ctx context.Context, db bun.IDB, file string, due time.Time) erro
 	return nil
 }
 
-// ReleaseFile makes a reserved file due now: its upload came to nothing.
+// ReleaseFile makes a reserved file due now, because its upload failed.
 func ReleaseFile(ctx context.Context, db bun.IDB, file string) error {
 	if _, err := db.ExecContext(ctx, "UPDATE stray_files SET due_at = now() WHERE file = ?", file); err != nil {
 		return fmt.Errorf("release file: %w", err)
@@ -47,8 +46,8 @@ func ReleaseFile(ctx context.Context, db bun.IDB, file string) error {
 	return nil
 }
 
-// claimFile takes a reserved file off the list: from tx on a row counts on it. It is ErrConflict for one whose time
-// is up; the minute is more than a transaction takes, so that a file is never deleted while it is being claimed.
+// claimFile removes a reserved file from the list, because a row of tx refers to it. A file that is due within a minute
+// is ErrConflict: a transaction takes less, so a file is never deleted while it is claimed.
 func claimFile(ctx context.Context, tx bun.Tx, file string) error {
 	var claimed string
 	err := tx.NewRaw("DELETE FROM stray_files WHERE file = ? AND due_at > now() + interval '1 minute' RETURNING file", file).
@@ -62,8 +61,8 @@ func claimFile(ctx context.Context, tx bun.Tx, file string) error {
 	return nil
 }
 
-// StrayFiles lists files that are due, the longest waiting first; one that could not be deleted has to wait.
-func StrayFiles(ctx context.Context, db bun.IDB, limit int) ([]string, error) {
+// OrphanedFiles returns files that are due, the longest overdue first, without those that PostponeFile delays.
+func OrphanedFiles(ctx context.Context, db bun.IDB, limit int) ([]string, error) {
 	files := []string{}
 	err := db.NewRaw(`SELECT file FROM stray_files
 		WHERE GREATEST(due_at, not_before) <= now() ORDER BY GREATEST(due_at, not_before) LIMIT ?`, limit).Scan(ctx, &files)
@@ -73,8 +72,8 @@ func StrayFiles(ctx context.Context, db bun.IDB, limit int) ([]string, error) {
 	return files, nil
 }
 
-// PostponeFile makes a file that could not be deleted wait for 10 s, and twice as long after each further try, up to
-// a day, so that it does not hold up the others. It stays due: no row can count on it.
+// PostponeFile delays the next try to delete a file: 10 s, doubled with each try, at most a day, so that it does not
+// hold up other files. It stays due: no row can refer to it.
 func PostponeFile(ctx context.Context, db bun.IDB, file, reason string) error {
 	_, err := db.ExecContext(ctx, `UPDATE stray_files SET attempts = attempts + 1, reason = ?,
 		not_before = now() + LEAST(10 * 2 ^ LEAST(attempts, 20), 86400) * interval '1 s' WHERE file = ?`, reason, file)
@@ -84,7 +83,7 @@ func PostponeFile(ctx context.Context, db bun.IDB, file, reason string) error {
 	return nil
 }
 
-// ForgetFile takes a file that was deleted off the list.
+// ForgetFile removes a deleted file from the list.
 func ForgetFile(ctx context.Context, db bun.IDB, file string) error {
 	if _, err := db.ExecContext(ctx, "DELETE FROM stray_files WHERE file = ? AND due_at <= now()", file); err != nil {
 		return fmt.Errorf("forget file: %w", err)

@@ -1,0 +1,135 @@
+package inflight
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	// RoundLimit bounds the deliveries of one round of the dispatcher, and so a batch: with ten rounds a second, 5,000
+	// deliveries/s of one process.
+	RoundLimit = 500
+	// shareLeast is what a flow gets before it has shown that it keeps up.
+	shareLeast = 32
+)
+
+// Quotas bound how many deliveries one round of the dispatcher takes. A flow is the deliveries of one company to one
+// webhook. The smallest bound that applies counts.
+type Quotas struct {
+	// Round bounds the deliveries in all, Flow those of one flow, Failing those of a flow whose webhook failed its last
+	// attempt.
+	Round, Flow, Failing int
+	// Webhook replaces Flow for the webhooks that have less room than that.
+	Webhook map[uuid.UUID]int
+}
+
+// Quotas returns the bounds of the next round, and forgets endpoints that were not used for long. With batches a
+// healthy endpoint may get more deliveries than it has places, because a batch waits for places; a slow or full one is
+// bounded by its places. Without batches every endpoint is.
+func (e *Endpoints) Quotas(batches bool) Quotas {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	q := Quotas{Round: RoundLimit, Flow: e.perEndpoint, Failing: e.perEndpoint, Webhook: map[uuid.UUID]int{}}
+	if batches {
+		q.Flow = e.share
+	}
+	for id, p := range e.m {
+		p.expire(now)
+		if p.idle() && now.Sub(p.seen) > forgetAfter {
+			delete(e.m, id)
+			continue
+		}
+		if n := e.room(p, q.Flow, batches, now); n < q.Flow {
+			q.Webhook[id] = max(0, n)
+		}
+	}
+	return q
+}
+
+// room is how many deliveries of an endpoint may be taken, of at most most; it may be negative.
+func (e *Endpoints) room(p *endpoint, most int, batches bool, now time.Time) int {
+	if e.stuck(p, now) {
+		return 0
+	}
+	n := most - p.waiting
+	if !batches || p.average > SlowAbove || len(p.single) >= e.open(p) {
+		n = min(n, e.open(p)-len(p.single))
+	}
+	if p.limit != nil {
+		n = min(n, int(p.limit.TokensAt(now)))
+	}
+	return n
+}
+
+// Adapt changes the share of a flow after a round that took so many deliveries, of so many flows, the largest of which
+// had largest. A full round divides RoundLimit among the flows that wait. A flow that used its whole share gets twice
+// as much. Otherwise the share decays by a quarter. limited: the bounds may have left deliveries behind.
+func (e *Endpoints) Adapt(taken, flows, largest int) (limited bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	limited = taken >= RoundLimit || largest >= e.share
+	switch {
+	case taken >= RoundLimit:
+		e.share = max(1, RoundLimit/max(1, flows))
+	case largest >= e.share:
+		e.share = min(RoundLimit, 2*e.share)
+	default:
+		e.share = max(shareLeast, e.share*3/4)
+	}
+	return limited
+}
+
+// Enter announces n deliveries of a batch that will wait for places; Leave withdraws them.
+func (e *Endpoints) Enter(webhook uuid.UUID, n int) {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.at(webhook, now).waiting += n
+	e.waiting += n
+	if e.drained != nil && e.waiting <= e.drainedAt {
+		close(e.drained)
+		e.drained = nil
+	}
+}
+
+// Leave withdraws n deliveries that Enter announced: they got their places, or were given up.
+func (e *Endpoints) Leave(webhook uuid.UUID, n int) { e.Enter(webhook, -n) }
+
+// AwaitBatches blocks while more than most deliveries of batches wait for a place, or until ctx ends. Deliveries at
+// stuck endpoints do not count: they would hold up all others.
+func (e *Endpoints) AwaitBatches(ctx context.Context, most int) {
+	for ctx.Err() == nil {
+		drained := e.awaitDrained(time.Now(), most)
+		if drained == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-drained:
+		case <-time.After(stuckAfter): // an endpoint may have become stuck
+		}
+	}
+}
+
+// awaitDrained returns nil when at most most deliveries wait, otherwise what is closed when that may be so.
+func (e *Endpoints) awaitDrained(now time.Time, most int) <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	excess := e.waiting - most
+	for _, p := range e.m {
+		if e.stuck(p, now) {
+			excess -= p.waiting
+		}
+	}
+	if excess <= 0 {
+		return nil
+	}
+	if e.drained == nil {
+		e.drained = make(chan struct{})
+	}
+	e.drainedAt = e.waiting - excess
+	return e.drained
+}

@@ -1,0 +1,258 @@
+package inflight_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/activities/inflight"
+)
+
+const places = 10
+
+// grown returns Endpoints whose flows have a share of 32 doubled n times.
+func grown(n int) *inflight.Endpoints {
+	e := inflight.NewEndpoints(places, nil)
+	for range n {
+		e.Adapt(0, 1, inflight.RoundLimit)
+	}
+	return e
+}
+
+func TestShareOfAFlow(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		doubled               int
+		taken, flows, largest int
+		want                  int
+		limited               bool
+	}{
+		"nothing":                   {want: 32},
+		"little":                    {taken: 93, flows: 3, largest: 31, want: 32},
+		"a_whole_share":             {taken: 32, flows: 1, largest: 32, want: 64, limited: true},
+		"no_more_than_a_round":      {doubled: 3, taken: 256, flows: 1, largest: 256, want: 500, limited: true},
+		"decays_when_little_waits":  {doubled: 3, taken: 10, flows: 1, largest: 10, want: 192},
+		"not_below_the_least":       {doubled: 0, taken: 10, flows: 1, largest: 10, want: 32},
+		"a_full_round_of_few":       {taken: 500, flows: 2, largest: 250, want: 250, limited: true},
+		"a_full_round_of_many":      {doubled: 1, taken: 500, flows: 100, largest: 5, want: 5, limited: true},
+		"a_full_round_of_one_each":  {taken: 500, flows: 500, largest: 1, want: 1, limited: true},
+		"a_full_round_that_is_held": {taken: 500, want: 500, limited: true}, // all were paused
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := grown(tt.doubled)
+			require.Equal(t, tt.limited, e.Adapt(tt.taken, tt.flows, tt.largest))
+			require.Equal(t, inflight.Quotas{
+				Round: inflight.RoundLimit, Flow: tt.want, Failing: places, Webhook: map[uuid.UUID]int{},
+			}, e.Quotas(true))
+			require.Equal(t, places, e.Quotas(false).Flow, "without batches the places bound a flow")
+		})
+	}
+}
+
+func TestRoomOfAWebhook(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		prepare          func(e *inflight.Endpoints, hook uuid.UUID)
+		batches, without int // room with and without batches; the quota of a flow where there is no other bound
+	}{
+		"unknown": {func(*inflight.Endpoints, uuid.UUID) {}, 32, places},
+		"some_in_flight": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			for range 4 {
+				e.Acquire(hook, uuid.New(), 0, time.Minute)
+			}
+		}, 32, 6},
+		"full": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			for range places {
+				e.Acquire(hook, uuid.New(), 0, time.Minute)
+			}
+		}, 0, 0},
+		"slow": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			for range 8 {
+				e.Release(hook, uuid.New(), 5*time.Second)
+			}
+			e.Acquire(hook, uuid.New(), 0, time.Minute)
+		}, 9, 9},
+		"batches_wait":               {func(e *inflight.Endpoints, hook uuid.UUID) { e.Enter(hook, 12) }, 20, 0},
+		"more_wait_than_it_may_have": {func(e *inflight.Endpoints, hook uuid.UUID) { e.Enter(hook, 40) }, 0, 0},
+		"none_wait_any_more": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			e.Enter(hook, 12)
+			e.Leave(hook, 12)
+		}, 32, places},
+		"a_rate": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			for range 2 {
+				e.Allow(hook, 5)
+			}
+		}, 3, 3},
+		"all_places_of_batches_just_taken": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			for range places {
+				e.AcquireForBatch(context.Background(), hook, uuid.New())
+			}
+		}, 32, places},
+		"stuck": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			for range places {
+				e.AcquireForBatch(context.Background(), hook, uuid.New())
+			}
+			time.Sleep(251 * time.Millisecond)
+		}, 0, 0},
+		"at_the_bound_of_slow": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			e.Release(hook, uuid.New(), 4*time.Second)
+			e.Acquire(hook, uuid.New(), 0, time.Minute)
+		}, 32, 9},
+		"entered_twice": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			e.Enter(hook, 5)
+			e.Enter(hook, 7)
+			e.Leave(hook, 2)
+		}, 22, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				e, hook := inflight.NewEndpoints(places, nil), uuid.New()
+				tt.prepare(e, hook)
+				for batches, want := range map[bool]int{true: tt.batches, false: tt.without} {
+					q := e.Quotas(batches)
+					if got, bounded := q.Webhook[hook]; bounded {
+						require.Equal(t, want, got, "with batches: %v", batches)
+						require.Less(t, got, q.Flow, "only what is less than a flow's share is listed")
+					} else {
+						require.Equal(t, want, q.Flow, "with batches: %v", batches)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestAwaitBatches(t *testing.T) {
+	t.Parallel()
+	// elapsed is how long AwaitBatches blocks while then runs a second after it began.
+	elapsed := func(t *testing.T, e *inflight.Endpoints, most int, then func()) (d time.Duration) {
+		t.Helper()
+		began, done := time.Now(), make(chan struct{})
+		go func() {
+			defer close(done)
+			time.Sleep(time.Second)
+			then()
+		}()
+		e.AwaitBatches(t.Context(), most)
+		d = time.Since(began)
+		<-done
+		return d
+	}
+	nothing := func() {}
+	t.Run("returns_at_once_when_few_wait", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			e := inflight.NewEndpoints(places, nil)
+			e.Enter(uuid.New(), 5)
+			require.Zero(t, elapsed(t, e, 5, nothing))
+		})
+	})
+	t.Run("until_enough_have_left", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			e, a, b := inflight.NewEndpoints(places, nil), uuid.New(), uuid.New()
+			e.Enter(a, 5)
+			e.Enter(b, 4)
+			e.Enter(b, 1)
+			require.Equal(t, time.Second, elapsed(t, e, 5, func() {
+				e.Leave(a, 3)
+				e.Leave(b, 2)
+			}), "it is woken, and does not poll")
+		})
+	})
+	t.Run("without_those_at_a_stuck_endpoint", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			e, stuck := inflight.NewEndpoints(1, nil), uuid.New()
+			e.Enter(stuck, 100)
+			e.Enter(uuid.New(), 5)
+			require.True(t, e.AcquireForBatch(t.Context(), stuck, uuid.New()))
+			require.LessOrEqual(t, elapsed(t, e, 5, nothing), 500*time.Millisecond)
+		})
+	})
+	t.Run("those_at_a_stuck_endpoint_need_not_leave", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			e, stuck, busy := inflight.NewEndpoints(1, nil), uuid.New(), uuid.New()
+			e.Enter(stuck, 100)
+			e.Enter(busy, 8)
+			require.True(t, e.AcquireForBatch(t.Context(), stuck, uuid.New()))
+			require.Equal(t, time.Second, elapsed(t, e, 5, func() { e.Leave(busy, 3) }))
+		})
+	})
+	t.Run("until_its_context_ends", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			e := inflight.NewEndpoints(places, nil)
+			e.Enter(uuid.New(), 100)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			e.AwaitBatches(ctx, 5)
+			require.Error(t, ctx.Err())
+		})
+	})
+}
+
+func TestAStuckEndpointThatMovesWakesTheDispatcher(t *testing.T) {
+	t.Parallel()
+	for after, wakes := range map[time.Duration]int{250 * time.Millisecond: 0, 251 * time.Millisecond: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			freed := 0
+			e, hook, a, b := inflight.NewEndpoints(2, func() { freed++ }), uuid.New(), uuid.New(), uuid.New()
+			for _, id := range []uuid.UUID{a, b} {
+				require.True(t, e.AcquireForBatch(t.Context(), hook, id))
+			}
+			time.Sleep(after)
+			e.Release(hook, b, 0)
+			require.Equal(t, wakes, freed)
+			time.Sleep(time.Second)
+			e.Release(hook, a, 0)
+			require.Equal(t, wakes, freed, "an endpoint with a free place is not stuck")
+		})
+	}
+}
+
+func TestForgetsIdleEndpoints(t *testing.T) {
+	t.Parallel()
+	nothing := func(*inflight.Endpoints, uuid.UUID) {}
+	tests := map[string]struct {
+		use   func(e *inflight.Endpoints, hook uuid.UUID)
+		after time.Duration
+		known bool
+	}{
+		"used_lately":    {nothing, 10 * time.Minute, true},
+		"not_used":       {nothing, 10*time.Minute + 1, false},
+		"an_attempt":     {func(e *inflight.Endpoints, h uuid.UUID) { e.Acquire(h, h, 0, time.Hour) }, time.Hour, true},
+		"a_lapsed_claim": {func(e *inflight.Endpoints, h uuid.UUID) { e.Acquire(h, h, 0, time.Minute) }, time.Hour, false},
+		"a_batch_attempt": {
+			func(e *inflight.Endpoints, h uuid.UUID) { e.AcquireForBatch(context.Background(), h, h) },
+			time.Hour,
+			true,
+		},
+		"a_batch_waits":    {func(e *inflight.Endpoints, h uuid.UUID) { e.Enter(h, 1) }, time.Hour, true},
+		"a_batch_has_left": {func(e *inflight.Endpoints, h uuid.UUID) { e.Enter(h, 2); e.Leave(h, 2) }, time.Hour, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				e, hook, other := inflight.NewEndpoints(places, nil), uuid.New(), uuid.New()
+				e.Release(hook, uuid.New(), time.Minute)
+				e.Release(other, uuid.New(), time.Minute)
+				tt.use(e, hook)
+				time.Sleep(tt.after)
+				e.Quotas(true)
+				require.Equal(t, tt.known, e.Slow(hook), "what is known of it is that it is slow")
+				require.Equal(t, tt.after == 10*time.Minute, e.Slow(other))
+			})
+		})
+	}
+}

@@ -1,0 +1,4 @@
+package service
+
+// TemporalOptions says how to reach Temporal.
+var TemporalOptions = temporalOptions

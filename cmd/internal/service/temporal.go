@@ -1,0 +1,83 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+
+	"greenroom/cmd/internal/config"
+)
+
+// temporalOptions says how to reach Temporal. TLS, an API key and metadata come from Temporal's own variables
+// (TEMPORAL_TLS, TEMPORAL_API_KEY, …) and, when TEMPORAL_CONFIG_FILE or TEMPORAL_PROFILE is set, from a profile of its
+// configuration file. Address and namespace come from there too, unless Greenroom's settings name them.
+func temporalOptions(cfg config.Config) (client.Options, error) {
+	t := cfg.Temporal
+	if t.Managed {
+		return client.Options{HostPort: t.Address, Namespace: t.Namespace}, nil
+	}
+	noFile := os.Getenv("TEMPORAL_CONFIG_FILE") == "" && os.Getenv("TEMPORAL_PROFILE") == ""
+	o, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{DisableFile: noFile, ConfigFileStrict: true})
+	if err != nil {
+		return client.Options{}, fmt.Errorf("read Temporal's settings (TEMPORAL_*): %w", err)
+	}
+	if o.HostPort == "" || cfg.Explicit("temporal.address") {
+		o.HostPort = t.Address
+	}
+	if o.Namespace == "" || cfg.Explicit("temporal.namespace") {
+		o.Namespace = t.Namespace
+	}
+	return o, nil
+}
+
+// reconnect is how a lost connection to Temporal is made again. The SDK's default waits up to 10 s between tries, which
+// would delay every delivery after a restart of the server.
+var reconnect = grpc.ConnectParams{
+	Backoff: backoff.Config{
+		BaseDelay:  200 * time.Millisecond,
+		Multiplier: 1.6,
+		Jitter:     0.2,
+		MaxDelay:   time.Second,
+	},
+	MinConnectTimeout: 5 * time.Second,
+}
+
+// dialRetry is the pause between tries to reach Temporal or PostgreSQL at the start.
+const dialRetry = time.Second
+
+// dial connects to Temporal, and retries until it answers or ctx ends.
+func dial(ctx context.Context, o client.Options, logger *slog.Logger) (client.Client, error) {
+	o.Logger = log.NewStructuredLogger(quieter(logger))
+	o.MetricsHandler = sdkHandler{collector: sdkMetrics}
+	c := &o.ConnectionOptions
+	c.DialOptions = append(c.DialOptions, grpc.WithChainUnaryInterceptor(countStarts), grpc.WithConnectParams(reconnect))
+	// A server that froze or became unreachable is noticed after 15 s instead of 45.
+	c.KeepAliveTime, c.KeepAliveTimeout = 10*time.Second, 5*time.Second
+	// The messages are small and the server is near: compression costs more than it saves.
+	c.GrpcCompression = &client.GrpcCompressionNone{}
+	logged := false
+	for {
+		c, err := client.DialContext(ctx, o)
+		if err == nil {
+			return c, nil
+		}
+		if !logged {
+			logger.WarnContext(ctx, "waiting for Temporal", "address", o.HostPort, "namespace", o.Namespace, "error", err)
+			logged = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("reach Temporal at %s: %w", o.HostPort, err), ctx.Err())
+		case <-time.After(dialRetry):
+		}
+	}
+}

@@ -1,0 +1,7 @@
+package leader
+
+// The lease, for tests.
+var (
+	Acquire = acquire
+	Release = release
+)

@@ -1,0 +1,2 @@
+DROP INDEX candidates_email_identity;
+ALTER TABLE candidates DROP COLUMN email_identity;

@@ -1,0 +1,86 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/leader"
+)
+
+// workerLease is the lease of the one worker that does maintenance.
+const workerLease = "leader"
+
+// UpkeepSettings are what upkeep needs to know.
+type UpkeepSettings struct {
+	// RetentionDays is how long events, deliveries and attempts are kept.
+	RetentionDays int
+	// DisableAfter is how long a circuit may be open before its webhook is disabled; 0: without a limit.
+	DisableAfter time.Duration
+}
+
+// upkeepEvery is far shorter than the week for which partitions are made ahead.
+const upkeepEvery = 6 * time.Hour
+
+// maintenance is what one worker does for all.
+func (d *Dispatcher) maintenance() []leader.Task {
+	r := &reconciler{Dispatcher: d}
+	return []leader.Task{
+		{Name: "recover batches", Every: recoverEvery, Run: d.recoverStale},
+		{Name: "reconcile", Every: d.o.Reconcile.Every, Run: func(ctx context.Context) error {
+			_, err := r.runOnce(ctx)
+			return err
+		}},
+		{Name: "upkeep", Every: upkeepEvery, Run: d.upkeep},
+	}
+}
+
+// upkeep makes and drops partitions, forgets old answers to idempotency keys, and disables webhooks whose circuit
+// stays open. It needs PostgreSQL alone: partitions are made also while Temporal is unavailable.
+func (d *Dispatcher) upkeep(ctx context.Context) error {
+	_, forgotten := db.DropIdempotencyKeys(ctx, d.o.DB, time.Now().Add(-db.IdempotencyTTL))
+	return errors.Join(d.keepPartitions(ctx), forgotten, d.disableAbandoned(ctx))
+}
+
+// keepPartitions makes the partitions of the coming days and drops those older than the retention. A table in use is
+// left for the next upkeep: a missing partition is needed in a week at the earliest, and an old one does no harm.
+func (d *Dispatcher) keepPartitions(ctx context.Context) error {
+	now := time.Now()
+	made := delivery.EnsurePartitions(ctx, d.o.DB, now, delivery.PartitionDaysAhead)
+	if made != nil && !errors.Is(made, delivery.ErrPartitionBusy) {
+		return fmt.Errorf("make partitions: %w", made)
+	}
+	dropped, err := delivery.DropPartitions(ctx, d.o.DB, now.AddDate(0, 0, -d.o.Upkeep.RetentionDays))
+	if len(dropped) > 0 {
+		d.o.Logger.InfoContext(ctx, "dropped partitions", "partitions", dropped)
+	}
+	if err != nil && !errors.Is(err, delivery.ErrPartitionBusy) {
+		return fmt.Errorf("drop partitions: %w", err)
+	}
+	if busy := errors.Join(made, err); busy != nil {
+		d.o.Logger.WarnContext(ctx, "partitions are left for the next upkeep", "error", busy)
+	}
+	return nil
+}
+
+// disableAtOnce bounds one transaction.
+const disableAtOnce = 100
+
+// disableAbandoned disables the webhooks whose circuit has been open for too long.
+func (d *Dispatcher) disableAbandoned(ctx context.Context) error {
+	if d.o.Upkeep.DisableAfter == 0 {
+		return nil
+	}
+	for {
+		ids, err := delivery.DisableAbandoned(ctx, d.o.DB, d.o.Upkeep.DisableAfter, disableAtOnce)
+		for _, id := range ids {
+			d.o.Logger.WarnContext(ctx, "webhook disabled: its circuit was open for too long", "webhook_id", id)
+		}
+		if err != nil || len(ids) < disableAtOnce {
+			return err
+		}
+	}
+}

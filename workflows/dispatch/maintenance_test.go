@@ -1,0 +1,50 @@
+package dispatch_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"greenroom/db/delivery"
+	"greenroom/workflows/dispatch"
+)
+
+func TestUpkeep(t *testing.T) {
+	b := setup(t)
+	b.options.Upkeep = dispatch.UpkeepSettings{RetentionDays: 3, DisableAfter: time.Hour}
+	now := time.Now().UTC()
+	require.NoError(t, delivery.EnsurePartitions(t.Context(), b.db, now.AddDate(0, 0, -6), 7))
+	b.exec("UPDATE webhooks SET circuit_opened_at = now() - interval '61 minutes'")
+	for key, age := range map[string]string{"old": "25 hours", "recent": "23 hours"} {
+		b.exec(
+			`WITH k AS (INSERT INTO api_keys (id, name, prefix, hash, scopes) VALUES (gen_random_uuid(), '` + key + `', '` +
+				key + `', '` + key + `', '{}') RETURNING id)
+			INSERT INTO idempotency_keys (api_key_id, key, request_hash, status_code, response, created_at)
+			SELECT id, '` + key + `', '', 200, '', now() - interval '` + age + `' FROM k`,
+		)
+	}
+
+	require.NoError(t, dispatch.UpkeepOnce(t.Context(), dispatch.New(b.options)))
+	days := func(from, to string) (n int) {
+		require.NoError(t, b.db.NewRaw(`SELECT count(*) FROM pg_class WHERE relname ~ '^deliveries_\d{8}$'
+			AND relname BETWEEN ? AND ?`, "deliveries_"+from, "deliveries_"+to).Scan(t.Context(), &n))
+		return n
+	}
+	day := func(n int) string { return now.AddDate(0, 0, n).Format("20060102") }
+	require.Zero(t, days(day(-10), day(-5)), "days that ended more than three days ago are dropped")
+	require.Equal(t, 3, days(day(-3), day(-1)))
+	require.Equal(t, delivery.PartitionDaysAhead, days(day(1), day(20)), "the coming week is made")
+	var answers []string
+	require.NoError(t, b.db.NewRaw("SELECT key FROM idempotency_keys").Scan(t.Context(), &answers))
+	require.Equal(t, []string{"recent"}, answers)
+	var active bool
+	require.NoError(t, b.db.NewRaw("SELECT is_active FROM webhooks").Scan(t.Context(), &active))
+	require.False(t, active, "a webhook whose circuit nobody closes is disabled")
+
+	b.exec("UPDATE webhooks SET is_active = true, circuit_opened_at = now() - interval '61 minutes'")
+	b.options.Upkeep.DisableAfter = 0
+	require.NoError(t, dispatch.UpkeepOnce(t.Context(), dispatch.New(b.options)))
+	require.NoError(t, b.db.NewRaw("SELECT is_active FROM webhooks").Scan(t.Context(), &active))
+	require.True(t, active, "without a limit none is")
+}

@@ -1,0 +1,92 @@
+package dispatch
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+
+	"greenroom/activities/inflight"
+	"greenroom/db/delivery"
+)
+
+// pacer decides when a round begins and which deliveries share a workflow. A workflow costs Temporal some 15 ms of
+// processor time whatever it does. So the more deliveries arrive, the longer a round lets them gather, within what a
+// receiver does not notice; a single delivery is started at once.
+type pacer struct {
+	// above is the number of deliveries per second, and of those taken at once, above which they share a workflow;
+	// 0: never.
+	above int
+
+	next  delivery.Flow // whose turn it is
+	more  bool          // the last round left deliveries behind
+	rate  float64       // deliveries per second, a mean over rateOver
+	at    time.Time     // when rate was measured
+	began time.Time     // the last round
+}
+
+const (
+	rateOver = time.Second
+	// Rounds begin gapLeast apart from gathersFrom deliveries/s on. The gap grows with the rate up to gapMost: 40 to 10
+	// batches/s.
+	gathersFrom = 100
+	gapLeast    = 20 * time.Millisecond
+	gapMost     = 100 * time.Millisecond
+	gapPerRate  = 40 * time.Microsecond
+)
+
+// batches reports whether deliveries may share a workflow at all.
+func (p *pacer) batches() bool { return p.above > 0 }
+
+// observe notes what a round took. limited: its quotas may have left deliveries behind.
+func (p *pacer) observe(t delivery.TakeResult, limited bool, now time.Time) {
+	continued := p.next != delivery.Flow{} // the flows before next had no turn in this round
+	p.next, p.more = t.Next, continued || limited
+	p.rate = p.rate*math.Exp(-now.Sub(p.at).Seconds()/rateOver.Seconds()) + float64(len(t.Ready))/rateOver.Seconds()
+	p.at = now
+}
+
+// split returns the deliveries that get a workflow each, and those that share one. A delivery is alone when it must be
+// visible by itself or may hold up a batch: its endpoint is slow or failing, it had attempts before, or a caller waits
+// for its outcome. When few are left for a batch, all are alone.
+func (p *pacer) split(
+	ready []delivery.QueuedDelivery, slow func(webhook uuid.UUID) bool,
+) (alone, together []delivery.QueuedDelivery) {
+	isSlow := map[uuid.UUID]bool{}
+	for _, q := range ready {
+		if _, known := isSlow[q.WebhookID]; !known {
+			isSlow[q.WebhookID] = slow(q.WebhookID)
+		}
+		if q.Attempt > 1 || q.IsTest || q.Probe || q.Redo || q.Failing || isSlow[q.WebhookID] {
+			alone = append(alone, q)
+		} else {
+			together = append(together, q)
+		}
+	}
+	// A batch of one costs Temporal as much as a workflow of the delivery's own, which shows more.
+	if !p.batches() || len(together) == 1 || len(together) <= p.above && p.rate <= float64(p.above) {
+		return ready, nil
+	}
+	return alone, together
+}
+
+// gap is the time from the beginning of a round to that of the next.
+func (p *pacer) gap() time.Duration {
+	if !p.batches() || p.more || p.rate < gathersFrom {
+		return 0
+	}
+	return min(gapMost, max(gapLeast, time.Duration(p.rate*float64(gapPerRate))))
+}
+
+// pacedDeliveries is a round of deliveries. It begins when the gap since the last one has passed and most of what was
+// taken is attempted.
+func (d *Dispatcher) pacedDeliveries(ctx context.Context) (Result, error) {
+	sleep(ctx, time.Until(d.pacer.began.Add(d.pacer.gap())))
+	d.o.Endpoints.AwaitBatches(ctx, inflight.RoundLimit)
+	if ctx.Err() != nil {
+		return Result{}, ctx.Err()
+	}
+	d.pacer.began = time.Now()
+	return d.dispatchDeliveries(ctx)
+}

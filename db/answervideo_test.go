@@ -285,7 +285,7 @@ func TestAnswerVideo_two_uploads_at_once(t *testing.T) {
 	assert.NotContains(t, s.strays(), list[0].File)
 }
 
-func TestStrayFiles(t *testing.T) {
+func TestOrphanedFiles(t *testing.T) {
 	t.Parallel()
 	s := setupSuite(t)
 	under, dropped := s.reserved(), s.reserved()

@@ -47,7 +47,7 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 			PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour,
 			InvitationDeadline: cfg.Interview.InvitationDeadline, MaxDuration: cfg.Interview.MaxDuration,
 			AnalysisTimeout: cfg.Interview.AnalysisTimeout, Mails: cfg.SMTP.URL != "",
-			TrustedProxies:  cfg.HTTP.TrustedProxies.List(), Metrics: metrics(d), Logger: logger,
+			TrustedProxies: cfg.HTTP.TrustedProxies.List(), Metrics: metrics(d), Logger: logger,
 		},
 		InterviewSuite: interviewsuite.Options{
 			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)},

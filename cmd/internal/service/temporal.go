@@ -57,7 +57,7 @@ const dialRetry = time.Second
 // dial connects to Temporal, and retries until it answers or ctx ends.
 func dial(ctx context.Context, o client.Options, logger *slog.Logger) (client.Client, error) {
 	o.Logger = log.NewStructuredLogger(quieter(logger))
-	o.MetricsHandler = sdkHandler{collector: sdkMetrics}
+	o.MetricsHandler = sdkHandler
 	c := &o.ConnectionOptions
 	c.DialOptions = append(c.DialOptions, grpc.WithChainUnaryInterceptor(countStarts), grpc.WithConnectParams(reconnect))
 	// A server that froze or became unreachable is noticed after 15 s instead of 45.

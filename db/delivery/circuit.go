@@ -34,7 +34,8 @@ const WaitingLimit = 1000
 // LoadCircuit reads the state of a webhook's circuit.
 func LoadCircuit(ctx context.Context, db bun.IDB, webhook uuid.UUID) (CircuitState, error) {
 	var s CircuitState
-	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''), rate_limit, company_id,
+	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''),
+		rate_limit, company_id,
 		(SELECT count(*) FROM (SELECT id `+pausedOf+` LIMIT ?3) waiting),
 		deleted_at IS NOT NULL AND (SELECT id `+liveOf+` LIMIT 1) IS NOT NULL
 		FROM webhooks WHERE id = ?0`, webhook, uuid.Nil, uuid.Max, WaitingLimit+1).

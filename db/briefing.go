@@ -61,7 +61,8 @@ func InterviewLife(ctx context.Context, db bun.IDB, id uuid.UUID, lock bool) (*I
 		Model(i).
 		Where("i.id = ?", id).
 		Column("company_id", "job_id", "status", "type", "deadline_at", "started_at",
-			"max_minutes", "analysis_status", "analysis_due_at", "updated_at", "deleted_at", "invite_mail", "invite_mailed_at", "invite_mail_error")
+			"max_minutes", "analysis_status", "analysis_due_at", "updated_at", "deleted_at", "invite_mail",
+			"invite_mailed_at", "invite_mail_error")
 	if lock {
 		q = q.For("UPDATE")
 	}

@@ -25,7 +25,8 @@ type About struct {
 func recordAbout(ctx context.Context, tx bun.Tx, a About, data json.RawMessage, eventTypes ...string) error {
 	var about string
 	err := pg.Direct(tx).
-		QueryRowContext(ctx, contextSQL, a.Company, a.Job, a.Candidate, a.Interview, a.Question, a.AnswerVideo, a.Rating, a.Note,
+		QueryRowContext(ctx, contextSQL, a.Company, a.Job, a.Candidate, a.Interview, a.Question, a.AnswerVideo,
+			a.Rating, a.Note,
 			a.Staff, a.Changed).
 		Scan(&about)
 	if err != nil {

@@ -264,14 +264,18 @@ func either(a, b *string, nameA, nameB string) (*string, error) {
 // checkAuth refuses values that a header cannot have. The error does not repeat them.
 func checkAuth(a *db.WebhookAuth) error {
 	const at = "webhooks.auth."
+	var header error
+	if a.Header != nil {
+		header = webhook.CheckHeader(webhook.Header{Name: *a.Header, Value: "x"})
+	}
 	switch {
 	case a.Username != nil && strings.ContainsRune(*a.Username, ':'): // RFC 7617 §2
 		return surface.Invalid(at+"basic.username", at+"basic.username must not contain a colon")
 	case control(a.Username) || control(a.Password):
 		return surface.Invalid(at+"basic", at+"basic must not contain control characters")
-	case a.Header != nil && errors.Is(webhook.CheckHeader(webhook.Header{Name: *a.Header, Value: "x"}), webhook.ErrReservedHeader):
+	case errors.Is(header, webhook.ErrReservedHeader):
 		return surface.Invalid(at+"apikey.header", at+"apikey.header is reserved: "+strconv.Quote(*a.Header))
-	case a.Header != nil && webhook.CheckHeader(webhook.Header{Name: *a.Header, Value: "x"}) != nil:
+	case header != nil:
 		return surface.Invalid(at+"apikey.header", at+"apikey.header must be a valid HTTP header name")
 	case a.Value != nil && webhook.CheckHeader(webhook.Header{Name: "X", Value: *a.Value}) != nil:
 		return surface.Invalid(at+"apikey.apikey", at+"apikey.apikey must be a valid HTTP header value")

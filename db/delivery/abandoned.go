@@ -51,8 +51,8 @@ func DisableAbandoned(ctx context.Context, db bun.IDB, openFor time.Duration, li
 }
 
 // openCircuit is the condition of the index of open circuits.
-const openCircuit = `(CASE WHEN circuit_opened_at IS NOT NULL AND deleted_at IS NULL THEN GREATEST(reconcile_at,
-  circuit_opened_at) END) IS NOT NULL`
+const openCircuit = `(CASE WHEN circuit_opened_at IS NOT NULL AND deleted_at IS NULL
+  THEN GREATEST(reconcile_at, circuit_opened_at) END) IS NOT NULL`
 
 // OpenCircuits counts the webhooks whose circuit is open, up to limit.
 func OpenCircuits(ctx context.Context, db bun.IDB, limit int) (n int, err error) {

@@ -186,8 +186,8 @@ func PauseDelivery(
 		}
 		var status Status
 		err = pg.Translate(tx.NewRaw(`UPDATE deliveries SET workflow_id = ?2, next_attempt_at = NULL, updated_at = now(),
-			status = CASE WHEN (SELECT w.deleted_at FROM webhooks w WHERE w.id = ?1) IS NOT NULL THEN 'canceled' ELSE 'paused'
-			END
+			status = CASE WHEN (SELECT w.deleted_at FROM webhooks w WHERE w.id = ?1) IS NOT NULL
+				THEN 'canceled' ELSE 'paused' END
 			WHERE id = ?0 AND (status IN ('pending', 'retrying', 'paused') OR ?3 AND status <> 'canceled') RETURNING status`,
 			id, webhook, workflowID, replay).Scan(ctx, &status))
 		if errors.Is(err, pg.ErrNotFound) {
@@ -294,8 +294,8 @@ func NameCircuits(ctx context.Context, db bun.IDB, ds []Delivery) error {
 		return nil
 	}
 	var open []uuid.UUID
-	err := db.NewRaw("SELECT id FROM webhooks WHERE id IN (?) AND circuit_opened_at IS NOT NULL "+
-		"AND deleted_at IS NULL", bun.List(hooks)).
+	err := db.NewRaw(`SELECT id FROM webhooks
+		WHERE id IN (?) AND circuit_opened_at IS NOT NULL AND deleted_at IS NULL`, bun.List(hooks)).
 		Scan(ctx, &open)
 	if err != nil {
 		return fmt.Errorf("find open circuits: %w", err)
@@ -326,14 +326,14 @@ func lockNotDeleted(ctx context.Context, tx bun.Tx, webhook uuid.UUID) error {
 func requeue(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (int, error) {
 	var n int
 	err := tx.NewRaw(`WITH d AS (
-		UPDATE deliveries SET status = 'pending', generation = generation + 1, next_attempt_at = NULL, workflow_id = NULL,
-		updated_at = now()
+		UPDATE deliveries SET status = 'pending', generation = generation + 1, next_attempt_at = NULL,
+			workflow_id = NULL, updated_at = now()
 		WHERE id IN (?) AND status IN ('succeeded', 'failed', 'canceled')
 		  AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.deleted_at IS NULL)
 		RETURNING id, webhook_id, company_id
 	), q AS (
-		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id) SELECT webhook_id, COALESCE(company_id, ?1), id
-		FROM d
+		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
+		SELECT webhook_id, COALESCE(company_id, ?1), id FROM d
 		ON CONFLICT DO NOTHING
 	) SELECT count(*) FROM d`, bun.List(ids), uuid.Nil).Scan(ctx, &n)
 	if err != nil {

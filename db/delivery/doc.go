@@ -18,7 +18,6 @@
 //	command.go        outbox of commands to workflows: back-off and parking of refused commands
 //	reconcile.go      sweeps overdue deliveries: requeues those that lost their workflow; requeues a probe
 //	reconcile_due.go  finds circuits, releases and replays that lost their workflow
-//	lease.go          leases that let one process at a time do a task
 //	partition.go      creates the day partitions
 //	retention.go      drops old day partitions; ends deliveries that stayed paused for too long
 //

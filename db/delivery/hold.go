@@ -30,10 +30,11 @@ func pauseOrCancel(
 	var paused, canceled, unstarted []uuid.UUID
 	for i := range held {
 		q := &held[i]
-		switch hooks[q.WebhookID] {
-		case Paused:
+		status := hooks[q.WebhookID]
+		if status == Paused {
 			paused = append(paused, q.DeliveryID)
-		case Canceled:
+		}
+		if status == Canceled {
 			canceled = append(canceled, q.DeliveryID)
 			if q.Attempt > 1 {
 				unstarted = append(unstarted, q.DeliveryID)
@@ -93,11 +94,11 @@ func lockWebhooks(
 
 const pauseSQL = `
 WITH free AS (
-  SELECT id FROM deliveries WHERE id = ANY ($1::uuid[]) AND status IN ('pending', 'retrying') ORDER BY id FOR UPDATE
-  SKIP LOCKED
+  SELECT id FROM deliveries WHERE id = ANY ($1::uuid[]) AND status IN ('pending', 'retrying')
+  ORDER BY id FOR UPDATE SKIP LOCKED
 )
-UPDATE deliveries d SET status = 'paused', updated_at = now() FROM free WHERE d.id = free.id AND d.id = ANY ($1)
-  RETURNING d.id`
+UPDATE deliveries d SET status = 'paused', updated_at = now() FROM free
+WHERE d.id = free.id AND d.id = ANY ($1) RETURNING d.id`
 
 // cancelHeldSQL: $1 are the deliveries, $2 those of them whose next workflow was not started: workflow_id becomes the
 // one of the last attempt. A delivery that failed for good stays failed.
@@ -109,8 +110,8 @@ WITH free AS (
 UPDATE deliveries d SET updated_at = now(), next_attempt_at = NULL,
   status = CASE d.status WHEN 'failed' THEN 'failed' ELSE 'canceled' END,
   workflow_id = CASE WHEN d.id = ANY ($2::uuid[]) THEN (
-    SELECT a.workflow_id FROM attempts a WHERE a.delivery_id = d.id AND a.delivery_id = ANY ($2) ORDER BY a.started_at
-    DESC LIMIT 1
+    SELECT a.workflow_id FROM attempts a WHERE a.delivery_id = d.id AND a.delivery_id = ANY ($2)
+    ORDER BY a.started_at DESC LIMIT 1
   ) ELSE d.workflow_id END
 FROM free WHERE d.id = free.id AND d.id = ANY ($1) RETURNING d.id`
 

@@ -105,11 +105,11 @@ const releasesDueSQL = `
 WITH RECURSIVE hooks AS (
   (SELECT ` + pausedHook + ` AS id FROM deliveries d WHERE ` + pausedHook + ` IS NOT NULL ORDER BY 1 LIMIT 1)
   UNION ALL
-  SELECT (SELECT ` + pausedHook + ` FROM deliveries d WHERE ` + pausedHook + ` > hooks.id ORDER BY 1 LIMIT 1) FROM
-  hooks WHERE hooks.id IS NOT NULL
+  SELECT (SELECT ` + pausedHook + ` FROM deliveries d WHERE ` + pausedHook + ` > hooks.id ORDER BY 1 LIMIT 1)
+  FROM hooks WHERE hooks.id IS NOT NULL
 )
-SELECT w.id, false AS needed, true AS overdue, (extract(epoch FROM now() - COALESCE(w.deleted_at, w.updated_at)) *
-  1000)::bigint AS since_ms
+SELECT w.id, false AS needed, true AS overdue,
+  (extract(epoch FROM now() - COALESCE(w.deleted_at, w.updated_at)) * 1000)::bigint AS since_ms
 FROM hooks JOIN webhooks w ON w.id = hooks.id
 WHERE (w.circuit_opened_at IS NULL AND w.is_active OR w.deleted_at IS NOT NULL)
   AND GREATEST(w.reconcile_at, w.updated_at, w.deleted_at) < now() - ?0 * interval '1 ms'

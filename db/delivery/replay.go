@@ -99,8 +99,8 @@ func CancelReplay(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Replay, error)
 // states.
 func setReplay(ctx context.Context, tx bun.Tx, id uuid.UUID, to ReplayState, from ...ReplayState) (*Replay, error) {
 	r := new(Replay)
-	err := tx.NewRaw(`UPDATE replays SET state = ?, updated_at = clock_timestamp() WHERE id = ? AND state IN (?)
-		RETURNING *`,
+	err := tx.NewRaw(`UPDATE replays SET state = ?, updated_at = clock_timestamp()
+		WHERE id = ? AND state IN (?) RETURNING *`,
 		to, id, bun.List(from)).
 		Scan(ctx, r)
 	if err = pg.Translate(err); err == nil {

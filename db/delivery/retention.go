@@ -63,8 +63,8 @@ func dropDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time)
 
 // ExpiredWhilePaused is the last error of a delivery whose circuit stayed open, or whose webhook inactive, until it
 // was too old.
-const ExpiredWhilePaused = "expired while paused: its webhook was inactive, or its circuit open, for longer than " +
-	"deliveries are kept"
+const ExpiredWhilePaused = "expired while paused: " +
+	"its webhook was inactive, or its circuit open, for longer than deliveries are kept"
 
 // expirePaused fails the day's paused deliveries, page by page: one unavailable webhook must not keep the day of all.
 // Their workflows are woken and end while the rows still exist.
@@ -92,8 +92,8 @@ func (d day) expirePaused(ctx context.Context, db *bun.DB) (expired int64, err e
 // oldDays are the table's partitions whose day ended before that time, oldest first.
 func oldDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time) (days []day, err error) {
 	var names []string
-	err = db.NewRaw("SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "+
-		"WHERE i.inhparent = ?::regclass",
+	err = db.NewRaw(`SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent = ?::regclass`,
 		table.name).
 		Scan(ctx, &names)
 	if err != nil {

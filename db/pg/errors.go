@@ -62,7 +62,8 @@ func IsUnavailable(err error) bool {
 		return true
 	}
 	for _, broken := range []error{
-		context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, driver.ErrBadConn, sql.ErrConnDone, pgconn.ErrConnClosed,
+		context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+		driver.ErrBadConn, sql.ErrConnDone, pgconn.ErrConnClosed,
 	} {
 		if errors.Is(err, broken) {
 			return true

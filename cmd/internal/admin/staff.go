@@ -119,7 +119,9 @@ func (r StaffRequest) row() (*db.Staff, error) {
 	if !slices.Contains(db.AccountTypes(), m.AccountType) {
 		return nil, fmt.Errorf("--type must be one of %s, not %q", AccountTypes(), r.AccountType)
 	}
-	for flag, text := range map[string]string{"username": r.Username, "email": r.Email, "first-name": r.FirstName, "last-name": r.LastName} {
+	for flag, text := range map[string]string{
+		"username": r.Username, "email": r.Email, "first-name": r.FirstName, "last-name": r.LastName,
+	} {
 		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) || utf8.RuneCountInString(text) > maxStaffText {
 			return nil, fmt.Errorf("--%s must be text of at most %d characters", flag, maxStaffText)
 		}

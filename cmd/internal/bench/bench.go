@@ -24,8 +24,9 @@ type Options struct {
 	JSON      string   // file of the result; empty: Dir/<time>.json
 	Profiles  string   // directory for processor profiles of API and worker; empty: none
 
-	DevServer       bool   // Temporal's development server instead of the full one: no build, but SQLite
-	DatabaseURL     string // a PostgreSQL server to use instead of starting one; processor time of both stores is then left out
+	DevServer bool // Temporal's development server instead of the full one: no build, but SQLite
+	// DatabaseURL is a PostgreSQL server to use instead of starting one. Processor time of both stores is then left out.
+	DatabaseURL     string
 	TemporalAddress string // a Temporal to use with it
 
 	Out io.Writer // the table

@@ -40,7 +40,8 @@ func fetch(ctx context.Context, url, file string) error {
 		return err
 	}
 	resp, err := http.DefaultClient.Do(req)
-	for tries := 0; errors.Is(err, syscall.ECONNREFUSED) && tries < 100 && sleep(ctx, 100*time.Millisecond) == nil; tries++ {
+	const most, pause = 100, 100 * time.Millisecond
+	for tries := 0; errors.Is(err, syscall.ECONNREFUSED) && tries < most && sleep(ctx, pause) == nil; tries++ {
 		resp, err = http.DefaultClient.Do(req) // a process that has only just been started
 	}
 	if err != nil {

@@ -44,7 +44,8 @@ type Report struct {
 	Settled       bool    `json:"settled"`       // every delivery has ended
 	SettledAfterS float64 `json:"settledAfterS"` // after the last fault, with retries and circuits
 	FlowAfterS    float64 `json:"flowAfterS"`    // from the last fault until something published after it arrived
-	RecoveredS    float64 `json:"recoveredS"`    // from the last fault until nothing older waited for a receiver that was never broken
+	// RecoveredS is the time from the last fault until nothing older waited for a receiver that was never broken.
+	RecoveredS float64 `json:"recoveredS"`
 
 	Causes   []Cause   `json:"causes"`
 	Silences []Silence `json:"silences"` // the longest, longest first

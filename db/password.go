@@ -14,7 +14,7 @@ const (
 	MaxPassword = 72
 )
 
-// ErrPassword: the password is too short, too long or not valid UTF-8.
+// ErrPassword says that the password is too short, too long or not valid UTF-8.
 var ErrPassword = errors.New("must be 8 to 72 bytes of text")
 
 // HashPassword returns the bcrypt hash at the default cost, about 50 ms of CPU time. It refuses with ErrPassword.

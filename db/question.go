@@ -40,7 +40,7 @@ type QuestionSuite struct {
 // MaxQuestions is the maximum per job. It equals the maximum of an agent, which asks them.
 const MaxQuestions = 50
 
-// ErrQuestions: the job has the maximum number of questions.
+// ErrQuestions says that the job has the maximum number of questions.
 var ErrQuestions = errors.New("a job has at most 50 questions")
 
 // CreateQuestion stores a new question of a job. Position 0 appends it (several questions may share 10,000, the last

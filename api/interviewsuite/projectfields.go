@@ -13,16 +13,17 @@ import (
 
 // projectInput has the writable fields of reference 2.4; its other fields are read only.
 type projectInput struct {
-	Name                   surface.Opt[string]            `json:"name" validate:"min=1,max=255"`
-	JobURL                 surface.Opt[string]            `json:"job_url" validate:"omitempty,max=2048,http_url" null:"ok"`
-	EmailAlias             surface.Opt[string]            `json:"email_alias" validate:"max=255" null:"ok"`
-	Mode                   surface.Opt[string]            `json:"mode" validate:"min=1,max=64"`
-	MaximumScore           surface.Opt[int]               `json:"maximum_score" validate:"gte=1,lte=1000"`
-	SupportLang            surface.Opt[string]            `json:"support_lang" validate:"omitempty,language" null:"ok"`
-	InternalID             surface.Opt[string]            `json:"internal_id" validate:"max=255" null:"ok"`
-	AllowHashLogin         surface.Opt[bool]              `json:"allow_hash_login"`
-	MaxInterviewTime       surface.Opt[int]               `json:"max_interview_time" validate:"gte=1,lte=1440" null:"ok"`
-	InviteCandidates       surface.Opt[bool]              `json:"invite_candidates"`
+	Name             surface.Opt[string] `json:"name" validate:"min=1,max=255"`
+	JobURL           surface.Opt[string] `json:"job_url" validate:"omitempty,max=2048,http_url" null:"ok"`
+	EmailAlias       surface.Opt[string] `json:"email_alias" validate:"max=255" null:"ok"`
+	Mode             surface.Opt[string] `json:"mode" validate:"min=1,max=64"`
+	MaximumScore     surface.Opt[int]    `json:"maximum_score" validate:"gte=1,lte=1000"`
+	SupportLang      surface.Opt[string] `json:"support_lang" validate:"omitempty,language" null:"ok"`
+	InternalID       surface.Opt[string] `json:"internal_id" validate:"max=255" null:"ok"`
+	AllowHashLogin   surface.Opt[bool]   `json:"allow_hash_login"`
+	MaxInterviewTime surface.Opt[int]    `json:"max_interview_time" validate:"gte=1,lte=1440" null:"ok"`
+	InviteCandidates surface.Opt[bool]   `json:"invite_candidates"`
+	//nolint:lll // the columns of the table
 	DefaultInterviewPeriod surface.Opt[int]               `json:"default_interview_period" validate:"gte=1,lte=366" null:"ok"`
 	CloseDate              surface.Opt[string]            `json:"closedate" null:"ok"`
 	ActivationDate         surface.Opt[string]            `json:"activationdate" null:"ok"`

@@ -10,14 +10,10 @@ import (
 func RunOnce(ctx context.Context, d *Dispatcher) (Result, error) {
 	r, err := d.dispatchDeliveries(ctx)
 	c, err2 := d.dispatchCommands(ctx)
-	return Result{
-			Taken:       r.Taken + c.Taken,
-			Failed:      r.Failed + c.Failed,
-			Unavailable: r.Unavailable || c.Unavailable,
-		}, errors.Join(
-			err,
-			err2,
-		)
+	sum := Result{
+		Taken: r.Taken + c.Taken, Failed: r.Failed + c.Failed, Unavailable: r.Unavailable || c.Unavailable,
+	}
+	return sum, errors.Join(err, err2)
 }
 
 // RecoverStale recovers batches once.

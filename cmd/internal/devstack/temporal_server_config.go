@@ -128,18 +128,13 @@ const (
 func lowPorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
 	for range 1000 {
-		listener, err := net.Listen(
-			"tcp",
-			loopback(lowestPort+rand.IntN(highestPort-lowestPort)),
-		) //nolint:noctx,gosec // immediate; no secret
+		port := lowestPort + rand.IntN(highestPort-lowestPort) //nolint:gosec // no secret
+		listener, err := net.Listen("tcp", loopback(port))     //nolint:noctx // immediate
 		if err != nil {
 			continue // in use
 		}
 		defer listener.Close() // all of them, at the end, so that they differ
-		ports = append(
-			ports,
-			listener.Addr().(*net.TCPAddr).Port,
-		) //nolint:forcetypeassert // a TCP listener has no other address
+		ports = append(ports, port)
 		if len(ports) == n {
 			return ports, nil
 		}

@@ -246,7 +246,7 @@ func (d *delivering) waitUntil(ctx workflow.Context, res deliver.AttemptResult, 
 		workflow.TimerOptions{Summary: fmt.Sprintf("wait before attempt %d", d.next)})
 	sel := workflow.NewSelector(ctx)
 	sel.AddFuture(timer, func(f workflow.Future) {})
-	sel.AddReceive(d.wake, func(c workflow.ReceiveChannel, _ bool) { d.woken(ctx, c) })
+	sel.AddReceive(d.wake, func(c workflow.ReceiveChannel, _ bool) { d.woken(c) })
 	return await(ctx, sel)
 }
 
@@ -257,14 +257,17 @@ func (d *delivering) park(ctx workflow.Context, res deliver.AttemptResult) error
 	}
 	return await(
 		ctx,
-		workflow.NewSelector(ctx).AddReceive(d.wake, func(c workflow.ReceiveChannel, _ bool) { d.woken(ctx, c) }),
+		workflow.NewSelector(ctx).AddReceive(d.wake, func(c workflow.ReceiveChannel, _ bool) { d.woken(c) }),
 	)
 }
 
-func (d *delivering) woken(ctx workflow.Context, c workflow.ReceiveChannel) {
+// woken takes the wake that ended a wait. It must not block: the SDK drops a payload that cannot be decoded, and Receive
+// would wait for the next one, deaf to the timer and to cancellation.
+func (d *delivering) woken(c workflow.ReceiveChannel) {
 	var w Wake
-	c.Receive(ctx, &w)
-	d.probe = d.probe || w.Probe
+	if c.ReceiveAsync(&w) {
+		d.probe = d.probe || w.Probe
+	}
 }
 
 func (d *delivering) end(ctx workflow.Context, res deliver.AttemptResult) (DeliverWebhookResult, error) {

@@ -230,3 +230,28 @@ func TestWorkflowsRefuseAnInputWithoutID(t *testing.T) {
 		require.ErrorContains(t, env.GetWorkflowError(), want)
 	}
 }
+
+// TestDeliverWebhookSurvivesAnUndecodableWake sends what an operator may type into the Temporal UI: a wake whose payload
+// is no Wake must not make a waiting delivery deaf to its timer or to cancellation.
+func TestDeliverWebhookSurvivesAnUndecodableWake(t *testing.T) {
+	t.Parallel()
+	garbage := func(d *delivering, after time.Duration) {
+		d.RegisterDelayedCallback(func() { d.SignalWorkflow(workflows.SignalWake, "x") }, after)
+	}
+	t.Run("while_it_waits_for_a_retry", func(t *testing.T) {
+		t.Parallel()
+		d := setupDelivery(t, deliver.AttemptRetry, deliver.AttemptSucceeded)
+		garbage(d, time.Second)
+		require.Equal(t, deliver.AttemptSucceeded, d.result(input(), 2).Outcome)
+	})
+	t.Run("while_it_is_paused", func(t *testing.T) {
+		t.Parallel()
+		d := setupDelivery(t, deliver.AttemptParked, deliver.AttemptParked)
+		d.expectCancel()
+		garbage(d, time.Second)
+		d.RegisterDelayedCallback(d.CancelWorkflow, time.Minute)
+		d.ExecuteWorkflow(workflows.DeliverWebhook, input())
+		require.True(t, d.IsWorkflowCompleted())
+		require.True(t, temporal.IsCanceledError(d.GetWorkflowError()))
+	})
+}

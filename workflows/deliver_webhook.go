@@ -261,8 +261,8 @@ func (d *delivering) park(ctx workflow.Context, res deliver.AttemptResult) error
 	)
 }
 
-// woken takes the wake that ended a wait. It must not block: the SDK drops a payload that cannot be decoded, and Receive
-// would wait for the next one, deaf to the timer and to cancellation.
+// woken takes the wake that ended a wait. It must not block: the SDK drops a payload that cannot be decoded, and
+// Receive would wait for the next one, deaf to the timer and to cancellation.
 func (d *delivering) woken(c workflow.ReceiveChannel) {
 	var w Wake
 	if c.ReceiveAsync(&w) {

@@ -19,7 +19,8 @@ type Task struct {
 	Name string
 	// Every is the pause between the end of a run and the next.
 	Every time.Duration
-	// Run does the work once. Its context ends with the lease. An error is logged and the task runs again after Every.
+	// Run does the work once. Its context ends with the lease. After an error, which is logged, it runs again after Every
+	// or retryAfter, whichever is shorter: a rare task must not wait for its next turn because a store was away.
 	Run func(ctx context.Context) error
 }
 
@@ -28,6 +29,7 @@ type Task struct {
 const (
 	LeaseLife  = 10 * time.Second
 	leaseRenew = LeaseLife / 4
+	retryAfter = 10 * time.Second
 )
 
 // Run runs the tasks whenever this process holds the lease, until ctx ends. Then it waits for the tasks to end, and
@@ -100,17 +102,19 @@ func (c *candidate) renew(ctx context.Context, renewed time.Time) (err error) {
 func (c *candidate) repeat(ctx context.Context, t Task) {
 	failed := false
 	for ctx.Err() == nil {
-		err := t.Run(ctx)
+		err, pause := t.Run(ctx), t.Every
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failed:
-			c.log.WarnContext(ctx, "maintenance fails and is tried again", "task", t.Name, "every", t.Every, "error", err)
+			c.log.WarnContext(ctx, "maintenance fails and is tried again", "task", t.Name, "error", err)
 		case err == nil && failed:
 			c.log.InfoContext(ctx, "maintenance works again", "task", t.Name)
 		}
-		failed = err != nil
-		sleep(ctx, t.Every)
+		if failed = err != nil; failed {
+			pause = min(pause, retryAfter)
+		}
+		sleep(ctx, pause)
 	}
 }
 

@@ -103,6 +103,34 @@ func TestRun(t *testing.T) {
 		require.Equal(t, 1, lines.count("maintenance fails and is tried again"))
 		require.Equal(t, 1, lines.count("maintenance works again"))
 	})
+	t.Run("retries_a_rare_task_soon", func(t *testing.T) {
+		t.Parallel()
+		d, runs := dbtest.New(t), make(chan int, 2)
+		n := 0
+		task := leader.Task{Name: "upkeep", Every: 6 * time.Hour, Run: func(context.Context) error {
+			n++
+			runs <- n
+			if n == 1 {
+				return errors.New("the store is away")
+			}
+			return nil
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			leader.Run(ctx, d, "test", slog.New(slog.DiscardHandler), task)
+		}()
+		require.Equal(t, 1, <-runs)
+		select {
+		case again := <-runs:
+			require.Equal(t, 2, again)
+		case <-time.After(time.Minute):
+			t.Fatal("it waits for its next turn")
+		}
+		cancel()
+		<-done
+	})
 	t.Run("stops_its_tasks_when_another_has_the_lease", func(t *testing.T) {
 		t.Parallel()
 		began, ended := make(chan struct{}), make(chan struct{})

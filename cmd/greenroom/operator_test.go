@@ -37,7 +37,7 @@ func TestOperator_commands(t *testing.T) {
 		return string(out), ""
 	}
 
-	t.Run("a_created_key_opens", func(t *testing.T) {
+	t.Run("a_created_key_is_valid", func(t *testing.T) {
 		out, _ := run("keys", "create", "--company", "Acme", "--create-company", "--json")
 		var k struct{ Key string }
 		require.NoError(t, json.Unmarshal([]byte(out), &k))
@@ -54,15 +54,15 @@ func TestOperator_commands(t *testing.T) {
 	t.Run("a_refusal_is_one_line", func(t *testing.T) {
 		out, stderr := run("keys", "create", "--company", "Nobody")
 		require.Empty(t, out)
-		require.Equal(t, "greenroom: there is no company named \"Nobody\"; --create-company makes it\n", stderr)
+		require.Equal(t, "greenroom: there is no company named \"Nobody\"; --create-company creates it\n", stderr)
 	})
 	t.Run("secrets_need_no_database", func(t *testing.T) {
 		out, err := greenroom(t, "keys", "secrets").Output()
 		require.NoError(t, err)
 		require.Contains(t, string(out), "GREENROOM_KEYSET='{")
 	})
-	t.Run("health_says_when_nobody_answers", func(t *testing.T) {
+	t.Run("health_fails_without_an_api", func(t *testing.T) {
 		_, stderr := run("health", "--http-addr", "127.0.0.1:1")
-		require.Contains(t, stderr, "ask for readiness")
+		require.Contains(t, stderr, "check readiness")
 	})
 }

@@ -24,7 +24,7 @@ func TestReplay(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"failed"}, r.Status)
 		require.Equal(t, []string{"interview.started"}, r.Events)
-		require.Equal(t, []string{"replay.changed"}, b.commands(r.ID), "the workflow is told")
+		require.Equal(t, []string{"replay.changed"}, b.commands(r.ID), "the command for the workflow")
 		page, err := delivery.ReplayPage(b.ctx, b.DB, r.ID, 100)
 		require.NoError(t, err)
 		require.Equal(t, 1, page.Requeued)
@@ -32,7 +32,7 @@ func TestReplay(t *testing.T) {
 	t.Run("refuses", func(t *testing.T) {
 		unknown := uuid.New()
 		for want, r := range map[string]admin.ReplayRequest{
-			"from when on? give --since":                          {Webhook: w.ID},
+			"--since is required":                                 {Webhook: w.ID},
 			"--since must be before --until, and in the past":     {Webhook: w.ID, Since: time.Now().Add(time.Minute)},
 			"--status must be one of succeeded, failed, canceled": {Webhook: w.ID, Since: hourAgo, Statuses: []string{"paused"}},
 			`profile instaview has no event "nope"`:               {Webhook: w.ID, Since: hourAgo, Events: []string{"nope"}},

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"greenroom/cmd/internal/demo"
 	"greenroom/cmd/internal/devstack"
 )
 
@@ -112,8 +113,7 @@ func TestDev_keeps_its_data_after_a_kill(t *testing.T) {
 	require.NoError(t, second.Wait(), "a stop by a signal is not a failure")
 	waitUntilGone(t, postgres)
 	waitUntilGone(t, temporal)
-	_, err := devstack.ReadDevEnv(filepath.Join(first.Dir, ".data"))
-	require.ErrorIs(t, err, devstack.ErrNotRunning)
+	require.NoFileExists(t, filepath.Join(first.Dir, ".data", "dev.env"))
 }
 
 func TestDev_can_be_stopped_while_it_starts(t *testing.T) {
@@ -207,12 +207,17 @@ func startDev(t *testing.T, dir string) *exec.Cmd {
 	return cmd
 }
 
-func readDevEnv(t *testing.T, dir string) devstack.DevEnv {
+// readDevEnv reads the dev.env of a ready `greenroom dev`.
+func readDevEnv(t *testing.T, dir string) demo.Settings {
 	t.Helper()
-	env, err := devstack.ReadDevEnv(filepath.Join(dir, ".data"))
+	settings, err := demo.LoadSettings(func(name string) string {
+		if name == "GREENROOM_DEV_DIR" {
+			return filepath.Join(dir, ".data")
+		}
+		return ""
+	})
 	require.NoError(t, err)
-	require.NotEmpty(t, env.APIKey)
-	return env
+	return settings
 }
 
 // makePassable makes a temporary directory reachable for the user that PostgreSQL runs as when root runs the tests.
@@ -316,7 +321,7 @@ func TestDev_waits_for_an_attempt_until_a_second_signal(t *testing.T) {
 	waitUntilGone(t, temporal)
 }
 
-func post(t *testing.T, env devstack.DevEnv, path, body string) {
+func post(t *testing.T, env demo.Settings, path, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, env.URL+path, strings.NewReader(body))
 	require.NoError(t, err)

@@ -62,26 +62,11 @@ type DevEnv struct {
 	APIKey string // the demo key
 }
 
-// ErrNotRunning means that no `greenroom dev` is ready on the directory.
-var ErrNotRunning = errors.New("greenroom dev is not ready here")
-
 func devEnvPath(dir string) string { return filepath.Join(dir, "dev.env") }
 
 // WriteDevEnv writes Dir/dev.env (mode 0600), whole or not at all: that it is there means that the API answers.
 func WriteDevEnv(dir string, env DevEnv) error {
 	return writeFile(devEnvPath(dir), fmt.Sprintf("GREENROOM_URL=%s\nGREENROOM_API_KEY=%s\n", env.URL, env.APIKey))
-}
-
-// ReadDevEnv reads what WriteDevEnv wrote. Without a file it answers ErrNotRunning.
-func ReadDevEnv(dir string) (DevEnv, error) {
-	env, err := gotenv.Read(devEnvPath(dir))
-	if errors.Is(err, os.ErrNotExist) {
-		return DevEnv{}, fmt.Errorf("%w: %s does not exist", ErrNotRunning, devEnvPath(dir))
-	}
-	if err != nil {
-		return DevEnv{}, fmt.Errorf("read %s: %w", devEnvPath(dir), err)
-	}
-	return DevEnv{URL: env["GREENROOM_URL"], APIKey: env["GREENROOM_API_KEY"]}, nil
 }
 
 // RemoveDevEnv is called before the API starts and after it has stopped.

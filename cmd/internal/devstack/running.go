@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,9 @@ import (
 
 // postmasterPort is the line of postmaster.pid, from 0, that holds the port (PostgreSQL's src/include/utils/pidfile.h).
 const postmasterPort = 3
+
+// ErrNotRunning means that no PostgreSQL of a `greenroom dev` is ready in the directory.
+var ErrNotRunning = errors.New("greenroom dev is not ready here")
 
 // RunningDatabase is the address of the database that a `greenroom dev` on the directory runs, whichever port it
 // took. That none runs is an ErrNotRunning.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"greenroom/cmd/internal/testbed"
 )
 
 // drainLimit ends the wait for a backlog that hardly drains: its rate is known by then.
@@ -56,7 +58,7 @@ func backlogAfterVacuum(ctx context.Context, t *trial) error {
 	if err := t.awaitAll(ctx, before, "the load before the vacuum"); err != nil {
 		return err
 	}
-	if err := sleep(ctx, settle); err != nil {
+	if err := testbed.Sleep(ctx, settle); err != nil {
 		return err
 	}
 	if err := t.system.vacuum(ctx); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -154,20 +153,3 @@ func measure(ctx context.Context, opts Options, stores *stores, s scenario, run 
 	}
 	return t.result, nil
 }
-
-// workDir makes the directory that everything lives in while it runs.
-func workDir(dir string) (string, error) {
-	if err := os.MkdirAll(dir, 0o711); err != nil { // PostgreSQL's unprivileged user has to pass through
-		return "", fmt.Errorf("make directory: %w", err)
-	}
-	work, err := os.MkdirTemp(dir, workPattern)
-	if err == nil && os.Geteuid() == 0 {
-		err = os.Chmod(work, 0o711)
-	}
-	if err != nil {
-		return "", fmt.Errorf("make a directory for the data: %w", err)
-	}
-	return work, nil
-}
-
-const workPattern = "run-*"

@@ -10,12 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"greenroom/activities/webhook/profiles"
-	"greenroom/db"
 	"greenroom/db/catalog"
-	"greenroom/db/pg"
 )
 
 const (
@@ -24,8 +20,6 @@ const (
 	// publishers post at the same time when a scenario publishes as fast as it can.
 	publishers = 32
 	postLimit  = 30 * time.Second
-	// noLimit keeps the API's rate limit out of the way.
-	noLimit = 100_000_000
 )
 
 // apiClient keeps connections for all publishers.
@@ -91,20 +85,4 @@ func (c *apiClient) createWebhook(ctx context.Context, key, endpoint string) err
 		return err
 	}
 	return c.post(ctx, key, "/webhooks", body, http.StatusCreated)
-}
-
-// createCompany makes a company and a key of its own, as a customer would have.
-func createCompany(ctx context.Context, d *bun.DB, secret []byte, name string) (key string, err error) {
-	key, hash, prefix := db.GenerateKey(secret)
-	err = pg.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
-		c := &db.Company{Name: name}
-		if err := db.CreateCompany(ctx, tx, c); err != nil {
-			return err
-		}
-		return db.CreateAPIKey(ctx, tx, &db.APIKey{
-			CompanyID: &c.ID, Name: "bench", Hash: hash, Prefix: prefix, Scopes: []string{"*"},
-			RatePerMinute: noLimit, RatePerHour: noLimit,
-		}, "cli")
-	})
-	return key, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db"
 	"greenroom/db/pg"
 	"greenroom/db/plan"
@@ -85,8 +86,7 @@ func largeServer(ctx context.Context, opts LargeOptions) (address string, stop f
 	if opts.DatabaseURL != "" {
 		return opts.DatabaseURL, func(context.Context) error { return nil }, nil
 	}
-	removeAbandoned(opts.Dir)
-	dir, err := workDir(opts.Dir)
+	dir, err := testbed.NewWorkDir(opts.Dir)
 	if err != nil {
 		return "", nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"greenroom/cmd/internal/testbed"
 )
 
 // profileTime is how long a profile looks, in seconds: less than a full-sized load takes.
@@ -41,7 +43,7 @@ func fetch(ctx context.Context, url, file string) error {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	const most, pause = 100, 100 * time.Millisecond
-	for tries := 0; errors.Is(err, syscall.ECONNREFUSED) && tries < most && sleep(ctx, pause) == nil; tries++ {
+	for tries := 0; errors.Is(err, syscall.ECONNREFUSED) && tries < most && testbed.Sleep(ctx, pause) == nil; tries++ {
 		resp, err = http.DefaultClient.Do(req) // a process that has only just been started
 	}
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"greenroom/cmd/internal/testbed"
 )
 
 // receiver plays all endpoints. Each has a port of its own, because endpoints of different customers share no
@@ -57,7 +59,7 @@ func (r *receiver) receive(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.note(body, req.URL.Path)
-	_ = sleep(req.Context(), r.delay) // cut off: nobody reads the answer
+	_ = testbed.Sleep(req.Context(), r.delay) // cut off: nobody reads the answer
 	w.WriteHeader(http.StatusOK)
 }
 

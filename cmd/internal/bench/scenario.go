@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"time"
+
+	"greenroom/cmd/internal/testbed"
 )
 
 // scenario is one line of the table.
@@ -92,7 +94,7 @@ func idleFirst(ctx context.Context, t *trial) error {
 	tr := t.phase(t.sizes.idleTimes, 1)
 	return t.measured(ctx, tr, func() error {
 		for seq := range tr.events {
-			if err := sleep(ctx, t.sizes.idlePause); err != nil {
+			if err := testbed.Sleep(ctx, t.sizes.idlePause); err != nil {
 				return err
 			}
 			if err := t.publish(ctx, tr, seq); err != nil {
@@ -111,7 +113,7 @@ func idle(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
 	}
-	if err := sleep(ctx, t.sizes.idleSettle); err != nil {
+	if err := testbed.Sleep(ctx, t.sizes.idleSettle); err != nil {
 		return err
 	}
 	own, all, err := t.system.transactions(ctx)
@@ -119,7 +121,7 @@ func idle(ctx context.Context, t *trial) error {
 		return err
 	}
 	before, start := t.processor(), time.Now()
-	if err := sleep(ctx, t.sizes.idle); err != nil {
+	if err := testbed.Sleep(ctx, t.sizes.idle); err != nil {
 		return err
 	}
 	after, took := t.processor(), time.Since(start).Seconds()
@@ -156,7 +158,7 @@ func kill9(ctx context.Context, t *trial) error {
 	load, end := context.WithCancel(ctx)
 	defer end()
 	go func() {
-		for tr.accepted.Load() < int64(len(tr.events))*9/10 && sleep(load, time.Millisecond) == nil {
+		for tr.accepted.Load() < int64(len(tr.events))*9/10 && testbed.Sleep(load, time.Millisecond) == nil {
 		}
 		end()
 	}()
@@ -175,7 +177,7 @@ func kill9(ctx context.Context, t *trial) error {
 	if err := t.await(ctx, tr); err != nil {
 		return err
 	}
-	if err := sleep(ctx, settle); err != nil {
+	if err := testbed.Sleep(ctx, settle); err != nil {
 		return err
 	}
 	t.result.fill(tr)

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db/pg"
 )
 
@@ -29,7 +29,6 @@ type stores struct {
 
 // openStores starts what was not given. What an earlier run left after a kill is removed first.
 func openStores(ctx context.Context, opts Options) (_ *stores, err error) {
-	removeAbandoned(opts.Dir)
 	var programs devstack.TemporalServerPrograms
 	if opts.TemporalAddress == "" && !opts.DevServer {
 		if programs, err = devstack.FindTemporalServer(ctx, opts.Log); err != nil {
@@ -37,20 +36,13 @@ func openStores(ctx context.Context, opts Options) (_ *stores, err error) {
 		}
 	}
 	s := &stores{}
-	if s.dir, err = workDir(opts.Dir); err != nil {
+	if s.dir, err = testbed.NewWorkDir(opts.Dir); err != nil {
 		return nil, err
 	}
 	if err := s.open(ctx, opts, programs); err != nil {
 		return nil, errors.Join(err, s.close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
-}
-
-func removeAbandoned(dir string) {
-	left, _ := filepath.Glob(filepath.Join(dir, workPattern)) // the pattern is well-formed
-	for _, dir := range left {
-		_ = devstack.Remove(dir) // in use: another bench runs
-	}
 }
 
 func (s *stores) open(ctx context.Context, opts Options, programs devstack.TemporalServerPrograms) (err error) {

@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db"
 	"greenroom/db/pg"
 )
@@ -74,29 +72,16 @@ func (s *system) start(ctx context.Context) error {
 	return s.launch(ctx)
 }
 
-// environment is ours without the settings of whatever Greenroom this user has otherwise.
+// environment returns the environment of API and worker.
 func (s *system) environment(database string, port int) []string {
-	env := append(cleanEnvironment(),
-		"GREENROOM_DATABASE_URL="+database, "GREENROOM_TEMPORAL_ADDRESS="+s.stores.stack.TemporalAddress,
-		"GREENROOM_TEMPORAL_TASK_QUEUE="+s.label+"-"+pg.NewID().String(),
-		"GREENROOM_HTTP_ADDR=127.0.0.1:"+strconv.Itoa(port), "GREENROOM_HTTP_PUBLIC_URL="+s.url,
-		"GREENROOM_SECRET="+s.stores.secrets.Secret, "GREENROOM_KEYSET="+s.stores.secrets.Keyset,
-		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true")
-	for _, setting := range s.opts.Settings {
-		name, value, _ := strings.Cut(setting, "=")
-		env = append(env, "GREENROOM_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_"))+"="+value)
+	variables := []string{
+		"GREENROOM_DATABASE_URL=" + database, "GREENROOM_TEMPORAL_ADDRESS=" + s.stores.stack.TemporalAddress,
+		"GREENROOM_TEMPORAL_TASK_QUEUE=" + s.label + "-" + pg.NewID().String(),
+		"GREENROOM_HTTP_ADDR=127.0.0.1:" + strconv.Itoa(port), "GREENROOM_HTTP_PUBLIC_URL=" + s.url,
+		"GREENROOM_SECRET=" + s.stores.secrets.Secret, "GREENROOM_KEYSET=" + s.stores.secrets.Keyset,
+		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true",
 	}
-	return env
-}
-
-func cleanEnvironment() []string {
-	var env []string
-	for _, line := range os.Environ() {
-		if !strings.HasPrefix(line, "GREENROOM_") {
-			env = append(env, line)
-		}
-	}
-	return env
+	return testbed.Environment(variables, s.opts.Settings)
 }
 
 // launch starts both processes; the API answers when it returns, the worker may still be about to begin.
@@ -107,7 +92,7 @@ func (s *system) launch(ctx context.Context) (err error) {
 	if s.api, err = s.child(apiName); err != nil {
 		return err
 	}
-	return s.api.AwaitReady(ctx, readyLimit, s.ready)
+	return s.api.AwaitReady(ctx, readyLimit, func(ctx context.Context) error { return testbed.CheckReady(ctx, s.url) })
 }
 
 func (s *system) child(name string) (*devstack.Program, error) {
@@ -123,22 +108,6 @@ func (s *system) child(name string) (*devstack.Program, error) {
 	return devstack.StartProgram(devstack.ProgramOptions{
 		Name: name, Path: s.opts.Program, Args: []string{name}, Env: env, Dir: s.stores.dir,
 	})
-}
-
-func (s *system) ready(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/readyz", http.NoBody)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("not ready: %s", resp.Status)
-	}
-	return nil
 }
 
 // stopWorker ends the worker in order; startWorker begins another.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"greenroom/cmd/internal/testbed"
 )
 
 // trial is one measurement of one scenario.
@@ -100,7 +102,7 @@ func (t *trial) register(ctx context.Context) error {
 	t.client = newAPIClient(t.system.url)
 	companies := min(t.scenario.companies, t.sizes.endpoints)
 	for i := range companies {
-		key, err := createCompany(ctx, t.system.db, t.system.stores.secret, fmt.Sprintf("Company %d", i+1))
+		key, err := testbed.CreateCompany(ctx, t.system.db, t.system.stores.secret, fmt.Sprintf("Company %d", i+1))
 		if err != nil {
 			return err
 		}
@@ -169,7 +171,7 @@ func (t *trial) offer(ctx context.Context, tr *tracker, rate int) error {
 	var group sync.WaitGroup
 	start := time.Now()
 	for seq := range tr.events {
-		if err := sleep(ctx, time.Until(start.Add(time.Duration(seq)*time.Second/time.Duration(rate)))); err != nil {
+		if err := testbed.Sleep(ctx, time.Until(start.Add(time.Duration(seq)*time.Second/time.Duration(rate)))); err != nil {
 			break
 		}
 		group.Go(func() {
@@ -234,7 +236,7 @@ func (t *trial) measured(ctx context.Context, tr *tracker, load func() error) er
 	if err := t.await(ctx, tr); err != nil {
 		return err
 	}
-	if err := sleep(ctx, settle); err != nil {
+	if err := testbed.Sleep(ctx, settle); err != nil {
 		return err
 	}
 	t.result.fill(tr)
@@ -258,18 +260,4 @@ func (t *trial) processor() map[string]time.Duration {
 		used[driverName] = time.Duration(own.ticks) * tick
 	}
 	return used
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db"
 	"greenroom/db/pg"
 )
@@ -156,14 +157,14 @@ func (r *run) work(ctx context.Context) (*Report, error) {
 	load, unload := context.WithCancel(ctx)
 	defer unload()
 	wait.Go(func() { r.publisher.run(load, r.opts.Rate) })
-	if err := sleep(ctx, warmUp); err != nil {
+	if err := testbed.Sleep(ctx, warmUp); err != nil {
 		return nil, err
 	}
 	if err := r.breakThings(ctx); err != nil {
 		return nil, err
 	}
 	fmt.Fprintln(r.opts.Log, "the last fault is over")
-	if err := sleep(ctx, tail); err != nil {
+	if err := testbed.Sleep(ctx, tail); err != nil {
 		return nil, err
 	}
 	unload()

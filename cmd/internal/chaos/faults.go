@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"greenroom/cmd/internal/testbed"
 )
 
 // kind is one way to break things. Its work is done when run returns: the broken part is there again.
@@ -143,7 +145,7 @@ func (r *run) breakThings(ctx context.Context) error {
 			fmt.Fprintln(r.opts.Log, "the time for faults is over")
 			return nil
 		}
-		if err := sleep(ctx, d.before); err != nil {
+		if err := testbed.Sleep(ctx, d.before); err != nil {
 			return err
 		}
 		if d.kind.lasts {
@@ -235,7 +237,7 @@ func killEverything(ctx context.Context, r *run, d draw) (string, error) {
 	wait.Go(s.temporal.Kill)
 	wait.Go(s.postgres.Kill)
 	wait.Wait()
-	err := sleep(ctx, d.pause)
+	err := testbed.Sleep(ctx, d.pause)
 	if err == nil {
 		err = retry(ctx, restartLimit, s.postgres.Start)
 	}
@@ -252,7 +254,7 @@ func onReceiver(m mode) func(context.Context, *run, draw) (string, error) {
 		h := hooks[i]
 		h.receiver.set(m)
 		defer h.receiver.set(healthy)
-		return fmt.Sprintf("receiver %d for %.1f s", i, d.length.Seconds()), sleep(ctx, d.length)
+		return fmt.Sprintf("receiver %d for %.1f s", i, d.length.Seconds()), testbed.Sleep(ctx, d.length)
 	}
 }
 
@@ -260,7 +262,7 @@ func receiverDown(ctx context.Context, r *run, d draw) (string, error) {
 	hooks := breakable(r.hooks)
 	i := d.of(len(hooks))
 	hooks[i].receiver.down()
-	err := sleep(ctx, d.length)
+	err := testbed.Sleep(ctx, d.length)
 	up := retry(context.WithoutCancel(ctx), restartLimit, hooks[i].receiver.up)
 	return fmt.Sprintf("receiver %d for %.1f s", i, d.length.Seconds()), errors.Join(err, up)
 }

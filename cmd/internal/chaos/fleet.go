@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 )
 
 const (
@@ -51,7 +49,7 @@ func (p *process) kill(ctx context.Context, pause time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.program.Kill()
-	return errors.Join(sleep(ctx, pause), p.start())
+	return errors.Join(testbed.Sleep(ctx, pause), p.start())
 }
 
 // deploy ends it in order and starts it again.
@@ -59,7 +57,7 @@ func (p *process) deploy(ctx context.Context, pause time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	late := p.program.Stop(ctx, deployGrace)
-	return errors.Join(late, sleep(ctx, pause), p.start())
+	return errors.Join(late, testbed.Sleep(ctx, pause), p.start())
 }
 
 // freeze stops it for a while without ending it. It may be killed meanwhile.
@@ -120,22 +118,13 @@ func newProcess(opts Options, s *stores, name, addrVariable string, n int) (*pro
 // environment is that of this process without the settings of whatever Greenroom this user has otherwise. Circuits
 // open early and cool down fast, so that a run of minutes sees many.
 func environment(opts Options, s *stores) []string {
-	var env []string
-	for _, line := range os.Environ() {
-		if !strings.HasPrefix(line, "GREENROOM_") {
-			env = append(env, line)
-		}
-	}
-	env = append(env,
-		"GREENROOM_DATABASE_URL="+s.postgres.URL(), "GREENROOM_TEMPORAL_ADDRESS="+s.temporal.Address(),
-		"GREENROOM_SECRET="+s.secrets.Secret, "GREENROOM_KEYSET="+s.secrets.Keyset,
+	variables := []string{
+		"GREENROOM_DATABASE_URL=" + s.postgres.URL(), "GREENROOM_TEMPORAL_ADDRESS=" + s.temporal.Address(),
+		"GREENROOM_SECRET=" + s.secrets.Secret, "GREENROOM_KEYSET=" + s.secrets.Keyset,
 		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true",
-		"GREENROOM_CIRCUIT_THRESHOLD=6", "GREENROOM_CIRCUIT_COOLDOWN=5s", "GREENROOM_MEDIA_DIR="+s.dir+"/media")
-	for _, setting := range opts.Settings {
-		name, value, _ := strings.Cut(setting, "=")
-		env = append(env, "GREENROOM_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_"))+"="+value)
+		"GREENROOM_CIRCUIT_THRESHOLD=6", "GREENROOM_CIRCUIT_COOLDOWN=5s", "GREENROOM_MEDIA_DIR=" + s.dir + "/media",
 	}
-	return env
+	return testbed.Environment(variables, opts.Settings)
 }
 
 func (f *fleet) all() []*process { return append(append([]*process{}, f.apis...), f.workers...) }
@@ -154,7 +143,7 @@ func (f *fleet) awaitReady(ctx context.Context) error {
 		if err := p.program.AwaitReady(
 			ctx,
 			readyLimit,
-			func(ctx context.Context) error { return answers(ctx, p.url) },
+			func(ctx context.Context) error { return testbed.CheckReady(ctx, p.url) },
 		); err != nil {
 			return err
 		}
@@ -162,25 +151,9 @@ func (f *fleet) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-func answers(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", http.NoBody)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("not ready: %s", resp.Status)
-	}
-	return nil
-}
-
 // supervise starts processes again that ended by themselves, until ctx ends, as the supervisor of an installation does.
 func (f *fleet) supervise(ctx context.Context) {
-	for sleep(ctx, superviseEvery) == nil {
+	for testbed.Sleep(ctx, superviseEvery) == nil {
 		for _, p := range f.all() {
 			if !p.mu.TryLock() {
 				continue // broken on purpose

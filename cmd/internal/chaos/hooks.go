@@ -9,11 +9,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
-	"greenroom/db"
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db/catalog"
-	"greenroom/db/pg"
 )
 
 const (
@@ -24,7 +22,6 @@ const (
 	attemptTimeout = 4 * time.Second
 	// retries are the waits of 5 s and 30 s of the default profile; the third, of 5 minutes, would only make a run longer.
 	retries = 2
-	noLimit = 100_000_000 // requests, of an API key
 )
 
 // hook is a company with its key, its webhook, and the receiver of that.
@@ -48,7 +45,7 @@ func register(ctx context.Context, r *run) ([]*hook, error) {
 			return hooks, err
 		}
 		hooks = append(hooks, h)
-		if h.key, err = createCompany(ctx, r.db, secret, fmt.Sprintf("Company %d", i+1)); err != nil {
+		if h.key, err = testbed.CreateCompany(ctx, r.db, secret, fmt.Sprintf("Company %d", i+1)); err != nil {
 			return hooks, err
 		}
 		if err := h.create(ctx, r, i); err != nil {
@@ -75,22 +72,6 @@ func (h *hook) create(ctx context.Context, r *run, i int) error {
 		return fmt.Errorf("set the retries of a webhook: %w", err)
 	}
 	return nil
-}
-
-// createCompany makes a company and a key of its own, as a customer would have.
-func createCompany(ctx context.Context, d *bun.DB, secret []byte, name string) (key string, err error) {
-	key, hash, prefix := db.GenerateKey(secret)
-	err = pg.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
-		c := &db.Company{Name: name}
-		if err := db.CreateCompany(ctx, tx, c); err != nil {
-			return err
-		}
-		return db.CreateAPIKey(ctx, tx, &db.APIKey{
-			CompanyID: &c.ID, Name: "chaos", Hash: hash, Prefix: prefix, Scopes: []string{"*"},
-			RatePerMinute: noLimit, RatePerHour: noLimit,
-		}, "cli")
-	})
-	return key, err
 }
 
 // reachable are the hooks whose receivers are broken on purpose at times.

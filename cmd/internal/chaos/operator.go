@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
+	"greenroom/cmd/internal/testbed"
 	"greenroom/workflows"
 )
 
@@ -213,7 +214,7 @@ func (o *operator) touched(in map[uuid.UUID]bool, delivery uuid.UUID) bool {
 // resetCircuits closes open circuits of receivers that are healthy again, through the API, until ctx ends. Those that
 // probe close by themselves.
 func (o *operator) resetCircuits(ctx context.Context) {
-	for sleep(ctx, resetEvery) == nil {
+	for testbed.Sleep(ctx, resetEvery) == nil {
 		var open []uuid.UUID
 		err := o.r.db.NewRaw("SELECT id FROM webhooks WHERE circuit_opened_at IS NOT NULL "+
 			"AND circuit_recovery IS DISTINCT FROM 'probe'").

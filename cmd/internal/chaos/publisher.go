@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db/catalog"
 )
 
@@ -51,7 +52,7 @@ func newPublisher(urls, keys []string, l *ledger) *publisher {
 func (p *publisher) run(ctx context.Context, rate float64) {
 	start := time.Now()
 	for n := 0; ; n++ {
-		if sleep(ctx, time.Until(start.Add(time.Duration(float64(n)/rate*float64(time.Second))))) != nil {
+		if testbed.Sleep(ctx, time.Until(start.Add(time.Duration(float64(n)/rate*float64(time.Second))))) != nil {
 			return
 		}
 		p.publish(context.WithoutCancel(ctx))
@@ -68,7 +69,7 @@ func (p *publisher) publish(ctx context.Context) {
 		deadline := time.Now().Add(repeatFor)
 		pause := repeatFirst
 		for try := 0; !p.post(ctx, seq, hook, keyed, seq+try) && keyed && time.Now().Before(deadline); try++ {
-			_ = sleep(ctx, pause)
+			_ = testbed.Sleep(ctx, pause)
 			pause = min(2*pause, repeatLast)
 		}
 	})

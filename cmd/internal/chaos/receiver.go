@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"greenroom/cmd/internal/testbed"
 )
 
 // mode is how a receiver behaves.
@@ -100,7 +102,7 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 		r.ledger.attempt(seq, id, false)
 		cutOff(w)
 	case slow:
-		if sleep(req.Context(), slowAnswer) == nil {
+		if testbed.Sleep(req.Context(), slowAnswer) == nil {
 			r.ledger.attempt(seq, id, true)
 			w.WriteHeader(http.StatusOK)
 		}
@@ -147,18 +149,6 @@ func sequence(body []byte) int {
 	return n
 }
 
-// sleep waits, or returns the reason why ctx ended.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(max(d, 0))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
 // retry calls fn every 250 ms until it succeeds, and gives its last error up after the limit or when ctx ends.
 func retry(ctx context.Context, limit time.Duration, fn func(context.Context) error) error {
 	deadline := time.Now().Add(limit)
@@ -167,7 +157,7 @@ func retry(ctx context.Context, limit time.Duration, fn func(context.Context) er
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		if ended := sleep(ctx, 250*time.Millisecond); ended != nil {
+		if ended := testbed.Sleep(ctx, 250*time.Millisecond); ended != nil {
 			return errors.Join(err, ended)
 		}
 	}

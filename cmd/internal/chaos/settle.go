@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"greenroom/cmd/internal/testbed"
 )
 
 // settled is how the end of a run went.
@@ -57,14 +59,14 @@ func (r *run) settle(ctx context.Context) (s settled, err error) {
 			)
 			r.hurry(ctx)
 		}
-		if err := sleep(ctx, 250*time.Millisecond); err != nil {
+		if err := testbed.Sleep(ctx, 250*time.Millisecond); err != nil {
 			return s, err
 		}
 	}
 	if s.after, err = r.lastChange(ctx); err != nil {
 		return s, err
 	}
-	return s, sleep(ctx, lateness)
+	return s, testbed.Sleep(ctx, lateness)
 }
 
 // lastChange is the time from the end of the last fault to the last change of what was made before it.

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 )
 
 // restartLimit is how long a store that does not start is tried again, for instance because another program took its
@@ -47,14 +48,13 @@ type stores struct {
 
 // openStores starts both. What an earlier run left after a kill is removed first.
 func openStores(ctx context.Context, opts Options) (_ *stores, err error) {
-	removeAbandoned(opts.Dir)
 	s := &stores{opts: opts}
 	if !opts.DevServer {
 		if s.programs, err = devstack.FindTemporalServer(ctx, opts.Log); err != nil {
 			return nil, err
 		}
 	}
-	if s.dir, err = workDir(opts.Dir); err != nil {
+	if s.dir, err = testbed.NewWorkDir(opts.Dir); err != nil {
 		return nil, err
 	}
 	if err := s.open(ctx); err != nil {
@@ -128,7 +128,7 @@ func (s *stores) dropTemporal(ctx context.Context, pause time.Duration) error {
 	if err := s.emptyTemporal(ctx); err != nil {
 		return err
 	}
-	if err := sleep(ctx, pause); err != nil {
+	if err := testbed.Sleep(ctx, pause); err != nil {
 		return err
 	}
 	return retry(ctx, restartLimit, func(ctx context.Context) error { return s.launchTemporal(ctx, port) })
@@ -160,7 +160,7 @@ func (s *stores) emptyTemporal(ctx context.Context) error {
 func (s *stores) breakTemporal(ctx context.Context, pause time.Duration, stop func(context.Context) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := errors.Join(stop(ctx), sleep(ctx, pause)); err != nil {
+	if err := errors.Join(stop(ctx), testbed.Sleep(ctx, pause)); err != nil {
 		return err
 	}
 	return retry(ctx, restartLimit, s.temporal.Start)
@@ -184,7 +184,7 @@ func (s *stores) freezeTemporal(ctx context.Context, length time.Duration) error
 func (s *stores) breakPostgres(ctx context.Context, pause time.Duration, stop func(context.Context) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := errors.Join(stop(ctx), sleep(ctx, pause)); err != nil {
+	if err := errors.Join(stop(ctx), testbed.Sleep(ctx, pause)); err != nil {
 		return err
 	}
 	return retry(ctx, restartLimit, s.postgres.Start)

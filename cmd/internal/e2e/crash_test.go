@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 )
 
 // ownTemporal gives the system a Temporal server that the test may stop.
@@ -80,18 +81,17 @@ func (s *system) process() *exec.Cmd {
 	path, err := program()
 	require.NoError(s.t, err)
 	cmd := exec.Command(path, "worker")
-	cmd.Env = append(
-		os.Environ(),
-		"GREENROOM_DATABASE_URL="+s.databaseURL,
-		"GREENROOM_TEMPORAL_ADDRESS="+s.cfg.Temporal.Address,
-		"GREENROOM_TEMPORAL_TASK_QUEUE="+s.cfg.Temporal.TaskQueue,
-		"GREENROOM_SECRET="+secretHex,
-		"GREENROOM_KEYSET="+s.cfg.Keyset,
+	cmd.Env = testbed.Environment([]string{
+		"GREENROOM_DATABASE_URL=" + s.databaseURL,
+		"GREENROOM_TEMPORAL_ADDRESS=" + s.cfg.Temporal.Address,
+		"GREENROOM_TEMPORAL_TASK_QUEUE=" + s.cfg.Temporal.TaskQueue,
+		"GREENROOM_SECRET=" + secretHex,
+		"GREENROOM_KEYSET=" + s.cfg.Keyset,
 		"GREENROOM_EGRESS_ALLOW_HTTP=true",
 		"GREENROOM_EGRESS_ALLOW_LOOPBACK=true",
-		"GREENROOM_HTTP_PUBLIC_URL="+s.url,
-		"GREENROOM_DISPATCH_BATCH_ABOVE="+strconv.Itoa(s.cfg.Dispatch.BatchAbove),
-	)
+		"GREENROOM_HTTP_PUBLIC_URL=" + s.url,
+		"GREENROOM_DISPATCH_BATCH_ABOVE=" + strconv.Itoa(s.cfg.Dispatch.BatchAbove),
+	}, nil)
 	if os.Getenv("GREENROOM_TEST_LOG") != "" {
 		cmd.Stderr = os.Stderr
 	}

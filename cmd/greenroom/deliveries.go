@@ -35,6 +35,7 @@ func deliveriesListCmd() *cobra.Command {
 	f.StringVar(&q.Status, "status", "", "only this status: pending, retrying, paused, succeeded, failed or canceled")
 	f.StringVar(&since, "since", "", "created at or after: 24h, 7d, 2026-01-31, 2026-01-31T15:04:05Z")
 	f.StringVar(&until, "until", "", "created before")
+	f.BoolVar(&q.Tests, "tests", false, "with --status failed, also list failed test calls")
 	f.Int64Var(&q.Limit, "limit", 50, "maximum number of deliveries")
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
 		if webhook != "" {

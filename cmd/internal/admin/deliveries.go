@@ -24,6 +24,8 @@ type DeliveryQuery struct {
 	Status       string
 	Since, Until time.Time
 	Limit        int64
+	// Tests includes failed test calls in a list with the status failed.
+	Tests bool
 }
 
 // Delivery is the output for a delivery of one event to one webhook.
@@ -96,6 +98,7 @@ func (a *Admin) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery
 	if q.Status != "" && !slices.Contains(delivery.Statuses(), f.Status) {
 		return nil, fmt.Errorf("--status must be one of %s, not %q", join(delivery.Statuses()), q.Status)
 	}
+	f.WithoutTests = f.Status == delivery.Failed && !q.Tests
 	if q.Webhook != uuid.Nil {
 		f.Webhook = &q.Webhook
 	}

@@ -36,6 +36,28 @@ func TestListDeliveries(t *testing.T) {
 	)
 }
 
+func TestListDeliveries_leaves_out_failed_test_calls(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook()
+	b.hook()
+	all := b.publish()
+	require.Len(t, all, 2)
+	_, err := b.DB.ExecContext(b.ctx, "UPDATE deliveries SET status = 'failed', is_test = id = ?", all[0].ID)
+	require.NoError(t, err)
+
+	list, err := b.ListDeliveries(b.ctx, admin.DeliveryQuery{Status: "failed", Limit: 10})
+
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.Equal(t, all[1].ID, list[0].ID)
+	for _, q := range []admin.DeliveryQuery{{Status: "failed", Tests: true, Limit: 10}, {Limit: 10}} {
+		list, err := b.ListDeliveries(b.ctx, q)
+		require.NoError(t, err)
+		require.Len(t, list, 2)
+	}
+}
+
 func TestRetryDelivery(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -13,6 +13,8 @@ func deliveriesReplayCmd() *cobra.Command {
 	var webhook, since, until string
 	cmd := &cobra.Command{
 		Use: "replay", Short: "Send ended deliveries of a webhook again, in the background", Args: cobra.NoArgs,
+		Long: "Starts a replay and prints its id. `greenroom replays show ID` shows its progress.\n\n" +
+			"Test calls are not replayed.",
 		Example: "  greenroom deliveries replay --webhook ID --since 24h --status failed",
 	}
 	f := cmd.Flags()

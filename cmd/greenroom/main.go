@@ -28,6 +28,7 @@ func main() {
 		webhooksCmd(),
 		staffCmd(),
 		deliveriesCmd(),
+		replaysCmd(),
 		healthCmd(),
 		listenCmd(),
 		demoCmd(),

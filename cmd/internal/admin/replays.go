@@ -41,6 +41,22 @@ type Replay struct {
 	CreatedAt time.Time            `json:"createdAt"`
 }
 
+func showReplay(r *delivery.Replay) Replay {
+	return Replay{
+		ID: r.ID, WebhookID: r.WebhookID, Since: r.Since, Until: r.Until, Status: r.Statuses, Events: r.Events,
+		State: r.State, Replayed: r.Replayed, CreatedAt: r.CreatedAt,
+	}
+}
+
+// GetReplay returns a replay with its state and the number of deliveries sent again so far.
+func (a *Admin) GetReplay(ctx context.Context, id uuid.UUID) (Replay, error) {
+	r, err := delivery.FindReplay(ctx, a.DB, id)
+	if err != nil {
+		return Replay{}, describeMissing(err, "replay", id)
+	}
+	return showReplay(r), nil
+}
+
 // Replay starts a workflow that sends the matching deliveries again. It does not wait for the workflow.
 func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
 	var shown Replay
@@ -53,11 +69,10 @@ func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
 		if err != nil {
 			return err
 		}
-		shown = Replay{WebhookID: w.ID, Since: row.Since, Until: row.Until, Status: row.Statuses, Events: row.Events}
 		if err := delivery.CreateReplay(ctx, tx, row); err != nil {
 			return err
 		}
-		shown.ID, shown.State, shown.CreatedAt = row.ID, row.State, row.CreatedAt
+		shown = showReplay(row)
 		return nil
 	})
 	return shown, err
@@ -111,6 +126,9 @@ func (p Printer) Replay(r Replay) error {
 		row(out, "from", r.Since)
 		row(out, "until", r.Until)
 		row(out, "of status", r.Status)
+		row(out, "of events", r.Events)
 		row(out, "state", r.State)
+		row(out, "replayed", r.Replayed)
+		row(out, "created", r.CreatedAt)
 	})
 }

@@ -28,6 +28,13 @@ func TestReplay(t *testing.T) {
 		page, err := delivery.ReplayPage(b.ctx, b.DB, r.ID, 100)
 		require.NoError(t, err)
 		require.Equal(t, 1, page.Requeued)
+		shown, err := b.GetReplay(b.ctx, r.ID)
+		require.NoError(t, err)
+		require.Equal(t, int64(1), shown.Replayed)
+		text := printed(t, false, func(p admin.Printer) error { return p.Replay(shown) })
+		require.Regexp(t, `replayed +1\n`, text)
+		_, err = b.GetReplay(b.ctx, w.ID)
+		require.EqualError(t, err, "there is no replay "+w.ID.String())
 	})
 	t.Run("refuses", func(t *testing.T) {
 		unknown := uuid.New()

@@ -64,6 +64,7 @@ func runComponent(run component) func(*cobra.Command, []string) error {
 		ctx, stop := untilSignal(cmd.Context())
 		defer stop()
 		logger := service.Logger(cfg, os.Stderr)
+		warnAboutMisspelled(ctx, logger)
 		d, err := service.AwaitDB(ctx, cfg, logger)
 		if err != nil {
 			return err
@@ -73,6 +74,13 @@ func runComponent(run component) func(*cobra.Command, []string) error {
 			return err
 		}
 		return run(ctx, cfg, d, logger)
+	}
+}
+
+// warnAboutMisspelled logs the environment variables that look like misspelled settings.
+func warnAboutMisspelled(ctx context.Context, logger *slog.Logger) {
+	for _, v := range config.MisspelledVariables(os.Environ()) {
+		logger.WarnContext(ctx, "unknown environment variable is ignored", "variable", v.Name, "did_you_mean", v.Setting)
 	}
 }
 

@@ -16,13 +16,13 @@ import (
 
 const (
 	readyLimit = time.Minute
-	// deployGrace is what an orchestrator gives a process between SIGTERM and SIGKILL: the usual 30 s.
+	// deployGrace is the time between SIGTERM and SIGKILL, the default of Kubernetes.
 	deployGrace = 30 * time.Second
-	// superviseEvery is how soon a process that ended by itself is started again.
+	// superviseEvery is the longest time until a process that exited is restarted.
 	superviseEvery = 500 * time.Millisecond
 )
 
-// process is one API or worker that is started again whenever it ends. The lock is held while it is broken on purpose.
+// process is one API or worker. It is restarted when it exits. A fault holds the lock while it lasts.
 type process struct {
 	mu      sync.Mutex
 	opts    devstack.ProgramOptions
@@ -44,7 +44,7 @@ func (p *process) ended() bool {
 	}
 }
 
-// kill ends it like a power cut and starts it again after the pause.
+// kill sends SIGKILL and restarts the process after the pause.
 func (p *process) kill(ctx context.Context, pause time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -52,7 +52,7 @@ func (p *process) kill(ctx context.Context, pause time.Duration) error {
 	return errors.Join(testbed.Sleep(ctx, pause), p.start())
 }
 
-// deploy ends it in order and starts it again.
+// deploy stops the process with SIGTERM and restarts it after the pause.
 func (p *process) deploy(ctx context.Context, pause time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -60,7 +60,7 @@ func (p *process) deploy(ctx context.Context, pause time.Duration) error {
 	return errors.Join(late, testbed.Sleep(ctx, pause), p.start())
 }
 
-// freeze stops it for a while without ending it. It may be killed meanwhile.
+// freeze suspends the process for a time. The process can be killed during it.
 func (p *process) freeze(ctx context.Context, length time.Duration) error {
 	p.mu.Lock()
 	program := p.program
@@ -75,7 +75,7 @@ func (p *process) freeze(ctx context.Context, length time.Duration) error {
 // fleet is all API and worker processes.
 type fleet struct {
 	apis, workers []*process
-	selfEnded     atomic.Int64 // processes that nobody asked to end
+	selfEnded     atomic.Int64 // exits without a fault
 }
 
 func startFleet(opts Options, s *stores) (*fleet, error) {
@@ -102,7 +102,7 @@ func startFleet(opts Options, s *stores) (*fleet, error) {
 	return f, nil
 }
 
-// newProcess is the n-th process of that sub-command, which answers on a port of its own.
+// newProcess prepares the n-th process of a sub-command, on its own port.
 func newProcess(opts Options, s *stores, name, addrVariable string, n int) (*process, error) {
 	port, err := devstack.FreePort()
 	if err != nil {
@@ -115,8 +115,8 @@ func newProcess(opts Options, s *stores, name, addrVariable string, n int) (*pro
 	}}, nil
 }
 
-// environment is that of this process without the settings of whatever Greenroom this user has otherwise. Circuits
-// open early and cool down fast, so that a run of minutes sees many.
+// environment returns the environment of API and worker. Circuits
+// open early and cool down fast, so that a run of minutes has many of them.
 func environment(opts Options, s *stores) []string {
 	variables := []string{
 		"GREENROOM_DATABASE_URL=" + s.postgres.URL(), "GREENROOM_TEMPORAL_ADDRESS=" + s.temporal.Address(),
@@ -137,7 +137,7 @@ func (f *fleet) urls() []string {
 	return urls
 }
 
-// awaitReady returns when every process works.
+// awaitReady returns when every process is ready.
 func (f *fleet) awaitReady(ctx context.Context) error {
 	for _, p := range f.all() {
 		if err := p.program.AwaitReady(
@@ -151,12 +151,12 @@ func (f *fleet) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-// supervise starts processes again that ended by themselves, until ctx ends, as the supervisor of an installation does.
+// supervise restarts processes that exited, until ctx ends, as a supervisor in production does.
 func (f *fleet) supervise(ctx context.Context) {
 	for testbed.Sleep(ctx, superviseEvery) == nil {
 		for _, p := range f.all() {
 			if !p.mu.TryLock() {
-				continue // broken on purpose
+				continue // a fault holds it
 			}
 			if p.ended() {
 				f.selfEnded.Add(1)
@@ -167,7 +167,7 @@ func (f *fleet) supervise(ctx context.Context) {
 	}
 }
 
-// killAll ends every process at once; the result starts them again.
+// killAll kills every process at the same time. The returned function restarts them.
 func (f *fleet) killAll() (restart func() error) {
 	var wait sync.WaitGroup
 	for _, p := range f.all() {

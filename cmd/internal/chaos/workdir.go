@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// keepLogs moves the logs of all processes out of the data, which is removed, and gives their new place.
+// keepLogs moves the logs of all processes out of the work directory before its removal, and returns their new path.
 func keepLogs(work, dir string, seed uint64) (string, error) {
 	kept := filepath.Join(dir, fmt.Sprintf("logs-%d", seed))
 	if err := os.RemoveAll(kept); err != nil {

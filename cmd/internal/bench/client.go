@@ -17,12 +17,12 @@ import (
 const (
 	// payloadBytes is the size of an event's data.
 	payloadBytes = 512
-	// publishers post at the same time when a scenario publishes as fast as it can.
+	// publishers is the number of concurrent requests when a scenario publishes as fast as it can.
 	publishers = 32
 	postLimit  = 30 * time.Second
 )
 
-// apiClient keeps connections for all publishers.
+// apiClient calls the API. All publishers share its connections.
 type apiClient struct {
 	url  string
 	http *http.Client
@@ -34,7 +34,7 @@ func newAPIClient(url string) *apiClient {
 	}}
 }
 
-// post sends JSON and wants the status; the answer's beginning is in the error otherwise.
+// post sends JSON. It returns an error with the start of the response unless the status is want.
 func (c *apiClient) post(ctx context.Context, key, path string, body []byte, want int) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, bytes.NewReader(body))
 	if err != nil {
@@ -70,7 +70,7 @@ func (c *apiClient) publishArray(ctx context.Context, key string, phase int, seq
 	return c.post(ctx, key, "/events", body, http.StatusAccepted)
 }
 
-// eventBody is a request whose data has payloadBytes bytes.
+// eventBody returns a request whose data has payloadBytes bytes.
 func eventBody(phase, seq int) []byte {
 	data := fmt.Sprintf(`{"phase":%d,"seq":%d,"text":"`, phase, seq)
 	fill := strings.Repeat("x", payloadBytes-len(data)-len(`"}`))

@@ -7,14 +7,14 @@ import (
 	"greenroom/cmd/internal/testbed"
 )
 
-// scenario is one line of the table.
+// scenario describes one line of the table.
 type scenario struct {
 	name      string
 	companies int  // each with its own key; events are spread over them in turn
 	fan       int  // webhooks of each company, all for the same event
-	lastHangs bool // the last company's endpoint reads and never answers
+	lastHangs bool // the last company's endpoint reads and never responds
 	delay     time.Duration
-	onRequest bool // not part of a run of all scenarios
+	onRequest bool // runs only if named
 	run       func(ctx context.Context, t *trial) error
 }
 
@@ -37,8 +37,8 @@ var scenarios = []scenario{
 	{name: "soak", companies: 10, fan: 1, onRequest: true, run: soak},
 }
 
-// saturated publishes for a while as fast as the API takes events, however many wait to be delivered, and counts
-// until the last has arrived.
+// saturated publishes for a time as fast as the API accepts events, regardless of the backlog, and counts
+// until the last delivery has arrived.
 func saturated(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
@@ -47,7 +47,7 @@ func saturated(ctx context.Context, t *trial) error {
 	return t.measured(ctx, tr, func() error { return t.saturateFor(ctx, tr, t.sizes.saturated) })
 }
 
-// offered publishes at a rate that is not the system's to choose.
+// offered publishes at a fixed rate.
 func offered(rate int) func(context.Context, *trial) error {
 	return func(ctx context.Context, t *trial) error {
 		if err := t.warmUp(ctx, len(t.keys)); err != nil {
@@ -62,7 +62,8 @@ func (t *trial) offered(ctx context.Context, rate, companies int) error {
 	return t.measured(ctx, tr, func() error { return t.offer(ctx, tr, rate) })
 }
 
-// hanging compares the healthy endpoints at 50 events/s alone and beside one that has much waiting and never answers.
+// hanging measures the healthy endpoints at 50 events/s without and with an endpoint that never responds and has a
+// backlog.
 func hanging(ctx context.Context, t *trial) error {
 	const rate = 50
 	healthy := len(t.keys) - 1
@@ -86,7 +87,7 @@ func hanging(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// idleFirst is the latency of a single event after nothing happened for a while.
+// idleFirst measures the latency of a single event after an idle period.
 func idleFirst(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
@@ -108,7 +109,7 @@ func idleFirst(ctx context.Context, t *trial) error {
 	})
 }
 
-// idle measures what a system costs that has worked and has nothing to do, and that it still works afterwards.
+// idle measures the cost of an idle system after a load, and checks that it still delivers afterwards.
 func idle(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
@@ -147,7 +148,7 @@ func idle(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// kill9 kills API and worker under load and starts them again at once: what was accepted has to arrive.
+// kill9 kills API and worker under load and restarts them at once. All accepted events must arrive.
 func kill9(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
@@ -186,7 +187,7 @@ func kill9(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// ingest publishes what nobody subscribes to.
+// ingest publishes events without subscribers.
 func ingest(ctx context.Context, t *trial) error {
 	warm := t.phase(t.sizes.warmUp, len(t.keys))
 	if err := t.saturate(ctx, warm); err != nil {

@@ -30,7 +30,7 @@ const (
 	childGrace = 20 * time.Second
 )
 
-// system is one Greenroom: a database, an API and a worker.
+// system is an installation of Greenroom: a database, an API and a worker.
 type system struct {
 	opts        Options
 	stores      *stores
@@ -84,7 +84,7 @@ func (s *system) environment(database string, port int) []string {
 	return testbed.Environment(variables, s.opts.Settings)
 }
 
-// launch starts both processes; the API answers when it returns, the worker may still be about to begin.
+// launch starts both processes. When it returns the API is ready; the worker may still be starting.
 func (s *system) launch(ctx context.Context) (err error) {
 	if s.worker, err = s.child(workerName); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (s *system) child(name string) (*devstack.Program, error) {
 	})
 }
 
-// stopWorker ends the worker in order; startWorker begins another.
+// stopWorker stops the worker gracefully; startWorker starts a new one.
 func (s *system) stopWorker(ctx context.Context) error { return s.worker.Stop(ctx, childGrace) }
 
 func (s *system) startWorker() (err error) {
@@ -118,7 +118,7 @@ func (s *system) startWorker() (err error) {
 	return err
 }
 
-// vacuum is what autovacuum does at a quiet moment: statistics that say that nothing waits.
+// vacuum collects statistics of an empty queue, as autovacuum does in a quiet period.
 func (s *system) vacuum(ctx context.Context) error {
 	if _, err := s.db.ExecContext(ctx, "VACUUM ANALYZE"); err != nil {
 		return fmt.Errorf("vacuum: %w", err)
@@ -126,7 +126,7 @@ func (s *system) vacuum(ctx context.Context) error {
 	return nil
 }
 
-// kill ends both at once, like a power cut.
+// kill sends SIGKILL to both processes at the same time.
 func (s *system) kill() {
 	killed := make(chan struct{})
 	go func() { s.worker.Kill(); close(killed) }()
@@ -134,7 +134,7 @@ func (s *system) kill() {
 	<-killed
 }
 
-// broken says which process ended although nobody asked it to.
+// broken returns an error if a process exited unexpectedly.
 func (s *system) broken() error {
 	for _, p := range []*devstack.Program{s.api, s.worker} {
 		select {
@@ -146,16 +146,16 @@ func (s *system) broken() error {
 	return nil
 }
 
-var errEnded = errors.New("it has ended")
+var errEnded = errors.New("it exited")
 
-// processes are all servers of the measurement, by name.
+// processes returns the process ids of all servers, by name.
 func (s *system) processes() map[string]int {
 	pids := s.stores.processes()
 	pids[apiName], pids[workerName] = s.api.PID(), s.worker.PID()
 	return pids
 }
 
-// peaks is the most memory that our processes had, in MiB.
+// peaks returns the peak memory of API and worker, in MiB.
 func (s *system) peaks() map[string]float64 {
 	peaks := map[string]float64{}
 	for name, pid := range map[string]int{apiName: s.api.PID(), workerName: s.worker.PID()} {
@@ -182,8 +182,8 @@ func (s *system) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// transactions counts those that PostgreSQL has ended so far: in the database of this system, and in all of them,
-// which with our own server are Temporal's too.
+// transactions counts the ended transactions in the database of this system and in all databases. The latter include
+// Temporal's if the PostgreSQL server was started here.
 func (s *system) transactions(ctx context.Context) (own, all int64, err error) {
 	err = s.db.NewRaw(`SELECT sum(xact_commit + xact_rollback) FILTER (WHERE datname = current_database()),
 		sum(xact_commit + xact_rollback)

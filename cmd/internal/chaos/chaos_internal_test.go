@@ -202,9 +202,10 @@ func TestReceiverModes(t *testing.T) {
 
 func TestAcceptedMeans2xxWithAnID(t *testing.T) {
 	t.Parallel()
-	_, ok := acceptedID(202, []byte(`{"data":{"id":"01a1fda2-6ed7-7017-9823-4e04d38f29d8"}}`))
+	const accepted = `{"data":{"id":"01a1fda2-6ed7-7017-9823-4e04d38f29d8"}}`
+	_, ok := acceptedID(202, []byte(accepted))
 	require.True(t, ok)
-	for status, body := range map[int]string{503: `{"data":{"id":"01a1fda2-6ed7-7017-9823-4e04d38f29d8"}}`, 202: `{}`, 200: `x`} {
+	for status, body := range map[int]string{503: accepted, 202: `{}`, 200: `x`} {
 		_, ok := acceptedID(status, []byte(body))
 		require.False(t, ok, body)
 	}

@@ -160,7 +160,8 @@ func longest[T any](list []T, seconds func(T) float64) []T {
 func (r *Report) print(w io.Writer) {
 	fmt.Fprintf(w, "\ngreenroom %s, seed %d: %d faults in %.0f s at %.0f events/s, %d APIs, %d workers, %s\n\n",
 		r.Version, r.Seed, r.Faults, r.TookS, r.Rate, r.APIs, r.Workers, r.Stores)
-	fmt.Fprintf(w, "accepted %d, lost %d, twice %d, unexplained %d\n", r.Accepted, r.Lost, r.Twice, r.UnexplainedCount)
+	fmt.Fprintf(w, "accepted %d, lost %d, twice %d, unexplained %d\n",
+		r.Accepted, r.Lost, r.Twice, r.UnexplainedCount)
 	fmt.Fprintf(
 		w,
 		"arrived %d; stored although the response was lost %d; refused %d, without a response %d; deliveries%s\n",

@@ -204,7 +204,8 @@ func TestPrinter(t *testing.T) {
 		Age:      25 * time.Millisecond,
 	}
 	refused := d
-	refused.Verified, refused.Reason, refused.Repeat, refused.Status = false, "signature does not match the secret", false, 401
+	refused.Verified, refused.Reason = false, "signature does not match the secret"
+	refused.Repeat, refused.Status = false, 401
 
 	t.Run("for_people", func(t *testing.T) {
 		t.Parallel()
@@ -214,7 +215,8 @@ func TestPrinter(t *testing.T) {
 		p.PrintLine(refused)
 		assert.Equal(t, "14:30:01.000  ✓ verified  ping  id-1  attempt 2  11 B  25 ms  duplicate (seen 2×)\n"+
 			"    {\n      \"a\": \"<b>\"\n    }\n"+
-			"14:30:01.000  ✗ signature does not match the secret  ping  id-1  attempt 2  11 B  25 ms  retry (seen 2×)  → responded 401\n",
+			"14:30:01.000  ✗ signature does not match the secret  ping  id-1  attempt 2  11 B  25 ms  "+
+			"retry (seen 2×)  → responded 401\n",
 			out.String())
 	})
 	t.Run("as_json", func(t *testing.T) {

@@ -44,14 +44,14 @@ func TestAPIAcceptsWhileTemporalIsStopped(t *testing.T) {
 
 	require.NoError(t, temporal.Stop(t.Context()))
 	s.publish("interview.started", 20)
-	require.Equal(t, 20, s.statuses(w["id"])["pending"], "accepted and kept")
+	require.Equal(t, 20, s.statuses(w["id"])["pending"], "accepted and stored")
 	require.NoError(t, temporal.Start(t.Context()))
 	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 21 }, "delivered once it is back")
 	deliveries, _ := r.acceptedOnce()
 	require.Equal(t, 21, deliveries)
 }
 
-// programDir holds the program once it was built; it goes with the test run.
+// programDir holds the built program. TestMain removes it.
 var programDir string
 
 func TestMain(m *testing.M) {
@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// program builds the product once for the tests that run it as processes.
+// program builds the product once for the tests that run it as a process.
 var program = sync.OnceValues(func() (path string, err error) {
 	if programDir, err = os.MkdirTemp("", "greenroom-e2e-"); err != nil {
 		return "", err
@@ -75,7 +75,7 @@ var program = sync.OnceValues(func() (path string, err error) {
 	return path, nil
 })
 
-// process starts `greenroom worker` as a process of its own.
+// process starts `greenroom worker` as a child process.
 func (s *system) process() *exec.Cmd {
 	s.t.Helper()
 	path, err := program()

@@ -68,19 +68,19 @@ func TestCreateKey_refuses(t *testing.T) {
 	b := setup(t)
 	unknown, manyIPs := uuid.NewString(), slices.Repeat([]string{"192.0.2.1"}, 101)
 	for want, r := range map[string]admin.KeyRequest{
-		`there is no company named "Nobody"; --create-company creates it`: {Company: "Nobody"},
-		"there is no company " + unknown:                                  {Company: unknown, CreateCompany: true},
-		"--platform creates a key for every company":                      {Company: "Acme", Platform: true},
-		"--company NAME_OR_ID is required, or --platform":                 {},
-		"--expires must be in the future":                                 {Company: "Acme", Expires: time.Now()},
-		"--per-minute and --per-hour must be positive":                    {Company: "Acme", PerHour: -1},
-		`such as 192.0.2.0/24, not "fe80::1%eth0"`:                        {Company: "Acme", AllowedIPs: []string{"fe80::1%eth0"}},
-		`not "read:everything"`:                                           {Company: "Acme", Scopes: []string{"read:everything"}},
-		"name must be at most 255 characters":                             {Company: "Acme", Name: strings.Repeat("n", 256)},
-		"ratePerMinute must be at most 10000000":                          {Company: "Acme", PerMinute: 10_000_001},
-		"allowedIPs must have at most 100 items":                          {Company: "Acme", AllowedIPs: manyIPs},
-		"--company: name must be at least 2 characters":                   {Company: "A", CreateCompany: true},
-		`--allow-ip must be an address or a range such as`:                {Company: "Acme", AllowedIPs: []string{"example.org"}},
+		`named "Nobody"; --create-company creates it`:      {Company: "Nobody"},
+		"there is no company " + unknown:                   {Company: unknown, CreateCompany: true},
+		"--platform creates a key for every company":       {Company: "Acme", Platform: true},
+		"--company NAME_OR_ID is required":                 {},
+		"--expires must be in the future":                  {Company: "Acme", Expires: time.Now()},
+		"--per-minute and --per-hour must be positive":     {Company: "Acme", PerHour: -1},
+		`such as 192.0.2.0/24, not "fe80::1%eth0"`:         {Company: "Acme", AllowedIPs: []string{"fe80::1%eth0"}},
+		`not "read:everything"`:                            {Company: "Acme", Scopes: []string{"read:everything"}},
+		"name must be at most 255 characters":              {Company: "Acme", Name: strings.Repeat("n", 256)},
+		"ratePerMinute must be at most 10000000":           {Company: "Acme", PerMinute: 10_000_001},
+		"allowedIPs must have at most 100 items":           {Company: "Acme", AllowedIPs: manyIPs},
+		"--company: name must be at least 2 characters":    {Company: "A", CreateCompany: true},
+		`--allow-ip must be an address or a range such as`: {Company: "Acme", AllowedIPs: []string{"example.org"}},
 	} {
 		_, err := b.CreateKey(b.ctx, r)
 		require.ErrorContains(t, err, want)

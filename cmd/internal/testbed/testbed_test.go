@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"greenroom/cmd/internal/testbed"
@@ -48,7 +49,7 @@ func TestCheckReady(t *testing.T) {
 	t.Parallel()
 	status := http.StatusOK
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		require.Equal(t, "/readyz", r.URL.Path)
+		assert.Equal(t, "/readyz", r.URL.Path)
 		w.WriteHeader(status)
 	}))
 	defer server.Close()

@@ -19,7 +19,7 @@ import (
 	"greenroom/db/seal"
 )
 
-// bundle is an Admin on a database of its own, with one company.
+// bundle is an Admin on its own database, with one company.
 type bundle struct {
 	*admin.Admin
 	t   *testing.T

@@ -220,7 +220,6 @@ func TestKey_hides_itself(t *testing.T) {
 }
 
 // Load has already checked every default that is not empty, so the test checks only the descriptions.
-// to look at.
 func TestDescribe(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range config.Describe() {

@@ -97,8 +97,8 @@ func forward(signals <-chan os.Signal, ended <-chan struct{}, target int, shared
 		case <-ended:
 			return
 		case sig := <-signals:
-			told := shared && sig == os.Interrupt
-			if number, ok := sig.(syscall.Signal); ok && !told {
+			informed := shared && sig == os.Interrupt
+			if number, ok := sig.(syscall.Signal); ok && !informed {
 				_ = syscall.Kill(target, number) // it may have just ended
 			}
 			kill = time.After(execGrace)

@@ -39,23 +39,23 @@ func portOrFree(port int) (int, error) {
 	return FreePort()
 }
 
-// portPatience is how long CheckAddr waits for a port in use. A socket that was just closed is still open
+// portWait is how long CheckAddr waits for a port in use. A socket that was just closed is still open
 // in every child that this process was starting at that time, until the child executes its program. FreePort's probe
 // is such a socket.
-const portPatience = 500 * time.Millisecond
+const portWait = 500 * time.Millisecond
 
 // CheckAddr returns an error of one line if host:port is not free. The line names the port, the process that uses it if
 // visible to this user, and the setting that selects another port.
 func CheckAddr(ctx context.Context, addr, what, setting string) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	for patient := time.Now().Add(portPatience); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(patient); {
-		if sleep(ctx, portPatience/20) != nil {
+	for patient := time.Now().Add(portWait); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(patient); {
+		if sleep(ctx, portWait/20) != nil {
 			return ctx.Err()
 		}
 		listener, err = new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	}
 	if err == nil {
-		return listener.Close() //nolint:wrapcheck // closing what nobody has used does not fail
+		return listener.Close() //nolint:wrapcheck // closing an unused listener does not fail
 	}
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%s cannot be opened for %s: %w: choose another with %s", addr, what, err, setting)

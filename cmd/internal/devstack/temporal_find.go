@@ -61,7 +61,7 @@ func FindTemporal(ctx context.Context, log io.Writer) (string, error) {
 
 // waitLock waits for another process that fetches the program. The kernel releases the lock when its holder ends.
 func waitLock(ctx context.Context, path string, log io.Writer) (*os.File, error) {
-	told := false
+	waiting := false
 	for {
 		lock, err := tryLock(path)
 		if err == nil {
@@ -70,9 +70,9 @@ func waitLock(ctx context.Context, path string, log io.Writer) (*os.File, error)
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, err
 		}
-		if !told {
+		if !waiting {
 			fmt.Fprintln(log, "another Greenroom is fetching the Temporal program: waiting for it …")
-			told = true
+			waiting = true
 		}
 		if sleep(ctx, 500*time.Millisecond) != nil {
 			return nil, ctx.Err()

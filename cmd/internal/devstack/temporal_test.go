@@ -87,7 +87,7 @@ func start(t *testing.T, server *devstack.Temporal, id string) {
 	_, err := dial(
 		t,
 		server,
-	).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: "nobody"}, "Nothing")
+	).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: "without-workers"}, "Nothing")
 	require.NoError(t, err)
 }
 

@@ -206,18 +206,18 @@ func TestInvitationByMail(t *testing.T) {
 		map[string]any{"general": map[string]any{"overallRating": 91}},
 	)
 	s.eventually(func() bool { return r.count() == 2 }, "start and submission arrive")
-	told := map[string]map[string]any{}
+	notified := map[string]map[string]any{}
 	for _, got := range r.all() {
 		require.Equal(t, "Basic dXNlcjpwYXNz", got.Header.Get("Authorization"))
 		var body map[string]any
 		require.NoError(t, json.Unmarshal(got.Raw, &body))
-		told[body["invite_status"].(string)] = body
+		notified[body["invite_status"].(string)] = body
 	}
-	require.Equal(t, invited["response_id"], told["Started"]["response_id"])
-	require.InEpsilon(t, 9.1, told["Completed"]["score"], 1e-9)
+	require.Equal(t, invited["response_id"], notified["Started"]["response_id"])
+	require.InEpsilon(t, 9.1, notified["Completed"]["score"], 1e-9)
 	report := s.callAI(http.MethodGet, fmt.Sprintf("/report/%v", invited["response_id"]), nil)
 	delete(report, "conversation")
-	require.Equal(t, report, told["Completed"], "the webhook and the report are equal")
+	require.Equal(t, report, notified["Completed"], "the webhook and the report are equal")
 	require.Empty(t, box.mails, "exactly one mail was sent")
 	s.record("Interview-mailed", "interview:"+interview)
 }

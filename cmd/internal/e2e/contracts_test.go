@@ -130,7 +130,7 @@ func TestOneInterviewInFiveContracts(t *testing.T) {
 
 	s.eventually(func() bool {
 		return instaview.count() == 3 && wiseway.count() == 4 && suite.count() == 3 && ai.count() == 2 && wise.count() == 4
-	}, "all receivers are told")
+	}, "all receivers get their events")
 
 	t.Run("instaview", func(t *testing.T) {
 		got := instaview.bodies(t, byEvent)

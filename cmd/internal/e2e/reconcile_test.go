@@ -127,7 +127,7 @@ func TestATerminatedWorkflowIsStartedAgain(t *testing.T) {
 		s.eventually(func() bool { return s.statuses(w)["succeeded"] > 3 }, "it releases")
 		s.terminate(fmt.Sprintf("circuit:%s", w))
 		require.Positive(t, s.statuses(w)["paused"], "much is left")
-		s.soon(time.Now().Add(20*time.Second), func() bool { return s.statuses(w)["succeeded"] == 30 }, "it goes on")
+		s.soon(time.Now().Add(20*time.Second), func() bool { return s.statuses(w)["succeeded"] == 30 }, "it continues")
 	})
 	t.Run("of_a_replay", func(t *testing.T) {
 		s := setup(t, slowRelease)

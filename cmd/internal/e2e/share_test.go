@@ -45,7 +45,7 @@ func aReceiverThatHangsHoldsOnlyItsOwnShare(t *testing.T, mode func(*config.Conf
 	s.publish("interview.started", 40)
 	s.eventually(
 		func() bool { return s.statuses(h["id"])["succeeded"] == 40 },
-		"the healthy one gets everything meanwhile",
+		"the healthy one gets all deliveries",
 	)
 	if s.cfg.Dispatch.BatchAbove > 0 { // deliveries taken before the batch have their own places
 		share *= 2

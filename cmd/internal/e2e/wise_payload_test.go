@@ -144,7 +144,7 @@ func TestWiseReferencePayloads(t *testing.T) {
 				`{"_id":"663a1c2b9d4f6e2b8a1c0d11","classId":"663a1c2b9d4f6e2b8a1c0d12","createdAt":"2024-05-07T07:48:49.911Z",` +
 					`"title":"Other"}`,
 			} {
-				s.tell("SessionsUpdatedEvent", json.RawMessage(payload))
+				s.publishUpstream("SessionsUpdatedEvent", json.RawMessage(payload))
 			}
 			s.eventually(func() bool { return r.count() == 2 }, "both arrive")
 		},
@@ -161,9 +161,9 @@ func TestWiseReferencePayloads(t *testing.T) {
 		},
 		"2.3_a_fourth_instalment_sends_four_events": func(t *testing.T, s tutoring) {
 			r, _ := s.hook(nil, "FeeInvoiceChargedEvent")
-			s.tell("FeeInvoiceChargedEvent", invoice(t, 3))
+			s.publishUpstream("FeeInvoiceChargedEvent", invoice(t, 3))
 			s.eventually(func() bool { return r.count() == 3 }, "one for each instalment")
-			s.tell("FeeInvoiceChargedEvent", invoice(t, 4))
+			s.publishUpstream("FeeInvoiceChargedEvent", invoice(t, 4))
 			s.eventually(func() bool { return r.count() == 7 }, "one for each instalment again")
 		},
 		"2.3_ids_are_24_hex_digits_and_amounts_integers": func(t *testing.T, s tutoring) {
@@ -183,7 +183,7 @@ func TestWiseReferencePayloads(t *testing.T) {
 		rows["2.3_"+e.event] = func(t *testing.T, s tutoring) {
 			r, _ := s.hook(nil, e.event)
 			payload := s.sample(e.event)
-			s.tell(e.event, payload)
+			s.publishUpstream(e.event, payload)
 			body := s.one(r)
 			require.JSONEq(
 				t,
@@ -206,7 +206,7 @@ func TestWiseReferenceSessions(t *testing.T) {
 	for _, e := range wiseEvents {
 		all = append(all, e.event)
 	}
-	told := func(s tutoring, act func(), events ...string) map[string]map[string]any {
+	collect := func(s tutoring, act func(), events ...string) map[string]map[string]any {
 		s.t.Helper()
 		r, _ := s.hook(nil, all...)
 		act()
@@ -250,7 +250,7 @@ func TestWiseReferenceSessions(t *testing.T) {
 	hex := regexp.MustCompile("^[0-9a-f]{24}$")
 	testWise(t, s, map[string]func(t *testing.T, s tutoring){
 		"SessionsCreatedEvent_when_an_interview_is_scheduled": func(t *testing.T, s tutoring) {
-			got := told(s, func() { planned(s) }, "SessionsCreatedEvent")["SessionsCreatedEvent"]["payload"]
+			got := collect(s, func() { planned(s) }, "SessionsCreatedEvent")["SessionsCreatedEvent"]["payload"]
 			requireFields(t, got, wiseEvents[16].fields)
 			for _, id := range []string{"_id", "classId", "userId"} {
 				require.Regexp(t, hex, at(got, "sessions.0."+id))
@@ -259,7 +259,7 @@ func TestWiseReferenceSessions(t *testing.T) {
 		},
 		"SessionsUpdatedEvent_with_what_changed_when_it_is_rescheduled": func(t *testing.T, s tutoring) {
 			id, call := planned(s)
-			got := told(s, func() {
+			got := collect(s, func() {
 				s.must(http.MethodPatch, "/interviews/"+id+"/call-attempts/"+call, map[string]any{"scheduledAt": far(5)})
 			}, "SessionsUpdatedEvent")["SessionsUpdatedEvent"]["payload"].(map[string]any)
 			requireFields(t, got, "_id classId createdAt scheduledStartTime scheduledEndTime")
@@ -267,21 +267,21 @@ func TestWiseReferenceSessions(t *testing.T) {
 		},
 		"SessionsUpdatedEvent_CANCELLED_when_it_is_canceled": func(t *testing.T, s tutoring) {
 			id, _ := planned(s)
-			got := told(s, func() { s.must(http.MethodPost, "/interviews/"+id+"/cancel", nil) },
+			got := collect(s, func() { s.must(http.MethodPost, "/interviews/"+id+"/cancel", nil) },
 				"SessionsUpdatedEvent")["SessionsUpdatedEvent"]["payload"].(map[string]any)
 			requireFields(t, got, "_id classId createdAt meetingStatus=CANCELLED")
 			require.Len(t, got, 4)
 		},
 		"SessionsDeletedEvent_when_it_is_deleted": func(t *testing.T, s tutoring) {
 			id, _ := planned(s)
-			got := told(s, func() { s.must(http.MethodDelete, "/interviews/"+id, nil) },
+			got := collect(s, func() { s.must(http.MethodDelete, "/interviews/"+id, nil) },
 				"SessionsUpdatedEvent", "SessionsDeletedEvent") // it is canceled first
 			payload := got["SessionsDeletedEvent"]["payload"]
 			requireFields(t, payload, wiseEvents[18].fields)
 			require.Equal(t, "Platform engineer (Cancelled)", at(payload, "title"))
 		},
 		"meetings_participants_and_recordings_of_one_held": func(t *testing.T, s tutoring) {
-			got := told(s, func() { s.interview("PHONE", "+421900000100") }, "SessionsCreatedEvent", "MeetingStartedEvent",
+			got := collect(s, func() { s.interview("PHONE", "+421900000100") }, "SessionsCreatedEvent", "MeetingStartedEvent",
 				"ParticipantJoinedMeetingEvent", "ParticipantLeftMeetingEvent", "MeetingEndedEvent", "RecordingCompletedEvent")
 			requireFields(t, got["MeetingStartedEvent"]["payload"], zoom+" event=meeting.started")
 			requireFields(t, got["MeetingEndedEvent"]["payload"], zoom+" payload.object.end_time event=meeting.ended")

@@ -42,8 +42,8 @@ func (s tutoring) sample(event string) json.RawMessage {
 	return raw
 }
 
-// tell publishes an event as its upstream does.
-func (s tutoring) tell(event string, payload any) map[string]any {
+// publishUpstream publishes an event as its upstream does.
+func (s tutoring) publishUpstream(event string, payload any) map[string]any {
 	s.t.Helper()
 	return s.must(http.MethodPost, "/events", map[string]any{"type": event, "data": payload})
 }
@@ -89,7 +89,7 @@ func TestWiseReference(t *testing.T) {
 		"part_1_a_subscribed_event_is_posted_with_a_payload": func(t *testing.T, s tutoring) {
 			r, _ := s.hook(nil, "AttendanceComputedEvent")
 			other, _ := s.hook(nil, "CertificateIssuedEvent")
-			s.tell("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
+			s.publishUpstream("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
 			s.one(r) // the receiver handles each POST independently
 			require.Equal(t, "application/json", r.all()[0].Header.Get("Content-Type"))
 			require.Zero(t, other.count(), "it is not subscribed to the event")
@@ -150,7 +150,7 @@ func TestWiseReference(t *testing.T) {
 			require.NotEqual(t, key, s.test(second)["authorizationKey"], "each webhook has its own")
 			require.Equal(t, http.StatusBadRequest, s.do(http.MethodPatch, "/webhooks/"+w["id"].(string), map[string]any{
 				"headers": []any{map[string]any{"name": "authorization", "value": "mine"}},
-			}).Status, "which nobody else may set")
+			}).Status, "only the platform may set it")
 		},
 		"part_3_several_subscriptions_with_names_urls_and_events": func(t *testing.T, s tutoring) { // Part 3, 5
 			first, w := s.hook(nil, "AttendanceComputedEvent")
@@ -161,10 +161,10 @@ func TestWiseReference(t *testing.T) {
 				"Webhook Subscription 1",
 				s.must(http.MethodPatch, path, map[string]any{"name": "Webhook Subscription 1"})["name"],
 			)
-			s.tell("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
+			s.publishUpstream("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
 			require.Equal(t, s.one(first), s.one(second))
 			s.must(http.MethodPatch, path, map[string]any{"isActive": false})
-			s.tell("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
+			s.publishUpstream("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
 			s.eventually(func() bool { return second.count() == 2 }, "the enabled one gets the event")
 			require.Equal(t, 1, first.count())
 		},
@@ -182,7 +182,7 @@ func TestWiseReferenceRetries(t *testing.T) {
 		},
 		"2.1_nine_runs_at_exact_offsets_from_the_event": func(t *testing.T, s tutoring) { // Part 3, 4
 			r, w := s.hook(status(http.StatusInternalServerError), "AttendanceComputedEvent")
-			event := s.tell("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))["id"].(string)
+			event := s.publishUpstream("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))["id"].(string)
 			d := s.delivery(w, 1)
 			for run := 1; run < len(wiseSchedule); run++ {
 				require.Equal(t, "retrying", d["status"])
@@ -213,7 +213,7 @@ func TestWiseReferenceRetries(t *testing.T) {
 				return http.StatusOK, nil
 			}, "CertificateIssuedEvent")
 			require.EqualValues(t, 5000, hanging["timeoutMs"])
-			s.tell("CertificateIssuedEvent", s.sample("CertificateIssuedEvent"))
+			s.publishUpstream("CertificateIssuedEvent", s.sample("CertificateIssuedEvent"))
 			require.Equal(t, "succeeded", s.delivery(slow, 1)["status"])
 			d := s.delivery(hanging, 1)
 			require.Equal(t, "retrying", d["status"])

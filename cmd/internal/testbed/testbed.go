@@ -1,4 +1,4 @@
-// Package testbed has what bench, chaos and the crash tests need to run Greenroom as processes of its own: a work
+// Package testbed has what bench, chaos and the crash tests need to run Greenroom as child processes: a work
 // directory, the environment of the processes, a readiness check and a company with an API key.
 package testbed
 

@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sync/errgroup"
@@ -184,6 +185,7 @@ func runWorker(
 	fast := worker.New(c, cfg.Temporal.TaskQueue, worker.Options{
 		MaxConcurrentLocalActivityExecutionSize: localAttempts, MaxConcurrentWorkflowTaskPollers: taskPollers,
 		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker), OnFatalError: died,
+		Interceptors: []interceptor.WorkerInterceptor{workflows.OwnIDs()},
 	})
 	slow := worker.New(c, workflows.SlowTaskQueue(cfg.Temporal.TaskQueue), worker.Options{
 		DisableWorkflowWorker:              true,

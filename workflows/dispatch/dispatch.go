@@ -80,6 +80,8 @@ type Dispatcher struct {
 	// Each holds one hint that there may be something to take.
 	deliveries, commands chan struct{}
 
+	temporal congestion
+
 	// These belong to the loop that dispatches deliveries.
 	pacer     pacer
 	unstarted []batch

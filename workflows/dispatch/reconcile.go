@@ -135,7 +135,8 @@ func (r *reconciler) look(
 			return found, err
 		}
 		page := &lookedPage{reconciler: r, kind: k, command: command, workflow: workflow}
-		each(due, startsAtOnce, func(d delivery.Due) { page.visit(ctx, d) })
+		each(due, r.temporal.atOnce(), func(d delivery.Due) { page.visit(ctx, d) })
+		r.temporal.learn(page.err != nil)
 		found += page.found
 		if err := errors.Join(page.err, delivery.NoteLooked(ctx, r.o.DB, k, page.looked)); err != nil || len(due) < lookPage {
 			return found, err

@@ -63,7 +63,7 @@ func (t *commandRound) try(ctx context.Context, c delivery.Command) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := delivery.FailedCommand{Command: c, Reason: err.Error(), Unavailable: isUnavailable(err)}
-	f.Keep = f.Unavailable || errors.Is(err, errUnknownKind)
+	f.Keep = f.Unavailable || isContended(err) || errors.Is(err, errUnknownKind)
 	t.failed, t.unavailable = append(t.failed, f), t.unavailable || f.Unavailable
 }
 

@@ -38,7 +38,11 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 		if d.unstarted, err = addBatches(ctx, tx, together); err != nil {
 			return err
 		}
-		failed, unavailable := d.startAll(ctx, alone)
+		until := startsFor
+		if len(d.unstarted) > 0 {
+			until = startsBeforeBatch
+		}
+		failed, unavailable := d.startAll(ctx, alone, time.Now().Add(until))
 		early = append(early, beyond...)
 		r = Result{Taken: t.Taken - len(failed) - len(early), Failed: len(failed), Unavailable: unavailable}
 		return delivery.PutBackDeliveries(ctx, tx, append(failed, early...))
@@ -108,16 +112,17 @@ func timeoutOf(q delivery.QueuedDelivery) time.Duration {
 	return time.Duration(q.TimeoutMS) * time.Millisecond
 }
 
-// startAll starts a workflow for each delivery and returns those that failed. After startsFor, or once Temporal did not
+// startAll starts a workflow for each delivery and returns those that failed. After until, or once Temporal did not
 // answer, the rest are not tried, because waiting for each of them would hold the transaction. A refused start does not
 // affect the others. unavailable: Temporal answered none of them.
 func (d *Dispatcher) startAll(
 	ctx context.Context,
 	ready []delivery.QueuedDelivery,
+	until time.Time,
 ) (failed []delivery.QueuedDelivery, unavailable bool) {
 	var mu sync.Mutex
 	var late atomic.Bool
-	until, answered := time.Now().Add(startsFor), 0
+	answered := 0
 	start := func(q delivery.QueuedDelivery) (done bool) {
 		if late.Load() || time.Now().After(until) {
 			return false

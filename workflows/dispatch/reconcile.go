@@ -166,6 +166,8 @@ func (p *lookedPage) visit(ctx context.Context, d delivery.Due) {
 	case isUnavailable(err):
 		p.err = err
 		return
+	case isContended(err): // it is visited again
+		return
 	case err != nil:
 		p.o.Logger.ErrorContext(ctx, "workflow cannot be signaled", "kind", p.kind.Kind, "subject_id", d.ID, "error", err)
 	case found:

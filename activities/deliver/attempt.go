@@ -192,7 +192,7 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 		return AttemptResult{}, fmt.Errorf("attempt interrupted: %w", context.Cause(ctx))
 	}
 	row := t.row(req.Profile, resp)
-	opened, err := t.recordUntilDone(ctx, delivery.Recording{
+	opened, err := t.recordUntilDone(ctx, delivery.AttemptRecord{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
 		Threshold: t.CircuitThreshold, Probe: t.in.Probe, Replay: t.in.Replay,
 	})

@@ -297,9 +297,9 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 	end := func() { b.Endpoints.Release(t.job.Webhook.ID, t.job.Delivery.ID, resp.Duration) }
 	failed := row.Outcome != delivery.OutcomeSucceeded
 	b.recorder.add(b.Activities, &recording{
-		Recording: delivery.Recording{
+		AttemptRecord: delivery.AttemptRecord{
 			Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
-			Threshold: b.CircuitThreshold, GoesOnAs: WorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
+			Threshold: b.CircuitThreshold, NextWorkflowID: WorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
 		},
 		recorded: func(opened bool, err error) {
 			defer done()

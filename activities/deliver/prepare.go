@@ -129,7 +129,7 @@ func (t *attempt) sendRequest(ctx context.Context, req webhook.Request, fault *p
 func (t *attempt) fail(ctx context.Context, fault *preparationFault, ownWorkflow string) error {
 	ended, err := delivery.FailDelivery(ctx, t.DB, delivery.Failure{
 		DeliveryID: t.in.DeliveryID, Generation: t.in.Generation, Attempt: t.in.Attempt, Reason: fault.reason,
-		WorkflowID: t.workflow, GoesOnAs: ownWorkflow,
+		WorkflowID: t.workflow, NextWorkflowID: ownWorkflow,
 	})
 	if err != nil || !ended {
 		return err

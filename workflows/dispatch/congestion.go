@@ -7,7 +7,7 @@ import (
 
 // congestion bounds concurrent calls of Temporal by how it answers, as TCP bounds its window: it halves the bound after
 // a call without an answer in time, and raises it while all are answered. An overloaded Temporal would otherwise spend
-// its time on calls that nobody waits for any longer, and get nothing done.
+// its time on calls whose callers have given up, and get nothing done.
 type congestion struct {
 	mu    sync.Mutex
 	bound int // 0: not yet known, callsAtOnce

@@ -56,7 +56,7 @@ func TestFindTemporal_builds_once_with_go(t *testing.T) {
 	assert.Regexp(t, `^install -v .*github.com/temporalio/cli/cmd/temporal@v1\.5\.1$`, calls[0])
 	assert.Regexp(
 		t,
-		`(?s)^the Temporal program is not here .*\nbuilding Temporal 1\.5\.1 \(once\) …\n.* done after \d+s\n$`,
+		`(?s)^the Temporal program is not on PATH .*\nbuilding Temporal 1\.5\.1 \(once\) …\n.* done after \d+s\n$`,
 		log.String(),
 	)
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(first), "fetch-*"))

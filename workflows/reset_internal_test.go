@@ -43,10 +43,12 @@ func TestAResetSendsTheDeliveriesAgain(t *testing.T) {
 	t.Parallel()
 	const run = "11111111-0000-0000-0000-000000000000"
 	for name, tc := range map[string]struct{ workflow, input any }{
-		"DeliverBatch":   {DeliverBatch, DeliverBatchInput{BatchID: uuid.New()}},
-		"DeliverWebhook": {DeliverWebhook, DeliverWebhookInput{DeliveryID: uuid.New(), PlainSuccess: true}},
+		"DeliverBatch": {DeliverBatch, DeliverBatchInput{BatchID: uuid.New(), Deliveries: []uuid.UUID{uuid.New()}}},
+		"DeliverWebhook": {
+			DeliverWebhook, DeliverWebhookInput{DeliveryID: uuid.New(), Timeout: time.Second, PlainSuccess: true},
+		},
 		"DeliverWebhook on the slow task queue": {
-			DeliverWebhook, DeliverWebhookInput{DeliveryID: uuid.New(), PlainSuccess: true, Slow: true},
+			DeliverWebhook, DeliverWebhookInput{DeliveryID: uuid.New(), Timeout: time.Second, PlainSuccess: true, Slow: true},
 		},
 	} {
 		for original, want := range map[string]bool{run: false, "22222222-0000-0000-0000-000000000000": true} {

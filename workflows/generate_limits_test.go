@@ -71,6 +71,7 @@ func TestGenerateInterviewLimits(t *testing.T) {
 	t.Run("a_notification_of_progress_has_ten_minutes_that_of_the_end_a_day", func(t *testing.T) {
 		t.Parallel()
 		s := newGenerationScript(t)
+		s.on["AskGenerator"] = s.failsOnce("AskGenerator")
 		require.NoError(t, s.run())
 		require.Len(t, s.tries["NotifyGeneration"], 2)
 		s.requireLimits("NotifyGeneration", 75*time.Second, 10*time.Minute)
@@ -128,6 +129,7 @@ func TestGenerateInterviewReportsAFaultOfItsOwn(t *testing.T) {
 	require.Empty(t, s.tries["AskGenerator"])
 	require.Empty(t, s.ends())
 	s = newGenerationScript(t)
+	s.on["AskGenerator"] = s.failsOnce("AskGenerator")
 	s.on["EndGeneration"] = fails
 	require.ErrorContains(t, s.run(), "unavailable")
 	require.Len(t, s.tries["NotifyGeneration"], 1, "none of an end that was not recorded")

@@ -39,6 +39,16 @@ var errUnavailable = errors.New("unavailable")
 
 func fails(any) error { return errUnavailable }
 
+// failsOnce fails the first try of an activity. The second follows after a second, in which others finish.
+func (s *script) failsOnce(name string) func(any) error {
+	return func(any) error {
+		if len(s.tries[name]) == 1 {
+			return errUnavailable
+		}
+		return nil
+	}
+}
+
 func newScript(t *testing.T) *script {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite

@@ -26,7 +26,8 @@ func TestLocalActivitiesAreTriedThreeTimesWithinASecond(t *testing.T) {
 		limit           time.Duration
 	}{
 		"attempt of a delivery": {
-			workflows.DeliverWebhook, workflows.DeliverWebhookInput{DeliveryID: uuid.New(), Timeout: 7 * time.Second},
+			workflows.DeliverWebhook,
+			workflows.DeliverWebhookInput{DeliveryID: uuid.New(), Timeout: 7 * time.Second},
 			22 * time.Second, // the webhook's, and 15 s to load and record
 		},
 		"read of an interview": {

@@ -29,7 +29,9 @@ func newGenerationScript(t *testing.T) *generationScript {
 	s.RegisterActivity(&activities.Activities{})
 	var a *activities.Activities
 	s.OnActivity(a.CreateGenerated, mock.Anything, mock.Anything).Maybe().Return(
-		func(ctx context.Context, id uuid.UUID) (activities.GenerationState, error) { return s.state, s.script.run(ctx, id) })
+		func(ctx context.Context, id uuid.UUID) (activities.GenerationState, error) {
+			return s.state, s.script.run(ctx, id)
+		})
 	byID := func(ctx context.Context, id uuid.UUID) error { return s.script.run(ctx, id) }
 	s.OnActivity(a.AskGenerator, mock.Anything, mock.Anything).Maybe().Return(byID)
 	s.OnActivity(a.NotifyGeneration, mock.Anything, mock.Anything).Maybe().Return(byID)

@@ -24,8 +24,8 @@ func (c *circuit) signalDuringLoad(nth int, signal string) {
 	}
 }
 
-// TestCircuitProbesAtLeastOnceAnHour: each failed probe doubles the cool-down, but a receiver that works again is noticed
-// within the hour. A longer cool-down is a choice of the operator and stays.
+// TestCircuitProbesAtLeastOnceAnHour: each failed probe doubles the cool-down, up to an hour, within which a receiver
+// that works again is noticed. A longer configured cool-down stays.
 func TestCircuitProbesAtLeastOnceAnHour(t *testing.T) {
 	t.Parallel()
 	for cooldown, want := range map[time.Duration][]time.Duration{

@@ -121,8 +121,8 @@ func TestGenerateInterviewIsCanceledByARequest(t *testing.T) {
 	require.Len(t, s.tries["AskGenerator"], 5, "at 0, 1, 3, 7 and 15 s")
 }
 
-// TestGenerateInterviewReportsAFaultOfItsOwn: when the generation cannot even be created, the workflow fails, and nothing
-// is asked or recorded.
+// TestGenerateInterviewReportsAFaultOfItsOwn: when the generation cannot be created, the workflow fails, and nothing is
+// asked or recorded.
 func TestGenerateInterviewReportsAFaultOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s := newGenerationScript(t)

@@ -114,8 +114,10 @@ func TestDecidesWhatADeliverysWorkflowGets(t *testing.T) {
 		change func(*delivery.QueuedDelivery)
 		want   func(*workflows.DeliverWebhookInput)
 	}{
-		"new":     {func(*delivery.QueuedDelivery) {}, func(*workflows.DeliverWebhookInput) {}},
-		"failing": {func(q *delivery.QueuedDelivery) { q.Failing = true }, func(in *workflows.DeliverWebhookInput) { in.Slow = true }},
+		"new": {func(*delivery.QueuedDelivery) {}, func(*workflows.DeliverWebhookInput) {}},
+		"failing": {func(q *delivery.QueuedDelivery) { q.Failing = true }, func(in *workflows.DeliverWebhookInput) {
+			in.Slow = true
+		}},
 		"probe": {func(q *delivery.QueuedDelivery) { q.Probe = true }, func(in *workflows.DeliverWebhookInput) {
 			in.Slow, in.Probe = true, true
 		}},
@@ -230,6 +232,7 @@ func (l locked) Handle(ctx context.Context, r slog.Record) error {
 // others of the round; one of a newer version is kept; a refused one is reported.
 func TestDecidesWhatBecomesOfACommand(t *testing.T) {
 	t.Parallel()
+	reported := []string{"command to a workflow failed at attempt 3"}
 	for name, tc := range map[string]struct {
 		kind              delivery.CommandKind
 		answer            error
@@ -240,9 +243,9 @@ func TestDecidesWhatBecomesOfACommand(t *testing.T) {
 	}{
 		"done":                 {delivery.ReplayChanged, nil, 1, false, false, false, nil},
 		"unavailable":          {delivery.ReplayChanged, errAway, 0, true, true, true, nil},
-		"unavailable for this": {delivery.ReplayChanged, errAway, 1, true, false, true, []string{"command to a workflow failed at attempt 3"}},
-		"refused":              {delivery.ReplayChanged, errRefused, 0, true, false, false, []string{"command to a workflow failed at attempt 3"}},
-		"of a newer version":   {"newer", nil, 0, true, false, true, []string{"command to a workflow failed at attempt 3"}},
+		"unavailable for this": {delivery.ReplayChanged, errAway, 1, true, false, true, reported},
+		"refused":              {delivery.ReplayChanged, errRefused, 0, true, false, false, reported},
+		"of a newer version":   {"newer", nil, 0, true, false, true, reported},
 		"started earlier": {
 			db.GenerationRequested, nil, 1, false, false, false, nil,
 		},
@@ -293,18 +296,24 @@ func TestDecidesWhichRowsGetAWorkflow(t *testing.T) {
 		failed                 bool
 		logged                 int
 	}{
-		"nothing to do":              {looked: true},
-		"needed and there":           {needed: true, status: running, described: 1, looked: true},
-		"needed and ended":           {needed: true, status: ended, described: 1, signaled: 1, found: 1, looked: true},
-		"needed and missing":         {needed: true, describe: errNone, described: 1, signaled: 1, found: 1, looked: true},
-		"overdue and missing":        {overdue: true, describe: errNone, described: 1, signaled: 1, found: 1, looked: true},
-		"overdue though it runs":     {overdue: true, status: running, described: 1, signaled: 1, found: 1, looked: true},
-		"overdue and still at work":  {overdue: true, works: true, status: running, described: 1, signaled: 1, looked: true},
-		"overdue work that is lost":  {overdue: true, works: true, status: ended, described: 1, signaled: 1, found: 1, looked: true},
-		"Temporal does not answer":   {overdue: true, describe: errAway, described: 1, failed: true},
-		"nor to the signal":          {overdue: true, status: ended, signal: errAway, described: 1, signaled: 1, failed: true},
-		"Temporal refuses the look":  {needed: true, describe: errRefused, described: 1, looked: true, logged: 1},
-		"Temporal refuses the start": {needed: true, status: ended, signal: errRefused, described: 1, signaled: 1, looked: true, logged: 1},
+		"nothing to do":             {looked: true},
+		"needed and there":          {needed: true, status: running, described: 1, looked: true},
+		"needed and ended":          {needed: true, status: ended, described: 1, signaled: 1, found: 1, looked: true},
+		"needed and missing":        {needed: true, describe: errNone, described: 1, signaled: 1, found: 1, looked: true},
+		"overdue and missing":       {overdue: true, describe: errNone, described: 1, signaled: 1, found: 1, looked: true},
+		"overdue though it runs":    {overdue: true, status: running, described: 1, signaled: 1, found: 1, looked: true},
+		"overdue and still at work": {overdue: true, works: true, status: running, described: 1, signaled: 1, looked: true},
+		"overdue work that is lost": {
+			overdue: true, works: true, status: ended, described: 1, signaled: 1, found: 1, looked: true,
+		},
+		"Temporal does not answer the look": {overdue: true, describe: errAway, described: 1, failed: true},
+		"Temporal does not answer the signal": {
+			overdue: true, status: ended, signal: errAway, described: 1, signaled: 1, failed: true,
+		},
+		"Temporal refuses the look": {needed: true, describe: errRefused, described: 1, looked: true, logged: 1},
+		"Temporal refuses the start": {
+			needed: true, status: ended, signal: errRefused, described: 1, signaled: 1, looked: true, logged: 1,
+		},
 	} {
 		a := &answers{status: tc.status, describe: tc.describe, signal: tc.signal}
 		d, messages := decider(a)

@@ -64,13 +64,13 @@ func (a *answers) DescribeWorkflowExecution(
 	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: info}, a.describe
 }
 
-// logged collects the messages of warnings and errors.
+// logged collects the messages that operators see.
 type logged struct {
 	slog.Handler
 	messages *[]string
 }
 
-func (l logged) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (l logged) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
 
 func (l logged) Handle(_ context.Context, r slog.Record) error {
 	text := r.Message
@@ -99,6 +99,7 @@ var (
 	errRefused = error(serviceerror.NewInvalidArgument("refused"))
 	errAway    = error(serviceerror.NewUnavailable("away"))
 	errNone    = error(serviceerror.NewNotFound("no such workflow"))
+	errStarted = error(serviceerror.NewWorkflowExecutionAlreadyStarted("", "", ""))
 )
 
 // TestDecidesWhatADeliverysWorkflowGets has the input of DeliverWebhook for each kind of a queued delivery.
@@ -192,7 +193,7 @@ func TestDecidesWhatGoesBack(t *testing.T) {
 		logged        int
 	}{
 		"started":         {nil, 0, 40, false, 0},
-		"started earlier": {serviceerror.NewWorkflowExecutionAlreadyStarted("", "", ""), 0, 40, false, 0},
+		"started earlier": {errStarted, 0, 40, false, 0},
 		"refused":         {errRefused, 40, 40, false, 40},
 		"unavailable":     {errAway, 40, startsAtOnce, true, 0},
 	} {
@@ -252,7 +253,7 @@ func TestDecidesWhatBecomesOfACommand(t *testing.T) {
 	} {
 		a := &answers{signal: tc.answer}
 		if tc.kind == db.GenerationRequested {
-			a.start = serviceerror.NewWorkflowExecutionAlreadyStarted("", "", "")
+			a.start = errStarted
 		}
 		d, messages := decider(a)
 		round := &commandRound{Dispatcher: d}

@@ -293,7 +293,7 @@ func (s *server) storeEvents(c *gin.Context, r *publishRequest, events []*delive
 			status, data := r.answer(deliveries)
 			return ok(c, status, data)
 		}
-		if !errors.Is(err, delivery.ErrChanged) {
+		if !errors.Is(err, delivery.ErrPreconditionFailed) {
 			return err
 		}
 		if err := s.Confirm(c, publishScope); err != nil {

@@ -29,7 +29,8 @@ func (s *server) health(c *gin.Context) error {
 	return ok(c, http.StatusOK, gin.H{"status": "up"})
 }
 
-// ready reports whether this process can serve: the database answers and is migrated, and Options.Ready agrees.
+// ready reports whether this process can serve: the database answers and is migrated, the keyset is the
+// installation's, and Options.Ready agrees.
 func (s *server) ready(c *gin.Context) error {
 	if reason := s.notReady(c); reason != "" {
 		return &surface.Error{Status: http.StatusServiceUnavailable, Code: surface.CodeUnavailable, Message: reason}
@@ -49,9 +50,16 @@ func (s *server) showMetrics() surface.Handler {
 func (s *server) notReady(c *gin.Context) string {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), readyTimeout)
 	defer cancel()
-	switch err := db.CheckMigrated(ctx, s.DB); {
+	err := db.CheckMigrated(ctx, s.DB)
+	if err == nil {
+		err = db.CheckKeyset(ctx, s.DB, s.Box)
+	}
+	switch {
 	case errors.Is(err, db.ErrNotMigrated):
 		return "The database is not migrated: run greenroom migrate up"
+	case errors.Is(err, db.ErrOtherKeyset):
+		s.Logger.WarnContext(ctx, "not ready", "error", err)
+		return "The keyset is not this installation's: the log has more"
 	case err != nil:
 		s.Logger.WarnContext(ctx, "not ready", "error", err)
 		return "The database does not answer"

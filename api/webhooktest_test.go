@@ -39,7 +39,7 @@ func (b *bundle) work(ctx context.Context, a delivery.Attempt) {
 	for _, q := range taken.Ready {
 		a.DeliveryID, a.RunID, a.Attempt, a.Generation = q.DeliveryID, uuid.New(), q.Attempt, q.Generation
 		a.WorkflowID, a.StartedAt = "delivery:"+q.DeliveryID.String(), time.Now()
-		_, err := delivery.RecordAttempt(ctx, b, delivery.Recording{
+		_, err := delivery.RecordAttempt(ctx, b, delivery.AttemptRecord{
 			Attempt: a, WebhookID: q.WebhookID, Body: []byte(`{"event":"ping"}`), Counts: !q.IsTest, Threshold: 10,
 		})
 		if err != nil && ctx.Err() == nil {

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"fmt"
+
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 )
@@ -17,6 +19,12 @@ func await(ctx workflow.Context, sel workflow.Selector) error {
 func wasReset(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
 	return info.OriginalRunID != "" && info.OriginalRunID != info.WorkflowExecution.RunID
+}
+
+// refuseWithout fails a workflow whose input lacks a field, because an operator started it by hand. A row that needs a
+// workflow gets one from the dispatcher, with all fields.
+func refuseWithout(field string) error {
+	return refuse(fmt.Sprintf("the input has no %q: a row that needs this workflow is given one within a minute", field))
 }
 
 // refuse returns the error that fails a workflow whose input is invalid. It is not retried.

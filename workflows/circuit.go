@@ -55,8 +55,13 @@ func CircuitWorkflowID(webhook uuid.UUID) string { return "circuit:" + webhook.S
 // A cancellation request has no effect, because a pause must end by a reset or a probe: the workflow continues and
 // loses no signal.
 func Circuit(ctx workflow.Context, in CircuitInput) error {
-	if in.WebhookID == uuid.Nil {
-		return refuse(`the input has no "WebhookID"`)
+	switch {
+	case in.WebhookID == uuid.Nil:
+		return refuseWithout("WebhookID")
+	case in.Cooldown <= 0:
+		return refuseWithout("Cooldown")
+	case in.ReleaseLimit <= 0:
+		return refuseWithout("ReleaseLimit")
 	}
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	c := &circuit{
@@ -312,7 +317,8 @@ func cooldown(base time.Duration, failed int) time.Duration {
 	return base
 }
 
-// release sends one second's worth of the paused deliveries. The next second's is twice as much, up to the limit.
+// release sends one second's worth of the paused deliveries. The next second's is twice as much, up to the limit. When
+// another transaction has locked all of them, it waits a second too.
 func (c *circuit) release(ctx workflow.Context, s deliver.CircuitState) error {
 	limit := c.in.ReleaseLimit
 	if s.RateLimit > 0 {
@@ -323,10 +329,14 @@ func (c *circuit) release(ctx workflow.Context, s deliver.CircuitState) error {
 		return err
 	}
 	n, err := c.releaseSome(ctx, deliver.ReleaseInput{WebhookID: c.in.WebhookID, Limit: rate})
-	if err != nil || n == 0 {
+	if err != nil {
 		return err
 	}
-	c.m.Rate = rate * 2
+	if n > 0 {
+		c.m.Rate = rate * 2
+	} else if workflow.GetVersion(ctx, "empty-release", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return nil
+	}
 	return workflow.Sleep(ctx, time.Second)
 }
 

@@ -87,7 +87,10 @@ func TestCircuitSaysHowItEnded(t *testing.T) {
 	}
 	c := setupCircuit(t, 0)
 	c.state = deliver.CircuitState{Missing: true}
-	c.ExecuteWorkflow(workflows.Circuit, workflows.CircuitInput{WebhookID: uuid.New()})
+	c.ExecuteWorkflow(
+		workflows.Circuit,
+		workflows.CircuitInput{WebhookID: uuid.New(), Cooldown: time.Minute, ReleaseLimit: 8},
+	)
 	require.ErrorContains(t, c.GetWorkflowError(), "there is no webhook")
 }
 
@@ -120,6 +123,17 @@ func TestCircuitWaitsForLockedDeliveries(t *testing.T) {
 	c.run(workflows.CircuitInput{})
 	c.AssertExpectations(t)
 	require.Equal(t, 2*time.Second, c.Now().Sub(c.start).Truncate(time.Second), "a second after each empty page")
+}
+
+// TestCircuitWaitsForLockedPausedDeliveries: another transaction may hold all that are left to release.
+func TestCircuitWaitsForLockedPausedDeliveries(t *testing.T) {
+	t.Parallel()
+	c := setupCircuit(t, 9)
+	c.state = deliver.CircuitState{Active: true}
+	c.locked = 3
+	c.run(workflows.CircuitInput{})
+	require.Equal(t, []int{0, 0, 0, 1, 2, 4, 2}, c.released)
+	require.Equal(t, 7*time.Second, c.Now().Sub(c.start).Truncate(time.Second), "a second after each page")
 }
 
 // TestCircuitHandlesASignalBeforeItEnds: a signal that arrives with the last read is not lost.

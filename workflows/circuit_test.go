@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"testing"
@@ -25,6 +26,7 @@ type circuit struct {
 	t        *testing.T
 	state    deliver.CircuitState
 	waiting  int
+	locked   int // how many pages find every delivery locked
 	start    time.Time
 	released []int
 	probes   []time.Duration
@@ -81,6 +83,9 @@ func setupCircuit(t *testing.T, waiting int) *circuit {
 				return 1, nil
 			}
 			n := min(in.Limit, c.waiting)
+			if c.locked > 0 {
+				c.locked, n = c.locked-1, 0
+			}
 			c.waiting -= n
 			c.released = append(c.released, n)
 			return n, nil
@@ -91,9 +96,8 @@ func setupCircuit(t *testing.T, waiting int) *circuit {
 func (c *circuit) run(in workflows.CircuitInput) {
 	c.t.Helper()
 	in.WebhookID = uuid.New()
-	if in.ReleaseLimit == 0 {
-		in.ReleaseLimit = 8
-	}
+	in.ReleaseLimit = cmp.Or(in.ReleaseLimit, 8)
+	in.Cooldown = cmp.Or(in.Cooldown, time.Minute)
 	c.ExecuteWorkflow(workflows.Circuit, in)
 	require.True(c.t, c.IsWorkflowCompleted())
 	require.NoError(c.t, c.GetWorkflowError())
@@ -180,7 +184,7 @@ func TestCircuit(t *testing.T) {
 		c.state = deliver.CircuitState{Active: true}
 		c.SetContinueAsNewSuggested(true)
 		c.ExecuteWorkflow(workflows.Circuit, workflows.CircuitInput{
-			WebhookID: uuid.New(), ReleaseLimit: 8, Memory: workflows.CircuitMemory{Rate: 4},
+			WebhookID: uuid.New(), Cooldown: time.Minute, ReleaseLimit: 8, Memory: workflows.CircuitMemory{Rate: 4},
 		})
 		var next *workflow.ContinueAsNewError
 		require.ErrorAs(t, c.GetWorkflowError(), &next)

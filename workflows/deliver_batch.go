@@ -26,8 +26,11 @@ func DeliverBatchWorkflowID(batch uuid.UUID) string { return "batch:" + batch.St
 // A cancellation request has no effect: customers do not know batches, and deliveries are canceled one by one. A Reset
 // sends the whole batch again.
 func DeliverBatch(ctx workflow.Context, in DeliverBatchInput) (deliver.BatchResult, error) {
-	if in.BatchID == uuid.Nil {
-		return deliver.BatchResult{}, refuse(`the input has no "BatchID"`)
+	switch {
+	case in.BatchID == uuid.Nil:
+		return deliver.BatchResult{}, refuseWithout("BatchID")
+	case len(in.Deliveries) == 0:
+		return deliver.BatchResult{}, refuseWithout("Deliveries")
 	}
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	var a *deliver.Activities

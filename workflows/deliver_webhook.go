@@ -45,10 +45,14 @@ type DeliverWebhookInput struct {
 	Made int `json:",omitzero"`
 }
 
-// check refuses an input that names no delivery: an operator may start the workflow by hand.
+// check refuses an input that is not complete. Without a schedule the next attempt would be the last; that of a test is
+// empty, so the time-out stands for the settings of the webhook.
 func (in *DeliverWebhookInput) check() error {
-	if in.DeliveryID == uuid.Nil {
-		return refuse(`the input has no "DeliveryID"`)
+	switch {
+	case in.DeliveryID == uuid.Nil:
+		return refuseWithout("DeliveryID")
+	case in.Timeout <= 0:
+		return refuseWithout("Timeout")
 	}
 	return nil
 }

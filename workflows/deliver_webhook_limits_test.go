@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	sdk "go.temporal.io/api/sdk/v1"
@@ -201,34 +200,6 @@ func TestDeliverWebhookContinuesAsNewWithoutLoss(t *testing.T) {
 		require.ErrorContains(t, d.GetWorkflowError(), "canceled")
 		require.Len(t, *canceled, 1)
 	})
-}
-
-// TestWorkflowsRefuseAnInputWithoutID: an operator may start the workflow by hand.
-func TestWorkflowsRefuseAnInputWithoutID(t *testing.T) {
-	t.Parallel()
-	for want, run := range map[string]func(*testsuite.TestWorkflowEnvironment){
-		`the input has no "BatchID"`: func(env *testsuite.TestWorkflowEnvironment) {
-			env.ExecuteWorkflow(workflows.DeliverBatch, workflows.DeliverBatchInput{Deliveries: []uuid.UUID{uuid.New()}})
-		},
-		`the input has no "WebhookID"`: func(env *testsuite.TestWorkflowEnvironment) {
-			env.ExecuteWorkflow(workflows.Circuit, workflows.CircuitInput{})
-		},
-		`the input has no "ReplayID"`: func(env *testsuite.TestWorkflowEnvironment) {
-			env.ExecuteWorkflow(workflows.ReplayDeliveries, workflows.ReplayDeliveriesInput{})
-		},
-		`the input has no "InterviewID"`: func(env *testsuite.TestWorkflowEnvironment) {
-			env.ExecuteWorkflow(workflows.Interview, workflows.InterviewInput{})
-		},
-		`the input has no "GenerationID"`: func(env *testsuite.TestWorkflowEnvironment) {
-			env.ExecuteWorkflow(workflows.GenerateInterview, workflows.GenerateInterviewInput{})
-		},
-	} {
-		var suite testsuite.WorkflowTestSuite
-		env := suite.NewTestWorkflowEnvironment()
-		run(env)
-		require.True(t, env.IsWorkflowCompleted())
-		require.ErrorContains(t, env.GetWorkflowError(), want)
-	}
 }
 
 // TestDeliverWebhookSurvivesAnUndecodableWake sends what an operator may type into the Temporal UI: a wake whose payload

@@ -23,7 +23,7 @@ func GenerateInterviewWorkflowID(generation uuid.UUID) string {
 // or cannot be reached fails the generation; the job stays. A cancellation request fails the generation too.
 func GenerateInterview(ctx workflow.Context, in GenerateInterviewInput) error {
 	if in.GenerationID == uuid.Nil {
-		return refuse(`the input has no "GenerationID"`)
+		return refuseWithout("GenerationID")
 	}
 	err := generate(ctx, in)
 	if !temporal.IsCanceledError(err) {

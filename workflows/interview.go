@@ -45,8 +45,11 @@ func InterviewWorkflowID(interview uuid.UUID) string { return "interview:" + int
 // A cancellation request does the same as the signal cancel. An interview that has taken place cannot be canceled: the
 // workflow continues, for the analysis.
 func Interview(ctx workflow.Context, in InterviewInput) error {
-	if in.InterviewID == uuid.Nil {
-		return refuse(`the input has no "InterviewID"`)
+	switch {
+	case in.InterviewID == uuid.Nil:
+		return refuseWithout("InterviewID")
+	case in.NoAnswerDelay <= 0: // without the settings an unanswered call would be the last
+		return refuseWithout("NoAnswerDelay")
 	}
 	i := &interview{
 		in:        in,

@@ -58,8 +58,11 @@ type ReplayDeliveriesInput struct {
 // receiver gets them at a bounded rate. Their number is not limited. The replay's row says whether it is paused or
 // canceled. A cancellation request cancels the replay.
 func ReplayDeliveries(ctx workflow.Context, in ReplayDeliveriesInput) error {
-	if in.ReplayID == uuid.Nil {
-		return refuse(`the input has no "ReplayID"`)
+	switch {
+	case in.ReplayID == uuid.Nil:
+		return refuseWithout("ReplayID")
+	case in.PerSecond <= 0:
+		return refuseWithout("PerSecond")
 	}
 	err := replayDeliveries(withShortActivity(ctx), in)
 	if !temporal.IsCanceledError(err) {

@@ -183,17 +183,17 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	var took time.Duration
 	defer func() { t.Endpoints.Release(t.job.Webhook.ID, t.in.DeliveryID, took) }()
 	req, fault := t.request()
-	if fault != nil {
+	if fault != nil && !fault.elsewhere {
 		return AttemptResult{Outcome: AttemptFailed, Reason: fault.reason}, t.fail(ctx, fault, "")
 	}
-	resp := t.Client.Send(ctx, req)
+	resp := t.sendRequest(ctx, req, fault)
 	took = resp.Duration
 	if resp.ErrorKind == webhook.KindCanceled {
 		return AttemptResult{}, fmt.Errorf("attempt interrupted: %w", context.Cause(ctx))
 	}
 	row := t.row(req.Profile, resp)
-	opened, err := t.recordUntilDone(ctx, delivery.Recording{
-		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
+	opened, err := t.recordUntilDone(ctx, delivery.AttemptRecord{
+		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
 		Threshold: t.CircuitThreshold, Probe: t.in.Probe, Replay: t.in.Replay,
 	})
 	if err != nil {
@@ -201,6 +201,11 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	}
 	t.log(ctx, &row, opened)
 	return resultOf(&row), nil
+}
+
+// counts reports whether the circuit counts an attempt: not that of a test, and not one that sent nothing.
+func (t *attempt) counts(r webhook.Response) bool {
+	return !t.job.Delivery.IsTest && r.ErrorKind != webhook.KindUnprepared
 }
 
 // row returns the attempt to record: the answer, its outcome, and when the next attempt is due.

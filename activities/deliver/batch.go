@@ -225,7 +225,7 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 		in: AttemptInput{DeliveryID: j.Delivery.ID, Generation: j.Delivery.Generation, Attempt: 1},
 	}
 	req, fault := t.request()
-	if fault != nil {
+	if fault != nil && !fault.elsewhere {
 		b.Endpoints.Release(j.Webhook.ID, j.Delivery.ID, 0)
 		b.fail(ctx, t, fault)
 		return
@@ -235,7 +235,7 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 	} else {
 		t.in.Last = true
 	}
-	resp := b.Client.Send(ctx, req)
+	resp := t.sendRequest(ctx, req, fault)
 	if resp.ErrorKind == webhook.KindCanceled {
 		b.Endpoints.Release(j.Webhook.ID, j.Delivery.ID, resp.Duration)
 		b.fault(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
@@ -297,9 +297,9 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, d
 	end := func() { b.Endpoints.Release(t.job.Webhook.ID, t.job.Delivery.ID, resp.Duration) }
 	failed := row.Outcome != delivery.OutcomeSucceeded
 	b.recorder.add(b.Activities, &recording{
-		Recording: delivery.Recording{
-			Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: !t.job.Delivery.IsTest,
-			Threshold: b.CircuitThreshold, GoesOnAs: WorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
+		AttemptRecord: delivery.AttemptRecord{
+			Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
+			Threshold: b.CircuitThreshold, NextWorkflowID: WorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
 		},
 		recorded: func(opened bool, err error) {
 			defer done()

@@ -3,33 +3,54 @@ package deliver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/db/catalog"
 	"greenroom/db/delivery"
+	"greenroom/db/seal"
 )
 
-// preparationFault says why a request cannot be made from the stored rows. A retry would fail too, so the delivery
-// fails. It can be replayed once the cause is removed.
+// preparationFault says why a request cannot be made from the stored rows. The delivery fails, and can be replayed once
+// the cause is removed.
 type preparationFault struct {
 	reason string // a sentence for the customer, with the remedy
 	err    error  // for the log
+	// elsewhere: the rows are sound, but this process lacks a key or is too old. Another worker may be able to send, so
+	// this is a failed attempt like any other: the schedule retries it, and its end fails the delivery.
+	elsewhere bool
 }
 
-// request returns the request of the attempt. The body is rendered once: every attempt sends the same bytes. Nothing is
-// read from outside the process, so every fault is permanent.
+// response is what an attempt records that sent nothing.
+func (f *preparationFault) response() webhook.Response {
+	return webhook.Response{StartedAt: time.Now(), ErrorKind: webhook.KindUnprepared, Error: f.reason}
+}
+
+// request returns the request of the attempt. The body is rendered once: every attempt sends the same bytes. With a
+// fault the request has a profile alone, whose schedule applies.
 func (t *attempt) request() (webhook.Request, *preparationFault) {
-	d, w, e := &t.job.Delivery, &t.job.Webhook, &t.job.Event
-	p, err := profiles.ByName(w.Profile)
+	p, err := profiles.ByName(t.job.Webhook.Profile)
 	if err != nil {
-		return webhook.Request{}, &preparationFault{
-			"This version does not know the webhook's profile: upgrade or change the profile, then replay the delivery",
-			err,
+		p, _ = profiles.ByName(profiles.Default)
+		return webhook.Request{Profile: p}, &preparationFault{
+			reason: "This version does not know the webhook's profile: upgrade the workers or change the profile, then replay " +
+				"the delivery",
+			err: err, elsewhere: true,
 		}
 	}
+	req, fault := t.requestOf(p)
+	if fault != nil {
+		return webhook.Request{Profile: p}, fault
+	}
+	return req, nil
+}
+
+func (t *attempt) requestOf(p *webhook.Profile) (webhook.Request, *preparationFault) {
+	d, w, e := &t.job.Delivery, &t.job.Webhook, &t.job.Event
 	m := webhook.Message{
 		DeliveryID: d.ID.String(), EventID: e.ID.String(), EventType: e.Type, EventName: p.NameOf(e.Type),
 		OccurredAt: e.OccurredAt, Data: e.Data, Endpoint: w.URL, BaseURL: strings.TrimRight(t.PublicURL, "/"),
@@ -37,20 +58,19 @@ func (t *attempt) request() (webhook.Request, *preparationFault) {
 	if e.CompanyID != nil {
 		m.CompanyID = e.CompanyID.String()
 	}
-	body := d.Body
+	body, err := d.Body, error(nil)
 	if body == nil {
 		if body, err = t.render(p, m); err != nil {
 			return webhook.Request{}, &preparationFault{
-				"The webhook's profile cannot render this event: publish a corrected event",
-				err,
+				reason: "The webhook's profile cannot render this event: publish a corrected event", err: err,
 			}
 		}
 	}
 	secret, err := t.Box.Open(w.Secret, w.ID, delivery.SecretField)
 	if err != nil {
 		return webhook.Request{}, &preparationFault{
-			"The signing secret cannot be opened: restore its key or replace the secret, then replay the delivery",
-			err,
+			reason: "The signing secret cannot be opened: restore its key or replace the secret, then replay the delivery",
+			err:    err, elsewhere: errors.Is(err, seal.ErrUnknownKey),
 		}
 	}
 	headers, fault := t.headers()
@@ -85,8 +105,8 @@ func (t *attempt) headers() ([]webhook.Header, *preparationFault) {
 		value, err := t.Box.Open(h.Sealed, w.ID, delivery.HeaderField(h.Name))
 		if err != nil {
 			return nil, &preparationFault{
-				"The header " + h.Name + " cannot be opened: set its value again, then replay the delivery",
-				err,
+				reason: "The header " + h.Name + " cannot be opened: set its value again, then replay the delivery",
+				err:    err, elsewhere: errors.Is(err, seal.ErrUnknownKey),
 			}
 		}
 		headers[i].Value = string(value)
@@ -94,12 +114,22 @@ func (t *attempt) headers() ([]webhook.Header, *preparationFault) {
 	return headers, nil
 }
 
+// sendRequest sends the request, or gives the answer of a request that another worker may be able to make.
+func (t *attempt) sendRequest(ctx context.Context, req webhook.Request, fault *preparationFault) webhook.Response {
+	if fault == nil {
+		return t.Client.Send(ctx, req)
+	}
+	t.Logger.WarnContext(ctx, "this worker cannot prepare the delivery", "delivery_id", t.in.DeliveryID,
+		"webhook_id", t.job.Webhook.ID, "error", fault.err)
+	return fault.response()
+}
+
 // fail ends the delivery because of a fault. Nothing was sent, so there is no attempt to record. When the fault was
 // found in a batch, ownWorkflow is the id of the delivery's own workflow, which then shows the failure.
 func (t *attempt) fail(ctx context.Context, fault *preparationFault, ownWorkflow string) error {
 	ended, err := delivery.FailDelivery(ctx, t.DB, delivery.Failure{
 		DeliveryID: t.in.DeliveryID, Generation: t.in.Generation, Attempt: t.in.Attempt, Reason: fault.reason,
-		WorkflowID: t.workflow, GoesOnAs: ownWorkflow,
+		WorkflowID: t.workflow, NextWorkflowID: ownWorkflow,
 	})
 	if err != nil || !ended {
 		return err

@@ -20,7 +20,7 @@ type recorder struct {
 
 // recording is an attempt to be written. recorded is called once it is written, or with the reason why it is not.
 type recording struct {
-	delivery.Recording
+	delivery.AttemptRecord
 	recorded func(opened bool, err error)
 }
 
@@ -88,9 +88,9 @@ func (a *Activities) recordSuccesses(ctx context.Context, good []*recording) {
 	if len(good) == 0 {
 		return
 	}
-	rows := make([]delivery.Recording, len(good))
+	rows := make([]delivery.AttemptRecord, len(good))
 	for i, r := range good {
-		rows[i] = r.Recording
+		rows[i] = r.AttemptRecord
 	}
 	if err := a.retryWhileUnavailable(
 		ctx,
@@ -107,12 +107,12 @@ func (a *Activities) recordSuccesses(ctx context.Context, good []*recording) {
 }
 
 func (a *Activities) recordAlone(ctx context.Context, r *recording) {
-	opened, err := a.recordUntilDone(ctx, r.Recording)
+	opened, err := a.recordUntilDone(ctx, r.AttemptRecord)
 	r.recorded(opened, err)
 }
 
 // recordUntilDone records an attempt even if ctx ends, because the request was sent.
-func (a *Activities) recordUntilDone(ctx context.Context, r delivery.Recording) (opened bool, err error) {
+func (a *Activities) recordUntilDone(ctx context.Context, r delivery.AttemptRecord) (opened bool, err error) {
 	err = a.retryWhileUnavailable(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
 		opened, err = delivery.RecordAttempt(ctx, a.DB, r)
 		return err

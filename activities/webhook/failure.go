@@ -27,6 +27,10 @@ const (
 	KindRedirect ErrorKind = "redirect" // the answer is a redirect; redirects are not followed
 	KindRequest  ErrorKind = "request"  // the webhook's settings cannot be sent, e.g. a header value with a line break
 	KindCanceled ErrorKind = "canceled" // the sender gave up; the receiver is not at fault
+
+	// KindUnprepared: nothing was sent, because the worker lacks the key of a secret or does not know the profile. Another
+	// worker may have it.
+	KindUnprepared ErrorKind = "unprepared"
 )
 
 // Gist returns a failure's text without its detail. The detail may name hosts; the gist holds no customer data.

@@ -151,6 +151,8 @@ func (c *Client) checkParsed(u *url.URL) error {
 		return &URLError{"must not contain a user name or password; use a custom header"}
 	case u.Scheme == "http" && !c.opts.AllowHTTP:
 		return &URLError{"must use https"}
+	case u.Scheme != "https" && u.Scheme != "http" && c.opts.AllowHTTP:
+		return &URLError{"must use https or http"}
 	case u.Scheme != "https" && u.Scheme != "http":
 		return &URLError{"must use https"}
 	case c.blockedHost(u.Hostname()):

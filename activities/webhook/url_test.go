@@ -110,6 +110,12 @@ func TestCheckURL(t *testing.T) {
 	}
 }
 
+func TestCheckURLNamesTheSchemesThatAreAllowed(t *testing.T) {
+	t.Parallel()
+	err := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true}).CheckURL("ftp://example.com/")
+	require.EqualError(t, err, "url must use https or http")
+}
+
 func TestCheckURLByConfiguration(t *testing.T) {
 	t.Parallel()
 	dev := webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true}

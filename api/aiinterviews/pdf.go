@@ -232,7 +232,7 @@ func (s *sheet) conversation(all []said) {
 	s.heading("Conversation")
 	for _, l := range all {
 		if s.PageNo() >= maxPages {
-			s.heading("The conversation goes on: the whole of it is in the report that is not a PDF.")
+			s.heading("The conversation is longer: the web page of this report shows all of it.")
 			return
 		}
 		s.SetFont("dejavu", "B", 9)

@@ -73,7 +73,7 @@ func (s *server) sharedReport(c *gin.Context) (*db.Interview, time.Time, error) 
 		return nil, end, err
 	}
 	i, err := db.GetInterview(c.Request.Context(), s.DB, pg.Scope{}, id)
-	if errors.Is(err, pg.ErrNotFound) { // deleted meanwhile
+	if errors.Is(err, pg.ErrNotFound) { // deleted since
 		return nil, end, errNoLink
 	}
 	return i, end, err

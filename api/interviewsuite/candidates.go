@@ -90,7 +90,7 @@ func (s *server) getCandidate(c *gin.Context) error {
 
 // createCandidate adds a candidate to a project and, when the project invites its candidates, invites them: that also
 // needs write:interviews, since an invitation is an interview. The same e-mail address is in a project once, so that
-// a request that is sent again invites nobody twice.
+// a repeated request invites no candidate twice.
 func (s *server) createCandidate(c *gin.Context) error {
 	company, project, err := s.project(c)
 	if err != nil {
@@ -238,7 +238,7 @@ func (s *server) updateCandidate(c *gin.Context) error {
 			return err
 		}
 		moved, err := in.moveDeadline(ctx, tx, project, candidate)
-		if err != nil || !moved && sameCandidate(&before, candidate) { // what changes nothing is told nobody
+		if err != nil || !moved && sameCandidate(&before, candidate) { // without a change there is no event
 			return err
 		}
 		return db.UpdateCandidate(ctx, tx, candidate, columns...)

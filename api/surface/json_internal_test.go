@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -51,5 +52,10 @@ func FuzzCheckJSON(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,"\ud83d\ude00"]}`, `{"a":1,"\u0061":2}`, `"\u0000"`, `[-1.5e3,{}]`} {
 		f.Add([]byte(seed))
 	}
-	f.Fuzz(func(_ *testing.T, raw []byte) { _ = CheckJSON(raw) }) // it must not panic
+	f.Fuzz(func(t *testing.T, raw []byte) { // it must not panic
+		var refused *Error
+		if errors.As(CheckJSON(raw), &refused) && strings.Contains(refused.Message, "surrogate") {
+			require.Contains(t, strings.ToLower(string(raw)), `\ud`)
+		}
+	})
 }

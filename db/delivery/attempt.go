@@ -44,8 +44,8 @@ type Attempt struct {
 	Response *string `bun:"response"`
 }
 
-// Recording is an attempt to store, with what its delivery and webhook need to be updated.
-type Recording struct {
+// AttemptRecord is an attempt to store, with what its delivery and webhook need to be updated.
+type AttemptRecord struct {
 	Attempt   Attempt
 	WebhookID uuid.UUID
 	// Body is the request body. The first attempt stores it on the delivery.
@@ -56,26 +56,26 @@ type Recording struct {
 	Threshold int
 	// Probe: the attempt of a half-open circuit; its success closes the circuit.
 	Probe bool
-	// GoesOnAs is the id of the delivery's next workflow when this attempt was made in a batch. After a failure the
+	// NextWorkflowID is the id of the delivery's next workflow when this attempt was made in a batch. After a failure the
 	// delivery goes back to the queue and that workflow is started: it makes the next attempt, or shows that the delivery
 	// failed for good. Empty: the workflow that made this attempt continues.
-	GoesOnAs string
+	NextWorkflowID string
 	// Replay: an operator asked for this attempt, so its failure may change a delivery that has ended.
 	Replay bool
 }
 
-// RecordAttempt stores an attempt, the delivery's new state and the webhook's circuit in one statement. Recording the
+// RecordAttempt stores an attempt, the delivery's new state and the webhook's circuit in one statement. Storing the
 // same attempt of the same run again changes nothing. A failure does not change the state of an ended delivery, unless
 // it is a replay. An attempt of an earlier generation never changes the state. A success does not write to a healthy
 // webhook. 410 and 429 do not count as failures for the circuit: 410 disables the webhook, and 429 is a rate limit, not
 // an outage. When the circuit opens (opened is true), or closes after a probe, the statement adds the command to the
 // Circuit workflow.
-func RecordAttempt(ctx context.Context, db bun.IDB, r Recording) (opened bool, err error) {
+func RecordAttempt(ctx context.Context, db bun.IDB, r AttemptRecord) (opened bool, err error) {
 	a := r.Attempt
 	var notified int
 	err = db.NewRaw(attemptSQL, pg.Args{
 		"delivery": a.DeliveryID, "run": a.RunID, "attempt": a.Attempt, "generation": a.Generation,
-		"workflow": a.WorkflowID, "next_workflow": r.GoesOnAs, "started_at": a.StartedAt, "duration_ms": a.DurationMS,
+		"workflow": a.WorkflowID, "next_workflow": r.NextWorkflowID, "started_at": a.StartedAt, "duration_ms": a.DurationMS,
 		"outcome": a.Outcome, "next_attempt_at": a.NextAttemptAt, "status_code": a.StatusCode,
 		"error_kind": a.ErrorKind, "error": a.Error, "response": a.Response, "body": r.Body,
 		"webhook": r.WebhookID, "counts": r.Counts, "threshold": r.Threshold, "probe": r.Probe, "replay": r.Replay,
@@ -152,8 +152,8 @@ type Failure struct {
 	Generation, Attempt int
 	// Reason is one sentence for the customer.
 	Reason string
-	// WorkflowID is as in Attempt, GoesOnAs as in Recording.
-	WorkflowID, GoesOnAs string
+	// WorkflowID is as in Attempt, NextWorkflowID as in AttemptRecord.
+	WorkflowID, NextWorkflowID string
 }
 
 // FailDelivery marks a delivery as failed without an attempt. ended is false when the delivery had ended before.
@@ -170,7 +170,7 @@ func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err e
 		ON CONFLICT DO NOTHING RETURNING 1
 	) SELECT EXISTS (SELECT FROM d), (SELECT count(pg_notify(?channel, '')) FROM q)`, pg.Args{
 		"delivery": f.DeliveryID, "generation": f.Generation, "attempt": f.Attempt, "reason": f.Reason,
-		"workflow": f.WorkflowID, "next_workflow": f.GoesOnAs, "no_company": uuid.Nil, "channel": QueueChannel,
+		"workflow": f.WorkflowID, "next_workflow": f.NextWorkflowID, "no_company": uuid.Nil, "channel": QueueChannel,
 	}).Scan(ctx, &ended, &notified)
 	if err != nil {
 		return false, fmt.Errorf("fail delivery: %w", err)

@@ -19,8 +19,8 @@ func TestAttemptsBesideAnOpenCircuit(t *testing.T) {
 		require.NoError(t, err)
 		return w
 	}
-	probe := func(r *delivery.Recording) { r.Probe = true }
-	threshold := func(r *delivery.Recording) { r.Threshold = 3 }
+	probe := func(r *delivery.AttemptRecord) { r.Probe = true }
+	threshold := func(r *delivery.AttemptRecord) { r.Threshold = 3 }
 	late, lateToo, probed, probedToo := b.lost(), b.lost(), b.lost(), b.lost()
 	for i := range 3 {
 		require.Equal(t, i == 2, b.attempt(b.lost(), delivery.OutcomeRetry, threshold), "failure %d", i+1)
@@ -64,7 +64,7 @@ func TestFailDelivery(t *testing.T) {
 	}
 	require.False(t, fail(delivery.Failure{Generation: 1}), "of another generation")
 	require.Equal(t, delivery.Pending, b.delivery(q.DeliveryID).Status)
-	require.True(t, fail(delivery.Failure{GoesOnAs: "delivery:1", Attempt: 1}))
+	require.True(t, fail(delivery.Failure{NextWorkflowID: "delivery:1", Attempt: 1}))
 	d := b.delivery(q.DeliveryID)
 	require.Equal(t, delivery.Failed, d.Status)
 	require.Equal(t, "the profile is unknown", *d.LastError)

@@ -306,9 +306,9 @@ func LoadWebhooks(ctx context.Context, db bun.IDB, ids []uuid.UUID) (map[uuid.UU
 }
 
 // RecordSuccesses stores many successful first attempts, of any batches, in one statement, and sets their webhooks'
-// consecutive failures to 0. Recording an attempt again changes nothing. RecordAttempt stores failed attempts.
-func RecordSuccesses(ctx context.Context, db *bun.DB, rs []Recording) error {
-	sorted := slices.SortedFunc(slices.Values(rs), func(a, b Recording) int { // locks rows in the order of ids
+// consecutive failures to 0. Storing an attempt again changes nothing. RecordAttempt stores failed attempts.
+func RecordSuccesses(ctx context.Context, db *bun.DB, rs []AttemptRecord) error {
+	sorted := slices.SortedFunc(slices.Values(rs), func(a, b AttemptRecord) int { // locks rows in the order of ids
 		return bytes.Compare(a.Attempt.DeliveryID[:], b.Attempt.DeliveryID[:])
 	})
 	_, err := pg.Direct(db).ExecContext(ctx, successesSQL.SQL, successesSQL.Args(columnsOf(sorted))...)
@@ -319,7 +319,7 @@ func RecordSuccesses(ctx context.Context, db *bun.DB, rs []Recording) error {
 }
 
 // columnsOf returns the arguments of successesSQL: an array for each column, and the webhooks of those that count.
-func columnsOf(rs []Recording) pg.Args {
+func columnsOf(rs []AttemptRecord) pg.Args {
 	n := len(rs)
 	deliveries, runs, workflows := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]string, n)
 	generations, durations, startedAt := make([]int, n), make([]int, n), make([]time.Time, n)

@@ -44,9 +44,9 @@ func (b *bundle) load(batch delivery.Batch, run uuid.UUID, replay bool) map[uuid
 
 func (b *bundle) succeed(run uuid.UUID, qs ...delivery.QueuedDelivery) {
 	b.t.Helper()
-	code, rs := 204, make([]delivery.Recording, len(qs))
+	code, rs := 204, make([]delivery.AttemptRecord, len(qs))
 	for i, q := range qs {
-		rs[i] = delivery.Recording{WebhookID: q.WebhookID, Body: []byte(`{"x":1}`), Counts: true, Attempt: delivery.Attempt{
+		rs[i] = delivery.AttemptRecord{WebhookID: q.WebhookID, Body: []byte(`{"x":1}`), Counts: true, Attempt: delivery.Attempt{
 			DeliveryID: q.DeliveryID, RunID: run, Attempt: 1, WorkflowID: "batch:x", StartedAt: time.Now(), DurationMS: 5,
 			Outcome: delivery.OutcomeSucceeded, StatusCode: &code,
 		}}
@@ -233,7 +233,7 @@ func TestRecordSuccesses(t *testing.T) {
 		b.exec("UPDATE webhooks SET consecutive_failures = 3")
 		require.NoError(
 			t,
-			delivery.RecordSuccesses(b.ctx, b.DB, []delivery.Recording{{WebhookID: b.hook.ID, Attempt: delivery.Attempt{
+			delivery.RecordSuccesses(b.ctx, b.DB, []delivery.AttemptRecord{{WebhookID: b.hook.ID, Attempt: delivery.Attempt{
 				DeliveryID: qs[0].DeliveryID, RunID: uuid.New(), Attempt: 1, WorkflowID: "batch:x", StartedAt: time.Now(),
 			}}}),
 		)
@@ -260,8 +260,8 @@ func TestRecordAttemptOfABatch(t *testing.T) {
 	next := time.Now().Add(5 * time.Second).UTC()
 	run := uuid.New()
 	record := func(q delivery.QueuedDelivery, o delivery.Outcome) {
-		b.attempt(q, o, func(r *delivery.Recording) {
-			r.GoesOnAs = "delivery:" + q.DeliveryID.String() + ":0"
+		b.attempt(q, o, func(r *delivery.AttemptRecord) {
+			r.NextWorkflowID = "delivery:" + q.DeliveryID.String() + ":0"
 			r.Attempt.RunID, r.Attempt.WorkflowID = run, "batch:x"
 			if o == delivery.OutcomeRetry {
 				r.Attempt.NextAttemptAt = &next

@@ -96,13 +96,13 @@ func (b *bundle) delivery(id uuid.UUID) *delivery.Delivery {
 }
 
 // attempt records one attempt of a delivery with the given outcome.
-func (b *bundle) attempt(q delivery.QueuedDelivery, outcome delivery.Outcome, mod ...func(*delivery.Recording)) bool {
+func (b *bundle) attempt(q delivery.QueuedDelivery, outcome delivery.Outcome, mod ...func(*delivery.AttemptRecord)) bool {
 	b.t.Helper()
 	code := 200
 	if outcome != delivery.OutcomeSucceeded {
 		code = 500
 	}
-	r := delivery.Recording{
+	r := delivery.AttemptRecord{
 		WebhookID: q.WebhookID, Body: []byte(`{"x":1}`), Counts: true, Threshold: 10,
 		Attempt: delivery.Attempt{
 			DeliveryID: q.DeliveryID, RunID: uuid.New(), Attempt: 1, WorkflowID: "delivery:" + q.DeliveryID.String() + ":0",

@@ -142,7 +142,7 @@ func TestRecordAttempt(t *testing.T) {
 		q := b.take()[0]
 		run := uuid.New()
 		for range 2 {
-			b.attempt(q, delivery.OutcomeRetry, func(r *delivery.Recording) { r.Attempt.RunID = run })
+			b.attempt(q, delivery.OutcomeRetry, func(r *delivery.AttemptRecord) { r.Attempt.RunID = run })
 		}
 		d := b.delivery(q.DeliveryID)
 		require.Equal(t, 1, d.Attempts)
@@ -162,7 +162,7 @@ func TestRecordAttempt(t *testing.T) {
 	})
 	t.Run("a_test_does_not_move_the_circuit", func(t *testing.T) {
 		b.publish(catalog.InterviewStarted)
-		b.attempt(b.take()[0], delivery.OutcomeFailed, func(r *delivery.Recording) { r.Counts = false })
+		b.attempt(b.take()[0], delivery.OutcomeFailed, func(r *delivery.AttemptRecord) { r.Counts = false })
 		require.Zero(t, b.failures())
 	})
 	t.Run("a_failure_leaves_a_delivery_as_it_ended", func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestRecordAttempt(t *testing.T) {
 		require.Equal(t, delivery.Succeeded, d.Status)
 		require.Equal(t, 200, *d.LastStatusCode)
 		require.Equal(t, 2, d.Attempts, "it was made all the same")
-		b.attempt(q, delivery.OutcomeRetry, func(r *delivery.Recording) { r.Replay = true })
+		b.attempt(q, delivery.OutcomeRetry, func(r *delivery.AttemptRecord) { r.Replay = true })
 		require.Equal(t, delivery.Retrying, b.delivery(q.DeliveryID).Status, "unless an operator asked for it")
 		b.attempt(q, delivery.OutcomeFailed)
 		b.attempt(q, delivery.OutcomeRetry)
@@ -188,7 +188,7 @@ func TestRecordAttempt(t *testing.T) {
 		_, err := b.ExecContext(b.ctx, "UPDATE deliveries SET generation = 1 WHERE id = ?", q.DeliveryID)
 		require.NoError(t, err)
 		for _, outcome := range []delivery.Outcome{delivery.OutcomeSucceeded, delivery.OutcomeFailed} {
-			b.attempt(q, outcome, func(r *delivery.Recording) { r.GoesOnAs = "delivery:x:0" })
+			b.attempt(q, outcome, func(r *delivery.AttemptRecord) { r.NextWorkflowID = "delivery:x:0" })
 			require.Equal(t, delivery.Pending, b.delivery(q.DeliveryID).Status)
 		}
 		require.Empty(t, b.take())
@@ -219,7 +219,7 @@ func TestRecordAttempt(t *testing.T) {
 				b.attempt(
 					q,
 					delivery.OutcomeRetry,
-					func(r *delivery.Recording) { r.Attempt.Attempt, r.Attempt.StatusCode = i+1, &code },
+					func(r *delivery.AttemptRecord) { r.Attempt.Attempt, r.Attempt.StatusCode = i+1, &code },
 				),
 			)
 		}
@@ -258,7 +258,7 @@ func TestCircuit(t *testing.T) {
 		if b.attempt(
 			delivery.QueuedDelivery{DeliveryID: parked.DeliveryID, WebhookID: b.hook.ID},
 			delivery.OutcomeRetry,
-			func(r *delivery.Recording) {
+			func(r *delivery.AttemptRecord) {
 				r.Attempt.Attempt = i + 1
 			},
 		) {
@@ -338,7 +338,7 @@ func TestCircuit(t *testing.T) {
 			b.hook.ID,
 		)
 		require.NoError(t, err)
-		b.attempt(parked, delivery.OutcomeSucceeded, func(r *delivery.Recording) { r.Probe = true })
+		b.attempt(parked, delivery.OutcomeSucceeded, func(r *delivery.AttemptRecord) { r.Probe = true })
 		w, err := delivery.GetWebhook(b.ctx, b, b.hook.ID)
 		require.NoError(t, err)
 		require.Nil(t, w.CircuitOpenedAt)

@@ -14,8 +14,8 @@ import (
 	"greenroom/db/pg"
 )
 
-// ErrChanged means that a precondition of the submission no longer holds. Nothing was stored.
-var ErrChanged = errors.New("a precondition no longer holds")
+// ErrPreconditionFailed means that a precondition of the submission no longer holds. Nothing was stored.
+var ErrPreconditionFailed = errors.New("a precondition no longer holds")
 
 const (
 	// groupEvents and groupBytes limit a group: beyond them, adding a row costs as much as a separate commit. A larger
@@ -59,7 +59,7 @@ func NewEventGroup(db *bun.DB) *EventGroup {
 }
 
 // Record stores the submission's events as RecordEvents does, together with those of other callers, and returns the
-// number of deliveries of each. It returns ErrChanged, and stores nothing, when a precondition of the submission does
+// number of deliveries of each. It returns ErrPreconditionFailed, and stores nothing, when a precondition of the submission does
 // not hold. When ctx ends first, Record returns its error and the events may be stored or not, as with any commit whose
 // answer was lost; the caller must not modify them any more.
 func (g *EventGroup) Record(ctx context.Context, s Submission) ([]int, error) {
@@ -71,7 +71,7 @@ func (g *EventGroup) Record(ctx context.Context, s Submission) ([]int, error) {
 		return nil, ctx.Err()
 	}
 	if m.err == nil && m.result.stale {
-		return nil, ErrChanged
+		return nil, ErrPreconditionFailed
 	}
 	return m.result.deliveries, m.err
 }

@@ -237,7 +237,7 @@ func TestEventGroupHarmsNobody(t *testing.T) {
 		_, err := b.ExecContext(b.ctx, "UPDATE api_keys SET name = name WHERE id = ?", key.ID)
 		require.NoError(t, err)
 		a := among(t, b, func(s *delivery.Submission) { s.Key = key.Seen() })
-		require.ErrorIs(t, a.err, delivery.ErrChanged)
+		require.ErrorIs(t, a.err, delivery.ErrPreconditionFailed)
 		require.Equal(t, []int{20, 1, 1}, b.commits(), "the others stay together")
 	})
 	t.Run("one_whose_key_is_gone", func(t *testing.T) {
@@ -245,7 +245,7 @@ func TestEventGroupHarmsNobody(t *testing.T) {
 		b := groupSetup(t)
 		key := b.key()
 		key.ID = pg.NewID()
-		require.ErrorIs(t, among(t, b, func(s *delivery.Submission) { s.Key = key.Seen() }).err, delivery.ErrChanged)
+		require.ErrorIs(t, among(t, b, func(s *delivery.Submission) { s.Key = key.Seen() }).err, delivery.ErrPreconditionFailed)
 	})
 	for name, sql := range map[string]string{
 		"one_whose_company_was_deleted":    "UPDATE companies SET deleted_at = now() WHERE id = ?",
@@ -261,7 +261,7 @@ func TestEventGroupHarmsNobody(t *testing.T) {
 			b.ok(b.start(b.ctx, asks))
 			_, err = b.ExecContext(b.ctx, "DELETE FROM delivery_queue; "+sql, other)
 			require.NoError(t, err)
-			require.ErrorIs(t, among(t, b, asks).err, delivery.ErrChanged)
+			require.ErrorIs(t, among(t, b, asks).err, delivery.ErrPreconditionFailed)
 		})
 	}
 	t.Run("one_that_left_before_its_group_began", func(t *testing.T) {

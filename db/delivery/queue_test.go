@@ -31,10 +31,10 @@ func (b *bundle) failFirst(outcome delivery.Outcome) delivery.QueuedDelivery {
 	b.t.Helper()
 	b.publish(catalog.InterviewStarted)
 	q := b.take()[0]
-	b.attempt(q, outcome, func(r *delivery.Recording) {
+	b.attempt(q, outcome, func(r *delivery.AttemptRecord) {
 		message := "HTTP 503"
 		r.Attempt.WorkflowID, r.Attempt.Error = "batch:x", &message
-		r.GoesOnAs = "delivery:" + q.DeliveryID.String() + ":0"
+		r.NextWorkflowID = "delivery:" + q.DeliveryID.String() + ":0"
 	})
 	return q
 }

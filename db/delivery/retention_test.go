@@ -198,7 +198,7 @@ func TestDropBesideRecording(t *testing.T) {
 					failed <- nil
 					return
 				}
-				_, err := delivery.RecordAttempt(b.ctx, b, delivery.Recording{
+				_, err := delivery.RecordAttempt(b.ctx, b, delivery.AttemptRecord{
 					Attempt: delivery.Attempt{
 						DeliveryID: id,
 						RunID:      uuid.New(),

@@ -70,7 +70,7 @@ func (e *engine) cases() []use {
 		{name: "record_success", n: 1, run: e.record(delivery.OutcomeSucceeded)},
 		{name: "record_failure", n: 1, run: e.record(delivery.OutcomeRetry)},
 		{name: "record_batch", n: n, pool: true, run: func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
-			rs := make([]delivery.Recording, n)
+			rs := make([]delivery.AttemptRecord, n)
 			for i, id := range e.waiting {
 				rs[i] = e.recording(id, delivery.OutcomeSucceeded)
 			}
@@ -129,7 +129,7 @@ func (e *engine) cases() []use {
 					DeliveryID: e.waiting[0],
 					Reason:     "no secret",
 					WorkflowID: "delivery:x:0",
-					GoesOnAs:   "delivery:x:0",
+					NextWorkflowID:   "delivery:x:0",
 				},
 			)
 			return happened(ended, err)
@@ -258,9 +258,9 @@ func (e *engine) record(outcome delivery.Outcome) func(ctx context.Context, tx b
 	}
 }
 
-func (e *engine) recording(id uuid.UUID, outcome delivery.Outcome) delivery.Recording {
+func (e *engine) recording(id uuid.UUID, outcome delivery.Outcome) delivery.AttemptRecord {
 	code := 200
-	return delivery.Recording{
+	return delivery.AttemptRecord{
 		WebhookID: e.hooks[0], Body: []byte(`{}`), Counts: true, Threshold: 10,
 		Attempt: delivery.Attempt{
 			DeliveryID: id,

@@ -250,16 +250,16 @@ func (p *Past) someWaiting() []uuid.UUID {
 
 // recordBatch records the next hundred queued deliveries. The statement is only explained, so they stay in the queue.
 func (p *Past) recordBatch(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
-	rs := make([]delivery.Recording, batch)
+	rs := make([]delivery.AttemptRecord, batch)
 	for i := range rs {
 		rs[i] = p.recording(p.nextWaiting(), delivery.OutcomeSucceeded)
 	}
 	return delivery.RecordSuccesses(ctx, pool, rs)
 }
 
-func (p *Past) recording(q queued, outcome delivery.Outcome) delivery.Recording {
+func (p *Past) recording(q queued, outcome delivery.Outcome) delivery.AttemptRecord {
 	code := 204
-	return delivery.Recording{
+	return delivery.AttemptRecord{
 		WebhookID: q.WebhookID, Body: make([]byte, payload), Counts: true, Threshold: 10,
 		Attempt: delivery.Attempt{
 			DeliveryID: q.DeliveryID, RunID: uuid.New(), Attempt: 1, WorkflowID: "batch:" + q.DeliveryID.String(),

@@ -7,6 +7,8 @@ package seal
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -18,7 +20,15 @@ import (
 )
 
 // Box seals and opens. It is safe for concurrent use.
-type Box struct{ aead tink.AEAD }
+type Box struct {
+	aead    tink.AEAD
+	primary uint32
+	keys    map[uint32]int // the position of each key, by its id
+}
+
+// ErrUnknownKey means that a value was sealed with a key that the keyset does not have. Another process, with another
+// keyset, may be able to open it.
+var ErrUnknownKey = errors.New("the keyset does not have the key")
 
 // New parses a cleartext JSON keyset, as NewKeyset returns it. Store it in a secrets manager or a file of mode 0600.
 func New(keysetJSON string) (*Box, error) {
@@ -30,7 +40,12 @@ func New(keysetJSON string) (*Box, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use keyset: %w", err)
 	}
-	return &Box{aead: a}, nil
+	info := h.KeysetInfo()
+	b := &Box{aead: a, primary: info.GetPrimaryKeyId(), keys: make(map[uint32]int)}
+	for i, k := range info.GetKeyInfo() {
+		b.keys[k.GetKeyId()] = i
+	}
+	return b, nil
 }
 
 // NewKeyset generates a JSON keyset with one AES-256-GCM key.
@@ -55,13 +70,37 @@ func (b *Box) Seal(plain []byte, id uuid.UUID, field string) ([]byte, error) {
 	return sealed, nil
 }
 
-// Open decrypts a sealed value. It fails for another id or field, and when the keyset lacks the key.
+// Open decrypts a sealed value. It fails for another id or field, with ErrUnknownKey when the keyset lacks the key, and
+// for a value that was damaged.
 func (b *Box) Open(sealed []byte, id uuid.UUID, field string) ([]byte, error) {
 	plain, err := b.aead.Decrypt(sealed, associatedData(id, field))
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", field, err)
+	if err == nil {
+		return plain, nil
 	}
-	return plain, nil
+	if key, tagged := keyOf(sealed); tagged {
+		if _, known := b.keys[key]; !known {
+			err = fmt.Errorf("%w %d", ErrUnknownKey, key)
+		}
+	}
+	return nil, fmt.Errorf("open %s: %w", field, err)
+}
+
+// IsOutdated reports whether a value was sealed with a key that the keyset lists before its primary key: that is, with
+// an older one, because a rotation adds a key at the end.
+func (b *Box) IsOutdated(sealed []byte) bool {
+	key, tagged := keyOf(sealed)
+	position, known := b.keys[key]
+	return tagged && known && position < b.keys[b.primary]
+}
+
+// keyOf returns the id of the key that sealed a value. Tink writes it in front: a byte 1, then the id
+// (https://developers.google.com/tink/wire-format).
+func keyOf(sealed []byte) (id uint32, tagged bool) {
+	const header, overhead = 5, 12 + 16 // nonce and tag of AES-GCM
+	if len(sealed) < header+overhead || sealed[0] != 1 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(sealed[1:header]), true
 }
 
 // associatedData binds a sealed value to its row and field.

@@ -1,6 +1,7 @@
 package seal_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/google/uuid"
@@ -34,8 +35,22 @@ func TestBox(t *testing.T) {
 		require.Error(t, err)
 		_, err = box.Open(sealed, id, "header:Authorization")
 		require.Error(t, err)
-		_, err = newBox(t).Open(sealed, id, "secret")
-		require.Error(t, err)
+	})
+	t.Run("names_the_key_that_another_keyset_lacks", func(t *testing.T) {
+		t.Parallel()
+		_, err := newBox(t).Open(sealed, id, "secret")
+		require.ErrorIs(t, err, seal.ErrUnknownKey)
+	})
+	t.Run("a_damaged_value_is_not_of_an_unknown_key", func(t *testing.T) {
+		t.Parallel()
+		damaged := bytes.Clone(sealed)
+		damaged[len(damaged)-1] ^= 1
+		for _, value := range [][]byte{damaged, sealed[:4], {0}, {}, nil} {
+			_, err := box.Open(value, id, "secret")
+			require.Error(t, err)
+			require.NotErrorIs(t, err, seal.ErrUnknownKey)
+			require.False(t, box.IsOutdated(value))
+		}
 	})
 	t.Run("sealing_twice_gives_different_values", func(t *testing.T) {
 		t.Parallel()

@@ -20,19 +20,22 @@ import (
 	"greenroom/workflows"
 )
 
-// commandsAtOnce bounds one round of commands.
-const commandsAtOnce = 200
+// commandsEach bounds one round of commands: so many calls of Temporal one after another, each of which may take
+// startLimit, end within roundLimit.
+const commandsEach = 5
 
 // dispatchCommands is one round of commands: each signals or starts a workflow. Failed ones go back to the outbox.
 func (d *Dispatcher) dispatchCommands(ctx context.Context) (Result, error) {
 	var r Result
 	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		commands, err := delivery.TakeCommands(ctx, tx, commandsAtOnce)
+		atOnce := d.temporal.atOnce()
+		commands, err := delivery.TakeCommands(ctx, tx, atOnce*commandsEach)
 		if err != nil || len(commands) == 0 {
 			return err
 		}
 		t := &commandRound{Dispatcher: d, tx: tx}
-		each(commands, startsAtOnce, func(c delivery.Command) { t.try(ctx, c) })
+		each(commands, atOnce, func(c delivery.Command) { t.try(ctx, c) })
+		d.temporal.learn(t.unavailable)
 		done := len(commands) - len(t.failed)
 		r = Result{Taken: done, Failed: len(t.failed), Unavailable: t.unavailable && done == 0}
 		t.report(ctx, done)
@@ -60,7 +63,7 @@ func (t *commandRound) try(ctx context.Context, c delivery.Command) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := delivery.FailedCommand{Command: c, Reason: err.Error(), Unavailable: isUnavailable(err)}
-	f.Keep = f.Unavailable || errors.Is(err, errUnknownKind)
+	f.Keep = f.Unavailable || isContended(err) || errors.Is(err, errUnknownKind)
 	t.failed, t.unavailable = append(t.failed, f), t.unavailable || f.Unavailable
 }
 

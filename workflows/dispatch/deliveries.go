@@ -38,7 +38,11 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 		if d.unstarted, err = addBatches(ctx, tx, together); err != nil {
 			return err
 		}
-		failed, unavailable := d.startAll(ctx, alone)
+		until := startsFor
+		if len(d.unstarted) > 0 {
+			until = startsBeforeBatch
+		}
+		failed, unavailable := d.startAll(ctx, alone, time.Now().Add(until))
 		early = append(early, beyond...)
 		r = Result{Taken: t.Taken - len(failed) - len(early), Failed: len(failed), Unavailable: unavailable}
 		return delivery.PutBackDeliveries(ctx, tx, append(failed, early...))
@@ -108,36 +112,47 @@ func timeoutOf(q delivery.QueuedDelivery) time.Duration {
 	return time.Duration(q.TimeoutMS) * time.Millisecond
 }
 
-// startsAtOnce bounds concurrent starts: enough to hide the round trip, and few enough for other callers of Temporal.
-const startsAtOnce = 32
-
-// startAll starts a workflow for each delivery and returns those that failed. Once Temporal is found unavailable the
-// rest are not tried, because waiting for each of them would hold the transaction. A refused start does not affect the
-// others.
+// startAll starts a workflow for each delivery and returns those that failed. After until, or once Temporal did not
+// answer, the rest are not tried, because waiting for each of them would hold the transaction. A refused start does not
+// affect the others. unavailable: Temporal answered none of them.
 func (d *Dispatcher) startAll(
 	ctx context.Context,
 	ready []delivery.QueuedDelivery,
+	until time.Time,
 ) (failed []delivery.QueuedDelivery, unavailable bool) {
 	var mu sync.Mutex
-	var gone atomic.Bool
-	each(ready, startsAtOnce, func(q delivery.QueuedDelivery) {
-		if !gone.Load() {
-			err := d.startDelivery(ctx, q)
-			if err == nil {
-				return
-			}
-			if isUnavailable(err) {
-				gone.Store(true)
-			} else {
-				d.o.Logger.ErrorContext(ctx, "delivery cannot be started", "delivery_id", q.DeliveryID, "error", err)
-			}
+	var late atomic.Bool
+	answered := 0
+	start := func(q delivery.QueuedDelivery) (done bool) {
+		if late.Load() || time.Now().After(until) {
+			return false
+		}
+		err := d.startDelivery(ctx, q)
+		if err != nil && isUnavailable(err) {
+			late.Store(true)
+			return false
+		}
+		if err != nil {
+			d.o.Logger.ErrorContext(ctx, "delivery cannot be started", "delivery_id", q.DeliveryID, "error", err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		answered++
+		return err == nil
+	}
+	each(ready, d.temporal.atOnce(), func(q delivery.QueuedDelivery) {
+		if start(q) {
+			return
 		}
 		d.o.Endpoints.Release(q.WebhookID, q.DeliveryID, 0)
 		mu.Lock()
+		defer mu.Unlock()
 		failed = append(failed, q)
-		mu.Unlock()
 	})
-	return failed, gone.Load()
+	if len(ready) > 0 {
+		d.temporal.learn(late.Load())
+	}
+	return failed, late.Load() && answered == 0
 }
 
 // each calls fn for every item, n concurrently.
@@ -192,10 +207,11 @@ func deliverInput(q delivery.QueuedDelivery) workflows.DeliverWebhookInput {
 		DeliveryID: q.DeliveryID, Generation: q.Generation, Attempt: q.Attempt,
 		Timeout: timeoutOf(q), Slow: q.Failing || q.Probe, Probe: q.Probe, PlainSuccess: true,
 	}
-	// An unknown profile has no schedule: the attempt fails the delivery with that reason.
-	if p, err := profiles.ByName(q.Profile); err == nil {
-		in.Schedule = p.ScheduleFor(q.MaxRetries)
+	p, err := profiles.ByName(q.Profile)
+	if err != nil { // a newer worker may know it
+		p, _ = profiles.ByName(profiles.Default)
 	}
+	in.Schedule = p.ScheduleFor(q.MaxRetries)
 	if q.NotBefore != nil {
 		in.NotBefore = *q.NotBefore
 	}

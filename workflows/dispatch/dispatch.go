@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/grpc/codes"
@@ -79,6 +80,8 @@ type Dispatcher struct {
 	o Options
 	// Each holds one hint that there may be something to take.
 	deliveries, commands chan struct{}
+
+	temporal congestion
 
 	// These belong to the loop that dispatches deliveries.
 	pacer     pacer
@@ -227,11 +230,15 @@ const (
 )
 
 // isUnavailable reports whether a call failed because Temporal is unavailable or overloaded; false when it refused the
-// call. A missing namespace counts as unavailable: a server with an empty store creates it after it begins to answer.
+// call or the workflow is contended. A missing namespace counts as unavailable: a server with an empty store creates it
+// after it begins to answer.
 func isUnavailable(err error) bool {
 	var none *serviceerror.NamespaceNotFound
 	if errors.As(err, &none) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return true
+	}
+	if isContended(err) {
+		return false
 	}
 	var s serviceerror.ServiceError
 	if !errors.As(err, &s) {
@@ -241,6 +248,16 @@ func isUnavailable(err error) bool {
 }
 
 func isUnavailableCode(c codes.Code) bool {
-	return c == codes.Unavailable || c == codes.DeadlineExceeded || c == codes.ResourceExhausted || c == codes.Canceled ||
-		c == codes.Aborted
+	return c == codes.Unavailable || c == codes.DeadlineExceeded || c == codes.ResourceExhausted || c == codes.Canceled
+}
+
+// isContended reports whether a call lost against other calls for the same workflow. It is made again, and says nothing
+// about Temporal.
+func isContended(err error) bool {
+	var exhausted *serviceerror.ResourceExhausted
+	if errors.As(err, &exhausted) {
+		return exhausted.Cause == enumspb.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW
+	}
+	var s serviceerror.ServiceError
+	return errors.As(err, &s) && s.Status().Code() == codes.Aborted
 }

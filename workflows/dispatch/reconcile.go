@@ -135,7 +135,8 @@ func (r *reconciler) look(
 			return found, err
 		}
 		page := &lookedPage{reconciler: r, kind: k, command: command, workflow: workflow}
-		each(due, startsAtOnce, func(d delivery.Due) { page.visit(ctx, d) })
+		each(due, r.temporal.atOnce(), func(d delivery.Due) { page.visit(ctx, d) })
+		r.temporal.learn(page.err != nil)
 		found += page.found
 		if err := errors.Join(page.err, delivery.NoteLooked(ctx, r.o.DB, k, page.looked)); err != nil || len(due) < lookPage {
 			return found, err
@@ -164,6 +165,8 @@ func (p *lookedPage) visit(ctx context.Context, d delivery.Due) {
 	switch {
 	case isUnavailable(err):
 		p.err = err
+		return
+	case isContended(err): // it is visited again
 		return
 	case err != nil:
 		p.o.Logger.ErrorContext(ctx, "workflow cannot be signaled", "kind", p.kind.Kind, "subject_id", d.ID, "error", err)

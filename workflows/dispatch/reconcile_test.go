@@ -292,7 +292,8 @@ func TestIsUnavailable(t *testing.T) {
 	}
 	for _, err := range []error{
 		nil, errors.New("x"), serviceerror.NewInvalidArgument("x"), serviceerror.NewNotFound("x"),
-		status.Error(codes.InvalidArgument, "x"),
+		status.Error(codes.InvalidArgument, "x"), // the others concern one workflow:
+		serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW, "x"), serviceerror.NewAborted("x"),
 	} {
 		require.False(t, dispatch.IsUnavailable(err), "%T", err)
 	}

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"slices"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -54,7 +55,11 @@ func Open(ctx context.Context, cfg config.Config, secrets ...string) (*Admin, er
 	if a.DB, err = service.OpenDB(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if err := db.CheckMigrated(ctx, a.DB); err != nil {
+	err = db.CheckMigrated(ctx, a.DB)
+	if err == nil && slices.Contains(secrets, "keyset") { // the command seals
+		err = db.CheckKeyset(ctx, a.DB, a.Box)
+	}
+	if err != nil {
 		return nil, errors.Join(err, a.DB.Close())
 	}
 	return a, nil

@@ -101,7 +101,7 @@ func TestGetDelivery_shows_attempts_and_body(t *testing.T) {
 	w := b.hook()
 	id := b.publish()[0].ID
 	status, response := 503, "busy\x1b[2J"
-	_, err := delivery.RecordAttempt(b.ctx, b.DB, delivery.Recording{
+	_, err := delivery.RecordAttempt(b.ctx, b.DB, delivery.AttemptRecord{
 		WebhookID: w.ID, Body: []byte(`{"event":"interview.started"}`), Counts: true, Threshold: 10,
 		Attempt: delivery.Attempt{
 			DeliveryID: id, RunID: uuid.New(), Attempt: 1, WorkflowID: "delivery:x:0", StartedAt: time.Now(), DurationMS: 12,

@@ -16,7 +16,6 @@ import (
 	"greenroom/api/interviewsuite"
 	"greenroom/api/surface"
 	"greenroom/cmd/internal/config"
-	"greenroom/db/seal"
 )
 
 // Time limits of the HTTP server. A request's body is at most 1 MiB, an array of events 4 MiB, so half a minute is
@@ -32,9 +31,10 @@ const (
 	drainLimit      = 10 * time.Second
 )
 
-// API serves HTTP on ln until ctx ends, then lets requests that are under way end.
+// API serves HTTP on ln until ctx ends, then lets requests that are under way end. It refuses a keyset that is not the
+// installation's.
 func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, logger *slog.Logger) error {
-	box, err := seal.New(cfg.Keyset)
+	box, err := openBox(ctx, cfg, d)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"greenroom/cmd/internal/service"
 	"greenroom/db"
 	"greenroom/db/pg"
+	"greenroom/db/seal"
 )
 
 // A key that may be used from one address is used through a proxy on this machine.
@@ -63,4 +64,33 @@ func (b *bundle) keyFrom(address string) (plain string) {
 		}, "test")
 	}))
 	return plain
+}
+
+// A process with another keyset could sign nothing, and nobody could open what it seals.
+func TestAnotherKeysetIsRefused(t *testing.T) {
+	b := setup(t)
+	worker, api := b.work(), b.serve()
+	b.eventually(func() bool { return b.ready(worker) && b.ready(api) })
+	keyset, err := seal.NewKeyset()
+	require.NoError(t, err)
+	b.cfg.Keyset = keyset
+
+	err = service.Worker(t.Context(), b.cfg, b.db, slog.New(slog.DiscardHandler), nil)
+	require.ErrorIs(t, err, db.ErrOtherKeyset)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	err = service.API(t.Context(), b.cfg, b.db, ln, slog.New(slog.DiscardHandler))
+	require.ErrorIs(t, err, db.ErrOtherKeyset)
+
+	other, err := seal.New(keyset)
+	require.NoError(t, err)
+	_, err = b.db.ExecContext(t.Context(), "UPDATE keyset_check SET sealed = ''")
+	require.NoError(t, err)
+	require.NoError(t, db.CheckKeyset(t.Context(), b.db, other))
+	for _, url := range []string{worker, api} {
+		status, body := b.get(url + "/readyz")
+		require.Equal(t, http.StatusServiceUnavailable, status)
+		require.Contains(t, body, "is not this installation's")
+	}
 }

@@ -11,7 +11,9 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/config"
+	"greenroom/db"
 	"greenroom/db/pg"
+	"greenroom/db/seal"
 )
 
 // OpenDB opens the configured database, which must answer.
@@ -44,4 +46,17 @@ func AwaitDB(ctx context.Context, cfg config.Config, logger *slog.Logger) (*bun.
 func refusesURL(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "28") || pg.Code == "3D000")
+}
+
+// openBox returns the configured keyset, unless it is certain that the installation has another. A database that does
+// not answer yet, or is not migrated, decides nothing: /readyz checks the keyset again.
+func openBox(ctx context.Context, cfg config.Config, d *bun.DB) (*seal.Box, error) {
+	box, err := seal.New(cfg.Keyset)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.CheckKeyset(ctx, d, box); errors.Is(err, db.ErrOtherKeyset) {
+		return nil, err
+	}
+	return box, nil
 }

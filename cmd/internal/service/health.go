@@ -18,11 +18,13 @@ import (
 
 	"greenroom/cmd/internal/config"
 	"greenroom/db"
+	"greenroom/db/seal"
 )
 
 // health answers for a worker, which has no API: whether the process lives, whether it can work, what it measures.
 type health struct {
 	db        *bun.DB
+	box       *seal.Box
 	logger    *slog.Logger
 	namespace string
 	// working is the client of workers that run; nil before they have started.
@@ -78,8 +80,12 @@ func (h *health) notReady(ctx context.Context) (reason string, err error) {
 	if c == nil {
 		return "the workers do not run: Temporal or its namespace was not reached", nil
 	}
-	switch err := db.CheckMigrated(ctx, h.db); {
-	case errors.Is(err, db.ErrNotMigrated):
+	err = db.CheckMigrated(ctx, h.db)
+	if err == nil {
+		err = db.CheckKeyset(ctx, h.db, h.box)
+	}
+	switch {
+	case errors.Is(err, db.ErrNotMigrated), errors.Is(err, db.ErrOtherKeyset):
 		return err.Error(), nil
 	case err != nil:
 		return "the database does not answer", err

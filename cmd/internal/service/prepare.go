@@ -69,7 +69,8 @@ func missingAttributes(
 			missing[name] = wanted
 		case is != wanted:
 			return nil, fmt.Errorf("search attribute %s has the type %s and must have %s: remove it "+
-				"(temporal operator search-attribute remove --name %s) and start the worker again", name, is, wanted, name)
+				"(temporal operator search-attribute remove --namespace %s --name %s) and start the worker again",
+				name, is, wanted, namespace, name)
 		}
 	}
 	return missing, nil

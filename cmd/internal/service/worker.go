@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sync/errgroup"
@@ -29,14 +30,19 @@ import (
 )
 
 // Worker runs workflows, activities and the dispatcher until ctx ends. It waits for Temporal as long as it takes: a
-// worker that starts before its stores is no fault. ready, when not nil, is called once it works.
+// worker may start before its stores. It refuses a keyset that is not the installation's. ready, when not nil, is called
+// once it works.
 func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger, ready func()) error {
 	options, err := temporalOptions(cfg)
 	if err != nil {
 		return err
 	}
+	box, err := openBox(ctx, cfg, d)
+	if err != nil {
+		return err
+	}
 	cfg.Temporal.Address, cfg.Temporal.Namespace = options.HostPort, options.Namespace
-	h := &health{db: d, logger: logger, namespace: cfg.Temporal.Namespace}
+	h := &health{db: d, box: box, logger: logger, namespace: cfg.Temporal.Namespace}
 	if err := h.serve(ctx, cfg); err != nil {
 		return err
 	}
@@ -50,10 +56,6 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	}
 	if err := deleteFormerSchedule(ctx, c); err != nil {
 		logger.WarnContext(ctx, "a schedule of an older version is still there", "error", err)
-	}
-	box, err := seal.New(cfg.Keyset)
-	if err != nil {
-		return err
 	}
 	var dispatcher *dispatch.Dispatcher
 	endpoints := inflight.NewEndpoints(cfg.Dispatch.MaxInFlightPerEndpoint, func() { dispatcher.Wake() })
@@ -183,6 +185,7 @@ func runWorker(
 	fast := worker.New(c, cfg.Temporal.TaskQueue, worker.Options{
 		MaxConcurrentLocalActivityExecutionSize: localAttempts, MaxConcurrentWorkflowTaskPollers: taskPollers,
 		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker), OnFatalError: died,
+		Interceptors: []interceptor.WorkerInterceptor{workflows.OwnIDs()},
 	})
 	slow := worker.New(c, workflows.SlowTaskQueue(cfg.Temporal.TaskQueue), worker.Options{
 		DisableWorkflowWorker:              true,

@@ -99,6 +99,7 @@ var (
 	errRefused = error(serviceerror.NewInvalidArgument("refused"))
 	errAway    = error(serviceerror.NewUnavailable("away"))
 	errNone    = error(serviceerror.NewNotFound("no such workflow"))
+	errBusy    = error(serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW, "busy"))
 	errStarted = error(serviceerror.NewWorkflowExecutionAlreadyStarted("", "", ""))
 )
 
@@ -195,7 +196,7 @@ func TestDecidesWhatGoesBack(t *testing.T) {
 		"started":         {nil, 0, 40, false, 0},
 		"started earlier": {errStarted, 0, 40, false, 0},
 		"refused":         {errRefused, 40, 40, false, 40},
-		"unavailable":     {errAway, 40, startsAtOnce, true, 0},
+		"unavailable":     {errAway, 40, callsAtOnce, true, 0},
 	} {
 		a := &answers{start: tc.answer}
 		d, messages := decider(a)
@@ -207,7 +208,7 @@ func TestDecidesWhatGoesBack(t *testing.T) {
 			d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, 0, time.Hour)
 			ready = append(ready, q)
 		}
-		failed, unavailable := d.startAll(t.Context(), ready)
+		failed, unavailable := d.startAll(t.Context(), ready, time.Now().Add(time.Hour))
 		require.Len(t, failed, tc.failed, name)
 		require.Equal(t, tc.unavailable, unavailable, name)
 		require.LessOrEqual(t, len(a.started), tc.tries, name)
@@ -246,6 +247,7 @@ func TestDecidesWhatBecomesOfACommand(t *testing.T) {
 		"unavailable":          {delivery.ReplayChanged, errAway, 0, true, true, true, nil},
 		"unavailable for this": {delivery.ReplayChanged, errAway, 1, true, false, true, reported},
 		"refused":              {delivery.ReplayChanged, errRefused, 0, true, false, false, reported},
+		"contended":            {delivery.ReplayChanged, errBusy, 0, true, false, true, reported},
 		"of a newer version":   {"newer", nil, 0, true, false, true, reported},
 		"started earlier": {
 			db.GenerationRequested, nil, 1, false, false, false, nil,
@@ -311,6 +313,7 @@ func TestDecidesWhichRowsGetAWorkflow(t *testing.T) {
 		"Temporal does not answer the signal": {
 			overdue: true, status: ended, signal: errAway, described: 1, signaled: 1, failed: true,
 		},
+		"the workflow is contended": {needed: true, status: ended, signal: errBusy, described: 1, signaled: 1},
 		"Temporal refuses the look": {needed: true, describe: errRefused, described: 1, looked: true, logged: 1},
 		"Temporal refuses the start": {
 			needed: true, status: ended, signal: errRefused, described: 1, signaled: 1, looked: true, logged: 1,

@@ -67,15 +67,21 @@ func TestLoopPaces(t *testing.T) {
 			[]time.Duration{300 * ms}, []outcome{nothing, nothing, nothing}, []time.Duration{0, 300 * ms, 1300 * ms}, nil,
 		},
 		"ever later while Temporal is unavailable": {
-			nil, []outcome{away, away, away, took, took},
-			[]time.Duration{0, 250 * ms, 750 * ms, 1500 * ms, 1500 * ms}, []string{waits, continues},
+			nil,
+			[]outcome{away, away, away, took, took},
+			[]time.Duration{0, 250 * ms, 750 * ms, 1500 * ms, 1500 * ms},
+			[]string{waits, continues},
 		},
 		"ever later after faults": {
-			nil, []outcome{fault, fault, took}, []time.Duration{0, 250 * ms, 750 * ms},
+			nil,
+			[]outcome{fault, fault, took},
+			[]time.Duration{0, 250 * ms, 750 * ms},
 			[]string{"dispatch failed and is retried", continues},
 		},
 		"soon again after each outage": {
-			nil, []outcome{away, took, away, took}, []time.Duration{0, 250 * ms, 250 * ms, 500 * ms},
+			nil,
+			[]outcome{away, took, away, took},
+			[]time.Duration{0, 250 * ms, 250 * ms, 500 * ms},
 			[]string{waits, continues, waits, continues},
 		},
 	} {

@@ -286,7 +286,6 @@ func TestIsUnavailable(t *testing.T) {
 		serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "x"),
 		serviceerror.NewNamespaceNotFound("x"), context.DeadlineExceeded, context.Canceled,
 		status.Error(codes.Unavailable, "x"), status.Error(codes.ResourceExhausted, "x"),
-		status.Error(codes.Aborted, "x"),
 	} {
 		require.True(t, dispatch.IsUnavailable(fmt.Errorf("start: %w", err)), "%T", err)
 	}

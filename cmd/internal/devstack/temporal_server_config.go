@@ -16,7 +16,8 @@ const (
 
 // serverConfig is the server's configuration: one process, one node, four history shards (as many as Temporal's own
 // example for PostgreSQL; more do not help on a small machine). Each of the four services has its own connections:
-// 4 × (20 + 5), which leaves enough for Greenroom on a server that allows 200.
+// 4 × (20 + 5), which leaves enough for Greenroom on a server that allows 200. The plugin postgres12_pgx
+// prepares each statement once; postgres12 plans it at each call, for two round trips.
 var serverConfig = template.Must(template.New("temporal").Parse(`log:
   stdout: true
   level: warn
@@ -28,7 +29,7 @@ persistence:
 {{- range .Stores}}
     {{.Name}}:
       sql:
-        pluginName: postgres12
+        pluginName: postgres12_pgx
         databaseName: {{.Database}}
         connectAddr: {{$.Postgres}}
         connectProtocol: tcp

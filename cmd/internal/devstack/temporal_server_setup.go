@@ -74,7 +74,7 @@ func (t *TemporalServer) execute(ctx context.Context, database, sql string) erro
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, sql); err != nil {
-		return fmt.Errorf("change the indexes of %s: %w", database, err)
+		return fmt.Errorf("change %s: %w", database, err)
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (t *TemporalServer) execute(ctx context.Context, database, sql string) erro
 func (t *TemporalServer) sql(ctx context.Context, database string, args ...string) error {
 	host, port, _ := net.SplitHostPort(loopback(t.opts.Postgres.opts.Port)) // always valid
 	cmd := command(ctx, t.opts.Programs.SQL, append([]string{
-		"--plugin", "postgres12", "--endpoint", host, "--port", port, "--user", postgresName, "--database", database,
+		"--plugin", "postgres12_pgx", "--endpoint", host, "--port", port, "--user", postgresName, "--database", database,
 	}, args...)...)
 	cmd.Env = append(os.Environ(), "SQL_PASSWORD="+t.opts.Postgres.password)
 	if out, err := cmd.CombinedOutput(); err != nil {

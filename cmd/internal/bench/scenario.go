@@ -148,7 +148,8 @@ func idle(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// kill9 kills API and worker under load and restarts them at once. All accepted events must arrive.
+// kill9 kills API and worker several times in the middle of a load that continues, and restarts them at once. All
+// accepted events must arrive. The figure twice_worst is the most deliveries that one kill repeated.
 func kill9(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
@@ -156,23 +157,27 @@ func kill9(ctx context.Context, t *trial) error {
 	tr := t.phase(t.sizes.killMost, len(t.keys))
 	stop := t.show("", tr)
 	defer stop()
-	load, end := context.WithCancel(ctx)
-	defer end()
-	go func() {
-		for tr.accepted.Load() < int64(len(tr.events))*9/10 && testbed.Sleep(load, time.Millisecond) == nil {
-		}
-		end()
-	}()
 	loaded := make(chan error, 1)
-	go func() { loaded <- t.saturate(load, tr) }()
-	<-load.Done()
-	before := tr.arrived.Load()
-	t.system.kill()
-	if err := <-loaded; err != nil {
-		return err
+	go func() { loaded <- t.saturate(ctx, tr) }()
+	var twice, worst int64
+	since := func() int64 {
+		before := twice
+		twice = tr.extra.Load()
+		return twice - before
 	}
-	restarted := tr.now()
-	if err := t.system.launch(ctx); err != nil {
+	for kill := range t.sizes.kills {
+		for share := len(tr.events) * (kill + 1) / (t.sizes.kills + 1); tr.posted.Load() < int64(share); {
+			if err := testbed.Sleep(ctx, time.Millisecond); err != nil {
+				return err
+			}
+		}
+		worst = max(worst, since())
+		t.system.kill()
+		if err := t.system.launch(ctx); err != nil {
+			return err
+		}
+	}
+	if err := <-loaded; err != nil {
 		return err
 	}
 	if err := t.await(ctx, tr); err != nil {
@@ -182,8 +187,8 @@ func kill9(ctx context.Context, t *trial) error {
 		return err
 	}
 	t.result.fill(tr)
-	t.result.figure("arrived_before_kill", float64(before))
-	t.result.figure("last_arrival_after_s", float64(max(tr.last.Load()-restarted, 0))/1e9)
+	t.result.figure("kills", float64(t.sizes.kills))
+	t.result.figure("twice_worst", float64(max(worst, since())))
 	return nil
 }
 

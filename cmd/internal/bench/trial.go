@@ -39,7 +39,7 @@ type sizes struct {
 	// idle is the length of the idle period; idleSettle comes before it, so that earlier work can finish.
 	idleSettle, idle time.Duration
 	waiting          int // events for the endpoint that hangs
-	killMost         int // events of a load that is interrupted by a kill
+	killMost, kills  int // events of a load that is interrupted by so many kills
 	// backlog events are accepted while no worker runs. vacuumed events follow delivered events and a VACUUM ANALYZE.
 	backlog, delivered, vacuumed int
 	fresh                        int           // first events of a new database
@@ -62,7 +62,8 @@ func sizesOf(quick bool) sizes {
 			idlePause:  50 * time.Millisecond,
 			idle:       time.Second,
 			waiting:    5,
-			killMost:   40,
+			killMost:   400,
+			kills:      1,
 			ingest:     200 * time.Millisecond,
 			quiet:      time.Minute,
 			backlog:    100,
@@ -85,7 +86,8 @@ func sizesOf(quick bool) sizes {
 		idleSettle: 15 * time.Second,
 		idle:       time.Minute,
 		waiting:    1000,
-		killMost:   9800,
+		killMost:   100_000,
+		kills:      5,
 		ingest:     10 * time.Second,
 		quiet:      time.Minute,
 		backlog:    100_000,
@@ -157,6 +159,7 @@ func (t *trial) saturate(ctx context.Context, tr *tracker) error {
 				}
 				if err := t.publish(context.WithoutCancel(ctx), tr, seq); err != nil {
 					last.Store(&err)
+					_ = testbed.Sleep(ctx, refusedPause)
 				}
 			}
 		})
@@ -164,6 +167,9 @@ func (t *trial) saturate(ctx context.Context, tr *tracker) error {
 	group.Wait()
 	return t.allRefused(tr, last.Load())
 }
+
+// refusedPause is how long a publisher waits after a refusal, as a client does, so that a load outlasts a restart.
+const refusedPause = 10 * time.Millisecond
 
 // offer publishes at a constant rate independent of the responses (open loop), so that a slow system cannot slow the
 // load.

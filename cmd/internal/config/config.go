@@ -78,7 +78,8 @@ type Temporal struct {
 
 // Worker configures worker processes.
 type Worker struct {
-	HTTPAddr string // host:port of its probes and metrics; empty: none
+	HTTPAddr   string // host:port of its probes and metrics; empty: none
+	JournalDir string // of its journal; empty: none
 	// DeploymentName and BuildID are its version in Temporal. Without DeploymentName it is not versioned.
 	DeploymentName string
 	BuildID        string // empty: the program's version

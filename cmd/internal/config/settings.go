@@ -79,6 +79,14 @@ var settings = []setting{
 		hostPort,
 	),
 	define(
+		"worker.journal_dir",
+		"",
+		"directory in which workers keep what they sent and have not recorded, so that a kill repeats at most two requests "+
+			"to quick receivers; empty: none",
+		func(c *Config) *string { return &c.Worker.JournalDir },
+		plain,
+	),
+	define(
 		"worker.deployment_name",
 		"",
 		"worker deployment in Temporal, for versioned workers; empty: workers are not versioned",

@@ -185,8 +185,7 @@ func TestWireBoundsTheRequestsToQuickReceivers(t *testing.T) {
 	in := s.batch(10)
 	done := make(chan deliver.BatchResult)
 	go func() {
-		res, err := deliver.AttemptBatchAs(s.Activities, context.Background(), in, uuid.New(), "batch:test")
-		require.NoError(t, err)
+		res, _ := deliver.AttemptBatchAs(s.Activities, context.Background(), in, uuid.New(), "batch:test")
 		done <- res
 	}()
 	for range 10 {

@@ -11,7 +11,7 @@ import (
 	"greenroom/activities/deliver"
 )
 
-// Signals of the Circuit workflow. Changed: the webhook's row changed, look at it (sent by the outbox). Reset: close
+// Signals of the Circuit workflow. Changed: the webhook's row changed, read it again (sent by the outbox). Reset: close
 // the circuit; an engineer sends it from the Temporal UI or CLI, without payload.
 const (
 	SignalCircuitChanged = "changed"

@@ -45,8 +45,8 @@ type DeliverWebhookInput struct {
 	Made int `json:",omitzero"`
 }
 
-// check refuses an input that is not complete. Without a schedule the next attempt would be the last; that of a test is
-// empty, so the time-out stands for the settings of the webhook.
+// check refuses an incomplete input. Without a schedule the next attempt would be the last. A test has an empty
+// schedule, so only a missing time-out shows that the input is incomplete.
 func (in *DeliverWebhookInput) check() error {
 	switch {
 	case in.DeliveryID == uuid.Nil:
@@ -266,7 +266,7 @@ func (d *delivering) park(ctx workflow.Context, res deliver.AttemptResult) error
 }
 
 // woken takes the wake that ended a wait. It must not block: the SDK drops a payload that cannot be decoded, and
-// Receive would wait for the next one, deaf to the timer and to cancellation.
+// Receive would wait for the next one, and would miss the timer and cancellation.
 func (d *delivering) woken(c workflow.ReceiveChannel) {
 	var w Wake
 	if c.ReceiveAsync(&w) {

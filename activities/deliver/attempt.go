@@ -183,7 +183,7 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	var took time.Duration
 	defer func() { t.Endpoints.Release(t.job.Webhook.ID, t.in.DeliveryID, took) }()
 	req, fault := t.request()
-	if fault != nil && !fault.elsewhere {
+	if fault != nil && !fault.otherWorker {
 		return AttemptResult{Outcome: AttemptFailed, Reason: fault.reason}, t.fail(ctx, fault, "")
 	}
 	end := t.Wire.begin(ctx, t.Endpoints.Quick(t.job.Webhook.ID))

@@ -39,13 +39,13 @@ type BatchResult struct {
 // failedListed keeps a result small in the history.
 const failedListed = 100
 
-// batchBegins bounds how long a batch starts attempts. Deliveries that get no place at their endpoint in time go back
+// startLimit bounds how long a batch starts attempts. Deliveries that get no place at their endpoint in time go back
 // to the queue, so that a hanging receiver holds only its places.
-const batchBegins = 2 * time.Second
+const startLimit = 2 * time.Second
 
-// hooksFresh is the age at which a batch reads its webhooks again: a change, a deletion and an opened circuit take
+// hooksMaxAge is the age at which a batch reads its webhooks again: a change, a deletion and an opened circuit take
 // effect within it.
-const hooksFresh = 20 * time.Millisecond
+const hooksMaxAge = 20 * time.Millisecond
 
 // AttemptBatch makes the first attempts of a batch concurrently, and records them in groups as they end. Attempts that
 // this workflow run has recorded are not repeated: a killed worker repeats only unrecorded attempts.
@@ -87,7 +87,7 @@ func (a *Activities) attemptBatchAs(
 	return b.result, delivery.FinishBatch(ctx, a.DB, in.BatchID)
 }
 
-// batch is one batch on its way.
+// batch is the state of one AttemptBatch call.
 type batch struct {
 	*Activities
 	in       BatchInput
@@ -110,11 +110,11 @@ func (b *batch) load(ctx context.Context) error {
 		return err
 	}
 	b.byHook = make(map[uuid.UUID][]*delivery.Work)
-	if err = b.loadJobs(ctx, false, func(d *delivery.Delivery) bool { return d.Status == delivery.Pending }); err != nil {
+	if err = b.loadWork(ctx, false, func(d *delivery.Delivery) bool { return d.Status == delivery.Pending }); err != nil {
 		return err
 	}
 	if b.in.Replay { // deliveries that have not ended are sent anyway, and canceled ones stay canceled
-		err = b.loadJobs(ctx, true, func(d *delivery.Delivery) bool {
+		err = b.loadWork(ctx, true, func(d *delivery.Delivery) bool {
 			return d.Status == delivery.Succeeded || d.Status == delivery.Failed
 		})
 		if err != nil {
@@ -125,9 +125,9 @@ func (b *batch) load(ctx context.Context) error {
 	return err
 }
 
-// loadJobs adds the deliveries that the batch still has, or with replay all that it began with, unless this run has
+// loadWork adds the deliveries that the batch still has, or with replay all that it began with, unless this run has
 // recorded their attempts.
-func (b *batch) loadJobs(ctx context.Context, replay bool, wanted func(*delivery.Delivery) bool) error {
+func (b *batch) loadWork(ctx context.Context, replay bool, wanted func(*delivery.Delivery) bool) error {
 	jobs, err := delivery.LoadBatch(
 		ctx,
 		b.DB,
@@ -145,11 +145,11 @@ func (b *batch) loadJobs(ctx context.Context, replay bool, wanted func(*delivery
 
 // attempt makes the attempts of all endpoints concurrently, so that no delivery waits for another's receiver.
 func (b *batch) attempt(ctx context.Context) {
-	begins, end := context.WithTimeout(ctx, batchBegins)
+	begins, end := context.WithTimeout(ctx, startLimit)
 	defer end()
 	var endpoints, attempts sync.WaitGroup // attempts: with their records
 	for id, jobs := range b.byHook {
-		b.Endpoints.Enter(id, len(jobs))
+		b.Endpoints.AddWaiting(id, len(jobs))
 		endpoints.Go(func() { b.attemptEndpoint(ctx, begins, id, jobs, &attempts) })
 	}
 	endpoints.Wait()
@@ -165,10 +165,10 @@ func (b *batch) giveBack(ctx context.Context) {
 		return
 	}
 	if err := delivery.LeaveBatch(ctx, b.DB, b.in.BatchID, b.lease, b.left); err != nil {
-		b.fault(err)
+		b.setError(err)
 	}
 	if err := delivery.ResendDeliveries(ctx, b.DB, b.resend); err != nil {
-		b.fault(err)
+		b.setError(err)
 	}
 }
 
@@ -187,11 +187,11 @@ func (b *batch) attemptEndpoint(
 			}
 		}
 		if w == nil {
-			b.Endpoints.Leave(id, len(jobs)-i)
+			b.Endpoints.RemoveWaiting(id, len(jobs)-i)
 			b.leave(ctx, jobs[i:])
 			return
 		}
-		b.Endpoints.Leave(id, 1)
+		b.Endpoints.RemoveWaiting(id, 1)
 		j.Webhook = *w
 		attempts.Go(func() { b.send(ctx, j, attempts) })
 	}
@@ -201,9 +201,9 @@ func (b *batch) attemptEndpoint(
 func (b *batch) leave(ctx context.Context, jobs []*delivery.Work) {
 	switch {
 	case ctx.Err() != nil:
-		b.fault(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
+		b.setError(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 	case b.hooks.isLost():
-		b.fault(errLeaseLost)
+		b.setError(errLeaseLost)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -225,9 +225,9 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 		in: AttemptInput{DeliveryID: j.Delivery.ID, Generation: j.Delivery.Generation, Attempt: 1},
 	}
 	req, fault := t.request()
-	if fault != nil && !fault.elsewhere {
+	if fault != nil && !fault.otherWorker {
 		b.Endpoints.Release(j.Webhook.ID, j.Delivery.ID, 0)
-		b.fail(ctx, t, fault)
+		b.failDelivery(ctx, t, fault)
 		return
 	}
 	if schedule := req.Profile.ScheduleFor(j.Webhook.MaxRetries); len(schedule) > 0 {
@@ -240,24 +240,24 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 	resp := t.sendRequest(ctx, req, fault)
 	if resp.ErrorKind == webhook.KindCanceled {
 		b.Endpoints.Release(j.Webhook.ID, j.Delivery.ID, resp.Duration)
-		b.fault(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
+		b.setError(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 		return
 	}
 	attempts.Add(1)
 	b.record(t, req, resp, end, attempts.Done)
 }
 
-// fail ends a delivery that cannot be prepared. The others of the batch continue.
-func (b *batch) fail(ctx context.Context, t *attempt, fault *preparationFault) {
+// failDelivery ends a delivery that cannot be prepared. The others of the batch continue.
+func (b *batch) failDelivery(ctx context.Context, t *attempt, fault *preparationFault) {
 	if err := t.fail(ctx, fault, WorkflowID(t.in.DeliveryID, t.in.Generation)); err != nil {
-		b.fault(err)
+		b.setError(err)
 		return
 	}
-	b.failed(t)
+	b.countFailed(t)
 }
 
-// failed counts a delivery that failed.
-func (b *batch) failed(t *attempt) {
+// countFailed counts a delivery that failed.
+func (b *batch) countFailed(t *attempt) {
 	b.note(func() {
 		b.count(t.job.Webhook.ID, BatchCounts{Failed: 1})
 		if len(b.result.FailedDeliveries) < failedListed {
@@ -277,8 +277,8 @@ func (b *batch) count(webhook uuid.UUID, n BatchCounts) {
 	r.ByWebhook[webhook.String()] = BatchCounts{sum.Succeeded + n.Succeeded, sum.Failed + n.Failed, sum.Left + n.Left}
 }
 
-// fault records the first internal fault, after which the batch is retried.
-func (b *batch) fault(err error) {
+// setError records the first internal fault, after which the batch is retried.
+func (b *batch) setError(err error) {
 	b.note(func() {
 		if b.err == nil {
 			b.err = err
@@ -321,9 +321,9 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, a
 			}
 			switch {
 			case err != nil:
-				b.fault(err)
+				b.setError(err)
 			case failed:
-				b.failed(t)
+				b.countFailed(t)
 			default:
 				b.note(func() { b.count(t.job.Webhook.ID, BatchCounts{Succeeded: 1}) })
 			}

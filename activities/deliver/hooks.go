@@ -11,7 +11,7 @@ import (
 	"greenroom/db/delivery"
 )
 
-// hooks are the webhooks of a batch, and its lease. They are read again when they are older than hooksFresh, so that no
+// hooks are the webhooks of a batch, and its lease. They are read again when they are older than hooksMaxAge, so that no
 // attempt uses a stale row, nor is made for a batch that another worker has taken over.
 type hooks struct {
 	a     *Activities
@@ -73,7 +73,7 @@ func (h *hooks) isLost() bool {
 func (h *hooks) get(ctx context.Context, id uuid.UUID) *delivery.Webhook {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if time.Since(h.at) > hooksFresh && h.read(ctx) != nil {
+	if time.Since(h.at) > hooksMaxAge && h.read(ctx) != nil {
 		return nil
 	}
 	w := h.m[id]

@@ -20,9 +20,9 @@ import (
 type preparationFault struct {
 	reason string // a sentence for the customer, with the remedy
 	err    error  // for the log
-	// elsewhere: the rows are sound, but this process lacks a key or is too old. Another worker may be able to send, so
+	// otherWorker: the rows are sound, but this process lacks a key or is too old. Another worker may be able to send, so
 	// this is a failed attempt like any other: the schedule retries it, and its end fails the delivery.
-	elsewhere bool
+	otherWorker bool
 }
 
 // response is what an attempt records that sent nothing.
@@ -39,7 +39,7 @@ func (t *attempt) request() (webhook.Request, *preparationFault) {
 		return webhook.Request{Profile: p}, &preparationFault{
 			reason: "This version does not know the webhook's profile: upgrade the workers or change the profile, then replay " +
 				"the delivery",
-			err: err, elsewhere: true,
+			err: err, otherWorker: true,
 		}
 	}
 	req, fault := t.requestOf(p)
@@ -70,7 +70,7 @@ func (t *attempt) requestOf(p *webhook.Profile) (webhook.Request, *preparationFa
 	if err != nil {
 		return webhook.Request{}, &preparationFault{
 			reason: "The signing secret cannot be opened: restore its key or replace the secret, then replay the delivery",
-			err:    err, elsewhere: errors.Is(err, seal.ErrUnknownKey),
+			err:    err, otherWorker: errors.Is(err, seal.ErrUnknownKey),
 		}
 	}
 	headers, fault := t.headers()
@@ -106,7 +106,7 @@ func (t *attempt) headers() ([]webhook.Header, *preparationFault) {
 		if err != nil {
 			return nil, &preparationFault{
 				reason: "The header " + h.Name + " cannot be opened: set its value again, then replay the delivery",
-				err:    err, elsewhere: errors.Is(err, seal.ErrUnknownKey),
+				err:    err, otherWorker: errors.Is(err, seal.ErrUnknownKey),
 			}
 		}
 		headers[i].Value = string(value)

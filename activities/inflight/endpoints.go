@@ -64,7 +64,7 @@ const (
 // NewEndpoints allows perEndpoint attempts in flight per webhook. freed, when not nil, is called after a full
 // endpoint has room again.
 func NewEndpoints(perEndpoint int, freed func()) *Endpoints {
-	return &Endpoints{perEndpoint: perEndpoint, freed: freed, m: map[uuid.UUID]*endpoint{}, share: shareLeast}
+	return &Endpoints{perEndpoint: perEndpoint, freed: freed, m: map[uuid.UUID]*endpoint{}, share: minShare}
 }
 
 // Acquire claims a place for a delivery that the dispatcher is about to start. The claim lapses after lapse, unless

@@ -11,8 +11,8 @@ const (
 	// RoundLimit bounds the deliveries of one round of the dispatcher, and so a batch: with ten rounds a second, 5,000
 	// deliveries/s of one process.
 	RoundLimit = 500
-	// shareLeast is what a flow gets before it has shown that it keeps up.
-	shareLeast = 32
+	// minShare is what a flow gets before it has shown that it keeps up.
+	minShare = 32
 )
 
 // Quotas bound how many deliveries one round of the dispatcher takes. A flow is the deliveries of one company to one
@@ -77,13 +77,13 @@ func (e *Endpoints) Adapt(taken, flows, largest int) (limited bool) {
 	case largest >= e.share:
 		e.share = min(RoundLimit, 2*e.share)
 	default:
-		e.share = max(shareLeast, e.share*3/4)
+		e.share = max(minShare, e.share*3/4)
 	}
 	return limited
 }
 
-// Enter announces n deliveries of a batch that will wait for places; Leave withdraws them.
-func (e *Endpoints) Enter(webhook uuid.UUID, n int) {
+// AddWaiting announces n deliveries of a batch that will wait for places; RemoveWaiting withdraws them.
+func (e *Endpoints) AddWaiting(webhook uuid.UUID, n int) {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -95,8 +95,8 @@ func (e *Endpoints) Enter(webhook uuid.UUID, n int) {
 	}
 }
 
-// Leave withdraws n deliveries that Enter announced: they got their places, or were given up.
-func (e *Endpoints) Leave(webhook uuid.UUID, n int) { e.Enter(webhook, -n) }
+// RemoveWaiting withdraws n deliveries that AddWaiting announced: they got their places, or were given up.
+func (e *Endpoints) RemoveWaiting(webhook uuid.UUID, n int) { e.AddWaiting(webhook, -n) }
 
 // AwaitBatches blocks while more than most deliveries of batches wait for a place, or until ctx ends. Deliveries at
 // stuck endpoints do not count: they would hold up all others.

@@ -78,11 +78,11 @@ func TestRoomOfAWebhook(t *testing.T) {
 			}
 			e.Acquire(hook, uuid.New(), 0, time.Minute)
 		}, 9, 9},
-		"batches_wait":               {func(e *inflight.Endpoints, hook uuid.UUID) { e.Enter(hook, 12) }, 20, 0},
-		"more_wait_than_it_may_have": {func(e *inflight.Endpoints, hook uuid.UUID) { e.Enter(hook, 40) }, 0, 0},
+		"batches_wait":               {func(e *inflight.Endpoints, hook uuid.UUID) { e.AddWaiting(hook, 12) }, 20, 0},
+		"more_wait_than_it_may_have": {func(e *inflight.Endpoints, hook uuid.UUID) { e.AddWaiting(hook, 40) }, 0, 0},
 		"none_wait_any_more": {func(e *inflight.Endpoints, hook uuid.UUID) {
-			e.Enter(hook, 12)
-			e.Leave(hook, 12)
+			e.AddWaiting(hook, 12)
+			e.RemoveWaiting(hook, 12)
 		}, 32, places},
 		"a_rate": {func(e *inflight.Endpoints, hook uuid.UUID) {
 			for range 2 {
@@ -105,9 +105,9 @@ func TestRoomOfAWebhook(t *testing.T) {
 			e.Acquire(hook, uuid.New(), 0, time.Minute)
 		}, 32, 9},
 		"entered_twice": {func(e *inflight.Endpoints, hook uuid.UUID) {
-			e.Enter(hook, 5)
-			e.Enter(hook, 7)
-			e.Leave(hook, 2)
+			e.AddWaiting(hook, 5)
+			e.AddWaiting(hook, 7)
+			e.RemoveWaiting(hook, 2)
 		}, 22, 0},
 	}
 	for name, tt := range tests {
@@ -151,7 +151,7 @@ func TestAwaitBatches(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			e := inflight.NewEndpoints(places, nil)
-			e.Enter(uuid.New(), 5)
+			e.AddWaiting(uuid.New(), 5)
 			require.Zero(t, elapsed(t, e, 5, nothing))
 		})
 	})
@@ -159,12 +159,12 @@ func TestAwaitBatches(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			e, a, b := inflight.NewEndpoints(places, nil), uuid.New(), uuid.New()
-			e.Enter(a, 5)
-			e.Enter(b, 4)
-			e.Enter(b, 1)
+			e.AddWaiting(a, 5)
+			e.AddWaiting(b, 4)
+			e.AddWaiting(b, 1)
 			require.Equal(t, time.Second, elapsed(t, e, 5, func() {
-				e.Leave(a, 3)
-				e.Leave(b, 2)
+				e.RemoveWaiting(a, 3)
+				e.RemoveWaiting(b, 2)
 			}), "it is woken, and does not poll")
 		})
 	})
@@ -172,8 +172,8 @@ func TestAwaitBatches(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			e, stuck := inflight.NewEndpoints(1, nil), uuid.New()
-			e.Enter(stuck, 100)
-			e.Enter(uuid.New(), 5)
+			e.AddWaiting(stuck, 100)
+			e.AddWaiting(uuid.New(), 5)
 			require.True(t, e.AcquireForBatch(t.Context(), stuck, uuid.New()))
 			require.LessOrEqual(t, elapsed(t, e, 5, nothing), 500*time.Millisecond)
 		})
@@ -182,17 +182,17 @@ func TestAwaitBatches(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			e, stuck, busy := inflight.NewEndpoints(1, nil), uuid.New(), uuid.New()
-			e.Enter(stuck, 100)
-			e.Enter(busy, 8)
+			e.AddWaiting(stuck, 100)
+			e.AddWaiting(busy, 8)
 			require.True(t, e.AcquireForBatch(t.Context(), stuck, uuid.New()))
-			require.Equal(t, time.Second, elapsed(t, e, 5, func() { e.Leave(busy, 3) }))
+			require.Equal(t, time.Second, elapsed(t, e, 5, func() { e.RemoveWaiting(busy, 3) }))
 		})
 	})
 	t.Run("until_its_context_ends", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			e := inflight.NewEndpoints(places, nil)
-			e.Enter(uuid.New(), 100)
+			e.AddWaiting(uuid.New(), 100)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 			defer cancel()
 			e.AwaitBatches(ctx, 5)
@@ -237,8 +237,12 @@ func TestForgetsIdleEndpoints(t *testing.T) {
 			time.Hour,
 			true,
 		},
-		"a_batch_waits":    {func(e *inflight.Endpoints, h uuid.UUID) { e.Enter(h, 1) }, time.Hour, true},
-		"a_batch_has_left": {func(e *inflight.Endpoints, h uuid.UUID) { e.Enter(h, 2); e.Leave(h, 2) }, time.Hour, false},
+		"a_batch_waits": {func(e *inflight.Endpoints, h uuid.UUID) { e.AddWaiting(h, 1) }, time.Hour, true},
+		"a_batch_has_left": {
+			func(e *inflight.Endpoints, h uuid.UUID) { e.AddWaiting(h, 2); e.RemoveWaiting(h, 2) },
+			time.Hour,
+			false,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

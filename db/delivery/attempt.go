@@ -87,7 +87,8 @@ func RecordAttempt(ctx context.Context, db bun.IDB, r AttemptRecord) (opened boo
 	return opened, nil
 }
 
-// keepsState is true for a delivery whose state this attempt must not change.
+// keepsState is true when the attempt must not change the delivery's state: it is of another generation, or it failed
+// and the delivery was canceled, or it failed and the delivery has ended, unless an operator asked for a replay.
 const keepsState = `(generation <> ?generation OR a.outcome <> 'succeeded'
       AND (status = 'canceled' OR NOT ?replay AND status IN ('succeeded', 'failed')))`
 
@@ -119,24 +120,7 @@ WITH a AS (
   ON CONFLICT DO NOTHING
   RETURNING 1
 ), w AS (
-  UPDATE webhooks SET
-    consecutive_failures = CASE
-      WHEN a.outcome = 'succeeded' THEN 0
-      WHEN a.counts THEN consecutive_failures + 1
-      ELSE consecutive_failures END,
-    circuit_opened_at = CASE
-      WHEN a.outcome = 'succeeded' AND ?probe THEN NULL
-      WHEN a.counts AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?threshold THEN now()
-      ELSE circuit_opened_at END,
-    is_active = is_active AND a.outcome <> 'gone',
-    disabled_reason = CASE
-      WHEN a.outcome = 'gone' AND is_active THEN 'the receiver answered 410 Gone'
-      ELSE disabled_reason END,
-    updated_at = CASE WHEN a.outcome = 'gone' OR ?probe THEN now() ELSE updated_at END
-  FROM (SELECT outcome, outcome IN ('retry', 'failed') AND ?status_code IS DISTINCT FROM 429 AS counts FROM a) a
-  WHERE id = ?webhook AND ?counts
-    AND (a.counts OR a.outcome = 'gone'
-      OR a.outcome = 'succeeded' AND consecutive_failures > 0 AND (circuit_opened_at IS NULL OR ?probe))
+` + countForCircuit + `
   RETURNING id, a.outcome, COALESCE(circuit_opened_at = now(), false) AS opened
 ), c AS (
   INSERT INTO commands (id, kind, subject_id)

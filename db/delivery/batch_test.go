@@ -93,7 +93,7 @@ func TestBatch(t *testing.T) {
 		require.ElementsMatch(t, ids(qs[:2]), ids(again), "those that left wait in the queue")
 		for _, q := range again {
 			require.Equal(t, 1, q.Attempt)
-			require.False(t, q.Redo)
+			require.False(t, q.EnsureWorkflow)
 		}
 	})
 	t.Run("says_what_the_run_has_recorded", func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestBatch(t *testing.T) {
 		again := b.take()
 		require.ElementsMatch(t, ids(qs[2:]), ids(again))
 		for _, q := range again {
-			require.True(t, q.Redo)
+			require.True(t, q.EnsureWorkflow)
 			require.Equal(t, b.company, *q.CompanyID)
 		}
 		require.Zero(t, b.number("SELECT count(*) FROM delivery_batches"))

@@ -28,6 +28,28 @@ type CircuitState struct {
 	CompanyID *uuid.UUID
 }
 
+// countForCircuit is the part of attemptSQL that updates the webhook of an attempt a: it counts failures in a row, opens
+// the circuit at the threshold and closes it after a probe that succeeded. 410 and 429 do not count: 410 disables the
+// webhook, and 429 is a rate limit, not an outage. A success does not write to a healthy webhook.
+const countForCircuit = `UPDATE webhooks SET
+    consecutive_failures = CASE
+      WHEN a.outcome = 'succeeded' THEN 0
+      WHEN a.counts THEN consecutive_failures + 1
+      ELSE consecutive_failures END,
+    circuit_opened_at = CASE
+      WHEN a.outcome = 'succeeded' AND ?probe THEN NULL
+      WHEN a.counts AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?threshold THEN now()
+      ELSE circuit_opened_at END,
+    is_active = is_active AND a.outcome <> 'gone',
+    disabled_reason = CASE
+      WHEN a.outcome = 'gone' AND is_active THEN 'the receiver answered 410 Gone'
+      ELSE disabled_reason END,
+    updated_at = CASE WHEN a.outcome = 'gone' OR ?probe THEN now() ELSE updated_at END
+  FROM (SELECT outcome, outcome IN ('retry', 'failed') AND ?status_code IS DISTINCT FROM 429 AS counts FROM a) a
+  WHERE id = ?webhook AND ?counts
+    AND (a.counts OR a.outcome = 'gone'
+      OR a.outcome = 'succeeded' AND consecutive_failures > 0 AND (circuit_opened_at IS NULL OR ?probe))`
+
 // WaitingLimit limits the count of paused deliveries, so that LoadCircuit never reads a long backlog.
 const WaitingLimit = 1000
 

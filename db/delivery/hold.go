@@ -139,7 +139,7 @@ func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) erro
 		ids = append(ids, qs[i].DeliveryID)
 		attempts = append(attempts, qs[i].Attempt)
 		probes = append(probes, qs[i].Probe)
-		redos = append(redos, qs[i].Redo)
+		redos = append(redos, qs[i].EnsureWorkflow)
 	}
 	_, err := pg.Direct(tx).
 		ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, probe, redo)

@@ -26,8 +26,8 @@ type QueuedDelivery struct {
 	IsTest  bool
 	// Probe: make one attempt although the circuit is open.
 	Probe bool
-	// Redo: its workflow may have been lost. Start one even if a closed workflow has the same id.
-	Redo bool
+	// EnsureWorkflow: its workflow may be lost. Wake it, or start one even if a closed workflow has the same id.
+	EnsureWorkflow bool
 	// NotBefore is when that attempt is due. nil means at once.
 	NotBefore *time.Time
 	// LastError is the error of the last failed attempt, or nil.
@@ -49,11 +49,11 @@ type Flow struct{ Webhook, Company uuid.UUID }
 
 // Flow returns the flow that the delivery waits in.
 func (q *QueuedDelivery) Flow() Flow {
-	l := Flow{Webhook: q.WebhookID}
+	f := Flow{Webhook: q.WebhookID}
 	if q.CompanyID != nil {
-		l.Company = *q.CompanyID
+		f.Company = *q.CompanyID
 	}
-	return l
+	return f
 }
 
 // TakeOptions limit one call of TakeDeliveries.
@@ -93,35 +93,35 @@ func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t TakeResult
 	}
 	if len(rows) >= o.Limit {
 		for i := range rows {
-			if l := rows[i].Flow(); l.after(t.Next) {
-				t.Next = l
+			if f := rows[i].Flow(); f.after(t.Next) {
+				t.Next = f
 			}
 		}
 	}
 	if err := readTaken(ctx, tx, rows); err != nil {
 		return t, fmt.Errorf("take deliveries: %w", err)
 	}
-	var held []QueuedDelivery
+	var toPauseOrCancel []QueuedDelivery
 	for i := range rows {
 		switch r := &rows[i]; {
-		case !r.needsWorkflow():
+		case !r.needsWorkflow(): // the row has no work left
 		case r.deleted, r.blocked && r.Attempt <= 1 && !r.Probe && !o.StartBlocked:
-			held = append(held, r.QueuedDelivery)
+			toPauseOrCancel = append(toPauseOrCancel, r.QueuedDelivery)
 		default:
 			t.Ready = append(t.Ready, r.QueuedDelivery)
 		}
 	}
 	slices.SortFunc(t.Ready, func(a, b QueuedDelivery) int { return bytes.Compare(a.DeliveryID[:], b.DeliveryID[:]) })
-	requeued, err := pauseOrCancel(ctx, tx, held, skipLocked)
+	requeued, err := pauseOrCancel(ctx, tx, toPauseOrCancel, skipLocked)
 	t.Taken = len(rows) - requeued
 	return t, err
 }
 
-func (l Flow) after(other Flow) bool {
-	if c := bytes.Compare(l.Webhook[:], other.Webhook[:]); c != 0 {
+func (f Flow) after(other Flow) bool {
+	if c := bytes.Compare(f.Webhook[:], other.Webhook[:]); c != 0 {
 		return c > 0
 	}
-	return bytes.Compare(l.Company[:], other.Company[:]) > 0
+	return bytes.Compare(f.Company[:], other.Company[:]) > 0
 }
 
 type queuedRow struct {
@@ -150,8 +150,22 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		var r queuedRow
-		if err := rows.Scan(&r.DeliveryID, &r.WebhookID, &r.CompanyID, &r.Attempt, &r.Probe, &r.Redo, &r.Profile, &r.URL,
-			&r.MaxRetries, &r.TimeoutMS, &r.RateLimit, &r.Failing, &r.blocked, &r.deleted); err != nil {
+		if err := rows.Scan(
+			&r.DeliveryID,
+			&r.WebhookID,
+			&r.CompanyID,
+			&r.Attempt,
+			&r.Probe,
+			&r.EnsureWorkflow,
+			&r.Profile,
+			&r.URL,
+			&r.MaxRetries,
+			&r.TimeoutMS,
+			&r.RateLimit,
+			&r.Failing,
+			&r.blocked,
+			&r.deleted,
+		); err != nil {
 			return nil, err
 		}
 		if *r.CompanyID == uuid.Nil {

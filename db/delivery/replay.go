@@ -243,7 +243,7 @@ func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, 
 	return p, rows.Err()
 }
 
-// replayPageSQL: $1 the webhook, $2 the id to go on behind, $3 the first id too late, $4 how many to look at, $5 the
+// replayPageSQL: $1 the webhook, $2 the id to continue after, $3 the first id too late, $4 how many to look at, $5 the
 // statuses and $6 the events that match.
 const replayPageSQL = `
 SELECT id, status = ANY ($5::text[]) AND NOT is_test AND (cardinality($6::text[]) = 0 OR event_type = ANY ($6))

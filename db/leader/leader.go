@@ -20,38 +20,38 @@ type Task struct {
 	// Every is the pause between the end of a run and the next.
 	Every time.Duration
 	// Run does the work once. Its context ends with the lease. After an error, which is logged, it runs again after Every
-	// or retryAfter, whichever is shorter: a rare task must not wait for its next turn because a store was away.
+	// or retryAfter, whichever is shorter: a rare task must not wait for its next turn because a store was unavailable.
 	Run func(ctx context.Context) error
 }
 
-// LeaseLife is how long maintenance pauses after a leader was killed or froze. It is short because a batch whose start
+// LeaseDuration is how long maintenance pauses after a leader was killed or froze. It is short because a batch whose start
 // was lost waits as long.
 const (
-	LeaseLife  = 10 * time.Second
-	leaseRenew = LeaseLife / 4
-	retryAfter = 10 * time.Second
+	LeaseDuration = 10 * time.Second
+	leaseRenew    = LeaseDuration / 4
+	retryAfter    = 10 * time.Second
 )
 
 // Run runs the tasks whenever this process holds the lease, until ctx ends. Then it waits for the tasks to end, and
 // releases the lease.
 func Run(ctx context.Context, db *bun.DB, lease string, logger *slog.Logger, tasks ...Task) {
-	c := &candidate{db: db, lease: lease, id: uuid.New(), log: logger.With("lease", lease), tasks: tasks}
+	c := &contender{db: db, lease: lease, id: uuid.New(), log: logger.With("lease", lease), tasks: tasks}
 	failed := false
 	for ctx.Err() == nil {
-		asked := time.Now()
-		held, err := acquire(ctx, db, lease, c.id, LeaseLife)
+		requestedAt := time.Now()
+		held, err := acquire(ctx, db, lease, c.id, LeaseDuration)
 		switch {
 		case err != nil && ctx.Err() == nil && !failed:
 			c.log.WarnContext(ctx, "no leader can be elected: maintenance may pause", "error", err)
 		case held:
-			c.lead(ctx, asked)
+			c.lead(ctx, requestedAt)
 		}
 		failed = err != nil
 		sleep(ctx, leaseRenew)
 	}
 }
 
-type candidate struct {
+type contender struct {
 	db    *bun.DB
 	lease string
 	id    uuid.UUID
@@ -61,7 +61,7 @@ type candidate struct {
 
 // lead is one term: the tasks run until the lease is lost or ctx ends. A leader that cannot renew its lease stops the
 // tasks before the lease expires for others.
-func (c *candidate) lead(ctx context.Context, renewed time.Time) {
+func (c *contender) lead(ctx context.Context, renewed time.Time) {
 	c.log.InfoContext(ctx, "this process leads the maintenance")
 	leading, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -85,21 +85,21 @@ func (c *candidate) lead(ctx context.Context, renewed time.Time) {
 
 // renew keeps the lease until it is lost or ctx ends. err is the last fault of PostgreSQL, nil when another process
 // has the lease.
-func (c *candidate) renew(ctx context.Context, renewed time.Time) (err error) {
+func (c *contender) renew(ctx context.Context, renewed time.Time) (err error) {
 	for held := true; held && ctx.Err() == nil; {
 		sleep(ctx, leaseRenew)
-		asked := time.Now()
+		requestedAt := time.Now()
 		var ok bool
-		if ok, err = acquire(ctx, c.db, c.lease, c.id, LeaseLife); ok {
-			renewed = asked
+		if ok, err = acquire(ctx, c.db, c.lease, c.id, LeaseDuration); ok {
+			renewed = requestedAt
 		}
-		held = ok || err != nil && time.Since(renewed) < LeaseLife
+		held = ok || err != nil && time.Since(renewed) < LeaseDuration
 	}
 	return err
 }
 
-// repeat runs a task until ctx ends. Of a series of failures the first is logged, and its end.
-func (c *candidate) repeat(ctx context.Context, t Task) {
+// repeat runs a task until ctx ends. It logs the first failure of a series, and the recovery.
+func (c *contender) repeat(ctx context.Context, t Task) {
 	failed := false
 	for ctx.Err() == nil {
 		err, pause := t.Run(ctx), t.Every

@@ -22,7 +22,7 @@ func All() *migrate.Migrations {
 	return m
 }
 
-// Source returns the text of all migrations, in order: what a schema version is told by.
+// Source returns the text of all migrations, in order. It identifies a schema version.
 func Source() []byte {
 	var all []byte
 	entries, err := files.ReadDir(".")

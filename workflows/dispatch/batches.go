@@ -87,11 +87,11 @@ func (b *batch) attributes() temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(updates...)
 }
 
-// startUnstarted starts the stored batches. It is false while Temporal is unavailable: then no more deliveries are
+// startPendingBatches starts the stored batches. It is false while Temporal is unavailable: then no more deliveries are
 // taken.
-func (d *Dispatcher) startUnstarted(ctx context.Context) bool {
-	for len(d.unstarted) > 0 {
-		b := d.unstarted[0]
+func (d *Dispatcher) startPendingBatches(ctx context.Context) bool {
+	for len(d.pendingBatches) > 0 {
+		b := d.pendingBatches[0]
 		err := d.startBatch(ctx, b)
 		if err != nil && isUnavailable(err) {
 			return false
@@ -99,7 +99,7 @@ func (d *Dispatcher) startUnstarted(ctx context.Context) bool {
 		if err != nil && !errors.Is(err, errBatchEnded) { // an ended batch was started by an earlier try
 			d.o.Logger.ErrorContext(ctx, "batch cannot be started", "batch_id", b.ID, "error", err)
 		}
-		d.unstarted = d.unstarted[1:]
+		d.pendingBatches = d.pendingBatches[1:]
 	}
 	return true
 }

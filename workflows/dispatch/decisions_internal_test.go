@@ -155,7 +155,7 @@ func TestDecidesHowADeliveryIsStarted(t *testing.T) {
 	}{
 		"new":     {delivery.QueuedDelivery{}, false, false},
 		"company": {delivery.QueuedDelivery{CompanyID: &company}, false, false},
-		"redo":    {delivery.QueuedDelivery{Redo: true}, true, false},
+		"redo":    {delivery.QueuedDelivery{EnsureWorkflow: true}, true, false},
 		"slow":    {delivery.QueuedDelivery{}, false, true},
 	} {
 		a := &answers{}

@@ -22,7 +22,7 @@ import (
 // dispatchDeliveries is one round: it takes deliveries and starts a workflow for each, or one for many of them when
 // many wait. Deliveries whose workflow could not be started go back to the queue.
 func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
-	if !d.startUnstarted(ctx) {
+	if !d.startPendingBatches(ctx) {
 		return Result{Unavailable: true}, nil
 	}
 	var r Result
@@ -35,11 +35,11 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 		alone, together := d.pacer.split(t.Ready, d.o.Endpoints.Slow)
 		alone, early := d.reserve(alone)
 		together, beyond := d.allow(together)
-		if d.unstarted, err = addBatches(ctx, tx, together); err != nil {
+		if d.pendingBatches, err = addBatches(ctx, tx, together); err != nil {
 			return err
 		}
 		until := startsFor
-		if len(d.unstarted) > 0 {
+		if len(d.pendingBatches) > 0 {
 			until = startsBeforeBatch
 		}
 		failed, unavailable := d.startAll(ctx, alone, time.Now().Add(until))
@@ -48,14 +48,14 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
 		return delivery.PutBackDeliveries(ctx, tx, append(failed, early...))
 	})
 	if err != nil {
-		d.unstarted = nil
+		d.pendingBatches = nil
 		return r, err
 	}
-	r.Unavailable = !d.startUnstarted(ctx) || r.Unavailable
+	r.Unavailable = !d.startPendingBatches(ctx) || r.Unavailable
 	return r, nil
 }
 
-// take takes the deliveries of one round. How many of each endpoint is decided by Endpoints, and kept by the statement.
+// take takes the deliveries of one round. Endpoints sets the limits; the SQL statement applies them.
 func (d *Dispatcher) take(ctx context.Context, tx bun.Tx) (delivery.TakeResult, error) {
 	quotas := d.o.Endpoints.Quotas(d.pacer.batches())
 	t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{
@@ -176,7 +176,7 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q delivery.QueuedDeliver
 	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	if q.Redo { // its workflow may wait for a time that has passed: it is woken, or started
+	if q.EnsureWorkflow { // its workflow may wait for a time that has passed: it is woken, or started
 		o := d.startOptions(q)
 		_, err := d.o.Client.SignalWithStartWorkflow(
 			ctx,
@@ -232,7 +232,7 @@ func (d *Dispatcher) startOptions(q delivery.QueuedDelivery) client.StartWorkflo
 		attributes = append(attributes, workflows.CompanyID.ValueSet([]string{q.CompanyID.String()}))
 	}
 	reuse := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
-	if q.Redo {
+	if q.EnsureWorkflow {
 		reuse = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
 	}
 	return client.StartWorkflowOptions{

@@ -84,8 +84,8 @@ type Dispatcher struct {
 	temporal congestion
 
 	// These belong to the loop that dispatches deliveries.
-	pacer     pacer
-	unstarted []batch
+	pacer          pacer
+	pendingBatches []batch
 
 	stuckAfter time.Duration // batchStuckAfter
 }

@@ -205,12 +205,12 @@ func TestStartsStoredBatches(t *testing.T) {
 	} {
 		a := &answers{start: tc.answer}
 		d, messages := decider(a)
-		d.unstarted = []batch{newBatch(flows(2)), newBatch(flows(1))}
-		first := workflows.DeliverBatchWorkflowID(d.unstarted[0].ID)
-		require.Equal(t, tc.done, d.startUnstarted(t.Context()), name)
+		d.pendingBatches = []batch{newBatch(flows(2)), newBatch(flows(1))}
+		first := workflows.DeliverBatchWorkflowID(d.pendingBatches[0].ID)
+		require.Equal(t, tc.done, d.startPendingBatches(t.Context()), name)
 		require.Len(t, a.started, tc.started, name)
 		require.Equal(t, first, a.started[0], name)
-		require.Equal(t, tc.done, len(d.unstarted) == 0, name)
+		require.Equal(t, tc.done, len(d.pendingBatches) == 0, name)
 		require.Equal(t, tc.messages, append([]string(nil), *messages...), name)
 		require.Equal(t, 5*time.Second, a.options.WorkflowTaskTimeout, "another worker takes over soon after a kill")
 	}

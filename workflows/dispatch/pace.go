@@ -58,7 +58,7 @@ func (p *pacer) split(
 		if _, known := isSlow[q.WebhookID]; !known {
 			isSlow[q.WebhookID] = slow(q.WebhookID)
 		}
-		if q.Attempt > 1 || q.IsTest || q.Probe || q.Redo || q.Failing || isSlow[q.WebhookID] {
+		if q.Attempt > 1 || q.IsTest || q.Probe || q.EnsureWorkflow || q.Failing || isSlow[q.WebhookID] {
 			alone = append(alone, q)
 		} else {
 			together = append(together, q)

@@ -67,7 +67,7 @@ func TestPacerSplits(t *testing.T) {
 			above:    2,
 			flows:    1,
 			each:     5,
-			mod:      func(q *delivery.QueuedDelivery) { q.Redo = true },
+			mod:      func(q *delivery.QueuedDelivery) { q.EnsureWorkflow = true },
 			alone:    1,
 			together: 4,
 		},
@@ -91,7 +91,7 @@ func TestPacerSplits(t *testing.T) {
 			above: 4,
 			flows: 1,
 			each:  5,
-			mod:   func(q *delivery.QueuedDelivery) { q.Redo = true },
+			mod:   func(q *delivery.QueuedDelivery) { q.EnsureWorkflow = true },
 			alone: 5,
 		},
 	}

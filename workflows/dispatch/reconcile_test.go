@@ -228,7 +228,7 @@ func TestOnlyOneDispatcherLeads(t *testing.T) {
 	stopped := time.Now()
 	for n := 1; n == 1; n = <-rounds {
 	}
-	require.Less(t, time.Since(stopped), leader.LeaseLife, "a leader that stops gives its lease back")
+	require.Less(t, time.Since(stopped), leader.LeaseDuration, "a leader that stops gives its lease back")
 }
 
 func TestARefusedCommandDoesNotBlockTheOthers(t *testing.T) {

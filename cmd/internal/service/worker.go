@@ -264,8 +264,8 @@ func startWorkers(workers ...worker.Worker) (stop func(), err error) {
 }
 
 // deployment is a worker's version in Temporal. The default is AutoUpgrade: a delivery may wait for days and an
-// interview for weeks, and pinned ones would need the workers of each version for as long; that a newer version can
-// go on with an older one's history is tested by replay, which is what AutoUpgrade asks for.
+// interview for weeks, and pinned ones would need the workers of each version for as long. AutoUpgrade requires that a
+// newer version can continue an older one's history, which a test proves by replay.
 func deployment(cfg config.Worker) worker.DeploymentOptions {
 	if cfg.DeploymentName == "" {
 		return worker.DeploymentOptions{}

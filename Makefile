@@ -36,7 +36,7 @@ histories: build ## Record today's workflow histories beside the older ones, see
 	@mkdir -p workflows/testdata/$(TODAY)
 	@exec env GREENROOM_RECORD_HISTORIES=$(CURDIR)/workflows/testdata/$(TODAY) $(GREENROOM) dev exec -- go test -count=1 -timeout 20m ./cmd/internal/e2e
 
-bench: build ## Measure deliveries per second, latency and processor time on this machine
+bench: build ## Measure deliveries per second, latency and CPU time on this machine
 	@exec $(GREENROOM) bench
 
 bench/large: build ## Measure the database with 10 million deliveries in it; wants 14 GiB of disk, ROWS=… for another number

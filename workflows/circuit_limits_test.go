@@ -142,8 +142,26 @@ func TestCircuitHandlesASignalBeforeItEnds(t *testing.T) {
 	for _, signal := range []string{workflows.SignalCircuitChanged, workflows.SignalCircuitReset} {
 		c := setupCircuit(t, 0)
 		c.state = deliver.CircuitState{Active: true}
-		c.after(0, func() { c.SignalWorkflow(signal, nil) })
+		c.signalDuringLoad(1, signal)
 		c.run(workflows.CircuitInput{})
+		require.Equal(t, map[string]int{workflows.SignalCircuitChanged: 0, workflows.SignalCircuitReset: 1}[signal], c.closed)
+		require.Equal(t, 2, c.loads, signal)
+	}
+}
+
+// TestCircuitHandlesASignalBeforeItContinuesAsNew: the next run does not get the signals of this one.
+func TestCircuitHandlesASignalBeforeItContinuesAsNew(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []string{workflows.SignalCircuitChanged, workflows.SignalCircuitReset} {
+		c := setupCircuit(t, 30)
+		c.state = deliver.CircuitState{Active: true}
+		c.SetContinueAsNewSuggested(true)
+		c.signalDuringLoad(1, signal)
+		c.ExecuteWorkflow(
+			workflows.Circuit, workflows.CircuitInput{WebhookID: uuid.New(), Cooldown: time.Minute, ReleaseLimit: 8})
+		var next *workflow.ContinueAsNewError
+		require.ErrorAs(t, c.GetWorkflowError(), &next)
+		require.Equal(t, []int{1, 2}, c.released, signal)
 		require.Equal(t, map[string]int{workflows.SignalCircuitChanged: 0, workflows.SignalCircuitReset: 1}[signal], c.closed)
 	}
 }

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	sdk "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
@@ -30,6 +32,8 @@ type circuit struct {
 	probes   []time.Duration
 	closed   int
 	loads    int
+	onLoad   func() // runs within each read of the row
+	noProbes bool   // no delivery is left to probe with
 }
 
 // details are what the Temporal UI shows.
@@ -45,6 +49,7 @@ func (c *circuit) details() (text string) {
 func setupCircuit(t *testing.T, waiting int) *circuit {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(slog.New(slog.DiscardHandler))
 	c := &circuit{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, waiting: waiting}
 	c.state = deliver.CircuitState{Active: true, Open: true}
 	c.start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -53,7 +58,12 @@ func setupCircuit(t *testing.T, waiting int) *circuit {
 	var a *deliver.Activities
 	c.OnActivity(a.LoadCircuit, mock.Anything, mock.Anything).
 		Return(func(context.Context, uuid.UUID) (deliver.CircuitState, error) {
-			c.loads++
+			if c.loads++; c.loads > 300 {
+				return deliver.CircuitState{}, temporal.NewNonRetryableApplicationError("read without a wait", "Loop", nil)
+			}
+			if c.onLoad != nil {
+				c.onLoad()
+			}
 			c.state.Waiting = c.waiting > 0
 			return c.state, nil
 		})
@@ -67,6 +77,9 @@ func setupCircuit(t *testing.T, waiting int) *circuit {
 		Return(func(_ context.Context, in deliver.ReleaseInput) (int, error) {
 			if in.Probe {
 				c.probes = append(c.probes, c.Now().Sub(c.start))
+				if c.noProbes {
+					return 0, nil
+				}
 				return 1, nil
 			}
 			n := min(in.Limit, c.waiting)

@@ -21,6 +21,8 @@ type batchCall struct {
 	in    deliver.BatchInput
 	local bool
 	queue string
+	limit time.Duration // of this call
+	at    time.Time
 }
 
 // deliverBatch runs the workflow with an activity that fails that many times.
@@ -35,8 +37,7 @@ func deliverBatch(t *testing.T, in workflows.DeliverBatchInput, failures int) (d
 	env.OnActivity(a.AttemptBatch, mock.Anything, mock.Anything).Return(
 		func(ctx context.Context, in deliver.BatchInput) (deliver.BatchResult, error) {
 			info := activity.GetInfo(ctx)
-			in.Replay = false // the test environment knows no original run, so that each looks like a reset one
-			calls = append(calls, batchCall{in, info.IsLocalActivity, info.TaskQueue})
+			calls = append(calls, batchCall{in, info.IsLocalActivity, info.TaskQueue, info.StartToCloseTimeout, env.Now()})
 			if len(calls) <= failures {
 				return deliver.BatchResult{}, errors.New("the database is away")
 			}
@@ -70,8 +71,12 @@ func TestDeliverBatch(t *testing.T) {
 		for i, c := range calls {
 			require.Equal(t, i == 0, c.local, "only the first is local, and that once")
 			require.Equal(t, want, c.in)
+			require.Equal(t, 3*time.Minute, c.limit)
 			if i > 0 {
 				require.Contains(t, c.queue, "-slow")
+			}
+			if i > 4 {
+				require.Equal(t, 5*time.Second, c.at.Sub(calls[i-1].at), "the database is back for at most that long")
 			}
 		}
 	})

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type delivering struct {
 func setupDelivery(t *testing.T, answers ...any) *delivering {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(slog.New(slog.DiscardHandler))
 	d := &delivering{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t}
 	d.start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	d.SetStartTime(d.start)

@@ -116,6 +116,12 @@ func TestInterviewNextStep(t *testing.T) {
 			InterviewInput{NoAnswerRetries: 2, RetriedCall: other},
 			step{do: stepRetryCall},
 		},
+		"the provider could not make the call": {
+			call(activities.InterviewScheduled, activities.CallState{
+				Status: activities.CallFailed, Reason: activities.ReasonTechnical,
+			}),
+			fresh, wait(time.Time{}, "a call to be invoked"),
+		},
 		"the retry was deleted": {
 			call(activities.InterviewScheduled, unanswered),
 			InterviewInput{NoAnswerRetries: 2, RetriedCall: id},

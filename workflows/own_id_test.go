@@ -57,7 +57,10 @@ func TestWorkflowsRefuseAnotherID(t *testing.T) {
 			"delivery:" + id.String() + ":3", workflows.DeliverWebhook,
 			workflows.DeliverWebhookInput{DeliveryID: id, Generation: 3, Timeout: minute},
 		},
-		{"batch:" + id.String(), workflows.DeliverBatch, workflows.DeliverBatchInput{BatchID: id, Deliveries: []uuid.UUID{id}}},
+		{
+			"batch:" + id.String(), workflows.DeliverBatch,
+			workflows.DeliverBatchInput{BatchID: id, Deliveries: []uuid.UUID{id}},
+		},
 		{
 			"circuit:" + id.String(), workflows.Circuit,
 			workflows.CircuitInput{WebhookID: id, Cooldown: minute, ReleaseLimit: 1},

@@ -25,6 +25,9 @@ type Activities struct {
 	CircuitThreshold int
 	// Endpoints decides how many attempts each endpoint gets.
 	Endpoints *inflight.Endpoints
+	// Journal and Wire bound what is sent again after a kill; nil: neither.
+	Journal *Journal
+	Wire    *Wire
 	// PublicURL begins the links in the bodies of some profiles.
 	PublicURL string
 

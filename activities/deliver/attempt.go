@@ -186,16 +186,22 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	if fault != nil && !fault.elsewhere {
 		return AttemptResult{Outcome: AttemptFailed, Reason: fault.reason}, t.fail(ctx, fault, "")
 	}
+	end := t.Wire.begin(ctx, t.Endpoints.Quick(t.job.Webhook.ID))
+	defer end()
 	resp := t.sendRequest(ctx, req, fault)
 	took = resp.Duration
 	if resp.ErrorKind == webhook.KindCanceled {
 		return AttemptResult{}, fmt.Errorf("attempt interrupted: %w", context.Cause(ctx))
 	}
 	row := t.row(req.Profile, resp)
-	opened, err := t.recordUntilDone(ctx, delivery.AttemptRecord{
+	r := delivery.AttemptRecord{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
 		Threshold: t.CircuitThreshold, Probe: t.in.Probe, Replay: t.in.Replay,
-	})
+	}
+	recorded := t.Journal.write(r)
+	end()
+	opened, err := t.recordUntilDone(ctx, r)
+	recorded()
 	if err != nil {
 		return AttemptResult{}, err
 	}

@@ -235,6 +235,8 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 	} else {
 		t.in.Last = true
 	}
+	end := b.Wire.begin(ctx, b.Endpoints.Quick(j.Webhook.ID))
+	defer end()
 	resp := t.sendRequest(ctx, req, fault)
 	if resp.ErrorKind == webhook.KindCanceled {
 		b.Endpoints.Release(j.Webhook.ID, j.Delivery.ID, resp.Duration)
@@ -242,7 +244,7 @@ func (b *batch) send(ctx context.Context, j *delivery.Work, attempts *sync.WaitG
 		return
 	}
 	attempts.Add(1)
-	b.record(t, req, resp, attempts.Done)
+	b.record(t, req, resp, end, attempts.Done)
 }
 
 // fail ends a delivery that cannot be prepared. The others of the batch continue.
@@ -292,17 +294,22 @@ func (b *batch) note(fn func()) {
 
 // record hands the attempt to the process's recorder and counts it once it is written. A failure holds its place at the
 // endpoint until then, so that an opened circuit stops the deliveries behind it.
-func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, done func()) {
+// answered gives the request's token back once the answer is in the journal.
+func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, answered, done func()) {
 	row := t.row(req.Profile, resp)
+	r := delivery.AttemptRecord{
+		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
+		Threshold: b.CircuitThreshold, NextWorkflowID: WorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
+	}
+	recorded := b.Journal.write(r)
+	answered()
 	end := func() { b.Endpoints.Release(t.job.Webhook.ID, t.job.Delivery.ID, resp.Duration) }
 	failed := row.Outcome != delivery.OutcomeSucceeded
 	b.recorder.add(b.Activities, &recording{
-		AttemptRecord: delivery.AttemptRecord{
-			Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
-			Threshold: b.CircuitThreshold, NextWorkflowID: WorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
-		},
+		AttemptRecord: r,
 		recorded: func(opened bool, err error) {
 			defer done()
+			recorded()
 			if failed {
 				defer end()
 			}

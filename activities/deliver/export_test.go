@@ -8,3 +8,6 @@ var AttemptBatchAs = (*Activities).attemptBatchAs
 
 // Busy is the error of an attempt that found no place.
 var Busy = busy
+
+// WriteJournal writes a result and returns the function to call once it is recorded.
+var WriteJournal = (*Journal).write

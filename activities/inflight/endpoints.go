@@ -182,6 +182,18 @@ func (e *Endpoints) Slow(webhook uuid.UUID) bool {
 	return p != nil && p.average > SlowAbove
 }
 
+// QuickBelow is the mean duration of an endpoint's attempts below which it is quick: as long as a process may wait for
+// each of them.
+const QuickBelow = 5 * time.Millisecond
+
+// Quick reports whether the endpoint's recent attempts took less than QuickBelow, or none was made.
+func (e *Endpoints) Quick(webhook uuid.UUID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.m[webhook]
+	return p == nil || p.average < QuickBelow
+}
+
 // reserved is how many places are kept for retries while any wait: the dispatcher claims a freed place at once, while
 // a retry asks for one only now and then.
 func (e *Endpoints) reserved() int { return max(1, e.perEndpoint*3/10) }

@@ -32,7 +32,7 @@ func CheckJSON(raw []byte) error {
 		case err != nil || values > 1:
 			return reasonOf(raw, err)
 		}
-		switch token.Kind() {
+		switch token.Kind() { //nolint:exhaustive // the other kinds have no further rules
 		case '{', '[':
 			if tokens.StackDepth() > maxDepth {
 				return BadBody("The body must not be nested deeper than 64 levels")
@@ -93,8 +93,8 @@ const (
 	maxExponent = 1 << 20
 )
 
-// storable reports whether a double can hold the number and jsonb can store it. A number other than zero that underflows
-// to zero is out of range; a zero may have any exponent.
+// storable reports whether a double can hold the number and jsonb can store it. A number other than zero that
+// underflows to zero is out of range; a zero may have any exponent.
 func storable(literal string) bool {
 	f, err := strconv.ParseFloat(literal, 64)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 func deliveriesCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deliveries",
-		Short: "List, look into, retry, cancel and replay deliveries, directly in the database",
+		Short: "List, show, retry, cancel and replay deliveries, directly in the database",
 	}
 	cmd.AddCommand(
 		deliveriesListCmd(),
@@ -31,11 +31,12 @@ func deliveriesListCmd() *cobra.Command {
 		Example: "  greenroom deliveries list --status failed --since 24h",
 	}
 	f := cmd.Flags()
-	f.StringVar(&webhook, "webhook", "", "only those to the webhook of this id")
-	f.StringVar(&q.Status, "status", "", "only those that are pending, retrying, paused, succeeded, failed or canceled")
-	f.StringVar(&since, "since", "", "made at or after: 24h, 7d, 2026-01-31, 2026-01-31T15:04:05Z")
-	f.StringVar(&until, "until", "", "made before")
-	f.Int64Var(&q.Limit, "limit", 50, "at most this many")
+	f.StringVar(&webhook, "webhook", "", "only deliveries of the webhook with this id")
+	f.StringVar(&q.Status, "status", "", "only this status: pending, retrying, paused, succeeded, failed or canceled")
+	f.StringVar(&since, "since", "", "created at or after: 24h, 7d, 2026-01-31, 2026-01-31T15:04:05Z")
+	f.StringVar(&until, "until", "", "created before")
+	f.BoolVar(&q.Tests, "tests", false, "with --status failed, also list failed test calls")
+	f.Int64Var(&q.Limit, "limit", 50, "maximum number of deliveries")
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
 		if webhook != "" {
 			if q.Webhook, err = admin.ParseID("webhook", webhook); err != nil {
@@ -56,7 +57,7 @@ func deliveriesListCmd() *cobra.Command {
 func deliveriesShowCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID",
-		Short: "Show a delivery and its attempts; with --json also the body that was sent",
+		Short: "Show a delivery and its attempts; --json includes the body that was sent",
 		Args:  cobra.ExactArgs(1),
 	}
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
@@ -74,7 +75,7 @@ func deliveriesShowCmd() *cobra.Command {
 
 func deliveriesRetryCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "retry ID", Short: "Send an ended delivery again, or a waiting one at once", Args: cobra.ExactArgs(1),
+		Use: "retry ID", Short: "Send an ended delivery again, or a waiting one now", Args: cobra.ExactArgs(1),
 	}
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
 		id, err := admin.ParseID("delivery", args[0])

@@ -10,7 +10,8 @@ import (
 
 func deliveriesCancelCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "cancel ID", Short: "End a delivery that has not ended; nothing more is sent", Args: cobra.ExactArgs(1),
+		Use: "cancel ID", Short: "Cancel a delivery that has not ended; no further attempt is made",
+		Args: cobra.ExactArgs(1),
 	}
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
 		id, err := admin.ParseID("delivery", args[0])

@@ -12,20 +12,18 @@ func deliveriesReplayCmd() *cobra.Command {
 	var r admin.ReplayRequest
 	var webhook, since, until string
 	cmd := &cobra.Command{
-		Use: "replay", Short: "Send many ended deliveries of a webhook again, in the background", Args: cobra.NoArgs,
+		Use: "replay", Short: "Send ended deliveries of a webhook again, in the background", Args: cobra.NoArgs,
+		Long: "Starts a replay and prints its id. `greenroom replays show ID` shows its progress.\n\n" +
+			"Test calls are not replayed.",
 		Example: "  greenroom deliveries replay --webhook ID --since 24h --status failed",
 	}
 	f := cmd.Flags()
 	f.StringVar(&webhook, "webhook", "", "id of the webhook")
-	f.StringVar(&since, "since", "", "made at or after: 24h, 7d, 2026-01-31, 2026-01-31T15:04:05Z")
-	f.StringVar(&until, "until", "", "made before (default now)")
-	f.StringArrayVar(
-		&r.Statuses,
-		"status",
-		nil,
-		"those that are succeeded, failed or canceled; repeat for more (default failed)",
-	)
-	f.StringArrayVar(&r.Events, "event", nil, "of this event; repeat for more (default all)")
+	f.StringVar(&since, "since", "", "created at or after: 24h, 7d, 2026-01-31, 2026-01-31T15:04:05Z")
+	f.StringVar(&until, "until", "", "created before (default now)")
+	f.StringArrayVar(&r.Statuses, "status", nil,
+		"only this status: succeeded, failed or canceled; repeat for more (default failed)")
+	f.StringArrayVar(&r.Events, "event", nil, "only this event; repeat for more (default all)")
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
 		if r.Webhook, err = admin.ParseID("webhook", webhook); err != nil {
 			return err

@@ -32,13 +32,13 @@ func demoCmd() *cobra.Command {
 			}
 			err = demo.Run(ctx, opts)
 			if errors.Is(err, context.Canceled) {
-				return fmt.Errorf("demo stopped before its end: %w", err)
+				return fmt.Errorf("the demo was stopped before it finished: %w", err)
 			}
 			return err
 		},
 	}
 	badReceiverFlags(cmd, &opts.Receiver)
-	cmd.Flags().BoolVar(&opts.Keep, "keep", false, "leave the webhook registered")
-	cmd.Flags().DurationVar(&opts.Wait, "wait", time.Minute, "how long the interview and its deliveries may take")
+	cmd.Flags().BoolVar(&opts.Keep, "keep", false, "do not delete the webhook at the end")
+	cmd.Flags().DurationVar(&opts.Wait, "wait", time.Minute, "longest wait for the interview and its deliveries")
 	return cmd
 }

@@ -16,13 +16,13 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// stopLimit bounds the stores' shutdown after Ctrl-C; a second Ctrl-C ends the program at once.
+// stopLimit bounds the shutdown of the stores after Ctrl-C. A second Ctrl-C ends the program at once.
 const stopLimit = time.Minute
 
 func devCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run everything on this machine: PostgreSQL, Temporal, API, worker and a simulator of the outside world",
+		Short: "Run everything on this machine: PostgreSQL, Temporal, API, worker and simulated external services",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runDev(cmd) },
 	}
@@ -32,8 +32,7 @@ func devCmd() *cobra.Command {
 	return cmd
 }
 
-// runDev is the story of `greenroom dev`: stores, secrets, then the product, until a signal, a fault or the loss of a
-// store.
+// runDev starts the stores, loads the secrets and runs the product until a signal, an error or the exit of a store.
 func runDev(cmd *cobra.Command) (err error) {
 	cfg, err := config.Load(cmd.Flags())
 	if err != nil {
@@ -46,7 +45,7 @@ func runDev(cmd *cobra.Command) (err error) {
 	}
 	stack, err := devstack.Start(ctx, stackOptions(cfg, cmd))
 	if err != nil {
-		return unlessAsked(ctx, err)
+		return unlessCanceled(ctx, err)
 	}
 	defer func() {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
@@ -60,20 +59,20 @@ func runDev(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, devstack.RemoveDevEnv(cfg.Dev.Dir)) }()
-	err = whileStored(ctx, stack, func(ctx context.Context) error { return runAll(ctx, cfg, stack) })
-	return unlessAsked(ctx, err)
+	err = whileStoresRun(ctx, stack, func(ctx context.Context) error { return runAll(ctx, cfg, stack) })
+	return unlessCanceled(ctx, err)
 }
 
-// unlessAsked drops the complaint of what a signal broke off, at whatever step.
-func unlessAsked(ctx context.Context, err error) error {
+// unlessCanceled drops the error of a step that a signal canceled.
+func unlessCanceled(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
 }
 
-// untilSignal ends the context at the first Ctrl-C or request to stop and gives signals back their usual effect, so
-// that the second one ends the program.
+// untilSignal returns a context that ends at the first signal to stop. Signals then have their default effect again, so
+// a second one ends the program.
 func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	unregister := context.AfterFunc(ctx, func() {
@@ -101,7 +100,8 @@ func stackOptions(cfg config.Config, cmd *cobra.Command) devstack.Options {
 	return opts
 }
 
-// withStack completes the settings with what the stack knows. Secrets that were set win over the generated ones.
+// withStack adds the addresses of the stack and the generated secrets to the settings. Configured secrets take
+// precedence.
 func withStack(cfg config.Config, stack *devstack.Stack) (config.Config, error) {
 	secrets, err := devstack.LoadSecrets(cfg.Dev.Dir)
 	if err != nil {
@@ -121,8 +121,9 @@ func withStack(cfg config.Config, stack *devstack.Stack) (config.Config, error) 
 	return cfg, nil
 }
 
-// whileStored runs the product and ends it when a store of ours is lost, with that as the reason.
-func whileStored(ctx context.Context, stack *devstack.Stack, run func(context.Context) error) error {
+// whileStoresRun runs the product. It stops it when a store that the stack started exits, and returns that as the
+// error.
+func whileStoresRun(ctx context.Context, stack *devstack.Stack, run func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	lost := make(chan error, 1)

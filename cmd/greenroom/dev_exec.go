@@ -11,13 +11,13 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// interrupted is the exit code of a command that a Ctrl-C ended, as shells have it.
+// interrupted is the exit code that shells report for a command ended by Ctrl-C.
 const interrupted = exitError(128 + int(syscall.SIGINT))
 
 func devExecCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exec -- COMMAND [ARGUMENTS]",
-		Short: "Run a command with throw-away stores in its environment, for tests",
+		Short: "Run a command, usually tests, with temporary stores and their addresses in its environment",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := untilSignal(cmd.Context())

@@ -21,10 +21,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"greenroom/cmd/internal/demo"
 	"greenroom/cmd/internal/devstack"
 )
 
-// These tests run the program itself, because what they are about is processes: signals, exit codes, orphans.
+// These tests run the program itself because they check signals, exit codes and orphaned processes.
 
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "greenroom-program-")
@@ -47,7 +48,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func TestDevExec_hands_on_environment_output_and_exit_code(t *testing.T) {
+func TestDevExec_passes_environment_output_and_exit_code(t *testing.T) {
 	t.Parallel()
 	cmd := greenroom(
 		t,
@@ -56,7 +57,8 @@ func TestDevExec_hands_on_environment_output_and_exit_code(t *testing.T) {
 		"--",
 		"sh",
 		"-c",
-		`echo "$GREENROOM_TEST_DATABASE_URL $GREENROOM_TEST_TEMPORAL_ADDRESS"; test -x "$GREENROOM_TEST_TEMPORAL_BIN" && exit 7`,
+		`echo "$GREENROOM_TEST_DATABASE_URL $GREENROOM_TEST_TEMPORAL_ADDRESS"; `+
+			`test -x "$GREENROOM_TEST_TEMPORAL_BIN" && exit 7`,
 	)
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
@@ -74,7 +76,7 @@ func TestDevExec_hands_on_environment_output_and_exit_code(t *testing.T) {
 	assert.Empty(t, leftovers(t, cmd.Dir), "everything is removed")
 }
 
-func TestDevExec_ends_all_on_a_signal(t *testing.T) {
+func TestDevExec_ends_all_processes_on_a_signal(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(sig.String(), func(t *testing.T) {
@@ -90,13 +92,13 @@ func TestDevExec_ends_all_on_a_signal(t *testing.T) {
 			var exit *exec.ExitError
 			require.ErrorAs(t, cmd.Wait(), &exit)
 			assert.Equal(t, 128+int(sig), exit.ExitCode())
-			gone(t, grandchild)
+			waitUntilGone(t, grandchild)
 			assert.Empty(t, leftovers(t, cmd.Dir))
 		})
 	}
 }
 
-func TestDev_finds_its_data_again_after_a_kill(t *testing.T) {
+func TestDev_keeps_its_data_after_a_kill(t *testing.T) {
 	t.Parallel()
 	first := startDev(t, t.TempDir())
 	before := readDevEnv(t, first.Dir)
@@ -108,11 +110,10 @@ func TestDev_finds_its_data_again_after_a_kill(t *testing.T) {
 	assert.Equal(t, before.APIKey, readDevEnv(t, first.Dir).APIKey)
 	postgres, temporal := pidIn(t, first.Dir, "postgres/postmaster.pid"), pidIn(t, first.Dir, "temporal.pid")
 	require.NoError(t, second.Process.Signal(os.Interrupt))
-	require.NoError(t, second.Wait(), "a stop that was asked for is no failure")
-	gone(t, postgres)
-	gone(t, temporal)
-	_, err := devstack.ReadDevEnv(filepath.Join(first.Dir, ".data"))
-	require.ErrorIs(t, err, devstack.ErrNotRunning)
+	require.NoError(t, second.Wait(), "a stop by a signal is not a failure")
+	waitUntilGone(t, postgres)
+	waitUntilGone(t, temporal)
+	require.NoFileExists(t, filepath.Join(first.Dir, ".data", "dev.env"))
 }
 
 func TestDev_can_be_stopped_while_it_starts(t *testing.T) {
@@ -129,7 +130,7 @@ func TestDev_can_be_stopped_while_it_starts(t *testing.T) {
 
 	require.NoError(t, cmd.Wait(), stderr.String())
 	assert.Equal(t, "stopping … (Ctrl-C again ends at once)\n", stderr.String())
-	gone(t, temporal)
+	waitUntilGone(t, temporal)
 }
 
 func TestDev_refuses_a_port_in_use_in_one_line(t *testing.T) {
@@ -161,7 +162,8 @@ func TestDev_refuses_settings_in_a_line_each(t *testing.T) {
 	)
 }
 
-// greenroom is the program in an empty directory that is also its temporary one, without settings of the caller's.
+// greenroom returns a command that runs the program in an empty directory, which is also its TMPDIR. It does not
+// inherit the caller's settings.
 func greenroom(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := program()
@@ -183,7 +185,7 @@ func greenroom(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// startDev starts `greenroom dev` in dir and returns when it says that it is ready.
+// startDev starts `greenroom dev` in dir and returns when it reports that it is ready.
 func startDev(t *testing.T, dir string) *exec.Cmd {
 	t.Helper()
 	cmd := greenroom(t, "dev")
@@ -205,15 +207,20 @@ func startDev(t *testing.T, dir string) *exec.Cmd {
 	return cmd
 }
 
-func readDevEnv(t *testing.T, dir string) devstack.DevEnv {
+// readDevEnv reads the dev.env of a ready `greenroom dev`.
+func readDevEnv(t *testing.T, dir string) demo.Settings {
 	t.Helper()
-	env, err := devstack.ReadDevEnv(filepath.Join(dir, ".data"))
+	settings, err := demo.LoadSettings(func(name string) string {
+		if name == "GREENROOM_DEV_DIR" {
+			return filepath.Join(dir, ".data")
+		}
+		return ""
+	})
 	require.NoError(t, err)
-	require.NotEmpty(t, env.APIKey)
-	return env
+	return settings
 }
 
-// makePassable opens the way to a temporary directory for the user that PostgreSQL runs as when root runs the tests.
+// makePassable makes a temporary directory reachable for the user that PostgreSQL runs as when root runs the tests.
 func makePassable(t *testing.T, dir string) {
 	t.Helper()
 	if os.Geteuid() == 0 {
@@ -224,7 +231,8 @@ func makePassable(t *testing.T, dir string) {
 func devEnvironment(t *testing.T) []string {
 	t.Helper()
 	var env []string
-	for _, name := range []string{"DEV_TEMPORAL_PORT=", "DEV_TEMPORAL_UI_PORT=", "DEV_POSTGRES_PORT=", "HTTP_ADDR=127.0.0.1:"} {
+	settings := []string{"DEV_TEMPORAL_PORT=", "DEV_TEMPORAL_UI_PORT=", "DEV_POSTGRES_PORT=", "HTTP_ADDR=127.0.0.1:"}
+	for _, name := range settings {
 		port, err := devstack.FreePort()
 		require.NoError(t, err)
 		env = append(env, "GREENROOM_"+name+strconv.Itoa(port))
@@ -259,8 +267,8 @@ func leftovers(t *testing.T, dir string) []string {
 	return found
 }
 
-// gone waits for the end of a process that is not our child.
-func gone(t *testing.T, pid int) {
+// waitUntilGone waits for the end of a process that need not be a child of the test.
+func waitUntilGone(t *testing.T, pid int) {
 	t.Helper()
 	waitFor(t, func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -274,8 +282,8 @@ func waitFor(t *testing.T, condition func() bool) {
 	require.Eventually(t, condition, time.Minute, 100*time.Millisecond)
 }
 
-// While an attempt is under way a stop waits for its answer; a second Ctrl-C ends at once, and the stores with it.
-func TestDev_waits_for_an_attempt_unless_asked_twice(t *testing.T) {
+// The first Ctrl-C waits for the answer of an attempt in flight. The second ends the program and the stores at once.
+func TestDev_waits_for_an_attempt_until_a_second_signal(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}, 1), make(chan struct{})
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -309,11 +317,11 @@ func TestDev_waits_for_an_attempt_unless_asked_twice(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		require.FailNow(t, "a second Ctrl-C did not end it")
 	}
-	gone(t, postgres)
-	gone(t, temporal)
+	waitUntilGone(t, postgres)
+	waitUntilGone(t, temporal)
 }
 
-func post(t *testing.T, env devstack.DevEnv, path, body string) {
+func post(t *testing.T, env demo.Settings, path, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, env.URL+path, strings.NewReader(body))
 	require.NoError(t, err)

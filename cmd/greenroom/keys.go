@@ -10,10 +10,10 @@ import (
 )
 
 func keysCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Make, list, suspend and revoke API keys, directly in the database"}
+	cmd := &cobra.Command{Use: "keys", Short: "Create, list, suspend and revoke API keys, directly in the database"}
 	cmd.AddCommand(keysCreateCmd(), keysListCmd(), keysSecretsCmd(), keysSuspendCmd(),
-		keyCmd("revoke ID", "End a key for good", (*admin.Admin).RevokeKey),
-		keyCmd("resume ID", "End a key's suspension", (*admin.Admin).ResumeKey))
+		keyCmd("revoke ID", "Revoke a key; it cannot be restored", (*admin.Admin).RevokeKey),
+		keyCmd("resume ID", "End the suspension of a key", (*admin.Admin).ResumeKey))
 	return cmd
 }
 
@@ -22,27 +22,23 @@ func keysCreateCmd() *cobra.Command {
 	var expires string
 	cmd := &cobra.Command{
 		Use:   "create",
-		Short: "Make a key and print it, once",
+		Short: "Create a key and print it; it is not shown again",
 		Example: "  greenroom keys create --company Acme --create-company\n" +
 			"  greenroom keys create --company Acme --scope read:webhooks --scope write:events --expires 90d --allow-ip " +
 			"192.0.2.0/24",
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.Company, "company", "", "whose key it is: the name or id of a company")
-	f.BoolVar(&r.CreateCompany, "create-company", false, "make the company if there is none of that name")
+	f.StringVar(&r.Company, "company", "", "name or id of the company that owns the key")
+	f.BoolVar(&r.CreateCompany, "create-company", false, "create the company if it does not exist")
 	f.BoolVar(&r.Platform, "platform", false, "a key that acts for every company")
-	f.StringVar(&r.Name, "name", admin.DefaultKeyName, "what the key is for")
-	f.StringArrayVar(&r.Scopes, "scope", nil, "what it may do, such as read:webhooks; repeat for more (default all)")
-	f.StringArrayVar(
-		&r.AllowedIPs,
-		"allow-ip",
-		nil,
-		"address or range it may be used from; repeat for more (default anywhere)",
-	)
-	f.StringVar(&expires, "expires", "", "when it ends: 90d, 36h, 2026-12-31 (default never)")
-	f.IntVar(&r.PerMinute, "per-minute", 0, "requests a minute (default the setting ratelimit.per_minute)")
-	f.IntVar(&r.PerHour, "per-hour", 0, "requests an hour (default the setting ratelimit.per_hour)")
+	f.StringVar(&r.Name, "name", admin.DefaultKeyName, "purpose of the key")
+	f.StringArrayVar(&r.Scopes, "scope", nil, "permission, such as read:webhooks; repeat for more (default all)")
+	f.StringArrayVar(&r.AllowedIPs, "allow-ip", nil,
+		"IP address or range that may use the key; repeat for more (default any)")
+	f.StringVar(&expires, "expires", "", "expiry: 90d, 36h, 2026-12-31 (default never)")
+	f.IntVar(&r.PerMinute, "per-minute", 0, "requests per minute (default the setting ratelimit.per_minute)")
+	f.IntVar(&r.PerHour, "per-hour", 0, "requests per hour (default the setting ratelimit.per_hour)")
 	return operator(
 		cmd,
 		[]string{"secret"},
@@ -63,8 +59,8 @@ func keysListCmd() *cobra.Command {
 	var company string
 	var limit int64
 	cmd := &cobra.Command{Use: "list", Short: "List keys, newest first", Args: cobra.NoArgs}
-	cmd.Flags().StringVar(&company, "company", "", "only those of the company of this name or id")
-	cmd.Flags().Int64Var(&limit, "limit", 100, "at most this many")
+	cmd.Flags().StringVar(&company, "company", "", "only keys of the company with this name or id")
+	cmd.Flags().Int64Var(&limit, "limit", 100, "maximum number of keys")
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) error {
 		keys, err := a.ListKeys(ctx, company, limit)
 		if err != nil {
@@ -78,13 +74,13 @@ func keysSuspendCmd() *cobra.Command {
 	var reason string
 	cmd := keyCmd(
 		"suspend ID",
-		"Stop a key until it is resumed",
+		"Refuse requests with a key until it is resumed",
 		func(a *admin.Admin, ctx context.Context, id admin.ID) (admin.Key, error) {
 			return a.SuspendKey(ctx, id, reason)
 		},
 	)
-	cmd.Flags().StringVar(&reason, "reason", "", "why; whoever uses the key is told")
-	_ = cmd.MarkFlagRequired("reason") // fails only for a flag that is not there
+	cmd.Flags().StringVar(&reason, "reason", "", "reason; requests with the key are refused with this text")
+	_ = cmd.MarkFlagRequired("reason") // fails only for an unknown flag
 	return cmd
 }
 

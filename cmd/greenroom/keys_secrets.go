@@ -9,7 +9,7 @@ import (
 func keysSecretsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secrets",
-		Short: "Make the secrets of a new installation, as an environment file; needs no database",
+		Short: "Generate the secrets of a new installation as an environment file; needs no database",
 		Args:  cobra.NoArgs,
 	}
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")

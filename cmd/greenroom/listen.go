@@ -40,7 +40,7 @@ func listenCmd() *cobra.Command {
 	return cmd
 }
 
-// badReceiverFlags are the ways to play a broken receiver.
+// badReceiverFlags adds the flags that simulate a failing or slow receiver.
 func badReceiverFlags(cmd *cobra.Command, opts *listen.Options) {
 	f := cmd.Flags()
 	f.IntVar(&opts.Fail, "fail", 0, "answer the first N deliveries with --status")
@@ -61,7 +61,7 @@ func runListen(cmd *cobra.Command, addr string, asJSON bool, opts listen.Options
 	if err != nil {
 		return err
 	}
-	// Everything but deliveries goes to standard error, so that standard output can be piped.
+	// Only deliveries go to standard output, so that it can be piped.
 	fmt.Fprintf(cmd.ErrOrStderr(), "Listening for webhooks on %s (Ctrl-C ends)\n", srv.URL)
 	if opts.Secret == "" {
 		fmt.Fprintln(cmd.ErrOrStderr(), "Deliveries are not verified: no --secret")

@@ -1,6 +1,5 @@
-// Command greenroom is the whole product in one program: the API, the worker and the tools around them are
-// sub-commands, so that one image and one version run everywhere. The files here only wire; the work is in the
-// packages below.
+// Command greenroom is the whole product in one program. The API, the worker and the tools are sub-commands, so that
+// all of them run from one image and have one version. The files here only connect the packages below.
 package main
 
 import (
@@ -14,7 +13,7 @@ import (
 func main() {
 	root := &cobra.Command{
 		Use:           "greenroom",
-		Short:         "Interviews, and webhooks about them that are never lost",
+		Short:         "Interview platform with durable webhooks",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -29,6 +28,7 @@ func main() {
 		webhooksCmd(),
 		staffCmd(),
 		deliveriesCmd(),
+		replaysCmd(),
 		healthCmd(),
 		listenCmd(),
 		demoCmd(),
@@ -45,8 +45,7 @@ func main() {
 	}
 }
 
-// exitError ends the program with this code and without a message: the program that was run has said what there is to
-// say.
+// exitError ends the program with this exit code and without a message: the command has already printed one.
 type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }

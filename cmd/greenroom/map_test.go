@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheMapIsTrue compares the table of packages in CONTRIBUTING.md with what they import. A package may know less
-// than its row says only where several share one.
+// TestTheMapIsTrue compares the table of packages in CONTRIBUTING.md with their imports. Where several packages share a
+// row, each may import fewer packages than the row names.
 func TestTheMapIsTrue(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../CONTRIBUTING.md")
@@ -22,7 +22,8 @@ func TestTheMapIsTrue(t *testing.T) {
 	stated := map[string][]string{}
 	shared := map[string]bool{}
 	quoted := regexp.MustCompile("`([^`]+)`")
-	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`"+`.*) \| .* \| (.*) \|$`).FindAllStringSubmatch(string(text), -1) {
+	rows := regexp.MustCompile("(?m)^\\| (`.*) \\| .* \\| (.*) \\|$")
+	for _, row := range rows.FindAllStringSubmatch(string(text), -1) {
 		packages := quoted.FindAllStringSubmatch(row[1], -1)
 		for _, p := range packages {
 			stated[p[1]], shared[p[1]] = []string{}, len(packages) > 1
@@ -45,18 +46,18 @@ func TestTheMapIsTrue(t *testing.T) {
 		if !assert.True(t, found, "CONTRIBUTING.md has no row for %s", words[0]) || known == nil {
 			continue
 		}
-		imports := slices.DeleteFunc(words[1:], func(p string) bool { return !ours(p) })
+		imports := slices.DeleteFunc(words[1:], func(p string) bool { return !inModule(p) })
 		for _, p := range imports {
-			assert.Contains(t, known, p, "what CONTRIBUTING.md says that %s knows", words[0])
+			assert.Contains(t, known, p, "CONTRIBUTING.md does not list this import of %s", words[0])
 		}
 		if !shared[words[0]] {
-			assert.Subset(t, imports, known, "what %s knows", words[0])
+			assert.Subset(t, imports, known, "CONTRIBUTING.md lists an import that %s does not have", words[0])
 		}
 	}
 }
 
-// TestHowItWorksNamesFiles looks up each file and folder that README's page "How it works" names. A name without a
-// folder is in that of the name before.
+// TestHowItWorksNamesFiles checks that each file and folder named in README's section "How it works" exists. A file
+// name without a folder is in the folder of the name before it.
 func TestHowItWorksNamesFiles(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../README.md")
@@ -80,8 +81,8 @@ func TestHowItWorksNamesFiles(t *testing.T) {
 	require.Greater(t, named, 20)
 }
 
-// ours tells packages of this module, without its name, from others.
-func ours(path string) bool {
+// inModule reports whether a path, without the prefix "greenroom/", is a package of this module.
+func inModule(path string) bool {
 	top, _, _ := strings.Cut(path, "/")
 	return slices.Contains([]string{"activities", "api", "cmd", "db", "workflows"}, top)
 }

@@ -14,16 +14,16 @@ import (
 )
 
 func migrateCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up, down, or say where it is"}
+	cmd := &cobra.Command{Use: "migrate", Short: "Apply, roll back or list the migrations of the database schema"}
 	cmd.AddCommand(
-		migration("up", "Apply what is missing, and make the partitions of the coming days", migrateUp),
-		migration("down", "Take the last applied group back; its tables and their rows are gone then", migrateDown),
-		migration("status", "List the migrations", migrateStatus),
+		migrationCmd("up", "Apply missing migrations and create the partitions of the next days", migrateUp),
+		migrationCmd("down", "Roll back the last applied group; its tables and their rows are deleted", migrateDown),
+		migrationCmd("status", "List the migrations", migrateStatus),
 	)
 	return cmd
 }
 
-func migration(use, short string, run func(context.Context, *bun.DB, io.Writer) error) *cobra.Command {
+func migrationCmd(use, short string, run func(context.Context, *bun.DB, io.Writer) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,15 +61,15 @@ func migrateUp(ctx context.Context, d *bun.DB, out io.Writer) error {
 }
 
 func migrateDown(ctx context.Context, d *bun.DB, out io.Writer) error {
-	taken, err := db.Rollback(ctx, d)
+	rolledBack, err := db.Rollback(ctx, d)
 	if err != nil {
 		return err
 	}
-	if len(taken) == 0 {
-		fmt.Fprintln(out, "nothing to take back")
+	if len(rolledBack) == 0 {
+		fmt.Fprintln(out, "nothing to roll back")
 	}
-	for _, name := range taken {
-		fmt.Fprintln(out, "took back", name)
+	for _, name := range rolledBack {
+		fmt.Fprintln(out, "rolled back", name)
 	}
 	return nil
 }

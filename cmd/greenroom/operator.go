@@ -10,8 +10,8 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// operator makes cmd one that acts on the database: beside its own flags it gets those for where that is, and --json.
-// secrets are the settings beyond database.url that it cannot do without.
+// operator makes cmd act on the database. It adds the flags that select the database, and --json. secrets are the
+// settings that the command needs in addition to database.url.
 func operator(
 	cmd *cobra.Command,
 	secrets []string,
@@ -34,7 +34,7 @@ func operator(
 	return cmd
 }
 
-// period reads the flags --since and --until, both looking back from now.
+// period parses --since and --until. A duration such as 24h means that long before now.
 func period(since, until string) (from, to time.Time, err error) {
 	now := time.Now()
 	if from, err = admin.Moment("since", since, now, true); err != nil {

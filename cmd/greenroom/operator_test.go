@@ -37,7 +37,7 @@ func TestOperator_commands(t *testing.T) {
 		return string(out), ""
 	}
 
-	t.Run("a_created_key_opens", func(t *testing.T) {
+	t.Run("a_created_key_is_valid", func(t *testing.T) {
 		out, _ := run("keys", "create", "--company", "Acme", "--create-company", "--json")
 		var k struct{ Key string }
 		require.NoError(t, json.Unmarshal([]byte(out), &k))
@@ -51,18 +51,39 @@ func TestOperator_commands(t *testing.T) {
 		require.Contains(t, out, "https://acme.example/hook")
 		require.NotContains(t, out, "whsec_")
 	})
+	t.Run("a_replay_is_shown", func(t *testing.T) {
+		out, _ := run("webhooks", "list", "--json")
+		var hooks []struct{ ID string }
+		require.NoError(t, json.Unmarshal([]byte(out), &hooks))
+		out, _ = run("deliveries", "replay", "--webhook", hooks[0].ID, "--since", "1h", "--json")
+		var replay struct{ ID string }
+		require.NoError(t, json.Unmarshal([]byte(out), &replay))
+		out, _ = run("replays", "show", replay.ID)
+		require.Regexp(t, `state +running\n`, out)
+		_, stderr := run("replays", "show", hooks[0].ID)
+		require.Equal(t, "greenroom: there is no replay "+hooks[0].ID+"\n", stderr)
+	})
 	t.Run("a_refusal_is_one_line", func(t *testing.T) {
 		out, stderr := run("keys", "create", "--company", "Nobody")
 		require.Empty(t, out)
-		require.Equal(t, "greenroom: there is no company named \"Nobody\"; --create-company makes it\n", stderr)
+		require.Equal(t, "greenroom: there is no company named \"Nobody\"; --create-company creates it\n", stderr)
 	})
 	t.Run("secrets_need_no_database", func(t *testing.T) {
 		out, err := greenroom(t, "keys", "secrets").Output()
 		require.NoError(t, err)
 		require.Contains(t, string(out), "GREENROOM_KEYSET='{")
 	})
-	t.Run("health_says_when_nobody_answers", func(t *testing.T) {
+	t.Run("a_misspelled_variable_is_named", func(t *testing.T) {
+		// The API exits because it cannot listen on this address.
+		cmd := greenroom(t, "api", "--http-addr", "192.0.2.1:1")
+		cmd.Env = append(append(cmd.Env, env...), "GREENROOM_DATABASE_MAX_CON=5", "GREENROOM_API_PORT=tcp://10.0.0.1:80")
+		out, err := cmd.CombinedOutput()
+		require.Error(t, err)
+		require.Contains(t, string(out), "variable=GREENROOM_DATABASE_MAX_CON did_you_mean=GREENROOM_DATABASE_MAX_CONNS")
+		require.NotContains(t, string(out), "GREENROOM_API_PORT")
+	})
+	t.Run("health_fails_without_an_api", func(t *testing.T) {
 		_, stderr := run("health", "--http-addr", "127.0.0.1:1")
-		require.Contains(t, stderr, "ask for readiness")
+		require.Contains(t, stderr, "check readiness")
 	})
 }

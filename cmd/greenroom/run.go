@@ -14,8 +14,8 @@ import (
 	"greenroom/db"
 )
 
-// runAll runs the product on the stores until ctx ends: migrations, the demo key, then API, worker and simulator side
-// by side.
+// runAll applies the migrations, ensures the demo key and runs API, worker and simulator in this process until ctx
+// ends.
 func runAll(ctx context.Context, cfg config.Config, _ *devstack.Stack) error {
 	d, err := service.OpenDB(ctx, cfg)
 	if err != nil {
@@ -48,11 +48,12 @@ func runAll(ctx context.Context, cfg config.Config, _ *devstack.Stack) error {
 	})
 }
 
-// runProduct runs the three side by side; ready is called when API and worker both work.
+// runProduct runs API, worker and simulator until ctx ends. It calls ready when both API and worker are ready.
 func runProduct(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, ready func() error) error {
 	logger := service.Logger(cfg, os.Stderr)
+	warnAboutMisspelled(ctx, logger)
 	cfg.Egress.AllowHTTP, cfg.Egress.AllowLoopback = true, true
-	logger.InfoContext(ctx, "webhooks may also go to this machine, over plain http")
+	logger.InfoContext(ctx, "webhooks to this machine and over plain http are allowed")
 	sim, err := service.StartSimulator(ctx, logger)
 	if err != nil {
 		return err
@@ -60,14 +61,14 @@ func runProduct(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listen
 	defer sim.Close()
 	sim.Use(&cfg)
 	g, ctx := errgroup.WithContext(ctx)
-	working := make(chan struct{})
+	workerReady := make(chan struct{})
 	g.Go(func() error { return service.API(ctx, cfg, d, ln, logger) })
-	g.Go(func() error { return service.Worker(ctx, withBuildID(cfg), d, logger, func() { close(working) }) })
+	g.Go(func() error { return service.Worker(ctx, withBuildID(cfg), d, logger, func() { close(workerReady) }) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-working:
+		case <-workerReady:
 		}
 		if err := service.AwaitReady(ctx, cfg); err != nil {
 			return nil //nolint:nilerr // stopped before it was ready

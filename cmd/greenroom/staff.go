@@ -17,7 +17,7 @@ import (
 func staffCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "staff",
-		Short: "Make, list and delete staff users of the interview suite, directly in the database",
+		Short: "Create, list and delete staff users of the interview suite, directly in the database",
 	}
 	cmd.AddCommand(staffCreateCmd(), staffListCmd(), staffTokenCmd(), staffDeleteCmd())
 	return cmd
@@ -28,24 +28,20 @@ func staffCreateCmd() *cobra.Command {
 	var fromStdin bool
 	cmd := &cobra.Command{
 		Use:   "create",
-		Short: "Make a staff user",
+		Short: "Create a staff user",
 		Example: "  greenroom staff create --company Acme --username eva --email eva@acme.example --type owner " +
 			"--password-stdin < password.txt",
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.Company, "company", "", "whose user it is: the name or id of a company")
-	f.StringVar(&r.Username, "username", "", "what the user logs in with; unique in the company")
-	f.StringVar(&r.Email, "email", "", "e-mail address; it can be used to log in too")
+	f.StringVar(&r.Company, "company", "", "name or id of the user's company")
+	f.StringVar(&r.Username, "username", "", "login name; unique in the company")
+	f.StringVar(&r.Email, "email", "", "e-mail address; also accepted as the login name")
 	f.StringVar(&r.FirstName, "first-name", "", "first name")
 	f.StringVar(&r.LastName, "last-name", "", "last name")
-	f.StringVar(&r.AccountType, "type", string(db.Recruiter), "what the user may do: "+admin.AccountTypes())
-	f.BoolVar(
-		&fromStdin,
-		"password-stdin",
-		false,
-		"read the password from the first line of standard input; without one nobody can log in as this user",
-	)
+	f.StringVar(&r.AccountType, "type", string(db.Recruiter), "account type: "+admin.AccountTypes())
+	f.BoolVar(&fromStdin, "password-stdin", false,
+		"read the password from the first line of standard input; a user without a password cannot log in")
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
 		if fromStdin {
 			if r.Password, err = firstLine(cmd.InOrStdin()); err != nil {
@@ -60,7 +56,7 @@ func staffCreateCmd() *cobra.Command {
 	})
 }
 
-// firstLine reads a password: never from a flag, which other users of the machine can see.
+// firstLine reads a password. There is no flag for it because other users of the machine can see arguments.
 func firstLine(in io.Reader) (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(in, 4096)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -68,7 +64,7 @@ func firstLine(in io.Reader) (string, error) {
 	}
 	line = strings.TrimRight(line, "\r\n")
 	if line == "" {
-		return "", errors.New("there is no password on standard input")
+		return "", errors.New("standard input has no password")
 	}
 	return line, nil
 }
@@ -76,7 +72,7 @@ func firstLine(in io.Reader) (string, error) {
 func staffListCmd() *cobra.Command {
 	var company string
 	cmd := &cobra.Command{Use: "list", Short: "List the staff users of a company, oldest first", Args: cobra.NoArgs}
-	cmd.Flags().StringVar(&company, "company", "", "the name or id of the company")
+	cmd.Flags().StringVar(&company, "company", "", "name or id of the company")
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) error {
 		users, err := a.ListStaff(ctx, company)
 		if err != nil {
@@ -91,11 +87,11 @@ func staffTokenCmd() *cobra.Command {
 	var permanent bool
 	cmd := &cobra.Command{
 		Use:   "token ID",
-		Short: "Make a token of a staff user and print it, once",
+		Short: "Create a token for a staff user and print it; it is not shown again",
 		Args:  cobra.ExactArgs(1),
 	}
-	cmd.Flags().IntVar(&idleDays, "idle-days", 14, "it dies after so many days without use")
-	cmd.Flags().BoolVar(&permanent, "permanent", false, "it does not die before its user")
+	cmd.Flags().IntVar(&idleDays, "idle-days", 14, "the token expires after this many days without use")
+	cmd.Flags().BoolVar(&permanent, "permanent", false, "the token does not expire; deleting the user ends it")
 	cmd.MarkFlagsMutuallyExclusive("idle-days", "permanent")
 	return operator(
 		cmd,
@@ -108,7 +104,7 @@ func staffTokenCmd() *cobra.Command {
 			if permanent {
 				idleDays = 0
 			} else if idleDays < 1 {
-				return errors.New("--idle-days must be at least 1; --permanent makes a token that does not die")
+				return errors.New("--idle-days must be at least 1; use --permanent for a token that does not expire")
 			}
 			t, err := a.CreateToken(ctx, id, idleDays)
 			if err != nil {
@@ -122,7 +118,7 @@ func staffTokenCmd() *cobra.Command {
 func staffDeleteCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete ID",
-		Short: "Delete a staff user; its tokens end, what it wrote and rated stays",
+		Short: "Delete a staff user; its tokens end, its notes and ratings stay",
 		Args:  cobra.ExactArgs(1),
 	}
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {

@@ -31,17 +31,8 @@ func TestStaff_commands(t *testing.T) {
 		return string(out), err
 	}
 
-	out, err := run(
-		"correct horse\nsecond line\n",
-		"staff",
-		"create",
-		"--company",
-		"Acme",
-		"--username",
-		"eva",
-		"--password-stdin",
-		"--json",
-	)
+	create := []string{"staff", "create", "--company", "Acme", "--username", "eva", "--password-stdin", "--json"}
+	out, err := run("correct horse\nsecond line\n", create...)
 	require.NoError(t, err)
 	var made struct{ ID, CompanyIdentifier string }
 	require.NoError(t, json.Unmarshal([]byte(out), &made))
@@ -68,16 +59,7 @@ func TestStaff_commands(t *testing.T) {
 	require.Contains(t, out, "is deleted")
 
 	t.Run("a_webhook_of_the_interview_suite", func(t *testing.T) {
-		args := []string{
-			"webhooks",
-			"create",
-			"--company",
-			"Acme",
-			"--profile",
-			"interview-suite",
-			"--url",
-			"https://ats.example/hook",
-		}
+		args := strings.Fields("webhooks create --company Acme --profile interview-suite --url https://ats.example/hook")
 		out, err := run("", append(args, "--event", "project_changed", "--event", "note_changed")...)
 		require.NoError(t, err)
 		require.Contains(t, out, "interview-suite")

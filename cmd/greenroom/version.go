@@ -10,7 +10,7 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// version is set by the linker for releases: -X main.version=1.2.3.
+// version is set by the linker in releases: -X main.version=1.2.3.
 var version = "dev"
 
 func versionCmd() *cobra.Command {
@@ -19,13 +19,17 @@ func versionCmd() *cobra.Command {
 		Short: "Print the version of this program",
 		Args:  cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
+			revisionText := ""
+			if r := revision(); r != "" {
+				revisionText = ", " + r
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "greenroom %s (%s, %s/%s%s)\n",
-				version, runtime.Version(), runtime.GOOS, runtime.GOARCH, suffix(revision()))
+				version, runtime.Version(), runtime.GOOS, runtime.GOARCH, revisionText)
 		},
 	}
 }
 
-// revision is the commit it was built from, when Go recorded one.
+// revision returns the commit that the program was built from, or "" if Go recorded none.
 func revision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -39,15 +43,8 @@ func revision() string {
 	return ""
 }
 
-func suffix(revision string) string {
-	if revision == "" {
-		return ""
-	}
-	return ", " + revision
-}
-
-// withBuildID gives a versioned worker the program's version where the settings give it none: a release's number, or
-// the commit of anything else.
+// withBuildID sets the build ID of a versioned worker if the settings have none: the number of a release, otherwise the
+// commit.
 func withBuildID(cfg config.Config) config.Config {
 	if cfg.Worker.BuildID == "" {
 		cfg.Worker.BuildID = version

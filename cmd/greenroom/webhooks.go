@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +10,7 @@ import (
 )
 
 func webhooksCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "webhooks", Short: "Make, list, reset and delete webhooks, directly in the database"}
+	cmd := &cobra.Command{Use: "webhooks", Short: "Create, list, reset and delete webhooks, directly in the database"}
 	cmd.AddCommand(webhooksCreateCmd(), webhooksListCmd(), webhooksResetCmd(), webhooksDeleteCmd())
 	return cmd
 }
@@ -19,23 +19,19 @@ func webhooksCreateCmd() *cobra.Command {
 	var r admin.WebhookRequest
 	cmd := &cobra.Command{
 		Use:   "create",
-		Short: "Make a webhook and print its signing secret, once",
+		Short: "Create a webhook and print its signing secret; the secret is not shown again",
 		Example: "  greenroom webhooks create --company Acme --url https://acme.example/hooks --event interview.started " +
 			"--event analysis.completed",
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.Company, "company", "", "whose events it gets: the name or id of a company")
-	f.BoolVar(&r.Platform, "platform", false, "it gets the events of every company")
-	f.StringVar(&r.URL, "url", "", "where to deliver")
-	f.StringVar(
-		&r.Profile,
-		"profile",
-		admin.Profiles()[0],
-		"the contract the receiver was written for: "+fmt.Sprint(admin.Profiles()),
-	)
-	f.StringArrayVar(&r.Events, "event", nil, "event as the profile names or numbers it; repeat for more")
-	f.StringVar(&r.Name, "name", "", "what it is for")
+	f.StringVar(&r.Company, "company", "", "name or id of the company whose events it receives")
+	f.BoolVar(&r.Platform, "platform", false, "receive the events of every company")
+	f.StringVar(&r.URL, "url", "", "URL of the endpoint")
+	f.StringVar(&r.Profile, "profile", admin.Profiles()[0],
+		"contract that the receiver implements: "+strings.Join(admin.Profiles(), ", "))
+	f.StringArrayVar(&r.Events, "event", nil, "name or number of an event in the profile; repeat for more")
+	f.StringVar(&r.Name, "name", "", "purpose of the webhook")
 	return operator(cmd, []string{"keyset"}, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) error {
 		w, err := a.CreateWebhook(ctx, r)
 		if err != nil {
@@ -48,7 +44,7 @@ func webhooksCreateCmd() *cobra.Command {
 func webhooksListCmd() *cobra.Command {
 	var company string
 	cmd := &cobra.Command{Use: "list", Short: "List webhooks, oldest first", Args: cobra.NoArgs}
-	cmd.Flags().StringVar(&company, "company", "", "only those of the company of this name or id")
+	cmd.Flags().StringVar(&company, "company", "", "only webhooks of the company with this name or id")
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) error {
 		hooks, err := a.ListWebhooks(ctx, company)
 		if err != nil {
@@ -61,7 +57,7 @@ func webhooksListCmd() *cobra.Command {
 func webhooksResetCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reset-circuit ID",
-		Short: "Close a webhook's circuit and make it active; what waited follows at a ramp",
+		Short: "Close a webhook's circuit and activate it; paused deliveries are sent at a rising rate",
 		Args:  cobra.ExactArgs(1),
 	}
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
@@ -80,7 +76,7 @@ func webhooksResetCmd() *cobra.Command {
 func webhooksDeleteCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete ID",
-		Short: "Delete a webhook; what it still had to deliver is canceled",
+		Short: "Delete a webhook and cancel its deliveries that have not ended",
 		Args:  cobra.ExactArgs(1),
 	}
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {

@@ -46,10 +46,15 @@ func (b *bundle) succeed(run uuid.UUID, qs ...delivery.QueuedDelivery) {
 	b.t.Helper()
 	code, rs := 204, make([]delivery.AttemptRecord, len(qs))
 	for i, q := range qs {
-		rs[i] = delivery.AttemptRecord{WebhookID: q.WebhookID, Body: []byte(`{"x":1}`), Counts: true, Attempt: delivery.Attempt{
-			DeliveryID: q.DeliveryID, RunID: run, Attempt: 1, WorkflowID: "batch:x", StartedAt: time.Now(), DurationMS: 5,
-			Outcome: delivery.OutcomeSucceeded, StatusCode: &code,
-		}}
+		rs[i] = delivery.AttemptRecord{
+			WebhookID: q.WebhookID,
+			Body:      []byte(`{"x":1}`),
+			Counts:    true,
+			Attempt: delivery.Attempt{
+				DeliveryID: q.DeliveryID, RunID: run, Attempt: 1, WorkflowID: "batch:x", StartedAt: time.Now(), DurationMS: 5,
+				Outcome: delivery.OutcomeSucceeded, StatusCode: &code,
+			},
+		}
 	}
 	require.NoError(b.t, delivery.RecordSuccesses(b.ctx, b.DB, rs))
 }

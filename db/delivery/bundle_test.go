@@ -96,7 +96,11 @@ func (b *bundle) delivery(id uuid.UUID) *delivery.Delivery {
 }
 
 // attempt records one attempt of a delivery with the given outcome.
-func (b *bundle) attempt(q delivery.QueuedDelivery, outcome delivery.Outcome, mod ...func(*delivery.AttemptRecord)) bool {
+func (b *bundle) attempt(
+	q delivery.QueuedDelivery,
+	outcome delivery.Outcome,
+	mod ...func(*delivery.AttemptRecord),
+) bool {
 	b.t.Helper()
 	code := 200
 	if outcome != delivery.OutcomeSucceeded {

@@ -74,6 +74,8 @@ type Filter struct {
 	Until     time.Time // made before
 	Before    uuid.UUID // keyset: only ids below this one
 	Limit     int64
+	// WithoutTests leaves out the deliveries of test calls.
+	WithoutTests bool
 }
 
 // deliveriesOf narrows a query to deliveries of the company's events to webhooks that the company sees, including
@@ -113,6 +115,9 @@ func ListDeliveries(ctx context.Context, db bun.IDB, s pg.Scope, f Filter) ([]De
 	}
 	if !f.Until.IsZero() {
 		q = q.Where("d.id < ?", pg.FloorID(f.Until))
+	}
+	if f.WithoutTests {
+		q = q.Where("NOT d.is_test")
 	}
 	if f.Before != uuid.Nil {
 		q = q.Where("d.id < ?", f.Before)

@@ -245,7 +245,11 @@ func TestEventGroupHarmsNobody(t *testing.T) {
 		b := groupSetup(t)
 		key := b.key()
 		key.ID = pg.NewID()
-		require.ErrorIs(t, among(t, b, func(s *delivery.Submission) { s.Key = key.Seen() }).err, delivery.ErrPreconditionFailed)
+		require.ErrorIs(
+			t,
+			among(t, b, func(s *delivery.Submission) { s.Key = key.Seen() }).err,
+			delivery.ErrPreconditionFailed,
+		)
 	})
 	for name, sql := range map[string]string{
 		"one_whose_company_was_deleted":    "UPDATE companies SET deleted_at = now() WHERE id = ?",

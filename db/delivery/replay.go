@@ -69,6 +69,15 @@ func GetReplay(ctx context.Context, db bun.IDB, webhook, id uuid.UUID) (*Replay,
 	return r, nil
 }
 
+// FindReplay returns a replay of any webhook.
+func FindReplay(ctx context.Context, db bun.IDB, id uuid.UUID) (*Replay, error) {
+	r := new(Replay)
+	if err := db.NewSelect().Model(r).Where("r.id = ?", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("find replay: %w", pg.Translate(err))
+	}
+	return r, nil
+}
+
 // ListReplays returns one page of a webhook's replays, newest first, and how many there are in all.
 func ListReplays(ctx context.Context, db bun.IDB, webhook uuid.UUID, p pg.Page) ([]Replay, int64, error) {
 	rs := []Replay{}

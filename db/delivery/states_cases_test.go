@@ -126,10 +126,10 @@ func (e *engine) cases() []use {
 				ctx,
 				tx,
 				delivery.Failure{
-					DeliveryID: e.waiting[0],
-					Reason:     "no secret",
-					WorkflowID: "delivery:x:0",
-					NextWorkflowID:   "delivery:x:0",
+					DeliveryID:     e.waiting[0],
+					Reason:         "no secret",
+					WorkflowID:     "delivery:x:0",
+					NextWorkflowID: "delivery:x:0",
 				},
 			)
 			return happened(ended, err)

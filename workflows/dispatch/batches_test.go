@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"greenroom/db/catalog"
 	"greenroom/db/delivery"
@@ -231,10 +232,26 @@ func TestRecoveryStartsABatchThatHasNoWorkflow(t *testing.T) {
 	b.recoverStale()
 	run := b.batchRun(batch.ID)
 	require.NotEmpty(t, run)
+	require.Equal(t, [][]string{{b.hook.ID.String()}, {b.company.String()}}, b.flowsOf(batch.ID))
 	b.recoverStale()
 	require.Equal(t, run, b.batchRun(batch.ID))
 	require.Equal(t, []uuid.UUID{batch.ID}, b.batches(), "the row stays until its workflow is done")
 	require.Zero(t, b.queued())
+}
+
+// flowsOf are the webhooks and the companies by which the Temporal UI finds a batch.
+func (b *bundle) flowsOf(batch uuid.UUID) (flows [][]string) {
+	b.t.Helper()
+	d, err := b.client.DescribeWorkflowExecution(b.t.Context(), workflows.DeliverBatchWorkflowID(batch), "")
+	require.NoError(b.t, err)
+	for _, key := range []string{workflows.WebhookID.GetName(), workflows.CompanyID.GetName()} {
+		var ids []string
+		value := d.WorkflowExecutionInfo.SearchAttributes.IndexedFields[key]
+		require.NotNil(b.t, value, key)
+		require.NoError(b.t, converter.GetDefaultDataConverter().FromPayload(value, &ids))
+		flows = append(flows, ids)
+	}
+	return flows
 }
 
 func TestRecoveryWaitsForTemporal(t *testing.T) {

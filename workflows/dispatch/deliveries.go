@@ -149,7 +149,7 @@ func (d *Dispatcher) startAll(
 		defer mu.Unlock()
 		failed = append(failed, q)
 	})
-	if len(ready) > 0 {
+	if late.Load() || answered > 0 {
 		d.temporal.learn(late.Load())
 	}
 	return failed, late.Load() && answered == 0

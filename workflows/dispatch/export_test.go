@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"greenroom/db/delivery"
 )
 
 // RunOnce is one round of deliveries and one of commands, for tests that need no timers.
@@ -32,3 +34,13 @@ var IsUnavailable = isUnavailable
 
 // UpkeepOnce is one upkeep.
 func UpkeepOnce(ctx context.Context, d *Dispatcher) error { return d.upkeep(ctx) }
+
+// Deliveries is one round of deliveries, and whether the next one begins at once although this one took none.
+func Deliveries(ctx context.Context, d *Dispatcher) (r Result, again bool, err error) {
+	r, err = d.dispatchDeliveries(ctx)
+	again, r.more = r.more, false
+	return r, again, err
+}
+
+// SetTurn lets the next round begin after a flow.
+func SetTurn(d *Dispatcher, after delivery.Flow) { d.pacer.next = after }

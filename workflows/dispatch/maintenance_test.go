@@ -1,12 +1,15 @@
 package dispatch_test
 
 import (
+	"bytes"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"greenroom/db/delivery"
+	"greenroom/db/pg"
 	"greenroom/workflows/dispatch"
 )
 
@@ -47,4 +50,58 @@ func TestUpkeep(t *testing.T) {
 	require.NoError(t, dispatch.UpkeepOnce(t.Context(), dispatch.New(b.options)))
 	require.NoError(t, b.db.NewRaw("SELECT is_active FROM webhooks").Scan(t.Context(), &active))
 	require.True(t, active, "without a limit none is")
+}
+
+// TestUpkeepDisablesMoreWebhooksThanATransactionHas disables those that became abandoned while no worker ran.
+func TestUpkeepDisablesMoreWebhooksThanATransactionHas(t *testing.T) {
+	b := setup(t)
+	b.options.Upkeep = dispatch.UpkeepSettings{RetentionDays: 3, DisableAfter: time.Hour}
+	for range 119 {
+		hook := *b.hook
+		hook.ID, hook.Number = pg.NewID(), 0
+		require.NoError(t, delivery.CreateWebhook(t.Context(), b.db, &hook))
+	}
+	b.exec("UPDATE webhooks SET circuit_opened_at = now() - interval '61 minutes'")
+	require.NoError(t, dispatch.UpkeepOnce(t.Context(), dispatch.New(b.options)))
+	active := -1
+	require.NoError(t, b.db.NewRaw("SELECT count(*) FROM webhooks WHERE is_active").Scan(t.Context(), &active))
+	require.Zero(t, active)
+}
+
+// TestUpkeepLeavesAPartitionThatIsInUse: a long query must not make upkeep fail, nor wait for it. The next upkeep drops
+// the partition.
+func TestUpkeepLeavesAPartitionThatIsInUse(t *testing.T) {
+	b := setup(t)
+	var logs bytes.Buffer
+	b.options.Logger = slog.New(slog.NewTextHandler(&logs, nil))
+	b.options.Upkeep = dispatch.UpkeepSettings{RetentionDays: 3}
+	now := time.Now().UTC()
+	require.NoError(t, delivery.EnsurePartitions(t.Context(), b.db, now.AddDate(0, 0, -6), 1))
+	old := "attempts_" + now.AddDate(0, 0, -6).Format("20060102")
+	exists := func() (yes bool) {
+		require.NoError(t, b.db.NewRaw("SELECT to_regclass(?) IS NOT NULL", old).Scan(t.Context(), &yes))
+		return yes
+	}
+	require.True(t, exists())
+	reader, err := b.db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = reader.Rollback() }()
+	_, err = reader.ExecContext(t.Context(), "SELECT FROM "+old)
+	require.NoError(t, err)
+
+	d := dispatch.New(b.options)
+	require.NoError(t, dispatch.UpkeepOnce(t.Context(), d))
+	require.True(t, exists())
+	require.Contains(t, logs.String(), "partitions are left for the next upkeep")
+
+	require.NoError(t, reader.Rollback())
+	logs.Reset()
+	require.NoError(t, dispatch.UpkeepOnce(t.Context(), d))
+	require.False(t, exists())
+	require.Contains(t, logs.String(), "dropped partitions")
+	require.NotContains(t, logs.String(), "left for the next upkeep")
+
+	logs.Reset()
+	require.NoError(t, dispatch.UpkeepOnce(t.Context(), d))
+	require.Empty(t, logs.String(), "an upkeep without work says nothing")
 }

@@ -36,7 +36,7 @@ func TestPacerSplits(t *testing.T) {
 		"one_too_many":     {above: 20, flows: 3, each: 7, together: 21},
 		"few_but_often":    {above: 20, flows: 1, each: 2, rate: 21, together: 2},
 		"a_batch_of_one":   {above: 20, flows: 1, each: 1, rate: 21, alone: 1},
-		"few_at_the_bound": {above: 20, flows: 1, each: 1, rate: 20, alone: 1},
+		"few_at_the_bound": {above: 20, flows: 1, each: 2, rate: 20, alone: 2},
 		"never":            {above: 0, flows: 50, each: 10, rate: 5000, alone: 500},
 		"none":             {above: 20, rate: 100},
 		"goes_on": {

@@ -3,8 +3,8 @@ package admin
 import (
 	"context"
 	"errors"
-	"slices"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -16,19 +16,19 @@ import (
 	"greenroom/db/seal"
 )
 
-// actor is who the audit log says it was.
+// actor is the actor that the audit log records.
 const actor = "cli"
 
 // Admin acts on one database. Its errors are single sentences for the person at the shell.
 type Admin struct {
 	DB *bun.DB
-	// Secret keys the hashes of API keys; needed to create one.
+	// Secret is the HMAC key for hashes of API keys; needed to create one.
 	Secret []byte
 	// Box seals signing secrets; needed to create a webhook.
 	Box *seal.Box
-	// CheckURL refuses an endpoint that attempts would refuse too.
+	// CheckURL refuses the URLs that delivery attempts refuse.
 	CheckURL func(string) error
-	// PerMinute and PerHour are the limits of a key that is given none.
+	// PerMinute and PerHour are the default rate limits of a key.
 	PerMinute, PerHour int
 }
 
@@ -65,25 +65,25 @@ func Open(ctx context.Context, cfg config.Config, secrets ...string) (*Admin, er
 	return a, nil
 }
 
-// Close gives the connections back.
+// Close closes the database connections.
 func (a *Admin) Close() error { return a.DB.Close() }
 
 // ID is the id of a row.
 type ID = uuid.UUID
 
-// ParseID reads the id of what a command is about.
-func ParseID(what, text string) (ID, error) {
+// ParseID parses an argument that is the id of a resource, such as "webhook".
+func ParseID(resource, text string) (ID, error) {
 	id, ok := pg.ParseID(text)
 	if !ok {
-		return uuid.Nil, fmt.Errorf("%q is not the id of a %s: ids are UUIDs, as the list shows them", text, what)
+		return uuid.Nil, fmt.Errorf("%q is not the id of a %s: an id is a UUID, as the list shows it", text, resource)
 	}
 	return id, nil
 }
 
-// missing says in one sentence that a row is not there; other errors stay what they are.
-func missing(err error, what string, id uuid.UUID) error {
+// describeMissing replaces pg.ErrNotFound by an error that names the resource. It returns other errors unchanged.
+func describeMissing(err error, resource string, id uuid.UUID) error {
 	if errors.Is(err, pg.ErrNotFound) {
-		return fmt.Errorf("there is no %s %s", what, id)
+		return fmt.Errorf("there is no %s %s", resource, id)
 	}
 	return err
 }

@@ -14,12 +14,12 @@ import (
 	"greenroom/db/pg"
 )
 
-// findCompany returns the company of that id or exact name. Names are not unique; two of the same name are an error
-// that lists their ids.
+// findCompany returns the company with this id or exact name. Names are not unique: when several companies match, the
+// error lists their ids.
 func findCompany(ctx context.Context, d bun.IDB, nameOrID string) (*db.Company, error) {
 	if id, ok := pg.ParseID(nameOrID); ok {
 		c, err := db.GetCompany(ctx, d, id)
-		return c, missing(err, "company", id)
+		return c, describeMissing(err, "company", id)
 	}
 	found, err := db.CompaniesNamed(ctx, d, nameOrID)
 	switch {
@@ -32,24 +32,20 @@ func findCompany(ctx context.Context, d bun.IDB, nameOrID string) (*db.Company, 
 		for i, c := range found {
 			ids[i] = c.ID.String()
 		}
-		return nil, fmt.Errorf(
-			"there are %d companies named %q, give the id: %s",
-			len(found),
-			nameOrID,
-			strings.Join(ids, ", "),
-		)
+		list := strings.Join(ids, ", ")
+		return nil, fmt.Errorf("there are %d companies named %q, give the id: %s", len(found), nameOrID, list)
 	}
 	return &found[0], nil
 }
 
-// unknownCompany: no company has that name.
+// unknownCompany is the error when no company has this name.
 type unknownCompany struct{ name string }
 
 func (e *unknownCompany) Error() string {
 	return fmt.Sprintf("there is no company named %q", e.name)
 }
 
-// findOrCreate returns the company of that name, and makes it where there is none.
+// findOrCreate returns the company with this name and creates it if it does not exist.
 func findOrCreate(ctx context.Context, tx bun.Tx, name string) (*db.Company, error) {
 	c, err := findCompany(ctx, tx, name)
 	var unknown *unknownCompany
@@ -63,7 +59,7 @@ func findOrCreate(ctx context.Context, tx bun.Tx, name string) (*db.Company, err
 	return c, db.CreateCompany(ctx, tx, c)
 }
 
-// companyID is what a filter by company needs: nil for no filter.
+// companyID returns the company to filter by, or nil for "".
 func companyID(ctx context.Context, d bun.IDB, nameOrID string) (*uuid.UUID, error) {
 	if nameOrID == "" {
 		return nil, nil //nolint:nilnil // no filter

@@ -18,15 +18,17 @@ import (
 	"greenroom/db/pg"
 )
 
-// DeliveryQuery narrows a list; zero fields do not narrow.
+// DeliveryQuery filters a list of deliveries. A zero field does not filter.
 type DeliveryQuery struct {
 	Webhook      uuid.UUID
 	Status       string
 	Since, Until time.Time
 	Limit        int64
+	// Tests includes failed test calls in a list with the status failed.
+	Tests bool
 }
 
-// Delivery is one event on its way to one webhook, as it is shown.
+// Delivery is the output for a delivery of one event to one webhook.
 type Delivery struct {
 	ID             uuid.UUID       `json:"id"`
 	EventID        uuid.UUID       `json:"eventId"`
@@ -65,7 +67,7 @@ func showDelivery(d *delivery.Delivery) Delivery {
 	}
 }
 
-// Attempt is one POST, as it is shown.
+// Attempt is the output for one POST.
 type Attempt struct {
 	Attempt       int              `json:"attempt"`
 	Generation    int              `json:"generation"`
@@ -81,8 +83,8 @@ type Attempt struct {
 	RunID         uuid.UUID        `json:"runId"`
 }
 
-// DeliveryDetail is a delivery with its attempts, oldest first, and the body that was sent. The body is candidates'
-// data: it is in the JSON, and not in the table.
+// DeliveryDetail is a delivery with its attempts, oldest first, and the body that was sent. The body contains data of
+// candidates, so only the JSON output has it.
 type DeliveryDetail struct {
 	Delivery
 	Body        json.RawMessage `json:"body"`
@@ -96,6 +98,7 @@ func (a *Admin) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery
 	if q.Status != "" && !slices.Contains(delivery.Statuses(), f.Status) {
 		return nil, fmt.Errorf("--status must be one of %s, not %q", join(delivery.Statuses()), q.Status)
 	}
+	f.WithoutTests = f.Status == delivery.Failed && !q.Tests
 	if q.Webhook != uuid.Nil {
 		f.Webhook = &q.Webhook
 	}
@@ -125,7 +128,7 @@ func join[T ~string](items []T) string {
 func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, error) {
 	d, err := delivery.GetDelivery(ctx, a.DB, pg.Scope{}, id)
 	if err != nil {
-		return DeliveryDetail{}, missing(err, "delivery", id)
+		return DeliveryDetail{}, describeMissing(err, "delivery", id)
 	}
 	attempts, err := delivery.ListAttempts(ctx, a.DB, id)
 	if err != nil {
@@ -167,7 +170,8 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 	return detail, nil
 }
 
-// RetryDelivery sends an ended delivery again from the beginning, or one that waits for its next attempt at once.
+// RetryDelivery starts an ended delivery again, with all its attempts. A delivery that waits for its next attempt is
+// sent now.
 func (a *Admin) RetryDelivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
 	var shown Delivery
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
@@ -175,12 +179,12 @@ func (a *Admin) RetryDelivery(ctx context.Context, id uuid.UUID) (Delivery, erro
 		if err == nil {
 			shown = showDelivery(d)
 		}
-		return refusedRetry(missing(err, "delivery", id), id)
+		return describeRefusedRetry(describeMissing(err, "delivery", id), id)
 	})
 	return shown, err
 }
 
-// CancelDelivery ends a delivery that has not ended: nothing more is sent.
+// CancelDelivery cancels a delivery that has not ended. No further attempt is made.
 func (a *Admin) CancelDelivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
 	var shown Delivery
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
@@ -190,14 +194,15 @@ func (a *Admin) CancelDelivery(ctx context.Context, id uuid.UUID) (Delivery, err
 		}
 		var state *pg.StateError
 		if errors.As(err, &state) {
-			return fmt.Errorf("delivery %s is %s: only one that has not ended can be canceled", id, state.State)
+			return fmt.Errorf("delivery %s is %s: a delivery that has ended cannot be canceled", id, state.State)
 		}
-		return missing(err, "delivery", id)
+		return describeMissing(err, "delivery", id)
 	})
 	return shown, err
 }
 
-func refusedRetry(err error, id uuid.UUID) error {
+// describeRefusedRetry explains why a delivery cannot be retried. It returns other errors unchanged.
+func describeRefusedRetry(err error, id uuid.UUID) error {
 	var state *pg.StateError
 	if !errors.As(err, &state) {
 		return err
@@ -205,9 +210,9 @@ func refusedRetry(err error, id uuid.UUID) error {
 	if state.Resource == "webhook" {
 		return fmt.Errorf("delivery %s cannot be sent again: its webhook was deleted", id)
 	}
-	hint := "it is on its way already"
+	hint := "it is already being sent"
 	if state.State == string(delivery.Paused) {
-		hint = "it goes on when its webhook's circuit is reset or the webhook is active again"
+		hint = "it is sent when its webhook's circuit is reset or the webhook is activated"
 	}
 	return fmt.Errorf("delivery %s is %s: %s", id, state.State, hint)
 }
@@ -217,27 +222,18 @@ func (p Printer) Deliveries(list []Delivery) error {
 	return p.Value(list, func(out io.Writer) {
 		row(out, "ID", "EVENT", "STATUS", "ATTEMPTS", "LAST", "NEXT ATTEMPT", "CREATED", "WEBHOOK")
 		for _, d := range list {
-			row(
-				out,
-				d.ID,
-				d.EventType,
-				d.Status,
-				d.AttemptCount,
-				last(d.LastStatusCode, d.LastError),
-				d.NextAttemptAt,
-				d.CreatedAt,
-				d.WebhookID,
-			)
+			result := attemptResult(d.LastStatusCode, d.LastError)
+			row(out, d.ID, d.EventType, d.Status, d.AttemptCount, result, d.NextAttemptAt, d.CreatedAt, d.WebhookID)
 		}
 	})
 }
 
-// Delivery prints what has become of a delivery.
+// Delivery prints the new state of a delivery.
 func (p Printer) Delivery(d Delivery) error {
 	return p.Value(d, func(out io.Writer) {
 		row(out, "delivery", d.ID, fmt.Sprintf("is %s, generation %d", d.Status, d.Generation))
 		if d.Status == delivery.Canceled {
-			row(out, "", "", "an attempt that is under way still counts: if the receiver accepts it, the delivery is succeeded")
+			row(out, "", "", "an attempt in flight still counts: if the receiver accepts it, the delivery is succeeded")
 		}
 	})
 }
@@ -256,29 +252,21 @@ func (p Printer) DeliveryDetail(d DeliveryDetail) error {
 		fmt.Fprintln(out)
 		row(out, "GENERATION", "ATTEMPT", "STARTED", "MS", "OUTCOME", "ANSWER", "RESPONSE")
 		for _, t := range d.Attempts {
-			row(
-				out,
-				t.Generation,
-				t.Attempt,
-				t.StartedAt,
-				t.DurationMS,
-				t.Outcome,
-				last(t.StatusCode, t.Error),
-				clip(t.Response),
-			)
+			result := attemptResult(t.StatusCode, t.Error)
+			row(out, t.Generation, t.Attempt, t.StartedAt, t.DurationMS, t.Outcome, result, clip(t.Response))
 		}
 	})
 }
 
-// last is what came of an attempt: the status, or why there was none.
-func last(status *int, err *string) string {
+// attemptResult is the HTTP status of an attempt, or the error if there was no response.
+func attemptResult(status *int, err *string) string {
 	if status != nil {
 		return fmt.Sprintf("HTTP %d", *status)
 	}
 	return cell(err)
 }
 
-// shownResponse is how much of a receiver's answer fits a line.
+// shownResponse is how many characters of a response the table shows.
 const shownResponse = 60
 
 func clip(text *string) string {

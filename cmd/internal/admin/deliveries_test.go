@@ -36,6 +36,28 @@ func TestListDeliveries(t *testing.T) {
 	)
 }
 
+func TestListDeliveries_leaves_out_failed_test_calls(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook()
+	b.hook()
+	all := b.publish()
+	require.Len(t, all, 2)
+	_, err := b.DB.ExecContext(b.ctx, "UPDATE deliveries SET status = 'failed', is_test = id = ?", all[0].ID)
+	require.NoError(t, err)
+
+	list, err := b.ListDeliveries(b.ctx, admin.DeliveryQuery{Status: "failed", Limit: 10})
+
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.Equal(t, all[1].ID, list[0].ID)
+	for _, q := range []admin.DeliveryQuery{{Status: "failed", Tests: true, Limit: 10}, {Limit: 10}} {
+		list, err := b.ListDeliveries(b.ctx, q)
+		require.NoError(t, err)
+		require.Len(t, list, 2)
+	}
+}
+
 func TestRetryDelivery(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -45,9 +67,9 @@ func TestRetryDelivery(t *testing.T) {
 		_, err := b.DB.ExecContext(b.ctx, "UPDATE deliveries SET status = ? WHERE id = ?", status, id)
 		require.NoError(t, err)
 	}
-	t.Run("one_on_its_way_is_refused", func(t *testing.T) {
+	t.Run("a_pending_one_is_refused", func(t *testing.T) {
 		_, err := b.RetryDelivery(b.ctx, id)
-		require.EqualError(t, err, "delivery "+id.String()+" is pending: it is on its way already")
+		require.EqualError(t, err, "delivery "+id.String()+" is pending: it is already being sent")
 	})
 	t.Run("a_paused_one_is_refused_with_the_way_out", func(t *testing.T) {
 		set(delivery.Paused)
@@ -74,7 +96,7 @@ func TestRetryDelivery(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, delivery.Canceled, d.Status)
 		_, err = b.CancelDelivery(b.ctx, id)
-		require.EqualError(t, err, "delivery "+id.String()+" is canceled: only one that has not ended can be canceled")
+		require.EqualError(t, err, "delivery "+id.String()+" is canceled: a delivery that has ended cannot be canceled")
 		_, err = b.CancelDelivery(b.ctx, uuid.Nil)
 		require.ErrorContains(t, err, "there is no delivery")
 	})
@@ -118,6 +140,6 @@ func TestGetDelivery_shows_attempts_and_body(t *testing.T) {
 	require.Equal(t, 503, *d.Attempts[0].StatusCode)
 	text := printed(t, false, func(p admin.Printer) error { return p.DeliveryDetail(d) })
 	require.Contains(t, text, "attempt 1 failed: HTTP 503", "as the API explains it")
-	require.NotContains(t, text, "\x1b", "what a receiver answered must not move the terminal's cursor")
-	require.NotContains(t, text, `"event"`, "the body is candidates' data")
+	require.NotContains(t, text, "\x1b", "a response must not move the terminal's cursor")
+	require.NotContains(t, text, `"event"`, "the body contains data of candidates")
 }

@@ -10,14 +10,14 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// fromDevDir completes settings from the directory of a `greenroom dev`: only where no database was configured, so
-// that the secrets of one installation never meet the database of another.
+// fromDevDir adds the settings from the directory of a `greenroom dev`. It does so only if no database is configured,
+// so that the secrets of one installation are never used with the database of another.
 func fromDevDir(cfg config.Config) (config.Config, error) {
 	if cfg.Database.URL != "" {
 		return cfg, nil
 	}
 	if _, err := os.Stat(filepath.Join(cfg.Dev.Dir, "secrets")); errors.Is(err, os.ErrNotExist) {
-		return cfg, nil // no such directory: the caller says what is missing
+		return cfg, nil // the caller reports the missing settings
 	}
 	secrets, err := devstack.LoadSecrets(cfg.Dev.Dir)
 	if err != nil {
@@ -29,7 +29,7 @@ func fromDevDir(cfg config.Config) (config.Config, error) {
 	cfg.Database.URL, err = devstack.RunningDatabase(cfg.Dev.Dir)
 	if errors.Is(err, devstack.ErrNotRunning) {
 		return cfg, fmt.Errorf(
-			"the database of `greenroom dev` in %s does not run: start it (make run), or set GREENROOM_DATABASE_URL",
+			"the database of `greenroom dev` in %s is not running: start it (make run), or set GREENROOM_DATABASE_URL",
 			cfg.Dev.Dir,
 		)
 	}

@@ -1,8 +1,8 @@
-// Package admin is what operators do from a shell, directly on the database: keys, webhooks, deliveries.
+// Package admin manages keys, webhooks, deliveries and staff users directly in the database, for operators at a shell.
 //
-// It works without the API and without Temporal, because that is when an operator needs it most. It is no second set of
-// rules: rows change through the functions of package db, which leave the commands for workflows in the outbox, and
-// addresses, events and schedules are checked by packages webhook and catalog, as they are for a caller of the API.
+// It needs neither the API nor Temporal, so it also works during an outage of either. It applies the same rules as the
+// API: rows change through the functions of packages db and delivery, which write the commands for workflows to the
+// outbox, and the packages of the API check the values.
 //
-// Every function answers with plain values; print.go turns them into a table for people or JSON for machines.
+// Functions return plain values. print.go prints them as a table or as JSON.
 package admin

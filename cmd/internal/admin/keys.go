@@ -16,26 +16,26 @@ import (
 	"greenroom/db/pg"
 )
 
-// DefaultKeyName is the name of a key that is given none.
+// DefaultKeyName is the name of a key created without one.
 const DefaultKeyName = "made by an operator"
 
-// KeyRequest is the wish for a new API key.
+// KeyRequest describes a new API key.
 type KeyRequest struct {
-	// Company is a name or an id; empty with Platform, which makes a key that acts for every company.
+	// Company is a name or an id. It must be empty with Platform, which creates a key that acts for every company.
 	Company       string
 	CreateCompany bool
 	Platform      bool
 	Name          string
-	// Scopes of the form read:jobs; none means all.
+	// Scopes have the form read:jobs. None means all scopes.
 	Scopes     []string
 	AllowedIPs []string
-	// Expires: zero for never.
+	// Expires is when the key expires; zero means never.
 	Expires time.Time
-	// PerMinute and PerHour: 0 for the configured limits.
+	// PerMinute and PerHour are rate limits; 0 means the configured limit.
 	PerMinute, PerHour int
 }
 
-// Key is an API key as it is shown; Plain is filled in the answer to a create alone.
+// Key is the output for an API key. Only CreateKey sets Plain.
 type Key struct {
 	ID              uuid.UUID  `json:"id"`
 	Plain           string     `json:"key,omitempty"`
@@ -62,7 +62,7 @@ func showKey(k *db.APIKey) Key {
 	}
 }
 
-// keyState is the strongest reason why a key does not open, or "active".
+// keyState returns why requests with a key are refused, or "active". A revoked key is never "expired" or "suspended".
 func keyState(k *db.APIKey, now time.Time) string {
 	switch {
 	case k.RevokedAt != nil:
@@ -75,8 +75,8 @@ func keyState(k *db.APIKey, now time.Time) string {
 	return "active"
 }
 
-// CreateKey makes a key and, if asked, its company, in one transaction. The plain key is in the answer and nowhere
-// else.
+// CreateKey creates a key and, if requested, its company, in one transaction. Only the returned value has the plain
+// key.
 func (a *Admin) CreateKey(ctx context.Context, r KeyRequest) (Key, error) {
 	if err := r.check(time.Now()); err != nil {
 		return Key{}, err
@@ -112,9 +112,9 @@ func (a *Admin) CreateKey(ctx context.Context, r KeyRequest) (Key, error) {
 func (r KeyRequest) check(now time.Time) error {
 	switch {
 	case r.Platform && r.Company != "":
-		return errors.New("--platform makes a key for every company: leave --company out")
+		return errors.New("--platform creates a key for every company and cannot be used with --company")
 	case !r.Platform && r.Company == "":
-		return errors.New("whose key is it? give --company NAME_OR_ID, or --platform for a key that acts for every company")
+		return errors.New("--company NAME_OR_ID is required, or --platform for a key that acts for every company")
 	case r.PerMinute < 0 || r.PerHour < 0:
 		return errors.New("--per-minute and --per-hour must be positive")
 	case !r.Expires.IsZero() && !r.Expires.After(now):
@@ -146,7 +146,7 @@ func (r KeyRequest) company(ctx context.Context, tx bun.Tx) (*uuid.UUID, error) 
 	c, err := find(ctx, tx, r.Company)
 	var unknown *unknownCompany
 	if errors.As(err, &unknown) {
-		return nil, fmt.Errorf("%w; --create-company makes it", err)
+		return nil, fmt.Errorf("%w; --create-company creates it", err)
 	}
 	if err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func (r KeyRequest) company(ctx context.Context, tx bun.Tx) (*uuid.UUID, error) 
 	return &c.ID, nil
 }
 
-// ListKeys returns the newest keys, of one company or of all ("").
+// ListKeys returns the newest keys of one company, or of all companies for "".
 func (a *Admin) ListKeys(ctx context.Context, company string, limit int64) ([]Key, error) {
 	id, err := companyID(ctx, a.DB, company)
 	if err != nil {
@@ -171,14 +171,15 @@ func (a *Admin) ListKeys(ctx context.Context, company string, limit int64) ([]Ke
 	return shown, nil
 }
 
-// RevokeKey ends a key for good, from the next request on.
+// RevokeKey revokes a key, effective from the next request. It cannot be undone.
 func (a *Admin) RevokeKey(ctx context.Context, id uuid.UUID) (Key, error) {
 	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, _ *db.APIKey) error {
 		return db.RevokeAPIKey(ctx, tx, id, actor)
 	})
 }
 
-// SuspendKey stops a key until it is resumed; its user sees the reason. Suspending again replaces the reason.
+// SuspendKey refuses requests with a key until it is resumed. The refusal contains the reason. Suspending again
+// replaces the reason.
 func (a *Admin) SuspendKey(ctx context.Context, id uuid.UUID, reason string) (Key, error) {
 	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, k *db.APIKey) error {
 		now := time.Now().UTC()
@@ -201,7 +202,7 @@ func (a *Admin) ResumeKey(ctx context.Context, id uuid.UUID) (Key, error) {
 	})
 }
 
-// changeKey runs one change of a key that was not revoked and answers with the key as it is then.
+// changeKey applies change to a key and returns the changed key. It refuses a revoked key.
 func (a *Admin) changeKey(
 	ctx context.Context,
 	id uuid.UUID,
@@ -211,10 +212,10 @@ func (a *Admin) changeKey(
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		k, err := db.GetAPIKey(ctx, tx, id)
 		if err != nil {
-			return missing(err, "key", id)
+			return describeMissing(err, "key", id)
 		}
 		if k.RevokedAt != nil {
-			return fmt.Errorf("key %s was revoked at %s: that is for good", id, cell(k.RevokedAt))
+			return fmt.Errorf("key %s was revoked at %s, which cannot be undone", id, cell(k.RevokedAt))
 		}
 		if err := change(ctx, tx, k); err != nil {
 			return err
@@ -227,12 +228,12 @@ func (a *Admin) changeKey(
 	return shown, err
 }
 
-// NewKey prints a created key, the one time that it is shown.
+// NewKey prints a created key with its plain text.
 func (p Printer) NewKey(k Key) error {
 	return p.Value(k, func(w io.Writer) {
 		row(w, "API key", k.Plain)
 		row(w, "id", k.ID)
-		row(w, "company", companyOf(k.CompanyID))
+		row(w, "company", companyText(k.CompanyID))
 		row(w, "scopes", k.Scopes)
 		row(w, "limits", fmt.Sprintf("%d a minute, %d an hour", k.RatePerMinute, k.RatePerHour))
 		row(w, "expires", cell(k.ExpiresAt))
@@ -245,28 +246,18 @@ func (p Printer) Keys(keys []Key) error {
 	return p.Value(keys, func(w io.Writer) {
 		row(w, "ID", "PREFIX", "NAME", "COMPANY", "STATE", "SCOPES", "PER MINUTE", "PER HOUR", "EXPIRES")
 		for _, k := range keys {
-			row(
-				w,
-				k.ID,
-				k.Prefix+"…",
-				k.Name,
-				companyOf(k.CompanyID),
-				k.State,
-				k.Scopes,
-				k.RatePerMinute,
-				k.RatePerHour,
-				k.ExpiresAt,
-			)
+			row(w, k.ID, k.Prefix+"…", k.Name, companyText(k.CompanyID), k.State, k.Scopes, k.RatePerMinute,
+				k.RatePerHour, k.ExpiresAt)
 		}
 	})
 }
 
-// Key prints what has become of a key.
+// Key prints the new state of a key.
 func (p Printer) Key(k Key) error {
 	return p.Value(k, func(w io.Writer) { row(w, "key", k.ID, "is "+k.State) })
 }
 
-func companyOf(id *uuid.UUID) string {
+func companyText(id *uuid.UUID) string {
 	if id == nil {
 		return "every company"
 	}

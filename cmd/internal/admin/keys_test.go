@@ -26,7 +26,7 @@ func TestCreateKey(t *testing.T) {
 		require.Equal(t, []int{60, 2000}, []int{row.RatePerMinute, row.RatePerHour})
 		require.Nil(t, row.ExpiresAt)
 	})
-	t.Run("keeps_what_is_asked_for", func(t *testing.T) {
+	t.Run("stores_the_requested_values", func(t *testing.T) {
 		expires := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
 		k, err := b.CreateKey(b.ctx, admin.KeyRequest{
 			Company: b.co.ID.String(), Scopes: []string{"read:jobs"}, AllowedIPs: []string{"192.0.2.1", "2001:db8::/32"},
@@ -66,28 +66,28 @@ func TestCreateKey(t *testing.T) {
 func TestCreateKey_refuses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	unknown := uuid.NewString()
+	unknown, manyIPs := uuid.NewString(), slices.Repeat([]string{"192.0.2.1"}, 101)
 	for want, r := range map[string]admin.KeyRequest{
-		`there is no company named "Nobody"; --create-company makes it`:                           {Company: "Nobody"},
-		"there is no company " + unknown:                                                          {Company: unknown, CreateCompany: true},
-		"--platform makes a key for every company: leave --company out":                           {Company: "Acme", Platform: true},
-		"whose key is it? give --company NAME_OR_ID, or --platform for a key that acts for every": {},
-		"--expires must be in the future":                                                         {Company: "Acme", Expires: time.Now()},
-		"--per-minute and --per-hour must be positive":                                            {Company: "Acme", PerHour: -1},
-		`--allow-ip must be an address or a range such as 192.0.2.0/24, not "fe80::1%eth0"`:       {Company: "Acme", AllowedIPs: []string{"fe80::1%eth0"}},
-		`not "read:everything"`:                                                                   {Company: "Acme", Scopes: []string{"read:everything"}},
-		"name must be at most 255 characters":                                                     {Company: "Acme", Name: strings.Repeat("n", 256)},
-		"ratePerMinute must be at most 10000000":                                                  {Company: "Acme", PerMinute: 10_000_001},
-		"allowedIPs must have at most 100 items":                                                  {Company: "Acme", AllowedIPs: slices.Repeat([]string{"192.0.2.1"}, 101)},
-		"--company: name must be at least 2 characters":                                           {Company: "A", CreateCompany: true},
-		`--allow-ip must be an address or a range such as 192.0.2.0/24, not "example.org"`:        {Company: "Acme", AllowedIPs: []string{"example.org"}},
+		`named "Nobody"; --create-company creates it`:      {Company: "Nobody"},
+		"there is no company " + unknown:                   {Company: unknown, CreateCompany: true},
+		"--platform creates a key for every company":       {Company: "Acme", Platform: true},
+		"--company NAME_OR_ID is required":                 {},
+		"--expires must be in the future":                  {Company: "Acme", Expires: time.Now()},
+		"--per-minute and --per-hour must be positive":     {Company: "Acme", PerHour: -1},
+		`such as 192.0.2.0/24, not "fe80::1%eth0"`:         {Company: "Acme", AllowedIPs: []string{"fe80::1%eth0"}},
+		`not "read:everything"`:                            {Company: "Acme", Scopes: []string{"read:everything"}},
+		"name must be at most 255 characters":              {Company: "Acme", Name: strings.Repeat("n", 256)},
+		"ratePerMinute must be at most 10000000":           {Company: "Acme", PerMinute: 10_000_001},
+		"allowedIPs must have at most 100 items":           {Company: "Acme", AllowedIPs: manyIPs},
+		"--company: name must be at least 2 characters":    {Company: "A", CreateCompany: true},
+		`--allow-ip must be an address or a range such as`: {Company: "Acme", AllowedIPs: []string{"example.org"}},
 	} {
 		_, err := b.CreateKey(b.ctx, r)
 		require.ErrorContains(t, err, want)
 	}
 	keys, err := b.ListKeys(b.ctx, "", 100)
 	require.NoError(t, err)
-	require.Empty(t, keys, "what was refused left nothing")
+	require.Empty(t, keys, "a refused key is not stored")
 }
 
 func TestKeyLifecycle(t *testing.T) {
@@ -113,9 +113,9 @@ func TestKeyLifecycle(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "revoked", k.State)
 	_, err = b.RevokeKey(b.ctx, k.ID)
-	require.ErrorContains(t, err, "that is for good")
+	require.ErrorContains(t, err, "cannot be undone")
 	_, err = b.ResumeKey(b.ctx, k.ID)
-	require.ErrorContains(t, err, "that is for good")
+	require.ErrorContains(t, err, "cannot be undone")
 	unknown := uuid.New()
 	_, err = b.RevokeKey(b.ctx, unknown)
 	require.EqualError(t, err, "there is no key "+unknown.String())

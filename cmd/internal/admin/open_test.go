@@ -31,15 +31,15 @@ func TestOpen(t *testing.T) {
 	require.EqualError(
 		t,
 		err,
-		"the database of `greenroom dev` in "+dir+" does not run: start it (make run), or set GREENROOM_DATABASE_URL",
+		"the database of `greenroom dev` in "+dir+" is not running: start it (make run), or set GREENROOM_DATABASE_URL",
 	)
 
 	cfg.Database.URL = "postgres://u:p@127.0.0.1:1/x"
 	_, err = admin.Open(t.Context(), cfg, "secret")
-	require.ErrorContains(t, err, "set GREENROOM_SECRET", "a directory's secrets do not go with another database")
+	require.ErrorContains(t, err, "set GREENROOM_SECRET", "the directory's secrets are not used with another database")
 }
 
-// A directory as `greenroom dev` leaves it, around the test's own server.
+// The test creates a directory like that of `greenroom dev`, for the test's own server.
 func TestOpen_finds_the_database_of_a_running_dev(t *testing.T) {
 	t.Parallel()
 	server, err := url.Parse(os.Getenv(dbtest.URLVariable))

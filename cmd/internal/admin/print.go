@@ -11,13 +11,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// Printer writes answers: as tables for people, or as JSON for machines, one value for each command.
+// Printer prints the result of a command as a table or, with JSON, as one JSON value.
 type Printer struct {
 	Out  io.Writer
 	JSON bool
 }
 
-// Value prints v as JSON, or else calls table.
+// Value prints v as JSON, or calls table to print it.
 func (p Printer) Value(v any, table func(io.Writer)) error {
 	if p.JSON {
 		encoder := json.NewEncoder(p.Out)
@@ -39,8 +39,8 @@ func row(w io.Writer, cells ...any) {
 	fmt.Fprintln(w, strings.Join(texts, "\t"))
 }
 
-// cell is a value in a table: "-" for none, times to the second in UTC. Control characters are shown as spaces: what a
-// receiver answered must not move a terminal's cursor.
+// cell formats a value for a table: "-" for no value, times in UTC to the second. It replaces control characters by
+// spaces, so that a receiver's response cannot move the terminal's cursor.
 func cell(v any) string {
 	text := ""
 	switch v := v.(type) {

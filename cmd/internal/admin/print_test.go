@@ -40,7 +40,9 @@ func TestMoment(t *testing.T) {
 	for text, want := range map[string]time.Time{
 		"": {}, "2026-01-31": time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC),
 		"2026-01-31T10:00:00+02:00": time.Date(2026, 1, 31, 8, 0, 0, 0, time.UTC),
-		"36h":                       now.Add(-36 * time.Hour), "7d": now.AddDate(0, 0, -7), "1h30m": now.Add(-90 * time.Minute),
+		"36h":                       now.Add(-36 * time.Hour),
+		"7d":                        now.AddDate(0, 0, -7),
+		"1h30m":                     now.Add(-90 * time.Minute),
 	} {
 		got, err := admin.Moment("since", text, now, true)
 		require.NoError(t, err, text)

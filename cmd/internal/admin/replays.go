@@ -16,19 +16,19 @@ import (
 	"greenroom/db/pg"
 )
 
-// ReplayRequest is the wish to send ended deliveries of a webhook again.
+// ReplayRequest selects the ended deliveries of a webhook that are sent again.
 type ReplayRequest struct {
 	Webhook uuid.UUID
-	// Since is inclusive and required, so that nobody sends a year again by leaving it out; Until is exclusive, zero for
+	// Since is inclusive. It is required, so that forgetting it does not replay everything. Until is exclusive; zero means
 	// now.
 	Since, Until time.Time
-	// Statuses of the deliveries; none means those that failed.
+	// Statuses of the deliveries; none means failed.
 	Statuses []string
-	// Events as the webhook's profile names or numbers them; none means all.
+	// Events are names or numbers in the webhook's profile; none means all.
 	Events []string
 }
 
-// Replay is a replay as it is shown.
+// Replay is the output for a replay.
 type Replay struct {
 	ID        uuid.UUID            `json:"id"`
 	WebhookID uuid.UUID            `json:"webhookId"`
@@ -41,23 +41,38 @@ type Replay struct {
 	CreatedAt time.Time            `json:"createdAt"`
 }
 
-// Replay has the matching deliveries sent again by a workflow; the answer is the replay, not its end.
+func showReplay(r *delivery.Replay) Replay {
+	return Replay{
+		ID: r.ID, WebhookID: r.WebhookID, Since: r.Since, Until: r.Until, Status: r.Statuses, Events: r.Events,
+		State: r.State, Replayed: r.Replayed, CreatedAt: r.CreatedAt,
+	}
+}
+
+// GetReplay returns a replay with its state and the number of deliveries sent again so far.
+func (a *Admin) GetReplay(ctx context.Context, id uuid.UUID) (Replay, error) {
+	r, err := delivery.FindReplay(ctx, a.DB, id)
+	if err != nil {
+		return Replay{}, describeMissing(err, "replay", id)
+	}
+	return showReplay(r), nil
+}
+
+// Replay starts a workflow that sends the matching deliveries again. It does not wait for the workflow.
 func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
 	var shown Replay
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		w, err := delivery.GetWebhook(ctx, tx, r.Webhook)
 		if err != nil {
-			return missing(err, "webhook", r.Webhook)
+			return describeMissing(err, "webhook", r.Webhook)
 		}
 		row, err := r.row(w, time.Now().UTC())
 		if err != nil {
 			return err
 		}
-		shown = Replay{WebhookID: w.ID, Since: row.Since, Until: row.Until, Status: row.Statuses, Events: row.Events}
 		if err := delivery.CreateReplay(ctx, tx, row); err != nil {
 			return err
 		}
-		shown.ID, shown.State, shown.CreatedAt = row.ID, row.State, row.CreatedAt
+		shown = showReplay(row)
 		return nil
 	})
 	return shown, err
@@ -77,7 +92,7 @@ func (r ReplayRequest) row(w *delivery.Webhook, now time.Time) (*delivery.Replay
 	}
 	switch {
 	case r.Since.IsZero():
-		return nil, errors.New("from when on? give --since")
+		return nil, errors.New("--since is required")
 	case !row.Since.Before(row.Until):
 		return nil, errors.New("--since must be before --until, and in the past")
 	case len(row.Statuses) == 0:
@@ -85,11 +100,8 @@ func (r ReplayRequest) row(w *delivery.Webhook, now time.Time) (*delivery.Replay
 	}
 	for _, s := range row.Statuses {
 		if status := delivery.Status(s); !status.Ended() {
-			return nil, fmt.Errorf(
-				"--status must be one of %s, not %q: only what has ended can be sent again",
-				join(endedStatuses()),
-				s,
-			)
+			ended := join(endedStatuses())
+			return nil, fmt.Errorf("--status must be one of %s, not %q: only an ended delivery can be replayed", ended, s)
 		}
 	}
 	if len(r.Events) == 0 {
@@ -106,7 +118,7 @@ func endedStatuses() []delivery.Status {
 	return slices.DeleteFunc(delivery.Statuses(), func(s delivery.Status) bool { return !s.Ended() })
 }
 
-// Replay prints a replay that was asked for.
+// Replay prints a replay.
 func (p Printer) Replay(r Replay) error {
 	return p.Value(r, func(out io.Writer) {
 		row(out, "replay", r.ID)
@@ -114,6 +126,9 @@ func (p Printer) Replay(r Replay) error {
 		row(out, "from", r.Since)
 		row(out, "until", r.Until)
 		row(out, "of status", r.Status)
+		row(out, "of events", r.Events)
 		row(out, "state", r.State)
+		row(out, "replayed", r.Replayed)
+		row(out, "created", r.CreatedAt)
 	})
 }

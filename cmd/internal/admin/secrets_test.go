@@ -26,7 +26,7 @@ func TestNewSecrets(t *testing.T) {
 
 	require.NoError(t, err)
 	_, err = config.Config{}.WithSecrets(env["GREENROOM_SECRET"], env["GREENROOM_KEYSET"])
-	require.NoError(t, err, "the settings take them")
+	require.NoError(t, err, "the settings accept them")
 	_, err = seal.New(env["GREENROOM_KEYSET"])
 	require.NoError(t, err)
 }

@@ -19,7 +19,7 @@ import (
 	"greenroom/db/seal"
 )
 
-// bundle is an Admin on a database of its own, with one company.
+// bundle is an Admin on its own database, with one company.
 type bundle struct {
 	*admin.Admin
 	t   *testing.T
@@ -41,7 +41,7 @@ func setup(t *testing.T) *bundle {
 	return b
 }
 
-// hook makes a webhook of the company for interview.started.
+// hook creates a webhook of the company for interview.started.
 func (b *bundle) hook() admin.Webhook {
 	b.t.Helper()
 	w, err := b.CreateWebhook(b.ctx, admin.WebhookRequest{
@@ -51,7 +51,7 @@ func (b *bundle) hook() admin.Webhook {
 	return w
 }
 
-// publish records interview.started and returns the deliveries that it caused, newest first.
+// publish records interview.started and returns all deliveries, newest first.
 func (b *bundle) publish() []admin.Delivery {
 	b.t.Helper()
 	require.NoError(b.t, pg.InTx(b.ctx, b.DB, func(ctx context.Context, tx bun.Tx) error {
@@ -67,7 +67,7 @@ func (b *bundle) publish() []admin.Delivery {
 	return list
 }
 
-// commands are what the outbox holds for workflows about a row.
+// commands returns the kinds of the commands for a subject in the outbox.
 func (b *bundle) commands(subject uuid.UUID) (kinds []string) {
 	b.t.Helper()
 	require.NoError(

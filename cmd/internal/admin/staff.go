@@ -18,7 +18,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// StaffRequest is the wish for a new staff user.
+// StaffRequest describes a new staff user.
 type StaffRequest struct {
 	// Company is a name or an id.
 	Company             string
@@ -26,11 +26,11 @@ type StaffRequest struct {
 	FirstName, LastName string
 	// AccountType is one of AccountTypes; "" means recruiter.
 	AccountType string
-	// Password of 8 to 72 bytes; "": nobody can log in as this user.
+	// Password has 8 to 72 bytes. With "" the user cannot log in.
 	Password string
 }
 
-// StaffUser is a staff user as it is shown. CompanyIdentifier is what the user logs in with, beside name and password.
+// StaffUser is the output for a staff user. A login needs CompanyIdentifier, the username and the password.
 type StaffUser struct {
 	ID                uuid.UUID `json:"id"`
 	Number            int64     `json:"number"`
@@ -71,16 +71,12 @@ func staffState(m *db.Staff) string {
 	return "active"
 }
 
-// AccountTypes are the words for what a staff user may do, from the least to the most.
+// AccountTypes lists the account types, from the fewest permissions to the most.
 func AccountTypes() string {
-	var words []string
-	for _, kind := range db.AccountTypes() {
-		words = append(words, string(kind))
-	}
-	return strings.Join(words, ", ")
+	return join(db.AccountTypes())
 }
 
-// CreateStaff makes a staff user.
+// CreateStaff creates a staff user.
 func (a *Admin) CreateStaff(ctx context.Context, r StaffRequest) (StaffUser, error) {
 	m, err := r.row()
 	if err != nil {
@@ -93,19 +89,19 @@ func (a *Admin) CreateStaff(ctx context.Context, r StaffRequest) (StaffUser, err
 	m.CompanyID = company.ID
 	err = db.CreateStaff(ctx, a.DB, m)
 	if errors.Is(err, pg.ErrDuplicate) {
-		return StaffUser{}, fmt.Errorf("%s has a user named %q already", company.Name, r.Username)
+		return StaffUser{}, fmt.Errorf("%s already has a user named %q", company.Name, r.Username)
 	}
 	return showStaff(company, m), err
 }
 
 func (r StaffRequest) company(ctx context.Context, d bun.IDB) (*db.Company, error) {
 	if r.Company == "" {
-		return nil, errors.New("whose user is it? give --company NAME_OR_ID")
+		return nil, errors.New("--company NAME_OR_ID is required")
 	}
 	return findCompany(ctx, d, r.Company)
 }
 
-// maxStaffText bounds a user's name and the others, in characters, as the interview suite's surface does.
+// maxStaffText is the longest name or e-mail address in characters, as in the interview suite's API.
 const maxStaffText = 255
 
 func (r StaffRequest) row() (*db.Staff, error) {
@@ -114,7 +110,7 @@ func (r StaffRequest) row() (*db.Staff, error) {
 		AccountType: db.AccountType(cmp.Or(r.AccountType, string(db.Recruiter))),
 	}
 	if r.Username == "" {
-		return nil, errors.New("what is the user's name? give --username")
+		return nil, errors.New("--username is required")
 	}
 	if !slices.Contains(db.AccountTypes(), m.AccountType) {
 		return nil, fmt.Errorf("--type must be one of %s, not %q", AccountTypes(), r.AccountType)
@@ -157,17 +153,17 @@ func (a *Admin) ListStaff(ctx context.Context, company string) ([]StaffUser, err
 	return shown, nil
 }
 
-// maxStaffListed is far more users than one company has.
+// maxStaffListed is far more than the number of users of any company.
 const maxStaffListed = 10_000
 
-// DeleteStaff deletes a user and ends its tokens; what it wrote and rated stays. It returns the user as it was.
+// DeleteStaff deletes a user and ends its tokens. The user's notes and ratings stay. It returns the deleted user.
 func (a *Admin) DeleteStaff(ctx context.Context, id uuid.UUID) (StaffUser, error) {
 	m, company, err := a.staff(ctx, id)
 	if err != nil {
 		return StaffUser{}, err
 	}
 	err = pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		return missing(db.DeleteStaff(ctx, tx, id, actor), "staff user", id)
+		return describeMissing(db.DeleteStaff(ctx, tx, id, actor), "staff user", id)
 	})
 	shown := showStaff(company, m)
 	shown.State = "deleted"
@@ -177,26 +173,26 @@ func (a *Admin) DeleteStaff(ctx context.Context, id uuid.UUID) (StaffUser, error
 func (a *Admin) staff(ctx context.Context, id uuid.UUID) (*db.Staff, *db.Company, error) {
 	m, err := db.GetStaff(ctx, a.DB, id)
 	if err != nil {
-		return nil, nil, missing(err, "staff user", id)
+		return nil, nil, describeMissing(err, "staff user", id)
 	}
 	company, err := db.GetCompany(ctx, a.DB, m.CompanyID)
-	return m, company, missing(err, "company", m.CompanyID)
+	return m, company, describeMissing(err, "company", m.CompanyID)
 }
 
-// StaffToken is a token as it is shown, once.
+// StaffToken is the output for a created token.
 type StaffToken struct {
 	Token    string    `json:"token"`
 	StaffID  uuid.UUID `json:"staffId"`
 	Username string    `json:"username"`
-	// IdleDays without use end it; 0: it is permanent.
+	// IdleDays is after how many days without use the token expires; 0 means never.
 	IdleDays int `json:"idleDays"`
 }
 
-// maxIdleDays is the longest that a user could ask for (interview suite reference, 2.2).
+// maxIdleDays is the limit of the interview suite (reference, 2.2).
 const maxIdleDays = 30
 
-// CreateToken makes a token of a user, without the user's password: one that idleDays without use end or, for 0, a
-// permanent one.
+// CreateToken creates a token for a user without the user's password. It expires after idleDays without use, or never
+// for 0.
 func (a *Admin) CreateToken(ctx context.Context, id uuid.UUID, idleDays int) (StaffToken, error) {
 	if idleDays < 0 || idleDays > maxIdleDays {
 		return StaffToken{}, fmt.Errorf("--idle-days must be 1 to %d", maxIdleDays)
@@ -218,7 +214,7 @@ func (a *Admin) CreateToken(ctx context.Context, id uuid.UUID, idleDays int) (St
 	return shown, err
 }
 
-// StaffUser prints what has become of a user.
+// StaffUser prints the new state of a user.
 func (p Printer) StaffUser(m StaffUser) error {
 	return p.Value(m, func(w io.Writer) {
 		row(w, "user", m.ID, "is "+m.State)
@@ -233,30 +229,21 @@ func (p Printer) StaffUsers(users []StaffUser) error {
 	return p.Value(users, func(w io.Writer) {
 		row(w, "ID", "NUMBER", "USERNAME", "TYPE", "STATE", "E-MAIL", "NAME", "COMPANY")
 		for _, m := range users {
-			row(
-				w,
-				m.ID,
-				m.Number,
-				m.Username,
-				m.AccountType,
-				m.State,
-				m.Email,
-				strings.TrimSpace(m.FirstName+" "+m.LastName),
-				m.CompanyIdentifier,
-			)
+			name := strings.TrimSpace(m.FirstName + " " + m.LastName)
+			row(w, m.ID, m.Number, m.Username, m.AccountType, m.State, m.Email, name, m.CompanyIdentifier)
 		}
 	})
 }
 
-// StaffToken prints a token, the one time that it is shown.
+// StaffToken prints a created token with its plain text.
 func (p Printer) StaffToken(t StaffToken) error {
 	return p.Value(t, func(w io.Writer) {
 		row(w, "token", t.Token)
 		row(w, "user", t.StaffID, t.Username)
 		if t.IdleDays > 0 {
-			row(w, "dies after", fmt.Sprintf("%d days without use", t.IdleDays))
+			row(w, "expires", fmt.Sprintf("after %d days without use", t.IdleDays))
 		} else {
-			row(w, "dies", "never; it ends with the user")
+			row(w, "expires", "never; deleting the user ends it")
 		}
 		fmt.Fprintln(w, "\nKeep the token now: only a hash of it is stored, so it cannot be shown again.")
 	})

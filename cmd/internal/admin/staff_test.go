@@ -15,16 +15,9 @@ import (
 func TestStaff(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	made, err := b.CreateStaff(
-		b.ctx,
-		admin.StaffRequest{
-			Company:     "Acme",
-			Username:    "eva",
-			Email:       "eva@a.example",
-			Password:    "long enough",
-			AccountType: "owner",
-		},
-	)
+	made, err := b.CreateStaff(b.ctx, admin.StaffRequest{
+		Company: "Acme", Username: "eva", Email: "eva@a.example", Password: "long enough", AccountType: "owner",
+	})
 	require.NoError(t, err)
 	require.Equal(t, []string{"acme", "owner", "active"}, []string{made.CompanyIdentifier, made.AccountType, made.State})
 
@@ -44,10 +37,10 @@ func TestStaff(t *testing.T) {
 	})
 	t.Run("refuses_in_one_sentence", func(t *testing.T) {
 		for want, r := range map[string]admin.StaffRequest{
-			"whose user is it?":                      {Username: "x"},
-			"what is the user's name?":               {Company: "Acme"},
+			"--company NAME_OR_ID is required":       {Username: "x"},
+			"--username is required":                 {Company: "Acme"},
 			`there is no company named "Nobody"`:     {Company: "Nobody", Username: "x"},
-			`Acme has a user named "EVA" already`:    {Company: "Acme", Username: "EVA"},
+			`Acme already has a user named "EVA"`:    {Company: "Acme", Username: "EVA"},
 			"--type must be one of hiring-manager":   {Company: "Acme", Username: "x", AccountType: "boss"},
 			"the password must be 8 to 72 bytes":     {Company: "Acme", Username: "x", Password: "short"},
 			"--username must be text of at most 255": {Company: "Acme", Username: "x\x00"},
@@ -61,7 +54,7 @@ func TestStaff(t *testing.T) {
 		_, err := b.CreateStaff(b.ctx, admin.StaffRequest{Company: "Nobody", Username: "x"})
 		require.EqualError(t, err, `there is no company named "Nobody"`)
 	})
-	t.Run("tokens_die_or_do_not", func(t *testing.T) {
+	t.Run("tokens_expire_or_are_permanent", func(t *testing.T) {
 		for days, ends := range map[int]bool{0: false, 3: true} {
 			made, err := b.CreateToken(b.ctx, made.ID, days)
 			require.NoError(t, err)

@@ -20,23 +20,24 @@ import (
 	"greenroom/db/pg"
 )
 
-// WebhookRequest is the wish for a new webhook.
+// WebhookRequest describes a new webhook.
 type WebhookRequest struct {
-	// Company is a name or an id; empty with Platform, which makes a webhook for the events of every company.
+	// Company is a name or an id. It must be empty with Platform, which creates a webhook for the events of every company.
 	Company  string
 	Platform bool
 	Profile  string
 	URL      string
 	Name     string
-	// Events as the profile names them, or as its numeric ids.
+	// Events are names or numbers in the profile.
 	Events []string
 }
 
-// Webhook is a webhook as it is shown; SigningSecret is filled in the answer to a create alone.
+// Webhook is the output for a webhook. Only CreateWebhook sets SigningSecret.
 type Webhook struct {
 	ID        uuid.UUID  `json:"id"`
 	CompanyID *uuid.UUID `json:"companyId"`
-	// OwnerCompanyID is the company whose key made it: a webhook without a company gets that company's events, or all.
+	// OwnerCompanyID is the company whose key created the webhook. A webhook without a company receives the events of its
+	// owner, or of every company if it has none.
 	OwnerCompanyID      *uuid.UUID `json:"ownerCompanyId"`
 	Profile             string     `json:"profile"`
 	URL                 string     `json:"url"`
@@ -49,9 +50,9 @@ type Webhook struct {
 	CircuitOpenedAt     *time.Time `json:"circuitOpenedAt"`
 	CreatedAt           time.Time  `json:"createdAt"`
 	SigningSecret       string     `json:"signingSecret,omitempty"`
-	// SigningSecretWhsec is the same secret as Standard Webhooks libraries take it.
+	// SigningSecretWhsec is the same secret in the format of Standard Webhooks libraries.
 	SigningSecretWhsec string `json:"signingSecretWhsec,omitempty"`
-	// AuthorizationKey is what the deliveries carry, of profiles that have one.
+	// AuthorizationKey is the key in the Authorization header of deliveries, for profiles that have one.
 	AuthorizationKey string `json:"authorizationKey,omitempty"`
 }
 
@@ -73,15 +74,15 @@ func showWebhook(w *delivery.Webhook) Webhook {
 	}
 }
 
-// reach is the company whose events it gets, nil for every company's.
-func (w Webhook) reach() *uuid.UUID {
+// sourceCompany is the company whose events the webhook receives, or nil for every company.
+func (w Webhook) sourceCompany() *uuid.UUID {
 	if w.CompanyID != nil {
 		return w.CompanyID
 	}
 	return w.OwnerCompanyID
 }
 
-// webhookState is why nothing is sent, or "active".
+// webhookState returns why nothing is sent, or "active".
 func webhookState(w *delivery.Webhook) string {
 	switch {
 	case w.CircuitOpenedAt != nil:
@@ -92,7 +93,7 @@ func webhookState(w *delivery.Webhook) string {
 	return "active"
 }
 
-// eventNames are the profile's words for the events; domain types when this version does not have the profile.
+// eventNames returns the profile's names of the events, or the domain types if this version does not know the profile.
 func eventNames(w *delivery.Webhook) []string {
 	p, err := profiles.ByName(w.Profile)
 	if err != nil {
@@ -101,10 +102,10 @@ func eventNames(w *delivery.Webhook) []string {
 	return p.NamesOf(w.Events)
 }
 
-// Profiles are the names of all profiles, the default first.
+// Profiles returns the names of all profiles, the default first.
 func Profiles() []string { return profiles.Names() }
 
-// CreateWebhook makes a webhook. Its signing secret is in the answer and, sealed, in the row.
+// CreateWebhook creates a webhook. The returned value has the signing secret; the row has it encrypted.
 func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, error) {
 	w, err := a.newWebhook(ctx, r)
 	if err != nil {
@@ -128,7 +129,7 @@ func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, e
 func (a *Admin) newWebhook(ctx context.Context, r WebhookRequest) (*delivery.Webhook, error) {
 	profile, err := profiles.ByName(r.Profile)
 	if err != nil {
-		return nil, fmt.Errorf("there is no profile %q; there are: %s", r.Profile, strings.Join(profiles.Names(), ", "))
+		return nil, fmt.Errorf("--profile must be one of %s, not %q", strings.Join(profiles.Names(), ", "), r.Profile)
 	}
 	if err := a.CheckURL(r.URL); err != nil {
 		return nil, fmt.Errorf("--%w", err)
@@ -152,14 +153,14 @@ func (a *Admin) newWebhook(ctx context.Context, r WebhookRequest) (*delivery.Web
 func (r WebhookRequest) company(ctx context.Context, d bun.IDB) (*uuid.UUID, error) {
 	switch {
 	case r.Platform && r.Company != "":
-		return nil, errors.New("--platform makes a webhook for every company: leave --company out")
+		return nil, errors.New("--platform creates a webhook for every company and cannot be used with --company")
 	case !r.Platform && r.Company == "":
-		return nil, errors.New("whose events are they? give --company NAME_OR_ID, or --platform for every company's")
+		return nil, errors.New("--company NAME_OR_ID is required, or --platform for the events of every company")
 	}
 	return companyID(ctx, d, r.Company)
 }
 
-// eventTypes are the domain types of events as a profile names or numbers them, without repetitions.
+// eventTypes returns the domain types for names or numbers of a profile's events, without duplicates.
 func eventTypes(p *webhook.Profile, given []string) ([]string, error) {
 	var types []string
 	for _, text := range given {
@@ -174,11 +175,7 @@ func eventTypes(p *webhook.Profile, given []string) ([]string, error) {
 		}
 	}
 	if len(types) == 0 {
-		return nil, fmt.Errorf(
-			"which events? give --event for each; profile %s has: %s",
-			p.Name,
-			strings.Join(p.Names(), ", "),
-		)
+		return nil, fmt.Errorf("--event is required; profile %s has: %s", p.Name, strings.Join(p.Names(), ", "))
 	}
 	return types, nil
 }
@@ -190,7 +187,7 @@ func eventType(p *webhook.Profile, text string) ([]string, error) {
 	return p.ByName(text)
 }
 
-// ListWebhooks returns the webhooks that get events of one company, or all ("").
+// ListWebhooks returns the webhooks that receive events of one company, or all webhooks for "".
 func (a *Admin) ListWebhooks(ctx context.Context, company string) ([]Webhook, error) {
 	id, err := companyID(ctx, a.DB, company)
 	if err != nil {
@@ -207,13 +204,13 @@ func (a *Admin) ListWebhooks(ctx context.Context, company string) ([]Webhook, er
 	return shown, nil
 }
 
-// ResetCircuit closes a webhook's circuit and makes it active again; its paused deliveries follow at a ramp.
+// ResetCircuit closes a webhook's circuit and activates the webhook. Its paused deliveries are sent at a rising rate.
 func (a *Admin) ResetCircuit(ctx context.Context, id uuid.UUID) (Webhook, error) {
 	var shown Webhook
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		w, err := delivery.ResetCircuit(ctx, tx, id)
 		if err != nil {
-			return missing(err, "webhook", id)
+			return describeMissing(err, "webhook", id)
 		}
 		shown = showWebhook(w)
 		return nil
@@ -221,7 +218,7 @@ func (a *Admin) ResetCircuit(ctx context.Context, id uuid.UUID) (Webhook, error)
 	return shown, err
 }
 
-// DeleteWebhook deletes a webhook; what it still had to deliver is canceled. It returns the webhook as it was.
+// DeleteWebhook deletes a webhook and cancels its deliveries that have not ended. It returns the deleted webhook.
 func (a *Admin) DeleteWebhook(ctx context.Context, id uuid.UUID) (Webhook, error) {
 	var shown Webhook
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
@@ -231,25 +228,25 @@ func (a *Admin) DeleteWebhook(ctx context.Context, id uuid.UUID) (Webhook, error
 			err = delivery.DeleteWebhook(ctx, tx, id)
 		}
 		shown.State = "deleted"
-		return missing(err, "webhook", id)
+		return describeMissing(err, "webhook", id)
 	})
 	return shown, err
 }
 
-// NewWebhook prints a created webhook, the one time that its secret is shown.
+// NewWebhook prints a created webhook with its secret.
 func (p Printer) NewWebhook(w Webhook) error {
 	return p.Value(w, func(out io.Writer) {
 		row(out, "webhook", w.ID)
 		row(out, "url", w.URL)
 		row(out, "profile", w.Profile)
 		row(out, "events", w.Events)
-		row(out, "company", companyOf(w.reach()))
+		row(out, "company", companyText(w.sourceCompany()))
 		row(out, "signing secret", w.SigningSecret)
 		row(out, "the same for Standard Webhooks", w.SigningSecretWhsec)
 		if w.AuthorizationKey != "" {
 			row(out, "key in Authorization", w.AuthorizationKey)
 		}
-		fmt.Fprintln(out, "\nKeep the secret now: it cannot be shown again. Lost: delete the webhook and create another.")
+		fmt.Fprintln(out, "\nKeep the secret now: it cannot be shown again. If it is lost, create another webhook.")
 	})
 }
 
@@ -258,23 +255,13 @@ func (p Printer) Webhooks(hooks []Webhook) error {
 	return p.Value(hooks, func(out io.Writer) {
 		row(out, "ID", "NAME", "URL", "PROFILE", "STATE", "FAILURES", "CIRCUIT OPENED", "COMPANY", "EVENTS")
 		for _, w := range hooks {
-			row(
-				out,
-				w.ID,
-				w.Name,
-				w.URL,
-				w.Profile,
-				w.State,
-				w.ConsecutiveFailures,
-				w.CircuitOpenedAt,
-				companyOf(w.reach()),
-				w.Events,
-			)
+			row(out, w.ID, w.Name, w.URL, w.Profile, w.State, w.ConsecutiveFailures, w.CircuitOpenedAt,
+				companyText(w.sourceCompany()), w.Events)
 		}
 	})
 }
 
-// Webhook prints what has become of a webhook.
+// Webhook prints the new state of a webhook.
 func (p Printer) Webhook(w Webhook) error {
 	return p.Value(w, func(out io.Writer) { row(out, "webhook", w.ID, "is "+w.State) })
 }

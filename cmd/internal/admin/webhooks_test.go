@@ -64,17 +64,18 @@ func TestCreateWebhook(t *testing.T) {
 		require.Nil(t, w.CompanyID)
 	})
 	t.Run("refuses", func(t *testing.T) {
+		long := strings.Repeat("n", 256)
 		good := admin.WebhookRequest{Company: "Acme", Profile: "instaview", URL: "https://a.example", Events: []string{"5"}}
 		for want, spoil := range map[string]func(*admin.WebhookRequest){
-			`there is no profile "x"; there are: instaview`:        func(r *admin.WebhookRequest) { r.Profile = "x" },
-			"--url must use https":                                 func(r *admin.WebhookRequest) { r.URL = "http://a.example" },
-			"--url must not point to a private, local or reserved": func(r *admin.WebhookRequest) { r.URL = "https://127.0.0.1" },
-			`profile instaview has no event "6"; it has: analysis`: func(r *admin.WebhookRequest) { r.Events = []string{"6"} },
-			"--name must be at most 255 characters":                func(r *admin.WebhookRequest) { r.Name = strings.Repeat("n", 256) },
-			"which events? give --event for each":                  func(r *admin.WebhookRequest) { r.Events = nil },
-			"whose events are they?":                               func(r *admin.WebhookRequest) { r.Company = "" },
-			"--platform makes a webhook for every company":         func(r *admin.WebhookRequest) { r.Platform = true },
-			`there is no company named "Nobody"`:                   func(r *admin.WebhookRequest) { r.Company = "Nobody" },
+			`--profile must be one of insta`:                 func(r *admin.WebhookRequest) { r.Profile = "x" },
+			"--url must use https":                           func(r *admin.WebhookRequest) { r.URL = "http://a.example" },
+			"--url must not point to a private, local":       func(r *admin.WebhookRequest) { r.URL = "https://127.0.0.1" },
+			`profile instaview has no event "6"; it has:`:    func(r *admin.WebhookRequest) { r.Events = []string{"6"} },
+			"--name must be at most 255 characters":          func(r *admin.WebhookRequest) { r.Name = long },
+			"--event is required":                            func(r *admin.WebhookRequest) { r.Events = nil },
+			"--company NAME_OR_ID is required":               func(r *admin.WebhookRequest) { r.Company = "" },
+			"--platform creates a webhook for every company": func(r *admin.WebhookRequest) { r.Platform = true },
+			`there is no company named "Nobody"`:             func(r *admin.WebhookRequest) { r.Company = "Nobody" },
 		} {
 			r := good
 			spoil(&r)
@@ -88,12 +89,8 @@ func TestResetCircuit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook()
-	_, err := b.DB.ExecContext(
-		b.ctx,
-		"UPDATE webhooks SET consecutive_failures = 10, circuit_opened_at = ?, is_active = false WHERE id = ?",
-		time.Now(),
-		w.ID,
-	)
+	openCircuit := "UPDATE webhooks SET consecutive_failures = 10, circuit_opened_at = ?, is_active = false WHERE id = ?"
+	_, err := b.DB.ExecContext(b.ctx, openCircuit, time.Now(), w.ID)
 	require.NoError(t, err)
 	list, err := b.ListWebhooks(b.ctx, "Acme")
 	require.NoError(t, err)
@@ -105,21 +102,18 @@ func TestResetCircuit(t *testing.T) {
 	require.Equal(t, "active", w.State)
 	require.Zero(t, w.ConsecutiveFailures)
 	require.Nil(t, w.CircuitOpenedAt)
-	require.Equal(t, []string{"circuit.changed"}, b.commands(w.ID), "the Circuit workflow is told")
+	require.Equal(t, []string{"circuit.changed"}, b.commands(w.ID), "the command for the Circuit workflow")
 	unknown := uuid.New()
 	_, err = b.ResetCircuit(b.ctx, unknown)
 	require.EqualError(t, err, "there is no webhook "+unknown.String())
 }
 
-func TestListWebhooks_tells_whose_events_a_global_one_gets(t *testing.T) {
+func TestListWebhooks_shows_the_owner_of_a_global_webhook(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook()
-	_, err := b.DB.ExecContext(
-		b.ctx,
-		"UPDATE webhooks SET company_id = NULL WHERE id = ?",
-		w.ID,
-	) // as a company's key makes it
+	// A company's key creates such a webhook.
+	_, err := b.DB.ExecContext(b.ctx, "UPDATE webhooks SET company_id = NULL WHERE id = ?", w.ID)
 	require.NoError(t, err)
 	list, err := b.ListWebhooks(b.ctx, "")
 	require.NoError(t, err)

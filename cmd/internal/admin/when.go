@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Moment reads a point in time as people type it: RFC 3339, a date (midnight UTC), or a distance from now such as
-// 90d, 36h or 15m: before now when ago is true, else after it. Empty text is the zero time.
+// Moment parses RFC 3339, a date (midnight UTC) or a duration from now such as 90d, 36h or 15m: before now if ago is
+// true, otherwise after it. Empty text is the zero time.
 func Moment(flag, text string, now time.Time, ago bool) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -18,10 +18,10 @@ func Moment(flag, text string, now time.Time, ago bool) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	d, err := distance(text)
+	d, err := parseDuration(text)
 	if err != nil {
 		return time.Time{}, fmt.Errorf(
-			"--%s must be a time (2026-01-31, 2026-01-31T15:04:05Z) or a distance (90d, 36h, 15m), not %q",
+			"--%s must be a time (2026-01-31, 2026-01-31T15:04:05Z) or a duration (90d, 36h, 15m), not %q",
 			flag,
 			text,
 		)
@@ -32,10 +32,11 @@ func Moment(flag, text string, now time.Time, ago bool) (time.Time, error) {
 	return now.UTC().Add(d), nil
 }
 
-// maxDays keeps a distance within what a time.Duration holds (292 years).
+// maxDays keeps a duration within the range of time.Duration (292 years).
 const maxDays = 100_000
 
-func distance(text string) (time.Duration, error) {
+// parseDuration also accepts days, such as 90d.
+func parseDuration(text string) (time.Duration, error) {
 	if days, found := strings.CutSuffix(text, "d"); found {
 		n, err := strconv.ParseUint(days, 10, 64)
 		if err != nil || n > maxDays {

@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"greenroom/cmd/internal/testbed"
 )
 
-// drainLimit ends the wait for a backlog that hardly drains: its rate is known by then.
+// drainLimit ends the wait for a backlog that drains slowly: its rate is known by then.
 const drainLimit = 4 * time.Minute
 
 // fresh is the first load of a database, without statistics and without a warm-up.
@@ -18,8 +20,8 @@ func fresh(ctx context.Context, t *trial) error {
 	return t.drained(ctx, tr, func() error { return t.saturate(ctx, tr) })
 }
 
-// backlog accepts events while no worker runs and measures how fast a worker delivers them. The rate counts from its
-// start.
+// backlog accepts events while no worker runs and measures how fast a worker delivers them. The rate counts from the
+// worker's start.
 func backlog(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
@@ -40,14 +42,14 @@ func backlog(ctx context.Context, t *trial) error {
 	return err
 }
 
-// drainedSince counts the rate from when the backlog could drain, not from the first POST.
+// drainedSince computes the rate from the time when the backlog could drain, not from the first POST.
 func (t *trial) drainedSince(tr *tracker, from int64) {
 	t.result.DeliveredPerSecond = perSecond(int(tr.arrived.Load()), tr.last.Load()-from)
 	t.result.figure("drain_per_s", t.result.DeliveredPerSecond)
 }
 
-// backlogAfterVacuum floods the queue after statistics were taken while nothing waited, as autovacuum does:
-// a plan that follows them is the wrong one as soon as much waits.
+// backlogAfterVacuum floods the queue after statistics of an empty queue were collected, as autovacuum does:
+// a plan based on them is wrong as soon as many deliveries wait.
 func backlogAfterVacuum(ctx context.Context, t *trial) error {
 	before := t.phase(t.sizes.delivered, len(t.keys))
 	if err := t.saturate(ctx, before); err != nil {
@@ -56,7 +58,7 @@ func backlogAfterVacuum(ctx context.Context, t *trial) error {
 	if err := t.awaitAll(ctx, before, "the load before the vacuum"); err != nil {
 		return err
 	}
-	if err := sleep(ctx, settle); err != nil {
+	if err := testbed.Sleep(ctx, settle); err != nil {
 		return err
 	}
 	if err := t.system.vacuum(ctx); err != nil {
@@ -68,14 +70,14 @@ func backlogAfterVacuum(ctx context.Context, t *trial) error {
 	return err
 }
 
-// floodArray is how many events a request of a flood has; floodAtOnce requests are under way.
+// floodArray is the number of events in a request of a flood; floodAtOnce is the number of concurrent requests.
 const (
 	floodArray  = 100
 	floodAtOnce = 4
 )
 
 // flood publishes all events of the phase in arrays, so that they wait within seconds: before new statistics are
-// taken, and before a worker can have delivered many.
+// collected, and before a worker has delivered many.
 func (t *trial) flood(ctx context.Context, tr *tracker) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(floodAtOnce)
@@ -93,8 +95,8 @@ func (t *trial) flood(ctx context.Context, tr *tracker) error {
 	return group.Wait()
 }
 
-// drained is measured with the rates of the first and the last tenth of the arrivals: they are alike where the rate
-// does not depend on how much waits. What has not arrived after drainLimit is counted as waiting, not as lost.
+// drained measures a load with the rates of the first and the last tenth of the arrivals. They are alike if the rate
+// does not depend on the backlog. Deliveries that have not arrived after drainLimit count as waiting, not as lost.
 func (t *trial) drained(ctx context.Context, tr *tracker, load func() error) error {
 	limited, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
@@ -113,8 +115,8 @@ func (t *trial) drained(ctx context.Context, tr *tracker, load func() error) err
 	return err
 }
 
-// tenths are the rates, per second, of the first and the last tenth of sorted times in nanoseconds; 0 for fewer than
-// 20.
+// tenths returns the rates, per second, of the first and the last tenth of sorted times in nanoseconds; 0 for fewer
+// than 20.
 func tenths(at []int64) (first, last float64) {
 	n := len(at) / 10
 	if n < 2 {
@@ -143,7 +145,7 @@ func soak(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// soakTime is how long the soak takes.
+// soakTime returns the length of the soak.
 func soakTime(opts Options) time.Duration {
 	if opts.Quick {
 		return 3 * time.Second
@@ -154,7 +156,7 @@ func soakTime(opts Options) time.Duration {
 	return 10 * time.Minute
 }
 
-// arrivalTimes are the first arrivals of all deliveries, sorted.
+// arrivalTimes returns the first arrivals of all deliveries, sorted.
 func (t *tracker) arrivalTimes() []int64 {
 	var at []int64
 	for i := range t.arrivals {
@@ -166,7 +168,7 @@ func (t *tracker) arrivalTimes() []int64 {
 	return at
 }
 
-// between counts the deliveries that arrived in a period, and gives the latencies, sorted, of the events that were
+// between counts the deliveries that arrived in a period and returns the sorted latencies of the events
 // posted in it.
 func (t *tracker) between(from, to int64) (arrived int, ms []float64) {
 	for i := range t.arrivals {

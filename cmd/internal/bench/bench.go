@@ -5,27 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 )
 
-// Options say what to measure and where. Program and Dir are required.
+// Options configure a measurement. Program and Dir are required.
 type Options struct {
 	Program   string   // the greenroom to measure
 	Version   string   // of that program, for the report
-	Scenarios []string // names; empty: all but those that take long
+	Scenarios []string // names; empty: all but the long ones
 	Minutes   int      // of the soak; 0 is 10
 	Runs      int      // of each scenario; the table shows medians. 0 is 1
-	Quick     bool     // tiny numbers, to see that everything works: the figures mean nothing
-	Settings  []string // name=value, for API and worker beside what the bench sets itself
-	Dir       string   // on a disk: holds the data while it runs, and the result
+	Quick     bool     // tiny loads to check that the benchmark works; the figures are meaningless
+	Settings  []string // name=value, additional settings for API and worker
+	Dir       string   // holds the data during the run, and the result; must be on a disk
 	JSON      string   // file of the result; empty: Dir/<time>.json
-	Profiles  string   // directory for processor profiles of API and worker; empty: none
+	Profiles  string   // directory for CPU profiles of API and worker; empty: none
 
 	DevServer bool // Temporal's development server instead of the full one: no build, but SQLite
-	// DatabaseURL is a PostgreSQL server to use instead of starting one. Processor time of both stores is then left out.
+	// DatabaseURL is a PostgreSQL server to use instead of starting one. The CPU time of both stores is then left out.
 	DatabaseURL     string
 	TemporalAddress string // a Temporal to use with it
 
@@ -42,8 +41,8 @@ func Names() []string {
 	return list
 }
 
-// Run starts what is needed, measures every scenario Runs times, removes everything again, prints the table and
-// writes the result. On an error, and when ctx ends, everything is removed too.
+// Run starts the stores, measures every scenario Runs times, prints the table and
+// writes the result. It always removes the processes and their data, also on an error.
 func Run(ctx context.Context, opts Options) error {
 	chosen, err := choose(opts.Scenarios)
 	if err != nil {
@@ -51,7 +50,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	for _, setting := range opts.Settings {
 		if name, _, ok := strings.Cut(setting, "="); !ok || name == "" {
-			return fmt.Errorf("a setting is name=value, not %q: see greenroom help settings", setting)
+			return fmt.Errorf("a setting must have the form name=value, not %q: see greenroom help settings", setting)
 		}
 	}
 	report := newReport(opts)
@@ -112,7 +111,7 @@ func measureAll(ctx context.Context, opts Options, chosen []scenario, report *re
 // stopLimit bounds the shutdown of everything.
 const stopLimit = time.Minute
 
-// measure is one trial of one scenario, on a system of its own.
+// measure runs one trial of one scenario, on its own system.
 func measure(ctx context.Context, opts Options, stores *stores, s scenario, run int) (result Result, err error) {
 	sizes := sizesOf(opts.Quick)
 	receiver, err := newReceiver(s.delay)
@@ -154,20 +153,3 @@ func measure(ctx context.Context, opts Options, stores *stores, s scenario, run 
 	}
 	return t.result, nil
 }
-
-// workDir makes the directory that everything lives in while it runs.
-func workDir(dir string) (string, error) {
-	if err := os.MkdirAll(dir, 0o711); err != nil { // PostgreSQL's unprivileged user has to pass through
-		return "", fmt.Errorf("make directory: %w", err)
-	}
-	work, err := os.MkdirTemp(dir, workPattern)
-	if err == nil && os.Geteuid() == 0 {
-		err = os.Chmod(work, 0o711)
-	}
-	if err != nil {
-		return "", fmt.Errorf("make a directory for the data: %w", err)
-	}
-	return work, nil
-}
-
-const workPattern = "run-*"

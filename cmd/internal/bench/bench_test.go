@@ -14,8 +14,8 @@ import (
 	"greenroom/db/dbtest"
 )
 
-// TestQuickRunOfEverything runs each scenario with tiny numbers on the test's stores. It looks at what arrived, never
-// at how fast.
+// TestQuickRunOfEverything runs each scenario with tiny loads on the test's stores. It checks arrivals, not
+// times.
 func TestQuickRunOfEverything(t *testing.T) {
 	t.Parallel()
 	opts := options(t)
@@ -60,7 +60,7 @@ func TestQuickRunOfEverything(t *testing.T) {
 	}
 	left, err := filepath.Glob(filepath.Join(opts.Dir, "run-*"))
 	require.NoError(t, err)
-	require.Empty(t, left, "nothing is left behind")
+	require.Empty(t, left, "the work directory is removed")
 }
 
 func options(t *testing.T) bench.Options {

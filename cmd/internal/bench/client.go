@@ -10,25 +10,19 @@ import (
 	"strings"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"greenroom/activities/webhook/profiles"
-	"greenroom/db"
 	"greenroom/db/catalog"
-	"greenroom/db/pg"
 )
 
 const (
 	// payloadBytes is the size of an event's data.
 	payloadBytes = 512
-	// publishers post at the same time when a scenario publishes as fast as it can.
+	// publishers is the number of concurrent requests when a scenario publishes as fast as it can.
 	publishers = 32
 	postLimit  = 30 * time.Second
-	// noLimit keeps the API's rate limit out of the way.
-	noLimit = 100_000_000
 )
 
-// apiClient keeps connections for all publishers.
+// apiClient calls the API. All publishers share its connections.
 type apiClient struct {
 	url  string
 	http *http.Client
@@ -40,7 +34,7 @@ func newAPIClient(url string) *apiClient {
 	}}
 }
 
-// post sends JSON and wants the status; the answer's beginning is in the error otherwise.
+// post sends JSON. It returns an error with the start of the response unless the status is want.
 func (c *apiClient) post(ctx context.Context, key, path string, body []byte, want int) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, bytes.NewReader(body))
 	if err != nil {
@@ -76,7 +70,7 @@ func (c *apiClient) publishArray(ctx context.Context, key string, phase int, seq
 	return c.post(ctx, key, "/events", body, http.StatusAccepted)
 }
 
-// eventBody is a request whose data has payloadBytes bytes.
+// eventBody returns a request whose data has payloadBytes bytes.
 func eventBody(phase, seq int) []byte {
 	data := fmt.Sprintf(`{"phase":%d,"seq":%d,"text":"`, phase, seq)
 	fill := strings.Repeat("x", payloadBytes-len(data)-len(`"}`))
@@ -91,20 +85,4 @@ func (c *apiClient) createWebhook(ctx context.Context, key, endpoint string) err
 		return err
 	}
 	return c.post(ctx, key, "/webhooks", body, http.StatusCreated)
-}
-
-// createCompany makes a company and a key of its own, as a customer would have.
-func createCompany(ctx context.Context, d *bun.DB, secret []byte, name string) (key string, err error) {
-	key, hash, prefix := db.GenerateKey(secret)
-	err = pg.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
-		c := &db.Company{Name: name}
-		if err := db.CreateCompany(ctx, tx, c); err != nil {
-			return err
-		}
-		return db.CreateAPIKey(ctx, tx, &db.APIKey{
-			CompanyID: &c.ID, Name: "bench", Hash: hash, Prefix: prefix, Scopes: []string{"*"},
-			RatePerMinute: noLimit, RatePerHour: noLimit,
-		}, "cli")
-	})
-	return key, err
 }

@@ -10,11 +10,11 @@ import (
 	"go.temporal.io/sdk/log"
 )
 
-// eagerSample is how many workflows are looked at.
+// eagerSample is the number of workflows examined.
 const eagerSample = 50
 
-// eagerShare is the share of the trial's latest workflows that were started eagerly. A server or a worker that cannot
-// start one eagerly says nothing and takes two more round trips, so a bad figure may have its reason here.
+// eagerShare returns the share of the trial's latest workflows that were started eagerly. A server or worker that
+// cannot start eagerly falls back silently and needs two more round trips, which can explain a bad figure.
 func (s *system) eagerShare(ctx context.Context) (float64, error) {
 	var ids []string
 	err := s.db.NewRaw(`SELECT DISTINCT workflow_id FROM (SELECT workflow_id FROM deliveries WHERE workflow_id IS NOT NULL

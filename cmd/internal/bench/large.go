@@ -12,17 +12,18 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db"
 	"greenroom/db/pg"
 	"greenroom/db/plan"
 )
 
-// LargeOptions say how large a past to measure and where. Dir is required.
+// LargeOptions configure RunLarge. Dir is required.
 type LargeOptions struct {
 	Rows    int    // deliveries
-	Backlog int    // deliveries that wait in the cases where many do; 0 is 100,000
+	Backlog int    // waiting deliveries in the cases with a backlog; 0 is 100,000
 	Version string // for the report
-	Dir     string // on a disk: holds the data while it runs (some 1.3 KiB for each delivery), and the result
+	Dir     string // holds the data (about 1.3 KiB per delivery) and the result; must be on a disk
 	JSON    string // file of the result; empty: Dir/large-<time>.json
 
 	DatabaseURL string // a PostgreSQL server to use instead of starting one
@@ -31,25 +32,25 @@ type LargeOptions struct {
 	Log io.Writer // progress
 }
 
-// largeSize is the shape of the past at any number of rows: days, companies and webhooks are the same in the small
-// one that the large one is compared with, so that the number of rows is all that differs.
+// largeSize is the shape of a data set with any number of rows. Days, companies and webhooks are the same in the small
+// and the large data set, so that they differ only in the number of rows.
 func largeSize(rows int) plan.Size {
 	return plan.Size{Deliveries: rows, Days: 30, Companies: 50, Webhooks: 200, Parallel: 2}
 }
 
 const (
-	// smallShare: the small past is a hundredth of the large one.
+	// smallShare means that the small data set has a hundredth of the rows.
 	smallShare = 100
-	// largeBacklog is the queue of the cases where many wait.
+	// largeBacklog is the length of the queue in the cases with a backlog.
 	largeBacklog = 100_000
 	leastRows    = 30_000
 )
 
-// RunLarge makes up two pasts, a small one and one of opts.Rows deliveries, measures in both what the API and the
-// workers ask of the database all the time, prints the table and writes the result. The data is removed again.
+// RunLarge generates two data sets, a small one and one of opts.Rows deliveries. In both it measures the statements
+// that API and workers execute constantly. It prints the table, writes the result and removes the data.
 func RunLarge(ctx context.Context, opts LargeOptions) (err error) {
 	if opts.Rows < leastRows {
-		return fmt.Errorf("--rows must be %d at least: a thousand for each of 30 days", leastRows)
+		return fmt.Errorf("--rows must be at least %d: a thousand for each of 30 days", leastRows)
 	}
 	if opts.Backlog == 0 {
 		opts.Backlog = largeBacklog
@@ -80,13 +81,12 @@ func RunLarge(ctx context.Context, opts LargeOptions) (err error) {
 	return nil
 }
 
-// largeServer starts a PostgreSQL of its own, as `greenroom bench` does, or takes the given one.
+// largeServer starts a PostgreSQL server, unless opts has one.
 func largeServer(ctx context.Context, opts LargeOptions) (address string, stop func(context.Context) error, err error) {
 	if opts.DatabaseURL != "" {
 		return opts.DatabaseURL, func(context.Context) error { return nil }, nil
 	}
-	removeAbandoned(opts.Dir)
-	dir, err := workDir(opts.Dir)
+	dir, err := testbed.NewWorkDir(opts.Dir)
 	if err != nil {
 		return "", nil, err
 	}
@@ -99,7 +99,7 @@ func largeServer(ctx context.Context, opts LargeOptions) (address string, stop f
 	}, nil
 }
 
-// measurePast makes a database with that many deliveries, measures and drops it.
+// measurePast creates a database with that many deliveries, measures it and drops it.
 func measurePast(ctx context.Context, opts LargeOptions, server string, rows int) (past LargePast, err error) {
 	u, err := url.Parse(server)
 	if err != nil {
@@ -131,7 +131,7 @@ func buildAndMeasure(ctx context.Context, opts LargeOptions, address string, row
 	if _, err := db.Migrate(ctx, d); err != nil {
 		return past, err
 	}
-	show, stop := largeBar(opts.Log, fmt.Sprintf("make up %d deliveries", rows), rows)
+	show, stop := largeBar(opts.Log, fmt.Sprintf("generate %d deliveries", rows), rows)
 	start := time.Now()
 	made, err := plan.Fill(ctx, d, largeSize(rows), show)
 	stop()

@@ -11,13 +11,14 @@ import (
 )
 
 const (
-	// caseRuns of each case are timed, after one that is not: its pages are then in memory, as those of a busy system are.
+	// caseRuns is the number of timed runs of a case. One run comes before them, so that the pages are in memory as in a
+	// busy system.
 	caseRuns = 15
-	// caseLimit ends the runs of a case that is slow.
+	// caseLimit ends the runs of a slow case.
 	caseLimit = 3 * time.Second
 )
 
-// LargePast is what was measured in one past.
+// LargePast has the figures of one data set.
 type LargePast struct {
 	Deliveries   int         `json:"deliveries"`
 	BuildSeconds float64     `json:"buildSeconds"`
@@ -25,11 +26,11 @@ type LargePast struct {
 	Cases        []LargeCase `json:"cases"`
 }
 
-// LargeCase is one use of the database: all statements of it together.
+// LargeCase has the figures of one use of the database, summed over its statements.
 type LargeCase struct {
 	Name        string  `json:"name"`
-	FirstMS     float64 `json:"firstMs"`  // the first run, with pages read from the disk or the system's cache
-	MedianMS    float64 `json:"medianMs"` // of the later ones: as its caller sees it, without the commit
+	FirstMS     float64 `json:"firstMs"`  // the first run, which reads pages from the disk or the system's cache
+	MedianMS    float64 `json:"medianMs"` // of the later runs, as the caller sees them, without the commit
 	PlanningMS  float64 `json:"planningMs"`
 	ExecutionMS float64 `json:"executionMs"`
 	Buffers     int64   `json:"buffers"`
@@ -92,7 +93,7 @@ func measureCase(ctx context.Context, d *plan.DB, c plan.Case) (m LargeCase, err
 	return m, nil
 }
 
-// timeCase runs it in a transaction that is rolled back; only its own time counts.
+// timeCase runs a case in a transaction that is rolled back. The time excludes the transaction's begin and rollback.
 func timeCase(ctx context.Context, d *plan.DB, c plan.Case) (ms float64, err error) {
 	err = d.Rehearse(ctx, func(ctx context.Context, tx bun.Tx) error {
 		start := time.Now()

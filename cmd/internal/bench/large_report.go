@@ -17,7 +17,7 @@ type largeReport struct {
 	At      time.Time   `json:"at"`
 	Version string      `json:"version"`
 	Machine machine     `json:"machine"`
-	Pasts   []LargePast `json:"pasts"` // small, large
+	Pasts   []LargePast `json:"pasts"` // the small and the large data set
 }
 
 func newLargeReport(opts LargeOptions) *largeReport {
@@ -28,7 +28,7 @@ func newLargeReport(opts LargeOptions) *largeReport {
 func (r *largeReport) print(w io.Writer) {
 	fmt.Fprintf(
 		w,
-		"\ngreenroom %s, %d processors, %d MiB, %s, %s\n",
+		"\ngreenroom %s, %d CPUs, %d MiB, %s, %s\n",
 		r.Version,
 		r.Machine.CPUs,
 		r.Machine.MemoryMiB,
@@ -36,7 +36,7 @@ func (r *largeReport) print(w io.Writer) {
 		r.Machine.Go,
 	)
 	for _, p := range r.Pasts {
-		fmt.Fprintf(w, "%d deliveries over 30 days: made in %.0f s, %.0f MiB\n", p.Deliveries, p.BuildSeconds, p.MiB)
+		fmt.Fprintf(w, "%d deliveries over 30 days: generated in %.0f s, %.0f MiB\n", p.Deliveries, p.BuildSeconds, p.MiB)
 	}
 	fmt.Fprintln(
 		w,
@@ -70,7 +70,7 @@ func (r *largeReport) print(w io.Writer) {
 			l.SeqScans,
 		)
 	}
-	_ = t.Flush() // a terminal that went away is no fault of ours
+	_ = t.Flush() // the terminal may be gone
 }
 
 func (r *largeReport) write(opts LargeOptions) (string, error) {
@@ -88,7 +88,7 @@ func (r *largeReport) write(opts LargeOptions) (string, error) {
 	return path, nil
 }
 
-// largeBar draws a bar until stop is called; without a terminal it is a line when it ends.
+// largeBar draws a progress bar until stop is called. Without a terminal, stop prints one line.
 func largeBar(log io.Writer, what string, total int) (show func(int), stop func()) {
 	file, ok := log.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -104,6 +104,6 @@ func largeBar(log io.Writer, what string, total int) (show func(int), stop func(
 		progressbar.OptionSetWidth(24),
 		progressbar.OptionClearOnFinish(),
 	)
-	// A terminal that went away is no reason to stop.
+	// The terminal may be gone; the run continues.
 	return func(n int) { _ = bar.Set(n) }, func() { _ = bar.Finish() }
 }

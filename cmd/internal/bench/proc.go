@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// tick is the unit of processor times in /proc: USER_HZ, 100 on every Linux that Go runs on.
+// tick is the unit of CPU times in /proc: USER_HZ, 100 on every Linux that Go supports.
 const tick = 10 * time.Millisecond
 
-// processorTime is what a process and all its descendants have used, user and system. Children that have ended are in
-// their parent's account (PostgreSQL waits for its sessions), so nothing is lost between two readings. ok is false
-// where there is no /proc, and when the process is gone.
+// processorTime returns the CPU time, user and system, of a process and all its descendants. The time of an ended child
+// is included in its parent's (PostgreSQL waits for its sessions), so nothing is lost between two readings. ok is false
+// without /proc, and when the process has ended.
 func processorTime(pid int) (used time.Duration, ok bool) {
 	children := childrenOf()
 	var ticks int64
@@ -26,7 +26,7 @@ func processorTime(pid int) (used time.Duration, ok bool) {
 		}
 		ticks += stat.ticks
 		for _, child := range children[pid] {
-			walk(child) // one that ended just now is in its parent's account at the next reading
+			walk(child) // if it has just ended, its parent's next reading includes its time
 		}
 		return true
 	}
@@ -48,10 +48,10 @@ func childrenOf() map[int][]int {
 
 type procStat struct {
 	parent int
-	ticks  int64 // own, and of children that have ended
+	ticks  int64 // its own and those of ended children
 }
 
-// readStat reads fields 4 (parent) and 14 to 17 (times) of proc(5); the name in field 2 may have anything in it.
+// readStat reads fields 4 (parent) and 14 to 17 (times) of proc(5). The name in field 2 can contain any character.
 func readStat(pid int) (s procStat, err error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -72,12 +72,12 @@ func readStat(pid int) (s procStat, err error) {
 	return s, nil
 }
 
-// peakMemory is the most memory (resident set) the process ever had, in MiB.
+// peakMemory returns the largest resident set of the process so far, in MiB.
 func peakMemory(pid int) (mib float64, ok bool) {
 	return kibField(fmt.Sprintf("/proc/%d/status", pid), "VmHWM")
 }
 
-// kibField reads a line of the form "Name:   1234 kB", in MiB.
+// kibField reads a line of the form "Name:   1234 kB" and returns the value in MiB.
 func kibField(file, name string) (mib float64, ok bool) {
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProcessorTimeCountsDescendants: a shell that lets a child work is charged with it, while it runs and after it
-// ended.
+// TestProcessorTimeCountsDescendants checks that the CPU time of a shell's children counts, while they run and after
+// they have ended.
 func TestProcessorTimeCountsDescendants(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"greenroom/cmd/internal/testbed"
 )
 
-// profileTime is how long a profile looks, in seconds: less than a full-sized load takes.
+// profileTime is the length of a profile in seconds, shorter than a full-sized load.
 func profileTime(quick bool) int {
 	if quick {
 		return 1
@@ -22,7 +24,7 @@ func profileTime(quick bool) int {
 	return 10
 }
 
-// profile starts to record the processor profiles of API and worker, where they were asked for; done waits for them.
+// profile starts to record CPU profiles of API and worker if requested. done waits for them.
 func (s *system) profile(ctx context.Context) (done func() error) {
 	group, ctx := errgroup.WithContext(ctx)
 	for name, addr := range s.profileAddr {
@@ -41,8 +43,8 @@ func fetch(ctx context.Context, url, file string) error {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	const most, pause = 100, 100 * time.Millisecond
-	for tries := 0; errors.Is(err, syscall.ECONNREFUSED) && tries < most && sleep(ctx, pause) == nil; tries++ {
-		resp, err = http.DefaultClient.Do(req) // a process that has only just been started
+	for tries := 0; errors.Is(err, syscall.ECONNREFUSED) && tries < most && testbed.Sleep(ctx, pause) == nil; tries++ {
+		resp, err = http.DefaultClient.Do(req) // the process has only just started
 	}
 	if err != nil {
 		return fmt.Errorf("record a profile: %w", err)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/term"
 )
 
-// show draws a bar of the phase's arrivals until stop is called. Without a terminal it shows nothing: each result is a
-// line of its own anyway.
+// show draws a progress bar of the phase's arrivals until stop is called. Without a terminal it shows nothing: each
+// result has a line anyway.
 func (t *trial) show(what string, tr *tracker) (stop func()) {
 	file, ok := t.log.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -34,7 +34,7 @@ func (t *trial) show(what string, tr *tracker) (stop func()) {
 		for {
 			select {
 			case <-end:
-				_ = bar.Finish() // a terminal that went away is no reason to stop
+				_ = bar.Finish() // the terminal may be gone; the run continues
 				return
 			case <-ticker.C:
 				_ = bar.Set64(min(done(), int64(total)))

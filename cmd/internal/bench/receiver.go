@@ -11,9 +11,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"greenroom/cmd/internal/testbed"
 )
 
-// receiver plays all endpoints. Each has a port of its own, because endpoints of different customers share no
+// receiver serves all endpoints. Each has its own port, because endpoints of different customers do not share
 // connections.
 type receiver struct {
 	server  *http.Server
@@ -27,8 +29,8 @@ func newReceiver(delay time.Duration) (*receiver, error) {
 	return r, nil
 }
 
-// endpoint opens one more, for the k-th webhook of a company, and gives its address. A hanging one reads and never
-// answers.
+// endpoint opens an endpoint for the k-th webhook of a company and returns its URL. A hanging endpoint reads and never
+// responds.
 func (r *receiver) endpoint(k int, hangs bool) (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // immediate
 	if err != nil {
@@ -36,7 +38,7 @@ func (r *receiver) endpoint(k int, hangs bool) (string, error) {
 	}
 	go func() {
 		if err := r.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			panic(err) // a listener of our own does not fail
+			panic(err) // this listener does not fail
 		}
 	}()
 	path := "/" + strconv.Itoa(k)
@@ -57,11 +59,11 @@ func (r *receiver) receive(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.note(body, req.URL.Path)
-	_ = sleep(req.Context(), r.delay) // cut off: nobody reads the answer
+	_ = testbed.Sleep(req.Context(), r.delay) // on an error, the client is gone
 	w.WriteHeader(http.StatusOK)
 }
 
-// note ignores what belongs to an earlier phase.
+// note records an arrival. It ignores events of an earlier phase.
 func (r *receiver) note(body []byte, path string) {
 	k, err := strconv.Atoi(strings.TrimPrefix(path, "/"))
 	t := r.current.Load()
@@ -71,8 +73,8 @@ func (r *receiver) note(body []byte, path string) {
 	t.arrive(number(body, `"seq":`), k)
 }
 
-// number finds the digits after the key: faster than reading 512 bytes of JSON, so that more of the machine is left for
-// what is measured. -1: there are none.
+// number returns the digits after the key, or -1. It is faster than decoding 512 bytes of JSON, which leaves more CPU
+// time to the measured system.
 func number(body []byte, key string) int {
 	_, rest, found := bytes.Cut(body, []byte(key))
 	if !found {
@@ -91,4 +93,4 @@ func number(body []byte, key string) int {
 	return n
 }
 
-func (r *receiver) close() { _ = r.server.Close() } // hanging requests are cut off
+func (r *receiver) close() { _ = r.server.Close() } // aborts hanging requests

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// report is all that a run of the bench found.
+// report is the result of a run.
 type report struct {
 	At       time.Time `json:"at"`
 	Version  string    `json:"version"` // of the measured program, with its commit
@@ -63,15 +63,15 @@ func (r *report) add(result Result) {
 }
 
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "\ngreenroom %s, %d processors, %d MiB, %s, %s, PostgreSQL %s\n%s\n",
+	fmt.Fprintf(w, "\ngreenroom %s, %d CPUs, %d MiB, %s, %s, PostgreSQL %s\n%s\n",
 		r.Version, r.Machine.CPUs, r.Machine.MemoryMiB, r.Machine.System, r.Machine.Go, r.Machine.Postgres, r.Stores)
 	if len(r.Settings) > 0 {
 		fmt.Fprintf(w, "settings: %s\n", strings.Join(r.Settings, " "))
 	}
 	if r.Quick {
-		fmt.Fprintln(w, "a quick run: the figures mean nothing")
+		fmt.Fprintln(w, "a quick run: the figures are meaningless")
 	}
-	fmt.Fprintln(w, "latency in ms; processor in ms for each delivery; peak memory in MiB")
+	fmt.Fprintln(w, "latency in ms; CPU time in ms for each delivery; peak memory in MiB")
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(
@@ -82,7 +82,7 @@ func (r *report) print(w io.Writer) {
 	for _, m := range r.Medians {
 		printRow(t, m)
 	}
-	_ = t.Flush() // a terminal that went away is no fault of ours
+	_ = t.Flush() // the terminal may be gone
 	for _, m := range r.Medians {
 		if len(m.Figures) > 0 || m.Refused > 0 {
 			fmt.Fprintf(w, "\n%s: %d refused%s", m.Scenario, m.Refused, m.notes())

@@ -9,7 +9,7 @@ import (
 )
 
 // Result is one trial, or the median of several. Latencies are in milliseconds from just before the POST of the event
-// to its arrival at the receiver; processor times are in milliseconds for each delivery (each event, where nothing is
+// to its arrival at the receiver. CPU times are in milliseconds for each delivery (each event, if nothing is
 // delivered), by process.
 type Result struct {
 	Scenario           string             `json:"scenario"`
@@ -23,14 +23,14 @@ type Result struct {
 	P95                float64            `json:"p95Ms"`
 	P99                float64            `json:"p99Ms"`
 	ProcessorMS        map[string]float64 `json:"processorMs"`
-	ServersMS          float64            `json:"serversMs"` // all but the driver
+	ServersMS          float64            `json:"serversMs"` // all processes except the driver
 	PeakMiB            map[string]float64 `json:"peakMiB"`
 	Lost               int                `json:"lost"`
 	Duplicated         int                `json:"duplicated"`
 	Figures            map[string]float64 `json:"figures,omitempty"` // of this scenario alone
 }
 
-// fill takes what the tracker saw.
+// fill copies the counts and times of the tracker.
 func (r *Result) fill(t *tracker) {
 	r.Events, r.Refused = int(t.accepted.Load()), int(t.refused.Load())
 	r.Deliveries, r.Duplicated, r.Lost = int(t.arrived.Load()), int(t.extra.Load()), t.missing()
@@ -51,7 +51,7 @@ func perSecond(n int, nanoseconds int64) float64 {
 	return float64(n) / time.Duration(nanoseconds).Seconds()
 }
 
-// charge spreads the processor time between two readings over the deliveries.
+// charge divides the CPU time between two readings by the number of deliveries.
 func (r *Result) charge(before, after map[string]time.Duration) {
 	units := max(r.Deliveries, 1)
 	if r.Deliveries == 0 {
@@ -74,10 +74,10 @@ func (r *Result) figure(name string, value float64) {
 	r.Figures[name] = value
 }
 
-// line is the result as progress.
+// line describes the result in one line.
 func (r *Result) line() string {
 	text := fmt.Sprintf(
-		"%-14s run %d: %d events, %.0f delivered/s, p50 %.1f p99 %.1f ms, %.2f ms processor, %d lost, %d twice",
+		"%-14s run %d: %d events, %.0f delivered/s, p50 %.1f p99 %.1f ms, %.2f ms CPU, %d lost, %d twice",
 		r.Scenario,
 		r.Run,
 		r.Events,
@@ -102,8 +102,8 @@ func (r *Result) notes() string {
 	return notes.String()
 }
 
-// medians is one result for each scenario, in the order of the first run: every figure's own median, but the worst of
-// what must not happen.
+// medians returns one result for each scenario, in the order of the first run: the median of each figure, but the worst
+// of those that should be zero.
 func medians(results []Result) []Result {
 	var names []string
 	byName := map[string][]Result{}

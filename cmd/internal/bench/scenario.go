@@ -3,16 +3,18 @@ package bench
 import (
 	"context"
 	"time"
+
+	"greenroom/cmd/internal/testbed"
 )
 
-// scenario is one line of the table.
+// scenario describes one line of the table.
 type scenario struct {
 	name      string
 	companies int  // each with its own key; events are spread over them in turn
 	fan       int  // webhooks of each company, all for the same event
-	lastHangs bool // the last company's endpoint reads and never answers
+	lastHangs bool // the last company's endpoint reads and never responds
 	delay     time.Duration
-	onRequest bool // not part of a run of all scenarios
+	onRequest bool // runs only if named
 	run       func(ctx context.Context, t *trial) error
 }
 
@@ -35,8 +37,8 @@ var scenarios = []scenario{
 	{name: "soak", companies: 10, fan: 1, onRequest: true, run: soak},
 }
 
-// saturated publishes for a while as fast as the API takes events, however many wait to be delivered, and counts
-// until the last has arrived.
+// saturated publishes for a time as fast as the API accepts events, regardless of the backlog, and counts
+// until the last delivery has arrived.
 func saturated(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
@@ -45,7 +47,7 @@ func saturated(ctx context.Context, t *trial) error {
 	return t.measured(ctx, tr, func() error { return t.saturateFor(ctx, tr, t.sizes.saturated) })
 }
 
-// offered publishes at a rate that is not the system's to choose.
+// offered publishes at a fixed rate.
 func offered(rate int) func(context.Context, *trial) error {
 	return func(ctx context.Context, t *trial) error {
 		if err := t.warmUp(ctx, len(t.keys)); err != nil {
@@ -60,7 +62,8 @@ func (t *trial) offered(ctx context.Context, rate, companies int) error {
 	return t.measured(ctx, tr, func() error { return t.offer(ctx, tr, rate) })
 }
 
-// hanging compares the healthy endpoints at 50 events/s alone and beside one that has much waiting and never answers.
+// hanging measures the healthy endpoints at 50 events/s without and with an endpoint that never responds and has a
+// backlog.
 func hanging(ctx context.Context, t *trial) error {
 	const rate = 50
 	healthy := len(t.keys) - 1
@@ -84,7 +87,7 @@ func hanging(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// idleFirst is the latency of a single event after nothing happened for a while.
+// idleFirst measures the latency of a single event after an idle period.
 func idleFirst(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
@@ -92,7 +95,7 @@ func idleFirst(ctx context.Context, t *trial) error {
 	tr := t.phase(t.sizes.idleTimes, 1)
 	return t.measured(ctx, tr, func() error {
 		for seq := range tr.events {
-			if err := sleep(ctx, t.sizes.idlePause); err != nil {
+			if err := testbed.Sleep(ctx, t.sizes.idlePause); err != nil {
 				return err
 			}
 			if err := t.publish(ctx, tr, seq); err != nil {
@@ -106,12 +109,12 @@ func idleFirst(ctx context.Context, t *trial) error {
 	})
 }
 
-// idle measures what a system costs that has worked and has nothing to do, and that it still works afterwards.
+// idle measures the cost of an idle system after a load, and checks that it still delivers afterwards.
 func idle(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
 	}
-	if err := sleep(ctx, t.sizes.idleSettle); err != nil {
+	if err := testbed.Sleep(ctx, t.sizes.idleSettle); err != nil {
 		return err
 	}
 	own, all, err := t.system.transactions(ctx)
@@ -119,7 +122,7 @@ func idle(ctx context.Context, t *trial) error {
 		return err
 	}
 	before, start := t.processor(), time.Now()
-	if err := sleep(ctx, t.sizes.idle); err != nil {
+	if err := testbed.Sleep(ctx, t.sizes.idle); err != nil {
 		return err
 	}
 	after, took := t.processor(), time.Since(start).Seconds()
@@ -145,7 +148,8 @@ func idle(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// kill9 kills API and worker under load and starts them again at once: what was accepted has to arrive.
+// kill9 kills API and worker several times in the middle of a load that continues, and restarts them at once. All
+// accepted events must arrive. The figure twice_worst is the most deliveries that one kill repeated.
 func kill9(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
@@ -153,38 +157,42 @@ func kill9(ctx context.Context, t *trial) error {
 	tr := t.phase(t.sizes.killMost, len(t.keys))
 	stop := t.show("", tr)
 	defer stop()
-	load, end := context.WithCancel(ctx)
-	defer end()
-	go func() {
-		for tr.accepted.Load() < int64(len(tr.events))*9/10 && sleep(load, time.Millisecond) == nil {
-		}
-		end()
-	}()
 	loaded := make(chan error, 1)
-	go func() { loaded <- t.saturate(load, tr) }()
-	<-load.Done()
-	before := tr.arrived.Load()
-	t.system.kill()
-	if err := <-loaded; err != nil {
-		return err
+	go func() { loaded <- t.saturate(ctx, tr) }()
+	var twice, worst int64
+	since := func() int64 {
+		before := twice
+		twice = tr.extra.Load()
+		return twice - before
 	}
-	restarted := tr.now()
-	if err := t.system.launch(ctx); err != nil {
+	for kill := range t.sizes.kills {
+		for share := len(tr.events) * (kill + 1) / (t.sizes.kills + 1); tr.posted.Load() < int64(share); {
+			if err := testbed.Sleep(ctx, time.Millisecond); err != nil {
+				return err
+			}
+		}
+		worst = max(worst, since())
+		t.system.kill()
+		if err := t.system.launch(ctx); err != nil {
+			return err
+		}
+	}
+	if err := <-loaded; err != nil {
 		return err
 	}
 	if err := t.await(ctx, tr); err != nil {
 		return err
 	}
-	if err := sleep(ctx, settle); err != nil {
+	if err := testbed.Sleep(ctx, settle); err != nil {
 		return err
 	}
 	t.result.fill(tr)
-	t.result.figure("arrived_before_kill", float64(before))
-	t.result.figure("last_arrival_after_s", float64(max(tr.last.Load()-restarted, 0))/1e9)
+	t.result.figure("kills", float64(t.sizes.kills))
+	t.result.figure("twice_worst", float64(max(worst, since())))
 	return nil
 }
 
-// ingest publishes what nobody subscribes to.
+// ingest publishes events without subscribers.
 func ingest(ctx context.Context, t *trial) error {
 	warm := t.phase(t.sizes.warmUp, len(t.keys))
 	if err := t.saturate(ctx, warm); err != nil {

@@ -7,29 +7,28 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db/pg"
 )
 
-// stores are PostgreSQL and Temporal, ours or given ones.
+// stores are PostgreSQL and Temporal, started here or given.
 type stores struct {
 	dir     string
 	stack   *devstack.Stack
-	server  *devstack.TemporalServer // nil: the development server, or a given one
+	server  *devstack.TemporalServer // nil with the development server or a given server
 	admin   *bun.DB
 	secrets devstack.Secrets
 	secret  []byte
 }
 
-// openStores starts what was not given. What an earlier run left after a kill is removed first.
+// openStores starts the stores that are not given.
 func openStores(ctx context.Context, opts Options) (_ *stores, err error) {
-	removeAbandoned(opts.Dir)
 	var programs devstack.TemporalServerPrograms
 	if opts.TemporalAddress == "" && !opts.DevServer {
 		if programs, err = devstack.FindTemporalServer(ctx, opts.Log); err != nil {
@@ -37,20 +36,13 @@ func openStores(ctx context.Context, opts Options) (_ *stores, err error) {
 		}
 	}
 	s := &stores{}
-	if s.dir, err = workDir(opts.Dir); err != nil {
+	if s.dir, err = testbed.NewWorkDir(opts.Dir); err != nil {
 		return nil, err
 	}
 	if err := s.open(ctx, opts, programs); err != nil {
 		return nil, errors.Join(err, s.close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
-}
-
-func removeAbandoned(dir string) {
-	left, _ := filepath.Glob(filepath.Join(dir, workPattern)) // the pattern is well-formed
-	for _, dir := range left {
-		_ = devstack.Remove(dir) // in use: another bench runs
-	}
 }
 
 func (s *stores) open(ctx context.Context, opts Options, programs devstack.TemporalServerPrograms) (err error) {
@@ -83,7 +75,7 @@ func (s *stores) open(ctx context.Context, opts Options, programs devstack.Tempo
 }
 
 func (s *stores) startServer(ctx context.Context, opts Options, programs devstack.TemporalServerPrograms) error {
-	_, text, _ := net.SplitHostPort(s.stack.TemporalAddress) // made above
+	_, text, _ := net.SplitHostPort(s.stack.TemporalAddress) // well-formed: see open
 	port, _ := strconv.Atoi(text)
 	server, err := devstack.StartTemporalServer(ctx, devstack.TemporalServerOptions{
 		Postgres: s.stack.Postgres, Port: port, Dir: s.dir, LeanIndexes: true, Programs: programs, Log: opts.Log,
@@ -105,12 +97,12 @@ func (s *stores) loadSecrets() (err error) {
 
 func (s *stores) postgresVersion(ctx context.Context) (version string, err error) {
 	if err := s.admin.NewRaw("SHOW server_version").Scan(ctx, &version); err != nil {
-		return "", fmt.Errorf("ask for PostgreSQL's version: %w", err)
+		return "", fmt.Errorf("read PostgreSQL's version: %w", err)
 	}
 	return version, nil
 }
 
-// processes are the stores that run here, by name.
+// processes returns the process ids of the started stores, by name.
 func (s *stores) processes() map[string]int {
 	pids := map[string]int{}
 	if s.stack.Postgres != nil {
@@ -125,7 +117,7 @@ func (s *stores) processes() map[string]int {
 	return pids
 }
 
-// database makes an empty database and gives its address and what drops it.
+// database creates an empty database. It returns its URL and a function that drops it.
 func (s *stores) database(
 	ctx context.Context,
 	name string,
@@ -147,7 +139,7 @@ func (s *stores) database(
 	}, nil
 }
 
-// close stops what was started and removes all data.
+// close stops the started stores and removes all data.
 func (s *stores) close(ctx context.Context) error {
 	var errs []error
 	if s.admin != nil {

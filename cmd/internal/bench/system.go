@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db"
 	"greenroom/db/pg"
 )
@@ -32,7 +30,7 @@ const (
 	childGrace = 20 * time.Second
 )
 
-// system is one Greenroom: a database, an API and a worker.
+// system is an installation of Greenroom: a database, an API and a worker.
 type system struct {
 	opts        Options
 	stores      *stores
@@ -74,32 +72,19 @@ func (s *system) start(ctx context.Context) error {
 	return s.launch(ctx)
 }
 
-// environment is ours without the settings of whatever Greenroom this user has otherwise.
+// environment returns the environment of API and worker.
 func (s *system) environment(database string, port int) []string {
-	env := append(cleanEnvironment(),
-		"GREENROOM_DATABASE_URL="+database, "GREENROOM_TEMPORAL_ADDRESS="+s.stores.stack.TemporalAddress,
-		"GREENROOM_TEMPORAL_TASK_QUEUE="+s.label+"-"+pg.NewID().String(),
-		"GREENROOM_HTTP_ADDR=127.0.0.1:"+strconv.Itoa(port), "GREENROOM_HTTP_PUBLIC_URL="+s.url,
-		"GREENROOM_SECRET="+s.stores.secrets.Secret, "GREENROOM_KEYSET="+s.stores.secrets.Keyset,
-		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true")
-	for _, setting := range s.opts.Settings {
-		name, value, _ := strings.Cut(setting, "=")
-		env = append(env, "GREENROOM_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_"))+"="+value)
+	variables := []string{
+		"GREENROOM_DATABASE_URL=" + database, "GREENROOM_TEMPORAL_ADDRESS=" + s.stores.stack.TemporalAddress,
+		"GREENROOM_TEMPORAL_TASK_QUEUE=" + s.label + "-" + pg.NewID().String(),
+		"GREENROOM_HTTP_ADDR=127.0.0.1:" + strconv.Itoa(port), "GREENROOM_HTTP_PUBLIC_URL=" + s.url,
+		"GREENROOM_SECRET=" + s.stores.secrets.Secret, "GREENROOM_KEYSET=" + s.stores.secrets.Keyset,
+		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true",
 	}
-	return env
+	return testbed.Environment(variables, s.opts.Settings)
 }
 
-func cleanEnvironment() []string {
-	var env []string
-	for _, line := range os.Environ() {
-		if !strings.HasPrefix(line, "GREENROOM_") {
-			env = append(env, line)
-		}
-	}
-	return env
-}
-
-// launch starts both processes; the API answers when it returns, the worker may still be about to begin.
+// launch starts both processes. When it returns the API is ready; the worker may still be starting.
 func (s *system) launch(ctx context.Context) (err error) {
 	if s.worker, err = s.child(workerName); err != nil {
 		return err
@@ -107,7 +92,7 @@ func (s *system) launch(ctx context.Context) (err error) {
 	if s.api, err = s.child(apiName); err != nil {
 		return err
 	}
-	return s.api.AwaitReady(ctx, readyLimit, s.ready)
+	return s.api.AwaitReady(ctx, readyLimit, func(ctx context.Context) error { return testbed.CheckReady(ctx, s.url) })
 }
 
 func (s *system) child(name string) (*devstack.Program, error) {
@@ -125,23 +110,7 @@ func (s *system) child(name string) (*devstack.Program, error) {
 	})
 }
 
-func (s *system) ready(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/readyz", http.NoBody)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("not ready: %s", resp.Status)
-	}
-	return nil
-}
-
-// stopWorker ends the worker in order; startWorker begins another.
+// stopWorker stops the worker gracefully; startWorker starts a new one.
 func (s *system) stopWorker(ctx context.Context) error { return s.worker.Stop(ctx, childGrace) }
 
 func (s *system) startWorker() (err error) {
@@ -149,7 +118,7 @@ func (s *system) startWorker() (err error) {
 	return err
 }
 
-// vacuum is what autovacuum does at a quiet moment: statistics that say that nothing waits.
+// vacuum collects statistics of an empty queue, as autovacuum does in a quiet period.
 func (s *system) vacuum(ctx context.Context) error {
 	if _, err := s.db.ExecContext(ctx, "VACUUM ANALYZE"); err != nil {
 		return fmt.Errorf("vacuum: %w", err)
@@ -157,7 +126,7 @@ func (s *system) vacuum(ctx context.Context) error {
 	return nil
 }
 
-// kill ends both at once, like a power cut.
+// kill sends SIGKILL to both processes at the same time.
 func (s *system) kill() {
 	killed := make(chan struct{})
 	go func() { s.worker.Kill(); close(killed) }()
@@ -165,7 +134,7 @@ func (s *system) kill() {
 	<-killed
 }
 
-// broken says which process ended although nobody asked it to.
+// broken returns an error if a process exited unexpectedly.
 func (s *system) broken() error {
 	for _, p := range []*devstack.Program{s.api, s.worker} {
 		select {
@@ -177,16 +146,16 @@ func (s *system) broken() error {
 	return nil
 }
 
-var errEnded = errors.New("it has ended")
+var errEnded = errors.New("it exited")
 
-// processes are all servers of the measurement, by name.
+// processes returns the process ids of all servers, by name.
 func (s *system) processes() map[string]int {
 	pids := s.stores.processes()
 	pids[apiName], pids[workerName] = s.api.PID(), s.worker.PID()
 	return pids
 }
 
-// peaks is the most memory that our processes had, in MiB.
+// peaks returns the peak memory of API and worker, in MiB.
 func (s *system) peaks() map[string]float64 {
 	peaks := map[string]float64{}
 	for name, pid := range map[string]int{apiName: s.api.PID(), workerName: s.worker.PID()} {
@@ -213,8 +182,8 @@ func (s *system) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// transactions counts those that PostgreSQL has ended so far: in the database of this system, and in all of them,
-// which with our own server are Temporal's too.
+// transactions counts the ended transactions in the database of this system and in all databases. The latter include
+// Temporal's if the PostgreSQL server was started here.
 func (s *system) transactions(ctx context.Context) (own, all int64, err error) {
 	err = s.db.NewRaw(`SELECT sum(xact_commit + xact_rollback) FILTER (WHERE datname = current_database()),
 		sum(xact_commit + xact_rollback)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// tracker knows what was accepted and what has arrived in one phase of a trial. Times are nanoseconds since its start,
-// 0: not yet.
+// tracker records the accepted events and the arrivals of one phase of a trial. Times are nanoseconds since its start;
+// 0 means not yet.
 type tracker struct {
 	phase     int
 	companies int // an event belongs to company seq % companies
@@ -22,7 +22,7 @@ type tracker struct {
 	accepted atomic.Int64
 	refused  atomic.Int64
 	arrived  atomic.Int64 // deliveries, each once
-	extra    atomic.Int64 // arrivals beyond the first
+	extra    atomic.Int64 // arrivals after the first
 	lastPost atomic.Int64
 	last     atomic.Int64 // last first arrival
 }
@@ -43,7 +43,7 @@ func newTracker(phase, events, companies, fan int) *tracker {
 
 func (t *tracker) now() int64 { return int64(time.Since(t.start)) + 1 }
 
-// post notes one POST of one or more events around call: from just before it, to its answer.
+// post records one POST of one or more events: call sends it and waits for the response.
 func (t *tracker) post(call func() error, seqs ...int) error {
 	t.posted.Add(int64(len(seqs)))
 	for _, seq := range seqs {
@@ -61,7 +61,7 @@ func (t *tracker) post(call func() error, seqs ...int) error {
 	return nil
 }
 
-// arrive notes one arrival at webhook k of the event's company.
+// arrive records one arrival at webhook k of the event's company.
 func (t *tracker) arrive(seq, k int) {
 	if seq < 0 || seq >= len(t.events) || k >= t.fan {
 		return
@@ -91,7 +91,7 @@ func (t *tracker) missing() int {
 	return missing
 }
 
-// wait returns when all that was accepted has arrived, when nothing has arrived for the quiet time, or with broken's
+// wait returns when all accepted events have arrived, when nothing has arrived for the quiet time, or with broken's
 // error.
 func (t *tracker) wait(ctx context.Context, quiet time.Duration, broken func() error) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
@@ -116,7 +116,7 @@ func (t *tracker) wait(ctx context.Context, quiet time.Duration, broken func() e
 	}
 }
 
-// latencies are from POST to arrival, in milliseconds, sorted.
+// latencies returns the times from POST to arrival, in milliseconds, sorted.
 func (t *tracker) latencies() []float64 {
 	var ms []float64
 	for i := range t.arrivals {
@@ -128,7 +128,7 @@ func (t *tracker) latencies() []float64 {
 	return ms
 }
 
-// percentile of sorted values, nearest rank; 0 without values.
+// percentile returns a percentile of sorted values by the nearest rank, or 0 without values.
 func percentile(sorted []float64, p float64) float64 {
 	if len(sorted) == 0 {
 		return 0

@@ -21,7 +21,7 @@ func TestTrackerTellsLostFromRefusedAndTwice(t *testing.T) {
 	tr.arrive(0, 1)
 	tr.arrive(0, 1)
 	tr.arrive(1, 0)
-	tr.arrive(2, 0) // no answer, but accepted all the same: neither lost nor twice
+	tr.arrive(2, 0) // accepted without a response: neither lost nor twice
 	tr.arrive(99, 0)
 	tr.arrive(0, 7)
 	require.Equal(t, 1, tr.missing())

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"greenroom/cmd/internal/testbed"
 )
 
 // trial is one measurement of one scenario.
@@ -24,27 +26,27 @@ type trial struct {
 	result   Result
 }
 
-// sizes say how long things go on.
+// sizes are the loads and durations of the scenarios.
 type sizes struct {
 	endpoints int           // at most
-	warmUp    int           // deliveries before everything else
+	warmUp    int           // deliveries of the warm-up
 	saturated time.Duration // how long a saturated load is published
 	least     int           // events of a load that is sized by its warm-up
-	most      int           // deliveries of any
+	most      int           // most deliveries of any load
 	offered   time.Duration
 	idleTimes int
 	idlePause time.Duration
-	// idle is how long nothing is done, after a while in which what was before comes to its end.
+	// idle is the length of the idle period; idleSettle comes before it, so that earlier work can finish.
 	idleSettle, idle time.Duration
 	waiting          int // events for the endpoint that hangs
-	killMost         int // events of a load that a kill breaks off
-	// backlog is accepted while no worker runs. After delivered events and a VACUUM ANALYZE come vacuumed more.
+	killMost, kills  int // events of a load that is interrupted by so many kills
+	// backlog events are accepted while no worker runs. vacuumed events follow delivered events and a VACUUM ANALYZE.
 	backlog, delivered, vacuumed int
-	fresh                        int           // events that are the first of a database
+	fresh                        int           // first events of a new database
 	soakRate                     int           // events/s
-	soakWindow                   time.Duration // how much of the beginning and of the end is compared
+	soakWindow                   time.Duration // length of the compared periods at the start and the end
 	ingest                       time.Duration
-	quiet                        time.Duration // what has not arrived after this long without any arrival is lost
+	quiet                        time.Duration // after this long without any arrival, the missing deliveries are lost
 }
 
 func sizesOf(quick bool) sizes {
@@ -60,7 +62,8 @@ func sizesOf(quick bool) sizes {
 			idlePause:  50 * time.Millisecond,
 			idle:       time.Second,
 			waiting:    5,
-			killMost:   40,
+			killMost:   400,
+			kills:      1,
 			ingest:     200 * time.Millisecond,
 			quiet:      time.Minute,
 			backlog:    100,
@@ -83,7 +86,8 @@ func sizesOf(quick bool) sizes {
 		idleSettle: 15 * time.Second,
 		idle:       time.Minute,
 		waiting:    1000,
-		killMost:   9800,
+		killMost:   100_000,
+		kills:      5,
 		ingest:     10 * time.Second,
 		quiet:      time.Minute,
 		backlog:    100_000,
@@ -95,12 +99,12 @@ func sizesOf(quick bool) sizes {
 	}
 }
 
-// register makes the companies, their keys and their webhooks.
+// register creates the companies, their keys and their webhooks.
 func (t *trial) register(ctx context.Context) error {
 	t.client = newAPIClient(t.system.url)
 	companies := min(t.scenario.companies, t.sizes.endpoints)
 	for i := range companies {
-		key, err := createCompany(ctx, t.system.db, t.system.stores.secret, fmt.Sprintf("Company %d", i+1))
+		key, err := testbed.CreateCompany(ctx, t.system.db, t.system.stores.secret, fmt.Sprintf("Company %d", i+1))
 		if err != nil {
 			return err
 		}
@@ -119,7 +123,7 @@ func (t *trial) register(ctx context.Context) error {
 	return nil
 }
 
-// phase begins a new count; what still arrives of an earlier phase is ignored.
+// phase starts a new count. Later arrivals of earlier phases are ignored.
 func (t *trial) phase(events, companies int) *tracker {
 	t.phases++
 	tracker := newTracker(t.phases, events, companies, t.scenario.fan)
@@ -132,16 +136,16 @@ func (t *trial) publish(ctx context.Context, tr *tracker, seq int) error {
 	return tr.post(func() error { return t.client.publish(ctx, t.keys[seq%tr.companies], tr.phase, seq) }, seq)
 }
 
-// saturateFor is saturate that ends after a time, with fewer events than the phase has room for.
+// saturateFor is saturate with a time limit. It may publish fewer events than the phase has.
 func (t *trial) saturateFor(ctx context.Context, tr *tracker, length time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
 	return t.saturate(ctx, tr)
 }
 
-// saturate publishes all events of the phase as fast as the API takes them, until ctx ends. It waits for the API's
-// answers and never for a delivery (open loop), so that a slow system has much waiting rather than little to do.
-// Refused ones are counted; that all were is an error.
+// saturate publishes all events of the phase as fast as the API accepts them, until ctx ends. It waits for the API's
+// responses but not for deliveries (open loop), so that a slow system gets a backlog instead of less load.
+// Refused events are counted. It is an error if all are refused.
 func (t *trial) saturate(ctx context.Context, tr *tracker) error {
 	var next atomic.Int64
 	var last atomic.Pointer[error]
@@ -155,6 +159,7 @@ func (t *trial) saturate(ctx context.Context, tr *tracker) error {
 				}
 				if err := t.publish(context.WithoutCancel(ctx), tr, seq); err != nil {
 					last.Store(&err)
+					_ = testbed.Sleep(ctx, refusedPause)
 				}
 			}
 		})
@@ -163,13 +168,17 @@ func (t *trial) saturate(ctx context.Context, tr *tracker) error {
 	return t.allRefused(tr, last.Load())
 }
 
-// offer publishes at a constant rate whatever the answers take (open loop), so that a slow system cannot slow the load.
+// refusedPause is how long a publisher waits after a refusal, as a client does, so that a load outlasts a restart.
+const refusedPause = 10 * time.Millisecond
+
+// offer publishes at a constant rate independent of the responses (open loop), so that a slow system cannot slow the
+// load.
 func (t *trial) offer(ctx context.Context, tr *tracker, rate int) error {
 	var last atomic.Pointer[error]
 	var group sync.WaitGroup
 	start := time.Now()
 	for seq := range tr.events {
-		if err := sleep(ctx, time.Until(start.Add(time.Duration(seq)*time.Second/time.Duration(rate)))); err != nil {
+		if err := testbed.Sleep(ctx, time.Until(start.Add(time.Duration(seq)*time.Second/time.Duration(rate)))); err != nil {
 			break
 		}
 		group.Go(func() {
@@ -193,8 +202,8 @@ func (t *trial) await(ctx context.Context, tr *tracker) error {
 	return tr.wait(ctx, t.sizes.quiet, t.system.broken)
 }
 
-// warmUp sends a first load, so that connections, caches and the worker are there. It is an error when something of
-// it does not arrive.
+// warmUp publishes a first load that opens connections, fills caches and waits for the worker. It is an error if one of
+// its deliveries does not arrive.
 func (t *trial) warmUp(ctx context.Context, companies int) error {
 	tr := t.phase(max(t.sizes.warmUp/t.scenario.fan, companies), companies)
 	stop := t.show("warm-up", tr)
@@ -205,7 +214,7 @@ func (t *trial) warmUp(ctx context.Context, companies int) error {
 	return t.awaitAll(ctx, tr, "the warm-up")
 }
 
-// awaitAll is await for what comes before the measured load and must be complete.
+// awaitAll is await for a load before the measured one. It is an error if it is incomplete.
 func (t *trial) awaitAll(ctx context.Context, tr *tracker, what string) error {
 	if err := t.await(ctx, tr); err != nil {
 		return err
@@ -222,7 +231,7 @@ func (t *trial) awaitAll(ctx context.Context, tr *tracker, what string) error {
 	return nil
 }
 
-// measured runs a load and takes every figure of it.
+// measured runs a load and records all its figures.
 func (t *trial) measured(ctx context.Context, tr *tracker, load func() error) error {
 	stop := t.show("", tr)
 	defer stop()
@@ -234,7 +243,7 @@ func (t *trial) measured(ctx context.Context, tr *tracker, load func() error) er
 	if err := t.await(ctx, tr); err != nil {
 		return err
 	}
-	if err := sleep(ctx, settle); err != nil {
+	if err := testbed.Sleep(ctx, settle); err != nil {
 		return err
 	}
 	t.result.fill(tr)
@@ -242,10 +251,10 @@ func (t *trial) measured(ctx context.Context, tr *tracker, load func() error) er
 	return profiles()
 }
 
-// settle lets the last deliveries be recorded and their workflows end, so that their cost is counted.
+// settle is the wait for the last records and ends of workflows, so that their cost is included.
 const settle = time.Second
 
-// processor is what each process has used so far.
+// processor returns the CPU time of each process so far.
 func (t *trial) processor() map[string]time.Duration {
 	pids := t.system.processes()
 	used := map[string]time.Duration{}
@@ -254,22 +263,8 @@ func (t *trial) processor() map[string]time.Duration {
 			used[name] = d
 		}
 	}
-	if own, err := readStat(os.Getpid()); err == nil { // our children are the servers
+	if own, err := readStat(os.Getpid()); err == nil { // without its children, which are the servers
 		used[driverName] = time.Duration(own.ticks) * tick
 	}
 	return used
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

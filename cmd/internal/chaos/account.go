@@ -25,7 +25,7 @@ type row struct {
 	LastError              string
 }
 
-// Unexplained is an accepted event that did not arrive for no reason that the run knows, or a delivery that has not
+// Unexplained is an accepted event that did not arrive without a known reason, or a delivery that has not
 // ended.
 type Unexplained struct {
 	Event    uuid.UUID `json:"event"`
@@ -37,8 +37,8 @@ type Unexplained struct {
 	Workflow string    `json:"workflow"` // and its state in Temporal
 }
 
-// explain says why a delivery that did not arrive, or has not ended, need not have: empty means that nothing explains
-// it.
+// explain returns why it is correct that a delivery did not arrive or has not ended, or "" if there is no
+// reason.
 func explain(d row, arrived, canceled bool) string {
 	switch {
 	case d.Status == delivery.Succeeded && arrived:
@@ -46,7 +46,7 @@ func explain(d row, arrived, canceled bool) string {
 	case d.Status == delivery.Canceled && canceled:
 		return "canceled by the operator"
 	case d.Status == delivery.Failed && arrived:
-		return "arrived, and recorded as failed"
+		return "arrived, and is recorded as failed"
 	case d.Status == delivery.Failed && d.Made > d.MaxRetries:
 		return "its receiver failed every attempt"
 	case d.Status == delivery.Paused && d.Open:
@@ -55,7 +55,7 @@ func explain(d row, arrived, canceled bool) string {
 	return ""
 }
 
-// account compares what was accepted with what arrived and with the database.
+// account compares the accepted events with the arrivals and with the database.
 func (r *run) account(ctx context.Context, s settled) (*Report, error) {
 	rows, err := r.rows(ctx)
 	if err != nil {
@@ -92,7 +92,7 @@ func (r *run) account(ctx context.Context, s settled) (*Report, error) {
 	return report, nil
 }
 
-// judge finds whether one accepted event is explained.
+// judge adds one accepted event to the report as arrived, explained or unexplained.
 func (r *run) judge(ctx context.Context, report *Report, faults []Fault, e *entry, d row, there bool) {
 	u := Unexplained{
 		Event: e.id, Delivery: d.ID, Accepted: e.accepted.Seconds(), Status: string(d.Status),
@@ -107,9 +107,9 @@ func (r *run) judge(ctx context.Context, report *Report, faults []Fault, e *entr
 		}
 		return
 	case e.arrived != 0 && d.Status.Ended():
-		u.Why = "arrived, and ended otherwise"
+		u.Why = "arrived, but did not end as succeeded"
 	case e.arrived != 0:
-		u.Why = "arrived, and has not ended"
+		u.Why = "arrived, but has not ended"
 	default:
 		u.Why = "did not arrive"
 	}
@@ -155,5 +155,5 @@ func (r *run) workflow(ctx context.Context, d row) string {
 	return d.WorkflowID + ": " + described.GetWorkflowExecutionInfo().GetStatus().String()
 }
 
-// causeReach: a fault that was over just before can have caused what begins now.
+// causeReach is how long after its end a fault can still be a cause.
 const causeReach = 2 * time.Second

@@ -11,31 +11,32 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db"
 	"greenroom/db/pg"
 )
 
-// Options say what to run and how much to break. Program and Dir are required; Normalize gives the others their
-// defaults.
+// Options configure a run. Program and Dir are required; Normalize sets the defaults of the
+// others.
 type Options struct {
 	Program  string // the greenroom to run
 	Version  string // of that program, for the report
 	Seed     uint64 // 0: from the clock
-	Faults   int    // how many
+	Faults   int    // number of faults
 	Within   time.Duration
 	Rate     float64 // events per second
 	APIs     int
 	Workers  int
-	Settings []string // name=value, for API and worker beside what the run sets itself
+	Settings []string // name=value, additional settings for API and worker
 	Kinds    []string // kinds of faults; empty: all
 	Least    time.Duration
-	Most     time.Duration // pause between two faults, from Least to Most
-	Quiet    time.Duration // at the end: the run gives up after this long without any progress
+	Most     time.Duration // the pause between two faults is from Least to Most
+	Quiet    time.Duration // the run ends after this long without progress
 
-	KeepLogs  bool // also of a run that lost nothing
+	KeepLogs  bool // even if nothing was lost
 	DevServer bool // Temporal's development server on SQLite instead of the full one on PostgreSQL
 
-	Dir  string    // on a disk: holds the data while it runs, and the result
+	Dir  string    // holds the data during the run, and the result; must be on a disk
 	JSON string    // file of the result; empty: Dir/<time>-<seed>.json
 	Out  io.Writer // the report
 	Log  io.Writer // progress
@@ -48,7 +49,7 @@ const (
 	tail   = 8 * time.Second
 )
 
-// Normalize fills in the defaults and refuses what cannot be run.
+// Normalize sets the defaults and refuses invalid options.
 func (o *Options) Normalize() error {
 	if o.Seed == 0 {
 		o.Seed = uint64(time.Now().UnixNano())
@@ -58,7 +59,7 @@ func (o *Options) Normalize() error {
 	o.Least, o.Most = orDefault(o.Least, time.Second), orDefault(o.Most, 8*time.Second)
 	o.Quiet = orDefault(o.Quiet, 4*time.Minute)
 	if o.Least > o.Most || o.Rate < 0 || o.Faults < 0 {
-		return errors.New("rate and faults must be positive, and the longest pause no shorter than the shortest")
+		return errors.New("rate and faults must be positive; the longest pause must not be shorter than the shortest")
 	}
 	_, err := chooseKinds(o.Kinds)
 	return err
@@ -72,7 +73,7 @@ func orDefault[T comparable](value, def T) T {
 	return value
 }
 
-// run is one run under way.
+// run is the state of a run.
 type run struct {
 	opts      Options
 	stores    *stores
@@ -86,8 +87,8 @@ type run struct {
 	started   time.Time
 }
 
-// Run starts the system, breaks it, and accounts for every event. It removes everything again, also on an error and
-// when ctx ends. The report is printed and written; it says in Broken whether anything was lost or is unexplained.
+// Run starts the system, injects faults and accounts for every event. It always removes the processes and their data,
+// also on an error. It prints and writes the report. Report.Broken is true if an event was lost or is unexplained.
 func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if err := opts.Normalize(); err != nil {
 		return nil, err
@@ -144,7 +145,7 @@ func (r *run) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// work is the run itself: load, faults, recovery, account.
+// work runs the load, injects the faults, waits for the recovery and accounts for the events.
 func (r *run) work(ctx context.Context) (*Report, error) {
 	background, end := context.WithCancel(ctx)
 	var wait sync.WaitGroup
@@ -156,14 +157,14 @@ func (r *run) work(ctx context.Context) (*Report, error) {
 	load, unload := context.WithCancel(ctx)
 	defer unload()
 	wait.Go(func() { r.publisher.run(load, r.opts.Rate) })
-	if err := sleep(ctx, warmUp); err != nil {
+	if err := testbed.Sleep(ctx, warmUp); err != nil {
 		return nil, err
 	}
-	if err := r.breakThings(ctx); err != nil {
+	if err := r.injectFaults(ctx); err != nil {
 		return nil, err
 	}
 	fmt.Fprintln(r.opts.Log, "the last fault is over")
-	if err := sleep(ctx, tail); err != nil {
+	if err := testbed.Sleep(ctx, tail); err != nil {
 		return nil, err
 	}
 	unload()
@@ -175,7 +176,7 @@ func (r *run) work(ctx context.Context) (*Report, error) {
 	return r.account(ctx, settled)
 }
 
-// remove ends every process and takes the data away.
+// remove stops every process and removes the data.
 func (r *run) remove(ctx context.Context) error {
 	var errs []error
 	if r.fleet != nil {

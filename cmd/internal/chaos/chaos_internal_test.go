@@ -90,7 +90,7 @@ func TestCausesAndUnbrokenTime(t *testing.T) {
 	require.Equal(t, "worker-kill", causeOf(faults, seconds(9), seconds(40)))
 	require.Equal(t, "temporal-kill", causeOf(faults, seconds(13), seconds(40)))
 	require.Equal(t, seconds(8), unbroken(faults, seconds(1), seconds(9)))
-	require.Equal(t, seconds(1+10+4), unbroken(faults, seconds(9), seconds(35)), "overlapping faults count once")
+	require.Equal(t, seconds(1+10+4), unbroken(faults, seconds(9), seconds(35)), "overlapping faults are counted once")
 	require.Equal(t, time.Duration(0), unbroken(faults, seconds(10.5), seconds(19)))
 	require.Equal(t, seconds(31), lastEnd(faults))
 }
@@ -115,11 +115,11 @@ func TestFiguresLookAtReceiversThatWereNeverBroken(t *testing.T) {
 	}
 	flow, all := f.recovery()
 	require.InDelta(t, 2, flow, 0.001)
-	require.InDelta(t, 0, all, 0.001, "what was accepted before the end of the last fault has arrived by then")
+	require.InDelta(t, 0, all, 0.001, "events accepted before the end of the last fault have arrived by then")
 	silences, waits := f.silences(), f.waits()
 	require.Len(t, silences, 2)
 	require.InDelta(t, 25.5, silences[0].Seconds, 0.001)
-	require.InDelta(t, 23.5, silences[0].UnbrokenS, 0.001, "a broken receiver stops nobody else")
+	require.InDelta(t, 23.5, silences[0].UnbrokenS, 0.001, "a broken receiver does not stop deliveries to others")
 	require.Equal(t, "worker-kill", silences[0].Cause)
 	require.Len(t, waits, 3)
 	causes := f.causes(silences, waits)
@@ -129,8 +129,8 @@ func TestFiguresLookAtReceiversThatWereNeverBroken(t *testing.T) {
 	for _, c := range causes {
 		twice[c.Kind] = c.Twice
 	}
-	require.Equal(t, 1, twice[resetKind], "the operator asked for it")
-	require.Equal(t, 1, twice[noFault], "a broken receiver makes no copies at another")
+	require.Equal(t, 1, twice[resetKind], "caused by the operator's Reset")
+	require.Equal(t, 1, twice[noFault], "a broken receiver causes no duplicates at another")
 }
 
 func TestLedger(t *testing.T) {
@@ -202,9 +202,10 @@ func TestReceiverModes(t *testing.T) {
 
 func TestAcceptedMeans2xxWithAnID(t *testing.T) {
 	t.Parallel()
-	_, ok := acceptedID(202, []byte(`{"data":{"id":"01a1fda2-6ed7-7017-9823-4e04d38f29d8"}}`))
+	const accepted = `{"data":{"id":"01a1fda2-6ed7-7017-9823-4e04d38f29d8"}}`
+	_, ok := acceptedID(202, []byte(accepted))
 	require.True(t, ok)
-	for status, body := range map[int]string{503: `{"data":{"id":"01a1fda2-6ed7-7017-9823-4e04d38f29d8"}}`, 202: `{}`, 200: `x`} {
+	for status, body := range map[int]string{503: accepted, 202: `{}`, 200: `x`} {
 		_, ok := acceptedID(status, []byte(body))
 		require.False(t, ok, body)
 	}

@@ -14,13 +14,13 @@ import (
 	"greenroom/cmd/internal/chaos"
 )
 
-// TestShortRunLosesNothing breaks each process and each store of a real system. It looks at what arrived, never at
-// how fast.
+// TestShortRunLosesNothing breaks each process and each store of a real system. It checks arrivals, not
+// times.
 func TestShortRunLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if os.Geteuid() == 0 {
-		require.NoError(t, os.Chmod(filepath.Dir(dir), 0o711), "PostgreSQL's unprivileged user has to pass through")
+		require.NoError(t, os.Chmod(filepath.Dir(dir), 0o711), "PostgreSQL's unprivileged user needs access")
 	}
 	program := filepath.Join(dir, "greenroom")
 	out, err := exec.Command("go", "build", "-o", program, "greenroom/cmd/greenroom").CombinedOutput()
@@ -63,7 +63,7 @@ func TestShortRunLosesNothing(t *testing.T) {
 	require.Contains(t, printed.String(), "lost 0")
 	left, err := filepath.Glob(filepath.Join(dir, "chaos", "run-*"))
 	require.NoError(t, err)
-	require.Empty(t, left, "nothing is left behind")
+	require.Empty(t, left, "the work directory is removed")
 }
 
 func TestRefusesWhatItDoesNotKnow(t *testing.T) {

@@ -9,27 +9,29 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"greenroom/cmd/internal/testbed"
 )
 
-// kind is one way to break things. Its work is done when run returns: the broken part is there again.
+// kind is a kind of fault. When run returns, the broken part works again.
 type kind struct {
 	name   string
 	weight int
-	// lasts: the fault is in force for the length of its draw, while others follow.
+	// lasts means that the fault overlaps with those after it, for the length of its draw.
 	lasts bool
 	run   func(ctx context.Context, r *run, d draw) (detail string, err error)
 }
 
-// draw is what chance decided about one fault before the run began.
+// draw is one fault of the plan, with its random values.
 type draw struct {
 	kind   kind
-	before time.Duration // pause before it
-	pause  time.Duration // between the end of a process and its new start
+	before time.Duration // pause before the fault
+	pause  time.Duration // between the end of a process and its restart
 	length time.Duration // of a fault that lasts
-	pick   uint64        // chooses among what is there
+	pick   uint64        // selects the process, receiver or workflow
 }
 
-// of chooses one of n.
+// of selects one of n.
 func (d draw) of(n int) int { return int(d.pick % uint64(max(n, 1))) }
 
 var kinds = []kind{
@@ -58,7 +60,7 @@ var kinds = []kind{
 	{name: "operator-signal", weight: 3, run: byHand((*operator).signal)},
 	{name: "operator-replay", weight: 3, run: replayFailed},
 	{name: "burst", weight: 4, run: burst},
-	{name: dropKind, run: onStores((*stores).dropTemporal)}, // without weight: it comes once, in the middle
+	{name: dropKind, run: onStores((*stores).dropTemporal)}, // no weight: it happens once, in the middle
 }
 
 const dropKind = "temporal-store-dropped"
@@ -87,7 +89,8 @@ func chooseKinds(names []string) ([]kind, error) {
 	return chosen, nil
 }
 
-// plan draws the faults of a run from its seed. Temporal's store is dropped once, in the middle, where that was chosen.
+// plan draws the faults of a run from its seed. If the drop of Temporal's store is among the kinds, it happens once, in
+// the middle.
 func plan(opts Options) ([]draw, error) {
 	chosen, err := chooseKinds(opts.Kinds)
 	if err != nil {
@@ -120,7 +123,7 @@ func plan(opts Options) ([]draw, error) {
 	return draws, nil
 }
 
-// lengthOf is mostly some seconds, and at times longer than the leases and time-outs of the system.
+// lengthOf draws a length: mostly a few seconds, sometimes longer than the leases and timeouts of the system.
 func lengthOf(random *rand.Rand) time.Duration {
 	length := 2*time.Second + time.Duration(random.Int64N(int64(8*time.Second)))
 	if random.IntN(6) == 0 {
@@ -129,9 +132,9 @@ func lengthOf(random *rand.Rand) time.Duration {
 	return length
 }
 
-// breakThings runs the plan until it is done or its time is over, and returns when everything is there again. A fault
-// that could not be done, because the part was broken already, is not recorded.
-func (r *run) breakThings(ctx context.Context) error {
+// injectFaults runs the plan until its end or the time limit, and returns when every broken part works again. A fault
+// that was skipped because its part was already broken is not recorded.
+func (r *run) injectFaults(ctx context.Context) error {
 	draws, err := plan(r.opts)
 	if err != nil {
 		return err
@@ -140,14 +143,14 @@ func (r *run) breakThings(ctx context.Context) error {
 	defer wait.Wait()
 	for _, d := range draws {
 		if time.Since(r.started) > r.opts.Within {
-			fmt.Fprintln(r.opts.Log, "the time for faults is over")
+			fmt.Fprintln(r.opts.Log, "the time limit for faults is reached")
 			return nil
 		}
-		if err := sleep(ctx, d.before); err != nil {
+		if err := testbed.Sleep(ctx, d.before); err != nil {
 			return err
 		}
 		if d.kind.lasts {
-			wait.Go(func() { _ = r.do(ctx, d) }) // it logs its error, and breaks nothing that has to be mended
+			wait.Go(func() { _ = r.do(ctx, d) }) // do logs its error, and such a fault ends by itself
 			continue
 		}
 		if err := r.do(ctx, d); err != nil {
@@ -157,8 +160,8 @@ func (r *run) breakThings(ctx context.Context) error {
 	return nil
 }
 
-// errSkipped: there was nothing to break.
-var errSkipped = errors.New("there was nothing to do it to")
+// errSkipped means that the part was already broken or missing.
+var errSkipped = errors.New("skipped: there was nothing to break")
 
 func (r *run) do(ctx context.Context, d draw) error {
 	start := r.timeline.now()
@@ -166,7 +169,7 @@ func (r *run) do(ctx context.Context, d draw) error {
 	accepted, arrived := r.ledger.counts()
 	fmt.Fprintf(
 		r.opts.Log,
-		"%6.1fs %-22s %s; %d accepted, %d on their way\n",
+		"%6.1fs %-22s %s; %d accepted, %d not yet arrived\n",
 		start.Seconds(),
 		d.kind.name,
 		detail,
@@ -184,7 +187,7 @@ func (r *run) do(ctx context.Context, d draw) error {
 	return nil
 }
 
-// A fault of one process of several.
+// onProcess makes a fault for one of several processes.
 func onProcess(
 	list func(*run) []*process,
 	fault func(*process, context.Context, time.Duration) error,
@@ -225,7 +228,7 @@ func freezeTemporal(ctx context.Context, r *run, d draw) (string, error) {
 	return fmt.Sprintf("for %.1f s", length.Seconds()), r.stores.freezeTemporal(ctx, length)
 }
 
-// killEverything is a power cut of the whole machine.
+// killEverything simulates a power failure of the whole machine.
 func killEverything(ctx context.Context, r *run, d draw) (string, error) {
 	s := r.stores
 	s.mu.Lock()
@@ -235,7 +238,7 @@ func killEverything(ctx context.Context, r *run, d draw) (string, error) {
 	wait.Go(s.temporal.Kill)
 	wait.Go(s.postgres.Kill)
 	wait.Wait()
-	err := sleep(ctx, d.pause)
+	err := testbed.Sleep(ctx, d.pause)
 	if err == nil {
 		err = retry(ctx, restartLimit, s.postgres.Start)
 	}
@@ -252,7 +255,7 @@ func onReceiver(m mode) func(context.Context, *run, draw) (string, error) {
 		h := hooks[i]
 		h.receiver.set(m)
 		defer h.receiver.set(healthy)
-		return fmt.Sprintf("receiver %d for %.1f s", i, d.length.Seconds()), sleep(ctx, d.length)
+		return fmt.Sprintf("receiver %d for %.1f s", i, d.length.Seconds()), testbed.Sleep(ctx, d.length)
 	}
 }
 
@@ -260,12 +263,12 @@ func receiverDown(ctx context.Context, r *run, d draw) (string, error) {
 	hooks := breakable(r.hooks)
 	i := d.of(len(hooks))
 	hooks[i].receiver.down()
-	err := sleep(ctx, d.length)
+	err := testbed.Sleep(ctx, d.length)
 	up := retry(context.WithoutCancel(ctx), restartLimit, hooks[i].receiver.up)
 	return fmt.Sprintf("receiver %d for %.1f s", i, d.length.Seconds()), errors.Join(err, up)
 }
 
-// burstSize is enough to fill a batch and to leave some waiting.
+// burstSize fills a batch and leaves more deliveries waiting.
 const burstSize = 800
 
 func burst(ctx context.Context, r *run, _ draw) (string, error) {
@@ -279,7 +282,7 @@ func byHand(
 	return func(ctx context.Context, r *run, d draw) (string, error) { return act(r.operator, ctx, d) }
 }
 
-// replayFailed has the failed deliveries of a webhook sent again, as an operator would after an outage of its receiver.
+// replayFailed replays the failed deliveries of a webhook, as an operator does after an outage of its receiver.
 func replayFailed(ctx context.Context, r *run, d draw) (string, error) {
 	hooks := breakable(r.hooks)
 	h := hooks[d.of(len(hooks))]
@@ -288,5 +291,5 @@ func replayFailed(ctx context.Context, r *run, d draw) (string, error) {
 	if err := call(ctx, url, h.key, "/webhooks/"+h.id.String()+"/replays", in, nil); err != nil {
 		return err.Error(), errSkipped
 	}
-	return "the failed ones of " + h.id.String(), nil
+	return "the failed deliveries of " + h.id.String(), nil
 }

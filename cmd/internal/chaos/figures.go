@@ -9,16 +9,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// figures are computed from what a run recorded, and from nothing else.
+// figures computes the figures of a report from the records of a run.
 type figures struct {
 	entries []entry
 	hooks   []*hook
 	faults  []Fault
-	resent  map[uuid.UUID]bool // deliveries that the operator had sent again
+	resent  map[uuid.UUID]bool // deliveries that the operator reset
 }
 
-// recovery is the time from the end of the last fault to the first arrival of what was accepted after it (flow), and
-// to the last arrival of what was accepted before it (all).
+// recovery returns the time from the end of the last fault to the first arrival of an event accepted after it (flow),
+// and to the last arrival of the events accepted before it (all).
 func (f *figures) recovery() (flow, all float64) {
 	end := lastEnd(f.faults)
 	first, last := time.Duration(0), end
@@ -36,7 +36,7 @@ func (f *figures) recovery() (flow, all float64) {
 	return max(first-end, 0).Seconds(), (last - end).Seconds()
 }
 
-// silences are the gaps between arrivals at receivers that were never broken on purpose.
+// silences returns the gaps between arrivals at receivers that had no faults.
 func (f *figures) silences() []Silence {
 	var at []time.Duration
 	for _, e := range f.entries {
@@ -63,7 +63,7 @@ func (f *figures) silences() []Silence {
 	return gaps
 }
 
-// waits are the times from acceptance to arrival at such receivers.
+// waits returns the times from acceptance to arrival at such receivers.
 func (f *figures) waits() []Wait {
 	stops := stopping(f.faults)
 	var waits []Wait
@@ -71,7 +71,7 @@ func (f *figures) waits() []Wait {
 		if !f.hooks[e.hook].robust || e.accepted == 0 || e.arrived == 0 {
 			continue
 		}
-		from, to := e.accepted, max(e.arrived, e.accepted) // an answer may come after the arrival
+		from, to := e.accepted, max(e.arrived, e.accepted) // the API's response can be later than the arrival
 		waits = append(waits, Wait{
 			Cause: causeOf(
 				f.faults,
@@ -88,7 +88,7 @@ func (f *figures) waits() []Wait {
 	return waits
 }
 
-// causes sums up by kind of fault, the longest wait first.
+// causes summarizes by kind of fault, the longest wait first.
 func (f *figures) causes(silences []Silence, waits []Wait) []Cause {
 	byKind := map[string]*Cause{}
 	of := func(kind string) *Cause {
@@ -126,10 +126,10 @@ func (f *figures) causes(silences []Silence, waits []Wait) []Cause {
 	return list
 }
 
-// resetKind is the cause of a copy that the operator asked for.
+// resetKind is the cause of a duplicate after an operator's Reset.
 const resetKind = "operator-reset"
 
-// causeOfCopy is why an event arrived again.
+// causeOfCopy returns the cause of a duplicate.
 func (f *figures) causeOfCopy(e entry, again time.Duration) string {
 	if id, err := uuid.Parse(e.deliveryID); err == nil && f.resent[id] {
 		return resetKind
@@ -141,7 +141,7 @@ func (f *figures) causeOfCopy(e entry, again time.Duration) string {
 	return causeOf(faults, e.arrived-causeReach, again)
 }
 
-// stopping are the faults that can stop all deliveries: not those of one receiver or one workflow.
+// stopping returns the faults that can stop all deliveries, so not those of one receiver or one workflow.
 func stopping(faults []Fault) []Fault {
 	return slices.DeleteFunc(slices.Clone(faults), func(f Fault) bool {
 		part, _, _ := strings.Cut(f.Kind, "-")

@@ -5,26 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 )
 
 const (
 	readyLimit = time.Minute
-	// deployGrace is what an orchestrator gives a process between SIGTERM and SIGKILL: the usual 30 s.
+	// deployGrace is the time between SIGTERM and SIGKILL, the default of Kubernetes.
 	deployGrace = 30 * time.Second
-	// superviseEvery is how soon a process that ended by itself is started again.
+	// superviseEvery is the longest time until a process that exited is restarted.
 	superviseEvery = 500 * time.Millisecond
 )
 
-// process is one API or worker that is started again whenever it ends. The lock is held while it is broken on purpose.
+// process is one API or worker. It is restarted when it exits. A fault holds the lock while it lasts.
 type process struct {
 	mu      sync.Mutex
 	opts    devstack.ProgramOptions
@@ -46,23 +44,23 @@ func (p *process) ended() bool {
 	}
 }
 
-// kill ends it like a power cut and starts it again after the pause.
+// kill sends SIGKILL and restarts the process after the pause.
 func (p *process) kill(ctx context.Context, pause time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.program.Kill()
-	return errors.Join(sleep(ctx, pause), p.start())
+	return errors.Join(testbed.Sleep(ctx, pause), p.start())
 }
 
-// deploy ends it in order and starts it again.
+// deploy stops the process with SIGTERM and restarts it after the pause.
 func (p *process) deploy(ctx context.Context, pause time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	late := p.program.Stop(ctx, deployGrace)
-	return errors.Join(late, sleep(ctx, pause), p.start())
+	return errors.Join(late, testbed.Sleep(ctx, pause), p.start())
 }
 
-// freeze stops it for a while without ending it. It may be killed meanwhile.
+// freeze suspends the process for a time. The process can be killed during it.
 func (p *process) freeze(ctx context.Context, length time.Duration) error {
 	p.mu.Lock()
 	program := p.program
@@ -77,7 +75,7 @@ func (p *process) freeze(ctx context.Context, length time.Duration) error {
 // fleet is all API and worker processes.
 type fleet struct {
 	apis, workers []*process
-	selfEnded     atomic.Int64 // processes that nobody asked to end
+	selfEnded     atomic.Int64 // exits without a fault
 }
 
 func startFleet(opts Options, s *stores) (*fleet, error) {
@@ -104,7 +102,7 @@ func startFleet(opts Options, s *stores) (*fleet, error) {
 	return f, nil
 }
 
-// newProcess is the n-th process of that sub-command, which answers on a port of its own.
+// newProcess prepares the n-th process of a sub-command, on its own port.
 func newProcess(opts Options, s *stores, name, addrVariable string, n int) (*process, error) {
 	port, err := devstack.FreePort()
 	if err != nil {
@@ -117,25 +115,16 @@ func newProcess(opts Options, s *stores, name, addrVariable string, n int) (*pro
 	}}, nil
 }
 
-// environment is that of this process without the settings of whatever Greenroom this user has otherwise. Circuits
-// open early and cool down fast, so that a run of minutes sees many.
+// environment returns the environment of API and worker. Circuits
+// open early and cool down fast, so that a run of minutes has many of them.
 func environment(opts Options, s *stores) []string {
-	var env []string
-	for _, line := range os.Environ() {
-		if !strings.HasPrefix(line, "GREENROOM_") {
-			env = append(env, line)
-		}
-	}
-	env = append(env,
-		"GREENROOM_DATABASE_URL="+s.postgres.URL(), "GREENROOM_TEMPORAL_ADDRESS="+s.temporal.Address(),
-		"GREENROOM_SECRET="+s.secrets.Secret, "GREENROOM_KEYSET="+s.secrets.Keyset,
+	variables := []string{
+		"GREENROOM_DATABASE_URL=" + s.postgres.URL(), "GREENROOM_TEMPORAL_ADDRESS=" + s.temporal.Address(),
+		"GREENROOM_SECRET=" + s.secrets.Secret, "GREENROOM_KEYSET=" + s.secrets.Keyset,
 		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true",
-		"GREENROOM_CIRCUIT_THRESHOLD=6", "GREENROOM_CIRCUIT_COOLDOWN=5s", "GREENROOM_MEDIA_DIR="+s.dir+"/media")
-	for _, setting := range opts.Settings {
-		name, value, _ := strings.Cut(setting, "=")
-		env = append(env, "GREENROOM_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_"))+"="+value)
+		"GREENROOM_CIRCUIT_THRESHOLD=6", "GREENROOM_CIRCUIT_COOLDOWN=5s", "GREENROOM_MEDIA_DIR=" + s.dir + "/media",
 	}
-	return env
+	return testbed.Environment(variables, opts.Settings)
 }
 
 func (f *fleet) all() []*process { return append(append([]*process{}, f.apis...), f.workers...) }
@@ -148,13 +137,13 @@ func (f *fleet) urls() []string {
 	return urls
 }
 
-// awaitReady returns when every process works.
+// awaitReady returns when every process is ready.
 func (f *fleet) awaitReady(ctx context.Context) error {
 	for _, p := range f.all() {
 		if err := p.program.AwaitReady(
 			ctx,
 			readyLimit,
-			func(ctx context.Context) error { return answers(ctx, p.url) },
+			func(ctx context.Context) error { return testbed.CheckReady(ctx, p.url) },
 		); err != nil {
 			return err
 		}
@@ -162,28 +151,12 @@ func (f *fleet) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-func answers(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", http.NoBody)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("not ready: %s", resp.Status)
-	}
-	return nil
-}
-
-// supervise starts processes again that ended by themselves, until ctx ends, as the supervisor of an installation does.
+// supervise restarts processes that exited, until ctx ends, as a supervisor in production does.
 func (f *fleet) supervise(ctx context.Context) {
-	for sleep(ctx, superviseEvery) == nil {
+	for testbed.Sleep(ctx, superviseEvery) == nil {
 		for _, p := range f.all() {
 			if !p.mu.TryLock() {
-				continue // broken on purpose
+				continue // a fault holds it
 			}
 			if p.ended() {
 				f.selfEnded.Add(1)
@@ -194,7 +167,7 @@ func (f *fleet) supervise(ctx context.Context) {
 	}
 }
 
-// killAll ends every process at once; the result starts them again.
+// killAll kills every process at the same time. The returned function restarts them.
 func (f *fleet) killAll() (restart func() error) {
 	var wait sync.WaitGroup
 	for _, p := range f.all() {

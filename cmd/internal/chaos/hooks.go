@@ -9,33 +9,30 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
-	"greenroom/db"
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db/catalog"
-	"greenroom/db/pg"
 )
 
 const (
-	// receivers are the endpoints of a run, one for each company. Every second one is never broken on purpose: what
-	// waits there waits because of us.
+	// receivers is the number of endpoints, one for each company. Every second receiver has no faults: when a delivery
+	// to it waits, the cause is Greenroom.
 	receivers = 20
-	// attemptTimeout is short, so that a receiver that hangs costs seconds.
+	// attemptTimeout is short, so that a hanging receiver costs only seconds.
 	attemptTimeout = 4 * time.Second
-	// retries are the waits of 5 s and 30 s of the default profile; the third, of 5 minutes, would only make a run longer.
+	// retries allows the waits of 5 s and 30 s of the default profile. The third, of 5 minutes, would only prolong a run.
 	retries = 2
-	noLimit = 100_000_000 // requests, of an API key
 )
 
-// hook is a company with its key, its webhook, and the receiver of that.
+// hook is a company with its key, its webhook and the webhook's receiver.
 type hook struct {
 	id       uuid.UUID
 	key      string
 	receiver *receiver
-	robust   bool // the receiver is never broken on purpose
+	robust   bool // the receiver has no faults
 }
 
-// register makes the companies and their webhooks through API and database, before anything is broken.
+// register creates the companies and their webhooks before the first fault.
 func register(ctx context.Context, r *run) ([]*hook, error) {
 	secret, err := hex.DecodeString(r.stores.secrets.Secret)
 	if err != nil {
@@ -48,7 +45,7 @@ func register(ctx context.Context, r *run) ([]*hook, error) {
 			return hooks, err
 		}
 		hooks = append(hooks, h)
-		if h.key, err = createCompany(ctx, r.db, secret, fmt.Sprintf("Company %d", i+1)); err != nil {
+		if h.key, err = testbed.CreateCompany(ctx, r.db, secret, fmt.Sprintf("Company %d", i+1)); err != nil {
 			return hooks, err
 		}
 		if err := h.create(ctx, r, i); err != nil {
@@ -58,7 +55,7 @@ func register(ctx context.Context, r *run) ([]*hook, error) {
 	return hooks, nil
 }
 
-// create makes the webhook; the circuit of every third one recovers by itself.
+// create creates the webhook. The circuit of every third webhook recovers by probes.
 func (h *hook) create(ctx context.Context, r *run, i int) error {
 	in := map[string]any{"url": h.receiver.url(), "events": []string{catalog.InterviewStarted}}
 	if i%3 == 0 {
@@ -77,23 +74,7 @@ func (h *hook) create(ctx context.Context, r *run, i int) error {
 	return nil
 }
 
-// createCompany makes a company and a key of its own, as a customer would have.
-func createCompany(ctx context.Context, d *bun.DB, secret []byte, name string) (key string, err error) {
-	key, hash, prefix := db.GenerateKey(secret)
-	err = pg.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
-		c := &db.Company{Name: name}
-		if err := db.CreateCompany(ctx, tx, c); err != nil {
-			return err
-		}
-		return db.CreateAPIKey(ctx, tx, &db.APIKey{
-			CompanyID: &c.ID, Name: "chaos", Hash: hash, Prefix: prefix, Scopes: []string{"*"},
-			RatePerMinute: noLimit, RatePerHour: noLimit,
-		}, "cli")
-	})
-	return key, err
-}
-
-// reachable are the hooks whose receivers are broken on purpose at times.
+// breakable returns the hooks whose receivers can have faults.
 func breakable(hooks []*hook) []*hook {
 	var list []*hook
 	for _, h := range hooks {
@@ -104,7 +85,7 @@ func breakable(hooks []*hook) []*hook {
 	return list
 }
 
-var errNotFound = errors.New("it is not there")
+var errNotFound = errors.New("not found")
 
 // byDelivery finds the delivery's id in the id of its workflow, delivery:<id>:<generation>.
 func byDelivery(workflowID string) (uuid.UUID, error) {

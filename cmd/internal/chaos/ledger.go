@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// ledger knows of every event what the API answered and what reached its receiver. Times are since the start of the
+// ledger records for each event the API's response and the arrivals at its receiver. Times are since the start of the
 // load; 0 is "not yet".
 type ledger struct {
 	start  time.Time
@@ -30,8 +30,8 @@ type entry struct {
 
 func (l *ledger) now() time.Duration { return max(time.Since(l.start), 1) }
 
-// add opens the entry of an event that is about to be published. The events go to all receivers in turn; in every
-// second turn they are keyed.
+// add adds the entry of an event before it is published. The events go to all receivers in turn. In every
+// second turn they carry an Idempotency-Key.
 func (l *ledger) add(hooks int) (seq, hook int, keyed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,7 +48,7 @@ func (l *ledger) accept(seq int, id uuid.UUID) {
 	e.id, e.accepted = id, l.now()
 }
 
-// attempt notes one POST to the receiver that it answers with 2xx (ok) or not.
+// attempt records one POST to the receiver; ok means that it responds with 2xx.
 func (l *ledger) attempt(seq int, webhookID string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -69,14 +69,14 @@ func (l *ledger) attempt(seq int, webhookID string, ok bool) {
 	}
 }
 
-// snapshot is a copy of the entries.
+// snapshot returns a copy of the entries.
 func (l *ledger) snapshot() []entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.events)
 }
 
-// counts are the events accepted so far and those of them that have arrived.
+// counts returns the numbers of accepted events and of arrived ones among them.
 func (l *ledger) counts() (accepted, arrived int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,18 +16,19 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
+	"greenroom/cmd/internal/testbed"
 	"greenroom/workflows"
 )
 
 const (
-	handLimit  = 10 * time.Second // of one action, with its look for a workflow
-	sampled    = 100              // workflows of which one is chosen
-	candidates = 5                // of a list are tried
-	// resetEvery is how often the operator closes the circuits that need a person.
+	handLimit  = 10 * time.Second // of one action, including the search for a workflow
+	sampled    = 100              // number of workflows from which one is chosen
+	candidates = 5                // number of workflows tried
+	// resetEvery is how often the operator resets circuits with manual recovery.
 	resetEvery = 12 * time.Second
 )
 
-// operator does what a person does in Temporal's UI, to workflows at random, and remembers to which deliveries.
+// operator acts on random workflows as a person does in Temporal's UI, and records the affected deliveries.
 type operator struct {
 	r *run
 
@@ -40,15 +41,15 @@ func newOperator(r *run) *operator {
 	return &operator{r: r, canceled: map[uuid.UUID]bool{}, resent: map[uuid.UUID]bool{}}
 }
 
-// types are the types of workflows, each as often as it is to be chosen.
+// types lists the workflow types; a type with more entries is chosen more often.
 var types = []string{
 	"DeliverWebhook", "DeliverWebhook", "DeliverWebhook", "DeliverBatch", "Circuit", "Circuit", "ReplayDeliveries",
 }
 
 const running = " AND ExecutionStatus = 'Running'"
 
-// act does something to one of the workflows that match, of the drawn type or else of another. What the list calls
-// running may have ended, so others follow until one is there. That Temporal is down is no fault.
+// act applies an action to a matching workflow of the drawn type, or else of another type. A listed workflow
+// can have ended since, so act tries several. It returns errSkipped while Temporal is unavailable.
 func (o *operator) act(
 	ctx context.Context,
 	d draw,
@@ -96,7 +97,7 @@ func (o *operator) delete(ctx context.Context, d draw) (string, error) {
 	})
 }
 
-// cancel notes the deliveries before it asks: the request may be carried out although its answer is lost.
+// cancel records the deliveries before the request: it can succeed although its response is lost.
 func (o *operator) cancel(ctx context.Context, d draw) (string, error) {
 	return o.act(ctx, d, running, func(ctx context.Context, e *commonpb.WorkflowExecution) error {
 		if err := o.note(ctx, e, o.canceled); err != nil {
@@ -106,7 +107,7 @@ func (o *operator) cancel(ctx context.Context, d draw) (string, error) {
 	})
 }
 
-// reset runs a workflow again from its first task, also one that has ended.
+// reset resets a workflow to its first task, also one that has ended.
 func (o *operator) reset(ctx context.Context, d draw) (string, error) {
 	return o.act(ctx, d, "", func(ctx context.Context, e *commonpb.WorkflowExecution) error {
 		first, err := o.firstTask(ctx, e)
@@ -127,7 +128,7 @@ func (o *operator) reset(ctx context.Context, d draw) (string, error) {
 	})
 }
 
-// firstTask is the event with which the first workflow task was completed.
+// firstTask returns the id of the event that completed the first workflow task.
 func (o *operator) firstTask(ctx context.Context, e *commonpb.WorkflowExecution) (int64, error) {
 	history := o.r.stores.client.GetWorkflowHistory(
 		ctx,
@@ -145,10 +146,10 @@ func (o *operator) firstTask(ctx context.Context, e *commonpb.WorkflowExecution)
 			return event.GetEventId(), nil
 		}
 	}
-	return 0, errors.New("it has not begun")
+	return 0, errors.New("the workflow has not started")
 }
 
-// signal sends what an engineer may send: an empty wake to a delivery, a reset to a circuit, a look to anything else.
+// signal sends a signal that an engineer could send: a wake to a delivery, a reset to a circuit, otherwise a look.
 func (o *operator) signal(ctx context.Context, d draw) (string, error) {
 	return o.act(ctx, d, running, func(ctx context.Context, e *commonpb.WorkflowExecution) error {
 		name := workflows.SignalReplayChanged
@@ -162,7 +163,7 @@ func (o *operator) signal(ctx context.Context, d draw) (string, error) {
 	})
 }
 
-// note remembers the deliveries of a workflow.
+// note adds the deliveries of a workflow to a set.
 func (o *operator) note(ctx context.Context, e *commonpb.WorkflowExecution, in map[uuid.UUID]bool) error {
 	ids, err := o.deliveries(ctx, e)
 	if err != nil {
@@ -176,7 +177,7 @@ func (o *operator) note(ctx context.Context, e *commonpb.WorkflowExecution, in m
 	return nil
 }
 
-// deliveries are those that a workflow has: none for one that has none.
+// deliveries returns the deliveries of a workflow; a Circuit, for instance, has none.
 func (o *operator) deliveries(ctx context.Context, e *commonpb.WorkflowExecution) ([]uuid.UUID, error) {
 	if id, err := byDelivery(e.GetWorkflowId()); err == nil {
 		return []uuid.UUID{id}, nil
@@ -210,10 +211,10 @@ func (o *operator) touched(in map[uuid.UUID]bool, delivery uuid.UUID) bool {
 	return in[delivery]
 }
 
-// resetCircuits closes open circuits of receivers that are healthy again, through the API, until ctx ends. Those that
-// probe close by themselves.
+// resetCircuits resets open circuits of healthy receivers through the API, until ctx ends. Circuits with
+// probes close without it.
 func (o *operator) resetCircuits(ctx context.Context) {
-	for sleep(ctx, resetEvery) == nil {
+	for testbed.Sleep(ctx, resetEvery) == nil {
 		var open []uuid.UUID
 		err := o.r.db.NewRaw("SELECT id FROM webhooks WHERE circuit_opened_at IS NOT NULL "+
 			"AND circuit_recovery IS DISTINCT FROM 'probe'").

@@ -14,22 +14,23 @@ import (
 
 	"github.com/google/uuid"
 
+	"greenroom/cmd/internal/testbed"
 	"greenroom/db/catalog"
 )
 
 const (
-	// postLimit is what a publisher waits for an answer: a frozen API costs it no longer.
+	// postLimit is the timeout of a request, for instance to a frozen API.
 	postLimit = 10 * time.Second
-	// repeatFor is how long an event with an Idempotency-Key is repeated until it is accepted, with pauses that double
-	// from repeatFirst to repeatLast: publishers that hammer an API that has just come back would be a fault of their
-	// own.
+	// repeatFor is how long a request with an Idempotency-Key is retried until it is accepted. The pauses double
+	// from repeatFirst to repeatLast: constant retries would overload an API that has just
+	// restarted.
 	repeatFor   = 90 * time.Second
 	repeatFirst = 300 * time.Millisecond
 	repeatLast  = 10 * time.Second
-	payload     = 400 // bytes of filling in an event
+	payload     = 400 // bytes of padding in an event
 )
 
-// publisher posts events to all API processes in turn, at a constant rate whatever the answers take (open loop).
+// publisher posts events to all API processes in turn, at a constant rate independent of the responses (open loop).
 type publisher struct {
 	urls   []string
 	keys   []string // API key of the company of each receiver
@@ -37,8 +38,8 @@ type publisher struct {
 	http   *http.Client
 	wait   sync.WaitGroup
 
-	refused atomic.Int64 // answers other than 2xx
-	failed  atomic.Int64 // no answer
+	refused atomic.Int64 // responses other than 2xx
+	failed  atomic.Int64 // requests without a response
 }
 
 func newPublisher(urls, keys []string, l *ledger) *publisher {
@@ -47,11 +48,11 @@ func newPublisher(urls, keys []string, l *ledger) *publisher {
 	}}
 }
 
-// run publishes until ctx ends. Events that are under way go on: done waits for them.
+// run publishes until ctx ends. Requests in flight continue: done waits for them.
 func (p *publisher) run(ctx context.Context, rate float64) {
 	start := time.Now()
 	for n := 0; ; n++ {
-		if sleep(ctx, time.Until(start.Add(time.Duration(float64(n)/rate*float64(time.Second))))) != nil {
+		if testbed.Sleep(ctx, time.Until(start.Add(time.Duration(float64(n)/rate*float64(time.Second))))) != nil {
 			return
 		}
 		p.publish(context.WithoutCancel(ctx))
@@ -60,28 +61,28 @@ func (p *publisher) run(ctx context.Context, rate float64) {
 
 func (p *publisher) done() { p.wait.Wait() }
 
-// publish posts one event. Every second one carries an Idempotency-Key and is repeated until it is accepted; the
-// others are not, since nobody can know whether a request without an answer was stored.
+// publish posts one event. An event with an Idempotency-Key is retried until it is accepted. The
+// others are not, because a request without a response may have been stored.
 func (p *publisher) publish(ctx context.Context) {
 	seq, hook, keyed := p.ledger.add(len(p.keys))
 	p.wait.Go(func() {
 		deadline := time.Now().Add(repeatFor)
 		pause := repeatFirst
 		for try := 0; !p.post(ctx, seq, hook, keyed, seq+try) && keyed && time.Now().Before(deadline); try++ {
-			_ = sleep(ctx, pause)
+			_ = testbed.Sleep(ctx, pause)
 			pause = min(2*pause, repeatLast)
 		}
 	})
 }
 
-// burst posts n events at once.
+// burst posts n events concurrently.
 func (p *publisher) burst(ctx context.Context, n int) {
 	for range n {
 		p.publish(context.WithoutCancel(ctx))
 	}
 }
 
-// post tells whether the event was accepted.
+// post reports whether the event was accepted.
 func (p *publisher) post(ctx context.Context, seq, hook int, keyed bool, api int) bool {
 	body := fmt.Sprintf(
 		`{"type":%q,"data":{%s%d,"text":%q}}`,

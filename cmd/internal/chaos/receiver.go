@@ -13,24 +13,26 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"greenroom/cmd/internal/testbed"
 )
 
-// mode is how a receiver behaves.
+// mode is the behaviour of a receiver.
 type mode int32
 
 const (
 	healthy   mode = iota
 	failing        // 500
-	hanging        // reads and never answers
-	resetting      // closes the connection without an answer
+	hanging        // reads the request and never responds
+	resetting      // closes the connection without a response
 	limiting       // 429 with Retry-After
-	slow           // answers 200 after slowAnswer
+	slow           // responds 200 after slowAnswer
 )
 
-// slowAnswer is within the time-out of the webhooks (attemptTimeout).
+// slowAnswer is shorter than attemptTimeout.
 const slowAnswer = 2 * time.Second
 
-// receiver is the endpoint of one webhook, on a port of its own.
+// receiver is the endpoint of one webhook, on its own port.
 type receiver struct {
 	ledger *ledger
 	addr   string
@@ -45,7 +47,7 @@ func newReceiver(l *ledger) (*receiver, error) {
 	return r, r.up(context.Background())
 }
 
-// up listens, on the same port as before.
+// up starts to listen, on the same port each time.
 func (r *receiver) up(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,7 +69,7 @@ func (r *receiver) up(ctx context.Context) error {
 	return nil
 }
 
-// down refuses connections and cuts off those that are open.
+// down closes the listener and all connections.
 func (r *receiver) down() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,7 +86,7 @@ func (r *receiver) url() string { return "http://" + r.addr + "/" }
 func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
-		return // cut off: no attempt
+		return // aborted: not counted as an attempt
 	}
 	seq, id := sequence(body), req.Header.Get("webhook-id")
 	switch mode(r.mode.Load()) {
@@ -100,7 +102,7 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 		r.ledger.attempt(seq, id, false)
 		cutOff(w)
 	case slow:
-		if sleep(req.Context(), slowAnswer) == nil {
+		if testbed.Sleep(req.Context(), slowAnswer) == nil {
 			r.ledger.attempt(seq, id, true)
 			w.WriteHeader(http.StatusOK)
 		}
@@ -115,7 +117,7 @@ func (r *receiver) refuse(w http.ResponseWriter, seq int, id string, status int)
 	w.WriteHeader(status)
 }
 
-// cutOff makes the kernel answer with a reset.
+// cutOff makes the kernel send a TCP reset.
 func cutOff(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -127,10 +129,10 @@ func cutOff(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// sequenceKey begins the number that the publisher put into the event's data.
+// sequenceKey precedes the event's number in its data.
 const sequenceKey = `"chaos":`
 
-// sequence is the event's number in the ledger, or -1.
+// sequence returns the event's number in the ledger, or -1.
 func sequence(body []byte) int {
 	_, rest, found := bytes.Cut(body, []byte(sequenceKey))
 	if !found {
@@ -147,19 +149,7 @@ func sequence(body []byte) int {
 	return n
 }
 
-// sleep waits, or returns the reason why ctx ended.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(max(d, 0))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
-// retry calls fn every 250 ms until it succeeds, and gives its last error up after the limit or when ctx ends.
+// retry calls fn every 250 ms until it succeeds. After the limit, or when ctx ends, it returns fn's last error.
 func retry(ctx context.Context, limit time.Duration, fn func(context.Context) error) error {
 	deadline := time.Now().Add(limit)
 	for {
@@ -167,7 +157,7 @@ func retry(ctx context.Context, limit time.Duration, fn func(context.Context) er
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		if ended := sleep(ctx, 250*time.Millisecond); ended != nil {
+		if ended := testbed.Sleep(ctx, 250*time.Millisecond); ended != nil {
 			return errors.Join(err, ended)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Report is all that a run found. Times are in seconds.
+// Report is the result of a run. Times are in seconds.
 type Report struct {
 	At        time.Time      `json:"at"`
 	Version   string         `json:"version"` // of the program, with its commit
@@ -27,24 +27,24 @@ type Report struct {
 	TookS     float64        `json:"tookS"`
 	Faults    int            `json:"faults"`
 	Accepted  int            `json:"accepted"`
-	Arrived   int            `json:"arrived"` // of the accepted
+	Arrived   int            `json:"arrived"` // among the accepted events
 	Refused   int64          `json:"refused"` // requests answered with an error
-	Failed    int64          `json:"failed"`  // requests without an answer
+	Failed    int64          `json:"failed"`  // requests without a response
 	Stored    int            `json:"storedWithoutAnswer"`
 	Lost      int            `json:"lost"`
-	Twice     int            `json:"twice"`     // arrivals beyond the first
-	Split     int            `json:"split"`     // events that one Idempotency-Key made twice
-	SelfEnded int64          `json:"selfEnded"` // processes that ended by themselves and were started again
+	Twice     int            `json:"twice"`     // arrivals after the first
+	Split     int            `json:"split"`     // events stored twice under one Idempotency-Key
+	SelfEnded int64          `json:"selfEnded"` // exits of processes without a fault; they were restarted
 	Statuses  map[string]int `json:"statuses"`
-	Explained map[string]int `json:"explained"` // accepted events that need not have arrived, by reason
+	Explained map[string]int `json:"explained"` // accepted events that did not arrive, by known reason
 
 	Unexplained      []Unexplained `json:"unexplained"` // the first of them
 	UnexplainedCount int           `json:"unexplainedCount"`
 
 	Settled       bool    `json:"settled"`       // every delivery has ended
-	SettledAfterS float64 `json:"settledAfterS"` // after the last fault, with retries and circuits
-	FlowAfterS    float64 `json:"flowAfterS"`    // from the last fault until something published after it arrived
-	// RecoveredS is the time from the last fault until nothing older waited for a receiver that was never broken.
+	SettledAfterS float64 `json:"settledAfterS"` // after the last fault, including retries and circuits
+	FlowAfterS    float64 `json:"flowAfterS"`    // from the last fault to the first arrival of an event published after it
+	// RecoveredS is the time from the last fault until all older events had arrived at the receivers without faults.
 	RecoveredS float64 `json:"recoveredS"`
 
 	Causes   []Cause   `json:"causes"`
@@ -54,19 +54,19 @@ type Report struct {
 	Logs     string    `json:"logs,omitempty"`
 }
 
-// Cause is what one kind of fault did. Silence is the longest gap between arrivals that it began, Wait the longest
-// time between the acceptance and the arrival of an event at a receiver that was never broken on purpose.
+// Cause is the effect of one kind of fault. Silence is the longest gap between arrivals that it caused, Wait the
+// longest time from the acceptance to the arrival of an event at a receiver without faults.
 type Cause struct {
 	Kind      string  `json:"kind"`
 	Faults    int     `json:"faults"`
 	SilenceS  float64 `json:"silenceS"`
-	UnbrokenS float64 `json:"unbrokenS"` // the most of such a gap in which nothing was broken
+	UnbrokenS float64 `json:"unbrokenS"` // the longest part of such a gap without any fault
 	WaitS     float64 `json:"waitS"`
 	Over20S   int     `json:"over20S"` // events that waited for more than 20 s
 	Twice     int     `json:"twice"`
 }
 
-// Silence is a gap between two arrivals at receivers that were never broken on purpose.
+// Silence is a gap between two arrivals at receivers without faults.
 type Silence struct {
 	Cause     string  `json:"cause"`
 	FromS     float64 `json:"fromS"`
@@ -74,8 +74,8 @@ type Silence struct {
 	UnbrokenS float64 `json:"unbrokenS"`
 }
 
-// Wait is an event on its way to a receiver that was never broken on purpose. UnbrokenS is the part of it in which no
-// store and no process was broken.
+// Wait is the time of an event from acceptance to arrival at a receiver without faults. UnbrokenS is its part without
+// a fault of a store or process.
 type Wait struct {
 	Cause     string  `json:"cause"`
 	Delivery  string  `json:"delivery"`
@@ -90,7 +90,7 @@ const (
 	longWait = 20.0
 )
 
-// Broken reports whether anything was lost or is unexplained.
+// Broken reports whether an event was lost, stored twice or is unexplained.
 func (r *Report) Broken() bool { return r.Lost > 0 || r.UnexplainedCount > 0 || r.Split > 0 }
 
 func (r *Report) unexplained(u Unexplained) {
@@ -160,20 +160,28 @@ func longest[T any](list []T, seconds func(T) float64) []T {
 func (r *Report) print(w io.Writer) {
 	fmt.Fprintf(w, "\ngreenroom %s, seed %d: %d faults in %.0f s at %.0f events/s, %d APIs, %d workers, %s\n\n",
 		r.Version, r.Seed, r.Faults, r.TookS, r.Rate, r.APIs, r.Workers, r.Stores)
-	fmt.Fprintf(w, "accepted %d, lost %d, twice %d, unexplained %d\n", r.Accepted, r.Lost, r.Twice, r.UnexplainedCount)
-	fmt.Fprintf(w, "arrived %d; stored although the answer was lost %d; refused %d, without an answer %d; deliveries%s\n",
-		r.Arrived, r.Stored, r.Refused, r.Failed, listOf(r.Statuses))
+	fmt.Fprintf(w, "accepted %d, lost %d, twice %d, unexplained %d\n",
+		r.Accepted, r.Lost, r.Twice, r.UnexplainedCount)
+	fmt.Fprintf(
+		w,
+		"arrived %d; stored although the response was lost %d; refused %d, without a response %d; deliveries%s\n",
+		r.Arrived,
+		r.Stored,
+		r.Refused,
+		r.Failed,
+		listOf(r.Statuses),
+	)
 	if len(r.Explained) > 0 {
 		fmt.Fprintf(w, "did not arrive, explained:%s\n", listOf(r.Explained))
 	}
 	fmt.Fprintf(
 		w,
-		"after the last fault: first arrival %.1f s, all that waited for us %.1f s, every delivery ended %.1f s\n",
+		"after the last fault: first arrival %.1f s, all older events arrived %.1f s, every delivery ended %.1f s\n",
 		r.FlowAfterS,
 		r.RecoveredS,
 		r.SettledAfterS,
 	)
-	fmt.Fprintf(w, "processes that ended by themselves and were started again: %d\n\n", r.SelfEnded)
+	fmt.Fprintf(w, "processes that exited without a fault: %d\n\n", r.SelfEnded)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "cause\tfaults\tlongest silence s\tof it unbroken s\tlongest wait s\twaits over 20 s\ttwice\t")
 	for _, c := range r.Causes {
@@ -189,7 +197,7 @@ func (r *Report) print(w io.Writer) {
 			c.Twice,
 		)
 	}
-	_ = t.Flush() // a terminal that went away
+	_ = t.Flush() // the terminal is gone
 	for _, u := range r.Unexplained[:min(len(r.Unexplained), listed)] {
 		fmt.Fprintf(w, "\nunexplained: event %s %s (delivery %s, status %q, accepted at %.1f s, first fault %s): workflow %s",
 			u.Event, u.Why, u.Delivery, u.Status, u.Accepted, u.Cause, u.Workflow)

@@ -7,20 +7,22 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"greenroom/cmd/internal/testbed"
 )
 
-// settled is how the end of a run went.
+// settled describes the end of a run.
 type settled struct {
-	after time.Duration // from the end of the last fault until the last change of a delivery that was made before it
+	after time.Duration // from the end of the last fault to the last change of a delivery created before it
 	all   bool          // every delivery has ended
 }
 
 const (
-	// hurryEvery is how often the operator sends waiting deliveries at once whose next attempt is further away than
-	// hurryFrom. Those that are due are left to the system.
+	// hurryEvery is how often the operator retries waiting deliveries whose next attempt is later than
+	// hurryFrom from now.
 	hurryEvery = 10 * time.Second
 	hurryFrom  = 15 * time.Second
-	// lateness is how long the run listens on for duplicates once everything has ended.
+	// lateness is how long the run waits for duplicates after every delivery has ended.
 	lateness = 4 * time.Second
 )
 
@@ -57,17 +59,17 @@ func (r *run) settle(ctx context.Context) (s settled, err error) {
 			)
 			r.hurry(ctx)
 		}
-		if err := sleep(ctx, 250*time.Millisecond); err != nil {
+		if err := testbed.Sleep(ctx, 250*time.Millisecond); err != nil {
 			return s, err
 		}
 	}
 	if s.after, err = r.lastChange(ctx); err != nil {
 		return s, err
 	}
-	return s, sleep(ctx, lateness)
+	return s, testbed.Sleep(ctx, lateness)
 }
 
-// lastChange is the time from the end of the last fault to the last change of what was made before it.
+// lastChange returns the time from the end of the last fault to the last change of a delivery created before it.
 func (r *run) lastChange(ctx context.Context) (time.Duration, error) {
 	end := r.started.Add(lastEnd(r.timeline.faults()))
 	var last time.Time
@@ -84,7 +86,7 @@ func (r *run) open(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// remaining says where the deliveries are that have not ended.
+// remaining describes the deliveries that have not ended.
 func (r *run) remaining(ctx context.Context) string {
 	var places []struct {
 		Status, Place string
@@ -109,7 +111,7 @@ func (r *run) remaining(ctx context.Context) string {
 	return text.String()
 }
 
-// hurry asks for deliveries at once that wait for an attempt that is far away.
+// hurry retries the deliveries whose next attempt is far in the future.
 func (r *run) hurry(ctx context.Context) {
 	var waiting []struct{ ID, WebhookID uuid.UUID }
 	err := r.db.NewRaw(`SELECT id, webhook_id FROM deliveries WHERE status = 'retrying' AND next_attempt_at > now() + ? *
@@ -117,7 +119,7 @@ func (r *run) hurry(ctx context.Context) {
 		hurryFrom.Milliseconds()).
 		Scan(ctx, &waiting)
 	if err != nil {
-		return // asked again later
+		return // repeated at the next tick
 	}
 	for _, w := range waiting {
 		for _, h := range r.hooks {

@@ -17,13 +17,14 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 )
 
-// restartLimit is how long a store that does not start is tried again, for instance because another program took its
-// port while it was down.
+// restartLimit is how long the start of a store is retried, for instance because another program took its
+// port.
 const restartLimit = time.Minute
 
-// temporalServer is what a run does with either kind of Temporal.
+// temporalServer is the development server or the full one.
 type temporalServer interface {
 	child
 	Address() string
@@ -32,7 +33,7 @@ type temporalServer interface {
 	Kill()
 }
 
-// stores are PostgreSQL and Temporal. The lock is held while one of them is broken on purpose.
+// stores are PostgreSQL and Temporal. A fault of either holds the lock while it lasts.
 type stores struct {
 	opts     Options
 	dir      string
@@ -45,16 +46,15 @@ type stores struct {
 	client   client.Client
 }
 
-// openStores starts both. What an earlier run left after a kill is removed first.
+// openStores starts both.
 func openStores(ctx context.Context, opts Options) (_ *stores, err error) {
-	removeAbandoned(opts.Dir)
 	s := &stores{opts: opts}
 	if !opts.DevServer {
 		if s.programs, err = devstack.FindTemporalServer(ctx, opts.Log); err != nil {
 			return nil, err
 		}
 	}
-	if s.dir, err = workDir(opts.Dir); err != nil {
+	if s.dir, err = testbed.NewWorkDir(opts.Dir); err != nil {
 		return nil, err
 	}
 	if err := s.open(ctx); err != nil {
@@ -68,7 +68,7 @@ func (s *stores) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) // of Temporal, which is started below
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) // for Temporal, started below
 	if s.stack, err = devstack.Start(
 		ctx,
 		devstack.Options{Dir: s.dir, TemporalAddress: address, Log: s.opts.Log},
@@ -86,12 +86,12 @@ func (s *stores) open(ctx context.Context) (err error) {
 		HostPort: s.temporal.Address(), Logger: log.NewStructuredLogger(discard()),
 	})
 	if err != nil {
-		return fmt.Errorf("make a client of Temporal: %w", err)
+		return fmt.Errorf("create a Temporal client: %w", err)
 	}
 	return nil
 }
 
-// launchTemporal starts a Temporal on the port, with new stores where it finds none.
+// launchTemporal starts Temporal on the port and creates its stores if they are missing.
 func (s *stores) launchTemporal(ctx context.Context, port int) error {
 	if s.opts.DevServer {
 		t, err := devstack.StartTemporal(
@@ -116,7 +116,7 @@ func (s *stores) launchTemporal(ctx context.Context, port int) error {
 
 func (s *stores) sqlite() string { return filepath.Join(s.dir, "temporal.db") }
 
-// dropTemporal gives Temporal empty stores: every workflow, schedule and search attribute is gone.
+// dropTemporal replaces Temporal's stores by empty ones: all workflows, schedules and search attributes are lost.
 func (s *stores) dropTemporal(ctx context.Context, pause time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,7 +128,7 @@ func (s *stores) dropTemporal(ctx context.Context, pause time.Duration) error {
 	if err := s.emptyTemporal(ctx); err != nil {
 		return err
 	}
-	if err := sleep(ctx, pause); err != nil {
+	if err := testbed.Sleep(ctx, pause); err != nil {
 		return err
 	}
 	return retry(ctx, restartLimit, func(ctx context.Context) error { return s.launchTemporal(ctx, port) })
@@ -156,11 +156,11 @@ func (s *stores) emptyTemporal(ctx context.Context) error {
 	return nil
 }
 
-// breakTemporal runs stop, waits, and starts Temporal again.
+// breakTemporal runs stop, waits, and restarts Temporal.
 func (s *stores) breakTemporal(ctx context.Context, pause time.Duration, stop func(context.Context) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := errors.Join(stop(ctx), sleep(ctx, pause)); err != nil {
+	if err := errors.Join(stop(ctx), testbed.Sleep(ctx, pause)); err != nil {
 		return err
 	}
 	return retry(ctx, restartLimit, s.temporal.Start)
@@ -174,7 +174,7 @@ func (s *stores) restartTemporal(ctx context.Context, pause time.Duration) error
 	return s.breakTemporal(ctx, pause, s.temporal.Stop)
 }
 
-// freezeTemporal stops it for a while without ending it: its connections stay open and nobody answers on them.
+// freezeTemporal suspends Temporal for a time. Its connections stay open without responses.
 func (s *stores) freezeTemporal(ctx context.Context, length time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +184,7 @@ func (s *stores) freezeTemporal(ctx context.Context, length time.Duration) error
 func (s *stores) breakPostgres(ctx context.Context, pause time.Duration, stop func(context.Context) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := errors.Join(stop(ctx), sleep(ctx, pause)); err != nil {
+	if err := errors.Join(stop(ctx), testbed.Sleep(ctx, pause)); err != nil {
 		return err
 	}
 	return retry(ctx, restartLimit, s.postgres.Start)
@@ -204,14 +204,14 @@ type child interface {
 	Done() <-chan struct{}
 }
 
-// freeze stops a child and lets it continue after the length, also when ctx ends first.
+// freeze suspends a child with SIGSTOP for the given length, or until ctx ends.
 func freeze(ctx context.Context, c child, length time.Duration) error {
 	if err := syscall.Kill(c.PID(), syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("freeze process %d: %w", c.PID(), err)
 	}
 	defer func() {
 		select {
-		case <-c.Done(): // killed; the id may be another's by now
+		case <-c.Done(): // killed: the process id may belong to another process now
 		default:
 			_ = syscall.Kill(c.PID(), syscall.SIGCONT)
 		}
@@ -226,7 +226,7 @@ func freeze(ctx context.Context, c child, length time.Duration) error {
 	return ctx.Err()
 }
 
-// close stops both. The data stays for remove.
+// close stops both and leaves the data.
 func (s *stores) close(ctx context.Context) error {
 	var errs []error
 	if s.client != nil {

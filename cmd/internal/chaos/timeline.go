@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Fault is one thing that went wrong, from its beginning until the broken part was there again. Times are since the
+// Fault is a fault from its start until the broken part worked again. Times are since the
 // start of the load.
 type Fault struct {
 	Kind   string        `json:"kind"`
@@ -15,7 +15,7 @@ type Fault struct {
 	End    time.Duration `json:"endNs"`
 }
 
-// timeline is the record of the faults, for all that have to be attributed to one.
+// timeline records the faults.
 type timeline struct {
 	start time.Time
 	mu    sync.Mutex
@@ -24,14 +24,14 @@ type timeline struct {
 
 func (t *timeline) now() time.Duration { return time.Since(t.start) }
 
-// add records a fault that began at start and is over now.
+// add records a fault that began at start and ends now.
 func (t *timeline) add(kind, detail string, start time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.list = append(t.list, Fault{Kind: kind, Detail: detail, Start: start, End: t.now()})
 }
 
-// faults is a copy, in the order in which they began.
+// faults returns a copy, in the order of their starts.
 func (t *timeline) faults() []Fault {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -40,11 +40,11 @@ func (t *timeline) faults() []Fault {
 	return list
 }
 
-// noFault is the cause of what happened while nothing was broken.
+// noFault is the cause when no fault was in force.
 const noFault = "none"
 
-// causeOf is the kind of the first fault that overlaps the period: what came later cannot have begun it. The faults
-// are in the order in which they began.
+// causeOf returns the kind of the first fault that overlaps the period, since a later one cannot have caused it. faults
+// must be in the order of their starts.
 func causeOf(faults []Fault, from, to time.Duration) string {
 	for _, f := range faults {
 		if f.Start < to && f.End > from {
@@ -54,7 +54,7 @@ func causeOf(faults []Fault, from, to time.Duration) string {
 	return noFault
 }
 
-// unbroken is how much of the period passed while no fault was in force.
+// unbroken returns how much of the period had no fault in force.
 func unbroken(faults []Fault, from, to time.Duration) time.Duration {
 	left, at := time.Duration(0), from
 	for _, f := range faults {
@@ -70,7 +70,7 @@ func unbroken(faults []Fault, from, to time.Duration) time.Duration {
 	return left + max(to-at, 0)
 }
 
-// lastEnd is when the last fault was over; 0 without faults.
+// lastEnd returns the end of the last fault, or 0 without faults.
 func lastEnd(faults []Fault) (end time.Duration) {
 	for _, f := range faults {
 		end = max(end, f.End)

@@ -1,9 +1,9 @@
-// Package config turns the environment, an optional YAML file and command-line flags into one typed, checked value.
+// Package config reads settings from the environment, an optional YAML file and command-line flags and returns one
 //
-// It is the only package that knows viper: everything else gets plain structs, so nothing reads a setting in the
-// middle of its work. Every setting is one line of one table (settings.go) that holds its name, its default, what it
-// means and what it accepts; the environment variable, the flag, the check, the message and the documentation follow
-// from that line. A flag beats the environment, the environment beats the file, the file beats the default.
+// checked value. It is the only package that uses viper: other packages get plain structs, so they do not read settings
+// at run time. Every setting is an entry of one table (settings.go) with its name, default, meaning and parser. The
+// environment variable, the flag, the check, the error and the documentation are derived from it. A flag takes
+// precedence over the environment, the environment over the file, the file over the default.
 package config
 
 import (
@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// Config is every setting of every sub-command, checked by Load. Durations are positive, numbers are within the
-// bounds that their messages state, addresses and URLs are well-formed.
+// Config has the settings of all sub-commands, checked by Load. Durations are positive, numbers are within the
+// documented bounds, addresses and URLs are valid.
 type Config struct {
 	HTTP      HTTP
 	Database  Database
 	Temporal  Temporal
 	Worker    Worker
-	Secret    Key    // keys the hashes of API keys and call-back tokens
-	Keyset    string // Tink AEAD keyset as JSON; seals signing secrets and masked headers
+	Secret    Key    // HMAC key for hashes of API keys and call-back tokens
+	Keyset    string // Tink AEAD keyset as JSON; encrypts signing secrets and masked headers
 	Dispatch  Dispatch
 	Circuit   Circuit
 	Egress    Egress
 	Provider  Service // places phone calls
 	Analysis  Service // analyses finished interviews; without URL, results are posted to the API
-	Generator Service // writes questions for new AI interviews; without URL they have none
+	Generator Service // writes the questions of new AI interviews; without URL they have none
 	SMTP      SMTP
 	Interview Interview
 	RateLimit RateLimit
@@ -40,18 +40,18 @@ type Config struct {
 	explicit   map[string]bool
 }
 
-// HTTP is where the API listens and what others call it.
+// HTTP configures the API's address.
 type HTTP struct {
 	Addr      string // host:port
-	PublicURL string // without a slash at the end; made from Addr when not set
-	// TrustedProxies are the addresses and ranges, separated by commas, whose X-Forwarded-For is believed.
+	PublicURL string // without a slash at the end; derived from Addr if not set
+	// TrustedProxies are the addresses and ranges, separated by commas, whose X-Forwarded-For is trusted.
 	TrustedProxies Networks
 }
 
-// Networks are addresses and CIDR ranges, each well-formed, separated by commas.
+// Networks are valid addresses and CIDR ranges, separated by commas.
 type Networks string
 
-// List is the networks one by one; none for "".
+// List returns the networks; none for "".
 func (n Networks) List() []string {
 	if n == "" {
 		return nil
@@ -59,75 +59,77 @@ func (n Networks) List() []string {
 	return strings.Split(string(n), ",")
 }
 
-// Database is PostgreSQL.
+// Database configures PostgreSQL.
 type Database struct {
 	URL      string // postgres://…
-	MaxConns int    // of one process
+	MaxConns int    // of each process
 }
 
-// Temporal is where workflows run.
+// Temporal configures the Temporal server.
 type Temporal struct {
 	Address string // host:port
-	// Managed: this program started the server at Address, so Temporal's own variables (TEMPORAL_*) do not apply.
+	// Managed means that this program started the server at Address, so Temporal's own variables (TEMPORAL_*) do not
+	// apply.
 	Managed   bool
 	Namespace string
 	TaskQueue string
 	UIURL     string // for links only; empty: no links
 }
 
-// Worker is what a worker process is to those who run it.
+// Worker configures worker processes.
 type Worker struct {
-	HTTPAddr string // host:port of its probes and metrics; empty: none
-	// DeploymentName and BuildID are its version in Temporal; without DeploymentName it has none.
+	HTTPAddr   string // host:port of its probes and metrics; empty: none
+	JournalDir string // of its journal; empty: none
+	// DeploymentName and BuildID are its version in Temporal. Without DeploymentName it is not versioned.
 	DeploymentName string
 	BuildID        string // empty: the program's version
 }
 
-// Dispatch moves accepted events to workflows.
+// Dispatch configures the start of deliveries.
 type Dispatch struct {
 	PollInterval           time.Duration
-	BatchAbove             int // deliveries/s, and rows waiting, from which deliveries share a workflow; 0: never
+	BatchAbove             int // deliveries/s and waiting deliveries from which first attempts share a workflow; 0: never
 	MaxInFlightPerEndpoint int
 }
 
-// Recovery says who closes an open circuit.
+// Recovery is the way in which an open circuit closes.
 type Recovery string
 
-// The ways an open circuit closes: a person resets it, or a single delivery is tried after a cool-down as well.
+// A circuit closes when a person resets it. With RecoverByProbe, a successful probe after the cool-down closes it too.
 const (
 	RecoverManually Recovery = "manual"
 	RecoverByProbe  Recovery = "probe"
 )
 
-// Circuit protects an endpoint that keeps failing.
+// Circuit configures the circuit breaker of endpoints.
 type Circuit struct {
 	Threshold    int // failed attempts in a row
 	Recovery     Recovery
 	Cooldown     time.Duration
 	DisableAfter time.Duration // 0: never
-	ReleaseLimit int           // deliveries/s where the ramp ends
+	ReleaseLimit int           // deliveries/s at the end of the ramp
 }
 
-// Egress is what outbound requests may reach beyond public addresses over https.
+// Egress allows outbound requests to other addresses than public ones over https.
 type Egress struct {
 	AllowHTTP     bool
 	AllowLoopback bool
 	AllowPrivate  bool
 }
 
-// Service is an HTTP service that Greenroom calls.
+// Service is an external HTTP service.
 type Service struct {
-	URL   string // empty: there is none
-	Token string // sent as a bearer token when set
+	URL   string // empty: not configured
+	Token string // bearer token, if set
 }
 
-// SMTP is the mail server that invitations go through.
+// SMTP is the mail server for invitations.
 type SMTP struct {
 	URL  string // smtp://user:password@host:port or smtps://…; empty: no mail is sent
-	From string // address of the sender, a name may stand before it; set whenever URL is
+	From string // address of the sender, optionally with a name; required with URL
 }
 
-// Interview holds the timers of an interview.
+// Interview has the timers of an interview.
 type Interview struct {
 	InvitationDeadline time.Duration
 	MaxDuration        time.Duration
@@ -136,7 +138,7 @@ type Interview struct {
 	NoAnswerDelay      time.Duration
 }
 
-// RateLimit holds for an API key that has no limits of its own.
+// RateLimit is the default for API keys without their own limits.
 type RateLimit struct {
 	PerMinute int
 	PerHour   int
@@ -147,14 +149,14 @@ type Retention struct {
 	Days int
 }
 
-// Media is where uploaded files are kept: in a directory, or in a bucket when S3 is set.
+// Media is the storage of uploaded files: a directory, or a bucket if S3 is set.
 type Media struct {
-	Dir      string // made with the first file
-	MaxBytes int    // of one file
+	Dir      string // created with the first file
+	MaxBytes int    // of each file
 	S3       S3
 }
 
-// S3 is a bucket of a service that speaks S3. It is there whole or, with Endpoint empty, not at all.
+// S3 is a bucket of an S3 service. All fields are set, or Endpoint is empty.
 type S3 struct {
 	Endpoint  string // http(s)://host[:port]
 	Bucket    string
@@ -163,27 +165,27 @@ type S3 struct {
 	SecretKey string
 }
 
-// Log is how the program logs.
+// Log configures the log.
 type Log struct {
 	Level  slog.Level
 	Format LogFormat
 }
 
-// LogFormat is how a log line looks.
+// LogFormat is the format of log lines.
 type LogFormat string
 
-// The formats of a log line: for people, for machines.
+// The formats of log lines.
 const (
 	LogText LogFormat = "text"
 	LogJSON LogFormat = "json"
 )
 
-// Pprof is for developers.
+// Pprof configures the profiling server.
 type Pprof struct {
 	Addr string // host:port; empty: no profiles
 }
 
-// Dev is for `greenroom dev` alone.
+// Dev has the settings of `greenroom dev`.
 type Dev struct {
 	Dir            string
 	PostgresPort   int
@@ -191,13 +193,13 @@ type Dev struct {
 	TemporalUIPort int
 }
 
-// Explicit tells whether somebody set this setting, by flag, environment or file, as opposed to its default.
+// Explicit reports whether a setting was set by flag, environment or file.
 func (c Config) Explicit(name string) bool { return c.explicit[name] }
 
-// Key is a secret as bytes. It does not show itself in logs and messages.
+// Key is a secret as bytes. Its formatted text is hidden in logs and messages.
 type Key string
 
-// Bytes is the secret itself.
+// Bytes returns the secret.
 func (k Key) Bytes() []byte { return []byte(k) }
 
 // String hides the secret from fmt.

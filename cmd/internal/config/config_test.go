@@ -18,7 +18,7 @@ import (
 
 const keyset = `{"primaryKeyId":7,"key":[{"keyId":7}]}`
 
-// The tests here are not parallel: they set environment variables, as the program's users do.
+// The tests here are not parallel because they set environment variables.
 
 func TestLoad_defaults(t *testing.T) {
 	c, err := config.Load(nil)
@@ -114,52 +114,52 @@ func TestLoad_precedence(t *testing.T) {
 	c, err := config.Load(flags)
 
 	require.NoError(t, err)
-	assert.Equal(t, "flag:3", c.HTTP.Addr, "a flag beats the environment")
-	assert.Equal(t, 8, c.Circuit.Threshold, "the environment beats the file")
-	assert.Equal(t, 5, c.Retention.Days, "the file beats the default")
+	assert.Equal(t, "flag:3", c.HTTP.Addr, "a flag takes precedence over the environment")
+	assert.Equal(t, 8, c.Circuit.Threshold, "the environment takes precedence over the file")
+	assert.Equal(t, 5, c.Retention.Days, "the file takes precedence over the default")
 	assert.Equal(t, 99, c.Dev.PostgresPort)
 	assert.Equal(t, ".data", c.Dev.Dir)
-	assert.False(t, c.Explicit("temporal.address"), "a flag that nobody gave is not explicit")
+	assert.False(t, c.Explicit("temporal.address"), "a flag that is not given is not explicit")
 }
 
 func TestLoad_refuses(t *testing.T) {
 	long := strings.Repeat("ab", 31)
-	for _, tt := range []struct{ env, value, want string }{
-		{"GREENROOM_HTTP_ADDR", "8080", `http.addr (GREENROOM_HTTP_ADDR) must be host:port, not "8080"`},
-		{"GREENROOM_HTTP_ADDR", "h:70000", `http.addr (GREENROOM_HTTP_ADDR) must be host:port, not "h:70000"`},
-		{"GREENROOM_HTTP_PUBLIC_URL", "ftp://x", `http.public_url (GREENROOM_HTTP_PUBLIC_URL) must be an http or https address, not "ftp://x"`},
-		{"GREENROOM_DATABASE_URL", "mysql://root:pw@x", `database.url (GREENROOM_DATABASE_URL) must be a PostgreSQL address such as ` +
+	for _, tt := range []struct{ env, value, name, fault string }{
+		{"GREENROOM_HTTP_ADDR", "8080", "http.addr", `must be host:port, not "8080"`},
+		{"GREENROOM_HTTP_ADDR", "h:70000", "http.addr", `must be host:port, not "h:70000"`},
+		{"GREENROOM_HTTP_PUBLIC_URL", "ftp://x", "http.public_url", `must be an http or https address, not "ftp://x"`},
+		{"GREENROOM_DATABASE_URL", "mysql://root:pw@x", "database.url", `must be a PostgreSQL address such as ` +
 			`postgres://user:password@host:5432/database`},
-		{"GREENROOM_HTTP_TRUSTED_PROXIES", "10.0.0.0/8, proxy", `http.trusted_proxies (GREENROOM_HTTP_TRUSTED_PROXIES) must be addresses or ` +
+		{"GREENROOM_HTTP_TRUSTED_PROXIES", "10.0.0.0/8, proxy", "http.trusted_proxies", `must be addresses or ` +
 			`ranges such as 10.0.0.0/8, separated by commas, not "10.0.0.0/8, proxy"`},
-		{"GREENROOM_WORKER_DEPLOYMENT_NAME", "a.b", `worker.deployment_name (GREENROOM_WORKER_DEPLOYMENT_NAME) must not contain "." or ":" ` +
+		{"GREENROOM_WORKER_DEPLOYMENT_NAME", "a.b", "worker.deployment_name", `must not contain "." or ":" ` +
 			`nor begin with "__", not "a.b"`},
-		{"GREENROOM_DATABASE_MAX_CONNS", "many", `database.max_conns (GREENROOM_DATABASE_MAX_CONNS) ` +
-			`must be a whole number from 2 to 10000, not "many"`},
-		{"GREENROOM_CIRCUIT_THRESHOLD", "5", `circuit.threshold (GREENROOM_CIRCUIT_THRESHOLD) must be a whole number from 6 to 19, not "5"`},
-		{"GREENROOM_CIRCUIT_THRESHOLD", "20", `circuit.threshold (GREENROOM_CIRCUIT_THRESHOLD) must be a whole number from 6 to 19, not "20"`},
-		{"GREENROOM_CIRCUIT_RECOVERY", "auto", `circuit.recovery (GREENROOM_CIRCUIT_RECOVERY) must be manual or probe, not "auto"`},
-		{"GREENROOM_CIRCUIT_COOLDOWN", "5", `circuit.cooldown (GREENROOM_CIRCUIT_COOLDOWN) must be a duration such as 500ms, 10s, 5m or 168h, ` +
+		{"GREENROOM_DATABASE_MAX_CONNS", "many", "database.max_conns", `must be a whole number from 2 to 10000, not "many"`},
+		{"GREENROOM_CIRCUIT_THRESHOLD", "5", "circuit.threshold", `must be a whole number from 6 to 19, not "5"`},
+		{"GREENROOM_CIRCUIT_THRESHOLD", "20", "circuit.threshold", `must be a whole number from 6 to 19, not "20"`},
+		{"GREENROOM_CIRCUIT_RECOVERY", "auto", "circuit.recovery", `must be manual or probe, not "auto"`},
+		{"GREENROOM_CIRCUIT_COOLDOWN", "5", "circuit.cooldown", `must be a duration such as 500ms, 10s, 5m or 168h, ` +
 			`at least 1s, not "5"`},
-		{"GREENROOM_EGRESS_ALLOW_HTTP", "yes", `egress.allow_http (GREENROOM_EGRESS_ALLOW_HTTP) must be true or false, not "yes"`},
-		{"GREENROOM_SECRET", long, `secret (GREENROOM_SECRET) must be at least 32 bytes in hexadecimal, as ` +
+		{"GREENROOM_EGRESS_ALLOW_HTTP", "yes", "egress.allow_http", `must be true or false, not "yes"`},
+		{"GREENROOM_SECRET", long, "secret", `must be at least 32 bytes in hexadecimal, as ` +
 			"`openssl rand -hex 32` prints them"},
-		{"GREENROOM_KEYSET", `{"key":[]}`, `keyset (GREENROOM_KEYSET) must be a Tink keyset in JSON, with primaryKeyId and key`},
-		{"GREENROOM_SMTP_URL", "http://user:pw@mail", `smtp.url (GREENROOM_SMTP_URL) must be a mail server's address such as ` +
+		{"GREENROOM_KEYSET", `{"key":[]}`, "keyset", `must be a Tink keyset in JSON, with primaryKeyId and key`},
+		{"GREENROOM_SMTP_URL", "http://user:pw@mail", "smtp.url", `must be a mail server's address such as ` +
 			`smtp://user:password@mail.example.com:587`},
-		{"GREENROOM_SMTP_URL", "smtp://mail.test", `smtp.from (GREENROOM_SMTP_FROM) is required with smtp.url`},
-		{"GREENROOM_SMTP_FROM", "nobody", `smtp.from (GREENROOM_SMTP_FROM) must be an e-mail address such as Recruiting <jobs@example.com>, ` +
+		{"GREENROOM_SMTP_URL", "smtp://mail.test", "smtp.from", `is required with smtp.url`},
+		{"GREENROOM_SMTP_FROM", "nobody", "smtp.from", `must be an e-mail address such as Recruiting <jobs@example.com>, ` +
 			`not "nobody"`},
-		{"GREENROOM_LOG_LEVEL", "loud", `log.level (GREENROOM_LOG_LEVEL) must be debug, info, warn or error, not "loud"`},
-		{"GREENROOM_LOG_FORMAT", "xml", `log.format (GREENROOM_LOG_FORMAT) must be text or json, not "xml"`},
-		{"GREENROOM_DEV_POSTGRES_PORT", "0", `dev.postgres_port (GREENROOM_DEV_POSTGRES_PORT) must be a whole number from 1 to 65535, not "0"`},
+		{"GREENROOM_LOG_LEVEL", "loud", "log.level", `must be debug, info, warn or error, not "loud"`},
+		{"GREENROOM_LOG_FORMAT", "xml", "log.format", `must be text or json, not "xml"`},
+		{"GREENROOM_DEV_POSTGRES_PORT", "0", "dev.postgres_port", `must be a whole number from 1 to 65535, not "0"`},
 	} {
 		t.Run(tt.env+"="+tt.value, func(t *testing.T) {
 			t.Setenv(tt.env, tt.value)
 
 			_, err := config.Load(nil)
 
-			require.EqualError(t, err, tt.want)
+			variable := "GREENROOM_" + strings.ToUpper(strings.ReplaceAll(tt.name, ".", "_"))
+			require.EqualError(t, err, tt.name+" ("+variable+") "+tt.fault)
 		})
 	}
 }
@@ -186,7 +186,7 @@ func TestLoad_keyset_from_file(t *testing.T) {
 
 	t.Setenv("GREENROOM_KEYSET", keyset)
 	_, err = config.Load(nil)
-	require.EqualError(t, err, "keyset and keyset_file are both set: leave one of them out")
+	require.EqualError(t, err, "keyset and keyset_file are both set: remove one of them")
 }
 
 func TestLoad_file_that_is_missing(t *testing.T) {
@@ -213,17 +213,17 @@ func TestKey_hides_itself(t *testing.T) {
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("start", "key", key)
 
-	for _, shown := range []string{fmt.Sprint(key), fmt.Sprintf("%#v %+v", key, struct{ K config.Key }{key}), log.String()} {
+	formatted := fmt.Sprintf("%#v %+v", key, struct{ K config.Key }{key})
+	for _, shown := range []string{fmt.Sprint(key), formatted, log.String()} {
 		assert.NotContains(t, shown, "horse")
 	}
 }
 
-// Every default but the empty ones passes its own check, or Load would have failed; so only the descriptions remain
-// to look at.
+// Load has already checked every default that is not empty, so the test checks only the descriptions.
 func TestDescribe(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range config.Describe() {
-		assert.False(t, seen[s.Name], "%s is there twice", s.Name)
+		assert.False(t, seen[s.Name], "%s is defined twice", s.Name)
 		seen[s.Name] = true
 		assert.NotEmpty(t, s.Meaning, s.Name)
 		assert.Equal(t, "GREENROOM_"+strings.ToUpper(strings.ReplaceAll(s.Name, ".", "_")), s.Env)

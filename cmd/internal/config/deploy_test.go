@@ -22,7 +22,7 @@ import (
 
 const top = "../../.."
 
-// files returns the files below a directory of the repository whose names end so.
+// files returns the files below a directory of the repository whose names have the suffix.
 func files(t *testing.T, dir string, endings ...string) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(filepath.Join(top, dir), func(path string, d fs.DirEntry, err error) error {
@@ -44,7 +44,7 @@ func read(t *testing.T, path string) []byte {
 	return data
 }
 
-// Every document of a YAML file parses, without a key that is there twice; a Kubernetes one says what it is.
+// Every document of a YAML file parses without duplicate keys. A Kubernetes document has kind and apiVersion.
 func TestDeployment_files_parse(t *testing.T) {
 	t.Parallel()
 	for _, path := range append(files(t, "deploy", ".yaml"), files(t, ".github", ".yml")...) {
@@ -69,13 +69,13 @@ func TestDeployment_files_parse(t *testing.T) {
 	}
 }
 
-// Variables that are no settings: dev.env, the receiver's secret, tests, Compose's own.
+// otherVariables are not settings: those of dev.env, the receiver's secret, tests and Compose.
 var otherVariables = []string{
 	"GREENROOM_CONFIG", "GREENROOM_URL", "GREENROOM_API_KEY", "GREENROOM_WEBHOOK_SECRET", "GREENROOM_IMAGE",
 	"GREENROOM_TEST_DATABASE_URL", "GREENROOM_TEST_TEMPORAL_ADDRESS", "GREENROOM_TEST_TEMPORAL_BIN",
 }
 
-// A variable that is not a setting would be passed over in silence.
+// A variable that is not a setting would be ignored.
 func TestDeployment_and_documentation_name_settings_that_exist(t *testing.T) {
 	t.Parallel()
 	known := slices.Clone(otherVariables)
@@ -94,7 +94,7 @@ func TestDeployment_and_documentation_name_settings_that_exist(t *testing.T) {
 	}
 }
 
-// An alert on a metric that nobody makes never fires.
+// An alert on a metric that does not exist never fires.
 func TestDeployment_watches_metrics_that_exist(t *testing.T) {
 	t.Parallel()
 	var code strings.Builder
@@ -110,7 +110,7 @@ func TestDeployment_watches_metrics_that_exist(t *testing.T) {
 		for _, name := range regexp.MustCompile(`\bgreenroom_[a-z_]+`).FindAllString(string(read(t, path)), -1) {
 			found++
 			base := name
-			for _, suffix := range []string{"_bucket", "_count", "_sum"} { // of a histogram
+			for _, suffix := range []string{"_bucket", "_count", "_sum"} { // series of a histogram
 				base = strings.TrimSuffix(base, suffix)
 			}
 			assert.Contains(t, code.String(), `"`+base+`"`, path)

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/viper"
 )
 
-// Load reads and checks every setting. Its error has one sentence for each fault, all of them, each on its own line;
-// values of secrets are not repeated. flags may be nil; only those added by AddFlags count.
+// Load reads and checks every setting. Its error has one line for each invalid setting;
+// it does not contain values of secrets. flags may be nil; only those added by AddFlags are read.
 func Load(flags *pflag.FlagSet) (Config, error) {
 	v, err := sources(flags)
 	if err != nil {
@@ -32,8 +32,8 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 	return c, errors.Join(faults...)
 }
 
-// AddFlags adds --config and a flag for each of the named settings, called after it: http.addr is --http-addr; the
-// ports of `greenroom dev` leave "dev" out.
+// AddFlags adds --config and a flag for each of the named settings: http.addr is --http-addr; the
+// ports of `greenroom dev` are without "dev".
 func AddFlags(flags *pflag.FlagSet, names ...string) {
 	flags.String("config", "", "YAML file with settings (see: greenroom help settings)")
 	for _, name := range names {
@@ -42,8 +42,8 @@ func AddFlags(flags *pflag.FlagSet, names ...string) {
 	}
 }
 
-// Require fails with one sentence for each of the named settings that is empty: a sub-command calls it for what it
-// cannot do without.
+// Require returns an error with one line for each of the named settings that is empty. A sub-command calls it for the
+// settings that it needs.
 func (c Config) Require(names ...string) error {
 	var faults []error
 	for _, s := range settings {
@@ -54,7 +54,7 @@ func (c Config) Require(names ...string) error {
 	return errors.Join(faults...)
 }
 
-// WithSecrets fills in the secret (hexadecimal) and the keyset where none was set, checked like those.
+// WithSecrets sets the secret (hexadecimal) and the keyset if they are not set, with the same checks.
 func (c Config) WithSecrets(secret, keyset string) (Config, error) {
 	var errs [2]error
 	if c.Secret == "" {
@@ -107,7 +107,7 @@ func names() []string {
 	return list
 }
 
-// unknownKeys finds misspelled settings, which would otherwise silently leave the default in force.
+// unknownKeys returns an error for each unknown key in the file, such as a misspelled setting.
 func unknownKeys(v *viper.Viper) []error {
 	var faults []error
 	for _, key := range v.AllKeys() {
@@ -147,7 +147,7 @@ func (c *Config) readKeysetFile() error {
 		return nil
 	}
 	if c.explicit["keyset"] {
-		return errors.New("keyset and keyset_file are both set: leave one of them out")
+		return errors.New("keyset and keyset_file are both set: remove one of them")
 	}
 	data, err := os.ReadFile(c.keysetFile)
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *Config) readKeysetFile() error {
 	return nil
 }
 
-// checkMail: a mail without a sender would be refused by every server, days later and one by one.
+// checkMail requires a sender: otherwise the server would refuse every mail, perhaps days later.
 func (c *Config) checkMail() error {
 	if c.SMTP.URL == "" || c.SMTP.From != "" {
 		return nil
@@ -167,7 +167,7 @@ func (c *Config) checkMail() error {
 	return fmt.Errorf("smtp.from (%s) is required with smtp.url", envName("smtp.from"))
 }
 
-// checkS3 refuses half a bucket: videos would silently go to the directory, or nowhere.
+// checkS3 refuses incomplete settings of a bucket: files would silently go to the directory instead.
 func (c *Config) checkS3() error {
 	s := c.Media.S3
 	all := []string{s.Endpoint, s.Bucket, s.AccessKey, s.SecretKey}
@@ -180,7 +180,7 @@ func (c *Config) checkS3() error {
 	return nil
 }
 
-// reachable turns an address to listen on into one to call: "all interfaces" is not a place.
+// reachable converts an address to listen on to one for clients: an unspecified host becomes localhost.
 func reachable(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -131,7 +131,7 @@ func networks(text string) (Networks, error) {
 	return Networks(strings.Join(list, ",")), nil
 }
 
-// deploymentName keeps to what Temporal takes: it joins name and build id with these characters.
+// deploymentName applies Temporal's rules: it joins name and build id with these characters.
 func deploymentName(text string) (string, error) {
 	if strings.ContainsAny(text, ".:") || strings.HasPrefix(text, "__") {
 		return "", errors.New(`must not contain "." or ":" nor begin with "__"`)
@@ -139,7 +139,7 @@ func deploymentName(text string) (string, error) {
 	return text, nil
 }
 
-// minKeyBytes is the strength of the hash that the key is for (HMAC-SHA-256).
+// minKeyBytes is the strength of HMAC-SHA-256, which uses the key.
 const minKeyBytes = 32
 
 func hexKey(text string) (Key, error) {
@@ -154,7 +154,7 @@ func hexKey(text string) (Key, error) {
 	return Key(raw), nil
 }
 
-// keysetJSON looks at the outer form only; the package that seals with it parses the keys.
+// keysetJSON checks only the outer form. Package seal parses the keys.
 func keysetJSON(text string) (string, error) {
 	var keyset struct {
 		PrimaryKeyID uint32            `json:"primaryKeyId"`

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// Setting is what a person has to know about one setting.
+// Setting describes a setting.
 type Setting struct {
-	Name    string // as in the file
-	Env     string // as in the environment
+	Name    string // in the file
+	Env     string // of the environment variable
 	Default string
 	Meaning string
 }
 
-// setting adds what the program has to know: how text becomes a value of Config.
+// setting is a Setting with its parser.
 type setting struct {
 	Setting
-	hidden bool // a secret: messages do not repeat it
+	hidden bool // a secret: errors do not contain it
 	set    func(c *Config, text string) error
 	empty  func(c *Config) bool
 }
 
-// define is one line of the table. parse's error completes the sentence that starts with the setting's name.
+// define returns an entry of the table. parse's error completes a sentence that starts with the setting's name.
 func define[T comparable](name, def, meaning string, field func(*Config) *T, parse func(string) (T, error)) setting {
 	return setting{
 		Setting: Setting{Name: name, Env: envName(name), Default: def, Meaning: meaning},
@@ -49,23 +49,23 @@ func envName(name string) string {
 var settings = []setting{
 	define("http.addr", "127.0.0.1:8080", "address the API listens on",
 		func(c *Config) *string { return &c.HTTP.Addr }, hostPort),
-	define("http.public_url", "", "address others reach the API under; default http://<http.addr>",
+	define("http.public_url", "", "URL under which clients reach the API; default http://<http.addr>",
 		func(c *Config) *string { return &c.HTTP.PublicURL }, webURL),
 	define(
 		"http.trusted_proxies",
 		"",
-		"addresses and ranges, separated by commas, whose X-Forwarded-For tells where a request came from",
+		"addresses and ranges, separated by commas, whose X-Forwarded-For is trusted",
 		func(c *Config) *Networks { return &c.HTTP.TrustedProxies },
 		networks,
 	),
-	define("database.url", "", "PostgreSQL, as postgres://user:password@host:port/database",
+	define("database.url", "", "URL of PostgreSQL: postgres://user:password@host:port/database",
 		func(c *Config) *string { return &c.Database.URL }, postgresURL).secret(),
-	define("database.max_conns", "40", "connections to PostgreSQL of one process",
+	define("database.max_conns", "40", "maximum connections of each process to PostgreSQL",
 		func(c *Config) *int { return &c.Database.MaxConns }, whole(2, 10_000)),
-	define("temporal.address", "127.0.0.1:7233", "Temporal's frontend; unless set, TEMPORAL_ADDRESS is used "+
-		"(TEMPORAL_* also give TLS and an API key)",
+	define("temporal.address", "127.0.0.1:7233", "address of Temporal's frontend; default TEMPORAL_ADDRESS if set "+
+		"(TEMPORAL_* also configure TLS and an API key)",
 		func(c *Config) *string { return &c.Temporal.Address }, hostPort),
-	define("temporal.namespace", "default", "Temporal namespace of the workflows; unless set, TEMPORAL_NAMESPACE is used",
+	define("temporal.namespace", "default", "Temporal namespace of the workflows; default TEMPORAL_NAMESPACE if set",
 		func(c *Config) *string { return &c.Temporal.Namespace }, plain),
 	define("temporal.task_queue", "greenroom", "Temporal task queue; the queue for slow endpoints is named after it",
 		func(c *Config) *string { return &c.Temporal.TaskQueue }, plain),
@@ -74,63 +74,71 @@ var settings = []setting{
 	define(
 		"worker.http_addr",
 		"",
-		"address of a worker's /healthz, /readyz and /metrics, such as 127.0.0.1:9091; without it there is none",
+		"address of a worker's /healthz, /readyz and /metrics, such as 127.0.0.1:9091; empty: none",
 		func(c *Config) *string { return &c.Worker.HTTPAddr },
 		hostPort,
 	),
 	define(
+		"worker.journal_dir",
+		"",
+		"directory in which workers keep what they sent and have not recorded, so that a kill repeats at most two requests "+
+			"to quick receivers; empty: none",
+		func(c *Config) *string { return &c.Worker.JournalDir },
+		plain,
+	),
+	define(
 		"worker.deployment_name",
 		"",
-		"worker deployment in Temporal, for versioned workers; without it workers have no version",
+		"worker deployment in Temporal, for versioned workers; empty: workers are not versioned",
 		func(c *Config) *string { return &c.Worker.DeploymentName },
 		deploymentName,
 	),
 	define("worker.build_id", "", "version of a worker in its deployment; default the program's version",
 		func(c *Config) *string { return &c.Worker.BuildID }, plain),
-	define("secret", "", "at least 32 random bytes in hexadecimal; keys the hashes of API keys and call-back tokens",
+	define("secret", "", "at least 32 random bytes in hexadecimal; HMAC key for hashes of API keys and call-back tokens",
 		func(c *Config) *Key { return &c.Secret }, hexKey).secret(),
-	define("keyset", "", "Tink AEAD keyset in JSON; seals signing secrets and masked headers",
+	define("keyset", "", "Tink AEAD keyset in JSON; encrypts signing secrets and masked headers",
 		func(c *Config) *string { return &c.Keyset }, keysetJSON).secret(),
 	define("keyset_file", "", "file with the keyset, instead of keyset",
 		func(c *Config) *string { return &c.keysetFile }, plain),
-	define("dispatch.poll_interval", "1s", "how often to look for work that no notification announced",
+	define("dispatch.poll_interval", "1s", "how often to poll for work without a notification",
 		func(c *Config) *time.Duration { return &c.Dispatch.PollInterval }, duration(10*time.Millisecond)),
 	define(
 		"dispatch.batch_above",
 		"20",
-		"deliveries per second, and deliveries waiting, from which on first attempts share a workflow; 0: never",
+		"deliveries per second, and waiting deliveries, from which first attempts share a workflow; 0: never",
 		func(c *Config) *int { return &c.Dispatch.BatchAbove },
 		whole(0, 1_000_000),
 	),
-	define("dispatch.max_in_flight_per_endpoint", "10", "attempts to one endpoint at the same time",
+	define("dispatch.max_in_flight_per_endpoint", "10", "concurrent attempts to one endpoint",
 		func(c *Config) *int { return &c.Dispatch.MaxInFlightPerEndpoint }, whole(1, 10_000)),
-	define("circuit.threshold", "10", "failed attempts in a row that open a webhook's circuit, 6 to 19",
+	define("circuit.threshold", "10", "consecutive failed attempts that open a webhook's circuit, 6 to 19",
 		func(c *Config) *int { return &c.Circuit.Threshold }, whole(6, 19)),
 	define("circuit.recovery", string(RecoverManually),
-		"who closes an open circuit: manual, a person; probe, also a delivery tried after circuit.cooldown",
+		"what closes an open circuit: manual, a reset; probe, also a successful delivery after circuit.cooldown",
 		func(c *Config) *Recovery { return &c.Circuit.Recovery }, oneOf(RecoverManually, RecoverByProbe)),
 	define("circuit.cooldown", "5m", "wait before the first probe of an open circuit",
 		func(c *Config) *time.Duration { return &c.Circuit.Cooldown }, duration(time.Second)),
 	define(
 		"circuit.disable_after",
 		"120h",
-		"time after which a webhook whose circuit is still open is disabled; 0s: never",
+		"time after which a webhook with an open circuit is disabled; 0s: never",
 		func(c *Config) *time.Duration { return &c.Circuit.DisableAfter },
 		duration(0),
 	),
-	define("circuit.release_limit", "100", "deliveries per second to which the release after a reset ramps up",
+	define("circuit.release_limit", "100", "deliveries per second at the end of the ramp after a reset",
 		func(c *Config) *int { return &c.Circuit.ReleaseLimit }, whole(1, 100_000)),
-	define("egress.allow_http", "false", "also send to http addresses",
+	define("egress.allow_http", "false", "allow http URLs",
 		func(c *Config) *bool { return &c.Egress.AllowHTTP }, boolean),
-	define("egress.allow_loopback", "false", "also send to this machine itself",
+	define("egress.allow_loopback", "false", "allow loopback addresses",
 		func(c *Config) *bool { return &c.Egress.AllowLoopback }, boolean),
-	define("egress.allow_private", "false", "also send to private networks",
+	define("egress.allow_private", "false", "allow private networks",
 		func(c *Config) *bool { return &c.Egress.AllowPrivate }, boolean),
 	define("provider.url", "", "service that places phone calls",
 		func(c *Config) *string { return &c.Provider.URL }, webURL),
 	define("provider.token", "", "bearer token for provider.url",
 		func(c *Config) *string { return &c.Provider.Token }, plain).secret(),
-	define("analysis.url", "", "service that analyses finished interviews; without it results are posted to the API",
+	define("analysis.url", "", "service that analyses finished interviews; empty: results are posted to the API",
 		func(c *Config) *string { return &c.Analysis.URL }, webURL),
 	define("analysis.token", "", "bearer token for analysis.url",
 		func(c *Config) *string { return &c.Analysis.Token }, plain).secret(),
@@ -141,46 +149,46 @@ var settings = []setting{
 	define(
 		"smtp.url",
 		"",
-		"mail server for invitations, as smtp://user:password@host:587 or smtps://host:465; without it none are mailed",
+		"mail server for invitations: smtp://user:password@host:587 or smtps://host:465; empty: no mail is sent",
 		func(c *Config) *string { return &c.SMTP.URL },
 		smtpURL,
 	).secret(),
-	define("smtp.from", "", "sender of invitations, as Recruiting <jobs@example.com>; required with smtp.url",
+	define("smtp.from", "", "sender of invitations, such as Recruiting <jobs@example.com>; required with smtp.url",
 		func(c *Config) *string { return &c.SMTP.From }, mailAddress),
 	define("interview.invitation_deadline", "168h", "time a candidate has to start an interview",
 		func(c *Config) *time.Duration { return &c.Interview.InvitationDeadline }, duration(time.Second)),
-	define("interview.max_duration", "2h", "time from start to end of an interview, then it fails",
+	define("interview.max_duration", "2h", "maximum time from start to end of an interview, then it fails",
 		func(c *Config) *time.Duration { return &c.Interview.MaxDuration }, duration(time.Second)),
-	define("interview.analysis_timeout", "1h", "time an analysis may take, then it fails",
+	define("interview.analysis_timeout", "1h", "maximum time of an analysis, then it fails",
 		func(c *Config) *time.Duration { return &c.Interview.AnalysisTimeout }, duration(time.Second)),
-	define("interview.no_answer_retries", "2", "further calls when a candidate does not answer",
+	define("interview.no_answer_retries", "2", "further calls if a candidate does not answer",
 		func(c *Config) *int { return &c.Interview.NoAnswerRetries }, whole(0, 100)),
-	define("interview.no_answer_delay", "5m", "wait between such calls",
+	define("interview.no_answer_delay", "5m", "wait before each further call",
 		func(c *Config) *time.Duration { return &c.Interview.NoAnswerDelay }, duration(time.Second)),
-	define("ratelimit.per_minute", "60", "requests per minute of an API key that has no limit of its own",
+	define("ratelimit.per_minute", "60", "requests per minute of an API key without its own limit",
 		func(c *Config) *int { return &c.RateLimit.PerMinute }, whole(1, 100_000_000)),
-	define("ratelimit.per_hour", "2000", "requests per hour of an API key that has no limit of its own",
+	define("ratelimit.per_hour", "2000", "requests per hour of an API key without its own limit",
 		func(c *Config) *int { return &c.RateLimit.PerHour }, whole(1, 1_000_000_000)),
 	define("retention.days", "30", "days that events, deliveries and attempts are kept",
 		func(c *Config) *int { return &c.Retention.Days }, whole(1, 3650)),
 	define("media.dir", "/var/lib/greenroom/media",
-		"directory of uploaded files, shared by all API processes; under greenroom dev <dev.dir>/media",
+		"directory of uploaded files, shared by all API processes; with greenroom dev <dev.dir>/media",
 		func(c *Config) *string { return &c.Media.Dir }, plain),
 	define(
 		"media.max_bytes",
 		"536870912",
-		"size of an uploaded file at most, in bytes; photos and CVs have smaller limits of their own",
+		"maximum size of an uploaded file in bytes; photos and CVs have smaller limits",
 		func(c *Config) *int { return &c.Media.MaxBytes },
 		whole(1, 64<<30),
 	),
 	define(
 		"media.s3_endpoint",
 		"",
-		"service that speaks S3, as https://host:port; with it files are kept there and not in media.dir",
+		"S3 service for uploaded files, such as https://host:port, instead of media.dir",
 		func(c *Config) *string { return &c.Media.S3.Endpoint },
 		webURL,
 	),
-	define("media.s3_bucket", "", "bucket of files at media.s3_endpoint; it must be there",
+	define("media.s3_bucket", "", "bucket of files at media.s3_endpoint; it must exist",
 		func(c *Config) *string { return &c.Media.S3.Bucket }, plain),
 	define("media.s3_region", "us-east-1", "region of media.s3_bucket",
 		func(c *Config) *string { return &c.Media.S3.Region }, plain),
@@ -188,23 +196,23 @@ var settings = []setting{
 		func(c *Config) *string { return &c.Media.S3.AccessKey }, plain),
 	define("media.s3_secret_key", "", "secret key of media.s3_access_key",
 		func(c *Config) *string { return &c.Media.S3.SecretKey }, plain).secret(),
-	define("log.level", "info", "least level that is logged: debug, info, warn, error",
+	define("log.level", "info", "lowest logged level: debug, info, warn, error",
 		func(c *Config) *slog.Level { return &c.Log.Level }, level),
 	define("log.format", string(LogText), "text or json",
 		func(c *Config) *LogFormat { return &c.Log.Format }, oneOf(LogText, LogJSON)),
-	define("pprof.addr", "", "address of Go's profiles, for whoever looks into speed; never a public one",
+	define("pprof.addr", "", "address of Go's profiling endpoints, for developers; must not be public",
 		func(c *Config) *string { return &c.Pprof.Addr }, hostPort),
-	define("dev.dir", ".data", "where greenroom dev keeps everything",
+	define("dev.dir", ".data", "directory of all data of greenroom dev",
 		func(c *Config) *string { return &c.Dev.Dir }, plain),
-	define("dev.postgres_port", "54329", "port of PostgreSQL under greenroom dev",
+	define("dev.postgres_port", "54329", "port of PostgreSQL with greenroom dev",
 		func(c *Config) *int { return &c.Dev.PostgresPort }, port),
-	define("dev.temporal_port", "7233", "port of Temporal under greenroom dev",
+	define("dev.temporal_port", "7233", "port of Temporal with greenroom dev",
 		func(c *Config) *int { return &c.Dev.TemporalPort }, port),
-	define("dev.temporal_ui_port", "8233", "port of Temporal's web UI under greenroom dev",
+	define("dev.temporal_ui_port", "8233", "port of Temporal's web UI with greenroom dev",
 		func(c *Config) *int { return &c.Dev.TemporalUIPort }, port),
 }
 
-// Describe lists every setting in the order of the documentation.
+// Describe returns every setting in the order of the documentation.
 func Describe() []Setting {
 	list := make([]Setting, len(settings))
 	for i, s := range settings {

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// client speaks to Greenroom's API as any customer's program would: over HTTP, with nothing imported from the server.
+// client calls Greenroom's API as a customer's program does: over HTTP, without packages of the server.
 type client struct {
 	base, key string
 	http      *http.Client
 }
 
 func newClient(base, key string) *client {
-	// The test of a webhook waits for its delivery, which may take up to the time-out of 30 s.
+	// The test of a webhook waits for its delivery, which can take up to the timeout of 30 s.
 	return &client{base: strings.TrimRight(base, "/"), key: key, http: &http.Client{Timeout: 45 * time.Second}}
 }
 
@@ -34,7 +34,7 @@ type envelope struct {
 	} `json:"error"`
 }
 
-// do sends in as JSON (nil: no body) and decodes the answer's data into out (nil: not wanted).
+// do sends in as JSON (nil: no body) and decodes the response's data into out (nil: discards it).
 func (c *client) do(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -73,20 +73,20 @@ func unreachable(ctx context.Context, base string, err error) error {
 func decode(resp *http.Response, out any) error {
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	if err != nil {
-		return fmt.Errorf("read answer: %w", err)
+		return fmt.Errorf("read response: %w", err)
 	}
 	if resp.StatusCode == http.StatusNoContent {
 		return nil
 	}
 	var e envelope
 	if err := json.Unmarshal(raw, &e); err != nil {
-		return fmt.Errorf("answered %d without an envelope of JSON", resp.StatusCode)
+		return fmt.Errorf("responded %d without a JSON envelope", resp.StatusCode)
 	}
 	switch {
 	case e.Error != nil:
-		return fmt.Errorf("answered %d %s: %s %s", resp.StatusCode, e.Error.Code, e.Error.Message, details(e.Error.Details))
+		return fmt.Errorf("responded %d %s: %s %s", resp.StatusCode, e.Error.Code, e.Error.Message, details(e.Error.Details))
 	case resp.StatusCode >= 300 || !e.Success:
-		return fmt.Errorf("answered %d without an error in its envelope", resp.StatusCode)
+		return fmt.Errorf("responded %d without an error in the envelope", resp.StatusCode)
 	case out == nil:
 		return nil
 	}

@@ -1,8 +1,8 @@
-// Package demo plays a customer's first day with Greenroom: register a receiver, run one interview, see its webhooks.
+// Package demo shows Greenroom to a new customer: it registers a receiver, runs one interview and prints its webhooks.
 //
-// It is a client like any other, over HTTP with a key and with a receiver that verifies signatures, so that what it
-// shows is what a customer's system would see; there is no door for it in the server. It cleans its webhook up, but
-// leaves job, candidate and interview to be looked at.
+// It is an ordinary client, over HTTP with a key and with a receiver that verifies signatures, so that it
+// shows what a customer's system would receive. It deletes its webhook, but
+// leaves job, candidate and interview for inspection.
 package demo
 
 import (
@@ -19,24 +19,24 @@ import (
 	"greenroom/cmd/internal/listen"
 )
 
-// interviewEvents are what one interview that goes well causes, in order of occurrence.
+// interviewEvents are the events of a successful interview, in order of occurrence.
 var interviewEvents = []string{"interview.started", "interview.completed", "analysis.completed"}
 
 // Options configures Run.
 type Options struct {
 	Settings
 	Out io.Writer
-	// Receiver plays a bad one. Its Fail counts from the interview's deliveries on: the ping is always taken.
-	// Secret and OnDelivery are set by Run.
+	// Receiver configures a failing receiver. Its Fail counts only the interview's deliveries: the ping is always
+	// accepted. Secret and OnDelivery are set by Run.
 	Receiver listen.Options
-	// Keep leaves the webhook registered.
+	// Keep does not delete the webhook.
 	Keep bool
 	// Wait bounds the time from the interview's creation to its last delivery.
 	Wait time.Duration
 }
 
 // Run registers a receiver, creates an interview and returns when its three deliveries have arrived and been verified.
-// It returns the context's error when that ends first.
+// It returns the error of ctx if that ends first.
 func Run(ctx context.Context, opts Options) (err error) {
 	d := &demo{
 		opts: opts, api: newClient(opts.URL, opts.APIKey), arrived: make(chan listen.Delivery, 64),
@@ -110,15 +110,15 @@ func (d *demo) register(ctx context.Context) error {
 	}
 	d.webhookID = webhook.ID
 	if err := d.receiver.SetSecret(webhook.SigningSecret); err != nil {
-		return errors.Join(fmt.Errorf("create webhook: answered no usable signingSecret: %w", err), d.unregister(ctx))
+		return errors.Join(fmt.Errorf("create webhook: the response has no usable signingSecret: %w", err), d.unregister(ctx))
 	}
 	return nil
 }
 
-// unregister also runs after Ctrl-C: a webhook left behind would collect failures on a port where nobody listens.
+// unregister also runs after Ctrl-C: a remaining webhook would collect failures on a closed port.
 func (d *demo) unregister(ctx context.Context) error {
 	if d.opts.Keep {
-		d.step("Webhook", d.webhookID+" kept; its receiver ends with this demo")
+		d.step("Webhook", d.webhookID+" kept; its receiver stops with this demo")
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -126,7 +126,7 @@ func (d *demo) unregister(ctx context.Context) error {
 	if err := d.api.do(ctx, http.MethodDelete, "/webhooks/"+d.webhookID, nil, nil); err != nil {
 		return fmt.Errorf("delete webhook %s: %w", d.webhookID, err)
 	}
-	d.step("Webhook", d.webhookID+" deleted (--keep leaves it)")
+	d.step("Webhook", d.webhookID+" deleted (use --keep to keep it)")
 	return nil
 }
 
@@ -179,7 +179,7 @@ func (d *demo) createInterview(ctx context.Context) error {
 
 // watch shows the interview's deliveries as they arrive. Other interviews of the company reach the same receiver.
 func (d *demo) watch(ctx context.Context) error {
-	fmt.Fprintln(d.opts.Out, "\nThe simulator takes the call; the interview's webhooks arrive here:")
+	fmt.Fprintln(d.opts.Out, "\nThe simulator answers the call; the interview's webhooks arrive here:")
 	err := d.await(ctx, d.opts.Wait, interviewEvents, func(got listen.Delivery) bool {
 		var body struct {
 			Data struct {
@@ -199,7 +199,7 @@ func (d *demo) watch(ctx context.Context) error {
 	return nil
 }
 
-// explain adds to a time-out what the API knows of the interview.
+// explain adds the state of the interview to a timeout.
 func (d *demo) explain(ctx context.Context, err error) error {
 	var late *missingError
 	if !errors.As(err, &late) {
@@ -230,7 +230,7 @@ func (d *demo) create(ctx context.Context, what, path string, body object, out *
 		return fmt.Errorf("create %s: %w", what, err)
 	}
 	if out.ID == "" {
-		return fmt.Errorf("create %s: answered no id", what)
+		return fmt.Errorf("create %s: the response has no id", what)
 	}
 	d.step("Created", what+" "+out.ID)
 	return nil
@@ -240,18 +240,18 @@ func (d *demo) step(label, text string) {
 	fmt.Fprintf(d.opts.Out, "%s %s\n", d.printer.Bold(fmt.Sprintf("%-12s", label)), text)
 }
 
-// missingError is a time-out that names the events which did not arrive.
+// missingError is a timeout with the events that did not arrive.
 type missingError struct {
 	events []string
 	after  time.Duration
 }
 
 func (e *missingError) Error() string {
-	return fmt.Sprintf("after %v still missing: %s", e.after, strings.Join(e.events, ", "))
+	return fmt.Sprintf("not received after %v: %s", e.after, strings.Join(e.events, ", "))
 }
 
-// await prints the deliveries that are ours until one of each of events was taken and verified. They may arrive in
-// another order than they occurred in when the receiver refuses some: webhooks promise no order.
+// await prints the interview's deliveries until one of each event was accepted and verified. They can arrive in
+// another order than they occurred if the receiver refuses some: webhooks have no guaranteed order.
 func (d *demo) await(
 	ctx context.Context,
 	patience time.Duration,

@@ -26,13 +26,13 @@ import (
 
 const secret = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
-// fake answers the demo's calls and delivers as Greenroom does; signs and sends are what a case changes.
+// fake is an API that responds to the demo and delivers as Greenroom does. Test cases change signs and sends.
 type fake struct {
 	t       *testing.T
 	url     string
 	signs   string   // the secret it signs with
 	sends   []string // the events of an interview
-	refuses string   // a path that is answered with 400
+	refuses string   // a path whose response is 400
 	work    sync.WaitGroup
 
 	mu       sync.Mutex
@@ -89,7 +89,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	assert.NoError(f.t, json.NewEncoder(w).Encode(map[string]any{"success": true, "data": data, "error": nil}))
 }
 
-// deliver posts until the receiver takes it, three times at most.
+// deliver posts until the receiver accepts it, at most three times.
 func (f *fake) deliver(event, interview string) {
 	body := fmt.Sprintf(`{"event":%q,"timestamp":"2024-01-20T14:30:00.000Z","data":{"interviewId":%q}}`, event, interview)
 	key, err := hex.DecodeString(f.signs)
@@ -106,7 +106,7 @@ func (f *fake) deliver(event, interview string) {
 		req.Header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
 		req.Header.Set("webhook-signature", signature)
 		resp, err := http.DefaultClient.Do(req)
-		if err != nil { // the demo ended before
+		if err != nil { // the demo has already ended
 			return
 		}
 		resp.Body.Close()
@@ -154,7 +154,7 @@ func TestRun(t *testing.T) {
 		f := setup(t)
 		out, err := f.run(func(o *demo.Options) { o.Receiver = listen.Options{Fail: 4, Status: 503}; o.Keep = true })
 		require.NoError(t, err) // the other interview's delivery takes three of the four
-		assert.Contains(t, out, "→ answered 503")
+		assert.Contains(t, out, "→ responded 503")
 		assert.Contains(t, out, "retry (seen 2×)")
 		assert.NotContains(t, out[:strings.Index(out, "Created      job")], "503")
 		assert.False(t, f.deleted)
@@ -164,7 +164,7 @@ func TestRun(t *testing.T) {
 		f := setup(t)
 		f.sends = f.sends[:1]
 		_, err := f.run(func(o *demo.Options) { o.Wait = 100 * time.Millisecond })
-		require.ErrorContains(t, err, "after 100ms still missing: interview.completed, analysis.completed")
+		require.ErrorContains(t, err, "not received after 100ms: interview.completed, analysis.completed")
 		require.ErrorContains(t, err, "is FAILED")
 		assert.True(t, f.deleted)
 	})
@@ -180,7 +180,7 @@ func TestRun(t *testing.T) {
 		f := setup(t)
 		f.refuses = "/jobs"
 		_, err := f.run(nil)
-		require.ErrorContains(t, err, "create job: answered 400 VALIDATION_ERROR: title is required")
+		require.ErrorContains(t, err, "create job: responded 400 VALIDATION_ERROR: title is required")
 		assert.True(t, f.deleted)
 	})
 	t.Run("no_server", func(t *testing.T) {
@@ -208,5 +208,5 @@ func TestLoadSettings(t *testing.T) {
 	env["GREENROOM_URL"] = "http://b"
 	s, err = demo.LoadSettings(getenv)
 	require.NoError(t, err)
-	assert.Equal(t, "http://b", s.URL, "the environment goes first")
+	assert.Equal(t, "http://b", s.URL, "the environment takes precedence")
 }

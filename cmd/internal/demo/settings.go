@@ -8,14 +8,14 @@ import (
 	"github.com/subosito/gotenv"
 )
 
-// Settings say where a running `greenroom dev` is.
+// Settings locate a running `greenroom dev`.
 type Settings struct {
 	URL, APIKey string
-	TemporalUI  string // empty: not known
+	TemporalUI  string // empty: unknown
 }
 
-// LoadSettings reads GREENROOM_URL, GREENROOM_API_KEY and GREENROOM_TEMPORAL_UI from the environment and, where they
-// are not set there, from the dev.env that `greenroom dev` leaves in GREENROOM_DEV_DIR (default .data) once it is
+// LoadSettings reads GREENROOM_URL, GREENROOM_API_KEY and GREENROOM_TEMPORAL_UI from the environment and, if they
+// are not set there, from the file dev.env that `greenroom dev` writes to GREENROOM_DEV_DIR (default .data) when it is
 // ready.
 func LoadSettings(getenv func(string) string) (Settings, error) {
 	dir := getenv("GREENROOM_DEV_DIR")
@@ -38,7 +38,7 @@ func LoadSettings(getenv func(string) string) (Settings, error) {
 	}
 	if s.URL == "" || s.APIKey == "" {
 		return Settings{}, fmt.Errorf(
-			"start `make run` first: there is no GREENROOM_URL and GREENROOM_API_KEY in the environment or in %s", path)
+			"start `make run` first: GREENROOM_URL and GREENROOM_API_KEY are neither in the environment nor in %s", path)
 	}
 	return s, nil
 }

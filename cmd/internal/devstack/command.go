@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// command runs a program that ends by itself, in a process group of its own; when ctx ends, the whole group is asked
-// to end (a package manager must put its house in order, a compiler has children), and killed after 10 s.
+// command prepares a program that ends by itself, in its own process group. When ctx ends, the whole group is signalled
+// to end (a package manager needs to clean up, a compiler has children), and is killed after 10 s.
 func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -17,7 +17,7 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// reason is why a command failed: that it was told to, if it was, rather than the signal it died of.
+// reason returns why a command failed: the error of ctx, if that ended, instead of the signal that ended the command.
 func reason(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()

@@ -15,14 +15,14 @@ import (
 	"greenroom/db/seal"
 )
 
-// Secrets are what a deployment is given from outside and a development machine makes for itself, once.
+// Secrets are the secrets of an installation. A development machine generates them once.
 type Secrets struct {
 	Secret string // 32 bytes in hexadecimal
 	Keyset string // Tink AEAD keyset in JSON
 }
 
-// LoadSecrets reads Dir/secrets (mode 0600), and makes it the first time. Its form is that of an environment file, so
-// that the pieces can also be run apart: set -a; . .data/secrets; greenroom api.
+// LoadSecrets reads Dir/secrets (mode 0600) and creates it the first time. It is an environment file, so
+// that API and worker can also be run separately: set -a; . .data/secrets; greenroom api.
 func LoadSecrets(dir string) (Secrets, error) {
 	path := filepath.Join(dir, "secrets")
 	env, err := gotenv.Read(path)
@@ -35,8 +35,8 @@ func LoadSecrets(dir string) (Secrets, error) {
 	s := Secrets{Secret: env["GREENROOM_SECRET"], Keyset: env["GREENROOM_KEYSET"]}
 	if s.Secret == "" || s.Keyset == "" {
 		return Secrets{}, fmt.Errorf(
-			"%s lacks GREENROOM_SECRET or GREENROOM_KEYSET: what was sealed with them cannot be read; "+
-				"put the file back, or remove %s to start afresh",
+			"%s lacks GREENROOM_SECRET or GREENROOM_KEYSET: data encrypted with them cannot be read; "+
+				"restore the file, or remove %s to start with empty data",
 			path,
 			dir,
 		)
@@ -56,32 +56,17 @@ func newSecrets(path string) (Secrets, error) {
 	return s, writeFile(path, content)
 }
 
-// DevEnv is what programs on this machine need to talk to a running `greenroom dev`.
+// DevEnv has what a client of a running `greenroom dev` needs.
 type DevEnv struct {
 	URL    string // of the API
 	APIKey string // the demo key
 }
 
-// ErrNotRunning means that no `greenroom dev` is ready on the directory.
-var ErrNotRunning = errors.New("greenroom dev is not ready here")
-
 func devEnvPath(dir string) string { return filepath.Join(dir, "dev.env") }
 
-// WriteDevEnv writes Dir/dev.env (mode 0600), whole or not at all: that it is there means that the API answers.
+// WriteDevEnv writes Dir/dev.env (mode 0600) atomically. The file exists only while the API is ready.
 func WriteDevEnv(dir string, env DevEnv) error {
 	return writeFile(devEnvPath(dir), fmt.Sprintf("GREENROOM_URL=%s\nGREENROOM_API_KEY=%s\n", env.URL, env.APIKey))
-}
-
-// ReadDevEnv reads what WriteDevEnv wrote. Without a file it answers ErrNotRunning.
-func ReadDevEnv(dir string) (DevEnv, error) {
-	env, err := gotenv.Read(devEnvPath(dir))
-	if errors.Is(err, os.ErrNotExist) {
-		return DevEnv{}, fmt.Errorf("%w: %s does not exist", ErrNotRunning, devEnvPath(dir))
-	}
-	if err != nil {
-		return DevEnv{}, fmt.Errorf("read %s: %w", devEnvPath(dir), err)
-	}
-	return DevEnv{URL: env["GREENROOM_URL"], APIKey: env["GREENROOM_API_KEY"]}, nil
 }
 
 // RemoveDevEnv is called before the API starts and after it has stopped.
@@ -92,13 +77,13 @@ func RemoveDevEnv(dir string) error {
 	return nil
 }
 
-// writeFile replaces the file at once, readable by this user alone.
+// writeFile replaces the file atomically. Only this user can read it.
 func writeFile(path, content string) error {
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer os.Remove(file.Name()) // gone already when all went well
+	defer os.Remove(file.Name()) // already renamed on success
 	_, err = file.WriteString(content)
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -109,13 +94,13 @@ func writeFile(path, content string) error {
 	return nil
 }
 
-// Banner says where everything is, once all of it answers.
+// Banner lists the addresses of a ready `greenroom dev`.
 type Banner struct {
 	APIURL     string
 	DocsURL    string
-	UIURL      string // Temporal's; empty: left out
+	UIURL      string // Temporal's web UI; empty: omitted
 	Dir        string
-	FirstStart bool // the demo company was made just now
+	FirstStart bool // the demo company is new
 }
 
 // Print writes the banner.
@@ -129,7 +114,7 @@ func (b Banner) Print(w io.Writer) {
 	}
 	title := "Greenroom is ready"
 	if b.FirstStart {
-		title += "; a demo company and its API key were made"
+		title += "; a demo company and its API key were created"
 	}
 	fmt.Fprintf(w, "\n  %s\n\n", title)
 	for _, line := range lines {

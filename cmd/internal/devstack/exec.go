@@ -18,24 +18,24 @@ import (
 
 const (
 	execPattern = "greenroom-exec-*"
-	// abandonedAfter is older than any start that has not taken its lock yet.
+	// abandonedAfter is longer than the time from the creation of a directory to its lock.
 	abandonedAfter = time.Hour
-	// execGrace is what the command gets between a signal and its end.
+	// execGrace is the time between the signal to the command and SIGKILL.
 	execGrace = 10 * time.Second
 )
 
-// Exec starts throw-away stores on free ports, runs a program with their addresses in its environment
+// Exec starts temporary stores on free ports, runs a program with their addresses in its environment
 // (GREENROOM_TEST_DATABASE_URL, GREENROOM_TEST_TEMPORAL_ADDRESS, GREENROOM_TEST_TEMPORAL_BIN) and removes everything
-// when it has ended. It returns the program's exit code, 128 + n after signal n as shells do. The error is about the
-// stores or the start of the program, not about what the program did.
+// when it has ended. It returns the program's exit code, or 128 + n after signal n as shells do. The error concerns the
+// stores or the start of the program, not its result.
 func Exec(ctx context.Context, argv []string, log io.Writer) (code int, err error) {
 	removeAbandoned()
 	dir, err := os.MkdirTemp("", execPattern)
 	if err != nil {
-		return 1, fmt.Errorf("make a temporary directory: %w", err)
+		return 1, fmt.Errorf("create a temporary directory: %w", err)
 	}
 	if os.Geteuid() == 0 {
-		err = os.Chmod(dir, 0o711) // PostgreSQL's unprivileged user has to pass through
+		err = os.Chmod(dir, 0o711) // PostgreSQL's unprivileged user needs access
 	}
 	if err != nil {
 		return 1, fmt.Errorf("open the temporary directory: %w", err)
@@ -50,7 +50,7 @@ func Exec(ctx context.Context, argv []string, log io.Writer) (code int, err erro
 	return runCommand(argv, env)
 }
 
-// testEnv is what tests find the stores by.
+// testEnv returns the variables with the addresses of the stores.
 func (s *Stack) testEnv() []string {
 	return []string{
 		"GREENROOM_TEST_DATABASE_URL=" + s.DatabaseURL,
@@ -59,9 +59,9 @@ func (s *Stack) testEnv() []string {
 	}
 }
 
-// runCommand runs the program in front. With a terminal as its input it shares our process group, so that it can read
-// and gets the terminal's Ctrl-C itself; without one it gets its own group, so that a signal to us ends its children
-// too.
+// runCommand runs the program in the foreground. With a terminal as its input it shares this process's group, so that
+// it can read and gets the terminal's Ctrl-C itself. Otherwise it gets its own group, so that a signal to this process
+// also ends its children.
 func runCommand(argv, env []string) (int, error) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -76,7 +76,7 @@ func runCommand(argv, env []string) (int, error) {
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // how it ended is in ProcessState
+		_ = cmd.Wait() // the result is in ProcessState
 		close(ended)
 	}()
 	target := cmd.Process.Pid
@@ -88,8 +88,8 @@ func runCommand(argv, env []string) (int, error) {
 	return exitCode(cmd.ProcessState), nil
 }
 
-// forward hands signals on until the command has ended, and kills it when it does not obey. In a shared group the
-// terminal has already told the command of a Ctrl-C.
+// forward forwards signals until the command has ended, and kills it after the grace period. In a shared group the
+// command has already got a Ctrl-C from the terminal.
 func forward(signals <-chan os.Signal, ended <-chan struct{}, target int, shared bool) {
 	var kill <-chan time.Time
 	for {
@@ -97,9 +97,9 @@ func forward(signals <-chan os.Signal, ended <-chan struct{}, target int, shared
 		case <-ended:
 			return
 		case sig := <-signals:
-			told := shared && sig == os.Interrupt
-			if number, ok := sig.(syscall.Signal); ok && !told {
-				_ = syscall.Kill(target, number) // it may have ended just now
+			informed := shared && sig == os.Interrupt
+			if number, ok := sig.(syscall.Signal); ok && !informed {
+				_ = syscall.Kill(target, number) // it may have just ended
 			}
 			kill = time.After(execGrace)
 		case <-kill:
@@ -115,7 +115,8 @@ func exitCode(state *os.ProcessState) int {
 	return state.ExitCode()
 }
 
-// removeAbandoned takes away what killed runs left in the temporary directory: old, and locked by nobody.
+// removeAbandoned removes the directories of killed runs from the temporary directory: those that are old and not
+// locked.
 func removeAbandoned() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), execPattern)) // the pattern is well-formed
 	for _, dir := range dirs {
@@ -128,7 +129,7 @@ func removeAbandoned() {
 			continue
 		}
 		s := &Stack{opts: Options{Dir: dir}}
-		_ = s.remove() // another user's, perhaps: not ours to clean
+		_ = s.remove() // refused if it belongs to another user
 		lock.Close()
 	}
 }

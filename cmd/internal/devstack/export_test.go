@@ -1,4 +1,4 @@
 package devstack
 
-// InstallPostgres is for tests: where they run, PostgreSQL is there already.
+// InstallPostgres lets tests install PostgreSQL although it is already installed.
 var InstallPostgres = installPostgres

@@ -18,7 +18,7 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// Tests of what is fetched and installed are the same with and without a network: nothing leaves the machine.
+// Tests of downloads and installations must not depend on the network: all connections from the machine are refused.
 func TestMain(m *testing.M) {
 	os.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	os.Exit(m.Run())
@@ -56,7 +56,7 @@ func TestFindTemporal_builds_once_with_go(t *testing.T) {
 	assert.Regexp(t, `^install -v .*github.com/temporalio/cli/cmd/temporal@v1\.5\.1$`, calls[0])
 	assert.Regexp(
 		t,
-		`(?s)^the Temporal program is not here .*\nbuilding Temporal 1\.5\.1 \(once\) …\n.* done after \d+s\n$`,
+		`(?s)^the Temporal program is not on PATH .*\nbuilding Temporal 1\.5\.1 \(once\) …\n.* done after \d+s\n$`,
 		log.String(),
 	)
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(first), "fetch-*"))
@@ -64,7 +64,7 @@ func TestFindTemporal_builds_once_with_go(t *testing.T) {
 	assert.Empty(t, left)
 }
 
-func TestFindTemporal_passes_on_why_the_build_failed(t *testing.T) {
+func TestFindTemporal_reports_why_the_build_failed(t *testing.T) {
 	machine := newMachine(t)
 	machine.program(t, "go", `echo "go: no space left on device" >&2; exit 1`)
 
@@ -82,12 +82,12 @@ func TestFindTemporal_without_go_says_what_to_do(t *testing.T) {
 	require.EqualError(
 		t,
 		err,
-		"the Temporal program is not on PATH, could not be downloaded, and there is no Go to build it with: "+
+		"the Temporal program is not on PATH, could not be downloaded, and cannot be built without Go: "+
 			"install Temporal CLI 1.5.1, or set GREENROOM_TEMPORAL_ADDRESS to a Temporal you have",
 	)
 }
 
-func TestFindTemporal_ends_the_build_when_asked(t *testing.T) {
+func TestFindTemporal_stops_the_build_when_canceled(t *testing.T) {
 	machine := newMachine(t)
 	machine.program(t, "go", `echo unsafe >&2; sleep 600`)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -142,7 +142,7 @@ func TestInstallPostgres_uses_the_package_manager(t *testing.T) {
 	)
 }
 
-func TestInstallPostgres_passes_on_why_it_failed(t *testing.T) {
+func TestInstallPostgres_reports_why_it_failed(t *testing.T) {
 	machine := newMachine(t)
 	machine.program(t, "brew", `echo "Error: no network"; exit 1`)
 
@@ -151,9 +151,9 @@ func TestInstallPostgres_passes_on_why_it_failed(t *testing.T) {
 	require.ErrorContains(t, err, `Error: no network: run "brew install postgresql@17" by hand`)
 }
 
-func TestInstallPostgres_without_the_right_says_what_to_do(t *testing.T) {
+func TestInstallPostgres_without_permission_says_what_to_do(t *testing.T) {
 	if os.Geteuid() == 0 {
-		t.Skip("root has the right")
+		t.Skip("root has permission")
 	}
 	machine := newMachine(t)
 	machine.program(t, "apt-get", "exit 1")
@@ -174,10 +174,10 @@ func TestInstallPostgres_without_a_package_manager_says_what_to_do(t *testing.T)
 
 	err := devstack.InstallPostgres(t.Context(), io.Discard)
 
-	require.ErrorContains(t, err, "no known package manager is here: install release 15 or newer")
+	require.ErrorContains(t, err, "no known package manager was found: install release 15 or newer")
 }
 
-// machine has no program but those it is given (and what a shell needs), and an empty home.
+// machine is an environment with only the given programs (and those a shell needs) and an empty home.
 type machine struct{ bin, home string }
 
 func newMachine(t *testing.T) machine {
@@ -185,7 +185,7 @@ func newMachine(t *testing.T) machine {
 	m := machine{bin: t.TempDir(), home: t.TempDir()}
 	for _, name := range []string{"sh", "chmod", "sleep"} {
 		for _, dir := range []string{"/bin", "/usr/bin"} {
-			_ = os.Symlink(filepath.Join(dir, name), filepath.Join(m.bin, name)) // there from /bin already, perhaps
+			_ = os.Symlink(filepath.Join(dir, name), filepath.Join(m.bin, name)) // it may exist from /bin
 		}
 	}
 	t.Setenv("PATH", m.bin)
@@ -208,7 +208,7 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// signal is a log that tells when a text was written.
+// signal is a log that signals when a text was written.
 type signal struct {
 	text string
 	seen chan struct{}

@@ -8,16 +8,16 @@ import (
 	"os/exec"
 )
 
-// packageManager installs the PostgreSQL server. Each is tried by its program's presence, in this order.
+// packageManager installs the PostgreSQL server. The first whose program exists is used.
 type packageManager struct {
 	program  string
 	needRoot bool
 	script   string // run by sh, as root where needed
-	byHand   string // what a person without the right is told to have run
+	byHand   string // command to suggest to a user without permission
 }
 
-// packageManagers. Debian's package makes and starts a cluster on port 5432, which nobody asked for: a drop-in file
-// that is there only during the installation says no. The others start nothing.
+// packageManagers in order of preference. Debian's package creates and starts a cluster on port 5432, which is not
+// wanted: a drop-in file that exists only during the installation prevents it. The others start nothing.
 var packageManagers = []packageManager{
 	{"brew", false, "HOMEBREW_NO_AUTO_UPDATE=1 brew install postgresql@17", "brew install postgresql@17"},
 	{"apt-get", true, `
@@ -32,7 +32,7 @@ var packageManagers = []packageManager{
 	{"zypper", true, "zypper --non-interactive install postgresql-server", "sudo zypper install postgresql-server"},
 }
 
-// installPostgres uses the system's package manager where this user may. Its error says what to do instead.
+// installPostgres uses the system's package manager if this user may. Its error says what to do otherwise.
 func installPostgres(ctx context.Context, log io.Writer) error {
 	for _, manager := range packageManagers {
 		if _, err := exec.LookPath(manager.program); err != nil {
@@ -45,11 +45,11 @@ func installPostgres(ctx context.Context, log io.Writer) error {
 		}
 		return manager.run(ctx, prefix, log)
 	}
-	return fmt.Errorf("PostgreSQL is not installed and no known package manager is here: install release %d or newer, "+
+	return fmt.Errorf("PostgreSQL is not installed and no known package manager was found: install release %d or newer, "+
 		"or set GREENROOM_DATABASE_URL to a database you have", minPostgres)
 }
 
-// privilege is what to put before a command that needs root; it never asks for a password.
+// privilege returns the prefix for a command that needs root. It never asks for a password.
 func privilege(ctx context.Context, needRoot bool) (prefix []string, may bool) {
 	if !needRoot || os.Geteuid() == 0 {
 		return nil, true

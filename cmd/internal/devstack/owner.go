@@ -12,15 +12,15 @@ import (
 	"syscall"
 )
 
-// owner is the unprivileged user that PostgreSQL runs as when Greenroom is run by root, which PostgreSQL refuses. A nil
+// owner is the unprivileged user that PostgreSQL runs as when Greenroom runs as root, which PostgreSQL refuses. A nil
 // owner is the calling user.
 type owner struct {
 	name     string
 	uid, gid uint32
 }
 
-// unprivilegedOwner is nil unless the caller is root. It prefers the user that PostgreSQL's packages create and falls
-// back to nobody, which every system has.
+// unprivilegedOwner returns nil unless the caller is root. It prefers the user that PostgreSQL's packages create and
+// falls back to nobody, which every system has.
 func unprivilegedOwner() (*owner, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // nil is the calling user
@@ -47,10 +47,10 @@ func (o *owner) credential() *syscall.Credential {
 	return &syscall.Credential{Uid: o.uid, Gid: o.gid}
 }
 
-// makeDir creates the directory with the given mode and gives it to the owner. Parents keep theirs.
+// makeDir creates the directory with the given mode for the owner. It does not change its parents.
 func (o *owner) makeDir(path string, mode os.FileMode) error {
 	if err := os.MkdirAll(path, mode); err != nil {
-		return fmt.Errorf("make directory: %w", err)
+		return fmt.Errorf("create directory: %w", err)
 	}
 	return o.take(path)
 }
@@ -65,7 +65,7 @@ func (o *owner) take(path string) error {
 	return nil
 }
 
-// canEnter asks the kernel, by running a program there as that user: directory modes alone do not tell (ACLs, mounts,
+// canEnter runs a program in the directory as that user: modes of directories are not enough to know (ACLs, mounts,
 // security modules).
 func (o *owner) canEnter(dir, program string) (bool, error) {
 	cmd := exec.Command(program, "--version") //nolint:noctx // prints a line and ends

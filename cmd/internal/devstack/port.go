@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// handedOut are the ports that FreePort has given. The kernel may give a port again before its first caller listens
-// on it.
+// handedOut are the ports that FreePort has returned. The kernel can choose a port again before its first caller
+// listens on it.
 var handedOut sync.Map
 
-// FreePort gives a TCP port of 127.0.0.1 that nothing listens on, each time another one. Another process can take it
+// FreePort returns a free TCP port of 127.0.0.1, a different one each time. Another process can take it
 // before the caller does, which is rare.
 func FreePort() (int, error) {
 	for {
@@ -31,7 +31,7 @@ func FreePort() (int, error) {
 	}
 }
 
-// portOrFree is the port itself, or a free one for 0.
+// portOrFree returns the port, or a free one for 0.
 func portOrFree(port int) (int, error) {
 	if port != 0 {
 		return port, nil
@@ -39,32 +39,32 @@ func portOrFree(port int) (int, error) {
 	return FreePort()
 }
 
-// portPatience is how long a port in use may take to become free. A socket that was closed a moment ago is still open
-// in every child that the process was starting at that time, until the child runs its program: FreePort's own probe
+// portWait is how long CheckAddr waits for a port in use. A socket that was just closed is still open
+// in every child that this process was starting at that time, until the child executes its program. FreePort's probe
 // is such a socket.
-const portPatience = 500 * time.Millisecond
+const portWait = 500 * time.Millisecond
 
-// CheckAddr fails with one line when host:port cannot be listened on. The line names the port, who holds it as far as
-// this user may see, and the setting that moves Greenroom elsewhere.
+// CheckAddr returns an error of one line if host:port is not free. The line names the port, the process that uses it if
+// visible to this user, and the setting that selects another port.
 func CheckAddr(ctx context.Context, addr, what, setting string) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	for patient := time.Now().Add(portPatience); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(patient); {
-		if sleep(ctx, portPatience/20) != nil {
+	for patient := time.Now().Add(portWait); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(patient); {
+		if sleep(ctx, portWait/20) != nil {
 			return ctx.Err()
 		}
 		listener, err = new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	}
 	if err == nil {
-		return listener.Close() //nolint:wrapcheck // closing what nobody has used does not fail
+		return listener.Close() //nolint:wrapcheck // closing an unused listener does not fail
 	}
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%s cannot be opened for %s: %w: choose another with %s", addr, what, err, setting)
 	}
-	_, port, _ := net.SplitHostPort(addr) // it was good enough to listen on
+	_, port, _ := net.SplitHostPort(addr) // valid: Listen parsed it
 	number, _ := strconv.Atoi(port)
 	return fmt.Errorf("port %s for %s is in use%s: stop that program, or choose another port with %s",
 		port, what, portHolder(ctx, number), setting)
 }
 
-// loopback is host:port of a child: none of them can be reached from another machine.
+// loopback returns host:port for a child. Children are not reachable from other machines.
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// portHolder names the process that listens on the port, as " by process 123 (postgres)", or is empty when it is not
-// ours to see. The kernel's tables tell the socket's inode, the processes' descriptors who has it.
+// portHolder names the process that listens on the port, as " by process 123 (postgres)", or returns "" if this user
+// cannot see it. The kernel's tables have the socket's inode, the processes' descriptors its owner.
 func portHolder(_ context.Context, port int) string {
 	inode := listenerInode(port)
 	if inode == "" {
@@ -22,7 +22,7 @@ func portHolder(_ context.Context, port int) string {
 			continue
 		}
 		process := filepath.Dir(filepath.Dir(fd))
-		name, _ := os.ReadFile(filepath.Join(process, "comm")) // may have ended meanwhile
+		name, _ := os.ReadFile(filepath.Join(process, "comm")) // the process may have ended
 		return fmt.Sprintf(" by process %s (%s)", filepath.Base(process), strings.TrimSpace(string(name)))
 	}
 	return ""

@@ -10,7 +10,7 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// A child that is being started holds every socket that its parent had open, until it runs its program.
+// A child that is being started holds every open socket of its parent until it executes its program.
 func TestCheckAddr_of_a_free_port_while_processes_start(t *testing.T) {
 	t.Parallel()
 	started := make(chan error, 1)

@@ -19,22 +19,22 @@ import (
 const (
 	// postgresName is the cluster's superuser and its database.
 	postgresName = "greenroom"
-	// postgresStartLimit covers crash recovery after a kill under load: seconds in practice, a slow disk allowed for.
+	// postgresStartLimit covers crash recovery after a kill under load: seconds in practice, more on a slow disk.
 	postgresStartLimit = 2 * time.Minute
 	// postgresStopLimit covers the checkpoint of a fast shutdown.
 	postgresStopLimit = 30 * time.Second
 )
 
-// PostgresOptions say where a private cluster lives. Only Dir is required.
+// PostgresOptions configure a private cluster. Only Dir is required.
 type PostgresOptions struct {
 	Dir  string    // holds postgres/ (the data), postgres.password and logs/
 	Port int       // on 127.0.0.1; 0 takes a free one
-	Fast bool      // for data that is thrown away: no fsync, nothing survives a crash
+	Fast bool      // for temporary data: no fsync, so a crash can destroy it
 	Log  io.Writer // progress, one line each; nil: silent
 }
 
-// Postgres is a private PostgreSQL cluster run by this process: TCP on 127.0.0.1 only, with a password that is
-// generated once. There is no Unix socket, so no path of this cluster can be too long for one (107 bytes).
+// Postgres is a private PostgreSQL cluster run by this process: TCP on 127.0.0.1 only, with a
+// generated password. It has no Unix socket, whose path would be limited to 107 bytes.
 type Postgres struct {
 	opts     PostgresOptions
 	programs postgresPrograms
@@ -44,9 +44,9 @@ type Postgres struct {
 	process  *process
 }
 
-// StartPostgres makes the cluster on first use, starts it and returns when it takes queries and its database exists. A
-// cluster that a killed Greenroom left running or broken off is stopped, recovered and taken over. It refuses a port in
-// use, and data that belongs to another user or needs a PostgreSQL release that is not installed.
+// StartPostgres creates the cluster on first use, starts it and returns when it accepts queries and its database
+// exists. A cluster that a killed Greenroom left running or incomplete is stopped, recovered and reused. It refuses a
+// port in use, and data that belongs to another user or needs a PostgreSQL release that is not installed.
 func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error) {
 	dir, err := filepath.Abs(opts.Dir)
 	if err != nil {
@@ -69,16 +69,16 @@ func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error)
 	return p, nil
 }
 
-// URL is the cluster's own database, for a superuser.
+// URL returns the URL of the cluster's database, for a superuser.
 func (p *Postgres) URL() string { return p.url(postgresName) }
 
-// Done is closed when the server ends, asked or not.
+// Done is closed when the server has ended.
 func (p *Postgres) Done() <-chan struct{} { return p.process.done }
 
-// PID is the server's process id, for figures of what it uses.
+// PID returns the server's process id.
 func (p *Postgres) PID() int { return p.process.pid() }
 
-// Start starts a stopped or killed cluster again, on the same port and data.
+// Start restarts a stopped or killed cluster, on the same port and data.
 func (p *Postgres) Start(ctx context.Context) error {
 	pidFile := filepath.Join(p.data, "postmaster.pid")
 	crashed := readPID(pidFile) != 0
@@ -94,7 +94,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 		return err
 	}
 	err := p.launch(ctx)
-	// The sessions of a killed server need a moment to notice; until then a new one refuses their shared memory.
+	// Sessions of a killed server need a moment to end. Until then a new server refuses their shared memory.
 	for tries := 0; err != nil && crashed && p.process != nil && p.process.ended() && tries < 10; tries++ {
 		if sleep(ctx, 500*time.Millisecond) != nil {
 			return ctx.Err()
@@ -104,15 +104,15 @@ func (p *Postgres) Start(ctx context.Context) error {
 	return err
 }
 
-// Stop ends every session and shuts down cleanly (a "fast shutdown"); a server that takes longer than 30 s is killed.
+// Stop ends every session and shuts down cleanly (a "fast shutdown"). It kills a server that takes longer than 30 s.
 func (p *Postgres) Stop(ctx context.Context) error {
 	return p.process.stop(ctx, syscall.SIGINT, postgresStopLimit)
 }
 
-// Kill ends the server like a power cut.
+// Kill sends SIGKILL to the server.
 func (p *Postgres) Kill() { p.process.kill() }
 
-// Restart is Stop and Start.
+// Restart stops and starts the server.
 func (p *Postgres) Restart(ctx context.Context) error {
 	if err := p.Stop(ctx); err != nil {
 		return err
@@ -141,8 +141,8 @@ func (p *Postgres) launch(ctx context.Context) error {
 	return nil
 }
 
-// serverSettings go on the command line and not into the cluster's files, so that a newer Greenroom's take effect on
-// old data.
+// serverSettings are passed on the command line and not in the cluster's files, so that those of a newer Greenroom
+// apply to old data.
 func serverSettings(opts PostgresOptions) []string {
 	settings := []string{
 		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(opts.Port), "unix_socket_directories=",
@@ -193,20 +193,20 @@ func (p *Postgres) ensureDatabase(ctx context.Context) error {
 	return nil
 }
 
-// prepare finds the programs, the user, the place and the password, and makes the cluster when there is none.
+// prepare finds the programs, the user, the data and the password, and creates the cluster if it does not exist.
 func (p *Postgres) prepare(ctx context.Context) error {
 	mode := os.FileMode(0o700)
 	if os.Geteuid() == 0 {
-		mode = 0o711 // the unprivileged user has to pass through
+		mode = 0o711 // the unprivileged user needs access
 	}
 	if err := os.MkdirAll(p.opts.Dir, mode); err != nil {
-		return fmt.Errorf("make directory: %w", err)
+		return fmt.Errorf("create directory: %w", err)
 	}
 	p.data = filepath.Join(p.opts.Dir, "postgres")
 	if version, err := os.ReadFile(filepath.Join(p.data, "PG_VERSION")); err == nil {
 		return p.prepareExisting(ctx, strings.TrimSpace(string(version)))
 	} else if !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("look at the cluster in %s: %w", p.data, err)
+		return fmt.Errorf("examine the cluster in %s: %w", p.data, err)
 	}
 	programs, err := findOrInstallPostgres(ctx, p.opts.Log)
 	if err != nil {
@@ -235,7 +235,7 @@ func (p *Postgres) prepareExisting(ctx context.Context, version string) error {
 	var found bool
 	if p.programs, found = findPostgres(ctx, func(m int) bool { return m == major }); !found {
 		return fmt.Errorf(
-			"the data in %s needs PostgreSQL %d, which is not installed: install it, or move %s away to start afresh",
+			"the data in %s needs PostgreSQL %d, which is not installed: install it, or move %s away to start with empty data",
 			data,
 			major,
 			filepath.Join(p.opts.Dir, "postgres"),
@@ -243,7 +243,7 @@ func (p *Postgres) prepareExisting(ctx context.Context, version string) error {
 	}
 	password, err := os.ReadFile(p.passwordFile())
 	if err != nil {
-		return fmt.Errorf("read the cluster's password: %w: put the file back, or move %s away to start afresh",
+		return fmt.Errorf("read the cluster's password: %w: restore the file, or move %s away to start with empty data",
 			err, filepath.Join(p.opts.Dir, "postgres"))
 	}
 	p.password = strings.TrimSpace(string(password))

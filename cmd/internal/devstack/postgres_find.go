@@ -15,7 +15,7 @@ import (
 // minPostgres is the oldest release that Greenroom is tested on.
 const minPostgres = 15
 
-// postgresPlaces are where packages put the server's programs without putting them on PATH: Debian and Ubuntu, the
+// postgresPlaces are directories outside PATH where packages install the server's programs: Debian and Ubuntu, the
 // PostgreSQL project's RPMs, Alpine, Homebrew on Apple's and on Intel's processors.
 var postgresPlaces = []string{
 	"/usr/lib/postgresql/*/bin",
@@ -25,7 +25,7 @@ var postgresPlaces = []string{
 	"/usr/local/opt/postgresql@*/bin",
 }
 
-// postgresPrograms is one installed release.
+// postgresPrograms describes an installed release.
 type postgresPrograms struct {
 	dir   string
 	major int
@@ -33,7 +33,7 @@ type postgresPrograms struct {
 
 func (p postgresPrograms) path(program string) string { return filepath.Join(p.dir, program) }
 
-// findPostgres prefers the release on PATH, then the newest one that fits.
+// findPostgres prefers the release on PATH, then the newest suitable one.
 func findPostgres(ctx context.Context, fits func(major int) bool) (best postgresPrograms, found bool) {
 	if path, err := exec.LookPath("postgres"); err == nil {
 		if p, ok := postgresIn(ctx, filepath.Dir(path)); ok && fits(p.major) {
@@ -53,7 +53,7 @@ func findPostgres(ctx context.Context, fits func(major int) bool) (best postgres
 
 var postgresVersion = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
-// postgresIn asks the program itself: a directory's name may lie and a client-only package has no server.
+// postgresIn runs the program to get its release: a directory's name can be wrong, and a client package has no server.
 func postgresIn(ctx context.Context, dir string) (postgresPrograms, bool) {
 	p := postgresPrograms{dir: dir}
 	if _, err := os.Stat(p.path("initdb")); err != nil {
@@ -73,7 +73,7 @@ func findOrInstallPostgres(ctx context.Context, log io.Writer) (postgresPrograms
 	if p, ok := findPostgres(ctx, supported); ok {
 		return p, nil
 	}
-	if err := ctx.Err(); err != nil { // asked to stop while looking: nothing was found because nothing was asked
+	if err := ctx.Err(); err != nil { // canceled during the search: the result is incomplete
 		return postgresPrograms{}, err
 	}
 	if err := installPostgres(ctx, log); err != nil {

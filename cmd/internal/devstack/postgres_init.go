@@ -18,10 +18,11 @@ import (
 	"syscall"
 )
 
-// systemDir takes the data of a root whose directory no other user may enter (a checkout under /root, say).
+// systemDir holds the data if root runs Greenroom in a directory that no other user can enter, such as one under /root.
 const systemDir = "/var/lib/greenroom"
 
-// makeCluster makes the cluster beside its place and renames it, so that a kill in the middle leaves nothing half-made.
+// makeCluster creates the cluster under a temporary name and renames it, so that a kill does not leave an incomplete
+// one.
 func (p *Postgres) makeCluster(ctx context.Context) error {
 	data, err := p.chooseData()
 	if err != nil {
@@ -30,7 +31,7 @@ func (p *Postgres) makeCluster(ctx context.Context) error {
 	p.data = data
 	fresh := data + ".new"
 	if err := os.RemoveAll(fresh); err != nil {
-		return fmt.Errorf("remove a broken-off cluster: %w", err)
+		return fmt.Errorf("remove an incomplete cluster: %w", err)
 	}
 	if err := p.owner.makeDir(fresh, 0o700); err != nil {
 		return err
@@ -42,16 +43,16 @@ func (p *Postgres) makeCluster(ctx context.Context) error {
 		return err
 	}
 	if err := os.Rename(fresh, data); err != nil {
-		return fmt.Errorf("put the cluster in place: %w", err)
+		return fmt.Errorf("rename the cluster: %w", err)
 	}
 	return nil
 }
 
-// chooseData is Dir/postgres, or a directory of the system that Dir/postgres then links to.
+// chooseData returns Dir/postgres, or a directory below systemDir and links Dir/postgres to it.
 func (p *Postgres) chooseData() (string, error) {
 	place := filepath.Join(p.opts.Dir, "postgres")
 	if err := os.Remove(place); err != nil && !errors.Is(err, os.ErrNotExist) { // an empty directory or a dangling link
-		return "", fmt.Errorf("%s is not a PostgreSQL cluster: move it away to start afresh", place)
+		return "", fmt.Errorf("%s is not a PostgreSQL cluster: move it away to start with empty data", place)
 	}
 	if p.owner == nil {
 		return place, nil
@@ -63,7 +64,7 @@ func (p *Postgres) chooseData() (string, error) {
 	sum := sha256.Sum256([]byte(p.opts.Dir))
 	home := filepath.Join(systemDir, hex.EncodeToString(sum[:6]))
 	if err := os.MkdirAll(home, 0o711); err != nil {
-		return "", fmt.Errorf("make directory: %w", err)
+		return "", fmt.Errorf("create directory: %w", err)
 	}
 	data := filepath.Join(home, "postgres")
 	if err := os.Symlink(data, place); err != nil {
@@ -71,7 +72,7 @@ func (p *Postgres) chooseData() (string, error) {
 	}
 	fmt.Fprintf(
 		p.opts.Log,
-		"PostgreSQL runs as user %s, which may not enter %s: its data is in %s\n",
+		"PostgreSQL runs as user %s, which cannot enter %s: its data is in %s\n",
 		p.owner.name,
 		p.opts.Dir,
 		data,
@@ -82,15 +83,15 @@ func (p *Postgres) chooseData() (string, error) {
 func (p *Postgres) newPassword() error {
 	p.password = rand.Text()
 	if err := os.WriteFile(p.passwordFile(), []byte(p.password+"\n"), 0o600); err != nil {
-		return fmt.Errorf("keep the cluster's password: %w", err)
+		return fmt.Errorf("write the cluster's password: %w", err)
 	}
 	return nil
 }
 
 func (p *Postgres) initdb(ctx context.Context, dir string) error {
-	passwordFile := dir + ".password" // readable by the cluster's user, unlike the one that stays
+	passwordFile := dir + ".password" // temporary, readable by the cluster's user
 	if err := os.WriteFile(passwordFile, []byte(p.password), 0o600); err != nil {
-		return fmt.Errorf("hand over the cluster's password: %w", err)
+		return fmt.Errorf("write the cluster's password for initdb: %w", err)
 	}
 	defer os.Remove(passwordFile)
 	if err := p.owner.take(passwordFile); err != nil {
@@ -112,7 +113,7 @@ func (p *Postgres) initdb(ctx context.Context, dir string) error {
 	cmd.Dir = dir
 	cmd.SysProcAttr = childAttributes(p.owner, syscall.SIGKILL)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("make the PostgreSQL cluster: %w: %s", reason(ctx, err), lastLine(out))
+		return fmt.Errorf("create the PostgreSQL cluster: %w: %s", reason(ctx, err), lastLine(out))
 	}
 	return nil
 }
@@ -122,16 +123,16 @@ func lastLine(out []byte) string {
 	return strings.TrimSpace(string(out[bytes.LastIndexByte(out, '\n')+1:]))
 }
 
-// ownerOfCluster is the user that the data belongs to, since PostgreSQL runs as no other. It refuses another user's
-// data to anyone but root.
+// ownerOfCluster returns the owner of the data, since PostgreSQL must run as that user. It refuses another user's
+// data unless the caller is root.
 func ownerOfCluster(data string) (*owner, error) {
 	info, err := os.Stat(data)
 	if err != nil {
-		return nil, fmt.Errorf("look at the cluster: %w", err)
+		return nil, fmt.Errorf("examine the cluster: %w", err)
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return nil, fmt.Errorf("look at the cluster: %s has no owner", data)
+		return nil, fmt.Errorf("examine the cluster: %s has no owner", data)
 	}
 	o := &owner{name: strconv.Itoa(int(stat.Uid)), uid: stat.Uid, gid: stat.Gid}
 	if u, err := user.LookupId(o.name); err == nil {
@@ -148,7 +149,7 @@ func ownerOfCluster(data string) (*owner, error) {
 		)
 	case stat.Uid == 0:
 		return nil, fmt.Errorf(
-			"%s belongs to root, whom PostgreSQL refuses to run as: give it to an unprivileged user with chown -R",
+			"%s belongs to root, and PostgreSQL refuses to run as root: give it to an unprivileged user with chown -R",
 			data,
 		)
 	}

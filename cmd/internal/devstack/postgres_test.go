@@ -18,7 +18,7 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// The stories of one cluster, each going on where the one before left it.
+// The subtests use one cluster. Each continues in the state that the previous one left.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)
@@ -70,7 +70,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("is_not_fooled_by_a_reused_process_id", func(t *testing.T) {
 		pidFile := filepath.Join(dir, "postgres", "postmaster.pid")
 		require.NoError(t, os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600))
-		require.NoError(t, pg.Start(t.Context()), "and this process lives on")
+		require.NoError(t, pg.Start(t.Context()), "and it does not end this process")
 		assert.Equal(t, "2", query(t, pg.URL(), "SELECT count(*)::text FROM kept"))
 	})
 	t.Run("refuses_without_its_password", func(t *testing.T) {
@@ -79,7 +79,8 @@ func TestPostgres(t *testing.T) {
 		require.ErrorIs(t, err, devstack.ErrNotRunning)
 		require.NoError(t, os.Remove(filepath.Join(dir, "postgres.password")))
 		_, err = devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
-		require.ErrorContains(t, err, "put the file back, or move "+filepath.Join(dir, "postgres")+" away to start afresh")
+		data := filepath.Join(dir, "postgres")
+		require.ErrorContains(t, err, "restore the file, or move "+data+" away to start with empty data")
 	})
 	t.Run("refuses_data_of_a_release_that_is_not_installed", func(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "postgres", "PG_VERSION"), []byte("9\n"), 0o600))
@@ -106,7 +107,7 @@ func TestPostgres_names_who_holds_its_port(t *testing.T) {
 	assert.NotContains(t, err.Error(), "\n", "one line")
 }
 
-// A socket of the system may have 107 bytes of path; a cluster here may live deeper.
+// The path of a Unix socket is limited to 107 bytes. The path of a cluster can be longer.
 func TestPostgres_in_a_long_path(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(openDir(t), strings.Repeat("long-", 30))
@@ -133,11 +134,11 @@ func TestPostgres_of_root_where_no_other_user_may_enter(t *testing.T) {
 	require.NoError(t, err)
 	place, err := os.Readlink(filepath.Join(dir, "postgres"))
 	require.NoError(t, err)
-	assert.Contains(t, log.String(), "may not enter "+dir+": its data is in "+place)
+	assert.Contains(t, log.String(), "cannot enter "+dir+": its data is in "+place)
 	assert.Equal(t, "1", query(t, stack.DatabaseURL, "SELECT '1'"))
 
 	require.NoError(t, stack.Stop(context.WithoutCancel(t.Context())))
-	assert.NoDirExists(t, filepath.Dir(place), "a throw-away cluster goes away wherever it lives")
+	assert.NoDirExists(t, filepath.Dir(place), "a throw-away cluster is removed wherever it is")
 	assert.NoDirExists(t, dir)
 }
 
@@ -152,10 +153,10 @@ func TestPostgres_of_root_refuses_data_of_root(t *testing.T) {
 
 	_, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
 
-	require.ErrorContains(t, err, "belongs to root, whom PostgreSQL refuses to run as")
+	require.ErrorContains(t, err, "belongs to root, and PostgreSQL refuses to run as root")
 }
 
-func TestPostgres_starts_afresh_after_a_broken_off_first_start(t *testing.T) {
+func TestPostgres_recovers_from_an_interrupted_first_start(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "postgres.new"), 0o700))
@@ -176,7 +177,7 @@ func TestPostgres_does_not_touch_what_is_not_a_cluster(t *testing.T) {
 
 	_, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
 
-	require.ErrorContains(t, err, "is not a PostgreSQL cluster: move it away to start afresh")
+	require.ErrorContains(t, err, "is not a PostgreSQL cluster: move it away to start with empty data")
 	assert.FileExists(t, precious)
 }
 
@@ -222,7 +223,7 @@ func ended(t *testing.T, done <-chan struct{}) {
 	}
 }
 
-// openDir is a temporary directory that PostgreSQL's user may pass through, unlike that of the testing package.
+// openDir returns a temporary directory that PostgreSQL's user can access, unlike t.TempDir.
 func openDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// processSpec says how to run one long-lived child.
+// processSpec configures a long-lived child.
 type processSpec struct {
 	name    string // for messages and the log file's name
 	path    string
@@ -22,11 +22,11 @@ type processSpec struct {
 	dir     string // working directory
 	logFile string // standard output and error are appended here
 	owner   *owner // nil: as the caller
-	// onParentDeath is what the kernel sends the child when this process dies without a word (Linux only).
+	// onParentDeath is the signal that the kernel sends the child when this process is killed (Linux only).
 	onParentDeath syscall.Signal
 }
 
-// process is a running child in a process group of its own. done closes when it has ended.
+// process is a running child in its own process group. done is closed when it has ended.
 type process struct {
 	name    string
 	logFile string
@@ -34,7 +34,7 @@ type process struct {
 	done    chan struct{}
 }
 
-// maxLogSize is where a child's log starts anew at the next start: enough for weeks of warnings.
+// maxLogSize is the size above which the next start truncates a child's log: enough for weeks of warnings.
 const maxLogSize = 16 << 20
 
 func startProcess(spec processSpec) (*process, error) {
@@ -56,7 +56,7 @@ func startProcess(spec processSpec) (*process, error) {
 	return p, nil
 }
 
-// run keeps the operating system's thread that forked the child until the child has ended, because the kernel ties the
+// run locks the operating system's thread that forked the child until the child has ended, because the kernel ties the
 // parent-death signal to that thread and not to the process (golang.org/issue/27505).
 func (p *process) run(started chan<- error) {
 	runtime.LockOSThread()
@@ -65,13 +65,13 @@ func (p *process) run(started chan<- error) {
 	if err != nil {
 		return
 	}
-	_ = p.cmd.Wait() // how it ended is in cmd.ProcessState
+	_ = p.cmd.Wait() // the result is in cmd.ProcessState
 	close(p.done)
 }
 
 func openLog(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make log directory: %w", err)
+		return nil, fmt.Errorf("create log directory: %w", err)
 	}
 	flags := os.O_CREATE | os.O_APPEND | os.O_WRONLY
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLogSize {
@@ -84,12 +84,12 @@ func openLog(path string) (*os.File, error) {
 	return log, nil
 }
 
-// stop asks with sig and, when ctx or the grace period ends first, kills. It returns only when the child is gone.
+// stop sends sig, then SIGKILL when ctx or the grace period ends. It returns when the child has ended.
 func (p *process) stop(ctx context.Context, sig syscall.Signal, grace time.Duration) error {
 	if p.ended() {
 		return nil
 	}
-	_ = p.cmd.Process.Signal(sig) // it may have ended by itself just now
+	_ = p.cmd.Process.Signal(sig) // it may have just ended
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
@@ -102,7 +102,7 @@ func (p *process) stop(ctx context.Context, sig syscall.Signal, grace time.Durat
 	return fmt.Errorf("%s did not stop within %s and was killed", p.name, grace)
 }
 
-// kill ends the child's whole process group at once and waits for the child.
+// kill kills the child's whole process group and waits for the child.
 func (p *process) kill() {
 	if !p.ended() {
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
@@ -121,8 +121,8 @@ func (p *process) ended() bool {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// waitReady calls ready every 50 ms until it succeeds. It fails when the child ends, with the end of its log, when ctx
-// ends, and after the limit, with the last answer of ready.
+// waitReady calls ready every 50 ms until it succeeds. It fails if the child ends, with the end of its log, if ctx
+// ends, and after the limit, with the last error of ready.
 func (p *process) waitReady(ctx context.Context, limit time.Duration, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -146,7 +146,7 @@ func (p *process) waitReady(ctx context.Context, limit time.Duration, ready func
 	}
 }
 
-// logTail is the last lines of the log on one line, for an error message.
+// logTail returns the last lines of the log on one line, for an error message.
 func (p *process) logTail() string {
 	data, err := os.ReadFile(p.logFile)
 	if err != nil {
@@ -163,7 +163,7 @@ func writePID(path string, pid int) error {
 	return nil
 }
 
-// readPID gives the number on the file's first line, which is where PostgreSQL's postmaster.pid has it too; 0 without
+// readPID returns the number on the file's first line, as in PostgreSQL's postmaster.pid, or 0 without
 // a file.
 func readPID(path string) int {
 	data, err := os.ReadFile(path)
@@ -178,9 +178,9 @@ func readPID(path string) int {
 	return pid
 }
 
-// stopLeftover ends the process that a killed Greenroom left behind, if pidFile still names one and its command line
-// has marker in it: process ids are reused, so the number alone proves nothing. It removes the file when nothing runs
-// any more.
+// stopLeftover ends an orphaned process of a killed Greenroom, if pidFile names a process whose command line contains
+// marker: process ids are reused, so the number alone is not enough. It removes the file when no such process runs any
+// more.
 func stopLeftover(ctx context.Context, pidFile, marker string, sig syscall.Signal) error {
 	pid := readPID(pidFile)
 	if pid != 0 && strings.Contains(commandLine(ctx, pid), marker) {
@@ -194,7 +194,7 @@ func stopLeftover(ctx context.Context, pidFile, marker string, sig syscall.Signa
 	return nil
 }
 
-// endProcess ends a process that is not our child, so it can only be polled.
+// endProcess ends a process that is not a child of this one, so it polls for the end.
 func endProcess(ctx context.Context, pid int, sig syscall.Signal, grace time.Duration) error {
 	deadline := time.Now().Add(grace)
 	for {
@@ -203,7 +203,7 @@ func endProcess(ctx context.Context, pid int, sig syscall.Signal, grace time.Dur
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("stop process %d that an earlier run left: %w", pid, err)
+			return fmt.Errorf("stop orphaned process %d of an earlier run: %w", pid, err)
 		}
 		if sleep(ctx, 100*time.Millisecond) != nil {
 			return ctx.Err()

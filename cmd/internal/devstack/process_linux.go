@@ -12,7 +12,7 @@ func childAttributes(as *owner, onParentDeath syscall.Signal) *syscall.SysProcAt
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: onParentDeath, Credential: as.credential()}
 }
 
-// commandLine is empty when there is no such process.
+// commandLine returns "" if there is no such process.
 func commandLine(_ context.Context, pid int) string {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
@@ -21,8 +21,8 @@ func commandLine(_ context.Context, pid int) string {
 	return strings.TrimSpace(strings.ReplaceAll(string(data), "\x00", " "))
 }
 
-// isZombie tells a process that has ended but whose parent (in a container often one that never looks) has not taken
-// note.
+// isZombie reports whether a process has ended but its parent has not waited for it. In a container the parent often
+// never does.
 func isZombie(pid int) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -10,13 +10,13 @@ import (
 	"syscall"
 )
 
-// childAttributes has no parent-death signal to set here: the next start stops what a killed Greenroom left
+// childAttributes cannot set a parent-death signal on this system: the next start stops orphaned processes
 // (stopLeftover).
 func childAttributes(as *owner, _ syscall.Signal) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Credential: as.credential()}
 }
 
-// commandLine is empty when there is no such process.
+// commandLine returns "" if there is no such process.
 func commandLine(ctx context.Context, pid int) string {
 	out, err := exec.CommandContext(ctx, "ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 	if err != nil {

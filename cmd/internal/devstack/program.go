@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ProgramOptions say how to run one more child beside the stores. All but Args are required.
+// ProgramOptions configure a child other than the stores. All fields but Args are required.
 type ProgramOptions struct {
 	Name string // for messages, and the log: Dir/logs/<name>.log
 	Path string
@@ -18,10 +18,10 @@ type ProgramOptions struct {
 	Dir  string   // working directory
 }
 
-// Program is a child of this process that the caller stops; it does not outlive us.
+// Program is a child of this process. The caller stops it; on Linux the kernel does when this process is killed.
 type Program struct{ process *process }
 
-// StartProgram starts it and does not wait for anything.
+// StartProgram starts a program without waiting until it is ready.
 func StartProgram(opts ProgramOptions) (*Program, error) {
 	logFile := filepath.Join(opts.Dir, "logs", opts.Name+".log")
 	log, err := openLog(logFile)
@@ -42,10 +42,10 @@ func StartProgram(opts ProgramOptions) (*Program, error) {
 	return &Program{p}, nil
 }
 
-// PID is the child's process id.
+// PID returns the child's process id.
 func (p *Program) PID() int { return p.process.pid() }
 
-// Done is closed when the child has ended, asked or not.
+// Done is closed when the child has ended.
 func (p *Program) Done() <-chan struct{} { return p.process.done }
 
 // AwaitReady calls ready until it succeeds, the child ends, the limit has passed or ctx ends.
@@ -53,10 +53,10 @@ func (p *Program) AwaitReady(ctx context.Context, limit time.Duration, ready fun
 	return p.process.waitReady(ctx, limit, ready)
 }
 
-// Stop asks the child to end and kills it after the grace period.
+// Stop sends SIGTERM, and SIGKILL after the grace period.
 func (p *Program) Stop(ctx context.Context, grace time.Duration) error {
 	return p.process.stop(ctx, syscall.SIGTERM, grace)
 }
 
-// Kill ends the child like a power cut (SIGKILL) and returns when it is gone.
+// Kill sends SIGKILL and returns when the child has ended.
 func (p *Program) Kill() { p.process.kill() }

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/term"
 )
 
-// linePeriod is how often a long step says that it still runs where there is no terminal to draw on.
+// linePeriod is how often a long step prints a line without a terminal.
 const linePeriod = 15 * time.Second
 
-// step shows that something long is going on: a spinner with the elapsed time on a terminal, else a line every 15 s. A
-// line has to fit 80 columns, or a terminal cannot draw over it.
+// step shows the progress of a long step: a spinner with the elapsed time on a terminal, otherwise a line every 15 s. A
+// line must fit 80 columns, or a terminal cannot overwrite it.
 type step struct {
 	log     io.Writer
 	what    string
@@ -53,7 +53,7 @@ func (s *step) tick(period time.Duration) {
 		}
 		if s.bar != nil {
 			s.bar.Describe(s.line())
-			_ = s.bar.Add(1) // a terminal that went away is no reason to stop
+			_ = s.bar.Add(1) // the terminal may be gone; the step continues
 		} else {
 			fmt.Fprintln(s.log, s.line())
 		}

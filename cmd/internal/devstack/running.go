@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,8 +12,11 @@ import (
 // postmasterPort is the line of postmaster.pid, from 0, that holds the port (PostgreSQL's src/include/utils/pidfile.h).
 const postmasterPort = 3
 
-// RunningDatabase is the address of the database that a `greenroom dev` on the directory runs, whichever port it
-// took. That none runs is an ErrNotRunning.
+// ErrNotRunning means that no PostgreSQL of a `greenroom dev` is ready in the directory.
+var ErrNotRunning = errors.New("greenroom dev is not ready here")
+
+// RunningDatabase returns the URL of the database of the `greenroom dev` that runs in the directory. It returns
+// ErrNotRunning if none runs.
 func RunningDatabase(dir string) (string, error) {
 	p := &Postgres{opts: PostgresOptions{Dir: dir}}
 	password, err := os.ReadFile(p.passwordFile())
@@ -26,7 +30,7 @@ func RunningDatabase(dir string) (string, error) {
 	}
 	lines := strings.Split(string(state), "\n")
 	if len(lines) <= postmasterPort {
-		return "", fmt.Errorf("%w: its server is only starting", ErrNotRunning)
+		return "", fmt.Errorf("%w: its server is still starting", ErrNotRunning)
 	}
 	if p.opts.Port, err = strconv.Atoi(strings.TrimSpace(lines[postmasterPort])); err != nil {
 		return "", fmt.Errorf("read the server's port: %w", err)

@@ -12,34 +12,34 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Options say what Start may use and what it has to start itself.
+// Options configure the stores that Start starts or uses.
 type Options struct {
-	Dir             string // holds all data; made when missing
+	Dir             string // holds all data; created if missing
 	PostgresPort    int    // 0 takes a free port; the same for the others
 	TemporalPort    int
 	TemporalUIPort  int    // 0: no UI
 	DatabaseURL     string // a database to use instead of starting one
 	TemporalAddress string // a Temporal to use instead of starting one, host:port
-	// Throwaway is for tests: no fsync, Temporal in memory and without UI, and Stop removes Dir.
+	// Throwaway is for tests: no fsync, Temporal in memory and without a UI, and Stop removes Dir.
 	Throwaway bool
 	Log       io.Writer // progress; nil: silent
 }
 
-// Stack is the two stores, running. Fields are fixed after Start.
+// Stack is the two running stores. Its fields do not change after Start.
 type Stack struct {
 	DatabaseURL     string
 	TemporalAddress string
-	UIURL           string    // Temporal's web UI; empty when there is none or it is not ours
-	TemporalProgram string    // path of the temporal program; empty when Temporal is not ours
-	Postgres        *Postgres // nil when the database is not ours
-	Temporal        *Temporal // nil when Temporal is not ours
+	UIURL           string    // Temporal's web UI; empty without one or with a given Temporal
+	TemporalProgram string    // path of the temporal program; empty with a given Temporal
+	Postgres        *Postgres // nil with a given database
+	Temporal        *Temporal // nil with a given Temporal
 
 	opts Options
 	lock *os.File
 }
 
-// Start finds or fetches what is missing, starts both stores side by side and returns when both are ready. It refuses a
-// directory that another running Greenroom uses. On error nothing is left running.
+// Start finds or fetches the programs, starts both stores concurrently and returns when both are ready. It refuses a
+// directory that another running Greenroom uses. On an error it stops what it started.
 func Start(ctx context.Context, opts Options) (*Stack, error) {
 	s := &Stack{opts: opts, DatabaseURL: opts.DatabaseURL, TemporalAddress: opts.TemporalAddress}
 	if s.opts.Log == nil {
@@ -62,16 +62,16 @@ func (s *Stack) openDir() error {
 	s.opts.Dir = dir
 	mode := os.FileMode(0o700)
 	if os.Geteuid() == 0 {
-		mode = 0o711 // PostgreSQL's unprivileged user has to pass through
+		mode = 0o711 // PostgreSQL's unprivileged user needs access
 	}
 	if err := os.MkdirAll(dir, mode); err != nil {
-		return fmt.Errorf("make directory: %w", err)
+		return fmt.Errorf("create directory: %w", err)
 	}
 	s.lock, err = lockDir(dir)
 	return err
 }
 
-// CheckUnused fails when another Greenroom runs on the directory.
+// CheckUnused returns an error if another Greenroom runs in the directory.
 func CheckUnused(dir string) error {
 	if _, err := os.Stat(dir); err != nil {
 		return nil //nolint:nilerr // nothing runs on what is not there
@@ -88,7 +88,7 @@ func lockDir(dir string) (*os.File, error) {
 	lock, err := tryLock(filepath.Join(dir, "lock"))
 	switch {
 	case errors.Is(err, syscall.EWOULDBLOCK):
-		return nil, fmt.Errorf("another Greenroom runs on %s: stop it first, or %s", dir, other)
+		return nil, fmt.Errorf("another Greenroom runs in %s: stop it first, or %s", dir, other)
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("%s belongs to another user (%w): run as that user, or %s", dir, err, other)
 	}
@@ -109,8 +109,8 @@ func (s *Stack) startBoth(ctx context.Context) error {
 	return group.Wait() //nolint:wrapcheck // each says what it is about
 }
 
-// findPrograms comes before any start: what the machine lacks, or this user may not install, shows first, and no
-// database waits while a program is built for minutes.
+// findPrograms runs before any start, so that missing programs are reported first and no
+// database runs while a program is built for minutes.
 func (s *Stack) findPrograms(ctx context.Context) (err error) {
 	if s.opts.DatabaseURL == "" {
 		if _, err := findOrInstallPostgres(ctx, s.opts.Log); err != nil {
@@ -151,7 +151,7 @@ func (s *Stack) startTemporal(ctx context.Context) (err error) {
 	return err
 }
 
-// Lost gives one error, when a store that we started ends before Stop was called.
+// Lost returns a channel that gets one error if a store that Start started ends before Stop is called.
 func (s *Stack) Lost() <-chan error {
 	lost := make(chan error, 2)
 	if s.Postgres != nil {
@@ -168,7 +168,7 @@ func watch(p *process, lost chan<- error) {
 	lost <- fmt.Errorf("%s ended (%s): %s", p.name, p.cmd.ProcessState, p.logTail())
 }
 
-// Stop ends Temporal, then PostgreSQL, and lets go of the directory; a throw-away one is removed. It may be called
+// Stop stops Temporal, then PostgreSQL, and unlocks the directory; it removes a throw-away one. It may be called
 // once.
 func (s *Stack) Stop(ctx context.Context) error {
 	var errs []error
@@ -187,7 +187,7 @@ func (s *Stack) Stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Remove takes all data in dir away. It refuses while a Greenroom runs on it; a directory that is not there is no
+// Remove removes all data in dir. It refuses while a Greenroom runs in it. A missing directory is not an
 // error.
 func Remove(dir string) error {
 	dir, err := filepath.Abs(dir)
@@ -205,7 +205,7 @@ func Remove(dir string) error {
 	return errors.Join(s.remove(), lock.Close())
 }
 
-// remove takes the directory away, and the cluster where it had to live elsewhere.
+// remove removes the directory, and the cluster if it is elsewhere.
 func (s *Stack) remove() error {
 	var elsewhere error
 	place := filepath.Join(s.opts.Dir, "postgres")

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// temporalStartLimit covers the first start on a slow disk, when the server writes its schema.
+	// temporalStartLimit covers a first start on a slow disk, in which the server writes its schema.
 	temporalStartLimit = 2 * time.Minute
 	temporalStopLimit  = 15 * time.Second
 )
@@ -24,8 +24,8 @@ const (
 // SearchAttribute is a custom search attribute with its type in Temporal.
 type SearchAttribute struct{ Name, Type string }
 
-// SearchAttributes are those that Greenroom's workflows carry (workflows.SearchAttributes). The development server
-// gets them at its start, so that the first workflow can already use them.
+// SearchAttributes are those of Greenroom's workflows (workflows.SearchAttributes). The development server
+// gets them at its start, so that the first workflow can use them.
 var SearchAttributes = []SearchAttribute{
 	{"WebhookId", "KeywordList"},
 	{"CompanyId", "KeywordList"},
@@ -34,9 +34,9 @@ var SearchAttributes = []SearchAttribute{
 	{"DeliveryStatus", "Keyword"},
 }
 
-// temporalSettings are dynamic settings of the development server. Every one is there for a reason:
-// eager start is what makes a delivery cost two round trips; the version check would phone home; the limits of 2,400
-// requests/s would be met before the processor's.
+// temporalSettings are dynamic settings of the development server. The reasons: with eager start a delivery needs only
+// two round trips; the version check would contact temporal.io; the limit of 2,400 requests/s would be reached before
+// that of the CPU.
 var temporalSettings = []string{
 	"system.enableEagerWorkflowStart=true",
 	"frontend.enableServerVersionCheck=false",
@@ -46,7 +46,7 @@ var temporalSettings = []string{
 	"matching.rps=20000",
 }
 
-// TemporalOptions say how to run a development server. Only Dir is required.
+// TemporalOptions configure a development server. Only Dir is required.
 type TemporalOptions struct {
 	Dir     string    // holds logs/, temporal.pid
 	Program string    // path of the temporal program; empty: FindTemporal
@@ -62,7 +62,7 @@ type Temporal struct {
 	process *process
 }
 
-// StartTemporal starts a development server and returns when it answers and its namespace "default" is there with the
+// StartTemporal starts a development server and returns when it responds and its namespace "default" exists with the
 // project's search attributes. It refuses ports in use.
 func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error) {
 	var err error
@@ -87,13 +87,13 @@ func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error)
 	return t, nil
 }
 
-// Address is where clients dial, host:port.
+// Address returns the address for clients, host:port.
 func (t *Temporal) Address() string { return loopback(t.opts.Port) }
 
-// Port is the port of Address.
+// Port returns the port of Address.
 func (t *Temporal) Port() int { return t.opts.Port }
 
-// UIURL is the web UI's address; empty when it was not asked for.
+// UIURL returns the URL of the web UI, or "" without one.
 func (t *Temporal) UIURL() string {
 	if t.opts.UIPort == 0 {
 		return ""
@@ -101,13 +101,13 @@ func (t *Temporal) UIURL() string {
 	return "http://" + loopback(t.opts.UIPort)
 }
 
-// Done is closed when the server ends, asked or not.
+// Done is closed when the server has ended.
 func (t *Temporal) Done() <-chan struct{} { return t.process.done }
 
-// PID is the server's process id, for figures of what it uses.
+// PID returns the server's process id.
 func (t *Temporal) PID() int { return t.process.pid() }
 
-// Start starts a stopped or killed server again, on the same ports and, with a DBFile, the same histories.
+// Start restarts a stopped or killed server, on the same ports and, with a DBFile, with the same histories.
 func (t *Temporal) Start(ctx context.Context) error {
 	pidFile := filepath.Join(t.opts.Dir, "temporal.pid")
 	if err := stopLeftover(ctx, pidFile, t.marker(), syscall.SIGTERM); err != nil {
@@ -139,15 +139,15 @@ func (t *Temporal) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop shuts down cleanly; a server that takes longer than 15 s is killed.
+// Stop shuts down cleanly. It kills a server that takes longer than 15 s.
 func (t *Temporal) Stop(ctx context.Context) error {
 	return t.process.stop(ctx, syscall.SIGTERM, temporalStopLimit)
 }
 
-// Kill ends the server like a power cut.
+// Kill sends SIGKILL to the server.
 func (t *Temporal) Kill() { t.process.kill() }
 
-// Restart is Stop and Start.
+// Restart stops and starts the server.
 func (t *Temporal) Restart(ctx context.Context) error {
 	if err := t.Stop(ctx); err != nil {
 		return err
@@ -155,8 +155,8 @@ func (t *Temporal) Restart(ctx context.Context) error {
 	return t.Start(ctx)
 }
 
-// marker is the part of the command line that no other server has: its data, whatever the port, or the port of one
-// without data. A server that an earlier run left behind locks the data until it has ended.
+// marker is the part of the command line that identifies the server: the path of its data or, without data, its
+// port. An orphaned server locks the data until it has ended.
 func (t *Temporal) marker() string {
 	if t.opts.DBFile != "" {
 		return " --db-filename " + t.opts.DBFile + " "
@@ -201,7 +201,8 @@ func (t *Temporal) checkPorts(ctx context.Context) error {
 
 func (t *Temporal) ready(ctx context.Context) error { return CheckTemporal(ctx, t.Address()) }
 
-// CheckTemporal tells whether a Temporal server at address (host:port) is healthy and has the namespace "default".
+// CheckTemporal returns an error unless the Temporal server at address (host:port) is healthy and has the namespace
+// "default".
 func CheckTemporal(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -220,5 +221,5 @@ func CheckTemporal(ctx context.Context, address string) error {
 	return nil
 }
 
-// silentLogger: a server that is not up yet is no news while we wait for it.
+// silentLogger discards the errors of the SDK while a server starts.
 func silentLogger() sdklog.Logger { return sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)) }

@@ -19,19 +19,19 @@ import (
 )
 
 const (
-	// temporalVersion is the release of Temporal's command-line program, which has the development server and its UI
-	// inside.
+	// temporalVersion is the release of Temporal's command-line program, which contains the development server and its
+	// UI.
 	temporalVersion = "1.5.1"
 	temporalModule  = "github.com/temporalio/cli"
-	// probeLimit is how long the official download may take to answer before we build instead.
+	// probeLimit is how long to wait for the download server before building instead.
 	probeLimit = 5 * time.Second
-	// downloadLimit is for some 50 MB.
+	// downloadLimit is the limit for about 50 MB.
 	downloadLimit = 3 * time.Minute
 )
 
-// FindTemporal gives the path of a temporal program: the one on PATH, else the one in the user's cache, which it
-// fetches (the official build, where the network allows it) or builds with Go, once, with progress on log. Two
-// processes that want it at the same time fetch it once.
+// FindTemporal returns the path of a temporal program: the one on PATH, otherwise the one in the user's cache, which it
+// downloads (the official build, if the network allows it) or builds with Go, once, with progress on log. Two
+// concurrent processes fetch it once.
 func FindTemporal(ctx context.Context, log io.Writer) (string, error) {
 	if path, err := exec.LookPath("temporal"); err == nil {
 		return path, nil
@@ -46,7 +46,7 @@ func FindTemporal(ctx context.Context, log io.Writer) (string, error) {
 		return program, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("make the cache for the Temporal program: %w", err)
+		return "", fmt.Errorf("create the cache for the Temporal program: %w", err)
 	}
 	lock, err := waitLock(ctx, filepath.Join(dir, "lock"), log)
 	if err != nil {
@@ -54,14 +54,14 @@ func FindTemporal(ctx context.Context, log io.Writer) (string, error) {
 	}
 	defer lock.Close()
 	if _, err := os.Stat(program); err == nil {
-		return program, nil // the other process made it
+		return program, nil // another process fetched it
 	}
 	return program, fetchTemporal(ctx, dir, program, log)
 }
 
-// waitLock waits for whoever fetches the program now. The kernel lets go of the lock when its holder dies.
+// waitLock waits for another process that fetches the program. The kernel releases the lock when its holder ends.
 func waitLock(ctx context.Context, path string, log io.Writer) (*os.File, error) {
-	told := false
+	waiting := false
 	for {
 		lock, err := tryLock(path)
 		if err == nil {
@@ -70,9 +70,9 @@ func waitLock(ctx context.Context, path string, log io.Writer) (*os.File, error)
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, err
 		}
-		if !told {
+		if !waiting {
 			fmt.Fprintln(log, "another Greenroom is fetching the Temporal program: waiting for it …")
-			told = true
+			waiting = true
 		}
 		if sleep(ctx, 500*time.Millisecond) != nil {
 			return nil, ctx.Err()
@@ -80,7 +80,7 @@ func waitLock(ctx context.Context, path string, log io.Writer) (*os.File, error)
 	}
 }
 
-// tryLock takes the lock or fails at once with EWOULDBLOCK. Closing the file gives it back.
+// tryLock acquires the lock or fails at once with EWOULDBLOCK. Closing the file releases it.
 func tryLock(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -96,7 +96,7 @@ func tryLock(path string) (*os.File, error) {
 func fetchTemporal(ctx context.Context, dir, program string, log io.Writer) error {
 	fresh, err := os.MkdirTemp(dir, "fetch-")
 	if err != nil {
-		return fmt.Errorf("make a directory for the Temporal program: %w", err)
+		return fmt.Errorf("create a directory for the Temporal program: %w", err)
 	}
 	defer os.RemoveAll(fresh)
 	made, err := downloadTemporal(ctx, fresh, log)
@@ -106,13 +106,13 @@ func fetchTemporal(ctx context.Context, dir, program string, log io.Writer) erro
 		}
 	}
 	if err := os.Rename(made, program); err != nil {
-		return fmt.Errorf("put the Temporal program in place: %w", err)
+		return fmt.Errorf("rename the Temporal program: %w", err)
 	}
 	return nil
 }
 
-// downloadTemporal lets the SDK fetch the official build. The SDK offers that only as a part of starting a server,
-// which at the same time proves that the program runs here.
+// downloadTemporal uses the SDK to download the official build. The SDK does it only when it starts a server,
+// which also checks that the program runs on this machine.
 func downloadTemporal(ctx context.Context, dir string, log io.Writer) (string, error) {
 	if err := probe(ctx, "https://temporal.download/"); err != nil {
 		return "", err
@@ -137,7 +137,7 @@ func downloadTemporal(ctx context.Context, dir string, log io.Writer) (string, e
 	return filepath.Join(dir, "temporal-cli-v"+temporalVersion), nil
 }
 
-// probe spares people behind a closed network the wait for the SDK's downloader, which has no time limit of its own.
+// probe avoids a wait in networks without Internet access: the SDK's downloader has no time limit.
 func probe(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
@@ -158,7 +158,7 @@ func buildTemporal(ctx context.Context, dir string, log io.Writer) (string, erro
 	goProgram, err := exec.LookPath("go")
 	if err != nil {
 		return "", fmt.Errorf(
-			"the Temporal program is not on PATH, could not be downloaded, and there is no Go to build it with: "+
+			"the Temporal program is not on PATH, could not be downloaded, and cannot be built without Go: "+
 				"install Temporal CLI %s, or set GREENROOM_TEMPORAL_ADDRESS to a Temporal you have",
 			temporalVersion,
 		)
@@ -179,7 +179,7 @@ func buildTemporal(ctx context.Context, dir string, log io.Writer) (string, erro
 	}
 	fmt.Fprintln(
 		log,
-		"the Temporal program is not here and cannot be downloaded: building it with Go, 3 to 6 minutes on 2 cores",
+		"the Temporal program is not on PATH and cannot be downloaded: building it with Go, 3 to 6 minutes on 2 cores",
 	)
 	step := startStep(log, "building Temporal "+temporalVersion+" (once)")
 	if err = cmd.Start(); err == nil {
@@ -198,7 +198,7 @@ func buildTemporal(ctx context.Context, dir string, log io.Writer) (string, erro
 }
 
 // countPackages turns Go's output, a line for each module fetched and each package compiled, into the step's detail. It
-// returns the last line, which on failure is the reason.
+// returns the last line, which is the reason of a failure.
 func countPackages(output io.Reader, step *step) (last string) {
 	var modules, packages int
 	lines := bufio.NewScanner(output)

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// TemporalServerOptions say how to run a full Temporal server. Postgres and Dir are required.
+// TemporalServerOptions configure a full Temporal server. Postgres and Dir are required.
 type TemporalServerOptions struct {
 	Postgres *Postgres // holds its databases, temporal and temporal_visibility
 	Port     int       // gRPC on 127.0.0.1; 0 takes a free one
@@ -20,15 +20,15 @@ type TemporalServerOptions struct {
 	Log         io.Writer              // progress; nil: silent
 }
 
-// TemporalServer is a full Temporal server run by this process: all four services in one, its state in PostgreSQL. It
-// is what a small installation runs, and therefore what is measured.
+// TemporalServer is a full Temporal server run by this process: all four services in one process, its state in
+// PostgreSQL. It is the setup of a small installation, so benchmarks measure it.
 type TemporalServer struct {
 	opts    TemporalServerOptions
 	process *process
 }
 
-// StartTemporalServer makes the databases on first use, starts a server and returns when it answers and its namespace
-// "default" is there with the project's search attributes.
+// StartTemporalServer creates the databases on first use, starts a server and returns when it responds and its
+// namespace "default" exists with the project's search attributes.
 func StartTemporalServer(ctx context.Context, opts TemporalServerOptions) (*TemporalServer, error) {
 	t := &TemporalServer{opts: opts}
 	if err := t.prepare(ctx); err != nil {
@@ -64,16 +64,16 @@ func (t *TemporalServer) prepare(ctx context.Context) (err error) {
 	return t.writeConfig()
 }
 
-// Address is where clients dial, host:port.
+// Address returns the address for clients, host:port.
 func (t *TemporalServer) Address() string { return loopback(t.opts.Port) }
 
-// PID is the server's process id, for figures of what it uses.
+// PID returns the server's process id.
 func (t *TemporalServer) PID() int { return t.process.pid() }
 
-// Done is closed when the server ends, asked or not.
+// Done is closed when the server has ended.
 func (t *TemporalServer) Done() <-chan struct{} { return t.process.done }
 
-// Start starts a stopped or killed server again, with the same histories.
+// Start restarts a stopped or killed server, with the same histories.
 func (t *TemporalServer) Start(ctx context.Context) error {
 	process, err := startProcess(processSpec{
 		name:          "Temporal",
@@ -94,10 +94,10 @@ func (t *TemporalServer) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop shuts down cleanly; a server that takes longer than 15 s is killed.
+// Stop shuts down cleanly. It kills a server that takes longer than 15 s.
 func (t *TemporalServer) Stop(ctx context.Context) error {
 	return t.process.stop(ctx, syscall.SIGTERM, temporalStopLimit)
 }
 
-// Kill ends the server like a power cut.
+// Kill sends SIGKILL to the server.
 func (t *TemporalServer) Kill() { t.process.kill() }

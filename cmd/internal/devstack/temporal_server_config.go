@@ -15,8 +15,9 @@ const (
 )
 
 // serverConfig is the server's configuration: one process, one node, four history shards (as many as Temporal's own
-// example for PostgreSQL; a small machine gains nothing from more). Each of the four services has its own connections:
-// 4 × (20 + 5) leave room beside Greenroom's on a server that allows 200.
+// example for PostgreSQL; more do not help on a small machine). Each of the four services has its own connections:
+// 4 × (20 + 5), which leaves enough for Greenroom on a server that allows 200. The plugin postgres12_pgx
+// prepares each statement once; postgres12 plans it at each call, for two round trips.
 var serverConfig = template.Must(template.New("temporal").Parse(`log:
   stdout: true
   level: warn
@@ -28,7 +29,7 @@ persistence:
 {{- range .Stores}}
     {{.Name}}:
       sql:
-        pluginName: postgres12
+        pluginName: postgres12_pgx
         databaseName: {{.Database}}
         connectAddr: {{$.Postgres}}
         connectProtocol: tcp
@@ -82,7 +83,7 @@ func (t *TemporalServer) configFile() string {
 	return filepath.Join(t.opts.Dir, "temporal-server.yaml")
 }
 
-// writeConfig writes the server's two files, readable by this user alone: the password is in one.
+// writeConfig writes the server's two files. Only this user can read them, since one contains the password.
 func (t *TemporalServer) writeConfig() error {
 	services, err := t.services()
 	if err != nil {
@@ -118,8 +119,8 @@ func (t *TemporalServer) services() ([]serverService, error) {
 	return services, nil
 }
 
-// Temporal keeps membership ports in a smallint column on PostgreSQL, so they have to be below 32768. That is also
-// below the range that Linux gives outgoing connections, and nobody else takes one before the server does.
+// Temporal stores membership ports in a smallint column on PostgreSQL, so they must be below 32768. That is also
+// below Linux's range for outgoing connections, so they are unlikely to be taken before the server starts.
 const (
 	lowestPort  = 15_000
 	highestPort = 32_767
@@ -133,7 +134,7 @@ func lowPorts(n int) ([]int, error) {
 		if err != nil {
 			continue // in use
 		}
-		defer listener.Close() // all of them, at the end, so that they differ
+		defer listener.Close() // closed at the end, so that the ports differ
 		ports = append(ports, port)
 		if len(ports) == n {
 			return ports, nil
@@ -142,7 +143,7 @@ func lowPorts(n int) ([]int, error) {
 	return nil, fmt.Errorf("find %d free ports between %d and %d for the Temporal server", n, lowestPort, highestPort)
 }
 
-// dynamicConfig turns settings of the form name=value into the file that the full server reads them from.
+// dynamicConfig converts settings of the form name=value to the format of the full server's file.
 func dynamicConfig(settings []string) string {
 	var text strings.Builder
 	for _, setting := range settings {

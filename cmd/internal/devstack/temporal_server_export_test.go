@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 )
 
-// TemporalServerThere finds a server that is built already.
+// TemporalServerThere finds a server in the cache without building it.
 func TemporalServerThere() (TemporalServerPrograms, bool) {
 	cache, err := os.UserCacheDir()
 	dir := filepath.Join(cache, "greenroom", "temporal-server-"+temporalServerVersion)
@@ -13,5 +13,5 @@ func TemporalServerThere() (TemporalServerPrograms, bool) {
 	return p, err == nil && p.there()
 }
 
-// VisibilityURL is the database of the indexes.
+// VisibilityURL returns the URL of the visibility database.
 func (t *TemporalServer) VisibilityURL() string { return t.opts.Postgres.url(visibilityDatabase) }

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// temporalServerVersion is the release of the full server, which keeps its state in PostgreSQL. Its programs are only
-// published as container images, so they are always built.
+// temporalServerVersion is the release of the full server, which stores its state in PostgreSQL. Its programs are only
+// published in container images, so they are always built.
 const (
 	temporalServerVersion = "1.31.2"
 	temporalServerModule  = "go.temporal.io/server"
@@ -20,12 +20,12 @@ const (
 // TemporalServerPrograms are the full server's programs.
 type TemporalServerPrograms struct {
 	Server string // runs all four services in one process
-	SQL    string // makes and updates the schema
+	SQL    string // creates and updates the schema
 }
 
-// FindTemporalServer gives the full Temporal server from the user's cache, which it builds there with Go the first
-// time, with progress on log: measured 5 to 8 minutes on 2 cores with nothing cached. Two processes that want it at
-// the same time build it once.
+// FindTemporalServer returns the full Temporal server from the user's cache. It builds it there with Go the first
+// time, with progress on log: 5 to 8 minutes on 2 cores with an empty cache. Two concurrent processes
+// build it once.
 func FindTemporalServer(ctx context.Context, log io.Writer) (TemporalServerPrograms, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -37,7 +37,7 @@ func FindTemporalServer(ctx context.Context, log io.Writer) (TemporalServerProgr
 		return programs, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return programs, fmt.Errorf("make the cache for the Temporal server: %w", err)
+		return programs, fmt.Errorf("create the cache for the Temporal server: %w", err)
 	}
 	lock, err := waitLock(ctx, filepath.Join(dir, "lock"), log)
 	if err != nil {
@@ -45,7 +45,7 @@ func FindTemporalServer(ctx context.Context, log io.Writer) (TemporalServerProgr
 	}
 	defer lock.Close()
 	if programs.there() {
-		return programs, nil // the other process made it
+		return programs, nil // another process built it
 	}
 	return programs, fetchTemporalServer(ctx, dir, programs, log)
 }
@@ -56,11 +56,12 @@ func (p TemporalServerPrograms) there() bool {
 	return errServer == nil && errSQL == nil
 }
 
-// fetchTemporalServer builds beside the place and renames, so that a broken-off build leaves nothing half-made.
+// fetchTemporalServer builds in a temporary directory and renames it, so that an aborted build does not leave an
+// incomplete result.
 func fetchTemporalServer(ctx context.Context, dir string, programs TemporalServerPrograms, log io.Writer) error {
 	fresh, err := os.MkdirTemp(dir, "build-")
 	if err != nil {
-		return fmt.Errorf("make a directory for the Temporal server: %w", err)
+		return fmt.Errorf("create a directory for the Temporal server: %w", err)
 	}
 	defer os.RemoveAll(fresh)
 	if err := buildTemporalServer(ctx, fresh, log); err != nil {
@@ -71,7 +72,7 @@ func fetchTemporalServer(ctx context.Context, dir string, programs TemporalServe
 		os.Rename(filepath.Join(fresh, "sql"), programs.SQL),
 	)
 	if err != nil {
-		return fmt.Errorf("put the Temporal server in place: %w", err)
+		return fmt.Errorf("rename the directory of the Temporal server: %w", err)
 	}
 	return nil
 }
@@ -80,7 +81,7 @@ func buildTemporalServer(ctx context.Context, dir string, log io.Writer) error {
 	goProgram, err := exec.LookPath("go")
 	if err != nil {
 		return errors.New(
-			"there is no Go on PATH to build the Temporal server with: install Go, or use the development server",
+			"building the Temporal server needs Go on PATH: install Go, or use the development server",
 		)
 	}
 	cmd := command(

@@ -17,15 +17,15 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// leanVisibility drops indexes of the visibility database; the file says which and why.
+// leanVisibility drops indexes of the visibility database. The file explains which and why.
 //
 //go:embed temporal_server_lean.sql
 var leanVisibility string
 
-// namespaceLimit covers the moments in which a new server's services find each other.
+// namespaceLimit covers the time in which a new server's services discover each other.
 const namespaceLimit = time.Minute
 
-// makeDatabases brings both databases to the server's schema. It does nothing where they are.
+// makeDatabases creates or updates the schema of both databases.
 func (t *TemporalServer) makeDatabases(ctx context.Context) error {
 	for _, store := range []struct{ database, schema string }{
 		{temporalDatabase, "postgresql/v12/temporal"}, {visibilityDatabase, "postgresql/v12/visibility"},
@@ -74,16 +74,16 @@ func (t *TemporalServer) execute(ctx context.Context, database, sql string) erro
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, sql); err != nil {
-		return fmt.Errorf("change the indexes of %s: %w", database, err)
+		return fmt.Errorf("change %s: %w", database, err)
 	}
 	return nil
 }
 
-// sql runs Temporal's schema tool. The password goes through the environment: a command line is there for all to see.
+// sql runs Temporal's schema tool. The password is in the environment because every user can see a command line.
 func (t *TemporalServer) sql(ctx context.Context, database string, args ...string) error {
-	host, port, _ := net.SplitHostPort(loopback(t.opts.Postgres.opts.Port)) // it is well-formed
+	host, port, _ := net.SplitHostPort(loopback(t.opts.Postgres.opts.Port)) // always valid
 	cmd := command(ctx, t.opts.Programs.SQL, append([]string{
-		"--plugin", "postgres12", "--endpoint", host, "--port", port, "--user", postgresName, "--database", database,
+		"--plugin", "postgres12_pgx", "--endpoint", host, "--port", port, "--user", postgresName, "--database", database,
 	}, args...)...)
 	cmd.Env = append(os.Environ(), "SQL_PASSWORD="+t.opts.Postgres.password)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -106,7 +106,7 @@ func (t *TemporalServer) healthy(ctx context.Context) error {
 	return nil
 }
 
-// registerNamespace makes "default", which keeps closed workflows for a day, and gives it the search attributes.
+// registerNamespace creates "default", which keeps closed workflows for a day, and adds the search attributes.
 func registerNamespace(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, namespaceLimit)
 	defer cancel()
@@ -125,8 +125,8 @@ func registerNamespace(ctx context.Context, address string) error {
 	return nameAttributes(ctx, c)
 }
 
-// nameAttributes gives each search attribute a column of its own, the first ones of its type. Left to itself the
-// server takes any free column, and nobody could tell which indexes are in use.
+// nameAttributes assigns each search attribute a column, the first ones of its type. Without it the
+// server chooses any free column, so the used indexes would be unknown.
 func nameAttributes(ctx context.Context, c client.Client) error {
 	aliases, taken := map[string]string{}, map[string]int{}
 	for _, a := range SearchAttributes {

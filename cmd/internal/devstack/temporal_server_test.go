@@ -13,12 +13,13 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// TestTemporalServer needs the full server, which takes minutes to build: it runs where `greenroom bench` has built it.
+// TestTemporalServer needs the full server, which takes minutes to build. It runs only if `greenroom bench` has built
+// it.
 func TestTemporalServer(t *testing.T) {
 	t.Parallel()
 	programs, there := devstack.TemporalServerThere()
 	if !there {
-		t.Skip("the full Temporal server is not built here: greenroom bench builds it")
+		t.Skip("the full Temporal server is not built: greenroom bench builds it")
 	}
 	dir := openDir(t)
 	postgres, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir, Fast: true})

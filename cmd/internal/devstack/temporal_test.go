@@ -17,7 +17,7 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// The stories of one server, each going on where the one before left it.
+// The subtests use one server. Each continues in the state that the previous one left.
 func TestTemporal(t *testing.T) {
 	t.Parallel()
 	uiPort, err := devstack.FreePort()
@@ -64,7 +64,7 @@ func TestTemporal(t *testing.T) {
 		assert.Equal(t, enums.WORKFLOW_EXECUTION_STATUS_RUNNING, status(t, server, "at the kill"))
 	})
 	t.Run("is_taken_over_when_an_earlier_run_left_it_behind", func(t *testing.T) {
-		opts.Port, opts.UIPort = 0, 0 // also on other ports: the data is the same
+		opts.Port, opts.UIPort = 0, 0 // another port, the same data
 		next, err := devstack.StartTemporal(t.Context(), opts)
 		require.NoError(t, err)
 		ended(t, server.Done())
@@ -81,13 +81,13 @@ func dial(t *testing.T, server *devstack.Temporal) client.Client {
 	return c
 }
 
-// start starts a workflow that no worker ever takes.
+// start starts a workflow that no worker runs.
 func start(t *testing.T, server *devstack.Temporal, id string) {
 	t.Helper()
 	_, err := dial(
 		t,
 		server,
-	).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: "nobody"}, "Nothing")
+	).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: "without-workers"}, "Nothing")
 	require.NoError(t, err)
 }
 

@@ -17,8 +17,8 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// xobin calls the AI interviews API as its clients do.
-func (s *system) xobin(method, path string, body any) (answer map[string]any) {
+// callAI calls the AI interviews API as its clients do.
+func (s *system) callAI(method, path string, body any) (answer map[string]any) {
 	s.t.Helper()
 	raw, err := json.Marshal(body)
 	require.NoError(s.t, err)
@@ -33,10 +33,10 @@ func (s *system) xobin(method, path string, body any) (answer map[string]any) {
 	return answer
 }
 
-// generated asks for an AI interview and waits for its end, which it returns as it was told to the client.
+// generated requests an AI interview and waits for its end. It returns the status and the notification to the client.
 func (s *system) generated(r *receiver) (status, news map[string]any) {
 	s.t.Helper()
-	job := s.xobin(http.MethodPost, "/generate-interview", map[string]any{
+	job := s.callAI(http.MethodPost, "/generate-interview", map[string]any{
 		"job_role": "Receptionist", "job_description": "Greets people", "notification_url": r.URL + "/news",
 	})
 	require.Equal(s.t, "pending", job["status"])
@@ -49,15 +49,15 @@ func (s *system) generated(r *receiver) (status, news map[string]any) {
 		require.NoError(s.t, json.Unmarshal(all[len(all)-1].Raw, &news))
 		return news["status"] != "pending"
 	}
-	s.eventually(ended, "the client is told of the end")
-	return s.xobin(http.MethodGet, path, nil), news
+	s.eventually(ended, "the client is notified of the end")
+	return s.callAI(http.MethodGet, path, nil), news
 }
 
 func TestGenerateInterview(t *testing.T) {
 	t.Run("with_a_generator", func(t *testing.T) {
 		tries := 0
 		generator := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if tries++; tries == 1 { // it has just been started
+			if tries++; tries == 1 { // the first try of a generator that has just started
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return
 			}
@@ -73,7 +73,7 @@ func TestGenerateInterview(t *testing.T) {
 		require.Equal(t, status, news)
 		require.Equal(t, "completed", status["status"])
 		id, _ := status["ai_interview_id"].(float64)
-		invited := s.xobin(http.MethodPost, "/invite", map[string]any{
+		invited := s.callAI(http.MethodPost, "/invite", map[string]any{
 			"candidate_name":  "Ada Byron",
 			"candidate_email": "ada@mail.test",
 			"ai_interview_id": int(id),
@@ -92,7 +92,7 @@ func TestGenerateInterview(t *testing.T) {
 	})
 }
 
-// mailbox is a real mail server.
+// mailbox is the backend of an SMTP server that stores all mails.
 type mailbox struct{ mails chan string }
 
 func (m *mailbox) NewSession(*smtp.Conn) (smtp.Session, error) { return m, nil }
@@ -107,7 +107,7 @@ func (m *mailbox) Data(r io.Reader) error {
 	return err
 }
 
-// setupMailing is a system with a real mail server.
+// setupMailing returns a system with an SMTP server.
 func setupMailing(t *testing.T) (*system, *mailbox) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -121,10 +121,10 @@ func setupMailing(t *testing.T) (*system, *mailbox) {
 	}), box
 }
 
-// text is a mail's body without its transfer encoding.
+// text decodes the transfer encoding of a mail's body.
 func text(mail string) string { return strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(mail) }
 
-// The positions API and POST /interviews mail their invitations too.
+// The positions API and POST /interviews also send invitations by e-mail.
 func TestInvitationByMailFromOtherSurfaces(t *testing.T) {
 	s, box := setupMailing(t)
 	_, position := s.call(
@@ -166,12 +166,12 @@ func TestInvitationByMailFromOtherSurfaces(t *testing.T) {
 	require.Empty(t, box.mails)
 }
 
-// A candidate is invited by mail, opens the link in it, and the AI interview's webhooks tell of the start and the
+// A candidate is invited by e-mail and opens its link. Webhooks of the AI interviews profile report the start and the
 // submission.
 func TestInvitationByMail(t *testing.T) {
 	s, box := setupMailing(t)
 	r := listen(t, nil)
-	s.xobin(http.MethodPost, "/settings/webhooks", map[string]any{"webhooks": map[string]any{
+	s.callAI(http.MethodPost, "/settings/webhooks", map[string]any{"webhooks": map[string]any{
 		"start": map[string]any{
 			"status": true,
 			"url":    r.URL + "/start",
@@ -181,7 +181,7 @@ func TestInvitationByMail(t *testing.T) {
 	}})
 	status, _ := s.generated(listen(t, nil))
 	id, _ := status["ai_interview_id"].(float64)
-	invited := s.xobin(http.MethodPost, "/invite", map[string]any{
+	invited := s.callAI(http.MethodPost, "/invite", map[string]any{
 		"candidate_name":  "Ada Byron",
 		"candidate_email": "ada@mail.test",
 		"ai_interview_id": int(id),
@@ -194,7 +194,7 @@ func TestInvitationByMail(t *testing.T) {
 
 	path := strings.TrimPrefix(link, s.url)
 	key := s.key
-	s.key = "" // the candidate has none
+	s.key = "" // the candidate has no key
 	s.must(http.MethodPost, path+"/start", nil)
 	s.must(http.MethodPost, path+"/submit", map[string]any{"answers": []any{}})
 	s.key = key
@@ -206,18 +206,18 @@ func TestInvitationByMail(t *testing.T) {
 		map[string]any{"general": map[string]any{"overallRating": 91}},
 	)
 	s.eventually(func() bool { return r.count() == 2 }, "start and submission arrive")
-	told := map[string]map[string]any{}
+	notified := map[string]map[string]any{}
 	for _, got := range r.all() {
 		require.Equal(t, "Basic dXNlcjpwYXNz", got.Header.Get("Authorization"))
 		var body map[string]any
 		require.NoError(t, json.Unmarshal(got.Raw, &body))
-		told[body["invite_status"].(string)] = body
+		notified[body["invite_status"].(string)] = body
 	}
-	require.Equal(t, invited["response_id"], told["Started"]["response_id"])
-	require.InEpsilon(t, 9.1, told["Completed"]["score"], 1e-9)
-	report := s.xobin(http.MethodGet, fmt.Sprintf("/report/%v", invited["response_id"]), nil)
+	require.Equal(t, invited["response_id"], notified["Started"]["response_id"])
+	require.InEpsilon(t, 9.1, notified["Completed"]["score"], 1e-9)
+	report := s.callAI(http.MethodGet, fmt.Sprintf("/report/%v", invited["response_id"]), nil)
 	delete(report, "conversation")
-	require.Equal(t, report, told["Completed"], "the webhook says what the report says")
-	require.Empty(t, box.mails, "it was sent once")
+	require.Equal(t, report, notified["Completed"], "the webhook and the report are equal")
+	require.Empty(t, box.mails, "exactly one mail was sent")
 	s.record("Interview-mailed", "interview:"+interview)
 }

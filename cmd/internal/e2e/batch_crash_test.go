@@ -12,7 +12,7 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// listenUntil is a receiver that takes some time for an answer and says when its n-th POST has come.
+// listenUntil starts a receiver that responds after some time. The channel is closed at its n-th POST.
 func listenUntil(t *testing.T, n int, takes time.Duration) (*receiver, <-chan struct{}) {
 	t.Helper()
 	come := make(chan struct{})
@@ -26,7 +26,7 @@ func listenUntil(t *testing.T, n int, takes time.Duration) (*receiver, <-chan st
 	}), come
 }
 
-// await waits for what listenUntil says.
+// await waits for the channel of listenUntil.
 func await(t *testing.T, come <-chan struct{}) {
 	t.Helper()
 	select {
@@ -38,8 +38,8 @@ func await(t *testing.T, come <-chan struct{}) {
 
 func TestWorkerKilledInTheMiddleOfBatchesLosesNothing(t *testing.T) {
 	const total = 2000
-	// What was sent and not recorded: a group of 200 that is being written, one that waits, and what the endpoint's 10
-	// places hold. It is that many only where the database is much slower than the receiver.
+	// Attempts that were sent but not recorded: a group of 200 being written, another waiting, and those in the endpoint's
+	// 10 places. There are that many only if the database is much slower than the receiver.
 	const most = 2*200 + 10
 	s := prepare(t, inBatches)
 	s.serve()

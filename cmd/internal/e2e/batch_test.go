@@ -16,16 +16,16 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// lanes are both ways a first attempt is made, for tests of what must hold in either.
-var lanes = map[string]func(*config.Config){"a_workflow_each": eachAlone, "in_batches": inBatches}
+// dispatchModes are both ways of making first attempts, for tests of properties that must hold in either.
+var dispatchModes = map[string]func(*config.Config){"a_workflow_each": eachAlone, "in_batches": inBatches}
 
-// eachAlone gives each delivery a workflow of its own, whatever the traffic.
+// eachAlone gives each delivery its own workflow at any rate.
 func eachAlone(c *config.Config) { c.Dispatch.BatchAbove = 0 }
 
-// inBatches makes deliveries share a workflow as soon as there are two.
+// inBatches makes deliveries share a workflow from two on.
 func inBatches(c *config.Config) { c.Dispatch.BatchAbove = 1 }
 
-// publishAtOnce publishes n events in as few requests as there may be, so that they wait together.
+// publishAtOnce publishes n events in as few requests as possible, so that they wait together.
 func (s *system) publishAtOnce(eventType string, n int) {
 	s.t.Helper()
 	for n > 0 {
@@ -39,7 +39,7 @@ func (s *system) publishAtOnce(eventType string, n int) {
 	}
 }
 
-// delivered is a delivery's row, and the workflow that made its first attempt.
+// delivered is a delivery's row with the workflow of its first attempt.
 type delivered struct {
 	ID             uuid.UUID
 	Status         string
@@ -53,19 +53,20 @@ func (d delivered) byBatch() bool { return strings.HasPrefix(d.FirstAttemptBy, "
 func (s *system) delivered(webhook any) (rows []delivered) {
 	s.t.Helper()
 	require.NoError(s.t, s.db.NewRaw(`SELECT d.id, d.status, d.attempts, COALESCE(d.workflow_id, '') AS workflow_id,
-		COALESCE((SELECT a.workflow_id FROM attempts a WHERE a.delivery_id = d.id ORDER BY a.started_at LIMIT 1), '') AS first_attempt_by
+		COALESCE((SELECT a.workflow_id FROM attempts a WHERE a.delivery_id = d.id ORDER BY a.started_at LIMIT 1), '')
+			AS first_attempt_by
 		FROM deliveries d WHERE d.webhook_id = ? ORDER BY d.id`, webhook).Scan(s.t.Context(), &rows))
 	return rows
 }
 
-// batchesUnderWay counts the batches that are not finished.
+// batchesUnderWay counts the unfinished batches.
 func (s *system) batchesUnderWay() (n int) {
 	s.t.Helper()
 	require.NoError(s.t, s.db.NewRaw("SELECT count(*) FROM delivery_batches").Scan(s.t.Context(), &n))
 	return n
 }
 
-// posts counts what the receiver got by delivery, whatever it answered.
+// posts counts the POSTs by delivery, regardless of the response.
 func (rc *receiver) posts() map[string]int {
 	n := map[string]int{}
 	for _, r := range rc.all() {
@@ -95,11 +96,11 @@ func TestManyAtOnceArriveOnceInBatches(t *testing.T) {
 			require.Equal(t, fmt.Sprintf("delivery:%s:0", d.ID), d.WorkflowID)
 		}
 	}
-	require.Greater(t, batched, total/2, "they shared workflows")
+	require.Greater(t, batched, total/2, "most were sent by batches")
 	s.eventually(func() bool { return s.batchesUnderWay() == 0 }, "no batch is left over")
 }
 
-func TestWhatFailsInABatchGoesOnInItsOwnWorkflow(t *testing.T) {
+func TestADeliveryThatFailsInABatchContinuesInItsOwnWorkflow(t *testing.T) {
 	const total = 60
 	s := setup(t, inBatches)
 	r := listen(t, func(n int, _ received) (int, http.Header) {
@@ -116,7 +117,7 @@ func TestWhatFailsInABatchGoesOnInItsOwnWorkflow(t *testing.T) {
 	require.Zero(t, extra)
 	posts, failures := r.posts(), ""
 	for _, d := range s.delivered(w["id"]) {
-		require.Equal(t, d.Attempts, posts[d.ID.String()], "each POST is an attempt on record")
+		require.Equal(t, d.Attempts, posts[d.ID.String()], "each POST is a recorded attempt")
 		require.LessOrEqual(t, d.Attempts, 2)
 		if d.Attempts == 2 && d.byBatch() {
 			failures = d.FirstAttemptBy
@@ -156,11 +157,11 @@ func TestResetOfABatchSendsItAgain(t *testing.T) {
 	}
 	for _, d := range s.delivered(w["id"]) {
 		require.Equal(t, "succeeded", d.Status)
-		require.Equal(t, 2, d.Attempts, "both are on record")
+		require.Equal(t, 2, d.Attempts, "both attempts are recorded")
 	}
 }
 
-// resetToFirstTask is what an operator's Reset in Temporal's UI does.
+// resetToFirstTask does what an operator's Reset in Temporal's UI does.
 func (s *system) resetToFirstTask(workflowID string) {
 	s.t.Helper()
 	c := s.temporal()
@@ -197,8 +198,8 @@ func TestCircuitOpensInTheMiddleOfABatch(t *testing.T) {
 		return n["paused"]+n["succeeded"] == total
 	}, "the rest comes to wait: %v", s.statuses(w["id"]))
 	accepted, _ := r.acceptedOnce()
-	// Beyond the threshold come those that were in flight when it was reached, in each lane, and those that were
-	// recorded before the last of the successes in flight beside them, which begins the count anew.
+	// More attempts than the threshold can fail: those in flight when it was reached, in each mode, and those
+	// recorded before the last concurrent success, which resets the count.
 	failed, most := r.count()-accepted, s.cfg.Circuit.Threshold+3*s.cfg.Dispatch.MaxInFlightPerEndpoint
 	require.LessOrEqual(t, failed, most, "an open circuit stops the batch")
 	require.Less(t, accepted, total/2)
@@ -216,7 +217,7 @@ func TestCircuitOpensInTheMiddleOfABatch(t *testing.T) {
 func TestDeletingAWebhookStopsItsBatch(t *testing.T) {
 	const total = 1000
 	s := setup(t, inBatches)
-	r, come := listenUntil(t, 100, 5*time.Millisecond) // so slow that much is left to cancel
+	r, come := listenUntil(t, 100, 5*time.Millisecond) // slow, so that many deliveries are left to cancel
 	w := s.webhook(r, "instaview", 5)
 	s.publishAtOnce("interview.started", total)
 	await(t, come)
@@ -229,11 +230,11 @@ func TestDeletingAWebhookStopsItsBatch(t *testing.T) {
 	require.Greater(t, s.statuses(w["id"])["canceled"], total/4, "it was deleted in the middle")
 	late := deleted.Add(100 * time.Millisecond)
 	for _, got := range r.all() {
-		require.False(t, got.At.After(late), "sent %v after the answer", got.At.Sub(deleted))
+		require.False(t, got.At.After(late), "sent %v after the response", got.At.Sub(deleted))
 	}
 	posts := r.posts()
 	for _, d := range s.delivered(w["id"]) {
 		require.LessOrEqual(t, d.Attempts, 1)
-		require.Equal(t, d.Attempts, posts[d.ID.String()], "each POST is an attempt on record")
+		require.Equal(t, d.Attempts, posts[d.ID.String()], "each POST is a recorded attempt")
 	}
 }

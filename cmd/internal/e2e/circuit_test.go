@@ -10,7 +10,7 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// TestCircuit opens a circuit, parks what comes, and closes it in each of the ways there are.
+// TestCircuit opens a circuit, pauses later deliveries, and closes it in each possible way.
 func TestCircuit(t *testing.T) {
 	resets := map[string]func(s *system, webhook any){
 		"by_api": func(s *system, webhook any) {
@@ -54,7 +54,7 @@ func TestCircuit(t *testing.T) {
 	}
 }
 
-// openCircuit waits until the circuit is open; the receiver must fail.
+// openCircuit waits until the circuit is open. The receiver must fail.
 func (s *system) openCircuit(webhook any) {
 	s.t.Helper()
 	s.eventually(func() bool {
@@ -78,7 +78,7 @@ func TestCircuitProbeClosesByItself(t *testing.T) {
 	s.record("Circuit-probe", fmt.Sprintf("circuit:%s", w["id"]))
 }
 
-// The failures that open the circuit are made in a batch, so the deliveries have a workflow's name and no workflow.
+// A batch makes the failures that open the circuit, so the deliveries have the id of a workflow that does not exist.
 func TestCircuitOpenedByABatchClosesByAProbe(t *testing.T) {
 	const total = 600
 	s := setup(t, func(c *config.Config) {
@@ -95,7 +95,7 @@ func TestCircuitOpenedByABatchClosesByAProbe(t *testing.T) {
 	require.Zero(t, extra)
 }
 
-func TestDeactivatedWebhookKeepsWhatItHad(t *testing.T) {
+func TestDeactivatedWebhookPausesItsDeliveries(t *testing.T) {
 	s := setup(t)
 	r := listen(t, status(http.StatusInternalServerError))
 	w := s.webhook(r, "instaview", 5)
@@ -103,8 +103,8 @@ func TestDeactivatedWebhookKeepsWhatItHad(t *testing.T) {
 	s.eventually(func() bool { return s.statuses(w["id"])["retrying"] == 3 }, "all wait for their second attempt")
 	path := fmt.Sprintf("/webhooks/%s", w["id"])
 	s.must(http.MethodPatch, path, map[string]any{"isActive": false})
-	s.eventually(func() bool { return s.statuses(w["id"])["paused"] == 3 }, "they come to an attempt and park")
+	s.eventually(func() bool { return s.statuses(w["id"])["paused"] == 3 }, "they become due and are paused")
 	r.turn(nil)
 	s.must(http.MethodPatch, path, map[string]any{"isActive": true})
-	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 3 }, "and go on")
+	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 3 }, "and are delivered after the activation")
 }

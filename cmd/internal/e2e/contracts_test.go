@@ -24,7 +24,7 @@ import (
 	"greenroom/db/seal"
 )
 
-// call calls a surface as its product's clients do: its own header for the key, its own answers. It returns the
+// call calls a surface as its product's clients do, with its own header for the key. It returns the status and the
 // decoded body.
 func (s *system) call(method, url, header, key string, body any) (status int, answer any) {
 	s.t.Helper()
@@ -52,7 +52,7 @@ func (s *system) call(method, url, header, key string, body any) (status int, an
 	return resp.StatusCode, answer
 }
 
-// bodies are what a receiver got, decoded, by what names them in its contract.
+// bodies returns the decoded bodies of a receiver by their names in its contract.
 func (rc *receiver) bodies(t *testing.T, name func(r received, body map[string]any) string) map[string]map[string]any {
 	t.Helper()
 	out := map[string]map[string]any{}
@@ -66,13 +66,13 @@ func (rc *receiver) bodies(t *testing.T, name func(r received, body map[string]a
 
 func byEvent(_ received, body map[string]any) string { return fmt.Sprint(body["event"]) }
 
-// TestOneInterviewInFiveContracts: one interview, made through the positions API, held by its candidate and analysed,
-// is told to receivers of five products, each in its product's own words.
+// TestOneInterviewInFiveContracts creates one interview through the positions API. Its candidate completes it and it is
+// analysed. Receivers of five products get it in the format of their contract.
 func TestOneInterviewInFiveContracts(t *testing.T) {
 	s := setup(t, simulate(t, true))
 	instaview, wiseway, suite, ai, wise := listen(t, nil), listen(t, nil), listen(t, nil), listen(t, nil), listen(t, nil)
 
-	// Each product's way to register.
+	// Each product has its own way to register.
 	s.webhook(instaview, "instaview", "interview.started", "INTERVIEW_COMPLETED", 0)
 	_, made := s.call(http.MethodPost, s.url+"/api/app/webhooks", "x-api-key", s.key, map[string]any{
 		"url":    wiseway.URL,
@@ -130,7 +130,7 @@ func TestOneInterviewInFiveContracts(t *testing.T) {
 
 	s.eventually(func() bool {
 		return instaview.count() == 3 && wiseway.count() == 4 && suite.count() == 3 && ai.count() == 2 && wise.count() == 4
-	}, "all receivers are told")
+	}, "all receivers get their events")
 
 	t.Run("instaview", func(t *testing.T) {
 		got := instaview.bodies(t, byEvent)
@@ -167,7 +167,7 @@ func TestOneInterviewInFiveContracts(t *testing.T) {
 			require.Contains(t, []string{"created", "modified"}, body.Data["action"])
 			for key, url := range body.Data {
 				if key != "action" {
-					s.call(http.MethodGet, url, "Authorization", "Token "+s.key, nil) // which resolves
+					s.call(http.MethodGet, url, "Authorization", "Token "+s.key, nil) // the URL must exist
 				}
 			}
 		}
@@ -189,7 +189,10 @@ func TestOneInterviewInFiveContracts(t *testing.T) {
 	})
 	t.Run("wise", func(t *testing.T) {
 		got := wise.bodies(t, byEvent)
-		for _, event := range []string{"SessionsCreatedEvent", "MeetingStartedEvent", "MeetingEndedEvent", "ParticipantJoinedMeetingEvent"} {
+		events := []string{
+			"SessionsCreatedEvent", "MeetingStartedEvent", "MeetingEndedEvent", "ParticipantJoinedMeetingEvent",
+		}
+		for _, event := range events {
 			require.Contains(t, got, event)
 			require.Contains(t, got[event], "payload")
 		}
@@ -200,7 +203,7 @@ func TestOneInterviewInFiveContracts(t *testing.T) {
 	})
 }
 
-// operator is who works on the system's database in a shell, and the id of the company of its key.
+// operator returns an Admin on the system's database and the id of the company of the system's key.
 func (s *system) operator() (operator *admin.Admin, company string) {
 	s.t.Helper()
 	box, err := seal.New(s.cfg.Keyset)
@@ -214,7 +217,7 @@ func (s *system) operator() (operator *admin.Admin, company string) {
 	return operator, s.must(http.MethodGet, "/companies", nil)["data"].([]any)[0].(map[string]any)["id"].(string)
 }
 
-// registerSuite registers a webhook as an operator does for a company: the interview suite has no self-service.
+// registerSuite registers a webhook as an operator: the interview suite has no API for it.
 func (s *system) registerSuite(r *receiver, events ...string) {
 	s.t.Helper()
 	operator, company := s.operator()
@@ -224,7 +227,7 @@ func (s *system) registerSuite(r *receiver, events ...string) {
 	require.NoError(s.t, err)
 }
 
-// requireWiseWaySignature verifies a delivery by the recipe that the profile documents: t=<unix>,v1=<hex HMAC of
+// requireWiseWaySignature verifies a delivery as the profile documents: t=<unix>,v1=<hex HMAC of
 // "<t>.<body>">.
 func requireWiseWaySignature(t *testing.T, r received, secret string) {
 	t.Helper()
@@ -236,8 +239,8 @@ func requireWiseWaySignature(t *testing.T, r received, secret string) {
 	require.Equal(t, hex.EncodeToString(mac.Sum(nil)), signature)
 }
 
-// invoice is a fee's instalments as a payment system publishes them: the contract's sample, with a list in place of
-// the one.
+// invoice returns a fee with instalments as a payment system publishes it: the contract's sample with a list instead of
+// one instalment.
 func invoice(t *testing.T, instalments int) map[string]any {
 	t.Helper()
 	raw, err := os.ReadFile("../../../activities/webhook/profiles/testdata/events/FeeInvoiceChargedEvent.json")
@@ -281,11 +284,12 @@ func TestWise(t *testing.T) {
 			"_id": "663a1c2b9d4f6e2b8a1c0d11", "classId": "663a1c2b9d4f6e2b8a1c0d12", "userId": "663a1c2b9d4f6e2b8a1c0d13",
 		}}
 		event := s.must(http.MethodPost, "/events", map[string]any{"type": "AttendanceComputedEvent", "data": data})
-		s.eventually(func() bool { return s.statuses(hook["id"])["retrying"] == 1 }, "it is to be tried again")
+		s.eventually(func() bool { return s.statuses(hook["id"])["retrying"] == 1 }, "it waits for a retry")
 		var occurred, next time.Time
 		require.NoError(
 			t,
-			s.db.NewRaw(`SELECT e.occurred_at, d.next_attempt_at FROM events e JOIN deliveries d ON d.event_id = e.id WHERE e.id = ?`,
+			s.db.NewRaw(`SELECT e.occurred_at, d.next_attempt_at
+				FROM events e JOIN deliveries d ON d.event_id = e.id WHERE e.id = ?`,
 				event["id"]).
 				Scan(t.Context(), &occurred, &next),
 		)
@@ -319,8 +323,8 @@ func TestCustomEventType(t *testing.T) {
 	require.Equal(t, "7", r.all()[0].Body.Data["offerId"])
 }
 
-// TestInterviewSuite: a staff user logs in, builds a project, takes a video, rates it and notes something; the
-// receiver is told each time, and finds what it is told of with the same token.
+// TestInterviewSuite logs a staff user in, who creates a project, uploads a video, rates it and writes a note. The
+// receiver gets an event each time and reads the resource with the same token.
 func TestInterviewSuite(t *testing.T) {
 	s := setup(t)
 	r := listen(t, nil)
@@ -371,7 +375,7 @@ func TestInterviewSuite(t *testing.T) {
 		slices.Sorted(maps.Keys(got["note_changed"]["data"].(map[string]any))))
 }
 
-// upload sends a small video as the answer to a question and returns its address.
+// upload sends a small video as the answer to a question and returns its URL.
 func (s *system) upload(url, token, question string) string {
 	s.t.Helper()
 	var body bytes.Buffer
@@ -381,7 +385,7 @@ func (s *system) upload(url, token, question string) string {
 	require.NoError(s.t, err)
 	_, err = file.Write(
 		append([]byte{0x1A, 0x45, 0xDF, 0xA3, 0x9F, 0x42, 0x82, 0x84}, "webm and what follows"...),
-	) // EBML's mark and its kind
+	) // EBML's signature and document type
 	require.NoError(s.t, err)
 	require.NoError(s.t, form.Close())
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, url, &body)

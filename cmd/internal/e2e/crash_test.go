@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/cmd/internal/devstack"
+	"greenroom/cmd/internal/testbed"
 )
 
 // ownTemporal gives the system a Temporal server that the test may stop.
@@ -43,14 +44,14 @@ func TestAPIAcceptsWhileTemporalIsStopped(t *testing.T) {
 
 	require.NoError(t, temporal.Stop(t.Context()))
 	s.publish("interview.started", 20)
-	require.Equal(t, 20, s.statuses(w["id"])["pending"], "accepted and kept")
+	require.Equal(t, 20, s.statuses(w["id"])["pending"], "accepted and stored")
 	require.NoError(t, temporal.Start(t.Context()))
 	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 21 }, "delivered once it is back")
 	deliveries, _ := r.acceptedOnce()
 	require.Equal(t, 21, deliveries)
 }
 
-// programDir holds the program once it was built; it goes with the test run.
+// programDir holds the built program. TestMain removes it.
 var programDir string
 
 func TestMain(m *testing.M) {
@@ -61,7 +62,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// program builds the product once for the tests that run it as processes.
+// program builds the product once for the tests that run it as a process.
 var program = sync.OnceValues(func() (path string, err error) {
 	if programDir, err = os.MkdirTemp("", "greenroom-e2e-"); err != nil {
 		return "", err
@@ -74,24 +75,23 @@ var program = sync.OnceValues(func() (path string, err error) {
 	return path, nil
 })
 
-// process starts `greenroom worker` as a process of its own.
+// process starts `greenroom worker` as a child process.
 func (s *system) process() *exec.Cmd {
 	s.t.Helper()
 	path, err := program()
 	require.NoError(s.t, err)
 	cmd := exec.Command(path, "worker")
-	cmd.Env = append(
-		os.Environ(),
-		"GREENROOM_DATABASE_URL="+s.databaseURL,
-		"GREENROOM_TEMPORAL_ADDRESS="+s.cfg.Temporal.Address,
-		"GREENROOM_TEMPORAL_TASK_QUEUE="+s.cfg.Temporal.TaskQueue,
-		"GREENROOM_SECRET="+secretHex,
-		"GREENROOM_KEYSET="+s.cfg.Keyset,
+	cmd.Env = testbed.Environment([]string{
+		"GREENROOM_DATABASE_URL=" + s.databaseURL,
+		"GREENROOM_TEMPORAL_ADDRESS=" + s.cfg.Temporal.Address,
+		"GREENROOM_TEMPORAL_TASK_QUEUE=" + s.cfg.Temporal.TaskQueue,
+		"GREENROOM_SECRET=" + secretHex,
+		"GREENROOM_KEYSET=" + s.cfg.Keyset,
 		"GREENROOM_EGRESS_ALLOW_HTTP=true",
 		"GREENROOM_EGRESS_ALLOW_LOOPBACK=true",
-		"GREENROOM_HTTP_PUBLIC_URL="+s.url,
-		"GREENROOM_DISPATCH_BATCH_ABOVE="+strconv.Itoa(s.cfg.Dispatch.BatchAbove),
-	)
+		"GREENROOM_HTTP_PUBLIC_URL=" + s.url,
+		"GREENROOM_DISPATCH_BATCH_ABOVE=" + strconv.Itoa(s.cfg.Dispatch.BatchAbove),
+	}, nil)
 	if os.Getenv("GREENROOM_TEST_LOG") != "" {
 		cmd.Stderr = os.Stderr
 	}

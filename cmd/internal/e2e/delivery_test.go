@@ -88,7 +88,7 @@ func TestGoneDisablesTheWebhook(t *testing.T) {
 	s.publish("interview.started", 1)
 	test := s.must(http.MethodPost, fmt.Sprintf("/webhooks/%s/test", w["id"]), nil)
 	require.Equal(t, false, test["success"])
-	require.Equal(t, 1, r.count(), "a disabled webhook is left alone")
+	require.Equal(t, 1, r.count(), "a disabled webhook gets no attempts")
 }
 
 func TestRetryOnRequestMakesTheAttemptNowAndReplaysAnEndedDelivery(t *testing.T) {
@@ -98,7 +98,7 @@ func TestRetryOnRequestMakesTheAttemptNowAndReplaysAnEndedDelivery(t *testing.T)
 	s.publish("interview.started", 1)
 	s.eventually(func() bool { return s.statuses(w["id"])["retrying"] == 1 }, "it waits")
 	id := r.all()[0].ID()
-	// The second wait is 5 minutes, so what comes within the test comes because it was asked for.
+	// The second wait is 5 minutes, so an attempt within the test is caused by the request.
 	s.eventually(func() bool { return r.count() == 2 }, "the second attempt follows after 5 s")
 	r.turn(nil)
 	s.eventually(func() bool { return s.deliveries(w["id"])[0]["attemptCount"] == float64(2) }, "it is recorded")

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWebhooksReferenceDeliveries holds what the reference of the webhooks API says of deliveries: §2.5, what of Part
-// 1 a receiver sees, and, of what it leaves open (Part 4), what was chosen. The API itself is held in package api.
+// TestWebhooksReferenceDeliveries checks the statements of the webhooks API's reference about deliveries: §2.5, those
+// of Part 1 that a receiver sees, and the choices for its open points (Part 4). Package api tests the API itself.
 func TestWebhooksReferenceDeliveries(t *testing.T) {
 	s := setup(t, simulate(t, true))
 	body := func(t *testing.T, r received) (b map[string]any) {
@@ -26,7 +26,7 @@ func TestWebhooksReferenceDeliveries(t *testing.T) {
 	held := listen(t, nil)
 	s.webhook(held, "instaview", allEvents...)
 	interview := s.interview("PHONE", "+421900000100")
-	s.eventually(func() bool { return held.count() == 3 }, "one interview is told")
+	s.eventually(func() bool { return held.count() == 3 }, "three events of one interview arrive")
 	kinds := held.kinds()
 	for _, event := range []string{"interview.started", "interview.completed", "analysis.completed"} {
 		t.Run("2.5_envelope_of_"+event, func(t *testing.T) {

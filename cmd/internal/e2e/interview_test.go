@@ -13,7 +13,7 @@ import (
 	"greenroom/cmd/internal/simulator"
 )
 
-// simulate makes the simulator the call provider and, if analyser is set, the analyser of a system.
+// simulate configures the simulator as the call provider and, if analyser is set, as the analyser.
 func simulate(t *testing.T, analyser bool) func(*config.Config) {
 	t.Helper()
 	return simulateTalk(t, analyser, 100*time.Millisecond)
@@ -61,7 +61,7 @@ func (s *system) interviewStatus(id string) string {
 	return s.must(http.MethodGet, "/interviews/"+id, nil)["status"].(string)
 }
 
-// kinds are the events that a receiver got, sorted by when they happened.
+// kinds returns the deliveries of a receiver by event type.
 func (rc *receiver) kinds() map[string]received {
 	kinds := map[string]received{}
 	for _, r := range rc.all() {
@@ -120,7 +120,7 @@ func TestPhoneInterview(t *testing.T) {
 		s.eventually(func() bool { _, ok := r.kinds()["interview.failed"]; return ok }, "it fails")
 		require.NotEmpty(t, r.kinds()["interview.failed"].Body.Data["errorMessage"])
 	})
-	t.Run("deleted_while_in_progress_says_no_more", func(t *testing.T) {
+	t.Run("deleted_while_in_progress_sends_no_more_events", func(t *testing.T) {
 		s := setup(t, simulateTalk(t, true, 2*time.Second))
 		r := listen(t, nil)
 		s.webhook(r, "instaview", allEvents...)
@@ -128,7 +128,7 @@ func TestPhoneInterview(t *testing.T) {
 		s.eventually(func() bool { return s.interviewStatus(id) == "IN_PROGRESS" }, "it starts")
 		require.Equal(t, http.StatusOK, s.do(http.MethodDelete, "/interviews/"+id, nil).Status)
 		s.workflowEnds("interview:" + id)
-		require.Equal(t, 1, r.count(), "the start was told, the end is not")
+		require.Equal(t, 1, r.count(), "the start is delivered, the end is not")
 		require.Equal(t, http.StatusNotFound, s.do(http.MethodGet, "/interviews/"+id, nil).Status)
 	})
 }
@@ -140,7 +140,7 @@ func TestOnlineInterview(t *testing.T) {
 	id := s.interview("ONLINE", "+421900000100")
 	invite := s.must(http.MethodGet, "/interviews/"+id, nil)["inviteUrl"].(string)
 	path := invite[len(s.url):]
-	s.key = "" // the candidate has none
+	s.key = "" // the candidate has no key
 	require.Equal(t, http.StatusOK, s.do(http.MethodGet, path, nil).Status)
 	s.must(http.MethodPost, path+"/start", nil)
 	s.must(http.MethodPost, path+"/submit", map[string]any{"answers": []any{

@@ -19,7 +19,7 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// operation is what an operator can do to any workflow in Temporal.
+// operation is an operator's action on any workflow in Temporal.
 type operation string
 
 const (
@@ -32,8 +32,8 @@ const (
 
 var operations = []operation{terminate, cancel, remove, reset, signal}
 
-// TestOperators does everything that an operator can do to every kind of workflow in every state, as README's table
-// has it. The cells of a lane share a system and run side by side: most of them only wait.
+// TestOperators applies every operation to every kind of workflow in every state, as in README's table.
+// The cells of a mode share a system and run concurrently: most of them only wait.
 func TestOperators(t *testing.T) {
 	generators := &generators{gates: map[string]*gate{}}
 	generator := httptest.NewServer(generators)
@@ -59,7 +59,7 @@ func TestOperators(t *testing.T) {
 			"replay": replayRunning,
 		})
 	})
-	for _, op := range operations { // a batch has deliveries of whatever came with them, so each has a system of its own
+	for _, op := range operations { // a batch mixes concurrent deliveries, so each cell has its own system
 		t.Run("batch_running/"+string(op), func(t *testing.T) { batchRunning(operatedAlone(t, op)) })
 		t.Run("batch_done/"+string(op), func(t *testing.T) { batchDone(operatedAlone(t, op)) })
 	}
@@ -71,8 +71,8 @@ func operatedAlone(t *testing.T, op operation) *operated {
 	return &operated{system: s, c: s.temporal(), op: op, eventType: "batch." + string(op)}
 }
 
-// operateOn runs the row of each kind of workflow, one cell for each operation, all at the same time: t.Parallel
-// would run no more of them at once than there are processors.
+// operateOn runs the row of each kind of workflow, one cell for each operation, all concurrently: t.Parallel
+// would limit them to the number of CPUs.
 func (s *system) operateOn(rows map[string]func(*operated)) {
 	c := s.temporal()
 	var cells sync.WaitGroup
@@ -90,7 +90,7 @@ func (s *system) operateOn(rows map[string]func(*operated)) {
 	}
 }
 
-// operated is one cell: an operation on a workflow in some state.
+// operated is one cell: an operation on a workflow in a state.
 type operated struct {
 	*system
 	c         client.Client
@@ -98,7 +98,7 @@ type operated struct {
 	eventType string
 }
 
-// hook registers a webhook for events of the cell alone.
+// hook registers a webhook for events of this cell only.
 func (o *operated) hook(r *receiver, more map[string]any) (id any) {
 	o.t.Helper()
 	o.must(http.MethodPost, "/event-types", map[string]any{"name": o.eventType, "schema": map[string]any{}})
@@ -109,13 +109,13 @@ func (o *operated) hook(r *receiver, more map[string]any) (id any) {
 	return o.must(http.MethodPost, "/webhooks", w)["id"]
 }
 
-// has waits until that many of the webhook's deliveries have the status.
+// has waits until n of the webhook's deliveries have the status.
 func (o *operated) has(webhook any, status string, n int) {
 	o.t.Helper()
 	o.eventually(func() bool { return o.statuses(webhook)[status] == n }, "%d are %s", n, status)
 }
 
-// status is that of the newest run of a workflow; 0 when there is none.
+// status returns the status of the newest run of a workflow, or 0 without a run.
 func (o *operated) status(workflow string) enumspb.WorkflowExecutionStatus {
 	d, err := o.c.DescribeWorkflowExecution(o.t.Context(), workflow, "")
 	if err != nil {
@@ -128,7 +128,7 @@ func (o *operated) runs(workflow string) bool {
 	return o.status(workflow) == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
 }
 
-// operate does the cell's operation to a workflow that must be there; a signal has that name and argument.
+// operate applies the cell's operation to an existing workflow. name and arg are those of a signal.
 func (o *operated) operate(workflow, name string, arg any) error {
 	o.t.Helper()
 	c, ctx := o.c, o.t.Context()
@@ -168,7 +168,7 @@ func (o *operated) resetToStart(workflow string) error {
 	return fmt.Errorf("no workflow task of %s is completed", workflow)
 }
 
-// mustOperate is operate where Temporal has no reason to refuse.
+// mustOperate is operate for a state in which Temporal must not refuse it.
 func (o *operated) mustOperate(workflow, name string, arg any) {
 	o.t.Helper()
 	var refused error
@@ -178,7 +178,7 @@ func (o *operated) mustOperate(workflow, name string, arg any) {
 	}, "Temporal takes it: %v", refused)
 }
 
-// onlyDelivery is the workflow of the webhook's only delivery.
+// onlyDelivery returns the workflow of the webhook's only delivery.
 func (o *operated) onlyDelivery(webhook any) (workflow string) {
 	o.t.Helper()
 	ds := o.delivered(webhook)
@@ -186,7 +186,7 @@ func (o *operated) onlyDelivery(webhook any) (workflow string) {
 	return fmt.Sprintf("delivery:%s:0", ds[0].ID)
 }
 
-// canceled: a cancellation request cancels the delivery, and its workflow says so.
+// canceled checks that a cancellation request canceled the delivery and its workflow.
 func (o *operated) canceled(webhook any, workflow string) {
 	o.t.Helper()
 	o.has(webhook, "canceled", 1)
@@ -225,13 +225,13 @@ func deliveryInFlight(o *operated) {
 	o.eventually(func() bool { return hold.waiting() == 1 }, "the attempt is in flight")
 	refused := o.operate(o.onlyDelivery(w), "wake", nil)
 	if o.op == reset {
-		require.Error(o.t, refused, "Temporal resets nothing before its first task is done")
+		require.Error(o.t, refused, "Temporal refuses a reset before the first task is done")
 	} else {
 		require.NoError(o.t, refused)
 	}
 	hold.release()
 	o.has(w, "succeeded", 1)
-	require.Equal(o.t, 1, r.count(), "what the receiver accepted was sent once")
+	require.Equal(o.t, 1, r.count(), "an accepted delivery was sent once")
 }
 
 func deliveryPaused(o *operated) {
@@ -256,7 +256,7 @@ func deliveryPaused(o *operated) {
 	require.Equal(o.t, 2, r.count())
 }
 
-// batchOf waits for a batch with deliveries of the webhook and returns its workflow and their number.
+// batchOf waits for a batch with deliveries of the webhook. It returns its workflow and their number.
 func (o *operated) batchOf(webhook any) (workflow string, deliveries int) {
 	o.t.Helper()
 	o.eventually(func() bool {
@@ -266,8 +266,10 @@ func (o *operated) batchOf(webhook any) (workflow string, deliveries int) {
 		}
 		require.NoError(
 			o.t,
-			o.db.NewRaw(`SELECT b.id::text AS id, count(*) AS n FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
-			JOIN deliveries d ON d.id = x.id WHERE d.webhook_id = ? GROUP BY 1 ORDER BY 2 DESC`, webhook).Scan(o.t.Context(), &rows),
+			o.db.NewRaw(`SELECT b.id::text AS id, count(*) AS n
+			FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
+			JOIN deliveries d ON d.id = x.id WHERE d.webhook_id = ? GROUP BY 1 ORDER BY 2 DESC`, webhook).
+				Scan(o.t.Context(), &rows),
 		)
 		if len(rows) == 0 {
 			return false
@@ -288,7 +290,7 @@ func batchRunning(o *operated) {
 	o.eventually(func() bool { return hold.waiting() > 1 }, "its attempts are in flight")
 	workflow, _ := o.batchOf(w)
 	err := o.operate(workflow, "wake", nil)
-	if o.op != reset { // which Temporal refuses before the first task is done
+	if o.op != reset { // Temporal refuses a reset before the first task is done
 		require.NoError(o.t, err)
 	}
 	hold.release()
@@ -324,13 +326,13 @@ func batchDone(o *operated) {
 		require.NoError(o.t, err)
 	case reset:
 		require.NoError(o.t, err)
-		o.eventually(func() bool { return r.count() >= total+of[batch] }, "all of the batch is sent again")
+		o.eventually(func() bool { return r.count() >= total+of[batch] }, "all deliveries of the batch are sent again")
 		o.eventually(func() bool { return o.batchesOf(w) == 0 }, "the reset batch is finished")
 	}
 	o.has(w, "succeeded", total)
 	_, extra := r.acceptedOnce()
 	if o.op == reset {
-		require.Equal(o.t, of[batch], extra, "each of the batch once more")
+		require.Equal(o.t, of[batch], extra, "each delivery of the batch was sent once more")
 	} else {
 		require.Zero(o.t, extra)
 	}
@@ -338,13 +340,14 @@ func batchDone(o *operated) {
 
 func (o *operated) batchesOf(webhook any) (n int) {
 	require.NoError(o.t, o.db.NewRaw(`SELECT count(*) FROM delivery_batches b WHERE EXISTS (
-		SELECT FROM unnest(b.deliveries) AS x (id) JOIN deliveries d ON d.id = x.id WHERE d.webhook_id = ?)`, webhook).Scan(o.t.Context(), &n))
+		SELECT FROM unnest(b.deliveries) AS x (id) JOIN deliveries d ON d.id = x.id WHERE d.webhook_id = ?)`, webhook).
+		Scan(o.t.Context(), &n))
 	return n
 }
 
 const behindCircuit = 30
 
-// behindAnOpenCircuit has 30 deliveries wait behind the open circuit of a webhook.
+// behindAnOpenCircuit returns a webhook with an open circuit and 30 paused deliveries.
 func (o *operated) behindAnOpenCircuit(more map[string]any) (r *receiver, webhook any, workflow string) {
 	o.t.Helper()
 	r = listen(o.t, status(http.StatusInternalServerError))
@@ -395,13 +398,13 @@ func circuitReleasing(o *operated) {
 	r.turn(nil)
 	o.must(http.MethodPost, fmt.Sprintf("/webhooks/%s/reset-circuit", w), nil)
 	o.eventually(func() bool { return o.statuses(w)["succeeded"] >= 3 }, "the release has begun")
-	_ = o.operate(workflow, "reset", nil) // it may have ended by then
+	_ = o.operate(workflow, "reset", nil) // it may have already ended
 	o.has(w, "succeeded", behindCircuit)
 	_, extra := r.acceptedOnce()
 	require.Zero(o.t, extra)
 }
 
-// due moves a limit of an interview to some seconds from now, and has its workflow look at it.
+// due moves a time limit of an interview to a few seconds from now and makes its workflow reload it.
 func (o *operated) due(interview, set string) (workflow string) {
 	o.t.Helper()
 	_, err := o.db.ExecContext(
@@ -418,7 +421,7 @@ func (o *operated) due(interview, set string) (workflow string) {
 	return workflow
 }
 
-// ends waits for an interview's status after the operation.
+// ends waits for the status of an interview after the operation.
 func (o *operated) ends(interview, unlessCanceled string) {
 	o.t.Helper()
 	want := unlessCanceled
@@ -499,7 +502,7 @@ func replayRunning(o *operated) {
 
 func generationRunning(o *operated, generators *generators) {
 	generator := generators.gate(o.eventType)
-	job := o.xobin(
+	job := o.callAI(
 		http.MethodPost,
 		"/generate-interview",
 		map[string]any{"job_role": "Receptionist", "job_description": o.eventType},
@@ -514,14 +517,14 @@ func generationRunning(o *operated, generators *generators) {
 		generator.release()
 	}
 	o.eventually(func() bool {
-		return o.xobin(http.MethodGet, fmt.Sprintf("/generate-interview/%s", job["job_id"]), nil)["status"] == want
+		return o.callAI(http.MethodGet, fmt.Sprintf("/generate-interview/%s", job["job_id"]), nil)["status"] == want
 	}, "the generation is %s", want)
 	if o.op == cancel {
 		o.record("GenerateInterview-canceled_in_temporal", workflow)
 	}
 }
 
-// generators answer each cell when its gate is open.
+// generators responds to each cell when its gate is open.
 type generators struct {
 	mu    sync.Mutex
 	gates map[string]*gate
@@ -553,7 +556,7 @@ func (g *generators) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(`{"questions":["Whom have you greeted?"]}`))
 }
 
-// gate lets nobody through until it is released.
+// gate blocks its callers until it is released.
 type gate struct {
 	mu   sync.Mutex
 	n    int

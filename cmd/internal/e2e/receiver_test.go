@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// receiver is an endpoint that keeps what it gets.
+// receiver is an endpoint that records its requests.
 type receiver struct {
 	*httptest.Server
 	mu       sync.Mutex
 	got      []received
-	accepted map[string]int // webhook-id → 2xx answers
+	accepted map[string]int // webhook-id → number of 2xx responses
 	answer   func(n int, r received) (status int, header http.Header)
 }
 
@@ -35,7 +35,7 @@ type received struct {
 
 func (r received) ID() string { return r.Header.Get("Webhook-Id") }
 
-// listen starts a receiver that answers 200, or what answer says for the n-th POST (from 1).
+// listen starts a receiver that responds 200, or as answer returns for the n-th POST (from 1).
 func listen(t *testing.T, answer func(n int, r received) (int, http.Header)) *receiver {
 	t.Helper()
 	rc := &receiver{accepted: map[string]int{}, answer: answer}
@@ -44,7 +44,7 @@ func listen(t *testing.T, answer func(n int, r received) (int, http.Header)) *re
 	return rc
 }
 
-// status is an answer that is always the same.
+// status returns an answer function that always returns code.
 func status(code int) func(int, received) (int, http.Header) {
 	return func(int, received) (int, http.Header) { return code, nil }
 }
@@ -73,7 +73,7 @@ func (rc *receiver) receive(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(r.Status)
 }
 
-// turn changes the answer from now on.
+// turn changes the response to later requests.
 func (rc *receiver) turn(answer func(int, received) (int, http.Header)) {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
@@ -88,7 +88,7 @@ func (rc *receiver) all() []received {
 
 func (rc *receiver) count() int { return len(rc.all()) }
 
-// acceptedOnce returns how many deliveries were accepted, and how often beyond once each.
+// acceptedOnce returns the number of accepted deliveries and of their duplicates.
 func (rc *receiver) acceptedOnce() (deliveries, extra int) {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()

@@ -18,17 +18,17 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// found is how long after something was due a workflow that is missing may still be missing, and what comes of it be
-// late.
+// found is the longest time after the due time until a missing workflow is started again and its effect is
+// visible.
 const found = 60 * time.Second
 
-// soon waits for what a lost workflow should have done, no longer than found after it was due.
+// soon waits for the effect of a lost workflow, at most found after it was due.
 func (s *system) soon(due time.Time, ok func() bool, what string, args ...any) {
 	s.t.Helper()
 	require.Eventually(s.t, ok, time.Until(due.Add(found)), 100*time.Millisecond, append([]any{what}, args...)...)
 }
 
-// terminate ends a workflow as an operator may, once it is there.
+// terminate waits for a workflow and terminates it, as an operator can.
 func (s *system) terminate(id string) {
 	s.t.Helper()
 	c := s.temporal()
@@ -39,10 +39,10 @@ func (s *system) terminate(id string) {
 	)
 }
 
-// slowRelease makes releases and replays take long enough to be interrupted.
+// slowRelease makes releases and replays slow enough to be interrupted.
 func slowRelease(c *config.Config) { c.Circuit.ReleaseLimit = 2 }
 
-// TestATerminatedWorkflowIsStartedAgain ends the workflow of each kind of row that needs one.
+// TestATerminatedWorkflowIsStartedAgain terminates the workflow of each kind of row that needs one.
 func TestATerminatedWorkflowIsStartedAgain(t *testing.T) {
 	t.Run("of_an_invitation", func(t *testing.T) {
 		s := setup(t, func(c *config.Config) { c.Interview.InvitationDeadline = 5 * time.Second })
@@ -127,7 +127,7 @@ func TestATerminatedWorkflowIsStartedAgain(t *testing.T) {
 		s.eventually(func() bool { return s.statuses(w)["succeeded"] > 3 }, "it releases")
 		s.terminate(fmt.Sprintf("circuit:%s", w))
 		require.Positive(t, s.statuses(w)["paused"], "much is left")
-		s.soon(time.Now().Add(20*time.Second), func() bool { return s.statuses(w)["succeeded"] == 30 }, "it goes on")
+		s.soon(time.Now().Add(20*time.Second), func() bool { return s.statuses(w)["succeeded"] == 30 }, "it continues")
 	})
 	t.Run("of_a_replay", func(t *testing.T) {
 		s := setup(t, slowRelease)
@@ -156,7 +156,7 @@ func TestATerminatedWorkflowIsStartedAgain(t *testing.T) {
 	})
 }
 
-// analyserThatIsDown is an analyser that answers once it is up.
+// analyserThatIsDown configures an analyser that fails until up is true.
 func analyserThatIsDown(t *testing.T) (mod func(*config.Config), up *atomic.Bool) {
 	t.Helper()
 	up = new(atomic.Bool)
@@ -172,20 +172,21 @@ func analyserThatIsDown(t *testing.T) (mod func(*config.Config), up *atomic.Bool
 	return func(c *config.Config) { c.Analysis.URL = srv.URL }, up
 }
 
-// callAt makes an interview by telephone that is to be called at that time.
+// callAt creates a telephone interview whose call is scheduled at that time.
 func (s *system) callAt(at time.Time) (id string) {
 	s.t.Helper()
-	id = s.interview("ONLINE", "+421900000100") // makes the job and the candidate
+	id = s.interview("ONLINE", "+421900000100") // creates the job and the candidate
 	i := s.must(http.MethodGet, "/interviews/"+id, nil)
 	agent := s.must(http.MethodPost, "/agents", map[string]any{
 		"name": "Bob", "type": "PHONE", "focus": "SCREENING", "language": "EN", "duration": 15, "questions": []string{"Why?"},
 	})
 	return s.must(http.MethodPost, "/interviews", map[string]any{
-		"candidateId": i["candidateId"], "jobId": i["jobId"], "agentId": agent["id"], "scheduledAt": at.UTC().Format(time.RFC3339),
+		"candidateId": i["candidateId"], "jobId": i["jobId"], "agentId": agent["id"],
+		"scheduledAt": at.UTC().Format(time.RFC3339),
 	})["id"].(string)
 }
 
-// paused opens the circuit of a new webhook and returns when n of its deliveries wait.
+// paused opens the circuit of a new webhook and returns when n of its deliveries are paused.
 func (s *system) paused(n int) (r *receiver, webhook any) {
 	s.t.Helper()
 	r = listen(s.t, status(http.StatusInternalServerError))
@@ -203,10 +204,10 @@ func (s *system) replay(webhook any) (id string) {
 	})["id"].(string)
 }
 
-// generation asks for an AI interview, and returns the id of the generation.
+// generation requests an AI interview and returns the id of the generation.
 func (s *system) generation() (id string) {
 	s.t.Helper()
-	s.xobin(
+	s.callAI(
 		http.MethodPost,
 		"/generate-interview",
 		map[string]any{"job_role": "Engineer", "job_description": "Keeps it running"},
@@ -219,7 +220,7 @@ func (s *system) generation() (id string) {
 	return id
 }
 
-// TestTemporalComesBackEmpty loses Temporal's store under load: everything that waited in it continues from the
+// TestTemporalComesBackEmpty drops Temporal's store under load: all waiting work continues from the
 // database.
 func TestTemporalComesBackEmpty(t *testing.T) {
 	s := prepare(t, slowRelease, simulate(t, true))
@@ -232,7 +233,7 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 	retried := s.webhook(failing, "instaview", "analysis.completed")
 	releasing, released := s.paused(40)
 	releasing.turn(nil)
-	s.publishAtOnce("interview.started", 30) // all three webhooks but one get them
+	s.publishAtOnce("interview.started", 30) // delivered to two of the three webhooks
 	s.eventually(
 		func() bool { return s.statuses(busy["id"])["succeeded"] >= 70 },
 		"the healthy one gets its own: %v",
@@ -254,7 +255,7 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 	stopLoad, accepted := s.load()
 	require.NoError(t, temporal.Stop(t.Context()))
 	failing.turn(nil)
-	time.Sleep(2 * time.Second) // the load goes on meanwhile
+	time.Sleep(2 * time.Second) // the load continues
 	s.startBareTemporal()
 	back := time.Now()
 	time.Sleep(5 * time.Second)
@@ -266,7 +267,7 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 	}
 	within := func(what string, ok func() bool) {
 		t.Helper()
-		// A retry may be due 30 s later, and is started again within 60 s of that.
+		// A retry can be due 30 s later, and its workflow is started again within 60 s of that.
 		require.Eventually(t, ok, time.Until(back.Add(wait+30*time.Second)), 100*time.Millisecond, what)
 		t.Logf("%s: %.0f s after Temporal was back", what, time.Since(back).Seconds())
 	}
@@ -281,7 +282,7 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 	require.Zero(t, s.batchesUnderWay())
 }
 
-// load publishes events one after the other until it is stopped.
+// load publishes events sequentially until it is stopped.
 func (s *system) load() (stop func(), accepted func() int) {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	done, n := make(chan struct{}), 0

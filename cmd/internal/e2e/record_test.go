@@ -15,18 +15,18 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// recordTo names the variable with the folder that histories are recorded in: `make histories` sets it, and the files
-// are replayed by the tests of package workflows ever after.
+// recordTo is the variable with the folder for recorded histories: `make histories` sets it, and the tests
+// of package workflows replay the files.
 const recordTo = "GREENROOM_RECORD_HISTORIES"
 
-// What names the machine and process that made an event, and is nothing that a replay needs: identities, and the sticky
+// Fields that identify the machine and process of an event and that a replay does not need: identities and the sticky
 // queues of workers.
 var (
 	identity = regexp.MustCompile(`("identity":\s*)"[^"]*"`)
 	sticky   = regexp.MustCompile(`("name":\s*)"[^":]+:([0-9a-f-]{36})"`)
 )
 
-// record keeps the history of an ended workflow as <name>.json, when histories are being recorded.
+// record writes the history of an ended workflow to <name>.json if recordTo is set.
 func (s *system) record(name, workflowID string) {
 	s.t.Helper()
 	dir := os.Getenv(recordTo)
@@ -35,7 +35,7 @@ func (s *system) record(name, workflowID string) {
 	}
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
-	s.eventually(func() bool { // a canceled one has ended too
+	s.eventually(func() bool { // a canceled workflow has ended too
 		d, err := s.temporal().DescribeWorkflowExecution(ctx, workflowID, "")
 		return err == nil && d.WorkflowExecutionInfo.Status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
 	}, "workflow %s ends", workflowID)
@@ -54,7 +54,7 @@ func (s *system) record(name, workflowID string) {
 	require.NoError(s.t, os.WriteFile(filepath.Join(dir, name+".json"), raw, 0o600))
 }
 
-// firstRun is the run that did the work; a late signal may have started one after it that had nothing to do.
+// firstRun returns the run that did the work. A late signal can have started a later run without work.
 func (s *system) firstRun(ctx context.Context, workflowID string) (id string) {
 	s.t.Helper()
 	s.eventually(func() bool {

@@ -19,14 +19,14 @@ import (
 )
 
 func TestAReceiverThatHangsHoldsOnlyItsOwnShare(t *testing.T) {
-	for name, lane := range lanes {
-		t.Run(name, func(t *testing.T) { aReceiverThatHangsHoldsOnlyItsOwnShare(t, lane) })
+	for name, mode := range dispatchModes {
+		t.Run(name, func(t *testing.T) { aReceiverThatHangsHoldsOnlyItsOwnShare(t, mode) })
 	}
 }
 
-func aReceiverThatHangsHoldsOnlyItsOwnShare(t *testing.T, lane func(*config.Config)) {
+func aReceiverThatHangsHoldsOnlyItsOwnShare(t *testing.T, mode func(*config.Config)) {
 	t.Helper()
-	s := setup(t, lane)
+	s := setup(t, mode)
 	hold := make(chan struct{})
 	var now, most atomic.Int64
 	hanging := listen(t, func(int, received) (int, http.Header) {
@@ -45,30 +45,30 @@ func aReceiverThatHangsHoldsOnlyItsOwnShare(t *testing.T, lane func(*config.Conf
 	s.publish("interview.started", 40)
 	s.eventually(
 		func() bool { return s.statuses(h["id"])["succeeded"] == 40 },
-		"the healthy one gets everything meanwhile",
+		"the healthy one gets all deliveries",
 	)
-	if s.cfg.Dispatch.BatchAbove > 0 { // what was taken alone, before there was a batch, has places of its own
+	if s.cfg.Dispatch.BatchAbove > 0 { // deliveries taken before the batch have their own places
 		share *= 2
 	}
 	require.LessOrEqual(t, most.Load(), share)
-	require.Zero(t, hanging.count(), "the other has answered nothing yet")
+	require.Zero(t, hanging.count(), "the other has not responded yet")
 }
 
 func TestARateLimitIsKept(t *testing.T) {
-	for name, lane := range lanes {
-		t.Run(name, func(t *testing.T) { aRateLimitIsKept(t, lane) })
+	for name, mode := range dispatchModes {
+		t.Run(name, func(t *testing.T) { aRateLimitIsKept(t, mode) })
 	}
 }
 
-func aRateLimitIsKept(t *testing.T, lane func(*config.Config)) {
+func aRateLimitIsKept(t *testing.T, mode func(*config.Config)) {
 	t.Helper()
-	s := setup(t, lane)
+	s := setup(t, mode)
 	r := listen(t, nil)
 	s.must(http.MethodPost, "/webhooks", map[string]any{"url": r.URL, "events": []any{5}, "rateLimit": 4})
 	begin := time.Now()
 	s.publish("interview.started", 20)
 	s.eventually(func() bool { return r.count() == 20 }, "all arrive")
-	// 4 at once and 4 a second: the last of 20 cannot come before 4 s, whatever the machine.
+	// 4 at once and 4 per second: the last of 20 cannot arrive before 4 s on any machine.
 	require.GreaterOrEqual(t, r.all()[19].At.Sub(begin), 4*time.Second)
 }
 
@@ -90,14 +90,14 @@ func TestOperatorsFindDeliveriesBySearchAttributes(t *testing.T) {
 }
 
 func TestPostgresKilledLosesNothing(t *testing.T) {
-	for name, lane := range lanes {
-		t.Run(name, func(t *testing.T) { postgresKilledLosesNothing(t, lane) })
+	for name, mode := range dispatchModes {
+		t.Run(name, func(t *testing.T) { postgresKilledLosesNothing(t, mode) })
 	}
 }
 
-func postgresKilledLosesNothing(t *testing.T, lane func(*config.Config)) {
+func postgresKilledLosesNothing(t *testing.T, mode func(*config.Config)) {
 	t.Helper()
-	s := prepare(t, lane)
+	s := prepare(t, mode)
 	dir := openDir(t)
 	postgres, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})
 	require.NoError(t, err)
@@ -132,7 +132,7 @@ func postgresKilledLosesNothing(t *testing.T, lane func(*config.Config)) {
 	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] >= accepted }, "and is recorded")
 }
 
-// openDir is a folder of the test that PostgreSQL's unprivileged user can enter.
+// openDir returns a folder of the test that PostgreSQL's unprivileged user can enter.
 func openDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

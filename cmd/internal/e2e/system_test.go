@@ -24,7 +24,7 @@ import (
 	"greenroom/db/seal"
 )
 
-// system is a running Greenroom on a database and a task queue of its own.
+// system is a running Greenroom with its own database and task queue.
 type system struct {
 	t           *testing.T
 	cfg         config.Config
@@ -33,13 +33,13 @@ type system struct {
 	url, key    string
 }
 
-// wait bounds everything that a test waits for. It is long because the machine may be slow, not because anything is.
+// wait is the limit of all waits in tests. It is long because the machine may be slow.
 const wait = 90 * time.Second
 
 // secretHex is the secret of all systems under test.
 const secretHex = "6b6579206f66207468652074657374732c20333220627974657320696e206865"
 
-// setup starts an API and a worker that end with the test.
+// setup starts an API and a worker that stop at the end of the test.
 func setup(t *testing.T, mods ...func(*config.Config)) *system {
 	t.Helper()
 	s := prepare(t, mods...)
@@ -48,7 +48,7 @@ func setup(t *testing.T, mods ...func(*config.Config)) *system {
 	return s
 }
 
-// prepare makes the database and the configuration, and starts nothing.
+// prepare creates the database and the configuration without starting anything.
 func prepare(t *testing.T, mods ...func(*config.Config)) *system {
 	t.Helper()
 	t.Parallel()
@@ -81,7 +81,7 @@ func temporalAddress(t *testing.T) string {
 	return addr
 }
 
-// serve starts the API in this process, makes the key, and returns what stops the API.
+// serve starts the API in this process, creates the key, and returns a function that stops the API.
 func (s *system) serve() (stop func()) {
 	s.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -93,7 +93,7 @@ func (s *system) serve() (stop func()) {
 	return s.background(func(ctx context.Context) error { return service.API(ctx, s.cfg, s.db, ln, discard()) })
 }
 
-// serveKey makes the calls that follow use the system's key.
+// serveKey makes later calls use the system's key.
 func (s *system) serveKey() {
 	s.t.Helper()
 	var err error
@@ -101,13 +101,13 @@ func (s *system) serveKey() {
 	require.NoError(s.t, err)
 }
 
-// work starts a worker in this process and returns what stops it.
+// work starts a worker in this process and returns a function that stops it.
 func (s *system) work() (stop func()) {
 	s.t.Helper()
 	return s.background(func(ctx context.Context) error { return service.Worker(ctx, s.cfg, s.db, discard(), nil) })
 }
 
-// background runs fn until the test ends or stop is called; either waits for its end.
+// background runs fn until the test ends or stop is called. Both wait for its end.
 func (s *system) background(fn func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -134,7 +134,7 @@ func discard() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-// answer is the API's envelope.
+// answer is the API's response envelope.
 type answer struct {
 	Status  int
 	Success bool            `json:"success"`
@@ -145,7 +145,7 @@ type answer struct {
 	} `json:"error"`
 }
 
-// object is the answer's data as a map.
+// object returns the response's data as a map.
 func (a answer) object(t *testing.T) map[string]any {
 	t.Helper()
 	var m map[string]any
@@ -191,7 +191,7 @@ func (s *system) try(method, path string, body any) (a answer, err error) {
 	return a, err
 }
 
-// must is do for calls that have to succeed; it returns the data.
+// must is do for calls that must succeed. It returns the data.
 func (s *system) must(method, path string, body any) map[string]any {
 	s.t.Helper()
 	a := s.do(method, path, body)
@@ -245,8 +245,8 @@ func (s *system) statuses(webhook any) map[string]int {
 	return counts
 }
 
-// forgetConnections closes those of the pool that nobody uses: after a kill of PostgreSQL each would fail once, in
-// the test's own questions too.
+// forgetConnections closes the idle connections of the pool: after a kill of PostgreSQL each would fail once, also in
+// the test's queries.
 func (s *system) forgetConnections() {
 	s.db.SetMaxIdleConns(0)
 	s.db.SetMaxIdleConns(10)
@@ -258,7 +258,7 @@ func (s *system) eventually(ok func() bool, what string, args ...any) {
 	require.Eventually(s.t, ok, wait, 50*time.Millisecond, append([]any{what}, args...)...)
 }
 
-// temporal is a client of the test's Temporal, for what an engineer would do in its UI.
+// temporal returns a client of the test's Temporal, for actions of an engineer in its UI.
 func (s *system) temporal() client.Client {
 	s.t.Helper()
 	c, err := client.Dial(client.Options{HostPort: s.cfg.Temporal.Address})
@@ -267,7 +267,7 @@ func (s *system) temporal() client.Client {
 	return c
 }
 
-// workflowEnds waits for a workflow to end by itself and without an error.
+// workflowEnds waits for a workflow to complete without an error.
 func (s *system) workflowEnds(id string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), wait)

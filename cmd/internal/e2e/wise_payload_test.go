@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// at is the value at a path of a payload, like sessions.0._id; nil where there is none.
+// at returns the value at a path of a payload, such as sessions.0._id, or nil.
 func at(v any, path string) any {
 	for step := range strings.SplitSeq(path, ".") {
 		switch parent := v.(type) {
@@ -32,7 +32,7 @@ func at(v any, path string) any {
 	return v
 }
 
-// requireFields: all of the fields are there, in the form field or field=value.
+// requireFields requires fields of the form field or field=value.
 func requireFields(t *testing.T, payload any, fields string) {
 	t.Helper()
 	for field := range strings.FieldsSeq(fields) {
@@ -45,20 +45,25 @@ func requireFields(t *testing.T, payload any, fields string) {
 	}
 }
 
-// zoom and person are what the notices of a meeting and of its participants have (2.3), before a prefix is put to each.
+// zoom and person are the fields of events about a meeting and its participants (2.3), without their prefix.
 const (
-	zoom   = "sessionId event_ts payload.object.duration payload.object.start_time payload.object.timezone payload.object.topic payload.object.id payload.object.type payload.object.uuid payload.object.host_id"
-	person = "payload.object.participant.user_id payload.object.participant.user_name payload.object.participant.id payload.object.participant.email payload.object.participant.participant_uuid"
-	share  = " payload.object.participant.sharing_details.link_source payload.object.participant.sharing_details.date_time payload.object.participant.sharing_details.file_link payload.object.participant.sharing_details.source payload.object.participant.sharing_details.content"
+	zoom = "sessionId event_ts payload.object.duration payload.object.start_time payload.object.timezone " +
+		"payload.object.topic payload.object.id payload.object.type payload.object.uuid payload.object.host_id"
+	person = "payload.object.participant.user_id payload.object.participant.user_name payload.object.participant.id " +
+		"payload.object.participant.email payload.object.participant.participant_uuid"
+	share = " payload.object.participant.sharing_details.link_source " +
+		"payload.object.participant.sharing_details.date_time payload.object.participant.sharing_details.file_link " +
+		"payload.object.participant.sharing_details.source payload.object.participant.sharing_details.content"
 	joined = " payload.object.participant.participant_user_id payload.object.participant.join_time"
 )
 
-// wiseEvents are the 19 events in the order of Part 1, with what 2.3 says of their payloads.
+// wiseEvents are the 19 events in the order of Part 1, with the fields of their payloads (2.3).
 var wiseEvents = []struct{ title, event, fields string }{
 	{"Participant Joined Meeting", "ParticipantJoinedMeetingEvent", "sessionId event_ts " + person + joined},
 	{"Sharing Stared In Meeting", "SharingStaredInMeetingEvent", "sessionId event_ts" + share},
 	{"Participant Left Meeting", "ParticipantLeftMeetingEvent", "sessionId event_ts " + person + joined +
-		" payload.object.participant.leave_time payload.object.participant.leave_reason payload.object.participant.registrant_id"},
+		" payload.object.participant.leave_time payload.object.participant.leave_reason " +
+		"payload.object.participant.registrant_id"},
 	{"Sharing Ended In Meeting", "SharingEndedInMeetingEvent", "sessionId event_ts" + share},
 	{"Meeting Started", "MeetingStartedEvent", zoom + " event=meeting.started"},
 	{"Meeting Ended", "MeetingEndedEvent", zoom + " payload.object.end_time event=meeting.ended"},
@@ -89,7 +94,8 @@ var wiseEvents = []struct{ title, event, fields string }{
 	{
 		"Teacher Removed From Classroom",
 		"TeacherRemovedFromClassroomEvent",
-		"classroom._id classroom.name classroom.subject classroom.classNumber teacher._id teacher.name teacher.email remove=true",
+		"classroom._id classroom.name classroom.subject classroom.classNumber teacher._id teacher.name teacher.email " +
+			"remove=true",
 	},
 	{
 		"Student Suspension Updated", "StudentSuspensionUpdatedEvent",
@@ -104,16 +110,19 @@ var wiseEvents = []struct{ title, event, fields string }{
 		"FeeInvoiceChargedEvent",
 		"classroom._id classroom.name classroom.subject classroom.classNumber " +
 			"student._id student.name student.phoneNumber student.email transaction.status=CHARGED transaction.type=INVOICE " +
-			"transaction.senderId transaction.receiverId transaction.chargedAt transaction.amount.value transaction.amount.currency " +
+			"transaction.senderId transaction.receiverId transaction.chargedAt transaction.amount.value " +
+			"transaction.amount.currency " +
 			"transaction.note transaction.metadata.classId transaction.metadata.dueOn transaction.metadata.dueAfterDays " +
-			"transaction.metadata.paid transaction.metadata.index transaction.metadata.paymentOptionId transaction.metadata.installmentId " +
+			"transaction.metadata.paid transaction.metadata.index transaction.metadata.paymentOptionId " +
+			"transaction.metadata.installmentId " +
 			"transaction.metadata.feeType=INSTALLMENT transaction.metadata.feeAssignedManually",
 	},
 	{
 		"Sessions Created",
 		"SessionsCreatedEvent",
 		"sessions.0._id sessions.0.classId sessions.0.userId sessions.0.createdAt " +
-			"sessions.0.meetingStatus=UPCOMING sessions.0.type=SCHEDULED sessions.0.title sessions.0.scheduledStartTime sessions.0.scheduledEndTime",
+			"sessions.0.meetingStatus=UPCOMING sessions.0.type=SCHEDULED sessions.0.title sessions.0.scheduledStartTime " +
+			"sessions.0.scheduledEndTime",
 	},
 	{"Sessions Updated", "SessionsUpdatedEvent", "_id createdAt"},
 	{
@@ -122,7 +131,7 @@ var wiseEvents = []struct{ title, event, fields string }{
 	},
 }
 
-// TestWiseReferencePayloads is 2.2 and the table of 2.3: each event, published as its upstream knows it, arrives in
+// TestWiseReferencePayloads checks 2.2 and the table of 2.3: each event, published by its upstream, arrives in
 // its envelope.
 func TestWiseReferencePayloads(t *testing.T) {
 	s := setup(t)
@@ -130,10 +139,12 @@ func TestWiseReferencePayloads(t *testing.T) {
 		"2.3_sessions_updated_is_sparse": func(_ *testing.T, s tutoring) {
 			r, _ := s.hook(nil, "SessionsUpdatedEvent")
 			for _, payload := range []string{
-				`{"_id":"663a1c2b9d4f6e2b8a1c0d11","classId":"663a1c2b9d4f6e2b8a1c0d12","createdAt":"2024-05-07T07:48:49.911Z","meetingStatus":"CANCELLED"}`,
-				`{"_id":"663a1c2b9d4f6e2b8a1c0d11","classId":"663a1c2b9d4f6e2b8a1c0d12","createdAt":"2024-05-07T07:48:49.911Z","title":"Other"}`,
+				`{"_id":"663a1c2b9d4f6e2b8a1c0d11","classId":"663a1c2b9d4f6e2b8a1c0d12","createdAt":"2024-05-07T07:48:49.911Z",` +
+					`"meetingStatus":"CANCELLED"}`,
+				`{"_id":"663a1c2b9d4f6e2b8a1c0d11","classId":"663a1c2b9d4f6e2b8a1c0d12","createdAt":"2024-05-07T07:48:49.911Z",` +
+					`"title":"Other"}`,
 			} {
-				s.tell("SessionsUpdatedEvent", json.RawMessage(payload))
+				s.publishUpstream("SessionsUpdatedEvent", json.RawMessage(payload))
 			}
 			s.eventually(func() bool { return r.count() == 2 }, "both arrive")
 		},
@@ -150,9 +161,9 @@ func TestWiseReferencePayloads(t *testing.T) {
 		},
 		"2.3_a_fourth_instalment_sends_four_events": func(t *testing.T, s tutoring) {
 			r, _ := s.hook(nil, "FeeInvoiceChargedEvent")
-			s.tell("FeeInvoiceChargedEvent", invoice(t, 3))
+			s.publishUpstream("FeeInvoiceChargedEvent", invoice(t, 3))
 			s.eventually(func() bool { return r.count() == 3 }, "one for each instalment")
-			s.tell("FeeInvoiceChargedEvent", invoice(t, 4))
+			s.publishUpstream("FeeInvoiceChargedEvent", invoice(t, 4))
 			s.eventually(func() bool { return r.count() == 7 }, "one for each instalment again")
 		},
 		"2.3_ids_are_24_hex_digits_and_amounts_integers": func(t *testing.T, s tutoring) {
@@ -172,7 +183,7 @@ func TestWiseReferencePayloads(t *testing.T) {
 		rows["2.3_"+e.event] = func(t *testing.T, s tutoring) {
 			r, _ := s.hook(nil, e.event)
 			payload := s.sample(e.event)
-			s.tell(e.event, payload)
+			s.publishUpstream(e.event, payload)
 			body := s.one(r)
 			require.JSONEq(
 				t,
@@ -181,13 +192,13 @@ func TestWiseReferencePayloads(t *testing.T) {
 				"2.2: nothing else at the top",
 			)
 			requireFields(t, body["payload"], e.fields)
-			require.Empty(t, r.all()[0].Header.Get("X-Webhook-Signature"), "2.4: no signature of the contract's own")
+			require.Empty(t, r.all()[0].Header.Get("X-Webhook-Signature"), "2.4: the contract has no signature of its own")
 		}
 	}
-	holdWise(t, s, rows)
+	testWise(t, s, rows)
 }
 
-// TestWiseReferenceSessions: the events for which the domain has the moment come from interviews too, in the shapes
+// TestWiseReferenceSessions checks the events that interviews cause too, in the formats
 // of 2.3.
 func TestWiseReferenceSessions(t *testing.T) {
 	s := setup(t, simulate(t, false))
@@ -195,7 +206,7 @@ func TestWiseReferenceSessions(t *testing.T) {
 	for _, e := range wiseEvents {
 		all = append(all, e.event)
 	}
-	told := func(s tutoring, act func(), events ...string) map[string]map[string]any {
+	collect := func(s tutoring, act func(), events ...string) map[string]map[string]any {
 		s.t.Helper()
 		r, _ := s.hook(nil, all...)
 		act()
@@ -237,9 +248,9 @@ func TestWiseReferenceSessions(t *testing.T) {
 		return i["id"].(string), at(i, "callAttempts.0.id").(string)
 	}
 	hex := regexp.MustCompile("^[0-9a-f]{24}$")
-	holdWise(t, s, map[string]func(t *testing.T, s tutoring){
+	testWise(t, s, map[string]func(t *testing.T, s tutoring){
 		"SessionsCreatedEvent_when_an_interview_is_scheduled": func(t *testing.T, s tutoring) {
-			got := told(s, func() { planned(s) }, "SessionsCreatedEvent")["SessionsCreatedEvent"]["payload"]
+			got := collect(s, func() { planned(s) }, "SessionsCreatedEvent")["SessionsCreatedEvent"]["payload"]
 			requireFields(t, got, wiseEvents[16].fields)
 			for _, id := range []string{"_id", "classId", "userId"} {
 				require.Regexp(t, hex, at(got, "sessions.0."+id))
@@ -248,7 +259,7 @@ func TestWiseReferenceSessions(t *testing.T) {
 		},
 		"SessionsUpdatedEvent_with_what_changed_when_it_is_rescheduled": func(t *testing.T, s tutoring) {
 			id, call := planned(s)
-			got := told(s, func() {
+			got := collect(s, func() {
 				s.must(http.MethodPatch, "/interviews/"+id+"/call-attempts/"+call, map[string]any{"scheduledAt": far(5)})
 			}, "SessionsUpdatedEvent")["SessionsUpdatedEvent"]["payload"].(map[string]any)
 			requireFields(t, got, "_id classId createdAt scheduledStartTime scheduledEndTime")
@@ -256,21 +267,21 @@ func TestWiseReferenceSessions(t *testing.T) {
 		},
 		"SessionsUpdatedEvent_CANCELLED_when_it_is_canceled": func(t *testing.T, s tutoring) {
 			id, _ := planned(s)
-			got := told(s, func() { s.must(http.MethodPost, "/interviews/"+id+"/cancel", nil) },
+			got := collect(s, func() { s.must(http.MethodPost, "/interviews/"+id+"/cancel", nil) },
 				"SessionsUpdatedEvent")["SessionsUpdatedEvent"]["payload"].(map[string]any)
 			requireFields(t, got, "_id classId createdAt meetingStatus=CANCELLED")
 			require.Len(t, got, 4)
 		},
 		"SessionsDeletedEvent_when_it_is_deleted": func(t *testing.T, s tutoring) {
 			id, _ := planned(s)
-			got := told(s, func() { s.must(http.MethodDelete, "/interviews/"+id, nil) },
+			got := collect(s, func() { s.must(http.MethodDelete, "/interviews/"+id, nil) },
 				"SessionsUpdatedEvent", "SessionsDeletedEvent") // it is canceled first
 			payload := got["SessionsDeletedEvent"]["payload"]
 			requireFields(t, payload, wiseEvents[18].fields)
 			require.Equal(t, "Platform engineer (Cancelled)", at(payload, "title"))
 		},
 		"meetings_participants_and_recordings_of_one_held": func(t *testing.T, s tutoring) {
-			got := told(s, func() { s.interview("PHONE", "+421900000100") }, "SessionsCreatedEvent", "MeetingStartedEvent",
+			got := collect(s, func() { s.interview("PHONE", "+421900000100") }, "SessionsCreatedEvent", "MeetingStartedEvent",
 				"ParticipantJoinedMeetingEvent", "ParticipantLeftMeetingEvent", "MeetingEndedEvent", "RecordingCompletedEvent")
 			requireFields(t, got["MeetingStartedEvent"]["payload"], zoom+" event=meeting.started")
 			requireFields(t, got["MeetingEndedEvent"]["payload"], zoom+" payload.object.end_time event=meeting.ended")
@@ -284,7 +295,10 @@ func TestWiseReferenceSessions(t *testing.T) {
 			requireFields(t, got["RecordingCompletedEvent"]["payload"], wiseEvents[6].fields+" recordings.0.type=AUDIO")
 			session := at(got["SessionsCreatedEvent"], "payload.sessions.0._id")
 			require.Regexp(t, hex, session)
-			for _, e := range []string{"MeetingStartedEvent", "MeetingEndedEvent", "ParticipantLeftMeetingEvent", "RecordingCompletedEvent"} {
+			ended := []string{
+				"MeetingStartedEvent", "MeetingEndedEvent", "ParticipantLeftMeetingEvent", "RecordingCompletedEvent",
+			}
+			for _, e := range ended {
 				require.Equal(t, session, at(got[e], "payload.sessionId"), e)
 			}
 		},

@@ -16,10 +16,10 @@ import (
 	"greenroom/workflows"
 )
 
-// tutoring is a system seen by one row of the reference of Wise, the tutoring platform.
+// tutoring is the system in the test of one row of the reference of Wise, the tutoring platform.
 type tutoring struct{ *system }
 
-// hook registers a receiver for the row alone.
+// hook registers a receiver for this row only.
 func (s tutoring) hook(answer func(int, received) (int, http.Header), events ...any) (*receiver, map[string]any) {
 	s.t.Helper()
 	r := listen(s.t, answer)
@@ -28,13 +28,13 @@ func (s tutoring) hook(answer func(int, received) (int, http.Header), events ...
 	return r, w
 }
 
-// test is a test call.
+// test makes a test call.
 func (s tutoring) test(hook map[string]any) map[string]any {
 	s.t.Helper()
 	return s.must(http.MethodPost, "/webhooks/"+hook["id"].(string)+"/test", nil)
 }
 
-// sample is the payload of a type as its contract shows it.
+// sample returns the sample payload of a type from its contract.
 func (s tutoring) sample(event string) json.RawMessage {
 	s.t.Helper()
 	raw, err := os.ReadFile("../../../activities/webhook/profiles/testdata/events/" + event + ".json")
@@ -42,13 +42,13 @@ func (s tutoring) sample(event string) json.RawMessage {
 	return raw
 }
 
-// tell publishes an event as its upstream does.
-func (s tutoring) tell(event string, payload any) map[string]any {
+// publishUpstream publishes an event as its upstream does.
+func (s tutoring) publishUpstream(event string, payload any) map[string]any {
 	s.t.Helper()
 	return s.must(http.MethodPost, "/events", map[string]any{"type": event, "data": payload})
 }
 
-// one waits until a receiver has one POST, and returns its body.
+// one waits for the first POST of a receiver and returns its body.
 func (s tutoring) one(r *receiver) (body map[string]any) {
 	s.t.Helper()
 	s.eventually(func() bool { return r.count() > 0 }, "it arrives")
@@ -56,7 +56,7 @@ func (s tutoring) one(r *receiver) (body map[string]any) {
 	return body
 }
 
-// delivery waits until the one delivery of a webhook has that many attempts, and returns it.
+// delivery waits until the only delivery of a webhook has that many attempts, and returns it.
 func (s *system) delivery(hook map[string]any, attempts int) (d map[string]any) {
 	s.t.Helper()
 	s.eventually(func() bool {
@@ -66,11 +66,11 @@ func (s *system) delivery(hook map[string]any, attempts int) (d map[string]any) 
 	return s.must(http.MethodGet, "/deliveries/"+s.deliveries(hook["id"])[0]["id"].(string), nil)
 }
 
-// wiseSchedule is the table of 2.1: seconds after the event.
+// wiseSchedule is the table of 2.1, in seconds after the event.
 var wiseSchedule = []int{0, 60, 180, 420, 900, 1860, 3780, 7620, 15300}
 
-// holdWise runs each row on its own view of the system.
-func holdWise(t *testing.T, s *system, rows map[string]func(t *testing.T, s tutoring)) {
+// testWise runs each row on its own view of the system.
+func testWise(t *testing.T, s *system, rows map[string]func(t *testing.T, s tutoring)) {
 	t.Helper()
 	for name, hold := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -81,18 +81,18 @@ func holdWise(t *testing.T, s *system, rows map[string]func(t *testing.T, s tuto
 	}
 }
 
-// TestWiseReference holds the reference of Wise row by row: all of Part 1, and of Parts 2 and 3 what is on the wire.
-// Its own API (2.5) registers no webhooks and is none of ours.
+// TestWiseReference checks the reference of Wise row by row: all of Part 1, and the parts of 2 and 3 about deliveries.
+// Its API (2.5) does not register webhooks and is not implemented here.
 func TestWiseReference(t *testing.T) {
 	s := setup(t, simulate(t, false))
-	holdWise(t, s, map[string]func(t *testing.T, s tutoring){
+	testWise(t, s, map[string]func(t *testing.T, s tutoring){
 		"part_1_a_subscribed_event_is_posted_with_a_payload": func(t *testing.T, s tutoring) {
 			r, _ := s.hook(nil, "AttendanceComputedEvent")
 			other, _ := s.hook(nil, "CertificateIssuedEvent")
-			s.tell("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
-			s.one(r) // a receiver takes POSTs alone as what they are: see "listen"
+			s.publishUpstream("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
+			s.one(r) // the receiver handles each POST independently
 			require.Equal(t, "application/json", r.all()[0].Header.Get("Content-Type"))
-			require.Zero(t, other.count(), "which did not choose the event")
+			require.Zero(t, other.count(), "it is not subscribed to the event")
 		},
 		"part_1_events_and_a_url_are_chosen": func(t *testing.T, s tutoring) {
 			_, w := s.hook(nil, "AttendanceComputedEvent", "FeeInvoiceChargedEvent")
@@ -140,8 +140,8 @@ func TestWiseReference(t *testing.T) {
 			r, w := s.hook(nil, "AttendanceComputedEvent")
 			key := s.test(w)["authorizationKey"]
 			require.Regexp(t, "^[0-9a-f]{64}$", key)
-			r.turn(status(http.StatusUnauthorized)) // as of a receiver that does not know the key yet
-			require.Equal(t, key, s.test(w)["authorizationKey"], "also of a test that failed")
+			r.turn(status(http.StatusUnauthorized)) // a receiver that does not know the key yet
+			require.Equal(t, key, s.test(w)["authorizationKey"], "also after a failed test")
 			require.NotContains(t, fmt.Sprint(s.must(http.MethodGet, "/webhooks/"+w["id"].(string), nil)), key)
 			for _, got := range r.all() {
 				require.Equal(t, []string{key.(string)}, got.Header["Authorization"], "bare, without a scheme")
@@ -150,7 +150,7 @@ func TestWiseReference(t *testing.T) {
 			require.NotEqual(t, key, s.test(second)["authorizationKey"], "each webhook has its own")
 			require.Equal(t, http.StatusBadRequest, s.do(http.MethodPatch, "/webhooks/"+w["id"].(string), map[string]any{
 				"headers": []any{map[string]any{"name": "authorization", "value": "mine"}},
-			}).Status, "which nobody else may set")
+			}).Status, "only the platform may set it")
 		},
 		"part_3_several_subscriptions_with_names_urls_and_events": func(t *testing.T, s tutoring) { // Part 3, 5
 			first, w := s.hook(nil, "AttendanceComputedEvent")
@@ -161,20 +161,20 @@ func TestWiseReference(t *testing.T) {
 				"Webhook Subscription 1",
 				s.must(http.MethodPatch, path, map[string]any{"name": "Webhook Subscription 1"})["name"],
 			)
-			s.tell("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
+			s.publishUpstream("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
 			require.Equal(t, s.one(first), s.one(second))
 			s.must(http.MethodPatch, path, map[string]any{"isActive": false})
-			s.tell("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
-			s.eventually(func() bool { return second.count() == 2 }, "the enabled one is told")
+			s.publishUpstream("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))
+			s.eventually(func() bool { return second.count() == 2 }, "the enabled one gets the event")
 			require.Equal(t, 1, first.count())
 		},
 	})
 }
 
-// TestWiseReferenceRetries is 2.1.
+// TestWiseReferenceRetries checks 2.1.
 func TestWiseReferenceRetries(t *testing.T) {
 	s := setup(t)
-	holdWise(t, s, map[string]func(t *testing.T, s tutoring){
+	testWise(t, s, map[string]func(t *testing.T, s tutoring){
 		"2.1_offsets_are_60_times_2_to_the_n_minus_1": func(t *testing.T, _ tutoring) {
 			for n, seconds := range wiseSchedule {
 				require.Equal(t, 60*(1<<n-1), seconds)
@@ -182,18 +182,18 @@ func TestWiseReferenceRetries(t *testing.T) {
 		},
 		"2.1_nine_runs_at_exact_offsets_from_the_event": func(t *testing.T, s tutoring) { // Part 3, 4
 			r, w := s.hook(status(http.StatusInternalServerError), "AttendanceComputedEvent")
-			event := s.tell("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))["id"].(string)
+			event := s.publishUpstream("AttendanceComputedEvent", s.sample("AttendanceComputedEvent"))["id"].(string)
 			d := s.delivery(w, 1)
 			for run := 1; run < len(wiseSchedule); run++ {
 				require.Equal(t, "retrying", d["status"])
 				require.Equal(t, time.Duration(wiseSchedule[run])*time.Second, s.due(event), "run %d", run)
-				// The event grows as old as it is when the run is due, and the run is made at once.
+				// The event's time is moved back to the time when the run is due, and the run is made at once.
 				s.exec("UPDATE events SET occurred_at = now() - make_interval(secs => ?) WHERE id = ?", wiseSchedule[run], event)
 				s.wake(d)
 				d = s.delivery(w, run+1)
 			}
 			require.Equal(t, "failed", d["status"])
-			require.Nil(t, d["nextAttemptAt"], "and no more")
+			require.Nil(t, d["nextAttemptAt"], "no further run")
 			require.Equal(t, 9, r.count())
 			for _, got := range r.all() {
 				require.Equal(t, string(r.all()[0].Raw), string(got.Raw), "Part 4: each run has the same body")
@@ -209,11 +209,11 @@ func TestWiseReferenceRetries(t *testing.T) {
 			)
 			t.Cleanup(func() { close(release) }) // before the receiver is closed, which waits for its calls
 			_, slow := s.hook(func(int, received) (int, http.Header) {
-				time.Sleep(2 * time.Second) // well within, on a busy machine too
+				time.Sleep(2 * time.Second) // far below the limit, also on a busy machine
 				return http.StatusOK, nil
 			}, "CertificateIssuedEvent")
 			require.EqualValues(t, 5000, hanging["timeoutMs"])
-			s.tell("CertificateIssuedEvent", s.sample("CertificateIssuedEvent"))
+			s.publishUpstream("CertificateIssuedEvent", s.sample("CertificateIssuedEvent"))
 			require.Equal(t, "succeeded", s.delivery(slow, 1)["status"])
 			d := s.delivery(hanging, 1)
 			require.Equal(t, "retrying", d["status"])
@@ -230,13 +230,14 @@ func (s *system) wake(delivery map[string]any) {
 	require.NoError(s.t, s.temporal().SignalWorkflow(s.t.Context(), id, "", workflows.SignalWake, workflows.Wake{}))
 }
 
-// due is how long after the event its next attempt is due.
+// due returns the time from the event to its next attempt.
 func (s tutoring) due(event string) time.Duration {
 	s.t.Helper()
 	var occurred, next time.Time
 	require.NoError(
 		s.t,
-		s.db.NewRaw(`SELECT e.occurred_at, d.next_attempt_at FROM events e JOIN deliveries d ON d.event_id = e.id WHERE e.id = ?`,
+		s.db.NewRaw(`SELECT e.occurred_at, d.next_attempt_at
+			FROM events e JOIN deliveries d ON d.event_id = e.id WHERE e.id = ?`,
 			event).
 			Scan(s.t.Context(), &occurred, &next),
 	)

@@ -45,7 +45,7 @@ func setup(t *testing.T, opts listen.Options) *bundle {
 	return b
 }
 
-// send posts body signed with the key behind hexSecret, changed by edit, and returns the answer's status and the
+// send posts body signed with hexSecret's key, changed by edit, and returns the response's status and the
 // delivery.
 func (b *bundle) send(id string, edit func(*http.Request)) (int, listen.Delivery) {
 	b.t.Helper()
@@ -147,7 +147,7 @@ func TestRepeats(t *testing.T) {
 		assert.Equal(t, 503, status)
 		assert.True(t, d.Repeat)
 	})
-	t.Run("answer_that_came_too_late_does_not_count_as_taken", func(t *testing.T) {
+	t.Run("a_late_response_does_not_count_as_accepted", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, listen.Options{Delay: time.Hour})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -204,7 +204,8 @@ func TestPrinter(t *testing.T) {
 		Age:      25 * time.Millisecond,
 	}
 	refused := d
-	refused.Verified, refused.Reason, refused.Repeat, refused.Status = false, "signature does not match the secret", false, 401
+	refused.Verified, refused.Reason = false, "signature does not match the secret"
+	refused.Repeat, refused.Status = false, 401
 
 	t.Run("for_people", func(t *testing.T) {
 		t.Parallel()
@@ -214,7 +215,8 @@ func TestPrinter(t *testing.T) {
 		p.PrintLine(refused)
 		assert.Equal(t, "14:30:01.000  ✓ verified  ping  id-1  attempt 2  11 B  25 ms  duplicate (seen 2×)\n"+
 			"    {\n      \"a\": \"<b>\"\n    }\n"+
-			"14:30:01.000  ✗ signature does not match the secret  ping  id-1  attempt 2  11 B  25 ms  retry (seen 2×)  → answered 401\n",
+			"14:30:01.000  ✗ signature does not match the secret  ping  id-1  attempt 2  11 B  25 ms  "+
+			"retry (seen 2×)  → responded 401\n",
 			out.String())
 	})
 	t.Run("as_json", func(t *testing.T) {

@@ -12,17 +12,17 @@ import (
 	"github.com/fatih/color"
 )
 
-// Printer writes deliveries for people, or as JSON lines for programs. Not safe for concurrent use.
+// Printer prints deliveries as text or as JSON lines. It is not safe for concurrent use.
 type Printer struct {
 	out  io.Writer
 	json bool
 
-	// Good, Bad, Dim and Bold colour a text if the output is a terminal and NO_COLOR is not set; else they return it as
-	// is.
+	// Good, Bad, Dim and Bold colour a text if the output is a terminal and NO_COLOR is not set. Otherwise they return it
+	// unchanged.
 	Good, Bad, Dim, Bold func(...any) string
 }
 
-// NewPrinter writes to out; colours only ever go to a standard output that is a terminal.
+// NewPrinter returns a Printer that writes to out. It uses colours only if standard output is a terminal.
 func NewPrinter(out io.Writer, asJSON bool) *Printer {
 	plain := out != os.Stdout || color.NoColor
 	style := func(attribute color.Attribute) func(...any) string {
@@ -69,7 +69,7 @@ func (p *Printer) PrintLine(d Delivery) {
 		parts = append(parts, fmt.Sprintf("retry (seen %d×)", d.Seen))
 	}
 	if d.Status >= 300 {
-		parts = append(parts, p.Bad(fmt.Sprintf("→ answered %d", d.Status)))
+		parts = append(parts, p.Bad(fmt.Sprintf("→ responded %d", d.Status)))
 	}
 	fmt.Fprintln(p.out, strings.Join(parts, "  "))
 }
@@ -88,7 +88,7 @@ func orDash(s string) string {
 	return s
 }
 
-// jsonLine is the output of --json; fields are only ever added.
+// jsonLine is the output of --json. Its fields are never removed or renamed.
 type jsonLine struct {
 	ReceivedAt time.Time `json:"receivedAt"`
 	Verified   bool      `json:"verified"`
@@ -117,10 +117,10 @@ func (p *Printer) printJSON(d Delivery) {
 	}
 	enc := json.NewEncoder(p.out)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(l) // as with Println: an output that is gone takes no error message either
+	_ = enc.Encode(l) // ignored as with fmt.Println
 }
 
-// PrintSummary ends the list of deliveries.
+// PrintSummary prints the counts after the last delivery.
 func (p *Printer) PrintSummary(s Summary) {
 	fmt.Fprintf(p.out, "%d received, %d verified, %d duplicates\n", s.Received, s.Verified, s.Duplicates)
 }

@@ -1,8 +1,8 @@
-// Package listen is a receiver of webhooks that checks what it gets: signature, repeats, age.
+// Package listen is a receiver of webhooks that checks signatures, duplicates and age.
 //
 // It verifies with the reference library of Standard Webhooks and shares no code with Greenroom's sender, so that a
-// verified delivery says something about the contract and not about one implementation agreeing with itself. It can
-// also play a broken receiver. The Receiver only observes and answers; printing is the Printer's, so tests use it
+// verified delivery is evidence for the contract and not only for one implementation. It can
+// also simulate a failing receiver. The Receiver does not print; the Printer does, so tests can use the Receiver
 // silently.
 package listen
 
@@ -20,23 +20,23 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// maxBody is far above what Greenroom sends (1 MiB) and bounds what a stranger can make the receiver hold.
+// maxBody is far more than Greenroom sends (1 MiB). It bounds the memory that a request can use.
 const maxBody = 8 << 20
 
-// attemptHeaders are the names under which senders number the attempts of one delivery; the first present is shown.
+// attemptHeaders are the headers in which senders number the attempts of a delivery. The first one present is shown.
 var attemptHeaders = []string{"webhook-attempt", "X-Webhook-Attempt", "X-Delivery-Attempt"}
 
-// Options configures a Receiver; the zero value takes everything and verifies nothing.
+// Options configures a Receiver. The zero value accepts everything and verifies nothing.
 type Options struct {
 	// Secret is the signing secret: 64 hex digits, or whsec_ and Base64. Empty: deliveries are not verified.
 	Secret string
-	// Fail is how many of the first deliveries are answered with Status.
+	// Fail is the number of first deliveries that get the response Status.
 	Fail int
-	// Status answers a delivery that is to fail (default 500).
+	// Status is the response to a failing delivery (default 500).
 	Status int
-	// Delay is waited before every answer.
+	// Delay is the wait before every response.
 	Delay time.Duration
-	// OnDelivery is told of each delivery when it arrives, before it is answered; never by two goroutines at once.
+	// OnDelivery is called for each delivery before the response. Calls are not concurrent.
 	OnDelivery func(Delivery)
 }
 
@@ -49,19 +49,19 @@ type Delivery struct {
 	Body     []byte
 	Verified bool
 	Reason   string        // why it is not verified
-	Seen     int           // how often this ID has come, this time included
-	Repeat   bool          // an earlier one of this ID had been taken with 2xx: a duplicate, not a retry
+	Seen     int           // number of arrivals of this ID, including this one
+	Repeat   bool          // an earlier arrival got a 2xx: this is a duplicate, not a retry
 	Status   int           // the answer
 	Age      time.Duration // from the body's timestamp to At; negative if the body has none
 }
 
-// Summary counts what a Receiver got.
+// Summary has the counts of a Receiver.
 type Summary struct {
 	Received, Verified, Duplicates int
 }
 
-// Receiver is an http.Handler that takes deliveries by POST on any path. A delivery that does not verify is answered
-// with 401, as a careful receiver would; all others with 204, or as Fail says. Safe for concurrent use.
+// Receiver is an http.Handler that accepts deliveries by POST on any path. The response is 401 if a delivery does not
+// verify, otherwise 204, or as configured by Fail. It is safe for concurrent use.
 type Receiver struct {
 	opts Options
 
@@ -77,13 +77,13 @@ type sighting struct {
 	taken bool
 }
 
-// New returns a receiver, or an error if the secret has neither of the two forms.
+// New returns a Receiver, or an error if the secret has neither of the two forms.
 func New(opts Options) (*Receiver, error) {
 	if opts.Status == 0 {
 		opts.Status = http.StatusInternalServerError
 	}
 	if opts.Status < 200 || opts.Status > 599 {
-		return nil, fmt.Errorf("status %d cannot be answered: it must be 200 to 599", opts.Status)
+		return nil, fmt.Errorf("status must be 200 to 599, not %d", opts.Status)
 	}
 	r := &Receiver{opts: opts, fail: opts.Fail, seen: map[string]*sighting{}}
 	if opts.Secret == "" {
@@ -92,7 +92,7 @@ func New(opts Options) (*Receiver, error) {
 	return r, r.SetSecret(opts.Secret)
 }
 
-// SetSecret verifies what arrives from now on with secret: the secret is only known once the receiver is registered.
+// SetSecret sets the secret for later deliveries: it is known only after the registration of the receiver.
 func (r *Receiver) SetSecret(secret string) error {
 	wh, err := verifier(secret)
 	if err != nil {
@@ -104,7 +104,7 @@ func (r *Receiver) SetSecret(secret string) error {
 	return nil
 }
 
-// FailNext answers the next n deliveries with the failing status.
+// FailNext makes the next n deliveries fail.
 func (r *Receiver) FailNext(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,7 +121,7 @@ func (r *Receiver) Summary() Summary {
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if req.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "greenroom listen: webhooks are delivered here by POST", http.StatusMethodNotAllowed)
+		http.Error(w, "greenroom listen: send webhooks by POST", http.StatusMethodNotAllowed)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
@@ -132,14 +132,14 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	d := r.take(req.Header, body)
 	select {
 	case <-time.After(r.opts.Delay):
-	case <-req.Context().Done(): // the sender's time-out: it counts this attempt as failed
+	case <-req.Context().Done(): // the sender's timeout: it counts this attempt as failed
 		return
 	}
 	r.answered(d)
 	w.WriteHeader(d.Status)
 }
 
-// take records a delivery and decides its answer.
+// take records a delivery and determines the response.
 func (r *Receiver) take(header http.Header, body []byte) Delivery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,7 +189,7 @@ func (r *Receiver) count(d Delivery) {
 	}
 }
 
-// answered remembers that d's id has been taken: only after that is the same id again a duplicate.
+// answered records that d's id was accepted. Only a later arrival of the id is a duplicate.
 func (r *Receiver) answered(d Delivery) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -225,8 +225,8 @@ var reasons = []struct {
 	{standardwebhooks.ErrMessageTooNew, "signed more than 5 minutes in the future"},
 }
 
-// verifier reads either form of a secret. 64 hex digits are 32 key bytes; they would also pass as Base64 of other
-// bytes, so they are looked for first.
+// verifier parses either form of a secret. 64 hex digits are 32 key bytes. They are also valid Base64 of other
+// bytes, so they are tried first.
 func verifier(secret string) (*standardwebhooks.Webhook, error) {
 	if key, err := hex.DecodeString(secret); err == nil && len(key) == 32 {
 		return standardwebhooks.NewWebhookRaw(key)
@@ -238,7 +238,7 @@ func verifier(secret string) (*standardwebhooks.Webhook, error) {
 	}
 	return nil, errors.New(
 		"the signing secret must be 64 hex digits, or whsec_ followed by Base64",
-	) // never printed itself
+	) // the secret is not printed
 }
 
 func describe(header http.Header, body []byte) Delivery {
@@ -256,7 +256,7 @@ func describe(header http.Header, body []byte) Delivery {
 	_ = json.Unmarshal(
 		body,
 		&fields,
-	) // a body of another shape is shown as it is: what is sent is not the receiver's choice
+	) // a body of another form is shown unchanged
 	text, _ := fields.Timestamp.(string)
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		d.Age = d.At.Sub(at)

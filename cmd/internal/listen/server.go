@@ -11,12 +11,12 @@ import (
 
 // Server serves a Receiver on a TCP address.
 type Server struct {
-	URL  string // of the address that was really bound
+	URL  string // with the actual port
 	srv  *http.Server
 	done chan error
 }
 
-// Serve binds addr, "host:port" with 0 for a free port, and serves h until Close. The error names the address.
+// Serve listens on addr, "host:port" with 0 for a free port, and serves h until Close. Errors name the address.
 func Serve(ctx context.Context, addr string, h http.Handler) (*Server, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -31,7 +31,7 @@ func Serve(ctx context.Context, addr string, h http.Handler) (*Server, error) {
 	return s, nil
 }
 
-// Wait returns when ctx ends (nil) or the server broke.
+// Wait returns nil when ctx ends, or the error of the server.
 func (s *Server) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -41,7 +41,7 @@ func (s *Server) Wait(ctx context.Context) error {
 	}
 }
 
-// Close gives the deliveries in progress a second to be answered, then cuts them off.
+// Close waits up to a second for responses in progress, then aborts them.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -17,7 +17,7 @@ import (
 	"greenroom/db/seal"
 )
 
-// A key that may be used from one address is used through a proxy on this machine.
+// The key is allowed from one address and used through a proxy on this machine.
 func TestTrustedProxies(t *testing.T) {
 	t.Parallel()
 	for trusted, want := range map[config.Networks]int{
@@ -38,7 +38,7 @@ func TestTrustedProxies(t *testing.T) {
 	}
 }
 
-// serve starts an API that ends with the test.
+// serve starts an API that stops at the end of the test.
 func (b *bundle) serve() (url string) {
 	b.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -53,7 +53,7 @@ func (b *bundle) serve() (url string) {
 	return "http://" + ln.Addr().String()
 }
 
-// keyFrom makes a key that may be used from that address alone.
+// keyFrom creates a key that is allowed only from that address.
 func (b *bundle) keyFrom(address string) (plain string) {
 	b.t.Helper()
 	plain, hash, prefix := db.GenerateKey(b.cfg.Secret.Bytes())

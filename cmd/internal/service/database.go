@@ -16,13 +16,13 @@ import (
 	"greenroom/db/seal"
 )
 
-// OpenDB opens the configured database, which must answer.
+// OpenDB opens the configured database. It returns an error if the database is unavailable.
 func OpenDB(ctx context.Context, cfg config.Config) (*bun.DB, error) {
 	return pg.Open(ctx, pg.Options{URL: cfg.Database.URL, MaxConns: cfg.Database.MaxConns})
 }
 
-// AwaitDB opens the configured database and waits for it as long as it takes: a process that starts before its stores
-// must not be restarted at ever longer intervals. A database that refuses the URL is an error at once.
+// AwaitDB opens the configured database and waits until it is available or ctx ends: an orchestrator restarts a process
+// that exits at ever longer intervals. A database that refuses the URL is an error at once.
 func AwaitDB(ctx context.Context, cfg config.Config, logger *slog.Logger) (*bun.DB, error) {
 	said := false
 	for {
@@ -42,7 +42,7 @@ func AwaitDB(ctx context.Context, cfg config.Config, logger *slog.Logger) (*bun.
 	}
 }
 
-// refusesURL: the server answered and does not know the user, the password or the database.
+// refusesURL reports whether the server refused the user, the password or the database.
 func refusesURL(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "28") || pg.Code == "3D000")

@@ -12,11 +12,11 @@ import (
 	"greenroom/db/pg"
 )
 
-// demoRate is the demo key's limit per minute and per hour: out of the way of a load test on one machine.
+// demoRate is the demo key's limit per minute and per hour, higher than a load test on one machine reaches.
 const demoRate = 100_000_000
 
-// DemoKey returns the API key of `greenroom dev`, and makes it and its company the first time (made is true). The key
-// follows from the installation's secret, so nothing but that has to be kept.
+// DemoKey returns the API key of `greenroom dev`. It creates the key and its company the first time (made is true). The
+// key is derived from the installation's secret, so it is not stored.
 func DemoKey(ctx context.Context, cfg config.Config, d *bun.DB) (plain string, made bool, err error) {
 	plain, hash, prefix := db.DeriveKey(cfg.Secret.Bytes(), "demo")
 	_, err = db.FindAPIKey(ctx, d, hash)
@@ -39,7 +39,7 @@ func DemoKey(ctx context.Context, cfg config.Config, d *bun.DB) (plain string, m
 		}, "dev")
 	})
 	if err != nil {
-		return "", false, fmt.Errorf("make demo key: %w", err)
+		return "", false, fmt.Errorf("create demo key: %w", err)
 	}
 	return plain, true, nil
 }

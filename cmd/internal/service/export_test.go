@@ -1,4 +1,4 @@
 package service
 
-// TemporalOptions says how to reach Temporal.
+// TemporalOptions exports temporalOptions.
 var TemporalOptions = temporalOptions

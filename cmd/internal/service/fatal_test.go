@@ -12,8 +12,8 @@ import (
 	"greenroom/cmd/internal/service"
 )
 
-// A worker whose polls are refused for good ends with an error, so that its supervisor starts another. The SDK tries
-// for two minutes before it says so.
+// A worker whose polls are permanently refused exits with an error, so that its supervisor restarts it. The SDK retries
+// for two minutes before it reports this.
 func TestWorkerThatDiedInsideEnds(t *testing.T) {
 	b := setup(t)
 	b.cfg.Worker.DeploymentName, b.cfg.Worker.BuildID = "refused:by-the-server", "1"
@@ -21,7 +21,7 @@ func TestWorkerThatDiedInsideEnds(t *testing.T) {
 	require.ErrorContains(t, err, "worker died: ")
 }
 
-// A worker whose namespace is gone is alive, not ready, and works again in the one that is made anew.
+// A worker without its namespace is alive but not ready. It works again when the namespace is recreated.
 func TestWorkerOutlivesItsNamespace(t *testing.T) {
 	b := setup(t)
 	b.cfg.Temporal.Namespace = "lost-" + uuid.NewString()

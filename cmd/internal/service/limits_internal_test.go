@@ -9,7 +9,7 @@ import (
 	"greenroom/activities/webhook/profiles"
 )
 
-// A test call answers after its delivery, which may take as long as the slowest profile lets a receiver.
+// A test call responds after its delivery, which can take as long as the longest timeout of a profile.
 func TestAnswersAreNotCutOff(t *testing.T) {
 	t.Parallel()
 	for _, p := range profiles.All() {

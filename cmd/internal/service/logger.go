@@ -11,7 +11,7 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// Logger is the process's logger as the configuration asks for it.
+// Logger returns the configured logger of the process.
 func Logger(cfg config.Config, w io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{Level: cfg.Log.Level}
 	if cfg.Log.Format == config.LogJSON {
@@ -20,8 +20,8 @@ func Logger(cfg config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// quieter is for the Temporal SDK. Its info lines are its own business. An activity that fails is retried, and during
-// an outage thousands are: one line a minute for each type is enough, since Temporal shows each.
+// quieter filters the log of the Temporal SDK. It drops info lines. An activity that fails is retried, and during
+// an outage thousands fail: it writes one line per minute for each type, since Temporal shows every failure.
 func quieter(l *slog.Logger) *slog.Logger {
 	return slog.New(atLeastWarn{l.Handler(), &lastSaid{at: map[string]time.Time{}}})
 }
@@ -31,11 +31,11 @@ type atLeastWarn struct {
 	said *lastSaid
 }
 
-// harmless are warnings of the SDK about what happens in healthy operation: a local activity that waits for a slow
-// receiver, and a hint that came as its workflow ended.
+// harmless are warnings of the SDK in normal operation: a local activity that waits for a slow
+// receiver, and a signal that arrived as its workflow ended.
 var harmless = []string{"[TMPRL1104]", "Workflow has unhandled signals"}
 
-// lastSaid remembers when a line was written.
+// lastSaid records when a line was last written.
 type lastSaid struct {
 	mu sync.Mutex
 	at map[string]time.Time

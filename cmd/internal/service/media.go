@@ -11,7 +11,7 @@ import (
 	"greenroom/db/leader"
 )
 
-// mediaStore is where videos are kept: in the bucket when there is one, else in the directory.
+// mediaStore returns the store of uploaded files: the bucket if configured, otherwise the directory.
 func mediaStore(cfg config.Config) (media.Store, error) {
 	if s := cfg.Media.S3; s.Endpoint != "" {
 		return media.NewS3(media.S3Options{
@@ -21,11 +21,11 @@ func mediaStore(cfg config.Config) (media.Store, error) {
 	return media.NewDir(cfg.Media.Dir), nil
 }
 
-// mediaLease is the lease of the one API process that deletes orphaned files: the directory may be where only API
-// processes are.
+// mediaLease is the lease of the one API process that deletes orphaned files. Workers do not, because the directory may
+// be accessible only to API processes.
 const mediaLease = "media"
 
-// sweepMedia deletes orphaned files, in one API process at a time, until ctx ends or stop is called. stop waits for the
+// sweepMedia deletes orphaned files, in one API process at a time, until ctx ends or stop is called. stop waits for its
 // end, because the database is closed after it.
 func sweepMedia(ctx context.Context, d *bun.DB, store media.Store, logger *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)

@@ -16,7 +16,7 @@ import (
 	"greenroom/db"
 )
 
-// What is uploaded lands in media.dir; what no row counts on is deleted there, what an earlier process left too.
+// An uploaded file is stored in media.dir. Orphaned files there are deleted, including those of an earlier process.
 func TestVideos(t *testing.T) {
 	b := setup(t)
 	b.cfg.Media.Dir = filepath.Join(t.TempDir(), "media")

@@ -17,11 +17,11 @@ import (
 	"greenroom/workflows/dispatch"
 )
 
-// queueShown bounds what the queue gauges count, so that a scrape never scans a long backlog.
+// queueShown is the maximum of the queue gauges, so that a scrape never scans a long backlog.
 const queueShown = 10_000
 
-// metrics is a registry with all that a process measures: the runtime, the attempts, Temporal's SDK and the length of
-// the queues. What is counted is counted once for the process and what is registered is registered here alone, so
+// metrics returns a registry with all metrics of a process: the runtime, the attempts, Temporal's SDK and the length of
+// the queues. Counters exist once per process and are registered only here, so
 // that `greenroom dev` shows a worker's metrics at its API.
 func metrics(d *bun.DB) *prometheus.Registry {
 	r := prometheus.NewRegistry()
@@ -32,8 +32,8 @@ func metrics(d *bun.DB) *prometheus.Registry {
 	return r
 }
 
-// workflowStarts tells whether eager starts work: a server or a worker that cannot start a workflow eagerly says
-// nothing and takes two more round trips.
+// workflowStarts shows whether eager start works: a server or worker that cannot start a workflow eagerly falls back
+// silently and needs two more round trips.
 var workflowStarts = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "greenroom_workflow_starts_total",
 	Help: "Workflows that this process started, by whether its worker got the first task with the answer.",
@@ -51,7 +51,7 @@ func countStarts(
 	if r, is := reply.(*workflowservice.StartWorkflowExecutionResponse); is && err == nil && r.GetStarted() {
 		workflowStarts.WithLabelValues(strconv.FormatBool(r.GetEagerWorkflowTask() != nil)).Inc()
 	}
-	return err // the caller is the SDK, which knows Temporal's errors by their types
+	return err // unwrapped: the SDK checks the type
 }
 
 var (
@@ -100,8 +100,8 @@ func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- upDesc
 }
 
-// Collect implements prometheus.Collector. When the database does not answer, it says so and leaves the other gauges
-// out.
+// Collect implements prometheus.Collector. When the database is unavailable, it reports that and omits the other
+// gauges. out.
 func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -18,7 +18,7 @@ func newSDKMetrics() (*prometheus.Registry, client.MetricsHandler) {
 		otelprom.WithRegisterer(r), otelprom.WithoutScopeInfo(), otelprom.WithoutTargetInfo(),
 	)
 	if err != nil {
-		panic(err) // only a registry that refuses a collector, and this one is new
+		panic(err) // only if the registry refuses the collector, and this registry is new
 	}
 	provider := metric.NewMeterProvider(metric.WithReader(exporter), metric.WithView(metric.NewView(
 		metric.Instrument{Kind: metric.InstrumentKindHistogram},
@@ -29,5 +29,5 @@ func newSDKMetrics() (*prometheus.Registry, client.MetricsHandler) {
 	})
 }
 
-// sdkBuckets reach from a round trip to a long poll, in seconds.
+// sdkBuckets range from a round trip to a long poll, in seconds.
 var sdkBuckets = []float64{.001, .005, .02, .1, .5, 2, 10, 60}

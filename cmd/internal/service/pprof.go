@@ -11,8 +11,8 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// ServeProfiles serves Go's profiles under /debug/pprof/ on cfg.Pprof.Addr until ctx ends; without an address it does
-// nothing. They are not on the API's port: they tell too much, and a profile takes longer than any request may.
+// ServeProfiles serves Go's profiles under /debug/pprof/ on cfg.Pprof.Addr until ctx ends. Without an address it does
+// nothing. They are not on the API's port because they reveal internals and take longer than the limit of a request.
 func ServeProfiles(ctx context.Context, cfg config.Config, logger *slog.Logger) error {
 	if cfg.Pprof.Addr == "" {
 		return nil

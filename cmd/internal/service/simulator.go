@@ -13,7 +13,7 @@ import (
 	"greenroom/cmd/internal/simulator"
 )
 
-// Simulator is the outside world of one machine: call provider, analyser and generator on a loopback port of their own.
+// Simulator serves simulated external services on a loopback port: call provider, analyser and generator.
 type Simulator struct {
 	URL string
 	sim *simulator.Simulator
@@ -40,7 +40,7 @@ func StartSimulator(ctx context.Context, logger *slog.Logger) (*Simulator, error
 	return s, nil
 }
 
-// Use makes the simulator the outside service for everything that has none configured.
+// Use configures the simulator for every external service that is not configured.
 func (s *Simulator) Use(cfg *config.Config) {
 	if cfg.Provider.URL == "" {
 		cfg.Provider.URL = s.URL
@@ -53,21 +53,21 @@ func (s *Simulator) Use(cfg *config.Config) {
 	}
 }
 
-// Close ends it; calls that are under way are given up.
+// Close stops the simulator and drops the calls in progress.
 func (s *Simulator) Close() {
 	s.sim.Close()
 	_ = s.srv.Close()
 }
 
-// readyPoll is how often AwaitReady asks.
+// readyPoll is the interval of AwaitReady's checks.
 const readyPoll = 50 * time.Millisecond
 
-// AwaitReady waits until the API answers that it is ready.
+// AwaitReady waits until the API is ready.
 func AwaitReady(ctx context.Context, cfg config.Config) error {
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+cfg.HTTP.Addr+"/readyz", nil)
 		if err != nil {
-			return fmt.Errorf("ask for readiness: %w", err)
+			return fmt.Errorf("check readiness: %w", err)
 		}
 		if resp, err := http.DefaultClient.Do(req); err == nil {
 			_ = resp.Body.Close()

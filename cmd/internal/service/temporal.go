@@ -17,9 +17,9 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// temporalOptions says how to reach Temporal. TLS, an API key and metadata come from Temporal's own variables
-// (TEMPORAL_TLS, TEMPORAL_API_KEY, …) and, when TEMPORAL_CONFIG_FILE or TEMPORAL_PROFILE is set, from a profile of its
-// configuration file. Address and namespace come from there too, unless Greenroom's settings name them.
+// temporalOptions returns the options to connect to Temporal. TLS, an API key and metadata come from Temporal's
+// variables (TEMPORAL_TLS, TEMPORAL_API_KEY, …) and, when TEMPORAL_CONFIG_FILE or TEMPORAL_PROFILE is set, from a
+// profile of its configuration file. Address and namespace come from there too, unless Greenroom's settings set them.
 func temporalOptions(cfg config.Config) (client.Options, error) {
 	t := cfg.Temporal
 	if t.Managed {
@@ -39,8 +39,8 @@ func temporalOptions(cfg config.Config) (client.Options, error) {
 	return o, nil
 }
 
-// reconnect is how a lost connection to Temporal is made again. The SDK's default waits up to 10 s between tries, which
-// would delay every delivery after a restart of the server.
+// reconnect configures the retries of a lost connection to Temporal. The SDK's default waits up to 10 s between tries,
+// which would delay every delivery after a restart of the server.
 var reconnect = grpc.ConnectParams{
 	Backoff: backoff.Config{
 		BaseDelay:  200 * time.Millisecond,
@@ -51,18 +51,18 @@ var reconnect = grpc.ConnectParams{
 	MinConnectTimeout: 5 * time.Second,
 }
 
-// dialRetry is the pause between tries to reach Temporal or PostgreSQL at the start.
+// dialRetry is the pause between tries to connect to Temporal or PostgreSQL at the start.
 const dialRetry = time.Second
 
-// dial connects to Temporal, and retries until it answers or ctx ends.
+// dial connects to Temporal, and retries until it succeeds or ctx ends.
 func dial(ctx context.Context, o client.Options, logger *slog.Logger) (client.Client, error) {
 	o.Logger = log.NewStructuredLogger(quieter(logger))
 	o.MetricsHandler = sdkHandler
 	c := &o.ConnectionOptions
 	c.DialOptions = append(c.DialOptions, grpc.WithChainUnaryInterceptor(countStarts), grpc.WithConnectParams(reconnect))
-	// A server that froze or became unreachable is noticed after 15 s instead of 45.
+	// A frozen or unreachable server is detected after 15 s instead of 45.
 	c.KeepAliveTime, c.KeepAliveTimeout = 10*time.Second, 5*time.Second
-	// The messages are small and the server is near: compression costs more than it saves.
+	// Messages are small and the network is fast: compression costs more than it saves.
 	c.GrpcCompression = &client.GrpcCompressionNone{}
 	logged := false
 	for {

@@ -22,8 +22,8 @@ import (
 	"greenroom/cmd/internal/service"
 )
 
-// TestWorkerUsesTLS delivers through a Temporal that asks for TLS and for a client's certificate. The settings are
-// those of Temporal's own command line, so the environment is this test's alone and it does not run in parallel.
+// TestWorkerUsesTLS delivers through a Temporal that requires TLS and a client certificate. The settings are
+// the variables of Temporal's command line, so the test changes the environment and does not run in parallel.
 func TestWorkerUsesTLS(t *testing.T) {
 	b := newBundle(t)
 	dir := t.TempDir()
@@ -124,7 +124,7 @@ api_key = "secret"
 	}
 }
 
-// serveTLS accepts TLS from clients whose certificate it knows, and passes what they send to backend. It writes
+// serveTLS accepts TLS from clients with a known certificate and forwards their data to backend. It writes
 // cert.pem and key.pem, for both sides, into dir.
 func serveTLS(t *testing.T, dir, backend string) (address string) {
 	t.Helper()

@@ -16,7 +16,7 @@ import (
 )
 
 // TestUpkeepKeepsPartitions has 40 days of partitions and a retention of 30: a worker that starts drops the old ones
-// and makes those of the coming days. It also removes the schedule that ran the upkeep in older versions.
+// and creates those of the next days. It also removes the schedule that ran the maintenance in older versions.
 func TestUpkeepKeepsPartitions(t *testing.T) {
 	b := setup(t)
 	b.cfg.Temporal.Namespace, b.cfg.Retention.Days = "upkeep-"+uuid.NewString(), 30

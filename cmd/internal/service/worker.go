@@ -30,7 +30,7 @@ import (
 )
 
 // Worker runs workflows, activities and the dispatcher until ctx ends. It waits for Temporal as long as it takes: a
-// worker may start before its stores. It refuses a keyset that is not the installation's. ready, when not nil, is called
+// worker may start before its stores. It refuses a keyset that is not the installation's. It calls ready, when not nil,
 // once it works.
 func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger, ready func()) error {
 	options, err := temporalOptions(cfg)
@@ -60,7 +60,12 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	var dispatcher *dispatch.Dispatcher
 	endpoints := inflight.NewEndpoints(cfg.Dispatch.MaxInFlightPerEndpoint, func() { dispatcher.Wake() })
 	dispatcher = dispatch.New(dispatchOptions(cfg, d, c, endpoints, logger))
-	all := []any{deliveryActivities(cfg, d, box, endpoints, logger), platformActivities(cfg, d, box, logger)}
+	delivering := deliveryActivities(cfg, d, box, endpoints, logger)
+	if err := openJournal(ctx, cfg.Worker, delivering); err != nil {
+		return err
+	}
+	defer delivering.Journal.Close()
+	all := []any{delivering, platformActivities(cfg, d, box, logger)}
 	run := func() error {
 		return runWorker(ctx, cfg, c, all, dispatcher, logger, func(ctx context.Context) {
 			h.working.Store(&c)
@@ -91,6 +96,21 @@ func whileNamespaced(ctx context.Context, run, prepare func() error, logger *slo
 			}
 		}
 	}
+}
+
+// openJournal opens the configured journal and records what killed processes left. Without one nothing bounds the
+// requests that a kill repeats.
+func openJournal(ctx context.Context, cfg config.Worker, a *deliver.Activities) (err error) {
+	if cfg.JournalDir == "" {
+		return nil
+	}
+	if a.Journal, err = deliver.OpenJournal(cfg.JournalDir, a.Logger); err != nil {
+		return err
+	}
+	a.Wire = deliver.NewWire()
+	a.Journal.Recover(ctx, a.DB)
+	go a.Journal.Run(ctx, a.DB)
+	return nil
 }
 
 // deliveryActivities are the delivery engine's.

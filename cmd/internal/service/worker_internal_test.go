@@ -37,7 +37,7 @@ func TestWhileNamespaced(t *testing.T) {
 	})
 	t.Run("any_other_end_is_the_end", func(t *testing.T) {
 		t.Parallel()
-		err := whileNamespaced(t.Context(), func() error { return other }, func() error { panic("not asked for") }, quiet)
+		err := whileNamespaced(t.Context(), func() error { return other }, func() error { panic("unexpected call") }, quiet)
 		require.ErrorIs(t, err, other)
 	})
 	t.Run("stops_waiting_with_its_context", func(t *testing.T) {

@@ -31,10 +31,10 @@ import (
 	"greenroom/db/seal"
 )
 
-// wait is long because the machine may be slow, not because anything is.
+// wait is long because the machine may be slow.
 const wait = time.Minute
 
-// bundle is a worker's surroundings: a database and a task queue of its own, a webhook, and its receiver.
+// bundle is the environment of a worker: its own database and task queue, a webhook, and its receiver.
 type bundle struct {
 	t   *testing.T
 	db  *bun.DB
@@ -45,7 +45,7 @@ type bundle struct {
 	co  db.Company
 }
 
-// lines is a log that can be read while it is written.
+// lines is a log that can be read concurrently with writes.
 type lines struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -143,7 +143,7 @@ func (b *bundle) arrives(n int) {
 	}
 }
 
-// work starts a worker that ends with the test, and returns once it answers probes.
+// work starts a worker that stops at the end of the test. It returns when the worker responds to probes.
 func (b *bundle) work() (url string) {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -152,7 +152,7 @@ func (b *bundle) work() (url string) {
 	go func() { done <- service.Worker(ctx, b.cfg, b.db, logger, nil) }()
 	b.t.Cleanup(func() {
 		cancel()
-		<-done // its error is the context's when it never reached Temporal
+		<-done // its error is the context's if it never reached Temporal
 	})
 	b.eventually(func() bool {
 		found := b.log.find(`"worker answers probes" addr=(\S+)`)
@@ -197,7 +197,7 @@ func TestWorkerAnswersProbesAndShowsMetrics(t *testing.T) {
 		`temporal_request_total\{[^}]*operation="StartWorkflowExecution"[^}]*\} [1-9]`,
 		`temporal_sticky_cache_size\{?[^}]*\}? \d`,
 	} {
-		b.eventually(func() bool { // the metrics are of all tests of this process, the queue is this test's
+		b.eventually(func() bool { // the metrics include all tests of this process; the queue is only this test's
 			_, shown := b.get(url + "/metrics")
 			return regexp.MustCompile(want).MatchString(shown)
 		})
@@ -229,7 +229,7 @@ func TestWorkerIsAliveAndNotReadyWithoutItsStores(t *testing.T) {
 	})
 }
 
-// A worker on a database that was not migrated says what to do; one without a database says so in its metrics too.
+// Without migrations, /readyz says what to do. Without a database, the metrics show it too.
 func TestWorkerSaysWhyItIsNotReady(t *testing.T) {
 	b := setup(t)
 	url := b.work()
@@ -257,14 +257,15 @@ func TestWorkerRefusesAnAddressInUse(t *testing.T) {
 	require.ErrorContains(t, err, "setting worker.http_addr")
 }
 
-// A versioned worker gets no task until its version is current, from itself neither: an eager start would not ask.
+// A versioned worker gets no task until its version is current. It must not start workflows eagerly either: that would
+// bypass the check.
 func TestVersionedWorkerWorksOnceItsVersionIsCurrent(t *testing.T) {
 	b := setup(t)
 	b.cfg.Worker.DeploymentName, b.cfg.Worker.BuildID = "greenroom-"+uuid.NewString(), "1.0.0"
 	url := b.work()
 	b.eventually(func() bool { return b.ready(url) })
 	b.publish(1)
-	b.eventually(func() bool { // its workflow is there, and waits
+	b.eventually(func() bool { // its workflow exists and waits
 		var waiting int
 		require.NoError(t, b.db.NewRaw("SELECT count(*) FROM delivery_queue").Scan(t.Context(), &waiting))
 		return waiting == 0
@@ -292,8 +293,8 @@ func (b *bundle) temporal() client.Client {
 	return c
 }
 
-// makeCurrent is `temporal worker deployment set-current-version`. The server hears of a version when its workers
-// have polled.
+// makeCurrent does what `temporal worker deployment set-current-version` does. The server knows a version when its
+// workers have polled.
 func (b *bundle) makeCurrent() {
 	b.t.Helper()
 	deployment := b.temporal().WorkerDeploymentClient().GetHandle(b.cfg.Worker.DeploymentName)
@@ -310,7 +311,7 @@ func (b *bundle) makeCurrent() {
 	require.NoError(b.t, err)
 }
 
-// workflows are the ids of the workflows of all deliveries.
+// workflows returns the workflow ids of all deliveries.
 func (b *bundle) workflows() (ids []string) {
 	b.t.Helper()
 	b.eventually(func() bool {

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// wordsOfFullAnswer is the length that this simulator calls a full answer: about 15 seconds of speech.
+	// wordsOfFullAnswer is the length of an answer with full points: about 15 seconds of speech.
 	wordsOfFullAnswer = 40
-	// Of 100 points, skillPoints go by the share of required skills named; the rest by the length of the answers.
+	// skillPoints of the 100 points depend on the share of required skills named, the rest on the length of the answers.
 	skillPoints = 60
 	rule        = "Simulated, not a judgement of a person: 60 points for the share of required skills named, 40 for " +
 		"the length of answers."
@@ -28,7 +28,7 @@ type analysisRequest struct {
 	CallbackURL    string     `json:"callbackUrl"`
 }
 
-// exchange is a question with its answer. On the wire it may also be a bare string, the answer.
+// exchange is a question with its answer. In JSON it can also be a string, the answer.
 type exchange struct {
 	Question string `json:"question"`
 	Answer   string `json:"answer"`
@@ -64,7 +64,8 @@ type evaluation struct {
 	Comment  string `json:"comment"`
 }
 
-// analyse answers with the result; "[async]" in an answer moves the result to a later call-back, "[fail]" refuses it.
+// analyse responds with the result. With "[async]" in an answer it sends the result by a later call-back; with "[fail]"
+// it refuses.
 func (s *Simulator) analyse(w http.ResponseWriter, r *http.Request) {
 	var req analysisRequest
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
@@ -79,7 +80,7 @@ func (s *Simulator) analyse(w http.ResponseWriter, r *http.Request) {
 	result := assess(req.RequiredSkills, exchanges, said)
 	switch {
 	case strings.Contains(said, "[fail]"):
-		refuse(w, http.StatusUnprocessableEntity, "simulated: an answer asked the analysis to fail")
+		refuse(w, http.StatusUnprocessableEntity, "simulated: an answer contains [fail]")
 	case strings.Contains(said, "[async]"):
 		s.analyseLater(w, req, result)
 	default:
@@ -110,7 +111,7 @@ func (s *Simulator) analyseLater(w http.ResponseWriter, req analysisRequest, res
 	answer(w, http.StatusAccepted, map[string]string{"analysisId": uuid.NewString()})
 }
 
-// inTranscript pairs each thing the agent said with what the candidate said next.
+// inTranscript pairs each line of the agent with the candidate's next line.
 func inTranscript(said []line) []exchange {
 	exchanges, question := []exchange{}, ""
 	for _, l := range said {
@@ -123,7 +124,7 @@ func inTranscript(said []line) []exchange {
 	return exchanges
 }
 
-// assess is the stated rule, and nothing else: equal input gives an equal result.
+// assess applies the stated rule only, so equal input gives an equal result.
 func assess(required []string, exchanges []exchange, said string) analysisResult {
 	g := general{
 		Education: "Not assessed by the simulator.", Experience: "Not assessed by the simulator.",

@@ -13,16 +13,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// remember is how long an ended call is known, so that a repeated POST /calls and an interview's second call, hours
-// later, still find it; afterwards it is forgotten, which bounds the memory of a long-running simulator.
+// remember is how long an ended call is kept, so that a repeated POST /calls and an interview's second call, hours
+// later, still find it. Removing it afterwards bounds the memory of a long-running simulator.
 const remember = 24 * time.Hour
 
-// The ends of telephone numbers that choose how a call goes; every other number answers.
+// The last digits of a telephone number determine the course of a call. Every other number answers.
 const (
-	endsNoAnswer    = "0001" // nobody answers
+	endsNoAnswer    = "0001" // no answer
 	endsTechnical   = "0002" // the provider fails
-	endsNeverEnds   = "0003" // answered, then nothing more is heard
-	endsSecondCall  = "0004" // nobody answers an interview's first call; the next is answered
+	endsNeverEnds   = "0003" // answered, then no further call-back
+	endsSecondCall  = "0004" // no answer at an interview's first call; the next is answered
 	statusFailed    = "FAILED"
 	statusCompleted = "COMPLETED"
 )
@@ -59,7 +59,7 @@ type call struct {
 	hangUp context.CancelFunc
 }
 
-// startCall answers 202 with the call's id and plays the call in the background. The same attempt again is the same
+// startCall responds 202 with the call's id and simulates the call in the background. A repeated attempt is the same
 // call.
 func (s *Simulator) startCall(w http.ResponseWriter, r *http.Request) {
 	var req callRequest
@@ -79,7 +79,7 @@ func (s *Simulator) startCall(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusAccepted, map[string]string{"callId": c.id})
 }
 
-// place returns the attempt's call, which it starts when there is none yet; nil after Close.
+// place returns the attempt's call and starts it if it is new. It returns nil after Close.
 func (s *Simulator) place(req callRequest, base string) *call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,8 +103,8 @@ func (s *Simulator) place(req callRequest, base string) *call {
 	return c
 }
 
-// hangUp ends the call: no further call-back is sent. An unknown call is answered alike, as it is not in progress
-// either.
+// hangUp ends the call: no further call-back is sent. The response for an unknown call is the same, as it is not in
+// progress either.
 func (s *Simulator) hangUp(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	if c, known := s.calls[r.PathValue("callAttemptId")]; known {
@@ -127,7 +127,7 @@ func (s *Simulator) play(ctx context.Context, req callRequest, callID, base stri
 	}
 }
 
-// playSteps is one call: it rings, then fails or is answered, talked and completed, as the number says.
+// playSteps simulates one call: ringing, then a failure or an answer, talk and completion, as the number determines.
 func (s *Simulator) playSteps(ctx context.Context, req callRequest, callID, base string, first bool) error {
 	if err := sleep(ctx, s.opts.CallAfter); err != nil {
 		return err
@@ -138,7 +138,7 @@ func (s *Simulator) playSteps(ctx context.Context, req callRequest, callID, base
 		return s.callBack(ctx, req.CallbackURL, callStatus{Status: statusFailed, ReasonCode: "NO_ANSWER"})
 	case ends(endsTechnical):
 		return s.callBack(ctx, req.CallbackURL,
-			callStatus{Status: statusFailed, ReasonCode: "TECHNICAL_ERROR", Message: "simulated: the line broke down"})
+			callStatus{Status: statusFailed, ReasonCode: "TECHNICAL_ERROR", Message: "simulated: technical failure"})
 	}
 	calledAt := time.Now().UTC()
 	if err := s.callBack(ctx, req.CallbackURL, callStatus{Status: "IN_PROGRESS", CalledAt: &calledAt}); err != nil {
@@ -158,7 +158,7 @@ func (s *Simulator) playSteps(ctx context.Context, req callRequest, callID, base
 	})
 }
 
-// converse gives every question an answer that takes up its words, so that an analysis has something to find.
+// converse answers every question with its own words, so that an analysis finds skills in it.
 func converse(questions []string) []line {
 	if len(questions) == 0 {
 		questions = []string{"Tell me about your work of the last year."}
@@ -175,7 +175,7 @@ func converse(questions []string) []line {
 	return append(said, line{"agent", "Thank you, that was the last question."})
 }
 
-// recording serves a second of silence, so that a recordingUrl is an address that works: WAV, mono, 8 kHz, 8 bits.
+// recording serves a second of silence (WAV, mono, 8 kHz, 8 bits), so that each recordingUrl works.
 func recording(w http.ResponseWriter, _ *http.Request) {
 	const rate = 8000
 	head := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00")

@@ -17,8 +17,8 @@ type generationResult struct {
 	Questions []string `json:"questions"`
 }
 
-// generate answers with questions that say of themselves that they are simulated: the same for the same role,
-// whatever the description says. "[fail]" in the description refuses it.
+// generate responds with questions marked as simulated. They depend only on the role,
+// not on the description. It refuses a description with "[fail]".
 func (s *Simulator) generate(w http.ResponseWriter, r *http.Request) {
 	var req generationRequest
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
@@ -30,7 +30,7 @@ func (s *Simulator) generate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if strings.Contains(req.JobDescription, "[fail]") {
-		refuse(w, http.StatusUnprocessableEntity, "simulated: the description asked the generation to fail")
+		refuse(w, http.StatusUnprocessableEntity, "simulated: the description contains [fail]")
 		return
 	}
 	answer(w, http.StatusOK, generationResult{questionsFor(req.JobRole)})

@@ -1,10 +1,10 @@
-// Package simulator plays the three outside services that Greenroom calls, a telephone call provider, an analyser of
-// interviews and a generator of questions, so that an interview can be seen end to end on one machine.
+// Package simulator simulates the three external services that Greenroom calls: a telephone call provider, an analyser
+// of interviews and a generator of questions. With it an interview runs end to end on one machine.
 //
-// It speaks the contract that a real provider would speak, over real HTTP, and nothing in Greenroom knows that it is
-// not one. It is deterministic: the end of the telephone number chooses how a call goes, and an analysis is computed
-// from the transcript by a rule that its text states, as generated questions say that they are simulated. What it
-// knows is in memory and gone with the process.
+// It implements the contract of a real provider over HTTP; Greenroom does not distinguish it from one. It is
+// deterministic: the last digits of the telephone number determine the course of a call, and an analysis is computed
+// from the transcript by a rule that its text states. Generated questions are marked as simulated. Its state is in
+// memory only.
 package simulator
 
 import (
@@ -23,8 +23,8 @@ import (
 const (
 	// maxBody bounds a request; an hour's transcript is some 100 KiB.
 	maxBody = 4 << 20
-	// callBackTries with callBackWait doubling between them keep a call-back alive for about half a minute, enough for
-	// an API process to restart.
+	// callBackTries, with waits that double from callBackWait, retry a call-back for about half a minute, enough for
+	// a restart of an API process.
 	callBackTries = 8
 	callBackWait  = 250 * time.Millisecond
 )
@@ -36,12 +36,12 @@ type Options struct {
 	CallAfter time.Duration
 	// Talk is how long an answered call takes, and how late an asynchronous analysis arrives (default 2 s).
 	Talk time.Duration
-	// HTTPClient sends the call-backs (default: a client with a time-out of 10 s).
+	// HTTPClient sends the call-backs (default: a client with a timeout of 10 s).
 	HTTPClient *http.Client
 }
 
-// Simulator is an http.Handler that plays the call provider (POST /calls, DELETE /calls/{callAttemptId}, GET
-// /recordings/{callId}), the analyser (POST /analyses) and the generator (POST /generations). Safe for concurrent
+// Simulator is an http.Handler for the call provider (POST /calls, DELETE /calls/{callAttemptId}, GET
+// /recordings/{callId}), the analyser (POST /analyses) and the generator (POST /generations). It is safe for concurrent
 // use.
 type Simulator struct {
 	opts Options
@@ -57,7 +57,7 @@ type Simulator struct {
 	dialed map[string]int   // calls made, by interview and number
 }
 
-// New returns a simulator that is ready to serve. Close it to end the calls in progress.
+// New returns a Simulator. Close ends its calls in progress.
 func New(opts Options) *Simulator {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -86,8 +86,8 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Close drops the calls and analyses in progress, without a call-back, and returns when their goroutines have ended.
-// Afterwards new calls and asynchronous analyses are answered with 503.
+// Close ends the calls and analyses in progress without a call-back and waits for their goroutines.
+// Afterwards the response to new calls and asynchronous analyses is 503.
 func (s *Simulator) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -105,8 +105,8 @@ func (s *Simulator) background(f func()) bool {
 	return true
 }
 
-// callBack posts body until the other side takes it. It gives up after callBackTries, or at once on an answer that
-// another try would not change.
+// callBack posts body until it is accepted. It gives up after callBackTries, or at once on a response that a
+// retry would not change.
 func (s *Simulator) callBack(ctx context.Context, to string, body any) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *Simulator) callBack(ctx context.Context, to string, body any) error {
 		if err == nil || !again || try == callBackTries {
 			return err
 		}
-		s.opts.Logger.WarnContext(ctx, "simulator: call-back not taken", "attempt", try, "error", err)
+		s.opts.Logger.WarnContext(ctx, "simulator: call-back failed", "attempt", try, "error", err)
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (s *Simulator) callBack(ctx context.Context, to string, body any) error {
 	}
 }
 
-// post makes one try of a call-back; again says whether another one may do better.
+// post makes one try of a call-back; again reports whether a retry can succeed.
 func (s *Simulator) post(ctx context.Context, to string, raw []byte) (again bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(raw))
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *Simulator) post(ctx context.Context, to string, raw []byte) (again bool
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := s.opts.HTTPClient.Do(req)
 	if err != nil {
-		// A url.Error prints the address, which carries the call-back's token: only its cause may be logged.
+		// The text of a url.Error has the URL with the call-back's token, so only its cause is logged.
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err
 		}
@@ -152,7 +152,7 @@ func (s *Simulator) post(ctx context.Context, to string, raw []byte) (again bool
 	}
 }
 
-// sleep waits for d, or returns the context's error when that ends first.
+// sleep waits for d, or returns the error of ctx.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -167,7 +167,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody is left to tell
+	_ = json.NewEncoder(w).Encode(body) // the client is gone
 }
 
 func refuse(w http.ResponseWriter, status int, reason string) {

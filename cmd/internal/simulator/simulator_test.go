@@ -23,7 +23,7 @@ type bundle struct {
 	sim       *simulator.Simulator
 	url       string
 	callback  string
-	callbacks chan map[string]any // what was posted to callback, in order
+	callbacks chan map[string]any // bodies posted to callback, in order
 	refuse    chan int            // statuses for the next call-backs; empty = 204
 }
 
@@ -89,7 +89,7 @@ func (b *bundle) next() map[string]any {
 	}
 }
 
-// silent ends the simulator and asserts that nothing more was posted.
+// silent closes the simulator and asserts that nothing more was posted.
 func (b *bundle) silent() {
 	b.t.Helper()
 	b.sim.Close()
@@ -136,7 +136,7 @@ func TestCalls(t *testing.T) {
 		b := setup(t)
 		b.call("a1", "+421900000003")
 		assert.Equal(t, "IN_PROGRESS", b.next()["status"])
-		time.Sleep(60 * time.Millisecond) // three times the talk: what does not come cannot be waited for
+		time.Sleep(60 * time.Millisecond) // three times the talk, in which no call-back must come
 		b.silent()
 	})
 	t.Run("second_call_is_answered", func(t *testing.T) {

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/uptrace/bun"
+
+	"greenroom/cmd/internal/config"
+	"greenroom/cmd/internal/service"
+)
+
+func apiCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "api",
+		Short: "Run only the API; it needs PostgreSQL, not Temporal",
+		Args:  cobra.NoArgs,
+		RunE:  runComponent(runAPI),
+	}
+	config.AddFlags(cmd.Flags(), "http.addr", "database.url")
+	return cmd
+}
+
+func workerCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run workflows, delivery attempts and the dispatcher; several workers can run side by side",
+		Args:  cobra.NoArgs,
+		RunE:  runComponent(runWorker),
+	}
+	config.AddFlags(cmd.Flags(), "database.url", "temporal.address", "worker.http_addr")
+	return cmd
+}
+
+// component is the API or a worker. It runs until ctx ends.
+type component func(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger) error
+
+func runAPI(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger) error {
+	ln, err := listenHTTP(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return service.API(ctx, cfg, d, ln, logger)
+}
+
+func runWorker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger) error {
+	return service.Worker(ctx, withBuildID(cfg), d, logger, nil)
+}
+
+// runComponent checks the settings, opens the database and runs the component until a signal.
+func runComponent(run component) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		cfg, err := config.Load(cmd.Flags())
+		if err != nil {
+			return err
+		}
+		if err := cfg.Require("database.url", "secret", "keyset"); err != nil {
+			return err
+		}
+		ctx, stop := untilSignal(cmd.Context())
+		defer stop()
+		logger := service.Logger(cfg, os.Stderr)
+		warnAboutMisspelled(ctx, logger)
+		d, err := service.AwaitDB(ctx, cfg, logger)
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		if err := service.ServeProfiles(ctx, cfg, logger); err != nil {
+			return err
+		}
+		return run(ctx, cfg, d, logger)
+	}
+}
+
+// warnAboutMisspelled logs the environment variables that look like misspelled settings.
+func warnAboutMisspelled(ctx context.Context, logger *slog.Logger) {
+	for _, v := range config.MisspelledVariables(os.Environ()) {
+		logger.WarnContext(ctx, "unknown environment variable is ignored", "variable", v.Name, "did_you_mean", v.Setting)
+	}
+}
+
+// listenHTTP listens on the API's address.
+func listenHTTP(ctx context.Context, cfg config.Config) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s (setting http.addr): %w", cfg.HTTP.Addr, err)
+	}
+	return ln, nil
+}

@@ -1,0 +1,77 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Misspelled is an unknown environment variable with the name of the setting that it resembles.
+type Misspelled struct{ Name, Setting string }
+
+// maxTypos is the edit distance up to which a name resembles a setting.
+const maxTypos = 2
+
+// MisspelledVariables finds unknown GREENROOM_* variables that resemble a setting: Load ignores them, so the setting
+// would silently keep its default. environ has the form of os.Environ. Variables of tests (GREENROOM_TEST_*) and those
+// that Kubernetes sets for a service, such as GREENROOM_API_PORT, are not reported.
+func MisspelledVariables(environ []string) []Misspelled {
+	var found []Misspelled
+	for _, variable := range environ {
+		name, _, _ := strings.Cut(variable, "=")
+		if !strings.HasPrefix(name, "GREENROOM_") || strings.HasPrefix(name, "GREENROOM_TEST_") ||
+			slices.Contains(knownVariables(), name) || fromKubernetes(name, environ) {
+			continue
+		}
+		nearest := slices.MinFunc(settings, func(a, b setting) int {
+			return cmp.Compare(editDistance(name, a.Env), editDistance(name, b.Env))
+		})
+		if editDistance(name, nearest.Env) <= maxTypos {
+			found = append(found, Misspelled{Name: name, Setting: nearest.Env})
+		}
+	}
+	return found
+}
+
+// knownVariables are the settings and the variables that single commands read.
+func knownVariables() []string {
+	known := []string{
+		"GREENROOM_CONFIG", "GREENROOM_URL", "GREENROOM_API_KEY", "GREENROOM_TEMPORAL_UI", "GREENROOM_WEBHOOK_SECRET",
+	}
+	for _, s := range settings {
+		known = append(known, s.Env)
+	}
+	return known
+}
+
+// fromKubernetes reports whether a name is one of the variables that Kubernetes sets for a service: all of them begin
+// with the service's name and come with <name>_SERVICE_HOST.
+func fromKubernetes(name string, environ []string) bool {
+	return slices.ContainsFunc(environ, func(variable string) bool {
+		other, _, _ := strings.Cut(variable, "=")
+		service, found := strings.CutSuffix(other, "_SERVICE_HOST")
+		return found && (strings.HasPrefix(name, service+"_SERVICE_") || name == service+"_PORT" ||
+			strings.HasPrefix(name, service+"_PORT_"))
+	})
+}
+
+// editDistance is the Levenshtein distance of two ASCII texts.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1) // distances of a's prefix to each prefix of b
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitution := diagonal
+			if a[i] != b[j] {
+				substitution++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substitution, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -11,8 +11,8 @@ import (
 	"greenroom/db/delivery"
 )
 
-// hooks are the webhooks of a batch, and its lease. They are read again when they are older than hooksMaxAge, so that no
-// attempt uses a stale row, nor is made for a batch that another worker has taken over.
+// hooks are the webhooks of a batch, and its lease. They are read again when they are older than hooksMaxAge, so that
+// no attempt uses a stale row, or is made for a batch that another worker has taken over.
 type hooks struct {
 	a     *Activities
 	batch uuid.UUID

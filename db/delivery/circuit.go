@@ -28,9 +28,9 @@ type CircuitState struct {
 	CompanyID *uuid.UUID
 }
 
-// countForCircuit is the part of attemptSQL that updates the webhook of an attempt a: it counts failures in a row, opens
-// the circuit at the threshold and closes it after a probe that succeeded. 410 and 429 do not count: 410 disables the
-// webhook, and 429 is a rate limit, not an outage. A success does not write to a healthy webhook.
+// countForCircuit is the part of attemptSQL that updates the webhook of an attempt a: it counts failures in a row,
+// opens the circuit at the threshold and closes it after a probe that succeeded. 410 and 429 do not count: 410 disables
+// the webhook, and 429 is a rate limit, not an outage. A success does not write to a healthy webhook.
 const countForCircuit = `UPDATE webhooks SET
     consecutive_failures = CASE
       WHEN a.outcome = 'succeeded' THEN 0

@@ -60,8 +60,8 @@ func NewEventGroup(db *bun.DB) *EventGroup {
 
 // Record stores the submission's events as RecordEvents does, together with those of other callers, and returns the
 // number of deliveries of each. It returns ErrPreconditionFailed, and stores nothing, when a precondition of the
-// submission does not hold. When ctx ends first, Record returns its error and the events may be stored or not, as with any commit whose
-// answer was lost; the caller must not modify them any more.
+// submission does not hold. When ctx ends first, Record returns its error and the events may be stored or not, as with
+// any commit whose answer was lost; the caller must not modify them any more.
 func (g *EventGroup) Record(ctx context.Context, s Submission) ([]int, error) {
 	m := &member{Submission: s, ctx: ctx, done: make(chan struct{})}
 	g.enqueue(m)

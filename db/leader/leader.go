@@ -24,8 +24,8 @@ type Task struct {
 	Run func(ctx context.Context) error
 }
 
-// LeaseDuration is how long maintenance pauses after a leader was killed or froze. It is short because a batch whose start
-// was lost waits as long.
+// LeaseDuration is how long maintenance pauses after a leader was killed or froze. It is short because a batch whose
+// start was lost waits as long.
 const (
 	LeaseDuration = 10 * time.Second
 	leaseRenew    = LeaseDuration / 4

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -323,4 +324,60 @@ func TestAttemptOfADeliveryThatIsNotThereIsRefusedForGood(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 	require.True(t, refused.NonRetryable())
 	require.ErrorContains(t, err, "there is no delivery "+id.String())
+}
+
+// A delivery that is canceled while its attempt is about to pause it stays canceled, and Temporal tries again to learn
+// how it ended.
+func TestAttemptFindsThatTheDeliveryEndedBeforeItWasPaused(t *testing.T) {
+	s := setupAttempt(t)
+	in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+	s.exec("UPDATE webhooks SET circuit_opened_at = now()")
+	tx, err := s.DB.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.Exec("UPDATE deliveries SET status = 'canceled'")
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := deliver.AttemptAs(s.Activities, context.Background(), in, uuid.New(), "delivery:test:0")
+		ended <- err
+	}()
+	require.Eventually(t, func() bool {
+		return s.number(
+			"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+		) > 0
+	}, 10*time.Second, time.Millisecond)
+	require.NoError(t, tx.Commit())
+	require.ErrorContains(t, <-ended, "the delivery ended while it was about to be paused")
+	require.Equal(t, deliver.AttemptCanceled, s.attempt(in, uuid.New()).Outcome)
+	require.Zero(t, s.posts.Load())
+}
+
+// Retries of deliveries that failed together are spread around the schedule's wait, to both sides.
+func TestRetriesAreSpread(t *testing.T) {
+	s := setupAttempt(t)
+	s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) }
+	s.CircuitThreshold = 1000
+	var early, late int
+	for range 40 {
+		in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1, Wait: time.Hour}
+		switch wait := time.Until(s.attempt(in, uuid.New()).NextAt); {
+		case wait < time.Hour*95/100:
+			early++
+		case wait > time.Hour*105/100:
+			late++
+		}
+	}
+	require.Positive(t, early)
+	require.Positive(t, late)
+}
+
+func TestAttemptLogsWhyTheCircuitOpened(t *testing.T) {
+	s := setupAttempt(t)
+	log := new(lockedBuffer)
+	s.Logger, s.CircuitThreshold = slog.New(slog.NewTextHandler(log, nil)), 1
+	s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) }
+	s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New())
+	require.Regexp(t, `circuit opened.*last_error="?HTTP 418`, log.String())
+	require.Equal(t, 1, strings.Count(log.String(), "circuit opened"))
 }

@@ -103,6 +103,20 @@ func TestMeasuresHowSlowAnEndpointIs(t *testing.T) {
 	require.False(t, e.Slow(hook))
 }
 
+func TestMeasuresHowQuickAnEndpointIs(t *testing.T) {
+	t.Parallel()
+	e, hook := inflight.NewEndpoints(10, nil), uuid.New()
+	require.True(t, e.Quick(hook), "one that was never called is taken for quick")
+	e.Release(hook, uuid.New(), 4*(inflight.QuickBelow-time.Microsecond))
+	require.True(t, e.Quick(hook))
+	e.Release(hook, uuid.New(), 2*inflight.QuickBelow)
+	require.False(t, e.Quick(hook))
+	require.True(t, e.Quick(uuid.New()))
+	exact := uuid.New()
+	e.Release(exact, uuid.New(), 4*inflight.QuickBelow)
+	require.False(t, e.Quick(exact), "the mean must be below the bound")
+}
+
 func TestReservesTurnsForRetries(t *testing.T) {
 	t.Parallel()
 	const perSecond = 20

@@ -17,8 +17,8 @@ import (
 // what it seals the other processes could not open.
 var ErrOtherKeyset = errors.New(
 	"the keyset (GREENROOM_KEYSET) is not this installation's: give every process the same " +
-		"keyset. If its key is lost, run the statement UPDATE keyset_check SET sealed = '', start again, and give each " +
-		"webhook a new secret",
+		"keyset. If its key is lost, the secrets of all webhooks are lost too: run the statement " +
+		"UPDATE keyset_check SET sealed = '', start again and create the webhooks again",
 )
 
 // keysetField is the associated data of the sealed value, whose content means nothing.

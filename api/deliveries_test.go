@@ -55,7 +55,7 @@ func TestDeliveryList(t *testing.T) {
 				break
 			}
 			query = "limit=2&cursor=" + got["nextCursor"].(string)
-			publish("analysis.failed") // what arrives meanwhile moves nothing
+			publish("analysis.failed") // deliveries that arrive between two pages move nothing
 		}
 		require.Len(t, seen, 3)
 	})

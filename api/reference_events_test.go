@@ -179,7 +179,7 @@ func TestReferenceTestAndDelete(t *testing.T) {
 			require.Empty(b.t, taken.Ready)
 			b.do("GET", path, nil).fails(404, "RESOURCE_NOT_FOUND")
 			list := b.do("GET", "/deliveries", nil).items()
-			require.Len(b.t, list, 1, "later events are not told")
+			require.Len(b.t, list, 1, "later events send nothing")
 			require.Equal(b.t, "canceled", list[0]["status"])
 		}},
 	})

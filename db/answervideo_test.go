@@ -289,7 +289,7 @@ func TestOrphanedFiles(t *testing.T) {
 	t.Parallel()
 	s := setupSuite(t)
 	under, dropped := s.reserved(), s.reserved()
-	assert.Empty(t, s.strays(), "uploads under way are nobody's business")
+	assert.Empty(t, s.strays(), "uploads under way are not orphaned")
 	require.NoError(t, db.ReleaseFile(s.ctx, s, dropped))
 	assert.Equal(t, []string{dropped}, s.strays())
 	require.NoError(t, db.ForgetFile(s.ctx, s, under))

@@ -65,7 +65,7 @@ func TestAttachments(t *testing.T) {
 	}
 }
 
-// Of several photos at once one is kept, and none when the candidate is deleted meanwhile.
+// Of several photos at once one is kept, and none when the candidate is deleted at the same time.
 func TestAttachments_at_once(t *testing.T) {
 	t.Parallel()
 	s := setupSuite(t)

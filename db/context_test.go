@@ -95,7 +95,7 @@ func TestContextOfAnInterviewsLife(t *testing.T) {
 	require.Equal(t, interview.ID, about[catalog.InterviewDeleted].Interview.ID)
 }
 
-// TestCandidateOfTwoJobs: who is changed as the candidate of one job is told of as that job's.
+// TestCandidateOfTwoJobs: a change made through one job has that job in its event.
 func TestCandidateOfTwoJobs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -112,7 +112,7 @@ func TestEventTypes(t *testing.T) {
 	})
 }
 
-// TestEventTypeVersionsInARace: whoever changes a type sees the change before it.
+// TestEventTypeVersionsInARace: each change of a type sees the previous one.
 func TestEventTypeVersionsInARace(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

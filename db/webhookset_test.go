@@ -258,7 +258,7 @@ func TestWebhookSet_for_all_jobs(t *testing.T) {
 	require.Equal(t, waiting.ID, left[0].ID)
 	require.Equal(t, "https://all.test", left[0].URL, "what still waits follows to the new address")
 
-	// Once nothing waits, the next change removes what nobody has any more.
+	// Once nothing waits, the next change removes those that no set has any more.
 	_, err := s.ExecContext(s.ctx, "UPDATE webhook_sets SET updated_at = now() - interval '1 hour'")
 	require.NoError(t, err)
 	s.global(db.WebhookChange{Start: off()}, true)
@@ -284,7 +284,7 @@ func TestWebhookSet_for_all_jobs(t *testing.T) {
 	require.Contains(t, sets, all.ID)
 }
 
-// A receiver that said 410 stays disabled until somebody speaks of it.
+// A receiver that answered 410 stays disabled until its settings are sent again.
 func TestWebhookSet_does_not_wake_a_disabled_webhook_by_the_way(t *testing.T) {
 	t.Parallel()
 	s := setupSets(t)

@@ -137,7 +137,7 @@ func (i *interviewing) tx(fn func(tx bun.Tx) error) {
 	require.NoError(i.t, pg.InTx(i.ctx, i.db, func(_ context.Context, tx bun.Tx) error { return fn(tx) }))
 }
 
-// change does what somebody else does to the row, and tells the workflow as the outbox would.
+// change makes another caller's change to the row, and signals the workflow as the outbox would.
 func (i *interviewing) change(fn func(tx bun.Tx) error) {
 	i.t.Helper()
 	i.tx(fn)

@@ -11,7 +11,7 @@ import (
 	"greenroom/workflows"
 )
 
-// TestRecordedHistoriesReplay proves that workflows which run now go on under this code: every recorded history must
+// TestRecordedHistoriesReplay proves that running workflows continue under this code: every recorded history must
 // lead to the same commands. `make histories` records those of today beside the older ones, which stay: an instance
 // that runs for weeks began under them.
 func TestRecordedHistoriesReplay(t *testing.T) {

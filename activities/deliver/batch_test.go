@@ -318,7 +318,7 @@ func TestABurstOfGoneDisablesTheWebhookAlone(t *testing.T) {
 	}))
 	n, err := delivery.ReleasePaused(t.Context(), s.DB, s.hook.ID, 100, false)
 	require.NoError(t, err)
-	require.Equal(t, 30, n, "activation lets go on what was held")
+	require.Equal(t, 30, n, "activation releases the paused deliveries")
 }
 
 func TestABurstOfRateLimitsDoesNotOpenTheCircuit(t *testing.T) {
@@ -354,7 +354,7 @@ func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
 		300-sent,
 		s.withStatus(delivery.Paused)+s.number("SELECT count(*) FROM delivery_queue WHERE attempt = 1"),
 	)
-	require.Equal(t, 1, s.number("SELECT count(*) FROM commands"), "the Circuit workflow is told once")
+	require.Equal(t, 1, s.number("SELECT count(*) FROM commands"), "the Circuit workflow is signaled once")
 	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NOT NULL"))
 }
 

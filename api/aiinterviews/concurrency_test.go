@@ -41,8 +41,8 @@ func TestInvite_on_two_surfaces_at_once(t *testing.T) {
 	}
 }
 
-// Settings are written while candidates are invited and begin: nobody waits in a circle, every webhook is as its set
-// says, and every start is told once.
+// Settings are written while candidates are invited and begin: there is no deadlock, every webhook is as its set says,
+// and every start is sent once.
 func TestSettings_while_interviews_go_on(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -92,7 +92,7 @@ func TestSettings_while_interviews_go_on(t *testing.T) {
 	require.Equal(t, []int{writers * rounds, writers * rounds}, []int{started, told})
 }
 
-// awaitLock returns when somebody waits for a lock.
+// awaitLock returns when a session waits for a lock.
 func (b *bundle) awaitLock() {
 	b.T.Helper()
 	require.Eventually(b.T, func() bool {
@@ -121,8 +121,8 @@ func TestSettings_for_all_wait_for_what_is_being_made(t *testing.T) {
 	require.JSONEq(t, seedAnswer, string(b.get(path("/settings/webhooks/%d", p.Number)).Body))
 }
 
-// An AI interview that is deleted while somebody is invited to it takes nobody, and the invitation is not used up.
-func TestInvite_to_what_is_deleted_meanwhile(t *testing.T) {
+// An AI interview that is deleted during an invitation gets no candidate, and the invitation is not used up.
+func TestInvite_to_a_deleted_interview(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.exec("UPDATE companies SET invites_left = 1 WHERE id = ?", b.Company)

@@ -212,7 +212,7 @@ func TestScopes(t *testing.T) {
 	)
 }
 
-// Nobody sees or changes what another company has.
+// A company neither sees nor changes the rows of another.
 func TestForeignKey(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

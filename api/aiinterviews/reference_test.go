@@ -155,7 +155,7 @@ func TestReference(t *testing.T) {
 				b.fails(b.post(path("/settings/general"), `{"general":`+body+`}`), 400, want)
 			}
 		},
-		"2.4 start and submission are told, the one at the start, the other after the evaluation": func(b *bundle) {
+		"2.4 the start is sent at the start, the submission after the evaluation": func(b *bundle) {
 			b.post(settings, seed)
 			i := b.interview(b.invite(nil)["response_id"])
 			told := func() (types []string) {
@@ -218,7 +218,7 @@ func TestReference(t *testing.T) {
 			require.NoError(b.T, err)
 			require.WithinDuration(b.T, time.Now(), at, time.Minute)
 		},
-		"2.5 invited: a long list goes on behind the Link": func(b *bundle) {
+		"2.5 invited: a long list continues at the Link": func(b *bundle) {
 			for range 3 {
 				b.invite(nil)
 			}

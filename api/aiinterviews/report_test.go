@@ -122,7 +122,7 @@ func TestReportAsPDF(t *testing.T) {
 	require.Greater(t, file.NumPage(), 3)
 }
 
-// A candidate who submits as many lines as a body holds does not occupy the processor for whoever has a shared link.
+// A candidate who submits as many lines as a body holds does not let a reader of the shared link occupy the processor.
 func TestReportAsPDF_is_bounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -137,7 +137,7 @@ func TestReportAsPDF_is_bounded(t *testing.T) {
 	require.Less(t, file.NumPage(), 300, "of 900")
 }
 
-// Recordings that were uploaded here are streamed to whoever has a link that has not expired.
+// Recordings that were uploaded here are streamed to the holder of a link that has not expired.
 func TestRecordings(t *testing.T) {
 	t.Parallel()
 	store := media.NewDir(t.TempDir())

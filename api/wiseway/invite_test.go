@@ -246,8 +246,8 @@ func TestPlatformKey(t *testing.T) {
 	refused(b.As(b.OtherKey, "DELETE", webhooks+"/"+idOf(w), nil), http.StatusNotFound, "RESOURCE_NOT_FOUND")
 }
 
-// TestGoneMeanwhile: a position that is deleted between the first look and the transaction takes nobody.
-func TestGoneMeanwhile(t *testing.T) {
+// TestInviteToDeletedPosition: a position that is deleted between the check and the transaction gets no candidate.
+func TestInviteToDeletedPosition(t *testing.T) {
 	b := setup(t)
 	p := b.position()
 	b.Tx(func(tx bun.Tx) error {
@@ -257,8 +257,9 @@ func TestGoneMeanwhile(t *testing.T) {
 	b.leaves(func() { refused(b.Do("POST", candidatesOf(p), ada()), http.StatusNotFound, "RESOURCE_NOT_FOUND") })
 }
 
-// TestDeletedMeanwhile: a person who is deleted while being invited is not half invited; the caller may try again.
-func TestDeletedMeanwhile(t *testing.T) {
+// TestInviteOfDeletedCandidate: a candidate who is deleted during the invitation is not half invited; the caller may
+// try again.
+func TestInviteOfDeletedCandidate(t *testing.T) {
 	b := setup(t)
 	p := b.position()
 	c := b.invited(p)

@@ -166,7 +166,7 @@ func TestStaleBatches(t *testing.T) {
 	require.Len(t, found, 1)
 	require.Equal(t, old.ID, found[0].ID)
 	require.ElementsMatch(t, old.Deliveries, found[0].Deliveries)
-	require.Empty(t, stale(10*time.Second), "somebody has looked at it")
+	require.Empty(t, stale(10*time.Second), "it was checked")
 	b.exec("UPDATE delivery_batches SET checked_at = now() - interval '1 minute'")
 	one, err := delivery.StaleBatches(b.ctx, b.DB, 10*time.Second, 1)
 	require.NoError(t, err)
@@ -187,7 +187,7 @@ func TestSweepLeavesBatchesAlone(t *testing.T) {
 	require.Equal(t, []uuid.UUID{lost.DeliveryID}, ids(b.take()))
 	require.NoError(t, delivery.FinishBatch(b.ctx, b, batch.ID))
 	b.exec("UPDATE deliveries SET reconcile_at = NULL")
-	require.Equal(t, 4, b.sweep(), "a delivery of no batch that nobody attempts is lost")
+	require.Equal(t, 4, b.sweep(), "a delivery without a batch that is not attempted is lost")
 	require.Subset(t, ids(b.take()), ids(qs))
 }
 
@@ -283,13 +283,13 @@ func TestRecordAttemptOfABatch(t *testing.T) {
 	d := b.delivery(qs[0].DeliveryID)
 	require.Equal(t, delivery.Retrying, d.Status)
 	require.Equal(t, 1, d.Attempts)
-	require.Equal(t, "delivery:"+d.ID.String()+":0", *d.WorkflowID, "who looks for it finds the workflow that goes on")
+	require.Equal(t, "delivery:"+d.ID.String()+":0", *d.WorkflowID, "it names the workflow that continues")
 	require.WithinDuration(t, next, *d.NextAttemptAt, time.Millisecond)
 	for i, status := range map[int]delivery.Status{1: delivery.Failed, 2: delivery.Succeeded, 3: delivery.Canceled} {
 		require.Equal(t, status, b.delivery(qs[i].DeliveryID).Status)
 	}
 	again := b.take()
-	require.Len(t, again, 2, "what failed goes on, or shows that it failed for good")
+	require.Len(t, again, 2, "a failed delivery continues, or shows that it failed for good")
 	require.Equal(t, qs[1].DeliveryID, again[1].DeliveryID)
 	require.Equal(t, 2, again[1].Attempt)
 	require.Equal(t, d.ID, again[0].DeliveryID)

@@ -16,7 +16,7 @@ import (
 	"greenroom/db/pg"
 )
 
-// groupBundle is a group whose statements can be held up, so that what happens meanwhile is no matter of luck.
+// groupBundle is a group whose statements can be held up, so that the order of concurrent calls is certain.
 type groupBundle struct {
 	*bundle
 	*delivery.EventGroup
@@ -27,7 +27,7 @@ func groupSetup(t *testing.T) *groupBundle {
 	return &groupBundle{b, delivery.NewEventGroup(b.DB)}
 }
 
-// answer is what one caller was told.
+// answer is what one call returned.
 type answer struct {
 	event      *delivery.Event
 	deliveries int
@@ -57,7 +57,7 @@ func (b *groupBundle) start(ctx context.Context, change ...func(*delivery.Submis
 }
 
 // held runs fn while no event can be stored, and both groups that may be under way are stuck with one caller each,
-// whose answers it returns. Whoever comes in fn is in one of the groups after them.
+// whose answers it returns. Calls that fn makes are in later groups.
 func (b *groupBundle) held(fn func()) (stuck []<-chan answer) {
 	b.t.Helper()
 	tx, err := b.BeginTx(b.ctx, nil)

@@ -149,7 +149,7 @@ func TestReplayPageThatIsFullDoesNotComplete(t *testing.T) {
 	}
 }
 
-// TestReplayPageIsBounded has one failure behind many successes: a page that finds none goes on where it stopped.
+// TestReplayPageIsBounded has one failure behind many successes: a page that finds none is continued where it stopped.
 func TestReplayPageIsBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

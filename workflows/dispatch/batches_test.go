@@ -60,7 +60,7 @@ func (b *bundle) batchRun(batch uuid.UUID) string {
 	return d.WorkflowExecutionInfo.Execution.RunId
 }
 
-// recoverStale is what a worker does when nobody looked after the batches for a while.
+// recoverStale recovers batches that were not checked for a while.
 func (b *batching) recoverStale() {
 	b.t.Helper()
 	_, err := b.db.ExecContext(b.t.Context(), "UPDATE delivery_batches SET checked_at = now() - interval '1 minute'")

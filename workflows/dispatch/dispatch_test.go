@@ -189,7 +189,7 @@ func TestWakesOrReplacesTheWorkflowOfADelivery(t *testing.T) {
 		require.Equal(t, dispatch.Result{Taken: 1}, b.round())
 	}
 	wake()
-	require.Zero(t, b.queued(), "the workflow that is there was told")
+	require.Zero(t, b.queued(), "the running workflow was signaled")
 	first := b.run(id)
 	require.NoError(t, b.client.TerminateWorkflow(t.Context(), workflow, "", "test"))
 	wake()

@@ -43,7 +43,7 @@ func TestUpkeep(t *testing.T) {
 	require.Equal(t, []string{"recent"}, answers)
 	var active bool
 	require.NoError(t, b.db.NewRaw("SELECT is_active FROM webhooks").Scan(t.Context(), &active))
-	require.False(t, active, "a webhook whose circuit nobody closes is disabled")
+	require.False(t, active, "a webhook whose circuit stays open is disabled")
 
 	b.exec("UPDATE webhooks SET is_active = true, circuit_opened_at = now() - interval '61 minutes'")
 	b.options.Upkeep.DisableAfter = 0

@@ -66,7 +66,7 @@ func (b *bundle) keyFrom(address string) (plain string) {
 	return plain
 }
 
-// A process with another keyset could sign nothing, and nobody could open what it seals.
+// A process with another keyset could sign nothing, and the others could not open what it seals.
 func TestAnotherKeysetIsRefused(t *testing.T) {
 	b := setup(t)
 	worker, api := b.work(), b.serve()

@@ -108,7 +108,8 @@ func (g *generating) run() *db.Generation {
 	return row
 }
 
-// heard is what the client has received so far, and asks how often the generator was asked: a call may still be under way.
+// heard is what the client has received so far, and asks how often the generator was asked: a call may still be under
+// way.
 func (g *generating) heard() []string {
 	g.turn <- struct{}{}
 	defer func() { <-g.turn }()

@@ -51,7 +51,7 @@ func setupSlowed(t *testing.T, takes time.Duration, late func(nth int32) bool) (
 
 // Retries of slow receivers start one by one. When Temporal is slow, the batch of the others does not wait for all.
 func TestABatchDoesNotWaitForManySlowStarts(t *testing.T) {
-	b, _ := setupSlowed(t, 400*time.Millisecond, func(int32) bool { return false })
+	b, _ := setupSlowed(t, 800*time.Millisecond, func(int32) bool { return false })
 	ids := b.publishMany(210)
 	_, err := b.db.ExecContext(t.Context(), `UPDATE delivery_queue SET attempt = 2 WHERE delivery_id <> ALL (
 		SELECT delivery_id FROM delivery_queue ORDER BY delivery_id LIMIT 10)`)
@@ -61,8 +61,9 @@ func TestABatchDoesNotWaitForManySlowStarts(t *testing.T) {
 		began := time.Now()
 		r := b.round()
 		require.False(t, r.Unavailable, "slow is no reason to wait")
-		require.Less(t, time.Since(began), 5*time.Second)
+		require.Less(t, time.Since(began), 20*time.Second)
 		putBack += r.Failed
+		t.Logf("taken %d, put back %d in %s", r.Taken, r.Failed, time.Since(began))
 	}
 	require.NotZero(t, putBack, "what a round could not start in its time is put back")
 	require.Len(t, b.batches(), 1)

@@ -38,6 +38,7 @@ type Journal struct {
 
 // segment is one file. open counts its results that are not recorded.
 type segment struct {
+	path string
 	file *os.File
 	size int
 	open int
@@ -59,16 +60,26 @@ func OpenJournal(dir string, logger *slog.Logger) (*Journal, error) {
 	j := &Journal{dir: dir, logger: logger}
 	for _, s := range []**segment{&j.active, &j.other} {
 		path := filepath.Join(dir, uuid.NewString()+".journal")
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
-		if err == nil {
-			err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		}
+		f, err := createLocked(path)
 		if err != nil {
 			return nil, fmt.Errorf("create a journal: %w", err)
 		}
-		*s = &segment{file: f}
+		*s = &segment{file: f, path: path}
 	}
 	return j, nil
+}
+
+// createLocked creates a file that has its name only once it is locked: another process would take an unlocked one for
+// that of a killed process, and delete it.
+func createLocked(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, os.Rename(f.Name(), path)
 }
 
 // Close gives the files up. Those with unrecorded results stay for the next process.
@@ -80,7 +91,7 @@ func (j *Journal) Close() {
 	defer j.mu.Unlock()
 	for _, s := range []*segment{j.active, j.other} {
 		if s.open == 0 {
-			_ = os.Remove(s.file.Name())
+			_ = os.Remove(s.path)
 		}
 		_ = s.file.Close()
 	}
@@ -216,14 +227,27 @@ func (j *Journal) read(ctx context.Context, f *os.File) (results []delivery.Atte
 	}
 }
 
-// record stores results. Those that are recorded already, most of them, change nothing.
+// record stores results. Those that are recorded already, most of them, change nothing. As in the recorder, a result
+// that cannot be written does not affect the others.
 func (j *Journal) record(ctx context.Context, d *bun.DB, group []delivery.AttemptRecord) error {
-	var first []delivery.AttemptRecord // successful first attempts, which share a statement
+	var first, alone []delivery.AttemptRecord // successful first attempts share a statement
 	for _, r := range group {
 		if r.Attempt.Outcome == delivery.OutcomeSucceeded && r.Attempt.Attempt == 1 && !r.Probe {
 			first = append(first, r)
-			continue
+		} else {
+			alone = append(alone, r)
 		}
+	}
+	if len(first) > 0 {
+		err := delivery.RecordSuccesses(ctx, d, first)
+		if pg.IsUnavailable(err) {
+			return err
+		}
+		if err != nil {
+			alone = append(alone, first...)
+		}
+	}
+	for _, r := range alone {
 		_, err := delivery.RecordAttempt(ctx, d, r)
 		if pg.IsUnavailable(err) {
 			return err
@@ -232,13 +256,5 @@ func (j *Journal) record(ctx context.Context, d *bun.DB, group []delivery.Attemp
 			j.logger.ErrorContext(ctx, "an attempt cannot be recorded", "delivery_id", r.Attempt.DeliveryID, "error", err)
 		}
 	}
-	if len(first) == 0 {
-		return nil
-	}
-	err := delivery.RecordSuccesses(ctx, d, first)
-	if err != nil && !pg.IsUnavailable(err) {
-		j.logger.ErrorContext(ctx, "attempts cannot be recorded", "attempts", len(first), "error", err)
-		return nil
-	}
-	return err
+	return nil
 }

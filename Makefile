@@ -12,7 +12,7 @@ GREMLINS     := $(TOOLS)/gremlins-v0.6.0/gremlins
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-race mutants histories bench bench/large chaos lint fmt migrate build image clean
+.PHONY: help run demo test test-race mutants histories bench bench/large bench/scale chaos lint fmt migrate build image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: build ## Measure deliveries per second, latency and CPU time on this mach
 
 bench/large: build ## Measure the database with 10 million deliveries in it; wants 14 GiB of disk, ROWS=… for another number
 	@exec $(GREENROOM) bench large $(if $(ROWS),--rows $(ROWS))
+
+bench/scale: build ## Measure 1, 2 and 4 APIs and workers, each on one processor
+	@exec $(GREENROOM) bench --scenario scale-1,scale-2,scale-4
 
 chaos: build ## Break everything at random under load, and account for every event; FAULTS=…, SEED=…, ARGS=… for other flags
 	@exec $(GREENROOM) chaos $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -18,8 +18,12 @@ import (
 type Activities struct {
 	DB     *bun.DB
 	Box    *seal.Box
-	Client *webhook.Client
 	Logger *slog.Logger
+
+	// Client calls the URLs of customers. Services calls the URLs of Calls, Analyser and Generator, which may be inside a
+	// private network: it must be able to reach no other host.
+	Client   *webhook.Client
+	Services *webhook.Client
 
 	// Calls, Analyser, Generator and Mail are the external services; an empty URL means that a service is not configured.
 	Calls     Service

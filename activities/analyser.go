@@ -69,8 +69,8 @@ func (a *Activities) storeAnalysis(ctx context.Context, interview uuid.UUID, raw
 		Specific json.RawMessage `json:"specific"`
 	}
 	switch err := json.Unmarshal(raw, &result); {
-	case len(raw) > maxAnswer:
-		return a.failAnalysis(ctx, interview, fmt.Sprintf("the analyser's answer is longer than %d bytes", maxAnswer))
+	case len(raw) > maxAnalysis:
+		return a.failAnalysis(ctx, interview, fmt.Sprintf("the analyser's answer is longer than %d bytes", maxAnalysis))
 	case err != nil, !isObject(result.General):
 		return a.failAnalysis(ctx, interview, `the analyser's answer is not an analysis: it has no object "general"`)
 	case bytes.Contains(raw, []byte(`\u0000`)): // PostgreSQL cannot store it

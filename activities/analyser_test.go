@@ -75,7 +75,7 @@ func TestRequestAnalysis(t *testing.T) {
 	})
 	t.Run("an_invalid_answer_fails_the_analysis", func(t *testing.T) {
 		t.Parallel()
-		long := strings.Repeat("x", 1<<20)
+		long := strings.Repeat("x", 256<<10)
 		const noGeneral = `the analyser's answer is not an analysis: it has no object "general"`
 		for said, want := range map[answer]string{
 			{422, `{"error":"too short"}`}:                          "the analyser refused with 422: too short",
@@ -85,7 +85,7 @@ func TestRequestAnalysis(t *testing.T) {
 			{200, "<html>"}:           noGeneral,
 			{204, ""}:                 noGeneral,
 			{200, `{"general":{"a":"` + "\\" + `u0000"}}`}: "the analyser's answer contains a NUL character",
-			{200, `{"general":{"a":"` + long + `"}}`}:      "the analyser's answer is longer than 1048576 bytes",
+			{200, `{"general":{"a":"` + long + `"}}`}:      "the analyser's answer is longer than 262144 bytes",
 			{409, `{"message":"` + long[:1000] + `"}`}:     "the analyser refused with 409: " + long[:300],
 		} {
 			b := setupInterview(t, db.Online)

@@ -158,7 +158,7 @@ func (a *Activities) post(req *http.Request) (status int, err error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, withoutURL(err)
+		return 0, anonymous(err)
 	}
 	_ = resp.Body.Close()
 	if isRetryable(resp.StatusCode) {

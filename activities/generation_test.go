@@ -111,3 +111,28 @@ func TestNotifyGeneration(t *testing.T) {
 	b.exec("UPDATE generations SET notification_url = 'http://10.0.0.1/'")
 	require.NoError(t, b.NotifyGeneration(b.ctx, id), "a forbidden address is not called")
 }
+
+// TestErrorsNameNoHost: Temporal keeps the error of an activity in the workflow's history and logs it.
+func TestErrorsNameNoHost(t *testing.T) {
+	t.Parallel()
+	b, id := generating(t, "")
+	b.exec("UPDATE generations SET notification_url = 'http://receiver-of-a-customer.invalid/x'")
+	require.EqualError(t, b.NotifyGeneration(b.ctx, id), "notify of generation: Host name not found")
+	b.exec("UPDATE generations SET notification_url = 'http://127.0.0.1:1/x'")
+	require.EqualError(t, b.NotifyGeneration(b.ctx, id), "notify of generation: Connection refused")
+	b.Generator.URL = "http://generator-of-the-operator.invalid"
+	require.EqualError(t, b.AskGenerator(b.ctx, id), "call the generator: Host name not found")
+}
+
+// TestNotifyGenerationCannotReachServices: the client of services may call private addresses, the client of customers'
+// URLs may not, even if a service is there.
+func TestNotifyGenerationCannotReachServices(t *testing.T) {
+	t.Parallel()
+	b, id := generating(t, "/notify")
+	b.Client = webhook.NewClient(webhook.ClientOptions{AllowHTTP: true})
+	b.outside.answers = []answer{{200, `{"questions":["Why?"]}`}}
+	require.NoError(t, b.AskGenerator(b.ctx, id))
+	require.Len(t, b.outside.asked, 1)
+	require.NoError(t, b.NotifyGeneration(b.ctx, id), "a forbidden address is not retried")
+	require.Len(t, b.outside.asked, 1)
+}

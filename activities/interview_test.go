@@ -80,7 +80,7 @@ func setupInterview(t *testing.T, kind db.InterviewType) *interviews {
 	t.Cleanup(client.CloseIdleConnections)
 	service := activities.Service{URL: srv.URL + "/", Token: "t0ken"}
 	b.Activities = &activities.Activities{
-		DB: b.DB, Client: client, Logger: slog.New(slog.DiscardHandler), Calls: service, Analyser: service,
+		DB: b.DB, Client: client, Services: client, Logger: slog.New(slog.DiscardHandler), Calls: service, Analyser: service,
 		PublicURL: "https://greenroom.test/", Secret: []byte(secret),
 	}
 	company, candidate, job, agent := pg.NewID(), pg.NewID(), pg.NewID(), pg.NewID()

@@ -14,13 +14,16 @@ import (
 
 	"github.com/google/uuid"
 
+	"greenroom/activities/webhook"
 	"greenroom/db/pg"
 	"greenroom/db/token"
 )
 
 const (
-	// maxAnswer bounds a service's answer in bytes, as the API bounds a posted analysis.
+	// maxAnswer bounds a service's answer in bytes.
 	maxAnswer = 1 << 20
+	// maxAnalysis bounds an analyser's answer in bytes, as the API bounds a posted analysis.
+	maxAnalysis = 256 << 10
 	// maxRefusal bounds the stored part of a service's error message, in bytes.
 	maxRefusal = 300
 )
@@ -50,14 +53,14 @@ func (a *Activities) call(ctx context.Context, q serviceRequest) (answer, error)
 	if err != nil {
 		return answer{}, fmt.Errorf("prepare request to %s: %w", q.name, err)
 	}
-	resp, err := a.Client.HTTPClient().Do(req)
+	resp, err := a.Services.HTTPClient().Do(req)
 	if err != nil {
-		return answer{}, fmt.Errorf("call %s: %w", q.name, withoutURL(err))
+		return answer{}, fmt.Errorf("call %s: %w", q.name, anonymous(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return answer{}, fmt.Errorf("read answer of %s: %w", q.name, err)
+		return answer{}, fmt.Errorf("read answer of %s: %w", q.name, anonymous(err))
 	}
 	a.Logger.InfoContext(ctx, "service called", "service", q.name, "method", q.method, "subject_id", q.subject,
 		"status_code", resp.StatusCode, "duration_ms", time.Since(started).Milliseconds())
@@ -131,6 +134,9 @@ func withoutURL(err error) error {
 	}
 	return err
 }
+
+// anonymous describes a network error without any host or address, because errors enter workflow histories and logs.
+func anonymous(err error) error { return errors.New(webhook.TransportFailure(err)) }
 
 // wrap adds what was attempted to an error; nil stays nil.
 func wrap(what string, err error) error {

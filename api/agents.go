@@ -13,7 +13,8 @@ import (
 
 func (s *server) agentRoutes() []surface.Route {
 	return []surface.Route{
-		surface.List("/agents", "read:agents", s.listAgents, "type", "focus", "page", "limit"),
+		surface.List("/agents", "read:agents", s.listAgents, "type", "focus", "page", "limit").
+			Weighs(surface.LargeList),
 		surface.Post("/agents", "write:agents", s.createAgent),
 		surface.Get("/agents/:id", "read:agents", s.getAgent),
 		surface.Patch("/agents/:id", "write:agents", s.updateAgent),

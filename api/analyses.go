@@ -19,6 +19,9 @@ import (
 	"greenroom/db/pg"
 )
 
+// maxAnalysis limits the body of an analysis, in bytes: lists of interviews have up to 100 of them.
+const maxAnalysis = 256 << 10
+
 // analysisDone is the numeric status of a finished analysis in the reference (§2.13).
 const analysisDone = 3
 

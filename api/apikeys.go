@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -19,9 +20,10 @@ import (
 func (s *server) apiKeyRoutes() []surface.Route {
 	return []surface.Route{
 		surface.List("/api-keys", "read:api-keys", s.listKeys, "page", "limit"),
-		surface.Post("/api-keys", "write:api-keys", s.createKey),
+		surface.Post("/api-keys", "write:api-keys", s.createKey).MaxBody(surface.SmallBody),
 		surface.Get("/api-keys/:id", "read:api-keys", s.getKey),
-		surface.Patch("/api-keys/:id", "write:api-keys", s.updateKey),
+		surface.Patch("/api-keys/:id", "write:api-keys", s.updateKey).MaxBody(surface.SmallBody),
+		surface.Post("/api-keys/:id/rotate", "write:api-keys", s.rotateKey).MaxBody(surface.SmallBody),
 		surface.Delete("/api-keys/:id", "write:api-keys", s.revokeKey),
 	}
 }
@@ -49,8 +51,10 @@ type keyPatch struct {
 }
 
 type keyOutput struct {
-	ID              uuid.UUID          `json:"id"`
-	CompanyID       *uuid.UUID         `json:"companyId"`
+	ID        uuid.UUID  `json:"id"`
+	CompanyID *uuid.UUID `json:"companyId"`
+	// ParentID is the key through which this one was made: it is bound by it and ends with it.
+	ParentID        *uuid.UUID         `json:"parentId"`
 	Name            string             `json:"name"`
 	Prefix          string             `json:"prefix"`
 	Scopes          []string           `json:"scopes"`
@@ -60,60 +64,35 @@ type keyOutput struct {
 	ExpiresAt       *surface.Timestamp `json:"expiresAt"`
 	SuspendedAt     *surface.Timestamp `json:"suspendedAt"`
 	SuspendedReason *string            `json:"suspendedReason"`
-	RevokedAt       *surface.Timestamp `json:"revokedAt"`
-	CreatedAt       surface.Timestamp  `json:"createdAt"`
-	UpdatedAt       surface.Timestamp  `json:"updatedAt"`
+	// SuspendedBy is "platform" or "company"; nil for a key that is not suspended.
+	SuspendedBy *string            `json:"suspendedBy"`
+	RevokedAt   *surface.Timestamp `json:"revokedAt"`
+	CreatedAt   surface.Timestamp  `json:"createdAt"`
+	UpdatedAt   surface.Timestamp  `json:"updatedAt"`
 	// Key is the plain key; only the answer to a create has it.
 	Key string `json:"key,omitempty"`
 }
 
 func showKey(k *db.APIKey) keyOutput {
 	return keyOutput{
-		ID: k.ID, CompanyID: k.CompanyID, Name: k.Name, Prefix: k.Prefix, Scopes: k.Scopes, AllowedIPs: k.AllowedIPs,
-		RatePerMinute: k.RatePerMinute, RatePerHour: k.RatePerHour,
+		ID: k.ID, CompanyID: k.CompanyID, ParentID: k.Parent(), Name: k.Name, Prefix: k.Prefix, Scopes: k.Scopes,
+		AllowedIPs: k.AllowedIPs, RatePerMinute: k.RatePerMinute, RatePerHour: k.RatePerHour,
 		ExpiresAt: surface.Maybe(k.ExpiresAt), SuspendedAt: surface.Maybe(k.SuspendedAt),
-		SuspendedReason: k.SuspendedReason, RevokedAt: surface.Maybe(k.RevokedAt),
+		SuspendedReason: k.SuspendedReason, SuspendedBy: suspendedBy(k), RevokedAt: surface.Maybe(k.RevokedAt),
 		CreatedAt: surface.Timestamp(k.CreatedAt), UpdatedAt: surface.Timestamp(k.UpdatedAt),
 	}
 }
 
-// grantScopes refuses scopes that do not exist, and scopes that the calling key does not hold: a key cannot create a
-// more powerful one.
-func grantScopes(p surface.Principal, scopes []string) ([]string, error) {
-	out := []string{}
-	for _, scope := range scopes {
-		if !db.KnownScope(scope) {
-			e := surface.Invalid("scopes", "Unknown scope")
-			e.Details = surface.Details{"field": "scopes", "provided": surface.Clip(scope), "allowed": db.Scopes()}
-			return nil, e
-		}
-		if !p.Holds(scope) {
-			return nil, &surface.Error{
-				Status:  http.StatusForbidden,
-				Code:    surface.CodeScope,
-				Message: "A key can only give scopes that it has; this one lacks " + scope,
-				Details: surface.Details{"requiredScope": scope},
-			}
-		}
-		if !slices.Contains(out, scope) {
-			out = append(out, scope)
-		}
-	}
-	return out, nil
-}
-
-// grantRates refuses limits above those of the calling key, unless it is a platform key.
-func grantRates(p surface.Principal, perMinute, perHour int) error {
-	if p.Platform() {
+// suspendedBy returns who can resume a suspended key.
+func suspendedBy(k *db.APIKey) *string {
+	by := "company"
+	switch {
+	case k.SuspendedAt == nil:
 		return nil
+	case k.SuspendedByPlatform:
+		by = "platform"
 	}
-	if perMinute > p.Key.RatePerMinute {
-		return surface.Invalid("ratePerMinute", "ratePerMinute must be at most that of the calling key")
-	}
-	if perHour > p.Key.RatePerHour {
-		return surface.Invalid("ratePerHour", "ratePerHour must be at most that of the calling key")
-	}
-	return nil
+	return &by
 }
 
 func checkNetworks(allowed []string) error {
@@ -133,7 +112,7 @@ func checkExpiry(at *time.Time) error {
 }
 
 // createKey creates a key of a company. Platform keys can only be created on the command line (reference §2.7: by
-// staff).
+// staff). The key is bound by the calling key, also later: see db.APIKey.Chain.
 func (s *server) createKey(c *gin.Context) error {
 	in, err := surface.Bind[keyInput](c)
 	if err != nil {
@@ -146,6 +125,16 @@ func (s *server) createKey(c *gin.Context) error {
 	plain, hash, prefix := db.GenerateKey(s.Secret)
 	k.Hash, k.Prefix = hash, prefix
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, caller, err := lockForCaller(ctx, tx, c, surface.Caller(c).Key.ID)
+		if err != nil {
+			return err
+		}
+		if err := s.bind(&in, k, caller); err != nil {
+			return err
+		}
+		if err := db.CheckAPIKeyQuota(ctx, tx, *k.CompanyID, s.Quota.APIKeys); err != nil {
+			return err
+		}
 		return db.CreateAPIKey(ctx, tx, k, actor(c))
 	})
 	if err != nil {
@@ -157,8 +146,7 @@ func (s *server) createKey(c *gin.Context) error {
 }
 
 func (s *server) newKey(c *gin.Context, in *keyInput) (*db.APIKey, error) {
-	p := surface.Caller(c)
-	scopes, err := grantScopes(p, in.Scopes)
+	scopes, err := knownScopes(in.Scopes)
 	if err != nil {
 		return nil, err
 	}
@@ -169,27 +157,45 @@ func (s *server) newKey(c *gin.Context, in *keyInput) (*db.APIKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &db.APIKey{
+	return &db.APIKey{
 		CompanyID: &company, Name: in.Name, Scopes: scopes, AllowedIPs: in.AllowedIPs, ExpiresAt: in.ExpiresAt,
-		RatePerMinute: defaultRate(p, in.RatePerMinute, s.PerMinute, p.Key.RatePerMinute),
-		RatePerHour:   defaultRate(p, in.RatePerHour, s.PerHour, p.Key.RatePerHour),
-	}
-	return k, grantRates(p, k.RatePerMinute, k.RatePerHour)
+	}, nil
 }
 
-// defaultRate returns the requested limit or the default; a company's key defaults to at most its own limit.
-func defaultRate(p surface.Principal, asked *int, usual, own int) int {
-	switch {
-	case asked != nil:
-		return *asked
-	case p.Platform():
-		return usual
+// bind makes a new key the child of the calling key: what the body leaves out is as the caller has it, and nothing may
+// exceed it.
+func (s *server) bind(in *keyInput, k, caller *db.APIKey) error {
+	if k.BoundBy(caller); len(k.Ancestors) > db.MaxKeyDepth {
+		return surface.InvalidState(
+			fmt.Sprintf("A key can be made through at most %d others, one through the other", db.MaxKeyDepth), nil)
 	}
-	return min(usual, own)
+	for _, bound := range caller.Chain() {
+		if len(k.AllowedIPs) == 0 {
+			k.AllowedIPs = slices.Clone(bound.AllowedIPs)
+		}
+	}
+	if k.ExpiresAt == nil {
+		k.ExpiresAt = caller.End()
+	}
+	perMinute, perHour := caller.Rates()
+	if caller.CompanyID == nil { // a platform key acts for all companies: its own limits do not bound theirs
+		k.RatePerMinute, k.RatePerHour = given(in.RatePerMinute, s.PerMinute), given(in.RatePerHour, s.PerHour)
+		return grant(k, caller)
+	}
+	k.RatePerMinute = given(in.RatePerMinute, min(s.PerMinute, perMinute))
+	k.RatePerHour = given(in.RatePerHour, min(s.PerHour, perHour))
+	return errors.Join(grant(k, caller), grantRates(k, caller))
+}
+
+func given(asked *int, usual int) int {
+	if asked != nil {
+		return *asked
+	}
+	return usual
 }
 
 // actor identifies the calling key in the audit log.
-func actor(c *gin.Context) string { return "key:" + surface.Caller(c).Key.ID.String() }
+func actor(c *gin.Context) string { return surface.Caller(c).Actor() }
 
 func (s *server) listKeys(c *gin.Context) error {
 	p, err := surface.PageOf(c)
@@ -240,23 +246,57 @@ func (s *server) updateKey(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if k.RevokedAt != nil {
-		return revoked()
-	}
-	columns, action, err := in.apply(surface.Caller(c), k)
-	if err != nil {
-		return err
-	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		locked, caller, err := lockForCaller(ctx, tx, c, k.ID)
+		if err != nil {
+			return err
+		}
+		if k = locked; k.RevokedAt != nil {
+			return revoked()
+		}
+		columns, action, err := in.apply(caller, k)
+		if err != nil {
+			return err
+		}
 		return db.UpdateAPIKey(ctx, tx, k, action, actor(c), columns...)
 	})
-	if errors.Is(err, pg.ErrNotFound) { // revoked since it was read
-		return revoked()
-	}
 	if err != nil {
 		return err
 	}
 	return ok(c, http.StatusOK, showKey(k))
+}
+
+// rotateKey replaces the plain key, which gives the caller the power of the key: it must have all of it.
+func (s *server) rotateKey(c *gin.Context) error {
+	k, err := s.key(c)
+	if err != nil {
+		return err
+	}
+	plain, hash, prefix := db.GenerateKey(s.Secret)
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		locked, caller, err := lockForCaller(ctx, tx, c, k.ID)
+		if err != nil {
+			return err
+		}
+		k = locked
+		switch {
+		case k.RevokedAt != nil:
+			return revoked()
+		case k.StaffID != nil:
+			return tokenOnly()
+		}
+		if err := grant(k, caller); err != nil {
+			return err
+		}
+		k.Hash, k.Prefix = hash, prefix
+		return db.RotateAPIKey(ctx, tx, k, actor(c))
+	})
+	if err != nil {
+		return err
+	}
+	out := showKey(k)
+	out.Key = plain
+	return ok(c, http.StatusOK, out)
 }
 
 func revoked() error {
@@ -265,15 +305,17 @@ func revoked() error {
 
 // apply validates the sent fields and writes them to the row. It returns their columns and the action for the audit
 // log.
-func (in *keyPatch) apply(p surface.Principal, k *db.APIKey) ([]string, db.AuditAction, error) {
-	var err error
-	if in.Scopes.Value, err = grantScopes(p, in.Scopes.Value); err != nil {
+func (in *keyPatch) apply(caller, k *db.APIKey) ([]string, db.AuditAction, error) {
+	if k.StaffID != nil && (in.Scopes.Set || in.ExpiresAt.Set || in.AllowedIPs.Set || in.RatePerMinute.Set ||
+		in.RatePerHour.Set || in.Name.Set) {
+		return nil, "", tokenOnly()
+	}
+	scopes, err := knownScopes(in.Scopes.Value)
+	if err != nil {
 		return nil, "", err
 	}
-	if err := errors.Join(
-		checkNetworks(in.AllowedIPs.Value),
-		grantRates(p, in.RatePerMinute.Value, in.RatePerHour.Value),
-	); err != nil {
+	in.Scopes.Value = scopes
+	if err := checkNetworks(in.AllowedIPs.Value); err != nil {
 		return nil, "", err
 	}
 	if in.ExpiresAt.Set {
@@ -281,6 +323,7 @@ func (in *keyPatch) apply(p surface.Principal, k *db.APIKey) ([]string, db.Audit
 			return nil, "", err
 		}
 	}
+	before := *k
 	var u surface.Update
 	surface.Set(&u, "name", &k.Name, in.Name)
 	surface.Set(&u, "scopes", &k.Scopes, in.Scopes)
@@ -288,28 +331,46 @@ func (in *keyPatch) apply(p surface.Principal, k *db.APIKey) ([]string, db.Audit
 	surface.SetNull(&u, "expires_at", &k.ExpiresAt, in.ExpiresAt)
 	surface.Set(&u, "rate_per_minute", &k.RatePerMinute, in.RatePerMinute)
 	surface.Set(&u, "rate_per_hour", &k.RatePerHour, in.RatePerHour)
-	action := in.suspend(k, &u)
-	return u.Columns, action, nil
+	action, err := in.suspend(caller, k, &u)
+	if err != nil {
+		return nil, "", err
+	}
+	return u.Columns, action, authorizeChange(caller, &before, k)
 }
 
 // suspend suspends or resumes the key and returns the action for the audit log.
-func (in *keyPatch) suspend(k *db.APIKey, u *surface.Update) db.AuditAction {
-	suspended := k.SuspendedAt != nil
-	surface.SetNull(u, "suspended_reason", &k.SuspendedReason, in.SuspendedReason)
-	if !in.Suspended.Set || in.Suspended.Value == suspended {
-		return db.KeyUpdated
+func (in *keyPatch) suspend(caller, k *db.APIKey, u *surface.Update) (db.AuditAction, error) {
+	platform := caller.CompanyID == nil
+	if !in.Suspended.Set && !in.SuspendedReason.Set {
+		return db.AuditUpdated, nil
 	}
-	u.Columns = append(u.Columns, "suspended_at")
+	if k.SuspendedAt != nil && k.SuspendedByPlatform && !platform && (!in.Suspended.Set || !in.Suspended.Value) {
+		return "", surface.InvalidState("The platform suspended this API key, and only the platform can resume it",
+			surface.Details{"resource": "api key", "state": "suspended", "suspendedBy": "platform"})
+	}
+	if !in.Suspended.Set {
+		surface.SetNull(u, "suspended_reason", &k.SuspendedReason, in.SuspendedReason)
+		return db.AuditUpdated, nil
+	}
 	if in.Suspended.Value {
-		now := time.Now().UTC()
-		k.SuspendedAt = &now
-		return db.KeySuspended
+		reason := k.SuspendedReason
+		if in.SuspendedReason.Set {
+			reason = in.SuspendedReason.Ptr()
+		}
+		for _, column := range k.Suspend(platform, reason, time.Now().UTC()) {
+			u.Add(column)
+		}
+		return db.AuditSuspended, nil
 	}
-	k.SuspendedAt = nil
-	if !in.SuspendedReason.Set {
-		k.SuspendedReason, u.Columns = nil, append(u.Columns, "suspended_reason")
+	if k.SuspendedAt == nil {
+		surface.SetNull(u, "suspended_reason", &k.SuspendedReason, in.SuspendedReason)
+		return db.AuditUpdated, nil
 	}
-	return db.KeyResumed
+	for _, column := range k.Resume() {
+		u.Add(column)
+	}
+	surface.SetNull(u, "suspended_reason", &k.SuspendedReason, in.SuspendedReason)
+	return db.AuditResumed, nil
 }
 
 // revokeKey revokes a key permanently, from the next request on. It is idempotent.

@@ -15,7 +15,7 @@ func TestAPIKeys(t *testing.T) {
 	audit := func(id string) (actions []string) {
 		require.NoError(
 			t,
-			b.NewRaw("SELECT action FROM api_key_audit WHERE api_key_id = ? ORDER BY id", id).Scan(b.ctx, &actions),
+			b.NewRaw("SELECT action FROM audit_log WHERE target_id = ? ORDER BY id", id).Scan(b.ctx, &actions),
 		)
 		return actions
 	}

@@ -20,8 +20,8 @@ import (
 // URL instead of a key; a wrong token is a 404, like a wrong id.
 func (s *server) callbackRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Post("/callbacks/calls/:id", surface.Public, s.callReported),
-		surface.Post("/callbacks/analyses/:id", surface.Public, s.analysisReported),
+		surface.Post("/callbacks/calls/:id", surface.Public, s.callReported).MaxBody(surface.MaxBody),
+		surface.Post("/callbacks/analyses/:id", surface.Public, s.analysisReported).MaxBody(maxAnalysis),
 	}
 }
 

@@ -23,8 +23,11 @@ func (s *server) candidateRoutes() []surface.Route {
 		surface.Get("/candidates/:id", "read:candidates", s.getCandidate),
 		surface.Patch("/candidates/:id", "write:candidates", s.updateCandidate),
 		surface.Delete("/candidates/:id", "delete:candidates", s.deleteCandidate),
-		surface.List("/candidates/:id/analyses", "read:candidates", s.listCandidateAnalyses, "page", "limit"),
-		surface.List("/candidates/:id/interviews", "read:candidates", s.listCandidateInterviews, "page", "limit"),
+		surface.Get("/candidates/:id/erasure", "read:candidates", s.getErasure),
+		surface.List("/candidates/:id/analyses", "read:candidates", s.listCandidateAnalyses, "page", "limit").
+			Weighs(surface.LargeList),
+		surface.List("/candidates/:id/interviews", "read:candidates", s.listCandidateInterviews, "page", "limit").
+			Weighs(surface.LargeList),
 	}
 }
 
@@ -318,8 +321,15 @@ func replaceJobs(ctx context.Context, tx bun.Tx, candidate *db.Candidate, in *ca
 	return db.ReplaceCandidateJobs(ctx, tx, candidate.ID, ids...)
 }
 
-// deleteCandidate also cancels the candidate's interviews that have not started.
+// deleteCandidate also cancels the candidate's interviews that have not started. With erase=true it erases the person.
 func (s *server) deleteCandidate(c *gin.Context) error {
+	erase, err := surface.QueryOneOf(c, "erase", "true", "false")
+	if err != nil {
+		return err
+	}
+	if erase == "true" {
+		return s.eraseCandidate(c)
+	}
 	candidate, err := candidates.OfPath(c, s.DB)
 	if err != nil {
 		return err

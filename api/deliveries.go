@@ -15,6 +15,7 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
+	"greenroom/db"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -35,6 +36,7 @@ func (s *server) deliveryRoutes() []surface.Route {
 			"limit",
 		),
 		surface.Get("/deliveries/:id", "read:deliveries|read:webhooks", s.getDelivery),
+		surface.List("/deliveries/:id/attempts", "read:deliveries|read:webhooks", s.listAttempts, "page", "limit"),
 		surface.Post("/deliveries/:id/retry", "write:deliveries|write:webhooks", s.retryDelivery),
 		surface.Post("/deliveries/:id/cancel", "write:deliveries|write:webhooks", s.cancelDelivery),
 	}
@@ -261,6 +263,23 @@ func (s *server) getDelivery(c *gin.Context) error {
 	return s.okDelivery(c, http.StatusOK, d)
 }
 
+// listAttempts pages through all attempts; a delivery itself shows the newest 100.
+func (s *server) listAttempts(c *gin.Context) error {
+	d, err := s.delivery(c)
+	if err != nil {
+		return err
+	}
+	p, err := surface.PageOf(c)
+	if err != nil {
+		return err
+	}
+	attempts, total, err := delivery.PageAttempts(c.Request.Context(), s.DB, d.ID, p.Window())
+	if err != nil {
+		return err
+	}
+	return okPage(c, p, attempts, total, showAttempt)
+}
+
 func (s *server) okDelivery(c *gin.Context, status int, d *delivery.Delivery) error {
 	ctx := c.Request.Context()
 	attempts, err := delivery.ListAttempts(ctx, s.DB, d.ID)
@@ -308,8 +327,10 @@ func (s *server) retryDelivery(c *gin.Context) error {
 		return err
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		d, err = delivery.RetryDelivery(ctx, tx, pg.Scope{}, d.ID)
-		return err
+		if d, err = delivery.RetryDelivery(ctx, tx, pg.Scope{}, d.ID); err != nil {
+			return err
+		}
+		return db.Audit(ctx, tx, surface.Audited(c, d.CompanyID, db.AuditReplayed, db.AuditedDelivery, d.ID))
 	})
 	if err != nil {
 		return withRemedy(err, "it is under way already", map[delivery.Status]string{
@@ -326,8 +347,10 @@ func (s *server) cancelDelivery(c *gin.Context) error {
 		return err
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		d, err = delivery.CancelDelivery(ctx, tx, pg.Scope{}, d.ID)
-		return err
+		if d, err = delivery.CancelDelivery(ctx, tx, pg.Scope{}, d.ID); err != nil {
+			return err
+		}
+		return db.Audit(ctx, tx, surface.Audited(c, d.CompanyID, db.AuditCanceled, db.AuditedDelivery, d.ID))
 	})
 	if err != nil {
 		return withRemedy(err, "only a delivery that has not ended can be canceled", nil)

@@ -151,7 +151,7 @@ func TestDelivery(t *testing.T) {
 }
 
 // What the receiver of a platform's webhook answers is not a company's, though the event is.
-func TestDeliveriesToThePlatformsWebhooksAreThePlatforms(t *testing.T) {
+func TestDeliveriesToPlatformWebhooksNeedAPlatformKey(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.as(b.platformKey, "POST", "/webhooks", object{"url": "https://platform.test/", "events": []int{0}}).is(201)

@@ -21,7 +21,7 @@ import (
 
 func (s *server) eventRoutes() []surface.Route {
 	return append([]surface.Route{
-		surface.Post("/events", publishScope, s.publishEvents).Recognizing(),
+		surface.Post("/events", publishScope, s.publishEvents).Recognizing().MaxBody(maxArrayBody),
 		surface.Get("/events/:id", "read:events", s.getEvent),
 	}, s.eventTypeRoutes()...)
 }
@@ -77,7 +77,7 @@ type publication struct {
 // readPublishRequest decodes the body without any query: it does not check that a company named by a platform key
 // exists.
 func readPublishRequest(c *gin.Context) (*publishRequest, error) {
-	body, err := surface.ReadBody(c, maxArrayBody)
+	body, err := surface.ReadBody(c)
 	if err != nil {
 		return nil, err
 	}
@@ -141,14 +141,29 @@ func (s *server) checkPublications(c *gin.Context, r *publishRequest) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkSchemas(c, r, registered); err != nil {
+		return err
+	}
+	if r.isArray && surface.Caller(c).Platform() {
+		return s.checkCompanies(ctx, r)
+	}
+	return nil
+}
+
+// checkSchemas checks the publications within the budgets of the request and of the caller's company.
+func (s *server) checkSchemas(c *gin.Context, r *publishRequest, registered map[db.EventTypeKey]string) error {
 	limits := &requestLimits{Budget: eventschema.NewBudget()}
+	if slices.ContainsFunc(r.valid(), (*publication).hasSchema) {
+		end, err := s.checks.begin(c.Request.Context(), surface.Owner(c))
+		if err != nil {
+			return err
+		}
+		defer func() { end(limits.Spent()) }()
+	}
 	for _, p := range r.valid() {
 		if err := p.refuse(p.check(registered, limits)); err != nil {
 			return err
 		}
-	}
-	if r.isArray && surface.Caller(c).Platform() {
-		return s.checkCompanies(ctx, r)
 	}
 	return nil
 }
@@ -168,6 +183,11 @@ func (s *server) registeredSchemas(ctx context.Context, r *publishRequest) (map[
 		return nil, nil
 	}
 	return db.EventTypeSchemas(ctx, s.DB, keys)
+}
+
+// hasSchema reports whether the data is checked: each custom type has a schema.
+func (p *publication) hasSchema() bool {
+	return !profiles.Publishable(p.Type) || profiles.SchemaOf(p.Type) != nil
 }
 
 func (p *publication) typeKey() db.EventTypeKey {
@@ -277,31 +297,61 @@ func (r *publishRequest) events() (events []*delivery.Event) {
 	return events
 }
 
-// storeEvents stores the events and answers. Without an Idempotency-Key they are recorded in a group with the events
-// of other requests. With one, or when the API key or company was modified since it was read, they are recorded in
-// a transaction of their own.
+// storeEvents stores the events and answers. They are recorded in a group with the events of other requests. When the
+// API key or company was modified since it was read, or the Idempotency-Key is taken, the request gets a transaction of
+// its own.
 func (s *server) storeEvents(c *gin.Context, r *publishRequest, events []*delivery.Event) error {
 	ctx := c.Request.Context()
 	var companies []uuid.UUID // that must exist; checkPublications has checked those of an array
 	if !r.isArray && surface.Caller(c).Platform() {
 		companies = []uuid.UUID{r.publications[0].company}
 	}
-	if c.GetHeader(surface.IdempotencyHeader) == "" {
-		key := surface.Caller(c).Key.Seen()
-		deliveries, err := s.events.Record(ctx, delivery.Submission{Events: events, Key: key, Companies: companies})
-		if err == nil {
-			status, data := r.answer(deliveries)
-			return ok(c, status, data)
-		}
-		if !errors.Is(err, delivery.ErrPreconditionFailed) {
-			return err
-		}
-		if err := s.Confirm(c, publishScope); err != nil {
+	answer := &publishAnswer{request: r}
+	submission := delivery.Submission{
+		Events: events, Key: surface.Caller(c).Key.Seen(), Companies: companies,
+		Idempotency: s.Idempotency(c, r.body, answer.render),
+	}
+	deliveries, err := s.events.Record(ctx, submission)
+	if errors.Is(err, delivery.ErrPreconditionFailed) || errors.Is(err, delivery.ErrKeyTaken) {
+		return s.storeAlone(c, r, events, companies)
+	}
+	if err != nil {
+		return err
+	}
+	if submission.Idempotency == nil {
+		if _, _, err := answer.render(deliveries); err != nil {
 			return err
 		}
 	}
+	surface.RespondJSON(c, answer.status, answer.body)
+	return nil
+}
+
+// publishAnswer is the answer to a request, made once: the client gets the bytes that are stored with its
+// Idempotency-Key.
+type publishAnswer struct {
+	request *publishRequest
+	status  int
+	body    []byte
+}
+
+func (a *publishAnswer) render(deliveries []int) (status int, body []byte, err error) {
+	var data any
+	a.status, data = a.request.answer(deliveries)
+	a.body, err = json.Marshal(wrapped(data))
+	return a.status, a.body, err
+}
+
+// storeAlone stores the events in a transaction of their own, or repeats the answer that is stored for the
+// Idempotency-Key.
+func (s *server) storeAlone(
+	c *gin.Context, r *publishRequest, events []*delivery.Event, companies []uuid.UUID,
+) error {
+	if err := s.Confirm(c, publishScope); err != nil {
+		return err
+	}
 	for _, id := range companies {
-		if err := s.MustExist(ctx, id); err != nil {
+		if err := s.MustExist(c.Request.Context(), id); err != nil {
 			return err
 		}
 	}
@@ -326,6 +376,9 @@ func (s *server) answerRefused(c *gin.Context, r *publishRequest) error {
 		refusal = r.publications[0].refused
 	}
 	if c.GetHeader(surface.IdempotencyHeader) != "" {
+		if err := s.Confirm(c, publishScope); err != nil {
+			return err
+		}
 		err := s.Once(c, r.body, func(context.Context, bun.Tx) (int, any, error) { return 0, nil, refusal })
 		if !errors.Is(err, refusal) {
 			return err // nil if the answer was repeated

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// maxEventTypes limits the types of a company, because they are listed without pages.
-	maxEventTypes = 500
+	// stepsOfSchemaByte converts the size of a new schema to steps of checks: 64 KiB are a quarter of a request's budget.
+	stepsOfSchemaByte = 5
 	// maxNamed limits the webhooks that a refusal names.
 	maxNamed = 20
 )
@@ -55,7 +55,7 @@ func (s *server) createEventType(c *gin.Context) error {
 			),
 		)
 	}
-	if _, err := compileSchema(in.Schema); err != nil {
+	if _, err := s.compileSchema(c, in.Schema); err != nil {
 		return err
 	}
 	company, err := s.ExistingCompanyID(c, in.CompanyID)
@@ -66,7 +66,12 @@ func (s *server) createEventType(c *gin.Context) error {
 	err = pg.InTx(
 		c.Request.Context(),
 		s.DB,
-		func(ctx context.Context, tx bun.Tx) error { return insertEventType(ctx, tx, t) },
+		func(ctx context.Context, tx bun.Tx) error {
+			if err := db.CheckEventTypeQuota(ctx, tx, t.CompanyID, s.Quota.EventTypes); err != nil {
+				return err
+			}
+			return db.CreateEventType(ctx, tx, t)
+		},
 	)
 	if errors.Is(err, pg.ErrDuplicate) {
 		return typeExists(in.Name)
@@ -77,17 +82,6 @@ func (s *server) createEventType(c *gin.Context) error {
 	return ok(c, http.StatusCreated, showEventType(t).withSchema(in.Schema))
 }
 
-func insertEventType(ctx context.Context, tx bun.Tx, t *db.EventType) error {
-	n, err := db.CountEventTypes(ctx, tx, t.CompanyID)
-	if err != nil {
-		return err
-	}
-	if n >= maxEventTypes {
-		return surface.InvalidState(fmt.Sprintf("This company has the maximum of %d event types", n), nil)
-	}
-	return db.CreateEventType(ctx, tx, t)
-}
-
 func typeExists(name string) *surface.Error {
 	return &surface.Error{
 		Status: http.StatusConflict, Code: surface.CodeExists, Message: "The event type " + name + " already exists",
@@ -95,9 +89,15 @@ func typeExists(name string) *surface.Error {
 	}
 }
 
-// compileSchema refuses an invalid schema, with a JSON pointer into it.
-func compileSchema(text json.RawMessage) (*eventschema.Schema, error) {
+// compileSchema refuses an invalid schema, with a JSON pointer into it. Its work, and that of a comparison with the
+// last schema, is part of the caller's budget: the largest ones take some 100 ms.
+func (s *server) compileSchema(c *gin.Context, text json.RawMessage) (*eventschema.Schema, error) {
+	end, err := s.checks.begin(c.Request.Context(), surface.Owner(c))
+	if err != nil {
+		return nil, err
+	}
 	schema, err := eventschema.Compile(text)
+	end(len(text) * stepsOfSchemaByte)
 	var fault *eventschema.Fault
 	if !errors.As(err, &fault) {
 		return schema, err
@@ -122,7 +122,7 @@ func (s *server) updateEventType(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	schema, err := compileSchema(in.Schema)
+	schema, err := s.compileSchema(c, in.Schema)
 	if err != nil {
 		return err
 	}

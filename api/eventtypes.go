@@ -24,7 +24,7 @@ func (s *server) eventTypeRoutes() []surface.Route {
 		surface.Get("/event-types/:name", "read:events|read:webhooks", s.getEventType),
 		surface.Put("/event-types/:name", "write:events", s.updateEventType),
 		surface.Delete("/event-types/:name", "write:events", s.deleteEventType),
-		surface.List("/event-types/:name/versions", "read:events|read:webhooks", s.listEventTypeVersions),
+		surface.List("/event-types/:name/versions", "read:events|read:webhooks", s.listEventTypeVersions, "page", "limit"),
 	}
 }
 
@@ -213,23 +213,27 @@ type eventTypeVersionOutput struct {
 
 // listEventTypeVersions lists the schemas that a type has had, newest first. A type of the catalogue has at most one.
 func (s *server) listEventTypeVersions(c *gin.Context) error {
-	out := []eventTypeVersionOutput{}
+	p, err := surface.PageOf(c)
+	if err != nil {
+		return err
+	}
 	if t := catalogueType(c); t != nil {
+		versions := []eventTypeVersionOutput{}
 		if t.Schema != nil {
-			out = append(out, eventTypeVersionOutput{Version: 1, Schema: t.Schema})
+			versions = append(versions, eventTypeVersionOutput{Version: 1, Schema: t.Schema})
 		}
-		return ok(c, http.StatusOK, gin.H{"data": out, "total": len(out)})
+		same := func(v *eventTypeVersionOutput) eventTypeVersionOutput { return *v }
+		return okPage(c, p, surface.Cut(p, versions), int64(len(versions)), same)
 	}
 	t, err := s.customType(c)
 	if err != nil {
 		return err
 	}
-	versions, err := db.ListEventTypeVersions(c.Request.Context(), s.DB, t.ID)
+	versions, total, err := db.ListEventTypeVersions(c.Request.Context(), s.DB, t.ID, p.Window())
 	if err != nil {
 		return err
 	}
-	out = surface.Mapped(versions, func(v *db.EventTypeVersion) eventTypeVersionOutput {
+	return okPage(c, p, versions, total, func(v *db.EventTypeVersion) eventTypeVersionOutput {
 		return eventTypeVersionOutput{v.Version, json.RawMessage(v.Schema), surface.Maybe(&v.CreatedAt)}
 	})
-	return ok(c, http.StatusOK, gin.H{"data": out, "total": len(out)})
 }

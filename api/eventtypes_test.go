@@ -127,14 +127,14 @@ func TestRegisterEventType(t *testing.T) {
 	})
 }
 
-func TestACompanyHasSoManyEventTypes(t *testing.T) {
+func TestEventTypesOfACompanyAreLimited(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, err := b.ExecContext(b.ctx, `INSERT INTO event_types (id, company_id, name, schema)
 		SELECT gen_random_uuid(), ?, 'order.n' || n, '{}' FROM generate_series(1, 499) n`, b.company)
 	require.NoError(t, err)
 	b.register("order.last", `{}`)
-	e := b.do("POST", "/event-types", object{"name": "order.more", "schema": object{}}).fails(409, "INVALID_STATE").Error
+	e := b.do("POST", "/event-types", object{"name": "order.more", "schema": object{}}).fails(409, "QUOTA_EXCEEDED").Error
 	require.Contains(t, e.Message, "500")
 	b.as(b.otherKey, "POST", "/event-types", object{"name": "order.more", "schema": object{}}).is(201)
 }

@@ -37,8 +37,13 @@ func (b *bundle) planted() apitest.Foreign {
 	marked := object{"metadata": object{"note": apitest.Marker}}
 	b.do("PATCH", "/companies/"+b.company.String(), object{"description": apitest.Marker}).is(200)
 	hook := idOf(b.made("/webhooks", object{"url": hookURL, "events": []int{0, 3}, "name": apitest.Marker}))
+	created := b.secrets("/webhooks/" + hook)[0]
+	b.do("POST", "/webhooks/"+hook+"/rotate-secret", nil).is(200)
 	job := idOf(b.job(object{"description": apitest.Marker}))
 	candidate := idOf(b.candidate(object{"firstName": apitest.Marker, "jobId": job}))
+	_, err := b.ExecContext(b.ctx, `INSERT INTO erasures (id, company_id, candidate_id, reason, needles, files)
+		VALUES (gen_random_uuid(), ?, ?, 'requested', '{}', '{}')`, b.company, candidate) // the candidate itself must stay
+	require.NoError(b.t, err)
 	agent := idOf(b.agent("PHONE", object{"name": apitest.Marker, "focus": "GENERIC"}))
 	phone := b.made("/interviews", object{"candidateId": candidate, "agentId": agent}, marked)
 	online := uid(b.interview("ONLINE"))
@@ -50,7 +55,15 @@ func (b *bundle) planted() apitest.Foreign {
 	b.do("POST", "/interviews/"+idOf(phone)+"/analysis", object{"general": object{"summary": apitest.Marker}}).is(201)
 	event := b.do("POST", "/events", object{"type": "analysis.completed", "data": object{"note": apitest.Marker}}).is(202)["id"].(string)
 	delivery := b.do("GET", "/deliveries?webhookId="+hook, nil).items()[0]["id"].(string)
-	_, err := b.ExecContext(b.ctx, "UPDATE deliveries SET last_error = ? WHERE id = ?", apitest.Marker, delivery)
+	_, err = b.ExecContext(
+		b.ctx,
+		`INSERT INTO attempts (delivery_id, run_id, attempt, workflow_id, started_at, duration_ms,
+		outcome, error) VALUES (?, gen_random_uuid(), 1, 'w', now(), 1, 'retry', ?)`,
+		delivery,
+		apitest.Marker,
+	)
+	require.NoError(b.t, err)
+	_, err = b.ExecContext(b.ctx, "UPDATE deliveries SET last_error = ? WHERE id = ?", apitest.Marker, delivery)
 	require.NoError(b.t, err)
 	replay := b.do("POST", "/webhooks/"+hook+"/replays", object{"since": time.Now().Add(-time.Hour)}).is(202)["id"].(string)
 	key := b.do("POST", "/api-keys", object{"name": apitest.Marker, "scopes": []string{"read:jobs"}}).is(201)["id"].(string)
@@ -60,25 +73,28 @@ func (b *bundle) planted() apitest.Foreign {
 	)
 	return apitest.Foreign{
 		Rows: map[string]string{
-			"/companies/:id":             b.company.String(),
-			"/webhooks/:id":              hook,
-			"/webhooks/:id/replays/:rid": replay,
-			"/events/:id":                event,
-			"/deliveries/:id":            delivery,
-			"/api-keys/:id":              key,
-			"/jobs/:id":                  job,
-			"/candidates/:id":            candidate,
-			"/agents/:id":                agent,
-			"/event-types/:name":         "order.shipped",
-			"/interviews/:id":            idOf(phone),
+			"/companies/:id":                           b.company.String(),
+			"/webhooks/:id":                            hook,
+			"/webhooks/:id/replays/:rid":               replay,
+			"/webhooks/:id/secrets/:fingerprint":       created,
+			"/events/:id":                              event,
+			"/deliveries/:id":                          delivery,
+			"/api-keys/:id":                            key,
+			"/jobs/:id":                                job,
+			"/candidates/:id":                          candidate,
+			"/agents/:id":                              agent,
+			"/event-types/:name":                       "order.shipped",
+			"/interviews/:id":                          idOf(phone),
 			"/interviews/:id/call-attempts/:attemptId": firstCall(phone),
 			"/callbacks/calls/:id":                     firstCall(phone),
 			"/callbacks/analyses/:id":                  idOf(phone),
 			"/i/:invite":                               online.String() + "." + token.For(testSecret, token.Invite, uuid.New()),
 		},
-		Open:     []string{"/docs/:name", "/openapi/:file"},
-		Textless: []string{"/webhooks/:id/replays", "/webhooks/:id/replays/:rid"},
-		Bodies:   map[string]any{"PUT /event-types/:name": object{"schema": object{}}},
+		Open: []string{"/docs/:name", "/openapi/:file"},
+		Textless: []string{
+			"/candidates/:id/erasure", "/webhooks/:id/replays", "/webhooks/:id/replays/:rid", "/webhooks/:id/secrets",
+		},
+		Bodies: map[string]any{"PUT /event-types/:name": object{"schema": object{}}},
 		Also: []apitest.Call{
 			{Method: "POST", Target: "/candidates", Body: object{"firstName": "A", "lastName": "B", "jobId": job}},
 			{Method: "POST", Target: "/interviews", Body: object{"candidateId": candidate, "agentId": agent}},

@@ -17,11 +17,14 @@ import (
 const readyTimeout = 2 * time.Second
 
 func (s *server) infraRoutes() []surface.Route {
-	return []surface.Route{
+	routes := []surface.Route{
 		surface.Get("/healthz", surface.Public, s.health).Alone(),
 		surface.Get("/readyz", surface.Public, s.ready).Alone(),
-		surface.Get("/metrics", surface.Public, s.showMetrics()).Alone(),
 	}
+	if s.showsMetrics {
+		routes = append(routes, surface.Get("/metrics", surface.Public, s.showMetrics()).Alone())
+	}
+	return routes
 }
 
 // health reports that the process is alive, without checking its dependencies; /readyz does.

@@ -26,16 +26,17 @@ func (s *server) interviewRoutes() []surface.Route {
 			"agentId",
 			"page",
 			"limit",
-		),
+		).Weighs(surface.LargeList),
 		surface.Post("/interviews", "write:interviews", s.createInterview),
 		surface.Get("/interviews/:id", "read:interviews", s.getInterview),
 		surface.Delete("/interviews/:id", "delete:interviews", s.deleteInterview),
 		surface.Post("/interviews/:id/cancel", "write:interviews", s.cancelInterview),
-		surface.Post("/interviews/:id/call-attempts", "write:interviews", s.invokeCall),
-		surface.Patch("/interviews/:id/call-attempts/:attemptId", "write:interviews", s.rescheduleCall),
+		surface.Post("/interviews/:id/call-attempts", "write:interviews", s.invokeCall).MaxBody(surface.SmallBody),
+		surface.Patch("/interviews/:id/call-attempts/:attemptId", "write:interviews", s.rescheduleCall).
+			MaxBody(surface.SmallBody),
 		surface.Delete("/interviews/:id/call-attempts/:attemptId", "delete:interviews", s.deleteCall),
 		surface.Get("/interviews/:id/analysis", "read:interviews", s.getAnalysis),
-		surface.Post("/interviews/:id/analysis", "write:interviews", s.postAnalysis),
+		surface.Post("/interviews/:id/analysis", "write:interviews", s.postAnalysis).MaxBody(maxAnalysis),
 	}
 }
 

@@ -24,9 +24,9 @@ import (
 // inviteRoutes are opened by a candidate. The path contains the credential: <interview id>.<token>.
 func (s *server) inviteRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/i/:invite", surface.Public, s.showInvite),
-		surface.Post("/i/:invite/start", surface.Public, s.startInvited),
-		surface.Post("/i/:invite/submit", surface.Public, s.submitInvited),
+		surface.Get("/i/:invite", surface.Public, s.showInvite).ByNetwork(),
+		surface.Post("/i/:invite/start", surface.Public, s.startInvited).ByNetwork(),
+		surface.Post("/i/:invite/submit", surface.Public, s.submitInvited).MaxBody(surface.MaxBody).ByNetwork(),
 	}
 }
 
@@ -100,7 +100,6 @@ func (s *server) showInvite(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Header("Cache-Control", "no-store")
 	c.Header("Referrer-Policy", "no-referrer") // the URL is a credential
 	if strings.Contains(c.GetHeader("Accept"), "text/html") {
 		return invitePage(c, i)

@@ -230,8 +230,8 @@ func TestReferenceListHeadersUpdate(t *testing.T) {
 				{"name": "X-Environment", "value": "v-6"},
 			}})
 			for i, h := range b.row(w["id"]).Headers {
-				require.Equal(b.t, i < 4, h.IsMasked(), h.Name)
-				require.Equal(b.t, i < 4, h.Value == "", "%s is not kept in plain text", h.Name)
+				require.NotEmpty(b.t, h.Sealed, h.Name)
+				require.Empty(b.t, h.Value, "%s is not kept in plain text", h.Name)
 				require.Equal(b.t, i < 4, headerOf(w, i)["isMasked"], h.Name)
 			}
 			require.NotContains(b.t, string(b.do("GET", "/webhooks", nil).Body), "v-")
@@ -254,7 +254,11 @@ func TestReferenceListHeadersUpdate(t *testing.T) {
 				got := b.do("PATCH", path, object{field: sent}).is(200)
 				require.Equal(b.t, value, got[field])
 				before[field], before["updatedAt"] = value, got["updatedAt"]
+				if field == "url" { // another host gets no credentials of the one before
+					before["headers"] = []any{}
+				}
 				delete(before, "signingSecret")
+				delete(before, "signingSecretWhsec")
 				require.Equal(b.t, before, got, field)
 			}
 		}},

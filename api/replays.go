@@ -12,13 +12,15 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/api/surface"
+	"greenroom/db"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
 
 func (s *server) replayRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Post("/webhooks/:id/replays", "write:deliveries|write:webhooks", s.createReplay),
+		surface.Post("/webhooks/:id/replays", "write:deliveries|write:webhooks", s.createReplay).
+			MaxBody(surface.SmallBody),
 		surface.List("/webhooks/:id/replays", "read:deliveries|read:webhooks", s.listReplays, "page", "limit"),
 		surface.Get("/webhooks/:id/replays/:rid", "read:deliveries|read:webhooks", s.getReplay),
 		surface.Post(
@@ -98,7 +100,12 @@ func (s *server) createReplay(c *gin.Context) error {
 	err = pg.InTx(
 		c.Request.Context(),
 		s.DB,
-		func(ctx context.Context, tx bun.Tx) error { return delivery.CreateReplay(ctx, tx, r) },
+		func(ctx context.Context, tx bun.Tx) error {
+			if err := delivery.CreateReplay(ctx, tx, r); err != nil {
+				return err
+			}
+			return db.Audit(ctx, tx, surface.Audited(c, w.Company(), db.AuditCreated, db.AuditedReplay, r.ID))
+		},
 	)
 	if err != nil {
 		return err
@@ -174,8 +181,12 @@ func (s *server) changeReplay(
 			return err
 		}
 		err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-			r, err = change(ctx, tx, r.ID)
-			return err
+			if r, err = change(ctx, tx, r.ID); err != nil {
+				return err
+			}
+			e := surface.Audited(c, w.Company(), db.AuditUpdated, db.AuditedReplay, r.ID)
+			e.After = map[string]any{"state": r.State}
+			return db.Audit(ctx, tx, e)
 		})
 		if err != nil {
 			return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/uptrace/bun"
+
 	"greenroom/api/aiinterviews"
 	"greenroom/api/interviewsuite"
 	"greenroom/api/surface"
@@ -17,6 +19,12 @@ type Options struct {
 	// Ready is an additional check for /readyz; nil: none.
 	Ready func(context.Context) error
 
+	// MetricsElsewhere leaves out /metrics, because another server shows the metrics.
+	MetricsElsewhere bool
+
+	// Engine is the pool that stores published events (pg.Options.Engine); nil: DB.
+	Engine *bun.DB
+
 	InterviewSuite interviewsuite.Options
 	AIInterviews   aiinterviews.Options
 }
@@ -25,8 +33,12 @@ type Options struct {
 type server struct {
 	*surface.Core
 	isReady func(context.Context) error
-	events  *delivery.EventGroup
-	docs    *docs
+	// showsMetrics: /metrics is a route.
+	showsMetrics bool
+	events       *delivery.EventGroup
+	checks       *schemaChecks
+	tests        *surface.Shares
+	docs         *docs
 }
 
 // New returns all surfaces as one handler. It returns an error if a required option is missing, and does no I/O.
@@ -39,7 +51,13 @@ func New(o Options) (*surface.Mounted, error) {
 	if err != nil {
 		return nil, fmt.Errorf("render docs: %w", err)
 	}
-	s := &server{Core: core, isReady: o.Ready, events: delivery.NewEventGroup(o.DB), docs: pages}
+	if o.Engine == nil {
+		o.Engine = o.DB
+	}
+	s := &server{
+		Core: core, isReady: o.Ready, showsMetrics: !o.MetricsElsewhere, events: delivery.NewEventGroup(o.Engine),
+		checks: newSchemaChecks(), tests: surface.NewShares(testsTotal, testsEach, testWait), docs: pages,
+	}
 	return core.Mount(
 		s.canonical(),
 		wiseway.New(core),

@@ -13,18 +13,19 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
+	"greenroom/db"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
 
 func (s *server) webhookRoutes() []surface.Route {
 	return []surface.Route{
-		surface.List("/webhooks", "read:webhooks", s.listWebhooks),
+		surface.List("/webhooks", "read:webhooks", s.listWebhooks, "page", "limit").Weighs(surface.LargeList),
 		surface.Post("/webhooks", "write:webhooks", s.createWebhook),
 		surface.Get("/webhooks/:id", "read:webhooks", s.getWebhook),
 		surface.Patch("/webhooks/:id", "write:webhooks", s.updateWebhook),
 		surface.Delete("/webhooks/:id", "write:webhooks", s.deleteWebhook),
-		surface.Post("/webhooks/:id/test", "write:webhooks", s.testWebhook),
+		surface.Post("/webhooks/:id/test", "write:webhooks", s.testWebhook).Weighs(0), // waits: see testsTotal
 		surface.Post("/webhooks/:id/reset-circuit", "write:webhooks", s.resetCircuit),
 	}
 }
@@ -97,17 +98,21 @@ type webhookOutput struct {
 	RateLimit           int                `json:"rateLimit"`
 	CreatedAt           surface.Timestamp  `json:"createdAt"`
 	UpdatedAt           surface.Timestamp  `json:"updatedAt"`
-	// SigningSecret is only in the answer to a create and cannot be read again.
-	SigningSecret string `json:"signingSecret,omitempty"`
+	// SigningSecret and the same in the form of Standard Webhooks libraries are only in the answer to a create, or to an
+	// update that replaced it, and cannot be read again.
+	SigningSecret      string `json:"signingSecret,omitempty"`
+	SigningSecretWhsec string `json:"signingSecretWhsec,omitempty"`
 }
 
-// headerOutput omits the value, masked or not, as the reference does.
+// headerOutput omits the value, as the reference does. All values are sealed; isMasked is the reference's.
 type headerOutput struct {
 	Name     string `json:"name"`
 	IsMasked bool   `json:"isMasked"`
 }
 
-func showHeader(h *delivery.WebhookHeader) headerOutput { return headerOutput{h.Name, h.IsMasked()} }
+func showHeader(h *delivery.WebhookHeader) headerOutput {
+	return headerOutput{h.Name, surface.IsMasked(h.Name)}
+}
 
 func showWebhook(w *delivery.Webhook) webhookOutput {
 	return webhookOutput{
@@ -133,22 +138,38 @@ func showWebhook(w *delivery.Webhook) webhookOutput {
 	}
 }
 
+// unpagedWebhooks is the number of webhooks in a list without page and limit.
+const unpagedWebhooks = 1000
+
 // listWebhooks answers {data, total} inside the envelope's data, because the reference's client unwraps that (§3.1).
-// ?companyId= selects the webhooks of exactly that company; a company's key sees none of another company.
+// The reference has no pages here, so without page and limit the list has the first 1,000, the default quota of a
+// company. ?companyId= selects the webhooks of exactly that company; a company's key sees none of another company.
 func (s *server) listWebhooks(c *gin.Context) error {
 	company, err := surface.QueryID(c, "companyId")
 	if err != nil {
 		return err
 	}
-	hooks, err := delivery.ListWebhooks(c.Request.Context(), s.DB, surface.Caller(c).Scope(), company)
+	p, err := surface.PageOf(c)
 	if err != nil {
 		return err
 	}
-	return ok(c, http.StatusOK, gin.H{"data": surface.Mapped(hooks, showWebhook), "total": len(hooks)})
+	unpaged := c.Query("page") == "" && c.Query("limit") == ""
+	if unpaged {
+		p.Limit = unpagedWebhooks
+	}
+	hooks, total, err := delivery.PageWebhooks(c.Request.Context(), s.DB, surface.Caller(c).Scope(),
+		delivery.WebhookFilter{Company: company}, p.Window())
+	if err != nil {
+		return err
+	}
+	if unpaged {
+		return ok(c, http.StatusOK, gin.H{"data": surface.Mapped(hooks, showWebhook), "total": total})
+	}
+	return okPage(c, p, hooks, total, showWebhook)
 }
 
 func (s *server) createWebhook(c *gin.Context) error {
-	raw, err := surface.ReadBody(c, surface.MaxBody)
+	raw, err := surface.ReadBody(c)
 	if err != nil {
 		return err
 	}
@@ -164,11 +185,11 @@ func (s *server) createWebhook(c *gin.Context) error {
 		if refused != nil { // the same request may have been answered while it was valid
 			return 0, nil, refused
 		}
-		if err := delivery.CreateWebhook(ctx, tx, w); err != nil {
+		if err := s.CreateWebhook(ctx, tx, c, w); err != nil {
 			return 0, nil, err
 		}
 		out := showWebhook(w)
-		out.SigningSecret = webhook.SecretHex(secret)
+		out.SigningSecret, out.SigningSecretWhsec = webhook.SecretHex(secret), webhook.SecretWhsec(secret)
 		return http.StatusCreated, wrapped(out), nil
 	})
 }
@@ -274,83 +295,112 @@ func (s *server) updateWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	columns, err := s.applyWebhook(c.Request.Context(), &in, w)
+	events, err := s.patchedEvents(c.Request.Context(), &in, w) // before the transaction: it needs a connection of its own
 	if err != nil {
 		return err
 	}
+	var secret []byte
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		return delivery.UpdateWebhook(ctx, tx, w, columns...)
+		if w, err = delivery.LockWebhook(ctx, tx, w.ID); err != nil {
+			return err
+		}
+		before := *w
+		columns, newSecret, err := s.applyWebhook(c, &in, events, w)
+		if err != nil {
+			return err
+		}
+		secret = newSecret
+		return surface.UpdateWebhook(ctx, tx, c, &before, w, columns...)
 	})
 	if errors.Is(err, pg.ErrNotFound) { // deleted since it was read
-		return webhookNotFound(w.ID.String())
+		return webhookNotFound(c.Param("id"))
 	}
 	if err != nil {
 		return err
 	}
-	return ok(c, http.StatusOK, showWebhook(w))
+	out := showWebhook(w)
+	if secret != nil {
+		out.SigningSecret = webhook.SecretHex(secret)
+	}
+	return ok(c, http.StatusOK, out)
 }
 
-// applyWebhook writes the sent fields to the row and returns their columns.
-func (s *server) applyWebhook(ctx context.Context, in *webhookPatch, w *delivery.Webhook) ([]string, error) {
+// applyWebhook writes the sent fields to the row and returns their columns, and the new signing secret if the change
+// needs one.
+func (s *server) applyWebhook(
+	c *gin.Context,
+	in *webhookPatch,
+	events []string,
+	w *delivery.Webhook,
+) (columns []string, secret []byte, err error) {
 	switch {
 	case in.CompanyID.Set:
-		return nil, surface.Invalid("companyId", "companyId cannot be changed: delete the webhook and create another")
+		return nil, nil, surface.Invalid("companyId", "companyId cannot be changed: delete the webhook and create another")
 	case in.Profile.Set:
-		return nil, surface.Invalid("profile", "profile cannot be changed: delete the webhook and create another")
+		return nil, nil, surface.Invalid("profile", "profile cannot be changed: delete the webhook and create another")
 	case w.SetID != nil && (in.URL.Set || in.Events.Set || in.Headers.Set):
-		return nil, surface.InvalidState(
+		return nil, nil, surface.InvalidState(
 			"This webhook follows from the settings of AI interviews: change its address and credentials there",
 			nil,
 		)
 	}
 	if err := in.refuse(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var u surface.Update
 	surface.Set(&u, "name", &w.Name, in.Name)
 	surface.Set(&u, "description", &w.Description, in.Description)
 	surface.Set(&u, "rate_limit", &w.RateLimit, in.RateLimit)
 	surface.SetNull(&u, "circuit_recovery", &w.CircuitRecovery, in.CircuitRecovery)
-	surface.Set(&u, "is_active", &w.IsActive, in.IsActive)
 	if in.IsActive.Set {
-		w.DisabledReason, u.Columns = nil, append(u.Columns, "disabled_reason")
+		columns, err := surface.ActivateWebhook(c, w, in.IsActive.Value)
+		if err != nil {
+			return nil, nil, err
+		}
+		u.Columns = append(u.Columns, columns...)
 	}
-	err := s.applyChecked(ctx, in, w, &u)
-	return u.Columns, err
+	surface.Set(&u, "events", &w.Events, surface.Opt[[]string]{Set: in.Events.Set, Value: events})
+	secret, err = s.applyReceiver(in, w, &u)
+	return u.Columns, secret, err
 }
 
-// applyChecked writes the fields whose checks need the profile or a query.
-func (s *server) applyChecked(
-	ctx context.Context,
+// patchedEvents returns the event types of a change that has some.
+func (s *server) patchedEvents(ctx context.Context, in *webhookPatch, w *delivery.Webhook) ([]string, error) {
+	if !in.Events.Set {
+		return nil, nil
+	}
+	return s.ResolveFor(ctx, in.Events.Value, w.Profile, typesOf(w.CompanyID, w.OwnerCompanyID), w.Events...)
+}
+
+// applyReceiver writes the URL and the headers. The headers come last, because a new URL may drop the old ones.
+func (s *server) applyReceiver(
 	in *webhookPatch,
 	w *delivery.Webhook,
 	u *surface.Update,
-) (err error) {
+) (secret []byte, err error) {
 	if in.URL.Set {
-		if in.URL.Value, err = s.CheckedURL(in.URL.Value); err != nil {
-			return err
-		}
-		surface.Set(u, "url", &w.URL, in.URL)
-	}
-	if in.Events.Set {
-		events, err := s.ResolveFor(ctx, in.Events.Value, w.Profile, typesOf(w.CompanyID, w.OwnerCompanyID), w.Events...)
+		checked, err := s.CheckedURL(in.URL.Value)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		surface.Set(u, "events", &w.Events, surface.Opt[[]string]{Set: true, Value: events})
+		moved, newSecret, err := s.MoveWebhook(w, checked)
+		if err != nil {
+			return nil, err
+		}
+		u.Columns, secret = append(u.Columns, moved...), newSecret
 	}
 	if in.Headers.Set {
 		p, err := surface.ProfileOf(w.Profile)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		headers, err := s.SealHeaders(p, w.ID, in.Headers.Value)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		surface.Set(u, "headers", &w.Headers, surface.Opt[[]delivery.WebhookHeader]{Set: true, Value: headers})
 	}
-	return nil
+	return secret, nil
 }
 
 func (s *server) deleteWebhook(c *gin.Context) error {
@@ -359,7 +409,7 @@ func (s *server) deleteWebhook(c *gin.Context) error {
 		return err
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		return delivery.DeleteWebhook(ctx, tx, w.ID)
+		return surface.DeleteWebhook(ctx, tx, c, w)
 	})
 	if errors.Is(err, pg.ErrNotFound) {
 		return webhookNotFound(w.ID.String())
@@ -378,8 +428,16 @@ func (s *server) resetCircuit(c *gin.Context) error {
 		return err
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-		w, err = delivery.ResetCircuit(ctx, tx, w.ID)
-		return err
+		if w, err = delivery.LockWebhook(ctx, tx, w.ID); err != nil {
+			return err
+		}
+		if w.HeldByPlatform && !surface.Caller(c).Platform() {
+			return surface.HeldWebhook()
+		}
+		if w, err = delivery.ResetCircuit(ctx, tx, w.ID); err != nil {
+			return err
+		}
+		return surface.AuditWebhook(ctx, tx, c, w, db.AuditCircuitReset)
 	})
 	if errors.Is(err, pg.ErrNotFound) {
 		return webhookNotFound(c.Param("id"))

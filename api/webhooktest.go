@@ -37,6 +37,14 @@ const (
 	testGrace = 5 * time.Second
 )
 
+// A test waits up to 35 s and polls the database, so the number of tests in progress is limited: of one company, and of
+// each process.
+const (
+	testsEach  = 10
+	testsTotal = 100
+	testWait   = 100 * time.Millisecond
+)
+
 // testResult is the result of a test; a failed test only has a message.
 type testResult struct {
 	Success    bool       `json:"success"`
@@ -59,6 +67,11 @@ func (s *server) testWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	release, got := s.tests.Acquire(c.Request.Context(), surface.Owner(c), 1)
+	if !got {
+		return surface.RateLimited("Too many tests of webhooks are in progress", testsEach, testGrace)
+	}
+	defer release()
 	result, err := s.test(c.Request.Context(), p, w)
 	if err != nil {
 		return err
@@ -106,11 +119,7 @@ func (s *server) test(ctx context.Context, p *webhook.Profile, w *delivery.Webho
 
 // ping records the event and its single delivery.
 func (s *server) ping(ctx context.Context, w *delivery.Webhook) (id uuid.UUID, err error) {
-	company := w.CompanyID
-	if company == nil {
-		company = w.OwnerCompanyID
-	}
-	e := &delivery.Event{CompanyID: company, Type: catalog.Ping, Data: surface.Encoded(gin.H{
+	e := &delivery.Event{CompanyID: w.Company(), Type: catalog.Ping, Data: surface.Encoded(gin.H{
 		"message": "This is a test ping from Greenroom", "webhookId": w.ID,
 	})}
 	err = pg.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {

@@ -64,7 +64,7 @@ func (b *bundle) post(path string, length int, body string) string {
 	)
 }
 
-func TestBodyThatDoesNotComeToItsEnd(t *testing.T) {
+func TestIncompleteBody(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	address := b.serve(300 * time.Millisecond)
@@ -272,7 +272,7 @@ func TestTimesOfRFC3339(t *testing.T) {
 	require.Contains(t, got.Error.Message, "%2B")
 }
 
-func TestCursorsMustBeOurs(t *testing.T) {
+func TestInvalidCursorsAreRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, bad := range []string{"", "AAAAAAAAAAAAAAAAAAAAAA", "AZr9qGrRdvyx49Eljaob2B", "x", "AZr9qGrRdvyx49Eljaob2A=="} {

@@ -43,6 +43,7 @@ func InterviewByCustomField(ctx context.Context, db bun.IDB, company uuid.UUID, 
 	err := db.NewSelect().
 		Model(i).
 		Where("i.company_id = ? AND i.custom_field = ? AND i.deleted_at IS NULL", company, value).
+		Where(candidateKept).
 		Order("i.id DESC").
 		Limit(1).
 		Scan(ctx)
@@ -52,11 +53,19 @@ func InterviewByCustomField(ctx context.Context, db bun.IDB, company uuid.UUID, 
 	return i, nil
 }
 
-// InterviewContext returns the context that an event about the interview would have now.
+// InterviewContext returns the context that an event about the interview would have now. An interview of a deleted
+// candidate is ErrNotFound.
 func InterviewContext(ctx context.Context, db bun.IDB, i *Interview) (*catalog.Context, error) {
+	kept, err := db.NewSelect().Model(i).Where("i.id = ?", i.ID).Where(candidateKept).Exists(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for interview's candidate: %w", err)
+	}
+	if !kept {
+		return nil, pg.ErrNotFound
+	}
 	var about string
 	var none *uuid.UUID
-	err := pg.Direct(db).
+	err = pg.Direct(db).
 		QueryRowContext(ctx, contextSQL, i.CompanyID, none, none, i.ID, none, none, none, none, none, []string(nil)).
 		Scan(&about)
 	if err != nil {

@@ -1,7 +1,6 @@
 package db_test
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -64,11 +63,6 @@ func (s *suite) put(v *db.AnswerVideo) (created bool) {
 	s.t.Helper()
 	s.tx(func(tx bun.Tx) (err error) { created, err = db.PutAnswerVideo(s.ctx, tx, v); return err })
 	return created
-}
-
-// try runs fn in a transaction and returns its error.
-func (s *suite) try(fn func(tx bun.Tx) error) error {
-	return pg.InTx(s.ctx, s, func(_ context.Context, tx bun.Tx) error { return fn(tx) })
 }
 
 func (s *suite) strays() []string {

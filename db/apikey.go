@@ -1,6 +1,7 @@
 package db
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -45,20 +46,21 @@ type APIKey struct {
 	ExpiresAt       *time.Time `bun:"expires_at"`
 	SuspendedAt     *time.Time `bun:"suspended_at"`
 	SuspendedReason *string    `bun:"suspended_reason"`
-	RevokedAt       *time.Time `bun:"revoked_at"`
+	// SuspendedByPlatform and SuspendedByCompanyToo say who suspended a suspended key: see IsSuspendedBy.
+	SuspendedByPlatform   bool       `bun:"suspended_by_platform"`
+	SuspendedByCompanyToo bool       `bun:"suspended_by_company_too"`
+	RevokedAt             *time.Time `bun:"revoked_at"`
+	// Ancestors are the keys through which this key was made, nearest first.
+	Ancestors []uuid.UUID `bun:"ancestors,array"`
 	// StaffID is the staff user whose token this is. A token expires after IdleDays without use.
 	StaffID   *uuid.UUID `bun:"staff_id"`
 	IdleDays  *int       `bun:"idle_days"`
 	CreatedAt time.Time  `bun:"created_at"`
 	UpdatedAt time.Time  `bun:"updated_at"`
-	// Version changes with every change of the row. Only FindAPIKey sets it.
+	// Version changes with every change of the row and of its ancestors. Only FindAPIKey sets it.
 	Version string `bun:"version,scanonly"`
-}
-
-// Usable reports whether the key is neither revoked nor expired at that time. A suspended key is usable; see
-// SuspendedAt.
-func (k *APIKey) Usable(now time.Time) bool {
-	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
+	// Above are the rows of Ancestors, nearest first. A created key does not have them.
+	Above []*APIKey `bun:"-"`
 }
 
 // GenerateKey returns a new key with 256 random bits: its plain text, to be shown once, the stored hash (HashKey) and
@@ -92,20 +94,8 @@ func HashKey(secret []byte, plain string) []byte {
 	return mac.Sum(nil)
 }
 
-// AuditAction is what happened to a key.
-type AuditAction string
-
-// Actions in the audit log of keys.
-const (
-	KeyCreated   AuditAction = "created"
-	KeyUpdated   AuditAction = "updated"
-	KeySuspended AuditAction = "suspended"
-	KeyResumed   AuditAction = "resumed"
-	KeyRevoked   AuditAction = "revoked"
-)
-
-// CreateAPIKey stores a new key (k.Hash and k.Prefix from GenerateKey) and writes its creator, "key:<id>" or "cli", to
-// the audit log. A zero id or time is set.
+// CreateAPIKey stores a new key (k.Hash and k.Prefix from GenerateKey) and writes its creator to the audit log. A zero
+// id or time is set.
 func CreateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, actor string) error {
 	if k.ID == uuid.Nil {
 		k.ID = pg.NewID()
@@ -117,33 +107,40 @@ func CreateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, actor string) error
 	if k.AllowedIPs == nil {
 		k.AllowedIPs = []string{}
 	}
+	if k.Ancestors == nil {
+		k.Ancestors = []uuid.UUID{}
+	}
 	if _, err := tx.NewInsert().Model(k).Exec(ctx); err != nil {
 		return fmt.Errorf("insert api key: %w", pg.Translate(err))
 	}
-	return audit(ctx, tx, k.ID, KeyCreated, actor)
+	return auditKey(ctx, tx, k, AuditCreated, actor)
 }
 
-func audit(ctx context.Context, tx bun.Tx, key uuid.UUID, action AuditAction, actor string) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO api_key_audit (id, api_key_id, action, actor) VALUES (?, ?, ?, ?)",
-		pg.NewID(), key, action, actor)
-	if err != nil {
-		return fmt.Errorf("audit api key: %w", err)
-	}
-	return nil
+func auditKey(ctx context.Context, tx bun.Tx, k *APIKey, action AuditAction, actor string) error {
+	return Audit(ctx, tx, &AuditEntry{
+		CompanyID: k.CompanyID, Actor: actor, Action: action, TargetType: AuditedKey, TargetID: k.ID.String(),
+	})
 }
 
-// FindAPIKey returns the key with that hash, in any state. Its version is xmin, the id of the transaction that wrote
-// the row.
+// FindAPIKey returns the key with that hash, in any state, with its ancestors. Its version is xmin, the id of the
+// transaction that wrote the row.
 func FindAPIKey(ctx context.Context, db bun.IDB, hash []byte) (*APIKey, error) {
-	k := new(APIKey)
-	if err := db.NewSelect().
-		Model(k).
+	rows := []*APIKey{}
+	err := db.NewSelect().
+		Model(&rows).
 		ColumnExpr("k.*, k.xmin::text AS version").
 		Where("k.hash = ?", hash).
-		Scan(ctx); err != nil {
+		WhereOr("k.id = ANY ((SELECT c.ancestors FROM api_keys AS c WHERE c.hash = ?)::uuid[])", hash).
+		Scan(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("find api key: %w", pg.Translate(err))
 	}
-	return k, nil
+	for _, k := range rows {
+		if bytes.Equal(k.Hash, hash) {
+			return k, k.adopt(rows)
+		}
+	}
+	return nil, fmt.Errorf("find api key: %w", pg.ErrNotFound)
 }
 
 // GetAPIKey returns a key of any company, also a revoked one, which the audit log still refers to.
@@ -152,7 +149,7 @@ func GetAPIKey(ctx context.Context, db bun.IDB, id uuid.UUID) (*APIKey, error) {
 	if err := db.NewSelect().Model(k).Where("k.id = ?", id).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("get api key: %w", pg.Translate(err))
 	}
-	return k, nil
+	return k, loadAncestors(ctx, db, k)
 }
 
 // ListAPIKeys returns one page of the keys that the scope sees, newest first, and the total.
@@ -166,40 +163,31 @@ func ListAPIKeys(ctx context.Context, db bun.IDB, s pg.Scope, p pg.Page) ([]APIK
 	if err != nil {
 		return nil, 0, fmt.Errorf("list api keys: %w", err)
 	}
-	return ks, total, nil
+	all := make([]*APIKey, len(ks))
+	for i := range ks {
+		all[i] = &ks[i]
+	}
+	return ks, total, loadAncestors(ctx, db, all...)
 }
 
-// UpdateAPIKey writes the named columns of a key that is not revoked, and an entry in the audit log.
-func UpdateAPIKey(
-	ctx context.Context,
-	tx bun.Tx,
-	k *APIKey,
-	action AuditAction,
-	actor string,
-	columns ...string,
-) error {
-	k.UpdatedAt = time.Now().UTC()
-	err := pg.One(
-		tx.NewUpdate().
-			Model(k).
-			Column(append(columns, "updated_at")...).
-			Where("id = ? AND revoked_at IS NULL", k.ID).
-			Exec(ctx),
-	)
-	if err != nil {
-		return fmt.Errorf("update api key: %w", pg.Translate(err))
+func loadAncestors(ctx context.Context, db bun.IDB, ks ...*APIKey) error {
+	var ids []uuid.UUID
+	for _, k := range ks {
+		ids = append(ids, k.Ancestors...)
 	}
-	return audit(ctx, tx, k.ID, action, actor)
-}
-
-// RevokeAPIKey revokes a key permanently. A revoked key is ErrNotFound.
-func RevokeAPIKey(ctx context.Context, tx bun.Tx, id uuid.UUID, actor string) error {
-	err := pg.One(tx.ExecContext(ctx, `UPDATE api_keys SET revoked_at = now(), updated_at = now()
-		WHERE id = ? AND revoked_at IS NULL`, id))
-	if err != nil {
-		return fmt.Errorf("revoke api key: %w", err)
+	if len(ids) == 0 {
+		return nil
 	}
-	return audit(ctx, tx, id, KeyRevoked, actor)
+	above := []*APIKey{}
+	if err := db.NewSelect().Model(&above).Where("k.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
+		return fmt.Errorf("list ancestors of api keys: %w", err)
+	}
+	for _, k := range ks {
+		if err := k.adopt(above); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Seen returns the version that was read, for a submission that requires the key to be unchanged; nil without a key.

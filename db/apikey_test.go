@@ -41,6 +41,6 @@ func TestAPIKeyIsKeptAsAHash(t *testing.T) {
 	_, err = db.FindAPIKey(b.ctx, b, db.HashKey(secret, "sk_other"))
 	require.ErrorIs(t, err, pg.ErrNotFound)
 	var actors []string
-	require.NoError(t, b.NewRaw("SELECT action || ' by ' || actor FROM api_key_audit ORDER BY id").Scan(b.ctx, &actors))
+	require.NoError(t, b.NewRaw("SELECT action || ' by ' || actor FROM audit_log ORDER BY id").Scan(b.ctx, &actors))
 	require.Equal(t, []string{"created by cli", "revoked by cli"}, actors)
 }

@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
+
+// errRollback ends a transaction that must change nothing.
+var errRollback = errors.New("roll back")
 
 // bundle is a company with one webhook on a database of its own.
 type bundle struct {
@@ -61,8 +65,48 @@ func (b *bundle) tx(fn func(tx bun.Tx) error) {
 	require.NoError(b.t, pg.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error { return fn(tx) }))
 }
 
+// try runs fn in a transaction and returns its error.
+func (b *bundle) try(fn func(tx bun.Tx) error) error {
+	return pg.InTx(b.ctx, b, func(_ context.Context, tx bun.Tx) error { return fn(tx) })
+}
+
 func (b *bundle) exec(query string, args ...any) {
 	b.t.Helper()
 	_, err := b.ExecContext(b.ctx, query, args...)
 	require.NoError(b.t, err)
+}
+
+// count returns the number that the query selects.
+func (b *bundle) count(query string, args ...any) (n int) {
+	b.t.Helper()
+	require.NoError(b.t, b.NewRaw(query, args...).Scan(b.ctx, &n))
+	return n
+}
+
+// refuseEvents makes each later insert of an event fail.
+func (b *bundle) refuseEvents() {
+	b.t.Helper()
+	b.exec("ALTER TABLE events ADD CONSTRAINT refused CHECK (false) NOT VALID")
+}
+
+// whileLocked runs first in a transaction and calls second in another goroutine. The transaction commits, or rolls back
+// for a false commit, when second waits for one of its locks. The result is second's error.
+func (b *bundle) whileLocked(commit bool, first func(tx bun.Tx) error, second func() error) error {
+	b.t.Helper()
+	tx, err := b.BeginTx(b.ctx, nil)
+	require.NoError(b.t, err)
+	defer func() { _ = tx.Rollback() }()
+	require.NoError(b.t, first(tx))
+	result := make(chan error, 1)
+	go func() { result <- second() }()
+	require.Eventually(b.t, func() bool {
+		return b.count(`SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+	}, 20*time.Second, 5*time.Millisecond, "the second transaction does not wait for the first")
+	if commit {
+		require.NoError(b.t, tx.Commit())
+	} else {
+		require.NoError(b.t, tx.Rollback())
+	}
+	return <-result
 }

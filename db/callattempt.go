@@ -60,13 +60,18 @@ func insertCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Tim
 	return nil
 }
 
-// ListCalls returns the call attempts of the interviews, oldest first.
+// lastCalls limits ListCalls: each request for a call adds an attempt.
+const lastCalls = 100
+
+// ListCalls returns the newest 100 call attempts of each interview, oldest first.
 func ListCalls(ctx context.Context, db bun.IDB, interviews ...uuid.UUID) ([]CallAttempt, error) {
 	calls := []CallAttempt{}
 	if len(interviews) == 0 {
 		return calls, nil
 	}
-	err := db.NewSelect().Model(&calls).Where("ca.interview_id IN (?)", bun.List(interviews)).Order("ca.id").Scan(ctx)
+	err := db.NewSelect().Model(&calls).Where(`ca.id IN (SELECT c.id FROM interviews i CROSS JOIN LATERAL
+		(SELECT id FROM call_attempts WHERE interview_id = i.id ORDER BY id DESC LIMIT ?) AS c WHERE i.id IN (?))`,
+		lastCalls, bun.List(interviews)).Order("ca.id").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list call attempts: %w", err)
 	}

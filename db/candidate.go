@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
 
@@ -219,13 +220,34 @@ func UpdateCandidate(ctx context.Context, tx bun.Tx, c *Candidate, columns ...st
 	return recordCandidate(ctx, tx, c, catalog.CandidateUpdated, columns)
 }
 
-// DeleteCandidate soft-deletes a candidate and cancels its interviews that have not started, so that a person who asked
-// to be removed is not called.
+// DeleteCandidate soft-deletes a candidate and its interviews that have ended, and cancels those that have not started,
+// so that a person who asked to be removed is not called. All public links of the candidate end. An interview in
+// progress continues to its end and is then deleted, without answers (FinishInterview).
 func DeleteCandidate(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	if err := softDelete(ctx, tx, "candidates", id); err != nil {
 		return fmt.Errorf("delete candidate: %w", err)
 	}
-	return cancelScheduled(ctx, tx, ReasonCandidateDeleted, "candidate_id = ?", id)
+	if err := cancelScheduled(ctx, tx, ReasonCandidateDeleted, "candidate_id = ?", id); err != nil {
+		return err
+	}
+	return deleteEnded(ctx, tx, id)
+}
+
+// deleteEnded soft-deletes the candidate's interviews that were held. Canceled ones stay visible: they have no answers.
+func deleteEnded(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
+	var ended []uuid.UUID
+	err := tx.NewRaw(`UPDATE interviews SET deleted_at = now(), updated_at = clock_timestamp()
+		WHERE candidate_id = ? AND status IN ('COMPLETED', 'FAILED') AND deleted_at IS NULL RETURNING id`, candidate).
+		Scan(ctx, &ended)
+	if err != nil {
+		return fmt.Errorf("delete candidate's interviews: %w", err)
+	}
+	for _, id := range ended {
+		if err := delivery.AddCommand(ctx, tx, InterviewChanged, id, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cancelScheduled cancels the SCHEDULED interviews that match the condition.

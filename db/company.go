@@ -52,7 +52,7 @@ func CreateCompany(ctx context.Context, db bun.IDB, c *Company) error {
 	}
 	c.UpdatedAt = c.CreatedAt
 	c.Metadata, c.Settings = emptyObject(c.Metadata), emptyObject(c.Settings)
-	return db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	return pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		named := c.Identifier != ""
 		if _, err := tx.NewInsert().Model(c).Exec(ctx); err != nil {
 			return fmt.Errorf("insert company: %w", pg.Translate(err))

@@ -375,7 +375,7 @@ func TestReportOnEndedCallNamesItsState(t *testing.T) {
 
 // A provider that repeats its reports, while the client cancels and reschedules, must never be answered with a
 // deadlock.
-func TestReportsAndCancellationsDoNotWaitInACircle(t *testing.T) {
+func TestReportsAndCancellationsDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for range 10 {

@@ -50,10 +50,19 @@ func CreateEventType(ctx context.Context, tx bun.Tx, t *EventType) error {
 	return t.keepVersion(ctx, tx)
 }
 
+// MaxEventTypeVersions is the number of versions of a type that are kept: the newest ones. A schema has up to 64 KiB.
+const MaxEventTypeVersions = 100
+
+// keepVersion stores the current schema as a version and deletes the oldest one of too many.
 func (t *EventType) keepVersion(ctx context.Context, tx bun.Tx) error {
 	v := &EventTypeVersion{EventTypeID: t.ID, Version: t.Version, Schema: t.Schema, CreatedAt: t.UpdatedAt}
 	if _, err := tx.NewInsert().Model(v).Exec(ctx); err != nil {
 		return fmt.Errorf("insert event type version: %w", pg.Translate(err))
+	}
+	_, err := tx.ExecContext(ctx, "DELETE FROM event_type_versions WHERE event_type_id = ? AND version <= ?",
+		t.ID, t.Version-MaxEventTypeVersions)
+	if err != nil {
+		return fmt.Errorf("delete event type version: %w", err)
 	}
 	return nil
 }
@@ -75,18 +84,6 @@ func getEventType(ctx context.Context, q *bun.SelectQuery, company uuid.UUID, na
 		return nil, fmt.Errorf("get event type: %w", pg.Translate(err))
 	}
 	return t, nil
-}
-
-// CountEventTypes returns how many types a company has.
-func CountEventTypes(ctx context.Context, db bun.IDB, company uuid.UUID) (int64, error) {
-	n, err := db.NewSelect().
-		Model((*EventType)(nil)).
-		Where("et.company_id = ? AND et.deleted_at IS NULL", company).
-		Count(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("count event types: %w", err)
-	}
-	return int64(n), nil
 }
 
 // ListEventTypes returns all types of a company, by name, without their schemas.
@@ -143,7 +140,8 @@ SELECT t.company_id, t.name, t.schema FROM unnest($1::uuid[], $2::text[]) AS k (
 JOIN event_types t ON t.company_id = k.company_id AND t.name = k.name AND t.deleted_at IS NULL`
 
 // UpdateEventType writes the description, and the schema as a new version. Older versions stay, since published events
-// matched them. An identical schema creates no version. The caller must have locked the type.
+// matched them, up to [MaxEventTypeVersions]. An identical schema creates no version. The caller must have
+// locked the type.
 func UpdateEventType(ctx context.Context, tx bun.Tx, t *EventType, description, schema string) error {
 	changed := t.Schema != schema
 	t.Description, t.Schema, t.UpdatedAt = description, schema, now()
@@ -161,22 +159,32 @@ func UpdateEventType(ctx context.Context, tx bun.Tx, t *EventType, description, 
 	return t.keepVersion(ctx, tx)
 }
 
-// DeleteEventType soft-deletes a type and its versions; its name can be used again. Subscriptions stay.
-func DeleteEventType(ctx context.Context, db bun.IDB, id uuid.UUID) error {
-	if err := softDelete(ctx, db, "event_types", id); err != nil {
+// DeleteEventType deletes a type and its versions; its name can be used again. Subscriptions stay. The rows are
+// deleted: nothing refers to them, and a client that creates and deletes types must not fill the database.
+func DeleteEventType(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM event_type_versions WHERE event_type_id = ?", id); err != nil {
+		return fmt.Errorf("delete event type versions: %w", err)
+	}
+	if err := pg.One(tx.ExecContext(ctx, "DELETE FROM event_types WHERE id = ?", id)); err != nil {
 		return fmt.Errorf("delete event type: %w", err)
 	}
 	return nil
 }
 
-// ListEventTypeVersions returns all versions of a type, newest first.
-func ListEventTypeVersions(ctx context.Context, db bun.IDB, id uuid.UUID) ([]EventTypeVersion, error) {
+// ListEventTypeVersions returns one page of the versions of a type, newest first, and the total.
+func ListEventTypeVersions(
+	ctx context.Context,
+	db bun.IDB,
+	id uuid.UUID,
+	p pg.Page,
+) ([]EventTypeVersion, int64, error) {
 	versions := []EventTypeVersion{}
-	err := db.NewSelect().Model(&versions).Where("ev.event_type_id = ?", id).Order("ev.version DESC").Scan(ctx)
+	total, err := db.NewSelect().Model(&versions).Where("ev.event_type_id = ?", id).Order("ev.version DESC").
+		Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list event type versions: %w", err)
+		return nil, 0, fmt.Errorf("list event type versions: %w", err)
 	}
-	return versions, nil
+	return versions, total, nil
 }
 
 // EventTypeSubscribers returns the ids of the company's webhooks that subscribe to the type, active or not, oldest

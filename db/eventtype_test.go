@@ -25,8 +25,9 @@ func (b *bundle) eventType(name, schema string) *db.EventType {
 
 func (b *bundle) versions(id uuid.UUID) (out []string) {
 	b.t.Helper()
-	vs, err := db.ListEventTypeVersions(b.ctx, b, id)
+	vs, total, err := db.ListEventTypeVersions(b.ctx, b, id, pg.Page{Limit: 200})
 	require.NoError(b.t, err)
+	require.EqualValues(b.t, len(vs), total)
 	for _, v := range vs {
 		out = append(out, fmt.Sprintf("%d %s", v.Version, v.Schema))
 	}
@@ -101,8 +102,8 @@ func TestEventTypes(t *testing.T) {
 		require.Equal(t, []string{"2 {}", "1 " + schema}, b.versions(made.ID))
 	})
 	t.Run("deleted", func(t *testing.T) {
-		require.NoError(t, db.DeleteEventType(b.ctx, b, made.ID))
-		require.ErrorIs(t, db.DeleteEventType(b.ctx, b, made.ID), pg.ErrNotFound)
+		b.tx(func(tx bun.Tx) error { return db.DeleteEventType(b.ctx, tx, made.ID) })
+		require.ErrorIs(t, b.try(func(tx bun.Tx) error { return db.DeleteEventType(b.ctx, tx, made.ID) }), pg.ErrNotFound)
 		_, err := db.GetEventType(b.ctx, b, b.company, "order.shipped")
 		require.ErrorIs(t, err, pg.ErrNotFound)
 		got, err := db.EventTypeSchemas(b.ctx, b.DB, []db.EventTypeKey{{CompanyID: b.company, Name: "order.shipped"}})

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
 
@@ -36,12 +37,14 @@ func ClaimIdempotencyKey(
 	requestHash []byte,
 ) (*IdempotentAnswer, error) {
 	var mine bool
-	err := tx.NewRaw(`INSERT INTO idempotency_keys (api_key_id, key, request_hash, status_code, response) VALUES (?0, ?1,
-		?2, 0, '')
+	err := tx.NewRaw(`WITH lock AS MATERIALIZED (SELECT pg_advisory_xact_lock(?4))
+		INSERT INTO idempotency_keys (api_key_id, key, request_hash, status_code, response)
+		SELECT ?0, ?1, ?2, 0, '' FROM lock
 		ON CONFLICT (api_key_id, key) DO UPDATE SET request_hash = EXCLUDED.request_hash, status_code = 0, response = '',
 		sealed = NULL, created_at = now()
 		WHERE idempotency_keys.created_at < now() - ?3 * interval '1 s'
-		RETURNING true`, apiKey, key, requestHash, int(IdempotencyTTL.Seconds())).
+		RETURNING true`, apiKey, key, requestHash, int(IdempotencyTTL.Seconds()),
+		delivery.IdempotencyLock(apiKey, key)).
 		Scan(ctx, &mine)
 	if err = pg.Translate(err); err == nil {
 		return nil, nil //nolint:nilnil // no earlier answer is the ordinary case

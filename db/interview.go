@@ -154,7 +154,8 @@ type InterviewFilter struct {
 	CandidateID, JobID, AgentID *uuid.UUID
 }
 
-// ListInterviews returns one page of the interviews that the scope sees, newest first, and the total.
+// ListInterviews returns one page of the interviews that the scope sees, newest first, and the total. It leaves out
+// answers and transcripts, which have up to 1 MiB each.
 func ListInterviews(
 	ctx context.Context,
 	db bun.IDB,
@@ -165,7 +166,7 @@ func ListInterviews(
 	is := []Interview{}
 	q := db.NewSelect().
 		Model(&is).
-		ColumnExpr("i.*").
+		ExcludeColumn("answers", "transcript").
 		ColumnExpr(plannedDuration).
 		Where("i.deleted_at IS NULL").
 		Order("i.id DESC")
@@ -216,21 +217,28 @@ type Finish struct {
 }
 
 // FinishInterview moves IN_PROGRESS → COMPLETED, with participant.left and interview.finished; the analysis is then
-// pending. A deleted interview ends without transcript, analysis or event.
+// pending. A deleted interview, or one of a deleted candidate, ends without transcript, analysis or event.
 func FinishInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, f Finish) (*Interview, error) {
 	answers, transcript := orEmptyList(f.Answers), orEmptyList(f.Transcript)
 	i, err := transition(ctx, tx, id, []InterviewStatus{InterviewInProgress},
 		`status = 'COMPLETED', finished_at = clock_timestamp(),
-		 answers = CASE WHEN deleted_at IS NULL THEN ?::jsonb ELSE '[]' END,
-		 transcript = CASE WHEN deleted_at IS NULL THEN ?::jsonb ELSE '[]' END,
-		 analysis_status = CASE WHEN deleted_at IS NULL THEN 'PENDING' END,
-		 analysis_due_at = CASE WHEN deleted_at IS NULL THEN clock_timestamp() + ? * interval '1 ms' END`,
+		 deleted_at = CASE WHEN NOT `+kept+` THEN COALESCE(deleted_at, now()) END,
+		 answers = CASE WHEN `+kept+` THEN ?::jsonb ELSE '[]' END,
+		 transcript = CASE WHEN `+kept+` THEN ?::jsonb ELSE '[]' END,
+		 analysis_status = CASE WHEN `+kept+` THEN 'PENDING' END,
+		 analysis_due_at = CASE WHEN `+kept+` THEN clock_timestamp() + ? * interval '1 ms' END`,
 		string(answers), string(transcript), f.AnalysisWithin.Milliseconds())
 	if err != nil {
 		return nil, fmt.Errorf("finish interview: %w", err)
 	}
 	return i, recordInterview(ctx, tx, i, nil, catalog.ParticipantLeft, catalog.InterviewFinished)
 }
+
+// kept is true for an interview that was not deleted, nor was its candidate.
+const kept = "(deleted_at IS NULL AND " + candidateKept + ")"
+
+// candidateKept is true for an interview whose candidate was not deleted.
+const candidateKept = "EXISTS (SELECT 1 FROM candidates ck WHERE ck.id = candidate_id AND ck.deleted_at IS NULL)"
 
 func orEmptyList(list json.RawMessage) json.RawMessage {
 	if len(list) == 0 {
@@ -274,6 +282,10 @@ func CancelInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason string
 // DeleteInterview soft-deletes an interview in any status. A scheduled one is canceled with its calls. One in progress
 // continues to its end, without transcript, analysis or further events.
 func DeleteInterview(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) error {
+	// Before the status is read: an interview that starts at this moment would be canceled.
+	if _, err := LockInterview(ctx, tx, id); err != nil {
+		return err
+	}
 	i, err := GetInterview(ctx, tx, s, id)
 	if err != nil {
 		return err

@@ -247,7 +247,7 @@ func TestCallAttempts(t *testing.T) {
 	require.Equal(t, "line broke", b.lastEvent(catalog.InterviewFailed)["errorMessage"])
 }
 
-func TestDeletedInterviewInProgressSaysNoMore(t *testing.T) {
+func TestDeletedInterviewInProgressRecordsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	i := b.interview(db.Online)

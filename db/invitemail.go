@@ -52,7 +52,9 @@ func InviteMailed(ctx context.Context, db bun.IDB, interview uuid.UUID, refusal 
 	if refusal != "" {
 		set = "invite_mail_error = ?1"
 	}
-	if err := pg.One(db.ExecContext(ctx, "UPDATE interviews SET "+set+" WHERE id = ?0", interview, refusal)); err != nil {
+	if err := pg.One(
+		db.ExecContext(ctx, "UPDATE interviews SET "+set+" WHERE id = ?0 AND invite_mail", interview, refusal),
+	); err != nil {
 		return fmt.Errorf("keep what became of the invitation: %w", err)
 	}
 	return nil

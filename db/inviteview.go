@@ -40,8 +40,8 @@ func (i *InviteView) NotYet(at time.Time) bool {
 	return i.Status == InterviewScheduled && at.Add(time.Minute).Before(i.ScheduledAt)
 }
 
-// LoadInvite reads what the candidate of an ONLINE interview may see. A deleted interview or a PHONE interview is
-// ErrNotFound. A deleted job or agent is still shown.
+// LoadInvite reads what the candidate of an ONLINE interview may see. A deleted interview, one of a
+// deleted candidate and a PHONE interview are ErrNotFound. A deleted job or agent is still shown.
 func LoadInvite(ctx context.Context, db bun.IDB, interview uuid.UUID) (*InviteView, error) {
 	i := new(InviteView)
 	err := db.NewRaw(`SELECT i.id AS interview_id, i.company_id, co.name AS company, c.first_name, j.title AS job_title,
@@ -49,7 +49,7 @@ func LoadInvite(ctx context.Context, db bun.IDB, interview uuid.UUID) (*InviteVi
 			i.deadline_at, i.started_at
 		FROM interviews i JOIN companies co ON co.id = i.company_id JOIN candidates c ON c.id = i.candidate_id
 			JOIN agents a ON a.id = i.agent_id LEFT JOIN jobs j ON j.id = i.job_id
-		WHERE i.id = ? AND i.type = 'ONLINE' AND i.deleted_at IS NULL`, interview).Scan(ctx, i)
+		WHERE i.id = ? AND i.type = 'ONLINE' AND i.deleted_at IS NULL AND c.deleted_at IS NULL`, interview).Scan(ctx, i)
 	if err != nil {
 		return nil, fmt.Errorf("load invite: %w", pg.Translate(err))
 	}

@@ -184,11 +184,18 @@ func DeleteJob(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 	return nil
 }
 
-// softDelete sets deleted_at; a row that is missing or deleted is ErrNotFound.
+// softDelete sets deleted_at; a row that is missing or deleted is ErrNotFound. For the main resources the same
+// statement writes the audit log, with the actor of the context.
 func softDelete(ctx context.Context, db bun.IDB, table string, id uuid.UUID) error {
+	const remove = "UPDATE ? SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL"
+	if !slices.Contains([]string{"agents", "candidates", "event_types", "jobs"}, table) {
+		return pg.One(db.ExecContext(ctx, remove, bun.Ident(table), id))
+	}
 	return pg.One(
-		db.ExecContext(ctx, "UPDATE ? SET deleted_at = now(), updated_at = now() WHERE id = ? AND deleted_at IS NULL",
-			bun.Ident(table), id),
+		db.ExecContext(ctx, "WITH gone AS ("+remove+` RETURNING id, company_id)
+			INSERT INTO audit_log (id, company_id, actor, action, target_type, target_id)
+			SELECT ?, company_id, ?, ?, ?, id::text FROM gone`,
+			bun.Ident(table), id, pg.NewID(), actorOf(ctx), AuditDeleted, table),
 	)
 }
 

@@ -8,7 +8,7 @@ import (
 // AllScopes is the scope that includes all others.
 const AllScopes = "*"
 
-// scopes are reference §2.8; events, deliveries and api-keys are this product's own.
+// scopes are reference §2.8; events, deliveries, api-keys and audit are this product's own.
 var scopes = []string{
 	"read:jobs", "write:jobs", "delete:jobs",
 	"read:candidates", "write:candidates", "delete:candidates",
@@ -18,7 +18,7 @@ var scopes = []string{
 	"read:webhooks", "write:webhooks",
 	"read:events", "write:events",
 	"read:deliveries", "write:deliveries",
-	"read:api-keys", "write:api-keys",
+	"read:api-keys", "write:api-keys", "read:audit",
 }
 
 // Scopes lists every scope that a key can hold, AllScopes first.

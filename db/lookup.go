@@ -58,11 +58,12 @@ func CandidateByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, numbe
 	return &cs[0], loadCandidateJobs(ctx, db, cs)
 }
 
-// InterviewByNumber returns a company's interview by its number.
+// InterviewByNumber returns a company's interview by its number. One of a deleted candidate is ErrNotFound.
 func InterviewByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, number int64) (*Interview, error) {
 	i := new(Interview)
 	err := db.NewSelect().Model(i).ColumnExpr("i.*").ColumnExpr(plannedDuration).
-		Where("i.number = ? AND i.company_id = ? AND i.deleted_at IS NULL", number, company).Scan(ctx)
+		Where("i.number = ? AND i.company_id = ? AND i.deleted_at IS NULL", number, company).
+		Where(candidateKept).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("get interview: %w", pg.Translate(err))
 	}
@@ -73,7 +74,8 @@ func InterviewByNumber(ctx context.Context, db bun.IDB, company uuid.UUID, numbe
 // derived from the row.
 func InterviewByNumberUnscoped(ctx context.Context, db bun.IDB, number int64) (*Interview, error) {
 	i := new(Interview)
-	if err := db.NewSelect().Model(i).Where("i.number = ? AND i.deleted_at IS NULL", number).Scan(ctx); err != nil {
+	err := db.NewSelect().Model(i).Where("i.number = ? AND i.deleted_at IS NULL", number).Where(candidateKept).Scan(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("get interview: %w", pg.Translate(err))
 	}
 	return i, nil

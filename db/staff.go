@@ -56,6 +56,8 @@ type Staff struct {
 	LastName    string      `bun:"last_name"`
 	AccountType AccountType `bun:"account_type"`
 	IsActive    bool        `bun:"is_active"`
+	// HeldByPlatform: a platform key made the user inactive, and only the platform makes it active again.
+	HeldByPlatform bool `bun:"held_by_platform"`
 	// PasswordHash is of HashPassword; nil: this user cannot log in.
 	PasswordHash *string `bun:"password_hash"`
 	// Suite has the fields that only the interview suite's contract has.
@@ -166,16 +168,26 @@ func FindStaff(ctx context.Context, db bun.IDB, identifier, login string) (*Staf
 	return nil, fmt.Errorf("find staff user: %w", pg.ErrNotFound)
 }
 
-// UpdateStaff writes the named columns of m. The user's tokens get the scopes of the account type. They are revoked
-// when the password changed or the user is no longer active.
+// UpdateStaff writes the named columns of m, and an entry in the audit log. The user's tokens lose the scopes that a
+// new account type does not have. They are revoked when the password changed, when the user is no longer active, and
+// when the new account type is above the old one: a token never becomes more than the log-in made it.
 func UpdateStaff(ctx context.Context, tx bun.Tx, m *Staff, actor string, columns ...string) error {
+	before := new(Staff)
+	if err := tx.NewSelect().Model(before).Where("st.id = ?", m.ID).For("NO KEY UPDATE").Scan(ctx); err != nil {
+		return fmt.Errorf("lock staff user: %w", pg.Translate(err))
+	}
 	m.UpdatedAt = now()
 	err := pg.One(tx.NewUpdate().Model(m).Column(append(slices.Clone(columns), "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", m.ID).Exec(ctx))
 	if err != nil {
 		return fmt.Errorf("update staff user: %w", pg.Translate(err))
 	}
-	if !m.IsActive || slices.Contains(columns, "password_hash") {
+	was, is := ChangedFields(before.audited(), m.audited(), columns)
+	is["fields"] = columns
+	if err := AuditStaff(ctx, tx, m, AuditUpdated, actor, was, is); err != nil {
+		return err
+	}
+	if !m.IsActive || slices.Contains(columns, "password_hash") || m.AccountType.Above(before.AccountType) {
 		return revokeTokens(ctx, tx, m.ID, actor)
 	}
 	if slices.Contains(columns, "account_type") {
@@ -186,8 +198,38 @@ func UpdateStaff(ctx context.Context, tx bun.Tx, m *Staff, actor string, columns
 
 // DeleteStaff soft-deletes a user and revokes its tokens. Its notes and ratings stay.
 func DeleteStaff(ctx context.Context, tx bun.Tx, id uuid.UUID, actor string) error {
+	m, err := GetStaff(ctx, tx, id)
+	if err != nil {
+		return err
+	}
 	if err := softDelete(ctx, tx, "staff", id); err != nil {
 		return fmt.Errorf("delete staff user: %w", err)
 	}
+	if err := AuditStaff(ctx, tx, m, AuditDeleted, actor, nil, nil); err != nil {
+		return err
+	}
 	return revokeTokens(ctx, tx, id, actor)
+}
+
+// AuditStaff writes a change of a user to the audit log. CreateStaff does not, because it may run outside a
+// transaction.
+func AuditStaff(
+	ctx context.Context,
+	tx bun.Tx,
+	m *Staff,
+	action AuditAction,
+	actor string,
+	was, is map[string]any,
+) error {
+	return Audit(ctx, tx, &AuditEntry{
+		CompanyID: &m.CompanyID, Actor: actor, Action: action, TargetType: AuditedStaff, TargetID: m.ID.String(),
+		Before: was, After: is,
+	})
+}
+
+// audited are the fields of a user that the audit log shows, by column. The others are personal data.
+func (m *Staff) audited() map[string]any {
+	return map[string]any{
+		"account_type": m.AccountType, "is_active": m.IsActive, "held_by_platform": m.HeldByPlatform,
+	}
 }

@@ -166,13 +166,13 @@ func TestTokens(t *testing.T) {
 	t.Run("permanent_does_not_end", func(t *testing.T) {
 		forever := b.token(m, 0)
 		require.Nil(t, forever.ExpiresAt)
-		require.NoError(t, db.KeepToken(b.ctx, b, forever))
+		require.NoError(t, db.KeepToken(b.ctx, b, forever, 0))
 		require.True(t, b.usable(forever))
 	})
 	t.Run("use_moves_its_end_once_a_tenth_has_passed", func(t *testing.T) {
 		before, err := db.FindAPIKey(b.ctx, b, k.Hash)
 		require.NoError(t, err)
-		require.NoError(t, db.KeepToken(b.ctx, b, before))
+		require.NoError(t, db.KeepToken(b.ctx, b, before, 0))
 		same, err := db.FindAPIKey(b.ctx, b, k.Hash)
 		require.NoError(t, err)
 		require.Equal(t, before.Version, same.Version, "a fresh token is not written")
@@ -180,7 +180,7 @@ func TestTokens(t *testing.T) {
 		b.endsIn(k, 12*24*time.Hour)
 		stale, err := db.GetAPIKey(b.ctx, b, k.ID)
 		require.NoError(t, err)
-		require.NoError(t, db.KeepToken(b.ctx, b, stale))
+		require.NoError(t, db.KeepToken(b.ctx, b, stale, 0))
 		moved, err := db.GetAPIKey(b.ctx, b, k.ID)
 		require.NoError(t, err)
 		require.WithinDuration(t, time.Now().AddDate(0, 0, 14), *moved.ExpiresAt, time.Minute)
@@ -190,7 +190,7 @@ func TestTokens(t *testing.T) {
 		b.endsIn(dead, -time.Second)
 		seen, err := db.GetAPIKey(b.ctx, b, dead.ID)
 		require.NoError(t, err)
-		require.NoError(t, db.KeepToken(b.ctx, b, seen))
+		require.NoError(t, db.KeepToken(b.ctx, b, seen, 0))
 		require.False(t, b.usable(dead))
 	})
 	t.Run("follows_the_account_type", func(t *testing.T) {

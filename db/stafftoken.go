@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"greenroom/db/pg"
 )
@@ -24,13 +26,18 @@ const (
 	deadTokensFor = 30 * 24 * time.Hour
 )
 
+// DefaultTokenAge is after how long a token expires although it is used: a quarter of a year.
+const DefaultTokenAge = 90 * 24 * time.Hour
+
 // TokenRequest asks for a token.
 type TokenRequest struct {
 	Staff uuid.UUID
 	// Secret keys the hash of the token.
 	Secret []byte
 	// IdleDays without use expire the token; 0: it does not expire.
-	IdleDays                   int
+	IdleDays int
+	// MaxAge is when a token with IdleDays expires although it is used; 0: DefaultTokenAge.
+	MaxAge                     time.Duration
 	RatePerMinute, RatePerHour int
 	Actor                      string
 }
@@ -65,7 +72,7 @@ func CreateToken(ctx context.Context, tx bun.Tx, r TokenRequest) (plain string, 
 		StaffID:       &m.ID,
 	}
 	if r.IdleDays > 0 {
-		end := now().AddDate(0, 0, r.IdleDays)
+		end := now().Add(min(time.Duration(r.IdleDays)*24*time.Hour, cmp.Or(r.MaxAge, DefaultTokenAge)))
 		k.IdleDays, k.ExpiresAt = &r.IdleDays, &end
 	}
 	if err := CreateAPIKey(ctx, tx, k, r.Actor); err != nil {
@@ -126,29 +133,27 @@ func revokeTokens(ctx context.Context, tx bun.Tx, staff uuid.UUID, actor string)
 }
 
 func revokeWhere(ctx context.Context, tx bun.Tx, actor, where string, args ...any) error {
-	var ids []uuid.UUID
+	var ended []*APIKey
 	err := tx.NewRaw(`UPDATE api_keys SET revoked_at = now(), updated_at = now() WHERE revoked_at IS NULL AND `+where+`
-		RETURNING id`, args...).
-		Scan(ctx, &ids)
+		RETURNING id, company_id`, args...).
+		Scan(ctx, &ended)
 	if err != nil {
 		return fmt.Errorf("revoke tokens: %w", err)
 	}
-	for _, id := range ids {
-		if err := audit(ctx, tx, id, KeyRevoked, actor); err != nil {
+	for _, k := range ended {
+		if err := auditKey(ctx, tx, k, AuditRevoked, actor); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// limitTokens gives a user's tokens the scopes of its account type.
+// limitTokens takes from a user's tokens the scopes that its account type does not have. It adds none: a token keeps at
+// most what the log-in gave it.
 func limitTokens(ctx context.Context, tx bun.Tx, m *Staff) error {
-	k := &APIKey{Scopes: m.AccountType.Scopes(), UpdatedAt: m.UpdatedAt}
-	_, err := tx.NewUpdate().
-		Model(k).
-		Column("scopes", "updated_at").
-		Where("staff_id = ? AND revoked_at IS NULL", m.ID).
-		Exec(ctx)
+	_, err := tx.ExecContext(ctx, `UPDATE api_keys SET updated_at = ?,
+			scopes = ARRAY(SELECT s FROM unnest(scopes) AS s WHERE s = ANY (?))
+		WHERE staff_id = ? AND revoked_at IS NULL`, m.UpdatedAt, pgdialect.Array(m.AccountType.Scopes()), m.ID)
 	if err != nil {
 		return fmt.Errorf("limit tokens: %w", err)
 	}
@@ -159,18 +164,23 @@ func limitTokens(ctx context.Context, tx bun.Tx, m *Staff) error {
 // per lifetime, not with each request.
 const keptFor = 10
 
-// KeepToken extends a token that expires without use, when a tenth of its lifetime has passed.
-func KeepToken(ctx context.Context, db bun.IDB, k *APIKey) error {
+// KeepToken extends a token that expires without use, when a tenth of its lifetime has passed, to at most maxAge after
+// its creation (0: DefaultTokenAge).
+func KeepToken(ctx context.Context, db bun.IDB, k *APIKey, maxAge time.Duration) error {
 	if k.IdleDays == nil || k.ExpiresAt == nil {
 		return nil
 	}
 	whole := time.Duration(*k.IdleDays) * 24 * time.Hour
-	if time.Until(*k.ExpiresAt) > whole-whole/keptFor {
+	end, last := now().Add(whole), k.CreatedAt.Add(cmp.Or(maxAge, DefaultTokenAge))
+	if end.After(last) {
+		end = last
+	}
+	if end.Sub(*k.ExpiresAt) < whole/keptFor && (!end.Equal(last) || !end.After(*k.ExpiresAt)) {
 		return nil
 	}
 	// Not earlier than it is: a concurrent request may have extended it. Not after it has expired.
 	_, err := db.ExecContext(ctx, `UPDATE api_keys SET expires_at = GREATEST(expires_at, ?)
-		WHERE id = ? AND revoked_at IS NULL AND expires_at > clock_timestamp()`, now().Add(whole), k.ID)
+		WHERE id = ? AND revoked_at IS NULL AND expires_at > clock_timestamp()`, end, k.ID)
 	if err != nil {
 		return fmt.Errorf("keep token: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -83,6 +84,11 @@ type SetDeps struct {
 	// NewWebhook returns a new webhook row for that event with the fields that the set does not determine: id, profile,
 	// name, owner and signing secret.
 	NewWebhook func(event, url string) (*delivery.Webhook, error)
+	// MaxWebhooks is the company's quota: see CheckWebhookQuota.
+	MaxWebhooks int
+	// Actor is the caller in the audit log. Platform: it acts for the platform, see delivery.Webhook.HeldByPlatform.
+	Actor    string
+	Platform bool
 }
 
 // MissingFieldError names a required field that a set would not have, as the client writes it ("start.url").
@@ -156,7 +162,7 @@ func ChangeCompanyWebhooks(
 	if err != nil {
 		return nil, err
 	}
-	return set, w.removeUnused(ctx)
+	return set, errors.Join(w.audit(ctx, set, c, everywhere), w.removeUnused(ctx))
 }
 
 // ChangeJobWebhooks changes the settings of one job. When it shares its set, it gets a changed copy.
@@ -189,7 +195,7 @@ func ChangeJobWebhooks(
 	if _, err = tx.ExecContext(ctx, "UPDATE jobs SET webhook_set_id = ? WHERE id = ?", set.ID, job.ID); err != nil {
 		return nil, fmt.Errorf("set job's webhooks: %w", err)
 	}
-	return set, w.removeUnused(ctx)
+	return set, errors.Join(w.audit(ctx, set, c, false), w.removeUnused(ctx))
 }
 
 // LockCompany serialises changes of what a company's jobs share. Foreign-key checks do not block; CreateJob does,
@@ -206,18 +212,36 @@ func jobsWithSet(ctx context.Context, tx bun.Tx, set uuid.UUID) (n int, err erro
 	return n, nil
 }
 
-// apply changes the set and refuses an incomplete result.
+// apply changes the set and refuses an incomplete result. Credentials are for the receivers that they were sent with: a
+// URL with another scheme, host or port drops the password and the API key with its header, unless the change has them
+// again. The type and the user name stay, as the contract says of what is absent.
 func (s *WebhookSet) apply(c WebhookChange) error {
+	receivers := s.receivers()
 	if err := applyTarget(c.Start, "start", &s.StartStatus, &s.StartURL); err != nil {
 		return err
 	}
 	if err := applyTarget(c.Submission, "submission", &s.SubmissionStatus, &s.SubmissionURL); err != nil {
 		return err
 	}
+	if len(receivers) > 0 && slices.ContainsFunc(s.receivers(), func(to string) bool {
+		return !slices.ContainsFunc(receivers, func(from string) bool { return delivery.SameOrigin(from, to) })
+	}) {
+		s.password, s.apiKey, s.APIKeyHeader = nil, nil, nil
+	}
 	if c.Auth == nil {
 		return nil
 	}
 	return s.applyAuth(c.Auth)
+}
+
+// receivers returns the set's URLs, also of a webhook that is off.
+func (s *WebhookSet) receivers() (urls []string) {
+	for _, url := range []*string{s.StartURL, s.SubmissionURL} {
+		if url != nil {
+			urls = append(urls, *url)
+		}
+	}
+	return urls
 }
 
 // applyTarget turns a webhook without status on.

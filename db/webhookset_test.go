@@ -33,7 +33,7 @@ func setupSets(t *testing.T) *setting {
 }
 
 func (s *setting) kit() db.SetDeps {
-	return db.SetDeps{Box: s.box, NewWebhook: func(string, string) (*delivery.Webhook, error) {
+	return db.SetDeps{MaxWebhooks: 1000, Box: s.box, NewWebhook: func(string, string) (*delivery.Webhook, error) {
 		now := time.Now().UTC()
 		return &delivery.Webhook{
 			ID:             pg.NewID(),
@@ -137,7 +137,7 @@ func TestWebhookSet_two_webhooks_follow(t *testing.T) {
 	require.NotContains(t, string(set.BasicPassword), "pa:ss", "the password is sealed")
 }
 
-func TestWebhookSet_what_is_absent_stays(t *testing.T) {
+func TestWebhookSet_keeps_absent_settings(t *testing.T) {
 	t.Parallel()
 	s := setupSets(t)
 	first := s.global(db.WebhookChange{Start: to("https://a.test/start"), Auth: basic("user", "secret")}, false)
@@ -222,8 +222,8 @@ func TestWebhookSet_of_one_job(t *testing.T) {
 	s := setupSets(t)
 	s.global(db.WebhookChange{Start: to("https://all.test"), Auth: apiKey("X-Key", "k")}, false)
 	a, b := s.position("A", ""), s.position("B", "")
-	own := s.One(a, db.WebhookChange{Start: to("https://own.test")})
-	require.Equal(t, []string{"https://own.test"}, s.told(a))
+	own := s.One(a, db.WebhookChange{Start: to("https://all.test/own")})
+	require.Equal(t, []string{"https://all.test/own"}, s.told(a))
 	require.Equal(t, []string{"https://all.test"}, s.told(b))
 	require.Equal(t, "X-Key: k", s.header(s.hooks(own.ID)[0]), "credentials come along, sealed for the new row")
 	require.Equal(
@@ -285,7 +285,7 @@ func TestWebhookSet_for_all_jobs(t *testing.T) {
 }
 
 // A receiver that answered 410 stays disabled until its settings are sent again.
-func TestWebhookSet_does_not_wake_a_disabled_webhook_by_the_way(t *testing.T) {
+func TestWebhookSet_keeps_a_disabled_webhook_disabled(t *testing.T) {
 	t.Parallel()
 	s := setupSets(t)
 	set := s.global(db.WebhookChange{Start: to("https://a.test"), Submission: to("https://b.test")}, false)
@@ -306,7 +306,7 @@ func TestWebhookSet_does_not_wake_a_disabled_webhook_by_the_way(t *testing.T) {
 	require.Equal(t, "X-Key: k", s.header(hooks[1]))
 }
 
-func TestWebhookSet_two_writers_do_not_tear_it(t *testing.T) {
+func TestWebhookSet_concurrent_writers(t *testing.T) {
 	t.Parallel()
 	s := setupSets(t)
 	s.global(db.WebhookChange{Start: to("https://zero.test")}, false)

@@ -60,6 +60,18 @@ func (w *setWriter) store(ctx context.Context, set *WebhookSet, isNew bool) erro
 	return nil
 }
 
+// audit writes an entry about a change of a set. It names what was sent: URLs and user names may be credentials.
+func (w *setWriter) audit(ctx context.Context, set *WebhookSet, c WebhookChange, everywhere bool) error {
+	sent := map[string]any{
+		"start": c.Start != nil, "submission": c.Submission != nil, "auth": c.Auth != nil, "all_jobs": everywhere,
+		"has_password": set.BasicPassword != nil, "has_apikey": set.APIKeyValue != nil,
+	}
+	return Audit(ctx, w.tx, &AuditEntry{
+		CompanyID: &w.company, Actor: w.deps.Actor, Action: AuditUpdated, TargetType: AuditedSet,
+		TargetID: set.ID.String(), After: sent,
+	})
+}
+
 // sameSettings compares the client's settings of two sets, credentials included.
 func sameSettings(a, b *WebhookSet) bool {
 	return equal(a.StartStatus, b.StartStatus) && equal(a.StartURL, b.StartURL) &&
@@ -113,6 +125,9 @@ func (w *setWriter) findWebhook(ctx context.Context, set uuid.UUID, event string
 }
 
 func (w *setWriter) create(ctx context.Context, set *WebhookSet, t target) error {
+	if err := CheckWebhookQuota(ctx, w.tx, w.company, w.deps.MaxWebhooks); err != nil {
+		return err
+	}
 	h, err := w.deps.NewWebhook(t.event, *t.url)
 	if err != nil {
 		return err
@@ -140,8 +155,14 @@ func (w *setWriter) update(
 	}
 	columns := []string{"url", "headers"}
 	if spoken && h.IsActive != t.active {
-		h.IsActive, h.DisabledReason = t.active, nil
-		columns = append(columns, "is_active", "disabled_reason")
+		if h.HeldByPlatform && !w.deps.Platform {
+			return &pg.StateError{
+				Resource: "webhook",
+				State:    "deactivated by the platform, and only the platform can activate it",
+			}
+		}
+		h.IsActive, h.DisabledReason, h.HeldByPlatform = t.active, nil, !t.active && w.deps.Platform
+		columns = append(columns, "is_active", "disabled_reason", "held_by_platform")
 	}
 	return delivery.UpdateWebhook(ctx, w.tx, h, columns...)
 }
@@ -158,7 +179,8 @@ func (w *setWriter) headers(set *WebhookSet, hook uuid.UUID) ([]delivery.Webhook
 
 func (s *WebhookSet) credential() (name, value string) {
 	switch {
-	case s.AuthType == nil || !s.AuthStatus:
+	case s.AuthType == nil || !s.AuthStatus || *s.AuthType == AuthBasic && s.password == nil ||
+		*s.AuthType == AuthAPIKey && s.apiKey == nil:
 		return "", ""
 	case *s.AuthType == AuthBasic: // RFC 7617 §2
 		return "Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(*s.BasicUsername+":"+*s.password))
@@ -205,8 +227,8 @@ func (w *setWriter) applyToAllJobs(ctx context.Context, set *WebhookSet) error {
 func (w *setWriter) updateWebhooks(ctx context.Context, set *WebhookSet) error {
 	for _, t := range set.targets() {
 		hook, err := w.findWebhook(ctx, set.ID, t.event)
-		if err == nil && hook != nil {
-			err = w.update(ctx, set, hook, t, true)
+		if err == nil && hook != nil { // one that the platform deactivated stays so
+			err = w.update(ctx, set, hook, t, !hook.HeldByPlatform || w.deps.Platform)
 		}
 		if err != nil {
 			return err

@@ -43,6 +43,8 @@ type DeliverWebhookInput struct {
 	Reason string `json:",omitzero"`
 	// Made counts the attempts of the previous runs, when the workflow was continued as new.
 	Made int `json:",omitzero"`
+	// HasToken: the dispatcher has just taken a token of the webhook's rate limit for the first attempt.
+	HasToken bool `json:",omitzero"`
 }
 
 // check refuses an incomplete input. Without a schedule the next attempt would be the last. A test has an empty
@@ -83,6 +85,7 @@ func DeliverWebhook(ctx workflow.Context, in DeliverWebhookInput) (DeliverWebhoo
 		next:  max(in.Attempt, 1),
 		made:  in.Made,
 		probe: in.Probe,
+		token: in.HasToken,
 		local: !in.Slow && in.Attempt <= 1,
 		shown: in.Made > 0,
 		wake:  workflow.GetSignalChannel(ctx, SignalWake),
@@ -102,6 +105,7 @@ type delivering struct {
 	next  int // the number of the next attempt
 	made  int
 	probe bool
+	token bool // the next attempt may have one
 	local bool
 	shown bool // DeliveryStatus was written
 	wake  workflow.ReceiveChannel
@@ -178,6 +182,7 @@ func (d *delivering) continueAsNew(ctx workflow.Context, res deliver.AttemptResu
 	}
 	in := d.in
 	in.Attempt, in.Made, in.NotBefore, in.Reason, in.Probe, in.Slow = d.next, d.made, res.NextAt, res.Reason, false, true
+	in.HasToken = false
 	return workflow.NewContinueAsNewError(ctx, DeliverWebhook, in)
 }
 
@@ -207,7 +212,7 @@ func (d *delivering) attempt(ctx workflow.Context) (deliver.AttemptResult, error
 	var a *deliver.Activities
 	var res deliver.AttemptResult
 	in := d.attemptInput()
-	d.probe = false
+	d.probe, d.token = false, false
 	if d.local {
 		d.local = false
 		err := workflow.ExecuteLocalActivity(withLocalAttempt(ctx, d.in.Timeout), a.AttemptDelivery, in).Get(ctx, &res)
@@ -215,6 +220,7 @@ func (d *delivering) attempt(ctx workflow.Context) (deliver.AttemptResult, error
 			return res, err
 		}
 		workflow.GetLogger(ctx).Warn("attempt continues on the slow task queue", "error", err)
+		in.HasToken = false
 	}
 	err := workflow.ExecuteActivity(withSlowAttempt(ctx, d.in.Timeout, in.Attempt), a.AttemptDelivery, in).Get(ctx, &res)
 	return res, err
@@ -225,6 +231,7 @@ func (d *delivering) attemptInput() deliver.AttemptInput {
 		DeliveryID: d.in.DeliveryID, Generation: d.in.Generation, Attempt: d.next, Probe: d.probe, Replay: wasReset(d.work),
 	}
 	in.Wait, in.Last = waitAfter(d.in.Schedule, d.next)
+	in.HasToken = d.token && workflow.Now(d.work).Sub(workflow.GetInfo(d.work).WorkflowStartTime) < deliver.TokenLapse
 	return in
 }
 

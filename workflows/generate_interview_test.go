@@ -53,7 +53,8 @@ func setupGeneration(t *testing.T) *generating {
 	client := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true})
 	t.Cleanup(client.CloseIdleConnections)
 	g.real = &activities.Activities{
-		DB: g.db, Client: client, Logger: slog.New(slog.DiscardHandler), Generator: activities.Service{URL: srv.URL},
+		DB: g.db, Client: client, Services: client, Logger: slog.New(slog.DiscardHandler),
+		Generator: activities.Service{URL: srv.URL},
 	}
 	g.RegisterActivity(g.real)
 	company := pg.NewID()

@@ -73,6 +73,7 @@ func setupInterview(t *testing.T, kind db.InterviewType, in time.Duration) *inte
 	i.real = &activities.Activities{
 		DB:        i.db,
 		Client:    client,
+		Services:  client,
 		Logger:    slog.New(slog.DiscardHandler),
 		PublicURL: "https://greenroom.test",
 		Secret:    []byte("s"),

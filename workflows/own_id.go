@@ -50,6 +50,8 @@ func workflowIDOf(input any) string {
 		row, id = in.DeliveryID, DeliverWebhookWorkflowID(in.DeliveryID, in.Generation)
 	case DeliverBatchInput:
 		row, id = in.BatchID, DeliverBatchWorkflowID(in.BatchID)
+	case DeliverStreamInput:
+		row, id = in.StreamID, DeliverStreamWorkflowID(in.StreamID)
 	case CircuitInput:
 		row, id = in.WebhookID, CircuitWorkflowID(in.WebhookID)
 	case InterviewInput:

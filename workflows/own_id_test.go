@@ -28,6 +28,7 @@ func TestWorkflowsRefuseAnIncompleteInput(t *testing.T) {
 		{"Timeout", workflows.DeliverWebhook, workflows.DeliverWebhookInput{DeliveryID: id}},
 		{"BatchID", workflows.DeliverBatch, workflows.DeliverBatchInput{Deliveries: []uuid.UUID{id}}},
 		{"Deliveries", workflows.DeliverBatch, workflows.DeliverBatchInput{BatchID: id}},
+		{"StreamID", workflows.DeliverStream, workflows.DeliverStreamInput{}},
 		{"WebhookID", workflows.Circuit, workflows.CircuitInput{Cooldown: minute, ReleaseLimit: 1}},
 		{"Cooldown", workflows.Circuit, workflows.CircuitInput{WebhookID: id, ReleaseLimit: 1}},
 		{"ReleaseLimit", workflows.Circuit, workflows.CircuitInput{WebhookID: id, Cooldown: minute}},
@@ -61,6 +62,7 @@ func TestWorkflowsRefuseAnotherID(t *testing.T) {
 			"batch:" + id.String(), workflows.DeliverBatch,
 			workflows.DeliverBatchInput{BatchID: id, Deliveries: []uuid.UUID{id}},
 		},
+		{"stream:" + id.String(), workflows.DeliverStream, workflows.DeliverStreamInput{StreamID: id}},
 		{
 			"circuit:" + id.String(), workflows.Circuit,
 			workflows.CircuitInput{WebhookID: id, Cooldown: minute, ReleaseLimit: 1},

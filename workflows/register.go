@@ -32,6 +32,17 @@ func about(webhook, company uuid.UUID) []temporal.SearchAttributeUpdate {
 	return updates
 }
 
+// FlowAttributes returns the search attributes of a workflow that makes first attempts for several webhooks.
+func FlowAttributes(webhooks, companies []string) (updates []temporal.SearchAttributeUpdate) {
+	if len(webhooks) > 0 {
+		updates = append(updates, WebhookID.ValueSet(webhooks))
+	}
+	if len(companies) > 0 {
+		updates = append(updates, CompanyID.ValueSet(companies))
+	}
+	return updates
+}
+
 // SearchAttributes returns the name and type of each search attribute.
 func SearchAttributes() map[string]enumspb.IndexedValueType {
 	types := map[string]enumspb.IndexedValueType{}
@@ -57,6 +68,7 @@ func SlowTaskQueue(taskQueue string) string { return taskQueue + "-slow" }
 func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(DeliverWebhook)
 	r.RegisterWorkflow(DeliverBatch)
+	r.RegisterWorkflow(DeliverStream)
 	r.RegisterWorkflow(Circuit)
 	r.RegisterWorkflow(Interview)
 	r.RegisterWorkflow(ReplayDelivery)

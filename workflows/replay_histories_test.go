@@ -31,7 +31,8 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 		})
 	}
 	for _, workflow := range []string{
-		"DeliverWebhook", "DeliverBatch", "Circuit", "Interview", "ReplayDeliveries", "GenerateInterview",
+		"DeliverWebhook", "DeliverBatch", "DeliverStream", "Circuit", "Interview", "ReplayDeliveries",
+		"GenerateInterview",
 	} {
 		require.True(t, recorded[workflow], "a history of %s is recorded", workflow)
 	}

@@ -28,6 +28,8 @@ type Activities struct {
 	// Journal and Wire bound what is sent again after a kill; nil: neither.
 	Journal *Journal
 	Wire    *Wire
+	// Streams are the streams of this process; nil: AttemptStream only continues those of other workers.
+	Streams *Streams
 	// PublicURL begins the links in the bodies of some profiles.
 	PublicURL string
 

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	"greenroom/activities/inflight"
 	"greenroom/activities/webhook"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
@@ -28,14 +30,19 @@ type AttemptInput struct {
 	Probe bool
 	// Replay: an operator reset the workflow, so a delivery that has ended is sent again.
 	Replay bool
+	// HasToken: the dispatcher has just taken a token of the webhook's rate limit for this attempt.
+	HasToken bool `json:",omitzero"`
 }
+
+// TokenLapse is how long after it was taken, or an attempt was scheduled with it, a token of a rate limit is valid.
+const TokenLapse = delivery.TokenLapse
 
 // AttemptOutcome says what the delivery's workflow does next.
 type AttemptOutcome string
 
 // Outcomes. The first four are of recorded attempts. The others sent nothing. Parked: the circuit is open or the
-// webhook inactive. Canceled: nothing will be sent. Busy: the endpoint has no free place; the activity returns it as an
-// error, but older histories have it as a result.
+// webhook inactive. Canceled: nothing will be sent. Busy: there is no free place. The dispatcher wakes the workflow
+// when there is one, and NextAt is when the workflow asks again even so.
 const (
 	AttemptSucceeded AttemptOutcome = "succeeded"
 	AttemptRetry     AttemptOutcome = "retry"
@@ -53,6 +60,9 @@ type AttemptResult struct {
 	Reason string
 	// NextAt is when to attempt again after AttemptRetry and AttemptBusy.
 	NextAt time.Time
+
+	// queued: after AttemptBusy, the dispatcher wakes the workflow when there is a place.
+	queued bool
 }
 
 // AttemptDelivery makes one attempt and records it. If this workflow run has recorded the attempt before, its result is
@@ -65,19 +75,20 @@ func (a *Activities) AttemptDelivery(ctx context.Context, in AttemptInput) (Atte
 		return AttemptResult{}, fmt.Errorf("read run id: %w", err)
 	}
 	defer heartbeat(ctx)()
+	in.HasToken = in.HasToken && info.Attempt == 1 && info.StartedTime.Sub(info.ScheduledTime) < TokenLapse
 	res, err := a.attemptAs(ctx, in, run, info.WorkflowExecution.ID)
-	if err == nil && res.Outcome == AttemptBusy {
+	if err == nil && res.Outcome == AttemptBusy && !res.queued {
 		err = busy(res, info.IsLocalActivity)
 	}
 	return res, err
 }
 
-// ErrorEndpointBusy is the type of the error of an attempt that found no place at its endpoint.
+// ErrorEndpointBusy is the type of the error of an attempt whose webhook has had its attempts per second.
 const ErrorEndpointBusy = "EndpointBusy"
 
-// busy makes Temporal retry the activity when a place is expected to be free. A retry writes no history; a result on
-// which the workflow waits would write eleven events. A local activity fails instead, and its workflow uses the slow
-// task queue.
+// busy makes Temporal retry the activity when the delivery's turn comes. A retry writes no history; a result on which
+// the workflow waits would write eleven events. A local activity fails instead, and its workflow uses the slow task
+// queue.
 func busy(res AttemptResult, local bool) error {
 	return temporal.NewApplicationErrorWithOptions(res.Reason, ErrorEndpointBusy, temporal.ApplicationErrorOptions{
 		NonRetryable: local, NextRetryDelay: time.Until(res.NextAt), Category: temporal.ApplicationErrorCategoryBenign,
@@ -125,6 +136,8 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 		return resultOf(t.job.Done), nil
 	case w.DeletedAt != nil:
 		return AttemptResult{Outcome: AttemptCanceled, Reason: "the webhook was deleted"}, nil
+	case d.ErasedAt != nil:
+		return AttemptResult{Outcome: AttemptCanceled, Reason: "the person in the event was erased"}, nil
 	case d.Generation > t.in.Generation:
 		return AttemptResult{Outcome: AttemptCanceled, Reason: "a later replay has taken over"}, nil
 	case d.Status == delivery.Canceled, d.Status.Ended() && !t.in.Replay:
@@ -133,20 +146,117 @@ func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
 	if parked, err := t.park(ctx); err != nil || parked {
 		return AttemptResult{Outcome: AttemptParked, Reason: "the circuit is open or the webhook inactive"}, err
 	}
-	if ok, wait := t.Endpoints.AcquireForRetry(w.ID, d.ID, w.RateLimit, timeoutOf(w)+lapseSlack); !ok {
-		return t.postpone(ctx, time.Now().Add(wait).UTC())
+	t.Endpoints.Describe(w.ID, companyOf(d), webhook.HostPort(w.URL))
+	if !t.Endpoints.AcquireForRetry(w.ID, d.ID, timeoutOf(w)+lapseSlack) {
+		return t.awaitPlace(ctx)
+	}
+	if res, err := t.takeToken(ctx); err != nil || res.Outcome != "" {
+		t.Endpoints.Release(w.ID, d.ID, 0)
+		return res, err
+	}
+	if err := t.noteLate(ctx); err != nil {
+		t.Endpoints.Release(w.ID, d.ID, 0)
+		return AttemptResult{}, err
 	}
 	return t.send(ctx)
+}
+
+// takeToken takes a token of the webhook's rate limit, unless the dispatcher has. The result is empty, or says when the
+// delivery's turn comes.
+func (t *attempt) takeToken(ctx context.Context) (AttemptResult, error) {
+	w := &t.job.Webhook
+	if w.RateLimit == 0 || t.in.HasToken {
+		return AttemptResult{}, nil
+	}
+	token, err := delivery.TakeToken(ctx, t.DB, w.ID, w.RateLimit, t.job.Delivery.TurnAt)
+	if err != nil {
+		return AttemptResult{}, fmt.Errorf("attempt delivery: %w", err)
+	}
+	if !token.Granted {
+		return t.postpone(ctx, "the webhook's rate limit is reached", token.Wait, token.Turn)
+	}
+	return AttemptResult{}, nil
+}
+
+// lateAfter is how long after it was due an attempt is late. The reconciler takes a workflow for lost a few seconds
+// later, if its row shows nothing.
+const lateAfter = 15 * time.Second
+
+// noteLate tells the reconciler that an attempt which waited for a place, or in a backlog, is being made.
+func (t *attempt) noteLate(ctx context.Context) error {
+	d := &t.job.Delivery
+	due := d.UpdatedAt
+	if d.NextAttemptAt != nil {
+		due = *d.NextAttemptAt
+	}
+	if time.Since(due) < lateAfter {
+		return nil
+	}
+	return delivery.NoteAttempt(ctx, t.DB, d.ID)
+}
+
+// awaitPlace queues the delivery: the dispatcher claims a place for it and wakes its workflow. Until then it holds no
+// slot of the worker, and asks Temporal for nothing.
+func (t *attempt) awaitPlace(ctx context.Context) (AttemptResult, error) {
+	q := delivery.QueuedDelivery{
+		DeliveryID: t.in.DeliveryID, Generation: t.in.Generation, Attempt: t.in.Attempt, Probe: t.in.Probe,
+	}
+	queued, err := delivery.QueueAttempt(ctx, t.DB, q)
+	if err != nil {
+		return AttemptResult{}, err
+	}
+	if !queued { // a replay of a delivery that has ended
+		return t.postpone(ctx, noPlace, unqueuedWait, nil)
+	}
+	return AttemptResult{
+		Outcome: AttemptBusy, Reason: noPlace, NextAt: time.Now().Add(queuedWait).UTC(), queued: true,
+	}, nil
+}
+
+const (
+	noPlace = "the endpoint has no free place"
+	// queuedWait is when an attempt asks again although it was not woken.
+	queuedWait = 10 * time.Minute
+	// unqueuedWait is when an attempt asks again that cannot wait in the queue.
+	unqueuedWait = 5 * time.Second
+)
+
+// companyOf returns the company of a delivery; zero for none.
+func companyOf(d *delivery.Delivery) uuid.UUID {
+	if d.CompanyID == nil {
+		return uuid.Nil
+	}
+	return *d.CompanyID
+}
+
+// feedback returns what the end of an attempt says about how much the receiver can take.
+func feedback(p *webhook.Profile, r webhook.Response) inflight.Feedback {
+	switch r.ErrorKind {
+	case webhook.KindTimeout, webhook.KindConnect, webhook.KindClosed:
+		return inflight.Overloaded
+	}
+	switch {
+	case r.StatusCode == http.StatusTooManyRequests, r.StatusCode == http.StatusServiceUnavailable:
+		return inflight.Overloaded
+	case webhook.Classify(p, r) == webhook.Succeeded:
+		return inflight.Accepted
+	}
+	return inflight.Unclear
 }
 
 // lapseSlack is how much longer than its time-out an attempt may hold its place: for loading and recording on a slow
 // database.
 const lapseSlack = 30 * time.Second
 
-// postpone records when the delivery asks for a place again. Until then the reconciler leaves it alone.
-func (t *attempt) postpone(ctx context.Context, until time.Time) (AttemptResult, error) {
-	return AttemptResult{Outcome: AttemptBusy, Reason: "the endpoint has no free place", NextAt: until},
-		delivery.PostponeDelivery(ctx, t.DB, t.in.DeliveryID, t.in.Generation, until)
+// postpone records when the delivery asks for a place or a token again. Until then the reconciler leaves it alone.
+func (t *attempt) postpone(
+	ctx context.Context,
+	reason string,
+	wait time.Duration,
+	turn *time.Time,
+) (AttemptResult, error) {
+	return AttemptResult{Outcome: AttemptBusy, Reason: reason, NextAt: time.Now().Add(wait).UTC()},
+		delivery.PostponeDelivery(ctx, t.DB, t.in.DeliveryID, t.in.Generation, wait, turn)
 }
 
 // park pauses the delivery when its webhook is inactive or its circuit is open.
@@ -181,7 +291,8 @@ func endOf(d *delivery.Delivery) AttemptResult {
 
 func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	var took time.Duration
-	defer func() { t.Endpoints.Release(t.job.Webhook.ID, t.in.DeliveryID, took) }()
+	var said inflight.Feedback
+	defer func() { t.Endpoints.Finish(t.job.Webhook.ID, t.in.DeliveryID, took, said) }()
 	req, fault := t.request()
 	if fault != nil && !fault.otherWorker {
 		return AttemptResult{Outcome: AttemptFailed, Reason: fault.reason}, t.fail(ctx, fault, "")
@@ -189,7 +300,7 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	end := t.Wire.begin(ctx, t.Endpoints.Quick(t.job.Webhook.ID))
 	defer end()
 	resp := t.sendRequest(ctx, req, fault)
-	took = resp.Duration
+	took, said = resp.Duration, feedback(req.Profile, resp)
 	if resp.ErrorKind == webhook.KindCanceled {
 		return AttemptResult{}, fmt.Errorf("attempt interrupted: %w", context.Cause(ctx))
 	}

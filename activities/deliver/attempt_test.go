@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 	"go.temporal.io/sdk/temporal"
@@ -123,6 +125,27 @@ func (s *attempting) row(id uuid.UUID) *delivery.Delivery {
 	d, err := delivery.GetDelivery(s.t.Context(), s.DB, pg.Scope{}, id)
 	require.NoError(s.t, err)
 	return d
+}
+
+// within receives from c, and fails the test when nothing arrives.
+func within[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(20 * time.Second):
+		require.FailNow(t, "nothing arrived in 20 s")
+	}
+	return v
+}
+
+// untilLocked waits until a transaction waits for another's lock.
+func (s *attempting) untilLocked() {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool {
+		return s.number(
+			"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+		) > 0
+	}, 10*time.Second, time.Millisecond)
 }
 
 func TestAttemptSucceeds(t *testing.T) {
@@ -278,8 +301,22 @@ func TestAttemptIsNotMade(t *testing.T) {
 		s := setupAttempt(t)
 		in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
 		for range 10 {
-			require.True(t, s.Endpoints.Acquire(s.hook.ID, uuid.New(), 0, time.Minute))
+			require.True(t, s.Endpoints.AcquireForBatch(t.Context(), s.hook.ID, uuid.New()))
 		}
+		res := s.attempt(in, uuid.New())
+		require.Equal(t, deliver.AttemptBusy, res.Outcome)
+		require.Positive(t, time.Until(res.NextAt))
+		require.Equal(t, 1, s.number("SELECT count(*) FROM delivery_queue WHERE delivery_id = ? AND attempt = 1 AND redo",
+			in.DeliveryID), "the dispatcher wakes it when there is a place")
+		s.attempt(in, uuid.New())
+		require.Equal(t, 1, s.number("SELECT count(*) FROM delivery_queue"))
+	})
+	t.Run("while_its_webhook_has_had_its_attempts_per_second", func(t *testing.T) {
+		s := setupAttempt(t)
+		s.exec("UPDATE webhooks SET rate_limit = 1")
+		require.Equal(t, deliver.AttemptSucceeded,
+			s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New()).Outcome)
+		in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
 		res := s.attempt(in, uuid.New())
 		require.Equal(t, deliver.AttemptBusy, res.Outcome)
 		require.Positive(t, time.Until(res.NextAt))
@@ -287,7 +324,7 @@ func TestAttemptIsNotMade(t *testing.T) {
 			t,
 			res.NextAt,
 			*s.row(in.DeliveryID).NextAttemptAt,
-			time.Millisecond,
+			time.Second,
 			"so it is not overdue until then",
 		)
 		for _, local := range []bool{true, false} {
@@ -296,6 +333,18 @@ func TestAttemptIsNotMade(t *testing.T) {
 			require.Equal(t, local, e.NonRetryable(), "a local activity gives it to the slow task queue")
 			require.InDelta(t, time.Until(res.NextAt), e.NextRetryDelay(), float64(100*time.Millisecond))
 		}
+	})
+	t.Run("of_a_replay_while_the_endpoint_has_its_share_in_flight", func(t *testing.T) {
+		s := setupAttempt(t)
+		in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1, Replay: true}
+		s.exec("UPDATE deliveries SET status = 'succeeded'")
+		for range 10 {
+			require.True(t, s.Endpoints.AcquireForBatch(t.Context(), s.hook.ID, uuid.New()))
+		}
+		res := s.attempt(in, uuid.New())
+		require.Equal(t, deliver.AttemptBusy, res.Outcome)
+		require.InDelta(t, 5*time.Second, time.Until(res.NextAt), float64(time.Second), "the queue drops what has ended")
+		require.Zero(t, s.number("SELECT count(*) FROM delivery_queue"))
 	})
 	t.Run("when_we_are_stopping_and_it_is_our_error", func(t *testing.T) {
 		s := setupAttempt(t)
@@ -337,20 +386,99 @@ func TestAttemptFindsThatTheDeliveryEndedBeforeItWasPaused(t *testing.T) {
 	defer func() { _ = tx.Rollback() }()
 	_, err = tx.Exec("UPDATE deliveries SET status = 'canceled'")
 	require.NoError(t, err)
-	ended := make(chan error, 1)
+	result := make(chan error, 1)
 	go func() {
 		_, err := deliver.AttemptAs(s.Activities, context.Background(), in, uuid.New(), "delivery:test:0")
-		ended <- err
+		result <- err
 	}()
-	require.Eventually(t, func() bool {
-		return s.number(
-			"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
-		) > 0
-	}, 10*time.Second, time.Millisecond)
+	s.untilLocked()
 	require.NoError(t, tx.Commit())
-	require.ErrorContains(t, <-ended, "the delivery ended while it was about to be paused")
+	require.ErrorContains(t, within(t, result), "the delivery ended while it was about to be paused")
 	require.Equal(t, deliver.AttemptCanceled, s.attempt(in, uuid.New()).Outcome)
 	require.Zero(t, s.posts.Load())
+}
+
+// The circuit may close while an attempt is about to pause its delivery: nothing would release it, so it is sent.
+func TestAttemptIsMadeWhenTheCircuitCloses(t *testing.T) {
+	s := setupAttempt(t)
+	in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+	s.exec("UPDATE webhooks SET circuit_opened_at = now()")
+	tx, err := s.DB.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.Exec("UPDATE webhooks SET circuit_opened_at = NULL")
+	require.NoError(t, err)
+	result := make(chan error, 1)
+	go func() {
+		_, err := deliver.AttemptAs(s.Activities, t.Context(), in, uuid.New(), "delivery:test:0")
+		result <- err
+	}()
+	s.untilLocked()
+	require.NoError(t, tx.Commit())
+	require.NoError(t, within(t, result))
+	require.Equal(t, delivery.Succeeded, s.row(in.DeliveryID).Status)
+	require.EqualValues(t, 1, s.posts.Load())
+}
+
+// The reconciler does not take a workflow for lost whose attempt waited for long and is being made: the wake would end
+// the workflow's next wait.
+func TestALateAttemptIsNotTakenForLost(t *testing.T) {
+	s := setupAttempt(t)
+	var page delivery.SweepPage
+	sweep := func() {
+		var err error
+		page, err = delivery.SweepDeliveries(t.Context(), s.DB, delivery.SweepCursor{}, 25*time.Second, 100)
+		require.NoError(t, err)
+	}
+	s.answer = func(http.ResponseWriter) { sweep() }
+	in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+	s.exec("DELETE FROM delivery_queue")
+	s.exec("UPDATE deliveries SET updated_at = now() - interval '1 hour'")
+	require.Equal(t, deliver.AttemptSucceeded, s.attempt(in, uuid.New()).Outcome)
+	require.EqualValues(t, 1, s.posts.Load())
+	require.Zero(t, page.Requeued)
+	s.delivery()
+	s.exec("DELETE FROM delivery_queue")
+	s.exec("UPDATE deliveries SET updated_at = now() - interval '1 hour'")
+	sweep()
+	require.Equal(t, 1, page.Requeued, "one that is not attempted is")
+}
+
+// A place is held for longer than the webhook's time-out, so that a receiver that hangs gets no further attempt.
+func TestAttemptHoldsItsPlace(t *testing.T) {
+	s := setupAttempt(t)
+	s.Endpoints = inflight.NewEndpoints(1, nil)
+	arrived, hold := make(chan struct{}, 2), make(chan struct{})
+	release := sync.OnceFunc(func() { close(hold) })
+	t.Cleanup(release)
+	s.answer = func(http.ResponseWriter) { arrived <- struct{}{}; <-hold }
+	first, second := s.delivery(), s.delivery()
+	result := make(chan deliver.AttemptResult, 1)
+	go func() {
+		in := deliver.AttemptInput{DeliveryID: first, Attempt: 1}
+		res, _ := deliver.AttemptAs(s.Activities, t.Context(), in, uuid.New(), "delivery:test:0")
+		result <- res
+	}()
+	within(t, arrived)
+	in := deliver.AttemptInput{DeliveryID: second, Attempt: 1}
+	require.Equal(t, deliver.AttemptBusy, s.attempt(in, uuid.New()).Outcome)
+	release()
+	require.Equal(t, deliver.AttemptSucceeded, within(t, result).Outcome)
+	require.Equal(t, deliver.AttemptSucceeded, s.attempt(in, uuid.New()).Outcome, "it has been given back")
+}
+
+// An attempt of a test delivery neither waits for the circuit nor counts in it.
+func TestAttemptOfATestLeavesTheCircuitAlone(t *testing.T) {
+	s := setupAttempt(t)
+	s.CircuitThreshold = 1
+	s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) }
+	in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+	s.exec("UPDATE deliveries SET is_test = true")
+	require.Equal(t, deliver.AttemptRetry, s.attempt(in, uuid.New()).Outcome)
+	require.Zero(t, s.number("SELECT consecutive_failures FROM webhooks"))
+	s.exec("UPDATE webhooks SET circuit_opened_at = now()")
+	require.Equal(t, deliver.AttemptRetry, s.attempt(in, uuid.New()).Outcome)
+	require.EqualValues(t, 2, s.posts.Load())
 }
 
 // Retries of deliveries that failed together are spread around the schedule's wait, to both sides.
@@ -380,4 +508,50 @@ func TestAttemptLogsWhyTheCircuitOpened(t *testing.T) {
 	s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New())
 	require.Regexp(t, `circuit opened.*last_error="?HTTP 418`, log.String())
 	require.Equal(t, 1, strings.Count(log.String(), "circuit opened"))
+}
+
+func TestAttemptLogsThatAProbeClosedTheCircuit(t *testing.T) {
+	s := setupAttempt(t)
+	log := new(lockedBuffer)
+	s.Logger = slog.New(slog.NewTextHandler(log, nil))
+	closed := func() int { return strings.Count(log.String(), "circuit closed by a probe") }
+	in := deliver.AttemptInput{Attempt: 1, Probe: true}
+	try := func() {
+		in.DeliveryID = s.delivery()
+		s.attempt(in, uuid.New())
+	}
+	try()
+	require.Zero(t, closed(), "the circuit was closed")
+	s.exec("UPDATE webhooks SET circuit_opened_at = now()")
+	s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) }
+	try()
+	require.Zero(t, closed(), "the probe failed")
+	s.answer = func(http.ResponseWriter) {}
+	try()
+	require.Equal(t, 1, closed())
+	in.Probe = false
+	try()
+	require.Equal(t, 1, closed(), "no probe")
+	require.EqualValues(t, 4, s.posts.Load())
+}
+
+func TestAttemptIsMeasured(t *testing.T) {
+	s := setupAttempt(t)
+	s.answer = func(http.ResponseWriter) { time.Sleep(50 * time.Millisecond) }
+	s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New())
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(deliver.Collectors()...)
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		if f.GetName() != "greenroom_attempt_duration_seconds" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			h := m.GetHistogram()
+			require.Less(t, h.GetSampleSum()/float64(h.GetSampleCount()), 10.0, "seconds")
+		}
+		return
+	}
+	require.Fail(t, "no duration was observed")
 }

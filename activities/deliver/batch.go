@@ -3,6 +3,8 @@ package deliver
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,30 +68,42 @@ func (a *Activities) attemptBatchAs(
 	workflow string,
 ) (BatchResult, error) {
 	b := &batch{Activities: a, in: in, run: run, workflow: workflow}
+	if err := b.make(ctx, ctx); err != nil {
+		return BatchResult{}, err
+	}
+	return b.result, delivery.FinishBatch(ctx, a.DB, in.BatchID)
+}
+
+// make loads the batch and makes its attempts. It returns once all of them are recorded. It begins none after begins
+// has ended.
+func (b *batch) make(ctx, begins context.Context) error {
 	began := time.Now()
-	key := flightKey{in.BatchID, run, 0}
-	if err := a.flights.alone(ctx, key); err != nil {
-		return BatchResult{}, fmt.Errorf("wait for an earlier try of the batch: %w", err)
+	key := flightKey{b.in.BatchID, b.run, 0}
+	if err := b.flights.alone(ctx, key); err != nil {
+		return fmt.Errorf("wait for an earlier try of the batch: %w", err)
 	}
-	defer a.flights.end(key, AttemptResult{}, nil)
+	defer b.flights.end(key, AttemptResult{}, nil)
 	if err := b.load(ctx); err != nil {
-		return BatchResult{}, fmt.Errorf("attempt batch: %w", err)
+		return fmt.Errorf("attempt batch: %w", err)
 	}
-	b.attempt(ctx)
+	b.attempt(ctx, begins)
 	if err := b.err; err != nil {
-		return BatchResult{}, fmt.Errorf("attempt batch: %w", err)
+		return fmt.Errorf("attempt batch: %w", err)
 	}
 	for _, q := range append(b.left, b.resend...) {
 		b.count(q.WebhookID, BatchCounts{Left: 1})
 	}
-	a.Logger.DebugContext(ctx, "batch", "batch_id", in.BatchID, "succeeded", b.result.Succeeded, "failed", b.result.Failed,
-		"left", b.result.Left, "duration_ms", time.Since(began).Milliseconds())
-	return b.result, delivery.FinishBatch(ctx, a.DB, in.BatchID)
+	b.Logger.DebugContext(ctx, "batch", "batch_id", b.in.BatchID, "succeeded", b.result.Succeeded,
+		"failed", b.result.Failed, "left", b.result.Left, "duration_ms", time.Since(began).Milliseconds())
+	return nil
 }
 
-// batch is the state of one AttemptBatch call.
+// batch is the state of a batch while its attempts are made.
 type batch struct {
 	*Activities
+	// stream, when not nil, attempts the batch. taken are its deliveries when the dispatcher has just handed them over.
+	stream   *Stream
+	taken    []delivery.QueuedDelivery
 	in       BatchInput
 	run      uuid.UUID
 	workflow string
@@ -106,11 +120,14 @@ type batch struct {
 
 func (b *batch) load(ctx context.Context) error {
 	var err error
-	if b.lease, err = delivery.LeaseBatch(ctx, b.DB, b.in.BatchID); err != nil {
-		return err
-	}
 	b.byHook = make(map[uuid.UUID][]*delivery.Work)
-	if err = b.loadWork(ctx, false, func(d *delivery.Delivery) bool { return d.Status == delivery.Pending }); err != nil {
+	isPending := func(d *delivery.Delivery) bool { return d.Status == delivery.Pending }
+	if len(b.taken) > 0 {
+		err = b.loadTaken(ctx, isPending)
+	} else if b.lease, err = delivery.LeaseBatch(ctx, b.DB, b.in.BatchID); err == nil {
+		err = b.loadWork(ctx, false, isPending)
+	}
+	if err != nil {
 		return err
 	}
 	if b.in.Replay { // deliveries that have not ended are sent anyway, and canceled ones stay canceled
@@ -121,40 +138,83 @@ func (b *batch) load(ctx context.Context) error {
 			return err
 		}
 	}
-	b.hooks, err = b.loadHooks(ctx)
+	if b.hooks, err = b.loadHooks(ctx); err == nil && b.stream == nil && b.lease == 1 && !b.in.Replay {
+		b.passTokens(time.Now().Add(TokenLapse))
+	}
 	return err
 }
 
-// loadWork adds the deliveries that the batch still has, or with replay all that it began with, unless this run has
+// passTokens gives the deliveries to webhooks with a rate limit the tokens that the dispatcher took for them. Only the
+// first worker that has the batch may use them: deliveries that another attempts later go back to the queue.
+func (b *batch) passTokens(until time.Time) {
+	for id, jobs := range b.byHook {
+		if w := b.hooks.m[id]; w == nil || w.RateLimit == 0 {
+			continue
+		}
+		for _, j := range jobs {
+			j.TokenUntil = until
+		}
+	}
+}
+
+// loadTaken adds the deliveries of a batch that was just committed: no other worker can have it.
+func (b *batch) loadTaken(ctx context.Context, wanted func(*delivery.Delivery) bool) error {
+	jobs, err := delivery.LoadTaken(ctx, b.DB, b.taken)
+	b.addWork(jobs, wanted)
+	return err
+}
+
+// loadWork adds the deliveries that the batch still has, or with all those that it began with, unless this run has
 // recorded their attempts.
-func (b *batch) loadWork(ctx context.Context, replay bool, wanted func(*delivery.Delivery) bool) error {
+func (b *batch) loadWork(ctx context.Context, all bool, wanted func(*delivery.Delivery) bool) error {
 	jobs, err := delivery.LoadBatch(
 		ctx,
 		b.DB,
 		delivery.Batch{ID: b.in.BatchID, Deliveries: b.in.Deliveries},
 		b.run,
-		replay,
+		all,
 	)
+	b.addWork(jobs, wanted)
+	return err
+}
+
+func (b *batch) addWork(jobs []*delivery.Work, wanted func(*delivery.Delivery) bool) {
 	for _, j := range jobs {
 		if j.Done == nil && wanted(&j.Delivery) {
 			b.byHook[j.Delivery.WebhookID] = append(b.byHook[j.Delivery.WebhookID], j)
 		}
 	}
-	return err
 }
 
 // attempt makes the attempts of all endpoints concurrently, so that no delivery waits for another's receiver.
-func (b *batch) attempt(ctx context.Context) {
-	begins, end := context.WithTimeout(ctx, startLimit)
+func (b *batch) attempt(ctx, begins context.Context) {
+	begins, end := context.WithTimeout(begins, startLimit)
 	defer end()
 	var endpoints, attempts sync.WaitGroup // attempts: with their records
 	for id, jobs := range b.byHook {
+		b.describe(id, jobs)
 		b.Endpoints.AddWaiting(id, len(jobs))
 		endpoints.Go(func() { b.attemptEndpoint(ctx, begins, id, jobs, &attempts) })
 	}
 	endpoints.Wait()
 	b.giveBack(ctx)
 	attempts.Wait()
+}
+
+// describe names the companies and the host whose places the attempts at a webhook take.
+func (b *batch) describe(id uuid.UUID, jobs []*delivery.Work) {
+	w := b.hooks.m[id] // no attempt has begun yet, so nothing reads the rows again
+	if w == nil {
+		return
+	}
+	companies := map[uuid.UUID]bool{}
+	for _, j := range jobs {
+		companies[companyOf(&j.Delivery)] = true
+	}
+	host := webhook.HostPort(w.URL)
+	for company := range companies {
+		b.Endpoints.Describe(id, company, host)
+	}
 }
 
 // giveBack returns the deliveries without an attempt to the queue before the attempts have ended, because a hanging
@@ -180,12 +240,7 @@ func (b *batch) attemptEndpoint(
 	attempts *sync.WaitGroup,
 ) {
 	for i, j := range jobs {
-		var w *delivery.Webhook
-		if b.Endpoints.AcquireForBatch(begins, id, j.Delivery.ID) {
-			if w = b.hooks.get(begins, id); w == nil {
-				b.Endpoints.Release(id, j.Delivery.ID, 0)
-			}
-		}
+		w := b.acquire(begins, j)
 		if w == nil {
 			b.Endpoints.RemoveWaiting(id, len(jobs)-i)
 			b.leave(ctx, jobs[i:])
@@ -195,6 +250,26 @@ func (b *batch) attemptEndpoint(
 		j.Webhook = *w
 		attempts.Go(func() { b.send(ctx, j, attempts) })
 	}
+}
+
+// acquire waits for a place and returns the webhook. It returns nil when there is no place in time, or the webhook must
+// get no attempt now: it is blocked, or it has a rate limit and the delivery's token has lapsed.
+func (b *batch) acquire(begins context.Context, j *delivery.Work) *delivery.Webhook {
+	id, until := j.Delivery.WebhookID, begins
+	if !j.TokenUntil.IsZero() {
+		ctx, cancel := context.WithDeadline(begins, j.TokenUntil)
+		defer cancel()
+		until = ctx
+	}
+	if !b.Endpoints.AcquireForBatch(until, id, j.Delivery.ID) {
+		return nil
+	}
+	w := b.hooks.get(begins, id)
+	if w == nil || w.RateLimit > 0 && !time.Now().Before(j.TokenUntil) {
+		b.Endpoints.Release(id, j.Delivery.ID, 0)
+		return nil
+	}
+	return w
 }
 
 // leave collects deliveries that are not attempted. When the worker stops or has lost the batch, another continues it.
@@ -268,13 +343,30 @@ func (b *batch) countFailed(t *attempt) {
 
 // count adds to the result; the caller holds mu or is alone.
 func (b *batch) count(webhook uuid.UUID, n BatchCounts) {
-	r := &b.result
-	r.Succeeded, r.Failed, r.Left = r.Succeeded+n.Succeeded, r.Failed+n.Failed, r.Left+n.Left
+	b.result.add(&BatchResult{
+		Succeeded: n.Succeeded, Failed: n.Failed, Left: n.Left, ByWebhook: map[string]BatchCounts{webhook.String(): n},
+	})
+}
+
+// clone returns a copy that shares nothing with r.
+func (r *BatchResult) clone() BatchResult {
+	c := *r
+	c.ByWebhook, c.FailedDeliveries = maps.Clone(r.ByWebhook), slices.Clone(r.FailedDeliveries)
+	return c
+}
+
+// add adds the counts of another result.
+func (r *BatchResult) add(o *BatchResult) {
+	r.Succeeded, r.Failed, r.Left = r.Succeeded+o.Succeeded, r.Failed+o.Failed, r.Left+o.Left
 	if r.ByWebhook == nil {
 		r.ByWebhook = map[string]BatchCounts{}
 	}
-	sum := r.ByWebhook[webhook.String()]
-	r.ByWebhook[webhook.String()] = BatchCounts{sum.Succeeded + n.Succeeded, sum.Failed + n.Failed, sum.Left + n.Left}
+	for hook, n := range o.ByWebhook {
+		sum := r.ByWebhook[hook]
+		r.ByWebhook[hook] = BatchCounts{sum.Succeeded + n.Succeeded, sum.Failed + n.Failed, sum.Left + n.Left}
+	}
+	room := max(0, failedListed-len(r.FailedDeliveries))
+	r.FailedDeliveries = append(r.FailedDeliveries, o.FailedDeliveries[:min(room, len(o.FailedDeliveries))]...)
 }
 
 // setError records the first internal fault, after which the batch is retried.
@@ -303,7 +395,9 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, a
 	}
 	recorded := b.Journal.write(r)
 	answered()
-	end := func() { b.Endpoints.Release(t.job.Webhook.ID, t.job.Delivery.ID, resp.Duration) }
+	end := func() {
+		b.Endpoints.Finish(t.job.Webhook.ID, t.job.Delivery.ID, resp.Duration, feedback(req.Profile, resp))
+	}
 	failed := row.Outcome != delivery.OutcomeSucceeded
 	b.recorder.add(b.Activities, &recording{
 		AttemptRecord: r,

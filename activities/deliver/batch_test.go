@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -340,9 +342,12 @@ func TestABurstOfRateLimitsDoesNotOpenTheCircuit(t *testing.T) {
 
 func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
 	s := setupAttempt(t)
+	log := new(lockedBuffer)
+	s.Logger = slog.New(slog.NewTextHandler(log, nil))
 	r := receive(t, refuse)
 	s.sendTo(r)
 	res := s.attemptBatch(s.batch(300), uuid.New())
+	require.Equal(t, 1, strings.Count(log.String(), "circuit opened"))
 	sent := len(r.got())
 	t.Logf("%d requests until the circuit, which opens at 10, stopped them", sent)
 	require.Equal(t, deliver.BatchResult{Failed: sent, Left: 300 - sent}, res)
@@ -356,6 +361,32 @@ func TestBatchStopsBehindAnOpenCircuit(t *testing.T) {
 	)
 	require.Equal(t, 1, s.number("SELECT count(*) FROM commands"), "the Circuit workflow is signaled once")
 	require.Equal(t, 1, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NOT NULL"))
+	s.Endpoints.AddWaiting(s.hook.ID, 1)
+	quotas := s.Endpoints.Quotas(true)
+	require.Equal(t, quotas.Flow-1, quotas.Webhook[s.hook.ID], "what was left no longer waits")
+}
+
+// The first answer Gone stops a batch, although its webhook was read a moment ago.
+func TestBatchStopsAtAWebhookThatIsGone(t *testing.T) {
+	s := setupAttempt(t)
+	s.Endpoints = inflight.NewEndpoints(1, nil)
+	s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusGone) }
+	res := s.attemptBatch(s.batch(5), uuid.New())
+	require.Equal(t, deliver.BatchResult{Failed: 1, Left: 4}, res)
+	require.EqualValues(t, 1, s.posts.Load())
+}
+
+// A result in a history stays small.
+func TestBatchListsAHundredFailures(t *testing.T) {
+	s := setupAttempt(t)
+	s.CircuitThreshold = 1000
+	s.sendTo(receive(t, refuse))
+	in := s.batch(105)
+	res, err := deliver.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
+	require.NoError(t, err)
+	require.Equal(t, 105, res.Failed)
+	require.Len(t, res.FailedDeliveries, 100)
+	require.Subset(t, in.Deliveries, res.FailedDeliveries)
 }
 
 func TestBatchObeysChangesInTheMiddle(t *testing.T) {
@@ -382,11 +413,11 @@ func TestBatchObeysChangesInTheMiddle(t *testing.T) {
 			res = totals(res)
 		}()
 		for range 8 {
-			<-begun
+			within(t, begun)
 		}
 		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error { return fn(ctx, s, tx) }))
 		changed := time.Now()
-		<-done
+		within(t, done)
 		require.NoError(t, err)
 		require.Zero(
 			t,
@@ -455,7 +486,7 @@ func TestBatchIsNotHeldUpByAReceiverThatHangs(t *testing.T) {
 	require.Len(t, hanging.got(), 10, "no more than its places")
 	require.Equal(t, 10, s.number(`SELECT count(*) FROM delivery_batches b CROSS JOIN unnest(b.deliveries) AS x (id)
 		JOIN deliveries d ON d.id = x.id WHERE d.status = 'pending'`), "the batch keeps those that are in flight")
-	res := <-done
+	res := within(t, done)
 	require.Equal(t, deliver.BatchResult{Succeeded: 30, Failed: 10, Left: 20}, totals(res))
 	require.Equal(t, map[string]deliver.BatchCounts{
 		well.ID.String(): {Succeeded: 30}, s.hook.ID.String(): {Failed: 10, Left: 20},

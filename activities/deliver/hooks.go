@@ -16,19 +16,19 @@ import (
 type hooks struct {
 	a     *Activities
 	batch uuid.UUID
-	lease int // 0: the batch no longer exists
-	mu    sync.Mutex
-	at    time.Time
-	m     map[uuid.UUID]*delivery.Webhook
-	lost  bool // the lease
+	lease int // 0: the batch no longer exists, or a stream made it
+	// stream, when not nil, must hold its lease too.
+	stream *Stream
+	mu     sync.Mutex
+	at     time.Time
+	m      map[uuid.UUID]*delivery.Webhook
+	lost   bool // the lease
 }
 
 func (b *batch) loadHooks(ctx context.Context) (*hooks, error) {
 	h := &hooks{
-		a:     b.Activities,
-		batch: b.in.BatchID,
-		lease: b.lease,
-		m:     make(map[uuid.UUID]*delivery.Webhook, len(b.byHook)),
+		a: b.Activities, batch: b.in.BatchID, lease: b.lease, stream: b.stream,
+		m: make(map[uuid.UUID]*delivery.Webhook, len(b.byHook)),
 	}
 	for id := range b.byHook {
 		h.m[id] = nil
@@ -45,7 +45,10 @@ func (h *hooks) read(ctx context.Context) error {
 		ids = append(ids, id)
 	}
 	at := time.Now()
-	if h.lease > 0 {
+	if h.lost = h.stream != nil && !h.stream.holds(); h.lost {
+		return errLeaseLost
+	}
+	if h.lease > 0 || h.stream != nil && !h.at.IsZero() {
 		holds, err := delivery.HoldsBatch(ctx, h.a.DB, h.batch, h.lease)
 		if h.lost = err == nil && !holds; err != nil || h.lost {
 			return errors.Join(err, errLeaseLost)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,8 +74,8 @@ func TestJournalRecordsTheAnswersOfAKilledProcess(t *testing.T) {
 				next.Recover(context.Background(), s.DB)
 			}()
 			release()
-			<-recovered
-			<-ended
+			within(t, recovered)
+			within(t, ended)
 			require.Empty(t, lines(t, dir), "the file is gone")
 			before := s.row(in.DeliveryID)
 			require.Equal(t, 1, before.Attempts)
@@ -106,7 +107,7 @@ func TestJournalOfABatch(t *testing.T) {
 	require.Eventually(t, func() bool { return len(lines(t, dir)) == 40 }, 10*time.Second, time.Millisecond)
 	s.Journal.Close()
 	release()
-	<-ended
+	within(t, ended)
 	s.exec("DELETE FROM attempts")
 	s.exec("UPDATE deliveries SET status = 'pending', attempts = 0, body = NULL")
 	s.journal(dir).Recover(t.Context(), s.DB)
@@ -150,6 +151,177 @@ func TestJournalPassesOverWhatItCannotRecord(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(dir, "killed.journal"))
 }
 
+// A journal that cannot be written, as on a full disk, is logged once and delays no attempt.
+func TestJournalThatCannotBeWrittenStopsNothing(t *testing.T) {
+	s := setupAttempt(t)
+	log := new(lockedBuffer)
+	var err error
+	s.Journal, err = deliver.OpenJournal(t.TempDir(), slog.New(slog.NewTextHandler(log, nil)))
+	require.NoError(t, err)
+	s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New())
+	require.Empty(t, log.String())
+	s.Journal.Close()
+	for range 3 {
+		res := s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New())
+		require.Equal(t, deliver.AttemptSucceeded, res.Outcome)
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "the journal cannot be written"))
+	require.Equal(t, 4, s.withStatus(delivery.Succeeded))
+}
+
+func TestJournalNeedsItsDirectory(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := deliver.OpenJournal(file, slog.New(slog.DiscardHandler))
+	require.ErrorContains(t, err, "worker.journal_dir")
+}
+
+// kill makes an attempt, and leaves its result in a file as a kill before the record does.
+func (s *attempting) kill(dir string, in deliver.AttemptInput) (path string) {
+	s.t.Helper()
+	own := s.t.TempDir()
+	s.Journal = s.journal(own)
+	s.attempt(in, uuid.New())
+	all := lines(s.t, own)
+	require.Len(s.t, all, 1)
+	s.Journal.Close()
+	s.Journal = nil
+	path = filepath.Join(dir, uuid.NewString()+".journal")
+	require.NoError(s.t, os.WriteFile(path, []byte(all[0]+"\n"), 0o600))
+	s.exec("DELETE FROM attempts WHERE delivery_id = ?", in.DeliveryID)
+	s.exec("UPDATE deliveries SET status = 'pending', attempts = 0 WHERE id = ?", in.DeliveryID)
+	return path
+}
+
+// While a process runs, it records what others of its machine leave.
+func TestJournalIsRecoveredWhileTheProcessRuns(t *testing.T) {
+	s := setupAttempt(t)
+	dir := t.TempDir()
+	log := new(lockedBuffer)
+	j, err := deliver.OpenJournal(dir, slog.New(slog.NewTextHandler(log, nil)))
+	require.NoError(t, err)
+	empty := filepath.Join(dir, "empty.journal")
+	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		j.Run(ctx, s.DB)
+	}()
+	gone := func(path string) func() bool {
+		return func() bool {
+			_, err := os.Stat(path)
+			return os.IsNotExist(err)
+		}
+	}
+	require.Eventually(t, gone(empty), 20*time.Second, 10*time.Millisecond)
+	require.Empty(t, log.String(), "there was nothing to record")
+	in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
+	require.Eventually(t, gone(s.kill(dir, in)), 20*time.Second, 10*time.Millisecond)
+	require.Equal(t, delivery.Succeeded, s.row(in.DeliveryID).Status)
+	require.Contains(t, log.String(), "recorded the attempts of a process that was killed")
+	stop()
+	within(t, stopped)
+}
+
+// A probe that a killed process made closes the circuit, and a retry that it made ends the delivery.
+func TestJournalRecordsProbesAndRetries(t *testing.T) {
+	s := setupAttempt(t)
+	dir := t.TempDir()
+	retry := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 2}
+	s.kill(dir, retry)
+	s.exec("UPDATE webhooks SET circuit_opened_at = now(), consecutive_failures = 10")
+	probe := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1, Probe: true}
+	s.kill(dir, probe)
+	s.exec("UPDATE webhooks SET circuit_opened_at = now(), consecutive_failures = 10")
+	s.journal(dir).Recover(t.Context(), s.DB)
+	require.Equal(t, 2, s.withStatus(delivery.Succeeded))
+	require.Equal(t, 1, s.number("SELECT count(*) FROM attempts WHERE delivery_id = ? AND attempt = 2", retry.DeliveryID))
+	require.Zero(t, s.number("SELECT count(*) FROM webhooks WHERE circuit_opened_at IS NOT NULL"))
+}
+
+func TestJournalRecordsFailures(t *testing.T) {
+	s := setupAttempt(t)
+	s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) }
+	dir := t.TempDir()
+	id := s.delivery()
+	s.kill(dir, deliver.AttemptInput{DeliveryID: id, Attempt: 1, Wait: time.Minute})
+	s.journal(dir).Recover(t.Context(), s.DB)
+	require.Equal(t, delivery.Retrying, s.row(id).Status)
+	require.Equal(t, 1, s.number("SELECT count(*) FROM attempts WHERE status_code = 502"))
+}
+
+// A result that PostgreSQL refuses, in a group with others, is logged and affects no other.
+func TestJournalRecordsTheOthersBesideARefusedResult(t *testing.T) {
+	s := setupAttempt(t)
+	dir := t.TempDir()
+	log := new(lockedBuffer)
+	refused, good := s.delivery(), s.delivery()
+	var group []string
+	for _, id := range []uuid.UUID{refused, good} {
+		path := s.kill(dir, deliver.AttemptInput{DeliveryID: id, Attempt: 1})
+		raw, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(path))
+		group = append(group, string(raw))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "killed.journal"), []byte(strings.Join(group, "")), 0o600))
+	s.refuseSuccess(refused)
+	j, err := deliver.OpenJournal(dir, slog.New(slog.NewTextHandler(log, nil)))
+	require.NoError(t, err)
+	j.Recover(t.Context(), s.DB)
+	require.Equal(t, delivery.Succeeded, s.row(good).Status)
+	require.Equal(t, delivery.Pending, s.row(refused).Status)
+	require.Equal(t, 1, strings.Count(log.String(), "an attempt cannot be recorded"))
+	require.Contains(t, log.String(), "delivery_id="+refused.String())
+	require.NoFileExists(t, filepath.Join(dir, "killed.journal"))
+}
+
+// A process waits for PostgreSQL before it takes work, and keeps the files until then.
+func TestJournalWaitsForPostgreSQL(t *testing.T) {
+	s := setupAttempt(t)
+	dirs := map[int]string{1: t.TempDir(), 2: t.TempDir()} // by attempt: first attempts are recorded by another statement
+	for attempt, dir := range dirs {
+		s.kill(dir, deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: attempt})
+	}
+	s.readOnly(true)
+	for attempt, dir := range dirs {
+		log := new(lockedBuffer)
+		j, err := deliver.OpenJournal(dir, slog.New(slog.NewTextHandler(log, nil)))
+		require.NoError(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		recovered := make(chan struct{})
+		go func() {
+			defer close(recovered)
+			j.Recover(ctx, s.DB)
+		}()
+		require.Eventually(t, func() bool {
+			return strings.Contains(log.String(), "cannot be recorded yet")
+		}, 20*time.Second, 10*time.Millisecond)
+		stop()
+		within(t, recovered)
+		require.NotContains(t, log.String(), "level=ERROR")
+		require.Len(t, lines(t, dir), 1, attempt)
+	}
+	s.readOnly(false)
+	for _, dir := range dirs {
+		s.journal(dir).Recover(t.Context(), s.DB)
+		require.Empty(t, lines(t, dir))
+	}
+	require.Equal(t, 2, s.withStatus(delivery.Succeeded))
+}
+
+// A process without a journal has nothing to recover.
+func TestJournalIsOptional(t *testing.T) {
+	t.Parallel()
+	var none *deliver.Journal
+	none.Recover(t.Context(), nil)
+	none.Run(t.Context(), nil)
+	deliver.WriteJournal(none, delivery.AttemptRecord{})()
+	none.Close()
+}
+
 func TestJournalStaysSmall(t *testing.T) {
 	s := setupAttempt(t)
 	dir := t.TempDir()
@@ -165,6 +337,7 @@ func TestJournalStaysSmall(t *testing.T) {
 		deliver.WriteJournal(j, large)()
 	}
 	require.Less(t, len(lines(t, dir)), 50)
+	require.Greater(t, len(lines(t, dir)), 10, "a file is filled before the other is emptied")
 	deliver.WriteJournal(j, delivery.AttemptRecord{Body: make([]byte, 1<<20)})()
 	for _, line := range lines(t, dir) {
 		require.Less(t, len(line), 20_000, "a large body is left out")
@@ -175,23 +348,25 @@ func TestJournalStaysSmall(t *testing.T) {
 func TestWireBoundsTheRequestsToQuickReceivers(t *testing.T) {
 	s := setupAttempt(t)
 	s.Wire = deliver.NewWire()
-	blocked, release := make(chan struct{}, 40), make(chan struct{})
+	blocked, hold := make(chan struct{}, 40), make(chan struct{})
+	release := sync.OnceFunc(func() { close(hold) })
 	slow := receive(t, func(_ int, w http.ResponseWriter) {
 		blocked <- struct{}{}
-		<-release
+		<-hold
 		_, _ = io.WriteString(w, "ok")
 	})
+	t.Cleanup(release)
 	s.sendTo(slow)
 	in := s.batch(10)
-	done := make(chan deliver.BatchResult)
+	done := make(chan deliver.BatchResult, 1)
 	go func() {
 		res, _ := deliver.AttemptBatchAs(s.Activities, context.Background(), in, uuid.New(), "batch:test")
 		done <- res
 	}()
 	for range 10 {
-		<-blocked // ten at once, although none has answered
+		within(t, blocked) // ten at once, although none has answered
 	}
-	close(release)
-	require.Equal(t, 10, (<-done).Succeeded)
+	release()
+	require.Equal(t, 10, within(t, done).Succeeded)
 	require.False(t, s.Endpoints.Quick(s.hook.ID))
 }

@@ -66,19 +66,16 @@ func (t *attempt) requestOf(p *webhook.Profile) (webhook.Request, *preparationFa
 			}
 		}
 	}
-	secret, err := t.Box.Open(w.Secret, w.ID, delivery.SecretField)
-	if err != nil {
-		return webhook.Request{}, &preparationFault{
-			reason: "The signing secret cannot be opened: restore its key or replace the secret, then replay the delivery",
-			err:    err, otherWorker: errors.Is(err, seal.ErrUnknownKey),
-		}
+	secrets, fault := t.secrets()
+	if fault != nil {
+		return webhook.Request{}, fault
 	}
 	headers, fault := t.headers()
 	if fault != nil {
 		return webhook.Request{}, fault
 	}
 	return webhook.Request{
-		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: webhook.Secrets{secret}, Headers: headers,
+		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: secrets, Headers: headers,
 		Timeout: timeoutOf(w),
 	}, nil
 }
@@ -94,12 +91,28 @@ func (t *attempt) render(p *webhook.Profile, m webhook.Message) ([]byte, error) 
 	return p.Render(m)
 }
 
+// secrets opens those that are live now: a retry or a replay is signed as a first attempt is.
+func (t *attempt) secrets() (open webhook.Secrets, _ *preparationFault) {
+	w := &t.job.Webhook
+	for _, s := range w.LiveSecrets(time.Now()) {
+		secret, err := t.Box.Open(s.Sealed, w.ID, delivery.SecretField)
+		if err != nil {
+			return nil, &preparationFault{
+				reason: "The signing secret cannot be opened: restore its key or replace the secret, then replay the delivery",
+				err:    err, otherWorker: errors.Is(err, seal.ErrUnknownKey),
+			}
+		}
+		open = append(open, secret)
+	}
+	return open, nil
+}
+
 func (t *attempt) headers() ([]webhook.Header, *preparationFault) {
 	w := &t.job.Webhook
 	headers := make([]webhook.Header, len(w.Headers))
 	for i, h := range w.Headers {
 		headers[i] = webhook.Header{Name: h.Name, Value: h.Value}
-		if !h.IsMasked() {
+		if h.Sealed == nil { // stored by an older version
 			continue
 		}
 		value, err := t.Box.Open(h.Sealed, w.ID, delivery.HeaderField(h.Name))

@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
 	"greenroom/activities/deliver"
+	"greenroom/activities/webhook"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 	"greenroom/db/seal"
@@ -170,6 +172,49 @@ func TestAReplayAfterTheRepairArrives(t *testing.T) {
 	require.EqualValues(t, 1, s.posts.Load())
 }
 
+// refuseSuccess makes the database refuse to record that these deliveries succeeded.
+func (s *attempting) refuseSuccess(deliveries ...uuid.UUID) {
+	s.t.Helper()
+	ids := make([]string, len(deliveries))
+	for i, id := range deliveries {
+		ids[i] = "'" + id.String() + "'"
+	}
+	s.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused''; END'`)
+	s.exec(`CREATE TRIGGER refuse BEFORE UPDATE ON deliveries FOR EACH ROW
+		WHEN (NEW.status = 'succeeded' AND NEW.id IN (` + strings.Join(ids, ", ") + `)) EXECUTE FUNCTION refuse()`)
+}
+
+// A row that cannot be recorded does not affect the others of its group: they are recorded, and not sent again when the
+// batch is retried.
+func TestABatchRecordsTheOthersBesideARefusedOne(t *testing.T) {
+	s := setupAttempt(t)
+	in, run := s.batch(12), uuid.New()
+	s.refuseSuccess(in.Deliveries[5])
+	_, err := deliver.AttemptBatchAs(s.Activities, t.Context(), in, run, "batch:test")
+	require.ErrorContains(t, err, "refused")
+	require.Equal(t, 11, s.withStatus(delivery.Succeeded))
+	require.Equal(t, delivery.Pending, s.row(in.Deliveries[5]).Status)
+	require.EqualValues(t, 12, s.posts.Load())
+	require.Equal(t, 1, s.number("SELECT count(*) FROM delivery_batches"), "Temporal retries the batch")
+
+	s.exec("DROP TRIGGER refuse ON deliveries")
+	require.Equal(t, deliver.BatchResult{Succeeded: 1}, s.attemptBatch(in, run))
+	require.EqualValues(t, 13, s.posts.Load(), "only the refused one is sent again")
+	require.Equal(t, 12, s.withStatus(delivery.Succeeded))
+}
+
+// An attempt that cannot be recorded is an internal fault, which Temporal retries.
+func TestAnAttemptThatIsRefusedIsAFault(t *testing.T) {
+	s := setupAttempt(t)
+	in, run := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New()
+	s.refuseSuccess(in.DeliveryID)
+	_, err := deliver.AttemptAs(s.Activities, t.Context(), in, run, "delivery:test:0")
+	require.ErrorContains(t, err, "refused")
+	require.Equal(t, delivery.Pending, s.row(in.DeliveryID).Status)
+	s.exec("DROP TRIGGER refuse ON deliveries")
+	require.Equal(t, deliver.AttemptSucceeded, s.attempt(in, run).Outcome)
+}
+
 // A fault of Greenroom's own at one delivery does not keep the batch from giving back what a receiver that hangs has
 // no place for.
 func TestABatchGivesBackBesideAFault(t *testing.T) {
@@ -181,11 +226,7 @@ func TestABatchGivesBackBesideAFault(t *testing.T) {
 	s.exec("UPDATE webhooks SET timeout_ms = 5000 WHERE id = ?", s.hook.ID) // longer than a batch begins attempts
 	healthy := s.webhook(receive(t, accept).URL)
 	in := s.batch(20)
-	s.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused''; END'`)
-	s.exec(
-		`CREATE TRIGGER refuse BEFORE UPDATE ON deliveries FOR EACH ROW
-			WHEN (NEW.status = 'succeeded') EXECUTE FUNCTION refuse()`,
-	)
+	s.refuseSuccess(in.Deliveries...)
 	_, err := deliver.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
 	require.ErrorContains(t, err, "refused")
 	require.Equal(t, 10, s.number("SELECT count(*) FROM delivery_queue WHERE webhook_id = ? AND attempt = 1", s.hook.ID))
@@ -211,4 +252,41 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// TestAttemptSignsWithEachLiveSecret: that of a retired one until it expires, for a retry as for a first attempt.
+func TestAttemptSignsWithEachLiveSecret(t *testing.T) {
+	s := setupAttempt(t)
+	id := s.delivery()
+	secrets := webhook.Secrets{webhook.GenerateSecret(), webhook.GenerateSecret(), make([]byte, 32)}
+	signatures := func(attempt int) []string {
+		s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }
+		s.attempt(deliver.AttemptInput{DeliveryID: id, Attempt: attempt}, uuid.New())
+		return strings.Split(s.last.Load().Header.Get("Webhook-Signature"), " ")
+	}
+	require.Len(t, signatures(1), 1)
+	for _, secret := range secrets[:2] {
+		sealed, err := s.Box.Seal(secret, s.hook.ID, delivery.SecretField)
+		require.NoError(t, err)
+		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			_, err := delivery.RotateSecret(ctx, tx, s.hook.ID, sealed, time.Hour, func(*delivery.Webhook) error { return nil })
+			return err
+		}))
+	}
+	got := signatures(2)
+	require.Len(t, got, 3)
+	header := s.last.Load().Header
+	for i, secret := range []webhook.Secrets{{secrets[1]}, {secrets[0]}, {secrets[2]}} {
+		verifier, err := standardwebhooks.NewWebhookRaw(secret[0])
+		require.NoError(t, err)
+		one := header.Clone()
+		one.Set("Webhook-Signature", got[i])
+		require.NoError(t, verifier.Verify([]byte(*s.body.Load()), one), "the current one first, then the newest")
+		require.NoError(t, verifier.Verify([]byte(*s.body.Load()), header), "a receiver with any of them")
+	}
+	s.exec(`UPDATE webhooks SET retired_secrets = jsonb_set(retired_secrets, '{1,expiresAt}', to_jsonb(now()))`)
+	require.Len(t, signatures(3), 2, "an expired one signs no more")
+	s.exec(`UPDATE webhooks SET retired_secrets = jsonb_set(retired_secrets, '{0,sealed}', '"AA=="')`)
+	require.Len(t, signatures(4), 2, "nothing is sent")
+	require.Contains(t, *s.row(id).LastError, "The signing secret cannot be opened")
 }

@@ -76,7 +76,7 @@ func TestAnAttemptThatCannotBeRecordedIsNotMadeAgain(t *testing.T) {
 	}
 	s.readOnly(false)
 	for range 3 {
-		require.Equal(t, deliver.AttemptSucceeded, (<-results).Outcome)
+		require.Equal(t, deliver.AttemptSucceeded, within(t, results).Outcome)
 	}
 	require.EqualValues(t, 1, s.posts.Load())
 	require.Equal(t, delivery.Succeeded, s.row(in.DeliveryID).Status)
@@ -104,10 +104,14 @@ func TestABatchThatCannotBeRecordedIsNotSentAgain(t *testing.T) {
 	until("an attempt cannot be recorded yet")
 	late, timeOut := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer timeOut()
-	_, err := deliver.AttemptBatchAs(s.Activities, late, in, run, "batch:test")
-	require.ErrorIs(t, err, context.DeadlineExceeded, "a second try in this process waits for the first")
+	second := make(chan error, 1)
+	go func() {
+		_, err := deliver.AttemptBatchAs(s.Activities, late, in, run, "batch:test")
+		second <- err
+	}()
+	require.ErrorIs(t, within(t, second), context.DeadlineExceeded, "a second try in this process waits for the first")
 	s.readOnly(false)
-	require.Equal(t, 10, (<-results).Succeeded)
+	require.Equal(t, 10, within(t, results).Succeeded)
 	require.Len(t, r.got(), 10)
 	require.Equal(t, 10, s.withStatus(delivery.Succeeded))
 }
@@ -138,11 +142,11 @@ func TestABatchIsAttemptedByTheLastWorkerThatLoadedIt(t *testing.T) {
 		first <- err
 	}()
 	for range 6 {
-		<-begun
+		within(t, begun)
 	}
 	_, err := deliver.AttemptBatchAs(other, t.Context(), in, run, "batch:test")
 	require.NoError(t, err)
-	require.ErrorContains(t, <-first, "another worker has taken the batch over")
+	require.ErrorContains(t, within(t, first), "another worker has taken the batch over")
 	require.LessOrEqual(
 		t,
 		len(r.got()),
@@ -154,4 +158,73 @@ func TestABatchIsAttemptedByTheLastWorkerThatLoadedIt(t *testing.T) {
 		40,
 		s.number("SELECT count(DISTINCT delivery_id) FROM attempts")+s.number("SELECT count(*) FROM delivery_queue"),
 	)
+}
+
+// A worker that has lost a replay's batch leaves its deliveries to the worker that has it.
+func TestABatchThatIsLostSendsNothingElsewhere(t *testing.T) {
+	s := setupAttempt(t)
+	s.Endpoints = inflight.NewEndpoints(1, nil)
+	begun := make(chan struct{}, 40)
+	s.sendTo(receive(t, func(int, http.ResponseWriter) {
+		begun <- struct{}{}
+		<-time.After(30 * time.Millisecond)
+	}))
+	in := s.batch(40)
+	s.exec("UPDATE deliveries SET status = 'succeeded'")
+	in.Replay = true
+	lost := make(chan error, 1)
+	go func() {
+		_, err := deliver.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
+		lost <- err
+	}()
+	within(t, begun)
+	s.exec("UPDATE delivery_batches SET lease = lease + 1") // as another worker does
+	require.ErrorContains(t, within(t, lost), "another worker has taken the batch over")
+	require.Zero(t, s.number("SELECT count(*) FROM delivery_queue"))
+	require.Zero(t, s.number("SELECT count(*) FROM deliveries WHERE generation > 0"))
+	require.Equal(t, 1, s.number("SELECT count(*) FROM delivery_batches"))
+}
+
+// A batch ends only when the queue has what it left: otherwise nothing would send those deliveries.
+func TestABatchThatCannotGiveBackIsRetried(t *testing.T) {
+	for name, replay := range map[string]bool{"first": false, "replay": true} {
+		t.Run(name, func(t *testing.T) {
+			s := setupAttempt(t)
+			s.Endpoints = inflight.NewEndpoints(1, nil)
+			in := s.batch(3)
+			if in.Replay = replay; replay {
+				s.exec("UPDATE deliveries SET status = 'succeeded'")
+			}
+			s.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused''; END'`)
+			s.exec("CREATE TRIGGER refuse BEFORE INSERT ON delivery_queue FOR EACH ROW EXECUTE FUNCTION refuse()")
+			other := uuid.New()
+			require.True(t, s.Endpoints.AcquireForBatch(t.Context(), s.hook.ID, other))
+			_, err := deliver.AttemptBatchAs(s.Activities, t.Context(), in, uuid.New(), "batch:test")
+			require.ErrorContains(t, err, "refused")
+			require.Equal(t, 1, s.number("SELECT count(*) FROM delivery_batches"))
+			require.Zero(t, s.posts.Load())
+
+			s.exec("DROP TRIGGER refuse ON delivery_queue")
+			s.Endpoints.Release(s.hook.ID, other, 0)
+			require.Equal(t, deliver.BatchResult{Succeeded: 3}, s.attemptBatch(in, uuid.New()))
+		})
+	}
+}
+
+// While one group is recorded the next gathers: the circuit counts failures in a row, so two are not recorded at once.
+func TestABatchIsRecordedOneGroupAtATime(t *testing.T) {
+	s := setupAttempt(t)
+	in := s.batch(20)
+	release := s.lockDeliveries()
+	result := make(chan deliver.BatchResult, 1)
+	go func() {
+		res, _ := deliver.AttemptBatchAs(s.Activities, context.Background(), in, uuid.New(), "batch:test")
+		result <- res
+	}()
+	require.Eventually(t, func() bool { return s.posts.Load() == 20 }, 20*time.Second, 10*time.Millisecond)
+	time.Sleep(200 * time.Millisecond) // for a second group, which must not come
+	require.Equal(t, 1, s.number(
+		"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"))
+	release()
+	require.Equal(t, 20, within(t, result).Succeeded)
 }

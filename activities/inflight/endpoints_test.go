@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,13 +18,13 @@ func TestEndpoints(t *testing.T) {
 	freed := 0
 	e := inflight.NewEndpoints(2, func() { freed++ })
 	hook, a, b, c := uuid.New(), uuid.New(), uuid.New(), uuid.New()
-	require.True(t, e.Acquire(hook, a, 0, time.Minute))
-	require.True(t, e.Acquire(hook, a, 0, time.Minute), "a place is kept, not claimed twice")
-	require.True(t, e.Acquire(hook, b, 0, time.Nanosecond))
+	require.True(t, e.Acquire(hook, a, time.Minute))
+	require.True(t, e.Acquire(hook, a, time.Minute), "a place is kept, not claimed twice")
+	require.True(t, e.Acquire(hook, b, time.Nanosecond))
 	require.Equal(t, map[uuid.UUID]int{hook: 1}, e.Quotas(false).Webhook, "a claim that lapsed is free")
-	require.True(t, e.Acquire(hook, b, 0, time.Minute))
-	require.False(t, e.Acquire(hook, c, 0, time.Minute))
-	require.True(t, e.Acquire(uuid.New(), c, 0, time.Minute), "another endpoint has its own places")
+	require.True(t, e.Acquire(hook, b, time.Minute))
+	require.False(t, e.Acquire(hook, c, time.Minute))
+	require.True(t, e.Acquire(uuid.New(), c, time.Minute), "another endpoint has its own places")
 	e.Release(hook, a, 0)
 	require.Equal(t, 1, freed)
 	e.Release(hook, uuid.New(), 0)
@@ -34,12 +35,6 @@ func TestEndpoints(t *testing.T) {
 	}
 	require.True(t, e.Slow(hook))
 	require.False(t, e.Slow(uuid.New()))
-
-	limited := uuid.New()
-	for i := range 5 {
-		require.Equal(t, i < 1, e.Acquire(limited, uuid.New(), 1, time.Nanosecond), "one per second")
-	}
-	require.Zero(t, e.Quotas(false).Webhook[limited])
 }
 
 func TestReservesPlacesForRetries(t *testing.T) {
@@ -49,43 +44,18 @@ func TestReservesPlacesForRetries(t *testing.T) {
 	started := make([]uuid.UUID, 10)
 	for i := range started {
 		started[i] = uuid.New()
-		require.True(t, e.Acquire(hook, started[i], 0, time.Minute))
+		require.True(t, e.Acquire(hook, started[i], time.Minute))
 	}
-	ok, wait := e.AcquireForRetry(hook, retry, 0, time.Minute)
-	require.False(t, ok)
-	require.GreaterOrEqual(t, wait, time.Second)
+	require.False(t, e.AcquireQueued(hook, retry, time.Minute))
 	for i := range 3 {
 		e.Release(hook, started[i], 0)
-		require.False(t, e.Acquire(hook, uuid.New(), 0, time.Minute), "the dispatcher leaves three places to retries")
-		require.Zero(t, e.Quotas(false).Webhook[hook])
+		require.False(t, e.Acquire(hook, uuid.New(), time.Minute), "the dispatcher leaves three places to retries")
+		require.Equal(t, i+1, e.Quotas(false).Webhook[hook], "the dispatcher takes the retry from the queue")
 	}
 	e.Release(hook, started[3], 0)
-	require.True(t, e.Acquire(hook, uuid.New(), 0, time.Minute), "but no more")
-	ok, _ = e.AcquireForRetry(hook, retry, 0, time.Minute)
-	require.True(t, ok)
-	require.True(t, e.Acquire(hook, uuid.New(), 0, time.Minute), "no retry waits any more")
-}
-
-func TestRetriesAskAgainWhenAPlaceIsExpected(t *testing.T) {
-	t.Parallel()
-	e := inflight.NewEndpoints(10, nil)
-	hook := uuid.New()
-	for range 40 { // the mean is ten seconds
-		e.Release(hook, uuid.New(), 10*time.Second)
-	}
-	for range 10 {
-		require.True(t, e.Acquire(hook, uuid.New(), 0, time.Minute))
-	}
-	var waits []time.Duration
-	for range 9 {
-		ok, wait := e.AcquireForRetry(hook, uuid.New(), 0, time.Minute)
-		require.False(t, ok)
-		waits = append(waits, wait)
-	}
-	// Three places are kept for retries, so the first waits some 10/3 s and the ninth nine times as long, half more or
-	// less.
-	require.InDelta(t, 3.3, waits[0].Seconds(), 1.8)
-	require.InDelta(t, 22.5, waits[8].Seconds(), 7.6)
+	require.True(t, e.Acquire(hook, uuid.New(), time.Minute), "but no more")
+	require.True(t, e.AcquireForRetry(hook, retry, time.Minute))
+	require.True(t, e.Acquire(hook, uuid.New(), time.Minute), "no retry waits any more")
 }
 
 func TestMeasuresHowSlowAnEndpointIs(t *testing.T) {
@@ -117,43 +87,72 @@ func TestMeasuresHowQuickAnEndpointIs(t *testing.T) {
 	require.False(t, e.Quick(exact), "the mean must be below the bound")
 }
 
-func TestReservesTurnsForRetries(t *testing.T) {
+func TestProcessesShareThePlaces(t *testing.T) {
 	t.Parallel()
-	const perSecond = 20
-	e := inflight.NewEndpoints(1000, nil)
-	hook := uuid.New()
-	for e.Acquire(hook, uuid.New(), perSecond, time.Minute) {
+	freed := 0
+	e, hook := inflight.NewEndpoints(10, func() { freed++ }), uuid.New()
+	fill := func() (n int) {
+		for e.Acquire(hook, uuid.New(), time.Minute) {
+			n++
+		}
+		return n
 	}
-	waits := map[uuid.UUID]time.Duration{}
-	var longest time.Duration
-	for range 10 {
-		id := uuid.New()
-		ok, wait := e.AcquireForRetry(hook, id, perSecond, time.Minute)
-		require.False(t, ok)
-		require.Greater(t, wait, longest, "each has a turn of its own")
-		waits[id], longest = wait, wait
-	}
-	require.LessOrEqual(t, longest, time.Second)
-	require.False(t, e.Acquire(hook, uuid.New(), perSecond, time.Minute), "the dispatcher does not get a reserved turn")
-	require.False(t, e.Allow(hook, perSecond), "nor does a batch")
-	<-time.After(longest)
-	for id := range waits {
-		ok, _ := e.AcquireForRetry(hook, id, perSecond, time.Minute)
-		require.True(t, ok, "at its turn it goes")
-	}
-	for range 500 { // turns are not reserved far ahead
-		_, wait := e.AcquireForRetry(hook, uuid.New(), perSecond, time.Minute)
-		require.LessOrEqual(t, wait, 30*time.Second)
+	e.SetProcesses(3)
+	require.Equal(t, 4, fill(), "rounded up")
+	e.SetProcesses(4)
+	require.Zero(t, fill(), "what is in flight keeps its places")
+	require.Zero(t, freed)
+	e.SetProcesses(1)
+	require.Equal(t, 1, freed, "there is room again")
+	require.Equal(t, 6, fill())
+	e.SetProcesses(0)
+	require.Zero(t, fill(), "a count that is not known yet is one")
+	e.SetProcesses(100)
+	require.True(t, e.Acquire(uuid.New(), uuid.New(), time.Minute), "one place at least")
+}
+
+// Attempts of batches that wait get the places of a process that has ended.
+func TestBatchesGetThePlacesOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		inflight.Limits
+		first int
+	}{
+		"endpoint": {inflight.Limits{PerEndpoint: 6}, 2},
+		"host":     {inflight.Limits{PerEndpoint: 100, PerHost: 8}, 3}, // one company gets three of three, six of eight
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				e, hook := inflight.New(tt.Limits, nil), uuid.New()
+				e.Describe(hook, uuid.New(), "host")
+				e.SetProcesses(3)
+				begun := 0
+				var attempts sync.WaitGroup
+				for range 6 {
+					attempts.Go(func() {
+						if e.AcquireForBatch(t.Context(), hook, uuid.New()) {
+							begun++
+						}
+					})
+					synctest.Wait()
+				}
+				require.Equal(t, tt.first, begun)
+				e.SetProcesses(1)
+				attempts.Wait()
+				require.Equal(t, 6, begun)
+			})
+		})
 	}
 }
 
-func TestBatchesHavePlacesOfTheirOwn(t *testing.T) {
+func TestBatchesAndSingleDeliveriesShareThePlaces(t *testing.T) {
 	t.Parallel()
 	e := inflight.NewEndpoints(2, nil)
 	hook, a, b, c := uuid.New(), uuid.New(), uuid.New(), uuid.New()
 	require.True(t, e.AcquireForBatch(t.Context(), hook, a))
-	require.True(t, e.AcquireForBatch(t.Context(), hook, b))
-	require.True(t, e.Acquire(hook, c, 0, time.Minute), "a single delivery does not wait behind a batch")
+	require.True(t, e.Acquire(hook, c, time.Minute))
+	require.False(t, e.Acquire(hook, b, time.Minute))
 
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -173,7 +172,5 @@ func TestBatchesHavePlacesOfTheirOwn(t *testing.T) {
 	waiters.Wait() // every waiter got its turn through one place
 	e.Release(hook, c, 0)
 	require.True(t, e.AcquireForBatch(t.Context(), hook, a))
-	short, cancel = context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	require.False(t, e.AcquireForBatch(short, hook, uuid.New()), "releasing a single delivery frees no place of a batch")
+	require.True(t, e.AcquireForBatch(t.Context(), hook, b), "what gave up holds no place")
 }

@@ -21,45 +21,57 @@ type Quotas struct {
 	// Round bounds the deliveries in all, Flow those of one flow, Failing those of a flow whose webhook failed its last
 	// attempt.
 	Round, Flow, Failing int
-	// Webhook replaces Flow for the webhooks that have less room than that.
+	// Webhook replaces Flow for the webhooks that have another room.
 	Webhook map[uuid.UUID]int
 }
 
 // Quotas returns the bounds of the next round, and forgets endpoints that were not used for long. With batches a
 // healthy endpoint may get more deliveries than it has places, because a batch waits for places; a slow or full one is
-// bounded by its places. Without batches every endpoint is.
+// bounded by its places. Without batches every endpoint is. An endpoint whose company or host has no free place gets
+// none.
 func (e *Endpoints) Quotas(batches bool) Quotas {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	q := Quotas{Round: RoundLimit, Flow: e.perEndpoint, Failing: e.perEndpoint, Webhook: map[uuid.UUID]int{}}
+	start := min(startPlaces, e.ceiling())
+	q := Quotas{Round: RoundLimit, Flow: start, Failing: start, Webhook: map[uuid.UUID]int{}}
 	if batches {
 		q.Flow = e.share
 	}
 	for id, p := range e.m {
-		p.expire(now)
+		e.expire(p, now)
 		if p.idle() && now.Sub(p.seen) > forgetAfter {
 			delete(e.m, id)
 			continue
 		}
-		if n := e.room(p, q.Flow, batches, now); n < q.Flow {
+		if n := e.room(p, batches, now); n != q.Flow {
 			q.Webhook[id] = max(0, n)
+		}
+	}
+	for name, h := range e.hosts {
+		if h.idle() {
+			delete(e.hosts, name)
 		}
 	}
 	return q
 }
 
-// room is how many deliveries of an endpoint may be taken, of at most most; it may be negative.
-func (e *Endpoints) room(p *endpoint, most int, batches bool, now time.Time) int {
-	if e.stuck(p, now) {
+// room is how many deliveries of an endpoint may be taken; it may be negative.
+func (e *Endpoints) room(p *endpoint, batches bool, now time.Time) int {
+	if e.stuck(p, now) || e.refusing(p, false) != nil || now.Before(p.leftOut) {
 		return 0
 	}
-	n := most - p.waiting
-	if !batches || p.average > SlowAbove || len(p.single) >= e.open(p) {
-		n = min(n, e.open(p)-len(p.single))
+	n, free := e.share-p.waiting, e.size(p)-len(p.places)
+	if e.refusing(p, true) != nil {
+		free = 0
 	}
-	if p.limit != nil {
-		n = min(n, int(p.limit.TokensAt(now)))
+	switch {
+	case !batches:
+		n = free
+	case len(p.retries) > 0: // their places are free although deliveries of batches wait
+		n = min(n+e.share, free)
+	case p.average > SlowAbove || p.singles() >= e.size(p):
+		n = min(n, free)
 	}
 	return n
 }
@@ -80,6 +92,27 @@ func (e *Endpoints) Adapt(taken, flows, largest int) (limited bool) {
 		e.share = max(minShare, e.share*3/4)
 	}
 	return limited
+}
+
+const (
+	// crowdedAbove is how many deliveries of an endpoint a round puts back until the next ones leave it out.
+	crowdedAbove = 32
+	// LeftOutFor is for how long: ten rounds a second fill the places of an endpoint that answers within 100 ms.
+	LeftOutFor = 100 * time.Millisecond
+)
+
+// PutBack reports that so many of an endpoint's deliveries were taken and had no place. A round takes the room of an
+// endpoint from each of its flows: a webhook with a thousand companies would cost a thousand deliveries, taken and put
+// back, for each place that is freed. crowded: the rounds of the next LeftOutFor leave the endpoint out.
+func (e *Endpoints) PutBack(webhook uuid.UUID, deliveries int) (crowded bool) {
+	if deliveries < crowdedAbove {
+		return false
+	}
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.at(webhook, now).leftOut = now.Add(LeftOutFor)
+	return true
 }
 
 // AddWaiting announces n deliveries of a batch that will wait for places; RemoveWaiting withdraws them.
@@ -109,7 +142,7 @@ func (e *Endpoints) AwaitBatches(ctx context.Context, most int) {
 		select {
 		case <-ctx.Done():
 		case <-drained:
-		case <-time.After(stuckAfter): // an endpoint may have become stuck
+		case <-time.After(stuckLeast): // an endpoint may have become stuck
 		}
 	}
 }

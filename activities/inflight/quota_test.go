@@ -64,51 +64,64 @@ func TestRoomOfAWebhook(t *testing.T) {
 		"unknown": {func(*inflight.Endpoints, uuid.UUID) {}, 32, places},
 		"some_in_flight": {func(e *inflight.Endpoints, hook uuid.UUID) {
 			for range 4 {
-				e.Acquire(hook, uuid.New(), 0, time.Minute)
+				e.Acquire(hook, uuid.New(), time.Minute)
 			}
 		}, 32, 6},
 		"full": {func(e *inflight.Endpoints, hook uuid.UUID) {
 			for range places {
-				e.Acquire(hook, uuid.New(), 0, time.Minute)
+				e.Acquire(hook, uuid.New(), time.Minute)
 			}
 		}, 0, 0},
 		"slow": {func(e *inflight.Endpoints, hook uuid.UUID) {
 			for range 8 {
 				e.Release(hook, uuid.New(), 5*time.Second)
 			}
-			e.Acquire(hook, uuid.New(), 0, time.Minute)
+			e.Acquire(hook, uuid.New(), time.Minute)
 		}, 9, 9},
-		"batches_wait":               {func(e *inflight.Endpoints, hook uuid.UUID) { e.AddWaiting(hook, 12) }, 20, 0},
-		"more_wait_than_it_may_have": {func(e *inflight.Endpoints, hook uuid.UUID) { e.AddWaiting(hook, 40) }, 0, 0},
+		"batches_wait":               {func(e *inflight.Endpoints, hook uuid.UUID) { e.AddWaiting(hook, 12) }, 20, places},
+		"more_wait_than_it_may_have": {func(e *inflight.Endpoints, hook uuid.UUID) { e.AddWaiting(hook, 40) }, 0, places},
 		"none_wait_any_more": {func(e *inflight.Endpoints, hook uuid.UUID) {
 			e.AddWaiting(hook, 12)
 			e.RemoveWaiting(hook, 12)
 		}, 32, places},
-		"a_rate": {func(e *inflight.Endpoints, hook uuid.UUID) {
-			for range 2 {
-				e.Allow(hook, 5)
-			}
-		}, 3, 3},
 		"all_places_of_batches_just_taken": {func(e *inflight.Endpoints, hook uuid.UUID) {
 			for range places {
 				e.AcquireForBatch(context.Background(), hook, uuid.New())
 			}
-		}, 32, places},
+		}, 32, 0},
 		"stuck": {func(e *inflight.Endpoints, hook uuid.UUID) {
 			for range places {
 				e.AcquireForBatch(context.Background(), hook, uuid.New())
 			}
-			time.Sleep(251 * time.Millisecond)
+			time.Sleep(31 * time.Millisecond)
 		}, 0, 0},
 		"at_the_bound_of_slow": {func(e *inflight.Endpoints, hook uuid.UUID) {
 			e.Release(hook, uuid.New(), 4*time.Second)
-			e.Acquire(hook, uuid.New(), 0, time.Minute)
+			e.Acquire(hook, uuid.New(), time.Minute)
 		}, 32, 9},
 		"entered_twice": {func(e *inflight.Endpoints, hook uuid.UUID) {
 			e.AddWaiting(hook, 5)
 			e.AddWaiting(hook, 7)
 			e.RemoveWaiting(hook, 2)
-		}, 22, 0},
+		}, 22, places},
+		"a_retry_waits": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			ids := make([]uuid.UUID, places)
+			for i := range ids {
+				ids[i] = uuid.New()
+				e.Acquire(hook, ids[i], time.Minute)
+			}
+			e.AcquireQueued(hook, uuid.New(), time.Minute)
+			e.Release(hook, ids[0], 0)
+		}, 1, 1},
+		"few_were_put_back":  {func(e *inflight.Endpoints, hook uuid.UUID) { e.PutBack(hook, 31) }, 32, places},
+		"many_were_put_back": {func(e *inflight.Endpoints, hook uuid.UUID) { e.PutBack(hook, 32) }, 0, 0},
+		"many_were_put_back_a_while_ago": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			e.PutBack(hook, 500)
+			time.Sleep(inflight.LeftOutFor)
+		}, 32, places},
+		"halved": {func(e *inflight.Endpoints, hook uuid.UUID) {
+			e.Finish(hook, uuid.New(), time.Millisecond, inflight.Overloaded)
+		}, 32, places / 2},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +133,7 @@ func TestRoomOfAWebhook(t *testing.T) {
 					q := e.Quotas(batches)
 					if got, bounded := q.Webhook[hook]; bounded {
 						require.Equal(t, want, got, "with batches: %v", batches)
-						require.Less(t, got, q.Flow, "only what is less than a flow's share is listed")
+						require.NotEqual(t, got, q.Flow, "only what differs from a flow's share is listed")
 					} else {
 						require.Equal(t, want, q.Flow, "with batches: %v", batches)
 					}
@@ -201,21 +214,33 @@ func TestAwaitBatches(t *testing.T) {
 	})
 }
 
+// An endpoint is stuck when its places stay taken for eight times the mean duration of its attempts.
 func TestAStuckEndpointThatMovesWakesTheDispatcher(t *testing.T) {
 	t.Parallel()
-	for after, wakes := range map[time.Duration]int{250 * time.Millisecond: 0, 251 * time.Millisecond: 1} {
-		synctest.Test(t, func(t *testing.T) {
-			freed := 0
-			e, hook, a, b := inflight.NewEndpoints(2, func() { freed++ }), uuid.New(), uuid.New(), uuid.New()
-			for _, id := range []uuid.UUID{a, b} {
-				require.True(t, e.AcquireForBatch(t.Context(), hook, id))
+	for name, tt := range map[string]struct{ mean, stuckAfter time.Duration }{
+		"never_answered": {0, 30 * time.Millisecond},
+		"quick":          {time.Millisecond, 30 * time.Millisecond},
+		"not_so_quick":   {10 * time.Millisecond, 80 * time.Millisecond},
+		"slow":           {100 * time.Millisecond, 250 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for after, wakes := range map[time.Duration]int{tt.stuckAfter: 0, tt.stuckAfter + 1: 1} {
+				synctest.Test(t, func(t *testing.T) {
+					freed := 0
+					e, hook, a, b := inflight.NewEndpoints(2, func() { freed++ }), uuid.New(), uuid.New(), uuid.New()
+					e.Release(hook, uuid.New(), 4*tt.mean) // a quarter of the latest attempt counts
+					for _, id := range []uuid.UUID{a, b} {
+						require.True(t, e.AcquireForBatch(t.Context(), hook, id))
+					}
+					time.Sleep(after)
+					e.Release(hook, b, 0)
+					require.Equal(t, wakes, freed)
+					time.Sleep(time.Second)
+					e.Release(hook, a, 0)
+					require.Equal(t, wakes, freed, "an endpoint with a free place is not stuck")
+				})
 			}
-			time.Sleep(after)
-			e.Release(hook, b, 0)
-			require.Equal(t, wakes, freed)
-			time.Sleep(time.Second)
-			e.Release(hook, a, 0)
-			require.Equal(t, wakes, freed, "an endpoint with a free place is not stuck")
 		})
 	}
 }
@@ -230,8 +255,8 @@ func TestForgetsIdleEndpoints(t *testing.T) {
 	}{
 		"used_lately":    {nothing, 10 * time.Minute, true},
 		"not_used":       {nothing, 10*time.Minute + 1, false},
-		"an_attempt":     {func(e *inflight.Endpoints, h uuid.UUID) { e.Acquire(h, h, 0, time.Hour) }, time.Hour, true},
-		"a_lapsed_claim": {func(e *inflight.Endpoints, h uuid.UUID) { e.Acquire(h, h, 0, time.Minute) }, time.Hour, false},
+		"an_attempt":     {func(e *inflight.Endpoints, h uuid.UUID) { e.Acquire(h, h, time.Hour) }, time.Hour, true},
+		"a_lapsed_claim": {func(e *inflight.Endpoints, h uuid.UUID) { e.Acquire(h, h, time.Minute) }, time.Hour, false},
 		"a_batch_attempt": {
 			func(e *inflight.Endpoints, h uuid.UUID) { e.AcquireForBatch(context.Background(), h, h) },
 			time.Hour,

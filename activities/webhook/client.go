@@ -18,6 +18,11 @@ type ClientOptions struct {
 	AllowLoopback bool // 127.0.0.0/8 and ::1 too
 	AllowPrivate  bool // RFC 1918, RFC 6598 and RFC 4193 ranges too; link-local and metadata addresses stay blocked
 
+	// Services, when not nil, are the only hosts that may be called, in the form of HostPort; empty means none. It is for
+	// services of the operator, which are often inside a private network: the other options then apply to these hosts
+	// alone.
+	Services []string
+
 	RootCAs *x509.CertPool // certificate authorities to trust; nil means the system's
 
 	// MaxIdlePerHost bounds the idle connections to one receiver; 0 means 256, enough for a batch in flight.

@@ -56,6 +56,20 @@ func failureOf(caller, attempt context.Context, p *progress, err error) (ErrorKi
 	return p.brokenAnswer(err)
 }
 
+// TransportFailure describes a network error in general words. It names no URL, host or address, so that the text can
+// be part of a workflow history.
+func TransportFailure(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "Canceled before an answer came"
+	}
+	for _, match := range []func(error) (ErrorKind, string){notSent, dnsFailure, tlsFailure, timedOut, notConnected} {
+		if kind, text := match(err); kind != KindNone {
+			return Gist(text)
+		}
+	}
+	return "No valid answer came"
+}
+
 // timeoutText says what the attempt was waiting for at its deadline.
 func (p *progress) timeoutText() string {
 	switch {

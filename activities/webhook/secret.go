@@ -2,12 +2,19 @@ package webhook
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
+	"strings"
 )
 
-// secretBytes is the length of a signing secret; the Standard Webhooks specification asks for 24–64.
-const secretBytes = 32
+// secretBytes is the length of a generated signing secret. The Standard Webhooks specification asks for 24 to 64.
+const (
+	secretBytes    = 32
+	secretBytesMin = 24
+	secretBytesMax = 64
+)
 
 // Secrets are the active signing secrets of one webhook as raw bytes, the current one first. During a rotation several
 // are active, and each signs, so that the receiver may switch at any time.
@@ -25,3 +32,27 @@ func SecretHex(b []byte) string { return hex.EncodeToString(b) }
 
 // SecretWhsec returns the secret in the form that the Standard Webhooks libraries take: whsec_ and standard base64.
 func SecretWhsec(b []byte) string { return "whsec_" + base64.StdEncoding.EncodeToString(b) }
+
+// ErrSecretForm is the error of ParseSecret.
+var ErrSecretForm = errors.New("a signing secret is 24 to 64 bytes: whsec_ and Base64, or hex digits")
+
+// ParseSecret reads a secret in the form of SecretWhsec or SecretHex. The error does not contain it.
+func ParseSecret(text string) ([]byte, error) {
+	var secret []byte
+	var err error
+	if encoded, found := strings.CutPrefix(text, "whsec_"); found {
+		secret, err = base64.StdEncoding.DecodeString(encoded)
+	} else {
+		secret, err = hex.DecodeString(text)
+	}
+	if err != nil || len(secret) < secretBytesMin || len(secret) > secretBytesMax {
+		return nil, ErrSecretForm
+	}
+	return secret, nil
+}
+
+// Fingerprint names a secret without revealing it: 16 hex digits of its SHA-256.
+func Fingerprint(secret []byte) string {
+	sum := sha256.Sum256(secret)
+	return hex.EncodeToString(sum[:8])
+}

@@ -2,8 +2,10 @@ package webhook
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -155,6 +157,8 @@ func (c *Client) checkParsed(u *url.URL) error {
 		return &URLError{"must use https or http"}
 	case u.Scheme != "https" && u.Scheme != "http":
 		return &URLError{"must use https"}
+	case c.opts.Services != nil && !slices.Contains(c.opts.Services, hostPort(u)):
+		return &URLError{"must be one of the configured services"}
 	case c.blockedHost(u.Hostname()):
 		return &URLError{"must not point to a private, local or reserved address"}
 	}
@@ -228,4 +232,22 @@ func Host(raw string) string {
 		return "?"
 	}
 	return u.Host
+}
+
+// HostPort returns the lower-case host of a webhook's URL with its port, the scheme's default port included: "?" for a
+// URL that cannot be parsed.
+func HostPort(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "?"
+	}
+	return hostPort(u)
+}
+
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+	}
+	return strings.ToLower(net.JoinHostPort(u.Hostname(), port))
 }

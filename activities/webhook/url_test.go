@@ -157,3 +157,17 @@ func TestHost(t *testing.T) {
 		assert.Equal(t, want, webhook.Host(raw))
 	}
 }
+
+func TestHostPort(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"https://user:hunter2@Hooks.Example:8443/hunter2?token=hunter2": "hooks.example:8443",
+		"https://HOOKS.example/a":     "hooks.example:443",
+		"https://hooks.example:443/b": "hooks.example:443",
+		"HTTP://hooks.example/":       "hooks.example:80",
+		"http://[::1]/":               "[::1]:80",
+		"http://%zz/hunter2":          "?",
+	} {
+		assert.Equal(t, want, webhook.HostPort(raw))
+	}
+}

@@ -35,11 +35,12 @@ type Options struct {
 type server struct {
 	*surface.Core
 	Options
+	pdfs *pdfs
 }
 
 // New returns the surface; the core mounts it.
 func New(core *surface.Core, o Options) surface.Surface {
-	s := &server{core, o}
+	s := &server{core, o, newPDFs()}
 	return surface.Surface{
 		Name: "ai-interviews", Prefixes: []string{"/ai-interviews", "/api/v2"}, Routes: s.routes(),
 		Aliases: []surface.Alias{{Of: "", Also: "/api/v2"}},
@@ -54,9 +55,11 @@ func (s *server) routes() []surface.Route {
 func (s *server) settingRoutes() []surface.Route {
 	return []surface.Route{
 		surface.Get("/ai-interviews/settings/webhooks", "read:webhooks", s.getWebhooks),
-		surface.Post("/ai-interviews/settings/webhooks", "write:webhooks", s.setWebhooks),
+		surface.Post("/ai-interviews/settings/webhooks", "write:webhooks", s.setWebhooks).
+			MaxBody(surface.SmallBody),
 		surface.Get("/ai-interviews/settings/webhooks/:id", "read:webhooks", s.getJobWebhooks),
-		surface.Put("/ai-interviews/settings/webhooks/:id", "write:webhooks", s.setJobWebhooks),
+		surface.Put("/ai-interviews/settings/webhooks/:id", "write:webhooks", s.setJobWebhooks).
+			MaxBody(surface.SmallBody),
 		surface.Get("/ai-interviews/settings/general", "read:jobs", s.getGeneral),
 		surface.Post("/ai-interviews/settings/general", "write:jobs", s.setGeneral),
 	}
@@ -81,6 +84,8 @@ func fail(c *gin.Context, e *surface.Error) {
 		c.JSON(e.Status, refusal{Error: "Invalid API key", Message: e.Message})
 	case codeExhausted:
 		c.JSON(e.Status, refusal{Error: e.Code, Message: e.Message})
+	case surface.CodeQuota: // as for invitations
+		c.JSON(http.StatusForbidden, refusal{Error: codeExhausted, Message: e.Message})
 	default:
 		c.JSON(e.Status, refusal{Error: e.Message})
 	}
@@ -116,7 +121,7 @@ func notFound(kind string, number int64) error {
 
 // bindRaw is surface.BindKnown that also returns the raw body, for an Idempotency-Key.
 func bindRaw[T any](c *gin.Context) (raw []byte, in T, err error) {
-	if raw, err = surface.ReadBody(c, surface.MaxBody); err != nil {
+	if raw, err = surface.ReadBody(c); err != nil {
 		return nil, in, err
 	}
 	c.Request.Body = io.NopCloser(bytes.NewReader(raw))

@@ -17,7 +17,8 @@ import (
 
 func (s *server) generateRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Post("/ai-interviews/generate-interview", "write:jobs", s.generate),
+		surface.Post("/ai-interviews/generate-interview", "write:jobs", s.generate).
+			MaxBody(surface.SmallBody),
 		surface.Get("/ai-interviews/generate-interview/:job_id", "read:jobs", s.getGeneration),
 	}
 }

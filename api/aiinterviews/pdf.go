@@ -1,7 +1,6 @@
 package aiinterviews
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,13 +25,13 @@ func (s *server) answerPDF(c *gin.Context, i *db.Interview, until time.Time) err
 	if err != nil {
 		return err
 	}
-	var file bytes.Buffer
-	if err := writePDF(&file, r); err != nil {
-		return fmt.Errorf("write report: %w", err)
+	file, err := s.pdfs.of(c.Request.Context(), r)
+	if err != nil {
+		return err
 	}
 	c.Header("Content-Disposition", fmt.Sprintf(`attachment; filename="report-%d.pdf"`, i.Number))
 	c.Header("X-Content-Type-Options", "nosniff")
-	c.Data(http.StatusOK, "application/pdf", file.Bytes())
+	c.Data(http.StatusOK, "application/pdf", file)
 	return nil
 }
 
@@ -119,10 +118,15 @@ const (
 	lineHeight = 6
 )
 
-// maxPages is where the conversation is cut, after the answer that reaches it. Without it, a candidate who submits a
-// mebibyte of short lines would make a PDF of 8,500 pages, which costs seconds of CPU time at each request to a shared
-// link.
-const maxPages = 200
+const (
+	// maxPages is where the report is cut. Without it, a mebibyte of short lines, in an answer, a summary or a skill,
+	// would make a PDF of 8,500 pages, which costs seconds of CPU time at each request to a shared link.
+	maxPages = 200
+	// maxFact limits a label and a text beside it, in characters: a page.
+	maxFact = 2000
+	// maxPiece limits what is laid out between two checks of maxPages, in characters.
+	maxPiece = 2000
+)
 
 // sheet is the PDF under construction. Its font has Latin, Greek, Cyrillic, Hebrew and Arabic letters, the latter two
 // unshaped and left to right. Other characters stay blank.
@@ -155,7 +159,20 @@ func writePDF(w io.Writer, r *report) error {
 	}
 	s.recordings(r.InterviewRecording)
 	s.conversation(r.Conversation)
+	if s.full() {
+		s.cut()
+	}
 	return s.Output(w)
+}
+
+// full reports whether the PDF has reached its limit: then nothing more is laid out.
+func (s *sheet) full() bool { return s.PageNo() >= maxPages }
+
+// cut says that the report is longer.
+func (s *sheet) cut() {
+	s.SetFont("dejavu", "B", 12)
+	s.SetTextColor(20, 60, 45)
+	s.MultiCell(0, 8, "The report is longer: its web page shows all of it.", "", "L", false)
 }
 
 func (s *sheet) footer() {
@@ -173,24 +190,30 @@ func (s *sheet) title(text string) {
 }
 
 func (s *sheet) heading(text string) {
+	if s.full() {
+		return
+	}
 	s.Ln(3)
 	s.SetFont("dejavu", "B", 12)
 	s.SetTextColor(20, 60, 45)
-	s.MultiCell(0, 8, printable(text), "", "L", false)
+	s.MultiCell(0, 8, printable(clip(text)), "", "L", false)
 }
 
 func (s *sheet) fact(l line) {
+	if s.full() {
+		return
+	}
 	s.SetTextColor(30, 30, 30)
 	s.SetFont("dejavu", "B", 10)
 	top := s.GetY()
-	s.MultiCell(labelWidth, lineHeight, printable(l.Label), "", "L", false)
+	s.MultiCell(labelWidth, lineHeight, printable(clip(l.Label)), "", "L", false)
 	left := s.GetY()
 	if left < top { // the label went over to a new page
 		top = margin
 	}
 	s.SetXY(margin+labelWidth, top)
 	s.SetFont("dejavu", "", 10)
-	s.MultiCell(0, lineHeight, printable(l.Text), "", "L", false)
+	s.MultiCell(0, lineHeight, printable(clip(l.Text)), "", "L", false)
 	if s.GetY() < left {
 		s.SetY(left)
 	}
@@ -199,7 +222,41 @@ func (s *sheet) fact(l line) {
 func (s *sheet) paragraph(text string) {
 	s.SetFont("dejavu", "", 10)
 	s.SetTextColor(30, 30, 30)
-	s.MultiCell(0, lineHeight, printable(text), "", "L", false)
+	for text := range strings.SplitSeq(text, "\n") {
+		for first := true; first || text != ""; first = false {
+			if s.full() {
+				return
+			}
+			piece := firstPiece(text)
+			s.MultiCell(0, lineHeight, printable(piece), "", "L", false)
+			text = text[len(piece):]
+		}
+	}
+}
+
+// firstPiece returns the beginning of a line, at most maxPiece characters, if possible up to a space.
+func firstPiece(text string) string {
+	n := 0
+	for at := range text {
+		if n++; n > maxPiece {
+			if space := strings.LastIndexByte(text[:at], ' '); space > 0 {
+				at = space + 1
+			}
+			return text[:at]
+		}
+	}
+	return text
+}
+
+// clip limits a label or a fact.
+func clip(text string) string {
+	n := 0
+	for at := range text {
+		if n++; n > maxFact {
+			return text[:at] + "…"
+		}
+	}
+	return text
 }
 
 func (s *sheet) recordings(urls map[string]string) {
@@ -210,6 +267,9 @@ func (s *sheet) recordings(urls map[string]string) {
 	s.SetFont("dejavu", "", 10)
 	s.SetTextColor(20, 80, 160)
 	for _, at := range sortedKeys(urls) {
+		if s.full() {
+			return
+		}
 		ms, _ := strconv.ParseInt(at, 10, 64)
 		s.WriteLinkString(lineHeight, moment(time.UnixMilli(ms)), urls[at])
 		s.Ln(lineHeight)
@@ -231,13 +291,12 @@ func (s *sheet) conversation(all []said) {
 	}
 	s.heading("Conversation")
 	for _, l := range all {
-		if s.PageNo() >= maxPages {
-			s.heading("The conversation is longer: the web page of this report shows all of it.")
+		if s.full() {
 			return
 		}
 		s.SetFont("dejavu", "B", 9)
 		s.SetTextColor(110, 110, 110)
-		s.MultiCell(0, lineHeight, printable(l.Role), "", "L", false)
+		s.MultiCell(0, lineHeight, printable(clip(l.Role)), "", "L", false)
 		s.paragraph(deref(l.Content))
 		s.Ln(1)
 	}

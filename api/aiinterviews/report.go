@@ -22,13 +22,19 @@ func (s *server) reportRoutes() []surface.Route {
 		surface.Get("/ai-interviews/report", "read:interviews", s.findReport),
 		surface.Get("/ai-interviews/report/:id", "read:interviews", s.getReport),
 		surface.Get("/ai-interviews/report/:id/download", "read:interviews", s.downloadReport),
-		surface.Post("/ai-interviews/report/:id/share", "read:interviews", s.shareReport),
-		surface.Post("/ai-interviews/report/:id/download", "read:interviews", s.downloadReport),
-		surface.Get("/ai-interviews/shared/:token", surface.Public, s.showShared),
-		surface.Get("/ai-interviews/shared/:token/download", surface.Public, s.downloadShared),
-		surface.Get("/ai-interviews/recording/:token", surface.Public, s.streamRecording),
+		surface.Post("/ai-interviews/report/:id/share", "read:interviews", s.shareReport).MaxBody(surface.SmallBody),
+		surface.Post("/ai-interviews/report/:id/download", "read:interviews", s.downloadReport).
+			MaxBody(surface.SmallBody),
+		surface.Get("/ai-interviews/shared/:token", surface.Public, s.showShared).Weighs(sharedReport).ByNetwork(),
+		surface.Get("/ai-interviews/shared/:token/download", surface.Public, s.downloadShared).
+			Weighs(sharedReport).
+			ByNetwork(),
+		surface.Get("/ai-interviews/recording/:token", surface.Public, s.streamRecording).Streams().ByNetwork(),
 	}
 }
+
+// sharedReport is the memory that the answer to a shared link counts for, in bytes.
+const sharedReport = 1 << 20
 
 // report is the body of the submission webhook, for an interview in any status, with the conversation.
 type report struct {
@@ -131,6 +137,9 @@ func (s *server) answerReport(c *gin.Context, i *db.Interview) error {
 // without one until then.
 func (s *server) makeReport(ctx context.Context, i *db.Interview, until time.Time) (*report, error) {
 	about, err := db.InterviewContext(ctx, s.DB, i)
+	if errors.Is(err, pg.ErrNotFound) { // the candidate was deleted
+		return nil, errNoLink
+	}
 	if err != nil {
 		return nil, err
 	}

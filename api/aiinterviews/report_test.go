@@ -122,19 +122,39 @@ func TestReportAsPDF(t *testing.T) {
 	require.Greater(t, file.NumPage(), 3)
 }
 
-// A candidate who submits as many lines as a body holds does not let a reader of the shared link occupy the processor.
+// A candidate or an analyser that submits as much text as a body holds does not let a reader of the shared link occupy
+// the processor.
 func TestReportAsPDF_is_bounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	i := b.interview(b.invite(nil)["response_id"])
-	page := strings.Repeat(`a\n`, 2000)
-	b.hold(i, `[`+strings.Repeat(`{"question":"Why?","answer":"`+page+`"},`, 20)+`{"question":"End?","answer":"End."}]`)
-	r := b.get(path("/report/%d/download", i.Number))
-	require.Equal(t, http.StatusOK, r.Status)
-	file, err := pdf.NewReader(bytes.NewReader(r.Body), int64(len(r.Body)))
-	require.NoError(t, err)
-	require.Greater(t, file.NumPage(), 200)
-	require.Less(t, file.NumPage(), 300, "of 900")
+	lines := strings.Repeat(`a\n`, 80_000)
+	skills := strings.Repeat(`{"skill_name":"Go","score":7},`, 8_000) + `{"skill_name":"C","score":7}`
+	for name, tc := range map[string]struct{ answers, analysis string }{
+		"conversation": {
+			`[` + strings.Repeat(`{"question":"Why?","answer":"`+lines[:6000]+`"},`, 20) + `{"answer":"End."}]`, "",
+		},
+		"one_answer":      {`[{"question":"Why?","answer":"` + lines + `"}]`, ""},
+		"summary":         {`[]`, `{"summary":"` + lines + `"}`},
+		"one_line":        {`[]`, `{"summary":"` + strings.Repeat("word ", 48_000) + `"}`},
+		"one_word":        {`[]`, `{"summary":"` + strings.Repeat("w", 240_000) + `"}`},
+		"recommendation":  {`[]`, `{"recommendation":"` + lines + `"}`},
+		"skills":          {`[]`, `{"skillWiseScores":{"must_haves":[` + skills + `]}}`},
+		"name_of_a_skill": {`[]`, `{"skillWiseScores":{"must_haves":[{"skill_name":"` + lines + `","score":7}]}}`},
+		"groups":          {`[]`, `{"skillWiseScores":{"` + strings.Repeat("g", 200_000) + `":[],"must_haves":[]}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := b.interview(b.invite(nil)["response_id"])
+			b.hold(i, tc.answers)
+			if tc.analysis != "" {
+				b.analyse(i, tc.analysis)
+			}
+			r := b.get(path("/report/%d/download", i.Number))
+			require.Equal(t, http.StatusOK, r.Status)
+			file, err := pdf.NewReader(bytes.NewReader(r.Body), int64(len(r.Body)))
+			require.NoError(t, err)
+			require.Less(t, file.NumPage(), 210)
+		})
+	}
 }
 
 // Recordings that were uploaded here are streamed to the holder of a link that has not expired.

@@ -62,7 +62,6 @@ func (s *server) opened(c *gin.Context, purpose string) (id uuid.UUID, end time.
 	case !time.Now().Before(end):
 		return id, end, errLinkOver
 	}
-	c.Header("Cache-Control", "no-store")
 	c.Header("Referrer-Policy", "no-referrer") // the address is the key
 	return id, end, nil
 }

@@ -175,10 +175,20 @@ func (s *server) deps(c *gin.Context) db.SetDeps {
 	names := map[string]string{
 		catalog.InterviewStarted: "AI interviews: start", catalog.InterviewCompleted: "AI interviews: submission",
 	}
-	return db.SetDeps{Box: s.Box, NewWebhook: func(event, url string) (*delivery.Webhook, error) {
-		w, _, err := s.NewWebhook(surface.Caller(c).Key, &surface.WebhookSpec{Profile: profile, URL: url, Name: names[event]})
-		return w, err
-	}}
+	p := surface.Caller(c)
+	return db.SetDeps{
+		Box:         s.Box,
+		Actor:       p.Actor(),
+		Platform:    p.Platform(),
+		MaxWebhooks: s.Quota.Webhooks,
+		NewWebhook: func(event, url string) (*delivery.Webhook, error) {
+			w, _, err := s.NewWebhook(
+				surface.Caller(c).Key,
+				&surface.WebhookSpec{Profile: profile, URL: url, Name: names[event]},
+			)
+			return w, err
+		},
+	}
 }
 
 // bindWebhooks reads a body and checks what does not depend on stored settings.

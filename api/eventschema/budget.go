@@ -18,6 +18,9 @@ var errSpent = &Fault{"", "takes too long to check together with the others: few
 // NewBudget returns a full budget.
 func NewBudget() *Budget { return &Budget{maxAllSteps} }
 
+// Spent returns the number of steps used.
+func (b *Budget) Spent() int { return maxAllSteps - b.left }
+
 // Compile is [Compile] within the budget: a schema that is not cached costs its weight.
 func (b *Budget) Compile(text []byte) (*Schema, error) {
 	if s := cached(sha256.Sum256(text)); s != nil {

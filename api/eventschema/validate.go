@@ -16,6 +16,9 @@ const (
 	maxAllSteps = 4 * maxSteps
 )
 
+// MaxSteps is the size of a [Budget]. A step takes 0.1 to 1.5 µs.
+const MaxSteps = maxAllSteps
+
 // steps counts the work of a check. The library can only be stopped by a panic.
 type steps struct{ left int }
 

@@ -21,12 +21,13 @@ func (s *server) answerVideoRoutes() []surface.Route {
 	const object = answerVideos + ":answervideo/"
 	return append([]surface.Route{
 		surface.List(answerVideos, "read:candidates", s.listAnswerVideos, "page", "page_size"),
-		surface.Post(answerVideos, surface.Public, s.createAnswerVideo), // candidates upload without an API key; see uploader
+		// Candidates upload without an API key; see uploader.
+		surface.Post(answerVideos, surface.Public, s.createAnswerVideo).Streams(),
 		surface.Get(object, "read:candidates", s.getAnswerVideo),
 		surface.Patch(object, "write:candidates", s.updateAnswerVideo),
 		surface.Delete(object, "delete:candidates", s.deleteAnswerVideo),
-		surface.Put(object+"file/", "write:candidates", s.replaceAnswerVideo),
-		surface.Post(object+"file/", "write:candidates", s.replaceAnswerVideo),
+		surface.Put(object+"file/", "write:candidates", s.replaceAnswerVideo).Streams(),
+		surface.Post(object+"file/", "write:candidates", s.replaceAnswerVideo).Streams(),
 	}, fileRoutes(object+"file/", "read:candidates", s.streamAnswerVideo)...)
 }
 
@@ -122,7 +123,14 @@ func (s *server) createAnswerVideo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.receiveUpload(c, s.recordingPolicy(), func(u upload) error {
+	if interview != nil {
+		end, err := s.uploads.ofCandidate(c.Request.Context(), interview.ID)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	return s.receiveUpload(c, at.company.ID, s.recordingPolicy(), func(u upload) error {
 		v := s.newAnswer(at, u)
 		if interview != nil {
 			v.InterviewID = &interview.ID
@@ -299,7 +307,7 @@ func (s *server) replaceAnswerVideo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.receiveUpload(c, s.recordingPolicy(), func(u upload) error {
+	return s.receiveUpload(c, at.company.ID, s.recordingPolicy(), func(u upload) error {
 		v := s.newAnswer(at, u)
 		v.QuestionID, v.InterviewID = old.QuestionID, old.InterviewID
 		if v.DurationSeconds, err = seconds(u.fields); err != nil {

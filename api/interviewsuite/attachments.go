@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"greenroom/api/surface"
@@ -37,6 +38,7 @@ type attachment struct {
 // attached is the person that a file belongs to.
 type attached struct {
 	db.Person
+	company uuid.UUID
 	// recordChange records the event of the change in the same transaction.
 	recordChange func(context.Context, bun.Tx) error
 	// answer writes the person's current state.
@@ -47,8 +49,8 @@ type attached struct {
 
 func (a attachment) routes(path, scope string) []surface.Route {
 	return append(fileRoutes(path, "read:"+scope, a.stream),
-		surface.Post(path, "write:"+scope, a.put),
-		surface.Put(path, "write:"+scope, a.put),
+		surface.Post(path, "write:"+scope, a.put).Streams(),
+		surface.Put(path, "write:"+scope, a.put).Streams(),
 		surface.Delete(path, "write:"+scope+"|delete:"+scope, a.delete))
 }
 
@@ -59,7 +61,8 @@ func (s *server) attachedCandidate(c *gin.Context) (attached, error) {
 		return attached{}, err
 	}
 	return attached{
-		Person: db.CandidatePerson(candidate.ID),
+		Person:  db.CandidatePerson(candidate.ID),
+		company: company.ID,
 		recordChange: func(ctx context.Context, tx bun.Tx) (err error) {
 			if candidate, err = db.GetCandidate(ctx, tx, candidate.ID); err != nil {
 				return err
@@ -77,7 +80,8 @@ func (s *server) attachedCustomer(c *gin.Context) (attached, error) {
 		return attached{}, err
 	}
 	return attached{
-		Person: db.StaffPerson(user.ID),
+		Person:  db.StaffPerson(user.ID),
+		company: company.ID,
 		// The catalogue has no event for a changed user.
 		recordChange: func(context.Context, bun.Tx) error { return nil },
 		answer:       func() error { return s.answerCustomer(c, http.StatusAccepted, company, user) },
@@ -105,7 +109,7 @@ func (a attachment) put(c *gin.Context) error {
 	if whose.denied != nil {
 		return whose.denied
 	}
-	return a.receiveUpload(c, a.policy, func(u upload) error {
+	return a.receiveUpload(c, whose.company, a.policy, func(u upload) error {
 		err := pg.InTx(c.Request.Context(), a.DB, func(ctx context.Context, tx bun.Tx) error {
 			f := &db.Attachment{Kind: a.kind, File: u.file, ContentType: u.contentType, Size: u.size}
 			if err := db.PutAttachment(ctx, tx, whose.Person, f); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 	"github.com/uptrace/bun"
@@ -20,9 +21,9 @@ const idleDays = 14
 
 func (s *server) authRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Post("/api/v3/api-token-auth/", surface.Public, s.logIn),
-		surface.Get("/api/v3/whoami/candidate/", surface.Public, s.whoAmI),
-		surface.Get("/cfev3/register/:key", surface.Public, s.register),
+		surface.Post("/api/v3/api-token-auth/", surface.Public, s.logIn).ByNetwork(), // before the body is read
+		surface.Get("/api/v3/whoami/candidate/", surface.Public, s.whoAmI).ByNetwork(),
+		surface.Get("/cfev3/register/:key", surface.Public, s.register).ByNetwork(),
 	}
 }
 
@@ -37,22 +38,23 @@ type logInInput struct {
 // errLogIn does not reveal which of the three credentials was wrong.
 var errLogIn = surface.Invalid("non_field_errors", "Unable to log in with provided credentials")
 
-// logIn answers with a new token of the user. The limit of attempts is checked before the password. A successful
+// logIn answers with a new token of the user. The limits of attempts are checked before the password. A successful
 // log-in resets the user's count.
 func (s *server) logIn(c *gin.Context) error {
+	ctx := c.Request.Context()
 	in, err := surface.BindKnown[logInInput](c)
 	if err != nil {
-		return err
-	}
-	ctx := c.Request.Context()
-	if err := s.limits.logIn(ctx, c.ClientIP(), in.Company, in.Username); err != nil {
 		return err
 	}
 	user, err := db.FindStaff(ctx, s.DB, in.Company, in.Username)
 	if err != nil && !errors.Is(err, pg.ErrNotFound) {
 		return err
 	}
-	if !user.PasswordIs(in.Password) {
+	right, err := s.checkPassword(c, loginName(user, in.Company, in.Username), user, in.Password)
+	if err != nil {
+		return err
+	}
+	if !right {
 		return errLogIn
 	}
 	plain, err := s.newToken(ctx, user, in.Extended)
@@ -62,14 +64,18 @@ func (s *server) logIn(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	s.limits.forget(ctx, in.Company, in.Username)
 	return ok(c, http.StatusOK, gin.H{"token": plain})
 }
 
 func (s *server) newToken(ctx context.Context, user *db.Staff, extended *int) (plain string, err error) {
 	r := db.TokenRequest{
-		Staff: user.ID, Secret: s.Secret, IdleDays: idleDays, RatePerMinute: s.PerMinute, RatePerHour: s.PerHour,
-		Actor: actorOf(user),
+		Staff:         user.ID,
+		Secret:        s.Secret,
+		IdleDays:      idleDays,
+		MaxAge:        s.TokenMaxAge,
+		RatePerMinute: s.PerMinute,
+		RatePerHour:   s.PerHour,
+		Actor:         actorOf(user),
 	}
 	if extended != nil {
 		r.IdleDays = *extended
@@ -81,14 +87,41 @@ func (s *server) newToken(ctx context.Context, user *db.Staff, extended *int) (p
 	return plain, err
 }
 
-// actorOf returns the user's name in the audit log of keys.
+// actorOf returns the user's name in the audit log.
 func actorOf(user *db.Staff) string { return fmt.Sprintf("staff:%s", user.ID) }
 
-// caller returns the caller's name in the audit log of keys.
-func caller(c *gin.Context) string {
-	key := surface.Caller(c).Key
-	if key.StaffID != nil {
-		return fmt.Sprintf("staff:%s", *key.StaffID)
+// caller returns the caller's name in the audit log.
+func caller(c *gin.Context) string { return surface.Caller(c).Actor() }
+
+// passwordIs compares the password of a user, within the limits of log-ins.
+func (s *server) passwordIs(c *gin.Context, user *db.Staff, password string) (bool, error) {
+	return s.checkPassword(c, loginName(user, "", ""), user, password)
+}
+
+// checkPassword compares a password within the limits. user may be nil.
+func (s *server) checkPassword(c *gin.Context, name string, user *db.Staff, password string) (right bool, err error) {
+	ctx, network := c.Request.Context(), surface.Network(c.ClientIP())
+	done, err := s.limits.hash(ctx, name, network)
+	if err != nil {
+		return false, err
 	}
-	return fmt.Sprintf("key:%s", key.ID)
+	defer done()
+	if err := s.limits.attempt(ctx, name, network); err != nil {
+		return false, err
+	}
+	if right = user.PasswordIs(password); right {
+		s.limits.succeeded(ctx, name, network)
+	} else {
+		s.limits.failed(ctx, network)
+	}
+	return right, nil
+}
+
+// loginName is what attempts are counted by: the user, whose name and e-mail address are one, or the name of a user
+// that does not exist.
+func loginName(user *db.Staff, company, username string) string {
+	if user != nil {
+		return user.ID.String()
+	}
+	return strings.ToLower(company) + "\x00" + strings.ToLower(username)
 }

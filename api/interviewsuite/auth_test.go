@@ -179,7 +179,7 @@ func TestLogInsAreLimited(t *testing.T) {
 		for range 20 {
 			wrong(b, "eva").Is(http.StatusBadRequest)
 		}
-		r := b.As("", "POST", tokens, object{"username": "Eva", "password": password, "company": "ACME"})
+		r := b.As("", "POST", tokens, object{"username": "Eva@example.test", "password": password, "company": "acme"})
 		require.Equal(t, http.StatusTooManyRequests, r.Status, "also with the right password")
 		seconds, err := strconv.Atoi(r.Header.Get("Retry-After"))
 		require.NoError(t, err)

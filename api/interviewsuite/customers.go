@@ -46,6 +46,7 @@ type customerInput struct {
 	Username          surface.Opt[string] `json:"username" validate:"min=1,max=255"`
 	Email             surface.Opt[string] `json:"email" validate:"omitempty,max=254,email" null:"ok"`
 	Password          surface.Opt[string] `json:"password" validate:"min=8"`
+	CurrentPassword   surface.Opt[string] `json:"current_password" validate:"max=1024"`
 	FirstName         surface.Opt[string] `json:"first_name" validate:"max=100" null:"ok"`
 	LastName          surface.Opt[string] `json:"last_name" validate:"max=100" null:"ok"`
 	AccountType       surface.Opt[string] `json:"account_type" validate:"oneof=hiring-manager recruiter admin owner"`
@@ -253,10 +254,20 @@ func (s *server) createCustomer(c *gin.Context) error {
 	if _, err := in.apply(user); err != nil {
 		return err
 	}
+	user.HeldByPlatform = !user.IsActive && surface.Caller(c).Platform()
 	if err := s.authorizeGrant(c, user.AccountType); err != nil {
 		return err
 	}
-	if err := db.CreateStaff(c.Request.Context(), s.DB, user); err != nil {
+	if err := s.authorizePassword(c, &in); err != nil {
+		return err
+	}
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.CreateStaff(ctx, tx, user); err != nil {
+			return err
+		}
+		return db.AuditStaff(ctx, tx, user, db.AuditCreated, caller(c), nil, gin.H{"account_type": user.AccountType})
+	})
+	if err != nil {
 		return usernameTaken(err)
 	}
 	c.Header("Location", s.customerURI(company.Number, user.Number))
@@ -271,28 +282,6 @@ func usernameTaken(err error) error {
 	return err
 }
 
-// authorizeGrant refuses a user who creates or promotes an account above their own type.
-func (s *server) authorizeGrant(c *gin.Context, kind db.AccountType) error {
-	me, err := s.staff(c)
-	if err == nil && me != nil && kind.Above(me.AccountType) {
-		return surface.Denied("customer")
-	}
-	return err
-}
-
-// authorizeManage refuses a user who changes or deletes an account above their own type. Below admin it also refuses a
-// colleague's account of the same type, because setting a password takes the account over.
-func (s *server) authorizeManage(c *gin.Context, user *db.Staff) error {
-	me, err := s.staff(c)
-	if err != nil || me == nil || me.ID == user.ID {
-		return err
-	}
-	if user.AccountType.Above(me.AccountType) || user.AccountType == me.AccountType && db.Admin.Above(me.AccountType) {
-		return surface.Denied("customer")
-	}
-	return nil
-}
-
 func (s *server) updateCustomer(c *gin.Context) error {
 	company, user, err := s.customer(c)
 	if err != nil {
@@ -300,6 +289,12 @@ func (s *server) updateCustomer(c *gin.Context) error {
 	}
 	in, err := surface.BindKnown[customerInput](c)
 	if err != nil {
+		return err
+	}
+	if err := s.authorizeManage(c, user); err != nil { // again below, on the locked row: this one spares the hashing
+		return err
+	}
+	if err := s.authorizePassword(c, &in); err != nil {
 		return err
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
@@ -312,14 +307,22 @@ func (s *server) updateCustomer(c *gin.Context) error {
 		if err := s.authorizeManage(c, user); err != nil {
 			return err
 		}
+		before := *user
 		columns, err := in.apply(user)
 		if err != nil {
 			return err
 		}
-		if err := s.authorizeGrant(c, user.AccountType); err != nil {
+		if user.AccountType != before.AccountType || in.Password.Set || user.IsActive && !before.IsActive {
+			if err := s.authorizeGrant(c, user.AccountType); err != nil {
+				return err
+			}
+		}
+		held, err := heldByPlatform(c, &before, user)
+		if err != nil {
 			return err
 		}
-		return db.UpdateStaff(ctx, tx, user, caller(c), columns...)
+		user.HeldByPlatform = held
+		return db.UpdateStaff(ctx, tx, user, caller(c), append(columns, "held_by_platform")...)
 	})
 	if err != nil {
 		return usernameTaken(err)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/api/apitest"
+	"greenroom/db"
 )
 
 // TestReferenceCustomers covers reference 2.6.
@@ -124,10 +125,82 @@ func TestAccountAboveOnesOwnIsDenied(t *testing.T) {
 	refused(b.As(token, "DELETE", b.path(made), nil), http.StatusForbidden, forbidden)
 	refused(b.As(token, "PATCH", b.path(eva), object{"account_type": "admin"}), http.StatusForbidden, forbidden)
 	b.As(token, "PATCH", b.path(eva), object{"phone": "1"}).Is(http.StatusAccepted)
-	b.As(token, "PATCH", b.path(b.user("reader", "hiring-manager")), object{"password": "forgotten once"}).
-		Is(http.StatusAccepted)
+	reset := object{"password": "forgotten once", "current_password": password}
+	b.As(token, "PATCH", b.path(b.user("reader", "hiring-manager")), reset).Is(http.StatusAccepted)
 	b.user("one", "admin")
 	b.As(b.logIn("one"), "PATCH", b.path(b.user("two", "admin")), object{"phone": "1"}).Is(http.StatusAccepted)
 	require.Equal(t, "recruiter", b.Do("GET", b.path(made), nil).Is(http.StatusOK)["account_type"])
 	b.As(b.logIn("owner"), "PATCH", b.path(made), object{"account_type": "owner"}).Is(http.StatusAccepted)
+}
+
+// A token alone must not become an account: it ends, a password does not.
+func TestATokenSetsNoPassword(t *testing.T) {
+	b := setup(t)
+	owner := b.user("owner", "owner")
+	reader := b.user("reader", "hiring-manager")
+	token, second := b.logIn("owner"), b.logIn("owner")
+	list := b.at + "customers/"
+	for name, with := range map[string]object{"none": {}, "a_wrong_one": {"current_password": "a guess 123"}} {
+		t.Run(name, func(t *testing.T) {
+			body := object{"password": "the thief's 1"}
+			for k, v := range with {
+				body[k] = v
+			}
+			refusedField(b.As(token, "PATCH", b.path(owner), body), "current_password")
+			refusedField(b.As(token, "PATCH", b.path(reader), body), "current_password")
+			body["username"] = "accomplice"
+			refusedField(b.As(token, "POST", list, body), "current_password")
+		})
+	}
+	b.logIn("owner")
+	b.As(token, "POST", list, object{"username": "x", "password": "another one", "current_password": password}).
+		Is(http.StatusCreated)
+	b.As(token, "PATCH", b.path(owner), object{"password": "another one", "current_password": password}).
+		Is(http.StatusAccepted)
+	b.As(second, "GET", b.at, nil).Is(http.StatusUnauthorized)
+}
+
+func TestAKeyGivesNoAccountMoreThanItHas(t *testing.T) {
+	b := setup(t)
+	reader := b.user("reader", "hiring-manager")
+	list := b.at + "customers/"
+	narrow, _ := b.NewKey(&b.Company, "read:companies", "write:companies")
+	reading, _ := b.NewKey(&b.Company, append(db.HiringManager.Scopes(), "write:companies")...)
+	for _, body := range []object{
+		{"username": "x", "account_type": "owner"}, {"username": "x"}, {"username": "x", "account_type": "hiring-manager"},
+	} {
+		refused(b.As(narrow, "POST", list, body), http.StatusForbidden, forbidden)
+	}
+	for _, change := range []object{{"account_type": "recruiter"}, {"password": "a stolen account"}} {
+		refused(b.As(narrow, "PATCH", b.path(reader), change), http.StatusForbidden, forbidden)
+	}
+	b.As(narrow, "PATCH", b.path(reader), object{"phone": "1"}).Is(http.StatusAccepted)
+	b.As(reading, "POST", list, object{"username": "y", "account_type": "hiring-manager"}).Is(http.StatusCreated)
+	refused(b.As(reading, "PATCH", b.path(reader), object{"account_type": "owner"}), http.StatusForbidden, forbidden)
+
+	bound, row := b.NewKey(&b.Company)
+	_, err := b.ExecContext(b.Ctx, "UPDATE api_keys SET allowed_ips = '{192.0.2.0/24}' WHERE id = ?", row.ID)
+	require.NoError(t, err)
+	refused(b.As(bound, "PATCH", b.path(reader), object{"password": "from anywhere"}), http.StatusForbidden, forbidden)
+	b.As(bound, "POST", list, object{"username": "z"}).Is(http.StatusCreated)
+}
+
+func TestOnlyThePlatformActivatesWhatItDeactivated(t *testing.T) {
+	b := setup(t)
+	eva := b.user("eva", "recruiter")
+	b.As(b.PlatformKey, "PATCH", b.path(eva), object{"is_active": false}).Is(http.StatusAccepted)
+	b.Do("PATCH", b.path(eva), object{"is_active": true}).Is(http.StatusConflict)
+	b.Do("PATCH", b.path(eva), object{"is_active": false}).Is(http.StatusAccepted)
+	b.Do("PATCH", b.path(eva), object{"is_active": true}).Is(http.StatusConflict)
+	b.As(b.PlatformKey, "PATCH", b.path(eva), object{"is_active": true}).Is(http.StatusAccepted)
+	b.Do("PATCH", b.path(eva), object{"is_active": false}).Is(http.StatusAccepted)
+	b.Do("PATCH", b.path(eva), object{"is_active": true}).Is(http.StatusAccepted)
+}
+
+func TestAPromotionEndsTokens(t *testing.T) {
+	b := setup(t)
+	eva := b.user("eva", "hiring-manager")
+	token := b.logIn("eva")
+	b.Do("PATCH", b.path(eva), object{"account_type": "owner"}).Is(http.StatusAccepted)
+	b.As(token, "GET", b.at, nil).Is(http.StatusUnauthorized)
 }

@@ -50,7 +50,7 @@ func TestBadInputIsRefusedAndLeavesNothing(t *testing.T) {
 		"project": {b.path(p), `name job_url email_alias mode maximum_score support_lang internal_id allow_hash_login max_interview_time
 			invite_candidates default_interview_period closedate activationdate contact_person veto_enabled evaluators interview_managers reviewers labels`},
 		"candidate": {b.path(c), "first_name last_name email username phone gender address deadline partner_data"},
-		"customer": {b.path(eva), `username email password first_name last_name account_type is_active preferred_language phone gender role position
+		"customer": {b.path(eva), `username email password current_password first_name last_name account_type is_active preferred_language phone gender role position
 			receive_interview_notifications seen_welcome`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,12 +22,13 @@ type Options struct {
 type server struct {
 	*surface.Core
 	Options
-	limits *limits
+	limits  *limits
+	uploads *uploads
 }
 
 // New returns the surface. The core mounts it.
 func New(core *surface.Core, o Options) surface.Surface {
-	s := &server{core, o, newLimits()}
+	s := &server{core, o, newLimits(), newUploads()}
 	return surface.Surface{
 		Name: "interview-suite", Prefixes: []string{"/api/v3", "/cfev3"}, Routes: s.routes(),
 		Style: surface.Style{Fail: fail, Challenge: "Token", KeyIn: "Authorization: Token sk_…"},

@@ -9,22 +9,55 @@ import (
 	"greenroom/api/surface"
 )
 
-// TestLogInsAreLimitedForEachAddress calls the limiter directly: hashing enough passwords takes longer than the limit's
-// minute.
-func TestLogInsAreLimitedForEachAddress(t *testing.T) {
+func limited(t *testing.T, err error) {
+	t.Helper()
+	var refused *surface.Error
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, surface.CodeRateLimited, refused.Code)
+}
+
+// These tests call the limiter directly: hashing enough passwords takes longer than the limits' periods.
+
+func TestLogInsAreLimitedForEachUserAndNetwork(t *testing.T) {
 	t.Parallel()
 	l := newLimits()
-	for i := range 60 {
-		require.NoError(t, l.logIn(t.Context(), "203.0.113.7", "acme", strconv.Itoa(i)))
+	for range perUser.Limit {
+		require.NoError(t, l.attempt(t.Context(), "eva", "203.0.113.7"))
 	}
-	for range 40 {
-		var refused *surface.Error
-		require.ErrorAs(t, l.logIn(t.Context(), "203.0.113.7", "acme", "another"), &refused)
-		require.Equal(t, surface.CodeRateLimited, refused.Code)
+	limited(t, l.attempt(t.Context(), "eva", "203.0.113.7"))
+	require.NoError(t, l.attempt(t.Context(), "eva", "203.0.113.9"), "another network does not lock the user out")
+	require.NoError(t, l.attempt(t.Context(), "adam", "203.0.113.7"), "another user does not lock the network out")
+	l.succeeded(t.Context(), "eva", "203.0.113.7")
+	require.NoError(t, l.attempt(t.Context(), "eva", "203.0.113.7"))
+}
+
+func TestLogInsOfOneUserAreLimitedEverywhere(t *testing.T) {
+	t.Parallel()
+	l := newLimits()
+	require.NoError(t, l.attempt(t.Context(), "eva", "home"))
+	l.succeeded(t.Context(), "eva", "home")
+	for i := range everywhere.Limit - 1 {
+		require.NoError(t, l.attempt(t.Context(), "eva", strconv.FormatInt(i, 10)))
 	}
-	require.NoError(
-		t,
-		l.logIn(t.Context(), "203.0.113.9", "acme", "another"),
-		"a refused address does not lock the user out",
-	)
+	limited(t, l.attempt(t.Context(), "eva", "one more"))
+	require.NoError(t, l.attempt(t.Context(), "eva", "home"), "where the user has logged in before")
+	require.NoError(t, l.attempt(t.Context(), "adam", "one more"))
+}
+
+func TestANetworkWithManyFailuresIsSlowedDown(t *testing.T) {
+	t.Parallel()
+	l := newLimits()
+	for range perNetwork.Limit {
+		l.failed(t.Context(), "proxy")
+	}
+	done, err := l.hash(t.Context(), "eva", "proxy")
+	require.NoError(t, err, "it is not refused")
+	require.Len(t, l.slow, 1)
+	require.Empty(t, l.quick)
+	other, err := l.hash(t.Context(), "eva", "elsewhere")
+	require.NoError(t, err, "other networks do not wait for it")
+	require.Len(t, l.quick, 1)
+	other()
+	done()
+	require.Empty(t, l.slow)
 }

@@ -23,7 +23,7 @@ func (s *server) projectRoutes() []surface.Route {
 		surface.Get(one, "read:jobs", s.getProject),
 		surface.Patch(one, "write:jobs", s.updateProject),
 		surface.Delete(one, "delete:jobs", s.deleteProject),
-		surface.Post(one+"status/", "write:jobs", s.updateStatus),
+		surface.Post(one+"status/", "write:jobs", s.updateStatus).MaxBody(surface.SmallBody),
 		surface.List(one+"roles/", "read:jobs", s.listRoles, "page", "page_size"),
 		surface.List(one+"criteria/", "read:jobs", s.listCriteria, "page", "page_size"),
 	}

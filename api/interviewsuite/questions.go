@@ -129,6 +129,15 @@ type changedQuestion struct {
 	PreparationTime surface.Opt[int]    `json:"preparation_time" validate:"min=0,max=86400" null:"ok"`
 }
 
+// apply sets the sent fields and returns the columns to update.
+func (in *changedQuestion) apply(q *db.Question) (u surface.Update) {
+	surface.Set(&u, "text", &q.Text, in.Text)
+	surface.Set(&u, "position", &q.Position, in.Position)
+	surface.SetNull(&u, "suite", &q.Suite.MaxAnswerTime, in.MaxAnswerTime)
+	surface.SetNull(&u, "suite", &q.Suite.PreparationTime, in.PreparationTime)
+	return u
+}
+
 func (s *server) updateQuestion(c *gin.Context) error {
 	company, project, q, err := s.question(c)
 	if err != nil {
@@ -138,18 +147,22 @@ func (s *server) updateQuestion(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	before, u := *q, surface.Update{}
-	surface.Set(&u, "text", &q.Text, in.Text)
-	surface.Set(&u, "position", &q.Position, in.Position)
-	surface.SetNull(&u, "suite", &q.Suite.MaxAnswerTime, in.MaxAnswerTime)
-	surface.SetNull(&u, "suite", &q.Suite.PreparationTime, in.PreparationTime)
-	if !reflect.DeepEqual(before, *q) {
-		err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-			return db.UpdateQuestion(ctx, tx, project, q, u.Columns...)
-		})
-		if err != nil {
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
+		if err := db.Lock(ctx, tx, "jobs", project.ID); err != nil { // as every change of the job's questions
 			return err
 		}
+		if q, err = db.QuestionByNumber(ctx, tx, project.ID, q.Number); err != nil {
+			return err
+		}
+		before := *q
+		u := in.apply(q)
+		if reflect.DeepEqual(before, *q) { // without a change the agent stays as it is
+			return nil
+		}
+		return db.UpdateQuestion(ctx, tx, project, q, u.Columns...)
+	})
+	if err != nil {
+		return err
 	}
 	return ok(c, http.StatusAccepted, s.showQuestion(company, project, q))
 }

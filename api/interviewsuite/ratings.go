@@ -106,22 +106,42 @@ func (s *server) applyRating(
 			return u, err
 		}
 	}
-	if !in.Answer.Set {
-		return u, nil
-	}
-	u.Add("answer_video_id")
-	v, err := s.answerOf(ctx, at, in.Answer)
-	if err != nil || v == nil {
+	if in.Answer.Set {
+		u.Add("answer_video_id")
 		r.AnswerVideoID = nil
+	}
+	v, err := s.ratedAnswer(ctx, at, r, in)
+	if err != nil || v == nil {
 		return u, err
 	}
 	// A rating of an answer also rates its question, even when the client does not name the question.
-	if r.QuestionID != nil && *r.QuestionID != v.QuestionID && in.Question.Set && !in.Question.Null {
+	if in.Question.Set && !in.Question.Null && *r.QuestionID != v.QuestionID {
 		return u, surface.Invalid("answer", "This is not an answer to the question")
 	}
 	r.AnswerVideoID, r.QuestionID = &v.ID, &v.QuestionID
 	u.Add("question_id")
 	return u, nil
+}
+
+// ratedAnswer returns the answer that decides the rating's question: the one that was sent or, for another question,
+// the one that the rating has. It returns nil if there is none.
+func (s *server) ratedAnswer(
+	ctx context.Context,
+	at candidatePath,
+	r *db.Rating,
+	in ratingFields,
+) (*db.AnswerVideo, error) {
+	if in.Answer.Set {
+		return s.answerOf(ctx, at, in.Answer)
+	}
+	if !in.Question.Set || r.AnswerVideoNumber == nil {
+		return nil, nil //nolint:nilnil // the question does not depend on an answer
+	}
+	v, err := db.AnswerVideoByNumber(ctx, s.DB, at.project.ID, at.candidate.ID, *r.AnswerVideoNumber)
+	if errors.Is(err, pg.ErrNotFound) { // deleted
+		return nil, nil //nolint:nilnil // the question does not depend on an answer
+	}
+	return v, err
 }
 
 // checkScore bounds a rating by the project's maximum_score.

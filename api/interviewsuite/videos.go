@@ -16,7 +16,7 @@ func (s *server) welcomeVideoRoutes() []surface.Route {
 	const list = "/api/v3/companies/:company/videos/"
 	return append([]surface.Route{
 		surface.List(list, "read:companies", s.listWelcomeVideos, "page", "page_size"),
-		surface.Post(list, "write:companies", s.createWelcomeVideo),
+		surface.Post(list, "write:companies", s.createWelcomeVideo).Streams(),
 		surface.Get(list+":video/", "read:companies", s.getWelcomeVideo),
 		surface.Delete(list+":video/", "write:companies|delete:companies", s.deleteWelcomeVideo),
 	}, fileRoutes(list+":video/file/", "read:companies", s.streamWelcomeVideo)...)
@@ -66,7 +66,7 @@ func (s *server) createWelcomeVideo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.receiveUpload(c, s.recordingPolicy(), func(u upload) error {
+	return s.receiveUpload(c, company.ID, s.recordingPolicy(), func(u upload) error {
 		w := &db.WelcomeVideo{CompanyID: company.ID, File: u.file, ContentType: u.contentType, Size: u.size}
 		err := pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 			return db.CreateWelcomeVideo(ctx, tx, w)

@@ -16,8 +16,8 @@ func (s *server) mediaRoutes() []surface.Route {
 // fileRoutes serve a file: GET, and HEAD for players that ask for the size first.
 func fileRoutes(path, scope string, h surface.Handler) []surface.Route {
 	return []surface.Route{
-		surface.Get(path, scope, h),
-		{Method: http.MethodHead, Path: path, Scope: scope, Handle: h},
+		surface.Get(path, scope, h).Streams(),
+		surface.Route{Method: http.MethodHead, Path: path, Scope: scope, Handle: h}.Streams(),
 	}
 }
 

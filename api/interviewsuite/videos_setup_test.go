@@ -40,12 +40,15 @@ type studio struct {
 	inProject, inCandidate string
 }
 
-func newStudio(t *testing.T) *studio {
+func newStudio(t *testing.T, change ...func(*api.Options)) *studio {
 	t.Helper()
 	s := &studio{dir: t.TempDir()}
 	store := media.NewDir(s.dir)
 	s.Bundle = apitest.Setup(t, func(o *api.Options) {
 		o.InterviewSuite.Videos = interviewsuite.Videos{Store: store, MaxBytes: maxVideo}
+		for _, c := range change {
+			c(o)
+		}
 	})
 	s.sweeper = &media.Sweeper{DB: s.DB, Store: store}
 	var err error

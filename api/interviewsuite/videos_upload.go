@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 
 	"greenroom/api/media"
 	"greenroom/api/surface"
@@ -84,10 +85,10 @@ type upload struct {
 	release func()
 }
 
-// receiveUpload streams a multipart form with one file, in the field "file", into the store and calls fn. The time
-// limit follows the file's size, not the limit of other requests. If receiveUpload or fn refuses the upload, no file is
-// left.
-func (s *server) receiveUpload(c *gin.Context, p uploadPolicy, fn func(upload) error) error {
+// receiveUpload streams a multipart form with one file of the company, in the field "file", into the store and
+// calls fn. The time limit follows the file's size, not the limit of other requests. If receiveUpload or fn refuses the
+// upload, no file is left.
+func (s *server) receiveUpload(c *gin.Context, company uuid.UUID, p uploadPolicy, fn func(upload) error) error {
 	if s.Videos.Store == nil {
 		return &surface.Error{
 			Status: http.StatusServiceUnavailable, Code: surface.CodeUnavailable, Message: "This server does not accept files",
@@ -96,6 +97,11 @@ func (s *server) receiveUpload(c *gin.Context, p uploadPolicy, fn func(upload) e
 	if c.Request.ContentLength > p.limit+formBytes {
 		return p.tooLarge()
 	}
+	end, err := s.admitUpload(c, company, p)
+	if err != nil {
+		return err
+	}
+	defer end()
 	c.Request.Body = media.ExtendDeadlines(c.Writer, c.Request, p.limit+formBytes)
 	form, err := c.Request.MultipartReader()
 	if err != nil {
@@ -188,6 +194,8 @@ func (p uploadPolicy) refuseFile(err error) error {
 	switch {
 	case errors.Is(err, media.ErrTooLarge):
 		return p.tooLarge()
+	case errors.Is(err, media.ErrFull):
+		return surface.Busy("The store of files is full")
 	case errors.Is(err, media.ErrType):
 		return surface.Invalid("file", p.refusal)
 	case media.IsInterrupted(err):

@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 )
 
 // Dir is a Store in a directory. A file is written under a temporary name, synced to disk and then renamed, so that a
 // name is either a complete file or absent, even after a crash of the machine.
 type Dir struct {
-	path string
+	path    string
+	minFree int64 // bytes of the file system
 
 	mu   sync.Mutex
 	root *os.Root
@@ -22,6 +24,25 @@ type Dir struct {
 // NewDir returns the store of a directory. The directory is created on first use, readable by its owner only, so a
 // process without uploads needs none.
 func NewDir(path string) *Dir { return &Dir{path: path} }
+
+// LeaveFree makes Put fail with ErrFull when the file system has fewer free bytes, so that uploads do not take the
+// space that other programs need. It returns the store.
+func (d *Dir) LeaveFree(bytes int64) *Dir {
+	d.minFree = bytes
+	return d
+}
+
+// hasSpace returns ErrFull when the file system has too little free space.
+func (d *Dir) hasSpace() error {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(d.path, &fs); err != nil {
+		return fmt.Errorf("check free space: %w", err)
+	}
+	if free := fs.Bavail * uint64(fs.Bsize); free < uint64(d.minFree) { // both are positive
+		return ErrFull
+	}
+	return nil
+}
 
 // partial is the suffix of an incomplete file. A valid name has no dot, so a partial file cannot be opened.
 const partial = ".part"
@@ -36,9 +57,16 @@ func (d *Dir) Put(_ context.Context, name string, r io.Reader, limit int64) (siz
 	if err != nil {
 		return 0, fmt.Errorf("create file: %w", err)
 	}
-	size, err = io.Copy(f, &source{r: r, left: limit})
+	src := &source{r: r, left: limit}
+	if d.minFree > 0 {
+		src.hasSpace = d.hasSpace
+	}
+	size, err = io.Copy(f, src)
 	if err == nil {
 		err = f.Sync()
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = errors.Join(ErrFull, err)
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = root.Rename(name+partial, name)

@@ -26,9 +26,9 @@ type S3 struct {
 	bucket string
 }
 
-// partBytes is the memory that an upload uses. S3 requires parts of at least 5 MiB and allows 10,000 of them, so files
-// are limited to 78 GiB.
-const partBytes = 8 << 20
+// partBytes is the memory that an upload uses: the smallest part that S3 allows. It allows 10,000 of them, so files are
+// limited to 48 GiB.
+const partBytes = 5 << 20
 
 // NewS3 returns the store of a bucket; it does no I/O. The client bypasses the address guard of webhooks, because its
 // address is an operator's setting, often a private address on purpose, which no user can choose. Like every HTTP

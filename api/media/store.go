@@ -15,6 +15,8 @@ var (
 	ErrTooLarge = errors.New("file is too large")
 	// ErrNotFound means that the file does not exist.
 	ErrNotFound = errors.New("file not found")
+	// ErrFull means that the store has no space for the file; nothing was stored.
+	ErrFull = errors.New("store is full")
 	// ErrName means that the name is not a valid file name of a store.
 	ErrName = errors.New("invalid file name")
 )
@@ -56,11 +58,23 @@ type source struct {
 	left int64
 	size int64
 	err  error
+	// hasSpace, if set, is asked before the first byte and then every spaceEvery bytes.
+	hasSpace func() error
+	asked    int64 // up to this size
 }
+
+// spaceEvery is how much of a file is written between two checks of the free space, in bytes.
+const spaceEvery = 8 << 20
 
 func (s *source) Read(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
+	}
+	if s.hasSpace != nil && s.size >= s.asked {
+		if s.err = s.hasSpace(); s.err != nil {
+			return 0, s.err
+		}
+		s.asked = s.size + spaceEvery
 	}
 	if int64(len(p)) > s.left+1 { // one extra byte shows that the limit is exceeded
 		p = p[:s.left+1]

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,15 +25,21 @@ type Principal struct {
 }
 
 // Holds reports whether the key has the scope.
-func (p Principal) Holds(scope string) bool {
-	return slices.Contains(p.Key.Scopes, db.AllScopes) || slices.Contains(p.Key.Scopes, scope)
-}
+func (p Principal) Holds(scope string) bool { return p.Key.Holds(scope) }
 
 // Scope is what the key may access: its company, or everything for a platform key.
 func (p Principal) Scope() pg.Scope { return pg.Scope{Company: p.Key.CompanyID} }
 
 // Platform reports whether this is a platform key, which belongs to no company and acts for all.
 func (p Principal) Platform() bool { return p.Key.CompanyID == nil }
+
+// Actor is the caller in the audit log: the staff user of a token, or the key.
+func (p Principal) Actor() string {
+	if p.Key.StaffID != nil {
+		return "staff:" + p.Key.StaffID.String()
+	}
+	return "key:" + p.Key.ID.String()
+}
 
 func callerOf(c *gin.Context) (Principal, bool) {
 	v, found := c.Get(callerKey)
@@ -55,8 +60,9 @@ func Caller(c *gin.Context) Principal {
 }
 
 // Authenticate finds the key and refuses one that is unknown, revoked, expired, suspended or used from an address that
-// is not allowed. It reads the key from the database, so a revocation takes effect with the next request. Each use
-// extends the life of a token that expires when unused, on every surface and whatever the outcome of the request.
+// is not allowed, itself or through the keys that it was made through. It reads the key from the database, so a
+// revocation takes effect with the next request. Each use extends the life of a token that expires when unused, on
+// every surface and whatever the outcome of the request.
 func (s *Core) Authenticate(c *gin.Context) error {
 	plain, err := PresentedKey(c.Request.Header)
 	if err != nil {
@@ -73,23 +79,26 @@ func (s *Core) Authenticate(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Set(callerKey, Principal{Key: key})
+	p := Principal{Key: key}
+	c.Set(callerKey, p)
+	c.Request = c.Request.WithContext(db.WithActor(c.Request.Context(), p.Actor()))
 	s.keys.keep(hash, key)
 	if err := admits(key, c.ClientIP()); err != nil {
 		return err
 	}
-	return db.KeepToken(c.Request.Context(), s.DB, key)
+	return db.KeepToken(c.Request.Context(), s.DB, key, s.TokenMaxAge)
 }
 
 // admits refuses a key that is suspended or used from an address that is not allowed.
 func admits(key *db.APIKey, address string) error {
-	if key.SuspendedAt != nil {
+	if by := key.Suspension(); by != nil {
 		return &Error{
 			Status: http.StatusUnauthorized, Code: CodeSuspended, Message: "This API key has been suspended",
-			Details: Details{"suspendedAt": Maybe(key.SuspendedAt), "reason": key.SuspendedReason},
+			Details: Details{"suspendedAt": Maybe(by.SuspendedAt), "reason": by.SuspendedReason},
 		}
 	}
-	if !allowedFrom(key.AllowedIPs, address) {
+	// An address that cannot be parsed is the zero Addr, which no network contains.
+	if ip, _ := netip.ParseAddr(address); !key.Admits(ip) {
 		return &Error{
 			Status:  http.StatusForbidden,
 			Code:    CodeIPDenied,
@@ -102,11 +111,9 @@ func admits(key *db.APIKey, address string) error {
 // recognize replaces Authenticate on routes that are called so often that reading the key would dominate their cost: it
 // accepts a key as an earlier request has read it. A change of a key still takes effect with the next request, because
 // no answer relies on a remembered key alone. Accepted data is stored in a transaction that checks that the key is
-// unchanged (delivery.Submission); a refusal is only answered after the key has been read again (Confirm, limitRate).
+// unchanged (delivery.Submission); a refusal or a stored answer is only answered after the key has been read again
+// (Confirm, limitRate).
 func (s *Core) recognize(c *gin.Context) error {
-	if c.GetHeader(IdempotencyHeader) != "" { // the transaction that answers does not check the key
-		return s.Authenticate(c)
-	}
 	plain, err := PresentedKey(c.Request.Header)
 	if err != nil {
 		return err
@@ -131,7 +138,7 @@ func (s *Core) Confirm(c *gin.Context, scope string) error {
 	if !sameCompany(before.Key.CompanyID, Caller(c).Key.CompanyID) { // the request was processed for another company
 		return pg.ErrConflict
 	}
-	if over := s.countRequest(c, s.limiter.store.Peek); over != nil {
+	if over := s.countBudgets(c, false); over != nil {
 		return tooMany(over)
 	}
 	return RequireScope(c, scope)
@@ -181,19 +188,4 @@ func schemedKey(credentials string) string {
 		return ""
 	}
 	return strings.TrimSpace(key)
-}
-
-// allowedFrom reports whether the address is in one of the allowed addresses and ranges. An empty list allows all.
-func allowedFrom(allowed []string, address string) bool {
-	if len(allowed) == 0 {
-		return true
-	}
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(allowed, func(a string) bool {
-		network, ok := db.ParseNetwork(a)
-		return ok && network.Contains(ip.Unmap())
-	})
 }

@@ -25,12 +25,15 @@ import (
 	"greenroom/db/pg"
 )
 
-// MaxBody limits a body, in bytes.
+// MaxBody limits a body, in bytes, unless its route has another limit.
 const MaxBody = 1 << 20
 
-// Bind decodes the body into a T, strictly: one I-JSON object of at most 1 MiB that only has fields of T. A refusal
-// names the field. T's tags: json (the name, case-sensitive), validate (the rules of validate.go; "required" means sent
-// and not null), null:"ok" (an Opt that may be null).
+// SmallBody limits a body with some texts and no lists of unknown length, in bytes.
+const SmallBody = 64 << 10
+
+// Bind decodes the body into a T, strictly: one I-JSON object of at most the route's limit that only has fields of T. A
+// refusal names the field. T's tags: json (the name, case-sensitive), validate (the rules of validate.go; "required"
+// means sent and not null), null:"ok" (an Opt that may be null).
 func Bind[T any](c *gin.Context) (T, error) { return bind[T](c, decoder{}) }
 
 // BindKnown is Bind that ignores unknown fields: for products whose clients send back the whole object that they have
@@ -38,7 +41,7 @@ func Bind[T any](c *gin.Context) (T, error) { return bind[T](c, decoder{}) }
 func BindKnown[T any](c *gin.Context) (T, error) { return bind[T](c, decoder{ignoresUnknown: true}) }
 
 func bind[T any](c *gin.Context, d decoder) (v T, err error) {
-	raw, err := ReadBody(c, MaxBody)
+	raw, err := ReadBody(c)
 	if err != nil {
 		return v, err
 	}
@@ -73,19 +76,23 @@ func BadBody(message string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: CodeValidation, Message: message}
 }
 
-// TooLarge refuses a body of more than limit bytes; limit is a whole number of MiB.
+// TooLarge refuses a body of more than limit bytes; limit is a whole number of KiB.
 func TooLarge(limit int) *Error {
+	size := fmt.Sprintf("%d KiB", limit>>10)
+	if limit%(1<<20) == 0 {
+		size = fmt.Sprintf("%d MiB", limit>>20)
+	}
 	return &Error{
 		Status:  http.StatusRequestEntityTooLarge,
 		Code:    CodeTooLarge,
-		Message: fmt.Sprintf("The body must be at most %d MiB", limit>>20),
+		Message: "The body must be at most " + size,
 		Details: Details{"maxBytes": limit},
 	}
 }
 
-// ReadBody reads the body. It refuses a Content-Type other than JSON in UTF-8, but accepts a missing one, because many
-// clients send none.
-func ReadBody(c *gin.Context, limit int) ([]byte, error) {
+// ReadBody reads the body, of at most the route's limit. It refuses a Content-Type other than JSON in UTF-8, but
+// accepts a missing one, because many clients send none.
+func ReadBody(c *gin.Context) ([]byte, error) {
 	if ct := c.GetHeader("Content-Type"); ct != "" && ct != "application/json" {
 		media, params, err := mime.ParseMediaType(ct)
 		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
@@ -96,11 +103,17 @@ func ReadBody(c *gin.Context, limit int) ([]byte, error) {
 			return nil, unsupported("The body must be in UTF-8, as JSON is (RFC 8259)")
 		}
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, int64(limit)))
+	limit := bodyLimitOf(c)
+	var body bytes.Buffer
+	if n := c.Request.ContentLength; n > 0 && n <= limit { // growing would take up to three times as much memory
+		body.Grow(int(n) + bytes.MinRead)
+	}
+	_, err := body.ReadFrom(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
+	raw := body.Bytes()
 	var exceeded *http.MaxBytesError
 	switch {
 	case errors.As(err, &exceeded):
-		return nil, TooLarge(limit)
+		return nil, TooLarge(int(limit))
 	case err != nil:
 		return nil, unread(c, err)
 	case len(bytes.TrimSpace(raw)) == 0:

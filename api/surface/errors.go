@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"greenroom/db"
 	"greenroom/db/pg"
 )
 
@@ -35,6 +36,7 @@ const (
 	CodeUnavailable  = "SERVICE_UNAVAILABLE"
 	CodeRateLimited  = "RATE_LIMITED"
 	CodeTimeout      = "REQUEST_TIMEOUT"
+	CodeQuota        = "QUOTA_EXCEEDED"
 )
 
 // Error is a refusal, independent of the surface; a style writes it in its product's format. Its JSON is the canonical
@@ -99,14 +101,26 @@ func InvalidState(message string, d Details) *Error {
 	return &Error{Status: http.StatusConflict, Code: CodeInvalidState, Message: message, Details: d}
 }
 
+// QuotaExceeded refuses to create more of a resource than the company may have.
+func QuotaExceeded(resource string, limit int64) *Error {
+	return &Error{
+		Status: http.StatusConflict, Code: CodeQuota,
+		Message: fmt.Sprintf("This company has the maximum of %d %s", limit, resource),
+		Details: Details{"resource": resource, "limit": limit},
+	}
+}
+
 // ToError converts any error into a refusal. It is the only place that maps database errors to statuses. An unknown
 // error is logged and answered as an internal error without its text.
 func (s *Core) ToError(c *gin.Context, err error) *Error {
 	var known *Error
 	var state *pg.StateError
+	var quota *db.QuotaError
 	switch {
 	case errors.As(err, &known):
 		return known
+	case errors.As(err, &quota):
+		return QuotaExceeded(quota.Resource, int64(quota.Limit))
 	case errors.As(err, &state):
 		return InvalidState(
 			"This "+state.Resource+" is "+state.State,

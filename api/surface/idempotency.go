@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
 
@@ -32,6 +33,21 @@ type Work func(ctx context.Context, tx bun.Tx) (status int, body any, err error)
 // Requests are the same if method, path, companyId and body are equal byte for byte.
 func (s *Core) Once(c *gin.Context, raw []byte, do Work) error { return s.once(c, raw, false, do) }
 
+// Idempotency is Once for a request whose events are stored in a group (delivery.EventGroup), with the answer that
+// answer returns. It is nil for a request without an Idempotency-Key. A request whose key is taken must go through
+// Once, which answers with the stored answer.
+func (s *Core) Idempotency(
+	c *gin.Context, raw []byte, answer func(deliveries []int) (status int, body []byte, err error),
+) *delivery.Idempotency {
+	key := c.GetHeader(IdempotencyHeader)
+	if key == "" {
+		return nil
+	}
+	return &delivery.Idempotency{
+		APIKey: Caller(c).Key.ID, Key: key, RequestHash: s.requestHash(c, raw), Answer: answer,
+	}
+}
+
 // OnceSealed is Once for an answer that has a secret: it is stored encrypted.
 func (s *Core) OnceSealed(c *gin.Context, raw []byte, do Work) error { return s.once(c, raw, true, do) }
 
@@ -49,8 +65,13 @@ func (s *Core) once(c *gin.Context, raw []byte, sealed bool, do Work) error {
 	if replayed {
 		c.Header(replayedHeader, "true")
 	}
-	c.Data(a.StatusCode, "application/json; charset=utf-8", body)
+	RespondJSON(c, a.StatusCode, body)
 	return nil
+}
+
+// RespondJSON answers with a body that is JSON already.
+func RespondJSON(c *gin.Context, status int, body []byte) {
+	c.Data(status, "application/json; charset=utf-8", body)
 }
 
 func (s *Core) attemptOnce(ctx context.Context, tx bun.Tx, c *gin.Context, raw []byte, sealed bool, do Work) (
@@ -81,15 +102,12 @@ func (s *Core) attemptOnce(ctx context.Context, tx bun.Tx, c *gin.Context, raw [
 	}
 	if a.Response = string(body); sealed {
 		a.Response = ""
-		if a.Sealed, err = s.Box.Seal(body, apiKey, sealedAnswer+key); err != nil {
+		if a.Sealed, err = s.Box.Seal(body, apiKey, db.IdempotencyField(key)); err != nil {
 			return nil, nil, false, err
 		}
 	}
 	return a, body, false, db.StoreIdempotentAnswer(ctx, tx, apiKey, key, a)
 }
-
-// sealedAnswer with the key appended is the field name that the encryption is bound to.
-const sealedAnswer = "idempotency:"
 
 // keptAnswer returns the body of the stored answer if the request is the same.
 func (s *Core) keptAnswer(a *db.IdempotentAnswer, apiKey uuid.UUID, key string, hash []byte) ([]byte, error) {
@@ -99,7 +117,7 @@ func (s *Core) keptAnswer(a *db.IdempotentAnswer, apiKey uuid.UUID, key string, 
 	if a.Sealed == nil {
 		return []byte(a.Response), nil
 	}
-	return s.Box.Open(a.Sealed, apiKey, sealedAnswer+key)
+	return s.Box.Open(a.Sealed, apiKey, db.IdempotencyField(key))
 }
 
 func sameRequest(a *db.IdempotentAnswer, hash []byte) error {

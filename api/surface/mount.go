@@ -3,6 +3,7 @@ package surface
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -28,18 +29,19 @@ func (s *Core) Mount(surfaces ...Surface) (*Mounted, error) {
 	// A redirect would lose the body or the method of a request.
 	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
 	e.HandleMethodNotAllowed = true
+	e.RemoteIPHeaders = []string{forwardedFor} // gin's default includes X-Real-IP, which proxies may pass through
 	if err := e.SetTrustedProxies(s.TrustedProxies); err != nil {
 		return nil, fmt.Errorf("trusted proxies: %w", err)
 	}
 	s.surfaces = surfaces
-	e.Use(s.observe, outlive, s.recoverPanic)
+	e.Use(s.observe, noStore, outlive, s.recoverPanic, s.warnOfProxy)
 	e.NoRoute(s.wrap(func(*gin.Context) error { return errUnknownPath }))
 	e.NoMethod(s.wrap(func(*gin.Context) error { return errMethod }))
-	for i := range surfaces {
-		for _, r := range surfaces[i].Routes {
-			for _, path := range surfaces[i].Addresses(r) {
+	for _, surface := range surfaces {
+		for _, r := range surface.Routes {
+			for _, path := range surface.Addresses(r) {
 				e.Handle(r.Method, path, s.chain(r)...)
-				if r.Method == http.MethodGet && !surfaces[i].hasHead(r.Path) { // net/http omits the body (RFC 9110 §9.1)
+				if r.Method == http.MethodGet && !surface.hasHead(r.Path) { // net/http omits the body (RFC 9110 §9.1)
 					e.Handle(http.MethodHead, path, s.chain(r)...)
 				}
 			}
@@ -50,15 +52,19 @@ func (s *Core) Mount(surfaces ...Surface) (*Mounted, error) {
 
 // chain returns the handlers of a route.
 func (s *Core) chain(r Route) []gin.HandlerFunc {
-	plain := s.wrap(refuseEncoding)
+	plain, length := s.wrap(refuseEncoding), s.wrap(r.checkLength)
 	if r.Scope == Public {
-		return []gin.HandlerFunc{plain, s.wrap(r.Handle)}
+		handlers := []gin.HandlerFunc{plain, length, s.wrap(s.hold(r, r.Handle))}
+		if r.byNetwork {
+			handlers = slices.Insert(handlers, 0, s.wrap(s.limitNetwork))
+		}
+		return handlers
 	}
 	authenticate := s.Authenticate
 	if r.recognizing {
 		authenticate = s.recognize
 	}
-	return []gin.HandlerFunc{plain, s.wrap(authenticate), s.wrap(s.limitRate), s.wrap(func(c *gin.Context) error {
+	handle := s.hold(r, func(c *gin.Context) error {
 		err := admitted(c, r)
 		if err != nil {
 			if changed := s.Confirm(c, r.Scope); changed != nil {
@@ -66,7 +72,8 @@ func (s *Core) chain(r Route) []gin.HandlerFunc {
 			}
 		}
 		return err
-	})}
+	})
+	return []gin.HandlerFunc{plain, s.wrap(authenticate), s.wrap(s.limitRate), length, s.wrap(handle)}
 }
 
 // Admit applies the key checks of a route with that scope. It is for the handler of a [Public] route that accepts a key

@@ -2,23 +2,41 @@ package surface
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/ulule/limiter/v3"
-	"github.com/ulule/limiter/v3/drivers/store/memory"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
 )
 
-// rateLimiter counts each key's requests in two windows. It counts per process: several API processes each allow the
-// full limit.
-type rateLimiter struct{ store limiter.Store }
+// rateLimiter counts each key's requests in two windows, for all API processes together: each process claims a few
+// requests at a time from PostgreSQL (db.ClaimRequests) and counts them down. Requests that one process has claimed and
+// not used are missing for the others until the window ends, so it claims a hundredth of the limit at most.
+type rateLimiter struct {
+	db bun.IDB
 
-func newRateLimiter() *rateLimiter {
-	return &rateLimiter{store: memory.NewStoreWithOptions(limiter.StoreOptions{
-		Prefix: "api", CleanUpInterval: limiter.DefaultCleanUpInterval,
-	})}
+	mu    sync.Mutex
+	keys  map[uuid.UUID]*keyWindows
+	swept time.Time
+}
+
+const (
+	// claimShare is the share of the limit that is claimed at once.
+	claimShare = 100
+	// claimWithin bounds how long a request waits for a claim, after which it passes.
+	claimWithin = 2 * time.Second
+	// sweepEvery is how often ended windows are dropped.
+	sweepEvery = 10 * time.Minute
+)
+
+func newRateLimiter(d bun.IDB) *rateLimiter {
+	return &rateLimiter{db: d, keys: map[uuid.UUID]*keyWindows{}, swept: time.Now()}
 }
 
 // window is one of the two; name is the suffix of its headers.
@@ -28,9 +46,23 @@ type window struct {
 	limit  func(Principal) int
 }
 
-var windows = []window{
+var windows = [2]window{
 	{"Minute", time.Minute, func(p Principal) int { return p.Key.RatePerMinute }},
 	{"Hour", time.Hour, func(p Principal) int { return p.Key.RatePerHour }},
+}
+
+// keyWindows are the current windows of one key.
+type keyWindows struct {
+	mu      sync.Mutex
+	windows [len(windows)]keyWindow
+}
+
+// keyWindow is a window as this process knows it. used are the requests that all processes have claimed, left those
+// that this one has claimed and not used.
+type keyWindow struct {
+	ends       time.Time
+	reset      int64
+	used, left int64
 }
 
 // Limited describes an exceeded rate limit.
@@ -43,17 +75,16 @@ type Limited struct {
 
 func (l *Limited) show(c *gin.Context) { c.Header("Retry-After", strconv.FormatInt(l.RetryAfter, 10)) }
 
-func tooMany(over *limiter.Context) *Error {
+func tooMany(over *Limited) *Error {
 	return &Error{
-		Status: http.StatusTooManyRequests, Code: CodeRateLimited, Message: "Rate limit exceeded",
-		Limited: &Limited{Limit: over.Limit, Reset: over.Reset, RetryAfter: max(over.Reset-time.Now().Unix(), 1)},
+		Status: http.StatusTooManyRequests, Code: CodeRateLimited, Message: "Rate limit exceeded", Limited: over,
 	}
 }
 
 // limitRate counts the request in both windows, reports them in six headers and refuses a request above a limit. If the
 // limiter fails, the request passes, so that the API stays available (reference §2.9).
 func (s *Core) limitRate(c *gin.Context) error {
-	over := s.countRequest(c, s.limiter.store.Get)
+	over := s.countBudgets(c, true)
 	if over == nil {
 		return nil
 	}
@@ -61,33 +92,111 @@ func (s *Core) limitRate(c *gin.Context) error {
 		if err := s.Authenticate(c); err != nil {
 			return err
 		}
-		if over = s.countRequest(c, s.limiter.store.Peek); over == nil {
+		if over = s.countBudgets(c, true); over == nil {
 			return nil
 		}
 	}
 	return tooMany(over)
 }
 
-// countRequest reports both windows in the headers and returns the exceeded one, or nil. count is the store's Get,
-// which counts the request, or its Peek for a request that has been counted.
-func (s *Core) countRequest(
-	c *gin.Context,
-	count func(context.Context, string, limiter.Rate) (limiter.Context, error),
-) (over *limiter.Context) {
-	p := Caller(c)
-	for _, w := range windows {
-		rate := limiter.Rate{Period: w.period, Limit: int64(w.limit(p))}
-		now, err := count(c.Request.Context(), w.name+":"+p.Key.ID.String(), rate)
-		if err != nil {
-			s.Logger.WarnContext(c.Request.Context(), "rate limiter failed", "error", err)
-			continue
+// countRequest reports both windows in the headers and returns the exceeded one, or nil. With take it counts the
+// request, unless it is refused; otherwise the request has been counted.
+func (s *Core) countRequest(c *gin.Context, p Principal, take bool) (over *Limited) {
+	now := time.Now()
+	k := s.limiter.of(p.Key.ID, now)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var failed [len(windows)]bool
+	for i, w := range windows {
+		limit, state := int64(w.limit(p)), &k.windows[i]
+		if !now.Before(state.ends) {
+			*state = keyWindow{}
 		}
-		c.Header("X-RateLimit-Limit-"+w.name, strconv.FormatInt(now.Limit, 10))
-		c.Header("X-RateLimit-Remaining-"+w.name, strconv.FormatInt(now.Remaining, 10))
-		c.Header("X-RateLimit-Reset-"+w.name, strconv.FormatInt(now.Reset, 10))
-		if now.Reached {
-			over = &now
+		if take && state.left == 0 && state.used < limit {
+			if err := s.limiter.claim(c.Request.Context(), p.Key.ID, w, limit, state); err != nil {
+				s.Logger.WarnContext(c.Request.Context(), "rate limiter failed", "error", err)
+				failed[i] = true
+			}
+		}
+		if !failed[i] && state.exceeds(limit, take) {
+			wait := int64(math.Ceil(time.Until(state.ends).Seconds()))
+			over = &Limited{Limit: limit, Reset: state.reset, RetryAfter: max(1, wait)}
 		}
 	}
+	for i, w := range windows {
+		if failed[i] {
+			continue
+		}
+		state := &k.windows[i]
+		if take && over == nil {
+			state.left--
+		}
+		limit := int64(w.limit(p))
+		showWindow(c, w.name, limit, max(0, limit-state.used+state.left), state.reset)
+	}
 	return over
+}
+
+// exceeds reports whether the request must be refused.
+func (w *keyWindow) exceeds(limit int64, take bool) bool {
+	counted := w.used - w.left
+	if take {
+		return w.left == 0 || counted >= limit
+	}
+	return counted > limit
+}
+
+// claim claims requests for this process, or leaves the window exhausted.
+func (l *rateLimiter) claim(ctx context.Context, key uuid.UUID, w window, limit int64, state *keyWindow) error {
+	ctx, cancel := context.WithTimeout(ctx, claimWithin)
+	defer cancel()
+	for n := max(1, limit/claimShare); ; n = 1 {
+		at := time.Now()
+		got, err := db.ClaimRequests(ctx, l.db, db.RequestClaim{
+			Key: key, Window: w.name, Period: w.period, N: n, Limit: limit,
+		})
+		if err != nil {
+			return err
+		}
+		state.ends, state.reset, state.used = at.Add(got.In), got.Ends.Unix(), got.Used
+		if got.Granted {
+			state.left += n
+			return nil
+		}
+		if n == 1 {
+			return nil
+		}
+	}
+}
+
+// of returns the windows of a key, and drops those that have ended now and then.
+func (l *rateLimiter) of(key uuid.UUID, now time.Time) *keyWindows {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.swept) > sweepEvery {
+		l.swept = now
+		l.sweep(now)
+	}
+	k := l.keys[key]
+	if k == nil {
+		k = new(keyWindows)
+		l.keys[key] = k
+	}
+	return k
+}
+
+func (l *rateLimiter) sweep(now time.Time) {
+	for id, k := range l.keys {
+		if k.mu.TryLock() {
+			if ended := !now.Before(k.windows[0].ends) && !now.Before(k.windows[1].ends); ended {
+				delete(l.keys, id)
+			}
+			k.mu.Unlock()
+		}
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), claimWithin)
+		defer cancel()
+		_ = db.DropRequestWindows(ctx, l.db) // the next sweep does
+	}()
 }

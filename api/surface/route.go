@@ -22,6 +22,11 @@ type Route struct {
 	Method, Path, Scope string
 	Handle              Handler
 	recognizing, alone  bool
+	// streams: neither the body nor the answer is held in memory.
+	streams   bool
+	byNetwork bool   // limited by the client's network
+	maxBody   int64  // bytes; 0: a default
+	weight    *int64 // bytes; nil: a default
 	// list: Params are all accepted query parameters, except companyId.
 	list   bool
 	Params []string
@@ -58,6 +63,32 @@ func line(method, path, scope string, h Handler) Route {
 // answers: see recognize.
 func (r Route) Recognizing() Route {
 	r.recognizing = true
+	return r
+}
+
+// MaxBody returns the route with a limit for its bodies, in bytes. The default is [MaxBody], and 16 KiB for a route
+// without authentication.
+func (r Route) MaxBody(bytes int64) Route {
+	r.maxBody = bytes
+	return r
+}
+
+// Weighs returns the route with the size of its answers, in bytes, as far as they count for the memory of requests in
+// progress. The default is 4 MiB for a list, 1 MiB for any other route with a key, and 0 without one.
+func (r Route) Weighs(bytes int64) Route {
+	r.weight = &bytes
+	return r
+}
+
+// ByNetwork returns a route without a key with a limit of requests per minute and network.
+func (r Route) ByNetwork() Route {
+	r.byNetwork = true
+	return r
+}
+
+// Streams returns the route without limits for bodies and answers: its handler holds neither in memory.
+func (r Route) Streams() Route {
+	r.streams = true
 	return r
 }
 

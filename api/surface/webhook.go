@@ -1,10 +1,13 @@
 package surface
 
 import (
+	"context"
 	"errors"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
@@ -58,6 +61,17 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhoo
 	}
 	w.Secret, err = s.Box.Seal(secret, w.ID, delivery.SecretField)
 	return w, secret, err
+}
+
+// CreateWebhook stores a new webhook within the quota of its company, which is the owner's for a global webhook. A
+// platform key's global webhooks have no quota.
+func (s *Core) CreateWebhook(ctx context.Context, tx bun.Tx, c *gin.Context, w *delivery.Webhook) error {
+	if company := w.Company(); company != nil {
+		if err := db.CheckWebhookQuota(ctx, tx, *company, s.Quota.Webhooks); err != nil {
+			return err
+		}
+	}
+	return storeWebhook(ctx, tx, c, w)
 }
 
 // ProfileOf returns the profile with that name; the refusal of an unknown one lists all names.

@@ -155,11 +155,15 @@ type Header struct {
 	Value string `json:"value" validate:"required,max=4096"`
 }
 
-// masked are the headers whose values are sealed (reference §1.6), in lower case.
+// masked are the headers that the reference shows as masked (§1.6), in lower case.
 var masked = []string{"authorization", "x-api-key", "x-secret", "api-key"}
 
-// SealHeaders checks custom headers, also against the headers reserved by the profile, and seals the values of masked
-// ones for that webhook.
+// IsMasked reports whether a header is shown as masked. All values are sealed and none is shown: any may be a
+// credential.
+func IsMasked(name string) bool { return slices.Contains(masked, strings.ToLower(name)) }
+
+// SealHeaders checks custom headers, also against the headers reserved by the profile, and seals their values for that
+// webhook.
 func (s *Core) SealHeaders(p *webhook.Profile, id uuid.UUID, in []Header) ([]delivery.WebhookHeader, error) {
 	out := make([]delivery.WebhookHeader, 0, len(in))
 	seen := map[string]bool{}
@@ -202,9 +206,6 @@ func checkHeader(p *webhook.Profile, at string, h Header) error {
 }
 
 func (s *Core) sealHeader(id uuid.UUID, h Header) (delivery.WebhookHeader, error) {
-	if !slices.Contains(masked, strings.ToLower(h.Name)) {
-		return delivery.WebhookHeader{Name: h.Name, Value: h.Value}, nil
-	}
 	sealed, err := s.Box.Seal([]byte(h.Value), id, delivery.HeaderField(h.Name))
 	return delivery.WebhookHeader{Name: h.Name, Sealed: sealed}, err
 }

@@ -74,7 +74,7 @@ func TestSamePersonIsOneCandidate(t *testing.T) {
 	})
 }
 
-func TestWhoHasFinishedCanBeInvitedAgain(t *testing.T) {
+func TestFinishedCandidateCanBeInvitedAgain(t *testing.T) {
 	b := setup(t)
 	p := b.position()
 	first := b.invited(p)

@@ -180,7 +180,7 @@ func (s *server) createPosition(c *gin.Context) error {
 
 // bindRaw is surface.Bind that also returns the raw body, which identifies a repeated request.
 func bindRaw[T any](c *gin.Context) (raw []byte, in T, err error) {
-	if raw, err = surface.ReadBody(c, surface.MaxBody); err != nil {
+	if raw, err = surface.ReadBody(c); err != nil {
 		return nil, in, err
 	}
 	in, err = surface.Decode[T](raw)

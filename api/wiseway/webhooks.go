@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -82,13 +81,12 @@ func (s *server) listWebhooks(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	hooks, err := delivery.ListWebhooks(c.Request.Context(), s.DB, scope, nil)
+	hooks, total, err := delivery.PageWebhooks(c.Request.Context(), s.DB, scope,
+		delivery.WebhookFilter{Profile: profile, Newest: true}, p.Window())
 	if err != nil {
 		return err
 	}
-	hooks = slices.DeleteFunc(hooks, func(w delivery.Webhook) bool { return w.Profile != profile })
-	slices.Reverse(hooks) // newest first, as the other lists
-	return okPage(c, p, surface.Mapped(surface.Cut(p, hooks), showWebhook), int64(len(hooks)))
+	return okPage(c, p, surface.Mapped(hooks, showWebhook), total)
 }
 
 func (s *server) createWebhook(c *gin.Context) error {
@@ -96,7 +94,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	raw, err := surface.ReadBody(c, surface.MaxBody)
+	raw, err := surface.ReadBody(c)
 	if err != nil {
 		return err
 	}
@@ -120,7 +118,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 		return err
 	}
 	return s.OnceSealed(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
-		if err := delivery.CreateWebhook(ctx, tx, w); err != nil {
+		if err := s.CreateWebhook(ctx, tx, c, w); err != nil {
 			return 0, nil, err
 		}
 		out := showWebhook(w)
@@ -155,15 +153,17 @@ func (s *server) updateWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	columns, err := s.applyWebhook(&in, w)
-	if err != nil {
-		return err
-	}
-	if len(columns) > 0 {
-		err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-			return delivery.UpdateWebhook(ctx, tx, w, columns...)
-		})
-	}
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if w, err = delivery.LockWebhook(ctx, tx, w.ID); err != nil {
+			return err
+		}
+		before := *w
+		columns, err := s.applyWebhook(c, &in, w)
+		if err != nil || len(columns) == 0 {
+			return err
+		}
+		return surface.UpdateWebhook(ctx, tx, c, &before, w, columns...)
+	})
 	if err != nil {
 		return gone(c, err, "Webhook", "id")
 	}
@@ -173,19 +173,26 @@ func (s *server) updateWebhook(c *gin.Context) error {
 
 // applyWebhook copies the sent fields to the row and returns the names of their columns. isActive only counts when it
 // differs: an echoed true must not reset an open circuit.
-func (s *server) applyWebhook(in *webhookChange, w *delivery.Webhook) ([]string, error) {
+func (s *server) applyWebhook(c *gin.Context, in *webhookChange, w *delivery.Webhook) ([]string, error) {
 	var u surface.Update
 	surface.Set(&u, "name", &w.Name, in.Name)
 	if in.IsActive.Set && in.IsActive.Value != w.IsActive {
-		surface.Set(&u, "is_active", &w.IsActive, in.IsActive)
-		w.DisabledReason, u.Columns = nil, append(u.Columns, "disabled_reason")
+		columns, err := surface.ActivateWebhook(c, w, in.IsActive.Value)
+		if err != nil {
+			return nil, err
+		}
+		u.Columns = append(u.Columns, columns...)
 	}
 	if in.URL.Set {
 		checked, err := s.CheckedURL(in.URL.Value)
 		if err != nil {
 			return nil, err
 		}
-		w.URL, u.Columns = checked, append(u.Columns, "url")
+		columns, _, err := s.MoveWebhook(w, checked) // this profile has no key, so its secret stays
+		if err != nil {
+			return nil, err
+		}
+		u.Columns = append(u.Columns, columns...)
 	}
 	if in.Events.Set {
 		events, err := in.Events.Value.Resolve(profile)
@@ -205,7 +212,7 @@ func (s *server) deleteWebhook(c *gin.Context) error {
 	err = pg.InTx(
 		c.Request.Context(),
 		s.DB,
-		func(ctx context.Context, tx bun.Tx) error { return delivery.DeleteWebhook(ctx, tx, w.ID) },
+		func(ctx context.Context, tx bun.Tx) error { return surface.DeleteWebhook(ctx, tx, c, w) },
 	)
 	if err != nil {
 		return gone(c, err, "Webhook", "id")

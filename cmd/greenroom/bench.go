@@ -23,8 +23,9 @@ func benchCmd() *cobra.Command {
 	temporal := addTemporalFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runBench(cmd, opts, *temporal) }
 	f := cmd.Flags()
-	f.StringSliceVar(&opts.Scenarios, "scenario", nil, "scenarios to measure (default all but soak)")
-	f.IntVar(&opts.Minutes, "minutes", 10, "length of the scenario soak")
+	f.StringSliceVar(&opts.Scenarios, "scenario", nil,
+		"scenarios to measure (default all but soak, held-transaction and scale-…)")
+	f.IntVar(&opts.Minutes, "minutes", 10, "length of the scenarios soak and held-transaction")
 	f.IntVar(&opts.Runs, "runs", 1, "measurements of each scenario; the table shows medians")
 	f.BoolVar(&opts.Quick, "quick", false, "use tiny loads, only to check that the benchmark works")
 	f.StringArrayVar(&opts.Settings, "set", nil, "setting of API and worker, as name=value (see greenroom help settings)")

@@ -12,6 +12,7 @@ import (
 
 	"greenroom/cmd/internal/config"
 	"greenroom/cmd/internal/service"
+	"greenroom/db/pg"
 )
 
 func apiCmd() *cobra.Command {
@@ -69,7 +70,7 @@ func runComponent(run component) func(*cobra.Command, []string) error {
 		if err != nil {
 			return err
 		}
-		defer d.Close()
+		defer pg.Close(d)
 		if err := service.ServeProfiles(ctx, cfg, logger); err != nil {
 			return err
 		}

@@ -10,9 +10,13 @@ import (
 )
 
 func keysCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Create, list, suspend and revoke API keys, directly in the database"}
+	cmd := &cobra.Command{
+		Use:   "keys",
+		Short: "Create, list, suspend, rotate and revoke API keys, directly in the database",
+	}
 	cmd.AddCommand(keysCreateCmd(), keysListCmd(), keysSecretsCmd(), keysSuspendCmd(),
-		keyCmd("revoke ID", "Revoke a key; it cannot be restored", (*admin.Admin).RevokeKey),
+		keysRotateCmd(),
+		keyCmd("revoke ID", "Revoke a key, and the keys made through it; they cannot be restored", (*admin.Admin).RevokeKey),
 		keyCmd("resume ID", "End the suspension of a key", (*admin.Admin).ResumeKey))
 	return cmd
 }
@@ -74,7 +78,7 @@ func keysSuspendCmd() *cobra.Command {
 	var reason string
 	cmd := keyCmd(
 		"suspend ID",
-		"Refuse requests with a key until it is resumed",
+		"Refuse requests with a key, and the keys made through it, until it is resumed here",
 		func(a *admin.Admin, ctx context.Context, id admin.ID) (admin.Key, error) {
 			return a.SuspendKey(ctx, id, reason)
 		},
@@ -82,6 +86,29 @@ func keysSuspendCmd() *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "", "reason; requests with the key are refused with this text")
 	_ = cmd.MarkFlagRequired("reason") // fails only for an unknown flag
 	return cmd
+}
+
+func keysRotateCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rotate ID",
+		Short: "Replace a key and print the new one; the old one is refused at once, the keys made through it stay",
+		Args:  cobra.ExactArgs(1),
+	}
+	return operator(
+		cmd,
+		[]string{"secret"},
+		func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
+			id, err := admin.ParseID("key", args[0])
+			if err != nil {
+				return err
+			}
+			k, err := a.RotateKey(ctx, id)
+			if err != nil {
+				return err
+			}
+			return p.NewKey(k)
+		},
+	)
 }
 
 func keyCmd(use, short string, change func(*admin.Admin, context.Context, admin.ID) (admin.Key, error)) *cobra.Command {

@@ -25,8 +25,10 @@ func main() {
 		chaosCmd(),
 		migrateCmd(),
 		keysCmd(),
+		keysetCmd(),
 		webhooksCmd(),
 		staffCmd(),
+		auditCmd(),
 		deliveriesCmd(),
 		replaysCmd(),
 		healthCmd(),
@@ -35,6 +37,9 @@ func main() {
 		versionCmd(),
 		settingsTopic(),
 	)
+	for _, cmd := range root.Commands() {
+		refuseUnknown(cmd)
+	}
 	if err := root.Execute(); err != nil {
 		var exit exitError
 		if errors.As(err, &exit) {
@@ -43,6 +48,16 @@ func main() {
 		fmt.Fprintln(os.Stderr, "greenroom:", err)
 		os.Exit(1)
 	}
+}
+
+// refuseUnknown makes a group of commands fail for an unknown one. Cobra itself prints the help and succeeds, so that a
+// script with a misspelled command would not notice.
+func refuseUnknown(group *cobra.Command) {
+	if !group.HasSubCommands() || group.Runnable() {
+		return
+	}
+	group.Args, group.DisableFlagsInUseLine = cobra.NoArgs, true
+	group.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // exitError ends the program with this exit code and without a message: the command has already printed one.

@@ -73,6 +73,34 @@ func TestOperator_commands(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(out), "GREENROOM_KEYSET='{")
 	})
+	t.Run("the_keyset_rotates", func(t *testing.T) {
+		keyset := func(command string) (out, stderr string) {
+			out, stderr = run("keyset", command)
+			if _, changed, ok := strings.Cut(out, "GREENROOM_KEYSET='"); ok {
+				env[2] = "GREENROOM_KEYSET=" + strings.TrimSuffix(changed, "'\n")
+			}
+			return out, stderr
+		}
+		before, _ := keyset("status")
+		require.Regexp(t, `(?m)^\d+ +seals +1$`, before, "the webhook's secret")
+		_, stderr := keyset("promote")
+		require.Contains(t, stderr, "add a key first")
+		_, stderr = keyset("drop")
+		require.Contains(t, stderr, "no other key")
+		out, _ := keyset("add")
+		require.Contains(t, out, "# Restart every process with this keyset. Then: greenroom keyset promote\n")
+		keyset("promote")
+		out, _ = keyset("status")
+		require.Regexp(t, `(?m)^\d+ +opens +1\n\d+ +seals +0$`, out)
+		_, stderr = keyset("drop")
+		require.Contains(t, stderr, "run greenroom keyset reseal first")
+		out, _ = keyset("reseal")
+		require.Regexp(t, `rows sealed again +1\n`, out)
+		keyset("drop")
+		out, _ = keyset("status")
+		require.Regexp(t, `(?m)^\d+ +seals +1$`, out)
+		require.NotEqual(t, before, out)
+	})
 	t.Run("a_misspelled_variable_is_named", func(t *testing.T) {
 		// The API exits because it cannot listen on this address.
 		cmd := greenroom(t, "api", "--http-addr", "192.0.2.1:1")

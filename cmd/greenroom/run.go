@@ -12,6 +12,7 @@ import (
 	"greenroom/cmd/internal/devstack"
 	"greenroom/cmd/internal/service"
 	"greenroom/db"
+	"greenroom/db/pg"
 )
 
 // runAll applies the migrations, ensures the demo key and runs API, worker and simulator in this process until ctx
@@ -21,7 +22,7 @@ func runAll(ctx context.Context, cfg config.Config, _ *devstack.Stack) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer pg.Close(d)
 	if _, err := db.Migrate(ctx, d); err != nil {
 		return err
 	}

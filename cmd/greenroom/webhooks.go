@@ -10,8 +10,12 @@ import (
 )
 
 func webhooksCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "webhooks", Short: "Create, list, reset and delete webhooks, directly in the database"}
-	cmd.AddCommand(webhooksCreateCmd(), webhooksListCmd(), webhooksResetCmd(), webhooksDeleteCmd())
+	cmd := &cobra.Command{
+		Use:   "webhooks",
+		Short: "Create, list, reset and delete webhooks and rotate their secrets, directly in the database",
+	}
+	cmd.AddCommand(webhooksCreateCmd(), webhooksListCmd(), webhooksResetCmd(), webhooksDeleteCmd(),
+		webhooksRotateCmd(), webhooksSecretsCmd(), webhooksRevokeCmd())
 	return cmd
 }
 

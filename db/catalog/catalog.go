@@ -21,6 +21,7 @@ const (
 	CandidateCreated     = "candidate.created"
 	CandidateInvited     = "candidate.invited"
 	CandidateUpdated     = "candidate.updated"
+	CandidateErased      = "candidate.erased"
 	JobCreated           = "job.created"
 	JobUpdated           = "job.updated"
 	SourcingCompleted    = "sourcing.completed"
@@ -62,6 +63,7 @@ var types = []Type{
 	{CandidateCreated, "a candidate was created without an invitation"},
 	{CandidateInvited, "a candidate was added and invited to an interview"},
 	{CandidateUpdated, "a candidate was modified"},
+	{CandidateErased, "a candidate was erased; receivers must erase what they know of the person"},
 	{JobCreated, "a job was created"},
 	{JobUpdated, "a job was modified"},
 	{SourcingCompleted, "a sourcing request finished"},

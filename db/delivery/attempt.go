@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -72,17 +73,20 @@ type AttemptRecord struct {
 // Circuit workflow.
 func RecordAttempt(ctx context.Context, db bun.IDB, r AttemptRecord) (opened bool, err error) {
 	a := r.Attempt
-	var notified int
+	var queued bool
 	err = db.NewRaw(attemptSQL, pg.Args{
 		"delivery": a.DeliveryID, "run": a.RunID, "attempt": a.Attempt, "generation": a.Generation,
 		"workflow": a.WorkflowID, "next_workflow": r.NextWorkflowID, "started_at": a.StartedAt, "duration_ms": a.DurationMS,
 		"outcome": a.Outcome, "next_attempt_at": a.NextAttemptAt, "status_code": a.StatusCode,
 		"error_kind": a.ErrorKind, "error": a.Error, "response": a.Response, "body": r.Body,
 		"webhook": r.WebhookID, "counts": r.Counts, "threshold": r.Threshold, "probe": r.Probe, "replay": r.Replay,
-		"circuit_changed": string(CircuitChanged), "channel": QueueChannel, "no_company": uuid.Nil,
-	}).Scan(ctx, &opened, &notified)
+		"circuit_changed": string(CircuitChanged), "no_company": uuid.Nil,
+	}).Scan(ctx, &opened, &queued)
 	if err != nil {
 		return false, fmt.Errorf("record attempt: %w", err)
+	}
+	if queued {
+		notify(db)
 	}
 	return opened, nil
 }
@@ -102,7 +106,7 @@ WITH a AS (
   ON CONFLICT DO NOTHING RETURNING outcome
 ), d AS (
   UPDATE deliveries SET attempts = attempts + 1, body = COALESCE(body, ?body),
-    updated_at = clock_timestamp(), reconcile_at = NULL,
+    updated_at = clock_timestamp(), reconcile_at = NULL, turn_at = NULL,
     next_attempt_at = CASE WHEN ` + keepsState + ` THEN next_attempt_at ELSE ?next_attempt_at END,
     last_status_code = CASE WHEN ` + keepsState + ` THEN last_status_code ELSE ?status_code END,
     last_error = CASE WHEN ` + keepsState + ` THEN last_error ELSE ?error END,
@@ -127,8 +131,7 @@ WITH a AS (
   SELECT uuid_v7(), ?circuit_changed, id FROM w WHERE opened OR w.outcome = 'succeeded' AND ?probe
   RETURNING 1
 )
-SELECT EXISTS (SELECT 1 FROM w WHERE opened),
-  (SELECT count(pg_notify(?channel, '')) FROM (SELECT FROM c UNION ALL SELECT FROM q) wakes)`
+SELECT EXISTS (SELECT 1 FROM w WHERE opened), EXISTS (SELECT FROM c) OR EXISTS (SELECT FROM q)`
 
 // Failure describes a delivery for which no attempt can be made.
 type Failure struct {
@@ -142,7 +145,7 @@ type Failure struct {
 
 // FailDelivery marks a delivery as failed without an attempt. ended is false when the delivery had ended before.
 func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err error) {
-	var notified int
+	var queued bool
 	err = db.NewRaw(`WITH d AS (
 		UPDATE deliveries SET status = 'failed', last_error = ?reason, last_status_code = NULL, next_attempt_at = NULL,
 		  workflow_id = CASE WHEN ?next_workflow <> '' THEN ?next_workflow ELSE ?workflow END, updated_at = clock_timestamp()
@@ -152,32 +155,84 @@ func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err e
 		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt)
 		SELECT webhook_id, COALESCE(company_id, ?no_company), id, ?attempt + 1 FROM d WHERE ?next_workflow <> ''
 		ON CONFLICT DO NOTHING RETURNING 1
-	) SELECT EXISTS (SELECT FROM d), (SELECT count(pg_notify(?channel, '')) FROM q)`, pg.Args{
+	) SELECT EXISTS (SELECT FROM d), EXISTS (SELECT FROM q)`, pg.Args{
 		"delivery": f.DeliveryID, "generation": f.Generation, "attempt": f.Attempt, "reason": f.Reason,
-		"workflow": f.WorkflowID, "next_workflow": f.NextWorkflowID, "no_company": uuid.Nil, "channel": QueueChannel,
-	}).Scan(ctx, &ended, &notified)
+		"workflow": f.WorkflowID, "next_workflow": f.NextWorkflowID, "no_company": uuid.Nil,
+	}).Scan(ctx, &ended, &queued)
 	if err != nil {
 		return false, fmt.Errorf("fail delivery: %w", err)
+	}
+	if queued {
+		notify(db)
 	}
 	return ended, nil
 }
 
-// PostponeDelivery sets the time of an attempt that could not be made yet.
-func PostponeDelivery(ctx context.Context, db bun.IDB, id uuid.UUID, generation int, until time.Time) error {
-	_, err := db.ExecContext(ctx, `UPDATE deliveries SET next_attempt_at = ? WHERE id = ? AND generation = ?
-		AND status IN ('pending', 'retrying')`, until, id, generation)
+// PostponeDelivery records that an attempt could not be made yet and is tried again after wait. turn is its turn under
+// the webhook's rate limit; nil leaves the one that it has.
+func PostponeDelivery(
+	ctx context.Context, db bun.IDB, id uuid.UUID, generation int, wait time.Duration, turn *time.Time,
+) error {
+	_, err := db.ExecContext(ctx, `UPDATE deliveries SET turn_at = COALESCE(?3, turn_at),
+			next_attempt_at = clock_timestamp() + ?2 * interval '1 us'
+		WHERE id = ?0 AND generation = ?1 AND status IN ('pending', 'retrying')`,
+		id, generation, wait.Microseconds(), turn)
 	if err != nil {
 		return fmt.Errorf("postpone delivery: %w", err)
 	}
 	return nil
 }
 
-// ListAttempts returns a delivery's attempts in the order in which they were made.
+// NoteAttempt records that an attempt begins which has been due for long: without it the reconciler would take the
+// delivery's workflow for lost, and wake it.
+func NoteAttempt(ctx context.Context, db bun.IDB, delivery uuid.UUID) error {
+	_, err := pg.Direct(db).ExecContext(ctx, `UPDATE deliveries SET reconcile_at = now()
+		WHERE id = $1 AND status IN ('pending', 'retrying')`, delivery)
+	if err != nil {
+		return fmt.Errorf("note attempt: %w", err)
+	}
+	return nil
+}
+
+// QueueAttempt queues an attempt that found no place: q has the delivery, its generation, the number of the attempt,
+// and whether it is a probe. The dispatcher wakes the delivery's workflow once there is a place. queued is false when
+// the delivery does not wait for an attempt.
+func QueueAttempt(ctx context.Context, db bun.IDB, q QueuedDelivery) (queued bool, err error) {
+	res, err := pg.Direct(db).ExecContext(ctx, `INSERT INTO delivery_queue AS q
+			(webhook_id, company_id, delivery_id, attempt, probe, redo)
+		SELECT webhook_id, COALESCE(company_id, $5), id, $3, $4, true FROM deliveries
+		WHERE id = $1 AND generation = $2 AND status IN ('pending', 'retrying')
+		ON CONFLICT (webhook_id, company_id, delivery_id) DO UPDATE SET redo = true, probe = q.probe OR EXCLUDED.probe`,
+		q.DeliveryID, q.Generation, q.Attempt, q.Probe, uuid.Nil)
+	if err != nil {
+		return false, fmt.Errorf("queue attempt: %w", err)
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
+// lastAttempts limits ListAttempts: a delivery gains attempts with each replay, and each has up to 4 KiB.
+const lastAttempts = 100
+
+// ListAttempts returns a delivery's newest 100 attempts in the order in which they were made.
 func ListAttempts(ctx context.Context, db bun.IDB, delivery uuid.UUID) ([]Attempt, error) {
 	as := []Attempt{}
-	err := db.NewSelect().Model(&as).Where("a.delivery_id = ?", delivery).Order("a.started_at", "a.attempt").Scan(ctx)
+	err := db.NewSelect().Model(&as).Where("a.delivery_id = ?", delivery).
+		Order("a.started_at DESC", "a.attempt DESC").Limit(lastAttempts).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list attempts: %w", err)
 	}
+	slices.Reverse(as)
 	return as, nil
+}
+
+// PageAttempts returns one page of the attempts of a delivery, newest first, and the total.
+func PageAttempts(ctx context.Context, db bun.IDB, delivery uuid.UUID, p pg.Page) ([]Attempt, int64, error) {
+	as := []Attempt{}
+	total, err := db.NewSelect().Model(&as).Where("a.delivery_id = ?", delivery).
+		Order("a.started_at DESC", "a.attempt DESC").Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("page attempts: %w", err)
+	}
+	return as, total, nil
 }

@@ -51,6 +51,28 @@ func TestAttemptsBesideAnOpenCircuit(t *testing.T) {
 	require.Equal(t, b.hook.ID, cs[0].SubjectID)
 }
 
+func TestQueueAttempt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(catalog.InterviewStarted)
+	q := b.take()[0]
+	queue := func(q delivery.QueuedDelivery) bool {
+		queued, err := delivery.QueueAttempt(b.ctx, b.DB, q)
+		require.NoError(t, err)
+		return queued
+	}
+	require.False(t, queue(delivery.QueuedDelivery{DeliveryID: q.DeliveryID, Generation: 1, Attempt: 2}), "a former one")
+	require.True(t, queue(delivery.QueuedDelivery{DeliveryID: q.DeliveryID, Attempt: 2, Probe: true}))
+	require.True(t, queue(delivery.QueuedDelivery{DeliveryID: q.DeliveryID, Attempt: 2}), "once more changes nothing")
+	queued := b.take()
+	require.Len(t, queued, 1)
+	require.Equal(t, 2, queued[0].Attempt)
+	require.True(t, queued[0].Probe)
+	require.True(t, queued[0].EnsureWorkflow, "its workflow is woken")
+	b.exec("UPDATE deliveries SET status = 'succeeded'")
+	require.False(t, queue(delivery.QueuedDelivery{DeliveryID: q.DeliveryID, Attempt: 2}), "it has ended")
+}
+
 func TestFailDelivery(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/uptrace/bun"
 
 	"greenroom/db/pg"
@@ -22,22 +23,33 @@ import (
 type Batch struct {
 	ID         uuid.UUID
 	Deliveries []uuid.UUID `bun:",array"`
+	// Stream is the stream that attempts the batch. Without one the batch has a workflow of its own.
+	Stream uuid.NullUUID `bun:"-"`
 }
 
 // AddBatch inserts a batch of deliveries that were taken in this transaction.
 func AddBatch(ctx context.Context, tx bun.Tx, b Batch) error {
 	if _, err := pg.Direct(tx).
-		ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries) VALUES ($1, $2)", b.ID, b.Deliveries); err != nil {
+		ExecContext(ctx, "INSERT INTO delivery_batches (id, deliveries, stream_id) VALUES ($1, $2, $3)",
+			b.ID, pgIDs(b.Deliveries), b.Stream); err != nil {
 		return fmt.Errorf("insert batch: %w", err)
 	}
 	return nil
 }
 
-// StaleBatches returns up to limit batches that were not checked for age, and marks them checked.
-func StaleBatches(ctx context.Context, db *bun.DB, age time.Duration, limit int) (stale []Batch, err error) {
+// StaleBatches returns up to limit batches that were not checked for age, and marks them checked. It leaves out the
+// batches of a stream that a worker has and, without streams, of all of them: after an outage of the database none has
+// renewed its lease yet.
+func StaleBatches(
+	ctx context.Context, db *bun.DB, age time.Duration, limit int, streams bool,
+) (stale []Batch, err error) {
 	err = db.NewRaw(`UPDATE delivery_batches SET checked_at = now() WHERE id IN (
-		SELECT id FROM delivery_batches WHERE checked_at < now() - ? * interval '1 ms' LIMIT ? FOR UPDATE SKIP LOCKED
-	) RETURNING id, deliveries::text[]`, age.Milliseconds(), limit).Scan(ctx, &stale)
+		SELECT id FROM delivery_batches b WHERE checked_at < now() - ? * interval '1 ms'
+		AND (b.stream_id IS NULL OR ? AND NOT EXISTS (
+			SELECT FROM delivery_streams s WHERE s.id = b.stream_id AND s.seen_at > now() - ? * interval '1 ms'
+		)) LIMIT ? FOR UPDATE SKIP LOCKED
+	) RETURNING id, deliveries::text[]`, age.Milliseconds(), streams, streamLostAfter.Milliseconds(), limit).
+		Scan(ctx, &stale)
 	if err != nil {
 		return nil, fmt.Errorf("find stale batches: %w", err)
 	}
@@ -98,16 +110,28 @@ func FinishBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
 // AbandonBatch deletes a batch whose workflow no longer exists. Its pending deliveries go back to the queue, and each
 // gets a workflow of its own.
 func AbandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID) error {
+	return abandonBatch(ctx, db, id, nil)
+}
+
+// AbandonLeasedBatch is AbandonBatch for the holder of a lease. With a lost lease it changes nothing.
+func AbandonLeasedBatch(ctx context.Context, db bun.IDB, id uuid.UUID, lease int) error {
+	return abandonBatch(ctx, db, id, &lease)
+}
+
+func abandonBatch(ctx context.Context, db bun.IDB, id uuid.UUID, lease *int) error {
 	err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		_, err := tx.ExecContext(ctx, `WITH b AS (DELETE FROM delivery_batches WHERE id = ? RETURNING deliveries)
+		_, err := tx.ExecContext(ctx, `WITH b AS (
+				DELETE FROM delivery_batches WHERE id = ?0 AND lease = COALESCE(?2, lease) RETURNING deliveries
+			)
 			INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, redo)
-			SELECT d.webhook_id, COALESCE(d.company_id, ?), d.id, true FROM b CROSS JOIN unnest(b.deliveries) AS x (id)
+			SELECT d.webhook_id, COALESCE(d.company_id, ?1), d.id, true FROM b CROSS JOIN unnest(b.deliveries) AS x (id)
 			CROSS JOIN LATERAL (SELECT * FROM deliveries d WHERE d.id = x.id OFFSET 0) d
-			WHERE d.status = 'pending' ON CONFLICT DO NOTHING`, id, uuid.Nil)
+			WHERE d.status = 'pending' ON CONFLICT DO NOTHING`, id, uuid.Nil, lease)
 		if err != nil {
 			return err
 		}
-		return notify(ctx, tx)
+		notify(tx)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("abandon batch: %w", err)
@@ -138,7 +162,8 @@ func LeaveBatch(ctx context.Context, db bun.IDB, batch uuid.UUID, lease int, lea
 		if _, err := pauseOrCancel(ctx, tx, leaving, waitForLocks); err != nil {
 			return err
 		}
-		return notify(ctx, tx)
+		notify(tx)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("leave batch: %w", err)
@@ -159,7 +184,8 @@ func ResendDeliveries(ctx context.Context, db bun.IDB, again []QueuedDelivery) e
 		if _, err := requeue(ctx, tx, ids); err != nil {
 			return err
 		}
-		return notify(ctx, tx)
+		notify(tx)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("resend deliveries: %w", err)
@@ -176,6 +202,36 @@ func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay b
 		return nil, fmt.Errorf("load batch: %w", err)
 	}
 	return work, nil
+}
+
+// LoadTaken is LoadBatch for deliveries that were just taken from the queue and never attempted. It reads only their
+// events.
+func LoadTaken(ctx context.Context, db bun.IDB, taken []QueuedDelivery) (work []*Work, err error) {
+	events := map[uuid.UUID]*Event{}
+	for i := range taken {
+		q := &taken[i]
+		events[q.eventID] = nil
+		work = append(work, &Work{Delivery: Delivery{
+			ID: q.DeliveryID, EventID: q.eventID, WebhookID: q.WebhookID, CompanyID: q.CompanyID,
+			Status: Pending, IsTest: q.IsTest, Generation: q.Generation,
+		}, TokenUntil: q.TokenUntil})
+	}
+	if err := loadEvents(ctx, db, events); err != nil {
+		return nil, fmt.Errorf("load taken deliveries: %w", err)
+	}
+	return withEvents(work, events), nil
+}
+
+// withEvents sets the events of deliveries. A delivery whose event retention has dropped is left out.
+func withEvents(all []*Work, events map[uuid.UUID]*Event) (work []*Work) {
+	for _, j := range all {
+		if e := events[j.Delivery.EventID]; e != nil {
+			j.Event = *e
+			j.Event.CompanyID = j.Delivery.CompanyID
+			work = append(work, j)
+		}
+	}
+	return work
 }
 
 // loadWork reads one table at a time, by known ids: the plan of a join would include all partitions of the tables.
@@ -205,17 +261,11 @@ func loadWork(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bo
 	if err != nil {
 		return nil, err
 	}
-	for _, j := range all {
-		e := events[j.Delivery.EventID]
-		if e == nil {
-			continue
-		}
-		j.Event = *e
-		j.Event.CompanyID = j.Delivery.CompanyID
+	work = withEvents(all, events)
+	for _, j := range work {
 		if slices.Contains(done, j.Delivery.ID) {
 			j.Done = &Attempt{DeliveryID: j.Delivery.ID, RunID: run, Attempt: 1}
 		}
-		work = append(work, j)
 	}
 	return work, nil
 }
@@ -223,7 +273,7 @@ func loadWork(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bo
 func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (work []*Work, err error) {
 	rows, err := pg.Direct(db).
 		QueryContext(ctx, `SELECT id, event_id, webhook_id, company_id, status, is_test, generation, attempts, body
-		FROM deliveries WHERE id = ANY ($1)`, ids)
+		FROM deliveries WHERE id = ANY ($1)`, pgIDs(ids))
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +303,7 @@ func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (work []*W
 func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) error {
 	rows, err := pg.Direct(db).
 		QueryContext(ctx, "SELECT id, type, data, occurred_at, context FROM events WHERE id = ANY ($1)",
-			slices.Collect(maps.Keys(events)))
+			pgIDs(slices.Collect(maps.Keys(events))))
 	if err != nil {
 		return err
 	}
@@ -321,19 +371,19 @@ func RecordSuccesses(ctx context.Context, db *bun.DB, rs []AttemptRecord) error 
 // columnsOf returns the arguments of successesSQL: an array for each column, and the webhooks of those that count.
 func columnsOf(rs []AttemptRecord) pg.Args {
 	n := len(rs)
-	deliveries, runs, workflows := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]string, n)
+	deliveries, runs, workflows := make([]pgtype.UUID, n), make([]pgtype.UUID, n), make([]string, n)
 	generations, durations, startedAt := make([]int, n), make([]int, n), make([]time.Time, n)
 	statusCodes, responses, bodies := make([]*int, n), make([]*string, n), make([][]byte, n)
-	var webhooks []uuid.UUID
+	var webhooks []pgtype.UUID
 	seen := map[uuid.UUID]bool{}
 	for i := range rs {
 		a := &rs[i].Attempt
-		deliveries[i], runs[i], workflows[i] = a.DeliveryID, a.RunID, a.WorkflowID
+		deliveries[i], runs[i], workflows[i] = pgID(a.DeliveryID), pgID(a.RunID), a.WorkflowID
 		generations[i], durations[i], startedAt[i] = a.Generation, a.DurationMS, a.StartedAt
 		statusCodes[i], responses[i], bodies[i] = a.StatusCode, a.Response, rs[i].Body
 		if id := rs[i].WebhookID; rs[i].Counts && !seen[id] {
 			seen[id] = true
-			webhooks = append(webhooks, id)
+			webhooks = append(webhooks, pgID(id))
 		}
 	}
 	return pg.Args{

@@ -158,7 +158,7 @@ func TestStaleBatches(t *testing.T) {
 	young, _ := b.batch(1)
 	b.exec("UPDATE delivery_batches SET checked_at = now() - interval '1 minute' WHERE id = ?", old.ID)
 	stale := func(age time.Duration) []delivery.Batch {
-		bs, err := delivery.StaleBatches(b.ctx, b.DB, age, 10)
+		bs, err := delivery.StaleBatches(b.ctx, b.DB, age, 10, true)
 		require.NoError(t, err)
 		return bs
 	}
@@ -168,7 +168,7 @@ func TestStaleBatches(t *testing.T) {
 	require.ElementsMatch(t, old.Deliveries, found[0].Deliveries)
 	require.Empty(t, stale(10*time.Second), "it was checked")
 	b.exec("UPDATE delivery_batches SET checked_at = now() - interval '1 minute'")
-	one, err := delivery.StaleBatches(b.ctx, b.DB, 10*time.Second, 1)
+	one, err := delivery.StaleBatches(b.ctx, b.DB, 10*time.Second, 1, true)
 	require.NoError(t, err)
 	require.Len(t, one, 1)
 	other := stale(10 * time.Second)

@@ -27,7 +27,13 @@ type bundle struct {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	b := &bundle{DB: dbtest.New(t), t: t, ctx: t.Context(), company: pg.NewID()}
+	return bundleOn(t, dbtest.New(t))
+}
+
+// bundleOn is setup on a given database.
+func bundleOn(t *testing.T, d *bun.DB) *bundle {
+	t.Helper()
+	b := &bundle{DB: d, t: t, ctx: t.Context(), company: pg.NewID()}
 	_, err := b.ExecContext(b.ctx, "INSERT INTO companies (id, name) VALUES (?, 'Acme')", b.company)
 	require.NoError(t, err)
 	b.hook = b.webhook(catalog.InterviewStarted, catalog.InterviewCompleted, catalog.Ping)

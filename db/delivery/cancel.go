@@ -21,7 +21,8 @@ func CancelPage(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int) (
 		if n, err = cancelPage(ctx, tx, webhook, limit); err != nil || n == 0 {
 			return err
 		}
-		return notify(ctx, tx)
+		notify(tx)
+		return nil
 	})
 	return n, err
 }

@@ -84,11 +84,13 @@ const (
 
 // ResetCircuit closes a webhook's circuit, sets its consecutive failures to 0 and activates it. The Circuit workflow
 // then releases the paused deliveries at an increasing rate. Resetting a closed circuit is allowed and changes only
-// updatedAt. It returns the updated row.
+// updatedAt. It returns the updated row. The caller decides whether a webhook may be activated that the platform
+// deactivated.
 func ResetCircuit(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Webhook, error) {
 	err := pg.One(
 		tx.ExecContext(ctx, `UPDATE webhooks SET consecutive_failures = 0, circuit_opened_at = NULL, is_active = true,
-		disabled_reason = NULL, updated_at = clock_timestamp() WHERE id = ? AND deleted_at IS NULL`, id),
+		disabled_reason = NULL, held_by_platform = false, updated_at = clock_timestamp()
+		WHERE id = ? AND deleted_at IS NULL`, id),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("reset circuit: %w", err)
@@ -112,7 +114,8 @@ func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int
 			if n, err = releaseProbe(ctx, tx, webhook); err != nil || n == 0 {
 				return err
 			}
-			return notify(ctx, tx)
+			notify(tx)
+			return nil
 		}
 		var ids []uuid.UUID
 		err = tx.NewRaw("SELECT id "+pausedOf+" LIMIT ?3 FOR UPDATE SKIP LOCKED", webhook, uuid.Nil, uuid.Max, limit).
@@ -123,7 +126,8 @@ func ReleasePaused(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int
 		if _, err := pg.Direct(tx).ExecContext(ctx, releaseSQL, ids, string(WakeDelivery), uuid.Nil); err != nil {
 			return err
 		}
-		return notify(ctx, tx)
+		notify(tx)
+		return nil
 	})
 	if err != nil {
 		return 0, fmt.Errorf("release paused deliveries: %w", err)

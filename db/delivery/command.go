@@ -57,7 +57,8 @@ func AddCommand(ctx context.Context, tx bun.Tx, kind CommandKind, subject uuid.U
 	if _, err := tx.NewInsert().Model(c).Exec(ctx); err != nil {
 		return fmt.Errorf("insert command: %w", err)
 	}
-	return notify(ctx, tx)
+	notify(tx)
+	return nil
 }
 
 // TakeCommands claims up to limit due commands, the longest waiting first. The claim deletes them when tx commits.
@@ -76,13 +77,11 @@ func TakeCommands(ctx context.Context, tx bun.Tx, limit int) ([]Command, error) 
 // QueueChannel is the PostgreSQL channel that wakes the dispatchers.
 const QueueChannel = "greenroom_queue"
 
-// notify wakes the dispatchers when tx commits.
-func notify(ctx context.Context, tx bun.Tx) error {
-	if _, err := tx.ExecContext(ctx, "SELECT pg_notify(?, '')", QueueChannel); err != nil {
-		return fmt.Errorf("notify dispatchers: %w", err)
-	}
-	return nil
-}
+// OnlyDeliveries is the payload of a notification that concerns no commands.
+const OnlyDeliveries = "deliveries"
+
+// notify wakes the dispatchers after the commit, see pg.Notify.
+func notify(db bun.IDB) { pg.Notify(db, QueueChannel, "") }
 
 // FailedCommand is a command that could not be sent, with the reason.
 type FailedCommand struct {

@@ -56,12 +56,16 @@ type Delivery struct {
 	// Body is what was signed and sent, byte for byte; nil before the first attempt.
 	Body []byte `bun:"body"`
 	// WorkflowID is the delivery's workflow, or nil before one was recorded.
-	WorkflowID     *string    `bun:"workflow_id"`
-	NextAttemptAt  *time.Time `bun:"next_attempt_at"`
+	WorkflowID    *string    `bun:"workflow_id"`
+	NextAttemptAt *time.Time `bun:"next_attempt_at"`
+	// TurnAt is when the attempt's turn under the webhook's rate limit comes; nil: it has not asked for one.
+	TurnAt         *time.Time `bun:"turn_at"`
 	LastStatusCode *int       `bun:"last_status_code"`
 	LastError      *string    `bun:"last_error"`
 	CreatedAt      time.Time  `bun:"created_at"`
 	UpdatedAt      time.Time  `bun:"updated_at"`
+	// ErasedAt is when a person was erased from the delivery, which is then not sent again.
+	ErasedAt *time.Time `bun:"erased_at"`
 }
 
 // Filter narrows a list; zero fields do not narrow.
@@ -144,6 +148,8 @@ type Work struct {
 	Webhook  Webhook
 	// Done is the attempt of this number that this run has already recorded, or nil.
 	Done *Attempt
+	// TokenUntil is that of a queued delivery that was just taken.
+	TokenUntil time.Time
 }
 
 // LoadJob returns the work of an attempt by one workflow run. The webhook may be deleted, with DeletedAt set.
@@ -243,6 +249,8 @@ func RetryDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*D
 		return nil, err
 	}
 	switch {
+	case d.ErasedAt != nil:
+		return nil, &pg.StateError{Resource: "delivery", State: "erased"}
 	case d.Status == Retrying:
 		return d, AddCommand(ctx, tx, WakeDelivery, id, nil)
 	case !d.Status.Ended():
@@ -255,9 +263,7 @@ func RetryDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*D
 	if n == 0 {
 		return nil, &pg.StateError{Resource: "delivery", State: "changing"}
 	}
-	if err := notify(ctx, tx); err != nil {
-		return nil, err
-	}
+	notify(tx)
 	return GetDelivery(ctx, tx, s, id)
 }
 
@@ -333,7 +339,7 @@ func requeue(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (int, error) {
 	err := tx.NewRaw(`WITH d AS (
 		UPDATE deliveries SET status = 'pending', generation = generation + 1, next_attempt_at = NULL,
 			workflow_id = NULL, updated_at = now()
-		WHERE id IN (?) AND status IN ('succeeded', 'failed', 'canceled')
+		WHERE id IN (?) AND status IN ('succeeded', 'failed', 'canceled') AND erased_at IS NULL
 		  AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.deleted_at IS NULL)
 		RETURNING id, webhook_id, company_id
 	), q AS (

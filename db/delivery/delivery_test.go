@@ -483,7 +483,7 @@ func TestRetryDelivery(t *testing.T) {
 	require.Equal(t, pg.StateError{Resource: "webhook", State: "deleted"}, *state)
 }
 
-func TestDeliveriesAreSeenByWhoSeesTheirWebhook(t *testing.T) {
+func TestDeliveriesAreVisibleWithTheirWebhook(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	global, platforms := b.webhook(catalog.AnalysisFailed), b.webhook(catalog.AnalysisFailed)

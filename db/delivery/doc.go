@@ -5,8 +5,11 @@
 //
 //	webhook.go        registers, updates and deletes webhooks
 //	event.go          stores events, with one pending and queued delivery for each subscribed webhook
-//	eventgroup.go     combines events of concurrent callers into one commit
+//	eventgroup.go     combines events of concurrent callers into one commit; stores large submissions apart
+//	idempotency.go    stores the answers to idempotency keys in that commit
+//	fanout.go         estimates the deliveries of an event
 //	queue.go          claims queued deliveries: fair between flows, bounded for each webhook
+//	rate.go           rate limits of webhooks, shared by all workers: tokens for queued and for later attempts
 //	hold.go           pauses or cancels claimed deliveries of blocked or deleted webhooks; requeues the others
 //	batch.go          batches of first attempts: contents, lease, successes recorded together
 //	delivery.go       states and lists of deliveries; loads one for an attempt; pauses, retries or cancels one

@@ -69,6 +69,8 @@ type Submission struct {
 	Key *KeyVersion
 	// Companies must exist.
 	Companies []uuid.UUID
+	// Idempotency, when not nil, stores the submission at most once. Only an EventGroup heeds it.
+	Idempotency *Idempotency
 }
 
 // KeyVersion is an API key as it was when a request was authenticated with it.
@@ -78,11 +80,11 @@ type KeyVersion struct {
 	Version string
 }
 
-// submitResult is the result of one submission. stale means that its key or a company was modified since it was read:
-// nothing of the submission was stored.
+// submitResult is the result of one submission. Nothing of it was stored when its API key or a company was modified
+// since it was read (stale), or when its idempotency key is taken.
 type submitResult struct {
-	deliveries []int
-	stale      bool
+	deliveries   []int
+	stale, taken bool
 }
 
 // insertEvents stores submissions in one statement. Outside a transaction that statement commits by itself.
@@ -96,18 +98,23 @@ func insertEvents(ctx context.Context, db bun.IDB, ss []Submission) ([]submitRes
 	out := make([]submitResult, len(ss))
 	for rows.Next() {
 		var event uuid.NullUUID
-		var n, stale sql.NullInt32
-		if err := rows.Scan(&event, &n, &stale); err != nil {
+		var n, leftOut sql.NullInt32
+		var taken sql.NullBool
+		if err := rows.Scan(&event, &n, &leftOut, &taken); err != nil {
 			return nil, fmt.Errorf("record events: %w", err)
 		}
-		if stale.Valid {
-			out[stale.Int32].stale = true
-		} else if event.Valid {
+		if leftOut.Valid {
+			r := &out[leftOut.Int32]
+			r.taken, r.stale = r.taken || taken.Bool, r.stale || !taken.Bool
+		} else {
 			deliveries[event.UUID] = int(n.Int32)
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("record events: %w", err)
+	}
+	if len(deliveries) > 0 {
+		pg.Notify(db, QueueChannel, OnlyDeliveries)
 	}
 	for i, s := range ss {
 		out[i].deliveries = make([]int, len(s.Events))
@@ -125,7 +132,10 @@ func insertEventsArgs(ss []Submission) pg.Args {
 	var types, data, versions []string
 	var contexts []pgtype.Text
 	var times []time.Time
-	var submissions, keySubmissions, companySubmissions []int32
+	var submissions, keySubmissions, companySubmissions, onceSubmissions []int32
+	var onceAPIKeys []pgtype.UUID
+	var onceKeys []string
+	var onceLocks []int64
 	for i, s := range ss {
 		for _, e := range s.Events {
 			e.complete()
@@ -147,17 +157,31 @@ func insertEventsArgs(ss []Submission) pg.Args {
 			companySubmissions = append(companySubmissions, int32(i))
 			requiredCompanies = append(requiredCompanies, pgID(id))
 		}
+		if o := s.Idempotency; o != nil {
+			onceSubmissions = append(onceSubmissions, int32(i))
+			onceAPIKeys = append(onceAPIKeys, pgID(o.APIKey))
+			onceKeys = append(onceKeys, o.Key)
+			onceLocks = append(onceLocks, IdempotencyLock(o.APIKey, o.Key))
+		}
 	}
 	return pg.Args{
 		"ids": ids, "companies": companies, "types": types, "data": data, "times": times, "contexts": contexts,
 		"jobs": jobs, "submissions": submissions,
 		"key_submissions": keySubmissions, "keys": keys, "key_versions": versions,
 		"company_submissions": companySubmissions, "required_companies": requiredCompanies,
-		"channel": QueueChannel,
+		"once_submissions": onceSubmissions, "once_api_keys": onceAPIKeys, "once_keys": onceKeys, "once_locks": onceLocks,
 	}
 }
 
 func pgID(id uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: true} }
+
+func pgIDs(ids []uuid.UUID) []pgtype.UUID {
+	out := make([]pgtype.UUID, len(ids))
+	for i, id := range ids {
+		out[i] = pgID(id)
+	}
+	return out
+}
 
 func pgNullID(id *uuid.UUID) pgtype.UUID {
 	if id == nil {
@@ -166,8 +190,11 @@ func pgNullID(id *uuid.UUID) pgtype.UUID {
 	return pgID(*id)
 }
 
-// insertEventsSQL returns a row for each submission that was not stored because a precondition failed, and for each
-// event that has deliveries.
+// insertEventsSQL returns a row for each submission that was not stored, because a precondition failed or its
+// idempotency key is taken, and for each event that has deliveries.
+//
+// An idempotency key is taken when it has a row, whatever its age, or when another transaction holds its lock. The
+// statement waits for neither: it inserts no key.
 //
 // Webhooks are looked up for each event in three indexed steps: those of the company, the global webhooks that the
 // company owns and, read once, the global webhooks of the platform. So no plan costs more, whatever the planner
@@ -180,13 +207,21 @@ WITH stale AS MATERIALIZED (
   UNION
   SELECT a.submission FROM unnest(@company_submissions::int[], @required_companies::uuid[]) AS a (submission, id)
   WHERE (SELECT c.id FROM companies c WHERE c.id = a.id AND c.deleted_at IS NULL) IS NULL
+), taken AS MATERIALIZED (
+  SELECT a.submission
+  FROM unnest(@once_submissions::int[], @once_api_keys::uuid[], @once_keys::text[], @once_locks::bigint[])
+    AS a (submission, api_key_id, key, lock)
+  WHERE NOT pg_try_advisory_xact_lock(a.lock)
+    OR (SELECT k.key FROM idempotency_keys k WHERE k.api_key_id = a.api_key_id AND k.key = a.key) IS NOT NULL
+), left_out AS MATERIALIZED (
+  SELECT submission, false AS taken FROM stale UNION ALL SELECT submission, true FROM taken
 ), e AS (
   INSERT INTO events (id, company_id, type, data, occurred_at, context)
   SELECT e.id, e.company_id, e.type, e.data, e.occurred_at, e.context
   FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @data::text[], @times::timestamptz[],
     @submissions::int[], @contexts::text[])
     AS e (id, company_id, type, data, occurred_at, submission, context)
-  WHERE e.submission <> ALL (ARRAY(SELECT submission FROM stale))
+  WHERE e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
 ), platform AS MATERIALIZED (
   SELECT w.id, w.events FROM webhooks w
   WHERE w.company_id IS NULL AND w.owner_company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
@@ -204,17 +239,15 @@ WITH stale AS MATERIALIZED (
     UNION ALL
     SELECT p.id, p.events FROM platform p
   ) w
-  WHERE e.type = ANY (w.events) AND e.submission <> ALL (ARRAY(SELECT submission FROM stale))
+  WHERE e.type = ANY (w.events) AND e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
   RETURNING id, event_id, webhook_id, company_id
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
   SELECT webhook_id, COALESCE(company_id, '00000000-0000-0000-0000-000000000000'), id FROM d
 )
-SELECT NULL::uuid, NULL::int, submission FROM stale
+SELECT NULL::uuid, NULL::int, submission, taken FROM left_out
 UNION ALL
-SELECT event_id, count(*)::int, NULL FROM d GROUP BY event_id
-UNION ALL
-SELECT NULL, count(pg_notify(@channel, ''))::int, NULL FROM (SELECT FROM d LIMIT 1) AS wake`)
+SELECT event_id, count(*)::int, NULL, NULL FROM d GROUP BY event_id`)
 
 // RecordTest stores a test event for exactly one webhook, whatever it is subscribed to, and returns the id of its
 // delivery. It stores nothing and returns ErrConflict when the webhook is inactive or its circuit is open. A test is
@@ -231,7 +264,8 @@ func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id
 	case err != nil:
 		return uuid.Nil, fmt.Errorf("record test: %w", err)
 	}
-	return id, notify(ctx, tx)
+	notify(tx)
+	return id, nil
 }
 
 const recordTestSQL = `

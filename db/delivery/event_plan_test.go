@@ -74,7 +74,9 @@ func recordPlan(ctx context.Context, t *testing.T, d *bun.DB, mode string, compa
 			"data": fill("'{}'::text"), "times": fill("now()"), "contexts": fill("NULL::text"),
 			"jobs": fill("NULL::uuid"), "submissions": fill("0"),
 			"key_submissions": fill("0"), "keys": "'" + owners + "'", "key_versions": "'" + versions + "'",
-			"company_submissions": fill("0"), "required_companies": "'" + owners + "'", "channel": "'channel'",
+			"company_submissions": fill("0"), "required_companies": "'" + owners + "'",
+			"once_submissions": fill("0"), "once_api_keys": "'" + owners + "'", "once_keys": fill("'k'::text"),
+			"once_locks": fill("1"),
 		}) {
 			values = append(values, v.(string))
 		}

@@ -189,7 +189,7 @@ func (b *groupBundle) queued() (n int) {
 	return n
 }
 
-func TestEventGroupHarmsNobody(t *testing.T) {
+func TestEventGroupIsolatesFailures(t *testing.T) {
 	t.Parallel()
 	// among submits good ones around what change makes of one, all in one group, and requires the good ones to be stored.
 	among := func(t *testing.T, b *groupBundle, change func(*delivery.Submission)) answer {

@@ -37,6 +37,35 @@ func (g *EventGroup) Running() int {
 	return g.running
 }
 
+// Large is how many large submissions are being committed, and how many wait.
+func (g *EventGroup) Large() (running, waiting int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.largeOf), len(g.large)
+}
+
+// SetLargeWait sets how long a large submission may wait for its turn.
+func (g *EventGroup) SetLargeWait(d time.Duration) { g.largeWait = d }
+
+// Estimate returns the estimated number of deliveries of several events.
+func (g *EventGroup) Estimate(ctx context.Context, events []*Event) (int, error) {
+	if err := g.fanOuts.lookUp(ctx, events); err != nil {
+		return 0, err
+	}
+	return g.fanOuts.estimate(events), nil
+}
+
+// Store stores submissions in a transaction, as a group does, and returns how many it left out.
+func Store(ctx context.Context, tx bun.Tx, ss []Submission) (leftOut int, err error) {
+	results, err := storeWithAnswers(ctx, tx, ss)
+	for _, r := range results {
+		if r.stale || r.taken {
+			leftOut++
+		}
+	}
+	return leftOut, err
+}
+
 // LookAtDay looks what holds the partitions of a day.
 func LookAtDay(ctx context.Context, db bun.IDB, at time.Time) error {
 	for _, table := range dayTables {

@@ -11,6 +11,60 @@ import (
 	"greenroom/db/pg"
 )
 
+// PauseQueued takes up to limit first attempts of a blocked webhook from the queue and pauses them. It cancels all
+// deliveries of a deleted one. paused counts both. Of a webhook that is not blocked, or is locked, it takes none.
+func PauseQueued(ctx context.Context, tx bun.Tx, webhook uuid.UUID, limit int) (paused int, err error) {
+	rows, err := takeBlockedRows(ctx, tx, webhook, limit)
+	if err == nil {
+		err = readTaken(ctx, tx, rows)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("take deliveries of a blocked webhook: %w", err)
+	}
+	var held []QueuedDelivery
+	for i := range rows {
+		if rows[i].needsWorkflow() {
+			held = append(held, rows[i].QueuedDelivery)
+		}
+	}
+	requeued, err := pauseOrCancel(ctx, tx, held, skipLocked)
+	return len(rows) - requeued, err
+}
+
+func takeBlockedRows(ctx context.Context, tx bun.Tx, webhook uuid.UUID, limit int) (taken []queuedRow, err error) {
+	rows, err := pg.Direct(tx).QueryContext(ctx, takeBlockedSQL, webhook, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
+	for rows.Next() {
+		r := queuedRow{QueuedDelivery: QueuedDelivery{WebhookID: webhook}}
+		err := rows.Scan(&r.DeliveryID, &r.CompanyID, &r.Attempt, &r.Probe, &r.EnsureWorkflow, &r.Single)
+		if err != nil {
+			return nil, err
+		}
+		taken = append(taken, r)
+	}
+	return taken, rows.Err()
+}
+
+// takeBlockedSQL takes what TakeDeliveries would pause or cancel: $2 queue rows of the webhook $1. It locks the webhook
+// so that it stays blocked.
+const takeBlockedSQL = `
+WITH hook AS MATERIALIZED (
+  SELECT id, deleted_at IS NOT NULL AS deleted FROM webhooks
+  WHERE id = $1 AND (circuit_opened_at IS NOT NULL OR NOT is_active OR deleted_at IS NOT NULL)
+  FOR SHARE SKIP LOCKED
+), picked AS (
+  SELECT q.row FROM hook CROSS JOIN LATERAL (
+    SELECT q.ctid AS row FROM delivery_queue q
+    WHERE q.webhook_id = $1 AND q.webhook_id = hook.id AND (hook.deleted OR q.attempt <= 1 AND NOT q.probe)
+    ORDER BY q.webhook_id, q.company_id, q.delivery_id LIMIT $2 FOR UPDATE SKIP LOCKED
+  ) q
+)
+DELETE FROM delivery_queue WHERE ctid = ANY (ARRAY(SELECT row FROM picked))
+RETURNING delivery_id, NULLIF(company_id, '00000000-0000-0000-0000-000000000000'), attempt, probe, redo, single`
+
 // pauseOrCancel pauses the deliveries of blocked webhooks and cancels those of deleted webhooks. It takes share locks
 // on the webhooks, as PauseDelivery does. A delivery goes back to the queue when its webhook is no longer blocked, or
 // when its row or its webhook's is locked and skipped. requeued counts these.
@@ -124,14 +178,14 @@ func collectIDs(ctx context.Context, tx bun.Tx, into map[uuid.UUID]bool, query s
 	return err
 }
 
-// PutBackDeliveries returns deliveries to the queue unchanged: they were taken in this transaction but not started.
+// PutBackDeliveries returns deliveries to the queue as they are: they were taken in this transaction but not started.
 func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) error {
 	if len(qs) == 0 {
 		return nil
 	}
 	var hooks, companies, ids []uuid.UUID
 	var attempts []int
-	var probes, redos []bool
+	var probes, redos, singles []bool
 	for i := range qs {
 		l := qs[i].Flow()
 		hooks = append(hooks, l.Webhook)
@@ -140,11 +194,12 @@ func PutBackDeliveries(ctx context.Context, tx bun.Tx, qs []QueuedDelivery) erro
 		attempts = append(attempts, qs[i].Attempt)
 		probes = append(probes, qs[i].Probe)
 		redos = append(redos, qs[i].EnsureWorkflow)
+		singles = append(singles, qs[i].Single)
 	}
 	_, err := pg.Direct(tx).
-		ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, probe, redo)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::bool[], $6::bool[])
-		ON CONFLICT DO NOTHING`, hooks, companies, ids, attempts, probes, redos)
+		ExecContext(ctx, `INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, probe, redo, single)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::bool[], $6::bool[], $7::bool[])
+		ON CONFLICT DO NOTHING`, hooks, companies, ids, attempts, probes, redos, singles)
 	if err != nil {
 		return fmt.Errorf("put deliveries back: %w", err)
 	}

@@ -3,6 +3,7 @@ package delivery
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -28,6 +29,8 @@ type QueuedDelivery struct {
 	Probe bool
 	// EnsureWorkflow: its workflow may be lost. Wake it, or start one even if a closed workflow has the same id.
 	EnsureWorkflow bool
+	// Single: TakeSingles returns it, and TakeDeliveries does not.
+	Single bool
 	// NotBefore is when that attempt is due. nil means at once.
 	NotBefore *time.Time
 	// LastError is the error of the last failed attempt, or nil.
@@ -41,7 +44,16 @@ type QueuedDelivery struct {
 	RateLimit int
 	// Failing: the last attempt at this endpoint failed.
 	Failing bool
+	// TokenUntil is when the token that DealTokens took for the first attempt lapses, by this process's clock; zero: it
+	// has none.
+	TokenUntil time.Time
+
+	eventID  uuid.UUID
+	attempts int // recorded ones
 }
+
+// Attempted reports whether an attempt was recorded before, of any generation.
+func (q *QueuedDelivery) Attempted() bool { return q.attempts > 0 }
 
 // Flow is the unit of fair queueing: the queued deliveries of one company to one webhook. Flows take turns. Company is
 // the zero id for events without a company.
@@ -59,7 +71,8 @@ func (q *QueuedDelivery) Flow() Flow {
 // TakeOptions limit one call of TakeDeliveries.
 type TakeOptions struct {
 	// Limit is the maximum of deliveries in all, PerFlow the maximum of one flow. Room overrides PerFlow for the flows of
-	// some webhooks. PerFailing further limits the flows of webhooks whose last attempt failed.
+	// some webhooks. PerFailing further limits the flows of webhooks whose last attempt failed, and of blocked ones:
+	// pausing takes time that the others wait.
 	Limit, PerFlow, PerFailing int
 	Room                       map[uuid.UUID]int
 	// After is the flow to continue after. Zero starts with the first.
@@ -77,6 +90,16 @@ type TakeResult struct {
 	Taken int
 	// Next is After for the next call. It is zero when every flow had its turn.
 	Next Flow
+	// Blocked are the webhooks of which PerFailing deliveries or more were paused or canceled: PauseQueued does the rest.
+	Blocked []uuid.UUID
+	// Limited are the webhooks with a rate limit that have queued deliveries. None of these is taken; see DealTokens.
+	Limited []LimitedWebhook
+}
+
+// LimitedWebhook is a webhook with a rate limit. Failing is as in QueuedDelivery.
+type LimitedWebhook struct {
+	ID      uuid.UUID
+	Failing bool
 }
 
 // TakeDeliveries claims the oldest queued deliveries of each flow. The claim deletes them from the queue when tx
@@ -91,15 +114,71 @@ func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t TakeResult
 	if err != nil {
 		return t, fmt.Errorf("take deliveries: %w", err)
 	}
+	var next Flow
 	if len(rows) >= o.Limit {
 		for i := range rows {
-			if f := rows[i].Flow(); f.after(t.Next) {
-				t.Next = f
+			if f := rows[i].Flow(); f.after(next) {
+				next = f
 			}
 		}
 	}
+	var limited []LimitedWebhook
+	rows = slices.DeleteFunc(rows, func(r queuedRow) bool {
+		if r.DeliveryID == uuid.Nil {
+			limited = append(limited, LimitedWebhook{r.WebhookID, r.Failing})
+		}
+		return r.DeliveryID == uuid.Nil
+	})
+	t.Next, t.Limited = next, limited
+	err = t.divide(ctx, tx, rows, o)
+	return t, err
+}
+
+// TakeDealt claims the deliveries of deals, as TakeDeliveries does. Their tokens lapse at until.
+func TakeDealt(
+	ctx context.Context, tx bun.Tx, deals []Deal, until time.Time, startBlocked bool,
+) (t TakeResult, err error) {
+	var webhooks, companies, ids []uuid.UUID
+	for _, d := range deals {
+		for _, k := range d.Queued {
+			webhooks, companies = append(webhooks, k.Flow.Webhook), append(companies, k.Flow.Company)
+			ids = append(ids, k.Delivery)
+		}
+	}
+	if len(ids) == 0 {
+		return t, nil
+	}
+	rows, err := scanRows(pg.Direct(tx).QueryContext(ctx, takeDealtSQL, webhooks, companies, ids))
+	if err != nil {
+		return t, fmt.Errorf("take dealt deliveries: %w", err)
+	}
+	for i := range rows {
+		if rows[i].Attempt <= 1 && !rows[i].EnsureWorkflow {
+			rows[i].TokenUntil = until
+		}
+	}
+	err = t.divide(ctx, tx, rows, TakeOptions{PerFailing: len(ids) + 1, StartBlocked: startBlocked})
+	return t, err
+}
+
+// TakeSingles claims the oldest queued deliveries that are marked as single, at most limit. It treats those of blocked
+// and deleted webhooks as TakeDeliveries does.
+func TakeSingles(ctx context.Context, tx bun.Tx, limit int) (t TakeResult, err error) {
+	rows, err := scanRows(pg.Direct(tx).QueryContext(ctx, takeSinglesSQL, limit))
+	if err != nil {
+		return t, fmt.Errorf("take single deliveries: %w", err)
+	}
+	for i := range rows {
+		rows[i].Single = true
+	}
+	err = t.divide(ctx, tx, rows, TakeOptions{PerFailing: limit})
+	return t, err
+}
+
+// divide returns the taken rows that must be started, and pauses or cancels the others.
+func (t *TakeResult) divide(ctx context.Context, tx bun.Tx, rows []queuedRow, o TakeOptions) error {
 	if err := readTaken(ctx, tx, rows); err != nil {
-		return t, fmt.Errorf("take deliveries: %w", err)
+		return fmt.Errorf("take deliveries: %w", err)
 	}
 	var toPauseOrCancel []QueuedDelivery
 	for i := range rows {
@@ -112,9 +191,22 @@ func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t TakeResult
 		}
 	}
 	slices.SortFunc(t.Ready, func(a, b QueuedDelivery) int { return bytes.Compare(a.DeliveryID[:], b.DeliveryID[:]) })
+	t.Blocked = frequentWebhooks(toPauseOrCancel, o.PerFailing)
 	requeued, err := pauseOrCancel(ctx, tx, toPauseOrCancel, skipLocked)
 	t.Taken = len(rows) - requeued
-	return t, err
+	return err
+}
+
+// frequentWebhooks returns the webhooks of at least n of the deliveries.
+func frequentWebhooks(qs []QueuedDelivery, n int) (ids []uuid.UUID) {
+	counts := map[uuid.UUID]int{}
+	for i := range qs {
+		id := qs[i].WebhookID
+		if counts[id]++; counts[id] == n {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (f Flow) after(other Flow) bool {
@@ -140,10 +232,14 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 	if err != nil {
 		return nil, err
 	}
-	rows, err := pg.Direct(tx).QueryContext(ctx, takeSQL.SQL, takeSQL.Args(pg.Args{
+	return scanRows(pg.Direct(tx).QueryContext(ctx, takeSQL.SQL, takeSQL.Args(pg.Args{
 		"after_webhook": o.After.Webhook, "after_company": o.After.Company, "limit": o.Limit,
 		"room": string(room), "per_flow": o.PerFlow, "per_failing": o.PerFailing,
-	})...)
+	})...))
+}
+
+// scanRows reads the rows of takenSQL.
+func scanRows(rows *sql.Rows, err error) (taken []queuedRow, _ error) {
 	if err != nil {
 		return nil, err
 	}
@@ -179,37 +275,76 @@ func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow,
 // takeSQL walks the distinct flows of the queue (a loose index scan) and takes a few rows of each, up to the limit. It
 // reads only the queue and webhooks, by primary key: deliveries are read afterwards, when their ids are known (see
 // pg.Direct). OFFSET 0 keeps the planner from turning the look-up of one webhook into a join.
+//
+// A webhook with a rate limit is one step of the walk, whatever waits for it, and one row of the result, without a
+// delivery. While it is blocked it is walked as the others, because none of its deliveries is sent.
 var takeSQL = pg.Named(`
 WITH RECURSIVE flows AS (
-  (SELECT webhook_id, company_id FROM delivery_queue
-   WHERE (webhook_id, company_id) > (@after_webhook::uuid, @after_company::uuid)
-   ORDER BY webhook_id, company_id LIMIT 1)
+  SELECT q.webhook_id, q.company_id, w.limited, w.failing FROM (
+    SELECT webhook_id, company_id FROM delivery_queue
+    WHERE (webhook_id, company_id) > (@after_webhook::uuid, @after_company::uuid)
+    ORDER BY webhook_id, company_id LIMIT 1
+  ) q LEFT JOIN LATERAL ` + flowWebhook("q") + ` w ON true
   UNION ALL
-  SELECT next.webhook_id, next.company_id FROM flows CROSS JOIN LATERAL (
+  SELECT next.webhook_id, next.company_id, w.limited, w.failing FROM flows CROSS JOIN LATERAL (
     SELECT q.webhook_id, q.company_id FROM delivery_queue q
-    WHERE (q.webhook_id, q.company_id) > (flows.webhook_id, flows.company_id)
+    WHERE (q.webhook_id, q.company_id) > (flows.webhook_id,
+      CASE WHEN flows.limited THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff' ELSE flows.company_id END)
     ORDER BY q.webhook_id, q.company_id LIMIT 1
-  ) next
-), picked AS (
-  SELECT p.row FROM flows CROSS JOIN LATERAL (
-    SELECT w.consecutive_failures > 0 AND w.circuit_opened_at IS NULL AS failing FROM webhooks w
-    WHERE w.id = flows.webhook_id OFFSET 0
-  ) w CROSS JOIN LATERAL (
+  ) next LEFT JOIN LATERAL ` + flowWebhook("next") + ` w ON true
+), picked AS MATERIALIZED (
+  SELECT p.row, CASE WHEN flows.limited THEN flows.webhook_id END AS limited, flows.failing
+  FROM flows LEFT JOIN LATERAL (
     SELECT q.ctid AS row FROM delivery_queue q
-    WHERE q.webhook_id = flows.webhook_id AND q.company_id = flows.company_id
+    WHERE q.webhook_id = flows.webhook_id AND q.company_id = flows.company_id AND NOT q.single
     ORDER BY q.webhook_id, q.company_id, q.delivery_id
-    LIMIT LEAST(COALESCE((@room::jsonb ->> flows.webhook_id::text)::int, @per_flow::int),
-      CASE WHEN w.failing THEN @per_failing::int END)
+    LIMIT CASE WHEN flows.limited THEN 0
+      ELSE LEAST(COALESCE((@room::jsonb ->> flows.webhook_id::text)::int, @per_flow::int),
+        CASE WHEN flows.failing THEN @per_failing::int END) END
     FOR UPDATE SKIP LOCKED
-  ) p LIMIT @limit
-), taken AS (
-  DELETE FROM delivery_queue WHERE ctid = ANY (ARRAY(SELECT row FROM picked))
+  ) p ON true
+  WHERE flows.limited OR NOT flows.limited AND p.row IS NOT NULL LIMIT @limit
+)` + takenSQL + `
+UNION ALL
+SELECT '00000000-0000-0000-0000-000000000000', limited, 'ffffffff-ffff-ffff-ffff-ffffffffffff', 0, false, false, '',
+  '', 0, 0, 0, failing, false, false
+FROM picked WHERE limited IS NOT NULL`)
+
+// flowWebhook reads the webhook of a flow.
+func flowWebhook(flow string) string {
+	return `(
+    SELECT w.rate_limit > 0 AND w.is_active AND w.circuit_opened_at IS NULL AND w.deleted_at IS NULL AS limited,
+      w.consecutive_failures > 0 OR w.circuit_opened_at IS NOT NULL OR NOT w.is_active
+        OR w.deleted_at IS NOT NULL AS failing
+    FROM webhooks w WHERE w.id = ` + flow + `.webhook_id OFFSET 0
+  )`
+}
+
+const takeDealtSQL = `
+WITH picked AS MATERIALIZED (
+  SELECT q.row FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS d (webhook_id, company_id, id)
+  CROSS JOIN LATERAL (
+    SELECT q.ctid AS row FROM delivery_queue q
+    WHERE q.webhook_id = d.webhook_id AND q.company_id = d.company_id AND q.delivery_id = d.id
+    FOR UPDATE SKIP LOCKED
+  ) q
+)` + takenSQL
+
+const takeSinglesSQL = `
+WITH picked AS (
+  SELECT ctid AS row FROM delivery_queue WHERE single ORDER BY delivery_id LIMIT $1 FOR UPDATE SKIP LOCKED
+)` + takenSQL
+
+// takenSQL deletes the picked rows and returns them with what their webhooks say.
+const takenSQL = `, taken AS (
+  DELETE FROM delivery_queue WHERE ctid = ANY (ARRAY(SELECT row FROM picked WHERE row IS NOT NULL))
   RETURNING webhook_id, company_id, delivery_id, attempt, probe, redo
 )
 SELECT t.delivery_id, t.webhook_id, t.company_id, t.attempt, t.probe, t.redo, w.profile, w.url,
   w.max_retries, w.timeout_ms,
-  w.rate_limit, w.consecutive_failures > 0, w.circuit_opened_at IS NOT NULL OR NOT w.is_active, w.deleted_at IS NOT NULL
-FROM taken t CROSS JOIN LATERAL (SELECT * FROM webhooks w WHERE w.id = t.webhook_id OFFSET 0) w`)
+  w.rate_limit, w.consecutive_failures > 0, w.circuit_opened_at IS NOT NULL OR NOT w.is_active,
+  w.deleted_at IS NOT NULL
+FROM taken t CROSS JOIN LATERAL (SELECT * FROM webhooks w WHERE w.id = t.webhook_id OFFSET 0) w`
 
 // readTaken fills in the columns of table deliveries.
 func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
@@ -222,8 +357,9 @@ func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
 		byID[ids[i]] = &taken[i]
 	}
 	rows, err := pg.Direct(tx).
-		QueryContext(ctx, `SELECT id, status, event_type, generation, is_test, next_attempt_at, last_error
-		FROM deliveries WHERE id = ANY ($1)`, ids)
+		QueryContext(ctx, `SELECT id, status, event_type, generation, is_test, next_attempt_at, last_error,
+			event_id, attempts
+		FROM deliveries WHERE id = ANY ($1)`, pgIDs(ids))
 	if err != nil {
 		return err
 	}
@@ -231,12 +367,15 @@ func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
 	for rows.Next() {
 		var id uuid.UUID
 		var d queuedRow
-		if err := rows.Scan(&id, &d.status, &d.EventType, &d.Generation, &d.IsTest, &d.NotBefore, &d.LastError); err != nil {
+		if err := rows.Scan(
+			&id, &d.status, &d.EventType, &d.Generation, &d.IsTest, &d.NotBefore, &d.LastError, &d.eventID, &d.attempts,
+		); err != nil {
 			return err
 		}
 		r := byID[id]
 		r.status, r.EventType, r.Generation, r.IsTest = d.status, d.EventType, d.Generation, d.IsTest
 		r.NotBefore, r.LastError = d.NotBefore, d.LastError
+		r.eventID, r.attempts = d.eventID, d.attempts
 	}
 	return rows.Err()
 }

@@ -51,7 +51,8 @@ func SweepDeliveries(
 		if err != nil || p.Requeued == 0 {
 			return err
 		}
-		return notify(ctx, tx)
+		notify(tx)
+		return nil
 	})
 	if err != nil {
 		return SweepPage{}, fmt.Errorf("sweep deliveries: %w", err)

@@ -134,9 +134,9 @@ func (b *bundle) deliveries() (ids []uuid.UUID) {
 	return ids
 }
 
-// TestUpkeepMakesNobodyWait has a transaction that read deliveries and was forgotten. Upkeep must give up rather than
+// TestUpkeepDoesNotBlock has a transaction that read deliveries and was forgotten. Upkeep must give up rather than
 // wait for it with everybody else behind.
-func TestUpkeepMakesNobodyWait(t *testing.T) {
+func TestUpkeepDoesNotBlock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.NoError(t, delivery.EnsurePartitions(b.ctx, b.DB, day0, 1))

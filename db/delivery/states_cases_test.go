@@ -24,6 +24,20 @@ func (e *engine) cases() []use {
 			_, err := delivery.RecordEvents(ctx, tx, e.events(10))
 			return err
 		}},
+		{name: "publish_with_keys", n: 20 * 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			ss := make([]delivery.Submission, 20)
+			for i := range ss {
+				ss[i].Events = e.events(1)
+				once(e.company, fmt.Sprint("new-", i))(&ss[i])
+			}
+			once(e.company, "key-1")(&ss[19])
+			leftOut, err := delivery.Store(ctx, tx, ss)
+			return enough(leftOut, 1, err)
+		}},
+		{name: "fan_out", n: 20, pool: true, run: func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
+			n, err := delivery.NewEventGroup(pool).Estimate(ctx, e.events(2))
+			return enough(n, 2*20, err)
+		}},
 		{name: "take", n: n, run: e.take(delivery.TakeOptions{Limit: 500, PerFlow: 500, PerFailing: 500}, "")},
 		{name: "take_and_put_back", n: 2 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 500, PerFlow: 500, PerFailing: 500})
@@ -40,6 +54,22 @@ func (e *engine) cases() []use {
 				"UPDATE webhooks SET is_active = false",
 			),
 		},
+		{name: "take_singles", n: n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := tx.ExecContext(ctx, `UPDATE delivery_queue SET single = true
+				WHERE ctid = ANY (ARRAY(SELECT ctid FROM delivery_queue LIMIT 64))`)
+			if err != nil {
+				return err
+			}
+			_, err = delivery.TakeSingles(ctx, tx, 64)
+			return err
+		}},
+		{name: "pause_queued", n: n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET is_active = false"); err != nil {
+				return err
+			}
+			_, err := delivery.PauseQueued(ctx, tx, e.hooks[0], 200)
+			return err
+		}},
 		{
 			name: "take_and_cancel",
 			n:    2 * n,
@@ -48,6 +78,19 @@ func (e *engine) cases() []use {
 				"UPDATE webhooks SET deleted_at = now()",
 			),
 		},
+		{name: "take_dealt", n: 3 * n, run: e.deal(500, n)},
+		{name: "take_one_token_each", n: 60, run: e.deal(1, min(20, n))},
+		{name: "take_token", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			t, err := delivery.TakeToken(ctx, tx, e.hooks[0], 5, nil)
+			if happened(!t.Granted, err) != nil { // it has no limit any more
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET rate_limit = 5 WHERE id = ?", e.hooks[0]); err != nil {
+				return err
+			}
+			t, err = delivery.TakeToken(ctx, tx, e.hooks[0], 5, nil)
+			return happened(t.Granted, err)
+		}},
 		{name: "load_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			_, err := delivery.LoadJob(ctx, tx, e.waiting[0], uuid.New(), 1)
 			return err
@@ -135,7 +178,14 @@ func (e *engine) cases() []use {
 			return happened(ended, err)
 		}},
 		{name: "postpone_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			return delivery.PostponeDelivery(ctx, tx, e.waiting[0], 0, time.Now())
+			return delivery.PostponeDelivery(ctx, tx, e.waiting[0], 0, time.Second, nil)
+		}},
+		{name: "note_attempt", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			return delivery.NoteAttempt(ctx, tx, e.waiting[0])
+		}},
+		{name: "queue_attempt", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			queued, err := delivery.QueueAttempt(ctx, tx, delivery.QueuedDelivery{DeliveryID: e.waiting[0], Attempt: 1})
+			return happened(queued, err)
 		}},
 		{name: "requeue_one", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			requeued, err := delivery.RequeueLost(ctx, tx, e.waiting[0], false)
@@ -248,6 +298,29 @@ func (e *engine) take(o delivery.TakeOptions, before string) func(ctx context.Co
 		}
 		t, err := delivery.TakeDeliveries(ctx, tx, o)
 		return enough(t.Taken, len(e.waiting), err)
+	}
+}
+
+// deal takes deliveries of webhooks with a rate limit, up to room of each, wanted in all.
+func (e *engine) deal(room, wanted int) func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+	return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE webhooks SET rate_limit = 10000"); err != nil {
+			return err
+		}
+		t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 500, PerFlow: 500, PerFailing: 500})
+		if enough(t.Taken, 0, err) != nil {
+			return enough(t.Taken, 0, err)
+		}
+		var requests []delivery.TokenRequest
+		for _, w := range t.Limited {
+			requests = append(requests, delivery.TokenRequest{Webhook: w.ID, Room: min(room, 500/len(t.Limited))})
+		}
+		deals, err := delivery.DealTokens(ctx, tx, uuid.New(), requests)
+		if err != nil {
+			return err
+		}
+		t, err = delivery.TakeDealt(ctx, tx, deals, time.Now(), false)
+		return enough(t.Taken, wanted, err)
 	}
 }
 

@@ -70,7 +70,7 @@ func TestPlansFollowNoStatistics(t *testing.T) {
 // engine is a database in a state.
 type engine struct {
 	*bundle
-	traced  *plan.DB
+	traced  map[string]*plan.DB // by the pool whose plans it shows
 	hooks   []uuid.UUID
 	waiting []uuid.UUID // the oldest of them
 	first   uuid.UUID   // the webhook of the first of them
@@ -103,6 +103,8 @@ func setupEngine(t *testing.T, s state) *engine {
 		e.vacuumQueue()
 		e.exec("VACUUM") // dead rows are gone, but the statistics of the values are as they were
 	}
+	e.exec(`INSERT INTO idempotency_keys (api_key_id, key, request_hash, status_code, response)
+		SELECT ?, 'key-' || n, '', 202, '' FROM generate_series(1, ?) n`, e.company, some)
 	e.add(heap{n: 1000, status: delivery.Paused})
 	e.add(heap{n: some, status: delivery.Succeeded})
 	e.replay = &delivery.Replay{
@@ -112,10 +114,13 @@ func setupEngine(t *testing.T, s state) *engine {
 		Statuses:  []string{"failed"},
 	}
 	e.tx(func(tx bun.Tx) error { return delivery.CreateReplay(e.ctx, tx, e.replay) })
-	var err error
-	e.traced, err = plan.Open(url)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = e.traced.Close() })
+	e.traced = map[string]*plan.DB{}
+	for pool, o := range map[string]pg.Options{"": {URL: url}, "engine": {URL: url, Engine: true}} {
+		traced, err := plan.Open(o)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = traced.Close() })
+		e.traced[pool] = traced
+	}
 	return e
 }
 
@@ -185,16 +190,18 @@ const (
 
 func (e *engine) require(t *testing.T, c use) {
 	t.Helper()
-	explain := e.traced.Explain
-	if c.pool {
-		explain = e.traced.ExplainUnsent
+	for pool, traced := range e.traced {
+		explain := traced.Explain
+		if c.pool {
+			explain = traced.ExplainUnsent
+		}
+		plans, err := explain(t.Context(), c.run)
+		require.NoError(t, err, pool)
+		require.NotEmpty(t, plans)
+		var buffers int64
+		for _, p := range plans {
+			buffers += p.Buffers
+		}
+		require.LessOrEqual(t, buffers, int64(atMost+perDelivery*c.n), "%s: %+v", pool, plans)
 	}
-	plans, err := explain(t.Context(), c.run)
-	require.NoError(t, err)
-	require.NotEmpty(t, plans)
-	var buffers int64
-	for _, p := range plans {
-		buffers += p.Buffers
-	}
-	require.LessOrEqual(t, buffers, int64(atMost+perDelivery*c.n), "%+v", plans)
 }

@@ -3,6 +3,8 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,14 +33,20 @@ type Webhook struct {
 	Events         []string `bun:"events,array"`
 	IsActive       bool     `bun:"is_active"`
 	DisabledReason *string  `bun:"disabled_reason"`
-	MaxRetries     int      `bun:"max_retries"`
-	TimeoutMS      int      `bun:"timeout_ms"`
+	// HeldByPlatform: a platform key deactivated the webhook, and only the platform activates it.
+	HeldByPlatform bool `bun:"held_by_platform"`
+	MaxRetries     int  `bun:"max_retries"`
+	TimeoutMS      int  `bun:"timeout_ms"`
 	// RateLimit bounds deliveries per second; 0 = none.
 	RateLimit int `bun:"rate_limit"`
 	// Secret is the sealed signing secret (seal field SecretField).
-	Secret              []byte     `bun:"secret"`
-	ConsecutiveFailures int        `bun:"consecutive_failures"`
-	CircuitOpenedAt     *time.Time `bun:"circuit_opened_at"`
+	Secret []byte `bun:"secret"`
+	// SecretCreatedAt is when the secret replaced another one; nil: it is as old as the webhook.
+	SecretCreatedAt *time.Time `bun:"secret_created_at"`
+	// RetiredSecrets are the earlier secrets, the newest first; see LiveSecrets.
+	RetiredSecrets      []RetiredSecret `bun:"retired_secrets,type:jsonb,nullzero,default:'[]'"`
+	ConsecutiveFailures int             `bun:"consecutive_failures"`
+	CircuitOpenedAt     *time.Time      `bun:"circuit_opened_at"`
 	// SetID limits the webhook to events of jobs with that WebhookSet.
 	SetID *uuid.UUID `bun:"set_id"`
 	// CircuitRecovery overrides the configured recovery mode: "manual" or "probe".
@@ -51,18 +59,57 @@ type Webhook struct {
 // SecretField and HeaderField are the field names that sealed values are bound to.
 const SecretField = "secret"
 
-// HeaderField is the seal field of one masked header.
+// HeaderField is the seal field of one custom header.
 func HeaderField(name string) string { return "header:" + name }
 
-// WebhookHeader is a custom header; a masked one has only its sealed value.
+// WebhookHeader is a custom header. Its value is sealed and never shown; one that an older version stored has a plain
+// value until SealHeaders seals it.
 type WebhookHeader struct {
 	Name   string `json:"name"`
 	Value  string `json:"value,omitempty"`
 	Sealed []byte `json:"sealed,omitempty"`
 }
 
-// IsMasked reports whether the value is sealed and must never be shown.
-func (h WebhookHeader) IsMasked() bool { return h.Sealed != nil }
+// Company returns the company that the webhook belongs to, or else its owner; nil for a webhook of the platform.
+func (w *Webhook) Company() *uuid.UUID {
+	if w.CompanyID != nil {
+		return w.CompanyID
+	}
+	return w.OwnerCompanyID
+}
+
+// SameOrigin reports whether two URLs have the same scheme, host and port. A URL that cannot be parsed has no origin.
+func SameOrigin(a, b string) bool {
+	one, err := url.Parse(a)
+	if err != nil {
+		return false
+	}
+	other, err := url.Parse(b)
+	return err == nil && strings.EqualFold(one.Scheme, other.Scheme) &&
+		strings.EqualFold(one.Hostname(), other.Hostname()) && portOf(one) == portOf(other)
+}
+
+func portOf(u *url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
+	}
+	return map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+}
+
+// LockWebhook is GetWebhook for a transaction that changes the webhook by what it is: no other changes it until the
+// transaction ends.
+func LockWebhook(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Webhook, error) {
+	w := new(Webhook)
+	err := tx.NewSelect().
+		Model(w).
+		Where("w.id = ? AND w.deleted_at IS NULL", id).
+		For("NO KEY UPDATE").
+		Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("lock webhook: %w", pg.Translate(err))
+	}
+	return w, nil
+}
 
 // webhooksOf narrows a query on webhooks to those that the scope owns or that belong to its company.
 func webhooksOf(s pg.Scope, q *bun.SelectQuery) *bun.SelectQuery {
@@ -97,14 +144,40 @@ func (w *Webhook) IsOf(s pg.Scope) bool {
 
 func equalIDs(a, b *uuid.UUID) bool { return a != nil && b != nil && *a == *b }
 
-// ListWebhooks returns all webhooks that the scope sees, oldest first; with company set, only those of exactly that
-// company.
-func ListWebhooks(ctx context.Context, db bun.IDB, s pg.Scope, company *uuid.UUID) ([]Webhook, error) {
+// WebhookFilter narrows a list of webhooks; zero values do not.
+type WebhookFilter struct {
+	// Company selects the webhooks of exactly that company, without global ones.
+	Company *uuid.UUID
+	Profile string
+	// Newest lists the newest webhooks first, otherwise the oldest.
+	Newest bool
+}
+
+// PageWebhooks returns one page of the webhooks that the scope sees, and the total.
+func PageWebhooks(ctx context.Context, db bun.IDB, s pg.Scope, f WebhookFilter, p pg.Page) ([]Webhook, int64, error) {
+	hooks := []Webhook{}
+	q := webhooksOf(s, db.NewSelect().Model(&hooks).Where("w.deleted_at IS NULL"))
+	if f.Company != nil {
+		q = q.Where("w.company_id = ?", *f.Company)
+	}
+	if f.Profile != "" {
+		q = q.Where("w.profile = ?", f.Profile)
+	}
+	order := "w.id"
+	if f.Newest {
+		order = "w.id DESC"
+	}
+	total, err := q.Order(order).Limit(p.Limit).Offset(p.Offset).ScanAndCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("page webhooks: %w", err)
+	}
+	return hooks, total, nil
+}
+
+// ListWebhooks returns all webhooks that the scope sees, oldest first, for the command line.
+func ListWebhooks(ctx context.Context, db bun.IDB, s pg.Scope) ([]Webhook, error) {
 	hooks := []Webhook{}
 	q := webhooksOf(s, db.NewSelect().Model(&hooks).Where("w.deleted_at IS NULL").Order("w.id"))
-	if company != nil {
-		q = q.Where("w.company_id = ?", *company)
-	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list webhooks: %w", err)
 	}

@@ -1,6 +1,8 @@
 // Package leader elects one process among many to do maintenance: reconciling, upkeep, deleting orphaned files. The
 // election is a lease in PostgreSQL, so maintenance needs no other store. A task must be harmless when two processes
 // run it at once: a leader that froze may finish a step after another one was elected.
+//
+// Processes also count each other through such leases, to divide limits among them (Join).
 package leader
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
@@ -11,9 +12,7 @@ import (
 
 // Direct returns the connection or transaction without Bun. Bun writes arguments into the statement's text, so each
 // text is new to PostgreSQL, and preparing it would fill the connection with hundreds of statements. Statements for
-// Direct have parameters. The driver caches their description, but PostgreSQL plans each execution, with the current
-// values and table sizes. A cached plan would save less than a millisecond, and is bad when a table or a day's
-// partition was empty when it was made. A plan with known ids reads only the partitions of their days.
+// Direct have parameters, and each connection prepares them once. Options.Planner says when they are planned.
 func Direct(db bun.IDB) DirectConn {
 	switch db := db.(type) {
 	case *bun.DB:
@@ -35,7 +34,18 @@ type DirectConn struct {
 	}
 }
 
-func planned(args []any) []any { return append([]any{pgx.QueryExecModeCacheDescribe}, args...) }
+// planEach: a pooler drops Options.Planner's settings. Statements of Direct are then not prepared, but planned at each
+// execution, with the current values and table sizes: a plan that PostgreSQL keeps by its own rules may date from a
+// moment when a table was empty.
+var planEach atomic.Bool
+
+func planned(args []any) []any {
+	mode := pgx.QueryExecModeCacheStatement
+	if planEach.Load() {
+		mode = pgx.QueryExecModeCacheDescribe
+	}
+	return append([]any{mode}, args...)
+}
 
 // QueryContext is that of database/sql.
 func (d DirectConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {

@@ -2,8 +2,11 @@ package pg
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +24,23 @@ type Options struct {
 	URL string
 	// MaxConns bounds the pool; 0 means 40.
 	MaxConns int
+	// Engine: the pool is for the statements of the delivery engine, which name each row that they touch.
+	Engine bool
+}
+
+// Planner returns the settings with which PostgreSQL plans the pool's statements.
+//
+// The engine's statements run so often that planning them cost more than their execution. They find rows by index
+// alone, so one plan suits all sizes of the tables: each connection plans such a statement once, without the
+// statistics, which may date from a moment when a table was empty. Other statements are planned at each execution.
+func (o Options) Planner() map[string]string {
+	if !o.Engine {
+		return map[string]string{"plan_cache_mode": "force_custom_plan"}
+	}
+	return map[string]string{
+		"plan_cache_mode": "force_generic_plan",
+		"enable_seqscan":  "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+	}
 }
 
 // Open returns a pool on the database and proves that it answers. It does not migrate.
@@ -33,6 +53,7 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 		cfg.RuntimeParams["application_name"] = "greenroom"
 	}
 	cfg.RuntimeParams["timezone"] = "UTC"
+	maps.Copy(cfg.RuntimeParams, o.Planner())
 	noticeFailures(cfg, o.URL)
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // for Bun's statements; see Direct
 	sqldb := stdlib.OpenDB(*cfg)
@@ -42,13 +63,38 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 	sqldb.SetMaxOpenConns(o.MaxConns)
 	sqldb.SetMaxIdleConns(o.MaxConns)
 	sqldb.SetConnMaxIdleTime(5 * time.Minute)
-	if err := sqldb.PingContext(ctx); err != nil {
+	var mode string
+	if err := sqldb.QueryRowContext(ctx, "SHOW plan_cache_mode").Scan(&mode); err != nil {
 		_ = sqldb.Close()
+		if RefusesParameters(err) {
+			return nil, fmt.Errorf("reach database: a pooler refuses connection parameters; set in PgBouncer: "+
+				"ignore_startup_parameters = %s: %w", strings.Join(startupParameters(), ", "), err)
+		}
 		return nil, fmt.Errorf("reach database: %w", err)
+	}
+	if mode != o.Planner()["plan_cache_mode"] {
+		planEach.Store(true)
 	}
 	// A column that a newer version added must not stop this one while the two run side by side.
 	return bun.NewDB(sqldb, pgdialect.New(), bun.WithDiscardUnknownColumns()), nil
 }
+
+// RefusesParameters reports whether a pooler refused the connection because of a parameter that Open sets.
+func RefusesParameters(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == protocolViolation
+}
+
+// protocolViolation is what PgBouncer answers to a parameter that it does not know.
+const protocolViolation = "08P01"
+
+// startupParameters are the parameters of Open that a pooler must ignore.
+func startupParameters() []string {
+	planner := slices.Sorted(maps.Keys(Options{Engine: true}.Planner()))
+	return append(planner, idleParameter, "tcp_user_timeout")
+}
+
+const idleParameter = "idle_in_transaction_session_timeout"
 
 // idleInTransaction is how long the server lets a transaction stand still: a process that was stopped or cut off in
 // the middle of one holds its row locks no longer. Transactions here call no other service but Temporal, whose calls
@@ -62,7 +108,7 @@ const deadPeer = 15 * time.Second
 // the URL does not say otherwise. A pooler in front of PostgreSQL may have to ignore these parameters.
 func noticeFailures(cfg *pgx.ConnConfig, url string) {
 	for name, value := range map[string]time.Duration{
-		"idle_in_transaction_session_timeout": idleInTransaction, "tcp_user_timeout": deadPeer,
+		idleParameter: idleInTransaction, "tcp_user_timeout": deadPeer,
 	} {
 		if _, set := cfg.RuntimeParams[name]; !set {
 			cfg.RuntimeParams[name] = strconv.FormatInt(value.Milliseconds(), 10)

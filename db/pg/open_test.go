@@ -1,6 +1,7 @@
 package pg_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,23 @@ func TestOpen(t *testing.T) {
 		for _, setting := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"} {
 			require.Equal(t, "on", show(setting))
 		}
-		require.Equal(t, "auto", show("plan_cache_mode"))
+		require.Equal(t, "force_custom_plan", show("plan_cache_mode"))
+	})
+	t.Run("the_engine_plans_once_by_index", func(t *testing.T) {
+		engine, err := pg.Open(t.Context(), pg.Options{URL: url, MaxConns: 1, Engine: true})
+		require.NoError(t, err)
+		defer func() { _ = engine.Close() }()
+		for range 3 {
+			_, err := pg.Direct(engine).ExecContext(t.Context(), "SELECT FROM deliveries WHERE id = $1", pg.NewID())
+			require.NoError(t, err)
+		}
+		var generic, custom int
+		require.NoError(t, engine.NewRaw("SELECT generic_plans, custom_plans FROM pg_prepared_statements").
+			Scan(t.Context(), &generic, &custom))
+		require.Equal(t, []int{3, 0}, []int{generic, custom})
+		var plan []string
+		require.NoError(t, engine.NewRaw("EXPLAIN SELECT FROM deliveries WHERE attempts = 7").Scan(t.Context(), &plan))
+		require.Contains(t, strings.Join(plan, " "), "cost=100000", "a sequential scan is avoided")
 	})
 	t.Run("keeps_no_statement_prepared", func(t *testing.T) {
 		for range 10 {

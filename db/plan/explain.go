@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -22,13 +25,13 @@ type DB struct {
 	recorder *recorder
 }
 
-// Open returns a pool on an existing, migrated database. It plans statements as the pools of pg.Open do: on each
-// execution, with the actual arguments and table sizes.
-func Open(url string) (*DB, error) {
-	cfg, err := pgx.ParseConfig(url)
+// Open returns a pool on an existing, migrated database, which plans statements as the pools of pg.Open do.
+func Open(o pg.Options) (*DB, error) {
+	cfg, err := pgx.ParseConfig(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("parse database url: %w", err)
 	}
+	maps.Copy(cfg.RuntimeParams, o.Planner())
 	r := &recorder{}
 	cfg.Tracer, cfg.DefaultQueryExecMode = r, pgx.QueryExecModeExec
 	cfg.RuntimeParams["timezone"] = "UTC"
@@ -120,10 +123,54 @@ func (s statement) head() string { return s.sql[:min(len(s.sql), 80)] }
 
 const explainVerb = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
 
+// explain prepares a statement with parameters first, so that the plan is the one of the pool's plan_cache_mode. The
+// arguments of EXECUTE are literals.
 func (s statement) explain(ctx context.Context, tx bun.Tx) (out []byte, err error) {
-	args := append([]any{pgx.QueryExecModeCacheDescribe}, s.args...)
-	err = tx.Tx.QueryRowContext(ctx, explainVerb+s.sql, args...).Scan(&out)
+	if len(s.args) == 0 {
+		err = tx.Tx.QueryRowContext(ctx, explainVerb+s.sql, pgx.QueryExecModeExec).Scan(&out)
+		return out, err
+	}
+	name := pgx.Identifier{"explained " + uuid.NewString()}.Sanitize()
+	if _, err := tx.Tx.ExecContext(ctx, "PREPARE "+name+" AS "+s.sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		return nil, err
+	}
+	values, err := s.literals(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	execute := explainVerb + "EXECUTE " + name + " (" + strings.Join(values, ", ") + ")"
+	if err := tx.Tx.QueryRowContext(ctx, execute, pgx.QueryExecModeSimpleProtocol).Scan(&out); err != nil {
+		return nil, err
+	}
+	_, err = tx.Tx.ExecContext(ctx, "DEALLOCATE "+name)
 	return out, err
+}
+
+// literals returns the arguments of the statement that was prepared last.
+func (s statement) literals(ctx context.Context, tx bun.Tx) (values []string, err error) {
+	rows, err := tx.Tx.QueryContext(ctx, `SELECT unnest(parameter_types)::oid::int FROM (
+		SELECT parameter_types FROM pg_prepared_statements WHERE from_sql ORDER BY prepare_time DESC LIMIT 1) last`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	types := pgtype.NewMap()
+	for rows.Next() {
+		var oid uint32
+		if err := rows.Scan(&oid); err != nil {
+			return nil, err
+		}
+		text, err := types.Encode(oid, pgtype.TextFormatCode, s.args[len(values)], nil)
+		if err != nil {
+			return nil, err
+		}
+		value := "NULL"
+		if text != nil {
+			value = "'" + strings.ReplaceAll(string(text), "'", "''") + "'"
+		}
+		values = append(values, value)
+	}
+	return values, rows.Err()
 }
 
 // recorder is a pgx tracer that records statements between start and stop.

@@ -20,13 +20,13 @@ func TestExplain(t *testing.T) {
 	past, err := plan.Fill(t.Context(), d, plan.Size{Deliveries: 3000, Days: 3, Companies: 2, Webhooks: 4}, nil)
 	require.NoError(t, err)
 	require.NoError(t, past.Wait(t.Context(), d, 10))
-	traced, err := plan.Open(url)
+	traced, err := plan.Open(pg.Options{URL: url})
 	require.NoError(t, err)
 	defer traced.Close()
 	explain := func(t *testing.T, sql string, args ...any) []plan.Plan {
 		t.Helper()
 		plans, err := traced.Explain(t.Context(), func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			_, err := tx.Tx.ExecContext(ctx, sql, append([]any{pgx.QueryExecModeCacheDescribe}, args...)...)
+			_, err := tx.Tx.ExecContext(ctx, sql, append([]any{pgx.QueryExecModeCacheStatement}, args...)...)
 			return err
 		})
 		require.NoError(t, err)

@@ -77,7 +77,7 @@ func (b *Box) Open(sealed []byte, id uuid.UUID, field string) ([]byte, error) {
 	if err == nil {
 		return plain, nil
 	}
-	if key, tagged := keyOf(sealed); tagged {
+	if key, tagged := KeyOf(sealed); tagged {
 		if _, known := b.keys[key]; !known {
 			err = fmt.Errorf("%w %d", ErrUnknownKey, key)
 		}
@@ -88,14 +88,26 @@ func (b *Box) Open(sealed []byte, id uuid.UUID, field string) ([]byte, error) {
 // IsOutdated reports whether a value was sealed with a key that the keyset lists before its primary key: that is, with
 // an older one, because a rotation adds a key at the end.
 func (b *Box) IsOutdated(sealed []byte) bool {
-	key, tagged := keyOf(sealed)
+	key, tagged := KeyOf(sealed)
 	position, known := b.keys[key]
 	return tagged && known && position < b.keys[b.primary]
 }
 
-// keyOf returns the id of the key that sealed a value. Tink writes it in front: a byte 1, then the id
-// (https://developers.google.com/tink/wire-format).
-func keyOf(sealed []byte) (id uint32, tagged bool) {
+// Keys returns the ids of the keyset's keys, the oldest first.
+func (b *Box) Keys() []uint32 {
+	ids := make([]uint32, len(b.keys))
+	for id, position := range b.keys {
+		ids[position] = id
+	}
+	return ids
+}
+
+// Primary returns the id of the key that seals.
+func (b *Box) Primary() uint32 { return b.primary }
+
+// KeyOf returns the id of the key that sealed a value. tagged is false when the value is damaged. Tink writes the id in
+// front: a byte 1, then the id (https://developers.google.com/tink/wire-format).
+func KeyOf(sealed []byte) (id uint32, tagged bool) {
 	const header, overhead = 5, 12 + 16 // nonce and tag of AES-GCM
 	if len(sealed) < header+overhead || sealed[0] != 1 {
 		return 0, false

@@ -13,19 +13,16 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"greenroom/activities/deliver"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 	"greenroom/workflows"
 )
 
-// batchFlows is how many webhooks and companies a batch may have: Temporal refuses a list attribute of more than 2 KiB
-// (limit.searchAttributesSizeOfValue), and an id takes 39 bytes of it.
-const batchFlows = 50
-
 // addBatches stores batches in the transaction that takes their deliveries. Their workflows are started after the
 // commit. A batch whose start failed is started again from its row, under the same id.
 func addBatches(ctx context.Context, tx bun.Tx, together []delivery.QueuedDelivery) (added []batch, err error) {
-	for _, qs := range splitByFlow(together, batchFlows) {
+	for _, qs := range splitByFlow(together, deliver.FlowsMost) {
 		b := newBatch(qs)
 		if err := delivery.AddBatch(ctx, tx, b.Batch); err != nil {
 			return nil, err
@@ -77,21 +74,12 @@ func newBatch(qs []delivery.QueuedDelivery) batch {
 }
 
 func (b *batch) attributes() temporal.SearchAttributes {
-	var updates []temporal.SearchAttributeUpdate
-	if len(b.webhooks) > 0 {
-		updates = append(updates, workflows.WebhookID.ValueSet(b.webhooks))
-	}
-	if len(b.companies) > 0 {
-		updates = append(updates, workflows.CompanyID.ValueSet(b.companies))
-	}
-	return temporal.NewSearchAttributes(updates...)
+	return temporal.NewSearchAttributes(workflows.FlowAttributes(b.webhooks, b.companies)...)
 }
 
-// startPendingBatches starts the stored batches. It is false while Temporal is unavailable: then no more deliveries are
-// taken.
+// startPendingBatches starts the stored batches. It is false while Temporal is unavailable.
 func (d *Dispatcher) startPendingBatches(ctx context.Context) bool {
-	for len(d.pendingBatches) > 0 {
-		b := d.pendingBatches[0]
+	for b, ok := d.batches.first(); ok; b, ok = d.batches.first() {
 		err := d.startBatch(ctx, b)
 		if err != nil && isUnavailable(err) {
 			return false
@@ -99,7 +87,7 @@ func (d *Dispatcher) startPendingBatches(ctx context.Context) bool {
 		if err != nil && !errors.Is(err, errBatchEnded) { // an ended batch was started by an earlier try
 			d.o.Logger.ErrorContext(ctx, "batch cannot be started", "batch_id", b.ID, "error", err)
 		}
-		d.pendingBatches = d.pendingBatches[1:]
+		d.batches.dropFirst()
 	}
 	return true
 }
@@ -145,12 +133,16 @@ const (
 const batchStuckAfter = 5 * time.Minute
 
 // recoverStale starts batches that were stored but not started, and abandons those whose workflow an operator ended or
-// that make no progress.
+// that make no progress. Batches of streams are left alone at first, when this process begins to lead and after an
+// outage of the database: the streams have the time to renew their leases.
 func (d *Dispatcher) recoverStale(ctx context.Context) error {
-	stale, err := delivery.StaleBatches(ctx, d.o.DB, staleAfter, staleAtOnce)
+	began := time.Now()
+	streams := began.Sub(d.recovered) < 3*recoverEvery
+	stale, err := delivery.StaleBatches(ctx, d.o.DB, staleAfter, staleAtOnce, streams)
 	if err != nil {
 		return err
 	}
+	d.recovered = began
 	for _, b := range stale {
 		err := d.restartBatch(ctx, b)
 		switch {

@@ -29,15 +29,21 @@ func (d *Dispatcher) dispatchCommands(ctx context.Context) (Result, error) {
 	var r Result
 	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		atOnce := d.temporal.atOnce()
-		commands, err := delivery.TakeCommands(ctx, tx, atOnce*commandsEach)
+		limit := atOnce * commandsEach
+		commands, err := delivery.TakeCommands(ctx, tx, limit)
 		if err != nil || len(commands) == 0 {
+			return err
+		}
+		if err := waitsForTemporal(ctx, tx); err != nil {
 			return err
 		}
 		t := &commandRound{Dispatcher: d, tx: tx}
 		each(commands, atOnce, func(c delivery.Command) { t.try(ctx, c) })
 		d.temporal.learn(t.unavailable)
 		done := len(commands) - len(t.failed)
-		r = Result{Taken: done, Failed: len(t.failed), Unavailable: t.unavailable && done == 0}
+		r = Result{
+			Taken: done, Failed: len(t.failed), Unavailable: t.unavailable && done == 0, more: len(commands) >= limit,
+		}
 		t.report(ctx, done)
 		return delivery.PutBackCommands(ctx, tx, t.failed)
 	})

@@ -41,10 +41,6 @@ func (c *congestion) learn(late bool) {
 	}
 }
 
-// startsFor bounds the time in which a round starts workflows one by one: the deliveries of other endpoints wait for
-// the next round. It is startsBeforeBatch when the round has a batch, which waits for them. What is not started goes
-// back to the queue.
-const (
-	startsFor         = time.Second
-	startsBeforeBatch = 250 * time.Millisecond
-)
+// startsFor bounds the time in which a round starts workflows one by one: other deliveries wait for the next round.
+// What is not started goes back to the queue.
+const startsFor = time.Second

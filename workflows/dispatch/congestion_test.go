@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
@@ -45,13 +46,32 @@ func setupSlowed(t *testing.T, takes time.Duration, late func(nth int32) bool) (
 	t.Helper()
 	b := setup(t)
 	s := &slowed{Client: b.client, takes: takes, late: late}
-	b.options.Client, b.options.BatchAbove, b.options.Endpoints = s, 1, inflight.NewEndpoints(1000, nil)
+	b.options.Client, b.options.BatchAbove, b.options.Endpoints = s, 1, widened(b.hook.ID)
 	return &batching{b, dispatch.New(b.options)}, s
 }
 
-// Retries of slow receivers start one by one. When Temporal is slow, the batch of the others does not wait for all.
+// widened are Endpoints where an endpoint has some 250 places.
+func widened(hook uuid.UUID) *inflight.Endpoints {
+	e := inflight.NewEndpoints(1000, nil)
+	var ids []uuid.UUID
+	for len(ids) < 250 {
+		for id := uuid.New(); e.Acquire(hook, id, time.Minute); id = uuid.New() {
+			ids = append(ids, id)
+		}
+		for range ids { // as many attempts as are in flight add a place
+			e.Finish(hook, uuid.New(), time.Millisecond, inflight.Accepted)
+		}
+	}
+	for _, id := range ids {
+		e.Release(hook, id, 0)
+	}
+	return e
+}
+
+// Retries of slow receivers start one by one. When Temporal is slow, the batch of the others does not wait for all. A
+// start takes longer than a round has for all of them, so a round makes as many as there are calls at once.
 func TestABatchDoesNotWaitForManySlowStarts(t *testing.T) {
-	b, _ := setupSlowed(t, 800*time.Millisecond, func(int32) bool { return false })
+	b, _ := setupSlowed(t, 1100*time.Millisecond, func(int32) bool { return false })
 	ids := b.publishMany(210)
 	_, err := b.db.ExecContext(t.Context(), `UPDATE delivery_queue SET attempt = 2 WHERE delivery_id <> ALL (
 		SELECT delivery_id FROM delivery_queue ORDER BY delivery_id LIMIT 10)`)
@@ -90,5 +110,30 @@ func TestLateStartsAreFollowedByFewerAtOnce(t *testing.T) {
 	require.LessOrEqual(t, s.together.Load(), int32(20))
 	for b.queued() > 0 {
 		b.round()
+	}
+}
+
+// Workflows of retries that are not due yet are started a few at a time, those of others as Temporal can take them.
+func TestRetriesForLaterAreStartedAFewAtATime(t *testing.T) {
+	for name, tt := range map[string]struct {
+		due string
+		few bool
+	}{
+		"later": {"now() + interval '1 minute'", true},
+		"soon":  {"now() + interval '900 ms'", false},
+		"due":   {"NULL", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, s := setupSlowed(t, 20*time.Millisecond, func(int32) bool { return false })
+			b.publishMany(60)
+			_, err := b.db.ExecContext(t.Context(), "UPDATE delivery_queue SET attempt = 2, single = true; "+
+				"UPDATE deliveries SET status = 'retrying', next_attempt_at = "+tt.due)
+			require.NoError(t, err)
+			for b.queued() > 0 {
+				b.round()
+			}
+			require.GreaterOrEqual(t, s.starts.Load(), int32(60))
+			require.Equal(t, tt.few, s.together.Load() <= 2)
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -164,7 +165,7 @@ func TestDecidesHowADeliveryIsStarted(t *testing.T) {
 		tc.q.URL = "https://receiver.test/path"
 		if tc.slow {
 			for range 20 {
-				d.o.Endpoints.Acquire(hook, tc.q.DeliveryID, 0, time.Minute)
+				d.o.Endpoints.Acquire(hook, tc.q.DeliveryID, time.Minute)
 				d.o.Endpoints.Release(hook, tc.q.DeliveryID, time.Minute)
 			}
 		}
@@ -205,10 +206,10 @@ func TestDecidesWhatGoesBack(t *testing.T) {
 		var ready []delivery.QueuedDelivery
 		for range 40 {
 			q := delivery.QueuedDelivery{DeliveryID: uuid.New(), WebhookID: uuid.New()}
-			d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, 0, time.Hour)
+			d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, time.Hour)
 			ready = append(ready, q)
 		}
-		failed, unavailable := d.startAll(t.Context(), ready, time.Now().Add(time.Hour))
+		failed, unavailable := d.startAll(t.Context(), ready, d.temporal.atOnce(), time.Now().Add(time.Hour))
 		require.Len(t, failed, tc.failed, name)
 		require.Equal(t, tc.unavailable, unavailable, name)
 		require.LessOrEqual(t, len(a.started), tc.tries, name)
@@ -228,20 +229,20 @@ func TestDecidesHowManyStartsAreMadeAtOnce(t *testing.T) {
 	d.temporal.bound = 8
 	one := []delivery.QueuedDelivery{{DeliveryID: uuid.New(), WebhookID: uuid.New()}}
 	later := time.Now().Add(time.Hour)
-	d.startAll(t.Context(), nil, later)
+	d.startAll(t.Context(), nil, d.temporal.atOnce(), later)
 	require.Equal(t, 8, d.temporal.atOnce())
-	failed, unavailable := d.startAll(t.Context(), one, later)
+	failed, unavailable := d.startAll(t.Context(), one, d.temporal.atOnce(), later)
 	require.Empty(t, failed)
 	require.False(t, unavailable)
 	require.Equal(t, 10, d.temporal.atOnce())
 
-	failed, unavailable = d.startAll(t.Context(), one, time.Now().Add(-time.Second))
+	failed, unavailable = d.startAll(t.Context(), one, d.temporal.atOnce(), time.Now().Add(-time.Second))
 	require.Equal(t, one, failed, "the time of the round is over")
 	require.False(t, unavailable)
 	require.Len(t, a.started, 1)
 
 	a.start = errAway
-	_, unavailable = d.startAll(t.Context(), one, later)
+	_, unavailable = d.startAll(t.Context(), one, d.temporal.atOnce(), later)
 	require.True(t, unavailable)
 	require.Less(t, d.temporal.atOnce(), 8)
 }
@@ -401,4 +402,23 @@ func TestDecidesWhatIsReported(t *testing.T) {
 	require.Empty(t, *messages)
 	r.report(t.Context(), "test", 2)
 	require.Equal(t, []string{"rows without a workflow got one"}, *messages)
+}
+
+// TestLeavesACrowdedEndpointOut: a round that puts much of an endpoint back is not followed by the same at once.
+func TestLeavesACrowdedEndpointOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := decider(&answers{})
+		crowded, other := uuid.New(), uuid.New()
+		full := []delivery.QueuedDelivery{{WebhookID: other}}
+		for range 40 {
+			full = append(full, delivery.QueuedDelivery{WebhookID: crowded})
+		}
+		d.leaveOutCrowded(full)
+		require.Equal(t, map[uuid.UUID]int{crowded: 0}, d.o.Endpoints.Quotas(false).Webhook)
+		began := time.Now()
+		<-d.deliveries
+		require.Equal(t, inflight.LeftOutFor, time.Since(began), "the next round is not missed")
+		require.Empty(t, d.o.Endpoints.Quotas(false).Webhook)
+	})
 }

@@ -7,65 +7,149 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"greenroom/activities/deliver"
+	"greenroom/activities/inflight"
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/db/delivery"
 	"greenroom/workflows"
 )
 
-// dispatchDeliveries is one round: it takes deliveries and starts a workflow for each, or one for many of them when
-// many wait. Deliveries whose workflow could not be started go back to the queue.
-func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (Result, error) {
-	if !d.startPendingBatches(ctx) {
-		return Result{Unavailable: true}, nil
+// dispatchDeliveries is one round: it takes deliveries and hands them to the process's streams, or to batches where no
+// stream has room. Others get a workflow each: dispatchSingles starts them, so that what is shared does not wait for
+// Temporal. A round without any to share starts them itself.
+func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (r Result, err error) {
+	if d.batches.full() && !d.o.Streams.Any() {
+		return Result{}, nil // dispatchSingles wakes the loop when there is room
 	}
-	var r Result
-	err := d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		t, err := d.take(ctx, tx)
-		r.more = t.Taken == 0 && d.pacer.more
+	var s shared
+	err = d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		t, more, err := d.take(ctx, tx)
+		r = Result{Taken: t.Taken, more: more, next: d.limits.nextAfter(t.Limited)}
 		if err != nil || t.Taken == 0 {
 			return err
 		}
-		alone, together := d.pacer.split(t.Ready, d.o.Endpoints.Slow)
-		alone, early := d.reserve(alone)
-		together, beyond := d.allow(together)
-		if d.pendingBatches, err = addBatches(ctx, tx, together); err != nil {
+		alone, back, err := d.share(ctx, tx, t.Ready, &s)
+		if err != nil {
 			return err
 		}
-		until := startsFor
-		if len(d.pendingBatches) > 0 {
-			until = startsBeforeBatch
+		alone, early := d.reserve(alone)
+		d.leaveOutCrowded(early)
+		if len(early) == t.Taken && d.pacer.next == (delivery.Flow{}) {
+			r.more = false // nothing had a place: the next round follows when one is free
 		}
-		failed, unavailable := d.startAll(ctx, alone, time.Now().Add(until))
-		early = append(early, beyond...)
-		r = Result{Taken: t.Taken - len(failed) - len(early), Failed: len(failed), Unavailable: unavailable}
-		return delivery.PutBackDeliveries(ctx, tx, append(failed, early...))
+		back = append(back, early...)
+		if s.any() || d.pacer.shares() {
+			s.singles = len(alone) > 0
+			d.tokens.keep(alone)
+			for _, q := range alone {
+				q.Single = true
+				back = append(back, q)
+			}
+		} else {
+			failed, err := d.startEach(ctx, tx, alone, d.temporal.atOnce(), &r)
+			if err != nil {
+				return err
+			}
+			back = append(back, failed...)
+		}
+		r.Taken -= len(back)
+		return delivery.PutBackDeliveries(ctx, tx, back)
 	})
-	if err != nil {
-		d.pendingBatches = nil
-		return r, err
-	}
-	r.Unavailable = !d.startPendingBatches(ctx) || r.Unavailable
-	return r, nil
+	d.handOver(s, err)
+	return r, err
 }
 
-// take takes the deliveries of one round. Endpoints sets the limits; the SQL statement applies them.
-func (d *Dispatcher) take(ctx context.Context, tx bun.Tx) (delivery.TakeResult, error) {
-	quotas := d.o.Endpoints.Quotas(d.pacer.batches())
-	t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{
+// shared are the deliveries of a round that have no workflow of their own, and whether dispatchSingles has to start
+// others.
+type shared struct {
+	parts   []*deliver.StreamPart
+	ids     []uuid.UUID // of the parts' batches
+	batches []batch
+	singles bool
+}
+
+func (s *shared) any() bool { return len(s.parts)+len(s.batches) > 0 }
+
+// share stores in s what is attempted by streams and batches. It returns the deliveries that need a workflow each, and
+// those that go back because of a limit.
+func (d *Dispatcher) share(
+	ctx context.Context, tx bun.Tx, ready []delivery.QueuedDelivery, s *shared,
+) (alone, back []delivery.QueuedDelivery, err error) {
+	alone, together := d.pacer.split(ready, d.o.Endpoints.Slow)
+	s.parts, together = d.toStreams(ctx, together)
+	if len(together) == 1 {
+		// A batch of one costs Temporal as much as a workflow of the delivery's own, which shows more.
+		alone, together = append(alone, together...), nil
+	}
+	if d.batches.full() {
+		together, back = nil, together
+	}
+	if s.ids, err = addToStreams(ctx, tx, s.parts); err != nil {
+		return nil, nil, err
+	}
+	s.batches, err = addBatches(ctx, tx, together)
+	return alone, back, err
+}
+
+// handOver gives the shared deliveries to those who attempt or start them. err is that of the transaction.
+func (d *Dispatcher) handOver(s shared, err error) {
+	for i, p := range s.parts {
+		if err == nil {
+			p.Attempt(s.ids[i])
+		} else {
+			p.Drop()
+		}
+	}
+	if err != nil {
+		return
+	}
+	d.batches.add(s.batches)
+	if s.singles || len(s.batches) > 0 {
+		wake(d.singles)
+	}
+}
+
+// startEach starts a workflow for each delivery in the transaction that takes them, atOnce at the same time. It adds to
+// r what failed, and returns it.
+func (d *Dispatcher) startEach(
+	ctx context.Context, tx bun.Tx, alone []delivery.QueuedDelivery, atOnce int, r *Result,
+) (failed []delivery.QueuedDelivery, err error) {
+	if len(alone) == 0 {
+		return nil, nil
+	}
+	if err := waitsForTemporal(ctx, tx); err != nil {
+		return nil, err
+	}
+	failed, r.Unavailable = d.startAll(ctx, alone, atOnce, time.Now().Add(startsFor))
+	r.Failed += len(failed)
+	r.more = r.more || len(failed) > 0
+	return failed, nil
+}
+
+// take takes the deliveries of one round. Endpoints sets the limits; the SQL statements apply them. more: the limits
+// may have left deliveries behind that the next round can take.
+func (d *Dispatcher) take(ctx context.Context, tx bun.Tx) (t delivery.TakeResult, more bool, err error) {
+	quotas, startBlocked := d.o.Endpoints.Quotas(d.pacer.batches()), !d.pacer.batches()
+	t, err = delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{
 		Limit: quotas.Round, PerFlow: quotas.Flow, PerFailing: quotas.Failing, Room: quotas.Webhook,
-		After: d.pacer.next, StartBlocked: !d.pacer.batches(),
+		After: d.pacer.next, StartBlocked: startBlocked,
 	})
+	if err == nil {
+		err = d.takeLimited(ctx, tx, &t, quotas, startBlocked)
+	}
 	flows, largest := countFlows(t.Ready)
 	limited := d.o.Endpoints.Adapt(t.Taken, flows, largest)
 	d.pacer.observe(t, limited, time.Now())
-	return t, err
+	d.blocked.add(t.Blocked)
+	return t, d.pacer.more || len(t.Ready) > 0 && len(quotas.Webhook) > 0, err
 }
 
 // countFlows counts the flows, and the deliveries of the largest one.
@@ -79,19 +163,28 @@ func countFlows(qs []delivery.QueuedDelivery) (flows, largest int) {
 	return len(counts), largest
 }
 
-// reserve claims a place at its endpoint for each delivery. early are those whose endpoint is full or has had its
-// attempts per second.
-func (d *Dispatcher) reserve(taken []delivery.QueuedDelivery) (ready, early []delivery.QueuedDelivery) {
+// reserve claims a place at its endpoint for each delivery. full are those whose endpoint has none.
+func (d *Dispatcher) reserve(taken []delivery.QueuedDelivery) (ready, full []delivery.QueuedDelivery) {
 	return partition(taken, func(q delivery.QueuedDelivery) bool {
-		return d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, q.RateLimit, placeLapse)
+		d.o.Endpoints.Describe(q.WebhookID, q.Flow().Company, webhook.HostPort(q.URL))
+		if q.Attempt > 1 || q.EnsureWorkflow {
+			return d.o.Endpoints.AcquireQueued(q.WebhookID, q.DeliveryID, placeLapse)
+		}
+		return d.o.Endpoints.Acquire(q.WebhookID, q.DeliveryID, placeLapse)
 	})
 }
 
-// allow takes an attempt per second of its webhook for each delivery of a batch, which acquires its places itself.
-func (d *Dispatcher) allow(taken []delivery.QueuedDelivery) (ready, early []delivery.QueuedDelivery) {
-	return partition(taken, func(q delivery.QueuedDelivery) bool {
-		return d.o.Endpoints.Allow(q.WebhookID, q.RateLimit)
-	})
+// leaveOutCrowded leaves endpoints out of the next rounds that had places for few of their deliveries.
+func (d *Dispatcher) leaveOutCrowded(full []delivery.QueuedDelivery) {
+	byHook := map[uuid.UUID]int{}
+	for _, q := range full {
+		byHook[q.WebhookID]++
+	}
+	for hook, n := range byHook {
+		if d.o.Endpoints.PutBack(hook, n) {
+			time.AfterFunc(inflight.LeftOutFor, d.Wake)
+		}
+	}
 }
 
 func partition(
@@ -112,14 +205,18 @@ func timeoutOf(q delivery.QueuedDelivery) time.Duration {
 	return time.Duration(q.TimeoutMS) * time.Millisecond
 }
 
-// startAll starts a workflow for each delivery and returns those that failed. After until, or once Temporal did not
-// answer, the rest are not tried, because waiting for each of them would hold the transaction. A refused start does not
-// affect the others. unavailable: Temporal answered none of them.
+// startAll starts a workflow for each delivery, atOnce at the same time, and returns those that failed. After until, or
+// once Temporal did not answer, the rest are not tried, because waiting for each of them would hold the transaction. A
+// refused start does not affect the others. unavailable: Temporal answered none of them.
 func (d *Dispatcher) startAll(
 	ctx context.Context,
 	ready []delivery.QueuedDelivery,
+	atOnce int,
 	until time.Time,
 ) (failed []delivery.QueuedDelivery, unavailable bool) {
+	if len(ready) == 0 {
+		return nil, false
+	}
 	var mu sync.Mutex
 	var late atomic.Bool
 	answered := 0
@@ -140,7 +237,7 @@ func (d *Dispatcher) startAll(
 		answered++
 		return err == nil
 	}
-	each(ready, d.temporal.atOnce(), func(q delivery.QueuedDelivery) {
+	each(ready, atOnce, func(q delivery.QueuedDelivery) {
 		if start(q) {
 			return
 		}
@@ -174,6 +271,7 @@ func each[T any](items []T, n int, fn func(T)) {
 func (d *Dispatcher) startDelivery(ctx context.Context, q delivery.QueuedDelivery) error {
 	in := deliverInput(q)
 	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
+	in.HasToken = time.Now().Before(q.TokenUntil)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	if q.EnsureWorkflow { // its workflow may wait for a time that has passed: it is woken, or started

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"greenroom/activities/deliver"
 	"greenroom/activities/inflight"
 	"greenroom/db/leader"
 	"greenroom/db/pg"
@@ -34,7 +35,9 @@ type Options struct {
 	Client    client.Client
 	TaskQueue string
 	Endpoints *inflight.Endpoints
-	Logger    *slog.Logger
+	// Streams are those of this process's worker. nil: deliveries that share a workflow share one batch by batch.
+	Streams *deliver.Streams
+	Logger  *slog.Logger
 
 	// PollInterval is how often the queue is read without a notification; 0 means 1 s.
 	PollInterval time.Duration
@@ -79,15 +82,24 @@ type InterviewSettings struct {
 type Dispatcher struct {
 	o Options
 	// Each holds one hint that there may be something to take.
-	deliveries, commands chan struct{}
+	deliveries, singles, commands chan struct{}
 
 	temporal congestion
 
 	// These belong to the loop that dispatches deliveries.
-	pacer          pacer
-	pendingBatches []batch
+	pacer        pacer
+	limits       limits
+	streamStarts streamStarts
+
+	// singlesAfter belongs to the loop of dispatchSingles: no singles are taken before.
+	singlesAfter time.Time
+
+	batches pendingBatches
+	tokens  singleTokens
+	blocked blockedWebhooks
 
 	stuckAfter time.Duration // batchStuckAfter
+	recovered  time.Time     // the last recovery of stale batches
 }
 
 // New returns a dispatcher, which works while Run does.
@@ -105,19 +117,24 @@ func New(o Options) *Dispatcher {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Dispatcher{
-		o: o, deliveries: make(chan struct{}, 1), commands: make(chan struct{}, 1),
+		o: o, deliveries: make(chan struct{}, 1), singles: make(chan struct{}, 1), commands: make(chan struct{}, 1),
 		pacer:      pacer{above: o.BatchAbove},
+		limits:     newLimits(),
+		blocked:    blockedWebhooks{hint: make(chan struct{}, 1)},
 		stuckAfter: batchStuckAfter,
 	}
 }
 
 // Wake makes Run read the queue now. It does not block.
 func (d *Dispatcher) Wake() {
-	for _, hint := range []chan struct{}{d.deliveries, d.commands} {
-		select {
-		case hint <- struct{}{}:
-		default:
-		}
+	wake(d.deliveries)
+	wake(d.commands)
+}
+
+func wake(hint chan struct{}) {
+	select {
+	case hint <- struct{}{}:
+	default:
 	}
 }
 
@@ -127,8 +144,10 @@ type Result struct {
 	Taken, Failed int
 	// Unavailable: a store did not answer.
 	Unavailable bool
-	// more: some flows had no turn yet.
+	// more: the bounds of the round may have left something that can be taken. next is when a rate limit lets something
+	// be taken; zero: nothing waits for one.
 	more bool
+	next time.Time
 }
 
 // Run dispatches until ctx ends. While PostgreSQL or Temporal is unavailable it logs once and tries again.
@@ -137,6 +156,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	wg.Go(func() { d.listen(ctx) })
 	wg.Go(func() { leader.Run(ctx, d.o.DB, workerLease, d.o.Logger, d.maintenance()...) })
 	wg.Go(func() { d.loop(ctx, d.dispatchCommands, d.commands) })
+	wg.Go(func() { d.loop(ctx, d.dispatchSingles, d.singles) })
+	wg.Go(func() { d.loop(ctx, d.pauseBlocked, d.blocked.hint) })
 	// One round of deliveries at a time: concurrent rounds started more than the attempts could keep up with (measured).
 	wg.Go(func() { d.loop(ctx, d.pacedDeliveries, d.deliveries) })
 	wg.Wait()
@@ -149,7 +170,8 @@ const (
 	backoffLimit = 5 * time.Second
 )
 
-// loop runs rounds while they take something, and otherwise waits for a hint or for PollInterval.
+// loop runs rounds while they leave something that can be taken. Otherwise it waits for a hint, for the next token of a
+// rate limit or for PollInterval.
 func (d *Dispatcher) loop(ctx context.Context, round func(context.Context) (Result, error), hint <-chan struct{}) {
 	failed := 0
 	for ctx.Err() == nil {
@@ -165,8 +187,8 @@ func (d *Dispatcher) loop(ctx context.Context, round func(context.Context) (Resu
 			d.o.Logger.InfoContext(ctx, "dispatch continues", "failed_rounds", failed)
 			failed = 0
 		}
-		if r.Taken == 0 && !r.more {
-			d.await(ctx, hint)
+		if !r.more { // what is written from now on comes with a hint
+			d.await(ctx, hint, r.next)
 		}
 	}
 }
@@ -183,8 +205,12 @@ func (d *Dispatcher) reportWaiting(ctx context.Context, r Result, err error) {
 	}
 }
 
-func (d *Dispatcher) await(ctx context.Context, hint <-chan struct{}) {
-	t := time.NewTimer(d.o.PollInterval)
+func (d *Dispatcher) await(ctx context.Context, hint <-chan struct{}, next time.Time) {
+	wait := d.o.PollInterval
+	if !next.IsZero() {
+		wait = min(wait, time.Until(next))
+	}
+	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
@@ -207,17 +233,17 @@ func (d *Dispatcher) inTx(ctx context.Context, fn func(ctx context.Context, tx b
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundLimit)
 	defer cancel()
-	err := pg.InTx(ctx, d.o.DB, func(ctx context.Context, tx bun.Tx) error {
-		// The transaction is idle during calls of Temporal.
-		idle := (roundLimit + startLimit).Milliseconds()
-		_, err := tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = ?", idle)
-		if err != nil {
-			return err
-		}
-		return fn(ctx, tx)
-	})
-	if err != nil {
+	if err := pg.InTx(ctx, d.o.DB, fn); err != nil {
 		return fmt.Errorf("dispatch: %w", err)
+	}
+	return nil
+}
+
+// waitsForTemporal lets a transaction be idle during calls of Temporal.
+func waitsForTemporal(ctx context.Context, tx bun.Tx) error {
+	idle := (roundLimit + startLimit).Milliseconds()
+	if _, err := tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = ?", idle); err != nil {
+		return fmt.Errorf("set the time limit of the transaction: %w", err)
 	}
 	return nil
 }

@@ -208,6 +208,40 @@ func TestKeepsToTheRoomOfEachEndpoint(t *testing.T) {
 	require.Equal(t, 5, b.queued())
 }
 
+// TestAnotherRoundFollowsWhileALimitLeftSomething: nothing notifies of a delivery that a limit left in the queue.
+func TestAnotherRoundFollowsWhileALimitLeftSomething(t *testing.T) {
+	round := func(b *bundle) (dispatch.Result, bool) {
+		r, again, err := dispatch.Deliveries(t.Context(), dispatch.New(b.options))
+		require.NoError(t, err)
+		return r, again
+	}
+	t.Run("nothing_is_left", func(t *testing.T) {
+		b := setup(t)
+		b.options.BatchAbove = 1
+		for range 8 {
+			b.publish()
+		}
+		r, again := round(b)
+		require.Equal(t, 8, r.Taken)
+		require.False(t, again)
+	})
+	t.Run("deliveries_of_a_batch_wait_for_places", func(t *testing.T) {
+		b := setup(t)
+		b.options.BatchAbove = 1
+		for range 8 {
+			b.publish()
+		}
+		const share = 32 // of a flow
+		b.options.Endpoints.AddWaiting(b.hook.ID, share-4)
+		r, again := round(b)
+		require.Equal(t, 4, r.Taken, "the endpoint has no room for more")
+		require.True(t, again)
+		b.options.Endpoints.RemoveWaiting(b.hook.ID, share-4)
+		r, _ = round(b)
+		require.Equal(t, 4, r.Taken)
+	})
+}
+
 func TestStartsAndSignalsOneWorkflowForEachSubject(t *testing.T) {
 	b := setup(t)
 	for range 3 {

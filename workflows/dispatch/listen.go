@@ -2,8 +2,10 @@ package dispatch
 
 import (
 	"context"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
@@ -12,6 +14,14 @@ import (
 
 // listenRetry is the pause before listening again after the connection broke. The queue is polled in the meantime.
 const listenRetry = time.Second
+
+const (
+	// listenProof begins the payload of a notification by which a dispatcher checks that it is notified. Another
+	// dispatcher's is ignored.
+	listenProof = "listening:"
+	// proofWithin is how long the proof may take.
+	proofWithin = 5 * time.Second
+)
 
 // listen wakes the dispatcher at each notification, on a connection of its own, until ctx ends.
 func (d *Dispatcher) listen(ctx context.Context) {
@@ -37,11 +47,35 @@ func (d *Dispatcher) listenOnce(ctx context.Context) error {
 			return err
 		}
 		d.Wake() // for rows written between the last round and LISTEN
+		proof := listenProof + uuid.NewString()
+		if _, err := d.o.DB.ExecContext(ctx, "SELECT pg_notify(?, ?)", delivery.QueueChannel, proof); err != nil {
+			return err
+		}
+		missing := time.AfterFunc(proofWithin, func() { d.reportNoNotification(ctx) })
+		defer missing.Stop()
 		for {
-			if _, err := c.WaitForNotification(ctx); err != nil {
+			n, err := c.WaitForNotification(ctx)
+			if err != nil {
 				return err
 			}
-			d.Wake()
+			switch {
+			case n.Payload == proof:
+				missing.Stop()
+			case strings.HasPrefix(n.Payload, listenProof):
+			case n.Payload == delivery.OnlyDeliveries:
+				wake(d.deliveries)
+			default:
+				d.Wake()
+			}
 		}
 	})
+}
+
+// reportNoNotification says what to set when a pooler drops notifications.
+func (d *Dispatcher) reportNoNotification(ctx context.Context) {
+	if ctx.Err() == nil {
+		d.o.Logger.WarnContext(ctx, "PostgreSQL does not notify this worker: it finds new work by polling alone. "+
+			"A pooler in transaction mode drops notifications: give workers a database.url with session pooling, "+
+			"or one without the pooler", "poll_interval", d.o.PollInterval)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"greenroom/activities/deliver"
 	"greenroom/db/delivery"
 	"greenroom/workflows"
 )
@@ -58,10 +59,9 @@ func TestLoopPaces(t *testing.T) {
 		began    []time.Duration
 		messages []string
 	}{
-		"at once while something was taken": {nil, []outcome{took, took, nothing}, []time.Duration{0, 0, 0}, nil},
-		"at once while a turn continues":    {nil, []outcome{more, more, nothing}, []time.Duration{0, 0, 0}, nil},
-		"after a second when nothing was taken": {
-			nil, []outcome{nothing, nothing, took}, []time.Duration{0, 1000 * ms, 2000 * ms}, nil,
+		"at once while something may be left": {nil, []outcome{more, more, nothing}, []time.Duration{0, 0, 0}, nil},
+		"after a second when nothing is left": {
+			nil, []outcome{nothing, took, took}, []time.Duration{0, 1000 * ms, 2000 * ms}, nil,
 		},
 		"at a hint": {
 			[]time.Duration{300 * ms}, []outcome{nothing, nothing, nothing}, []time.Duration{0, 300 * ms, 1300 * ms}, nil,
@@ -69,7 +69,7 @@ func TestLoopPaces(t *testing.T) {
 		"ever later while Temporal is unavailable": {
 			nil,
 			[]outcome{away, away, away, took, took},
-			[]time.Duration{0, 250 * ms, 750 * ms, 1500 * ms, 1500 * ms},
+			[]time.Duration{0, 250 * ms, 750 * ms, 1500 * ms, 2500 * ms},
 			[]string{waits, continues},
 		},
 		"ever later after faults": {
@@ -81,7 +81,7 @@ func TestLoopPaces(t *testing.T) {
 		"soon again after each outage": {
 			nil,
 			[]outcome{away, took, away, took},
-			[]time.Duration{0, 250 * ms, 250 * ms, 500 * ms},
+			[]time.Duration{0, 250 * ms, 1250 * ms, 1500 * ms},
 			[]string{waits, continues, waits, continues},
 		},
 	} {
@@ -135,6 +135,7 @@ func TestMaintenancePauses(t *testing.T) {
 	}
 	require.Equal(t, map[string]time.Duration{
 		"recover batches": 5 * time.Second, "reconcile": 5 * time.Second, "upkeep": 6 * time.Hour,
+		"erase": 5 * time.Second, "expire candidates": time.Hour,
 	}, pauses)
 }
 
@@ -154,16 +155,16 @@ func flows(n int) (qs []delivery.QueuedDelivery) {
 	return qs
 }
 
-// TestSplitsBatchesByFlow: Temporal refuses a batch of more webhooks than batchFlows. A flow stays in one batch.
+// TestSplitsBatchesByFlow: Temporal refuses a batch of more webhooks than deliver.FlowsMost. A flow stays in one batch.
 func TestSplitsBatchesByFlow(t *testing.T) {
 	t.Parallel()
 	qs := flows(120)
-	groups := splitByFlow(append(qs[:100:100], append(qs[1:2:2], qs[100:]...)...), batchFlows)
+	groups := splitByFlow(append(qs[:100:100], append(qs[1:2:2], qs[100:]...)...), deliver.FlowsMost)
 	require.Len(t, groups, 3)
 	require.Len(t, groups[0], 101, "a flow that comes again joins its batch")
 	require.Len(t, groups[1], 100)
 	require.Len(t, groups[2], 40)
-	require.Empty(t, splitByFlow(nil, batchFlows))
+	require.Empty(t, splitByFlow(nil, deliver.FlowsMost))
 }
 
 // TestNamesTheFlowsOfABatch: operators find it by each of its webhooks and companies.
@@ -205,12 +206,12 @@ func TestStartsStoredBatches(t *testing.T) {
 	} {
 		a := &answers{start: tc.answer}
 		d, messages := decider(a)
-		d.pendingBatches = []batch{newBatch(flows(2)), newBatch(flows(1))}
-		first := workflows.DeliverBatchWorkflowID(d.pendingBatches[0].ID)
+		d.batches.add([]batch{newBatch(flows(2)), newBatch(flows(1))})
+		first := workflows.DeliverBatchWorkflowID(d.batches.queue[0].ID)
 		require.Equal(t, tc.done, d.startPendingBatches(t.Context()), name)
 		require.Len(t, a.started, tc.started, name)
 		require.Equal(t, first, a.started[0], name)
-		require.Equal(t, tc.done, len(d.pendingBatches) == 0, name)
+		require.Equal(t, tc.done, len(d.batches.queue) == 0, name)
 		require.Equal(t, tc.messages, append([]string(nil), *messages...), name)
 		require.Equal(t, 5*time.Second, a.options.WorkflowTaskTimeout, "another worker takes over soon after a kill")
 	}

@@ -20,6 +20,10 @@ type UpkeepSettings struct {
 	RetentionDays int
 	// DisableAfter is how long a circuit may be open before its webhook is disabled; 0: without a limit.
 	DisableAfter time.Duration
+	// AuditDays is how long the audit log is kept; 0: without a limit.
+	AuditDays int
+	// SealHeaders seals the header values that an older version stored in plain text; nil: it is not done.
+	SealHeaders func(context.Context) (int, error)
 }
 
 // upkeepEvery is far shorter than the week for which partitions are made ahead.
@@ -35,14 +39,44 @@ func (d *Dispatcher) maintenance() []leader.Task {
 			return err
 		}},
 		{Name: "upkeep", Every: upkeepEvery, Run: d.upkeep},
+		{Name: "erase", Every: eraseEvery, Run: d.erase},
+		{Name: "expire candidates", Every: expireEvery, Run: d.expire},
 	}
 }
 
-// upkeep makes and drops partitions, forgets old answers to idempotency keys, and disables webhooks whose circuit
-// stays open. It needs PostgreSQL alone: partitions are made also while Temporal is unavailable.
+// upkeep makes and drops partitions, forgets old answers to idempotency keys and old entries of the audit log, seals
+// headers, and disables webhooks whose circuit stays open. It needs PostgreSQL alone: partitions are made also while
+// Temporal is unavailable.
 func (d *Dispatcher) upkeep(ctx context.Context) error {
 	_, forgotten := db.DropIdempotencyKeys(ctx, d.o.DB, time.Now().Add(-db.IdempotencyTTL))
-	return errors.Join(d.keepPartitions(ctx), forgotten, d.disableAbandoned(ctx))
+	return errors.Join(d.keepPartitions(ctx), forgotten, d.disableAbandoned(ctx), d.sealHeaders(ctx), d.dropAudit(ctx))
+}
+
+func (d *Dispatcher) sealHeaders(ctx context.Context) error {
+	if d.o.Upkeep.SealHeaders == nil {
+		return nil
+	}
+	n, err := d.o.Upkeep.SealHeaders(ctx)
+	if n > 0 {
+		d.o.Logger.InfoContext(ctx, "sealed headers that an older version stored in plain text", "webhooks", n)
+	}
+	return err
+}
+
+// auditAtOnce bounds one statement.
+const auditAtOnce = 1000
+
+// dropAudit deletes the entries of the audit log that are older than the retention.
+func (d *Dispatcher) dropAudit(ctx context.Context) error {
+	if d.o.Upkeep.AuditDays == 0 {
+		return nil
+	}
+	for {
+		n, err := db.DropAudit(ctx, d.o.DB, time.Now().AddDate(0, 0, -d.o.Upkeep.AuditDays), auditAtOnce)
+		if err != nil || n < auditAtOnce {
+			return err
+		}
+	}
 }
 
 // keepPartitions makes the partitions of the coming days and drops those older than the retention. A table in use is
@@ -52,6 +86,9 @@ func (d *Dispatcher) keepPartitions(ctx context.Context) error {
 	made := delivery.EnsurePartitions(ctx, d.o.DB, now, delivery.PartitionDaysAhead)
 	if made != nil && !errors.Is(made, delivery.ErrPartitionBusy) {
 		return fmt.Errorf("make partitions: %w", made)
+	}
+	if err := delivery.DropStreams(ctx, d.o.DB, now.AddDate(0, 0, -d.o.Upkeep.RetentionDays)); err != nil {
+		return err
 	}
 	dropped, err := delivery.DropPartitions(ctx, d.o.DB, now.AddDate(0, 0, -d.o.Upkeep.RetentionDays))
 	if len(dropped) > 0 {

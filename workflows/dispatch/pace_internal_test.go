@@ -35,7 +35,7 @@ func TestPacerSplits(t *testing.T) {
 		"few":              {above: 20, flows: 2, each: 10, alone: 20},
 		"one_too_many":     {above: 20, flows: 3, each: 7, together: 21},
 		"few_but_often":    {above: 20, flows: 1, each: 2, rate: 21, together: 2},
-		"a_batch_of_one":   {above: 20, flows: 1, each: 1, rate: 21, alone: 1},
+		"one_at_a_rate":    {above: 20, flows: 1, each: 1, rate: 21, together: 1},
 		"few_at_the_bound": {above: 20, flows: 1, each: 2, rate: 20, alone: 2},
 		"never":            {above: 0, flows: 50, each: 10, rate: 5000, alone: 500},
 		"none":             {above: 20, rate: 100},

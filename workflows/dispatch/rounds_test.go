@@ -22,21 +22,29 @@ import (
 	"greenroom/workflows/dispatch"
 )
 
-// TestKeepsToTheRateOfAWebhook: what is beyond the attempts per second goes back to the queue.
-func TestKeepsToTheRateOfAWebhook(t *testing.T) {
-	for above, want := range map[int]string{0: "of their own", 1: "shared"} {
-		t.Run(want, func(t *testing.T) {
-			b := setup(t)
-			b.options.BatchAbove = above
-			b.exec("UPDATE webhooks SET rate_limit = 3")
-			b.publishMany(8)
-			d := dispatch.New(b.options)
-			r, _, err := dispatch.Deliveries(t.Context(), d)
-			require.NoError(t, err)
-			require.Equal(t, dispatch.Result{Taken: 3}, r)
-			require.Equal(t, 5, b.queued())
-		})
+// TestPausesTheBacklogOfABlockedWebhookBesideTheRounds: a round takes a few of its deliveries, whatever it may take of a
+// flow, and the next one does not begin because of the rest.
+func TestPausesTheBacklogOfABlockedWebhookBesideTheRounds(t *testing.T) {
+	b := setup(t)
+	b.options.BatchAbove = 20
+	b.publishMany(1000)
+	b.exec("UPDATE webhooks SET circuit_opened_at = now()")
+	d := dispatch.New(b.options)
+	r, again, err := dispatch.Deliveries(t.Context(), d)
+	require.NoError(t, err)
+	require.LessOrEqual(t, r.Taken, 10)
+	require.False(t, again)
+	pages := 0
+	for again = true; again; pages++ {
+		r, again, err = dispatch.PauseBlocked(t.Context(), d)
+		require.NoError(t, err)
+		require.LessOrEqual(t, r.Taken, 200, "a Reset waits for one page")
 	}
+	require.GreaterOrEqual(t, pages, 5)
+	require.Zero(t, b.queued())
+	var paused int
+	require.NoError(t, b.db.NewRaw("SELECT count(*) FROM deliveries WHERE status = 'paused'").Scan(t.Context(), &paused))
+	require.Equal(t, 1000, paused)
 }
 
 // TestBeginsTheNextTurnAtOnce: a round that continued a turn and found nothing says nothing about the flows before it.

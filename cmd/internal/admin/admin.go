@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -30,6 +31,10 @@ type Admin struct {
 	CheckURL func(string) error
 	// PerMinute and PerHour are the default rate limits of a key.
 	PerMinute, PerHour int
+	// TokenMaxAge is after how long a token of a staff user expires although it is used.
+	TokenMaxAge time.Duration
+
+	keyset string // that of Box, in JSON
 }
 
 // Open returns an Admin on the configured database. Beside a running `greenroom dev` nothing has to be configured:
@@ -46,8 +51,9 @@ func Open(ctx context.Context, cfg config.Config, secrets ...string) (*Admin, er
 	a := &Admin{
 		Secret: cfg.Secret.Bytes(), CheckURL: service.EgressClient(cfg).CheckURL,
 		PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour,
+		TokenMaxAge: cfg.Staff.TokenMaxAge,
 	}
-	if cfg.Keyset != "" {
+	if a.keyset = cfg.Keyset; cfg.Keyset != "" {
 		if a.Box, err = seal.New(cfg.Keyset); err != nil {
 			return nil, err
 		}
@@ -60,13 +66,13 @@ func Open(ctx context.Context, cfg config.Config, secrets ...string) (*Admin, er
 		err = db.CheckKeyset(ctx, a.DB, a.Box)
 	}
 	if err != nil {
-		return nil, errors.Join(err, a.DB.Close())
+		return nil, errors.Join(err, pg.Close(a.DB))
 	}
 	return a, nil
 }
 
 // Close closes the database connections.
-func (a *Admin) Close() error { return a.DB.Close() }
+func (a *Admin) Close() error { return pg.Close(a.DB) }
 
 // ID is the id of a row.
 type ID = uuid.UUID
@@ -86,4 +92,12 @@ func describeMissing(err error, resource string, id uuid.UUID) error {
 		return fmt.Errorf("there is no %s %s", resource, id)
 	}
 	return err
+}
+
+// checkLimit refuses a limit that the database would take for no limit.
+func checkLimit(limit int64) error {
+	if limit < 1 {
+		return errors.New("--limit must be at least 1")
+	}
+	return nil
 }

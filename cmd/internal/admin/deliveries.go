@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/api"
+	"greenroom/db"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -98,6 +99,9 @@ func (a *Admin) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery
 	if q.Status != "" && !slices.Contains(delivery.Statuses(), f.Status) {
 		return nil, fmt.Errorf("--status must be one of %s, not %q", join(delivery.Statuses()), q.Status)
 	}
+	if err := checkLimit(q.Limit); err != nil {
+		return nil, err
+	}
 	f.WithoutTests = f.Status == delivery.Failed && !q.Tests
 	if q.Webhook != uuid.Nil {
 		f.Webhook = &q.Webhook
@@ -178,6 +182,7 @@ func (a *Admin) RetryDelivery(ctx context.Context, id uuid.UUID) (Delivery, erro
 		d, err := delivery.RetryDelivery(ctx, tx, pg.Scope{}, id)
 		if err == nil {
 			shown = showDelivery(d)
+			err = audit(ctx, tx, d.CompanyID, db.AuditReplayed, db.AuditedDelivery, id)
 		}
 		return describeRefusedRetry(describeMissing(err, "delivery", id), id)
 	})
@@ -191,6 +196,7 @@ func (a *Admin) CancelDelivery(ctx context.Context, id uuid.UUID) (Delivery, err
 		d, err := delivery.CancelDelivery(ctx, tx, pg.Scope{}, id)
 		if err == nil {
 			shown = showDelivery(d)
+			err = audit(ctx, tx, d.CompanyID, db.AuditCanceled, db.AuditedDelivery, id)
 		}
 		var state *pg.StateError
 		if errors.As(err, &state) {

@@ -35,11 +35,12 @@ type KeyRequest struct {
 	PerMinute, PerHour int
 }
 
-// Key is the output for an API key. Only CreateKey sets Plain.
+// Key is the output for an API key. Only CreateKey and RotateKey set Plain.
 type Key struct {
 	ID              uuid.UUID  `json:"id"`
 	Plain           string     `json:"key,omitempty"`
 	CompanyID       *uuid.UUID `json:"companyId"`
+	ParentID        *uuid.UUID `json:"parentId"`
 	Name            string     `json:"name"`
 	Prefix          string     `json:"prefix"`
 	State           string     `json:"state"`
@@ -56,9 +57,24 @@ type Key struct {
 
 func showKey(k *db.APIKey) Key {
 	return Key{
-		ID: k.ID, CompanyID: k.CompanyID, Name: k.Name, Prefix: k.Prefix, State: keyState(k, time.Now()), Scopes: k.Scopes,
-		AllowedIPs: k.AllowedIPs, RatePerMinute: k.RatePerMinute, RatePerHour: k.RatePerHour, ExpiresAt: k.ExpiresAt,
-		SuspendedAt: k.SuspendedAt, SuspendedReason: k.SuspendedReason, RevokedAt: k.RevokedAt, CreatedAt: k.CreatedAt,
+		ID:        k.ID,
+		CompanyID: k.CompanyID,
+		ParentID:  k.Parent(),
+		Name:      k.Name,
+		Prefix:    k.Prefix,
+		State: keyState(
+			k,
+			time.Now(),
+		),
+		Scopes:          k.Scopes,
+		AllowedIPs:      k.AllowedIPs,
+		RatePerMinute:   k.RatePerMinute,
+		RatePerHour:     k.RatePerHour,
+		ExpiresAt:       k.ExpiresAt,
+		SuspendedAt:     k.SuspendedAt,
+		SuspendedReason: k.SuspendedReason,
+		RevokedAt:       k.RevokedAt,
+		CreatedAt:       k.CreatedAt,
 	}
 }
 
@@ -67,10 +83,14 @@ func keyState(k *db.APIKey, now time.Time) string {
 	switch {
 	case k.RevokedAt != nil:
 		return "revoked"
-	case !k.Usable(now):
+	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
 		return "expired"
+	case !k.Usable(now):
+		return "ended with its parent"
 	case k.SuspendedAt != nil:
 		return "suspended"
+	case k.Suspension() != nil:
+		return "suspended with its parent"
 	}
 	return "active"
 }
@@ -156,6 +176,9 @@ func (r KeyRequest) company(ctx context.Context, tx bun.Tx) (*uuid.UUID, error) 
 
 // ListKeys returns the newest keys of one company, or of all companies for "".
 func (a *Admin) ListKeys(ctx context.Context, company string, limit int64) ([]Key, error) {
+	if err := checkLimit(limit); err != nil {
+		return nil, err
+	}
 	id, err := companyID(ctx, a.DB, company)
 	if err != nil {
 		return nil, err
@@ -171,35 +194,53 @@ func (a *Admin) ListKeys(ctx context.Context, company string, limit int64) ([]Ke
 	return shown, nil
 }
 
-// RevokeKey revokes a key, effective from the next request. It cannot be undone.
+// RevokeKey revokes a key and those made through it, effective from the next request. It cannot be undone.
 func (a *Admin) RevokeKey(ctx context.Context, id uuid.UUID) (Key, error) {
 	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, _ *db.APIKey) error {
 		return db.RevokeAPIKey(ctx, tx, id, actor)
 	})
 }
 
-// SuspendKey refuses requests with a key until it is resumed. The refusal contains the reason. Suspending again
-// replaces the reason.
+// SuspendKey refuses requests with a key, and with those made through it, until an operator resumes it. The refusal
+// contains the reason. Suspending again replaces the reason.
 func (a *Admin) SuspendKey(ctx context.Context, id uuid.UUID, reason string) (Key, error) {
 	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, k *db.APIKey) error {
-		now := time.Now().UTC()
-		k.SuspendedAt, k.SuspendedReason = &now, &reason
+		columns := k.Suspend(true, &reason, time.Now().UTC())
 		if err := api.CheckKey(k); err != nil {
 			return err
 		}
-		return db.UpdateAPIKey(ctx, tx, k, db.KeySuspended, actor, "suspended_at", "suspended_reason")
+		return db.UpdateAPIKey(ctx, tx, k, db.AuditSuspended, actor, columns...)
 	})
 }
 
-// ResumeKey ends a suspension.
+// ResumeKey ends a suspension by the platform; the key stays suspended if its company has suspended it too. Without one
+// it ends that of the company.
 func (a *Admin) ResumeKey(ctx context.Context, id uuid.UUID) (Key, error) {
 	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, k *db.APIKey) error {
 		if k.SuspendedAt == nil {
+			if with := k.Suspension(); with != nil {
+				return fmt.Errorf("key %s is suspended with key %s, through which it was made: resume that one", id, with.ID)
+			}
 			return fmt.Errorf("key %s is not suspended", id)
 		}
-		k.SuspendedAt, k.SuspendedReason = nil, nil
-		return db.UpdateAPIKey(ctx, tx, k, db.KeyResumed, actor, "suspended_at", "suspended_reason")
+		return db.UpdateAPIKey(ctx, tx, k, db.AuditResumed, actor, k.Resume()...)
 	})
+}
+
+// RotateKey replaces the plain key, which the answer shows. What the key may do, and the keys made through it, stay.
+func (a *Admin) RotateKey(ctx context.Context, id uuid.UUID) (Key, error) {
+	plain, hash, prefix := db.GenerateKey(a.Secret)
+	shown, err := a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, k *db.APIKey) error {
+		if k.StaffID != nil {
+			return fmt.Errorf("key %s is the token of a staff user: create another with greenroom staff token", id)
+		}
+		k.Hash, k.Prefix = hash, prefix
+		return db.RotateAPIKey(ctx, tx, k, actor)
+	})
+	if err == nil {
+		shown.Plain = plain
+	}
+	return shown, err
 }
 
 // changeKey applies change to a key and returns the changed key. It refuses a revoked key.
@@ -210,10 +251,11 @@ func (a *Admin) changeKey(
 ) (Key, error) {
 	var shown Key
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
-		k, err := db.GetAPIKey(ctx, tx, id)
+		locked, err := db.LockAPIKeys(ctx, tx, id)
 		if err != nil {
 			return describeMissing(err, "key", id)
 		}
+		k := locked[0]
 		if k.RevokedAt != nil {
 			return fmt.Errorf("key %s was revoked at %s, which cannot be undone", id, cell(k.RevokedAt))
 		}

@@ -123,7 +123,7 @@ func TestKeyLifecycle(t *testing.T) {
 	var actions []string
 	require.NoError(
 		t,
-		b.DB.NewRaw("SELECT action FROM api_key_audit WHERE api_key_id = ? AND actor = 'cli' ORDER BY id", k.ID).
+		b.DB.NewRaw("SELECT action FROM audit_log WHERE target_id = ? AND actor = 'cli' ORDER BY id", k.ID).
 			Scan(b.ctx, &actions),
 	)
 	require.Equal(t, []string{"created", "suspended", "resumed", "revoked"}, actions)

@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/activities/webhook/profiles"
+	"greenroom/db"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -73,7 +74,7 @@ func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
 			return err
 		}
 		shown = showReplay(row)
-		return nil
+		return audit(ctx, tx, w.Company(), db.AuditCreated, db.AuditedReplay, row.ID)
 	})
 	return shown, err
 }

@@ -87,7 +87,12 @@ func (a *Admin) CreateStaff(ctx context.Context, r StaffRequest) (StaffUser, err
 		return StaffUser{}, err
 	}
 	m.CompanyID = company.ID
-	err = db.CreateStaff(ctx, a.DB, m)
+	err = pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.CreateStaff(ctx, tx, m); err != nil {
+			return err
+		}
+		return db.AuditStaff(ctx, tx, m, db.AuditCreated, actor, nil, map[string]any{"account_type": m.AccountType})
+	})
 	if errors.Is(err, pg.ErrDuplicate) {
 		return StaffUser{}, fmt.Errorf("%s already has a user named %q", company.Name, r.Username)
 	}
@@ -204,7 +209,8 @@ func (a *Admin) CreateToken(ctx context.Context, id uuid.UUID, idleDays int) (St
 	shown := StaffToken{StaffID: m.ID, Username: m.Username, IdleDays: idleDays}
 	err = pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		shown.Token, err = db.CreateToken(ctx, tx, db.TokenRequest{
-			Staff: id, Secret: a.Secret, IdleDays: idleDays, RatePerMinute: a.PerMinute, RatePerHour: a.PerHour, Actor: actor,
+			Staff: id, Secret: a.Secret, IdleDays: idleDays, MaxAge: a.TokenMaxAge, RatePerMinute: a.PerMinute,
+			RatePerHour: a.PerHour, Actor: actor,
 		})
 		return err
 	})
@@ -241,7 +247,7 @@ func (p Printer) StaffToken(t StaffToken) error {
 		row(w, "token", t.Token)
 		row(w, "user", t.StaffID, t.Username)
 		if t.IdleDays > 0 {
-			row(w, "expires", fmt.Sprintf("after %d days without use", t.IdleDays))
+			row(w, "expires", fmt.Sprintf("after %d days without use, and at the setting staff.token_max_age", t.IdleDays))
 		} else {
 			row(w, "expires", "never; deleting the user ends it")
 		}

@@ -16,6 +16,7 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api"
+	"greenroom/db"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -115,7 +116,13 @@ func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, e
 	if w.Secret, err = a.Box.Seal(secret, w.ID, delivery.SecretField); err != nil {
 		return Webhook{}, err
 	}
-	if err := delivery.CreateWebhook(ctx, a.DB, w); err != nil {
+	err = pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := delivery.CreateWebhook(ctx, tx, w); err != nil {
+			return err
+		}
+		return audit(ctx, tx, w.Company(), db.AuditCreated, db.AuditedWebhook, w.ID)
+	})
+	if err != nil {
 		return Webhook{}, err
 	}
 	shown := showWebhook(w)
@@ -193,7 +200,7 @@ func (a *Admin) ListWebhooks(ctx context.Context, company string) ([]Webhook, er
 	if err != nil {
 		return nil, err
 	}
-	hooks, err := delivery.ListWebhooks(ctx, a.DB, pg.Scope{Company: id}, nil)
+	hooks, err := delivery.ListWebhooks(ctx, a.DB, pg.Scope{Company: id})
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +220,7 @@ func (a *Admin) ResetCircuit(ctx context.Context, id uuid.UUID) (Webhook, error)
 			return describeMissing(err, "webhook", id)
 		}
 		shown = showWebhook(w)
-		return nil
+		return audit(ctx, tx, w.Company(), db.AuditCircuitReset, db.AuditedWebhook, id)
 	})
 	return shown, err
 }
@@ -226,6 +233,9 @@ func (a *Admin) DeleteWebhook(ctx context.Context, id uuid.UUID) (Webhook, error
 		if err == nil {
 			shown = showWebhook(w)
 			err = delivery.DeleteWebhook(ctx, tx, id)
+		}
+		if err == nil {
+			err = audit(ctx, tx, w.Company(), db.AuditDeleted, db.AuditedWebhook, id)
 		}
 		shown.State = "deleted"
 		return describeMissing(err, "webhook", id)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/activities/webhook"
+	"greenroom/api"
 	"greenroom/cmd/internal/admin"
 	"greenroom/db/delivery"
 )
@@ -140,4 +141,42 @@ func TestDeleteWebhook(t *testing.T) {
 	require.EqualError(t, err, "there is no webhook "+w.ID.String())
 	_, err = b.RetryDelivery(b.ctx, d.ID)
 	require.ErrorContains(t, err, "its webhook was deleted")
+}
+
+func TestRotateSecret(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hook := b.hook()
+	fingerprints := func(list []api.WebhookSecret, err error) (out []string) {
+		t.Helper()
+		require.NoError(t, err)
+		for _, s := range list {
+			out = append(out, s.Fingerprint)
+		}
+		return out
+	}
+	before := fingerprints(b.Secrets(b.ctx, hook.ID))
+	require.Len(t, before, 1)
+	brought := webhook.GenerateSecret()
+	got, err := b.RotateSecret(b.ctx, hook.ID, webhook.SecretWhsec(brought), time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, webhook.SecretHex(brought), got.SigningSecret)
+	require.Equal(t, []string{webhook.Fingerprint(brought), before[0]}, fingerprints(got.Secrets, nil))
+	_, err = b.RotateSecret(b.ctx, hook.ID, webhook.SecretWhsec(brought), time.Hour)
+	require.EqualError(t, err, "the signing secret is in use already")
+	_, err = b.RotateSecret(b.ctx, hook.ID, "5", time.Hour)
+	require.ErrorIs(t, err, webhook.ErrSecretForm)
+	_, err = b.RotateSecret(b.ctx, hook.ID, "", 8*24*time.Hour)
+	require.EqualError(t, err, "--overlap must be 0 to 7d")
+	_, err = b.RotateSecret(b.ctx, uuid.New(), "", time.Hour)
+	require.ErrorContains(t, err, "there is no webhook ")
+	require.Len(t, fingerprints(b.RevokeSecret(b.ctx, hook.ID, before[0])), 1)
+	_, err = b.RevokeSecret(b.ctx, hook.ID, before[0])
+	require.ErrorContains(t, err, "has no earlier secret "+before[0]+" in use")
+	for range delivery.SecretsMost - 1 {
+		_, err = b.RotateSecret(b.ctx, hook.ID, "", time.Hour)
+		require.NoError(t, err)
+	}
+	_, err = b.RotateSecret(b.ctx, hook.ID, "", time.Hour)
+	require.EqualError(t, err, "5 signing secrets are in use: revoke one, or wait until one expires")
 }

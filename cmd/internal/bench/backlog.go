@@ -131,11 +131,30 @@ func soak(ctx context.Context, t *trial) error {
 	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
 	}
-	tr := t.phase(int(t.soak.Seconds()*float64(t.sizes.soakRate)), len(t.keys))
-	if err := t.measured(ctx, tr, func() error { return t.offer(ctx, tr, t.sizes.soakRate) }); err != nil {
+	return t.publishFor(ctx, t.soak, t.sizes.soakRate)
+}
+
+// heldTransaction is soak at a lower rate while a transaction stays open that keeps PostgreSQL from removing any dead
+// row, as a dump does.
+func heldTransaction(ctx context.Context, t *trial) error {
+	if err := t.warmUp(ctx, len(t.keys)); err != nil {
 		return err
 	}
-	window, end := int64(t.sizes.soakWindow), int64(t.soak)
+	release, err := t.system.holdSnapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return t.publishFor(ctx, t.soak, t.sizes.heldRate)
+}
+
+// publishFor publishes at a constant rate, and compares the end of the time with its beginning.
+func (t *trial) publishFor(ctx context.Context, length time.Duration, rate int) error {
+	tr := t.phase(int(length.Seconds()*float64(rate)), len(t.keys))
+	if err := t.measured(ctx, tr, func() error { return t.offer(ctx, tr, rate) }); err != nil {
+		return err
+	}
+	window, end := int64(t.sizes.soakWindow), int64(length)
 	for name, from := range map[string]int64{"first_minute_": 0, "last_minute_": end - window} {
 		arrived, ms := tr.between(from, from+window)
 		t.result.figure(name+"per_s", perSecond(arrived, window))
@@ -145,7 +164,7 @@ func soak(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// soakTime returns the length of the soak.
+// soakTime returns the length of soak and heldTransaction.
 func soakTime(opts Options) time.Duration {
 	if opts.Quick {
 		return 3 * time.Second

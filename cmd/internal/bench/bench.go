@@ -15,7 +15,7 @@ type Options struct {
 	Program   string   // the greenroom to measure
 	Version   string   // of that program, for the report
 	Scenarios []string // names; empty: all but the long ones
-	Minutes   int      // of the soak; 0 is 10
+	Minutes   int      // of soak and held-transaction; 0 is 10
 	Runs      int      // of each scenario; the table shows medians. 0 is 1
 	Quick     bool     // tiny loads to check that the benchmark works; the figures are meaningless
 	Settings  []string // name=value, additional settings for API and worker
@@ -119,7 +119,7 @@ func measure(ctx context.Context, opts Options, stores *stores, s scenario, run 
 		return result, err
 	}
 	defer receiver.close()
-	system, err := startSystem(ctx, opts, stores, fmt.Sprintf("%s-%d", s.name, run))
+	system, err := startSystem(ctx, opts, stores, fmt.Sprintf("%s-%d", s.name, run), s.processes)
 	if err != nil {
 		return result, err
 	}

@@ -21,8 +21,9 @@ func TestQuickRunOfEverything(t *testing.T) {
 	opts := options(t)
 	opts.Profiles = filepath.Join(opts.Dir, "profiles")
 	opts.Scenarios = []string{
-		"saturated-10", "fanout-10", "offered-50", "hanging", "idle-first", "idle", "kill9", "ingest",
-		"fresh-fanout", "backlog", "backlog-after-vacuum", "soak",
+		"saturated-10", "fanout-10", "offered-50", "hanging", "hanging-company", "idle-first", "idle", "kill9", "ingest",
+		"ingest-keyed", "saturated-10-keyed", "fresh-fanout", "backlog", "backlog-after-vacuum", "soak", "scale-2",
+		"held-transaction",
 	}
 	var out bytes.Buffer
 	opts.Out = &out
@@ -50,7 +51,12 @@ func TestQuickRunOfEverything(t *testing.T) {
 			require.Contains(t, r.Figures, "last_to_first_tenth", r.Scenario)
 			require.NotContains(t, r.Figures, "waiting_at_limit", r.Scenario)
 		}
-		if r.Scenario == "soak" {
+		if r.Scenario == "scale-2" {
+			require.Contains(t, r.ProcessorMS, "worker-2")
+			require.Contains(t, r.Figures, "workers_ms")
+			require.Contains(t, r.Figures, "least_api_share")
+		}
+		if r.Scenario == "soak" || r.Scenario == "held-transaction" {
 			require.Contains(t, r.Figures, "first_minute_per_s")
 			require.Contains(t, r.Figures, "last_minute_p99_ms")
 		}

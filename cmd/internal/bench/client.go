@@ -8,7 +8,10 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
 
 	"greenroom/activities/webhook/profiles"
 	"greenroom/db/catalog"
@@ -22,26 +25,32 @@ const (
 	postLimit  = 30 * time.Second
 )
 
-// apiClient calls the API. All publishers share its connections.
+// apiClient calls the APIs in turn. All publishers share its connections.
 type apiClient struct {
-	url  string
-	http *http.Client
+	urls  []string
+	next  atomic.Uint64
+	http  *http.Client
+	keyed bool // each request has a new Idempotency-Key
 }
 
-func newAPIClient(url string) *apiClient {
-	return &apiClient{url: url, http: &http.Client{
+func newAPIClient(urls []string) *apiClient {
+	return &apiClient{urls: urls, http: &http.Client{
 		Timeout: postLimit, Transport: &http.Transport{MaxIdleConns: 0, MaxIdleConnsPerHost: 1000},
 	}}
 }
 
 // post sends JSON. It returns an error with the start of the response unless the status is want.
 func (c *apiClient) post(ctx context.Context, key, path string, body []byte, want int) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, bytes.NewReader(body))
+	url := c.urls[c.next.Add(1)%uint64(len(c.urls))]
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Content-Type", "application/json")
+	if c.keyed {
+		req.Header.Set("Idempotency-Key", uuid.NewString())
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"greenroom/db/pg"
 	"greenroom/db/plan"
 )
 
@@ -47,7 +48,7 @@ func measureCases(
 	d *bun.DB,
 	past *plan.Past,
 ) (out []LargeCase, err error) {
-	traced, err := plan.Open(address)
+	traced, err := plan.Open(pg.Options{URL: address})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"greenroom/cmd/internal/testbed"
@@ -12,15 +13,18 @@ type scenario struct {
 	name      string
 	companies int  // each with its own key; events are spread over them in turn
 	fan       int  // webhooks of each company, all for the same event
-	lastHangs bool // the last company's endpoint reads and never responds
+	hanging   int  // webhooks of the last company instead: their endpoints read and never respond
+	keyed     bool // each event is published with a new Idempotency-Key
 	delay     time.Duration
 	onRequest bool // runs only if named
+	processes int  // APIs, and as many workers, each on one processor; 0 is one of each on all processors
 	run       func(ctx context.Context, t *trial) error
 }
 
 var scenarios = []scenario{
 	{name: "saturated-1", companies: 1, fan: 1, run: saturated},
 	{name: "saturated-10", companies: 10, fan: 1, run: saturated},
+	{name: "saturated-10-keyed", companies: 10, fan: 1, keyed: true, run: saturated},
 	{name: "saturated-100", companies: 100, fan: 1, run: saturated},
 	{name: "fanout-10", companies: 1, fan: 10, run: saturated},
 	{name: "fresh-fanout", companies: 1, fan: 10, run: fresh},
@@ -28,13 +32,19 @@ var scenarios = []scenario{
 	{name: "backlog-after-vacuum", companies: 10, fan: 1, run: backlogAfterVacuum},
 	{name: "offered-50", companies: 10, fan: 1, run: offered(50)},
 	{name: "offered-200", companies: 10, fan: 1, run: offered(200)},
-	{name: "slow-100ms", companies: 100, fan: 1, delay: 100 * time.Millisecond, run: saturated},
-	{name: "hanging", companies: 100, fan: 1, lastHangs: true, run: hanging},
+	{name: "slow-100ms", companies: 10, fan: 1, delay: 100 * time.Millisecond, run: saturated},
+	{name: "hanging", companies: 100, fan: 1, hanging: 1, run: hanging(50)},
+	{name: "hanging-company", companies: 2, fan: 10, hanging: 200, run: hanging(5)},
 	{name: "idle-first", companies: 1, fan: 1, run: idleFirst},
 	{name: "idle", companies: 10, fan: 1, run: idle},
 	{name: "kill9", companies: 10, fan: 1, run: kill9},
 	{name: "ingest", companies: 10, fan: 0, run: ingest},
+	{name: "ingest-keyed", companies: 10, fan: 0, keyed: true, run: ingest},
+	{name: "scale-1", companies: 100, fan: 1, onRequest: true, processes: 1, run: scaled},
+	{name: "scale-2", companies: 100, fan: 1, onRequest: true, processes: 2, run: scaled},
+	{name: "scale-4", companies: 100, fan: 1, onRequest: true, processes: 4, run: scaled},
 	{name: "soak", companies: 10, fan: 1, onRequest: true, run: soak},
+	{name: "held-transaction", companies: 10, fan: 1, onRequest: true, run: heldTransaction},
 }
 
 // saturated publishes for a time as fast as the API accepts events, regardless of the backlog, and counts
@@ -45,6 +55,25 @@ func saturated(ctx context.Context, t *trial) error {
 	}
 	tr := t.phase(t.sizes.most/t.scenario.fan, len(t.keys))
 	return t.measured(ctx, tr, func() error { return t.saturateFor(ctx, tr, t.sizes.saturated) })
+}
+
+// scaled is saturated with several APIs and workers. Its figures show how they share the load: the CPU time of all
+// workers and APIs for each delivery, and the part of the worker that did the least. Claims that collide would show as
+// CPU time.
+func scaled(ctx context.Context, t *trial) error {
+	if err := saturated(ctx, t); err != nil {
+		return err
+	}
+	for _, kind := range []string{apiName, workerName} {
+		sum, least := 0.0, math.Inf(1)
+		for i := range t.system.urls {
+			ms := t.result.ProcessorMS[numbered(kind, i)]
+			sum, least = sum+ms, min(least, ms)
+		}
+		t.result.figure(kind+"s_ms", sum)
+		t.result.figure("least_"+kind+"_share", least/sum)
+	}
+	return nil
 }
 
 // offered publishes at a fixed rate.
@@ -62,10 +91,13 @@ func (t *trial) offered(ctx context.Context, rate, companies int) error {
 	return t.measured(ctx, tr, func() error { return t.offer(ctx, tr, rate) })
 }
 
-// hanging measures the healthy endpoints at 50 events/s without and with an endpoint that never responds and has a
-// backlog.
-func hanging(ctx context.Context, t *trial) error {
-	const rate = 50
+// hanging measures the healthy endpoints at a fixed rate without and with endpoints of another company that never
+// respond and have a backlog.
+func hanging(rate int) func(context.Context, *trial) error {
+	return func(ctx context.Context, t *trial) error { return t.besideHanging(ctx, rate) }
+}
+
+func (t *trial) besideHanging(ctx context.Context, rate int) error {
 	healthy := len(t.keys) - 1
 	if err := t.warmUp(ctx, healthy); err != nil {
 		return err
@@ -74,16 +106,20 @@ func hanging(ctx context.Context, t *trial) error {
 		return err
 	}
 	alone := t.result.P99
-	for seq := range t.sizes.waiting {
+	for seq := range max(t.sizes.waitingEach, t.sizes.waiting/t.scenario.hanging) {
 		if err := t.client.publish(ctx, t.keys[healthy], 0, seq); err != nil {
 			return err
 		}
+	}
+	if err := t.warmUp(ctx, healthy); err != nil { // both measurements follow the same load
+		return err
 	}
 	if err := t.offered(ctx, rate, healthy); err != nil {
 		return err
 	}
 	t.result.figure("p99_alone_ms", alone)
 	t.result.figure("p99_ratio", t.result.P99/alone)
+	t.receiver.close() // a worker that stops waits for the attempts that hang
 	return nil
 }
 

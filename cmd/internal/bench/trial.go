@@ -38,12 +38,13 @@ type sizes struct {
 	idlePause time.Duration
 	// idle is the length of the idle period; idleSettle comes before it, so that earlier work can finish.
 	idleSettle, idle time.Duration
-	waiting          int // events for the endpoint that hangs
-	killMost, kills  int // events of a load that is interrupted by so many kills
+	// waiting deliveries are for the endpoints that hang, at least waitingEach for each of them.
+	waiting, waitingEach int
+	killMost, kills      int // events of a load that is interrupted by so many kills
 	// backlog events are accepted while no worker runs. vacuumed events follow delivered events and a VACUUM ANALYZE.
 	backlog, delivered, vacuumed int
 	fresh                        int           // first events of a new database
-	soakRate                     int           // events/s
+	soakRate, heldRate           int           // events/s
 	soakWindow                   time.Duration // length of the compared periods at the start and the end
 	ingest                       time.Duration
 	quiet                        time.Duration // after this long without any arrival, the missing deliveries are lost
@@ -52,56 +53,61 @@ type sizes struct {
 func sizesOf(quick bool) sizes {
 	if quick {
 		return sizes{
-			endpoints:  5,
-			warmUp:     10,
-			saturated:  time.Second,
-			least:      20,
-			most:       50,
-			offered:    time.Second,
-			idleTimes:  2,
-			idlePause:  50 * time.Millisecond,
-			idle:       time.Second,
-			waiting:    5,
-			killMost:   400,
-			kills:      1,
-			ingest:     200 * time.Millisecond,
-			quiet:      time.Minute,
-			backlog:    100,
-			delivered:  50,
-			vacuumed:   100,
-			fresh:      10,
-			soakRate:   20,
-			soakWindow: time.Second,
+			endpoints:   5,
+			warmUp:      10,
+			saturated:   time.Second,
+			least:       20,
+			most:        50,
+			offered:     time.Second,
+			idleTimes:   2,
+			idlePause:   50 * time.Millisecond,
+			idle:        time.Second,
+			waiting:     5,
+			waitingEach: 1,
+			killMost:    400,
+			kills:       1,
+			ingest:      200 * time.Millisecond,
+			quiet:       time.Minute,
+			backlog:     100,
+			delivered:   50,
+			vacuumed:    100,
+			fresh:       10,
+			soakRate:    20,
+			heldRate:    20,
+			soakWindow:  time.Second,
 		}
 	}
 	return sizes{
-		endpoints:  100,
-		warmUp:     500,
-		saturated:  10 * time.Second,
-		least:      1000,
-		most:       100_000,
-		offered:    20 * time.Second,
-		idleTimes:  20,
-		idlePause:  2 * time.Second,
-		idleSettle: 15 * time.Second,
-		idle:       time.Minute,
-		waiting:    1000,
-		killMost:   100_000,
-		kills:      5,
-		ingest:     10 * time.Second,
-		quiet:      time.Minute,
-		backlog:    100_000,
-		delivered:  20_000,
-		vacuumed:   30_000,
-		fresh:      2000,
-		soakRate:   1000,
-		soakWindow: time.Minute,
+		endpoints:   100,
+		warmUp:      500,
+		saturated:   10 * time.Second,
+		least:       1000,
+		most:        100_000,
+		offered:     20 * time.Second,
+		idleTimes:   20,
+		idlePause:   2 * time.Second,
+		idleSettle:  15 * time.Second,
+		idle:        time.Minute,
+		waiting:     1000,
+		waitingEach: 15,
+		killMost:    100_000,
+		kills:       5,
+		ingest:      10 * time.Second,
+		quiet:       time.Minute,
+		backlog:     100_000,
+		delivered:   20_000,
+		vacuumed:    30_000,
+		fresh:       2000,
+		soakRate:    1000,
+		heldRate:    200,
+		soakWindow:  time.Minute,
 	}
 }
 
 // register creates the companies, their keys and their webhooks.
 func (t *trial) register(ctx context.Context) error {
-	t.client = newAPIClient(t.system.url)
+	t.client = newAPIClient(t.system.urls)
+	t.client.keyed = t.scenario.keyed
 	companies := min(t.scenario.companies, t.sizes.endpoints)
 	for i := range companies {
 		key, err := testbed.CreateCompany(ctx, t.system.db, t.system.stores.secret, fmt.Sprintf("Company %d", i+1))
@@ -109,8 +115,11 @@ func (t *trial) register(ctx context.Context) error {
 			return err
 		}
 		t.keys = append(t.keys, key)
-		hangs := t.scenario.lastHangs && i == companies-1
-		for k := range t.scenario.fan {
+		hooks, hangs := t.scenario.fan, t.scenario.hanging > 0 && i == companies-1
+		if hangs {
+			hooks = min(t.scenario.hanging, t.sizes.endpoints*2)
+		}
+		for k := range hooks {
 			endpoint, err := t.receiver.endpoint(k, hangs)
 			if err != nil {
 				return err

@@ -1,5 +1,4 @@
 // Package config reads settings from the environment, an optional YAML file and command-line flags and returns one
-//
 // checked value. It is the only package that uses viper: other packages get plain structs, so they do not read settings
 // at run time. Every setting is an entry of one table (settings.go) with its name, default, meaning and parser. The
 // environment variable, the flag, the check, the error and the documentation are derived from it. A flag takes
@@ -30,6 +29,8 @@ type Config struct {
 	SMTP      SMTP
 	Interview Interview
 	RateLimit RateLimit
+	Quota     Quota
+	Staff     Staff
 	Retention Retention
 	Media     Media
 	Log       Log
@@ -44,6 +45,9 @@ type Config struct {
 type HTTP struct {
 	Addr      string // host:port
 	PublicURL string // without a slash at the end; derived from Addr if not set
+	// MetricsAddr is the host:port of /metrics; empty: Addr.
+	MetricsAddr string
+	MaxConns    int // open connections of each process
 	// TrustedProxies are the addresses and ranges, separated by commas, whose X-Forwarded-For is trusted.
 	TrustedProxies Networks
 }
@@ -74,6 +78,13 @@ type Temporal struct {
 	Namespace string
 	TaskQueue string
 	UIURL     string // for links only; empty: no links
+
+	// APIKey and the TLS settings win over Temporal's own variables. Each of CAFile, CertFile, KeyFile and ServerName
+	// turns TLS on.
+	APIKey                    string
+	TLS                       bool
+	CAFile, CertFile, KeyFile string // PEM files
+	ServerName                string
 }
 
 // Worker configures worker processes.
@@ -87,9 +98,12 @@ type Worker struct {
 
 // Dispatch configures the start of deliveries.
 type Dispatch struct {
-	PollInterval           time.Duration
-	BatchAbove             int // deliveries/s and waiting deliveries from which first attempts share a workflow; 0: never
+	PollInterval time.Duration
+	BatchAbove   int // deliveries/s and waiting deliveries from which first attempts share a workflow; 0: never
+	// Attempts in flight of one worker: at one endpoint, at one target host, and in all.
 	MaxInFlightPerEndpoint int
+	MaxInFlightPerHost     int
+	MaxInFlight            int
 }
 
 // Recovery is the way in which an open circuit closes.
@@ -115,6 +129,9 @@ type Egress struct {
 	AllowHTTP     bool
 	AllowLoopback bool
 	AllowPrivate  bool
+
+	// ServicesCA is a PEM file of certificate authorities that the provider, analyser and generator may also use.
+	ServicesCA string
 }
 
 // Service is an external HTTP service.
@@ -138,21 +155,40 @@ type Interview struct {
 	NoAnswerDelay      time.Duration
 }
 
-// RateLimit is the default for API keys without their own limits.
+// RateLimit is the default for API keys without their own limits, and the limit of a company's keys together.
 type RateLimit struct {
-	PerMinute int
-	PerHour   int
+	PerMinute        int
+	PerHour          int
+	CompanyPerMinute int
+	CompanyPerHour   int
+	// PublicPerMinute limits the requests of one network to links that need no key.
+	PublicPerMinute int
+}
+
+// Quota limits what one company has.
+type Quota struct {
+	Webhooks   int
+	EventTypes int
+	APIKeys    int
+	MediaBytes int // of all its uploaded files
+}
+
+// Staff configures the staff users of the interview suite.
+type Staff struct {
+	TokenMaxAge time.Duration // after which a token expires although it is used
 }
 
 // Retention is how long events, deliveries and attempts are kept.
 type Retention struct {
-	Days int
+	Days      int
+	AuditDays int // of the audit log
 }
 
 // Media is the storage of uploaded files: a directory, or a bucket if S3 is set.
 type Media struct {
 	Dir      string // created with the first file
 	MaxBytes int    // of each file
+	MinFree  int    // bytes of Dir's file system that uploads leave free
 	S3       S3
 }
 

@@ -24,10 +24,12 @@ func TestLoad_defaults(t *testing.T) {
 	c, err := config.Load(nil)
 
 	require.NoError(t, err)
-	assert.Equal(t, config.HTTP{Addr: "127.0.0.1:8080", PublicURL: "http://127.0.0.1:8080"}, c.HTTP)
+	assert.Equal(t, config.HTTP{Addr: "127.0.0.1:8080", PublicURL: "http://127.0.0.1:8080", MaxConns: 2000}, c.HTTP)
 	assert.Equal(t, config.Database{MaxConns: 40}, c.Database)
 	assert.Equal(t, config.Temporal{Address: "127.0.0.1:7233", Namespace: "default", TaskQueue: "greenroom"}, c.Temporal)
-	assert.Equal(t, config.Dispatch{PollInterval: time.Second, BatchAbove: 20, MaxInFlightPerEndpoint: 10}, c.Dispatch)
+	assert.Equal(t, config.Dispatch{
+		PollInterval: time.Second, BatchAbove: 20, MaxInFlightPerEndpoint: 64, MaxInFlightPerHost: 256, MaxInFlight: 1000,
+	}, c.Dispatch)
 	assert.Equal(
 		t,
 		config.Circuit{
@@ -44,11 +46,20 @@ func TestLoad_defaults(t *testing.T) {
 		InvitationDeadline: 7 * 24 * time.Hour, MaxDuration: 2 * time.Hour, AnalysisTimeout: time.Hour,
 		NoAnswerRetries: 2, NoAnswerDelay: 5 * time.Minute,
 	}, c.Interview)
-	assert.Equal(t, config.RateLimit{PerMinute: 60, PerHour: 2000}, c.RateLimit)
+	assert.Equal(
+		t,
+		config.RateLimit{
+			PerMinute: 60, PerHour: 2000, CompanyPerMinute: 600, CompanyPerHour: 20_000, PublicPerMinute: 300,
+		},
+		c.RateLimit,
+	)
+	assert.Equal(t, config.Quota{Webhooks: 1000, EventTypes: 500, APIKeys: 1000, MediaBytes: 100 << 30}, c.Quota)
 	assert.Equal(t, 30, c.Retention.Days)
 	assert.Equal(
 		t,
-		config.Media{Dir: "/var/lib/greenroom/media", MaxBytes: 512 << 20, S3: config.S3{Region: "us-east-1"}},
+		config.Media{
+			Dir: "/var/lib/greenroom/media", MaxBytes: 512 << 20, MinFree: 1 << 30, S3: config.S3{Region: "us-east-1"},
+		},
 		c.Media,
 	)
 	assert.Equal(t, config.Log{Level: slog.LevelInfo, Format: config.LogText}, c.Log)
@@ -134,7 +145,7 @@ func TestLoad_refuses(t *testing.T) {
 			`ranges such as 10.0.0.0/8, separated by commas, not "10.0.0.0/8, proxy"`},
 		{"GREENROOM_WORKER_DEPLOYMENT_NAME", "a.b", "worker.deployment_name", `must not contain "." or ":" ` +
 			`nor begin with "__", not "a.b"`},
-		{"GREENROOM_DATABASE_MAX_CONNS", "many", "database.max_conns", `must be a whole number from 2 to 10000, not "many"`},
+		{"GREENROOM_DATABASE_MAX_CONNS", "many", "database.max_conns", `must be a whole number from 3 to 10000, not "many"`},
 		{"GREENROOM_CIRCUIT_THRESHOLD", "5", "circuit.threshold", `must be a whole number from 6 to 19, not "5"`},
 		{"GREENROOM_CIRCUIT_THRESHOLD", "20", "circuit.threshold", `must be a whole number from 6 to 19, not "20"`},
 		{"GREENROOM_CIRCUIT_RECOVERY", "auto", "circuit.recovery", `must be manual or probe, not "auto"`},

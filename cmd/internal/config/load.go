@@ -122,10 +122,12 @@ func unknownKeys(v *viper.Viper) []error {
 func (s setting) load(v *viper.Viper, c *Config) error {
 	text := s.Default
 	if v.IsSet(s.Name) {
-		c.explicit[s.Name] = true
-		var err error
-		if text, err = cast.ToStringE(v.Get(s.Name)); err != nil {
+		given, err := cast.ToStringE(v.Get(s.Name))
+		if err != nil {
 			return fmt.Errorf("%s (%s) must be a single value", s.Name, s.Env)
+		}
+		if given != "" { // an empty value selects the default, as an empty environment variable does
+			text, c.explicit[s.Name] = given, true
 		}
 	}
 	if text == "" {

@@ -15,20 +15,29 @@ import (
 // listens on it.
 var handedOut sync.Map
 
-// FreePort returns a free TCP port of 127.0.0.1, a different one each time. Another process can take it
-// before the caller does, which is rare.
-func FreePort() (int, error) {
-	for {
+var errNoFreePort = errors.New("find a free port: each one was used by this process before")
+
+// freePortTries is how often FreePort asks the kernel, which chooses among some 28,000 ports, for one that it has not
+// returned before.
+const freePortTries = 1000
+
+// FreePort returns a free TCP port of 127.0.0.1, a different one each time, and fails when hardly any port is left that
+// it has not returned before. Another process can take the port before the caller does, which is rare.
+func FreePort() (int, error) { return freePort(&handedOut) }
+
+func freePort(given *sync.Map) (int, error) {
+	for range freePortTries {
 		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // immediate
 		if err != nil {
 			return 0, fmt.Errorf("find a free port: %w", err)
 		}
 		port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener has no other address
 		_ = listener.Close()
-		if _, given := handedOut.LoadOrStore(port, true); !given {
+		if _, before := given.LoadOrStore(port, true); !before {
 			return port, nil
 		}
 	}
+	return 0, errNoFreePort
 }
 
 // portOrFree returns the port, or a free one for 0.

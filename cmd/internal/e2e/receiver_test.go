@@ -49,6 +49,25 @@ func status(code int) func(int, received) (int, http.Header) {
 	return func(int, received) (int, http.Header) { return code, nil }
 }
 
+// refuseSome returns an answer function that refuses the first attempt of every nth delivery. Later attempts succeed,
+// however slow the machine is and in whatever order they come.
+func refuseSome(nth int) func(int, received) (int, http.Header) {
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	return func(_ int, r received) (int, http.Header) {
+		mu.Lock()
+		defer mu.Unlock()
+		if seen[r.ID()] {
+			return http.StatusOK, nil
+		}
+		seen[r.ID()] = true
+		if len(seen)%nth == 0 {
+			return http.StatusServiceUnavailable, nil
+		}
+		return http.StatusOK, nil
+	}
+}
+
 func (rc *receiver) receive(w http.ResponseWriter, req *http.Request) {
 	r := received{At: time.Now(), Header: req.Header}
 	r.Raw, _ = io.ReadAll(req.Body)

@@ -229,7 +229,10 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 	s.work()
 	fine := listen(t, nil)
 	busy := s.webhook(fine, "instaview", 5)
-	failing := listen(t, status(http.StatusServiceUnavailable))
+	// The wait is long enough for Temporal to be lost in it, and no second attempts open the circuit.
+	failing := listen(t, func(int, received) (int, http.Header) {
+		return http.StatusServiceUnavailable, http.Header{"Retry-After": {"30"}}
+	})
 	retried := s.webhook(failing, "instaview", "analysis.completed")
 	releasing, released := s.paused(40)
 	releasing.turn(nil)
@@ -245,6 +248,7 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 		"some are retried: %v",
 		s.statuses(retried["id"]),
 	)
+	failing.turn(nil)
 	call := s.callAt(time.Now().Add(15 * time.Second))
 	before := s.statuses(busy["id"])["succeeded"]
 	replay := s.replay(busy["id"])
@@ -254,7 +258,6 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 
 	stopLoad, accepted := s.load()
 	require.NoError(t, temporal.Stop(t.Context()))
-	failing.turn(nil)
 	time.Sleep(2 * time.Second) // the load continues
 	s.startBareTemporal()
 	back := time.Now()
@@ -267,7 +270,7 @@ func TestTemporalComesBackEmpty(t *testing.T) {
 	}
 	within := func(what string, ok func() bool) {
 		t.Helper()
-		// A retry can be due 30 s later, and its workflow is started again within 60 s of that.
+		// A retry can be due 36 s later, and its workflow is started again within 60 s of that.
 		require.Eventually(t, ok, time.Until(back.Add(wait+30*time.Second)), 100*time.Millisecond, what)
 		t.Logf("%s: %.0f s after Temporal was back", what, time.Since(back).Seconds())
 	}

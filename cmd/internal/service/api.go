@@ -16,6 +16,7 @@ import (
 	"greenroom/api/interviewsuite"
 	"greenroom/api/surface"
 	"greenroom/cmd/internal/config"
+	"greenroom/db/pg"
 )
 
 // Time limits of the HTTP server. A request's body is at most 1 MiB, an array of events 4 MiB, so half a minute is
@@ -31,6 +32,9 @@ const (
 	drainLimit      = 10 * time.Second
 )
 
+// maxHeaderBytes limits a request's header. Go's default, 1 MiB, would let 500 clients without a key hold 400 MiB.
+const maxHeaderBytes = 32 << 10
+
 // API serves HTTP on ln until ctx ends, then lets requests that are under way end. It refuses a keyset that is not the
 // installation's.
 func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, logger *slog.Logger) error {
@@ -38,18 +42,31 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 	if err != nil {
 		return err
 	}
+	engine, err := openEngine(ctx, cfg, engineConns)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pg.Close(engine) }()
 	store, err := mediaStore(cfg)
 	if err != nil {
 		return err
 	}
+	registry := metrics(d)
 	handler, err := api.New(api.Options{
 		Options: surface.Options{
 			DB: d, Box: box, Secret: cfg.Secret.Bytes(), CheckURL: EgressClient(cfg).CheckURL, PublicURL: cfg.HTTP.PublicURL,
-			PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour,
+			PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour, PublicPerMinute: cfg.RateLimit.PublicPerMinute,
+			Quota: surface.Quota{
+				Webhooks: cfg.Quota.Webhooks, EventTypes: cfg.Quota.EventTypes, APIKeys: cfg.Quota.APIKeys,
+				MediaBytes: int64(cfg.Quota.MediaBytes),
+			},
 			InvitationDeadline: cfg.Interview.InvitationDeadline, MaxDuration: cfg.Interview.MaxDuration,
 			AnalysisTimeout: cfg.Interview.AnalysisTimeout, Mails: cfg.SMTP.URL != "",
-			TrustedProxies: cfg.HTTP.TrustedProxies.List(), Metrics: metrics(d), Logger: logger,
+			TokenMaxAge:      cfg.Staff.TokenMaxAge,
+			CompanyPerMinute: cfg.RateLimit.CompanyPerMinute, CompanyPerHour: cfg.RateLimit.CompanyPerHour,
+			TrustedProxies: cfg.HTTP.TrustedProxies.List(), Metrics: registry, Logger: logger,
 		},
+		Engine: engine, MetricsElsewhere: cfg.HTTP.MetricsAddr != "",
 		InterviewSuite: interviewsuite.Options{
 			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)},
 		},
@@ -59,16 +76,22 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 		return err
 	}
 	defer sweepMedia(ctx, d, store, logger)()
+	if err := serveMetrics(ctx, cfg.HTTP.MetricsAddr, registry, logger); err != nil {
+		return err
+	}
+	conns := limitConns(ln, cfg.HTTP.MaxConns)
 	srv := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderLimit,
 		ReadTimeout:       readLimit,
 		WriteTimeout:      writeLimit,
 		IdleTimeout:       idleLimit,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         conns.track,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() { served <- srv.Serve(conns) }()
 	logger.InfoContext(ctx, "api ready", "addr", ln.Addr().String())
 	select {
 	case err := <-served:

@@ -21,6 +21,16 @@ func OpenDB(ctx context.Context, cfg config.Config) (*bun.DB, error) {
 	return pg.Open(ctx, pg.Options{URL: cfg.Database.URL, MaxConns: cfg.Database.MaxConns})
 }
 
+// engineConns bounds the connections of the API's engine pool: two groups of events and two large submissions are
+// stored at once, each on one connection. The others are for notifications and for counting the webhooks of event
+// types.
+const engineConns = 8
+
+// openEngine opens the configured database for the statements of the delivery engine.
+func openEngine(ctx context.Context, cfg config.Config, maxConns int) (*bun.DB, error) {
+	return pg.Open(ctx, pg.Options{URL: cfg.Database.URL, MaxConns: maxConns, Engine: true})
+}
+
 // AwaitDB opens the configured database and waits until it is available or ctx ends: an orchestrator restarts a process
 // that exits at ever longer intervals. A database that refuses the URL is an error at once.
 func AwaitDB(ctx context.Context, cfg config.Config, logger *slog.Logger) (*bun.DB, error) {
@@ -42,10 +52,11 @@ func AwaitDB(ctx context.Context, cfg config.Config, logger *slog.Logger) (*bun.
 	}
 }
 
-// refusesURL reports whether the server refused the user, the password or the database.
+// refusesURL reports whether the server refused the user, the password or the database, or a pooler a parameter.
 func refusesURL(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "28") || pg.Code == "3D000")
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && (strings.HasPrefix(refused.Code, "28") || refused.Code == "3D000") ||
+		pg.RefusesParameters(err)
 }
 
 // openBox returns the configured keyset, unless it is certain that the installation has another. A database that does

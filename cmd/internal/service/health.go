@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/uptrace/bun"
 	"go.temporal.io/api/workflowservice/v1"
@@ -44,16 +45,38 @@ func (h *health) serve(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s (setting worker.http_addr): %w", cfg.Worker.HTTPAddr, err)
 	}
+	serveAside(ctx, ln, h.handler())
+	h.logger.InfoContext(ctx, "worker answers probes", "addr", ln.Addr().String())
+	return nil
+}
+
+// serveAside serves probes or metrics on an address of their own until ctx ends.
+func serveAside(ctx context.Context, ln net.Listener, handler http.Handler) {
 	srv := &http.Server{
-		Handler:           h.handler(),
+		Handler:           handler,
 		ReadHeaderTimeout: readHeaderLimit,
 		ReadTimeout:       readLimit,
 		WriteTimeout:      readLimit,
 		IdleTimeout:       idleLimit,
+		MaxHeaderBytes:    maxHeaderBytes,
 	}
 	context.AfterFunc(ctx, func() { _ = srv.Close() })
 	go func() { _ = srv.Serve(ln) }() // ends with ctx
-	h.logger.InfoContext(ctx, "worker answers probes", "addr", ln.Addr().String())
+}
+
+// serveMetrics serves the API's /metrics on an address of its own until ctx ends; without an address it does nothing.
+func serveMetrics(ctx context.Context, addr string, r *prometheus.Registry, logger *slog.Logger) error {
+	if addr == "" {
+		return nil
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s (setting http.metrics_addr): %w", addr, err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+	serveAside(ctx, ln, mux)
+	logger.InfoContext(ctx, "api shows metrics", "addr", ln.Addr().String())
 	return nil
 }
 

@@ -18,7 +18,7 @@ func mediaStore(cfg config.Config) (media.Store, error) {
 			Endpoint: s.Endpoint, Bucket: s.Bucket, Region: s.Region, AccessKey: s.AccessKey, SecretKey: s.SecretKey,
 		})
 	}
-	return media.NewDir(cfg.Media.Dir), nil
+	return media.NewDir(cfg.Media.Dir).LeaveFree(int64(cfg.Media.MinFree)), nil
 }
 
 // mediaLease is the lease of the one API process that deletes orphaned files. Workers do not, because the directory may

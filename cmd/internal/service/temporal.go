@@ -17,16 +17,18 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// temporalOptions returns the options to connect to Temporal. TLS, an API key and metadata come from Temporal's
-// variables (TEMPORAL_TLS, TEMPORAL_API_KEY, …) and, when TEMPORAL_CONFIG_FILE or TEMPORAL_PROFILE is set, from a
-// profile of its configuration file. Address and namespace come from there too, unless Greenroom's settings set them.
+// temporalOptions returns the options to connect to Temporal. What Greenroom's settings do not set comes from
+// Temporal's variables (TEMPORAL_TLS, TEMPORAL_API_KEY, …) and, when TEMPORAL_CONFIG_FILE or TEMPORAL_PROFILE is set,
+// from a profile of its configuration file.
 func temporalOptions(cfg config.Config) (client.Options, error) {
 	t := cfg.Temporal
 	if t.Managed {
 		return client.Options{HostPort: t.Address, Namespace: t.Namespace}, nil
 	}
 	noFile := os.Getenv("TEMPORAL_CONFIG_FILE") == "" && os.Getenv("TEMPORAL_PROFILE") == ""
-	o, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{DisableFile: noFile, ConfigFileStrict: true})
+	o, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{
+		DisableFile: noFile, ConfigFileStrict: true, EnvLookup: settingsFirst(t),
+	})
 	if err != nil {
 		return client.Options{}, fmt.Errorf("read Temporal's settings (TEMPORAL_*): %w", err)
 	}
@@ -37,6 +39,33 @@ func temporalOptions(cfg config.Config) (client.Options, error) {
 		o.Namespace = t.Namespace
 	}
 	return o, nil
+}
+
+// settingsFirst returns the environment in which Greenroom's settings replace Temporal's variables.
+func settingsFirst(t config.Temporal) envconfig.EnvLookup {
+	first := replacedVariables{
+		"TEMPORAL_API_KEY": t.APIKey, "TEMPORAL_TLS_SERVER_CA_CERT_PATH": t.CAFile,
+		"TEMPORAL_TLS_CLIENT_CERT_PATH": t.CertFile, "TEMPORAL_TLS_CLIENT_KEY_PATH": t.KeyFile,
+		"TEMPORAL_TLS_SERVER_NAME": t.ServerName,
+	}
+	if t.TLS {
+		first["TEMPORAL_TLS"] = "true"
+	}
+	return first
+}
+
+// replacedVariables are variables with other values than those of the process; empty: that of the process counts.
+type replacedVariables map[string]string
+
+// Environ implements [envconfig.EnvLookup], for the variables TEMPORAL_GRPC_META_….
+func (replacedVariables) Environ() []string { return os.Environ() }
+
+// LookupEnv implements [envconfig.EnvLookup].
+func (r replacedVariables) LookupEnv(name string) (string, bool) {
+	if value := r[name]; value != "" {
+		return value, true
+	}
+	return os.LookupEnv(name)
 }
 
 // reconnect configures the retries of a lost connection to Temporal. The SDK's default waits up to 10 s between tries,

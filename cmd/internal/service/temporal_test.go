@@ -22,8 +22,8 @@ import (
 	"greenroom/cmd/internal/service"
 )
 
-// TestWorkerUsesTLS delivers through a Temporal that requires TLS and a client certificate. The settings are
-// the variables of Temporal's command line, so the test changes the environment and does not run in parallel.
+// TestWorkerUsesTLS delivers through a Temporal that requires TLS and a client certificate. Some settings are the
+// variables of Temporal's command line, so the test changes the environment and does not run in parallel.
 func TestWorkerUsesTLS(t *testing.T) {
 	b := newBundle(t)
 	dir := t.TempDir()
@@ -39,8 +39,8 @@ func TestWorkerUsesTLS(t *testing.T) {
 		b.eventually(func() bool { return b.log.find("waiting for Temporal") != nil })
 		require.False(t, b.ready(url))
 	})
-	t.Setenv("TEMPORAL_TLS_CLIENT_CERT_PATH", filepath.Join(dir, "cert.pem"))
-	t.Setenv("TEMPORAL_TLS_CLIENT_KEY_PATH", filepath.Join(dir, "key.pem"))
+	b.cfg.Temporal.CertFile = filepath.Join(dir, "cert.pem")
+	b.cfg.Temporal.KeyFile = filepath.Join(dir, "key.pem")
 	url := b.work()
 	b.eventually(func() bool { return b.ready(url) })
 	b.publish(1)
@@ -100,6 +100,20 @@ api_key = "secret"
 			env:       map[string]string{"TEMPORAL_ADDRESS": "env:1", "TEMPORAL_TLS": "true"},
 			address:   "127.0.0.1:7233",
 			namespace: "default",
+		},
+		"greenroom's key": {
+			env:     map[string]string{"GREENROOM_TEMPORAL_API_KEY": "k", "TEMPORAL_ADDRESS": "env:1"},
+			address: "env:1", namespace: "default", tls: true,
+		},
+		"greenroom's tls": {
+			env:     map[string]string{"GREENROOM_TEMPORAL_TLS": "true"},
+			address: "127.0.0.1:7233", namespace: "default", tls: true,
+		},
+		"greenroom's file wins": {
+			env: map[string]string{
+				"TEMPORAL_TLS_SERVER_CA_CERT_PATH": "/nowhere", "GREENROOM_TEMPORAL_TLS_CA_FILE": "/elsewhere",
+			},
+			fails: "/elsewhere",
 		},
 		"a broken path": {env: map[string]string{"TEMPORAL_TLS_SERVER_CA_CERT_PATH": "/nowhere"}, fails: "/nowhere"},
 	}

@@ -22,8 +22,10 @@ import (
 	"greenroom/activities"
 	"greenroom/activities/deliver"
 	"greenroom/activities/inflight"
-	"greenroom/activities/webhook"
 	"greenroom/cmd/internal/config"
+	"greenroom/db"
+	"greenroom/db/leader"
+	"greenroom/db/pg"
 	"greenroom/db/seal"
 	"greenroom/workflows"
 	"greenroom/workflows/dispatch"
@@ -46,6 +48,11 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	if err := h.serve(ctx, cfg); err != nil {
 		return err
 	}
+	engine, err := openEngine(ctx, cfg, cfg.Database.MaxConns)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pg.Close(engine) }()
 	c, err := dial(ctx, options, logger)
 	if err != nil {
 		return err
@@ -58,14 +65,24 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 		logger.WarnContext(ctx, "a schedule of an older version is still there", "error", err)
 	}
 	var dispatcher *dispatch.Dispatcher
-	endpoints := inflight.NewEndpoints(cfg.Dispatch.MaxInFlightPerEndpoint, func() { dispatcher.Wake() })
-	dispatcher = dispatch.New(dispatchOptions(cfg, d, c, endpoints, logger))
-	delivering := deliveryActivities(cfg, d, box, endpoints, logger)
+	endpoints := inflight.New(limitsOf(cfg.Dispatch), func() { dispatcher.Wake() })
+	streams := new(deliver.Streams)
+	o := dispatchOptions(cfg, engine, c, endpoints, logger)
+	o.Streams = streams
+	o.Upkeep.SealHeaders = func(ctx context.Context) (int, error) { return db.SealHeaders(ctx, d, box) }
+	dispatcher = dispatch.New(o)
+	platform, err := platformActivities(cfg, d, box, logger)
+	if err != nil {
+		return err
+	}
+	delivering := deliveryActivities(cfg, engine, box, endpoints, logger)
+	delivering.Streams = streams
 	if err := openJournal(ctx, cfg.Worker, delivering); err != nil {
 		return err
 	}
 	defer delivering.Journal.Close()
-	all := []any{delivering, platformActivities(cfg, d, box, logger)}
+	all := []any{delivering, platform}
+	defer joinWorkers(ctx, d, logger, endpoints)()
 	run := func() error {
 		return runWorker(ctx, cfg, c, all, dispatcher, logger, func(ctx context.Context) {
 			h.working.Store(&c)
@@ -76,6 +93,14 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 		})
 	}
 	return whileNamespaced(ctx, run, func() error { return prepare(ctx, c, cfg) }, logger)
+}
+
+// joinWorkers divides the places of each endpoint among the live workers. leave ends it.
+func joinWorkers(ctx context.Context, d *bun.DB, logger *slog.Logger, e *inflight.Endpoints) (leave func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { leader.Join(ctx, d, "worker", logger, e.SetProcesses) })
+	return func() { cancel(); wg.Wait() }
 }
 
 // whileNamespaced runs the workers again when their namespace was gone and is there again: Temporal came back with an
@@ -128,9 +153,18 @@ func deliveryActivities(
 }
 
 // platformActivities are the interview's.
-func platformActivities(cfg config.Config, d *bun.DB, box *seal.Box, logger *slog.Logger) *activities.Activities {
+func platformActivities(
+	cfg config.Config,
+	d *bun.DB,
+	box *seal.Box,
+	logger *slog.Logger,
+) (*activities.Activities, error) {
+	services, err := servicesClient(cfg)
+	if err != nil {
+		return nil, err
+	}
 	return &activities.Activities{
-		DB: d, Box: box, Client: EgressClient(cfg), Logger: logger,
+		DB: d, Box: box, Client: EgressClient(cfg), Services: services, Logger: logger,
 		Calls:    activities.Service{URL: cfg.Provider.URL, Token: cfg.Provider.Token},
 		Analyser: activities.Service{URL: cfg.Analysis.URL, Token: cfg.Analysis.Token},
 
@@ -138,14 +172,7 @@ func platformActivities(cfg config.Config, d *bun.DB, box *seal.Box, logger *slo
 		Mail:      activities.MailServer{URL: cfg.SMTP.URL, From: cfg.SMTP.From},
 
 		PublicURL: cfg.HTTP.PublicURL, Secret: cfg.Secret.Bytes(), AnalysisWithin: cfg.Interview.AnalysisTimeout,
-	}
-}
-
-// EgressClient is the one way out of the process, as the configuration opens it.
-func EgressClient(cfg config.Config) *webhook.Client {
-	return webhook.NewClient(webhook.ClientOptions{
-		AllowHTTP: cfg.Egress.AllowHTTP, AllowLoopback: cfg.Egress.AllowLoopback, AllowPrivate: cfg.Egress.AllowPrivate,
-	})
+	}, nil
 }
 
 func dispatchOptions(
@@ -166,7 +193,7 @@ func dispatchOptions(
 		Prepare:      func(ctx context.Context) error { return prepare(ctx, c, cfg) },
 		Versioned:    cfg.Worker.DeploymentName != "",
 		Upkeep: dispatch.UpkeepSettings{
-			RetentionDays: cfg.Retention.Days, DisableAfter: cfg.Circuit.DisableAfter,
+			RetentionDays: cfg.Retention.Days, DisableAfter: cfg.Circuit.DisableAfter, AuditDays: cfg.Retention.AuditDays,
 		},
 		Circuit: dispatch.CircuitSettings{
 			Probe:        cfg.Circuit.Recovery == config.RecoverByProbe,
@@ -181,14 +208,22 @@ func dispatchOptions(
 }
 
 // Sizes of a worker process. The sticky cache holds the workflows that wait; each costs some 30 KiB, so 2,000 keep
-// the process near 150 MiB. A local attempt is a goroutine that waits for a receiver, so many may run; the slow lane
-// is bounded so that receivers that hang cannot take all of the process's connections.
+// the process near 150 MiB. An attempt by an activity of its own holds a slot of Temporal's worker. Those that wait for
+// a receiver are bounded by singleAttempts, which inflight divides among companies; the other slots are for attempts
+// that find no place and end at once. So attempts at receivers that hang never fill the slots.
 const (
 	stickyWorkflows = 2000
-	localAttempts   = 256
-	slowAttempts    = 200
+	singleAttempts  = 256
+	attemptSlots    = singleAttempts + 64
 	taskPollers     = 4
 )
+
+func limitsOf(cfg config.Dispatch) inflight.Limits {
+	return inflight.Limits{
+		PerEndpoint: cfg.MaxInFlightPerEndpoint, PerHost: cfg.MaxInFlightPerHost, Total: cfg.MaxInFlight,
+		Single: singleAttempts,
+	}
+}
 
 func runWorker(
 	ctx context.Context,
@@ -203,13 +238,13 @@ func runWorker(
 	fatal := make(chan error, 2) // one from each worker
 	died := func(err error) { fatal <- err }
 	fast := worker.New(c, cfg.Temporal.TaskQueue, worker.Options{
-		MaxConcurrentLocalActivityExecutionSize: localAttempts, MaxConcurrentWorkflowTaskPollers: taskPollers,
+		MaxConcurrentLocalActivityExecutionSize: attemptSlots, MaxConcurrentWorkflowTaskPollers: taskPollers,
 		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker), OnFatalError: died,
 		Interceptors: []interceptor.WorkerInterceptor{workflows.OwnIDs()},
 	})
 	slow := worker.New(c, workflows.SlowTaskQueue(cfg.Temporal.TaskQueue), worker.Options{
 		DisableWorkflowWorker:              true,
-		MaxConcurrentActivityExecutionSize: slowAttempts,
+		MaxConcurrentActivityExecutionSize: attemptSlots,
 		MaxConcurrentActivityTaskPollers:   taskPollers,
 		WorkerStopTimeout:                  stopTimeout,
 		DeploymentOptions:                  deployment(cfg.Worker),

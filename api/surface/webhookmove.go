@@ -1,0 +1,69 @@
+package surface
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"greenroom/activities/webhook"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
+)
+
+// MoveWebhook sets the URL of a webhook, for a transaction that has locked the row, and returns the columns to update.
+// A receiver at another scheme, host or port is another one, and must not get the credentials of the old one: the
+// custom headers are dropped, all of which are sealed because they may be credentials. A profile whose deliveries carry
+// a key gets a new signing secret, since the key is derived from it; newSecret is that secret in plain text, to be
+// shown once, and nil for other webhooks.
+func (s *Core) MoveWebhook(w *delivery.Webhook, to string) (columns []string, newSecret []byte, err error) {
+	same := delivery.SameOrigin(w.URL, to)
+	w.URL = to
+	if same {
+		return []string{"url"}, nil, nil
+	}
+	w.Headers = []delivery.WebhookHeader{}
+	columns = []string{"url", "headers"}
+	p, err := ProfileOf(w.Profile)
+	if err != nil || p.Key == nil {
+		return columns, nil, err
+	}
+	newSecret = webhook.GenerateSecret()
+	w.Secret, err = s.Box.Seal(newSecret, w.ID, delivery.SecretField)
+	now := time.Now().UTC()
+	w.SecretCreatedAt = &now
+	return append(columns, "secret", "secret_created_at"), newSecret, err
+}
+
+// ActivateWebhook sets whether a webhook is active, for a transaction that has locked the row, and returns the columns
+// to update. What the platform deactivated only the platform activates.
+func ActivateWebhook(c *gin.Context, w *delivery.Webhook, active bool) ([]string, error) {
+	platform := Caller(c).Platform()
+	if active && w.HeldByPlatform && !platform {
+		return nil, HeldWebhook()
+	}
+	if active || platform {
+		w.HeldByPlatform = !active
+	}
+	w.IsActive, w.DisabledReason = active, nil
+	return []string{"is_active", "disabled_reason", "held_by_platform"}, nil
+}
+
+// HeldWebhook refuses a company that activates a webhook which the platform deactivated.
+func HeldWebhook() error {
+	return &pg.StateError{Resource: "webhook", State: "deactivated by the platform, and only the platform can activate it"}
+}
+
+// WebhookFields are the fields of a webhook that the audit log shows, by column. A path or a query may be a credential,
+// so a URL is shown without them, and headers by name.
+func WebhookFields(w *delivery.Webhook) map[string]any {
+	origin := ""
+	if u, err := url.Parse(w.URL); err == nil {
+		origin = u.Scheme + "://" + u.Host
+	}
+	return map[string]any{
+		"url": origin, "events": w.Events, "is_active": w.IsActive, "rate_limit": w.RateLimit,
+		"headers":          Mapped(w.Headers, func(h *delivery.WebhookHeader) string { return h.Name }),
+		"held_by_platform": w.HeldByPlatform,
+	}
+}

@@ -1,0 +1,393 @@
+package main_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"greenroom/cmd/internal/config"
+	"greenroom/cmd/internal/devstack"
+	"greenroom/db"
+	"greenroom/db/dbtest"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
+	"greenroom/db/seal"
+)
+
+// result is what a finished command printed, and its exit code.
+type result struct {
+	stdout, stderr string
+	code           int
+}
+
+// runProgram runs the program to its end. env are further variables.
+func runProgram(t *testing.T, env []string, args ...string) result {
+	t.Helper()
+	cmd := greenroom(t, args...)
+	cmd.Env = append(cmd.Env, env...)
+	out, err := cmd.Output()
+	r := result{stdout: string(out)}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		r.stderr, r.code = string(exit.Stderr), exit.ExitCode()
+		return r
+	}
+	require.NoError(t, err)
+	return r
+}
+
+const (
+	noDatabase = "database.url is not set: set GREENROOM_DATABASE_URL: " +
+		"URL of PostgreSQL: postgres://user:password@host:port/database"
+	noID = `"5" is not the id of a `
+)
+
+func TestCommands_refuse_in_one_line(t *testing.T) {
+	t.Parallel()
+	_, url := dbtest.NewURL(t)
+	env := []string{"GREENROOM_DATABASE_URL=" + url, "GREENROOM_SECRET=" + strings.Repeat("ab", 32)}
+	for name, tt := range map[string]struct{ args, want string }{
+		"an_unknown_command":           {"deploy", `unknown command "deploy" for "greenroom"`},
+		"an_unknown_command_of_keys":   {"keys remove x", `unknown command "remove" for "greenroom keys"`},
+		"an_unknown_migration":         {"migrate redo", `unknown command "redo" for "greenroom migrate"`},
+		"an_unknown_replay_command":    {"replays list", `unknown command "list" for "greenroom replays"`},
+		"an_unknown_dev_command":       {"dev stop", `unknown command "stop" for "greenroom dev"`},
+		"an_unknown_flag":              {"keys list --comany Acme", "unknown flag: --comany"},
+		"a_stray_argument":             {"deliveries list Acme", `unknown command "Acme" for "greenroom deliveries list"`},
+		"a_missing_id":                 {"webhooks delete", "accepts 1 arg(s), received 0"},
+		"two_ids":                      {"deliveries retry a b", "accepts 1 arg(s), received 2"},
+		"a_suspension_without_reason":  {"keys suspend 5", `required flag(s) "reason" not set`},
+		"a_limit_that_is_no_number":    {"keys list --limit all", `invalid argument "all" for "--limit" flag`},
+		"a_limit_of_0":                 {"deliveries list --limit 0", "--limit must be at least 1"},
+		"a_key_that_is_no_id":          {"keys revoke 5", noID + "key"},
+		"a_webhook_that_is_no_id":      {"webhooks reset-circuit 5", noID + "webhook"},
+		"a_deleted_webhook_no_id":      {"webhooks delete 5", noID + "webhook"},
+		"a_delivery_that_is_no_id":     {"deliveries show 5", noID + "delivery"},
+		"a_retried_delivery_no_id":     {"deliveries retry 5", noID + "delivery"},
+		"a_canceled_delivery_no_id":    {"deliveries cancel 5", noID + "delivery"},
+		"a_filter_that_is_no_id":       {"deliveries list --webhook 5", noID + "webhook"},
+		"a_replay_that_is_no_id":       {"replays show 5", noID + "replay"},
+		"a_user_that_is_no_id":         {"staff delete 5", noID + "staff user"},
+		"a_token_of_no_id":             {"staff token 5", noID + "staff user"},
+		"a_replay_of_no_webhook":       {"deliveries replay --since 1h", `"" is not the id of a webhook`},
+		"an_unknown_status":            {"deliveries list --status lost", "--status must be one of pending, retrying"},
+		"a_time_that_is_none":          {"deliveries list --since soon", "--since must be a time"},
+		"an_end_that_is_none":          {"deliveries list --until soon", "--until must be a time"},
+		"an_expiry_that_is_none":       {"keys create --platform --expires never", "--expires must be a time"},
+		"a_webhook_without_a_keyset":   {"webhooks create --platform", "keyset is not set: set GREENROOM_KEYSET"},
+		"a_worker_without_probes":      {"health --worker", "worker.http_addr is not set"},
+		"a_receiver_with_a_bad_status": {"listen --status 99", "status must be 200 to 599, not 99"},
+		"a_receiver_with_a_bad_secret": {"listen --secret short", "the signing secret must be 64 hex digits"},
+		"a_demo_without_a_product":     {"demo", "start `make run` first"},
+		"a_bench_of_another_temporal":  {"bench --temporal cloud", `--temporal is server or dev, not "cloud"`},
+		"chaos_with_another_temporal":  {"chaos --temporal cloud", `--temporal is server or dev, not "cloud"`},
+		"nothing_to_execute":           {"dev exec", "requires at least 1 arg(s), only received 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := runProgram(t, env, strings.Fields(tt.args)...)
+			assert.Equal(t, 1, r.code)
+			assert.Empty(t, r.stdout, "only results go to standard output")
+			assert.True(t, strings.HasPrefix(r.stderr, "greenroom: "+tt.want), r.stderr)
+			assert.Equal(t, 1, strings.Count(r.stderr, "\n"), r.stderr)
+		})
+	}
+}
+
+func TestCommands_name_the_settings_that_they_miss(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{
+		"keys list", "keys revoke 5", "webhooks list", "staff list", "deliveries list", "replays show 5",
+		"migrate up", "migrate down", "migrate status", "api", "worker", "keys create --platform", "webhooks create",
+	} {
+		t.Run(strings.ReplaceAll(args, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			r := runProgram(t, nil, strings.Fields(args)...)
+			assert.Equal(t, 1, r.code)
+			assert.Empty(t, r.stdout)
+			first, rest, _ := strings.Cut(strings.TrimSuffix(r.stderr, "\n"), "\n")
+			assert.Equal(t, "greenroom: "+noDatabase, first)
+			for want, needed := range map[string]bool{
+				"secret is not set": args == "api" || args == "worker" || strings.HasPrefix(args, "keys create"),
+				"keyset is not set": args == "api" || args == "worker" || args == "webhooks create",
+			} {
+				assert.Equal(t, needed, strings.Contains(rest, want), want)
+			}
+		})
+	}
+}
+
+func TestGroups_print_their_help(t *testing.T) {
+	t.Parallel()
+	for _, group := range []string{"keys", "webhooks", "staff", "deliveries", "replays", "migrate"} {
+		r := runProgram(t, nil, group)
+		require.Zero(t, r.code)
+		require.Contains(t, r.stdout, "Available Commands:\n")
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	d, url := dbtest.NewURL(t)
+	all, err := db.MigrationStatus(t.Context(), d)
+	require.NoError(t, err)
+	env := []string{"GREENROOM_DATABASE_URL=" + url}
+	migrate := func(command string) []string {
+		r := runProgram(t, env, "migrate", command)
+		require.Zero(t, r.code, r.stderr)
+		return strings.Split(strings.TrimSpace(r.stdout), "\n")
+	}
+	states := func() (applied, missing int) {
+		for _, line := range migrate("status") {
+			_, state, found := strings.Cut(line, "\t")
+			require.True(t, found, line)
+			if state == "missing" {
+				missing++
+				continue
+			}
+			assert.Regexp(t, `^applied \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$`, state)
+			applied++
+		}
+		return applied, missing
+	}
+
+	assert.Equal(t, []string{"nothing to apply"}, migrate("up"), "the test's database has the schema")
+	applied, missing := states()
+	assert.Equal(t, []int{len(all), 0}, []int{applied, missing})
+	rolledBack := migrate("down")
+	assert.True(t, strings.HasPrefix(rolledBack[0], "rolled back "), rolledBack[0])
+	_, missing = states()
+	assert.Len(t, rolledBack, missing)
+	r := runProgram(t, env, "keys", "list")
+	assert.Equal(t, "greenroom: the database is not migrated: run greenroom migrate up\n", r.stderr)
+	again := migrate("up")
+	assert.Len(t, again, len(rolledBack))
+	assert.True(t, strings.HasPrefix(again[0], "applied "), again[0])
+	assert.Equal(t, []string{"nothing to apply"}, migrate("up"))
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	var status atomic.Int32
+	paths := make(chan string, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		paths <- r.URL.Path
+		w.WriteHeader(int(status.Load()))
+	}))
+	t.Cleanup(srv.Close)
+	addr := srv.Listener.Addr().String()
+	for _, component := range []struct{ name, args string }{
+		{"the API", "health --http-addr " + addr},
+		{"the worker", "health --worker --worker-http-addr " + addr},
+	} {
+		status.Store(http.StatusOK)
+		r := runProgram(t, nil, strings.Fields(component.args)...)
+		require.Equal(t, result{}, r, "ready, without output")
+		require.Equal(t, "/readyz", <-paths)
+		status.Store(http.StatusServiceUnavailable)
+		r = runProgram(t, nil, strings.Fields(component.args)...)
+		<-paths
+		require.Equal(t, 1, r.code)
+		require.Equal(t, "greenroom: "+component.name+" on "+addr+" is not ready: HTTP 503\n", r.stderr)
+	}
+}
+
+func TestAPI_refuses_an_address_in_use(t *testing.T) {
+	t.Parallel()
+	_, url := dbtest.NewURL(t)
+	keyset, err := seal.NewKeyset()
+	require.NoError(t, err)
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer other.Close()
+	addr := other.Addr().String()
+
+	r := runProgram(t, []string{
+		"GREENROOM_DATABASE_URL=" + url, "GREENROOM_SECRET=" + strings.Repeat("ab", 32), "GREENROOM_KEYSET=" + keyset,
+	}, "api", "--http-addr", addr)
+
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.stderr, "greenroom: listen on "+addr+" (setting http.addr): ")
+}
+
+func TestSettings_lists_every_setting(t *testing.T) {
+	t.Parallel()
+	r := runProgram(t, nil, "help", "settings")
+	require.Zero(t, r.code)
+	for _, s := range config.Describe() {
+		assert.Regexp(t, `(?m)^`+s.Name+` +`+s.Env+` `, r.stdout)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	r := runProgram(t, nil, "version")
+	assert.Regexp(t, `^greenroom \S+ \(go\S+, \w+/\w+(, [0-9a-f]+)?\)\n$`, r.stdout)
+}
+
+func TestDevClean_removes_only_the_data(t *testing.T) {
+	t.Parallel()
+	cmd := greenroom(t, "dev", "clean")
+	data := filepath.Join(cmd.Dir, ".data")
+	require.NoError(t, os.MkdirAll(filepath.Join(data, "postgres"), 0o700))
+	for _, name := range []string{filepath.Join(data, "secrets"), filepath.Join(cmd.Dir, "notes")} {
+		require.NoError(t, os.WriteFile(name, nil, 0o600))
+	}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.NoDirExists(t, data)
+	require.FileExists(t, filepath.Join(cmd.Dir, "notes"))
+}
+
+func TestListen_prints_what_arrives(t *testing.T) {
+	t.Parallel()
+	port, err := devstack.FreePort()
+	require.NoError(t, err)
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	cmd := greenroom(t, "listen", "--addr", addr, "--json", "--fail", "1", "--status", "503")
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	require.NoError(t, cmd.Start())
+	deliver := func() int {
+		resp, err := http.Post("http://"+addr+"/hook", "application/json", strings.NewReader(`{"event":"ping"}`))
+		if err != nil {
+			return 0
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	first := 0
+	waitFor(t, func() bool { first = deliver(); return first != 0 })
+	assert.Equal(t, http.StatusServiceUnavailable, first)
+	assert.Equal(t, http.StatusNoContent, deliver(), "--fail counts deliveries")
+
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+
+	require.NoError(t, cmd.Wait(), "a stop by a signal is not a failure")
+	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+	require.Len(t, lines, 2)
+	for _, line := range lines {
+		require.True(t, json.Valid([]byte(line)), line)
+	}
+	assert.Contains(t, stderr.String(), "Deliveries are not verified: no --secret")
+}
+
+// TestOperator_acts checks the commands that change a row: the table that they print, and the row afterwards.
+func TestOperator_acts(t *testing.T) {
+	t.Parallel()
+	d, url := dbtest.NewURL(t)
+	keyset, err := seal.NewKeyset()
+	require.NoError(t, err)
+	env := []string{
+		"GREENROOM_DATABASE_URL=" + url, "GREENROOM_SECRET=" + strings.Repeat("ab", 32), "GREENROOM_KEYSET=" + keyset,
+	}
+	run := func(args string, more ...string) string {
+		r := runProgram(t, env, append(strings.Fields(args), more...)...)
+		require.Zero(t, r.code, r.stderr)
+		return r.stdout
+	}
+	idOf := func(out string) string {
+		var row struct{ ID string }
+		require.NoError(t, json.Unmarshal([]byte(out), &row))
+		return row.ID
+	}
+	value := func(query string, args ...any) (text string) {
+		require.NoError(t, d.NewRaw(query, args...).Scan(t.Context(), &text))
+		return text
+	}
+	key := idOf(run("keys create --company Acme --create-company --scope read:jobs --scope read:events " +
+		"--allow-ip 192.0.2.0/24 --expires 1d --per-minute 7 --per-hour 70 --json"))
+	hook := idOf(run("webhooks create --company Acme --url https://acme.example/hook --event 5 --name Hook --json"))
+
+	t.Run("a_key_has_what_the_flags_say", func(t *testing.T) {
+		require.Equal(t, "{read:jobs,read:events} {192.0.2.0/24} 7 70 made by an operator", value(
+			"SELECT concat_ws(' ', scopes, allowed_ips, rate_per_minute, rate_per_hour, name) FROM api_keys WHERE id = ?", key))
+		require.Equal(t, "true", value(
+			"SELECT (expires_at - now() BETWEEN '23h' AND '24h')::text FROM api_keys WHERE id = ?", key))
+	})
+	t.Run("a_key_is_suspended_resumed_and_revoked", func(t *testing.T) {
+		for _, step := range []struct{ args, state string }{
+			{"keys suspend --reason leaked " + key, "suspended"},
+			{"keys resume " + key, "active"},
+			{"keys revoke " + key, "revoked"},
+		} {
+			require.Equal(t, "key  "+key+"  is "+step.state+"\n", run(step.args))
+		}
+		require.Equal(t, "created,suspended,resumed,revoked", value(
+			"SELECT string_agg(action, ',' ORDER BY id) FROM audit_log WHERE target_id = ?", key))
+		r := runProgram(t, env, "keys", "resume", key)
+		require.Equal(t, 1, r.code)
+		require.Contains(t, r.stderr, "which cannot be undone")
+	})
+	t.Run("deliveries_are_canceled_and_retried", func(t *testing.T) {
+		delivery := publish(t, d, value("SELECT company_id FROM webhooks WHERE id = ?", hook))
+		require.Contains(t, run("deliveries list --limit 1 --webhook "+hook), delivery)
+		require.Empty(t, idsIn(t, run("deliveries list --json --until 1h")))
+		require.Equal(t, []string{delivery}, idsIn(t, run("deliveries list --json --since 1h --status pending")))
+		require.Contains(t, run("deliveries cancel "+delivery), "is canceled, generation 0")
+		require.Contains(t, run("deliveries retry "+delivery), "is pending, generation 1")
+		require.Regexp(t, `status +pending\n`, run("deliveries show "+delivery))
+		require.NotContains(t, run("deliveries show "+delivery), `"body"`)
+		require.Contains(t, run("deliveries show --json "+delivery), `"body"`)
+	})
+	t.Run("a_webhook_is_reset_and_deleted", func(t *testing.T) {
+		_, err := d.ExecContext(t.Context(), "UPDATE webhooks SET is_active = false WHERE id = ?", hook)
+		require.NoError(t, err)
+		require.Equal(t, "webhook  "+hook+"  is active\n", run("webhooks reset-circuit "+hook))
+		require.Equal(t, "webhook  "+hook+"  is deleted\n", run("webhooks delete "+hook))
+		require.Empty(t, idsIn(t, run("webhooks list --company Acme --json")))
+		r := runProgram(t, env, "webhooks", "delete", hook)
+		require.Equal(t, "greenroom: there is no webhook "+hook+"\n", r.stderr)
+	})
+	t.Run("a_company_is_created_only_on_request", func(t *testing.T) {
+		r := runProgram(t, env, "webhooks", "create", "--company", "Other", "--url", "https://b.example", "--event", "5")
+		require.Equal(t, "greenroom: there is no company named \"Other\"\n", r.stderr)
+		require.Equal(t, "1", value("SELECT count(*)::text FROM companies"))
+	})
+	t.Run("the_database_is_selected_by_a_flag", func(t *testing.T) {
+		r := runProgram(t, nil, "keys", "list", "--database-url", url, "--json")
+		require.Equal(t, []string{key}, idsIn(t, r.stdout))
+	})
+}
+
+func idsIn(t *testing.T, list string) (ids []string) {
+	t.Helper()
+	var rows []struct{ ID string }
+	require.NoError(t, json.Unmarshal([]byte(list), &rows))
+	for _, row := range rows {
+		ids = append(ids, row.ID)
+	}
+	return ids
+}
+
+// publish records interview.started and returns the id of its only delivery.
+func publish(t *testing.T, d *bun.DB, company string) string {
+	t.Helper()
+	id, err := uuid.Parse(company)
+	require.NoError(t, err)
+	require.NoError(t, pg.InTx(t.Context(), d, func(ctx context.Context, tx bun.Tx) error {
+		_, err := delivery.RecordEvent(ctx, tx, &delivery.Event{
+			CompanyID: &id, Type: "interview.started", Data: json.RawMessage(`{}`),
+		})
+		return err
+	}))
+	var made string
+	require.NoError(t, d.NewRaw("SELECT id FROM deliveries").Scan(t.Context(), &made))
+	return made
+}

@@ -1,0 +1,167 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/pg"
+)
+
+// Erasing a person from events and deliveries reads all rows of the person's company, page by page, because an event
+// names a candidate only in its text: patterns are what lower-case text is compared with (LIKE).
+
+// erasedError is the last error of a delivery that an erasure canceled.
+const erasedError = "The person in this event was erased"
+
+// ErasedPage is the result of one page.
+type ErasedPage struct {
+	// Last is the cursor of the next page; Looked is how many rows were read, Erased how many had the person.
+	Last                     uuid.UUID
+	Looked, Erased, Canceled int
+}
+
+// EraseDeliveries removes the person from the bodies and the receivers' answers of one page of a company's deliveries,
+// and cancels those that have not ended. An erased delivery is not sent again. The webhooks that were sent the person's
+// data are noted with the erasure.
+func EraseDeliveries(
+	ctx context.Context, tx bun.Tx, erasure, company, after uuid.UUID, patterns []string, limit int,
+) (ErasedPage, error) {
+	p, err := erasePage(ctx, tx, eraseDeliveriesSQL, company, after, limit, patterns, erasure, erasedError,
+		string(WakeDelivery))
+	if err != nil {
+		return p, fmt.Errorf("erase deliveries: %w", err)
+	}
+	if p.Canceled > 0 {
+		notify(tx)
+	}
+	return p, nil
+}
+
+const eraseDeliveriesSQL = `
+WITH page AS MATERIALIZED (
+  SELECT id, event_id FROM deliveries WHERE company_id = $1 AND id > $2 ORDER BY id LIMIT $3
+), hit AS MATERIALIZED (
+  SELECT p.id FROM page p JOIN events e ON e.id = p.event_id
+  WHERE lower(e.data) LIKE ANY ($4::text[]) OR lower(e.context) LIKE ANY ($4::text[])
+), u AS (
+  UPDATE deliveries d SET body = '', erased_at = now(), updated_at = now(), next_attempt_at = NULL,
+    last_error = CASE WHEN d.status IN ('pending', 'retrying', 'paused') THEN $6::text END,
+    status = CASE WHEN d.status IN ('pending', 'retrying', 'paused') THEN 'canceled' ELSE d.status END
+  FROM hit WHERE d.id = hit.id AND d.erased_at IS NULL
+  RETURNING d.id, d.webhook_id, d.attempts, d.workflow_id, d.last_error IS NOT NULL AS canceled
+), a AS (
+  UPDATE attempts SET response = NULL, error = NULL FROM u WHERE delivery_id = u.id
+), w AS (
+  INSERT INTO erasure_webhooks (erasure_id, webhook_id) SELECT DISTINCT $5::uuid, webhook_id FROM u WHERE attempts > 0
+  ON CONFLICT DO NOTHING
+), c AS (
+  INSERT INTO commands (id, kind, subject_id)
+  SELECT uuid_v7(), $7::text, id FROM u WHERE canceled AND workflow_id IS NOT NULL
+)
+SELECT COALESCE((SELECT id FROM page ORDER BY id DESC LIMIT 1), $2), (SELECT count(*) FROM page),
+  (SELECT count(*) FROM u), (SELECT count(*) FROM u WHERE canceled)`
+
+// RecheckErased removes the receivers' answers of attempts that were in flight while their deliveries were erased.
+func RecheckErased(ctx context.Context, tx bun.Tx, erasure, company, after uuid.UUID, limit int) (ErasedPage, error) {
+	p, err := erasePage(ctx, tx, recheckErasedSQL, company, after, limit, erasure)
+	if err != nil {
+		return p, fmt.Errorf("recheck erased deliveries: %w", err)
+	}
+	return p, nil
+}
+
+const recheckErasedSQL = `
+WITH page AS MATERIALIZED (
+  SELECT id, webhook_id, attempts, erased_at FROM deliveries WHERE company_id = $1 AND id > $2 ORDER BY id LIMIT $3
+), mine AS MATERIALIZED (
+  SELECT id, webhook_id, attempts FROM page
+  WHERE erased_at >= (SELECT requested_at FROM erasures WHERE id = $4::uuid)
+), a AS (
+  UPDATE attempts SET response = NULL, error = NULL FROM mine
+  WHERE delivery_id = mine.id AND (response IS NOT NULL OR error IS NOT NULL)
+), l AS (
+  UPDATE deliveries d SET last_error = NULL FROM mine WHERE d.id = mine.id AND d.status <> 'canceled'
+    AND d.last_error IS NOT NULL
+), w AS (
+  INSERT INTO erasure_webhooks (erasure_id, webhook_id)
+  SELECT DISTINCT $4::uuid, webhook_id FROM mine WHERE attempts > 0
+  ON CONFLICT DO NOTHING
+)
+SELECT COALESCE((SELECT id FROM page ORDER BY id DESC LIMIT 1), $2), (SELECT count(*) FROM page),
+  (SELECT count(*) FROM mine), 0`
+
+// EraseEvents replaces the data of those events of a page that have the person, and removes their context.
+func EraseEvents(
+	ctx context.Context, tx bun.Tx, company, after uuid.UUID, patterns []string, replacement string, limit int,
+) (ErasedPage, error) {
+	p, err := erasePage(ctx, tx, eraseEventsSQL, company, after, limit, patterns, replacement)
+	if err != nil {
+		return p, fmt.Errorf("erase events: %w", err)
+	}
+	return p, nil
+}
+
+const eraseEventsSQL = `
+WITH page AS MATERIALIZED (
+  SELECT id FROM events WHERE company_id = $1 AND id > $2 ORDER BY id LIMIT $3
+), u AS (
+  UPDATE events e SET data = $5::text, context = NULL FROM page p
+  WHERE e.id = p.id AND e.data <> $5
+    AND (lower(e.data) LIKE ANY ($4::text[]) OR lower(e.context) LIKE ANY ($4::text[]))
+  RETURNING 1
+)
+SELECT COALESCE((SELECT id FROM page ORDER BY id DESC LIMIT 1), $2), (SELECT count(*) FROM page),
+  (SELECT count(*) FROM u), 0`
+
+func erasePage(ctx context.Context, tx bun.Tx, query string, args ...any) (p ErasedPage, err error) {
+	err = pg.Direct(tx).QueryRowContext(ctx, query, args...).Scan(&p.Last, &p.Looked, &p.Erased, &p.Canceled)
+	return p, err
+}
+
+// RecordErased records an event for its subscribers, and a delivery for each webhook that the erasure noted and whose
+// profile has the event, whatever it is subscribed to. Deleted webhooks get none.
+func RecordErased(ctx context.Context, tx bun.Tx, erasure uuid.UUID, e *Event) error {
+	e.complete()
+	if _, err := RecordEvent(ctx, tx, e); err != nil {
+		return err
+	}
+	// The deliveries of a statement are made within its own time; the minute allows for clocks that differ.
+	_, err := pg.Direct(tx).ExecContext(ctx, `
+WITH subscribed AS MATERIALIZED (
+  SELECT id, webhook_id FROM deliveries
+  WHERE id >= uuid_v7_floor(now() - interval '1 minute') AND company_id = $3 AND event_id = $2
+), d AS (
+  INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
+  SELECT uuid_v7(), $2, w.id, $3, $4, false, now(), now()
+  FROM erasure_webhooks x JOIN webhooks w ON w.id = x.webhook_id
+  WHERE x.erasure_id = $1 AND w.deleted_at IS NULL AND w.profile = 'standard'
+    AND w.id NOT IN (SELECT webhook_id FROM subscribed)
+  RETURNING id, webhook_id, company_id
+), q AS (
+  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id) SELECT webhook_id, company_id, id FROM d
+), new AS (
+  SELECT id, webhook_id FROM d UNION ALL SELECT id, webhook_id FROM subscribed
+)
+INSERT INTO erasure_webhooks (erasure_id, webhook_id, delivery_id) SELECT $1, webhook_id, id FROM new
+ON CONFLICT (erasure_id, webhook_id) DO UPDATE SET delivery_id = EXCLUDED.delivery_id`,
+		erasure, e.ID, *e.CompanyID, e.Type)
+	if err != nil {
+		return fmt.Errorf("notify webhooks of an erasure: %w", err)
+	}
+	notify(tx)
+	return nil
+}
+
+// ErasedEventData is the data of the event candidate.erased.
+func ErasedEventData(candidate, erasure uuid.UUID) json.RawMessage {
+	return json.RawMessage(`{"candidateId":"` + candidate.String() + `","erasureId":"` + erasure.String() + `"}`)
+}
+
+// ErasedData is the data that an erasure leaves in an event.
+func ErasedData(candidate uuid.UUID) json.RawMessage {
+	return json.RawMessage(`{"candidateId":"` + candidate.String() + `","erased":true}`)
+}

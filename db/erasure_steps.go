@@ -1,0 +1,201 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"greenroom/db/catalog"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
+)
+
+// Steps of an erasure, in their order. Deliveries come before events, because a delivery is matched by its event.
+const (
+	stepDeliveries = "deliveries"
+	stepEvents     = "events"
+	stepRecheck    = "recheck"
+	stepAnswers    = "answers"
+	stepFiles      = "files"
+	stepNotify     = "notify"
+	stepDone       = "done"
+)
+
+const (
+	// erasePage bounds the rows that one transaction reads.
+	erasePage = 1000
+	// settleErasure is longer than an attempt in flight takes, whose answer is recorded afterwards.
+	settleErasure = 2 * time.Minute
+	// fileRetry is how often an erasure looks whether its files are deleted.
+	fileRetry = 10 * time.Second
+)
+
+// DueErasures returns erasures that have work to do now.
+func DueErasures(ctx context.Context, db bun.IDB, limit int) ([]uuid.UUID, error) {
+	ids := []uuid.UUID{}
+	err := db.NewRaw(`SELECT id FROM erasures WHERE done_at IS NULL AND not_before <= now()
+		ORDER BY not_before LIMIT ?`, limit).Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("list erasures: %w", err)
+	}
+	return ids, nil
+}
+
+// ContinueErasure does one page of an erasure in a transaction. more is false when nothing can be done now: it is done,
+// it waits, or another process works on it.
+func ContinueErasure(ctx context.Context, db *bun.DB, id uuid.UUID) (more bool, err error) {
+	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		e := new(Erasure)
+		err := tx.NewSelect().Model(e).Where("er.id = ? AND er.done_at IS NULL AND er.not_before <= now()", id).
+			For("UPDATE SKIP LOCKED").Scan(ctx)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("load erasure: %w", err)
+		}
+		if err := e.page(ctx, tx); err != nil {
+			return err
+		}
+		more = e.DoneAt == nil && !e.NotBefore.After(time.Now())
+		_, err = tx.NewUpdate().Model(e).WherePK().
+			Column("step", "cursor", "needles", "removed", "not_before", "event_id", "done_at").Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("store erasure: %w", err)
+		}
+		return nil
+	})
+	return more, err
+}
+
+func (e *Erasure) page(ctx context.Context, tx bun.Tx) error {
+	switch e.Step {
+	case stepDeliveries:
+		return e.pageOf(stepEvents, func(after uuid.UUID) (delivery.ErasedPage, error) {
+			return delivery.EraseDeliveries(ctx, tx, e.ID, e.CompanyID, after, e.patterns(), erasePage)
+		})
+	case stepEvents:
+		return e.pageOf(stepRecheck, func(after uuid.UUID) (delivery.ErasedPage, error) {
+			return delivery.EraseEvents(
+				ctx, tx, e.CompanyID, after, e.patterns(), string(delivery.ErasedData(e.CandidateID)), erasePage)
+		})
+	case stepRecheck:
+		return e.pageOf(stepAnswers, func(after uuid.UUID) (delivery.ErasedPage, error) {
+			return delivery.RecheckErased(ctx, tx, e.ID, e.CompanyID, after, erasePage)
+		})
+	case stepAnswers:
+		return e.eraseAnswers(ctx, tx)
+	case stepFiles:
+		return e.awaitFiles(ctx, tx)
+	default:
+		return e.notify(ctx, tx)
+	}
+}
+
+// pageOf does a page of the engine's rows and goes to the next step after the last one. The recheck waits for attempts
+// in flight, if a delivery was canceled.
+func (e *Erasure) pageOf(next string, do func(after uuid.UUID) (delivery.ErasedPage, error)) error {
+	after := uuid.Nil
+	if e.Cursor != "" {
+		id, err := uuid.Parse(e.Cursor)
+		if err != nil {
+			return fmt.Errorf("read cursor of an erasure: %w", err)
+		}
+		after = id
+	}
+	p, err := do(after)
+	if err != nil {
+		return err
+	}
+	if e.Step != stepRecheck {
+		e.count(e.Step, p.Erased)
+	}
+	e.count("canceledDeliveries", p.Canceled)
+	e.Cursor = p.Last.String()
+	if p.Looked < erasePage {
+		e.Step, e.Cursor = next, ""
+		if next == stepRecheck && e.Removed["canceledDeliveries"] > 0 {
+			e.NotBefore = time.Now().Add(settleErasure)
+		}
+	}
+	return nil
+}
+
+func (e *Erasure) count(kind string, n int) {
+	if n > 0 {
+		e.Removed[kind] += int64(n)
+	}
+}
+
+// erasedAnswer replaces the stored answer to an idempotency key. Its request is answered with 410.
+const erasedAnswer = `{"success":false,"data":null,"error":{"code":"RESOURCE_NOT_FOUND",` +
+	`"message":"The person of this answer was erased","details":null}}`
+
+// eraseAnswers replaces the company's and the platform's stored answers that have the person. A key that has the person
+// is deleted. There are those of a day, so each API key's are one page.
+func (e *Erasure) eraseAnswers(ctx context.Context, tx bun.Tx) error {
+	after := uuid.Nil
+	if e.Cursor != "" {
+		after = uuid.MustParse(e.Cursor)
+	}
+	var key uuid.UUID
+	err := tx.NewRaw(`SELECT id FROM api_keys WHERE id > ? AND (company_id = ? OR company_id IS NULL) ORDER BY id LIMIT 1`,
+		after, e.CompanyID).Scan(ctx, &key)
+	if errors.Is(err, sql.ErrNoRows) {
+		e.Step, e.Cursor = stepFiles, ""
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list API keys: %w", err)
+	}
+	conn, patterns := pg.Direct(tx), e.patterns()
+	res, err := conn.ExecContext(ctx, `UPDATE idempotency_keys SET response = $3, status_code = 410
+		WHERE api_key_id = $1 AND lower(response) LIKE ANY ($2::text[])`, key, patterns, erasedAnswer)
+	if err != nil {
+		return fmt.Errorf("erase idempotent answers: %w", err)
+	}
+	n, _ := res.RowsAffected()
+	e.count("idempotentAnswers", int(n))
+	_, err = conn.ExecContext(ctx,
+		"DELETE FROM idempotency_keys WHERE api_key_id = $1 AND lower(key) LIKE ANY ($2::text[])", key, patterns)
+	if err != nil {
+		return fmt.Errorf("erase idempotency keys: %w", err)
+	}
+	e.Cursor = key.String()
+	return nil
+}
+
+// awaitFiles waits until the media store has deleted the person's files.
+func (e *Erasure) awaitFiles(ctx context.Context, tx bun.Tx) error {
+	var left int
+	if len(e.Files) > 0 {
+		err := tx.NewRaw("SELECT count(*) FROM stray_files WHERE file IN (?)", bun.List(e.Files)).Scan(ctx, &left)
+		if err != nil {
+			return fmt.Errorf("look for files: %w", err)
+		}
+	}
+	if left > 0 {
+		e.NotBefore = time.Now().Add(fileRetry)
+		return nil
+	}
+	e.Step = stepNotify
+	return nil
+}
+
+// notify records candidate.erased and ends the erasure. From then on nothing of the person is left in it.
+func (e *Erasure) notify(ctx context.Context, tx bun.Tx) error {
+	event := &delivery.Event{
+		CompanyID: &e.CompanyID, Type: catalog.CandidateErased, Data: delivery.ErasedEventData(e.CandidateID, e.ID),
+	}
+	if err := delivery.RecordErased(ctx, tx, e.ID, event); err != nil {
+		return err
+	}
+	done := now()
+	e.EventID, e.DoneAt, e.Step, e.Needles = &event.ID, &done, stepDone, []string{}
+	return nil
+}

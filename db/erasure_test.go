@@ -1,0 +1,167 @@
+package db_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"greenroom/db"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
+)
+
+// dump is every row of every table as text.
+func (b *bundle) dump() string {
+	b.t.Helper()
+	var tables []string
+	require.NoError(b.t, b.NewRaw(`SELECT c.oid::regclass::text
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind = 'r' AND n.nspname = 'public'`).Scan(b.ctx, &tables))
+	var all strings.Builder
+	for _, table := range tables {
+		var rows []string
+		require.NoError(b.t, b.NewRaw("SELECT replace(t::text, '\"\"', '\"') FROM "+table+" t").Scan(b.ctx, &rows))
+		for _, r := range rows {
+			all.WriteString(table + " " + r + "\n")
+		}
+	}
+	return all.String()
+}
+
+func (b *bundle) erase(candidate uuid.UUID) (e *db.Erasure, begun bool) {
+	b.t.Helper()
+	b.tx(func(tx bun.Tx) (err error) {
+		e, begun, err = db.BeginErasure(b.ctx, tx, candidate, db.ErasureRequested)
+		return err
+	})
+	return e, begun
+}
+
+// finishErasures does all steps, and ends their waits.
+func (b *bundle) finishErasures() {
+	b.t.Helper()
+	for range 50 {
+		_, err := b.ExecContext(b.ctx, "UPDATE erasures SET not_before = now() - interval '1 s' WHERE done_at IS NULL")
+		require.NoError(b.t, err)
+		_, err = b.ExecContext(b.ctx, "DELETE FROM stray_files")
+		require.NoError(b.t, err)
+		ids, err := db.DueErasures(b.ctx, b, 10)
+		require.NoError(b.t, err)
+		if len(ids) == 0 {
+			return
+		}
+		for _, id := range ids {
+			_, err := db.ContinueErasure(b.ctx, b.DB, id)
+			require.NoError(b.t, err)
+		}
+	}
+	b.t.Fatal("an erasure does not end")
+}
+
+func TestErasure(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.candidate("Zyxwvuta", "Qponmlk", "zyx+wvu@forget.example")
+	other := b.candidate("Grace", "Hopper", "grace@stays.example")
+	a := b.agent(db.Online)
+	running, kept := b.interviewOf(c, a, nil), b.interviewOf(other, a, nil)
+	b.tx(func(tx bun.Tx) error { _, err := db.StartInterview(b.ctx, tx, running.ID); return err })
+	published, err := json.Marshal(map[string]string{"note": "for ZYX+wvu@forget.example"})
+	require.NoError(t, err)
+	event := &delivery.Event{CompanyID: &b.company, Type: "note.created", Data: published}
+	b.tx(func(tx bun.Tx) error { _, err := delivery.RecordEvent(b.ctx, tx, event); return err })
+	hook, sent, waiting := pg.NewID(), pg.NewID(), pg.NewID()
+	_, err = b.ExecContext(b.ctx, `INSERT INTO webhooks
+			(id, company_id, profile, url, events, max_retries, timeout_ms, secret)
+		VALUES (?, ?, 'standard', 'https://r.example', '{}', 3, 1000, '')`, hook, b.company)
+	require.NoError(t, err)
+	for id, status := range map[uuid.UUID]string{sent: "succeeded", waiting: "retrying"} {
+		_, err = b.ExecContext(b.ctx, `INSERT INTO deliveries
+			(id, event_id, webhook_id, company_id, event_type, status, attempts, body, last_error, created_at, updated_at)
+			VALUES (?, ?, ?, ?, 'note.created', ?, 1, convert_to(?, 'UTF8'), NULL, now(), now())`,
+			id, event.ID, hook, b.company, status, string(published))
+		require.NoError(t, err)
+		_, err = b.ExecContext(b.ctx, `INSERT INTO attempts
+			(delivery_id, run_id, attempt, workflow_id, started_at, duration_ms, outcome, response)
+			VALUES (?, gen_random_uuid(), 1, 'w', now(), 1, 'retry', ?)`, id, string(published))
+		require.NoError(t, err)
+	}
+	person := []string{"zyxwvuta", "qponmlk", "wvu@forget.example"}
+	for _, p := range person {
+		require.Contains(t, strings.ToLower(b.dump()), p)
+	}
+
+	e, begun := b.erase(c.ID)
+	require.True(t, begun)
+	require.Equal(t, db.InterviewCanceled, b.get(running.ID).Status)
+	b.finishErasures()
+
+	left := strings.ToLower(b.dump())
+	for _, p := range person {
+		for line := range strings.Lines(left) {
+			require.NotContains(t, line, p)
+		}
+	}
+	require.NotContains(t, left, encodedHex("forget.example"), "a dump shows bytea in hex")
+	require.Contains(t, left, "grace@stays.example", "another person stays")
+	require.Equal(t, db.InterviewScheduled, b.get(kept.ID).Status)
+
+	done, err := db.GetErasure(b.ctx, b, c.ID)
+	require.NoError(t, err)
+	require.NotNil(t, done.DoneAt)
+	require.EqualValues(t, 3, done.Removed["deliveries"], "the two above, and one of the bundle's webhook")
+	require.EqualValues(t, 2, done.Removed["canceledDeliveries"])
+	receivers, err := db.ErasureReceivers(b.ctx, b, done)
+	require.NoError(t, err)
+	require.Len(t, receivers, 1)
+	require.Equal(t, hook, receivers[0].WebhookID)
+	require.Equal(t, "pending", *receivers[0].Status)
+	require.Nil(t, receivers[0].ConfirmedAt)
+	err = b.try(func(tx bun.Tx) error { _, err := delivery.RetryDelivery(b.ctx, tx, pg.Scope{}, sent); return err })
+	require.ErrorIs(t, err, pg.ErrConflict, "an erased delivery is not sent again")
+
+	again, begun := b.erase(c.ID)
+	require.False(t, begun)
+	require.Equal(t, e.ID, again.ID)
+}
+
+func encodedHex(s string) string {
+	const digits = "0123456789abcdef"
+	var out strings.Builder
+	for _, c := range []byte(s) {
+		out.WriteByte(digits[c>>4])
+		out.WriteByte(digits[c&15])
+	}
+	return out.String()
+}
+
+// TestExpiredCandidatesAreErased: the day itself is still within the term.
+func TestExpiredCandidatesAreErased(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	past, today, deleted := b.candidate("A", "B", "a@x.example"), b.candidate("C", "D", "c@x.example"),
+		b.candidate("E", "F", "e@x.example")
+	b.tx(func(tx bun.Tx) error { return db.DeleteCandidate(b.ctx, tx, deleted.ID) })
+	for id, days := range map[uuid.UUID]int{past.ID: 1, today.ID: 0, deleted.ID: 1} {
+		_, err := b.ExecContext(b.ctx,
+			"UPDATE candidates SET gdpr_expiry_date = (now() AT TIME ZONE 'UTC')::date - ? WHERE id = ?", days, id)
+		require.NoError(t, err)
+	}
+	n, err := db.BeginExpired(b.ctx, b.DB, 10)
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	for id, erased := range map[uuid.UUID]bool{past.ID: true, today.ID: false, deleted.ID: true} {
+		e, err := db.GetErasure(b.ctx, b, id)
+		require.Equal(t, erased, err == nil)
+		if erased {
+			require.Equal(t, db.ErasureExpired, e.Reason)
+		}
+	}
+	n, err = db.BeginExpired(b.ctx, b.DB, 10)
+	require.NoError(t, err)
+	require.Zero(t, n)
+}

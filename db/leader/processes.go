@@ -1,0 +1,58 @@
+package leader
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// A process that has not renewed its row for ProcessLapse no longer counts. It renews it every processRenew.
+const (
+	ProcessLapse = 6 * time.Second
+	processRenew = ProcessLapse / 3
+)
+
+// Join counts this process among the live ones of a kind until ctx ends, and calls changed with their number at first
+// and after each change. While the database is unavailable the last number stays.
+func Join(ctx context.Context, db *bun.DB, kind string, logger *slog.Logger, changed func(live int)) {
+	id, known := uuid.New(), 0
+	for ctx.Err() == nil {
+		live, err := renewProcess(ctx, db, kind, id)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			logger.DebugContext(ctx, "live processes cannot be counted", "kind", kind, "error", err)
+		case err == nil && live != known:
+			logger.InfoContext(ctx, "live processes", "kind", kind, "processes", live)
+			known = live
+			changed(live)
+		}
+		sleep(ctx, processRenew)
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = release(limited, db, processName(kind, id), id) // it lapses anyway
+}
+
+// processName is the name of a process's lease.
+func processName(kind string, id uuid.UUID) string { return "process:" + kind + ":" + id.String() }
+
+// renewProcess renews the row of a process and counts the live ones. It deletes rows of processes that were killed.
+func renewProcess(ctx context.Context, db bun.IDB, kind string, id uuid.UUID) (live int, err error) {
+	err = db.NewRaw(`WITH me AS (
+			INSERT INTO leases (name, holder, expires_at) VALUES (?0, ?1, clock_timestamp() + ?2 * interval '1 ms')
+			ON CONFLICT (name) DO UPDATE SET expires_at = EXCLUDED.expires_at
+		), killed AS (
+			DELETE FROM leases WHERE starts_with(name, ?3) AND expires_at < clock_timestamp() - interval '1 hour'
+		)
+		SELECT 1 + count(*) FROM leases
+		WHERE starts_with(name, ?3) AND name <> ?0 AND expires_at > clock_timestamp()`,
+		processName(kind, id), id, ProcessLapse.Milliseconds(), "process:"+kind+":").Scan(ctx, &live)
+	if err != nil {
+		return 0, fmt.Errorf("count live processes: %w", err)
+	}
+	return live, nil
+}

@@ -1,0 +1,3 @@
+DROP TABLE request_windows;
+ALTER TABLE deliveries DROP COLUMN turn_at;
+DROP TABLE webhook_rates;

@@ -1,0 +1,90 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"greenroom/activities/deliver"
+	"greenroom/db/delivery"
+	"greenroom/db/pg"
+	"greenroom/workflows"
+)
+
+// streamStarts paces the starts of streams. A stream that was started may begin in another process: its worker got the
+// activity, or this one's version is not the current one.
+type streamStarts struct {
+	next   time.Time
+	pause  time.Duration
+	opened int // streams of this process at the last start
+}
+
+const (
+	streamPauseMin = 250 * time.Millisecond
+	streamPauseMax = 5 * time.Second
+)
+
+// due reports whether a stream may be started. The pause between starts doubles until one begins in this process.
+func (s *streamStarts) due(opened int, now time.Time) bool {
+	if opened > s.opened {
+		s.pause = 0
+	}
+	if now.Before(s.next) && s.pause > 0 {
+		return false
+	}
+	s.pause = min(streamPauseMax, max(streamPauseMin, 2*s.pause))
+	s.next, s.opened = now.Add(s.pause), opened
+	return true
+}
+
+// toStreams divides deliveries among the process's streams, and starts another stream when one is needed. rest have no
+// stream.
+func (d *Dispatcher) toStreams(
+	ctx context.Context, together []delivery.QueuedDelivery,
+) (parts []*deliver.StreamPart, rest []delivery.QueuedDelivery) {
+	if d.o.Streams == nil || len(together) == 0 {
+		return nil, together
+	}
+	parts, rest, wanted := d.o.Streams.Split(together)
+	if wanted && d.streamStarts.due(d.o.Streams.Opened(), time.Now()) {
+		go d.startStream(context.WithoutCancel(ctx))
+	}
+	return parts, rest
+}
+
+// addToStreams stores a batch for each part in the transaction that takes its deliveries.
+func addToStreams(ctx context.Context, tx bun.Tx, parts []*deliver.StreamPart) (ids []uuid.UUID, err error) {
+	for _, p := range parts {
+		b := delivery.Batch{ID: pg.NewID(), Stream: uuid.NullUUID{UUID: p.ID(), Valid: true}}
+		for _, q := range p.Deliveries {
+			b.Deliveries = append(b.Deliveries, q.DeliveryID)
+		}
+		ids = append(ids, b.ID)
+		if len(b.Deliveries) == 0 {
+			continue
+		}
+		if err := delivery.AddBatch(ctx, tx, b); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// startStream starts a stream. The eager start and the eager activity make it begin in this process, if they succeed.
+func (d *Dispatcher) startStream(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	id := pg.NewID()
+	_, err := d.o.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.DeliverStreamWorkflowID(id), TaskQueue: d.o.TaskQueue, EnableEagerStart: !d.o.Versioned,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		StaticSummary:         "first attempts as deliveries arrive",
+	}, workflows.DeliverStream, workflows.DeliverStreamInput{StreamID: id})
+	if err != nil {
+		d.o.Logger.WarnContext(ctx, "a stream cannot be started: deliveries share workflows batch by batch", "error", err)
+	}
+}

@@ -35,4 +35,5 @@ type Activities struct {
 
 	recorder recorder
 	flights  flights
+	known    knownHooks
 }

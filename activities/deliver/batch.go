@@ -13,6 +13,7 @@ import (
 
 	"greenroom/activities/webhook"
 	"greenroom/db/delivery"
+	"greenroom/db/pg"
 )
 
 // BatchInput asks for the first attempts of many deliveries.
@@ -101,9 +102,11 @@ func (b *batch) make(ctx, begins context.Context) error {
 // batch is the state of a batch while its attempts are made.
 type batch struct {
 	*Activities
-	// stream, when not nil, attempts the batch. taken are its deliveries when the dispatcher has just handed them over.
+	// stream, when not nil, attempts the batch. taken are its deliveries when the dispatcher has just handed them over,
+	// and takenAt is when it began to take them.
 	stream   *Stream
 	taken    []delivery.QueuedDelivery
+	takenAt  time.Time
 	in       BatchInput
 	run      uuid.UUID
 	workflow string
@@ -180,10 +183,24 @@ func (b *batch) loadWork(ctx context.Context, all bool, wanted func(*delivery.De
 
 func (b *batch) addWork(jobs []*delivery.Work, wanted func(*delivery.Delivery) bool) {
 	for _, j := range jobs {
-		if j.Done == nil && wanted(&j.Delivery) {
-			b.byHook[j.Delivery.WebhookID] = append(b.byHook[j.Delivery.WebhookID], j)
+		switch d := &j.Delivery; {
+		case !wanted(d):
+		case b.stream != nil && b.tookAgain(j):
+			b.left = append(b.left, queuedAgain(d))
+		case j.Done == nil:
+			b.byHook[d.WebhookID] = append(b.byHook[d.WebhookID], j)
 		}
 	}
+}
+
+// tookAgain reports whether the dispatcher took a delivery for a stream that must not attempt it (see StreamPart.Fill),
+// and died before it gave it back. One that this run attempted after the batch was made, and that was replayed since,
+// waits elsewhere.
+func (b *batch) tookAgain(j *delivery.Work) bool {
+	if j.Delivery.Attempts == 0 && !j.Delivery.IsTest {
+		return false
+	}
+	return j.Done == nil || j.Done.StartedAt.Before(pg.TimeOf(b.in.BatchID))
 }
 
 // attempt makes the attempts of all endpoints concurrently, so that no delivery waits for another's receiver.
@@ -283,14 +300,16 @@ func (b *batch) leave(ctx context.Context, jobs []*delivery.Work) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, j := range jobs {
-		d := &j.Delivery
-		q := delivery.QueuedDelivery{DeliveryID: d.ID, WebhookID: d.WebhookID, CompanyID: d.CompanyID, Attempt: 1}
-		if d.Status.Ended() {
+		if q := queuedAgain(&j.Delivery); j.Delivery.Status.Ended() {
 			b.resend = append(b.resend, q)
 		} else {
 			b.left = append(b.left, q)
 		}
 	}
+}
+
+func queuedAgain(d *delivery.Delivery) delivery.QueuedDelivery {
+	return delivery.QueuedDelivery{DeliveryID: d.ID, WebhookID: d.WebhookID, CompanyID: d.CompanyID, Attempt: 1}
 }
 
 // send makes one attempt. attempts counts it until it is recorded.

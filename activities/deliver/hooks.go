@@ -33,7 +33,67 @@ func (b *batch) loadHooks(ctx context.Context) (*hooks, error) {
 	for id := range b.byHook {
 		h.m[id] = nil
 	}
-	return h, h.read(ctx)
+	if b.stream == nil || len(b.taken) == 0 {
+		return h, h.read(ctx)
+	}
+	if !b.stream.holds() {
+		h.lost = true
+		return h, errLeaseLost
+	}
+	versions := make(map[uuid.UUID]string, len(h.m))
+	for i := range b.taken {
+		versions[b.taken[i].WebhookID] = b.taken[i].WebhookVersion()
+	}
+	if b.known.fill(h.m, versions) {
+		h.at = b.takenAt
+		return h, nil
+	}
+	err := h.read(ctx)
+	if err == nil {
+		b.known.put(h.m, versions)
+	}
+	return h, err
+}
+
+// knownHooks are the webhooks that were read last, each with its version then: a batch need not read what has not
+// changed. Nothing modifies them.
+type knownHooks struct {
+	mu sync.Mutex
+	m  map[uuid.UUID]knownHook
+}
+
+type knownHook struct {
+	version string
+	webhook *delivery.Webhook
+}
+
+// knownMost bounds the memory, at some 2 KiB for each.
+const knownMost = 10_000
+
+// fill sets the values of m, whose keys are webhooks. It is false when one is not known in its version.
+func (k *knownHooks) fill(m map[uuid.UUID]*delivery.Webhook, versions map[uuid.UUID]string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for id := range m {
+		known := k.m[id]
+		if known.webhook == nil || known.version != versions[id] {
+			return false
+		}
+		m[id] = known.webhook
+	}
+	return true
+}
+
+// put notes rows that were read when they had these versions or later ones.
+func (k *knownHooks) put(m map[uuid.UUID]*delivery.Webhook, versions map[uuid.UUID]string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.m == nil || len(k.m)+len(m) > knownMost {
+		k.m = map[uuid.UUID]knownHook{}
+	}
+	for id, w := range m {
+		k.m[id] = knownHook{versions[id], w}
+	}
 }
 
 func (h *hooks) read(ctx context.Context) error {

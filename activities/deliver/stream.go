@@ -237,10 +237,11 @@ func (s *Stream) resend(ctx context.Context) (resent int, err error) {
 // resendPage bounds one transaction.
 const resendPage = 500
 
-// attempt attempts a batch that is marked as under way. taken are its deliveries when it was just committed.
-func (s *Stream) attempt(id uuid.UUID, taken []delivery.QueuedDelivery) {
+// attempt attempts a batch that is marked as under way. taken are its deliveries when it was just committed, and since
+// is when the dispatcher began to take them.
+func (s *Stream) attempt(id uuid.UUID, taken []delivery.QueuedDelivery, since time.Time) {
 	b := &batch{
-		Activities: s.Activities, in: BatchInput{BatchID: id}, taken: taken,
+		Activities: s.Activities, in: BatchInput{BatchID: id}, taken: taken, takenAt: since,
 		run: s.run, workflow: s.workflow, stream: s,
 	}
 	err := b.makeOrRecover(s.begins)
@@ -293,7 +294,7 @@ func (s *Stream) attemptOrphans(ctx context.Context, age time.Duration) {
 	}
 	for _, b := range batches {
 		if s.take(b) {
-			go s.attempt(b.ID, nil)
+			go s.attempt(b.ID, nil, time.Time{})
 		}
 	}
 }

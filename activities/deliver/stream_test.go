@@ -191,6 +191,49 @@ func TestStreamGetsNoReplays(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// TestStreamGivesBackReplaysOfItsOwn: the dispatcher took them for it and died before it gave them back.
+func TestStreamGivesBackReplaysOfItsOwn(t *testing.T) {
+	s := setupAttempt(t)
+	st, id := s.open()
+	part, batch := s.give(1)
+	part.Attempt(batch)
+	s.settle(st)
+	st.Renew(t.Context(), 0)
+	require.NoError(t, delivery.ResendDeliveries(t.Context(), s.DB, part.Deliveries))
+	taken, others, err := delivery.TakeForStream(t.Context(), s.DB, delivery.TakeOptions{Limit: 10, PerFlow: 10},
+		delivery.Batch{ID: pg.NewID(), Stream: uuid.NullUUID{UUID: id, Valid: true}})
+	require.NoError(t, err)
+	require.False(t, others)
+	require.Equal(t, part.Deliveries[0].DeliveryID, taken.Ready[0].DeliveryID)
+	part = s.Streams.Single()
+	require.Equal(t, taken.Ready, part.Fill(taken.Ready), "the stream has recorded its first attempt")
+	part.Drop()
+
+	st.Renew(t.Context(), 0)
+	s.settle(st)
+	require.EqualValues(t, 1, s.posts.Load())
+	require.Equal(t, 1, s.number(queue+" WHERE attempt = 1"))
+	st.Renew(t.Context(), 0)
+	require.Zero(t, s.number(batches))
+}
+
+// TestStreamSeesAChangedWebhook: a webhook that it knows is read again once its row has changed.
+func TestStreamSeesAChangedWebhook(t *testing.T) {
+	s := setupAttempt(t)
+	st, _ := s.open()
+	attempt := func() (path string) {
+		t.Helper()
+		part, batch := s.give(1)
+		part.Attempt(batch)
+		s.settle(st)
+		return s.last.Load().URL.Path
+	}
+	require.Equal(t, "/", attempt())
+	require.Equal(t, "/", attempt())
+	s.exec("UPDATE webhooks SET url = url || '/moved'")
+	require.Equal(t, "/moved", attempt())
+}
+
 // TestStreamLeavesABatchToItsNewOwner: it must not give back, or abandon, what another worker attempts.
 func TestStreamLeavesABatchToItsNewOwner(t *testing.T) {
 	s := setupAttempt(t)

@@ -36,6 +36,7 @@ type Streams struct {
 type StreamPart struct {
 	Stream     *Stream
 	Deliveries []delivery.QueuedDelivery
+	since      time.Time
 }
 
 // ID returns the stream's id, which a batch of the part must have.
@@ -55,7 +56,7 @@ func (p *StreamPart) Attempt(batch uuid.UUID) {
 		s.note(q.DeliveryID)
 	}
 	s.mu.Unlock()
-	go s.attempt(batch, p.Deliveries)
+	go s.attempt(batch, p.Deliveries, p.since)
 }
 
 // Drop is called when no batch was committed.
@@ -101,6 +102,48 @@ func (ss *Streams) Split(
 		}
 	}
 	return parts, rest, wanted && ss.room(now)
+}
+
+// Single begins a part without deliveries in the process's only stream that has not reached its age. It is nil when there
+// is none, or are several, or it has flows enough.
+func (ss *Streams) Single() *StreamPart {
+	if ss == nil {
+		return nil
+	}
+	now := time.Now()
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	var single *Stream
+	for _, s := range ss.open {
+		switch _, flows, aged := s.look(delivery.Flow{}, now); {
+		case aged:
+		case single != nil || flows >= FlowsMost:
+			return nil
+		default:
+			single = s
+		}
+	}
+	if single == nil {
+		return nil
+	}
+	return single.begin()
+}
+
+// Fill adds the deliveries that Split would give to the part's stream, and returns the others. A delivery whose caller
+// waits for its outcome is one of them.
+func (p *StreamPart) Fill(qs []delivery.QueuedDelivery) (rest []delivery.QueuedDelivery) {
+	s := p.Stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, q := range qs {
+		if f := q.Flow(); q.Attempted() || q.IsTest || !s.flows[f] && len(s.flows) >= FlowsMost {
+			rest = append(rest, q)
+		} else {
+			s.flows[f] = true
+			p.Deliveries = append(p.Deliveries, q)
+		}
+	}
+	return rest
 }
 
 // room reports whether the process may have another stream. Those that have reached their age count less: they must be
@@ -194,7 +237,7 @@ func (s *Stream) begin() *StreamPart {
 	defer s.mu.Unlock()
 	s.handing++
 	s.used = time.Now()
-	return &StreamPart{Stream: s}
+	return &StreamPart{Stream: s, since: s.used}
 }
 
 func (s *Stream) addFlow(f delivery.Flow) {

@@ -256,18 +256,42 @@ func loadWork(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bo
 	if err := loadEvents(ctx, db, events); err != nil {
 		return nil, err
 	}
-	const firstAttempts = "SELECT delivery_id FROM attempts WHERE delivery_id = ANY ($1) AND run_id = $2 AND attempt = 1"
-	done, err := queryIDs(ctx, db, firstAttempts, attempted, run)
+	done, err := recordedFirst(ctx, db, attempted, run)
 	if err != nil {
 		return nil, err
 	}
 	work = withEvents(all, events)
 	for _, j := range work {
-		if slices.Contains(done, j.Delivery.ID) {
-			j.Done = &Attempt{DeliveryID: j.Delivery.ID, RunID: run, Attempt: 1}
+		if startedAt, ok := done[j.Delivery.ID]; ok {
+			j.Done = &Attempt{DeliveryID: j.Delivery.ID, RunID: run, Attempt: 1, StartedAt: startedAt}
 		}
 	}
 	return work, nil
+}
+
+// recordedFirst returns the start of each first attempt that a run recorded, of any generation.
+func recordedFirst(
+	ctx context.Context, db bun.IDB, ids []uuid.UUID, run uuid.UUID,
+) (startedAt map[uuid.UUID]time.Time, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := pg.Direct(db).QueryContext(ctx, `SELECT delivery_id, started_at FROM attempts
+		WHERE delivery_id = ANY ($1) AND run_id = $2 AND attempt = 1`, pgIDs(ids), run)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
+	startedAt = map[uuid.UUID]time.Time{}
+	for rows.Next() {
+		var id uuid.UUID
+		var at time.Time
+		if err := rows.Scan(&id, &at); err != nil {
+			return nil, err
+		}
+		startedAt[id] = at
+	}
+	return startedAt, rows.Err()
 }
 
 func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (work []*Work, err error) {

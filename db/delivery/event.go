@@ -89,7 +89,14 @@ type submitResult struct {
 
 // insertEvents stores submissions in one statement. Outside a transaction that statement commits by itself.
 func insertEvents(ctx context.Context, db bun.IDB, ss []Submission) ([]submitResult, error) {
-	rows, err := pg.Direct(db).QueryContext(ctx, insertEventsSQL.SQL, insertEventsSQL.Args(insertEventsArgs(ss))...)
+	args, itself := insertEventsArgs(ss), false
+	if pool, ok := db.(*bun.DB); ok { // a transaction may take long until its commit
+		var done func()
+		itself, done = pg.NotifiesItself(pool)
+		defer done()
+	}
+	args["notify"] = itself
+	rows, err := pg.Direct(db).QueryContext(ctx, insertEventsSQL.SQL, insertEventsSQL.Args(args)...)
 	if err != nil {
 		return nil, fmt.Errorf("record events: %w", err)
 	}
@@ -113,7 +120,7 @@ func insertEvents(ctx context.Context, db bun.IDB, ss []Submission) ([]submitRes
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("record events: %w", err)
 	}
-	if len(deliveries) > 0 {
+	if len(deliveries) > 0 && !itself {
 		pg.Notify(db, QueueChannel, OnlyDeliveries)
 	}
 	for i, s := range ss {
@@ -199,6 +206,8 @@ func pgNullID(id *uuid.UUID) pgtype.UUID {
 // Webhooks are looked up for each event in three indexed steps: those of the company, the global webhooks that the
 // company owns and, read once, the global webhooks of the platform. So no plan costs more, whatever the planner
 // assumes about the tables. A webhook with a set (see WebhookSet) gets the events of jobs that have that set.
+//
+// The last part returns no row.
 var insertEventsSQL = pg.Named(`
 WITH stale AS MATERIALIZED (
   SELECT a.submission
@@ -247,7 +256,10 @@ WITH stale AS MATERIALIZED (
 )
 SELECT NULL::uuid, NULL::int, submission, taken FROM left_out
 UNION ALL
-SELECT event_id, count(*)::int, NULL, NULL FROM d GROUP BY event_id`)
+SELECT event_id, count(*)::int, NULL, NULL FROM d GROUP BY event_id
+UNION ALL
+SELECT NULL, NULL, NULL, NULL FROM (SELECT FROM d WHERE @notify::boolean LIMIT 1) one
+WHERE pg_notify('` + QueueChannel + `', '` + OnlyDeliveries + `') IS NULL`)
 
 // RecordTest stores a test event for exactly one webhook, whatever it is subscribed to, and returns the id of its
 // delivery. It stores nothing and returns ErrConflict when the webhook is inactive or its circuit is open. A test is

@@ -50,10 +50,16 @@ type QueuedDelivery struct {
 
 	eventID  uuid.UUID
 	attempts int // recorded ones
+	// webhookVersion changes with each change of the webhook's row.
+	webhookVersion string
 }
 
 // Attempted reports whether an attempt was recorded before, of any generation.
 func (q *QueuedDelivery) Attempted() bool { return q.attempts > 0 }
+
+// WebhookVersion changes with each change of the webhook's row. It is empty unless the delivery was taken from the
+// queue.
+func (q *QueuedDelivery) WebhookVersion() string { return q.webhookVersion }
 
 // Flow is the unit of fair queueing: the queued deliveries of one company to one webhook. Flows take turns. Company is
 // the zero id for events without a company.
@@ -114,14 +120,7 @@ func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t TakeResult
 	if err != nil {
 		return t, fmt.Errorf("take deliveries: %w", err)
 	}
-	var next Flow
-	if len(rows) >= o.Limit {
-		for i := range rows {
-			if f := rows[i].Flow(); f.after(next) {
-				next = f
-			}
-		}
-	}
+	next := nextFlow(rows, o.Limit)
 	var limited []LimitedWebhook
 	rows = slices.DeleteFunc(rows, func(r queuedRow) bool {
 		if r.DeliveryID == uuid.Nil {
@@ -132,6 +131,19 @@ func TakeDeliveries(ctx context.Context, tx bun.Tx, o TakeOptions) (t TakeResult
 	t.Next, t.Limited = next, limited
 	err = t.divide(ctx, tx, rows, o)
 	return t, err
+}
+
+// nextFlow is the flow to continue after when a call that was limited to so many rows took these.
+func nextFlow(rows []queuedRow, limit int) (next Flow) {
+	if len(rows) < limit {
+		return Flow{}
+	}
+	for i := range rows {
+		if f := rows[i].Flow(); f.after(next) {
+			next = f
+		}
+	}
+	return next
 }
 
 // TakeDealt claims the deliveries of deals, as TakeDeliveries does. Their tokens lapse at until.
@@ -228,14 +240,20 @@ func (r *queuedRow) needsWorkflow() bool {
 }
 
 func takeRows(ctx context.Context, tx bun.Tx, o TakeOptions) (taken []queuedRow, err error) {
+	args := o.args()
+	args["per_failing"] = o.PerFailing
+	return scanRows(pg.Direct(tx).QueryContext(ctx, takeSQL.SQL, takeSQL.Args(args)...))
+}
+
+func (o TakeOptions) args() pg.Args {
 	room, err := json.Marshal(o.Room)
 	if err != nil {
-		return nil, err
+		panic(err) // ids and numbers can always be written
 	}
-	return scanRows(pg.Direct(tx).QueryContext(ctx, takeSQL.SQL, takeSQL.Args(pg.Args{
+	return pg.Args{
 		"after_webhook": o.After.Webhook, "after_company": o.After.Company, "limit": o.Limit,
-		"room": string(room), "per_flow": o.PerFlow, "per_failing": o.PerFailing,
-	})...))
+		"room": string(room), "per_flow": o.PerFlow,
+	}
 }
 
 // scanRows reads the rows of takenSQL.
@@ -261,6 +279,7 @@ func scanRows(rows *sql.Rows, err error) (taken []queuedRow, _ error) {
 			&r.Failing,
 			&r.blocked,
 			&r.deleted,
+			&r.webhookVersion,
 		); err != nil {
 			return nil, err
 		}
@@ -278,21 +297,7 @@ func scanRows(rows *sql.Rows, err error) (taken []queuedRow, _ error) {
 //
 // A webhook with a rate limit is one step of the walk, whatever waits for it, and one row of the result, without a
 // delivery. While it is blocked it is walked as the others, because none of its deliveries is sent.
-var takeSQL = pg.Named(`
-WITH RECURSIVE flows AS (
-  SELECT q.webhook_id, q.company_id, w.limited, w.failing FROM (
-    SELECT webhook_id, company_id FROM delivery_queue
-    WHERE (webhook_id, company_id) > (@after_webhook::uuid, @after_company::uuid)
-    ORDER BY webhook_id, company_id LIMIT 1
-  ) q LEFT JOIN LATERAL ` + flowWebhook("q") + ` w ON true
-  UNION ALL
-  SELECT next.webhook_id, next.company_id, w.limited, w.failing FROM flows CROSS JOIN LATERAL (
-    SELECT q.webhook_id, q.company_id FROM delivery_queue q
-    WHERE (q.webhook_id, q.company_id) > (flows.webhook_id,
-      CASE WHEN flows.limited THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff' ELSE flows.company_id END)
-    ORDER BY q.webhook_id, q.company_id LIMIT 1
-  ) next LEFT JOIN LATERAL ` + flowWebhook("next") + ` w ON true
-), picked AS MATERIALIZED (
+var takeSQL = pg.Named(flowsSQL + `, picked AS MATERIALIZED (
   SELECT p.row, CASE WHEN flows.limited THEN flows.webhook_id END AS limited, flows.failing
   FROM flows LEFT JOIN LATERAL (
     SELECT q.ctid AS row FROM delivery_queue q
@@ -307,8 +312,25 @@ WITH RECURSIVE flows AS (
 )` + takenSQL + `
 UNION ALL
 SELECT '00000000-0000-0000-0000-000000000000', limited, 'ffffffff-ffff-ffff-ffff-ffffffffffff', 0, false, false, '',
-  '', 0, 0, 0, failing, false, false
+  '', 0, 0, 0, failing, false, false, ''
 FROM picked WHERE limited IS NOT NULL`)
+
+// flowsSQL walks the distinct flows of the queue, from @after_webhook and @after_company on.
+var flowsSQL = `
+WITH RECURSIVE flows AS (
+  SELECT q.webhook_id, q.company_id, w.limited, w.failing FROM (
+    SELECT webhook_id, company_id FROM delivery_queue
+    WHERE (webhook_id, company_id) > (@after_webhook::uuid, @after_company::uuid)
+    ORDER BY webhook_id, company_id LIMIT 1
+  ) q LEFT JOIN LATERAL ` + flowWebhook("q") + ` w ON true
+  UNION ALL
+  SELECT next.webhook_id, next.company_id, w.limited, w.failing FROM flows CROSS JOIN LATERAL (
+    SELECT q.webhook_id, q.company_id FROM delivery_queue q
+    WHERE (q.webhook_id, q.company_id) > (flows.webhook_id,
+      CASE WHEN flows.limited THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff' ELSE flows.company_id END)
+    ORDER BY q.webhook_id, q.company_id LIMIT 1
+  ) next LEFT JOIN LATERAL ` + flowWebhook("next") + ` w ON true
+)`
 
 // flowWebhook reads the webhook of a flow.
 func flowWebhook(flow string) string {
@@ -339,15 +361,20 @@ WITH picked AS (
 const takenSQL = `, taken AS (
   DELETE FROM delivery_queue WHERE ctid = ANY (ARRAY(SELECT row FROM picked WHERE row IS NOT NULL))
   RETURNING webhook_id, company_id, delivery_id, attempt, probe, redo
-)
+)` + answerSQL
+
+// answerSQL are the columns that scanRows reads.
+const answerSQL = `
 SELECT t.delivery_id, t.webhook_id, t.company_id, t.attempt, t.probe, t.redo, w.profile, w.url,
   w.max_retries, w.timeout_ms,
   w.rate_limit, w.consecutive_failures > 0, w.circuit_opened_at IS NOT NULL OR NOT w.is_active,
-  w.deleted_at IS NOT NULL
-FROM taken t CROSS JOIN LATERAL (SELECT * FROM webhooks w WHERE w.id = t.webhook_id OFFSET 0) w`
+  w.deleted_at IS NOT NULL, w.version
+FROM taken t CROSS JOIN LATERAL (
+  SELECT *, xmin::text AS version FROM webhooks w WHERE w.id = t.webhook_id OFFSET 0
+) w`
 
 // readTaken fills in the columns of table deliveries.
-func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
+func readTaken(ctx context.Context, db bun.IDB, taken []queuedRow) error {
 	if len(taken) == 0 {
 		return nil
 	}
@@ -356,7 +383,7 @@ func readTaken(ctx context.Context, tx bun.Tx, taken []queuedRow) error {
 		ids[i] = taken[i].DeliveryID
 		byID[ids[i]] = &taken[i]
 	}
-	rows, err := pg.Direct(tx).
+	rows, err := pg.Direct(db).
 		QueryContext(ctx, `SELECT id, status, event_type, generation, is_test, next_attempt_at, last_error,
 			event_id, attempts
 		FROM deliveries WHERE id = ANY ($1)`, pgIDs(ids))

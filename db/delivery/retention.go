@@ -170,7 +170,7 @@ func clearDefault(ctx context.Context, db *bun.DB, table dayTable, before time.T
 		if err != nil {
 			return fmt.Errorf("look for old rows of %s without a partition: %w", table.name, err)
 		}
-		d := day{table, dayOf(timeOf(first))}
+		d := day{table, dayOf(pg.TimeOf(first))}
 		if err := d.clear(ctx, db); err != nil {
 			return err
 		}
@@ -205,13 +205,4 @@ func (d day) clear(ctx context.Context, db *bun.DB) error {
 			return err
 		}
 	}
-}
-
-// timeOf is the instant that a UUIDv7 was made at, to the millisecond.
-func timeOf(id uuid.UUID) time.Time {
-	var ms int64
-	for _, b := range id[:6] {
-		ms = ms<<8 | int64(b)
-	}
-	return time.UnixMilli(ms)
 }

@@ -39,6 +39,11 @@ func (e *engine) cases() []use {
 			return enough(n, 2*20, err)
 		}},
 		{name: "take", n: n, run: e.take(delivery.TakeOptions{Limit: 500, PerFlow: 500, PerFailing: 500}, "")},
+		{name: "take_for_stream", n: n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			b := delivery.Batch{ID: pg.NewID(), Stream: uuid.NullUUID{UUID: pg.NewID(), Valid: true}}
+			t, _, err := delivery.TakeForStream(ctx, tx, delivery.TakeOptions{Limit: 500, PerFlow: 500}, b)
+			return enough(len(t.Ready), n, err)
+		}},
 		{name: "take_and_put_back", n: 2 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: 500, PerFlow: 500, PerFailing: 500})
 			if err != nil {

@@ -27,3 +27,12 @@ func FloorID(t time.Time) uuid.UUID {
 	}
 	return id
 }
+
+// TimeOf is the instant that a UUIDv7 was made at, rounded down to the millisecond.
+func TimeOf(id uuid.UUID) time.Time {
+	var ms int64
+	for _, b := range id[:6] {
+		ms = ms<<8 | int64(b)
+	}
+	return time.UnixMilli(ms)
+}

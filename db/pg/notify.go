@@ -13,6 +13,8 @@ const (
 	notifyEvery = 5 * time.Millisecond
 	// notifyLimit bounds a round. Listeners have polled by then.
 	notifyLimit = time.Second
+	// quietFor is how long a pool must have sent nothing until a statement may notify as a part of its own transaction.
+	quietFor = 10 * time.Millisecond
 )
 
 // Notify sends a PostgreSQL notification after the transaction has committed, and soon when db is not a transaction. In
@@ -32,6 +34,11 @@ func Notify(db bun.IDB, channel, payload string) {
 	}
 	notifierOf(db).add(notifications{n: true})
 }
+
+// NotifiesItself reports whether a statement should call pg_notify itself instead of Notify after it: that saves a
+// round trip and a flush while little is sent, and would make commits wait for each other when much is. done must be
+// called when the statement has ended; until then, and for quietFor, others of the pool use Notify.
+func NotifiesItself(db *bun.DB) (itself bool, done func()) { return notifierOf(db).claim(time.Now()) }
 
 // Close sends the notifications that are pending, which would be lost when the process exits, and closes the pool.
 func Close(db *bun.DB) error {
@@ -66,6 +73,23 @@ type notifier struct {
 	mu      sync.Mutex
 	pending notifications
 	running bool
+	// claimed: a statement notifies itself. sent is when the last notification was sent.
+	claimed bool
+	sent    time.Time
+}
+
+func (n *notifier) claim(now time.Time) (itself bool, done func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.claimed || n.running || now.Sub(n.sent) < quietFor {
+		return false, func() {}
+	}
+	n.claimed = true
+	return true, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.claimed, n.sent = false, time.Now()
+	}
 }
 
 func (n *notifier) add(more notifications) {
@@ -96,7 +120,9 @@ func (n *notifier) send() bool {
 	n.mu.Lock()
 	batch := n.pending
 	n.pending = nil
-	n.running = len(batch) > 0
+	if n.running = len(batch) > 0; n.running {
+		n.sent = time.Now()
+	}
 	n.mu.Unlock()
 	if len(batch) == 0 {
 		return false

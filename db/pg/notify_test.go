@@ -147,3 +147,33 @@ func TestCloseSendsPendingNotifications(t *testing.T) {
 		require.Error(t, d.PingContext(t.Context()), "the pool is closed")
 	}
 }
+
+// TestNotifiesItself: one statement at a time may, and none while notifications are sent.
+func TestNotifiesItself(t *testing.T) {
+	t.Parallel()
+	d, url := dbtest.NewURL(t)
+	l := listen(t, url, "itself")
+	free := func() (done func()) {
+		t.Helper()
+		require.Eventually(t, func() (itself bool) {
+			itself, done = pg.NotifiesItself(d)
+			return itself
+		}, 20*time.Second, 15*time.Millisecond)
+		return done
+	}
+	done := free()
+	itself, end := pg.NotifiesItself(d)
+	require.False(t, itself, "another statement does")
+	end()
+	pg.Notify(d, "itself", "other")
+	require.Equal(t, "other", l.next(), "it does not wait for the statement")
+	done()
+
+	free()()
+	require.Eventually(t, func() bool {
+		pg.Notify(d, "itself", "busy")
+		itself, end := pg.NotifiesItself(d)
+		end()
+		return !itself
+	}, 20*time.Second, time.Millisecond, "a notification is being sent")
+}

@@ -29,10 +29,14 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (r Result, err erro
 	if d.batches.full() && !d.o.Streams.Any() {
 		return Result{}, nil // dispatchSingles wakes the loop when there is room
 	}
+	if r, ok, err := d.express(ctx); ok {
+		return r, err
+	}
 	var s shared
 	err = d.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		t, more, err := d.take(ctx, tx)
 		r = Result{Taken: t.Taken, more: more, next: d.limits.nextAfter(t.Limited)}
+		d.extraordinary = len(t.Limited) > 0 || t.Taken > len(t.Ready)
 		if err != nil || t.Taken == 0 {
 			return err
 		}
@@ -46,6 +50,7 @@ func (d *Dispatcher) dispatchDeliveries(ctx context.Context) (r Result, err erro
 			r.more = false // nothing had a place: the next round follows when one is free
 		}
 		back = append(back, early...)
+		d.extraordinary = d.extraordinary || len(alone)+len(back)+len(s.batches) > 0
 		if s.any() || d.pacer.shares() {
 			s.singles = len(alone) > 0
 			d.tokens.keep(alone)
@@ -145,11 +150,16 @@ func (d *Dispatcher) take(ctx context.Context, tx bun.Tx) (t delivery.TakeResult
 	if err == nil {
 		err = d.takeLimited(ctx, tx, &t, quotas, startBlocked)
 	}
+	d.blocked.add(t.Blocked)
+	return t, d.observe(&t, quotas), err
+}
+
+// observe notes what a round took. more: the limits may have left deliveries behind that the next round can take.
+func (d *Dispatcher) observe(t *delivery.TakeResult, quotas inflight.Quotas) (more bool) {
 	flows, largest := countFlows(t.Ready)
 	limited := d.o.Endpoints.Adapt(t.Taken, flows, largest)
-	d.pacer.observe(t, limited, time.Now())
-	d.blocked.add(t.Blocked)
-	return t, d.pacer.more || len(t.Ready) > 0 && len(quotas.Webhook) > 0, err
+	d.pacer.observe(*t, limited, time.Now())
+	return d.pacer.more || len(t.Ready) > 0 && len(quotas.Webhook) > 0
 }
 
 // countFlows counts the flows, and the deliveries of the largest one.

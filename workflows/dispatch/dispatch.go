@@ -90,6 +90,8 @@ type Dispatcher struct {
 	pacer        pacer
 	limits       limits
 	streamStarts streamStarts
+	// extraordinary: the last round saw deliveries that express does not take.
+	extraordinary bool
 
 	// singlesAfter belongs to the loop of dispatchSingles: no singles are taken before.
 	singlesAfter time.Time

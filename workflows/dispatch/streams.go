@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -54,6 +55,39 @@ func (d *Dispatcher) toStreams(
 		go d.startStream(context.WithoutCancel(ctx))
 	}
 	return parts, rest
+}
+
+// express takes deliveries for the process's stream in one statement, without a transaction. ok is false when the round
+// must be made as usual: deliveries do not share workflows now, no stream can take all, an endpoint is slow, or the
+// last round saw deliveries that are not ordinary first attempts.
+func (d *Dispatcher) express(ctx context.Context) (r Result, ok bool, err error) {
+	if d.extraordinary || !d.pacer.shares() || d.o.Endpoints.AnySlow() {
+		return r, false, nil
+	}
+	p := d.o.Streams.Single()
+	if p == nil {
+		return r, false, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundLimit)
+	defer cancel()
+	quotas := d.o.Endpoints.Quotas(true)
+	b := delivery.Batch{ID: pg.NewID(), Stream: uuid.NullUUID{UUID: p.ID(), Valid: true}}
+	t, others, err := delivery.TakeForStream(ctx, d.o.DB, delivery.TakeOptions{
+		Limit: quotas.Round, PerFlow: quotas.Flow, Room: quotas.Webhook, After: d.pacer.next,
+	}, b)
+	if err == nil {
+		// The next round takes them as usual.
+		rest := p.Fill(t.Ready)
+		err = delivery.LeaveBatch(ctx, d.o.DB, b.ID, 0, rest)
+		d.extraordinary = others || len(rest) > 0
+	}
+	if err != nil { // the stream attempts a batch that was stored later
+		p.Drop()
+		return r, true, fmt.Errorf("dispatch: %w", err)
+	}
+	p.Attempt(b.ID)
+	more := d.observe(&t, quotas)
+	return Result{Taken: len(p.Deliveries), more: more || d.extraordinary}, true, nil
 }
 
 // addToStreams stores a batch for each part in the transaction that takes its deliveries.

@@ -66,6 +66,14 @@ func (s *system) batchesUnderWay() (n int) {
 	return n
 }
 
+// streams counts the streams that a worker has.
+func (s *system) streams() (n int) {
+	s.t.Helper()
+	require.NoError(s.t, s.db.NewRaw("SELECT count(*) FROM delivery_streams WHERE ended_at IS NULL").
+		Scan(s.t.Context(), &n))
+	return n
+}
+
 // posts counts the POSTs by delivery, regardless of the response.
 func (rc *receiver) posts() map[string]int {
 	n := map[string]int{}
@@ -101,26 +109,27 @@ func TestManyAtOnceArriveOnceInBatches(t *testing.T) {
 }
 
 func TestADeliveryThatFailsInABatchContinuesInItsOwnWorkflow(t *testing.T) {
-	const total = 60
+	const each = 60
 	s := setup(t, inBatches)
 	r := listen(t, refuseSome(5))
 	w := s.webhook(r, "instaview", 5)
-	s.publishAtOnce("interview.started", total)
-	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == total }, "all arrive in the end")
-	deliveries, extra := r.acceptedOnce()
-	require.Equal(t, total, deliveries)
-	require.Zero(t, extra)
-	posts, failures := r.posts(), ""
-	for _, d := range s.delivered(w["id"]) {
-		require.Equal(t, d.Attempts, posts[d.ID.String()], "each POST is a recorded attempt")
-		require.LessOrEqual(t, d.Attempts, 2)
-		if d.Attempts == 2 && d.byBatch() {
-			failures = d.FirstAttemptBy
-			require.Equal(t, fmt.Sprintf("delivery:%s:0", d.ID), d.WorkflowID)
+	failures := ""
+	// On a slow machine a stream may begin before the batch, and attempt all of them.
+	for total := each; failures == "" && total <= 5*each; total += each {
+		s.eventually(func() bool { return s.streams() == 0 }, "no stream takes what is published now")
+		s.publishAtOnce("interview.started", each)
+		s.arriveOnce(r, w["id"], total)
+		posts := r.posts()
+		for _, d := range s.delivered(w["id"]) {
+			require.Equal(t, d.Attempts, posts[d.ID.String()], "each POST is a recorded attempt")
+			require.LessOrEqual(t, d.Attempts, 2)
+			if d.Attempts == 2 && d.byBatch() {
+				failures = d.FirstAttemptBy
+				require.Equal(t, fmt.Sprintf("delivery:%s:0", d.ID), d.WorkflowID)
+			}
 		}
 	}
 	require.NotEmpty(t, failures, "a delivery of a batch failed")
-	require.Greater(t, r.count(), total, "and was attempted again")
 	s.workflowEnds(failures)
 	s.record("DeliverBatch-failures", failures)
 }

@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -111,6 +113,45 @@ func TestADeliveryThatFailsInAStreamContinuesInItsOwnWorkflow(t *testing.T) {
 		}
 	}
 	require.True(t, failedInStream)
+}
+
+// TestAStreamBesideOtherKindsOfDeliveries: replays, tests, retries and deliveries with a rate limit come between those
+// that the stream attempts, and none is lost or sent twice.
+func TestAStreamBesideOtherKindsOfDeliveries(t *testing.T) {
+	const first, second = 62, 120
+	s := setup(t, inBatches)
+	plain, limited, refuses := listen(t, nil), listen(t, nil), listen(t, refuseSome(10))
+	w := s.webhook(plain, "instaview", 5, 2)
+	id := s.stream()
+	s.publishSteadily(first - 2)
+	s.arriveOnce(plain, w["id"], first)
+	l := s.must(http.MethodPost, "/webhooks", map[string]any{"url": limited.URL, "events": []any{5}, "rateLimit": 20})
+	f := s.webhook(refuses, "instaview", 5)
+
+	s.replay(w["id"])
+	for range second / 20 {
+		s.publishSteadily(20)
+		tested := s.must(http.MethodPost, fmt.Sprintf("/webhooks/%s/test", w["id"]), nil)
+		require.Equal(t, true, tested["success"], tested)
+	}
+	s.eventually(
+		func() bool { return s.statuses(w["id"])["succeeded"] == first+second+second/20 },
+		"the plain ones arrive",
+	)
+	s.eventually(func() bool { return plain.count() == 2*first+second+second/20 }, "and so do the replays")
+	for delivery, n := range plain.posts() {
+		require.LessOrEqual(t, n, 2, delivery)
+	}
+	s.arriveOnce(limited, l["id"], second)
+	s.arriveOnce(refuses, f["id"], second)
+	streamed := 0
+	for _, d := range s.delivered(w["id"]) {
+		if d.byStream() {
+			streamed++
+		}
+	}
+	require.Positive(t, streamed)
+	s.workflowEnds(id)
 }
 
 // TestAStoppedWorkerGivesBackItsStream: what was not begun goes back to the queue before the worker ends.

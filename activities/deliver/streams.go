@@ -104,7 +104,7 @@ func (ss *Streams) Split(
 	return parts, rest, wanted && ss.room(now)
 }
 
-// Single begins a part without deliveries in the process's only stream that has not reached its age. It is nil when there
+// Single begins a part without deliveries in the only stream that has not reached its age. It is nil when there
 // is none, or are several, or it has flows enough.
 func (ss *Streams) Single() *StreamPart {
 	if ss == nil {

@@ -122,8 +122,7 @@ func (s *server) createKey(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	plain, hash, prefix := db.GenerateKey(s.Secret)
-	k.Hash, k.Prefix = hash, prefix
+	plain := k.SetNew(s.Secret)
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		_, caller, err := lockForCaller(ctx, tx, c, surface.Caller(c).Key.ID)
 		if err != nil {
@@ -272,7 +271,7 @@ func (s *server) rotateKey(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	plain, hash, prefix := db.GenerateKey(s.Secret)
+	plain := ""
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		locked, caller, err := lockForCaller(ctx, tx, c, k.ID)
 		if err != nil {
@@ -288,7 +287,7 @@ func (s *server) rotateKey(c *gin.Context) error {
 		if err := grant(k, caller); err != nil {
 			return err
 		}
-		k.Hash, k.Prefix = hash, prefix
+		plain = k.SetNew(s.Secret)
 		return db.RotateAPIKey(ctx, tx, k, actor(c))
 	})
 	if err != nil {

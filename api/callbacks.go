@@ -43,7 +43,7 @@ type transcriptLine struct {
 
 func (s *server) callbackID(c *gin.Context, resourceType string) (uuid.UUID, error) {
 	id, err := surface.PathID(c, "id", resourceType)
-	if err == nil && !token.Valid(s.Secret, token.Callback, id, c.Query("token")) {
+	if err == nil && !token.Valid(s.Secrets(), token.Callback, id, c.Query("token")) {
 		err = surface.NotFound(resourceType, id.String())
 	}
 	return id, err

@@ -76,7 +76,7 @@ var errNoInvite = &surface.Error{
 func (s *server) invited(c *gin.Context) (uuid.UUID, error) {
 	raw, tok, _ := strings.Cut(c.Param("invite"), ".")
 	id, valid := pg.ParseID(raw)
-	if !valid || !token.Valid(s.Secret, token.Invite, id, tok) {
+	if !valid || !token.Valid(s.Secrets(), token.Invite, id, tok) {
 		return uuid.Nil, errNoInvite
 	}
 	return id, nil

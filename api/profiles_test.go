@@ -116,14 +116,14 @@ func TestTestRevealsTheKey(t *testing.T) {
 	got := b.do("POST", test, nil).is(200)
 	require.Equal(
 		t,
-		object{"success": false, "message": "Webhook test failed: HTTP 204", "authorizationKey": made["signingSecret"]},
+		object{"success": false, "message": "Webhook test failed: HTTP 204", "authorizationKey": made["authorizationKey"]},
 		got,
 	)
 	_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET is_active = false WHERE id = ?", made["id"])
 	require.NoError(t, err)
 	got = b.do("POST", test, nil).is(200)
 	require.True(t, strings.HasPrefix(got["message"].(string), "No delivery was created."))
-	require.Equal(t, made["signingSecret"], got["authorizationKey"])
+	require.Equal(t, made["authorizationKey"], got["authorizationKey"])
 
 	plain := b.newHook(2)["id"].(string)
 	require.NotContains(t, b.do("POST", "/webhooks/"+plain+"/test", nil).is(200), "authorizationKey")

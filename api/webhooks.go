@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -43,6 +44,8 @@ type webhookInput struct {
 	Profile         string            `json:"profile"`
 	RateLimit       int               `json:"rateLimit" validate:"gte=0,lte=10000"`
 	CircuitRecovery *string           `json:"circuitRecovery" validate:"oneof=manual probe"`
+	// SignatureAlgorithms: [algorithms].
+	SignatureAlgorithms []string `json:"signatureAlgorithms" validate:"max=2"`
 	systemFields
 }
 
@@ -73,8 +76,10 @@ type webhookPatch struct {
 	IsActive        surface.Opt[bool]              `json:"isActive"`
 	RateLimit       surface.Opt[int]               `json:"rateLimit" validate:"gte=0,lte=10000"`
 	CircuitRecovery surface.Opt[string]            `json:"circuitRecovery" validate:"oneof=manual probe" null:"ok"`
-	CompanyID       surface.Opt[json.RawMessage]   `json:"companyId" null:"ok"`
-	Profile         surface.Opt[json.RawMessage]   `json:"profile" null:"ok"`
+	// SignatureAlgorithms: [algorithms].
+	SignatureAlgorithms surface.Opt[[]string]        `json:"signatureAlgorithms" validate:"max=2"`
+	CompanyID           surface.Opt[json.RawMessage] `json:"companyId" null:"ok"`
+	Profile             surface.Opt[json.RawMessage] `json:"profile" null:"ok"`
 	systemFields
 }
 
@@ -96,12 +101,23 @@ type webhookOutput struct {
 	CircuitRecovery     *string            `json:"circuitRecovery"`
 	Profile             string             `json:"profile"`
 	RateLimit           int                `json:"rateLimit"`
-	CreatedAt           surface.Timestamp  `json:"createdAt"`
-	UpdatedAt           surface.Timestamp  `json:"updatedAt"`
+	SignatureAlgorithms []string           `json:"signatureAlgorithms"`
+	// JWKSURL has the public keys of a webhook with v1a signatures.
+	JWKSURL   *string           `json:"jwksUrl"`
+	CreatedAt surface.Timestamp `json:"createdAt"`
+	UpdatedAt surface.Timestamp `json:"updatedAt"`
 	// SigningSecret and the same in the form of Standard Webhooks libraries are only in the answer to a create, or to an
 	// update that replaced it, and cannot be read again.
 	SigningSecret      string `json:"signingSecret,omitempty"`
 	SigningSecretWhsec string `json:"signingSecretWhsec,omitempty"`
+	// AuthorizationKey is in the same answers, for a profile whose deliveries carry a key.
+	AuthorizationKey string `json:"authorizationKey,omitempty"`
+}
+
+// reveal adds a new signing secret to the output.
+func (out *webhookOutput) reveal(w *delivery.Webhook, secret []byte) {
+	out.SigningSecret, out.SigningSecretWhsec = webhook.SecretHex(secret), webhook.SecretWhsec(secret)
+	out.AuthorizationKey = AuthorizationKey(w, secret)
 }
 
 // headerOutput omits the value, as the reference does. All values are sealed; isMasked is the reference's.
@@ -114,8 +130,8 @@ func showHeader(h *delivery.WebhookHeader) headerOutput {
 	return headerOutput{h.Name, surface.IsMasked(h.Name)}
 }
 
-func showWebhook(w *delivery.Webhook) webhookOutput {
-	return webhookOutput{
+func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
+	out := webhookOutput{
 		ID:                  w.ID,
 		APIKeyID:            w.APIKeyID,
 		CompanyID:           w.CompanyID,
@@ -133,9 +149,15 @@ func showWebhook(w *delivery.Webhook) webhookOutput {
 		CircuitRecovery:     w.CircuitRecovery,
 		Profile:             w.Profile,
 		RateLimit:           w.RateLimit,
+		SignatureAlgorithms: []string{symmetric},
 		CreatedAt:           surface.Timestamp(w.CreatedAt),
 		UpdatedAt:           surface.Timestamp(w.UpdatedAt),
 	}
+	if w.SigningKey != nil {
+		url := s.PublicURL + "/webhooks/" + w.ID.String() + "/jwks"
+		out.SignatureAlgorithms, out.JWKSURL = append(out.SignatureAlgorithms, asymmetric), &url
+	}
+	return out
 }
 
 // unpagedWebhooks is the number of webhooks in a list without page and limit.
@@ -163,9 +185,9 @@ func (s *server) listWebhooks(c *gin.Context) error {
 		return err
 	}
 	if unpaged {
-		return ok(c, http.StatusOK, gin.H{"data": surface.Mapped(hooks, showWebhook), "total": total})
+		return ok(c, http.StatusOK, gin.H{"data": surface.Mapped(hooks, s.showWebhook), "total": total})
 	}
-	return okPage(c, p, hooks, total, showWebhook)
+	return okPage(c, p, hooks, total, s.showWebhook)
 }
 
 func (s *server) createWebhook(c *gin.Context) error {
@@ -188,8 +210,8 @@ func (s *server) createWebhook(c *gin.Context) error {
 		if err := s.CreateWebhook(ctx, tx, c, w); err != nil {
 			return 0, nil, err
 		}
-		out := showWebhook(w)
-		out.SigningSecret, out.SigningSecretWhsec = webhook.SecretHex(secret), webhook.SecretWhsec(secret)
+		out := s.showWebhook(w)
+		out.reveal(w, secret)
 		return http.StatusCreated, wrapped(out), nil
 	})
 }
@@ -200,6 +222,10 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		in.Profile = profiles.Default
 	}
 	if _, err := surface.ProfileOf(in.Profile); err != nil {
+		return nil, nil, err
+	}
+	isAsymmetric, err := algorithms(in.SignatureAlgorithms)
+	if err != nil {
 		return nil, nil, err
 	}
 	key := surface.Caller(c).Key
@@ -222,6 +248,7 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		Inactive:        in.IsActive != nil && !*in.IsActive,
 		RateLimit:       in.RateLimit,
 		CircuitRecovery: in.CircuitRecovery,
+		Asymmetric:      isAsymmetric,
 	})
 }
 
@@ -283,7 +310,7 @@ func (s *server) getWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return ok(c, http.StatusOK, showWebhook(w))
+	return ok(c, http.StatusOK, s.showWebhook(w))
 }
 
 func (s *server) updateWebhook(c *gin.Context) error {
@@ -318,9 +345,9 @@ func (s *server) updateWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	out := showWebhook(w)
+	out := s.showWebhook(w)
 	if secret != nil {
-		out.SigningSecret = webhook.SecretHex(secret)
+		out.reveal(w, secret)
 	}
 	return ok(c, http.StatusOK, out)
 }
@@ -360,8 +387,49 @@ func (s *server) applyWebhook(
 		u.Columns = append(u.Columns, columns...)
 	}
 	surface.Set(&u, "events", &w.Events, surface.Opt[[]string]{Set: in.Events.Set, Value: events})
+	if err := s.applyAlgorithms(in, w, &u); err != nil {
+		return nil, nil, err
+	}
 	secret, err = s.applyReceiver(in, w, &u)
 	return u.Columns, secret, err
+}
+
+// The signatures of Standard Webhooks.
+const (
+	symmetric  = "v1"  // HMAC-SHA256
+	asymmetric = "v1a" // Ed25519
+)
+
+// algorithms reads a webhook's signature algorithms: v1, which is always there, and v1a if wanted. Without any they are
+// v1, so that a receiver gets the headers that its contract has.
+func algorithms(names []string) (isAsymmetric bool, err error) {
+	for _, name := range names {
+		if name != symmetric && name != asymmetric {
+			return false, surface.Invalid("signatureAlgorithms", "signatureAlgorithms has v1 and v1a only")
+		}
+	}
+	if len(names) > 0 && !slices.Contains(names, symmetric) {
+		return false, surface.Invalid("signatureAlgorithms", "signatureAlgorithms always has v1")
+	}
+	return slices.Contains(names, asymmetric), nil
+}
+
+// applyAlgorithms makes the private key of a webhook that gets v1a signatures, and drops those of one that has no more.
+func (s *server) applyAlgorithms(in *webhookPatch, w *delivery.Webhook, u *surface.Update) (err error) {
+	if !in.SignatureAlgorithms.Set {
+		return nil
+	}
+	isAsymmetric, err := algorithms(in.SignatureAlgorithms.Value)
+	switch {
+	case err != nil || isAsymmetric == (w.SigningKey != nil):
+		return err
+	case !isAsymmetric:
+		u.Columns = append(u.Columns, w.DropSigningKeys()...)
+		return nil
+	}
+	u.Columns = append(u.Columns, "signing_key")
+	w.SigningKey, err = s.NewSigningKey(w.ID)
+	return err
 }
 
 // patchedEvents returns the event types of a change that has some.
@@ -446,5 +514,5 @@ func (s *server) resetCircuit(c *gin.Context) error {
 		return err
 	}
 	s.Logger.InfoContext(c.Request.Context(), "circuit closed by the API", "webhook_id", w.ID)
-	return ok(c, http.StatusOK, showWebhook(w))
+	return ok(c, http.StatusOK, s.showWebhook(w))
 }

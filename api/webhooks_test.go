@@ -66,6 +66,8 @@ func TestWebhookCreate(t *testing.T) {
 			"rateLimit":           0.0,
 			"circuitRecovery":     nil,
 			"disabledReason":      nil,
+			"signatureAlgorithms": []any{"v1"},
+			"jwksUrl":             nil,
 		}, got)
 	})
 	t.Run("1.4_minimum_body", func(t *testing.T) {

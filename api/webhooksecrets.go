@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,6 +26,7 @@ func (s *server) webhookSecretRoutes() []surface.Route {
 		surface.Get("/webhooks/:id/secrets", "read:webhooks", s.listSecrets),
 		surface.Post("/webhooks/:id/rotate-secret", "write:webhooks", s.rotateSecret),
 		surface.Delete("/webhooks/:id/secrets/:fingerprint", "write:webhooks", s.revokeSecret),
+		surface.Get("/webhooks/:id/jwks", surface.Public, s.showKeys).ByNetwork(),
 	}
 }
 
@@ -42,12 +44,15 @@ type rotateInput struct {
 	OverlapSeconds *int `json:"overlapSeconds" validate:"gte=0,lte=604800"`
 }
 
-// WebhookSecret is a signing secret in use, without its value. ExpiresAt is nil for the current one.
+// WebhookSecret is a signing secret in use, without its value. ExpiresAt is nil for the current one. The public key is
+// that of the private key which is replaced and ends with the secret, for a webhook with v1a signatures.
 type WebhookSecret struct {
 	Fingerprint string             `json:"fingerprint"`
 	IsCurrent   bool               `json:"isCurrent"`
 	CreatedAt   surface.Timestamp  `json:"createdAt"`
 	ExpiresAt   *surface.Timestamp `json:"expiresAt"`
+	PublicKey   string             `json:"publicKey,omitempty"`
+	KeyID       string             `json:"keyId,omitempty"`
 }
 
 // WebhookSecrets lists the secrets with which a webhook's deliveries are signed now, the current one first.
@@ -58,12 +63,77 @@ func WebhookSecrets(box *seal.Box, w *delivery.Webhook) ([]WebhookSecret, error)
 		if err != nil {
 			return nil, fmt.Errorf("list signing secrets: %w", err)
 		}
-		shown = append(shown, WebhookSecret{
+		s := WebhookSecret{
 			Fingerprint: webhook.Fingerprint(secret), IsCurrent: live.ExpiresAt == nil,
 			CreatedAt: surface.Timestamp(live.CreatedAt), ExpiresAt: surface.Maybe(live.ExpiresAt),
-		})
+		}
+		if live.SigningKey != nil {
+			key, err := publicKey(box, w, live)
+			if err != nil {
+				return nil, err
+			}
+			s.PublicKey, s.KeyID = webhook.PublicKeyWhpk(key), webhook.JWKOf(key).KeyID
+		}
+		shown = append(shown, s)
 	}
 	return shown, nil
+}
+
+func publicKey(box *seal.Box, w *delivery.Webhook, live delivery.LiveSecret) (ed25519.PublicKey, error) {
+	raw, err := box.Open(live.SigningKey, w.ID, delivery.SigningKeyField)
+	if err != nil {
+		return nil, fmt.Errorf("read signing key: %w", err)
+	}
+	key, err := webhook.ParseSigningKey(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read signing key: %w", err)
+	}
+	return webhook.PublicKey(key), nil
+}
+
+// AuthorizationKey returns the key that the webhook's deliveries carry with its current secret; "" for a profile
+// without one.
+func AuthorizationKey(w *delivery.Webhook, secret []byte) string {
+	p, err := profiles.ByName(w.Profile)
+	if err != nil || p.KeyHeader == "" {
+		return ""
+	}
+	return webhook.KeyOf(secret, w.HasDerivedKey())
+}
+
+// keysMaxAge is how long receivers may use the public keys of a webhook without reading them again. It delays the end
+// of a key at such a receiver.
+const keysMaxAge = "max-age=300"
+
+// showKeys answers anyone with the public keys of a webhook's v1a signatures. A webhook without such signatures is not
+// told from one that does not exist.
+func (s *server) showKeys(c *gin.Context) error {
+	none := surface.NotFound("WebhookKeys", c.Param("id"))
+	id, valid := pg.ParseID(c.Param("id"))
+	if !valid {
+		return none
+	}
+	w, err := delivery.GetWebhook(c.Request.Context(), s.DB, id)
+	if errors.Is(err, pg.ErrNotFound) || err == nil && w.SigningKey == nil {
+		return none
+	}
+	if err != nil {
+		return err
+	}
+	keys := []webhook.JWK{}
+	for _, live := range w.LiveSecrets(time.Now()) {
+		if live.SigningKey == nil { // replaced before the webhook had signatures of v1a
+			continue
+		}
+		key, err := publicKey(s.Box, w, live)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, webhook.JWKOf(key))
+	}
+	c.Header("Cache-Control", "public, "+keysMaxAge)
+	c.Data(http.StatusOK, "application/jwk-set+json", surface.Encoded(gin.H{"keys": keys}))
+	return nil
 }
 
 // RotatedSecret is the only output that has the new secret.
@@ -137,11 +207,14 @@ var errSecretInUse = errors.New("the signing secret is in use already")
 func RotateSecret(
 	ctx context.Context, tx bun.Tx, box *seal.Box, w *delivery.Webhook, secret []byte, overlap time.Duration,
 ) (out RotatedSecret, err error) {
-	sealed, err := box.Seal(secret, w.ID, delivery.SecretField)
-	if err != nil {
+	next := delivery.SealedSecret{}
+	if next.Secret, err = box.Seal(secret, w.ID, delivery.SecretField); err != nil {
 		return out, err
 	}
-	rotated, err := delivery.RotateSecret(ctx, tx, w.ID, sealed, overlap, func(w *delivery.Webhook) error {
+	if next.SigningKey, err = box.Seal(webhook.GenerateSigningKey(), w.ID, delivery.SigningKeyField); err != nil {
+		return out, err
+	}
+	rotated, err := delivery.RotateSecret(ctx, tx, w.ID, next, overlap, func(w *delivery.Webhook) error {
 		live, err := WebhookSecrets(box, w)
 		if err != nil {
 			return err
@@ -154,15 +227,15 @@ func RotateSecret(
 	if err != nil {
 		return out, err
 	}
-	out = RotatedSecret{SigningSecret: webhook.SecretHex(secret), SigningSecretWhsec: webhook.SecretWhsec(secret)}
-	if p, err := profiles.ByName(w.Profile); err == nil && p.Key != nil {
-		out.AuthorizationKey = p.Key(webhook.Secrets{secret})
+	out = RotatedSecret{
+		SigningSecret: webhook.SecretHex(secret), SigningSecretWhsec: webhook.SecretWhsec(secret),
+		AuthorizationKey: AuthorizationKey(rotated, secret),
 	}
 	out.Secrets, err = WebhookSecrets(box, rotated)
 	return out, err
 }
 
-// RevokeSecret ends an earlier secret of a webhook, named by its fingerprint, at once. pg.ErrNotFound: there is no such
+// RevokeSecret ends an earlier secret of a webhook, named by its fingerprint, at once, and its private key. pg.ErrNotFound: there is no such
 // earlier secret.
 func RevokeSecret(
 	ctx context.Context, tx bun.Tx, box *seal.Box, w *delivery.Webhook, fingerprint string,

@@ -127,14 +127,46 @@ func TestRotateSecret(t *testing.T) {
 	})
 }
 
-// TestRotateSecretOfAProfileWithAKey: its deliveries carry the new key.
-func TestRotateSecretOfAProfileWithAKey(t *testing.T) {
+// TestKeyOfAProfileWithAKey: its deliveries carry a key that is derived from the secret, so that who reads it cannot
+// sign. A webhook of an earlier version keeps the secret as its key until the secret is replaced, by whichever version.
+func TestKeyOfAProfileWithAKey(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	made := b.do("POST", "/webhooks", object{
 		"url": hookURL, "events": []string{"SessionsUpdatedEvent"}, "profile": "wise",
 	}).is(201)
-	got := b.do("POST", "/webhooks/"+made["id"].(string)+"/rotate-secret", nil).is(200)
-	require.Equal(t, got["signingSecret"], got["authorizationKey"])
-	require.NotEqual(t, made["signingSecret"], got["authorizationKey"])
+	path := "/webhooks/" + made["id"].(string)
+	keyIs := func(shown object, derived bool) {
+		t.Helper()
+		secret, err := webhook.ParseSecret(shown["signingSecret"].(string))
+		require.NoError(t, err)
+		require.Equal(t, webhook.KeyOf(secret, derived), shown["authorizationKey"])
+		require.Equal(t, derived, b.row(made["id"]).HasDerivedKey())
+	}
+	keyIs(made, true)
+	require.NotContains(t, b.do("GET", path, nil).is(200), "authorizationKey")
+	rotated := b.do("POST", path+"/rotate-secret", nil).is(200)
+	keyIs(rotated, true)
+	require.NotEqual(t, made["authorizationKey"], rotated["authorizationKey"])
+	moved := b.do("PATCH", path, object{"url": "https://elsewhere.example/"}).is(200)
+	keyIs(moved, true)
+
+	// A process of an earlier version replaces the secret: it knows the columns that it had, and shows the secret as key.
+	secret := webhook.GenerateSecret()
+	row := b.row(made["id"])
+	sealed, err := b.box.Seal(secret, row.ID, delivery.SecretField)
+	require.NoError(t, err)
+	_, err = b.ExecContext(b.ctx, "UPDATE webhooks SET secret = ?, secret_created_at = now() WHERE id = ?", sealed, row.ID)
+	require.NoError(t, err)
+	keyIs(object{"signingSecret": webhook.SecretHex(secret), "authorizationKey": webhook.SecretHex(secret)}, false)
+	_, err = b.ExecContext(b.ctx, "UPDATE webhooks SET is_active = false WHERE id = ?", row.ID)
+	require.NoError(t, err)
+	tested := b.do("POST", path+"/test", nil).is(200)
+	require.Equal(t, webhook.SecretHex(secret), tested["authorizationKey"])
+	keyIs(b.do("POST", path+"/rotate-secret", nil).is(200), true)
+
+	// A webhook that was made by an earlier version.
+	_, err = b.ExecContext(b.ctx, "UPDATE webhooks SET secret_created_at = NULL, key_derived_at = NULL WHERE id = ?", row.ID)
+	require.NoError(t, err)
+	require.False(t, b.row(made["id"]).HasDerivedKey())
 }

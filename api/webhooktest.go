@@ -76,21 +76,14 @@ func (s *server) testWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if result.AuthorizationKey, err = s.authorizationKey(p, w); err != nil {
-		return err
+	if p.KeyHeader != "" {
+		secret, err := s.Box.Open(w.Secret, w.ID, delivery.SecretField)
+		if err != nil {
+			return err
+		}
+		result.AuthorizationKey = AuthorizationKey(w, secret)
 	}
 	return ok(c, http.StatusOK, result)
-}
-
-func (s *server) authorizationKey(p *webhook.Profile, w *delivery.Webhook) (string, error) {
-	if p.Key == nil {
-		return "", nil
-	}
-	secret, err := s.Box.Open(w.Secret, w.ID, delivery.SecretField)
-	if err != nil {
-		return "", err
-	}
-	return p.Key(webhook.Secrets{secret}), nil
 }
 
 // test sends the ping. If the profile has a ping event, the webhook must be subscribed to it; webhooks of other

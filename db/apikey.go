@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,6 +38,8 @@ type APIKey struct {
 	Prefix string `bun:"prefix"`
 	// Hash is the only stored form of the key: see HashKey.
 	Hash []byte `bun:"hash"`
+	// SecretID names the secret of the hash: see SecretID; nil: unknown, of an earlier version.
+	SecretID []byte `bun:"secret_id"`
 	// Scopes of the form "read:jobs"; "*" is all of them.
 	Scopes []string `bun:"scopes,array"`
 	// AllowedIPs are addresses and CIDR ranges; empty: any address.
@@ -94,7 +97,17 @@ func HashKey(secret []byte, plain string) []byte {
 	return mac.Sum(nil)
 }
 
-// CreateAPIKey stores a new key (k.Hash and k.Prefix from GenerateKey) and writes its creator to the audit log. A zero
+// SetNew gives k a new plain key, which is returned to be shown once: its hash, secret and prefix.
+func (k *APIKey) SetNew(secret []byte) (plain string) {
+	plain, k.Hash, k.Prefix = GenerateKey(secret)
+	k.SecretID = SecretID(secret)
+	return plain
+}
+
+// SecretID names a value of the installation's secret without revealing it: 8 bytes.
+func SecretID(secret []byte) []byte { return HashKey(secret, "secret id")[:8] }
+
+// CreateAPIKey stores a new key (see SetNew) and writes its creator to the audit log. A zero
 // id or time is set.
 func CreateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, actor string) error {
 	if k.ID == uuid.Nil {
@@ -122,21 +135,21 @@ func auditKey(ctx context.Context, tx bun.Tx, k *APIKey, action AuditAction, act
 	})
 }
 
-// FindAPIKey returns the key with that hash, in any state, with its ancestors. Its version is xmin, the id of the
-// transaction that wrote the row.
-func FindAPIKey(ctx context.Context, db bun.IDB, hash []byte) (*APIKey, error) {
+// FindAPIKey returns the key with one of the hashes, those of one plain key under each secret, in any state, with its
+// ancestors. Its version is xmin, the id of the transaction that wrote the row.
+func FindAPIKey(ctx context.Context, db bun.IDB, hashes ...[]byte) (*APIKey, error) {
 	rows := []*APIKey{}
 	err := db.NewSelect().
 		Model(&rows).
 		ColumnExpr("k.*, k.xmin::text AS version").
-		Where("k.hash = ?", hash).
-		WhereOr("k.id = ANY ((SELECT c.ancestors FROM api_keys AS c WHERE c.hash = ?)::uuid[])", hash).
+		Where("k.hash IN (?)", bun.List(hashes)).
+		WhereOr("k.id = ANY ((SELECT c.ancestors FROM api_keys AS c WHERE c.hash IN (?))::uuid[])", bun.List(hashes)).
 		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find api key: %w", pg.Translate(err))
 	}
 	for _, k := range rows {
-		if bytes.Equal(k.Hash, hash) {
+		if slices.ContainsFunc(hashes, func(hash []byte) bool { return bytes.Equal(k.Hash, hash) }) {
 			return k, k.adopt(rows)
 		}
 	}

@@ -89,14 +89,14 @@ func RevokeAPIKey(ctx context.Context, tx bun.Tx, id uuid.UUID, actor string) er
 	return auditKey(ctx, tx, k, AuditRevoked, actor)
 }
 
-// RotateAPIKey replaces the secret part of a key that is not revoked: k.Hash and k.Prefix, from GenerateKey. The old
+// RotateAPIKey replaces the secret part of a key that is not revoked: see APIKey.SetNew. The old
 // plain key is unknown from the next request on. What the key may do, and the keys made through it, stay.
 func RotateAPIKey(ctx context.Context, tx bun.Tx, k *APIKey, actor string) error {
 	k.UpdatedAt = time.Now().UTC()
 	err := pg.One(
 		tx.NewUpdate().
 			Model(k).
-			Column("hash", "prefix", "updated_at").
+			Column("hash", "secret_id", "prefix", "updated_at").
 			Where("id = ? AND revoked_at IS NULL", k.ID).
 			Exec(ctx),
 	)

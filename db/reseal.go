@@ -17,8 +17,8 @@ import (
 // IdempotencyField is the field name that the sealed answer to an Idempotency-Key is bound to.
 func IdempotencyField(key string) string { return "idempotency:" + key }
 
-// Reseal seals again, with the primary key of the keyset, what its other keys sealed: signing secrets, header values,
-// credentials of webhook sets, and answers to an Idempotency-Key. It returns the number of rows that it changed, and
+// Reseal seals again, with the primary key of the keyset, what its other keys sealed: signing secrets and keys, header
+// values, credentials of webhook sets, and answers to an Idempotency-Key. It returns the number of rows that it changed, and
 // skips values that box cannot open. It may run while the installation works.
 func Reseal(ctx context.Context, d bun.IDB, box *seal.Box) (rows int, err error) {
 	return visitSealed(ctx, d, "FOR NO KEY UPDATE", func(id uuid.UUID, field string, sealed []byte) ([]byte, error) {
@@ -94,7 +94,7 @@ func (visit visitFunc) replace(id uuid.UUID, field string, sealed *[]byte, repla
 
 func visitWebhooks(ctx context.Context, tx bun.Tx, after *sealedCursor, visit visitFunc) (changed int, err error) {
 	var rows []*delivery.Webhook
-	err = tx.NewRaw(`SELECT id, secret, headers, retired_secrets FROM webhooks
+	err = tx.NewRaw(`SELECT id, secret, signing_key, headers, retired_secrets FROM webhooks
 		WHERE id > ? ORDER BY id LIMIT ? ?`, after.id, sealedPage, after.lock).Scan(ctx, &rows)
 	if err != nil {
 		return 0, err
@@ -103,9 +103,14 @@ func visitWebhooks(ctx context.Context, tx bun.Tx, after *sealedCursor, visit vi
 	for _, w := range rows {
 		after.id = w.ID
 		replaced := false
-		errs := []error{visit.replace(w.ID, delivery.SecretField, &w.Secret, &replaced)}
+		errs := []error{
+			visit.replace(w.ID, delivery.SecretField, &w.Secret, &replaced),
+			visit.replace(w.ID, delivery.SigningKeyField, &w.SigningKey, &replaced),
+		}
 		for i := range w.RetiredSecrets {
-			errs = append(errs, visit.replace(w.ID, delivery.SecretField, &w.RetiredSecrets[i].Sealed, &replaced))
+			r := &w.RetiredSecrets[i]
+			errs = append(errs, visit.replace(w.ID, delivery.SecretField, &r.Sealed, &replaced),
+				visit.replace(w.ID, delivery.SigningKeyField, &r.SigningKey, &replaced))
 		}
 		for i := range w.Headers {
 			h := &w.Headers[i]
@@ -117,7 +122,7 @@ func visitWebhooks(ctx context.Context, tx bun.Tx, after *sealedCursor, visit vi
 		if !replaced {
 			continue
 		}
-		_, err := tx.NewUpdate().Model(w).Column("secret", "headers", "retired_secrets").WherePK().Exec(ctx)
+		_, err := tx.NewUpdate().Model(w).Column("secret", "signing_key", "headers", "retired_secrets").WherePK().Exec(ctx)
 		if err != nil {
 			return changed, err
 		}

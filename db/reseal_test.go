@@ -48,8 +48,10 @@ func TestReseal(t *testing.T) {
 		require.NoError(t, err)
 		w.URL, w.Events = "https://b.test", []string{}
 		w.Secret = sealIn(before, w.ID, delivery.SecretField)
+		w.SigningKey = sealIn(before, w.ID, delivery.SigningKeyField)
 		w.RetiredSecrets = []delivery.RetiredSecret{{
-			Sealed: sealIn(before, w.ID, delivery.SecretField), CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+			Sealed: sealIn(before, w.ID, delivery.SecretField), SigningKey: sealIn(before, w.ID, delivery.SigningKeyField),
+			CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
 		}}
 		w.Headers = []delivery.WebhookHeader{
 			{Name: "Cookie", Sealed: sealIn(before, w.ID, delivery.HeaderField("Cookie"))}, {Name: "X-Plain", Value: "clear"},
@@ -67,7 +69,7 @@ func TestReseal(t *testing.T) {
 	s.exec(`INSERT INTO idempotency_keys (api_key_id, key, request_hash, status_code, response)
 		VALUES (?, 'plain', '', 201, '{}')`, s.company)
 
-	const sealed = 6 * each // by an old key
+	const sealed = 8 * each // by an old key
 	counts, err := db.SealedValues(s.ctx, s)
 	require.NoError(t, err)
 	require.Equal(t, sealed, counts[before.Primary()])
@@ -97,7 +99,9 @@ func TestReseal(t *testing.T) {
 	require.NoError(t, s.NewSelect().Model(&hooks).Where("w.headers <> '[]'").Scan(s.ctx))
 	for _, w := range hooks {
 		open(w.ID, delivery.SecretField, w.Secret)
+		open(w.ID, delivery.SigningKeyField, w.SigningKey)
 		open(w.ID, delivery.SecretField, w.RetiredSecrets[0].Sealed)
+		open(w.ID, delivery.SigningKeyField, w.RetiredSecrets[0].SigningKey)
 		open(w.ID, delivery.HeaderField("Cookie"), w.Headers[0].Sealed)
 		require.Equal(t, "clear", w.Headers[1].Value)
 	}

@@ -66,7 +66,7 @@ func (t *attempt) requestOf(p *webhook.Profile) (webhook.Request, *preparationFa
 			}
 		}
 	}
-	secrets, fault := t.secrets()
+	secrets, keys, fault := t.secrets()
 	if fault != nil {
 		return webhook.Request{}, fault
 	}
@@ -74,10 +74,14 @@ func (t *attempt) requestOf(p *webhook.Profile) (webhook.Request, *preparationFa
 	if fault != nil {
 		return webhook.Request{}, fault
 	}
-	return webhook.Request{
-		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: secrets, Headers: headers,
+	req := webhook.Request{
+		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: secrets, SigningKeys: keys, Headers: headers,
 		Timeout: timeoutOf(w),
-	}, nil
+	}
+	if p.KeyHeader != "" {
+		req.Key = webhook.KeyOf(secrets[0], w.HasDerivedKey())
+	}
+	return req, nil
 }
 
 // render makes the body. It reads the event's context, which is used for nothing else.
@@ -91,20 +95,32 @@ func (t *attempt) render(p *webhook.Profile, m webhook.Message) ([]byte, error) 
 	return p.Render(m)
 }
 
-// secrets opens those that are live now: a retry or a replay is signed as a first attempt is.
-func (t *attempt) secrets() (open webhook.Secrets, _ *preparationFault) {
+// secrets opens those that are live now, with their private keys: a retry or a replay is signed as a first attempt is.
+func (t *attempt) secrets() (secrets webhook.Secrets, keys webhook.SigningKeys, _ *preparationFault) {
 	w := &t.job.Webhook
 	for _, s := range w.LiveSecrets(time.Now()) {
 		secret, err := t.Box.Open(s.Sealed, w.ID, delivery.SecretField)
+		if err == nil && s.SigningKey != nil {
+			keys, err = t.openKey(keys, s.SigningKey)
+		}
 		if err != nil {
-			return nil, &preparationFault{
+			return nil, nil, &preparationFault{
 				reason: "The signing secret cannot be opened: restore its key or replace the secret, then replay the delivery",
 				err:    err, otherWorker: errors.Is(err, seal.ErrUnknownKey),
 			}
 		}
-		open = append(open, secret)
+		secrets = append(secrets, secret)
 	}
-	return open, nil
+	return secrets, keys, nil
+}
+
+func (t *attempt) openKey(keys webhook.SigningKeys, sealed []byte) (webhook.SigningKeys, error) {
+	raw, err := t.Box.Open(sealed, t.job.Webhook.ID, delivery.SigningKeyField)
+	if err != nil {
+		return nil, err
+	}
+	key, err := webhook.ParseSigningKey(raw)
+	return append(keys, key), err
 }
 
 func (t *attempt) headers() ([]webhook.Header, *preparationFault) {

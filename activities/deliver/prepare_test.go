@@ -3,6 +3,7 @@ package deliver_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -269,7 +270,8 @@ func TestAttemptSignsWithEachLiveSecret(t *testing.T) {
 		sealed, err := s.Box.Seal(secret, s.hook.ID, delivery.SecretField)
 		require.NoError(t, err)
 		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
-			_, err := delivery.RotateSecret(ctx, tx, s.hook.ID, sealed, time.Hour, func(*delivery.Webhook) error { return nil })
+			_, err := delivery.RotateSecret(ctx, tx, s.hook.ID, delivery.SealedSecret{Secret: sealed}, time.Hour,
+				func(*delivery.Webhook) error { return nil })
 			return err
 		}))
 	}
@@ -289,4 +291,86 @@ func TestAttemptSignsWithEachLiveSecret(t *testing.T) {
 	s.exec(`UPDATE webhooks SET retired_secrets = jsonb_set(retired_secrets, '{0,sealed}', '"AA=="')`)
 	require.Len(t, signatures(4), 2, "nothing is sent")
 	require.Contains(t, *s.row(id).LastError, "The signing secret cannot be opened")
+}
+
+// TestAttemptSignsWithEachLiveKey: v1a beside v1, also for a replay after a revocation, with the keys that are live then.
+func TestAttemptSignsWithEachLiveKey(t *testing.T) {
+	s := setupAttempt(t)
+	id := s.delivery()
+	keys := webhook.SigningKeys{webhook.GenerateSigningKey(), webhook.GenerateSigningKey(), webhook.GenerateSigningKey()}
+	sealedKey := func(i int) []byte {
+		sealed, err := s.Box.Seal(keys[i], s.hook.ID, delivery.SigningKeyField)
+		require.NoError(t, err)
+		return sealed
+	}
+	rotate := func(i int) {
+		sealed, err := s.Box.Seal(webhook.GenerateSecret(), s.hook.ID, delivery.SecretField)
+		require.NoError(t, err)
+		require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+			_, err := delivery.RotateSecret(ctx, tx, s.hook.ID, delivery.SealedSecret{
+				Secret: sealed, SigningKey: sealedKey(i),
+			}, time.Hour, func(*delivery.Webhook) error { return nil })
+			return err
+		}))
+	}
+	// signs makes an attempt and requires exactly these keys' signatures after those of so many secrets.
+	signs := func(in deliver.AttemptInput, secrets int, with ...int) {
+		t.Helper()
+		s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }
+		in.DeliveryID = id
+		s.attempt(in, uuid.New())
+		header := s.last.Load().Header
+		signatures := strings.Split(header.Get("Webhook-Signature"), " ")
+		require.Len(t, signatures, secrets+len(with))
+		signed := header.Get("Webhook-Id") + "." + header.Get("Webhook-Timestamp") + "." + *s.body.Load()
+		for i, key := range with {
+			text, found := strings.CutPrefix(signatures[secrets+i], "v1a,")
+			require.True(t, found)
+			sum, err := base64.StdEncoding.DecodeString(text)
+			require.NoError(t, err)
+			require.True(t, ed25519.Verify(webhook.PublicKey(keys[key]), []byte(signed), sum))
+		}
+	}
+	rotate(0)
+	signs(deliver.AttemptInput{Attempt: 1}, 2)
+	s.exec("UPDATE webhooks SET signing_key = ? WHERE id = ?", sealedKey(1), s.hook.ID)
+	signs(deliver.AttemptInput{Attempt: 2}, 2, 1)
+	rotate(2)
+	signs(deliver.AttemptInput{Attempt: 3}, 3, 2, 1)
+	require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, err := delivery.RevokeSecret(ctx, tx, s.hook.ID,
+			func(_ *delivery.Webhook, r delivery.RetiredSecret) (bool, error) { return r.SigningKey != nil, nil })
+		return err
+	}))
+	signs(deliver.AttemptInput{Attempt: 4, Last: true}, 2, 2)
+	signs(deliver.AttemptInput{Attempt: 1, Replay: true}, 2, 2)
+	s.exec("UPDATE webhooks SET signing_key = '\\x00' WHERE id = ?", s.hook.ID)
+	sent := s.last.Load()
+	s.attempt(deliver.AttemptInput{DeliveryID: id, Attempt: 2, Replay: true}, uuid.New())
+	require.Same(t, sent, s.last.Load(), "a delivery is not sent with fewer signatures")
+}
+
+// TestAttemptCarriesTheKeyOfItsSecret: a webhook of an earlier version goes on with the key that its receiver has.
+func TestAttemptCarriesTheKeyOfItsSecret(t *testing.T) {
+	s := setupAttempt(t)
+	secret := webhook.GenerateSecret()
+	sealed, err := s.Box.Seal(secret, s.hook.ID, delivery.SecretField)
+	require.NoError(t, err)
+	s.exec("UPDATE webhooks SET profile = 'wise', secret = ?, secret_created_at = NULL WHERE id = ?", sealed, s.hook.ID)
+	key := func() string {
+		s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New())
+		return s.last.Load().Header.Get("Authorization")
+	}
+	require.Equal(t, webhook.SecretHex(secret), key())
+	next := webhook.GenerateSecret()
+	sealed, err = s.Box.Seal(next, s.hook.ID, delivery.SecretField)
+	require.NoError(t, err)
+	require.NoError(t, pg.InTx(t.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		_, err := delivery.RotateSecret(ctx, tx, s.hook.ID, delivery.SealedSecret{Secret: sealed}, time.Hour,
+			func(*delivery.Webhook) error { return nil })
+		return err
+	}))
+	require.Equal(t, webhook.KeyOf(next, true), key())
+	s.exec("UPDATE webhooks SET secret_created_at = now() WHERE id = ?", s.hook.ID) // by an earlier version
+	require.Equal(t, webhook.SecretHex(next), key())
 }

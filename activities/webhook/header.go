@@ -93,7 +93,10 @@ func (r *Request) Header(at time.Time) (http.Header, error) {
 	}
 	h["Content-Type"] = []string{"application/json"}
 	h["User-Agent"] = []string{r.Profile.UserAgent}
-	signStandard(h, r.Message.DeliveryID, r.Secrets, r.Body, at)
+	r.signStandard(h, at)
+	if r.Profile.KeyHeader != "" && r.Key != "" {
+		h[r.Profile.KeyHeader] = []string{r.Key}
+	}
 	if r.Profile.Sign != nil {
 		r.Profile.Sign(h, r.Message, r.Secrets, r.Body, at)
 	}

@@ -54,8 +54,9 @@ type Profile struct {
 	// Signature describes what proves the sender in addition to the Standard Webhooks headers; empty for none.
 	Signature string
 
-	// Key returns the credential that deliveries carry and that a test call reveals; nil for a profile without one.
-	Key func(Secrets) string
+	// KeyHeader is the header, in net/http's canonical form, that carries [Request.Key], a key which a test call reveals;
+	// empty for a profile without one.
+	KeyHeader string
 
 	// Render returns the exact bytes that are signed and sent on every attempt. The same message gives the same bytes.
 	// Without a Context it passes Data on byte for byte. Data that is not JSON is refused with ErrInvalidData.

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -55,4 +56,21 @@ func ParseSecret(text string) ([]byte, error) {
 func Fingerprint(secret []byte) string {
 	sum := sha256.Sum256(secret)
 	return hex.EncodeToString(sum[:8])
+}
+
+// derivedKeyInfo is the HKDF info of KeyOf. Receivers have the keys, so it must not change.
+const derivedKeyInfo = "greenroom webhook authorization key"
+
+// KeyOf returns the key of a secret for profiles with a KeyHeader, in hex: 32 bytes derived with HKDF-SHA256, so that a
+// receiver's log that has the key does not reveal the secret, which signs. Not derived, it is the secret, as earlier
+// versions sent it.
+func KeyOf(secret []byte, derived bool) string {
+	if !derived {
+		return SecretHex(secret)
+	}
+	key, err := hkdf.Key(sha256.New, secret, nil, derivedKeyInfo, secretBytes)
+	if err != nil { // only for a length that SHA-256 cannot give
+		panic(err)
+	}
+	return hex.EncodeToString(key)
 }

@@ -28,10 +28,13 @@ type Request struct {
 	URL     string
 	Profile *Profile // required
 	Message Message
-	Body    []byte        // the result of Profile.Render, sent unchanged
-	Secrets Secrets       // raw signing secrets, current first; without one the attempt is not signed
-	Headers []Header      // custom headers
-	Timeout time.Duration // total deadline of the attempt; 0 means the profile's
+	Body    []byte  // the result of Profile.Render, sent unchanged
+	Secrets Secrets // raw signing secrets, current first; without one the attempt is not signed
+	// SigningKeys sign beside the secrets, current first; none for a webhook without v1a.
+	SigningKeys SigningKeys
+	Key         string        // the value of the profile's KeyHeader
+	Headers     []Header      // custom headers
+	Timeout     time.Duration // total deadline of the attempt; 0 means the profile's
 }
 
 // Response is what the receiver did.

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -19,17 +20,18 @@ const (
 
 // signStandard sets the three Standard Webhooks headers. The time is that of the attempt, so that late retries pass a
 // verifier's tolerance (five minutes in the reference libraries). The id is the delivery's and never changes.
-func signStandard(h http.Header, id string, s Secrets, body []byte, at time.Time) {
-	ts := strconv.FormatInt(at.Unix(), 10)
+func (r *Request) signStandard(h http.Header, at time.Time) {
+	id, ts := r.Message.DeliveryID, strconv.FormatInt(at.Unix(), 10)
 	h[HeaderID] = []string{id}
 	h[HeaderTimestamp] = []string{ts}
-	if len(s) > 0 {
-		h[HeaderSignature] = []string{signatures(id, ts, s, body)}
+	if len(r.Secrets) > 0 {
+		h[HeaderSignature] = []string{signatures(id, ts, r.Secrets, r.SigningKeys, r.Body)}
 	}
 }
 
-// signatures returns the value of webhook-signature: one "v1,<base64>" for each secret, separated by spaces.
-func signatures(id, ts string, s Secrets, body []byte) string {
+// signatures returns the value of webhook-signature, in which spaces separate one "v1,<base64>" for each secret and one
+// "v1a,<base64>" for each key.
+func signatures(id, ts string, s Secrets, keys SigningKeys, body []byte) string {
 	prefix := []byte(id + "." + ts + ".")
 	var sum [sha256.Size]byte
 	out := make([]byte, 0, 64) // enough for one secret
@@ -39,6 +41,14 @@ func signatures(id, ts string, s Secrets, body []byte) string {
 		}
 		out = append(out, "v1,"...)
 		out = base64.StdEncoding.AppendEncode(out, hmacSHA256(sum[:0], key, prefix, body))
+	}
+	if len(keys) == 0 {
+		return string(out)
+	}
+	signed := append(prefix, body...)
+	for _, key := range keys {
+		out = append(out, " v1a,"...)
+		out = base64.StdEncoding.AppendEncode(out, ed25519.Sign(key, signed))
 	}
 	return string(out)
 }

@@ -54,7 +54,7 @@ func (s *server) opened(c *gin.Context, purpose string) (id uuid.UUID, end time.
 	raw, tok, _ := strings.Cut(c.Param("token"), ".")
 	id, valid := pg.ParseID(raw)
 	if valid {
-		end, valid = token.End(s.Secret, purpose, id, tok)
+		end, valid = token.End(s.Secrets(), purpose, id, tok)
 	}
 	switch {
 	case !valid:

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,9 @@ const (
 )
 
 // activationKey returns the key of an interview, or "" when its number does not fit into 40 bits.
-func (s *server) activationKey(i *db.Interview) string {
+func (s *server) activationKey(i *db.Interview) string { return activationKey(s.Secret, i) }
+
+func activationKey(secret []byte, i *db.Interview) string {
 	if i.Number >= 1<<(8*activationNumber) {
 		return ""
 	}
@@ -33,7 +36,7 @@ func (s *server) activationKey(i *db.Interview) string {
 	for shift := 8 * (activationNumber - 1); shift >= 0; shift -= 8 {
 		key = append(key, byte(i.Number>>shift))
 	}
-	mac := hmac.New(sha256.New, s.Secret)
+	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("activation\x00")) // as in package token: separates the purpose from the id
 	mac.Write(i.ID[:])
 	return hex.EncodeToString(append(key, mac.Sum(nil)[:activationMAC]...))
@@ -74,8 +77,10 @@ func (s *server) interviewOf(c *gin.Context, key string) (*db.Interview, error) 
 		number = number<<8 | int64(b)
 	}
 	interview, err := db.InterviewByNumberUnscoped(c.Request.Context(), s.DB, number)
-	if errors.Is(err, pg.ErrNotFound) ||
-		err == nil && !hmac.Equal([]byte(s.activationKey(interview)), []byte(strings.ToLower(key))) {
+	valid := err == nil && slices.ContainsFunc(s.Secrets(), func(secret []byte) bool {
+		return hmac.Equal([]byte(activationKey(secret, interview)), []byte(strings.ToLower(key)))
+	})
+	if errors.Is(err, pg.ErrNotFound) || err == nil && !valid {
 		return nil, errActivation
 	}
 	return interview, err

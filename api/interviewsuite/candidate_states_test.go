@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"greenroom/api"
 	"greenroom/api/apitest"
 )
 
@@ -132,4 +133,45 @@ func TestAnswerVideo_replacement_is_checked(t *testing.T) {
 	changed := s.upload("PUT", file, recording(200), "duration", "86400").Is(http.StatusAccepted)
 	require.EqualValues(t, 86400, changed["duration"])
 	require.Equal(t, apitest.PublicURL+file, changed["file"], "the same address")
+}
+
+// TestRotationOfTheSecret_activation_keys_and_tokens: they are accepted until the old value is dropped. A token that is
+// used meanwhile is hashed again.
+func TestRotationOfTheSecret_activation_keys_and_tokens(t *testing.T) {
+	var o api.Options
+	b := setup(t, func(of *api.Options) { o = *of })
+	b.user("eva", "owner")
+	key := b.candidate(b.project())["interview_key"].(string)
+	used, idle := b.logIn("eva"), b.logIn("eva")
+	at := func(secret, next, previous []byte) *apitest.Bundle {
+		o := o
+		o.Metrics = nil // a registry of its own
+		o.Secret, o.NextSecret, o.PreviousSecret = secret, next, previous
+		h, err := api.New(o)
+		require.NoError(t, err)
+		inner := *b.Bundle
+		inner.Handler = h
+		return &inner
+	}
+	next := []byte("another secret of the tests")
+	added, promoted, dropped := at(apitest.Secret, next, nil), at(next, nil, apitest.Secret), at(next, nil, nil)
+	activates := func(b *apitest.Bundle, key string) bool {
+		return b.As("", "GET", whoAmI, nil, "Authorization", "ActivationKey "+key).Status == http.StatusOK
+	}
+	logsIn := func(p *apitest.Bundle, token string) int { return p.As(token, "GET", b.at, nil).Status }
+	require.True(t, activates(added, key))
+	require.True(t, activates(promoted, key))
+	require.False(t, activates(dropped, key))
+	shown := promoted.As("", "GET", whoAmI, nil, "Authorization", "ActivationKey "+key).Is(http.StatusOK)
+	newer := shown["activation_key"].(string)
+	require.NotEqual(t, key, newer)
+	require.True(t, activates(added, newer))
+	require.True(t, activates(dropped, newer))
+	require.False(t, activates(b.Bundle, newer))
+
+	require.Equal(t, http.StatusUnauthorized, logsIn(dropped, used))
+	require.Equal(t, http.StatusOK, logsIn(promoted, used))
+	require.Equal(t, http.StatusOK, logsIn(added, used))
+	require.Equal(t, http.StatusOK, logsIn(dropped, used))
+	require.Equal(t, http.StatusUnauthorized, logsIn(dropped, idle))
 }

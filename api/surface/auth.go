@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -71,22 +72,38 @@ func (s *Core) Authenticate(c *gin.Context) error {
 	if plain == "" {
 		return unauthorized("An API key is required: send the header " + s.surfaceOf(c.Request.URL.Path).Style.KeyIn)
 	}
-	hash := db.HashKey(s.Secret, plain)
-	key, err := db.FindAPIKey(c.Request.Context(), s.DB, hash)
+	hashes := Mapped(s.Secrets(), func(secret *[]byte) []byte { return db.HashKey(*secret, plain) })
+	key, err := db.FindAPIKey(c.Request.Context(), s.DB, hashes...)
 	if errors.Is(err, pg.ErrNotFound) || err == nil && !key.Usable(time.Now()) {
 		return unauthorized("The provided API key is invalid or has been revoked")
 	}
 	if err != nil {
 		return err
 	}
+	if err := s.rehash(c, key, hashes); err != nil {
+		return err
+	}
 	p := Principal{Key: key}
 	c.Set(callerKey, p)
 	c.Request = c.Request.WithContext(db.WithActor(c.Request.Context(), p.Actor()))
-	s.keys.keep(hash, key)
+	s.keys.keep(hashes[0], key)
 	if err := admits(key, c.ClientIP()); err != nil {
 		return err
 	}
 	return db.KeepToken(c.Request.Context(), s.DB, key, s.TokenMaxAge)
+}
+
+// rehash stores the hash under the current secret of a key that has it under the previous one. A process in the step
+// before accepts that hash as the next secret's, and leaves it.
+func (s *Core) rehash(c *gin.Context, k *db.APIKey, hashes [][]byte) error {
+	if len(s.PreviousSecret) == 0 || bytes.Equal(k.SecretID, db.SecretID(s.Secret)) {
+		return nil
+	}
+	err := db.RehashKey(c.Request.Context(), s.DB, k, s.Secret, hashes[0])
+	if errors.Is(err, pg.ErrNotFound) { // another request was first, or the key was rotated
+		return nil
+	}
+	return err
 }
 
 // admits refuses a key that is suspended or used from an address that is not allowed.

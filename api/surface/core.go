@@ -21,6 +21,9 @@ type Options struct {
 	Box *seal.Box
 	// Secret keys the hashes of API keys and of callback and invite tokens.
 	Secret []byte
+	// NextSecret and PreviousSecret are accepted too, while the secret is rotated. A key that is shown is hashed again
+	// from the previous secret to the current one.
+	NextSecret, PreviousSecret []byte
 	// CheckURL refuses an endpoint URL that the delivery client would refuse, with an error that can be shown to a client.
 	CheckURL func(string) error
 	// PublicURL is the base URL of links to this API, without a trailing slash.
@@ -84,6 +87,17 @@ type Core struct {
 	surfaces []Surface
 	warned   atomic.Bool  // of a peer that may be an unknown proxy
 	outage   atomic.Int64 // when an outage was last logged, in Unix nanoseconds
+}
+
+// Secrets returns the values of the secret that are accepted, the current one first.
+func (o *Options) Secrets() [][]byte {
+	secrets := [][]byte{o.Secret}
+	for _, secret := range [][]byte{o.NextSecret, o.PreviousSecret} {
+		if len(secret) > 0 {
+			secrets = append(secrets, secret)
+		}
+	}
+	return secrets
 }
 
 // New returns a core without surfaces. It returns an error if a required option is missing, and does no I/O.

@@ -33,6 +33,8 @@ type WebhookSpec struct {
 	CircuitRecovery *string
 	// Secret is the signing secret; nil: a new one.
 	Secret []byte
+	// Asymmetric: deliveries have v1a signatures too.
+	Asymmetric bool
 }
 
 // NewWebhook makes the row of a webhook. It checks the profile and the URL, and seals masked headers and the signing
@@ -59,8 +61,20 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhoo
 	if secret = spec.Secret; secret == nil {
 		secret = webhook.GenerateSecret()
 	}
-	w.Secret, err = s.Box.Seal(secret, w.ID, delivery.SecretField)
+	sealed, err := s.Box.Seal(secret, w.ID, delivery.SecretField)
+	if err != nil {
+		return nil, nil, err
+	}
+	w.SetSecret(sealed, now)
+	if spec.Asymmetric {
+		w.SigningKey, err = s.NewSigningKey(w.ID)
+	}
 	return w, secret, err
+}
+
+// NewSigningKey returns a new private key for v1a signatures, sealed for that webhook.
+func (s *Core) NewSigningKey(id uuid.UUID) (sealed []byte, err error) {
+	return s.Box.Seal(webhook.GenerateSigningKey(), id, delivery.SigningKeyField)
 }
 
 // CreateWebhook stores a new webhook within the quota of its company, which is the owner's for a global webhook. A

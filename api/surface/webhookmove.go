@@ -25,14 +25,16 @@ func (s *Core) MoveWebhook(w *delivery.Webhook, to string) (columns []string, ne
 	w.Headers = []delivery.WebhookHeader{}
 	columns = []string{"url", "headers"}
 	p, err := ProfileOf(w.Profile)
-	if err != nil || p.Key == nil {
+	if err != nil || p.KeyHeader == "" {
 		return columns, nil, err
 	}
 	newSecret = webhook.GenerateSecret()
-	w.Secret, err = s.Box.Seal(newSecret, w.ID, delivery.SecretField)
-	now := time.Now().UTC()
-	w.SecretCreatedAt = &now
-	return append(columns, "secret", "secret_created_at"), newSecret, err
+	sealed, err := s.Box.Seal(newSecret, w.ID, delivery.SecretField)
+	if err != nil {
+		return columns, nil, err
+	}
+	w.SetSecret(sealed, time.Now())
+	return append(columns, "secret", "secret_created_at", "key_derived_at"), newSecret, nil
 }
 
 // ActivateWebhook sets whether a webhook is active, for a transaction that has locked the row, and returns the columns

@@ -20,28 +20,28 @@ func keysetCmd() *cobra.Command {
 			"Each command reads the keyset of the step before from GREENROOM_KEYSET.",
 	}
 	cmd.AddCommand(
-		keysetSubCmd("status", "List the keys, and how many values each has sealed", (*admin.Admin).KeysetKeys,
+		stepCmd("keyset", "status", "List the keys, and how many values each has sealed", (*admin.Admin).KeysetKeys,
 			admin.Printer.KeysetKeys),
-		keysetSubCmd("add", "Print the keyset with a new key that does not seal yet", (*admin.Admin).AddKeysetKey,
+		stepCmd("keyset", "add", "Print the keyset with a new key that does not seal yet", (*admin.Admin).AddKeysetKey,
 			admin.Printer.ChangedKeyset),
-		keysetSubCmd("promote", "Print the keyset in which its newest key seals",
+		stepCmd("keyset", "promote", "Print the keyset in which its newest key seals",
 			(*admin.Admin).PromoteKeysetKey, admin.Printer.ChangedKeyset),
-		keysetSubCmd("reseal", "Seal again what older keys sealed; the installation works on", (*admin.Admin).Reseal,
+		stepCmd("keyset", "reseal", "Seal again what older keys sealed; the installation works on", (*admin.Admin).Reseal,
 			admin.Printer.Resealed),
-		keysetSubCmd("drop", "Print the keyset without the keys that no value is sealed with", (*admin.Admin).DropKeysetKeys,
+		stepCmd("keyset", "drop", "Print the keyset without the keys that no value is sealed with", (*admin.Admin).DropKeysetKeys,
 			admin.Printer.ChangedKeyset),
 	)
 	return cmd
 }
 
-// keysetSubCmd makes a command without arguments that does one thing and prints its outcome.
-func keysetSubCmd[T any](
-	use, short string,
+// stepCmd makes a command without arguments that does one thing with a setting and prints its outcome.
+func stepCmd[T any](
+	setting, use, short string,
 	do func(*admin.Admin, context.Context) (T, error),
 	show func(admin.Printer, T) error,
 ) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs}
-	return operator(cmd, []string{"keyset"}, func(
+	return operator(cmd, []string{setting}, func(
 		ctx context.Context, a *admin.Admin, p admin.Printer, _ []string,
 	) error {
 		out, err := do(a, ctx)

@@ -26,6 +26,7 @@ func main() {
 		migrateCmd(),
 		keysCmd(),
 		keysetCmd(),
+		secretCmd(),
 		webhooksCmd(),
 		staffCmd(),
 		auditCmd(),

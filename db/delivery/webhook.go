@@ -41,8 +41,12 @@ type Webhook struct {
 	RateLimit int `bun:"rate_limit"`
 	// Secret is the sealed signing secret (seal field SecretField).
 	Secret []byte `bun:"secret"`
-	// SecretCreatedAt is when the secret replaced another one; nil: it is as old as the webhook.
+	// SecretCreatedAt is when the secret was set; nil: it is as old as the webhook.
 	SecretCreatedAt *time.Time `bun:"secret_created_at"`
+	// KeyDerivedAt marks the secret: see HasDerivedKey.
+	KeyDerivedAt *time.Time `bun:"key_derived_at"`
+	// SigningKey is the sealed private key of v1a signatures (seal field SigningKeyField); nil for a webhook without them.
+	SigningKey []byte `bun:"signing_key"`
 	// RetiredSecrets are the earlier secrets, the newest first; see LiveSecrets.
 	RetiredSecrets      []RetiredSecret `bun:"retired_secrets,type:jsonb,nullzero,default:'[]'"`
 	ConsecutiveFailures int             `bun:"consecutive_failures"`
@@ -56,8 +60,11 @@ type Webhook struct {
 	DeletedAt       *time.Time `bun:"deleted_at"`
 }
 
-// SecretField and HeaderField are the field names that sealed values are bound to.
-const SecretField = "secret"
+// SecretField, SigningKeyField and HeaderField are the field names that sealed values are bound to.
+const (
+	SecretField     = "secret"
+	SigningKeyField = "signing_key"
+)
 
 // HeaderField is the seal field of one custom header.
 func HeaderField(name string) string { return "header:" + name }

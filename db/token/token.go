@@ -7,6 +7,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,12 +34,12 @@ func Until(secret []byte, purpose string, id uuid.UUID, end time.Time) string {
 	return seconds + "." + For(secret, purpose+"@"+seconds, id)
 }
 
-// End verifies, in constant time, a token that Until returned for this purpose and row, and returns its expiry. The
-// caller must compare the expiry with the clock.
-func End(secret []byte, purpose string, id uuid.UUID, token string) (end time.Time, valid bool) {
+// End verifies, in constant time, a token that Until returned for this purpose and row with one of the secrets, and
+// returns its expiry. The caller must compare the expiry with the clock.
+func End(secrets [][]byte, purpose string, id uuid.UUID, token string) (end time.Time, valid bool) {
 	text, hash, _ := strings.Cut(token, ".")
 	seconds, err := strconv.ParseInt(text, 10, 64)
-	return time.Unix(seconds, 0), err == nil && Valid(secret, purpose+"@"+text, id, hash)
+	return time.Unix(seconds, 0), err == nil && Valid(secrets, purpose+"@"+text, id, hash)
 }
 
 // InviteURL returns the link that opens an ONLINE interview; it is always the same for an interview. base is the API's
@@ -57,7 +58,9 @@ func For(secret []byte, purpose string, id uuid.UUID) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// Valid verifies, in constant time, a token that For returned for this purpose and row.
-func Valid(secret []byte, purpose string, id uuid.UUID, token string) bool {
-	return hmac.Equal([]byte(For(secret, purpose, id)), []byte(token))
+// Valid verifies, in constant time, a token that For returned for this purpose and row with one of the secrets.
+func Valid(secrets [][]byte, purpose string, id uuid.UUID, token string) bool {
+	return slices.ContainsFunc(secrets, func(secret []byte) bool {
+		return hmac.Equal([]byte(For(secret, purpose, id)), []byte(token))
+	})
 }

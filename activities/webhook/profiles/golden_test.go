@@ -76,7 +76,10 @@ func (g *golden) check(t *testing.T, p *webhook.Profile) {
 	if g.m.Context == nil {
 		require.Contains(t, string(body), string(g.m.Data), "published data is passed byte for byte")
 	}
-	r := webhook.Request{Profile: p, Message: g.m, Body: body, Secrets: webhook.Secrets{testSecret(1)}}
+	r := webhook.Request{
+		Profile: p, Message: g.m, Body: body, Secrets: webhook.Secrets{testSecret(1)},
+		Key: webhook.KeyOf(testSecret(1), false), // as receivers of earlier versions have it
+	}
 	h, err := r.Header(attemptedAt)
 	require.NoError(t, err)
 	for _, secret := range []string{"token", "invite_link", "inviteUrl", "/i/"} {

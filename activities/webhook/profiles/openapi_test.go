@@ -135,10 +135,12 @@ func (c *contract) checkHeaders(t *testing.T, p *webhook.Profile, g *golden) {
 	t.Helper()
 	sent := map[string]bool{"Content-Type": true, "User-Agent": true}
 	r := webhook.Request{
-		Profile: p,
-		Message: g.m,
-		Body:    []byte("{}"),
-		Secrets: webhook.Secrets{testSecret(1), testSecret(2)},
+		Profile:     p,
+		Message:     g.m,
+		Body:        []byte("{}"),
+		Secrets:     webhook.Secrets{testSecret(1), testSecret(2)},
+		SigningKeys: webhook.SigningKeys{webhook.GenerateSigningKey(), webhook.GenerateSigningKey()},
+		Key:         webhook.KeyOf(testSecret(1), true),
 	}
 	h, err := r.Header(attemptedAt)
 	require.NoError(t, err)

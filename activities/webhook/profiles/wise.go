@@ -13,8 +13,9 @@ import (
 // by exactly 200; 5 s; nine attempts at 0, 60, 180, 420, 900, 1860, 3780, 7620 and 15300 s after the event.
 //
 // A receiver checks the header Authorization, which holds the bare key. The public documents name no header; this is
-// their most likely reading. The key is the webhook's secret in hex. Users may not configure the header; a test call
-// reveals the key, as the original's does.
+// their most likely reading. The key is that of the webhook's current secret only, because receivers compare a single
+// value: see webhook.KeyOf. Users may not configure the header; a test call reveals the key, as the original's
+// does.
 //
 // Each name is also an event type that may be published: the profile adds the 19 types to the catalogue, each with a
 // schema. Events that the domain has too are also made from its own sessions (wisesessions.go).
@@ -75,9 +76,8 @@ var wise = webhook.Profile{
 	UserAgent:   webhook.UserAgent,
 	Reserved:    []string{"Authorization"},
 	Signature:   "Authorization: <key>, bare; a test call reveals the key",
-	Key:         wiseKey,
+	KeyHeader:   "Authorization",
 	Render:      renderWise,
-	Sign:        signWise,
 }
 
 //go:embed schemas
@@ -110,18 +110,4 @@ func renderWise(m webhook.Message) ([]byte, error) {
 	b = append(b, `,"payload":`...)
 	b = append(b, payload...)
 	return append(b, '}'), nil
-}
-
-// wiseKey returns the current secret only, because receivers compare a single value.
-func wiseKey(s webhook.Secrets) string {
-	if len(s) == 0 {
-		return ""
-	}
-	return webhook.SecretHex(s[0])
-}
-
-func signWise(h http.Header, _ webhook.Message, s webhook.Secrets, _ []byte, _ time.Time) {
-	if key := wiseKey(s); key != "" {
-		h["Authorization"] = []string{key}
-	}
 }

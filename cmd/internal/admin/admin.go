@@ -25,6 +25,8 @@ type Admin struct {
 	DB *bun.DB
 	// Secret is the HMAC key for hashes of API keys; needed to create one.
 	Secret []byte
+	// NextSecret and PreviousSecret are set while Secret is rotated.
+	NextSecret, PreviousSecret []byte
 	// Box seals signing secrets; needed to create a webhook.
 	Box *seal.Box
 	// CheckURL refuses the URLs that delivery attempts refuse.
@@ -49,7 +51,8 @@ func Open(ctx context.Context, cfg config.Config, secrets ...string) (*Admin, er
 		return nil, err
 	}
 	a := &Admin{
-		Secret: cfg.Secret.Bytes(), CheckURL: service.EgressClient(cfg).CheckURL,
+		Secret: cfg.Secret.Bytes(), NextSecret: cfg.SecretNext.Bytes(), PreviousSecret: cfg.SecretPrevious.Bytes(),
+		CheckURL:  service.EgressClient(cfg).CheckURL,
 		PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour,
 		TokenMaxAge: cfg.Staff.TokenMaxAge,
 	}

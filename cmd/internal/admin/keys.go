@@ -101,11 +101,11 @@ func (a *Admin) CreateKey(ctx context.Context, r KeyRequest) (Key, error) {
 	if err := r.check(time.Now()); err != nil {
 		return Key{}, err
 	}
-	plain, hash, prefix := db.GenerateKey(a.Secret)
 	k := &db.APIKey{
-		Name: cmp.Or(r.Name, DefaultKeyName), Hash: hash, Prefix: prefix, Scopes: r.Scopes, AllowedIPs: r.AllowedIPs,
+		Name: cmp.Or(r.Name, DefaultKeyName), Scopes: r.Scopes, AllowedIPs: r.AllowedIPs,
 		RatePerMinute: cmp.Or(r.PerMinute, a.PerMinute), RatePerHour: cmp.Or(r.PerHour, a.PerHour),
 	}
+	plain := k.SetNew(a.Secret)
 	if len(k.Scopes) == 0 {
 		k.Scopes = []string{db.AllScopes}
 	}
@@ -229,12 +229,12 @@ func (a *Admin) ResumeKey(ctx context.Context, id uuid.UUID) (Key, error) {
 
 // RotateKey replaces the plain key, which the answer shows. What the key may do, and the keys made through it, stay.
 func (a *Admin) RotateKey(ctx context.Context, id uuid.UUID) (Key, error) {
-	plain, hash, prefix := db.GenerateKey(a.Secret)
+	plain := ""
 	shown, err := a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, k *db.APIKey) error {
 		if k.StaffID != nil {
 			return fmt.Errorf("key %s is the token of a staff user: create another with greenroom staff token", id)
 		}
-		k.Hash, k.Prefix = hash, prefix
+		plain = k.SetNew(a.Secret)
 		return db.RotateAPIKey(ctx, tx, k, actor)
 	})
 	if err == nil {

@@ -113,9 +113,11 @@ func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, e
 		return Webhook{}, err
 	}
 	secret := webhook.GenerateSecret()
-	if w.Secret, err = a.Box.Seal(secret, w.ID, delivery.SecretField); err != nil {
+	sealed, err := a.Box.Seal(secret, w.ID, delivery.SecretField)
+	if err != nil {
 		return Webhook{}, err
 	}
+	w.SetSecret(sealed, w.CreatedAt)
 	err = pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := delivery.CreateWebhook(ctx, tx, w); err != nil {
 			return err
@@ -127,9 +129,7 @@ func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, e
 	}
 	shown := showWebhook(w)
 	shown.SigningSecret, shown.SigningSecretWhsec = webhook.SecretHex(secret), webhook.SecretWhsec(secret)
-	if p, err := profiles.ByName(w.Profile); err == nil && p.Key != nil {
-		shown.AuthorizationKey = p.Key(webhook.Secrets{secret})
-	}
+	shown.AuthorizationKey = api.AuthorizationKey(w, secret)
 	return shown, nil
 }
 

@@ -44,7 +44,9 @@ func TestCreateWebhook(t *testing.T) {
 			Company: "Acme", Profile: "wise", URL: "https://a.example", Events: []string{"SessionsUpdatedEvent"},
 		})
 		require.NoError(t, err)
-		require.Equal(t, w.SigningSecret, w.AuthorizationKey)
+		secret, err := webhook.ParseSecret(w.SigningSecret)
+		require.NoError(t, err)
+		require.Equal(t, webhook.KeyOf(secret, true), w.AuthorizationKey)
 		require.Empty(t, b.hook().AuthorizationKey)
 	})
 	t.Run("a_name_that_stands_for_several_types", func(t *testing.T) {

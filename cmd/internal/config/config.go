@@ -14,28 +14,30 @@ import (
 // Config has the settings of all sub-commands, checked by Load. Durations are positive, numbers are within the
 // documented bounds, addresses and URLs are valid.
 type Config struct {
-	HTTP      HTTP
-	Database  Database
-	Temporal  Temporal
-	Worker    Worker
-	Secret    Key    // HMAC key for hashes of API keys and call-back tokens
-	Keyset    string // Tink AEAD keyset as JSON; encrypts signing secrets and masked headers
-	Dispatch  Dispatch
-	Circuit   Circuit
-	Egress    Egress
-	Provider  Service // places phone calls
-	Analysis  Service // analyses finished interviews; without URL, results are posted to the API
-	Generator Service // writes the questions of new AI interviews; without URL they have none
-	SMTP      SMTP
-	Interview Interview
-	RateLimit RateLimit
-	Quota     Quota
-	Staff     Staff
-	Retention Retention
-	Media     Media
-	Log       Log
-	Pprof     Pprof
-	Dev       Dev
+	HTTP     HTTP
+	Database Database
+	Temporal Temporal
+	Worker   Worker
+	Secret   Key // HMAC key for hashes of API keys and call-back tokens
+	// SecretNext and SecretPrevious are accepted beside Secret, while it is rotated.
+	SecretNext, SecretPrevious Key
+	Keyset                     string // Tink AEAD keyset as JSON; encrypts signing secrets and masked headers
+	Dispatch                   Dispatch
+	Circuit                    Circuit
+	Egress                     Egress
+	Provider                   Service // places phone calls
+	Analysis                   Service // analyses finished interviews; without URL, results are posted to the API
+	Generator                  Service // writes the questions of new AI interviews; without URL they have none
+	SMTP                       SMTP
+	Interview                  Interview
+	RateLimit                  RateLimit
+	Quota                      Quota
+	Staff                      Staff
+	Retention                  Retention
+	Media                      Media
+	Log                        Log
+	Pprof                      Pprof
+	Dev                        Dev
 
 	keysetFile string
 	explicit   map[string]bool

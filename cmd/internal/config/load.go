@@ -25,7 +25,7 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 	for _, s := range settings {
 		faults = append(faults, s.load(v, &c))
 	}
-	faults = append(faults, c.readKeysetFile(), c.checkMail(), c.checkS3())
+	faults = append(faults, c.readKeysetFile(), c.checkSecrets(), c.checkMail(), c.checkS3())
 	if c.HTTP.PublicURL == "" {
 		c.HTTP.PublicURL = "http://" + reachable(c.HTTP.Addr)
 	}
@@ -157,6 +157,15 @@ func (c *Config) readKeysetFile() error {
 	}
 	if c.Keyset, err = keysetJSON(string(data)); err != nil {
 		return fmt.Errorf("keyset_file (%s) %w", envName("keyset_file"), err)
+	}
+	return nil
+}
+
+// checkSecrets refuses a rotation to a value that is in use: it would replace nothing.
+func (c *Config) checkSecrets() error {
+	same := func(a, b Key) bool { return a != "" && a == b }
+	if same(c.Secret, c.SecretNext) || same(c.Secret, c.SecretPrevious) || same(c.SecretNext, c.SecretPrevious) {
+		return errors.New("secret, secret_next and secret_previous must differ")
 	}
 	return nil
 }

@@ -42,6 +42,8 @@ var everySetting = map[string]string{
 	"worker.deployment_name":              "deployment",
 	"worker.build_id":                     "build",
 	"secret":                              strings.Repeat("cd", 33),
+	"secret_next":                         strings.Repeat("ce", 33),
+	"secret_previous":                     strings.Repeat("cf", 33),
 	"keyset":                              keyset,
 	"keyset_file":                         "", // excludes keyset
 	"dispatch.poll_interval":              "12ms",
@@ -144,6 +146,8 @@ func assertEverySetting(t *testing.T, c config.Config) {
 		HTTPAddr: "127.0.0.1:82", JournalDir: "/journal", DeploymentName: "deployment", BuildID: "build",
 	}, c.Worker)
 	assert.Equal(t, strings.Repeat("\xcd", 33), string(c.Secret))
+	assert.Equal(t, strings.Repeat("\xce", 33), string(c.SecretNext))
+	assert.Equal(t, strings.Repeat("\xcf", 33), string(c.SecretPrevious))
 	assert.Equal(t, keyset, c.Keyset)
 	assert.Equal(t, config.Dispatch{
 		PollInterval: 12 * time.Millisecond, BatchAbove: 13, MaxInFlightPerEndpoint: 14,
@@ -294,10 +298,28 @@ func TestLoad_refuses_more_forms(t *testing.T) {
 	}
 }
 
+func TestLoad_secrets_of_a_rotation_differ(t *testing.T) {
+	one, other := strings.Repeat("ab", 32), strings.Repeat("cd", 32)
+	for _, names := range [][2]string{
+		{"secret", "secret_next"}, {"secret", "secret_previous"}, {"secret_next", "secret_previous"},
+	} {
+		t.Run(names[0]+"="+names[1], func(t *testing.T) {
+			t.Setenv(variable(names[0]), one)
+			t.Setenv(variable(names[1]), one)
+			_, err := config.Load(nil)
+			require.EqualError(t, err, "secret, secret_next and secret_previous must differ")
+			t.Setenv(variable(names[1]), other)
+			_, err = config.Load(nil)
+			require.NoError(t, err)
+		})
+	}
+}
+
 func TestLoad_never_repeats_the_value_of_a_secret(t *testing.T) {
 	for name, bad := range map[string]string{
 		"database.url": "mysql://root:correct-horse@db",
 		"secret":       "correct-horse",
+		"secret_next":  "correct-horse",
 		"keyset":       `{"correct-horse":1}`,
 		"smtp.url":     "http://jobs:correct-horse@mail",
 	} {

@@ -33,6 +33,7 @@ func DemoKey(ctx context.Context, cfg config.Config, d *bun.DB) (plain string, m
 			Name:          "demo",
 			Hash:          hash,
 			Prefix:        prefix,
+			SecretID:      db.SecretID(cfg.Secret.Bytes()),
 			Scopes:        []string{"*"},
 			RatePerMinute: demoRate,
 			RatePerHour:   demoRate,

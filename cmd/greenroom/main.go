@@ -28,6 +28,7 @@ func main() {
 		keysetCmd(),
 		webhooksCmd(),
 		staffCmd(),
+		candidatesCmd(),
 		auditCmd(),
 		deliveriesCmd(),
 		replaysCmd(),

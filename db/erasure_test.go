@@ -311,7 +311,10 @@ func TestErasureSurvivesAKill(t *testing.T) {
 	require.Equal(t, 1000, b.count("SELECT count(*) FROM deliveries WHERE erased_at IS NOT NULL"), "nothing of its page")
 
 	b.finishErasures()
-	require.Zero(t, b.count("SELECT count(*) FROM deliveries WHERE erased_at IS NULL AND event_type <> 'candidate.erased'"))
+	require.Zero(
+		t,
+		b.count("SELECT count(*) FROM deliveries WHERE erased_at IS NULL AND event_type <> 'candidate.erased'"),
+	)
 	done, err := db.GetErasure(b.ctx, b, c.ID)
 	require.NoError(t, err)
 	require.EqualValues(t, total, done.Removed["deliveries"])

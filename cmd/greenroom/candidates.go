@@ -18,8 +18,8 @@ func candidatesEraseCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "erase ID",
 		Short: "Erase a candidate, also a deleted one; it cannot be undone",
-		Long: "Deletes the candidate and removes the person's data at once. A worker then removes it from events, deliveries,\n" +
-			"stored answers and files, and delivers candidate.erased: see greenroom candidates erasure ID.",
+		Long: "Deletes the candidate and removes the person's data at once. A worker then removes it from events,\n" +
+			"deliveries, stored answers and files, and delivers candidate.erased: see greenroom candidates erasure ID.",
 		Args: cobra.ExactArgs(1),
 	}
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {

@@ -51,7 +51,10 @@ func TestUpkeepKeepsPartitions(t *testing.T) {
 func TestUpkeepSealsHeadersAndForgetsTheAuditLog(t *testing.T) {
 	b := setup(t)
 	b.cfg.Retention.AuditDays = 10
-	_, err := b.db.ExecContext(t.Context(), `UPDATE webhooks SET headers = '[{"name": "Cookie", "value": "in plain text"}]'`)
+	_, err := b.db.ExecContext(
+		t.Context(),
+		`UPDATE webhooks SET headers = '[{"name": "Cookie", "value": "in plain text"}]'`,
+	)
 	require.NoError(t, err)
 	var before int
 	require.NoError(t, b.db.NewRaw("SELECT count(*) FROM audit_log").Scan(t.Context(), &before))
@@ -87,7 +90,11 @@ func TestLeaderErasesEveryPage(t *testing.T) {
 	require.NoError(t, pg.InTx(t.Context(), b.db, func(ctx context.Context, tx bun.Tx) error {
 		return db.CreateCandidate(ctx, tx, c, false)
 	}))
-	event := &delivery.Event{CompanyID: &b.co.ID, Type: "note.created", Data: json.RawMessage(`{"for":"ada@pages.example"}`)}
+	event := &delivery.Event{
+		CompanyID: &b.co.ID,
+		Type:      "note.created",
+		Data:      json.RawMessage(`{"for":"ada@pages.example"}`),
+	}
 	require.NoError(t, pg.InTx(t.Context(), b.db, func(ctx context.Context, tx bun.Tx) error {
 		_, err := delivery.RecordEvent(ctx, tx, event)
 		return err

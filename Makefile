@@ -6,13 +6,15 @@ TOOLS        := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/greenroom/tools
 TODAY        = $(shell date +%F)
 GOLANGCI     := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
 WORKFLOWCHECK := $(TOOLS)/workflowcheck-v0.6.0/workflowcheck
+CYCLONEDX    := $(TOOLS)/cyclonedx-gomod-v1.10.0/cyclonedx-gomod
+SBOM         := .build/greenroom.cdx.json
 GREMLINS     := $(TOOLS)/gremlins-v0.6.0/gremlins
 
 # A bare machine has no C compiler, and nothing here needs one but the race detector.
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-race mutants histories bench bench/large bench/scale chaos lint fmt migrate build image clean
+.PHONY: help run demo test test-race mutants histories bench bench/large bench/scale chaos lint fmt migrate build sbom image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +64,10 @@ migrate: build ## Bring the database in GREENROOM_DATABASE_URL up to date
 build: ## Build the program into .build/
 	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(GREENROOM) ./cmd/greenroom
 
+sbom: build $(CYCLONEDX) ## List what the program is built from, in CycloneDX, and check that no linked module is missing
+	$(CYCLONEDX) bin -json -version $(VERSION) -output $(SBOM) $(GREENROOM)
+	@.ci/sbom/check $(GREENROOM) $(SBOM)
+
 image: ## Build the container image
 	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) -t greenroom:$(VERSION) .
 
@@ -76,6 +82,9 @@ $(GOLANGCI):
 
 $(WORKFLOWCHECK):
 	GOFLAGS= GOBIN=$(@D) go install go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+
+$(CYCLONEDX):
+	GOFLAGS= GOBIN=$(@D) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 $(GREMLINS):
 	GOFLAGS= GOBIN=$(@D) go install github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0

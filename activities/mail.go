@@ -24,8 +24,8 @@ import (
 	"greenroom/db/token"
 )
 
-// MailServer is the SMTP server that sends invitations. Its address is an operator's setting, like the database's, so
-// the address guard for customers' URLs does not apply.
+// MailServer is the SMTP server that sends invitations. Its address is an operator's setting, so the address guard for
+// customers' URLs does not apply.
 type MailServer struct {
 	// URL is smtp://user:password@host:port (port 587 by default) or smtps://… (465); empty: no mail is sent.
 	URL string
@@ -33,6 +33,28 @@ type MailServer struct {
 	From string
 	// RootCAs are the trusted certificate authorities; nil means the system's.
 	RootCAs *x509.CertPool
+	// Dial connects to the server; nil means a plain dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// errNoMailURL is returned instead of the parser's error, which contains the password.
+var errNoMailURL = errors.New("smtp.url is not valid")
+
+// Address returns the host and port that URL names.
+func (m MailServer) Address() (string, error) {
+	u, err := url.Parse(m.URL)
+	if err != nil {
+		return "", errNoMailURL
+	}
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "smtps":
+		port = "465"
+	default:
+		port = "587"
+	}
+	return strings.ToLower(net.JoinHostPort(u.Hostname(), port)), nil
 }
 
 // mailTimeout bounds the connection attempt and the SMTP session, each. It is below askTimeout in package workflows.
@@ -67,20 +89,28 @@ func (a *Activities) SendInvitation(ctx context.Context, interview uuid.UUID) er
 func (m MailServer) client() (*mail.Client, error) {
 	u, err := url.Parse(m.URL)
 	if err != nil {
-		return nil, errors.New("smtp.url is not valid") // the parser's error would contain the password
+		return nil, errNoMailURL
+	}
+	address, err := m.Address()
+	if err != nil {
+		return nil, err
+	}
+	_, text, _ := net.SplitHostPort(address) // JoinHostPort made it
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, errNoMailURL
+	}
+	secure := &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12, RootCAs: m.RootCAs}
+	policy, dial := mail.TLSOpportunistic, m.dialer(address)
+	switch {
+	case u.Scheme == "smtps": // the session is encrypted before the policy, which is for STARTTLS, applies
+		dial = overTLS(dial, secure)
+	case u.User != nil && !isLoopback(u.Hostname()):
+		policy = mail.TLSMandatory
 	}
 	options := []mail.Option{
-		mail.WithTimeout(mailTimeout),
-		mail.WithTLSConfig(&tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12, RootCAs: m.RootCAs}),
-	}
-	port := 587
-	switch {
-	case u.Scheme == "smtps":
-		port, options = 465, append(options, mail.WithSSL())
-	case u.User != nil && !isLoopback(u.Hostname()):
-		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
-	default:
-		options = append(options, mail.WithTLSPolicy(mail.TLSOpportunistic))
+		mail.WithTimeout(mailTimeout), mail.WithPort(port), mail.WithDialContextFunc(dial), mail.WithTLSConfig(secure),
+		mail.WithTLSPolicy(policy),
 	}
 	if u.User != nil {
 		password, _ := u.User.Password()
@@ -91,12 +121,32 @@ func (m MailServer) client() (*mail.Client, error) {
 			mail.WithPassword(password),
 		)
 	}
-	if u.Port() != "" {
-		if port, err = strconv.Atoi(u.Port()); err != nil {
-			return nil, errors.New("smtp.url is not valid")
-		}
+	return mail.NewClient(u.Hostname(), options...)
+}
+
+// dialer returns what connects to address, however the library writes it.
+func (m MailServer) dialer(address string) mail.DialContextFunc {
+	dial := m.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
 	}
-	return mail.NewClient(u.Hostname(), append(options, mail.WithPort(port))...)
+	return func(ctx context.Context, network, _ string) (net.Conn, error) { return dial(ctx, network, address) }
+}
+
+// overTLS makes the handshake on each connection.
+func overTLS(dial mail.DialContextFunc, config *tls.Config) mail.DialContextFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		raw, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		secure := tls.Client(raw, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			_ = raw.Close()
+			return nil, err
+		}
+		return secure, nil
+	}
 }
 
 func isLoopback(host string) bool {

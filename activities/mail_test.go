@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -97,9 +98,15 @@ func (c *session) Data(r io.Reader) error {
 // open serves until the test ends and returns host:port. With a config it uses implicit TLS.
 func (p *postOffice) open(t *testing.T, config *tls.Config) string {
 	t.Helper()
+	return p.serve(t, config, nil)
+}
+
+// serve is open with a config for STARTTLS.
+func (p *postOffice) serve(t *testing.T, config, startTLS *tls.Config) string {
+	t.Helper()
 	srv := smtp.NewServer(p)
 	srv.Domain, srv.AllowInsecureAuth, srv.ReadTimeout, srv.WriteTimeout = "mail.test", true, time.Minute, time.Minute
-	srv.ErrorLog = log.New(io.Discard, "", 0)
+	srv.ErrorLog, srv.TLSConfig = log.New(io.Discard, "", 0), startTLS
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	if config != nil {
@@ -241,6 +248,45 @@ func TestSendInvitation_over_TLS(t *testing.T) {
 	require.Len(t, office.mails, 1)
 	require.True(t, office.tls)
 	require.Equal(t, "mailer", office.user)
+}
+
+// The server is reached by Dial at the address of the URL, and STARTTLS needs a trusted certificate.
+func TestSendInvitation_over_STARTTLS(t *testing.T) {
+	t.Parallel()
+	b, office := invited(t)
+	cert := httptest.NewTLSServer(nil)
+	t.Cleanup(cert.Close)
+	address := office.serve(t, nil, cert.TLS)
+	b.Mail.URL = "smtp://mailer:p%40ss@" + address
+	var dialed []string
+	b.Mail.Dial = func(ctx context.Context, network, to string) (net.Conn, error) {
+		dialed = append(dialed, to)
+		return new(net.Dialer).DialContext(ctx, network, to)
+	}
+	require.ErrorAs(t, b.SendInvitation(b.ctx, b.id), new(x509.UnknownAuthorityError))
+	require.Empty(t, office.mails)
+	require.Empty(t, office.user, "no password without a trusted certificate")
+	b.Mail.RootCAs = x509.NewCertPool()
+	b.Mail.RootCAs.AddCert(cert.Certificate())
+	require.NoError(t, b.SendInvitation(b.ctx, b.id))
+	require.Len(t, office.mails, 1)
+	require.True(t, office.tls)
+	require.Equal(t, "mailer", office.user)
+	require.Equal(t, []string{address, address}, dialed)
+}
+
+func TestMailServer_Address(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"smtp://u:p@Mail.example": "mail.example:587", "smtps://mail.example": "mail.example:465",
+		"smtp://mail.example:25": "mail.example:25", "smtps://[::1]:26": "[::1]:26",
+	} {
+		got, err := activities.MailServer{URL: url}.Address()
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	_, err := activities.MailServer{URL: "smtp://u:p%zz@mail.example"}.Address()
+	require.EqualError(t, err, "smtp.url is not valid", "without the password")
 }
 
 // unfold decodes the parts of quoted-printable that the test needs.

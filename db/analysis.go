@@ -40,15 +40,16 @@ func CompleteAnalysis(
 	interview uuid.UUID,
 	general, specific json.RawMessage,
 ) (*Analysis, error) {
+	// The candidate before the interview, as in DeleteCandidate: otherwise the two could deadlock.
+	if err := rateCandidate(ctx, tx, interview, general); err != nil {
+		return nil, err
+	}
 	i, err := endAnalysis(ctx, tx, interview, AnalysisCompleted, []string{AnalysisPending, AnalysisFailed})
 	if err != nil {
 		return nil, fmt.Errorf("complete analysis: %w", err)
 	}
 	a := &Analysis{General: general, Specific: specific, Status: AnalysisCompleted}
 	if err := putAnalysis(ctx, tx, i, a); err != nil {
-		return nil, err
-	}
-	if err := rateCandidate(ctx, tx, i.CandidateID, general); err != nil {
 		return nil, err
 	}
 	if err := recordInterview(ctx, tx, i, nil, catalog.InterviewCompleted); err != nil {
@@ -107,14 +108,15 @@ func putAnalysis(ctx context.Context, tx bun.Tx, i *Interview, a *Analysis) erro
 }
 
 // rateCandidate copies the overall rating of the newest analysis that has one.
-func rateCandidate(ctx context.Context, tx bun.Tx, candidate uuid.UUID, general json.RawMessage) error {
+func rateCandidate(ctx context.Context, tx bun.Tx, interview uuid.UUID, general json.RawMessage) error {
 	var rated struct {
 		OverallRating *float64 `json:"overallRating"`
 	}
 	if json.Unmarshal(general, &rated) != nil || rated.OverallRating == nil {
 		return nil // an analyser may rate in another way, or not at all
 	}
-	_, err := tx.ExecContext(ctx, "UPDATE candidates SET overall_rating = ? WHERE id = ?", *rated.OverallRating, candidate)
+	_, err := tx.ExecContext(ctx, `UPDATE candidates SET overall_rating = ?
+		WHERE id = (SELECT candidate_id FROM interviews WHERE id = ?)`, *rated.OverallRating, interview)
 	if err != nil {
 		return fmt.Errorf("rate candidate: %w", err)
 	}

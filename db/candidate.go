@@ -95,7 +95,7 @@ func AddCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, jobs 
 
 // ReplaceCandidateJobs replaces all jobs of a candidate, in the given order.
 func ReplaceCandidateJobs(ctx context.Context, tx bun.Tx, candidate uuid.UUID, jobs ...uuid.UUID) error {
-	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
+	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR NO KEY UPDATE", candidate); err != nil {
 		return fmt.Errorf("lock candidate: %w", err)
 	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM candidate_jobs WHERE candidate_id = ?", candidate); err != nil {

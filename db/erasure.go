@@ -71,7 +71,8 @@ func BeginErasure(
 	ctx context.Context, tx bun.Tx, candidate uuid.UUID, reason ErasureReason,
 ) (e *Erasure, begun bool, err error) {
 	c := new(Candidate)
-	if err := tx.NewSelect().Model(c).Where("c.id = ?", candidate).For("UPDATE").Scan(ctx); err != nil {
+	// Not FOR UPDATE, which conflicts with the foreign key of a row that a transaction with the interview's lock inserts.
+	if err := tx.NewSelect().Model(c).Where("c.id = ?", candidate).For("NO KEY UPDATE").Scan(ctx); err != nil {
 		return nil, false, fmt.Errorf("lock candidate: %w", pg.Translate(err))
 	}
 	if e, err = GetErasure(ctx, tx, candidate); !errors.Is(err, pg.ErrNotFound) {

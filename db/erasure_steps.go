@@ -15,21 +15,25 @@ import (
 	"greenroom/db/pg"
 )
 
-// Steps of an erasure, in their order. Deliveries come before events, because a delivery is matched by its event.
+// Steps of an erasure, in their order. Deliveries come before events, because a delivery is matched by its event. The
+// late steps find what was made meanwhile: an event in a transaction that was in progress, a delivery of a fan-out. An
+// erased event has the candidate's id, so its deliveries match too.
 const (
-	stepDeliveries = "deliveries"
-	stepEvents     = "events"
-	stepRecheck    = "recheck"
-	stepAnswers    = "answers"
-	stepFiles      = "files"
-	stepNotify     = "notify"
-	stepDone       = "done"
+	stepDeliveries     = "deliveries"
+	stepEvents         = "events"
+	stepLateEvents     = "late events"
+	stepLateDeliveries = "late deliveries"
+	stepRecheck        = "recheck"
+	stepAnswers        = "answers"
+	stepFiles          = "files"
+	stepNotify         = "notify"
+	stepDone           = "done"
 )
 
 const (
 	// erasePage bounds the rows that one transaction reads.
 	erasePage = 1000
-	// settleErasure is longer than an attempt in flight takes, whose answer is recorded afterwards.
+	// settleErasure is longer than an attempt takes from loading its body until its answer is recorded.
 	settleErasure = 2 * time.Minute
 	// fileRetry is how often an erasure looks whether its files are deleted.
 	fileRetry = 10 * time.Second
@@ -76,16 +80,15 @@ func ContinueErasure(ctx context.Context, db *bun.DB, id uuid.UUID) (more bool, 
 func (e *Erasure) page(ctx context.Context, tx bun.Tx) error {
 	switch e.Step {
 	case stepDeliveries:
-		return e.pageOf(stepEvents, func(after uuid.UUID) (delivery.ErasedPage, error) {
-			return delivery.EraseDeliveries(ctx, tx, e.ID, e.CompanyID, after, e.patterns(), erasePage)
-		})
+		return e.pageOf(stepEvents, "deliveries", e.deliveries(ctx, tx))
 	case stepEvents:
-		return e.pageOf(stepRecheck, func(after uuid.UUID) (delivery.ErasedPage, error) {
-			return delivery.EraseEvents(
-				ctx, tx, e.CompanyID, after, e.patterns(), string(delivery.ErasedData(e.CandidateID)), erasePage)
-		})
+		return e.pageOf(stepLateEvents, "events", e.events(ctx, tx))
+	case stepLateEvents:
+		return e.pageOf(stepLateDeliveries, "events", e.events(ctx, tx))
+	case stepLateDeliveries:
+		return e.pageOf(stepRecheck, "deliveries", e.deliveries(ctx, tx))
 	case stepRecheck:
-		return e.pageOf(stepAnswers, func(after uuid.UUID) (delivery.ErasedPage, error) {
+		return e.pageOf(stepAnswers, "", func(after uuid.UUID) (delivery.ErasedPage, error) {
 			return delivery.RecheckErased(ctx, tx, e.ID, e.CompanyID, after, erasePage)
 		})
 	case stepAnswers:
@@ -97,9 +100,25 @@ func (e *Erasure) page(ctx context.Context, tx bun.Tx) error {
 	}
 }
 
-// pageOf does a page of the engine's rows and goes to the next step after the last one. The recheck waits for attempts
-// in flight, if a delivery was canceled.
-func (e *Erasure) pageOf(next string, do func(after uuid.UUID) (delivery.ErasedPage, error)) error {
+type erasedPage func(after uuid.UUID) (delivery.ErasedPage, error)
+
+func (e *Erasure) deliveries(ctx context.Context, tx bun.Tx) erasedPage {
+	return func(after uuid.UUID) (delivery.ErasedPage, error) {
+		return delivery.EraseDeliveries(ctx, tx, e.ID, e.CompanyID, after, e.patterns(), erasePage)
+	}
+}
+
+func (e *Erasure) events(ctx context.Context, tx bun.Tx) erasedPage {
+	return func(after uuid.UUID) (delivery.ErasedPage, error) {
+		return delivery.EraseEvents(
+			ctx, tx, e.CompanyID, after, e.patterns(), string(delivery.ErasedData(e.CandidateID)), erasePage)
+	}
+}
+
+// pageOf does a page of the engine's rows, counts what it erased as kind, and goes to the next step after the last one.
+// After deliveries were erased it waits for attempts in flight, also of deliveries that had ended: an operator may have
+// repeated one.
+func (e *Erasure) pageOf(next, kind string, do erasedPage) error {
 	after := uuid.Nil
 	if e.Cursor != "" {
 		id, err := uuid.Parse(e.Cursor)
@@ -112,16 +131,16 @@ func (e *Erasure) pageOf(next string, do func(after uuid.UUID) (delivery.ErasedP
 	if err != nil {
 		return err
 	}
-	if e.Step != stepRecheck {
-		e.count(e.Step, p.Erased)
+	if kind != "" {
+		e.count(kind, p.Erased)
 	}
 	e.count("canceledDeliveries", p.Canceled)
 	e.Cursor = p.Last.String()
 	if p.Looked < erasePage {
-		e.Step, e.Cursor = next, ""
-		if next == stepRecheck && e.Removed["canceledDeliveries"] > 0 {
+		if e.Step == stepEvents && e.Removed["deliveries"] > 0 || e.Step == stepLateDeliveries && p.Erased > 0 {
 			e.NotBefore = time.Now().Add(settleErasure)
 		}
+		e.Step, e.Cursor = next, ""
 	}
 	return nil
 }

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
 	"greenroom/db"
+	"greenroom/db/catalog"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -164,4 +166,157 @@ func TestExpiredCandidatesAreErased(t *testing.T) {
 	n, err = db.BeginExpired(b.ctx, b.DB, 10)
 	require.NoError(t, err)
 	require.Zero(t, n)
+}
+
+// published records an event that has the address, with its deliveries, and returns those.
+func (b *bundle) published(address string) (event uuid.UUID, deliveries []uuid.UUID) {
+	b.t.Helper()
+	data, err := json.Marshal(map[string]string{"email": address})
+	require.NoError(b.t, err)
+	e := &delivery.Event{CompanyID: &b.company, Type: catalog.InterviewStarted, Data: data}
+	b.tx(func(tx bun.Tx) error { _, err := delivery.RecordEvent(b.ctx, tx, e); return err })
+	require.NoError(b.t, b.NewRaw("SELECT id FROM deliveries WHERE event_id = ?", e.ID).Scan(b.ctx, &deliveries))
+	require.NotEmpty(b.t, deliveries)
+	return e.ID, deliveries
+}
+
+// continueTo does pages until the erasure is at the step.
+func (b *bundle) continueTo(id uuid.UUID, step string) {
+	b.t.Helper()
+	for range 100 {
+		var at string
+		require.NoError(b.t, b.NewRaw("SELECT step FROM erasures WHERE id = ?", id).Scan(b.ctx, &at))
+		if at == step {
+			return
+		}
+		b.exec("UPDATE erasures SET not_before = now() - interval '1 s' WHERE id = ?", id)
+		_, err := db.ContinueErasure(b.ctx, b.DB, id)
+		require.NoError(b.t, err)
+	}
+	b.t.Fatal("the erasure does not come to " + step)
+}
+
+// TestErasureBesideAReplay: what a replay puts back into the queue before, while or after a page erases it is not sent.
+func TestErasureBesideAReplay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.candidate("Ada", "Byron", "ada@replayed.example")
+	_, sent := b.published("ada@replayed.example")
+	_, kept := b.published("grace@stays.example")
+	b.exec("UPDATE deliveries SET status = 'succeeded', attempts = 1, body = 'ada@replayed.example' WHERE id = ?", sent[0])
+	b.exec("UPDATE deliveries SET status = 'succeeded', attempts = 1, body = 'grace' WHERE id = ?", kept[0])
+	replay := func() *delivery.Replay {
+		r := &delivery.Replay{
+			WebhookID: b.hook.ID, CompanyID: &b.company, Statuses: []string{"succeeded", "canceled"},
+			Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour),
+		}
+		b.tx(func(tx bun.Tx) error { return delivery.CreateReplay(b.ctx, tx, r) })
+		return r
+	}
+	e, _ := b.erase(c.ID)
+
+	during := replay()
+	err := b.whileLocked(true, func(tx bun.Tx) error {
+		p, err := delivery.ReplayPage(b.ctx, tx, during.ID, 10)
+		require.Equal(t, 2, p.Requeued)
+		return err
+	}, func() error { _, err := db.ContinueErasure(b.ctx, b.DB, e.ID); return err })
+	require.NoError(t, err)
+	status := func(id uuid.UUID) (s string) {
+		require.NoError(t, b.NewRaw("SELECT status FROM deliveries WHERE id = ?", id).Scan(b.ctx, &s))
+		return s
+	}
+	require.Equal(t, "canceled", status(sent[0]), "the page waited for the replay")
+	require.Equal(t, "pending", status(kept[0]))
+	b.exec("UPDATE deliveries SET status = 'succeeded' WHERE id = ?", kept[0])
+
+	p, err := delivery.ReplayPage(b.ctx, b.DB, replay().ID, 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, p.Requeued, "of the other person alone")
+	require.Equal(t, "canceled", status(sent[0]))
+}
+
+// TestErasureWaitsForAttemptsInFlight, also of deliveries that have ended, which an operator may be sending again.
+func TestErasureWaitsForAttemptsInFlight(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.candidate("Ada", "Byron", "ada@flight.example")
+	b.published("ada@flight.example")
+	b.exec("UPDATE deliveries SET status = 'succeeded', attempts = 1")
+	e, _ := b.erase(c.ID)
+	for more := true; more; {
+		var err error
+		more, err = db.ContinueErasure(b.ctx, b.DB, e.ID)
+		require.NoError(t, err)
+	}
+	waiting, err := db.GetErasure(b.ctx, b, c.ID)
+	require.NoError(t, err)
+	require.Nil(t, waiting.DoneAt)
+	require.Greater(t, time.Until(waiting.NotBefore), time.Minute)
+	b.finishErasures()
+}
+
+// TestErasureFindsWhatIsMadeMeanwhile: a fan-out makes a delivery of an event, and an attempt stores its body, after the
+// page of its deliveries and before the event is erased.
+func TestErasureFindsWhatIsMadeMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.candidate("Ada", "Byron", "ada@late.example")
+	event, _ := b.published("ada@late.example")
+	e, _ := b.erase(c.ID)
+	b.continueTo(e.ID, "events")
+	late := pg.NewID()
+	b.exec(`INSERT INTO deliveries
+		(id, event_id, webhook_id, company_id, event_type, status, attempts, body, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, 'succeeded', 1, 'for ada@late.example', now(), now())`,
+		late, event, b.hook.ID, b.company, catalog.InterviewStarted)
+	b.finishErasures()
+	require.NotContains(t, b.dump(), encodedHex("ada@late.example"))
+	err := b.try(func(tx bun.Tx) error { _, err := delivery.RetryDelivery(b.ctx, tx, pg.Scope{}, late); return err })
+	require.ErrorIs(t, err, pg.ErrConflict)
+}
+
+// TestErasureSurvivesAKill of the process that works on it, in the middle of the second page: another one continues, and
+// nothing is counted twice.
+func TestErasureSurvivesAKill(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.candidate("Ada", "Byron", "ada@killed.example")
+	event, _ := b.published("ada@killed.example")
+	const rows = 2500 // pages of 1,000
+	b.exec(`INSERT INTO deliveries
+		(id, event_id, webhook_id, company_id, event_type, status, attempts, body, created_at, updated_at)
+		SELECT uuid_v7(), ?, ?, ?, ?, 'succeeded', 1, 'ada@killed.example', now(), now() FROM generate_series(1, ?)`,
+		event, b.hook.ID, b.company, catalog.InterviewStarted, rows)
+	e, _ := b.erase(c.ID)
+	total := b.count("SELECT count(*) FROM deliveries")
+	more, err := db.ContinueErasure(b.ctx, b.DB, e.ID)
+	require.NoError(t, err)
+	require.True(t, more)
+	require.Equal(t, 1000, b.count("SELECT count(*) FROM deliveries WHERE erased_at IS NOT NULL"))
+
+	holder, err := b.BeginTx(b.ctx, nil) // the second page waits for its rows
+	require.NoError(t, err)
+	defer func() { _ = holder.Rollback() }()
+	_, err = holder.ExecContext(b.ctx, "SELECT FROM deliveries WHERE erased_at IS NULL FOR UPDATE")
+	require.NoError(t, err)
+	killed := make(chan error, 1)
+	go func() { _, err := db.ContinueErasure(b.ctx, b.DB, e.ID); killed <- err }()
+	require.Eventually(t, func() bool { // the server ends its session, as after kill -9 of the process
+		return b.count(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+	}, time.Minute, 10*time.Millisecond)
+	require.Error(t, <-killed)
+	require.NoError(t, holder.Rollback())
+	require.Equal(t, 1000, b.count("SELECT count(*) FROM deliveries WHERE erased_at IS NOT NULL"), "nothing of its page")
+
+	b.finishErasures()
+	require.Zero(
+		t,
+		b.count("SELECT count(*) FROM deliveries WHERE erased_at IS NULL AND event_type <> 'candidate.erased'"),
+	)
+	done, err := db.GetErasure(b.ctx, b, c.ID)
+	require.NoError(t, err)
+	require.EqualValues(t, total, done.Removed["deliveries"])
+	require.NotContains(t, b.dump(), encodedHex("ada@killed.example"))
 }

@@ -34,7 +34,7 @@ func JoinJob(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID) (added bo
 // not started. A candidate without that job is ErrNotFound. A candidate without another job is deleted. It locks the
 // candidate's row first, so that no interview is created at the same time.
 func LeaveJob(ctx context.Context, tx bun.Tx, job, candidate uuid.UUID) error {
-	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR UPDATE", candidate); err != nil {
+	if _, err := tx.ExecContext(ctx, "SELECT 1 FROM candidates WHERE id = ? FOR NO KEY UPDATE", candidate); err != nil {
 		return fmt.Errorf("lock candidate: %w", err)
 	}
 	err := pg.One(

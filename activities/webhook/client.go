@@ -1,8 +1,11 @@
 package webhook
 
 import (
+	"context"
 	"crypto/x509"
+	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -73,6 +76,20 @@ func NewClient(opts ClientOptions) *Client {
 // HTTPClient returns the guarded client for outbound calls other than deliveries. It bounds responses, returns
 // redirects instead of following them, and refuses a URL that CheckURL's rules forbid with a *URLError.
 func (c *Client) HTTPClient() *http.Client { return c.general }
+
+// DialContext opens a connection for a protocol other than HTTP, or for another HTTP client. The rules of URLs hold for
+// address, a host with its port: it is refused with a *URLError, or when the host resolves to a blocked address.
+func (c *Client) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkHost(host, strings.ToLower(address)); err != nil {
+		return nil, err
+	}
+	d := net.Dialer{Timeout: connectTimeout, KeepAlive: keepAlive, Control: c.guard.control}
+	return d.DialContext(ctx, network, address)
+}
 
 // CloseIdleConnections closes idle connections; call it at shutdown.
 func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }

@@ -11,6 +11,7 @@ import (
 const (
 	// connectTimeout bounds connecting and the TLS handshake each. The attempt's own deadline is usually longer.
 	connectTimeout = 10 * time.Second
+	keepAlive      = 30 * time.Second
 
 	// idleTimeout is below the 5 s after which Node, Apache and uvicorn close an idle connection by default: an attempt
 	// that reuses a connection while the receiver closes it would fail. Busy endpoints reuse connections sooner.
@@ -21,7 +22,7 @@ const (
 
 // newTransport leaves Proxy nil on purpose: a proxy from the environment would resolve names and so bypass the guard.
 func newTransport(opts ClientOptions, g guard) *http.Transport {
-	dialer := &dialer{net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, Control: g.control}}
+	dialer := &dialer{net.Dialer{Timeout: connectTimeout, KeepAlive: keepAlive, Control: g.control}}
 	secure := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		RootCAs:            opts.RootCAs,

@@ -157,9 +157,15 @@ func (c *Client) checkParsed(u *url.URL) error {
 		return &URLError{"must use https or http"}
 	case u.Scheme != "https" && u.Scheme != "http":
 		return &URLError{"must use https"}
-	case c.opts.Services != nil && !slices.Contains(c.opts.Services, hostPort(u)):
+	}
+	return c.checkHost(u.Hostname(), hostPort(u))
+}
+
+func (c *Client) checkHost(host, hostPort string) error {
+	switch {
+	case c.opts.Services != nil && !slices.Contains(c.opts.Services, hostPort):
 		return &URLError{"must be one of the configured services"}
-	case c.blockedHost(u.Hostname()):
+	case c.blockedHost(host):
 		return &URLError{"must not point to a private, local or reserved address"}
 	}
 	return nil

@@ -2,11 +2,15 @@ package media
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -18,6 +22,24 @@ type S3Options struct {
 	Endpoint             string
 	Bucket, Region       string
 	AccessKey, SecretKey string
+	// Dial connects to the service; nil means a plain dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// RootCAs are the trusted certificate authorities; nil means the system's.
+	RootCAs *x509.CertPool
+}
+
+// URLs returns the URLs of the endpoint and, where it differs (Amazon S3 has a host for each bucket and region), of the
+// bucket: no other host is called. It does no I/O.
+func (o S3Options) URLs(ctx context.Context) ([]string, error) {
+	s, err := NewS3(o)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := s.client.PresignedGetObject(ctx, o.Bucket, "any", time.Minute, nil)
+	if err != nil {
+		return nil, fmt.Errorf("find the bucket's host: %w", err)
+	}
+	return []string{o.Endpoint, signed.Scheme + "://" + signed.Host}, nil
 }
 
 // S3 is a Store in an existing bucket.
@@ -30,9 +52,8 @@ type S3 struct {
 // limited to 48 GiB.
 const partBytes = 5 << 20
 
-// NewS3 returns the store of a bucket; it does no I/O. The client bypasses the address guard of webhooks, because its
-// address is an operator's setting, often a private address on purpose, which no user can choose. Like every HTTP
-// client of this product it ignores the proxy settings of the environment.
+// NewS3 returns the store of a bucket; it does no I/O. Like every HTTP client of this product it ignores the proxy
+// settings of the environment. Redirects are errors.
 func NewS3(o S3Options) (*S3, error) {
 	u, err := url.Parse(o.Endpoint)
 	if err != nil || u.Host == "" {
@@ -43,6 +64,12 @@ func NewS3(o S3Options) (*S3, error) {
 		return nil, fmt.Errorf("prepare S3 transport: %w", err)
 	}
 	transport.Proxy = nil
+	if o.Dial != nil {
+		transport.DialContext = o.Dial
+	}
+	if o.RootCAs != nil {
+		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs}
+	}
 	client, err := minio.New(u.Host, &minio.Options{
 		Creds:     credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""),
 		Secure:    u.Scheme == "https",

@@ -29,6 +29,7 @@ func main() {
 		secretCmd(),
 		webhooksCmd(),
 		staffCmd(),
+		candidatesCmd(),
 		auditCmd(),
 		deliveriesCmd(),
 		replaysCmd(),

@@ -48,12 +48,16 @@ func Translate(err error) error {
 }
 
 // IsUnavailable reports whether the database is temporarily unavailable: unreachable, restarting, failing over or out
-// of resources. It is false when the database refused the statement or the driver could not encode it.
+// of resources. It is false when the database refused the statement, the driver could not encode it, or the URL or a
+// file that it names is wrong.
 func IsUnavailable(err error) bool {
+	var url *pgconn.ParseConfigError
 	var connect *pgconn.ConnectError
 	var pg *pgconn.PgError
 	var network net.Error
 	switch {
+	case errors.As(err, &url): // a missing file is an errno, which is a net.Error too
+		return false
 	case errors.As(err, &connect):
 		return true
 	case errors.As(err, &pg):

@@ -132,7 +132,8 @@ type Egress struct {
 	AllowLoopback bool
 	AllowPrivate  bool
 
-	// ServicesCA is a PEM file of certificate authorities that the provider, analyser and generator may also use.
+	// ServicesCA is a PEM file of certificate authorities that the provider, analyser, generator, mail server and S3
+	// service may also use.
 	ServicesCA string
 }
 

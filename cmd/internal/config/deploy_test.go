@@ -118,3 +118,16 @@ func TestDeployment_watches_metrics_that_exist(t *testing.T) {
 	}
 	require.Greater(t, found, 10)
 }
+
+// PostgreSQL on another machine must prove its name. Compose's is on the same host, without a published port.
+func TestDeployment_verifies_a_database_elsewhere(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for _, path := range files(t, "deploy/kubernetes", ".yaml", ".md") {
+		for _, url := range regexp.MustCompile(`postgres://\S+`).FindAllString(string(read(t, path)), -1) {
+			found++
+			assert.Contains(t, url, "sslmode=verify-full", path)
+		}
+	}
+	require.GreaterOrEqual(t, found, 2)
+}

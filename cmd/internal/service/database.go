@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"strings"
@@ -32,12 +33,12 @@ func openEngine(ctx context.Context, cfg config.Config, maxConns int) (*bun.DB, 
 }
 
 // AwaitDB opens the configured database and waits until it is available or ctx ends: an orchestrator restarts a process
-// that exits at ever longer intervals. A database that refuses the URL is an error at once.
+// that exits at ever longer intervals. A database that refuses the URL, or cannot prove its name, is an error at once.
 func AwaitDB(ctx context.Context, cfg config.Config, logger *slog.Logger) (*bun.DB, error) {
 	said := false
 	for {
 		d, err := OpenDB(ctx, cfg)
-		if err == nil || !pg.IsUnavailable(err) || refusesURL(err) || ctx.Err() != nil {
+		if err == nil || !pg.IsUnavailable(err) || refusesURL(err) || isUnproven(err) || ctx.Err() != nil {
 			return d, err
 		}
 		if !said {
@@ -57,6 +58,12 @@ func refusesURL(err error) bool {
 	var refused *pgconn.PgError
 	return errors.As(err, &refused) && (strings.HasPrefix(refused.Code, "28") || refused.Code == "3D000") ||
 		pg.RefusesParameters(err)
+}
+
+// isUnproven reports whether the server's certificate is not what the URL demands (sslmode, sslrootcert).
+func isUnproven(err error) bool {
+	var unproven *tls.CertificateVerificationError
+	return errors.As(err, &unproven)
 }
 
 // openBox returns the configured keyset, unless it is certain that the installation has another. A database that does

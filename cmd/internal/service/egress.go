@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"greenroom/activities"
 	"greenroom/activities/webhook"
 	"greenroom/cmd/internal/config"
 )
@@ -17,28 +18,71 @@ func EgressClient(cfg config.Config) *webhook.Client {
 	})
 }
 
-// servicesClient returns the client for the operator's services: the provider, the analyser and the generator. It calls
-// their configured hosts alone, over http and in private networks too, so that an internal service needs no egress
-// setting, which would open the network to the URLs of customers. Link-local and metadata addresses stay blocked.
+// servicesClient returns the client for the operator's services: the provider, the analyser and the generator.
 func servicesClient(cfg config.Config) (*webhook.Client, error) {
-	options := webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true, AllowPrivate: true, Services: []string{}}
+	var urls []string
 	for _, service := range []config.Service{cfg.Provider, cfg.Analysis, cfg.Generator} {
 		if service.URL != "" {
-			options.Services = append(options.Services, webhook.HostPort(service.URL))
+			urls = append(urls, service.URL)
 		}
 	}
+	roots, err := servicesCAs(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return operatorClient(roots, hostPorts(urls)), nil
+}
+
+// operatorClient returns a client for services of the operator. It calls these hosts alone, over http and in private
+// networks too, so that an internal service needs no egress setting, which would open the network to the URLs of
+// customers. Link-local and metadata addresses stay blocked.
+func operatorClient(roots *x509.CertPool, hosts []string) *webhook.Client {
+	return webhook.NewClient(webhook.ClientOptions{
+		AllowHTTP: true, AllowLoopback: true, AllowPrivate: true, Services: hosts, RootCAs: roots,
+	})
+}
+
+// hostPorts is never nil: a client without services calls none.
+func hostPorts(urls []string) []string {
+	hosts := []string{}
+	for _, u := range urls {
+		hosts = append(hosts, webhook.HostPort(u))
+	}
+	return hosts
+}
+
+// mailServer returns the configured mail server, reached like the other services.
+func mailServer(cfg config.Config) (activities.MailServer, error) {
+	server := activities.MailServer{URL: cfg.SMTP.URL, From: cfg.SMTP.From}
+	if server.URL == "" {
+		return server, nil
+	}
+	address, err := server.Address()
+	if err != nil {
+		return server, err
+	}
+	if server.RootCAs, err = servicesCAs(cfg); err != nil {
+		return server, err
+	}
+	server.Dial = operatorClient(nil, []string{address}).DialContext
+	return server, nil
+}
+
+// servicesCAs returns the system's certificate authorities and those of egress.services_ca_file; nil without the file.
+func servicesCAs(cfg config.Config) (*x509.CertPool, error) {
 	if cfg.Egress.ServicesCA == "" {
-		return webhook.NewClient(options), nil
+		return nil, nil //nolint:nilnil // nil is the system's
 	}
 	pem, err := os.ReadFile(cfg.Egress.ServicesCA)
 	if err != nil {
 		return nil, fmt.Errorf("egress.services_ca_file: %w", err)
 	}
-	if options.RootCAs, err = x509.SystemCertPool(); err != nil {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
 		return nil, fmt.Errorf("egress.services_ca_file: read the system's certificate authorities: %w", err)
 	}
-	if !options.RootCAs.AppendCertsFromPEM(pem) {
+	if !roots.AppendCertsFromPEM(pem) {
 		return nil, errors.New("egress.services_ca_file holds no PEM certificate")
 	}
-	return webhook.NewClient(options), nil
+	return roots, nil
 }

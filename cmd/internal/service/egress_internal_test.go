@@ -1,17 +1,23 @@
 package service
 
 import (
+	"crypto/tls"
 	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/stretchr/testify/require"
 
 	"greenroom/activities/webhook"
+	"greenroom/api/media"
 	"greenroom/cmd/internal/config"
 )
 
@@ -69,6 +75,91 @@ func TestServicesClient(t *testing.T) {
 	require.NoError(t, os.WriteFile(cfg.Egress.ServicesCA, []byte("no certificate"), 0o600))
 	_, err = servicesClient(cfg)
 	require.EqualError(t, err, "egress.services_ca_file holds no PEM certificate")
+}
+
+// TestMailServerAndBucketAreReachedAlone: the clients of SMTP and S3 reach private addresses without an egress setting,
+// trust the authorities of egress.services_ca_file, and connect to no other host.
+func TestMailServerAndBucketAreReachedAlone(t *testing.T) {
+	t.Parallel()
+	backend := s3mem.New()
+	require.NoError(t, backend.CreateBucket("videos"))
+	bucket := httptest.NewTLSServer(gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
+	t.Cleanup(bucket.Close)
+	var stray atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stray.Add(1) }))
+	t.Cleanup(other.Close)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(elsewhere.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: bucket.Certificate().Raw})
+	require.NoError(t, os.WriteFile(ca, block, 0o600))
+	at := func(endpoint, authorities string) media.Store {
+		t.Helper()
+		cfg := config.Config{Egress: config.Egress{ServicesCA: authorities}}
+		cfg.Media.S3 = config.S3{
+			Endpoint: endpoint, Bucket: "videos", Region: "us-east-1", AccessKey: "key", SecretKey: "secret",
+		}
+		store, err := mediaStore(t.Context(), cfg)
+		require.NoError(t, err)
+		return store
+	}
+
+	t.Run("a_bucket_of_a_company's_authority", func(t *testing.T) {
+		store := at(bucket.URL, ca)
+		size, err := store.Put(t.Context(), "one", strings.NewReader("content"), 100)
+		require.NoError(t, err)
+		require.EqualValues(t, 7, size)
+		file, err := store.Open(t.Context(), "one")
+		require.NoError(t, err)
+		require.NoError(t, file.Close())
+	})
+	t.Run("not_with_an_unknown_authority", func(t *testing.T) {
+		_, err := at(bucket.URL, "").Put(t.Context(), "one", strings.NewReader("content"), 100)
+		require.ErrorContains(t, err, "certificate signed by unknown authority")
+	})
+	t.Run("a_redirect_to_another_host_is_refused", func(t *testing.T) {
+		store := at(elsewhere.URL, "")
+		_, err := store.Put(t.Context(), "one", strings.NewReader("content"), 100)
+		require.Error(t, err)
+		_, err = store.Open(t.Context(), "one")
+		require.Error(t, err)
+		require.Error(t, store.Delete(t.Context(), "one"))
+		require.Zero(t, stray.Load())
+	})
+	t.Run("a_metadata_address_is_refused", func(t *testing.T) {
+		_, err := at("http://169.254.169.254", "").Put(t.Context(), "one", strings.NewReader("content"), 100)
+		require.ErrorContains(t, err, "must not point to a private, local or reserved address")
+	})
+	t.Run("Amazon's_host_of_the_bucket", func(t *testing.T) {
+		urls, err := media.S3Options{
+			Endpoint: "https://s3.amazonaws.com", Bucket: "videos", Region: "eu-central-1", AccessKey: "k", SecretKey: "s",
+		}.URLs(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []string{"https://s3.amazonaws.com", "https://videos.s3.dualstack.eu-central-1.amazonaws.com"}, urls)
+	})
+	t.Run("a_mail_server", func(t *testing.T) {
+		address := bucket.Listener.Addr().String()
+		server, err := mailServer(config.Config{
+			SMTP: config.SMTP{URL: "smtps://u:p@" + address, From: "jobs@example.com"}, Egress: config.Egress{ServicesCA: ca},
+		})
+		require.NoError(t, err)
+		raw, err := server.Dial(t.Context(), "tcp", address)
+		require.NoError(t, err)
+		defer raw.Close()
+		secure := tls.Client(raw, &tls.Config{RootCAs: server.RootCAs, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12})
+		require.NoError(t, secure.HandshakeContext(t.Context()))
+		var refused *webhook.URLError
+		_, err = server.Dial(t.Context(), "tcp", other.Listener.Addr().String())
+		require.ErrorAs(t, err, &refused)
+		require.Zero(t, stray.Load())
+	})
+	t.Run("customers_reach_neither", func(t *testing.T) {
+		for _, url := range []string{bucket.URL, elsewhere.URL} {
+			require.Error(t, EgressClient(config.Config{Media: config.Media{S3: config.S3{Endpoint: url}}}).CheckURL(url))
+		}
+	})
 }
 
 func get(t *testing.T, client *webhook.Client, url string) (status int, err error) {

@@ -12,13 +12,23 @@ import (
 )
 
 // mediaStore returns the store of uploaded files: the bucket if configured, otherwise the directory.
-func mediaStore(cfg config.Config) (media.Store, error) {
-	if s := cfg.Media.S3; s.Endpoint != "" {
-		return media.NewS3(media.S3Options{
-			Endpoint: s.Endpoint, Bucket: s.Bucket, Region: s.Region, AccessKey: s.AccessKey, SecretKey: s.SecretKey,
-		})
+func mediaStore(ctx context.Context, cfg config.Config) (media.Store, error) {
+	s := cfg.Media.S3
+	if s.Endpoint == "" {
+		return media.NewDir(cfg.Media.Dir).LeaveFree(int64(cfg.Media.MinFree)), nil
 	}
-	return media.NewDir(cfg.Media.Dir).LeaveFree(int64(cfg.Media.MinFree)), nil
+	o := media.S3Options{
+		Endpoint: s.Endpoint, Bucket: s.Bucket, Region: s.Region, AccessKey: s.AccessKey, SecretKey: s.SecretKey,
+	}
+	urls, err := o.URLs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if o.RootCAs, err = servicesCAs(cfg); err != nil {
+		return nil, err
+	}
+	o.Dial = operatorClient(nil, hostPorts(urls)).DialContext
+	return media.NewS3(o)
 }
 
 // mediaLease is the lease of the one API process that deletes orphaned files. Workers do not, because the directory may

@@ -163,13 +163,17 @@ func platformActivities(
 	if err != nil {
 		return nil, err
 	}
+	mail, err := mailServer(cfg)
+	if err != nil {
+		return nil, err
+	}
 	return &activities.Activities{
 		DB: d, Box: box, Client: EgressClient(cfg), Services: services, Logger: logger,
 		Calls:    activities.Service{URL: cfg.Provider.URL, Token: cfg.Provider.Token},
 		Analyser: activities.Service{URL: cfg.Analysis.URL, Token: cfg.Analysis.Token},
 
 		Generator: activities.Service{URL: cfg.Generator.URL, Token: cfg.Generator.Token},
-		Mail:      activities.MailServer{URL: cfg.SMTP.URL, From: cfg.SMTP.From},
+		Mail:      mail,
 
 		PublicURL: cfg.HTTP.PublicURL, Secret: cfg.Secret.Bytes(), AnalysisWithin: cfg.Interview.AnalysisTimeout,
 	}, nil

@@ -71,9 +71,14 @@ func setup(t *testing.T) *bundle {
 
 func newBundle(t *testing.T) *bundle {
 	t.Helper()
-	b := &bundle{t: t, got: make(chan string, 100), co: db.Company{Name: "Acme"}}
-	var url string
-	b.db, url = dbtest.NewURL(t)
+	d, url := dbtest.NewURL(t)
+	return bundleOn(t, d, url)
+}
+
+// bundleOn is newBundle with a migrated database.
+func bundleOn(t *testing.T, d *bun.DB, url string) *bundle {
+	t.Helper()
+	b := &bundle{t: t, db: d, got: make(chan string, 100), co: db.Company{Name: "Acme"}}
 	keyset, err := seal.NewKeyset()
 	require.NoError(t, err)
 	cfg, err := config.Load(nil)

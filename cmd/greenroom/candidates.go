@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"greenroom/cmd/internal/admin"
+)
+
+func candidatesCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "candidates", Short: "Erase candidates and show erasures, directly in the database"}
+	cmd.AddCommand(candidatesEraseCmd(), candidatesErasureCmd())
+	return cmd
+}
+
+func candidatesEraseCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "erase ID",
+		Short: "Erase a candidate, also a deleted one; it cannot be undone",
+		Long: "Deletes the candidate and removes the person's data at once. A worker then removes it from events,\n" +
+			"deliveries, stored answers and files, and delivers candidate.erased: see greenroom candidates erasure ID.",
+		Args: cobra.ExactArgs(1),
+	}
+	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
+		id, err := admin.ParseID("candidate", args[0])
+		if err != nil {
+			return err
+		}
+		e, err := a.EraseCandidate(ctx, id)
+		if err != nil {
+			return err
+		}
+		return p.Erasure(e)
+	})
+}
+
+func candidatesErasureCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "erasure ID",
+		Short: "Show what the erasure of a candidate removed, and which webhooks have confirmed it",
+		Args:  cobra.ExactArgs(1),
+	}
+	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
+		id, err := admin.ParseID("candidate", args[0])
+		if err != nil {
+			return err
+		}
+		e, err := a.GetErasure(ctx, id)
+		if err != nil {
+			return err
+		}
+		return p.Erasure(e)
+	})
+}

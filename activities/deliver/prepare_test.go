@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -108,6 +109,21 @@ func TestADeliveryThatAnotherWorkerMayPrepareIsRetried(t *testing.T) {
 			require.Zero(t, s.number("SELECT consecutive_failures FROM webhooks"), "the receiver did nothing wrong")
 		})
 	}
+}
+
+// A proxy of the operator that is down is no receiver's fault: attempts are retried, and no circuit opens.
+func TestAnEgressProxyThatIsDownCountsAgainstNoReceiver(t *testing.T) {
+	s := setupAttempt(t)
+	s.Client = webhook.NewClient(webhook.ClientOptions{
+		AllowHTTP: true, AllowLoopback: true, Proxy: &url.URL{Scheme: "http", Host: "127.0.0.1:1"},
+	})
+	in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1, Wait: time.Minute}
+	res := s.attempt(in, uuid.New())
+	require.Equal(t, deliver.AttemptRetry, res.Outcome)
+	require.Equal(t, "The egress proxy cannot be reached", res.Reason)
+	require.Zero(t, s.posts.Load())
+	require.Equal(t, 1, s.number("SELECT count(*) FROM attempts WHERE error_kind = 'proxy'"))
+	require.Zero(t, s.number("SELECT consecutive_failures FROM webhooks"))
 }
 
 func TestABatchLeavesToAnotherWorkerWhatItCannotPrepare(t *testing.T) {

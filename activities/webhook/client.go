@@ -1,8 +1,10 @@
 package webhook
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -24,6 +26,15 @@ type ClientOptions struct {
 	Services []string
 
 	RootCAs *x509.CertPool // certificate authorities to trust; nil means the system's
+
+	// ClientCertificate returns the certificate for a receiver that asks for one, as tls.Config.GetClientCertificate does;
+	// nil means none.
+	ClientCertificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+
+	// Proxy is the HTTP proxy, http://[user:password@]host:port, that opens every connection; nil means that connections
+	// are direct. Hosts are resolved and their addresses checked here; the proxy is sent an address. No proxy is taken
+	// from the environment.
+	Proxy *url.URL
 
 	// MaxIdlePerHost bounds the idle connections to one receiver; 0 means 256, enough for a batch in flight.
 	MaxIdlePerHost int

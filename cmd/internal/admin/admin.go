@@ -49,7 +49,7 @@ func Open(ctx context.Context, cfg config.Config, secrets ...string) (*Admin, er
 		return nil, err
 	}
 	a := &Admin{
-		Secret: cfg.Secret.Bytes(), CheckURL: service.EgressClient(cfg).CheckURL,
+		Secret: cfg.Secret.Bytes(), CheckURL: service.CheckEgressURL(cfg),
 		PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour,
 		TokenMaxAge: cfg.Staff.TokenMaxAge,
 	}

@@ -3,6 +3,7 @@ package service
 import (
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -46,11 +47,13 @@ func TestServicesClient(t *testing.T) {
 		require.ErrorAs(t, err, &urlError, url)
 	}
 
+	customers, err := egressClient(cfg, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
 	for _, url := range []string{analyser.URL, secure.URL} {
 		status, err := get(t, services, url+"/calls")
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, status)
-		refused(EgressClient(cfg), url)
+		refused(customers, url)
 	}
 	refused(services, other.URL)
 	refused(services, "https://example.com")

@@ -232,7 +232,7 @@ func companyOf(d *delivery.Delivery) uuid.UUID {
 // feedback returns what the end of an attempt says about how much the receiver can take.
 func feedback(p *webhook.Profile, r webhook.Response) inflight.Feedback {
 	switch r.ErrorKind {
-	case webhook.KindTimeout, webhook.KindConnect, webhook.KindClosed:
+	case webhook.KindTimeout, webhook.KindConnect, webhook.KindClosed, webhook.KindToken:
 		return inflight.Overloaded
 	}
 	switch {

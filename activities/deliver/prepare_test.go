@@ -33,6 +33,11 @@ var spoiled = []struct{ name, spoil, reason string }{
 		`UPDATE webhooks SET headers = jsonb_set(headers, '{0,sealed}', '"AAAA"') WHERE id = ?`,
 		"The header Authorization cannot be opened",
 	},
+	{
+		"auth",
+		`UPDATE webhooks SET auth = '{"type": "bearer", "sealed": "AAAA"}' WHERE id = ?`,
+		"The credentials (auth) cannot be opened",
+	},
 	{"event", `UPDATE events SET context = '[]' WHERE ? IS NOT NULL`, "The webhook's profile cannot render this event"},
 }
 
@@ -68,6 +73,11 @@ var foreign = []struct{ name, spoil, reason string }{
 		"header",
 		`UPDATE webhooks SET headers = jsonb_set(headers, '{0,sealed}', '"%s"') WHERE id = ?`,
 		"The header Authorization cannot be opened",
+	},
+	{
+		"auth",
+		`UPDATE webhooks SET auth = '{"type": "bearer", "sealed": "%s"}' WHERE id = ?`,
+		"The credentials (auth) cannot be opened",
 	},
 	{
 		"profile",
@@ -147,7 +157,7 @@ func TestABatchLeavesToAnotherWorkerWhatItCannotPrepare(t *testing.T) {
 }
 
 func TestABatchSendsTheOthersBesideAPoisonedOne(t *testing.T) {
-	for _, tc := range spoiled[:2] {
+	for _, tc := range spoiled[:3] {
 		t.Run(tc.name, func(t *testing.T) {
 			s := setupAttempt(t)
 			healthy := s.webhook(s.hook.URL)

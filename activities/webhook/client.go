@@ -55,6 +55,7 @@ type Client struct {
 	transport *http.Transport
 	fresh     *http.Transport // opens a new connection for each request
 	general   *http.Client
+	tokens    *tokens
 }
 
 // NewClient returns a client with its own connection pool.
@@ -78,6 +79,7 @@ func NewClient(opts ClientOptions) *Client {
 			return http.ErrUseLastResponse
 		},
 	}
+	c.tokens = &tokens{client: c, grants: map[string]*grant{}}
 	return c
 }
 

@@ -27,6 +27,7 @@ const (
 	KindProtocol ErrorKind = "protocol" // the answer is not valid HTTP
 	KindRedirect ErrorKind = "redirect" // the answer is a redirect; redirects are not followed
 	KindRequest  ErrorKind = "request"  // the webhook's settings cannot be sent, e.g. a header value with a line break
+	KindToken    ErrorKind = "token"    // the webhook's OAuth2 token endpoint gave no token; nothing was sent
 	KindProxy    ErrorKind = "proxy"    // the operator's proxy opens no connection; the receiver is not at fault
 	KindCanceled ErrorKind = "canceled" // the sender gave up; the receiver is not at fault
 
@@ -44,9 +45,12 @@ func Gist(failure string) string {
 // failureOf turns a transport error into a kind and a text for people: what failed and, after ": ", the detail that
 // helps to repair it. The standard library's texts are not used, because they name URLs and resolved addresses.
 func failureOf(caller, attempt context.Context, p *progress, err error) (ErrorKind, string) {
+	var token *tokenError
 	switch {
 	case caller.Err() != nil:
 		return KindCanceled, "Canceled by the sender before an answer came"
+	case errors.As(err, &token):
+		return tokenFailure(err)
 	case expired(attempt):
 		return KindTimeout, p.timeoutText()
 	}

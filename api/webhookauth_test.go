@@ -61,7 +61,12 @@ func TestWebhookAuth(t *testing.T) {
 	}
 	t.Run("changes_as_a_whole", func(t *testing.T) {
 		w, path := b.hook(object{"auth": basicAuth})
-		require.Equal(t, shown["basic"], b.do("PATCH", path, object{"name": "N"}).is(http.StatusOK)["auth"], "absent: unchanged")
+		require.Equal(
+			t,
+			shown["basic"],
+			b.do("PATCH", path, object{"name": "N"}).is(http.StatusOK)["auth"],
+			"absent: unchanged",
+		)
 		require.Equal(t, shown["oauth2"], b.do("PATCH", path, object{"auth": oauth2Auth}).is(http.StatusOK)["auth"])
 		b.do("PATCH", path, object{"auth": but(but(oauth2Auth, "tokenUrl", "https://attacker.example/"), "clientSecret")}).
 			fails(http.StatusBadRequest, "MISSING_REQUIRED_FIELD")
@@ -138,7 +143,11 @@ func TestWebhookAuthRefusals(t *testing.T) {
 		require.Contains(t, string(r.Body), message)
 	}
 	t.Run("beside_a_header", func(t *testing.T) {
-		refuses(t, b.do("POST", "/webhooks", object{"url": hookURL, "events": []int{0}, "auth": basicAuth, "headers": header}), beside)
+		refuses(
+			t,
+			b.do("POST", "/webhooks", object{"url": hookURL, "events": []int{0}, "auth": basicAuth, "headers": header}),
+			beside,
+		)
 		w, path := b.hook(object{"auth": basicAuth})
 		refuses(t, b.do("PATCH", path, object{"headers": header}), beside)
 		require.Empty(t, b.row(w["id"]).Headers)

@@ -67,7 +67,11 @@ func TestAttemptsCarryTheWebhooksCredentials(t *testing.T) {
 	t.Run("basic", func(t *testing.T) {
 		s := setupAttempt(t)
 		s.authorize(s.hook.ID, delivery.WebhookAuth{Type: webhook.AuthBasic, User: "acme"})
-		require.Equal(t, deliver.AttemptSucceeded, s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New()).Outcome)
+		require.Equal(
+			t,
+			deliver.AttemptSucceeded,
+			s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New()).Outcome,
+		)
 		require.Equal(t, "Basic YWNtZTpoaWRkZW4=", s.authorization())
 	})
 	t.Run("in_a_batch_with_one_token", func(t *testing.T) {

@@ -223,7 +223,9 @@ func TestTokenEndpointFailures(t *testing.T) {
 		t.Cleanup(server.Close)
 		return server.URL
 	}
-	text := func(status int, body string) string { return endpoint(answer(status, http.Header{"Content-Type": {"application/json"}}, body)) }
+	text := func(status int, body string) string {
+		return endpoint(answer(status, http.Header{"Content-Type": {"application/json"}}, body))
+	}
 	down := httptest.NewServer(nil)
 	down.Close()
 	for name, tc := range map[string]struct{ url, want string }{
@@ -291,7 +293,8 @@ func TestTokenEndpointFailures(t *testing.T) {
 func TestCheckAuth(t *testing.T) {
 	t.Parallel()
 	for _, a := range []webhook.Auth{
-		{Type: webhook.AuthBasic, User: "user", Secret: "with space:ö"}, {Type: webhook.AuthBearer, Secret: "a.b"},
+		{Type: webhook.AuthBasic, User: "user", Secret: "with space:ö"},
+		{Type: webhook.AuthBearer, Secret: "a.b"},
 		{Type: webhook.AuthOAuth2, User: "id", Secret: "any thing", Scopes: []string{"https://a.example/.default"}},
 	} {
 		require.NoError(t, webhook.CheckAuth(&a))

@@ -107,7 +107,10 @@ func (p *proxy) resolve(ctx context.Context, addr string) ([]netip.AddrPort, err
 	if len(allowed) == 0 {
 		return nil, err
 	}
-	slices.SortStableFunc(allowed, func(a, b netip.AddrPort) int { return cmp.Compare(a.Addr().BitLen(), b.Addr().BitLen()) })
+	slices.SortStableFunc(
+		allowed,
+		func(a, b netip.AddrPort) int { return cmp.Compare(a.Addr().BitLen(), b.Addr().BitLen()) },
+	)
 	return allowed, nil
 }
 

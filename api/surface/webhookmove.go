@@ -60,7 +60,13 @@ func HeldWebhook() error {
 // so a URL is shown without them, and headers by name.
 func WebhookFields(w *delivery.Webhook) map[string]any {
 	return map[string]any{
-		"url": originOf(w.URL), "auth": auditedAuth(w.Auth), "events": w.Events, "is_active": w.IsActive, "rate_limit": w.RateLimit,
+		"url": originOf(
+			w.URL,
+		),
+		"auth":             auditedAuth(w.Auth),
+		"events":           w.Events,
+		"is_active":        w.IsActive,
+		"rate_limit":       w.RateLimit,
 		"headers":          Mapped(w.Headers, func(h *delivery.WebhookHeader) string { return h.Name }),
 		"held_by_platform": w.HeldByPlatform,
 	}

@@ -81,7 +81,9 @@ func (i *issuer) client(name, certFile, keyFile string) {
 // receiver starts a server that answers with the name in the client's certificate, in its header Client.
 func (i *issuer) receiver(auth tls.ClientAuthType, clients *issuer) *httptest.Server {
 	i.t.Helper()
-	cert, key := i.issue(&x509.Certificate{Subject: pkix.Name{CommonName: "receiver"}, IPAddresses: []net.IP{{127, 0, 0, 1}}})
+	cert, key := i.issue(
+		&x509.Certificate{Subject: pkix.Name{CommonName: "receiver"}, IPAddresses: []net.IP{{127, 0, 0, 1}}},
+	)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, c := range r.TLS.PeerCertificates {
 			w.Header().Add("Client", c.Subject.CommonName)

@@ -31,7 +31,7 @@ func (s *server) webhookRoutes() []surface.Route {
 	}
 }
 
-// webhookInput is the body of a create (reference §1.4). The reference does not have profile, rateLimit and
+// webhookInput is the body of a create (reference §1.4). The reference does not have auth, profile, rateLimit and
 // circuitRecovery.
 type webhookInput struct {
 	URL             string            `json:"url" validate:"required,max=2048"`
@@ -40,6 +40,7 @@ type webhookInput struct {
 	Description     string            `json:"description" validate:"max=10000"`
 	CompanyID       *uuid.UUID        `json:"companyId"`
 	Headers         []surface.Header  `json:"headers" validate:"max=50"`
+	Auth            *surface.Auth     `json:"auth"`
 	IsActive        *bool             `json:"isActive"`
 	Profile         string            `json:"profile"`
 	RateLimit       int               `json:"rateLimit" validate:"gte=0,lte=10000"`
@@ -65,14 +66,15 @@ func (f systemFields) refuse() error {
 	return nil
 }
 
-// webhookPatch is the body of an update: omitted fields stay unchanged; headers are replaced as a whole (reference
-// §1.7).
+// webhookPatch is the body of an update: omitted fields stay unchanged; headers (reference §1.7) and auth are replaced as a
+// whole.
 type webhookPatch struct {
 	URL             surface.Opt[string]            `json:"url" validate:"min=1,max=2048"`
 	Events          surface.Opt[surface.EventRefs] `json:"events" validate:"min=1"`
 	Name            surface.Opt[string]            `json:"name" validate:"max=255" null:"ok"`
 	Description     surface.Opt[string]            `json:"description" validate:"max=10000" null:"ok"`
 	Headers         surface.Opt[[]surface.Header]  `json:"headers" validate:"max=50"`
+	Auth            surface.Opt[surface.Auth]      `json:"auth" null:"ok"`
 	IsActive        surface.Opt[bool]              `json:"isActive"`
 	RateLimit       surface.Opt[int]               `json:"rateLimit" validate:"gte=0,lte=10000"`
 	CircuitRecovery surface.Opt[string]            `json:"circuitRecovery" validate:"oneof=manual probe" null:"ok"`
@@ -91,6 +93,7 @@ type webhookOutput struct {
 	Name                string             `json:"name"`
 	Description         string             `json:"description"`
 	Headers             []headerOutput     `json:"headers"`
+	Auth                *authOutput        `json:"auth"`
 	Events              []string           `json:"events"`
 	IsActive            bool               `json:"isActive"`
 	DisabledReason      *string            `json:"disabledReason"`
@@ -139,6 +142,7 @@ func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 		Name:                w.Name,
 		Description:         w.Description,
 		Headers:             surface.Mapped(w.Headers, showHeader),
+		Auth:                showAuth(w.Auth),
 		Events:              surface.EventNames(w.Profile, w.Events),
 		IsActive:            w.IsActive,
 		DisabledReason:      w.DisabledReason,
@@ -242,6 +246,7 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		URL:             in.URL,
 		Events:          events,
 		Headers:         in.Headers,
+		Auth:            in.Auth,
 		Company:         company,
 		Name:            in.Name,
 		Description:     in.Description,
@@ -365,7 +370,7 @@ func (s *server) applyWebhook(
 		return nil, nil, surface.Invalid("companyId", "companyId cannot be changed: delete the webhook and create another")
 	case in.Profile.Set:
 		return nil, nil, surface.Invalid("profile", "profile cannot be changed: delete the webhook and create another")
-	case w.SetID != nil && (in.URL.Set || in.Events.Set || in.Headers.Set):
+	case w.SetID != nil && (in.URL.Set || in.Events.Set || in.Headers.Set || in.Auth.Set):
 		return nil, nil, surface.InvalidState(
 			"This webhook follows from the settings of AI interviews: change its address and credentials there",
 			nil,
@@ -440,7 +445,8 @@ func (s *server) patchedEvents(ctx context.Context, in *webhookPatch, w *deliver
 	return s.ResolveFor(ctx, in.Events.Value, w.Profile, typesOf(w.CompanyID, w.OwnerCompanyID), w.Events...)
 }
 
-// applyReceiver writes the URL and the headers. The headers come last, because a new URL may drop the old ones.
+// applyReceiver writes the URL, the headers and the credentials. The URL comes first, because a new one may drop the
+// others.
 func (s *server) applyReceiver(
 	in *webhookPatch,
 	w *delivery.Webhook,
@@ -457,18 +463,27 @@ func (s *server) applyReceiver(
 		}
 		u.Columns, secret = append(u.Columns, moved...), newSecret
 	}
+	if !in.Headers.Set && !in.Auth.Set {
+		return secret, nil
+	}
+	p, err := surface.ProfileOf(w.Profile)
+	if err != nil {
+		return nil, err
+	}
 	if in.Headers.Set {
-		p, err := surface.ProfileOf(w.Profile)
-		if err != nil {
-			return nil, err
-		}
 		headers, err := s.SealHeaders(p, w.ID, in.Headers.Value)
 		if err != nil {
 			return nil, err
 		}
 		surface.Set(u, "headers", &w.Headers, surface.Opt[[]delivery.WebhookHeader]{Set: true, Value: headers})
 	}
-	return secret, nil
+	if in.Auth.Set {
+		if w.Auth, err = s.SealAuth(w.ID, in.Auth.Ptr()); err != nil {
+			return nil, err
+		}
+		u.Add("auth")
+	}
+	return secret, surface.CheckAuthorization(p, w)
 }
 
 func (s *server) deleteWebhook(c *gin.Context) error {

@@ -58,6 +58,7 @@ func TestWebhookCreate(t *testing.T) {
 				object{"name": "Authorization", "isMasked": true},
 				object{"name": "X-Custom-Header", "isMasked": false},
 			},
+			"auth":                nil,
 			"maxRetries":          3.0,
 			"timeoutMs":           30000.0,
 			"consecutiveFailures": 0.0,

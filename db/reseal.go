@@ -18,7 +18,8 @@ import (
 func IdempotencyField(key string) string { return "idempotency:" + key }
 
 // Reseal seals again, with the primary key of the keyset, what its other keys sealed: signing secrets and keys, header
-// values, credentials of webhook sets, and answers to an Idempotency-Key. It returns the number of rows that it changed, and
+// values, credentials of webhooks and of webhook sets, and answers to an Idempotency-Key. It returns the number of rows
+// that it changed, and
 // skips values that box cannot open. It may run while the installation works.
 func Reseal(ctx context.Context, d bun.IDB, box *seal.Box) (rows int, err error) {
 	return visitSealed(ctx, d, "FOR NO KEY UPDATE", func(id uuid.UUID, field string, sealed []byte) ([]byte, error) {
@@ -94,7 +95,7 @@ func (visit visitFunc) replace(id uuid.UUID, field string, sealed *[]byte, repla
 
 func visitWebhooks(ctx context.Context, tx bun.Tx, after *sealedCursor, visit visitFunc) (changed int, err error) {
 	var rows []*delivery.Webhook
-	err = tx.NewRaw(`SELECT id, secret, signing_key, headers, retired_secrets FROM webhooks
+	err = tx.NewRaw(`SELECT id, secret, signing_key, headers, auth, retired_secrets FROM webhooks
 		WHERE id > ? ORDER BY id LIMIT ? ?`, after.id, sealedPage, after.lock).Scan(ctx, &rows)
 	if err != nil {
 		return 0, err
@@ -116,13 +117,17 @@ func visitWebhooks(ctx context.Context, tx bun.Tx, after *sealedCursor, visit vi
 			h := &w.Headers[i]
 			errs = append(errs, visit.replace(w.ID, delivery.HeaderField(h.Name), &h.Sealed, &replaced))
 		}
+		if w.Auth != nil {
+			errs = append(errs, visit.replace(w.ID, delivery.AuthField, &w.Auth.Sealed, &replaced))
+		}
 		if err := errors.Join(errs...); err != nil {
 			return changed, err
 		}
 		if !replaced {
 			continue
 		}
-		_, err := tx.NewUpdate().Model(w).Column("secret", "signing_key", "headers", "retired_secrets").WherePK().Exec(ctx)
+		_, err := tx.NewUpdate().Model(w).
+			Column("secret", "signing_key", "headers", "auth", "retired_secrets").WherePK().Exec(ctx)
 		if err != nil {
 			return changed, err
 		}

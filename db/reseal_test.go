@@ -43,6 +43,7 @@ func TestReseal(t *testing.T) {
 	other := s.webhook("interview.started")
 	s.exec("UPDATE webhooks SET secret = ? WHERE id = ?",
 		sealIn(box(otherKeyset), other.ID, delivery.SecretField), other.ID)
+	authed := 0 // webhooks with credentials; the others have NULL
 	for i := range each {
 		w, err := s.kit().NewWebhook("", "")
 		require.NoError(t, err)
@@ -55,6 +56,13 @@ func TestReseal(t *testing.T) {
 		}}
 		w.Headers = []delivery.WebhookHeader{
 			{Name: "Cookie", Sealed: sealIn(before, w.ID, delivery.HeaderField("Cookie"))}, {Name: "X-Plain", Value: "clear"},
+		}
+		if i%2 == 0 {
+			w.Auth = &delivery.WebhookAuth{
+				Type: "oauth2", User: "client", TokenURL: "https://a.test/token", Scopes: []string{"a", "b"},
+				Sealed: sealIn(before, w.ID, delivery.AuthField),
+			}
+			authed++
 		}
 		require.NoError(t, delivery.CreateWebhook(s.ctx, s, w))
 		s.exec("UPDATE webhooks SET retired_secrets = ? WHERE id = ?", w.RetiredSecrets, w.ID)
@@ -69,7 +77,8 @@ func TestReseal(t *testing.T) {
 	s.exec(`INSERT INTO idempotency_keys (api_key_id, key, request_hash, status_code, response)
 		VALUES (?, 'plain', '', 201, '{}')`, s.company)
 
-	const sealed = 8 * each // by an old key
+	sealed := 8*each + authed // by an old key
+	require.Equal(t, authed, s.count("SELECT count(*) FROM webhooks WHERE auth IS NOT NULL"))
 	counts, err := db.SealedValues(s.ctx, s)
 	require.NoError(t, err)
 	require.Equal(t, sealed, counts[before.Primary()])
@@ -104,6 +113,13 @@ func TestReseal(t *testing.T) {
 		open(w.ID, delivery.SigningKeyField, w.RetiredSecrets[0].SigningKey)
 		open(w.ID, delivery.HeaderField("Cookie"), w.Headers[0].Sealed)
 		require.Equal(t, "clear", w.Headers[1].Value)
+		if w.Auth != nil {
+			open(w.ID, delivery.AuthField, w.Auth.Sealed)
+			w.Auth.Sealed = nil
+			require.Equal(t, &delivery.WebhookAuth{
+				Type: "oauth2", User: "client", TokenURL: "https://a.test/token", Scopes: []string{"a", "b"},
+			}, w.Auth)
+		}
 	}
 	var sets []struct{ ID, Password, Key []byte }
 	require.NoError(t, s.NewRaw(`SELECT uuid_send(id) AS id, basic_password AS password, apikey_value AS key

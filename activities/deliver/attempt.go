@@ -232,7 +232,7 @@ func companyOf(d *delivery.Delivery) uuid.UUID {
 // feedback returns what the end of an attempt says about how much the receiver can take.
 func feedback(p *webhook.Profile, r webhook.Response) inflight.Feedback {
 	switch r.ErrorKind {
-	case webhook.KindTimeout, webhook.KindConnect, webhook.KindClosed:
+	case webhook.KindTimeout, webhook.KindConnect, webhook.KindClosed, webhook.KindToken:
 		return inflight.Overloaded
 	}
 	switch {
@@ -320,9 +320,10 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	return resultOf(&row), nil
 }
 
-// counts reports whether the circuit counts an attempt: not that of a test, and not one that sent nothing.
+// counts reports whether the circuit counts an attempt: not that of a test, and not one that sent nothing for a reason
+// on this side.
 func (t *attempt) counts(r webhook.Response) bool {
-	return !t.job.Delivery.IsTest && r.ErrorKind != webhook.KindUnprepared
+	return !t.job.Delivery.IsTest && r.ErrorKind != webhook.KindUnprepared && r.ErrorKind != webhook.KindProxy
 }
 
 // row returns the attempt to record: the answer, its outcome, and when the next attempt is due.

@@ -74,9 +74,13 @@ func (t *attempt) requestOf(p *webhook.Profile) (webhook.Request, *preparationFa
 	if fault != nil {
 		return webhook.Request{}, fault
 	}
+	auth, fault := t.auth()
+	if fault != nil {
+		return webhook.Request{}, fault
+	}
 	req := webhook.Request{
-		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: secrets, SigningKeys: keys, Headers: headers,
-		Timeout: timeoutOf(w),
+		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: secrets, SigningKeys: keys, Headers: headers, Auth: auth,
+		Timeout: timeoutOf(w), WebhookID: w.ID.String(),
 	}
 	if p.KeyHeader != "" {
 		req.Key = webhook.KeyOf(secrets[0], w.HasDerivedKey())
@@ -141,6 +145,24 @@ func (t *attempt) headers() ([]webhook.Header, *preparationFault) {
 		headers[i].Value = string(value)
 	}
 	return headers, nil
+}
+
+// auth opens the credentials that the webhook has now; nil for none.
+func (t *attempt) auth() (*webhook.Auth, *preparationFault) {
+	w := &t.job.Webhook
+	if w.Auth == nil {
+		return nil, nil
+	}
+	secret, err := t.Box.Open(w.Auth.Sealed, w.ID, delivery.AuthField)
+	if err != nil {
+		return nil, &preparationFault{
+			reason: "The credentials (auth) cannot be opened: set them again, then replay the delivery",
+			err:    err, otherWorker: errors.Is(err, seal.ErrUnknownKey),
+		}
+	}
+	return &webhook.Auth{
+		Type: w.Auth.Type, User: w.Auth.User, Secret: string(secret), TokenURL: w.Auth.TokenURL, Scopes: w.Auth.Scopes,
+	}, nil
 }
 
 // sendRequest sends the request, or gives the answer of a request that another worker may be able to make.

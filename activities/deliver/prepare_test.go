@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,11 @@ var spoiled = []struct{ name, spoil, reason string }{
 		"header",
 		`UPDATE webhooks SET headers = jsonb_set(headers, '{0,sealed}', '"AAAA"') WHERE id = ?`,
 		"The header Authorization cannot be opened",
+	},
+	{
+		"auth",
+		`UPDATE webhooks SET auth = '{"type": "bearer", "sealed": "AAAA"}' WHERE id = ?`,
+		"The credentials (auth) cannot be opened",
 	},
 	{"event", `UPDATE events SET context = '[]' WHERE ? IS NOT NULL`, "The webhook's profile cannot render this event"},
 }
@@ -68,6 +74,11 @@ var foreign = []struct{ name, spoil, reason string }{
 		"header",
 		`UPDATE webhooks SET headers = jsonb_set(headers, '{0,sealed}', '"%s"') WHERE id = ?`,
 		"The header Authorization cannot be opened",
+	},
+	{
+		"auth",
+		`UPDATE webhooks SET auth = '{"type": "bearer", "sealed": "%s"}' WHERE id = ?`,
+		"The credentials (auth) cannot be opened",
 	},
 	{
 		"profile",
@@ -111,6 +122,21 @@ func TestADeliveryThatAnotherWorkerMayPrepareIsRetried(t *testing.T) {
 	}
 }
 
+// A proxy of the operator that is down is no receiver's fault: attempts are retried, and no circuit opens.
+func TestAnEgressProxyThatIsDownCountsAgainstNoReceiver(t *testing.T) {
+	s := setupAttempt(t)
+	s.Client = webhook.NewClient(webhook.ClientOptions{
+		AllowHTTP: true, AllowLoopback: true, Proxy: &url.URL{Scheme: "http", Host: "127.0.0.1:1"},
+	})
+	in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1, Wait: time.Minute}
+	res := s.attempt(in, uuid.New())
+	require.Equal(t, deliver.AttemptRetry, res.Outcome)
+	require.Equal(t, "The egress proxy cannot be reached", res.Reason)
+	require.Zero(t, s.posts.Load())
+	require.Equal(t, 1, s.number("SELECT count(*) FROM attempts WHERE error_kind = 'proxy'"))
+	require.Zero(t, s.number("SELECT consecutive_failures FROM webhooks"))
+}
+
 func TestABatchLeavesToAnotherWorkerWhatItCannotPrepare(t *testing.T) {
 	for _, tc := range foreign {
 		t.Run(tc.name, func(t *testing.T) {
@@ -132,7 +158,7 @@ func TestABatchLeavesToAnotherWorkerWhatItCannotPrepare(t *testing.T) {
 }
 
 func TestABatchSendsTheOthersBesideAPoisonedOne(t *testing.T) {
-	for _, tc := range spoiled[:2] {
+	for _, tc := range spoiled[:3] {
 		t.Run(tc.name, func(t *testing.T) {
 			s := setupAttempt(t)
 			healthy := s.webhook(s.hook.URL)

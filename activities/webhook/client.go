@@ -2,9 +2,11 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -28,6 +30,15 @@ type ClientOptions struct {
 
 	RootCAs *x509.CertPool // certificate authorities to trust; nil means the system's
 
+	// ClientCertificate returns the certificate for a receiver that asks for one, as tls.Config.GetClientCertificate does;
+	// nil means none.
+	ClientCertificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+
+	// Proxy is the HTTP proxy, http://[user:password@]host:port, that opens every connection; nil means that connections
+	// are direct. Hosts are resolved and their addresses checked here; the proxy is sent an address. No proxy is taken
+	// from the environment.
+	Proxy *url.URL
+
 	// MaxIdlePerHost bounds the idle connections to one receiver; 0 means 256, enough for a batch in flight.
 	MaxIdlePerHost int
 	// MaxConnsPerHost bounds all connections to one receiver; 0 means no bound: the caller bounds attempts in flight.
@@ -47,6 +58,7 @@ type Client struct {
 	transport *http.Transport
 	fresh     *http.Transport // opens a new connection for each request
 	general   *http.Client
+	tokens    *tokens
 }
 
 // NewClient returns a client with its own connection pool.
@@ -70,6 +82,7 @@ func NewClient(opts ClientOptions) *Client {
 			return http.ErrUseLastResponse
 		},
 	}
+	c.tokens = &tokens{client: c, grants: map[string]*grant{}}
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 
 	"code.dny.dev/ssrf"
 )
@@ -26,6 +27,8 @@ const (
 	KindProtocol ErrorKind = "protocol" // the answer is not valid HTTP
 	KindRedirect ErrorKind = "redirect" // the answer is a redirect; redirects are not followed
 	KindRequest  ErrorKind = "request"  // the webhook's settings cannot be sent, e.g. a header value with a line break
+	KindToken    ErrorKind = "token"    // the webhook's OAuth2 token endpoint gave no token; nothing was sent
+	KindProxy    ErrorKind = "proxy"    // the operator's proxy opens no connection; the receiver is not at fault
 	KindCanceled ErrorKind = "canceled" // the sender gave up; the receiver is not at fault
 
 	// KindUnprepared: nothing was sent, because the worker lacks the key of a secret or does not know the profile. Another
@@ -42,18 +45,37 @@ func Gist(failure string) string {
 // failureOf turns a transport error into a kind and a text for people: what failed and, after ": ", the detail that
 // helps to repair it. The standard library's texts are not used, because they name URLs and resolved addresses.
 func failureOf(caller, attempt context.Context, p *progress, err error) (ErrorKind, string) {
+	var token *tokenError
 	switch {
 	case caller.Err() != nil:
 		return KindCanceled, "Canceled by the sender before an answer came"
-	case errors.Is(attempt.Err(), context.DeadlineExceeded):
+	case errors.As(err, &token):
+		return tokenFailure(err)
+	case expired(attempt):
 		return KindTimeout, p.timeoutText()
 	}
-	for _, match := range []func(error) (ErrorKind, string){notSent, dnsFailure, tlsFailure, timedOut, notConnected} {
+	if kind, text := transportFailure(err); kind != KindNone {
+		return kind, text
+	}
+	return p.brokenAnswer(err)
+}
+
+// expired reports whether the deadline of ctx has passed. The timer of a dial may fire shortly before that of ctx.
+func expired(ctx context.Context) bool {
+	deadline, has := ctx.Deadline()
+	return errors.Is(ctx.Err(), context.DeadlineExceeded) || has && !time.Now().Before(deadline)
+}
+
+// transportFailure describes an error on the way to a connection; KindNone for others.
+func transportFailure(err error) (ErrorKind, string) {
+	for _, match := range []func(error) (ErrorKind, string){
+		notSent, proxyFailure, dnsFailure, tlsFailure, timedOut, notConnected,
+	} {
 		if kind, text := match(err); kind != KindNone {
 			return kind, text
 		}
 	}
-	return p.brokenAnswer(err)
+	return KindNone, ""
 }
 
 // TransportFailure describes a network error in general words. It names no URL, host or address, so that the text can
@@ -62,10 +84,8 @@ func TransportFailure(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "Canceled before an answer came"
 	}
-	for _, match := range []func(error) (ErrorKind, string){notSent, dnsFailure, tlsFailure, timedOut, notConnected} {
-		if kind, text := match(err); kind != KindNone {
-			return Gist(text)
-		}
+	if kind, text := transportFailure(err); kind != KindNone {
+		return Gist(text)
 	}
 	return "No valid answer came"
 }

@@ -28,6 +28,9 @@ func tlsFailure(err error) (ErrorKind, string) {
 		timeout   net.Error
 	)
 	switch {
+	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls has no exported type for it
+		// Also after the handshake: a TLS 1.3 receiver refuses the client's certificate then.
+		return KindTLS, "TLS handshake failed: the receiver refused it (" + alert.Err.Error() + ")"
 	case !errors.As(err, &handshake):
 		return KindNone, ""
 	case errors.As(err, &unknownCA):
@@ -38,8 +41,6 @@ func tlsFailure(err error) (ErrorKind, string) {
 		return KindTLS, invalidText(invalid)
 	case errors.As(err, &notTLS):
 		return KindTLS, "The receiver does not speak TLS"
-	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls has no exported type for it
-		return KindTLS, "TLS handshake failed: the receiver refused it (" + alert.Err.Error() + ")"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return KindTimeout, "Connection timeout: connected, but the TLS handshake did not end in time"
 	}

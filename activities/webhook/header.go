@@ -91,6 +91,9 @@ func (r *Request) Header(at time.Time) (http.Header, error) {
 			return nil, err
 		}
 	}
+	if r.authorization != "" {
+		h["Authorization"] = []string{r.authorization} // a profile's own, which Sign sets, wins
+	}
 	h["Content-Type"] = []string{"application/json"}
 	h["User-Agent"] = []string{r.Profile.UserAgent}
 	r.signStandard(h, at)

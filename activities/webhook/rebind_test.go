@@ -22,12 +22,7 @@ import (
 func TestRebindingNameIsBlocked(t *testing.T) {
 	b := setup(t, answer(http.StatusOK, nil, ""))
 	port := b.URL[strings.LastIndex(b.URL, ":"):]
-	server := dnsServer(t)
-	before := net.DefaultResolver
-	t.Cleanup(func() { net.DefaultResolver = before })
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", server.address)
-	}}
+	server := resolveAll(t, [4]byte{127, 0, 0, 1})
 	const name = "http://rebind.example."
 	closed := webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowPrivate: true})
 	require.NoError(t, closed.CheckURL(name+port+"/"))
@@ -51,8 +46,20 @@ type nameServer struct {
 	asked   atomic.Int64
 }
 
-// dnsServer answers each question for an IPv4 address with 127.0.0.1, and others with nothing.
-func dnsServer(t *testing.T) *nameServer {
+// resolveAll makes the process resolve each name to these addresses until the test ends.
+func resolveAll(t *testing.T, addresses ...[4]byte) *nameServer {
+	t.Helper()
+	server := dnsServer(t, addresses...)
+	before := net.DefaultResolver
+	t.Cleanup(func() { net.DefaultResolver = before })
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", server.address)
+	}}
+	return server
+}
+
+// dnsServer answers each question for an IPv4 address with the addresses, and others with nothing.
+func dnsServer(t *testing.T, addresses ...[4]byte) *nameServer {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -77,8 +84,9 @@ func dnsServer(t *testing.T) *nameServer {
 			}
 			if q.Type == dnsmessage.TypeA {
 				header := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}
-				loopback := &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}
-				reply.Answers = []dnsmessage.Resource{{Header: header, Body: loopback}}
+				for _, a := range addresses {
+					reply.Answers = append(reply.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: a}})
+				}
 			}
 			if packed, err := reply.Pack(); err == nil {
 				_, _ = conn.WriteTo(packed, from)

@@ -34,7 +34,13 @@ type Request struct {
 	SigningKeys SigningKeys
 	Key         string        // the value of the profile's KeyHeader
 	Headers     []Header      // custom headers
-	Timeout     time.Duration // total deadline of the attempt; 0 means the profile's
+	Auth        *Auth         // credentials; nil for none. They replace a custom Authorization header.
+	Timeout     time.Duration // total deadline of the attempt, with the request for a token; 0 means the profile's
+
+	// WebhookID names the webhook; tokens are remembered for it.
+	WebhookID string
+
+	authorization string // the value of Authorization; "" for none
 }
 
 // Response is what the receiver did.
@@ -50,7 +56,9 @@ type Response struct {
 }
 
 // Send makes one attempt: one POST of r.Body, signed now. If a reused connection closes before the first byte of an
-// answer, Send makes the same POST once more on a new connection; a receiver that got both sees the same webhook-id.
+// answer, Send makes the same POST once more on a new connection; a receiver that got both sees the same webhook-id. It
+// also does so with a new token when a receiver refuses a remembered OAuth2 token with 401. Without a token it sends
+// nothing.
 // Send returns after r.Timeout at the latest, whatever the receiver does. It returns no error: the Response says what
 // happened. If ctx ends before an answer comes (a shutdown, the caller's own deadline), ErrorKind is KindCanceled, and
 // the receiver is not at fault.
@@ -86,17 +94,41 @@ func (c *Client) post(ctx context.Context, r *Request, at time.Time) (*http.Resp
 	if err != nil {
 		return nil, p, err
 	}
-	header, err := r.Header(at)
-	if err != nil {
-		return nil, p, err
-	}
-	resp, err := p.roundTrip(ctx, c.transport, u, header, r.Body)
-	if err == nil || ctx.Err() != nil || !p.idleClosed() {
+	resp, p, renew, err := c.postAuthorized(ctx, u, r, at)
+	if !renew {
 		return resp, p, err
 	}
-	p = new(progress)
-	resp, err = p.roundTrip(ctx, c.fresh, u, header, r.Body)
+	deadline, _ := ctx.Deadline() // Send's
+	readAnswer(resp, p, time.Until(deadline))
+	resp, p, _, err = c.postAuthorized(ctx, u, r, at)
 	return resp, p, err
+}
+
+// postAuthorized makes the POST with the webhook's credentials. It forgets a token that the receiver refuses; renew: it
+// was a remembered one, so a new one may be accepted.
+func (c *Client) postAuthorized(
+	ctx context.Context, u *url.URL, r *Request, at time.Time,
+) (resp *http.Response, p *progress, renew bool, err error) {
+	p = new(progress)
+	auth, err := c.authorize(ctx, r)
+	if err != nil {
+		return nil, p, false, err
+	}
+	r.authorization = auth.value
+	header, err := r.Header(at)
+	if err != nil {
+		return nil, p, false, err
+	}
+	resp, err = p.roundTrip(ctx, c.transport, u, header, r.Body)
+	if err != nil && ctx.Err() == nil && p.idleClosed() {
+		p = new(progress)
+		resp, err = p.roundTrip(ctx, c.fresh, u, header, r.Body)
+	}
+	if err != nil || auth.token == nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, p, false, err
+	}
+	c.tokens.forget(r, auth.token)
+	return resp, p, !auth.fresh, nil
 }
 
 func (p *progress) roundTrip(

@@ -21,12 +21,17 @@ const (
 )
 
 // newTransport leaves Proxy nil on purpose: a proxy from the environment would resolve names and so bypass the guard.
+// The configured proxy is one of the dialer's.
 func newTransport(opts ClientOptions, g guard) *http.Transport {
-	dialer := &dialer{net.Dialer{Timeout: connectTimeout, KeepAlive: keepAlive, Control: g.control}}
+	dialer := &dialer{
+		Dialer: net.Dialer{Timeout: connectTimeout, KeepAlive: keepAlive, Control: g.control},
+		proxy:  newProxy(opts.Proxy, g),
+	}
 	secure := &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		RootCAs:            opts.RootCAs,
-		ClientSessionCache: tls.NewLRUClientSessionCache(1024),
+		MinVersion:           tls.VersionTLS12,
+		RootCAs:              opts.RootCAs,
+		GetClientCertificate: opts.ClientCertificate,
+		ClientSessionCache:   tls.NewLRUClientSessionCache(1024),
 	}
 	t := &http.Transport{
 		DialContext:            dialer.plain,
@@ -60,7 +65,10 @@ func withDialDeadline(ctx context.Context, deadline time.Time) context.Context {
 }
 
 // dialer opens connections within their request's deadline.
-type dialer struct{ net.Dialer }
+type dialer struct {
+	net.Dialer
+	proxy *proxy // nil: connections are direct
+}
 
 // plain opens a connection without TLS.
 func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -74,7 +82,11 @@ func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, err
 func (d *dialer) tcp(ctx context.Context, network, addr string) (net.Conn, error) {
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
-	raw, err := d.DialContext(ctx, network, addr)
+	open := d.DialContext
+	if d.proxy != nil {
+		open = func(ctx context.Context, _, addr string) (net.Conn, error) { return d.proxy.connect(ctx, addr) }
+	}
+	raw, err := open(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

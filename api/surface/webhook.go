@@ -24,6 +24,7 @@ type WebhookSpec struct {
 	// Events are domain event types: see [EventRefs.Resolve].
 	Events  []string
 	Headers []Header
+	Auth    *Auth
 	// Company nil: a global webhook, for all companies that the key's owner can access.
 	Company           *uuid.UUID
 	Name, Description string
@@ -56,6 +57,12 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhoo
 		return nil, nil, err
 	}
 	if w.Headers, err = s.SealHeaders(profile, w.ID, spec.Headers); err != nil {
+		return nil, nil, err
+	}
+	if w.Auth, err = s.SealAuth(w.ID, spec.Auth); err != nil {
+		return nil, nil, err
+	}
+	if err := CheckAuthorization(profile, w); err != nil {
 		return nil, nil, err
 	}
 	if secret = spec.Secret; secret == nil {

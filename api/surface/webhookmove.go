@@ -1,7 +1,6 @@
 package surface
 
 import (
-	"net/url"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -13,7 +12,7 @@ import (
 
 // MoveWebhook sets the URL of a webhook, for a transaction that has locked the row, and returns the columns to update.
 // A receiver at another scheme, host or port is another one, and must not get the credentials of the old one: the
-// custom headers are dropped, all of which are sealed because they may be credentials. A profile whose deliveries carry
+// credentials and the custom headers, which may be some, are dropped. A profile whose deliveries carry
 // a key gets a new signing secret, since the key is derived from it; newSecret is that secret in plain text, to be
 // shown once, and nil for other webhooks.
 func (s *Core) MoveWebhook(w *delivery.Webhook, to string) (columns []string, newSecret []byte, err error) {
@@ -24,6 +23,9 @@ func (s *Core) MoveWebhook(w *delivery.Webhook, to string) (columns []string, ne
 	}
 	w.Headers = []delivery.WebhookHeader{}
 	columns = []string{"url", "headers"}
+	if w.Auth != nil {
+		w.Auth, columns = nil, append(columns, "auth")
+	}
 	p, err := ProfileOf(w.Profile)
 	if err != nil || p.KeyHeader == "" {
 		return columns, nil, err
@@ -59,12 +61,14 @@ func HeldWebhook() error {
 // WebhookFields are the fields of a webhook that the audit log shows, by column. A path or a query may be a credential,
 // so a URL is shown without them, and headers by name.
 func WebhookFields(w *delivery.Webhook) map[string]any {
-	origin := ""
-	if u, err := url.Parse(w.URL); err == nil {
-		origin = u.Scheme + "://" + u.Host
-	}
 	return map[string]any{
-		"url": origin, "events": w.Events, "is_active": w.IsActive, "rate_limit": w.RateLimit,
+		"url": originOf(
+			w.URL,
+		),
+		"auth":             auditedAuth(w.Auth),
+		"events":           w.Events,
+		"is_active":        w.IsActive,
+		"rate_limit":       w.RateLimit,
 		"headers":          Mapped(w.Headers, func(h *delivery.WebhookHeader) string { return h.Name }),
 		"held_by_platform": w.HeldByPlatform,
 	}

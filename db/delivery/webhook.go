@@ -29,6 +29,8 @@ type Webhook struct {
 	Name           string          `bun:"name"`
 	Description    string          `bun:"description"`
 	Headers        []WebhookHeader `bun:"headers,type:jsonb"`
+	// Auth nil: requests have no credentials beyond Headers.
+	Auth *WebhookAuth `bun:"auth,type:jsonb"`
 	// Events are domain event types, whatever the profile calls them.
 	Events         []string `bun:"events,array"`
 	IsActive       bool     `bun:"is_active"`
@@ -208,11 +210,11 @@ func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string
 	return nil
 }
 
-// DeleteWebhook deletes a webhook and cancels its live deliveries: a first page in this transaction, the rest by its
+// DeleteWebhook deletes a webhook with its credentials and cancels its live deliveries: a first page in this transaction, the rest by its
 // Circuit workflow (see CancelPage), so that a long backlog does not keep the locks for long.
 func DeleteWebhook(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
-	err := pg.One(tx.ExecContext(ctx, `UPDATE webhooks SET deleted_at = now(), updated_at = now(), is_active = false
-		WHERE id = ? AND deleted_at IS NULL`, id))
+	err := pg.One(tx.ExecContext(ctx, `UPDATE webhooks SET deleted_at = now(), updated_at = now(), is_active = false,
+		auth = NULL WHERE id = ? AND deleted_at IS NULL`, id))
 	if err != nil {
 		return fmt.Errorf("delete webhook: %w", err)
 	}

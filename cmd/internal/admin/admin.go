@@ -52,7 +52,7 @@ func Open(ctx context.Context, cfg config.Config, secrets ...string) (*Admin, er
 	}
 	a := &Admin{
 		Secret: cfg.Secret.Bytes(), NextSecret: cfg.SecretNext.Bytes(), PreviousSecret: cfg.SecretPrevious.Bytes(),
-		CheckURL:  service.EgressClient(cfg).CheckURL,
+		CheckURL:  service.CheckEgressURL(cfg),
 		PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour,
 		TokenMaxAge: cfg.Staff.TokenMaxAge,
 	}

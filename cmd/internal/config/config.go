@@ -126,11 +126,19 @@ type Circuit struct {
 	ReleaseLimit int           // deliveries/s at the end of the ramp
 }
 
-// Egress allows outbound requests to other addresses than public ones over https.
+// Egress configures requests to the URLs of customers. Without AllowHTTP, AllowLoopback and AllowPrivate they go to
+// public addresses over https.
 type Egress struct {
 	AllowHTTP     bool
 	AllowLoopback bool
 	AllowPrivate  bool
+
+	// CAFile is a PEM file of certificate authorities that receivers may also use.
+	CAFile string
+	// ClientCert and ClientKey are PEM files of the certificate for receivers that ask for one; both or none.
+	ClientCert, ClientKey string
+	// ProxyURL is http://[user:password@]host:port of a proxy for these requests; empty: they are direct.
+	ProxyURL string
 
 	// ServicesCA is a PEM file of certificate authorities that the provider, analyser, generator, mail server and S3
 	// service may also use.

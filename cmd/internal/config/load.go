@@ -25,7 +25,7 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 	for _, s := range settings {
 		faults = append(faults, s.load(v, &c))
 	}
-	faults = append(faults, c.readKeysetFile(), c.checkSecrets(), c.checkMail(), c.checkS3())
+	faults = append(faults, c.readKeysetFile(), c.checkSecrets(), c.checkMail(), c.checkS3(), c.checkClientCert())
 	if c.HTTP.PublicURL == "" {
 		c.HTTP.PublicURL = "http://" + reachable(c.HTTP.Addr)
 	}
@@ -176,6 +176,14 @@ func (c *Config) checkMail() error {
 		return nil
 	}
 	return fmt.Errorf("smtp.from (%s) is required with smtp.url", envName("smtp.from"))
+}
+
+// checkClientCert refuses a certificate without its key.
+func (c *Config) checkClientCert() error {
+	if (c.Egress.ClientCert == "") != (c.Egress.ClientKey == "") {
+		return errors.New("egress.client_cert_file and egress.client_key_file go together: set both or none")
+	}
+	return nil
 }
 
 // checkS3 refuses incomplete settings of a bucket: files would silently go to the directory instead.

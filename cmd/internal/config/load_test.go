@@ -59,6 +59,10 @@ var everySetting = map[string]string{
 	"egress.allow_http":                   "true",
 	"egress.allow_loopback":               "true",
 	"egress.allow_private":                "true",
+	"egress.ca_file":                      "/receivers.pem",
+	"egress.client_cert_file":             "/client.pem",
+	"egress.client_key_file":              "/client-key.pem",
+	"egress.proxy_url":                    "http://u:p@proxy.example:3128",
 	"egress.services_ca_file":             "/services.pem",
 	"provider.url":                        "http://provider.example",
 	"provider.token":                      "provider-token",
@@ -157,7 +161,8 @@ func assertEverySetting(t *testing.T, c config.Config) {
 		Threshold: 15, Recovery: config.RecoverByProbe, Cooldown: 16 * time.Second, ReleaseLimit: 17,
 	}, c.Circuit)
 	assert.Equal(t, config.Egress{
-		AllowHTTP: true, AllowLoopback: true, AllowPrivate: true, ServicesCA: "/services.pem",
+		AllowHTTP: true, AllowLoopback: true, AllowPrivate: true, ServicesCA: "/services.pem", CAFile: "/receivers.pem",
+		ClientCert: "/client.pem", ClientKey: "/client-key.pem", ProxyURL: "http://u:p@proxy.example:3128",
 	}, c.Egress)
 	assert.Equal(t, config.Service{URL: "http://provider.example", Token: "provider-token"}, c.Provider)
 	assert.Equal(t, config.Service{URL: "http://analysis.example", Token: "analysis-token"}, c.Analysis)
@@ -281,6 +286,10 @@ func TestLoad_refuses_more_forms(t *testing.T) {
 		{"smtp.url", "smtp://:587", mailServer},
 		{"smtp.url", "smtp://mail.example/inbox", mailServer},
 		{"smtp.url", "smtp://mail.example?tls=no", mailServer},
+		{"egress.proxy_url", "https://proxy.example:3128", "must be an HTTP proxy's address"},
+		{"egress.proxy_url", "http://proxy.example", "must be an HTTP proxy's address"},
+		{"egress.proxy_url", "http://proxy.example:3128/path", "must be an HTTP proxy's address"},
+		{"egress.proxy_url", "proxy.example:3128", "must be an HTTP proxy's address"},
 		{"worker.deployment_name", "__temporal", `must not contain "." or ":" nor begin with "__"`},
 		{"worker.deployment_name", "a:b", `must not contain "." or ":" nor begin with "__"`},
 		{"http.trusted_proxies", "10.0.0.0/33", "must be addresses or ranges"},
@@ -322,6 +331,8 @@ func TestLoad_never_repeats_the_value_of_a_secret(t *testing.T) {
 		"secret_next":  "correct-horse",
 		"keyset":       `{"correct-horse":1}`,
 		"smtp.url":     "http://jobs:correct-horse@mail",
+
+		"egress.proxy_url": "socks5://egress:correct-horse@proxy:1080",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(variable(name), bad)
@@ -446,6 +457,16 @@ func TestLoad_refuses_an_incomplete_bucket(t *testing.T) {
 			_, err := config.Load(nil)
 			require.EqualError(t, err, "media.s3_endpoint, media.s3_bucket, media.s3_access_key and media.s3_secret_key "+
 				"go together: set all of them or none")
+		})
+	}
+}
+
+func TestLoad_refuses_a_client_certificate_without_its_key(t *testing.T) {
+	for _, name := range []string{"GREENROOM_EGRESS_CLIENT_CERT_FILE", "GREENROOM_EGRESS_CLIENT_KEY_FILE"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, "/client.pem")
+			_, err := config.Load(nil)
+			require.EqualError(t, err, "egress.client_cert_file and egress.client_key_file go together: set both or none")
 		})
 	}
 }

@@ -94,6 +94,15 @@ func webURL(text string) (string, error) {
 	return strings.TrimRight(text, "/"), nil
 }
 
+func proxyURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.Fragment != "" {
+		return "", errors.New("must be an HTTP proxy's address such as http://user:password@proxy.example.com:3128")
+	}
+	return text, nil
+}
+
 func smtpURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" ||

@@ -212,7 +212,7 @@ func (s *system) operator() (operator *admin.Admin, company string) {
 		DB:       s.db,
 		Box:      box,
 		Secret:   s.cfg.Secret.Bytes(),
-		CheckURL: service.EgressClient(s.cfg).CheckURL,
+		CheckURL: service.CheckEgressURL(s.cfg),
 	}
 	return operator, s.must(http.MethodGet, "/companies", nil)["data"].([]any)[0].(map[string]any)["id"].(string)
 }

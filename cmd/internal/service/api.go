@@ -55,7 +55,8 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 	handler, err := api.New(api.Options{
 		Options: surface.Options{
 			DB: d, Box: box, Secret: cfg.Secret.Bytes(),
-			NextSecret: cfg.SecretNext.Bytes(), PreviousSecret: cfg.SecretPrevious.Bytes(), CheckURL: EgressClient(cfg).CheckURL, PublicURL: cfg.HTTP.PublicURL,
+			NextSecret: cfg.SecretNext.Bytes(), PreviousSecret: cfg.SecretPrevious.Bytes(),
+			CheckURL: CheckEgressURL(cfg), PublicURL: cfg.HTTP.PublicURL,
 			PerMinute: cfg.RateLimit.PerMinute, PerHour: cfg.RateLimit.PerHour, PublicPerMinute: cfg.RateLimit.PublicPerMinute,
 			Quota: surface.Quota{
 				Webhooks: cfg.Quota.Webhooks, EventTypes: cfg.Quota.EventTypes, APIKeys: cfg.Quota.APIKeys,

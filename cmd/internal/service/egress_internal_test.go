@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -52,11 +53,13 @@ func TestServicesClient(t *testing.T) {
 		require.ErrorAs(t, err, &urlError, url)
 	}
 
+	customers, err := egressClient(cfg, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
 	for _, url := range []string{analyser.URL, secure.URL} {
 		status, err := get(t, services, url+"/calls")
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, status)
-		refused(EgressClient(cfg), url)
+		refused(customers, url)
 	}
 	refused(services, other.URL)
 	refused(services, "https://example.com")
@@ -157,7 +160,7 @@ func TestMailServerAndBucketAreReachedAlone(t *testing.T) {
 	})
 	t.Run("customers_reach_neither", func(t *testing.T) {
 		for _, url := range []string{bucket.URL, elsewhere.URL} {
-			require.Error(t, EgressClient(config.Config{Media: config.Media{S3: config.S3{Endpoint: url}}}).CheckURL(url))
+			require.Error(t, CheckEgressURL(config.Config{Media: config.Media{S3: config.S3{Endpoint: url}}})(url))
 		}
 	})
 }

@@ -24,7 +24,7 @@ func mediaStore(ctx context.Context, cfg config.Config) (media.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.RootCAs, err = servicesCAs(cfg); err != nil {
+	if o.RootCAs, err = authorities(servicesCASetting, cfg.Egress.ServicesCA); err != nil {
 		return nil, err
 	}
 	o.Dial = operatorClient(nil, hostPorts(urls)).DialContext

@@ -22,6 +22,7 @@ import (
 	"greenroom/activities"
 	"greenroom/activities/deliver"
 	"greenroom/activities/inflight"
+	"greenroom/activities/webhook"
 	"greenroom/cmd/internal/config"
 	"greenroom/db"
 	"greenroom/db/leader"
@@ -71,11 +72,15 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	o.Streams = streams
 	o.Upkeep.SealHeaders = func(ctx context.Context) (int, error) { return db.SealHeaders(ctx, d, box) }
 	dispatcher = dispatch.New(o)
-	platform, err := platformActivities(cfg, d, box, logger)
+	egress, err := egressClient(cfg, logger)
 	if err != nil {
 		return err
 	}
-	delivering := deliveryActivities(cfg, engine, box, endpoints, logger)
+	platform, err := platformActivities(cfg, d, box, egress, logger)
+	if err != nil {
+		return err
+	}
+	delivering := deliveryActivities(cfg, engine, box, egress, endpoints, logger)
 	delivering.Streams = streams
 	if err := openJournal(ctx, cfg.Worker, delivering); err != nil {
 		return err
@@ -143,11 +148,12 @@ func deliveryActivities(
 	cfg config.Config,
 	d *bun.DB,
 	box *seal.Box,
+	egress *webhook.Client,
 	e *inflight.Endpoints,
 	logger *slog.Logger,
 ) *deliver.Activities {
 	return &deliver.Activities{
-		DB: d, Box: box, Client: EgressClient(cfg), Logger: logger, CircuitThreshold: cfg.Circuit.Threshold, Endpoints: e,
+		DB: d, Box: box, Client: egress, Logger: logger, CircuitThreshold: cfg.Circuit.Threshold, Endpoints: e,
 		PublicURL: cfg.HTTP.PublicURL,
 	}
 }
@@ -157,6 +163,7 @@ func platformActivities(
 	cfg config.Config,
 	d *bun.DB,
 	box *seal.Box,
+	egress *webhook.Client,
 	logger *slog.Logger,
 ) (*activities.Activities, error) {
 	services, err := servicesClient(cfg)
@@ -168,7 +175,7 @@ func platformActivities(
 		return nil, err
 	}
 	return &activities.Activities{
-		DB: d, Box: box, Client: EgressClient(cfg), Services: services, Logger: logger,
+		DB: d, Box: box, Client: egress, Services: services, Logger: logger,
 		Calls:    activities.Service{URL: cfg.Provider.URL, Token: cfg.Provider.Token},
 		Analyser: activities.Service{URL: cfg.Analysis.URL, Token: cfg.Analysis.Token},
 

@@ -43,7 +43,7 @@ if (c.profile === 'wiseway') {
   const mac = crypto.createHmac('sha256', c.hex).update(t[1] + '.' + c.body).digest('hex');
   assert.ok(macs.some(([version, value]) => version === 'v1' && value === mac));
 }
-if (c.profile === 'wise') assert.strictEqual(c.headers.authorization, c.hex);
+if (c.profile === 'wise') assert.strictEqual(c.headers.authorization, c.key);
 process.stdout.write('verified');
 `
 
@@ -82,11 +82,13 @@ func arrived(t *testing.T, profileName string) map[string]any {
 	req.Body, err = req.Profile.Render(message("ping", "ping", json.RawMessage(`{"message":"Zoë & <b>"}`)))
 	require.NoError(t, err)
 	req.Secrets = webhook.Secrets{testSecret(1), testSecret(2)}
+	req.Key = webhook.KeyOf(testSecret(1), true)
 	require.Equal(t, http.StatusOK, b.client.Send(t.Context(), req).StatusCode)
 	return map[string]any{
 		"profile": profileName, "body": string(body), "headers": headers,
 		"whsec":    []string{webhook.SecretWhsec(testSecret(1)), webhook.SecretWhsec(testSecret(2))},
 		"stranger": webhook.SecretWhsec(testSecret(3)), "hex": webhook.SecretHex(testSecret(1)),
+		"key": req.Key,
 	}
 }
 

@@ -183,6 +183,10 @@ func TestRehashOfAKeyThatWasReplaced(t *testing.T) {
 	stale := *row
 	_, err := b.ExecContext(b.ctx, "UPDATE api_keys SET hash = ? WHERE id = ?", db.HashKey(testSecret, "other"), row.ID)
 	require.NoError(t, err)
-	require.ErrorContains(t, db.RehashKey(b.ctx, b, &stale, []byte("next"), db.HashKey([]byte("next"), plain)), "not found")
+	require.ErrorContains(
+		t,
+		db.RehashKey(b.ctx, b, &stale, []byte("next"), db.HashKey([]byte("next"), plain)),
+		"not found",
+	)
 	require.Equal(t, row.Hash, stale.Hash)
 }

@@ -66,8 +66,8 @@ func (f systemFields) refuse() error {
 	return nil
 }
 
-// webhookPatch is the body of an update: omitted fields stay unchanged; headers (reference §1.7) and auth are replaced as a
-// whole.
+// webhookPatch is the body of an update: omitted fields stay unchanged; headers (reference §1.7) and auth are replaced
+// as a whole.
 type webhookPatch struct {
 	URL             surface.Opt[string]            `json:"url" validate:"min=1,max=2048"`
 	Events          surface.Opt[surface.EventRefs] `json:"events" validate:"min=1"`

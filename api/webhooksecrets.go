@@ -235,8 +235,8 @@ func RotateSecret(
 	return out, err
 }
 
-// RevokeSecret ends an earlier secret of a webhook, named by its fingerprint, at once, and its private key. pg.ErrNotFound: there is no such
-// earlier secret.
+// RevokeSecret ends an earlier secret of a webhook, named by its fingerprint, and its private key at once.
+// pg.ErrNotFound: there is no such earlier secret.
 func RevokeSecret(
 	ctx context.Context, tx bun.Tx, box *seal.Box, w *delivery.Webhook, fingerprint string,
 ) (*delivery.Webhook, error) {

@@ -166,7 +166,11 @@ func TestKeyOfAProfileWithAKey(t *testing.T) {
 	keyIs(b.do("POST", path+"/rotate-secret", nil).is(200), true)
 
 	// A webhook that was made by an earlier version.
-	_, err = b.ExecContext(b.ctx, "UPDATE webhooks SET secret_created_at = NULL, key_derived_at = NULL WHERE id = ?", row.ID)
+	_, err = b.ExecContext(
+		b.ctx,
+		"UPDATE webhooks SET secret_created_at = NULL, key_derived_at = NULL WHERE id = ?",
+		row.ID,
+	)
 	require.NoError(t, err)
 	require.False(t, b.row(made["id"]).HasDerivedKey())
 }

@@ -19,8 +19,7 @@ func IdempotencyField(key string) string { return "idempotency:" + key }
 
 // Reseal seals again, with the primary key of the keyset, what its other keys sealed: signing secrets and keys, header
 // values, credentials of webhooks and of webhook sets, and answers to an Idempotency-Key. It returns the number of rows
-// that it changed, and
-// skips values that box cannot open. It may run while the installation works.
+// that it changed, and skips values that box cannot open. It may run while the installation works.
 func Reseal(ctx context.Context, d bun.IDB, box *seal.Box) (rows int, err error) {
 	return visitSealed(ctx, d, "FOR NO KEY UPDATE", func(id uuid.UUID, field string, sealed []byte) ([]byte, error) {
 		if key, ok := seal.KeyOf(sealed); !ok || key == box.Primary() {

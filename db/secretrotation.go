@@ -36,7 +36,8 @@ func KeysBySecret(ctx context.Context, db bun.IDB) (groups []KeysOfSecret, err e
 		SecretID []byte
 		ID       uuid.UUID
 	}
-	err = db.NewRaw(`SELECT secret_id, id FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+	err = db.NewRaw(`SELECT secret_id, id FROM api_keys
+		WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 		ORDER BY secret_id NULLS FIRST, id`).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("list api keys by secret: %w", err)

@@ -265,11 +265,9 @@ func TestTokenEndpointFailures(t *testing.T) {
 		hanging := tokens.auth()
 		hanging.TokenURL = endpoint(func(_ http.ResponseWriter, r *http.Request) { arrived <- struct{}{}; hang(nil, r) })
 		slow := make(chan webhook.Response, 1)
-		go func() {
-			req := request(t, a.URL)
-			req.Auth, req.WebhookID, req.Timeout = hanging, "webhook-2", 2*time.Second
-			slow <- a.client.Send(t.Context(), req)
-		}()
+		req := request(t, a.URL)
+		req.Auth, req.WebhookID, req.Timeout = hanging, "webhook-2", 2*time.Second
+		go func() { slow <- a.client.Send(t.Context(), req) }()
 		<-arrived
 		require.Equal(t, http.StatusOK, a.send(t, tokens.auth()).StatusCode)
 		resp := <-slow

@@ -22,8 +22,8 @@ import (
 const proxyTimeout = 3 * time.Second
 
 // proxy opens connections through an HTTP proxy with CONNECT (RFC 9110 §9.3.6), for plain http too. The guard holds as
-// without a proxy: the host is resolved here, each of its addresses is checked, and the proxy is sent a checked address.
-// It gets no name that it could resolve to another address. The host's name reaches it only within TLS (SNI).
+// without a proxy: the host is resolved here, each of its addresses is checked, and the proxy is sent one of these. It
+// gets no name that it could resolve to another address. The host's name reaches it only within TLS (SNI).
 type proxy struct {
 	address string // host:port; the operator's, so not guarded
 	auth    string // value of Proxy-Authorization; "" for none

@@ -28,8 +28,13 @@ func keysetCmd() *cobra.Command {
 			(*admin.Admin).PromoteKeysetKey, admin.Printer.ChangedKeyset),
 		stepCmd("keyset", "reseal", "Seal again what older keys sealed; the installation works on", (*admin.Admin).Reseal,
 			admin.Printer.Resealed),
-		stepCmd("keyset", "drop", "Print the keyset without the keys that no value is sealed with", (*admin.Admin).DropKeysetKeys,
-			admin.Printer.ChangedKeyset),
+		stepCmd(
+			"keyset",
+			"drop",
+			"Print the keyset without the keys that no value is sealed with",
+			(*admin.Admin).DropKeysetKeys,
+			admin.Printer.ChangedKeyset,
+		),
 	)
 	return cmd
 }

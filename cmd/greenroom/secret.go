@@ -12,8 +12,8 @@ func secretCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secret",
 		Short: "Rotate the secret that keys API keys, tokens and links, without downtime",
-		Long: "The secret (GREENROOM_SECRET) keys the hashes of API keys and tokens, and the tokens of links. It rotates in\n" +
-			"these steps:\n\n" +
+		Long: "The secret (GREENROOM_SECRET) keys the hashes of API keys and tokens, and the tokens of links. It\n" +
+			"rotates in these steps:\n\n" +
 			"  1. greenroom secret add      prints a new value as GREENROOM_SECRET_NEXT, which is accepted only\n" +
 			"  2. greenroom secret promote  prints it as GREENROOM_SECRET, and the old one as GREENROOM_SECRET_PREVIOUS\n" +
 			"  3. greenroom secret status   shows which API keys were not used since: the old value has hashed them\n" +

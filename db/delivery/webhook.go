@@ -210,8 +210,9 @@ func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string
 	return nil
 }
 
-// DeleteWebhook deletes a webhook with its credentials and cancels its live deliveries: a first page in this transaction, the rest by its
-// Circuit workflow (see CancelPage), so that a long backlog does not keep the locks for long.
+// DeleteWebhook deletes a webhook with its credentials and cancels its live deliveries: a first page in this
+// transaction, the rest by its Circuit workflow (see CancelPage), so that a long backlog does not keep the locks for
+// long.
 func DeleteWebhook(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	err := pg.One(tx.ExecContext(ctx, `UPDATE webhooks SET deleted_at = now(), updated_at = now(), is_active = false,
 		auth = NULL WHERE id = ? AND deleted_at IS NULL`, id))

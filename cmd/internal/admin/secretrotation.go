@@ -100,8 +100,8 @@ func (a *Admin) PromoteSecret(context.Context) (ChangedSecret, error) {
 	return ChangedSecret{
 		Secret: hex.EncodeToString(a.NextSecret), Previous: hex.EncodeToString(a.Secret),
 		Done: "The new value is used; the previous one is accepted.",
-		Then: "Restart every process with these settings, without GREENROOM_SECRET_NEXT. Each API key is hashed again when it " +
-			"is used: see greenroom secret status. Then: greenroom secret drop",
+		Then: "Restart every process with these settings, without GREENROOM_SECRET_NEXT. Each API key is hashed again when " +
+			"it is used: see greenroom secret status. Then: greenroom secret drop",
 	}, nil
 }
 

@@ -3,6 +3,8 @@ package service_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,12 +40,16 @@ func TestUpkeepKeepsPartitions(t *testing.T) {
 		require.True(t, b.exists(partition(table, now, -30)), "%s: it ended less than 30 days ago", table)
 		require.True(t, b.exists(partition(table, now, 7)), table)
 	}
-	require.NotEmpty(t, b.log.find("dropped partitions"))
-	_, err = schedule.Describe(t.Context())
-	var none *serviceerror.NotFound
-	require.ErrorAs(t, err, &none)
-	_, shown := b.get(url + "/metrics")
-	require.Contains(t, shown, "greenroom_oldest_day_age_days 30\n")
+	b.eventually(func() bool { return len(b.log.find("dropped partitions")) > 0 })
+	b.eventually(func() bool {
+		_, err := schedule.Describe(t.Context())
+		var none *serviceerror.NotFound
+		return errors.As(err, &none)
+	})
+	b.eventually(func() bool {
+		_, shown := b.get(url + "/metrics")
+		return strings.Contains(shown, "greenroom_oldest_day_age_days 30\n")
+	})
 }
 
 // TestUpkeepSealsHeadersAndForgetsTheAuditLog on a database of an older version, with more old entries than one

@@ -36,9 +36,8 @@ func (b *batch) loadHooks(ctx context.Context) (*hooks, error) {
 	if b.stream == nil || len(b.taken) == 0 {
 		return h, h.read(ctx)
 	}
-	if !b.stream.holds() {
-		h.lost = true
-		return h, errLeaseLost
+	if err := h.checkStream(); err != nil {
+		return h, err
 	}
 	versions := make(map[uuid.UUID]string, len(h.m))
 	for i := range b.taken {
@@ -105,8 +104,8 @@ func (h *hooks) read(ctx context.Context) error {
 		ids = append(ids, id)
 	}
 	at := time.Now()
-	if h.lost = h.stream != nil && !h.stream.holds(); h.lost {
-		return errLeaseLost
+	if err := h.checkStream(); err != nil {
+		return err
 	}
 	if h.lease > 0 || h.stream != nil && !h.at.IsZero() {
 		holds, err := delivery.HoldsBatch(ctx, h.a.DB, h.batch, h.lease)
@@ -119,6 +118,14 @@ func (h *hooks) read(ctx context.Context) error {
 		h.m, h.at = m, at
 	}
 	return err
+}
+
+// checkStream returns errLeaseLost when another worker may have the stream.
+func (h *hooks) checkStream() error {
+	if h.lost = h.stream != nil && !h.stream.holds(); h.lost {
+		return errLeaseLost
+	}
+	return nil
 }
 
 // errLeaseLost means that another worker has the batch.

@@ -273,18 +273,6 @@ func (e *Endpoints) Slow(webhook uuid.UUID) bool {
 	return p != nil && p.average > SlowAbove
 }
 
-// AnySlow reports whether any endpoint is slow.
-func (e *Endpoints) AnySlow() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, p := range e.m {
-		if p.average > SlowAbove {
-			return true
-		}
-	}
-	return false
-}
-
 // QuickBelow is the mean duration of an endpoint's attempts below which it is quick: as long as a process may wait for
 // each of them.
 const QuickBelow = 5 * time.Millisecond

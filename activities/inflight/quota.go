@@ -23,6 +23,8 @@ type Quotas struct {
 	Round, Flow, Failing int
 	// Webhook replaces Flow for the webhooks that have another room.
 	Webhook map[uuid.UUID]int
+	// Slow: some endpoint is slow.
+	Slow bool
 }
 
 // Quotas returns the bounds of the next round, and forgets endpoints that were not used for long. With batches a
@@ -44,6 +46,7 @@ func (e *Endpoints) Quotas(batches bool) Quotas {
 			delete(e.m, id)
 			continue
 		}
+		q.Slow = q.Slow || p.average > SlowAbove
 		if n := e.room(p, batches, now); n != q.Flow {
 			q.Webhook[id] = max(0, n)
 		}

@@ -202,11 +202,16 @@ func (t *TakeResult) divide(ctx context.Context, tx bun.Tx, rows []queuedRow, o 
 			t.Ready = append(t.Ready, r.QueuedDelivery)
 		}
 	}
-	slices.SortFunc(t.Ready, func(a, b QueuedDelivery) int { return bytes.Compare(a.DeliveryID[:], b.DeliveryID[:]) })
+	t.sort()
 	t.Blocked = frequentWebhooks(toPauseOrCancel, o.PerFailing)
 	requeued, err := pauseOrCancel(ctx, tx, toPauseOrCancel, skipLocked)
 	t.Taken = len(rows) - requeued
 	return err
+}
+
+// sort orders Ready by age.
+func (t *TakeResult) sort() {
+	slices.SortFunc(t.Ready, func(a, b QueuedDelivery) int { return bytes.Compare(a.DeliveryID[:], b.DeliveryID[:]) })
 }
 
 // frequentWebhooks returns the webhooks of at least n of the deliveries.

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,11 +36,11 @@ func TakeForStream(ctx context.Context, db bun.IDB, o TakeOptions, b Batch) (t T
 		return t, others, errors.Join(ErrTaken, err)
 	}
 	for i := range rows {
-		if rows[i].status == Pending {
+		if rows[i].needsWorkflow() {
 			t.Ready = append(t.Ready, rows[i].QueuedDelivery)
 		}
 	}
-	slices.SortFunc(t.Ready, func(a, b QueuedDelivery) int { return bytes.Compare(a.DeliveryID[:], b.DeliveryID[:]) })
+	t.sort()
 	return t, others, nil
 }
 

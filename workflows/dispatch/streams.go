@@ -61,7 +61,11 @@ func (d *Dispatcher) toStreams(
 // must be made as usual: deliveries do not share workflows now, no stream can take all, an endpoint is slow, or the
 // last round saw deliveries that are not ordinary first attempts.
 func (d *Dispatcher) express(ctx context.Context) (r Result, ok bool, err error) {
-	if d.extraordinary || !d.pacer.shares() || d.o.Endpoints.AnySlow() {
+	if d.extraordinary || !d.pacer.shares() {
+		return r, false, nil
+	}
+	quotas := d.o.Endpoints.Quotas(true)
+	if quotas.Slow {
 		return r, false, nil
 	}
 	p := d.o.Streams.Single()
@@ -70,16 +74,15 @@ func (d *Dispatcher) express(ctx context.Context) (r Result, ok bool, err error)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundLimit)
 	defer cancel()
-	quotas := d.o.Endpoints.Quotas(true)
 	b := delivery.Batch{ID: pg.NewID(), Stream: uuid.NullUUID{UUID: p.ID(), Valid: true}}
 	t, others, err := delivery.TakeForStream(ctx, d.o.DB, delivery.TakeOptions{
 		Limit: quotas.Round, PerFlow: quotas.Flow, Room: quotas.Webhook, After: d.pacer.next,
 	}, b)
+	d.extraordinary = others || err != nil
 	if err == nil {
-		// The next round takes them as usual.
 		rest := p.Fill(t.Ready)
+		d.extraordinary = d.extraordinary || len(rest) > 0 // the next round takes them
 		err = delivery.LeaveBatch(ctx, d.o.DB, b.ID, 0, rest)
-		d.extraordinary = others || len(rest) > 0
 	}
 	if err != nil { // the stream attempts a batch that was stored later
 		p.Drop()

@@ -138,6 +138,25 @@ func within[T any](t *testing.T, c <-chan T) (v T) {
 	return v
 }
 
+// attemptDuring makes an attempt that waits for a transaction with this change, which then commits, and returns its
+// error.
+func (s *attempting) attemptDuring(change string, in deliver.AttemptInput) error {
+	s.t.Helper()
+	tx, err := s.DB.BeginTx(s.t.Context(), nil)
+	require.NoError(s.t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.Exec(change)
+	require.NoError(s.t, err)
+	result := make(chan error, 1)
+	go func() {
+		_, err := deliver.AttemptAs(s.Activities, s.t.Context(), in, uuid.New(), "delivery:test:0")
+		result <- err
+	}()
+	s.untilLocked()
+	require.NoError(s.t, tx.Commit())
+	return within(s.t, result)
+}
+
 // untilLocked waits until a transaction waits for another's lock.
 func (s *attempting) untilLocked() {
 	s.t.Helper()
@@ -381,19 +400,8 @@ func TestAttemptFindsThatTheDeliveryEndedBeforeItWasPaused(t *testing.T) {
 	s := setupAttempt(t)
 	in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
 	s.exec("UPDATE webhooks SET circuit_opened_at = now()")
-	tx, err := s.DB.BeginTx(t.Context(), nil)
-	require.NoError(t, err)
-	defer func() { _ = tx.Rollback() }()
-	_, err = tx.Exec("UPDATE deliveries SET status = 'canceled'")
-	require.NoError(t, err)
-	result := make(chan error, 1)
-	go func() {
-		_, err := deliver.AttemptAs(s.Activities, context.Background(), in, uuid.New(), "delivery:test:0")
-		result <- err
-	}()
-	s.untilLocked()
-	require.NoError(t, tx.Commit())
-	require.ErrorContains(t, within(t, result), "the delivery ended while it was about to be paused")
+	err := s.attemptDuring("UPDATE deliveries SET status = 'canceled'", in)
+	require.ErrorContains(t, err, "the delivery ended while it was about to be paused")
 	require.Equal(t, deliver.AttemptCanceled, s.attempt(in, uuid.New()).Outcome)
 	require.Zero(t, s.posts.Load())
 }
@@ -403,19 +411,7 @@ func TestAttemptIsMadeWhenTheCircuitCloses(t *testing.T) {
 	s := setupAttempt(t)
 	in := deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}
 	s.exec("UPDATE webhooks SET circuit_opened_at = now()")
-	tx, err := s.DB.BeginTx(t.Context(), nil)
-	require.NoError(t, err)
-	defer func() { _ = tx.Rollback() }()
-	_, err = tx.Exec("UPDATE webhooks SET circuit_opened_at = NULL")
-	require.NoError(t, err)
-	result := make(chan error, 1)
-	go func() {
-		_, err := deliver.AttemptAs(s.Activities, t.Context(), in, uuid.New(), "delivery:test:0")
-		result <- err
-	}()
-	s.untilLocked()
-	require.NoError(t, tx.Commit())
-	require.NoError(t, within(t, result))
+	require.NoError(t, s.attemptDuring("UPDATE webhooks SET circuit_opened_at = NULL", in))
 	require.Equal(t, delivery.Succeeded, s.row(in.DeliveryID).Status)
 	require.EqualValues(t, 1, s.posts.Load())
 }

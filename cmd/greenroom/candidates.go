@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"greenroom/cmd/internal/admin"
@@ -22,17 +20,7 @@ func candidatesEraseCmd() *cobra.Command {
 			"deliveries, stored answers and files, and delivers candidate.erased: see greenroom candidates erasure ID.",
 		Args: cobra.ExactArgs(1),
 	}
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
-		id, err := admin.ParseID("candidate", args[0])
-		if err != nil {
-			return err
-		}
-		e, err := a.EraseCandidate(ctx, id)
-		if err != nil {
-			return err
-		}
-		return p.Erasure(e)
-	})
+	return onID(cmd, nil, "candidate", (*admin.Admin).EraseCandidate, admin.Printer.Erasure)
 }
 
 func candidatesErasureCmd() *cobra.Command {
@@ -41,15 +29,5 @@ func candidatesErasureCmd() *cobra.Command {
 		Short: "Show what the erasure of a candidate removed, and which webhooks have confirmed it",
 		Args:  cobra.ExactArgs(1),
 	}
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
-		id, err := admin.ParseID("candidate", args[0])
-		if err != nil {
-			return err
-		}
-		e, err := a.GetErasure(ctx, id)
-		if err != nil {
-			return err
-		}
-		return p.Erasure(e)
-	})
+	return onID(cmd, nil, "candidate", (*admin.Admin).GetErasure, admin.Printer.Erasure)
 }

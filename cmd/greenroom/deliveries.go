@@ -60,32 +60,12 @@ func deliveriesShowCmd() *cobra.Command {
 		Short: "Show a delivery and its attempts; --json includes the body that was sent",
 		Args:  cobra.ExactArgs(1),
 	}
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
-		id, err := admin.ParseID("delivery", args[0])
-		if err != nil {
-			return err
-		}
-		d, err := a.GetDelivery(ctx, id)
-		if err != nil {
-			return err
-		}
-		return p.DeliveryDetail(d)
-	})
+	return onID(cmd, nil, "delivery", (*admin.Admin).GetDelivery, admin.Printer.DeliveryDetail)
 }
 
 func deliveriesRetryCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "retry ID", Short: "Send an ended delivery again, or a waiting one now", Args: cobra.ExactArgs(1),
 	}
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
-		id, err := admin.ParseID("delivery", args[0])
-		if err != nil {
-			return err
-		}
-		d, err := a.RetryDelivery(ctx, id)
-		if err != nil {
-			return err
-		}
-		return p.Delivery(d)
-	})
+	return onID(cmd, nil, "delivery", (*admin.Admin).RetryDelivery, admin.Printer.Delivery)
 }

@@ -94,34 +94,10 @@ func keysRotateCmd() *cobra.Command {
 		Short: "Replace a key and print the new one; the old one is refused at once, the keys made through it stay",
 		Args:  cobra.ExactArgs(1),
 	}
-	return operator(
-		cmd,
-		[]string{"secret"},
-		func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
-			id, err := admin.ParseID("key", args[0])
-			if err != nil {
-				return err
-			}
-			k, err := a.RotateKey(ctx, id)
-			if err != nil {
-				return err
-			}
-			return p.NewKey(k)
-		},
-	)
+	return onID(cmd, []string{"secret"}, "key", (*admin.Admin).RotateKey, admin.Printer.NewKey)
 }
 
 func keyCmd(use, short string, change func(*admin.Admin, context.Context, admin.ID) (admin.Key, error)) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1)}
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
-		id, err := admin.ParseID("key", args[0])
-		if err != nil {
-			return err
-		}
-		k, err := change(a, ctx, id)
-		if err != nil {
-			return err
-		}
-		return p.Key(k)
-	})
+	return onID(cmd, nil, "key", change, admin.Printer.Key)
 }

@@ -34,6 +34,24 @@ func operator(
 	return cmd
 }
 
+// onID makes cmd a command whose first argument is the id of what do works on, and which prints the outcome.
+func onID[T any](
+	cmd *cobra.Command, secrets []string, what string,
+	do func(*admin.Admin, context.Context, admin.ID) (T, error), show func(admin.Printer, T) error,
+) *cobra.Command {
+	return operator(cmd, secrets, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
+		id, err := admin.ParseID(what, args[0])
+		if err != nil {
+			return err
+		}
+		out, err := do(a, ctx, id)
+		if err != nil {
+			return err
+		}
+		return show(p, out)
+	})
+}
+
 // period parses --since and --until. A duration such as 24h means that long before now.
 func period(since, until string) (from, to time.Time, err error) {
 	now := time.Now()

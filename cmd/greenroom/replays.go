@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"greenroom/cmd/internal/admin"
@@ -20,15 +18,5 @@ func replaysShowCmd() *cobra.Command {
 		Short: "Show the state of a replay and how many deliveries it has sent again",
 		Args:  cobra.ExactArgs(1),
 	}
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
-		id, err := admin.ParseID("replay", args[0])
-		if err != nil {
-			return err
-		}
-		r, err := a.GetReplay(ctx, id)
-		if err != nil {
-			return err
-		}
-		return p.Replay(r)
-	})
+	return onID(cmd, nil, "replay", (*admin.Admin).GetReplay, admin.Printer.Replay)
 }

@@ -121,15 +121,5 @@ func staffDeleteCmd() *cobra.Command {
 		Short: "Delete a staff user; its tokens end, its notes and ratings stay",
 		Args:  cobra.ExactArgs(1),
 	}
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
-		id, err := admin.ParseID("staff user", args[0])
-		if err != nil {
-			return err
-		}
-		m, err := a.DeleteStaff(ctx, id)
-		if err != nil {
-			return err
-		}
-		return p.StaffUser(m)
-	})
+	return onID(cmd, nil, "staff user", (*admin.Admin).DeleteStaff, admin.Printer.StaffUser)
 }

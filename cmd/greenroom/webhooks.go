@@ -64,17 +64,7 @@ func webhooksResetCmd() *cobra.Command {
 		Short: "Close a webhook's circuit and activate it; paused deliveries are sent at a rising rate",
 		Args:  cobra.ExactArgs(1),
 	}
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
-		id, err := admin.ParseID("webhook", args[0])
-		if err != nil {
-			return err
-		}
-		w, err := a.ResetCircuit(ctx, id)
-		if err != nil {
-			return err
-		}
-		return p.Webhook(w)
-	})
+	return onID(cmd, nil, "webhook", (*admin.Admin).ResetCircuit, admin.Printer.Webhook)
 }
 
 func webhooksDeleteCmd() *cobra.Command {
@@ -83,15 +73,5 @@ func webhooksDeleteCmd() *cobra.Command {
 		Short: "Delete a webhook and cancel its deliveries that have not ended",
 		Args:  cobra.ExactArgs(1),
 	}
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
-		id, err := admin.ParseID("webhook", args[0])
-		if err != nil {
-			return err
-		}
-		w, err := a.DeleteWebhook(ctx, id)
-		if err != nil {
-			return err
-		}
-		return p.Webhook(w)
-	})
+	return onID(cmd, nil, "webhook", (*admin.Admin).DeleteWebhook, admin.Printer.Webhook)
 }

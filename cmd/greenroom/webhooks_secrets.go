@@ -67,19 +67,7 @@ func webhooksSecretsCmd() *cobra.Command {
 		Short: "List the signing secrets that a webhook uses, by fingerprint",
 		Args:  cobra.ExactArgs(1),
 	}
-	return operator(cmd, []string{"keyset"}, func(
-		ctx context.Context, a *admin.Admin, p admin.Printer, args []string,
-	) error {
-		id, err := admin.ParseID("webhook", args[0])
-		if err != nil {
-			return err
-		}
-		secrets, err := a.Secrets(ctx, id)
-		if err != nil {
-			return err
-		}
-		return p.SigningSecrets(secrets)
-	})
+	return onID(cmd, []string{"keyset"}, "webhook", (*admin.Admin).Secrets, admin.Printer.SigningSecrets)
 }
 
 func webhooksRevokeCmd() *cobra.Command {

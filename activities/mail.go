@@ -42,19 +42,33 @@ var errNoMailURL = errors.New("smtp.url is not valid")
 
 // Address returns the host and port that URL names.
 func (m MailServer) Address() (string, error) {
-	u, err := url.Parse(m.URL)
+	u, port, err := m.parse()
 	if err != nil {
-		return "", errNoMailURL
+		return "", err
 	}
-	port := u.Port()
+	return addressOf(u, port), nil
+}
+
+func addressOf(u *url.URL, port int) string {
+	return strings.ToLower(net.JoinHostPort(u.Hostname(), strconv.Itoa(port)))
+}
+
+// parse returns the URL and its port, or the scheme's.
+func (m MailServer) parse() (u *url.URL, port int, err error) {
+	if u, err = url.Parse(m.URL); err != nil {
+		return nil, 0, errNoMailURL
+	}
 	switch {
-	case port != "":
+	case u.Port() != "":
+		if port, err = strconv.Atoi(u.Port()); err != nil {
+			return nil, 0, errNoMailURL
+		}
 	case u.Scheme == "smtps":
-		port = "465"
+		port = 465
 	default:
-		port = "587"
+		port = 587
 	}
-	return strings.ToLower(net.JoinHostPort(u.Hostname(), port)), nil
+	return u, port, nil
 }
 
 // mailTimeout bounds the connection attempt and the SMTP session, each. It is below askTimeout in package workflows.
@@ -87,21 +101,12 @@ func (a *Activities) SendInvitation(ctx context.Context, interview uuid.UUID) er
 
 // client returns an SMTP client for one session. Credentials require TLS, except on loopback.
 func (m MailServer) client() (*mail.Client, error) {
-	u, err := url.Parse(m.URL)
-	if err != nil {
-		return nil, errNoMailURL
-	}
-	address, err := m.Address()
+	u, port, err := m.parse()
 	if err != nil {
 		return nil, err
 	}
-	_, text, _ := net.SplitHostPort(address) // JoinHostPort made it
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, errNoMailURL
-	}
 	secure := &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12, RootCAs: m.RootCAs}
-	policy, dial := mail.TLSOpportunistic, m.dialer(address)
+	policy, dial := mail.TLSOpportunistic, m.dialer(addressOf(u, port))
 	switch {
 	case u.Scheme == "smtps": // the session is encrypted before the policy, which is for STARTTLS, applies
 		dial = overTLS(dial, secure)

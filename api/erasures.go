@@ -49,19 +49,13 @@ type erasureReceiver struct {
 	ConfirmedAt    *surface.Timestamp `json:"confirmedAt"`
 }
 
-// Statuses of an erasure.
-const (
-	erasureRunning = "running"
-	erasureDone    = "done"
-)
-
 func (s *server) showErasure(ctx context.Context, e *db.Erasure) (*erasureOutput, error) {
 	receivers, err := db.ErasureReceivers(ctx, s.DB, e)
 	if err != nil {
 		return nil, err
 	}
-	out := &erasureOutput{
-		ID: e.ID, CandidateID: e.CandidateID, Reason: e.Reason, Status: erasureRunning,
+	return &erasureOutput{
+		ID: e.ID, CandidateID: e.CandidateID, Reason: e.Reason, Status: e.Status(),
 		RequestedAt: surface.Timestamp(e.RequestedAt), DoneAt: surface.Maybe(e.DoneAt), Removed: e.Removed,
 		Receivers: surface.Mapped(receivers, func(r *db.ErasureReceiver) erasureReceiver {
 			return erasureReceiver{
@@ -69,11 +63,7 @@ func (s *server) showErasure(ctx context.Context, e *db.Erasure) (*erasureOutput
 				ConfirmedAt: surface.Maybe(r.ConfirmedAt),
 			}
 		}),
-	}
-	if e.DoneAt != nil {
-		out.Status = erasureDone
-	}
-	return out, nil
+	}, nil
 }
 
 // eraseCandidate answers 202: the person's rows are gone, events and files follow. A second request gets the first

@@ -45,6 +45,14 @@ type Erasure struct {
 	DoneAt      *time.Time       `bun:"done_at"`
 }
 
+// Status is "running" or "done".
+func (e *Erasure) Status() string {
+	if e.DoneAt == nil {
+		return "running"
+	}
+	return "done"
+}
+
 // ErasureReceiver is a webhook that got data of the person, or the event candidate.erased.
 type ErasureReceiver struct {
 	WebhookID  uuid.UUID

@@ -119,13 +119,9 @@ func (e *Erasure) events(ctx context.Context, tx bun.Tx) erasedPage {
 // After deliveries were erased it waits for attempts in flight, also of deliveries that had ended: an operator may have
 // repeated one.
 func (e *Erasure) pageOf(next, kind string, do erasedPage) error {
-	after := uuid.Nil
-	if e.Cursor != "" {
-		id, err := uuid.Parse(e.Cursor)
-		if err != nil {
-			return fmt.Errorf("read cursor of an erasure: %w", err)
-		}
-		after = id
+	after, err := e.after()
+	if err != nil {
+		return err
 	}
 	p, err := do(after)
 	if err != nil {
@@ -145,6 +141,18 @@ func (e *Erasure) pageOf(next, kind string, do erasedPage) error {
 	return nil
 }
 
+// after is the id that the current step continues after.
+func (e *Erasure) after() (uuid.UUID, error) {
+	if e.Cursor == "" {
+		return uuid.Nil, nil
+	}
+	id, err := uuid.Parse(e.Cursor)
+	if err != nil {
+		return id, fmt.Errorf("read cursor of an erasure: %w", err)
+	}
+	return id, nil
+}
+
 func (e *Erasure) count(kind string, n int) {
 	if n > 0 {
 		e.Removed[kind] += int64(n)
@@ -158,12 +166,12 @@ const erasedAnswer = `{"success":false,"data":null,"error":{"code":"RESOURCE_NOT
 // eraseAnswers replaces the company's and the platform's stored answers that have the person. A key that has the person
 // is deleted. There are those of a day, so each API key's are one page.
 func (e *Erasure) eraseAnswers(ctx context.Context, tx bun.Tx) error {
-	after := uuid.Nil
-	if e.Cursor != "" {
-		after = uuid.MustParse(e.Cursor)
+	after, err := e.after()
+	if err != nil {
+		return err
 	}
 	var key uuid.UUID
-	err := tx.NewRaw(`SELECT id FROM api_keys WHERE id > ? AND (company_id = ? OR company_id IS NULL) ORDER BY id LIMIT 1`,
+	err = tx.NewRaw(`SELECT id FROM api_keys WHERE id > ? AND (company_id = ? OR company_id IS NULL) ORDER BY id LIMIT 1`,
 		after, e.CompanyID).Scan(ctx, &key)
 	if errors.Is(err, sql.ErrNoRows) {
 		e.Step, e.Cursor = stepFiles, ""

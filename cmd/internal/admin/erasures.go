@@ -67,11 +67,8 @@ func (a *Admin) showErasure(ctx context.Context, e *db.Erasure) (Erasure, error)
 		return Erasure{}, err
 	}
 	out := Erasure{
-		ID: e.ID, CandidateID: e.CandidateID, CompanyID: e.CompanyID, Reason: string(e.Reason), Status: "running",
+		ID: e.ID, CandidateID: e.CandidateID, CompanyID: e.CompanyID, Reason: string(e.Reason), Status: e.Status(),
 		RequestedAt: e.RequestedAt, DoneAt: e.DoneAt, Removed: e.Removed, Receivers: []ErasureReceiver{},
-	}
-	if e.DoneAt != nil {
-		out.Status = "done"
 	}
 	for _, r := range receivers {
 		out.Receivers = append(out.Receivers, ErasureReceiver{

@@ -145,6 +145,13 @@ func (e *Endpoints) SetProcesses(n int) {
 	}
 }
 
+// Processes is the number that was last set.
+func (e *Endpoints) Processes() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.processes
+}
+
 // Describe names the company and the target host whose places the webhook's attempts take. A webhook that delivers the
 // events of several companies takes the places of none of them.
 func (e *Endpoints) Describe(webhook, company uuid.UUID, host string) {

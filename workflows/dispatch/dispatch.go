@@ -120,7 +120,7 @@ func New(o Options) *Dispatcher {
 	}
 	return &Dispatcher{
 		o: o, deliveries: make(chan struct{}, 1), singles: make(chan struct{}, 1), commands: make(chan struct{}, 1),
-		pacer:      pacer{above: o.BatchAbove},
+		pacer:      pacer{above: o.BatchAbove, processes: o.Endpoints.Processes},
 		limits:     newLimits(),
 		blocked:    blockedWebhooks{hint: make(chan struct{}, 1)},
 		stuckAfter: batchStuckAfter,

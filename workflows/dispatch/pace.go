@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,10 +19,12 @@ type pacer struct {
 	// above is the number of deliveries per second, and of those taken at once, above which they share a workflow;
 	// 0: never.
 	above int
+	// processes is the number of live workers, each with a pacer of its own; nil: this one is alone.
+	processes func() int
 
 	next  delivery.Flow // whose turn it is
 	more  bool          // the last round left deliveries behind
-	rate  float64       // deliveries per second, a mean over rateOver
+	rate  float64       // deliveries per second that this process took, a mean over rateOver
 	at    time.Time     // when rate was measured
 	began time.Time     // the last round
 }
@@ -71,14 +74,31 @@ func (p *pacer) split(
 }
 
 // shares reports whether so many deliveries arrive that they share workflows.
-func (p *pacer) shares() bool { return p.batches() && p.rate > float64(p.above) }
+func (p *pacer) shares() bool { return p.batches() && p.rateOfAll() > float64(p.above) }
 
-// gap is the time from the beginning of a round to that of the next.
+// rateOfAll estimates the deliveries per second of all workers: each takes its share.
+func (p *pacer) rateOfAll() float64 { return p.rate * float64(p.live()) }
+
+func (p *pacer) live() int {
+	if p.processes == nil {
+		return 1
+	}
+	return p.processes()
+}
+
+// gap is the time from the beginning of a round to that of the next. Several workers together make as many rounds as
+// one would, not each: what one takes, the others would find missing. Their gaps vary, so that their rounds, which a
+// notification begins at once, spread over the time.
 func (p *pacer) gap() time.Duration {
-	if !p.batches() || p.more || p.rate < gathersFrom {
+	rate := p.rateOfAll()
+	if !p.batches() || p.more || rate < gathersFrom {
 		return 0
 	}
-	return min(gapMost, max(gapLeast, time.Duration(p.rate*float64(gapPerRate))))
+	gap := min(gapMost, max(gapLeast, time.Duration(rate*float64(gapPerRate))))
+	if n := p.live(); n > 1 {
+		gap = time.Duration(float64(gap) * float64(n) * (0.5 + rand.Float64())) //nolint:gosec // spreading needs no secrecy
+	}
+	return gap
 }
 
 // pacedDeliveries is a round of deliveries. It begins when the gap since the last one has passed and most of what was

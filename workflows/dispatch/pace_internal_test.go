@@ -191,3 +191,20 @@ func TestPacerGap(t *testing.T) {
 		})
 	}
 }
+
+// TestPacerAmongSeveral has four workers, each of which takes a quarter.
+func TestPacerAmongSeveral(t *testing.T) {
+	t.Parallel()
+	alone, several := pacer{above: 20, rate: 1000}, pacer{above: 20, rate: 250, processes: func() int { return 4 }}
+	seen := map[time.Duration]bool{}
+	for range 100 {
+		gap := several.gap()
+		require.InDelta(t, 4*alone.gap(), gap, 2*float64(alone.gap()), "as many rounds together as one makes")
+		seen[gap] = true
+	}
+	require.Greater(t, len(seen), 50, "they do not stay in step")
+	several.rate = 24
+	require.Zero(t, several.gap(), "96/s together is quiet")
+	several.rate = 6
+	require.True(t, several.shares(), "24/s together share workflows")
+}

@@ -7,6 +7,7 @@ TODAY        = $(shell date +%F)
 GOLANGCI     := $(TOOLS)/golangci-lint-v2.15.0/golangci-lint
 WORKFLOWCHECK := $(TOOLS)/workflowcheck-v0.6.0/workflowcheck
 CYCLONEDX    := $(TOOLS)/cyclonedx-gomod-v1.10.0/cyclonedx-gomod
+PROMTOOL     := $(TOOLS)/promtool-2/promtool
 SBOM         := .build/greenroom.cdx.json
 GREMLINS     := $(TOOLS)/gremlins-v0.6.0/gremlins
 
@@ -14,7 +15,7 @@ GREMLINS     := $(TOOLS)/gremlins-v0.6.0/gremlins
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-race mutants histories bench bench/large bench/scale chaos lint fmt migrate build sbom image clean
+.PHONY: help run demo test test-race mutants histories bench bench/large bench/scale chaos lint alerts fmt migrate build sbom image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +56,10 @@ lint: $(GOLANGCI) $(WORKFLOWCHECK) ## Check style, mistakes, layers, and that wo
 	$(GOLANGCI) run ./...
 	$(WORKFLOWCHECK) ./workflows/...
 
+alerts: $(PROMTOOL) ## Check the alerts of deploy/prometheus, and that each fires when it must
+	$(PROMTOOL) check rules deploy/prometheus/alerts.yaml
+	$(PROMTOOL) test rules deploy/prometheus/alerts_test.yaml
+
 fmt: $(GOLANGCI) ## Format the code
 	$(GOLANGCI) fmt ./...
 
@@ -82,6 +87,9 @@ $(GOLANGCI):
 
 $(WORKFLOWCHECK):
 	GOFLAGS= GOBIN=$(@D) go install go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+
+$(PROMTOOL):
+	@.ci/promtool $(@D)
 
 $(CYCLONEDX):
 	GOFLAGS= GOBIN=$(@D) go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0

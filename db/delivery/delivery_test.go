@@ -294,11 +294,11 @@ func TestCircuit(t *testing.T) {
 		require.True(t, ok)
 	})
 	t.Run("reset_releases_everything_exactly_once", func(t *testing.T) {
-		for n := 1; n > 0; { // pause the rest
+		for waiting := true; waiting; { // pause the rest
 			require.Empty(t, b.take())
-			var err error
-			n, _, err = delivery.QueueLength(b.ctx, b, 1)
+			queue, err := delivery.QueueLength(b.ctx, b, 1)
 			require.NoError(t, err)
+			waiting = queue.Deliveries > 0
 		}
 		b.tx(func(tx bun.Tx) error {
 			w, err := delivery.ResetCircuit(b.ctx, tx, b.hook.ID)

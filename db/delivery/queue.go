@@ -412,16 +412,31 @@ func readTaken(ctx context.Context, db bun.IDB, taken []queuedRow) error {
 	return rows.Err()
 }
 
+// Queue is what waits for a dispatcher.
+type Queue struct {
+	Deliveries, Commands int
+	// Oldest is since when a delivery waits for its first attempt, or for the first one of a replay or after its circuit
+	// closed; zero: none waits. Of a long queue it is a lower bound.
+	Oldest time.Time
+}
+
 // QueueLength counts the deliveries and commands that wait for a dispatcher, up to limit of each, so that a metrics
 // scrape never scans a long backlog. ParkedCommands counts the parked commands.
-func QueueLength(ctx context.Context, db bun.IDB, limit int) (deliveries, commands int, err error) {
-	err = db.NewRaw(`SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery_queue LIMIT ?0) q),
-		(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c)`, limit).
-		Scan(ctx, &deliveries, &commands)
+func QueueLength(ctx context.Context, db bun.IDB, limit int) (q Queue, err error) {
+	var oldest *time.Time
+	err = db.NewRaw(`WITH q AS MATERIALIZED (SELECT delivery_id, attempt = 1 AND NOT redo AS first FROM delivery_queue LIMIT ?0)
+		SELECT (SELECT count(*) FROM q),
+			(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c),
+			(SELECT min(d.updated_at) FROM (SELECT delivery_id FROM q WHERE first ORDER BY delivery_id LIMIT 100) f
+				CROSS JOIN LATERAL (SELECT updated_at FROM deliveries WHERE id = f.delivery_id OFFSET 0) d)`, limit).
+		Scan(ctx, &q.Deliveries, &q.Commands, &oldest)
 	if err != nil {
-		return 0, 0, fmt.Errorf("measure queue: %w", err)
+		return q, fmt.Errorf("measure queue: %w", err)
 	}
-	return deliveries, commands, nil
+	if oldest != nil {
+		q.Oldest = *oldest
+	}
+	return q, nil
 }
 
 // WorkflowOf returns the id of a delivery's workflow, or "" when it has none.

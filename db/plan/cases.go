@@ -173,7 +173,7 @@ func (p *Past) queueCases(many int) []Case {
 		return err
 	}
 	length := func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-		_, _, err := delivery.QueueLength(ctx, tx, 10_000)
+		_, err := delivery.QueueLength(ctx, tx, 10_000)
 		return err
 	}
 	const few = 1000

@@ -53,9 +53,9 @@ func TestExplain(t *testing.T) {
 			require.InDelta(t, 10, p.Rows(), 0)
 		}
 		explain(t, "DELETE FROM commands")
-		n, _, err := delivery.QueueLength(t.Context(), d, 100)
+		queue, err := delivery.QueueLength(t.Context(), d, 100)
 		require.NoError(t, err)
-		require.Equal(t, 10, n)
+		require.Equal(t, 10, queue.Deliveries)
 	})
 	t.Run("does_not_send_a_write_through_the_pool", func(t *testing.T) {
 		plans, err := traced.ExplainUnsent(t.Context(), func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
@@ -64,8 +64,8 @@ func TestExplain(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.NotEmpty(t, plans)
-		n, _, err := delivery.QueueLength(t.Context(), d, 100)
+		queue, err := delivery.QueueLength(t.Context(), d, 100)
 		require.NoError(t, err)
-		require.Equal(t, 10, n)
+		require.Equal(t, 10, queue.Deliveries)
 	})
 }

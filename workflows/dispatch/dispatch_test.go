@@ -97,11 +97,11 @@ func (b *bundle) publish() (id uuid.UUID) {
 	return id
 }
 
-func (b *bundle) queued() (n int) {
+func (b *bundle) queued() int {
 	b.t.Helper()
-	n, _, err := delivery.QueueLength(b.t.Context(), b.db, 1000)
+	queue, err := delivery.QueueLength(b.t.Context(), b.db, 1000)
 	require.NoError(b.t, err)
-	return n
+	return queue.Deliveries
 }
 
 // run is the newest run of a delivery's workflow, "" when there is none.

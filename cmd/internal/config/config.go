@@ -50,6 +50,8 @@ type HTTP struct {
 	// MetricsAddr is the host:port of /metrics; empty: Addr.
 	MetricsAddr string
 	MaxConns    int // open connections of each process
+	// DrainDelay is how long the API serves on after it was told to stop, while /readyz answers 503.
+	DrainDelay time.Duration
 	// TrustedProxies are the addresses and ranges, separated by commas, whose X-Forwarded-For is trusted.
 	TrustedProxies Networks
 }

@@ -55,6 +55,9 @@ var settings = []setting{
 		func(c *Config) *string { return &c.HTTP.MetricsAddr }, hostPort),
 	define("http.max_conns", "2000", "open connections of each API process; at the limit, the one idle longest is closed",
 		func(c *Config) *int { return &c.HTTP.MaxConns }, whole(10, 1_000_000)),
+	define("http.drain_delay", "0s", "how long the API serves on after SIGTERM while /readyz answers 503, so that load "+
+		"balancers send new requests elsewhere",
+		func(c *Config) *time.Duration { return &c.HTTP.DrainDelay }, duration(0)),
 	define(
 		"http.trusted_proxies",
 		"",

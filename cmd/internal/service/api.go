@@ -35,8 +35,11 @@ const (
 // maxHeaderBytes limits a request's header. Go's default, 1 MiB, would let 500 clients without a key hold 400 MiB.
 const maxHeaderBytes = 32 << 10
 
-// API serves HTTP on ln until ctx ends, then lets requests that are under way end. It refuses a keyset that is not the
-// installation's.
+// errDraining is why a process that was told to stop is not ready.
+var errDraining = errors.New("this process stops")
+
+// API serves HTTP on ln until ctx ends. Then it is not ready any more, serves on for http.drain_delay, and lets the
+// requests end that are in progress. It refuses a keyset that is not the installation's.
 func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, logger *slog.Logger) error {
 	box, err := openBox(ctx, cfg, d)
 	if err != nil {
@@ -68,6 +71,12 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 			CompanyPerMinute: cfg.RateLimit.CompanyPerMinute, CompanyPerHour: cfg.RateLimit.CompanyPerHour,
 			TrustedProxies: cfg.HTTP.TrustedProxies.List(), Metrics: registry, Logger: logger,
 		},
+		Ready: func(context.Context) error {
+			if ctx.Err() != nil {
+				return errDraining
+			}
+			return nil
+		},
 		Engine: engine, MetricsElsewhere: cfg.HTTP.MetricsAddr != "",
 		InterviewSuite: interviewsuite.Options{
 			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)},
@@ -83,7 +92,7 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 	}
 	conns := limitConns(ln, cfg.HTTP.MaxConns)
 	srv := &http.Server{
-		Handler:           handler,
+		Handler:           closeWhenDraining(ctx, handler),
 		ReadHeaderTimeout: readHeaderLimit,
 		ReadTimeout:       readLimit,
 		WriteTimeout:      writeLimit,
@@ -100,10 +109,26 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-time.After(cfg.HTTP.DrainDelay):
+	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
 	defer cancel()
 	if err := srv.Shutdown(stop); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stop serving: %w", err)
 	}
 	return nil
+}
+
+// closeWhenDraining makes clients and proxies that keep connections open connect anew for their next request, which then
+// goes to another process. A connection that is closed without this loses the request that is just on its way.
+func closeWhenDraining(ctx context.Context, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ctx.Err() != nil {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -68,6 +68,12 @@ var (
 		nil,
 	)
 	openDesc   = prometheus.NewDesc("greenroom_open_circuits", "Webhooks whose circuit is open, at most 10000.", nil, nil)
+	waitDesc = prometheus.NewDesc(
+		"greenroom_queue_oldest_seconds",
+		"How long a delivery has waited for its first attempt; of a long queue a lower bound.",
+		nil,
+		nil,
+	)
 	oldestDesc = prometheus.NewDesc(
 		"greenroom_oldest_day_age_days",
 		"Days since the oldest day that is kept of deliveries, attempts and events.",
@@ -94,6 +100,7 @@ type queueCollector struct{ db *bun.DB }
 func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- queueDesc
 	ch <- commandDesc
+	ch <- waitDesc
 	ch <- parkedDesc
 	ch <- openDesc
 	ch <- oldestDesc
@@ -101,7 +108,7 @@ func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector. When the database is unavailable, it reports that and omits the other
-// gauges. out.
+// gauges.
 func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -113,7 +120,7 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (c *queueCollector) collect(ctx context.Context, ch chan<- prometheus.Metric) error {
-	deliveries, commands, err := delivery.QueueLength(ctx, c.db, queueShown)
+	queue, err := delivery.QueueLength(ctx, c.db, queueShown)
 	if err != nil {
 		return err
 	}
@@ -135,7 +142,12 @@ func (c *queueCollector) collect(ctx context.Context, ch chan<- prometheus.Metri
 	}
 	ch <- prometheus.MustNewConstMetric(openDesc, prometheus.GaugeValue, float64(open))
 	ch <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, float64(parked))
-	ch <- prometheus.MustNewConstMetric(queueDesc, prometheus.GaugeValue, float64(deliveries))
-	ch <- prometheus.MustNewConstMetric(commandDesc, prometheus.GaugeValue, float64(commands))
+	waited := 0.0
+	if !queue.Oldest.IsZero() {
+		waited = max(0, time.Since(queue.Oldest).Seconds())
+	}
+	ch <- prometheus.MustNewConstMetric(waitDesc, prometheus.GaugeValue, waited)
+	ch <- prometheus.MustNewConstMetric(queueDesc, prometheus.GaugeValue, float64(queue.Deliveries))
+	ch <- prometheus.MustNewConstMetric(commandDesc, prometheus.GaugeValue, float64(queue.Commands))
 	return nil
 }

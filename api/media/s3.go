@@ -132,10 +132,12 @@ func (s *S3) Delete(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if err := s.client.RemoveIncompleteUpload(ctx, s.bucket, name); err != nil {
+	err := s.client.RemoveIncompleteUpload(ctx, s.bucket, name)
+	// Another process may have removed it, and some servers answer so when the bucket never had an upload.
+	if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchUpload {
 		return fmt.Errorf("remove incomplete upload: %w", err)
 	}
-	if err := s.client.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{}); err != nil {
+	if err = s.client.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{}); err != nil {
 		return fmt.Errorf("remove object: %w", err)
 	}
 	return nil

@@ -24,7 +24,7 @@ func benchCmd() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runBench(cmd, opts, *temporal) }
 	f := cmd.Flags()
 	f.StringSliceVar(&opts.Scenarios, "scenario", nil,
-		"scenarios to measure (default all but soak, held-transaction and scale-…)")
+		"scenarios to measure (default all but soak, held-transaction, waiting-… and scale-…)")
 	f.IntVar(&opts.Minutes, "minutes", 10, "length of the scenarios soak and held-transaction")
 	f.IntVar(&opts.Runs, "runs", 1, "measurements of each scenario; the table shows medians")
 	f.BoolVar(&opts.Quick, "quick", false, "use tiny loads, only to check that the benchmark works")

@@ -77,6 +77,11 @@ func peakMemory(pid int) (mib float64, ok bool) {
 	return kibField(fmt.Sprintf("/proc/%d/status", pid), "VmHWM")
 }
 
+// residentMemory returns the resident set of the process, in MiB.
+func residentMemory(pid int) (mib float64, ok bool) {
+	return kibField(fmt.Sprintf("/proc/%d/status", pid), "VmRSS")
+}
+
 // kibField reads a line of the form "Name:   1234 kB" and returns the value in MiB.
 func kibField(file, name string) (mib float64, ok bool) {
 	data, err := os.ReadFile(file)

@@ -44,6 +44,8 @@ var scenarios = []scenario{
 	{name: "scale-2", companies: 100, fan: 1, onRequest: true, processes: 2, run: scaled},
 	{name: "scale-4", companies: 100, fan: 1, onRequest: true, processes: 4, run: scaled},
 	{name: "soak", companies: 10, fan: 1, onRequest: true, run: soak},
+	{name: "waiting-retries", companies: 11, fan: 1, hanging: 10, onRequest: true, run: waitingRetries},
+	{name: "waiting-interviews", companies: 10, fan: 1, onRequest: true, run: waitingInterviews},
 	{name: "held-transaction", companies: 10, fan: 1, onRequest: true, run: heldTransaction},
 }
 

@@ -46,6 +46,7 @@ type sizes struct {
 	fresh                        int           // first events of a new database
 	soakRate, heldRate           int           // events/s
 	soakWindow                   time.Duration // length of the compared periods at the start and the end
+	retries, interviews          int           // that wait
 	ingest                       time.Duration
 	quiet                        time.Duration // after this long without any arrival, the missing deliveries are lost
 }
@@ -66,6 +67,8 @@ func sizesOf(quick bool) sizes {
 			waitingEach: 1,
 			killMost:    400,
 			kills:       1,
+			retries:     50,
+			interviews:  5,
 			ingest:      200 * time.Millisecond,
 			quiet:       time.Minute,
 			backlog:     100,
@@ -92,6 +95,8 @@ func sizesOf(quick bool) sizes {
 		waitingEach: 15,
 		killMost:    100_000,
 		kills:       5,
+		retries:     1_000_000,
+		interviews:  10_000,
 		ingest:      10 * time.Second,
 		quiet:       time.Minute,
 		backlog:     100_000,

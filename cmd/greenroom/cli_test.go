@@ -147,46 +147,6 @@ func TestGroups_print_their_help(t *testing.T) {
 	}
 }
 
-func TestMigrate(t *testing.T) {
-	t.Parallel()
-	d, url := dbtest.NewURL(t)
-	all, err := db.MigrationStatus(t.Context(), d)
-	require.NoError(t, err)
-	env := []string{"GREENROOM_DATABASE_URL=" + url}
-	migrate := func(command string) []string {
-		r := runProgram(t, env, "migrate", command)
-		require.Zero(t, r.code, r.stderr)
-		return strings.Split(strings.TrimSpace(r.stdout), "\n")
-	}
-	states := func() (applied, missing int) {
-		for _, line := range migrate("status") {
-			_, state, found := strings.Cut(line, "\t")
-			require.True(t, found, line)
-			if state == "missing" {
-				missing++
-				continue
-			}
-			assert.Regexp(t, `^applied \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$`, state)
-			applied++
-		}
-		return applied, missing
-	}
-
-	assert.Equal(t, []string{"nothing to apply"}, migrate("up"), "the test's database has the schema")
-	applied, missing := states()
-	assert.Equal(t, []int{len(all), 0}, []int{applied, missing})
-	rolledBack := migrate("down")
-	assert.True(t, strings.HasPrefix(rolledBack[0], "rolled back "), rolledBack[0])
-	_, missing = states()
-	assert.Len(t, rolledBack, missing)
-	r := runProgram(t, env, "keys", "list")
-	assert.Equal(t, "greenroom: the database is not migrated: run greenroom migrate up\n", r.stderr)
-	again := migrate("up")
-	assert.Len(t, again, len(rolledBack))
-	assert.True(t, strings.HasPrefix(again[0], "applied "), again[0])
-	assert.Equal(t, []string{"nothing to apply"}, migrate("up"))
-}
-
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	var status atomic.Int32

@@ -50,10 +50,12 @@ func migrateDownCmd() *cobra.Command {
 	var r admin.RollbackRequest
 	var all bool
 	cmd := &cobra.Command{
-		Use: "down", Short: "Roll back the newest migration; tables and columns that it added are deleted", Args: cobra.NoArgs,
-		Long: "Rolls back the newest migration. It first shows the tables and columns that are deleted, with the number of\n" +
-			"their rows, and asks for the name of the database. It refuses while other processes of Greenroom are\n" +
+		Use:   "down",
+		Short: "Roll back the newest migration; tables and columns that it added are deleted",
+		Long: "Rolls back the newest migration. It first shows the tables and columns that are deleted, with the number\n" +
+			"of their rows, and asks for the name of the database. It refuses while other processes of Greenroom are\n" +
 			"connected.",
+		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
 	f.IntVar(&r.Steps, "steps", 1, "number of migrations to roll back")
@@ -127,7 +129,7 @@ func migrationCmd(
 			return err
 		}
 		defer pg.Close(d)
-		return run(cmd.Context(), d, admin.Printer{Out: cmd.OutOrStdout(), JSON: *asJSON})
+		return run(cmd.Context(), d, admin.NewPrinter(cmd.OutOrStdout(), *asJSON))
 	}
 	return cmd
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -56,4 +57,29 @@ func TestMigrateDown_asks_at_a_terminal(t *testing.T) {
 	out, code = answer(database)
 	assert.Zero(t, code, out)
 	assert.Len(t, m.missing(), 1)
+}
+
+func TestLists_fit_the_terminal(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	show := func(variables ...string) string {
+		cmd := greenroom(t, "webhooks", "list")
+		cmd.Env = append(append(cmd.Env, s.env...), variables...)
+		person, program := openPty(t)
+		cmd.Stdout = program
+		require.NoError(t, cmd.Run())
+		require.NoError(t, program.Close())
+		out, _ := io.ReadAll(person) // ends with EIO once the program's side is closed
+		return strings.ReplaceAll(string(out), "\r\n", "\n")
+	}
+	plain := show("NO_COLOR=1")
+	require.Contains(t, plain, s.hook)
+	require.NotContains(t, plain, "\x1b")
+	widest := 0
+	for line := range strings.Lines(plain) {
+		widest = max(widest, utf8.RuneCountInString(line)-1)
+	}
+	whole := strings.Index(s.run("webhooks list"), "\n")
+	require.Greater(t, whole, widest, "a pipe gets the whole lines")
+	require.Contains(t, show("TERM=xterm"), "\x1b[32mactive\x1b[")
 }

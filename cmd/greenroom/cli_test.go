@@ -204,6 +204,27 @@ func TestMan(t *testing.T) {
 	require.FileExists(t, filepath.Join(dir, "greenroom.1"))
 }
 
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	r := runProgram(
+		t,
+		[]string{"GREENROOM_DATABASE_URL=postgres://u@127.0.0.1:1/x"},
+		"doctor",
+		"--temporal-address",
+		"127.0.0.1:1",
+	)
+	require.Equal(t, 1, r.code)
+	require.Empty(t, r.stderr)
+	require.Regexp(t, `(?m)^problem +postgresql +.*refused`, r.stdout)
+	require.Contains(t, r.stdout, "→ start PostgreSQL at 127.0.0.1:1, or correct GREENROOM_DATABASE_URL\n")
+	require.Contains(t, r.stdout, "correct GREENROOM_TEMPORAL_ADDRESS")
+	r = runProgram(t, nil, "doctor", "--temporal-address", "127.0.0.1:1", "--json")
+	require.Equal(t, 1, r.code)
+	var findings []struct{ Check, State, Found, Cure string }
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &findings))
+	require.NotEmpty(t, findings)
+}
+
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	var status atomic.Int32

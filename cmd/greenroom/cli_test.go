@@ -165,7 +165,7 @@ func TestGroups_print_their_help(t *testing.T) {
 	t.Parallel()
 	groups := []string{
 		"keys", "webhooks", "staff", "candidates", "audit", "deliveries", "replays", "migrate", "events", "companies",
-		"keyset", "secret",
+		"keyset", "secret", "config",
 	}
 	for _, group := range groups {
 		r := runProgram(t, nil, group)
@@ -202,6 +202,26 @@ func TestMan(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(page), "--dry-run")
 	require.FileExists(t, filepath.Join(dir, "greenroom.1"))
+}
+
+func TestConfigList(t *testing.T) {
+	t.Parallel()
+	env := []string{"GREENROOM_SECRET=" + strings.Repeat("ab", 32), "GREENROOM_RETENTION_DAYS=7"}
+	r := runProgram(t, env, "config", "list", "--set", "--http-addr", "127.0.0.1:1")
+	require.Zero(t, r.code, r.stderr)
+	require.Regexp(t, `^SETTING +VALUE +ORIGIN +ENVIRONMENT\n`+
+		`http.addr +127.0.0.1:1 +flag +GREENROOM_HTTP_ADDR\n`+
+		`secret +\*{8} +environment +GREENROOM_SECRET\n`+
+		`retention.days +7 +environment +GREENROOM_RETENTION_DAYS\n$`, r.stdout)
+	r = runProgram(t, env, "config", "list", "--json")
+	var all []struct{ Name, Value, Origin string }
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &all))
+	require.Len(t, all, len(config.Describe()))
+	require.NotContains(t, r.stdout, "abab")
+	r = runProgram(t, []string{"GREENROOM_RETENTION_DAYS=never"}, "config", "list")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stdout, "never")
+	require.Contains(t, r.stderr, "retention.days (GREENROOM_RETENTION_DAYS) must be a whole number")
 }
 
 func TestDoctor(t *testing.T) {

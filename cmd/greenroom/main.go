@@ -33,7 +33,7 @@ func rootCmd() *cobra.Command {
 	}
 	root.SetVersionTemplate(versionLine())
 	root.SetFlagErrorFunc(explainFlag)
-	addGroup(root, "run", "Run it:", devCmd(), apiCmd(), workerCmd(), migrateCmd(), healthCmd(), doctorCmd())
+	addGroup(root, "run", "Run it:", devCmd(), apiCmd(), workerCmd(), migrateCmd(), healthCmd(), doctorCmd(), configCmd())
 	addGroup(root, "operate", "Operate it (directly in the database):", webhooksCmd(), deliveriesCmd(), replaysCmd(),
 		eventsCmd(), companiesCmd(), keysCmd(), candidatesCmd(), staffCmd(), auditCmd(), keysetCmd(), secretCmd())
 	addGroup(root, "try", "Try and measure it:", listenCmd(), demoCmd(), benchCmd(), chaosCmd())

@@ -99,6 +99,18 @@ func (a *Activities) SendInvitation(ctx context.Context, interview uuid.UUID) er
 	return db.InviteMailed(ctx, a.DB, interview, refusal)
 }
 
+// Check connects to the server, greets it, and logs in if URL has a user. It sends no mail.
+func (m MailServer) Check(ctx context.Context) error {
+	client, err := m.client()
+	if err != nil {
+		return err
+	}
+	if err := client.DialWithContext(ctx); err != nil {
+		return err
+	}
+	return client.Close()
+}
+
 // client returns an SMTP client for one session. Credentials require TLS, except on loopback.
 func (m MailServer) client() (*mail.Client, error) {
 	u, port, err := m.parse()

@@ -457,7 +457,7 @@ func (s *server) applyReceiver(
 		if err != nil {
 			return nil, err
 		}
-		moved, newSecret, err := s.MoveWebhook(w, checked)
+		moved, newSecret, err := surface.MoveWebhook(s.Box, w, checked)
 		if err != nil {
 			return nil, err
 		}

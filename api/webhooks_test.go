@@ -127,6 +127,9 @@ func TestWebhookCreate(t *testing.T) {
 			object{"field": "events", "provided": []any{99.0}, "allowed": []any{0.0, 1.0, 2.0, 3.0, 4.0, 5.0}},
 			e.Details,
 		)
+		e = refused(t, object{"url": hookURL, "events": []any{"interview.strated"}}, "events").Error
+		require.Contains(t, e.Details["allowed"], "interview.started", "names for a name")
+		require.Contains(t, e.Details["allowed"], "sourcing.completed")
 		for _, bad := range []any{-1, 6, 1.5, "", "3", "nope", nil, true, object{}, []int{1}, 1e20} {
 			e := refused(t, object{"url": hookURL, "events": []any{bad}}, "events").Error
 			require.Equal(t, "Invalid event type", e.Message, "%v", bad)

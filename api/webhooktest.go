@@ -13,7 +13,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"greenroom/activities/webhook"
 	"greenroom/api/surface"
 	"greenroom/db/catalog"
 	"greenroom/db/delivery"
@@ -45,8 +44,8 @@ const (
 	testWait   = 100 * time.Millisecond
 )
 
-// testResult is the result of a test; a failed test only has a message.
-type testResult struct {
+// TestResult is the result of a test of a webhook; a failed test only has a message.
+type TestResult struct {
 	Success    bool       `json:"success"`
 	DeliveryID *uuid.UUID `json:"deliveryId,omitempty"`
 	HTTPStatus *int       `json:"httpStatus,omitempty"`
@@ -72,7 +71,7 @@ func (s *server) testWebhook(c *gin.Context) error {
 		return surface.RateLimited("Too many tests of webhooks are in progress", testsEach, testGrace)
 	}
 	defer release()
-	result, err := s.test(c.Request.Context(), p, w)
+	result, err := TestWebhook(c.Request.Context(), s.DB, w)
 	if err != nil {
 		return err
 	}
@@ -86,44 +85,48 @@ func (s *server) testWebhook(c *gin.Context) error {
 	return ok(c, http.StatusOK, result)
 }
 
-// test sends the ping. If the profile has a ping event, the webhook must be subscribed to it; webhooks of other
-// profiles are always sent one.
-func (s *server) test(ctx context.Context, p *webhook.Profile, w *delivery.Webhook) (*testResult, error) {
+// TestWebhook sends a ping through a worker and waits for its outcome. If the profile has a ping event, the webhook
+// must be subscribed to it; webhooks of other profiles are always sent one.
+func TestWebhook(ctx context.Context, d *bun.DB, w *delivery.Webhook) (*TestResult, error) {
+	p, err := surface.ProfileOf(w.Profile)
+	if err != nil {
+		return nil, err
+	}
 	if p.Takes(catalog.Ping) && !slices.Contains(w.Events, catalog.Ping) {
 		if p.Numbered == 0 {
-			return &testResult{Message: testAddPing}, nil
+			return &TestResult{Message: testAddPing}, nil
 		}
-		return &testResult{Message: testNotSubscribed}, nil
+		return &TestResult{Message: testNotSubscribed}, nil
 	}
-	id, err := s.ping(ctx, w)
+	id, err := ping(ctx, d, w)
 	if errors.Is(err, pg.ErrConflict) {
-		return &testResult{Message: testNotCreated}, nil
+		return &TestResult{Message: testNotCreated}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	limit := time.Duration(w.TimeoutMS)*time.Millisecond + testGrace
-	d, err := s.await(ctx, id, limit)
+	made, err := awaitTest(ctx, d, id, limit)
 	if err != nil {
 		return nil, err
 	}
-	return s.outcome(ctx, d, limit)
+	return outcome(ctx, d, made, limit)
 }
 
 // ping records the event and its single delivery.
-func (s *server) ping(ctx context.Context, w *delivery.Webhook) (id uuid.UUID, err error) {
+func ping(ctx context.Context, d *bun.DB, w *delivery.Webhook) (id uuid.UUID, err error) {
 	e := &delivery.Event{CompanyID: w.Company(), Type: catalog.Ping, Data: surface.Encoded(gin.H{
 		"message": "This is a test ping from Greenroom", "webhookId": w.ID,
 	})}
-	err = pg.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+	err = pg.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
 		id, err = delivery.RecordTest(ctx, tx, e, w.ID)
 		return err
 	})
 	return id, err
 }
 
-// await returns the delivery once it has ended or is paused, or its current state when the limit has passed.
-func (s *server) await(ctx context.Context, id uuid.UUID, limit time.Duration) (*delivery.Delivery, error) {
+// awaitTest returns the delivery once it has ended or is paused, or its current state when the limit has passed.
+func awaitTest(ctx context.Context, d *bun.DB, id uuid.UUID, limit time.Duration) (*delivery.Delivery, error) {
 	deadline := time.Now().Add(limit)
 	for wait := firstPoll; ; wait = min(wait*3/2, lastPoll) {
 		select {
@@ -131,39 +134,41 @@ func (s *server) await(ctx context.Context, id uuid.UUID, limit time.Duration) (
 			return nil, ctx.Err()
 		case <-time.After(wait):
 		}
-		d, err := delivery.GetDelivery(ctx, s.DB, pg.Scope{}, id)
+		made, err := delivery.GetDelivery(ctx, d, pg.Scope{}, id)
 		if err != nil {
 			return nil, err
 		}
-		if d.Status.Ended() || d.Status == delivery.Paused || time.Now().After(deadline) {
-			return d, nil
+		if made.Status.Ended() || made.Status == delivery.Paused || time.Now().After(deadline) {
+			return made, nil
 		}
 	}
 }
 
 // outcome converts the state of a test's delivery to a result.
-func (s *server) outcome(ctx context.Context, d *delivery.Delivery, limit time.Duration) (*testResult, error) {
-	switch d.Status {
+func outcome(
+	ctx context.Context, d *bun.DB, made *delivery.Delivery, limit time.Duration,
+) (*TestResult, error) {
+	switch made.Status {
 	case delivery.Succeeded:
-		return s.passed(ctx, d)
+		return passed(ctx, d, made)
 	case delivery.Failed:
-		return &testResult{Message: testFailed + failure(d)}, nil
+		return &TestResult{Message: testFailed + failure(made)}, nil
 	case delivery.Canceled:
-		return &testResult{Message: testFailed + "the webhook was deleted"}, nil
+		return &TestResult{Message: testFailed + "the webhook was deleted"}, nil
 	case delivery.Paused:
-		return &testResult{Message: testFailed + "the webhook was disabled or its circuit opened during the test"}, nil
+		return &TestResult{Message: testFailed + "the webhook was disabled or its circuit opened during the test"}, nil
 	case delivery.Pending, delivery.Retrying:
 	}
 	seconds := strconv.FormatFloat(limit.Seconds(), 'f', -1, 64)
-	return &testResult{Message: testFailed + "no worker took the delivery within " + seconds + " s"}, nil
+	return &TestResult{Message: testFailed + "no worker took the delivery within " + seconds + " s"}, nil
 }
 
-func (s *server) passed(ctx context.Context, d *delivery.Delivery) (*testResult, error) {
-	attempts, err := delivery.ListAttempts(ctx, s.DB, d.ID)
+func passed(ctx context.Context, d *bun.DB, made *delivery.Delivery) (*TestResult, error) {
+	attempts, err := delivery.ListAttempts(ctx, d, made.ID)
 	if err != nil {
 		return nil, err
 	}
-	r := &testResult{Success: true, DeliveryID: &d.ID, HTTPStatus: d.LastStatusCode, Message: testWorked}
+	r := &TestResult{Success: true, DeliveryID: &made.ID, HTTPStatus: made.LastStatusCode, Message: testWorked}
 	if n := len(attempts); n > 0 {
 		r.DurationMS = &attempts[n-1].DurationMS
 	}

@@ -52,31 +52,13 @@ func Migrate(ctx context.Context, db *bun.DB) (applied []string, err error) {
 	return applied, nil
 }
 
-// Rollback reverts the last applied group of migrations and returns their names.
-func Rollback(ctx context.Context, db *bun.DB) (taken []string, err error) {
-	m := Migrator(db)
-	if err := m.Init(ctx); err != nil {
-		return nil, fmt.Errorf("prepare migrations: %w", err)
-	}
-	group, err := m.Rollback(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("roll back: %w", err)
-	}
-	for _, mig := range group.Migrations {
-		taken = append(taken, mig.Name+"_"+mig.Comment)
-	}
-	return taken, nil
-}
-
 // ErrNotMigrated means that the schema is missing or older than this program.
 var ErrNotMigrated = errors.New("the database is not migrated: run greenroom migrate up")
 
 // CheckMigrated returns ErrNotMigrated when a migration of this program was not applied.
 func CheckMigrated(ctx context.Context, db *bun.DB) error {
 	all, err := Migrator(db).MigrationsWithStatus(ctx)
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "42P01" ||
-		err == nil && len(all.Unapplied()) > 0 { // undefined_table: not even the list of migrations
+	if isUndefinedTable(err) || err == nil && len(all.Unapplied()) > 0 {
 		return ErrNotMigrated
 	}
 	if err != nil {
@@ -85,19 +67,24 @@ func CheckMigrated(ctx context.Context, db *bun.DB) error {
 	return nil
 }
 
+// isUndefinedTable reports that not even the list of migrations exists.
+func isUndefinedTable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42P01"
+}
+
 // MigrationState is one migration and when it was applied; zero when it was not.
 type MigrationState struct {
 	Name      string
 	AppliedAt time.Time
 }
 
-// MigrationStatus lists all migrations, oldest first.
+// MigrationStatus lists all migrations, oldest first. It changes nothing: in an empty database none is applied.
 func MigrationStatus(ctx context.Context, db *bun.DB) ([]MigrationState, error) {
-	m := Migrator(db)
-	if err := m.Init(ctx); err != nil {
-		return nil, fmt.Errorf("prepare migrations: %w", err)
+	all, err := Migrator(db).MigrationsWithStatus(ctx)
+	if isUndefinedTable(err) {
+		all, err = migrations.All().Sorted(), nil
 	}
-	all, err := m.MigrationsWithStatus(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list migrations: %w", err)
 	}

@@ -362,8 +362,8 @@ func (t *attempt) row(p *webhook.Profile, r webhook.Response) delivery.Attempt {
 
 func (t *attempt) log(ctx context.Context, row *delivery.Attempt, opened bool) {
 	args := []any{
-		"delivery_id", row.DeliveryID, "webhook_id", t.job.Webhook.ID, "event_type", t.job.Event.Type,
-		"attempt", row.Attempt, "outcome", row.Outcome, "duration_ms", row.DurationMS,
+		"delivery_id", row.DeliveryID, "webhook_id", t.job.Webhook.ID, "host", webhook.Host(t.job.Webhook.URL),
+		"event_type", t.job.Event.Type, "attempt", row.Attempt, "outcome", row.Outcome, "duration_ms", row.DurationMS,
 	}
 	if row.StatusCode != nil {
 		args = append(args, "status_code", *row.StatusCode)
@@ -387,7 +387,8 @@ func (t *attempt) logCircuit(ctx context.Context, row *delivery.Attempt, opened 
 			reason = *row.Error
 		}
 		t.Logger.WarnContext(ctx, "circuit opened: deliveries of this webhook wait until it is reset or a probe succeeds",
-			"webhook_id", w.ID, "host", webhook.Host(w.URL), "last_error", reason)
+			"webhook_id", w.ID, "host", webhook.Host(w.URL), "last_error", reason,
+			"cure", "greenroom webhooks reset-circuit "+w.ID.String())
 	case t.in.Probe && w.CircuitOpenedAt != nil && row.Outcome == delivery.OutcomeSucceeded:
 		t.Logger.InfoContext(ctx, "circuit closed by a probe", "webhook_id", w.ID, "host", webhook.Host(w.URL))
 	}

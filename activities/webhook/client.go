@@ -104,6 +104,28 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 	return d.DialContext(ctx, network, address)
 }
 
+// Reach opens a connection to the endpoint, as an attempt does, and closes it: name, address guard, proxy, TLS. It
+// sends no request. It returns KindNone, or why the endpoint is not reached, in words that may name hosts.
+func (c *Client) Reach(ctx context.Context, endpoint string) (ErrorKind, string) {
+	u, err := c.parseURL(endpoint)
+	if err != nil {
+		return KindBlocked, err.Error()
+	}
+	dial := c.transport.DialContext
+	if u.Scheme == "https" {
+		dial = c.transport.DialTLSContext
+	}
+	conn, err := dial(ctx, "tcp", hostPort(u))
+	if err == nil {
+		_ = conn.Close() // nothing was sent
+		return KindNone, ""
+	}
+	if kind, text := transportFailure(err); kind != KindNone {
+		return kind, text
+	}
+	return KindConnect, "Connection failed"
+}
+
 // CloseIdleConnections closes idle connections; call it at shutdown.
 func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
 

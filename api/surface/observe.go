@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
@@ -50,9 +51,20 @@ func (s *Core) observe(c *gin.Context) {
 	}
 	status := c.Writer.Status()
 	s.metrics.duration.WithLabelValues(method(c.Request.Method), route, strconv.Itoa(status)).Observe(took.Seconds())
-	s.Logger.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", append(whose(c),
+	s.Logger.LogAttrs(c.Request.Context(), requestLevel(route, status), "request", append(whose(c),
 		slog.String("request_id", id), slog.String("method", c.Request.Method), slog.String("route", route),
 		slog.Int("status", status), slog.Float64("duration_ms", float64(took.Microseconds())/1000))...)
+}
+
+// probes are the routes that machines call every few seconds.
+var probes = []string{"/healthz", "/readyz", "/metrics"}
+
+// requestLevel keeps probes that succeed out of the log.
+func requestLevel(route string, status int) slog.Level {
+	if slices.Contains(probes, route) && status < http.StatusBadRequest {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // method maps unknown methods to one label value, because each value makes a time series.

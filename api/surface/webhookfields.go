@@ -58,10 +58,20 @@ func (r EventRefs) Resolve(profile string, custom ...string) ([]string, error) {
 	}
 	if len(bad) > 0 {
 		e := Invalid("events", "Invalid event type")
-		e.Details = Details{"field": "events", "provided": bad, "allowed": AllowedEvents(p)}
+		allowed := AllowedEvents(p)
+		if slices.ContainsFunc(bad, isText) {
+			allowed = p.Names()
+		}
+		e.Details = Details{"field": "events", "provided": bad, "allowed": allowed}
 		return nil, e
 	}
 	return types, nil
+}
+
+// isText reports whether an event is given by name: the error then lists names, otherwise the profile's numbers.
+func isText(ref json.RawMessage) bool {
+	_, is := text(ref)
+	return is
 }
 
 // ResolveFor is Resolve with the custom types that the company has registered (nil: none) and those that the webhook

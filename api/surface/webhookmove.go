@@ -8,6 +8,7 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
+	"greenroom/db/seal"
 )
 
 // MoveWebhook sets the URL of a webhook, for a transaction that has locked the row, and returns the columns to update.
@@ -15,7 +16,7 @@ import (
 // credentials and the custom headers, which may be some, are dropped. A profile whose deliveries carry
 // a key gets a new signing secret, since the key is derived from it; newSecret is that secret in plain text, to be
 // shown once, and nil for other webhooks.
-func (s *Core) MoveWebhook(w *delivery.Webhook, to string) (columns []string, newSecret []byte, err error) {
+func MoveWebhook(box *seal.Box, w *delivery.Webhook, to string) (columns []string, newSecret []byte, err error) {
 	same := delivery.SameOrigin(w.URL, to)
 	w.URL = to
 	if same {
@@ -31,7 +32,7 @@ func (s *Core) MoveWebhook(w *delivery.Webhook, to string) (columns []string, ne
 		return columns, nil, err
 	}
 	newSecret = webhook.GenerateSecret()
-	sealed, err := s.Box.Seal(newSecret, w.ID, delivery.SecretField)
+	sealed, err := box.Seal(newSecret, w.ID, delivery.SecretField)
 	if err != nil {
 		return columns, nil, err
 	}

@@ -188,7 +188,7 @@ func (s *server) applyWebhook(c *gin.Context, in *webhookChange, w *delivery.Web
 		if err != nil {
 			return nil, err
 		}
-		columns, _, err := s.MoveWebhook(w, checked) // this profile has no key, so its secret stays
+		columns, _, err := surface.MoveWebhook(s.Box, w, checked) // this profile has no key, so its secret stays
 		if err != nil {
 			return nil, err
 		}

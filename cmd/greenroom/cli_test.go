@@ -63,45 +63,66 @@ func TestCommands_refuse_in_one_line(t *testing.T) {
 	_, url := dbtest.NewURL(t)
 	env := []string{"GREENROOM_DATABASE_URL=" + url, "GREENROOM_SECRET=" + strings.Repeat("ab", 32)}
 	for name, tt := range map[string]struct{ args, want string }{
-		"an_unknown_command":           {"deploy", `unknown command "deploy" for "greenroom"`},
-		"an_unknown_command_of_keys":   {"keys remove x", `unknown command "remove" for "greenroom keys"`},
-		"an_unknown_migration":         {"migrate redo", `unknown command "redo" for "greenroom migrate"`},
-		"an_unknown_replay_command":    {"replays list", `unknown command "list" for "greenroom replays"`},
-		"an_unknown_dev_command":       {"dev stop", `unknown command "stop" for "greenroom dev"`},
-		"an_unknown_flag":              {"keys list --comany Acme", "unknown flag: --comany"},
-		"a_stray_argument":             {"deliveries list Acme", `unknown command "Acme" for "greenroom deliveries list"`},
-		"a_missing_id":                 {"webhooks delete", "accepts 1 arg(s), received 0"},
-		"two_ids":                      {"deliveries retry a b", "accepts 1 arg(s), received 2"},
-		"a_suspension_without_reason":  {"keys suspend 5", `required flag(s) "reason" not set`},
-		"a_limit_that_is_no_number":    {"keys list --limit all", `invalid argument "all" for "--limit" flag`},
-		"a_limit_of_0":                 {"deliveries list --limit 0", "--limit must be at least 1"},
-		"a_key_that_is_no_id":          {"keys revoke 5", noID + "key"},
-		"a_webhook_that_is_no_id":      {"webhooks reset-circuit 5", noID + "webhook"},
-		"a_deleted_webhook_no_id":      {"webhooks delete 5", noID + "webhook"},
-		"a_delivery_that_is_no_id":     {"deliveries show 5", noID + "delivery"},
-		"a_retried_delivery_no_id":     {"deliveries retry 5", noID + "delivery"},
-		"a_canceled_delivery_no_id":    {"deliveries cancel 5", noID + "delivery"},
-		"a_filter_that_is_no_id":       {"deliveries list --webhook 5", noID + "webhook"},
-		"a_replay_that_is_no_id":       {"replays show 5", noID + "replay"},
-		"a_user_that_is_no_id":         {"staff delete 5", noID + "staff user"},
-		"a_token_of_no_id":             {"staff token 5", noID + "staff user"},
-		"an_erased_candidate_no_id":    {"candidates erase 5", noID + "candidate"},
-		"an_erasure_of_no_id":          {"candidates erasure 5", noID + "candidate"},
-		"an_audit_of_limit_0":          {"audit list --limit 0", "--limit must be at least 1"},
-		"a_rotated_key_no_id":          {"keys rotate 5", noID + "key"},
-		"a_replay_of_no_webhook":       {"deliveries replay --since 1h", `"" is not the id of a webhook`},
-		"an_unknown_status":            {"deliveries list --status lost", "--status must be one of pending, retrying"},
-		"a_time_that_is_none":          {"deliveries list --since soon", "--since must be a time"},
-		"an_end_that_is_none":          {"deliveries list --until soon", "--until must be a time"},
-		"an_expiry_that_is_none":       {"keys create --platform --expires never", "--expires must be a time"},
-		"a_webhook_without_a_keyset":   {"webhooks create --platform", "keyset is not set: set GREENROOM_KEYSET"},
+		"an_unknown_command":          {"deploy", `unknown command "deploy" for "greenroom": see greenroom --help`},
+		"a_misspelled_command":        {"delivery list", `unknown command "delivery" for "greenroom": see greenroom --help`},
+		"a_misspelled_group":          {"webhoks list", `unknown command "webhoks" for "greenroom": did you mean webhooks?`},
+		"a_misspelled_keys_command":   {"keys revok x", `unknown command "revok" for "greenroom keys": did you mean revoke?`},
+		"a_misspelled_listing":        {"webhooks lst", `unknown command "lst" for "greenroom webhooks": did you mean list`},
+		"an_unknown_command_of_keys":  {"keys remove x", `unknown command "remove" for "greenroom keys"`},
+		"an_unknown_migration":        {"migrate redo", `unknown command "redo" for "greenroom migrate"`},
+		"an_unknown_replay_command":   {"replays frob", `unknown command "frob" for "greenroom replays"`},
+		"an_unknown_dev_command":      {"dev stop", `unknown command "stop" for "greenroom dev"`},
+		"an_unknown_bench_command":    {"bench huge", `unknown command "huge" for "greenroom bench"`},
+		"an_unknown_help_topic":       {"help keys revok", `unknown command "revok" for "greenroom keys": did you mean revoke?`},
+		"an_unknown_flag":             {"keys list --comany Acme", "unknown flag: --comany: see greenroom keys list --help"},
+		"a_stray_argument":            {"deliveries list Acme", `unexpected argument "Acme": usage: greenroom deliveries list [flags]`},
+		"a_missing_id":                {"webhooks delete", "ID is missing: usage: greenroom webhooks delete ID [flags]"},
+		"a_missing_fingerprint":       {"webhooks revoke-secret 5", "FINGERPRINT is missing: usage: greenroom webhooks revoke-secret ID"},
+		"two_ids":                     {"deliveries retry a b", `unexpected argument "b": usage: greenroom deliveries retry ID [flags]`},
+		"a_suspension_without_reason": {"keys suspend 5", "--reason is required: usage: greenroom keys suspend ID --reason REASON [flags]"},
+		"a_webhook_of_nothing":        {"webhooks create --platform", "--event and --url are required: usage: greenroom webhooks create"},
+		"a_limit_that_is_no_number":   {"keys list --limit all", `invalid argument "all" for "--limit" flag`},
+		"a_limit_of_0":                {"deliveries list --limit 0", "--limit must be at least 1"},
+		"a_key_that_is_no_id":         {"keys revoke 5", noID + "key"},
+		"a_webhook_that_is_no_id":     {"webhooks reset-circuit 5", noID + "webhook"},
+		"a_deleted_webhook_no_id":     {"webhooks delete 5", noID + "webhook"},
+		"a_delivery_that_is_no_id":    {"deliveries show 5", noID + "delivery"},
+		"a_retried_delivery_no_id":    {"deliveries retry 5", noID + "delivery"},
+		"a_canceled_delivery_no_id":   {"deliveries cancel 5", noID + "delivery"},
+		"a_filter_that_is_no_id":      {"deliveries list --webhook 5", noID + "webhook"},
+		"a_replay_that_is_no_id":      {"replays show 5", noID + "replay"},
+		"a_user_that_is_no_id":        {"staff delete 5", noID + "staff user"},
+		"a_token_of_no_id":            {"staff token 5", noID + "staff user"},
+		"an_erased_candidate_no_id":   {"candidates erase 5", noID + "candidate"},
+		"an_erasure_of_no_id":         {"candidates erasure 5", noID + "candidate"},
+		"an_audit_of_limit_0":         {"audit list --limit 0", "--limit must be at least 1"},
+		"a_rotated_key_no_id":         {"keys rotate 5", noID + "key"},
+		"a_replay_of_no_webhook":      {"deliveries replay --since 1h", "--webhook is required: usage: greenroom deliveries replay"},
+		"a_replay_of_all_time":        {"deliveries replay --webhook 5", "--since is required"},
+		"a_shown_webhook_no_id":       {"webhooks show 5", noID + "webhook"},
+		"a_tested_webhook_no_id":      {"webhooks test 5", noID + "webhook"},
+		"an_event_that_is_no_id":      {"events show 5", noID + "event"},
+		"a_cursor_that_is_no_id":      {"deliveries list --cursor 5", noID + "delivery"},
+		"a_paused_replay_no_id":       {"replays pause 5", noID + "replay"},
+		"replays_of_no_webhook":       {"replays list --webhook 5", noID + "webhook"},
+		"companies_of_limit_0":        {"companies list --limit 0", "--limit must be at least 1"},
+		"events_of_limit_0":           {"events list --limit 0", "--limit must be at least 1"},
+		"replays_of_limit_0":          {"replays list --limit 0", "--limit must be at least 1"},
+		"keys_of_limit_0":             {"keys list --limit 0", "--limit must be at least 1"},
+		"an_unknown_status":           {"deliveries list --status lost", "--status must be one of pending, retrying"},
+		"a_time_that_is_none":         {"deliveries list --since soon", "--since must be a time"},
+		"an_end_that_is_none":         {"deliveries list --until soon", "--until must be a time"},
+		"an_expiry_that_is_none":      {"keys create --platform --expires never", "--expires must be a time"},
+		"a_webhook_without_a_keyset": {
+			"webhooks create --platform --url https://a.example --event 5", "keyset is not set: set GREENROOM_KEYSET",
+		},
 		"a_worker_without_probes":      {"health --worker", "worker.http_addr is not set"},
 		"a_receiver_with_a_bad_status": {"listen --status 99", "status must be 200 to 599, not 99"},
 		"a_receiver_with_a_bad_secret": {"listen --secret short", "the signing secret must be 64 hex digits"},
 		"a_demo_without_a_product":     {"demo", "start `make run` first"},
 		"a_bench_of_another_temporal":  {"bench --temporal cloud", `--temporal is server or dev, not "cloud"`},
 		"chaos_with_another_temporal":  {"chaos --temporal cloud", `--temporal is server or dev, not "cloud"`},
-		"nothing_to_execute":           {"dev exec", "requires at least 1 arg(s), only received 0"},
+		"nothing_to_execute":           {"dev exec", "COMMAND is missing: usage: greenroom dev exec -- COMMAND [ARGUMENTS]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -119,7 +140,8 @@ func TestCommands_name_the_settings_that_they_miss(t *testing.T) {
 	for _, args := range []string{
 		"keys list", "keys revoke 5", "webhooks list", "staff list", "deliveries list", "replays show 5",
 		"candidates erase 5", "candidates erasure 5", "audit list",
-		"migrate up", "migrate down", "migrate status", "api", "worker", "keys create --platform", "webhooks create",
+		"migrate up", "migrate down", "migrate status", "api", "worker", "keys create --platform",
+		"webhooks create --url https://a.example --event 5", "companies list", "events list", "replays list",
 	} {
 		t.Run(strings.ReplaceAll(args, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -129,8 +151,9 @@ func TestCommands_name_the_settings_that_they_miss(t *testing.T) {
 			first, rest, _ := strings.Cut(strings.TrimSuffix(r.stderr, "\n"), "\n")
 			assert.Equal(t, "greenroom: "+noDatabase, first)
 			for want, needed := range map[string]bool{
-				"secret is not set": args == "api" || args == "worker" || strings.HasPrefix(args, "keys create"),
-				"keyset is not set": args == "api" || args == "worker" || args == "webhooks create",
+				"secret is not set":                 args == "api" || args == "worker" || strings.HasPrefix(args, "keys create"),
+				"keyset is not set":                 args == "api" || args == "worker" || strings.HasPrefix(args, "webhooks create"),
+				"name its directory with --dev-dir": args != "api" && args != "worker" && !strings.HasPrefix(args, "migrate"),
 			} {
 				assert.Equal(t, needed, strings.Contains(rest, want), want)
 			}
@@ -140,51 +163,86 @@ func TestCommands_name_the_settings_that_they_miss(t *testing.T) {
 
 func TestGroups_print_their_help(t *testing.T) {
 	t.Parallel()
-	for _, group := range []string{"keys", "webhooks", "staff", "candidates", "audit", "deliveries", "replays", "migrate"} {
+	groups := []string{
+		"keys", "webhooks", "staff", "candidates", "audit", "deliveries", "replays", "migrate", "events", "companies",
+		"keyset", "secret", "config",
+	}
+	for _, group := range groups {
 		r := runProgram(t, nil, group)
 		require.Zero(t, r.code)
 		require.Contains(t, r.stdout, "Available Commands:\n")
+		require.Equal(t, r.stdout, runProgram(t, nil, "help", group).stdout)
 	}
+	r := runProgram(t, nil)
+	require.Zero(t, r.code)
+	for _, title := range []string{"Run it:", "Operate it (directly in the database):", "Try and measure it:", "Other:"} {
+		require.Contains(t, r.stdout, "\n"+title+"\n")
+	}
+	require.NotContains(t, r.stdout, "Additional Commands:", "every command has a group")
 }
 
-func TestMigrate(t *testing.T) {
+func TestUnknownVariables_are_named(t *testing.T) {
 	t.Parallel()
-	d, url := dbtest.NewURL(t)
-	all, err := db.MigrationStatus(t.Context(), d)
-	require.NoError(t, err)
-	env := []string{"GREENROOM_DATABASE_URL=" + url}
-	migrate := func(command string) []string {
-		r := runProgram(t, env, "migrate", command)
-		require.Zero(t, r.code, r.stderr)
-		return strings.Split(strings.TrimSpace(r.stdout), "\n")
-	}
-	states := func() (applied, missing int) {
-		for _, line := range migrate("status") {
-			_, state, found := strings.Cut(line, "\t")
-			require.True(t, found, line)
-			if state == "missing" {
-				missing++
-				continue
-			}
-			assert.Regexp(t, `^applied \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$`, state)
-			applied++
-		}
-		return applied, missing
-	}
+	cmd := greenroom(t, "keys", "secrets")
+	cmd.Env = append(cmd.Env, "GREENROOM_CIRCUIT_TRESHOLD=9", "GREENROOM_NOTHING=1")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	require.NoError(t, cmd.Run())
+	assert.Contains(t, stderr.String(), "greenroom: GREENROOM_CIRCUIT_TRESHOLD is not a setting and is ignored: "+
+		"did you mean GREENROOM_CIRCUIT_THRESHOLD?\n")
+	assert.Contains(t, stderr.String(), "greenroom: GREENROOM_NOTHING is not a setting and is ignored: "+
+		"see greenroom help settings\n")
+}
 
-	assert.Equal(t, []string{"nothing to apply"}, migrate("up"), "the test's database has the schema")
-	applied, missing := states()
-	assert.Equal(t, []int{len(all), 0}, []int{applied, missing})
-	rolledBack := migrate("down")
-	assert.True(t, strings.HasPrefix(rolledBack[0], "rolled back "), rolledBack[0])
-	_, missing = states()
-	assert.Len(t, rolledBack, missing)
-	r := runProgram(t, env, "keys", "list")
-	assert.Equal(t, "greenroom: the database is not migrated: run greenroom migrate up\n", r.stderr)
-	again := migrate("up")
-	assert.Len(t, again, len(rolledBack))
-	assert.True(t, strings.HasPrefix(again[0], "applied "), again[0])
-	assert.Equal(t, []string{"nothing to apply"}, migrate("up"))
+func TestMan(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "man1")
+	require.Equal(t, result{}, runProgram(t, nil, "man", dir))
+	page, err := os.ReadFile(filepath.Join(dir, "greenroom-deliveries-replay.1"))
+	require.NoError(t, err)
+	require.Contains(t, string(page), "--dry-run")
+	require.FileExists(t, filepath.Join(dir, "greenroom.1"))
+}
+
+func TestConfigList(t *testing.T) {
+	t.Parallel()
+	env := []string{"GREENROOM_SECRET=" + strings.Repeat("ab", 32), "GREENROOM_RETENTION_DAYS=7"}
+	r := runProgram(t, env, "config", "list", "--set", "--http-addr", "127.0.0.1:1")
+	require.Zero(t, r.code, r.stderr)
+	require.Regexp(t, `^SETTING +VALUE +ORIGIN +ENVIRONMENT\n`+
+		`http.addr +127.0.0.1:1 +flag +GREENROOM_HTTP_ADDR\n`+
+		`secret +\*{8} +environment +GREENROOM_SECRET\n`+
+		`retention.days +7 +environment +GREENROOM_RETENTION_DAYS\n$`, r.stdout)
+	r = runProgram(t, env, "config", "list", "--json")
+	var all []struct{ Name, Value, Origin string }
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &all))
+	require.Len(t, all, len(config.Describe()))
+	require.NotContains(t, r.stdout, "abab")
+	r = runProgram(t, []string{"GREENROOM_RETENTION_DAYS=never"}, "config", "list")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stdout, "never")
+	require.Contains(t, r.stderr, "retention.days (GREENROOM_RETENTION_DAYS) must be a whole number")
+}
+
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	r := runProgram(
+		t,
+		[]string{"GREENROOM_DATABASE_URL=postgres://u@127.0.0.1:1/x"},
+		"doctor",
+		"--temporal-address",
+		"127.0.0.1:1",
+	)
+	require.Equal(t, 1, r.code)
+	require.Empty(t, r.stderr)
+	require.Regexp(t, `(?m)^problem +postgresql +.*refused`, r.stdout)
+	require.Contains(t, r.stdout, "→ start PostgreSQL at 127.0.0.1:1, or correct GREENROOM_DATABASE_URL\n")
+	require.Contains(t, r.stdout, "correct GREENROOM_TEMPORAL_ADDRESS")
+	r = runProgram(t, nil, "doctor", "--temporal-address", "127.0.0.1:1", "--json")
+	require.Equal(t, 1, r.code)
+	var findings []struct{ Check, State, Found, Cure string }
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &findings))
+	require.NotEmpty(t, findings)
 }
 
 func TestHealth(t *testing.T) {
@@ -244,6 +302,7 @@ func TestVersion(t *testing.T) {
 	t.Parallel()
 	r := runProgram(t, nil, "version")
 	assert.Regexp(t, `^greenroom \S+ \(go\S+, \w+/\w+(, [0-9a-f]+)?\)\n$`, r.stdout)
+	assert.Equal(t, r, runProgram(t, nil, "--version"))
 }
 
 func TestDevClean_removes_only_the_data(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/uptrace/bun"
@@ -65,7 +67,7 @@ func runComponent(run component) func(*cobra.Command, []string) error {
 		ctx, stop := untilSignal(cmd.Context())
 		defer stop()
 		logger := service.Logger(cfg, os.Stderr)
-		warnAboutMisspelled(ctx, logger)
+		logUnknownVariables(ctx, logger)
 		d, err := service.AwaitDB(ctx, cfg, logger)
 		if err != nil {
 			return err
@@ -78,11 +80,33 @@ func runComponent(run component) func(*cobra.Command, []string) error {
 	}
 }
 
-// warnAboutMisspelled logs the environment variables that look like misspelled settings.
-func warnAboutMisspelled(ctx context.Context, logger *slog.Logger) {
-	for _, v := range config.MisspelledVariables(os.Environ()) {
-		logger.WarnContext(ctx, "unknown environment variable is ignored", "variable", v.Name, "did_you_mean", v.Setting)
+// logUnknownVariables logs the environment variables that look like settings and are ignored.
+func logUnknownVariables(ctx context.Context, logger *slog.Logger) {
+	for _, v := range config.UnknownVariables(os.Environ()) {
+		args := []any{"variable", v.Name}
+		if v.Setting != "" {
+			args = append(args, "did_you_mean", v.Setting)
+		}
+		logger.WarnContext(ctx, "unknown environment variable is ignored", args...)
 	}
+}
+
+// logs are the commands that log the unknown variables.
+var logs = []string{"api", "worker", "dev"}
+
+// warnOfVariables says which environment variables look like settings and are ignored, for commands that do not log.
+func warnOfVariables(cmd *cobra.Command, _ []string) error {
+	if slices.Contains(logs, cmd.Name()) || strings.HasPrefix(cmd.Name(), "__") { // __complete: for shells
+		return nil
+	}
+	for _, v := range config.UnknownVariables(os.Environ()) {
+		hint := "see greenroom help settings"
+		if v.Setting != "" {
+			hint = "did you mean " + v.Setting + "?"
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "greenroom: %s is not a setting and is ignored: %s\n", v.Name, hint)
+	}
+	return nil
 }
 
 // listenHTTP listens on the API's address.

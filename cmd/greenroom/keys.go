@@ -84,7 +84,7 @@ func keysSuspendCmd() *cobra.Command {
 		},
 	)
 	cmd.Flags().StringVar(&reason, "reason", "", "reason; requests with the key are refused with this text")
-	_ = cmd.MarkFlagRequired("reason") // fails only for an unknown flag
+	requireFlags(cmd, "reason")
 	return cmd
 }
 

@@ -18,7 +18,7 @@ func keysSecretsCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return admin.Printer{Out: cmd.OutOrStdout(), JSON: *asJSON}.Secrets(s)
+		return admin.NewPrinter(cmd.OutOrStdout(), *asJSON).Secrets(s)
 	}
 	return cmd
 }

@@ -11,38 +11,7 @@ import (
 )
 
 func main() {
-	root := &cobra.Command{
-		Use:           "greenroom",
-		Short:         "Interview platform with durable webhooks",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.AddCommand(
-		devCmd(),
-		apiCmd(),
-		workerCmd(),
-		benchCmd(),
-		chaosCmd(),
-		migrateCmd(),
-		keysCmd(),
-		keysetCmd(),
-		secretCmd(),
-		webhooksCmd(),
-		staffCmd(),
-		candidatesCmd(),
-		auditCmd(),
-		deliveriesCmd(),
-		replaysCmd(),
-		healthCmd(),
-		listenCmd(),
-		demoCmd(),
-		versionCmd(),
-		settingsTopic(),
-	)
-	for _, cmd := range root.Commands() {
-		refuseUnknown(cmd)
-	}
-	if err := root.Execute(); err != nil {
+	if err := rootCmd().Execute(); err != nil {
 		var exit exitError
 		if errors.As(err, &exit) {
 			os.Exit(int(exit))
@@ -52,14 +21,36 @@ func main() {
 	}
 }
 
-// refuseUnknown makes a group of commands fail for an unknown one. Cobra itself prints the help and succeeds, so that a
-// script with a misspelled command would not notice.
-func refuseUnknown(group *cobra.Command) {
-	if !group.HasSubCommands() || group.Runnable() {
-		return
+// rootCmd returns the tree of commands.
+func rootCmd() *cobra.Command {
+	root := &cobra.Command{
+		Use:               "greenroom",
+		Short:             "Interview platform with durable webhooks",
+		Version:           version,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRunE: warnOfVariables,
 	}
-	group.Args, group.DisableFlagsInUseLine = cobra.NoArgs, true
-	group.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	root.SetVersionTemplate(versionLine())
+	root.SetFlagErrorFunc(explainFlag)
+	addGroup(root, "run", "Run it:", devCmd(), apiCmd(), workerCmd(), migrateCmd(), healthCmd(), doctorCmd(), configCmd())
+	addGroup(root, "operate", "Operate it (directly in the database):", webhooksCmd(), deliveriesCmd(), replaysCmd(),
+		eventsCmd(), companiesCmd(), keysCmd(), candidatesCmd(), staffCmd(), auditCmd(), keysetCmd(), secretCmd())
+	addGroup(root, "try", "Try and measure it:", listenCmd(), demoCmd(), benchCmd(), chaosCmd())
+	addGroup(root, "other", "Other:", versionCmd(), manCmd(), settingsTopic())
+	root.SetHelpCommandGroupID("other")
+	root.SetCompletionCommandGroupID("other")
+	finish(root)
+	refuseUnknownTopic(root)
+	return root
+}
+
+func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: id, Title: title})
+	for _, cmd := range commands {
+		cmd.GroupID = id
+	}
+	root.AddCommand(commands...)
 }
 
 // exitError ends the program with this exit code and without a message: the command has already printed one.

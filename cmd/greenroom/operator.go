@@ -29,7 +29,7 @@ func operator(
 			return err
 		}
 		defer a.Close()
-		return run(cmd.Context(), a, admin.Printer{Out: cmd.OutOrStdout(), JSON: *asJSON}, args)
+		return run(cmd.Context(), a, admin.NewPrinter(cmd.OutOrStdout(), *asJSON), args)
 	}
 	return cmd
 }

@@ -104,7 +104,8 @@ func TestOperator_commands(t *testing.T) {
 	t.Run("a_misspelled_variable_is_named", func(t *testing.T) {
 		// The API exits because it cannot listen on this address.
 		cmd := greenroom(t, "api", "--http-addr", "192.0.2.1:1")
-		cmd.Env = append(append(cmd.Env, env...), "GREENROOM_DATABASE_MAX_CON=5", "GREENROOM_API_PORT=tcp://10.0.0.1:80")
+		cmd.Env = append(append(cmd.Env, env...), "GREENROOM_DATABASE_MAX_CON=5", "GREENROOM_API_PORT=tcp://10.0.0.1:80",
+			"GREENROOM_API_SERVICE_HOST=10.0.0.1")
 		out, err := cmd.CombinedOutput()
 		require.Error(t, err)
 		require.Contains(t, string(out), "variable=GREENROOM_DATABASE_MAX_CON did_you_mean=GREENROOM_DATABASE_MAX_CONNS")

@@ -51,8 +51,8 @@ func runAll(ctx context.Context, cfg config.Config, _ *devstack.Stack) error {
 
 // runProduct runs API, worker and simulator until ctx ends. It calls ready when both API and worker are ready.
 func runProduct(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, ready func() error) error {
-	logger := service.Logger(cfg, os.Stderr)
-	warnAboutMisspelled(ctx, logger)
+	logger := service.DevLogger(cfg, os.Stderr)
+	logUnknownVariables(ctx, logger)
 	cfg.Egress.AllowHTTP, cfg.Egress.AllowLoopback = true, true
 	logger.InfoContext(ctx, "webhooks to this machine and over plain http are allowed")
 	sim, err := service.StartSimulator(ctx, logger)

@@ -18,15 +18,18 @@ func versionCmd() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version of this program",
 		Args:  cobra.NoArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			revisionText := ""
-			if r := revision(); r != "" {
-				revisionText = ", " + r
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "greenroom %s (%s, %s/%s%s)\n",
-				version, runtime.Version(), runtime.GOOS, runtime.GOARCH, revisionText)
-		},
+		Run:   func(cmd *cobra.Command, _ []string) { fmt.Fprint(cmd.OutOrStdout(), versionLine()) },
 	}
+}
+
+// versionLine is the output of `greenroom version` and `greenroom --version`.
+func versionLine() string {
+	revisionText := ""
+	if r := revision(); r != "" {
+		revisionText = ", " + r
+	}
+	return fmt.Sprintf("greenroom %s (%s, %s/%s%s)\n",
+		version, runtime.Version(), runtime.GOOS, runtime.GOARCH, revisionText)
 }
 
 // revision returns the commit that the program was built from, or "" if Go recorded none.

@@ -12,10 +12,10 @@ import (
 func webhooksCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "webhooks",
-		Short: "Create, list, reset and delete webhooks and rotate their secrets, directly in the database",
+		Short: "Create, list, show, change, test, reset and delete webhooks and rotate their secrets",
 	}
-	cmd.AddCommand(webhooksCreateCmd(), webhooksListCmd(), webhooksResetCmd(), webhooksDeleteCmd(),
-		webhooksRotateCmd(), webhooksSecretsCmd(), webhooksRevokeCmd())
+	cmd.AddCommand(webhooksCreateCmd(), webhooksListCmd(), webhooksShowCmd(), webhooksUpdateCmd(), webhooksTestCmd(),
+		webhooksResetCmd(), webhooksDeleteCmd(), webhooksRotateCmd(), webhooksSecretsCmd(), webhooksRevokeCmd())
 	return cmd
 }
 
@@ -36,6 +36,7 @@ func webhooksCreateCmd() *cobra.Command {
 		"contract that the receiver implements: "+strings.Join(admin.Profiles(), ", "))
 	f.StringArrayVar(&r.Events, "event", nil, "name or number of an event in the profile; repeat for more")
 	f.StringVar(&r.Name, "name", "", "purpose of the webhook")
+	requireFlags(cmd, "url", "event")
 	return operator(cmd, []string{"keyset"}, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) error {
 		w, err := a.CreateWebhook(ctx, r)
 		if err != nil {

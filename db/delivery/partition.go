@@ -107,6 +107,23 @@ func ensureDay(ctx context.Context, db *bun.DB, d day) error {
 	})
 }
 
+// MissingPartitions returns the names of the day partitions that do not exist, from the day of `from` to `ahead` days
+// after it. Their rows go to the default partition.
+func MissingPartitions(ctx context.Context, db bun.IDB, from time.Time, ahead int) (missing []string, err error) {
+	var names []string
+	for i := range ahead + 1 {
+		for _, table := range dayTables {
+			names = append(names, day{table, dayOf(from).AddDate(0, 0, i)}.partition())
+		}
+	}
+	err = db.NewRaw("SELECT name FROM unnest(ARRAY[?]) name WHERE to_regclass(name) IS NULL ORDER BY name",
+		bun.List(names)).Scan(ctx, &missing)
+	if err != nil {
+		return nil, fmt.Errorf("look for partitions: %w", err)
+	}
+	return missing, nil
+}
+
 const partitionLock = 0x67726e726e // migrationLock + 1
 
 // settled reports whether the day has its partition, or rows in the default partition.

@@ -89,6 +89,19 @@ func ListReplays(ctx context.Context, db bun.IDB, webhook uuid.UUID, p pg.Page) 
 	return rs, total, nil
 }
 
+// NewestReplays returns the newest replays of a webhook, or of all for uuid.Nil, at most limit, for the command line.
+func NewestReplays(ctx context.Context, db bun.IDB, webhook uuid.UUID, limit int64) ([]Replay, error) {
+	rs := []Replay{}
+	q := db.NewSelect().Model(&rs).Order("r.id DESC").Limit(limit)
+	if webhook != uuid.Nil {
+		q = q.Where("r.webhook_id = ?", webhook)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list replays: %w", err)
+	}
+	return rs, nil
+}
+
 // PauseReplay pauses a running replay.
 func PauseReplay(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Replay, error) {
 	return setReplay(ctx, tx, id, ReplayPaused, ReplayRunning)
@@ -243,6 +256,29 @@ func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, 
 	p.end = looked < replayLooks && len(p.matches) < limit
 	return p, rows.Err()
 }
+
+// CountReplay returns how many deliveries the replay would send again if it began now. It reads all deliveries of the
+// webhook in the replay's time.
+func CountReplay(ctx context.Context, db bun.IDB, r *Replay) (n int64, err error) {
+	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		if err := planByIndex(ctx, tx); err != nil {
+			return err
+		}
+		return pg.Direct(tx).QueryRowContext(ctx, countReplaySQL, r.WebhookID, pg.FloorID(r.Since), pg.FloorID(r.Until),
+			r.Statuses, r.Events).Scan(&n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count the deliveries of a replay: %w", err)
+	}
+	return n, nil
+}
+
+// countReplaySQL: $1 the webhook, $2 the id after which to count, $3 the first id too late, $4 the statuses and $5 the
+// events that match, as in replayPageSQL.
+const countReplaySQL = `
+SELECT count(*) FROM deliveries
+WHERE webhook_id = $1::uuid AND id > $2::uuid AND id < $3::uuid AND status = ANY ($4::text[]) AND NOT is_test
+  AND (cardinality($5::text[]) = 0 OR event_type = ANY ($5))`
 
 // replayPageSQL: $1 the webhook, $2 the id to continue after, $3 the first id too late, $4 how many to look at, $5 the
 // statuses and $6 the events that match.

@@ -193,6 +193,19 @@ func ListWebhooks(ctx context.Context, db bun.IDB, s pg.Scope) ([]Webhook, error
 	return hooks, nil
 }
 
+// WebhookNames returns id, name and URL of webhooks, also of deleted ones, for the command line.
+func WebhookNames(ctx context.Context, db bun.IDB, ids []uuid.UUID) ([]Webhook, error) {
+	hooks := []Webhook{}
+	if len(ids) == 0 {
+		return hooks, nil
+	}
+	err := db.NewSelect().Model(&hooks).Column("id", "name", "url").Where("w.id IN (?)", bun.List(ids)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("name webhooks: %w", err)
+	}
+	return hooks, nil
+}
+
 // UpdateWebhook writes the named columns of w and refreshes it. Turning is_active on (column "is_active" with
 // IsActive true) also has the paused deliveries released, at a ramp.
 func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string) error {

@@ -6,6 +6,7 @@ package migrations
 
 import (
 	"embed"
+	"fmt"
 
 	"github.com/uptrace/bun/migrate"
 )
@@ -20,6 +21,20 @@ func All() *migrate.Migrations {
 		panic("migrations: " + err.Error())
 	}
 	return m
+}
+
+// Up returns the text of the file that applies a migration; name is that of the file up to ".tx".
+func Up(name string) (string, error) { return text(name + ".tx.up.sql") }
+
+// Down returns the text of the file that rolls a migration back.
+func Down(name string) (string, error) { return text(name + ".tx.down.sql") }
+
+func text(file string) (string, error) {
+	b, err := files.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read migration: %w", err)
+	}
+	return string(b), nil
 }
 
 // Source returns the text of all migrations, in order. It identifies a schema version.

@@ -43,11 +43,15 @@ type Admin struct {
 // what is not set comes from its directory. secrets are the settings beyond database.url that the caller cannot do
 // without.
 func Open(ctx context.Context, cfg config.Config, secrets ...string) (*Admin, error) {
-	cfg, err := fromDevDir(cfg)
+	cfg, err := WithDevDir(cfg)
 	if err != nil {
 		return nil, err
 	}
 	if err := cfg.Require(append([]string{"database.url"}, secrets...)...); err != nil {
+		if cfg.Database.URL == "" {
+			err = errors.Join(err, fmt.Errorf("or start `greenroom dev`, and name its directory with --dev-dir (%s has none)",
+				cfg.Dev.Dir))
+		}
 		return nil, err
 	}
 	a := &Admin{

@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/activities/webhook"
 	"greenroom/api"
 	"greenroom/db"
 	"greenroom/db/delivery"
@@ -21,10 +24,16 @@ import (
 
 // DeliveryQuery filters a list of deliveries. A zero field does not filter.
 type DeliveryQuery struct {
-	Webhook      uuid.UUID
+	Webhook uuid.UUID
+	// Company is a name or an id.
+	Company string
+	// Event is a type of the catalogue, or one that a company has registered.
+	Event        string
 	Status       string
 	Since, Until time.Time
-	Limit        int64
+	// Cursor is the last id of the list before.
+	Cursor uuid.UUID
+	Limit  int64
 	// Tests includes failed test calls in a list with the status failed.
 	Tests bool
 }
@@ -46,6 +55,8 @@ type Delivery struct {
 	WorkflowID     *string         `json:"workflowId"`
 	CreatedAt      time.Time       `json:"createdAt"`
 	UpdatedAt      time.Time       `json:"updatedAt"`
+
+	webhook string // name and host, for people
 }
 
 func showDelivery(d *delivery.Delivery) Delivery {
@@ -95,7 +106,10 @@ type DeliveryDetail struct {
 
 // ListDeliveries returns deliveries, newest first.
 func (a *Admin) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery, error) {
-	f := delivery.Filter{Status: delivery.Status(q.Status), Since: q.Since, Until: q.Until, Limit: q.Limit}
+	f := delivery.Filter{
+		Status: delivery.Status(q.Status), EventType: q.Event, Since: q.Since, Until: q.Until, Before: q.Cursor,
+		Limit: q.Limit,
+	}
 	if q.Status != "" && !slices.Contains(delivery.Statuses(), f.Status) {
 		return nil, fmt.Errorf("--status must be one of %s, not %q", join(delivery.Statuses()), q.Status)
 	}
@@ -106,6 +120,10 @@ func (a *Admin) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery
 	if q.Webhook != uuid.Nil {
 		f.Webhook = &q.Webhook
 	}
+	var err error
+	if f.Company, err = companyID(ctx, a.DB, q.Company); err != nil {
+		return nil, err
+	}
 	found, err := delivery.ListDeliveries(ctx, a.DB, pg.Scope{}, f)
 	if err != nil {
 		return nil, err
@@ -113,11 +131,29 @@ func (a *Admin) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery
 	if err := delivery.NameCircuits(ctx, a.DB, found); err != nil {
 		return nil, err
 	}
+	receivers, err := a.receivers(ctx, found)
+	if err != nil {
+		return nil, err
+	}
 	shown := make([]Delivery, len(found))
 	for i := range found {
 		shown[i] = showDelivery(&found[i])
+		shown[i].webhook = receivers[found[i].WebhookID]
 	}
 	return shown, nil
+}
+
+// receivers returns name and host of the deliveries' webhooks, also of deleted ones.
+func (a *Admin) receivers(ctx context.Context, ds []delivery.Delivery) (map[uuid.UUID]string, error) {
+	named := map[uuid.UUID]string{}
+	for _, d := range ds {
+		named[d.WebhookID] = ""
+	}
+	hooks, err := delivery.WebhookNames(ctx, a.DB, slices.Collect(maps.Keys(named)))
+	for _, w := range hooks {
+		named[w.ID] = strings.TrimSpace(w.Name + " " + webhook.Host(w.URL))
+	}
+	return named, err
 }
 
 func join[T ~string](items []T) string {
@@ -149,9 +185,14 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 	if err := delivery.NameCircuits(ctx, a.DB, named); err != nil {
 		return DeliveryDetail{}, err
 	}
-	detail := DeliveryDetail{
-		Delivery: showDelivery(&named[0]), Attempts: make([]Attempt, len(attempts)), Explanation: api.Explain(d, attempts, w),
+	receivers, err := a.receivers(ctx, named)
+	if err != nil {
+		return DeliveryDetail{}, err
 	}
+	detail := DeliveryDetail{
+		Delivery: showDelivery(&named[0]), Attempts: make([]Attempt, len(attempts)), Explanation: explain(d, attempts, w),
+	}
+	detail.webhook = receivers[d.WebhookID]
 	if json.Valid(d.Body) {
 		detail.Body = d.Body
 	}
@@ -172,6 +213,18 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 		}
 	}
 	return detail, nil
+}
+
+// explain is the API's explanation with commands in place of requests.
+func explain(d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webhook) api.Explanation {
+	e := api.Explain(d, attempts, w)
+	id, hook := d.ID.String(), d.WebhookID.String()
+	e.Next = strings.NewReplacer(
+		"POST /deliveries/"+id+"/retry", "greenroom deliveries retry "+id,
+		"POST /webhooks/"+hook+"/reset-circuit", "greenroom webhooks reset-circuit "+hook,
+		"PATCH /webhooks/"+hook+` {"isActive": true}`, "greenroom webhooks update --activate "+hook,
+	).Replace(e.Next)
+	return e
 }
 
 // RetryDelivery starts an ended delivery again, with all its attempts. A delivery that waits for its next attempt is
@@ -229,7 +282,8 @@ func (p Printer) Deliveries(list []Delivery) error {
 		row(out, "ID", "EVENT", "STATUS", "ATTEMPTS", "LAST", "NEXT ATTEMPT", "CREATED", "WEBHOOK")
 		for _, d := range list {
 			result := attemptResult(d.LastStatusCode, d.LastError)
-			row(out, d.ID, d.EventType, d.Status, d.AttemptCount, result, d.NextAttemptAt, d.CreatedAt, d.WebhookID)
+			row(out, d.ID, d.EventType, d.Status, d.AttemptCount, result, d.NextAttemptAt, d.CreatedAt,
+				cmp.Or(d.webhook, d.WebhookID.String()))
 		}
 	})
 }
@@ -249,7 +303,7 @@ func (p Printer) DeliveryDetail(d DeliveryDetail) error {
 	return p.Value(d, func(out io.Writer) {
 		row(out, "delivery", d.ID)
 		row(out, "event", d.EventType+" "+d.EventID.String())
-		row(out, "webhook", d.WebhookID)
+		row(out, "webhook", strings.TrimSpace(d.WebhookID.String()+" "+d.webhook))
 		row(out, "status", d.Status)
 		row(out, "why", d.Explanation.Why)
 		row(out, "next", d.Explanation.Next)

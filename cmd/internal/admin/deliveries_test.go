@@ -83,6 +83,21 @@ func TestRetryDelivery(t *testing.T) {
 		require.Zero(t, d.Generation)
 		require.Equal(t, []string{"delivery.wake"}, b.commands(id))
 	})
+	t.Run("the_way_out_is_a_command", func(t *testing.T) {
+		next := func(change string) string {
+			_, err := b.DB.ExecContext(b.ctx, "UPDATE webhooks SET circuit_opened_at = NULL, is_active = true; "+change)
+			require.NoError(t, err)
+			d, err := b.GetDelivery(b.ctx, id)
+			require.NoError(t, err)
+			return d.Explanation.Next
+		}
+		set(delivery.Paused)
+		hook := w.ID.String()
+		require.Contains(t, next("UPDATE webhooks SET circuit_opened_at = now()"), "greenroom webhooks reset-circuit "+hook)
+		require.Contains(t, next("UPDATE webhooks SET is_active = false"), "greenroom webhooks update --activate "+hook)
+		set(delivery.Failed)
+		require.Contains(t, next(""), "greenroom deliveries retry "+id.String())
+	})
 	t.Run("an_ended_one_starts_anew", func(t *testing.T) {
 		set(delivery.Failed)
 		d, err := b.RetryDelivery(b.ctx, id)

@@ -10,9 +10,9 @@ import (
 	"greenroom/cmd/internal/devstack"
 )
 
-// fromDevDir adds the settings from the directory of a `greenroom dev`. It does so only if no database is configured,
+// WithDevDir adds the settings from the directory of a `greenroom dev`. It does so only if no database is configured,
 // so that the secrets of one installation are never used with the database of another.
-func fromDevDir(cfg config.Config) (config.Config, error) {
+func WithDevDir(cfg config.Config) (config.Config, error) {
 	if cfg.Database.URL != "" {
 		return cfg, nil
 	}
@@ -37,5 +37,8 @@ func fromDevDir(cfg config.Config) (config.Config, error) {
 		return cfg, err
 	}
 	cfg.Egress.AllowHTTP, cfg.Egress.AllowLoopback = true, true // as `greenroom dev` itself
+	if !cfg.Explicit("media.dir") {
+		cfg.Media.Dir = filepath.Join(cfg.Dev.Dir, "media")
+	}
 	return cfg, nil
 }

@@ -1,33 +1,49 @@
 package admin
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
+
+	"greenroom/api/surface"
 )
 
 // Printer prints the result of a command as a table or, with JSON, as one JSON value.
 type Printer struct {
 	Out  io.Writer
 	JSON bool
+	// Width is how many columns the lines of a table may have; 0: any number.
+	Width int
+	// Colour: states have a colour.
+	Colour bool
 }
+
+// jsonOptions format a value as the API does: lists are never null, times have milliseconds.
+var jsonOptions = json.JoinOptions(
+	jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true),
+	json.Deterministic(true), json.FormatNilMapAsNull(true),
+	json.WithMarshalers(json.MarshalToFunc(func(e *jsontext.Encoder, t time.Time) error {
+		return e.WriteToken(jsontext.String(surface.Timestamp(t).String()))
+	})),
+)
 
 // Value prints v as JSON, or calls table to print it.
 func (p Printer) Value(v any, table func(io.Writer)) error {
 	if p.JSON {
-		encoder := json.NewEncoder(p.Out)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(v)
+		if err := json.MarshalWrite(p.Out, v, jsonOptions); err != nil {
+			return fmt.Errorf("write JSON: %w", err)
+		}
+		_, err := io.WriteString(p.Out, "\n")
+		return err
 	}
-	w := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
-	table(w)
-	return w.Flush()
+	var rows strings.Builder
+	table(&rows)
+	return p.write(rows.String())
 }
 
 // row writes one line of a table.

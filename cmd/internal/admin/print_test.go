@@ -3,13 +3,16 @@ package admin_test
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"greenroom/api"
 	"greenroom/cmd/internal/admin"
 )
 
@@ -55,4 +58,43 @@ func TestMoment(t *testing.T) {
 		_, err := admin.Moment("since", bad, now, true)
 		require.ErrorContains(t, err, "--since must be a time", bad)
 	}
+}
+
+func TestPrinter_at_a_terminal(t *testing.T) {
+	t.Parallel()
+	list := []admin.Delivery{{
+		ID: someID, EventType: "interview.started", Status: "failed", AttemptCount: 4, CreatedAt: time.Now(),
+	}}
+	print := func(p admin.Printer) string {
+		var out bytes.Buffer
+		p.Out = &out
+		require.NoError(t, p.Deliveries(list))
+		return out.String()
+	}
+	for _, width := range []int{40, 60, 80, 100, 120} {
+		for line := range strings.Lines(print(admin.Printer{Width: width})) {
+			require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), width)
+		}
+	}
+	require.Contains(t, print(admin.Printer{Width: 60}), "  interview.sta…  failed\n", "the others have no room")
+	require.Contains(t, print(admin.Printer{Width: 20}), "\n"+someID.String()+"\n", "other commands take the id")
+	require.Contains(t, print(admin.Printer{Colour: true}), "\x1b[31mfailed\x1b[")
+	require.NotContains(t, print(admin.Printer{}), "\x1b")
+
+	var out bytes.Buffer
+	detail := admin.DeliveryDetail{Explanation: api.Explanation{Why: strings.Repeat("because ", 20)}}
+	require.NoError(t, admin.Printer{Out: &out, Width: 40}.DeliveryDetail(detail))
+	require.Contains(t, out.String(), detail.Explanation.Why, "a text to read is not cut")
+}
+
+func TestPrinter_JSON_has_the_form_of_the_API(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 4, 5, 6, 7, 123456789, time.FixedZone("", 3600))
+	text := printed(t, true, func(p admin.Printer) error {
+		return p.Deliveries([]admin.Delivery{{CreatedAt: at, NextAttemptAt: &at}})
+	})
+	assert.Contains(t, text, `"createdAt": "2026-03-04T04:06:07.123Z"`)
+	assert.Contains(t, text, `"nextAttemptAt": "2026-03-04T04:06:07.123Z"`)
+	assert.Contains(t, text, `"lastError": null`)
+	assert.Equal(t, "[]\n", printed(t, true, func(p admin.Printer) error { return p.Deliveries(nil) }))
 }

@@ -46,7 +46,7 @@ func installPostgres(ctx context.Context, log io.Writer) error {
 		return manager.run(ctx, prefix, log)
 	}
 	return fmt.Errorf("PostgreSQL is not installed and no known package manager was found: install release %d or newer, "+
-		"or set GREENROOM_DATABASE_URL to a database you have", minPostgres)
+		"or set GREENROOM_DATABASE_URL to a database you have", MinPostgres)
 }
 
 // privilege returns the prefix for a command that needs root. It never asks for a password.

@@ -12,8 +12,8 @@ import (
 	"strconv"
 )
 
-// minPostgres is the oldest release that Greenroom is tested on.
-const minPostgres = 15
+// MinPostgres is the oldest release that Greenroom is tested on.
+const MinPostgres = 15
 
 // postgresPlaces are directories outside PATH where packages install the server's programs: Debian and Ubuntu, the
 // PostgreSQL project's RPMs, Alpine, Homebrew on Apple's and on Intel's processors.
@@ -69,7 +69,7 @@ func postgresIn(ctx context.Context, dir string) (postgresPrograms, bool) {
 }
 
 func findOrInstallPostgres(ctx context.Context, log io.Writer) (postgresPrograms, error) {
-	supported := func(major int) bool { return major >= minPostgres }
+	supported := func(major int) bool { return major >= MinPostgres }
 	if p, ok := findPostgres(ctx, supported); ok {
 		return p, nil
 	}
@@ -87,7 +87,7 @@ func findOrInstallPostgres(ctx context.Context, log io.Writer) (postgresPrograms
 			"PostgreSQL %d in %s is too old: install release %d or newer, or set GREENROOM_DATABASE_URL to a database you have",
 			p.major,
 			p.dir,
-			minPostgres,
+			MinPostgres,
 		)
 	}
 	return postgresPrograms{}, errors.New(

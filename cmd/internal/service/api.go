@@ -50,7 +50,7 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 		return err
 	}
 	defer func() { _ = pg.Close(engine) }()
-	store, err := mediaStore(ctx, cfg)
+	store, err := MediaStore(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,8 @@ func egressOptions(e config.Egress) webhook.ClientOptions {
 	return webhook.ClientOptions{AllowHTTP: e.AllowHTTP, AllowLoopback: e.AllowLoopback, AllowPrivate: e.AllowPrivate}
 }
 
-// egressClient returns the client for the URLs of customers: webhooks, their token endpoints, and notifications.
-func egressClient(cfg config.Config, logger *slog.Logger) (*webhook.Client, error) {
+// EgressClient returns the client for the URLs of customers: webhooks, their token endpoints, and notifications.
+func EgressClient(cfg config.Config, logger *slog.Logger) (*webhook.Client, error) {
 	options := egressOptions(cfg.Egress)
 	var err error
 	if options.RootCAs, err = authorities("egress.ca_file", cfg.Egress.CAFile); err != nil {
@@ -82,8 +82,8 @@ func hostPorts(urls []string) []string {
 	return hosts
 }
 
-// mailServer returns the configured mail server, reached like the other services.
-func mailServer(cfg config.Config) (activities.MailServer, error) {
+// MailServer returns the configured mail server, reached like the other services.
+func MailServer(cfg config.Config) (activities.MailServer, error) {
 	server := activities.MailServer{URL: cfg.SMTP.URL, From: cfg.SMTP.From}
 	if server.URL == "" {
 		return server, nil

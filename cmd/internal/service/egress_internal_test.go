@@ -53,7 +53,7 @@ func TestServicesClient(t *testing.T) {
 		require.ErrorAs(t, err, &urlError, url)
 	}
 
-	customers, err := egressClient(cfg, slog.New(slog.DiscardHandler))
+	customers, err := EgressClient(cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	for _, url := range []string{analyser.URL, secure.URL} {
 		status, err := get(t, services, url+"/calls")
@@ -104,7 +104,7 @@ func TestMailServerAndBucketAreReachedAlone(t *testing.T) {
 		cfg.Media.S3 = config.S3{
 			Endpoint: endpoint, Bucket: "videos", Region: "us-east-1", AccessKey: "key", SecretKey: "secret",
 		}
-		store, err := mediaStore(t.Context(), cfg)
+		store, err := MediaStore(t.Context(), cfg)
 		require.NoError(t, err)
 		return store
 	}
@@ -144,7 +144,7 @@ func TestMailServerAndBucketAreReachedAlone(t *testing.T) {
 	})
 	t.Run("a_mail_server", func(t *testing.T) {
 		address := bucket.Listener.Addr().String()
-		server, err := mailServer(config.Config{
+		server, err := MailServer(config.Config{
 			SMTP: config.SMTP{URL: "smtps://u:p@" + address, From: "jobs@example.com"}, Egress: config.Egress{ServicesCA: ca},
 		})
 		require.NoError(t, err)

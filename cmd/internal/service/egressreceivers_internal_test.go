@@ -129,7 +129,7 @@ func TestEgressClientCertificate(t *testing.T) {
 
 	var logged bytes.Buffer
 	egress := config.Egress{AllowLoopback: true, CAFile: ca, ClientCert: certFile, ClientKey: keyFile}
-	client, err := egressClient(config.Config{Egress: egress}, slog.New(slog.NewTextHandler(&logged, nil)))
+	client, err := EgressClient(config.Config{Egress: egress}, slog.New(slog.NewTextHandler(&logged, nil)))
 	require.NoError(t, err)
 	sends := func(url string, want ...string) {
 		t.Helper()
@@ -150,7 +150,7 @@ func TestEgressClientCertificate(t *testing.T) {
 	sends(receivers.receiver(tls.RequireAndVerifyClientCert, clients).URL, "second")
 
 	egress.ClientCert, egress.ClientKey = "", ""
-	without, err := egressClient(config.Config{Egress: egress}, slog.New(slog.DiscardHandler))
+	without, err := EgressClient(config.Config{Egress: egress}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	resp := sendTo(t, without, requires.URL)
 	require.Equal(t, webhook.KindTLS, resp.ErrorKind, resp.Error)
@@ -161,7 +161,7 @@ func TestEgressClientRefusesUnusableFiles(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "none.pem")
 	open := func(e config.Egress) error {
-		_, err := egressClient(config.Config{Egress: e}, slog.New(slog.DiscardHandler))
+		_, err := EgressClient(config.Config{Egress: e}, slog.New(slog.DiscardHandler))
 		return err
 	}
 	require.ErrorIs(t, open(config.Egress{CAFile: file}), os.ErrNotExist)
@@ -193,7 +193,7 @@ func TestEgressProxy(t *testing.T) {
 			AllowHTTP: true, AllowLoopback: true, ProxyURL: strings.Replace(proxy.URL, "//", "//user:password@", 1),
 		},
 	}
-	client, err := egressClient(cfg, slog.New(slog.DiscardHandler))
+	client, err := EgressClient(cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	resp := sendTo(t, client, receiver.URL)
 	require.Equal(t, http.StatusOK, resp.StatusCode, resp.Error)

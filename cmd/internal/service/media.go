@@ -11,8 +11,8 @@ import (
 	"greenroom/db/leader"
 )
 
-// mediaStore returns the store of uploaded files: the bucket if configured, otherwise the directory.
-func mediaStore(ctx context.Context, cfg config.Config) (media.Store, error) {
+// MediaStore returns the store of uploaded files: the bucket if configured, otherwise the directory.
+func MediaStore(ctx context.Context, cfg config.Config) (media.Store, error) {
 	s := cfg.Media.S3
 	if s.Endpoint == "" {
 		return media.NewDir(cfg.Media.Dir).LeaveFree(int64(cfg.Media.MinFree)), nil

@@ -25,7 +25,7 @@ func prepare(ctx context.Context, c client.Client, cfg config.Config) error {
 const attributesVisible = time.Minute
 
 func registerAttributes(ctx context.Context, c client.Client, namespace string) error {
-	missing, err := missingAttributes(ctx, c, namespace)
+	missing, err := MissingAttributes(ctx, c, namespace)
 	if err != nil || len(missing) == 0 {
 		return err
 	}
@@ -39,7 +39,7 @@ func registerAttributes(ctx context.Context, c client.Client, namespace string) 
 	ctx, cancel := context.WithTimeout(ctx, attributesVisible)
 	defer cancel()
 	for len(missing) > 0 {
-		if missing, err = missingAttributes(ctx, c, namespace); err != nil {
+		if missing, err = MissingAttributes(ctx, c, namespace); err != nil {
 			return err
 		}
 		select {
@@ -51,7 +51,8 @@ func registerAttributes(ctx context.Context, c client.Client, namespace string) 
 	return nil
 }
 
-func missingAttributes(
+// MissingAttributes returns the search attributes that the namespace lacks, by name. One of another type is an error.
+func MissingAttributes(
 	ctx context.Context,
 	c client.Client,
 	namespace string,

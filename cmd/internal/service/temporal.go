@@ -17,10 +17,10 @@ import (
 	"greenroom/cmd/internal/config"
 )
 
-// temporalOptions returns the options to connect to Temporal. What Greenroom's settings do not set comes from
+// TemporalOptions returns the options to connect to Temporal. What Greenroom's settings do not set comes from
 // Temporal's variables (TEMPORAL_TLS, TEMPORAL_API_KEY, …) and, when TEMPORAL_CONFIG_FILE or TEMPORAL_PROFILE is set,
 // from a profile of its configuration file.
-func temporalOptions(cfg config.Config) (client.Options, error) {
+func TemporalOptions(cfg config.Config) (client.Options, error) {
 	t := cfg.Temporal
 	if t.Managed {
 		return client.Options{HostPort: t.Address, Namespace: t.Namespace}, nil

@@ -36,7 +36,7 @@ import (
 // worker may start before its stores. It refuses a keyset that is not the installation's. It calls ready, when not nil,
 // once it works.
 func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger, ready func()) error {
-	options, err := temporalOptions(cfg)
+	options, err := TemporalOptions(cfg)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	o.Streams = streams
 	o.Upkeep.SealHeaders = func(ctx context.Context) (int, error) { return db.SealHeaders(ctx, d, box) }
 	dispatcher = dispatch.New(o)
-	egress, err := egressClient(cfg, logger)
+	egress, err := EgressClient(cfg, logger)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func platformActivities(
 	if err != nil {
 		return nil, err
 	}
-	mail, err := mailServer(cfg)
+	mail, err := MailServer(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -6,29 +6,35 @@ import (
 	"strings"
 )
 
-// Misspelled is an unknown environment variable with the name of the setting that it resembles.
-type Misspelled struct{ Name, Setting string }
+// UnknownVariable is an environment variable that Load ignores.
+type UnknownVariable struct {
+	Name string
+	// Setting is the variable of the setting that Name resembles; "": of none.
+	Setting string
+}
 
 // maxTypos is the edit distance up to which a name resembles a setting.
 const maxTypos = 2
 
-// MisspelledVariables finds unknown GREENROOM_* variables that resemble a setting: Load ignores them, so the setting
-// would silently keep its default. environ has the form of os.Environ. Variables of tests (GREENROOM_TEST_*) and those
-// that Kubernetes sets for a service, such as GREENROOM_API_PORT, are not reported.
-func MisspelledVariables(environ []string) []Misspelled {
-	var found []Misspelled
+// UnknownVariables finds the GREENROOM_* variables that are not of a setting: Load ignores them, so a misspelled
+// setting would silently keep its default. environ has the form of os.Environ. Variables of tests (GREENROOM_TEST_*)
+// and those that Kubernetes sets for a service, such as GREENROOM_API_PORT, are not reported.
+func UnknownVariables(environ []string) []UnknownVariable {
+	var found []UnknownVariable
 	for _, variable := range environ {
 		name, _, _ := strings.Cut(variable, "=")
 		if !strings.HasPrefix(name, "GREENROOM_") || strings.HasPrefix(name, "GREENROOM_TEST_") ||
 			slices.Contains(knownVariables(), name) || fromKubernetes(name, environ) {
 			continue
 		}
+		unknown := UnknownVariable{Name: name}
 		nearest := slices.MinFunc(settings, func(a, b setting) int {
 			return cmp.Compare(editDistance(name, a.Env), editDistance(name, b.Env))
 		})
 		if editDistance(name, nearest.Env) <= maxTypos {
-			found = append(found, Misspelled{Name: name, Setting: nearest.Env})
+			unknown.Setting = nearest.Env
 		}
+		found = append(found, unknown)
 	}
 	return found
 }
@@ -37,6 +43,7 @@ func MisspelledVariables(environ []string) []Misspelled {
 func knownVariables() []string {
 	known := []string{
 		"GREENROOM_CONFIG", "GREENROOM_URL", "GREENROOM_API_KEY", "GREENROOM_TEMPORAL_UI", "GREENROOM_WEBHOOK_SECRET",
+		"GREENROOM_RECORD_HISTORIES",
 	}
 	for _, s := range settings {
 		known = append(known, s.Env)

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"greenroom/cmd/internal/admin"
+)
+
+func webhooksShowCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "show ID", Short: "Show a webhook with all its settings", Args: cobra.ExactArgs(1)}
+	return onID(cmd, nil, "webhook", (*admin.Admin).GetWebhook, admin.Printer.WebhookDetail)
+}
+
+func webhooksUpdateCmd() *cobra.Command {
+	var url, name, description, recovery string
+	var events []string
+	var rate int
+	var activate, deactivate bool
+	cmd := &cobra.Command{
+		Use:   "update ID",
+		Short: "Change a webhook; what no flag names stays",
+		Long: "Changes a webhook. A URL at another scheme, host or port drops custom headers and credentials: they are\n" +
+			"for the old receiver.",
+		Example: "  greenroom webhooks update 01a1fd9e-b9bb-70e8-bf88-ad192063a4fe --url https://new.example/hooks\n" +
+			"  greenroom webhooks update 01a1fd9e-b9bb-70e8-bf88-ad192063a4fe --rate-limit 50 --deactivate",
+		Args: cobra.ExactArgs(1),
+	}
+	f := cmd.Flags()
+	f.StringVar(&url, "url", "", "URL of the endpoint")
+	f.StringVar(&name, "name", "", "purpose of the webhook")
+	f.StringVar(&description, "description", "", "notes about the webhook")
+	f.StringArrayVar(&events, "event", nil,
+		"name or number of an event in the profile; repeat for all that it shall receive")
+	f.IntVar(&rate, "rate-limit", 0, "most deliveries per second; 0: no limit")
+	f.StringVar(&recovery, "recovery", "", "manual or probe; empty: the setting circuit.recovery")
+	f.BoolVar(&activate, "activate", false, "send again; what waited is sent at a rising rate")
+	f.BoolVar(&deactivate, "deactivate", false, "keep deliveries back; only the platform can activate it again")
+	cmd.MarkFlagsMutuallyExclusive("activate", "deactivate")
+	return operator(cmd, []string{"keyset"}, func(
+		ctx context.Context, a *admin.Admin, p admin.Printer, args []string,
+	) error {
+		id, err := admin.ParseID("webhook", args[0])
+		if err != nil {
+			return err
+		}
+		change := admin.WebhookChange{Events: events}
+		for flag, set := range map[string]func(){
+			"url": func() { change.URL = &url }, "name": func() { change.Name = &name },
+			"description": func() { change.Description = &description }, "rate-limit": func() { change.RateLimit = &rate },
+			"recovery": func() { change.CircuitRecovery = &recovery },
+		} {
+			if f.Changed(flag) {
+				set()
+			}
+		}
+		if activate || deactivate {
+			change.Active = &activate
+		}
+		w, err := a.UpdateWebhook(ctx, id, change)
+		if err != nil {
+			return err
+		}
+		return p.WebhookDetail(w)
+	})
+}
+
+func webhooksTestCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "test ID",
+		Short: "Have a worker send a ping, and wait for the answer; the exit code is 1 if it fails",
+		Args:  cobra.ExactArgs(1),
+	}
+	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
+		id, err := admin.ParseID("webhook", args[0])
+		if err != nil {
+			return err
+		}
+		result, err := a.TestWebhook(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := p.TestResult(result); err != nil {
+			return err
+		}
+		if !result.Success {
+			return exitError(1)
+		}
+		return nil
+	})
+}

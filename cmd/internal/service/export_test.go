@@ -1,4 +1,0 @@
-package service
-
-// TemporalOptions exports temporalOptions.
-var TemporalOptions = temporalOptions

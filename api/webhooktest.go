@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
 	"greenroom/db/catalog"
 	"greenroom/db/delivery"
@@ -56,8 +57,22 @@ type testResult struct {
 	AuthorizationKey string `json:"authorizationKey,omitempty"`
 }
 
-// testWebhook sends a ping through the worker and waits for its outcome. The envelope reports success in either case;
-// the result inside reports the outcome of the test (reference §2.4).
+// testInput is the body of a test. Other fields of a body are ignored, and bodies that are not JSON: the reference has
+// none.
+type testInput struct {
+	// Type is the event type of the sample to send; "": a ping.
+	Type string `json:"type"`
+}
+
+func testInputOf(c *gin.Context) (in testInput, err error) {
+	if media := c.ContentType(); media != "" && media != "application/json" || !surface.HasBody(c.Request) {
+		return in, nil
+	}
+	return surface.BindKnown[testInput](c)
+}
+
+// testWebhook sends a ping, or a sample of an event, through the worker and waits for its outcome. The envelope reports
+// success in either case; the result inside reports the outcome of the test (reference §2.4).
 func (s *server) testWebhook(c *gin.Context) error {
 	w, err := s.webhook(c)
 	if err != nil {
@@ -67,12 +82,20 @@ func (s *server) testWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	in, err := testInputOf(c)
+	if err != nil {
+		return err
+	}
+	e, err := s.testEvent(c, p, w, in.Type)
+	if err != nil {
+		return err
+	}
 	release, got := s.tests.Acquire(c.Request.Context(), surface.Owner(c), 1)
 	if !got {
 		return surface.RateLimited("Too many tests of webhooks are in progress", testsEach, testGrace)
 	}
 	defer release()
-	result, err := s.test(c.Request.Context(), p, w)
+	result, err := s.test(c.Request.Context(), p, w, e)
 	if err != nil {
 		return err
 	}
@@ -86,16 +109,54 @@ func (s *server) testWebhook(c *gin.Context) error {
 	return ok(c, http.StatusOK, result)
 }
 
-// test sends the ping. If the profile has a ping event, the webhook must be subscribed to it; webhooks of other
-// profiles are always sent one.
-func (s *server) test(ctx context.Context, p *webhook.Profile, w *delivery.Webhook) (*testResult, error) {
-	if p.Takes(catalog.Ping) && !slices.Contains(w.Events, catalog.Ping) {
+// testEvent makes the event that a test sends: a ping, or the sample of a type.
+func (s *server) testEvent(
+	c *gin.Context, p *webhook.Profile, w *delivery.Webhook, name string,
+) (*delivery.Event, error) {
+	if name == "" || name == catalog.Ping {
+		return &delivery.Event{CompanyID: w.Company(), Type: catalog.Ping, Data: surface.Encoded(gin.H{
+			"message": "This is a test ping from Greenroom", "webhookId": w.ID,
+		})}, nil
+	}
+	eventType, custom, err := s.testEventOf(c.Request.Context(), p, w.Company(), name)
+	if err != nil {
+		return nil, err
+	}
+	e := &delivery.Event{CompanyID: w.Company(), Type: eventType}
+	if custom != nil {
+		sample, err := s.customSample(c, custom)
+		if err != nil {
+			return nil, err
+		}
+		if sample == nil {
+			return nil, surface.InvalidState(noSample, surface.Details{"type": eventType})
+		}
+		e.Data = sample.Data
+		return e, nil
+	}
+	sample, found := profiles.SampleOf(eventType)
+	if !found {
+		return nil, fmt.Errorf("the catalogue has no sample of %s", eventType)
+	}
+	e.Data = sample.Data
+	if sample.Context != nil {
+		e.Context = surface.Encoded(sample.Context)
+	}
+	return e, nil
+}
+
+// test sends the event to this webhook alone. If the profile has a ping event, the webhook must be subscribed to it to
+// get a ping; the sample of another type is sent to any webhook.
+func (s *server) test(
+	ctx context.Context, p *webhook.Profile, w *delivery.Webhook, e *delivery.Event,
+) (*testResult, error) {
+	if e.Type == catalog.Ping && p.Takes(catalog.Ping) && !slices.Contains(w.Events, catalog.Ping) {
 		if p.Numbered == 0 {
 			return &testResult{Message: testAddPing}, nil
 		}
 		return &testResult{Message: testNotSubscribed}, nil
 	}
-	id, err := s.ping(ctx, w)
+	id, err := s.recordTest(ctx, w, e)
 	if errors.Is(err, pg.ErrConflict) {
 		return &testResult{Message: testNotCreated}, nil
 	}
@@ -110,11 +171,8 @@ func (s *server) test(ctx context.Context, p *webhook.Profile, w *delivery.Webho
 	return s.outcome(ctx, d, limit)
 }
 
-// ping records the event and its single delivery.
-func (s *server) ping(ctx context.Context, w *delivery.Webhook) (id uuid.UUID, err error) {
-	e := &delivery.Event{CompanyID: w.Company(), Type: catalog.Ping, Data: surface.Encoded(gin.H{
-		"message": "This is a test ping from Greenroom", "webhookId": w.ID,
-	})}
+// recordTest records the event and its single delivery.
+func (s *server) recordTest(ctx context.Context, w *delivery.Webhook, e *delivery.Event) (id uuid.UUID, err error) {
 	err = pg.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		id, err = delivery.RecordTest(ctx, tx, e, w.ID)
 		return err

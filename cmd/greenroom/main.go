@@ -36,6 +36,7 @@ func main() {
 		healthCmd(),
 		listenCmd(),
 		demoCmd(),
+		triggerCmd(),
 		versionCmd(),
 		settingsTopic(),
 	)

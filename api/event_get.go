@@ -21,19 +21,25 @@ type eventOutput struct {
 	OccurredAt surface.Timestamp `json:"occurredAt"`
 }
 
-func (s *server) getEvent(c *gin.Context) error {
+// event loads the event named by the path; the caller must be allowed to see it.
+func (s *server) event(c *gin.Context) (*delivery.Event, error) {
 	id, err := surface.PathID(c, "id", "Event")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	e, err := delivery.GetEvent(c.Request.Context(), s.DB, pg.Scope{}, id)
 	if errors.Is(err, pg.ErrNotFound) {
-		return surface.NotFound("Event", id.String())
+		return nil, surface.NotFound("Event", id.String())
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := surface.AllowAny(c, e.CompanyID, "event"); err != nil {
+	return e, surface.AllowAny(c, e.CompanyID, "event")
+}
+
+func (s *server) getEvent(c *gin.Context) error {
+	e, err := s.event(c)
+	if err != nil {
 		return err
 	}
 	return ok(c, http.StatusOK, eventOutput{e.ID, e.Type, e.CompanyID, e.Data, surface.Timestamp(e.OccurredAt)})

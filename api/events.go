@@ -23,6 +23,7 @@ func (s *server) eventRoutes() []surface.Route {
 	return append([]surface.Route{
 		surface.Post("/events", publishScope, s.publishEvents).Recognizing().MaxBody(maxArrayBody),
 		surface.Get("/events/:id", "read:events", s.getEvent),
+		surface.List("/events/:id/fan-out", "read:deliveries|read:webhooks", s.listFanOut, "webhookId", "page", "limit"),
 	}, s.eventTypeRoutes()...)
 }
 

@@ -24,6 +24,7 @@ func (s *server) eventTypeRoutes() []surface.Route {
 		surface.Get("/event-types/:name", "read:events|read:webhooks", s.getEventType),
 		surface.Put("/event-types/:name", "write:events", s.updateEventType),
 		surface.Delete("/event-types/:name", "write:events", s.deleteEventType),
+		surface.List("/event-types/:name/samples", "read:events|read:webhooks", s.listSamples, "profile"),
 		surface.List("/event-types/:name/versions", "read:events|read:webhooks", s.listEventTypeVersions, "page", "limit"),
 	}
 }

@@ -69,7 +69,11 @@ func (b *bundle) planted() apitest.Foreign {
 	key := b.do("POST", "/api-keys", object{"name": apitest.Marker, "scopes": []string{"read:jobs"}}).is(201)["id"].(string)
 	b.made(
 		"/event-types",
-		object{"name": "order.shipped", "description": apitest.Marker, "schema": object{"description": apitest.Marker}},
+		object{
+			"name":        "order.shipped",
+			"description": apitest.Marker,
+			"schema":      object{"examples": []any{object{"note": apitest.Marker}}},
+		},
 	)
 	return apitest.Foreign{
 		Rows: map[string]string{

@@ -1,12 +1,8 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	_ "embed"
 	"errors"
-	"fmt"
-	"html/template"
 	"net/http"
 	"strings"
 	"time"
@@ -21,12 +17,13 @@ import (
 	"greenroom/db/token"
 )
 
-// inviteRoutes are opened by a candidate. The path contains the credential: <interview id>.<token>.
+// inviteRoutes are opened by a candidate. The path contains the credential: <interview id>.<token>. Each answers a
+// browser with a page, which works without a script, and other clients with JSON.
 func (s *server) inviteRoutes() []surface.Route {
 	return []surface.Route{
-		surface.Get("/i/:invite", surface.Public, s.showInvite).ByNetwork(),
-		surface.Post("/i/:invite/start", surface.Public, s.startInvited).ByNetwork(),
-		surface.Post("/i/:invite/submit", surface.Public, s.submitInvited).MaxBody(surface.MaxBody).ByNetwork(),
+		surface.Get("/i/:invite", surface.Public, pagesFor(s.showInvite)).ByNetwork(),
+		surface.Post("/i/:invite/start", surface.Public, pagesFor(s.startInvited)).ByNetwork(),
+		surface.Post("/i/:invite/submit", surface.Public, pagesFor(s.submitInvited)).MaxBody(maxForm).ByNetwork(),
 	}
 }
 
@@ -40,10 +37,12 @@ type inviteOutput struct {
 	Agent           string             `json:"agent"`
 	Language        string             `json:"language"`
 	DurationMinutes int                `json:"durationMinutes"`
+	MaxMinutes      int                `json:"maxMinutes"`
 	Questions       []string           `json:"questions"`
 	ScheduledAt     surface.Timestamp  `json:"scheduledAt"`
 	DeadlineAt      *surface.Timestamp `json:"deadlineAt"`
 	StartedAt       *surface.Timestamp `json:"startedAt"`
+	EndsAt          *surface.Timestamp `json:"endsAt"`
 }
 
 func showInvitation(i *db.InviteView) inviteOutput {
@@ -57,12 +56,14 @@ func showInvitation(i *db.InviteView) inviteOutput {
 		Agent:           i.Agent,
 		Language:        i.Language,
 		DurationMinutes: i.DurationMinutes,
+		MaxMinutes:      i.MaxMinutes,
 		Questions:       append([]string{}, i.Questions...),
 		ScheduledAt: surface.Timestamp(
 			i.ScheduledAt,
 		),
 		DeadlineAt: surface.Maybe(i.DeadlineAt),
 		StartedAt:  surface.Maybe(i.StartedAt),
+		EndsAt:     surface.Maybe(i.EndsAt()),
 	}
 }
 
@@ -90,7 +91,7 @@ func loadInvite(ctx context.Context, d bun.IDB, id uuid.UUID) (*db.InviteView, e
 	return i, err
 }
 
-// showInvite answers a browser with a page and other clients with JSON.
+// showInvite shows the invitation. Its page is 410 when the time to start has passed.
 func (s *server) showInvite(c *gin.Context) error {
 	id, err := s.invited(c)
 	if err != nil {
@@ -101,41 +102,20 @@ func (s *server) showInvite(c *gin.Context) error {
 		return err
 	}
 	c.Header("Referrer-Policy", "no-referrer") // the URL is a credential
-	if strings.Contains(c.GetHeader("Accept"), "text/html") {
-		return invitePage(c, i)
+	if !wantsPage(c) {
+		return ok(c, http.StatusOK, showInvitation(i))
 	}
-	return ok(c, http.StatusOK, showInvitation(i))
-}
-
-//go:embed invite.html
-var inviteHTML string
-
-var inviteTemplate = template.Must(template.New("invite").Parse(inviteHTML))
-
-func invitePage(c *gin.Context, i *db.InviteView) error {
-	nonce := uuid.NewString()
-	var page bytes.Buffer
-	err := inviteTemplate.Execute(&page, map[string]any{
-		"Invite": showInvitation(i), "Expired": i.Expired(time.Now()), "NotYet": i.NotYet(time.Now()),
-		"Opens": i.ScheduledAt.UTC().Format("Monday, 2 January 2006, 15:04 UTC"), "Nonce": nonce, "Path": c.Request.URL.Path,
-	})
-	if err != nil {
-		return fmt.Errorf("write invite page: %w", err)
+	page := invitePageOf(i, time.Now())
+	if page.Expired {
+		return page.write(c, http.StatusGone)
 	}
-	c.Header(
-		"Content-Security-Policy",
-		fmt.Sprintf("default-src 'none'; style-src 'nonce-%[1]s'; script-src 'nonce-%[1]s'; "+
-			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", nonce),
-	)
-	c.Header("X-Content-Type-Options", "nosniff")
-	c.Data(http.StatusOK, "text/html; charset=utf-8", page.Bytes())
-	return nil
+	return page.write(c, http.StatusOK)
 }
 
 // startInvited starts the interview for the candidate. It is idempotent while in progress; before the scheduled time it
 // is a 409, past the deadline a 410.
 func (s *server) startInvited(c *gin.Context) error {
-	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.InviteView) error {
+	return s.answerInvited(c, func(ctx context.Context, tx bun.Tx, i *db.InviteView) error {
 		if i.Expired(time.Now()) {
 			return &surface.Error{
 				Status:  http.StatusGone,
@@ -166,29 +146,57 @@ type givenAnswer struct {
 
 // submitInvited finishes the interview; its analysis is then pending.
 func (s *server) submitInvited(c *gin.Context) error {
-	if _, err := s.invited(c); err != nil { // check the token before the body
+	id, err := s.invited(c) // check the token before the body
+	if err != nil {
 		return err
+	}
+	if isForm(c) {
+		return s.submitForm(c, id)
 	}
 	in, err := surface.Bind[submission](c)
 	if err != nil {
 		return err
 	}
-	return s.changeInvited(c, func(ctx context.Context, tx bun.Tx, i *db.InviteView) error {
-		_, err := db.FinishInterview(ctx, tx, i.InterviewID, db.Finish{
-			Answers: surface.Encoded(*in.Answers), AnalysisWithin: s.AnalysisTimeout,
-		})
-		return err
-	})
+	return s.answerInvited(c, s.finish(*in.Answers))
 }
 
-// changeInvited changes the interview under its row lock and answers with the new state of the invitation.
-func (s *server) changeInvited(c *gin.Context, change func(context.Context, bun.Tx, *db.InviteView) error) error {
+// finish returns the change that finishes an interview with these answers.
+func (s *server) finish(answers []givenAnswer) func(context.Context, bun.Tx, *db.InviteView) error {
+	return func(ctx context.Context, tx bun.Tx, i *db.InviteView) error {
+		_, err := db.FinishInterview(ctx, tx, i.InterviewID, db.Finish{
+			Answers: surface.Encoded(answers), AnalysisWithin: s.AnalysisTimeout,
+		})
+		return err
+	}
+}
+
+// answerInvited changes the interview and answers with the new state of the invitation. A form is answered with a
+// redirect to the page, which shows the state, also when it does not allow the change.
+func (s *server) answerInvited(
+	c *gin.Context, change func(context.Context, bun.Tx, *db.InviteView) error,
+) error {
 	id, err := s.invited(c)
 	if err != nil {
 		return err
 	}
-	var i *db.InviteView
-	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+	i, err := s.changeInvited(c.Request.Context(), id, change)
+	if isForm(c) {
+		var state *pg.StateError
+		if e := (*surface.Error)(nil); err == nil || errors.As(err, &state) || errors.As(err, &e) && e != errNoInvite {
+			return toInvitePage(c)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return ok(c, http.StatusOK, showInvitation(i))
+}
+
+// changeInvited changes the interview under its row lock and returns the new state of the invitation.
+func (s *server) changeInvited(
+	ctx context.Context, id uuid.UUID, change func(context.Context, bun.Tx, *db.InviteView) error,
+) (i *db.InviteView, err error) {
+	err = pg.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if _, err := db.LockInterview(ctx, tx, id); err != nil && !errors.Is(err, pg.ErrNotFound) {
 			return err
 		}
@@ -201,8 +209,5 @@ func (s *server) changeInvited(c *gin.Context, change func(context.Context, bun.
 		i, err = loadInvite(ctx, tx, id)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	return ok(c, http.StatusOK, showInvitation(i))
+	return i, err
 }

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,8 @@ func TestInvite(t *testing.T) {
 			"scheduledAt":     i["scheduledAt"],
 			"deadlineAt":      i["deadlineAt"],
 			"startedAt":       nil,
+			"maxMinutes":      60.0,
+			"endsAt":          nil,
 		}, r.is(200))
 		require.Equal(t, "no-referrer", r.Header.Get("Referrer-Policy"))
 		require.Equal(t, "no-store", r.Header.Get("Cache-Control"))
@@ -59,6 +62,11 @@ func TestInvite(t *testing.T) {
 	t.Run("start_is_idempotent", func(t *testing.T) {
 		first := b.as("", "POST", path+"/start", nil).is(200)
 		require.Equal(t, "IN_PROGRESS", first["status"])
+		started, err := time.Parse(time.RFC3339, first["startedAt"].(string))
+		require.NoError(t, err)
+		ends, err := time.Parse(time.RFC3339, first["endsAt"].(string))
+		require.NoError(t, err)
+		require.Equal(t, time.Hour, ends.Sub(started))
 		require.Equal(t, first, b.as("", "POST", path+"/start", object{}).is(200))
 		require.Equal(t, "IN_PROGRESS", b.get("/interviews/" + idOf(i))["status"])
 	})
@@ -99,9 +107,10 @@ func TestInviteOpensAtItsTime(t *testing.T) {
 	path := invitePath(i)
 	e := b.as("", "POST", path+"/start", nil).fails(409, "INVALID_STATE")
 	require.Equal(t, i["scheduledAt"], e.Error.Details["scheduledAt"])
-	page := b.as("", "GET", path, nil, "Accept", "text/html")
-	require.Contains(t, string(page.Body), "It opens on "+at.Format("Monday, 2 January 2006, 15:04 UTC"))
-	require.NotContains(t, string(page.Body), `id="start"`)
+	page := b.page(path, 200)
+	require.Contains(t, page, "It opens on <time datetime=\""+at.Format(time.RFC3339)+"\">"+
+		at.Format("Monday, 2 January 2006, 15:04 UTC")+"</time>")
+	require.NotContains(t, page, `id="start"`)
 }
 
 func TestInviteIsGone(t *testing.T) {
@@ -119,7 +128,9 @@ func TestInviteIsGone(t *testing.T) {
 	)
 	require.NoError(t, err)
 	b.leaves(func() { b.as("", "POST", invitePath(i)+"/start", nil).fails(410, "INVALID_STATE") })
-	require.Contains(t, string(b.as("", "GET", invitePath(i), nil, "Accept", "text/html").Body), "has passed")
+	require.Contains(t, b.page(invitePath(i), 410), "has passed")
+	r := b.form(invitePath(i)+"/start", nil)
+	require.Equal(t, 303, r.Status, "the page says what has happened")
 	late := b.interview("ONLINE")
 	b.as("", "POST", invitePath(late)+"/start", nil).is(200)
 	_, err = b.ExecContext(
@@ -151,8 +162,14 @@ func TestInviteTokens(t *testing.T) {
 				return "/i/" + id.String() + "." + token.For(testSecret, token.Invite, id)
 			}(),
 		} {
+			for _, page := range []string{
+				b.page(path, 404), string(b.form(path+"/start", nil).Body), string(b.form(path+"/submit", url.Values{}).Body),
+			} {
+				require.Contains(t, page, "<h1>There is no such invitation</h1>", name)
+				require.NotContains(t, page, "<script")
+			}
 			for _, r := range []response{
-				b.as("", "GET", path, nil), b.as("", "GET", path, nil, "Accept", "text/html"), b.as("", "POST", path+"/start", nil),
+				b.as("", "GET", path, nil), b.as("", "POST", path+"/start", nil),
 				b.as("", "POST", path+"/submit", object{"answers": []any{}}),
 			} {
 				require.Equal(t, 404, r.Status, "%s: %s", name, r.Body)
@@ -190,25 +207,118 @@ func TestSubmitRefusals(t *testing.T) {
 	)
 }
 
+// page is what a browser shows of an invitation.
+func (b *bundle) page(path string, status int, headers ...string) string {
+	b.t.Helper()
+	r := b.as("", "GET", path, nil, append([]string{"Accept", "text/html,application/xhtml+xml,*/*;q=0.8"}, headers...)...)
+	require.Equal(b.t, status, r.Status, "%s", r.Body)
+	require.Equal(b.t, "text/html; charset=utf-8", r.Header.Get("Content-Type"))
+	require.Equal(b.t, "no-referrer", r.Header.Get("Referrer-Policy"))
+	policy := r.Header.Get("Content-Security-Policy")
+	require.Contains(b.t, policy, "default-src 'none'")
+	require.NotContains(b.t, policy, "unsafe")
+	return string(r.Body)
+}
+
+// form sends one of the page's forms, as a browser without scripts does.
+func (b *bundle) form(path string, fields url.Values) response {
+	b.t.Helper()
+	return b.as("", "POST", path, fields.Encode(),
+		"Accept", "text/html,*/*;q=0.8", "Content-Type", "application/x-www-form-urlencoded")
+}
+
 func TestInvitePage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	agent := b.agent("ONLINE", object{"questions": []any{`<script>alert("x")</script>`, "Second?"}})
 	i := b.made("/interviews", object{"candidate": inlineCandidate(), "job": inlineJob(), "agentId": agent["id"]})
-	browser := func() response {
-		return b.as("", "GET", invitePath(i), nil, "Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+	path := invitePath(i)
+	t.Run("before_the_start", func(t *testing.T) {
+		page := b.page(path, 200)
+		require.Contains(t, page, `<form id="start" method="post" action="`+path+`/start">`)
+		require.Contains(t, page, "Please start before <time")
+		require.Contains(t, page, "From when you start you have 60 minutes")
+		require.Contains(t, page, "Your answers are sent to Acme")
+		require.NotContains(t, page, "<textarea")
+	})
+	t.Run("the_form_starts_the_interview", func(t *testing.T) {
+		r := b.form(path+"/start", nil)
+		require.Equal(t, 303, r.Status)
+		require.Equal(t, path, r.Header.Get("Location"))
+		require.Equal(t, "IN_PROGRESS", b.get("/interviews/" + idOf(i))["status"])
+	})
+	t.Run("in_progress", func(t *testing.T) {
+		page := b.page(path, 200)
+		require.NotContains(t, page, "<script>alert", "what a company writes is text")
+		require.Contains(t, page, "Second?")
+		require.Equal(t, 2, strings.Count(page, "<textarea"))
+		require.Equal(t, 3, strings.Count(page, " required"), "each answer and the confirmation")
+		require.Contains(t, page, "Please submit before <time")
+		require.Regexp(t, `Date\.now\(\) \+ +3(600|59\d) +\*`, page)
+	})
+	t.Run("incomplete_answers_are_kept_and_not_final", func(t *testing.T) {
+		for name, fields := range map[string]url.Values{
+			"one is missing":   {"answer0": {"first <b>"}, "final": {"yes"}},
+			"one is blank":     {"answer0": {"first <b>"}, "answer1": {" \r\n\t"}, "final": {"yes"}},
+			"not confirmed":    {"answer0": {"first <b>"}, "answer1": {"second"}},
+			"another question": {"answer0": {"first <b>"}, "answer7": {"x"}, "final": {"yes"}},
+		} {
+			b.leaves(func() {
+				r := b.form(path+"/submit", fields)
+				require.Equal(t, 422, r.Status, name)
+				require.Contains(t, string(r.Body), "Please answer every question")
+				require.Contains(t, string(r.Body), "first &lt;b&gt;</textarea>", "nothing that was written is lost")
+			})
+		}
+		r := b.form(path+"/submit", url.Values{"answer0": {strings.Repeat("x", 20001)}, "answer1": {"x"}, "final": {"yes"}})
+		require.Equal(t, 400, r.Status)
+		require.Equal(t, 413, b.form(path+"/submit", url.Values{"answer0": {strings.Repeat("x", 4<<20)}}).Status)
+	})
+	t.Run("the_form_submits_the_answers", func(t *testing.T) {
+		full := strings.Repeat("ž", 20000)
+		fields := url.Values{"answer0": {"a\r\nb\x00\xff"}, "answer1": {full}, "final": {"yes"}}
+		r := b.form(path+"/submit", fields)
+		require.Equal(t, 303, r.Status, "%s", r.Body)
+		require.Equal(t, path, r.Header.Get("Location"))
+		got := b.get("/interviews/" + idOf(i))
+		require.Equal(t, "COMPLETED", got["status"])
+		require.Equal(t, []any{
+			object{"question": `<script>alert("x")</script>`, "answer": "a\nb\uFFFD"},
+			object{"question": "Second?", "answer": full},
+		}, got["answers"])
+	})
+	t.Run("completed", func(t *testing.T) {
+		page := b.page(path, 200)
+		require.Contains(t, page, "Your answers have arrived")
+		require.NotContains(t, page, "<form")
+		b.leaves(func() {
+			for _, what := range []string{"/start", "/submit"} {
+				require.Equal(t, 303, b.form(path+what, url.Values{"final": {"yes"}}).Status, "the page shows the state")
+			}
+		})
+	})
+}
+
+func TestInvitePageLanguages(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for language, c := range map[string]struct{ lang, want string }{
+		"DE": {"de", "Beginnen"}, "de-AT": {"de", "Beginnen"}, "fr": {"fr", "Commencer"}, "ES": {"es", "Empezar"},
+		"EN": {"en", "Start"}, "SK": {"en", "Start"},
+	} {
+		agent := b.agent("ONLINE", object{"language": language, "focus": "GENERIC"})
+		i := b.made("/interviews", object{"candidateId": b.candidate()["id"], "agentId": agent["id"]})
+		page := b.page(invitePath(i), 200, "Accept-Language", "it")
+		require.Contains(t, page, `<html lang="`+c.lang+`">`, language)
+		require.Contains(t, page, "<button>"+c.want+"</button>", language)
+		b.as("", "POST", invitePath(i)+"/start", nil).is(200)
+		require.Contains(t, b.page(invitePath(i), 200), `lang="`+strings.ToLower(language)+`">Why?</label>`,
+			"the questions are in the agent's language")
 	}
-	r := browser()
-	require.Equal(t, 200, r.Status)
-	require.Equal(t, "text/html; charset=utf-8", r.Header.Get("Content-Type"))
-	require.Contains(t, r.Header.Get("Content-Security-Policy"), "default-src 'none'")
-	page := string(r.Body)
-	require.NotContains(t, page, "<script>alert", "what a company writes is text")
-	require.Contains(t, page, "Second?")
-	require.Equal(t, 2, strings.Count(page, "<textarea"))
-	require.Contains(t, page, "'start'")
-	b.as("", "POST", invitePath(i)+"/start", nil).is(200)
-	b.as("", "POST", invitePath(i)+"/submit", object{"answers": []any{}}).is(200)
-	require.Contains(t, string(browser().Body), "Your answers have arrived")
-	require.NotContains(t, string(browser().Body), "<textarea")
+	for accepted, want := range map[string]string{
+		"": "There is no such invitation", "fr-CH,fr;q=0.9,en;q=0.8": "Cette invitation n’existe pas",
+		"ja, de;q=0.5": "Diese Einladung gibt es nicht", "ja": "There is no such invitation",
+	} {
+		require.Contains(t, b.page("/i/none", 404, "Accept-Language", accepted), "<h1>"+want+"</h1>", accepted)
+	}
 }

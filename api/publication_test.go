@@ -3,13 +3,13 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"greenroom/activities/webhook/profiles"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -17,9 +17,9 @@ import (
 // sample is the data of a published type, as its profile's tests have it.
 func sample(t *testing.T, eventType string) string {
 	t.Helper()
-	data, err := os.ReadFile("../activities/webhook/profiles/testdata/events/" + eventType + ".json")
-	require.NoError(t, err)
-	return string(data)
+	s, found := profiles.SampleOf(eventType)
+	require.True(t, found, eventType)
+	return string(s.Data)
 }
 
 func publication(eventType, data string) string {

@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/activities/webhook"
+	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
 	"greenroom/db/catalog"
 	"greenroom/db/delivery"
@@ -55,8 +57,22 @@ type TestResult struct {
 	AuthorizationKey string `json:"authorizationKey,omitempty"`
 }
 
-// testWebhook sends a ping through the worker and waits for its outcome. The envelope reports success in either case;
-// the result inside reports the outcome of the test (reference §2.4).
+// testInput is the body of a test. Other fields of a body are ignored, and bodies that are not JSON: the reference has
+// none.
+type testInput struct {
+	// Type is the event type of the sample to send; "": a ping.
+	Type string `json:"type"`
+}
+
+func testInputOf(c *gin.Context) (in testInput, err error) {
+	if media := c.ContentType(); media != "" && media != "application/json" || !surface.HasBody(c.Request) {
+		return in, nil
+	}
+	return surface.BindKnown[testInput](c)
+}
+
+// testWebhook sends a ping, or a sample of an event, through the worker and waits for its outcome. The envelope reports
+// success in either case; the result inside reports the outcome of the test (reference §2.4).
 func (s *server) testWebhook(c *gin.Context) error {
 	w, err := s.webhook(c)
 	if err != nil {
@@ -66,12 +82,20 @@ func (s *server) testWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	in, err := testInputOf(c)
+	if err != nil {
+		return err
+	}
+	e, err := s.testEvent(c, p, w, in.Type)
+	if err != nil {
+		return err
+	}
 	release, got := s.tests.Acquire(c.Request.Context(), surface.Owner(c), 1)
 	if !got {
 		return surface.RateLimited("Too many tests of webhooks are in progress", testsEach, testGrace)
 	}
 	defer release()
-	result, err := TestWebhook(c.Request.Context(), s.DB, w)
+	result, err := sendTest(c.Request.Context(), s.DB, p, w, e)
 	if err != nil {
 		return err
 	}
@@ -85,20 +109,68 @@ func (s *server) testWebhook(c *gin.Context) error {
 	return ok(c, http.StatusOK, result)
 }
 
-// TestWebhook sends a ping through a worker and waits for its outcome. If the profile has a ping event, the webhook
-// must be subscribed to it; webhooks of other profiles are always sent one.
+// TestWebhook sends a ping through a worker and waits for its outcome, as the route without a type does.
 func TestWebhook(ctx context.Context, d *bun.DB, w *delivery.Webhook) (*TestResult, error) {
 	p, err := surface.ProfileOf(w.Profile)
 	if err != nil {
 		return nil, err
 	}
-	if p.Takes(catalog.Ping) && !slices.Contains(w.Events, catalog.Ping) {
+	return sendTest(ctx, d, p, w, pingOf(w))
+}
+
+// pingOf makes the event of a test that names no type.
+func pingOf(w *delivery.Webhook) *delivery.Event {
+	return &delivery.Event{CompanyID: w.Company(), Type: catalog.Ping, Data: surface.Encoded(gin.H{
+		"message": "This is a test ping from Greenroom", "webhookId": w.ID,
+	})}
+}
+
+// testEvent makes the event that a test sends: a ping, or the sample of a type.
+func (s *server) testEvent(
+	c *gin.Context, p *webhook.Profile, w *delivery.Webhook, name string,
+) (*delivery.Event, error) {
+	if name == "" || name == catalog.Ping {
+		return pingOf(w), nil
+	}
+	eventType, custom, err := s.testEventOf(c.Request.Context(), p, w.Company(), name)
+	if err != nil {
+		return nil, err
+	}
+	e := &delivery.Event{CompanyID: w.Company(), Type: eventType}
+	if custom != nil {
+		sample, err := s.customSample(c, custom)
+		if err != nil {
+			return nil, err
+		}
+		if sample == nil {
+			return nil, surface.InvalidState(noSample, surface.Details{"type": eventType})
+		}
+		e.Data = sample.Data
+		return e, nil
+	}
+	sample, found := profiles.SampleOf(eventType)
+	if !found {
+		return nil, fmt.Errorf("the catalogue has no sample of %s", eventType)
+	}
+	e.Data = sample.Data
+	if sample.Context != nil {
+		e.Context = surface.Encoded(sample.Context)
+	}
+	return e, nil
+}
+
+// sendTest sends the event to this webhook alone. If the profile has a ping event, the webhook must be subscribed to it to
+// get a ping; the sample of another type is sent to any webhook.
+func sendTest(
+	ctx context.Context, d *bun.DB, p *webhook.Profile, w *delivery.Webhook, e *delivery.Event,
+) (*TestResult, error) {
+	if e.Type == catalog.Ping && p.Takes(catalog.Ping) && !slices.Contains(w.Events, catalog.Ping) {
 		if p.Numbered == 0 {
 			return &TestResult{Message: testAddPing}, nil
 		}
 		return &TestResult{Message: testNotSubscribed}, nil
 	}
-	id, err := ping(ctx, d, w)
+	id, err := recordTest(ctx, d, w, e)
 	if errors.Is(err, pg.ErrConflict) {
 		return &TestResult{Message: testNotCreated}, nil
 	}
@@ -113,11 +185,8 @@ func TestWebhook(ctx context.Context, d *bun.DB, w *delivery.Webhook) (*TestResu
 	return outcome(ctx, d, made, limit)
 }
 
-// ping records the event and its single delivery.
-func ping(ctx context.Context, d *bun.DB, w *delivery.Webhook) (id uuid.UUID, err error) {
-	e := &delivery.Event{CompanyID: w.Company(), Type: catalog.Ping, Data: surface.Encoded(gin.H{
-		"message": "This is a test ping from Greenroom", "webhookId": w.ID,
-	})}
+// recordTest records the event and its single delivery.
+func recordTest(ctx context.Context, d *bun.DB, w *delivery.Webhook, e *delivery.Event) (id uuid.UUID, err error) {
 	err = pg.InTx(ctx, d, func(ctx context.Context, tx bun.Tx) error {
 		id, err = delivery.RecordTest(ctx, tx, e, w.ID)
 		return err

@@ -80,7 +80,7 @@ func (t *attempt) requestOf(p *webhook.Profile) (webhook.Request, *preparationFa
 	}
 	req := webhook.Request{
 		URL: w.URL, Profile: p, Message: m, Body: body, Secrets: secrets, SigningKeys: keys, Headers: headers, Auth: auth,
-		Timeout: timeoutOf(w), WebhookID: w.ID.String(),
+		Timeout: timeoutOf(w), WebhookID: w.ID.String(), Test: d.IsTest,
 	}
 	if p.KeyHeader != "" {
 		req.Key = webhook.KeyOf(secrets[0], w.HasDerivedKey())

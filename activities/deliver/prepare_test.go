@@ -319,6 +319,18 @@ func TestAttemptSignsWithEachLiveSecret(t *testing.T) {
 	require.Contains(t, *s.row(id).LastError, "The signing secret cannot be opened")
 }
 
+func TestOnlyTestsAreMarked(t *testing.T) {
+	s := setupAttempt(t)
+	require.Equal(t, deliver.AttemptSucceeded,
+		s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New()).Outcome)
+	require.Empty(t, s.last.Load().Header.Values(webhook.HeaderTest))
+	test := s.delivery()
+	s.exec("UPDATE deliveries SET is_test = true WHERE id = ?", test)
+	require.Equal(t, deliver.AttemptSucceeded,
+		s.attempt(deliver.AttemptInput{DeliveryID: test, Attempt: 1}, uuid.New()).Outcome)
+	require.Equal(t, "true", s.last.Load().Header.Get(webhook.HeaderTest))
+}
+
 // TestAttemptSignsWithEachLiveKey: v1a beside v1, also for a replay after a revocation, with the keys that are live then.
 func TestAttemptSignsWithEachLiveKey(t *testing.T) {
 	s := setupAttempt(t)

@@ -24,6 +24,7 @@ var reserved = map[string]bool{
 	HeaderID:                true,
 	HeaderTimestamp:         true,
 	HeaderSignature:         true,
+	HeaderTest:              true,
 	"X-Webhook-Signature":   true,
 	"X-Webhook-Event":       true,
 	"X-Webhook-Delivery-Id": true,
@@ -96,6 +97,9 @@ func (r *Request) Header(at time.Time) (http.Header, error) {
 	}
 	h["Content-Type"] = []string{"application/json"}
 	h["User-Agent"] = []string{r.Profile.UserAgent}
+	if r.Test {
+		h[HeaderTest] = []string{"true"}
+	}
 	r.signStandard(h, at)
 	if r.Profile.KeyHeader != "" && r.Key != "" {
 		h[r.Profile.KeyHeader] = []string{r.Key}

@@ -35,6 +35,7 @@ type Request struct {
 	Key         string        // the value of the profile's KeyHeader
 	Headers     []Header      // custom headers
 	Auth        *Auth         // credentials; nil for none. They replace a custom Authorization header.
+	Test        bool          // marks the attempt with HeaderTest
 	Timeout     time.Duration // total deadline of the attempt, with the request for a token; 0 means the profile's
 
 	// WebhookID names the webhook; tokens are remembered for it.

@@ -18,6 +18,9 @@ const (
 	HeaderSignature = "Webhook-Signature"
 )
 
+// HeaderTest is in the deliveries of tests alone, with the value "true": their data is made up. It is not signed.
+const HeaderTest = "Webhook-Test"
+
 // signStandard sets the three Standard Webhooks headers. The time is that of the attempt, so that late retries pass a
 // verifier's tolerance (five minutes in the reference libraries). The id is the delivery's and never changes.
 func (r *Request) signStandard(h http.Header, at time.Time) {

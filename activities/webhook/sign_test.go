@@ -94,7 +94,7 @@ func TestCustomHeaders(t *testing.T) {
 	for _, name := range []string{
 		"webhook-id", "Webhook-Signature", "WEBHOOK-TIMESTAMP", "x-webhook-signature", "X-Webhook-Event", "host",
 		"content-length", "Content-Type", "User-Agent", "Connection", "transfer-encoding", "TE", "Trailer", "Upgrade",
-		"Proxy-Authorization", "Idempotency-Key",
+		"Proxy-Authorization", "Idempotency-Key", "webhook_test",
 	} {
 		assert.True(t, webhook.ReservedHeader(name), name)
 		require.ErrorIs(t, webhook.CheckHeader(webhook.Header{Name: name, Value: "x"}), webhook.ErrReservedHeader)

@@ -1,7 +1,6 @@
 package eventschema_test
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -12,11 +11,11 @@ import (
 
 func wise(t *testing.T, name string) (schema, sample string) {
 	t.Helper()
-	body, err := os.ReadFile("../../activities/webhook/profiles/testdata/events/" + name + ".json")
-	require.NoError(t, err)
+	s, found := profiles.SampleOf(name)
+	require.True(t, found, name)
 	text := profiles.SchemaOf(name)
 	require.NotEmpty(t, text, name)
-	return string(text), string(body)
+	return string(text), string(s.Data)
 }
 
 // TestWise holds the payloads of the tutoring contract, event by event: the sample fits, and without the part named,

@@ -120,9 +120,17 @@ func TestCommands_refuse_in_one_line(t *testing.T) {
 		"a_receiver_with_a_bad_status": {"listen --status 99", "status must be 200 to 599, not 99"},
 		"a_receiver_with_a_bad_secret": {"listen --secret short", "the signing secret must be 64 hex digits"},
 		"a_demo_without_a_product":     {"demo", "start `make run` first"},
-		"a_bench_of_another_temporal":  {"bench --temporal cloud", `--temporal is server or dev, not "cloud"`},
-		"chaos_with_another_temporal":  {"chaos --temporal cloud", `--temporal is server or dev, not "cloud"`},
-		"nothing_to_execute":           {"dev exec", "COMMAND is missing: usage: greenroom dev exec -- COMMAND [ARGUMENTS]"},
+		"a_trigger_without_a_product":  {"trigger interview.started", "start `make run` first"},
+		"a_trigger_of_nothing":         {"trigger", "TYPE is missing"},
+		"a_registration_of_no_product": {"listen --register", "start `make run` first"},
+		"events_of_no_registration":    {"listen --events ping", "--events needs --register"},
+		"a_registration_with_a_secret": {"listen --register --secret x", "if any flags in the group [register secret] are set"},
+		"a_receiver_that_forwards_nowhere": {
+			"listen --forward-to localhost:3000", "the URL to forward to must be like http://127.0.0.1:3000/webhooks",
+		},
+		"a_bench_of_another_temporal": {"bench --temporal cloud", `--temporal is server or dev, not "cloud"`},
+		"chaos_with_another_temporal": {"chaos --temporal cloud", `--temporal is server or dev, not "cloud"`},
+		"nothing_to_execute":          {"dev exec", "COMMAND is missing: usage: greenroom dev exec -- COMMAND [ARGUMENTS]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -159,6 +167,17 @@ func TestCommands_name_the_settings_that_they_miss(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Without an API the types are those of the catalogue.
+func TestTrigger_completes_event_types(t *testing.T) {
+	t.Parallel()
+	r := runProgram(t, nil, "__complete", "trigger", "interview.")
+	require.Zero(t, r.code)
+	require.Contains(t, r.stdout, "interview.started\n")
+	require.Contains(t, r.stdout, "FeeInvoiceChargedEvent\n")
+	r = runProgram(t, nil, "__complete", "listen", "--register", "--profile", "")
+	require.Contains(t, r.stdout, "ai-interviews\n")
 }
 
 func TestGroups_print_their_help(t *testing.T) {

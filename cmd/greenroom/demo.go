@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"greenroom/cmd/internal/client"
 	"greenroom/cmd/internal/demo"
 )
 
@@ -27,7 +28,7 @@ func demoCmd() *cobra.Command {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			opts.Out = cmd.OutOrStdout()
-			if opts.Settings, err = demo.LoadSettings(os.Getenv); err != nil {
+			if opts.Settings, err = client.LoadSettings(os.Getenv); err != nil {
 				return err
 			}
 			err = demo.Run(ctx, opts)

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"greenroom/cmd/internal/demo"
+	"greenroom/cmd/internal/client"
 	"greenroom/cmd/internal/devstack"
 )
 
@@ -208,9 +208,9 @@ func startDev(t *testing.T, dir string) *exec.Cmd {
 }
 
 // readDevEnv reads the dev.env of a ready `greenroom dev`.
-func readDevEnv(t *testing.T, dir string) demo.Settings {
+func readDevEnv(t *testing.T, dir string) client.Settings {
 	t.Helper()
-	settings, err := demo.LoadSettings(func(name string) string {
+	settings, err := client.LoadSettings(func(name string) string {
 		if name == "GREENROOM_DEV_DIR" {
 			return filepath.Join(dir, ".data")
 		}
@@ -321,7 +321,7 @@ func TestDev_waits_for_an_attempt_until_a_second_signal(t *testing.T) {
 	waitUntilGone(t, temporal)
 }
 
-func post(t *testing.T, env demo.Settings, path, body string) {
+func post(t *testing.T, env client.Settings, path, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, env.URL+path, strings.NewReader(body))
 	require.NoError(t, err)

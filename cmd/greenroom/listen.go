@@ -1,43 +1,82 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"greenroom/activities/webhook/profiles"
 	"greenroom/cmd/internal/listen"
 )
 
 // listenCmd receives, verifies and prints webhooks until Ctrl-C.
 func listenCmd() *cobra.Command {
-	var opts listen.Options
-	var addr string
-	var asJSON bool
+	var opts listen.RunOptions
+	var isRegistered bool
 	cmd := &cobra.Command{
 		Use:   "listen",
-		Short: "Receive webhooks, verify their signatures and print them",
-		Example: "  greenroom listen --secret $GREENROOM_WEBHOOK_SECRET\n  greenroom listen --addr 127.0.0.1:0 " +
-			"--fail 3 --status 503",
+		Short: "Receive webhooks, verify their signatures, print them and forward them",
+		Example: "  greenroom listen --secret $GREENROOM_WEBHOOK_SECRET\n" +
+			"  greenroom listen --register --events 'interview.*' --forward-to http://127.0.0.1:3000/webhooks\n" +
+			"  greenroom listen --addr 127.0.0.1:0 --fail 3 --status 503",
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if opts.Secret == "" {
-				opts.Secret = os.Getenv("GREENROOM_WEBHOOK_SECRET")
-			}
-			return runListen(cmd, addr, asJSON, opts)
-		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&addr, "addr", "127.0.0.1:9000", "address to listen on; port 0 takes a free one")
+	f.StringVar(&opts.Addr, "addr", "127.0.0.1:9000", "address to listen on; port 0 takes a free one")
 	f.StringVar(&opts.Secret, "secret", "", "signing secret, 64 hex digits or whsec_… (default $GREENROOM_WEBHOOK_SECRET)")
-	f.BoolVar(&asJSON, "json", false, "print each delivery with its whole body as one line of JSON")
-	badReceiverFlags(cmd, &opts)
+	f.BoolVar(&opts.JSON, "json", false, "print each delivery with its whole body as one line of JSON")
+	f.StringVar(&opts.ForwardTo, "forward-to", "", "URL to send deliveries on to, as they came; its answer is the answer")
+	badReceiverFlags(cmd, &opts.Options)
+	f.BoolVar(&isRegistered, "register", false,
+		"register a webhook through a running API, print its secret, and delete it at the end")
+	registration := registrationFlags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("register", "secret")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if opts.Register, err = registration(isRegistered); err != nil {
+			return err
+		}
+		if opts.Secret == "" && !isRegistered {
+			opts.Secret = os.Getenv("GREENROOM_WEBHOOK_SECRET")
+		}
+		ctx, stop := untilSignal(cmd.Context())
+		defer stop()
+		opts.Out, opts.Log = cmd.OutOrStdout(), cmd.ErrOrStderr()
+		return unlessCanceled(ctx, listen.Run(ctx, opts))
+	}
 	return cmd
+}
+
+// registrationFlags adds the flags of --register. The function returns their values, or nil without --register.
+func registrationFlags(cmd *cobra.Command) func(bool) (*listen.Registration, error) {
+	var r listen.Registration
+	f := cmd.Flags()
+	f.StringSliceVar(&r.Events, "events", []string{"*"}, "with --register: event types, or patterns such as interview.*")
+	f.StringVar(&r.Profile, "profile", profiles.Standard, "with --register: contract of the deliveries")
+	f.StringVar(&r.Company, "company", "", "with --register: id of the company whose events to receive")
+	f.StringVar(&r.URL, "public-url", "", "with --register: URL at which the API reaches this receiver (default: --addr)")
+	settings := apiFlags(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("profile",
+		func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return profiles.Names(), cobra.ShellCompDirectiveNoFileComp
+		})
+	_ = cmd.RegisterFlagCompletionFunc("events",
+		func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return eventTypes(cmd.Context(), settings, r.Company), cobra.ShellCompDirectiveNoFileComp
+		})
+	return func(isRegistered bool) (_ *listen.Registration, err error) {
+		if !isRegistered {
+			for _, name := range []string{"events", "profile", "company", "public-url", "url", "key"} {
+				if f.Changed(name) {
+					return nil, errors.New("--" + name + " needs --register")
+				}
+			}
+			return nil, nil //nolint:nilnil // no registration is an ordinary answer
+		}
+		r.Settings, err = settings()
+		return &r, err
+	}
 }
 
 // badReceiverFlags adds the flags that simulate a failing or slow receiver.
@@ -46,27 +85,4 @@ func badReceiverFlags(cmd *cobra.Command, opts *listen.Options) {
 	f.IntVar(&opts.Fail, "fail", 0, "answer the first N deliveries with --status")
 	f.IntVar(&opts.Status, "status", 500, "status of the deliveries that --fail refuses")
 	f.DurationVar(&opts.Delay, "delay", 0, "wait this long before every answer")
-}
-
-func runListen(cmd *cobra.Command, addr string, asJSON bool, opts listen.Options) (err error) {
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	printer := listen.NewPrinter(cmd.OutOrStdout(), asJSON)
-	opts.OnDelivery = printer.Print
-	receiver, err := listen.New(opts)
-	if err != nil {
-		return err
-	}
-	srv, err := listen.Serve(context.WithoutCancel(ctx), addr, receiver)
-	if err != nil {
-		return err
-	}
-	// Only deliveries go to standard output, so that it can be piped.
-	fmt.Fprintf(cmd.ErrOrStderr(), "Listening for webhooks on %s (Ctrl-C ends)\n", srv.URL)
-	if opts.Secret == "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "Deliveries are not verified: no --secret")
-	}
-	err = errors.Join(srv.Wait(ctx), srv.Close())
-	listen.NewPrinter(cmd.ErrOrStderr(), false).PrintSummary(receiver.Summary())
-	return err
 }

@@ -36,7 +36,7 @@ func rootCmd() *cobra.Command {
 	addGroup(root, "run", "Run it:", devCmd(), apiCmd(), workerCmd(), migrateCmd(), healthCmd(), doctorCmd(), configCmd())
 	addGroup(root, "operate", "Operate it (directly in the database):", webhooksCmd(), deliveriesCmd(), replaysCmd(),
 		eventsCmd(), companiesCmd(), keysCmd(), candidatesCmd(), staffCmd(), auditCmd(), keysetCmd(), secretCmd())
-	addGroup(root, "try", "Try and measure it:", listenCmd(), demoCmd(), benchCmd(), chaosCmd())
+	addGroup(root, "try", "Try and measure it:", listenCmd(), demoCmd(), triggerCmd(), benchCmd(), chaosCmd())
 	addGroup(root, "other", "Other:", versionCmd(), manCmd(), settingsTopic())
 	root.SetHelpCommandGroupID("other")
 	root.SetCompletionCommandGroupID("other")

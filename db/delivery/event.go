@@ -266,9 +266,14 @@ WHERE pg_notify('` + QueueChannel + `', '` + OnlyDeliveries + `') IS NULL`)
 // attempted once and does not count for the circuit.
 func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id uuid.UUID, err error) {
 	e.complete()
+	var about *string
+	if e.Context != nil {
+		text := string(e.Context)
+		about = &text
+	}
 	err = tx.NewRaw(recordTestSQL, pg.Args{
 		"event": e.ID, "company": e.CompanyID, "type": e.Type, "data": string(e.Data), "occurred_at": e.OccurredAt,
-		"webhook": webhook,
+		"context": about, "webhook": webhook,
 	}).Scan(ctx, &id)
 	switch err = pg.Translate(err); {
 	case errors.Is(err, pg.ErrNotFound):
@@ -282,7 +287,8 @@ func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id
 
 const recordTestSQL = `
 WITH e AS (
-  INSERT INTO events (id, company_id, type, data, occurred_at) VALUES (?event, ?company, ?type, ?data, ?occurred_at)
+  INSERT INTO events (id, company_id, type, data, occurred_at, context)
+  VALUES (?event, ?company, ?type, ?data, ?occurred_at, ?context)
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
   SELECT uuid_v7(), ?event, w.id, ?company, ?type, true, now(), now() FROM webhooks w

@@ -128,6 +128,7 @@ func (p *Past) readCases() []Case {
 			_, err := delivery.ListAttempts(ctx, tx, id)
 			return err
 		}},
+		{Name: "event, its deliveries", Partitions: 2, Rows: 1000, Run: p.eventDeliveries},
 		{Name: "replay, page of 100", Partitions: 2, Rows: 1000, Run: p.replayPage},
 		{Name: "circuit, load", Partitions: every, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			_, err := delivery.LoadCircuit(ctx, tx, *p.nextWebhook())
@@ -143,6 +144,13 @@ func (p *Past) readCases() []Case {
 			},
 		},
 	}
+}
+
+// eventDeliveries reads the deliveries of an event from the middle of the period; their number does not matter.
+func (p *Past) eventDeliveries(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+	e := &delivery.Event{ID: p.sample[p.next()%len(p.sample)], CompanyID: &p.Company[0]}
+	_, err := delivery.EventDeliveries(ctx, tx, pg.Scope{Company: &p.Company[0]}, e)
+	return err
 }
 
 // replayPage reads the first page of a replay of a webhook's deliveries ten days ago.

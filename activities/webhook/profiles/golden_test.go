@@ -80,7 +80,7 @@ func (g *golden) check(t *testing.T, p *webhook.Profile) {
 		Profile: p, Message: g.m, Body: body, Secrets: webhook.Secrets{testSecret(1)},
 		Key: webhook.KeyOf(testSecret(1), false), // as receivers of earlier versions have it
 	}
-	h, err := r.Header(attemptedAt)
+	h, err := r.Header(profiles.SampleAt)
 	require.NoError(t, err)
 	for _, secret := range []string{"token", "invite_link", "inviteUrl", "/i/"} {
 		require.NotContains(
@@ -90,6 +90,14 @@ func (g *golden) check(t *testing.T, p *webhook.Profile) {
 			"the invite link is a credential",
 		)
 	}
+	bare, signed, err := profiles.Sample{}.Header(p, g.m, body)
+	require.NoError(t, err)
+	require.Contains(t, signed, webhook.HeaderSignature)
+	all := bare.Clone()
+	for _, name := range signed {
+		all[name] = h[name]
+	}
+	require.Equal(t, h, all, "a sample has every header that does not depend on the secret, and the names of the others")
 	base := filepath.Join("testdata", "golden", p.Name, g.file)
 	compare(t, base+".body", string(body))
 	compare(t, base+".headers", headerText(h))

@@ -142,7 +142,7 @@ func (c *contract) checkHeaders(t *testing.T, p *webhook.Profile, g *golden) {
 		SigningKeys: webhook.SigningKeys{webhook.GenerateSigningKey(), webhook.GenerateSigningKey()},
 		Key:         webhook.KeyOf(testSecret(1), true),
 	}
-	h, err := r.Header(attemptedAt)
+	h, err := r.Header(profiles.SampleAt)
 	require.NoError(t, err)
 	for _, parameter := range c.Webhooks[p.Name+"/"+g.m.EventName].Post.Parameters {
 		id := filepath.Base(parameter.Ref)

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"greenroom/cmd/internal/client"
 	"greenroom/cmd/internal/listen"
 )
 
@@ -24,7 +25,7 @@ var interviewEvents = []string{"interview.started", "interview.completed", "anal
 
 // Options configures Run.
 type Options struct {
-	Settings
+	client.Settings
 	Out io.Writer
 	// Receiver configures a failing receiver. Its Fail counts only the interview's deliveries: the ping is always
 	// accepted. Secret and OnDelivery are set by Run.
@@ -39,7 +40,7 @@ type Options struct {
 // It returns the error of ctx if that ends first.
 func Run(ctx context.Context, opts Options) (err error) {
 	d := &demo{
-		opts: opts, api: newClient(opts.URL, opts.APIKey), arrived: make(chan listen.Delivery, 64),
+		opts: opts, api: client.New(opts.Settings), arrived: make(chan listen.Delivery, 64),
 		printer: listen.NewPrinter(opts.Out, false),
 	}
 	if err := d.receive(ctx); err != nil {
@@ -65,7 +66,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 
 type demo struct {
 	opts     Options
-	api      *client
+	api      *client.Client
 	printer  *listen.Printer
 	receiver *listen.Receiver
 	server   *listen.Server
@@ -123,7 +124,7 @@ func (d *demo) unregister(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := d.api.do(ctx, http.MethodDelete, "/webhooks/"+d.webhookID, nil, nil); err != nil {
+	if err := d.api.Do(ctx, http.MethodDelete, "/webhooks/"+d.webhookID, nil, nil); err != nil {
 		return fmt.Errorf("delete webhook %s: %w", d.webhookID, err)
 	}
 	d.step("Webhook", d.webhookID+" deleted (use --keep to keep it)")
@@ -136,7 +137,7 @@ func (d *demo) ping(ctx context.Context) error {
 		Message    string `json:"message"`
 		DurationMs int    `json:"durationMs"`
 	}
-	if err := d.api.do(ctx, http.MethodPost, "/webhooks/"+d.webhookID+"/test", nil, &result); err != nil {
+	if err := d.api.Do(ctx, http.MethodPost, "/webhooks/"+d.webhookID+"/test", nil, &result); err != nil {
 		return fmt.Errorf("test webhook: %w", err)
 	}
 	if !result.Success {
@@ -208,7 +209,7 @@ func (d *demo) explain(ctx context.Context, err error) error {
 	var interview struct {
 		Status string `json:"status"`
 	}
-	if e := d.api.do(ctx, http.MethodGet, "/interviews/"+d.interviewID, nil, &interview); e != nil {
+	if e := d.api.Do(ctx, http.MethodGet, "/interviews/"+d.interviewID, nil, &interview); e != nil {
 		return errors.Join(err, fmt.Errorf("read interview: %w", e))
 	}
 	return fmt.Errorf("%w; interview %s is %s, and GET /deliveries?webhookId=%s shows its deliveries",
@@ -226,7 +227,7 @@ func (d *demo) whereToLook() {
 type object = map[string]any
 
 func (d *demo) create(ctx context.Context, what, path string, body object, out *created) error {
-	if err := d.api.do(ctx, http.MethodPost, path, body, out); err != nil {
+	if err := d.api.Do(ctx, http.MethodPost, path, body, out); err != nil {
 		return fmt.Errorf("create %s: %w", what, err)
 	}
 	if out.ID == "" {

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"greenroom/cmd/internal/client"
 	"greenroom/cmd/internal/demo"
 	"greenroom/cmd/internal/listen"
 )
@@ -119,7 +118,7 @@ func (f *fake) deliver(event, interview string) {
 func (f *fake) run(change func(*demo.Options)) (string, error) {
 	var out bytes.Buffer
 	opts := demo.Options{
-		Settings: demo.Settings{URL: f.url, APIKey: "sk_demo", TemporalUI: "http://ui"},
+		Settings: client.Settings{URL: f.url, APIKey: "sk_demo", TemporalUI: "http://ui"},
 		Out:      &out,
 		Wait:     5 * time.Second,
 	}
@@ -188,25 +187,4 @@ func TestRun(t *testing.T) {
 		_, err := setup(t).run(func(o *demo.Options) { o.URL = "http://127.0.0.1:1" })
 		require.ErrorContains(t, err, "start it with `make run`")
 	})
-}
-
-func TestLoadSettings(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	env := map[string]string{"GREENROOM_DEV_DIR": dir}
-	getenv := func(name string) string { return env[name] }
-
-	_, err := demo.LoadSettings(getenv)
-	require.ErrorContains(t, err, "start `make run` first")
-
-	file := "GREENROOM_URL=http://a\nGREENROOM_API_KEY=sk_a\nGREENROOM_TEMPORAL_UI=http://ui\n"
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "dev.env"), []byte(file), 0o600))
-	s, err := demo.LoadSettings(getenv)
-	require.NoError(t, err)
-	assert.Equal(t, demo.Settings{URL: "http://a", APIKey: "sk_a", TemporalUI: "http://ui"}, s)
-
-	env["GREENROOM_URL"] = "http://b"
-	s, err = demo.LoadSettings(getenv)
-	require.NoError(t, err)
-	assert.Equal(t, "http://b", s.URL, "the environment takes precedence")
 }

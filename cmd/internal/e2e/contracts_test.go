@@ -11,7 +11,6 @@ import (
 	"maps"
 	"mime/multipart"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"greenroom/activities/webhook/profiles"
 	"greenroom/cmd/internal/admin"
 	"greenroom/cmd/internal/service"
 	"greenroom/db/seal"
@@ -243,10 +243,10 @@ func requireWiseWaySignature(t *testing.T, r received, secret string) {
 // one instalment.
 func invoice(t *testing.T, instalments int) map[string]any {
 	t.Helper()
-	raw, err := os.ReadFile("../../../activities/webhook/profiles/testdata/events/FeeInvoiceChargedEvent.json")
-	require.NoError(t, err)
+	s, found := profiles.SampleOf("FeeInvoiceChargedEvent")
+	require.True(t, found)
 	var fee map[string]any
-	require.NoError(t, json.Unmarshal(raw, &fee))
+	require.NoError(t, json.Unmarshal(s.Data, &fee))
 	transactions := make([]any, instalments)
 	for i := range transactions {
 		transactions[i] = maps.Clone(fee["transaction"].(map[string]any))

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"greenroom/activities/webhook/profiles"
 	"greenroom/workflows"
 )
 
@@ -37,9 +37,9 @@ func (s tutoring) test(hook map[string]any) map[string]any {
 // sample returns the sample payload of a type from its contract.
 func (s tutoring) sample(event string) json.RawMessage {
 	s.t.Helper()
-	raw, err := os.ReadFile("../../../activities/webhook/profiles/testdata/events/" + event + ".json")
-	require.NoError(s.t, err)
-	return raw
+	one, found := profiles.SampleOf(event)
+	require.True(s.t, found, event)
+	return one.Data
 }
 
 // publishUpstream publishes an event as its upstream does.

@@ -71,6 +71,9 @@ func (p *Printer) PrintLine(d Delivery) {
 	if d.Status >= 300 {
 		parts = append(parts, p.Bad(fmt.Sprintf("→ responded %d", d.Status)))
 	}
+	if d.Refusal != "" {
+		parts = append(parts, p.Bad("not forwarded: "+d.Refusal))
+	}
 	fmt.Fprintln(p.out, strings.Join(parts, "  "))
 }
 
@@ -99,6 +102,7 @@ type jsonLine struct {
 	Seen       int       `json:"seen"`
 	Duplicate  bool      `json:"duplicate"`
 	Status     int       `json:"status"`
+	Refusal    string    `json:"refusal,omitempty"`
 	AgeMs      *int64    `json:"ageMs,omitempty"`
 	Body       any       `json:"body"` // the JSON value, or a string when the body is not JSON
 }
@@ -106,7 +110,7 @@ type jsonLine struct {
 func (p *Printer) printJSON(d Delivery) {
 	l := jsonLine{
 		ReceivedAt: d.At.UTC(), Verified: d.Verified, Reason: d.Reason, Event: d.Event, WebhookID: d.ID, Attempt: d.Attempt,
-		Seen: d.Seen, Duplicate: d.Repeat, Status: d.Status, Body: string(d.Body),
+		Seen: d.Seen, Duplicate: d.Repeat, Status: d.Status, Refusal: d.Refusal, Body: string(d.Body),
 	}
 	if json.Valid(d.Body) {
 		l.Body = json.RawMessage(d.Body)

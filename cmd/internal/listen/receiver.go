@@ -36,6 +36,12 @@ type Options struct {
 	Status int
 	// Delay is the wait before every response.
 	Delay time.Duration
+	// Accept is the response to a delivery that is accepted (default 204).
+	Accept int
+	// AwaitSecret holds deliveries until SetSecret is called, because what arrives before cannot be verified.
+	AwaitSecret bool
+	// ForwardTo is the URL that accepted deliveries are sent to as they came; its answer is the response. "": none.
+	ForwardTo string
 	// OnDelivery is called for each delivery before the response. Calls are not concurrent.
 	OnDelivery func(Delivery)
 }
@@ -52,6 +58,7 @@ type Delivery struct {
 	Seen     int           // number of arrivals of this ID, including this one
 	Repeat   bool          // an earlier arrival got a 2xx: this is a duplicate, not a retry
 	Status   int           // the answer
+	Refusal  string        // why it could not be forwarded
 	Age      time.Duration // from the body's timestamp to At; negative if the body has none
 }
 
@@ -64,6 +71,9 @@ type Summary struct {
 // verify, otherwise 204, or as configured by Fail. It is safe for concurrent use.
 type Receiver struct {
 	opts Options
+	// secret is closed when deliveries can be verified, or need not be.
+	secret    chan struct{}
+	forwarder *forwarder // nil: deliveries are not forwarded
 
 	mu      sync.Mutex
 	wh      *standardwebhooks.Webhook // nil: no secret
@@ -85,7 +95,19 @@ func New(opts Options) (*Receiver, error) {
 	if opts.Status < 200 || opts.Status > 599 {
 		return nil, fmt.Errorf("status must be 200 to 599, not %d", opts.Status)
 	}
-	r := &Receiver{opts: opts, fail: opts.Fail, seen: map[string]*sighting{}}
+	if opts.Accept == 0 {
+		opts.Accept = http.StatusNoContent
+	}
+	r := &Receiver{opts: opts, fail: opts.Fail, seen: map[string]*sighting{}, secret: make(chan struct{})}
+	if opts.ForwardTo != "" {
+		var err error
+		if r.forwarder, err = newForwarder(opts.ForwardTo); err != nil {
+			return nil, err
+		}
+	}
+	if !opts.AwaitSecret {
+		close(r.secret)
+	}
 	if opts.Secret == "" {
 		return r, nil
 	}
@@ -100,6 +122,9 @@ func (r *Receiver) SetSecret(secret string) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.wh == nil && r.opts.AwaitSecret {
+		close(r.secret)
+	}
 	r.wh = wh
 	return nil
 }
@@ -129,17 +154,26 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "body cannot be read: "+err.Error(), http.StatusBadRequest)
 		return
 	}
+	select {
+	case <-r.secret:
+	case <-req.Context().Done():
+		return
+	}
 	d := r.take(req.Header, body)
 	select {
 	case <-time.After(r.opts.Delay):
 	case <-req.Context().Done(): // the sender's timeout: it counts this attempt as failed
 		return
 	}
+	if r.forwards(&d) {
+		r.forward(w, req, &d)
+		return
+	}
 	r.answered(d)
 	w.WriteHeader(d.Status)
 }
 
-// take records a delivery and determines the response.
+// take records a delivery and determines the response, which that of ForwardTo replaces.
 func (r *Receiver) take(header http.Header, body []byte) Delivery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,7 +182,7 @@ func (r *Receiver) take(header http.Header, body []byte) Delivery {
 	d.Seen, d.Repeat = r.see(d.ID)
 	d.Status = r.decide(d)
 	r.count(d)
-	if r.opts.OnDelivery != nil {
+	if r.opts.OnDelivery != nil && !r.forwards(&d) {
 		r.opts.OnDelivery(d)
 	}
 	return d
@@ -175,7 +209,7 @@ func (r *Receiver) decide(d Delivery) int {
 	case r.wh != nil && !d.Verified:
 		return http.StatusUnauthorized
 	default:
-		return http.StatusNoContent
+		return r.opts.Accept
 	}
 }
 

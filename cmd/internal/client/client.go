@@ -1,4 +1,6 @@
-package demo
+// Package client calls a running API as a customer's program does: over HTTP with a key, without packages of the
+// server.
+package client
 
 import (
 	"bytes"
@@ -13,15 +15,16 @@ import (
 	"time"
 )
 
-// client calls Greenroom's API as a customer's program does: over HTTP, without packages of the server.
-type client struct {
+// Client calls the API at one address with one key.
+type Client struct {
 	base, key string
 	http      *http.Client
 }
 
-func newClient(base, key string) *client {
+// New returns a client. It does no I/O.
+func New(s Settings) *Client {
 	// The test of a webhook waits for its delivery, which can take up to the timeout of 30 s.
-	return &client{base: strings.TrimRight(base, "/"), key: key, http: &http.Client{Timeout: 45 * time.Second}}
+	return &Client{base: strings.TrimRight(s.URL, "/"), key: s.APIKey, http: &http.Client{Timeout: 45 * time.Second}}
 }
 
 type envelope struct {
@@ -34,8 +37,9 @@ type envelope struct {
 	} `json:"error"`
 }
 
-// do sends in as JSON (nil: no body) and decodes the response's data into out (nil: discards it).
-func (c *client) do(ctx context.Context, method, path string, in, out any) error {
+// Do sends in as JSON (nil: no body) and decodes the response's data into out (nil: discards it). A refusal of the API
+// is an error with its code, message and details.
+func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)

@@ -1,4 +1,4 @@
-package demo
+package client
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"github.com/subosito/gotenv"
 )
 
-// Settings locate a running `greenroom dev`.
+// Settings locate a running API.
 type Settings struct {
 	URL, APIKey string
 	TemporalUI  string // empty: unknown

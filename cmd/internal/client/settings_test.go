@@ -1,0 +1,33 @@
+package client_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"greenroom/cmd/internal/client"
+)
+
+func TestLoadSettings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	env := map[string]string{"GREENROOM_DEV_DIR": dir}
+	getenv := func(name string) string { return env[name] }
+
+	_, err := client.LoadSettings(getenv)
+	require.ErrorContains(t, err, "start `make run` first")
+
+	file := "GREENROOM_URL=http://a\nGREENROOM_API_KEY=sk_a\nGREENROOM_TEMPORAL_UI=http://ui\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "dev.env"), []byte(file), 0o600))
+	s, err := client.LoadSettings(getenv)
+	require.NoError(t, err)
+	assert.Equal(t, client.Settings{URL: "http://a", APIKey: "sk_a", TemporalUI: "http://ui"}, s)
+
+	env["GREENROOM_URL"] = "http://b"
+	s, err = client.LoadSettings(getenv)
+	require.NoError(t, err)
+	assert.Equal(t, "http://b", s.URL, "the environment takes precedence")
+}

@@ -2,10 +2,8 @@ package db
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -159,19 +157,6 @@ func needlesOf(ctx context.Context, tx bun.Tx, c *Candidate) ([]string, error) {
 		}
 	}
 	return needles, nil
-}
-
-// patterns returns the LIKE patterns of the needles, in lower case, each also as JSON writes it.
-func (e *Erasure) patterns() []string {
-	var out []string
-	for _, n := range e.Needles {
-		n = strings.ToLower(n)
-		out = append(out, "%"+likeEscaper.Replace(n)+"%")
-		if text, err := json.Marshal(n); err == nil && string(text) != `"`+n+`"` {
-			out = append(out, "%"+likeEscaper.Replace(strings.Trim(string(text), `"`))+"%")
-		}
-	}
-	return out
 }
 
 // erasedRows are the statements that remove the person from the platform's rows, ?0 being the candidate.

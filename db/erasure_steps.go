@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -89,7 +90,8 @@ func (e *Erasure) page(ctx context.Context, tx bun.Tx) error {
 		return e.pageOf(stepRecheck, "deliveries", e.deliveries(ctx, tx))
 	case stepRecheck:
 		return e.pageOf(stepAnswers, "", func(after uuid.UUID) (delivery.ErasedPage, error) {
-			return delivery.RecheckErased(ctx, tx, e.ID, e.CompanyID, after, erasePage)
+			return delivery.RecheckErased(
+				ctx, tx, e.ID, e.CompanyID, after, string(delivery.ErasedData(e.CandidateID)), erasePage)
 		})
 	case stepAnswers:
 		return e.eraseAnswers(ctx, tx)
@@ -104,14 +106,14 @@ type erasedPage func(after uuid.UUID) (delivery.ErasedPage, error)
 
 func (e *Erasure) deliveries(ctx context.Context, tx bun.Tx) erasedPage {
 	return func(after uuid.UUID) (delivery.ErasedPage, error) {
-		return delivery.EraseDeliveries(ctx, tx, e.ID, e.CompanyID, after, e.patterns(), erasePage)
+		return delivery.EraseDeliveries(ctx, tx, e.ID, e.CompanyID, after, e.person(), erasePage)
 	}
 }
 
 func (e *Erasure) events(ctx context.Context, tx bun.Tx) erasedPage {
 	return func(after uuid.UUID) (delivery.ErasedPage, error) {
 		return delivery.EraseEvents(
-			ctx, tx, e.CompanyID, after, e.patterns(), string(delivery.ErasedData(e.CandidateID)), erasePage)
+			ctx, tx, e.CompanyID, after, e.person(), string(delivery.ErasedData(e.CandidateID)), erasePage)
 	}
 }
 
@@ -180,21 +182,51 @@ func (e *Erasure) eraseAnswers(ctx context.Context, tx bun.Tx) error {
 	if err != nil {
 		return fmt.Errorf("list API keys: %w", err)
 	}
-	conn, patterns := pg.Direct(tx), e.patterns()
-	res, err := conn.ExecContext(ctx, `UPDATE idempotency_keys SET response = $3, status_code = 410
-		WHERE api_key_id = $1 AND lower(response) LIKE ANY ($2::text[])`, key, patterns, erasedAnswer)
+	answers, named, err := answersAbout(ctx, tx, key, e.person())
+	if err != nil {
+		return fmt.Errorf("look for idempotent answers: %w", err)
+	}
+	_, err = pg.Direct(tx).ExecContext(ctx, `UPDATE idempotency_keys SET response = $3, status_code = 410
+		WHERE api_key_id = $1 AND key = ANY ($2::text[])`, key, answers, erasedAnswer)
 	if err != nil {
 		return fmt.Errorf("erase idempotent answers: %w", err)
 	}
-	n, _ := res.RowsAffected()
-	e.count("idempotentAnswers", int(n))
-	_, err = conn.ExecContext(ctx,
-		"DELETE FROM idempotency_keys WHERE api_key_id = $1 AND lower(key) LIKE ANY ($2::text[])", key, patterns)
+	e.count("idempotentAnswers", len(answers))
+	_, err = pg.Direct(tx).ExecContext(ctx,
+		"DELETE FROM idempotency_keys WHERE api_key_id = $1 AND key = ANY ($2::text[])", key, named)
 	if err != nil {
 		return fmt.Errorf("erase idempotency keys: %w", err)
 	}
 	e.Cursor = key.String()
 	return nil
+}
+
+// keyWords separates the words of an idempotency key.
+var keyWords = strings.NewReplacer("-", " ", "_", " ")
+
+// answersAbout returns the idempotency keys of an API key whose answers have the person, and those that name the person.
+func answersAbout(
+	ctx context.Context, tx bun.Tx, apiKey uuid.UUID, who delivery.Person,
+) (answers, named []string, err error) {
+	rows, err := pg.Direct(tx).QueryContext(ctx, `SELECT key, response FROM idempotency_keys WHERE api_key_id = $1
+		AND (lower(response) LIKE ANY ($2::text[]) OR lower(key) LIKE ANY ($2::text[]))`, apiKey, who.Patterns)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
+	for rows.Next() {
+		var key, response string
+		if err := rows.Scan(&key, &response); err != nil {
+			return nil, nil, err
+		}
+		if who.In(response) {
+			answers = append(answers, key)
+		}
+		if who.In(key) || who.In(keyWords.Replace(key)) {
+			named = append(named, key)
+		}
+	}
+	return answers, named, rows.Err()
 }
 
 // awaitFiles waits until the media store has deleted the person's files.

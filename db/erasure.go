@@ -76,6 +76,9 @@ func CandidateCompany(ctx context.Context, db bun.IDB, candidate uuid.UUID) (*Ca
 func BeginErasure(
 	ctx context.Context, tx bun.Tx, candidate uuid.UUID, reason ErasureReason,
 ) (e *Erasure, begun bool, err error) {
+	if err := lockPerson(ctx, tx, candidate); err != nil {
+		return nil, false, err
+	}
 	c := new(Candidate)
 	// Not FOR UPDATE, which conflicts with the foreign key of a row that a transaction with the interview's lock inserts.
 	if err := tx.NewSelect().Model(c).Where("c.id = ?", candidate).For("NO KEY UPDATE").Scan(ctx); err != nil {
@@ -130,6 +133,24 @@ func deleteForErasure(ctx context.Context, tx bun.Tx, c *Candidate) error {
 		return nil
 	}
 	return DeleteCandidate(ctx, tx, c.ID)
+}
+
+// lockPerson makes the erasures of candidates with one address or number follow each other: of two at a time, each would
+// take the other candidate for another person who has the same, and nobody would be found by it.
+func lockPerson(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
+	c := new(Candidate)
+	if err := tx.NewSelect().Model(c).Where("c.id = ?", candidate).Scan(ctx); err != nil {
+		return fmt.Errorf("get candidate: %w", pg.Translate(err))
+	}
+	for _, shared := range []*string{c.Email, c.PhoneNumber} {
+		if shared == nil || *shared == "" {
+			continue
+		}
+		if err := lockEmail(ctx, tx, c.CompanyID, *shared); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // needlesOf returns the ids of the candidate and its interviews, and its e-mail address and number, unless another

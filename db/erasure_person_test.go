@@ -3,6 +3,7 @@ package db_test
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -106,6 +107,33 @@ func TestErasureSparesOthers(t *testing.T) {
 	var kept []string
 	require.NoError(t, b.NewRaw("SELECT key || ' ' || status_code FROM idempotency_keys ORDER BY key").Scan(b.ctx, &kept))
 	require.Equal(t, []string{"hers 410", "invite-joann@x.co 200", "other 200"}, kept)
+}
+
+// TestErasuresOfOnePersonAtATime: each of two candidates with one address is another person to the erasure of the other,
+// and the last one is not.
+func TestErasuresOfOnePersonAtATime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	one, two := b.candidate("Ann", "Lee", "ann@twice.example"), b.candidate("Ann", "Lee", "Ann@twice.example")
+	event := b.record(`{"email":"ann@twice.example"}`)
+	begin := func(c *db.Candidate) func(tx bun.Tx) error {
+		return func(tx bun.Tx) error { _, _, err := db.BeginErasure(b.ctx, tx, c.ID, db.ErasureRequested); return err }
+	}
+	ended := make(chan error, 1)
+	b.tx(func(tx bun.Tx) error {
+		if err := begin(one)(tx); err != nil {
+			return err
+		}
+		go func() { ended <- b.try(begin(two)) }()
+		require.Eventually(t, func() bool { // the second waits, or has ended
+			return len(ended) > 0 || b.count(`SELECT count(*) FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+		}, time.Minute, 5*time.Millisecond)
+		return nil
+	})
+	require.NoError(t, <-ended)
+	b.finishErasures()
+	require.True(t, b.isErased(event))
 }
 
 // TestErasureRefusesALateAnalysis, which waits for the candidate while the person is erased.

@@ -101,10 +101,10 @@ func BeginErasure(
 		return nil, false, fmt.Errorf("list candidate's files: %w", err)
 	}
 	e.Removed["files"] = int64(len(e.Files))
-	if err := deleteForErasure(ctx, tx, c); err != nil {
+	if err := eraseRows(ctx, tx, e); err != nil { // first: the events of the deletion have what the rows have
 		return nil, false, err
 	}
-	if err := eraseRows(ctx, tx, e); err != nil {
+	if err := deleteForErasure(ctx, tx, c); err != nil {
 		return nil, false, err
 	}
 	if _, err := tx.NewInsert().Model(e).Exec(ctx); err != nil {

@@ -180,3 +180,25 @@ func TestErasuresOfTwoPersonsAtATime(t *testing.T) {
 		require.Equal(t, hook, receivers[0].WebhookID)
 	}
 }
+
+// TestErasureSendsNothingOfThePerson: its own events are delivered before it erases any.
+func TestErasureSendsNothingOfThePerson(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.candidate("Zyxwvuta", "Qponmlk", "zyx@forget.example")
+	b.exec("UPDATE candidates SET phone_number = '+421900123456' WHERE id = ?", c.ID)
+	a := b.agent(db.Online)
+	running := b.interviewOf(c, a, nil)
+	b.interviewOf(c, a, nil) // scheduled
+	b.tx(func(tx bun.Tx) error { _, err := db.StartInterview(b.ctx, tx, running.ID); return err })
+	known := b.count("SELECT count(*) FROM events")
+	b.erase(c.ID)
+	var events []string
+	require.NoError(t, b.NewRaw("SELECT data || context FROM events ORDER BY id OFFSET ?", known).Scan(b.ctx, &events))
+	require.NotEmpty(t, events)
+	for _, e := range events {
+		for _, p := range []string{"Zyxwvuta", "Qponmlk", "zyx@forget.example", "421900123456"} {
+			require.NotContains(t, e, p)
+		}
+	}
+}

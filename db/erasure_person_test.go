@@ -136,6 +136,24 @@ func TestErasuresOfOnePersonAtATime(t *testing.T) {
 	require.True(t, b.isErased(event))
 }
 
+// TestAnErasureWaitsForLateAttempts of a delivery that was not on the last page.
+func TestAnErasureWaitsForLateAttempts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.candidate("Ada", "Byron", "ada@pages.example")
+	event := b.record(`{"email":"ada@pages.example"}`)
+	others := b.record(`{"email":"grace@stays.example"}`)
+	e, _ := b.erase(c.ID)
+	b.continueTo(e.ID, "late events")
+	insert := `INSERT INTO deliveries
+		(id, event_id, webhook_id, company_id, event_type, status, attempts, created_at, updated_at)
+		SELECT uuid_v7(), ?, ?, ?, ?, 'pending', 0, now(), now() FROM generate_series(1, ?)`
+	b.exec(insert, event, b.hook.ID, b.company, catalog.InterviewStarted, 1)
+	b.exec(insert, others, b.hook.ID, b.company, catalog.InterviewStarted, 1000) // a page
+	b.continueTo(e.ID, "recheck")
+	require.Equal(t, 1, b.count("SELECT count(*) FROM erasures WHERE id = ? AND not_before > now() + interval '1 min'", e.ID))
+}
+
 // TestErasureRefusesALateAnalysis, which waits for the candidate while the person is erased.
 func TestErasureRefusesALateAnalysis(t *testing.T) {
 	t.Parallel()

@@ -119,7 +119,7 @@ func (e *Erasure) events(ctx context.Context, tx bun.Tx) erasedPage {
 
 // pageOf does a page of the engine's rows, counts what it erased as kind, and goes to the next step after the last one.
 // After deliveries were erased it waits for attempts in flight, also of deliveries that had ended: an operator may have
-// repeated one.
+// repeated one. It waits after the late deliveries too, whichever page they were on.
 func (e *Erasure) pageOf(next, kind string, do erasedPage) error {
 	after, err := e.after()
 	if err != nil {
@@ -135,7 +135,7 @@ func (e *Erasure) pageOf(next, kind string, do erasedPage) error {
 	e.count("canceledDeliveries", p.Canceled)
 	e.Cursor = p.Last.String()
 	if p.Looked < erasePage {
-		if e.Step == stepEvents && e.Removed["deliveries"] > 0 || e.Step == stepLateDeliveries && p.Erased > 0 {
+		if (e.Step == stepEvents || e.Step == stepLateDeliveries) && e.Removed["deliveries"] > 0 {
 			e.NotBefore = time.Now().Add(settleErasure)
 		}
 		e.Step, e.Cursor = next, ""

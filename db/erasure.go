@@ -236,22 +236,25 @@ func ErasureReceivers(ctx context.Context, db bun.IDB, e *Erasure) ([]ErasureRec
 }
 
 // BeginExpired begins the erasure of up to limit candidates whose gdprExpiryDate is before today (UTC), also of deleted
-// ones, and returns their number.
-func BeginExpired(ctx context.Context, db *bun.DB, limit int) (int, error) {
+// ones, and returns their number. One that fails does not hold up the others.
+func BeginExpired(ctx context.Context, db *bun.DB, limit int) (n int, err error) {
 	var ids []uuid.UUID
-	err := db.NewRaw(`SELECT id FROM candidates WHERE gdpr_expiry_date < (now() AT TIME ZONE 'UTC')::date
+	err = db.NewRaw(`SELECT id FROM candidates WHERE gdpr_expiry_date < (now() AT TIME ZONE 'UTC')::date
 		ORDER BY gdpr_expiry_date LIMIT ?`, limit).Scan(ctx, &ids)
 	if err != nil {
 		return 0, fmt.Errorf("list expired candidates: %w", err)
 	}
+	var faults []error
 	for _, id := range ids {
 		err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 			_, _, err := BeginErasure(WithActor(ctx, "expiry"), tx, id, ErasureExpired)
 			return err
 		})
 		if err != nil {
-			return 0, err
+			faults = append(faults, fmt.Errorf("erase candidate %s: %w", id, err))
+			continue
 		}
+		n++
 	}
-	return len(ids), nil
+	return n, errors.Join(faults...)
 }

@@ -154,6 +154,22 @@ func TestAnErasureWaitsForLateAttempts(t *testing.T) {
 	require.Equal(t, 1, b.count("SELECT count(*) FROM erasures WHERE id = ? AND not_before > now() + interval '1 min'", e.ID))
 }
 
+// TestExpiryOfOthers goes on when a candidate cannot be erased.
+func TestExpiryOfOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	bad, good := b.candidate("A", "B", "a@x.example"), b.candidate("C", "D", "c@x.example")
+	for id, days := range map[uuid.UUID]int{bad.ID: 2, good.ID: 1} {
+		b.exec("UPDATE candidates SET gdpr_expiry_date = (now() AT TIME ZONE 'UTC')::date - ? WHERE id = ?", days, id)
+	}
+	b.exec("ALTER TABLE erasures ADD CHECK (candidate_id <> '" + bad.ID.String() + "')")
+	n, err := db.BeginExpired(b.ctx, b.DB, 10)
+	require.ErrorContains(t, err, bad.ID.String())
+	require.Equal(t, 1, n)
+	_, err = db.GetErasure(b.ctx, b, good.ID)
+	require.NoError(t, err)
+}
+
 // TestErasureRefusesALateAnalysis, which waits for the candidate while the person is erased.
 func TestErasureRefusesALateAnalysis(t *testing.T) {
 	t.Parallel()

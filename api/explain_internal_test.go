@@ -62,8 +62,10 @@ func TestExplain(t *testing.T) {
 			why: "the person in its event was erased", next: "nothing",
 		},
 		"erased_after_it_was_sent": {
-			d: delivery.Delivery{Status: delivery.Succeeded, ErasedAt: &at, LastStatusCode: code(200)}, w: healthy,
-			why: "the receiver accepted it: HTTP 200", next: "nothing; it cannot be sent again: the person in its event was erased",
+			d:    delivery.Delivery{Status: delivery.Succeeded, ErasedAt: &at, LastStatusCode: code(200)},
+			w:    healthy,
+			why:  "the receiver accepted it: HTTP 200",
+			next: "nothing; it cannot be sent again: the person in its event was erased",
 		},
 		"paused_by_an_open_circuit": {
 			d: delivery.Delivery{Status: delivery.Paused}, w: open,

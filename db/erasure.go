@@ -135,8 +135,8 @@ func deleteForErasure(ctx context.Context, tx bun.Tx, c *Candidate) error {
 	return DeleteCandidate(ctx, tx, c.ID)
 }
 
-// lockPerson makes the erasures of candidates with one address or number follow each other: of two at a time, each would
-// take the other candidate for another person who has the same, and nobody would be found by it.
+// lockPerson makes the erasures of candidates with one address or number follow each other: of two at a time, each
+// would take the other candidate for another person who has the same, and nobody would be found by it.
 func lockPerson(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
 	c := new(Candidate)
 	if err := tx.NewSelect().Model(c).Where("c.id = ?", candidate).Scan(ctx); err != nil {

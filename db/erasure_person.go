@@ -126,7 +126,8 @@ func isWord(r rune) bool {
 	return r != utf8.RuneError && (r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r))
 }
 
-// plainReads bounds how often a text is read, each time with fewer escapes: JSON may be within JSON, and a URL within it.
+// plainReads bounds how often a text is read, each time with fewer escapes: JSON may be within JSON, and a URL within
+// it.
 const plainReads = 4
 
 // escapes are those of JSON and of URLs.

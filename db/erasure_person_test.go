@@ -70,8 +70,8 @@ func TestErasureReadsEscapes(t *testing.T) {
 	}
 }
 
-// TestErasureSparesOthers whose address or number contains that of the person, and their idempotency keys, without which
-// a request that is sent again would be done twice.
+// TestErasureSparesOthers whose address or number contains that of the person, and their idempotency keys, without
+// which a request that is sent again would be done twice.
 func TestErasureSparesOthers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -109,8 +109,8 @@ func TestErasureSparesOthers(t *testing.T) {
 	require.Equal(t, []string{"hers 410", "invite-joann@x.co 200", "other 200"}, kept)
 }
 
-// TestErasuresOfOnePersonAtATime: each of two candidates with one address is another person to the erasure of the other,
-// and the last one is not.
+// TestErasuresOfOnePersonAtATime: each of two candidates with one address is another person to the erasure of the
+// other, and the last one is not.
 func TestErasuresOfOnePersonAtATime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -151,7 +151,8 @@ func TestAnErasureWaitsForLateAttempts(t *testing.T) {
 	b.exec(insert, event, b.hook.ID, b.company, catalog.InterviewStarted, 1)
 	b.exec(insert, others, b.hook.ID, b.company, catalog.InterviewStarted, 1000) // a page
 	b.continueTo(e.ID, "recheck")
-	require.Equal(t, 1, b.count("SELECT count(*) FROM erasures WHERE id = ? AND not_before > now() + interval '1 min'", e.ID))
+	require.Equal(t, 1,
+		b.count("SELECT count(*) FROM erasures WHERE id = ? AND not_before > now() + interval '1 min'", e.ID))
 }
 
 // TestExpiryOfOthers goes on when a candidate cannot be erased.

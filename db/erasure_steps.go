@@ -204,7 +204,8 @@ func (e *Erasure) eraseAnswers(ctx context.Context, tx bun.Tx) error {
 // keyWords separates the words of an idempotency key.
 var keyWords = strings.NewReplacer("-", " ", "_", " ")
 
-// answersAbout returns the idempotency keys of an API key whose answers have the person, and those that name the person.
+// answersAbout returns the idempotency keys of an API key whose answers have the person, and those that name the
+// person.
 func answersAbout(
 	ctx context.Context, tx bun.Tx, apiKey uuid.UUID, who delivery.Person,
 ) (answers, named []string, err error) {

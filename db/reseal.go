@@ -33,8 +33,8 @@ func Reseal(ctx context.Context, d bun.IDB, box *seal.Box) (rows int, err error)
 	})
 }
 
-// SealedValues counts the sealed values by the id of their key. The keyset check is one: a process that seals has sealed
-// it, so its key is in use even if nothing else is sealed with it yet.
+// SealedValues counts the sealed values by the id of their key. The keyset check is one: a process that seals has
+// sealed it, so its key is in use even if nothing else is sealed with it yet.
 func SealedValues(ctx context.Context, d bun.IDB) (byKey map[uint32]int, err error) {
 	byKey = map[uint32]int{}
 	count := func(_ uuid.UUID, _ string, sealed []byte) ([]byte, error) {

@@ -111,8 +111,8 @@ func TestJournalForgetsWhatIsRecorded(t *testing.T) {
 	require.Len(t, lines(t, dir), 1)
 }
 
-// TestErasedAnswersStayErased: an attempt may be recorded long after its delivery was erased, from the journal of a killed
-// process or after an outage of the database.
+// TestErasedAnswersStayErased: an attempt may be recorded long after its delivery was erased, from the journal of a
+// killed process or after an outage of the database.
 func TestErasedAnswersStayErased(t *testing.T) {
 	const answer = "for ann@x.example"
 	for name, outcome := range map[string]delivery.Outcome{

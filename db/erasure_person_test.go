@@ -237,3 +237,24 @@ func TestErasureSendsNothingOfThePerson(t *testing.T) {
 		}
 	}
 }
+
+// TestErasureFindsAnEventInProgress: the transaction of a publisher ends after the erasure has read all events.
+func TestErasureFindsAnEventInProgress(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.candidate("Ada", "Byron", "ada@slow.example")
+	publisher, err := b.BeginTx(b.ctx, nil)
+	require.NoError(t, err)
+	defer func() { _ = publisher.Rollback() }()
+	event := &delivery.Event{CompanyID: &b.company, Type: "note.created", Data: json.RawMessage(`"ada@slow.example"`)}
+	_, err = delivery.RecordEvent(b.ctx, publisher, event)
+	require.NoError(t, err)
+	e, _ := b.erase(c.ID)
+	for more := true; more; {
+		more, err = db.ContinueErasure(b.ctx, b.DB, e.ID)
+		require.NoError(t, err)
+	}
+	require.NoError(t, publisher.Commit())
+	b.finishErasures()
+	require.True(t, b.isErased(event.ID))
+}

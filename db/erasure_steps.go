@@ -34,7 +34,8 @@ const (
 const (
 	// erasePage bounds the rows that one transaction reads.
 	erasePage = 1000
-	// settleErasure is longer than an attempt takes from loading its body until its answer is recorded.
+	// settleErasure is longer than an attempt takes from loading its body until its answer is recorded, and than a
+	// transaction that publishes.
 	settleErasure = 2 * time.Minute
 	// fileRetry is how often an erasure looks whether its files are deleted.
 	fileRetry = 10 * time.Second
@@ -118,8 +119,8 @@ func (e *Erasure) events(ctx context.Context, tx bun.Tx) erasedPage {
 }
 
 // pageOf does a page of the engine's rows, counts what it erased as kind, and goes to the next step after the last one.
-// After deliveries were erased it waits for attempts in flight, also of deliveries that had ended: an operator may have
-// repeated one. It waits after the late deliveries too, whichever page they were on.
+// After the events it waits for publishers and for attempts in flight, also of deliveries that had ended: an operator
+// may have repeated one. If deliveries were erased it waits after the late ones too, whichever page they were on.
 func (e *Erasure) pageOf(next, kind string, do erasedPage) error {
 	after, err := e.after()
 	if err != nil {
@@ -135,7 +136,7 @@ func (e *Erasure) pageOf(next, kind string, do erasedPage) error {
 	e.count("canceledDeliveries", p.Canceled)
 	e.Cursor = p.Last.String()
 	if p.Looked < erasePage {
-		if (e.Step == stepEvents || e.Step == stepLateDeliveries) && e.Removed["deliveries"] > 0 {
+		if e.Step == stepEvents || e.Step == stepLateDeliveries && e.Removed["deliveries"] > 0 {
 			e.NotBefore = time.Now().Add(settleErasure)
 		}
 		e.Step, e.Cursor = next, ""

@@ -335,6 +335,7 @@ func (s *server) retryDelivery(c *gin.Context) error {
 	if err != nil {
 		return withRemedy(err, "it is under way already", map[delivery.Status]string{
 			delivery.Paused: "it continues when its webhook's circuit is reset or the webhook is active again",
+			"erased":        "it cannot be sent again",
 		})
 	}
 	return s.okDelivery(c, http.StatusAccepted, d)

@@ -33,7 +33,10 @@ func Explain(d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webh
 		e.Why, e.Next = explainFailed(d, attempts, last), again(d, w)
 	case delivery.Canceled:
 		e.Why, e.Next = "its webhook was deleted", "nothing"
-		if w != nil {
+		switch {
+		case d.ErasedAt != nil:
+			e.Why = erased
+		case w != nil:
 			e.Why, e.Next = "it was canceled", again(d, w)
 		}
 	}
@@ -113,10 +116,15 @@ func explainFailed(d *delivery.Delivery, attempts []delivery.Attempt, last *deli
 	return fmt.Sprintf("%d attempts failed, the last one: %s", made, reason(last))
 }
 
+const erased = "the person in its event was erased"
+
 // again says how to send the delivery again.
 func again(d *delivery.Delivery, w *delivery.Webhook) string {
 	if w == nil {
 		return "it cannot be sent again: its webhook was deleted"
+	}
+	if d.ErasedAt != nil {
+		return "it cannot be sent again: " + erased
 	}
 	return "replay it with POST /deliveries/" + d.ID.String() + "/retry"
 }

@@ -57,6 +57,16 @@ func TestExplain(t *testing.T) {
 			d: delivery.Delivery{Status: delivery.Retrying, NextAttemptAt: &at}, w: healthy,
 			why: "its webhook accepts deliveries again", next: "attempt 1, as soon as a worker claims it", at: true,
 		},
+		"canceled_by_an_erasure": {
+			d: delivery.Delivery{Status: delivery.Canceled, ErasedAt: &at}, w: healthy,
+			why: "the person in its event was erased", next: "nothing",
+		},
+		"erased_after_it_was_sent": {
+			d:    delivery.Delivery{Status: delivery.Succeeded, ErasedAt: &at, LastStatusCode: code(200)},
+			w:    healthy,
+			why:  "the receiver accepted it: HTTP 200",
+			next: "nothing; it cannot be sent again: the person in its event was erased",
+		},
 		"paused_by_an_open_circuit": {
 			d: delivery.Delivery{Status: delivery.Paused}, w: open,
 			why: "the circuit of this webhook has been open since 2024-01-15T10:30:00.000Z, after 10 failed attempts in a row", next: reset,

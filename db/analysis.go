@@ -33,7 +33,8 @@ type Analysis struct {
 }
 
 // CompleteAnalysis stores the analysis of a completed interview, with the events interview.completed and
-// analysis.completed. It is accepted while the analysis is pending or after it timed out. A second one is a StateError.
+// analysis.completed. It is accepted while the analysis is pending or after it timed out. A second one, and that of a
+// deleted interview, is a StateError.
 func CompleteAnalysis(
 	ctx context.Context,
 	tx bun.Tx,
@@ -47,6 +48,9 @@ func CompleteAnalysis(
 	i, err := endAnalysis(ctx, tx, interview, AnalysisCompleted, []string{AnalysisPending, AnalysisFailed})
 	if err != nil {
 		return nil, fmt.Errorf("complete analysis: %w", err)
+	}
+	if i.DeletedAt != nil { // the person may have been erased while this transaction waited for the candidate
+		return nil, &pg.StateError{Resource: "interview", State: "deleted"}
 	}
 	a := &Analysis{General: general, Specific: specific, Status: AnalysisCompleted}
 	if err := putAnalysis(ctx, tx, i, a); err != nil {

@@ -10,8 +10,9 @@ import (
 	"greenroom/db/pg"
 )
 
-// lockEmail serialises the invitations of one address in one company until tx ends. It is an advisory lock because
-// the address may have no row yet. Two addresses with the same hash only wait for each other.
+// lockEmail serialises the invitations and the erasures of one address in one company until tx ends; erasures lock a
+// telephone number with it too. It is an advisory lock because the address may have no row yet. Two addresses with the
+// same hash only wait for each other. It is taken before the lock of a candidate.
 func lockEmail(ctx context.Context, tx bun.Tx, company uuid.UUID, email string) error {
 	_, err := tx.ExecContext(
 		ctx,

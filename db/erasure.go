@@ -2,10 +2,8 @@ package db
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -78,6 +76,9 @@ func CandidateCompany(ctx context.Context, db bun.IDB, candidate uuid.UUID) (*Ca
 func BeginErasure(
 	ctx context.Context, tx bun.Tx, candidate uuid.UUID, reason ErasureReason,
 ) (e *Erasure, begun bool, err error) {
+	if err := lockPerson(ctx, tx, candidate); err != nil {
+		return nil, false, err
+	}
 	c := new(Candidate)
 	// Not FOR UPDATE, which conflicts with the foreign key of a row that a transaction with the interview's lock inserts.
 	if err := tx.NewSelect().Model(c).Where("c.id = ?", candidate).For("NO KEY UPDATE").Scan(ctx); err != nil {
@@ -100,10 +101,10 @@ func BeginErasure(
 		return nil, false, fmt.Errorf("list candidate's files: %w", err)
 	}
 	e.Removed["files"] = int64(len(e.Files))
-	if err := deleteForErasure(ctx, tx, c); err != nil {
+	if err := eraseRows(ctx, tx, e); err != nil { // first: the events of the deletion have what the rows have
 		return nil, false, err
 	}
-	if err := eraseRows(ctx, tx, e); err != nil {
+	if err := deleteForErasure(ctx, tx, c); err != nil {
 		return nil, false, err
 	}
 	if _, err := tx.NewInsert().Model(e).Exec(ctx); err != nil {
@@ -134,6 +135,24 @@ func deleteForErasure(ctx context.Context, tx bun.Tx, c *Candidate) error {
 	return DeleteCandidate(ctx, tx, c.ID)
 }
 
+// lockPerson makes the erasures of candidates with one address or number follow each other: of two at a time, each
+// would take the other candidate for another person who has the same, and nobody would be found by it.
+func lockPerson(ctx context.Context, tx bun.Tx, candidate uuid.UUID) error {
+	c := new(Candidate)
+	if err := tx.NewSelect().Model(c).Where("c.id = ?", candidate).Scan(ctx); err != nil {
+		return fmt.Errorf("get candidate: %w", pg.Translate(err))
+	}
+	for _, shared := range []*string{c.Email, c.PhoneNumber} {
+		if shared == nil || *shared == "" {
+			continue
+		}
+		if err := lockEmail(ctx, tx, c.CompanyID, *shared); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // needlesOf returns the ids of the candidate and its interviews, and its e-mail address and number, unless another
 // candidate of the company has the same: that person's events stay.
 func needlesOf(ctx context.Context, tx bun.Tx, c *Candidate) ([]string, error) {
@@ -159,19 +178,6 @@ func needlesOf(ctx context.Context, tx bun.Tx, c *Candidate) ([]string, error) {
 		}
 	}
 	return needles, nil
-}
-
-// patterns returns the LIKE patterns of the needles, in lower case, each also as JSON writes it.
-func (e *Erasure) patterns() []string {
-	var out []string
-	for _, n := range e.Needles {
-		n = strings.ToLower(n)
-		out = append(out, "%"+likeEscaper.Replace(n)+"%")
-		if text, err := json.Marshal(n); err == nil && string(text) != `"`+n+`"` {
-			out = append(out, "%"+likeEscaper.Replace(strings.Trim(string(text), `"`))+"%")
-		}
-	}
-	return out
 }
 
 // erasedRows are the statements that remove the person from the platform's rows, ?0 being the candidate.
@@ -230,22 +236,25 @@ func ErasureReceivers(ctx context.Context, db bun.IDB, e *Erasure) ([]ErasureRec
 }
 
 // BeginExpired begins the erasure of up to limit candidates whose gdprExpiryDate is before today (UTC), also of deleted
-// ones, and returns their number.
-func BeginExpired(ctx context.Context, db *bun.DB, limit int) (int, error) {
+// ones, and returns their number. One that fails does not hold up the others.
+func BeginExpired(ctx context.Context, db *bun.DB, limit int) (n int, err error) {
 	var ids []uuid.UUID
-	err := db.NewRaw(`SELECT id FROM candidates WHERE gdpr_expiry_date < (now() AT TIME ZONE 'UTC')::date
+	err = db.NewRaw(`SELECT id FROM candidates WHERE gdpr_expiry_date < (now() AT TIME ZONE 'UTC')::date
 		ORDER BY gdpr_expiry_date LIMIT ?`, limit).Scan(ctx, &ids)
 	if err != nil {
 		return 0, fmt.Errorf("list expired candidates: %w", err)
 	}
+	var faults []error
 	for _, id := range ids {
 		err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 			_, _, err := BeginErasure(WithActor(ctx, "expiry"), tx, id, ErasureExpired)
 			return err
 		})
 		if err != nil {
-			return 0, err
+			faults = append(faults, fmt.Errorf("erase candidate %s: %w", id, err))
+			continue
 		}
+		n++
 	}
-	return len(ids), nil
+	return n, errors.Join(faults...)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,7 +34,8 @@ const (
 const (
 	// erasePage bounds the rows that one transaction reads.
 	erasePage = 1000
-	// settleErasure is longer than an attempt takes from loading its body until its answer is recorded.
+	// settleErasure is longer than an attempt takes from loading its body until its answer is recorded, and than a
+	// transaction that publishes.
 	settleErasure = 2 * time.Minute
 	// fileRetry is how often an erasure looks whether its files are deleted.
 	fileRetry = 10 * time.Second
@@ -89,7 +91,8 @@ func (e *Erasure) page(ctx context.Context, tx bun.Tx) error {
 		return e.pageOf(stepRecheck, "deliveries", e.deliveries(ctx, tx))
 	case stepRecheck:
 		return e.pageOf(stepAnswers, "", func(after uuid.UUID) (delivery.ErasedPage, error) {
-			return delivery.RecheckErased(ctx, tx, e.ID, e.CompanyID, after, erasePage)
+			return delivery.RecheckErased(
+				ctx, tx, e.ID, e.CompanyID, after, string(delivery.ErasedData(e.CandidateID)), erasePage)
 		})
 	case stepAnswers:
 		return e.eraseAnswers(ctx, tx)
@@ -104,20 +107,20 @@ type erasedPage func(after uuid.UUID) (delivery.ErasedPage, error)
 
 func (e *Erasure) deliveries(ctx context.Context, tx bun.Tx) erasedPage {
 	return func(after uuid.UUID) (delivery.ErasedPage, error) {
-		return delivery.EraseDeliveries(ctx, tx, e.ID, e.CompanyID, after, e.patterns(), erasePage)
+		return delivery.EraseDeliveries(ctx, tx, e.ID, e.CompanyID, after, e.person(), erasePage)
 	}
 }
 
 func (e *Erasure) events(ctx context.Context, tx bun.Tx) erasedPage {
 	return func(after uuid.UUID) (delivery.ErasedPage, error) {
 		return delivery.EraseEvents(
-			ctx, tx, e.CompanyID, after, e.patterns(), string(delivery.ErasedData(e.CandidateID)), erasePage)
+			ctx, tx, e.CompanyID, after, e.person(), string(delivery.ErasedData(e.CandidateID)), erasePage)
 	}
 }
 
 // pageOf does a page of the engine's rows, counts what it erased as kind, and goes to the next step after the last one.
-// After deliveries were erased it waits for attempts in flight, also of deliveries that had ended: an operator may have
-// repeated one.
+// After the events it waits for publishers and for attempts in flight, also of deliveries that had ended: an operator
+// may have repeated one. If deliveries were erased it waits after the late ones too, whichever page they were on.
 func (e *Erasure) pageOf(next, kind string, do erasedPage) error {
 	after, err := e.after()
 	if err != nil {
@@ -133,7 +136,7 @@ func (e *Erasure) pageOf(next, kind string, do erasedPage) error {
 	e.count("canceledDeliveries", p.Canceled)
 	e.Cursor = p.Last.String()
 	if p.Looked < erasePage {
-		if e.Step == stepEvents && e.Removed["deliveries"] > 0 || e.Step == stepLateDeliveries && p.Erased > 0 {
+		if e.Step == stepEvents || e.Step == stepLateDeliveries && e.Removed["deliveries"] > 0 {
 			e.NotBefore = time.Now().Add(settleErasure)
 		}
 		e.Step, e.Cursor = next, ""
@@ -180,21 +183,52 @@ func (e *Erasure) eraseAnswers(ctx context.Context, tx bun.Tx) error {
 	if err != nil {
 		return fmt.Errorf("list API keys: %w", err)
 	}
-	conn, patterns := pg.Direct(tx), e.patterns()
-	res, err := conn.ExecContext(ctx, `UPDATE idempotency_keys SET response = $3, status_code = 410
-		WHERE api_key_id = $1 AND lower(response) LIKE ANY ($2::text[])`, key, patterns, erasedAnswer)
+	answers, named, err := answersAbout(ctx, tx, key, e.person())
+	if err != nil {
+		return fmt.Errorf("look for idempotent answers: %w", err)
+	}
+	_, err = pg.Direct(tx).ExecContext(ctx, `UPDATE idempotency_keys SET response = $3, status_code = 410
+		WHERE api_key_id = $1 AND key = ANY ($2::text[])`, key, answers, erasedAnswer)
 	if err != nil {
 		return fmt.Errorf("erase idempotent answers: %w", err)
 	}
-	n, _ := res.RowsAffected()
-	e.count("idempotentAnswers", int(n))
-	_, err = conn.ExecContext(ctx,
-		"DELETE FROM idempotency_keys WHERE api_key_id = $1 AND lower(key) LIKE ANY ($2::text[])", key, patterns)
+	e.count("idempotentAnswers", len(answers))
+	_, err = pg.Direct(tx).ExecContext(ctx,
+		"DELETE FROM idempotency_keys WHERE api_key_id = $1 AND key = ANY ($2::text[])", key, named)
 	if err != nil {
 		return fmt.Errorf("erase idempotency keys: %w", err)
 	}
 	e.Cursor = key.String()
 	return nil
+}
+
+// keyWords separates the words of an idempotency key.
+var keyWords = strings.NewReplacer("-", " ", "_", " ")
+
+// answersAbout returns the idempotency keys of an API key whose answers have the person, and those that name the
+// person.
+func answersAbout(
+	ctx context.Context, tx bun.Tx, apiKey uuid.UUID, who delivery.Person,
+) (answers, named []string, err error) {
+	rows, err := pg.Direct(tx).QueryContext(ctx, `SELECT key, response FROM idempotency_keys WHERE api_key_id = $1
+		AND (lower(response) LIKE ANY ($2::text[]) OR lower(key) LIKE ANY ($2::text[]))`, apiKey, who.Patterns)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
+	for rows.Next() {
+		var key, response string
+		if err := rows.Scan(&key, &response); err != nil {
+			return nil, nil, err
+		}
+		if who.In(response) {
+			answers = append(answers, key)
+		}
+		if who.In(key) || who.In(keyWords.Replace(key)) {
+			named = append(named, key)
+		}
+	}
+	return answers, named, rows.Err()
 }
 
 // awaitFiles waits until the media store has deleted the person's files.

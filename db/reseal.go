@@ -33,15 +33,24 @@ func Reseal(ctx context.Context, d bun.IDB, box *seal.Box) (rows int, err error)
 	})
 }
 
-// SealedValues counts the sealed values by the id of their key.
+// SealedValues counts the sealed values by the id of their key. The keyset check is one: a process that seals has
+// sealed it, so its key is in use even if nothing else is sealed with it yet.
 func SealedValues(ctx context.Context, d bun.IDB) (byKey map[uint32]int, err error) {
 	byKey = map[uint32]int{}
-	_, err = visitSealed(ctx, d, "", func(_ uuid.UUID, _ string, sealed []byte) ([]byte, error) {
+	count := func(_ uuid.UUID, _ string, sealed []byte) ([]byte, error) {
 		if key, ok := seal.KeyOf(sealed); ok {
 			byKey[key]++
 		}
 		return sealed, nil
-	})
+	}
+	if _, err = visitSealed(ctx, d, "", count); err != nil {
+		return nil, err
+	}
+	check, err := keysetCheck(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	_, err = count(uuid.Nil, keysetField, check)
 	return byKey, err
 }
 

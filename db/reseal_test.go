@@ -138,3 +138,25 @@ func TestReseal(t *testing.T) {
 	}
 	require.Equal(t, sealed, opened)
 }
+
+// TestSealedValuesHasTheKeyOfTheProcesses, before they have sealed anything else with it: it must not be dropped by
+// somebody who still has the keyset of the step before.
+func TestSealedValuesHasTheKeyOfTheProcesses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	keyset, err := seal.NewKeyset()
+	require.NoError(t, err)
+	first, err := seal.New(keyset)
+	require.NoError(t, err)
+	require.NoError(t, db.CheckKeyset(b.ctx, b, first))
+	added, key, err := seal.AddKey(keyset)
+	require.NoError(t, err)
+	promoted, _, err := seal.PromoteNewest(added)
+	require.NoError(t, err)
+	process, err := seal.New(promoted)
+	require.NoError(t, err)
+	require.NoError(t, db.CheckKeyset(b.ctx, b, process))
+	values, err := db.SealedValues(b.ctx, b)
+	require.NoError(t, err)
+	require.Equal(t, map[uint32]int{key: 1}, values)
+}

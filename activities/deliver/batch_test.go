@@ -227,6 +227,18 @@ func TestReplayOfABatchSendsAllOfIt(t *testing.T) {
 	require.Equal(t, res.Left, s.number("SELECT count(*) FROM delivery_queue"))
 }
 
+// TestReplayOfABatchLeavesErasedDeliveries: they have no body any more.
+func TestReplayOfABatchLeavesErasedDeliveries(t *testing.T) {
+	s := setupAttempt(t)
+	in := s.batch(3)
+	s.attemptBatch(in, uuid.New())
+	s.exec("UPDATE deliveries SET body = '', erased_at = now() WHERE id = ?", in.Deliveries[0])
+	in.Replay = true
+	require.Equal(t, deliver.BatchResult{Succeeded: 2}, s.attemptBatch(in, uuid.New()))
+	require.EqualValues(t, 5, s.posts.Load())
+	require.NotEmpty(t, *s.body.Load())
+}
+
 func TestBatchSendsTheBytesOfASingleDelivery(t *testing.T) {
 	s := setupAttempt(t)
 	in := s.batch(1)

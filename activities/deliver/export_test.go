@@ -54,3 +54,9 @@ func (s *Stream) Counts() BatchResult {
 	defer s.mu.Unlock()
 	return s.result.clone()
 }
+
+// Age makes the part that much older.
+func (p *StreamPart) Age(by time.Duration) { p.since = p.since.Add(-by) }
+
+// RecordUntilDone records an attempt that a workflow made.
+var RecordUntilDone = (*Activities).recordUntilDone

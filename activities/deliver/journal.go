@@ -158,11 +158,27 @@ func (j *Journal) Recover(ctx context.Context, d *bun.DB) {
 }
 
 // Run calls Recover from time to time until ctx ends: another process of this machine may be killed, and its work given
-// to this one.
+// to this one. It also empties the files of which everything is recorded.
 func (j *Journal) Run(ctx context.Context, d *bun.DB) {
 	for j != nil && ctx.Err() == nil {
 		pause(ctx, recoverEvery)
+		j.forget()
 		j.Recover(ctx, d)
+	}
+}
+
+// forget empties the files of which everything is recorded: they have data of persons, which an erasure does not find
+// here.
+func (j *Journal) forget() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range []*segment{j.active, j.other} {
+		if s.open > 0 || s.size == 0 {
+			continue
+		}
+		if err := s.file.Truncate(0); err == nil { // otherwise the next call tries again
+			s.size = 0
+		}
 	}
 }
 
@@ -256,5 +272,9 @@ func (j *Journal) record(ctx context.Context, d *bun.DB, group []delivery.Attemp
 			j.logger.ErrorContext(ctx, "an attempt cannot be recorded", "delivery_id", r.Attempt.DeliveryID, "error", err)
 		}
 	}
-	return nil
+	ids := make([]uuid.UUID, len(group))
+	for i, r := range group {
+		ids[i] = r.Attempt.DeliveryID
+	}
+	return delivery.ForgetErased(ctx, d, ids) // an erasure may have ended since the kill
 }

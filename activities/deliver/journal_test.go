@@ -92,6 +92,59 @@ func TestJournalRecordsTheAnswersOfAKilledProcess(t *testing.T) {
 	}
 }
 
+// TestJournalForgetsWhatIsRecorded, however little is written after it.
+func TestJournalForgetsWhatIsRecorded(t *testing.T) {
+	s := setupAttempt(t)
+	dir := t.TempDir()
+	s.Journal = s.journal(dir)
+	waiting := deliver.WriteJournal(s.Journal, delivery.AttemptRecord{Body: []byte("one")})
+	s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New())
+	require.Len(t, lines(t, dir), 2)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go s.Journal.Run(ctx, s.DB)
+	deliver.WriteJournal(s.Journal, delivery.AttemptRecord{Body: []byte("two")})()
+	require.Len(t, lines(t, dir), 3, "one is not recorded yet")
+	waiting()
+	require.Eventually(t, func() bool { return len(lines(t, dir)) == 0 }, 20*time.Second, 10*time.Millisecond)
+	deliver.WriteJournal(s.Journal, delivery.AttemptRecord{Body: []byte("three")})
+	require.Len(t, lines(t, dir), 1)
+}
+
+// TestErasedAnswersStayErased: an attempt may be recorded long after its delivery was erased, from the journal of a
+// killed process or after an outage of the database.
+func TestErasedAnswersStayErased(t *testing.T) {
+	const answer = "for ann@x.example"
+	for name, outcome := range map[string]delivery.Outcome{
+		"success": delivery.OutcomeSucceeded, "failure": delivery.OutcomeFailed,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := setupAttempt(t)
+			result := func(id uuid.UUID) delivery.AttemptRecord {
+				text := answer
+				return delivery.AttemptRecord{WebhookID: s.hook.ID, Body: []byte(answer), Threshold: 10, Attempt: delivery.Attempt{
+					DeliveryID: id, RunID: uuid.New(), Attempt: 1, WorkflowID: "delivery:test:0", Outcome: outcome,
+					StartedAt: time.Now().Add(-time.Hour), Response: &text, Error: &text,
+				}}
+			}
+			killed, late, other := s.delivery(), s.delivery(), s.delivery()
+			dir := t.TempDir()
+			j := s.journal(dir)
+			deliver.WriteJournal(j, result(killed))
+			deliver.WriteJournal(j, result(other))
+			j.Close()
+			s.exec("UPDATE deliveries SET body = '', erased_at = now(), status = 'succeeded' WHERE id <> ?", other)
+			s.journal(dir).Recover(t.Context(), s.DB)
+			_, err := deliver.RecordUntilDone(s.Activities, t.Context(), result(late))
+			require.NoError(t, err)
+			require.Equal(t, 3, s.number("SELECT count(*) FROM attempts"))
+			require.Equal(t, 1, s.number("SELECT count(*) FROM attempts WHERE response = ? OR error = ?", answer, answer))
+			require.Equal(t, 1, s.number("SELECT count(*) FROM deliveries WHERE position(?::bytea IN body) > 0", []byte(answer)))
+			require.Zero(t, s.number("SELECT count(*) FROM deliveries WHERE erased_at IS NOT NULL AND last_error IS NOT NULL"))
+		})
+	}
+}
+
 func TestJournalOfABatch(t *testing.T) {
 	s := setupAttempt(t)
 	dir := t.TempDir()

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -30,6 +32,8 @@ const (
 	recordTry    = 10 * time.Second
 	recordAgain  = 250 * time.Millisecond
 	recordAtOnce = 200
+	// recordedLate is how long after its start an attempt is recorded late: an erasure waits for twice as long.
+	recordedLate = time.Minute
 )
 
 // add queues an attempt for writing. It blocks while a full group is waiting: this limits how many sent but unrecorded
@@ -92,10 +96,14 @@ func (a *Activities) recordSuccesses(ctx context.Context, good []*recording) {
 	for i, r := range good {
 		rows[i] = r.AttemptRecord
 	}
-	if err := a.retryWhileUnavailable(
+	err := a.retryWhileUnavailable(
 		ctx,
 		func(ctx context.Context) error { return delivery.RecordSuccesses(ctx, a.DB, rows) },
-	); err != nil {
+	)
+	if err == nil {
+		err = a.forgetErased(ctx, rows...)
+	}
+	if err != nil {
 		for _, r := range good { // a row that cannot be written must not affect the others
 			a.recordAlone(ctx, r)
 		}
@@ -117,7 +125,26 @@ func (a *Activities) recordUntilDone(ctx context.Context, r delivery.AttemptReco
 		opened, err = delivery.RecordAttempt(ctx, a.DB, r)
 		return err
 	})
+	if err == nil {
+		err = a.forgetErased(ctx, r)
+	}
 	return opened, err
+}
+
+// forgetErased removes the answers of late attempts whose deliveries were erased before they were recorded.
+func (a *Activities) forgetErased(ctx context.Context, rs ...delivery.AttemptRecord) error {
+	var late []uuid.UUID
+	for _, r := range rs {
+		if time.Since(r.Attempt.StartedAt) > recordedLate {
+			late = append(late, r.Attempt.DeliveryID)
+		}
+	}
+	if len(late) == 0 {
+		return nil
+	}
+	return a.retryWhileUnavailable(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		return delivery.ForgetErased(ctx, a.DB, late)
+	})
 }
 
 // retryWhileUnavailable calls fn until it succeeds or fails for another reason than an unavailable database.

@@ -333,8 +333,12 @@ func (s *Stream) holds() bool { return s.sinceRenewed() < delivery.StreamRenewWi
 func (s *Stream) sinceRenewed() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// That a machine was suspended shows on the clock of the day alone.
-	return max(time.Since(s.renewed), time.Now().Round(0).Sub(s.renewed.Round(0)))
+	return elapsed(s.renewed)
+}
+
+// elapsed is time.Since with the time for which the machine was suspended, which shows on the clock of the day alone.
+func elapsed(since time.Time) time.Duration {
+	return max(time.Since(since), time.Now().Round(0).Sub(since.Round(0)))
 }
 
 func (s *Stream) isLost() bool {

@@ -103,6 +103,29 @@ func TestStreamFindsItsOrphans(t *testing.T) {
 	require.Zero(t, s.number(batches))
 }
 
+// TestStreamAttemptsALateHandOverOnce: the dispatcher was held up between its commit and the hand-over, and the stream
+// has found the batch as an orphan.
+func TestStreamAttemptsALateHandOverOnce(t *testing.T) {
+	s := setupAttempt(t)
+	st, _ := s.open()
+	part, batch := s.give(3)
+	part.Age(time.Minute)
+	st.Renew(t.Context(), 0)
+	require.Eventually(t, func() bool { return s.number(succeeded) == 3 }, 20*time.Second, 5*time.Millisecond)
+	part.Attempt(batch)
+	s.settle(st)
+	require.EqualValues(t, 3, s.posts.Load())
+
+	late, _ := s.give(2) // before it is found
+	late.Age(time.Minute)
+	late.Attempt(pg.NewID())
+	s.settle(st)
+	require.EqualValues(t, 3, s.posts.Load())
+	st.Renew(t.Context(), 0)
+	s.settle(st)
+	require.EqualValues(t, 5, s.posts.Load())
+}
+
 func TestStreamContinuesFailuresInTheirOwnWorkflows(t *testing.T) {
 	s := setupAttempt(t)
 	s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }

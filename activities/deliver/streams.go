@@ -42,9 +42,10 @@ type StreamPart struct {
 // ID returns the stream's id, which a batch of the part must have.
 func (p *StreamPart) ID() uuid.UUID { return p.Stream.id }
 
-// Attempt begins the attempts of a batch that was committed with the stream's id.
+// Attempt begins the attempts of a batch that was committed with the stream's id. A batch that is handed over later
+// than streamOrphanAfter may have been attempted as an orphan, so it is left to that.
 func (p *StreamPart) Attempt(batch uuid.UUID) {
-	if len(p.Deliveries) == 0 {
+	if len(p.Deliveries) == 0 || elapsed(p.since) >= streamOrphanAfter {
 		p.Drop()
 		return
 	}

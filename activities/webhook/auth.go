@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"strings"
 	"sync"
@@ -102,12 +103,18 @@ func (c *Client) authorize(ctx context.Context, r *Request) (a authorization, er
 	return a, fmt.Errorf("%w: value of Authorization", ErrInvalidHeader)
 }
 
-// maxTokens bounds the webhooks whose tokens a process remembers. One that is forgotten is requested again.
-const maxTokens = 10_000
+const (
+	// maxTokens bounds the webhooks whose tokens a process remembers. One that is forgotten is requested again.
+	maxTokens = 10_000
+	// maxToken is the longest token in bytes: most servers refuse larger headers. It bounds what is remembered.
+	maxToken = 16 << 10
+	// maxTokenAnswer bounds the answer of a token endpoint in bytes.
+	maxTokenAnswer = 64 << 10
+)
 
 // tokens are the OAuth2 tokens of a process, by webhook.
 type tokens struct {
-	client *Client
+	http   *http.Client
 	mu     sync.Mutex
 	grants map[string]*grant
 }
@@ -141,10 +148,15 @@ func (t *tokens) get(ctx context.Context, r *Request) (token *oauth2.Token, fres
 			shared, cancel = context.WithDeadline(shared, deadline)
 			defer cancel()
 		}
-		token, err := g.config.Token(context.WithValue(shared, oauth2.HTTPClient, t.client.general))
-		if err != nil {
+		token, err := g.config.Token(context.WithValue(shared, oauth2.HTTPClient, t.http))
+		switch {
+		case err != nil:
 			return nil, &tokenError{err}
+		case len(token.TokenType)+len(token.AccessToken) > maxToken:
+			return nil, &tokenError{errors.New("the token is too long")}
 		}
+		// not the rest of the answer, which can take far more memory than its text
+		token = &oauth2.Token{TokenType: token.TokenType, AccessToken: token.AccessToken, Expiry: token.Expiry}
 		g.set(nil, token)
 		return token, nil
 	})

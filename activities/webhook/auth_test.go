@@ -3,9 +3,11 @@ package webhook_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -306,4 +308,44 @@ func TestCheckAuth(t *testing.T) {
 			require.ErrorContains(t, webhook.CheckAuth(&a), part+" must")
 		}
 	}
+}
+
+// TestTokenAnswersAreBounded: what a customer's token endpoint answers stays in the memory of the worker.
+func TestTokenAnswersAreBounded(t *testing.T) {
+	t.Parallel()
+	a := startAPI(t)
+	endpoint := func(answer string) *webhook.Auth {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, answer)
+		}))
+		t.Cleanup(s.Close)
+		return &webhook.Auth{Type: webhook.AuthOAuth2, User: "client", Secret: "s", TokenURL: s.URL}
+	}
+	token := func(length int, more string) string {
+		return `{"access_token":"` + strings.Repeat("t", length) + `","expires_in":3600` + more + `}`
+	}
+	require.Equal(t, http.StatusOK, a.send(t, endpoint(token(16000, ""))).StatusCode)
+	for name, answer := range map[string]string{
+		"token": token(17000, ""), "answer": token(10, `,"x":"`+strings.Repeat("x", 70_000)+`"`),
+	} {
+		resp := a.send(t, endpoint(answer))
+		require.Equal(t, webhook.KindToken, resp.ErrorKind, name)
+		require.Equal(t, "OAuth2 token request failed: the token endpoint gave no valid answer", resp.Error)
+	}
+
+	nested := endpoint(token(10, `,"x":[`+strings.Repeat("{},", 20_000)+`0]`)) // a map takes 48 bytes
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for n := range 40 {
+		req := request(t, a.URL)
+		req.Auth, req.WebhookID, req.Timeout = nested, fmt.Sprint("webhook-", n), 30*time.Second
+		require.Equal(t, http.StatusOK, a.client.Send(t.Context(), req).StatusCode)
+	}
+	require.Less(t, int64(heap())-int64(before), int64(20<<20))
 }

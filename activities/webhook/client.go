@@ -75,15 +75,20 @@ func NewClient(opts ClientOptions) *Client {
 	c := &Client{opts: opts, guard: newGuard(opts.AllowLoopback, opts.AllowPrivate)}
 	c.transport = newTransport(opts, c.guard)
 	c.fresh = freshTransport(c.transport)
-	c.general = &http.Client{
-		Transport: guarded{c},
-		Timeout:   opts.Timeout,
+	c.general = c.httpClient(opts.MaxResponseBytes)
+	c.tokens = &tokens{http: c.httpClient(maxTokenAnswer), grants: map[string]*grant{}}
+	return c
+}
+
+// httpClient returns a guarded client that fails to read an answer past the limit.
+func (c *Client) httpClient(limit int64) *http.Client {
+	return &http.Client{
+		Transport: guarded{c, limit},
+		Timeout:   c.opts.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
 	}
-	c.tokens = &tokens{client: c, grants: map[string]*grant{}}
-	return c
 }
 
 // HTTPClient returns the guarded client for outbound calls other than deliveries. It bounds responses, returns
@@ -130,7 +135,10 @@ func (c *Client) Reach(ctx context.Context, endpoint string) (ErrorKind, string)
 func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
 
 // guarded applies the URL rules and the response bound to calls that do not go through Send.
-type guarded struct{ c *Client }
+type guarded struct {
+	c     *Client
+	limit int64 // of a response body
+}
 
 func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := g.c.checkParsed(req.URL); err != nil {
@@ -147,7 +155,7 @@ func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = resp.Body.Close() // after 101 the body is the connection, and no deadline covers it
 		resp.Body = http.NoBody
 	}
-	resp.Body = http.MaxBytesReader(nil, resp.Body, g.c.opts.MaxResponseBytes)
+	resp.Body = http.MaxBytesReader(nil, resp.Body, g.limit)
 	return resp, nil
 }
 

@@ -194,8 +194,8 @@ func ResendDeliveries(ctx context.Context, db bun.IDB, again []QueuedDelivery) e
 }
 
 // LoadBatch reads the deliveries that are still in a batch, with Done set on those that this workflow run has recorded.
-// With replay it reads b.Deliveries instead, whether or not they have left the batch. It does not read webhooks: see
-// LoadWebhooks.
+// With replay it reads b.Deliveries instead, whether or not they have left the batch. It leaves out erased deliveries,
+// and does not read webhooks: see LoadWebhooks.
 func LoadBatch(ctx context.Context, db bun.IDB, b Batch, run uuid.UUID, replay bool) (work []*Work, err error) {
 	work, err = loadWork(ctx, db, b, run, replay)
 	if err != nil {
@@ -297,7 +297,7 @@ func recordedFirst(
 func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (work []*Work, err error) {
 	rows, err := pg.Direct(db).
 		QueryContext(ctx, `SELECT id, event_id, webhook_id, company_id, status, is_test, generation, attempts, body
-		FROM deliveries WHERE id = ANY ($1)`, pgIDs(ids))
+		FROM deliveries WHERE id = ANY ($1) AND erased_at IS NULL`, pgIDs(ids))
 	if err != nil {
 		return nil, err
 	}

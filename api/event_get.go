@@ -21,6 +21,10 @@ type eventOutput struct {
 	OccurredAt surface.Timestamp `json:"occurredAt"`
 }
 
+func showEvent(e *delivery.Event) eventOutput {
+	return eventOutput{e.ID, e.Type, e.CompanyID, e.Data, surface.Timestamp(e.OccurredAt)}
+}
+
 func (s *server) getEvent(c *gin.Context) error {
 	id, err := surface.PathID(c, "id", "Event")
 	if err != nil {
@@ -36,5 +40,5 @@ func (s *server) getEvent(c *gin.Context) error {
 	if err := surface.AllowAny(c, e.CompanyID, "event"); err != nil {
 		return err
 	}
-	return ok(c, http.StatusOK, eventOutput{e.ID, e.Type, e.CompanyID, e.Data, surface.Timestamp(e.OccurredAt)})
+	return ok(c, http.StatusOK, showEvent(e))
 }

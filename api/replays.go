@@ -72,7 +72,7 @@ func showReplay(w *delivery.Webhook) func(*delivery.Replay) replayOutput {
 		return replayOutput{
 			ID:        r.ID,
 			WebhookID: r.WebhookID,
-			Kind:      kindOf(r),
+			Kind:      r.Kind(),
 			Since:     surface.Timestamp(r.Since),
 			Until:     surface.Timestamp(r.Until),
 			Status:    r.Statuses,
@@ -83,13 +83,6 @@ func showReplay(w *delivery.Webhook) func(*delivery.Replay) replayOutput {
 			UpdatedAt: surface.Timestamp(r.UpdatedAt),
 		}
 	}
-}
-
-func kindOf(r *delivery.Replay) string {
-	if r.Missed {
-		return "catch-up"
-	}
-	return "replay"
 }
 
 // createReplay starts a workflow that sends the matching deliveries again, page by page. The answer shows the new

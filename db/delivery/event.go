@@ -28,6 +28,8 @@ type Event struct {
 	Context json.RawMessage `bun:"context,type:text"`
 	// JobID is the event's job, for webhooks that receive the events of certain jobs only. It is not stored.
 	JobID *uuid.UUID `bun:"-"`
+	// About is the webhook that an operational event is about, which gets no delivery of it. It is not stored.
+	About *uuid.UUID `bun:"-"`
 }
 
 // complete sets a missing id and time, and truncates the time to PostgreSQL's precision.
@@ -135,7 +137,7 @@ func insertEvents(ctx context.Context, db bun.IDB, ss []Submission) ([]submitRes
 // insertEventsArgs returns an array for each column of the events, then of the preconditions. The arrays named
 // *submissions hold the index of the submission that each element belongs to.
 func insertEventsArgs(ss []Submission) pg.Args {
-	var ids, companies, jobs, keys, requiredCompanies []pgtype.UUID // encoded in binary, unlike uuid.UUID
+	var ids, companies, jobs, abouts, keys, requiredCompanies []pgtype.UUID // encoded in binary, unlike uuid.UUID
 	var types, data, versions []string
 	var contexts []pgtype.Text
 	var times []time.Time
@@ -150,6 +152,7 @@ func insertEventsArgs(ss []Submission) pg.Args {
 			ids = append(ids, pgID(e.ID))
 			companies = append(companies, pgNullID(e.CompanyID))
 			jobs = append(jobs, pgNullID(e.JobID))
+			abouts = append(abouts, pgNullID(e.About))
 			types = append(types, e.Type)
 			data = append(data, string(e.Data))
 			contexts = append(contexts, pgtype.Text{String: string(e.Context), Valid: e.Context != nil})
@@ -173,7 +176,7 @@ func insertEventsArgs(ss []Submission) pg.Args {
 	}
 	return pg.Args{
 		"ids": ids, "companies": companies, "types": types, "data": data, "times": times, "contexts": contexts,
-		"jobs": jobs, "submissions": submissions,
+		"jobs": jobs, "abouts": abouts, "submissions": submissions,
 		"key_submissions": keySubmissions, "keys": keys, "key_versions": versions,
 		"company_submissions": companySubmissions, "required_companies": requiredCompanies,
 		"once_submissions": onceSubmissions, "once_api_keys": onceAPIKeys, "once_keys": onceKeys, "once_locks": onceLocks,
@@ -237,8 +240,8 @@ WITH stale AS MATERIALIZED (
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
   SELECT uuid_v7(), e.id, w.id, e.company_id, e.type, false, now(), now()
-  FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @submissions::int[], @jobs::uuid[])
-    AS e (id, company_id, type, submission, job_id)
+  FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @submissions::int[], @jobs::uuid[], @abouts::uuid[])
+    AS e (id, company_id, type, submission, job_id, about)
   CROSS JOIN LATERAL (
     SELECT w.id, w.events FROM webhooks w WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active
       AND (w.set_id IS NULL OR w.set_id = (SELECT j.webhook_set_id FROM jobs j WHERE j.id = e.job_id))
@@ -248,7 +251,7 @@ WITH stale AS MATERIALIZED (
     UNION ALL
     SELECT p.id, p.events FROM platform p
   ) w
-  WHERE e.type = ANY (w.events) AND e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
+  WHERE e.type = ANY (w.events) AND w.id IS DISTINCT FROM e.about AND e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
   RETURNING id, event_id, webhook_id, company_id
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)

@@ -37,10 +37,9 @@ type FeedQuery struct {
 	After FeedCursor
 	Limit int
 
-	// since and until, when set, bound the ids of the events. missed selects events that a webhook can have missed: no
-	// test and not erased.
-	since, until uuid.UUID
-	missed       bool
+	// since and until, when set, bound the ids of the events. missedBy selects events that this webhook can have missed:
+	// no tests, nothing erased, and no operational events about itself.
+	since, until, missedBy uuid.UUID
 }
 
 // FeedPage is a part of the feed.
@@ -206,9 +205,10 @@ func (q *FeedQuery) page(ctx context.Context, tx bun.Tx, settled int64) (p FeedP
 // look returns the places of the next page's events, and the page without them.
 func (q *FeedQuery) look(ctx context.Context, tx bun.Tx, settled int64) (places []FeedCursor, p FeedPage, err error) {
 	p.Next = q.After
-	looks, types, until := q.Limit+1, []string{}, q.until
+	looks, types, until, missedBy := q.Limit+1, []string{}, q.until, ""
 	switch {
-	case q.missed:
+	case q.missedBy != uuid.Nil:
+		missedBy = q.missedBy.String()
 		looks, types = missedLooks, append([]string{""}, q.Types...) // never all types
 	case len(q.Types) > 0:
 		looks, types = feedLooks, q.Types
@@ -217,7 +217,7 @@ func (q *FeedQuery) look(ctx context.Context, tx bun.Tx, settled int64) (places 
 		until = uuid.Max
 	}
 	rows, err := q.query(ctx, tx, feedPageSQL, companyFeedPageSQL, q.After.Position, q.After.ID, settled, looks, types,
-		q.since, until, q.missed)
+		q.since, until, missedBy, catalog.Operational())
 	if err != nil {
 		return nil, p, err
 	}
@@ -272,10 +272,11 @@ func (q *FeedQuery) query(ctx context.Context, tx bun.Tx, all, ofCompany string,
 
 // The statements ask for a range of one index and its order, so that the planner has one choice whatever its statistics
 // say. $1 position and $2 id to continue after, $3 the position to end before, $4 how many to look at, $5 the types, $6
-// the first id, $7 the first id too late, $8 leaves tests and erased events out.
+// the first id, $7 the first id too late, $8 the webhook that missed them or "", $9 the operational types.
 const (
-	feedColumns = `position, id, (cardinality($5::text[]) = 0 OR type = ANY ($5)) AND NOT ($8::boolean
-  AND (type = '` + catalog.Ping + `' OR data LIKE '{"candidateId":"____________________________________","erased":true}')),
+	feedColumns = `position, id, (cardinality($5::text[]) = 0 OR type = ANY ($5)) AND NOT ($8::text <> '' AND (
+  type = '` + catalog.Ping + `' OR type = ANY ($9::text[]) AND strpos(data, $8) > 0
+    OR data LIKE '{"candidateId":"____________________________________","erased":true}')),
   octet_length(data)`
 	feedPageSQL = `
 SELECT ` + feedColumns + `
@@ -286,8 +287,8 @@ ORDER BY position, id LIMIT $4`
 	companyFeedPageSQL = `
 SELECT ` + feedColumns + `
 FROM events
-WHERE (company_id, position, id) > ($9::uuid, $1::bigint, $2::uuid)
-  AND (company_id, position, id) < ($9, $3::bigint, '00000000-0000-0000-0000-000000000000')
+WHERE (company_id, position, id) > ($10::uuid, $1::bigint, $2::uuid)
+  AND (company_id, position, id) < ($10, $3::bigint, '00000000-0000-0000-0000-000000000000')
   AND id >= $6::uuid AND id < $7::uuid
 ORDER BY company_id, position, id LIMIT $4`
 

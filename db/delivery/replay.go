@@ -23,6 +23,14 @@ const (
 	ReplayCanceled  ReplayState = "canceled"
 )
 
+// Kind names what a replay does.
+func (r *Replay) Kind() string {
+	if r.Missed {
+		return "catch-up"
+	}
+	return "replay"
+}
+
 // Ended reports whether the replay sends nothing any more.
 func (s ReplayState) Ended() bool { return s == ReplayCompleted || s == ReplayCanceled }
 
@@ -118,6 +126,11 @@ func setReplay(ctx context.Context, tx bun.Tx, id uuid.UUID, to ReplayState, fro
 		to, id, bun.List(from)).
 		Scan(ctx, r)
 	if err = pg.Translate(err); err == nil {
+		if to.Ended() {
+			if err := r.recordFinished(ctx, tx); err != nil {
+				return nil, err
+			}
+		}
 		return r, AddCommand(ctx, tx, ReplayChanged, id, nil)
 	}
 	if !errors.Is(err, pg.ErrNotFound) {
@@ -201,10 +214,14 @@ func (r *Replay) nextPage(ctx context.Context, tx bun.Tx, limit int) (n int, err
 		Exec(ctx); err != nil {
 		return 0, err
 	}
-	if n == 0 {
-		return 0, nil
+	if r.State.Ended() {
+		if err := r.recordFinished(ctx, tx); err != nil {
+			return 0, err
+		}
 	}
-	notify(tx)
+	if n > 0 {
+		notify(tx)
+	}
 	return n, nil
 }
 

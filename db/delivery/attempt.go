@@ -53,8 +53,10 @@ type AttemptRecord struct {
 	Body []byte
 	// Counts is false for a test, which does not count for the circuit.
 	Counts bool
-	// Threshold is the number of consecutive failures at which the circuit opens.
+	// Threshold is the number of consecutive failures at which the circuit opens, once Span has passed since the first of
+	// them.
 	Threshold int
+	Span      time.Duration
 	// Probe: the attempt of a half-open circuit; its success closes the circuit.
 	Probe bool
 	// NextWorkflowID is the id of the delivery's next workflow when this attempt was made in a batch. After a failure the
@@ -104,7 +106,8 @@ func recordAttempt(ctx context.Context, db bun.IDB, r AttemptRecord) (c attemptC
 		"workflow": a.WorkflowID, "next_workflow": r.NextWorkflowID, "started_at": a.StartedAt, "duration_ms": a.DurationMS,
 		"outcome": a.Outcome, "next_attempt_at": a.NextAttemptAt, "status_code": a.StatusCode,
 		"error_kind": a.ErrorKind, "error": a.Error, "response": a.Response, "body": r.Body,
-		"webhook": r.WebhookID, "counts": r.Counts, "threshold": r.Threshold, "probe": r.Probe, "replay": r.Replay,
+		"webhook": r.WebhookID, "counts": r.Counts, "threshold": r.Threshold, "span": r.Span.Microseconds(),
+		"probe": r.Probe, "replay": r.Replay,
 		"circuit_changed": string(CircuitChanged), "no_company": uuid.Nil, "failing": failingAt,
 	}).Scan(ctx, &c.opened, &queued, &c.closed, &c.gone, &c.failing, &c.exhausted)
 	if err == nil && queued {

@@ -17,8 +17,9 @@ type CircuitState struct {
 	Deleted  bool
 	Active   bool
 	OpenedAt *time.Time
-	// Recovery is the webhook's recovery mode, or "" for the configured one.
+	// Recovery is the webhook's recovery mode, or "" for the configured one, which may depend on the Profile.
 	Recovery string
+	Profile  string
 	// RateLimit is the webhook's limit of deliveries per second. 0 means no limit.
 	RateLimit int
 	// Waiting is how many deliveries are paused, counted up to WaitingLimit + 1.
@@ -38,6 +39,7 @@ const countForCircuit = `UPDATE webhooks SET
       WHEN a.outcome = 'succeeded' THEN 0
       WHEN a.counts THEN consecutive_failures + 1
       ELSE consecutive_failures END,
+    failing_since = CASE WHEN a.counts AND consecutive_failures = 0 THEN now() ELSE failing_since END,
     failed_first = CASE
       WHEN a.outcome = 'succeeded' THEN 0
       WHEN a.counts AND ?attempt = 1 THEN failed_first + 1
@@ -48,7 +50,8 @@ const countForCircuit = `UPDATE webhooks SET
     gone_at = CASE WHEN a.outcome = 'gone' AND is_active THEN now() ELSE gone_at END,
     circuit_opened_at = CASE
       WHEN a.outcome = 'succeeded' AND ?probe THEN NULL
-      WHEN a.counts AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?threshold THEN now()
+      WHEN a.counts AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?threshold
+        AND COALESCE(failing_since, now()) <= now() - ?span * interval '1 us' THEN now()
       ELSE circuit_opened_at END,
     is_active = is_active AND a.outcome <> 'gone',
     disabled_reason = CASE
@@ -67,11 +70,12 @@ const WaitingLimit = 1000
 func LoadCircuit(ctx context.Context, db bun.IDB, webhook uuid.UUID) (CircuitState, error) {
 	var s CircuitState
 	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''),
-		rate_limit, company_id,
+		rate_limit, company_id, profile,
 		(SELECT count(*) FROM (SELECT id `+pausedOf+` LIMIT ?3) waiting),
 		deleted_at IS NOT NULL AND (SELECT id `+liveOf+` LIMIT 1) IS NOT NULL
 		FROM webhooks WHERE id = ?0`, webhook, uuid.Nil, uuid.Max, WaitingLimit+1).
-		Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.CompanyID, &s.Waiting, &s.ToCancel)
+		Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.CompanyID, &s.Profile,
+			&s.Waiting, &s.ToCancel)
 	if err != nil {
 		return s, fmt.Errorf("load circuit: %w", pg.Translate(err))
 	}

@@ -266,3 +266,25 @@ func TestDisabledAndOtherEvents(t *testing.T) {
 	require.Len(t, b.told(), 6)
 	b.requireDelivered(watcher, 6)
 }
+
+// TestCircuitSpan: a burst of failures opens no circuit, and the first failure after the span does.
+func TestCircuitSpan(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	inSpan := func(r *delivery.AttemptRecord) { r.Span = time.Hour }
+	fail := func() bool {
+		b.publish(catalog.InterviewStarted)
+		return b.attempt(b.queuedFor(b.hook.ID), delivery.OutcomeRetry, inSpan)
+	}
+	for range 15 {
+		require.False(t, fail())
+	}
+	b.exec("UPDATE webhooks SET failing_since = failing_since - interval '59 minutes'")
+	require.False(t, fail())
+	b.exec("UPDATE webhooks SET failing_since = failing_since - interval '2 minutes'")
+	require.True(t, fail())
+	b.tx(func(tx bun.Tx) error { _, err := delivery.ResetCircuit(b.ctx, tx, b.hook.ID); return err })
+	for range 10 {
+		require.False(t, fail(), "the time counts anew")
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
 	"greenroom/db/delivery"
@@ -114,7 +115,7 @@ func feedQuery(c *gin.Context) (q delivery.FeedQuery, wait time.Duration, err er
 	return q, time.Duration(seconds) * time.Second, err
 }
 
-// queryTypes reads ?types=: event types of the catalogue or custom ones, separated by commas.
+// queryTypes reads ?types=: event types of the catalogue or custom ones, or wildcards, separated by commas.
 func queryTypes(c *gin.Context) ([]string, error) {
 	raw, sent := c.GetQuery("types")
 	if !sent {
@@ -125,7 +126,7 @@ func queryTypes(c *gin.Context) ([]string, error) {
 		return nil, surface.Invalid("types", "types must be at most 50 event types")
 	}
 	for _, t := range types {
-		if !profiles.Known(t) && !isCustomTypeName(t) {
+		if !profiles.Known(t) && !isCustomTypeName(t) && !webhook.IsWildcard(t) {
 			e := surface.Invalid("types", "types must be event types, separated by commas")
 			e.Details["provided"] = surface.Clip(t)
 			return nil, e

@@ -63,6 +63,7 @@ func TestFeed(t *testing.T) {
 		require.Len(t, follow(b.platformKey, "", 6), 6)
 		require.Equal(t, mine, follow(b.platformKey, "&companyId="+b.company.String(), 5))
 		require.Len(t, follow(b.key, "&types=job.created,job.updated", 1), 1)
+		require.Len(t, follow(b.key, "&types=job.*", 1), 1)
 	})
 	t.Run("a_key_without_the_scope_is_refused", func(t *testing.T) {
 		key, _ := b.newKey(&b.company, "write:events")
@@ -73,7 +74,7 @@ func TestFeed(t *testing.T) {
 		for query, field := range map[string]string{
 			"after=": "after", "after=x": "after", "after=" + cursor + "A": "after", "after=" + cursor[:40]: "after",
 			"wait=21": "wait", "wait=-1": "wait", "wait=x": "wait", "limit=101": "limit", "types=": "types",
-			"types=interview.started,,": "types", "types=Nothing": "types", "since=2026-01-01": "since",
+			"types=interview.started,,": "types", "types=Nothing": "types", "types=*": "types", "since=2026-01-01": "since",
 		} {
 			b.do("GET", "/events?"+query, nil).fails(400, "VALIDATION_ERROR", field)
 		}

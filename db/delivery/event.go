@@ -251,7 +251,7 @@ WITH stale AS MATERIALIZED (
     UNION ALL
     SELECT p.id, p.events FROM platform p
   ) w
-  WHERE e.type = ANY (w.events) AND w.id IS DISTINCT FROM e.about AND e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
+  WHERE w.events && ` + typeNames("e.type") + ` AND w.id IS DISTINCT FROM e.about AND e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
   RETURNING id, event_id, webhook_id, company_id
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
@@ -263,6 +263,12 @@ SELECT event_id, count(*)::int, NULL, NULL FROM d GROUP BY event_id
 UNION ALL
 SELECT NULL, NULL, NULL, NULL FROM (SELECT FROM d WHERE @notify::boolean LIMIT 1) one
 WHERE pg_notify('` + QueueChannel + `', '` + OnlyDeliveries + `') IS NULL`)
+
+// typeNames is an SQL array of the names under which a webhook subscribes to a type: its own and the wildcard of its
+// first word.
+func typeNames(column string) string {
+	return "ARRAY[" + column + ", split_part(" + column + ", '.', 1) || '.*']"
+}
 
 // RecordTest stores a test event for exactly one webhook, whatever it is subscribed to, and returns the id of its
 // delivery. It stores nothing and returns ErrConflict when the webhook is inactive or its circuit is open. A test is

@@ -32,7 +32,7 @@ func (c FeedCursor) isStart() bool { return c == FeedCursor{} }
 type FeedQuery struct {
 	// Company selects the events of one company; nil selects all, also those of no company.
 	Company *uuid.UUID
-	// Types selects event types; none selects all.
+	// Types selects event types, with wildcards; none selects all.
 	Types []string
 	After FeedCursor
 	Limit int
@@ -273,8 +273,9 @@ func (q *FeedQuery) query(ctx context.Context, tx bun.Tx, all, ofCompany string,
 // The statements ask for a range of one index and its order, so that the planner has one choice whatever its statistics
 // say. $1 position and $2 id to continue after, $3 the position to end before, $4 how many to look at, $5 the types, $6
 // the first id, $7 the first id too late, $8 the webhook that missed them or "", $9 the operational types.
-const (
-	feedColumns = `position, id, (cardinality($5::text[]) = 0 OR type = ANY ($5)) AND NOT ($8::text <> '' AND (
+var (
+	feedColumns = `position, id,
+  (cardinality($5::text[]) = 0 OR $5 && ` + typeNames("type") + `) AND NOT ($8::text <> '' AND (
   type = '` + catalog.Ping + `' OR type = ANY ($9::text[]) AND strpos(data, $8) > 0
     OR data LIKE '{"candidateId":"____________________________________","erased":true}')),
   octet_length(data)`

@@ -281,8 +281,9 @@ func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, 
 
 // replayPageSQL: $1 the webhook, $2 the id to continue after, $3 the first id too late, $4 how many to look at, $5 the
 // statuses and $6 the events that match.
-const replayPageSQL = `
-SELECT id, status = ANY ($5::text[]) AND NOT is_test AND (cardinality($6::text[]) = 0 OR event_type = ANY ($6))
+var replayPageSQL = `
+SELECT id, status = ANY ($5::text[]) AND NOT is_test
+  AND (cardinality($6::text[]) = 0 OR $6 && ` + typeNames("event_type") + `)
 FROM (
   SELECT id, webhook_id, status, is_test, event_type FROM deliveries
   WHERE (webhook_id, id) > ($1::uuid, $2::uuid) AND webhook_id <= $1 AND id > $2 AND id < $3

@@ -208,7 +208,8 @@ func pgNullID(id *uuid.UUID) pgtype.UUID {
 //
 // Webhooks are looked up for each event in three indexed steps: those of the company, the global webhooks that the
 // company owns and, read once, the global webhooks of the platform. So no plan costs more, whatever the planner
-// assumes about the tables. A webhook with a set (see WebhookSet) gets the events of jobs that have that set.
+// assumes about the tables. The data of an event is read only for a webhook with a filter. A webhook with a set (see
+// WebhookSet) gets the events of jobs that have that set.
 //
 // The last part returns no row.
 var insertEventsSQL = pg.Named(`
@@ -235,23 +236,26 @@ WITH stale AS MATERIALIZED (
     AS e (id, company_id, type, data, occurred_at, submission, context)
   WHERE e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
 ), platform AS MATERIALIZED (
-  SELECT w.id, w.events FROM webhooks w
+  SELECT w.id, w.events, w.filter_path FROM webhooks w
   WHERE w.company_id IS NULL AND w.owner_company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
   SELECT uuid_v7(), e.id, w.id, e.company_id, e.type, false, now(), now()
   FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @submissions::int[], @jobs::uuid[], @abouts::uuid[])
-    AS e (id, company_id, type, submission, job_id, about)
+    WITH ORDINALITY AS e (id, company_id, type, submission, job_id, about, n)
   CROSS JOIN LATERAL (
-    SELECT w.id, w.events FROM webhooks w WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active
+    SELECT w.id, w.events, w.filter_path FROM webhooks w
+    WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active
       AND (w.set_id IS NULL OR w.set_id = (SELECT j.webhook_set_id FROM jobs j WHERE j.id = e.job_id))
     UNION ALL
-    SELECT w.id, w.events FROM webhooks w
+    SELECT w.id, w.events, w.filter_path FROM webhooks w
     WHERE w.owner_company_id = e.company_id AND w.company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
     UNION ALL
-    SELECT p.id, p.events FROM platform p
+    SELECT p.id, p.events, p.filter_path FROM platform p
   ) w
-  WHERE w.events && ` + typeNames("e.type") + ` AND w.id IS DISTINCT FROM e.about AND e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
+  WHERE w.events && ` + typeNames("e.type") + ` AND w.id IS DISTINCT FROM e.about
+    AND ` + filterMatches("w.filter_path", "e.type", "(@data::text[])[e.n]", "(@contexts::text[])[e.n]") + `
+    AND e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
   RETURNING id, event_id, webhook_id, company_id
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)

@@ -40,6 +40,7 @@ type FeedQuery struct {
 	// since and until, when set, bound the ids of the events. missedBy selects events that this webhook can have missed:
 	// no tests, nothing erased, and no operational events about itself.
 	since, until, missedBy uuid.UUID
+	filterPath             *string
 }
 
 // FeedPage is a part of the feed.
@@ -217,7 +218,7 @@ func (q *FeedQuery) look(ctx context.Context, tx bun.Tx, settled int64) (places 
 		until = uuid.Max
 	}
 	rows, err := q.query(ctx, tx, feedPageSQL, companyFeedPageSQL, q.After.Position, q.After.ID, settled, looks, types,
-		q.since, until, missedBy, catalog.Operational())
+		q.since, until, missedBy, catalog.Operational(), q.filterPath)
 	if err != nil {
 		return nil, p, err
 	}
@@ -272,12 +273,14 @@ func (q *FeedQuery) query(ctx context.Context, tx bun.Tx, all, ofCompany string,
 
 // The statements ask for a range of one index and its order, so that the planner has one choice whatever its statistics
 // say. $1 position and $2 id to continue after, $3 the position to end before, $4 how many to look at, $5 the types, $6
-// the first id, $7 the first id too late, $8 the webhook that missed them or "", $9 the operational types.
+// the first id, $7 the first id too late, $8 the webhook that missed them or "", $9 the operational types, $10 the path
+// of a filter or null.
 var (
 	feedColumns = `position, id,
   (cardinality($5::text[]) = 0 OR $5 && ` + typeNames("type") + `) AND NOT ($8::text <> '' AND (
   type = '` + catalog.Ping + `' OR type = ANY ($9::text[]) AND strpos(data, $8) > 0
-    OR data LIKE '{"candidateId":"____________________________________","erased":true}')),
+    OR data LIKE '{"candidateId":"____________________________________","erased":true}'))
+  AND ` + filterMatches("$10::jsonpath", "type", "data", "context") + `,
   octet_length(data)`
 	feedPageSQL = `
 SELECT ` + feedColumns + `
@@ -288,8 +291,8 @@ ORDER BY position, id LIMIT $4`
 	companyFeedPageSQL = `
 SELECT ` + feedColumns + `
 FROM events
-WHERE (company_id, position, id) > ($10::uuid, $1::bigint, $2::uuid)
-  AND (company_id, position, id) < ($10, $3::bigint, '00000000-0000-0000-0000-000000000000')
+WHERE (company_id, position, id) > ($11::uuid, $1::bigint, $2::uuid)
+  AND (company_id, position, id) < ($11, $3::bigint, '00000000-0000-0000-0000-000000000000')
   AND id >= $6::uuid AND id < $7::uuid
 ORDER BY company_id, position, id LIMIT $4`
 

@@ -108,7 +108,7 @@ func (r *Replay) lookMissed(ctx context.Context, tx bun.Tx, limit int) (p missed
 	}
 	q := FeedQuery{
 		Company: w.Company(), Types: w.Events, After: FeedCursor{Position: r.Position}, Limit: missedLooks,
-		since: pg.FloorID(r.Since), until: pg.FloorID(r.Until), missedBy: r.WebhookID,
+		since: pg.FloorID(r.Since), until: pg.FloorID(r.Until), missedBy: r.WebhookID, filterPath: w.FilterPath,
 	}
 	if r.Cursor != nil {
 		q.After.ID = *r.Cursor

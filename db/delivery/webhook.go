@@ -34,9 +34,12 @@ type Webhook struct {
 	// Auth nil: requests have no credentials beyond Headers.
 	Auth *WebhookAuth `bun:"auth,type:jsonb"`
 	// Events are domain event types, whatever the profile calls them.
-	Events         []string `bun:"events,array"`
-	IsActive       bool     `bun:"is_active"`
-	DisabledReason *string  `bun:"disabled_reason"`
+	Events []string `bun:"events,array"`
+	// Filter selects among these events, FilterPath is the same for the database: see CompileFilter. Nil: all.
+	Filter         *string `bun:"filter"`
+	FilterPath     *string `bun:"filter_path"`
+	IsActive       bool    `bun:"is_active"`
+	DisabledReason *string `bun:"disabled_reason"`
 	// HeldByPlatform: a platform key deactivated the webhook, and only the platform activates it.
 	HeldByPlatform bool `bun:"held_by_platform"`
 	MaxRetries     int  `bun:"max_retries"`

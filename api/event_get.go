@@ -21,6 +21,10 @@ type eventOutput struct {
 	OccurredAt surface.Timestamp `json:"occurredAt"`
 }
 
+func showEvent(e *delivery.Event) eventOutput {
+	return eventOutput{e.ID, e.Type, e.CompanyID, e.Data, surface.Timestamp(e.OccurredAt)}
+}
+
 // event loads the event named by the path; the caller must be allowed to see it.
 func (s *server) event(c *gin.Context) (*delivery.Event, error) {
 	id, err := surface.PathID(c, "id", "Event")
@@ -42,5 +46,5 @@ func (s *server) getEvent(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return ok(c, http.StatusOK, eventOutput{e.ID, e.Type, e.CompanyID, e.Data, surface.Timestamp(e.OccurredAt)})
+	return ok(c, http.StatusOK, showEvent(e))
 }

@@ -22,6 +22,7 @@ import (
 func (s *server) eventRoutes() []surface.Route {
 	return append([]surface.Route{
 		surface.Post("/events", publishScope, s.publishEvents).Recognizing().MaxBody(maxArrayBody),
+		surface.List("/events", "read:events", s.listEvents, "after", "types", "wait", "limit").Weighs(0),
 		surface.Get("/events/:id", "read:events", s.getEvent),
 		surface.List("/events/:id/fan-out", "read:deliveries|read:webhooks", s.listFanOut, "webhookId", "page", "limit"),
 	}, s.eventTypeRoutes()...)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
 	"greenroom/db/delivery"
 )
@@ -84,8 +85,12 @@ func explainPaused(w *delivery.Webhook) (why, next string) {
 			why += fmt.Sprintf(", after %d failed attempts in a row", w.ConsecutiveFailures)
 		}
 		next = "it continues after a reset: POST /webhooks/" + w.ID.String() + "/reset-circuit"
-		if w.CircuitRecovery != nil && *w.CircuitRecovery == "probe" {
-			next = "one delivery is tried after a cool-down and, if it succeeds, the others follow; or " + next
+		const trial = "one delivery is tried after a cool-down and, if it succeeds, the others follow"
+		switch p, err := profiles.ByName(w.Profile); {
+		case w.CircuitRecovery != nil && *w.CircuitRecovery == "probe":
+			next = trial + "; or " + next
+		case w.CircuitRecovery == nil && err == nil && !p.ManualRecovery:
+			next = trial + ", unless the server is set to manual recovery; or " + next
 		}
 		return why, next
 	case !w.IsActive:

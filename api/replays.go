@@ -19,6 +19,7 @@ import (
 
 func (s *server) replayRoutes() []surface.Route {
 	return []surface.Route{
+		surface.Post("/webhooks/:id/catch-up", "write:deliveries|write:webhooks", s.catchUp).MaxBody(surface.SmallBody),
 		surface.Post("/webhooks/:id/replays", "write:deliveries|write:webhooks", s.createReplay).
 			MaxBody(surface.SmallBody),
 		surface.List("/webhooks/:id/replays", "read:deliveries|read:webhooks", s.listReplays, "page", "limit"),
@@ -55,6 +56,7 @@ type replayInput struct {
 type replayOutput struct {
 	ID        uuid.UUID            `json:"id"`
 	WebhookID uuid.UUID            `json:"webhookId"`
+	Kind      string               `json:"kind"`
 	Since     surface.Timestamp    `json:"since"`
 	Until     surface.Timestamp    `json:"until"`
 	Status    []string             `json:"status"`
@@ -70,6 +72,7 @@ func showReplay(w *delivery.Webhook) func(*delivery.Replay) replayOutput {
 		return replayOutput{
 			ID:        r.ID,
 			WebhookID: r.WebhookID,
+			Kind:      r.Kind(),
 			Since:     surface.Timestamp(r.Since),
 			Until:     surface.Timestamp(r.Until),
 			Status:    r.Statuses,
@@ -97,20 +100,64 @@ func (s *server) createReplay(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = pg.InTx(
-		c.Request.Context(),
-		s.DB,
-		func(ctx context.Context, tx bun.Tx) error {
-			if err := delivery.CreateReplay(ctx, tx, r); err != nil {
-				return err
-			}
-			return db.Audit(ctx, tx, surface.Audited(c, w.Company(), db.AuditCreated, db.AuditedReplay, r.ID))
-		},
-	)
+	return s.startReplay(c, w, r, delivery.CreateReplay)
+}
+
+func (s *server) startReplay(
+	c *gin.Context, w *delivery.Webhook, r *delivery.Replay,
+	create func(context.Context, bun.Tx, *delivery.Replay) error,
+) error {
+	err := pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := create(ctx, tx, r); err != nil {
+			return err
+		}
+		return db.Audit(ctx, tx, surface.Audited(c, w.Company(), db.AuditCreated, db.AuditedReplay, r.ID))
+	})
 	if err != nil {
 		return err
 	}
 	return ok(c, http.StatusAccepted, showReplay(w)(r))
+}
+
+type catchUpInput struct {
+	// Since is inclusive. It is required, as that of a replay is.
+	Since time.Time `json:"since" validate:"required"`
+	// DryRun counts the deliveries and makes none.
+	DryRun bool `json:"dryRun"`
+}
+
+// catchUpCount is the answer to a dry run. Complete is false if there are more events than were counted.
+type catchUpCount struct {
+	Deliveries int  `json:"deliveries"`
+	Complete   bool `json:"complete"`
+}
+
+// catchUp starts a replay that makes the deliveries that the webhook missed: see delivery.CreateCatchUp.
+func (s *server) catchUp(c *gin.Context) error {
+	w, err := s.webhook(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.Bind[catchUpInput](c)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !in.Since.Before(time.Now()):
+		return surface.Invalid("since", "since must be in the past")
+	case w.SetID != nil:
+		return surface.InvalidState("This webhook follows from the settings of AI interviews: it has no catch-up", nil)
+	case in.DryRun:
+		n, complete, err := delivery.CountMissed(c.Request.Context(), s.DB, w.ID, in.Since)
+		if err != nil {
+			return err
+		}
+		return ok(c, http.StatusOK, catchUpCount{n, complete})
+	case !w.IsActive:
+		return surface.InvalidState("This webhook is inactive: activate it before it catches up", nil)
+	}
+	r := &delivery.Replay{WebhookID: w.ID, CompanyID: w.CompanyID, Since: in.Since}
+	return s.startReplay(c, w, r, delivery.CreateCatchUp)
 }
 
 func newReplay(w *delivery.Webhook, in *replayInput, now time.Time) (*delivery.Replay, error) {

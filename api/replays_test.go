@@ -69,3 +69,31 @@ func TestReplays(t *testing.T) {
 		b.do("GET", other, nil).fails(404, "RESOURCE_NOT_FOUND")
 	})
 }
+
+func TestCatchUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hook := b.newHook(0)["id"].(string)
+	path := "/webhooks/" + hook + "/catch-up"
+	b.do("PATCH", "/webhooks/"+hook, object{"isActive": false}).is(200)
+	for range 2 {
+		b.publishes(b.key, object{}, "/events")
+	}
+	since := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	require.Eventually(t, func() bool { // transactions of other tests' databases may be open
+		return b.do("POST", path, object{"since": since, "dryRun": true}).is(200)["deliveries"] == 2.0
+	}, time.Minute, 10*time.Millisecond)
+	b.do("POST", path, object{"since": since}).fails(409, "INVALID_STATE")
+	b.do("PATCH", "/webhooks/"+hook, object{"isActive": true}).is(200)
+	require.Empty(t, b.do("GET", "/webhooks/"+hook+"/replays", nil).items(), "nothing was left behind")
+	started := b.do("POST", path, object{"since": since}).is(202)
+	require.Equal(t, "catch-up", started["kind"])
+	require.Equal(t, started, b.get("/webhooks/"+hook+"/replays/"+idOf(started)))
+	require.Equal(t, "paused", b.do("POST", "/webhooks/"+hook+"/replays/"+idOf(started)+"/pause", nil).is(200)["state"])
+
+	b.do("POST", path, object{}).fails(400, "MISSING_REQUIRED_FIELD", "since")
+	b.do("POST", path, object{"since": "yesterday"}).fails(400, "VALIDATION_ERROR", "since")
+	b.do("POST", path, object{"since": time.Now().Add(time.Hour)}).fails(400, "VALIDATION_ERROR", "since")
+	b.do("POST", path, object{"since": since, "until": since}).fails(400, "VALIDATION_ERROR", "until")
+	b.as(b.otherKey, "POST", path, object{"since": since}).fails(403, "RESOURCE_ACCESS_DENIED")
+}

@@ -24,6 +24,8 @@ type Options struct {
 
 	// Engine is the pool that stores published events (pg.Options.Engine); nil: DB.
 	Engine *bun.DB
+	// Stopping, when closed, ends the requests that wait for events; nil: nothing ends them early.
+	Stopping <-chan struct{}
 
 	InterviewSuite interviewsuite.Options
 	AIInterviews   aiinterviews.Options
@@ -39,6 +41,9 @@ type server struct {
 	checks       *schemaChecks
 	tests        *surface.Shares
 	docs         *docs
+	feed         *delivery.FeedWatch
+	waiters      *surface.Shares
+	stopping     <-chan struct{}
 }
 
 // New returns all surfaces as one handler. It returns an error if a required option is missing, and does no I/O.
@@ -57,6 +62,8 @@ func New(o Options) (*surface.Mounted, error) {
 	s := &server{
 		Core: core, isReady: o.Ready, showsMetrics: !o.MetricsElsewhere, events: delivery.NewEventGroup(o.Engine),
 		checks: newSchemaChecks(), tests: surface.NewShares(testsTotal, testsEach, testWait), docs: pages,
+		feed: delivery.NewFeedWatch(o.DB), waiters: surface.NewShares(waitersTotal, waitersEach, waiterTurn),
+		stopping: o.Stopping,
 	}
 	return core.Mount(
 		s.canonical(),

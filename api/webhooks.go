@@ -36,6 +36,7 @@ func (s *server) webhookRoutes() []surface.Route {
 type webhookInput struct {
 	URL             string            `json:"url" validate:"required,max=2048"`
 	Events          surface.EventRefs `json:"events" validate:"required"`
+	Filter          json.RawMessage   `json:"filter"`
 	Name            string            `json:"name" validate:"max=255"`
 	Description     string            `json:"description" validate:"max=10000"`
 	CompanyID       *uuid.UUID        `json:"companyId"`
@@ -71,6 +72,7 @@ func (f systemFields) refuse() error {
 type webhookPatch struct {
 	URL             surface.Opt[string]            `json:"url" validate:"min=1,max=2048"`
 	Events          surface.Opt[surface.EventRefs] `json:"events" validate:"min=1"`
+	Filter          surface.Opt[json.RawMessage]   `json:"filter" null:"ok"`
 	Name            surface.Opt[string]            `json:"name" validate:"max=255" null:"ok"`
 	Description     surface.Opt[string]            `json:"description" validate:"max=10000" null:"ok"`
 	Headers         surface.Opt[[]surface.Header]  `json:"headers" validate:"max=50"`
@@ -95,6 +97,7 @@ type webhookOutput struct {
 	Headers             []headerOutput     `json:"headers"`
 	Auth                *authOutput        `json:"auth"`
 	Events              []string           `json:"events"`
+	Filter              json.RawMessage    `json:"filter"`
 	IsActive            bool               `json:"isActive"`
 	DisabledReason      *string            `json:"disabledReason"`
 	MaxRetries          int                `json:"maxRetries"`
@@ -133,6 +136,13 @@ func showHeader(h *delivery.WebhookHeader) headerOutput {
 	return headerOutput{h.Name, surface.IsMasked(h.Name)}
 }
 
+func showFilter(filter *string) json.RawMessage {
+	if filter == nil {
+		return nil
+	}
+	return json.RawMessage(*filter)
+}
+
 func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 	out := webhookOutput{
 		ID:                  w.ID,
@@ -144,6 +154,7 @@ func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 		Headers:             surface.Mapped(w.Headers, showHeader),
 		Auth:                showAuth(w.Auth),
 		Events:              surface.EventNames(w.Profile, w.Events),
+		Filter:              showFilter(w.Filter),
 		IsActive:            w.IsActive,
 		DisabledReason:      w.DisabledReason,
 		MaxRetries:          w.MaxRetries,
@@ -245,6 +256,7 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		Profile:         in.Profile,
 		URL:             in.URL,
 		Events:          events,
+		Filter:          in.Filter,
 		Headers:         in.Headers,
 		Auth:            in.Auth,
 		Company:         company,
@@ -370,7 +382,7 @@ func (s *server) applyWebhook(
 		return nil, nil, surface.Invalid("companyId", "companyId cannot be changed: delete the webhook and create another")
 	case in.Profile.Set:
 		return nil, nil, surface.Invalid("profile", "profile cannot be changed: delete the webhook and create another")
-	case w.SetID != nil && (in.URL.Set || in.Events.Set || in.Headers.Set || in.Auth.Set):
+	case w.SetID != nil && (in.URL.Set || in.Events.Set || in.Filter.Set || in.Headers.Set || in.Auth.Set):
 		return nil, nil, surface.InvalidState(
 			"This webhook follows from the settings of AI interviews: change its address and credentials there",
 			nil,
@@ -392,6 +404,12 @@ func (s *server) applyWebhook(
 		u.Columns = append(u.Columns, columns...)
 	}
 	surface.Set(&u, "events", &w.Events, surface.Opt[[]string]{Set: in.Events.Set, Value: events})
+	if in.Filter.Set {
+		if err := surface.SetFilter(w, in.Filter.Value); err != nil {
+			return nil, nil, err
+		}
+		u.Columns = append(u.Columns, "filter", "filter_path")
+	}
 	if err := s.applyAlgorithms(in, w, &u); err != nil {
 		return nil, nil, err
 	}

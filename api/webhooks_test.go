@@ -53,6 +53,7 @@ func TestWebhookCreate(t *testing.T) {
 			"name":        "Production Webhook",
 			"description": "…",
 			"events":      []any{"interview.completed", "analysis.completed"},
+			"filter":      nil,
 			"isActive":    true,
 			"headers": []any{
 				object{"name": "Authorization", "isMasked": true},
@@ -388,5 +389,33 @@ func TestWebhookDeleteAndReset(t *testing.T) {
 				Scan(b.ctx, &told),
 		)
 		require.True(t, told)
+	})
+}
+
+func TestWebhookFilter(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	filter := object{"data": object{"rating": object{"$gte": 80.0}}}
+	hook := b.made("/webhooks", object{"url": hookURL, "events": []int{0}, "filter": filter})
+	require.Equal(t, filter, hook["filter"])
+	path := "/webhooks/" + idOf(hook)
+	require.Equal(t, filter, b.get(path)["filter"])
+	publish := func(rating int) any {
+		return b.do("POST", "/events", object{"type": "analysis.completed", "data": object{"rating": rating}}).is(202)["deliveries"]
+	}
+	require.EqualValues(t, 1, publish(80))
+	require.EqualValues(t, 0, publish(79))
+	b.do("PATCH", path, object{"filter": object{"data": object{"rating": 79}}}).is(200)
+	require.EqualValues(t, 1, publish(79))
+	b.do("PATCH", path, object{"name": "x"}).is(200)
+	require.EqualValues(t, 0, publish(80))
+	b.do("PATCH", path, object{"filter": object{"data": object{"rating": object{"$gt": nil}}}}).
+		fails(400, "VALIDATION_ERROR", "filter")
+	require.Nil(t, b.do("PATCH", path, object{"filter": nil}).is(200)["filter"])
+	require.EqualValues(t, 1, publish(1))
+	b.refuses("POST", "/webhooks", map[string]any{
+		"another_member": object{"url": hookURL, "events": []int{0}, "filter": object{"body": 1}},
+		"not_an_object":  object{"url": hookURL, "events": []int{0}, "filter": []int{}},
+		"empty":          object{"url": hookURL, "events": []int{0}, "filter": object{}},
 	})
 }

@@ -21,7 +21,8 @@ func Migrator(db *bun.DB) *migrate.Migrator {
 	return migrate.NewMigrator(db, migrations.All(), migrate.WithMarkAppliedOnSuccess(true))
 }
 
-// Migrate applies all migrations and creates the partitions of the coming days. Concurrent calls are serialised by an
+// Migrate applies all migrations, creates the partitions of the coming days, and aligns the feed of events with the
+// server: see delivery.AlignFeed. Concurrent calls are serialised by an
 // advisory lock.
 func Migrate(ctx context.Context, db *bun.DB) (applied []string, err error) {
 	conn, err := db.Conn(ctx)
@@ -49,7 +50,7 @@ func Migrate(ctx context.Context, db *bun.DB) (applied []string, err error) {
 	if err := delivery.EnsurePartitions(ctx, db, time.Now(), delivery.PartitionDaysAhead); err != nil {
 		return applied, err
 	}
-	return applied, nil
+	return applied, delivery.AlignFeed(ctx, db)
 }
 
 // ErrNotMigrated means that the schema is missing or older than this program.

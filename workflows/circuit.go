@@ -21,9 +21,13 @@ const (
 // CircuitInput is the circuit of one webhook with the configured recovery.
 type CircuitInput struct {
 	WebhookID uuid.UUID
-	// Probe: after Cooldown one paused delivery is tried. Otherwise only a reset closes the circuit.
-	Probe    bool
-	Cooldown time.Duration
+	// Probe: after Cooldown one paused delivery is tried. Otherwise only a reset closes the circuit. ByProfile: the
+	// webhook's profile decides which.
+	Probe     bool
+	ByProfile bool `json:",omitzero"`
+	Cooldown  time.Duration
+	// CooldownLimit ends the doubling of the cool-down; histories from before this field have an hour.
+	CooldownLimit time.Duration `json:",omitzero"`
 	// ReleaseLimit is the rate at which the ramp of the release ends, in deliveries per second.
 	ReleaseLimit int
 	// Refresh: while the circuit is open the workflow reads its row from time to time, so that the Temporal UI shows how
@@ -175,12 +179,12 @@ func (c *circuit) wait(ctx workflow.Context, s deliver.CircuitState) error {
 	if !c.m.OpenedAt.Equal(s.OpenedAt) {
 		c.m.Probes, c.m.ProbeAt, c.m.OpenedAt = 0, time.Time{}, s.OpenedAt
 	}
-	probing := s.Active && (s.Recovery == "probe" || (s.Recovery == "" && c.in.Probe))
+	probing := s.Active && c.probes(s)
 	switch {
 	case !probing:
 		c.m.ProbeAt = time.Time{}
 	case c.m.ProbeAt.IsZero():
-		c.m.ProbeAt = workflow.Now(ctx).Add(cooldown(c.in.Cooldown, c.m.Probes))
+		c.m.ProbeAt = workflow.Now(ctx).Add(cooldown(c.in.Cooldown, c.in.CooldownLimit, c.m.Probes))
 	}
 	if err := c.show(ctx, s, c.explainOpen(s)); err != nil {
 		return err
@@ -220,6 +224,14 @@ func (c *circuit) wait(ctx workflow.Context, s deliver.CircuitState) error {
 	n, err := c.releaseSome(ctx, deliver.ReleaseInput{WebhookID: c.in.WebhookID, Limit: 1, Probe: true})
 	c.m.Probes += n
 	return err
+}
+
+// probes reports whether a successful probe closes the circuit.
+func (c *circuit) probes(s deliver.CircuitState) bool {
+	if s.Recovery != "" {
+		return s.Recovery == "probe"
+	}
+	return c.in.Probe || c.in.ByProfile && s.ProfileProbes
 }
 
 // Bounds of the time between two reads of an open circuit. It doubles: deliveries that are paused soon after the
@@ -303,16 +315,16 @@ func (c *circuit) end(ctx workflow.Context, s deliver.CircuitState) error {
 	return c.show(ctx, s, "ended: closed, nothing waits")
 }
 
-// cooldownLimit bounds the doubling: a receiver that works again is noticed within the hour.
-const cooldownLimit = time.Hour
-
-// cooldown returns the wait before the next probe. Each failed probe doubles it.
-func cooldown(base time.Duration, failed int) time.Duration {
+// cooldown returns the wait before the next probe. Each failed probe doubles it, up to the limit; 0 means an hour.
+func cooldown(base, limit time.Duration, failed int) time.Duration {
+	if limit == 0 {
+		limit = time.Hour
+	}
 	for range failed {
-		if base >= cooldownLimit {
+		if base >= limit {
 			return base
 		}
-		base = min(2*base, cooldownLimit)
+		base = min(2*base, limit)
 	}
 	return base
 }

@@ -222,6 +222,23 @@ func TestCircuit(t *testing.T) {
 		require.Equal(t, []time.Duration{time.Minute, 3 * time.Minute, 7 * time.Minute}, c.probes)
 		require.Equal(t, []int{1, 1}, c.released)
 	})
+	t.Run("the_cooldown_doubles_up_to_its_limit", func(t *testing.T) {
+		t.Parallel()
+		c := setupCircuit(t, 3)
+		c.after(8*time.Minute, func() { c.state.Open = false; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+		c.run(workflows.CircuitInput{Probe: true, Cooldown: time.Minute, CooldownLimit: 2 * time.Minute})
+		require.Equal(t, []time.Duration{time.Minute, 3 * time.Minute, 5 * time.Minute, 7 * time.Minute}, c.probes)
+	})
+	t.Run("the_profile_decides_whether_it_probes", func(t *testing.T) {
+		t.Parallel()
+		for profile, probes := range map[bool][]time.Duration{true: {time.Minute}, false: nil} {
+			c := setupCircuit(t, 2)
+			c.state.ProfileProbes = profile
+			c.after(2*time.Minute, func() { c.state.Open = false; c.SignalWorkflow(workflows.SignalCircuitChanged, nil) })
+			c.run(workflows.CircuitInput{ByProfile: true, Cooldown: time.Minute})
+			require.Equal(t, probes, c.probes)
+		}
+	})
 	t.Run("a_change_does_not_restart_the_cooldown", func(t *testing.T) {
 		t.Parallel()
 		c := setupCircuit(t, 2)

@@ -6,6 +6,7 @@ package deliver
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -23,6 +24,8 @@ type Activities struct {
 
 	// CircuitThreshold is the number of failed attempts in a row that opens a circuit.
 	CircuitThreshold int
+	// CircuitSpan is how long ago the first of them must be.
+	CircuitSpan time.Duration
 	// Endpoints decides how many attempts each endpoint gets.
 	Endpoints *inflight.Endpoints
 	// Journal and Wire bound what is sent again after a kill; nil: neither.

@@ -307,7 +307,7 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	row := t.row(req.Profile, resp)
 	r := delivery.AttemptRecord{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
-		Threshold: t.CircuitThreshold, Probe: t.in.Probe, Replay: t.in.Replay,
+		Threshold: t.CircuitThreshold, Span: t.CircuitSpan, Probe: t.in.Probe, Replay: t.in.Replay,
 	}
 	recorded := t.Journal.write(r)
 	end()

@@ -410,7 +410,8 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, a
 	row := t.row(req.Profile, resp)
 	r := delivery.AttemptRecord{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
-		Threshold: b.CircuitThreshold, NextWorkflowID: WorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
+		Threshold: b.CircuitThreshold, Span: b.CircuitSpan,
+		NextWorkflowID: WorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
 	}
 	recorded := b.Journal.write(r)
 	answered()

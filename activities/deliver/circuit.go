@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/activities/webhook/profiles"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -24,6 +25,8 @@ type CircuitState struct {
 	ToCancel bool
 	// Recovery is the webhook's own setting, "" for the configured one.
 	Recovery string
+	// ProfileProbes: by the webhook's profile, a probe closes its circuit.
+	ProfileProbes bool `json:",omitzero"`
 	// RateLimit is the webhook's limit of attempts per second, 0 for none.
 	RateLimit int
 	// WebhookID and CompanyID make the circuit searchable; CompanyID is zero for a webhook of the platform.
@@ -50,6 +53,9 @@ func (a *Activities) LoadCircuit(ctx context.Context, webhook uuid.UUID) (Circui
 	c := CircuitState{
 		Deleted: s.Deleted, ToCancel: s.ToCancel, Active: s.Active, Waiting: s.Waiting > 0, WaitingCount: s.Waiting,
 		Recovery: s.Recovery, RateLimit: s.RateLimit, Open: s.OpenedAt != nil, WebhookID: webhook,
+	}
+	if p, err := profiles.ByName(s.Profile); err == nil {
+		c.ProfileProbes = !p.ManualRecovery
 	}
 	if s.CompanyID != nil {
 		c.CompanyID = *s.CompanyID

@@ -3,6 +3,7 @@ package webhook
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,13 +19,23 @@ func (p *Profile) ByNumber(id int) ([]string, error) {
 	return slices.Clone(p.Events[id].Types), nil
 }
 
+// wildcards are names that stand for all types with a first word, also those that are registered later.
+var wildcards = regexp.MustCompile(`^[a-z][a-z0-9_]*\.\*$`)
+
+// IsWildcard reports whether a name stands for all types with its first word: interview.*.
+func IsWildcard(name string) bool { return wildcards.MatchString(name) }
+
 // ByName returns the domain types of an event name (interview.started) or of its upper-case form (INTERVIEW_STARTED).
-// For an open profile it finds the catalogue's types; the caller looks up the types that a company registered.
+// For an open profile it finds the catalogue's types; the caller looks up the types that a company registered. An open
+// profile also has wildcards, which stay as they are: see IsWildcard.
 func (p *Profile) ByName(name string) ([]string, error) {
 	for _, e := range p.Events {
 		if e.Name == name || Upper(e.Name) == name {
 			return slices.Clone(e.Types), nil
 		}
+	}
+	if p.Open && IsWildcard(name) {
+		return []string{name}, nil
 	}
 	return nil, fmt.Errorf("%w: %q", ErrUnknownEvent, name)
 }

@@ -35,6 +35,17 @@ func TestNames(t *testing.T) {
 		_, err := p.ByName(name)
 		require.ErrorIs(t, err, webhook.ErrUnknownEvent, name)
 	}
+	for _, name := range []string{"interview.*", "order.*", "a_1.*"} {
+		got, err := (&webhook.Profile{Open: true}).ByName(name)
+		require.NoError(t, err)
+		assert.Equal(t, []string{name}, got)
+		_, err = p.ByName(name)
+		require.ErrorIs(t, err, webhook.ErrUnknownEvent, "the profile is not open")
+	}
+	for _, name := range []string{"*", ".*", "interview*", "interview.*.*", "interview.st*", "Interview.*", "interview.started.*"} {
+		_, err := (&webhook.Profile{Open: true}).ByName(name)
+		require.ErrorIs(t, err, webhook.ErrUnknownEvent, name)
+	}
 	got, err := p.ByNumber(0)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"job.created", "job.updated"}, got)

@@ -41,6 +41,10 @@ type Profile struct {
 	// Timeout is the total deadline of one attempt, from name resolution to the answer's status line.
 	Timeout time.Duration
 
+	// ManualRecovery means that by the contract only a reset closes an open circuit, unless the operator or the webhook
+	// says otherwise.
+	ManualRecovery bool
+
 	// Success reports whether an HTTP status means that the receiver accepted the event; SuccessRule describes it.
 	Success     func(status int) bool
 	SuccessRule string

@@ -37,6 +37,7 @@ const (
 	CodeRateLimited  = "RATE_LIMITED"
 	CodeTimeout      = "REQUEST_TIMEOUT"
 	CodeQuota        = "QUOTA_EXCEEDED"
+	CodeGap          = "EVENTS_REMOVED"
 )
 
 // Error is a refusal, independent of the surface; a style writes it in its product's format. Its JSON is the canonical

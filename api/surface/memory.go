@@ -85,14 +85,24 @@ func (s *Core) hold(r Route, h Handler) Handler {
 		if need == 0 {
 			return h(c)
 		}
-		release, got := s.memory.Acquire(c.Request.Context(), Owner(c), need)
-		if !got {
+		release, err := s.Reserve(c, need)
+		if err != nil {
 			c.Header("Connection", "close") // the body stays unread
-			return Busy("Too many requests are in progress; try again")
+			return err
 		}
 		defer release()
 		return h(c)
 	}
+}
+
+// Reserve takes memory, in bytes, for a request whose route weighs nothing because it waits first. release must be
+// called, once.
+func (s *Core) Reserve(c *gin.Context, bytes int64) (release func(), err error) {
+	release, got := s.memory.Acquire(c.Request.Context(), Owner(c), bytes)
+	if !got {
+		return nil, Busy("Too many requests are in progress; try again")
+	}
+	return release, nil
 }
 
 // Owner identifies who a request's use of shared resources counts for: the company of the key, the platform key, or

@@ -26,6 +26,19 @@ func outlive(c *gin.Context) {
 		}
 	})
 	defer stop()
+	c.Set(connectionKey, connection)
 	c.Request = c.Request.WithContext(ctx)
 	c.Next()
+}
+
+const connectionKey = "connection"
+
+// Hangup is closed when the client has closed its connection, or has closed it for sending. A handler that waits for
+// something to happen then answers at once.
+func Hangup(c *gin.Context) <-chan struct{} {
+	connection, is := c.Value(connectionKey).(context.Context)
+	if !is {
+		return c.Request.Context().Done()
+	}
+	return connection.Done()
 }

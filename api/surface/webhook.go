@@ -2,6 +2,7 @@ package surface
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -23,6 +24,7 @@ type WebhookSpec struct {
 	URL     string
 	// Events are domain event types: see [EventRefs.Resolve].
 	Events  []string
+	Filter  json.RawMessage // nil: none
 	Headers []Header
 	Auth    *Auth
 	// Company nil: a global webhook, for all companies that the key's owner can access.
@@ -52,6 +54,9 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhoo
 		Events: spec.Events, Name: spec.Name, Description: spec.Description, IsActive: !spec.Inactive,
 		MaxRetries: len(profile.Schedule), TimeoutMS: int(profile.Timeout.Milliseconds()), RateLimit: spec.RateLimit,
 		CircuitRecovery: spec.CircuitRecovery, CreatedAt: now, UpdatedAt: now,
+	}
+	if err := SetFilter(w, spec.Filter); err != nil {
+		return nil, nil, err
 	}
 	if w.URL, err = s.CheckedURL(spec.URL); err != nil {
 		return nil, nil, err
@@ -93,6 +98,24 @@ func (s *Core) CreateWebhook(ctx context.Context, tx bun.Tx, c *gin.Context, w *
 		}
 	}
 	return storeWebhook(ctx, tx, c, w)
+}
+
+// SetFilter sets the filter of a webhook, or none for nil. It refuses an invalid one.
+func SetFilter(w *delivery.Webhook, raw json.RawMessage) error {
+	w.Filter, w.FilterPath = nil, nil
+	if raw == nil {
+		return nil
+	}
+	path, err := delivery.CompileFilter(raw)
+	var refused *delivery.FilterError
+	if errors.As(err, &refused) {
+		e := Invalid("filter", refused.Error())
+		e.Details["path"] = refused.Path
+		return e
+	}
+	text := string(raw)
+	w.Filter, w.FilterPath = &text, &path
+	return err
 }
 
 // ProfileOf returns the profile with that name; the refusal of an unknown one lists all names.

@@ -68,6 +68,7 @@ func WebhookFields(w *delivery.Webhook) map[string]any {
 		),
 		"auth":             auditedAuth(w.Auth),
 		"events":           w.Events,
+		"filter":           w.Filter,
 		"is_active":        w.IsActive,
 		"rate_limit":       w.RateLimit,
 		"headers":          Mapped(w.Headers, func(h *delivery.WebhookHeader) string { return h.Name }),

@@ -118,6 +118,15 @@ func withStack(cfg config.Config, stack *devstack.Stack) (config.Config, error) 
 	if !cfg.Explicit("media.dir") {
 		cfg.Media.Dir = filepath.Join(cfg.Dev.Dir, "media")
 	}
+	for name, set := range map[string]func(){ // a circuit that can be watched
+		"circuit.span":           func() { cfg.Circuit.Span = time.Second },
+		"circuit.cooldown":       func() { cfg.Circuit.Cooldown = 5 * time.Second },
+		"circuit.cooldown_limit": func() { cfg.Circuit.CooldownLimit = time.Minute },
+	} {
+		if !cfg.Explicit(name) {
+			set()
+		}
+	}
 	return cfg, nil
 }
 

@@ -38,7 +38,13 @@ const (
 	RatingUpdated        = "rating.updated"
 	NoteCreated          = "note.created"
 	NoteUpdated          = "note.updated"
+	WebhookFailing       = "webhook.failing"
+	WebhookCircuitOpened = "webhook.circuit_opened"
+	WebhookCircuitClosed = "webhook.circuit_closed"
 	WebhookDisabled      = "webhook.disabled"
+	DeliveryExhausted    = "delivery.exhausted"
+	ReplayFinished       = "replay.finished"
+	SecretRotated        = "secret.rotated"
 	// Ping is the connectivity test: sent to one webhook by its test endpoint, never by a change in the domain.
 	Ping = "ping"
 )
@@ -80,9 +86,28 @@ var types = []Type{
 	{RatingUpdated, "a rating was changed"},
 	{NoteCreated, "a staff user wrote a note"},
 	{NoteUpdated, "a note was changed"},
-	{WebhookDisabled, "a webhook was disabled because its circuit had been open for too long"},
+	{WebhookFailing, "the first attempts of five deliveries to a webhook failed since the last success"},
+	{WebhookCircuitOpened, "the circuit of a webhook opened: its deliveries are paused"},
+	{WebhookCircuitClosed, "the circuit of a webhook closed: its paused deliveries are sent"},
+	{WebhookDisabled, "a webhook was deactivated, or disabled because of its receiver"},
+	{DeliveryExhausted, "a delivery failed for good and is not attempted again"},
+	{ReplayFinished, "a replay or catch-up was completed or canceled"},
+	{SecretRotated, "a webhook got a new signing secret"},
 	{Ping, "a connectivity test"},
 }
+
+// operational are the event types about the delivery of events.
+var operational = []string{
+	WebhookFailing, WebhookCircuitOpened, WebhookCircuitClosed, WebhookDisabled, DeliveryExhausted, ReplayFinished,
+	SecretRotated,
+}
+
+// Operational lists the event types about the delivery of events. Nobody publishes them, an event about a webhook is
+// not delivered to that webhook, and a delivery of one makes none when it fails.
+func Operational() []string { return slices.Clone(operational) }
+
+// IsOperational reports whether an event type is about the delivery of events.
+func IsOperational(name string) bool { return slices.Contains(operational, name) }
 
 // Types returns a copy of the domain event types, in catalogue order.
 func Types() []Type { return slices.Clone(types) }

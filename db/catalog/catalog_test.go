@@ -11,7 +11,7 @@ import (
 
 func TestTypes(t *testing.T) {
 	t.Parallel()
-	form := regexp.MustCompile(`^[a-z_]+\.[a-z]+$`)
+	form := regexp.MustCompile(`^[a-z_]+\.[a-z_]+$`)
 	seen := map[string]bool{}
 	for _, typ := range catalog.Types() {
 		require.True(t, form.MatchString(typ.Name) || typ.Name == catalog.Ping, typ.Name)

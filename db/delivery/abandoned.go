@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -30,15 +29,9 @@ func DisableAbandoned(ctx context.Context, db bun.IDB, openFor time.Duration, li
 		for i := range hooks {
 			w := &hooks[i]
 			ids = append(ids, w.ID)
-			data, err := json.Marshal(map[string]any{
-				"webhookId": w.ID, "url": w.URL, "reason": *w.DisabledReason, "circuitOpenedAt": w.CircuitOpenedAt,
-			})
-			if err != nil {
+			data := webhookDisabled{w.named(), causeCircuit, *w.DisabledReason, w.CircuitOpenedAt}
+			if events[i], err = eventAbout(w, catalog.WebhookDisabled, data); err != nil {
 				return err
-			}
-			events[i] = &Event{CompanyID: w.CompanyID, Type: catalog.WebhookDisabled, Data: data}
-			if w.CompanyID == nil {
-				events[i].CompanyID = w.OwnerCompanyID
 			}
 		}
 		_, err = RecordEvents(ctx, tx, events)

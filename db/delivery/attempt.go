@@ -53,8 +53,10 @@ type AttemptRecord struct {
 	Body []byte
 	// Counts is false for a test, which does not count for the circuit.
 	Counts bool
-	// Threshold is the number of consecutive failures at which the circuit opens.
+	// Threshold is the number of consecutive failures at which the circuit opens, once Span has passed since the first of
+	// them.
 	Threshold int
+	Span      time.Duration
 	// Probe: the attempt of a half-open circuit; its success closes the circuit.
 	Probe bool
 	// NextWorkflowID is the id of the delivery's next workflow when this attempt was made in a batch. After a failure the
@@ -71,24 +73,47 @@ type AttemptRecord struct {
 // webhook. 410 and 429 do not count as failures for the circuit: 410 disables the webhook, and 429 is a rate limit, not
 // an outage. When the circuit opens (opened is true), or closes after a probe, the statement adds the command to the
 // Circuit workflow.
+//
+// Each change of the webhook's state, and a delivery that has failed for good, is an operational event, stored in the
+// same transaction. A success that is no probe changes neither, so it stays a single statement.
 func RecordAttempt(ctx context.Context, db bun.IDB, r AttemptRecord) (opened bool, err error) {
+	var c attemptChanges
+	if r.Attempt.Outcome == OutcomeSucceeded && !r.Probe {
+		c, err = recordAttempt(ctx, db, r)
+	} else {
+		err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+			if c, err = recordAttempt(ctx, tx, r); err != nil {
+				return err
+			}
+			return c.record(ctx, tx, r)
+		})
+	}
+	if err != nil {
+		return false, fmt.Errorf("record attempt: %w", err)
+	}
+	return c.opened, nil
+}
+
+func recordAttempt(ctx context.Context, db bun.IDB, r AttemptRecord) (c attemptChanges, err error) {
 	a := r.Attempt
+	query := attemptSQL
+	if a.Outcome == OutcomeFailed {
+		query = lastAttemptSQL
+	}
 	var queued bool
-	err = db.NewRaw(attemptSQL, pg.Args{
+	err = db.NewRaw(query, pg.Args{
 		"delivery": a.DeliveryID, "run": a.RunID, "attempt": a.Attempt, "generation": a.Generation,
 		"workflow": a.WorkflowID, "next_workflow": r.NextWorkflowID, "started_at": a.StartedAt, "duration_ms": a.DurationMS,
 		"outcome": a.Outcome, "next_attempt_at": a.NextAttemptAt, "status_code": a.StatusCode,
 		"error_kind": a.ErrorKind, "error": a.Error, "response": a.Response, "body": r.Body,
-		"webhook": r.WebhookID, "counts": r.Counts, "threshold": r.Threshold, "probe": r.Probe, "replay": r.Replay,
-		"circuit_changed": string(CircuitChanged), "no_company": uuid.Nil,
-	}).Scan(ctx, &opened, &queued)
-	if err != nil {
-		return false, fmt.Errorf("record attempt: %w", err)
-	}
-	if queued {
+		"webhook": r.WebhookID, "counts": r.Counts, "threshold": r.Threshold, "span": r.Span.Microseconds(),
+		"probe": r.Probe, "replay": r.Replay,
+		"circuit_changed": string(CircuitChanged), "no_company": uuid.Nil, "failing": failingAt,
+	}).Scan(ctx, &c.opened, &queued, &c.closed, &c.gone, &c.failing, &c.exhausted)
+	if err == nil && queued {
 		notify(db)
 	}
-	return opened, nil
+	return c, err
 }
 
 // keepsState is true when the attempt must not change the delivery's state: it is of another generation, or it failed
@@ -96,8 +121,19 @@ func RecordAttempt(ctx context.Context, db bun.IDB, r AttemptRecord) (opened boo
 const keepsState = `(generation <> ?generation OR a.outcome <> 'succeeded'
       AND (status = 'canceled' OR NOT ?replay AND status IN ('succeeded', 'failed')))`
 
-// attemptSQL locks the webhook before the delivery, as DeleteWebhook does, because its last SELECT reads w first.
-const attemptSQL = `
+// attemptSQL records an attempt, and lastAttemptSQL one after which no other follows: it reads the status of the locked
+// delivery, to know whether it failed just now. Both lock the webhook before the delivery, as DeleteWebhook does,
+// because their last SELECT reads w first.
+var (
+	attemptSQL     = attemptStatement("a", "false")
+	lastAttemptSQL = attemptStatement(
+		"a, (SELECT id AS locked, status AS before FROM deliveries WHERE id = ?delivery FOR UPDATE) locked",
+		"NOT is_test AND status = 'failed' AND generation = ?generation AND before <> 'canceled' "+
+			"AND (?replay OR before NOT IN ('succeeded', 'failed'))")
+)
+
+func attemptStatement(from, exhausted string) string {
+	return `
 WITH a AS (
   INSERT INTO attempts (delivery_id, run_id, attempt, generation, workflow_id, started_at, duration_ms, outcome,
     next_attempt_at, status_code, error_kind, error, response)
@@ -115,8 +151,8 @@ WITH a AS (
     status = CASE WHEN ` + keepsState + ` THEN status
                   ELSE CASE a.outcome WHEN 'succeeded' THEN 'succeeded' WHEN 'retry' THEN 'retrying'
                                       ELSE 'failed' END END
-  FROM a WHERE id = ?delivery
-  RETURNING id, webhook_id, company_id, status, generation
+  FROM ` + from + ` WHERE id = ?delivery
+  RETURNING id, webhook_id, company_id, status, generation, ` + exhausted + ` AS exhausted
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id, attempt, redo)
   SELECT webhook_id, COALESCE(company_id, ?no_company), id, ?attempt + 1, ?replay FROM d
@@ -125,13 +161,18 @@ WITH a AS (
   RETURNING 1
 ), w AS (
 ` + countForCircuit + `
-  RETURNING id, a.outcome, COALESCE(circuit_opened_at = now(), false) AS opened
+  RETURNING id, a.outcome, COALESCE(circuit_opened_at = now(), false) AS opened,
+    COALESCE(circuit_closed_at = now(), false) AS closed, COALESCE(gone_at = now(), false) AS gone,
+    a.counts AND ?attempt = 1 AND failed_first = ?failing AND circuit_opened_at IS NULL AS failing
 ), c AS (
   INSERT INTO commands (id, kind, subject_id)
   SELECT uuid_v7(), ?circuit_changed, id FROM w WHERE opened OR w.outcome = 'succeeded' AND ?probe
   RETURNING 1
 )
-SELECT EXISTS (SELECT 1 FROM w WHERE opened), EXISTS (SELECT FROM c) OR EXISTS (SELECT FROM q)`
+SELECT EXISTS (SELECT 1 FROM w WHERE opened), EXISTS (SELECT FROM c) OR EXISTS (SELECT FROM q),
+  EXISTS (SELECT FROM w WHERE closed), EXISTS (SELECT FROM w WHERE gone), EXISTS (SELECT FROM w WHERE failing),
+  EXISTS (SELECT FROM d WHERE exhausted)`
+}
 
 // Failure describes a delivery for which no attempt can be made.
 type Failure struct {
@@ -143,10 +184,24 @@ type Failure struct {
 	WorkflowID, NextWorkflowID string
 }
 
-// FailDelivery marks a delivery as failed without an attempt. ended is false when the delivery had ended before.
+// FailDelivery marks a delivery as failed without an attempt, with the event delivery.exhausted. ended is false when
+// the delivery had ended before.
 func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err error) {
+	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		if ended, err = failDelivery(ctx, tx, f); err != nil || !ended {
+			return err
+		}
+		return recordExhausted(ctx, tx, f.DeliveryID)
+	})
+	if err != nil {
+		return false, fmt.Errorf("fail delivery: %w", err)
+	}
+	return ended, nil
+}
+
+func failDelivery(ctx context.Context, tx bun.Tx, f Failure) (ended bool, err error) {
 	var queued bool
-	err = db.NewRaw(`WITH d AS (
+	err = tx.NewRaw(`WITH d AS (
 		UPDATE deliveries SET status = 'failed', last_error = ?reason, last_status_code = NULL, next_attempt_at = NULL,
 		  workflow_id = CASE WHEN ?next_workflow <> '' THEN ?next_workflow ELSE ?workflow END, updated_at = clock_timestamp()
 		WHERE id = ?delivery AND generation = ?generation AND status IN ('pending', 'retrying', 'paused')
@@ -159,13 +214,10 @@ func FailDelivery(ctx context.Context, db bun.IDB, f Failure) (ended bool, err e
 		"delivery": f.DeliveryID, "generation": f.Generation, "attempt": f.Attempt, "reason": f.Reason,
 		"workflow": f.WorkflowID, "next_workflow": f.NextWorkflowID, "no_company": uuid.Nil,
 	}).Scan(ctx, &ended, &queued)
-	if err != nil {
-		return false, fmt.Errorf("fail delivery: %w", err)
+	if err == nil && queued {
+		notify(tx)
 	}
-	if queued {
-		notify(db)
-	}
-	return ended, nil
+	return ended, err
 }
 
 // PostponeDelivery records that an attempt could not be made yet and is tried again after wait. turn is its turn under

@@ -429,7 +429,7 @@ WITH r AS (
     response FROM r
   ON CONFLICT DO NOTHING RETURNING delivery_id, run_id
 ), w AS (
-  UPDATE webhooks SET consecutive_failures = 0
+  UPDATE webhooks SET consecutive_failures = 0, failed_first = 0
   WHERE id = ANY (@webhooks::uuid[]) AND consecutive_failures > 0 AND circuit_opened_at IS NULL
 )
 UPDATE deliveries d SET status = 'succeeded', attempts = d.attempts + 1, body = COALESCE(d.body, r.body),

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/db/catalog"
 	"greenroom/db/pg"
 )
 
@@ -16,8 +17,9 @@ type CircuitState struct {
 	Deleted  bool
 	Active   bool
 	OpenedAt *time.Time
-	// Recovery is the webhook's recovery mode, or "" for the configured one.
+	// Recovery is the webhook's recovery mode, or "" for the configured one, which may depend on the Profile.
 	Recovery string
+	Profile  string
 	// RateLimit is the webhook's limit of deliveries per second. 0 means no limit.
 	RateLimit int
 	// Waiting is how many deliveries are paused, counted up to WaitingLimit + 1.
@@ -30,19 +32,30 @@ type CircuitState struct {
 
 // countForCircuit is the part of attemptSQL that updates the webhook of an attempt a: it counts failures in a row,
 // opens the circuit at the threshold and closes it after a probe that succeeded. 410 and 429 do not count: 410 disables
-// the webhook, and 429 is a rate limit, not an outage. A success does not write to a healthy webhook.
+// the webhook, and 429 is a rate limit, not an outage. A success does not write to a healthy webhook. The times that
+// are now() mark what changed.
 const countForCircuit = `UPDATE webhooks SET
     consecutive_failures = CASE
       WHEN a.outcome = 'succeeded' THEN 0
       WHEN a.counts THEN consecutive_failures + 1
       ELSE consecutive_failures END,
+    failing_since = CASE WHEN a.counts AND consecutive_failures = 0 THEN now() ELSE failing_since END,
+    failed_first = CASE
+      WHEN a.outcome = 'succeeded' THEN 0
+      WHEN a.counts AND ?attempt = 1 THEN failed_first + 1
+      ELSE failed_first END,
+    circuit_closed_at = CASE
+      WHEN a.outcome = 'succeeded' AND ?probe AND circuit_opened_at IS NOT NULL THEN now()
+      ELSE circuit_closed_at END,
+    gone_at = CASE WHEN a.outcome = 'gone' AND is_active THEN now() ELSE gone_at END,
     circuit_opened_at = CASE
       WHEN a.outcome = 'succeeded' AND ?probe THEN NULL
-      WHEN a.counts AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?threshold THEN now()
+      WHEN a.counts AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?threshold
+        AND COALESCE(failing_since, now()) <= now() - ?span * interval '1 us' THEN now()
       ELSE circuit_opened_at END,
     is_active = is_active AND a.outcome <> 'gone',
     disabled_reason = CASE
-      WHEN a.outcome = 'gone' AND is_active THEN 'the receiver answered 410 Gone'
+      WHEN a.outcome = 'gone' AND is_active THEN '` + goneReason + `'
       ELSE disabled_reason END,
     updated_at = CASE WHEN a.outcome = 'gone' OR ?probe THEN now() ELSE updated_at END
   FROM (SELECT outcome, outcome IN ('retry', 'failed') AND ?status_code IS DISTINCT FROM 429 AS counts FROM a) a
@@ -57,11 +70,12 @@ const WaitingLimit = 1000
 func LoadCircuit(ctx context.Context, db bun.IDB, webhook uuid.UUID) (CircuitState, error) {
 	var s CircuitState
 	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''),
-		rate_limit, company_id,
+		rate_limit, company_id, profile,
 		(SELECT count(*) FROM (SELECT id `+pausedOf+` LIMIT ?3) waiting),
 		deleted_at IS NOT NULL AND (SELECT id `+liveOf+` LIMIT 1) IS NOT NULL
 		FROM webhooks WHERE id = ?0`, webhook, uuid.Nil, uuid.Max, WaitingLimit+1).
-		Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.CompanyID, &s.Waiting, &s.ToCancel)
+		Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.CompanyID, &s.Profile,
+			&s.Waiting, &s.ToCancel)
 	if err != nil {
 		return s, fmt.Errorf("load circuit: %w", pg.Translate(err))
 	}
@@ -83,17 +97,24 @@ const (
 )
 
 // ResetCircuit closes a webhook's circuit, sets its consecutive failures to 0 and activates it. The Circuit workflow
-// then releases the paused deliveries at an increasing rate. Resetting a closed circuit is allowed and changes only
-// updatedAt. It returns the updated row. The caller decides whether a webhook may be activated that the platform
-// deactivated.
+// then releases the paused deliveries at an increasing rate. Resetting a closed circuit is allowed, changes only
+// updatedAt and makes no event. It returns the updated row. The caller decides whether a webhook may be activated that
+// the platform deactivated.
 func ResetCircuit(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Webhook, error) {
-	err := pg.One(
-		tx.ExecContext(ctx, `UPDATE webhooks SET consecutive_failures = 0, circuit_opened_at = NULL, is_active = true,
-		disabled_reason = NULL, held_by_platform = false, updated_at = clock_timestamp()
-		WHERE id = ? AND deleted_at IS NULL`, id),
-	)
+	w, err := LockWebhook(ctx, tx, id)
 	if err != nil {
 		return nil, fmt.Errorf("reset circuit: %w", err)
+	}
+	err = pg.One(tx.ExecContext(ctx, `UPDATE webhooks SET consecutive_failures = 0, failed_first = 0,
+		circuit_opened_at = NULL, is_active = true, disabled_reason = NULL, held_by_platform = false,
+		updated_at = clock_timestamp() WHERE id = ?`, id))
+	if err != nil {
+		return nil, fmt.Errorf("reset circuit: %w", err)
+	}
+	if w.CircuitOpenedAt != nil {
+		if err := recordAbout(ctx, tx, w, catalog.WebhookCircuitClosed, circuitClosed{w.named(), byReset}); err != nil {
+			return nil, err
+		}
 	}
 	if err := AddCommand(ctx, tx, CircuitChanged, id, nil); err != nil {
 		return nil, err

@@ -28,6 +28,8 @@ type Event struct {
 	Context json.RawMessage `bun:"context,type:text"`
 	// JobID is the event's job, for webhooks that receive the events of certain jobs only. It is not stored.
 	JobID *uuid.UUID `bun:"-"`
+	// About is the webhook that an operational event is about, which gets no delivery of it. It is not stored.
+	About *uuid.UUID `bun:"-"`
 }
 
 // complete sets a missing id and time, and truncates the time to PostgreSQL's precision.
@@ -135,7 +137,7 @@ func insertEvents(ctx context.Context, db bun.IDB, ss []Submission) ([]submitRes
 // insertEventsArgs returns an array for each column of the events, then of the preconditions. The arrays named
 // *submissions hold the index of the submission that each element belongs to.
 func insertEventsArgs(ss []Submission) pg.Args {
-	var ids, companies, jobs, keys, requiredCompanies []pgtype.UUID // encoded in binary, unlike uuid.UUID
+	var ids, companies, jobs, abouts, keys, requiredCompanies []pgtype.UUID // encoded in binary, unlike uuid.UUID
 	var types, data, versions []string
 	var contexts []pgtype.Text
 	var times []time.Time
@@ -150,6 +152,7 @@ func insertEventsArgs(ss []Submission) pg.Args {
 			ids = append(ids, pgID(e.ID))
 			companies = append(companies, pgNullID(e.CompanyID))
 			jobs = append(jobs, pgNullID(e.JobID))
+			abouts = append(abouts, pgNullID(e.About))
 			types = append(types, e.Type)
 			data = append(data, string(e.Data))
 			contexts = append(contexts, pgtype.Text{String: string(e.Context), Valid: e.Context != nil})
@@ -173,7 +176,7 @@ func insertEventsArgs(ss []Submission) pg.Args {
 	}
 	return pg.Args{
 		"ids": ids, "companies": companies, "types": types, "data": data, "times": times, "contexts": contexts,
-		"jobs": jobs, "submissions": submissions,
+		"jobs": jobs, "abouts": abouts, "submissions": submissions,
 		"key_submissions": keySubmissions, "keys": keys, "key_versions": versions,
 		"company_submissions": companySubmissions, "required_companies": requiredCompanies,
 		"once_submissions": onceSubmissions, "once_api_keys": onceAPIKeys, "once_keys": onceKeys, "once_locks": onceLocks,
@@ -205,7 +208,8 @@ func pgNullID(id *uuid.UUID) pgtype.UUID {
 //
 // Webhooks are looked up for each event in three indexed steps: those of the company, the global webhooks that the
 // company owns and, read once, the global webhooks of the platform. So no plan costs more, whatever the planner
-// assumes about the tables. A webhook with a set (see WebhookSet) gets the events of jobs that have that set.
+// assumes about the tables. The data of an event is read only for a webhook with a filter. A webhook with a set (see
+// WebhookSet) gets the events of jobs that have that set.
 //
 // The last part returns no row.
 var insertEventsSQL = pg.Named(`
@@ -232,23 +236,26 @@ WITH stale AS MATERIALIZED (
     AS e (id, company_id, type, data, occurred_at, submission, context)
   WHERE e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
 ), platform AS MATERIALIZED (
-  SELECT w.id, w.events FROM webhooks w
+  SELECT w.id, w.events, w.filter_path FROM webhooks w
   WHERE w.company_id IS NULL AND w.owner_company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
   SELECT uuid_v7(), e.id, w.id, e.company_id, e.type, false, now(), now()
-  FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @submissions::int[], @jobs::uuid[])
-    AS e (id, company_id, type, submission, job_id)
+  FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @submissions::int[], @jobs::uuid[], @abouts::uuid[])
+    WITH ORDINALITY AS e (id, company_id, type, submission, job_id, about, n)
   CROSS JOIN LATERAL (
-    SELECT w.id, w.events FROM webhooks w WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active
+    SELECT w.id, w.events, w.filter_path FROM webhooks w
+    WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active
       AND (w.set_id IS NULL OR w.set_id = (SELECT j.webhook_set_id FROM jobs j WHERE j.id = e.job_id))
     UNION ALL
-    SELECT w.id, w.events FROM webhooks w
+    SELECT w.id, w.events, w.filter_path FROM webhooks w
     WHERE w.owner_company_id = e.company_id AND w.company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
     UNION ALL
-    SELECT p.id, p.events FROM platform p
+    SELECT p.id, p.events, p.filter_path FROM platform p
   ) w
-  WHERE e.type = ANY (w.events) AND e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
+  WHERE w.events && ` + typeNames("e.type") + ` AND w.id IS DISTINCT FROM e.about
+    AND ` + filterMatches("w.filter_path", "e.type", "(@data::text[])[e.n]", "(@contexts::text[])[e.n]") + `
+    AND e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
   RETURNING id, event_id, webhook_id, company_id
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
@@ -260,6 +267,12 @@ SELECT event_id, count(*)::int, NULL, NULL FROM d GROUP BY event_id
 UNION ALL
 SELECT NULL, NULL, NULL, NULL FROM (SELECT FROM d WHERE @notify::boolean LIMIT 1) one
 WHERE pg_notify('` + QueueChannel + `', '` + OnlyDeliveries + `') IS NULL`)
+
+// typeNames is an SQL array of the names under which a webhook subscribes to a type: its own and the wildcard of its
+// first word.
+func typeNames(column string) string {
+	return "ARRAY[" + column + ", split_part(" + column + ", '.', 1) || '.*']"
+}
 
 // RecordTest stores a test event for exactly one webhook, whatever it is subscribed to, and returns the id of its
 // delivery. It stores nothing and returns ErrConflict when the webhook is inactive or its circuit is open. A test is

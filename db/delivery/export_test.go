@@ -75,3 +75,16 @@ func LookAtDay(ctx context.Context, db bun.IDB, at time.Time) error {
 	}
 	return nil
 }
+
+// Running reports whether a goroutine looks at the feed.
+func (w *FeedWatch) Running() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.running
+}
+
+// LookForNews is the look at the feed that wakes its readers.
+func LookForNews(ctx context.Context, db bun.IDB, from, to int64) (companies int, err error) {
+	news, err := changesOfFeed(ctx, db, from, to)
+	return len(news.companies), err
+}

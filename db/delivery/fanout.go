@@ -131,12 +131,12 @@ WITH platform AS MATERIALIZED (
 SELECT e.company_id, e.type, (
     SELECT count(*) FROM webhooks w
     WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active AND w.set_id IS NULL
-      AND e.type = ANY (w.events)
+      AND w.events && ` + typeNames("e.type") + `
   ) + (
     SELECT count(*) FROM webhooks w
     WHERE w.owner_company_id = e.company_id AND w.company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
-      AND e.type = ANY (w.events)
+      AND w.events && ` + typeNames("e.type") + `
   ) + (
-    SELECT count(*) FROM platform p WHERE e.type = ANY (p.events)
+    SELECT count(*) FROM platform p WHERE p.events && ` + typeNames("e.type") + `
   )
 FROM unnest(@companies::uuid[], @types::text[]) AS e (company_id, type)`)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
 
 	"greenroom/db/catalog"
 	"greenroom/db/delivery"
@@ -178,4 +179,42 @@ func TestEstimateEqualsDeliveries(t *testing.T) {
 	estimated, err := b.Estimate(b.ctx, looked)
 	require.NoError(t, err)
 	require.Equal(t, 5+3+1+2+2+0+5, estimated)
+}
+
+// TestWildcards: a webhook of job.* gets all types with that first word, in each way that finds its events.
+func TestWildcards(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	wild := b.webhook("job.*", catalog.InterviewFailed)
+	both := b.webhook("job.*", catalog.JobCreated)
+	for eventType, want := range map[string]int{
+		catalog.JobCreated: 2, catalog.JobUpdated: 2, "job.offer.sent": 2, catalog.InterviewFailed: 1, "jobs.created": 0,
+	} {
+		t.Run(eventType, func(t *testing.T) {
+			_, n := b.publish(eventType)
+			require.Equal(t, want, n)
+			estimated, err := delivery.NewEventGroup(b.DB).Estimate(b.ctx, []*delivery.Event{
+				{CompanyID: &b.company, Type: eventType}, {CompanyID: &b.company, Type: eventType},
+			})
+			require.NoError(t, err)
+			require.Equal(t, 2*want, estimated)
+		})
+	}
+	late := b.webhook("job.*")
+	require.Eventually(t, func() bool { // transactions of other tests' databases may be open
+		n, _, err := delivery.CountMissed(b.ctx, b.DB, late.ID, time.Now().Add(-time.Hour))
+		require.NoError(t, err)
+		return n == 3
+	}, time.Minute, 10*time.Millisecond)
+	b.exec("UPDATE deliveries SET status = 'failed'")
+	for _, w := range []*delivery.Webhook{wild, both} {
+		r := &delivery.Replay{
+			WebhookID: w.ID, Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour),
+			Statuses: []string{"failed"}, Events: []string{"job.*"},
+		}
+		b.tx(func(tx bun.Tx) error { return delivery.CreateReplay(b.ctx, tx, r) })
+		p, err := delivery.ReplayPage(b.ctx, b, r.ID, 100)
+		require.NoError(t, err)
+		require.Equal(t, 3, p.Requeued)
+	}
 }

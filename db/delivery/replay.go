@@ -23,11 +23,20 @@ const (
 	ReplayCanceled  ReplayState = "canceled"
 )
 
+// Kind names what a replay does.
+func (r *Replay) Kind() string {
+	if r.Missed {
+		return "catch-up"
+	}
+	return "replay"
+}
+
 // Ended reports whether the replay sends nothing any more.
 func (s ReplayState) Ended() bool { return s == ReplayCompleted || s == ReplayCanceled }
 
 // Replay sends many ended deliveries of a webhook again: those made from Since (inclusive) to Until (exclusive) with
-// one of the statuses and, if there are any, of one of the events. Tests are left out.
+// one of the statuses and, if there are any, of one of the events. Tests are left out. One that is Missed is a catch-up:
+// it makes the deliveries of events from Since to Until that the webhook has none of.
 type Replay struct {
 	bun.BaseModel `bun:"table:replays,alias:r"`
 
@@ -41,10 +50,14 @@ type Replay struct {
 	State     ReplayState `bun:"state"`
 	// Replayed counts the deliveries that went back to the queue.
 	Replayed int64 `bun:"replayed"`
-	// Cursor is the last delivery that was looked at.
-	Cursor    *uuid.UUID `bun:"cursor"`
-	CreatedAt time.Time  `bun:"created_at"`
-	UpdatedAt time.Time  `bun:"updated_at"`
+	// Cursor is the last delivery that was looked at, or with Position the place of a catch-up in the feed.
+	Cursor *uuid.UUID `bun:"cursor"`
+	Missed bool       `bun:"missed"`
+	// Position to UntilPosition is the part of the feed that a catch-up has yet to look at.
+	Position      int64     `bun:"position"`
+	UntilPosition int64     `bun:"until_position"`
+	CreatedAt     time.Time `bun:"created_at"`
+	UpdatedAt     time.Time `bun:"updated_at"`
 }
 
 // CreateReplay stores a new replay, running, and has its workflow started. Its id and times are set.
@@ -126,6 +139,11 @@ func setReplay(ctx context.Context, tx bun.Tx, id uuid.UUID, to ReplayState, fro
 		to, id, bun.List(from)).
 		Scan(ctx, r)
 	if err = pg.Translate(err); err == nil {
+		if to.Ended() {
+			if err := r.recordFinished(ctx, tx); err != nil {
+				return nil, err
+			}
+		}
 		return r, AddCommand(ctx, tx, ReplayChanged, id, nil)
 	}
 	if !errors.Is(err, pg.ErrNotFound) {
@@ -152,10 +170,11 @@ type ReplayProgress struct {
 // replayLooks bounds the deliveries that one page looks at: a tenth of a second of work when they are in memory.
 const replayLooks = 10_000
 
-// ReplayPage puts the next deliveries that a replay matches, at most limit, back into the queue, oldest first, and
-// moves its cursor in the same transaction: a page is sent once however often this is tried. A page looks at
-// replayLooks deliveries at most, so where few match it may have fewer than limit, or none. The page that comes to
-// the end completes the replay; that of a deleted webhook cancels it. A replay that does not run is left as it is.
+// ReplayPage puts the next deliveries that a replay matches, at most limit, back into the queue, or makes them if it is
+// a catch-up, oldest first, and moves its cursor in the same transaction: a page is sent once however often this is
+// tried. A page looks at replayLooks deliveries at most, so where few match it may have fewer than limit, or none. The
+// page that comes to the end completes the replay; that of a deleted webhook cancels it. A replay that does not run is
+// left as it is.
 func ReplayPage(ctx context.Context, db bun.IDB, replay uuid.UUID, limit int) (p ReplayProgress, err error) {
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
 		r := new(Replay)
@@ -182,40 +201,56 @@ func (r *Replay) nextPage(ctx context.Context, tx bun.Tx, limit int) (n int, err
 		Scan(ctx, &gone); err != nil {
 		return 0, pg.Translate(err)
 	}
-	var page replayPage
-	if !gone {
-		if page, err = r.look(ctx, tx, limit); err != nil {
-			return 0, err
-		}
+	end := false
+	switch {
+	case gone:
+	case r.Missed:
+		n, end, err = r.makeMissed(ctx, tx, limit)
+	default:
+		n, end, err = r.sendAgain(ctx, tx, limit)
 	}
-	if len(page.matches) > 0 {
-		if n, err = requeue(ctx, tx, page.matches); err != nil {
-			return 0, err
-		}
-		r.Replayed += int64(n)
+	if err != nil {
+		return 0, err
 	}
-	if page.last != uuid.Nil {
-		r.Cursor = &page.last
-	}
+	r.Replayed += int64(n)
 	switch {
 	case gone:
 		r.State = ReplayCanceled
-	case page.end:
+	case end:
 		r.State = ReplayCompleted
 	}
 	r.UpdatedAt = time.Now().UTC()
 	if _, err := tx.NewUpdate().
 		Model(r).
-		Column("cursor", "replayed", "state", "updated_at").
+		Column("cursor", "position", "replayed", "state", "updated_at").
 		WherePK().
 		Exec(ctx); err != nil {
 		return 0, err
 	}
-	if n == 0 {
-		return 0, nil
+	if r.State.Ended() {
+		if err := r.recordFinished(ctx, tx); err != nil {
+			return 0, err
+		}
 	}
-	notify(tx)
+	if n > 0 {
+		notify(tx)
+	}
 	return n, nil
+}
+
+// sendAgain requeues the deliveries of the next page.
+func (r *Replay) sendAgain(ctx context.Context, tx bun.Tx, limit int) (n int, end bool, err error) {
+	page, err := r.look(ctx, tx, limit)
+	if err != nil {
+		return 0, false, err
+	}
+	if page.last != uuid.Nil {
+		r.Cursor = &page.last
+	}
+	if len(page.matches) > 0 {
+		n, err = requeue(ctx, tx, page.matches)
+	}
+	return n, page.end, err
 }
 
 // replayPage is what a page found: the deliveries that match, the last one it looked at, and whether that was the
@@ -282,8 +317,9 @@ WHERE webhook_id = $1::uuid AND id > $2::uuid AND id < $3::uuid AND status = ANY
 
 // replayPageSQL: $1 the webhook, $2 the id to continue after, $3 the first id too late, $4 how many to look at, $5 the
 // statuses and $6 the events that match.
-const replayPageSQL = `
-SELECT id, status = ANY ($5::text[]) AND NOT is_test AND (cardinality($6::text[]) = 0 OR event_type = ANY ($6))
+var replayPageSQL = `
+SELECT id, status = ANY ($5::text[]) AND NOT is_test
+  AND (cardinality($6::text[]) = 0 OR $6 && ` + typeNames("event_type") + `)
 FROM (
   SELECT id, webhook_id, status, is_test, event_type FROM deliveries
   WHERE (webhook_id, id) > ($1::uuid, $2::uuid) AND webhook_id <= $1 AND id > $2 AND id < $3

@@ -140,6 +140,11 @@ func (d day) drop(ctx context.Context, db *bun.DB) (did bool, err error) {
 		if err != nil || held {
 			return err
 		}
+		if d.name == "events" {
+			if err := d.noteMissed(ctx, tx); err != nil {
+				return err
+			}
+		}
 		if _, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS ?", bun.Ident(d.partition())); err != nil {
 			return err
 		}
@@ -147,6 +152,13 @@ func (d day) drop(ctx context.Context, db *bun.DB) (did bool, err error) {
 		return nil
 	})
 	return did && err == nil, err
+}
+
+// noteMissed records in the feed which events are removed with the day's partition.
+func (d day) noteMissed(ctx context.Context, tx bun.Tx) error {
+	_, err := tx.ExecContext(ctx, `UPDATE event_feed SET dropped_through = GREATEST(dropped_through,
+		COALESCE((SELECT position FROM ? ORDER BY position DESC, id DESC LIMIT 1), 0))`, bun.Ident(d.partition()))
+	return err
 }
 
 func (d day) isHeld(ctx context.Context, db bun.IDB) (held bool, err error) {
@@ -186,23 +198,31 @@ const clearPage = 5000
 // event.
 func (d day) clear(ctx context.Context, db *bun.DB) error {
 	lo, hi := d.bounds()
-	ended := ""
-	if d.name == "deliveries" {
+	ended, removed := "", "1"
+	note := "SELECT count(*) FROM gone"
+	switch d.name {
+	case "deliveries":
 		ended = "AND status NOT IN ('pending', 'retrying', 'paused')"
+	case "events":
+		removed = "position"
+		note = `, feed AS (UPDATE event_feed SET dropped_through = GREATEST(dropped_through, g.last)
+			FROM (SELECT max(position) AS last FROM gone) g WHERE g.last IS NOT NULL) ` + note
 	}
 	for {
 		held, err := d.isHeld(ctx, db)
 		if err != nil || held {
 			return err
 		}
-		res, err := db.ExecContext(ctx, `DELETE FROM ?0 WHERE ctid = ANY (ARRAY(
-			SELECT ctid FROM ?0 WHERE ?1 >= ?2 AND ?1 < ?3 ORDER BY ?1 LIMIT ?4 FOR UPDATE SKIP LOCKED)) ?5`,
-			bun.Ident(d.name+"_default"), bun.Ident(d.key), lo, hi, clearPage, bun.Safe(ended))
+		var n int
+		err = db.NewRaw(`WITH gone AS (DELETE FROM ?0 WHERE ctid = ANY (ARRAY(
+			SELECT ctid FROM ?0 WHERE ?1 >= ?2 AND ?1 < ?3 ORDER BY ?1 LIMIT ?4 FOR UPDATE SKIP LOCKED)) ?5 RETURNING ?6) ?7`,
+			bun.Ident(d.name+"_default"), bun.Ident(d.key), lo, hi, clearPage, bun.Safe(ended), bun.Safe(removed),
+			bun.Safe(note)).Scan(ctx, &n)
 		if err != nil {
 			return fmt.Errorf("delete old rows of %s without a partition: %w", d.name, err)
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return err
+		if n == 0 {
+			return nil
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"greenroom/db/catalog"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
+	"greenroom/db/plan"
 )
 
 // cases are the engine's uses of the database. Each is rolled back.
@@ -33,6 +34,14 @@ func (e *engine) cases() []use {
 			once(e.company, "key-1")(&ss[19])
 			leftOut, err := delivery.Store(ctx, tx, ss)
 			return enough(leftOut, 1, err)
+		}},
+		{name: "feed", n: 20, run: e.feed(delivery.FeedQuery{}, 20)},
+		{name: "feed_in_the_middle", n: 20, run: e.feed(delivery.FeedQuery{After: delivery.FeedCursor{Position: 100}}, 20)},
+		{name: "feed_of_a_company", n: 20, run: e.feed(delivery.FeedQuery{Company: &e.company}, 20)},
+		{name: "feed_of_a_rare_type", n: 40, run: e.feed(delivery.FeedQuery{Types: []string{catalog.JobCreated}}, 0)},
+		{name: "feed_news", n: 20, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			n, err := delivery.LookForNews(ctx, tx, 100, 101)
+			return enough(n, 2, err)
 		}},
 		{name: "fan_out", n: 20, pool: true, run: func(ctx context.Context, _ bun.Tx, pool *bun.DB) error {
 			n, err := delivery.NewEventGroup(pool).Estimate(ctx, e.events(2))
@@ -349,6 +358,14 @@ func (e *engine) recording(id uuid.UUID, outcome delivery.Outcome) delivery.Atte
 			Outcome:    outcome,
 			StatusCode: &code,
 		},
+	}
+}
+
+func (e *engine) feed(q delivery.FeedQuery, wanted int) plan.Run {
+	return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+		q.Limit = 20
+		p, err := delivery.ReadFeed(ctx, tx, q)
+		return enough(len(p.Events), wanted, err)
 	}
 }
 

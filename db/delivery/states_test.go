@@ -114,6 +114,9 @@ func setupEngine(t *testing.T, s state) *engine {
 		Statuses:  []string{"failed"},
 	}
 	e.tx(func(tx bun.Tx) error { return delivery.CreateReplay(e.ctx, tx, e.replay) })
+	e.exec(`INSERT INTO events (id, company_id, type, data, occurred_at, position)
+		SELECT uuid_v7(), CASE WHEN n % 1000 = 0 THEN ?1::uuid ELSE ?2 END, 'interview.started', '{}', now(), n / 100
+		FROM generate_series(1, ?0) n`, some, e.company, pg.NewID())
 	e.traced = map[string]*plan.DB{}
 	for pool, o := range map[string]pg.Options{"": {URL: url}, "engine": {URL: url, Engine: true}} {
 		traced, err := plan.Open(o)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/db/catalog"
 	"greenroom/db/pg"
 )
 
@@ -32,9 +34,12 @@ type Webhook struct {
 	// Auth nil: requests have no credentials beyond Headers.
 	Auth *WebhookAuth `bun:"auth,type:jsonb"`
 	// Events are domain event types, whatever the profile calls them.
-	Events         []string `bun:"events,array"`
-	IsActive       bool     `bun:"is_active"`
-	DisabledReason *string  `bun:"disabled_reason"`
+	Events []string `bun:"events,array"`
+	// Filter selects among these events, FilterPath is the same for the database: see CompileFilter. Nil: all.
+	Filter         *string `bun:"filter"`
+	FilterPath     *string `bun:"filter_path"`
+	IsActive       bool    `bun:"is_active"`
+	DisabledReason *string `bun:"disabled_reason"`
 	// HeldByPlatform: a platform key deactivated the webhook, and only the platform activates it.
 	HeldByPlatform bool `bun:"held_by_platform"`
 	MaxRetries     int  `bun:"max_retries"`
@@ -207,18 +212,33 @@ func WebhookNames(ctx context.Context, db bun.IDB, ids []uuid.UUID) ([]Webhook, 
 }
 
 // UpdateWebhook writes the named columns of w and refreshes it. Turning is_active on (column "is_active" with
-// IsActive true) also has the paused deliveries released, at a ramp.
+// IsActive true) also has the paused deliveries released, at a ramp. Turning it off, and a new secret, are events.
 func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string) error {
+	before, err := LockWebhook(ctx, tx, w.ID)
+	if err != nil {
+		return fmt.Errorf("update webhook: %w", err)
+	}
 	w.UpdatedAt = time.Now().UTC()
-	err := pg.One(tx.NewUpdate().Model(w).Column(append(columns, "updated_at")...).
+	err = pg.One(tx.NewUpdate().Model(w).Column(append(columns, "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", w.ID).Returning("*").Exec(ctx))
 	if err != nil {
 		return fmt.Errorf("update webhook: %w", pg.Translate(err))
 	}
-	for _, c := range columns {
-		if c == "is_active" && w.IsActive {
-			return AddCommand(ctx, tx, CircuitChanged, w.ID, nil)
+	if slices.Contains(columns, "secret") {
+		if err := recordAbout(ctx, tx, w, catalog.SecretRotated, secretRotated{w.named(), nil}); err != nil {
+			return err
 		}
+	}
+	switch {
+	case !slices.Contains(columns, "is_active"):
+	case w.IsActive:
+		return AddCommand(ctx, tx, CircuitChanged, w.ID, nil)
+	case before.IsActive:
+		data := webhookDisabled{w.named(), causeCompany, "deactivated", w.CircuitOpenedAt}
+		if w.HeldByPlatform {
+			data.Cause, data.Reason = causeOperator, "deactivated by the platform"
+		}
+		return recordAbout(ctx, tx, w, catalog.WebhookDisabled, data)
 	}
 	return nil
 }

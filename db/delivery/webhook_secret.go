@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/db/catalog"
 	"greenroom/db/pg"
 )
 
@@ -91,12 +92,14 @@ func RotateSecret(
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	w.dropExpired(now)
+	rotated := secretRotated{namedWebhook: w.named()}
 	if overlap > 0 {
 		before := RetiredSecret{
 			Sealed: w.Secret, SigningKey: w.SigningKey, CreatedAt: w.LiveSecrets(now)[0].CreatedAt.UTC(),
 			ExpiresAt: now.Add(overlap),
 		}
 		w.RetiredSecrets = slices.Insert(w.RetiredSecrets, 0, before)
+		rotated.PreviousUntil = &before.ExpiresAt
 	}
 	if len(w.RetiredSecrets) >= SecretsMost {
 		return nil, pg.ErrConflict
@@ -105,7 +108,10 @@ func RotateSecret(
 	if w.SigningKey != nil {
 		w.SigningKey = next.SigningKey
 	}
-	return w, w.updateSecrets(ctx, tx)
+	if err := w.updateSecrets(ctx, tx); err != nil {
+		return nil, err
+	}
+	return w, recordAbout(ctx, tx, w, catalog.SecretRotated, rotated)
 }
 
 // RevokeSecret ends an earlier secret and its private key at once: the first one that is matches. pg.ErrNotFound: it

@@ -91,6 +91,17 @@ func (p *Past) listCases() []Case {
 			return err
 		}
 	}
+	feed := func(q delivery.FeedQuery) Run {
+		q.Limit = page
+		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			s, _ := p.nextCompany()
+			if q.Company != nil {
+				q.Company = s.Company
+			}
+			_, err := delivery.ReadFeed(ctx, tx, q)
+			return err
+		}
+	}
 	deep := pg.FloorID(p.Until.AddDate(0, 0, -p.Days/2))
 	hour := p.Until.Add(-13 * time.Hour)
 	return []Case{
@@ -115,6 +126,14 @@ func (p *Past) listCases() []Case {
 		{Name: "list, rare status of a webhook", Run: ofWebhook(delivery.Filter{Status: delivery.Failed})},
 		{Name: "list, rare status of all", Run: ofAll(delivery.Filter{Status: delivery.Failed})},
 		{Name: "list, rare event type", Run: list(delivery.Filter{EventType: RareEvent})},
+		{Name: "feed, page", Partitions: every, Rows: 400, Run: feed(delivery.FeedQuery{Company: &p.Company[0]})},
+		{Name: "feed, page of all", Partitions: every, Rows: 400, Run: feed(delivery.FeedQuery{})},
+		{
+			Name:       "feed, rare event type",
+			Partitions: every,
+			Rows:       5000,
+			Run:        feed(delivery.FeedQuery{Company: &p.Company[0], Types: []string{RareEvent}}),
+		},
 	}
 }
 

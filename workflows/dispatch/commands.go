@@ -125,11 +125,13 @@ func (d *Dispatcher) signalRow(
 			d.summaryOfCircuit(ctx, id),
 			workflows.Circuit,
 			workflows.CircuitInput{
-				WebhookID:    id,
-				Probe:        s.Probe,
-				Cooldown:     s.Cooldown,
-				ReleaseLimit: s.ReleaseLimit,
-				Refresh:      true,
+				WebhookID:     id,
+				Probe:         s.Probe,
+				ByProfile:     s.ByProfile,
+				Cooldown:      s.Cooldown,
+				CooldownLimit: s.CooldownLimit,
+				ReleaseLimit:  s.ReleaseLimit,
+				Refresh:       true,
 			},
 		)
 	case delivery.ReplayChanged:

@@ -67,9 +67,9 @@ type ReconcileSettings struct {
 
 // CircuitSettings go into Circuit workflows.
 type CircuitSettings struct {
-	Probe        bool
-	Cooldown     time.Duration
-	ReleaseLimit int
+	Probe, ByProfile        bool
+	Cooldown, CooldownLimit time.Duration
+	ReleaseLimit            int
 }
 
 // InterviewSettings go into Interview workflows.

@@ -66,8 +66,11 @@ func Known(name string) bool {
 // TypeOf returns the catalogue's type of that name, or the zero Type.
 func TypeOf(name string) webhook.Type { return byName[name] }
 
-// Publishable reports whether POST /events accepts the type: all of the catalogue except ping.
-func Publishable(name string) bool { return name != catalog.Ping && Known(name) }
+// Publishable reports whether POST /events accepts the type: all of the catalogue except ping and those about
+// deliveries.
+func Publishable(name string) bool {
+	return Known(name) && name != catalog.Ping && !catalog.IsOperational(name)
+}
 
 // SchemaOf returns the JSON Schema (2020-12) that a published event's data must match; nil for a type that accepts any
 // data.

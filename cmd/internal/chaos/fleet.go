@@ -122,7 +122,8 @@ func environment(opts Options, s *stores) []string {
 		"GREENROOM_DATABASE_URL=" + s.postgres.URL(), "GREENROOM_TEMPORAL_ADDRESS=" + s.temporal.Address(),
 		"GREENROOM_SECRET=" + s.secrets.Secret, "GREENROOM_KEYSET=" + s.secrets.Keyset,
 		"GREENROOM_EGRESS_ALLOW_HTTP=true", "GREENROOM_EGRESS_ALLOW_LOOPBACK=true",
-		"GREENROOM_CIRCUIT_THRESHOLD=6", "GREENROOM_CIRCUIT_COOLDOWN=5s", "GREENROOM_MEDIA_DIR=" + s.dir + "/media",
+		"GREENROOM_CIRCUIT_THRESHOLD=6", "GREENROOM_CIRCUIT_COOLDOWN=5s", "GREENROOM_CIRCUIT_SPAN=0s",
+		"GREENROOM_MEDIA_DIR=" + s.dir + "/media",
 	}
 	return testbed.Environment(variables, opts.Settings)
 }

@@ -114,18 +114,22 @@ type Dispatch struct {
 type Recovery string
 
 // A circuit closes when a person resets it. With RecoverByProbe, a successful probe after the cool-down closes it too.
+// With RecoverByProfile it does so unless the contract of the webhook's profile says that only a reset closes it.
 const (
-	RecoverManually Recovery = "manual"
-	RecoverByProbe  Recovery = "probe"
+	RecoverManually  Recovery = "manual"
+	RecoverByProbe   Recovery = "probe"
+	RecoverByProfile Recovery = "profile"
 )
 
 // Circuit configures the circuit breaker of endpoints.
 type Circuit struct {
-	Threshold    int // failed attempts in a row
-	Recovery     Recovery
-	Cooldown     time.Duration
-	DisableAfter time.Duration // 0: never
-	ReleaseLimit int           // deliveries/s at the end of the ramp
+	Threshold     int           // failed attempts in a row
+	Span          time.Duration // since the first of them
+	Recovery      Recovery
+	Cooldown      time.Duration
+	CooldownLimit time.Duration // of its doubling
+	DisableAfter  time.Duration // 0: never
+	ReleaseLimit  int           // deliveries/s at the end of the ramp
 }
 
 // Egress configures requests to the URLs of customers. Without AllowHTTP, AllowLoopback and AllowPrivate they go to

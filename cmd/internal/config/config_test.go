@@ -33,11 +33,13 @@ func TestLoad_defaults(t *testing.T) {
 	assert.Equal(
 		t,
 		config.Circuit{
-			Threshold:    10,
-			Recovery:     config.RecoverManually,
-			Cooldown:     5 * time.Minute,
-			DisableAfter: 120 * time.Hour,
-			ReleaseLimit: 100,
+			Threshold:     10,
+			Span:          5 * time.Second,
+			Recovery:      config.RecoverByProfile,
+			Cooldown:      30 * time.Second,
+			CooldownLimit: 15 * time.Minute,
+			DisableAfter:  120 * time.Hour,
+			ReleaseLimit:  100,
 		},
 		c.Circuit,
 	)
@@ -148,7 +150,7 @@ func TestLoad_refuses(t *testing.T) {
 		{"GREENROOM_DATABASE_MAX_CONNS", "many", "database.max_conns", `must be a whole number from 3 to 10000, not "many"`},
 		{"GREENROOM_CIRCUIT_THRESHOLD", "5", "circuit.threshold", `must be a whole number from 6 to 19, not "5"`},
 		{"GREENROOM_CIRCUIT_THRESHOLD", "20", "circuit.threshold", `must be a whole number from 6 to 19, not "20"`},
-		{"GREENROOM_CIRCUIT_RECOVERY", "auto", "circuit.recovery", `must be manual or probe, not "auto"`},
+		{"GREENROOM_CIRCUIT_RECOVERY", "auto", "circuit.recovery", `must be manual or probe or profile, not "auto"`},
 		{"GREENROOM_CIRCUIT_COOLDOWN", "5", "circuit.cooldown", `must be a duration such as 500ms, 10s, 5m or 168h, ` +
 			`at least 1s, not "5"`},
 		{"GREENROOM_EGRESS_ALLOW_HTTP", "yes", "egress.allow_http", `must be true or false, not "yes"`},

@@ -53,7 +53,9 @@ var everySetting = map[string]string{
 	"dispatch.max_in_flight":              "142",
 	"circuit.threshold":                   "15",
 	"circuit.recovery":                    "probe",
+	"circuit.span":                        "15s",
 	"circuit.cooldown":                    "16s",
+	"circuit.cooldown_limit":              "18s",
 	"circuit.disable_after":               "0s",
 	"circuit.release_limit":               "17",
 	"egress.allow_http":                   "true",
@@ -158,7 +160,8 @@ func assertEverySetting(t *testing.T, c config.Config) {
 		MaxInFlightPerHost: 141, MaxInFlight: 142,
 	}, c.Dispatch)
 	assert.Equal(t, config.Circuit{
-		Threshold: 15, Recovery: config.RecoverByProbe, Cooldown: 16 * time.Second, ReleaseLimit: 17,
+		Threshold: 15, Span: 15 * time.Second, Recovery: config.RecoverByProbe, Cooldown: 16 * time.Second,
+		CooldownLimit: 18 * time.Second, ReleaseLimit: 17,
 	}, c.Circuit)
 	assert.Equal(t, config.Egress{
 		AllowHTTP: true, AllowLoopback: true, AllowPrivate: true, ServicesCA: "/services.pem", CAFile: "/receivers.pem",
@@ -249,7 +252,9 @@ func TestLoad_bounds_of_numbers(t *testing.T) {
 func TestLoad_shortest_durations(t *testing.T) {
 	for name, least := range map[string]time.Duration{
 		"dispatch.poll_interval":        10 * time.Millisecond,
+		"circuit.span":                  0,
 		"circuit.cooldown":              time.Second,
+		"circuit.cooldown_limit":        time.Second,
 		"circuit.disable_after":         0,
 		"interview.invitation_deadline": time.Second,
 		"interview.max_duration":        time.Second,

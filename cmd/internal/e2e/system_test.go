@@ -64,6 +64,7 @@ func prepare(t *testing.T, mods ...func(*config.Config)) *system {
 	cfg.Temporal.Address, cfg.Temporal.Managed = temporalAddress(t), true
 	cfg.Temporal.TaskQueue = "e2e-" + uuid.NewString()
 	cfg.Egress.AllowHTTP, cfg.Egress.AllowLoopback = true, true
+	cfg.Circuit.Span = 0 // failures open a circuit at once
 	cfg.Media.Dir = t.TempDir()
 	for _, mod := range mods {
 		mod(&cfg)

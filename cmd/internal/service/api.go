@@ -77,7 +77,7 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 			}
 			return nil
 		},
-		Engine: engine, MetricsElsewhere: cfg.HTTP.MetricsAddr != "",
+		Engine: engine, Stopping: ctx.Done(), MetricsElsewhere: cfg.HTTP.MetricsAddr != "",
 		InterviewSuite: interviewsuite.Options{
 			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)},
 		},

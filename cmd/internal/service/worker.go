@@ -153,8 +153,8 @@ func deliveryActivities(
 	logger *slog.Logger,
 ) *deliver.Activities {
 	return &deliver.Activities{
-		DB: d, Box: box, Client: egress, Logger: logger, CircuitThreshold: cfg.Circuit.Threshold, Endpoints: e,
-		PublicURL: cfg.HTTP.PublicURL,
+		DB: d, Box: box, Client: egress, Logger: logger, CircuitThreshold: cfg.Circuit.Threshold,
+		CircuitSpan: cfg.Circuit.Span, Endpoints: e, PublicURL: cfg.HTTP.PublicURL,
 	}
 }
 
@@ -207,9 +207,11 @@ func dispatchOptions(
 			RetentionDays: cfg.Retention.Days, DisableAfter: cfg.Circuit.DisableAfter, AuditDays: cfg.Retention.AuditDays,
 		},
 		Circuit: dispatch.CircuitSettings{
-			Probe:        cfg.Circuit.Recovery == config.RecoverByProbe,
-			Cooldown:     cfg.Circuit.Cooldown,
-			ReleaseLimit: cfg.Circuit.ReleaseLimit,
+			Probe:         cfg.Circuit.Recovery == config.RecoverByProbe,
+			ByProfile:     cfg.Circuit.Recovery == config.RecoverByProfile,
+			Cooldown:      cfg.Circuit.Cooldown,
+			CooldownLimit: cfg.Circuit.CooldownLimit,
+			ReleaseLimit:  cfg.Circuit.ReleaseLimit,
 		},
 		Interview: dispatch.InterviewSettings{
 			NoAnswerRetries: cfg.Interview.NoAnswerRetries,

@@ -1,0 +1,1 @@
+ALTER TABLE webhooks DROP COLUMN failed_first, DROP COLUMN circuit_closed_at, DROP COLUMN gone_at;

@@ -1,0 +1,1 @@
+ALTER TABLE webhooks DROP COLUMN filter, DROP COLUMN filter_path;

@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api/surface"
 	"greenroom/db"
@@ -44,6 +45,7 @@ const (
 	missedLater        missedReason = "created_later"
 	missedDeleted      missedReason = "deleted"
 	missedUnsubscribed missedReason = "not_subscribed"
+	missedFiltered     missedReason = "filtered"
 	missedJobs         missedReason = "other_jobs"
 	missedInactive     missedReason = "inactive"
 	missedUnknown      missedReason = "unknown"
@@ -82,6 +84,9 @@ func (s *server) listFanOut(c *gin.Context) error {
 		return err
 	}
 	if hooks, err = narrowed(hooks, wanted, scope); err != nil {
+		return err
+	}
+	if f.filtered, err = delivery.FilteredOut(c.Request.Context(), s.DB, e, hooks); err != nil {
 		return err
 	}
 	slices.SortStableFunc(hooks, func(a, b delivery.Webhook) int { return f.rank(&a) - f.rank(&b) })
@@ -127,6 +132,7 @@ type fanOut struct {
 	event      *delivery.Event
 	deliveries map[uuid.UUID]*delivery.Delivery
 	set        uuid.UUID // that of the event's job
+	filtered   map[uuid.UUID]bool
 }
 
 // rank lists the webhooks that got the event first.
@@ -173,8 +179,10 @@ func (f *fanOut) missed(w *delivery.Webhook) (missedReason, string) {
 		return missedLater, "the webhook was created at " + stamp(w.CreatedAt) + ", after the event"
 	case w.DeletedAt != nil:
 		return missedDeleted, "the webhook was deleted at " + stamp(*w.DeletedAt)
-	case !slices.Contains(w.Events, e.Type):
+	case !slices.ContainsFunc(w.Events, func(name string) bool { return webhook.Covers(name, e.Type) }):
 		return missedUnsubscribed, f.unsubscribed(w)
+	case f.filtered[w.ID]:
+		return missedFiltered, "the webhook's filter does not match the event"
 	case w.SetID != nil && *w.SetID != f.set:
 		return missedJobs, "the webhook follows from the settings of AI interviews and gets the events of their jobs alone"
 	case !w.IsActive:

@@ -36,6 +36,7 @@ func TestFanOut(t *testing.T) {
 	require.NoError(t, err)
 	unsubscribed := hook(b.key, object{"events": []string{"job.created"}})
 	cannot := hook(b.key, object{"profile": "interview-suite", "events": []string{"candidate_changed"}})
+	filtered := hook(b.key, object{"events": []string{"interview.*"}, "filter": object{"data": object{"n": 1}}})
 	inactive := hook(b.key, object{"isActive": false})
 	changed := hook(b.key, object{"events": []string{"job.created"}})
 	jobs := hook(b.key, object{"companyId": b.company})
@@ -76,6 +77,7 @@ func TestFanOut(t *testing.T) {
 		}{
 			unsubscribed: {"not_subscribed", "the webhook is not subscribed to interview.started", false},
 			cannot:       {"not_subscribed", "the profile interview-suite does not send interview.started", false},
+			filtered:     {"filtered", "the webhook's filter does not match the event", false},
 			inactive:     {"inactive", "the webhook is not active", true},
 			changed:      {"unknown", "the webhook would get the event now; it was changed after the event", true},
 			jobs:         {"other_jobs", "the webhook follows from the settings of AI interviews and gets the events of their jobs alone", false},
@@ -86,7 +88,7 @@ func TestFanOut(t *testing.T) {
 			require.Equal(t, c.changed, all[hook]["changedAt"] != nil, c.reason)
 		}
 		require.Equal(t, "created_later", all[later]["reason"])
-		require.Len(t, all, 8)
+		require.Len(t, all, 9)
 	})
 	t.Run("one_webhook", func(t *testing.T) {
 		only := b.fanOut(b.key, id, "?webhookId="+inactive)

@@ -25,6 +25,12 @@ var wildcards = regexp.MustCompile(`^[a-z][a-z0-9_]*\.\*$`)
 // IsWildcard reports whether a name stands for all types with its first word: interview.*.
 func IsWildcard(name string) bool { return wildcards.MatchString(name) }
 
+// Covers reports whether a name in a webhook's events, which may be a wildcard, stands for an event type.
+func Covers(name, eventType string) bool {
+	word, _, _ := strings.Cut(eventType, ".")
+	return name == eventType || name == word+".*"
+}
+
 // ByName returns the domain types of an event name (interview.started) or of its upper-case form (INTERVIEW_STARTED).
 // For an open profile it finds the catalogue's types; the caller looks up the types that a company registered. An open
 // profile also has wildcards, which stay as they are: see IsWildcard.

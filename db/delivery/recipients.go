@@ -79,6 +79,31 @@ func EventWebhooks(
 func recipients(db bun.IDB, hooks *[]Webhook) *bun.SelectQuery {
 	return db.NewSelect().Model(hooks).
 		Column("id", "company_id", "owner_company_id", "profile", "name", "events", "is_active", "disabled_reason",
-			"consecutive_failures", "circuit_opened_at", "circuit_recovery", "set_id", "created_at", "updated_at", "deleted_at").
+			"filter_path", "consecutive_failures", "circuit_opened_at", "circuit_recovery", "set_id", "created_at", "updated_at",
+			"deleted_at").
 		Order("w.id")
+}
+
+// FilteredOut returns those of the webhooks whose filter does not match the event.
+func FilteredOut(ctx context.Context, db bun.IDB, e *Event, hooks []Webhook) (map[uuid.UUID]bool, error) {
+	var ids []uuid.UUID
+	for i := range hooks {
+		if hooks[i].FilterPath != nil {
+			ids = append(ids, hooks[i].ID)
+		}
+	}
+	out := map[uuid.UUID]bool{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	var filtered []uuid.UUID
+	err := db.NewRaw("SELECT w.id FROM webhooks w, events e WHERE e.id = ? AND w.id IN (?) AND NOT "+
+		filterMatches("w.filter_path", "e.type", "e.data", "e.context"), e.ID, bun.List(ids)).Scan(ctx, &filtered)
+	if err != nil {
+		return nil, fmt.Errorf("check filters of an event: %w", err)
+	}
+	for _, id := range filtered {
+		out[id] = true
+	}
+	return out, nil
 }

@@ -46,6 +46,7 @@ const (
 func (p *Past) Cases(many int) []Case {
 	cases := p.listCases()
 	cases = append(cases, p.readCases()...)
+	cases = append(cases, p.overviewCases()...)
 	cases = append(cases, p.queueCases(many)...)
 	return cases
 }
@@ -143,6 +144,53 @@ func (p *Past) readCases() []Case {
 			},
 		},
 	}
+}
+
+// overviewCases are the figures of the console that no list has.
+func (p *Past) overviewCases() []Case {
+	const counted = 10_000
+	waiting := func(s func() pg.Scope) Run {
+		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := delivery.CountWaiting(ctx, tx, s(), counted)
+			return err
+		}
+	}
+	all := func() pg.Scope { return pg.Scope{} }
+	company := func() pg.Scope { s, _ := p.nextCompany(); return s }
+	return []Case{
+		{
+			Name: "overview, newest 2000", Partitions: every, Rows: 2200,
+			Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+				s, _ := p.nextCompany()
+				since := p.Until.Add(-15 * time.Minute)
+				_, err := delivery.ListDeliveries(ctx, tx, s, delivery.Filter{Since: since, Limit: 2000, WithoutTests: true})
+				return err
+			},
+		},
+		{Name: "overview, waiting", Partitions: every, Rows: counted + 200, Run: waiting(all)},
+		{Name: "overview, waiting of a company", Partitions: every, Rows: counted + 200, Run: waiting(company)},
+		{Name: "deliveries of an event", Partitions: 4, Rows: 200, Run: p.ofEvent},
+		{Name: "replay, count", Partitions: 2, Rows: 1000, Run: p.countReplay},
+	}
+}
+
+// ofEvent reads the deliveries of an event from the middle of the period.
+func (p *Past) ofEvent(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+	scope := pg.Scope{Company: &p.Company[0]}
+	d, err := delivery.GetDelivery(ctx, tx, scope, p.sample[p.next()%len(p.sample)])
+	if err != nil {
+		return err
+	}
+	_, err = delivery.ListOfEvent(ctx, tx, scope, &delivery.Event{ID: d.EventID, CompanyID: d.CompanyID})
+	return err
+}
+
+func (p *Past) countReplay(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+	since := p.Until.AddDate(0, 0, -min(10, p.Days/2))
+	_, err := delivery.EstimateReplay(ctx, tx, &delivery.Replay{
+		WebhookID: *p.nextWebhook(), Since: since, Until: since.AddDate(0, 0, 1), Statuses: []string{"succeeded"},
+	})
+	return err
 }
 
 // replayPage reads the first page of a replay of a webhook's deliveries ten days ago.

@@ -7,6 +7,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/api/aiinterviews"
+	"greenroom/api/console"
 	"greenroom/api/interviewsuite"
 	"greenroom/api/surface"
 	"greenroom/api/wiseway"
@@ -25,6 +26,10 @@ type Options struct {
 	// Engine is the pool that stores published events (pg.Options.Engine); nil: DB.
 	Engine *bun.DB
 
+	// ReplaysPerSecond is the pace of replays, for the estimate of a dry run; zero: not known.
+	ReplaysPerSecond int
+
+	Console        console.Options
 	InterviewSuite interviewsuite.Options
 	AIInterviews   aiinterviews.Options
 }
@@ -39,6 +44,10 @@ type server struct {
 	checks       *schemaChecks
 	tests        *surface.Shares
 	docs         *docs
+	// replaysPerSecond: see Options.
+	replaysPerSecond int
+	// hasPortal: links to the portal can be made.
+	hasPortal bool
 }
 
 // New returns all surfaces as one handler. It returns an error if a required option is missing, and does no I/O.
@@ -57,11 +66,20 @@ func New(o Options) (*surface.Mounted, error) {
 	s := &server{
 		Core: core, isReady: o.Ready, showsMetrics: !o.MetricsElsewhere, events: delivery.NewEventGroup(o.Engine),
 		checks: newSchemaChecks(), tests: surface.NewShares(testsTotal, testsEach, testWait), docs: pages,
+		replaysPerSecond: o.ReplaysPerSecond, hasPortal: !o.Console.Disabled,
 	}
-	return core.Mount(
+	surfaces := []surface.Surface{
 		s.canonical(),
 		wiseway.New(core),
 		interviewsuite.New(core, o.InterviewSuite),
 		aiinterviews.New(core, o.AIInterviews),
-	)
+	}
+	if !o.Console.Disabled {
+		web, err := console.New(core, o.Console)
+		if err != nil {
+			return nil, err
+		}
+		surfaces = append(surfaces, web)
+	}
+	return core.Mount(surfaces...)
 }

@@ -148,7 +148,7 @@ func (p *Past) readCases() []Case {
 
 // overviewCases are the figures of the console that no list has.
 func (p *Past) overviewCases() []Case {
-	const counted = 10_000
+	const counted = 1000
 	waiting := func(s func() pg.Scope) Run {
 		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			_, err := delivery.CountWaiting(ctx, tx, s(), counted)
@@ -159,11 +159,11 @@ func (p *Past) overviewCases() []Case {
 	company := func() pg.Scope { s, _ := p.nextCompany(); return s }
 	return []Case{
 		{
-			Name: "overview, newest 2000", Partitions: every, Rows: 2200,
+			Name: "overview, newest 500", Partitions: every, Rows: 700,
 			Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 				s, _ := p.nextCompany()
 				since := p.Until.Add(-15 * time.Minute)
-				_, err := delivery.ListDeliveries(ctx, tx, s, delivery.Filter{Since: since, Limit: 2000, WithoutTests: true})
+				_, err := delivery.ListDeliveries(ctx, tx, s, delivery.Filter{Since: since, Limit: 500, WithoutTests: true})
 				return err
 			},
 		},

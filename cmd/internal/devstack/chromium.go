@@ -12,7 +12,9 @@ import (
 const chromiumVariable = "GREENROOM_TEST_CHROMIUM"
 
 var chromium = installable{
-	name: "Chromium", release: "it", otherwise: "set " + chromiumVariable + " to the path of a Chromium or Chrome you have",
+	name:      "Chromium",
+	release:   "it",
+	otherwise: "set " + chromiumVariable + " to the path of a Chromium or Chrome you have",
 	managers: []packageManager{
 		{"brew", false, "HOMEBREW_NO_AUTO_UPDATE=1 brew install --cask chromium", "brew install --cask chromium"},
 		{"apt-get", true, `export DEBIAN_FRONTEND=noninteractive

@@ -8,6 +8,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"greenroom/api/console"
 	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/pg"
@@ -19,6 +20,7 @@ func (s *server) companyRoutes() []surface.Route {
 		surface.Post("/companies", "write:companies", s.createCompany),
 		surface.Get("/companies/:id", "read:companies", s.getCompany),
 		surface.Patch("/companies/:id", "write:companies", s.updateCompany),
+		surface.Post("/companies/:id/portal-links", console.Scope, s.createPortalLink).MaxBody(surface.SmallBody),
 	}
 }
 

@@ -51,6 +51,37 @@ type replayInput struct {
 	Status []string `json:"status" validate:"max=3,dive,oneof=succeeded failed canceled"`
 	// Events selects event types; default: all.
 	Events surface.EventRefs `json:"events"`
+	// DryRun counts what the replay would send again, and stores nothing.
+	DryRun bool `json:"dryRun"`
+}
+
+// replayCount is the answer to a dry run.
+type replayCount struct {
+	DryRun bool              `json:"dryRun"`
+	Since  surface.Timestamp `json:"since"`
+	Until  surface.Timestamp `json:"until"`
+	// Matching are those among the first deliveries of the time; all of them if IsExact.
+	Matching  int   `json:"matching"`
+	IsExact   bool  `json:"isExact"`
+	Estimated int64 `json:"estimated"`
+	// Seconds is how long the replay of the estimated number takes; nil: not known.
+	Seconds *int64 `json:"seconds"`
+}
+
+func (s *server) countReplay(c *gin.Context, r *delivery.Replay) error {
+	n, err := delivery.EstimateReplay(c.Request.Context(), s.DB, r)
+	if err != nil {
+		return err
+	}
+	out := replayCount{
+		DryRun: true, Since: surface.Timestamp(r.Since), Until: surface.Timestamp(r.Until),
+		Matching: n.Matching, IsExact: n.Complete, Estimated: n.Estimate(r),
+	}
+	if s.replaysPerSecond > 0 {
+		seconds := (out.Estimated + int64(s.replaysPerSecond) - 1) / int64(s.replaysPerSecond)
+		out.Seconds = &seconds
+	}
+	return ok(c, http.StatusOK, out)
 }
 
 type replayOutput struct {
@@ -99,6 +130,9 @@ func (s *server) createReplay(c *gin.Context) error {
 	r, err := newReplay(w, &in, time.Now().UTC())
 	if err != nil {
 		return err
+	}
+	if in.DryRun {
+		return s.countReplay(c, r)
 	}
 	return s.startReplay(c, w, r, delivery.CreateReplay)
 }

@@ -35,6 +35,26 @@ func TestReplays(t *testing.T) {
 		require.Equal(t, got, b.do("GET", path+"/"+got["id"].(string), nil).is(200))
 		require.Len(t, b.do("GET", path, nil).items(), 1)
 	})
+	t.Run("a_dry_run_counts_and_starts_nothing", func(t *testing.T) {
+		for range 2 {
+			b.do("POST", "/events", object{"type": "analysis.completed", "data": object{}}).is(202)
+		}
+		_, err := b.ExecContext(b.ctx, "UPDATE deliveries SET status = 'failed' WHERE webhook_id = ?", hook)
+		require.NoError(t, err)
+		replays := len(b.do("GET", path, nil).items())
+		got := b.do("POST", path, object{"since": hour(-1), "dryRun": true}).is(200)
+		require.EqualValues(t, 2, got["matching"])
+		require.EqualValues(t, 2, got["estimated"])
+		require.Equal(t, true, got["isExact"])
+		require.Nil(t, got["seconds"], "the pace is not configured here")
+		require.EqualValues(
+			t,
+			0,
+			b.do("POST", path, object{"since": hour(-1), "status": []string{"succeeded"}, "dryRun": true}).is(200)["matching"],
+		)
+		b.do("POST", path, object{"since": hour(1), "dryRun": true}).fails(400, "VALIDATION_ERROR", "since")
+		require.Len(t, b.do("GET", path, nil).items(), replays)
+	})
 	t.Run("pause_resume_cancel", func(t *testing.T) {
 		one := path + "/" + b.do("POST", path, object{"since": hour(-1)}).is(202)["id"].(string)
 		require.Equal(t, []any{"failed"}, b.do("GET", one, nil).is(200)["status"], "the default")

@@ -7,6 +7,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/api/aiinterviews"
+	"greenroom/api/console"
 	"greenroom/api/interviewsuite"
 	"greenroom/api/surface"
 	"greenroom/api/wiseway"
@@ -27,6 +28,10 @@ type Options struct {
 	// Stopping, when closed, ends the requests that wait for events; nil: nothing ends them early.
 	Stopping <-chan struct{}
 
+	// ReplaysPerSecond is the pace of replays, for the estimate of a dry run; zero: not known.
+	ReplaysPerSecond int
+
+	Console        console.Options
 	InterviewSuite interviewsuite.Options
 	AIInterviews   aiinterviews.Options
 }
@@ -44,6 +49,10 @@ type server struct {
 	feed         *delivery.FeedWatch
 	waiters      *surface.Shares
 	stopping     <-chan struct{}
+	// replaysPerSecond: see Options.
+	replaysPerSecond int
+	// hasPortal: links to the portal can be made.
+	hasPortal bool
 }
 
 // New returns all surfaces as one handler. It returns an error if a required option is missing, and does no I/O.
@@ -63,12 +72,21 @@ func New(o Options) (*surface.Mounted, error) {
 		Core: core, isReady: o.Ready, showsMetrics: !o.MetricsElsewhere, events: delivery.NewEventGroup(o.Engine),
 		checks: newSchemaChecks(), tests: surface.NewShares(testsTotal, testsEach, testWait), docs: pages,
 		feed: delivery.NewFeedWatch(o.DB), waiters: surface.NewShares(waitersTotal, waitersEach, waiterTurn),
-		stopping: o.Stopping,
+		stopping:         o.Stopping,
+		replaysPerSecond: o.ReplaysPerSecond, hasPortal: !o.Console.Disabled,
 	}
-	return core.Mount(
+	surfaces := []surface.Surface{
 		s.canonical(),
 		wiseway.New(core),
 		interviewsuite.New(core, o.InterviewSuite),
 		aiinterviews.New(core, o.AIInterviews),
-	)
+	}
+	if !o.Console.Disabled {
+		web, err := console.New(core, o.Console)
+		if err != nil {
+			return nil, err
+		}
+		surfaces = append(surfaces, web)
+	}
+	return core.Mount(surfaces...)
 }

@@ -8,7 +8,7 @@ import (
 // AllScopes is the scope that includes all others.
 const AllScopes = "*"
 
-// scopes are reference §2.8; events, deliveries, api-keys and audit are this product's own.
+// scopes are reference §2.8; events, deliveries, api-keys, audit and console are this product's own.
 var scopes = []string{
 	"read:jobs", "write:jobs", "delete:jobs",
 	"read:candidates", "write:candidates", "delete:candidates",
@@ -19,6 +19,7 @@ var scopes = []string{
 	"read:events", "write:events",
 	"read:deliveries", "write:deliveries",
 	"read:api-keys", "write:api-keys", "read:audit",
+	"console",
 }
 
 // Scopes lists every scope that a key can hold, AllScopes first.

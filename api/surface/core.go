@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -85,6 +86,7 @@ type Core struct {
 	keys     *keyMemory
 	metrics  *metrics
 	surfaces []Surface
+	handler  http.Handler // the mounted surfaces
 	warned   atomic.Bool  // of a peer that may be an unknown proxy
 	outage   atomic.Int64 // when an outage was last logged, in Unix nanoseconds
 }

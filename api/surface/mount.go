@@ -15,8 +15,20 @@ type Mounted struct {
 	core *Core
 }
 
-// Surfaces returns the mounted surfaces, the canonical one first.
-func (m *Mounted) Surfaces() []Surface { return m.core.surfaces }
+// Surfaces returns the mounted surfaces that have a contract, the canonical one first: pages have none.
+func (m *Mounted) Surfaces() []Surface {
+	return slices.DeleteFunc(slices.Clone(m.core.surfaces), func(s Surface) bool { return s.Name == "" })
+}
+
+// Pages returns the routes of pages, which have no contract.
+func (m *Mounted) Pages() (routes []Route) {
+	for _, s := range m.core.surfaces {
+		if s.Name == "" {
+			routes = append(routes, s.Routes...)
+		}
+	}
+	return routes
+}
 
 // Of returns the surface that answers the path.
 func (m *Mounted) Of(path string) *Surface { return m.core.surfaceOf(path) }
@@ -47,6 +59,7 @@ func (s *Core) Mount(surfaces ...Surface) (*Mounted, error) {
 			}
 		}
 	}
+	s.handler = e
 	return &Mounted{e, s}, nil
 }
 

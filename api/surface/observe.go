@@ -36,6 +36,11 @@ func newMetrics(r *prometheus.Registry) (*metrics, error) {
 
 // observe assigns the request id, and writes one log line and one measurement per request.
 func (s *Core) observe(c *gin.Context) {
+	if in, is := insiderOf(c.Request.Context()); is {
+		c.Set(requestIDKey, in.requestID)
+		c.Next()
+		return
+	}
 	start := time.Now()
 	id := c.GetHeader(requestIDHeader)
 	if !plainID(id) {

@@ -144,7 +144,7 @@ type Style struct {
 
 // Surface is one product's API.
 type Surface struct {
-	// Name is the name of its contract, api/openapi/<Name>.yaml.
+	// Name is the name of its contract, api/openapi/<Name>.yaml; "" for pages, which have none.
 	Name string
 	// Prefixes are the paths at and below which this surface answers, unknown paths included. None: all paths that no
 	// other surface has.

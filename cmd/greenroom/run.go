@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"strings"
 
 	"github.com/uptrace/bun"
 	"golang.org/x/sync/errgroup"
@@ -38,7 +39,12 @@ func runAll(ctx context.Context, cfg config.Config, _ *devstack.Stack) error {
 		if err := devstack.WriteDevEnv(cfg.Dev.Dir, devstack.DevEnv{URL: cfg.HTTP.PublicURL, APIKey: key}); err != nil {
 			return err
 		}
+		link, err := service.ConsoleLink(ctx, cfg, d)
+		if err != nil {
+			return err
+		}
 		devstack.Banner{
+			ConsoleURL: link,
 			APIURL:     cfg.HTTP.PublicURL,
 			DocsURL:    cfg.HTTP.PublicURL + "/docs",
 			UIURL:      cfg.Temporal.UIURL,
@@ -61,9 +67,10 @@ func runProduct(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listen
 	}
 	defer sim.Close()
 	sim.Use(&cfg)
+	noteReplaced(&cfg)
 	g, ctx := errgroup.WithContext(ctx)
 	workerReady := make(chan struct{})
-	g.Go(func() error { return service.API(ctx, cfg, d, ln, logger) })
+	g.Go(func() error { return service.API(ctx, withBuildID(cfg), d, ln, logger) })
 	g.Go(func() error { return service.Worker(ctx, withBuildID(cfg), d, logger, func() { close(workerReady) }) })
 	g.Go(func() error {
 		select {
@@ -77,4 +84,19 @@ func runProduct(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listen
 		return ready()
 	})
 	return g.Wait()
+}
+
+// noteReplaced notes the settings that this command replaces, for the list of those in effect.
+func noteReplaced(cfg *config.Config) {
+	for name, value := range map[string]string{
+		"database.url": cfg.Database.URL, "temporal.address": cfg.Temporal.Address, "temporal.ui_url": cfg.Temporal.UIURL,
+		"secret": string(cfg.Secret), "keyset": cfg.Keyset, "media.dir": cfg.Media.Dir, "egress.allow_http": "true",
+		"egress.allow_loopback": "true", "provider.url": cfg.Provider.URL, "provider.token": cfg.Provider.Token,
+		"analysis.url": cfg.Analysis.URL, "analysis.token": cfg.Analysis.Token, "generator.url": cfg.Generator.URL,
+		"generator.token": cfg.Generator.Token, "http.public_url": cfg.HTTP.PublicURL,
+	} {
+		if !cfg.Explicit(name) || strings.HasPrefix(name, "egress.") {
+			cfg.Replaced(name, value, "greenroom dev")
+		}
+	}
 }

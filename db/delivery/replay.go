@@ -253,11 +253,12 @@ func (r *Replay) sendAgain(ctx context.Context, tx bun.Tx, limit int) (n int, en
 	return n, page.end, err
 }
 
-// replayPage is what a page found: the deliveries that match, the last one it looked at, and whether that was the
-// last of all.
+// replayPage is what a page found: the deliveries that match, the last one it looked at, how many it looked at, and
+// whether that was the last of all.
 type replayPage struct {
 	matches []uuid.UUID
 	last    uuid.UUID
+	looked  int
 	end     bool
 }
 
@@ -278,17 +279,16 @@ func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, 
 		return p, err
 	}
 	defer func() { _ = rows.Close() }() // rows.Err reports its error
-	looked := 0
 	for rows.Next() && len(p.matches) < limit {
 		var matches bool
 		if err := rows.Scan(&p.last, &matches); err != nil {
 			return p, err
 		}
-		if looked++; matches {
+		if p.looked++; matches {
 			p.matches = append(p.matches, p.last)
 		}
 	}
-	p.end = looked < replayLooks && len(p.matches) < limit
+	p.end = p.looked < replayLooks && len(p.matches) < limit
 	return p, rows.Err()
 }
 

@@ -123,6 +123,44 @@ func OldestDay(ctx context.Context, db *bun.DB) (oldest time.Time, err error) {
 	return oldest, nil
 }
 
+// Day is a day's partitions of deliveries, attempts and events.
+type Day struct {
+	At time.Time // its midnight, UTC
+	// Tables are the tables that have a partition of the day, Bytes their size with indexes.
+	Tables int
+	Bytes  int64
+}
+
+// ListDays returns the days that have partitions, newest first.
+func ListDays(ctx context.Context, db *bun.DB) ([]Day, error) {
+	byDay := map[time.Time]*Day{}
+	for _, table := range dayTables {
+		days, err := oldDays(ctx, db, table, time.Now().AddDate(1, 0, 0))
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range days {
+			var bytes *int64 // nil: dropped since
+			err := db.NewRaw("SELECT pg_total_relation_size(to_regclass(?))", d.partition()).Scan(ctx, &bytes)
+			if err != nil {
+				return nil, fmt.Errorf("measure partition: %w", err)
+			}
+			if byDay[d.at] == nil {
+				byDay[d.at] = &Day{At: d.at}
+			}
+			if byDay[d.at].Tables++; bytes != nil {
+				byDay[d.at].Bytes += *bytes
+			}
+		}
+	}
+	all := make([]Day, 0, len(byDay))
+	for _, d := range byDay {
+		all = append(all, *d)
+	}
+	slices.SortFunc(all, func(a, b Day) int { return b.At.Compare(a.At) })
+	return all, nil
+}
+
 // drop drops the day's partition unless it is held. It checks that again under the lock, because a delivery may be
 // replayed at the same time. DROP TABLE locks the parent, and with it everybody, so this waits for
 // it briefly and never holds two parents at once: it cannot come to a deadlock with the statements that write to

@@ -56,3 +56,13 @@ func renewProcess(ctx context.Context, db bun.IDB, kind string, id uuid.UUID) (l
 	}
 	return live, nil
 }
+
+// Live counts the live processes of a kind, for a process that is not one of them.
+func Live(ctx context.Context, db bun.IDB, kind string) (live int, err error) {
+	err = db.NewRaw("SELECT count(*) FROM leases WHERE starts_with(name, ?) AND expires_at > clock_timestamp()",
+		"process:"+kind+":").Scan(ctx, &live)
+	if err != nil {
+		return 0, fmt.Errorf("count live processes: %w", err)
+	}
+	return live, nil
+}

@@ -46,6 +46,7 @@ const (
 func (p *Past) Cases(many int) []Case {
 	cases := p.listCases()
 	cases = append(cases, p.readCases()...)
+	cases = append(cases, p.overviewCases()...)
 	cases = append(cases, p.queueCases(many)...)
 	return cases
 }
@@ -169,6 +170,41 @@ func (p *Past) readCases() []Case {
 func (p *Past) eventDeliveries(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 	e := &delivery.Event{ID: p.sample[p.next()%len(p.sample)], CompanyID: &p.Company[0]}
 	_, err := delivery.EventDeliveries(ctx, tx, pg.Scope{Company: &p.Company[0]}, e)
+	return err
+}
+
+// overviewCases are the figures of the console that no list has.
+func (p *Past) overviewCases() []Case {
+	const counted = 1000
+	waiting := func(s func() pg.Scope) Run {
+		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := delivery.CountWaiting(ctx, tx, s(), counted)
+			return err
+		}
+	}
+	all := func() pg.Scope { return pg.Scope{} }
+	company := func() pg.Scope { s, _ := p.nextCompany(); return s }
+	return []Case{
+		{
+			Name: "overview, newest 500", Partitions: every, Rows: 700,
+			Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+				s, _ := p.nextCompany()
+				since := p.Until.Add(-15 * time.Minute)
+				_, err := delivery.ListDeliveries(ctx, tx, s, delivery.Filter{Since: since, Limit: 500, WithoutTests: true})
+				return err
+			},
+		},
+		{Name: "overview, waiting", Partitions: every, Rows: counted + 200, Run: waiting(all)},
+		{Name: "overview, waiting of a company", Partitions: every, Rows: counted + 200, Run: waiting(company)},
+		{Name: "replay, count", Partitions: 2, Rows: 1000, Run: p.countReplay},
+	}
+}
+
+func (p *Past) countReplay(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+	since := p.Until.AddDate(0, 0, -min(10, p.Days/2))
+	_, err := delivery.EstimateReplay(ctx, tx, &delivery.Replay{
+		WebhookID: *p.nextWebhook(), Since: since, Until: since.AddDate(0, 0, 1), Statuses: []string{"succeeded"},
+	})
 	return err
 }
 

@@ -113,6 +113,7 @@ func (d *Dispatcher) signalRow(
 			workflows.InterviewWorkflowID(id),
 			workflows.SignalInterviewChanged,
 			d.summaryOfInterview(ctx, id),
+			d.linkTo("/interviews/"+id.String()),
 			workflows.Interview,
 			workflows.InterviewInput{InterviewID: id, NoAnswerRetries: s.NoAnswerRetries, NoAnswerDelay: s.NoAnswerDelay},
 		)
@@ -123,6 +124,7 @@ func (d *Dispatcher) signalRow(
 			workflows.CircuitWorkflowID(id),
 			workflows.SignalCircuitChanged,
 			d.summaryOfCircuit(ctx, id),
+			d.linkTo("/webhooks/"+id.String()+"/circuit"),
 			workflows.Circuit,
 			workflows.CircuitInput{
 				WebhookID:     id,
@@ -135,7 +137,8 @@ func (d *Dispatcher) signalRow(
 			},
 		)
 	case delivery.ReplayChanged:
-		return d.signal(ctx, workflows.ReplayWorkflowID(id), workflows.SignalReplayChanged, "", workflows.ReplayDeliveries,
+		return d.signal(ctx, workflows.ReplayWorkflowID(id), workflows.SignalReplayChanged, "",
+			d.linkTo("/replays/"+id.String()), workflows.ReplayDeliveries,
 			workflows.ReplayDeliveriesInput{ReplayID: id, PerSecond: d.o.Circuit.ReleaseLimit})
 	case db.GenerationRequested:
 		return d.startOnce(ctx, workflows.GenerateInterviewWorkflowID(id), once, workflows.GenerateInterview,
@@ -145,13 +148,22 @@ func (d *Dispatcher) signalRow(
 	return fmt.Errorf("command %q: %w", kind, errUnknownKind)
 }
 
-func (d *Dispatcher) signal(ctx context.Context, id, signal, summary string, workflow, input any) error {
+func (d *Dispatcher) signal(ctx context.Context, id, signal, summary, details string, workflow, input any) error {
 	_, err := d.o.Client.SignalWithStartWorkflow(ctx, id, signal, nil, client.StartWorkflowOptions{
 		TaskQueue:             d.o.TaskQueue,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		StaticSummary:         summary,
+		StaticDetails:         details,
 	}, workflow, input)
 	return err
+}
+
+// linkTo links a page of the console in the details of a workflow, which the Temporal UI shows as Markdown.
+func (d *Dispatcher) linkTo(page string) string {
+	if d.o.ConsoleURL == "" {
+		return ""
+	}
+	return "[In the console](" + d.o.ConsoleURL + page + ")"
 }
 
 // summaryOfCircuit names the webhook's host for the Temporal UI. It is "" when the webhook cannot be read: the workflow

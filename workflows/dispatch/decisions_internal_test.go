@@ -90,9 +90,10 @@ func decider(a *answers) (d *Dispatcher, messages *[]string) {
 	messages = new([]string)
 	return New(Options{
 		Client: a, TaskQueue: "queue", Endpoints: inflight.NewEndpoints(10, nil),
-		Logger:    slog.New(logged{slog.DiscardHandler, messages}),
-		Circuit:   CircuitSettings{Probe: true, Cooldown: time.Minute, ReleaseLimit: 7},
-		Interview: InterviewSettings{NoAnswerRetries: 2, NoAnswerDelay: time.Hour},
+		ConsoleURL: "https://greenroom.test/console",
+		Logger:     slog.New(logged{slog.DiscardHandler, messages}),
+		Circuit:    CircuitSettings{Probe: true, Cooldown: time.Minute, ReleaseLimit: 7},
+		Interview:  InterviewSettings{NoAnswerRetries: 2, NoAnswerDelay: time.Hour},
 	}), messages
 }
 
@@ -181,6 +182,8 @@ func TestDecidesHowADeliveryIsStarted(t *testing.T) {
 		require.Equal(t, tc.q.CompanyID != nil, found, name)
 		require.True(t, !found || companies[0] == company.String(), name)
 		require.Equal(t, "interview.started → receiver.test", a.options.StaticSummary)
+		require.Equal(t, "[In the console](https://greenroom.test/console/deliveries/"+tc.q.DeliveryID.String()+")",
+			a.options.StaticDetails)
 	}
 }
 

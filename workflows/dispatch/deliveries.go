@@ -348,5 +348,6 @@ func (d *Dispatcher) startOptions(q delivery.QueuedDelivery) client.StartWorkflo
 		WorkflowIDReusePolicy: reuse, WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		EnableEagerStart: !d.o.Versioned, TypedSearchAttributes: temporal.NewSearchAttributes(attributes...),
 		StaticSummary: q.EventType + " → " + webhook.Host(q.URL),
+		StaticDetails: d.linkTo("/deliveries/" + q.DeliveryID.String()),
 	}
 }

@@ -52,6 +52,8 @@ type Options struct {
 	Prepare   func(ctx context.Context) error
 	Reconcile ReconcileSettings
 	Upkeep    UpkeepSettings
+	// ConsoleURL is that of the console, for links in workflows; "": none.
+	ConsoleURL string
 	// Settings that enter workflows through their inputs.
 	Circuit   CircuitSettings
 	Interview InterviewSettings

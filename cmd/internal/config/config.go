@@ -33,6 +33,7 @@ type Config struct {
 	RateLimit                  RateLimit
 	Quota                      Quota
 	Staff                      Staff
+	Console                    Console
 	Retention                  Retention
 	Media                      Media
 	Log                        Log
@@ -41,6 +42,7 @@ type Config struct {
 
 	keysetFile string
 	explicit   map[string]bool
+	effective  []Effective
 }
 
 // HTTP configures the API's address.
@@ -193,6 +195,11 @@ type Quota struct {
 // Staff configures the staff users of the interview suite.
 type Staff struct {
 	TokenMaxAge time.Duration // after which a token expires although it is used
+}
+
+// Console configures the operator's pages and the portal.
+type Console struct {
+	Enabled bool
 }
 
 // Retention is how long events, deliveries and attempts are kept.

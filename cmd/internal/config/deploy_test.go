@@ -73,6 +73,7 @@ func TestDeployment_files_parse(t *testing.T) {
 var otherVariables = []string{
 	"GREENROOM_CONFIG", "GREENROOM_URL", "GREENROOM_API_KEY", "GREENROOM_WEBHOOK_SECRET", "GREENROOM_IMAGE",
 	"GREENROOM_TEST_DATABASE_URL", "GREENROOM_TEST_TEMPORAL_ADDRESS", "GREENROOM_TEST_TEMPORAL_BIN",
+	"GREENROOM_TEST_CHROMIUM", "GREENROOM_SCREENSHOTS",
 }
 
 // A variable that is not a setting would be ignored.

@@ -3,6 +3,7 @@ package config
 import (
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cast"
@@ -52,6 +53,24 @@ func EffectiveSettings(flags *pflag.FlagSet) ([]Effective, error) {
 		list[i] = e
 	}
 	return list, nil
+}
+
+// Effective returns every setting as Load has read it, with what Replaced noted since.
+func (c Config) Effective() []Effective { return c.effective }
+
+// Replaced notes for Effective that a program has replaced the value of a setting after Load. by is its name.
+func (c *Config) Replaced(name, value string, by Origin) {
+	c.effective = slices.Clone(c.effective)
+	for i := range c.effective {
+		if c.effective[i].Name != name {
+			continue
+		}
+		at := slices.IndexFunc(settings, func(s setting) bool { return s.Name == name })
+		if settings[at].hidden {
+			value = mask(value)
+		}
+		c.effective[i].Value, c.effective[i].Origin = value, by
+	}
 }
 
 // origin says which source has a value that is not the default. It follows the order of sources.

@@ -26,6 +26,9 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 		faults = append(faults, s.load(v, &c))
 	}
 	faults = append(faults, c.readKeysetFile(), c.checkSecrets(), c.checkMail(), c.checkS3(), c.checkClientCert())
+	if effective, err := EffectiveSettings(flags); err == nil { // the same sources have been read
+		c.effective = effective
+	}
 	if c.HTTP.PublicURL == "" {
 		c.HTTP.PublicURL = "http://" + reachable(c.HTTP.Addr)
 	}

@@ -84,6 +84,7 @@ var everySetting = map[string]string{
 	"ratelimit.company_per_minute":        "32",
 	"ratelimit.company_per_hour":          "33",
 	"staff.token_max_age":                 "34m",
+	"console.enabled":                     "false",
 	"retention.audit_days":                "35",
 	"retention.days":                      "24",
 	"media.dir":                           "/media",
@@ -180,6 +181,7 @@ func assertEverySetting(t *testing.T, c config.Config) {
 	}, c.RateLimit)
 	assert.Equal(t, config.Quota{Webhooks: 28, EventTypes: 29, APIKeys: 30, MediaBytes: 31}, c.Quota)
 	assert.Equal(t, config.Staff{TokenMaxAge: 34 * time.Minute}, c.Staff)
+	assert.Equal(t, config.Console{}, c.Console)
 	assert.Equal(t, config.Retention{Days: 24, AuditDays: 35}, c.Retention)
 	assert.Equal(t, config.Media{Dir: "/media", MaxBytes: 25, MinFree: 26, S3: config.S3{
 		Endpoint: "http://s3.example", Bucket: "bucket", Region: "region", AccessKey: "access", SecretKey: "s3-secret",
@@ -187,6 +189,24 @@ func assertEverySetting(t *testing.T, c config.Config) {
 	assert.Equal(t, config.Log{Level: slog.LevelWarn, Format: config.LogJSON}, c.Log)
 	assert.Equal(t, config.Pprof{Addr: "127.0.0.1:83"}, c.Pprof)
 	assert.Equal(t, config.Dev{Dir: "/dev-data", PostgresPort: 84, TemporalPort: 85, TemporalUIPort: 86}, c.Dev)
+}
+
+func TestReplaced(t *testing.T) {
+	c, err := config.Load(nil)
+	require.NoError(t, err)
+	before := c
+	c.Replaced("keyset", "secret", "greenroom dev")
+	c.Replaced("egress.allow_http", "true", "greenroom dev")
+	shown := map[string]config.Effective{}
+	for _, s := range c.Effective() {
+		shown[s.Name] = s
+	}
+	require.Len(t, shown, len(config.Describe()))
+	require.Equal(t, config.Origin("greenroom dev"), shown["keyset"].Origin)
+	require.NotContains(t, shown["keyset"].Value, "secret")
+	require.Equal(t, "true", shown["egress.allow_http"].Value)
+	require.Equal(t, config.FromDefault, shown["http.addr"].Origin)
+	require.NotEqual(t, before.Effective(), c.Effective(), "a copy stays as it is")
 }
 
 func TestLoad_egress_settings_are_independent(t *testing.T) {

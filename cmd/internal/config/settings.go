@@ -259,6 +259,13 @@ var settings = []setting{
 	define("staff.token_max_age", "2160h",
 		"time after which the token of a staff user expires although it is used; permanent tokens do not",
 		func(c *Config) *time.Duration { return &c.Staff.TokenMaxAge }, duration(time.Minute)),
+	define(
+		"console.enabled",
+		"true",
+		"whether API processes serve the operator's pages (/console) and links to the portal",
+		func(c *Config) *bool { return &c.Console.Enabled },
+		boolean,
+	),
 	define("retention.audit_days", "400", "days that entries of the audit log are kept",
 		func(c *Config) *int { return &c.Retention.AuditDays }, whole(1, 36_500)),
 	define("retention.days", "30", "days that events, deliveries and attempts are kept",

@@ -217,8 +217,8 @@ func (d *demo) explain(ctx context.Context, err error) error {
 }
 
 func (d *demo) whereToLook() {
-	d.step("Interview", d.opts.URL+"/interviews/"+d.interviewID)
-	d.step("Deliveries", d.opts.URL+"/deliveries")
+	d.step("Interview", d.opts.URL+"/console/interviews/"+d.interviewID)
+	d.step("Deliveries", d.opts.URL+"/console/deliveries?webhookId="+d.webhookID)
 	if d.opts.TemporalUI != "" {
 		d.step("Temporal UI", d.opts.TemporalUI)
 	}

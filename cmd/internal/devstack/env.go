@@ -96,6 +96,7 @@ func writeFile(path, content string) error {
 
 // Banner lists the addresses of a ready `greenroom dev`.
 type Banner struct {
+	ConsoleURL string // a link that signs in once; empty: omitted
 	APIURL     string
 	DocsURL    string
 	UIURL      string // Temporal's web UI; empty: omitted
@@ -106,6 +107,7 @@ type Banner struct {
 // Print writes the banner.
 func (b Banner) Print(w io.Writer) {
 	lines := [][2]string{
+		{"Console", b.ConsoleURL},
 		{"API", b.APIURL},
 		{"Docs", b.DocsURL},
 		{"Temporal UI", b.UIURL},
@@ -121,6 +123,9 @@ func (b Banner) Print(w io.Writer) {
 		if line[1] != "" {
 			fmt.Fprintf(w, "  %-12s %s\n", line[0], line[1])
 		}
+	}
+	if b.ConsoleURL != "" {
+		fmt.Fprintf(w, "\n  The console's link signs in once, within 15 minutes.\n")
 	}
 	fmt.Fprintf(w, "\n  Try it:      make demo\n  Stop:        Ctrl-C\n\n")
 }

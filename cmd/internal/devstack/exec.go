@@ -26,8 +26,9 @@ const (
 
 // Exec starts temporary stores on free ports, runs a program with their addresses in its environment
 // (GREENROOM_TEST_DATABASE_URL, GREENROOM_TEST_TEMPORAL_ADDRESS, GREENROOM_TEST_TEMPORAL_BIN) and removes everything
-// when it has ended. It returns the program's exit code, or 128 + n after signal n as shells do. The error concerns the
-// stores or the start of the program, not its result.
+// when it has ended. If there is a browser or it can be installed, GREENROOM_TEST_CHROMIUM is its path. It returns the
+// program's exit code, or 128 + n after signal n as shells do. The error concerns the stores or the start of the
+// program, not its result.
 func Exec(ctx context.Context, argv []string, log io.Writer) (code int, err error) {
 	removeAbandoned()
 	dir, err := os.MkdirTemp("", execPattern)
@@ -46,6 +47,9 @@ func Exec(ctx context.Context, argv []string, log io.Writer) (code int, err erro
 	}
 	defer func() { err = errors.Join(err, stack.Stop(context.WithoutCancel(ctx))) }()
 	env := stack.testEnv()
+	if path := ensureChromium(ctx, log); path != "" {
+		env = append(env, chromiumVariable+"="+path)
+	}
 	fmt.Fprintln(log, strings.Join(env, "\n"))
 	return runCommand(argv, env)
 }

@@ -131,6 +131,11 @@ func TestBanner(t *testing.T) {
 	assert.Contains(t, out.String(), "API          http://a\n")
 	assert.Contains(t, out.String(), "API key      in .data/dev.env\n")
 	assert.NotContains(t, out.String(), "Temporal UI", "a given Temporal may have none")
+	assert.NotContains(t, out.String(), "onsole", "it may be switched off")
+	out.Reset()
+	devstack.Banner{ConsoleURL: "http://a/console/enter/x", APIURL: "http://a", Dir: ".data"}.Print(&out)
+	assert.Contains(t, out.String(), "Console      http://a/console/enter/x\n")
+	assert.Contains(t, out.String(), "signs in once, within 15 minutes")
 }
 
 func assertPrivate(t *testing.T, path string) {

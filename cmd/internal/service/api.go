@@ -78,6 +78,7 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 			return nil
 		},
 		Engine: engine, Stopping: ctx.Done(), MetricsElsewhere: cfg.HTTP.MetricsAddr != "",
+		ReplaysPerSecond: cfg.Circuit.ReleaseLimit, Console: consoleOptions(cfg),
 		InterviewSuite: interviewsuite.Options{
 			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)},
 		},

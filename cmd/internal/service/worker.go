@@ -194,6 +194,7 @@ func dispatchOptions(
 	logger *slog.Logger,
 ) dispatch.Options {
 	return dispatch.Options{
+		ConsoleURL:   consoleURL(cfg),
 		DB:           d,
 		Client:       c,
 		TaskQueue:    cfg.Temporal.TaskQueue,

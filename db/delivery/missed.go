@@ -196,7 +196,8 @@ WITH d AS (
   ON CONFLICT DO NOTHING
   RETURNING id, webhook_id, company_id
 ), q AS (
-  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id) SELECT webhook_id, COALESCE(company_id, $4), id FROM d
+  INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
+  SELECT webhook_id, COALESCE(company_id, $4), id FROM d
 )
 SELECT count(*)::int FROM d`
 

@@ -35,8 +35,8 @@ func (r *Replay) Kind() string {
 func (s ReplayState) Ended() bool { return s == ReplayCompleted || s == ReplayCanceled }
 
 // Replay sends many ended deliveries of a webhook again: those made from Since (inclusive) to Until (exclusive) with
-// one of the statuses and, if there are any, of one of the events. Tests are left out. One that is Missed is a catch-up:
-// it makes the deliveries of events from Since to Until that the webhook has none of.
+// one of the statuses and, if there are any, of one of the events. Tests are left out. One that is Missed is a
+// catch-up: it makes the deliveries of events from Since to Until that the webhook has none of.
 type Replay struct {
 	bun.BaseModel `bun:"table:replays,alias:r"`
 

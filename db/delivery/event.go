@@ -300,8 +300,8 @@ func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id
 
 const recordTestSQL = `
 WITH e AS (
-  INSERT INTO events (id, company_id, type, data, occurred_at, context)
-  VALUES (?event, ?company, ?type, ?data, ?occurred_at, ?context)
+  INSERT INTO events (id, company_id, type, data, occurred_at, context, is_test)
+  VALUES (?event, ?company, ?type, ?data, ?occurred_at, ?context, true)
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
   SELECT uuid_v7(), ?event, w.id, ?company, ?type, true, now(), now() FROM webhooks w

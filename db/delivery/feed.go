@@ -278,7 +278,7 @@ func (q *FeedQuery) query(ctx context.Context, tx bun.Tx, all, ofCompany string,
 var (
 	feedColumns = `position, id,
   (cardinality($5::text[]) = 0 OR $5 && ` + typeNames("type") + `) AND NOT ($8::text <> '' AND (
-  type = '` + catalog.Ping + `' OR type = ANY ($9::text[]) AND strpos(data, $8) > 0
+  is_test OR type = '` + catalog.Ping + `' OR type = ANY ($9::text[]) AND strpos(data, $8) > 0
     OR data LIKE '{"candidateId":"____________________________________","erased":true}'))
   AND ` + filterMatches("$10::jsonpath", "type", "data", "context") + `,
   octet_length(data)`

@@ -68,6 +68,12 @@ func TestCatchUp(t *testing.T) {
 	}
 	b.publish(catalog.JobCreated)
 	b.publish(catalog.Ping)
+	tester := b.webhook(catalog.JobCreated)
+	b.tx(func(tx bun.Tx) error { // the test of another webhook
+		e := &delivery.Event{CompanyID: &b.company, Type: catalog.InterviewStarted, Data: []byte("{}")}
+		_, err := delivery.RecordTest(b.ctx, tx, e, tester.ID)
+		return err
+	})
 	b.exec(
 		"INSERT INTO events (id, company_id, type, data, occurred_at) VALUES (?, ?, ?, ?, now())",
 		pg.NewID(),
@@ -88,7 +94,7 @@ func TestCatchUp(t *testing.T) {
 		require.Zero(t, count(b.hook.ID, since))
 		require.Empty(t, run(start(b.hook.ID), 2))
 		queued := b.take()
-		require.Len(t, queued, 7)
+		require.Len(t, queued, 8, "with the test")
 		for _, q := range queued {
 			require.Zero(t, q.Generation)
 		}

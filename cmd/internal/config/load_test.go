@@ -24,6 +24,7 @@ var everySetting = map[string]string{
 	"http.public_url":                     "https://api.example.com/base/",
 	"http.metrics_addr":                   "127.0.0.1:89",
 	"http.max_conns":                      "90",
+	"http.drain_delay":                    "7s",
 	"http.trusted_proxies":                "192.0.2.1,2001:db8::/32",
 	"database.url":                        "postgres://u:p@h/d",
 	"database.max_conns":                  "11",
@@ -141,7 +142,7 @@ func assertEverySetting(t *testing.T, c config.Config) {
 	t.Helper()
 	assert.Equal(t, config.HTTP{
 		Addr: "10.0.0.1:81", PublicURL: "https://api.example.com/base", TrustedProxies: "192.0.2.1,2001:db8::/32",
-		MetricsAddr: "127.0.0.1:89", MaxConns: 90,
+		MetricsAddr: "127.0.0.1:89", MaxConns: 90, DrainDelay: 7 * time.Second,
 	}, c.HTTP)
 	assert.Equal(t, config.Database{URL: "postgres://u:p@h/d", MaxConns: 11}, c.Database)
 	assert.Equal(t, config.Temporal{

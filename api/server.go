@@ -2,11 +2,11 @@ package api
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/uptrace/bun"
 
 	"greenroom/api/aiinterviews"
+	"greenroom/api/docs"
 	"greenroom/api/interviewsuite"
 	"greenroom/api/surface"
 	"greenroom/api/wiseway"
@@ -38,7 +38,7 @@ type server struct {
 	events       *delivery.EventGroup
 	checks       *schemaChecks
 	tests        *surface.Shares
-	docs         *docs
+	docs         *docs.Site
 }
 
 // New returns all surfaces as one handler. It returns an error if a required option is missing, and does no I/O.
@@ -47,16 +47,12 @@ func New(o Options) (*surface.Mounted, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := renderDocs()
-	if err != nil {
-		return nil, fmt.Errorf("render docs: %w", err)
-	}
 	if o.Engine == nil {
 		o.Engine = o.DB
 	}
 	s := &server{
 		Core: core, isReady: o.Ready, showsMetrics: !o.MetricsElsewhere, events: delivery.NewEventGroup(o.Engine),
-		checks: newSchemaChecks(), tests: surface.NewShares(testsTotal, testsEach, testWait), docs: pages,
+		checks: newSchemaChecks(), tests: surface.NewShares(testsTotal, testsEach, testWait), docs: docs.New(o.PublicURL),
 	}
 	return core.Mount(
 		s.canonical(),

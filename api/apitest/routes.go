@@ -76,8 +76,8 @@ func (k *contract) checkExample(t *testing.T, at string) {
 	require.NoError(t, k.matches(at+pointer("schema"), raw, true), at)
 }
 
-// checkRefusals fails if a shared response has no examples, or one that its schema refuses. Where the schema lists codes
-// of errors, each has an example.
+// checkRefusals fails if a shared response has no examples, or one that its schema refuses. Where the schema lists
+// codes of errors, each has an example.
 func (k *contract) checkRefusals(t *testing.T) {
 	t.Helper()
 	for name := range k.doc.Components.Responses {

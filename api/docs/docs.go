@@ -148,7 +148,7 @@ func decompress(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(r) //nolint:gosec // what the program contains
+	return io.ReadAll(r)
 }
 
 // acceptsGzip reports whether the client names gzip with a weight other than 0.

@@ -74,7 +74,10 @@ func TestPages(t *testing.T) {
 			require.Empty(t, get(t, s, path, "Accept-Encoding", "gzip;q=0").Header.Get("Content-Encoding"))
 		})
 	}
-	found, err := s.Serve(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/docs/nothing", nil))
+	found, err := s.Serve(
+		httptest.NewRecorder(),
+		httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/docs/nothing", nil),
+	)
 	require.NoError(t, err)
 	require.False(t, found)
 }

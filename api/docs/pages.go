@@ -111,8 +111,10 @@ func (s *Site) llms() ([]byte, error) {
 		return nil, err
 	}
 	var out strings.Builder
-	out.WriteString("# Greenroom\n\n> The backend of an interview platform: jobs, candidates, interviews, and webhooks with durable " +
-		"delivery.\n\n## Guides\n\n")
+	out.WriteString(
+		"# Greenroom\n\n> The backend of an interview platform: jobs, candidates, interviews, and webhooks with durable " +
+			"delivery.\n\n## Guides\n\n",
+	)
 	for _, g := range guides() {
 		fmt.Fprintf(&out, "- [%s](%s/docs/guides/%s.md): %s\n", g.Title, s.baseURL, g.Name, g.Summary)
 	}
@@ -124,8 +126,11 @@ func (s *Site) llms() ([]byte, error) {
 	for _, c := range list {
 		fmt.Fprintf(&out, "- [%s.json](%s/openapi/%s.json): %s, OpenAPI 3.1\n", c.Name, s.baseURL, c.Name, c.Title)
 	}
-	fmt.Fprintf(&out, "\n## Optional\n\n- [Signature vectors](%s/docs/signature-vectors.json): signed deliveries, and forged ones\n",
-		s.baseURL)
+	fmt.Fprintf(
+		&out,
+		"\n## Optional\n\n- [Signature vectors](%s/docs/signature-vectors.json): signed deliveries, and forged ones\n",
+		s.baseURL,
+	)
 	return []byte(out.String()), nil
 }
 

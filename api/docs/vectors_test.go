@@ -58,7 +58,12 @@ func secretOf(first byte) []byte {
 }
 
 // sent is a delivery as this server signs it.
-func sent(t *testing.T, profile, name, description, body string, secrets webhook.Secrets, keys webhook.SigningKeys) vector {
+func sent(
+	t *testing.T,
+	profile, name, description, body string,
+	secrets webhook.Secrets,
+	keys webhook.SigningKeys,
+) vector {
 	t.Helper()
 	p, err := profiles.ByName(profile)
 	require.NoError(t, err)
@@ -114,10 +119,22 @@ func made(t *testing.T) vectors {
 			`{"type":"candidate.created","data":{"name":"Zoë \u003cO'Neil\u003e 🎤"}}`, webhook.Secrets{one}, nil),
 		sent(t, "instaview", "instaview", "x-webhook-signature: HMAC of the body, keyed with the hex digits as text", body,
 			webhook.Secrets{one}, nil),
-		sent(t, "wiseway", "wiseway", "x-wiseway-signature: HMAC of time, dot and body, keyed with the hex digits as text", body,
-			webhook.Secrets{one}, nil),
+		sent(
+			t,
+			"wiseway",
+			"wiseway",
+			"x-wiseway-signature: HMAC of time, dot and body, keyed with the hex digits as text",
+			body,
+			webhook.Secrets{one},
+			nil,
+		),
 		sent(t, "wise", "wise", "authorization: the key that is derived from the secret", body, webhook.Secrets{one}, nil),
-		forged(plain, "body changed", "one digit differs", func(v *vector) { v.Body = strings.Replace(v.Body, "42", "43", 1) }),
+		forged(
+			plain,
+			"body changed",
+			"one digit differs",
+			func(v *vector) { v.Body = strings.Replace(v.Body, "42", "43", 1) },
+		),
 		forged(plain, "space added", "JSON that means the same is not the same", func(v *vector) { v.Body += " " }),
 		forged(plain, "id changed", "the id is signed", func(v *vector) {
 			v.Headers["webhook-id"] = "0198c2a4-5b1e-7c3a-9d4f-6e2b8a1c0d12"

@@ -38,7 +38,15 @@ func TestClientsAreGenerated(t *testing.T) {
 		require.NoError(t, err)
 		contract, generated := filepath.Join(dir, "contract.yaml"), filepath.Join(dir, "client.gen.go")
 		require.NoError(t, os.WriteFile(contract, raw, 0o600))
-		run := exec.CommandContext(t.Context(), filepath.Join(tools, "oapi-codegen"), "-config", config, "-o", generated, contract)
+		run := exec.CommandContext(
+			t.Context(),
+			filepath.Join(tools, "oapi-codegen"),
+			"-config",
+			config,
+			"-o",
+			generated,
+			contract,
+		)
 		out, err := run.CombinedOutput()
 		require.NoError(t, err, string(out))
 		out, err = exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, generated).CombinedOutput()

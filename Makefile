@@ -11,11 +11,13 @@ PROMTOOL     := $(TOOLS)/promtool-2/promtool
 SBOM         := .build/greenroom.cdx.json
 GREMLINS     := $(TOOLS)/gremlins-v0.6.0/gremlins
 
+SCALAR       = $(shell sed -n 's/.*scalarVersion = "\(.*\)"/\1/p' api/docs/docs.go)
+
 # A bare machine has no C compiler, and nothing here needs one but the race detector.
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-race mutants histories bench bench/large bench/scale chaos lint alerts fmt migrate build sbom image clean
+.PHONY: help run demo test test-race mutants histories clients scalar bench bench/large bench/scale chaos lint alerts fmt migrate build sbom image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +40,14 @@ mutants: build $(GREMLINS) ## Change the code of PKG=./… in small ways, and li
 histories: build ## Record today's workflow histories beside the older ones, see workflows/replay_histories_test.go
 	@mkdir -p workflows/testdata/$(TODAY)
 	@exec env GREENROOM_RECORD_HISTORIES=$(CURDIR)/workflows/testdata/$(TODAY) $(GREENROOM) dev exec -- go test -count=1 -timeout 20m ./cmd/internal/e2e
+
+clients: ## Generate the Go client in api/client from its contract, and one from every other contract to see that it can be
+	@go test ./api/openapi -count=1 -run TestClientsAreGenerated -update
+
+scalar: ## Fetch the version of Scalar that api/docs/docs.go names, for the pages at /docs; needs npm
+	@dir=$$(mktemp -d) && cd $$dir && npm pack --silent @scalar/api-reference@$(SCALAR) && tar xzf *.tgz && \
+		rm -f $(CURDIR)/api/docs/scalar/*.gz && \
+		gzip -9nc package/dist/browser/standalone.js > $(CURDIR)/api/docs/scalar/standalone-$(SCALAR).js.gz; rm -rf $$dir
 
 bench: build ## Measure deliveries per second, latency and CPU time on this machine
 	@exec $(GREENROOM) bench

@@ -94,7 +94,7 @@ func (b *bundle) planted() apitest.Foreign {
 			"/callbacks/analyses/:id":                  idOf(phone),
 			"/i/:invite":                               online.String() + "." + token.For(testSecret, token.Invite, uuid.New()),
 		},
-		Open: []string{"/docs/:name", "/openapi/:file"},
+		Open: []string{"/docs/:name", "/docs/guides/:name", "/openapi/:file"},
 		Textless: []string{
 			"/candidates/:id/erasure", "/webhooks/:id/replays", "/webhooks/:id/replays/:rid", "/webhooks/:id/secrets",
 		},

@@ -2,12 +2,12 @@ package api
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/uptrace/bun"
 
 	"greenroom/api/aiinterviews"
 	"greenroom/api/console"
+	"greenroom/api/docs"
 	"greenroom/api/interviewsuite"
 	"greenroom/api/surface"
 	"greenroom/api/wiseway"
@@ -45,7 +45,7 @@ type server struct {
 	events       *delivery.EventGroup
 	checks       *schemaChecks
 	tests        *surface.Shares
-	docs         *docs
+	docs         *docs.Site
 	feed         *delivery.FeedWatch
 	waiters      *surface.Shares
 	stopping     <-chan struct{}
@@ -61,16 +61,12 @@ func New(o Options) (*surface.Mounted, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := renderDocs()
-	if err != nil {
-		return nil, fmt.Errorf("render docs: %w", err)
-	}
 	if o.Engine == nil {
 		o.Engine = o.DB
 	}
 	s := &server{
 		Core: core, isReady: o.Ready, showsMetrics: !o.MetricsElsewhere, events: delivery.NewEventGroup(o.Engine),
-		checks: newSchemaChecks(), tests: surface.NewShares(testsTotal, testsEach, testWait), docs: pages,
+		checks: newSchemaChecks(), tests: surface.NewShares(testsTotal, testsEach, testWait), docs: docs.New(o.PublicURL),
 		feed: delivery.NewFeedWatch(o.DB), waiters: surface.NewShares(waitersTotal, waitersEach, waiterTurn),
 		stopping:         o.Stopping,
 		replaysPerSecond: o.ReplaysPerSecond, hasPortal: !o.Console.Disabled,

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"greenroom/api/apitest"
+	"greenroom/api/docs"
 	"greenroom/api/openapi"
 	"greenroom/api/surface"
 )
@@ -109,19 +111,31 @@ func (b *bundle) limits(t *testing.T, r surface.Route) {
 	require.Equal(t, "0", over.Header.Get("X-RateLimit-Remaining-Minute"))
 }
 
-func TestContractsAreServed(t *testing.T) {
+func TestDocumentationIsServed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	index := b.as("", "GET", "/docs", nil)
+	home := b.as("", "GET", "/", nil)
+	require.Equal(t, 302, home.Status)
+	index := b.as("", "GET", home.Header.Get("Location"), nil)
 	require.Equal(t, 200, index.Status)
 	for _, name := range openapi.Names() {
 		require.Contains(t, string(index.Body), `href="/docs/`+name+`"`)
-		require.Equal(t, 200, b.as("", "GET", "/docs/"+name, nil).Status)
 		file := b.as("", "GET", "/openapi/"+name+".yaml", nil)
 		require.Equal(t, 200, file.Status)
 		require.True(t, strings.HasPrefix(string(file.Body), "openapi: 3.1.0\n"))
+		if name != openapi.Webhooks {
+			require.Contains(t, string(file.Body), "url: "+apitest.PublicURL)
+		}
 	}
-	for _, path := range []string{"/docs/nothing", "/openapi/nothing.yaml", "/openapi/greenroom", "/openapi/..%2fgreenroom.yaml", "/v1/docs"} {
+	for _, path := range docs.New("").Paths() {
+		page := b.as("", "GET", path, nil)
+		require.Equal(t, 200, page.Status, path)
+		require.NotEqual(t, "no-store", page.Header.Get("Cache-Control"))
+		require.Equal(t, 304, b.as("", "GET", path, nil, "If-None-Match", page.Header.Get("Etag")).Status)
+	}
+	for _, path := range []string{
+		"/docs/nothing", "/docs/guides/nothing", "/openapi/nothing.yaml", "/openapi/greenroom", "/openapi/..%2fgreenroom.yaml", "/v1/docs",
+	} {
 		b.as("", "GET", path, nil).fails(404, "RESOURCE_NOT_FOUND")
 	}
 }

@@ -43,12 +43,15 @@ func contractOf(name string) (*contract, error) {
 const documentURL = "contract:///openapi.json"
 
 func readContract(name string) (*contract, error) {
-	file, found := openapi.File(name)
-	if !found {
-		return nil, fmt.Errorf("api/openapi/%s.yaml is missing", name)
+	served, err := openapi.Read(name, "")
+	if err != nil {
+		return nil, err
+	}
+	file, err := served.YAML()
+	if err != nil {
+		return nil, fmt.Errorf("write %s.yaml: %w", name, err)
 	}
 	k := &contract{compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}}
-	var err error
 	if k.doc, err = openapi3.NewLoader().LoadFromData(file); err != nil {
 		return nil, fmt.Errorf("read %s.yaml: %w", name, err)
 	}

@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,13 +51,57 @@ func checkRoutes(t *testing.T, s *surface.Surface) {
 			require.Equal(t, r.Scope, scopeIn(op), "the security of the operation says another scope")
 			checkParams(t, r, item, op)
 			require.NotEmpty(t, op.Summary)
+			require.NotEmpty(t, op.Description)
 			require.NotEmpty(t, op.OperationID)
 			require.NotEmpty(t, op.Tags, "the page shows operations by their tag")
 			require.NotNil(t, k.doc.Tags.Get(op.Tags[0]), "its tag %s is not one of the contract's", op.Tags[0])
 		})
 		delete(promised, name)
+		k.checkExample(t, pointer("paths", path, strings.ToLower(r.Method), "requestBody"))
 	}
 	require.Empty(t, promised, "routes of the contract that are not served")
+	k.checkRefusals(t)
+}
+
+// checkExample fails if a JSON body of a request has no example, or one that its schema refuses.
+func (k *contract) checkExample(t *testing.T, at string) {
+	t.Helper()
+	media, at, err := k.node(at + pointer("content", "application/json"))
+	if err != nil {
+		return // no body, or another type
+	}
+	require.Contains(t, media, "example", at)
+	raw, err := json.Marshal(media["example"])
+	require.NoError(t, err)
+	require.NoError(t, k.matches(at+pointer("schema"), raw, true), at)
+}
+
+// checkRefusals fails if a shared response has no examples, or one that its schema refuses. Where the schema lists
+// codes of errors, each has an example.
+func (k *contract) checkRefusals(t *testing.T) {
+	t.Helper()
+	for name := range k.doc.Components.Responses {
+		media, at, err := k.node(pointer("components", "responses", name, "content", "application/json"))
+		if err != nil {
+			continue // the answer of a receiver
+		}
+		examples, _ := media["examples"].(map[string]any)
+		if e, found := media["example"]; found {
+			examples = map[string]any{"": map[string]any{"value": e}}
+		}
+		require.NotEmpty(t, examples, at)
+		for _, e := range examples {
+			raw, err := json.Marshal(e.(map[string]any)["value"])
+			require.NoError(t, err)
+			require.NoError(t, k.matches(at+pointer("schema"), raw, true), at)
+		}
+		code, _, err := k.node(at + pointer("schema", "properties", "error", "properties", "code"))
+		if codes, _ := code["enum"].([]any); err == nil && len(examples) > 1 {
+			for _, c := range codes {
+				require.Contains(t, examples, c)
+			}
+		}
+	}
 }
 
 // checkParams fails if a list does not accept exactly the query parameters of its contract, or if a paged route is not

@@ -28,7 +28,10 @@ type contract struct {
 				Ref string `json:"$ref"`
 			}
 			RequestBody struct {
-				Content map[string]struct{ Schema json.RawMessage }
+				Content map[string]struct {
+					Schema   json.RawMessage
+					Examples map[string]struct{ Value json.RawMessage }
+				}
 			}
 			Responses map[string]any
 		}
@@ -105,6 +108,8 @@ func TestContractDescribesEveryDelivery(t *testing.T) {
 			require.NoError(t, err)
 			if !strings.HasSuffix(g.file, ".published") {
 				fits(t, c.schema(t, "webhooks", name, "post", "requestBody", "content", "application/json", "schema"), body)
+				example := entry.Post.RequestBody.Content["application/json"].Examples[g.m.EventType].Value
+				require.JSONEq(t, string(body), string(example), name)
 			} else if envelope := envelopeOf(t, entry.Post.RequestBody.Content["application/json"].Schema); envelope != "" {
 				fits(t, c.schema(t, "components", "schemas", envelope), body)
 			}

@@ -34,13 +34,19 @@ func TestCountWaiting(t *testing.T) {
 	require.Equal(t, 2, count(company, 2).Count)
 	require.Equal(t, 2, count(pg.Scope{}, 2).Count)
 	var oldest uuid.UUID
-	require.NoError(t, b.NewRaw("SELECT id FROM deliveries WHERE company_id = ? ORDER BY id LIMIT 1", b.company).Scan(b.ctx, &oldest))
+	require.NoError(
+		t,
+		b.NewRaw("SELECT id FROM deliveries WHERE company_id = ? ORDER BY id LIMIT 1", b.company).Scan(b.ctx, &oldest),
+	)
 	require.Equal(t, pg.TimeOf(oldest), count(company, 10).Oldest)
 	b.exec("UPDATE deliveries SET status = 'paused' WHERE id <> ?", oldest)
 	require.Equal(t, 3, count(company, 10).Count, "every live status waits")
 	b.exec("UPDATE deliveries SET status = 'succeeded' WHERE id = ?", oldest)
 	require.Equal(t, 2, count(company, 10).Count)
-	require.True(t, count(company, 10).Oldest.After(pg.TimeOf(oldest)) || count(company, 10).Oldest.Equal(pg.TimeOf(oldest)))
+	require.True(
+		t,
+		count(company, 10).Oldest.After(pg.TimeOf(oldest)) || count(company, 10).Oldest.Equal(pg.TimeOf(oldest)),
+	)
 }
 
 func TestListTroubled(t *testing.T) {
@@ -91,7 +97,11 @@ func TestEstimateReplay(t *testing.T) {
 	n := count(delivery.Replay{Statuses: []string{"failed"}})
 	require.Equal(t, 6, n.Matching)
 	require.Equal(t, 6, n.Looked)
-	require.Equal(t, 5, count(delivery.Replay{Statuses: []string{"failed"}, Events: []string{catalog.InterviewStarted}}).Matching)
+	require.Equal(
+		t,
+		5,
+		count(delivery.Replay{Statuses: []string{"failed"}, Events: []string{catalog.InterviewStarted}}).Matching,
+	)
 	require.Zero(t, count(delivery.Replay{Statuses: []string{"succeeded"}}).Matching)
 	require.Zero(t, count(delivery.Replay{Statuses: []string{"failed"}, Until: since.Add(time.Second)}).Looked)
 	require.Zero(t, b.number("SELECT count(*) FROM replays"))

@@ -424,7 +424,9 @@ type Queue struct {
 // scrape never scans a long backlog. ParkedCommands counts the parked commands.
 func QueueLength(ctx context.Context, db bun.IDB, limit int) (q Queue, err error) {
 	var oldest *time.Time
-	err = db.NewRaw(`WITH q AS MATERIALIZED (SELECT delivery_id, attempt = 1 AND NOT redo AS first FROM delivery_queue LIMIT ?0)
+	err = db.NewRaw(`WITH q AS MATERIALIZED (
+			SELECT delivery_id, attempt = 1 AND NOT redo AS first FROM delivery_queue LIMIT ?0
+		)
 		SELECT (SELECT count(*) FROM q),
 			(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c),
 			(SELECT min(d.updated_at) FROM (SELECT delivery_id FROM q WHERE first ORDER BY delivery_id LIMIT 100) f

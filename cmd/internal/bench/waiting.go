@@ -127,7 +127,12 @@ func (t *trial) scheduleInterviews(ctx context.Context, n int) error {
 			"firstName": "Grace", "lastName": "Hopper", "email": "grace@bench.example",
 			"gdprExpiryDate": time.Now().AddDate(1, 0, 0).Format(time.DateOnly),
 		},
-		"agent":       map[string]any{"name": "Ada", "type": "ONLINE", "focus": "GENERIC", "questions": []string{"What did you build?"}},
+		"agent": map[string]any{
+			"name":      "Ada",
+			"type":      "ONLINE",
+			"focus":     "GENERIC",
+			"questions": []string{"What did you build?"},
+		},
 		"scheduledAt": time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339),
 	})
 	if err != nil {

@@ -293,7 +293,13 @@ func TestExamine_a_sound_installation(t *testing.T) {
 
 	var out bytes.Buffer
 	require.NoError(t, doctor.Print(admin.Printer{Out: &out}, []doctor.Finding{
-		{Check: "clock", State: doctor.Problem, Found: "is wrong", Cure: "mend it"}, {Check: "mail", State: doctor.OK, Found: "fine"},
+		{
+			Check: "clock",
+			State: doctor.Problem,
+			Found: "is wrong",
+			Cure:  "mend it",
+		},
+		{Check: "mail", State: doctor.OK, Found: "fine"},
 	}))
 	assert.Equal(t, "problem  clock  is wrong\n                → mend it\nok       mail   fine\n", out.String())
 }

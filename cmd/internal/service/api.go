@@ -123,8 +123,8 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 	return nil
 }
 
-// closeWhenDraining makes clients and proxies that keep connections open connect anew for their next request, which then
-// goes to another process. A connection that is closed without this loses the request that is just on its way.
+// closeWhenDraining makes clients and proxies that keep connections open connect anew for their next request, which
+// then goes to another process. A connection that is closed without this loses the request that is just on its way.
 func closeWhenDraining(ctx context.Context, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if ctx.Err() != nil {

@@ -2,7 +2,6 @@ package service_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -55,7 +54,10 @@ func TestRollingUpdateDropsNoRequest(t *testing.T) {
 	stop()
 	clients.Wait()
 	var events int64
-	require.NoError(t, b.db.NewRaw("SELECT count(*) FROM events WHERE type = 'interview.started'").Scan(t.Context(), &events))
+	require.NoError(
+		t,
+		b.db.NewRaw("SELECT count(*) FROM events WHERE type = 'interview.started'").Scan(t.Context(), &events),
+	)
 	require.Equal(t, stored.Load(), events, "each is stored once")
 }
 
@@ -120,7 +122,7 @@ func (p *balancer) watch(processes ...*apiProcess) {
 		once := sync.OnceFunc(func() { close(ready) })
 		go func() {
 			for p.t.Context().Err() == nil {
-				resp, err := http.Get(process.url + "/readyz") //nolint:noctx // ends soon
+				resp, err := http.Get(process.url + "/readyz")
 				up := err == nil && resp.StatusCode == http.StatusOK
 				if err == nil {
 					_ = resp.Body.Close()
@@ -160,7 +162,11 @@ func (p *balancer) publish(key string) (accepted bool) {
 	p.mu.Lock()
 	url := p.ready[p.next.Add(1)%uint64(len(p.ready))]
 	p.mu.Unlock()
-	req, err := http.NewRequest(http.MethodPost, url+"/events", strings.NewReader(`{"type":"interview.started","data":{}}`))
+	req, err := http.NewRequest(
+		http.MethodPost,
+		url+"/events",
+		strings.NewReader(`{"type":"interview.started","data":{}}`),
+	)
 	if err != nil {
 		p.t.Error(err)
 		return false
@@ -175,7 +181,7 @@ func (p *balancer) publish(key string) (accepted bool) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusAccepted {
-		p.t.Error(fmt.Sprintf("%s %s %v", resp.Status, body, err))
+		p.t.Errorf("%s %s %v", resp.Status, body, err)
 		return false
 	}
 	return true

@@ -455,6 +455,7 @@ const (
 	ALREADYEXISTS           ErrorDetailCode = "ALREADY_EXISTS"
 	APIKEYSUSPENDED         ErrorDetailCode = "API_KEY_SUSPENDED"
 	CONFLICT                ErrorDetailCode = "CONFLICT"
+	EVENTSREMOVED           ErrorDetailCode = "EVENTS_REMOVED"
 	IDEMPOTENCYCONFLICT     ErrorDetailCode = "IDEMPOTENCY_CONFLICT"
 	INSUFFICIENTPERMISSIONS ErrorDetailCode = "INSUFFICIENT_PERMISSIONS"
 	INTERNALERROR           ErrorDetailCode = "INTERNAL_ERROR"
@@ -481,6 +482,8 @@ func (e ErrorDetailCode) Valid() bool {
 	case APIKEYSUSPENDED:
 		return true
 	case CONFLICT:
+		return true
+	case EVENTSREMOVED:
 		return true
 	case IDEMPOTENCYCONFLICT:
 		return true
@@ -558,6 +561,48 @@ const (
 func (e EventsPublishedResults1Success) Valid() bool {
 	switch e {
 	case EventsPublishedResults1SuccessFalse:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FanOutReason.
+const (
+	FanOutReasonCreatedLater  FanOutReason = "created_later"
+	FanOutReasonDeleted       FanOutReason = "deleted"
+	FanOutReasonFiltered      FanOutReason = "filtered"
+	FanOutReasonInactive      FanOutReason = "inactive"
+	FanOutReasonLessThanNil   FanOutReason = "<nil>"
+	FanOutReasonNotSubscribed FanOutReason = "not_subscribed"
+	FanOutReasonOtherCompany  FanOutReason = "other_company"
+	FanOutReasonOtherJobs     FanOutReason = "other_jobs"
+	FanOutReasonTest          FanOutReason = "test"
+	FanOutReasonUnknown       FanOutReason = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the FanOutReason enum.
+func (e FanOutReason) Valid() bool {
+	switch e {
+	case FanOutReasonCreatedLater:
+		return true
+	case FanOutReasonDeleted:
+		return true
+	case FanOutReasonFiltered:
+		return true
+	case FanOutReasonInactive:
+		return true
+	case FanOutReasonLessThanNil:
+		return true
+	case FanOutReasonNotSubscribed:
+		return true
+	case FanOutReasonOtherCompany:
+		return true
+	case FanOutReasonOtherJobs:
+		return true
+	case FanOutReasonTest:
+		return true
+	case FanOutReasonUnknown:
 		return true
 	default:
 		return false
@@ -759,6 +804,24 @@ func (e RateLimitExceededStatusCode) Valid() bool {
 	}
 }
 
+// Defines values for ReplayKind.
+const (
+	ReplayKindCatchUp ReplayKind = "catch-up"
+	ReplayKindReplay  ReplayKind = "replay"
+)
+
+// Valid indicates whether the value is a known member of the ReplayKind enum.
+func (e ReplayKind) Valid() bool {
+	switch e {
+	case ReplayKindCatchUp:
+		return true
+	case ReplayKindReplay:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayState.
 const (
 	ReplayStateCanceled  ReplayState = "canceled"
@@ -777,6 +840,21 @@ func (e ReplayState) Valid() bool {
 	case ReplayStatePaused:
 		return true
 	case ReplayStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReplayCountDryRun.
+const (
+	ReplayCountDryRunTrue ReplayCountDryRun = true
+)
+
+// Valid indicates whether the value is a known member of the ReplayCountDryRun enum.
+func (e ReplayCountDryRun) Valid() bool {
+	switch e {
+	case ReplayCountDryRunTrue:
 		return true
 	default:
 		return false
@@ -807,6 +885,7 @@ func (e ReplayInputStatus) Valid() bool {
 // Defines values for Scope.
 const (
 	Asterisk         Scope = "*"
+	Console          Scope = "console"
 	DeleteAgents     Scope = "delete:agents"
 	DeleteCandidates Scope = "delete:candidates"
 	DeleteCompanies  Scope = "delete:companies"
@@ -837,6 +916,8 @@ const (
 func (e Scope) Valid() bool {
 	switch e {
 	case Asterisk:
+		return true
+	case Console:
 		return true
 	case DeleteAgents:
 		return true
@@ -1455,6 +1536,21 @@ func (e UpdateCompany200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for CreatePortalLink201JSONResponseBodySuccess.
+const (
+	CreatePortalLink201JSONResponseBodySuccessTrue CreatePortalLink201JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the CreatePortalLink201JSONResponseBodySuccess enum.
+func (e CreatePortalLink201JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case CreatePortalLink201JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListDeliveries200JSONResponseBodySuccess.
 const (
 	ListDeliveries200JSONResponseBodySuccessTrue ListDeliveries200JSONResponseBodySuccess = true
@@ -1626,6 +1722,21 @@ func (e UpdateEventType200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for ListSamples200JSONResponseBodySuccess.
+const (
+	ListSamples200JSONResponseBodySuccessTrue ListSamples200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the ListSamples200JSONResponseBodySuccess enum.
+func (e ListSamples200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case ListSamples200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListEventTypeVersions200JSONResponseBodySuccess.
 const (
 	ListEventTypeVersions200JSONResponseBodySuccessTrue ListEventTypeVersions200JSONResponseBodySuccess = true
@@ -1635,6 +1746,21 @@ const (
 func (e ListEventTypeVersions200JSONResponseBodySuccess) Valid() bool {
 	switch e {
 	case ListEventTypeVersions200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListEvents200JSONResponseBodySuccess.
+const (
+	ListEvents200JSONResponseBodySuccessTrue ListEvents200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the ListEvents200JSONResponseBodySuccess enum.
+func (e ListEvents200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case ListEvents200JSONResponseBodySuccessTrue:
 		return true
 	default:
 		return false
@@ -1680,6 +1806,21 @@ const (
 func (e GetEvent200JSONResponseBodySuccess) Valid() bool {
 	switch e {
 	case GetEvent200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListFanOut200JSONResponseBodySuccess.
+const (
+	ListFanOut200JSONResponseBodySuccessTrue ListFanOut200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the ListFanOut200JSONResponseBodySuccess enum.
+func (e ListFanOut200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case ListFanOut200JSONResponseBodySuccessTrue:
 		return true
 	default:
 		return false
@@ -2031,6 +2172,36 @@ func (e UpdateWebhook200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for CatchUpWebhook200JSONResponseBodySuccess.
+const (
+	CatchUpWebhook200JSONResponseBodySuccessTrue CatchUpWebhook200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the CatchUpWebhook200JSONResponseBodySuccess enum.
+func (e CatchUpWebhook200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case CatchUpWebhook200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CatchUpWebhook202JSONResponseBodySuccess.
+const (
+	CatchUpWebhook202JSONResponseBodySuccessTrue CatchUpWebhook202JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the CatchUpWebhook202JSONResponseBodySuccess enum.
+func (e CatchUpWebhook202JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case CatchUpWebhook202JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListReplays200JSONResponseBodySuccess.
 const (
 	ListReplays200JSONResponseBodySuccessTrue ListReplays200JSONResponseBodySuccess = true
@@ -2040,6 +2211,21 @@ const (
 func (e ListReplays200JSONResponseBodySuccess) Valid() bool {
 	switch e {
 	case ListReplays200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreateReplay200JSONResponseBodySuccess.
+const (
+	CreateReplay200JSONResponseBodySuccessTrue CreateReplay200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the CreateReplay200JSONResponseBodySuccess enum.
+func (e CreateReplay200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case CreateReplay200JSONResponseBodySuccessTrue:
 		return true
 	default:
 		return false
@@ -2689,6 +2875,24 @@ type CandidatePatch struct {
 	Status      *string `json:"status,omitempty"`
 }
 
+// CatchUpCount defines model for CatchUpCount.
+type CatchUpCount struct {
+	// Complete false if there are events that were not counted
+	Complete bool `json:"complete"`
+
+	// Deliveries number of deliveries that a catch-up would make now
+	Deliveries int `json:"deliveries"`
+}
+
+// CatchUpInput defines model for CatchUpInput.
+type CatchUpInput struct {
+	// DryRun count the deliveries and make none
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Since events that occurred at or after this time
+	Since time.Time `json:"since"`
+}
+
 // Company defines model for Company.
 type Company struct {
 	CreatedAt   time.Time          `json:"createdAt"`
@@ -2984,6 +3188,20 @@ type EventAccepted struct {
 	Type string             `json:"type"`
 }
 
+// EventFeed defines model for EventFeed.
+type EventFeed struct {
+	Data []Event `json:"data"`
+
+	// HasMore false if the page ends at the end of the feed
+	HasMore bool `json:"hasMore"`
+
+	// HeldSince when the first event occurred that is stored and waits for an earlier transaction
+	HeldSince *time.Time `json:"heldSince"`
+
+	// NextCursor where to continue
+	NextCursor string `json:"nextCursor"`
+}
+
 // EventInput defines model for EventInput.
 type EventInput struct {
 	// CompanyID the company of the event; platform keys must name it here or in the query
@@ -3006,7 +3224,9 @@ type EventRef struct {
 // EventRef0 defines model for EventRef.0.
 type EventRef0 = int
 
-// EventRef1 Examples: interview.completed, INTERVIEW_COMPLETED
+// EventRef1 For an open profile such as `standard` also all types with a first word, including those that are registered later: `interview.*`.
+//
+// Examples: interview.completed, INTERVIEW_COMPLETED, interview.*
 type EventRef1 = string
 
 // EventType defines model for EventType.
@@ -3115,6 +3335,43 @@ type EventsPublished_Results_Item struct {
 	Success bool        `json:"success"`
 	union   json.RawMessage
 }
+
+// FanOut defines model for FanOut.
+type FanOut struct {
+	// ChangedAt when a webhook that did not get the event was last changed, if that was after the event
+	ChangedAt *time.Time `json:"changedAt"`
+
+	// CompanyID the company of the webhook; null for a global one
+	CompanyID *openapi_types.UUID `json:"companyId"`
+
+	// Delivery the delivery of the event; null if the webhook did not get it
+	Delivery *Delivery `json:"delivery"`
+
+	// Name name of the webhook
+	Name    string `json:"name"`
+	Profile string `json:"profile"`
+
+	// Reason why the webhook did not get the event; null if it did
+	Reason    *FanOutReason      `json:"reason"`
+	WebhookID openapi_types.UUID `json:"webhookId"`
+
+	// Why the reason in a sentence, or why the delivery is paused
+	Why *string `json:"why"`
+}
+
+// FanOutReason why the webhook did not get the event; null if it did
+type FanOutReason string
+
+// Filter Selects among the events that the webhook is subscribed to, by their content. The members `data`, `context` and
+// `type` of an event may be named; an object names members of its own, which must all match. A value must be equal.
+// An object of operators is a condition: `$eq`, `$ne`, `$in` (one of an array), `$gt`, `$gte`, `$lt`, `$lte` (a
+// number or a string), `$startsWith`, `$exists`. `$and` and `$or` take an array of filters, `$not` a filter. A
+// member of an array matches if one of its elements does. A filter has at most 4096 bytes, 50 conditions and 8
+// levels. Events that it leaves out make no delivery; tests and `candidate.erased` to a past receiver are sent
+// whatever it says.
+//
+// Examples: {"data":{"rating":{"$gte":80},"source":{"$in":["ATS","portal"]},"status":"COMPLETED"}}
+type Filter map[string]interface{}
 
 // General the result of the analysis; further fields of the analyser are shown too
 type General struct {
@@ -3434,6 +3691,20 @@ type Page struct {
 	TotalPages int `json:"totalPages"`
 }
 
+// PortalLink defines model for PortalLink.
+type PortalLink struct {
+	ExpiresAt time.Time `json:"expiresAt"`
+
+	// URL opens the pages; it is a credential
+	URL string `json:"url"`
+}
+
+// PortalLinkInput defines model for PortalLinkInput.
+type PortalLinkInput struct {
+	// FrameAncestors origins, as in https://app.example.com, that may show the pages in a frame; none if omitted
+	FrameAncestors *[]string `json:"frameAncestors,omitempty"`
+}
+
 // Profile defines model for Profile.
 type Profile struct {
 	// Attempts largest number of attempts, including the first
@@ -3521,6 +3792,9 @@ type Replay struct {
 	Events []string           `json:"events"`
 	ID     openapi_types.UUID `json:"id"`
 
+	// Kind a catch-up makes deliveries of events without one
+	Kind ReplayKind `json:"kind"`
+
 	// Replayed number of deliveries that have been queued again so far
 	Replayed int `json:"replayed"`
 
@@ -3537,11 +3811,39 @@ type Replay struct {
 	WebhookID openapi_types.UUID `json:"webhookId"`
 }
 
+// ReplayKind a catch-up makes deliveries of events without one
+type ReplayKind string
+
 // ReplayState defines model for Replay.State.
 type ReplayState string
 
+// ReplayCount defines model for ReplayCount.
+type ReplayCount struct {
+	DryRun ReplayCountDryRun `json:"dryRun"`
+
+	// Estimated matching, or an estimate for the whole time if that is not exact
+	Estimated int `json:"estimated"`
+
+	// IsExact whether these are all deliveries of the time
+	IsExact bool `json:"isExact"`
+
+	// Matching matching deliveries among the first 10000 of the time
+	Matching int `json:"matching"`
+
+	// Seconds how long sending them again takes at least; null if not known
+	Seconds *int      `json:"seconds"`
+	Since   time.Time `json:"since"`
+	Until   time.Time `json:"until"`
+}
+
+// ReplayCountDryRun defines model for ReplayCount.DryRun.
+type ReplayCountDryRun bool
+
 // ReplayInput defines model for ReplayInput.
 type ReplayInput struct {
+	// DryRun count what the replay would send again, and start nothing
+	DryRun *bool `json:"dryRun,omitempty"`
+
 	// Events deliveries of these events; all if omitted or empty
 	Events *[]EventRef `json:"events,omitempty"`
 
@@ -3582,6 +3884,30 @@ type Salary struct {
 	Period *string  `json:"period,omitempty"`
 }
 
+// Samples defines model for Samples.
+type Samples struct {
+	// Data the event's data; null if there is no sample
+	Data *map[string]interface{} `json:"data"`
+
+	// Reason why there is no sample
+	Reason  *string `json:"reason"`
+	Samples []struct {
+		// Body the body; its white space is not that of a delivery
+		Body map[string]interface{} `json:"body"`
+
+		// Event the profile's name for the type
+		Event string `json:"event"`
+
+		// Headers the headers that do not depend on the webhook's secret
+		Headers map[string]string `json:"headers"`
+		Profile string            `json:"profile"`
+
+		// SignatureHeaders the names of the other headers, which prove the sender
+		SignatureHeaders []string `json:"signatureHeaders"`
+	} `json:"samples"`
+	Type string `json:"type"`
+}
+
 // Scope defines model for Scope.
 type Scope string
 
@@ -3594,12 +3920,20 @@ type SecretRotation struct {
 	Secret *string `json:"secret,omitempty"`
 }
 
+// TestInput other fields are ignored, and so are bodies of another media type
+type TestInput struct {
+	// Type an event type that the webhook's profile sends, or the profile's name for one; without it, a ping
+	//
+	// Examples: interview.completed
+	Type *string `json:"type,omitempty"`
+}
+
 // TestResult defines model for TestResult.
 type TestResult struct {
 	// AuthorizationKey the key that deliveries send in `Authorization`; only for profiles that send one
 	AuthorizationKey *string `json:"authorizationKey,omitempty"`
 
-	// DeliveryID the delivery of the ping; only after a successful test
+	// DeliveryID the delivery of the test; only after a successful test
 	DeliveryID *openapi_types.UUID `json:"deliveryId,omitempty"`
 
 	// DurationMs duration of the attempt in milliseconds; only after a successful test
@@ -3611,7 +3945,7 @@ type TestResult struct {
 	// Message the result in a sentence
 	Message string `json:"message"`
 
-	// Success true if the receiver accepted the ping
+	// Success true if the receiver accepted the delivery
 	Success bool `json:"success"`
 }
 
@@ -3645,6 +3979,7 @@ type Webhook struct {
 
 	// Events the names of the events that the webhook receives
 	Events  []string `json:"events"`
+	Filter  *Filter  `json:"filter"`
 	Headers []struct {
 		// IsMasked the value is stored encrypted: Authorization, X-API-Key, X-Secret, API-Key
 		IsMasked bool   `json:"isMasked"`
@@ -3692,7 +4027,7 @@ type WebhookSignatureAlgorithms string
 type WebhookInput struct {
 	Auth *AuthInput `json:"auth,omitempty"`
 
-	// CircuitRecovery how an open circuit closes: `manual` (by a reset) or `probe` (by a successful trial delivery after a cool-down); null for the server's setting
+	// CircuitRecovery how an open circuit closes: `manual` (by a reset) or `probe` (by a successful trial delivery after a cool-down); null for the server's setting, by default `probe` for all profiles but `instaview`
 	CircuitRecovery *WebhookInputCircuitRecovery `json:"circuitRecovery,omitempty"`
 
 	// CompanyID the company whose events the webhook receives; without it, the webhook receives the events of all companies that the key can access
@@ -3701,6 +4036,7 @@ type WebhookInput struct {
 
 	// Events the events that the webhook receives
 	Events []EventRef `json:"events"`
+	Filter *Filter    `json:"filter,omitempty"`
 
 	// Headers headers added to every request to the receiver
 	Headers *[]HeaderInput `json:"headers,omitempty"`
@@ -3722,7 +4058,7 @@ type WebhookInput struct {
 	URL string `json:"url"`
 }
 
-// WebhookInputCircuitRecovery how an open circuit closes: `manual` (by a reset) or `probe` (by a successful trial delivery after a cool-down); null for the server's setting
+// WebhookInputCircuitRecovery how an open circuit closes: `manual` (by a reset) or `probe` (by a successful trial delivery after a cool-down); null for the server's setting, by default `probe` for all profiles but `instaview`
 type WebhookInputCircuitRecovery string
 
 // WebhookInputSignatureAlgorithms defines model for WebhookInput.SignatureAlgorithms.
@@ -3747,6 +4083,9 @@ type WebhookPatch struct {
 
 	// Events replaces all events
 	Events *[]EventRef `json:"events,omitempty"`
+
+	// Filter replaces the filter; null removes it
+	Filter *Filter `json:"filter,omitempty"`
 
 	// Headers replaces all headers
 	Headers *[]HeaderInput `json:"headers,omitempty"`
@@ -4024,6 +4363,9 @@ type GetCompany200JSONResponseBodySuccess bool
 // UpdateCompany200JSONResponseBodySuccess defines parameters for UpdateCompany.
 type UpdateCompany200JSONResponseBodySuccess bool
 
+// CreatePortalLink201JSONResponseBodySuccess defines parameters for CreatePortalLink.
+type CreatePortalLink201JSONResponseBodySuccess bool
+
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
 	// WebhookID only deliveries to this webhook
@@ -4132,6 +4474,18 @@ type UpdateEventTypeParamsForce string
 // UpdateEventType200JSONResponseBodySuccess defines parameters for UpdateEventType.
 type UpdateEventType200JSONResponseBodySuccess bool
 
+// ListSamplesParams defines parameters for ListSamples.
+type ListSamplesParams struct {
+	// Profile only the sample of this profile, which must send the type
+	Profile *string `form:"profile,omitempty" json:"profile,omitempty"`
+
+	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
+	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+}
+
+// ListSamples200JSONResponseBodySuccess defines parameters for ListSamples.
+type ListSamples200JSONResponseBodySuccess bool
+
 // ListEventTypeVersionsParams defines parameters for ListEventTypeVersions.
 type ListEventTypeVersionsParams struct {
 	// Page number of the page; the first is 1
@@ -4146,6 +4500,27 @@ type ListEventTypeVersionsParams struct {
 
 // ListEventTypeVersions200JSONResponseBodySuccess defines parameters for ListEventTypeVersions.
 type ListEventTypeVersions200JSONResponseBodySuccess bool
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
+	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+
+	// After nextCursor of the previous page
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// Types at most 50 event types, separated by commas, such as interview.started,job.*
+	Types *string `form:"types,omitempty" json:"types,omitempty"`
+
+	// Wait how many seconds to wait for an event
+	Wait *int `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// Limit number of items on a page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListEvents200JSONResponseBodySuccess defines parameters for ListEvents.
+type ListEvents200JSONResponseBodySuccess bool
 
 // PublishEventParams defines parameters for PublishEvent.
 type PublishEventParams struct {
@@ -4169,6 +4544,21 @@ type PublishEvent207JSONResponseBodySuccess bool
 
 // GetEvent200JSONResponseBodySuccess defines parameters for GetEvent.
 type GetEvent200JSONResponseBodySuccess bool
+
+// ListFanOutParams defines parameters for ListFanOut.
+type ListFanOutParams struct {
+	// WebhookID only this webhook, which may also be one that gets no events of the company
+	WebhookID *openapi_types.UUID `form:"webhookId,omitempty" json:"webhookId,omitempty"`
+
+	// Page number of the page; the first is 1
+	Page *PageNumber `form:"page,omitempty" json:"page,omitempty"`
+
+	// Limit number of items on a page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListFanOut200JSONResponseBodySuccess defines parameters for ListFanOut.
+type ListFanOut200JSONResponseBodySuccess bool
 
 // ListInterviewsParams defines parameters for ListInterviews.
 type ListInterviewsParams struct {
@@ -4340,6 +4730,12 @@ type GetWebhook200JSONResponseBodySuccess bool
 // UpdateWebhook200JSONResponseBodySuccess defines parameters for UpdateWebhook.
 type UpdateWebhook200JSONResponseBodySuccess bool
 
+// CatchUpWebhook200JSONResponseBodySuccess defines parameters for CatchUpWebhook.
+type CatchUpWebhook200JSONResponseBodySuccess bool
+
+// CatchUpWebhook202JSONResponseBodySuccess defines parameters for CatchUpWebhook.
+type CatchUpWebhook202JSONResponseBodySuccess bool
+
 // ListReplaysParams defines parameters for ListReplays.
 type ListReplaysParams struct {
 	// Page number of the page; the first is 1
@@ -4351,6 +4747,9 @@ type ListReplaysParams struct {
 
 // ListReplays200JSONResponseBodySuccess defines parameters for ListReplays.
 type ListReplays200JSONResponseBodySuccess bool
+
+// CreateReplay200JSONResponseBodySuccess defines parameters for CreateReplay.
+type CreateReplay200JSONResponseBodySuccess bool
 
 // CreateReplay202JSONResponseBodySuccess defines parameters for CreateReplay.
 type CreateReplay202JSONResponseBodySuccess bool
@@ -4409,6 +4808,9 @@ type CreateCompanyJSONRequestBody = CompanyInput
 // UpdateCompanyJSONRequestBody defines body for UpdateCompany for application/json ContentType.
 type UpdateCompanyJSONRequestBody = CompanyPatch
 
+// CreatePortalLinkJSONRequestBody defines body for CreatePortalLink for application/json ContentType.
+type CreatePortalLinkJSONRequestBody = PortalLinkInput
+
 // CreateEventTypeJSONRequestBody defines body for CreateEventType for application/json ContentType.
 type CreateEventTypeJSONRequestBody = EventTypeInput
 
@@ -4442,11 +4844,17 @@ type CreateWebhookJSONRequestBody = WebhookInput
 // UpdateWebhookJSONRequestBody defines body for UpdateWebhook for application/json ContentType.
 type UpdateWebhookJSONRequestBody = WebhookPatch
 
+// CatchUpWebhookJSONRequestBody defines body for CatchUpWebhook for application/json ContentType.
+type CatchUpWebhookJSONRequestBody = CatchUpInput
+
 // CreateReplayJSONRequestBody defines body for CreateReplay for application/json ContentType.
 type CreateReplayJSONRequestBody = ReplayInput
 
 // RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
 type RotateWebhookSecretJSONRequestBody = SecretRotation
+
+// TestWebhookJSONRequestBody defines body for TestWebhook for application/json ContentType.
+type TestWebhookJSONRequestBody = TestInput
 
 // Getter for additional properties for General. Returns the specified
 // element and whether it was found
@@ -5423,6 +5831,24 @@ type ClientInterface interface {
 	// Corresponds with PATCH /companies/{id} (the `UpdateCompany` operationId).
 	UpdateCompany(ctx context.Context, id ID, body UpdateCompanyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreatePortalLinkWithBody Make a link to the pages of a company
+	//
+	// The link opens the pages of the console for this company alone, without another key: its webhooks, deliveries, replays and events, as far as the calling key has the scopes for them. It works for an hour and ends with the key. Nothing is stored. Give it to a customer, or show it in a frame of one of `frameAncestors`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /companies/{id}/portal-links (the `CreatePortalLink` operationId).
+	CreatePortalLinkWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreatePortalLink Make a link to the pages of a company
+	//
+	// The link opens the pages of the console for this company alone, without another key: its webhooks, deliveries, replays and events, as far as the calling key has the scopes for them. It works for an hour and ends with the key. Nothing is stored. Give it to a customer, or show it in a frame of one of `frameAncestors`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /companies/{id}/portal-links (the `CreatePortalLink` operationId).
+	CreatePortalLink(ctx context.Context, id ID, body CreatePortalLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDeliveries List deliveries, newest first
 	//
 	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
@@ -5547,12 +5973,40 @@ type ClientInterface interface {
 	// Corresponds with PUT /event-types/{name} (the `UpdateEventType` operationId).
 	UpdateEventType(ctx context.Context, name EventTypeName, params *UpdateEventTypeParams, body UpdateEventTypeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListSamples Show a sample of an event type, as each profile sends it
+	//
+	// `data` is the event's data, as `POST /events` accepts it. Each of `samples` is what a receiver of that profile gets: the body, and the headers without those that prove the sender, which `signatureHeaders` names. Samples of the catalogue's types are those of events that this server creates; their ids, times and links are examples. A custom type takes its sample from the `examples` of its schema, or else one is made from the schema. If none is found that fits the schema, `data` is null, `samples` is empty and `reason` says so.
+	//
+	// Corresponds with GET /event-types/{name}/samples (the `ListSamples` operationId).
+	ListSamples(ctx context.Context, name EventTypeName, params *ListSamplesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListEventTypeVersions List the versions of the schema of an event type, newest first
 	//
 	// A type of the catalogue has one version, or none if it accepts any data. Of a company's own type the newest 100 versions are kept.
 	//
 	// Corresponds with GET /event-types/{name}/versions (the `ListEventTypeVersions` operationId).
 	ListEventTypeVersions(ctx context.Context, name EventTypeName, params *ListEventTypeVersionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListEvents Read the feed of events
+	//
+	// Returns the events of the company in one order, the oldest first: for receivers behind a firewall, for
+	// comparisons and for audits. Continue with `nextCursor` as `after`. A cursor may be kept for any time, and every
+	// page has one, also an empty page. A reader that follows the cursors sees each event exactly once, also one whose
+	// transaction took long. Without `after`, the feed begins with the oldest event that is stored.
+	//
+	// With `wait`, a request that finds no event is answered as soon as there is one, or with an empty page after that
+	// many seconds. A page has at most `limit` events and about 2 MiB of data. With `types`, a page may be empty
+	// although `hasMore` is true: continue at once.
+	//
+	// If events after the cursor may have been removed by retention, the answer is 410 `EVENTS_REMOVED`, once. The reader
+	// has missed events and continues with `details.nextCursor`. So does a reader whose cursor is ahead of a database that
+	// was restored from a backup. After a database was restored to an earlier moment, read from the beginning.
+	//
+	// An event is shown when all transactions of the database that began before that of the event have ended. If one
+	// stays open, `heldSince` is when the first event occurred that waits for it; otherwise it is null.
+	//
+	// Corresponds with GET /events (the `ListEvents` operationId).
+	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PublishEventWithBody Publish events
 	//
@@ -5630,6 +6084,29 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /events/{id} (the `GetEvent` operationId).
 	GetEvent(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListFanOut List who got an event, and who did not and why
+	//
+	// First the webhooks that got the event, each with its delivery; then those of the company, and for a platform key
+	// those of the platform, that did not get it, each with a `reason`. The first of these reasons that applies is
+	// shown:
+	//
+	// - `test`: the event is a test call's, which is sent to one webhook alone
+	// - `other_company`: the webhook gets the events of another company
+	// - `created_later`: the webhook was created after the event
+	// - `deleted`: the webhook was deleted
+	// - `not_subscribed`: the webhook is not subscribed to the type, or its profile does not send it
+	// - `filtered`: the webhook's filter does not match the event
+	// - `other_jobs`: the webhook gets the events of certain jobs alone
+	// - `inactive`: the webhook is not active; an inactive webhook gets no deliveries
+	// - `unknown`: the webhook would get the event now
+	//
+	// An open circuit is no reason: its webhook gets a delivery, which is `paused`. What a webhook was at the event is
+	// not stored: reasons come from what it is now. `changedAt` is set if it was changed after the event, so that the
+	// reason may have been another one then. Deleted webhooks are listed if they got the event, or are asked for.
+	//
+	// Corresponds with GET /events/{id}/fan-out (the `ListFanOut` operationId).
+	ListFanOut(ctx context.Context, id ID, params *ListFanOutParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListInterviews List interviews
 	//
@@ -5902,6 +6379,24 @@ type ClientInterface interface {
 	// Corresponds with PATCH /webhooks/{id} (the `UpdateWebhook` operationId).
 	UpdateWebhook(ctx context.Context, id ID, body UpdateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CatchUpWebhookWithBody Deliver the events that a webhook missed
+	//
+	// A webhook gets no delivery of an event that was published while it was inactive, before it was created, or before it was subscribed to its type. This starts a replay that makes these deliveries, for the events since a time to which the webhook is subscribed now: oldest first, at the rate limit of the webhook. No event is delivered that has a delivery already. Tests and erased events are left out. With `dryRun`, the deliveries are only counted, for at most 5 seconds; `complete` is false if there may be more. An inactive webhook is answered with 409 `INVALID_STATE`, unless `dryRun` is set.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
+	CatchUpWebhookWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CatchUpWebhook Deliver the events that a webhook missed
+	//
+	// A webhook gets no delivery of an event that was published while it was inactive, before it was created, or before it was subscribed to its type. This starts a replay that makes these deliveries, for the events since a time to which the webhook is subscribed now: oldest first, at the rate limit of the webhook. No event is delivered that has a delivery already. Tests and erased events are left out. With `dryRun`, the deliveries are only counted, for at most 5 seconds; `complete` is false if there may be more. An inactive webhook is answered with 409 `INVALID_STATE`, unless `dryRun` is set.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
+	CatchUpWebhook(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetWebhookKeys Show the public keys of a webhook
 	//
 	// The JSON Web Key Set (RFC 7517, RFC 8037) with which a receiver verifies the `v1a` signatures: the current key first, then earlier ones that still sign, the newest first. It needs no key. A signature does not name its key, so try each; read the set again when none fits. Answers 404 for a webhook without `v1a` in its `signatureAlgorithms`.
@@ -5918,7 +6413,7 @@ type ClientInterface interface {
 
 	// CreateReplayWithBody Send many deliveries again
 	//
-	// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited.
+	// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited. With `dryRun`, the answer is 200 with the number of deliveries and the time that the replay would take, and nothing is started.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -5927,7 +6422,7 @@ type ClientInterface interface {
 
 	// CreateReplay Send many deliveries again
 	//
-	// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited.
+	// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited. With `dryRun`, the answer is 200 with the number of deliveries and the time that the replay would take, and nothing is started.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -6001,12 +6496,23 @@ type ClientInterface interface {
 	// Corresponds with DELETE /webhooks/{id}/secrets/{fingerprint} (the `RevokeWebhookSecret` operationId).
 	RevokeWebhookSecret(ctx context.Context, id ID, fingerprint string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// TestWebhook Send a ping and wait for the result
+	// TestWebhookWithBody Send a ping or a sample of an event, and wait for the result
 	//
-	// A body is ignored. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it. If the profile sends a key in `Authorization`, the answer contains that key.
+	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+	//
+	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /webhooks/{id}/test (the `TestWebhook` operationId).
-	TestWebhook(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	TestWebhookWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestWebhook Send a ping or a sample of an event, and wait for the result
+	//
+	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /webhooks/{id}/test (the `TestWebhook` operationId).
+	TestWebhook(ctx context.Context, id ID, body TestWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListAgents List agents
@@ -6586,6 +7092,44 @@ func (c *Client) UpdateCompany(ctx context.Context, id ID, body UpdateCompanyJSO
 	return c.Client.Do(req)
 }
 
+// CreatePortalLinkWithBody Make a link to the pages of a company
+//
+// The link opens the pages of the console for this company alone, without another key: its webhooks, deliveries, replays and events, as far as the calling key has the scopes for them. It works for an hour and ends with the key. Nothing is stored. Give it to a customer, or show it in a frame of one of `frameAncestors`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /companies/{id}/portal-links (the `CreatePortalLink` operationId).
+func (c *Client) CreatePortalLinkWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePortalLinkRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreatePortalLink Make a link to the pages of a company
+//
+// The link opens the pages of the console for this company alone, without another key: its webhooks, deliveries, replays and events, as far as the calling key has the scopes for them. It works for an hour and ends with the key. Nothing is stored. Give it to a customer, or show it in a frame of one of `frameAncestors`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /companies/{id}/portal-links (the `CreatePortalLink` operationId).
+func (c *Client) CreatePortalLink(ctx context.Context, id ID, body CreatePortalLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePortalLinkRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListDeliveries List deliveries, newest first
 //
 // Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
@@ -6830,6 +7374,23 @@ func (c *Client) UpdateEventType(ctx context.Context, name EventTypeName, params
 	return c.Client.Do(req)
 }
 
+// ListSamples Show a sample of an event type, as each profile sends it
+//
+// `data` is the event's data, as `POST /events` accepts it. Each of `samples` is what a receiver of that profile gets: the body, and the headers without those that prove the sender, which `signatureHeaders` names. Samples of the catalogue's types are those of events that this server creates; their ids, times and links are examples. A custom type takes its sample from the `examples` of its schema, or else one is made from the schema. If none is found that fits the schema, `data` is null, `samples` is empty and `reason` says so.
+//
+// Corresponds with GET /event-types/{name}/samples (the `ListSamples` operationId).
+func (c *Client) ListSamples(ctx context.Context, name EventTypeName, params *ListSamplesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSamplesRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListEventTypeVersions List the versions of the schema of an event type, newest first
 //
 // A type of the catalogue has one version, or none if it accepts any data. Of a company's own type the newest 100 versions are kept.
@@ -6837,6 +7398,37 @@ func (c *Client) UpdateEventType(ctx context.Context, name EventTypeName, params
 // Corresponds with GET /event-types/{name}/versions (the `ListEventTypeVersions` operationId).
 func (c *Client) ListEventTypeVersions(ctx context.Context, name EventTypeName, params *ListEventTypeVersionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListEventTypeVersionsRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListEvents Read the feed of events
+//
+// Returns the events of the company in one order, the oldest first: for receivers behind a firewall, for
+// comparisons and for audits. Continue with `nextCursor` as `after`. A cursor may be kept for any time, and every
+// page has one, also an empty page. A reader that follows the cursors sees each event exactly once, also one whose
+// transaction took long. Without `after`, the feed begins with the oldest event that is stored.
+//
+// With `wait`, a request that finds no event is answered as soon as there is one, or with an empty page after that
+// many seconds. A page has at most `limit` events and about 2 MiB of data. With `types`, a page may be empty
+// although `hasMore` is true: continue at once.
+//
+// If events after the cursor may have been removed by retention, the answer is 410 `EVENTS_REMOVED`, once. The reader
+// has missed events and continues with `details.nextCursor`. So does a reader whose cursor is ahead of a database that
+// was restored from a backup. After a database was restored to an earlier moment, read from the beginning.
+//
+// An event is shown when all transactions of the database that began before that of the event have ended. If one
+// stays open, `heldSince` is when the first event occurred that waits for it; otherwise it is null.
+//
+// Corresponds with GET /events (the `ListEvents` operationId).
+func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6944,6 +7536,39 @@ func (c *Client) PublishEvent(ctx context.Context, params *PublishEventParams, b
 // Corresponds with GET /events/{id} (the `GetEvent` operationId).
 func (c *Client) GetEvent(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetEventRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListFanOut List who got an event, and who did not and why
+//
+// First the webhooks that got the event, each with its delivery; then those of the company, and for a platform key
+// those of the platform, that did not get it, each with a `reason`. The first of these reasons that applies is
+// shown:
+//
+// - `test`: the event is a test call's, which is sent to one webhook alone
+// - `other_company`: the webhook gets the events of another company
+// - `created_later`: the webhook was created after the event
+// - `deleted`: the webhook was deleted
+// - `not_subscribed`: the webhook is not subscribed to the type, or its profile does not send it
+// - `filtered`: the webhook's filter does not match the event
+// - `other_jobs`: the webhook gets the events of certain jobs alone
+// - `inactive`: the webhook is not active; an inactive webhook gets no deliveries
+// - `unknown`: the webhook would get the event now
+//
+// An open circuit is no reason: its webhook gets a delivery, which is `paused`. What a webhook was at the event is
+// not stored: reasons come from what it is now. `changedAt` is set if it was changed after the event, so that the
+// reason may have been another one then. Deleted webhooks are listed if they got the event, or are asked for.
+//
+// Corresponds with GET /events/{id}/fan-out (the `ListFanOut` operationId).
+func (c *Client) ListFanOut(ctx context.Context, id ID, params *ListFanOutParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFanOutRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -7515,6 +8140,44 @@ func (c *Client) UpdateWebhook(ctx context.Context, id ID, body UpdateWebhookJSO
 	return c.Client.Do(req)
 }
 
+// CatchUpWebhookWithBody Deliver the events that a webhook missed
+//
+// A webhook gets no delivery of an event that was published while it was inactive, before it was created, or before it was subscribed to its type. This starts a replay that makes these deliveries, for the events since a time to which the webhook is subscribed now: oldest first, at the rate limit of the webhook. No event is delivered that has a delivery already. Tests and erased events are left out. With `dryRun`, the deliveries are only counted, for at most 5 seconds; `complete` is false if there may be more. An inactive webhook is answered with 409 `INVALID_STATE`, unless `dryRun` is set.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
+func (c *Client) CatchUpWebhookWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCatchUpWebhookRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CatchUpWebhook Deliver the events that a webhook missed
+//
+// A webhook gets no delivery of an event that was published while it was inactive, before it was created, or before it was subscribed to its type. This starts a replay that makes these deliveries, for the events since a time to which the webhook is subscribed now: oldest first, at the rate limit of the webhook. No event is delivered that has a delivery already. Tests and erased events are left out. With `dryRun`, the deliveries are only counted, for at most 5 seconds; `complete` is false if there may be more. An inactive webhook is answered with 409 `INVALID_STATE`, unless `dryRun` is set.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
+func (c *Client) CatchUpWebhook(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCatchUpWebhookRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetWebhookKeys Show the public keys of a webhook
 //
 // The JSON Web Key Set (RFC 7517, RFC 8037) with which a receiver verifies the `v1a` signatures: the current key first, then earlier ones that still sign, the newest first. It needs no key. A signature does not name its key, so try each; read the set again when none fits. Answers 404 for a webhook without `v1a` in its `signatureAlgorithms`.
@@ -7551,7 +8214,7 @@ func (c *Client) ListReplays(ctx context.Context, id ID, params *ListReplaysPara
 
 // CreateReplayWithBody Send many deliveries again
 //
-// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited.
+// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited. With `dryRun`, the answer is 200 with the number of deliveries and the time that the replay would take, and nothing is started.
 //
 // Takes any type of body and a specified content type.
 //
@@ -7570,7 +8233,7 @@ func (c *Client) CreateReplayWithBody(ctx context.Context, id ID, contentType st
 
 // CreateReplay Send many deliveries again
 //
-// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited.
+// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited. With `dryRun`, the answer is 200 with the number of deliveries and the time that the replay would take, and nothing is started.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -7744,13 +8407,34 @@ func (c *Client) RevokeWebhookSecret(ctx context.Context, id ID, fingerprint str
 	return c.Client.Do(req)
 }
 
-// TestWebhook Send a ping and wait for the result
+// TestWebhookWithBody Send a ping or a sample of an event, and wait for the result
 //
-// A body is ignored. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it. If the profile sends a key in `Authorization`, the answer contains that key.
+// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+//
+// Takes any type of body and a specified content type.
 //
 // Corresponds with POST /webhooks/{id}/test (the `TestWebhook` operationId).
-func (c *Client) TestWebhook(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewTestWebhookRequest(c.Server, id)
+func (c *Client) TestWebhookWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestWebhookRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestWebhook Send a ping or a sample of an event, and wait for the result
+//
+// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /webhooks/{id}/test (the `TestWebhook` operationId).
+func (c *Client) TestWebhook(ctx context.Context, id ID, body TestWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestWebhookRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -9143,6 +9827,53 @@ func NewUpdateCompanyRequestWithBody(server string, id ID, contentType string, b
 	return req, nil
 }
 
+// NewCreatePortalLinkRequest calls the generic CreatePortalLink builder with application/json body
+func NewCreatePortalLinkRequest(server string, id ID, body CreatePortalLinkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreatePortalLinkRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewCreatePortalLinkRequestWithBody constructs an http.Request for the CreatePortalLink method, with any body, and a specified content type
+func NewCreatePortalLinkRequestWithBody(server string, id ID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/companies/%s/portal-links", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListDeliveriesRequest constructs an http.Request for the ListDeliveries method
 func NewListDeliveriesRequest(server string, params *ListDeliveriesParams) (*http.Request, error) {
 	var err error
@@ -9809,6 +10540,79 @@ func NewUpdateEventTypeRequestWithBody(server string, name EventTypeName, params
 	return req, nil
 }
 
+// NewListSamplesRequest constructs an http.Request for the ListSamples method
+func NewListSamplesRequest(server string, name EventTypeName, params *ListSamplesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/event-types/%s/samples", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Profile != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "profile", *params.Profile, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CompanyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListEventTypeVersionsRequest constructs an http.Request for the ListEventTypeVersions method
 func NewListEventTypeVersionsRequest(server string, name EventTypeName, params *ListEventTypeVersionsParams) (*http.Request, error) {
 	var err error
@@ -9871,6 +10675,108 @@ func NewListEventTypeVersionsRequest(server string, name EventTypeName, params *
 		if params.CompanyID != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListEventsRequest constructs an http.Request for the ListEvents method
+func NewListEventsRequest(server string, params *ListEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.CompanyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Types != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "types", *params.Types, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Wait != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -10000,6 +10906,91 @@ func NewGetEventRequest(server string, id ID) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListFanOutRequest constructs an http.Request for the ListFanOut method
+func NewListFanOutRequest(server string, id ID, params *ListFanOutParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/events/%s/fan-out", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.WebhookID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "webhookId", *params.WebhookID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Page != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page", *params.Page, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -11102,6 +12093,53 @@ func NewUpdateWebhookRequestWithBody(server string, id ID, contentType string, b
 	return req, nil
 }
 
+// NewCatchUpWebhookRequest calls the generic CatchUpWebhook builder with application/json body
+func NewCatchUpWebhookRequest(server string, id ID, body CatchUpWebhookJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCatchUpWebhookRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewCatchUpWebhookRequestWithBody constructs an http.Request for the CatchUpWebhook method, with any body, and a specified content type
+func NewCatchUpWebhookRequestWithBody(server string, id ID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/webhooks/%s/catch-up", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetWebhookKeysRequest constructs an http.Request for the GetWebhookKeys method
 func NewGetWebhookKeysRequest(server string, id ID) (*http.Request, error) {
 	var err error
@@ -11591,8 +12629,19 @@ func NewRevokeWebhookSecretRequest(server string, id ID, fingerprint string) (*h
 	return req, nil
 }
 
-// NewTestWebhookRequest constructs an http.Request for the TestWebhook method
-func NewTestWebhookRequest(server string, id ID) (*http.Request, error) {
+// NewTestWebhookRequest calls the generic TestWebhook builder with application/json body
+func NewTestWebhookRequest(server string, id ID, body TestWebhookJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTestWebhookRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewTestWebhookRequestWithBody constructs an http.Request for the TestWebhook method, with any body, and a specified content type
+func NewTestWebhookRequestWithBody(server string, id ID, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -11617,10 +12666,12 @@ func NewTestWebhookRequest(server string, id ID) (*http.Request, error) {
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -11958,6 +13009,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /companies/{id} (the `UpdateCompany` operationId).
 	UpdateCompanyWithResponse(ctx context.Context, id ID, body UpdateCompanyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateCompanyResponse, error)
 
+	// CreatePortalLinkWithBodyWithResponse Make a link to the pages of a company
+	//
+	// The link opens the pages of the console for this company alone, without another key: its webhooks, deliveries, replays and events, as far as the calling key has the scopes for them. It works for an hour and ends with the key. Nothing is stored. Give it to a customer, or show it in a frame of one of `frameAncestors`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /companies/{id}/portal-links (the `CreatePortalLink` operationId).
+	CreatePortalLinkWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePortalLinkResponse, error)
+
+	// CreatePortalLinkWithResponse Make a link to the pages of a company
+	//
+	// The link opens the pages of the console for this company alone, without another key: its webhooks, deliveries, replays and events, as far as the calling key has the scopes for them. It works for an hour and ends with the key. Nothing is stored. Give it to a customer, or show it in a frame of one of `frameAncestors`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /companies/{id}/portal-links (the `CreatePortalLink` operationId).
+	CreatePortalLinkWithResponse(ctx context.Context, id ID, body CreatePortalLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePortalLinkResponse, error)
+
 	// ListDeliveriesWithResponse List deliveries, newest first
 	//
 	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
@@ -12098,6 +13167,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /event-types/{name} (the `UpdateEventType` operationId).
 	UpdateEventTypeWithResponse(ctx context.Context, name EventTypeName, params *UpdateEventTypeParams, body UpdateEventTypeJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateEventTypeResponse, error)
 
+	// ListSamplesWithResponse Show a sample of an event type, as each profile sends it
+	//
+	// `data` is the event's data, as `POST /events` accepts it. Each of `samples` is what a receiver of that profile gets: the body, and the headers without those that prove the sender, which `signatureHeaders` names. Samples of the catalogue's types are those of events that this server creates; their ids, times and links are examples. A custom type takes its sample from the `examples` of its schema, or else one is made from the schema. If none is found that fits the schema, `data` is null, `samples` is empty and `reason` says so.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /event-types/{name}/samples (the `ListSamples` operationId).
+	ListSamplesWithResponse(ctx context.Context, name EventTypeName, params *ListSamplesParams, reqEditors ...RequestEditorFn) (*ListSamplesResponse, error)
+
 	// ListEventTypeVersionsWithResponse List the versions of the schema of an event type, newest first
 	//
 	// A type of the catalogue has one version, or none if it accepts any data. Of a company's own type the newest 100 versions are kept.
@@ -12106,6 +13184,29 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /event-types/{name}/versions (the `ListEventTypeVersions` operationId).
 	ListEventTypeVersionsWithResponse(ctx context.Context, name EventTypeName, params *ListEventTypeVersionsParams, reqEditors ...RequestEditorFn) (*ListEventTypeVersionsResponse, error)
+
+	// ListEventsWithResponse Read the feed of events
+	//
+	// Returns the events of the company in one order, the oldest first: for receivers behind a firewall, for
+	// comparisons and for audits. Continue with `nextCursor` as `after`. A cursor may be kept for any time, and every
+	// page has one, also an empty page. A reader that follows the cursors sees each event exactly once, also one whose
+	// transaction took long. Without `after`, the feed begins with the oldest event that is stored.
+	//
+	// With `wait`, a request that finds no event is answered as soon as there is one, or with an empty page after that
+	// many seconds. A page has at most `limit` events and about 2 MiB of data. With `types`, a page may be empty
+	// although `hasMore` is true: continue at once.
+	//
+	// If events after the cursor may have been removed by retention, the answer is 410 `EVENTS_REMOVED`, once. The reader
+	// has missed events and continues with `details.nextCursor`. So does a reader whose cursor is ahead of a database that
+	// was restored from a backup. After a database was restored to an earlier moment, read from the beginning.
+	//
+	// An event is shown when all transactions of the database that began before that of the event have ended. If one
+	// stays open, `heldSince` is when the first event occurred that waits for it; otherwise it is null.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /events (the `ListEvents` operationId).
+	ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
 
 	// PublishEventWithBodyWithResponse Publish events
 	//
@@ -12185,6 +13286,31 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /events/{id} (the `GetEvent` operationId).
 	GetEventWithResponse(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*GetEventResponse, error)
+
+	// ListFanOutWithResponse List who got an event, and who did not and why
+	//
+	// First the webhooks that got the event, each with its delivery; then those of the company, and for a platform key
+	// those of the platform, that did not get it, each with a `reason`. The first of these reasons that applies is
+	// shown:
+	//
+	// - `test`: the event is a test call's, which is sent to one webhook alone
+	// - `other_company`: the webhook gets the events of another company
+	// - `created_later`: the webhook was created after the event
+	// - `deleted`: the webhook was deleted
+	// - `not_subscribed`: the webhook is not subscribed to the type, or its profile does not send it
+	// - `filtered`: the webhook's filter does not match the event
+	// - `other_jobs`: the webhook gets the events of certain jobs alone
+	// - `inactive`: the webhook is not active; an inactive webhook gets no deliveries
+	// - `unknown`: the webhook would get the event now
+	//
+	// An open circuit is no reason: its webhook gets a delivery, which is `paused`. What a webhook was at the event is
+	// not stored: reasons come from what it is now. `changedAt` is set if it was changed after the event, so that the
+	// reason may have been another one then. Deleted webhooks are listed if they got the event, or are asked for.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /events/{id}/fan-out (the `ListFanOut` operationId).
+	ListFanOutWithResponse(ctx context.Context, id ID, params *ListFanOutParams, reqEditors ...RequestEditorFn) (*ListFanOutResponse, error)
 
 	// ListInterviewsWithResponse List interviews
 	//
@@ -12483,6 +13609,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /webhooks/{id} (the `UpdateWebhook` operationId).
 	UpdateWebhookWithResponse(ctx context.Context, id ID, body UpdateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateWebhookResponse, error)
 
+	// CatchUpWebhookWithBodyWithResponse Deliver the events that a webhook missed
+	//
+	// A webhook gets no delivery of an event that was published while it was inactive, before it was created, or before it was subscribed to its type. This starts a replay that makes these deliveries, for the events since a time to which the webhook is subscribed now: oldest first, at the rate limit of the webhook. No event is delivered that has a delivery already. Tests and erased events are left out. With `dryRun`, the deliveries are only counted, for at most 5 seconds; `complete` is false if there may be more. An inactive webhook is answered with 409 `INVALID_STATE`, unless `dryRun` is set.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
+	CatchUpWebhookWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CatchUpWebhookResponse, error)
+
+	// CatchUpWebhookWithResponse Deliver the events that a webhook missed
+	//
+	// A webhook gets no delivery of an event that was published while it was inactive, before it was created, or before it was subscribed to its type. This starts a replay that makes these deliveries, for the events since a time to which the webhook is subscribed now: oldest first, at the rate limit of the webhook. No event is delivered that has a delivery already. Tests and erased events are left out. With `dryRun`, the deliveries are only counted, for at most 5 seconds; `complete` is false if there may be more. An inactive webhook is answered with 409 `INVALID_STATE`, unless `dryRun` is set.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
+	CatchUpWebhookWithResponse(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CatchUpWebhookResponse, error)
+
 	// GetWebhookKeysWithResponse Show the public keys of a webhook
 	//
 	// The JSON Web Key Set (RFC 7517, RFC 8037) with which a receiver verifies the `v1a` signatures: the current key first, then earlier ones that still sign, the newest first. It needs no key. A signature does not name its key, so try each; read the set again when none fits. Answers 404 for a webhook without `v1a` in its `signatureAlgorithms`.
@@ -12503,7 +13647,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateReplayWithBodyWithResponse Send many deliveries again
 	//
-	// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited.
+	// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited. With `dryRun`, the answer is 200 with the number of deliveries and the time that the replay would take, and nothing is started.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12512,7 +13656,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateReplayWithResponse Send many deliveries again
 	//
-	// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited.
+	// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited. With `dryRun`, the answer is 200 with the number of deliveries and the time that the replay would take, and nothing is started.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12600,14 +13744,23 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /webhooks/{id}/secrets/{fingerprint} (the `RevokeWebhookSecret` operationId).
 	RevokeWebhookSecretWithResponse(ctx context.Context, id ID, fingerprint string, reqEditors ...RequestEditorFn) (*RevokeWebhookSecretResponse, error)
 
-	// TestWebhookWithResponse Send a ping and wait for the result
+	// TestWebhookWithBodyWithResponse Send a ping or a sample of an event, and wait for the result
 	//
-	// A body is ignored. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it. If the profile sends a key in `Authorization`, the answer contains that key.
+	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /webhooks/{id}/test (the `TestWebhook` operationId).
-	TestWebhookWithResponse(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error)
+	TestWebhookWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error)
+
+	// TestWebhookWithResponse Send a ping or a sample of an event, and wait for the result
+	//
+	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /webhooks/{id}/test (the `TestWebhook` operationId).
+	TestWebhookWithResponse(ctx context.Context, id ID, body TestWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error)
 }
 
 // ListAgentsResponse429Headers the declared response headers of an HTTP 429 response for ListAgents
@@ -15046,6 +16199,89 @@ func (r UpdateCompanyResponse) ContentType() string {
 	return ""
 }
 
+// CreatePortalLinkResponse429Headers the declared response headers of an HTTP 429 response for CreatePortalLink
+type CreatePortalLinkResponse429Headers struct {
+	RetryAfter *int
+}
+
+type CreatePortalLinkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *struct {
+		Data    PortalLink                                 `json:"data"`
+		Error   any                                        `json:"error"`
+		Success CreatePortalLink201JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreatePortalLinkResponse429Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreatePortalLinkResponse) GetJSON201() *struct {
+	Data    PortalLink                                 `json:"data"`
+	Error   any                                        `json:"error"`
+	Success CreatePortalLink201JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON201
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CreatePortalLinkResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r CreatePortalLinkResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r CreatePortalLinkResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r CreatePortalLinkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreatePortalLinkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreatePortalLinkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreatePortalLinkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListDeliveriesResponse429Headers the declared response headers of an HTTP 429 response for ListDeliveries
 type ListDeliveriesResponse429Headers struct {
 	RetryAfter *int
@@ -15903,6 +17139,89 @@ func (r UpdateEventTypeResponse) ContentType() string {
 	return ""
 }
 
+// ListSamplesResponse429Headers the declared response headers of an HTTP 429 response for ListSamples
+type ListSamplesResponse429Headers struct {
+	RetryAfter *int
+}
+
+type ListSamplesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    Samples                               `json:"data"`
+		Error   any                                   `json:"error"`
+		Success ListSamples200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListSamplesResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSamplesResponse) GetJSON200() *struct {
+	Data    Samples                               `json:"data"`
+	Error   any                                   `json:"error"`
+	Success ListSamples200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListSamplesResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r ListSamplesResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r ListSamplesResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSamplesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSamplesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSamplesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSamplesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListEventTypeVersionsResponse429Headers the declared response headers of an HTTP 429 response for ListEventTypeVersions
 type ListEventTypeVersionsResponse429Headers struct {
 	RetryAfter *int
@@ -16028,6 +17347,89 @@ func (r ListEventTypeVersionsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListEventTypeVersionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListEventsResponse429Headers the declared response headers of an HTTP 429 response for ListEvents
+type ListEventsResponse429Headers struct {
+	RetryAfter *int
+}
+
+type ListEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    EventFeed                            `json:"data"`
+		Error   any                                  `json:"error"`
+		Success ListEvents200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListEventsResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListEventsResponse) GetJSON200() *struct {
+	Data    EventFeed                            `json:"data"`
+	Error   any                                  `json:"error"`
+	Success ListEvents200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListEventsResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r ListEventsResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r ListEventsResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r ListEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -16215,6 +17617,137 @@ func (r GetEventResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetEventResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListFanOutResponse429Headers the declared response headers of an HTTP 429 response for ListFanOut
+type ListFanOutResponse429Headers struct {
+	RetryAfter *int
+}
+
+type ListFanOutResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data struct {
+			Data []FanOut `json:"data"`
+
+			// Limit largest number of items on a page
+			Limit int `json:"limit"`
+
+			// Page number of this page
+			Page int `json:"page"`
+
+			// Pagination the same numbers as an object
+			Pagination struct {
+				HasNextPage     bool `json:"hasNextPage"`
+				HasPreviousPage bool `json:"hasPreviousPage"`
+				Limit           int  `json:"limit"`
+				Page            int  `json:"page"`
+				Total           int  `json:"total"`
+				TotalPages      int  `json:"totalPages"`
+			} `json:"pagination"`
+
+			// Total number of items on all pages
+			Total int `json:"total"`
+
+			// TotalPages number of pages
+			TotalPages int `json:"totalPages"`
+		} `json:"data"`
+		Error   any                                  `json:"error"`
+		Success ListFanOut200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListFanOutResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFanOutResponse) GetJSON200() *struct {
+	Data struct {
+		Data []FanOut `json:"data"`
+
+		// Limit largest number of items on a page
+		Limit int `json:"limit"`
+
+		// Page number of this page
+		Page int `json:"page"`
+
+		// Pagination the same numbers as an object
+		Pagination struct {
+			HasNextPage     bool `json:"hasNextPage"`
+			HasPreviousPage bool `json:"hasPreviousPage"`
+			Limit           int  `json:"limit"`
+			Page            int  `json:"page"`
+			Total           int  `json:"total"`
+			TotalPages      int  `json:"totalPages"`
+		} `json:"pagination"`
+
+		// Total number of items on all pages
+		Total int `json:"total"`
+
+		// TotalPages number of pages
+		TotalPages int `json:"totalPages"`
+	} `json:"data"`
+	Error   any                                  `json:"error"`
+	Success ListFanOut200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListFanOutResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r ListFanOutResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r ListFanOutResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFanOutResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFanOutResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFanOutResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFanOutResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -17725,6 +19258,7 @@ type CreateWebhookResponse struct {
 
 			// Events the names of the events that the webhook receives
 			Events  []string `json:"events"`
+			Filter  *Filter  `json:"filter"`
 			Headers []struct {
 				// IsMasked the value is stored encrypted: Authorization, X-API-Key, X-Secret, API-Key
 				IsMasked bool   `json:"isMasked"`
@@ -17809,6 +19343,7 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 
 		// Events the names of the events that the webhook receives
 		Events  []string `json:"events"`
+		Filter  *Filter  `json:"filter"`
 		Headers []struct {
 			// IsMasked the value is stored encrypted: Authorization, X-API-Key, X-Secret, API-Key
 			IsMasked bool   `json:"isMasked"`
@@ -18127,6 +19662,110 @@ func (r UpdateWebhookResponse) ContentType() string {
 	return ""
 }
 
+// CatchUpWebhookResponse429Headers the declared response headers of an HTTP 429 response for CatchUpWebhook
+type CatchUpWebhookResponse429Headers struct {
+	RetryAfter *int
+}
+
+type CatchUpWebhookResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    CatchUpCount                             `json:"data"`
+		Error   any                                      `json:"error"`
+		Success CatchUpWebhook200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *struct {
+		Data    Replay                                   `json:"data"`
+		Error   any                                      `json:"error"`
+		Success CatchUpWebhook202JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CatchUpWebhookResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CatchUpWebhookResponse) GetJSON200() *struct {
+	Data    CatchUpCount                             `json:"data"`
+	Error   any                                      `json:"error"`
+	Success CatchUpWebhook200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CatchUpWebhookResponse) GetJSON202() *struct {
+	Data    Replay                                   `json:"data"`
+	Error   any                                      `json:"error"`
+	Success CatchUpWebhook202JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON202
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CatchUpWebhookResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r CatchUpWebhookResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r CatchUpWebhookResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r CatchUpWebhookResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CatchUpWebhookResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CatchUpWebhookResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CatchUpWebhookResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetWebhookKeysResponse200Headers the declared response headers of an HTTP 200 response for GetWebhookKeys
 type GetWebhookKeysResponse200Headers struct {
 	CacheControl *string
@@ -18342,6 +19981,15 @@ type CreateReplayResponse429Headers struct {
 type CreateReplayResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    ReplayCount                            `json:"data"`
+		Error   any                                    `json:"error"`
+		Success CreateReplay200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *struct {
 		Data    Replay                                 `json:"data"`
@@ -18359,6 +20007,18 @@ type CreateReplayResponse struct {
 	JSON5XX *Error
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateReplayResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateReplayResponse) GetJSON200() *struct {
+	Data    ReplayCount                            `json:"data"`
+	Error   any                                    `json:"error"`
+	Success CreateReplay200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -19624,6 +21284,36 @@ func (c *ClientWithResponses) UpdateCompanyWithResponse(ctx context.Context, id 
 	return ParseUpdateCompanyResponse(rsp)
 }
 
+// CreatePortalLinkWithBodyWithResponse Make a link to the pages of a company
+//
+// The link opens the pages of the console for this company alone, without another key: its webhooks, deliveries, replays and events, as far as the calling key has the scopes for them. It works for an hour and ends with the key. Nothing is stored. Give it to a customer, or show it in a frame of one of `frameAncestors`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /companies/{id}/portal-links (the `CreatePortalLink` operationId).
+func (c *ClientWithResponses) CreatePortalLinkWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePortalLinkResponse, error) {
+	rsp, err := c.CreatePortalLinkWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePortalLinkResponse(rsp)
+}
+
+// CreatePortalLinkWithResponse Make a link to the pages of a company
+//
+// The link opens the pages of the console for this company alone, without another key: its webhooks, deliveries, replays and events, as far as the calling key has the scopes for them. It works for an hour and ends with the key. Nothing is stored. Give it to a customer, or show it in a frame of one of `frameAncestors`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /companies/{id}/portal-links (the `CreatePortalLink` operationId).
+func (c *ClientWithResponses) CreatePortalLinkWithResponse(ctx context.Context, id ID, body CreatePortalLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePortalLinkResponse, error) {
+	rsp, err := c.CreatePortalLink(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePortalLinkResponse(rsp)
+}
+
 // ListDeliveriesWithResponse List deliveries, newest first
 //
 // Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
@@ -19836,6 +21526,21 @@ func (c *ClientWithResponses) UpdateEventTypeWithResponse(ctx context.Context, n
 	return ParseUpdateEventTypeResponse(rsp)
 }
 
+// ListSamplesWithResponse Show a sample of an event type, as each profile sends it
+//
+// `data` is the event's data, as `POST /events` accepts it. Each of `samples` is what a receiver of that profile gets: the body, and the headers without those that prove the sender, which `signatureHeaders` names. Samples of the catalogue's types are those of events that this server creates; their ids, times and links are examples. A custom type takes its sample from the `examples` of its schema, or else one is made from the schema. If none is found that fits the schema, `data` is null, `samples` is empty and `reason` says so.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /event-types/{name}/samples (the `ListSamples` operationId).
+func (c *ClientWithResponses) ListSamplesWithResponse(ctx context.Context, name EventTypeName, params *ListSamplesParams, reqEditors ...RequestEditorFn) (*ListSamplesResponse, error) {
+	rsp, err := c.ListSamples(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSamplesResponse(rsp)
+}
+
 // ListEventTypeVersionsWithResponse List the versions of the schema of an event type, newest first
 //
 // A type of the catalogue has one version, or none if it accepts any data. Of a company's own type the newest 100 versions are kept.
@@ -19849,6 +21554,35 @@ func (c *ClientWithResponses) ListEventTypeVersionsWithResponse(ctx context.Cont
 		return nil, err
 	}
 	return ParseListEventTypeVersionsResponse(rsp)
+}
+
+// ListEventsWithResponse Read the feed of events
+//
+// Returns the events of the company in one order, the oldest first: for receivers behind a firewall, for
+// comparisons and for audits. Continue with `nextCursor` as `after`. A cursor may be kept for any time, and every
+// page has one, also an empty page. A reader that follows the cursors sees each event exactly once, also one whose
+// transaction took long. Without `after`, the feed begins with the oldest event that is stored.
+//
+// With `wait`, a request that finds no event is answered as soon as there is one, or with an empty page after that
+// many seconds. A page has at most `limit` events and about 2 MiB of data. With `types`, a page may be empty
+// although `hasMore` is true: continue at once.
+//
+// If events after the cursor may have been removed by retention, the answer is 410 `EVENTS_REMOVED`, once. The reader
+// has missed events and continues with `details.nextCursor`. So does a reader whose cursor is ahead of a database that
+// was restored from a backup. After a database was restored to an earlier moment, read from the beginning.
+//
+// An event is shown when all transactions of the database that began before that of the event have ended. If one
+// stays open, `heldSince` is when the first event occurred that waits for it; otherwise it is null.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /events (the `ListEvents` operationId).
+func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error) {
+	rsp, err := c.ListEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEventsResponse(rsp)
 }
 
 // PublishEventWithBodyWithResponse Publish events
@@ -19946,6 +21680,37 @@ func (c *ClientWithResponses) GetEventWithResponse(ctx context.Context, id ID, r
 		return nil, err
 	}
 	return ParseGetEventResponse(rsp)
+}
+
+// ListFanOutWithResponse List who got an event, and who did not and why
+//
+// First the webhooks that got the event, each with its delivery; then those of the company, and for a platform key
+// those of the platform, that did not get it, each with a `reason`. The first of these reasons that applies is
+// shown:
+//
+// - `test`: the event is a test call's, which is sent to one webhook alone
+// - `other_company`: the webhook gets the events of another company
+// - `created_later`: the webhook was created after the event
+// - `deleted`: the webhook was deleted
+// - `not_subscribed`: the webhook is not subscribed to the type, or its profile does not send it
+// - `filtered`: the webhook's filter does not match the event
+// - `other_jobs`: the webhook gets the events of certain jobs alone
+// - `inactive`: the webhook is not active; an inactive webhook gets no deliveries
+// - `unknown`: the webhook would get the event now
+//
+// An open circuit is no reason: its webhook gets a delivery, which is `paused`. What a webhook was at the event is
+// not stored: reasons come from what it is now. `changedAt` is set if it was changed after the event, so that the
+// reason may have been another one then. Deleted webhooks are listed if they got the event, or are asked for.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /events/{id}/fan-out (the `ListFanOut` operationId).
+func (c *ClientWithResponses) ListFanOutWithResponse(ctx context.Context, id ID, params *ListFanOutParams, reqEditors ...RequestEditorFn) (*ListFanOutResponse, error) {
+	rsp, err := c.ListFanOut(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFanOutResponse(rsp)
 }
 
 // ListInterviewsWithResponse List interviews
@@ -20419,6 +22184,36 @@ func (c *ClientWithResponses) UpdateWebhookWithResponse(ctx context.Context, id 
 	return ParseUpdateWebhookResponse(rsp)
 }
 
+// CatchUpWebhookWithBodyWithResponse Deliver the events that a webhook missed
+//
+// A webhook gets no delivery of an event that was published while it was inactive, before it was created, or before it was subscribed to its type. This starts a replay that makes these deliveries, for the events since a time to which the webhook is subscribed now: oldest first, at the rate limit of the webhook. No event is delivered that has a delivery already. Tests and erased events are left out. With `dryRun`, the deliveries are only counted, for at most 5 seconds; `complete` is false if there may be more. An inactive webhook is answered with 409 `INVALID_STATE`, unless `dryRun` is set.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
+func (c *ClientWithResponses) CatchUpWebhookWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CatchUpWebhookResponse, error) {
+	rsp, err := c.CatchUpWebhookWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCatchUpWebhookResponse(rsp)
+}
+
+// CatchUpWebhookWithResponse Deliver the events that a webhook missed
+//
+// A webhook gets no delivery of an event that was published while it was inactive, before it was created, or before it was subscribed to its type. This starts a replay that makes these deliveries, for the events since a time to which the webhook is subscribed now: oldest first, at the rate limit of the webhook. No event is delivered that has a delivery already. Tests and erased events are left out. With `dryRun`, the deliveries are only counted, for at most 5 seconds; `complete` is false if there may be more. An inactive webhook is answered with 409 `INVALID_STATE`, unless `dryRun` is set.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
+func (c *ClientWithResponses) CatchUpWebhookWithResponse(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CatchUpWebhookResponse, error) {
+	rsp, err := c.CatchUpWebhook(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCatchUpWebhookResponse(rsp)
+}
+
 // GetWebhookKeysWithResponse Show the public keys of a webhook
 //
 // The JSON Web Key Set (RFC 7517, RFC 8037) with which a receiver verifies the `v1a` signatures: the current key first, then earlier ones that still sign, the newest first. It needs no key. A signature does not name its key, so try each; read the set again when none fits. Answers 404 for a webhook without `v1a` in its `signatureAlgorithms`.
@@ -20451,7 +22246,7 @@ func (c *ClientWithResponses) ListReplaysWithResponse(ctx context.Context, id ID
 
 // CreateReplayWithBodyWithResponse Send many deliveries again
 //
-// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited.
+// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited. With `dryRun`, the answer is 200 with the number of deliveries and the time that the replay would take, and nothing is started.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -20466,7 +22261,7 @@ func (c *ClientWithResponses) CreateReplayWithBodyWithResponse(ctx context.Conte
 
 // CreateReplayWithResponse Send many deliveries again
 //
-// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited.
+// Starts a replay. It sends the deliveries again that were created from `since` (inclusive) to `until` (exclusive, at most now) and have one of the statuses and events. They are sent oldest first, at the rate limit of the webhook. The number of deliveries is not limited. With `dryRun`, the answer is 200 with the number of deliveries and the time that the replay would take, and nothing is started.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -20614,15 +22409,30 @@ func (c *ClientWithResponses) RevokeWebhookSecretWithResponse(ctx context.Contex
 	return ParseRevokeWebhookSecretResponse(rsp)
 }
 
-// TestWebhookWithResponse Send a ping and wait for the result
+// TestWebhookWithBodyWithResponse Send a ping or a sample of an event, and wait for the result
 //
-// A body is ignored. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it. If the profile sends a key in `Authorization`, the answer contains that key.
+// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 //
-// Returns a wrapper object for the known response body format(s).
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /webhooks/{id}/test (the `TestWebhook` operationId).
-func (c *ClientWithResponses) TestWebhookWithResponse(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error) {
-	rsp, err := c.TestWebhook(ctx, id, reqEditors...)
+func (c *ClientWithResponses) TestWebhookWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error) {
+	rsp, err := c.TestWebhookWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestWebhookResponse(rsp)
+}
+
+// TestWebhookWithResponse Send a ping or a sample of an event, and wait for the result
+//
+// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /webhooks/{id}/test (the `TestWebhook` operationId).
+func (c *ClientWithResponses) TestWebhookWithResponse(ctx context.Context, id ID, body TestWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error) {
+	rsp, err := c.TestWebhook(ctx, id, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -22462,6 +24272,73 @@ func ParseUpdateCompanyResponse(rsp *http.Response) (*UpdateCompanyResponse, err
 	return response, nil
 }
 
+// ParseCreatePortalLinkResponse parses an HTTP response from a CreatePortalLinkWithResponse call
+func ParseCreatePortalLinkResponse(rsp *http.Response) (*CreatePortalLinkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreatePortalLinkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest struct {
+			Data    PortalLink                                 `json:"data"`
+			Error   any                                        `json:"error"`
+			Success CreatePortalLink201JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers CreatePortalLinkResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListDeliveriesResponse parses an HTTP response from a ListDeliveriesWithResponse call
 func ParseListDeliveriesResponse(rsp *http.Response) (*ListDeliveriesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -23145,6 +25022,73 @@ func ParseUpdateEventTypeResponse(rsp *http.Response) (*UpdateEventTypeResponse,
 	return response, nil
 }
 
+// ParseListSamplesResponse parses an HTTP response from a ListSamplesWithResponse call
+func ParseListSamplesResponse(rsp *http.Response) (*ListSamplesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSamplesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    Samples                               `json:"data"`
+			Error   any                                   `json:"error"`
+			Success ListSamples200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers ListSamplesResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListEventTypeVersionsResponse parses an HTTP response from a ListEventTypeVersionsWithResponse call
 func ParseListEventTypeVersionsResponse(rsp *http.Response) (*ListEventTypeVersionsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -23223,6 +25167,73 @@ func ParseListEventTypeVersionsResponse(rsp *http.Response) (*ListEventTypeVersi
 	switch {
 	case rsp.StatusCode == 429:
 		var headers ListEventTypeVersionsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListEventsResponse parses an HTTP response from a ListEventsWithResponse call
+func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    EventFeed                            `json:"data"`
+			Error   any                                  `json:"error"`
+			Success ListEvents200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers ListEventsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -23371,6 +25382,97 @@ func ParseGetEventResponse(rsp *http.Response) (*GetEventResponse, error) {
 	switch {
 	case rsp.StatusCode == 429:
 		var headers GetEventResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListFanOutResponse parses an HTTP response from a ListFanOutWithResponse call
+func ParseListFanOutResponse(rsp *http.Response) (*ListFanOutResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFanOutResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data struct {
+				Data []FanOut `json:"data"`
+
+				// Limit largest number of items on a page
+				Limit int `json:"limit"`
+
+				// Page number of this page
+				Page int `json:"page"`
+
+				// Pagination the same numbers as an object
+				Pagination struct {
+					HasNextPage     bool `json:"hasNextPage"`
+					HasPreviousPage bool `json:"hasPreviousPage"`
+					Limit           int  `json:"limit"`
+					Page            int  `json:"page"`
+					Total           int  `json:"total"`
+					TotalPages      int  `json:"totalPages"`
+				} `json:"pagination"`
+
+				// Total number of items on all pages
+				Total int `json:"total"`
+
+				// TotalPages number of pages
+				TotalPages int `json:"totalPages"`
+			} `json:"data"`
+			Error   any                                  `json:"error"`
+			Success ListFanOut200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers ListFanOutResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -24594,6 +26696,7 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 
 				// Events the names of the events that the webhook receives
 				Events  []string `json:"events"`
+				Filter  *Filter  `json:"filter"`
 				Headers []struct {
 					// IsMasked the value is stored encrypted: Authorization, X-API-Key, X-Secret, API-Key
 					IsMasked bool   `json:"isMasked"`
@@ -24871,6 +26974,87 @@ func ParseUpdateWebhookResponse(rsp *http.Response) (*UpdateWebhookResponse, err
 	return response, nil
 }
 
+// ParseCatchUpWebhookResponse parses an HTTP response from a CatchUpWebhookWithResponse call
+func ParseCatchUpWebhookResponse(rsp *http.Response) (*CatchUpWebhookResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CatchUpWebhookResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    CatchUpCount                             `json:"data"`
+			Error   any                                      `json:"error"`
+			Success CatchUpWebhook200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest struct {
+			Data    Replay                                   `json:"data"`
+			Error   any                                      `json:"error"`
+			Success CatchUpWebhook202JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers CatchUpWebhookResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetWebhookKeysResponse parses an HTTP response from a GetWebhookKeysWithResponse call
 func ParseGetWebhookKeysResponse(rsp *http.Response) (*GetWebhookKeysResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -25046,6 +27230,20 @@ func ParseCreateReplayResponse(rsp *http.Response) (*CreateReplayResponse, error
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    ReplayCount                            `json:"data"`
+			Error   any                                    `json:"error"`
+			Success CreateReplay200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
 		var dest struct {
 			Data    Replay                                 `json:"data"`

@@ -64,9 +64,14 @@ func New(o Options) (*surface.Mounted, error) {
 	if o.Engine == nil {
 		o.Engine = o.DB
 	}
+	consolePath := console.Path
+	if o.Console.Disabled {
+		consolePath = ""
+	}
 	s := &server{
 		Core: core, isReady: o.Ready, showsMetrics: !o.MetricsElsewhere, events: delivery.NewEventGroup(o.Engine),
-		checks: newSchemaChecks(), tests: surface.NewShares(testsTotal, testsEach, testWait), docs: docs.New(o.PublicURL),
+		checks: newSchemaChecks(), tests: surface.NewShares(testsTotal, testsEach, testWait),
+		docs: docs.New(o.PublicURL, consolePath),
 		feed: delivery.NewFeedWatch(o.DB), waiters: surface.NewShares(waitersTotal, waitersEach, waiterTurn),
 		stopping:         o.Stopping,
 		replaysPerSecond: o.ReplaysPerSecond, hasPortal: !o.Console.Disabled,

@@ -118,6 +118,7 @@ func TestDocumentationIsServed(t *testing.T) {
 	require.Equal(t, 302, home.Status)
 	index := b.as("", "GET", home.Header.Get("Location"), nil)
 	require.Equal(t, 200, index.Status)
+	require.Contains(t, string(index.Body), `href="/console"`)
 	for _, name := range openapi.Names() {
 		require.Contains(t, string(index.Body), `href="/docs/`+name+`"`)
 		file := b.as("", "GET", "/openapi/"+name+".yaml", nil)
@@ -127,7 +128,7 @@ func TestDocumentationIsServed(t *testing.T) {
 			require.Contains(t, string(file.Body), "url: "+apitest.PublicURL)
 		}
 	}
-	for _, path := range docs.New("").Paths() {
+	for _, path := range docs.New("", "").Paths() {
 		page := b.as("", "GET", path, nil)
 		require.Equal(t, 200, page.Status, path)
 		require.NotEqual(t, "no-store", page.Header.Get("Cache-Control"))

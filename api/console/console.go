@@ -44,10 +44,10 @@ type Setting struct{ Name, Env, Value, Origin, Meaning string }
 // Scope is what a key must hold to sign in to the console and to make links to the portal.
 const Scope = "console"
 
-const (
-	basePath   = "/console"
-	portalPath = "/portal"
-)
+// Path is where the console begins.
+const Path = "/console"
+
+const portalPath = "/portal"
 
 type console struct {
 	*surface.Core
@@ -71,7 +71,7 @@ func New(core *surface.Core, o Options) (surface.Surface, error) {
 		}),
 	}
 	return surface.Surface{
-		Prefixes: []string{basePath, portalPath}, Routes: c.routes(), Style: surface.Style{Fail: c.fail},
+		Prefixes: []string{Path, portalPath}, Routes: c.routes(), Style: surface.Style{Fail: c.fail},
 	}, nil
 }
 
@@ -118,20 +118,20 @@ func (c *console) lines() []line {
 
 func (c *console) routes() []surface.Route {
 	routes := []surface.Route{
-		surface.Get(basePath+"/sign-in", surface.Public, c.signInPage).ByNetwork(),
-		surface.Post(basePath+"/sign-in", surface.Public, c.signIn).ByNetwork(),
-		surface.Post(basePath+"/sign-out", surface.Public, c.signOut).ByNetwork(),
-		surface.Get(basePath+"/enter/:link", surface.Public, c.linkPage).ByNetwork(),
-		surface.Post(basePath+"/enter/:link", surface.Public, c.enter).ByNetwork(),
-		surface.Get(basePath+"/assets/:file", surface.Public, c.asset).ByNetwork(),
-		surface.Get(basePath+"/", surface.Public, toOverview).ByNetwork(),
+		surface.Get(Path+"/sign-in", surface.Public, c.signInPage).ByNetwork(),
+		surface.Post(Path+"/sign-in", surface.Public, c.signIn).ByNetwork(),
+		surface.Post(Path+"/sign-out", surface.Public, c.signOut).ByNetwork(),
+		surface.Get(Path+"/enter/:link", surface.Public, c.linkPage).ByNetwork(),
+		surface.Post(Path+"/enter/:link", surface.Public, c.enter).ByNetwork(),
+		surface.Get(Path+"/assets/:file", surface.Public, c.asset).ByNetwork(),
+		surface.Get(Path+"/", surface.Public, toOverview).ByNetwork(),
 	}
 	for _, l := range c.lines() {
 		route := surface.Get
 		if l.method == http.MethodPost {
 			route = surface.Post
 		}
-		routes = append(routes, route(basePath+l.path, surface.Public, c.signedIn(l.view)))
+		routes = append(routes, route(Path+l.path, surface.Public, c.signedIn(l.view)))
 		if !l.operator {
 			routes = append(routes, route(portalPath+"/:token"+l.path, surface.Public, c.inPortal(l.view)))
 		}
@@ -140,7 +140,7 @@ func (c *console) routes() []surface.Route {
 }
 
 func toOverview(g *gin.Context) error {
-	g.Redirect(http.StatusSeeOther, basePath)
+	g.Redirect(http.StatusSeeOther, Path)
 	return nil
 }
 

@@ -114,7 +114,7 @@ func (c *console) signedIn(show view) surface.Handler {
 		if err != nil {
 			return err
 		}
-		return c.visit(&visit{c: g, console: c, who: who, base: basePath}, show)
+		return c.visit(&visit{c: g, console: c, who: who, base: Path}, show)
 	}
 }
 
@@ -194,7 +194,7 @@ func (c *console) askToSignIn(g *gin.Context) error {
 		to := next(g.Request.URL.RequestURI())
 		return c.render(g, http.StatusOK, "continue", page{Title: "Greenroom", Refresh: to, Body: to})
 	}
-	g.Redirect(http.StatusSeeOther, basePath+"/sign-in?next="+url.QueryEscape(g.Request.URL.RequestURI()))
+	g.Redirect(http.StatusSeeOther, Path+"/sign-in?next="+url.QueryEscape(g.Request.URL.RequestURI()))
 	return nil
 }
 
@@ -202,8 +202,8 @@ func (c *console) askToSignIn(g *gin.Context) error {
 func next(sent string) string {
 	to, err := url.Parse(sent)
 	if err != nil || to.Host != "" || to.Scheme != "" || to.Opaque != "" ||
-		to.Path != basePath && !strings.HasPrefix(to.Path, basePath+"/") || strings.Contains(to.Path, "/sign-") {
-		return basePath
+		to.Path != Path && !strings.HasPrefix(to.Path, Path+"/") || strings.Contains(to.Path, "/sign-") {
+		return Path
 	}
 	return (&url.URL{Path: to.Path, RawQuery: to.RawQuery}).String()
 }
@@ -278,7 +278,7 @@ func (c *console) beginWith(g *gin.Context, hash []byte) (problem string, err er
 // setCookie is Strict: a link from another site opens the sign-in page, and no other site acts in a session.
 func (c *console) setCookie(g *gin.Context, text string, age int) {
 	http.SetCookie(g.Writer, &http.Cookie{ //nolint:gosec // Secure wherever the API is reached over https
-		Name: cookieName, Value: text, Path: basePath, MaxAge: age, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: cookieName, Value: text, Path: Path, MaxAge: age, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: g.Request.TLS != nil || strings.HasPrefix(c.PublicURL, "https://"),
 	})
 }
@@ -289,7 +289,7 @@ func (c *console) signOut(g *gin.Context) error {
 		return err
 	}
 	c.setCookie(g, "", -1)
-	g.Redirect(http.StatusSeeOther, basePath+"/sign-in")
+	g.Redirect(http.StatusSeeOther, Path+"/sign-in")
 	return nil
 }
 
@@ -325,6 +325,6 @@ func (c *console) enter(g *gin.Context) error {
 	if problem != "" {
 		return &surface.Error{Status: http.StatusUnauthorized, Code: surface.CodeInvalidKey, Message: problem}
 	}
-	g.Redirect(http.StatusSeeOther, basePath)
+	g.Redirect(http.StatusSeeOther, Path)
 	return nil
 }

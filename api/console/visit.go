@@ -225,8 +225,8 @@ func (c *console) fail(g *gin.Context, e *surface.Error) {
 	if e.Status == http.StatusNotFound {
 		p.Title = "Not found"
 	}
-	if strings.HasPrefix(g.Request.URL.Path, basePath) && e.Status != http.StatusUnauthorized {
-		p.Base = basePath
+	if strings.HasPrefix(g.Request.URL.Path, Path) && e.Status != http.StatusUnauthorized {
+		p.Base = Path
 	}
 	if err := c.render(g, e.Status, "error", p); err != nil {
 		g.String(http.StatusInternalServerError, "The page cannot be shown")

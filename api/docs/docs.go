@@ -28,13 +28,14 @@ var files embed.FS
 
 // Site is the documentation of one server.
 type Site struct {
-	baseURL string
-	pages   map[string]*page // by path
+	baseURL, console string
+	pages            map[string]*page // by path
 }
 
-// New returns the documentation of the server at that URL ("": links are relative). It renders nothing yet.
-func New(baseURL string) *Site {
-	s := &Site{baseURL: baseURL, pages: map[string]*page{}}
+// New returns the documentation of the server at that URL ("": links are relative), whose console is at that path (""
+// for none). It renders nothing yet.
+func New(baseURL, console string) *Site {
+	s := &Site{baseURL: baseURL, console: console, pages: map[string]*page{}}
 	s.addContracts()
 	s.addGuides()
 	s.add("/docs", html, s.index)

@@ -44,7 +44,7 @@ func text(t *testing.T, r *http.Response) string {
 
 func TestPages(t *testing.T) {
 	t.Parallel()
-	s := docs.New(base)
+	s := docs.New(base, "")
 	for _, path := range s.Paths() {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
@@ -85,7 +85,7 @@ func TestPages(t *testing.T) {
 // TestNothingIsLoadedFromElsewhere looks at what the pages name, as the policy forbids the rest.
 func TestNothingIsLoadedFromElsewhere(t *testing.T) {
 	t.Parallel()
-	s := docs.New(base)
+	s := docs.New(base, "")
 	for _, path := range s.Paths() {
 		page := get(t, s, path)
 		if !strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") {
@@ -100,7 +100,7 @@ func TestNothingIsLoadedFromElsewhere(t *testing.T) {
 
 func TestContractFiles(t *testing.T) {
 	t.Parallel()
-	s := docs.New(base)
+	s := docs.New(base, "")
 	for _, name := range openapi.Names() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -123,7 +123,7 @@ func TestContractFiles(t *testing.T) {
 
 func TestReferencePages(t *testing.T) {
 	t.Parallel()
-	s := docs.New("")
+	s := docs.New("", "")
 	page := text(t, get(t, s, "/docs/greenroom"))
 	require.Contains(t, page, `data-url="/openapi/greenroom.json"`)
 	plain := page[strings.Index(page, "<noscript>"):strings.Index(page, "</noscript>")]
@@ -133,6 +133,8 @@ func TestReferencePages(t *testing.T) {
 	} {
 		require.Contains(t, plain, part)
 	}
+	require.NotContains(t, text(t, get(t, s, "/docs")), "console")
+	require.Contains(t, text(t, get(t, docs.New("", "/console"), "/docs")), `<a href="/console">console</a>`)
 	markdown := text(t, get(t, s, "/docs/wise.md"))
 	require.Contains(t, markdown, "### SessionsCreatedEvent")
 	require.Contains(t, markdown, `"event": "SessionsCreatedEvent"`, "the recorded body")
@@ -143,7 +145,7 @@ var linked = regexp.MustCompile(`(?:href="|\]\()(/[a-z][^")#]*)`)
 // TestLinks follows each link of the pages within this server's documentation.
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	s := docs.New("")
+	s := docs.New("", "")
 	seen := 0
 	for _, path := range s.Paths() {
 		kind := get(t, s, path).Header.Get("Content-Type")
@@ -160,7 +162,7 @@ func TestLinks(t *testing.T) {
 		}
 	}
 	require.Greater(t, seen, 50)
-	index := text(t, get(t, docs.New(base), "/llms.txt"))
+	index := text(t, get(t, docs.New(base, ""), "/llms.txt"))
 	for _, m := range regexp.MustCompile(`\]\(([^)]*)\)`).FindAllStringSubmatch(index, -1) {
 		path, found := strings.CutPrefix(m[1], base)
 		require.True(t, found, m[1])
@@ -171,7 +173,7 @@ func TestLinks(t *testing.T) {
 // TestGuidesAreListed finds a guide that no list names.
 func TestGuidesAreListed(t *testing.T) {
 	t.Parallel()
-	s := docs.New("")
+	s := docs.New("", "")
 	files, err := filepath.Glob("guides/*.md")
 	require.NoError(t, err)
 	for _, file := range files {

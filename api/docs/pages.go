@@ -101,7 +101,9 @@ func (s *Site) index() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return execute("index", map[string]any{"Title": "Documentation", "Contracts": list, "Guides": guides()})
+	return execute("index", map[string]any{
+		"Title": "Documentation", "Contracts": list, "Guides": guides(), "Console": s.console,
+	})
 }
 
 // llms renders the index for language models, in the form of llmstxt.org.

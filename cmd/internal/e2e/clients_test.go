@@ -22,7 +22,11 @@ func TestGoClient(t *testing.T) {
 	c, err := client.New(s.url, s.key)
 	require.NoError(t, err)
 
-	made, err := c.CreateWebhookWithResponse(ctx, nil, client.WebhookInput{URL: r.URL, Events: client.Events("interview.started", "ping")})
+	made, err := c.CreateWebhookWithResponse(
+		ctx,
+		nil,
+		client.WebhookInput{URL: r.URL, Events: client.Events("interview.started", "ping")},
+	)
 	require.NoError(t, err)
 	require.NotNil(t, made.JSON201, string(made.Body))
 	webhook := made.JSON201.Data
@@ -53,12 +57,23 @@ func TestGoClient(t *testing.T) {
 	require.NotNil(t, again.JSON202, string(again.Body))
 	s.eventually(delivered(1), "the retry succeeds")
 
-	tested, err := c.TestWebhookWithResponse(ctx, webhook.ID.String())
-	require.NoError(t, err)
-	require.NotNil(t, tested.JSON200, string(tested.Body))
-	require.True(t, tested.JSON200.Data.Success)
+	for _, body := range []client.TestInput{{}, {Type: new("interview.completed")}} {
+		tested, err := c.TestWebhookWithResponse(ctx, webhook.ID.String(), body)
+		require.NoError(t, err)
+		require.NotNil(t, tested.JSON200, string(tested.Body))
+		require.True(t, tested.JSON200.Data.Success)
+	}
 
-	bad, err := c.CreateWebhookWithResponse(ctx, nil, client.WebhookInput{URL: "not a URL", Events: client.Events("interview.started")})
+	feed, err := c.ListEventsWithResponse(ctx, &client.ListEventsParams{Types: new("interview.started")})
+	require.NoError(t, err)
+	require.NotNil(t, feed.JSON200, string(feed.Body))
+	require.Len(t, feed.JSON200.Data.Data, 1)
+
+	bad, err := c.CreateWebhookWithResponse(
+		ctx,
+		nil,
+		client.WebhookInput{URL: "not a URL", Events: client.Events("interview.started")},
+	)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusBadRequest, bad.StatusCode())
 	require.NotNil(t, bad.JSON4XX, string(bad.Body))

@@ -34,7 +34,7 @@ func consoleURL(cfg config.Config) string {
 	if !cfg.Console.Enabled {
 		return ""
 	}
-	return cfg.HTTP.PublicURL + "/console"
+	return cfg.HTTP.PublicURL + console.Path
 }
 
 // linkLife is how long the link that `greenroom dev` prints works: long enough to read what it prints.

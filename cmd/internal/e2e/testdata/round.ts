@@ -42,6 +42,12 @@ expect("two attempts", (await delivered(id, 1)).attempts.length === 2, again);
 const test = await api.POST("/webhooks/{id}/test", { params: { path } });
 expect("test", test.data?.data.success === true, test);
 
+const typed = await api.POST("/webhooks/{id}/test", { params: { path }, body: { type: "interview.completed" } });
+expect("test with a sample", typed.data?.data.success === true, typed);
+
+const feed = await api.GET("/events", { params: { query: { types: "interview.started" } } });
+expect("feed", feed.data?.data.data.length === 1, feed);
+
 const bad = await api.POST("/webhooks", { body: { url: "not a URL", events: ["interview.started"] } });
 expect("bad input", bad.response.status === 400 && bad.data === undefined, bad);
 

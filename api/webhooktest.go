@@ -159,8 +159,8 @@ func (s *server) testEvent(
 	return e, nil
 }
 
-// sendTest sends the event to this webhook alone. If the profile has a ping event, the webhook must be subscribed to it to
-// get a ping; the sample of another type is sent to any webhook.
+// sendTest sends the event to this webhook alone. If the profile has a ping event, the webhook must be subscribed to it
+// to get a ping; the sample of another type is sent to any webhook.
 func sendTest(
 	ctx context.Context, d *bun.DB, p *webhook.Profile, w *delivery.Webhook, e *delivery.Event,
 ) (*TestResult, error) {

@@ -181,8 +181,7 @@ func EraseEvents(
 	ctx context.Context, tx bun.Tx, company, after uuid.UUID, who Person, replacement string, limit int,
 ) (ErasedPage, error) {
 	p := ErasedPage{Last: after}
-	page, err := queryIDs(ctx, tx, "SELECT id FROM events WHERE company_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-		company, after, limit)
+	page, err := queryIDs(ctx, tx, companyEventsSQL, company, after, limit)
 	if err != nil {
 		return p, fmt.Errorf("erase events: %w", err)
 	}
@@ -202,6 +201,14 @@ func EraseEvents(
 	p.Erased = int(erased)
 	return p, err
 }
+
+// companyEventsSQL is a page of a company's events in the order of the feed, whose index it uses. It begins again when
+// retention has removed the event that it continues after.
+const companyEventsSQL = `
+SELECT id FROM events
+WHERE (company_id, position, id) > ($1::uuid, COALESCE((SELECT position FROM events WHERE id = $2::uuid), 0), $2)
+  AND company_id <= $1
+ORDER BY company_id, position, id LIMIT $3`
 
 // RecordErased records an event for its subscribers, and a delivery for each webhook that the erasure noted and whose
 // profile has the event, whatever it is subscribed to. Deleted webhooks get none.

@@ -149,6 +149,7 @@ func (p *Past) readCases() []Case {
 			return err
 		}},
 		{Name: "event, its deliveries", Partitions: 2, Rows: 1000, Run: p.eventDeliveries},
+		{Name: "erasure, page of events", Partitions: every, Rows: 400, Run: p.erasurePage},
 		{Name: "replay, page of 100", Partitions: 2, Rows: 1000, Run: p.replayPage},
 		{Name: "circuit, load", Partitions: every, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			_, err := delivery.LoadCircuit(ctx, tx, *p.nextWebhook())
@@ -164,6 +165,13 @@ func (p *Past) readCases() []Case {
 			},
 		},
 	}
+}
+
+// erasurePage looks for a person of whom no event knows.
+func (p *Past) erasurePage(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+	nobody := delivery.Person{Patterns: []string{"%nobody@example.com%"}, In: func(string) bool { return false }}
+	page, err := delivery.EraseEvents(ctx, tx, p.Company[0], uuid.Nil, nobody, "{}", batch)
+	return enough("looked at", page.Looked, batch, err)
 }
 
 // eventDeliveries reads the deliveries of an event from the middle of the period; their number does not matter.
@@ -275,10 +283,10 @@ func (p *Past) queueCases(many int) []Case {
 				return err
 			},
 		},
-		{Name: "queue length, 1000", Waiting: few, Rows: few + 10, Run: length},
+		{Name: "queue length, 1000", Waiting: few, Partitions: 2, Rows: few + 110, Run: length},
 		{Name: name("take 100 of %d"), Waiting: many, Partitions: 2, Rows: 1000, Run: take(batch)},
 		{Name: name("sweep, %d wait"), Waiting: many, Partitions: every, Rows: 10 * many, Run: sweep},
-		{Name: name("queue length, %d"), Waiting: many, Rows: 10_010, Run: length},
+		{Name: name("queue length, %d"), Waiting: many, Partitions: 2, Rows: 10_110, Run: length},
 		// The last case, because it changes the queued deliveries.
 		{Name: "record 100", Waiting: many, Partitions: 2, Rows: 1000, Pool: true, Run: p.recordBatch},
 	}

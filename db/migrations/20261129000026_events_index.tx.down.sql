@@ -1,0 +1,1 @@
+CREATE INDEX events_company ON events (company_id, id);

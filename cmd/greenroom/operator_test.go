@@ -82,7 +82,7 @@ func TestOperator_commands(t *testing.T) {
 			return out, stderr
 		}
 		before, _ := keyset("status")
-		require.Regexp(t, `(?m)^\d+ +seals +1$`, before, "the webhook's secret")
+		require.Regexp(t, `(?m)^\d+ +seals +2$`, before, "the webhook's secret and the keyset check")
 		_, stderr := keyset("promote")
 		require.Contains(t, stderr, "add a key first")
 		_, stderr = keyset("drop")
@@ -91,14 +91,14 @@ func TestOperator_commands(t *testing.T) {
 		require.Contains(t, out, "# Restart every process with this keyset. Then: greenroom keyset promote\n")
 		keyset("promote")
 		out, _ = keyset("status")
-		require.Regexp(t, `(?m)^\d+ +opens +1\n\d+ +seals +0$`, out)
+		require.Regexp(t, `(?m)^\d+ +opens +1\n\d+ +seals +1$`, out)
 		_, stderr = keyset("drop")
 		require.Contains(t, stderr, "run greenroom keyset reseal first")
 		out, _ = keyset("reseal")
 		require.Regexp(t, `rows sealed again +1\n`, out)
 		keyset("drop")
 		out, _ = keyset("status")
-		require.Regexp(t, `(?m)^\d+ +seals +1$`, out)
+		require.Regexp(t, `(?m)^\d+ +seals +2$`, out)
 		require.NotEqual(t, before, out)
 	})
 	t.Run("a_misspelled_variable_is_named", func(t *testing.T) {

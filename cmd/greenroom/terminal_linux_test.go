@@ -18,7 +18,9 @@ import (
 func openPty(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	require.NoError(t, err)
+	if err != nil {
+		t.Skip("this machine has no pseudo terminals: ", err)
+	}
 	t.Cleanup(func() { _ = person.Close() })
 	fd := int(person.Fd())
 	require.NoError(t, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))

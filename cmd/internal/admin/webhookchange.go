@@ -22,20 +22,22 @@ import (
 // WebhookDetail is a webhook with all its settings. Values of headers and credentials are never shown.
 type WebhookDetail struct {
 	Webhook
-	Description     string    `json:"description"`
-	Headers         []string  `json:"headers"`
-	HasAuth         bool      `json:"hasAuth"`
-	RateLimit       int       `json:"rateLimit"`
-	CircuitRecovery *string   `json:"circuitRecovery"`
-	HeldByPlatform  bool      `json:"heldByPlatform"`
-	UpdatedAt       time.Time `json:"updatedAt"`
+	Description     string   `json:"description"`
+	Headers         []string `json:"headers"`
+	HasAuth         bool     `json:"hasAuth"`
+	RateLimit       int      `json:"rateLimit"`
+	CircuitRecovery *string  `json:"circuitRecovery"`
+	// Filter selects among the events by their content; nil: all.
+	Filter         *string   `json:"filter"`
+	HeldByPlatform bool      `json:"heldByPlatform"`
+	UpdatedAt      time.Time `json:"updatedAt"`
 }
 
 func showWebhookDetail(w *delivery.Webhook) WebhookDetail {
 	return WebhookDetail{
 		Webhook: showWebhook(w), Description: w.Description, HasAuth: w.Auth != nil, RateLimit: w.RateLimit,
 		Headers:         surface.Mapped(w.Headers, func(h *delivery.WebhookHeader) string { return h.Name }),
-		CircuitRecovery: w.CircuitRecovery, HeldByPlatform: w.HeldByPlatform, UpdatedAt: w.UpdatedAt,
+		CircuitRecovery: w.CircuitRecovery, Filter: w.Filter, HeldByPlatform: w.HeldByPlatform, UpdatedAt: w.UpdatedAt,
 	}
 }
 
@@ -188,6 +190,9 @@ func (p Printer) WebhookDetail(w WebhookDetail) error {
 		row(out, "company", companyText(w.sourceCompany()))
 		row(out, "profile", w.Profile)
 		row(out, "events", w.Events)
+		if w.Filter != nil {
+			row(out, "filter", *w.Filter)
+		}
 		row(out, "state", w.State)
 		row(out, "disabled because", w.DisabledReason)
 		row(out, "failures in a row", w.ConsecutiveFailures)

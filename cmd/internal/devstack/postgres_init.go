@@ -66,6 +66,14 @@ func (p *Postgres) chooseData() (string, error) {
 	if err := os.MkdirAll(home, 0o711); err != nil {
 		return "", fmt.Errorf("create directory: %w", err)
 	}
+	// media.dir is below systemDir too, and an API of root that made it let nobody else in.
+	info, err := os.Stat(systemDir)
+	if err == nil {
+		err = os.Chmod(systemDir, info.Mode().Perm()|0o011)
+	}
+	if err != nil {
+		return "", fmt.Errorf("let the cluster's user enter %s: %w", systemDir, err)
+	}
 	data := filepath.Join(home, "postgres")
 	if err := os.Symlink(data, place); err != nil {
 		return "", fmt.Errorf("link to the cluster: %w", err)

@@ -46,7 +46,7 @@ func newPatient(t *testing.T) *patient {
 	cfg.Database.URL, cfg.Database.MaxConns = url, 4
 	cfg.Temporal.Address, cfg.Temporal.Managed = os.Getenv("GREENROOM_TEST_TEMPORAL_ADDRESS"), true
 	require.NotEmpty(t, cfg.Temporal.Address, "run the tests with `make test`")
-	cfg.Media.Dir, cfg.Media.MinFree = filepath.Join(t.TempDir(), "media"), 0
+	cfg.Media.Dir, cfg.Media.MinFree = t.TempDir(), 0
 	box, err := seal.New(keyset)
 	require.NoError(t, err)
 	return &patient{T: t, db: d, box: box, options: doctor.Options{Config: cfg}}
@@ -219,6 +219,13 @@ func TestExamine_finds_planted_faults(t *testing.T) {
 		"a_mail_server_that_does_not_answer": {
 			func(p *patient) { p.options.Config.SMTP.URL = "smtp://u:geheim@" + p.closed() },
 			"mail", doctor.Problem, "refused", "GREENROOM_SMTP_URL",
+		},
+		"uploads_without_a_directory": {
+			func(p *patient) {
+				p.options.Config.Media.Dir = filepath.Join(p.TempDir(), "media")
+				p.Cleanup(func() { require.NoDirExists(p, p.options.Config.Media.Dir) })
+			},
+			"uploads", doctor.Warning, "does not exist yet", "create it for the API's user",
 		},
 		"uploads_that_cannot_be_stored": {
 			func(p *patient) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 
@@ -109,7 +111,7 @@ func (e *examination) mail(ctx context.Context) {
 	e.ok(check, "the server answers")
 }
 
-// media stores a file and deletes it.
+// media stores a file and deletes it. It makes no directory: as another user's, it would keep the API out.
 func (e *examination) media(ctx context.Context) {
 	const check = "uploads"
 	s3 := e.Config.Media.S3
@@ -117,6 +119,10 @@ func (e *examination) media(ctx context.Context) {
 	if s3.Endpoint != "" {
 		place, cure = s3.Bucket+" at "+s3.Endpoint, "create the bucket, and correct GREENROOM_MEDIA_S3_ENDPOINT, _BUCKET, "+
 			"_REGION, _ACCESS_KEY and _SECRET_KEY"
+	}
+	if _, err := os.Stat(place); s3.Endpoint == "" && errors.Is(err, fs.ErrNotExist) {
+		e.warn(check, "create it for the API's user, or leave it to the API if its user may", "%s does not exist yet", place)
+		return
 	}
 	store, err := service.MediaStore(ctx, e.Config)
 	if err != nil {

@@ -1,0 +1,2 @@
+DROP INDEX deliveries_company_failed;
+DROP INDEX deliveries_failed;

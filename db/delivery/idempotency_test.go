@@ -307,7 +307,7 @@ func TestEventGroupStoresBothEventAndKeyOrNeither(t *testing.T) {
 		apiKey := pg.NewID()
 		a := <-b.start(b.ctx, once(apiKey, "k"), func(s *delivery.Submission) {
 			s.Idempotency.Answer = func([]int) (int, []byte, error) {
-				b.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+				b.exec(`SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity -- and waits for its end
 					WHERE datname = current_database() AND state = 'idle in transaction'`)
 				return 202, []byte("{}"), nil
 			}

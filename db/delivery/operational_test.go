@@ -143,7 +143,8 @@ func TestCircuitEventsOfManyWorkers(t *testing.T) {
 		}
 	}
 	require.NoError(t, workers.Wait())
-	require.Equal(t, []string{catalog.WebhookFailing, catalog.WebhookCircuitOpened}, b.told())
+	// Two transactions at once may end in either order.
+	require.ElementsMatch(t, []string{catalog.WebhookFailing, catalog.WebhookCircuitOpened}, b.told())
 	b.requireDelivered(watcher, 2)
 }
 

@@ -51,7 +51,7 @@ const countForCircuit = `UPDATE webhooks SET
     circuit_opened_at = CASE
       WHEN a.outcome = 'succeeded' AND ?probe THEN NULL
       WHEN a.counts AND circuit_opened_at IS NULL AND consecutive_failures + 1 >= ?threshold
-        AND COALESCE(failing_since, now()) <= now() - ?span * interval '1 us' THEN now()
+        AND COALESCE(failing_since, now()) <= clock_timestamp() - ?span * interval '1 us' THEN now()
       ELSE circuit_opened_at END,
     is_active = is_active AND a.outcome <> 'gone',
     disabled_reason = CASE

@@ -69,6 +69,118 @@ func TestDeployment_files_parse(t *testing.T) {
 	}
 }
 
+// An overlay takes what kustomization.yaml lists. An example among it would replace a real Secret, or need what a cluster
+// does not have; a file that is left out would not be installed.
+func TestDeployment_base_lists_all_but_the_examples(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(top, "deploy/kubernetes")
+	var base struct {
+		Resources []string
+		Images    []struct{ Name string }
+	}
+	require.NoError(t, yaml.Unmarshal(read(t, filepath.Join(dir, "kustomization.yaml")), &base))
+	var others []string
+	for _, path := range files(t, "deploy/kubernetes", ".yaml") {
+		name := filepath.Base(path)
+		if !slices.Contains(base.Resources, name) {
+			others = append(others, name)
+			continue
+		}
+		for _, image := range regexp.MustCompile(`image: ([^:\s]+)`).FindAllStringSubmatch(string(read(t, path)), -1) {
+			assert.Equal(t, base.Images[0].Name, image[1], "an overlay cannot set the image of %s", name)
+		}
+		assert.NotContains(t, string(read(t, path)), "kind: Secret", name)
+	}
+	assert.ElementsMatch(t, []string{
+		"kustomization.yaml", "migrate.yaml", "secret.example.yaml", "ingress.example.yaml", "podmonitor.example.yaml",
+	}, others)
+	for _, name := range base.Resources {
+		assert.FileExists(t, filepath.Join(dir, name))
+	}
+}
+
+// A policy or monitor whose labels or port no pod has selects nothing, without an error.
+func TestDeployment_selects_pods_that_exist(t *testing.T) {
+	t.Parallel()
+	type labels = map[string]string
+	type meta struct{ Labels labels }
+	type selector struct {
+		MatchLabels labels `yaml:"matchLabels"`
+	}
+	type port struct{ Port any }
+	var pods []labels
+	ports := map[string][]string{} // component → named ports
+	type selecting struct {
+		file, component string
+		labels          labels
+		ports           []any
+	}
+	var all []selecting
+	for _, path := range files(t, "deploy/kubernetes", ".yaml") {
+		decoder := yaml.NewDecoder(bytes.NewReader(read(t, path)))
+		for {
+			var doc struct {
+				Kind string
+				Spec struct {
+					Template struct {
+						Metadata meta
+						Spec     struct {
+							Containers []struct{ Ports []struct{ Name string } }
+						}
+					}
+					PodSelector         selector `yaml:"podSelector"`
+					Selector            yaml.Node
+					PodMetricsEndpoints []port `yaml:"podMetricsEndpoints"`
+					Ingress             []struct{ Ports []port }
+				}
+			}
+			err := decoder.Decode(&doc)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			require.NoError(t, err, path)
+			s := selecting{file: filepath.Base(path)}
+			switch doc.Kind {
+			case "Deployment", "Job":
+				of := doc.Spec.Template.Metadata.Labels
+				pods = append(pods, of)
+				for _, c := range doc.Spec.Template.Spec.Containers {
+					for _, p := range c.Ports {
+						component := of["app.kubernetes.io/component"]
+						ports[component] = append(ports[component], p.Name)
+					}
+				}
+				continue
+			case "NetworkPolicy":
+				s.labels = doc.Spec.PodSelector.MatchLabels
+				for _, rule := range doc.Spec.Ingress {
+					for _, p := range rule.Ports {
+						s.ports = append(s.ports, p.Port)
+					}
+				}
+			case "PodMonitor":
+				var chosen selector
+				require.NoError(t, doc.Spec.Selector.Decode(&chosen))
+				s.labels = chosen.MatchLabels
+				for _, p := range doc.Spec.PodMetricsEndpoints {
+					s.ports = append(s.ports, p.Port)
+				}
+			default:
+				continue
+			}
+			s.component = s.labels["app.kubernetes.io/component"]
+			all = append(all, s)
+		}
+	}
+	require.Len(t, all, 5)
+	for _, s := range all {
+		assert.Contains(t, pods, s.labels, s.file)
+		for _, p := range s.ports {
+			assert.Contains(t, ports[s.component], p, s.file)
+		}
+	}
+}
+
 // otherVariables are not settings: those of dev.env, the receiver's secret, tests and Compose.
 var otherVariables = []string{
 	"GREENROOM_CONFIG", "GREENROOM_URL", "GREENROOM_API_KEY", "GREENROOM_WEBHOOK_SECRET", "GREENROOM_IMAGE",

@@ -181,6 +181,51 @@ func TestDeployment_selects_pods_that_exist(t *testing.T) {
 	}
 }
 
+// Docker makes an empty directory of a mounted file that does not exist, and Compose waits for a service that no file has.
+func TestDeployment_compose_names_files_and_services_that_exist(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(top, "deploy")
+	var compose struct {
+		Services map[string]struct {
+			Image     string
+			Volumes   []string
+			DependsOn yaml.Node `yaml:"depends_on"`
+		}
+		Volumes map[string]any
+	}
+	require.NoError(t, yaml.Unmarshal(read(t, filepath.Join(dir, "compose.yaml")), &compose))
+	mounted := 0
+	for name, service := range compose.Services {
+		for _, volume := range service.Volumes {
+			source, _, _ := strings.Cut(volume, ":")
+			if !strings.HasPrefix(source, ".") {
+				assert.Contains(t, compose.Volumes, source, name)
+				continue
+			}
+			mounted++
+			_, err := os.Stat(filepath.Join(dir, source))
+			require.NoError(t, err, name)
+		}
+		var needs map[string]any
+		if service.DependsOn.Kind == yaml.SequenceNode {
+			needs = map[string]any{}
+			for _, n := range service.DependsOn.Content {
+				needs[n.Value] = nil
+			}
+		} else {
+			require.NoError(t, service.DependsOn.Decode(&needs), name)
+		}
+		for needed := range needs {
+			assert.Contains(t, compose.Services, needed, name)
+		}
+	}
+	require.Positive(t, mounted)
+	schema, server := compose.Services["temporal-schema"].Image, compose.Services["temporal"].Image
+	_, tools, _ := strings.Cut(schema, ":")
+	_, version, _ := strings.Cut(server, ":")
+	assert.Equal(t, version, tools, "the tool makes the schema that the server needs")
+}
+
 // otherVariables are not settings: those of dev.env, the receiver's secret, tests and Compose.
 var otherVariables = []string{
 	"GREENROOM_CONFIG", "GREENROOM_URL", "GREENROOM_API_KEY", "GREENROOM_WEBHOOK_SECRET", "GREENROOM_IMAGE",

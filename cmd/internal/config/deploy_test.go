@@ -226,6 +226,62 @@ func TestDeployment_compose_names_files_and_services_that_exist(t *testing.T) {
 	assert.Equal(t, version, tools, "the tool makes the schema that the server needs")
 }
 
+// Whoever an alert wakes follows it to a section of the runbook.
+func TestDeployment_runbook_has_a_section_for_each_alert(t *testing.T) {
+	t.Parallel()
+	const page = "deploy/prometheus/runbook.md"
+	var rules struct {
+		Groups []struct {
+			Rules []struct {
+				Alert       string
+				Annotations map[string]string
+			}
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(read(t, filepath.Join(top, "deploy/prometheus/alerts.yaml")), &rules))
+	var alerts, sections []string
+	for _, rule := range rules.Groups[0].Rules {
+		alerts = append(alerts, rule.Alert)
+		assert.Equal(t, page+"#"+strings.ToLower(rule.Alert), rule.Annotations["runbook"])
+	}
+	for _, m := range regexp.MustCompile(`(?m)^## (.+)$`).FindAllSubmatch(read(t, filepath.Join(top, page)), -1) {
+		sections = append(sections, string(m[1]))
+	}
+	require.NotEmpty(t, alerts)
+	assert.Equal(t, alerts, sections)
+}
+
+// A panel that does not take the variables shows all processes whatever is chosen.
+func TestDeployment_dashboard_panels_take_the_variables(t *testing.T) {
+	t.Parallel()
+	var dashboard struct {
+		Templating struct{ List []struct{ Name string } }
+		Panels     []struct {
+			ID      int
+			Type    string
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	require.NoError(t, json.Unmarshal(read(t, filepath.Join(top, "deploy/grafana/dashboard.json")), &dashboard))
+	var variables []string
+	for _, v := range dashboard.Templating.List {
+		variables = append(variables, v.Name)
+	}
+	assert.Equal(t, []string{"datasource", "job", "instance"}, variables)
+	ids := map[int]bool{}
+	for _, panel := range dashboard.Panels {
+		assert.False(t, ids[panel.ID], "panel %d", panel.ID)
+		ids[panel.ID] = true
+		assert.Equal(t, panel.Type == "row", len(panel.Targets) == 0, panel.Title)
+		for _, target := range panel.Targets {
+			series := regexp.MustCompile(`\b(greenroom|temporal)_[a-z_]+`).FindAllString(target.Expr, -1)
+			assert.NotEmpty(t, series, panel.Title)
+			assert.Equal(t, len(series), strings.Count(target.Expr, `{job=~"$job", instance=~"$instance"`), panel.Title)
+		}
+	}
+}
+
 // otherVariables are not settings: those of dev.env, the receiver's secret, tests and Compose.
 var otherVariables = []string{
 	"GREENROOM_CONFIG", "GREENROOM_URL", "GREENROOM_API_KEY", "GREENROOM_WEBHOOK_SECRET", "GREENROOM_IMAGE",

@@ -17,7 +17,8 @@ func TestDeploymentPagesNameCommandsThatExist(t *testing.T) {
 	t.Parallel()
 	var paths []string
 	require.NoError(t, filepath.WalkDir("../../deploy", func(path string, _ fs.DirEntry, err error) error {
-		if strings.HasSuffix(path, ".md") || strings.HasSuffix(path, "alerts.yaml") || strings.HasSuffix(path, "dashboard.json") {
+		name := filepath.Base(path)
+		if filepath.Ext(name) == ".md" || name == "alerts.yaml" || name == "dashboard.json" {
 			paths = append(paths, path)
 		}
 		return err

@@ -282,6 +282,34 @@ func TestDeployment_dashboard_panels_take_the_variables(t *testing.T) {
 	}
 }
 
+// A release fails at its tag, after everything else has passed, if a file that it packs was renamed.
+func TestDeployment_release_packs_files_that_exist(t *testing.T) {
+	t.Parallel()
+	var release struct {
+		NFPMs []struct {
+			Contents []struct{ Src string }
+			Scripts  map[string]string
+		} `yaml:"nfpms"`
+		Images []struct{ Dockerfile string } `yaml:"dockers_v2"`
+	}
+	require.NoError(t, yaml.Unmarshal(read(t, filepath.Join(top, ".goreleaser.yaml")), &release))
+	sources := []string{release.Images[0].Dockerfile}
+	for _, content := range release.NFPMs[0].Contents {
+		if !strings.HasPrefix(content.Src, ".build/") { // made by .ci/generated
+			sources = append(sources, content.Src)
+		}
+	}
+	for _, script := range release.NFPMs[0].Scripts {
+		sources = append(sources, script)
+	}
+	require.Greater(t, len(sources), 5)
+	for _, source := range sources {
+		found, err := filepath.Glob(filepath.Join(top, source))
+		require.NoError(t, err)
+		assert.NotEmpty(t, found, source)
+	}
+}
+
 // otherVariables are not settings: those of dev.env, the receiver's secret, tests and Compose.
 var otherVariables = []string{
 	"GREENROOM_CONFIG", "GREENROOM_URL", "GREENROOM_API_KEY", "GREENROOM_WEBHOOK_SECRET", "GREENROOM_IMAGE",
@@ -297,7 +325,7 @@ func TestDeployment_and_documentation_name_settings_that_exist(t *testing.T) {
 		known = append(known, s.Env)
 	}
 	paths := append(
-		files(t, "deploy", ".yaml", ".md", "Dockerfile"),
+		files(t, "deploy", ".yaml", ".md", "Dockerfile", ".env", ".service"),
 		filepath.Join(top, "README.md"),
 		filepath.Join(top, "CONTRIBUTING.md"),
 	)

@@ -67,7 +67,7 @@ lint: $(GOLANGCI) $(WORKFLOWCHECK) ## Check style, mistakes, layers, and that wo
 	$(WORKFLOWCHECK) ./workflows/...
 
 alerts: $(PROMTOOL) ## Check the alerts of deploy/prometheus, and that each fires when it must
-	$(PROMTOOL) check rules deploy/prometheus/alerts.yaml
+	$(PROMTOOL) check config deploy/prometheus/prometheus.yaml
 	$(PROMTOOL) test rules deploy/prometheus/alerts_test.yaml
 
 fmt: $(GOLANGCI) ## Format the code

@@ -1,6 +1,6 @@
 # The image of a release, from programs that are built already (.goreleaser.yaml), for several processors: nothing runs on the
 # image's own. Dockerfile beside it builds the same from the sources.
-FROM --platform=$BUILDPLATFORM docker.io/library/alpine:3.22 AS directory
+FROM --platform=$BUILDPLATFORM alpine:3.22 AS directory
 RUN mkdir /media
 
 FROM gcr.io/distroless/static-debian12:nonroot

@@ -83,10 +83,8 @@ func (n ReplayEstimate) Estimate(r *Replay) int64 {
 // EstimateReplay counts what a replay that is not stored yet would send again. It looks at the first replayLooks
 // deliveries of its time, as a page does, so its cost does not depend on the length of the time.
 func EstimateReplay(ctx context.Context, db bun.IDB, r *Replay) (n ReplayEstimate, err error) {
-	all := *r
-	all.Events = append([]string{}, r.Events...) // nil is NULL, which matches nothing
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		page, err := all.look(ctx, tx, replayLooks)
+		page, err := r.look(ctx, tx, replayLooks)
 		if err != nil {
 			return err
 		}

@@ -92,6 +92,9 @@ func TestEstimateReplay(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, n.Complete)
 		require.EqualValues(t, n.Matching, n.Estimate(&r), "an exact count is its own estimate")
+		exact, err := delivery.CountReplay(b.ctx, b, &r)
+		require.NoError(t, err)
+		require.EqualValues(t, n.Matching, exact)
 		return n
 	}
 	n := count(delivery.Replay{Statuses: []string{"failed"}})
@@ -102,10 +105,20 @@ func TestEstimateReplay(t *testing.T) {
 		5,
 		count(delivery.Replay{Statuses: []string{"failed"}, Events: []string{catalog.InterviewStarted}}).Matching,
 	)
+	require.Equal(t, 6, count(delivery.Replay{Statuses: []string{"failed"}, Events: []string{"interview.*"}}).Matching)
 	require.Zero(t, count(delivery.Replay{Statuses: []string{"succeeded"}}).Matching)
 	require.Zero(t, count(delivery.Replay{Statuses: []string{"failed"}, Until: since.Add(time.Second)}).Looked)
 	require.Zero(t, b.number("SELECT count(*) FROM replays"))
 	require.Zero(t, b.number("SELECT count(*) FROM deliveries WHERE status <> 'failed'"), "counting changes nothing")
+
+	b.exec(`INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, status, created_at, updated_at)
+		SELECT uuid_v7(), event_id, webhook_id, company_id, event_type, 'failed', now(), now()
+		FROM (SELECT * FROM deliveries LIMIT 1) d, generate_series(1, 20000)`)
+	exact, err := delivery.CountReplay(b.ctx, b, &delivery.Replay{
+		WebhookID: b.hook.ID, Since: since, Until: time.Now().Add(time.Minute), Statuses: []string{"failed"},
+	})
+	require.NoError(t, err)
+	require.EqualValues(t, 20_006, exact, "of all pages")
 }
 
 func TestReplayEstimate(t *testing.T) {

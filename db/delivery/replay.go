@@ -274,7 +274,8 @@ func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, 
 		return p, err
 	}
 	rows, err := pg.Direct(tx).
-		QueryContext(ctx, replayPageSQL, r.WebhookID, after, pg.FloorID(r.Until), replayLooks, r.Statuses, r.Events)
+		QueryContext(ctx, replayPageSQL, r.WebhookID, after, pg.FloorID(r.Until), replayLooks, r.Statuses,
+			append([]string{}, r.Events...)) // nil is NULL, which matches nothing
 	if err != nil {
 		return p, err
 	}
@@ -293,27 +294,24 @@ func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, 
 }
 
 // CountReplay returns how many deliveries the replay would send again if it began now. It reads all deliveries of the
-// webhook in the replay's time.
+// webhook in the replay's time, by the pages that the replay would look at.
 func CountReplay(ctx context.Context, db bun.IDB, r *Replay) (n int64, err error) {
+	all := *r
 	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
-		if err := planByIndex(ctx, tx); err != nil {
-			return err
+		for {
+			page, err := all.look(ctx, tx, replayLooks)
+			n += int64(len(page.matches))
+			if err != nil || page.end {
+				return err
+			}
+			all.Cursor = &page.last
 		}
-		return pg.Direct(tx).QueryRowContext(ctx, countReplaySQL, r.WebhookID, pg.FloorID(r.Since), pg.FloorID(r.Until),
-			r.Statuses, r.Events).Scan(&n)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("count the deliveries of a replay: %w", err)
 	}
 	return n, nil
 }
-
-// countReplaySQL: $1 the webhook, $2 the id after which to count, $3 the first id too late, $4 the statuses and $5 the
-// events that match, as in replayPageSQL.
-const countReplaySQL = `
-SELECT count(*) FROM deliveries
-WHERE webhook_id = $1::uuid AND id > $2::uuid AND id < $3::uuid AND status = ANY ($4::text[]) AND NOT is_test
-  AND (cardinality($5::text[]) = 0 OR event_type = ANY ($5))`
 
 // replayPageSQL: $1 the webhook, $2 the id to continue after, $3 the first id too late, $4 how many to look at, $5 the
 // statuses and $6 the events that match.

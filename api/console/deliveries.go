@@ -1,10 +1,8 @@
 package console
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -266,35 +264,12 @@ func (v *visit) timeline(d *wireDelivery) (rows []attemptRow, marks []mark) {
 
 // siblings are the deliveries of the same event to other webhooks.
 func (v *visit) siblings(d *wireDelivery) ([]wireDelivery, error) {
-	id, _ := pg.ParseID(d.EventID)
-	e, err := delivery.GetEvent(v.c.Request.Context(), v.DB, v.who.Scope(), id)
-	switch {
-	case errors.Is(err, pg.ErrNotFound): // retention may have dropped it
+	all, _, err := v.fanOut(d.EventID)
+	var refused *surface.Error
+	if errors.As(err, &refused) && refused.Status == http.StatusNotFound { // retention may have dropped the event
 		return nil, nil
-	case err != nil:
-		return nil, err
 	}
-	all, err := v.fanOut(e)
 	return slices.DeleteFunc(all, func(s wireDelivery) bool { return s.ID == d.ID }), err
-}
-
-// fanOut are the deliveries of an event, oldest first.
-func (v *visit) fanOut(e *delivery.Event) ([]wireDelivery, error) {
-	ds, err := delivery.EventDeliveries(v.c.Request.Context(), v.DB, v.who.Scope(), e)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]wireDelivery, 0, len(ds))
-	for _, d := range slices.SortedFunc(maps.Values(ds), func(a, b *delivery.Delivery) int {
-		return bytes.Compare(a.ID[:], b.ID[:])
-	}) {
-		out = append(out, wireDelivery{
-			ID: d.ID.String(), EventID: d.EventID.String(), WebhookID: d.WebhookID.String(), EventType: d.EventType,
-			Status: string(d.Status), IsTest: d.IsTest, AttemptCount: d.Attempts, NextAttemptAt: d.NextAttemptAt,
-			LastStatusCode: d.LastStatusCode, LastError: d.LastError, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
-		})
-	}
-	return v.named(out), nil
 }
 
 func (c *console) retry(v *visit) error {

@@ -1,14 +1,9 @@
 package console
 
 import (
-	"errors"
 	"maps"
 	"net/url"
 	"slices"
-
-	"greenroom/api/surface"
-	"greenroom/db/delivery"
-	"greenroom/db/pg"
 )
 
 type eventsBody struct {
@@ -78,60 +73,29 @@ func (c *console) event(v *visit) error {
 	if !body.May {
 		return v.show("event", body.E.Type, false, body)
 	}
-	id, _ := pg.ParseID(body.E.ID)
-	e, err := delivery.GetEvent(v.c.Request.Context(), c.DB, v.who.Scope(), id)
-	if err != nil && !errors.Is(err, pg.ErrNotFound) {
+	var err error
+	if body.Deliveries, body.Left, err = v.fanOut(body.E.ID); err != nil {
 		return err
 	}
-	if err == nil {
-		if body.Deliveries, err = v.fanOut(e); err != nil {
-			return err
-		}
-	}
-	body.Left = v.leftOut(&body)
 	return v.show("event", body.E.Type, true, body)
 }
 
-// leftOut asks as the event's company, so that an operator gets the webhooks that could have got the event.
-func (v *visit) leftOut(body *eventBody) (left []leftOut) {
-	company := *v
-	if id, valid := pg.ParseID(text(body.E.CompanyID)); valid {
-		key := *v.who.Key
-		key.CompanyID = &id
-		company.who = surface.Principal{Key: &key}
+// fanOut is who got an event, and who did not and why.
+func (v *visit) fanOut(event string) (got []wireDelivery, left []leftOut, err error) {
+	var all wirePage[wireFanOut]
+	if err := v.get("/events/"+url.PathEscape(event)+"/fan-out?limit=100", &all); err != nil {
+		return nil, nil, err
 	}
-	var hooks wirePage[wireWebhook]
-	if company.get("/webhooks?page=1&limit=100", &hooks) != nil {
-		return nil
-	}
-	for _, w := range hooks.Data {
-		got := func(d wireDelivery) bool { return d.WebhookID == w.ID }
-		if slices.ContainsFunc(body.Deliveries, got) {
+	for _, f := range all.Data {
+		if f.Delivery != nil {
+			got = append(got, *f.Delivery)
 			continue
 		}
-		why := "it is subscribed now, and was not when the event happened, or its job has other webhooks"
-		switch {
-		case w.CreatedAt.After(body.E.OccurredAt):
-			why = "it is newer than the event"
-		case !company.subscribes(w, body.E.Type):
-			why = "it is not subscribed to this type"
-		case !w.IsActive:
-			why = "it is not active"
+		w := wireWebhook{ID: f.WebhookID, Name: f.Name}
+		if f.Name == "" { // for the label
+			_ = v.get("/webhooks/"+f.WebhookID, &w)
 		}
-		left = append(left, leftOut{w, why})
+		left = append(left, leftOut{w, text(f.Why)})
 	}
-	return left
-}
-
-// subscribes reports whether the webhook has the type, under its own or its profile's name.
-func (v *visit) subscribes(w wireWebhook, eventType string) bool {
-	if slices.Contains(w.Events, eventType) {
-		return true
-	}
-	var t wireEventType
-	if v.get("/event-types/"+url.PathEscape(eventType), &t) != nil {
-		return false
-	}
-	names, known := t.Profiles[w.Profile]
-	return known && (slices.Contains(w.Events, names.Name) || slices.Contains(w.Events, names.Label))
+	return v.named(got), left, nil
 }

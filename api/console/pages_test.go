@@ -243,13 +243,24 @@ func TestEvents(t *testing.T) {
 	b := setup(t).plant()
 	left := b.Do("POST", "/webhooks", apitest.Object{"url": "https://b.example/", "name": "Later", "events": []string{"interview.started"}}).
 		Is(201)["data"].(apitest.Object)["id"].(string)
+	for name, body := range map[string]apitest.Object{
+		"All words": {"events": []string{"interview.*"}},
+		"Filtered":  {"events": []string{"interview.*"}, "filter": apitest.Object{"data": apitest.Object{"n": 1}}},
+	} {
+		body["url"], body["name"], body["profile"] = "https://b.example/", name, "standard"
+		id := b.Do("POST", "/webhooks", body).Is(201)["data"].(apitest.Object)["id"]
+		_, err := b.ExecContext(b.Ctx, "UPDATE webhooks SET created_at = created_at - interval '1 hour' WHERE id = ?", id)
+		require.NoError(t, err)
+	}
 	v := b.signedIn(b.Key)
 	v.get("/console/events").is(200).has("interview.completed", "order.shipped")
 	v.get("/console/event-types/interview.completed").is(200).has("Schema of its data")
 	v.get("/console/event-types/nothing.here").is(404)
 	v.get("/console/events/"+b.event).
 		is(200).
-		has("Who got it", "/console/deliveries/"+b.delivery, left, "it is newer than the event")
+		has("Who got it", "/console/deliveries/"+b.delivery, left,
+			"the webhook was created at", ", after the event", "All words</a>: the webhook would get the event now",
+			"Filtered</a>: the webhook&#39;s filter does not match the event")
 	v.get("/console/events/" + b.event).hasNot("/console/deliveries/" + b.failed)
 }
 

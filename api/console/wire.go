@@ -24,6 +24,12 @@ type wireDelivery struct {
 	WebhookName, WebhookURL string `json:"-"`
 }
 
+type wireFanOut struct {
+	WebhookID, Name string
+	Delivery        *wireDelivery
+	Why             *string
+}
+
 type wireAttempt struct {
 	Attempt, Generation        int
 	StartedAt                  time.Time

@@ -46,6 +46,7 @@ type webhookInput struct {
 	Profile         string            `json:"profile"`
 	RateLimit       int               `json:"rateLimit" validate:"gte=0,lte=10000"`
 	CircuitRecovery *string           `json:"circuitRecovery" validate:"oneof=manual probe"`
+	NotifyEmail     *string           `json:"notifyEmail" validate:"max=254,email"`
 	// SignatureAlgorithms: [algorithms].
 	SignatureAlgorithms []string `json:"signatureAlgorithms" validate:"max=2"`
 	systemFields
@@ -80,6 +81,7 @@ type webhookPatch struct {
 	IsActive        surface.Opt[bool]              `json:"isActive"`
 	RateLimit       surface.Opt[int]               `json:"rateLimit" validate:"gte=0,lte=10000"`
 	CircuitRecovery surface.Opt[string]            `json:"circuitRecovery" validate:"oneof=manual probe" null:"ok"`
+	NotifyEmail     surface.Opt[string]            `json:"notifyEmail" validate:"max=254,email" null:"ok"`
 	// SignatureAlgorithms: [algorithms].
 	SignatureAlgorithms surface.Opt[[]string]        `json:"signatureAlgorithms" validate:"max=2"`
 	CompanyID           surface.Opt[json.RawMessage] `json:"companyId" null:"ok"`
@@ -105,6 +107,7 @@ type webhookOutput struct {
 	ConsecutiveFailures int                `json:"consecutiveFailures"`
 	CircuitOpenedAt     *surface.Timestamp `json:"circuitOpenedAt"`
 	CircuitRecovery     *string            `json:"circuitRecovery"`
+	NotifyEmail         *string            `json:"notifyEmail"`
 	Profile             string             `json:"profile"`
 	RateLimit           int                `json:"rateLimit"`
 	SignatureAlgorithms []string           `json:"signatureAlgorithms"`
@@ -162,6 +165,7 @@ func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 		ConsecutiveFailures: w.ConsecutiveFailures,
 		CircuitOpenedAt:     surface.Maybe(w.CircuitOpenedAt),
 		CircuitRecovery:     w.CircuitRecovery,
+		NotifyEmail:         w.NotifyEmail,
 		Profile:             w.Profile,
 		RateLimit:           w.RateLimit,
 		SignatureAlgorithms: []string{symmetric},
@@ -265,6 +269,7 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		Inactive:        in.IsActive != nil && !*in.IsActive,
 		RateLimit:       in.RateLimit,
 		CircuitRecovery: in.CircuitRecovery,
+		NotifyEmail:     in.NotifyEmail,
 		Asymmetric:      isAsymmetric,
 	})
 }
@@ -396,6 +401,7 @@ func (s *server) applyWebhook(
 	surface.Set(&u, "description", &w.Description, in.Description)
 	surface.Set(&u, "rate_limit", &w.RateLimit, in.RateLimit)
 	surface.SetNull(&u, "circuit_recovery", &w.CircuitRecovery, in.CircuitRecovery)
+	surface.SetNull(&u, "notify_email", &w.NotifyEmail, in.NotifyEmail)
 	if in.IsActive.Set {
 		columns, err := surface.ActivateWebhook(c, w, in.IsActive.Value)
 		if err != nil {

@@ -76,7 +76,10 @@ func (f *feedReader) end() {
 // read reads one page and returns the next cursor. empty: the page had no events, ended at the end of the feed, and no
 // event was held back.
 func (f *feedReader) read(ctx context.Context, url, after string) (next string, empty bool, err error) {
-	path := fmt.Sprintf("/events?limit=%d&wait=%d", f.limit, f.wait)
+	path := fmt.Sprintf("/events?limit=%d", f.limit)
+	if f.wait > 0 {
+		path += fmt.Sprintf("&wait=%d", f.wait)
+	}
 	if after != "" {
 		path += "&after=" + after
 	}
@@ -92,7 +95,7 @@ func (f *feedReader) read(ctx context.Context, url, after string) (next string, 
 		f.mu.Unlock()
 	}
 	if status != http.StatusOK {
-		return "", false, fmt.Errorf("read the feed: status %d", status)
+		return "", false, fmt.Errorf("read the feed: status %d: %.300s", status, answer)
 	}
 	var page struct {
 		Data struct {

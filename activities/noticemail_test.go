@@ -198,8 +198,12 @@ func TestNoticeMail_refusals(t *testing.T) {
 		t.Parallel()
 		n := setupNotices(t)
 		n.disable()
-		n.exec("INSERT INTO notice_letters (id, email, company_id, content, next_at) VALUES (?, 'team@acme.test', ?, '[]', ?)",
-			pg.NewID(), n.company, time.Now().Add(-time.Hour))
+		n.exec(
+			"INSERT INTO notice_letters (id, email, company_id, content, next_at) VALUES (?, 'team@acme.test', ?, '[]', ?)",
+			pg.NewID(),
+			n.company,
+			time.Now().Add(-time.Hour),
+		)
 		n.office.refuse = []error{&smtp.SMTPError{Code: 550, Message: "no such mailbox"}}
 		n.exec("UPDATE notice_letters SET created_at = now() - interval '1 hour'")
 		require.NoError(t, n.Run(n.ctx))

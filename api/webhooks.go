@@ -27,6 +27,7 @@ func (s *server) webhookRoutes() []surface.Route {
 		surface.Patch("/webhooks/:id", "write:webhooks", s.updateWebhook),
 		surface.Delete("/webhooks/:id", "write:webhooks", s.deleteWebhook),
 		surface.Post("/webhooks/:id/test", "write:webhooks", s.testWebhook).Weighs(0), // waits: see testsTotal
+		surface.Post("/webhooks/:id/filter/test", "read:webhooks", s.testFilter).MaxBody(surface.SmallBody),
 		surface.Post("/webhooks/:id/reset-circuit", "write:webhooks", s.resetCircuit),
 	}
 }

@@ -239,7 +239,11 @@ func TestNoticeLetterIsGivenUp(t *testing.T) {
 		return ended
 	}
 	require.False(t, fail())
-	require.Equal(t, 1, b.number("SELECT count(*) FROM notice_letters WHERE next_at > now() + interval '20 s' AND attempts = 1"))
+	require.Equal(
+		t,
+		1,
+		b.number("SELECT count(*) FROM notice_letters WHERE next_at > now() + interval '20 s' AND attempts = 1"),
+	)
 	b.exec("UPDATE notice_letters SET created_at = now() - interval '80 h'")
 	require.True(t, fail())
 	require.Equal(t, 1, b.number("SELECT count(*) FROM notice_letters WHERE next_at IS NULL AND sent_at IS NULL"))

@@ -2,7 +2,6 @@ package activities_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"mime"
 	"net/mail"
@@ -253,7 +252,7 @@ func TestNoticeMail_names_every_change(t *testing.T) {
 		"A replay ended as completed; it made 7 deliveries.",
 		"Its signing secret was replaced; the one before ends at 2026-11-30 00:00:00 UTC.",
 	} {
-		require.Equal(t, 2, strings.Count(body, sentence), fmt.Sprintf("%s in text and HTML: %s", sentence, body))
+		require.Equal(t, 2, strings.Count(body, sentence), "%s in text and HTML: %s", sentence, body)
 	}
 	for _, eventType := range catalog.Operational() {
 		require.NotContains(t, body, eventType, "said in words")

@@ -77,7 +77,7 @@ func TestFilterTestAgreesWithDeliveries(t *testing.T) {
 			require.Equal(t, n == 1, len(o.Failed) == 0, "%s: %v", filters[i], o)
 			sent += n
 		}
-		require.Greater(t, sent, 0, filters[i])
+		require.Positive(t, sent, filters[i])
 		require.Less(t, sent, 7, filters[i])
 	}
 }

@@ -42,8 +42,8 @@ type FilterTest struct {
 }
 
 // TestFilter evaluates a filter on the newest events that could reach the webhook: those of its company, or all for a
-// webhook of the platform. It looks at no more than 8 MiB of data: complete is false when it looked at fewer events than
-// it was to. It stores nothing. An invalid filter is a FilterError.
+// webhook of the platform. It reads at most about 8 MiB of data: complete is false when these were fewer events than
+// the limit. It stores nothing. An invalid filter is a FilterError.
 func TestFilter(ctx context.Context, db bun.IDB, t FilterTest) (out []FilterOutcome, complete bool, err error) {
 	clauses := []FilterClause{}
 	if t.Filter != nil {

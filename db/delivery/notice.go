@@ -114,9 +114,10 @@ WITH RECURSIVE p AS (
   SELECT (SELECT n.webhook_id FROM notices n WHERE n.webhook_id > p.webhook_id ORDER BY n.webhook_id LIMIT 1)
   FROM p WHERE p.webhook_id IS NOT NULL
 )
-SELECT a.*, (SELECT l.created_at FROM notice_letters l
-    WHERE l.email = a.email AND l.company_id IS NOT DISTINCT FROM a.company_id ORDER BY l.created_at DESC LIMIT 1) AS last_at,
-  now() AS now
+SELECT a.*, now() AS now, (
+    SELECT l.created_at FROM notice_letters l
+    WHERE l.email = a.email AND l.company_id IS NOT DISTINCT FROM a.company_id ORDER BY l.created_at DESC LIMIT 1
+  ) AS last_at
 FROM (
   SELECT w.id AS webhook_id, COALESCE(w.company_id, w.owner_company_id) AS company_id, ` + noticeEmail + ` AS email,
     (SELECT n.created_at FROM notices n WHERE n.webhook_id = w.id ORDER BY n.webhook_id, n.event_id LIMIT 1) AS oldest
@@ -124,8 +125,8 @@ FROM (
     LEFT JOIN companies c ON c.id = COALESCE(w.company_id, w.owner_company_id) AND c.deleted_at IS NULL
 ) a WHERE a.oldest IS NOT NULL ORDER BY a.webhook_id`
 
-// WriteNoticeLetters makes letters of the notices, one for each address of a company. The first is written soon; further
-// ones only after window since the one before. It returns how many it wrote.
+// WriteNoticeLetters makes letters of the notices, one for each address of a company. The first is written soon, the
+// next after window at the earliest. It returns how many it wrote.
 func WriteNoticeLetters(ctx context.Context, db *bun.DB, window time.Duration) (written int, err error) {
 	var all []addressed
 	if err := db.NewRaw(addressedSQL).Scan(ctx, &all); err != nil {
@@ -281,7 +282,8 @@ func TakeNoticeLetter(ctx context.Context, tx bun.Tx) (l *NoticeLetter, wanted, 
 		return nil, false, false, nil
 	}
 	if err == nil {
-		err = tx.NewRaw(`SELECT EXISTS (SELECT FROM companies c WHERE c.notify_email = ?0 AND c.id = ?1 AND c.deleted_at IS NULL)
+		err = tx.NewRaw(`SELECT
+				EXISTS (SELECT FROM companies c WHERE c.notify_email = ?0 AND c.id = ?1 AND c.deleted_at IS NULL)
 			OR EXISTS (SELECT FROM webhooks w WHERE w.notify_email = ?0 AND w.deleted_at IS NULL
 				AND COALESCE(w.company_id, w.owner_company_id) IS NOT DISTINCT FROM ?1::uuid)`, l.Email, l.CompanyID).
 			Scan(ctx, &wanted)

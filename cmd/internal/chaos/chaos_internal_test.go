@@ -221,25 +221,25 @@ func TestCheckFeed(t *testing.T) {
 	a, b, c, other := pg.NewID(), pg.NewID(), pg.NewID(), pg.NewID()
 	stored := []uuid.UUID{a, b, c}
 	for name, test := range map[string]struct {
-		reader   feedReader
+		reader   *feedReader
 		accepted []uuid.UUID
 		want     FeedCheck
 	}{
-		"all_in_order":         {feedReader{seen: stored, atEnd: true}, stored, FeedCheck{Events: 3, Ended: true}},
-		"one_missed":           {feedReader{seen: []uuid.UUID{a, c}, atEnd: true}, stored, FeedCheck{Events: 2, Missed: 1, Ended: true}},
-		"one_twice":            {feedReader{seen: []uuid.UUID{a, b, b, c}, atEnd: true}, nil, FeedCheck{Events: 4, Twice: 1, Ended: true}},
-		"out_of_order":         {feedReader{seen: []uuid.UUID{b, a, c}, atEnd: true}, nil, FeedCheck{Events: 3, Disorder: 1, Ended: true}},
-		"one_that_is_not_kept": {feedReader{seen: stored, atEnd: true}, []uuid.UUID{other}, FeedCheck{Events: 3, Unaccepted: 1, Ended: true}},
-		"never_at_the_end":     {feedReader{seen: stored}, nil, FeedCheck{Events: 3}},
+		"all_in_order":         {&feedReader{seen: stored, atEnd: true}, stored, FeedCheck{Events: 3, Ended: true}},
+		"one_missed":           {&feedReader{seen: []uuid.UUID{a, c}, atEnd: true}, stored, FeedCheck{Events: 2, Missed: 1, Ended: true}},
+		"one_twice":            {&feedReader{seen: []uuid.UUID{a, b, b, c}, atEnd: true}, nil, FeedCheck{Events: 4, Twice: 1, Ended: true}},
+		"out_of_order":         {&feedReader{seen: []uuid.UUID{b, a, c}, atEnd: true}, nil, FeedCheck{Events: 3, Disorder: 1, Ended: true}},
+		"one_that_is_not_kept": {&feedReader{seen: stored, atEnd: true}, []uuid.UUID{other}, FeedCheck{Events: 3, Unaccepted: 1, Ended: true}},
+		"never_at_the_end":     {&feedReader{seen: stored}, nil, FeedCheck{Events: 3}},
 		"a_gap": {
-			feedReader{seen: stored, atEnd: true, gaps: []string{"410"}},
+			&feedReader{seen: stored, atEnd: true, gaps: []string{"410"}},
 			nil,
 			FeedCheck{Events: 3, Gaps: []string{"410"}, Ended: true},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := checkFeed(&test.reader, stored, test.accepted)
+			got := checkFeed(test.reader, stored, test.accepted)
 			require.Equal(t, name != "all_in_order", got.broken())
 			got.Reader = ""
 			require.Equal(t, test.want, got)

@@ -41,8 +41,8 @@ type Report struct {
 	Unexplained      []Unexplained `json:"unexplained"` // the first of them
 	UnexplainedCount int           `json:"unexplainedCount"`
 
-	// Feed has a line for each reader of the feed, Circuits is what a webhook was told of changes of circuits, CatchUp what
-	// a webhook got that was registered during the faults and caught up.
+	// Feed has a line for each reader of the feed. Circuits is what a webhook was told of changes of circuits. CatchUp is
+	// what a webhook got that was registered during the faults and caught up.
 	Feed     []FeedCheck  `json:"feed"`
 	Circuits WitnessCheck `json:"circuits"`
 	CatchUp  WitnessCheck `json:"catchUp"`

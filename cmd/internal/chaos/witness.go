@@ -198,7 +198,8 @@ func (r *run) checkCircuits(ctx context.Context) (c WitnessCheck, err error) {
 	err = r.db.NewRaw(`
 SELECT count(DISTINCT e.id) AS events, array_agg(d.id) FILTER (WHERE d.id IS NOT NULL) AS deliveries
 FROM circuit_log l
-  LEFT JOIN events e ON e.position = l.position AND e.type = l.type AND e.data::jsonb ->> 'webhookId' = l.webhook_id::text
+  LEFT JOIN events e ON e.position = l.position AND e.type = l.type
+    AND e.data::jsonb ->> 'webhookId' = l.webhook_id::text
   LEFT JOIN deliveries d ON d.event_id = e.id AND d.webhook_id = ?
 GROUP BY l.webhook_id, l.type, l.position, l.ctid`, r.witnesses.circuits.id).Scan(ctx, &all)
 	if err != nil {

@@ -61,10 +61,14 @@ type Webhook struct {
 	// SetID limits the webhook to events of jobs with that WebhookSet.
 	SetID *uuid.UUID `bun:"set_id"`
 	// CircuitRecovery overrides the configured recovery mode: "manual" or "probe".
-	CircuitRecovery *string    `bun:"circuit_recovery"`
-	CreatedAt       time.Time  `bun:"created_at"`
-	UpdatedAt       time.Time  `bun:"updated_at"`
-	DeletedAt       *time.Time `bun:"deleted_at"`
+	CircuitRecovery *string `bun:"circuit_recovery"`
+	// Ordering nil: deliveries do not wait for each other. OrderingBlocks: one that failed for good blocks its subject
+	// until it is sent again or canceled; otherwise the next one follows.
+	Ordering       *string    `bun:"ordering"`
+	OrderingBlocks bool       `bun:"ordering_blocks"`
+	CreatedAt      time.Time  `bun:"created_at"`
+	UpdatedAt      time.Time  `bun:"updated_at"`
+	DeletedAt      *time.Time `bun:"deleted_at"`
 }
 
 // SecretField, SigningKeyField and HeaderField are the field names that sealed values are bound to.
@@ -224,6 +228,11 @@ func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string
 	if err != nil {
 		return fmt.Errorf("update webhook: %w", pg.Translate(err))
 	}
+	if before.OrderingBlocks && !w.OrderingBlocks {
+		if err := Unblock(ctx, tx, w.ID); err != nil {
+			return err
+		}
+	}
 	if slices.Contains(columns, "secret") {
 		if err := recordAbout(ctx, tx, w, catalog.SecretRotated, secretRotated{w.named(), nil}); err != nil {
 			return err
@@ -253,6 +262,9 @@ func DeleteWebhook(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 		return fmt.Errorf("delete webhook: %w", err)
 	}
 	if _, err := cancelPage(ctx, tx, id, firstCancelPage); err != nil {
+		return err
+	}
+	if err := Unblock(ctx, tx, id); err != nil {
 		return err
 	}
 	return AddCommand(ctx, tx, CircuitChanged, id, nil)

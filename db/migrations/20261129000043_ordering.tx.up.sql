@@ -1,0 +1,53 @@
+-- A subject is what events are about: an interview, a candidate, whatever a publisher names. Its events have growing numbers.
+CREATE SEQUENCE event_sequence;
+ALTER TABLE events ADD COLUMN subject text, ADD COLUMN sequence bigint;
+
+-- A webhook with ordering gets the events of a subject one after the other: deliveries.subject is set for it.
+ALTER TABLE webhooks ADD COLUMN ordering text CHECK (ordering = 'subject'),
+  ADD COLUMN ordering_blocks boolean NOT NULL DEFAULT false;
+ALTER TABLE deliveries ADD COLUMN subject text;
+
+-- A line is what waits for one subject at one webhook. Deliveries of ordered webhooks wait here instead of in
+-- delivery_queue, but for the head of each line, which is on its way.
+CREATE TABLE line_waiting (
+  delivery_id uuid PRIMARY KEY,
+  webhook_id uuid NOT NULL,
+  subject text NOT NULL,
+  sequence bigint NOT NULL,
+  company_id uuid NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000, fillfactor = 90);
+CREATE INDEX line_waiting_order ON line_waiting (webhook_id, subject, sequence);
+
+CREATE TABLE line_heads (
+  webhook_id uuid NOT NULL,
+  subject text NOT NULL,
+  delivery_id uuid NOT NULL,
+  PRIMARY KEY (webhook_id, subject)
+) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000, fillfactor = 90);
+
+-- Lines that a delivery has joined or left, which may be able to move.
+CREATE TABLE line_changes (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  webhook_id uuid NOT NULL,
+  subject text NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000, fillfactor = 90);
+
+-- Every statement that ends a delivery makes it leave its line. It looks among the waiting first: that waits for a
+-- transaction that is making the delivery the head, and then finds it there. A delivery that failed stays the head of a
+-- line that it blocks.
+CREATE FUNCTION leave_line() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM line_waiting WHERE delivery_id = NEW.id;
+  IF NOT FOUND THEN
+    DELETE FROM line_heads h WHERE h.webhook_id = NEW.webhook_id AND h.subject = OLD.subject AND h.delivery_id = NEW.id
+      AND (NEW.status <> 'failed'
+        OR NOT EXISTS (SELECT FROM webhooks w WHERE w.id = NEW.webhook_id AND w.ordering_blocks AND w.deleted_at IS NULL));
+  END IF;
+  IF FOUND THEN
+    INSERT INTO line_changes (webhook_id, subject) VALUES (NEW.webhook_id, OLD.subject);
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER leave_line AFTER UPDATE OF status ON deliveries FOR EACH ROW
+  WHEN (OLD.subject IS NOT NULL AND NEW.status IN ('succeeded', 'failed', 'canceled'))
+  EXECUTE FUNCTION leave_line();

@@ -38,6 +38,10 @@ func Explain(
 		e.Why, e.Next = "the receiver accepted it: "+answer(d), "nothing; "+again(d, w)
 	case delivery.Failed:
 		e.Why, e.Next = explainFailed(d, attempts, last), again(d, w)
+		if line != nil {
+			e.Why += "; it blocks the later events of " + line.Subject
+			e.Next += ", or cancel it with POST /deliveries/" + d.ID.String() + "/cancel"
+		}
 	case delivery.Canceled:
 		e.Why, e.Next = "its webhook was deleted", "nothing"
 		switch {

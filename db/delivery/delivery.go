@@ -282,7 +282,8 @@ func CancelDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*
 	}
 	err = pg.One(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'canceled', next_attempt_at = NULL, updated_at = now()
 		WHERE id = ? AND (status IN ('pending', 'retrying', 'paused')
-			OR status = 'failed' AND id IN (SELECT delivery_id FROM line_heads WHERE webhook_id = ? AND subject = ?))`,
+			OR status = 'failed' AND id IN (SELECT delivery_id FROM line_heads
+				WHERE webhook_id = ? AND subject = ? AND blocked))`,
 		id, d.WebhookID, d.Subject))
 	if errors.Is(err, pg.ErrNotFound) {
 		return nil, &pg.StateError{Resource: "delivery", State: string(d.Status)}
@@ -351,19 +352,25 @@ func requeue(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (int, error) {
 		UPDATE deliveries SET status = 'pending', generation = generation + 1, next_attempt_at = NULL,
 			workflow_id = NULL, updated_at = now()
 		WHERE id IN (?) AND status IN ('succeeded', 'failed', 'canceled') AND erased_at IS NULL
-		  AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.deleted_at IS NULL)
+		  AND (SELECT w.deleted_at IS NULL FROM webhooks w WHERE w.id = webhook_id) -- no join: it would read by webhook
 		RETURNING id, webhook_id, company_id, event_id, subject
+	), heads AS (
+		UPDATE line_heads SET blocked = false WHERE ctid = ANY (ARRAY(
+			SELECT h.row FROM u CROSS JOIN LATERAL (SELECT h.ctid AS row FROM line_heads h
+				WHERE h.webhook_id = u.webhook_id AND h.subject = u.subject AND h.delivery_id = u.id FOR UPDATE) h))
+		RETURNING delivery_id
 	), d AS MATERIALIZED (
-		SELECT u.*, u.subject IS NOT NULL AND NOT EXISTS (SELECT FROM line_heads h
-			WHERE h.webhook_id = u.webhook_id AND h.subject = u.subject AND h.delivery_id = u.id) AS waits FROM u
+		SELECT u.*, e.sequence,
+			e.sequence IS NOT NULL AND NOT EXISTS (SELECT FROM heads h WHERE h.delivery_id = u.id) AS waits
+		FROM u LEFT JOIN LATERAL (
+			SELECT sequence FROM events e WHERE e.id = u.event_id AND u.subject IS NOT NULL OFFSET 0) e ON true
 	), q AS (
 		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
 		SELECT webhook_id, COALESCE(company_id, ?1), id FROM d WHERE NOT waits
 		ON CONFLICT DO NOTHING
 	), line AS (
 		INSERT INTO line_waiting (delivery_id, webhook_id, subject, sequence, company_id)
-		SELECT d.id, d.webhook_id, d.subject, e.sequence, COALESCE(d.company_id, ?1)
-		FROM d CROSS JOIN LATERAL (SELECT sequence FROM events e WHERE e.id = d.event_id OFFSET 0) e WHERE waits
+		SELECT id, webhook_id, subject, sequence, COALESCE(company_id, ?1) FROM d WHERE waits
 		ON CONFLICT DO NOTHING
 	), change AS (
 		INSERT INTO line_changes (webhook_id, subject) SELECT DISTINCT webhook_id, subject FROM d WHERE waits

@@ -207,9 +207,7 @@ SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM first WHERE sequence 
 func Unblock(ctx context.Context, tx bun.Tx, webhook uuid.UUID) error {
 	_, err := pg.Direct(tx).ExecContext(ctx, `
 WITH h AS (
-  DELETE FROM line_heads h WHERE h.webhook_id = $1
-    AND (SELECT d.status FROM deliveries d WHERE d.id = h.delivery_id) = 'failed'
-  RETURNING h.webhook_id, h.subject
+  DELETE FROM line_heads WHERE webhook_id = $1 AND blocked RETURNING webhook_id, subject
 )
 INSERT INTO line_changes (webhook_id, subject) SELECT webhook_id, subject FROM h`, webhook)
 	if err != nil {
@@ -235,26 +233,30 @@ SELECT DISTINCT webhook_id, subject FROM line_waiting`)
 	return nil
 }
 
-// Line says what a delivery waits for that is in a line.
+// Line says what a delivery waits for, or that it keeps others waiting.
 type Line struct {
 	Subject string
-	// Behind is the head of the line, when it is another delivery; nil: the delivery is the head or will be at once.
+	// Behind is the delivery that is under way or blocks the line; nil: none is, so the line is about to move.
 	Behind *uuid.UUID
-	// Blocked: the head failed for good, and the webhook's ordering is to wait for it.
+	// Blocked: that delivery failed for good, and the webhook's ordering is to wait for it.
 	Blocked bool
 }
 
-// LineOf returns what a delivery waits for; nil when it is in no line.
+// LineOf returns what a pending delivery waits for, or the line that a failed one blocks; otherwise nil.
 func LineOf(ctx context.Context, db bun.IDB, d *Delivery) (*Line, error) {
-	if d.Subject == nil || d.Status != Pending {
+	query := `SELECT h.delivery_id, COALESCE(h.blocked, false)
+		FROM line_waiting w LEFT JOIN line_heads h ON h.webhook_id = w.webhook_id AND h.subject = w.subject
+		WHERE w.delivery_id = $1 AND w.webhook_id = $2 AND w.subject = $3`
+	switch {
+	case d.Subject == nil || d.Status != Pending && d.Status != Failed:
 		return nil, nil
+	case d.Status == Failed:
+		query = `SELECT h.delivery_id, h.blocked FROM line_heads h
+			WHERE h.delivery_id = $1 AND h.webhook_id = $2 AND h.subject = $3 AND h.blocked`
 	}
 	l := Line{Subject: *d.Subject}
 	var behind uuid.NullUUID
-	err := pg.Direct(db).QueryRowContext(ctx, `SELECT h.delivery_id,
-			COALESCE((SELECT d.status = 'failed' FROM deliveries d WHERE d.id = h.delivery_id), false)
-		FROM line_waiting w LEFT JOIN line_heads h ON h.webhook_id = w.webhook_id AND h.subject = w.subject
-		WHERE w.delivery_id = $1`, d.ID).Scan(&behind, &l.Blocked)
+	err := pg.Direct(db).QueryRowContext(ctx, query, d.ID, d.WebhookID, *d.Subject).Scan(&behind, &l.Blocked)
 	err = pg.Translate(err)
 	if errors.Is(err, pg.ErrNotFound) {
 		return nil, nil

@@ -22,8 +22,10 @@ CREATE TABLE line_heads (
   webhook_id uuid NOT NULL,
   subject text NOT NULL,
   delivery_id uuid NOT NULL,
+  blocked boolean NOT NULL DEFAULT false, -- it failed, and the line waits for it even so
   PRIMARY KEY (webhook_id, subject)
 ) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000, fillfactor = 90);
+CREATE INDEX line_heads_blocked ON line_heads (webhook_id) WHERE blocked;
 
 -- Lines that a delivery has joined or left, which may be able to move.
 CREATE TABLE line_changes (
@@ -35,13 +37,18 @@ CREATE TABLE line_changes (
 -- Every statement that ends a delivery makes it leave its line. It looks among the waiting first: that waits for a
 -- transaction that is making the delivery the head, and then finds it there. A delivery that failed stays the head of a
 -- line that it blocks.
-CREATE FUNCTION leave_line() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Its plans are kept: made while the tables are empty, they must do for many rows.
+CREATE FUNCTION leave_line() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 BEGIN
   DELETE FROM line_waiting WHERE delivery_id = NEW.id;
   IF NOT FOUND THEN
-    DELETE FROM line_heads h WHERE h.webhook_id = NEW.webhook_id AND h.subject = OLD.subject AND h.delivery_id = NEW.id
-      AND (NEW.status <> 'failed'
-        OR NOT EXISTS (SELECT FROM webhooks w WHERE w.id = NEW.webhook_id AND w.ordering_blocks AND w.deleted_at IS NULL));
+    IF NEW.status = 'failed'
+      AND EXISTS (SELECT FROM webhooks w WHERE w.id = NEW.webhook_id AND w.ordering_blocks AND w.deleted_at IS NULL) THEN
+      UPDATE line_heads SET blocked = true
+      WHERE webhook_id = NEW.webhook_id AND subject = OLD.subject AND delivery_id = NEW.id;
+      RETURN NULL;
+    END IF;
+    DELETE FROM line_heads WHERE webhook_id = NEW.webhook_id AND subject = OLD.subject AND delivery_id = NEW.id;
   END IF;
   IF FOUND THEN
     INSERT INTO line_changes (webhook_id, subject) VALUES (NEW.webhook_id, OLD.subject);

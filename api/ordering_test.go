@@ -59,7 +59,8 @@ func TestWebhookOrdering(t *testing.T) {
 		b.do("POST", "/webhooks", bad).fails(400, "VALIDATION_ERROR", field)
 		b.do("PATCH", "/webhooks/"+idOf(w), object{field: value}).fails(400, "VALIDATION_ERROR", field)
 	}
-	b.do("PATCH", "/webhooks/"+idOf(w), object{"orderingOnFailure": nil}).fails(400, "VALIDATION_ERROR", "orderingOnFailure")
+	b.do("PATCH", "/webhooks/"+idOf(w), object{"orderingOnFailure": nil}).
+		fails(400, "VALIDATION_ERROR", "orderingOnFailure")
 
 	event := object{"type": "analysis.completed", "subject": "a:1", "data": object{}}
 	b.do("POST", "/events", event).is(202)
@@ -76,7 +77,11 @@ func TestWebhookOrdering(t *testing.T) {
 		return !m.Again
 	}, time.Minute, time.Millisecond)
 	second = b.get("/deliveries/" + idOf(waiting[0]))
-	require.Contains(t, second["explanation"].(map[string]any)["why"], idOf(waiting[1])+" of an earlier event of a:1 has not ended")
+	require.Contains(
+		t,
+		second["explanation"].(map[string]any)["why"],
+		idOf(waiting[1])+" of an earlier event of a:1 has not ended",
+	)
 
 	got := b.do("PATCH", "/webhooks/"+idOf(w), object{"ordering": nil, "orderingOnFailure": "skip"}).is(200)
 	require.Nil(t, got["ordering"])

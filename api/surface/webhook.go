@@ -53,10 +53,23 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhoo
 	}
 	now := time.Now().UTC()
 	w = &delivery.Webhook{
-		ID: pg.NewID(), CompanyID: spec.Company, OwnerCompanyID: key.CompanyID, APIKeyID: &key.ID, Profile: profile.Name,
-		Events: spec.Events, Name: spec.Name, Description: spec.Description, IsActive: !spec.Inactive,
-		MaxRetries: len(profile.Schedule), TimeoutMS: int(profile.Timeout.Milliseconds()), RateLimit: spec.RateLimit,
-		CircuitRecovery: spec.CircuitRecovery, Ordering: spec.Ordering, OrderingBlocks: spec.OrderingBlocks, CreatedAt: now, UpdatedAt: now,
+		ID:              pg.NewID(),
+		CompanyID:       spec.Company,
+		OwnerCompanyID:  key.CompanyID,
+		APIKeyID:        &key.ID,
+		Profile:         profile.Name,
+		Events:          spec.Events,
+		Name:            spec.Name,
+		Description:     spec.Description,
+		IsActive:        !spec.Inactive,
+		MaxRetries:      len(profile.Schedule),
+		TimeoutMS:       int(profile.Timeout.Milliseconds()),
+		RateLimit:       spec.RateLimit,
+		CircuitRecovery: spec.CircuitRecovery,
+		Ordering:        spec.Ordering,
+		OrderingBlocks:  spec.OrderingBlocks,
+		CreatedAt:       now,
+		UpdatedAt:       now,
 	}
 	if err := SetFilter(w, spec.Filter); err != nil {
 		return nil, nil, err

@@ -226,7 +226,9 @@ func TestOrdering(t *testing.T) {
 		o := setupOrdered(t)
 		o.about("a", "a", "a")
 		taken, _ := o.next()
-		o.exec("UPDATE deliveries SET status = 'canceled' WHERE id = (SELECT delivery_id FROM line_waiting ORDER BY sequence LIMIT 1)")
+		o.exec(
+			"UPDATE deliveries SET status = 'canceled' WHERE id = (SELECT delivery_id FROM line_waiting ORDER BY sequence LIMIT 1)",
+		)
 		_, names := o.next()
 		require.Empty(t, names)
 		o.succeed(taken...)

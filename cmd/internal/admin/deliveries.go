@@ -194,7 +194,11 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 		return DeliveryDetail{}, err
 	}
 	detail := DeliveryDetail{
-		Delivery: showDelivery(&named[0]), Attempts: make([]Attempt, len(attempts)), Explanation: explain(d, attempts, w, line),
+		Delivery: showDelivery(
+			&named[0],
+		),
+		Attempts:    make([]Attempt, len(attempts)),
+		Explanation: explain(d, attempts, w, line),
 	}
 	detail.webhook = receivers[d.WebhookID]
 	if json.Valid(d.Body) {

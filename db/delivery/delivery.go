@@ -68,6 +68,8 @@ type Delivery struct {
 	ErasedAt *time.Time `bun:"erased_at"`
 	// Subject is the event's, if the webhook had ordering when the delivery was made; nil: it is in no line.
 	Subject *string `bun:"subject"`
+	// Sequence is the event's, with Subject.
+	Sequence *int64 `bun:"sequence"`
 }
 
 // Filter narrows a list; zero fields do not narrow.
@@ -353,17 +355,14 @@ func requeue(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (int, error) {
 			workflow_id = NULL, updated_at = now()
 		WHERE id IN (?) AND status IN ('succeeded', 'failed', 'canceled') AND erased_at IS NULL
 		  AND (SELECT w.deleted_at IS NULL FROM webhooks w WHERE w.id = webhook_id) -- no join: it would read by webhook
-		RETURNING id, webhook_id, company_id, event_id, subject
+		RETURNING id, webhook_id, company_id, subject, sequence
 	), heads AS (
 		UPDATE line_heads SET blocked = false WHERE ctid = ANY (ARRAY(
 			SELECT h.row FROM u CROSS JOIN LATERAL (SELECT h.ctid AS row FROM line_heads h
 				WHERE h.webhook_id = u.webhook_id AND h.subject = u.subject AND h.delivery_id = u.id FOR UPDATE) h))
 		RETURNING delivery_id
 	), d AS MATERIALIZED (
-		SELECT u.*, e.sequence,
-			e.sequence IS NOT NULL AND NOT EXISTS (SELECT FROM heads h WHERE h.delivery_id = u.id) AS waits
-		FROM u LEFT JOIN LATERAL (
-			SELECT sequence FROM events e WHERE e.id = u.event_id AND u.subject IS NOT NULL OFFSET 0) e ON true
+		SELECT u.*, subject IS NOT NULL AND NOT EXISTS (SELECT FROM heads h WHERE h.delivery_id = u.id) AS waits FROM u
 	), q AS (
 		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
 		SELECT webhook_id, COALESCE(company_id, ?1), id FROM d WHERE NOT waits

@@ -245,22 +245,25 @@ WITH stale AS MATERIALIZED (
     OR (SELECT k.key FROM idempotency_keys k WHERE k.api_key_id = a.api_key_id AND k.key = a.key) IS NOT NULL
 ), left_out AS MATERIALIZED (
   SELECT submission, false AS taken FROM stale UNION ALL SELECT submission, true FROM taken
+), sequences AS MATERIALIZED (
+  SELECT ARRAY(SELECT CASE WHEN s IS NULL THEN 0 ELSE nextval('event_sequence') END FROM unnest(@subjects::text[]) s) AS of
 ), e AS (
   INSERT INTO events (id, company_id, type, data, occurred_at, context, subject, sequence)
   SELECT e.id, e.company_id, e.type, e.data, e.occurred_at, e.context, e.subject,
-    CASE WHEN e.subject IS NOT NULL THEN nextval('event_sequence') END
+    NULLIF((SELECT of FROM sequences)[e.n], 0)
   FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @data::text[], @times::timestamptz[],
     @submissions::int[], @contexts::text[], @subjects::text[])
-    AS e (id, company_id, type, data, occurred_at, submission, context, subject)
+    WITH ORDINALITY AS e (id, company_id, type, data, occurred_at, submission, context, subject, n)
   WHERE e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
-  RETURNING id, sequence
 ), platform AS MATERIALIZED (
   SELECT w.id, w.events, w.filter_path, w.ordering FROM webhooks w
   WHERE w.company_id IS NULL AND w.owner_company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
 ), d AS (
-  INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at, subject)
+  INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at, subject,
+    sequence)
   SELECT uuid_v7(), e.id, w.id, e.company_id, e.type, false, now(), now(),
-    CASE WHEN w.ordering IS NOT NULL THEN e.subject END
+    CASE WHEN w.ordering IS NOT NULL THEN e.subject END,
+    CASE WHEN w.ordering IS NOT NULL THEN NULLIF((SELECT of FROM sequences)[e.n], 0) END
   FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @submissions::int[], @jobs::uuid[], @abouts::uuid[],
     @subjects::text[]) WITH ORDINALITY AS e (id, company_id, type, submission, job_id, about, subject, n)
   CROSS JOIN LATERAL (
@@ -276,14 +279,14 @@ WITH stale AS MATERIALIZED (
   WHERE w.events && ` + typeNames("e.type") + ` AND w.id IS DISTINCT FROM e.about
     AND ` + filterMatches("w.filter_path", "e.type", "(@data::text[])[e.n]", "(@contexts::text[])[e.n]") + `
     AND e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
-  RETURNING id, event_id, webhook_id, company_id, subject
+  RETURNING id, event_id, webhook_id, company_id, subject, sequence
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
   SELECT webhook_id, COALESCE(company_id, '00000000-0000-0000-0000-000000000000'), id FROM d WHERE subject IS NULL
 ), line AS (
   INSERT INTO line_waiting (delivery_id, webhook_id, subject, sequence, company_id)
-  SELECT d.id, d.webhook_id, d.subject, e.sequence, COALESCE(d.company_id, '00000000-0000-0000-0000-000000000000')
-  FROM d JOIN e ON e.id = d.event_id WHERE d.subject IS NOT NULL
+  SELECT id, webhook_id, subject, sequence, COALESCE(company_id, '00000000-0000-0000-0000-000000000000')
+  FROM d WHERE subject IS NOT NULL
 ), change AS (
   INSERT INTO line_changes (webhook_id, subject) SELECT DISTINCT webhook_id, subject FROM d WHERE subject IS NOT NULL
 )

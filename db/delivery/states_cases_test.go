@@ -249,12 +249,8 @@ func (e *engine) cases() []use {
 			return delivery.ResendDeliveries(ctx, tx, e.queue(e.waiting))
 		}},
 		{name: "resend_ordered", n: 2 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
-			_, err := tx.ExecContext(ctx, "UPDATE events SET sequence = 1 WHERE id IN (?)", bun.List(e.waiting))
-			if err != nil {
-				return err
-			}
-			_, err = tx.ExecContext(ctx, "UPDATE deliveries SET subject = 's1', status = 'succeeded' WHERE id IN (?)",
-				bun.List(e.waiting))
+			_, err := tx.ExecContext(ctx, `UPDATE deliveries SET subject = 's1', sequence = 1, status = 'succeeded'
+				WHERE id IN (?)`, bun.List(e.waiting))
 			if err != nil {
 				return err
 			}

@@ -4,7 +4,7 @@ ON CONFLICT DO NOTHING;
 DROP TRIGGER leave_line ON deliveries;
 DROP FUNCTION leave_line;
 DROP TABLE line_changes, line_heads, line_waiting;
-ALTER TABLE deliveries DROP COLUMN subject;
+ALTER TABLE deliveries DROP COLUMN sequence, DROP COLUMN subject;
 ALTER TABLE webhooks DROP COLUMN ordering_blocks, DROP COLUMN ordering;
 ALTER TABLE events DROP COLUMN sequence, DROP COLUMN subject;
 DROP SEQUENCE event_sequence;

@@ -2,10 +2,11 @@
 CREATE SEQUENCE event_sequence;
 ALTER TABLE events ADD COLUMN subject text, ADD COLUMN sequence bigint;
 
--- A webhook with ordering gets the events of a subject one after the other: deliveries.subject is set for it.
+-- A webhook with ordering gets the events of a subject one after the other: deliveries.subject and
+-- deliveries.sequence are set for it.
 ALTER TABLE webhooks ADD COLUMN ordering text CHECK (ordering = 'subject'),
   ADD COLUMN ordering_blocks boolean NOT NULL DEFAULT false;
-ALTER TABLE deliveries ADD COLUMN subject text;
+ALTER TABLE deliveries ADD COLUMN subject text, ADD COLUMN sequence bigint;
 
 -- A line is what waits for one subject at one webhook. Deliveries of ordered webhooks wait here instead of in
 -- delivery_queue, but for the head of each line, which is on its way.

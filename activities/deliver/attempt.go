@@ -308,6 +308,7 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	r := delivery.AttemptRecord{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
 		Threshold: t.CircuitThreshold, Span: t.CircuitSpan, Probe: t.in.Probe, Replay: t.in.Replay,
+		Ordered: t.job.IsOrdered(),
 	}
 	recorded := t.Journal.write(r)
 	end()

@@ -58,6 +58,9 @@ func (t *attempt) requestOf(p *webhook.Profile) (webhook.Request, *preparationFa
 	if e.CompanyID != nil {
 		m.CompanyID = e.CompanyID.String()
 	}
+	if e.Subject != nil && e.Sequence != nil {
+		m.Subject, m.Sequence = *e.Subject, *e.Sequence
+	}
 	body, err := d.Body, error(nil)
 	if body == nil {
 		if body, err = t.render(p, m); err != nil {
@@ -185,6 +188,7 @@ func (t *attempt) fail(ctx context.Context, fault *preparationFault, ownWorkflow
 	if err != nil || !ended {
 		return err
 	}
+	t.noteMoved(delivery.AttemptRecord{Ordered: t.job.IsOrdered()})
 	unpreparedTotal.Inc()
 	t.Logger.ErrorContext(ctx, "delivery cannot be prepared",
 		"delivery_id", t.in.DeliveryID, "webhook_id", t.job.Webhook.ID, "error", fault.err)

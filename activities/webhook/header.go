@@ -25,6 +25,7 @@ var reserved = map[string]bool{
 	HeaderTimestamp:         true,
 	HeaderSignature:         true,
 	HeaderTest:              true,
+	HeaderSequence:          true,
 	"X-Webhook-Signature":   true,
 	"X-Webhook-Event":       true,
 	"X-Webhook-Delivery-Id": true,

@@ -80,6 +80,9 @@ const QueueChannel = "greenroom_queue"
 // OnlyDeliveries is the payload of a notification that concerns no commands.
 const OnlyDeliveries = "deliveries"
 
+// OrderedDeliveries is the payload of one that concerns deliveries in lines too.
+const OrderedDeliveries = "ordered"
+
 // notify wakes the dispatchers after the commit, see pg.Notify.
 func notify(db bun.IDB) { pg.Notify(db, QueueChannel, "") }
 

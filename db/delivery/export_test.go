@@ -88,3 +88,14 @@ func LookForNews(ctx context.Context, db bun.IDB, from, to int64) (companies int
 	news, err := changesOfFeed(ctx, db, from, to)
 	return len(news.companies), err
 }
+
+// MoveIn moves lines in a transaction.
+func MoveIn(ctx context.Context, tx bun.Tx, pool *bun.DB, limit int) (heads int, err error) {
+	l := NewLines(pool)
+	if err := l.settle(ctx, tx); err != nil {
+		return 0, err
+	}
+	l.settled = 1 << 40
+	m, err := l.move(ctx, tx, limit)
+	return m.Heads, err
+}

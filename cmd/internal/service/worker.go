@@ -84,7 +84,7 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 		return err
 	}
 	delivering := deliveryActivities(cfg, engine, box, egress, endpoints, logger)
-	delivering.Streams = streams
+	delivering.Streams, delivering.Moved = streams, dispatcher.WakeLines
 	if err := openJournal(ctx, cfg.Worker, delivering); err != nil {
 		return err
 	}

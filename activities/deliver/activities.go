@@ -35,6 +35,8 @@ type Activities struct {
 	Streams *Streams
 	// PublicURL begins the links in the bodies of some profiles.
 	PublicURL string
+	// Tracing makes the spans of attempts.
+	Tracing Tracing
 
 	recorder recorder
 	flights  flights

@@ -26,6 +26,10 @@ type Event struct {
 	OccurredAt time.Time       `bun:"occurred_at"`
 	// Context is a snapshot of the rows that the event refers to (catalog.Context); nil for a published event.
 	Context json.RawMessage `bun:"context,type:text"`
+	// RequestID is the request that caused the event, "" for none. Trace is the sampled trace that it is a part of, as
+	// WithTrace reads it; "" for none. Storing the event sets both from the context.
+	RequestID string `bun:"request_id,nullzero"`
+	Trace     string `bun:"trace_context,nullzero"`
 	// JobID is the event's job, for webhooks that receive the events of certain jobs only. It is not stored.
 	JobID *uuid.UUID `bun:"-"`
 	// About is the webhook that an operational event is about, which gets no delivery of it. It is not stored.
@@ -56,11 +60,15 @@ func RecordEvent(ctx context.Context, tx bun.Tx, e *Event) (int, error) {
 
 // RecordEvents is RecordEvent for many events, of any companies, in one statement. It returns the number of deliveries
 // of each event.
-func RecordEvents(ctx context.Context, tx bun.Tx, es []*Event) ([]int, error) {
+func RecordEvents(ctx context.Context, tx bun.Tx, es []*Event) (deliveries []int, err error) {
+	ctx, span := startPublish(ctx, es)
+	defer func() { endPublish(span, es, err) }()
+	setOrigin(ctx, es)
 	results, err := insertEvents(ctx, tx, []Submission{{Events: es}})
 	if err != nil {
 		return nil, err
 	}
+	noteStored(ctx, es, results[0].deliveries...)
 	return results[0].deliveries, nil
 }
 
@@ -139,7 +147,8 @@ func insertEvents(ctx context.Context, db bun.IDB, ss []Submission) ([]submitRes
 func insertEventsArgs(ss []Submission) pg.Args {
 	var ids, companies, jobs, abouts, keys, requiredCompanies []pgtype.UUID // encoded in binary, unlike uuid.UUID
 	var types, data, versions []string
-	var contexts []pgtype.Text
+	var contexts, requests []pgtype.Text
+	var traces []pgtype.Text // up to the last event with a trace: unnest fills up with nulls
 	var times []time.Time
 	var submissions, keySubmissions, companySubmissions, onceSubmissions []int32
 	var onceAPIKeys []pgtype.UUID
@@ -157,6 +166,13 @@ func insertEventsArgs(ss []Submission) pg.Args {
 			data = append(data, string(e.Data))
 			contexts = append(contexts, pgtype.Text{String: string(e.Context), Valid: e.Context != nil})
 			times = append(times, e.OccurredAt)
+			requests = append(requests, pgtype.Text{String: e.RequestID, Valid: e.RequestID != ""})
+			if e.Trace != "" {
+				for len(traces) < len(ids)-1 {
+					traces = append(traces, pgtype.Text{})
+				}
+				traces = append(traces, pgtype.Text{String: e.Trace, Valid: true})
+			}
 		}
 		if s.Key != nil {
 			keySubmissions = append(keySubmissions, int32(i))
@@ -176,7 +192,7 @@ func insertEventsArgs(ss []Submission) pg.Args {
 	}
 	return pg.Args{
 		"ids": ids, "companies": companies, "types": types, "data": data, "times": times, "contexts": contexts,
-		"jobs": jobs, "abouts": abouts, "submissions": submissions,
+		"jobs": jobs, "abouts": abouts, "submissions": submissions, "requests": requests, "traces": traces,
 		"key_submissions": keySubmissions, "keys": keys, "key_versions": versions,
 		"company_submissions": companySubmissions, "required_companies": requiredCompanies,
 		"once_submissions": onceSubmissions, "once_api_keys": onceAPIKeys, "once_keys": onceKeys, "once_locks": onceLocks,
@@ -229,11 +245,11 @@ WITH stale AS MATERIALIZED (
 ), left_out AS MATERIALIZED (
   SELECT submission, false AS taken FROM stale UNION ALL SELECT submission, true FROM taken
 ), e AS (
-  INSERT INTO events (id, company_id, type, data, occurred_at, context)
-  SELECT e.id, e.company_id, e.type, e.data, e.occurred_at, e.context
+  INSERT INTO events (id, company_id, type, data, occurred_at, context, request_id, trace_context)
+  SELECT e.id, e.company_id, e.type, e.data, e.occurred_at, e.context, e.request_id, e.trace_context
   FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @data::text[], @times::timestamptz[],
-    @submissions::int[], @contexts::text[])
-    AS e (id, company_id, type, data, occurred_at, submission, context)
+    @submissions::int[], @contexts::text[], @requests::text[], @traces::text[])
+    AS e (id, company_id, type, data, occurred_at, submission, context, request_id, trace_context)
   WHERE e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
 ), platform AS MATERIALIZED (
   SELECT w.id, w.events, w.filter_path FROM webhooks w
@@ -279,6 +295,9 @@ func typeNames(column string) string {
 // attempted once and does not count for the circuit.
 func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id uuid.UUID, err error) {
 	e.complete()
+	ctx, span := startPublish(ctx, []*Event{e})
+	defer func() { endPublish(span, []*Event{e}, err) }()
+	setOrigin(ctx, []*Event{e})
 	var about *string
 	if e.Context != nil {
 		text := string(e.Context)
@@ -286,7 +305,7 @@ func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id
 	}
 	err = tx.NewRaw(recordTestSQL, pg.Args{
 		"event": e.ID, "company": e.CompanyID, "type": e.Type, "data": string(e.Data), "occurred_at": e.OccurredAt,
-		"context": about, "webhook": webhook,
+		"context": about, "webhook": webhook, "request": e.RequestID, "trace": e.Trace,
 	}).Scan(ctx, &id)
 	switch err = pg.Translate(err); {
 	case errors.Is(err, pg.ErrNotFound):
@@ -294,14 +313,15 @@ func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id
 	case err != nil:
 		return uuid.Nil, fmt.Errorf("record test: %w", err)
 	}
+	noteStored(ctx, []*Event{e}, 1)
 	notify(tx)
 	return id, nil
 }
 
 const recordTestSQL = `
 WITH e AS (
-  INSERT INTO events (id, company_id, type, data, occurred_at, context, is_test)
-  VALUES (?event, ?company, ?type, ?data, ?occurred_at, ?context, true)
+  INSERT INTO events (id, company_id, type, data, occurred_at, context, is_test, request_id, trace_context)
+  VALUES (?event, ?company, ?type, ?data, ?occurred_at, ?context, true, NULLIF(?request, ''), NULLIF(?trace, ''))
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
   SELECT uuid_v7(), ?event, w.id, ?company, ?type, true, now(), now() FROM webhooks w

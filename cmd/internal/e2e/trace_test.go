@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -256,16 +257,22 @@ func parentIn(t *testing.T, spans tree, s span) span {
 func TestATraceThroughAnInterview(t *testing.T) {
 	spans, traced := collect(t)
 	s := prepare(t, eachAlone, traced, func(c *config.Config) { c.Interview.InvitationDeadline = time.Second })
+	log := &lines{}
+	s.log = service.Logger(s.cfg, log)
 	s.serve()
 	stop := s.work()
 	r := listen(t, nil)
 	w := s.webhook(r, "standard", "interview.scheduled", "interview.failed")
 	id := s.interview("ONLINE", "+421900000100")
+	invite := s.must(http.MethodGet, "/interviews/"+id, nil)["inviteUrl"].(string)
+	require.Less(t, s.do(http.MethodGet, invite[len(s.url):], nil).Status, 500)
 	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 2 }, "it is scheduled, and fails")
 	s.workflowEnds("interview:" + id)
 	stop()
 	s.eventually(func() bool { return len(spans.trace("").named("POST /interviews")) == 1 }, "the API sends its spans")
 	request := spans.trace("").named("POST /interviews").one(t)
+	require.Regexp(t, `msg=request .*route=/interviews status=201 .*event_id=\S+ events=2 deliveries=1 trace_id=`+request.Trace,
+		log.String())
 	trace := spans.trace(request.Trace)
 	scheduled := trace.below(request).named("publish interview.scheduled").one(t)
 	require.NotEmpty(t, trace.below(scheduled).named("StartWorkflow:DeliverWebhook"))
@@ -277,6 +284,12 @@ func TestATraceThroughAnInterview(t *testing.T) {
 	require.Len(t, attempts, 2)
 	require.Equal(t, r.all()[0].ID(), attempts[0].Attributes["greenroom.delivery.id"])
 	trace.requireWhole(t)
+	for _, span := range spans.trace("") {
+		require.NotContains(t, fmt.Sprint(span), path.Base(invite), "the token of a candidate's link")
+		for _, private := range []string{"url.path", "url.full", "client.address", "db.query.text"} {
+			require.NotContains(t, span.Attributes, private)
+		}
+	}
 }
 
 // TestNothingIsTracedThatIsNotSampled: no span, no column and no header, whatever a caller says.

@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
@@ -34,6 +36,9 @@ type tracing struct{ provider *sdktrace.TracerProvider }
 func traced(cfg config.Config) bool {
 	if cfg.Tracing.Endpoint != "" {
 		return true
+	}
+	if e := os.Getenv("OTEL_TRACES_EXPORTER"); e != "" && e != "otlp" {
+		return false
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
 		if os.Getenv(name) != "" {
@@ -82,8 +87,34 @@ func startTracing(
 	}
 	otel.SetErrorHandler(&exportErrors{logger: logger})
 	return &tracing{sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(exporter), sdktrace.WithResource(about), sdktrace.WithSampler(sampler),
+		sdktrace.WithBatcher(discreet{exporter}), sdktrace.WithResource(about), sdktrace.WithSampler(sampler),
 	)}, nil
+}
+
+// discreet exports spans without what no log line has either: the path of a request, which has the token of a candidate's
+// link, and the caller's address and program.
+type discreet struct{ sdktrace.SpanExporter }
+
+// ExportSpans implements [sdktrace.SpanExporter].
+func (d discreet) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	for i := range spans {
+		spans[i] = discreetSpan{spans[i]}
+	}
+	return d.SpanExporter.ExportSpans(ctx, spans)
+}
+
+type discreetSpan struct{ sdktrace.ReadOnlySpan }
+
+// Attributes implements [sdktrace.ReadOnlySpan].
+func (s discreetSpan) Attributes() []attribute.KeyValue {
+	return slices.DeleteFunc(slices.Clone(s.ReadOnlySpan.Attributes()), func(a attribute.KeyValue) bool {
+		switch a.Key {
+		case semconv.URLPathKey, semconv.ClientAddressKey, semconv.NetworkPeerAddressKey, semconv.NetworkPeerPortKey,
+			semconv.UserAgentOriginalKey:
+			return true
+		}
+		return false
+	})
 }
 
 // exportErrors logs once a minute that spans are not sent.

@@ -148,8 +148,15 @@ func TestTheTraceContextChangesNothingElse(t *testing.T) {
 	context := http.Header{"Traceparent": {"00-trace-span-01"}, "Tracestate": {"vendor=1"}}
 	for _, name := range profiles.Names() {
 		r := webhook.Request{
-			Profile: profile(t, name), Message: message("ping", "ping", nil), Body: body, Secrets: webhook.Secrets{testSecret(1)},
-			Key: "key", Headers: []webhook.Header{{Name: "X-Custom", Value: "1"}},
+			Profile: profile(
+				t,
+				name,
+			),
+			Message: message("ping", "ping", nil),
+			Body:    body,
+			Secrets: webhook.Secrets{testSecret(1)},
+			Key:     "key",
+			Headers: []webhook.Header{{Name: "X-Custom", Value: "1"}},
 		}
 		without, err := r.Header(at)
 		require.NoError(t, err)

@@ -22,7 +22,14 @@ func within(t *testing.T, state string, flags trace.TraceFlags) (context.Context
 	sc := trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: trace.TraceID{1, 2, 3}, SpanID: trace.SpanID{4}, TraceFlags: flags, TraceState: parsed,
 	})
-	return trace.ContextWithSpanContext(t.Context(), sc), "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-01"
+	return trace.ContextWithSpanContext(
+			t.Context(),
+			sc,
+		), "00-" + sc.TraceID().
+			String() +
+			"-" + sc.SpanID().
+			String() +
+			"-01"
 }
 
 func event(b *bundle) *delivery.Event {
@@ -32,7 +39,16 @@ func event(b *bundle) *delivery.Event {
 // TestAnEventKeepsItsOrigin: its request always, its trace when that is sampled.
 func TestAnEventKeepsItsOrigin(t *testing.T) {
 	t.Parallel()
-	long := "vendor=" + strings.Repeat("x", 250) + ",other=" + strings.Repeat("y", 250) + ",third=" + strings.Repeat("z", 50)
+	long := "vendor=" + strings.Repeat(
+		"x",
+		250,
+	) + ",other=" + strings.Repeat(
+		"y",
+		250,
+	) + ",third=" + strings.Repeat(
+		"z",
+		50,
+	)
 	for name, tt := range map[string]struct {
 		state string
 		flags trace.TraceFlags

@@ -9,7 +9,7 @@ import (
 func TestSummary(t *testing.T) {
 	t.Parallel()
 	for sql, want := range map[string]string{
-		`SELECT "w"."id" FROM "webhooks" AS "w" WHERE (w.id = 'x')`:                     "SELECT webhooks",
+		`SELECT "w"."id" FROM "webhooks" AS "w" WHERE (w.id = 'x')`:                      "SELECT webhooks",
 		"WITH RECURSIVE chain AS (\n SELECT k.id FROM api_keys k WHERE true) SELECT 1":   "SELECT api_keys",
 		"WITH e AS (SELECT 1 FROM unnest($1::int[]) a), i AS (INSERT INTO events (id) …": "INSERT events",
 		"UPDATE deliveries d SET status = 'pending' WHERE id = $1":                       "UPDATE deliveries",

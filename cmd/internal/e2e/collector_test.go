@@ -121,7 +121,10 @@ func (spans tree) names() (names []string) {
 
 // attempts returns the spans of attempts in their order.
 func (spans tree) attempts() tree {
-	made := slices.DeleteFunc(spans.named(http.MethodPost), func(s span) bool { return s.Kind != tracepb.Span_SPAN_KIND_CLIENT })
+	made := slices.DeleteFunc(
+		spans.named(http.MethodPost),
+		func(s span) bool { return s.Kind != tracepb.Span_SPAN_KIND_CLIENT },
+	)
 	slices.SortFunc(made, func(a, b span) int {
 		return int(a.Attributes["greenroom.attempt"].(int64) - b.Attributes["greenroom.attempt"].(int64))
 	})

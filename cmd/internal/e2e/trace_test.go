@@ -271,8 +271,11 @@ func TestATraceThroughAnInterview(t *testing.T) {
 	stop()
 	s.eventually(func() bool { return len(spans.trace("").named("POST /interviews")) == 1 }, "the API sends its spans")
 	request := spans.trace("").named("POST /interviews").one(t)
-	require.Regexp(t, `msg=request .*route=/interviews status=201 .*event_id=\S+ events=2 deliveries=1 trace_id=`+request.Trace,
-		log.String())
+	require.Regexp(
+		t,
+		`msg=request .*route=/interviews status=201 .*event_id=\S+ events=2 deliveries=1 trace_id=`+request.Trace,
+		log.String(),
+	)
 	trace := spans.trace(request.Trace)
 	scheduled := trace.below(request).named("publish interview.scheduled").one(t)
 	require.NotEmpty(t, trace.below(scheduled).named("StartWorkflow:DeliverWebhook"))

@@ -91,7 +91,7 @@ func startTracing(
 	)}, nil
 }
 
-// discreet exports spans without what no log line has either: the path of a request, which has the token of a candidate's
+// discreet exports spans without what no log line has: the path of a request, which may have the token of a candidate's
 // link, and the caller's address and program.
 type discreet struct{ sdktrace.SpanExporter }
 
@@ -186,8 +186,9 @@ func (t *tracing) intercept(o *client.Options) error {
 
 // startWithin begins a span in a sampled trace alone: what has no trace writes no header into its history.
 //
-// The parent is a context from elsewhere, so passing it on as a span changes nothing of it. A workflow is shown by the span of its start, below which its activities are. A span of the run itself would be sent
-// only at its end, days later, and again after each replay in another process.
+// A workflow is shown by the span of its start, below which its activities are. A span of the run itself would be sent
+// only at its end, days later, and again after each replay in another process. The parent is a context from elsewhere:
+// as a span it changes nothing.
 func startWithin(ctx context.Context, t trace.Tracer, name string, o ...trace.SpanStartOption) trace.Span {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.SpanContext().IsSampled() || strings.HasPrefix(name, "RunWorkflow:") ||
@@ -224,4 +225,6 @@ func (h withTraceIDs) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 // WithGroup implements slog.Handler.
-func (h withTraceIDs) WithGroup(name string) slog.Handler { return withTraceIDs{h.Handler.WithGroup(name)} }
+func (h withTraceIDs) WithGroup(name string) slog.Handler {
+	return withTraceIDs{h.Handler.WithGroup(name)}
+}

@@ -38,7 +38,8 @@ func newMetrics(r *prometheus.Registry) (*metrics, error) {
 	return m, r.Register(m.duration)
 }
 
-// observe assigns the request id, and writes one log line and one measurement per request.
+// observe assigns the request id, which the events of the request keep, and writes one log line and one measurement per
+// request.
 func (s *Core) observe(c *gin.Context) {
 	if in, is := insiderOf(c.Request.Context()); is {
 		c.Set(requestIDKey, in.requestID)
@@ -53,9 +54,7 @@ func (s *Core) observe(c *gin.Context) {
 	c.Set(requestIDKey, id)
 	c.Header(requestIDHeader, id)
 	origin := &delivery.Origin{RequestID: id}
-	if c.Request.Method != http.MethodGet && c.Request.Method != http.MethodHead {
-		c.Request = c.Request.WithContext(delivery.WithOrigin(c.Request.Context(), origin))
-	}
+	c.Request = c.Request.WithContext(delivery.WithOrigin(c.Request.Context(), origin))
 	c.Next()
 	took := time.Since(start)
 	route := c.FullPath()

@@ -3,11 +3,16 @@ package service
 import (
 	"bytes"
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
@@ -60,4 +65,35 @@ func TestUntracedHistoriesReplayWithTracing(t *testing.T) {
 		workflows.Register(r)
 		require.NoError(t, r.ReplayWorkflowHistoryFromJSONFile(nil, file), file)
 	}
+}
+
+// TestATracedRequestKeepsItsDeadlines: uploads and downloads move those of their connection. A collector that does not
+// answer holds up neither the request nor, for long, the end of the process.
+func TestATracedRequestKeepsItsDeadlines(t *testing.T) {
+	stuck := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the server then notices the end of the connection
+		<-r.Context().Done()
+	}))
+	t.Cleanup(stuck.Close)
+	log := &bytes.Buffer{}
+	cfg := config.Config{Tracing: config.Tracing{Endpoint: stuck.URL, SampleRatio: 1}}
+	traces, err := startTracing(t.Context(), cfg, apiSampler(cfg), Logger(cfg, log))
+	require.NoError(t, err)
+	var sampled bool
+	srv := httptest.NewServer(traces.handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sampled = trace.SpanContextFromContext(r.Context()).IsSampled()
+		c := http.NewResponseController(w)
+		assert.NoError(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
+		assert.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Minute)))
+		assert.NoError(t, c.Flush())
+	})))
+	t.Cleanup(srv.Close)
+	for path, want := range map[string]bool{"/events": true, "/healthz": false, "/readyz": false, "/metrics": false} {
+		resp, err := http.Get(srv.URL + path)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, want, sampled, path)
+	}
+	traces.end()
+	require.Contains(t, log.String(), "traces are not sent")
 }

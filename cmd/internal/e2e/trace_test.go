@@ -80,6 +80,7 @@ func TestATraceOfARetriedDelivery(t *testing.T) {
 	stop()
 	stop = s.work()
 	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 1 }, "the second succeeds")
+	s.workflowEnds("delivery:" + r.all()[0].ID() + ":0")
 	stop() // sends the last spans
 	stopAPI()
 
@@ -171,7 +172,6 @@ func requireJoined(t *testing.T, log string, publish span, attempts tree) {
 // replayUntraced proves that a worker without tracing continues a traced workflow.
 func (s *system) replayUntraced(id string) {
 	s.t.Helper()
-	s.workflowEnds(id)
 	history := &historypb.History{}
 	events := s.temporal().
 		GetWorkflowHistory(s.t.Context(), id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
@@ -199,6 +199,11 @@ func TestATraceThroughAStream(t *testing.T) {
 	s.stream()
 	s.publishSteadily(total - 2)
 	s.arriveOnce(r, w["id"], total)
+	for _, d := range s.delivered(w["id"]) {
+		if d.Attempts == 2 {
+			s.workflowEnds(d.WorkflowID)
+		}
+	}
 	stop()
 	for _, got := range r.all() {
 		require.Empty(t, got.Header.Get("Traceparent"), "receivers get none unless they are to")
@@ -268,6 +273,9 @@ func TestATraceThroughAnInterview(t *testing.T) {
 	require.Less(t, s.do(http.MethodGet, invite[len(s.url):], nil).Status, 500)
 	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 2 }, "it is scheduled, and fails")
 	s.workflowEnds("interview:" + id)
+	for _, got := range r.all() {
+		s.workflowEnds("delivery:" + got.ID() + ":0")
+	}
 	stop()
 	s.eventually(func() bool { return len(spans.trace("").named("POST /interviews")) == 1 }, "the API sends its spans")
 	request := spans.trace("").named("POST /interviews").one(t)

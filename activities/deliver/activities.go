@@ -38,6 +38,8 @@ type Activities struct {
 	Moved func()
 	// PublicURL begins the links in the bodies of some profiles.
 	PublicURL string
+	// Tracing makes the spans of attempts.
+	Tracing Tracing
 
 	recorder recorder
 	flights  flights

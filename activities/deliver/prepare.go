@@ -171,7 +171,10 @@ func (t *attempt) auth() (*webhook.Auth, *preparationFault) {
 // sendRequest sends the request, or gives the answer of a request that another worker may be able to make.
 func (t *attempt) sendRequest(ctx context.Context, req webhook.Request, fault *preparationFault) webhook.Response {
 	if fault == nil {
-		return t.Client.Send(ctx, req)
+		ctx, span := t.startSpan(ctx, &req)
+		resp := t.Client.Send(ctx, req)
+		t.endSpan(span, req.Profile, resp)
+		return resp
 	}
 	t.Logger.WarnContext(ctx, "this worker cannot prepare the delivery", "delivery_id", t.in.DeliveryID,
 		"webhook_id", t.job.Webhook.ID, "error", fault.err)

@@ -30,6 +30,10 @@ type Event struct {
 	Subject *string `bun:"subject"`
 	// Sequence grows from each event of a subject to the next, with gaps. Nil without a subject.
 	Sequence *int64 `bun:"sequence"`
+	// RequestID is the request that caused the event, "" for none. Trace is the sampled trace that it is a part of, as
+	// WithTrace reads it; "" for none. Storing the event sets both from the context.
+	RequestID string `bun:"request_id,nullzero"`
+	Trace     string `bun:"trace_context,nullzero"`
 	// JobID is the event's job, for webhooks that receive the events of certain jobs only. It is not stored.
 	JobID *uuid.UUID `bun:"-"`
 	// About is the webhook that an operational event is about, which gets no delivery of it. It is not stored.
@@ -60,11 +64,15 @@ func RecordEvent(ctx context.Context, tx bun.Tx, e *Event) (int, error) {
 
 // RecordEvents is RecordEvent for many events, of any companies, in one statement. It returns the number of deliveries
 // of each event.
-func RecordEvents(ctx context.Context, tx bun.Tx, es []*Event) ([]int, error) {
+func RecordEvents(ctx context.Context, tx bun.Tx, es []*Event) (deliveries []int, err error) {
+	ctx, span := startPublish(ctx, es)
+	defer func() { endPublish(span, es, err) }()
+	setOrigin(ctx, es)
 	results, err := insertEvents(ctx, tx, []Submission{{Events: es}})
 	if err != nil {
 		return nil, err
 	}
+	noteStored(ctx, es, results[0].deliveries...)
 	return results[0].deliveries, nil
 }
 
@@ -147,7 +155,8 @@ func insertEvents(ctx context.Context, db bun.IDB, ss []Submission) ([]submitRes
 func insertEventsArgs(ss []Submission) pg.Args {
 	var ids, companies, jobs, abouts, keys, requiredCompanies []pgtype.UUID // encoded in binary, unlike uuid.UUID
 	var types, data, versions []string
-	var contexts, subjects []pgtype.Text
+	var contexts, subjects, requests []pgtype.Text
+	var traces []pgtype.Text // up to the last event with a trace: unnest fills up with nulls
 	var times []time.Time
 	var submissions, keySubmissions, companySubmissions, onceSubmissions []int32
 	var onceAPIKeys []pgtype.UUID
@@ -166,6 +175,13 @@ func insertEventsArgs(ss []Submission) pg.Args {
 			contexts = append(contexts, pgtype.Text{String: string(e.Context), Valid: e.Context != nil})
 			subjects = append(subjects, pgText(e.Subject))
 			times = append(times, e.OccurredAt)
+			requests = append(requests, pgtype.Text{String: e.RequestID, Valid: e.RequestID != ""})
+			if e.Trace != "" {
+				for len(traces) < len(ids)-1 {
+					traces = append(traces, pgtype.Text{})
+				}
+				traces = append(traces, pgtype.Text{String: e.Trace, Valid: true})
+			}
 		}
 		if s.Key != nil {
 			keySubmissions = append(keySubmissions, int32(i))
@@ -186,6 +202,7 @@ func insertEventsArgs(ss []Submission) pg.Args {
 	return pg.Args{
 		"ids": ids, "companies": companies, "types": types, "data": data, "times": times, "contexts": contexts,
 		"subjects": subjects, "jobs": jobs, "abouts": abouts, "submissions": submissions,
+		"requests": requests, "traces": traces,
 		"key_submissions": keySubmissions, "keys": keys, "key_versions": versions,
 		"company_submissions": companySubmissions, "required_companies": requiredCompanies,
 		"once_submissions": onceSubmissions, "once_api_keys": onceAPIKeys, "once_keys": onceKeys, "once_locks": onceLocks,
@@ -248,12 +265,13 @@ WITH stale AS MATERIALIZED (
 ), sequences AS MATERIALIZED (
   SELECT ARRAY(SELECT CASE WHEN s IS NULL THEN 0 ELSE nextval('event_sequence') END FROM unnest(@subjects::text[]) s) AS of
 ), e AS (
-  INSERT INTO events (id, company_id, type, data, occurred_at, context, subject, sequence)
+  INSERT INTO events (id, company_id, type, data, occurred_at, context, subject, sequence, request_id, trace_context)
   SELECT e.id, e.company_id, e.type, e.data, e.occurred_at, e.context, e.subject,
-    NULLIF((SELECT of FROM sequences)[e.n], 0)
+    NULLIF((SELECT of FROM sequences)[e.n], 0), e.request_id, e.trace_context
   FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @data::text[], @times::timestamptz[],
-    @submissions::int[], @contexts::text[], @subjects::text[])
-    WITH ORDINALITY AS e (id, company_id, type, data, occurred_at, submission, context, subject, n)
+    @submissions::int[], @contexts::text[], @subjects::text[], @requests::text[], @traces::text[])
+    WITH ORDINALITY
+    AS e (id, company_id, type, data, occurred_at, submission, context, subject, request_id, trace_context, n)
   WHERE e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
 ), platform AS MATERIALIZED (
   SELECT w.id, w.events, w.filter_path, w.ordering FROM webhooks w
@@ -309,6 +327,9 @@ func typeNames(column string) string {
 // attempted once and does not count for the circuit.
 func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id uuid.UUID, err error) {
 	e.complete()
+	ctx, span := startPublish(ctx, []*Event{e})
+	defer func() { endPublish(span, []*Event{e}, err) }()
+	setOrigin(ctx, []*Event{e})
 	var about *string
 	if e.Context != nil {
 		text := string(e.Context)
@@ -316,7 +337,7 @@ func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id
 	}
 	err = tx.NewRaw(recordTestSQL, pg.Args{
 		"event": e.ID, "company": e.CompanyID, "type": e.Type, "data": string(e.Data), "occurred_at": e.OccurredAt,
-		"context": about, "webhook": webhook,
+		"context": about, "webhook": webhook, "request": e.RequestID, "trace": e.Trace,
 	}).Scan(ctx, &id)
 	switch err = pg.Translate(err); {
 	case errors.Is(err, pg.ErrNotFound):
@@ -324,14 +345,15 @@ func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id
 	case err != nil:
 		return uuid.Nil, fmt.Errorf("record test: %w", err)
 	}
+	noteStored(ctx, []*Event{e}, 1)
 	notify(tx)
 	return id, nil
 }
 
 const recordTestSQL = `
 WITH e AS (
-  INSERT INTO events (id, company_id, type, data, occurred_at, context, is_test)
-  VALUES (?event, ?company, ?type, ?data, ?occurred_at, ?context, true)
+  INSERT INTO events (id, company_id, type, data, occurred_at, context, is_test, request_id, trace_context)
+  VALUES (?event, ?company, ?type, ?data, ?occurred_at, ?context, true, NULLIF(?request, ''), NULLIF(?trace, ''))
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
   SELECT uuid_v7(), ?event, w.id, ?company, ?type, true, now(), now() FROM webhooks w

@@ -11,6 +11,20 @@ import (
 // InsertEventsSQL is exported to test its plan.
 var InsertEventsSQL = insertEventsSQL
 
+// InsertEvents is exported to test submissions of several origins in one statement.
+func InsertEvents(ctx context.Context, db bun.IDB, ss []Submission) error {
+	_, err := insertEvents(ctx, db, ss)
+	return err
+}
+
+// Publish does what storing an event does about its origin.
+func Publish(ctx context.Context, es []*Event) {
+	ctx, span := startPublish(ctx, es)
+	setOrigin(ctx, es)
+	noteStored(ctx, es, 1)
+	endPublish(span, es, nil)
+}
+
 // PanicOnce makes the next group panic where it would go to the database.
 func (g *EventGroup) PanicOnce() {
 	var done atomic.Bool

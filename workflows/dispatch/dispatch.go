@@ -48,6 +48,8 @@ type Options struct {
 	// Versioned workers do not use eager starts: these go to this process's worker even if its version is not the
 	// current one, which would then have to continue the workflow.
 	Versioned bool
+	// Traced: workflows continue the traces of the events that they deliver.
+	Traced bool
 	// Prepare, when not nil, makes sure that Temporal has what workflows need. The leader calls it before each
 	// reconciliation, because Temporal's store may have come back empty.
 	Prepare   func(ctx context.Context) error

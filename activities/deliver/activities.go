@@ -35,6 +35,8 @@ type Activities struct {
 	Streams *Streams
 	// PublicURL begins the links in the bodies of some profiles.
 	PublicURL string
+	// ConsoleURL begins the links to the console in the log; "": there is none.
+	ConsoleURL string
 
 	recorder recorder
 	flights  flights

@@ -156,6 +156,36 @@ func (e AnalysisStatus) Valid() bool {
 	}
 }
 
+// Defines values for APIKeyState.
+const (
+	APIKeyStateActive          APIKeyState = "active"
+	APIKeyStateExpired         APIKeyState = "expired"
+	APIKeyStateParentEnded     APIKeyState = "parent_ended"
+	APIKeyStateParentSuspended APIKeyState = "parent_suspended"
+	APIKeyStateRevoked         APIKeyState = "revoked"
+	APIKeyStateSuspended       APIKeyState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the APIKeyState enum.
+func (e APIKeyState) Valid() bool {
+	switch e {
+	case APIKeyStateActive:
+		return true
+	case APIKeyStateExpired:
+		return true
+	case APIKeyStateParentEnded:
+		return true
+	case APIKeyStateParentSuspended:
+		return true
+	case APIKeyStateRevoked:
+		return true
+	case APIKeyStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for APIKeySuspendedBy.
 const (
 	APIKeySuspendedByCompany     APIKeySuspendedBy = "company"
@@ -416,16 +446,16 @@ func (e EnvelopeSuccess) Valid() bool {
 
 // Defines values for ErasureReason.
 const (
-	Expired   ErasureReason = "expired"
-	Requested ErasureReason = "requested"
+	ErasureReasonExpired   ErasureReason = "expired"
+	ErasureReasonRequested ErasureReason = "requested"
 )
 
 // Valid indicates whether the value is a known member of the ErasureReason enum.
 func (e ErasureReason) Valid() bool {
 	switch e {
-	case Expired:
+	case ErasureReasonExpired:
 		return true
-	case Requested:
+	case ErasureReasonRequested:
 		return true
 	default:
 		return false
@@ -603,36 +633,6 @@ func (e FanOutReason) Valid() bool {
 	case FanOutReasonTest:
 		return true
 	case FanOutReasonUnknown:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for FilterTestEventsReason.
-const (
-	FilterTestEventsReasonAboutItself   FilterTestEventsReason = "about_itself"
-	FilterTestEventsReasonErased        FilterTestEventsReason = "erased"
-	FilterTestEventsReasonFiltered      FilterTestEventsReason = "filtered"
-	FilterTestEventsReasonLessThanNil   FilterTestEventsReason = "<nil>"
-	FilterTestEventsReasonNotSubscribed FilterTestEventsReason = "not_subscribed"
-	FilterTestEventsReasonTest          FilterTestEventsReason = "test"
-)
-
-// Valid indicates whether the value is a known member of the FilterTestEventsReason enum.
-func (e FilterTestEventsReason) Valid() bool {
-	switch e {
-	case FilterTestEventsReasonAboutItself:
-		return true
-	case FilterTestEventsReasonErased:
-		return true
-	case FilterTestEventsReasonFiltered:
-		return true
-	case FilterTestEventsReasonLessThanNil:
-		return true
-	case FilterTestEventsReasonNotSubscribed:
-		return true
-	case FilterTestEventsReasonTest:
 		return true
 	default:
 		return false
@@ -1221,6 +1221,36 @@ func (e ListAPIKeys200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for CreateAPIKey201JSONResponseBodyDataState.
+const (
+	CreateAPIKey201JSONResponseBodyDataStateActive          CreateAPIKey201JSONResponseBodyDataState = "active"
+	CreateAPIKey201JSONResponseBodyDataStateExpired         CreateAPIKey201JSONResponseBodyDataState = "expired"
+	CreateAPIKey201JSONResponseBodyDataStateParentEnded     CreateAPIKey201JSONResponseBodyDataState = "parent_ended"
+	CreateAPIKey201JSONResponseBodyDataStateParentSuspended CreateAPIKey201JSONResponseBodyDataState = "parent_suspended"
+	CreateAPIKey201JSONResponseBodyDataStateRevoked         CreateAPIKey201JSONResponseBodyDataState = "revoked"
+	CreateAPIKey201JSONResponseBodyDataStateSuspended       CreateAPIKey201JSONResponseBodyDataState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the CreateAPIKey201JSONResponseBodyDataState enum.
+func (e CreateAPIKey201JSONResponseBodyDataState) Valid() bool {
+	switch e {
+	case CreateAPIKey201JSONResponseBodyDataStateActive:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateExpired:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateParentEnded:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateParentSuspended:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateRevoked:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CreateAPIKey201JSONResponseBodyDataSuspendedBy.
 const (
 	CreateAPIKey201JSONResponseBodyDataSuspendedByCompany     CreateAPIKey201JSONResponseBodyDataSuspendedBy = "company"
@@ -1281,6 +1311,36 @@ const (
 func (e UpdateAPIKey200JSONResponseBodySuccess) Valid() bool {
 	switch e {
 	case UpdateAPIKey200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RotateAPIKey200JSONResponseBodyDataState.
+const (
+	RotateAPIKey200JSONResponseBodyDataStateActive          RotateAPIKey200JSONResponseBodyDataState = "active"
+	RotateAPIKey200JSONResponseBodyDataStateExpired         RotateAPIKey200JSONResponseBodyDataState = "expired"
+	RotateAPIKey200JSONResponseBodyDataStateParentEnded     RotateAPIKey200JSONResponseBodyDataState = "parent_ended"
+	RotateAPIKey200JSONResponseBodyDataStateParentSuspended RotateAPIKey200JSONResponseBodyDataState = "parent_suspended"
+	RotateAPIKey200JSONResponseBodyDataStateRevoked         RotateAPIKey200JSONResponseBodyDataState = "revoked"
+	RotateAPIKey200JSONResponseBodyDataStateSuspended       RotateAPIKey200JSONResponseBodyDataState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the RotateAPIKey200JSONResponseBodyDataState enum.
+func (e RotateAPIKey200JSONResponseBodyDataState) Valid() bool {
+	switch e {
+	case RotateAPIKey200JSONResponseBodyDataStateActive:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateExpired:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateParentEnded:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateParentSuspended:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateRevoked:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateSuspended:
 		return true
 	default:
 		return false
@@ -2124,6 +2184,21 @@ func (e ListProfiles200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for FindReplay200JSONResponseBodySuccess.
+const (
+	FindReplay200JSONResponseBodySuccessTrue FindReplay200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the FindReplay200JSONResponseBodySuccess enum.
+func (e FindReplay200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case FindReplay200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListWebhooks200JSONResponseBodySuccess.
 const (
 	ListWebhooks200JSONResponseBodySuccessTrue ListWebhooks200JSONResponseBodySuccess = true
@@ -2226,21 +2301,6 @@ const (
 func (e CatchUpWebhook202JSONResponseBodySuccess) Valid() bool {
 	switch e {
 	case CatchUpWebhook202JSONResponseBodySuccessTrue:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for TestWebhookFilter200JSONResponseBodySuccess.
-const (
-	TestWebhookFilter200JSONResponseBodySuccessTrue TestWebhookFilter200JSONResponseBodySuccess = true
-)
-
-// Valid indicates whether the value is a known member of the TestWebhookFilter200JSONResponseBodySuccess enum.
-func (e TestWebhookFilter200JSONResponseBodySuccess) Valid() bool {
-	switch e {
-	case TestWebhookFilter200JSONResponseBodySuccessTrue:
 		return true
 	default:
 		return false
@@ -2589,6 +2649,9 @@ type APIKey struct {
 	RevokedAt *time.Time `json:"revokedAt"`
 	Scopes    []Scope    `json:"scopes"`
 
+	// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+	State APIKeyState `json:"state"`
+
 	// SuspendedAt when the key was suspended; null if it is not suspended
 	SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -2599,6 +2662,9 @@ type APIKey struct {
 	SuspendedReason *string   `json:"suspendedReason"`
 	UpdatedAt       time.Time `json:"updatedAt"`
 }
+
+// APIKeyState why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+type APIKeyState string
 
 // APIKeySuspendedBy who suspended the key; only the platform resumes what it suspended; null if it is not suspended
 type APIKeySuspendedBy string
@@ -2956,9 +3022,6 @@ type Company struct {
 	Metadata Metadata `json:"metadata"`
 	Name     string   `json:"name"`
 
-	// NotifyEmail address for mail about changes of the company's webhooks
-	NotifyEmail *string `json:"notifyEmail"`
-
 	// Number a short number in addition to the id, for contracts that use numbers
 	Number     int                    `json:"number"`
 	OwnerEmail *string                `json:"ownerEmail"`
@@ -2970,14 +3033,11 @@ type Company struct {
 
 // CompanyInput defines model for CompanyInput.
 type CompanyInput struct {
-	Description *string   `json:"description,omitempty"`
-	Industry    *string   `json:"industry,omitempty"`
-	Location    *string   `json:"location,omitempty"`
-	Metadata    *Metadata `json:"metadata,omitempty"`
-	Name        string    `json:"name"`
-
-	// NotifyEmail address for mail about changes of the company's webhooks: failing, circuit opened or closed, disabled, deliveries that failed for good, finished replays, new signing secrets; null for none
-	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
+	Description *string              `json:"description,omitempty"`
+	Industry    *string              `json:"industry,omitempty"`
+	Location    *string              `json:"location,omitempty"`
+	Metadata    *Metadata            `json:"metadata,omitempty"`
+	Name        string               `json:"name"`
 	OwnerEmail  *openapi_types.Email `json:"ownerEmail,omitempty"`
 	Settings    *struct {
 		// Locale a BCP 47 language tag
@@ -3000,13 +3060,10 @@ type CompanyPatch struct {
 	Industry    *string `json:"industry,omitempty"`
 
 	// InvitesLeft remaining invitations to AI interviews; null for no limit. Only a platform key may set it.
-	InvitesLeft *int      `json:"invitesLeft,omitempty"`
-	Location    *string   `json:"location,omitempty"`
-	Metadata    *Metadata `json:"metadata,omitempty"`
-	Name        *string   `json:"name,omitempty"`
-
-	// NotifyEmail address for mail about changes of the company's webhooks: failing, circuit opened or closed, disabled, deliveries that failed for good, finished replays, new signing secrets; null for none
-	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
+	InvitesLeft *int                 `json:"invitesLeft,omitempty"`
+	Location    *string              `json:"location,omitempty"`
+	Metadata    *Metadata            `json:"metadata,omitempty"`
+	Name        *string              `json:"name,omitempty"`
 	OwnerEmail  *openapi_types.Email `json:"ownerEmail,omitempty"`
 	Settings    *struct {
 		// Locale a BCP 47 language tag
@@ -3188,7 +3245,7 @@ type ErrorDetail struct {
 	// Code the kind of error, for programs
 	Code ErrorDetailCode `json:"code"`
 
-	// Details more about the error, depending on the code: `field`, `provided`, `allowed`, `resourceType`, `resourceId`, `requiredScope`, …
+	// Details more about the error, depending on the code: `field`, `provided`, `allowed`, `resourceType`, `resourceId`, `requiredScope`, …; if the body has several faults, the error is the first, and `errors` lists all, at most 20, each with `field` and `message`
 	Details *map[string]interface{} `json:"details,omitempty"`
 
 	// Message the error in a sentence, for people
@@ -3426,48 +3483,6 @@ type FanOutReason string
 //
 // Examples: {"data":{"rating":{"$gte":80},"source":{"$in":["ATS","portal"]},"status":"COMPLETED"}}
 type Filter map[string]interface{}
-
-// FilterTest defines model for FilterTest.
-type FilterTest struct {
-	// Complete false if fewer events were looked at than there are within `limit`, because they are large
-	Complete bool `json:"complete"`
-
-	// Events the newest first
-	Events []struct {
-		// Clauses the parts of the filter that the event does not match, as `data.rating.$gte`
-		Clauses []string           `json:"clauses"`
-		ID      openapi_types.UUID `json:"id"`
-
-		// IsSent whether the webhook would get the event
-		IsSent     bool      `json:"isSent"`
-		OccurredAt time.Time `json:"occurredAt"`
-
-		// Reason the first reason against it
-		Reason *FilterTestEventsReason `json:"reason"`
-		Type   string                  `json:"type"`
-
-		// Why the reason in a sentence
-		Why *string `json:"why"`
-	} `json:"events"`
-
-	// Filter what was tried; null for no filter
-	Filter *Filter `json:"filter"`
-
-	// Matched number of events that the webhook would get
-	Matched int `json:"matched"`
-}
-
-// FilterTestEventsReason the first reason against it
-type FilterTestEventsReason string
-
-// FilterTestInput defines model for FilterTestInput.
-type FilterTestInput struct {
-	// Filter the filter to try; null for none. If it is not sent, the webhook's own is tried.
-	Filter *Filter `json:"filter,omitempty"`
-
-	// Limit how many events are looked at, the newest; 0 for the default
-	Limit *int `json:"limit,omitempty"`
-}
 
 // General the result of the analysis; further fields of the analyser are shown too
 type General struct {
@@ -4062,7 +4077,7 @@ type Webhook struct {
 	// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 	CircuitRecovery *string `json:"circuitRecovery"`
 
-	// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+	// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 	CompanyID *openapi_types.UUID `json:"companyId"`
 
 	// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -4081,7 +4096,10 @@ type Webhook struct {
 		IsMasked bool   `json:"isMasked"`
 		Name     string `json:"name"`
 	} `json:"headers"`
-	ID openapi_types.UUID `json:"id"`
+
+	// HeldByPlatform true if only the platform can activate it again
+	HeldByPlatform bool               `json:"heldByPlatform"`
+	ID             openapi_types.UUID `json:"id"`
 
 	// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 	IsActive bool `json:"isActive"`
@@ -4093,8 +4111,8 @@ type Webhook struct {
 	MaxRetries int    `json:"maxRetries"`
 	Name       string `json:"name"`
 
-	// NotifyEmail address for mail about changes of this webhook; null for that of its company
-	NotifyEmail *string `json:"notifyEmail"`
+	// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+	OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 	// Profile the format of the deliveries; one of `GET /profiles`
 	Profile string `json:"profile"`
@@ -4144,9 +4162,6 @@ type WebhookInput struct {
 	IsActive *bool   `json:"isActive,omitempty"`
 	Name     *string `json:"name,omitempty"`
 
-	// NotifyEmail address for mail about changes of this webhook (see the guide on retries), instead of the company's; null for the company's `notifyEmail`
-	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
-
 	// Profile the format of deliveries that the receiver expects; one of `GET /profiles`. It cannot be changed later.
 	Profile *string `json:"profile,omitempty"`
 
@@ -4195,9 +4210,6 @@ type WebhookPatch struct {
 	// IsActive false pauses the webhook; true activates it again
 	IsActive *bool   `json:"isActive,omitempty"`
 	Name     *string `json:"name,omitempty"`
-
-	// NotifyEmail address for mail about changes of this webhook (see the guide on retries), instead of the company's; null for the company's `notifyEmail`
-	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
 
 	// RateLimit largest number of attempts per second, of all kinds; 0 for no limit. In any W seconds there are at most rateLimit × (W + 1) attempts.
 	RateLimit *int `json:"rateLimit,omitempty"`
@@ -4322,6 +4334,9 @@ type CreateAPIKeyParams struct {
 	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
 }
 
+// CreateAPIKey201JSONResponseBodyDataState defines parameters for CreateAPIKey.
+type CreateAPIKey201JSONResponseBodyDataState string
+
 // CreateAPIKey201JSONResponseBodyDataSuspendedBy defines parameters for CreateAPIKey.
 type CreateAPIKey201JSONResponseBodyDataSuspendedBy string
 
@@ -4333,6 +4348,9 @@ type GetAPIKey200JSONResponseBodySuccess bool
 
 // UpdateAPIKey200JSONResponseBodySuccess defines parameters for UpdateAPIKey.
 type UpdateAPIKey200JSONResponseBodySuccess bool
+
+// RotateAPIKey200JSONResponseBodyDataState defines parameters for RotateAPIKey.
+type RotateAPIKey200JSONResponseBodyDataState string
 
 // RotateAPIKey200JSONResponseBodyDataSuspendedBy defines parameters for RotateAPIKey.
 type RotateAPIKey200JSONResponseBodyDataSuspendedBy string
@@ -4767,6 +4785,9 @@ type UpdateJob200JSONResponseBodySuccess bool
 // ListProfiles200JSONResponseBodySuccess defines parameters for ListProfiles.
 type ListProfiles200JSONResponseBodySuccess bool
 
+// FindReplay200JSONResponseBodySuccess defines parameters for FindReplay.
+type FindReplay200JSONResponseBodySuccess bool
+
 // ListWebhooksParams defines parameters for ListWebhooks.
 type ListWebhooksParams struct {
 	// Page number of the page; the first is 1
@@ -4840,9 +4861,6 @@ type CatchUpWebhook200JSONResponseBodySuccess bool
 
 // CatchUpWebhook202JSONResponseBodySuccess defines parameters for CatchUpWebhook.
 type CatchUpWebhook202JSONResponseBodySuccess bool
-
-// TestWebhookFilter200JSONResponseBodySuccess defines parameters for TestWebhookFilter.
-type TestWebhookFilter200JSONResponseBodySuccess bool
 
 // ListReplaysParams defines parameters for ListReplays.
 type ListReplaysParams struct {
@@ -4954,9 +4972,6 @@ type UpdateWebhookJSONRequestBody = WebhookPatch
 
 // CatchUpWebhookJSONRequestBody defines body for CatchUpWebhook for application/json ContentType.
 type CatchUpWebhookJSONRequestBody = CatchUpInput
-
-// TestWebhookFilterJSONRequestBody defines body for TestWebhookFilter for application/json ContentType.
-type TestWebhookFilterJSONRequestBody = FilterTestInput
 
 // CreateReplayJSONRequestBody defines body for CreateReplay for application/json ContentType.
 type CreateReplayJSONRequestBody = ReplayInput
@@ -6419,6 +6434,13 @@ type ClientInterface interface {
 	// Corresponds with GET /profiles (the `ListProfiles` operationId).
 	ListProfiles(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// FindReplay Read a replay by its id alone
+	//
+	// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+	//
+	// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+	FindReplay(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListWebhooks List webhooks
 	//
 	// Lists the webhooks oldest first. Without `companyId` the list includes webhooks without a company; with it, the list has only webhooks of exactly that company. Without `page` and `limit` the first 1,000 are listed.
@@ -6507,24 +6529,6 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
 	CatchUpWebhook(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// TestWebhookFilterWithBody Try a filter on past events
-	//
-	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
-	TestWebhookFilterWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// TestWebhookFilter Try a filter on past events
-	//
-	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
-	TestWebhookFilter(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetWebhookKeys Show the public keys of a webhook
 	//
@@ -8128,6 +8132,23 @@ func (c *Client) ListProfiles(ctx context.Context, reqEditors ...RequestEditorFn
 	return c.Client.Do(req)
 }
 
+// FindReplay Read a replay by its id alone
+//
+// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+//
+// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+func (c *Client) FindReplay(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFindReplayRequest(c.Server, rid)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListWebhooks List webhooks
 //
 // Lists the webhooks oldest first. Without `companyId` the list includes webhooks without a company; with it, the list has only webhooks of exactly that company. Without `page` and `limit` the first 1,000 are listed.
@@ -8297,44 +8318,6 @@ func (c *Client) CatchUpWebhookWithBody(ctx context.Context, id ID, contentType 
 // Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
 func (c *Client) CatchUpWebhook(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCatchUpWebhookRequest(c.Server, id, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// TestWebhookFilterWithBody Try a filter on past events
-//
-// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
-func (c *Client) TestWebhookFilterWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewTestWebhookFilterRequestWithBody(c.Server, id, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// TestWebhookFilter Try a filter on past events
-//
-// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
-func (c *Client) TestWebhookFilter(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewTestWebhookFilterRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -11985,6 +11968,40 @@ func NewListProfilesRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewFindReplayRequest constructs an http.Request for the FindReplay method
+func NewFindReplayRequest(server string, rid string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "rid", rid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListWebhooksRequest constructs an http.Request for the ListWebhooks method
 func NewListWebhooksRequest(server string, params *ListWebhooksParams) (*http.Request, error) {
 	var err error
@@ -12288,53 +12305,6 @@ func NewCatchUpWebhookRequestWithBody(server string, id ID, contentType string, 
 	}
 
 	operationPath := fmt.Sprintf("/webhooks/%s/catch-up", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewTestWebhookFilterRequest calls the generic TestWebhookFilter builder with application/json body
-func NewTestWebhookFilterRequest(server string, id ID, body TestWebhookFilterJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewTestWebhookFilterRequestWithBody(server, id, "application/json", bodyReader)
-}
-
-// NewTestWebhookFilterRequestWithBody constructs an http.Request for the TestWebhookFilter method, with any body, and a specified content type
-func NewTestWebhookFilterRequestWithBody(server string, id ID, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/webhooks/%s/filter/test", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -13746,6 +13716,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /profiles (the `ListProfiles` operationId).
 	ListProfilesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListProfilesResponse, error)
 
+	// FindReplayWithResponse Read a replay by its id alone
+	//
+	// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+	FindReplayWithResponse(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*FindReplayResponse, error)
+
 	// ListWebhooksWithResponse List webhooks
 	//
 	// Lists the webhooks oldest first. Without `companyId` the list includes webhooks without a company; with it, the list has only webhooks of exactly that company. Without `page` and `limit` the first 1,000 are listed.
@@ -13840,24 +13819,6 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
 	CatchUpWebhookWithResponse(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CatchUpWebhookResponse, error)
-
-	// TestWebhookFilterWithBodyWithResponse Try a filter on past events
-	//
-	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
-	TestWebhookFilterWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error)
-
-	// TestWebhookFilterWithResponse Try a filter on past events
-	//
-	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
-	TestWebhookFilterWithResponse(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error)
 
 	// GetWebhookKeysWithResponse Show the public keys of a webhook
 	//
@@ -14629,6 +14590,9 @@ type CreateAPIKeyResponse struct {
 			RevokedAt *time.Time `json:"revokedAt"`
 			Scopes    []Scope    `json:"scopes"`
 
+			// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+			State CreateAPIKey201JSONResponseBodyDataState `json:"state"`
+
 			// SuspendedAt when the key was suspended; null if it is not suspended
 			SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -14686,6 +14650,9 @@ func (r CreateAPIKeyResponse) GetJSON201() *struct {
 		// RevokedAt when the key was revoked; null if it is not revoked
 		RevokedAt *time.Time `json:"revokedAt"`
 		Scopes    []Scope    `json:"scopes"`
+
+		// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+		State CreateAPIKey201JSONResponseBodyDataState `json:"state"`
 
 		// SuspendedAt when the key was suspended; null if it is not suspended
 		SuspendedAt *time.Time `json:"suspendedAt"`
@@ -15018,6 +14985,9 @@ type RotateAPIKeyResponse struct {
 			RevokedAt *time.Time `json:"revokedAt"`
 			Scopes    []Scope    `json:"scopes"`
 
+			// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+			State RotateAPIKey200JSONResponseBodyDataState `json:"state"`
+
 			// SuspendedAt when the key was suspended; null if it is not suspended
 			SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -15075,6 +15045,9 @@ func (r RotateAPIKeyResponse) GetJSON200() *struct {
 		// RevokedAt when the key was revoked; null if it is not revoked
 		RevokedAt *time.Time `json:"revokedAt"`
 		Scopes    []Scope    `json:"scopes"`
+
+		// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+		State RotateAPIKey200JSONResponseBodyDataState `json:"state"`
 
 		// SuspendedAt when the key was suspended; null if it is not suspended
 		SuspendedAt *time.Time `json:"suspendedAt"`
@@ -19368,6 +19341,89 @@ func (r ListProfilesResponse) ContentType() string {
 	return ""
 }
 
+// FindReplayResponse429Headers the declared response headers of an HTTP 429 response for FindReplay
+type FindReplayResponse429Headers struct {
+	RetryAfter *int
+}
+
+type FindReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    Replay                               `json:"data"`
+		Error   any                                  `json:"error"`
+		Success FindReplay200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *FindReplayResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FindReplayResponse) GetJSON200() *struct {
+	Data    Replay                               `json:"data"`
+	Error   any                                  `json:"error"`
+	Success FindReplay200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r FindReplayResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r FindReplayResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r FindReplayResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r FindReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FindReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FindReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FindReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListWebhooksResponse429Headers the declared response headers of an HTTP 429 response for ListWebhooks
 type ListWebhooksResponse429Headers struct {
 	RetryAfter *int
@@ -19477,7 +19533,7 @@ type CreateWebhookResponse struct {
 			// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 			CircuitRecovery *string `json:"circuitRecovery"`
 
-			// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+			// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 			CompanyID *openapi_types.UUID `json:"companyId"`
 
 			// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -19496,7 +19552,10 @@ type CreateWebhookResponse struct {
 				IsMasked bool   `json:"isMasked"`
 				Name     string `json:"name"`
 			} `json:"headers"`
-			ID openapi_types.UUID `json:"id"`
+
+			// HeldByPlatform true if only the platform can activate it again
+			HeldByPlatform bool               `json:"heldByPlatform"`
+			ID             openapi_types.UUID `json:"id"`
 
 			// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 			IsActive bool `json:"isActive"`
@@ -19508,8 +19567,8 @@ type CreateWebhookResponse struct {
 			MaxRetries int    `json:"maxRetries"`
 			Name       string `json:"name"`
 
-			// NotifyEmail address for mail about changes of this webhook; null for that of its company
-			NotifyEmail *string `json:"notifyEmail"`
+			// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+			OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 			// Profile the format of the deliveries; one of `GET /profiles`
 			Profile string `json:"profile"`
@@ -19565,7 +19624,7 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 		// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 		CircuitRecovery *string `json:"circuitRecovery"`
 
-		// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+		// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 		CompanyID *openapi_types.UUID `json:"companyId"`
 
 		// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -19584,7 +19643,10 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 			IsMasked bool   `json:"isMasked"`
 			Name     string `json:"name"`
 		} `json:"headers"`
-		ID openapi_types.UUID `json:"id"`
+
+		// HeldByPlatform true if only the platform can activate it again
+		HeldByPlatform bool               `json:"heldByPlatform"`
+		ID             openapi_types.UUID `json:"id"`
 
 		// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 		IsActive bool `json:"isActive"`
@@ -19596,8 +19658,8 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 		MaxRetries int    `json:"maxRetries"`
 		Name       string `json:"name"`
 
-		// NotifyEmail address for mail about changes of this webhook; null for that of its company
-		NotifyEmail *string `json:"notifyEmail"`
+		// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+		OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 		// Profile the format of the deliveries; one of `GET /profiles`
 		Profile string `json:"profile"`
@@ -19998,89 +20060,6 @@ func (r CatchUpWebhookResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CatchUpWebhookResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-// TestWebhookFilterResponse429Headers the declared response headers of an HTTP 429 response for TestWebhookFilter
-type TestWebhookFilterResponse429Headers struct {
-	RetryAfter *int
-}
-
-type TestWebhookFilterResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *struct {
-		Data    FilterTest                                  `json:"data"`
-		Error   any                                         `json:"error"`
-		Success TestWebhookFilter200JSONResponseBodySuccess `json:"success"`
-
-		// Timestamp time of the answer
-		Timestamp time.Time `json:"timestamp"`
-	}
-	// JSON429 the response for an HTTP 429 `application/json` response
-	JSON429 *Limited
-	// JSON4XX the response for an HTTP 4XX `application/json` response
-	JSON4XX *Error
-	// JSON5XX the response for an HTTP 5XX `application/json` response
-	JSON5XX *Error
-	// Headers429 the parsed response headers for an HTTP 429 response
-	Headers429 *TestWebhookFilterResponse429Headers
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r TestWebhookFilterResponse) GetJSON200() *struct {
-	Data    FilterTest                                  `json:"data"`
-	Error   any                                         `json:"error"`
-	Success TestWebhookFilter200JSONResponseBodySuccess `json:"success"`
-
-	// Timestamp time of the answer
-	Timestamp time.Time `json:"timestamp"`
-} {
-	return r.JSON200
-}
-
-// GetJSON429 returns the response for an HTTP 429 `application/json` response
-func (r TestWebhookFilterResponse) GetJSON429() *Limited {
-	return r.JSON429
-}
-
-// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
-func (r TestWebhookFilterResponse) GetJSON4XX() *Error {
-	return r.JSON4XX
-}
-
-// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
-func (r TestWebhookFilterResponse) GetJSON5XX() *Error {
-	return r.JSON5XX
-}
-
-// GetBody returns the raw response body bytes
-func (r TestWebhookFilterResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r TestWebhookFilterResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r TestWebhookFilterResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r TestWebhookFilterResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -22386,6 +22365,21 @@ func (c *ClientWithResponses) ListProfilesWithResponse(ctx context.Context, reqE
 	return ParseListProfilesResponse(rsp)
 }
 
+// FindReplayWithResponse Read a replay by its id alone
+//
+// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+func (c *ClientWithResponses) FindReplayWithResponse(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*FindReplayResponse, error) {
+	rsp, err := c.FindReplay(ctx, rid, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFindReplayResponse(rsp)
+}
+
 // ListWebhooksWithResponse List webhooks
 //
 // Lists the webhooks oldest first. Without `companyId` the list includes webhooks without a company; with it, the list has only webhooks of exactly that company. Without `page` and `limit` the first 1,000 are listed.
@@ -22533,36 +22527,6 @@ func (c *ClientWithResponses) CatchUpWebhookWithResponse(ctx context.Context, id
 		return nil, err
 	}
 	return ParseCatchUpWebhookResponse(rsp)
-}
-
-// TestWebhookFilterWithBodyWithResponse Try a filter on past events
-//
-// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
-func (c *ClientWithResponses) TestWebhookFilterWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error) {
-	rsp, err := c.TestWebhookFilterWithBody(ctx, id, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseTestWebhookFilterResponse(rsp)
-}
-
-// TestWebhookFilterWithResponse Try a filter on past events
-//
-// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
-func (c *ClientWithResponses) TestWebhookFilterWithResponse(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error) {
-	rsp, err := c.TestWebhookFilter(ctx, id, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseTestWebhookFilterResponse(rsp)
 }
 
 // GetWebhookKeysWithResponse Show the public keys of a webhook
@@ -23286,6 +23250,9 @@ func ParseCreateAPIKeyResponse(rsp *http.Response) (*CreateAPIKeyResponse, error
 				RevokedAt *time.Time `json:"revokedAt"`
 				Scopes    []Scope    `json:"scopes"`
 
+				// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+				State CreateAPIKey201JSONResponseBodyDataState `json:"state"`
+
 				// SuspendedAt when the key was suspended; null if it is not suspended
 				SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -23581,6 +23548,9 @@ func ParseRotateAPIKeyResponse(rsp *http.Response) (*RotateAPIKeyResponse, error
 				// RevokedAt when the key was revoked; null if it is not revoked
 				RevokedAt *time.Time `json:"revokedAt"`
 				Scopes    []Scope    `json:"scopes"`
+
+				// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+				State RotateAPIKey200JSONResponseBodyDataState `json:"state"`
 
 				// SuspendedAt when the key was suspended; null if it is not suspended
 				SuspendedAt *time.Time `json:"suspendedAt"`
@@ -26935,6 +26905,73 @@ func ParseListProfilesResponse(rsp *http.Response) (*ListProfilesResponse, error
 	return response, nil
 }
 
+// ParseFindReplayResponse parses an HTTP response from a FindReplayWithResponse call
+func ParseFindReplayResponse(rsp *http.Response) (*FindReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FindReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    Replay                               `json:"data"`
+			Error   any                                  `json:"error"`
+			Success FindReplay200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers FindReplayResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListWebhooksResponse parses an HTTP response from a ListWebhooksWithResponse call
 func ParseListWebhooksResponse(rsp *http.Response) (*ListWebhooksResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -27034,7 +27071,7 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 				// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 				CircuitRecovery *string `json:"circuitRecovery"`
 
-				// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+				// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 				CompanyID *openapi_types.UUID `json:"companyId"`
 
 				// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -27053,7 +27090,10 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 					IsMasked bool   `json:"isMasked"`
 					Name     string `json:"name"`
 				} `json:"headers"`
-				ID openapi_types.UUID `json:"id"`
+
+				// HeldByPlatform true if only the platform can activate it again
+				HeldByPlatform bool               `json:"heldByPlatform"`
+				ID             openapi_types.UUID `json:"id"`
 
 				// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 				IsActive bool `json:"isActive"`
@@ -27065,8 +27105,8 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 				MaxRetries int    `json:"maxRetries"`
 				Name       string `json:"name"`
 
-				// NotifyEmail address for mail about changes of this webhook; null for that of its company
-				NotifyEmail *string `json:"notifyEmail"`
+				// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+				OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 				// Profile the format of the deliveries; one of `GET /profiles`
 				Profile string `json:"profile"`
@@ -27396,73 +27436,6 @@ func ParseCatchUpWebhookResponse(rsp *http.Response) (*CatchUpWebhookResponse, e
 	switch {
 	case rsp.StatusCode == 429:
 		var headers CatchUpWebhookResponse429Headers
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.Headers429 = &headers
-	}
-
-	return response, nil
-}
-
-// ParseTestWebhookFilterResponse parses an HTTP response from a TestWebhookFilterWithResponse call
-func ParseTestWebhookFilterResponse(rsp *http.Response) (*TestWebhookFilterResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &TestWebhookFilterResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest struct {
-			Data    FilterTest                                  `json:"data"`
-			Error   any                                         `json:"error"`
-			Success TestWebhookFilter200JSONResponseBodySuccess `json:"success"`
-
-			// Timestamp time of the answer
-			Timestamp time.Time `json:"timestamp"`
-		}
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
-		var dest Limited
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON429 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
-		var dest Error
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON4XX = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
-		var dest Error
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON5XX = &dest
-
-	}
-
-	switch {
-	case rsp.StatusCode == 429:
-		var headers TestWebhookFilterResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

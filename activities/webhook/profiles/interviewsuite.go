@@ -18,13 +18,16 @@ var interviewSuite = webhook.Profile{
 	Name: "interview-suite",
 	Events: []webhook.Event{
 		event("project_changed", catalog.JobCreated, catalog.JobUpdated),
-		// Finishing the interview changes the candidate's status to "interviewed".
+		// The status and the dates of a candidate follow the interview: confirmed, interviewed, expired, failed, canceled.
 		event(
 			"candidate_changed",
 			catalog.CandidateCreated,
 			catalog.CandidateInvited,
 			catalog.CandidateUpdated,
 			catalog.InterviewFinished,
+			catalog.InterviewStarted,
+			catalog.InterviewFailed,
+			catalog.InterviewCanceled,
 		),
 		event("answervideo_changed", catalog.AnswerVideoCreated, catalog.AnswerVideoUpdated),
 		event("rating_changed", catalog.RatingCreated, catalog.RatingUpdated),

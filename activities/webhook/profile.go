@@ -62,6 +62,9 @@ type Profile struct {
 	// empty for a profile without one.
 	KeyHeader string
 
+	// ByOperator means that by the contract the operator registers webhooks, for one company each, and no company its own.
+	ByOperator bool
+
 	// SampleTest means that by the contract a test sends the sample of the webhook's first event, not a ping.
 	SampleTest bool
 

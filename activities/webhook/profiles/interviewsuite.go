@@ -38,6 +38,7 @@ var interviewSuite = webhook.Profile{
 	Success:     webhook.Success2xx,
 	SuccessRule: webhook.Success2xxRule,
 	UserAgent:   "interview suite webhook",
+	ByOperator:  true, // the original: customers ask the helpdesk, naming event and endpoint (reference 1.1)
 	Render:      renderInterviewSuite,
 }
 

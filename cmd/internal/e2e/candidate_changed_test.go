@@ -16,6 +16,10 @@ import (
 func TestCandidateChanged(t *testing.T) {
 	s := setup(t)
 	r := listen(t, nil)
+	refused := s.do(http.MethodPost, "/webhooks", map[string]any{
+		"url": r.URL, "events": []string{"candidate_changed"}, "profile": "interview-suite",
+	})
+	require.Equal(t, http.StatusForbidden, refused.Status, "the operator registers")
 	s.registerSuite(r, "candidate_changed")
 	_, company := s.operator()
 	number := s.must(http.MethodGet, "/companies/"+company, nil)["number"].(float64)

@@ -31,13 +31,14 @@ func New(core *surface.Core, o Options) surface.Surface {
 	s := &server{core, o, newLimits(), newUploads()}
 	return surface.Surface{
 		Name: "interview-suite", Prefixes: []string{"/api/v3", "/cfev3"}, Routes: s.routes(),
-		Style: surface.Style{Fail: fail, Challenge: "Token", KeyIn: "Authorization: Token sk_…"},
+		Style: surface.Style{Fail: fail, Challenge: "Token", KeyIn: "Authorization: Token sk_…", Cookie: sessionCookie},
 	}
 }
 
 func (s *server) routes() []surface.Route {
 	return slices.Concat(
 		s.authRoutes(),
+		s.sessionRoutes(),
 		s.companyRoutes(),
 		s.customerRoutes(),
 		s.projectRoutes(),

@@ -70,7 +70,7 @@ func (s *Core) Authenticate(c *gin.Context) error {
 		c.Set(callerKey, in.Principal)
 		return nil
 	}
-	plain, err := PresentedKey(c.Request.Header)
+	plain, err := s.presentedKey(c)
 	if err != nil {
 		return err
 	}
@@ -175,6 +175,33 @@ func sameCompany(a, b *uuid.UUID) bool {
 
 func unauthorized(message string) *Error {
 	return &Error{Status: http.StatusUnauthorized, Code: CodeInvalidKey, Message: message}
+}
+
+// presentedKey is PresentedKey, or else the key in the surface's cookie. A cookie is sent by a browser whatever page
+// makes the request, so a change that a page of another origin makes is refused.
+func (s *Core) presentedKey(c *gin.Context) (string, error) {
+	plain, err := PresentedKey(c.Request.Header)
+	name := s.surfaceOf(c.Request.URL.Path).Style.Cookie
+	if plain != "" || err != nil || name == "" {
+		return plain, err
+	}
+	cookie, err := c.Request.Cookie(name)
+	if err != nil { // there is none
+		return "", nil
+	}
+	return cookie.Value, SameOrigin(c)
+}
+
+var crossOrigin = http.NewCrossOriginProtection()
+
+// SameOrigin refuses a change that a page of another origin makes in a browser.
+func SameOrigin(c *gin.Context) error {
+	if crossOrigin.Check(c.Request) == nil {
+		return nil
+	}
+	return &Error{
+		Status: http.StatusForbidden, Code: CodeDenied, Message: "This request came from another site",
+	}
 }
 
 // PresentedKey returns the API key of a request, from any header that a product's clients use: Authorization with the

@@ -83,8 +83,10 @@ func vetosOf(ctx context.Context, db bun.IDB, job uuid.UUID, candidates []uuid.U
 
 // CommentVeto changes the comment of a veto.
 func CommentVeto(ctx context.Context, db bun.IDB, id uuid.UUID, comment string) error {
-	err := pg.One(db.ExecContext(ctx, "UPDATE vetos SET comment = ?, updated_at = now() WHERE id = ? AND deleted_at IS NULL",
-		comment, id))
+	err := pg.One(
+		db.ExecContext(ctx, "UPDATE vetos SET comment = ?, updated_at = now() WHERE id = ? AND deleted_at IS NULL",
+			comment, id),
+	)
 	if err != nil {
 		return fmt.Errorf("update veto: %w", err)
 	}

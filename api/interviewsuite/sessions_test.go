@@ -50,7 +50,11 @@ func TestSession(t *testing.T) {
 		for _, header := range [][2]string{
 			{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://attacker.example"},
 		} {
-			refused(with("POST", b.at+"projects/", object{"name": "Cook"}, header[0], header[1]), http.StatusForbidden, forbidden)
+			refused(
+				with("POST", b.at+"projects/", object{"name": "Cook"}, header[0], header[1]),
+				http.StatusForbidden,
+				forbidden,
+			)
 			refused(b.As("", "POST", session, object{}, header[0], header[1]), http.StatusForbidden, forbidden)
 		}
 		b.Do("POST", b.at+"projects/", object{"name": "Cook"}, "Origin", "https://ats.example").Is(http.StatusCreated)

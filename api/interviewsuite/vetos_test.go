@@ -26,8 +26,12 @@ func TestVetos(t *testing.T) {
 		refused(e.Do("POST", vetos, object{}), http.StatusBadRequest,
 			"There is a veto of this user against this candidate already.")
 		require.Len(t, objects(t, e.Do("GET", vetos, nil)), 3)
-		require.Len(t, e.Do("GET", e.inProject+"results/"+idIn(object{"resource_uri": strings.TrimSuffix(e.inCandidate, "/")})+
-			"/", nil).Is(http.StatusOK)["vetos"], 3)
+		require.Len(
+			t,
+			e.Do("GET", e.inProject+"results/"+idIn(object{"resource_uri": strings.TrimSuffix(e.inCandidate, "/")})+
+				"/", nil).Is(http.StatusOK)["vetos"],
+			3,
+		)
 	})
 	t.Run("its_user_and_administrators_change_it", func(t *testing.T) {
 		at := pathOf(t, e.veto["resource_uri"])

@@ -37,8 +37,8 @@ type CriterionAverage struct {
 	Average     float64
 }
 
-// evaluated selects the candidates of job ?0 who finished an interview and have a rating, a veto or a note that reader ?1
-// sees.
+// evaluated selects the candidates of job ?0 who finished an interview and have a rating, a veto or a note that reader
+// ?1 sees.
 const evaluated = `FROM candidate_jobs cj JOIN candidates c ON c.id = cj.candidate_id AND c.deleted_at IS NULL
 	WHERE cj.job_id = ?0
 	AND EXISTS (SELECT 1 FROM interviews i WHERE i.candidate_id = c.id AND i.job_id = ?0 AND i.status = 'COMPLETED' AND

@@ -42,6 +42,7 @@ func (s *server) routes() []surface.Route {
 	return s.nests(slices.Concat(
 		s.authRoutes(),
 		s.sessionRoutes(),
+		s.activateRoutes(),
 		s.companyRoutes(),
 		s.customerRoutes(),
 		s.projectRoutes(),

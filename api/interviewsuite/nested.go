@@ -20,7 +20,7 @@ const (
 	maxNested = 50
 )
 
-// nests returns the routes with nested loading: ?nested=project,candidate embeds the objects in place of their addresses.
+// nests returns the routes with nested loading: ?nested=project,candidate embeds objects in place of their addresses.
 // The reference says that some references support it (2.1), but not how it is requested. Answers of files and answers
 // without a caller have none.
 func (s *server) nests(routes []surface.Route) []surface.Route {

@@ -206,8 +206,8 @@ func SameOrigin(c *gin.Context) error {
 
 // PresentedKey returns the API key of a request, from any header that a product's clients use: Authorization with the
 // scheme Bearer, Token or Basic, x-api-key or apiKey; "" if there is none. Names of schemes and headers are
-// case-insensitive (RFC 9110 §5.1, §11.1). The same key may be sent more than once; two different keys are refused. Other
-// schemes are ignored.
+// case-insensitive (RFC 9110 §5.1, §11.1). The same key may be sent more than once; two different keys are refused.
+// Other schemes are ignored.
 func PresentedKey(h http.Header) (string, error) {
 	key := ""
 	for name, plainKey := range keyHeaders {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"testing"
 
@@ -13,15 +14,15 @@ import (
 )
 
 // repeat sends the same request twice with one Idempotency-Key. Both answers must be the same.
-func (s *system) repeat(url, header, key string, body any) (answer []byte) {
+func (s *system) repeat(target, header, key string, body any) (answer []byte) {
 	s.t.Helper()
 	raw, err := json.Marshal(body)
 	require.NoError(s.t, err)
 	for n := range 2 {
-		req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, url, bytes.NewReader(raw))
+		req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, target, bytes.NewReader(raw))
 		require.NoError(s.t, err)
 		req.Header.Set(header, key)
-		req.Header.Set("Idempotency-Key", url)
+		req.Header.Set("Idempotency-Key", target)
 		req.Header.Set("Content-Type", "application/json")
 		resp, err := http.DefaultClient.Do(req)
 		require.NoError(s.t, err)
@@ -81,4 +82,43 @@ func TestInvitationIsMailedOnce(t *testing.T) {
 	require.NoError(t, s.db.NewRaw("SELECT count(*) FROM interviews WHERE invite_mail AND invite_mailed_at IS NULL").
 		Scan(t.Context(), &open))
 	require.LessOrEqual(t, open, 1, "none waits but perhaps the last")
+}
+
+// TestActivationByMail: a user who is created without a password gets a link by e-mail, chooses a password on its page
+// and logs in.
+func TestActivationByMail(t *testing.T) {
+	s, box := setupMailing(t)
+	_, company := s.operator()
+	at := fmt.Sprintf("%s/api/v3/companies/%.0f/", s.url, s.must(http.MethodGet, "/companies/"+company, nil)["number"])
+	create := func(name string) map[string]any {
+		t.Helper()
+		_, made := s.call(http.MethodPost, at+"customers/", "Authorization", "Token "+s.key, map[string]any{
+			"username": name, "email": name + "@mail.test", "first_name": name, "account_type": "recruiter",
+		})
+		return made.(map[string]any)
+	}
+	eva := create("eva")
+	mail := text(<-box.mails)
+	require.Contains(t, mail, "eva@mail.test")
+	link := regexp.MustCompile(`http://\S+/cfev3/activate/[0-9a-f]{32}`).FindString(mail)
+	require.Equal(t, s.url+"/cfev3/activate/"+eva["activation_key"].(string), link)
+	resp, err := http.PostForm(link, url.Values{"password": {"correct horse"}})
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	var identifier string
+	require.NoError(
+		t,
+		s.db.NewRaw("SELECT identifier FROM companies WHERE id = ?", company).Scan(t.Context(), &identifier),
+	)
+	_, login := s.call(http.MethodPost, s.url+"/api/v3/api-token-auth/", "", "", map[string]any{
+		"username": "eva", "password": "correct horse", "company": identifier,
+	})
+	token := "Token " + login.(map[string]any)["token"].(string)
+	_, shown := s.call(http.MethodGet, eva["resource_uri"].(string), "Authorization", token, nil)
+	require.Equal(t, "confirmed", shown.(map[string]any)["status"])
+
+	create("max")
+	require.Contains(t, text(<-box.mails), "max@mail.test")
+	require.Empty(t, box.mails, "one mail for each user")
 }

@@ -259,7 +259,11 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 	if in.Profile == "" {
 		in.Profile = profiles.Default
 	}
-	if _, err := surface.ProfileOf(in.Profile); err != nil {
+	p, err := surface.ProfileOf(in.Profile)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.CheckRegistrar(c, p); err != nil {
 		return nil, nil, err
 	}
 	isAsymmetric, wrongAlgorithms := algorithms(in.SignatureAlgorithms)

@@ -3843,6 +3843,9 @@ type Profile struct {
 	// ScheduleFrom the time from which the schedule counts
 	ScheduleFrom ProfileScheduleFrom `json:"scheduleFrom"`
 
+	// SelfService false if the operator registers webhooks with this profile (`greenroom webhooks create`, or a platform key), as its contract says; a company's key is then refused with 403
+	SelfService bool `json:"selfService"`
+
 	// Signature the signature of this profile, sent in addition to the Standard Webhooks headers; null if it has none
 	Signature *string `json:"signature"`
 
@@ -4033,7 +4036,7 @@ type SecretRotation struct {
 
 // TestInput other fields are ignored, and so are bodies of another media type
 type TestInput struct {
-	// Type an event type that the webhook's profile sends, or the profile's name for one; without it, a ping
+	// Type an event type that the webhook's profile sends, or the profile's name for one; without it, a ping, and for `ai-interviews` the webhook's event
 	//
 	// Examples: interview.completed
 	Type *string `json:"type,omitempty"`
@@ -4717,6 +4720,9 @@ type ListInterviews200JSONResponseBodySuccess bool
 type CreateInterviewParams struct {
 	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
 	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+
+	// IdempotencyKey chosen by the client; a repeated request with the same key gets the first answer
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // CreateInterview201JSONResponseBodySuccess defines parameters for CreateInterview.
@@ -6254,7 +6260,10 @@ type ClientInterface interface {
 	//   422.
 	// - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 	// - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-	//   of the candidate.
+	//   of the candidate, once.
+	// - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+	//   `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+	//   `IDEMPOTENCY_CONFLICT`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -6274,7 +6283,10 @@ type ClientInterface interface {
 	//   422.
 	// - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 	// - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-	//   of the candidate.
+	//   of the candidate, once.
+	// - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+	//   `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+	//   `IDEMPOTENCY_CONFLICT`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -6452,6 +6464,10 @@ type ClientInterface interface {
 	//
 	// Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
 	//
+	// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+	// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+	// allows it.
+	//
 	// The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 	// international host name) is refused with the encoded form.
 	//
@@ -6467,6 +6483,10 @@ type ClientInterface interface {
 	// CreateWebhook Create a webhook
 	//
 	// Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
+	//
+	// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+	// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+	// allows it.
 	//
 	// The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 	// international host name) is refused with the encoded form.
@@ -6631,7 +6651,7 @@ type ClientInterface interface {
 
 	// TestWebhookWithBody Send a ping or a sample of an event, and wait for the result
 	//
-	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+	// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -6640,7 +6660,7 @@ type ClientInterface interface {
 
 	// TestWebhook Send a ping or a sample of an event, and wait for the result
 	//
-	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+	// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -7742,7 +7762,10 @@ func (c *Client) ListInterviews(ctx context.Context, params *ListInterviewsParam
 //     422.
 //   - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 //   - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-//     of the candidate.
+//     of the candidate, once.
+//   - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+//     `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+//     `IDEMPOTENCY_CONFLICT`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -7772,7 +7795,10 @@ func (c *Client) CreateInterviewWithBody(ctx context.Context, params *CreateInte
 //     422.
 //   - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 //   - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-//     of the candidate.
+//     of the candidate, once.
+//   - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+//     `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+//     `IDEMPOTENCY_CONFLICT`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -8170,6 +8196,10 @@ func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, r
 //
 // Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
 //
+// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+// allows it.
+//
 // The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 // international host name) is refused with the encoded form.
 //
@@ -8195,6 +8225,10 @@ func (c *Client) CreateWebhookWithBody(ctx context.Context, params *CreateWebhoo
 // CreateWebhook Create a webhook
 //
 // Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
+//
+// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+// allows it.
 //
 // The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 // international host name) is refused with the encoded form.
@@ -8559,7 +8593,7 @@ func (c *Client) RevokeWebhookSecret(ctx context.Context, id ID, fingerprint str
 
 // TestWebhookWithBody Send a ping or a sample of an event, and wait for the result
 //
-// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 //
 // Takes any type of body and a specified content type.
 //
@@ -8578,7 +8612,7 @@ func (c *Client) TestWebhookWithBody(ctx context.Context, id ID, contentType str
 
 // TestWebhook Send a ping or a sample of an event, and wait for the result
 //
-// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -11341,6 +11375,21 @@ func NewCreateInterviewRequestWithBody(server string, params *CreateInterviewPar
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -13518,7 +13567,10 @@ type ClientWithResponsesInterface interface {
 	//   422.
 	// - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 	// - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-	//   of the candidate.
+	//   of the candidate, once.
+	// - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+	//   `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+	//   `IDEMPOTENCY_CONFLICT`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -13538,7 +13590,10 @@ type ClientWithResponsesInterface interface {
 	//   422.
 	// - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 	// - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-	//   of the candidate.
+	//   of the candidate, once.
+	// - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+	//   `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+	//   `IDEMPOTENCY_CONFLICT`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -13738,6 +13793,10 @@ type ClientWithResponsesInterface interface {
 	//
 	// Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
 	//
+	// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+	// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+	// allows it.
+	//
 	// The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 	// international host name) is refused with the encoded form.
 	//
@@ -13753,6 +13812,10 @@ type ClientWithResponsesInterface interface {
 	// CreateWebhookWithResponse Create a webhook
 	//
 	// Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
+	//
+	// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+	// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+	// allows it.
 	//
 	// The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 	// international host name) is refused with the encoded form.
@@ -13939,7 +14002,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithBodyWithResponse Send a ping or a sample of an event, and wait for the result
 	//
-	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+	// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -13948,7 +14011,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Send a ping or a sample of an event, and wait for the result
 	//
-	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+	// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -22041,7 +22104,10 @@ func (c *ClientWithResponses) ListInterviewsWithResponse(ctx context.Context, pa
 //     422.
 //   - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 //   - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-//     of the candidate.
+//     of the candidate, once.
+//   - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+//     `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+//     `IDEMPOTENCY_CONFLICT`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -22067,7 +22133,10 @@ func (c *ClientWithResponses) CreateInterviewWithBodyWithResponse(ctx context.Co
 //     422.
 //   - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 //   - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-//     of the candidate.
+//     of the candidate, once.
+//   - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+//     `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+//     `IDEMPOTENCY_CONFLICT`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -22399,6 +22468,10 @@ func (c *ClientWithResponses) ListWebhooksWithResponse(ctx context.Context, para
 //
 // Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
 //
+// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+// allows it.
+//
 // The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 // international host name) is refused with the encoded form.
 //
@@ -22420,6 +22493,10 @@ func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Cont
 // CreateWebhookWithResponse Create a webhook
 //
 // Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
+//
+// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+// allows it.
 //
 // The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 // international host name) is refused with the encoded form.
@@ -22726,7 +22803,7 @@ func (c *ClientWithResponses) RevokeWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithBodyWithResponse Send a ping or a sample of an event, and wait for the result
 //
-// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -22741,7 +22818,7 @@ func (c *ClientWithResponses) TestWebhookWithBodyWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Send a ping or a sample of an event, and wait for the result
 //
-// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

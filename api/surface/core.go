@@ -43,6 +43,8 @@ type Options struct {
 	InvitationDeadline, MaxDuration, AnalysisTimeout time.Duration
 	// Mails: a mail server is configured, so invitations to ONLINE interviews are sent to candidates by e-mail.
 	Mails bool
+	// SelfService lets companies register webhooks of profiles that by their contract the operator registers.
+	SelfService bool
 	// TokenMaxAge is after how long a staff user's token expires although it is used. Zero: db.DefaultTokenAge.
 	TokenMaxAge time.Duration
 	// Metrics registers the request metrics; nil: a private registry.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -143,6 +144,22 @@ func ProfileOf(name string) (*webhook.Profile, error) {
 	}
 	return p, err
 }
+
+// CheckRegistrar refuses a key of a company that registers a webhook of a profile that by its contract the operator
+// registers, unless the operator allows it.
+func (s *Core) CheckRegistrar(c *gin.Context, p *webhook.Profile) error {
+	if s.MayRegister(p) || Caller(c).Platform() {
+		return nil
+	}
+	return &Error{
+		Status: http.StatusForbidden, Code: CodeDenied,
+		Message: "Webhooks of the profile " + p.Name + " are registered by the operator: ask for one with event and url",
+		Details: Details{"field": "profile", "provided": p.Name},
+	}
+}
+
+// MayRegister reports whether companies register webhooks of the profile themselves.
+func (s *Core) MayRegister(p *webhook.Profile) bool { return s.SelfService || !p.ByOperator }
 
 // CheckedURL refuses an endpoint URL that the delivery client would refuse.
 func (s *Core) CheckedURL(raw string) (string, error) {

@@ -69,7 +69,7 @@ func webhooksUpdateCmd() *cobra.Command {
 func webhooksTestCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test ID",
-		Short: "Have a worker send a ping, and wait for the answer; the exit code is 1 if it fails",
+		Short: "Have a worker send a ping or its contract's sample, and wait for the answer; the exit code is 1 if it fails",
 		Args:  cobra.ExactArgs(1),
 	}
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {

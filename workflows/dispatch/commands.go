@@ -143,6 +143,9 @@ func (d *Dispatcher) signalRow(
 	case db.GenerationRequested:
 		return d.startOnce(ctx, workflows.GenerateInterviewWorkflowID(id), once, workflows.GenerateInterview,
 			workflows.GenerateInterviewInput{GenerationID: id})
+	case db.StaffInvited:
+		return d.startOnce(ctx, workflows.InviteStaffWorkflowID(id), once, workflows.InviteStaff,
+			workflows.InviteStaffInput{StaffID: id})
 	case delivery.WakeDelivery: // needs the command's arguments
 	}
 	return fmt.Errorf("command %q: %w", kind, errUnknownKind)

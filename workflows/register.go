@@ -74,4 +74,5 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(ReplayDelivery)
 	r.RegisterWorkflow(ReplayDeliveries)
 	r.RegisterWorkflow(GenerateInterview)
+	r.RegisterWorkflow(ServiceRun)
 }

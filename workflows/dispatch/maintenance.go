@@ -44,12 +44,13 @@ func (d *Dispatcher) maintenance() []leader.Task {
 	}
 }
 
-// upkeep makes and drops partitions, forgets old answers to idempotency keys and old entries of the audit log, seals
-// headers, and disables webhooks whose circuit stays open. It needs PostgreSQL alone: partitions are made also while
+// upkeep makes and drops partitions, forgets old answers to idempotency keys and old entries of the audit log, drops
+// old service runs, seals headers, and disables webhooks whose circuit stays open. It needs PostgreSQL alone: partitions are made also while
 // Temporal is unavailable.
 func (d *Dispatcher) upkeep(ctx context.Context) error {
 	_, forgotten := db.DropIdempotencyKeys(ctx, d.o.DB, time.Now().Add(-db.IdempotencyTTL))
-	return errors.Join(d.keepPartitions(ctx), forgotten, d.disableAbandoned(ctx), d.sealHeaders(ctx), d.dropAudit(ctx))
+	return errors.Join(d.keepPartitions(ctx), forgotten, d.disableAbandoned(ctx), d.sealHeaders(ctx), d.dropAudit(ctx),
+		d.dropRuns(ctx))
 }
 
 func (d *Dispatcher) sealHeaders(ctx context.Context) error {
@@ -74,6 +75,19 @@ func (d *Dispatcher) dropAudit(ctx context.Context) error {
 	for {
 		n, err := db.DropAudit(ctx, d.o.DB, time.Now().AddDate(0, 0, -d.o.Upkeep.AuditDays), auditAtOnce)
 		if err != nil || n < auditAtOnce {
+			return err
+		}
+	}
+}
+
+// runsAtOnce bounds one statement, which deletes up to db.MostSourced profiles with each run.
+const runsAtOnce = 100
+
+// dropRuns deletes the service runs that are older than the retention of events, with the persons that they found.
+func (d *Dispatcher) dropRuns(ctx context.Context) error {
+	for {
+		n, err := db.DropRuns(ctx, d.o.DB, time.Now().AddDate(0, 0, -d.o.Upkeep.RetentionDays), runsAtOnce)
+		if err != nil || n < runsAtOnce {
 			return err
 		}
 	}

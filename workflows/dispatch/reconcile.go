@@ -59,6 +59,7 @@ var kinds = []struct {
 	{delivery.ReconciledReleases, delivery.CircuitChanged, workflows.CircuitWorkflowID},
 	{delivery.ReconciledReplays, delivery.ReplayChanged, workflows.ReplayWorkflowID},
 	{db.ReconciledGenerations, db.GenerationRequested, workflows.GenerateInterviewWorkflowID},
+	{db.ReconciledRuns, db.RunChanged, workflows.ServiceRunWorkflowID},
 }
 
 // runOnce is one reconciliation. Taken counts the rows that got a workflow.

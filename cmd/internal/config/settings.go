@@ -200,7 +200,8 @@ var settings = []setting{
 	define(
 		"egress.services_ca_file",
 		"",
-		"PEM file of authorities, beside the system's, for provider, analysis, generator, smtp and media.s3_endpoint",
+		"PEM file of authorities, beside the system's, for provider, analysis, generator, sourcing, extractor, smtp and "+
+			"media.s3_endpoint",
 		func(c *Config) *string { return &c.Egress.ServicesCA },
 		plain,
 	),
@@ -216,6 +217,16 @@ var settings = []setting{
 		func(c *Config) *string { return &c.Generator.URL }, webURL),
 	define("generator.token", "", "bearer token for generator.url",
 		func(c *Config) *string { return &c.Generator.Token }, plain).secret(),
+	define("sourcing.url", "", "service that finds candidates and enriches their profiles; empty: /sourcing answers 503",
+		func(c *Config) *string { return &c.Sourcing.URL }, webURL),
+	define("sourcing.token", "", "bearer token for sourcing.url",
+		func(c *Config) *string { return &c.Sourcing.Token }, plain).secret(),
+	define("sourcing.timeout", "15m", "maximum time of a sourcing or an enrichment, then it fails",
+		func(c *Config) *time.Duration { return &c.SourcingTimeout }, duration(time.Second)),
+	define("extractor.url", "", "service that reads a job out of the page of its posting; empty: POST /jobs/url answers 503",
+		func(c *Config) *string { return &c.Extractor.URL }, webURL),
+	define("extractor.token", "", "bearer token for extractor.url",
+		func(c *Config) *string { return &c.Extractor.Token }, plain).secret(),
 	define(
 		"smtp.url",
 		"",

@@ -62,6 +62,9 @@ func (a *Activities) getPage(ctx context.Context, address string) (*http.Respons
 	if forbidden, is := errors.AsType[*webhook.URLError](err); is {
 		return nil, &pageFault{db.RunForbiddenURL, "the page's " + forbidden.Error()}, nil
 	}
+	if err != nil && webhook.IsBlocked(err) {
+		return nil, &pageFault{db.RunForbiddenURL, "the page's host resolves to a private, local or reserved address"}, nil
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("get the page: %w", anonymous(err))
 	}

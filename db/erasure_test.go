@@ -92,6 +92,8 @@ func TestErasure(t *testing.T) {
 			VALUES (?, gen_random_uuid(), 1, 'w', now(), 1, 'retry', ?)`, id, string(published))
 		require.NoError(t, err)
 	}
+	b.sourced("p1", "Zyxwvuta Qponmlk", "ZYX+wvu@forget.example")
+	b.sourced("p2", "Somebody Else", "else@stays.example")
 	person := []string{"zyxwvuta", "qponmlk", "wvu@forget.example"}
 	for _, p := range person {
 		require.Contains(t, strings.ToLower(b.dump()), p)
@@ -110,6 +112,7 @@ func TestErasure(t *testing.T) {
 	}
 	require.NotContains(t, left, encodedHex("forget.example"), "a dump shows bytea in hex")
 	require.Contains(t, left, "grace@stays.example", "another person stays")
+	require.Contains(t, left, "else@stays.example", "another sourced person stays")
 	require.Equal(t, db.InterviewScheduled, b.get(kept.ID).Status)
 
 	done, err := db.GetErasure(b.ctx, b, c.ID)
@@ -117,6 +120,7 @@ func TestErasure(t *testing.T) {
 	require.NotNil(t, done.DoneAt)
 	require.EqualValues(t, 3, done.Removed["deliveries"], "the two above, and one of the bundle's webhook")
 	require.EqualValues(t, 2, done.Removed["canceledDeliveries"])
+	require.EqualValues(t, 1, done.Removed["sourcedProfiles"])
 	receivers, err := db.ErasureReceivers(b.ctx, b, done)
 	require.NoError(t, err)
 	require.Len(t, receivers, 1)

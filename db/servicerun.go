@@ -174,8 +174,7 @@ func RefineSourcing(
 	return r, WakeRun(ctx, tx, r.ID)
 }
 
-// lockPass locks a run for the end of one of its passes. A run that has ended, is in another pass or is past its limit
-// is a StateError, so a result that comes late changes nothing.
+// lockPass locks a run for the end of one of its passes. A run that has ended or is in another pass is a StateError, so a result that comes late changes nothing.
 func lockPass(ctx context.Context, tx bun.Tx, id uuid.UUID, pass int) (*ServiceRun, error) {
 	r, err := lockRun(ctx, tx, id)
 	switch {
@@ -247,13 +246,9 @@ func CompleteEnrichment(ctx context.Context, tx bun.Tx, id uuid.UUID, pass int, 
 	return r.end(ctx, tx, RunCompleted, "", "")
 }
 
-// CompleteImport stores the job that was read from a posting. Unlike the other kinds it is refused after the limit: by
-// then the client may have been answered that it failed.
+// CompleteImport stores the job that was read from a posting. The API creates the job, for a client that still waits.
 func CompleteImport(ctx context.Context, tx bun.Tx, id uuid.UUID, pass int, job json.RawMessage) error {
 	r, err := lockPass(ctx, tx, id, pass)
-	if err == nil && !now().Before(r.DueAt) {
-		err = &pg.StateError{Resource: "request", State: "past its time limit"}
-	}
 	if err != nil {
 		return fmt.Errorf("complete job import: %w", err)
 	}

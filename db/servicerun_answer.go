@@ -94,7 +94,7 @@ func ParseEnriched(raw []byte) (profiles []Enriched, fault string) {
 	return answer.Profiles, ""
 }
 
-func byProfile(a, b *SourcedCandidate) int   { return strings.Compare(a.ProfileID, b.ProfileID) }
+func byProfile(a, b *SourcedCandidate) int    { return strings.Compare(a.ProfileID, b.ProfileID) }
 func sameProfile(a, b *SourcedCandidate) bool { return a.ProfileID == b.ProfileID }
 
 // byScore orders candidates by their score, the best first.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
 
@@ -33,21 +34,21 @@ type SourcedProfile struct {
 
 // SourcedCandidate is a person as the service describes it, in the form of the API.
 type SourcedCandidate struct {
-	ProfileID           string                `json:"profileId"`
-	Name                string                `json:"name"`
-	LinkedinURL         string                `json:"linkedinUrl,omitempty"`
-	MatchScore          *int                  `json:"matchScore,omitempty"`
-	Rationale           string                `json:"rationale,omitempty"`
-	Skills              []string              `json:"skills"`
-	Headline            string                `json:"headline,omitempty"`
-	Location            string                `json:"location,omitempty"`
-	CurrentCompany      string                `json:"currentCompany,omitempty"`
-	CurrentRole         string                `json:"currentRole,omitempty"`
-	AIFitPoints         []string              `json:"aiFitPoints,omitempty"`
-	AIRedFlags          []string              `json:"aiRedFlags,omitempty"`
-	AIDetailedRationale []SourcedRationale    `json:"aiDetailedRationale,omitempty"`
-	DetailedExperience  []SourcedExperience   `json:"detailedExperience,omitempty"`
-	Emails              []string              `json:"emails,omitempty"`
+	ProfileID           string              `json:"profileId"`
+	Name                string              `json:"name"`
+	LinkedinURL         string              `json:"linkedinUrl,omitempty"`
+	MatchScore          *int                `json:"matchScore,omitempty"`
+	Rationale           string              `json:"rationale,omitempty"`
+	Skills              []string            `json:"skills"`
+	Headline            string              `json:"headline,omitempty"`
+	Location            string              `json:"location,omitempty"`
+	CurrentCompany      string              `json:"currentCompany,omitempty"`
+	CurrentRole         string              `json:"currentRole,omitempty"`
+	AIFitPoints         []string            `json:"aiFitPoints,omitempty"`
+	AIRedFlags          []string            `json:"aiRedFlags,omitempty"`
+	AIDetailedRationale []SourcedRationale  `json:"aiDetailedRationale,omitempty"`
+	DetailedExperience  []SourcedExperience `json:"detailedExperience,omitempty"`
+	Emails              []string            `json:"emails,omitempty"`
 }
 
 // SourcedRationale says why a position of the person matters.
@@ -164,4 +165,37 @@ func DeleteProfile(ctx context.Context, db bun.IDB, company uuid.UUID, profileID
 	}
 	n, err := res.RowsAffected()
 	return int(n), err
+}
+
+// eraseProfiles deletes the profiles of a company that have the person, of up to limit after that id.
+func eraseProfiles(
+	ctx context.Context, tx bun.Tx, company, after uuid.UUID, who delivery.Person, limit int,
+) (page delivery.ErasedPage, err error) {
+	rows, err := pg.Direct(tx).QueryContext(ctx, `SELECT id, CASE WHEN lower(data::text) LIKE ANY ($3::text[]) THEN data END
+		FROM sourced_profiles WHERE company_id = $1 AND id > $2 ORDER BY id LIMIT $4`, company, after, who.Patterns, limit)
+	if err != nil {
+		return page, fmt.Errorf("look for sourced profiles: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err reports its error
+	var found []uuid.UUID
+	for rows.Next() {
+		var data []byte
+		if err := rows.Scan(&page.Last, &data); err != nil {
+			return page, fmt.Errorf("look for sourced profiles: %w", err)
+		}
+		page.Looked++
+		if data != nil && who.In(string(data)) {
+			found = append(found, page.Last)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return page, fmt.Errorf("look for sourced profiles: %w", err)
+	}
+	if page.Erased = len(found); page.Erased == 0 {
+		return page, nil
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM sourced_profiles WHERE id IN (?)", bun.List(found)); err != nil {
+		return page, fmt.Errorf("erase sourced profiles: %w", err)
+	}
+	return page, nil
 }

@@ -178,7 +178,7 @@ func (e *Erasure) eraseSourced(ctx context.Context, tx bun.Tx) (err error) {
 			return fmt.Errorf("read cursor of an erasure: %w", err)
 		}
 	}
-	p, err := eraseProfiles(ctx, tx, e.CompanyID, after, e.person(), erasePage)
+	p, err := EraseProfiles(ctx, tx, e.CompanyID, after, e.person(), erasePage)
 	if err != nil {
 		return err
 	}

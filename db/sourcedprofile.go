@@ -19,9 +19,9 @@ import (
 type SourcedProfile struct {
 	bun.BaseModel `bun:"table:sourced_profiles,alias:sp"`
 
+	CompanyID uuid.UUID `bun:"company_id,pk"`
 	ID        uuid.UUID `bun:"id,pk"`
 	RunID     uuid.UUID `bun:"run_id"`
-	CompanyID uuid.UUID `bun:"company_id"`
 	// ProfileID is the service's id of the person.
 	ProfileID string `bun:"profile_id"`
 	Pass      int    `bun:"pass"`
@@ -167,8 +167,8 @@ func DeleteProfile(ctx context.Context, db bun.IDB, company uuid.UUID, profileID
 	return int(n), err
 }
 
-// eraseProfiles deletes the profiles of a company that have the person, of up to limit after that id.
-func eraseProfiles(
+// EraseProfiles deletes the profiles of a company that have the person, of up to limit after that id.
+func EraseProfiles(
 	ctx context.Context, tx bun.Tx, company, after uuid.UUID, who delivery.Person, limit int,
 ) (page delivery.ErasedPage, err error) {
 	rows, err := pg.Direct(tx).QueryContext(ctx, `SELECT id, CASE WHEN lower(data::text) LIKE ANY ($3::text[]) THEN data END
@@ -194,7 +194,9 @@ func eraseProfiles(
 	if page.Erased = len(found); page.Erased == 0 {
 		return page, nil
 	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM sourced_profiles WHERE id IN (?)", bun.List(found)); err != nil {
+	_, err = tx.ExecContext(ctx, "DELETE FROM sourced_profiles WHERE company_id = ? AND id IN (?)", company,
+		bun.List(found))
+	if err != nil {
 		return page, fmt.Errorf("erase sourced profiles: %w", err)
 	}
 	return page, nil

@@ -47,13 +47,15 @@ func countUsage(ctx context.Context, tx bun.Tx, company uuid.UUID, costKey strin
 // company and kind. It reads the sums of the days.
 func ListUsage(ctx context.Context, db bun.IDB, s pg.Scope, from, to time.Time) ([]Usage, error) {
 	us := []Usage{}
-	q := db.NewSelect().TableExpr("usage_days AS u").Join("JOIN companies AS c ON c.id = u.company_id").
-		ColumnExpr("u.company_id, c.name AS company_name, u.cost_key, sum(u.events)::bigint AS events").
-		ColumnExpr("(sum(u.seconds) / 60)::float8 AS minutes").
-		Where("u.day >= ?::date AND u.day <= ?::date", from.UTC().Format(time.DateOnly), to.UTC().Format(time.DateOnly)).
-		GroupExpr("u.company_id, c.name, u.cost_key").OrderExpr("u.company_id, u.cost_key")
+	q := db.NewSelect().TableExpr("companies AS c").
+		Join(`CROSS JOIN LATERAL (
+			SELECT u.cost_key, sum(u.events)::bigint AS events, (sum(u.seconds) / 60)::float8 AS minutes FROM usage_days u
+			WHERE u.company_id = c.id AND u.day >= ?::date AND u.day <= ?::date GROUP BY u.cost_key) AS x`,
+			from.UTC().Format(time.DateOnly), to.UTC().Format(time.DateOnly)).
+		ColumnExpr("c.id AS company_id, c.name AS company_name, x.cost_key, x.events, x.minutes").
+		OrderExpr("c.id, x.cost_key")
 	if s.Company != nil {
-		q = q.Where("u.company_id = ?", *s.Company)
+		q = q.Where("c.id = ?", *s.Company)
 	}
 	if err := q.Scan(ctx, &us); err != nil {
 		return nil, fmt.Errorf("list usage: %w", err)

@@ -23,16 +23,16 @@ CREATE INDEX service_runs_age ON service_runs (updated_at);
 
 -- Persons that a sourcing service found, as it described them; data is NULL where an enrichment failed.
 CREATE TABLE sourced_profiles (
-  id uuid PRIMARY KEY,
-  run_id uuid NOT NULL REFERENCES service_runs ON DELETE CASCADE,
   company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  run_id uuid NOT NULL REFERENCES service_runs ON DELETE CASCADE,
   profile_id text NOT NULL,
   pass int NOT NULL,
   data jsonb,
   error_code text,
   error_message text,
   created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (company_id, id), -- an erasure reads a company's, page by page
   UNIQUE (run_id, profile_id)
 );
 CREATE INDEX sourced_profiles_newest ON sourced_profiles (company_id, profile_id, id DESC);
-CREATE INDEX sourced_profiles_company ON sourced_profiles (company_id, id);

@@ -7,7 +7,6 @@ CREATE TABLE usage_days (
   seconds numeric NOT NULL DEFAULT 0,
   PRIMARY KEY (company_id, day, cost_key)
 );
-CREATE INDEX usage_days_day ON usage_days (day);
 
 -- An interview counts on the day of its end if it began. A trigger counts it, so that a worker of an older version does too.
 CREATE FUNCTION count_interview() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -279,7 +279,7 @@ var settings = []setting{
 	),
 	define("retention.audit_days", "400", "days that entries of the audit log are kept",
 		func(c *Config) *int { return &c.Retention.AuditDays }, whole(1, 36_500)),
-	define("retention.days", "30", "days that events, deliveries and attempts are kept",
+	define("retention.days", "30", "days that events, deliveries, attempts and sourced profiles are kept",
 		func(c *Config) *int { return &c.Retention.Days }, whole(1, 3650)),
 	define("media.dir", "/var/lib/greenroom/media",
 		"directory of uploaded files, shared by all API processes; with greenroom dev <dev.dir>/media",

@@ -34,6 +34,9 @@ func ServiceRun(ctx workflow.Context, in ServiceRunInput) error {
 		return err
 	}
 	work, _ := workflow.NewDisconnectedContext(ctx)
+	if err := r.load(work); err != nil { // the request may have come before the row was read
+		return err
+	}
 	if err := r.end(work, db.RunStopped, "the request was canceled by an operator"); err != nil {
 		return err
 	}

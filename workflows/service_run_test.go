@@ -174,14 +174,19 @@ func TestServiceRun(t *testing.T) {
 		s.ExecuteWorkflow(workflows.ServiceRun, workflows.ServiceRunInput{RunID: s.row.ID})
 		require.NoError(t, s.GetWorkflowError())
 	})
-	t.Run("fails_the_request_when_it_is_canceled", func(t *testing.T) {
-		t.Parallel()
-		s := setupSourcing(t, accepts)
-		s.RegisterDelayedCallback(s.CancelWorkflow, time.Minute)
-		s.ExecuteWorkflow(workflows.ServiceRun, workflows.ServiceRunInput{RunID: s.row.ID})
-		require.Error(t, s.GetWorkflowError())
-		row, err := db.GetRun(t.Context(), s.db, s.row.ID)
-		require.NoError(t, err)
-		require.Equal(t, db.RunStopped, *row.ErrorCode)
-	})
+	for name, after := range map[string]time.Duration{
+		"fails_the_request_when_it_is_canceled":         time.Minute,
+		"fails_the_request_when_it_is_canceled_at_once": 0, // before the row is read
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := setupSourcing(t, accepts)
+			s.RegisterDelayedCallback(s.CancelWorkflow, after)
+			s.ExecuteWorkflow(workflows.ServiceRun, workflows.ServiceRunInput{RunID: s.row.ID})
+			require.Error(t, s.GetWorkflowError())
+			row, err := db.GetRun(t.Context(), s.db, s.row.ID)
+			require.NoError(t, err)
+			require.Equal(t, db.RunStopped, *row.ErrorCode)
+		})
+	}
 }

@@ -173,7 +173,12 @@ func (a *Activities) askRun(
 	case !got.accepted():
 		return nil, true, a.failRun(ctx, r, db.RunRefused, got.refusal())
 	case len(got.body) > maxAnswer:
-		return nil, true, a.failRun(ctx, r, db.RunRefused, fmt.Sprintf("%s's answer is longer than %d bytes", name, maxAnswer))
+		return nil, true, a.failRun(
+			ctx,
+			r,
+			db.RunRefused,
+			fmt.Sprintf("%s's answer is longer than %d bytes", name, maxAnswer),
+		)
 	}
 	return got.body, true, nil
 }

@@ -38,14 +38,19 @@ func TestUsage(t *testing.T) {
 		require.Equal(t, breakdown, sums["breakdownByCostKey"])
 	}
 	require.Equal(t, got, b.do("GET", "/billing/usage?start=2026-01-01T00:00:00Z&end=2026-01-31T23:59:59Z", nil).is(200))
-	require.Equal(t, got, b.do("GET", "/billing/usage?start=2026-01-01&end=2026-01-31&companyId="+b.other.String(), nil).is(200),
-		"a company's key sees its own company alone")
+	require.Equal(
+		t,
+		got,
+		b.do("GET", "/billing/usage?start=2026-01-01&end=2026-01-31&companyId="+b.other.String(), nil).is(200),
+		"a company's key sees its own company alone",
+	)
 
 	all := b.as(b.platformKey, "GET", "/billing/usage?start=2026-01-01&end=2026-01-31", nil).is(200)
 	require.Len(t, all["companies"], 2)
 	require.EqualValues(t, 11, all["totalInterviews"])
 	require.InDelta(t, 5.52, all["totalMinutesUsed"], 0.001)
-	one := b.as(b.platformKey, "GET", "/billing/usage?start=2026-01-01&end=2026-01-31&companyId="+b.other.String(), nil).is(200)
+	one := b.as(b.platformKey, "GET", "/billing/usage?start=2026-01-01&end=2026-01-31&companyId="+b.other.String(), nil).
+		is(200)
 	require.EqualValues(t, 8, one["totalInterviews"])
 
 	for query, field := range map[string]string{

@@ -87,15 +87,21 @@ func TestSourcing(t *testing.T) {
 
 	score := 87
 	b.tx(func(tx bun.Tx) error {
-		return db.CompleteSourcing(b.ctx, tx, id, 1, &db.Sourced{FoundCount: 42, ScoredCount: 30,
-			Candidates: []*db.SourcedCandidate{{ProfileID: "a", Name: "A", MatchScore: &score, Skills: []string{"Go"}}}})
+		return db.CompleteSourcing(b.ctx, tx, id, 1, &db.Sourced{
+			FoundCount: 42, ScoredCount: 30,
+			Candidates: []*db.SourcedCandidate{{ProfileID: "a", Name: "A", MatchScore: &score, Skills: []string{"Go"}}},
+		})
 	})
 	done := b.do("GET", path+"/results", nil).flat(200)
 	require.Equal(t, "completed", done["status"])
 	require.EqualValues(t, 42, done["foundCount"])
 	require.EqualValues(t, 30, done["scoredCount"])
 	require.NotEmpty(t, done["completedAt"])
-	require.Equal(t, []any{object{"profileId": "a", "name": "A", "matchScore": 87.0, "skills": []any{"Go"}}}, done["candidates"])
+	require.Equal(
+		t,
+		[]any{object{"profileId": "a", "name": "A", "matchScore": 87.0, "skills": []any{"Go"}}},
+		done["candidates"],
+	)
 	require.Equal(t, done, b.do("GET", "/v1"+path+"/results", nil).flat(200))
 
 	require.Equal(t, "processing", b.do("PATCH", path, object{"query": "with Temporal"}).flat(202)["status"])
@@ -182,8 +188,12 @@ func ids(n int) []string {
 func TestSourcingWebhook(t *testing.T) {
 	t.Parallel()
 	b := setup(t, sources)
-	foreign := idOf(b.as(b.otherKey, "POST", "/webhooks", object{"url": hookURL, "events": []string{"sourcing.completed"}}).is(201))
-	global := idOf(b.as(b.platformKey, "POST", "/webhooks", object{"url": hookURL, "events": []string{"sourcing.completed"}}).is(201))
+	foreign := idOf(
+		b.as(b.otherKey, "POST", "/webhooks", object{"url": hookURL, "events": []string{"sourcing.completed"}}).is(201),
+	)
+	global := idOf(
+		b.as(b.platformKey, "POST", "/webhooks", object{"url": hookURL, "events": []string{"sourcing.completed"}}).is(201),
+	)
 	unsubscribed := idOf(b.made("/webhooks", object{"url": hookURL, "events": []string{"enrich.failed"}}))
 	wildcard := idOf(b.made("/webhooks", object{"url": hookURL, "profile": "standard", "events": []string{"sourcing.*"}}))
 	for id, c := range map[string]struct {
@@ -193,7 +203,8 @@ func TestSourcingWebhook(t *testing.T) {
 		b.do("POST", "/sourcing", object{"title": "T", "jobDescription": "D", "webhookId": id}).fails(c.status, c.code)
 	}
 	b.do("POST", "/sourcing", object{"title": "T", "jobDescription": "D", "webhookId": wildcard}).flat(202)
-	b.do("POST", "/sourcing/enrich", object{"profileIds": []string{"a"}, "webhookId": wildcard}).fails(422, "VALIDATION_ERROR", "webhookId")
+	b.do("POST", "/sourcing/enrich", object{"profileIds": []string{"a"}, "webhookId": wildcard}).
+		fails(422, "VALIDATION_ERROR", "webhookId")
 	b.do("POST", "/sourcing/enrich", object{"profileIds": []string{"a"}, "webhookId": unsubscribed}).flat(202)
 }
 
@@ -233,7 +244,8 @@ func TestSourcingIsIdempotent(t *testing.T) {
 	b := setup(t, sources)
 	first := b.do("POST", "/sourcing", sourcingBody, "Idempotency-Key", "s1").flat(202)
 	require.Equal(t, first, b.do("POST", "/sourcing", sourcingBody, "Idempotency-Key", "s1").flat(202))
-	b.do("POST", "/sourcing", object{"title": "T", "jobDescription": "D"}, "Idempotency-Key", "s1").fails(409, "IDEMPOTENCY_CONFLICT")
+	b.do("POST", "/sourcing", object{"title": "T", "jobDescription": "D"}, "Idempotency-Key", "s1").
+		fails(409, "IDEMPOTENCY_CONFLICT")
 }
 
 func TestEnrichmentResults(t *testing.T) {
@@ -309,7 +321,12 @@ func TestSourcingReports(t *testing.T) {
 	run := b.do("POST", "/sourcing", sourcingBody).flat(202)["requestId"].(string)
 	id := runID(t, run)
 	report := func(pass string, body any) response {
-		return b.as("", "POST", "/callbacks/runs/"+id.String()+"?token="+token.For([]byte(testSecret), token.Callback, id)+pass, body)
+		return b.as(
+			"",
+			"POST",
+			"/callbacks/runs/"+id.String()+"?token="+token.For([]byte(testSecret), token.Callback, id)+pass,
+			body,
+		)
 	}
 	person := object{"candidates": []object{{"profileId": "a", "name": "A", "skills": []string{}}}}
 	b.as("", "POST", "/callbacks/runs/"+id.String()+"?token=x", person).fails(404, "RESOURCE_NOT_FOUND")

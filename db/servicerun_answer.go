@@ -135,7 +135,12 @@ func (c *SourcedCandidate) check() string {
 	longest := max(len(c.Skills), len(c.AIFitPoints), len(c.AIRedFlags), len(c.Emails), len(c.AIDetailedRationale),
 		len(c.DetailedExperience))
 	for _, e := range c.DetailedExperience {
-		texts, longest = append(append(texts, e.Role, e.Company, e.Duration), e.Highlights...), max(longest, len(e.Highlights))
+		texts, longest = append(
+			append(texts, e.Role, e.Company, e.Duration),
+			e.Highlights...), max(
+			longest,
+			len(e.Highlights),
+		)
 	}
 	if longest > maxProfileList {
 		return fmt.Sprintf("with a list of more than %d entries", maxProfileList)

@@ -131,7 +131,8 @@ func TestEnrichmentRun(t *testing.T) {
 	}
 	b.tx(func(tx bun.Tx) error { return db.CreateRun(b.ctx, tx, r, time.Minute) })
 	results := []db.Enriched{
-		{ProfileID: "a", Candidate: candidate("a", 1)}, {ProfileID: "b", ErrorCode: "TIMEOUT", ErrorMessage: "slow"},
+		{ProfileID: "a", Candidate: candidate("a", 1)},
+		{ProfileID: "b", ErrorCode: "TIMEOUT", ErrorMessage: "slow"},
 		{ProfileID: "stranger", Candidate: candidate("stranger", 1)},
 	}
 	b.tx(func(tx bun.Tx) error { return db.CompleteEnrichment(b.ctx, tx, r.ID, 1, results) })

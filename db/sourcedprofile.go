@@ -171,7 +171,8 @@ func DeleteProfile(ctx context.Context, db bun.IDB, company uuid.UUID, profileID
 func EraseProfiles(
 	ctx context.Context, tx bun.Tx, company, after uuid.UUID, who delivery.Person, limit int,
 ) (page delivery.ErasedPage, err error) {
-	rows, err := pg.Direct(tx).QueryContext(ctx, `SELECT id, CASE WHEN lower(data::text) LIKE ANY ($3::text[]) THEN data END
+	rows, err := pg.Direct(tx).
+		QueryContext(ctx, `SELECT id, CASE WHEN lower(data::text) LIKE ANY ($3::text[]) THEN data END
 		FROM sourced_profiles WHERE company_id = $1 AND id > $2 ORDER BY id LIMIT $4`, company, after, who.Patterns, limit)
 	if err != nil {
 		return page, fmt.Errorf("look for sourced profiles: %w", err)

@@ -223,8 +223,13 @@ var settings = []setting{
 		func(c *Config) *string { return &c.Sourcing.Token }, plain).secret(),
 	define("sourcing.timeout", "15m", "maximum time of a sourcing or an enrichment, then it fails",
 		func(c *Config) *time.Duration { return &c.SourcingTimeout }, duration(time.Second)),
-	define("extractor.url", "", "service that reads a job out of the page of its posting; empty: POST /jobs/url answers 503",
-		func(c *Config) *string { return &c.Extractor.URL }, webURL),
+	define(
+		"extractor.url",
+		"",
+		"service that reads a job out of the page of its posting; empty: POST /jobs/url answers 503",
+		func(c *Config) *string { return &c.Extractor.URL },
+		webURL,
+	),
 	define("extractor.token", "", "bearer token for extractor.url",
 		func(c *Config) *string { return &c.Extractor.Token }, plain).secret(),
 	define(

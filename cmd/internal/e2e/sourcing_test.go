@@ -164,12 +164,18 @@ func TestSourcingServiceFails(t *testing.T) {
 		code    string
 		message string
 	}{
-		"refuses": {says(http.StatusUnprocessableEntity, `{"error":"no such place"}`), time.Hour, "AGENT_ERROR",
-			"the sourcing service refused with 422: no such place"},
-		"answers_garbage": {says(http.StatusOK, `<html>`), time.Hour, "AGENT_ERROR",
-			`the sourcing service's answer has no list "candidates"`},
-		"answers_too_much": {says(http.StatusOK, `{"candidates":[],"more":"`+strings.Repeat("x", 1<<20)+`"}`), time.Hour,
-			"AGENT_ERROR", "the sourcing service's answer is longer than 1048576 bytes"},
+		"refuses": {
+			says(http.StatusUnprocessableEntity, `{"error":"no such place"}`), time.Hour, "AGENT_ERROR",
+			"the sourcing service refused with 422: no such place",
+		},
+		"answers_garbage": {
+			says(http.StatusOK, `<html>`), time.Hour, "AGENT_ERROR",
+			`the sourcing service's answer has no list "candidates"`,
+		},
+		"answers_too_much": {
+			says(http.StatusOK, `{"candidates":[],"more":"`+strings.Repeat("x", 1<<20)+`"}`), time.Hour,
+			"AGENT_ERROR", "the sourcing service's answer is longer than 1048576 bytes",
+		},
 		"is_down":         {says(http.StatusServiceUnavailable, ""), 3 * time.Second, "SERVICE_UNAVAILABLE", "the service could not be reached"},
 		"hangs":           {hangs, 3 * time.Second, "SERVICE_UNAVAILABLE", "the service could not be reached"},
 		"never_reports":   {says(http.StatusAccepted, "{}"), 3 * time.Second, "TIMEOUT", "the service did not report its result in time"},
@@ -261,10 +267,19 @@ func TestJobFromURL(t *testing.T) {
 	site := http.NewServeMux()
 	site.HandleFunc("GET /job", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=iso-8859-2")
-		_, _ = io.WriteString(w, "<html><head><title>In\xbeinier</title></head><body><p>Builds &amp; runs</p><script>x</script></body></html>")
+		_, _ = io.WriteString(
+			w,
+			"<html><head><title>In\xbeinier</title></head><body><p>Builds &amp; runs</p><script>x</script></body></html>",
+		)
 	})
-	site.HandleFunc("GET /moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/job", http.StatusFound) })
-	site.HandleFunc("GET /loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) })
+	site.HandleFunc(
+		"GET /moved",
+		func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/job", http.StatusFound) },
+	)
+	site.HandleFunc(
+		"GET /loop",
+		func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) },
+	)
 	site.HandleFunc("GET /inside", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://169.254.169.254/latest/meta-data", http.StatusFound)
 	})
@@ -272,7 +287,10 @@ func TestJobFromURL(t *testing.T) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, strings.Repeat("x", 3<<20))
 	})
-	site.HandleFunc("GET /pdf", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "application/pdf") })
+	site.HandleFunc(
+		"GET /pdf",
+		func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "application/pdf") },
+	)
 	site.HandleFunc("GET /untitled", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, "<p>Hello")

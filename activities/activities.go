@@ -1,5 +1,5 @@
-// Package activities holds the interview's side effects: calls, analyses, generations, service runs and mail. Each is one request to
-// an external service and one write of its answer. Deliveries are in package deliver.
+// Package activities holds the interview's side effects: calls, analyses, generations, service runs and mail. Each is one
+// request to an external service and one write of its answer. Deliveries are in package deliver.
 //
 // A service's refusal is a result. A fault that a retry may fix is an error, which Temporal retries.
 package activities
@@ -25,8 +25,8 @@ type Activities struct {
 	Client   *webhook.Client
 	Services *webhook.Client
 
-	// Calls, Analyser, Generator, Sourcing, Extractor and Mail are the external services; an empty URL means that a service
-	// is not configured.
+	// Calls, Analyser, Generator, Sourcing, Extractor and Mail are the external services; an empty URL means that a
+	// service is not configured.
 	Calls     Service
 	Analyser  Service
 	Generator Service

@@ -36,6 +36,13 @@ func (a *Activities) LoadRun(ctx context.Context, run uuid.UUID) (RunState, erro
 	return RunState{Processing: r.Status == db.RunProcessing, Pass: r.Pass, DueAt: r.DueAt}, nil
 }
 
+// The codes with which the workflow fails a run.
+const (
+	RunStopped     = db.RunStopped
+	RunUnavailable = db.RunUnavailable
+	RunTimedOut    = db.RunTimedOut
+)
+
 // RunPass is one pass of a run.
 type RunPass struct {
 	RunID uuid.UUID

@@ -33,7 +33,7 @@ func TestUsage(t *testing.T) {
 	require.Equal(t, b.company.String(), company["companyId"])
 	require.Equal(t, "minutes", company["billingSystem"])
 	for _, sums := range []object{got, company} {
-		require.EqualValues(t, 4.5, sums["totalMinutesUsed"])
+		require.InDelta(t, 4.5, sums["totalMinutesUsed"], 0)
 		require.EqualValues(t, 3, sums["totalInterviews"])
 		require.Equal(t, breakdown, sums["breakdownByCostKey"])
 	}

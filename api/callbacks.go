@@ -16,8 +16,8 @@ import (
 	"greenroom/db/token"
 )
 
-// callbackRoutes receive the reports of the call provider, the analyser and the sourcing service. They are authenticated by the token in the
-// URL instead of a key; a wrong token is a 404, like a wrong id.
+// callbackRoutes receive the reports of the call provider, the analyser and the sourcing service. They are
+// authenticated by the token in the URL instead of a key; a wrong token is a 404, like a wrong id.
 func (s *server) callbackRoutes() []surface.Route {
 	return []surface.Route{
 		surface.Post("/callbacks/calls/:id", surface.Public, s.callReported).MaxBody(surface.MaxBody),

@@ -112,7 +112,7 @@ type extracted struct{ *db.Job }
 
 // fillPreview gives a job that is not created what a created one has.
 func (e extracted) fillPreview() {
-	e.Job.Fill()
+	e.Fill()
 	if e.Status == "" {
 		e.Status = db.JobOpen
 	}
@@ -157,7 +157,7 @@ func (s *server) extractJob(c *gin.Context, company uuid.UUID, address string) (
 	return extracted{in.row(company, in.Title)}, nil
 }
 
-// awaitRun returns the run once it has ended. After its time limit it is returned as it is: it cannot complete any more.
+// awaitRun returns the run once it has ended, or as it is after its time limit.
 func (s *server) awaitRun(ctx context.Context, r *db.ServiceRun) (*db.ServiceRun, error) {
 	deadline := time.Now().Add(importWithin)
 	for wait := firstPoll; ; wait = min(wait*3/2, lastImportPoll) {

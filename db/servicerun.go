@@ -174,7 +174,8 @@ func RefineSourcing(
 	return r, WakeRun(ctx, tx, r.ID)
 }
 
-// lockPass locks a run for the end of one of its passes. A run that has ended or is in another pass is a StateError, so a result that comes late changes nothing.
+// lockPass locks a run for the end of one of its passes. A run that has ended or is in another pass is a
+// StateError, so a result that comes late changes nothing.
 func lockPass(ctx context.Context, tx bun.Tx, id uuid.UUID, pass int) (*ServiceRun, error) {
 	r, err := lockRun(ctx, tx, id)
 	switch {

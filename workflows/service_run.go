@@ -8,7 +8,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"greenroom/activities"
-	"greenroom/db"
 )
 
 // SignalRunChanged makes the workflow of a service run read its row: the service reported, or another pass was begun.
@@ -37,7 +36,7 @@ func ServiceRun(ctx workflow.Context, in ServiceRunInput) error {
 	if err := r.load(work); err != nil { // the request may have come before the row was read
 		return err
 	}
-	if err := r.end(work, db.RunStopped, "the request was canceled by an operator"); err != nil {
+	if err := r.end(work, activities.RunStopped, "the request was canceled by an operator"); err != nil {
 		return err
 	}
 	return err
@@ -95,7 +94,7 @@ func (r *serviceRun) ask(ctx workflow.Context) error {
 	err := ask.Get(ctx, &ended)
 	if outOfTries(err) {
 		workflow.GetLogger(ctx).Warn("service not reached", "error", err)
-		return r.end(ctx, db.RunUnavailable, "the service could not be reached")
+		return r.end(ctx, activities.RunUnavailable, "the service could not be reached")
 	}
 	r.state.Processing = !ended
 	return err
@@ -105,14 +104,14 @@ func (r *serviceRun) ask(ctx workflow.Context) error {
 func (r *serviceRun) await(ctx workflow.Context) error {
 	timer, stop := workflow.WithCancel(ctx)
 	defer stop()
-	late := false
+	late, left := false, max(r.state.DueAt.Sub(workflow.Now(ctx)), 0)
 	sel := workflow.NewSelector(ctx).
 		AddReceive(r.changed, func(c workflow.ReceiveChannel, _ bool) { c.ReceiveAsync(nil) }).
-		AddFuture(workflow.NewTimer(timer, max(r.state.DueAt.Sub(workflow.Now(ctx)), 0)), func(workflow.Future) { late = true })
+		AddFuture(workflow.NewTimer(timer, left), func(workflow.Future) { late = true })
 	if err := await(ctx, sel); err != nil || !late {
 		return err
 	}
-	return r.end(ctx, db.RunTimedOut, "the service did not report its result in time")
+	return r.end(ctx, activities.RunTimedOut, "the service did not report its result in time")
 }
 
 // end fails the run, unless it has ended.

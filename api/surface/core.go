@@ -43,8 +43,8 @@ type Options struct {
 	InvitationDeadline, MaxDuration, AnalysisTimeout time.Duration
 	// Mails: a mail server is configured, so invitations to ONLINE interviews are sent to candidates by e-mail.
 	Mails bool
-	// SourcingTimeout is how long a sourcing or an enrichment may take; zero: no sourcing service is configured. Imports: a
-	// service is configured that reads jobs out of their postings.
+	// SourcingTimeout is how long a sourcing or an enrichment may take; zero: no sourcing service is configured. Imports:
+	// a service is configured that reads jobs out of their postings.
 	SourcingTimeout time.Duration
 	Imports         bool
 	// TokenMaxAge is after how long a staff user's token expires although it is used. Zero: db.DefaultTokenAge.

@@ -45,8 +45,8 @@ func (d *Dispatcher) maintenance() []leader.Task {
 }
 
 // upkeep makes and drops partitions, forgets old answers to idempotency keys and old entries of the audit log, drops
-// old service runs, seals headers, and disables webhooks whose circuit stays open. It needs PostgreSQL alone: partitions are made also while
-// Temporal is unavailable.
+// old service runs, seals headers, and disables webhooks whose circuit stays open. It needs PostgreSQL
+// alone: partitions are made also while Temporal is unavailable.
 func (d *Dispatcher) upkeep(ctx context.Context) error {
 	_, forgotten := db.DropIdempotencyKeys(ctx, d.o.DB, time.Now().Add(-db.IdempotencyTTL))
 	return errors.Join(d.keepPartitions(ctx), forgotten, d.disableAbandoned(ctx), d.sealHeaders(ctx), d.dropAudit(ctx),

@@ -151,8 +151,8 @@ type Egress struct {
 	// ProxyURL is http://[user:password@]host:port of a proxy for these requests; empty: they are direct.
 	ProxyURL string
 
-	// ServicesCA is a PEM file of certificate authorities that the provider, analyser, generator, sourcing, extractor, mail server and S3
-	// service may also use.
+	// ServicesCA is a PEM file of certificate authorities that the operator's services (provider, analyser, …),
+	// mail server and S3 service may also use.
 	ServicesCA string
 }
 

@@ -4,8 +4,8 @@
 //
 // It implements the contract of a real provider over HTTP; Greenroom does not distinguish it from one. It is
 // deterministic: the last digits of the telephone number determine the course of a call, and an analysis is computed
-// from the transcript by a rule that its text states. Generated questions and sourced profiles are marked as simulated. Its state is in
-// memory only.
+// from the transcript by a rule that its text states. Generated questions and sourced profiles are marked as
+// simulated. Its state is in memory only.
 package simulator
 
 import (

@@ -1,5 +1,5 @@
-// Package activities holds the interview's side effects: calls, analyses, generations, service runs and mail. Each is one
-// request to an external service and one write of its answer. Deliveries are in package deliver.
+// Package activities holds the interview's side effects: calls, analyses, generations, service runs and mail. Each is
+// one request to an external service and one write of its answer. Deliveries are in package deliver.
 //
 // A service's refusal is a result. A fault that a retry may fix is an error, which Temporal retries.
 package activities

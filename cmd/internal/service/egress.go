@@ -46,8 +46,8 @@ func EgressClient(cfg config.Config, logger *slog.Logger) (*webhook.Client, erro
 	return webhook.NewClient(options), nil
 }
 
-// servicesClient returns the client for the operator's services: the provider, the analyser, the generator, the sourcing
-// service and the extractor.
+// servicesClient returns the client for the operator's services: provider, analyser, generator, sourcing service and
+// extractor.
 func servicesClient(cfg config.Config) (*webhook.Client, error) {
 	var urls []string
 	for _, service := range []config.Service{cfg.Provider, cfg.Analysis, cfg.Generator, cfg.Sourcing, cfg.Extractor} {

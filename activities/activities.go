@@ -1,5 +1,6 @@
-// Package activities holds the interview's side effects: calls, analyses, generations, service runs and mail. Each is
-// one request to an external service and one write of its answer. Deliveries are in package deliver.
+// Package activities holds the side effects beside deliveries, which are in package deliver: the interview's calls,
+// analyses, generations and mail, service runs, and mail about webhooks. Each is one request to an external service and
+// one write of its answer.
 //
 // A service's refusal is a result. A fault that a retry may fix is an error, which Temporal retries.
 package activities

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"greenroom/api/console"
 	"greenroom/api/surface"
@@ -30,6 +32,7 @@ type companyInput struct {
 	Description *string         `json:"description" validate:"min=1,max=1000"`
 	Metadata    json.RawMessage `json:"metadata" validate:"metadata"`
 	OwnerEmail  *string         `json:"ownerEmail" validate:"max=254,email"`
+	NotifyEmail *string         `json:"notifyEmail" validate:"max=254,email"`
 	Website     *string         `json:"website" validate:"max=2048,http_url"`
 	Industry    *string         `json:"industry" validate:"max=255"`
 	Size        *string         `json:"size" validate:"max=255"`
@@ -48,6 +51,7 @@ type companyPatch struct {
 	Description surface.Opt[string]          `json:"description" validate:"min=1,max=1000" null:"ok"`
 	Metadata    surface.Opt[json.RawMessage] `json:"metadata" validate:"metadata" null:"ok"`
 	OwnerEmail  surface.Opt[string]          `json:"ownerEmail" validate:"max=254,email" null:"ok"`
+	NotifyEmail surface.Opt[string]          `json:"notifyEmail" validate:"max=254,email" null:"ok"`
 	Website     surface.Opt[string]          `json:"website" validate:"max=2048,http_url" null:"ok"`
 	Industry    surface.Opt[string]          `json:"industry" validate:"max=255" null:"ok"`
 	Size        surface.Opt[string]          `json:"size" validate:"max=255" null:"ok"`
@@ -65,6 +69,7 @@ type companyOutput struct {
 	Description *string           `json:"description"`
 	Metadata    json.RawMessage   `json:"metadata"`
 	OwnerEmail  *string           `json:"ownerEmail"`
+	NotifyEmail *string           `json:"notifyEmail"`
 	Website     *string           `json:"website"`
 	Industry    *string           `json:"industry"`
 	Size        *string           `json:"size"`
@@ -84,6 +89,7 @@ func showCompany(co *db.Company) companyOutput {
 		Description: co.Description,
 		Metadata:    co.Metadata,
 		OwnerEmail:  co.OwnerEmail,
+		NotifyEmail: co.NotifyEmail,
 		Website:     co.Website,
 		Industry:    co.Industry,
 		Size:        co.Size,
@@ -122,7 +128,8 @@ func (s *server) createCompany(c *gin.Context) error {
 	}
 	co := &db.Company{
 		Name: in.Name, Description: in.Description, Metadata: in.Metadata, OwnerEmail: in.OwnerEmail, Website: in.Website,
-		Industry: in.Industry, Size: in.Size, Location: in.Location, Settings: surface.Encoded(in.Settings),
+		NotifyEmail: in.NotifyEmail,
+		Industry:    in.Industry, Size: in.Size, Location: in.Location, Settings: surface.Encoded(in.Settings),
 	}
 	if err := db.CreateCompany(c.Request.Context(), s.DB, co); err != nil {
 		return err
@@ -169,10 +176,26 @@ func (s *server) updateCompany(c *gin.Context) error {
 			Details: surface.Details{"field": "invitesLeft"},
 		}
 	}
-	if err := db.UpdateCompany(c.Request.Context(), s.DB, co, in.apply(co)...); err != nil {
+	before := *co
+	columns := in.apply(co)
+	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.UpdateCompany(ctx, tx, co, columns...); err != nil || !in.NotifyEmail.Set {
+			return err
+		}
+		return auditNotifyEmail(ctx, tx, c, &before, co)
+	})
+	if err != nil {
 		return err
 	}
 	return ok(c, http.StatusOK, showCompany(co))
+}
+
+// auditNotifyEmail writes an entry about where mail of the company goes.
+func auditNotifyEmail(ctx context.Context, tx bun.Tx, c *gin.Context, before, co *db.Company) error {
+	e := surface.Audited(c, &co.ID, db.AuditUpdated, db.AuditedCompany, co.ID)
+	e.Before = map[string]any{"notify_email": surface.AuditedEmail(before.NotifyEmail)}
+	e.After = map[string]any{"notify_email": surface.AuditedEmail(co.NotifyEmail)}
+	return db.Audit(ctx, tx, e)
 }
 
 // apply writes the sent fields to the row and returns their columns.
@@ -181,6 +204,7 @@ func (in *companyPatch) apply(co *db.Company) []string {
 	surface.Set(&u, "name", &co.Name, in.Name)
 	surface.SetNull(&u, "description", &co.Description, in.Description)
 	surface.SetNull(&u, "owner_email", &co.OwnerEmail, in.OwnerEmail)
+	surface.SetNull(&u, "notify_email", &co.NotifyEmail, in.NotifyEmail)
 	surface.SetNull(&u, "website", &co.Website, in.Website)
 	surface.SetNull(&u, "industry", &co.Industry, in.Industry)
 	surface.SetNull(&u, "size", &co.Size, in.Size)

@@ -27,6 +27,7 @@ func (s *server) webhookRoutes() []surface.Route {
 		surface.Patch("/webhooks/:id", "write:webhooks", s.updateWebhook),
 		surface.Delete("/webhooks/:id", "write:webhooks", s.deleteWebhook),
 		surface.Post("/webhooks/:id/test", "write:webhooks", s.testWebhook).Weighs(0), // waits: see testsTotal
+		surface.Post("/webhooks/:id/filter/test", "read:webhooks", s.testFilter).MaxBody(surface.SmallBody),
 		surface.Post("/webhooks/:id/reset-circuit", "write:webhooks", s.resetCircuit),
 	}
 }
@@ -47,6 +48,7 @@ type webhookInput struct {
 	Profile         string  `json:"profile"`
 	RateLimit       int     `json:"rateLimit" validate:"gte=0,lte=10000"`
 	CircuitRecovery *string `json:"circuitRecovery" validate:"oneof=manual probe"`
+	NotifyEmail     *string `json:"notifyEmail" validate:"max=254,email"`
 	// SignatureAlgorithms: [algorithms].
 	SignatureAlgorithms []string `json:"signatureAlgorithms" validate:"max=2"`
 	systemFields
@@ -81,6 +83,7 @@ type webhookPatch struct {
 	IsActive        surface.Opt[bool]              `json:"isActive"`
 	RateLimit       surface.Opt[int]               `json:"rateLimit" validate:"gte=0,lte=10000"`
 	CircuitRecovery surface.Opt[string]            `json:"circuitRecovery" validate:"oneof=manual probe" null:"ok"`
+	NotifyEmail     surface.Opt[string]            `json:"notifyEmail" validate:"max=254,email" null:"ok"`
 	// SignatureAlgorithms: [algorithms].
 	SignatureAlgorithms surface.Opt[[]string]        `json:"signatureAlgorithms" validate:"max=2"`
 	CompanyID           surface.Opt[json.RawMessage] `json:"companyId" null:"ok"`
@@ -106,6 +109,7 @@ type webhookOutput struct {
 	ConsecutiveFailures int                `json:"consecutiveFailures"`
 	CircuitOpenedAt     *surface.Timestamp `json:"circuitOpenedAt"`
 	CircuitRecovery     *string            `json:"circuitRecovery"`
+	NotifyEmail         *string            `json:"notifyEmail"`
 	Profile             string             `json:"profile"`
 	RateLimit           int                `json:"rateLimit"`
 	SignatureAlgorithms []string           `json:"signatureAlgorithms"`
@@ -163,6 +167,7 @@ func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 		ConsecutiveFailures: w.ConsecutiveFailures,
 		CircuitOpenedAt:     surface.Maybe(w.CircuitOpenedAt),
 		CircuitRecovery:     w.CircuitRecovery,
+		NotifyEmail:         w.NotifyEmail,
 		Profile:             w.Profile,
 		RateLimit:           w.RateLimit,
 		SignatureAlgorithms: []string{symmetric},
@@ -265,6 +270,7 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		Description:     in.Description,
 		RateLimit:       in.RateLimit,
 		CircuitRecovery: in.CircuitRecovery,
+		NotifyEmail:     in.NotifyEmail,
 		Asymmetric:      isAsymmetric,
 	})
 }
@@ -396,6 +402,7 @@ func (s *server) applyWebhook(
 	surface.Set(&u, "description", &w.Description, in.Description)
 	surface.Set(&u, "rate_limit", &w.RateLimit, in.RateLimit)
 	surface.SetNull(&u, "circuit_recovery", &w.CircuitRecovery, in.CircuitRecovery)
+	surface.SetNull(&u, "notify_email", &w.NotifyEmail, in.NotifyEmail)
 	if in.IsActive.Set {
 		columns, err := surface.ActivateWebhook(c, w, in.IsActive.Value)
 		if err != nil {

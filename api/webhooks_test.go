@@ -53,8 +53,8 @@ func TestWebhookCreate(t *testing.T) {
 			"name":        "Production Webhook",
 			"description": "…",
 			"events":      []any{"interview.completed", "analysis.completed"},
-			"filter":      nil,
-			"isActive":    true,
+			"filter":      nil, "notifyEmail": nil,
+			"isActive": true,
 			"headers": []any{
 				object{"name": "Authorization", "isMasked": true},
 				object{"name": "X-Custom-Header", "isMasked": false},

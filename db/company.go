@@ -31,6 +31,8 @@ type Company struct {
 	Identifier string `bun:"identifier,nullzero,default:uuid_v7()"`
 	// InvitesLeft is the number of AI interview invitations that are left; nil: unlimited.
 	InvitesLeft *int `bun:"invites_left"`
+	// NotifyEmail gets mail about changes of the company's webhooks; nil: nobody does.
+	NotifyEmail *string `bun:"notify_email"`
 	// WebhookSetID and AIGeneral are copied to each new job.
 	WebhookSetID *uuid.UUID      `bun:"webhook_set_id"`
 	AIGeneral    json.RawMessage `bun:"ai_general,type:jsonb,nullzero"`

@@ -657,6 +657,36 @@ func (e FanOutReason) Valid() bool {
 	}
 }
 
+// Defines values for FilterTestEventsReason.
+const (
+	FilterTestEventsReasonAboutItself   FilterTestEventsReason = "about_itself"
+	FilterTestEventsReasonErased        FilterTestEventsReason = "erased"
+	FilterTestEventsReasonFiltered      FilterTestEventsReason = "filtered"
+	FilterTestEventsReasonLessThanNil   FilterTestEventsReason = "<nil>"
+	FilterTestEventsReasonNotSubscribed FilterTestEventsReason = "not_subscribed"
+	FilterTestEventsReasonTest          FilterTestEventsReason = "test"
+)
+
+// Valid indicates whether the value is a known member of the FilterTestEventsReason enum.
+func (e FilterTestEventsReason) Valid() bool {
+	switch e {
+	case FilterTestEventsReasonAboutItself:
+		return true
+	case FilterTestEventsReasonErased:
+		return true
+	case FilterTestEventsReasonFiltered:
+		return true
+	case FilterTestEventsReasonLessThanNil:
+		return true
+	case FilterTestEventsReasonNotSubscribed:
+		return true
+	case FilterTestEventsReasonTest:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for InterviewAnalysisStatus.
 const (
 	InterviewAnalysisStatusCOMPLETED   InterviewAnalysisStatus = "COMPLETED"
@@ -2535,6 +2565,21 @@ func (e CatchUpWebhook202JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for TestWebhookFilter200JSONResponseBodySuccess.
+const (
+	TestWebhookFilter200JSONResponseBodySuccessTrue TestWebhookFilter200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the TestWebhookFilter200JSONResponseBodySuccess enum.
+func (e TestWebhookFilter200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case TestWebhookFilter200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListReplays200JSONResponseBodySuccess.
 const (
 	ListReplays200JSONResponseBodySuccessTrue ListReplays200JSONResponseBodySuccess = true
@@ -3244,6 +3289,9 @@ type Company struct {
 	Metadata Metadata `json:"metadata"`
 	Name     string   `json:"name"`
 
+	// NotifyEmail address for mail about changes of the company's webhooks
+	NotifyEmail *string `json:"notifyEmail"`
+
 	// Number a short number in addition to the id, for contracts that use numbers
 	Number     int                    `json:"number"`
 	OwnerEmail *string                `json:"ownerEmail"`
@@ -3255,11 +3303,14 @@ type Company struct {
 
 // CompanyInput defines model for CompanyInput.
 type CompanyInput struct {
-	Description *string              `json:"description,omitempty"`
-	Industry    *string              `json:"industry,omitempty"`
-	Location    *string              `json:"location,omitempty"`
-	Metadata    *Metadata            `json:"metadata,omitempty"`
-	Name        string               `json:"name"`
+	Description *string   `json:"description,omitempty"`
+	Industry    *string   `json:"industry,omitempty"`
+	Location    *string   `json:"location,omitempty"`
+	Metadata    *Metadata `json:"metadata,omitempty"`
+	Name        string    `json:"name"`
+
+	// NotifyEmail address for mail about changes of the company's webhooks: failing, circuit opened or closed, disabled, deliveries that failed for good, finished replays, new signing secrets; null for none
+	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
 	OwnerEmail  *openapi_types.Email `json:"ownerEmail,omitempty"`
 	Settings    *struct {
 		// Locale a BCP 47 language tag
@@ -3282,10 +3333,13 @@ type CompanyPatch struct {
 	Industry    *string `json:"industry,omitempty"`
 
 	// InvitesLeft remaining invitations to AI interviews; null for no limit. Only a platform key may set it.
-	InvitesLeft *int                 `json:"invitesLeft,omitempty"`
-	Location    *string              `json:"location,omitempty"`
-	Metadata    *Metadata            `json:"metadata,omitempty"`
-	Name        *string              `json:"name,omitempty"`
+	InvitesLeft *int      `json:"invitesLeft,omitempty"`
+	Location    *string   `json:"location,omitempty"`
+	Metadata    *Metadata `json:"metadata,omitempty"`
+	Name        *string   `json:"name,omitempty"`
+
+	// NotifyEmail address for mail about changes of the company's webhooks: failing, circuit opened or closed, disabled, deliveries that failed for good, finished replays, new signing secrets; null for none
+	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
 	OwnerEmail  *openapi_types.Email `json:"ownerEmail,omitempty"`
 	Settings    *struct {
 		// Locale a BCP 47 language tag
@@ -3739,6 +3793,48 @@ type FanOutReason string
 //
 // Examples: {"data":{"rating":{"$gte":80},"source":{"$in":["ATS","portal"]},"status":"COMPLETED"}}
 type Filter map[string]interface{}
+
+// FilterTest defines model for FilterTest.
+type FilterTest struct {
+	// Complete false if fewer events were looked at than there are within `limit`, because they are large
+	Complete bool `json:"complete"`
+
+	// Events the newest first
+	Events []struct {
+		// Clauses the parts of the filter that the event does not match, as `data.rating.$gte`
+		Clauses []string           `json:"clauses"`
+		ID      openapi_types.UUID `json:"id"`
+
+		// IsSent whether the webhook would get the event
+		IsSent     bool      `json:"isSent"`
+		OccurredAt time.Time `json:"occurredAt"`
+
+		// Reason the first reason against it
+		Reason *FilterTestEventsReason `json:"reason"`
+		Type   string                  `json:"type"`
+
+		// Why the reason in a sentence
+		Why *string `json:"why"`
+	} `json:"events"`
+
+	// Filter what was tried; null for no filter
+	Filter *Filter `json:"filter"`
+
+	// Matched number of events that the webhook would get
+	Matched int `json:"matched"`
+}
+
+// FilterTestEventsReason the first reason against it
+type FilterTestEventsReason string
+
+// FilterTestInput defines model for FilterTestInput.
+type FilterTestInput struct {
+	// Filter the filter to try; null for none. If it is not sent, the webhook's own is tried.
+	Filter *Filter `json:"filter,omitempty"`
+
+	// Limit how many events are looked at, the newest; 0 for the default
+	Limit *int `json:"limit,omitempty"`
+}
 
 // General the result of the analysis; further fields of the analyser are shown too
 type General struct {
@@ -4527,6 +4623,9 @@ type Webhook struct {
 	MaxRetries int    `json:"maxRetries"`
 	Name       string `json:"name"`
 
+	// NotifyEmail address for mail about changes of this webhook; null for that of its company
+	NotifyEmail *string `json:"notifyEmail"`
+
 	// Profile the format of the deliveries; one of `GET /profiles`
 	Profile string `json:"profile"`
 
@@ -4574,6 +4673,9 @@ type WebhookInput struct {
 	// IsActive has no effect; a new webhook is always active, and an update deactivates it
 	IsActive *bool   `json:"isActive,omitempty"`
 	Name     *string `json:"name,omitempty"`
+
+	// NotifyEmail address for mail about changes of this webhook (see the guide on retries), instead of the company's; null for the company's `notifyEmail`
+	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
 
 	// Profile the format of deliveries that the receiver expects; one of `GET /profiles`. It cannot be changed later.
 	Profile *string `json:"profile,omitempty"`
@@ -4623,6 +4725,9 @@ type WebhookPatch struct {
 	// IsActive false pauses the webhook; true activates it again
 	IsActive *bool   `json:"isActive,omitempty"`
 	Name     *string `json:"name,omitempty"`
+
+	// NotifyEmail address for mail about changes of this webhook (see the guide on retries), instead of the company's; null for the company's `notifyEmail`
+	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
 
 	// RateLimit largest number of attempts per second, of all kinds; 0 for no limit. In any W seconds there are at most rateLimit × (W + 1) attempts.
 	RateLimit *int `json:"rateLimit,omitempty"`
@@ -5387,6 +5492,9 @@ type CatchUpWebhook200JSONResponseBodySuccess bool
 // CatchUpWebhook202JSONResponseBodySuccess defines parameters for CatchUpWebhook.
 type CatchUpWebhook202JSONResponseBodySuccess bool
 
+// TestWebhookFilter200JSONResponseBodySuccess defines parameters for TestWebhookFilter.
+type TestWebhookFilter200JSONResponseBodySuccess bool
+
 // ListReplaysParams defines parameters for ListReplays.
 type ListReplaysParams struct {
 	// Page number of the page; the first is 1
@@ -5512,6 +5620,9 @@ type UpdateWebhookJSONRequestBody = WebhookPatch
 
 // CatchUpWebhookJSONRequestBody defines body for CatchUpWebhook for application/json ContentType.
 type CatchUpWebhookJSONRequestBody = CatchUpInput
+
+// TestWebhookFilterJSONRequestBody defines body for TestWebhookFilter for application/json ContentType.
+type TestWebhookFilterJSONRequestBody = FilterTestInput
 
 // CreateReplayJSONRequestBody defines body for CreateReplay for application/json ContentType.
 type CreateReplayJSONRequestBody = ReplayInput
@@ -7233,6 +7344,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
 	CatchUpWebhook(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestWebhookFilterWithBody Try a filter on past events
+	//
+	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+	TestWebhookFilterWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestWebhookFilter Try a filter on past events
+	//
+	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+	TestWebhookFilter(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetWebhookKeys Show the public keys of a webhook
 	//
@@ -9316,6 +9445,44 @@ func (c *Client) CatchUpWebhookWithBody(ctx context.Context, id ID, contentType 
 // Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
 func (c *Client) CatchUpWebhook(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCatchUpWebhookRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestWebhookFilterWithBody Try a filter on past events
+//
+// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+func (c *Client) TestWebhookFilterWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestWebhookFilterRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestWebhookFilter Try a filter on past events
+//
+// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+func (c *Client) TestWebhookFilter(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestWebhookFilterRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -13855,6 +14022,53 @@ func NewCatchUpWebhookRequestWithBody(server string, id ID, contentType string, 
 	return req, nil
 }
 
+// NewTestWebhookFilterRequest calls the generic TestWebhookFilter builder with application/json body
+func NewTestWebhookFilterRequest(server string, id ID, body TestWebhookFilterJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTestWebhookFilterRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewTestWebhookFilterRequestWithBody constructs an http.Request for the TestWebhookFilter method, with any body, and a specified content type
+func NewTestWebhookFilterRequestWithBody(server string, id ID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/webhooks/%s/filter/test", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetWebhookKeysRequest constructs an http.Request for the GetWebhookKeys method
 func NewGetWebhookKeysRequest(server string, id ID) (*http.Request, error) {
 	var err error
@@ -15520,6 +15734,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
 	CatchUpWebhookWithResponse(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CatchUpWebhookResponse, error)
+
+	// TestWebhookFilterWithBodyWithResponse Try a filter on past events
+	//
+	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+	TestWebhookFilterWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error)
+
+	// TestWebhookFilterWithResponse Try a filter on past events
+	//
+	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+	TestWebhookFilterWithResponse(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error)
 
 	// GetWebhookKeysWithResponse Show the public keys of a webhook
 	//
@@ -21926,6 +22158,9 @@ type CreateWebhookResponse struct {
 			MaxRetries int    `json:"maxRetries"`
 			Name       string `json:"name"`
 
+			// NotifyEmail address for mail about changes of this webhook; null for that of its company
+			NotifyEmail *string `json:"notifyEmail"`
+
 			// Profile the format of the deliveries; one of `GET /profiles`
 			Profile string `json:"profile"`
 
@@ -22010,6 +22245,9 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 		// MaxRetries largest number of retries of a delivery; read-only
 		MaxRetries int    `json:"maxRetries"`
 		Name       string `json:"name"`
+
+		// NotifyEmail address for mail about changes of this webhook; null for that of its company
+		NotifyEmail *string `json:"notifyEmail"`
 
 		// Profile the format of the deliveries; one of `GET /profiles`
 		Profile string `json:"profile"`
@@ -22410,6 +22648,89 @@ func (r CatchUpWebhookResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CatchUpWebhookResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// TestWebhookFilterResponse429Headers the declared response headers of an HTTP 429 response for TestWebhookFilter
+type TestWebhookFilterResponse429Headers struct {
+	RetryAfter *int
+}
+
+type TestWebhookFilterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    FilterTest                                  `json:"data"`
+		Error   any                                         `json:"error"`
+		Success TestWebhookFilter200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *TestWebhookFilterResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TestWebhookFilterResponse) GetJSON200() *struct {
+	Data    FilterTest                                  `json:"data"`
+	Error   any                                         `json:"error"`
+	Success TestWebhookFilter200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r TestWebhookFilterResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r TestWebhookFilterResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r TestWebhookFilterResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r TestWebhookFilterResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TestWebhookFilterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TestWebhookFilterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TestWebhookFilterResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -25127,6 +25448,36 @@ func (c *ClientWithResponses) CatchUpWebhookWithResponse(ctx context.Context, id
 		return nil, err
 	}
 	return ParseCatchUpWebhookResponse(rsp)
+}
+
+// TestWebhookFilterWithBodyWithResponse Try a filter on past events
+//
+// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+func (c *ClientWithResponses) TestWebhookFilterWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error) {
+	rsp, err := c.TestWebhookFilterWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestWebhookFilterResponse(rsp)
+}
+
+// TestWebhookFilterWithResponse Try a filter on past events
+//
+// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+func (c *ClientWithResponses) TestWebhookFilterWithResponse(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error) {
+	rsp, err := c.TestWebhookFilter(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestWebhookFilterResponse(rsp)
 }
 
 // GetWebhookKeysWithResponse Show the public keys of a webhook
@@ -30247,6 +30598,9 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 				MaxRetries int    `json:"maxRetries"`
 				Name       string `json:"name"`
 
+				// NotifyEmail address for mail about changes of this webhook; null for that of its company
+				NotifyEmail *string `json:"notifyEmail"`
+
 				// Profile the format of the deliveries; one of `GET /profiles`
 				Profile string `json:"profile"`
 
@@ -30575,6 +30929,73 @@ func ParseCatchUpWebhookResponse(rsp *http.Response) (*CatchUpWebhookResponse, e
 	switch {
 	case rsp.StatusCode == 429:
 		var headers CatchUpWebhookResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTestWebhookFilterResponse parses an HTTP response from a TestWebhookFilterWithResponse call
+func ParseTestWebhookFilterResponse(rsp *http.Response) (*TestWebhookFilterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TestWebhookFilterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    FilterTest                                  `json:"data"`
+			Error   any                                         `json:"error"`
+			Success TestWebhookFilter200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers TestWebhookFilterResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

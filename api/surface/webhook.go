@@ -34,6 +34,8 @@ type WebhookSpec struct {
 	// RateLimit limits deliveries per second; 0 = none.
 	RateLimit       int
 	CircuitRecovery *string
+	// NotifyEmail gets mail about changes of the webhook; nil: its company's address does.
+	NotifyEmail *string
 	// Secret is the signing secret; nil: a new one.
 	Secret []byte
 	// Asymmetric: deliveries have v1a signatures too.
@@ -53,7 +55,7 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhoo
 		ID: pg.NewID(), CompanyID: spec.Company, OwnerCompanyID: key.CompanyID, APIKeyID: &key.ID, Profile: profile.Name,
 		Events: spec.Events, Name: spec.Name, Description: spec.Description, IsActive: !spec.Inactive,
 		MaxRetries: len(profile.Schedule), TimeoutMS: int(profile.Timeout.Milliseconds()), RateLimit: spec.RateLimit,
-		CircuitRecovery: spec.CircuitRecovery, CreatedAt: now, UpdatedAt: now,
+		CircuitRecovery: spec.CircuitRecovery, NotifyEmail: spec.NotifyEmail, CreatedAt: now, UpdatedAt: now,
 	}
 	if err := SetFilter(w, spec.Filter); err != nil {
 		return nil, nil, err

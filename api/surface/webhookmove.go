@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -73,5 +74,15 @@ func WebhookFields(w *delivery.Webhook) map[string]any {
 		"rate_limit":       w.RateLimit,
 		"headers":          Mapped(w.Headers, func(h *delivery.WebhookHeader) string { return h.Name }),
 		"held_by_platform": w.HeldByPlatform,
+		"notify_email":     AuditedEmail(w.NotifyEmail),
 	}
+}
+
+// AuditedEmail is what the audit log shows of an address of a person: its domain.
+func AuditedEmail(address *string) any {
+	if address == nil {
+		return nil
+	}
+	_, domain, _ := strings.Cut(*address, "@")
+	return "…@" + domain
 }

@@ -101,6 +101,7 @@ func TestCommands_refuse_in_one_line(t *testing.T) {
 		"a_replay_of_all_time":        {"deliveries replay --webhook 5", "--since is required"},
 		"a_shown_webhook_no_id":       {"webhooks show 5", noID + "webhook"},
 		"a_tested_webhook_no_id":      {"webhooks test 5", noID + "webhook"},
+		"a_tested_filter_no_id":       {"webhooks filter-test 5", noID + "webhook"},
 		"an_event_that_is_no_id":      {"events show 5", noID + "event"},
 		"a_cursor_that_is_no_id":      {"deliveries list --cursor 5", noID + "delivery"},
 		"a_paused_replay_no_id":       {"replays pause 5", noID + "replay"},

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -150,6 +151,24 @@ func TestWebhooks_are_tested(t *testing.T) {
 	require.Regexp(t, `(?m)^answer +HTTP 204$`, out)
 	s.run("webhooks update --deactivate " + s.hook)
 	require.Contains(t, s.failed("webhooks test "+s.hook), "No delivery was created")
+}
+
+func TestWebhooks_try_a_filter(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	publish := func(n int) string {
+		return s.value(`INSERT INTO events (id, company_id, type, data, occurred_at)
+			SELECT uuid_v7(), COALESCE(company_id, owner_company_id), 'interview.started', ?, now() FROM webhooks WHERE id = ?
+			RETURNING id`, fmt.Sprintf(`{"n": %d}`, n), s.hook)
+	}
+	one, two := publish(1), publish(2)
+	out := s.run(`webhooks filter-test --filter {"data":{"n":{"$gt":1}}} ` + s.hook)
+	require.Regexp(t, one+` +interview.started +no +the event does not match data\.n\.\$gt`, out)
+	require.Regexp(t, two+` +interview.started +yes`, out)
+	require.Contains(t, out, "1 of 2 events would be sent")
+	require.Contains(t, s.run("webhooks filter-test --limit 1 "+s.hook), "1 of 1 events would be sent")
+	require.Contains(t, s.refusal("webhooks filter-test --filter {} "+s.hook), "filter must not be empty")
+	require.Contains(t, s.refusal("webhooks filter-test --limit 101 "+s.hook), "--limit must be from 1 to 100")
 }
 
 // failed returns the output of a command that reports a failure.

@@ -14,8 +14,19 @@ func webhooksCmd() *cobra.Command {
 		Use:   "webhooks",
 		Short: "Create, list, show, change, test, reset and delete webhooks and rotate their secrets",
 	}
-	cmd.AddCommand(webhooksCreateCmd(), webhooksListCmd(), webhooksShowCmd(), webhooksUpdateCmd(), webhooksTestCmd(),
-		webhooksResetCmd(), webhooksDeleteCmd(), webhooksRotateCmd(), webhooksSecretsCmd(), webhooksRevokeCmd())
+	cmd.AddCommand(
+		webhooksCreateCmd(),
+		webhooksListCmd(),
+		webhooksShowCmd(),
+		webhooksUpdateCmd(),
+		webhooksTestCmd(),
+		webhooksFilterTestCmd(),
+		webhooksResetCmd(),
+		webhooksDeleteCmd(),
+		webhooksRotateCmd(),
+		webhooksSecretsCmd(),
+		webhooksRevokeCmd(),
+	)
 	return cmd
 }
 

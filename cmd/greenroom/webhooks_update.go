@@ -90,3 +90,28 @@ func webhooksTestCmd() *cobra.Command {
 		return nil
 	})
 }
+
+func webhooksFilterTestCmd() *cobra.Command {
+	var filter string
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "filter-test ID",
+		Short: "Try a filter on the newest events, and say which a webhook would get; sends nothing",
+		Example: "  greenroom webhooks filter-test 01a1fd9e-b9bb-70e8-bf88-ad192063a4fe " +
+			`--filter '{"data": {"status": "COMPLETED"}}'`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().StringVar(&filter, "filter", "", "filter in JSON; default the webhook's own")
+	cmd.Flags().IntVar(&limit, "limit", 20, "how many events to look at, at most 100")
+	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
+		id, err := admin.ParseID("webhook", args[0])
+		if err != nil {
+			return err
+		}
+		t, err := a.TestFilter(ctx, id, filter, limit)
+		if err != nil {
+			return err
+		}
+		return p.FilterTest(t)
+	})
+}

@@ -34,7 +34,7 @@ func DisableAbandoned(ctx context.Context, db bun.IDB, openFor time.Duration, li
 				return err
 			}
 		}
-		_, err = RecordEvents(ctx, tx, events)
+		err = recordOperational(ctx, tx, events)
 		return err
 	})
 	if err != nil {

@@ -109,10 +109,10 @@ type secretRotated struct {
 // recordAbout stores an operational event about a webhook.
 func recordAbout(ctx context.Context, tx bun.Tx, w *Webhook, eventType string, data any) error {
 	e, err := eventAbout(w, eventType, data)
-	if err == nil {
-		_, err = RecordEvent(ctx, tx, e)
+	if err != nil {
+		return err
 	}
-	return err
+	return recordOperational(ctx, tx, []*Event{e})
 }
 
 func eventAbout(w *Webhook, eventType string, data any) (*Event, error) {

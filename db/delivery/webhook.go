@@ -61,10 +61,12 @@ type Webhook struct {
 	// SetID limits the webhook to events of jobs with that WebhookSet.
 	SetID *uuid.UUID `bun:"set_id"`
 	// CircuitRecovery overrides the configured recovery mode: "manual" or "probe".
-	CircuitRecovery *string    `bun:"circuit_recovery"`
-	CreatedAt       time.Time  `bun:"created_at"`
-	UpdatedAt       time.Time  `bun:"updated_at"`
-	DeletedAt       *time.Time `bun:"deleted_at"`
+	CircuitRecovery *string `bun:"circuit_recovery"`
+	// NotifyEmail gets mail about changes of the webhook; nil: the company's address does, if it has one.
+	NotifyEmail *string    `bun:"notify_email"`
+	CreatedAt   time.Time  `bun:"created_at"`
+	UpdatedAt   time.Time  `bun:"updated_at"`
+	DeletedAt   *time.Time `bun:"deleted_at"`
 }
 
 // SecretField, SigningKeyField and HeaderField are the field names that sealed values are bound to.
@@ -248,7 +250,7 @@ func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string
 // long.
 func DeleteWebhook(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	err := pg.One(tx.ExecContext(ctx, `UPDATE webhooks SET deleted_at = now(), updated_at = now(), is_active = false,
-		auth = NULL WHERE id = ? AND deleted_at IS NULL`, id))
+		auth = NULL, notify_email = NULL WHERE id = ? AND deleted_at IS NULL`, id))
 	if err != nil {
 		return fmt.Errorf("delete webhook: %w", err)
 	}

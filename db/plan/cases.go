@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -135,6 +136,13 @@ func (p *Past) listCases() []Case {
 		{Name: "list, rare event type", Run: list(delivery.Filter{EventType: RareEvent})},
 		{Name: "feed, page", Partitions: every, Rows: 400, Run: feed(delivery.FeedQuery{Company: &p.Company[0]})},
 		{Name: "feed, page of all", Partitions: every, Rows: 400, Run: feed(delivery.FeedQuery{})},
+		{Name: "filter, test", Partitions: every, Rows: 600, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			out, _, err := delivery.TestFilter(ctx, tx, delivery.FilterTest{
+				Webhook: &delivery.Webhook{CompanyID: &p.Company[0], Events: []string{RareEvent}},
+				Filter:  json.RawMessage(`{"data": {"a": 1, "b": 2}}`), Limit: page,
+			})
+			return enough("events", len(out), page, err)
+		}},
 		{
 			Name:       "feed, rare event type",
 			Partitions: every,

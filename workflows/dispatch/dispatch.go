@@ -52,6 +52,8 @@ type Options struct {
 	Prepare   func(ctx context.Context) error
 	Reconcile ReconcileSettings
 	Upkeep    UpkeepSettings
+	// MailNotices, when not nil, mails changes of webhooks. The leader calls it every few seconds.
+	MailNotices func(ctx context.Context) error
 	// ConsoleURL is that of the console, for links in workflows; "": none.
 	ConsoleURL string
 	// Settings that enter workflows through their inputs.

@@ -26,13 +26,16 @@ type UpkeepSettings struct {
 	SealHeaders func(context.Context) (int, error)
 }
 
+// mailEvery is how soon after its window a letter is written.
+const mailEvery = 5 * time.Second
+
 // upkeepEvery is far shorter than the week for which partitions are made ahead.
 const upkeepEvery = 6 * time.Hour
 
 // maintenance is what one worker does for all.
 func (d *Dispatcher) maintenance() []leader.Task {
 	r := &reconciler{Dispatcher: d}
-	return []leader.Task{
+	tasks := []leader.Task{
 		{Name: "recover batches", Every: recoverEvery, Run: d.recoverStale},
 		{Name: "reconcile", Every: d.o.Reconcile.Every, Run: func(ctx context.Context) error {
 			_, err := r.runOnce(ctx)
@@ -42,15 +45,20 @@ func (d *Dispatcher) maintenance() []leader.Task {
 		{Name: "erase", Every: eraseEvery, Run: d.erase},
 		{Name: "expire candidates", Every: expireEvery, Run: d.expire},
 	}
+	if d.o.MailNotices != nil {
+		tasks = append(tasks, leader.Task{Name: "mail about webhooks", Every: mailEvery, Run: d.o.MailNotices})
+	}
+	return tasks
 }
 
-// upkeep makes and drops partitions, forgets old answers to idempotency keys and old entries of the audit log, drops
-// old service runs, seals headers, and disables webhooks whose circuit stays open. It needs PostgreSQL
-// alone: partitions are made also while Temporal is unavailable.
+// upkeep makes and drops partitions, forgets old answers to idempotency keys, old entries of the audit log, old mail
+// about webhooks and old service runs, seals headers, and disables webhooks whose circuit stays open. It needs PostgreSQL alone: partitions
+// are made also while Temporal is unavailable.
 func (d *Dispatcher) upkeep(ctx context.Context) error {
 	_, forgotten := db.DropIdempotencyKeys(ctx, d.o.DB, time.Now().Add(-db.IdempotencyTTL))
-	return errors.Join(d.keepPartitions(ctx), forgotten, d.disableAbandoned(ctx), d.sealHeaders(ctx), d.dropAudit(ctx),
-		d.dropRuns(ctx))
+	letters := delivery.DropNotices(ctx, d.o.DB, time.Now().AddDate(0, 0, -d.o.Upkeep.RetentionDays))
+	return errors.Join(d.keepPartitions(ctx), forgotten, letters, d.disableAbandoned(ctx), d.sealHeaders(ctx),
+		d.dropAudit(ctx), d.dropRuns(ctx))
 }
 
 func (d *Dispatcher) sealHeaders(ctx context.Context) error {

@@ -23,7 +23,7 @@ func TestQuickRunOfEverything(t *testing.T) {
 	opts.Scenarios = []string{
 		"saturated-10", "fanout-10", "offered-50", "hanging", "hanging-company", "idle-first", "idle", "kill9", "ingest",
 		"ingest-keyed", "saturated-10-keyed", "fresh-fanout", "backlog", "backlog-after-vacuum", "soak", "scale-2",
-		"held-transaction",
+		"held-transaction", "filtered-10",
 	}
 	var out bytes.Buffer
 	opts.Out = &out

@@ -86,10 +86,21 @@ func eventBody(phase, seq int) []byte {
 	return fmt.Appendf(nil, `{"type":%q,"data":%s%s"}}`, catalog.InterviewStarted, data, fill)
 }
 
-func (c *apiClient) createWebhook(ctx context.Context, key, endpoint string) error {
-	body, err := json.Marshal(map[string]any{
+// Filters of three conditions: of every event that is published, and of none.
+const (
+	filterOfAll  = `{"data": {"phase": {"$gte": 0}, "seq": {"$gte": 0}, "text": {"$startsWith": "x"}}}`
+	filterOfNone = `{"data": {"phase": {"$gte": 0}, "seq": {"$gte": 0}, "text": {"$startsWith": "y"}}}`
+)
+
+// createWebhook registers an endpoint; filter "" is none.
+func (c *apiClient) createWebhook(ctx context.Context, key, endpoint, filter string) error {
+	hook := map[string]any{
 		"url": endpoint, "events": []string{catalog.InterviewStarted}, "profile": profiles.Standard,
-	})
+	}
+	if filter != "" {
+		hook["filter"] = json.RawMessage(filter)
+	}
+	body, err := json.Marshal(hook)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ type scenario struct {
 	fan       int  // webhooks of each company, all for the same event
 	hanging   int  // webhooks of the last company instead: their endpoints read and never respond
 	keyed     bool // each event is published with a new Idempotency-Key
+	filtered  bool // each webhook has a filter, and as many again have one that matches no event
 	delay     time.Duration
 	onRequest bool // runs only if named
 	processes int  // APIs, and as many workers, each on one processor; 0 is one of each on all processors
@@ -27,6 +28,8 @@ var scenarios = []scenario{
 	{name: "saturated-10-keyed", companies: 10, fan: 1, keyed: true, run: saturated},
 	{name: "saturated-100", companies: 100, fan: 1, run: saturated},
 	{name: "fanout-10", companies: 1, fan: 10, run: saturated},
+	{name: "fanout-5", companies: 1, fan: 5, run: saturated},
+	{name: "filtered-10", companies: 1, fan: 5, filtered: true, run: saturated},
 	{name: "fresh-fanout", companies: 1, fan: 10, run: fresh},
 	{name: "backlog", companies: 10, fan: 1, run: backlog},
 	{name: "backlog-after-vacuum", companies: 10, fan: 1, run: backlogAfterVacuum},

@@ -129,8 +129,14 @@ func (t *trial) register(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := t.client.createWebhook(ctx, key, endpoint); err != nil {
-				return err
+			filters := []string{""}
+			if t.scenario.filtered {
+				filters = []string{filterOfAll, filterOfNone}
+			}
+			for _, filter := range filters {
+				if err := t.client.createWebhook(ctx, key, endpoint, filter); err != nil {
+					return err
+				}
 			}
 		}
 	}

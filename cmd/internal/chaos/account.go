@@ -65,7 +65,9 @@ func (r *run) account(ctx context.Context, s settled) (*Report, error) {
 	report := newReport(r, entries, faults, s)
 	byEvent := map[uuid.UUID]row{}
 	for _, d := range rows {
-		byEvent[d.EventID] = d
+		if r.isLoaded(d.WebhookID) {
+			byEvent[d.EventID] = d
+		}
 		report.Statuses[string(d.Status)]++
 	}
 	known := map[uuid.UUID]bool{}
@@ -76,8 +78,8 @@ func (r *run) account(ctx context.Context, s settled) (*Report, error) {
 			r.judge(ctx, report, faults, e, d, there)
 		}
 	}
-	for _, d := range rows { // stored by a request whose answer was lost
-		if !known[d.EventID] && !d.Status.Ended() {
+	for _, d := range rows { // of a witness, or stored by a request whose answer was lost
+		if (!known[d.EventID] || !r.isLoaded(d.WebhookID)) && !d.Status.Ended() {
 			report.unexplained(
 				Unexplained{
 					Event:    d.EventID,
@@ -89,7 +91,7 @@ func (r *run) account(ctx context.Context, s settled) (*Report, error) {
 			)
 		}
 	}
-	return report, nil
+	return report, r.checkWitnesses(ctx, report, entries)
 }
 
 // judge adds one accepted event to the report as arrived, explained or unexplained.

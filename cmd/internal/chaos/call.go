@@ -9,6 +9,22 @@ import (
 	"net/http"
 )
 
+// get reads from the API as a customer would.
+func get(ctx context.Context, url, key, path string) (status int, answer []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, http.NoBody)
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	answer, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, answer, err
+}
+
 // call posts to the API as a customer would and decodes the answer's data into out, unless that is nil.
 func call(ctx context.Context, url, key, path string, in, out any) error {
 	body, err := json.Marshal(in)

@@ -84,6 +84,7 @@ type run struct {
 	hooks     []*hook
 	publisher *publisher
 	operator  *operator
+	witnesses *witnesses
 	started   time.Time
 }
 
@@ -136,6 +137,9 @@ func (r *run) start(ctx context.Context) (err error) {
 	if r.hooks, err = register(ctx, r); err != nil {
 		return err
 	}
+	if r.witnesses, err = r.callWitnesses(ctx); err != nil {
+		return err
+	}
 	keys := make([]string, len(r.hooks))
 	for i, h := range r.hooks {
 		keys[i] = h.key
@@ -151,12 +155,17 @@ func (r *run) work(ctx context.Context) (*Report, error) {
 	var wait sync.WaitGroup
 	wait.Go(func() { r.fleet.supervise(background) })
 	wait.Go(func() { r.operator.resetCircuits(background) })
-	defer wait.Wait()
-	defer end()
+	var readers sync.WaitGroup
+	for _, f := range r.witnesses.readers {
+		readers.Go(func() { f.run(background) })
+	}
+	var caughtUp sync.WaitGroup
+	defer func() { end(); wait.Wait(); readers.Wait(); caughtUp.Wait() }()
 
 	load, unload := context.WithCancel(ctx)
 	defer unload()
 	wait.Go(func() { r.publisher.run(load, r.opts.Rate) })
+	caughtUp.Go(func() { r.catchUp(load) })
 	if err := testbed.Sleep(ctx, warmUp); err != nil {
 		return nil, err
 	}
@@ -169,8 +178,12 @@ func (r *run) work(ctx context.Context) (*Report, error) {
 	}
 	unload()
 	r.publisher.done()
+	caughtUp.Wait()
 	settled, err := r.settle(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.endFeed(ctx, &readers); err != nil {
 		return nil, err
 	}
 	return r.account(ctx, settled)
@@ -185,6 +198,7 @@ func (r *run) remove(ctx context.Context) error {
 	for _, h := range r.hooks {
 		h.receiver.down()
 	}
+	r.witnesses.close()
 	if r.db != nil {
 		errs = append(errs, r.db.Close())
 	}

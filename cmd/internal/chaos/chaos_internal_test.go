@@ -215,3 +215,49 @@ func TestAcceptedMeans2xxWithAnID(t *testing.T) {
 	_, err = byDelivery("circuit:01a1fda2-6ed7-7017-9823-4e04d38f29d8")
 	require.Error(t, err)
 }
+
+func TestCheckFeed(t *testing.T) {
+	t.Parallel()
+	a, b, c, other := pg.NewID(), pg.NewID(), pg.NewID(), pg.NewID()
+	stored := []uuid.UUID{a, b, c}
+	for name, test := range map[string]struct {
+		reader   *feedReader
+		accepted []uuid.UUID
+		want     FeedCheck
+	}{
+		"all_in_order":         {&feedReader{seen: stored, atEnd: true}, stored, FeedCheck{Events: 3, Ended: true}},
+		"one_missed":           {&feedReader{seen: []uuid.UUID{a, c}, atEnd: true}, stored, FeedCheck{Events: 2, Missed: 1, Ended: true}},
+		"one_twice":            {&feedReader{seen: []uuid.UUID{a, b, b, c}, atEnd: true}, nil, FeedCheck{Events: 4, Twice: 1, Ended: true}},
+		"out_of_order":         {&feedReader{seen: []uuid.UUID{b, a, c}, atEnd: true}, nil, FeedCheck{Events: 3, Disorder: 1, Ended: true}},
+		"one_that_is_not_kept": {&feedReader{seen: stored, atEnd: true}, []uuid.UUID{other}, FeedCheck{Events: 3, Unaccepted: 1, Ended: true}},
+		"never_at_the_end":     {&feedReader{seen: stored}, nil, FeedCheck{Events: 3}},
+		"a_gap": {
+			&feedReader{seen: stored, atEnd: true, gaps: []string{"410"}},
+			nil,
+			FeedCheck{Events: 3, Gaps: []string{"410"}, Ended: true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := checkFeed(test.reader, stored, test.accepted)
+			require.Equal(t, name != "all_in_order", got.broken())
+			got.Reader = ""
+			require.Equal(t, test.want, got)
+		})
+	}
+}
+
+func TestCheckWitness(t *testing.T) {
+	t.Parallel()
+	arrived, canceled, lost := pg.NewID(), pg.NewID(), pg.NewID()
+	r := &run{operator: &operator{canceled: map[uuid.UUID]bool{canceled: true}}}
+	w := &witness{arrived: map[string]int{arrived.String(): 2}}
+	one := func(ids ...uuid.UUID) expected { return expected{Events: 1, Deliveries: ids} }
+	require.Equal(t, WitnessCheck{Expected: 2, Canceled: 1}, r.checkWitness(w, []expected{one(arrived), one(canceled)}))
+	got := r.checkWitness(
+		w,
+		[]expected{one(), one(arrived, lost), one(lost), {}, {Events: 2, Deliveries: []uuid.UUID{arrived}}},
+	)
+	require.Equal(t, WitnessCheck{Expected: 5, Missing: 2, Surplus: 2, NotArrived: 1}, got)
+	require.True(t, got.broken())
+}

@@ -49,6 +49,11 @@ func TestShortRunLosesNothing(t *testing.T) {
 	require.True(t, report.Settled, printed.String())
 	require.Equal(t, report.Accepted, report.Arrived)
 	require.Greater(t, report.Accepted, 100)
+	require.Len(t, report.Feed, 2)
+	for _, f := range report.Feed {
+		require.GreaterOrEqual(t, f.Events, report.Accepted, printed.String())
+	}
+	require.Positive(t, report.CatchUp.Expected, printed.String())
 	broken := map[string]bool{}
 	for _, f := range report.Timeline {
 		broken[f.Kind] = true

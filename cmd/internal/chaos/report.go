@@ -41,6 +41,12 @@ type Report struct {
 	Unexplained      []Unexplained `json:"unexplained"` // the first of them
 	UnexplainedCount int           `json:"unexplainedCount"`
 
+	// Feed has a line for each reader of the feed. Circuits is what a webhook was told of changes of circuits. CatchUp is
+	// what a webhook got that was registered during the faults and caught up.
+	Feed     []FeedCheck  `json:"feed"`
+	Circuits WitnessCheck `json:"circuits"`
+	CatchUp  WitnessCheck `json:"catchUp"`
+
 	Settled       bool    `json:"settled"`       // every delivery has ended
 	SettledAfterS float64 `json:"settledAfterS"` // after the last fault, including retries and circuits
 	FlowAfterS    float64 `json:"flowAfterS"`    // from the last fault to the first arrival of an event published after it
@@ -90,8 +96,12 @@ const (
 	longWait = 20.0
 )
 
-// Broken reports whether an event was lost, stored twice or is unexplained.
-func (r *Report) Broken() bool { return r.Lost > 0 || r.UnexplainedCount > 0 || r.Split > 0 }
+// Broken reports whether an event was lost, stored twice or is unexplained, or whether a witness saw less, more or in
+// another order than what happened.
+func (r *Report) Broken() bool {
+	return r.Lost > 0 || r.UnexplainedCount > 0 || r.Split > 0 || r.Circuits.broken() || r.CatchUp.broken() ||
+		slices.ContainsFunc(r.Feed, func(c FeedCheck) bool { return c.broken() })
+}
 
 func (r *Report) unexplained(u Unexplained) {
 	r.UnexplainedCount++
@@ -181,6 +191,27 @@ func (r *Report) print(w io.Writer) {
 		r.RecoveredS,
 		r.SettledAfterS,
 	)
+	for _, c := range r.Feed {
+		fmt.Fprintf(
+			w,
+			"feed (%s): %d events, missed %d, accepted but not stored %d, twice %d, out of order %d, gaps %d, ended %t\n",
+			c.Reader,
+			c.Events,
+			c.Missed,
+			c.Unaccepted,
+			c.Twice,
+			c.Disorder,
+			len(c.Gaps),
+			c.Ended,
+		)
+	}
+	for _, c := range []struct {
+		name  string
+		check WitnessCheck
+	}{{"changes of circuits", r.Circuits}, {"events of a webhook that caught up", r.CatchUp}} {
+		fmt.Fprintf(w, "%s: %d, missing %d, too many %d, not arrived %d, canceled by the operator %d\n",
+			c.name, c.check.Expected, c.check.Missing, c.check.Surplus, c.check.NotArrived, c.check.Canceled)
+	}
 	fmt.Fprintf(w, "processes that exited without a fault: %d\n\n", r.SelfEnded)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "cause\tfaults\tlongest silence s\tof it unbroken s\tlongest wait s\twaits over 20 s\ttwice\t")

@@ -32,6 +32,7 @@ type Config struct {
 	SourcingTimeout            time.Duration
 	Extractor                  Service // reads jobs out of their postings; without URL none is imported
 	SMTP                       SMTP
+	Notify                     Notify
 	Interview                  Interview
 	RateLimit                  RateLimit
 	Quota                      Quota
@@ -162,7 +163,7 @@ type Service struct {
 	Token string // bearer token, if set
 }
 
-// SMTP is the mail server for invitations.
+// SMTP is the mail server for invitations and for mail about webhooks.
 type SMTP struct {
 	URL  string // smtp://user:password@host:port or smtps://…; empty: no mail is sent
 	From string // address of the sender, optionally with a name; required with URL
@@ -193,6 +194,11 @@ type Quota struct {
 	EventTypes int
 	APIKeys    int
 	MediaBytes int // of all its uploaded files
+}
+
+// Notify configures the mail about changes of webhooks.
+type Notify struct {
+	Window time.Duration // between two letters to an address
 }
 
 // Staff configures the staff users of the interview suite.

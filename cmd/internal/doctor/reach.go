@@ -96,7 +96,7 @@ func receiverCure(kind webhook.ErrorKind, hook admin.ID) string {
 func (e *examination) mail(ctx context.Context) {
 	const check = "mail"
 	if e.Config.SMTP.URL == "" {
-		e.skip(check, "smtp.url is not set: no invitation is mailed")
+		e.skip(check, "smtp.url is not set: no invitation is mailed, and nothing to a notifyEmail")
 		return
 	}
 	server, err := service.MailServer(e.Config)

@@ -92,6 +92,11 @@ func (s *system) process() *exec.Cmd {
 		"GREENROOM_HTTP_PUBLIC_URL=" + s.url,
 		"GREENROOM_SOURCING_URL=" + s.cfg.Sourcing.URL,
 		"GREENROOM_DISPATCH_BATCH_ABOVE=" + strconv.Itoa(s.cfg.Dispatch.BatchAbove),
+		"GREENROOM_CIRCUIT_SPAN=" + s.cfg.Circuit.Span.String(),
+		"GREENROOM_CIRCUIT_THRESHOLD=" + strconv.Itoa(s.cfg.Circuit.Threshold),
+		"GREENROOM_SMTP_URL=" + s.cfg.SMTP.URL,
+		"GREENROOM_SMTP_FROM=" + s.cfg.SMTP.From,
+		"GREENROOM_NOTIFY_WINDOW=" + s.cfg.Notify.Window.String(),
 	}, nil)
 	if os.Getenv("GREENROOM_TEST_LOG") != "" {
 		cmd.Stderr = os.Stderr

@@ -71,6 +71,9 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	o := dispatchOptions(cfg, engine, c, endpoints, logger)
 	o.Streams = streams
 	o.Upkeep.SealHeaders = func(ctx context.Context) (int, error) { return db.SealHeaders(ctx, d, box) }
+	if o.MailNotices, err = noticeMailer(cfg, d, logger); err != nil {
+		return err
+	}
 	dispatcher = dispatch.New(o)
 	egress, err := EgressClient(cfg, logger)
 	if err != nil {
@@ -186,6 +189,22 @@ func platformActivities(
 
 		PublicURL: cfg.HTTP.PublicURL, Secret: cfg.Secret.Bytes(), AnalysisWithin: cfg.Interview.AnalysisTimeout,
 	}, nil
+}
+
+// noticeMailer mails about webhooks; nil without a mail server.
+func noticeMailer(cfg config.Config, d *bun.DB, logger *slog.Logger) (func(context.Context) error, error) {
+	if cfg.SMTP.URL == "" {
+		return nil, nil
+	}
+	mail, err := MailServer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	m := &activities.NoticeMailer{
+		DB: d, Mail: mail, Logger: logger, ConsoleURL: consoleURL(cfg), PublicURL: cfg.HTTP.PublicURL,
+		Window: cfg.Notify.Window,
+	}
+	return m.Run, nil
 }
 
 func dispatchOptions(

@@ -52,8 +52,8 @@ func (d *Dispatcher) maintenance() []leader.Task {
 }
 
 // upkeep makes and drops partitions, forgets old answers to idempotency keys, old entries of the audit log, old mail
-// about webhooks and old service runs, seals headers, and disables webhooks whose circuit stays open. It needs PostgreSQL alone: partitions
-// are made also while Temporal is unavailable.
+// about webhooks and old service runs, seals headers, and disables webhooks whose circuit stays open. It needs
+// PostgreSQL alone: partitions are made also while Temporal is unavailable.
 func (d *Dispatcher) upkeep(ctx context.Context) error {
 	_, forgotten := db.DropIdempotencyKeys(ctx, d.o.DB, time.Now().Add(-db.IdempotencyTTL))
 	letters := delivery.DropNotices(ctx, d.o.DB, time.Now().AddDate(0, 0, -d.o.Upkeep.RetentionDays))

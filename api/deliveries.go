@@ -56,6 +56,7 @@ type deliveryOutput struct {
 	LastStatusCode *int               `json:"lastStatusCode"`
 	LastError      *string            `json:"lastError"`
 	WorkflowID     *string            `json:"workflowId"`
+	Subject        *string            `json:"subject"`
 	CreatedAt      surface.Timestamp  `json:"createdAt"`
 	UpdatedAt      surface.Timestamp  `json:"updatedAt"`
 }
@@ -75,6 +76,7 @@ func showDelivery(d *delivery.Delivery) deliveryOutput {
 		LastStatusCode: d.LastStatusCode,
 		LastError:      d.LastError,
 		WorkflowID:     d.WorkflowID,
+		Subject:        d.Subject,
 		CreatedAt:      surface.Timestamp(d.CreatedAt),
 		UpdatedAt:      surface.Timestamp(d.UpdatedAt),
 	}
@@ -295,9 +297,13 @@ func (s *server) okDelivery(c *gin.Context, status int, d *delivery.Delivery) er
 		return err
 	}
 	d = &named[0]
+	line, err := delivery.LineOf(ctx, s.DB, d)
+	if err != nil {
+		return err
+	}
 	return ok(c, status, deliveryDetail{
 		deliveryOutput: showDelivery(d), Body: showBody(d.Body), Attempts: surface.Mapped(attempts, showAttempt),
-		Explanation: Explain(d, attempts, w),
+		Explanation: Explain(d, attempts, w, line),
 	})
 }
 
@@ -354,7 +360,7 @@ func (s *server) cancelDelivery(c *gin.Context) error {
 		return db.Audit(ctx, tx, surface.Audited(c, d.CompanyID, db.AuditCanceled, db.AuditedDelivery, d.ID))
 	})
 	if err != nil {
-		return withRemedy(err, "only a delivery that has not ended can be canceled", nil)
+		return withRemedy(err, "only a delivery that has not ended, or that blocks its subject, can be canceled", nil)
 	}
 	return s.okDelivery(c, http.StatusOK, d)
 }

@@ -19,10 +19,12 @@ type eventOutput struct {
 	CompanyID  *uuid.UUID        `json:"companyId"`
 	Data       json.RawMessage   `json:"data"`
 	OccurredAt surface.Timestamp `json:"occurredAt"`
+	Subject    *string           `json:"subject"`
+	Sequence   *int64            `json:"sequence"`
 }
 
 func showEvent(e *delivery.Event) eventOutput {
-	return eventOutput{e.ID, e.Type, e.CompanyID, e.Data, surface.Timestamp(e.OccurredAt)}
+	return eventOutput{e.ID, e.Type, e.CompanyID, e.Data, surface.Timestamp(e.OccurredAt), e.Subject, e.Sequence}
 }
 
 // event loads the event named by the path; the caller must be allowed to see it.

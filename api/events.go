@@ -56,6 +56,8 @@ func (s *server) publishEvents(c *gin.Context) error {
 type eventInput struct {
 	Type      string     `json:"type" validate:"required"`
 	CompanyID *uuid.UUID `json:"companyId"`
+	// Subject is what the event is about; nil: see publication.subject.
+	Subject *string `json:"subject"`
 	// Data is stored and sent byte for byte as received.
 	Data json.RawMessage `json:"data" validate:"required,object"`
 }
@@ -121,6 +123,9 @@ func (p *publication) read(c *gin.Context, raw []byte) (err error) {
 	}
 	if !profiles.Publishable(p.Type) && !isCustomTypeName(p.Type) {
 		return unknownType(p.Type)
+	}
+	if err := p.checkSubject(); err != nil {
+		return err
 	}
 	p.company, err = surface.CompanyID(c, p.CompanyID)
 	return err
@@ -221,7 +226,9 @@ func (p *publication) check(registered map[db.EventTypeKey]string, limits *reque
 		return err
 	}
 	for _, part := range parts {
-		p.events = append(p.events, &delivery.Event{CompanyID: &p.company, Type: p.Type, Data: part.data})
+		p.events = append(p.events, &delivery.Event{
+			CompanyID: &p.company, Type: p.Type, Data: part.data, Subject: p.subject(part.data),
+		})
 	}
 	return nil
 }

@@ -17,13 +17,19 @@ type Explanation struct {
 	NextAt *surface.Timestamp `json:"nextAt"`
 }
 
-// Explain is a pure function of the delivery, its attempts (oldest first) and its webhook (nil if deleted).
-func Explain(d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webhook) Explanation {
+// Explain is a pure function of the delivery, its attempts (oldest first), its webhook (nil if deleted) and what it waits
+// for in a line (nil if nothing).
+func Explain(
+	d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webhook, line *delivery.Line,
+) Explanation {
 	e := Explanation{State: d.Status}
 	last := lastOf(d, attempts)
 	switch d.Status {
 	case delivery.Pending:
 		e.Why, e.Next = explainPending(d)
+		if line != nil {
+			e.Why, e.Next = explainLine(line)
+		}
 	case delivery.Retrying:
 		e.Why, e.Next, e.NextAt = explainRetrying(d, last)
 	case delivery.Paused:
@@ -32,6 +38,10 @@ func Explain(d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webh
 		e.Why, e.Next = "the receiver accepted it: "+answer(d), "nothing; "+again(d, w)
 	case delivery.Failed:
 		e.Why, e.Next = explainFailed(d, attempts, last), again(d, w)
+		if line != nil {
+			e.Why += "; it blocks the later events of " + line.Subject
+			e.Next += ", or cancel it with POST /deliveries/" + d.ID.String() + "/cancel"
+		}
 	case delivery.Canceled:
 		e.Why, e.Next = "its webhook was deleted", "nothing"
 		switch {
@@ -60,6 +70,19 @@ func explainPending(d *delivery.Delivery) (why, next string) {
 		why = "it is sent again on request and waits for a worker to claim it"
 	}
 	return why, "attempt 1, as soon as a worker claims it"
+}
+
+func explainLine(l *delivery.Line) (why, next string) {
+	switch {
+	case l.Behind == nil:
+		return "it waits for its turn among the events of " + l.Subject, "attempt 1, when its turn comes"
+	case l.Blocked:
+		head := "/deliveries/" + l.Behind.String()
+		return "delivery " + l.Behind.String() + " failed and blocks the later events of " + l.Subject,
+			"it is sent after that one was replayed with POST " + head + "/retry or canceled with POST " + head + "/cancel"
+	}
+	return "delivery " + l.Behind.String() + " of an earlier event of " + l.Subject + " has not ended",
+		"attempt 1, after that one has ended"
 }
 
 func explainRetrying(d *delivery.Delivery, last *delivery.Attempt) (why, next string, at *surface.Timestamp) {

@@ -30,6 +30,7 @@ func TestExplain(t *testing.T) {
 		d         delivery.Delivery
 		attempts  []delivery.Attempt
 		w         *delivery.Webhook
+		line      *delivery.Line
 		why, next string
 		at        bool
 	}{
@@ -40,6 +41,29 @@ func TestExplain(t *testing.T) {
 		"pending_again": {
 			d: delivery.Delivery{Status: delivery.Pending, Generation: 2}, w: healthy,
 			why: "it is sent again on request and waits for a worker to claim it", next: "attempt 1, as soon as a worker claims it",
+		},
+		"behind_an_earlier_event": {
+			d: delivery.Delivery{Status: delivery.Pending}, w: healthy, line: &delivery.Line{Subject: "a:1", Behind: &id},
+			why:  "delivery " + id.String() + " of an earlier event of a:1 has not ended",
+			next: "attempt 1, after that one has ended",
+		},
+		"blocked": {
+			d: delivery.Delivery{Status: delivery.Pending}, w: healthy,
+			line: &delivery.Line{Subject: "a:1", Behind: &id, Blocked: true},
+			why:  "delivery " + id.String() + " failed and blocks the later events of a:1",
+			next: "it is sent after that one was replayed with POST /deliveries/" + id.String() +
+				"/retry or canceled with POST /deliveries/" + id.String() + "/cancel",
+		},
+		"next_in_line": {
+			d: delivery.Delivery{Status: delivery.Pending}, w: healthy, line: &delivery.Line{Subject: "a:1"},
+			why: "it waits for its turn among the events of a:1", next: "attempt 1, when its turn comes",
+		},
+		"blocks": {
+			d: delivery.Delivery{Status: delivery.Failed}, w: healthy,
+			attempts: []delivery.Attempt{tried(1, delivery.OutcomeFailed, nil, nil)},
+			line:     &delivery.Line{Subject: "a:1", Behind: &id, Blocked: true},
+			why:      "its only attempt failed: the reason is not known; it blocks the later events of a:1",
+			next:     replay + ", or cancel it with POST /deliveries/" + id.String() + "/cancel",
 		},
 		"retrying": {
 			d:        delivery.Delivery{Status: delivery.Retrying, NextAttemptAt: &at},
@@ -116,7 +140,7 @@ func TestExplain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c.d.ID = id
-			e := Explain(&c.d, c.attempts, c.w)
+			e := Explain(&c.d, c.attempts, c.w, c.line)
 			require.Equal(t, c.d.Status, e.State)
 			require.Equal(t, c.why, e.Why)
 			require.Equal(t, c.next, e.Next)

@@ -49,6 +49,9 @@ type webhookInput struct {
 	RateLimit       int     `json:"rateLimit" validate:"gte=0,lte=10000"`
 	CircuitRecovery *string `json:"circuitRecovery" validate:"oneof=manual probe"`
 	NotifyEmail     *string `json:"notifyEmail" validate:"max=254,email"`
+	Ordering        *string `json:"ordering" validate:"oneof=subject"`
+	// OrderingOnFailure is what follows a delivery that failed for good: skip, the default, or block.
+	OrderingOnFailure *string `json:"orderingOnFailure" validate:"oneof=skip block"`
 	// SignatureAlgorithms: [algorithms].
 	SignatureAlgorithms []string `json:"signatureAlgorithms" validate:"max=2"`
 	systemFields
@@ -84,6 +87,9 @@ type webhookPatch struct {
 	RateLimit       surface.Opt[int]               `json:"rateLimit" validate:"gte=0,lte=10000"`
 	CircuitRecovery surface.Opt[string]            `json:"circuitRecovery" validate:"oneof=manual probe" null:"ok"`
 	NotifyEmail     surface.Opt[string]            `json:"notifyEmail" validate:"max=254,email" null:"ok"`
+	Ordering        surface.Opt[string]            `json:"ordering" validate:"oneof=subject" null:"ok"`
+	// OrderingOnFailure: see webhookInput.
+	OrderingOnFailure surface.Opt[string] `json:"orderingOnFailure" validate:"oneof=skip block"`
 	// SignatureAlgorithms: [algorithms].
 	SignatureAlgorithms surface.Opt[[]string]        `json:"signatureAlgorithms" validate:"max=2"`
 	CompanyID           surface.Opt[json.RawMessage] `json:"companyId" null:"ok"`
@@ -110,6 +116,8 @@ type webhookOutput struct {
 	CircuitOpenedAt     *surface.Timestamp `json:"circuitOpenedAt"`
 	CircuitRecovery     *string            `json:"circuitRecovery"`
 	NotifyEmail         *string            `json:"notifyEmail"`
+	Ordering            *string            `json:"ordering"`
+	OrderingOnFailure   string             `json:"orderingOnFailure"`
 	Profile             string             `json:"profile"`
 	RateLimit           int                `json:"rateLimit"`
 	SignatureAlgorithms []string           `json:"signatureAlgorithms"`
@@ -168,11 +176,16 @@ func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 		CircuitOpenedAt:     surface.Maybe(w.CircuitOpenedAt),
 		CircuitRecovery:     w.CircuitRecovery,
 		NotifyEmail:         w.NotifyEmail,
+		Ordering:            w.Ordering,
+		OrderingOnFailure:   skipSubject,
 		Profile:             w.Profile,
 		RateLimit:           w.RateLimit,
 		SignatureAlgorithms: []string{symmetric},
 		CreatedAt:           surface.Timestamp(w.CreatedAt),
 		UpdatedAt:           surface.Timestamp(w.UpdatedAt),
+	}
+	if w.OrderingBlocks {
+		out.OrderingOnFailure = blockSubject
 	}
 	if w.SigningKey != nil {
 		url := s.PublicURL + "/webhooks/" + w.ID.String() + "/jwks"
@@ -271,6 +284,8 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		RateLimit:       in.RateLimit,
 		CircuitRecovery: in.CircuitRecovery,
 		NotifyEmail:     in.NotifyEmail,
+		Ordering:        in.Ordering,
+		OrderingBlocks:  in.OrderingOnFailure != nil && *in.OrderingOnFailure == blockSubject,
 		Asymmetric:      isAsymmetric,
 	})
 }
@@ -403,6 +418,10 @@ func (s *server) applyWebhook(
 	surface.Set(&u, "rate_limit", &w.RateLimit, in.RateLimit)
 	surface.SetNull(&u, "circuit_recovery", &w.CircuitRecovery, in.CircuitRecovery)
 	surface.SetNull(&u, "notify_email", &w.NotifyEmail, in.NotifyEmail)
+	surface.SetNull(&u, "ordering", &w.Ordering, in.Ordering)
+	surface.Set(&u, "ordering_blocks", &w.OrderingBlocks, surface.Opt[bool]{
+		Set: in.OrderingOnFailure.Set, Value: in.OrderingOnFailure.Value == blockSubject,
+	})
 	if in.IsActive.Set {
 		columns, err := surface.ActivateWebhook(c, w, in.IsActive.Value)
 		if err != nil {
@@ -423,6 +442,12 @@ func (s *server) applyWebhook(
 	secret, err = s.applyReceiver(in, w, &u)
 	return u.Columns, secret, err
 }
+
+// What a webhook with ordering does with the later events of a subject when a delivery failed for good.
+const (
+	skipSubject  = "skip"
+	blockSubject = "block"
+)
 
 // The signatures of Standard Webhooks.
 const (

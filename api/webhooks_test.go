@@ -66,6 +66,8 @@ func TestWebhookCreate(t *testing.T) {
 			"circuitOpenedAt":     nil,
 			"profile":             "instaview",
 			"rateLimit":           0.0,
+			"ordering":            nil,
+			"orderingOnFailure":   "skip",
 			"circuitRecovery":     nil,
 			"disabledReason":      nil,
 			"signatureAlgorithms": []any{"v1"},

@@ -34,10 +34,26 @@ func recordAbout(ctx context.Context, tx bun.Tx, a About, data json.RawMessage, 
 	}
 	es := make([]*delivery.Event, len(eventTypes))
 	for i, t := range eventTypes {
-		es[i] = &delivery.Event{CompanyID: &a.Company, JobID: a.Job, Type: t, Data: data, Context: json.RawMessage(about)}
+		es[i] = &delivery.Event{
+			CompanyID: &a.Company, JobID: a.Job, Type: t, Data: data, Context: json.RawMessage(about), Subject: a.subject(),
+		}
 	}
 	_, err = delivery.RecordEvents(ctx, tx, es)
 	return err
+}
+
+// subject returns the subject of the events: the interview, or else the candidate, or else the job; nil for none.
+func (a *About) subject() *string {
+	for _, of := range []struct {
+		kind string
+		id   *uuid.UUID
+	}{{"interview", a.Interview}, {"candidate", a.Candidate}, {"job", a.Job}} {
+		if of.id != nil {
+			subject := of.kind + ":" + of.id.String()
+			return &subject
+		}
+	}
+	return nil
 }
 
 // contextSQL builds a catalog.Context of $1 company, $2 job, $3 candidate, $4 interview, $5 question, $6 answer video,

@@ -33,8 +33,13 @@ type Activities struct {
 	Wire    *Wire
 	// Streams are the streams of this process; nil: AttemptStream only continues those of other workers.
 	Streams *Streams
+	// Moved, when not nil, is called after a delivery of a webhook with ordering was recorded: the next one of its subject
+	// may follow.
+	Moved func()
 	// PublicURL begins the links in the bodies of some profiles.
 	PublicURL string
+	// Tracing makes the spans of attempts.
+	Tracing Tracing
 
 	recorder recorder
 	flights  flights

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
@@ -127,6 +128,7 @@ type attempt struct {
 	job      *delivery.Work
 	run      uuid.UUID
 	workflow string
+	span     trace.SpanContext // that of the request; invalid without one
 }
 
 func (t *attempt) make(ctx context.Context) (AttemptResult, error) {
@@ -308,6 +310,7 @@ func (t *attempt) send(ctx context.Context) (AttemptResult, error) {
 	r := delivery.AttemptRecord{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
 		Threshold: t.CircuitThreshold, Span: t.CircuitSpan, Probe: t.in.Probe, Replay: t.in.Replay,
+		Ordered: t.job.IsOrdered(),
 	}
 	recorded := t.Journal.write(r)
 	end()
@@ -341,17 +344,7 @@ func (t *attempt) row(p *webhook.Profile, r webhook.Response) delivery.Attempt {
 		Error:      nonZero(r.Error),
 		Response:   pg.Text(r.Body),
 	}
-	switch webhook.Classify(p, r) {
-	case webhook.Succeeded:
-		row.Outcome = delivery.OutcomeSucceeded
-	case webhook.Gone:
-		row.Outcome = delivery.OutcomeGone
-	case webhook.Retry:
-		if t.in.Last {
-			row.Outcome = delivery.OutcomeFailed
-			break
-		}
-		row.Outcome = delivery.OutcomeRetry
+	if row.Outcome = t.outcome(p, r); row.Outcome == delivery.OutcomeRetry {
 		jitter := 2*rand.Float64() - 1 //nolint:gosec // spreading needs no secrecy
 		ended := r.StartedAt.Add(r.Duration)
 		next := p.NextAttempt(t.job.Event.OccurredAt, ended, t.in.Attempt, t.in.Wait, r.RetryAfter, jitter).UTC()
@@ -360,10 +353,29 @@ func (t *attempt) row(p *webhook.Profile, r webhook.Response) delivery.Attempt {
 	return row
 }
 
+func (t *attempt) outcome(p *webhook.Profile, r webhook.Response) delivery.Outcome {
+	switch webhook.Classify(p, r) {
+	case webhook.Succeeded:
+		return delivery.OutcomeSucceeded
+	case webhook.Gone:
+		return delivery.OutcomeGone
+	case webhook.Retry:
+	}
+	if t.in.Last {
+		return delivery.OutcomeFailed
+	}
+	return delivery.OutcomeRetry
+}
+
 func (t *attempt) log(ctx context.Context, row *delivery.Attempt, opened bool) {
+	ctx = t.withSpan(ctx)
 	args := []any{
 		"delivery_id", row.DeliveryID, "webhook_id", t.job.Webhook.ID, "host", webhook.Host(t.job.Webhook.URL),
-		"event_type", t.job.Event.Type, "attempt", row.Attempt, "outcome", row.Outcome, "duration_ms", row.DurationMS,
+		"event_id", t.job.Event.ID, "event_type", t.job.Event.Type, "attempt", row.Attempt, "outcome", row.Outcome,
+		"duration_ms", row.DurationMS,
+	}
+	if id := t.job.Event.RequestID; id != "" {
+		args = append(args, "request_id", id)
 	}
 	if row.StatusCode != nil {
 		args = append(args, "status_code", *row.StatusCode)

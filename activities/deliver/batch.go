@@ -411,7 +411,7 @@ func (b *batch) record(t *attempt, req webhook.Request, resp webhook.Response, a
 	r := delivery.AttemptRecord{
 		Attempt: row, WebhookID: t.job.Webhook.ID, Body: req.Body, Counts: t.counts(resp),
 		Threshold: b.CircuitThreshold, Span: b.CircuitSpan,
-		NextWorkflowID: WorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay,
+		NextWorkflowID: WorkflowID(row.DeliveryID, row.Generation), Replay: b.in.Replay, Ordered: t.job.IsOrdered(),
 	}
 	recorded := b.Journal.write(r)
 	answered()

@@ -58,6 +58,9 @@ func (t *attempt) requestOf(p *webhook.Profile) (webhook.Request, *preparationFa
 	if e.CompanyID != nil {
 		m.CompanyID = e.CompanyID.String()
 	}
+	if e.Subject != nil && e.Sequence != nil {
+		m.Subject, m.Sequence = *e.Subject, *e.Sequence
+	}
 	body, err := d.Body, error(nil)
 	if body == nil {
 		if body, err = t.render(p, m); err != nil {
@@ -168,7 +171,10 @@ func (t *attempt) auth() (*webhook.Auth, *preparationFault) {
 // sendRequest sends the request, or gives the answer of a request that another worker may be able to make.
 func (t *attempt) sendRequest(ctx context.Context, req webhook.Request, fault *preparationFault) webhook.Response {
 	if fault == nil {
-		return t.Client.Send(ctx, req)
+		ctx, span := t.startSpan(ctx, &req)
+		resp := t.Client.Send(ctx, req)
+		t.endSpan(span, req.Profile, resp)
+		return resp
 	}
 	t.Logger.WarnContext(ctx, "this worker cannot prepare the delivery", "delivery_id", t.in.DeliveryID,
 		"webhook_id", t.job.Webhook.ID, "error", fault.err)
@@ -185,6 +191,7 @@ func (t *attempt) fail(ctx context.Context, fault *preparationFault, ownWorkflow
 	if err != nil || !ended {
 		return err
 	}
+	t.noteMoved(delivery.AttemptRecord{Ordered: t.job.IsOrdered()})
 	unpreparedTotal.Inc()
 	t.Logger.ErrorContext(ctx, "delivery cannot be prepared",
 		"delivery_id", t.in.DeliveryID, "webhook_id", t.job.Webhook.ID, "error", fault.err)

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -109,8 +110,16 @@ func (a *Activities) recordSuccesses(ctx context.Context, good []*recording) {
 		}
 		return
 	}
+	a.noteMoved(rows...)
 	for _, r := range good {
 		r.recorded(false, nil)
+	}
+}
+
+// noteMoved calls Moved when one of the deliveries is in a line.
+func (a *Activities) noteMoved(rs ...delivery.AttemptRecord) {
+	if a.Moved != nil && slices.ContainsFunc(rs, func(r delivery.AttemptRecord) bool { return r.Ordered }) {
+		a.Moved()
 	}
 }
 
@@ -126,6 +135,7 @@ func (a *Activities) recordUntilDone(ctx context.Context, r delivery.AttemptReco
 		return err
 	})
 	if err == nil {
+		a.noteMoved(r)
 		err = a.forgetErased(ctx, r)
 	}
 	return opened, err

@@ -3,6 +3,7 @@ package webhook
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -25,6 +26,7 @@ var reserved = map[string]bool{
 	HeaderTimestamp:         true,
 	HeaderSignature:         true,
 	HeaderTest:              true,
+	HeaderSequence:          true,
 	"X-Webhook-Signature":   true,
 	"X-Webhook-Event":       true,
 	"X-Webhook-Delivery-Id": true,
@@ -106,6 +108,9 @@ func (r *Request) Header(at time.Time) (http.Header, error) {
 	}
 	if r.Profile.Sign != nil {
 		r.Profile.Sign(h, r.Message, r.Secrets, r.Body, at)
+	}
+	if h["Traceparent"] == nil {
+		maps.Copy(h, r.Trace)
 	}
 	return h, nil
 }

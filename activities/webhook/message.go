@@ -21,6 +21,8 @@ type Message struct {
 	OccurredAt time.Time       // when the event happened; sent in UTC with milliseconds
 	Data       json.RawMessage // the event's data; empty means {}
 	Endpoint   string          // the webhook's URL, for profiles that repeat it in the body
+	Subject    string          // what the event is about; "" for none
+	Sequence   int64           // grows from each event of a subject to the next; 0 without a subject
 
 	// Context holds the rows that the event is about; nil for a published event, whose Data is all that is known.
 	Context *catalog.Context

@@ -37,6 +37,7 @@ type Request struct {
 	Auth        *Auth         // credentials; nil for none. They replace a custom Authorization header.
 	Test        bool          // marks the attempt with HeaderTest
 	Timeout     time.Duration // total deadline of the attempt, with the request for a token; 0 means the profile's
+	Trace       http.Header   // traceparent and tracestate; a custom traceparent wins
 
 	// WebhookID names the webhook; tokens are remembered for it.
 	WebhookID string

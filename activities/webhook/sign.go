@@ -21,12 +21,19 @@ const (
 // HeaderTest is in the deliveries of tests alone, with the value "true": their data is made up. It is not signed.
 const HeaderTest = "Webhook-Test"
 
+// HeaderSequence is in the deliveries of events with a subject: a whole number that grows from each event of the subject
+// to the next. It is not signed.
+const HeaderSequence = "Webhook-Sequence"
+
 // signStandard sets the three Standard Webhooks headers. The time is that of the attempt, so that late retries pass a
 // verifier's tolerance (five minutes in the reference libraries). The id is the delivery's and never changes.
 func (r *Request) signStandard(h http.Header, at time.Time) {
 	id, ts := r.Message.DeliveryID, strconv.FormatInt(at.Unix(), 10)
 	h[HeaderID] = []string{id}
 	h[HeaderTimestamp] = []string{ts}
+	if r.Message.Sequence > 0 {
+		h[HeaderSequence] = []string{strconv.FormatInt(r.Message.Sequence, 10)}
+	}
 	if len(r.Secrets) > 0 {
 		h[HeaderSignature] = []string{signatures(id, ts, r.Secrets, r.SigningKeys, r.Body)}
 	}

@@ -140,3 +140,39 @@ func TestCustomHeadersDoNotOverride(t *testing.T) {
 	want["X-Source"] = []string{"one", "two"}
 	assert.Equal(t, want, got)
 }
+
+// TestTheTraceContextChangesNothingElse: it adds its two headers, unless the webhook has a traceparent of its own.
+func TestTheTraceContextChangesNothingElse(t *testing.T) {
+	t.Parallel()
+	body, at := []byte(`{"type":"ping"}`), time.Now()
+	context := http.Header{"Traceparent": {"00-trace-span-01"}, "Tracestate": {"vendor=1"}}
+	for _, name := range profiles.Names() {
+		r := webhook.Request{
+			Profile: profile(
+				t,
+				name,
+			),
+			Message: message("ping", "ping", nil),
+			Body:    body,
+			Secrets: webhook.Secrets{testSecret(1)},
+			Key:     "key",
+			Headers: []webhook.Header{{Name: "X-Custom", Value: "1"}},
+		}
+		without, err := r.Header(at)
+		require.NoError(t, err)
+		r.Trace = context
+		with, err := r.Header(at)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"00-trace-span-01"}, with["Traceparent"], name)
+		assert.Equal(t, []string{"vendor=1"}, with["Tracestate"], name)
+		delete(with, "Traceparent")
+		delete(with, "Tracestate")
+		assert.Equal(t, without, with, name)
+
+		r.Headers = append(r.Headers, webhook.Header{Name: "traceparent", Value: "own"})
+		own, err := r.Header(at)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"own"}, own["Traceparent"], name)
+		assert.NotContains(t, own, "Tracestate", name)
+	}
+}

@@ -18,7 +18,7 @@ func TestKeepsContract(t *testing.T) {
 	const (
 		hook = `{"id":"00000000-0000-7000-8000-000000000001","apiKeyId":null,"companyId":null,"url":"https://a.example/","name":"",` +
 			`"description":"","headers":[],"events":["ping"],"filter":null,"isActive":true,"disabledReason":null,"maxRetries":3,"timeoutMs":30000,` +
-			`"consecutiveFailures":0,"circuitOpenedAt":null,"circuitRecovery":null,"profile":"instaview","rateLimit":0,"auth":null,` +
+			`"consecutiveFailures":0,"circuitOpenedAt":null,"circuitRecovery":null,"ordering":null,"orderingOnFailure":"skip","profile":"instaview","rateLimit":0,"auth":null,` +
 			`"signatureAlgorithms":["v1"],"jwksUrl":null,` +
 			`"createdAt":"2024-01-15T10:30:00.000Z","updatedAt":"2024-01-15T10:30:00.000Z"}`
 		refused = `{"success":false,"data":null,"error":{"code":"CONFLICT","message":"m"},"timestamp":"2024-01-15T10:30:00.000Z"}`

@@ -8,6 +8,7 @@ import (
 // guideNames are the guides in display order; each is guides/<name>.md, which begins with its title and a summary.
 var guideNames = []string{
 	"verify", "receive", "retries", "replay", "migrate-from-svix", "migrate-from-convoy", "migrate-contracts", "operate",
+	"traces",
 }
 
 // guides lists the guides.

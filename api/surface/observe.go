@@ -12,7 +12,11 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.40.0"
+	"go.opentelemetry.io/otel/trace"
 
+	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
 
@@ -34,7 +38,8 @@ func newMetrics(r *prometheus.Registry) (*metrics, error) {
 	return m, r.Register(m.duration)
 }
 
-// observe assigns the request id, and writes one log line and one measurement per request.
+// observe assigns the request id, which the events of the request keep, and writes one log line and one measurement per
+// request.
 func (s *Core) observe(c *gin.Context) {
 	if in, is := insiderOf(c.Request.Context()); is {
 		c.Set(requestIDKey, in.requestID)
@@ -48,6 +53,8 @@ func (s *Core) observe(c *gin.Context) {
 	}
 	c.Set(requestIDKey, id)
 	c.Header(requestIDHeader, id)
+	origin := &delivery.Origin{RequestID: id}
+	c.Request = c.Request.WithContext(delivery.WithOrigin(c.Request.Context(), origin))
 	c.Next()
 	took := time.Since(start)
 	route := c.FullPath()
@@ -56,9 +63,38 @@ func (s *Core) observe(c *gin.Context) {
 	}
 	status := c.Writer.Status()
 	s.metrics.duration.WithLabelValues(method(c.Request.Method), route, strconv.Itoa(status)).Observe(took.Seconds())
-	s.Logger.LogAttrs(c.Request.Context(), requestLevel(route, status), "request", append(whose(c),
+	attrs := append(whose(c),
 		slog.String("request_id", id), slog.String("method", c.Request.Method), slog.String("route", route),
-		slog.Int("status", status), slog.Float64("duration_ms", float64(took.Microseconds())/1000))...)
+		slog.Int("status", status), slog.Float64("duration_ms", float64(took.Microseconds())/1000))
+	if status < http.StatusBadRequest { // otherwise its transaction was rolled back
+		attrs = append(attrs, caused(origin)...)
+	}
+	s.Logger.LogAttrs(c.Request.Context(), requestLevel(route, status), "request", attrs...)
+	nameSpan(c, id, route)
+}
+
+// caused names the first event that a request caused, and counts the others and the deliveries.
+func caused(o *delivery.Origin) []slog.Attr {
+	first, events, deliveries := o.Events()
+	if events == 0 {
+		return nil
+	}
+	return []slog.Attr{
+		slog.String("event_id", first.String()), slog.Int("events", events), slog.Int("deliveries", deliveries),
+	}
+}
+
+// nameSpan names the span of a traced request after its route.
+func nameSpan(c *gin.Context, id, route string) {
+	span := trace.SpanFromContext(c.Request.Context())
+	if !span.IsRecording() {
+		return
+	}
+	span.SetName(method(c.Request.Method) + " " + route)
+	span.SetAttributes(semconv.HTTPRoute(route), attribute.String("greenroom.request.id", id))
+	if p, found := callerOf(c); found && p.Key.CompanyID != nil {
+		span.SetAttributes(attribute.String("greenroom.company.id", p.Key.CompanyID.String()))
+	}
 }
 
 // probes are the routes that machines call every few seconds.

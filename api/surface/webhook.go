@@ -36,6 +36,9 @@ type WebhookSpec struct {
 	CircuitRecovery *string
 	// NotifyEmail gets mail about changes of the webhook; nil: its company's address does.
 	NotifyEmail *string
+	// Ordering and OrderingBlocks are as in delivery.Webhook.
+	Ordering       *string
+	OrderingBlocks bool
 	// Secret is the signing secret; nil: a new one.
 	Secret []byte
 	// Asymmetric: deliveries have v1a signatures too.
@@ -52,10 +55,24 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhoo
 	}
 	now := time.Now().UTC()
 	w = &delivery.Webhook{
-		ID: pg.NewID(), CompanyID: spec.Company, OwnerCompanyID: key.CompanyID, APIKeyID: &key.ID, Profile: profile.Name,
-		Events: spec.Events, Name: spec.Name, Description: spec.Description, IsActive: !spec.Inactive,
-		MaxRetries: len(profile.Schedule), TimeoutMS: int(profile.Timeout.Milliseconds()), RateLimit: spec.RateLimit,
-		CircuitRecovery: spec.CircuitRecovery, NotifyEmail: spec.NotifyEmail, CreatedAt: now, UpdatedAt: now,
+		ID:              pg.NewID(),
+		CompanyID:       spec.Company,
+		OwnerCompanyID:  key.CompanyID,
+		APIKeyID:        &key.ID,
+		Profile:         profile.Name,
+		Events:          spec.Events,
+		Name:            spec.Name,
+		Description:     spec.Description,
+		IsActive:        !spec.Inactive,
+		MaxRetries:      len(profile.Schedule),
+		TimeoutMS:       int(profile.Timeout.Milliseconds()),
+		RateLimit:       spec.RateLimit,
+		CircuitRecovery: spec.CircuitRecovery,
+		NotifyEmail:     spec.NotifyEmail,
+		Ordering:        spec.Ordering,
+		OrderingBlocks:  spec.OrderingBlocks,
+		CreatedAt:       now,
+		UpdatedAt:       now,
 	}
 	if err := SetFilter(w, spec.Filter); err != nil {
 		return nil, nil, err

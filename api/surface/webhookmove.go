@@ -72,6 +72,8 @@ func WebhookFields(w *delivery.Webhook) map[string]any {
 		"filter":           w.Filter,
 		"is_active":        w.IsActive,
 		"rate_limit":       w.RateLimit,
+		"ordering":         w.Ordering,
+		"ordering_blocks":  w.OrderingBlocks,
 		"headers":          Mapped(w.Headers, func(h *delivery.WebhookHeader) string { return h.Name }),
 		"held_by_platform": w.HeldByPlatform,
 		"notify_email":     AuditedEmail(w.NotifyEmail),

@@ -65,6 +65,8 @@ type AttemptRecord struct {
 	NextWorkflowID string
 	// Replay: an operator asked for this attempt, so its failure may change a delivery that has ended.
 	Replay bool
+	// Ordered: the delivery is in a line, which may move after the attempt.
+	Ordered bool
 }
 
 // RecordAttempt stores an attempt, the delivery's new state and the webhook's circuit in one statement. Storing the

@@ -326,7 +326,8 @@ func loadDeliveries(ctx context.Context, db bun.IDB, ids []uuid.UUID) (work []*W
 // loadEvents reads the events whose ids are the keys of the map, and sets its values.
 func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) error {
 	rows, err := pg.Direct(db).
-		QueryContext(ctx, "SELECT id, type, data, occurred_at, context FROM events WHERE id = ANY ($1)",
+		QueryContext(ctx, `SELECT id, type, data, occurred_at, context, subject, sequence,
+			COALESCE(request_id, ''), COALESCE(trace_context, '') FROM events WHERE id = ANY ($1)`,
 			pgIDs(slices.Collect(maps.Keys(events))))
 	if err != nil {
 		return err
@@ -334,7 +335,8 @@ func loadEvents(ctx context.Context, db bun.IDB, events map[uuid.UUID]*Event) er
 	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		e, data, eventContext := new(Event), "", sql.NullString{}
-		if err := rows.Scan(&e.ID, &e.Type, &data, &e.OccurredAt, &eventContext); err != nil {
+		if err := rows.Scan(&e.ID, &e.Type, &data, &e.OccurredAt, &eventContext, &e.Subject, &e.Sequence,
+			&e.RequestID, &e.Trace); err != nil {
 			return err
 		}
 		e.Data = json.RawMessage(data)

@@ -36,6 +36,8 @@ type Command struct {
 	CreatedAt time.Time       `bun:"created_at,nullzero,default:now()"`
 	// Attempts counts the refusals.
 	Attempts int `bun:"attempts"`
+	// Trace is that of the change, as in Event.
+	Trace string `bun:"trace_context,nullzero"`
 }
 
 // WakeArgs are the arguments of WakeDelivery.
@@ -46,7 +48,7 @@ type WakeArgs struct {
 
 // AddCommand adds a command in the transaction of the change that it announces.
 func AddCommand(ctx context.Context, tx bun.Tx, kind CommandKind, subject uuid.UUID, args any) error {
-	c := &Command{ID: pg.NewID(), Kind: kind, SubjectID: subject, Args: json.RawMessage("{}")}
+	c := &Command{ID: pg.NewID(), Kind: kind, SubjectID: subject, Args: json.RawMessage("{}"), Trace: traceOf(ctx)}
 	if args != nil {
 		b, err := json.Marshal(args)
 		if err != nil {
@@ -67,7 +69,8 @@ func TakeCommands(ctx context.Context, tx bun.Tx, limit int) ([]Command, error) 
 	var cs []Command
 	err := tx.NewRaw(`DELETE FROM commands c USING (
 		SELECT id FROM commands WHERE not_before <= now() ORDER BY not_before, id LIMIT ? FOR UPDATE SKIP LOCKED) t
-		WHERE c.id = t.id RETURNING c.id, c.kind, c.subject_id, c.args, c.created_at, c.attempts`, limit).Scan(ctx, &cs)
+		WHERE c.id = t.id RETURNING c.id, c.kind, c.subject_id, c.args, c.created_at, c.attempts,
+			c.trace_context`, limit).Scan(ctx, &cs)
 	if err != nil {
 		return nil, fmt.Errorf("take commands: %w", err)
 	}
@@ -79,6 +82,9 @@ const QueueChannel = "greenroom_queue"
 
 // OnlyDeliveries is the payload of a notification that concerns no commands.
 const OnlyDeliveries = "deliveries"
+
+// OrderedDeliveries is the payload of one that concerns deliveries in lines too.
+const OrderedDeliveries = "ordered"
 
 // notify wakes the dispatchers after the commit, see pg.Notify.
 func notify(db bun.IDB) { pg.Notify(db, QueueChannel, "") }

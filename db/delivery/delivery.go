@@ -66,6 +66,10 @@ type Delivery struct {
 	UpdatedAt      time.Time  `bun:"updated_at"`
 	// ErasedAt is when a person was erased from the delivery, which is then not sent again.
 	ErasedAt *time.Time `bun:"erased_at"`
+	// Subject is the event's, if the webhook had ordering when the delivery was made; nil: it is in no line.
+	Subject *string `bun:"subject"`
+	// Sequence is the event's, with Subject.
+	Sequence *int64 `bun:"sequence"`
 }
 
 // Filter narrows a list; zero fields do not narrow.
@@ -151,6 +155,9 @@ type Work struct {
 	// TokenUntil is that of a queued delivery that was just taken.
 	TokenUntil time.Time
 }
+
+// IsOrdered reports whether other deliveries of the event's subject may wait for this one.
+func (w *Work) IsOrdered() bool { return w.Webhook.Ordering != nil && w.Event.Subject != nil }
 
 // LoadJob returns the work of an attempt by one workflow run. The webhook may be deleted, with DeletedAt set.
 func LoadJob(ctx context.Context, db bun.IDB, id, run uuid.UUID, attempt int) (*Work, error) {
@@ -268,20 +275,26 @@ func RetryDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*D
 }
 
 // CancelDelivery cancels a live delivery and wakes its workflow, which then ends. An attempt in flight is not
-// interrupted: when it succeeds, the delivery becomes succeeded, otherwise it stays canceled. A StateError refuses an
-// ended delivery.
+// interrupted: when it succeeds, the delivery becomes succeeded, otherwise it stays canceled. A delivery that failed and
+// blocks its subject is canceled too, so that the next one follows. A StateError refuses another ended delivery.
 func CancelDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*Delivery, error) {
 	d, err := GetDelivery(ctx, tx, s, id)
 	if err != nil {
 		return nil, err
 	}
 	err = pg.One(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'canceled', next_attempt_at = NULL, updated_at = now()
-		WHERE id = ? AND status IN ('pending', 'retrying', 'paused')`, id))
+		WHERE id = ? AND (status IN ('pending', 'retrying', 'paused')
+			OR status = 'failed' AND id IN (SELECT delivery_id FROM line_heads
+				WHERE webhook_id = ? AND subject = ? AND blocked))`,
+		id, d.WebhookID, d.Subject))
 	if errors.Is(err, pg.ErrNotFound) {
 		return nil, &pg.StateError{Resource: "delivery", State: string(d.Status)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cancel delivery: %w", err)
+	}
+	if d.Subject != nil {
+		notify(tx)
 	}
 	if d.WorkflowID != nil {
 		if err := AddCommand(ctx, tx, WakeDelivery, id, nil); err != nil {
@@ -333,19 +346,33 @@ func lockNotDeleted(ctx context.Context, tx bun.Tx, webhook uuid.UUID) error {
 	return nil
 }
 
-// requeue sets ended deliveries back to pending, with the next generation, unless their webhook was deleted.
+// requeue sets ended deliveries back to pending, with the next generation, unless their webhook was deleted. Those of a
+// webhook with ordering join their lines again, but for the head of a line that it blocks.
 func requeue(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (int, error) {
 	var n int
-	err := tx.NewRaw(`WITH d AS (
+	err := tx.NewRaw(`WITH u AS (
 		UPDATE deliveries SET status = 'pending', generation = generation + 1, next_attempt_at = NULL,
 			workflow_id = NULL, updated_at = now()
 		WHERE id IN (?) AND status IN ('succeeded', 'failed', 'canceled') AND erased_at IS NULL
-		  AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.deleted_at IS NULL)
-		RETURNING id, webhook_id, company_id
+		  AND (SELECT w.deleted_at IS NULL FROM webhooks w WHERE w.id = webhook_id) -- no join: it would read by webhook
+		RETURNING id, webhook_id, company_id, subject, sequence
+	), heads AS (
+		UPDATE line_heads SET blocked = false WHERE ctid = ANY (ARRAY(
+			SELECT h.row FROM u CROSS JOIN LATERAL (SELECT h.ctid AS row FROM line_heads h
+				WHERE h.webhook_id = u.webhook_id AND h.subject = u.subject AND h.delivery_id = u.id FOR UPDATE) h))
+		RETURNING delivery_id
+	), d AS MATERIALIZED (
+		SELECT u.*, subject IS NOT NULL AND NOT EXISTS (SELECT FROM heads h WHERE h.delivery_id = u.id) AS waits FROM u
 	), q AS (
 		INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
-		SELECT webhook_id, COALESCE(company_id, ?1), id FROM d
+		SELECT webhook_id, COALESCE(company_id, ?1), id FROM d WHERE NOT waits
 		ON CONFLICT DO NOTHING
+	), line AS (
+		INSERT INTO line_waiting (delivery_id, webhook_id, subject, sequence, company_id)
+		SELECT id, webhook_id, subject, sequence, COALESCE(company_id, ?1) FROM d WHERE waits
+		ON CONFLICT DO NOTHING
+	), change AS (
+		INSERT INTO line_changes (webhook_id, subject) SELECT DISTINCT webhook_id, subject FROM d WHERE waits
 	) SELECT count(*) FROM d`, bun.List(ids), uuid.Nil).Scan(ctx, &n)
 	if err != nil {
 		return 0, fmt.Errorf("requeue deliveries: %w", err)

@@ -108,7 +108,7 @@ func eventsAbout(ctx context.Context, tx bun.Tx, events []uuid.UUID, who Person)
 
 const eraseDeliveriesSQL = `
 WITH u AS (
-  UPDATE deliveries d SET body = '', erased_at = now(), updated_at = now(), next_attempt_at = NULL,
+  UPDATE deliveries d SET body = '', subject = NULL, erased_at = now(), updated_at = now(), next_attempt_at = NULL,
     last_error = CASE WHEN d.status IN ('pending', 'retrying', 'paused') THEN $3::text END,
     status = CASE WHEN d.status IN ('pending', 'retrying', 'paused') THEN 'canceled' ELSE d.status END
   WHERE d.id = ANY ($1::uuid[]) AND d.erased_at IS NULL
@@ -193,7 +193,7 @@ func EraseEvents(
 		return p, fmt.Errorf("erase events: %w", err)
 	}
 	res, err := pg.Direct(tx).ExecContext(ctx,
-		"UPDATE events SET data = $2::text, context = NULL WHERE id = ANY ($1::uuid[]) AND data <> $2", about, replacement)
+		"UPDATE events SET data = $2::text, context = NULL, subject = NULL WHERE id = ANY ($1::uuid[]) AND data <> $2", about, replacement)
 	if err != nil {
 		return p, fmt.Errorf("erase events: %w", err)
 	}

@@ -26,6 +26,14 @@ type Event struct {
 	OccurredAt time.Time       `bun:"occurred_at"`
 	// Context is a snapshot of the rows that the event refers to (catalog.Context); nil for a published event.
 	Context json.RawMessage `bun:"context,type:text"`
+	// Subject is what the event is about, for receivers that need its events in order; nil: nothing.
+	Subject *string `bun:"subject"`
+	// Sequence grows from each event of a subject to the next, with gaps. Nil without a subject.
+	Sequence *int64 `bun:"sequence"`
+	// RequestID is the request that caused the event, "" for none. Trace is the sampled trace that it is a part of, as
+	// WithTrace reads it; "" for none. Storing the event sets both from the context.
+	RequestID string `bun:"request_id,nullzero"`
+	Trace     string `bun:"trace_context,nullzero"`
 	// JobID is the event's job, for webhooks that receive the events of certain jobs only. It is not stored.
 	JobID *uuid.UUID `bun:"-"`
 	// About is the webhook that an operational event is about, which gets no delivery of it. It is not stored.
@@ -56,11 +64,15 @@ func RecordEvent(ctx context.Context, tx bun.Tx, e *Event) (int, error) {
 
 // RecordEvents is RecordEvent for many events, of any companies, in one statement. It returns the number of deliveries
 // of each event.
-func RecordEvents(ctx context.Context, tx bun.Tx, es []*Event) ([]int, error) {
+func RecordEvents(ctx context.Context, tx bun.Tx, es []*Event) (deliveries []int, err error) {
+	ctx, span := startPublish(ctx, es)
+	defer func() { endPublish(span, es, err) }()
+	setOrigin(ctx, es)
 	results, err := insertEvents(ctx, tx, []Submission{{Events: es}})
 	if err != nil {
 		return nil, err
 	}
+	noteStored(ctx, es, results[0].deliveries...)
 	return results[0].deliveries, nil
 }
 
@@ -105,11 +117,12 @@ func insertEvents(ctx context.Context, db bun.IDB, ss []Submission) ([]submitRes
 	defer func() { _ = rows.Close() }()
 	deliveries := map[uuid.UUID]int{}
 	out := make([]submitResult, len(ss))
+	payload := OnlyDeliveries
 	for rows.Next() {
 		var event uuid.NullUUID
 		var n, leftOut sql.NullInt32
-		var taken sql.NullBool
-		if err := rows.Scan(&event, &n, &leftOut, &taken); err != nil {
+		var taken, ordered sql.NullBool
+		if err := rows.Scan(&event, &n, &leftOut, &taken, &ordered); err != nil {
 			return nil, fmt.Errorf("record events: %w", err)
 		}
 		if leftOut.Valid {
@@ -117,13 +130,16 @@ func insertEvents(ctx context.Context, db bun.IDB, ss []Submission) ([]submitRes
 			r.taken, r.stale = r.taken || taken.Bool, r.stale || !taken.Bool
 		} else {
 			deliveries[event.UUID] = int(n.Int32)
+			if ordered.Bool {
+				payload = OrderedDeliveries
+			}
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("record events: %w", err)
 	}
 	if len(deliveries) > 0 && !itself {
-		pg.Notify(db, QueueChannel, OnlyDeliveries)
+		pg.Notify(db, QueueChannel, payload)
 	}
 	for i, s := range ss {
 		out[i].deliveries = make([]int, len(s.Events))
@@ -139,7 +155,8 @@ func insertEvents(ctx context.Context, db bun.IDB, ss []Submission) ([]submitRes
 func insertEventsArgs(ss []Submission) pg.Args {
 	var ids, companies, jobs, abouts, keys, requiredCompanies []pgtype.UUID // encoded in binary, unlike uuid.UUID
 	var types, data, versions []string
-	var contexts []pgtype.Text
+	var contexts, subjects, requests []pgtype.Text
+	var traces []pgtype.Text // up to the last event with a trace: unnest fills up with nulls
 	var times []time.Time
 	var submissions, keySubmissions, companySubmissions, onceSubmissions []int32
 	var onceAPIKeys []pgtype.UUID
@@ -156,7 +173,15 @@ func insertEventsArgs(ss []Submission) pg.Args {
 			types = append(types, e.Type)
 			data = append(data, string(e.Data))
 			contexts = append(contexts, pgtype.Text{String: string(e.Context), Valid: e.Context != nil})
+			subjects = append(subjects, pgText(e.Subject))
 			times = append(times, e.OccurredAt)
+			requests = append(requests, pgtype.Text{String: e.RequestID, Valid: e.RequestID != ""})
+			if e.Trace != "" {
+				for len(traces) < len(ids)-1 {
+					traces = append(traces, pgtype.Text{})
+				}
+				traces = append(traces, pgtype.Text{String: e.Trace, Valid: true})
+			}
 		}
 		if s.Key != nil {
 			keySubmissions = append(keySubmissions, int32(i))
@@ -176,7 +201,8 @@ func insertEventsArgs(ss []Submission) pg.Args {
 	}
 	return pg.Args{
 		"ids": ids, "companies": companies, "types": types, "data": data, "times": times, "contexts": contexts,
-		"jobs": jobs, "abouts": abouts, "submissions": submissions,
+		"subjects": subjects, "jobs": jobs, "abouts": abouts, "submissions": submissions,
+		"requests": requests, "traces": traces,
 		"key_submissions": keySubmissions, "keys": keys, "key_versions": versions,
 		"company_submissions": companySubmissions, "required_companies": requiredCompanies,
 		"once_submissions": onceSubmissions, "once_api_keys": onceAPIKeys, "once_keys": onceKeys, "once_locks": onceLocks,
@@ -191,6 +217,13 @@ func pgIDs(ids []uuid.UUID) []pgtype.UUID {
 		out[i] = pgID(id)
 	}
 	return out
+}
+
+func pgText(s *string) pgtype.Text {
+	if s == nil {
+		return pgtype.Text{}
+	}
+	return pgtype.Text{String: *s, Valid: true}
 }
 
 func pgNullID(id *uuid.UUID) pgtype.UUID {
@@ -209,7 +242,8 @@ func pgNullID(id *uuid.UUID) pgtype.UUID {
 // Webhooks are looked up for each event in three indexed steps: those of the company, the global webhooks that the
 // company owns and, read once, the global webhooks of the platform. So no plan costs more, whatever the planner
 // assumes about the tables. The data of an event is read only for a webhook with a filter. A webhook with a set (see
-// WebhookSet) gets the events of jobs that have that set.
+// WebhookSet) gets the events of jobs that have that set. The deliveries of a webhook with ordering join their lines
+// instead of the queue.
 //
 // The last part returns no row.
 var insertEventsSQL = pg.Named(`
@@ -228,45 +262,59 @@ WITH stale AS MATERIALIZED (
     OR (SELECT k.key FROM idempotency_keys k WHERE k.api_key_id = a.api_key_id AND k.key = a.key) IS NOT NULL
 ), left_out AS MATERIALIZED (
   SELECT submission, false AS taken FROM stale UNION ALL SELECT submission, true FROM taken
+), sequences AS MATERIALIZED (
+  SELECT ARRAY(SELECT CASE WHEN s IS NULL THEN 0 ELSE nextval('event_sequence') END FROM unnest(@subjects::text[]) s) AS of
 ), e AS (
-  INSERT INTO events (id, company_id, type, data, occurred_at, context)
-  SELECT e.id, e.company_id, e.type, e.data, e.occurred_at, e.context
+  INSERT INTO events (id, company_id, type, data, occurred_at, context, subject, sequence, request_id, trace_context)
+  SELECT e.id, e.company_id, e.type, e.data, e.occurred_at, e.context, e.subject,
+    NULLIF((SELECT of FROM sequences)[e.n], 0), e.request_id, e.trace_context
   FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @data::text[], @times::timestamptz[],
-    @submissions::int[], @contexts::text[])
-    AS e (id, company_id, type, data, occurred_at, submission, context)
+    @submissions::int[], @contexts::text[], @subjects::text[], @requests::text[], @traces::text[])
+    WITH ORDINALITY
+    AS e (id, company_id, type, data, occurred_at, submission, context, subject, request_id, trace_context, n)
   WHERE e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
 ), platform AS MATERIALIZED (
-  SELECT w.id, w.events, w.filter_path FROM webhooks w
+  SELECT w.id, w.events, w.filter_path, w.ordering FROM webhooks w
   WHERE w.company_id IS NULL AND w.owner_company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
 ), d AS (
-  INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
-  SELECT uuid_v7(), e.id, w.id, e.company_id, e.type, false, now(), now()
-  FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @submissions::int[], @jobs::uuid[], @abouts::uuid[])
-    WITH ORDINALITY AS e (id, company_id, type, submission, job_id, about, n)
+  INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at, subject,
+    sequence)
+  SELECT uuid_v7(), e.id, w.id, e.company_id, e.type, false, now(), now(),
+    CASE WHEN w.ordering IS NOT NULL THEN e.subject END,
+    CASE WHEN w.ordering IS NOT NULL THEN NULLIF((SELECT of FROM sequences)[e.n], 0) END
+  FROM unnest(@ids::uuid[], @companies::uuid[], @types::text[], @submissions::int[], @jobs::uuid[], @abouts::uuid[],
+    @subjects::text[]) WITH ORDINALITY AS e (id, company_id, type, submission, job_id, about, subject, n)
   CROSS JOIN LATERAL (
-    SELECT w.id, w.events, w.filter_path FROM webhooks w
+    SELECT w.id, w.events, w.filter_path, w.ordering FROM webhooks w
     WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active
       AND (w.set_id IS NULL OR w.set_id = (SELECT j.webhook_set_id FROM jobs j WHERE j.id = e.job_id))
     UNION ALL
-    SELECT w.id, w.events, w.filter_path FROM webhooks w
+    SELECT w.id, w.events, w.filter_path, w.ordering FROM webhooks w
     WHERE w.owner_company_id = e.company_id AND w.company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
     UNION ALL
-    SELECT p.id, p.events, p.filter_path FROM platform p
+    SELECT p.id, p.events, p.filter_path, p.ordering FROM platform p
   ) w
   WHERE w.events && ` + typeNames("e.type") + ` AND w.id IS DISTINCT FROM e.about
     AND ` + filterMatches("w.filter_path", "e.type", "(@data::text[])[e.n]", "(@contexts::text[])[e.n]") + `
     AND e.submission <> ALL (ARRAY(SELECT submission FROM left_out))
-  RETURNING id, event_id, webhook_id, company_id
+  RETURNING id, event_id, webhook_id, company_id, subject, sequence
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
-  SELECT webhook_id, COALESCE(company_id, '00000000-0000-0000-0000-000000000000'), id FROM d
+  SELECT webhook_id, COALESCE(company_id, '00000000-0000-0000-0000-000000000000'), id FROM d WHERE subject IS NULL
+), line AS (
+  INSERT INTO line_waiting (delivery_id, webhook_id, subject, sequence, company_id)
+  SELECT id, webhook_id, subject, sequence, COALESCE(company_id, '00000000-0000-0000-0000-000000000000')
+  FROM d WHERE subject IS NOT NULL
+), change AS (
+  INSERT INTO line_changes (webhook_id, subject) SELECT DISTINCT webhook_id, subject FROM d WHERE subject IS NOT NULL
 )
-SELECT NULL::uuid, NULL::int, submission, taken FROM left_out
+SELECT NULL::uuid, NULL::int, submission, taken, NULL::boolean FROM left_out
 UNION ALL
-SELECT event_id, count(*)::int, NULL, NULL FROM d GROUP BY event_id
+SELECT event_id, count(*)::int, NULL, NULL, bool_or(subject IS NOT NULL) FROM d GROUP BY event_id
 UNION ALL
-SELECT NULL, NULL, NULL, NULL FROM (SELECT FROM d WHERE @notify::boolean LIMIT 1) one
-WHERE pg_notify('` + QueueChannel + `', '` + OnlyDeliveries + `') IS NULL`)
+SELECT NULL, NULL, NULL, NULL, NULL FROM (SELECT FROM d WHERE @notify::boolean LIMIT 1) one
+WHERE pg_notify('` + QueueChannel + `', CASE WHEN EXISTS (SELECT FROM d WHERE subject IS NOT NULL)
+  THEN '` + OrderedDeliveries + `' ELSE '` + OnlyDeliveries + `' END) IS NULL`)
 
 // typeNames is an SQL array of the names under which a webhook subscribes to a type: its own and the wildcard of its
 // first word.
@@ -279,6 +327,9 @@ func typeNames(column string) string {
 // attempted once and does not count for the circuit.
 func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id uuid.UUID, err error) {
 	e.complete()
+	ctx, span := startPublish(ctx, []*Event{e})
+	defer func() { endPublish(span, []*Event{e}, err) }()
+	setOrigin(ctx, []*Event{e})
 	var about *string
 	if e.Context != nil {
 		text := string(e.Context)
@@ -286,7 +337,7 @@ func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id
 	}
 	err = tx.NewRaw(recordTestSQL, pg.Args{
 		"event": e.ID, "company": e.CompanyID, "type": e.Type, "data": string(e.Data), "occurred_at": e.OccurredAt,
-		"context": about, "webhook": webhook,
+		"context": about, "webhook": webhook, "request": e.RequestID, "trace": e.Trace,
 	}).Scan(ctx, &id)
 	switch err = pg.Translate(err); {
 	case errors.Is(err, pg.ErrNotFound):
@@ -294,14 +345,15 @@ func RecordTest(ctx context.Context, tx bun.Tx, e *Event, webhook uuid.UUID) (id
 	case err != nil:
 		return uuid.Nil, fmt.Errorf("record test: %w", err)
 	}
+	noteStored(ctx, []*Event{e}, 1)
 	notify(tx)
 	return id, nil
 }
 
 const recordTestSQL = `
 WITH e AS (
-  INSERT INTO events (id, company_id, type, data, occurred_at, context, is_test)
-  VALUES (?event, ?company, ?type, ?data, ?occurred_at, ?context, true)
+  INSERT INTO events (id, company_id, type, data, occurred_at, context, is_test, request_id, trace_context)
+  VALUES (?event, ?company, ?type, ?data, ?occurred_at, ?context, true, NULLIF(?request, ''), NULLIF(?trace, ''))
 ), d AS (
   INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
   SELECT uuid_v7(), ?event, w.id, ?company, ?type, true, now(), now() FROM webhooks w

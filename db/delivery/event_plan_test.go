@@ -71,8 +71,9 @@ func recordPlan(ctx context.Context, t *testing.T, d *bun.DB, mode string, compa
 		var values []string
 		for _, v := range delivery.InsertEventsSQL.Args(pg.Args{
 			"ids": "'" + ids + "'", "companies": "'" + owners + "'", "types": fill("'job.created'::text"),
-			"data": fill("'{}'::text"), "times": fill("now()"), "contexts": fill("NULL::text"),
+			"data": fill("'{}'::text"), "times": fill("now()"), "contexts": fill("NULL::text"), "subjects": fill("'a:1'::text"),
 			"jobs": fill("NULL::uuid"), "abouts": fill("NULL::uuid"), "submissions": fill("0"), "notify": "false",
+			"requests": fill("'r'::text"), "traces": "NULL",
 			"key_submissions": fill("0"), "keys": "'" + owners + "'", "key_versions": "'" + versions + "'",
 			"company_submissions": fill("0"), "required_companies": "'" + owners + "'",
 			"once_submissions": fill("0"), "once_api_keys": "'" + owners + "'", "once_keys": fill("'k'::text"),

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
+	"go.opentelemetry.io/otel/trace"
 
 	"greenroom/db/pg"
 )
@@ -94,7 +95,10 @@ func NewEventGroup(db *bun.DB) *EventGroup {
 // With an idempotency key, the transaction of the events also stores the answer. It returns ErrKeyTaken, and stores
 // nothing, when the key has an answer or another process is storing one. While another call of this process has the
 // key, Record first waits for its end.
-func (g *EventGroup) Record(ctx context.Context, s Submission) ([]int, error) {
+func (g *EventGroup) Record(ctx context.Context, s Submission) (deliveries []int, err error) {
+	ctx, span := startPublish(ctx, s.Events)
+	defer func() { endPublish(span, s.Events, err) }()
+	setOrigin(ctx, s.Events)
 	if len(s.Events) > 1 { // the assumed fan-out of many events would be large
 		if err := g.fanOuts.lookUp(ctx, s.Events); err != nil {
 			return nil, err
@@ -117,6 +121,7 @@ func (g *EventGroup) Record(ctx context.Context, s Submission) ([]int, error) {
 	case m.result.taken:
 		return nil, ErrKeyTaken
 	}
+	noteStored(ctx, s.Events, m.result.deliveries...)
 	return m.result.deliveries, nil
 }
 
@@ -279,7 +284,7 @@ func (g *EventGroup) insert(members []*member, limit time.Duration) (err error) 
 			err = fmt.Errorf("record events: panic: %v\n%s", r, debug.Stack())
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(withFirstTrace(context.Background(), members), limit)
 	defer cancel()
 	ss := make([]Submission, len(members))
 	for i, m := range members {
@@ -296,6 +301,17 @@ func (g *EventGroup) insert(members []*member, limit time.Duration) (err error) 
 		}
 	}
 	return nil
+}
+
+// withFirstTrace returns ctx with the span of the first member that is traced: the statements of the group show in its
+// trace.
+func withFirstTrace(ctx context.Context, members []*member) context.Context {
+	for _, m := range members {
+		if span := trace.SpanFromContext(m.ctx); span.IsRecording() {
+			return trace.ContextWithSpan(ctx, span)
+		}
+	}
+	return ctx
 }
 
 // refused reports whether the group was rejected: nothing was stored, and one member may be the cause. When the

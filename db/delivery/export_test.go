@@ -11,6 +11,20 @@ import (
 // InsertEventsSQL is exported to test its plan.
 var InsertEventsSQL = insertEventsSQL
 
+// InsertEvents is exported to test submissions of several origins in one statement.
+func InsertEvents(ctx context.Context, db bun.IDB, ss []Submission) error {
+	_, err := insertEvents(ctx, db, ss)
+	return err
+}
+
+// Publish does what storing an event does about its origin.
+func Publish(ctx context.Context, es []*Event) {
+	ctx, span := startPublish(ctx, es)
+	setOrigin(ctx, es)
+	noteStored(ctx, es, 1)
+	endPublish(span, es, nil)
+}
+
 // PanicOnce makes the next group panic where it would go to the database.
 func (g *EventGroup) PanicOnce() {
 	var done atomic.Bool
@@ -87,4 +101,15 @@ func (w *FeedWatch) Running() bool {
 func LookForNews(ctx context.Context, db bun.IDB, from, to int64) (companies int, err error) {
 	news, err := changesOfFeed(ctx, db, from, to)
 	return len(news.companies), err
+}
+
+// MoveIn moves lines in a transaction.
+func MoveIn(ctx context.Context, tx bun.Tx, pool *bun.DB, limit int) (heads int, err error) {
+	l := NewLines(pool)
+	if err := l.settle(ctx, tx); err != nil {
+		return 0, err
+	}
+	l.settled = 1 << 40
+	m, err := l.move(ctx, tx, limit)
+	return m.Heads, err
 }

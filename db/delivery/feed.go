@@ -181,7 +181,7 @@ func (q *FeedQuery) page(ctx context.Context, tx bun.Tx, settled int64) (p FeedP
 	}
 	found := make(map[uuid.UUID]Event, len(ids))
 	rows, err := pg.Direct(tx).QueryContext(ctx,
-		"SELECT id, company_id, type, data, occurred_at FROM events WHERE id = ANY ($1)", pgIDs(ids))
+		"SELECT id, company_id, type, data, occurred_at, subject, sequence FROM events WHERE id = ANY ($1)", pgIDs(ids))
 	if err != nil {
 		return p, err
 	}
@@ -189,7 +189,7 @@ func (q *FeedQuery) page(ctx context.Context, tx bun.Tx, settled int64) (p FeedP
 	for rows.Next() {
 		var e Event
 		var data string
-		if err := rows.Scan(&e.ID, &e.CompanyID, &e.Type, &data, &e.OccurredAt); err != nil {
+		if err := rows.Scan(&e.ID, &e.CompanyID, &e.Type, &data, &e.OccurredAt, &e.Subject, &e.Sequence); err != nil {
 			return p, err
 		}
 		e.Data = []byte(data)

@@ -189,15 +189,22 @@ func (r *Replay) makeMissed(ctx context.Context, tx bun.Tx, limit int) (n int, e
 
 const makeMissedSQL = `
 WITH d AS (
-  INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at)
-  SELECT m.id, e.id, w.id, e.company_id, e.type, false, now(), now()
+  INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, is_test, created_at, updated_at, subject,
+    sequence)
+  SELECT m.id, e.id, w.id, e.company_id, e.type, false, now(), now(),
+    CASE WHEN w.ordering IS NOT NULL THEN e.subject END, CASE WHEN w.ordering IS NOT NULL THEN e.sequence END
   FROM unnest($1::uuid[], $2::uuid[]) AS m (event_id, id) JOIN events e ON e.id = m.event_id
     JOIN webhooks w ON w.id = $3 AND w.deleted_at IS NULL
   ON CONFLICT DO NOTHING
-  RETURNING id, webhook_id, company_id
+  RETURNING id, webhook_id, company_id, subject, sequence
 ), q AS (
   INSERT INTO delivery_queue (webhook_id, company_id, delivery_id)
-  SELECT webhook_id, COALESCE(company_id, $4), id FROM d
+  SELECT webhook_id, COALESCE(company_id, $4), id FROM d WHERE subject IS NULL
+), line AS (
+  INSERT INTO line_waiting (delivery_id, webhook_id, subject, sequence, company_id)
+  SELECT id, webhook_id, subject, sequence, COALESCE(company_id, $4) FROM d WHERE subject IS NOT NULL
+), change AS (
+  INSERT INTO line_changes (webhook_id, subject) SELECT DISTINCT webhook_id, subject FROM d WHERE subject IS NOT NULL
 )
 SELECT count(*)::int FROM d`
 

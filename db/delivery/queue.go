@@ -47,6 +47,8 @@ type QueuedDelivery struct {
 	// TokenUntil is when the token that DealTokens took for the first attempt lapses, by this process's clock; zero: it
 	// has none.
 	TokenUntil time.Time
+	// Trace is that of the event; ReadTraces sets it.
+	Trace string
 
 	eventID  uuid.UUID
 	attempts int // recorded ones

@@ -28,8 +28,8 @@ type SweepPage struct {
 	Next SweepCursor
 }
 
-// SweepDeliveries reads the next overdue deliveries, the longest overdue first. It requeues those that are neither
-// queued nor in a batch and overdue by more than grace plus their webhook's timeout: their workflow was lost, or is
+// SweepDeliveries reads the next overdue deliveries, the longest overdue first. It requeues those that are not
+// queued, not in a batch and not waiting in a line, and overdue by more than grace plus their webhook's timeout: their workflow was lost, or is
 // older than the row. The queue entry asks for a redo, which wakes the workflow if it exists. Queued deliveries are
 // only read, so a long backlog costs no writes.
 func SweepDeliveries(
@@ -94,6 +94,7 @@ WITH page AS MATERIALIZED (
     AND NOT EXISTS (SELECT FROM delivery_queue q
       WHERE q.webhook_id = p.webhook_id AND q.company_id = p.company_id AND q.delivery_id = p.id)
     AND p.id NOT IN (SELECT unnest(b.deliveries) FROM delivery_batches b)
+    AND NOT EXISTS (SELECT FROM line_waiting l WHERE l.delivery_id = p.id)
 ), locked AS MATERIALIZED (
   SELECT d.id, lost.since FROM lost JOIN deliveries d ON d.id = lost.id FOR UPDATE OF d SKIP LOCKED
 ), noted AS (

@@ -47,6 +47,26 @@ func (e *engine) cases() []use {
 			n, err := delivery.NewEventGroup(pool).Estimate(ctx, e.events(2))
 			return enough(n, 2*20, err)
 		}},
+		{name: "move_lines", n: 100, run: func(ctx context.Context, tx bun.Tx, pool *bun.DB) error {
+			_, err := tx.ExecContext(ctx, `INSERT INTO line_changes (webhook_id, subject)
+				SELECT ?, 's' || n FROM generate_series(1, 100) n`, e.hooks[0])
+			if err != nil {
+				return err
+			}
+			heads, err := delivery.MoveIn(ctx, tx, pool, 100)
+			return enough(heads, min(100, e.queued), err)
+		}},
+		{name: "line_of", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			subject := "s1"
+			d := &delivery.Delivery{Status: delivery.Pending, Subject: &subject, WebhookID: e.hooks[0]}
+			err := tx.NewRaw("SELECT delivery_id FROM line_waiting WHERE webhook_id = ? AND subject = 's1' LIMIT 1",
+				e.hooks[0]).Scan(ctx, &d.ID)
+			if err != nil {
+				return err
+			}
+			l, err := delivery.LineOf(ctx, tx, d)
+			return happened(l != nil, err)
+		}},
 		{name: "take", n: n, run: e.take(delivery.TakeOptions{Limit: 500, PerFlow: 500, PerFailing: 500}, "")},
 		{name: "take_for_stream", n: n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			b := delivery.Batch{ID: pg.NewID(), Stream: uuid.NullUUID{UUID: pg.NewID(), Valid: true}}
@@ -226,6 +246,14 @@ func (e *engine) cases() []use {
 			return delivery.LeaveBatch(ctx, tx, b.ID, lease, e.queue(e.waiting))
 		}},
 		{name: "resend", n: 2 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			return delivery.ResendDeliveries(ctx, tx, e.queue(e.waiting))
+		}},
+		{name: "resend_ordered", n: 2 * n, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			_, err := tx.ExecContext(ctx, `UPDATE deliveries SET subject = 's1', sequence = 1, status = 'succeeded'
+				WHERE id IN (?)`, bun.List(e.waiting))
+			if err != nil {
+				return err
+			}
 			return delivery.ResendDeliveries(ctx, tx, e.queue(e.waiting))
 		}},
 		{name: "probe", n: 1, run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {

@@ -63,10 +63,14 @@ type Webhook struct {
 	// CircuitRecovery overrides the configured recovery mode: "manual" or "probe".
 	CircuitRecovery *string `bun:"circuit_recovery"`
 	// NotifyEmail gets mail about changes of the webhook; nil: the company's address does, if it has one.
-	NotifyEmail *string    `bun:"notify_email"`
-	CreatedAt   time.Time  `bun:"created_at"`
-	UpdatedAt   time.Time  `bun:"updated_at"`
-	DeletedAt   *time.Time `bun:"deleted_at"`
+	NotifyEmail *string `bun:"notify_email"`
+	// Ordering nil: deliveries do not wait for each other. OrderingBlocks: one that failed for good blocks its subject
+	// until it is sent again or canceled; otherwise the next one follows.
+	Ordering       *string    `bun:"ordering"`
+	OrderingBlocks bool       `bun:"ordering_blocks"`
+	CreatedAt      time.Time  `bun:"created_at"`
+	UpdatedAt      time.Time  `bun:"updated_at"`
+	DeletedAt      *time.Time `bun:"deleted_at"`
 }
 
 // SecretField, SigningKeyField and HeaderField are the field names that sealed values are bound to.
@@ -226,6 +230,11 @@ func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string
 	if err != nil {
 		return fmt.Errorf("update webhook: %w", pg.Translate(err))
 	}
+	if before.OrderingBlocks && !w.OrderingBlocks {
+		if err := Unblock(ctx, tx, w.ID); err != nil {
+			return err
+		}
+	}
 	if slices.Contains(columns, "secret") {
 		if err := recordAbout(ctx, tx, w, catalog.SecretRotated, secretRotated{w.named(), nil}); err != nil {
 			return err
@@ -255,6 +264,9 @@ func DeleteWebhook(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 		return fmt.Errorf("delete webhook: %w", err)
 	}
 	if _, err := cancelPage(ctx, tx, id, firstCancelPage); err != nil {
+		return err
+	}
+	if err := Unblock(ctx, tx, id); err != nil {
 		return err
 	}
 	return AddCommand(ctx, tx, CircuitChanged, id, nil)

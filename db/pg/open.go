@@ -26,6 +26,8 @@ type Options struct {
 	MaxConns int
 	// Engine: the pool is for the statements of the delivery engine, which name each row that they touch.
 	Engine bool
+	// Trace: statements of sampled traces are spans.
+	Trace bool
 }
 
 // Planner returns the settings with which PostgreSQL plans the pool's statements.
@@ -56,6 +58,9 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 	maps.Copy(cfg.RuntimeParams, o.Planner())
 	noticeFailures(cfg, o.URL)
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // for Bun's statements; see Direct
+	if o.Trace {
+		cfg.Tracer = newTracer()
+	}
 	sqldb := stdlib.OpenDB(*cfg)
 	if o.MaxConns == 0 {
 		o.MaxConns = 40

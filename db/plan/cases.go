@@ -271,6 +271,16 @@ func (p *Past) queueCases(many int) []Case {
 		}},
 		{Name: "sweep, empty queue", Partitions: every, Rows: 2000, Run: sweep},
 		{Name: "take 100 of 1000", Waiting: few, Partitions: 2, Rows: 3 * few, Run: take(batch)},
+		{
+			Name: "take 100 of 1000, with their traces", Waiting: few, Partitions: 2, Rows: 3*few + batch,
+			Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+				t, err := delivery.TakeDeliveries(ctx, tx, delivery.TakeOptions{Limit: batch, PerFlow: batch})
+				if err != nil {
+					return err
+				}
+				return enough("taken", t.Taken, batch, delivery.ReadTraces(ctx, tx, t.Ready))
+			},
+		},
 		{Name: "load one", Waiting: few, Partitions: 1, Rows: 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			_, err := delivery.LoadJob(ctx, tx, p.nextWaiting().DeliveryID, uuid.New(), 1)
 			return err

@@ -60,7 +60,7 @@ type commandRound struct {
 }
 
 func (t *commandRound) try(ctx context.Context, c delivery.Command) {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	ctx, cancel := context.WithTimeout(delivery.WithTrace(ctx, c.Trace), startLimit)
 	defer cancel()
 	err := t.execute(ctx, c)
 	if err == nil {

@@ -133,6 +133,11 @@ func (d *Dispatcher) startEach(
 	if err := waitsForTemporal(ctx, tx); err != nil {
 		return nil, err
 	}
+	if d.o.Traced {
+		if err := delivery.ReadTraces(ctx, tx, alone); err != nil {
+			return nil, err
+		}
+	}
 	failed, r.Unavailable = d.startAll(ctx, alone, atOnce, time.Now().Add(startsFor))
 	r.Failed += len(failed)
 	r.more = r.more || len(failed) > 0
@@ -282,7 +287,7 @@ func (d *Dispatcher) startDelivery(ctx context.Context, q delivery.QueuedDeliver
 	in := deliverInput(q)
 	in.Slow = in.Slow || d.o.Endpoints.Slow(q.WebhookID)
 	in.HasToken = time.Now().Before(q.TokenUntil)
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	ctx, cancel := context.WithTimeout(delivery.WithTrace(ctx, q.Trace), startLimit)
 	defer cancel()
 	if q.EnsureWorkflow { // its workflow may wait for a time that has passed: it is woken, or started
 		o := d.startOptions(q)

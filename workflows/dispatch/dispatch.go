@@ -25,6 +25,7 @@ import (
 
 	"greenroom/activities/deliver"
 	"greenroom/activities/inflight"
+	"greenroom/db/delivery"
 	"greenroom/db/leader"
 	"greenroom/db/pg"
 )
@@ -47,6 +48,8 @@ type Options struct {
 	// Versioned workers do not use eager starts: these go to this process's worker even if its version is not the
 	// current one, which would then have to continue the workflow.
 	Versioned bool
+	// Traced: workflows continue the traces of the events that they deliver.
+	Traced bool
 	// Prepare, when not nil, makes sure that Temporal has what workflows need. The leader calls it before each
 	// reconciliation, because Temporal's store may have come back empty.
 	Prepare   func(ctx context.Context) error
@@ -86,7 +89,7 @@ type InterviewSettings struct {
 type Dispatcher struct {
 	o Options
 	// Each holds one hint that there may be something to take.
-	deliveries, singles, commands chan struct{}
+	deliveries, singles, commands, moved chan struct{}
 
 	temporal congestion
 
@@ -99,6 +102,9 @@ type Dispatcher struct {
 
 	// singlesAfter belongs to the loop of dispatchSingles: no singles are taken before.
 	singlesAfter time.Time
+
+	// lines belongs to the loop of moveLines.
+	lines *delivery.Lines
 
 	batches pendingBatches
 	tokens  singleTokens
@@ -124,6 +130,8 @@ func New(o Options) *Dispatcher {
 	}
 	return &Dispatcher{
 		o: o, deliveries: make(chan struct{}, 1), singles: make(chan struct{}, 1), commands: make(chan struct{}, 1),
+		moved:      make(chan struct{}, 1),
+		lines:      delivery.NewLines(o.DB),
 		pacer:      pacer{above: o.BatchAbove, processes: o.Endpoints.Processes},
 		limits:     newLimits(),
 		blocked:    blockedWebhooks{hint: make(chan struct{}, 1)},
@@ -164,6 +172,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	wg.Go(func() { d.loop(ctx, d.dispatchCommands, d.commands) })
 	wg.Go(func() { d.loop(ctx, d.dispatchSingles, d.singles) })
 	wg.Go(func() { d.loop(ctx, d.pauseBlocked, d.blocked.hint) })
+	wg.Go(func() { d.loop(ctx, d.moveLines, d.moved) })
 	// One round of deliveries at a time: concurrent rounds started more than the attempts could keep up with (measured).
 	wg.Go(func() { d.loop(ctx, d.pacedDeliveries, d.deliveries) })
 	wg.Wait()

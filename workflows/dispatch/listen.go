@@ -46,7 +46,7 @@ func (d *Dispatcher) listenOnce(ctx context.Context) error {
 		if _, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{delivery.QueueChannel}.Sanitize()); err != nil {
 			return err
 		}
-		d.Wake() // for rows written between the last round and LISTEN
+		d.wakeAll() // for rows written between the last round and LISTEN
 		proof := listenProof + uuid.NewString()
 		if _, err := d.o.DB.ExecContext(ctx, "SELECT pg_notify(?, ?)", delivery.QueueChannel, proof); err != nil {
 			return err
@@ -64,11 +64,19 @@ func (d *Dispatcher) listenOnce(ctx context.Context) error {
 			case strings.HasPrefix(n.Payload, listenProof):
 			case n.Payload == delivery.OnlyDeliveries:
 				wake(d.deliveries)
+			case n.Payload == delivery.OrderedDeliveries:
+				d.WakeLines()
+				wake(d.deliveries)
 			default:
-				d.Wake()
+				d.wakeAll()
 			}
 		}
 	})
+}
+
+func (d *Dispatcher) wakeAll() {
+	d.WakeLines()
+	d.Wake()
 }
 
 // reportNoNotification says what to set when a pooler drops notifications.

@@ -119,6 +119,9 @@ func (d *Dispatcher) keepPartitions(ctx context.Context) error {
 	if err != nil && !errors.Is(err, delivery.ErrPartitionBusy) {
 		return fmt.Errorf("drop partitions: %w", err)
 	}
+	if err := delivery.TidyLines(ctx, d.o.DB); err != nil {
+		return err
+	}
 	if busy := errors.Join(made, err); busy != nil {
 		d.o.Logger.WarnContext(ctx, "partitions are left for the next upkeep", "error", busy)
 	}

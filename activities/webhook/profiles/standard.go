@@ -1,13 +1,14 @@
 package profiles
 
 import (
+	"strconv"
 	"time"
 
 	"greenroom/activities/webhook"
 )
 
 // standard is the Standard Webhooks contract (https://www.standardwebhooks.com), meant for new receivers:
-// {"type","timestamp","data"}, any 2xx, and no headers of its own. It accepts every type of the catalogue, and those
+// {"type","timestamp","data"}, with "subject" and "sequence" for an event that is about something, any 2xx, and no headers of its own. It accepts every type of the catalogue, and those
 // that a company registers, under their own names.
 var standard = webhook.Profile{
 	Name: Standard,
@@ -38,6 +39,12 @@ func renderStandard(m webhook.Message) ([]byte, error) {
 	b = appendString(b, m.EventName)
 	b = append(b, `,"timestamp":`...)
 	b = appendTime(b, m.OccurredAt)
+	if m.Subject != "" {
+		b = append(b, `,"subject":`...)
+		b = appendString(b, m.Subject)
+		b = append(b, `,"sequence":`...)
+		b = strconv.AppendInt(b, m.Sequence, 10)
+	}
 	b = append(b, `,"data":`...)
 	b = append(b, data...)
 	return append(b, '}'), nil

@@ -189,8 +189,16 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 	if err != nil {
 		return DeliveryDetail{}, err
 	}
+	line, err := delivery.LineOf(ctx, a.DB, d)
+	if err != nil {
+		return DeliveryDetail{}, err
+	}
 	detail := DeliveryDetail{
-		Delivery: showDelivery(&named[0]), Attempts: make([]Attempt, len(attempts)), Explanation: explain(d, attempts, w),
+		Delivery: showDelivery(
+			&named[0],
+		),
+		Attempts:    make([]Attempt, len(attempts)),
+		Explanation: explain(d, attempts, w, line),
 	}
 	detail.webhook = receivers[d.WebhookID]
 	if json.Valid(d.Body) {
@@ -216,8 +224,10 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 }
 
 // explain is the API's explanation with commands in place of requests.
-func explain(d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webhook) api.Explanation {
-	e := api.Explain(d, attempts, w)
+func explain(
+	d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webhook, line *delivery.Line,
+) api.Explanation {
+	e := api.Explain(d, attempts, w, line)
 	id, hook := d.ID.String(), d.WebhookID.String()
 	e.Next = strings.NewReplacer(
 		"POST /deliveries/"+id+"/retry", "greenroom deliveries retry "+id,

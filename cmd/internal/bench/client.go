@@ -15,6 +15,7 @@ import (
 
 	"greenroom/activities/webhook/profiles"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
 )
 
 const (
@@ -31,6 +32,9 @@ type apiClient struct {
 	next  atomic.Uint64
 	http  *http.Client
 	keyed bool // each request has a new Idempotency-Key
+	// subjects and ordered are as in scenario.
+	subjects int
+	ordered  bool
 }
 
 func newAPIClient(urls []string) *apiClient {
@@ -66,24 +70,28 @@ func (c *apiClient) post(ctx context.Context, key, path string, body []byte, wan
 
 // publish posts one event.
 func (c *apiClient) publish(ctx context.Context, key string, phase, seq int) error {
-	return c.post(ctx, key, "/events", eventBody(phase, seq), http.StatusAccepted)
+	return c.post(ctx, key, "/events", c.eventBody(phase, seq), http.StatusAccepted)
 }
 
 // publishArray posts several events in one request.
 func (c *apiClient) publishArray(ctx context.Context, key string, phase int, seqs []int) error {
 	bodies := make([][]byte, len(seqs))
 	for i, seq := range seqs {
-		bodies[i] = eventBody(phase, seq)
+		bodies[i] = c.eventBody(phase, seq)
 	}
 	body := append(append([]byte{'['}, bytes.Join(bodies, []byte{','})...), ']')
 	return c.post(ctx, key, "/events", body, http.StatusAccepted)
 }
 
 // eventBody returns a request whose data has payloadBytes bytes.
-func eventBody(phase, seq int) []byte {
+func (c *apiClient) eventBody(phase, seq int) []byte {
 	data := fmt.Sprintf(`{"phase":%d,"seq":%d,"text":"`, phase, seq)
 	fill := strings.Repeat("x", payloadBytes-len(data)-len(`"}`))
-	return fmt.Appendf(nil, `{"type":%q,"data":%s%s"}}`, catalog.InterviewStarted, data, fill)
+	subject := ""
+	if c.subjects > 0 {
+		subject = fmt.Sprintf(`"subject":"bench:%d",`, seq%c.subjects)
+	}
+	return fmt.Appendf(nil, `{"type":%q,%s"data":%s%s"}}`, catalog.InterviewStarted, subject, data, fill)
 }
 
 // Filters of three conditions: of every event that is published, and of none.
@@ -99,6 +107,9 @@ func (c *apiClient) createWebhook(ctx context.Context, key, endpoint, filter str
 	}
 	if filter != "" {
 		hook["filter"] = json.RawMessage(filter)
+	}
+	if c.ordered {
+		hook["ordering"] = delivery.BySubject
 	}
 	body, err := json.Marshal(hook)
 	if err != nil {

@@ -16,6 +16,8 @@ type scenario struct {
 	hanging   int  // webhooks of the last company instead: their endpoints read and never respond
 	keyed     bool // each event is published with a new Idempotency-Key
 	filtered  bool // each webhook has a filter, and as many again have one that matches no event
+	subjects  int  // events are about so many subjects in turn; 0: about none
+	ordered   bool // webhooks have ordering
 	delay     time.Duration
 	onRequest bool // runs only if named
 	processes int  // APIs, and as many workers, each on one processor; 0 is one of each on all processors
@@ -26,6 +28,9 @@ var scenarios = []scenario{
 	{name: "saturated-1", companies: 1, fan: 1, run: saturated},
 	{name: "saturated-10", companies: 10, fan: 1, run: saturated},
 	{name: "saturated-10-keyed", companies: 10, fan: 1, keyed: true, run: saturated},
+	{name: "subjects", companies: 10, fan: 1, subjects: 10_000, run: saturated},
+	{name: "ordered", companies: 10, fan: 1, subjects: 10_000, ordered: true, run: saturated},
+	{name: "ordered-offered-50", companies: 10, fan: 1, subjects: 10_000, ordered: true, run: offered(50)},
 	{name: "saturated-100", companies: 100, fan: 1, run: saturated},
 	{name: "fanout-10", companies: 1, fan: 10, run: saturated},
 	{name: "fanout-5", companies: 1, fan: 5, run: saturated},

@@ -71,7 +71,7 @@ func TestPercentile(t *testing.T) {
 
 func TestEventBodyHasThePayloadAndTheReceiverReadsIt(t *testing.T) {
 	t.Parallel()
-	body := eventBody(3, 98_765)
+	body := new(apiClient).eventBody(3, 98_765)
 	require.JSONEq(
 		t,
 		fmt.Sprintf(`{"type":"interview.started","data":%s}`, body[len(`{"type":"interview.started","data":`):len(body)-1]),

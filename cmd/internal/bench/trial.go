@@ -112,7 +112,7 @@ func sizesOf(quick bool) sizes {
 // register creates the companies, their keys and their webhooks.
 func (t *trial) register(ctx context.Context) error {
 	t.client = newAPIClient(t.system.urls)
-	t.client.keyed = t.scenario.keyed
+	t.client.keyed, t.client.subjects, t.client.ordered = t.scenario.keyed, t.scenario.subjects, t.scenario.ordered
 	companies := min(t.scenario.companies, t.sizes.endpoints)
 	for i := range companies {
 		key, err := testbed.CreateCompany(ctx, t.system.db, t.system.stores.secret, fmt.Sprintf("Company %d", i+1))

@@ -41,6 +41,7 @@ type Config struct {
 	Retention                  Retention
 	Media                      Media
 	Log                        Log
+	Tracing                    Tracing
 	Pprof                      Pprof
 	Dev                        Dev
 
@@ -248,6 +249,16 @@ const (
 	LogText LogFormat = "text"
 	LogJSON LogFormat = "json"
 )
+
+// Tracing configures the traces of OpenTelemetry.
+type Tracing struct {
+	// Endpoint is the http(s) URL of a collector; its path is a prefix of OTLP's paths. Empty: OpenTelemetry's own
+	// variables decide.
+	Endpoint    string
+	SampleRatio float64 // of requests to the API, 0 to 1
+	// Propagate: receivers get the trace context of their attempts.
+	Propagate bool
+}
 
 // Pprof configures the profiling server.
 type Pprof struct {

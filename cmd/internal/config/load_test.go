@@ -109,6 +109,9 @@ var everySetting = map[string]string{
 	"media.s3_secret_key":                 "s3-secret",
 	"log.level":                           "warn",
 	"log.format":                          "json",
+	"tracing.endpoint":                    "http://collector.example:4318/",
+	"tracing.sample_ratio":                "0.25",
+	"tracing.propagate":                   "true",
 	"pprof.addr":                          "127.0.0.1:83",
 	"dev.dir":                             "/dev-data",
 	"dev.postgres_port":                   "84",
@@ -197,6 +200,9 @@ func assertEverySetting(t *testing.T, c config.Config) {
 		Endpoint: "http://s3.example", Bucket: "bucket", Region: "region", AccessKey: "access", SecretKey: "s3-secret",
 	}}, c.Media)
 	assert.Equal(t, config.Log{Level: slog.LevelWarn, Format: config.LogJSON}, c.Log)
+	assert.Equal(t, config.Tracing{
+		Endpoint: "http://collector.example:4318", SampleRatio: 0.25, Propagate: true,
+	}, c.Tracing)
 	assert.Equal(t, config.Pprof{Addr: "127.0.0.1:83"}, c.Pprof)
 	assert.Equal(t, config.Dev{Dir: "/dev-data", PostgresPort: 84, TemporalPort: 85, TemporalUIPort: 86}, c.Dev)
 }
@@ -319,6 +325,11 @@ func TestLoad_refuses_more_forms(t *testing.T) {
 		{"worker.http_addr", "9091", "must be host:port"},
 		{"temporal.address", "temporal.example", "must be host:port"},
 		{"pprof.addr", "127.0.0.1:-1", "must be host:port"},
+		{"tracing.endpoint", "collector.example:4318", address},
+		{"tracing.sample_ratio", "1.01", "must be a number from 0 to 1"},
+		{"tracing.sample_ratio", "-0.1", "must be a number from 0 to 1"},
+		{"tracing.sample_ratio", "NaN", "must be a number from 0 to 1"},
+		{"tracing.sample_ratio", "10%", "must be a number from 0 to 1"},
 		{"database.url", "postgres://", "must be a PostgreSQL address"},
 		{"smtp.url", "smtp://:587", mailServer},
 		{"smtp.url", "smtp://mail.example/inbox", mailServer},

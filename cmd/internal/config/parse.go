@@ -33,6 +33,14 @@ func whole(least, most int) func(string) (int, error) {
 
 var port = whole(1, 65535)
 
+func ratio(text string) (float64, error) {
+	r, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(r >= 0 && r <= 1) { // NaN is neither
+		return 0, errors.New("must be a number from 0 to 1")
+	}
+	return r, nil
+}
+
 func duration(least time.Duration) func(string) (time.Duration, error) {
 	return func(text string) (time.Duration, error) {
 		d, err := time.ParseDuration(text)

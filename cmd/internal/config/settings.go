@@ -320,6 +320,19 @@ var settings = []setting{
 		func(c *Config) *slog.Level { return &c.Log.Level }, level),
 	define("log.format", string(LogText), "text or json",
 		func(c *Config) *LogFormat { return &c.Log.Format }, oneOf(LogText, LogJSON)),
+	define("tracing.endpoint", "", "URL of an OpenTelemetry collector (OTLP over HTTP) for traces, such as "+
+		"http://127.0.0.1:4318; empty: no traces, unless OTEL_EXPORTER_OTLP_ENDPOINT or …_TRACES_ENDPOINT is set",
+		func(c *Config) *string { return &c.Tracing.Endpoint }, webURL),
+	define(
+		"tracing.sample_ratio",
+		"1",
+		"share of requests to the API that are traced, from 0 to 1; what a request causes "+
+			"is traced with it",
+		func(c *Config) *float64 { return &c.Tracing.SampleRatio },
+		ratio,
+	),
+	define("tracing.propagate", "false", "whether receivers get the trace context of traced deliveries (traceparent)",
+		func(c *Config) *bool { return &c.Tracing.Propagate }, boolean),
 	define("pprof.addr", "", "address of Go's profiling endpoints, for developers; must not be public",
 		func(c *Config) *string { return &c.Pprof.Addr }, hostPort),
 	define("dev.dir", ".data", "directory of all data of greenroom dev",

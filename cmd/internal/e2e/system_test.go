@@ -31,6 +31,7 @@ type system struct {
 	db          *bun.DB
 	databaseURL string
 	url, key    string
+	log         *slog.Logger // of API and worker
 }
 
 // wait is the limit of all waits in tests. It is long because the machine may be slow.
@@ -52,7 +53,7 @@ func setup(t *testing.T, mods ...func(*config.Config)) *system {
 func prepare(t *testing.T, mods ...func(*config.Config)) *system {
 	t.Helper()
 	t.Parallel()
-	s := &system{t: t}
+	s := &system{t: t, log: discard()}
 	s.db, s.databaseURL = dbtest.NewURL(t)
 	cfg, err := config.Load(nil)
 	require.NoError(t, err)
@@ -91,7 +92,7 @@ func (s *system) serve() (stop func()) {
 	s.cfg.HTTP.PublicURL = "http://" + s.cfg.HTTP.Addr
 	s.url = s.cfg.HTTP.PublicURL
 	s.serveKey()
-	return s.background(func(ctx context.Context) error { return service.API(ctx, s.cfg, s.db, ln, discard()) })
+	return s.background(func(ctx context.Context) error { return service.API(ctx, s.cfg, s.db, ln, s.log) })
 }
 
 // serveKey makes later calls use the system's key.
@@ -105,7 +106,7 @@ func (s *system) serveKey() {
 // work starts a worker in this process and returns a function that stops it.
 func (s *system) work() (stop func()) {
 	s.t.Helper()
-	return s.background(func(ctx context.Context) error { return service.Worker(ctx, s.cfg, s.db, discard(), nil) })
+	return s.background(func(ctx context.Context) error { return service.Worker(ctx, s.cfg, s.db, s.log, nil) })
 }
 
 // background runs fn until the test ends or stop is called. Both wait for its end.

@@ -45,6 +45,11 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 	if err != nil {
 		return err
 	}
+	traces, err := startTracing(ctx, cfg, apiSampler(cfg), logger)
+	if err != nil {
+		return err
+	}
+	defer traces.end()
 	engine, err := openEngine(ctx, cfg, engineConns)
 	if err != nil {
 		return err
@@ -94,7 +99,7 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 	}
 	conns := limitConns(ln, cfg.HTTP.MaxConns)
 	srv := &http.Server{
-		Handler:           closeWhenDraining(ctx, handler),
+		Handler:           closeWhenDraining(ctx, traces.handler(handler)),
 		ReadHeaderTimeout: readHeaderLimit,
 		ReadTimeout:       readLimit,
 		WriteTimeout:      writeLimit,

@@ -19,7 +19,9 @@ import (
 
 // OpenDB opens the configured database. It returns an error if the database is unavailable.
 func OpenDB(ctx context.Context, cfg config.Config) (*bun.DB, error) {
-	return pg.Open(ctx, pg.Options{URL: cfg.Database.URL, MaxConns: cfg.Database.MaxConns})
+	return pg.Open(ctx, pg.Options{
+		URL: cfg.Database.URL, MaxConns: cfg.Database.MaxConns, Trace: traced(cfg),
+	})
 }
 
 // engineConns bounds the connections of the API's engine pool: two groups of events and two large submissions are
@@ -29,7 +31,7 @@ const engineConns = 8
 
 // openEngine opens the configured database for the statements of the delivery engine.
 func openEngine(ctx context.Context, cfg config.Config, maxConns int) (*bun.DB, error) {
-	return pg.Open(ctx, pg.Options{URL: cfg.Database.URL, MaxConns: maxConns, Engine: true})
+	return pg.Open(ctx, pg.Options{URL: cfg.Database.URL, MaxConns: maxConns, Engine: true, Trace: traced(cfg)})
 }
 
 // AwaitDB opens the configured database and waits until it is available or ctx ends: an orchestrator restarts a process

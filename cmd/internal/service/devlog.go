@@ -21,9 +21,9 @@ func DevLogger(cfg config.Config, w io.Writer) *slog.Logger {
 	if !isFile || !term.IsTerminal(int(file.Fd())) || cfg.Log.Format == config.LogJSON {
 		return Logger(cfg, w)
 	}
-	return slog.New(shortLines{tint.NewTextHandler(w, &tint.Options{
+	return slog.New(joined(cfg, shortLines{tint.NewTextHandler(w, &tint.Options{
 		Level: cfg.Log.Level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb",
-	})})
+	})}))
 }
 
 // shortLines rewrites the wide lines of requests, attempts and circuits as one short text. Other lines stay.
@@ -40,10 +40,11 @@ func (h shortLines) Handle(ctx context.Context, r slog.Record) error {
 	switch {
 	case r.Message == "attempt":
 		text = fmt.Sprintf("%s → %s %s %sms", values["event_type"], values["host"], answerOf(values), values["duration_ms"])
-		kept = []string{"delivery_id"}
+		kept = []string{"delivery_id", "trace_id"}
 	case r.Message == "request":
 		text = fmt.Sprintf("%s %s %s %.0fms", values["method"], values["route"], values["status"],
 			values["duration_ms"].Float64())
+		kept = []string{"trace_id"}
 	case values["cure"].Kind() == slog.KindString:
 		text = fmt.Sprintf("%s: %s", r.Message, values["cure"])
 		kept = []string{"host", "last_error"}

@@ -15,9 +15,9 @@ import (
 func Logger(cfg config.Config, w io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{Level: cfg.Log.Level}
 	if cfg.Log.Format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.New(joined(cfg, slog.NewJSONHandler(w, o)))
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.New(joined(cfg, slog.NewTextHandler(w, o)))
 }
 
 // quieter filters the log of the Temporal SDK. It drops info lines. An activity that fails is retried, and during

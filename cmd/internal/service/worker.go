@@ -49,6 +49,14 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	if err := h.serve(ctx, cfg); err != nil {
 		return err
 	}
+	traces, err := startTracing(ctx, cfg, workerSampler(), logger)
+	if err != nil {
+		return err
+	}
+	defer traces.end()
+	if err := traces.intercept(&options); err != nil {
+		return err
+	}
 	engine, err := openEngine(ctx, cfg, cfg.Database.MaxConns)
 	if err != nil {
 		return err
@@ -69,7 +77,7 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	endpoints := inflight.New(limitsOf(cfg.Dispatch), func() { dispatcher.Wake() })
 	streams := new(deliver.Streams)
 	o := dispatchOptions(cfg, engine, c, endpoints, logger)
-	o.Streams = streams
+	o.Streams, o.Traced = streams, traces != nil
 	o.Upkeep.SealHeaders = func(ctx context.Context) (int, error) { return db.SealHeaders(ctx, d, box) }
 	if o.MailNotices, err = noticeMailer(cfg, d, logger); err != nil {
 		return err
@@ -84,7 +92,8 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 		return err
 	}
 	delivering := deliveryActivities(cfg, engine, box, egress, endpoints, logger)
-	delivering.Streams = streams
+	delivering.Streams, delivering.Moved = streams, dispatcher.WakeLines
+	delivering.Tracing = deliver.Tracing{Tracer: traces.tracer(), Propagate: cfg.Tracing.Propagate}
 	if err := openJournal(ctx, cfg.Worker, delivering); err != nil {
 		return err
 	}

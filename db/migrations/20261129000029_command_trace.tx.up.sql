@@ -1,0 +1,2 @@
+-- The trace of the change that a command announces, when it is sampled.
+ALTER TABLE commands ADD COLUMN trace_context text;

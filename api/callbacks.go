@@ -16,12 +16,13 @@ import (
 	"greenroom/db/token"
 )
 
-// callbackRoutes receive the reports of the call provider and the analyser. They are authenticated by the token in the
-// URL instead of a key; a wrong token is a 404, like a wrong id.
+// callbackRoutes receive the reports of the call provider, the analyser and the sourcing service. They are
+// authenticated by the token in the URL instead of a key; a wrong token is a 404, like a wrong id.
 func (s *server) callbackRoutes() []surface.Route {
 	return []surface.Route{
 		surface.Post("/callbacks/calls/:id", surface.Public, s.callReported).MaxBody(surface.MaxBody),
 		surface.Post("/callbacks/analyses/:id", surface.Public, s.analysisReported).MaxBody(maxAnalysis),
+		surface.Post("/callbacks/runs/:id", surface.Public, s.runReported).MaxBody(maxRunReport),
 	}
 }
 

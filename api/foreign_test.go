@@ -75,8 +75,13 @@ func (b *bundle) planted() apitest.Foreign {
 			"schema":      object{"examples": []any{object{"note": apitest.Marker}}},
 		},
 	)
+	sourcing, enrichment := b.sourcedRuns(apitest.Marker)
 	return apitest.Foreign{
 		Rows: map[string]string{
+			"/sourcing/:id":                            sourcing.RequestID(),
+			"/sourcing/enrich/:id":                     enrichment.RequestID(),
+			"/sourcing/profiles/:id":                   "planted",
+			"/callbacks/runs/:id":                      sourcing.ID.String(),
 			"/companies/:id":                           b.company.String(),
 			"/webhooks/:id":                            hook,
 			"/webhooks/:id/replays/:rid":               replay,

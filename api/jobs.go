@@ -18,6 +18,7 @@ func (s *server) jobRoutes() []surface.Route {
 	return []surface.Route{
 		surface.List("/jobs", "read:jobs", s.listJobs, "status", "page", "limit"),
 		surface.Post("/jobs", "write:jobs", s.createJob),
+		surface.Post("/jobs/url", "write:jobs", s.importJob).MaxBody(surface.SmallBody).Weighs(0), // waits: see importsTotal
 		surface.Get("/jobs/:id", "read:jobs", s.getJob),
 		surface.Patch("/jobs/:id", "write:jobs", s.updateJob),
 		surface.Delete("/jobs/:id", "delete:jobs", s.deleteJob),
@@ -31,6 +32,8 @@ var jobs = surface.Resource[db.Job]{
 // jobInput is the body of a create (reference §2.11).
 type jobInput struct {
 	Title string `json:"title" validate:"required,max=200"`
+	// CompanyID is the company of the key, which may be repeated; a platform key names a company with it or in the query.
+	CompanyID *uuid.UUID `json:"companyId"`
 	jobFields
 }
 
@@ -225,11 +228,11 @@ func (s *server) listJobs(c *gin.Context) error {
 }
 
 func (s *server) createJob(c *gin.Context) error {
-	company, err := s.CallerCompany(c)
+	in, err := surface.Bind[jobInput](c)
 	if err != nil {
 		return err
 	}
-	in, err := surface.Bind[jobInput](c)
+	company, err := s.ExistingCompanyID(c, in.CompanyID)
 	if err != nil {
 		return err
 	}

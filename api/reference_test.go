@@ -169,8 +169,11 @@ func TestReferenceCreate(t *testing.T) {
 			create(b, with("headers", []object{{"name": "X-A", "value": "b"}})).is(201)
 		}},
 		{
-			"1.4_isActive_is_true_unless_said",
-			func(b *bundle) { require.Equal(b.t, true, create(b, with("name", "n")).is(201)["isActive"]) },
+			"2.4_isActive_is_always_true_on_creation",
+			func(b *bundle) {
+				require.Equal(b.t, true, create(b, with("name", "n")).is(201)["isActive"])
+				require.Equal(b.t, true, create(b, with("isActive", false)).is(201)["isActive"])
+			},
 		},
 		{"1.4_the_order_of_events_means_nothing", func(b *bundle) {
 			one, other := create(b, with("events", []int{2, 3, 0})).is(201)["events"], create(b, with("events", []int{0, 2, 3})).is(201)["events"]

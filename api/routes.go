@@ -30,6 +30,8 @@ func (s *server) routes() []surface.Route {
 		s.apiKeyRoutes(),
 		s.auditRoutes(),
 		s.jobRoutes(),
+		s.sourcingRoutes(),
+		s.billingRoutes(),
 		s.candidateRoutes(),
 		s.agentRoutes(),
 		s.interviewRoutes(),

@@ -46,6 +46,7 @@ type server struct {
 	checks       *schemaChecks
 	tests        *surface.Shares
 	docs         *docs.Site
+	imports      *surface.Shares
 	feed         *delivery.FeedWatch
 	waiters      *surface.Shares
 	stopping     <-chan struct{}
@@ -71,8 +72,9 @@ func New(o Options) (*surface.Mounted, error) {
 	s := &server{
 		Core: core, isReady: o.Ready, showsMetrics: !o.MetricsElsewhere, events: delivery.NewEventGroup(o.Engine),
 		checks: newSchemaChecks(), tests: surface.NewShares(testsTotal, testsEach, testWait),
-		docs: docs.New(o.PublicURL, consolePath),
-		feed: delivery.NewFeedWatch(o.DB), waiters: surface.NewShares(waitersTotal, waitersEach, waiterTurn),
+		imports: surface.NewShares(importsTotal, importsEach, importTurn),
+		docs:    docs.New(o.PublicURL, consolePath),
+		feed:    delivery.NewFeedWatch(o.DB), waiters: surface.NewShares(waitersTotal, waitersEach, waiterTurn),
 		stopping:         o.Stopping,
 		replaysPerSecond: o.ReplaysPerSecond, hasPortal: !o.Console.Disabled,
 	}

@@ -51,11 +51,11 @@ func (b *bundle) tx(fn func(tx bun.Tx) error) { b.Tx(fn) }
 
 // response is an answer in the envelope.
 type response struct {
-	apitest.Response
-	t       *testing.T
-	Success bool            `json:"success"`
-	Data    json.RawMessage `json:"data"`
-	Error   *struct {
+	apitest.Response `json:"-"`
+	t                *testing.T
+	Success          bool            `json:"success"`
+	Data             json.RawMessage `json:"data"`
+	Error            *struct {
 		Code    string         `json:"code"`
 		Message string         `json:"message"`
 		Details map[string]any `json:"details"`

@@ -35,20 +35,21 @@ func (s *server) webhookRoutes() []surface.Route {
 // webhookInput is the body of a create (reference §1.4). The reference does not have auth, profile, rateLimit and
 // circuitRecovery.
 type webhookInput struct {
-	URL             string            `json:"url" validate:"required,max=2048"`
-	Events          surface.EventRefs `json:"events" validate:"required"`
-	Filter          json.RawMessage   `json:"filter"`
-	Name            string            `json:"name" validate:"max=255"`
-	Description     string            `json:"description" validate:"max=10000"`
-	CompanyID       *uuid.UUID        `json:"companyId"`
-	Headers         []surface.Header  `json:"headers" validate:"max=50"`
-	Auth            *surface.Auth     `json:"auth"`
-	IsActive        *bool             `json:"isActive"`
-	Profile         string            `json:"profile"`
-	RateLimit       int               `json:"rateLimit" validate:"gte=0,lte=10000"`
-	CircuitRecovery *string           `json:"circuitRecovery" validate:"oneof=manual probe"`
-	NotifyEmail     *string           `json:"notifyEmail" validate:"max=254,email"`
-	Ordering        *string           `json:"ordering" validate:"oneof=subject"`
+	URL         string            `json:"url" validate:"required,max=2048"`
+	Events      surface.EventRefs `json:"events" validate:"required"`
+	Filter      json.RawMessage   `json:"filter"`
+	Name        string            `json:"name" validate:"max=255"`
+	Description string            `json:"description" validate:"max=10000"`
+	CompanyID   *uuid.UUID        `json:"companyId"`
+	Headers     []surface.Header  `json:"headers" validate:"max=50"`
+	Auth        *surface.Auth     `json:"auth"`
+	// IsActive has no effect: a new webhook is always active (reference §2.4).
+	IsActive        *bool   `json:"isActive"`
+	Profile         string  `json:"profile"`
+	RateLimit       int     `json:"rateLimit" validate:"gte=0,lte=10000"`
+	CircuitRecovery *string `json:"circuitRecovery" validate:"oneof=manual probe"`
+	NotifyEmail     *string `json:"notifyEmail" validate:"max=254,email"`
+	Ordering        *string `json:"ordering" validate:"oneof=subject"`
 	// OrderingOnFailure is what follows a delivery that failed for good: skip, the default, or block.
 	OrderingOnFailure *string `json:"orderingOnFailure" validate:"oneof=skip block"`
 	// SignatureAlgorithms: [algorithms].
@@ -283,7 +284,6 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		Company:         company,
 		Name:            in.Name,
 		Description:     in.Description,
-		Inactive:        in.IsActive != nil && !*in.IsActive,
 		RateLimit:       in.RateLimit,
 		CircuitRecovery: in.CircuitRecovery,
 		NotifyEmail:     in.NotifyEmail,

@@ -166,9 +166,36 @@ func (e *Erasure) count(kind string, n int) {
 const erasedAnswer = `{"success":false,"data":null,"error":{"code":"RESOURCE_NOT_FOUND",` +
 	`"message":"The person of this answer was erased","details":null}}`
 
+// inProfiles begins the cursor of a step that deletes sourced profiles. It is a part of stepAnswers and no step of its
+// own: a worker of an older version would take an unknown step for the last one, but fails to read this cursor.
+const inProfiles = "profiles:"
+
+// eraseSourced deletes a page of the sourced profiles that have the person.
+func (e *Erasure) eraseSourced(ctx context.Context, tx bun.Tx) (err error) {
+	after := uuid.Nil
+	if id := strings.TrimPrefix(e.Cursor, inProfiles); id != "" {
+		if after, err = uuid.Parse(id); err != nil {
+			return fmt.Errorf("read cursor of an erasure: %w", err)
+		}
+	}
+	p, err := EraseProfiles(ctx, tx, e.CompanyID, after, e.person(), erasePage)
+	if err != nil {
+		return err
+	}
+	e.count("sourcedProfiles", p.Erased)
+	e.Cursor = inProfiles + p.Last.String()
+	if p.Looked < erasePage {
+		e.Step, e.Cursor = stepFiles, ""
+	}
+	return nil
+}
+
 // eraseAnswers replaces the company's and the platform's stored answers that have the person. A key that has the person
-// is deleted. There are those of a day, so each API key's are one page.
+// is deleted. There are those of a day, so each API key's are one page. The sourced profiles follow.
 func (e *Erasure) eraseAnswers(ctx context.Context, tx bun.Tx) error {
+	if strings.HasPrefix(e.Cursor, inProfiles) {
+		return e.eraseSourced(ctx, tx)
+	}
 	after, err := e.after()
 	if err != nil {
 		return err
@@ -177,7 +204,7 @@ func (e *Erasure) eraseAnswers(ctx context.Context, tx bun.Tx) error {
 	err = tx.NewRaw(`SELECT id FROM api_keys WHERE id > ? AND (company_id = ? OR company_id IS NULL) ORDER BY id LIMIT 1`,
 		after, e.CompanyID).Scan(ctx, &key)
 	if errors.Is(err, sql.ErrNoRows) {
-		e.Step, e.Cursor = stepFiles, ""
+		e.Cursor = inProfiles
 		return nil
 	}
 	if err != nil {

@@ -96,6 +96,8 @@ func TestErasure(t *testing.T) {
 		CompanyID: b.company, JobID: b.position("Cook", db.JobOpen).ID, CandidateID: c.ID, Comment: "Zyxwvuta left before",
 	}
 	b.tx(func(tx bun.Tx) error { return db.CreateVeto(b.ctx, tx, veto) })
+	b.sourced("p1", "Zyxwvuta Qponmlk", "ZYX+wvu@forget.example")
+	b.sourced("p2", "Somebody Else", "else@stays.example")
 	person := []string{"zyxwvuta", "qponmlk", "wvu@forget.example"}
 	for _, p := range person {
 		require.Contains(t, strings.ToLower(b.dump()), p)
@@ -114,6 +116,7 @@ func TestErasure(t *testing.T) {
 	}
 	require.NotContains(t, left, encodedHex("forget.example"), "a dump shows bytea in hex")
 	require.Contains(t, left, "grace@stays.example", "another person stays")
+	require.Contains(t, left, "else@stays.example", "another sourced person stays")
 	require.Equal(t, db.InterviewScheduled, b.get(kept.ID).Status)
 
 	done, err := db.GetErasure(b.ctx, b, c.ID)
@@ -122,6 +125,7 @@ func TestErasure(t *testing.T) {
 	require.EqualValues(t, 3, done.Removed["deliveries"], "the two above, and one of the bundle's webhook")
 	require.EqualValues(t, 2, done.Removed["canceledDeliveries"])
 	require.EqualValues(t, 1, done.Removed["vetos"])
+	require.EqualValues(t, 1, done.Removed["sourcedProfiles"])
 	receivers, err := db.ErasureReceivers(b.ctx, b, done)
 	require.NoError(t, err)
 	require.Len(t, receivers, 1)

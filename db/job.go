@@ -80,7 +80,7 @@ func CreateJob(ctx context.Context, tx bun.Tx, p *Job) error {
 	if p.Status == "" {
 		p.Status = JobOpen
 	}
-	p.fill()
+	p.Fill()
 	if err := p.copyCompanySettings(ctx, tx); err != nil {
 		return err
 	}
@@ -104,8 +104,8 @@ func (p *Job) copyCompanySettings(ctx context.Context, tx bun.Tx) error {
 	return nil
 }
 
-// fill replaces nil by empty values: these columns are NOT NULL.
-func (p *Job) fill() {
+// Fill replaces nil by empty values: these columns are NOT NULL.
+func (p *Job) Fill() {
 	p.RequiredSkills, p.NiceToHaveSkills = notNil(p.RequiredSkills), notNil(p.NiceToHaveSkills)
 	p.LanguageRequirements, p.Education = notNil(p.LanguageRequirements), notNil(p.Education)
 	p.Metadata, p.Suite = emptyObject(p.Metadata), emptyObject(p.Suite)
@@ -167,7 +167,7 @@ func ListJobs(
 // UpdateJob writes the named columns of p, with job.updated.
 func UpdateJob(ctx context.Context, tx bun.Tx, p *Job, columns ...string) error {
 	p.UpdatedAt = now()
-	p.fill()
+	p.Fill()
 	err := pg.One(tx.NewUpdate().Model(p).Column(append(slices.Clone(columns), "updated_at")...).
 		Where("id = ? AND deleted_at IS NULL", p.ID).Exec(ctx))
 	if err != nil {

@@ -16,6 +16,7 @@ var scopes = []string{
 	"read:interviews", "write:interviews", "delete:interviews",
 	"read:companies", "write:companies", "delete:companies",
 	"read:webhooks", "write:webhooks",
+	"sourcing:write", "sourcing:read", "enrich:write", "read:billing",
 	"read:events", "write:events",
 	"read:deliveries", "write:deliveries",
 	"read:api-keys", "write:api-keys", "read:audit",

@@ -60,6 +60,8 @@ func workflowIDOf(input any) string {
 		row, id = in.ReplayID, ReplayWorkflowID(in.ReplayID)
 	case GenerateInterviewInput:
 		row, id = in.GenerationID, GenerateInterviewWorkflowID(in.GenerationID)
+	case ServiceRunInput:
+		row, id = in.RunID, ServiceRunWorkflowID(in.RunID)
 	}
 	if row == uuid.Nil {
 		return ""

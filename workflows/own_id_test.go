@@ -37,6 +37,7 @@ func TestWorkflowsRefuseAnIncompleteInput(t *testing.T) {
 		{"InterviewID", workflows.Interview, workflows.InterviewInput{NoAnswerDelay: minute}},
 		{"NoAnswerDelay", workflows.Interview, workflows.InterviewInput{InterviewID: id, NoAnswerRetries: 2}},
 		{"GenerationID", workflows.GenerateInterview, workflows.GenerateInterviewInput{}},
+		{"RunID", workflows.ServiceRun, workflows.ServiceRunInput{}},
 	} {
 		var suite testsuite.WorkflowTestSuite
 		env := suite.NewTestWorkflowEnvironment()
@@ -70,6 +71,7 @@ func TestWorkflowsRefuseAnotherID(t *testing.T) {
 		{"replay:" + id.String(), workflows.ReplayDeliveries, workflows.ReplayDeliveriesInput{ReplayID: id, PerSecond: 1}},
 		{"interview:" + id.String(), workflows.Interview, workflows.InterviewInput{InterviewID: id, NoAnswerDelay: minute}},
 		{"generate:" + id.String(), workflows.GenerateInterview, workflows.GenerateInterviewInput{GenerationID: id}},
+		{"run:" + id.String(), workflows.ServiceRun, workflows.ServiceRunInput{RunID: id}},
 	} {
 		var suite testsuite.WorkflowTestSuite
 		env := suite.NewTestWorkflowEnvironment()

@@ -90,6 +90,12 @@ func TransportFailure(err error) string {
 	return "No valid answer came"
 }
 
+// IsBlocked reports whether the guard refused the address of a request, which a retry would not change.
+func IsBlocked(err error) bool {
+	kind, _ := transportFailure(err)
+	return kind == KindBlocked
+}
+
 // timeoutText says what the attempt was waiting for at its deadline.
 func (p *progress) timeoutText() string {
 	switch {

@@ -429,6 +429,42 @@ func (e DoneSuccess) Valid() bool {
 	}
 }
 
+// Defines values for EnrichmentResultsStatus.
+const (
+	EnrichmentResultsStatusCompleted  EnrichmentResultsStatus = "completed"
+	EnrichmentResultsStatusFailed     EnrichmentResultsStatus = "failed"
+	EnrichmentResultsStatusProcessing EnrichmentResultsStatus = "processing"
+)
+
+// Valid indicates whether the value is a known member of the EnrichmentResultsStatus enum.
+func (e EnrichmentResultsStatus) Valid() bool {
+	switch e {
+	case EnrichmentResultsStatusCompleted:
+		return true
+	case EnrichmentResultsStatusFailed:
+		return true
+	case EnrichmentResultsStatusProcessing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EnrichmentResultsSuccess.
+const (
+	EnrichmentResultsSuccessTrue EnrichmentResultsSuccess = true
+)
+
+// Valid indicates whether the value is a known member of the EnrichmentResultsSuccess enum.
+func (e EnrichmentResultsSuccess) Valid() bool {
+	switch e {
+	case EnrichmentResultsSuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EnvelopeSuccess.
 const (
 	EnvelopeSuccessTrue EnvelopeSuccess = true
@@ -486,16 +522,20 @@ const (
 	APIKEYSUSPENDED         ErrorDetailCode = "API_KEY_SUSPENDED"
 	CONFLICT                ErrorDetailCode = "CONFLICT"
 	EVENTSREMOVED           ErrorDetailCode = "EVENTS_REMOVED"
+	EXTRACTIONFAILED        ErrorDetailCode = "EXTRACTION_FAILED"
 	IDEMPOTENCYCONFLICT     ErrorDetailCode = "IDEMPOTENCY_CONFLICT"
 	INSUFFICIENTPERMISSIONS ErrorDetailCode = "INSUFFICIENT_PERMISSIONS"
 	INTERNALERROR           ErrorDetailCode = "INTERNAL_ERROR"
 	INVALIDAPIKEY           ErrorDetailCode = "INVALID_API_KEY"
+	INVALIDJOBTITLE         ErrorDetailCode = "INVALID_JOB_TITLE"
 	INVALIDSTATE            ErrorDetailCode = "INVALID_STATE"
 	IPNOTALLOWED            ErrorDetailCode = "IP_NOT_ALLOWED"
 	METHODNOTALLOWED        ErrorDetailCode = "METHOD_NOT_ALLOWED"
 	MISSINGREQUIREDFIELD    ErrorDetailCode = "MISSING_REQUIRED_FIELD"
 	PAYLOADTOOLARGE         ErrorDetailCode = "PAYLOAD_TOO_LARGE"
+	PROFILENOTFOUND         ErrorDetailCode = "PROFILE_NOT_FOUND"
 	QUOTAEXCEEDED           ErrorDetailCode = "QUOTA_EXCEEDED"
+	REQUESTNOTFOUND         ErrorDetailCode = "REQUEST_NOT_FOUND"
 	REQUESTTIMEOUT          ErrorDetailCode = "REQUEST_TIMEOUT"
 	RESOURCEACCESSDENIED    ErrorDetailCode = "RESOURCE_ACCESS_DENIED"
 	RESOURCENOTFOUND        ErrorDetailCode = "RESOURCE_NOT_FOUND"
@@ -515,6 +555,8 @@ func (e ErrorDetailCode) Valid() bool {
 		return true
 	case EVENTSREMOVED:
 		return true
+	case EXTRACTIONFAILED:
+		return true
 	case IDEMPOTENCYCONFLICT:
 		return true
 	case INSUFFICIENTPERMISSIONS:
@@ -522,6 +564,8 @@ func (e ErrorDetailCode) Valid() bool {
 	case INTERNALERROR:
 		return true
 	case INVALIDAPIKEY:
+		return true
+	case INVALIDJOBTITLE:
 		return true
 	case INVALIDSTATE:
 		return true
@@ -533,7 +577,11 @@ func (e ErrorDetailCode) Valid() bool {
 		return true
 	case PAYLOADTOOLARGE:
 		return true
+	case PROFILENOTFOUND:
+		return true
 	case QUOTAEXCEEDED:
+		return true
+	case REQUESTNOTFOUND:
 		return true
 	case REQUESTTIMEOUT:
 		return true
@@ -639,6 +687,36 @@ func (e FanOutReason) Valid() bool {
 	}
 }
 
+// Defines values for FilterTestEventsReason.
+const (
+	FilterTestEventsReasonAboutItself   FilterTestEventsReason = "about_itself"
+	FilterTestEventsReasonErased        FilterTestEventsReason = "erased"
+	FilterTestEventsReasonFiltered      FilterTestEventsReason = "filtered"
+	FilterTestEventsReasonLessThanNil   FilterTestEventsReason = "<nil>"
+	FilterTestEventsReasonNotSubscribed FilterTestEventsReason = "not_subscribed"
+	FilterTestEventsReasonTest          FilterTestEventsReason = "test"
+)
+
+// Valid indicates whether the value is a known member of the FilterTestEventsReason enum.
+func (e FilterTestEventsReason) Valid() bool {
+	switch e {
+	case FilterTestEventsReasonAboutItself:
+		return true
+	case FilterTestEventsReasonErased:
+		return true
+	case FilterTestEventsReasonFiltered:
+		return true
+	case FilterTestEventsReasonLessThanNil:
+		return true
+	case FilterTestEventsReasonNotSubscribed:
+		return true
+	case FilterTestEventsReasonTest:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for InterviewAnalysisStatus.
 const (
 	InterviewAnalysisStatusCOMPLETED   InterviewAnalysisStatus = "COMPLETED"
@@ -702,6 +780,66 @@ func (e InterviewType) Valid() bool {
 	case InterviewTypeONLINE:
 		return true
 	case InterviewTypePHONE:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JobPreviewCreatedAt.
+const (
+	JobPreviewCreatedAtEmpty JobPreviewCreatedAt = ""
+)
+
+// Valid indicates whether the value is a known member of the JobPreviewCreatedAt enum.
+func (e JobPreviewCreatedAt) Valid() bool {
+	switch e {
+	case JobPreviewCreatedAtEmpty:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JobPreviewID.
+const (
+	JobPreviewIDEmpty JobPreviewID = ""
+)
+
+// Valid indicates whether the value is a known member of the JobPreviewID enum.
+func (e JobPreviewID) Valid() bool {
+	switch e {
+	case JobPreviewIDEmpty:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JobPreviewNumber.
+const (
+	N0 JobPreviewNumber = 0
+)
+
+// Valid indicates whether the value is a known member of the JobPreviewNumber enum.
+func (e JobPreviewNumber) Valid() bool {
+	switch e {
+	case N0:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JobPreviewUpdatedAt.
+const (
+	JobPreviewUpdatedAtEmpty JobPreviewUpdatedAt = ""
+)
+
+// Valid indicates whether the value is a known member of the JobPreviewUpdatedAt enum.
+func (e JobPreviewUpdatedAt) Valid() bool {
+	switch e {
+	case JobPreviewUpdatedAtEmpty:
 		return true
 	default:
 		return false
@@ -921,9 +1059,11 @@ const (
 	DeleteCompanies  Scope = "delete:companies"
 	DeleteInterviews Scope = "delete:interviews"
 	DeleteJobs       Scope = "delete:jobs"
+	EnrichWrite      Scope = "enrich:write"
 	ReadAPIKeys      Scope = "read:api-keys"
 	ReadAgents       Scope = "read:agents"
 	ReadAudit        Scope = "read:audit"
+	ReadBilling      Scope = "read:billing"
 	ReadCandidates   Scope = "read:candidates"
 	ReadCompanies    Scope = "read:companies"
 	ReadDeliveries   Scope = "read:deliveries"
@@ -931,6 +1071,8 @@ const (
 	ReadInterviews   Scope = "read:interviews"
 	ReadJobs         Scope = "read:jobs"
 	ReadWebhooks     Scope = "read:webhooks"
+	SourcingRead     Scope = "sourcing:read"
+	SourcingWrite    Scope = "sourcing:write"
 	WriteAPIKeys     Scope = "write:api-keys"
 	WriteAgents      Scope = "write:agents"
 	WriteCandidates  Scope = "write:candidates"
@@ -959,11 +1101,15 @@ func (e Scope) Valid() bool {
 		return true
 	case DeleteJobs:
 		return true
+	case EnrichWrite:
+		return true
 	case ReadAPIKeys:
 		return true
 	case ReadAgents:
 		return true
 	case ReadAudit:
+		return true
+	case ReadBilling:
 		return true
 	case ReadCandidates:
 		return true
@@ -978,6 +1124,10 @@ func (e Scope) Valid() bool {
 	case ReadJobs:
 		return true
 	case ReadWebhooks:
+		return true
+	case SourcingRead:
+		return true
+	case SourcingWrite:
 		return true
 	case WriteAPIKeys:
 		return true
@@ -996,6 +1146,144 @@ func (e Scope) Valid() bool {
 	case WriteJobs:
 		return true
 	case WriteWebhooks:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServiceRequestStatus.
+const (
+	ServiceRequestStatusProcessing ServiceRequestStatus = "processing"
+)
+
+// Valid indicates whether the value is a known member of the ServiceRequestStatus enum.
+func (e ServiceRequestStatus) Valid() bool {
+	switch e {
+	case ServiceRequestStatusProcessing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServiceRequestSuccess.
+const (
+	ServiceRequestSuccessTrue ServiceRequestSuccess = true
+)
+
+// Valid indicates whether the value is a known member of the ServiceRequestSuccess enum.
+func (e ServiceRequestSuccess) Valid() bool {
+	switch e {
+	case ServiceRequestSuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SourcingResultsStatus.
+const (
+	SourcingResultsStatusCompleted  SourcingResultsStatus = "completed"
+	SourcingResultsStatusFailed     SourcingResultsStatus = "failed"
+	SourcingResultsStatusProcessing SourcingResultsStatus = "processing"
+)
+
+// Valid indicates whether the value is a known member of the SourcingResultsStatus enum.
+func (e SourcingResultsStatus) Valid() bool {
+	switch e {
+	case SourcingResultsStatusCompleted:
+		return true
+	case SourcingResultsStatusFailed:
+		return true
+	case SourcingResultsStatusProcessing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SourcingResultsSuccess.
+const (
+	SourcingResultsSuccessTrue SourcingResultsSuccess = true
+)
+
+// Valid indicates whether the value is a known member of the SourcingResultsSuccess enum.
+func (e SourcingResultsSuccess) Valid() bool {
+	switch e {
+	case SourcingResultsSuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UsageCompaniesBillingSystem.
+const (
+	Minutes UsageCompaniesBillingSystem = "minutes"
+)
+
+// Valid indicates whether the value is a known member of the UsageCompaniesBillingSystem enum.
+func (e UsageCompaniesBillingSystem) Valid() bool {
+	switch e {
+	case Minutes:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UsageBreakdownCostKey.
+const (
+	InterviewMinutes   UsageBreakdownCostKey = "interview_minutes"
+	ProfileEnrichments UsageBreakdownCostKey = "profile_enrichments"
+	SourcingCandidates UsageBreakdownCostKey = "sourcing_candidates"
+)
+
+// Valid indicates whether the value is a known member of the UsageBreakdownCostKey enum.
+func (e UsageBreakdownCostKey) Valid() bool {
+	switch e {
+	case InterviewMinutes:
+		return true
+	case ProfileEnrichments:
+		return true
+	case SourcingCandidates:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookOrdering.
+const (
+	WebhookOrderingLessThanNil WebhookOrdering = "<nil>"
+	WebhookOrderingSubject     WebhookOrdering = "subject"
+)
+
+// Valid indicates whether the value is a known member of the WebhookOrdering enum.
+func (e WebhookOrdering) Valid() bool {
+	switch e {
+	case WebhookOrderingLessThanNil:
+		return true
+	case WebhookOrderingSubject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookOrderingOnFailure.
+const (
+	WebhookOrderingOnFailureBlock WebhookOrderingOnFailure = "block"
+	WebhookOrderingOnFailureSkip  WebhookOrderingOnFailure = "skip"
+)
+
+// Valid indicates whether the value is a known member of the WebhookOrderingOnFailure enum.
+func (e WebhookOrderingOnFailure) Valid() bool {
+	switch e {
+	case WebhookOrderingOnFailureBlock:
+		return true
+	case WebhookOrderingOnFailureSkip:
 		return true
 	default:
 		return false
@@ -1041,6 +1329,45 @@ func (e WebhookInputCircuitRecovery) Valid() bool {
 	}
 }
 
+// Defines values for WebhookInputOrdering.
+const (
+	WebhookInputOrderingLessThanNil WebhookInputOrdering = "<nil>"
+	WebhookInputOrderingSubject     WebhookInputOrdering = "subject"
+)
+
+// Valid indicates whether the value is a known member of the WebhookInputOrdering enum.
+func (e WebhookInputOrdering) Valid() bool {
+	switch e {
+	case WebhookInputOrderingLessThanNil:
+		return true
+	case WebhookInputOrderingSubject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookInputOrderingOnFailure.
+const (
+	WebhookInputOrderingOnFailureBlock       WebhookInputOrderingOnFailure = "block"
+	WebhookInputOrderingOnFailureLessThanNil WebhookInputOrderingOnFailure = "<nil>"
+	WebhookInputOrderingOnFailureSkip        WebhookInputOrderingOnFailure = "skip"
+)
+
+// Valid indicates whether the value is a known member of the WebhookInputOrderingOnFailure enum.
+func (e WebhookInputOrderingOnFailure) Valid() bool {
+	switch e {
+	case WebhookInputOrderingOnFailureBlock:
+		return true
+	case WebhookInputOrderingOnFailureLessThanNil:
+		return true
+	case WebhookInputOrderingOnFailureSkip:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WebhookInputSignatureAlgorithms.
 const (
 	WebhookInputSignatureAlgorithmsV1  WebhookInputSignatureAlgorithms = "v1"
@@ -1074,6 +1401,42 @@ func (e WebhookPatchCircuitRecovery) Valid() bool {
 	case WebhookPatchCircuitRecoveryManual:
 		return true
 	case WebhookPatchCircuitRecoveryProbe:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookPatchOrdering.
+const (
+	WebhookPatchOrderingLessThanNil WebhookPatchOrdering = "<nil>"
+	WebhookPatchOrderingSubject     WebhookPatchOrdering = "subject"
+)
+
+// Valid indicates whether the value is a known member of the WebhookPatchOrdering enum.
+func (e WebhookPatchOrdering) Valid() bool {
+	switch e {
+	case WebhookPatchOrderingLessThanNil:
+		return true
+	case WebhookPatchOrderingSubject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookPatchOrderingOnFailure.
+const (
+	WebhookPatchOrderingOnFailureBlock WebhookPatchOrderingOnFailure = "block"
+	WebhookPatchOrderingOnFailureSkip  WebhookPatchOrderingOnFailure = "skip"
+)
+
+// Valid indicates whether the value is a known member of the WebhookPatchOrderingOnFailure enum.
+func (e WebhookPatchOrderingOnFailure) Valid() bool {
+	switch e {
+	case WebhookPatchOrderingOnFailureBlock:
+		return true
+	case WebhookPatchOrderingOnFailureSkip:
 		return true
 	default:
 		return false
@@ -1392,6 +1755,21 @@ const (
 func (e ListAudit200JSONResponseBodySuccess) Valid() bool {
 	switch e {
 	case ListAudit200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetUsage200JSONResponseBodySuccess.
+const (
+	GetUsage200JSONResponseBodySuccessTrue GetUsage200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the GetUsage200JSONResponseBodySuccess enum.
+func (e GetUsage200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case GetUsage200JSONResponseBodySuccessTrue:
 		return true
 	default:
 		return false
@@ -2109,6 +2487,36 @@ func (e CreateJob201JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for CreateJobFromURL200JSONResponseBodySuccess.
+const (
+	CreateJobFromURL200JSONResponseBodySuccessTrue CreateJobFromURL200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the CreateJobFromURL200JSONResponseBodySuccess enum.
+func (e CreateJobFromURL200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case CreateJobFromURL200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreateJobFromURL201JSONResponseBodySuccess.
+const (
+	CreateJobFromURL201JSONResponseBodySuccessTrue CreateJobFromURL201JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the CreateJobFromURL201JSONResponseBodySuccess enum.
+func (e CreateJobFromURL201JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case CreateJobFromURL201JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeleteJob200JSONResponseBodyData.
 const (
 	DeleteJob200JSONResponseBodyDataTrue DeleteJob200JSONResponseBodyData = true
@@ -2199,6 +2607,72 @@ func (e FindReplay200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for DeleteSourcedProfile200JSONResponseBodyData.
+const (
+	DeleteSourcedProfile200JSONResponseBodyDataTrue DeleteSourcedProfile200JSONResponseBodyData = true
+)
+
+// Valid indicates whether the value is a known member of the DeleteSourcedProfile200JSONResponseBodyData enum.
+func (e DeleteSourcedProfile200JSONResponseBodyData) Valid() bool {
+	switch e {
+	case DeleteSourcedProfile200JSONResponseBodyDataTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeleteSourcedProfile200JSONResponseBodySuccess.
+const (
+	DeleteSourcedProfile200JSONResponseBodySuccessTrue DeleteSourcedProfile200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the DeleteSourcedProfile200JSONResponseBodySuccess enum.
+func (e DeleteSourcedProfile200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case DeleteSourcedProfile200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RenderProfilesJSONBodyTheme.
+const (
+	RenderProfilesJSONBodyThemeDark        RenderProfilesJSONBodyTheme = "dark"
+	RenderProfilesJSONBodyThemeLessThanNil RenderProfilesJSONBodyTheme = "<nil>"
+	RenderProfilesJSONBodyThemeLight       RenderProfilesJSONBodyTheme = "light"
+)
+
+// Valid indicates whether the value is a known member of the RenderProfilesJSONBodyTheme enum.
+func (e RenderProfilesJSONBodyTheme) Valid() bool {
+	switch e {
+	case RenderProfilesJSONBodyThemeDark:
+		return true
+	case RenderProfilesJSONBodyThemeLessThanNil:
+		return true
+	case RenderProfilesJSONBodyThemeLight:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RenderProfiles200JSONResponseBodySuccess.
+const (
+	RenderProfiles200JSONResponseBodySuccessTrue RenderProfiles200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the RenderProfiles200JSONResponseBodySuccess enum.
+func (e RenderProfiles200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case RenderProfiles200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListWebhooks200JSONResponseBodySuccess.
 const (
 	ListWebhooks200JSONResponseBodySuccessTrue ListWebhooks200JSONResponseBodySuccess = true
@@ -2208,6 +2682,42 @@ const (
 func (e ListWebhooks200JSONResponseBodySuccess) Valid() bool {
 	switch e {
 	case ListWebhooks200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreateWebhook201JSONResponseBodyDataOrdering.
+const (
+	CreateWebhook201JSONResponseBodyDataOrderingLessThanNil CreateWebhook201JSONResponseBodyDataOrdering = "<nil>"
+	CreateWebhook201JSONResponseBodyDataOrderingSubject     CreateWebhook201JSONResponseBodyDataOrdering = "subject"
+)
+
+// Valid indicates whether the value is a known member of the CreateWebhook201JSONResponseBodyDataOrdering enum.
+func (e CreateWebhook201JSONResponseBodyDataOrdering) Valid() bool {
+	switch e {
+	case CreateWebhook201JSONResponseBodyDataOrderingLessThanNil:
+		return true
+	case CreateWebhook201JSONResponseBodyDataOrderingSubject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreateWebhook201JSONResponseBodyDataOrderingOnFailure.
+const (
+	CreateWebhook201JSONResponseBodyDataOrderingOnFailureBlock CreateWebhook201JSONResponseBodyDataOrderingOnFailure = "block"
+	CreateWebhook201JSONResponseBodyDataOrderingOnFailureSkip  CreateWebhook201JSONResponseBodyDataOrderingOnFailure = "skip"
+)
+
+// Valid indicates whether the value is a known member of the CreateWebhook201JSONResponseBodyDataOrderingOnFailure enum.
+func (e CreateWebhook201JSONResponseBodyDataOrderingOnFailure) Valid() bool {
+	switch e {
+	case CreateWebhook201JSONResponseBodyDataOrderingOnFailureBlock:
+		return true
+	case CreateWebhook201JSONResponseBodyDataOrderingOnFailureSkip:
 		return true
 	default:
 		return false
@@ -2301,6 +2811,21 @@ const (
 func (e CatchUpWebhook202JSONResponseBodySuccess) Valid() bool {
 	switch e {
 	case CatchUpWebhook202JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TestWebhookFilter200JSONResponseBodySuccess.
+const (
+	TestWebhookFilter200JSONResponseBodySuccessTrue TestWebhookFilter200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the TestWebhookFilter200JSONResponseBodySuccess enum.
+func (e TestWebhookFilter200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case TestWebhookFilter200JSONResponseBodySuccessTrue:
 		return true
 	default:
 		return false
@@ -3022,6 +3547,9 @@ type Company struct {
 	Metadata Metadata `json:"metadata"`
 	Name     string   `json:"name"`
 
+	// NotifyEmail address for mail about changes of the company's webhooks
+	NotifyEmail *string `json:"notifyEmail"`
+
 	// Number a short number in addition to the id, for contracts that use numbers
 	Number     int                    `json:"number"`
 	OwnerEmail *string                `json:"ownerEmail"`
@@ -3033,11 +3561,14 @@ type Company struct {
 
 // CompanyInput defines model for CompanyInput.
 type CompanyInput struct {
-	Description *string              `json:"description,omitempty"`
-	Industry    *string              `json:"industry,omitempty"`
-	Location    *string              `json:"location,omitempty"`
-	Metadata    *Metadata            `json:"metadata,omitempty"`
-	Name        string               `json:"name"`
+	Description *string   `json:"description,omitempty"`
+	Industry    *string   `json:"industry,omitempty"`
+	Location    *string   `json:"location,omitempty"`
+	Metadata    *Metadata `json:"metadata,omitempty"`
+	Name        string    `json:"name"`
+
+	// NotifyEmail address for mail about changes of the company's webhooks: failing, circuit opened or closed, disabled, deliveries that failed for good, finished replays, new signing secrets; null for none
+	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
 	OwnerEmail  *openapi_types.Email `json:"ownerEmail,omitempty"`
 	Settings    *struct {
 		// Locale a BCP 47 language tag
@@ -3060,10 +3591,13 @@ type CompanyPatch struct {
 	Industry    *string `json:"industry,omitempty"`
 
 	// InvitesLeft remaining invitations to AI interviews; null for no limit. Only a platform key may set it.
-	InvitesLeft *int                 `json:"invitesLeft,omitempty"`
-	Location    *string              `json:"location,omitempty"`
-	Metadata    *Metadata            `json:"metadata,omitempty"`
-	Name        *string              `json:"name,omitempty"`
+	InvitesLeft *int      `json:"invitesLeft,omitempty"`
+	Location    *string   `json:"location,omitempty"`
+	Metadata    *Metadata `json:"metadata,omitempty"`
+	Name        *string   `json:"name,omitempty"`
+
+	// NotifyEmail address for mail about changes of the company's webhooks: failing, circuit opened or closed, disabled, deliveries that failed for good, finished replays, new signing secrets; null for none
+	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
 	OwnerEmail  *openapi_types.Email `json:"ownerEmail,omitempty"`
 	Settings    *struct {
 		// Locale a BCP 47 language tag
@@ -3107,10 +3641,13 @@ type Delivery struct {
 	LastStatusCode *int `json:"lastStatusCode"`
 
 	// NextAttemptAt when the next attempt is due; null if none is due
-	NextAttemptAt *time.Time         `json:"nextAttemptAt"`
-	Status        DeliveryStatus     `json:"status"`
-	UpdatedAt     time.Time          `json:"updatedAt"`
-	WebhookID     openapi_types.UUID `json:"webhookId"`
+	NextAttemptAt *time.Time     `json:"nextAttemptAt"`
+	Status        DeliveryStatus `json:"status"`
+
+	// Subject the event's subject, if the webhook had `ordering` when the delivery was made: it waits for the deliveries of earlier events of it; null otherwise
+	Subject   *string            `json:"subject"`
+	UpdatedAt time.Time          `json:"updatedAt"`
+	WebhookID openapi_types.UUID `json:"webhookId"`
 
 	// WorkflowID The Temporal workflow of the delivery. For a paused delivery without a workflow of its own, it is the workflow of the open circuit, or null if the webhook is only inactive.
 	WorkflowID *string `json:"workflowId"`
@@ -3160,10 +3697,13 @@ type DeliveryDetail struct {
 	LastStatusCode *int `json:"lastStatusCode"`
 
 	// NextAttemptAt when the next attempt is due; null if none is due
-	NextAttemptAt *time.Time         `json:"nextAttemptAt"`
-	Status        DeliveryStatus     `json:"status"`
-	UpdatedAt     time.Time          `json:"updatedAt"`
-	WebhookID     openapi_types.UUID `json:"webhookId"`
+	NextAttemptAt *time.Time     `json:"nextAttemptAt"`
+	Status        DeliveryStatus `json:"status"`
+
+	// Subject the event's subject, if the webhook had `ordering` when the delivery was made: it waits for the deliveries of earlier events of it; null otherwise
+	Subject   *string            `json:"subject"`
+	UpdatedAt time.Time          `json:"updatedAt"`
+	WebhookID openapi_types.UUID `json:"webhookId"`
 
 	// WorkflowID The Temporal workflow of the delivery. For a paused delivery without a workflow of its own, it is the workflow of the open circuit, or null if the webhook is only inactive.
 	WorkflowID *string `json:"workflowId"`
@@ -3192,6 +3732,40 @@ type Done struct {
 
 // DoneSuccess defines model for Done.Success.
 type DoneSuccess bool
+
+// EnrichmentResults defines model for EnrichmentResults.
+type EnrichmentResults struct {
+	CompletedAt *time.Time `json:"completedAt,omitempty"`
+	CreatedAt   time.Time  `json:"createdAt"`
+
+	// CreditsConsumed one for each enriched profile
+	CreditsConsumed *int `json:"creditsConsumed,omitempty"`
+	Data            *[]struct {
+		Candidate    *SourcedCandidate `json:"candidate,omitempty"`
+		ErrorCode    *string           `json:"errorCode,omitempty"`
+		ErrorMessage *string           `json:"errorMessage,omitempty"`
+		ProfileID    string            `json:"profileId"`
+		Success      bool              `json:"success"`
+	} `json:"data,omitempty"`
+	EnrichedCount *int `json:"enrichedCount,omitempty"`
+
+	// ErrorCode AGENT_ERROR, SERVICE_UNAVAILABLE, TIMEOUT or CANCELED
+	ErrorCode    *string `json:"errorCode,omitempty"`
+	ErrorMessage *string `json:"errorMessage,omitempty"`
+	FailureCount *int    `json:"failureCount,omitempty"`
+
+	// Message while the enrichment is in progress
+	Message   *string                  `json:"message,omitempty"`
+	RequestID string                   `json:"requestId"`
+	Status    EnrichmentResultsStatus  `json:"status"`
+	Success   EnrichmentResultsSuccess `json:"success"`
+}
+
+// EnrichmentResultsStatus defines model for EnrichmentResults.Status.
+type EnrichmentResultsStatus string
+
+// EnrichmentResultsSuccess defines model for EnrichmentResults.Success.
+type EnrichmentResultsSuccess bool
 
 // Envelope defines model for Envelope.
 type Envelope struct {
@@ -3279,7 +3853,13 @@ type Event struct {
 
 	// OccurredAt when the event was stored
 	OccurredAt time.Time `json:"occurredAt"`
-	Type       string    `json:"type"`
+
+	// Sequence grows from each event of the subject to the next, with gaps: compare it, do not count. Deliveries have it in the header `webhook-sequence`. null without a subject
+	Sequence *int64 `json:"sequence"`
+
+	// Subject what the event is about; null for nothing
+	Subject *string `json:"subject"`
+	Type    string  `json:"type"`
 }
 
 // EventAccepted defines model for EventAccepted.
@@ -3320,6 +3900,11 @@ type EventInput struct {
 
 	// Data the content of the event; it must match the schema of the type
 	Data map[string]interface{} `json:"data"`
+
+	// Subject what the event is about: an id, not a person's name. Events of one subject have a growing `sequence`, and webhooks with `ordering` get them in that order. Without it, it is `interview:`, `candidate:` or `job:` with the id that the data has as `interviewId`, `candidateId` or `jobId`, in this order
+	//
+	// Examples: interview:42
+	Subject *string `json:"subject,omitempty"`
 
 	// Type a type of the catalogue or a custom type of the company
 	//
@@ -3483,6 +4068,48 @@ type FanOutReason string
 //
 // Examples: {"data":{"rating":{"$gte":80},"source":{"$in":["ATS","portal"]},"status":"COMPLETED"}}
 type Filter map[string]interface{}
+
+// FilterTest defines model for FilterTest.
+type FilterTest struct {
+	// Complete false if fewer events were looked at than there are within `limit`, because they are large
+	Complete bool `json:"complete"`
+
+	// Events the newest first
+	Events []struct {
+		// Clauses the parts of the filter that the event does not match, as `data.rating.$gte`
+		Clauses []string           `json:"clauses"`
+		ID      openapi_types.UUID `json:"id"`
+
+		// IsSent whether the webhook would get the event
+		IsSent     bool      `json:"isSent"`
+		OccurredAt time.Time `json:"occurredAt"`
+
+		// Reason the first reason against it
+		Reason *FilterTestEventsReason `json:"reason"`
+		Type   string                  `json:"type"`
+
+		// Why the reason in a sentence
+		Why *string `json:"why"`
+	} `json:"events"`
+
+	// Filter what was tried; null for no filter
+	Filter *Filter `json:"filter"`
+
+	// Matched number of events that the webhook would get
+	Matched int `json:"matched"`
+}
+
+// FilterTestEventsReason the first reason against it
+type FilterTestEventsReason string
+
+// FilterTestInput defines model for FilterTestInput.
+type FilterTestInput struct {
+	// Filter the filter to try; null for none. If it is not sent, the webhook's own is tried.
+	Filter *Filter `json:"filter,omitempty"`
+
+	// Limit how many events are looked at, the newest; 0 for the default
+	Limit *int `json:"limit,omitempty"`
+}
 
 // General the result of the analysis; further fields of the analyser are shown too
 type General struct {
@@ -3684,7 +4311,10 @@ type Job struct {
 
 // JobInput defines model for JobInput.
 type JobInput struct {
-	Benefits             *string                `json:"benefits,omitempty"`
+	Benefits *string `json:"benefits,omitempty"`
+
+	// CompanyID the key's own company; a platform key names one here or in the query
+	CompanyID            *openapi_types.UUID    `json:"companyId,omitempty"`
 	ContractType         *string                `json:"contractType,omitempty"`
 	Description          *string                `json:"description,omitempty"`
 	Education            *[]*string             `json:"education,omitempty"`
@@ -3730,6 +4360,45 @@ type JobPatch struct {
 	Status               *string                `json:"status,omitempty"`
 	Title                *string                `json:"title,omitempty"`
 }
+
+// JobPreview defines model for JobPreview.
+type JobPreview struct {
+	Benefits             *string               `json:"benefits"`
+	CompanyID            openapi_types.UUID    `json:"companyId"`
+	ContractType         *string               `json:"contractType"`
+	CreatedAt            JobPreviewCreatedAt   `json:"createdAt"`
+	Description          *string               `json:"description"`
+	Education            []string              `json:"education"`
+	Experience           *string               `json:"experience"`
+	ID                   JobPreviewID          `json:"id"`
+	JobURL               *string               `json:"jobUrl"`
+	LanguageRequirements []LanguageRequirement `json:"languageRequirements"`
+	Location             *JobLocation          `json:"location"`
+
+	// Metadata any JSON object of at most 10 KiB, 5 levels and 50 keys
+	Metadata         Metadata         `json:"metadata"`
+	NiceToHaveSkills []string         `json:"niceToHaveSkills"`
+	Number           JobPreviewNumber `json:"number"`
+	RequiredSkills   []string         `json:"requiredSkills"`
+	Salary           *Salary          `json:"salary"`
+
+	// Status an OPEN job is active
+	Status    string              `json:"status"`
+	Title     string              `json:"title"`
+	UpdatedAt JobPreviewUpdatedAt `json:"updatedAt"`
+}
+
+// JobPreviewCreatedAt defines model for JobPreview.CreatedAt.
+type JobPreviewCreatedAt string
+
+// JobPreviewID defines model for JobPreview.ID.
+type JobPreviewID string
+
+// JobPreviewNumber defines model for JobPreview.Number.
+type JobPreviewNumber int
+
+// JobPreviewUpdatedAt defines model for JobPreview.UpdatedAt.
+type JobPreviewUpdatedAt string
 
 // KeySet defines model for KeySet.
 type KeySet struct {
@@ -3778,6 +4447,9 @@ type Metadata map[string]interface{}
 type Page struct {
 	// Data the items of this page
 	Data []interface{} `json:"data"`
+
+	// Items the same as data, for clients that read items and pagination
+	Items []interface{} `json:"items"`
 
 	// Limit largest number of items on a page
 	Limit int `json:"limit"`
@@ -3861,6 +4533,9 @@ type Profile struct {
 
 // ProfileScheduleFrom the time from which the schedule counts
 type ProfileScheduleFrom string
+
+// ProfileIds ids of profiles, from the results of a sourcing
+type ProfileIds = []string
 
 // ProfileList defines model for ProfileList.
 type ProfileList struct {
@@ -4034,6 +4709,88 @@ type SecretRotation struct {
 	Secret *string `json:"secret,omitempty"`
 }
 
+// ServiceRequest defines model for ServiceRequest.
+type ServiceRequest struct {
+	CreatedAt time.Time `json:"createdAt"`
+	Message   string    `json:"message"`
+
+	// RequestID `req_` or `enr_` and a UUID
+	//
+	// Examples: req_01a1b2c3-d4e5-7f60-8192-a3b4c5d6e7f8
+	RequestID string                `json:"requestId"`
+	Status    ServiceRequestStatus  `json:"status"`
+	Success   ServiceRequestSuccess `json:"success"`
+	UpdatedAt *time.Time            `json:"updatedAt,omitempty"`
+	WebhookID *openapi_types.UUID   `json:"webhookId,omitempty"`
+}
+
+// ServiceRequestStatus defines model for ServiceRequest.Status.
+type ServiceRequestStatus string
+
+// ServiceRequestSuccess defines model for ServiceRequest.Success.
+type ServiceRequestSuccess bool
+
+// SourcedCandidate defines model for SourcedCandidate.
+type SourcedCandidate struct {
+	AiDetailedRationale *[]struct {
+		Company              *string `json:"company,omitempty"`
+		Duration             *string `json:"duration,omitempty"`
+		RelevanceExplanation *string `json:"relevanceExplanation,omitempty"`
+		Title                *string `json:"title,omitempty"`
+	} `json:"aiDetailedRationale,omitempty"`
+	AiFitPoints        *[]string `json:"aiFitPoints,omitempty"`
+	AiRedFlags         *[]string `json:"aiRedFlags,omitempty"`
+	CurrentCompany     *string   `json:"currentCompany,omitempty"`
+	CurrentRole        *string   `json:"currentRole,omitempty"`
+	DetailedExperience *[]struct {
+		Company    *string   `json:"company,omitempty"`
+		Duration   *string   `json:"duration,omitempty"`
+		Highlights *[]string `json:"highlights,omitempty"`
+		Role       *string   `json:"role,omitempty"`
+	} `json:"detailedExperience,omitempty"`
+	Emails      *[]string `json:"emails,omitempty"`
+	Headline    *string   `json:"headline,omitempty"`
+	LinkedinURL *string   `json:"linkedinUrl,omitempty"`
+	Location    *string   `json:"location,omitempty"`
+	MatchScore  *int      `json:"matchScore,omitempty"`
+	Name        string    `json:"name"`
+	ProfileID   string    `json:"profileId"`
+	Rationale   *string   `json:"rationale,omitempty"`
+	Skills      []string  `json:"skills"`
+}
+
+// SourcingResults defines model for SourcingResults.
+type SourcingResults struct {
+	Candidates *[]SourcedCandidate `json:"candidates,omitempty"`
+
+	// CandidatesSourcedCount number of candidates so far
+	CandidatesSourcedCount *int       `json:"candidatesSourcedCount,omitempty"`
+	CompletedAt            *time.Time `json:"completedAt,omitempty"`
+	CreatedAt              time.Time  `json:"createdAt"`
+
+	// ErrorCode AGENT_ERROR, SERVICE_UNAVAILABLE, TIMEOUT or CANCELED
+	ErrorCode    *string `json:"errorCode,omitempty"`
+	ErrorMessage *string `json:"errorMessage,omitempty"`
+
+	// FoundCount profiles that the service found in the last pass
+	FoundCount *int `json:"foundCount,omitempty"`
+
+	// Message while the sourcing is in progress
+	Message   *string `json:"message,omitempty"`
+	RequestID string  `json:"requestId"`
+
+	// ScoredCount profiles that it rated in all passes
+	ScoredCount *int                   `json:"scoredCount,omitempty"`
+	Status      SourcingResultsStatus  `json:"status"`
+	Success     SourcingResultsSuccess `json:"success"`
+}
+
+// SourcingResultsStatus defines model for SourcingResults.Status.
+type SourcingResultsStatus string
+
+// SourcingResultsSuccess defines model for SourcingResults.Success.
+type SourcingResultsSuccess bool
+
 // TestInput other fields are ignored, and so are bodies of another media type
 type TestInput struct {
 	// Type an event type that the webhook's profile sends, or the profile's name for one; without it, a ping, and for `ai-interviews` the webhook's event
@@ -4062,6 +4819,39 @@ type TestResult struct {
 	// Success true if the receiver accepted the delivery
 	Success bool `json:"success"`
 }
+
+// Usage defines model for Usage.
+type Usage struct {
+	BreakdownByCostKey UsageBreakdown `json:"breakdownByCostKey"`
+	Companies          []struct {
+		// BillingSystem there are no credits
+		BillingSystem      UsageCompaniesBillingSystem `json:"billingSystem"`
+		BreakdownByCostKey UsageBreakdown              `json:"breakdownByCostKey"`
+		CompanyID          openapi_types.UUID          `json:"companyId"`
+		CompanyName        string                      `json:"companyName"`
+		TotalInterviews    int                         `json:"totalInterviews"`
+		TotalMinutesUsed   float32                     `json:"totalMinutesUsed"`
+	} `json:"companies"`
+	TotalInterviews int `json:"totalInterviews"`
+
+	// TotalMinutesUsed minutes of all interviews
+	TotalMinutesUsed float32 `json:"totalMinutesUsed"`
+}
+
+// UsageCompaniesBillingSystem there are no credits
+type UsageCompaniesBillingSystem string
+
+// UsageBreakdown defines model for UsageBreakdown.
+type UsageBreakdown = []struct {
+	CostKey UsageBreakdownCostKey `json:"costKey"`
+
+	// Events interviews, candidates or profiles
+	Events      int     `json:"events"`
+	MinutesUsed float32 `json:"minutesUsed"`
+}
+
+// UsageBreakdownCostKey defines model for UsageBreakdown.CostKey.
+type UsageBreakdownCostKey string
 
 // Webhook defines model for Webhook.
 type Webhook struct {
@@ -4114,6 +4904,15 @@ type Webhook struct {
 	MaxRetries int    `json:"maxRetries"`
 	Name       string `json:"name"`
 
+	// NotifyEmail address for mail about changes of this webhook; null for that of its company
+	NotifyEmail *string `json:"notifyEmail"`
+
+	// Ordering `subject`: the events of one subject arrive one after the other; null: in any order
+	Ordering *WebhookOrdering `json:"ordering"`
+
+	// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
+	OrderingOnFailure WebhookOrderingOnFailure `json:"orderingOnFailure"`
+
 	// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
 	OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
@@ -4140,6 +4939,12 @@ type Webhook struct {
 	URL string `json:"url"`
 }
 
+// WebhookOrdering `subject`: the events of one subject arrive one after the other; null: in any order
+type WebhookOrdering string
+
+// WebhookOrderingOnFailure what follows a delivery that failed for good, with `ordering`
+type WebhookOrderingOnFailure string
+
 // WebhookSignatureAlgorithms defines model for Webhook.SignatureAlgorithms.
 type WebhookSignatureAlgorithms string
 
@@ -4161,9 +4966,18 @@ type WebhookInput struct {
 	// Headers headers added to every request to the receiver
 	Headers *[]HeaderInput `json:"headers,omitempty"`
 
-	// IsActive false creates the webhook inactive
+	// IsActive has no effect; a new webhook is always active, and an update deactivates it
 	IsActive *bool   `json:"isActive,omitempty"`
 	Name     *string `json:"name,omitempty"`
+
+	// NotifyEmail address for mail about changes of this webhook (see the guide on retries), instead of the company's; null for the company's `notifyEmail`
+	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
+
+	// Ordering `subject`: the events of one subject arrive one after the other, in the order of their `sequence`; a later one waits while an earlier one is retried. Other subjects do not wait. It holds for events that are stored after it was set. null: deliveries do not wait for each other
+	Ordering *WebhookInputOrdering `json:"ordering,omitempty"`
+
+	// OrderingOnFailure what follows a delivery of a webhook with `ordering` that failed for good: `skip` sends the next event of the subject, `block` waits until the delivery is replayed with success or canceled
+	OrderingOnFailure *WebhookInputOrderingOnFailure `json:"orderingOnFailure,omitempty"`
 
 	// Profile the format of deliveries that the receiver expects; one of `GET /profiles`. It cannot be changed later.
 	Profile *string `json:"profile,omitempty"`
@@ -4180,6 +4994,12 @@ type WebhookInput struct {
 
 // WebhookInputCircuitRecovery how an open circuit closes: `manual` (by a reset) or `probe` (by a successful trial delivery after a cool-down); null for the server's setting, by default `probe` for all profiles but `instaview`
 type WebhookInputCircuitRecovery string
+
+// WebhookInputOrdering `subject`: the events of one subject arrive one after the other, in the order of their `sequence`; a later one waits while an earlier one is retried. Other subjects do not wait. It holds for events that are stored after it was set. null: deliveries do not wait for each other
+type WebhookInputOrdering string
+
+// WebhookInputOrderingOnFailure what follows a delivery of a webhook with `ordering` that failed for good: `skip` sends the next event of the subject, `block` waits until the delivery is replayed with success or canceled
+type WebhookInputOrderingOnFailure string
 
 // WebhookInputSignatureAlgorithms defines model for WebhookInput.SignatureAlgorithms.
 type WebhookInputSignatureAlgorithms string
@@ -4214,6 +5034,15 @@ type WebhookPatch struct {
 	IsActive *bool   `json:"isActive,omitempty"`
 	Name     *string `json:"name,omitempty"`
 
+	// NotifyEmail address for mail about changes of this webhook (see the guide on retries), instead of the company's; null for the company's `notifyEmail`
+	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
+
+	// Ordering `subject`: the events of one subject arrive one after the other, in the order of their `sequence`; a later one waits while an earlier one is retried. Other subjects do not wait. It holds for events that are stored after it was set. null: deliveries do not wait for each other
+	Ordering *WebhookPatchOrdering `json:"ordering,omitempty"`
+
+	// OrderingOnFailure what follows a delivery of a webhook with `ordering` that failed for good: `skip` sends the next event of the subject, `block` waits until the delivery is replayed with success or canceled
+	OrderingOnFailure *WebhookPatchOrderingOnFailure `json:"orderingOnFailure,omitempty"`
+
 	// RateLimit largest number of attempts per second, of all kinds; 0 for no limit. In any W seconds there are at most rateLimit × (W + 1) attempts.
 	RateLimit *int `json:"rateLimit,omitempty"`
 
@@ -4226,6 +5055,12 @@ type WebhookPatch struct {
 
 // WebhookPatchCircuitRecovery how an open circuit closes; null for the server's setting
 type WebhookPatchCircuitRecovery string
+
+// WebhookPatchOrdering `subject`: the events of one subject arrive one after the other, in the order of their `sequence`; a later one waits while an earlier one is retried. Other subjects do not wait. It holds for events that are stored after it was set. null: deliveries do not wait for each other
+type WebhookPatchOrdering string
+
+// WebhookPatchOrderingOnFailure what follows a delivery of a webhook with `ordering` that failed for good: `skip` sends the next event of the subject, `block` waits until the delivery is replayed with success or canceled
+type WebhookPatchOrderingOnFailure string
 
 // WebhookPatchSignatureAlgorithms defines model for WebhookPatch.SignatureAlgorithms.
 type WebhookPatchSignatureAlgorithms string
@@ -4384,6 +5219,21 @@ type ListAuditParams struct {
 
 // ListAudit200JSONResponseBodySuccess defines parameters for ListAudit.
 type ListAudit200JSONResponseBodySuccess bool
+
+// GetUsageParams defines parameters for GetUsage.
+type GetUsageParams struct {
+	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
+	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+
+	// Start first day, as a date or a date and time; 30 days before end if omitted, at most 366
+	Start *string `form:"start,omitempty" json:"start,omitempty"`
+
+	// End last day, included, as a date or a date and time; today if omitted
+	End *string `form:"end,omitempty" json:"end,omitempty"`
+}
+
+// GetUsage200JSONResponseBodySuccess defines parameters for GetUsage.
+type GetUsage200JSONResponseBodySuccess bool
 
 // ListCandidatesParams defines parameters for ListCandidates.
 type ListCandidatesParams struct {
@@ -4776,6 +5626,30 @@ type CreateJobParams struct {
 // CreateJob201JSONResponseBodySuccess defines parameters for CreateJob.
 type CreateJob201JSONResponseBodySuccess bool
 
+// CreateJobFromURLJSONBody defines parameters for CreateJobFromURL.
+type CreateJobFromURLJSONBody struct {
+	// CreateJob false shows the job and creates none
+	CreateJob *bool `json:"createJob,omitempty"`
+
+	// JobURL address of the posting
+	JobURL string `json:"jobUrl"`
+}
+
+// CreateJobFromURLParams defines parameters for CreateJobFromURL.
+type CreateJobFromURLParams struct {
+	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
+	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+
+	// IdempotencyKey chosen by the client; a repeated request with the same key gets the first answer
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// CreateJobFromURL200JSONResponseBodySuccess defines parameters for CreateJobFromURL.
+type CreateJobFromURL200JSONResponseBodySuccess bool
+
+// CreateJobFromURL201JSONResponseBodySuccess defines parameters for CreateJobFromURL.
+type CreateJobFromURL201JSONResponseBodySuccess bool
+
 // DeleteJob200JSONResponseBodyData defines parameters for DeleteJob.
 type DeleteJob200JSONResponseBodyData bool
 
@@ -4794,6 +5668,87 @@ type ListProfiles200JSONResponseBodySuccess bool
 // FindReplay200JSONResponseBodySuccess defines parameters for FindReplay.
 type FindReplay200JSONResponseBodySuccess bool
 
+// StartSourcingJSONBody defines parameters for StartSourcing.
+type StartSourcingJSONBody struct {
+	JobDescription string `json:"jobDescription"`
+
+	// Limit most candidates to find
+	Limit    *int    `json:"limit,omitempty"`
+	Location *string `json:"location,omitempty"`
+
+	// Query what else matters
+	Query *string `json:"query,omitempty"`
+
+	// Title title of the job
+	Title     string              `json:"title"`
+	WebhookID *openapi_types.UUID `json:"webhookId,omitempty"`
+}
+
+// StartSourcingParams defines parameters for StartSourcing.
+type StartSourcingParams struct {
+	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
+	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+
+	// IdempotencyKey chosen by the client; a repeated request with the same key gets the first answer
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// StartEnrichmentJSONBody defines parameters for StartEnrichment.
+type StartEnrichmentJSONBody struct {
+	// ProfileIds ids of profiles, from the results of a sourcing
+	ProfileIds ProfileIds          `json:"profileIds"`
+	WebhookID  *openapi_types.UUID `json:"webhookId,omitempty"`
+}
+
+// StartEnrichmentParams defines parameters for StartEnrichment.
+type StartEnrichmentParams struct {
+	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
+	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+
+	// IdempotencyKey chosen by the client; a repeated request with the same key gets the first answer
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteSourcedProfileParams defines parameters for DeleteSourcedProfile.
+type DeleteSourcedProfileParams struct {
+	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
+	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+}
+
+// DeleteSourcedProfile200JSONResponseBodyData defines parameters for DeleteSourcedProfile.
+type DeleteSourcedProfile200JSONResponseBodyData bool
+
+// DeleteSourcedProfile200JSONResponseBodySuccess defines parameters for DeleteSourcedProfile.
+type DeleteSourcedProfile200JSONResponseBodySuccess bool
+
+// RenderProfilesJSONBody defines parameters for RenderProfiles.
+type RenderProfilesJSONBody struct {
+	// ProfileIds ids of profiles, from the results of a sourcing
+	ProfileIds ProfileIds                   `json:"profileIds"`
+	Theme      *RenderProfilesJSONBodyTheme `json:"theme,omitempty"`
+}
+
+// RenderProfilesParams defines parameters for RenderProfiles.
+type RenderProfilesParams struct {
+	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
+	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+}
+
+// RenderProfilesJSONBodyTheme defines parameters for RenderProfiles.
+type RenderProfilesJSONBodyTheme string
+
+// RenderProfiles200JSONResponseBodySuccess defines parameters for RenderProfiles.
+type RenderProfiles200JSONResponseBodySuccess bool
+
+// RefineSourcingJSONBody defines parameters for RefineSourcing.
+type RefineSourcingJSONBody struct {
+	// Limit most candidates to find in addition
+	Limit *int `json:"limit,omitempty"`
+
+	// Query replaces the query
+	Query *string `json:"query,omitempty"`
+}
+
 // ListWebhooksParams defines parameters for ListWebhooks.
 type ListWebhooksParams struct {
 	// Page number of the page; the first is 1
@@ -4808,7 +5763,8 @@ type ListWebhooksParams struct {
 
 // ListWebhooks200JSONResponseBodyData1 defines parameters for ListWebhooks.
 type ListWebhooks200JSONResponseBodyData1 struct {
-	Data []Webhook `json:"data"`
+	Data  []Webhook `json:"data"`
+	Items []Webhook `json:"items"`
 
 	// Limit largest number of items on a page
 	Limit int `json:"limit"`
@@ -4850,6 +5806,12 @@ type CreateWebhookParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// CreateWebhook201JSONResponseBodyDataOrdering defines parameters for CreateWebhook.
+type CreateWebhook201JSONResponseBodyDataOrdering string
+
+// CreateWebhook201JSONResponseBodyDataOrderingOnFailure defines parameters for CreateWebhook.
+type CreateWebhook201JSONResponseBodyDataOrderingOnFailure string
+
 // CreateWebhook201JSONResponseBodyDataSignatureAlgorithms defines parameters for CreateWebhook.
 type CreateWebhook201JSONResponseBodyDataSignatureAlgorithms string
 
@@ -4867,6 +5829,9 @@ type CatchUpWebhook200JSONResponseBodySuccess bool
 
 // CatchUpWebhook202JSONResponseBodySuccess defines parameters for CatchUpWebhook.
 type CatchUpWebhook202JSONResponseBodySuccess bool
+
+// TestWebhookFilter200JSONResponseBodySuccess defines parameters for TestWebhookFilter.
+type TestWebhookFilter200JSONResponseBodySuccess bool
 
 // ListReplaysParams defines parameters for ListReplays.
 type ListReplaysParams struct {
@@ -4967,8 +5932,23 @@ type RescheduleCallAttemptJSONRequestBody = CallPatch
 // CreateJobJSONRequestBody defines body for CreateJob for application/json ContentType.
 type CreateJobJSONRequestBody = JobInput
 
+// CreateJobFromURLJSONRequestBody defines body for CreateJobFromURL for application/json ContentType.
+type CreateJobFromURLJSONRequestBody CreateJobFromURLJSONBody
+
 // UpdateJobJSONRequestBody defines body for UpdateJob for application/json ContentType.
 type UpdateJobJSONRequestBody = JobPatch
+
+// StartSourcingJSONRequestBody defines body for StartSourcing for application/json ContentType.
+type StartSourcingJSONRequestBody StartSourcingJSONBody
+
+// StartEnrichmentJSONRequestBody defines body for StartEnrichment for application/json ContentType.
+type StartEnrichmentJSONRequestBody StartEnrichmentJSONBody
+
+// RenderProfilesJSONRequestBody defines body for RenderProfiles for application/json ContentType.
+type RenderProfilesJSONRequestBody RenderProfilesJSONBody
+
+// RefineSourcingJSONRequestBody defines body for RefineSourcing for application/json ContentType.
+type RefineSourcingJSONRequestBody RefineSourcingJSONBody
 
 // CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
 type CreateWebhookJSONRequestBody = WebhookInput
@@ -4978,6 +5958,9 @@ type UpdateWebhookJSONRequestBody = WebhookPatch
 
 // CatchUpWebhookJSONRequestBody defines body for CatchUpWebhook for application/json ContentType.
 type CatchUpWebhookJSONRequestBody = CatchUpInput
+
+// TestWebhookFilterJSONRequestBody defines body for TestWebhookFilter for application/json ContentType.
+type TestWebhookFilterJSONRequestBody = FilterTestInput
 
 // CreateReplayJSONRequestBody defines body for CreateReplay for application/json ContentType.
 type CreateReplayJSONRequestBody = ReplayInput
@@ -5834,6 +6817,18 @@ type ClientInterface interface {
 	// Corresponds with GET /audit (the `ListAudit` operationId).
 	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetUsage Read usage
+	//
+	// Sums up what the company of the key used in a period: the interviews that began and have ended, with their minutes
+	// (`interview_minutes`), the candidates that sourcings found (`sourcing_candidates`) and the profiles that were
+	// enriched (`profile_enrichments`). Only interviews use minutes. For a platform key it lists all companies that used
+	// something, or the one in `companyId`.
+	//
+	// Whole days are counted, in UTC, on which something ended.
+	//
+	// Corresponds with GET /billing/usage (the `GetUsage` operationId).
+	GetUsage(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListCandidates List candidates
 	//
 	// Newest first. The filter `jobId` also requires `read:jobs`.
@@ -6407,6 +7402,46 @@ type ClientInterface interface {
 	// Corresponds with POST /jobs (the `CreateJob` operationId).
 	CreateJob(ctx context.Context, params *CreateJobParams, body CreateJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreateJobFromURLWithBody Create a job from its posting
+	//
+	// Gets the page of the posting, has the configured extractor (`extractor.url`) read the job out of it, and creates
+	// the job. `createJob: false` shows what it would be instead: its `id`, `createdAt` and `updatedAt` are then empty,
+	// and nothing is stored of it. The answer comes when the job is there, within some 30 seconds.
+	//
+	// The page must be at an address that a webhook may have, be HTML of at most 2 MiB, and answer within 10 seconds. Up
+	// to 5 redirects are followed, each to such an address.
+	//
+	// A company may import 5 jobs per minute. A posting without a job is answered with 422 `EXTRACTION_FAILED`, one
+	// without a title with 422 `INVALID_JOB_TITLE`, and one that could not be read in time with 504. Without an
+	// extractor the answer is 503.
+	//
+	// With an `Idempotency-Key`, the same request creates one job.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /jobs/url (the `CreateJobFromURL` operationId).
+	CreateJobFromURLWithBody(ctx context.Context, params *CreateJobFromURLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateJobFromURL Create a job from its posting
+	//
+	// Gets the page of the posting, has the configured extractor (`extractor.url`) read the job out of it, and creates
+	// the job. `createJob: false` shows what it would be instead: its `id`, `createdAt` and `updatedAt` are then empty,
+	// and nothing is stored of it. The answer comes when the job is there, within some 30 seconds.
+	//
+	// The page must be at an address that a webhook may have, be HTML of at most 2 MiB, and answer within 10 seconds. Up
+	// to 5 redirects are followed, each to such an address.
+	//
+	// A company may import 5 jobs per minute. A posting without a job is answered with 422 `EXTRACTION_FAILED`, one
+	// without a title with 422 `INVALID_JOB_TITLE`, and one that could not be read in time with 504. Without an
+	// extractor the answer is 503.
+	//
+	// With an `Idempotency-Key`, the same request creates one job.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /jobs/url (the `CreateJobFromURL` operationId).
+	CreateJobFromURL(ctx context.Context, params *CreateJobFromURLParams, body CreateJobFromURLJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DeleteJob Delete a job
 	//
 	// Interviews for the job continue, and its candidates are kept.
@@ -6452,6 +7487,125 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
 	FindReplay(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartSourcingWithBody Find candidates
+	//
+	// Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
+	// read from `/sourcing/{id}/results`. The end is the event `sourcing.completed` or `sourcing.failed`, with the
+	// request's id and counts, but nothing of the candidates.
+	//
+	// `webhookId` names a webhook of the company, or the answer is 403; it must be subscribed to at least one of the
+	// two events, or the answer is 422. All subscribed webhooks get the event, whether they are named or not.
+	//
+	// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
+	// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
+	// 503. There are no prepaid credits, so 402 is never answered.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /sourcing (the `StartSourcing` operationId).
+	StartSourcingWithBody(ctx context.Context, params *StartSourcingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartSourcing Find candidates
+	//
+	// Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
+	// read from `/sourcing/{id}/results`. The end is the event `sourcing.completed` or `sourcing.failed`, with the
+	// request's id and counts, but nothing of the candidates.
+	//
+	// `webhookId` names a webhook of the company, or the answer is 403; it must be subscribed to at least one of the
+	// two events, or the answer is 422. All subscribed webhooks get the event, whether they are named or not.
+	//
+	// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
+	// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
+	// 503. There are no prepaid credits, so 402 is never answered.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /sourcing (the `StartSourcing` operationId).
+	StartSourcing(ctx context.Context, params *StartSourcingParams, body StartSourcingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartEnrichmentWithBody Enrich profiles
+	//
+	// Has the sourcing service complete up to 10 profiles that the company's sourcings have found, and look for e-mail
+	// addresses. The end is the event `enrich.completed` or `enrich.failed`. A profile that cannot be enriched, or that
+	// the company has not sourced (`PROFILE_NOT_FOUND`), fails alone.
+	//
+	// `webhookId`, the time limit, the retention and the answers without a service are as for `POST /sourcing`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /sourcing/enrich (the `StartEnrichment` operationId).
+	StartEnrichmentWithBody(ctx context.Context, params *StartEnrichmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartEnrichment Enrich profiles
+	//
+	// Has the sourcing service complete up to 10 profiles that the company's sourcings have found, and look for e-mail
+	// addresses. The end is the event `enrich.completed` or `enrich.failed`. A profile that cannot be enriched, or that
+	// the company has not sourced (`PROFILE_NOT_FOUND`), fails alone.
+	//
+	// `webhookId`, the time limit, the retention and the answers without a service are as for `POST /sourcing`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /sourcing/enrich (the `StartEnrichment` operationId).
+	StartEnrichment(ctx context.Context, params *StartEnrichmentParams, body StartEnrichmentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetEnrichmentResults Read enriched profiles
+	//
+	// Answers 202 while the enrichment is in progress. Afterwards it answers 200, with a result for each profile in the order of the request, or with the reason of a failure.
+	//
+	// Corresponds with GET /sourcing/enrich/{id}/results (the `GetEnrichmentResults` operationId).
+	GetEnrichmentResults(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteSourcedProfile Delete a sourced person
+	//
+	// Deletes what all sourcings and enrichments of the company have of a person who is not a candidate. The erasure of a candidate deletes the profiles with the candidate's e-mail address or telephone number by itself.
+	//
+	// Corresponds with DELETE /sourcing/profiles/{id} (the `DeleteSourcedProfile` operationId).
+	DeleteSourcedProfile(ctx context.Context, id string, params *DeleteSourcedProfileParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RenderProfilesWithBody Render profiles as HTML
+	//
+	// Answers at once with a card for each profile: an HTML element with inline styles and without scripts, for a page or a mail. The text of a profile is escaped. A profile that the company has not sourced is answered with `PROFILE_NOT_FOUND` beside the others.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /sourcing/render-html (the `RenderProfiles` operationId).
+	RenderProfilesWithBody(ctx context.Context, params *RenderProfilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RenderProfiles Render profiles as HTML
+	//
+	// Answers at once with a card for each profile: an HTML element with inline styles and without scripts, for a page or a mail. The text of a profile is escaped. A profile that the company has not sourced is answered with `PROFILE_NOT_FOUND` beside the others.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /sourcing/render-html (the `RenderProfiles` operationId).
+	RenderProfiles(ctx context.Context, params *RenderProfilesParams, body RenderProfilesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefineSourcingWithBody Find more candidates
+	//
+	// Begins another pass of a sourcing that has ended, completed or failed: with another query, for further candidates, or both. What earlier passes found is kept and not found again; a sourcing has at most 500 candidates. While a pass is in progress, and when the sourcing is full, the answer is 409.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /sourcing/{id} (the `RefineSourcing` operationId).
+	RefineSourcingWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefineSourcing Find more candidates
+	//
+	// Begins another pass of a sourcing that has ended, completed or failed: with another query, for further candidates, or both. What earlier passes found is kept and not found again; a sourcing has at most 500 candidates. While a pass is in progress, and when the sourcing is full, the answer is 409.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /sourcing/{id} (the `RefineSourcing` operationId).
+	RefineSourcing(ctx context.Context, id string, body RefineSourcingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSourcingResults Read the candidates of a sourcing
+	//
+	// Answers 202 while the sourcing is in progress. Afterwards it answers 200: with the candidates, the best match first, or with the reason of a failure and the candidates of earlier passes.
+	//
+	// Corresponds with GET /sourcing/{id}/results (the `GetSourcingResults` operationId).
+	GetSourcingResults(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWebhooks List webhooks
 	//
@@ -6549,6 +7703,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
 	CatchUpWebhook(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestWebhookFilterWithBody Try a filter on past events
+	//
+	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+	TestWebhookFilterWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestWebhookFilter Try a filter on past events
+	//
+	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+	TestWebhookFilter(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetWebhookKeys Show the public keys of a webhook
 	//
@@ -6946,6 +8118,28 @@ func (c *Client) RotateAPIKey(ctx context.Context, id ID, reqEditors ...RequestE
 // Corresponds with GET /audit (the `ListAudit` operationId).
 func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetUsage Read usage
+//
+// Sums up what the company of the key used in a period: the interviews that began and have ended, with their minutes
+// (`interview_minutes`), the candidates that sourcings found (`sourcing_candidates`) and the profiles that were
+// enriched (`profile_enrichments`). Only interviews use minutes. For a platform key it lists all companies that used
+// something, or the one in `companyId`.
+//
+// Whole days are counted, in UTC, on which something ended.
+//
+// Corresponds with GET /billing/usage (the `GetUsage` operationId).
+func (c *Client) GetUsage(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUsageRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -8069,6 +9263,66 @@ func (c *Client) CreateJob(ctx context.Context, params *CreateJobParams, body Cr
 	return c.Client.Do(req)
 }
 
+// CreateJobFromURLWithBody Create a job from its posting
+//
+// Gets the page of the posting, has the configured extractor (`extractor.url`) read the job out of it, and creates
+// the job. `createJob: false` shows what it would be instead: its `id`, `createdAt` and `updatedAt` are then empty,
+// and nothing is stored of it. The answer comes when the job is there, within some 30 seconds.
+//
+// The page must be at an address that a webhook may have, be HTML of at most 2 MiB, and answer within 10 seconds. Up
+// to 5 redirects are followed, each to such an address.
+//
+// A company may import 5 jobs per minute. A posting without a job is answered with 422 `EXTRACTION_FAILED`, one
+// without a title with 422 `INVALID_JOB_TITLE`, and one that could not be read in time with 504. Without an
+// extractor the answer is 503.
+//
+// With an `Idempotency-Key`, the same request creates one job.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /jobs/url (the `CreateJobFromURL` operationId).
+func (c *Client) CreateJobFromURLWithBody(ctx context.Context, params *CreateJobFromURLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateJobFromURLRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateJobFromURL Create a job from its posting
+//
+// Gets the page of the posting, has the configured extractor (`extractor.url`) read the job out of it, and creates
+// the job. `createJob: false` shows what it would be instead: its `id`, `createdAt` and `updatedAt` are then empty,
+// and nothing is stored of it. The answer comes when the job is there, within some 30 seconds.
+//
+// The page must be at an address that a webhook may have, be HTML of at most 2 MiB, and answer within 10 seconds. Up
+// to 5 redirects are followed, each to such an address.
+//
+// A company may import 5 jobs per minute. A posting without a job is answered with 422 `EXTRACTION_FAILED`, one
+// without a title with 422 `INVALID_JOB_TITLE`, and one that could not be read in time with 504. Without an
+// extractor the answer is 503.
+//
+// With an `Idempotency-Key`, the same request creates one job.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /jobs/url (the `CreateJobFromURL` operationId).
+func (c *Client) CreateJobFromURL(ctx context.Context, params *CreateJobFromURLParams, body CreateJobFromURLJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateJobFromURLRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DeleteJob Delete a job
 //
 // Interviews for the job continue, and its candidates are kept.
@@ -8165,6 +9419,235 @@ func (c *Client) ListProfiles(ctx context.Context, reqEditors ...RequestEditorFn
 // Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
 func (c *Client) FindReplay(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewFindReplayRequest(c.Server, rid)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartSourcingWithBody Find candidates
+//
+// Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
+// read from `/sourcing/{id}/results`. The end is the event `sourcing.completed` or `sourcing.failed`, with the
+// request's id and counts, but nothing of the candidates.
+//
+// `webhookId` names a webhook of the company, or the answer is 403; it must be subscribed to at least one of the
+// two events, or the answer is 422. All subscribed webhooks get the event, whether they are named or not.
+//
+// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
+// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
+// 503. There are no prepaid credits, so 402 is never answered.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /sourcing (the `StartSourcing` operationId).
+func (c *Client) StartSourcingWithBody(ctx context.Context, params *StartSourcingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartSourcingRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartSourcing Find candidates
+//
+// Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
+// read from `/sourcing/{id}/results`. The end is the event `sourcing.completed` or `sourcing.failed`, with the
+// request's id and counts, but nothing of the candidates.
+//
+// `webhookId` names a webhook of the company, or the answer is 403; it must be subscribed to at least one of the
+// two events, or the answer is 422. All subscribed webhooks get the event, whether they are named or not.
+//
+// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
+// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
+// 503. There are no prepaid credits, so 402 is never answered.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /sourcing (the `StartSourcing` operationId).
+func (c *Client) StartSourcing(ctx context.Context, params *StartSourcingParams, body StartSourcingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartSourcingRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartEnrichmentWithBody Enrich profiles
+//
+// Has the sourcing service complete up to 10 profiles that the company's sourcings have found, and look for e-mail
+// addresses. The end is the event `enrich.completed` or `enrich.failed`. A profile that cannot be enriched, or that
+// the company has not sourced (`PROFILE_NOT_FOUND`), fails alone.
+//
+// `webhookId`, the time limit, the retention and the answers without a service are as for `POST /sourcing`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /sourcing/enrich (the `StartEnrichment` operationId).
+func (c *Client) StartEnrichmentWithBody(ctx context.Context, params *StartEnrichmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartEnrichmentRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartEnrichment Enrich profiles
+//
+// Has the sourcing service complete up to 10 profiles that the company's sourcings have found, and look for e-mail
+// addresses. The end is the event `enrich.completed` or `enrich.failed`. A profile that cannot be enriched, or that
+// the company has not sourced (`PROFILE_NOT_FOUND`), fails alone.
+//
+// `webhookId`, the time limit, the retention and the answers without a service are as for `POST /sourcing`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /sourcing/enrich (the `StartEnrichment` operationId).
+func (c *Client) StartEnrichment(ctx context.Context, params *StartEnrichmentParams, body StartEnrichmentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartEnrichmentRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetEnrichmentResults Read enriched profiles
+//
+// Answers 202 while the enrichment is in progress. Afterwards it answers 200, with a result for each profile in the order of the request, or with the reason of a failure.
+//
+// Corresponds with GET /sourcing/enrich/{id}/results (the `GetEnrichmentResults` operationId).
+func (c *Client) GetEnrichmentResults(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetEnrichmentResultsRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteSourcedProfile Delete a sourced person
+//
+// Deletes what all sourcings and enrichments of the company have of a person who is not a candidate. The erasure of a candidate deletes the profiles with the candidate's e-mail address or telephone number by itself.
+//
+// Corresponds with DELETE /sourcing/profiles/{id} (the `DeleteSourcedProfile` operationId).
+func (c *Client) DeleteSourcedProfile(ctx context.Context, id string, params *DeleteSourcedProfileParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteSourcedProfileRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RenderProfilesWithBody Render profiles as HTML
+//
+// Answers at once with a card for each profile: an HTML element with inline styles and without scripts, for a page or a mail. The text of a profile is escaped. A profile that the company has not sourced is answered with `PROFILE_NOT_FOUND` beside the others.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /sourcing/render-html (the `RenderProfiles` operationId).
+func (c *Client) RenderProfilesWithBody(ctx context.Context, params *RenderProfilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenderProfilesRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RenderProfiles Render profiles as HTML
+//
+// Answers at once with a card for each profile: an HTML element with inline styles and without scripts, for a page or a mail. The text of a profile is escaped. A profile that the company has not sourced is answered with `PROFILE_NOT_FOUND` beside the others.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /sourcing/render-html (the `RenderProfiles` operationId).
+func (c *Client) RenderProfiles(ctx context.Context, params *RenderProfilesParams, body RenderProfilesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenderProfilesRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefineSourcingWithBody Find more candidates
+//
+// Begins another pass of a sourcing that has ended, completed or failed: with another query, for further candidates, or both. What earlier passes found is kept and not found again; a sourcing has at most 500 candidates. While a pass is in progress, and when the sourcing is full, the answer is 409.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /sourcing/{id} (the `RefineSourcing` operationId).
+func (c *Client) RefineSourcingWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefineSourcingRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefineSourcing Find more candidates
+//
+// Begins another pass of a sourcing that has ended, completed or failed: with another query, for further candidates, or both. What earlier passes found is kept and not found again; a sourcing has at most 500 candidates. While a pass is in progress, and when the sourcing is full, the answer is 409.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /sourcing/{id} (the `RefineSourcing` operationId).
+func (c *Client) RefineSourcing(ctx context.Context, id string, body RefineSourcingJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefineSourcingRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSourcingResults Read the candidates of a sourcing
+//
+// Answers 202 while the sourcing is in progress. Afterwards it answers 200: with the candidates, the best match first, or with the reason of a failure and the candidates of earlier passes.
+//
+// Corresponds with GET /sourcing/{id}/results (the `GetSourcingResults` operationId).
+func (c *Client) GetSourcingResults(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSourcingResultsRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -8352,6 +9835,44 @@ func (c *Client) CatchUpWebhookWithBody(ctx context.Context, id ID, contentType 
 // Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
 func (c *Client) CatchUpWebhook(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCatchUpWebhookRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestWebhookFilterWithBody Try a filter on past events
+//
+// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+func (c *Client) TestWebhookFilterWithBody(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestWebhookFilterRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestWebhookFilter Try a filter on past events
+//
+// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+func (c *Client) TestWebhookFilter(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestWebhookFilterRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -9298,6 +10819,84 @@ func NewListAuditRequest(server string, params *ListAuditParams) (*http.Request,
 		if params.CompanyID != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetUsageRequest constructs an http.Request for the GetUsage method
+func NewGetUsageRequest(server string, params *GetUsageParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/billing/usage")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.CompanyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Start != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "start", *params.Start, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.End != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "end", *params.End, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -11875,6 +13474,88 @@ func NewCreateJobRequestWithBody(server string, params *CreateJobParams, content
 	return req, nil
 }
 
+// NewCreateJobFromURLRequest calls the generic CreateJobFromURL builder with application/json body
+func NewCreateJobFromURLRequest(server string, params *CreateJobFromURLParams, body CreateJobFromURLJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateJobFromURLRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateJobFromURLRequestWithBody constructs an http.Request for the CreateJobFromURL method, with any body, and a specified content type
+func NewCreateJobFromURLRequestWithBody(server string, params *CreateJobFromURLParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/jobs/url")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.CompanyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewDeleteJobRequest constructs an http.Request for the DeleteJob method
 func NewDeleteJobRequest(server string, id ID) (*http.Request, error) {
 	var err error
@@ -12034,6 +13715,413 @@ func NewFindReplayRequest(server string, rid string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/replays/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewStartSourcingRequest calls the generic StartSourcing builder with application/json body
+func NewStartSourcingRequest(server string, params *StartSourcingParams, body StartSourcingJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartSourcingRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewStartSourcingRequestWithBody constructs an http.Request for the StartSourcing method, with any body, and a specified content type
+func NewStartSourcingRequestWithBody(server string, params *StartSourcingParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sourcing")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.CompanyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewStartEnrichmentRequest calls the generic StartEnrichment builder with application/json body
+func NewStartEnrichmentRequest(server string, params *StartEnrichmentParams, body StartEnrichmentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartEnrichmentRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewStartEnrichmentRequestWithBody constructs an http.Request for the StartEnrichment method, with any body, and a specified content type
+func NewStartEnrichmentRequestWithBody(server string, params *StartEnrichmentParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sourcing/enrich")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.CompanyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetEnrichmentResultsRequest constructs an http.Request for the GetEnrichmentResults method
+func NewGetEnrichmentResultsRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sourcing/enrich/%s/results", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteSourcedProfileRequest constructs an http.Request for the DeleteSourcedProfile method
+func NewDeleteSourcedProfileRequest(server string, id string, params *DeleteSourcedProfileParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sourcing/profiles/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.CompanyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRenderProfilesRequest calls the generic RenderProfiles builder with application/json body
+func NewRenderProfilesRequest(server string, params *RenderProfilesParams, body RenderProfilesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRenderProfilesRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewRenderProfilesRequestWithBody constructs an http.Request for the RenderProfiles method, with any body, and a specified content type
+func NewRenderProfilesRequestWithBody(server string, params *RenderProfilesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sourcing/render-html")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.CompanyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRefineSourcingRequest calls the generic RefineSourcing builder with application/json body
+func NewRefineSourcingRequest(server string, id string, body RefineSourcingJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRefineSourcingRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewRefineSourcingRequestWithBody constructs an http.Request for the RefineSourcing method, with any body, and a specified content type
+func NewRefineSourcingRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sourcing/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetSourcingResultsRequest constructs an http.Request for the GetSourcingResults method
+func NewGetSourcingResultsRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sourcing/%s/results", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -12354,6 +14442,53 @@ func NewCatchUpWebhookRequestWithBody(server string, id ID, contentType string, 
 	}
 
 	operationPath := fmt.Sprintf("/webhooks/%s/catch-up", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewTestWebhookFilterRequest calls the generic TestWebhookFilter builder with application/json body
+func NewTestWebhookFilterRequest(server string, id ID, body TestWebhookFilterJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTestWebhookFilterRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewTestWebhookFilterRequestWithBody constructs an http.Request for the TestWebhookFilter method, with any body, and a specified content type
+func NewTestWebhookFilterRequestWithBody(server string, id ID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/webhooks/%s/filter/test", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -13097,6 +15232,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /audit (the `ListAudit` operationId).
 	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
 
+	// GetUsageWithResponse Read usage
+	//
+	// Sums up what the company of the key used in a period: the interviews that began and have ended, with their minutes
+	// (`interview_minutes`), the candidates that sourcings found (`sourcing_candidates`) and the profiles that were
+	// enriched (`profile_enrichments`). Only interviews use minutes. For a platform key it lists all companies that used
+	// something, or the one in `companyId`.
+	//
+	// Whole days are counted, in UTC, on which something ended.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /billing/usage (the `GetUsage` operationId).
+	GetUsageWithResponse(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*GetUsageResponse, error)
+
 	// ListCandidatesWithResponse List candidates
 	//
 	// Newest first. The filter `jobId` also requires `read:jobs`.
@@ -13726,6 +15875,46 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /jobs (the `CreateJob` operationId).
 	CreateJobWithResponse(ctx context.Context, params *CreateJobParams, body CreateJobJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateJobResponse, error)
 
+	// CreateJobFromURLWithBodyWithResponse Create a job from its posting
+	//
+	// Gets the page of the posting, has the configured extractor (`extractor.url`) read the job out of it, and creates
+	// the job. `createJob: false` shows what it would be instead: its `id`, `createdAt` and `updatedAt` are then empty,
+	// and nothing is stored of it. The answer comes when the job is there, within some 30 seconds.
+	//
+	// The page must be at an address that a webhook may have, be HTML of at most 2 MiB, and answer within 10 seconds. Up
+	// to 5 redirects are followed, each to such an address.
+	//
+	// A company may import 5 jobs per minute. A posting without a job is answered with 422 `EXTRACTION_FAILED`, one
+	// without a title with 422 `INVALID_JOB_TITLE`, and one that could not be read in time with 504. Without an
+	// extractor the answer is 503.
+	//
+	// With an `Idempotency-Key`, the same request creates one job.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /jobs/url (the `CreateJobFromURL` operationId).
+	CreateJobFromURLWithBodyWithResponse(ctx context.Context, params *CreateJobFromURLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateJobFromURLResponse, error)
+
+	// CreateJobFromURLWithResponse Create a job from its posting
+	//
+	// Gets the page of the posting, has the configured extractor (`extractor.url`) read the job out of it, and creates
+	// the job. `createJob: false` shows what it would be instead: its `id`, `createdAt` and `updatedAt` are then empty,
+	// and nothing is stored of it. The answer comes when the job is there, within some 30 seconds.
+	//
+	// The page must be at an address that a webhook may have, be HTML of at most 2 MiB, and answer within 10 seconds. Up
+	// to 5 redirects are followed, each to such an address.
+	//
+	// A company may import 5 jobs per minute. A posting without a job is answered with 422 `EXTRACTION_FAILED`, one
+	// without a title with 422 `INVALID_JOB_TITLE`, and one that could not be read in time with 504. Without an
+	// extractor the answer is 503.
+	//
+	// With an `Idempotency-Key`, the same request creates one job.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /jobs/url (the `CreateJobFromURL` operationId).
+	CreateJobFromURLWithResponse(ctx context.Context, params *CreateJobFromURLParams, body CreateJobFromURLJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateJobFromURLResponse, error)
+
 	// DeleteJobWithResponse Delete a job
 	//
 	// Interviews for the job continue, and its candidates are kept.
@@ -13779,6 +15968,131 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
 	FindReplayWithResponse(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*FindReplayResponse, error)
+
+	// StartSourcingWithBodyWithResponse Find candidates
+	//
+	// Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
+	// read from `/sourcing/{id}/results`. The end is the event `sourcing.completed` or `sourcing.failed`, with the
+	// request's id and counts, but nothing of the candidates.
+	//
+	// `webhookId` names a webhook of the company, or the answer is 403; it must be subscribed to at least one of the
+	// two events, or the answer is 422. All subscribed webhooks get the event, whether they are named or not.
+	//
+	// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
+	// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
+	// 503. There are no prepaid credits, so 402 is never answered.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sourcing (the `StartSourcing` operationId).
+	StartSourcingWithBodyWithResponse(ctx context.Context, params *StartSourcingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartSourcingResponse, error)
+
+	// StartSourcingWithResponse Find candidates
+	//
+	// Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
+	// read from `/sourcing/{id}/results`. The end is the event `sourcing.completed` or `sourcing.failed`, with the
+	// request's id and counts, but nothing of the candidates.
+	//
+	// `webhookId` names a webhook of the company, or the answer is 403; it must be subscribed to at least one of the
+	// two events, or the answer is 422. All subscribed webhooks get the event, whether they are named or not.
+	//
+	// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
+	// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
+	// 503. There are no prepaid credits, so 402 is never answered.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sourcing (the `StartSourcing` operationId).
+	StartSourcingWithResponse(ctx context.Context, params *StartSourcingParams, body StartSourcingJSONRequestBody, reqEditors ...RequestEditorFn) (*StartSourcingResponse, error)
+
+	// StartEnrichmentWithBodyWithResponse Enrich profiles
+	//
+	// Has the sourcing service complete up to 10 profiles that the company's sourcings have found, and look for e-mail
+	// addresses. The end is the event `enrich.completed` or `enrich.failed`. A profile that cannot be enriched, or that
+	// the company has not sourced (`PROFILE_NOT_FOUND`), fails alone.
+	//
+	// `webhookId`, the time limit, the retention and the answers without a service are as for `POST /sourcing`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sourcing/enrich (the `StartEnrichment` operationId).
+	StartEnrichmentWithBodyWithResponse(ctx context.Context, params *StartEnrichmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartEnrichmentResponse, error)
+
+	// StartEnrichmentWithResponse Enrich profiles
+	//
+	// Has the sourcing service complete up to 10 profiles that the company's sourcings have found, and look for e-mail
+	// addresses. The end is the event `enrich.completed` or `enrich.failed`. A profile that cannot be enriched, or that
+	// the company has not sourced (`PROFILE_NOT_FOUND`), fails alone.
+	//
+	// `webhookId`, the time limit, the retention and the answers without a service are as for `POST /sourcing`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sourcing/enrich (the `StartEnrichment` operationId).
+	StartEnrichmentWithResponse(ctx context.Context, params *StartEnrichmentParams, body StartEnrichmentJSONRequestBody, reqEditors ...RequestEditorFn) (*StartEnrichmentResponse, error)
+
+	// GetEnrichmentResultsWithResponse Read enriched profiles
+	//
+	// Answers 202 while the enrichment is in progress. Afterwards it answers 200, with a result for each profile in the order of the request, or with the reason of a failure.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /sourcing/enrich/{id}/results (the `GetEnrichmentResults` operationId).
+	GetEnrichmentResultsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetEnrichmentResultsResponse, error)
+
+	// DeleteSourcedProfileWithResponse Delete a sourced person
+	//
+	// Deletes what all sourcings and enrichments of the company have of a person who is not a candidate. The erasure of a candidate deletes the profiles with the candidate's e-mail address or telephone number by itself.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /sourcing/profiles/{id} (the `DeleteSourcedProfile` operationId).
+	DeleteSourcedProfileWithResponse(ctx context.Context, id string, params *DeleteSourcedProfileParams, reqEditors ...RequestEditorFn) (*DeleteSourcedProfileResponse, error)
+
+	// RenderProfilesWithBodyWithResponse Render profiles as HTML
+	//
+	// Answers at once with a card for each profile: an HTML element with inline styles and without scripts, for a page or a mail. The text of a profile is escaped. A profile that the company has not sourced is answered with `PROFILE_NOT_FOUND` beside the others.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sourcing/render-html (the `RenderProfiles` operationId).
+	RenderProfilesWithBodyWithResponse(ctx context.Context, params *RenderProfilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RenderProfilesResponse, error)
+
+	// RenderProfilesWithResponse Render profiles as HTML
+	//
+	// Answers at once with a card for each profile: an HTML element with inline styles and without scripts, for a page or a mail. The text of a profile is escaped. A profile that the company has not sourced is answered with `PROFILE_NOT_FOUND` beside the others.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /sourcing/render-html (the `RenderProfiles` operationId).
+	RenderProfilesWithResponse(ctx context.Context, params *RenderProfilesParams, body RenderProfilesJSONRequestBody, reqEditors ...RequestEditorFn) (*RenderProfilesResponse, error)
+
+	// RefineSourcingWithBodyWithResponse Find more candidates
+	//
+	// Begins another pass of a sourcing that has ended, completed or failed: with another query, for further candidates, or both. What earlier passes found is kept and not found again; a sourcing has at most 500 candidates. While a pass is in progress, and when the sourcing is full, the answer is 409.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /sourcing/{id} (the `RefineSourcing` operationId).
+	RefineSourcingWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefineSourcingResponse, error)
+
+	// RefineSourcingWithResponse Find more candidates
+	//
+	// Begins another pass of a sourcing that has ended, completed or failed: with another query, for further candidates, or both. What earlier passes found is kept and not found again; a sourcing has at most 500 candidates. While a pass is in progress, and when the sourcing is full, the answer is 409.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /sourcing/{id} (the `RefineSourcing` operationId).
+	RefineSourcingWithResponse(ctx context.Context, id string, body RefineSourcingJSONRequestBody, reqEditors ...RequestEditorFn) (*RefineSourcingResponse, error)
+
+	// GetSourcingResultsWithResponse Read the candidates of a sourcing
+	//
+	// Answers 202 while the sourcing is in progress. Afterwards it answers 200: with the candidates, the best match first, or with the reason of a failure and the candidates of earlier passes.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /sourcing/{id}/results (the `GetSourcingResults` operationId).
+	GetSourcingResultsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetSourcingResultsResponse, error)
 
 	// ListWebhooksWithResponse List webhooks
 	//
@@ -13882,6 +16196,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /webhooks/{id}/catch-up (the `CatchUpWebhook` operationId).
 	CatchUpWebhookWithResponse(ctx context.Context, id ID, body CatchUpWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CatchUpWebhookResponse, error)
+
+	// TestWebhookFilterWithBodyWithResponse Try a filter on past events
+	//
+	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+	TestWebhookFilterWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error)
+
+	// TestWebhookFilterWithResponse Try a filter on past events
+	//
+	// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+	TestWebhookFilterWithResponse(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error)
 
 	// GetWebhookKeysWithResponse Show the public keys of a webhook
 	//
@@ -14030,7 +16362,8 @@ type ListAgentsResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []Agent `json:"data"`
+			Data  []Agent `json:"data"`
+			Items []Agent `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -14073,7 +16406,8 @@ type ListAgentsResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListAgentsResponse) GetJSON200() *struct {
 	Data struct {
-		Data []Agent `json:"data"`
+		Data  []Agent `json:"data"`
+		Items []Agent `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -14493,7 +16827,8 @@ type ListAPIKeysResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []APIKey `json:"data"`
+			Data  []APIKey `json:"data"`
+			Items []APIKey `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -14536,7 +16871,8 @@ type ListAPIKeysResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListAPIKeysResponse) GetJSON200() *struct {
 	Data struct {
-		Data []APIKey `json:"data"`
+		Data  []APIKey `json:"data"`
+		Items []APIKey `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -15258,6 +17594,89 @@ func (r ListAuditResponse) ContentType() string {
 	return ""
 }
 
+// GetUsageResponse429Headers the declared response headers of an HTTP 429 response for GetUsage
+type GetUsageResponse429Headers struct {
+	RetryAfter *int
+}
+
+type GetUsageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    Usage                              `json:"data"`
+		Error   any                                `json:"error"`
+		Success GetUsage200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetUsageResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetUsageResponse) GetJSON200() *struct {
+	Data    Usage                              `json:"data"`
+	Error   any                                `json:"error"`
+	Success GetUsage200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetUsageResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r GetUsageResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r GetUsageResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r GetUsageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUsageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUsageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetUsageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListCandidatesResponse429Headers the declared response headers of an HTTP 429 response for ListCandidates
 type ListCandidatesResponse429Headers struct {
 	RetryAfter *int
@@ -15269,7 +17688,8 @@ type ListCandidatesResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []Candidate `json:"data"`
+			Data  []Candidate `json:"data"`
+			Items []Candidate `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -15312,7 +17732,8 @@ type ListCandidatesResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListCandidatesResponse) GetJSON200() *struct {
 	Data struct {
-		Data []Candidate `json:"data"`
+		Data  []Candidate `json:"data"`
+		Items []Candidate `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -15753,7 +18174,8 @@ type ListCandidateAnalysesResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []Analysis `json:"data"`
+			Data  []Analysis `json:"data"`
+			Items []Analysis `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -15796,7 +18218,8 @@ type ListCandidateAnalysesResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListCandidateAnalysesResponse) GetJSON200() *struct {
 	Data struct {
-		Data []Analysis `json:"data"`
+		Data  []Analysis `json:"data"`
+		Items []Analysis `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -15967,7 +18390,8 @@ type ListCandidateInterviewsResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []Interview `json:"data"`
+			Data  []Interview `json:"data"`
+			Items []Interview `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -16010,7 +18434,8 @@ type ListCandidateInterviewsResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListCandidateInterviewsResponse) GetJSON200() *struct {
 	Data struct {
-		Data []Interview `json:"data"`
+		Data  []Interview `json:"data"`
+		Items []Interview `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -16098,7 +18523,8 @@ type ListCompaniesResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []Company `json:"data"`
+			Data  []Company `json:"data"`
+			Items []Company `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -16141,7 +18567,8 @@ type ListCompaniesResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListCompaniesResponse) GetJSON200() *struct {
 	Data struct {
-		Data []Company `json:"data"`
+		Data  []Company `json:"data"`
+		Items []Company `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -16727,7 +19154,8 @@ type ListAttemptsResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []Attempt `json:"data"`
+			Data  []Attempt `json:"data"`
+			Items []Attempt `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -16770,7 +19198,8 @@ type ListAttemptsResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListAttemptsResponse) GetJSON200() *struct {
 	Data struct {
-		Data []Attempt `json:"data"`
+		Data  []Attempt `json:"data"`
+		Items []Attempt `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -17501,7 +19930,8 @@ type ListEventTypeVersionsResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []EventTypeVersion `json:"data"`
+			Data  []EventTypeVersion `json:"data"`
+			Items []EventTypeVersion `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -17544,7 +19974,8 @@ type ListEventTypeVersionsResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListEventTypeVersionsResponse) GetJSON200() *struct {
 	Data struct {
-		Data []EventTypeVersion `json:"data"`
+		Data  []EventTypeVersion `json:"data"`
+		Items []EventTypeVersion `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -17902,7 +20333,8 @@ type ListFanOutResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []FanOut `json:"data"`
+			Data  []FanOut `json:"data"`
+			Items []FanOut `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -17945,7 +20377,8 @@ type ListFanOutResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListFanOutResponse) GetJSON200() *struct {
 	Data struct {
-		Data []FanOut `json:"data"`
+		Data  []FanOut `json:"data"`
+		Items []FanOut `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -18033,7 +20466,8 @@ type ListInterviewsResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []Interview `json:"data"`
+			Data  []Interview `json:"data"`
+			Items []Interview `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -18076,7 +20510,8 @@ type ListInterviewsResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListInterviewsResponse) GetJSON200() *struct {
 	Data struct {
-		Data []Interview `json:"data"`
+		Data  []Interview `json:"data"`
+		Items []Interview `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -18869,7 +21304,8 @@ type ListJobsResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []Job `json:"data"`
+			Data  []Job `json:"data"`
+			Items []Job `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -18912,7 +21348,8 @@ type ListJobsResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListJobsResponse) GetJSON200() *struct {
 	Data struct {
-		Data []Job `json:"data"`
+		Data  []Job `json:"data"`
+		Items []Job `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -19066,6 +21503,122 @@ func (r CreateJobResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateJobFromURLResponse429Headers the declared response headers of an HTTP 429 response for CreateJobFromURL
+type CreateJobFromURLResponse429Headers struct {
+	RetryAfter *int
+}
+
+type CreateJobFromURLResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data  JobPreview `json:"data"`
+		Error any        `json:"error"`
+
+		// SourceURL address of the posting
+		SourceURL string                                     `json:"sourceUrl"`
+		Success   CreateJobFromURL200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *struct {
+		Data  Job `json:"data"`
+		Error any `json:"error"`
+
+		// SourceURL address of the posting
+		SourceURL string                                     `json:"sourceUrl"`
+		Success   CreateJobFromURL201JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateJobFromURLResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateJobFromURLResponse) GetJSON200() *struct {
+	Data  JobPreview `json:"data"`
+	Error any        `json:"error"`
+
+	// SourceURL address of the posting
+	SourceURL string                                     `json:"sourceUrl"`
+	Success   CreateJobFromURL200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateJobFromURLResponse) GetJSON201() *struct {
+	Data  Job `json:"data"`
+	Error any `json:"error"`
+
+	// SourceURL address of the posting
+	SourceURL string                                     `json:"sourceUrl"`
+	Success   CreateJobFromURL201JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON201
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CreateJobFromURLResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r CreateJobFromURLResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r CreateJobFromURLResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateJobFromURLResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateJobFromURLResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateJobFromURLResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateJobFromURLResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -19487,6 +22040,541 @@ func (r FindReplayResponse) ContentType() string {
 	return ""
 }
 
+// StartSourcingResponse429Headers the declared response headers of an HTTP 429 response for StartSourcing
+type StartSourcingResponse429Headers struct {
+	RetryAfter *int
+}
+
+type StartSourcingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *ServiceRequest
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *StartSourcingResponse429Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r StartSourcingResponse) GetJSON202() *ServiceRequest {
+	return r.JSON202
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r StartSourcingResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r StartSourcingResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r StartSourcingResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r StartSourcingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartSourcingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartSourcingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartSourcingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// StartEnrichmentResponse429Headers the declared response headers of an HTTP 429 response for StartEnrichment
+type StartEnrichmentResponse429Headers struct {
+	RetryAfter *int
+}
+
+type StartEnrichmentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *ServiceRequest
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *StartEnrichmentResponse429Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r StartEnrichmentResponse) GetJSON202() *ServiceRequest {
+	return r.JSON202
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r StartEnrichmentResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r StartEnrichmentResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r StartEnrichmentResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r StartEnrichmentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartEnrichmentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartEnrichmentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartEnrichmentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetEnrichmentResultsResponse429Headers the declared response headers of an HTTP 429 response for GetEnrichmentResults
+type GetEnrichmentResultsResponse429Headers struct {
+	RetryAfter *int
+}
+
+type GetEnrichmentResultsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EnrichmentResults
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *EnrichmentResults
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetEnrichmentResultsResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetEnrichmentResultsResponse) GetJSON200() *EnrichmentResults {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r GetEnrichmentResultsResponse) GetJSON202() *EnrichmentResults {
+	return r.JSON202
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetEnrichmentResultsResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r GetEnrichmentResultsResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r GetEnrichmentResultsResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r GetEnrichmentResultsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetEnrichmentResultsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetEnrichmentResultsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetEnrichmentResultsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteSourcedProfileResponse429Headers the declared response headers of an HTTP 429 response for DeleteSourcedProfile
+type DeleteSourcedProfileResponse429Headers struct {
+	RetryAfter *int
+}
+
+type DeleteSourcedProfileResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    DeleteSourcedProfile200JSONResponseBodyData    `json:"data"`
+		Error   any                                            `json:"error"`
+		Success DeleteSourcedProfile200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *DeleteSourcedProfileResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteSourcedProfileResponse) GetJSON200() *struct {
+	Data    DeleteSourcedProfile200JSONResponseBodyData    `json:"data"`
+	Error   any                                            `json:"error"`
+	Success DeleteSourcedProfile200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r DeleteSourcedProfileResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r DeleteSourcedProfileResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r DeleteSourcedProfileResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteSourcedProfileResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteSourcedProfileResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteSourcedProfileResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteSourcedProfileResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RenderProfilesResponse429Headers the declared response headers of an HTTP 429 response for RenderProfiles
+type RenderProfilesResponse429Headers struct {
+	RetryAfter *int
+}
+
+type RenderProfilesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data []struct {
+			ErrorCode   *string `json:"errorCode,omitempty"`
+			HTMLContent *string `json:"htmlContent,omitempty"`
+			Name        *string `json:"name,omitempty"`
+			ProfileID   string  `json:"profileId"`
+			Success     bool    `json:"success"`
+		} `json:"data"`
+
+		// RenderedCount number of cards
+		RenderedCount int                                      `json:"renderedCount"`
+		Success       RenderProfiles200JSONResponseBodySuccess `json:"success"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RenderProfilesResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RenderProfilesResponse) GetJSON200() *struct {
+	Data []struct {
+		ErrorCode   *string `json:"errorCode,omitempty"`
+		HTMLContent *string `json:"htmlContent,omitempty"`
+		Name        *string `json:"name,omitempty"`
+		ProfileID   string  `json:"profileId"`
+		Success     bool    `json:"success"`
+	} `json:"data"`
+
+	// RenderedCount number of cards
+	RenderedCount int                                      `json:"renderedCount"`
+	Success       RenderProfiles200JSONResponseBodySuccess `json:"success"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RenderProfilesResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r RenderProfilesResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r RenderProfilesResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r RenderProfilesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RenderProfilesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RenderProfilesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RenderProfilesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RefineSourcingResponse429Headers the declared response headers of an HTTP 429 response for RefineSourcing
+type RefineSourcingResponse429Headers struct {
+	RetryAfter *int
+}
+
+type RefineSourcingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *ServiceRequest
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RefineSourcingResponse429Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RefineSourcingResponse) GetJSON202() *ServiceRequest {
+	return r.JSON202
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RefineSourcingResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r RefineSourcingResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r RefineSourcingResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r RefineSourcingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RefineSourcingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RefineSourcingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RefineSourcingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetSourcingResultsResponse429Headers the declared response headers of an HTTP 429 response for GetSourcingResults
+type GetSourcingResultsResponse429Headers struct {
+	RetryAfter *int
+}
+
+type GetSourcingResultsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SourcingResults
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *SourcingResults
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetSourcingResultsResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSourcingResultsResponse) GetJSON200() *SourcingResults {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r GetSourcingResultsResponse) GetJSON202() *SourcingResults {
+	return r.JSON202
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetSourcingResultsResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r GetSourcingResultsResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r GetSourcingResultsResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSourcingResultsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSourcingResultsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSourcingResultsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSourcingResultsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListWebhooksResponse429Headers the declared response headers of an HTTP 429 response for ListWebhooks
 type ListWebhooksResponse429Headers struct {
 	RetryAfter *int
@@ -19630,6 +22718,15 @@ type CreateWebhookResponse struct {
 			MaxRetries int    `json:"maxRetries"`
 			Name       string `json:"name"`
 
+			// NotifyEmail address for mail about changes of this webhook; null for that of its company
+			NotifyEmail *string `json:"notifyEmail"`
+
+			// Ordering `subject`: the events of one subject arrive one after the other; null: in any order
+			Ordering *CreateWebhook201JSONResponseBodyDataOrdering `json:"ordering"`
+
+			// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
+			OrderingOnFailure CreateWebhook201JSONResponseBodyDataOrderingOnFailure `json:"orderingOnFailure"`
+
 			// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
 			OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
@@ -19720,6 +22817,15 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 		// MaxRetries largest number of retries of a delivery; read-only
 		MaxRetries int    `json:"maxRetries"`
 		Name       string `json:"name"`
+
+		// NotifyEmail address for mail about changes of this webhook; null for that of its company
+		NotifyEmail *string `json:"notifyEmail"`
+
+		// Ordering `subject`: the events of one subject arrive one after the other; null: in any order
+		Ordering *CreateWebhook201JSONResponseBodyDataOrdering `json:"ordering"`
+
+		// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
+		OrderingOnFailure CreateWebhook201JSONResponseBodyDataOrderingOnFailure `json:"orderingOnFailure"`
 
 		// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
 		OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
@@ -20129,6 +23235,89 @@ func (r CatchUpWebhookResponse) ContentType() string {
 	return ""
 }
 
+// TestWebhookFilterResponse429Headers the declared response headers of an HTTP 429 response for TestWebhookFilter
+type TestWebhookFilterResponse429Headers struct {
+	RetryAfter *int
+}
+
+type TestWebhookFilterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    FilterTest                                  `json:"data"`
+		Error   any                                         `json:"error"`
+		Success TestWebhookFilter200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *TestWebhookFilterResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TestWebhookFilterResponse) GetJSON200() *struct {
+	Data    FilterTest                                  `json:"data"`
+	Error   any                                         `json:"error"`
+	Success TestWebhookFilter200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r TestWebhookFilterResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r TestWebhookFilterResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r TestWebhookFilterResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r TestWebhookFilterResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TestWebhookFilterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TestWebhookFilterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TestWebhookFilterResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetWebhookKeysResponse200Headers the declared response headers of an HTTP 200 response for GetWebhookKeys
 type GetWebhookKeysResponse200Headers struct {
 	CacheControl *string
@@ -20216,7 +23405,8 @@ type ListReplaysResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
 		Data struct {
-			Data []Replay `json:"data"`
+			Data  []Replay `json:"data"`
+			Items []Replay `json:"items"`
 
 			// Limit largest number of items on a page
 			Limit int `json:"limit"`
@@ -20259,7 +23449,8 @@ type ListReplaysResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ListReplaysResponse) GetJSON200() *struct {
 	Data struct {
-		Data []Replay `json:"data"`
+		Data  []Replay `json:"data"`
+		Items []Replay `json:"items"`
 
 		// Limit largest number of items on a page
 		Limit int `json:"limit"`
@@ -21406,6 +24597,26 @@ func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params 
 	return ParseListAuditResponse(rsp)
 }
 
+// GetUsageWithResponse Read usage
+//
+// Sums up what the company of the key used in a period: the interviews that began and have ended, with their minutes
+// (`interview_minutes`), the candidates that sourcings found (`sourcing_candidates`) and the profiles that were
+// enriched (`profile_enrichments`). Only interviews use minutes. For a platform key it lists all companies that used
+// something, or the one in `companyId`.
+//
+// Whole days are counted, in UTC, on which something ended.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /billing/usage (the `GetUsage` operationId).
+func (c *ClientWithResponses) GetUsageWithResponse(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*GetUsageResponse, error) {
+	rsp, err := c.GetUsage(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUsageResponse(rsp)
+}
+
 // ListCandidatesWithResponse List candidates
 //
 // Newest first. The filter `jobId` also requires `read:jobs`.
@@ -22359,6 +25570,58 @@ func (c *ClientWithResponses) CreateJobWithResponse(ctx context.Context, params 
 	return ParseCreateJobResponse(rsp)
 }
 
+// CreateJobFromURLWithBodyWithResponse Create a job from its posting
+//
+// Gets the page of the posting, has the configured extractor (`extractor.url`) read the job out of it, and creates
+// the job. `createJob: false` shows what it would be instead: its `id`, `createdAt` and `updatedAt` are then empty,
+// and nothing is stored of it. The answer comes when the job is there, within some 30 seconds.
+//
+// The page must be at an address that a webhook may have, be HTML of at most 2 MiB, and answer within 10 seconds. Up
+// to 5 redirects are followed, each to such an address.
+//
+// A company may import 5 jobs per minute. A posting without a job is answered with 422 `EXTRACTION_FAILED`, one
+// without a title with 422 `INVALID_JOB_TITLE`, and one that could not be read in time with 504. Without an
+// extractor the answer is 503.
+//
+// With an `Idempotency-Key`, the same request creates one job.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /jobs/url (the `CreateJobFromURL` operationId).
+func (c *ClientWithResponses) CreateJobFromURLWithBodyWithResponse(ctx context.Context, params *CreateJobFromURLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateJobFromURLResponse, error) {
+	rsp, err := c.CreateJobFromURLWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateJobFromURLResponse(rsp)
+}
+
+// CreateJobFromURLWithResponse Create a job from its posting
+//
+// Gets the page of the posting, has the configured extractor (`extractor.url`) read the job out of it, and creates
+// the job. `createJob: false` shows what it would be instead: its `id`, `createdAt` and `updatedAt` are then empty,
+// and nothing is stored of it. The answer comes when the job is there, within some 30 seconds.
+//
+// The page must be at an address that a webhook may have, be HTML of at most 2 MiB, and answer within 10 seconds. Up
+// to 5 redirects are followed, each to such an address.
+//
+// A company may import 5 jobs per minute. A posting without a job is answered with 422 `EXTRACTION_FAILED`, one
+// without a title with 422 `INVALID_JOB_TITLE`, and one that could not be read in time with 504. Without an
+// extractor the answer is 503.
+//
+// With an `Idempotency-Key`, the same request creates one job.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /jobs/url (the `CreateJobFromURL` operationId).
+func (c *ClientWithResponses) CreateJobFromURLWithResponse(ctx context.Context, params *CreateJobFromURLParams, body CreateJobFromURLJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateJobFromURLResponse, error) {
+	rsp, err := c.CreateJobFromURL(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateJobFromURLResponse(rsp)
+}
+
 // DeleteJobWithResponse Delete a job
 //
 // Interviews for the job continue, and its candidates are kept.
@@ -22447,6 +25710,197 @@ func (c *ClientWithResponses) FindReplayWithResponse(ctx context.Context, rid st
 		return nil, err
 	}
 	return ParseFindReplayResponse(rsp)
+}
+
+// StartSourcingWithBodyWithResponse Find candidates
+//
+// Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
+// read from `/sourcing/{id}/results`. The end is the event `sourcing.completed` or `sourcing.failed`, with the
+// request's id and counts, but nothing of the candidates.
+//
+// `webhookId` names a webhook of the company, or the answer is 403; it must be subscribed to at least one of the
+// two events, or the answer is 422. All subscribed webhooks get the event, whether they are named or not.
+//
+// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
+// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
+// 503. There are no prepaid credits, so 402 is never answered.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sourcing (the `StartSourcing` operationId).
+func (c *ClientWithResponses) StartSourcingWithBodyWithResponse(ctx context.Context, params *StartSourcingParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartSourcingResponse, error) {
+	rsp, err := c.StartSourcingWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartSourcingResponse(rsp)
+}
+
+// StartSourcingWithResponse Find candidates
+//
+// Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
+// read from `/sourcing/{id}/results`. The end is the event `sourcing.completed` or `sourcing.failed`, with the
+// request's id and counts, but nothing of the candidates.
+//
+// `webhookId` names a webhook of the company, or the answer is 403; it must be subscribed to at least one of the
+// two events, or the answer is 422. All subscribed webhooks get the event, whether they are named or not.
+//
+// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
+// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
+// 503. There are no prepaid credits, so 402 is never answered.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sourcing (the `StartSourcing` operationId).
+func (c *ClientWithResponses) StartSourcingWithResponse(ctx context.Context, params *StartSourcingParams, body StartSourcingJSONRequestBody, reqEditors ...RequestEditorFn) (*StartSourcingResponse, error) {
+	rsp, err := c.StartSourcing(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartSourcingResponse(rsp)
+}
+
+// StartEnrichmentWithBodyWithResponse Enrich profiles
+//
+// Has the sourcing service complete up to 10 profiles that the company's sourcings have found, and look for e-mail
+// addresses. The end is the event `enrich.completed` or `enrich.failed`. A profile that cannot be enriched, or that
+// the company has not sourced (`PROFILE_NOT_FOUND`), fails alone.
+//
+// `webhookId`, the time limit, the retention and the answers without a service are as for `POST /sourcing`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sourcing/enrich (the `StartEnrichment` operationId).
+func (c *ClientWithResponses) StartEnrichmentWithBodyWithResponse(ctx context.Context, params *StartEnrichmentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartEnrichmentResponse, error) {
+	rsp, err := c.StartEnrichmentWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartEnrichmentResponse(rsp)
+}
+
+// StartEnrichmentWithResponse Enrich profiles
+//
+// Has the sourcing service complete up to 10 profiles that the company's sourcings have found, and look for e-mail
+// addresses. The end is the event `enrich.completed` or `enrich.failed`. A profile that cannot be enriched, or that
+// the company has not sourced (`PROFILE_NOT_FOUND`), fails alone.
+//
+// `webhookId`, the time limit, the retention and the answers without a service are as for `POST /sourcing`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sourcing/enrich (the `StartEnrichment` operationId).
+func (c *ClientWithResponses) StartEnrichmentWithResponse(ctx context.Context, params *StartEnrichmentParams, body StartEnrichmentJSONRequestBody, reqEditors ...RequestEditorFn) (*StartEnrichmentResponse, error) {
+	rsp, err := c.StartEnrichment(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartEnrichmentResponse(rsp)
+}
+
+// GetEnrichmentResultsWithResponse Read enriched profiles
+//
+// Answers 202 while the enrichment is in progress. Afterwards it answers 200, with a result for each profile in the order of the request, or with the reason of a failure.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /sourcing/enrich/{id}/results (the `GetEnrichmentResults` operationId).
+func (c *ClientWithResponses) GetEnrichmentResultsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetEnrichmentResultsResponse, error) {
+	rsp, err := c.GetEnrichmentResults(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetEnrichmentResultsResponse(rsp)
+}
+
+// DeleteSourcedProfileWithResponse Delete a sourced person
+//
+// Deletes what all sourcings and enrichments of the company have of a person who is not a candidate. The erasure of a candidate deletes the profiles with the candidate's e-mail address or telephone number by itself.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /sourcing/profiles/{id} (the `DeleteSourcedProfile` operationId).
+func (c *ClientWithResponses) DeleteSourcedProfileWithResponse(ctx context.Context, id string, params *DeleteSourcedProfileParams, reqEditors ...RequestEditorFn) (*DeleteSourcedProfileResponse, error) {
+	rsp, err := c.DeleteSourcedProfile(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteSourcedProfileResponse(rsp)
+}
+
+// RenderProfilesWithBodyWithResponse Render profiles as HTML
+//
+// Answers at once with a card for each profile: an HTML element with inline styles and without scripts, for a page or a mail. The text of a profile is escaped. A profile that the company has not sourced is answered with `PROFILE_NOT_FOUND` beside the others.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sourcing/render-html (the `RenderProfiles` operationId).
+func (c *ClientWithResponses) RenderProfilesWithBodyWithResponse(ctx context.Context, params *RenderProfilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RenderProfilesResponse, error) {
+	rsp, err := c.RenderProfilesWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenderProfilesResponse(rsp)
+}
+
+// RenderProfilesWithResponse Render profiles as HTML
+//
+// Answers at once with a card for each profile: an HTML element with inline styles and without scripts, for a page or a mail. The text of a profile is escaped. A profile that the company has not sourced is answered with `PROFILE_NOT_FOUND` beside the others.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /sourcing/render-html (the `RenderProfiles` operationId).
+func (c *ClientWithResponses) RenderProfilesWithResponse(ctx context.Context, params *RenderProfilesParams, body RenderProfilesJSONRequestBody, reqEditors ...RequestEditorFn) (*RenderProfilesResponse, error) {
+	rsp, err := c.RenderProfiles(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenderProfilesResponse(rsp)
+}
+
+// RefineSourcingWithBodyWithResponse Find more candidates
+//
+// Begins another pass of a sourcing that has ended, completed or failed: with another query, for further candidates, or both. What earlier passes found is kept and not found again; a sourcing has at most 500 candidates. While a pass is in progress, and when the sourcing is full, the answer is 409.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /sourcing/{id} (the `RefineSourcing` operationId).
+func (c *ClientWithResponses) RefineSourcingWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefineSourcingResponse, error) {
+	rsp, err := c.RefineSourcingWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefineSourcingResponse(rsp)
+}
+
+// RefineSourcingWithResponse Find more candidates
+//
+// Begins another pass of a sourcing that has ended, completed or failed: with another query, for further candidates, or both. What earlier passes found is kept and not found again; a sourcing has at most 500 candidates. While a pass is in progress, and when the sourcing is full, the answer is 409.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /sourcing/{id} (the `RefineSourcing` operationId).
+func (c *ClientWithResponses) RefineSourcingWithResponse(ctx context.Context, id string, body RefineSourcingJSONRequestBody, reqEditors ...RequestEditorFn) (*RefineSourcingResponse, error) {
+	rsp, err := c.RefineSourcing(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefineSourcingResponse(rsp)
+}
+
+// GetSourcingResultsWithResponse Read the candidates of a sourcing
+//
+// Answers 202 while the sourcing is in progress. Afterwards it answers 200: with the candidates, the best match first, or with the reason of a failure and the candidates of earlier passes.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /sourcing/{id}/results (the `GetSourcingResults` operationId).
+func (c *ClientWithResponses) GetSourcingResultsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetSourcingResultsResponse, error) {
+	rsp, err := c.GetSourcingResults(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSourcingResultsResponse(rsp)
 }
 
 // ListWebhooksWithResponse List webhooks
@@ -22604,6 +26058,36 @@ func (c *ClientWithResponses) CatchUpWebhookWithResponse(ctx context.Context, id
 		return nil, err
 	}
 	return ParseCatchUpWebhookResponse(rsp)
+}
+
+// TestWebhookFilterWithBodyWithResponse Try a filter on past events
+//
+// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+func (c *ClientWithResponses) TestWebhookFilterWithBodyWithResponse(ctx context.Context, id ID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error) {
+	rsp, err := c.TestWebhookFilterWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestWebhookFilterResponse(rsp)
+}
+
+// TestWebhookFilterWithResponse Try a filter on past events
+//
+// Says for the newest events that could reach the webhook whether it would get them with this filter, and if not, why: `reason` is `test`, `about_itself`, `erased`, `not_subscribed` or `filtered`, and `clauses` names the parts of the filter that the event does not match. Without `filter` the webhook's own is tried; null is no filter. A bad filter is refused as at registration. Nothing is stored or sent. At most 8 MiB of events are read: `complete` is false if that was fewer than `limit` events. Whether the webhook is active does not matter.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /webhooks/{id}/filter/test (the `TestWebhookFilter` operationId).
+func (c *ClientWithResponses) TestWebhookFilterWithResponse(ctx context.Context, id ID, body TestWebhookFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*TestWebhookFilterResponse, error) {
+	rsp, err := c.TestWebhookFilter(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestWebhookFilterResponse(rsp)
 }
 
 // GetWebhookKeysWithResponse Show the public keys of a webhook
@@ -22848,7 +26332,8 @@ func ParseListAgentsResponse(rsp *http.Response) (*ListAgentsResponse, error) {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []Agent `json:"data"`
+				Data  []Agent `json:"data"`
+				Items []Agent `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`
@@ -23207,7 +26692,8 @@ func ParseListAPIKeysResponse(rsp *http.Response) (*ListAPIKeysResponse, error) 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []APIKey `json:"data"`
+				Data  []APIKey `json:"data"`
+				Items []APIKey `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`
@@ -23756,6 +27242,73 @@ func ParseListAuditResponse(rsp *http.Response) (*ListAuditResponse, error) {
 	return response, nil
 }
 
+// ParseGetUsageResponse parses an HTTP response from a GetUsageWithResponse call
+func ParseGetUsageResponse(rsp *http.Response) (*GetUsageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUsageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    Usage                              `json:"data"`
+			Error   any                                `json:"error"`
+			Success GetUsage200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetUsageResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListCandidatesResponse parses an HTTP response from a ListCandidatesWithResponse call
 func ParseListCandidatesResponse(rsp *http.Response) (*ListCandidatesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -23773,7 +27326,8 @@ func ParseListCandidatesResponse(rsp *http.Response) (*ListCandidatesResponse, e
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []Candidate `json:"data"`
+				Data  []Candidate `json:"data"`
+				Items []Candidate `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`
@@ -24146,7 +27700,8 @@ func ParseListCandidateAnalysesResponse(rsp *http.Response) (*ListCandidateAnaly
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []Analysis `json:"data"`
+				Data  []Analysis `json:"data"`
+				Items []Analysis `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`
@@ -24304,7 +27859,8 @@ func ParseListCandidateInterviewsResponse(rsp *http.Response) (*ListCandidateInt
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []Interview `json:"data"`
+				Data  []Interview `json:"data"`
+				Items []Interview `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`
@@ -24395,7 +27951,8 @@ func ParseListCompaniesResponse(rsp *http.Response) (*ListCompaniesResponse, err
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []Company `json:"data"`
+				Data  []Company `json:"data"`
+				Items []Company `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`
@@ -24888,7 +28445,8 @@ func ParseListAttemptsResponse(rsp *http.Response) (*ListAttemptsResponse, error
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []Attempt `json:"data"`
+				Data  []Attempt `json:"data"`
+				Items []Attempt `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`
@@ -25504,7 +29062,8 @@ func ParseListEventTypeVersionsResponse(rsp *http.Response) (*ListEventTypeVersi
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []EventTypeVersion `json:"data"`
+				Data  []EventTypeVersion `json:"data"`
+				Items []EventTypeVersion `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`
@@ -25810,7 +29369,8 @@ func ParseListFanOutResponse(rsp *http.Response) (*ListFanOutResponse, error) {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []FanOut `json:"data"`
+				Data  []FanOut `json:"data"`
+				Items []FanOut `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`
@@ -25901,7 +29461,8 @@ func ParseListInterviewsResponse(rsp *http.Response) (*ListInterviewsResponse, e
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []Interview `json:"data"`
+				Data  []Interview `json:"data"`
+				Items []Interview `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`
@@ -26573,7 +30134,8 @@ func ParseListJobsResponse(rsp *http.Response) (*ListJobsResponse, error) {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []Job `json:"data"`
+				Data  []Job `json:"data"`
+				Items []Job `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`
@@ -26701,6 +30263,93 @@ func ParseCreateJobResponse(rsp *http.Response) (*CreateJobResponse, error) {
 	switch {
 	case rsp.StatusCode == 429:
 		var headers CreateJobResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateJobFromURLResponse parses an HTTP response from a CreateJobFromURLWithResponse call
+func ParseCreateJobFromURLResponse(rsp *http.Response) (*CreateJobFromURLResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateJobFromURLResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data  JobPreview `json:"data"`
+			Error any        `json:"error"`
+
+			// SourceURL address of the posting
+			SourceURL string                                     `json:"sourceUrl"`
+			Success   CreateJobFromURL200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest struct {
+			Data  Job `json:"data"`
+			Error any `json:"error"`
+
+			// SourceURL address of the posting
+			SourceURL string                                     `json:"sourceUrl"`
+			Success   CreateJobFromURL201JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers CreateJobFromURLResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -27049,6 +30698,459 @@ func ParseFindReplayResponse(rsp *http.Response) (*FindReplayResponse, error) {
 	return response, nil
 }
 
+// ParseStartSourcingResponse parses an HTTP response from a StartSourcingWithResponse call
+func ParseStartSourcingResponse(rsp *http.Response) (*StartSourcingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartSourcingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest ServiceRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers StartSourcingResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseStartEnrichmentResponse parses an HTTP response from a StartEnrichmentWithResponse call
+func ParseStartEnrichmentResponse(rsp *http.Response) (*StartEnrichmentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartEnrichmentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest ServiceRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers StartEnrichmentResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetEnrichmentResultsResponse parses an HTTP response from a GetEnrichmentResultsWithResponse call
+func ParseGetEnrichmentResultsResponse(rsp *http.Response) (*GetEnrichmentResultsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetEnrichmentResultsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EnrichmentResults
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest EnrichmentResults
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetEnrichmentResultsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteSourcedProfileResponse parses an HTTP response from a DeleteSourcedProfileWithResponse call
+func ParseDeleteSourcedProfileResponse(rsp *http.Response) (*DeleteSourcedProfileResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteSourcedProfileResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    DeleteSourcedProfile200JSONResponseBodyData    `json:"data"`
+			Error   any                                            `json:"error"`
+			Success DeleteSourcedProfile200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers DeleteSourcedProfileResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRenderProfilesResponse parses an HTTP response from a RenderProfilesWithResponse call
+func ParseRenderProfilesResponse(rsp *http.Response) (*RenderProfilesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RenderProfilesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data []struct {
+				ErrorCode   *string `json:"errorCode,omitempty"`
+				HTMLContent *string `json:"htmlContent,omitempty"`
+				Name        *string `json:"name,omitempty"`
+				ProfileID   string  `json:"profileId"`
+				Success     bool    `json:"success"`
+			} `json:"data"`
+
+			// RenderedCount number of cards
+			RenderedCount int                                      `json:"renderedCount"`
+			Success       RenderProfiles200JSONResponseBodySuccess `json:"success"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers RenderProfilesResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRefineSourcingResponse parses an HTTP response from a RefineSourcingWithResponse call
+func ParseRefineSourcingResponse(rsp *http.Response) (*RefineSourcingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RefineSourcingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest ServiceRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers RefineSourcingResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetSourcingResultsResponse parses an HTTP response from a GetSourcingResultsWithResponse call
+func ParseGetSourcingResultsResponse(rsp *http.Response) (*GetSourcingResultsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSourcingResultsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SourcingResults
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest SourcingResults
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetSourcingResultsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListWebhooksResponse parses an HTTP response from a ListWebhooksWithResponse call
 func ParseListWebhooksResponse(rsp *http.Response) (*ListWebhooksResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -27181,6 +31283,15 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 				// MaxRetries largest number of retries of a delivery; read-only
 				MaxRetries int    `json:"maxRetries"`
 				Name       string `json:"name"`
+
+				// NotifyEmail address for mail about changes of this webhook; null for that of its company
+				NotifyEmail *string `json:"notifyEmail"`
+
+				// Ordering `subject`: the events of one subject arrive one after the other; null: in any order
+				Ordering *CreateWebhook201JSONResponseBodyDataOrdering `json:"ordering"`
+
+				// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
+				OrderingOnFailure CreateWebhook201JSONResponseBodyDataOrderingOnFailure `json:"orderingOnFailure"`
 
 				// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
 				OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
@@ -27526,6 +31637,73 @@ func ParseCatchUpWebhookResponse(rsp *http.Response) (*CatchUpWebhookResponse, e
 	return response, nil
 }
 
+// ParseTestWebhookFilterResponse parses an HTTP response from a TestWebhookFilterWithResponse call
+func ParseTestWebhookFilterResponse(rsp *http.Response) (*TestWebhookFilterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TestWebhookFilterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    FilterTest                                  `json:"data"`
+			Error   any                                         `json:"error"`
+			Success TestWebhookFilter200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers TestWebhookFilterResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetWebhookKeysResponse parses an HTTP response from a GetWebhookKeysWithResponse call
 func ParseGetWebhookKeysResponse(rsp *http.Response) (*GetWebhookKeysResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -27613,7 +31791,8 @@ func ParseListReplaysResponse(rsp *http.Response) (*ListReplaysResponse, error) 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
 			Data struct {
-				Data []Replay `json:"data"`
+				Data  []Replay `json:"data"`
+				Items []Replay `json:"items"`
 
 				// Limit largest number of items on a page
 				Limit int `json:"limit"`

@@ -55,6 +55,12 @@ func Decode[T any](raw []byte) (v T, err error) {
 	return v, err
 }
 
+// DecodeKnown is BindKnown for JSON that has been read already.
+func DecodeKnown[T any](raw []byte) (v T, err error) {
+	err = decoder{ignoresUnknown: true}.body(raw, reflect.ValueOf(&v).Elem())
+	return v, err
+}
+
 // decoder decodes JSON into values by their tags.
 type decoder struct{ ignoresUnknown bool }
 

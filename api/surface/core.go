@@ -45,6 +45,10 @@ type Options struct {
 	Mails bool
 	// SelfService lets companies register webhooks of profiles that by their contract the operator registers.
 	SelfService bool
+	// SourcingTimeout is how long a sourcing or an enrichment may take; zero: no sourcing service is configured. Imports:
+	// a service is configured that reads jobs out of their postings.
+	SourcingTimeout time.Duration
+	Imports         bool
 	// TokenMaxAge is after how long a staff user's token expires although it is used. Zero: db.DefaultTokenAge.
 	TokenMaxAge time.Duration
 	// Metrics registers the request metrics; nil: a private registry.

@@ -94,7 +94,9 @@ func noteReplaced(cfg *config.Config) {
 		"secret": string(cfg.Secret), "keyset": cfg.Keyset, "media.dir": cfg.Media.Dir, "egress.allow_http": "true",
 		"egress.allow_loopback": "true", "provider.url": cfg.Provider.URL, "provider.token": cfg.Provider.Token,
 		"analysis.url": cfg.Analysis.URL, "analysis.token": cfg.Analysis.Token, "generator.url": cfg.Generator.URL,
-		"generator.token": cfg.Generator.Token, "http.public_url": cfg.HTTP.PublicURL,
+		"generator.token": cfg.Generator.Token, "sourcing.url": cfg.Sourcing.URL,
+		"sourcing.token": cfg.Sourcing.Token, "extractor.url": cfg.Extractor.URL, "extractor.token": cfg.Extractor.Token,
+		"http.public_url": cfg.HTTP.PublicURL,
 	} {
 		if !cfg.Explicit(name) || strings.HasPrefix(name, "egress.") {
 			cfg.Replaced(name, value, "greenroom dev")

@@ -47,6 +47,7 @@ const (
 func (p *Past) Cases(many int) []Case {
 	cases := p.listCases()
 	cases = append(cases, p.readCases()...)
+	cases = append(cases, p.sourcingCases()...)
 	cases = append(cases, p.overviewCases()...)
 	cases = append(cases, p.queueCases(many)...)
 	return cases

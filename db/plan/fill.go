@@ -45,6 +45,7 @@ type Past struct {
 	Webhook []uuid.UUID // Size.Webhooks/Size.Companies for each company, in the order of the companies
 
 	sample  []uuid.UUID // deliveries of the first company from the middle of the period
+	runs    []uuid.UUID // sourcings of the first company
 	queued  int
 	waiting []queued // the oldest queued deliveries
 	turn    int
@@ -83,12 +84,16 @@ func Fill(ctx context.Context, d *bun.DB, size Size, done func(deliveries int)) 
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("generate history: %w", err)
 	}
+	if err := p.fillSourcing(ctx, d); err != nil {
+		return nil, err
+	}
 	return p, Analyze(ctx, d)
 }
 
 // Analyze updates the planner's statistics. Autovacuum analyzes each partition, but never the partitioned parent table.
 func Analyze(ctx context.Context, d bun.IDB) error {
-	const analyze = "ANALYZE events, deliveries, attempts, delivery_queue, webhooks, companies, commands"
+	const analyze = "ANALYZE events, deliveries, attempts, delivery_queue, webhooks, companies, commands, " +
+		"service_runs, sourced_profiles, usage_days"
 	if _, err := d.ExecContext(ctx, analyze); err != nil {
 		return fmt.Errorf("analyze: %w", err)
 	}

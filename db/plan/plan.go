@@ -122,9 +122,11 @@ func (p Plan) Rows() (rows float64) {
 	return rows
 }
 
-// Grows reports whether a table or partition grows with the number of deliveries.
+// Grows reports whether a table or partition grows with the number of deliveries, of sourcings or of days.
 func Grows(table string) bool {
-	for _, prefix := range []string{"events_", "deliveries_", "attempts_", "delivery_queue"} {
+	for _, prefix := range []string{
+		"events_", "deliveries_", "attempts_", "delivery_queue", "service_runs", "sourced_profiles", "usage_days",
+	} {
 		if strings.HasPrefix(table, prefix) {
 			return true
 		}

@@ -146,6 +146,9 @@ func (d *Dispatcher) signalRow(
 	case db.StaffInvited:
 		return d.startOnce(ctx, workflows.InviteStaffWorkflowID(id), once, workflows.InviteStaff,
 			workflows.InviteStaffInput{StaffID: id})
+	case db.RunChanged:
+		return d.signal(ctx, workflows.ServiceRunWorkflowID(id), workflows.SignalRunChanged, d.summaryOfRun(ctx, id), "",
+			workflows.ServiceRun, workflows.ServiceRunInput{RunID: id})
 	case delivery.WakeDelivery: // needs the command's arguments
 	}
 	return fmt.Errorf("command %q: %w", kind, errUnknownKind)
@@ -186,6 +189,15 @@ func (d *Dispatcher) summaryOfInterview(ctx context.Context, id uuid.UUID) strin
 		return ""
 	}
 	return fmt.Sprintf("%s interview %d", strings.ToLower(string(i.Type)), i.Number)
+}
+
+// summaryOfRun says what a service is asked for, like summaryOfCircuit.
+func (d *Dispatcher) summaryOfRun(ctx context.Context, id uuid.UUID) string {
+	r, err := db.GetRun(ctx, d.o.DB, id)
+	if err != nil {
+		return ""
+	}
+	return strings.ReplaceAll(string(r.Kind), "_", " ")
 }
 
 // startOnce starts a workflow without a signal. One that runs is unchanged, and so is one that has ended unless reuse

@@ -51,14 +51,14 @@ func (d *Dispatcher) maintenance() []leader.Task {
 	return tasks
 }
 
-// upkeep makes and drops partitions, forgets old answers to idempotency keys, old entries of the audit log and old mail
-// about webhooks, seals headers, and disables webhooks whose circuit stays open. It needs PostgreSQL alone: partitions
-// are made also while Temporal is unavailable.
+// upkeep makes and drops partitions, forgets old answers to idempotency keys, old entries of the audit log, old mail
+// about webhooks and old service runs, seals headers, and disables webhooks whose circuit stays open. It needs
+// PostgreSQL alone: partitions are made also while Temporal is unavailable.
 func (d *Dispatcher) upkeep(ctx context.Context) error {
 	_, forgotten := db.DropIdempotencyKeys(ctx, d.o.DB, time.Now().Add(-db.IdempotencyTTL))
 	letters := delivery.DropNotices(ctx, d.o.DB, time.Now().AddDate(0, 0, -d.o.Upkeep.RetentionDays))
 	return errors.Join(d.keepPartitions(ctx), forgotten, letters, d.disableAbandoned(ctx), d.sealHeaders(ctx),
-		d.dropAudit(ctx))
+		d.dropAudit(ctx), d.dropRuns(ctx))
 }
 
 func (d *Dispatcher) sealHeaders(ctx context.Context) error {
@@ -83,6 +83,19 @@ func (d *Dispatcher) dropAudit(ctx context.Context) error {
 	for {
 		n, err := db.DropAudit(ctx, d.o.DB, time.Now().AddDate(0, 0, -d.o.Upkeep.AuditDays), auditAtOnce)
 		if err != nil || n < auditAtOnce {
+			return err
+		}
+	}
+}
+
+// runsAtOnce bounds one statement, which deletes up to db.MostSourced profiles with each run.
+const runsAtOnce = 100
+
+// dropRuns deletes the service runs that are older than the retention of events, with the persons that they found.
+func (d *Dispatcher) dropRuns(ctx context.Context) error {
+	for {
+		n, err := db.DropRuns(ctx, d.o.DB, time.Now().AddDate(0, 0, -d.o.Upkeep.RetentionDays), runsAtOnce)
+		if err != nil || n < runsAtOnce {
 			return err
 		}
 	}

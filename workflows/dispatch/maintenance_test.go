@@ -28,7 +28,14 @@ func TestUpkeep(t *testing.T) {
 		)
 	}
 
+	b.exec(`INSERT INTO service_runs (id, company_id, kind, status, request, due_at, updated_at)
+		SELECT gen_random_uuid(), id, 'sourcing', 'completed', jsonb_build_object('limit', days), now(),
+			now() - days * interval '1 day' FROM companies, unnest(ARRAY[2, 4]) AS days LIMIT 2`)
+
 	require.NoError(t, dispatch.UpkeepOnce(t.Context(), dispatch.New(b.options)))
+	var sourcings []int
+	require.NoError(t, b.db.NewRaw("SELECT (request->>'limit')::int FROM service_runs").Scan(t.Context(), &sourcings))
+	require.Equal(t, []int{2}, sourcings, "sourcings are kept as long as events")
 	days := func(from, to string) (n int) {
 		require.NoError(t, b.db.NewRaw(`SELECT count(*) FROM pg_class WHERE relname ~ '^deliveries_\d{8}$'
 			AND relname BETWEEN ? AND ?`, "deliveries_"+from, "deliveries_"+to).Scan(t.Context(), &n))

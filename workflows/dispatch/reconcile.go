@@ -60,6 +60,7 @@ var kinds = []struct {
 	{delivery.ReconciledReplays, delivery.ReplayChanged, workflows.ReplayWorkflowID},
 	{db.ReconciledGenerations, db.GenerationRequested, workflows.GenerateInterviewWorkflowID},
 	{db.ReconciledActivations, db.StaffInvited, workflows.InviteStaffWorkflowID},
+	{db.ReconciledRuns, db.RunChanged, workflows.ServiceRunWorkflowID},
 }
 
 // runOnce is one reconciliation. Taken counts the rows that got a workflow.

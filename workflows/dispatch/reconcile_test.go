@@ -83,6 +83,15 @@ func TestReconcilesGenerations(t *testing.T) {
 	require.Zero(t, b.reconcile("generations"), "one that runs is left alone")
 }
 
+func TestReconcilesServiceRuns(t *testing.T) {
+	b := setup(t)
+	r := &db.ServiceRun{CompanyID: b.company, Kind: db.RunSourcing, Request: db.RunRequest{Title: "x", Limit: 1}}
+	b.tx(func(tx bun.Tx) error { return db.CreateRun(t.Context(), tx, r, time.Hour) })
+	b.exec("DELETE FROM commands")
+	b.lostAndFound(workflows.ServiceRunWorkflowID(r.ID), "service_runs")
+	require.Zero(t, b.reconcile("service_runs"), "one that runs is left alone")
+}
+
 func TestReconcilesOpenCircuits(t *testing.T) {
 	b := setup(t)
 	b.exec("UPDATE webhooks SET circuit_opened_at = now() - interval '1 hour'")

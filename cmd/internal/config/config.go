@@ -28,6 +28,9 @@ type Config struct {
 	Provider                   Service // places phone calls
 	Analysis                   Service // analyses finished interviews; without URL, results are posted to the API
 	Generator                  Service // writes the questions of new AI interviews; without URL they have none
+	Sourcing                   Service // finds candidates; without URL no candidate is sourced
+	SourcingTimeout            time.Duration
+	Extractor                  Service // reads jobs out of their postings; without URL none is imported
 	SMTP                       SMTP
 	Notify                     Notify
 	Interview                  Interview
@@ -151,8 +154,8 @@ type Egress struct {
 	// ProxyURL is http://[user:password@]host:port of a proxy for these requests; empty: they are direct.
 	ProxyURL string
 
-	// ServicesCA is a PEM file of certificate authorities that the provider, analyser, generator, mail server and S3
-	// service may also use.
+	// ServicesCA is a PEM file of certificate authorities that the operator's services (provider, analyser, …),
+	// mail server and S3 service may also use.
 	ServicesCA string
 }
 

@@ -73,6 +73,11 @@ var everySetting = map[string]string{
 	"analysis.token":                      "analysis-token",
 	"generator.url":                       "http://generator.example",
 	"generator.token":                     "generator-token",
+	"sourcing.url":                        "http://sourcing.example",
+	"sourcing.token":                      "sourcing-token",
+	"sourcing.timeout":                    "36m",
+	"extractor.url":                       "http://extractor.example",
+	"extractor.token":                     "extractor-token",
 	"smtp.url":                            "smtps://u:p@mail.example:465",
 	"smtp.from":                           "Jobs <jobs@example.com>",
 	"notify.window":                       "21s",
@@ -177,6 +182,9 @@ func assertEverySetting(t *testing.T, c config.Config) {
 	assert.Equal(t, config.Service{URL: "http://provider.example", Token: "provider-token"}, c.Provider)
 	assert.Equal(t, config.Service{URL: "http://analysis.example", Token: "analysis-token"}, c.Analysis)
 	assert.Equal(t, config.Service{URL: "http://generator.example", Token: "generator-token"}, c.Generator)
+	assert.Equal(t, config.Service{URL: "http://sourcing.example", Token: "sourcing-token"}, c.Sourcing)
+	assert.Equal(t, 36*time.Minute, c.SourcingTimeout)
+	assert.Equal(t, config.Service{URL: "http://extractor.example", Token: "extractor-token"}, c.Extractor)
 	assert.Equal(t, config.SMTP{URL: "smtps://u:p@mail.example:465", From: "Jobs <jobs@example.com>"}, c.SMTP)
 	assert.Equal(t, config.Interview{
 		InvitationDeadline: 18 * time.Hour, MaxDuration: 19 * time.Hour, AnalysisTimeout: 20 * time.Hour,
@@ -291,6 +299,7 @@ func TestLoad_shortest_durations(t *testing.T) {
 		"interview.max_duration":        time.Second,
 		"interview.analysis_timeout":    time.Second,
 		"interview.no_answer_delay":     time.Second,
+		"sourcing.timeout":              time.Second,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(variable(name), least.String())

@@ -90,6 +90,7 @@ func (s *system) process() *exec.Cmd {
 		"GREENROOM_EGRESS_ALLOW_HTTP=true",
 		"GREENROOM_EGRESS_ALLOW_LOOPBACK=true",
 		"GREENROOM_HTTP_PUBLIC_URL=" + s.url,
+		"GREENROOM_SOURCING_URL=" + s.cfg.Sourcing.URL,
 		"GREENROOM_DISPATCH_BATCH_ABOVE=" + strconv.Itoa(s.cfg.Dispatch.BatchAbove),
 		"GREENROOM_CIRCUIT_SPAN=" + s.cfg.Circuit.Span.String(),
 		"GREENROOM_CIRCUIT_THRESHOLD=" + strconv.Itoa(s.cfg.Circuit.Threshold),

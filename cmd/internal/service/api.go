@@ -73,6 +73,7 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 			InvitationDeadline: cfg.Interview.InvitationDeadline, MaxDuration: cfg.Interview.MaxDuration,
 			AnalysisTimeout: cfg.Interview.AnalysisTimeout, Mails: cfg.SMTP.URL != "",
 			TokenMaxAge: cfg.Staff.TokenMaxAge, SelfService: cfg.Suite.SelfService,
+			SourcingTimeout: sourcingTimeout(cfg), Imports: cfg.Extractor.URL != "",
 			CompanyPerMinute: cfg.RateLimit.CompanyPerMinute, CompanyPerHour: cfg.RateLimit.CompanyPerHour,
 			TrustedProxies: cfg.HTTP.TrustedProxies.List(), Metrics: registry, Logger: logger,
 		},
@@ -126,6 +127,14 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 		return fmt.Errorf("stop serving: %w", err)
 	}
 	return nil
+}
+
+// sourcingTimeout is zero without a sourcing service.
+func sourcingTimeout(cfg config.Config) time.Duration {
+	if cfg.Sourcing.URL == "" {
+		return 0
+	}
+	return cfg.SourcingTimeout
 }
 
 // closeWhenDraining makes clients and proxies that keep connections open connect anew for their next request, which

@@ -46,10 +46,11 @@ func EgressClient(cfg config.Config, logger *slog.Logger) (*webhook.Client, erro
 	return webhook.NewClient(options), nil
 }
 
-// servicesClient returns the client for the operator's services: the provider, the analyser and the generator.
+// servicesClient returns the client for the operator's services: provider, analyser, generator, sourcing service and
+// extractor.
 func servicesClient(cfg config.Config) (*webhook.Client, error) {
 	var urls []string
-	for _, service := range []config.Service{cfg.Provider, cfg.Analysis, cfg.Generator} {
+	for _, service := range []config.Service{cfg.Provider, cfg.Analysis, cfg.Generator, cfg.Sourcing, cfg.Extractor} {
 		if service.URL != "" {
 			urls = append(urls, service.URL)
 		}

@@ -13,7 +13,8 @@ import (
 	"greenroom/cmd/internal/simulator"
 )
 
-// Simulator serves simulated external services on a loopback port: call provider, analyser and generator.
+// Simulator serves simulated external services on a loopback port: call provider, analyser, generator,
+// sourcing service and extractor.
 type Simulator struct {
 	URL string
 	sim *simulator.Simulator
@@ -42,14 +43,12 @@ func StartSimulator(ctx context.Context, logger *slog.Logger) (*Simulator, error
 
 // Use configures the simulator for every external service that is not configured.
 func (s *Simulator) Use(cfg *config.Config) {
-	if cfg.Provider.URL == "" {
-		cfg.Provider.URL = s.URL
-	}
-	if cfg.Analysis.URL == "" {
-		cfg.Analysis.URL = s.URL
-	}
-	if cfg.Generator.URL == "" {
-		cfg.Generator.URL = s.URL
+	for _, service := range []*config.Service{
+		&cfg.Provider, &cfg.Analysis, &cfg.Generator, &cfg.Sourcing, &cfg.Extractor,
+	} {
+		if service.URL == "" {
+			service.URL = s.URL
+		}
 	}
 }
 

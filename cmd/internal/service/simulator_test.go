@@ -20,8 +20,8 @@ func TestSimulatorPlaysWhatIsNotConfigured(t *testing.T) {
 	sim.Use(&none)
 	require.Equal(
 		t,
-		[]string{sim.URL, sim.URL, sim.URL},
-		[]string{none.Provider.URL, none.Analysis.URL, none.Generator.URL},
+		[]string{sim.URL, sim.URL, sim.URL, sim.URL, sim.URL},
+		[]string{none.Provider.URL, none.Analysis.URL, none.Generator.URL, none.Sourcing.URL, none.Extractor.URL},
 	)
 
 	own := config.Config{Generator: config.Service{URL: "https://generator.test", Token: "t"}}

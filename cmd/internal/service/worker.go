@@ -193,6 +193,8 @@ func platformActivities(
 		Analyser: activities.Service{URL: cfg.Analysis.URL, Token: cfg.Analysis.Token},
 
 		Generator: activities.Service{URL: cfg.Generator.URL, Token: cfg.Generator.Token},
+		Sourcing:  activities.Service{URL: cfg.Sourcing.URL, Token: cfg.Sourcing.Token},
+		Extractor: activities.Service{URL: cfg.Extractor.URL, Token: cfg.Extractor.Token},
 		Mail:      mail,
 
 		PublicURL: cfg.HTTP.PublicURL, Secret: cfg.Secret.Bytes(), AnalysisWithin: cfg.Interview.AnalysisTimeout,

@@ -62,7 +62,15 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"more_than_four_mebibytes": {
 			"/analyses", map[string]any{"jobTitle": strings.Repeat("a", 4<<20)}, http.StatusBadRequest,
 		},
-		"generation_without_a_role": {"/generations", map[string]any{"generationId": "g"}, http.StatusBadRequest},
+		"sourcing_of_another_form":     {"/sourcings", "text", http.StatusBadRequest},
+		"sourcing_without_a_limit":     {"/sourcings", map[string]any{"requestId": "r", "title": "T"}, http.StatusBadRequest},
+		"sourcing_that_fails":          {"/sourcings", sourcing("[fail]"), http.StatusUnprocessableEntity},
+		"later_report_without_address": {"/sourcings", sourcing("[async]"), http.StatusBadRequest},
+		"enrichment_of_another_form":   {"/enrichments", []int{1}, http.StatusBadRequest},
+		"enrichment_of_nobody":         {"/enrichments", map[string]any{"requestId": "r"}, http.StatusBadRequest},
+		"extraction_of_another_form":   {"/jobs", 1, http.StatusBadRequest},
+		"page_without_a_title":         {"/jobs", map[string]any{"html": "<p>Hello"}, http.StatusUnprocessableEntity},
+		"generation_without_a_role":    {"/generations", map[string]any{"generationId": "g"}, http.StatusBadRequest},
 	} {
 		status, out := b.do(http.MethodPost, c.path, c.body)
 		assert.Equal(t, c.status, status, name)
@@ -94,4 +102,40 @@ func TestHungUpCallStaysSilent(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, status)
 	require.Equal(t, id, b.call("a1", "+421900000003"))
 	b.silent()
+}
+
+func sourcing(description string) map[string]any {
+	return map[string]any{"requestId": "r", "title": "T", "jobDescription": description, "limit": 3}
+}
+
+// TestSourcedProfiles are the same for the same title, never repeated, and end with the pool.
+func TestSourcedProfiles(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	found := func(exclude []string, limit int) (ids []string) {
+		req := sourcing("x")
+		req["excludeProfileIds"], req["limit"] = exclude, limit
+		status, out := b.do(http.MethodPost, "/sourcings", req)
+		require.Equal(t, http.StatusOK, status)
+		for _, c := range out["candidates"].([]any) {
+			ids = append(ids, c.(map[string]any)["profileId"].(string))
+		}
+		return ids
+	}
+	first := found(nil, 3)
+	require.Len(t, first, 3)
+	require.Equal(t, first, found(nil, 3))
+	require.NotContains(t, found(first, 3), first[0])
+	require.Len(t, found(nil, 100), 42)
+	require.Empty(t, found(found(nil, 100), 5))
+}
+
+func TestExtractedJob(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	status, out := b.do(http.MethodPost, "/jobs", map[string]any{
+		"html": "<html><head><title> A &amp; B </title><style>x{}</style></head><body><p>One<br>two<!-- no --></p></body></html>",
+	})
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, map[string]any{"title": "A & B", "description": "One two", "status": "OPEN"}, out)
 }

@@ -1,10 +1,11 @@
-// Package simulator simulates the three external services that Greenroom calls: a telephone call provider, an analyser
-// of interviews and a generator of questions. With it an interview runs end to end on one machine.
+// Package simulator simulates the external services that Greenroom calls: a telephone call provider, an analyser of
+// interviews, a generator of questions, a sourcing service and an extractor of jobs. With it an interview runs end to
+// end on one machine.
 //
 // It implements the contract of a real provider over HTTP; Greenroom does not distinguish it from one. It is
 // deterministic: the last digits of the telephone number determine the course of a call, and an analysis is computed
-// from the transcript by a rule that its text states. Generated questions are marked as simulated. Its state is in
-// memory only.
+// from the transcript by a rule that its text states. Generated questions and sourced profiles are marked as
+// simulated. Its state is in memory only.
 package simulator
 
 import (
@@ -41,8 +42,8 @@ type Options struct {
 }
 
 // Simulator is an http.Handler for the call provider (POST /calls, DELETE /calls/{callAttemptId}, GET
-// /recordings/{callId}), the analyser (POST /analyses) and the generator (POST /generations). It is safe for concurrent
-// use.
+// /recordings/{callId}), the analyser (POST /analyses), the generator (POST /generations), the sourcing service (POST
+// /sourcings, POST /enrichments) and the extractor (POST /jobs). It is safe for concurrent use.
 type Simulator struct {
 	opts Options
 	mux  *http.ServeMux
@@ -78,6 +79,9 @@ func New(opts Options) *Simulator {
 	s.mux.HandleFunc("GET /recordings/{callId}", recording)
 	s.mux.HandleFunc("POST /analyses", s.analyse)
 	s.mux.HandleFunc("POST /generations", s.generate)
+	s.mux.HandleFunc("POST /sourcings", s.source)
+	s.mux.HandleFunc("POST /enrichments", s.enrich)
+	s.mux.HandleFunc("POST /jobs", s.extract)
 	return s
 }
 

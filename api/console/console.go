@@ -106,6 +106,8 @@ func (c *console) lines() []line {
 		{post, "/webhooks/:id/replays/:rid/:change", c.changeReplay, false},
 		{get, "/replays/:rid", c.findReplay, false},
 		{get, "/events", c.events, false},
+		{get, "/events/new", c.publishForm, true},
+		{post, "/events/new", c.publish, true},
 		{get, "/events/:id", c.event, false},
 		{get, "/event-types/:name", c.eventType, false},
 		{get, "/interviews", c.interviews, true},

@@ -137,6 +137,18 @@ type wireEventType struct {
 	Schema              json.RawMessage
 }
 
+// wireSamples is an example of an event, and of the deliveries that profiles make of it.
+type wireSamples struct {
+	Data    json.RawMessage
+	Reason  *string
+	Samples []struct {
+		Profile, Event   string
+		Headers          map[string]string
+		SignatureHeaders []string
+		Body             json.RawMessage
+	}
+}
+
 type wireInterview struct {
 	ID                              string
 	Number                          int64

@@ -36,6 +36,7 @@ func (s *server) deliveryRoutes() []surface.Route {
 			"limit",
 		),
 		surface.Get("/deliveries/:id", "read:deliveries|read:webhooks", s.getDelivery),
+		surface.Get("/deliveries/:id/request", "read:deliveries|read:webhooks", s.getDeliveryRequest),
 		surface.List("/deliveries/:id/attempts", "read:deliveries|read:webhooks", s.listAttempts, "page", "limit"),
 		surface.Post("/deliveries/:id/retry", "write:deliveries|write:webhooks", s.retryDelivery),
 		surface.Post("/deliveries/:id/cancel", "write:deliveries|write:webhooks", s.cancelDelivery),

@@ -3,7 +3,6 @@ package console_test
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -34,12 +33,11 @@ const (
 // large is a database with a long history.
 type large struct {
 	*bun.DB
-	url      string
-	company  []uuid.UUID // the first one is the large one
-	webhook  []uuid.UUID // bigWebhooks of the first company, then smallWebhooks of each other
-	until    time.Time
-	rows     int
-	oldCheck string
+	url     string
+	company []uuid.UUID // the first one is the large one
+	webhook []uuid.UUID // bigWebhooks of the first company, then smallWebhooks of each other
+	until   time.Time   // the newest delivery's
+	rows    int
 }
 
 // fillLarge makes the database's history, unless it has one.
@@ -76,10 +74,24 @@ func (l *large) register(ctx context.Context, t *testing.T) {
 		for j := range hooks {
 			now := time.Now().UTC()
 			w := &delivery.Webhook{
-				ID: pg.NewID(), CompanyID: &c.ID, OwnerCompanyID: &c.ID, Profile: "standard", URL: "https://receiver.test/hook",
-				Name: fmt.Sprintf("large %d %d", i, j), Events: []string{"interview.started", "interview.completed", "sourcing.failed"},
-				IsActive: true, MaxRetries: 3, TimeoutMS: 15_000, Secret: []byte("sealed"), Headers: []delivery.WebhookHeader{},
-				CreatedAt: now, UpdatedAt: now,
+				ID:             pg.NewID(),
+				CompanyID:      &c.ID,
+				OwnerCompanyID: &c.ID,
+				Profile:        "standard",
+				URL:            "https://receiver.test/hook",
+				Name: fmt.Sprintf(
+					"large %d %d",
+					i,
+					j,
+				),
+				Events:     []string{"interview.started", "interview.completed", "sourcing.failed"},
+				IsActive:   true,
+				MaxRetries: 3,
+				TimeoutMS:  15_000,
+				Secret:     []byte("sealed"),
+				Headers:    []delivery.WebhookHeader{},
+				CreatedAt:  now,
+				UpdatedAt:  now,
 			}
 			if i == 0 && j == blocked {
 				opened := now.AddDate(0, 0, -blockedFrom)
@@ -185,13 +197,4 @@ func uuids(all []uuid.UUID) string {
 		texts[i] = id.String()
 	}
 	return "{" + strings.Join(texts, ",") + "}"
-}
-
-// database is the name of the database in an address.
-func database(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimPrefix(u.Path, "/")
 }

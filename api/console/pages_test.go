@@ -1,8 +1,10 @@
 package console_test
 
 import (
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -166,7 +168,20 @@ func TestDeliveries(t *testing.T) {
 			is(200).
 			has("its only attempt failed: "+apitest.Marker, "HTTP 503", "Send again",
 				"greenroom deliveries retry "+b.failed, "curl -X POST "+apitest.PublicURL+"/deliveries/"+b.failed+"/retry",
-				"http://temporal.test/namespaces/default/workflows/delivery:"+b.failed+":0", "webhook-id")
+				"http://temporal.test/namespaces/default/workflows/delivery:"+b.failed+":0")
+	})
+	b.run("its_request_is_shown_and_its_signature_checked", func(t *testing.T) {
+		v.get("/console/deliveries/"+b.delivery).is(200).has("The request is made with the first attempt")
+		page := v.get("/console/deliveries/"+b.failed).is(200).
+			has("Webhook-Id: "+b.failed, "X-Webhook-Event: interview.started", "derived again", "Signature check", "current secret")
+		signature := regexp.MustCompile(`<br><code>(v1,[^<]+)</code>`).FindStringSubmatch(page.body)
+		require.NotNil(t, signature)
+		sent := url.Values{"signature": {html.UnescapeString(signature[1])}}
+		v.get("/console/deliveries/"+b.failed+"?"+sent.Encode()).is(200).has("It matches:", "the current secret made it")
+		sent.Set("timestamp", "1")
+		v.get("/console/deliveries/"+b.failed+"?"+sent.Encode()).is(200).has("It does not match:", "no attempt was made then")
+		sent.Set("timestamp", "now")
+		v.get("/console/deliveries/"+b.failed+"?"+sent.Encode()).is(200).has("timestamp must be whole seconds", `value="now"`)
 	})
 	b.run("it_is_sent_again", func(t *testing.T) {
 		v.post("/console/deliveries/"+b.failed+"/retry", nil).leadsTo("/console/deliveries/" + b.failed + "?done=retry")

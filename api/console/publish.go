@@ -26,8 +26,8 @@ type publishBody struct {
 	Problem, Where string
 	NoSample       string // why the data is not filled in
 	// Form is its id: what was sent twice from one form is published once.
-	Form string
-	Status      int
+	Form   string
+	Status int
 }
 
 func (v *visit) mayPublish() bool { return !v.portal && v.holds("write:events") }
@@ -109,7 +109,14 @@ func (c *console) publish(v *visit) error {
 	var made wireEvent
 	sent := body.request()
 	sum := sha256.Sum256(append([]byte(body.Form), sent...))
-	err := v.send(http.MethodPost, "/events", sent, &made, surface.IdempotencyHeader, "console-"+hex.EncodeToString(sum[:16]))
+	err := v.send(
+		http.MethodPost,
+		"/events",
+		sent,
+		&made,
+		surface.IdempotencyHeader,
+		"console-"+hex.EncodeToString(sum[:16]),
+	)
 	var refused *surface.Error
 	if !errors.As(err, &refused) || refused.Status >= http.StatusInternalServerError {
 		if err != nil {

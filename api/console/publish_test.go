@@ -28,8 +28,10 @@ func TestPublish(t *testing.T) {
 	}
 	b.run("the_form_has_the_sample", func(t *testing.T) {
 		v.get("/console/events").is(200).has(`href="/console/events/new"`)
-		v.get("/console/event-types/"+string(started)).is(200).has("/console/events/new?type=interview.started", "Sample of its data",
-			"Profile standard", "Webhook-Id: 550e8400", "depends on the webhook's secret")
+		v.get("/console/event-types/"+string(started)).
+			is(200).
+			has("/console/events/new?type=interview.started", "Sample of its data",
+				"Profile standard", "Webhook-Id: 550e8400", "depends on the webhook's secret")
 		v.get("/console/events/new").is(200).has("choose one", "interview.started").hasNot("<textarea")
 		v.get("/console/events/new?type="+string(started)).is(200).
 			has("<textarea", "interviewId", "curl -X POST "+apitest.PublicURL+"/events", "greenroom trigger interview.started").
@@ -83,7 +85,9 @@ func TestTestOfAWebhook(t *testing.T) {
 	b := setup(t).plant()
 	v := b.signedIn(b.Key)
 	page := "/console/webhooks/" + b.webhook
-	v.get(page).is(200).has("Event of the test", "<option>interview.started</option>", "greenroom webhooks test "+b.webhook)
+	v.get(page).
+		is(200).
+		has("Event of the test", "<option>interview.started</option>", "greenroom webhooks test "+b.webhook)
 	v.post(page+"/active", url.Values{"active": {"false"}}).is(303)
 	sent := v.post(page+"/test", url.Values{"type": {string(started)}}).is(200).
 		has("No delivery was created", "<option selected>interview.started</option>",

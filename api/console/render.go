@@ -102,7 +102,7 @@ func (c *console) asset(g *gin.Context) error {
 }
 
 var helpers = htmltemplate.FuncMap{
-	"at": at, "ago": ago, "host": host, "json": pretty, "short": short, "percent": percent,
+	"at": at, "ago": ago, "host": host, "json": pretty, "body": func(sent string) string { return pretty([]byte(sent)) }, "short": short, "percent": percent,
 	"text": text, "join": strings.Join, "per": perSecond, "number": number,
 	"number64":  func(n int) string { return number(int64(n)) },
 	"megabytes": func(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }, "state": stateOf, "span": span,

@@ -68,9 +68,9 @@ type webhookBody struct {
 	Health  figures
 	Secrets []wireSecret
 	// Sealed: the secrets cannot be opened.
-	Sealed   bool
-	Recent   []wireDelivery
-	Test     action
+	Sealed bool
+	Recent []wireDelivery
+	Test   action
 	// Types are those that a test can send; Tested is that of the last one.
 	Types    []string
 	Tested   string
@@ -123,7 +123,9 @@ func (v *visit) showWebhook(result *testResult, secret *rotated) error {
 		body.Replays = past.Data
 	}
 	may := v.holds("write:webhooks")
-	body.Types, body.Tested = append([]string{catalog.Ping}, slices.DeleteFunc(slices.Clone(w.Events), isPing)...), catalog.Ping
+	body.Types, body.Tested = append(
+		[]string{catalog.Ping},
+		slices.DeleteFunc(slices.Clone(w.Events), isPing)...), catalog.Ping
 	if sent := v.c.PostForm("type"); slices.Contains(body.Types, sent) {
 		body.Tested = sent
 	}

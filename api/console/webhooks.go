@@ -145,14 +145,14 @@ func (v *visit) showWebhook(result *testResult, secret *rotated) error {
 }
 
 // health are the figures of the newest deliveries of a webhook that the visitor sees. All are of events of its company,
-// so the list is not narrowed to that: the planner would read the company's deliveries instead of the webhook's.
+// so the list is not narrowed to that.
 func (v *visit) health(webhook uuid.UUID) (figures, error) {
-	ds, err := delivery.ListDeliveries(v.c.Request.Context(), v.DB, pg.Scope{},
+	page, err := delivery.PageDeliveries(v.c.Request.Context(), v.DB, pg.Scope{},
 		delivery.Filter{Webhook: &webhook, Limit: healthSample, WithoutTests: true})
 	if err != nil {
 		return figures{}, err
 	}
-	return figuresOf(ds, time.Now()), nil
+	return figuresOf(page.Deliveries, time.Now()), nil
 }
 
 func isPing(eventType string) bool { return eventType == catalog.Ping }

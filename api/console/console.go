@@ -13,8 +13,10 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -36,7 +38,13 @@ type Options struct {
 	Version string
 	// Settings are shown to sessions of platform keys.
 	Settings []Setting
+	// Examine examines the installation, for sessions of platform keys; nil: the console does not offer it.
+	Examine func(ctx context.Context) []Finding
 }
+
+// Finding is what one check of an examination found. State is "ok", "warning", "problem" or "skipped". Cure is what
+// mends it.
+type Finding struct{ Check, State, Found, Cure string }
 
 // Setting is a setting as it is in effect. A secret's value is not in it.
 type Setting struct{ Name, Env, Value, Origin, Meaning string }
@@ -56,6 +64,8 @@ type console struct {
 	started time.Time
 	counts  limiter.Store
 	origins *http.CrossOriginProtection
+	// examining is held by the only examination.
+	examining sync.Mutex
 }
 
 // New returns the pages as a surface without a contract.
@@ -115,6 +125,7 @@ func (c *console) lines() []line {
 		{get, "/keys", c.keys, true},
 		{get, "/audit", c.audit, true},
 		{get, "/system", c.system, true},
+		{post, "/system/examination", c.examine, true},
 	}
 }
 

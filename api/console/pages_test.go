@@ -78,7 +78,7 @@ func TestEveryPage(t *testing.T) {
 			if own(r) {
 				page := foreign.send(r.Method, path, form)
 				switch {
-				case path == "/console/system":
+				case strings.HasPrefix(path, "/console/system"):
 					page.is(404)
 				case r.Method == http.MethodPost: // the form is empty
 					page.is(400)
@@ -121,6 +121,9 @@ func TestEveryPage(t *testing.T) {
 					form.Set("since", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
 				case "/console/events/new":
 					form = url.Values{"type": {b.custom}, "data": {"{}"}, "companyId": {b.Company.String()}}
+				case "/console/system/examination":
+					operator.post(path, form).is(200).has("✕", "it does not answer", "→ start it", "it is right", "greenroom doctor")
+					return
 				case "/console/webhooks/:id/rotate-secret":
 					operator.post(path, form).is(200).has("whsec_")
 					return
@@ -171,7 +174,7 @@ func TestDeliveries(t *testing.T) {
 				"http://temporal.test/namespaces/default/workflows/delivery:"+b.failed+":0")
 	})
 	b.run("its_request_is_shown_and_its_signature_checked", func(t *testing.T) {
-		v.get("/console/deliveries/"+b.delivery).is(200).has("The request is made with the first attempt")
+		v.get("/console/deliveries/" + b.delivery).is(200).has("The request is made with the first attempt")
 		page := v.get("/console/deliveries/"+b.failed).is(200).
 			has("Webhook-Id: "+b.failed, "X-Webhook-Event: interview.started", "derived again", "Signature check", "current secret")
 		signature := regexp.MustCompile(`<br><code>(v1,[^<]+)</code>`).FindStringSubmatch(page.body)
@@ -310,4 +313,19 @@ func TestSealedSecret(t *testing.T) {
 	_, err := b.ExecContext(b.Ctx, "UPDATE webhooks SET secret = 'lost' WHERE id = ?", b.webhook)
 	require.NoError(t, err)
 	b.signedIn(b.Key).get("/console/webhooks/"+b.webhook).is(200).has("They cannot be opened", apitest.Marker)
+}
+
+// TestSystem: operators see what runs, with the origin of each setting; a company's key has no such page.
+func TestSystem(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.ExecContext(b.Ctx, `INSERT INTO leases (name, holder, expires_at, version, host, since) VALUES
+		('process:worker:one', gen_random_uuid(), now() + interval '1 hour', 'v9.8.7', 'machine-7', now()),
+		('process:worker:old', gen_random_uuid(), now() + interval '1 hour', NULL, NULL, NULL)`)
+	require.NoError(t, err)
+	b.signedIn(b.PlatformKey).get("/console/system").is(200).
+		has("machine-7", "v9.8.7", "an earlier one", "log.level", "default", "Examine now", "partition")
+	v := b.signedIn(b.Key)
+	v.get("/console/system").is(404).hasNot("machine-7")
+	v.post("/console/system/examination", nil).is(404)
 }

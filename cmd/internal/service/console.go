@@ -15,9 +15,9 @@ import (
 	"greenroom/db/pg"
 )
 
-func consoleOptions(cfg config.Config) console.Options {
+func consoleOptions(cfg config.Config, examine func(context.Context) []console.Finding) console.Options {
 	o := console.Options{
-		Version:  cfg.Worker.BuildID,
+		Version: cfg.Worker.BuildID, Examine: examine,
 		Disabled: !cfg.Console.Enabled, TemporalUI: strings.TrimRight(cfg.Temporal.UIURL, "/"),
 		TemporalNamespace: cfg.Temporal.Namespace, Probes: cfg.Circuit.Recovery == config.RecoverByProbe,
 	}

@@ -38,6 +38,8 @@ type Options struct {
 	Version string
 	// Settings are shown to sessions of platform keys.
 	Settings []Setting
+	// OIDC is how people without a key sign in.
+	OIDC OIDC
 	// Examine examines the installation, for sessions of platform keys; nil: the console does not offer it.
 	Examine func(ctx context.Context) []Finding
 }
@@ -66,6 +68,7 @@ type console struct {
 	origins *http.CrossOriginProtection
 	// examining is held by the only examination.
 	examining sync.Mutex
+	provider  provider
 }
 
 // New returns the pages as a surface without a contract.
@@ -133,6 +136,8 @@ func (c *console) routes() []surface.Route {
 	routes := []surface.Route{
 		surface.Get(Path+"/sign-in", surface.Public, c.signInPage).ByNetwork(),
 		surface.Post(Path+"/sign-in", surface.Public, c.signIn).ByNetwork(),
+		surface.Get(oidcPath+"/start", surface.Public, c.beginOIDC).ByNetwork(),
+		surface.Get(oidcPath+"/callback", surface.Public, c.endOIDC).ByNetwork(),
 		surface.Post(Path+"/sign-out", surface.Public, c.signOut).ByNetwork(),
 		surface.Get(Path+"/enter/:link", surface.Public, c.linkPage).ByNetwork(),
 		surface.Post(Path+"/enter/:link", surface.Public, c.enter).ByNetwork(),

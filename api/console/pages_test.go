@@ -34,7 +34,7 @@ func own(r surface.Route) bool {
 }
 
 func isPage(r surface.Route) bool {
-	for _, open := range []string{"/console/sign-in", "/console/sign-out", "/console/enter/:link", "/console/assets/:file", "/console/"} {
+	for _, open := range []string{"/console/sign-in", "/console/sign-out", "/console/enter/:link", "/console/assets/:file", "/console/", "/console/oidc/start", "/console/oidc/callback"} {
 		if r.Path == open {
 			return false
 		}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -93,9 +94,9 @@ func (v *visit) whoIs() string {
 	case v.portal:
 		return "Portal"
 	case v.who.Platform():
-		return v.who.Key.Name + " · all companies"
+		return cmp.Or(v.who.Person, v.who.Key.Name) + " · all companies"
 	}
-	return v.who.Key.Name
+	return cmp.Or(v.who.Person, v.who.Key.Name)
 }
 
 // get reads a route of the API into a value.

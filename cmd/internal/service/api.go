@@ -64,6 +64,10 @@ func API(
 	if err != nil {
 		return err
 	}
+	pages, err := consoleOptions(cfg, examine)
+	if err != nil {
+		return err
+	}
 	registry := metrics(d)
 	handler, err := api.New(api.Options{
 		Options: surface.Options{
@@ -88,7 +92,7 @@ func API(
 			return nil
 		},
 		Engine: engine, Stopping: ctx.Done(), MetricsElsewhere: cfg.HTTP.MetricsAddr != "",
-		ReplaysPerSecond: cfg.Circuit.ReleaseLimit, Console: consoleOptions(cfg, examine),
+		ReplaysPerSecond: cfg.Circuit.ReleaseLimit, Console: pages,
 		InterviewSuite: interviewsuite.Options{
 			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)},
 		},

@@ -97,22 +97,18 @@ type pageQuery struct {
 	company *uuid.UUID // the only one
 }
 
-// walk selects what one index yields, newest first. Bounds that are no equality keep the index's first column in the
-// order, which no other index has.
+// walk selects what one index yields, newest first.
 func (q *pageQuery) walk() *bun.SelectQuery {
-	w := q.within(q.tx.NewSelect().Model((*Delivery)(nil)).ExcludeColumn("body").Limit(LooksOfPage))
-	live := q.f.Status != "" && !q.f.Status.Ended()
+	var w *bun.SelectQuery
 	switch {
-	case live: // of a webhook
-		w = w.Where("live_webhook(d.status, d.webhook_id) >= ?0 AND live_webhook(d.status, d.webhook_id) <= ?0", *q.f.Webhook).
-			Where("d.status >= ?0 AND d.status <= ?0", q.f.Status).
-			OrderExpr("live_webhook(d.status, d.webhook_id) DESC, d.status DESC, d.id DESC")
+	case q.f.Status != "" && !q.f.Status.Ended():
+		w = q.liveOf("?", *q.f.Webhook)
 	case q.f.Webhook != nil:
-		w = w.Where("d.webhook_id >= ?0 AND d.webhook_id <= ?0", *q.f.Webhook).OrderExpr("d.webhook_id DESC, d.id DESC")
+		w = q.along("d.webhook_id", "?", "d.webhook_id DESC", *q.f.Webhook)
 	case q.company != nil:
-		w = w.Where("d.company_id >= ?0 AND d.company_id <= ?0", *q.company).OrderExpr("d.company_id DESC, d.id DESC")
+		w = q.along("d.company_id", "?", "d.company_id DESC", *q.company)
 	default:
-		w = w.OrderExpr("d.id DESC")
+		w = q.along("", "", "")
 	}
 	if q.f.Status == Failed || q.f.Status == Canceled {
 		w = w.Where("d.status IN ('failed', 'canceled')")
@@ -120,18 +116,34 @@ func (q *pageQuery) walk() *bun.SelectQuery {
 	return w
 }
 
-// within narrows a query to the filter's time.
-func (q *pageQuery) within(w *bun.SelectQuery) *bun.SelectQuery {
+// liveOf walks the live deliveries of a webhook in the filter's status.
+func (q *pageQuery) liveOf(webhook string, args ...any) *bun.SelectQuery {
+	return q.along("live_webhook(d.status, d.webhook_id), d.status", webhook+", ?",
+		"live_webhook(d.status, d.webhook_id) DESC, d.status DESC", append(args, q.f.Status)...)
+}
+
+// along walks an index whose columns are these, and the id, where they have these values, from the newest to the oldest
+// of the filter's time. Rows are compared as rows, so the walk begins and ends at the right entries; and no column is
+// equal to a constant, so it stays in the order, which no other index has. The bounds of the id alone choose partitions.
+func (q *pageQuery) along(columns, values, order string, args ...any) *bun.SelectQuery {
+	oldest, newer := uuid.Nil, uuid.Max
 	if !q.f.Since.IsZero() {
-		w = w.Where("d.id >= ?", pg.FloorID(q.f.Since))
+		oldest = pg.FloorID(q.f.Since)
 	}
 	if !q.f.Until.IsZero() {
-		w = w.Where("d.id < ?", pg.FloorID(q.f.Until))
+		newer = pg.FloorID(q.f.Until)
 	}
-	if q.f.Before != uuid.Nil {
-		w = w.Where("d.id < ?", q.f.Before)
+	if q.f.Before != uuid.Nil && bytes.Compare(q.f.Before[:], newer[:]) < 0 {
+		newer = q.f.Before
 	}
-	return w
+	w := q.tx.NewSelect().Model((*Delivery)(nil)).ExcludeColumn("body").Limit(LooksOfPage).
+		Where("d.id >= ?", oldest).Where("d.id < ?", newer)
+	if columns == "" {
+		return w.OrderExpr("d.id DESC")
+	}
+	return w.Where("("+columns+", d.id) >= ("+values+", ?)", append(slices.Clone(args), oldest)...).
+		Where("("+columns+", d.id) < ("+values+", ?)", append(slices.Clone(args), newer)...).
+		OrderExpr(order + ", d.id DESC")
 }
 
 // matching applies the filters to deliveries d.
@@ -198,10 +210,7 @@ func (q *pageQuery) live(ctx context.Context) (p Page, err error) {
 				OR company_id IS NULL AND owner_company_id IS NULL) AND deleted_at IS NULL LIMIT ?1`, *q.company, liveWebhooks)
 		}
 	}
-	each := q.within(q.tx.NewSelect().Model((*Delivery)(nil)).ExcludeColumn("body").
-		Where("live_webhook(d.status, d.webhook_id) >= hooks.id AND live_webhook(d.status, d.webhook_id) <= hooks.id").
-		Where("d.status >= ?0 AND d.status <= ?0", q.f.Status).
-		OrderExpr("live_webhook(d.status, d.webhook_id) DESC, d.status DESC, d.id DESC").Limit(LooksOfPage))
+	each := q.liveOf("hooks.id")
 	newest := q.matching(q.tx.NewSelect().ColumnExpr("d.*").TableExpr("(?) AS d", each).Limit(q.f.Limit))
 	p.Deliveries = []Delivery{}
 	err = q.tx.NewSelect().Model(&p.Deliveries).ExcludeColumn("body").

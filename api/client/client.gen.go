@@ -2730,7 +2730,7 @@ type AuditAction string
 type AuditEntry struct {
 	Action AuditAction `json:"action"`
 
-	// Actor `key:` and the id of an API key, `staff:` and the id of a user, `cli` for an operator, or `system`
+	// Actor `key:` and the id of an API key, `staff:` and the id of a user, `person:` and an email address in the console, `cli` for an operator, or `system`
 	Actor string `json:"actor"`
 
 	// After the changed fields as they are
@@ -6065,7 +6065,7 @@ type ClientInterface interface {
 
 	// ListDeliveries List deliveries, newest first
 	//
-	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
+	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page looks at 5,000 deliveries at most, so it may have fewer than `limit`, or none, although older ones match: read on while `hasMore`. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
 	//
 	// Corresponds with GET /deliveries (the `ListDeliveries` operationId).
 	ListDeliveries(ctx context.Context, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -7371,7 +7371,7 @@ func (c *Client) CreatePortalLink(ctx context.Context, id ID, body CreatePortalL
 
 // ListDeliveries List deliveries, newest first
 //
-// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
+// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page looks at 5,000 deliveries at most, so it may have fewer than `limit`, or none, although older ones match: read on while `hasMore`. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
 //
 // Corresponds with GET /deliveries (the `ListDeliveries` operationId).
 func (c *Client) ListDeliveries(ctx context.Context, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -13455,7 +13455,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListDeliveriesWithResponse List deliveries, newest first
 	//
-	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
+	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page looks at 5,000 deliveries at most, so it may have fewer than `limit`, or none, although older ones match: read on while `hasMore`. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -21941,7 +21941,7 @@ func (c *ClientWithResponses) CreatePortalLinkWithResponse(ctx context.Context, 
 
 // ListDeliveriesWithResponse List deliveries, newest first
 //
-// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
+// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page looks at 5,000 deliveries at most, so it may have fewer than `limit`, or none, although older ones match: read on while `hasMore`. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -24,6 +24,7 @@ type deliveriesBody struct {
 	Filter   url.Values
 	Statuses []string
 	Next     string // the address of the next page; ""
+	Short    bool   // there is a next page although this one is not full
 	First    string // of the first page, on a later one
 	// Filtered: a filter is set. Chosen is its webhook.
 	Filtered bool
@@ -71,6 +72,7 @@ func (c *console) deliveries(v *visit) error {
 	}
 	if found.NextCursor != nil {
 		body.Next = v.base + "/deliveries?" + with(sent, "cursor", *found.NextCursor)
+		body.Short = strconv.Itoa(len(found.Data)) != rowsEach
 	}
 	if sent.Get("cursor") != "" {
 		body.First = v.base + "/deliveries?" + with(sent, "cursor", "")

@@ -38,6 +38,7 @@ type large struct {
 	webhook []uuid.UUID // bigWebhooks of the first company, then smallWebhooks of each other
 	until   time.Time   // the newest delivery's
 	rows    int
+	brief   bool // some combinations of filters stand for all
 }
 
 // fillLarge makes the database's history, unless it has one.

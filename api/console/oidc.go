@@ -195,7 +195,14 @@ func (c *console) providerContext(g *gin.Context) (context.Context, context.Canc
 
 // providerFailed refuses a sign-in because of the provider or the settings; the cause is in the log alone.
 func (c *console) providerFailed(g *gin.Context, err error) error {
-	c.Logger.WarnContext(g.Request.Context(), "sign-in with OpenID Connect failed", "issuer", c.o.OIDC.Issuer, "error", err)
+	c.Logger.WarnContext(
+		g.Request.Context(),
+		"sign-in with OpenID Connect failed",
+		"issuer",
+		c.o.OIDC.Issuer,
+		"error",
+		err,
+	)
 	return &surface.Error{
 		Status: http.StatusBadGateway, Code: surface.CodeUnavailable,
 		Message: "The provider of sign-ins does not answer as it should. Sign in with a key, or try again.",

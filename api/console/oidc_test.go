@@ -65,7 +65,9 @@ func withProvider(t *testing.T) *login {
 	_, l.company = l.NewKey(&l.bundle.Company, "console", "read:webhooks", "write:webhooks", "read:deliveries")
 	_, useless := l.NewKey(&l.bundle.Company, "read:webhooks")
 	copy(*rules, []console.AccessRule{
-		{"ann@example.com", operator.ID}, {"group:support", l.company.ID}, {"@example.org", l.company.ID},
+		{"ann@example.com", operator.ID},
+		{"group:support", l.company.ID},
+		{"@example.org", l.company.ID},
 		{"without@example.com", useless.ID},
 	})
 	return l
@@ -75,7 +77,10 @@ func withProvider(t *testing.T) *login {
 func (l *login) browser() *http.Client {
 	jar, err := cookiejar.New(nil)
 	require.NoError(l.t, err)
-	return &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{
+		Jar:           jar,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // get returns status, body and where it leads.
@@ -148,7 +153,12 @@ func TestOIDC(t *testing.T) {
 	l.run("what_a_person_does_is_in_the_audit_log_by_name", func(t *testing.T) {
 		b := l.browser()
 		l.get(b, l.callback(b, user("cy@example.org")))
-		req, err := http.NewRequestWithContext(l.Ctx, http.MethodPost, l.base+"/console/webhooks/"+l.webhook+"/rotate-secret", nil)
+		req, err := http.NewRequestWithContext(
+			l.Ctx,
+			http.MethodPost,
+			l.base+"/console/webhooks/"+l.webhook+"/rotate-secret",
+			nil,
+		)
 		require.NoError(t, err)
 		req.Header.Set("Sec-Fetch-Site", "same-origin")
 		answer, err := b.Do(req)
@@ -277,7 +287,11 @@ func TestParseAccess(t *testing.T) {
 	rules, err := console.ParseAccess(" ann@example.com = " + id + ", @example.org=" + id + ",group:a=b=" + id)
 	require.NoError(t, err)
 	require.Len(t, rules, 3)
-	require.Equal(t, []string{"ann@example.com", "@example.org", "group:a=b"}, []string{rules[0].Who, rules[1].Who, rules[2].Who})
+	require.Equal(
+		t,
+		[]string{"ann@example.com", "@example.org", "group:a=b"},
+		[]string{rules[0].Who, rules[1].Who, rules[2].Who},
+	)
 	for _, bad := range []string{"", "ann@example.com", "ann=" + id, "@=" + id, "group:=" + id, "ann@example.com=5", "ann@example.com=" + id + ","} {
 		_, err := console.ParseAccess(bad)
 		require.Error(t, err, bad)

@@ -104,11 +104,11 @@ func (q *pageQuery) walk() *bun.SelectQuery {
 	case q.f.Status != "" && !q.f.Status.Ended():
 		w = q.liveOf("?", *q.f.Webhook)
 	case q.f.Webhook != nil:
-		w = q.along("d.webhook_id", "?", "d.webhook_id DESC", *q.f.Webhook)
+		w = q.along("d.webhook_id", *q.f.Webhook)
 	case q.company != nil:
-		w = q.along("d.company_id", "?", "d.company_id DESC", *q.company)
+		w = q.along("d.company_id", *q.company)
 	default:
-		w = q.along("", "", "")
+		w = q.within().OrderExpr("d.id DESC")
 	}
 	if q.f.Status == Failed || q.f.Status == Canceled {
 		w = w.Where("d.status IN ('failed', 'canceled')")
@@ -116,17 +116,25 @@ func (q *pageQuery) walk() *bun.SelectQuery {
 	return w
 }
 
-// liveOf walks the live deliveries of a webhook in the filter's status.
+// liveOf walks the live deliveries of a webhook in the filter's status. That they are live is said in the words of the
+// index's condition, which nothing else implies.
 func (q *pageQuery) liveOf(webhook string, args ...any) *bun.SelectQuery {
-	return q.along("live_webhook(d.status, d.webhook_id), d.status", webhook+", ?",
-		"live_webhook(d.status, d.webhook_id) DESC, d.status DESC", append(args, q.f.Status)...)
+	return q.along("d.status", q.f.Status).Where("live_webhook(d.status, d.webhook_id) IS NOT NULL").
+		Where("live_webhook(d.status, d.webhook_id) = "+webhook, args...)
 }
 
-// along walks an index whose columns are these, and the id, where they have these values, from the newest to the oldest
-// of the filter's time. Rows are compared as rows, so the walk begins and ends at the right entries; and no column is
-// equal to a constant, so it stays in the order, which no other index has. The bounds of the id alone choose partitions.
-func (q *pageQuery) along(columns, values, order string, args ...any) *bun.SelectQuery {
-	oldest, newer := uuid.Nil, uuid.Max
+// along walks an index by a column and the id, where the column has a value. The column is compared with bounds, not for
+// equality, so it stays in the order, which no other index has. The walk begins at the comparison of the row and ends
+// at that of the column: PostgreSQL would not end it at another comparison of the row.
+func (q *pageQuery) along(column string, value any) *bun.SelectQuery {
+	_, newer := q.bounds()
+	return q.within().Where("("+column+", d.id) < (?, ?) AND "+column+" >= ?", value, newer, value).
+		OrderExpr(column + " DESC, d.id DESC")
+}
+
+// bounds are the ids of the filter's time: from oldest on, and below newer.
+func (q *pageQuery) bounds() (oldest, newer uuid.UUID) {
+	newer = uuid.Max
 	if !q.f.Since.IsZero() {
 		oldest = pg.FloorID(q.f.Since)
 	}
@@ -136,14 +144,14 @@ func (q *pageQuery) along(columns, values, order string, args ...any) *bun.Selec
 	if q.f.Before != uuid.Nil && bytes.Compare(q.f.Before[:], newer[:]) < 0 {
 		newer = q.f.Before
 	}
-	w := q.tx.NewSelect().Model((*Delivery)(nil)).ExcludeColumn("body").Limit(LooksOfPage).
+	return oldest, newer
+}
+
+// within selects deliveries of the filter's time. The bounds choose the partitions.
+func (q *pageQuery) within() *bun.SelectQuery {
+	oldest, newer := q.bounds()
+	return q.tx.NewSelect().Model((*Delivery)(nil)).ExcludeColumn("body").Limit(LooksOfPage).
 		Where("d.id >= ?", oldest).Where("d.id < ?", newer)
-	if columns == "" {
-		return w.OrderExpr("d.id DESC")
-	}
-	return w.Where("("+columns+", d.id) >= ("+values+", ?)", append(slices.Clone(args), oldest)...).
-		Where("("+columns+", d.id) < ("+values+", ?)", append(slices.Clone(args), newer)...).
-		OrderExpr(order + ", d.id DESC")
 }
 
 // matching applies the filters to deliveries d.

@@ -26,7 +26,8 @@ func TestPages(t *testing.T) {
 	from := time.Now().UTC().Add(-72 * time.Hour).Truncate(time.Hour)
 	require.NoError(t, delivery.EnsurePartitions(b.ctx, b.DB, from, 4))
 	const rows = 16_000
-	b.exec(`INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, status, is_test, created_at, updated_at)
+	b.exec(
+		`INSERT INTO deliveries (id, event_id, webhook_id, company_id, event_type, status, is_test, created_at, updated_at)
 		SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3)
 			|| '8' || substr(md5(n::text), 4, 15))::uuid, gen_random_uuid(),
 		  (ARRAY[?2, ?3, ?4, ?5]::uuid[])[1 + n % 4], CASE WHEN n % 4 = 3 THEN ?6::uuid ELSE ?7 END,
@@ -35,7 +36,15 @@ func TestPages(t *testing.T) {
 		    WHEN n BETWEEN 2000 AND 15000 THEN 'paused' ELSE 'succeeded' END,
 		  n % 100 = 0, at, at
 		FROM (SELECT n, ?0::timestamptz + n * interval '16 s' AS at FROM generate_series(1, ?1) n) numbered`,
-		from, rows, one.ID, two.ID, global.ID, theirs.ID, foreign, b.company)
+		from,
+		rows,
+		one.ID,
+		two.ID,
+		global.ID,
+		theirs.ID,
+		foreign,
+		b.company,
+	)
 	mine := pg.Scope{Company: &b.company}
 	most := 0
 	for _, scope := range []pg.Scope{{}, mine} {

@@ -62,8 +62,8 @@ func withProvider(t *testing.T) *login {
 		*rules = o.Console.OIDC.Access
 	}).plant()
 	_, operator := l.NewKey(nil)
-	_, l.company = l.NewKey(&l.bundle.Company, "console", "read:webhooks", "write:webhooks", "read:deliveries")
-	_, useless := l.NewKey(&l.bundle.Company, "read:webhooks")
+	_, l.company = l.NewKey(&l.Company, "console", "read:webhooks", "write:webhooks", "read:deliveries")
+	_, useless := l.NewKey(&l.Company, "read:webhooks")
 	copy(*rules, []console.AccessRule{
 		{"ann@example.com", operator.ID},
 		{"group:support", l.company.ID},

@@ -123,8 +123,8 @@ func (q *pageQuery) liveOf(webhook string, args ...any) *bun.SelectQuery {
 		Where("live_webhook(d.status, d.webhook_id) = "+webhook, args...)
 }
 
-// along walks an index by a column and the id, where the column has a value. The column is compared with bounds, not for
-// equality, so it stays in the order, which no other index has. The walk begins at the comparison of the row and ends
+// along walks an index by a column and the id, where the column has a value. The column is compared with bounds, and not
+// for equality, so it stays in the order, which no other index has. The walk begins at the comparison of the row and ends
 // at that of the column: PostgreSQL would not end it at another comparison of the row.
 func (q *pageQuery) along(column string, value any) *bun.SelectQuery {
 	_, newer := q.bounds()
@@ -229,7 +229,8 @@ func (q *pageQuery) live(ctx context.Context) (p Page, err error) {
 		return p, err
 	}
 	last := q.tx.NewSelect().ColumnExpr("d.id").
-		TableExpr("(?) AS hooks CROSS JOIN LATERAL (SELECT d.id FROM (?) AS d OFFSET ? LIMIT 1) AS d", hooks, each, LooksOfPage-1).
+		TableExpr("(?) AS hooks CROSS JOIN LATERAL (SELECT d.id FROM (?) AS d OFFSET ? LIMIT 1) AS d",
+			hooks, each, LooksOfPage-1).
 		OrderExpr("d.id DESC").Limit(1)
 	return p, q.end(ctx, &p, last)
 }

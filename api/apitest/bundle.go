@@ -56,6 +56,7 @@ func Setup(t *testing.T, change ...func(*api.Options)) *Bundle {
 	require.NoError(t, err)
 	b := &Bundle{T: t, Ctx: t.Context(), Box: box}
 	o := api.Options{Options: surface.Options{
+		DB:                 dbtest.New(t),
 		Box:                box,
 		Secret:             Secret,
 		CheckURL:           webhook.NewClient(webhook.ClientOptions{}).CheckURL,
@@ -67,9 +68,6 @@ func Setup(t *testing.T, change ...func(*api.Options)) *Bundle {
 	}}
 	for _, c := range change {
 		c(&o)
-	}
-	if o.DB == nil {
-		o.DB = dbtest.New(t)
 	}
 	b.DB = o.DB
 	b.Handler, err = api.New(o)

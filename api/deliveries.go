@@ -36,6 +36,7 @@ func (s *server) deliveryRoutes() []surface.Route {
 			"limit",
 		),
 		surface.Get("/deliveries/:id", "read:deliveries|read:webhooks", s.getDelivery),
+		surface.Get("/deliveries/:id/request", "read:deliveries|read:webhooks", s.getDeliveryRequest),
 		surface.List("/deliveries/:id/attempts", "read:deliveries|read:webhooks", s.listAttempts, "page", "limit"),
 		surface.Post("/deliveries/:id/retry", "write:deliveries|write:webhooks", s.retryDelivery),
 		surface.Post("/deliveries/:id/cancel", "write:deliveries|write:webhooks", s.cancelDelivery),
@@ -123,25 +124,24 @@ func showAttempt(a *delivery.Attempt) attemptOutput {
 	}
 }
 
-// listDeliveries pages newest first by keyset, so every page costs the same, and counts nothing.
+// listDeliveries pages newest first by keyset, so every page costs the same, and counts nothing. A page may have fewer
+// deliveries than its limit although there are more.
 func (s *server) listDeliveries(c *gin.Context) error {
 	f, err := deliveryFilter(c)
 	if err != nil {
 		return err
 	}
-	limit := int(f.Limit)
-	f.Limit++ // the extra row tells whether there is a next page
-	ds, err := delivery.ListDeliveries(c.Request.Context(), s.DB, surface.Caller(c).Scope(), f)
+	page, err := delivery.PageDeliveries(c.Request.Context(), s.DB, surface.Caller(c).Scope(), f)
 	if err != nil {
 		return err
 	}
+	ds := page.Deliveries
 	if err := delivery.NameCircuits(c.Request.Context(), s.DB, ds); err != nil {
 		return err
 	}
 	var next *string
-	if len(ds) > limit {
-		ds = ds[:limit]
-		cursor := cursorOf(ds[limit-1].ID)
+	if page.Next != uuid.Nil {
+		cursor := cursorOf(page.Next)
 		next = &cursor
 	}
 	return ok(

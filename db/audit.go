@@ -68,7 +68,7 @@ type AuditEntry struct {
 	ID uuid.UUID `bun:"id,pk"`
 	// CompanyID is the target's company; nil: the platform's.
 	CompanyID *uuid.UUID `bun:"company_id"`
-	// Actor is "key:<id>", "staff:<id>", "cli" or the name of a part of the system.
+	// Actor is "key:<id>", "staff:<id>", "person:<email>", "cli" or the name of a part of the system.
 	Actor      string         `bun:"actor"`
 	Action     AuditAction    `bun:"action"`
 	TargetType string         `bun:"target_type"`

@@ -47,16 +47,16 @@ type Bundle struct {
 	Key, OtherKey, PlatformKey string
 }
 
-// Setup returns a new bundle; change may modify the options.
+// Setup returns a new bundle; change may modify the options, also the database.
 func Setup(t *testing.T, change ...func(*api.Options)) *Bundle {
 	t.Helper()
 	keyset, err := seal.NewKeyset()
 	require.NoError(t, err)
 	box, err := seal.New(keyset)
 	require.NoError(t, err)
-	b := &Bundle{DB: dbtest.New(t), T: t, Ctx: t.Context(), Box: box}
+	b := &Bundle{T: t, Ctx: t.Context(), Box: box}
 	o := api.Options{Options: surface.Options{
-		DB:                 b.DB,
+		DB:                 dbtest.New(t),
 		Box:                box,
 		Secret:             Secret,
 		CheckURL:           webhook.NewClient(webhook.ClientOptions{}).CheckURL,
@@ -69,6 +69,7 @@ func Setup(t *testing.T, change ...func(*api.Options)) *Bundle {
 	for _, c := range change {
 		c(&o)
 	}
+	b.DB = o.DB
 	b.Handler, err = api.New(o)
 	require.NoError(t, err)
 	b.Company, b.Other = b.NewCompany("Acme"), b.NewCompany("Other")

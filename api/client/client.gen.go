@@ -384,6 +384,24 @@ func (e CallAttemptStatus) Valid() bool {
 	}
 }
 
+// Defines values for DeliveryRequestHeadersSource.
+const (
+	DeliveryRequestHeadersSourceDerived DeliveryRequestHeadersSource = "derived"
+	DeliveryRequestHeadersSourceWebhook DeliveryRequestHeadersSource = "webhook"
+)
+
+// Valid indicates whether the value is a known member of the DeliveryRequestHeadersSource enum.
+func (e DeliveryRequestHeadersSource) Valid() bool {
+	switch e {
+	case DeliveryRequestHeadersSourceDerived:
+		return true
+	case DeliveryRequestHeadersSourceWebhook:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeliveryStatus.
 const (
 	DeliveryStatusCanceled  DeliveryStatus = "canceled"
@@ -2079,6 +2097,21 @@ func (e CancelDelivery200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for GetDeliveryRequest200JSONResponseBodySuccess.
+const (
+	GetDeliveryRequest200JSONResponseBodySuccessTrue GetDeliveryRequest200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the GetDeliveryRequest200JSONResponseBodySuccess enum.
+func (e GetDeliveryRequest200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case GetDeliveryRequest200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RetryDelivery202JSONResponseBodySuccess.
 const (
 	RetryDelivery202JSONResponseBodySuccessTrue RetryDelivery202JSONResponseBodySuccess = true
@@ -3288,7 +3321,7 @@ type AuditAction string
 type AuditEntry struct {
 	Action AuditAction `json:"action"`
 
-	// Actor `key:` and the id of an API key, `staff:` and the id of a user, `cli` for an operator, or `system`
+	// Actor `key:` and the id of an API key, `staff:` and the id of a user, `person:` and an email address in the console, `cli` for an operator, or `system`
 	Actor string `json:"actor"`
 
 	// After the changed fields as they are
@@ -3719,6 +3752,61 @@ type DeliveryList struct {
 	// NextCursor the cursor of the next page; null on the last page
 	NextCursor *string `json:"nextCursor"`
 }
+
+// DeliveryRequest defines model for DeliveryRequest.
+type DeliveryRequest struct {
+	// Attempt the attempt that was made at that time; null for a time without one
+	Attempt *Attempt `json:"attempt"`
+
+	// Body the body, as stored and sent
+	Body string `json:"body"`
+
+	// Check the result for the signature that was sent; null if none was
+	Check *struct {
+		Matches bool   `json:"matches"`
+		Why     string `json:"why"`
+	} `json:"check"`
+	Headers []struct {
+		Name string `json:"name"`
+
+		// Source `derived`: made again from what is stored; `webhook`: set on the webhook
+		Source DeliveryRequestHeadersSource `json:"source"`
+
+		// Value null for a credential or a custom header
+		Value *string `json:"value"`
+	} `json:"headers"`
+	Method string `json:"method"`
+
+	// Signatures one for each signing secret in use, the current one first
+	Signatures []struct {
+		CreatedAt time.Time `json:"createdAt"`
+
+		// ExpiresAt null for the current secret
+		ExpiresAt *time.Time `json:"expiresAt"`
+
+		// Fingerprint 16 hexadecimal digits of the SHA-256 of the secret
+		Fingerprint string `json:"fingerprint"`
+		IsCurrent   bool   `json:"isCurrent"`
+
+		// Matches whether it made the signature that was sent; null if none was
+		Matches *bool `json:"matches"`
+
+		// Signature what the secret adds to `webhook-signature`
+		Signature string `json:"signature"`
+
+		// Signs whether the secret was in use at that time, so that the request has its signature
+		Signs bool `json:"signs"`
+	} `json:"signatures"`
+
+	// Timestamp the signed time, in seconds since 1970
+	Timestamp int64 `json:"timestamp"`
+
+	// URL the present address of the webhook
+	URL string `json:"url"`
+}
+
+// DeliveryRequestHeadersSource `derived`: made again from what is stored; `webhook`: set on the webhook
+type DeliveryRequestHeadersSource string
 
 // DeliveryStatus defines model for DeliveryStatus.
 type DeliveryStatus string
@@ -5393,6 +5481,21 @@ type ListAttempts200JSONResponseBodySuccess bool
 // CancelDelivery200JSONResponseBodySuccess defines parameters for CancelDelivery.
 type CancelDelivery200JSONResponseBodySuccess bool
 
+// GetDeliveryRequestParams defines parameters for GetDeliveryRequest.
+type GetDeliveryRequestParams struct {
+	// Timestamp the signed time, from the header `webhook-timestamp`; by default that of the last attempt
+	Timestamp *int64 `form:"timestamp,omitempty" json:"timestamp,omitempty"`
+
+	// Signature a signature to check, from the header `webhook-signature`
+	Signature *string `form:"signature,omitempty" json:"signature,omitempty"`
+
+	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
+	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+}
+
+// GetDeliveryRequest200JSONResponseBodySuccess defines parameters for GetDeliveryRequest.
+type GetDeliveryRequest200JSONResponseBodySuccess bool
+
 // RetryDelivery202JSONResponseBodySuccess defines parameters for RetryDelivery.
 type RetryDelivery202JSONResponseBodySuccess bool
 
@@ -6978,7 +7081,7 @@ type ClientInterface interface {
 
 	// ListDeliveries List deliveries, newest first
 	//
-	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
+	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page looks at 5,000 deliveries at most, so it may have fewer than `limit`, or none, although older ones match: read on while `hasMore`. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
 	//
 	// Corresponds with GET /deliveries (the `ListDeliveries` operationId).
 	ListDeliveries(ctx context.Context, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -7003,6 +7106,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /deliveries/{id}/cancel (the `CancelDelivery` operationId).
 	CancelDelivery(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDeliveryRequest Get the request of an attempt, and check its signature
+	//
+	// The body is stored as it was sent. The headers and signatures are derived again: from the body, the signed time and what the webhook is now. So they are those of the attempt unless the webhook was changed since. Values of custom headers and credentials are not shown. A secret that was replaced and has expired is no longer stored, so its signature cannot be derived. With `signature`, the answer says which secret made it, to find out why a receiver refuses deliveries. A delivery without an attempt, and one whose webhook was deleted, is refused with 409.
+	//
+	// Corresponds with GET /deliveries/{id}/request (the `GetDeliveryRequest` operationId).
+	GetDeliveryRequest(ctx context.Context, id ID, params *GetDeliveryRequestParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RetryDelivery Send a delivery again
 	//
@@ -8479,7 +8589,7 @@ func (c *Client) CreatePortalLink(ctx context.Context, id ID, body CreatePortalL
 
 // ListDeliveries List deliveries, newest first
 //
-// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
+// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page looks at 5,000 deliveries at most, so it may have fewer than `limit`, or none, although older ones match: read on while `hasMore`. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
 //
 // Corresponds with GET /deliveries (the `ListDeliveries` operationId).
 func (c *Client) ListDeliveries(ctx context.Context, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -8535,6 +8645,23 @@ func (c *Client) ListAttempts(ctx context.Context, id ID, params *ListAttemptsPa
 // Corresponds with POST /deliveries/{id}/cancel (the `CancelDelivery` operationId).
 func (c *Client) CancelDelivery(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCancelDeliveryRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDeliveryRequest Get the request of an attempt, and check its signature
+//
+// The body is stored as it was sent. The headers and signatures are derived again: from the body, the signed time and what the webhook is now. So they are those of the attempt unless the webhook was changed since. Values of custom headers and credentials are not shown. A secret that was replaced and has expired is no longer stored, so its signature cannot be derived. With `signature`, the answer says which secret made it, to find out why a receiver refuses deliveries. A delivery without an attempt, and one whose webhook was deleted, is refused with 409.
+//
+// Corresponds with GET /deliveries/{id}/request (the `GetDeliveryRequest` operationId).
+func (c *Client) GetDeliveryRequest(ctx context.Context, id ID, params *GetDeliveryRequestParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDeliveryRequestRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -11941,6 +12068,91 @@ func NewCancelDeliveryRequest(server string, id ID) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetDeliveryRequestRequest constructs an http.Request for the GetDeliveryRequest method
+func NewGetDeliveryRequestRequest(server string, id ID, params *GetDeliveryRequestParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/deliveries/%s/request", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Timestamp != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "timestamp", *params.Timestamp, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Signature != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "signature", *params.Signature, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CompanyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -15411,7 +15623,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListDeliveriesWithResponse List deliveries, newest first
 	//
-	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
+	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page looks at 5,000 deliveries at most, so it may have fewer than `limit`, or none, although older ones match: read on while `hasMore`. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -15444,6 +15656,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /deliveries/{id}/cancel (the `CancelDelivery` operationId).
 	CancelDeliveryWithResponse(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*CancelDeliveryResponse, error)
+
+	// GetDeliveryRequestWithResponse Get the request of an attempt, and check its signature
+	//
+	// The body is stored as it was sent. The headers and signatures are derived again: from the body, the signed time and what the webhook is now. So they are those of the attempt unless the webhook was changed since. Values of custom headers and credentials are not shown. A secret that was replaced and has expired is no longer stored, so its signature cannot be derived. With `signature`, the answer says which secret made it, to find out why a receiver refuses deliveries. A delivery without an attempt, and one whose webhook was deleted, is refused with 409.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /deliveries/{id}/request (the `GetDeliveryRequest` operationId).
+	GetDeliveryRequestWithResponse(ctx context.Context, id ID, params *GetDeliveryRequestParams, reqEditors ...RequestEditorFn) (*GetDeliveryRequestResponse, error)
 
 	// RetryDeliveryWithResponse Send a delivery again
 	//
@@ -19353,6 +19574,89 @@ func (r CancelDeliveryResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CancelDeliveryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetDeliveryRequestResponse429Headers the declared response headers of an HTTP 429 response for GetDeliveryRequest
+type GetDeliveryRequestResponse429Headers struct {
+	RetryAfter *int
+}
+
+type GetDeliveryRequestResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    DeliveryRequest                              `json:"data"`
+		Error   any                                          `json:"error"`
+		Success GetDeliveryRequest200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetDeliveryRequestResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetDeliveryRequestResponse) GetJSON200() *struct {
+	Data    DeliveryRequest                              `json:"data"`
+	Error   any                                          `json:"error"`
+	Success GetDeliveryRequest200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetDeliveryRequestResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r GetDeliveryRequestResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r GetDeliveryRequestResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r GetDeliveryRequestResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDeliveryRequestResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDeliveryRequestResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetDeliveryRequestResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -24890,7 +25194,7 @@ func (c *ClientWithResponses) CreatePortalLinkWithResponse(ctx context.Context, 
 
 // ListDeliveriesWithResponse List deliveries, newest first
 //
-// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
+// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page looks at 5,000 deliveries at most, so it may have fewer than `limit`, or none, although older ones match: read on while `hasMore`. A company's key sees the deliveries to webhooks that it can see, including deleted ones. Deliveries to the platform's own webhooks are only visible to platform keys.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -24946,6 +25250,21 @@ func (c *ClientWithResponses) CancelDeliveryWithResponse(ctx context.Context, id
 		return nil, err
 	}
 	return ParseCancelDeliveryResponse(rsp)
+}
+
+// GetDeliveryRequestWithResponse Get the request of an attempt, and check its signature
+//
+// The body is stored as it was sent. The headers and signatures are derived again: from the body, the signed time and what the webhook is now. So they are those of the attempt unless the webhook was changed since. Values of custom headers and credentials are not shown. A secret that was replaced and has expired is no longer stored, so its signature cannot be derived. With `signature`, the answer says which secret made it, to find out why a receiver refuses deliveries. A delivery without an attempt, and one whose webhook was deleted, is refused with 409.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /deliveries/{id}/request (the `GetDeliveryRequest` operationId).
+func (c *ClientWithResponses) GetDeliveryRequestWithResponse(ctx context.Context, id ID, params *GetDeliveryRequestParams, reqEditors ...RequestEditorFn) (*GetDeliveryRequestResponse, error) {
+	rsp, err := c.GetDeliveryRequest(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDeliveryRequestResponse(rsp)
 }
 
 // RetryDeliveryWithResponse Send a delivery again
@@ -28574,6 +28893,73 @@ func ParseCancelDeliveryResponse(rsp *http.Response) (*CancelDeliveryResponse, e
 	switch {
 	case rsp.StatusCode == 429:
 		var headers CancelDeliveryResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetDeliveryRequestResponse parses an HTTP response from a GetDeliveryRequestWithResponse call
+func ParseGetDeliveryRequestResponse(rsp *http.Response) (*GetDeliveryRequestResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDeliveryRequestResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    DeliveryRequest                              `json:"data"`
+			Error   any                                          `json:"error"`
+			Success GetDeliveryRequest200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetDeliveryRequestResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -13,8 +13,10 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -36,7 +38,15 @@ type Options struct {
 	Version string
 	// Settings are shown to sessions of platform keys.
 	Settings []Setting
+	// OIDC is how people without a key sign in.
+	OIDC OIDC
+	// Examine examines the installation, for sessions of platform keys; nil: the console does not offer it.
+	Examine func(ctx context.Context) []Finding
 }
+
+// Finding is what one check of an examination found. State is "ok", "warning", "problem" or "skipped". Cure is what
+// mends it.
+type Finding struct{ Check, State, Found, Cure string }
 
 // Setting is a setting as it is in effect. A secret's value is not in it.
 type Setting struct{ Name, Env, Value, Origin, Meaning string }
@@ -55,6 +65,9 @@ type console struct {
 	pages   map[string]*template
 	started time.Time
 	counts  limiter.Store
+	// examining is held by the only examination.
+	examining sync.Mutex
+	provider  provider
 }
 
 // New returns the pages as a surface without a contract.
@@ -105,6 +118,8 @@ func (c *console) lines() []line {
 		{post, "/webhooks/:id/replays/:rid/:change", c.changeReplay, false},
 		{get, "/replays/:rid", c.findReplay, false},
 		{get, "/events", c.events, false},
+		{get, "/events/new", c.publishForm, true},
+		{post, "/events/new", c.publish, true},
 		{get, "/events/:id", c.event, false},
 		{get, "/event-types/:name", c.eventType, false},
 		{get, "/interviews", c.interviews, true},
@@ -112,6 +127,7 @@ func (c *console) lines() []line {
 		{get, "/keys", c.keys, true},
 		{get, "/audit", c.audit, true},
 		{get, "/system", c.system, true},
+		{post, "/system/examination", c.examine, true},
 	}
 }
 
@@ -119,6 +135,8 @@ func (c *console) routes() []surface.Route {
 	routes := []surface.Route{
 		surface.Get(Path+"/sign-in", surface.Public, c.signInPage).ByNetwork(),
 		surface.Post(Path+"/sign-in", surface.Public, c.signIn).ByNetwork(),
+		surface.Get(oidcPath+"/start", surface.Public, c.beginOIDC).ByNetwork(),
+		surface.Get(oidcPath+"/callback", surface.Public, c.endOIDC).ByNetwork(),
 		surface.Post(Path+"/sign-out", surface.Public, c.signOut).ByNetwork(),
 		surface.Get(Path+"/enter/:link", surface.Public, c.linkPage).ByNetwork(),
 		surface.Post(Path+"/enter/:link", surface.Public, c.enter).ByNetwork(),

@@ -24,6 +24,7 @@ type deliveriesBody struct {
 	Filter   url.Values
 	Statuses []string
 	Next     string // the address of the next page; ""
+	Short    bool   // there is a next page although this one is not full
 	First    string // of the first page, on a later one
 	// Filtered: a filter is set. Chosen is its webhook.
 	Filtered bool
@@ -71,6 +72,7 @@ func (c *console) deliveries(v *visit) error {
 	}
 	if found.NextCursor != nil {
 		body.Next = v.base + "/deliveries?" + with(sent, "cursor", *found.NextCursor)
+		body.Short = strconv.Itoa(len(found.Data)) != rowsEach
 	}
 	if sent.Get("cursor") != "" {
 		body.First = v.base + "/deliveries?" + with(sent, "cursor", "")
@@ -146,7 +148,9 @@ func (v *visit) named(ds []wireDelivery) []wireDelivery {
 type deliveryBody struct {
 	D        wireDelivery
 	Webhook  *wireWebhook
-	Headers  []field
+	Request  *wireRequest
+	Unknown  string // why there is no Request
+	Checked  url.Values
 	Attempts []attemptRow
 	Marks    []mark
 	Siblings []wireDelivery
@@ -170,7 +174,7 @@ type mark struct {
 
 func (c *console) delivery(v *visit) error {
 	id := v.c.Param("id")
-	body := deliveryBody{}
+	body := deliveryBody{Checked: v.c.Request.URL.Query()}
 	if err := v.get("/deliveries/"+url.PathEscape(id), &body.D); err != nil {
 		return err
 	}
@@ -180,7 +184,10 @@ func (c *console) delivery(v *visit) error {
 	case err == nil:
 		body.Webhook = &w
 		d.WebhookName, d.WebhookURL = w.Label(), w.URL
-		body.Headers = headersOf(d, &w)
+		var err error
+		if body.Request, body.Unknown, err = v.request(d); err != nil {
+			return err
+		}
 	case !is(err, http.StatusNotFound) && !is(err, http.StatusForbidden):
 		return err
 	}
@@ -220,21 +227,28 @@ func onPage(d *wireDelivery) string {
 	).Replace(d.Explanation.Next)
 }
 
-// headersOf are the headers of the last attempt, as far as they can be shown: signatures and values of custom headers
-// are not stored in a form that can be read.
-func headersOf(d *wireDelivery, w *wireWebhook) []field {
-	headers := []field{{"Content-Type", "application/json"}, {"webhook-id", d.ID}}
-	if n := len(d.Attempts); n > 0 {
-		headers = append(headers, field{"webhook-timestamp", strconv.FormatInt(d.Attempts[n-1].StartedAt.Unix(), 10)})
+// request reads the request of the last attempt, or of ?timestamp=, and checks ?signature=. It is nil before the first
+// attempt and when the webhook was deleted. unknown says why it cannot be derived.
+func (v *visit) request(d *wireDelivery) (r *wireRequest, unknown string, err error) {
+	asked := url.Values{}
+	for _, name := range []string{"timestamp", "signature"} {
+		if value := strings.TrimSpace(v.c.Query(name)); value != "" {
+			asked.Set(name, value)
+		}
 	}
-	headers = append(headers, field{"webhook-signature", "v1,… over webhook-id.webhook-timestamp.body"})
-	for _, h := range w.Headers {
-		headers = append(headers, field{h.Name, "•••"})
+	err = v.get("/deliveries/"+d.ID+"/request?"+asked.Encode(), &r)
+	var refused *surface.Error
+	switch {
+	case !errors.As(err, &refused):
+		return r, "", err
+	case refused.Status == http.StatusConflict:
+		return nil, "", nil
+	case refused.Status == http.StatusBadRequest:
+		return nil, refused.Message, nil
+	case refused.Status == http.StatusInternalServerError: // the secrets were sealed with a lost key
+		return nil, "The signing secret cannot be opened, so the headers cannot be derived", nil
 	}
-	if w.Auth != nil {
-		headers = append(headers, field{"Authorization", "••• (" + w.Auth.Type + ")"})
-	}
-	return headers
+	return nil, "", err
 }
 
 // timeline returns the attempts, and where they stand on a line from the creation to the last attempt.

@@ -9,6 +9,7 @@ import (
 type eventsBody struct {
 	Catalogue, Custom []wireEventType
 	Query             string // of the links to types
+	May               bool   // publish
 }
 
 func (c *console) events(v *visit) error {
@@ -16,7 +17,7 @@ func (c *console) events(v *visit) error {
 	if err := v.get("/event-types"+v.ofCompany(), &types); err != nil {
 		return err
 	}
-	body := eventsBody{Query: v.ofCompany()}
+	body := eventsBody{Query: v.ofCompany(), May: v.mayPublish()}
 	for _, t := range types.Data {
 		if t.Custom {
 			body.Custom = append(body.Custom, t)
@@ -38,6 +39,9 @@ func (v *visit) ofCompany() string {
 type eventTypeBody struct {
 	T        wireEventType
 	Profiles []field // each with its name for the type
+	Samples  wireSamples
+	// Publish is the address of the form that publishes an event of the type; "": the visitor may not.
+	Publish string
 }
 
 func (c *console) eventType(v *visit) error {
@@ -47,6 +51,12 @@ func (c *console) eventType(v *visit) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(body.T.Profiles)) {
 		body.Profiles = append(body.Profiles, field{name, body.T.Profiles[name].Name})
+	}
+	if err := v.get("/event-types/"+url.PathEscape(body.T.Type)+"/samples"+v.ofCompany(), &body.Samples); err != nil {
+		return err
+	}
+	if body.T.Publishable && v.mayPublish() {
+		body.Publish = v.base + "/events/new?" + with(v.c.Request.URL.Query(), "type", body.T.Type)
 	}
 	return v.show("eventtype", body.T.Type, false, body)
 }

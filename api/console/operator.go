@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/url"
 	"strconv"
 	"time"
@@ -83,7 +84,7 @@ func (c *console) audit(v *visit) error {
 type systemBody struct {
 	Version    string
 	Started    time.Time
-	Workers    int
+	Workers    []leader.Process
 	Queued     int
 	Commands   int
 	Parked     int
@@ -92,10 +93,35 @@ type systemBody struct {
 	Settings   []Setting
 	TemporalUI string
 	Secret     bool // a rotation of the secret is under way
+	// Examine examines the installation; without a label the console does not offer it.
+	Examine  action
+	Findings []Finding
 }
 
+// workersMost bounds the workers that the page lists.
+const workersMost = 100
+
 // system is for operators: what a company has no part in.
-func (c *console) system(v *visit) error {
+func (c *console) system(v *visit) error { return c.showSystem(v, nil) }
+
+// examineLimit bounds an examination: the API's answer is due.
+const examineLimit = 20 * time.Second
+
+// examine examines the installation, as `greenroom doctor` does on the machine of the API.
+func (c *console) examine(v *visit) error {
+	if !v.who.Platform() || c.o.Examine == nil {
+		return surface.NotFound("Page", v.c.Request.URL.Path)
+	}
+	if !c.examining.TryLock() {
+		return surface.InvalidState("An examination is under way: it opens connections to all stores", nil)
+	}
+	defer c.examining.Unlock()
+	ctx, cancel := context.WithTimeout(v.c.Request.Context(), examineLimit)
+	defer cancel()
+	return c.showSystem(v, c.o.Examine(ctx))
+}
+
+func (c *console) showSystem(v *visit, findings []Finding) error {
 	if !v.who.Platform() {
 		return surface.NotFound("Page", v.c.Request.URL.Path)
 	}
@@ -115,11 +141,15 @@ func (c *console) system(v *visit) error {
 	if body.Open, err = delivery.OpenCircuits(ctx, c.DB, countedMost); err != nil {
 		return err
 	}
-	if body.Workers, err = leader.Live(ctx, c.DB, "worker"); err != nil {
+	if body.Workers, err = leader.Live(ctx, c.DB, "worker", workersMost); err != nil {
 		return err
 	}
 	if body.Days, err = delivery.ListDays(ctx, c.DB); err != nil {
 		return err
 	}
-	return v.show("system", "System", true, body)
+	if c.o.Examine != nil {
+		body.Examine = action{Label: "Examine now", URL: v.base + "/system/examination", CLI: "greenroom doctor"}
+	}
+	body.Findings = findings
+	return v.show("system", "System", findings == nil, body)
 }

@@ -58,16 +58,17 @@ func (c *console) overview(v *visit) error {
 	ctx, scope := v.c.Request.Context(), v.who.Scope()
 	now := time.Now()
 	filter := delivery.Filter{Since: now.Add(-sampleWithin), Limit: sampleSize, WithoutTests: true}
-	sample, err := delivery.ListDeliveries(ctx, c.DB, scope, filter)
+	page, err := delivery.PageDeliveries(ctx, c.DB, scope, filter)
 	if err != nil {
 		return err
 	}
-	if n := len(sample); n == sampleSize && now.Sub(sample[n-1].CreatedAt) < sampleSettles {
+	if n := len(page.Deliveries); n == sampleSize && now.Sub(page.Deliveries[n-1].CreatedAt) < sampleSettles {
 		filter.Until = now.Add(-sampleSettles)
-		if sample, err = delivery.ListDeliveries(ctx, c.DB, scope, filter); err != nil {
+		if page, err = delivery.PageDeliveries(ctx, c.DB, scope, filter); err != nil {
 			return err
 		}
 	}
+	sample := page.Deliveries
 	body := overviewBody{Sample: figuresOf(sample, now), CountedTo: waitingMost}
 	if body.Waiting, err = delivery.CountWaiting(ctx, c.DB, scope, waitingMost); err != nil {
 		return err

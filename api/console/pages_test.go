@@ -1,8 +1,10 @@
 package console_test
 
 import (
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +34,7 @@ func own(r surface.Route) bool {
 }
 
 func isPage(r surface.Route) bool {
-	for _, open := range []string{"/console/sign-in", "/console/sign-out", "/console/enter/:link", "/console/assets/:file", "/console/"} {
+	for _, open := range []string{"/console/sign-in", "/console/sign-out", "/console/enter/:link", "/console/assets/:file", "/console/", "/console/oidc/start", "/console/oidc/callback"} {
 		if r.Path == open {
 			return false
 		}
@@ -75,9 +77,12 @@ func TestEveryPage(t *testing.T) {
 			}
 			if own(r) {
 				page := foreign.send(r.Method, path, form)
-				if path == "/console/system" {
+				switch {
+				case strings.HasPrefix(path, "/console/system"):
 					page.is(404)
-				} else {
+				case r.Method == http.MethodPost: // the form is empty
+					page.is(400)
+				default:
 					page.is(200)
 				}
 				page.hasNot(apitest.Marker)
@@ -114,6 +119,11 @@ func TestEveryPage(t *testing.T) {
 					path = strings.Replace(path, b.delivery, b.failed, 1)
 				case "/console/webhooks/:id/replays":
 					form.Set("since", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
+				case "/console/events/new":
+					form = url.Values{"type": {b.custom}, "data": {"{}"}, "companyId": {b.Company.String()}}
+				case "/console/system/examination":
+					operator.post(path, form).is(200).has("✕", "it does not answer", "→ start it", "it is right", "greenroom doctor")
+					return
 				case "/console/webhooks/:id/rotate-secret":
 					operator.post(path, form).is(200).has("whsec_")
 					return
@@ -161,7 +171,20 @@ func TestDeliveries(t *testing.T) {
 			is(200).
 			has("its only attempt failed: "+apitest.Marker, "HTTP 503", "Send again",
 				"greenroom deliveries retry "+b.failed, "curl -X POST "+apitest.PublicURL+"/deliveries/"+b.failed+"/retry",
-				"http://temporal.test/namespaces/default/workflows/delivery:"+b.failed+":0", "webhook-id")
+				"http://temporal.test/namespaces/default/workflows/delivery:"+b.failed+":0")
+	})
+	b.run("its_request_is_shown_and_its_signature_checked", func(t *testing.T) {
+		v.get("/console/deliveries/" + b.delivery).is(200).has("The request is made with the first attempt")
+		page := v.get("/console/deliveries/"+b.failed).is(200).
+			has("Webhook-Id: "+b.failed, "X-Webhook-Event: interview.started", "derived again", "Signature check", "current secret")
+		signature := regexp.MustCompile(`<br><code>(v1,[^<]+)</code>`).FindStringSubmatch(page.body)
+		require.NotNil(t, signature)
+		sent := url.Values{"signature": {html.UnescapeString(signature[1])}}
+		v.get("/console/deliveries/"+b.failed+"?"+sent.Encode()).is(200).has("It matches:", "the current secret made it")
+		sent.Set("timestamp", "1")
+		v.get("/console/deliveries/"+b.failed+"?"+sent.Encode()).is(200).has("It does not match:", "no attempt was made then")
+		sent.Set("timestamp", "now")
+		v.get("/console/deliveries/"+b.failed+"?"+sent.Encode()).is(200).has("timestamp must be whole seconds", `value="now"`)
 	})
 	b.run("it_is_sent_again", func(t *testing.T) {
 		v.post("/console/deliveries/"+b.failed+"/retry", nil).leadsTo("/console/deliveries/" + b.failed + "?done=retry")
@@ -290,4 +313,19 @@ func TestSealedSecret(t *testing.T) {
 	_, err := b.ExecContext(b.Ctx, "UPDATE webhooks SET secret = 'lost' WHERE id = ?", b.webhook)
 	require.NoError(t, err)
 	b.signedIn(b.Key).get("/console/webhooks/"+b.webhook).is(200).has("They cannot be opened", apitest.Marker)
+}
+
+// TestSystem: operators see what runs, with the origin of each setting; a company's key has no such page.
+func TestSystem(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.ExecContext(b.Ctx, `INSERT INTO leases (name, holder, expires_at, version, host, since) VALUES
+		('process:worker:one', gen_random_uuid(), now() + interval '1 hour', 'v9.8.7', 'machine-7', now()),
+		('process:worker:old', gen_random_uuid(), now() + interval '1 hour', NULL, NULL, NULL)`)
+	require.NoError(t, err)
+	b.signedIn(b.PlatformKey).get("/console/system").is(200).
+		has("machine-7", "v9.8.7", "an earlier one", "log.level", "default", "Examine now", "partition")
+	v := b.signedIn(b.Key)
+	v.get("/console/system").is(404).hasNot("machine-7")
+	v.post("/console/system/examination", nil).is(404)
 }

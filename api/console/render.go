@@ -102,11 +102,23 @@ func (c *console) asset(g *gin.Context) error {
 }
 
 var helpers = htmltemplate.FuncMap{
-	"at": at, "ago": ago, "host": host, "json": pretty, "short": short, "percent": percent,
-	"text": text, "join": strings.Join, "per": perSecond, "number": number,
+	"at":        at,
+	"ago":       ago,
+	"host":      host,
+	"json":      pretty,
+	"body":      func(sent string) string { return pretty([]byte(sent)) },
+	"short":     short,
+	"percent":   percent,
+	"text":      text,
+	"join":      strings.Join,
+	"per":       perSecond,
+	"number":    number,
 	"number64":  func(n int) string { return number(int64(n)) },
-	"megabytes": func(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }, "state": stateOf, "span": span,
-	"query": url.QueryEscape, "list": func(all ...any) []any { return all },
+	"megabytes": func(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) },
+	"state":     stateOf,
+	"span":      span,
+	"query":     url.QueryEscape,
+	"list":      func(all ...any) []any { return all },
 }
 
 // stamp is a time for a <time>: the script shows it in the reader's zone and keeps UTC beside it.
@@ -226,15 +238,15 @@ func stateOf(word any) state {
 	}
 	s := state{Word: strings.ToLower(strings.ReplaceAll(fmt.Sprint(word), "_", " "))}
 	switch s.Word {
-	case "succeeded", "completed", "closed", "active":
+	case "succeeded", "completed", "closed", "active", "ok":
 		s.Shape, s.Tone = "●", "good"
-	case "failed", "gone", "open", "revoked", "suspended":
+	case "failed", "gone", "open", "revoked", "suspended", "problem":
 		s.Shape, s.Tone = "✕", "bad"
-	case "retrying", "retry", "releasing":
+	case "retrying", "retry", "releasing", "warning":
 		s.Shape, s.Tone = "▲", "warn"
 	case "paused", "inactive", "disabled":
 		s.Shape, s.Tone = "‖", "warn"
-	case "canceled", "cancelled", "expired":
+	case "canceled", "cancelled", "expired", "skipped":
 		s.Shape, s.Tone = "–", "off"
 	default:
 		s.Shape, s.Tone = "○", "busy"

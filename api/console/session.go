@@ -48,6 +48,9 @@ type session struct {
 	// Company and Frames are those of a link to the portal. Frames are the origins that may frame its pages.
 	Company *uuid.UUID `json:"c,omitempty"`
 	Frames  []string   `json:"f,omitempty"`
+	// Person is the email address of who signed in with OpenID Connect, Rule is the Who of the rule that gave access.
+	Person string `json:"p,omitempty"`
+	Rule   string `json:"r,omitempty"`
 }
 
 // portalScopes are what a link to the portal hands on of its key, as far as that holds them.
@@ -70,8 +73,21 @@ func sealed(core *surface.Core, field string, s session) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return sealText(core, field, plain)
+}
+
+func sealText(core *surface.Core, field string, plain []byte) (string, error) {
 	raw, err := core.Box.Seal(plain, uuid.Nil, field)
 	return base64.RawURLEncoding.EncodeToString(raw), err
+}
+
+func (c *console) openText(field, text string) (plain []byte, opened bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return nil, false
+	}
+	plain, err = c.Box.Open(raw, uuid.Nil, field)
+	return plain, err == nil
 }
 
 var errSignedOut = &surface.Error{
@@ -85,12 +101,8 @@ var errLinkEnded = &surface.Error{
 
 // opened returns the session in a sealed text that has not ended.
 func (c *console) opened(field, text string) (s session, valid bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil {
-		return s, false
-	}
-	plain, err := c.Box.Open(raw, uuid.Nil, field)
-	if err != nil || json.Unmarshal(plain, &s) != nil {
+	plain, opened := c.openText(field, text)
+	if !opened || json.Unmarshal(plain, &s) != nil {
 		return s, false
 	}
 	return s, time.Now().Before(s.Ends)
@@ -161,10 +173,14 @@ func (c *console) visit(v *visit, show view) error {
 
 func (c *console) resume(g *gin.Context, s session) (surface.Principal, error) {
 	who, err := c.Resume(g, s.Key)
-	if err == nil && !who.Holds(Scope) {
-		err = errSignedOut
+	switch {
+	case err != nil:
+		return who, err
+	case !who.Holds(Scope), s.Person != "" && !c.o.OIDC.stands(s.Rule, who.Key.ID):
+		return who, errSignedOut
 	}
-	return who, err
+	who.Person = s.Person
+	return who, nil
 }
 
 func (c *console) count(g *gin.Context, name string, rate limiter.Rate, who string) error {
@@ -199,22 +215,42 @@ func next(sent string) string {
 	return (&url.URL{Path: to.Path, RawQuery: to.RawQuery}).String()
 }
 
-type signInForm struct{ Next, Problem, Link string }
+// signInForm is the sign-in page. Issuer names the OpenID provider; "": there is none.
+type signInForm struct{ Next, Problem, Link, Issuer string }
 
 func (c *console) signInPage(g *gin.Context) error {
 	guard(g, "")
-	return c.render(g, http.StatusOK, "signin", page{Title: "Sign in", Body: signInForm{Next: next(g.Query("next"))}})
+	return c.showSignIn(g, http.StatusOK, signInForm{Next: next(g.Query("next"))})
 }
+
+func (c *console) showSignIn(g *gin.Context, status int, form signInForm) error {
+	form.Issuer = c.issuerName()
+	return c.render(g, status, "signin", page{Title: "Sign in", Body: form})
+}
+
+// countFailures refuses a network with too many failures.
+func (c *console) countFailures(g *gin.Context) error {
+	now, err := c.counts.Peek(g.Request.Context(), failuresOf(g), failures)
+	if err == nil && now.Remaining <= 0 {
+		return surface.RateLimited("Too many attempts to sign in", now.Limit, time.Until(time.Unix(now.Reset, 0)))
+	}
+	return nil
+}
+
+// noteFailure counts one. If it cannot be counted, the limit is only higher.
+func (c *console) noteFailure(g *gin.Context) {
+	_, _ = c.counts.Get(g.Request.Context(), failuresOf(g), failures)
+}
+
+func failuresOf(g *gin.Context) string { return "failed:" + surface.Network(g.ClientIP()) }
 
 func (c *console) signIn(g *gin.Context) error {
 	guard(g, "")
 	if err := surface.SameOrigin(g); err != nil {
 		return err
 	}
-	network := "failed:" + surface.Network(g.ClientIP())
-	now, err := c.counts.Peek(g.Request.Context(), network, failures)
-	if err == nil && now.Remaining <= 0 {
-		return surface.RateLimited("Too many attempts to sign in", now.Limit, time.Until(time.Unix(now.Reset, 0)))
+	if err := c.countFailures(g); err != nil {
+		return err
 	}
 	plain := strings.TrimSpace(g.PostForm("key"))
 	problem, err := c.begin(g, plain)
@@ -226,9 +262,8 @@ func (c *console) signIn(g *gin.Context) error {
 		g.Redirect(http.StatusSeeOther, to)
 		return nil
 	}
-	_, _ = c.counts.Get(g.Request.Context(), network, failures) // without it the limit is only higher
-	return c.render(g, http.StatusUnauthorized, "signin",
-		page{Title: "Sign in", Body: signInForm{Next: to, Problem: problem}})
+	c.noteFailure(g)
+	return c.showSignIn(g, http.StatusUnauthorized, signInForm{Next: to, Problem: problem})
 }
 
 // begin starts a session of the key, or says why it does not.
@@ -237,7 +272,7 @@ func (c *console) begin(g *gin.Context, plain string) (problem string, err error
 		return "Enter an API key", nil
 	}
 	for _, secret := range c.Secrets() {
-		problem, err = c.beginWith(g, db.HashKey(secret, plain))
+		problem, err = c.beginWith(g, session{Key: db.HashKey(secret, plain)})
 		if err != nil || problem == "" {
 			return problem, err
 		}
@@ -245,8 +280,8 @@ func (c *console) begin(g *gin.Context, plain string) (problem string, err error
 	return problem, nil
 }
 
-func (c *console) beginWith(g *gin.Context, hash []byte) (problem string, err error) {
-	who, err := c.Resume(g, hash)
+func (c *console) beginWith(g *gin.Context, s session) (problem string, err error) {
+	who, err := c.Resume(g, s.Key)
 	var refused *surface.Error
 	switch {
 	case errors.As(err, &refused) && refused.Code == surface.CodeInvalidKey:
@@ -258,7 +293,8 @@ func (c *console) beginWith(g *gin.Context, hash []byte) (problem string, err er
 	case !who.Holds(Scope):
 		return `This key does not have the scope "console"`, nil
 	}
-	text, err := sealed(c.Core, sessionField, session{Key: hash, Ends: time.Now().Add(sessionLife)})
+	s.Ends = time.Now().Add(sessionLife)
+	text, err := sealed(c.Core, sessionField, s)
 	if err != nil {
 		return "", err
 	}
@@ -314,7 +350,7 @@ func (c *console) enter(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	problem, err := c.beginWith(g, hash)
+	problem, err := c.beginWith(g, session{Key: hash})
 	if err != nil {
 		return err
 	}

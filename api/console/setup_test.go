@@ -40,6 +40,12 @@ func setup(t *testing.T, change ...func(*api.Options)) *bundle {
 		o.Console = console.Options{
 			TemporalUI: "http://temporal.test", TemporalNamespace: "default", Version: "test",
 			Settings: []console.Setting{{Name: "log.level", Value: "info", Origin: "default"}},
+			Examine: func(context.Context) []console.Finding {
+				return []console.Finding{
+					{"database", "problem", "it does not answer", "start it"},
+					{"clock", "ok", "it is right", ""},
+				}
+			},
 		}
 	}}, change...)...)
 	return b

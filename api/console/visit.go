@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -49,6 +50,10 @@ type link struct {
 
 // show renders a page of the visit.
 func (v *visit) show(name, title string, live bool, body any) error {
+	return v.showStatus(http.StatusOK, name, title, live, body)
+}
+
+func (v *visit) showStatus(status int, name, title string, live bool, body any) error {
 	p := page{Title: title, Base: v.base, Portal: v.portal, Live: live, Who: v.whoIs(), Body: body}
 	p.Done = done[v.c.Query("done")]
 	for _, n := range navigation {
@@ -58,7 +63,7 @@ func (v *visit) show(name, title string, live bool, body any) error {
 			p.Nav = append(p.Nav, link{n.Name, v.base + n.Path, here})
 		}
 	}
-	return v.render(v.c, http.StatusOK, name, p)
+	return v.render(v.c, status, name, p)
 }
 
 func (v *visit) sees(path, scope string) bool {
@@ -89,9 +94,9 @@ func (v *visit) whoIs() string {
 	case v.portal:
 		return "Portal"
 	case v.who.Platform():
-		return v.who.Key.Name + " · all companies"
+		return cmp.Or(v.who.Person, v.who.Key.Name) + " · all companies"
 	}
-	return v.who.Key.Name
+	return cmp.Or(v.who.Person, v.who.Key.Name)
 }
 
 // get reads a route of the API into a value.
@@ -112,7 +117,12 @@ func (v *visit) call(method, target string, body, into any) error {
 			return err
 		}
 	}
-	a, err := v.Inside(v.c, v.who, method, target, raw)
+	return v.send(method, target, raw, into)
+}
+
+// send is call with a body that is sent byte for byte, and with headers: alternating names and values.
+func (v *visit) send(method, target string, raw []byte, into any, headers ...string) error {
+	a, err := v.Inside(v.c, v.who, method, target, raw, headers...)
 	if err != nil {
 		return err
 	}
@@ -154,6 +164,7 @@ var done = map[string]string{
 	"activate":   "The webhook is active.",
 	"deactivate": "The webhook is inactive. Its deliveries wait.",
 	"replay":     "The replay runs.",
+	"publish":    "The event is accepted. Its deliveries follow.",
 	"pause":      "The replay is paused.",
 	"resume":     "The replay runs again.",
 	"canceled":   "The replay is canceled. What it has sent again stays sent.",
@@ -200,10 +211,13 @@ type field struct{ Name, Value string }
 func (v *visit) act(label, path, method, route, body, cli string) action {
 	curl := fmt.Sprintf("curl -X %s %s%s -H \"Authorization: Bearer $GREENROOM_API_KEY\"", method, v.PublicURL, route)
 	if body != "" {
-		curl += fmt.Sprintf(" -H 'Content-Type: application/json' -d '%s'", body)
+		curl += " -H 'Content-Type: application/json' -d " + quoted(body)
 	}
 	return action{Label: label, URL: v.base + path, Curl: curl, CLI: cli}
 }
+
+// quoted is a text as one word of a shell.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 func (a action) warn(text string) action {
 	a.Warn = text

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"greenroom/api/surface"
+	"greenroom/db/catalog"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -67,9 +68,12 @@ type webhookBody struct {
 	Health  figures
 	Secrets []wireSecret
 	// Sealed: the secrets cannot be opened.
-	Sealed   bool
-	Recent   []wireDelivery
-	Test     action
+	Sealed bool
+	Recent []wireDelivery
+	Test   action
+	// Types are those that a test can send; Tested is that of the last one.
+	Types    []string
+	Tested   string
 	Rotate   action
 	Activate action
 	Replays  []wireReplay
@@ -119,7 +123,13 @@ func (v *visit) showWebhook(result *testResult, secret *rotated) error {
 		body.Replays = past.Data
 	}
 	may := v.holds("write:webhooks")
-	body.Test = v.act("Send a test", route+"/test", "POST", route+"/test", "", "").unless(may)
+	body.Types, body.Tested = append(
+		[]string{catalog.Ping},
+		slices.DeleteFunc(slices.Clone(w.Events), isPing)...), catalog.Ping
+	if sent := v.c.PostForm("type"); slices.Contains(body.Types, sent) {
+		body.Tested = sent
+	}
+	body.Test = v.testAction(w.ID, body.Tested).unless(may)
 	body.Rotate = v.act("Replace the secret", route+"/rotate-secret", "POST", route+"/rotate-secret", "",
 		"greenroom webhooks rotate-secret "+w.ID).unless(may).
 		warn("Both secrets sign for 24 hours. The new one is shown once.")
@@ -135,19 +145,40 @@ func (v *visit) showWebhook(result *testResult, secret *rotated) error {
 }
 
 // health are the figures of the newest deliveries of a webhook that the visitor sees. All are of events of its company,
-// so the list is not narrowed to that: the planner would read the company's deliveries instead of the webhook's.
+// so the list is not narrowed to that.
 func (v *visit) health(webhook uuid.UUID) (figures, error) {
-	ds, err := delivery.ListDeliveries(v.c.Request.Context(), v.DB, pg.Scope{},
+	page, err := delivery.PageDeliveries(v.c.Request.Context(), v.DB, pg.Scope{},
 		delivery.Filter{Webhook: &webhook, Limit: healthSample, WithoutTests: true})
 	if err != nil {
 		return figures{}, err
 	}
-	return figuresOf(ds, time.Now()), nil
+	return figuresOf(page.Deliveries, time.Now()), nil
+}
+
+func isPing(eventType string) bool { return eventType == catalog.Ping }
+
+// testAction sends a ping, or the sample of an event type, to one webhook.
+func (v *visit) testAction(webhook, eventType string) action {
+	route, body, cli := "/webhooks/"+webhook+"/test", "", "greenroom webhooks test "+webhook
+	if !isPing(eventType) {
+		body = string(surface.Encoded(testOf{eventType}))
+		cli = "greenroom trigger " + eventType + " --webhook " + webhook
+	}
+	return v.act("Send a test", route, http.MethodPost, route, body, cli)
+}
+
+// testOf is the API's body of a test with an event type.
+type testOf struct {
+	Type string `json:"type"`
 }
 
 func (c *console) test(v *visit) error {
 	var result testResult
-	if err := v.post("/webhooks/"+url.PathEscape(v.c.Param("id"))+"/test", nil, &result); err != nil {
+	var body any
+	if sent := v.c.PostForm("type"); sent != "" {
+		body = testOf{sent}
+	}
+	if err := v.post("/webhooks/"+url.PathEscape(v.c.Param("id"))+"/test", body, &result); err != nil {
 		return err
 	}
 	return v.showWebhook(&result, nil)
@@ -229,7 +260,7 @@ func (c *console) circuit(v *visit) error {
 	route = "/webhooks/" + w.ID
 	body.Reset = v.act("Reset the circuit", route+"/reset-circuit", "POST", route+"/reset-circuit", "",
 		"greenroom webhooks reset-circuit "+w.ID).unless(may)
-	body.Test = v.act("Send a test", route+"/test", "POST", route+"/test", "", "").unless(may)
+	body.Test = v.testAction(w.ID, catalog.Ping).unless(may)
 	return v.show("circuit", "Circuit of "+w.Label(), true, body)
 }
 

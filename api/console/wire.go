@@ -24,6 +24,32 @@ type wireDelivery struct {
 	WebhookName, WebhookURL string `json:"-"`
 }
 
+// wireRequest is the request of an attempt, with the signature of each secret in use.
+type wireRequest struct {
+	URL       string
+	Timestamp int64
+	Attempt   *wireAttempt
+	Headers   []struct {
+		Name   string
+		Value  *string
+		Source string
+	}
+	Body       string
+	Signatures []struct {
+		Fingerprint      string
+		IsCurrent, Signs bool
+		Signature        string
+		Matches          *bool
+	}
+	Check *struct {
+		Matches bool
+		Why     string
+	}
+}
+
+// At is the signed time.
+func (r wireRequest) At() time.Time { return time.Unix(r.Timestamp, 0) }
+
 type wireFanOut struct {
 	WebhookID, Name string
 	Delivery        *wireDelivery
@@ -135,6 +161,18 @@ type wireEventType struct {
 	Profiles            map[string]struct{ Label, Name string }
 	Version             *int
 	Schema              json.RawMessage
+}
+
+// wireSamples is an example of an event, and of the deliveries that profiles make of it.
+type wireSamples struct {
+	Data    json.RawMessage
+	Reason  *string
+	Samples []struct {
+		Profile, Event   string
+		Headers          map[string]string
+		SignatureHeaders []string
+		Body             json.RawMessage
+	}
 }
 
 type wireInterview struct {

@@ -24,6 +24,8 @@ type Principal struct {
 	Key *db.APIKey
 	// remembered: Key was read by an earlier request, see recognize.
 	remembered bool
+	// Person is the email address of who acts with the key's rights, signed in to the console; "" for the key itself.
+	Person string
 }
 
 // Holds reports whether the key has the scope.
@@ -35,8 +37,11 @@ func (p Principal) Scope() pg.Scope { return pg.Scope{Company: p.Key.CompanyID} 
 // Platform reports whether this is a platform key, which belongs to no company and acts for all.
 func (p Principal) Platform() bool { return p.Key.CompanyID == nil }
 
-// Actor is the caller in the audit log: the staff user of a token, or the key.
+// Actor is the caller in the audit log: the person, the staff user of a token, or the key.
 func (p Principal) Actor() string {
+	if p.Person != "" {
+		return "person:" + p.Person
+	}
 	if p.Key.StaffID != nil {
 		return "staff:" + p.Key.StaffID.String()
 	}

@@ -48,8 +48,10 @@ func insiderOf(ctx context.Context) (insider, bool) {
 
 // Inside sends a request of an authenticated caller to the mounted surfaces, within this process, as part of the
 // request c: a page gets its data by the same code, checks and scopes as any client. The request counts against no rate
-// limit, and neither the log nor the metrics have it: they have c.
-func (s *Core) Inside(c *gin.Context, p Principal, method, target string, body []byte) (*Answer, error) {
+// limit, and neither the log nor the metrics have it: they have c. headers are alternating names and values.
+func (s *Core) Inside(
+	c *gin.Context, p Principal, method, target string, body []byte, headers ...string,
+) (*Answer, error) {
 	ctx := context.WithValue(c.Request.Context(), insideKey{}, insider{p, RequestID(c)})
 	ctx = db.WithActor(ctx, p.Actor())
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
@@ -59,6 +61,9 @@ func (s *Core) Inside(c *gin.Context, p Principal, method, target string, body [
 	req.RemoteAddr = c.Request.RemoteAddr
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
 	}
 	a := &Answer{Status: http.StatusOK, header: http.Header{}}
 	s.handler.ServeHTTP(a, req)

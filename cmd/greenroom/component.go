@@ -47,7 +47,7 @@ func runAPI(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	if err != nil {
 		return err
 	}
-	return service.API(ctx, withBuildID(cfg), d, ln, logger)
+	return service.API(ctx, withBuildID(cfg), d, ln, logger, examination(cfg))
 }
 
 func runWorker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logger) error {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"greenroom/api/console"
 	"greenroom/cmd/internal/admin"
 	"greenroom/cmd/internal/config"
 	"greenroom/cmd/internal/doctor"
@@ -40,4 +42,14 @@ func doctorCmd() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// examination is the doctor's, for the console.
+func examination(cfg config.Config) func(context.Context) []console.Finding {
+	return func(ctx context.Context) (shown []console.Finding) {
+		for _, f := range doctor.Examine(ctx, doctor.Options{Config: cfg, Environ: os.Environ()}) {
+			shown = append(shown, console.Finding{Check: f.Check, State: string(f.State), Found: f.Found, Cure: f.Cure})
+		}
+		return shown
+	}
 }

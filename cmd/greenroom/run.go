@@ -71,7 +71,7 @@ func runProduct(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listen
 	noteReplaced(&cfg)
 	g, ctx := errgroup.WithContext(ctx)
 	workerReady := make(chan struct{})
-	g.Go(func() error { return service.API(ctx, withBuildID(cfg), d, ln, logger) })
+	g.Go(func() error { return service.API(ctx, withBuildID(cfg), d, ln, logger, examination(cfg)) })
 	g.Go(func() error { return service.Worker(ctx, withBuildID(cfg), d, logger, func() { close(workerReady) }) })
 	g.Go(func() error {
 		select {

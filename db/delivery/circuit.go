@@ -66,16 +66,21 @@ const countForCircuit = `UPDATE webhooks SET
 // WaitingLimit limits the count of paused deliveries, so that LoadCircuit never reads a long backlog.
 const WaitingLimit = 1000
 
-// LoadCircuit reads the state of a webhook's circuit.
+// LoadCircuit reads the state of a webhook's circuit. Without statistics the planner would sort the whole backlog.
 func LoadCircuit(ctx context.Context, db bun.IDB, webhook uuid.UUID) (CircuitState, error) {
 	var s CircuitState
-	err := db.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''),
+	err := pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		if err := planByIndex(ctx, tx); err != nil {
+			return err
+		}
+		return tx.NewRaw(`SELECT deleted_at IS NOT NULL, is_active, circuit_opened_at, COALESCE(circuit_recovery, ''),
 		rate_limit, company_id, profile,
 		(SELECT count(*) FROM (SELECT id `+pausedOf+` LIMIT ?3) waiting),
 		deleted_at IS NOT NULL AND (SELECT id `+liveOf+` LIMIT 1) IS NOT NULL
 		FROM webhooks WHERE id = ?0`, webhook, uuid.Nil, uuid.Max, WaitingLimit+1).
-		Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.CompanyID, &s.Profile,
-			&s.Waiting, &s.ToCancel)
+			Scan(ctx, &s.Deleted, &s.Active, &s.OpenedAt, &s.Recovery, &s.RateLimit, &s.CompanyID, &s.Profile,
+				&s.Waiting, &s.ToCancel)
+	})
 	if err != nil {
 		return s, fmt.Errorf("load circuit: %w", pg.Translate(err))
 	}

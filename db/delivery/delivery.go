@@ -72,20 +72,6 @@ type Delivery struct {
 	Sequence *int64 `bun:"sequence"`
 }
 
-// Filter narrows a list; zero fields do not narrow.
-type Filter struct {
-	Webhook   *uuid.UUID
-	Company   *uuid.UUID
-	EventType string
-	Status    Status
-	Since     time.Time // made at or after
-	Until     time.Time // made before
-	Before    uuid.UUID // keyset: only ids below this one
-	Limit     int64
-	// WithoutTests leaves out the deliveries of test calls.
-	WithoutTests bool
-}
-
 // deliveriesOf narrows a query to deliveries of the company's events to webhooks that the company sees, including
 // deleted ones. Deliveries to a global webhook of the platform are left out: what its receiver answers belongs to the
 // platform. The webhook is read by a scalar subquery because a join makes the planner read and sort all deliveries of
@@ -96,44 +82,6 @@ func deliveriesOf(s pg.Scope, q *bun.SelectQuery) *bun.SelectQuery {
 	}
 	return q.Where(`d.company_id = ?0 AND
 		(SELECT w.company_id = ?0 OR w.owner_company_id = ?0 FROM webhooks w WHERE w.id = d.webhook_id)`, *s.Company)
-}
-
-// ListDeliveries returns deliveries that the scope sees, newest first, at most f.Limit. Bodies are left out. Next
-// page: Before = the last id.
-func ListDeliveries(ctx context.Context, db bun.IDB, s pg.Scope, f Filter) ([]Delivery, error) {
-	ds := []Delivery{}
-	q := deliveriesOf(s, db.NewSelect().Model(&ds).ExcludeColumn("body").OrderExpr("d.id DESC").Limit(f.Limit))
-	if f.Company != nil {
-		q = q.Where("d.company_id = ?", *f.Company)
-	}
-	if f.Webhook != nil {
-		q = q.Where("d.webhook_id = ?", *f.Webhook)
-	}
-	if f.EventType != "" {
-		q = q.Where("d.event_type = ?", f.EventType)
-	}
-	if f.Status != "" {
-		q = q.Where("d.status = ?", f.Status)
-	}
-	if f.Status != "" && !f.Status.Ended() { // allows the index deliveries_live
-		q = q.Where("live_webhook(d.status, d.webhook_id) IS NOT NULL")
-	}
-	if !f.Since.IsZero() {
-		q = q.Where("d.id >= ?", pg.FloorID(f.Since))
-	}
-	if !f.Until.IsZero() {
-		q = q.Where("d.id < ?", pg.FloorID(f.Until))
-	}
-	if f.WithoutTests {
-		q = q.Where("NOT d.is_test")
-	}
-	if f.Before != uuid.Nil {
-		q = q.Where("d.id < ?", f.Before)
-	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("list deliveries: %w", err)
-	}
-	return ds, nil
 }
 
 // GetDelivery returns a delivery that the scope sees.

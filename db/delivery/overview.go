@@ -39,7 +39,13 @@ func CountWaiting(ctx context.Context, db bun.IDB, s pg.Scope, limit int) (w Wai
 				ORDER BY live_webhook(status, webhook_id), status, id LIMIT ?1
 			) live LIMIT ?1) live`, *s.Company, limit, ownedWebhooks)
 	}
-	if err := q.Scan(ctx, &w.Count, &oldest); err != nil {
+	err = pg.InTx(ctx, db, func(ctx context.Context, tx bun.Tx) error {
+		if err := planByIndex(ctx, tx); err != nil {
+			return err
+		}
+		return q.Conn(tx).Scan(ctx, &w.Count, &oldest)
+	})
+	if err != nil {
 		return w, fmt.Errorf("count waiting deliveries: %w", err)
 	}
 	if oldest != nil {

@@ -61,12 +61,13 @@ func SweepDeliveries(
 }
 
 // planByIndex makes the statements of one transaction use the indexes made for them. The planner decides by statistics,
-// which may date from a moment when no row was due, or millions were.
+// which may date from a moment when no row was due, or millions were. It must not compile them either: that is decided
+// by the estimated cost, which such settings raise, and takes seconds.
 func planByIndex(ctx context.Context, tx bun.Tx) error {
 	_, err := tx.ExecContext(
 		ctx,
 		`SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;
-		SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`,
+		SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off`,
 	)
 	if err != nil {
 		return fmt.Errorf("set up the planner: %w", err)

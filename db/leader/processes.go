@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,12 +17,24 @@ const (
 	processRenew = ProcessLapse / 3
 )
 
+// Process is a live process.
+type Process struct {
+	// Version is that of its program; "" for one of an earlier version, which did not say.
+	Version string
+	// Host is the name of its machine or container.
+	Host string
+	// Since is when it began; zero if it did not say.
+	Since time.Time `bun:",nullzero"`
+}
+
 // Join counts this process among the live ones of a kind until ctx ends, and calls changed with their number at first
-// and after each change. While the database is unavailable the last number stays.
-func Join(ctx context.Context, db *bun.DB, kind string, logger *slog.Logger, changed func(live int)) {
+// and after each change. While the database is unavailable the last number stays. version is that of the program.
+func Join(ctx context.Context, db *bun.DB, kind, version string, logger *slog.Logger, changed func(live int)) {
 	id, known := uuid.New(), 0
+	me := Process{Version: version, Since: time.Now().UTC()}
+	me.Host, _ = os.Hostname() // without a name it is only harder to find
 	for ctx.Err() == nil {
-		live, err := renewProcess(ctx, db, kind, id)
+		live, err := renewProcess(ctx, db, kind, id, me)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			logger.DebugContext(ctx, "live processes cannot be counted", "kind", kind, "error", err)
@@ -41,28 +54,32 @@ func Join(ctx context.Context, db *bun.DB, kind string, logger *slog.Logger, cha
 func processName(kind string, id uuid.UUID) string { return "process:" + kind + ":" + id.String() }
 
 // renewProcess renews the row of a process and counts the live ones. It deletes rows of processes that were killed.
-func renewProcess(ctx context.Context, db bun.IDB, kind string, id uuid.UUID) (live int, err error) {
+func renewProcess(ctx context.Context, db bun.IDB, kind string, id uuid.UUID, me Process) (live int, err error) {
 	err = db.NewRaw(`WITH me AS (
-			INSERT INTO leases (name, holder, expires_at) VALUES (?0, ?1, clock_timestamp() + ?2 * interval '1 ms')
+			INSERT INTO leases (name, holder, expires_at, version, host, since)
+			VALUES (?0, ?1, clock_timestamp() + ?2 * interval '1 ms', ?4, ?5, ?6)
 			ON CONFLICT (name) DO UPDATE SET expires_at = EXCLUDED.expires_at
 		), killed AS (
 			DELETE FROM leases WHERE starts_with(name, ?3) AND expires_at < clock_timestamp() - interval '1 hour'
 		)
 		SELECT 1 + count(*) FROM leases
 		WHERE starts_with(name, ?3) AND name <> ?0 AND expires_at > clock_timestamp()`,
-		processName(kind, id), id, ProcessLapse.Milliseconds(), "process:"+kind+":").Scan(ctx, &live)
+		processName(kind, id), id, ProcessLapse.Milliseconds(), "process:"+kind+":", me.Version, me.Host, me.Since).
+		Scan(ctx, &live)
 	if err != nil {
 		return 0, fmt.Errorf("count live processes: %w", err)
 	}
 	return live, nil
 }
 
-// Live counts the live processes of a kind, for a process that is not one of them.
-func Live(ctx context.Context, db bun.IDB, kind string) (live int, err error) {
-	err = db.NewRaw("SELECT count(*) FROM leases WHERE starts_with(name, ?) AND expires_at > clock_timestamp()",
-		"process:"+kind+":").Scan(ctx, &live)
+// Live returns the live processes of a kind, the longest running first, at most limit.
+func Live(ctx context.Context, db bun.IDB, kind string, limit int) ([]Process, error) {
+	live := []Process{}
+	err := db.NewRaw(`SELECT COALESCE(version, '') AS version, COALESCE(host, '') AS host, since FROM leases
+		WHERE starts_with(name, ?) AND expires_at > clock_timestamp() ORDER BY since NULLS FIRST, name LIMIT ?`,
+		"process:"+kind+":", limit).Scan(ctx, &live)
 	if err != nil {
-		return 0, fmt.Errorf("count live processes: %w", err)
+		return nil, fmt.Errorf("list live processes: %w", err)
 	}
 	return live, nil
 }

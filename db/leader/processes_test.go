@@ -25,7 +25,7 @@ func TestProcessesCountEachOther(t *testing.T) {
 		counts, done := make(chan int, 100), make(chan struct{})
 		go func() {
 			defer close(done)
-			leader.Join(ctx, d, "worker", slog.New(slog.DiscardHandler), func(n int) { counts <- n })
+			leader.Join(ctx, d, "worker", "v1", slog.New(slog.DiscardHandler), func(n int) { counts <- n })
 		}()
 		return counts, func() { cancel(); <-done }
 	}
@@ -43,6 +43,15 @@ func TestProcessesCountEachOther(t *testing.T) {
 	two, leaveTwo := join()
 	require.Equal(t, 2, next(two))
 	require.Equal(t, 2, next(one))
+	live, err := leader.Live(t.Context(), d, "worker", 10)
+	require.NoError(t, err)
+	require.Len(t, live, 2)
+	require.Equal(t, "v1", live[0].Version)
+	require.NotEmpty(t, live[0].Host)
+	require.True(t, live[0].Since.Before(live[1].Since), "the longest running first")
+	others, err := leader.Live(t.Context(), d, "api", 10)
+	require.NoError(t, err)
+	require.Equal(t, []leader.Process{{}}, others, "an earlier version does not say what it is")
 	leaveOne()
 	require.Equal(t, 1, next(two), "it has left")
 	leaveTwo()

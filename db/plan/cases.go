@@ -73,7 +73,7 @@ func (p *Past) listCases() []Case {
 		f.Limit = page
 		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			s, _ := p.nextCompany()
-			_, err := delivery.ListDeliveries(ctx, tx, s, f)
+			_, err := delivery.PageDeliveries(ctx, tx, s, f)
 			return err
 		}
 	}
@@ -82,7 +82,7 @@ func (p *Past) listCases() []Case {
 		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			s, w := p.nextCompany()
 			f.Webhook = w
-			_, err := delivery.ListDeliveries(ctx, tx, s, f)
+			_, err := delivery.PageDeliveries(ctx, tx, s, f)
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func (p *Past) listCases() []Case {
 		f.Limit = page
 		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			f.Until = p.Until.Add(time.Duration(p.next()) * time.Minute)
-			_, err := delivery.ListDeliveries(ctx, tx, pg.Scope{}, f)
+			_, err := delivery.PageDeliveries(ctx, tx, pg.Scope{}, f)
 			return err
 		}
 	}
@@ -111,7 +111,7 @@ func (p *Past) listCases() []Case {
 		{Name: "list, newest page of all", Partitions: every, Rows: 200, Run: ofAll(delivery.Filter{})},
 		{Name: "list, newest page", Partitions: every, Rows: 200, Run: list(delivery.Filter{})},
 		{Name: "list, page in the middle", Partitions: every, Rows: 200, Run: list(delivery.Filter{Before: deep})},
-		{Name: "list, by webhook", Run: ofWebhook(delivery.Filter{})},
+		{Name: "list, by webhook", Partitions: every, Rows: 200, Run: ofWebhook(delivery.Filter{})},
 		{Name: "list, by status", Partitions: every, Rows: 200, Run: list(delivery.Filter{Status: delivery.Succeeded})},
 		{
 			Name:       "list, by event type",
@@ -126,14 +126,30 @@ func (p *Past) listCases() []Case {
 			Run:        list(delivery.Filter{Since: hour, Until: hour.Add(time.Hour)}),
 		},
 		{Name: "list, rare status", Partitions: every, Rows: 200, Run: list(delivery.Filter{Status: delivery.Failed})},
-		{Name: "list, rare status of a webhook", Run: ofWebhook(delivery.Filter{Status: delivery.Failed})},
+		{
+			Name: "list, rare status of a webhook", Partitions: every, Rows: 200,
+			Run: ofWebhook(delivery.Filter{Status: delivery.Failed}),
+		},
+		{Name: "list, paused", Partitions: every, Rows: 1000, Run: list(delivery.Filter{Status: delivery.Paused})},
+		{Name: "list, paused of all", Partitions: every, Rows: 1000, Run: ofAll(delivery.Filter{Status: delivery.Paused})},
+		{
+			Name: "list, paused of a webhook", Partitions: every, Rows: 200,
+			Run: ofWebhook(delivery.Filter{Status: delivery.Paused}),
+		},
 		{
 			Name:       "list, rare status of all",
 			Partitions: every,
 			Rows:       200,
 			Run:        ofAll(delivery.Filter{Status: delivery.Failed}),
 		},
-		{Name: "list, rare event type", Run: list(delivery.Filter{EventType: RareEvent})},
+		{
+			Name: "list, rare event type", Partitions: every, Rows: 3*delivery.LooksOfPage + 200,
+			Run: list(delivery.Filter{EventType: RareEvent}),
+		},
+		{
+			Name: "list, rare event type of all", Partitions: every, Rows: 3*delivery.LooksOfPage + 200,
+			Run: ofAll(delivery.Filter{EventType: RareEvent}),
+		},
 		{Name: "feed, page", Partitions: every, Rows: 400, Run: feed(delivery.FeedQuery{Company: &p.Company[0]})},
 		{Name: "feed, page of all", Partitions: every, Rows: 400, Run: feed(delivery.FeedQuery{})},
 		{Name: "filter, test", Partitions: every, Rows: 600, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
@@ -212,7 +228,7 @@ func (p *Past) overviewCases() []Case {
 			Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 				s, _ := p.nextCompany()
 				since := p.Until.Add(-15 * time.Minute)
-				_, err := delivery.ListDeliveries(ctx, tx, s, delivery.Filter{Since: since, Limit: 500, WithoutTests: true})
+				_, err := delivery.PageDeliveries(ctx, tx, s, delivery.Filter{Since: since, Limit: 500, WithoutTests: true})
 				return err
 			},
 		},

@@ -107,6 +107,7 @@ func (d *Dispatcher) startBatch(ctx context.Context, b batch) error {
 		// Without it the SDK hides that a workflow of this id has ended.
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		StaticSummary:                            fmt.Sprintf("first attempts of %d deliveries", len(b.Deliveries)),
+		StaticDetails:                            d.linkTo("/deliveries"),
 		TypedSearchAttributes:                    b.attributes(),
 	}, workflows.DeliverBatch, workflows.DeliverBatchInput{BatchID: b.ID, Deliveries: b.Deliveries})
 	var ended *serviceerror.WorkflowExecutionAlreadyStarted

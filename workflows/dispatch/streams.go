@@ -120,6 +120,7 @@ func (d *Dispatcher) startStream(ctx context.Context) {
 		ID: workflows.DeliverStreamWorkflowID(id), TaskQueue: d.o.TaskQueue, EnableEagerStart: !d.o.Versioned,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		StaticSummary:         "first attempts as deliveries arrive",
+		StaticDetails:         d.linkTo("/deliveries"),
 	}, workflows.DeliverStream, workflows.DeliverStreamInput{StreamID: id})
 	if err != nil {
 		d.o.Logger.WarnContext(ctx, "a stream cannot be started: deliveries share workflows batch by batch", "error", err)

@@ -216,6 +216,10 @@ type Suite struct {
 // Console configures the operator's pages and the portal.
 type Console struct {
 	Enabled bool
+	// Sign-in with an OpenID Connect provider; Issuer "": none.
+	OIDCIssuer, OIDCClientID, OIDCClientSecret string
+	// OIDCAccess are rules, see console.ParseAccess.
+	OIDCAccess string
 }
 
 // Retention is how long events, deliveries and attempts are kept.

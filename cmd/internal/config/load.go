@@ -25,7 +25,7 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 	for _, s := range settings {
 		faults = append(faults, s.load(v, &c))
 	}
-	faults = append(faults, c.readKeysetFile(), c.checkSecrets(), c.checkMail(), c.checkS3(), c.checkClientCert())
+	faults = append(faults, c.readKeysetFile(), c.checkSecrets(), c.checkMail(), c.checkS3(), c.checkClientCert(), c.checkOIDC())
 	if effective, err := EffectiveSettings(flags); err == nil { // the same sources have been read
 		c.effective = effective
 	}
@@ -179,6 +179,17 @@ func (c *Config) checkMail() error {
 		return nil
 	}
 	return fmt.Errorf("smtp.from (%s) is required with smtp.url", envName("smtp.from"))
+}
+
+// checkOIDC refuses a provider without what a sign-in needs.
+func (c *Config) checkOIDC() error {
+	if c.Console.OIDCIssuer == "" {
+		return nil
+	}
+	if c.Console.OIDCClientID == "" || c.Console.OIDCAccess == "" || !c.Explicit("http.public_url") {
+		return errors.New("console.oidc_client_id, console.oidc_access and http.public_url are required with console.oidc_issuer")
+	}
+	return nil
 }
 
 // checkClientCert refuses a certificate without its key.

@@ -93,6 +93,10 @@ var everySetting = map[string]string{
 	"interview_suite.self_service":        "true",
 	"staff.token_max_age":                 "34m",
 	"console.enabled":                     "false",
+	"console.oidc_issuer":                 "https://login.example",
+	"console.oidc_client_id":              "greenroom",
+	"console.oidc_client_secret":          "oidc-secret",
+	"console.oidc_access":                 "@example.com=01a1fda2-6eca-76fc-b9e3-1d258da1bd8d",
 	"retention.audit_days":                "35",
 	"retention.days":                      "24",
 	"media.dir":                           "/media",
@@ -196,7 +200,10 @@ func assertEverySetting(t *testing.T, c config.Config) {
 	assert.Equal(t, config.Quota{Webhooks: 28, EventTypes: 29, APIKeys: 30, MediaBytes: 31}, c.Quota)
 	assert.Equal(t, config.Suite{SelfService: true}, c.Suite)
 	assert.Equal(t, config.Staff{TokenMaxAge: 34 * time.Minute}, c.Staff)
-	assert.Equal(t, config.Console{}, c.Console)
+	assert.Equal(t, config.Console{
+		OIDCIssuer: "https://login.example", OIDCClientID: "greenroom", OIDCClientSecret: "oidc-secret",
+		OIDCAccess: "@example.com=01a1fda2-6eca-76fc-b9e3-1d258da1bd8d",
+	}, c.Console)
 	assert.Equal(t, config.Retention{Days: 24, AuditDays: 35}, c.Retention)
 	assert.Equal(t, config.Media{Dir: "/media", MaxBytes: 25, MinFree: 26, S3: config.S3{
 		Endpoint: "http://s3.example", Bucket: "bucket", Region: "region", AccessKey: "access", SecretKey: "s3-secret",

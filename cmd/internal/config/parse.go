@@ -128,6 +128,16 @@ func mailAddress(text string) (string, error) {
 	return text, nil
 }
 
+// issuerURL is https, except on this machine: who signs in is trusted with what its answer says.
+func issuerURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" ||
+		u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "localhost" && u.Hostname() != "127.0.0.1") {
+		return "", errors.New("must be an https address without a query, such as https://login.example.com")
+	}
+	return text, nil
+}
+
 func postgresURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.Host == "" && u.RawQuery == "" {

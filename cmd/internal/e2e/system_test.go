@@ -92,7 +92,7 @@ func (s *system) serve() (stop func()) {
 	s.cfg.HTTP.PublicURL = "http://" + s.cfg.HTTP.Addr
 	s.url = s.cfg.HTTP.PublicURL
 	s.serveKey()
-	return s.background(func(ctx context.Context) error { return service.API(ctx, s.cfg, s.db, ln, s.log) })
+	return s.background(func(ctx context.Context) error { return service.API(ctx, s.cfg, s.db, ln, s.log, nil) })
 }
 
 // serveKey makes later calls use the system's key.

@@ -13,6 +13,7 @@ import (
 
 	"greenroom/api"
 	"greenroom/api/aiinterviews"
+	"greenroom/api/console"
 	"greenroom/api/interviewsuite"
 	"greenroom/api/surface"
 	"greenroom/cmd/internal/config"
@@ -39,8 +40,12 @@ const maxHeaderBytes = 32 << 10
 var errDraining = errors.New("this process stops")
 
 // API serves HTTP on ln until ctx ends. Then it is not ready any more, serves on for http.drain_delay, and lets the
-// requests end that are in progress. It refuses a keyset that is not the installation's.
-func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, logger *slog.Logger) error {
+// requests end that are in progress. It refuses a keyset that is not the installation's. examine is what the console
+// offers as an examination of the installation; nil for none.
+func API(
+	ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, logger *slog.Logger,
+	examine func(context.Context) []console.Finding,
+) error {
 	box, err := openBox(ctx, cfg, d)
 	if err != nil {
 		return err
@@ -56,6 +61,10 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 	}
 	defer func() { _ = pg.Close(engine) }()
 	store, err := MediaStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	pages, err := consoleOptions(cfg, examine)
 	if err != nil {
 		return err
 	}
@@ -84,7 +93,7 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 			return nil
 		},
 		Engine: engine, Stopping: ctx.Done(), MetricsElsewhere: cfg.HTTP.MetricsAddr != "",
-		ReplaysPerSecond: cfg.Circuit.ReleaseLimit, Console: consoleOptions(cfg),
+		ReplaysPerSecond: cfg.Circuit.ReleaseLimit, Console: pages,
 		InterviewSuite: interviewsuite.Options{
 			Videos: interviewsuite.Videos{Store: store, MaxBytes: int64(cfg.Media.MaxBytes)},
 		},

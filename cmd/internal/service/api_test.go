@@ -45,7 +45,7 @@ func (b *bundle) serve() (url string) {
 	require.NoError(b.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- service.API(ctx, b.cfg, b.db, ln, slog.New(slog.DiscardHandler)) }()
+	go func() { served <- service.API(ctx, b.cfg, b.db, ln, slog.New(slog.DiscardHandler), nil) }()
 	b.t.Cleanup(func() {
 		cancel()
 		require.NoError(b.t, <-served)
@@ -80,7 +80,7 @@ func TestAnotherKeysetIsRefused(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer ln.Close()
-	err = service.API(t.Context(), b.cfg, b.db, ln, slog.New(slog.DiscardHandler))
+	err = service.API(t.Context(), b.cfg, b.db, ln, slog.New(slog.DiscardHandler), nil)
 	require.ErrorIs(t, err, db.ErrOtherKeyset)
 
 	other, err := seal.New(keyset)

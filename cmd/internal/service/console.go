@@ -15,18 +15,39 @@ import (
 	"greenroom/db/pg"
 )
 
-func consoleOptions(cfg config.Config) console.Options {
-	o := console.Options{
-		Version:  cfg.Worker.BuildID,
+func consoleOptions(cfg config.Config, examine func(context.Context) []console.Finding) (o console.Options, err error) {
+	o = console.Options{
+		Version: cfg.Worker.BuildID, Examine: examine,
 		Disabled: !cfg.Console.Enabled, TemporalUI: strings.TrimRight(cfg.Temporal.UIURL, "/"),
 		TemporalNamespace: cfg.Temporal.Namespace, Probes: cfg.Circuit.Recovery == config.RecoverByProbe,
+	}
+	if cfg.Console.OIDCIssuer != "" {
+		if o.OIDC, err = oidcOptions(cfg); err != nil {
+			return o, err
+		}
 	}
 	for _, s := range cfg.Effective() {
 		o.Settings = append(o.Settings, console.Setting{
 			Name: s.Name, Env: s.Env, Value: s.Value, Origin: string(s.Origin), Meaning: s.Meaning,
 		})
 	}
-	return o
+	return o, nil
+}
+
+// oidcOptions calls the provider directly, as other services of the operator: also in a private network.
+func oidcOptions(cfg config.Config) (o console.OIDC, err error) {
+	roots, err := authorities(servicesCASetting, cfg.Egress.ServicesCA)
+	if err != nil {
+		return o, err
+	}
+	o = console.OIDC{
+		Issuer: cfg.Console.OIDCIssuer, ClientID: cfg.Console.OIDCClientID, ClientSecret: cfg.Console.OIDCClientSecret,
+		Client: operatorClient(roots, nil).HTTPClient(),
+	}
+	if o.Access, err = console.ParseAccess(cfg.Console.OIDCAccess); err != nil {
+		return o, fmt.Errorf("console.oidc_access %w", err)
+	}
+	return o, nil
 }
 
 // consoleURL is the console's address for links; "" if it is switched off.

@@ -96,7 +96,7 @@ func (b *bundle) startAPI() *apiProcess {
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
-		p.ended <- service.API(ctx, b.cfg, b.db, ln, slog.New(slog.DiscardHandler))
+		p.ended <- service.API(ctx, b.cfg, b.db, ln, slog.New(slog.DiscardHandler), nil)
 	}()
 	b.t.Cleanup(func() {
 		cancel()

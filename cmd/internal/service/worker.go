@@ -99,7 +99,7 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 	}
 	defer delivering.Journal.Close()
 	all := []any{delivering, platform}
-	defer joinWorkers(ctx, d, logger, endpoints)()
+	defer joinWorkers(ctx, d, cfg.Worker.BuildID, logger, endpoints)()
 	run := func() error {
 		return runWorker(ctx, cfg, c, all, dispatcher, logger, func(ctx context.Context) {
 			h.working.Store(&c)
@@ -113,10 +113,12 @@ func Worker(ctx context.Context, cfg config.Config, d *bun.DB, logger *slog.Logg
 }
 
 // joinWorkers divides the places of each endpoint among the live workers. leave ends it.
-func joinWorkers(ctx context.Context, d *bun.DB, logger *slog.Logger, e *inflight.Endpoints) (leave func()) {
+func joinWorkers(
+	ctx context.Context, d *bun.DB, version string, logger *slog.Logger, e *inflight.Endpoints,
+) (leave func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() { leader.Join(ctx, d, "worker", logger, e.SetProcesses) })
+	wg.Go(func() { leader.Join(ctx, d, "worker", version, logger, e.SetProcesses) })
 	return func() { cancel(); wg.Wait() }
 }
 

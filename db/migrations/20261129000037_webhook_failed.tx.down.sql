@@ -1,0 +1,1 @@
+DROP INDEX deliveries_webhook_failed;

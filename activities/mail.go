@@ -201,35 +201,47 @@ var letters embed.FS
 var (
 	invitationText = texttemplate.Must(texttemplate.ParseFS(letters, "letters/invitation.txt"))
 	invitationHTML = template.Must(template.ParseFS(letters, "letters/invitation.html"))
+	activationText = texttemplate.Must(texttemplate.ParseFS(letters, "letters/activation.txt"))
+	activationHTML = template.Must(template.ParseFS(letters, "letters/activation.html"))
 )
 
 // invitation builds the mail. Its errors are permanent.
 func (a *Activities) invitation(interview uuid.UUID, l *db.InviteLetter) (*mail.Msg, error) {
-	if l.Email == nil {
-		return nil, errors.New("the candidate has no e-mail address")
-	}
-	to, err := netmail.ParseAddress(*l.Email)
+	words := a.letterWords(interview, l)
+	msg, err := a.letter("candidate", l.Email, words.Name, words.subject(), fmt.Sprintf("invitation.%s", interview))
 	if err != nil {
-		return nil, errors.New("the candidate's e-mail address is not valid")
+		return nil, err
+	}
+	if err := msg.SetBodyTextTemplate(invitationText, words); err != nil {
+		return nil, fmt.Errorf("write invitation: %w", err)
+	}
+	return msg, wrap("write invitation", msg.AddAlternativeHTMLTemplate(invitationHTML, words))
+}
+
+// letter makes a mail without a body. whose is what errors call the recipient, id the left side of the Message-ID. Its
+// errors are permanent.
+func (a *Activities) letter(whose string, email *string, name, subject, id string) (*mail.Msg, error) {
+	if email == nil {
+		return nil, errors.New("the " + whose + " has no e-mail address")
+	}
+	to, err := netmail.ParseAddress(*email)
+	if err != nil {
+		return nil, errors.New("the " + whose + "'s e-mail address is not valid")
 	}
 	from, err := netmail.ParseAddress(a.Mail.From)
 	if err != nil {
 		return nil, errors.New("smtp.from is not an e-mail address")
 	}
-	words := a.letterWords(interview, l)
-	to.Name = words.Name
+	to.Name = name
 	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(from)
 	msg.ToMailAddress(to)
-	msg.Subject(words.subject())
+	msg.Subject(subject)
 	msg.SetDate()
 	_, domain, _ := strings.Cut(from.Address, "@")
-	msg.SetMessageIDWithValue(fmt.Sprintf("invitation.%s@%s", interview, domain))
+	msg.SetMessageIDWithValue(id + "@" + domain)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: prevents out-of-office replies
-	if err := msg.SetBodyTextTemplate(invitationText, words); err != nil {
-		return nil, fmt.Errorf("write invitation: %w", err)
-	}
-	return msg, wrap("write invitation", msg.AddAlternativeHTMLTemplate(invitationHTML, words))
+	return msg, nil
 }
 
 // letterWords are the values of the templates.

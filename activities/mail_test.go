@@ -18,10 +18,13 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
 
 	"greenroom/activities"
 	"greenroom/db"
+	"greenroom/db/pg"
 	"greenroom/db/token"
 )
 
@@ -292,4 +295,70 @@ func TestMailServer_Address(t *testing.T) {
 // unfold decodes the parts of quoted-printable that the test needs.
 func unfold(raw string) string {
 	return strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(raw)
+}
+
+func TestSendActivation(t *testing.T) {
+	t.Parallel()
+	invited := func(t *testing.T, office *postOffice) (*interviews, *db.Staff) {
+		t.Helper()
+		b := setupInterview(t, db.Online)
+		b.Mail = activities.MailServer{URL: "smtp://" + office.open(t, nil), From: "Recruiting <jobs@acme.test>"}
+		var company uuid.UUID
+		require.NoError(t, b.NewRaw("SELECT id FROM companies LIMIT 1").Scan(b.ctx, &company))
+		email := "eva@mail.test"
+		user := &db.Staff{
+			CompanyID: company, Username: "eva", Email: &email, FirstName: "Eva", LastName: "Nová\r\nBcc: x@mail.test",
+			AccountType: db.Recruiter, IsActive: true,
+		}
+		require.NoError(t, pg.InTx(b.ctx, b.DB, func(ctx context.Context, tx bun.Tx) error {
+			if err := db.CreateStaff(ctx, tx, user); err != nil {
+				return err
+			}
+			return db.MailActivation(ctx, tx, user)
+		}))
+		return b, user
+	}
+	sent := func(b *interviews, user *db.Staff) (sent bool, refusal *string) {
+		b.t.Helper()
+		require.NoError(b.t, b.NewRaw("SELECT invite_mailed_at IS NOT NULL, invite_mail_error FROM staff WHERE id = ?",
+			user.ID).Scan(b.ctx, &sent, &refusal))
+		return sent, refusal
+	}
+	t.Run("once_with_the_link", func(t *testing.T) {
+		t.Parallel()
+		office := &postOffice{}
+		b, user := invited(t, office)
+		require.NoError(t, b.SendActivation(b.ctx, user.ID))
+		require.NoError(t, b.SendActivation(b.ctx, user.ID), "repeated, as after a crash")
+		require.Len(t, office.mails, 1)
+		require.Equal(t, "eva@mail.test", office.mails[0].to)
+		done, refusal := sent(b, user)
+		require.True(t, done)
+		require.Nil(t, refusal)
+	})
+	t.Run("not_once_the_password_is_set", func(t *testing.T) {
+		t.Parallel()
+		office := &postOffice{}
+		b, user := invited(t, office)
+		b.exec("UPDATE staff SET password_hash = 'x'")
+		require.NoError(t, b.SendActivation(b.ctx, user.ID))
+		require.Empty(t, office.mails)
+	})
+	t.Run("a_wrong_address_is_kept_and_not_tried_again", func(t *testing.T) {
+		t.Parallel()
+		office := &postOffice{}
+		b, user := invited(t, office)
+		b.exec("UPDATE staff SET email = 'no address'")
+		require.NoError(t, b.SendActivation(b.ctx, user.ID))
+		done, refusal := sent(b, user)
+		require.False(t, done)
+		require.Equal(t, "the user's e-mail address is not valid", *refusal)
+		require.NoError(t, b.SendActivation(b.ctx, user.ID))
+	})
+	t.Run("is_tried_again_without_a_server", func(t *testing.T) {
+		t.Parallel()
+		b, user := invited(t, &postOffice{})
+		b.Mail.URL = ""
+		require.ErrorContains(t, b.SendActivation(b.ctx, user.ID), "smtp.url")
+	})
 }

@@ -26,7 +26,7 @@ func TestFanOut(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hook := func(key string, more object) string {
-		body := object{"url": hookURL, "profile": "standard", "events": []string{"interview.started"}}
+		body := object{"url": hookURL, "profile": "standard", "events": []string{"interview.scheduled"}}
 		maps.Copy(body, more)
 		return idOf(b.as(key, "POST", "/webhooks", body).is(201))
 	}
@@ -35,7 +35,7 @@ func TestFanOut(t *testing.T) {
 	_, err := b.ExecContext(b.ctx, "UPDATE webhooks SET circuit_opened_at = now() WHERE id = ?", paused)
 	require.NoError(t, err)
 	unsubscribed := hook(b.key, object{"events": []string{"job.created"}})
-	cannot := hook(b.key, object{"profile": "interview-suite", "events": []string{"candidate_changed"}})
+	cannot := hook(b.key, object{"profile": "wiseway", "events": []string{"interview.started"}})
 	filtered := hook(b.key, object{"events": []string{"interview.*"}, "filter": object{"data": object{"n": 1}}})
 	inactive := hook(b.key, nil)
 	b.do("PATCH", "/webhooks/"+inactive, object{"isActive": false}).is(200)
@@ -49,12 +49,12 @@ func TestFanOut(t *testing.T) {
 	foreign := hook(b.otherKey, nil)
 	platform := hook(b.platformKey, nil)
 
-	event := b.do("POST", "/events", object{"type": "interview.started", "data": object{}}).is(202)
+	event := b.do("POST", "/events", object{"type": "interview.scheduled", "data": object{}}).is(202)
 	id := idOf(event)
 	require.EqualValues(t, 3, event["deliveries"])
 	_, err = b.ExecContext(b.ctx, "UPDATE deliveries SET status = 'paused' WHERE webhook_id = ?", paused)
 	require.NoError(t, err)
-	b.do("PATCH", "/webhooks/"+changed, object{"events": []string{"interview.started"}}).is(200)
+	b.do("PATCH", "/webhooks/"+changed, object{"events": []string{"interview.scheduled"}}).is(200)
 	b.do("PATCH", "/webhooks/"+inactive, object{"name": "x"}).is(200)
 	later := hook(b.key, nil)
 	deleted := hook(b.key, nil)
@@ -76,8 +76,8 @@ func TestFanOut(t *testing.T) {
 			reason, why string
 			changed     bool
 		}{
-			unsubscribed: {"not_subscribed", "the webhook is not subscribed to interview.started", false},
-			cannot:       {"not_subscribed", "the profile interview-suite does not send interview.started", false},
+			unsubscribed: {"not_subscribed", "the webhook is not subscribed to interview.scheduled", false},
+			cannot:       {"not_subscribed", "the profile wiseway does not send interview.scheduled", false},
 			filtered:     {"filtered", "the webhook's filter does not match the event", false},
 			inactive:     {"inactive", "the webhook is not active", true},
 			changed:      {"unknown", "the webhook would get the event now; it was changed after the event", true},

@@ -12,7 +12,6 @@ import (
 
 	"greenroom/api/surface"
 	"greenroom/db"
-	"greenroom/db/pg"
 )
 
 const (
@@ -100,7 +99,8 @@ func (in *interviewInput) start(now time.Time) (time.Time, error) {
 }
 
 // createInterview also needs read:candidates and read:agents (reference §2.8). Everything that the body brings along is
-// created in one transaction with the interview: when one part is refused, nothing is left behind.
+// created in one transaction with the interview: when one part is refused, nothing is left behind. A client that may
+// repeat a request sends an Idempotency-Key, so that the candidate is invited once.
 func (s *server) createInterview(c *gin.Context) error {
 	if err := surface.RequireAll(c, "read:candidates", "read:agents"); err != nil {
 		return err
@@ -109,26 +109,29 @@ func (s *server) createInterview(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	in, err := surface.Bind[interviewInput](c)
+	raw, err := surface.ReadBody(c)
+	if err != nil {
+		return err
+	}
+	in, err := surface.Decode[interviewInput](raw)
 	if err != nil {
 		return err
 	}
 	if err := in.check(); err != nil {
 		return err
 	}
-	at, err := in.start(time.Now().UTC())
-	if err != nil {
-		return err
-	}
-	var interview *db.Interview
-	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
-		interview, err = s.makeInterview(ctx, tx, company, &in, at)
-		return err
+	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
+		at, err := in.start(time.Now().UTC()) // a repeated request may come after the start
+		if err != nil {
+			return 0, nil, err
+		}
+		interview, err := s.makeInterview(ctx, tx, company, &in, at)
+		if err != nil {
+			return 0, nil, err
+		}
+		out, err := s.oneInterview(ctx, tx, interview.ID)
+		return http.StatusCreated, wrapped(out), err
 	})
-	if err != nil {
-		return err
-	}
-	return s.answerInterview(c, http.StatusCreated, interview.ID)
 }
 
 func (s *server) makeInterview(

@@ -80,13 +80,15 @@ type interviewOutput struct {
 
 // shower loads the calls and analyses of the interviews in two statements and returns a function that shows one
 // interview. It leaves out answers and transcript, which only a single interview shows.
-func (s *server) shower(ctx context.Context, is []db.Interview) (func(*db.Interview) interviewOutput, error) {
+func (s *server) shower(
+	ctx context.Context, d bun.IDB, is []db.Interview,
+) (func(*db.Interview) interviewOutput, error) {
 	ids := surface.Mapped(is, func(i *db.Interview) uuid.UUID { return i.ID })
-	calls, err := db.ListCalls(ctx, s.DB, ids...)
+	calls, err := db.ListCalls(ctx, d, ids...)
 	if err != nil {
 		return nil, err
 	}
-	analyses, err := db.AnalysesOf(ctx, s.DB, ids...)
+	analyses, err := db.AnalysesOf(ctx, d, ids...)
 	if err != nil {
 		return nil, err
 	}
@@ -134,20 +136,28 @@ func (s *server) showInterview(i *db.Interview) interviewOutput {
 	return out
 }
 
-// answerInterview answers with the current state of one interview, including answers and transcript.
-func (s *server) answerInterview(c *gin.Context, status int, id uuid.UUID) error {
-	ctx := c.Request.Context()
-	i, err := interviews.Load(ctx, s.DB, id)
+// answerInterview answers with the current state of one interview.
+func (s *server) answerInterview(c *gin.Context, id uuid.UUID) error {
+	out, err := s.oneInterview(c.Request.Context(), s.DB, id)
 	if err != nil {
 		return err
 	}
-	show, err := s.shower(ctx, []db.Interview{*i})
+	return ok(c, http.StatusOK, out)
+}
+
+// oneInterview returns the current state of one interview, including answers and transcript.
+func (s *server) oneInterview(ctx context.Context, d bun.IDB, id uuid.UUID) (*interviewOutput, error) {
+	i, err := interviews.Load(ctx, d, id)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	show, err := s.shower(ctx, d, []db.Interview{*i})
+	if err != nil {
+		return nil, err
 	}
 	out := show(i)
 	out.Answers, out.Transcript = i.Answers, i.Transcript
-	return ok(c, status, out)
+	return &out, nil
 }
 
 // listInterviews also requires read:candidates and read:agents (reference §2.8).
@@ -193,7 +203,7 @@ func (s *server) answerInterviews(c *gin.Context, p surface.Page, scope pg.Scope
 	if err != nil {
 		return err
 	}
-	show, err := s.shower(ctx, rows)
+	show, err := s.shower(ctx, s.DB, rows)
 	if err != nil {
 		return err
 	}
@@ -205,7 +215,7 @@ func (s *server) getInterview(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerInterview(c, http.StatusOK, i.ID)
+	return s.answerInterview(c, i.ID)
 }
 
 // deleteInterview is allowed in every status and answers true (reference §2.13).
@@ -238,5 +248,5 @@ func (s *server) cancelInterview(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerInterview(c, http.StatusOK, i.ID)
+	return s.answerInterview(c, i.ID)
 }

@@ -32,6 +32,8 @@ type profileOutput struct {
 	// Signature is the profile's own proof of the sender, beside the Standard Webhooks headers; null: none.
 	Signature       *string  `json:"signature"`
 	ReservedHeaders []string `json:"reservedHeaders"`
+	// SelfService: a key of a company may register webhooks.
+	SelfService bool `json:"selfService"`
 }
 
 type profileEvent struct {
@@ -46,6 +48,7 @@ func (s *server) listProfiles(c *gin.Context) error {
 	out := make([]profileOutput, len(all))
 	for i, p := range all {
 		out[i] = showProfile(p)
+		out[i].SelfService = s.MayRegister(p)
 	}
 	return ok(c, http.StatusOK, gin.H{"data": out, "total": len(out)})
 }

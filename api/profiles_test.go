@@ -35,6 +35,7 @@ func TestListProfiles(t *testing.T) {
 			"name": "interview-suite", "open": false, "success": "any 2xx", "attempts": 10.0, "scheduleFrom": "first attempt",
 			"schedule": []any{0.0, 5.0, 305.0, 2105.0, 9305.0, 27305.0, 63305.0, 113705.0, 185705.0, 272105.0}, "timeout": 15.0,
 			"userAgent": "interview suite webhook", "signature": nil, "reservedHeaders": []any{},
+			"selfService": false,
 		}, p)
 	})
 	t.Run("counted_from_the_event", func(t *testing.T) {

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/base64"
 	"net/http/httptest"
 	"regexp"
 	"slices"
@@ -41,6 +42,19 @@ func TestKeyPlaces(t *testing.T) {
 		for range 2 { // also of a route that remembers keys
 			b.as(b.key, "POST", "/events", anEvent, "x-api-key", b.otherKey).fails(400, "VALIDATION_ERROR")
 			b.as("", "POST", "/events", anEvent, "apiKey", b.key).is(202)
+		}
+	})
+	t.Run("basic_has_it_as_the_password", func(t *testing.T) { // as Wise's clients
+		basic := func(password string) string {
+			return "Basic " + base64.StdEncoding.EncodeToString([]byte("62f0c3b7e1a4d95b8c6f7a10:"+password))
+		}
+		call("Authorization", basic(b.key)).is(200)
+		call("Authorization", basic(b.key), "x-api-key", b.key).is(200)
+		call("Authorization", basic("sk_unknown")).fails(401, "INVALID_API_KEY")
+		call("Authorization", basic(b.otherKey), "x-api-key", b.key).fails(400, "VALIDATION_ERROR")
+		call("Authorization", basic("no key"), "x-api-key", b.key).is(200)
+		for range 2 { // also of a route that remembers keys
+			b.as("", "POST", "/events", anEvent, "Authorization", basic(b.key)).is(202)
 		}
 	})
 	t.Run("another_scheme_is_no_key", func(t *testing.T) {

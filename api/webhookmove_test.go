@@ -6,13 +6,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"greenroom/api"
 	"greenroom/db/delivery"
 )
 
 // TestWebhooks_a_new_receiver_gets_no_old_credentials: headers are for the receiver that they were sent with.
 func TestWebhooks_a_new_receiver_gets_no_old_credentials(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, func(o *api.Options) { o.SelfService = true })
 	const from = "https://partner.example/hooks"
 	for name, tt := range map[string]struct {
 		to    string

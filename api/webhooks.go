@@ -64,13 +64,14 @@ type systemFields struct {
 }
 
 func (f systemFields) refuse() error {
-	switch {
-	case f.MaxRetries.Set:
-		return surface.Invalid("maxRetries", "maxRetries is set by the system")
-	case f.TimeoutMS.Set:
-		return surface.Invalid("timeoutMs", "timeoutMs is set by the system")
+	var faults []error
+	if f.MaxRetries.Set {
+		faults = append(faults, surface.Invalid("maxRetries", "maxRetries is set by the system"))
 	}
-	return nil
+	if f.TimeoutMS.Set {
+		faults = append(faults, surface.Invalid("timeoutMs", "timeoutMs is set by the system"))
+	}
+	return surface.Faults(faults...)
 }
 
 // webhookPatch is the body of an update: omitted fields stay unchanged; headers (reference §1.7) and auth are replaced
@@ -98,18 +99,22 @@ type webhookPatch struct {
 }
 
 type webhookOutput struct {
-	ID                  uuid.UUID          `json:"id"`
-	APIKeyID            *uuid.UUID         `json:"apiKeyId"`
-	CompanyID           *uuid.UUID         `json:"companyId"`
-	URL                 string             `json:"url"`
-	Name                string             `json:"name"`
-	Description         string             `json:"description"`
-	Headers             []headerOutput     `json:"headers"`
-	Auth                *authOutput        `json:"auth"`
-	Events              []string           `json:"events"`
-	Filter              json.RawMessage    `json:"filter"`
-	IsActive            bool               `json:"isActive"`
-	DisabledReason      *string            `json:"disabledReason"`
+	ID        uuid.UUID  `json:"id"`
+	APIKeyID  *uuid.UUID `json:"apiKeyId"`
+	CompanyID *uuid.UUID `json:"companyId"`
+	// OwnerCompanyID is the company whose key created the webhook, whose events a webhook without a company receives.
+	OwnerCompanyID *uuid.UUID      `json:"ownerCompanyId"`
+	URL            string          `json:"url"`
+	Name           string          `json:"name"`
+	Description    string          `json:"description"`
+	Headers        []headerOutput  `json:"headers"`
+	Auth           *authOutput     `json:"auth"`
+	Events         []string        `json:"events"`
+	Filter         json.RawMessage `json:"filter"`
+	IsActive       bool            `json:"isActive"`
+	DisabledReason *string         `json:"disabledReason"`
+	// HeldByPlatform: only the platform can activate it.
+	HeldByPlatform      bool               `json:"heldByPlatform"`
 	MaxRetries          int                `json:"maxRetries"`
 	TimeoutMS           int                `json:"timeoutMs"`
 	ConsecutiveFailures int                `json:"consecutiveFailures"`
@@ -161,6 +166,7 @@ func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 		ID:                  w.ID,
 		APIKeyID:            w.APIKeyID,
 		CompanyID:           w.CompanyID,
+		OwnerCompanyID:      w.OwnerCompanyID,
 		URL:                 w.URL,
 		Name:                w.Name,
 		Description:         w.Description,
@@ -170,6 +176,7 @@ func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 		Filter:              showFilter(w.Filter),
 		IsActive:            w.IsActive,
 		DisabledReason:      w.DisabledReason,
+		HeldByPlatform:      w.HeldByPlatform,
 		MaxRetries:          w.MaxRetries,
 		TimeoutMS:           w.TimeoutMS,
 		ConsecutiveFailures: w.ConsecutiveFailures,
@@ -233,10 +240,8 @@ func (s *server) createWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := in.refuse(); err != nil {
-		return err
-	}
 	w, secret, refused := s.newWebhook(c, &in)
+	refused = surface.Faults(in.refuse(), refused)
 	return s.OnceSealed(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
 		if refused != nil { // the same request may have been answered while it was valid
 			return 0, nil, refused
@@ -255,23 +260,21 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 	if in.Profile == "" {
 		in.Profile = profiles.Default
 	}
-	if _, err := surface.ProfileOf(in.Profile); err != nil {
-		return nil, nil, err
-	}
-	isAsymmetric, err := algorithms(in.SignatureAlgorithms)
+	p, err := surface.ProfileOf(in.Profile)
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := s.CheckRegistrar(c, p); err != nil {
+		return nil, nil, err
+	}
+	isAsymmetric, wrongAlgorithms := algorithms(in.SignatureAlgorithms)
 	key := surface.Caller(c).Key
 	company, err := s.webhookCompany(c, in.CompanyID)
 	if err != nil {
 		return nil, nil, err
 	}
-	events, err := s.ResolveFor(c.Request.Context(), in.Events, in.Profile, typesOf(company, key.CompanyID))
-	if err != nil {
-		return nil, nil, err
-	}
-	return s.NewWebhook(key, &surface.WebhookSpec{
+	events, wrongEvents := s.ResolveFor(c.Request.Context(), in.Events, in.Profile, typesOf(company, key.CompanyID))
+	w, secret, err = s.NewWebhook(key, &surface.WebhookSpec{
 		Profile:         in.Profile,
 		URL:             in.URL,
 		Events:          events,
@@ -288,6 +291,7 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		OrderingBlocks:  in.OrderingOnFailure != nil && *in.OrderingOnFailure == blockSubject,
 		Asymmetric:      isAsymmetric,
 	})
+	return w, secret, surface.Faults(wrongAlgorithms, wrongEvents, err)
 }
 
 // typesOf returns the company whose custom event types a webhook may use: its own company, or else its owner.
@@ -361,6 +365,10 @@ func (s *server) updateWebhook(c *gin.Context) error {
 		return err
 	}
 	events, err := s.patchedEvents(c.Request.Context(), &in, w) // before the transaction: it needs a connection of its own
+	if in.URL.Set {
+		_, wrongURL := s.CheckedURL(in.URL.Value)
+		err = surface.Faults(err, wrongURL)
+	}
 	if err != nil {
 		return err
 	}

@@ -109,16 +109,28 @@ func (s *server) testWebhook(c *gin.Context) error {
 	return ok(c, http.StatusOK, result)
 }
 
-// TestWebhook sends a ping through a worker and waits for its outcome, as the route without a type does.
+// TestWebhook sends a test through a worker and waits for its outcome, as the route without a type does.
 func TestWebhook(ctx context.Context, d *bun.DB, w *delivery.Webhook) (*TestResult, error) {
 	p, err := surface.ProfileOf(w.Profile)
 	if err != nil {
 		return nil, err
 	}
-	return sendTest(ctx, d, p, w, pingOf(w))
+	e, err := defaultTest(p, w)
+	if err != nil {
+		return nil, err
+	}
+	return sendTest(ctx, d, p, w, e)
 }
 
-// pingOf makes the event of a test that names no type.
+// defaultTest makes the event of a test that names no type: a ping, or the sample of the webhook's first event if the
+// profile's contract says so.
+func defaultTest(p *webhook.Profile, w *delivery.Webhook) (*delivery.Event, error) {
+	if !p.SampleTest {
+		return pingOf(w), nil
+	}
+	return sampleEvent(w, w.Events[0])
+}
+
 func pingOf(w *delivery.Webhook) *delivery.Event {
 	return &delivery.Event{CompanyID: w.Company(), Type: catalog.Ping, Data: surface.Encoded(gin.H{
 		"message": "This is a test ping from Greenroom", "webhookId": w.ID,
@@ -129,30 +141,36 @@ func pingOf(w *delivery.Webhook) *delivery.Event {
 func (s *server) testEvent(
 	c *gin.Context, p *webhook.Profile, w *delivery.Webhook, name string,
 ) (*delivery.Event, error) {
-	if name == "" || name == catalog.Ping {
+	switch name {
+	case "":
+		return defaultTest(p, w)
+	case catalog.Ping:
 		return pingOf(w), nil
 	}
 	eventType, custom, err := s.testEventOf(c.Request.Context(), p, w.Company(), name)
 	if err != nil {
 		return nil, err
 	}
-	e := &delivery.Event{CompanyID: w.Company(), Type: eventType}
-	if custom != nil {
-		sample, err := s.customSample(c, custom)
-		if err != nil {
-			return nil, err
-		}
-		if sample == nil {
-			return nil, surface.InvalidState(noSample, surface.Details{"type": eventType})
-		}
-		e.Data = sample.Data
-		return e, nil
+	if custom == nil {
+		return sampleEvent(w, eventType)
 	}
+	sample, err := s.customSample(c, custom)
+	if err != nil {
+		return nil, err
+	}
+	if sample == nil {
+		return nil, surface.InvalidState(noSample, surface.Details{"type": eventType})
+	}
+	return &delivery.Event{CompanyID: w.Company(), Type: eventType, Data: sample.Data}, nil
+}
+
+// sampleEvent makes the event of the sample of a type of the catalogue.
+func sampleEvent(w *delivery.Webhook, eventType string) (*delivery.Event, error) {
 	sample, found := profiles.SampleOf(eventType)
 	if !found {
 		return nil, fmt.Errorf("the catalogue has no sample of %s", eventType)
 	}
-	e.Data = sample.Data
+	e := &delivery.Event{CompanyID: w.Company(), Type: eventType, Data: sample.Data}
 	if sample.Context != nil {
 		e.Context = surface.Encoded(sample.Context)
 	}

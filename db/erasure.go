@@ -191,6 +191,8 @@ var erasedRows = []struct{ kind, query string }{
 		WHERE candidate_id = ?0`},
 	{"notes", `UPDATE notes SET text = '', deleted_at = COALESCE(deleted_at, now()), updated_at = now()
 		WHERE candidate_id = ?0`},
+	{"vetos", `UPDATE vetos SET comment = '', deleted_at = COALESCE(deleted_at, now()), updated_at = now()
+		WHERE candidate_id = ?0`},
 	{"ratings", `UPDATE ratings SET value = 0, criterion = NULL, deleted_at = COALESCE(deleted_at, now()),
 		updated_at = now() WHERE candidate_id = ?0`},
 	{"answerVideos", `UPDATE answer_videos SET deleted_at = COALESCE(deleted_at, now()), updated_at = now()

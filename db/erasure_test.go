@@ -94,6 +94,10 @@ func TestErasure(t *testing.T) {
 	}
 	b.sourced("p1", "Zyxwvuta Qponmlk", "ZYX+wvu@forget.example")
 	b.sourced("p2", "Somebody Else", "else@stays.example")
+	veto := &db.Veto{
+		CompanyID: b.company, JobID: b.position("Cook", db.JobOpen).ID, CandidateID: c.ID, Comment: "Zyxwvuta left before",
+	}
+	b.tx(func(tx bun.Tx) error { return db.CreateVeto(b.ctx, tx, veto) })
 	person := []string{"zyxwvuta", "qponmlk", "wvu@forget.example"}
 	for _, p := range person {
 		require.Contains(t, strings.ToLower(b.dump()), p)
@@ -121,6 +125,7 @@ func TestErasure(t *testing.T) {
 	require.EqualValues(t, 3, done.Removed["deliveries"], "the two above, and one of the bundle's webhook")
 	require.EqualValues(t, 2, done.Removed["canceledDeliveries"])
 	require.EqualValues(t, 1, done.Removed["sourcedProfiles"])
+	require.EqualValues(t, 1, done.Removed["vetos"])
 	receivers, err := db.ErasureReceivers(b.ctx, b, done)
 	require.NoError(t, err)
 	require.Len(t, receivers, 1)

@@ -20,6 +20,7 @@ type Result struct {
 	Criteria  []CriterionAverage `bun:"-"`
 	Ratings   []Rating           `bun:"-"`
 	Notes     []Note             `bun:"-"`
+	Vetos     []Veto             `bun:"-"`
 }
 
 // QuestionAverage is the mean of a question's ratings.
@@ -36,14 +37,16 @@ type CriterionAverage struct {
 	Average     float64
 }
 
-// evaluated selects the candidates of job ?0 who finished an interview and have a rating or note that reader ?1 sees.
+// evaluated selects the candidates of job ?0 who finished an interview and have a rating, a veto or a note that reader
+// ?1 sees.
 const evaluated = `FROM candidate_jobs cj JOIN candidates c ON c.id = cj.candidate_id AND c.deleted_at IS NULL
 	WHERE cj.job_id = ?0
 	AND EXISTS (SELECT 1 FROM interviews i WHERE i.candidate_id = c.id AND i.job_id = ?0 AND i.status = 'COMPLETED' AND
 	i.deleted_at IS NULL)
 	AND (EXISTS (SELECT 1 FROM ratings r WHERE r.candidate_id = c.id AND r.job_id = ?0 AND r.deleted_at IS NULL)
 		OR EXISTS (SELECT 1 FROM notes n WHERE n.candidate_id = c.id AND n.job_id = ?0 AND n.deleted_at IS NULL
-			AND (n.shared OR n.staff_id IS NOT DISTINCT FROM ?1)))`
+			AND (n.shared OR n.staff_id IS NOT DISTINCT FROM ?1))
+		OR EXISTS (SELECT 1 FROM vetos v WHERE v.candidate_id = c.id AND v.job_id = ?0 AND v.deleted_at IS NULL))`
 
 const resultColumns = `SELECT c.id AS candidate_id, c.number AS candidate_number, (SELECT avg(r.value) FROM ratings r
 	WHERE r.candidate_id = c.id AND r.job_id = ?0 AND r.deleted_at IS NULL AND NOT r.ignored) AS overall `
@@ -74,7 +77,7 @@ func ResultByNumber(ctx context.Context, db bun.IDB, job uuid.UUID, reader Reade
 	return &rs[0], fillResults(ctx, db, job, reader, rs)
 }
 
-// fillResults reads the parts of all results in four statements.
+// fillResults reads the parts of all results in five statements.
 func fillResults(ctx context.Context, db bun.IDB, job uuid.UUID, reader Reader, rs []Result) error {
 	byID := make(map[uuid.UUID]*Result, len(rs))
 	ids := make([]uuid.UUID, len(rs))
@@ -105,7 +108,11 @@ func fillResults(ctx context.Context, db bun.IDB, job uuid.UUID, reader Reader, 
 	for _, n := range notes {
 		byID[n.CandidateID].Notes = append(byID[n.CandidateID].Notes, n)
 	}
-	return nil
+	vetos, err := vetosOf(ctx, db, job, ids)
+	for _, v := range vetos {
+		byID[v.CandidateID].Vetos = append(byID[v.CandidateID].Vetos, v)
+	}
+	return err
 }
 
 func fillAverages(ctx context.Context, db bun.IDB, job uuid.UUID, ids []uuid.UUID, byID map[uuid.UUID]*Result) error {

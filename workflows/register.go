@@ -75,4 +75,5 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(ReplayDeliveries)
 	r.RegisterWorkflow(GenerateInterview)
 	r.RegisterWorkflow(ServiceRun)
+	r.RegisterWorkflow(InviteStaff)
 }

@@ -62,6 +62,12 @@ type Profile struct {
 	// empty for a profile without one.
 	KeyHeader string
 
+	// ByOperator means that by the contract the operator registers webhooks, for one company each, and no company its own.
+	ByOperator bool
+
+	// SampleTest means that by the contract a test sends the sample of the webhook's first event, not a ping.
+	SampleTest bool
+
 	// Render returns the exact bytes that are signed and sent on every attempt. The same message gives the same bytes.
 	// Without a Context it passes Data on byte for byte. Data that is not JSON is refused with ErrInvalidData.
 	Render func(Message) ([]byte, error)

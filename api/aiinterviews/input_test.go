@@ -250,3 +250,11 @@ func TestForeignKey(t *testing.T) {
 	b.Tx(func(tx bun.Tx) error { return db.DeleteJob(b.Ctx, tx, b.job.ID) })
 	require.Equal(t, http.StatusNotFound, b.get(path("/invited/%d", b.job.Number)).Status)
 }
+
+// As the original does: one sentence names all faults.
+func TestBodies_have_all_faults_named(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.fails(b.post(settings, `{"webhooks":{"start":{"status":"yes"},"submission":{"status":5}}}`), 400,
+		"webhooks.start.status must be true or false; webhooks.submission.status must be true or false")
+}

@@ -156,6 +156,36 @@ func (e AnalysisStatus) Valid() bool {
 	}
 }
 
+// Defines values for APIKeyState.
+const (
+	APIKeyStateActive          APIKeyState = "active"
+	APIKeyStateExpired         APIKeyState = "expired"
+	APIKeyStateParentEnded     APIKeyState = "parent_ended"
+	APIKeyStateParentSuspended APIKeyState = "parent_suspended"
+	APIKeyStateRevoked         APIKeyState = "revoked"
+	APIKeyStateSuspended       APIKeyState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the APIKeyState enum.
+func (e APIKeyState) Valid() bool {
+	switch e {
+	case APIKeyStateActive:
+		return true
+	case APIKeyStateExpired:
+		return true
+	case APIKeyStateParentEnded:
+		return true
+	case APIKeyStateParentSuspended:
+		return true
+	case APIKeyStateRevoked:
+		return true
+	case APIKeyStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for APIKeySuspendedBy.
 const (
 	APIKeySuspendedByCompany     APIKeySuspendedBy = "company"
@@ -452,16 +482,16 @@ func (e EnvelopeSuccess) Valid() bool {
 
 // Defines values for ErasureReason.
 const (
-	Expired   ErasureReason = "expired"
-	Requested ErasureReason = "requested"
+	ErasureReasonExpired   ErasureReason = "expired"
+	ErasureReasonRequested ErasureReason = "requested"
 )
 
 // Valid indicates whether the value is a known member of the ErasureReason enum.
 func (e ErasureReason) Valid() bool {
 	switch e {
-	case Expired:
+	case ErasureReasonExpired:
 		return true
-	case Requested:
+	case ErasureReasonRequested:
 		return true
 	default:
 		return false
@@ -1554,6 +1584,36 @@ func (e ListAPIKeys200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for CreateAPIKey201JSONResponseBodyDataState.
+const (
+	CreateAPIKey201JSONResponseBodyDataStateActive          CreateAPIKey201JSONResponseBodyDataState = "active"
+	CreateAPIKey201JSONResponseBodyDataStateExpired         CreateAPIKey201JSONResponseBodyDataState = "expired"
+	CreateAPIKey201JSONResponseBodyDataStateParentEnded     CreateAPIKey201JSONResponseBodyDataState = "parent_ended"
+	CreateAPIKey201JSONResponseBodyDataStateParentSuspended CreateAPIKey201JSONResponseBodyDataState = "parent_suspended"
+	CreateAPIKey201JSONResponseBodyDataStateRevoked         CreateAPIKey201JSONResponseBodyDataState = "revoked"
+	CreateAPIKey201JSONResponseBodyDataStateSuspended       CreateAPIKey201JSONResponseBodyDataState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the CreateAPIKey201JSONResponseBodyDataState enum.
+func (e CreateAPIKey201JSONResponseBodyDataState) Valid() bool {
+	switch e {
+	case CreateAPIKey201JSONResponseBodyDataStateActive:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateExpired:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateParentEnded:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateParentSuspended:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateRevoked:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CreateAPIKey201JSONResponseBodyDataSuspendedBy.
 const (
 	CreateAPIKey201JSONResponseBodyDataSuspendedByCompany     CreateAPIKey201JSONResponseBodyDataSuspendedBy = "company"
@@ -1614,6 +1674,36 @@ const (
 func (e UpdateAPIKey200JSONResponseBodySuccess) Valid() bool {
 	switch e {
 	case UpdateAPIKey200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RotateAPIKey200JSONResponseBodyDataState.
+const (
+	RotateAPIKey200JSONResponseBodyDataStateActive          RotateAPIKey200JSONResponseBodyDataState = "active"
+	RotateAPIKey200JSONResponseBodyDataStateExpired         RotateAPIKey200JSONResponseBodyDataState = "expired"
+	RotateAPIKey200JSONResponseBodyDataStateParentEnded     RotateAPIKey200JSONResponseBodyDataState = "parent_ended"
+	RotateAPIKey200JSONResponseBodyDataStateParentSuspended RotateAPIKey200JSONResponseBodyDataState = "parent_suspended"
+	RotateAPIKey200JSONResponseBodyDataStateRevoked         RotateAPIKey200JSONResponseBodyDataState = "revoked"
+	RotateAPIKey200JSONResponseBodyDataStateSuspended       RotateAPIKey200JSONResponseBodyDataState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the RotateAPIKey200JSONResponseBodyDataState enum.
+func (e RotateAPIKey200JSONResponseBodyDataState) Valid() bool {
+	switch e {
+	case RotateAPIKey200JSONResponseBodyDataStateActive:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateExpired:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateParentEnded:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateParentSuspended:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateRevoked:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateSuspended:
 		return true
 	default:
 		return false
@@ -2502,6 +2592,21 @@ func (e ListProfiles200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for FindReplay200JSONResponseBodySuccess.
+const (
+	FindReplay200JSONResponseBodySuccessTrue FindReplay200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the FindReplay200JSONResponseBodySuccess enum.
+func (e FindReplay200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case FindReplay200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeleteSourcedProfile200JSONResponseBodyData.
 const (
 	DeleteSourcedProfile200JSONResponseBodyDataTrue DeleteSourcedProfile200JSONResponseBodyData = true
@@ -3069,6 +3174,9 @@ type APIKey struct {
 	RevokedAt *time.Time `json:"revokedAt"`
 	Scopes    []Scope    `json:"scopes"`
 
+	// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+	State APIKeyState `json:"state"`
+
 	// SuspendedAt when the key was suspended; null if it is not suspended
 	SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -3079,6 +3187,9 @@ type APIKey struct {
 	SuspendedReason *string   `json:"suspendedReason"`
 	UpdatedAt       time.Time `json:"updatedAt"`
 }
+
+// APIKeyState why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+type APIKeyState string
 
 // APIKeySuspendedBy who suspended the key; only the platform resumes what it suspended; null if it is not suspended
 type APIKeySuspendedBy string
@@ -3708,7 +3819,7 @@ type ErrorDetail struct {
 	// Code the kind of error, for programs
 	Code ErrorDetailCode `json:"code"`
 
-	// Details more about the error, depending on the code: `field`, `provided`, `allowed`, `resourceType`, `resourceId`, `requiredScope`, …
+	// Details more about the error, depending on the code: `field`, `provided`, `allowed`, `resourceType`, `resourceId`, `requiredScope`, …; if the body has several faults, the error is the first, and `errors` lists all, at most 20, each with `field` and `message`
 	Details *map[string]interface{} `json:"details,omitempty"`
 
 	// Message the error in a sentence, for people
@@ -4404,6 +4515,9 @@ type Profile struct {
 	// ScheduleFrom the time from which the schedule counts
 	ScheduleFrom ProfileScheduleFrom `json:"scheduleFrom"`
 
+	// SelfService false if the operator registers webhooks with this profile (`greenroom webhooks create`, or a platform key), as its contract says; a company's key is then refused with 403
+	SelfService bool `json:"selfService"`
+
 	// Signature the signature of this profile, sent in addition to the Standard Webhooks headers; null if it has none
 	Signature *string `json:"signature"`
 
@@ -4679,7 +4793,7 @@ type SourcingResultsSuccess bool
 
 // TestInput other fields are ignored, and so are bodies of another media type
 type TestInput struct {
-	// Type an event type that the webhook's profile sends, or the profile's name for one; without it, a ping
+	// Type an event type that the webhook's profile sends, or the profile's name for one; without it, a ping, and for `ai-interviews` the webhook's event
 	//
 	// Examples: interview.completed
 	Type *string `json:"type,omitempty"`
@@ -4756,7 +4870,7 @@ type Webhook struct {
 	// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 	CircuitRecovery *string `json:"circuitRecovery"`
 
-	// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+	// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 	CompanyID *openapi_types.UUID `json:"companyId"`
 
 	// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -4775,7 +4889,10 @@ type Webhook struct {
 		IsMasked bool   `json:"isMasked"`
 		Name     string `json:"name"`
 	} `json:"headers"`
-	ID openapi_types.UUID `json:"id"`
+
+	// HeldByPlatform true if only the platform can activate it again
+	HeldByPlatform bool               `json:"heldByPlatform"`
+	ID             openapi_types.UUID `json:"id"`
 
 	// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 	IsActive bool `json:"isActive"`
@@ -4795,6 +4912,9 @@ type Webhook struct {
 
 	// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
 	OrderingOnFailure WebhookOrderingOnFailure `json:"orderingOnFailure"`
+
+	// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+	OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 	// Profile the format of the deliveries; one of `GET /profiles`
 	Profile string `json:"profile"`
@@ -5052,6 +5172,9 @@ type CreateAPIKeyParams struct {
 	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
 }
 
+// CreateAPIKey201JSONResponseBodyDataState defines parameters for CreateAPIKey.
+type CreateAPIKey201JSONResponseBodyDataState string
+
 // CreateAPIKey201JSONResponseBodyDataSuspendedBy defines parameters for CreateAPIKey.
 type CreateAPIKey201JSONResponseBodyDataSuspendedBy string
 
@@ -5063,6 +5186,9 @@ type GetAPIKey200JSONResponseBodySuccess bool
 
 // UpdateAPIKey200JSONResponseBodySuccess defines parameters for UpdateAPIKey.
 type UpdateAPIKey200JSONResponseBodySuccess bool
+
+// RotateAPIKey200JSONResponseBodyDataState defines parameters for RotateAPIKey.
+type RotateAPIKey200JSONResponseBodyDataState string
 
 // RotateAPIKey200JSONResponseBodyDataSuspendedBy defines parameters for RotateAPIKey.
 type RotateAPIKey200JSONResponseBodyDataSuspendedBy string
@@ -5444,6 +5570,9 @@ type ListInterviews200JSONResponseBodySuccess bool
 type CreateInterviewParams struct {
 	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
 	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+
+	// IdempotencyKey chosen by the client; a repeated request with the same key gets the first answer
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // CreateInterview201JSONResponseBodySuccess defines parameters for CreateInterview.
@@ -5535,6 +5664,9 @@ type UpdateJob200JSONResponseBodySuccess bool
 
 // ListProfiles200JSONResponseBodySuccess defines parameters for ListProfiles.
 type ListProfiles200JSONResponseBodySuccess bool
+
+// FindReplay200JSONResponseBodySuccess defines parameters for FindReplay.
+type FindReplay200JSONResponseBodySuccess bool
 
 // StartSourcingJSONBody defines parameters for StartSourcing.
 type StartSourcingJSONBody struct {
@@ -7123,7 +7255,10 @@ type ClientInterface interface {
 	//   422.
 	// - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 	// - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-	//   of the candidate.
+	//   of the candidate, once.
+	// - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+	//   `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+	//   `IDEMPOTENCY_CONFLICT`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -7143,7 +7278,10 @@ type ClientInterface interface {
 	//   422.
 	// - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 	// - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-	//   of the candidate.
+	//   of the candidate, once.
+	// - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+	//   `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+	//   `IDEMPOTENCY_CONFLICT`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -7343,6 +7481,13 @@ type ClientInterface interface {
 	// Corresponds with GET /profiles (the `ListProfiles` operationId).
 	ListProfiles(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// FindReplay Read a replay by its id alone
+	//
+	// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+	//
+	// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+	FindReplay(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// StartSourcingWithBody Find candidates
 	//
 	// Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
@@ -7473,6 +7618,10 @@ type ClientInterface interface {
 	//
 	// Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
 	//
+	// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+	// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+	// allows it.
+	//
 	// The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 	// international host name) is refused with the encoded form.
 	//
@@ -7488,6 +7637,10 @@ type ClientInterface interface {
 	// CreateWebhook Create a webhook
 	//
 	// Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
+	//
+	// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+	// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+	// allows it.
 	//
 	// The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 	// international host name) is refused with the encoded form.
@@ -7670,7 +7823,7 @@ type ClientInterface interface {
 
 	// TestWebhookWithBody Send a ping or a sample of an event, and wait for the result
 	//
-	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+	// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -7679,7 +7832,7 @@ type ClientInterface interface {
 
 	// TestWebhook Send a ping or a sample of an event, and wait for the result
 	//
-	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+	// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -8803,7 +8956,10 @@ func (c *Client) ListInterviews(ctx context.Context, params *ListInterviewsParam
 //     422.
 //   - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 //   - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-//     of the candidate.
+//     of the candidate, once.
+//   - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+//     `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+//     `IDEMPOTENCY_CONFLICT`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -8833,7 +8989,10 @@ func (c *Client) CreateInterviewWithBody(ctx context.Context, params *CreateInte
 //     422.
 //   - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 //   - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-//     of the candidate.
+//     of the candidate, once.
+//   - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+//     `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+//     `IDEMPOTENCY_CONFLICT`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -9253,6 +9412,23 @@ func (c *Client) ListProfiles(ctx context.Context, reqEditors ...RequestEditorFn
 	return c.Client.Do(req)
 }
 
+// FindReplay Read a replay by its id alone
+//
+// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+//
+// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+func (c *Client) FindReplay(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFindReplayRequest(c.Server, rid)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // StartSourcingWithBody Find candidates
 //
 // Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
@@ -9503,6 +9679,10 @@ func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, r
 //
 // Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
 //
+// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+// allows it.
+//
 // The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 // international host name) is refused with the encoded form.
 //
@@ -9528,6 +9708,10 @@ func (c *Client) CreateWebhookWithBody(ctx context.Context, params *CreateWebhoo
 // CreateWebhook Create a webhook
 //
 // Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
+//
+// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+// allows it.
 //
 // The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 // international host name) is refused with the encoded form.
@@ -9930,7 +10114,7 @@ func (c *Client) RevokeWebhookSecret(ctx context.Context, id ID, fingerprint str
 
 // TestWebhookWithBody Send a ping or a sample of an event, and wait for the result
 //
-// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 //
 // Takes any type of body and a specified content type.
 //
@@ -9949,7 +10133,7 @@ func (c *Client) TestWebhookWithBody(ctx context.Context, id ID, contentType str
 
 // TestWebhook Send a ping or a sample of an event, and wait for the result
 //
-// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -12790,6 +12974,21 @@ func NewCreateInterviewRequestWithBody(server string, params *CreateInterviewPar
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -13482,6 +13681,40 @@ func NewListProfilesRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/profiles")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewFindReplayRequest constructs an http.Request for the FindReplay method
+func NewFindReplayRequest(server string, rid string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "rid", rid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -15483,7 +15716,10 @@ type ClientWithResponsesInterface interface {
 	//   422.
 	// - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 	// - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-	//   of the candidate.
+	//   of the candidate, once.
+	// - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+	//   `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+	//   `IDEMPOTENCY_CONFLICT`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -15503,7 +15739,10 @@ type ClientWithResponsesInterface interface {
 	//   422.
 	// - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 	// - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-	//   of the candidate.
+	//   of the candidate, once.
+	// - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+	//   `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+	//   `IDEMPOTENCY_CONFLICT`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -15721,6 +15960,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /profiles (the `ListProfiles` operationId).
 	ListProfilesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListProfilesResponse, error)
 
+	// FindReplayWithResponse Read a replay by its id alone
+	//
+	// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+	FindReplayWithResponse(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*FindReplayResponse, error)
+
 	// StartSourcingWithBodyWithResponse Find candidates
 	//
 	// Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
@@ -15859,6 +16107,10 @@ type ClientWithResponsesInterface interface {
 	//
 	// Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
 	//
+	// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+	// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+	// allows it.
+	//
 	// The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 	// international host name) is refused with the encoded form.
 	//
@@ -15874,6 +16126,10 @@ type ClientWithResponsesInterface interface {
 	// CreateWebhookWithResponse Create a webhook
 	//
 	// Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
+	//
+	// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+	// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+	// allows it.
 	//
 	// The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 	// international host name) is refused with the encoded form.
@@ -16078,7 +16334,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithBodyWithResponse Send a ping or a sample of an event, and wait for the result
 	//
-	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+	// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -16087,7 +16343,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Send a ping or a sample of an event, and wait for the result
 	//
-	// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+	// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -16733,6 +16989,9 @@ type CreateAPIKeyResponse struct {
 			RevokedAt *time.Time `json:"revokedAt"`
 			Scopes    []Scope    `json:"scopes"`
 
+			// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+			State CreateAPIKey201JSONResponseBodyDataState `json:"state"`
+
 			// SuspendedAt when the key was suspended; null if it is not suspended
 			SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -16790,6 +17049,9 @@ func (r CreateAPIKeyResponse) GetJSON201() *struct {
 		// RevokedAt when the key was revoked; null if it is not revoked
 		RevokedAt *time.Time `json:"revokedAt"`
 		Scopes    []Scope    `json:"scopes"`
+
+		// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+		State CreateAPIKey201JSONResponseBodyDataState `json:"state"`
 
 		// SuspendedAt when the key was suspended; null if it is not suspended
 		SuspendedAt *time.Time `json:"suspendedAt"`
@@ -17122,6 +17384,9 @@ type RotateAPIKeyResponse struct {
 			RevokedAt *time.Time `json:"revokedAt"`
 			Scopes    []Scope    `json:"scopes"`
 
+			// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+			State RotateAPIKey200JSONResponseBodyDataState `json:"state"`
+
 			// SuspendedAt when the key was suspended; null if it is not suspended
 			SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -17179,6 +17444,9 @@ func (r RotateAPIKeyResponse) GetJSON200() *struct {
 		// RevokedAt when the key was revoked; null if it is not revoked
 		RevokedAt *time.Time `json:"revokedAt"`
 		Scopes    []Scope    `json:"scopes"`
+
+		// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+		State RotateAPIKey200JSONResponseBodyDataState `json:"state"`
 
 		// SuspendedAt when the key was suspended; null if it is not suspended
 		SuspendedAt *time.Time `json:"suspendedAt"`
@@ -21689,6 +21957,89 @@ func (r ListProfilesResponse) ContentType() string {
 	return ""
 }
 
+// FindReplayResponse429Headers the declared response headers of an HTTP 429 response for FindReplay
+type FindReplayResponse429Headers struct {
+	RetryAfter *int
+}
+
+type FindReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    Replay                               `json:"data"`
+		Error   any                                  `json:"error"`
+		Success FindReplay200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *FindReplayResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FindReplayResponse) GetJSON200() *struct {
+	Data    Replay                               `json:"data"`
+	Error   any                                  `json:"error"`
+	Success FindReplay200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r FindReplayResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r FindReplayResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r FindReplayResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r FindReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FindReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FindReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FindReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // StartSourcingResponse429Headers the declared response headers of an HTTP 429 response for StartSourcing
 type StartSourcingResponse429Headers struct {
 	RetryAfter *int
@@ -22333,7 +22684,7 @@ type CreateWebhookResponse struct {
 			// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 			CircuitRecovery *string `json:"circuitRecovery"`
 
-			// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+			// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 			CompanyID *openapi_types.UUID `json:"companyId"`
 
 			// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -22352,7 +22703,10 @@ type CreateWebhookResponse struct {
 				IsMasked bool   `json:"isMasked"`
 				Name     string `json:"name"`
 			} `json:"headers"`
-			ID openapi_types.UUID `json:"id"`
+
+			// HeldByPlatform true if only the platform can activate it again
+			HeldByPlatform bool               `json:"heldByPlatform"`
+			ID             openapi_types.UUID `json:"id"`
 
 			// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 			IsActive bool `json:"isActive"`
@@ -22372,6 +22726,9 @@ type CreateWebhookResponse struct {
 
 			// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
 			OrderingOnFailure CreateWebhook201JSONResponseBodyDataOrderingOnFailure `json:"orderingOnFailure"`
+
+			// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+			OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 			// Profile the format of the deliveries; one of `GET /profiles`
 			Profile string `json:"profile"`
@@ -22427,7 +22784,7 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 		// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 		CircuitRecovery *string `json:"circuitRecovery"`
 
-		// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+		// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 		CompanyID *openapi_types.UUID `json:"companyId"`
 
 		// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -22446,7 +22803,10 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 			IsMasked bool   `json:"isMasked"`
 			Name     string `json:"name"`
 		} `json:"headers"`
-		ID openapi_types.UUID `json:"id"`
+
+		// HeldByPlatform true if only the platform can activate it again
+		HeldByPlatform bool               `json:"heldByPlatform"`
+		ID             openapi_types.UUID `json:"id"`
 
 		// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 		IsActive bool `json:"isActive"`
@@ -22466,6 +22826,9 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 
 		// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
 		OrderingOnFailure CreateWebhook201JSONResponseBodyDataOrderingOnFailure `json:"orderingOnFailure"`
+
+		// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+		OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 		// Profile the format of the deliveries; one of `GET /profiles`
 		Profile string `json:"profile"`
@@ -24952,7 +25315,10 @@ func (c *ClientWithResponses) ListInterviewsWithResponse(ctx context.Context, pa
 //     422.
 //   - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 //   - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-//     of the candidate.
+//     of the candidate, once.
+//   - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+//     `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+//     `IDEMPOTENCY_CONFLICT`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -24978,7 +25344,10 @@ func (c *ClientWithResponses) CreateInterviewWithBodyWithResponse(ctx context.Co
 //     422.
 //   - **Events**: `interview.scheduled` and, if the interview is `ONLINE`, `candidate.invited`.
 //   - **E-mail**: if the server has a mail server, the link of an `ONLINE` interview is sent to the e-mail address
-//     of the candidate.
+//     of the candidate, once.
+//   - **Idempotency**: with an `Idempotency-Key`, the same request gets the same answer byte for byte for 24 hours, with
+//     `Idempotency-Replayed: true`, and invites nobody again. A different request with that key is answered with 409
+//     `IDEMPOTENCY_CONFLICT`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -25328,6 +25697,21 @@ func (c *ClientWithResponses) ListProfilesWithResponse(ctx context.Context, reqE
 	return ParseListProfilesResponse(rsp)
 }
 
+// FindReplayWithResponse Read a replay by its id alone
+//
+// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+func (c *ClientWithResponses) FindReplayWithResponse(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*FindReplayResponse, error) {
+	rsp, err := c.FindReplay(ctx, rid, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFindReplayResponse(rsp)
+}
+
 // StartSourcingWithBodyWithResponse Find candidates
 //
 // Has the configured service (`sourcing.url`) find candidates for a job. The answer comes at once; the result is
@@ -25538,6 +25922,10 @@ func (c *ClientWithResponses) ListWebhooksWithResponse(ctx context.Context, para
 //
 // Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
 //
+// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+// allows it.
+//
 // The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 // international host name) is refused with the encoded form.
 //
@@ -25559,6 +25947,10 @@ func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Cont
 // CreateWebhookWithResponse Create a webhook
 //
 // Only this answer has `signingSecret`; it cannot be read again. Events may be given as ids, labels or names.
+//
+// Webhooks of the profile `interview-suite` are registered by the operator, as that contract says: a platform key names
+// the company in `companyId`, a company's key is refused with 403 unless the setting `interview_suite.self_service`
+// allows it.
 //
 // The URL is called byte for byte as given. A URL that needs encoding (white space, characters outside ASCII, an
 // international host name) is refused with the encoded form.
@@ -25895,7 +26287,7 @@ func (c *ClientWithResponses) RevokeWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithBodyWithResponse Send a ping or a sample of an event, and wait for the result
 //
-// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -25910,7 +26302,7 @@ func (c *ClientWithResponses) TestWebhookWithBodyWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Send a ping or a sample of an event, and wait for the result
 //
-// Without a `type` a ping is sent. With one, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
+// Without a `type` a ping is sent; to a webhook of the profile `ai-interviews`, whose bodies are flat, the sample of its event. With a type, the sample of that event type is sent to this webhook alone, as every delivery is: rendered by its profile, signed, and recorded with `isTest`. The webhook need not be subscribed to the type; its profile must send it. Both have the header `webhook-test: true`. The envelope has `success: true` even if the test failed: read `data.success`. A test makes one attempt and does not affect the circuit. If the profile has a `ping` event, the webhook must be subscribed to it to get a ping. If the profile sends a key in `Authorization`, the answer contains that key. A company's own type without a sample is answered with 409.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -26421,6 +26813,9 @@ func ParseCreateAPIKeyResponse(rsp *http.Response) (*CreateAPIKeyResponse, error
 				RevokedAt *time.Time `json:"revokedAt"`
 				Scopes    []Scope    `json:"scopes"`
 
+				// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+				State CreateAPIKey201JSONResponseBodyDataState `json:"state"`
+
 				// SuspendedAt when the key was suspended; null if it is not suspended
 				SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -26716,6 +27111,9 @@ func ParseRotateAPIKeyResponse(rsp *http.Response) (*RotateAPIKeyResponse, error
 				// RevokedAt when the key was revoked; null if it is not revoked
 				RevokedAt *time.Time `json:"revokedAt"`
 				Scopes    []Scope    `json:"scopes"`
+
+				// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+				State RotateAPIKey200JSONResponseBodyDataState `json:"state"`
 
 				// SuspendedAt when the key was suspended; null if it is not suspended
 				SuspendedAt *time.Time `json:"suspendedAt"`
@@ -30233,6 +30631,73 @@ func ParseListProfilesResponse(rsp *http.Response) (*ListProfilesResponse, error
 	return response, nil
 }
 
+// ParseFindReplayResponse parses an HTTP response from a FindReplayWithResponse call
+func ParseFindReplayResponse(rsp *http.Response) (*FindReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FindReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    Replay                               `json:"data"`
+			Error   any                                  `json:"error"`
+			Success FindReplay200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers FindReplayResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseStartSourcingResponse parses an HTTP response from a StartSourcingWithResponse call
 func ParseStartSourcingResponse(rsp *http.Response) (*StartSourcingResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -30785,7 +31250,7 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 				// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 				CircuitRecovery *string `json:"circuitRecovery"`
 
-				// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+				// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 				CompanyID *openapi_types.UUID `json:"companyId"`
 
 				// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -30804,7 +31269,10 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 					IsMasked bool   `json:"isMasked"`
 					Name     string `json:"name"`
 				} `json:"headers"`
-				ID openapi_types.UUID `json:"id"`
+
+				// HeldByPlatform true if only the platform can activate it again
+				HeldByPlatform bool               `json:"heldByPlatform"`
+				ID             openapi_types.UUID `json:"id"`
 
 				// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 				IsActive bool `json:"isActive"`
@@ -30824,6 +31292,9 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 
 				// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
 				OrderingOnFailure CreateWebhook201JSONResponseBodyDataOrderingOnFailure `json:"orderingOnFailure"`
+
+				// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+				OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 				// Profile the format of the deliveries; one of `GET /profiles`
 				Profile string `json:"profile"`

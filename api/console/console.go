@@ -55,7 +55,6 @@ type console struct {
 	pages   map[string]*template
 	started time.Time
 	counts  limiter.Store
-	origins *http.CrossOriginProtection
 }
 
 // New returns the pages as a surface without a contract.
@@ -65,7 +64,7 @@ func New(core *surface.Core, o Options) (surface.Surface, error) {
 		return surface.Surface{}, err
 	}
 	c := &console{
-		Core: core, o: o, pages: pages, started: time.Now(), origins: http.NewCrossOriginProtection(),
+		Core: core, o: o, pages: pages, started: time.Now(),
 		counts: memory.NewStoreWithOptions(limiter.StoreOptions{
 			Prefix: "console", CleanUpInterval: limiter.DefaultCleanUpInterval,
 		}),

@@ -153,7 +153,7 @@ func (c *console) visit(v *visit, show view) error {
 	if err := c.count(v.c, name, perSession, "This session"); err != nil {
 		return err
 	}
-	if err := c.sameOrigin(v.c); err != nil {
+	if err := surface.SameOrigin(v.c); err != nil {
 		return err
 	}
 	return show(v)
@@ -165,15 +165,6 @@ func (c *console) resume(g *gin.Context, s session) (surface.Principal, error) {
 		err = errSignedOut
 	}
 	return who, err
-}
-
-func (c *console) sameOrigin(g *gin.Context) error {
-	if c.origins.Check(g.Request) == nil {
-		return nil
-	}
-	return &surface.Error{
-		Status: http.StatusForbidden, Code: surface.CodeDenied, Message: "This request came from another site",
-	}
 }
 
 func (c *console) count(g *gin.Context, name string, rate limiter.Rate, who string) error {
@@ -217,7 +208,7 @@ func (c *console) signInPage(g *gin.Context) error {
 
 func (c *console) signIn(g *gin.Context) error {
 	guard(g, "")
-	if err := c.sameOrigin(g); err != nil {
+	if err := surface.SameOrigin(g); err != nil {
 		return err
 	}
 	network := "failed:" + surface.Network(g.ClientIP())
@@ -285,7 +276,7 @@ func (c *console) setCookie(g *gin.Context, text string, age int) {
 
 func (c *console) signOut(g *gin.Context) error {
 	guard(g, "")
-	if err := c.sameOrigin(g); err != nil {
+	if err := surface.SameOrigin(g); err != nil {
 		return err
 	}
 	c.setCookie(g, "", -1)
@@ -303,12 +294,17 @@ func (c *console) linkPage(g *gin.Context) error {
 	if !valid {
 		return errLinkEnded
 	}
-	return c.render(g, http.StatusOK, "enter", page{Title: "Sign in", Body: signInForm{Link: g.Param("link")}})
+	return c.render(
+		g,
+		http.StatusOK,
+		"enter",
+		page{Title: "Sign in", Body: signInForm{Link: g.Param("link"), Next: next(g.Query("next"))}},
+	)
 }
 
 func (c *console) enter(g *gin.Context) error {
 	guard(g, "")
-	if err := c.sameOrigin(g); err != nil {
+	if err := surface.SameOrigin(g); err != nil {
 		return err
 	}
 	hash, err := db.UseConsoleLink(g.Request.Context(), c.DB, g.Param("link"))
@@ -325,6 +321,6 @@ func (c *console) enter(g *gin.Context) error {
 	if problem != "" {
 		return &surface.Error{Status: http.StatusUnauthorized, Code: surface.CodeInvalidKey, Message: problem}
 	}
-	g.Redirect(http.StatusSeeOther, Path)
+	g.Redirect(http.StatusSeeOther, next(g.PostForm("next")))
 	return nil
 }

@@ -2,8 +2,6 @@ package interviewsuite
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"slices"
@@ -11,35 +9,25 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 
 	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/pg"
+	"greenroom/db/token"
 )
 
-// An activation key is a candidate's credential for one interview: 32 hex characters (reference 2.2, 2.5), made of five
-// bytes of the interview's number and eleven bytes of a keyed hash of its id. It is derived on each use and never
-// stored; 88 bits cannot be guessed through an API. It is valid as long as the interview exists.
-const (
-	activationNumber = 5
-	activationMAC    = 11
-)
+// activationKey returns a candidate's credential for one interview (reference 2.2, 2.5), which is valid as long as the
+// interview exists; "" when its number is too large.
+func (s *server) activationKey(i *db.Interview) string {
+	return token.ActivationKey(s.Secret, token.Activation, i.Number, i.ID)
+}
 
-// activationKey returns the key of an interview, or "" when its number does not fit into 40 bits.
-func (s *server) activationKey(i *db.Interview) string { return activationKey(s.Secret, i) }
-
-func activationKey(secret []byte, i *db.Interview) string {
-	if i.Number >= 1<<(8*activationNumber) {
-		return ""
-	}
-	key := make([]byte, 0, activationNumber+activationMAC)
-	for shift := 8 * (activationNumber - 1); shift >= 0; shift -= 8 {
-		key = append(key, byte(i.Number>>shift))
-	}
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("activation\x00")) // as in package token: separates the purpose from the id
-	mac.Write(i.ID[:])
-	return hex.EncodeToString(append(key, mac.Sum(nil)[:activationMAC]...))
+// isActivationKey compares a key with that of a row, by each secret that is accepted.
+func (s *server) isActivationKey(key, purpose string, number int64, id uuid.UUID) bool {
+	return slices.ContainsFunc(s.Secrets(), func(secret []byte) bool {
+		return hmac.Equal([]byte(token.ActivationKey(secret, purpose, number, id)), []byte(strings.ToLower(key)))
+	})
 }
 
 // presentsActivation returns the request's activation key and reports whether there is one.
@@ -68,18 +56,12 @@ func (s *server) activated(c *gin.Context) (*db.Interview, error) {
 }
 
 func (s *server) interviewOf(c *gin.Context, key string) (*db.Interview, error) {
-	raw, err := hex.DecodeString(key)
-	if err != nil || len(raw) != activationNumber+activationMAC {
+	number, isKey := token.ActivationNumber(key)
+	if !isKey {
 		return nil, errActivation
 	}
-	var number int64
-	for _, b := range raw[:activationNumber] {
-		number = number<<8 | int64(b)
-	}
 	interview, err := db.InterviewByNumberUnscoped(c.Request.Context(), s.DB, number)
-	valid := err == nil && slices.ContainsFunc(s.Secrets(), func(secret []byte) bool {
-		return hmac.Equal([]byte(activationKey(secret, interview)), []byte(strings.ToLower(key)))
-	})
+	valid := err == nil && s.isActivationKey(key, token.Activation, number, interview.ID)
 	if errors.Is(err, pg.ErrNotFound) || err == nil && !valid {
 		return nil, errActivation
 	}

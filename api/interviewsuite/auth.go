@@ -41,30 +41,36 @@ var errLogIn = surface.Invalid("non_field_errors", "Unable to log in with provid
 // logIn answers with a new token of the user. The limits of attempts are checked before the password. A successful
 // log-in resets the user's count.
 func (s *server) logIn(c *gin.Context) error {
-	ctx := c.Request.Context()
-	in, err := surface.BindKnown[logInInput](c)
-	if err != nil {
-		return err
-	}
-	user, err := db.FindStaff(ctx, s.DB, in.Company, in.Username)
-	if err != nil && !errors.Is(err, pg.ErrNotFound) {
-		return err
-	}
-	right, err := s.checkPassword(c, loginName(user, in.Company, in.Username), user, in.Password)
-	if err != nil {
-		return err
-	}
-	if !right {
-		return errLogIn
-	}
-	plain, err := s.newToken(ctx, user, in.Extended)
-	if errors.Is(err, pg.ErrNotFound) { // inactive, or deleted since it was read
-		return errLogIn
-	}
+	_, plain, err := s.tokenFor(c)
 	if err != nil {
 		return err
 	}
 	return ok(c, http.StatusOK, gin.H{"token": plain})
+}
+
+// tokenFor returns the user whose credentials the body has, and a new token.
+func (s *server) tokenFor(c *gin.Context) (user *db.Staff, plain string, err error) {
+	ctx := c.Request.Context()
+	in, err := surface.BindKnown[logInInput](c)
+	if err != nil {
+		return nil, "", err
+	}
+	user, err = db.FindStaff(ctx, s.DB, in.Company, in.Username)
+	if err != nil && !errors.Is(err, pg.ErrNotFound) {
+		return nil, "", err
+	}
+	right, err := s.checkPassword(c, loginName(user, in.Company, in.Username), user, in.Password)
+	if err != nil {
+		return nil, "", err
+	}
+	if !right {
+		return nil, "", errLogIn
+	}
+	plain, err = s.newToken(ctx, user, in.Extended)
+	if errors.Is(err, pg.ErrNotFound) { // inactive, or deleted since it was read
+		return nil, "", errLogIn
+	}
+	return user, plain, err
 }
 
 func (s *server) newToken(ctx context.Context, user *db.Staff, extended *int) (plain string, err error) {

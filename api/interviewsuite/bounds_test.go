@@ -111,7 +111,7 @@ func counted(t *testing.T, b *apitest.Bundle) map[string]int64 {
 	t.Helper()
 	counts := map[string]int64{}
 	for _, table := range []string{
-		"jobs", "candidates", "interviews", "agents", "staff", "api_keys", "questions", "answer_videos", "ratings", "notes",
+		"jobs", "candidates", "interviews", "agents", "staff", "api_keys", "questions", "answer_videos", "ratings", "notes", "vetos",
 		"welcome_videos", "events", "commands",
 	} {
 		n, err := b.NewSelect().Table(table).Count(b.Ctx)

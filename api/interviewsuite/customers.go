@@ -3,7 +3,6 @@ package interviewsuite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -13,6 +12,7 @@ import (
 	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/pg"
+	"greenroom/db/token"
 )
 
 func (s *server) customerRoutes() []surface.Route {
@@ -40,12 +40,15 @@ func (s *server) customer(c *gin.Context) (*db.Company, *db.Staff, error) {
 	return company, user, err
 }
 
+// minPassword is the least number of characters of a password.
+const minPassword = 8
+
 // customerInput has the writable fields of reference 2.6 and a password, which is never shown. The reference's other
 // fields are read only.
 type customerInput struct {
 	Username          surface.Opt[string] `json:"username" validate:"min=1,max=255"`
 	Email             surface.Opt[string] `json:"email" validate:"omitempty,max=254,email" null:"ok"`
-	Password          surface.Opt[string] `json:"password" validate:"min=8"`
+	Password          surface.Opt[string] `json:"password" validate:"min=8"` // minPassword
 	CurrentPassword   surface.Opt[string] `json:"current_password" validate:"max=1024"`
 	FirstName         surface.Opt[string] `json:"first_name" validate:"max=100" null:"ok"`
 	LastName          surface.Opt[string] `json:"last_name" validate:"max=100" null:"ok"`
@@ -71,10 +74,7 @@ func (in *customerInput) apply(user *db.Staff) (columns []string, err error) {
 		surface.Opt[db.AccountType]{Set: in.AccountType.Set, Value: db.AccountType(in.AccountType.Value)})
 	surface.Set(&u, "is_active", &user.IsActive, in.IsActive)
 	if in.Password.Set {
-		hash, err := db.HashPassword(in.Password.Value)
-		if errors.Is(err, db.ErrPassword) {
-			return nil, surface.Invalid("password", fmt.Sprintf("password %v", db.ErrPassword))
-		}
+		hash, err := hashed(in.Password.Value)
 		if err != nil {
 			return nil, err
 		}
@@ -111,14 +111,15 @@ type customerOutput struct {
 	IsActive          bool           `json:"is_active"`
 	InvitationDate    string         `json:"invitationdate"`
 	ConfirmationDate  *string        `json:"confirmationdate"`
-	ActivationKey     *string        `json:"activation_key"`
-	CreatedBy         *string        `json:"created_by"`
-	Role              string         `json:"role"`
-	Position          string         `json:"position"`
-	Notifications     bool           `json:"receive_interview_notifications"`
-	Photo             string         `json:"photo"`
-	Projects          string         `json:"projects"`
-	SeenWelcome       bool           `json:"seen_welcome"`
+	// ActivationKey is only in the answer to a creation, for a caller who may give it.
+	ActivationKey *string `json:"activation_key"`
+	CreatedBy     *string `json:"created_by"`
+	Role          string  `json:"role"`
+	Position      string  `json:"position"`
+	Notifications bool    `json:"receive_interview_notifications"`
+	Photo         string  `json:"photo"`
+	Projects      string  `json:"projects"`
+	SeenWelcome   bool    `json:"seen_welcome"`
 }
 
 // showCustomer needs the numbers of the users' creators and the list of users with a photo.
@@ -261,9 +262,20 @@ func (s *server) createCustomer(c *gin.Context) error {
 	if err := s.authorizePassword(c, &in); err != nil {
 		return err
 	}
+	activates := false
+	if user.Activatable() {
+		if activates, err = s.mayActivate(c, &in); err != nil {
+			return err
+		}
+	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.CreateStaff(ctx, tx, user); err != nil {
 			return err
+		}
+		if activates && s.Mails && user.Email != nil {
+			if err := db.MailActivation(ctx, tx, user); err != nil {
+				return err
+			}
 		}
 		return db.AuditStaff(ctx, tx, user, db.AuditCreated, caller(c), nil, gin.H{"account_type": user.AccountType})
 	})
@@ -271,7 +283,15 @@ func (s *server) createCustomer(c *gin.Context) error {
 		return usernameTaken(err)
 	}
 	c.Header("Location", s.customerURI(company.Number, user.Number))
-	return s.answerCustomer(c, http.StatusCreated, company, user)
+	out, err := s.showCustomers(c.Request.Context(), company, []db.Staff{*user})
+	if err != nil {
+		return err
+	}
+	if activates {
+		key := token.ActivationKey(s.Secret, token.StaffActivation, user.Number, user.ID)
+		out[0].ActivationKey = &key
+	}
+	return ok(c, http.StatusCreated, out[0])
 }
 
 // usernameTaken turns a duplicate into an error of the field username.

@@ -27,6 +27,8 @@ func TestForeignKey(t *testing.T) {
 	f.Rows["/api/v3/company-by-identifier/:identifier"] = e.company.Identifier
 	f.Rows[company+"/customers/:customer"] = idIn(customer)
 	f.Rows["/cfev3/register/:key"] = "00" + invited["interview_key"].(string)[:28] + "00" // a valid key would authenticate the candidate
+	pending := e.Do("POST", pathOfCompany(e.company)+"customers/", object{"username": "max"}).Is(http.StatusCreated)
+	f.Rows["/cfev3/activate/:key"] = "00" + pending["activation_key"].(string)[:28] + "00" // likewise
 	f.Textless = append(f.Textless, company+"/billing/", company+"/design/", company+"/account/", company+"/security/",
 		company+"/projects/:project/roles/")
 	apitest.WalkForeign(t, e.Bundle, "interview-suite", f)

@@ -9,6 +9,7 @@
 package interviewsuite
 
 import (
+	"regexp"
 	"slices"
 
 	"greenroom/api/surface"
@@ -24,24 +25,28 @@ type server struct {
 	Options
 	limits  *limits
 	uploads *uploads
+	// nestable match the addresses that can be embedded.
+	nestable []*regexp.Regexp
 }
 
 // New returns the surface. The core mounts it.
 func New(core *surface.Core, o Options) surface.Surface {
-	s := &server{core, o, newLimits(), newUploads()}
+	s := &server{Core: core, Options: o, limits: newLimits(), uploads: newUploads()}
 	return surface.Surface{
 		Name: "interview-suite", Prefixes: []string{"/api/v3", "/cfev3"}, Routes: s.routes(),
-		Style: surface.Style{Fail: fail, Challenge: "Token", KeyIn: "Authorization: Token sk_…"},
+		Style: surface.Style{Fail: fail, Challenge: "Token", KeyIn: "Authorization: Token sk_…", Cookie: sessionCookie},
 	}
 }
 
 func (s *server) routes() []surface.Route {
-	return slices.Concat(
+	return s.nests(slices.Concat(
 		s.authRoutes(),
+		s.sessionRoutes(),
+		s.activateRoutes(),
 		s.companyRoutes(),
 		s.customerRoutes(),
 		s.projectRoutes(),
 		s.candidateRoutes(),
 		s.mediaRoutes(),
-	)
+	))
 }

@@ -60,7 +60,12 @@ func (s *server) pageURL(c *gin.Context, number int64) *string {
 // codeInvalidPage is the error code for a page past the end; it has its own message.
 const codeInvalidPage = "INVALID_PAGE"
 
-func ok(c *gin.Context, status int, body any) error {
+func ok(c *gin.Context, status int, body any) (err error) {
+	if n, wanted := c.Get(nestedKey); wanted {
+		if body, err = n.(*nested).embed(body); err != nil {
+			return err
+		}
+	}
 	c.JSON(status, body)
 	return nil
 }

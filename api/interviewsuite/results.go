@@ -26,8 +26,7 @@ type result struct {
 	CriteriaResults []criterionResult `json:"criteria_results"`
 	Ratings         []resultRating    `json:"ratings"`
 	Notes           []resultNote      `json:"notes"`
-	// Vetos is always empty: this product has no vetos.
-	Vetos []struct{} `json:"vetos"`
+	Vetos           []resultVeto      `json:"vetos"`
 }
 
 type questionResult struct {
@@ -57,7 +56,9 @@ func (s *server) showResult(company, project int64, r *db.Result) result {
 		Notes: surface.Mapped(r.Notes, func(n *db.Note) resultNote {
 			return s.showResultNote(company, project, r.CandidateNumber, n)
 		}),
-		Vetos: []struct{}{},
+		Vetos: surface.Mapped(r.Vetos, func(v *db.Veto) resultVeto {
+			return s.showResultVeto(company, project, r.CandidateNumber, v)
+		}),
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 // evaluated is a studio whose candidate has answered and finished, with ratings and notes of two users.
 type evaluated struct {
 	*studio
-	ada, bob                      string // tokens of recruiters
-	answer, rating, private, note apitest.Object
+	ada, bob                            string // tokens of recruiters
+	answer, rating, private, note, veto apitest.Object
 }
 
 func newEvaluated(t *testing.T) *evaluated {
@@ -37,6 +37,9 @@ func newEvaluated(t *testing.T) *evaluated {
 	e.note = e.As(e.ada, "POST", e.inCandidate+"notes/", apitest.Object{
 		"text": "Convincing " + apitest.Marker, "shared": true, "answer": e.answer["resource_uri"],
 	}).Is(http.StatusCreated)
+	e.Do("PATCH", e.inProject, apitest.Object{"veto_enabled": true}).Is(http.StatusAccepted)
+	e.veto = e.As(e.ada, "POST", e.inCandidate+"vetos/", apitest.Object{"comment": "Has left before " + apitest.Marker}).
+		Is(http.StatusCreated)
 	return e
 }
 
@@ -105,7 +108,10 @@ func TestReference_evaluation(t *testing.T) {
 			[]any{apitest.Object{"criterion": "skill " + apitest.Marker, "average_rating": 4.0}},
 			one["criteria_results"],
 		)
-		assert.Equal(t, []any{}, one["vetos"])
+		assert.Equal(t, []any{apitest.Object{
+			"resource_uri": e.veto["resource_uri"], "comment": "Has left before " + apitest.Marker,
+			"candidate": apitest.PublicURL + e.inCandidate, "evaluator": e.rating["evaluator_profile"],
+		}}, one["vetos"])
 	})
 	t.Run("2.7_ratings", func(t *testing.T) {
 		ratings := one["ratings"].([]any)
@@ -144,7 +150,7 @@ func TestReference_evaluation(t *testing.T) {
 }
 
 // ours matches the resources whose references are followed; other tests cover the rest.
-var ours = regexp.MustCompile(`/(questions|answervideos|ratings|notes|results)/([0-9]+/)?$`)
+var ours = regexp.MustCompile(`/(questions|answervideos|ratings|notes|vetos|results)/([0-9]+/)?$`)
 
 // resolve follows every reference in an answer, recursively.
 func resolve(t *testing.T, e *evaluated, path string, seen map[string]bool) {

@@ -32,6 +32,7 @@ func foreignMedia(t *testing.T) (*evaluated, apitest.Foreign) {
 			candidate + "/answervideos/:answervideo": idIn(e.answer),
 			candidate + "/ratings/:rating":           idIn(e.rating),
 			candidate + "/notes/:note":               idIn(e.note),
+			candidate + "/vetos/:veto":               idIn(e.veto),
 		},
 		Textless: []string{
 			company + "/videos/", company + "/videos/:video/",

@@ -9,8 +9,8 @@ import (
 
 // mediaRoutes serve questions, answer videos, their evaluation, and all other files.
 func (s *server) mediaRoutes() []surface.Route {
-	return slices.Concat(s.questionRoutes(), s.answerVideoRoutes(), s.ratingRoutes(), s.noteRoutes(), s.resultRoutes(),
-		s.welcomeVideoRoutes(), s.attachmentRoutes())
+	return slices.Concat(s.questionRoutes(), s.answerVideoRoutes(), s.ratingRoutes(), s.noteRoutes(), s.vetoRoutes(),
+		s.resultRoutes(), s.welcomeVideoRoutes(), s.attachmentRoutes())
 }
 
 // fileRoutes serve a file: GET, and HEAD for players that ask for the size first.
@@ -35,6 +35,10 @@ func (s *server) ratingURI(company, project, candidate, rating int64) string {
 
 func (s *server) noteURI(company, project, candidate, note int64) string {
 	return s.uri("companies/%d/projects/%d/candidates/%d/notes/%d/", company, project, candidate, note)
+}
+
+func (s *server) vetoURI(company, project, candidate, veto int64) string {
+	return s.uri("companies/%d/projects/%d/candidates/%d/vetos/%d/", company, project, candidate, veto)
 }
 
 func (s *server) resultURI(company, project, candidate int64) string {

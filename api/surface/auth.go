@@ -2,6 +2,7 @@ package surface
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -69,7 +70,7 @@ func (s *Core) Authenticate(c *gin.Context) error {
 		c.Set(callerKey, in.Principal)
 		return nil
 	}
-	plain, err := PresentedKey(c.Request.Header)
+	plain, err := s.presentedKey(c)
 	if err != nil {
 		return err
 	}
@@ -176,10 +177,37 @@ func unauthorized(message string) *Error {
 	return &Error{Status: http.StatusUnauthorized, Code: CodeInvalidKey, Message: message}
 }
 
+// presentedKey is PresentedKey, or else the key in the surface's cookie. A cookie is sent by a browser whatever page
+// makes the request, so a change that a page of another origin makes is refused.
+func (s *Core) presentedKey(c *gin.Context) (string, error) {
+	plain, err := PresentedKey(c.Request.Header)
+	name := s.surfaceOf(c.Request.URL.Path).Style.Cookie
+	if plain != "" || err != nil || name == "" {
+		return plain, err
+	}
+	cookie, err := c.Request.Cookie(name)
+	if err != nil { // there is none
+		return "", nil
+	}
+	return cookie.Value, SameOrigin(c)
+}
+
+var crossOrigin = http.NewCrossOriginProtection()
+
+// SameOrigin refuses a change that a page of another origin makes in a browser.
+func SameOrigin(c *gin.Context) error {
+	if crossOrigin.Check(c.Request) == nil {
+		return nil
+	}
+	return &Error{
+		Status: http.StatusForbidden, Code: CodeDenied, Message: "This request came from another site",
+	}
+}
+
 // PresentedKey returns the API key of a request, from any header that a product's clients use: Authorization with the
-// scheme Bearer or Token, x-api-key or apiKey; "" if there is none. Names of schemes and headers are case-insensitive
-// (RFC 9110 §5.1, §11.1). The same key may be sent more than once; two different keys are refused. Other schemes are
-// ignored.
+// scheme Bearer, Token or Basic, x-api-key or apiKey; "" if there is none. Names of schemes and headers are
+// case-insensitive (RFC 9110 §5.1, §11.1). The same key may be sent more than once; two different keys are refused.
+// Other schemes are ignored.
 func PresentedKey(h http.Header) (string, error) {
 	key := ""
 	for name, plainKey := range keyHeaders {
@@ -208,8 +236,25 @@ var keyHeaders = map[string]func(string) string{
 
 func schemedKey(credentials string) string {
 	scheme, key, found := strings.Cut(credentials, " ")
+	if found && strings.EqualFold(scheme, "Basic") {
+		return basicKey(strings.TrimSpace(key))
+	}
 	if !found || !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "Token") {
 		return ""
 	}
 	return strings.TrimSpace(key)
+}
+
+// basicKey returns the password of Basic credentials (RFC 7617), as Wise's clients send <user_id>:<api_key> (reference
+// wise §2.5). The user is not compared: the key says whose it is. A password that is no API key is ignored, because it
+// is for a proxy in front of this server.
+func basicKey(credentials string) string {
+	plain, err := base64.StdEncoding.DecodeString(credentials)
+	if err != nil {
+		return ""
+	}
+	if _, password, _ := strings.Cut(string(plain), ":"); strings.HasPrefix(password, db.KeyPrefix) {
+		return password
+	}
+	return ""
 }

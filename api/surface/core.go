@@ -47,6 +47,8 @@ type Options struct {
 	// a service is configured that reads jobs out of their postings.
 	SourcingTimeout time.Duration
 	Imports         bool
+	// SelfService lets companies register webhooks of profiles that by their contract the operator registers.
+	SelfService bool
 	// TokenMaxAge is after how long a staff user's token expires although it is used. Zero: db.DefaultTokenAge.
 	TokenMaxAge time.Duration
 	// Metrics registers the request metrics; nil: a private registry.

@@ -140,6 +140,8 @@ type Style struct {
 	// KeyIn shows how this product's clients send their key: "x-api-key: sk_…". A 401 recommends it. Every surface accepts
 	// the headers of all products.
 	KeyIn string
+	// Cookie is the name of a cookie that may have the key of a request that has it in no header; "" for none.
+	Cookie string
 }
 
 // Surface is one product's API.

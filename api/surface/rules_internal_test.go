@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -232,11 +233,19 @@ func TestPage(t *testing.T) {
 
 func TestPresentedKey(t *testing.T) {
 	t.Parallel()
+	basic := func(plain string) string { return "basic " + base64.StdEncoding.EncodeToString([]byte(plain)) }
 	for _, tt := range []struct {
 		headers []string
 		key     string
 		refused bool
 	}{
+		{[]string{"Authorization", basic("user:sk_1")}, "sk_1", false},
+		{[]string{"Authorization", basic(":sk_1")}, "sk_1", false},
+		{[]string{"Authorization", basic("user:sk_1"), "x-api-key", "sk_1"}, "sk_1", false},
+		{[]string{"Authorization", basic("user:sk_1"), "x-api-key", "sk_other"}, "", true},
+		{[]string{"Authorization", basic("user:of a proxy"), "x-api-key", "sk_1"}, "sk_1", false},
+		{[]string{"Authorization", basic("sk_1")}, "", false},
+		{[]string{"Authorization", basic("sk_1:")}, "", false},
 		{[]string{"Authorization", "Bearer k"}, "k", false},
 		{[]string{"Authorization", "token  k "}, "k", false},
 		{[]string{"Authorization", "Basic k"}, "", false},

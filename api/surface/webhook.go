@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -74,16 +75,12 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhoo
 		CreatedAt:       now,
 		UpdatedAt:       now,
 	}
-	if err := SetFilter(w, spec.Filter); err != nil {
-		return nil, nil, err
-	}
-	if w.URL, err = s.CheckedURL(spec.URL); err != nil {
-		return nil, nil, err
-	}
-	if w.Headers, err = s.SealHeaders(profile, w.ID, spec.Headers); err != nil {
-		return nil, nil, err
-	}
-	if w.Auth, err = s.SealAuth(w.ID, spec.Auth); err != nil {
+	var faults [4]error
+	faults[0] = SetFilter(w, spec.Filter)
+	w.URL, faults[1] = s.CheckedURL(spec.URL)
+	w.Headers, faults[2] = s.SealHeaders(profile, w.ID, spec.Headers)
+	w.Auth, faults[3] = s.SealAuth(w.ID, spec.Auth)
+	if err := Faults(faults[:]...); err != nil {
 		return nil, nil, err
 	}
 	if err := CheckAuthorization(profile, w); err != nil {
@@ -147,6 +144,22 @@ func ProfileOf(name string) (*webhook.Profile, error) {
 	}
 	return p, err
 }
+
+// CheckRegistrar refuses a key of a company that registers a webhook of a profile that by its contract the operator
+// registers, unless the operator allows it.
+func (s *Core) CheckRegistrar(c *gin.Context, p *webhook.Profile) error {
+	if s.MayRegister(p) || Caller(c).Platform() {
+		return nil
+	}
+	return &Error{
+		Status: http.StatusForbidden, Code: CodeDenied,
+		Message: "Webhooks of the profile " + p.Name + " are registered by the operator: ask for one with event and url",
+		Details: Details{"field": "profile", "provided": p.Name},
+	}
+}
+
+// MayRegister reports whether companies register webhooks of the profile themselves.
+func (s *Core) MayRegister(p *webhook.Profile) bool { return s.SelfService || !p.ByOperator }
 
 // CheckedURL refuses an endpoint URL that the delivery client would refuse.
 func (s *Core) CheckedURL(raw string) (string, error) {

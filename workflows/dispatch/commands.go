@@ -146,6 +146,9 @@ func (d *Dispatcher) signalRow(
 	case db.RunChanged:
 		return d.signal(ctx, workflows.ServiceRunWorkflowID(id), workflows.SignalRunChanged, d.summaryOfRun(ctx, id), "",
 			workflows.ServiceRun, workflows.ServiceRunInput{RunID: id})
+	case db.StaffInvited:
+		return d.startOnce(ctx, workflows.InviteStaffWorkflowID(id), once, workflows.InviteStaff,
+			workflows.InviteStaffInput{StaffID: id})
 	case delivery.WakeDelivery: // needs the command's arguments
 	}
 	return fmt.Errorf("command %q: %w", kind, errUnknownKind)

@@ -60,6 +60,7 @@ var kinds = []struct {
 	{delivery.ReconciledReplays, delivery.ReplayChanged, workflows.ReplayWorkflowID},
 	{db.ReconciledGenerations, db.GenerationRequested, workflows.GenerateInterviewWorkflowID},
 	{db.ReconciledRuns, db.RunChanged, workflows.ServiceRunWorkflowID},
+	{db.ReconciledActivations, db.StaffInvited, workflows.InviteStaffWorkflowID},
 }
 
 // runOnce is one reconciliation. Taken counts the rows that got a workflow.

@@ -24,6 +24,7 @@ var aiInterviews = webhook.Profile{
 	Success:     webhook.Success2xx,
 	SuccessRule: webhook.Success2xxRule,
 	UserAgent:   webhook.UserAgent,
+	SampleTest:  true, // the original's "Send Response" (reference 2.4): a receiver reads the flat fields
 	Render:      renderAIInterviews,
 }
 

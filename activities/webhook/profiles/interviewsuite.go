@@ -18,13 +18,16 @@ var interviewSuite = webhook.Profile{
 	Name: "interview-suite",
 	Events: []webhook.Event{
 		event("project_changed", catalog.JobCreated, catalog.JobUpdated),
-		// Finishing the interview changes the candidate's status to "interviewed".
+		// The status and the dates of a candidate follow the interview: confirmed, interviewed, expired, failed, canceled.
 		event(
 			"candidate_changed",
 			catalog.CandidateCreated,
 			catalog.CandidateInvited,
 			catalog.CandidateUpdated,
 			catalog.InterviewFinished,
+			catalog.InterviewStarted,
+			catalog.InterviewFailed,
+			catalog.InterviewCanceled,
 		),
 		event("answervideo_changed", catalog.AnswerVideoCreated, catalog.AnswerVideoUpdated),
 		event("rating_changed", catalog.RatingCreated, catalog.RatingUpdated),
@@ -35,6 +38,7 @@ var interviewSuite = webhook.Profile{
 	Success:     webhook.Success2xx,
 	SuccessRule: webhook.Success2xxRule,
 	UserAgent:   "interview suite webhook",
+	ByOperator:  true, // the original: customers ask the helpdesk, naming event and endpoint (reference 1.1)
 	Render:      renderInterviewSuite,
 }
 

@@ -1,9 +1,11 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/subosito/gotenv"
 )
@@ -12,11 +14,28 @@ import (
 type Settings struct {
 	URL, APIKey string
 	TemporalUI  string // empty: unknown
+	// DevDir is the directory of the `greenroom dev` whose API it is; empty: it is another.
+	DevDir string
+	// SignIn makes a link that signs in to the console once and opens a page of it; nil: there is none.
+	SignIn func(ctx context.Context, page string) (string, error)
+}
+
+// Page is the address of a page of the console, such as /deliveries/ID.
+func (s Settings) Page(page string) string { return strings.TrimRight(s.URL, "/") + "/console" + page }
+
+// Link is Page that also signs in, where that is possible.
+func (s Settings) Link(ctx context.Context, page string) string {
+	if s.SignIn != nil {
+		if link, err := s.SignIn(ctx, page); err == nil {
+			return link
+		}
+	}
+	return s.Page(page)
 }
 
 // LoadSettings reads GREENROOM_URL, GREENROOM_API_KEY and GREENROOM_TEMPORAL_UI from the environment and, if they
 // are not set there, from the file dev.env that `greenroom dev` writes to GREENROOM_DEV_DIR (default .data) when it is
-// ready.
+// ready. The file's key is for the file's API alone: it is not sent to another URL.
 func LoadSettings(getenv func(string) string) (Settings, error) {
 	dir := getenv("GREENROOM_DEV_DIR")
 	if dir == "" {
@@ -36,9 +55,16 @@ func LoadSettings(getenv func(string) string) (Settings, error) {
 	s := Settings{
 		URL: setting("GREENROOM_URL"), APIKey: setting("GREENROOM_API_KEY"), TemporalUI: setting("GREENROOM_TEMPORAL_UI"),
 	}
+	if getenv("GREENROOM_API_KEY") == "" &&
+		strings.TrimRight(s.URL, "/") != strings.TrimRight(file["GREENROOM_URL"], "/") {
+		return Settings{}, fmt.Errorf("there is no key for the API at %s: set --key or GREENROOM_API_KEY", s.URL)
+	}
 	if s.URL == "" || s.APIKey == "" {
 		return Settings{}, fmt.Errorf(
 			"start `make run` first: GREENROOM_URL and GREENROOM_API_KEY are neither in the environment nor in %s", path)
+	}
+	if strings.TrimRight(s.URL, "/") == strings.TrimRight(file["GREENROOM_URL"], "/") {
+		s.DevDir = dir
 	}
 	return s, nil
 }

@@ -37,6 +37,7 @@ type Config struct {
 	RateLimit                  RateLimit
 	Quota                      Quota
 	Staff                      Staff
+	Suite                      Suite
 	Console                    Console
 	Retention                  Retention
 	Media                      Media
@@ -205,6 +206,11 @@ type Notify struct {
 // Staff configures the staff users of the interview suite.
 type Staff struct {
 	TokenMaxAge time.Duration // after which a token expires although it is used
+}
+
+// Suite configures the surface of the interview suite.
+type Suite struct {
+	SelfService bool // companies register webhooks of the profile interview-suite themselves
 }
 
 // Console configures the operator's pages and the portal.

@@ -90,6 +90,7 @@ var everySetting = map[string]string{
 	"ratelimit.per_hour":                  "23",
 	"ratelimit.company_per_minute":        "32",
 	"ratelimit.company_per_hour":          "33",
+	"interview_suite.self_service":        "true",
 	"staff.token_max_age":                 "34m",
 	"console.enabled":                     "false",
 	"retention.audit_days":                "35",
@@ -193,6 +194,7 @@ func assertEverySetting(t *testing.T, c config.Config) {
 		PerMinute: 22, PerHour: 23, CompanyPerMinute: 32, CompanyPerHour: 33, PublicPerMinute: 27,
 	}, c.RateLimit)
 	assert.Equal(t, config.Quota{Webhooks: 28, EventTypes: 29, APIKeys: 30, MediaBytes: 31}, c.Quota)
+	assert.Equal(t, config.Suite{SelfService: true}, c.Suite)
 	assert.Equal(t, config.Staff{TokenMaxAge: 34 * time.Minute}, c.Staff)
 	assert.Equal(t, config.Console{}, c.Console)
 	assert.Equal(t, config.Retention{Days: 24, AuditDays: 35}, c.Retention)

@@ -275,6 +275,9 @@ var settings = []setting{
 	define("ratelimit.company_per_hour", "20000",
 		"requests per hour of all keys and tokens of a company; keys with a higher limit of their own are exempt",
 		func(c *Config) *int { return &c.RateLimit.CompanyPerHour }, whole(1, 1_000_000_000)),
+	define("interview_suite.self_service", "false", "let a company's keys register webhooks of the profile "+
+		"interview-suite, which by its contract the operator registers; greenroom dev lets them",
+		func(c *Config) *bool { return &c.Suite.SelfService }, boolean),
 	define("staff.token_max_age", "2160h",
 		"time after which the token of a staff user expires although it is used; permanent tokens do not",
 		func(c *Config) *time.Duration { return &c.Staff.TokenMaxAge }, duration(time.Minute)),

@@ -221,3 +221,39 @@ func TestInvitationByMail(t *testing.T) {
 	require.Empty(t, box.mails, "exactly one mail was sent")
 	s.record("Interview-mailed", "interview:"+interview)
 }
+
+// TestTestOfAIInterviews: a test of the receivers of the settings sends the sample of their flat bodies, as a test.
+func TestTestOfAIInterviews(t *testing.T) {
+	s := setup(t)
+	r := listen(t, nil)
+	s.callAI(http.MethodPost, "/settings/webhooks", map[string]any{"webhooks": map[string]any{
+		"start":      map[string]any{"status": true, "url": r.URL + "/start"},
+		"submission": map[string]any{"status": true, "url": r.URL + "/submission"},
+		"auth":       map[string]any{"type": "basic", "basic": map[string]any{"username": "user", "password": "pass"}},
+	}})
+	test := func(hook any, body any) map[string]any {
+		t.Helper()
+		before := r.count()
+		result := s.must(http.MethodPost, fmt.Sprintf("/webhooks/%s/test", hook), body)
+		require.Equal(t, true, result["success"], result)
+		require.Equal(t, before+1, r.count())
+		got := r.all()[before]
+		require.Equal(t, "true", got.Header.Get("Webhook-Test"))
+		require.Equal(t, "Basic dXNlcjpwYXNz", got.Header.Get("Authorization"))
+		var sent map[string]any
+		require.NoError(t, json.Unmarshal(got.Raw, &sent))
+		return sent
+	}
+	for _, hook := range s.must(http.MethodGet, "/webhooks", nil)["data"].([]any) {
+		id, event := hook.(map[string]any)["id"], hook.(map[string]any)["events"].([]any)[0]
+		sent := test(id, nil)
+		require.Equal(t, "zoe@example.com", sent["candidate_email"])
+		require.NotNil(t, sent["response_id"])
+		require.NotContains(t, sent, "message")
+		require.Equal(t, map[any]any{"start": "Started", "submission": "Completed"}[event], sent["invite_status"])
+		require.Equal(t, event == "submission", sent["candidate_summary"] != nil)
+		require.Equal(t, sent, test(id, map[string]any{"type": event}))
+		require.Contains(t, test(id, map[string]any{"type": "ping"}), "message", "a ping is sent on request")
+	}
+	require.Equal(t, 6, r.count())
+}

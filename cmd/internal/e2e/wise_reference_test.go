@@ -249,3 +249,29 @@ func (s tutoring) exec(query string, args ...any) {
 	_, err := s.db.ExecContext(s.t.Context(), query, args...)
 	require.NoError(s.t, err)
 }
+
+// TestWise_basic: an upstream publishes with the credentials that Wise's clients send, HTTP Basic of user_id and api_key.
+func TestWise_basic(t *testing.T) {
+	s := setup(t)
+	r := listen(t, nil)
+	s.webhook(r, "wise", "CertificateIssuedEvent")
+	one, found := profiles.SampleOf("CertificateIssuedEvent")
+	require.True(t, found)
+	body, err := json.Marshal(map[string]any{"type": "CertificateIssuedEvent", "data": one.Data})
+	require.NoError(t, err)
+	publish := func(password string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/events", strings.NewReader(string(body)))
+		require.NoError(t, err)
+		req.SetBasicAuth("62f0c3b7e1a4d95b8c6f7a10", password)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Wise-Namespace", "acme")
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp.StatusCode
+	}
+	require.Equal(t, http.StatusUnauthorized, publish(s.key+"x"))
+	require.Equal(t, http.StatusAccepted, publish(s.key))
+	s.eventually(func() bool { return r.count() == 1 }, "it arrives")
+	require.Equal(t, "CertificateIssuedEvent", r.all()[0].Body.Event)
+}

@@ -72,7 +72,7 @@ func API(ctx context.Context, cfg config.Config, d *bun.DB, ln net.Listener, log
 			},
 			InvitationDeadline: cfg.Interview.InvitationDeadline, MaxDuration: cfg.Interview.MaxDuration,
 			AnalysisTimeout: cfg.Interview.AnalysisTimeout, Mails: cfg.SMTP.URL != "",
-			TokenMaxAge:     cfg.Staff.TokenMaxAge,
+			TokenMaxAge: cfg.Staff.TokenMaxAge, SelfService: cfg.Suite.SelfService,
 			SourcingTimeout: sourcingTimeout(cfg), Imports: cfg.Extractor.URL != "",
 			CompanyPerMinute: cfg.RateLimit.CompanyPerMinute, CompanyPerHour: cfg.RateLimit.CompanyPerHour,
 			TrustedProxies: cfg.HTTP.TrustedProxies.List(), Metrics: registry, Logger: logger,

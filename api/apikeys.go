@@ -57,6 +57,7 @@ type keyOutput struct {
 	ParentID        *uuid.UUID         `json:"parentId"`
 	Name            string             `json:"name"`
 	Prefix          string             `json:"prefix"`
+	State           db.KeyState        `json:"state"`
 	Scopes          []string           `json:"scopes"`
 	AllowedIPs      []string           `json:"allowedIPs"`
 	RatePerMinute   int                `json:"ratePerMinute"`
@@ -75,7 +76,8 @@ type keyOutput struct {
 
 func showKey(k *db.APIKey) keyOutput {
 	return keyOutput{
-		ID: k.ID, CompanyID: k.CompanyID, ParentID: k.Parent(), Name: k.Name, Prefix: k.Prefix, Scopes: k.Scopes,
+		ID: k.ID, CompanyID: k.CompanyID, ParentID: k.Parent(), Name: k.Name, Prefix: k.Prefix,
+		State: k.State(time.Now()), Scopes: k.Scopes,
 		AllowedIPs: k.AllowedIPs, RatePerMinute: k.RatePerMinute, RatePerHour: k.RatePerHour,
 		ExpiresAt: surface.Maybe(k.ExpiresAt), SuspendedAt: surface.Maybe(k.SuspendedAt),
 		SuspendedReason: k.SuspendedReason, SuspendedBy: suspendedBy(k), RevokedAt: surface.Maybe(k.RevokedAt),

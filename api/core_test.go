@@ -291,6 +291,7 @@ func TestNeverA500(t *testing.T) {
 		"/webhooks/:id/reset-circuit",
 		"/webhooks/:id/replays",
 		"/webhooks/:id/replays/:id",
+		"/replays/:id",
 		"/webhooks/:id/replays/:id/pause",
 		"/webhooks/" + hook + "/replays",
 		"/webhooks/" + hook + "/replays/:id",

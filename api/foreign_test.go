@@ -80,6 +80,7 @@ func (b *bundle) planted() apitest.Foreign {
 			"/companies/:id":                           b.company.String(),
 			"/webhooks/:id":                            hook,
 			"/webhooks/:id/replays/:rid":               replay,
+			"/replays/:rid":                            replay,
 			"/webhooks/:id/secrets/:fingerprint":       created,
 			"/events/:id":                              event,
 			"/deliveries/:id":                          delivery,
@@ -96,7 +97,8 @@ func (b *bundle) planted() apitest.Foreign {
 		},
 		Open: []string{"/docs/:name", "/docs/guides/:name", "/openapi/:file"},
 		Textless: []string{
-			"/candidates/:id/erasure", "/webhooks/:id/replays", "/webhooks/:id/replays/:rid", "/webhooks/:id/secrets",
+			"/candidates/:id/erasure", "/webhooks/:id/replays", "/webhooks/:id/replays/:rid", "/replays/:rid",
+			"/webhooks/:id/secrets",
 		},
 		Bodies: map[string]any{"PUT /event-types/:name": object{"schema": object{}}},
 		Also: []apitest.Call{

@@ -24,6 +24,7 @@ func (s *server) replayRoutes() []surface.Route {
 			MaxBody(surface.SmallBody),
 		surface.List("/webhooks/:id/replays", "read:deliveries|read:webhooks", s.listReplays, "page", "limit"),
 		surface.Get("/webhooks/:id/replays/:rid", "read:deliveries|read:webhooks", s.getReplay),
+		surface.Get("/replays/:rid", "read:deliveries|read:webhooks", s.findReplay),
 		surface.Post(
 			"/webhooks/:id/replays/:rid/pause",
 			"write:deliveries|write:webhooks",
@@ -249,6 +250,29 @@ func (s *server) getReplay(c *gin.Context) error {
 	w, r, err := s.replay(c)
 	if err != nil {
 		return err
+	}
+	return ok(c, http.StatusOK, showReplay(w)(r))
+}
+
+// findReplay finds a replay by its id alone; its webhook must be the caller's.
+func (s *server) findReplay(c *gin.Context) error {
+	id, err := surface.PathID(c, "rid", "Replay")
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	r, err := delivery.FindReplay(ctx, s.DB, id)
+	var w *delivery.Webhook
+	if err == nil {
+		w, err = delivery.GetWebhook(ctx, s.DB, r.WebhookID)
+	}
+	switch {
+	case errors.Is(err, pg.ErrNotFound):
+		return surface.NotFound("Replay", id.String())
+	case err != nil:
+		return err
+	case !w.IsOf(surface.Caller(c).Scope()):
+		return surface.Denied("replay")
 	}
 	return ok(c, http.StatusOK, showReplay(w)(r))
 }

@@ -97,18 +97,22 @@ type webhookPatch struct {
 }
 
 type webhookOutput struct {
-	ID                  uuid.UUID          `json:"id"`
-	APIKeyID            *uuid.UUID         `json:"apiKeyId"`
-	CompanyID           *uuid.UUID         `json:"companyId"`
-	URL                 string             `json:"url"`
-	Name                string             `json:"name"`
-	Description         string             `json:"description"`
-	Headers             []headerOutput     `json:"headers"`
-	Auth                *authOutput        `json:"auth"`
-	Events              []string           `json:"events"`
-	Filter              json.RawMessage    `json:"filter"`
-	IsActive            bool               `json:"isActive"`
-	DisabledReason      *string            `json:"disabledReason"`
+	ID        uuid.UUID  `json:"id"`
+	APIKeyID  *uuid.UUID `json:"apiKeyId"`
+	CompanyID *uuid.UUID `json:"companyId"`
+	// OwnerCompanyID is the company whose key created the webhook, whose events a webhook without a company receives.
+	OwnerCompanyID *uuid.UUID      `json:"ownerCompanyId"`
+	URL            string          `json:"url"`
+	Name           string          `json:"name"`
+	Description    string          `json:"description"`
+	Headers        []headerOutput  `json:"headers"`
+	Auth           *authOutput     `json:"auth"`
+	Events         []string        `json:"events"`
+	Filter         json.RawMessage `json:"filter"`
+	IsActive       bool            `json:"isActive"`
+	DisabledReason *string         `json:"disabledReason"`
+	// HeldByPlatform: only the platform can activate it.
+	HeldByPlatform      bool               `json:"heldByPlatform"`
 	MaxRetries          int                `json:"maxRetries"`
 	TimeoutMS           int                `json:"timeoutMs"`
 	ConsecutiveFailures int                `json:"consecutiveFailures"`
@@ -160,6 +164,7 @@ func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 		ID:                  w.ID,
 		APIKeyID:            w.APIKeyID,
 		CompanyID:           w.CompanyID,
+		OwnerCompanyID:      w.OwnerCompanyID,
 		URL:                 w.URL,
 		Name:                w.Name,
 		Description:         w.Description,
@@ -169,6 +174,7 @@ func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 		Filter:              showFilter(w.Filter),
 		IsActive:            w.IsActive,
 		DisabledReason:      w.DisabledReason,
+		HeldByPlatform:      w.HeldByPlatform,
 		MaxRetries:          w.MaxRetries,
 		TimeoutMS:           w.TimeoutMS,
 		ConsecutiveFailures: w.ConsecutiveFailures,

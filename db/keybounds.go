@@ -62,6 +62,36 @@ func (k *APIKey) Suspension() *APIKey {
 	return nil
 }
 
+// KeyState is why requests with a key are refused, or that they are not.
+type KeyState string
+
+// The states of a key. Those of a parent are of a key through which it was made.
+const (
+	KeyActive          KeyState = "active"
+	KeySuspended       KeyState = "suspended"
+	KeyParentSuspended KeyState = "parent_suspended"
+	KeyExpired         KeyState = "expired"
+	KeyParentEnded     KeyState = "parent_ended"
+	KeyRevoked         KeyState = "revoked"
+)
+
+// State returns the state at that time. A revoked key is never expired or suspended, an expired one never suspended.
+func (k *APIKey) State(now time.Time) KeyState {
+	switch {
+	case k.RevokedAt != nil:
+		return KeyRevoked
+	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
+		return KeyExpired
+	case !k.Usable(now):
+		return KeyParentEnded
+	case k.SuspendedAt != nil:
+		return KeySuspended
+	case k.Suspension() != nil:
+		return KeyParentSuspended
+	}
+	return KeyActive
+}
+
 // SuspendedByCompany reports whether a key of the key's company suspended it, perhaps besides the platform.
 func (k *APIKey) SuspendedByCompany() bool {
 	return k.SuspendedAt != nil && (!k.SuspendedByPlatform || k.SuspendedByCompanyToo)

@@ -156,6 +156,36 @@ func (e AnalysisStatus) Valid() bool {
 	}
 }
 
+// Defines values for APIKeyState.
+const (
+	APIKeyStateActive          APIKeyState = "active"
+	APIKeyStateExpired         APIKeyState = "expired"
+	APIKeyStateParentEnded     APIKeyState = "parent_ended"
+	APIKeyStateParentSuspended APIKeyState = "parent_suspended"
+	APIKeyStateRevoked         APIKeyState = "revoked"
+	APIKeyStateSuspended       APIKeyState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the APIKeyState enum.
+func (e APIKeyState) Valid() bool {
+	switch e {
+	case APIKeyStateActive:
+		return true
+	case APIKeyStateExpired:
+		return true
+	case APIKeyStateParentEnded:
+		return true
+	case APIKeyStateParentSuspended:
+		return true
+	case APIKeyStateRevoked:
+		return true
+	case APIKeyStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for APIKeySuspendedBy.
 const (
 	APIKeySuspendedByCompany     APIKeySuspendedBy = "company"
@@ -416,16 +446,16 @@ func (e EnvelopeSuccess) Valid() bool {
 
 // Defines values for ErasureReason.
 const (
-	Expired   ErasureReason = "expired"
-	Requested ErasureReason = "requested"
+	ErasureReasonExpired   ErasureReason = "expired"
+	ErasureReasonRequested ErasureReason = "requested"
 )
 
 // Valid indicates whether the value is a known member of the ErasureReason enum.
 func (e ErasureReason) Valid() bool {
 	switch e {
-	case Expired:
+	case ErasureReasonExpired:
 		return true
-	case Requested:
+	case ErasureReasonRequested:
 		return true
 	default:
 		return false
@@ -1221,6 +1251,36 @@ func (e ListAPIKeys200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for CreateAPIKey201JSONResponseBodyDataState.
+const (
+	CreateAPIKey201JSONResponseBodyDataStateActive          CreateAPIKey201JSONResponseBodyDataState = "active"
+	CreateAPIKey201JSONResponseBodyDataStateExpired         CreateAPIKey201JSONResponseBodyDataState = "expired"
+	CreateAPIKey201JSONResponseBodyDataStateParentEnded     CreateAPIKey201JSONResponseBodyDataState = "parent_ended"
+	CreateAPIKey201JSONResponseBodyDataStateParentSuspended CreateAPIKey201JSONResponseBodyDataState = "parent_suspended"
+	CreateAPIKey201JSONResponseBodyDataStateRevoked         CreateAPIKey201JSONResponseBodyDataState = "revoked"
+	CreateAPIKey201JSONResponseBodyDataStateSuspended       CreateAPIKey201JSONResponseBodyDataState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the CreateAPIKey201JSONResponseBodyDataState enum.
+func (e CreateAPIKey201JSONResponseBodyDataState) Valid() bool {
+	switch e {
+	case CreateAPIKey201JSONResponseBodyDataStateActive:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateExpired:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateParentEnded:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateParentSuspended:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateRevoked:
+		return true
+	case CreateAPIKey201JSONResponseBodyDataStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CreateAPIKey201JSONResponseBodyDataSuspendedBy.
 const (
 	CreateAPIKey201JSONResponseBodyDataSuspendedByCompany     CreateAPIKey201JSONResponseBodyDataSuspendedBy = "company"
@@ -1281,6 +1341,36 @@ const (
 func (e UpdateAPIKey200JSONResponseBodySuccess) Valid() bool {
 	switch e {
 	case UpdateAPIKey200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RotateAPIKey200JSONResponseBodyDataState.
+const (
+	RotateAPIKey200JSONResponseBodyDataStateActive          RotateAPIKey200JSONResponseBodyDataState = "active"
+	RotateAPIKey200JSONResponseBodyDataStateExpired         RotateAPIKey200JSONResponseBodyDataState = "expired"
+	RotateAPIKey200JSONResponseBodyDataStateParentEnded     RotateAPIKey200JSONResponseBodyDataState = "parent_ended"
+	RotateAPIKey200JSONResponseBodyDataStateParentSuspended RotateAPIKey200JSONResponseBodyDataState = "parent_suspended"
+	RotateAPIKey200JSONResponseBodyDataStateRevoked         RotateAPIKey200JSONResponseBodyDataState = "revoked"
+	RotateAPIKey200JSONResponseBodyDataStateSuspended       RotateAPIKey200JSONResponseBodyDataState = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the RotateAPIKey200JSONResponseBodyDataState enum.
+func (e RotateAPIKey200JSONResponseBodyDataState) Valid() bool {
+	switch e {
+	case RotateAPIKey200JSONResponseBodyDataStateActive:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateExpired:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateParentEnded:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateParentSuspended:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateRevoked:
+		return true
+	case RotateAPIKey200JSONResponseBodyDataStateSuspended:
 		return true
 	default:
 		return false
@@ -2124,6 +2214,21 @@ func (e ListProfiles200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for FindReplay200JSONResponseBodySuccess.
+const (
+	FindReplay200JSONResponseBodySuccessTrue FindReplay200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the FindReplay200JSONResponseBodySuccess enum.
+func (e FindReplay200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case FindReplay200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListWebhooks200JSONResponseBodySuccess.
 const (
 	ListWebhooks200JSONResponseBodySuccessTrue ListWebhooks200JSONResponseBodySuccess = true
@@ -2589,6 +2694,9 @@ type APIKey struct {
 	RevokedAt *time.Time `json:"revokedAt"`
 	Scopes    []Scope    `json:"scopes"`
 
+	// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+	State APIKeyState `json:"state"`
+
 	// SuspendedAt when the key was suspended; null if it is not suspended
 	SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -2599,6 +2707,9 @@ type APIKey struct {
 	SuspendedReason *string   `json:"suspendedReason"`
 	UpdatedAt       time.Time `json:"updatedAt"`
 }
+
+// APIKeyState why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+type APIKeyState string
 
 // APIKeySuspendedBy who suspended the key; only the platform resumes what it suspended; null if it is not suspended
 type APIKeySuspendedBy string
@@ -4062,7 +4173,7 @@ type Webhook struct {
 	// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 	CircuitRecovery *string `json:"circuitRecovery"`
 
-	// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+	// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 	CompanyID *openapi_types.UUID `json:"companyId"`
 
 	// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -4081,7 +4192,10 @@ type Webhook struct {
 		IsMasked bool   `json:"isMasked"`
 		Name     string `json:"name"`
 	} `json:"headers"`
-	ID openapi_types.UUID `json:"id"`
+
+	// HeldByPlatform true if only the platform can activate it again
+	HeldByPlatform bool               `json:"heldByPlatform"`
+	ID             openapi_types.UUID `json:"id"`
 
 	// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 	IsActive bool `json:"isActive"`
@@ -4095,6 +4209,9 @@ type Webhook struct {
 
 	// NotifyEmail address for mail about changes of this webhook; null for that of its company
 	NotifyEmail *string `json:"notifyEmail"`
+
+	// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+	OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 	// Profile the format of the deliveries; one of `GET /profiles`
 	Profile string `json:"profile"`
@@ -4322,6 +4439,9 @@ type CreateAPIKeyParams struct {
 	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
 }
 
+// CreateAPIKey201JSONResponseBodyDataState defines parameters for CreateAPIKey.
+type CreateAPIKey201JSONResponseBodyDataState string
+
 // CreateAPIKey201JSONResponseBodyDataSuspendedBy defines parameters for CreateAPIKey.
 type CreateAPIKey201JSONResponseBodyDataSuspendedBy string
 
@@ -4333,6 +4453,9 @@ type GetAPIKey200JSONResponseBodySuccess bool
 
 // UpdateAPIKey200JSONResponseBodySuccess defines parameters for UpdateAPIKey.
 type UpdateAPIKey200JSONResponseBodySuccess bool
+
+// RotateAPIKey200JSONResponseBodyDataState defines parameters for RotateAPIKey.
+type RotateAPIKey200JSONResponseBodyDataState string
 
 // RotateAPIKey200JSONResponseBodyDataSuspendedBy defines parameters for RotateAPIKey.
 type RotateAPIKey200JSONResponseBodyDataSuspendedBy string
@@ -4766,6 +4889,9 @@ type UpdateJob200JSONResponseBodySuccess bool
 
 // ListProfiles200JSONResponseBodySuccess defines parameters for ListProfiles.
 type ListProfiles200JSONResponseBodySuccess bool
+
+// FindReplay200JSONResponseBodySuccess defines parameters for FindReplay.
+type FindReplay200JSONResponseBodySuccess bool
 
 // ListWebhooksParams defines parameters for ListWebhooks.
 type ListWebhooksParams struct {
@@ -6418,6 +6544,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /profiles (the `ListProfiles` operationId).
 	ListProfiles(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FindReplay Read a replay by its id alone
+	//
+	// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+	//
+	// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+	FindReplay(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWebhooks List webhooks
 	//
@@ -8118,6 +8251,23 @@ func (c *Client) UpdateJob(ctx context.Context, id ID, body UpdateJobJSONRequest
 // Corresponds with GET /profiles (the `ListProfiles` operationId).
 func (c *Client) ListProfiles(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListProfilesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FindReplay Read a replay by its id alone
+//
+// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+//
+// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+func (c *Client) FindReplay(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFindReplayRequest(c.Server, rid)
 	if err != nil {
 		return nil, err
 	}
@@ -11985,6 +12135,40 @@ func NewListProfilesRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewFindReplayRequest constructs an http.Request for the FindReplay method
+func NewFindReplayRequest(server string, rid string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "rid", rid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListWebhooksRequest constructs an http.Request for the ListWebhooks method
 func NewListWebhooksRequest(server string, params *ListWebhooksParams) (*http.Request, error) {
 	var err error
@@ -13746,6 +13930,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /profiles (the `ListProfiles` operationId).
 	ListProfilesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListProfilesResponse, error)
 
+	// FindReplayWithResponse Read a replay by its id alone
+	//
+	// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+	FindReplayWithResponse(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*FindReplayResponse, error)
+
 	// ListWebhooksWithResponse List webhooks
 	//
 	// Lists the webhooks oldest first. Without `companyId` the list includes webhooks without a company; with it, the list has only webhooks of exactly that company. Without `page` and `limit` the first 1,000 are listed.
@@ -14629,6 +14822,9 @@ type CreateAPIKeyResponse struct {
 			RevokedAt *time.Time `json:"revokedAt"`
 			Scopes    []Scope    `json:"scopes"`
 
+			// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+			State CreateAPIKey201JSONResponseBodyDataState `json:"state"`
+
 			// SuspendedAt when the key was suspended; null if it is not suspended
 			SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -14686,6 +14882,9 @@ func (r CreateAPIKeyResponse) GetJSON201() *struct {
 		// RevokedAt when the key was revoked; null if it is not revoked
 		RevokedAt *time.Time `json:"revokedAt"`
 		Scopes    []Scope    `json:"scopes"`
+
+		// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+		State CreateAPIKey201JSONResponseBodyDataState `json:"state"`
 
 		// SuspendedAt when the key was suspended; null if it is not suspended
 		SuspendedAt *time.Time `json:"suspendedAt"`
@@ -15018,6 +15217,9 @@ type RotateAPIKeyResponse struct {
 			RevokedAt *time.Time `json:"revokedAt"`
 			Scopes    []Scope    `json:"scopes"`
 
+			// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+			State RotateAPIKey200JSONResponseBodyDataState `json:"state"`
+
 			// SuspendedAt when the key was suspended; null if it is not suspended
 			SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -15075,6 +15277,9 @@ func (r RotateAPIKeyResponse) GetJSON200() *struct {
 		// RevokedAt when the key was revoked; null if it is not revoked
 		RevokedAt *time.Time `json:"revokedAt"`
 		Scopes    []Scope    `json:"scopes"`
+
+		// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+		State RotateAPIKey200JSONResponseBodyDataState `json:"state"`
 
 		// SuspendedAt when the key was suspended; null if it is not suspended
 		SuspendedAt *time.Time `json:"suspendedAt"`
@@ -19368,6 +19573,89 @@ func (r ListProfilesResponse) ContentType() string {
 	return ""
 }
 
+// FindReplayResponse429Headers the declared response headers of an HTTP 429 response for FindReplay
+type FindReplayResponse429Headers struct {
+	RetryAfter *int
+}
+
+type FindReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    Replay                               `json:"data"`
+		Error   any                                  `json:"error"`
+		Success FindReplay200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *FindReplayResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FindReplayResponse) GetJSON200() *struct {
+	Data    Replay                               `json:"data"`
+	Error   any                                  `json:"error"`
+	Success FindReplay200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r FindReplayResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r FindReplayResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r FindReplayResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r FindReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FindReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FindReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FindReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListWebhooksResponse429Headers the declared response headers of an HTTP 429 response for ListWebhooks
 type ListWebhooksResponse429Headers struct {
 	RetryAfter *int
@@ -19477,7 +19765,7 @@ type CreateWebhookResponse struct {
 			// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 			CircuitRecovery *string `json:"circuitRecovery"`
 
-			// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+			// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 			CompanyID *openapi_types.UUID `json:"companyId"`
 
 			// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -19496,7 +19784,10 @@ type CreateWebhookResponse struct {
 				IsMasked bool   `json:"isMasked"`
 				Name     string `json:"name"`
 			} `json:"headers"`
-			ID openapi_types.UUID `json:"id"`
+
+			// HeldByPlatform true if only the platform can activate it again
+			HeldByPlatform bool               `json:"heldByPlatform"`
+			ID             openapi_types.UUID `json:"id"`
 
 			// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 			IsActive bool `json:"isActive"`
@@ -19510,6 +19801,9 @@ type CreateWebhookResponse struct {
 
 			// NotifyEmail address for mail about changes of this webhook; null for that of its company
 			NotifyEmail *string `json:"notifyEmail"`
+
+			// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+			OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 			// Profile the format of the deliveries; one of `GET /profiles`
 			Profile string `json:"profile"`
@@ -19565,7 +19859,7 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 		// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 		CircuitRecovery *string `json:"circuitRecovery"`
 
-		// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+		// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 		CompanyID *openapi_types.UUID `json:"companyId"`
 
 		// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -19584,7 +19878,10 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 			IsMasked bool   `json:"isMasked"`
 			Name     string `json:"name"`
 		} `json:"headers"`
-		ID openapi_types.UUID `json:"id"`
+
+		// HeldByPlatform true if only the platform can activate it again
+		HeldByPlatform bool               `json:"heldByPlatform"`
+		ID             openapi_types.UUID `json:"id"`
 
 		// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 		IsActive bool `json:"isActive"`
@@ -19598,6 +19895,9 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 
 		// NotifyEmail address for mail about changes of this webhook; null for that of its company
 		NotifyEmail *string `json:"notifyEmail"`
+
+		// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+		OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 		// Profile the format of the deliveries; one of `GET /profiles`
 		Profile string `json:"profile"`
@@ -22386,6 +22686,21 @@ func (c *ClientWithResponses) ListProfilesWithResponse(ctx context.Context, reqE
 	return ParseListProfilesResponse(rsp)
 }
 
+// FindReplayWithResponse Read a replay by its id alone
+//
+// The same as `/webhooks/{id}/replays/{rid}`, without the webhook's id. A replay of a deleted webhook is not found.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /replays/{rid} (the `FindReplay` operationId).
+func (c *ClientWithResponses) FindReplayWithResponse(ctx context.Context, rid string, reqEditors ...RequestEditorFn) (*FindReplayResponse, error) {
+	rsp, err := c.FindReplay(ctx, rid, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFindReplayResponse(rsp)
+}
+
 // ListWebhooksWithResponse List webhooks
 //
 // Lists the webhooks oldest first. Without `companyId` the list includes webhooks without a company; with it, the list has only webhooks of exactly that company. Without `page` and `limit` the first 1,000 are listed.
@@ -23286,6 +23601,9 @@ func ParseCreateAPIKeyResponse(rsp *http.Response) (*CreateAPIKeyResponse, error
 				RevokedAt *time.Time `json:"revokedAt"`
 				Scopes    []Scope    `json:"scopes"`
 
+				// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+				State CreateAPIKey201JSONResponseBodyDataState `json:"state"`
+
 				// SuspendedAt when the key was suspended; null if it is not suspended
 				SuspendedAt *time.Time `json:"suspendedAt"`
 
@@ -23581,6 +23899,9 @@ func ParseRotateAPIKeyResponse(rsp *http.Response) (*RotateAPIKeyResponse, error
 				// RevokedAt when the key was revoked; null if it is not revoked
 				RevokedAt *time.Time `json:"revokedAt"`
 				Scopes    []Scope    `json:"scopes"`
+
+				// State why requests with the key are refused; `parent_suspended` and `parent_ended` because of a key through which it was made
+				State RotateAPIKey200JSONResponseBodyDataState `json:"state"`
 
 				// SuspendedAt when the key was suspended; null if it is not suspended
 				SuspendedAt *time.Time `json:"suspendedAt"`
@@ -26935,6 +27256,73 @@ func ParseListProfilesResponse(rsp *http.Response) (*ListProfilesResponse, error
 	return response, nil
 }
 
+// ParseFindReplayResponse parses an HTTP response from a FindReplayWithResponse call
+func ParseFindReplayResponse(rsp *http.Response) (*FindReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FindReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    Replay                               `json:"data"`
+			Error   any                                  `json:"error"`
+			Success FindReplay200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers FindReplayResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListWebhooksResponse parses an HTTP response from a ListWebhooksWithResponse call
 func ParseListWebhooksResponse(rsp *http.Response) (*ListWebhooksResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -27034,7 +27422,7 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 				// CircuitRecovery how an open circuit closes: manual or probe; null for the server's setting
 				CircuitRecovery *string `json:"circuitRecovery"`
 
-				// CompanyID the company whose events the webhook receives; null for all companies that the key can access
+				// CompanyID the company that the webhook is tied to; null for the events of all companies that the key can access: those of `ownerCompanyId`, or of every company
 				CompanyID *openapi_types.UUID `json:"companyId"`
 
 				// ConsecutiveFailures number of consecutive failed attempts; the circuit opens when it reaches circuit.threshold
@@ -27053,7 +27441,10 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 					IsMasked bool   `json:"isMasked"`
 					Name     string `json:"name"`
 				} `json:"headers"`
-				ID openapi_types.UUID `json:"id"`
+
+				// HeldByPlatform true if only the platform can activate it again
+				HeldByPlatform bool               `json:"heldByPlatform"`
+				ID             openapi_types.UUID `json:"id"`
 
 				// IsActive an inactive webhook receives no new events; its pending deliveries are paused
 				IsActive bool `json:"isActive"`
@@ -27067,6 +27458,9 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 
 				// NotifyEmail address for mail about changes of this webhook; null for that of its company
 				NotifyEmail *string `json:"notifyEmail"`
+
+				// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
+				OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
 				// Profile the format of the deliveries; one of `GET /profiles`
 				Profile string `json:"profile"`

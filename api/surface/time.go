@@ -15,6 +15,9 @@ func (t Timestamp) String() string { return time.Time(t).UTC().Format(timestampL
 // MarshalJSON formats the time like String.
 func (t Timestamp) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
 
+// UnmarshalJSON reads what MarshalJSON writes.
+func (t *Timestamp) UnmarshalJSON(raw []byte) error { return (*time.Time)(t).UnmarshalJSON(raw) }
+
 // Maybe converts a time that may be nil.
 func Maybe(t *time.Time) *Timestamp {
 	if t == nil {

@@ -9,7 +9,7 @@ import (
 )
 
 func auditCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Show who changed what, directly from the database"}
+	cmd := &cobra.Command{Use: "audit", Short: "Show who changed what"}
 	cmd.AddCommand(auditListCmd())
 	return cmd
 }

@@ -20,7 +20,7 @@ func candidatesEraseCmd() *cobra.Command {
 			"deliveries, stored answers and files, and delivers candidate.erased: see greenroom candidates erasure ID.",
 		Args: cobra.ExactArgs(1),
 	}
-	return onID(cmd, nil, "candidate", (*admin.Admin).EraseCandidate, admin.Printer.Erasure)
+	return onDatabase(cmd, nil, doOnID("candidate", (*admin.Admin).EraseCandidate, admin.Printer.Erasure))
 }
 
 func candidatesErasureCmd() *cobra.Command {
@@ -29,5 +29,5 @@ func candidatesErasureCmd() *cobra.Command {
 		Short: "Show what the erasure of a candidate removed, and which webhooks have confirmed it",
 		Args:  cobra.ExactArgs(1),
 	}
-	return onID(cmd, nil, "candidate", (*admin.Admin).GetErasure, admin.Printer.Erasure)
+	return onDatabase(cmd, nil, doOnID("candidate", (*admin.Admin).GetErasure, admin.Printer.Erasure))
 }

@@ -80,7 +80,7 @@ func TestCommands_refuse_in_one_line(t *testing.T) {
 		"a_missing_fingerprint":       {"webhooks revoke-secret 5", "FINGERPRINT is missing: usage: greenroom webhooks revoke-secret ID"},
 		"two_ids":                     {"deliveries retry a b", `unexpected argument "b": usage: greenroom deliveries retry ID [flags]`},
 		"a_suspension_without_reason": {"keys suspend 5", "--reason is required: usage: greenroom keys suspend ID --reason REASON [flags]"},
-		"a_webhook_of_nothing":        {"webhooks create --platform", "--event and --url are required: usage: greenroom webhooks create"},
+		"a_webhook_of_nothing":        {"webhooks create --platform", "--endpoint and --event are required: usage: greenroom webhooks create"},
 		"a_limit_that_is_no_number":   {"keys list --limit all", `invalid argument "all" for "--limit" flag`},
 		"a_limit_of_0":                {"deliveries list --limit 0", "--limit must be at least 1"},
 		"a_key_that_is_no_id":         {"keys revoke 5", noID + "key"},
@@ -115,7 +115,7 @@ func TestCommands_refuse_in_one_line(t *testing.T) {
 		"an_end_that_is_none":         {"deliveries list --until soon", "--until must be a time"},
 		"an_expiry_that_is_none":      {"keys create --platform --expires never", "--expires must be a time"},
 		"a_webhook_without_a_keyset": {
-			"webhooks create --platform --url https://a.example --event 5", "keyset is not set: set GREENROOM_KEYSET",
+			"webhooks create --platform --endpoint https://a.example --event 5", "keyset is not set: set GREENROOM_KEYSET",
 		},
 		"a_worker_without_probes":      {"health --worker", "worker.http_addr is not set"},
 		"a_receiver_with_a_bad_status": {"listen --status 99", "status must be 200 to 599, not 99"},
@@ -150,7 +150,7 @@ func TestCommands_name_the_settings_that_they_miss(t *testing.T) {
 		"keys list", "keys revoke 5", "webhooks list", "staff list", "deliveries list", "replays show 5",
 		"candidates erase 5", "candidates erasure 5", "audit list",
 		"migrate up", "migrate down", "migrate status", "api", "worker", "keys create --platform",
-		"webhooks create --url https://a.example --event 5", "companies list", "events list", "replays list",
+		"webhooks create --endpoint https://a.example --event 5", "companies list", "events list", "replays list",
 	} {
 		t.Run(strings.ReplaceAll(args, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -185,7 +185,7 @@ func TestGroups_print_their_help(t *testing.T) {
 	t.Parallel()
 	groups := []string{
 		"keys", "webhooks", "staff", "candidates", "audit", "deliveries", "replays", "migrate", "events", "companies",
-		"keyset", "secret", "config",
+		"keyset", "secret", "config", "interviews",
 	}
 	for _, group := range groups {
 		r := runProgram(t, nil, group)
@@ -195,7 +195,7 @@ func TestGroups_print_their_help(t *testing.T) {
 	}
 	r := runProgram(t, nil)
 	require.Zero(t, r.code)
-	for _, title := range []string{"Run it:", "Operate it (directly in the database):", "Try and measure it:", "Other:"} {
+	for _, title := range []string{"Run it:", "Operate it:", "Try and measure it:", "Other:"} {
 		require.Contains(t, r.stdout, "\n"+title+"\n")
 	}
 	require.NotContains(t, r.stdout, "Additional Commands:", "every command has a group")
@@ -397,7 +397,7 @@ func TestOperator_acts(t *testing.T) {
 	}
 	key := idOf(run("keys create --company Acme --create-company --scope read:jobs --scope read:events " +
 		"--allow-ip 192.0.2.0/24 --expires 1d --per-minute 7 --per-hour 70 --json"))
-	hook := idOf(run("webhooks create --company Acme --url https://acme.example/hook --event 5 --name Hook --json"))
+	hook := idOf(run("webhooks create --company Acme --endpoint https://acme.example/hook --event 5 --name Hook --json"))
 
 	t.Run("a_key_has_what_the_flags_say", func(t *testing.T) {
 		require.Equal(t, "{read:jobs,read:events} {192.0.2.0/24} 7 70 made by an operator", value(
@@ -477,7 +477,7 @@ func TestOperator_acts(t *testing.T) {
 		require.Equal(t, "greenroom: there is no webhook "+hook+"\n", r.stderr)
 	})
 	t.Run("a_company_is_created_only_on_request", func(t *testing.T) {
-		r := runProgram(t, env, "webhooks", "create", "--company", "Other", "--url", "https://b.example", "--event", "5")
+		r := runProgram(t, env, "webhooks", "create", "--company", "Other", "--endpoint", "https://b.example", "--event", "5")
 		require.Equal(t, "greenroom: there is no company named \"Other\"\n", r.stderr)
 		require.Equal(t, "1", value("SELECT count(*)::text FROM companies"))
 	})

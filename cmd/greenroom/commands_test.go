@@ -33,7 +33,7 @@ func newShell(t *testing.T) *shell {
 		"GREENROOM_DATABASE_URL=" + url, "GREENROOM_SECRET=" + strings.Repeat("ab", 32), "GREENROOM_KEYSET=" + keyset,
 	}}
 	s.run("keys create --company Acme --create-company")
-	s.hook = s.json("webhooks create --company Acme --url https://acme.example/hook --event 5 --name Hook")["id"].(string)
+	s.hook = s.json("webhooks create --company Acme --endpoint https://acme.example/hook --event 5 --name Hook")["id"].(string)
 	return s
 }
 
@@ -83,7 +83,7 @@ func TestWebhooks_are_shown_and_changed(t *testing.T) {
 		require.Regexp(t, `(?m)^state +active$`, out)
 	})
 	t.Run("changes_what_is_named", func(t *testing.T) {
-		s.run("webhooks update --rate-limit 7 --recovery probe --event 2 --event 5 --url https://acme.example/new " + s.hook)
+		s.run("webhooks update --rate-limit 7 --recovery probe --event 2 --event 5 --endpoint https://acme.example/new " + s.hook)
 		w := s.json("webhooks show " + s.hook)
 		require.Equal(t, []any{"ping", "interview.started"}, sorted(w["events"], "ping"))
 		require.InDelta(t, 7, w["rateLimit"], 0)
@@ -93,7 +93,7 @@ func TestWebhooks_are_shown_and_changed(t *testing.T) {
 		require.Equal(t, "cli", s.value("SELECT actor FROM audit_log WHERE target_id = ? AND action = 'updated'", s.hook))
 	})
 	t.Run("another_host_gets_no_old_headers", func(t *testing.T) {
-		w := s.json("webhooks update --recovery= --url https://other.example/ " + s.hook)
+		w := s.json("webhooks update --recovery= --endpoint https://other.example/ " + s.hook)
 		require.Empty(t, w["headers"])
 		require.Nil(t, w["circuitRecovery"])
 		require.NotContains(t, w, "signingSecret", "the profile carries no key")
@@ -107,13 +107,13 @@ func TestWebhooks_are_shown_and_changed(t *testing.T) {
 	t.Run("refuses", func(t *testing.T) {
 		before := s.value("SELECT webhooks::text FROM webhooks")
 		for args, want := range map[string]string{
-			"":                          "there is nothing to change",
-			"--url http://acme.example": "--url must use https",
-			"--rate-limit 10001":        "--rate-limit must be 0 to 10000",
-			"--recovery perhaps":        "--recovery must be manual, probe or empty",
-			"--event nothing":           `has no event "nothing"`,
-			"--activate --deactivate":   "none of the others can be",
-			"--name " + long(256):       "--name must be",
+			"":                               "there is nothing to change",
+			"--endpoint http://acme.example": "--endpoint must use https",
+			"--rate-limit 10001":             "--rate-limit must be 0 to 10000",
+			"--recovery perhaps":             "--recovery must be manual, probe or empty",
+			"--event nothing":                `has no event "nothing"`,
+			"--activate --deactivate":        "none of the others can be",
+			"--name " + long(256):            "--name must be",
 		} {
 			require.Contains(t, s.refusal("webhooks update "+s.hook+" "+args), want)
 		}
@@ -219,9 +219,9 @@ func TestReplays(t *testing.T) {
 	replay := "deliveries replay --since 1h --webhook " + s.hook
 	t.Run("are_counted_first", func(t *testing.T) {
 		require.Regexp(t, `^would replay +1 deliveries\n`, s.run(replay+" --dry-run"))
-		require.InDelta(t, 0, s.json(replay + " --dry-run --status succeeded")["deliveries"], 0)
-		require.InDelta(t, 0, s.json(replay + " --dry-run --event ping")["deliveries"], 0)
-		require.InDelta(t, 1, s.json(replay + " --dry-run --event interview.started")["deliveries"], 0)
+		require.InDelta(t, 0, s.json(replay + " --dry-run --status succeeded")["matching"], 0)
+		require.InDelta(t, 0, s.json(replay + " --dry-run --event ping")["matching"], 0)
+		require.InDelta(t, 1, s.json(replay + " --dry-run --event interview.started")["matching"], 0)
 		require.Empty(t, idsIn(t, s.run("replays list --json")), "nothing was started")
 	})
 	id := s.json(replay)["id"].(string)

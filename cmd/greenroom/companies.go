@@ -9,7 +9,7 @@ import (
 )
 
 func companiesCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "companies", Short: "List companies, directly from the database"}
+	cmd := &cobra.Command{Use: "companies", Short: "List companies"}
 	cmd.AddCommand(companiesListCmd())
 	return cmd
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"greenroom/cmd/internal/admin"
-	"greenroom/cmd/internal/config"
 )
 
 // complete registers what the shell proposes for the flags and the first argument of a command. A flag's values go by
@@ -38,6 +37,7 @@ func complete(cmd *cobra.Command) {
 var idsOf = map[string]admin.Choices{
 	"webhooks": (*admin.Admin).WebhookChoices, "deliveries": (*admin.Admin).DeliveryChoices,
 	"replays": (*admin.Admin).ReplayChoices, "keys": (*admin.Admin).KeyChoices, "events": (*admin.Admin).EventChoices,
+	"interviews": (*admin.Admin).InterviewChoices,
 }
 
 func valuesOf(flag string) cobra.CompletionFunc {
@@ -74,16 +74,12 @@ func fixed(values []string) cobra.CompletionFunc {
 // completionLimit is shorter than a person waits for the Tab key.
 const completionLimit = 2 * time.Second
 
-// fromStore proposes values from the database; none if it cannot be read.
+// fromStore proposes values from what the command acts on; none if it cannot be read.
 func fromStore(list admin.Choices) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(context.Background(), completionLimit)
 		defer cancel()
-		cfg, err := config.Load(cmd.Flags())
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		a, err := admin.Open(ctx, cfg)
+		a, err := open(ctx, cmd)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

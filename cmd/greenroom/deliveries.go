@@ -11,7 +11,7 @@ import (
 func deliveriesCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deliveries",
-		Short: "List, show, retry, cancel and replay deliveries, directly in the database",
+		Short: "List, show, retry, cancel and replay deliveries",
 	}
 	cmd.AddCommand(
 		deliveriesListCmd(),

@@ -9,7 +9,7 @@ import (
 )
 
 func eventsCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "events", Short: "List and show events, directly from the database"}
+	cmd := &cobra.Command{Use: "events", Short: "List and show events"}
 	cmd.AddCommand(eventsListCmd(), eventsShowCmd())
 	return cmd
 }
@@ -18,7 +18,9 @@ func eventsListCmd() *cobra.Command {
 	var q admin.EventQuery
 	var since, until, cursor string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List events, newest first; add --since for a rare type", Args: cobra.NoArgs,
+		Use: "list", Short: "List events, newest first, directly from the database; add --since for a rare type", Args: cobra.NoArgs,
+		Long: "Lists events, newest first. For a rare type add --since. It works only on the database: the API has events as a\n" +
+			"feed, oldest first (GET /events).",
 		Example: "  greenroom events list --company Acme --event interview.started --since 24h",
 	}
 	f := cmd.Flags()
@@ -28,7 +30,7 @@ func eventsListCmd() *cobra.Command {
 	f.StringVar(&until, "until", "", "accepted before")
 	f.StringVar(&cursor, "cursor", "", "continue after the event with this id, the last one of the list before")
 	f.Int64Var(&q.Limit, "limit", 50, "maximum number of events")
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
+	return onDatabase(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
 		if cursor != "" {
 			if q.Cursor, err = admin.ParseID("event", cursor); err != nil {
 				return err

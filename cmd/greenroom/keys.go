@@ -12,7 +12,7 @@ import (
 func keysCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
-		Short: "Create, list, suspend, rotate and revoke API keys, directly in the database",
+		Short: "Create, list, suspend, rotate and revoke API keys",
 	}
 	cmd.AddCommand(keysCreateCmd(), keysListCmd(), keysSecretsCmd(), keysSuspendCmd(),
 		keysRotateCmd(),
@@ -33,9 +33,9 @@ func keysCreateCmd() *cobra.Command {
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.Company, "company", "", "name or id of the company that owns the key")
-	f.BoolVar(&r.CreateCompany, "create-company", false, "create the company if it does not exist")
-	f.BoolVar(&r.Platform, "platform", false, "a key that acts for every company")
+	f.StringVar(&r.Company, "company", "", "name or id of the company that owns the key (through the API by default that of --key)")
+	f.BoolVar(&r.CreateCompany, "create-company", false, "create the company if it does not exist; only on the database")
+	f.BoolVar(&r.Platform, "platform", false, "a key that acts for every company; only on the database")
 	f.StringVar(&r.Name, "name", admin.DefaultKeyName, "purpose of the key")
 	f.StringArrayVar(&r.Scopes, "scope", nil, "permission, such as read:webhooks; repeat for more (default all)")
 	f.StringArrayVar(&r.AllowedIPs, "allow-ip", nil,
@@ -43,6 +43,7 @@ func keysCreateCmd() *cobra.Command {
 	f.StringVar(&expires, "expires", "", "expiry: 90d, 36h, 2026-12-31 (default never)")
 	f.IntVar(&r.PerMinute, "per-minute", 0, "requests per minute (default the setting ratelimit.per_minute)")
 	f.IntVar(&r.PerHour, "per-hour", 0, "requests per hour (default the setting ratelimit.per_hour)")
+	needsDatabase(cmd, "platform", "create-company")
 	return operator(
 		cmd,
 		[]string{"secret"},

@@ -46,7 +46,7 @@ func stepCmd[T any](
 	show func(admin.Printer, T) error,
 ) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs}
-	return operator(cmd, []string{setting}, func(
+	return onDatabase(cmd, []string{setting}, func(
 		ctx context.Context, a *admin.Admin, p admin.Printer, _ []string,
 	) error {
 		out, err := do(a, ctx)

@@ -26,6 +26,7 @@ func rootCmd() *cobra.Command {
 	root := &cobra.Command{
 		Use:               "greenroom",
 		Short:             "Interview platform with durable webhooks",
+		Long:              "Interview platform with durable webhooks.\n\n" + whatToOperate,
 		Version:           version,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -34,8 +35,8 @@ func rootCmd() *cobra.Command {
 	root.SetVersionTemplate(versionLine())
 	root.SetFlagErrorFunc(explainFlag)
 	addGroup(root, "run", "Run it:", devCmd(), apiCmd(), workerCmd(), migrateCmd(), healthCmd(), doctorCmd(), configCmd())
-	addGroup(root, "operate", "Operate it (directly in the database):", webhooksCmd(), deliveriesCmd(), replaysCmd(),
-		eventsCmd(), companiesCmd(), keysCmd(), candidatesCmd(), staffCmd(), auditCmd(), keysetCmd(), secretCmd())
+	addGroup(root, "operate", "Operate it:", webhooksCmd(), deliveriesCmd(), replaysCmd(),
+		eventsCmd(), interviewsCmd(), companiesCmd(), keysCmd(), candidatesCmd(), staffCmd(), auditCmd(), keysetCmd(), secretCmd())
 	addGroup(root, "try", "Try and measure it:", listenCmd(), demoCmd(), triggerCmd(), benchCmd(), chaosCmd())
 	addGroup(root, "other", "Other:", versionCmd(), manCmd(), settingsTopic())
 	root.SetHelpCommandGroupID("other")

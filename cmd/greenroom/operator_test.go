@@ -45,7 +45,7 @@ func TestOperator_commands(t *testing.T) {
 		require.NoError(t, err)
 	})
 	t.Run("a_created_webhook_is_listed", func(t *testing.T) {
-		out, _ := run("webhooks", "create", "--company", "Acme", "--url", "https://acme.example/hook", "--event", "5")
+		out, _ := run("webhooks", "create", "--company", "Acme", "--endpoint", "https://acme.example/hook", "--event", "5")
 		require.Contains(t, out, "whsec_")
 		out, _ = run("webhooks", "list")
 		require.Contains(t, out, "https://acme.example/hook")

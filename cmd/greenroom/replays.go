@@ -12,7 +12,7 @@ import (
 func replaysCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replays",
-		Short: "List, show, pause, resume and cancel replays of deliveries, directly in the database",
+		Short: "List, show, pause, resume and cancel replays of deliveries",
 	}
 	cmd.AddCommand(
 		replaysListCmd(),
@@ -30,7 +30,7 @@ func replaysListCmd() *cobra.Command {
 	var webhook string
 	var limit int64
 	cmd := &cobra.Command{Use: "list", Short: "List replays, newest first", Args: cobra.NoArgs}
-	cmd.Flags().StringVar(&webhook, "webhook", "", "only replays of the webhook with this id")
+	cmd.Flags().StringVar(&webhook, "webhook", "", "only replays of the webhook with this id; required through the API")
 	cmd.Flags().Int64Var(&limit, "limit", 50, "maximum number of replays")
 	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
 		var id uuid.UUID

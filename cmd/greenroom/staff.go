@@ -42,7 +42,7 @@ func staffCreateCmd() *cobra.Command {
 	f.StringVar(&r.AccountType, "type", string(db.Recruiter), "account type: "+admin.AccountTypes())
 	f.BoolVar(&fromStdin, "password-stdin", false,
 		"read the password from the first line of standard input; a user without a password cannot log in")
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
+	return onDatabase(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
 		if fromStdin {
 			if r.Password, err = firstLine(cmd.InOrStdin()); err != nil {
 				return err
@@ -73,7 +73,7 @@ func staffListCmd() *cobra.Command {
 	var company string
 	cmd := &cobra.Command{Use: "list", Short: "List the staff users of a company, oldest first", Args: cobra.NoArgs}
 	cmd.Flags().StringVar(&company, "company", "", "name or id of the company")
-	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) error {
+	return onDatabase(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) error {
 		users, err := a.ListStaff(ctx, company)
 		if err != nil {
 			return err
@@ -93,7 +93,7 @@ func staffTokenCmd() *cobra.Command {
 	cmd.Flags().IntVar(&idleDays, "idle-days", 14, "the token expires after this many days without use")
 	cmd.Flags().BoolVar(&permanent, "permanent", false, "the token does not expire; deleting the user ends it")
 	cmd.MarkFlagsMutuallyExclusive("idle-days", "permanent")
-	return operator(
+	return onDatabase(
 		cmd,
 		[]string{"secret"},
 		func(ctx context.Context, a *admin.Admin, p admin.Printer, args []string) error {
@@ -121,5 +121,5 @@ func staffDeleteCmd() *cobra.Command {
 		Short: "Delete a staff user; its tokens end, its notes and ratings stay",
 		Args:  cobra.ExactArgs(1),
 	}
-	return onID(cmd, nil, "staff user", (*admin.Admin).DeleteStaff, admin.Printer.StaffUser)
+	return onDatabase(cmd, nil, doOnID("staff user", (*admin.Admin).DeleteStaff, admin.Printer.StaffUser))
 }

@@ -59,7 +59,7 @@ func TestStaff_commands(t *testing.T) {
 	require.Contains(t, out, "is deleted")
 
 	t.Run("a_webhook_of_the_interview_suite", func(t *testing.T) {
-		args := strings.Fields("webhooks create --company Acme --profile interview-suite --url https://ats.example/hook")
+		args := strings.Fields("webhooks create --company Acme --profile interview-suite --endpoint https://ats.example/hook")
 		out, err := run("", append(args, "--event", "project_changed", "--event", "note_changed")...)
 		require.NoError(t, err)
 		require.Contains(t, out, "interview-suite")

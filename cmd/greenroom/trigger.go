@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,17 +14,9 @@ import (
 // apiFlags adds the flags that locate a running API. The function returns their values, or those of the environment or
 // of `greenroom dev`.
 func apiFlags(cmd *cobra.Command) func() (client.Settings, error) {
-	url := cmd.Flags().String("url", "", "address of the API (default $GREENROOM_URL, or that of `greenroom dev`)")
-	key := cmd.Flags().String("key", "", "API key (default $GREENROOM_API_KEY, or that of `greenroom dev`)")
-	return func() (client.Settings, error) {
-		flags := map[string]string{"GREENROOM_URL": *url, "GREENROOM_API_KEY": *key}
-		return client.LoadSettings(func(name string) string {
-			if value := flags[name]; value != "" {
-				return value
-			}
-			return os.Getenv(name)
-		})
-	}
+	cmd.Flags().String("url", "", "address of the API (default $GREENROOM_URL, or that of `greenroom dev`)")
+	cmd.Flags().String("key", "", "API key (default $GREENROOM_API_KEY, or that of `greenroom dev`)")
+	return func() (client.Settings, error) { return apiSettings(cmd, "") }
 }
 
 // triggerCmd publishes the sample of an event through a running API.

@@ -35,19 +35,19 @@ func webhooksCreateCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Create a webhook and print its signing secret; the secret is not shown again",
-		Example: "  greenroom webhooks create --company Acme --url https://acme.example/hooks --event interview.started " +
+		Example: "  greenroom webhooks create --company Acme --endpoint https://acme.example/hooks --event interview.started " +
 			"--event analysis.completed",
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.Company, "company", "", "name or id of the company whose events it receives")
+	f.StringVar(&r.Company, "company", "", "name or id of the company whose events it receives (through the API by default those that --key sees)")
 	f.BoolVar(&r.Platform, "platform", false, "receive the events of every company")
-	f.StringVar(&r.URL, "url", "", "URL of the endpoint")
+	f.StringVar(&r.URL, "endpoint", "", "URL that deliveries are sent to")
 	f.StringVar(&r.Profile, "profile", admin.Profiles()[0],
 		"contract that the receiver implements: "+strings.Join(admin.Profiles(), ", "))
 	f.StringArrayVar(&r.Events, "event", nil, "name or number of an event in the profile; repeat for more")
 	f.StringVar(&r.Name, "name", "", "purpose of the webhook")
-	requireFlags(cmd, "url", "event")
+	requireFlags(cmd, "endpoint", "event")
 	return operator(cmd, []string{"keyset"}, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) error {
 		w, err := a.CreateWebhook(ctx, r)
 		if err != nil {

@@ -14,7 +14,7 @@ func webhooksShowCmd() *cobra.Command {
 }
 
 func webhooksUpdateCmd() *cobra.Command {
-	var url, name, description, recovery string
+	var endpoint, name, description, recovery string
 	var events []string
 	var rate int
 	var activate, deactivate bool
@@ -23,12 +23,12 @@ func webhooksUpdateCmd() *cobra.Command {
 		Short: "Change a webhook; what no flag names stays",
 		Long: "Changes a webhook. A URL at another scheme, host or port drops custom headers and credentials: they are\n" +
 			"for the old receiver.",
-		Example: "  greenroom webhooks update 01a1fd9e-b9bb-70e8-bf88-ad192063a4fe --url https://new.example/hooks\n" +
+		Example: "  greenroom webhooks update 01a1fd9e-b9bb-70e8-bf88-ad192063a4fe --endpoint https://new.example/hooks\n" +
 			"  greenroom webhooks update 01a1fd9e-b9bb-70e8-bf88-ad192063a4fe --rate-limit 50 --deactivate",
 		Args: cobra.ExactArgs(1),
 	}
 	f := cmd.Flags()
-	f.StringVar(&url, "url", "", "URL of the endpoint")
+	f.StringVar(&endpoint, "endpoint", "", "URL that deliveries are sent to")
 	f.StringVar(&name, "name", "", "purpose of the webhook")
 	f.StringVar(&description, "description", "", "notes about the webhook")
 	f.StringArrayVar(&events, "event", nil,
@@ -45,11 +45,11 @@ func webhooksUpdateCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		change := admin.WebhookChange{Events: events}
+		var change admin.WebhookChange
 		for flag, set := range map[string]func(){
-			"url": func() { change.URL = &url }, "name": func() { change.Name = &name },
+			"endpoint": func() { change.URL = &endpoint }, "name": func() { change.Name = &name },
 			"description": func() { change.Description = &description }, "rate-limit": func() { change.RateLimit = &rate },
-			"recovery": func() { change.CircuitRecovery = &recovery },
+			"recovery": func() { change.CircuitRecovery = &recovery }, "event": func() { change.Events = &events },
 		} {
 			if f.Changed(flag) {
 				set()

@@ -204,13 +204,13 @@ func ListWebhooks(ctx context.Context, db bun.IDB, s pg.Scope) ([]Webhook, error
 	return hooks, nil
 }
 
-// WebhookNames returns id, name and URL of webhooks, also of deleted ones, for the command line.
+// WebhookNames returns id, name, URL and profile of webhooks, also of deleted ones, for the command line.
 func WebhookNames(ctx context.Context, db bun.IDB, ids []uuid.UUID) ([]Webhook, error) {
 	hooks := []Webhook{}
 	if len(ids) == 0 {
 		return hooks, nil
 	}
-	err := db.NewSelect().Model(&hooks).Column("id", "name", "url").Where("w.id IN (?)", bun.List(ids)).Scan(ctx)
+	err := db.NewSelect().Model(&hooks).Column("id", "name", "url", "profile").Where("w.id IN (?)", bun.List(ids)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("name webhooks: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/client"
 	"greenroom/cmd/internal/config"
 	"greenroom/cmd/internal/service"
 	"greenroom/db"
@@ -20,7 +21,8 @@ import (
 // actor is the actor that the audit log records.
 const actor = "cli"
 
-// Admin acts on one database. Its errors are single sentences for the person at the shell.
+// Admin acts on one database or, after Connect, through the API. Its errors are single sentences for the person at the
+// shell.
 type Admin struct {
 	DB *bun.DB
 	// Secret is the HMAC key for hashes of API keys; needed to create one.
@@ -37,6 +39,8 @@ type Admin struct {
 	TokenMaxAge time.Duration
 
 	keyset string // that of Box, in JSON
+	// api is set by Connect, instead of all other fields.
+	api *client.ClientWithResponses
 }
 
 // Open returns an Admin on the configured database. Beside a running `greenroom dev` nothing has to be configured:
@@ -79,7 +83,12 @@ func Open(ctx context.Context, cfg config.Config, secrets ...string) (*Admin, er
 }
 
 // Close closes the database connections.
-func (a *Admin) Close() error { return pg.Close(a.DB) }
+func (a *Admin) Close() error {
+	if a.DB == nil {
+		return nil
+	}
+	return pg.Close(a.DB)
+}
 
 // ID is the id of a row.
 type ID = uuid.UUID

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/api/client"
 	"greenroom/db"
 	"greenroom/db/pg"
 )
@@ -45,9 +47,16 @@ func (a *Admin) ListAudit(ctx context.Context, company, target string, limit int
 	if err := checkLimit(limit); err != nil {
 		return nil, err
 	}
-	id, err := companyID(ctx, a.DB, company)
+	id, err := a.companyID(ctx, company)
 	if err != nil {
 		return nil, err
+	}
+	if a.api != nil {
+		return listed[AuditEntry](limit, place{}, nil, func(at place) (*http.Response, error) {
+			return a.api.ListAudit(ctx, &client.ListAuditParams{
+				Cursor: at.cursor, Limit: &at.size, TargetID: given(target), CompanyID: idText(id),
+			})
+		})
 	}
 	entries, err := db.ListAudit(ctx, a.DB, pg.Scope{Company: id}, db.AuditFilter{TargetID: target}, limit)
 	if err != nil {

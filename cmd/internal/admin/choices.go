@@ -12,7 +12,7 @@ import (
 // Choice is a value that the shell proposes for an argument or a flag.
 type Choice struct{ Value, Description string }
 
-// Choices reads the choices from the database.
+// Choices reads the choices from the database or the API.
 type Choices = func(*Admin, context.Context) ([]Choice, error)
 
 // mostChoices bounds the choices of a list that grows.
@@ -66,6 +66,14 @@ func (a *Admin) EventChoices(ctx context.Context) ([]Choice, error) {
 	return choices(list, func(e Event) Choice { return Choice{e.ID.String(), e.Type + " " + cell(e.OccurredAt)} }), err
 }
 
+// InterviewChoices are the ids of the newest interviews.
+func (a *Admin) InterviewChoices(ctx context.Context) ([]Choice, error) {
+	list, err := a.ListInterviews(ctx, InterviewQuery{Limit: mostChoices})
+	return choices(list, func(i Interview) Choice {
+		return Choice{i.ID.String(), string(i.Status) + " " + cell(i.ScheduledAt)}
+	}), err
+}
+
 // ReplayChoices are the ids of the newest replays.
 func (a *Admin) ReplayChoices(ctx context.Context) ([]Choice, error) {
 	list, err := a.ListReplays(ctx, ID{}, mostChoices)
@@ -78,7 +86,7 @@ func (a *Admin) ReplayChoices(ctx context.Context) ([]Choice, error) {
 func (a *Admin) KeyChoices(ctx context.Context) ([]Choice, error) {
 	list, err := a.ListKeys(ctx, "", mostChoices)
 	return choices(list, func(k Key) Choice {
-		return Choice{k.ID.String(), k.Prefix + "… " + k.Name + " " + k.State}
+		return Choice{k.ID.String(), k.Prefix + "… " + k.Name + " " + keyState(k.State)}
 	}), err
 }
 

@@ -3,10 +3,12 @@ package admin
 import (
 	"context"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
 
+	"greenroom/api/client"
 	"greenroom/db"
 	"greenroom/db/pg"
 )
@@ -23,6 +25,11 @@ type Company struct {
 func (a *Admin) ListCompanies(ctx context.Context, limit int64) ([]Company, error) {
 	if err := checkLimit(limit); err != nil {
 		return nil, err
+	}
+	if a.api != nil {
+		return listed[Company](limit, place{}, nil, func(at place) (*http.Response, error) {
+			return a.api.ListCompanies(ctx, &client.ListCompaniesParams{Page: &at.number, Limit: &at.size})
+		})
 	}
 	found, _, err := db.ListCompanies(ctx, a.DB, pg.Scope{}, pg.Page{Limit: limit})
 	if err != nil {

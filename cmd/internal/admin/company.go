@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/api"
+	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/pg"
 )
@@ -25,17 +26,18 @@ func findCompany(ctx context.Context, d bun.IDB, nameOrID string) (*db.Company, 
 	switch {
 	case err != nil:
 		return nil, err
-	case len(found) == 0:
-		return nil, &unknownCompany{nameOrID}
-	case len(found) > 1:
-		ids := make([]string, len(found))
-		for i, c := range found {
-			ids[i] = c.ID.String()
-		}
-		list := strings.Join(ids, ", ")
-		return nil, fmt.Errorf("there are %d companies named %q, give the id: %s", len(found), nameOrID, list)
+	case len(found) != 1:
+		return nil, notOne(nameOrID, surface.Mapped(found, func(c *db.Company) string { return c.ID.String() }))
 	}
 	return &found[0], nil
+}
+
+// notOne is the error when not exactly one company has a name; ids are those that have it.
+func notOne(name string, ids []string) error {
+	if len(ids) == 0 {
+		return &unknownCompany{name}
+	}
+	return fmt.Errorf("there are %d companies named %q, give the id: %s", len(ids), name, strings.Join(ids, ", "))
 }
 
 // unknownCompany is the error when no company has this name.
@@ -60,11 +62,19 @@ func findOrCreate(ctx context.Context, tx bun.Tx, name string) (*db.Company, err
 }
 
 // companyID returns the company to filter by, or nil for "".
-func companyID(ctx context.Context, d bun.IDB, nameOrID string) (*uuid.UUID, error) {
+func (a *Admin) companyID(ctx context.Context, nameOrID string) (*uuid.UUID, error) {
 	if nameOrID == "" {
 		return nil, nil //nolint:nilnil // no filter
 	}
-	c, err := findCompany(ctx, d, nameOrID)
+	if a.api != nil {
+		id, isID := pg.ParseID(nameOrID)
+		if isID {
+			return &id, nil // the API checks it
+		}
+		id, err := a.remoteCompany(ctx, nameOrID)
+		return &id, err
+	}
+	c, err := findCompany(ctx, a.DB, nameOrID)
 	if err != nil {
 		return nil, err
 	}

@@ -104,6 +104,11 @@ type DeliveryDetail struct {
 	Explanation api.Explanation `json:"explanation"`
 }
 
+// withoutTests: tests that failed are no news.
+func (q DeliveryQuery) withoutTests() bool {
+	return delivery.Status(q.Status) == delivery.Failed && !q.Tests
+}
+
 // ListDeliveries returns deliveries, newest first.
 func (a *Admin) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery, error) {
 	f := delivery.Filter{
@@ -116,12 +121,15 @@ func (a *Admin) ListDeliveries(ctx context.Context, q DeliveryQuery) ([]Delivery
 	if err := checkLimit(q.Limit); err != nil {
 		return nil, err
 	}
-	f.WithoutTests = f.Status == delivery.Failed && !q.Tests
+	if a.api != nil {
+		return a.remoteDeliveries(ctx, q)
+	}
+	f.WithoutTests = q.withoutTests()
 	if q.Webhook != uuid.Nil {
 		f.Webhook = &q.Webhook
 	}
 	var err error
-	if f.Company, err = companyID(ctx, a.DB, q.Company); err != nil {
+	if f.Company, err = a.companyID(ctx, q.Company); err != nil {
 		return nil, err
 	}
 	found, err := delivery.ListDeliveries(ctx, a.DB, pg.Scope{}, f)
@@ -166,6 +174,9 @@ func join[T ~string](items []T) string {
 
 // GetDelivery returns a delivery with its attempts.
 func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, error) {
+	if a.api != nil {
+		return a.remoteDelivery(ctx, id)
+	}
 	d, err := delivery.GetDelivery(ctx, a.DB, pg.Scope{}, id)
 	if err != nil {
 		return DeliveryDetail{}, describeMissing(err, "delivery", id)
@@ -194,16 +205,10 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 		return DeliveryDetail{}, err
 	}
 	detail := DeliveryDetail{
-		Delivery: showDelivery(
-			&named[0],
-		),
-		Attempts:    make([]Attempt, len(attempts)),
-		Explanation: explain(d, attempts, w, line),
+		Delivery: showDelivery(&named[0]), Attempts: make([]Attempt, len(attempts)),
+		Explanation: inCommands(api.Explain(d, attempts, w, line), d.ID, d.WebhookID), Body: shownBody(d.Body),
 	}
 	detail.webhook = receivers[d.WebhookID]
-	if json.Valid(d.Body) {
-		detail.Body = d.Body
-	}
 	for i, t := range attempts {
 		detail.Attempts[i] = Attempt{
 			Attempt:       t.Attempt,
@@ -223,12 +228,18 @@ func (a *Admin) GetDelivery(ctx context.Context, id uuid.UUID) (DeliveryDetail, 
 	return detail, nil
 }
 
-// explain is the API's explanation with commands in place of requests.
-func explain(
-	d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webhook, line *delivery.Line,
-) api.Explanation {
-	e := api.Explain(d, attempts, w, line)
-	id, hook := d.ID.String(), d.WebhookID.String()
+// shownBody is a body as the API shows it: JSON, or a text as a string.
+func shownBody(sent []byte) json.RawMessage {
+	if sent == nil || json.Valid(sent) {
+		return sent
+	}
+	text, _ := json.Marshal(string(sent)) // a string can be encoded
+	return text
+}
+
+// inCommands is an explanation of the API with commands in place of requests.
+func inCommands(e api.Explanation, deliveryID, webhookID uuid.UUID) api.Explanation {
+	id, hook := deliveryID.String(), webhookID.String()
 	e.Next = strings.NewReplacer(
 		"POST /deliveries/"+id+"/retry", "greenroom deliveries retry "+id,
 		"POST /webhooks/"+hook+"/reset-circuit", "greenroom webhooks reset-circuit "+hook,
@@ -240,6 +251,9 @@ func explain(
 // RetryDelivery starts an ended delivery again, with all its attempts. A delivery that waits for its next attempt is
 // sent now.
 func (a *Admin) RetryDelivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
+	if a.api != nil {
+		return answered[Delivery](a.api.RetryDelivery(ctx, id.String()))
+	}
 	var shown Delivery
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		d, err := delivery.RetryDelivery(ctx, tx, pg.Scope{}, id)
@@ -254,6 +268,9 @@ func (a *Admin) RetryDelivery(ctx context.Context, id uuid.UUID) (Delivery, erro
 
 // CancelDelivery cancels a delivery that has not ended. No further attempt is made.
 func (a *Admin) CancelDelivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
+	if a.api != nil {
+		return answered[Delivery](a.api.CancelDelivery(ctx, id.String()))
+	}
 	var shown Delivery
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		d, err := delivery.CancelDelivery(ctx, tx, pg.Scope{}, id)

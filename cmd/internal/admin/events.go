@@ -45,7 +45,7 @@ func (a *Admin) ListEvents(ctx context.Context, q EventQuery) ([]Event, error) {
 	if err := checkLimit(q.Limit); err != nil {
 		return nil, err
 	}
-	company, err := companyID(ctx, a.DB, q.Company)
+	company, err := a.companyID(ctx, q.Company)
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +64,9 @@ func (a *Admin) ListEvents(ctx context.Context, q EventQuery) ([]Event, error) {
 
 // GetEvent returns an event.
 func (a *Admin) GetEvent(ctx context.Context, id uuid.UUID) (EventDetail, error) {
+	if a.api != nil {
+		return answered[EventDetail](a.api.GetEvent(ctx, id.String()))
+	}
 	e, err := delivery.GetEvent(ctx, a.DB, pg.Scope{}, id)
 	if err != nil {
 		return EventDetail{}, describeMissing(err, "event", id)

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"greenroom/api"
+	"greenroom/api/client"
 	"greenroom/db"
 	"greenroom/db/pg"
 )
@@ -37,35 +39,32 @@ type KeyRequest struct {
 
 // Key is the output for an API key. Only CreateKey and RotateKey set Plain.
 type Key struct {
-	ID              uuid.UUID  `json:"id"`
-	Plain           string     `json:"key,omitempty"`
-	CompanyID       *uuid.UUID `json:"companyId"`
-	ParentID        *uuid.UUID `json:"parentId"`
-	Name            string     `json:"name"`
-	Prefix          string     `json:"prefix"`
-	State           string     `json:"state"`
-	Scopes          []string   `json:"scopes"`
-	AllowedIPs      []string   `json:"allowedIPs"`
-	RatePerMinute   int        `json:"ratePerMinute"`
-	RatePerHour     int        `json:"ratePerHour"`
-	ExpiresAt       *time.Time `json:"expiresAt"`
-	SuspendedAt     *time.Time `json:"suspendedAt"`
-	SuspendedReason *string    `json:"suspendedReason"`
-	RevokedAt       *time.Time `json:"revokedAt"`
-	CreatedAt       time.Time  `json:"createdAt"`
+	ID              uuid.UUID   `json:"id"`
+	Plain           string      `json:"key,omitempty"`
+	CompanyID       *uuid.UUID  `json:"companyId"`
+	ParentID        *uuid.UUID  `json:"parentId"`
+	Name            string      `json:"name"`
+	Prefix          string      `json:"prefix"`
+	State           db.KeyState `json:"state"`
+	Scopes          []string    `json:"scopes"`
+	AllowedIPs      []string    `json:"allowedIPs"`
+	RatePerMinute   int         `json:"ratePerMinute"`
+	RatePerHour     int         `json:"ratePerHour"`
+	ExpiresAt       *time.Time  `json:"expiresAt"`
+	SuspendedAt     *time.Time  `json:"suspendedAt"`
+	SuspendedReason *string     `json:"suspendedReason"`
+	RevokedAt       *time.Time  `json:"revokedAt"`
+	CreatedAt       time.Time   `json:"createdAt"`
 }
 
 func showKey(k *db.APIKey) Key {
 	return Key{
-		ID:        k.ID,
-		CompanyID: k.CompanyID,
-		ParentID:  k.Parent(),
-		Name:      k.Name,
-		Prefix:    k.Prefix,
-		State: keyState(
-			k,
-			time.Now(),
-		),
+		ID:              k.ID,
+		CompanyID:       k.CompanyID,
+		ParentID:        k.Parent(),
+		Name:            k.Name,
+		Prefix:          k.Prefix,
+		State:           k.State(time.Now()),
 		Scopes:          k.Scopes,
 		AllowedIPs:      k.AllowedIPs,
 		RatePerMinute:   k.RatePerMinute,
@@ -78,26 +77,24 @@ func showKey(k *db.APIKey) Key {
 	}
 }
 
-// keyState returns why requests with a key are refused, or "active". A revoked key is never "expired" or "suspended".
-func keyState(k *db.APIKey, now time.Time) string {
-	switch {
-	case k.RevokedAt != nil:
-		return "revoked"
-	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
-		return "expired"
-	case !k.Usable(now):
-		return "ended with its parent"
-	case k.SuspendedAt != nil:
-		return "suspended"
-	case k.Suspension() != nil:
+// keyState says a state in words.
+func keyState(s db.KeyState) string {
+	switch s {
+	case db.KeyParentSuspended:
 		return "suspended with its parent"
+	case db.KeyParentEnded:
+		return "ended with its parent"
+	case db.KeyActive, db.KeySuspended, db.KeyExpired, db.KeyRevoked:
 	}
-	return "active"
+	return string(s)
 }
 
 // CreateKey creates a key and, if requested, its company, in one transaction. Only the returned value has the plain
 // key.
 func (a *Admin) CreateKey(ctx context.Context, r KeyRequest) (Key, error) {
+	if a.api != nil {
+		return a.remoteCreateKey(ctx, r)
+	}
 	if err := r.check(time.Now()); err != nil {
 		return Key{}, err
 	}
@@ -179,9 +176,14 @@ func (a *Admin) ListKeys(ctx context.Context, company string, limit int64) ([]Ke
 	if err := checkLimit(limit); err != nil {
 		return nil, err
 	}
-	id, err := companyID(ctx, a.DB, company)
+	id, err := a.companyID(ctx, company)
 	if err != nil {
 		return nil, err
+	}
+	if a.api != nil {
+		return listed[Key](limit, place{}, nil, func(at place) (*http.Response, error) {
+			return a.api.ListAPIKeys(ctx, &client.ListAPIKeysParams{Page: &at.number, Limit: &at.size, CompanyID: idText(id)})
+		})
 	}
 	keys, _, err := db.ListAPIKeys(ctx, a.DB, pg.Scope{Company: id}, pg.Page{Limit: limit})
 	if err != nil {
@@ -196,6 +198,9 @@ func (a *Admin) ListKeys(ctx context.Context, company string, limit int64) ([]Ke
 
 // RevokeKey revokes a key and those made through it, effective from the next request. It cannot be undone.
 func (a *Admin) RevokeKey(ctx context.Context, id uuid.UUID) (Key, error) {
+	if a.api != nil {
+		return a.remoteRevokeKey(ctx, id)
+	}
 	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, _ *db.APIKey) error {
 		return db.RevokeAPIKey(ctx, tx, id, actor)
 	})
@@ -204,6 +209,11 @@ func (a *Admin) RevokeKey(ctx context.Context, id uuid.UUID) (Key, error) {
 // SuspendKey refuses requests with a key, and with those made through it, until an operator resumes it. The refusal
 // contains the reason. Suspending again replaces the reason.
 func (a *Admin) SuspendKey(ctx context.Context, id uuid.UUID, reason string) (Key, error) {
+	if a.api != nil {
+		suspended := true
+		return answered[Key](a.api.UpdateAPIKey(ctx, id.String(),
+			client.APIKeyPatch{Suspended: &suspended, SuspendedReason: &reason}))
+	}
 	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, k *db.APIKey) error {
 		columns := k.Suspend(true, &reason, time.Now().UTC())
 		if err := api.CheckKey(k); err != nil {
@@ -216,6 +226,9 @@ func (a *Admin) SuspendKey(ctx context.Context, id uuid.UUID, reason string) (Ke
 // ResumeKey ends a suspension by the platform; the key stays suspended if its company has suspended it too. Without one
 // it ends that of the company.
 func (a *Admin) ResumeKey(ctx context.Context, id uuid.UUID) (Key, error) {
+	if a.api != nil {
+		return a.remoteResumeKey(ctx, id)
+	}
 	return a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, k *db.APIKey) error {
 		if k.SuspendedAt == nil {
 			if with := k.Suspension(); with != nil {
@@ -229,6 +242,9 @@ func (a *Admin) ResumeKey(ctx context.Context, id uuid.UUID) (Key, error) {
 
 // RotateKey replaces the plain key, which the answer shows. What the key may do, and the keys made through it, stay.
 func (a *Admin) RotateKey(ctx context.Context, id uuid.UUID) (Key, error) {
+	if a.api != nil {
+		return answered[Key](a.api.RotateAPIKey(ctx, id.String()))
+	}
 	plain := ""
 	shown, err := a.changeKey(ctx, id, func(ctx context.Context, tx bun.Tx, k *db.APIKey) error {
 		if k.StaffID != nil {
@@ -257,7 +273,7 @@ func (a *Admin) changeKey(
 		}
 		k := locked[0]
 		if k.RevokedAt != nil {
-			return fmt.Errorf("key %s was revoked at %s, which cannot be undone", id, cell(k.RevokedAt))
+			return revokedKey(showKey(k))
 		}
 		if err := change(ctx, tx, k); err != nil {
 			return err
@@ -288,7 +304,7 @@ func (p Printer) Keys(keys []Key) error {
 	return p.Value(keys, func(w io.Writer) {
 		row(w, "ID", "PREFIX", "NAME", "COMPANY", "STATE", "SCOPES", "PER MINUTE", "PER HOUR", "EXPIRES")
 		for _, k := range keys {
-			row(w, k.ID, k.Prefix+"…", k.Name, companyText(k.CompanyID), k.State, k.Scopes, k.RatePerMinute,
+			row(w, k.ID, k.Prefix+"…", k.Name, companyText(k.CompanyID), keyState(k.State), k.Scopes, k.RatePerMinute,
 				k.RatePerHour, k.ExpiresAt)
 		}
 	})
@@ -296,7 +312,7 @@ func (p Printer) Keys(keys []Key) error {
 
 // Key prints the new state of a key.
 func (p Printer) Key(k Key) error {
-	return p.Value(k, func(w io.Writer) { row(w, "key", k.ID, "is "+k.State) })
+	return p.Value(k, func(w io.Writer) { row(w, "key", k.ID, "is "+keyState(k.State)) })
 }
 
 func companyText(id *uuid.UUID) string {

@@ -88,6 +88,11 @@ func cell(v any) string {
 	if text == "" {
 		return "-"
 	}
+	return printable(text)
+}
+
+// printable replaces control characters by spaces.
+func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r <= 0x9f {
 			return ' '

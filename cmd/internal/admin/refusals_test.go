@@ -81,10 +81,13 @@ func TestKeys_show_why_they_are_refused(t *testing.T) {
 	b := setup(t)
 	k, err := b.CreateKey(b.ctx, admin.KeyRequest{Company: "Acme"})
 	require.NoError(t, err)
-	for _, tt := range []struct{ change, state string }{
-		{"suspended_at = now(), suspended_reason = 'leaked'", "suspended"},
-		{"expires_at = now() - interval '1 minute'", "expired"},
-		{"revoked_at = now()", "revoked"},
+	for _, tt := range []struct {
+		change string
+		state  db.KeyState
+	}{
+		{"suspended_at = now(), suspended_reason = 'leaked'", db.KeySuspended},
+		{"expires_at = now() - interval '1 minute'", db.KeyExpired},
+		{"revoked_at = now()", db.KeyRevoked},
 	} {
 		b.exec("UPDATE api_keys SET "+tt.change+" WHERE id = ?", k.ID)
 		keys, err := b.ListKeys(b.ctx, "Acme", 10)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"greenroom/activities/webhook/profiles"
+	"greenroom/api/client"
+	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
@@ -33,6 +36,7 @@ type ReplayRequest struct {
 type Replay struct {
 	ID        uuid.UUID            `json:"id"`
 	WebhookID uuid.UUID            `json:"webhookId"`
+	Kind      string               `json:"kind"`
 	Since     time.Time            `json:"since"`
 	Until     time.Time            `json:"until"`
 	Status    []string             `json:"status"`
@@ -40,22 +44,45 @@ type Replay struct {
 	State     delivery.ReplayState `json:"state"`
 	Replayed  int64                `json:"replayed"`
 	CreatedAt time.Time            `json:"createdAt"`
+	UpdatedAt time.Time            `json:"updatedAt"`
 }
 
-func showReplay(r *delivery.Replay) Replay {
+// showReplay shows a replay of a webhook with that profile.
+func showReplay(r *delivery.Replay, profile string) Replay {
 	return Replay{
-		ID: r.ID, WebhookID: r.WebhookID, Since: r.Since, Until: r.Until, Status: r.Statuses, Events: r.Events,
-		State: r.State, Replayed: r.Replayed, CreatedAt: r.CreatedAt,
+		ID: r.ID, WebhookID: r.WebhookID, Kind: r.Kind(), Since: r.Since, Until: r.Until, Status: r.Statuses,
+		Events: surface.EventNames(profile, r.Events), State: r.State, Replayed: r.Replayed, CreatedAt: r.CreatedAt,
+		UpdatedAt: r.UpdatedAt,
 	}
+}
+
+// showReplays shows replays, also of deleted webhooks.
+func showReplays(ctx context.Context, d bun.IDB, rs ...delivery.Replay) ([]Replay, error) {
+	hooks, err := delivery.WebhookNames(ctx, d, surface.Mapped(rs, func(r *delivery.Replay) uuid.UUID { return r.WebhookID }))
+	if err != nil {
+		return nil, err
+	}
+	profile := map[uuid.UUID]string{}
+	for _, w := range hooks {
+		profile[w.ID] = w.Profile
+	}
+	return surface.Mapped(rs, func(r *delivery.Replay) Replay { return showReplay(r, profile[r.WebhookID]) }), nil
 }
 
 // GetReplay returns a replay with its state and the number of deliveries sent again so far.
 func (a *Admin) GetReplay(ctx context.Context, id uuid.UUID) (Replay, error) {
+	if a.api != nil {
+		return answered[Replay](a.api.FindReplay(ctx, id.String()))
+	}
 	r, err := delivery.FindReplay(ctx, a.DB, id)
 	if err != nil {
 		return Replay{}, describeMissing(err, "replay", id)
 	}
-	return showReplay(r), nil
+	shown, err := showReplays(ctx, a.DB, *r)
+	if err != nil {
+		return Replay{}, err
+	}
+	return shown[0], nil
 }
 
 // ListReplays returns the newest replays of a webhook, or of all for the zero id.
@@ -63,35 +90,48 @@ func (a *Admin) ListReplays(ctx context.Context, webhook uuid.UUID, limit int64)
 	if err := checkLimit(limit); err != nil {
 		return nil, err
 	}
+	if a.api != nil {
+		if webhook == uuid.Nil {
+			return nil, errors.New("--webhook is required through the API, which lists the replays of one webhook")
+		}
+		return listed[Replay](limit, place{}, nil, func(at place) (*http.Response, error) {
+			return a.api.ListReplays(ctx, webhook.String(), &client.ListReplaysParams{Page: &at.number, Limit: &at.size})
+		})
+	}
 	found, err := delivery.NewestReplays(ctx, a.DB, webhook, limit)
 	if err != nil {
 		return nil, err
 	}
-	shown := make([]Replay, len(found))
-	for i := range found {
-		shown[i] = showReplay(&found[i])
-	}
-	return shown, nil
+	return showReplays(ctx, a.DB, found...)
 }
 
 // PauseReplay pauses a running replay.
 func (a *Admin) PauseReplay(ctx context.Context, id uuid.UUID) (Replay, error) {
-	return a.changeReplay(ctx, id, delivery.PauseReplay)
+	return a.changeReplay(ctx, id, delivery.PauseReplay, (*client.ClientWithResponses).PauseReplay)
 }
 
 // ResumeReplay continues a paused replay.
 func (a *Admin) ResumeReplay(ctx context.Context, id uuid.UUID) (Replay, error) {
-	return a.changeReplay(ctx, id, delivery.ResumeReplay)
+	return a.changeReplay(ctx, id, delivery.ResumeReplay, (*client.ClientWithResponses).ResumeReplay)
 }
 
 // CancelReplay ends a replay. What it has sent again stays.
 func (a *Admin) CancelReplay(ctx context.Context, id uuid.UUID) (Replay, error) {
-	return a.changeReplay(ctx, id, delivery.CancelReplay)
+	return a.changeReplay(ctx, id, delivery.CancelReplay, (*client.ClientWithResponses).CancelReplay)
 }
 
 func (a *Admin) changeReplay(
 	ctx context.Context, id uuid.UUID, change func(context.Context, bun.Tx, uuid.UUID) (*delivery.Replay, error),
+	remote func(*client.ClientWithResponses, context.Context, string, string, ...client.RequestEditorFn) (
+		*http.Response, error),
 ) (Replay, error) {
+	if a.api != nil {
+		r, err := a.GetReplay(ctx, id)
+		if err != nil {
+			return r, err
+		}
+		return answered[Replay](remote(a.api, ctx, r.WebhookID.String(), id.String()))
+	}
 	var shown Replay
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		r, err := change(ctx, tx, id)
@@ -102,7 +142,11 @@ func (a *Admin) changeReplay(
 		case err != nil:
 			return describeMissing(err, "replay", id)
 		}
-		shown = showReplay(r)
+		all, err := showReplays(ctx, tx, *r)
+		if err != nil {
+			return err
+		}
+		shown = all[0]
 		return db.Audit(ctx, tx, &db.AuditEntry{
 			CompanyID: r.CompanyID, Actor: actor, Action: db.AuditUpdated, TargetType: db.AuditedReplay, TargetID: id.String(),
 			After: map[string]any{"state": r.State},
@@ -138,19 +182,25 @@ func (a *Admin) FollowReplay(ctx context.Context, id uuid.UUID, seen func(Replay
 	}
 }
 
-// ReplayCount is the output for a replay that was not started.
+// ReplayCount is the output for a replay that was not started: how many deliveries it would send again.
 type ReplayCount struct {
 	WebhookID uuid.UUID `json:"webhookId"`
 	Since     time.Time `json:"since"`
 	Until     time.Time `json:"until"`
-	Status    []string  `json:"status"`
-	Events    []string  `json:"events"`
-	// Deliveries would be sent again.
-	Deliveries int64 `json:"deliveries"`
+	// Matching are all of them if IsExact. The database counts all; the API looks at the first 10,000 deliveries of the
+	// time and estimates the others.
+	Matching  int64 `json:"matching"`
+	IsExact   bool  `json:"isExact"`
+	Estimated int64 `json:"estimated"`
 }
 
 // CountReplay returns how many deliveries a replay would send again now. It changes nothing.
 func (a *Admin) CountReplay(ctx context.Context, r ReplayRequest) (ReplayCount, error) {
+	if a.api != nil {
+		count, err := answered[ReplayCount](a.api.CreateReplay(ctx, r.Webhook.String(), r.body(true)))
+		count.WebhookID = r.Webhook
+		return count, err
+	}
 	w, err := delivery.GetWebhook(ctx, a.DB, r.Webhook)
 	if err != nil {
 		return ReplayCount{}, describeMissing(err, "webhook", r.Webhook)
@@ -161,12 +211,15 @@ func (a *Admin) CountReplay(ctx context.Context, r ReplayRequest) (ReplayCount, 
 	}
 	n, err := delivery.CountReplay(ctx, a.DB, row)
 	return ReplayCount{
-		WebhookID: w.ID, Since: row.Since, Until: row.Until, Status: row.Statuses, Events: row.Events, Deliveries: n,
+		WebhookID: w.ID, Since: row.Since, Until: row.Until, Matching: n, IsExact: true, Estimated: n,
 	}, err
 }
 
 // Replay starts a workflow that sends the matching deliveries again. It does not wait for the workflow.
 func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
+	if a.api != nil {
+		return answered[Replay](a.api.CreateReplay(ctx, r.Webhook.String(), r.body(false)))
+	}
 	var shown Replay
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		w, err := delivery.GetWebhook(ctx, tx, r.Webhook)
@@ -180,10 +233,24 @@ func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
 		if err := delivery.CreateReplay(ctx, tx, row); err != nil {
 			return err
 		}
-		shown = showReplay(row)
+		shown = showReplay(row, w.Profile)
 		return audit(ctx, tx, w.Company(), db.AuditCreated, db.AuditedReplay, row.ID)
 	})
 	return shown, err
+}
+
+// body is the request as the API takes it.
+func (r ReplayRequest) body(dryRun bool) client.ReplayInput {
+	body := client.ReplayInput{DryRun: &dryRun, Since: r.Since, Until: given(r.Until)}
+	if len(r.Statuses) > 0 {
+		statuses := surface.Mapped(r.Statuses, func(s *string) client.ReplayInputStatus { return client.ReplayInputStatus(*s) })
+		body.Status = &statuses
+	}
+	if len(r.Events) > 0 {
+		events := remoteEvents(r.Events)
+		body.Events = &events
+	}
+	return body
 }
 
 func (r ReplayRequest) row(w *delivery.Webhook, now time.Time) (*delivery.Replay, error) {
@@ -206,6 +273,8 @@ func (r ReplayRequest) row(w *delivery.Webhook, now time.Time) (*delivery.Replay
 	case len(row.Statuses) == 0:
 		row.Statuses = []string{string(delivery.Failed)}
 	}
+	slices.Sort(row.Statuses)
+	row.Statuses = slices.Compact(row.Statuses)
 	for _, s := range row.Statuses {
 		if status := delivery.Status(s); !status.Ended() {
 			ended := join(endedStatuses())
@@ -261,11 +330,13 @@ func (p Printer) ReplayChange(r Replay) error {
 // ReplayCount prints how many deliveries a replay would send.
 func (p Printer) ReplayCount(c ReplayCount) error {
 	return p.Value(c, func(out io.Writer) {
-		row(out, "would replay", fmt.Sprintf("%d deliveries", c.Deliveries))
+		many := fmt.Sprintf("%d deliveries", c.Matching)
+		if !c.IsExact {
+			many = fmt.Sprintf("about %d deliveries: %d of the first 10000 of that time match", c.Estimated, c.Matching)
+		}
+		row(out, "would replay", many)
 		row(out, "webhook", c.WebhookID)
 		row(out, "from", c.Since)
 		row(out, "until", c.Until)
-		row(out, "of status", c.Status)
-		row(out, "of events", c.Events)
 	})
 }

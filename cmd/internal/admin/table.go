@@ -143,5 +143,7 @@ var stateColours = map[string]color.Attribute{
 	"warning": color.FgYellow,
 	"failed":  color.FgRed, "circuit open": color.FgRed, "revoked": color.FgRed, "expired": color.FgRed,
 	"deleted": color.FgRed, "missing": color.FgRed, "problem": color.FgRed,
-	"canceled": color.Faint,
+	"canceled":  color.Faint,
+	"SCHEDULED": color.FgCyan, "IN_PROGRESS": color.FgCyan, "COMPLETED": color.FgGreen, "FAILED": color.FgRed,
+	"CANCELED": color.Faint,
 }

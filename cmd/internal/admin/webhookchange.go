@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
 	"greenroom/api"
+	"greenroom/api/client"
 	"greenroom/api/surface"
 	"greenroom/db"
 	"greenroom/db/delivery"
@@ -28,21 +30,29 @@ type WebhookDetail struct {
 	RateLimit       int      `json:"rateLimit"`
 	CircuitRecovery *string  `json:"circuitRecovery"`
 	// Filter selects among the events by their content; nil: all.
-	Filter         *string   `json:"filter"`
-	HeldByPlatform bool      `json:"heldByPlatform"`
-	UpdatedAt      time.Time `json:"updatedAt"`
+	Filter         json.RawMessage `json:"filter"`
+	HeldByPlatform bool            `json:"heldByPlatform"`
+	UpdatedAt      time.Time       `json:"updatedAt"`
 }
 
 func showWebhookDetail(w *delivery.Webhook) WebhookDetail {
-	return WebhookDetail{
+	shown := WebhookDetail{
 		Webhook: showWebhook(w), Description: w.Description, HasAuth: w.Auth != nil, RateLimit: w.RateLimit,
 		Headers:         surface.Mapped(w.Headers, func(h *delivery.WebhookHeader) string { return h.Name }),
-		CircuitRecovery: w.CircuitRecovery, Filter: w.Filter, HeldByPlatform: w.HeldByPlatform, UpdatedAt: w.UpdatedAt,
+		CircuitRecovery: w.CircuitRecovery, HeldByPlatform: w.HeldByPlatform, UpdatedAt: w.UpdatedAt,
 	}
+	if w.Filter != nil {
+		shown.Filter = json.RawMessage(*w.Filter)
+	}
+	return shown
 }
 
 // GetWebhook returns a webhook.
 func (a *Admin) GetWebhook(ctx context.Context, id uuid.UUID) (WebhookDetail, error) {
+	if a.api != nil {
+		w, err := answered[remoteWebhook](a.api.GetWebhook(ctx, id.String()))
+		return w.shown(), err
+	}
 	w, err := delivery.GetWebhook(ctx, a.DB, id)
 	if err != nil {
 		return WebhookDetail{}, describeMissing(err, "webhook", id)
@@ -54,7 +64,7 @@ func (a *Admin) GetWebhook(ctx context.Context, id uuid.UUID) (WebhookDetail, er
 type WebhookChange struct {
 	URL, Name, Description *string
 	// Events are names or numbers in the profile.
-	Events    []string
+	Events    *[]string
 	RateLimit *int
 	// CircuitRecovery is "manual" or "probe"; "" means the setting circuit.recovery.
 	CircuitRecovery *string
@@ -67,6 +77,12 @@ const maxRateLimit = 10_000
 // UpdateWebhook changes a webhook. A URL at another scheme, host or port drops headers and credentials, and gives a
 // webhook whose deliveries carry a key a new signing secret, which only the returned value has.
 func (a *Admin) UpdateWebhook(ctx context.Context, id uuid.UUID, change WebhookChange) (WebhookDetail, error) {
+	if change == (WebhookChange{}) {
+		return WebhookDetail{}, errors.New("there is nothing to change: see greenroom webhooks update --help")
+	}
+	if a.api != nil {
+		return a.remoteUpdateWebhook(ctx, id, change)
+	}
 	var shown WebhookDetail
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		w, err := delivery.LockWebhook(ctx, tx, id)
@@ -104,7 +120,7 @@ func (a *Admin) apply(change WebhookChange, w *delivery.Webhook) (columns []stri
 	}
 	if change.URL != nil {
 		if err := a.CheckURL(*change.URL); err != nil {
-			return nil, nil, fmt.Errorf("--%w", err)
+			return nil, nil, asFlag(err)
 		}
 		if columns, secret, err = surface.MoveWebhook(a.Box, w, *change.URL); err != nil {
 			return nil, nil, err
@@ -115,7 +131,7 @@ func (a *Admin) apply(change WebhookChange, w *delivery.Webhook) (columns []stri
 		if err != nil {
 			return nil, nil, err
 		}
-		if w.Events, err = eventTypes(p, change.Events); err != nil {
+		if w.Events, err = eventTypes(p, *change.Events); err != nil {
 			return nil, nil, err
 		}
 		columns = append(columns, "events")
@@ -129,13 +145,10 @@ func (a *Admin) apply(change WebhookChange, w *delivery.Webhook) (columns []stri
 		}
 	}
 	if err := api.CheckWebhook(w); err != nil {
-		return nil, nil, fmt.Errorf("--%w", err)
+		return nil, nil, asFlag(err)
 	}
 	more, err := change.applySettings(w)
 	columns = append(columns, more...)
-	if err == nil && len(columns) == 0 {
-		err = errors.New("there is nothing to change: see greenroom webhooks update --help")
-	}
 	return columns, secret, err
 }
 
@@ -172,6 +185,10 @@ type TestResult struct {
 
 // TestWebhook has a worker send a ping, and waits for its outcome.
 func (a *Admin) TestWebhook(ctx context.Context, id uuid.UUID) (TestResult, error) {
+	if a.api != nil {
+		r, err := answered[api.TestResult](a.api.TestWebhook(ctx, id.String(), client.TestInput{}))
+		return TestResult{id, &r}, err
+	}
 	w, err := delivery.GetWebhook(ctx, a.DB, id)
 	if err != nil {
 		return TestResult{}, describeMissing(err, "webhook", id)
@@ -191,7 +208,7 @@ func (p Printer) WebhookDetail(w WebhookDetail) error {
 		row(out, "profile", w.Profile)
 		row(out, "events", w.Events)
 		if w.Filter != nil {
-			row(out, "filter", *w.Filter)
+			row(out, "filter", string(w.Filter))
 		}
 		row(out, "state", w.State)
 		row(out, "disabled because", w.DisabledReason)

@@ -66,7 +66,7 @@ func showWebhook(w *delivery.Webhook) Webhook {
 		URL:                 w.URL,
 		Name:                w.Name,
 		Events:              eventNames(w),
-		State:               webhookState(w),
+		State:               webhookState(w.CircuitOpenedAt, w.IsActive),
 		IsActive:            w.IsActive,
 		DisabledReason:      w.DisabledReason,
 		ConsecutiveFailures: w.ConsecutiveFailures,
@@ -84,11 +84,11 @@ func (w Webhook) sourceCompany() *uuid.UUID {
 }
 
 // webhookState returns why nothing is sent, or "active".
-func webhookState(w *delivery.Webhook) string {
+func webhookState(circuitOpenedAt *time.Time, isActive bool) string {
 	switch {
-	case w.CircuitOpenedAt != nil:
+	case circuitOpenedAt != nil:
 		return "circuit open"
-	case !w.IsActive:
+	case !isActive:
 		return "inactive"
 	}
 	return "active"
@@ -108,6 +108,9 @@ func Profiles() []string { return profiles.Names() }
 
 // CreateWebhook creates a webhook. The returned value has the signing secret; the row has it encrypted.
 func (a *Admin) CreateWebhook(ctx context.Context, r WebhookRequest) (Webhook, error) {
+	if a.api != nil {
+		return a.remoteCreateWebhook(ctx, r)
+	}
 	w, err := a.newWebhook(ctx, r)
 	if err != nil {
 		return Webhook{}, err
@@ -139,7 +142,7 @@ func (a *Admin) newWebhook(ctx context.Context, r WebhookRequest) (*delivery.Web
 		return nil, fmt.Errorf("--profile must be one of %s, not %q", strings.Join(profiles.Names(), ", "), r.Profile)
 	}
 	if err := a.CheckURL(r.URL); err != nil {
-		return nil, fmt.Errorf("--%w", err)
+		return nil, asFlag(err)
 	}
 	now := time.Now().UTC()
 	w := &delivery.Webhook{
@@ -147,24 +150,35 @@ func (a *Admin) newWebhook(ctx context.Context, r WebhookRequest) (*delivery.Web
 		MaxRetries: len(profile.Schedule), TimeoutMS: int(profile.Timeout.Milliseconds()), CreatedAt: now, UpdatedAt: now,
 	}
 	if err := api.CheckWebhook(w); err != nil {
-		return nil, fmt.Errorf("--%w", err)
+		return nil, asFlag(err)
 	}
 	if w.Events, err = eventTypes(profile, r.Events); err != nil {
 		return nil, err
 	}
-	w.CompanyID, err = r.company(ctx, a.DB)
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	w.CompanyID, err = a.companyID(ctx, r.Company)
 	w.OwnerCompanyID = w.CompanyID
 	return w, err
 }
 
-func (r WebhookRequest) company(ctx context.Context, d bun.IDB) (*uuid.UUID, error) {
+// asFlag names the flag in an error that begins with the name of a field.
+func asFlag(err error) error {
+	if rest, isURL := strings.CutPrefix(err.Error(), "url "); isURL {
+		return errors.New("--endpoint " + rest)
+	}
+	return fmt.Errorf("--%w", err)
+}
+
+func (r WebhookRequest) check() error {
 	switch {
 	case r.Platform && r.Company != "":
-		return nil, errors.New("--platform creates a webhook for every company and cannot be used with --company")
+		return errors.New("--platform creates a webhook for every company and cannot be used with --company")
 	case !r.Platform && r.Company == "":
-		return nil, errors.New("--company NAME_OR_ID is required, or --platform for the events of every company")
+		return errors.New("--company NAME_OR_ID is required, or --platform for the events of every company")
 	}
-	return companyID(ctx, d, r.Company)
+	return nil
 }
 
 // eventTypes returns the domain types for names or numbers of a profile's events, without duplicates.
@@ -196,9 +210,12 @@ func eventType(p *webhook.Profile, text string) ([]string, error) {
 
 // ListWebhooks returns the webhooks that receive events of one company, or all webhooks for "".
 func (a *Admin) ListWebhooks(ctx context.Context, company string) ([]Webhook, error) {
-	id, err := companyID(ctx, a.DB, company)
+	id, err := a.companyID(ctx, company)
 	if err != nil {
 		return nil, err
+	}
+	if a.api != nil {
+		return a.remoteWebhooks(ctx, id)
 	}
 	hooks, err := delivery.ListWebhooks(ctx, a.DB, pg.Scope{Company: id})
 	if err != nil {
@@ -213,6 +230,9 @@ func (a *Admin) ListWebhooks(ctx context.Context, company string) ([]Webhook, er
 
 // ResetCircuit closes a webhook's circuit and activates the webhook. Its paused deliveries are sent at a rising rate.
 func (a *Admin) ResetCircuit(ctx context.Context, id uuid.UUID) (Webhook, error) {
+	if a.api != nil {
+		return shownWebhook(answered[remoteWebhook](a.api.ResetCircuit(ctx, id.String())))
+	}
 	var shown Webhook
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		w, err := delivery.ResetCircuit(ctx, tx, id)
@@ -227,6 +247,9 @@ func (a *Admin) ResetCircuit(ctx context.Context, id uuid.UUID) (Webhook, error)
 
 // DeleteWebhook deletes a webhook and cancels its deliveries that have not ended. It returns the deleted webhook.
 func (a *Admin) DeleteWebhook(ctx context.Context, id uuid.UUID) (Webhook, error) {
+	if a.api != nil {
+		return a.remoteDeleteWebhook(ctx, id)
+	}
 	var shown Webhook
 	err := pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		w, err := delivery.GetWebhook(ctx, tx, id)

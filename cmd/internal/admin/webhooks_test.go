@@ -71,8 +71,8 @@ func TestCreateWebhook(t *testing.T) {
 		good := admin.WebhookRequest{Company: "Acme", Profile: "instaview", URL: "https://a.example", Events: []string{"5"}}
 		for want, spoil := range map[string]func(*admin.WebhookRequest){
 			`--profile must be one of insta`:                 func(r *admin.WebhookRequest) { r.Profile = "x" },
-			"--url must use https":                           func(r *admin.WebhookRequest) { r.URL = "http://a.example" },
-			"--url must not point to a private, local":       func(r *admin.WebhookRequest) { r.URL = "https://127.0.0.1" },
+			"--endpoint must use https":                      func(r *admin.WebhookRequest) { r.URL = "http://a.example" },
+			"--endpoint must not point to a private, local":  func(r *admin.WebhookRequest) { r.URL = "https://127.0.0.1" },
 			`profile instaview has no event "6"; it has:`:    func(r *admin.WebhookRequest) { r.Events = []string{"6"} },
 			"--name must be at most 255 characters":          func(r *admin.WebhookRequest) { r.Name = long },
 			"--event is required":                            func(r *admin.WebhookRequest) { r.Events = nil },

@@ -12,6 +12,7 @@ import (
 
 	"greenroom/activities/webhook"
 	"greenroom/api"
+	"greenroom/api/client"
 	"greenroom/db"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
@@ -30,6 +31,13 @@ func (a *Admin) RotateSecret(
 ) (out RotatedSecret, err error) {
 	if overlap < 0 || overlap > api.SecretOverlapMost {
 		return out, errors.New("--overlap must be 0 to 7d")
+	}
+	if a.api != nil {
+		seconds := int(overlap.Seconds())
+		out.RotatedSecret, err = answered[api.RotatedSecret](a.api.RotateWebhookSecret(ctx, id.String(), nil,
+			client.SecretRotation{Secret: given(text), OverlapSeconds: &seconds}))
+		out.WebhookID = id
+		return out, err
 	}
 	secret := webhook.GenerateSecret()
 	if text != "" {
@@ -56,6 +64,9 @@ func (a *Admin) RotateSecret(
 
 // Secrets lists the signing secrets in use, the current one first.
 func (a *Admin) Secrets(ctx context.Context, id uuid.UUID) ([]api.WebhookSecret, error) {
+	if a.api != nil {
+		return answered[[]api.WebhookSecret](a.api.ListWebhookSecrets(ctx, id.String()))
+	}
 	w, err := delivery.GetWebhook(ctx, a.DB, id)
 	if err != nil {
 		return nil, describeMissing(err, "webhook", id)
@@ -67,6 +78,12 @@ func (a *Admin) Secrets(ctx context.Context, id uuid.UUID) ([]api.WebhookSecret,
 func (a *Admin) RevokeSecret(
 	ctx context.Context, id uuid.UUID, fingerprint string,
 ) (left []api.WebhookSecret, err error) {
+	if a.api != nil {
+		if _, err := answered[none](a.api.RevokeWebhookSecret(ctx, id.String(), fingerprint)); err != nil {
+			return nil, err
+		}
+		return a.Secrets(ctx, id)
+	}
 	err = pg.InTx(ctx, a.DB, func(ctx context.Context, tx bun.Tx) error {
 		w, err := delivery.GetWebhook(ctx, tx, id)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/subosito/gotenv"
 )
@@ -16,7 +17,7 @@ type Settings struct {
 
 // LoadSettings reads GREENROOM_URL, GREENROOM_API_KEY and GREENROOM_TEMPORAL_UI from the environment and, if they
 // are not set there, from the file dev.env that `greenroom dev` writes to GREENROOM_DEV_DIR (default .data) when it is
-// ready.
+// ready. The file's key is for the file's API alone: it is not sent to another URL.
 func LoadSettings(getenv func(string) string) (Settings, error) {
 	dir := getenv("GREENROOM_DEV_DIR")
 	if dir == "" {
@@ -35,6 +36,9 @@ func LoadSettings(getenv func(string) string) (Settings, error) {
 	}
 	s := Settings{
 		URL: setting("GREENROOM_URL"), APIKey: setting("GREENROOM_API_KEY"), TemporalUI: setting("GREENROOM_TEMPORAL_UI"),
+	}
+	if getenv("GREENROOM_API_KEY") == "" && strings.TrimRight(s.URL, "/") != strings.TrimRight(file["GREENROOM_URL"], "/") {
+		return Settings{}, fmt.Errorf("there is no key for the API at %s: set --key or GREENROOM_API_KEY", s.URL)
 	}
 	if s.URL == "" || s.APIKey == "" {
 		return Settings{}, fmt.Errorf(

@@ -26,8 +26,18 @@ func TestLoadSettings(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, client.Settings{URL: "http://a", APIKey: "sk_a", TemporalUI: "http://ui"}, s)
 
-	env["GREENROOM_URL"] = "http://b"
+	env["GREENROOM_URL"] = "http://a/"
 	s, err = client.LoadSettings(getenv)
 	require.NoError(t, err)
-	assert.Equal(t, "http://b", s.URL, "the environment takes precedence")
+	assert.Equal(t, "sk_a", s.APIKey, "the same API")
+
+	env["GREENROOM_URL"] = "http://b"
+	_, err = client.LoadSettings(getenv)
+	require.EqualError(t, err, "there is no key for the API at http://b: set --key or GREENROOM_API_KEY",
+		"the key of one API is not sent to another")
+
+	env["GREENROOM_API_KEY"] = "sk_b"
+	s, err = client.LoadSettings(getenv)
+	require.NoError(t, err)
+	assert.Equal(t, "http://b sk_b", s.URL+" "+s.APIKey, "the environment takes precedence")
 }

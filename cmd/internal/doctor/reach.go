@@ -78,7 +78,7 @@ func (e *examination) receivers(ctx context.Context) {
 
 // receiverCure says what mends a failure to connect to a webhook's host.
 func receiverCure(kind webhook.ErrorKind, hook admin.ID) string {
-	change := fmt.Sprintf("greenroom webhooks update %s --url URL", hook)
+	change := fmt.Sprintf("greenroom webhooks update %s --endpoint URL", hook)
 	switch kind {
 	case webhook.KindBlocked:
 		return change + ", or allow it: GREENROOM_EGRESS_ALLOW_HTTP, _ALLOW_PRIVATE or _ALLOW_LOOPBACK=true"

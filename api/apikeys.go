@@ -148,10 +148,7 @@ func (s *server) createKey(c *gin.Context) error {
 
 func (s *server) newKey(c *gin.Context, in *keyInput) (*db.APIKey, error) {
 	scopes, err := knownScopes(in.Scopes)
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(checkNetworks(in.AllowedIPs), checkExpiry(in.ExpiresAt)); err != nil {
+	if err := surface.Faults(err, checkNetworks(in.AllowedIPs), checkExpiry(in.ExpiresAt)); err != nil {
 		return nil, err
 	}
 	company, err := s.ExistingCompanyID(c, in.CompanyID)

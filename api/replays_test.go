@@ -87,6 +87,12 @@ func TestReplays(t *testing.T) {
 		b.do("GET", path+"/"+uuid.NewString(), nil).fails(404, "RESOURCE_NOT_FOUND")
 		other := "/webhooks/" + b.newHook(0)["id"].(string) + "/replays/" + one[len(path)+1:]
 		b.do("GET", other, nil).fails(404, "RESOURCE_NOT_FOUND")
+
+		id := one[len(path)+1:]
+		require.Equal(t, b.get(one), b.get("/replays/"+id))
+		b.as(b.otherKey, "GET", "/replays/"+id, nil).fails(403, "RESOURCE_ACCESS_DENIED")
+		b.do("GET", "/replays/"+uuid.NewString(), nil).fails(404, "RESOURCE_NOT_FOUND")
+		b.do("GET", "/replays/x", nil).fails(404, "RESOURCE_NOT_FOUND")
 	})
 }
 

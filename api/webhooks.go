@@ -263,20 +263,14 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 	if _, err := surface.ProfileOf(in.Profile); err != nil {
 		return nil, nil, err
 	}
-	isAsymmetric, err := algorithms(in.SignatureAlgorithms)
-	if err != nil {
-		return nil, nil, err
-	}
+	isAsymmetric, wrongAlgorithms := algorithms(in.SignatureAlgorithms)
 	key := surface.Caller(c).Key
 	company, err := s.webhookCompany(c, in.CompanyID)
 	if err != nil {
 		return nil, nil, err
 	}
-	events, err := s.ResolveFor(c.Request.Context(), in.Events, in.Profile, typesOf(company, key.CompanyID))
-	if err != nil {
-		return nil, nil, err
-	}
-	return s.NewWebhook(key, &surface.WebhookSpec{
+	events, wrongEvents := s.ResolveFor(c.Request.Context(), in.Events, in.Profile, typesOf(company, key.CompanyID))
+	w, secret, err = s.NewWebhook(key, &surface.WebhookSpec{
 		Profile:         in.Profile,
 		URL:             in.URL,
 		Events:          events,
@@ -294,6 +288,7 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		OrderingBlocks:  in.OrderingOnFailure != nil && *in.OrderingOnFailure == blockSubject,
 		Asymmetric:      isAsymmetric,
 	})
+	return w, secret, surface.Faults(wrongAlgorithms, wrongEvents, err)
 }
 
 // typesOf returns the company whose custom event types a webhook may use: its own company, or else its owner.
@@ -367,6 +362,10 @@ func (s *server) updateWebhook(c *gin.Context) error {
 		return err
 	}
 	events, err := s.patchedEvents(c.Request.Context(), &in, w) // before the transaction: it needs a connection of its own
+	if in.URL.Set {
+		_, wrongURL := s.CheckedURL(in.URL.Value)
+		err = surface.Faults(err, wrongURL)
+	}
 	if err != nil {
 		return err
 	}

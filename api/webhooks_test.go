@@ -47,14 +47,17 @@ func TestWebhookCreate(t *testing.T) {
 			delete(got, k)
 		}
 		require.Equal(t, object{
-			"apiKeyId":    row.APIKeyID.String(),
-			"companyId":   b.company.String(),
-			"url":         hookURL,
-			"name":        "Production Webhook",
-			"description": "…",
-			"events":      []any{"interview.completed", "analysis.completed"},
-			"filter":      nil, "notifyEmail": nil,
-			"isActive": true,
+			"apiKeyId":       row.APIKeyID.String(),
+			"companyId":      b.company.String(),
+			"ownerCompanyId": b.company.String(),
+			"heldByPlatform": false,
+			"url":            hookURL,
+			"name":           "Production Webhook",
+			"description":    "…",
+			"events":         []any{"interview.completed", "analysis.completed"},
+			"filter":         nil,
+			"notifyEmail":    nil,
+			"isActive":       true,
 			"headers": []any{
 				object{"name": "Authorization", "isMasked": true},
 				object{"name": "X-Custom-Header", "isMasked": false},
@@ -420,4 +423,37 @@ func TestWebhookFilter(t *testing.T) {
 		"not_an_object":  object{"url": hookURL, "events": []int{0}, "filter": []int{}},
 		"empty":          object{"url": hookURL, "events": []int{0}, "filter": object{}},
 	})
+}
+
+// All faults of a body are named at once; the first one is the error, as if it were alone.
+func TestBodies_have_all_faults_named(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	bad := object{"url": "ftp://a.example", "events": []any{"interview.strated"}, "signatureAlgorithms": []string{"v2"}}
+	require.Equal(t, []any{"signatureAlgorithms", "events", "url"}, b.fieldsOf(
+		b.do("POST", "/webhooks", bad).fails(400, "VALIDATION_ERROR", "signatureAlgorithms").Error.Details["errors"]))
+	require.Equal(t, []any{"nme", "events", "rateLimit"}, b.fieldsOf(b.do("POST", "/webhooks", object{
+		"url": hookURL, "nme": "x", "rateLimit": -1,
+	}).fails(400, "VALIDATION_ERROR", "nme").Error.Details["errors"]))
+	hook := idOf(b.newHook(0))
+	require.Equal(t, []any{"events", "url"}, b.fieldsOf(b.do("PATCH", "/webhooks/"+hook, object{
+		"url": "https://10.0.0.1/", "events": []any{"no"},
+	}).fails(400, "VALIDATION_ERROR", "events").Error.Details["errors"]))
+	require.Equal(t, []any{"scopes", "allowedIPs", "expiresAt"}, b.fieldsOf(b.do("POST", "/api-keys", object{
+		"name": "x", "scopes": []string{"all"}, "allowedIPs": []string{"?"}, "expiresAt": "2001-01-01T00:00:00Z",
+	}).fails(400, "VALIDATION_ERROR", "scopes").Error.Details["errors"]))
+	one := b.do("POST", "/interviews", object{"job": object{"title": "Engineer", "jobTitle": "Engineer"}, "candidate": object{
+		"firstName": "A", "lastName": "B", "email": "a@b.example", "gdprExpiryDate": "2100-01-01",
+	}, "agentId": uuid.New()}).fails(400, "VALIDATION_ERROR", "job.title").Error
+	require.Equal(t, "job.title is not a known field; did you mean job.jobTitle?", one.Message)
+	require.NotContains(t, one.Details, "errors", "there is one fault")
+}
+
+func (b *bundle) fieldsOf(faults any) (fields []any) {
+	b.t.Helper()
+	list, _ := faults.([]any)
+	for _, one := range list {
+		fields = append(fields, one.(object)["field"])
+	}
+	return fields
 }

@@ -2,19 +2,21 @@
 // and reports under /ai-interviews, and the same under /api/v2, which the original's base URL adds.
 //
 // An AI interview is a job with an agent, a response is an interview. Ids are integers, answers have no envelope, and
-// an error is {"error": "<sentence>"} (reference 2.9). Fields that the contract does not name are ignored: clients
+// an error is {"error": "<sentence>"} (reference 2.7). Fields that the contract does not name are ignored: clients
 // write back what they have read, and more. The contract is api/openapi/ai-interviews.yaml; where the reference is
 // silent, it says what was chosen.
 package aiinterviews
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -86,8 +88,9 @@ func fail(c *gin.Context, e *surface.Error) {
 		c.JSON(e.Status, refusal{Error: e.Code, Message: e.Message})
 	case surface.CodeQuota: // as for invitations
 		c.JSON(http.StatusForbidden, refusal{Error: codeExhausted, Message: e.Message})
-	default:
-		c.JSON(e.Status, refusal{Error: e.Message})
+	default: // one sentence names all faults, as the original's does (reference 2.9)
+		faults := surface.Mapped(e.Faults(), func(f *surface.Fault) string { return f.Message })
+		c.JSON(e.Status, refusal{Error: cmp.Or(strings.Join(faults, "; "), e.Message)})
 	}
 }
 

@@ -250,3 +250,11 @@ func TestForeignKey(t *testing.T) {
 	b.Tx(func(tx bun.Tx) error { return db.DeleteJob(b.Ctx, tx, b.job.ID) })
 	require.Equal(t, http.StatusNotFound, b.get(path("/invited/%d", b.job.Number)).Status)
 }
+
+// As the original does: one sentence names all faults.
+func TestBodies_have_all_faults_named(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.fails(b.post(settings, `{"webhooks":{"auth":{"type":"basic","basic":{}}},"updateAll":5}`), 400,
+		"webhooks.auth.basic.username is required; webhooks.auth.basic.password is required; updateAll must be true or false")
+}

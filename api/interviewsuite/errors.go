@@ -13,21 +13,23 @@ import (
 // fail writes an error in the format of the original's framework (reference 2.2): a field's error as a list of
 // sentences under the field's name, any other as detail.
 func fail(c *gin.Context, e *surface.Error) {
-	if field := e.Field(); field != "" && e.Status == http.StatusBadRequest {
+	if e.Field() == "" || e.Status != http.StatusBadRequest {
+		c.JSON(e.Status, gin.H{"detail": detail(c, e)})
+		return
+	}
+	faults := map[string][]string{}
+	for _, f := range e.Faults() {
+		field := f.Field
 		if i := strings.IndexAny(field, ".["); i > 0 { // an error inside a list or an object belongs to the field
 			field = field[:i]
 		}
-		c.JSON(e.Status, gin.H{field: []string{fieldSentence(e)}})
-		return
+		sentence := f.Message + "."
+		if f.Missing() {
+			sentence = "This field is required."
+		}
+		faults[field] = append(faults[field], sentence)
 	}
-	c.JSON(e.Status, gin.H{"detail": detail(c, e)})
-}
-
-func fieldSentence(e *surface.Error) string {
-	if e.Code == surface.CodeMissing {
-		return "This field is required."
-	}
-	return e.Message + "."
+	c.JSON(e.Status, faults)
 }
 
 // detail returns the framework's sentence for the error, or Greenroom's message where the framework has none.

@@ -2,8 +2,10 @@ package interviewsuite_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,4 +113,15 @@ func TestBadInputIsRefusedAndLeavesNothing(t *testing.T) {
 			)
 		}
 	})
+}
+
+// As the original's framework does: each field has the list of its faults.
+func TestBodies_have_all_faults_named(t *testing.T) {
+	b := setup(t)
+	r := b.Do("PATCH", b.path(b.project()), `{"maximum_score": "x", "labels": [1, 2], "name": 5}`)
+	faults := r.Is(http.StatusBadRequest)
+	require.ElementsMatch(t, []string{"maximum_score", "labels", "name"}, slices.Collect(maps.Keys(faults)))
+	for field, sentences := range faults {
+		require.NotEmpty(t, sentences, field)
+	}
 }

@@ -32,7 +32,7 @@ const MaxBody = 1 << 20
 const SmallBody = 64 << 10
 
 // Bind decodes the body into a T, strictly: one I-JSON object of at most the route's limit that only has fields of T. A
-// refusal names the field. T's tags: json (the name, case-sensitive), validate (the rules of validate.go; "required"
+// refusal names the fields. T's tags: json (the name, case-sensitive), validate (the rules of validate.go; "required"
 // means sent and not null), null:"ok" (an Opt that may be null).
 func Bind[T any](c *gin.Context) (T, error) { return bind[T](c, decoder{}) }
 
@@ -200,25 +200,26 @@ func (d decoder) object(raw json.RawMessage, v reflect.Value, path string) error
 		return Invalid(path, path+" must be an object")
 	}
 	known := fieldsOf(v.Type())
+	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		if len(faults) == maxFaults {
+			break
+		}
 		if !d.ignoresUnknown && !slices.ContainsFunc(known, func(f field) bool { return f.name == name }) {
-			return Invalid(join(path, name), join(path, name)+" is not a known field")
+			faults = append(faults, unknown(path, name, known))
 		}
 	}
 	for _, f := range known {
 		value, isSent := sent[f.name]
 		null := string(value) == "null"
-		if f.required && (!isSent || null) {
-			return Missing(join(path, f.name))
-		}
-		if !isSent {
-			continue
-		}
-		if err := d.field(value, null, v.FieldByIndex(f.index), f, join(path, f.name)); err != nil {
-			return err
+		switch {
+		case f.required && (!isSent || null):
+			faults = append(faults, Missing(join(path, f.name)))
+		case isSent:
+			faults = append(faults, d.field(value, null, v.FieldByIndex(f.index), f, join(path, f.name)))
 		}
 	}
-	return nil
+	return Faults(faults...)
 }
 
 func (d decoder) field(raw json.RawMessage, null bool, v reflect.Value, f field, path string) error {
@@ -268,16 +269,21 @@ func (d decoder) slice(raw json.RawMessage, v reflect.Value, path string) error 
 		return Invalid(path, path+" must be an array")
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+	var faults []error
 	for i, item := range items {
 		at := path + "[" + strconv.Itoa(i) + "]"
+		err := d.value(item, v.Index(i), at)
 		if string(item) == "null" {
-			return Invalid(at, at+" must not be null")
+			err = Invalid(at, at+" must not be null")
 		}
-		if err := d.value(item, v.Index(i), at); err != nil {
-			return err
+		if err == nil {
+			continue
+		}
+		if faults = append(faults, err); len(faults) == maxFaults {
+			break
 		}
 	}
-	return nil
+	return Faults(faults...)
 }
 
 // decodeText decodes types that JSON represents as strings.
@@ -319,12 +325,8 @@ func ParseTime(text string) (t time.Time, reason string) {
 
 // typed converts a decoder's error into a refusal that names the field and its type.
 func typed(err error, t reflect.Type, path string) error {
-	var known *Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &known):
-		return known
+	if err == nil || gathered(err) != nil {
+		return err
 	}
 	return Invalid(path, path+" must be "+kindName(t))
 }

@@ -60,7 +60,8 @@ func (e *Error) Field() string {
 	return field
 }
 
-// Details are the further members of an error: "field", "provided", "allowed", "resourceType", "resourceId", …
+// Details are the further members of an error: "field", "provided", "allowed", "resourceType", "resourceId", …; and
+// "errors", all faults of a body that has several: see Faults.
 type Details map[string]any
 
 var (
@@ -117,6 +118,9 @@ func (s *Core) ToError(c *gin.Context, err error) *Error {
 	var known *Error
 	var state *pg.StateError
 	var quota *db.QuotaError
+	if refused := gathered(err); refused != nil {
+		return refused
+	}
 	switch {
 	case errors.As(err, &known):
 		return known

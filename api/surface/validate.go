@@ -80,7 +80,7 @@ func measure(raw json.RawMessage) (depth, keys int) {
 	return depth + 1, keys
 }
 
-// check validates a value by its field's rules; the refusal names path.
+// check validates a value by its field's rules; the refusals name path.
 func check(v reflect.Value, f field, path string) error {
 	if f.required && (v.Kind() == reflect.String || v.Kind() == reflect.Slice) && v.Len() == 0 {
 		return Invalid(path, path+" must not be empty")
@@ -93,8 +93,12 @@ func check(v reflect.Value, f field, path string) error {
 	if !errors.As(err, &failed) {
 		return err // nil, or a rule that the validator does not know: a programming error
 	}
-	path += failed[0].Namespace() // "[2]" for an item of a list
-	return Invalid(path, path+" "+demand(failed[0]))
+	faults := make([]error, min(len(failed), maxFaults))
+	for i := range faults {
+		at := path + failed[i].Namespace() // "[2]" for an item of a list
+		faults[i] = Invalid(at, at+" "+demand(failed[i]))
+	}
+	return Faults(faults...)
 }
 
 // demand says what a rule requires.

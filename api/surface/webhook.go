@@ -74,16 +74,12 @@ func (s *Core) NewWebhook(key *db.APIKey, spec *WebhookSpec) (w *delivery.Webhoo
 		CreatedAt:       now,
 		UpdatedAt:       now,
 	}
-	if err := SetFilter(w, spec.Filter); err != nil {
-		return nil, nil, err
-	}
-	if w.URL, err = s.CheckedURL(spec.URL); err != nil {
-		return nil, nil, err
-	}
-	if w.Headers, err = s.SealHeaders(profile, w.ID, spec.Headers); err != nil {
-		return nil, nil, err
-	}
-	if w.Auth, err = s.SealAuth(w.ID, spec.Auth); err != nil {
+	var faults [4]error
+	faults[0] = SetFilter(w, spec.Filter)
+	w.URL, faults[1] = s.CheckedURL(spec.URL)
+	w.Headers, faults[2] = s.SealHeaders(profile, w.ID, spec.Headers)
+	w.Auth, faults[3] = s.SealAuth(w.ID, spec.Auth)
+	if err := Faults(faults[:]...); err != nil {
 		return nil, nil, err
 	}
 	if err := CheckAuthorization(profile, w); err != nil {

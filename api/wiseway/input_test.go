@@ -211,3 +211,12 @@ func TestSwitchingOn(t *testing.T) {
 	put(true)
 	require.Equal(t, commands+1, b.rows()["commands"])
 }
+
+func TestBodies_have_all_faults_named(t *testing.T) {
+	b := setup(t)
+	e := refused(b.Do("POST", webhooks, object{"url": "ftp://example.com", "events": []string{"position.deleted"}}),
+		http.StatusBadRequest, "VALIDATION_ERROR", "events")
+	faults := e["details"].(object)["errors"].([]any)
+	require.Len(t, faults, 2)
+	require.Equal(t, "url", faults[1].(object)["field"])
+}

@@ -255,6 +255,6 @@ func TestForeignKey(t *testing.T) {
 func TestBodies_have_all_faults_named(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.fails(b.post(settings, `{"webhooks":{"auth":{"type":"basic","basic":{}}},"updateAll":5}`), 400,
-		"webhooks.auth.basic.username is required; webhooks.auth.basic.password is required; updateAll must be true or false")
+	b.fails(b.post(settings, `{"webhooks":{"start":{"status":"yes"},"submission":{"status":5}}}`), 400,
+		"webhooks.start.status must be true or false; webhooks.submission.status must be true or false")
 }

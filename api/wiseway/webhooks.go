@@ -102,10 +102,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	events, err := in.Events.Resolve(profile)
-	if err != nil {
-		return err
-	}
+	events, wrongEvents := in.Events.Resolve(profile)
 	w, secret, err := s.NewWebhook(surface.Caller(c).Key, &surface.WebhookSpec{
 		Profile:  profile,
 		URL:      in.URL,
@@ -114,7 +111,7 @@ func (s *server) createWebhook(c *gin.Context) error {
 		Name:     in.Name,
 		Inactive: in.IsActive != nil && !*in.IsActive,
 	})
-	if err != nil {
+	if err := surface.Faults(wrongEvents, err); err != nil {
 		return err
 	}
 	return s.OnceSealed(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {

@@ -63,13 +63,14 @@ type systemFields struct {
 }
 
 func (f systemFields) refuse() error {
-	switch {
-	case f.MaxRetries.Set:
-		return surface.Invalid("maxRetries", "maxRetries is set by the system")
-	case f.TimeoutMS.Set:
-		return surface.Invalid("timeoutMs", "timeoutMs is set by the system")
+	var faults []error
+	if f.MaxRetries.Set {
+		faults = append(faults, surface.Invalid("maxRetries", "maxRetries is set by the system"))
 	}
-	return nil
+	if f.TimeoutMS.Set {
+		faults = append(faults, surface.Invalid("timeoutMs", "timeoutMs is set by the system"))
+	}
+	return surface.Faults(faults...)
 }
 
 // webhookPatch is the body of an update: omitted fields stay unchanged; headers (reference §1.7) and auth are replaced
@@ -238,10 +239,8 @@ func (s *server) createWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := in.refuse(); err != nil {
-		return err
-	}
 	w, secret, refused := s.newWebhook(c, &in)
+	refused = surface.Faults(in.refuse(), refused)
 	return s.OnceSealed(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
 		if refused != nil { // the same request may have been answered while it was valid
 			return 0, nil, refused

@@ -429,9 +429,10 @@ func TestWebhookFilter(t *testing.T) {
 func TestBodies_have_all_faults_named(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	bad := object{"url": "ftp://a.example", "events": []any{"interview.strated"}, "signatureAlgorithms": []string{"v2"}}
-	require.Equal(t, []any{"signatureAlgorithms", "events", "url"}, b.fieldsOf(
-		b.do("POST", "/webhooks", bad).fails(400, "VALIDATION_ERROR", "signatureAlgorithms").Error.Details["errors"]))
+	bad := object{"url": "ftp://a.example", "events": []any{"interview.strated"}, "signatureAlgorithms": []string{"v2"},
+		"maxRetries": 3, "timeoutMs": nil}
+	require.Equal(t, []any{"maxRetries", "timeoutMs", "signatureAlgorithms", "events", "url"}, b.fieldsOf(
+		b.do("POST", "/webhooks", bad).fails(400, "VALIDATION_ERROR", "maxRetries").Error.Details["errors"]))
 	require.Equal(t, []any{"nme", "events", "rateLimit"}, b.fieldsOf(b.do("POST", "/webhooks", object{
 		"url": hookURL, "nme": "x", "rateLimit": -1,
 	}).fails(400, "VALIDATION_ERROR", "nme").Error.Details["errors"]))

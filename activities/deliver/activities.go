@@ -40,6 +40,8 @@ type Activities struct {
 	PublicURL string
 	// Tracing makes the spans of attempts.
 	Tracing Tracing
+	// ConsoleURL begins the links to the console in the log; "": there is none.
+	ConsoleURL string
 
 	recorder recorder
 	flights  flights

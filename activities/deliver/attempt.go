@@ -398,9 +398,15 @@ func (t *attempt) logCircuit(ctx context.Context, row *delivery.Attempt, opened 
 		if row.Error != nil {
 			reason = *row.Error
 		}
-		t.Logger.WarnContext(ctx, "circuit opened: deliveries of this webhook wait until it is reset or a probe succeeds",
+		args := []any{
 			"webhook_id", w.ID, "host", webhook.Host(w.URL), "last_error", reason,
-			"cure", "greenroom webhooks reset-circuit "+w.ID.String())
+			"cure", "greenroom webhooks reset-circuit " + w.ID.String(),
+		}
+		if t.ConsoleURL != "" {
+			args = append(args, "console", t.ConsoleURL+"/webhooks/"+w.ID.String()+"/circuit")
+		}
+		t.Logger.WarnContext(ctx,
+			"circuit opened: deliveries of this webhook wait until it is reset or a probe succeeds", args...)
 	case t.in.Probe && w.CircuitOpenedAt != nil && row.Outcome == delivery.OutcomeSucceeded:
 		t.Logger.InfoContext(ctx, "circuit closed by a probe", "webhook_id", w.ID, "host", webhook.Host(w.URL))
 	}

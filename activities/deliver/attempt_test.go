@@ -500,9 +500,11 @@ func TestAttemptLogsWhyTheCircuitOpened(t *testing.T) {
 	s := setupAttempt(t)
 	log := new(lockedBuffer)
 	s.Logger, s.CircuitThreshold = slog.New(slog.NewTextHandler(log, nil)), 1
+	s.ConsoleURL = "http://g/console"
 	s.answer = func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) }
 	s.attempt(deliver.AttemptInput{DeliveryID: s.delivery(), Attempt: 1}, uuid.New())
-	require.Regexp(t, `circuit opened.*last_error="?HTTP 418`, log.String())
+	require.Regexp(t, `circuit opened.*last_error="?HTTP 418.* console=http://g/console/webhooks/[0-9a-f-]{36}/circuit\n`,
+		log.String())
 	require.Equal(t, 1, strings.Count(log.String(), "circuit opened"))
 }
 

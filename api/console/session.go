@@ -303,7 +303,7 @@ func (c *console) linkPage(g *gin.Context) error {
 	if !valid {
 		return errLinkEnded
 	}
-	return c.render(g, http.StatusOK, "enter", page{Title: "Sign in", Body: signInForm{Link: g.Param("link")}})
+	return c.render(g, http.StatusOK, "enter", page{Title: "Sign in", Body: signInForm{Link: g.Param("link"), Next: next(g.Query("next"))}})
 }
 
 func (c *console) enter(g *gin.Context) error {
@@ -325,6 +325,6 @@ func (c *console) enter(g *gin.Context) error {
 	if problem != "" {
 		return &surface.Error{Status: http.StatusUnauthorized, Code: surface.CodeInvalidKey, Message: problem}
 	}
-	g.Redirect(http.StatusSeeOther, Path)
+	g.Redirect(http.StatusSeeOther, next(g.PostForm("next")))
 	return nil
 }

@@ -126,6 +126,12 @@ func TestOneTimeLink(t *testing.T) {
 	v.send("POST", path, url.Values{}, "Sec-Fetch-Site", "cross-site").is(403)
 	v.post(path, nil).leadsTo("/console")
 	v.get("/console/system").is(200)
+	to := &visitor{b: b}
+	to.get(b.link(key, time.Minute)+"?next=%2Fconsole%2Fdeliveries%3Fstatus%3Dfailed").is(200).
+		has(`name="next" value="/console/deliveries?status=failed"`)
+	to.post(b.link(key, time.Minute), url.Values{"next": {"/console/deliveries?status=failed"}}).
+		leadsTo("/console/deliveries?status=failed")
+	to.post(b.link(key, time.Minute), url.Values{"next": {"https://a.example/console"}}).leadsTo("/console")
 	other := &visitor{b: b}
 	other.post(path, nil).is(401).has("This link has ended")
 	other.get(path).is(401)

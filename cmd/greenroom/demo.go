@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"greenroom/cmd/internal/client"
 	"greenroom/cmd/internal/demo"
 )
 
@@ -28,7 +27,7 @@ func demoCmd() *cobra.Command {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			opts.Out = cmd.OutOrStdout()
-			if opts.Settings, err = client.LoadSettings(os.Getenv); err != nil {
+			if opts.Settings, err = apiSettings(cmd, ""); err != nil {
 				return err
 			}
 			err = demo.Run(ctx, opts)

@@ -43,6 +43,11 @@ func listenCmd() *cobra.Command {
 		ctx, stop := untilSignal(cmd.Context())
 		defer stop()
 		opts.Out, opts.Log = cmd.OutOrStdout(), cmd.ErrOrStderr()
+		if opts.Register != nil {
+			opts.Link = opts.Register.Link
+		} else if s, err := apiSettings(cmd, ""); err == nil && s.DevDir != "" {
+			opts.Link = s.Link
+		}
 		return unlessCanceled(ctx, listen.Run(ctx, opts))
 	}
 	return cmd

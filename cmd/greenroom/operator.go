@@ -115,12 +115,16 @@ func apiSettings(cmd *cobra.Command, devDir string) (client.Settings, error) {
 			given[name] = f.Value.String()
 		}
 	}
-	return client.LoadSettings(func(name string) string {
+	s, err := client.LoadSettings(func(name string) string {
 		if value := given[name]; value != "" {
 			return value
 		}
 		return os.Getenv(name)
 	})
+	if s.DevDir != "" {
+		s.SignIn = func(ctx context.Context, page string) (string, error) { return signInLink(ctx, s, page) }
+	}
+	return s, err
 }
 
 // onID makes cmd a command whose first argument is the id of what do works on, and which prints the outcome.

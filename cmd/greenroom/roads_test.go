@@ -117,7 +117,7 @@ func TestRoads_show_the_same(t *testing.T) {
 		circuit_opened_at = now()`)
 	r.call(http.MethodPatch, "/webhooks/"+r.hook, map[string]any{"filter": map[string]any{"data": map[string]any{"interviewId": map[string]any{"$in": []string{"a<b"}}}}})
 	event := r.value("SELECT event_id FROM deliveries WHERE id = ?", made[0])
-	replay := r.id("deliveries replay --since 1h --event 5 --webhook "+r.hook)
+	replay := r.id("deliveries replay --since 1h --event 5 --webhook " + r.hook)
 	interview := r.interview(company)
 	r.run("keys create --company Acme --name Second --allow-ip 192.0.2.0/24 --expires 30d")
 	suspended := r.json("keys create --company Acme")["id"].(string)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,23 @@ import (
 type Settings struct {
 	URL, APIKey string
 	TemporalUI  string // empty: unknown
+	// DevDir is the directory of the `greenroom dev` whose API it is; empty: it is another.
+	DevDir string
+	// SignIn makes a link that signs in to the console once and opens a page of it; nil: there is none.
+	SignIn func(ctx context.Context, page string) (string, error)
+}
+
+// Page is the address of a page of the console, such as /deliveries/ID.
+func (s Settings) Page(page string) string { return strings.TrimRight(s.URL, "/") + "/console" + page }
+
+// Link is Page that also signs in, where that is possible.
+func (s Settings) Link(ctx context.Context, page string) string {
+	if s.SignIn != nil {
+		if link, err := s.SignIn(ctx, page); err == nil {
+			return link
+		}
+	}
+	return s.Page(page)
 }
 
 // LoadSettings reads GREENROOM_URL, GREENROOM_API_KEY and GREENROOM_TEMPORAL_UI from the environment and, if they
@@ -43,6 +61,9 @@ func LoadSettings(getenv func(string) string) (Settings, error) {
 	if s.URL == "" || s.APIKey == "" {
 		return Settings{}, fmt.Errorf(
 			"start `make run` first: GREENROOM_URL and GREENROOM_API_KEY are neither in the environment nor in %s", path)
+	}
+	if strings.TrimRight(s.URL, "/") == strings.TrimRight(file["GREENROOM_URL"], "/") {
+		s.DevDir = dir
 	}
 	return s, nil
 }

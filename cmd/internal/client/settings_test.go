@@ -1,6 +1,8 @@
 package client_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,7 +26,7 @@ func TestLoadSettings(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "dev.env"), []byte(file), 0o600))
 	s, err := client.LoadSettings(getenv)
 	require.NoError(t, err)
-	assert.Equal(t, client.Settings{URL: "http://a", APIKey: "sk_a", TemporalUI: "http://ui"}, s)
+	assert.Equal(t, client.Settings{URL: "http://a", APIKey: "sk_a", TemporalUI: "http://ui", DevDir: dir}, s)
 
 	env["GREENROOM_URL"] = "http://a/"
 	s, err = client.LoadSettings(getenv)
@@ -40,4 +42,15 @@ func TestLoadSettings(t *testing.T) {
 	s, err = client.LoadSettings(getenv)
 	require.NoError(t, err)
 	assert.Equal(t, "http://b sk_b", s.URL+" "+s.APIKey, "the environment takes precedence")
+	assert.Empty(t, s.DevDir, "it is another API")
+}
+
+func TestLink(t *testing.T) {
+	t.Parallel()
+	s := client.Settings{URL: "http://a/"}
+	assert.Equal(t, "http://a/console/deliveries/d", s.Link(t.Context(), "/deliveries/d"))
+	s.SignIn = func(_ context.Context, page string) (string, error) { return "http://a/console/enter/x" + page, nil }
+	assert.Equal(t, "http://a/console/enter/x/deliveries/d", s.Link(t.Context(), "/deliveries/d"))
+	s.SignIn = func(context.Context, string) (string, error) { return "", errors.New("the database is away") }
+	assert.Equal(t, "http://a/console/deliveries/d", s.Link(t.Context(), "/deliveries/d"))
 }

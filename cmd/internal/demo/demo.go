@@ -60,7 +60,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 	if err := d.watch(ctx); err != nil {
 		return err
 	}
-	d.whereToLook()
+	d.whereToLook(ctx)
 	return nil
 }
 
@@ -73,6 +73,7 @@ type demo struct {
 	arrived  chan listen.Delivery
 
 	webhookID, interviewID string
+	last                   string // delivery
 }
 
 type created struct {
@@ -216,9 +217,10 @@ func (d *demo) explain(ctx context.Context, err error) error {
 		err, d.interviewID, interview.Status, d.webhookID)
 }
 
-func (d *demo) whereToLook() {
-	d.step("Interview", d.opts.URL+"/console/interviews/"+d.interviewID)
-	d.step("Deliveries", d.opts.URL+"/console/deliveries?webhookId="+d.webhookID)
+func (d *demo) whereToLook(ctx context.Context) {
+	d.step("Interview", d.opts.Page("/interviews/"+d.interviewID))
+	d.step("Deliveries", d.opts.Page("/deliveries?webhookId="+d.webhookID))
+	d.step("The last one", d.opts.Link(ctx, "/deliveries/"+d.last))
 	if d.opts.TemporalUI != "" {
 		d.step("Temporal UI", d.opts.TemporalUI)
 	}
@@ -269,6 +271,7 @@ func (d *demo) await(
 				continue
 			}
 			d.printer.Print(got)
+			d.last = got.ID
 			if !got.Verified {
 				return fmt.Errorf("delivery %s of %s did not verify: %s", got.ID, got.Event, got.Reason)
 			}

@@ -229,7 +229,7 @@ func TestPrinter(t *testing.T) {
 		require.Len(t, lines, 2)
 		assert.Equal(
 			t,
-			`{"receivedAt":"2024-01-20T14:30:01Z","verified":true,"event":"ping","webhookId":"id-1","attempt":"2",`+
+			`{"receivedAt":"2024-01-20T14:30:01.000Z","verified":true,"event":"ping","webhookId":"id-1","attempt":"2",`+
 				`"seen":2,"duplicate":true,"status":204,"ageMs":25,"body":{"a":"<b>"}}`,
 			lines[0],
 		)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/fatih/color"
 )
@@ -93,23 +92,23 @@ func orDash(s string) string {
 
 // jsonLine is the output of --json. Its fields are never removed or renamed.
 type jsonLine struct {
-	ReceivedAt time.Time `json:"receivedAt"`
-	Verified   bool      `json:"verified"`
-	Reason     string    `json:"reason,omitempty"`
-	Event      string    `json:"event"`
-	WebhookID  string    `json:"webhookId"`
-	Attempt    string    `json:"attempt,omitempty"`
-	Seen       int       `json:"seen"`
-	Duplicate  bool      `json:"duplicate"`
-	Status     int       `json:"status"`
-	Refusal    string    `json:"refusal,omitempty"`
-	AgeMs      *int64    `json:"ageMs,omitempty"`
-	Body       any       `json:"body"` // the JSON value, or a string when the body is not JSON
+	ReceivedAt string `json:"receivedAt"`
+	Verified   bool   `json:"verified"`
+	Reason     string `json:"reason,omitempty"`
+	Event      string `json:"event"`
+	WebhookID  string `json:"webhookId"`
+	Attempt    string `json:"attempt,omitempty"`
+	Seen       int    `json:"seen"`
+	Duplicate  bool   `json:"duplicate"`
+	Status     int    `json:"status"`
+	Refusal    string `json:"refusal,omitempty"`
+	AgeMs      *int64 `json:"ageMs,omitempty"`
+	Body       any    `json:"body"` // the JSON value, or a string when the body is not JSON
 }
 
 func (p *Printer) printJSON(d Delivery) {
 	l := jsonLine{
-		ReceivedAt: d.At.UTC(), Verified: d.Verified, Reason: d.Reason, Event: d.Event, WebhookID: d.ID, Attempt: d.Attempt,
+		ReceivedAt: d.At.UTC().Format("2006-01-02T15:04:05.000Z"), Verified: d.Verified, Reason: d.Reason, Event: d.Event, WebhookID: d.ID, Attempt: d.Attempt,
 		Seen: d.Seen, Duplicate: d.Repeat, Status: d.Status, Refusal: d.Refusal, Body: string(d.Body),
 	}
 	if json.Valid(d.Body) {

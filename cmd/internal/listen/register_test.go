@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -159,18 +160,35 @@ func TestRunRegistersAndDeletes(t *testing.T) {
 	go func() {
 		ended <- listen.Run(ctx, listen.RunOptions{
 			Addr: "127.0.0.1:0", Out: new(bytes.Buffer), Log: log,
+			Link:     func(_ context.Context, page string) string { return "http://console" + page },
 			Register: &listen.Registration{Settings: r.settings, Events: []string{"*"}, Profile: "standard"},
 		})
 	}()
+	own := ""
 	for line := range log.seen {
+		if rest, found := strings.CutPrefix(line, "Listening for webhooks on "); found {
+			own, _, _ = strings.Cut(rest, " ")
+		}
 		if strings.HasPrefix(line, "Signing secret: ") {
 			break
 		}
 	}
 	require.Len(t, r.hooks(), 1)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, own, strings.NewReader("{}"))
+	require.NoError(t, err)
+	req.Header.Set("webhook-id", "d/1")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
 	cancel()
 	require.NoError(t, <-ended)
 	require.Empty(t, r.hooks())
+	close(log.seen)
+	var last []string
+	for line := range log.seen {
+		last = append(last, line)
+	}
+	require.Contains(t, last, "The last one: http://console/deliveries/d%2F1\n")
 }
 
 // lines hands on each line that is written.

@@ -18,13 +18,19 @@ type RunOptions struct {
 	// Register is the webhook that the receiver registers for itself; nil: none.
 	Register *Registration
 	JSON     bool
+	// Link makes a link to a page of the console; nil: the API is not known.
+	Link func(ctx context.Context, page string) string
 	// Out gets the deliveries alone, so that it can be piped; Log gets the rest.
 	Out, Log io.Writer
 }
 
 // Run receives webhooks until ctx ends, and then deletes the webhook that it has registered.
 func Run(ctx context.Context, o RunOptions) (err error) {
-	o.OnDelivery = NewPrinter(o.Out, o.JSON).Print
+	print, last := NewPrinter(o.Out, o.JSON).Print, ""
+	o.OnDelivery = func(d Delivery) {
+		print(d)
+		last = d.ID
+	}
 	if o.Register != nil {
 		o.AwaitSecret, o.Accept = true, http.StatusOK // which every profile takes for a success
 	}
@@ -39,6 +45,9 @@ func Run(ctx context.Context, o RunOptions) (err error) {
 	defer func() {
 		err = errors.Join(err, srv.Close())
 		NewPrinter(o.Log, false).PrintSummary(receiver.Summary())
+		if o.Link != nil && last != "" {
+			fmt.Fprintf(o.Log, "The last one: %s\n", o.Link(context.WithoutCancel(ctx), "/deliveries/"+url.PathEscape(last)))
+		}
 	}()
 	if f := receiver.forwarder; f != nil && srv.URL == "http://"+f.target.Host+"/" {
 		return errors.New("the URL to forward to is this receiver's own")

@@ -21,13 +21,17 @@ func DevLogger(cfg config.Config, w io.Writer) *slog.Logger {
 	if !isFile || !term.IsTerminal(int(file.Fd())) || cfg.Log.Format == config.LogJSON {
 		return Logger(cfg, w)
 	}
-	return slog.New(joined(cfg, shortLines{tint.NewTextHandler(w, &tint.Options{
+	return slog.New(joined(cfg, shortLines{consoleURL(cfg), tint.NewTextHandler(w, &tint.Options{
 		Level: cfg.Log.Level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb",
 	})}))
 }
 
-// shortLines rewrites the wide lines of requests, attempts and circuits as one short text. Other lines stay.
-type shortLines struct{ slog.Handler }
+// shortLines rewrites the wide lines of requests, attempts and circuits as one short text; those of attempts that
+// failed and of circuits end with a link to the console. Other lines stay.
+type shortLines struct {
+	console string // its URL; "": there is none
+	slog.Handler
+}
 
 // Handle implements [slog.Handler].
 func (h shortLines) Handle(ctx context.Context, r slog.Record) error {
@@ -41,13 +45,17 @@ func (h shortLines) Handle(ctx context.Context, r slog.Record) error {
 	case r.Message == "attempt":
 		text = fmt.Sprintf("%s → %s %s %sms", values["event_type"], values["host"], answerOf(values), values["duration_ms"])
 		kept = []string{"delivery_id", "trace_id"}
+		if h.console != "" && values["outcome"].String() != "succeeded" {
+			kept = []string{"trace_id", "console"}
+			values["console"] = slog.StringValue(h.console + "/deliveries/" + values["delivery_id"].String())
+		}
 	case r.Message == "request":
 		text = fmt.Sprintf("%s %s %s %.0fms", values["method"], values["route"], values["status"],
 			values["duration_ms"].Float64())
 		kept = []string{"trace_id"}
 	case values["cure"].Kind() == slog.KindString:
 		text = fmt.Sprintf("%s: %s", r.Message, values["cure"])
-		kept = []string{"host", "last_error"}
+		kept = []string{"host", "last_error", "console"}
 	default:
 		return h.Handler.Handle(ctx, r)
 	}
@@ -77,8 +85,10 @@ func answerOf(values map[string]slog.Value) string {
 
 // WithAttrs implements [slog.Handler].
 func (h shortLines) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return shortLines{h.Handler.WithAttrs(attrs)}
+	return shortLines{h.console, h.Handler.WithAttrs(attrs)}
 }
 
 // WithGroup implements [slog.Handler].
-func (h shortLines) WithGroup(name string) slog.Handler { return shortLines{h.Handler.WithGroup(name)} }
+func (h shortLines) WithGroup(name string) slog.Handler {
+	return shortLines{h.console, h.Handler.WithGroup(name)}
+}

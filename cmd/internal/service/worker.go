@@ -167,6 +167,7 @@ func deliveryActivities(
 	return &deliver.Activities{
 		DB: d, Box: box, Client: egress, Logger: logger, CircuitThreshold: cfg.Circuit.Threshold,
 		CircuitSpan: cfg.Circuit.Span, Endpoints: e, PublicURL: cfg.HTTP.PublicURL,
+		ConsoleURL: consoleURL(cfg),
 	}
 }
 

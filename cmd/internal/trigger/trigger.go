@@ -97,10 +97,11 @@ func (t *trigger) publish(ctx context.Context) error {
 		return t.print("%s\n", raw)
 	}
 	if published.Deliveries == 0 {
-		return t.print("%s published as event %s; no webhook gets it, and GET /events/%[2]s/fan-out says why\n",
-			t.Type, published.ID)
+		return t.print("%s published as event %s; no webhook gets it, and GET /events/%[2]s/fan-out says why\n%s\n",
+			t.Type, published.ID, t.Link(ctx, "/events/"+published.ID))
 	}
-	return t.print("%s published as event %s; deliveries: %d\n", t.Type, published.ID, published.Deliveries)
+	return t.print("%s published as event %s; deliveries: %d\n%s\n", t.Type, published.ID, published.Deliveries,
+		t.Link(ctx, "/events/"+published.ID))
 }
 
 func (t *trigger) test(ctx context.Context) error {
@@ -130,8 +131,8 @@ func (t *trigger) test(ctx context.Context) error {
 	case t.JSON:
 		return nil
 	}
-	return t.print("%s sent as a test: HTTP %d after %d ms, delivery %s\n",
-		t.Type, result.HTTPStatus, result.DurationMs, result.DeliveryID)
+	return t.print("%s sent as a test: HTTP %d after %d ms, delivery %s\n%s\n",
+		t.Type, result.HTTPStatus, result.DurationMs, result.DeliveryID, t.Link(ctx, "/deliveries/"+result.DeliveryID))
 }
 
 func (t *trigger) print(format string, args ...any) error {

@@ -108,6 +108,7 @@ func TestDev_keeps_its_data_after_a_kill(t *testing.T) {
 	second := startDev(t, first.Dir)
 
 	assert.Equal(t, before.APIKey, readDevEnv(t, first.Dir).APIKey)
+	requireLinksSignIn(t, first.Dir)
 	postgres, temporal := pidIn(t, first.Dir, "postgres/postmaster.pid"), pidIn(t, first.Dir, "temporal.pid")
 	require.NoError(t, second.Process.Signal(os.Interrupt))
 	require.NoError(t, second.Wait(), "a stop by a signal is not a failure")

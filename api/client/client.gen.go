@@ -3299,7 +3299,7 @@ type ErrorDetail struct {
 	// Code the kind of error, for programs
 	Code ErrorDetailCode `json:"code"`
 
-	// Details more about the error, depending on the code: `field`, `provided`, `allowed`, `resourceType`, `resourceId`, `requiredScope`, …
+	// Details more about the error, depending on the code: `field`, `provided`, `allowed`, `resourceType`, `resourceId`, `requiredScope`, …; if the body has several faults, the error is the first, and `errors` lists all, at most 20, each with `field` and `message`
 	Details *map[string]interface{} `json:"details,omitempty"`
 
 	// Message the error in a sentence, for people

@@ -429,8 +429,10 @@ func TestWebhookFilter(t *testing.T) {
 func TestBodies_have_all_faults_named(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	bad := object{"url": "ftp://a.example", "events": []any{"interview.strated"}, "signatureAlgorithms": []string{"v2"},
-		"maxRetries": 3, "timeoutMs": nil}
+	bad := object{
+		"url": "ftp://a.example", "events": []any{"interview.strated"}, "signatureAlgorithms": []string{"v2"},
+		"maxRetries": 3, "timeoutMs": nil,
+	}
 	require.Equal(t, []any{"maxRetries", "timeoutMs", "signatureAlgorithms", "events", "url"}, b.fieldsOf(
 		b.do("POST", "/webhooks", bad).fails(400, "VALIDATION_ERROR", "maxRetries").Error.Details["errors"]))
 	require.Equal(t, []any{"nme", "events", "rateLimit"}, b.fieldsOf(b.do("POST", "/webhooks", object{
@@ -445,7 +447,9 @@ func TestBodies_have_all_faults_named(t *testing.T) {
 	}).fails(400, "VALIDATION_ERROR", "scopes").Error.Details["errors"]))
 	one := b.do("POST", "/interviews", object{"job": object{"title": "Engineer", "jobTitle": "Engineer"}, "candidate": object{
 		"firstName": "A", "lastName": "B", "email": "a@b.example", "gdprExpiryDate": "2100-01-01",
-	}, "agentId": uuid.New()}).fails(400, "VALIDATION_ERROR", "job.title").Error
+	}, "agentId": uuid.New()}).
+			fails(400, "VALIDATION_ERROR", "job.title").
+			Error
 	require.Equal(t, "job.title is not a known field; did you mean job.jobTitle?", one.Message)
 	require.NotContains(t, one.Details, "errors", "there is one fault")
 }

@@ -303,7 +303,12 @@ func (c *console) linkPage(g *gin.Context) error {
 	if !valid {
 		return errLinkEnded
 	}
-	return c.render(g, http.StatusOK, "enter", page{Title: "Sign in", Body: signInForm{Link: g.Param("link"), Next: next(g.Query("next"))}})
+	return c.render(
+		g,
+		http.StatusOK,
+		"enter",
+		page{Title: "Sign in", Body: signInForm{Link: g.Param("link"), Next: next(g.Query("next"))}},
+	)
 }
 
 func (c *console) enter(g *gin.Context) error {

@@ -127,7 +127,7 @@ func TestOneTimeLink(t *testing.T) {
 	v.post(path, nil).leadsTo("/console")
 	v.get("/console/system").is(200)
 	to := &visitor{b: b}
-	to.get(b.link(key, time.Minute)+"?next=%2Fconsole%2Fdeliveries%3Fstatus%3Dfailed").is(200).
+	to.get(b.link(key, time.Minute) + "?next=%2Fconsole%2Fdeliveries%3Fstatus%3Dfailed").is(200).
 		has(`name="next" value="/console/deliveries?status=failed"`)
 	to.post(b.link(key, time.Minute), url.Values{"next": {"/console/deliveries?status=failed"}}).
 		leadsTo("/console/deliveries?status=failed")

@@ -83,7 +83,9 @@ func TestWebhooks_are_shown_and_changed(t *testing.T) {
 		require.Regexp(t, `(?m)^state +active$`, out)
 	})
 	t.Run("changes_what_is_named", func(t *testing.T) {
-		s.run("webhooks update --rate-limit 7 --recovery probe --event 2 --event 5 --endpoint https://acme.example/new " + s.hook)
+		s.run(
+			"webhooks update --rate-limit 7 --recovery probe --event 2 --event 5 --endpoint https://acme.example/new " + s.hook,
+		)
 		w := s.json("webhooks show " + s.hook)
 		require.Equal(t, []any{"ping", "interview.started"}, sorted(w["events"], "ping"))
 		require.InDelta(t, 7, w["rateLimit"], 0)

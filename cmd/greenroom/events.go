@@ -18,9 +18,11 @@ func eventsListCmd() *cobra.Command {
 	var q admin.EventQuery
 	var since, until, cursor string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List events, newest first, directly from the database; add --since for a rare type", Args: cobra.NoArgs,
-		Long: "Lists events, newest first. For a rare type add --since. It works only on the database: the API has events as a\n" +
-			"feed, oldest first (GET /events).",
+		Use:   "list",
+		Short: "List events, newest first, directly from the database; add --since for a rare type",
+		Args:  cobra.NoArgs,
+		Long: "Lists events, newest first. For a rare type add --since. It works only on the database: the API has\n" +
+			"events as a feed, oldest first (GET /events).",
 		Example: "  greenroom events list --company Acme --event interview.started --since 24h",
 	}
 	f := cmd.Flags()

@@ -33,7 +33,12 @@ func keysCreateCmd() *cobra.Command {
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.Company, "company", "", "name or id of the company that owns the key (through the API by default that of --key)")
+	f.StringVar(
+		&r.Company,
+		"company",
+		"",
+		"name or id of the company that owns the key (through the API by default that of --key)",
+	)
 	f.BoolVar(&r.CreateCompany, "create-company", false, "create the company if it does not exist; only on the database")
 	f.BoolVar(&r.Platform, "platform", false, "a key that acts for every company; only on the database")
 	f.StringVar(&r.Name, "name", admin.DefaultKeyName, "purpose of the key")

@@ -36,7 +36,8 @@ func rootCmd() *cobra.Command {
 	root.SetFlagErrorFunc(explainFlag)
 	addGroup(root, "run", "Run it:", devCmd(), apiCmd(), workerCmd(), migrateCmd(), healthCmd(), doctorCmd(), configCmd())
 	addGroup(root, "operate", "Operate it:", webhooksCmd(), deliveriesCmd(), replaysCmd(),
-		eventsCmd(), interviewsCmd(), companiesCmd(), keysCmd(), candidatesCmd(), staffCmd(), auditCmd(), keysetCmd(), secretCmd())
+		eventsCmd(), interviewsCmd(), companiesCmd(), keysCmd(), candidatesCmd(), staffCmd(), auditCmd(), keysetCmd(),
+		secretCmd())
 	addGroup(root, "try", "Try and measure it:", listenCmd(), demoCmd(), triggerCmd(), benchCmd(), chaosCmd())
 	addGroup(root, "other", "Other:", versionCmd(), manCmd(), settingsTopic())
 	root.SetHelpCommandGroupID("other")

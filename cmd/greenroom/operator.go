@@ -16,15 +16,17 @@ import (
 )
 
 // whatToOperate is the rule by which open decides, for the help.
-const whatToOperate = `Commands that operate an installation work through its API or on its database. The first of these decides:
+const whatToOperate = `Commands that operate an installation work through its API or on its database. The first of these
+decides:
 
-  --url, --key         the API at that address
-  --database-url       that database
-  GREENROOM_URL        the API at that address, with the key in GREENROOM_API_KEY
-  database.url         the database of the settings (GREENROOM_DATABASE_URL, or the file --config)
-  greenroom dev        the database of the one that runs in --dev-dir
+    --url, --key       the API at that address
+    --database-url     that database
+    GREENROOM_URL      the API at that address, with the key in GREENROOM_API_KEY
+    database.url       the database of the settings (GREENROOM_DATABASE_URL, or the file --config)
+    greenroom dev      the database of the one that runs in --dev-dir
 
-A key for the API of a running ` + "`greenroom dev`" + ` need not be set. Commands that work only on the database say so.`
+A key for the API of a running ` + "`greenroom dev`" + ` need not be set. Commands that work only on the database say
+so.`
 
 // operation is what a command does and prints.
 type operation = func(context.Context, *admin.Admin, admin.Printer, []string) error

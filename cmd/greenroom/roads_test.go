@@ -78,7 +78,10 @@ func (r *roads) deliveries(n int) []string {
 	r.t.Helper()
 	company := r.value("SELECT id FROM companies")
 	for range n {
-		r.post("/events", map[string]any{"type": "interview.started", "companyId": company, "data": map[string]any{"a<b": 1.50}})
+		r.post(
+			"/events",
+			map[string]any{"type": "interview.started", "companyId": company, "data": map[string]any{"a<b": 1.50}},
+		)
 	}
 	ids := idsIn(r.t, r.run("deliveries list --json --limit "+strconv.Itoa(n)))
 	require.Len(r.t, ids, n)
@@ -94,10 +97,15 @@ func (r *roads) interview(company string) string {
 	candidate := r.post("/candidates?companyId="+company, map[string]any{
 		"firstName": "Ada", "lastName": "Test", "email": "ada@example.com", "jobId": job, "gdprExpiryDate": "2100-01-01",
 	})
-	return r.post("/interviews?companyId="+company, map[string]any{"candidateId": candidate, "jobId": job, "agentId": agent})
+	return r.post(
+		"/interviews?companyId="+company,
+		map[string]any{"candidateId": candidate, "jobId": job, "agentId": agent},
+	)
 }
 
-var varying = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|20\d\d-\d\d-\d\dT[0-9:.]+Z|whsec_[\w+/=]+|sk_\w+|[0-9a-f]{64}|"[0-9a-f]{16}"|"number": \d+`)
+var varying = regexp.MustCompile(
+	`[0-9a-f]{8}-[0-9a-f-]{27}|20\d\d-\d\d-\d\dT[0-9:.]+Z|whsec_[\w+/=]+|sk_\w+|[0-9a-f]{64}|"[0-9a-f]{16}"|"number": \d+`,
+)
 
 // masked replaces what two equal changes have of their own: ids, times, secrets.
 func masked(text string) string { return varying.ReplaceAllString(text, "…") }
@@ -108,14 +116,24 @@ func TestRoads_show_the_same(t *testing.T) {
 	r := newRoads(t)
 	company := r.value("SELECT id FROM companies")
 	made := r.deliveries(3)
-	r.exec("UPDATE deliveries SET status = 'failed', attempts = 1, last_error = 'x', body = '{\"b\":1,  \"a\":\"<é\"}' WHERE id = ?",
-		made[0])
+	r.exec(
+		"UPDATE deliveries SET status = 'failed', attempts = 1, last_error = 'x', body = '{\"b\":1,  \"a\":\"<é\"}' WHERE id = ?",
+		made[0],
+	)
 	r.exec("UPDATE deliveries SET body = 'a=1&b=<é' WHERE id = ?", made[1])
 	r.exec(`INSERT INTO attempts (delivery_id, run_id, attempt, workflow_id, started_at, duration_ms, outcome, error,
 		next_attempt_at) VALUES (?, gen_random_uuid(), 1, 'w', now(), 7, 'failed', 'no <answer>', now())`, made[0])
-	r.exec(`UPDATE webhooks SET headers = '[{"name": "X-A", "sealed": "YQ=="}]', disabled_reason = 'why', held_by_platform = true,
-		circuit_opened_at = now()`)
-	r.call(http.MethodPatch, "/webhooks/"+r.hook, map[string]any{"filter": map[string]any{"data": map[string]any{"interviewId": map[string]any{"$in": []string{"a<b"}}}}})
+	r.exec(
+		`UPDATE webhooks SET headers = '[{"name": "X-A", "sealed": "YQ=="}]', disabled_reason = 'why', held_by_platform = true,
+		circuit_opened_at = now()`,
+	)
+	r.call(
+		http.MethodPatch,
+		"/webhooks/"+r.hook,
+		map[string]any{
+			"filter": map[string]any{"data": map[string]any{"interviewId": map[string]any{"$in": []string{"a<b"}}}},
+		},
+	)
 	event := r.value("SELECT event_id FROM deliveries WHERE id = ?", made[0])
 	replay := r.id("deliveries replay --since 1h --event 5 --webhook " + r.hook)
 	interview := r.interview(company)
@@ -224,7 +242,11 @@ func TestRoads_are_chosen_by_one_rule(t *testing.T) {
 	require.Equal(t, 2, seen([]string{url, key}), "the variables")
 	require.Equal(t, 2, seen([]string{database, url, key}), "GREENROOM_URL before the database of the settings")
 	require.Equal(t, 3, seen([]string{database}))
-	require.Equal(t, 3, seen([]string{url, key}, "--database-url", strings.TrimPrefix(database, "GREENROOM_DATABASE_URL=")))
+	require.Equal(
+		t,
+		3,
+		seen([]string{url, key}, "--database-url", strings.TrimPrefix(database, "GREENROOM_DATABASE_URL=")),
+	)
 	require.Equal(t, 2, seen([]string{nowhere, database}, "--url", r.url, "--key", own), "a flag before everything")
 	require.Equal(t, 3, seen([]string{nowhere, key}, "--url", r.url+"/", "--key", ours))
 
@@ -236,7 +258,11 @@ func TestRoads_are_chosen_by_one_rule(t *testing.T) {
 		require.Equal(t, 2, seen(nil, "--dev-dir", dir, "--url", r.url))
 		require.Equal(t, 2, seen([]string{"GREENROOM_DEV_DIR=" + dir}, "--key", own))
 		got := runProgram(t, nil, "keys", "list", "--dev-dir", dir, "--url", "http://127.0.0.1:1")
-		require.Equal(t, "greenroom: there is no key for the API at http://127.0.0.1:1: set --key or GREENROOM_API_KEY\n", got.stderr)
+		require.Equal(
+			t,
+			"greenroom: there is no key for the API at http://127.0.0.1:1: set --key or GREENROOM_API_KEY\n",
+			got.stderr,
+		)
 	})
 	t.Run("says_what_works_only_on_the_database", func(t *testing.T) {
 		for args, want := range map[string]string{
@@ -273,12 +299,19 @@ func TestRemote_errors_are_those_of_the_API(t *testing.T) {
 		return got.stderr
 	}
 	const request = `request [0-9a-f-]{36}\)`
-	require.Regexp(t, `^greenroom: the API refused: Webhook configuration not found \(404 RESOURCE_NOT_FOUND, `+request+`\n$`,
-		refusal("webhooks show "+"01a1fda2-6eca-76fc-b9e3-1d258da1bd8d"))
+	require.Regexp(
+		t,
+		`^greenroom: the API refused: Webhook configuration not found \(404 RESOURCE_NOT_FOUND, `+request+`\n$`,
+		refusal("webhooks show "+"01a1fda2-6eca-76fc-b9e3-1d258da1bd8d"),
+	)
 	require.Regexp(t, `^greenroom: the API refused: .*https.* \(400 VALIDATION_ERROR, `+request+`: {"field":"url".*}\n$`,
 		refusal("webhooks update --endpoint http://192.0.2.1/ "+r.hook))
 	require.Contains(t, refusal("webhooks list --key sk_wrong"), "(401 ")
-	require.Contains(t, refusal("webhooks list --url http://127.0.0.1:1"), "no answer from the API at http://127.0.0.1:1/webhooks")
+	require.Contains(
+		t,
+		refusal("webhooks list --url http://127.0.0.1:1"),
+		"no answer from the API at http://127.0.0.1:1/webhooks",
+	)
 	require.Contains(t, refusal("webhooks list --url ftp://a"), "--url must be the address of the API")
 	require.Contains(t, refusal("webhooks list --url http://"+r.key+"@127.0.0.1"), "--url must be the address of the API")
 	require.Contains(t, refusal("webhooks update "+r.hook), "there is nothing to change")

@@ -35,12 +35,17 @@ func webhooksCreateCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Create a webhook and print its signing secret; the secret is not shown again",
-		Example: "  greenroom webhooks create --company Acme --endpoint https://acme.example/hooks --event interview.started " +
-			"--event analysis.completed",
+		Example: "  greenroom webhooks create --company Acme --endpoint https://acme.example/hooks " +
+			"--event interview.started --event analysis.completed",
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.Company, "company", "", "name or id of the company whose events it receives (through the API by default those that --key sees)")
+	f.StringVar(
+		&r.Company,
+		"company",
+		"",
+		"name or id of the company whose events it receives (through the API by default those that --key sees)",
+	)
 	f.BoolVar(&r.Platform, "platform", false, "receive the events of every company")
 	f.StringVar(&r.URL, "endpoint", "", "URL that deliveries are sent to")
 	f.StringVar(&r.Profile, "profile", admin.Profiles()[0],

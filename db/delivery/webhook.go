@@ -210,7 +210,11 @@ func WebhookNames(ctx context.Context, db bun.IDB, ids []uuid.UUID) ([]Webhook, 
 	if len(ids) == 0 {
 		return hooks, nil
 	}
-	err := db.NewSelect().Model(&hooks).Column("id", "name", "url", "profile").Where("w.id IN (?)", bun.List(ids)).Scan(ctx)
+	err := db.NewSelect().
+		Model(&hooks).
+		Column("id", "name", "url", "profile").
+		Where("w.id IN (?)", bun.List(ids)).
+		Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("name webhooks: %w", err)
 	}

@@ -13,7 +13,8 @@ import (
 	"greenroom/db"
 )
 
-// remoteCreateKey is CreateKey through the API. The calling key bounds the new one; without a company it is of the same.
+// remoteCreateKey is CreateKey through the API. The calling key bounds the new one, which without a company is of the
+// same.
 func (a *Admin) remoteCreateKey(ctx context.Context, r KeyRequest) (Key, error) {
 	if r.Platform || r.CreateCompany {
 		return Key{}, errors.New("--platform and --create-company work only on the database, not through the API")

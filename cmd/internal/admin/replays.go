@@ -58,7 +58,11 @@ func showReplay(r *delivery.Replay, profile string) Replay {
 
 // showReplays shows replays, also of deleted webhooks.
 func showReplays(ctx context.Context, d bun.IDB, rs ...delivery.Replay) ([]Replay, error) {
-	hooks, err := delivery.WebhookNames(ctx, d, surface.Mapped(rs, func(r *delivery.Replay) uuid.UUID { return r.WebhookID }))
+	hooks, err := delivery.WebhookNames(
+		ctx,
+		d,
+		surface.Mapped(rs, func(r *delivery.Replay) uuid.UUID { return r.WebhookID }),
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +247,10 @@ func (a *Admin) Replay(ctx context.Context, r ReplayRequest) (Replay, error) {
 func (r ReplayRequest) body(dryRun bool) client.ReplayInput {
 	body := client.ReplayInput{DryRun: &dryRun, Since: r.Since, Until: given(r.Until)}
 	if len(r.Statuses) > 0 {
-		statuses := surface.Mapped(r.Statuses, func(s *string) client.ReplayInputStatus { return client.ReplayInputStatus(*s) })
+		statuses := surface.Mapped(
+			r.Statuses,
+			func(s *string) client.ReplayInputStatus { return client.ReplayInputStatus(*s) },
+		)
 		body.Status = &statuses
 	}
 	if len(r.Events) > 0 {

@@ -55,7 +55,8 @@ func LoadSettings(getenv func(string) string) (Settings, error) {
 	s := Settings{
 		URL: setting("GREENROOM_URL"), APIKey: setting("GREENROOM_API_KEY"), TemporalUI: setting("GREENROOM_TEMPORAL_UI"),
 	}
-	if getenv("GREENROOM_API_KEY") == "" && strings.TrimRight(s.URL, "/") != strings.TrimRight(file["GREENROOM_URL"], "/") {
+	if getenv("GREENROOM_API_KEY") == "" &&
+		strings.TrimRight(s.URL, "/") != strings.TrimRight(file["GREENROOM_URL"], "/") {
 		return Settings{}, fmt.Errorf("there is no key for the API at %s: set --key or GREENROOM_API_KEY", s.URL)
 	}
 	if s.URL == "" || s.APIKey == "" {

@@ -108,8 +108,18 @@ type jsonLine struct {
 
 func (p *Printer) printJSON(d Delivery) {
 	l := jsonLine{
-		ReceivedAt: d.At.UTC().Format("2006-01-02T15:04:05.000Z"), Verified: d.Verified, Reason: d.Reason, Event: d.Event, WebhookID: d.ID, Attempt: d.Attempt,
-		Seen: d.Seen, Duplicate: d.Repeat, Status: d.Status, Refusal: d.Refusal, Body: string(d.Body),
+		ReceivedAt: d.At.UTC().
+			Format("2006-01-02T15:04:05.000Z"),
+		Verified:  d.Verified,
+		Reason:    d.Reason,
+		Event:     d.Event,
+		WebhookID: d.ID,
+		Attempt:   d.Attempt,
+		Seen:      d.Seen,
+		Duplicate: d.Repeat,
+		Status:    d.Status,
+		Refusal:   d.Refusal,
+		Body:      string(d.Body),
 	}
 	if json.Valid(d.Body) {
 		l.Body = json.RawMessage(d.Body)

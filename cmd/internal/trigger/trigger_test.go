@@ -35,7 +35,11 @@ func TestRun(t *testing.T) {
 	t.Run("publishes_the_sample", func(t *testing.T) {
 		out, err := run(b.Key, nil)
 		require.NoError(t, err)
-		require.Regexp(t, `^interview.started published as event (\S{36}); deliveries: 1\n`+srv.URL+`/console/events/\S{36}\n$`, out)
+		require.Regexp(
+			t,
+			`^interview.started published as event (\S{36}); deliveries: 1\n`+srv.URL+`/console/events/\S{36}\n$`,
+			out,
+		)
 		out, err = run(b.Key, func(o *trigger.Options) { o.JSON = true })
 		require.NoError(t, err)
 		var event struct {
@@ -48,7 +52,11 @@ func TestRun(t *testing.T) {
 	t.Run("that_no_webhook_gets", func(t *testing.T) {
 		out, err := run(b.Key, func(o *trigger.Options) { o.Type = "job.created" })
 		require.NoError(t, err)
-		require.Regexp(t, `no webhook gets it, and GET /events/\S{36}/fan-out says why\nhttp://\S+/console/events/\S{36}\n$`, out)
+		require.Regexp(
+			t,
+			`no webhook gets it, and GET /events/\S{36}/fan-out says why\nhttp://\S+/console/events/\S{36}\n$`,
+			out,
+		)
 	})
 	t.Run("of_a_company_that_a_platform_key_names", func(t *testing.T) {
 		out, err := run(b.PlatformKey, func(o *trigger.Options) { o.Company = b.Company.String() })

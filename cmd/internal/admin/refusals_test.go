@@ -231,7 +231,7 @@ func TestReplay_period(t *testing.T) {
 		r := replay(admin.ReplayRequest{Until: until, Statuses: []string{"succeeded", "canceled"}})
 		require.True(t, until.Equal(r.Until))
 		require.True(t, since.Equal(r.Since))
-		require.Equal(t, []string{"succeeded", "canceled"}, r.Status)
+		require.Equal(t, []string{"canceled", "succeeded"}, r.Status)
 		require.Empty(t, r.Events, "all of them")
 	})
 	t.Run("never_ends_in_the_future", func(t *testing.T) {

@@ -1032,6 +1032,42 @@ func (e Scope) Valid() bool {
 	}
 }
 
+// Defines values for WebhookOrdering.
+const (
+	WebhookOrderingLessThanNil WebhookOrdering = "<nil>"
+	WebhookOrderingSubject     WebhookOrdering = "subject"
+)
+
+// Valid indicates whether the value is a known member of the WebhookOrdering enum.
+func (e WebhookOrdering) Valid() bool {
+	switch e {
+	case WebhookOrderingLessThanNil:
+		return true
+	case WebhookOrderingSubject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookOrderingOnFailure.
+const (
+	WebhookOrderingOnFailureBlock WebhookOrderingOnFailure = "block"
+	WebhookOrderingOnFailureSkip  WebhookOrderingOnFailure = "skip"
+)
+
+// Valid indicates whether the value is a known member of the WebhookOrderingOnFailure enum.
+func (e WebhookOrderingOnFailure) Valid() bool {
+	switch e {
+	case WebhookOrderingOnFailureBlock:
+		return true
+	case WebhookOrderingOnFailureSkip:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WebhookSignatureAlgorithms.
 const (
 	WebhookSignatureAlgorithmsV1  WebhookSignatureAlgorithms = "v1"
@@ -1071,6 +1107,45 @@ func (e WebhookInputCircuitRecovery) Valid() bool {
 	}
 }
 
+// Defines values for WebhookInputOrdering.
+const (
+	WebhookInputOrderingLessThanNil WebhookInputOrdering = "<nil>"
+	WebhookInputOrderingSubject     WebhookInputOrdering = "subject"
+)
+
+// Valid indicates whether the value is a known member of the WebhookInputOrdering enum.
+func (e WebhookInputOrdering) Valid() bool {
+	switch e {
+	case WebhookInputOrderingLessThanNil:
+		return true
+	case WebhookInputOrderingSubject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookInputOrderingOnFailure.
+const (
+	WebhookInputOrderingOnFailureBlock       WebhookInputOrderingOnFailure = "block"
+	WebhookInputOrderingOnFailureLessThanNil WebhookInputOrderingOnFailure = "<nil>"
+	WebhookInputOrderingOnFailureSkip        WebhookInputOrderingOnFailure = "skip"
+)
+
+// Valid indicates whether the value is a known member of the WebhookInputOrderingOnFailure enum.
+func (e WebhookInputOrderingOnFailure) Valid() bool {
+	switch e {
+	case WebhookInputOrderingOnFailureBlock:
+		return true
+	case WebhookInputOrderingOnFailureLessThanNil:
+		return true
+	case WebhookInputOrderingOnFailureSkip:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WebhookInputSignatureAlgorithms.
 const (
 	WebhookInputSignatureAlgorithmsV1  WebhookInputSignatureAlgorithms = "v1"
@@ -1104,6 +1179,42 @@ func (e WebhookPatchCircuitRecovery) Valid() bool {
 	case WebhookPatchCircuitRecoveryManual:
 		return true
 	case WebhookPatchCircuitRecoveryProbe:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookPatchOrdering.
+const (
+	WebhookPatchOrderingLessThanNil WebhookPatchOrdering = "<nil>"
+	WebhookPatchOrderingSubject     WebhookPatchOrdering = "subject"
+)
+
+// Valid indicates whether the value is a known member of the WebhookPatchOrdering enum.
+func (e WebhookPatchOrdering) Valid() bool {
+	switch e {
+	case WebhookPatchOrderingLessThanNil:
+		return true
+	case WebhookPatchOrderingSubject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookPatchOrderingOnFailure.
+const (
+	WebhookPatchOrderingOnFailureBlock WebhookPatchOrderingOnFailure = "block"
+	WebhookPatchOrderingOnFailureSkip  WebhookPatchOrderingOnFailure = "skip"
+)
+
+// Valid indicates whether the value is a known member of the WebhookPatchOrderingOnFailure enum.
+func (e WebhookPatchOrderingOnFailure) Valid() bool {
+	switch e {
+	case WebhookPatchOrderingOnFailureBlock:
+		return true
+	case WebhookPatchOrderingOnFailureSkip:
 		return true
 	default:
 		return false
@@ -2244,6 +2355,42 @@ func (e ListWebhooks200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for CreateWebhook201JSONResponseBodyDataOrdering.
+const (
+	CreateWebhook201JSONResponseBodyDataOrderingLessThanNil CreateWebhook201JSONResponseBodyDataOrdering = "<nil>"
+	CreateWebhook201JSONResponseBodyDataOrderingSubject     CreateWebhook201JSONResponseBodyDataOrdering = "subject"
+)
+
+// Valid indicates whether the value is a known member of the CreateWebhook201JSONResponseBodyDataOrdering enum.
+func (e CreateWebhook201JSONResponseBodyDataOrdering) Valid() bool {
+	switch e {
+	case CreateWebhook201JSONResponseBodyDataOrderingLessThanNil:
+		return true
+	case CreateWebhook201JSONResponseBodyDataOrderingSubject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreateWebhook201JSONResponseBodyDataOrderingOnFailure.
+const (
+	CreateWebhook201JSONResponseBodyDataOrderingOnFailureBlock CreateWebhook201JSONResponseBodyDataOrderingOnFailure = "block"
+	CreateWebhook201JSONResponseBodyDataOrderingOnFailureSkip  CreateWebhook201JSONResponseBodyDataOrderingOnFailure = "skip"
+)
+
+// Valid indicates whether the value is a known member of the CreateWebhook201JSONResponseBodyDataOrderingOnFailure enum.
+func (e CreateWebhook201JSONResponseBodyDataOrderingOnFailure) Valid() bool {
+	switch e {
+	case CreateWebhook201JSONResponseBodyDataOrderingOnFailureBlock:
+		return true
+	case CreateWebhook201JSONResponseBodyDataOrderingOnFailureSkip:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CreateWebhook201JSONResponseBodyDataSignatureAlgorithms.
 const (
 	CreateWebhook201JSONResponseBodyDataSignatureAlgorithmsV1  CreateWebhook201JSONResponseBodyDataSignatureAlgorithms = "v1"
@@ -3161,10 +3308,13 @@ type Delivery struct {
 	LastStatusCode *int `json:"lastStatusCode"`
 
 	// NextAttemptAt when the next attempt is due; null if none is due
-	NextAttemptAt *time.Time         `json:"nextAttemptAt"`
-	Status        DeliveryStatus     `json:"status"`
-	UpdatedAt     time.Time          `json:"updatedAt"`
-	WebhookID     openapi_types.UUID `json:"webhookId"`
+	NextAttemptAt *time.Time     `json:"nextAttemptAt"`
+	Status        DeliveryStatus `json:"status"`
+
+	// Subject the event's subject, if the webhook had `ordering` when the delivery was made: it waits for the deliveries of earlier events of it; null otherwise
+	Subject   *string            `json:"subject"`
+	UpdatedAt time.Time          `json:"updatedAt"`
+	WebhookID openapi_types.UUID `json:"webhookId"`
 
 	// WorkflowID The Temporal workflow of the delivery. For a paused delivery without a workflow of its own, it is the workflow of the open circuit, or null if the webhook is only inactive.
 	WorkflowID *string `json:"workflowId"`
@@ -3214,10 +3364,13 @@ type DeliveryDetail struct {
 	LastStatusCode *int `json:"lastStatusCode"`
 
 	// NextAttemptAt when the next attempt is due; null if none is due
-	NextAttemptAt *time.Time         `json:"nextAttemptAt"`
-	Status        DeliveryStatus     `json:"status"`
-	UpdatedAt     time.Time          `json:"updatedAt"`
-	WebhookID     openapi_types.UUID `json:"webhookId"`
+	NextAttemptAt *time.Time     `json:"nextAttemptAt"`
+	Status        DeliveryStatus `json:"status"`
+
+	// Subject the event's subject, if the webhook had `ordering` when the delivery was made: it waits for the deliveries of earlier events of it; null otherwise
+	Subject   *string            `json:"subject"`
+	UpdatedAt time.Time          `json:"updatedAt"`
+	WebhookID openapi_types.UUID `json:"webhookId"`
 
 	// WorkflowID The Temporal workflow of the delivery. For a paused delivery without a workflow of its own, it is the workflow of the open circuit, or null if the webhook is only inactive.
 	WorkflowID *string `json:"workflowId"`
@@ -3333,7 +3486,13 @@ type Event struct {
 
 	// OccurredAt when the event was stored
 	OccurredAt time.Time `json:"occurredAt"`
-	Type       string    `json:"type"`
+
+	// Sequence grows from each event of the subject to the next, with gaps: compare it, do not count. Deliveries have it in the header `webhook-sequence`. null without a subject
+	Sequence *int64 `json:"sequence"`
+
+	// Subject what the event is about; null for nothing
+	Subject *string `json:"subject"`
+	Type    string  `json:"type"`
 }
 
 // EventAccepted defines model for EventAccepted.
@@ -3374,6 +3533,11 @@ type EventInput struct {
 
 	// Data the content of the event; it must match the schema of the type
 	Data map[string]interface{} `json:"data"`
+
+	// Subject what the event is about: an id, not a person's name. Events of one subject have a growing `sequence`, and webhooks with `ordering` get them in that order. Without it, it is `interview:`, `candidate:` or `job:` with the id that the data has as `interviewId`, `candidateId` or `jobId`, in this order
+	//
+	// Examples: interview:42
+	Subject *string `json:"subject,omitempty"`
 
 	// Type a type of the catalogue or a custom type of the company
 	//
@@ -4210,6 +4374,12 @@ type Webhook struct {
 	// NotifyEmail address for mail about changes of this webhook; null for that of its company
 	NotifyEmail *string `json:"notifyEmail"`
 
+	// Ordering `subject`: the events of one subject arrive one after the other; null: in any order
+	Ordering *WebhookOrdering `json:"ordering"`
+
+	// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
+	OrderingOnFailure WebhookOrderingOnFailure `json:"orderingOnFailure"`
+
 	// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
 	OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
@@ -4235,6 +4405,12 @@ type Webhook struct {
 	// URL where deliveries are sent; called byte for byte as stored
 	URL string `json:"url"`
 }
+
+// WebhookOrdering `subject`: the events of one subject arrive one after the other; null: in any order
+type WebhookOrdering string
+
+// WebhookOrderingOnFailure what follows a delivery that failed for good, with `ordering`
+type WebhookOrderingOnFailure string
 
 // WebhookSignatureAlgorithms defines model for Webhook.SignatureAlgorithms.
 type WebhookSignatureAlgorithms string
@@ -4264,6 +4440,12 @@ type WebhookInput struct {
 	// NotifyEmail address for mail about changes of this webhook (see the guide on retries), instead of the company's; null for the company's `notifyEmail`
 	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
 
+	// Ordering `subject`: the events of one subject arrive one after the other, in the order of their `sequence`; a later one waits while an earlier one is retried. Other subjects do not wait. It holds for events that are stored after it was set. null: deliveries do not wait for each other
+	Ordering *WebhookInputOrdering `json:"ordering,omitempty"`
+
+	// OrderingOnFailure what follows a delivery of a webhook with `ordering` that failed for good: `skip` sends the next event of the subject, `block` waits until the delivery is replayed with success or canceled
+	OrderingOnFailure *WebhookInputOrderingOnFailure `json:"orderingOnFailure,omitempty"`
+
 	// Profile the format of deliveries that the receiver expects; one of `GET /profiles`. It cannot be changed later.
 	Profile *string `json:"profile,omitempty"`
 
@@ -4279,6 +4461,12 @@ type WebhookInput struct {
 
 // WebhookInputCircuitRecovery how an open circuit closes: `manual` (by a reset) or `probe` (by a successful trial delivery after a cool-down); null for the server's setting, by default `probe` for all profiles but `instaview`
 type WebhookInputCircuitRecovery string
+
+// WebhookInputOrdering `subject`: the events of one subject arrive one after the other, in the order of their `sequence`; a later one waits while an earlier one is retried. Other subjects do not wait. It holds for events that are stored after it was set. null: deliveries do not wait for each other
+type WebhookInputOrdering string
+
+// WebhookInputOrderingOnFailure what follows a delivery of a webhook with `ordering` that failed for good: `skip` sends the next event of the subject, `block` waits until the delivery is replayed with success or canceled
+type WebhookInputOrderingOnFailure string
 
 // WebhookInputSignatureAlgorithms defines model for WebhookInput.SignatureAlgorithms.
 type WebhookInputSignatureAlgorithms string
@@ -4316,6 +4504,12 @@ type WebhookPatch struct {
 	// NotifyEmail address for mail about changes of this webhook (see the guide on retries), instead of the company's; null for the company's `notifyEmail`
 	NotifyEmail *openapi_types.Email `json:"notifyEmail,omitempty"`
 
+	// Ordering `subject`: the events of one subject arrive one after the other, in the order of their `sequence`; a later one waits while an earlier one is retried. Other subjects do not wait. It holds for events that are stored after it was set. null: deliveries do not wait for each other
+	Ordering *WebhookPatchOrdering `json:"ordering,omitempty"`
+
+	// OrderingOnFailure what follows a delivery of a webhook with `ordering` that failed for good: `skip` sends the next event of the subject, `block` waits until the delivery is replayed with success or canceled
+	OrderingOnFailure *WebhookPatchOrderingOnFailure `json:"orderingOnFailure,omitempty"`
+
 	// RateLimit largest number of attempts per second, of all kinds; 0 for no limit. In any W seconds there are at most rateLimit × (W + 1) attempts.
 	RateLimit *int `json:"rateLimit,omitempty"`
 
@@ -4328,6 +4522,12 @@ type WebhookPatch struct {
 
 // WebhookPatchCircuitRecovery how an open circuit closes; null for the server's setting
 type WebhookPatchCircuitRecovery string
+
+// WebhookPatchOrdering `subject`: the events of one subject arrive one after the other, in the order of their `sequence`; a later one waits while an earlier one is retried. Other subjects do not wait. It holds for events that are stored after it was set. null: deliveries do not wait for each other
+type WebhookPatchOrdering string
+
+// WebhookPatchOrderingOnFailure what follows a delivery of a webhook with `ordering` that failed for good: `skip` sends the next event of the subject, `block` waits until the delivery is replayed with success or canceled
+type WebhookPatchOrderingOnFailure string
 
 // WebhookPatchSignatureAlgorithms defines model for WebhookPatch.SignatureAlgorithms.
 type WebhookPatchSignatureAlgorithms string
@@ -4948,6 +5148,12 @@ type CreateWebhookParams struct {
 	// IdempotencyKey chosen by the client; a repeated request with the same key gets the first answer
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
+
+// CreateWebhook201JSONResponseBodyDataOrdering defines parameters for CreateWebhook.
+type CreateWebhook201JSONResponseBodyDataOrdering string
+
+// CreateWebhook201JSONResponseBodyDataOrderingOnFailure defines parameters for CreateWebhook.
+type CreateWebhook201JSONResponseBodyDataOrderingOnFailure string
 
 // CreateWebhook201JSONResponseBodyDataSignatureAlgorithms defines parameters for CreateWebhook.
 type CreateWebhook201JSONResponseBodyDataSignatureAlgorithms string
@@ -19802,6 +20008,12 @@ type CreateWebhookResponse struct {
 			// NotifyEmail address for mail about changes of this webhook; null for that of its company
 			NotifyEmail *string `json:"notifyEmail"`
 
+			// Ordering `subject`: the events of one subject arrive one after the other; null: in any order
+			Ordering *CreateWebhook201JSONResponseBodyDataOrdering `json:"ordering"`
+
+			// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
+			OrderingOnFailure CreateWebhook201JSONResponseBodyDataOrderingOnFailure `json:"orderingOnFailure"`
+
 			// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
 			OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
 
@@ -19895,6 +20107,12 @@ func (r CreateWebhookResponse) GetJSON201() *struct {
 
 		// NotifyEmail address for mail about changes of this webhook; null for that of its company
 		NotifyEmail *string `json:"notifyEmail"`
+
+		// Ordering `subject`: the events of one subject arrive one after the other; null: in any order
+		Ordering *CreateWebhook201JSONResponseBodyDataOrdering `json:"ordering"`
+
+		// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
+		OrderingOnFailure CreateWebhook201JSONResponseBodyDataOrderingOnFailure `json:"orderingOnFailure"`
 
 		// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
 		OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`
@@ -27458,6 +27676,12 @@ func ParseCreateWebhookResponse(rsp *http.Response) (*CreateWebhookResponse, err
 
 				// NotifyEmail address for mail about changes of this webhook; null for that of its company
 				NotifyEmail *string `json:"notifyEmail"`
+
+				// Ordering `subject`: the events of one subject arrive one after the other; null: in any order
+				Ordering *CreateWebhook201JSONResponseBodyDataOrdering `json:"ordering"`
+
+				// OrderingOnFailure what follows a delivery that failed for good, with `ordering`
+				OrderingOnFailure CreateWebhook201JSONResponseBodyDataOrderingOnFailure `json:"orderingOnFailure"`
 
 				// OwnerCompanyID the company whose key created the webhook; null for a key of the platform
 				OwnerCompanyID *openapi_types.UUID `json:"ownerCompanyId"`

@@ -184,15 +184,12 @@ func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 		CircuitRecovery:     w.CircuitRecovery,
 		NotifyEmail:         w.NotifyEmail,
 		Ordering:            w.Ordering,
-		OrderingOnFailure:   skipSubject,
+		OrderingOnFailure:   OrderingOnFailure(w),
 		Profile:             w.Profile,
 		RateLimit:           w.RateLimit,
 		SignatureAlgorithms: []string{symmetric},
 		CreatedAt:           surface.Timestamp(w.CreatedAt),
 		UpdatedAt:           surface.Timestamp(w.UpdatedAt),
-	}
-	if w.OrderingBlocks {
-		out.OrderingOnFailure = blockSubject
 	}
 	if w.SigningKey != nil {
 		url := s.PublicURL + "/webhooks/" + w.ID.String() + "/jwks"
@@ -288,7 +285,7 @@ func (s *server) newWebhook(c *gin.Context, in *webhookInput) (w *delivery.Webho
 		CircuitRecovery: in.CircuitRecovery,
 		NotifyEmail:     in.NotifyEmail,
 		Ordering:        in.Ordering,
-		OrderingBlocks:  in.OrderingOnFailure != nil && *in.OrderingOnFailure == blockSubject,
+		OrderingBlocks:  in.OrderingOnFailure != nil && *in.OrderingOnFailure == BlockSubject,
 		Asymmetric:      isAsymmetric,
 	})
 	return w, secret, surface.Faults(wrongAlgorithms, wrongEvents, err)
@@ -428,7 +425,7 @@ func (s *server) applyWebhook(
 	surface.SetNull(&u, "notify_email", &w.NotifyEmail, in.NotifyEmail)
 	surface.SetNull(&u, "ordering", &w.Ordering, in.Ordering)
 	surface.Set(&u, "ordering_blocks", &w.OrderingBlocks, surface.Opt[bool]{
-		Set: in.OrderingOnFailure.Set, Value: in.OrderingOnFailure.Value == blockSubject,
+		Set: in.OrderingOnFailure.Set, Value: in.OrderingOnFailure.Value == BlockSubject,
 	})
 	if in.IsActive.Set {
 		columns, err := surface.ActivateWebhook(c, w, in.IsActive.Value)
@@ -453,9 +450,17 @@ func (s *server) applyWebhook(
 
 // What a webhook with ordering does with the later events of a subject when a delivery failed for good.
 const (
-	skipSubject  = "skip"
-	blockSubject = "block"
+	SkipSubject  = "skip"
+	BlockSubject = "block"
 )
+
+// OrderingOnFailure returns SkipSubject or BlockSubject.
+func OrderingOnFailure(w *delivery.Webhook) string {
+	if w.OrderingBlocks {
+		return BlockSubject
+	}
+	return SkipSubject
+}
 
 // The signatures of Standard Webhooks.
 const (

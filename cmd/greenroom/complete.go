@@ -8,7 +8,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"greenroom/api"
 	"greenroom/cmd/internal/admin"
+	"greenroom/db/delivery"
 )
 
 // complete registers what the shell proposes for the flags and the first argument of a command. A flag's values go by
@@ -48,6 +50,12 @@ func valuesOf(flag string) cobra.CompletionFunc {
 		return fixed(admin.Profiles())
 	case "event":
 		return eventNames
+	case "recovery":
+		return fixed([]string{"manual", "probe"})
+	case "ordering":
+		return fixed([]string{delivery.BySubject})
+	case "ordering-on-failure":
+		return fixed([]string{api.SkipSubject, api.BlockSubject})
 	case "scope":
 		return fixed(admin.Scopes())
 	case "webhook":

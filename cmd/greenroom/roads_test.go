@@ -186,7 +186,7 @@ func TestRoads_change_the_same(t *testing.T) {
 	}{
 		{"deliveries retry", [2]string{made[0], made[1]}},
 		{"deliveries cancel", [2]string{made[2], made[3]}},
-		{"webhooks update --endpoint https://other.example/ --name N --description D --event 5 --rate-limit 3 --recovery probe", hooks},
+		{"webhooks update --endpoint https://other.example/ --name N --description D --event 5 --rate-limit 3 --recovery probe --ordering subject --ordering-on-failure block --notify-email ops@other.example", hooks},
 		{"webhooks update --recovery= --deactivate", hooks},
 		{"webhooks reset-circuit", hooks},
 		{"webhooks rotate-secret --overlap 1h", hooks},

@@ -14,7 +14,7 @@ func webhooksShowCmd() *cobra.Command {
 }
 
 func webhooksUpdateCmd() *cobra.Command {
-	var endpoint, name, description, recovery string
+	var endpoint, name, description, recovery, notify, ordering, onFailure string
 	var events []string
 	var rate int
 	var activate, deactivate bool
@@ -35,6 +35,10 @@ func webhooksUpdateCmd() *cobra.Command {
 		"name or number of an event in the profile; repeat for all that it shall receive")
 	f.IntVar(&rate, "rate-limit", 0, "most deliveries per second; 0: no limit")
 	f.StringVar(&recovery, "recovery", "", "manual or probe; empty: the setting circuit.recovery")
+	f.StringVar(&notify, "notify-email", "", "address for mail about its circuit and failures; empty: the company's")
+	f.StringVar(&ordering, "ordering", "", "subject: the events of a subject one after the other; empty: in any order")
+	f.StringVar(&onFailure, "ordering-on-failure", "",
+		"with ordering, after a delivery that failed for good: skip (the next one follows) or block")
 	f.BoolVar(&activate, "activate", false, "send again; what waited is sent at a rising rate")
 	f.BoolVar(&deactivate, "deactivate", false, "keep deliveries back; only the platform can activate it again")
 	cmd.MarkFlagsMutuallyExclusive("activate", "deactivate")
@@ -49,7 +53,9 @@ func webhooksUpdateCmd() *cobra.Command {
 		for flag, set := range map[string]func(){
 			"endpoint": func() { change.URL = &endpoint }, "name": func() { change.Name = &name },
 			"description": func() { change.Description = &description }, "rate-limit": func() { change.RateLimit = &rate },
-			"recovery": func() { change.CircuitRecovery = &recovery }, "event": func() { change.Events = &events },
+			"notify-email": func() { change.NotifyEmail = &notify }, "ordering": func() { change.Ordering = &ordering },
+			"ordering-on-failure": func() { change.OrderingOnFailure = &onFailure },
+			"recovery":            func() { change.CircuitRecovery = &recovery }, "event": func() { change.Events = &events },
 		} {
 			if f.Changed(flag) {
 				set()

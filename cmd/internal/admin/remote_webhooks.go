@@ -90,8 +90,13 @@ func (a *Admin) remoteUpdateWebhook(ctx context.Context, id uuid.UUID, change We
 	set(body, "rateLimit", change.RateLimit)
 	set(body, "isActive", change.Active)
 	set(body, "circuitRecovery", change.CircuitRecovery)
-	if body["circuitRecovery"] == "" {
-		body["circuitRecovery"] = nil
+	set(body, "notifyEmail", change.NotifyEmail)
+	set(body, "ordering", change.Ordering)
+	set(body, "orderingOnFailure", change.OrderingOnFailure)
+	for _, name := range []string{"circuitRecovery", "notifyEmail", "ordering"} {
+		if body[name] == "" {
+			body[name] = nil
+		}
 	}
 	if change.Events != nil {
 		body["events"] = remoteEvents(*change.Events)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/go-playground/validator/v10"
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
@@ -29,6 +30,11 @@ type WebhookDetail struct {
 	HasAuth         bool     `json:"hasAuth"`
 	RateLimit       int      `json:"rateLimit"`
 	CircuitRecovery *string  `json:"circuitRecovery"`
+	// NotifyEmail nil: that of the company.
+	NotifyEmail *string `json:"notifyEmail"`
+	// Ordering and OrderingOnFailure are as in the API.
+	Ordering          *string `json:"ordering"`
+	OrderingOnFailure string  `json:"orderingOnFailure"`
 	// Filter selects among the events by their content; nil: all.
 	Filter         json.RawMessage `json:"filter"`
 	HeldByPlatform bool            `json:"heldByPlatform"`
@@ -38,7 +44,8 @@ type WebhookDetail struct {
 func showWebhookDetail(w *delivery.Webhook) WebhookDetail {
 	shown := WebhookDetail{
 		Webhook: showWebhook(w), Description: w.Description, HasAuth: w.Auth != nil, RateLimit: w.RateLimit,
-		Headers:         surface.Mapped(w.Headers, func(h *delivery.WebhookHeader) string { return h.Name }),
+		Headers:     surface.Mapped(w.Headers, func(h *delivery.WebhookHeader) string { return h.Name }),
+		NotifyEmail: w.NotifyEmail, Ordering: w.Ordering, OrderingOnFailure: api.OrderingOnFailure(w),
 		CircuitRecovery: w.CircuitRecovery, HeldByPlatform: w.HeldByPlatform, UpdatedAt: w.UpdatedAt,
 	}
 	if w.Filter != nil {
@@ -68,7 +75,10 @@ type WebhookChange struct {
 	RateLimit *int
 	// CircuitRecovery is "manual" or "probe"; "" means the setting circuit.recovery.
 	CircuitRecovery *string
-	Active          *bool
+	// NotifyEmail "": that of the company. Ordering is "subject" or "", OrderingOnFailure one of api's.
+	NotifyEmail, Ordering, OrderingOnFailure *string
+
+	Active *bool
 }
 
 // maxRateLimit is that of the API.
@@ -170,11 +180,45 @@ func (change WebhookChange) applySettings(w *delivery.Webhook) (columns []string
 		}
 		columns = append(columns, "circuit_recovery")
 	}
+	more, err := change.applyOrdering(w)
+	if columns = append(columns, more...); err != nil {
+		return nil, err
+	}
+	if address := change.NotifyEmail; address != nil {
+		if w.NotifyEmail = orNone(address); w.NotifyEmail != nil && validator.New().Var(*address, "email,max=254") != nil {
+			return nil, fmt.Errorf("--notify-email must be an e-mail address or empty, not %q", *address)
+		}
+		columns = append(columns, "notify_email")
+	}
 	if active := change.Active; active != nil { // the shell is the platform
 		w.IsActive, w.HeldByPlatform, w.DisabledReason = *active, !*active, nil
 		columns = append(columns, "is_active", "disabled_reason", "held_by_platform")
 	}
 	return columns, nil
+}
+
+func (change WebhookChange) applyOrdering(w *delivery.Webhook) (columns []string, err error) {
+	if ordering := change.Ordering; ordering != nil {
+		if *ordering != "" && *ordering != delivery.BySubject {
+			return nil, fmt.Errorf("--ordering must be subject or empty, not %q", *ordering)
+		}
+		w.Ordering, columns = orNone(ordering), append(columns, "ordering")
+	}
+	if then := change.OrderingOnFailure; then != nil {
+		if *then != api.SkipSubject && *then != api.BlockSubject {
+			return nil, fmt.Errorf("--ordering-on-failure must be skip or block, not %q", *then)
+		}
+		w.OrderingBlocks, columns = *then == api.BlockSubject, append(columns, "ordering_blocks")
+	}
+	return columns, nil
+}
+
+// orNone returns nil for an empty text.
+func orNone(text *string) *string {
+	if *text == "" {
+		return nil
+	}
+	return text
 }
 
 // TestResult is the outcome of a test call.
@@ -215,6 +259,10 @@ func (p Printer) WebhookDetail(w WebhookDetail) error {
 		row(out, "failures in a row", w.ConsecutiveFailures)
 		row(out, "circuit opened", w.CircuitOpenedAt)
 		row(out, "circuit recovery", w.CircuitRecovery)
+		row(out, "mail goes to", w.NotifyEmail)
+		if w.Ordering != nil {
+			row(out, "ordering", *w.Ordering+", a failure leads to "+w.OrderingOnFailure)
+		}
 		row(out, "rate limit", rateText(w.RateLimit))
 		row(out, "headers", w.Headers)
 		row(out, "credentials", map[bool]string{true: "set", false: ""}[w.HasAuth])

@@ -261,3 +261,22 @@ func TestCheckWitness(t *testing.T) {
 	require.Equal(t, WitnessCheck{Expected: 5, Missing: 2, Surplus: 2, NotArrived: 1}, got)
 	require.True(t, got.broken())
 }
+
+func TestOrderOf(t *testing.T) {
+	t.Parallel()
+	a := []numbered{{uuid.New(), "a", 1}, {uuid.New(), "a", 2}, {uuid.New(), "b", 1}, {uuid.New(), "a", 3}}
+	never := func(uuid.UUID) bool { return false }
+	at := func(order ...int) (ids []uuid.UUID) {
+		for _, i := range order {
+			ids = append(ids, a[i].ID)
+		}
+		return ids
+	}
+	require.Equal(t, OrderCheck{Expected: 4}, orderOf(a, at(0, 1, 2, 3), never))
+	require.Equal(t, OrderCheck{Expected: 4}, orderOf(a, at(2, 0, 1, 3), never))
+	require.Equal(t, OrderCheck{Expected: 4, Inversions: 1}, orderOf(a, at(1, 0, 2, 3), never))
+	require.Equal(t, OrderCheck{Expected: 4, NotArrived: 1}, orderOf(a, at(0, 1, 3), never))
+	second := func(id uuid.UUID) bool { return id == a[1].ID }
+	require.Equal(t, OrderCheck{Expected: 4, Canceled: 1}, orderOf(a, at(0, 3, 1, 2), second))
+	require.Equal(t, OrderCheck{Expected: 4, Canceled: 1}, orderOf(a, at(0, 3, 2), second))
+}

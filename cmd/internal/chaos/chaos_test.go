@@ -54,6 +54,7 @@ func TestShortRunLosesNothing(t *testing.T) {
 		require.GreaterOrEqual(t, f.Events, report.Accepted, printed.String())
 	}
 	require.Positive(t, report.CatchUp.Expected, printed.String())
+	require.Positive(t, report.Order.Expected, printed.String())
 	broken := map[string]bool{}
 	for _, f := range report.Timeline {
 		broken[f.Kind] = true

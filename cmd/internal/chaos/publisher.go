@@ -85,8 +85,9 @@ func (p *publisher) burst(ctx context.Context, n int) {
 // post reports whether the event was accepted.
 func (p *publisher) post(ctx context.Context, seq, hook int, keyed bool, api int) bool {
 	body := fmt.Sprintf(
-		`{"type":%q,"data":{%s%d,"text":%q}}`,
+		`{"type":%q,"subject":"chaos:%d","data":{%s%d,"text":%q}}`,
 		catalog.InterviewStarted,
+		seq%chaosSubjects,
 		sequenceKey,
 		seq,
 		strings.Repeat("x", payload),

@@ -42,10 +42,11 @@ type Report struct {
 	UnexplainedCount int           `json:"unexplainedCount"`
 
 	// Feed has a line for each reader of the feed. Circuits is what a webhook was told of changes of circuits. CatchUp is
-	// what a webhook got that was registered during the faults and caught up.
+	// what a webhook got that was registered during the faults and caught up. Order is what one with ordering got.
 	Feed     []FeedCheck  `json:"feed"`
 	Circuits WitnessCheck `json:"circuits"`
 	CatchUp  WitnessCheck `json:"catchUp"`
+	Order    OrderCheck   `json:"order"`
 
 	Settled       bool    `json:"settled"`       // every delivery has ended
 	SettledAfterS float64 `json:"settledAfterS"` // after the last fault, including retries and circuits
@@ -99,7 +100,7 @@ const (
 // Broken reports whether an event was lost, stored twice or is unexplained, or whether a witness saw less, more or in
 // another order than what happened.
 func (r *Report) Broken() bool {
-	return r.Lost > 0 || r.UnexplainedCount > 0 || r.Split > 0 || r.Circuits.broken() || r.CatchUp.broken() ||
+	return r.Lost > 0 || r.UnexplainedCount > 0 || r.Split > 0 || r.Circuits.broken() || r.CatchUp.broken() || r.Order.broken() ||
 		slices.ContainsFunc(r.Feed, func(c FeedCheck) bool { return c.broken() })
 }
 
@@ -212,6 +213,9 @@ func (r *Report) print(w io.Writer) {
 		fmt.Fprintf(w, "%s: %d, missing %d, too many %d, not arrived %d, canceled by the operator %d\n",
 			c.name, c.check.Expected, c.check.Missing, c.check.Surplus, c.check.NotArrived, c.check.Canceled)
 	}
+	fmt.Fprintf(w, "order: %d events about %d subjects, inversions %d, without a number %d, not arrived %d, "+
+		"canceled by the operator %d\n", r.Order.Expected, chaosSubjects, r.Order.Inversions, r.Order.Unnumbered,
+		r.Order.NotArrived, r.Order.Canceled)
 	fmt.Fprintf(w, "processes that exited without a fault: %d\n\n", r.SelfEnded)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "cause\tfaults\tlongest silence s\tof it unbroken s\tlongest wait s\twaits over 20 s\ttwice\t")

@@ -17,6 +17,7 @@ import (
 	"greenroom/cmd/internal/testbed"
 	"greenroom/db"
 	"greenroom/db/catalog"
+	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
 
@@ -53,12 +54,14 @@ func (w *witness) times(delivery uuid.UUID) int {
 }
 
 // witnesses are what watches a run beside its load: readers of the feed, a webhook of the platform that is told of
-// every circuit, and a webhook that is registered during the faults and catches up.
+// every circuit, a webhook that is registered during the faults and catches up, and one that gets the events of each
+// subject in order.
 type witnesses struct {
 	key      string // of the platform
 	readers  []*feedReader
 	circuits *witness
 	late     *witness
+	ordered  *orderWitness
 	// caughtUp: the catch-up was accepted.
 	caughtUp bool
 }
@@ -80,7 +83,7 @@ CREATE TRIGGER log_circuit AFTER UPDATE ON webhooks FOR EACH ROW
   WHEN ((OLD.circuit_opened_at IS NULL) <> (NEW.circuit_opened_at IS NULL)) EXECUTE FUNCTION log_circuit();`
 
 func (r *run) callWitnesses(ctx context.Context) (w *witnesses, err error) {
-	w = &witnesses{circuits: newWitness(), late: newWitness()}
+	w = &witnesses{circuits: newWitness(), late: newWitness(), ordered: newOrderWitness()}
 	if _, err := r.db.ExecContext(ctx, logCircuits); err != nil {
 		return w, fmt.Errorf("log the circuits: %w", err)
 	}
@@ -103,14 +106,20 @@ func (r *run) callWitnesses(ctx context.Context) (w *witnesses, err error) {
 	w.readers = []*feedReader{
 		{urls: urls, key: key, limit: 100, wait: feedWait}, {urls: urls, key: key, limit: 7},
 	}
-	w.circuits.id, err = r.subscribe(ctx, key, w.circuits, circuitEvents)
+	if w.circuits.id, err = r.subscribe(ctx, key, w.circuits.server.URL, circuitEvents, nil); err != nil {
+		return w, err
+	}
+	ordering := delivery.BySubject
+	w.ordered.id, err = r.subscribe(ctx, r.hooks[0].key, w.ordered.server.URL, []string{catalog.InterviewStarted}, &ordering)
 	return w, err
 }
 
 // subscribe registers a witness.
-func (r *run) subscribe(ctx context.Context, key string, w *witness, events []string) (uuid.UUID, error) {
+func (r *run) subscribe(
+	ctx context.Context, key, endpoint string, events []string, ordering *string,
+) (uuid.UUID, error) {
 	var out struct{ ID uuid.UUID }
-	in := map[string]any{"url": w.server.URL, "events": events, "profile": "standard"}
+	in := map[string]any{"url": endpoint, "events": events, "profile": "standard", "ordering": ordering}
 	err := call(ctx, r.fleet.apis[0].url, key, "/webhooks", in, &out)
 	return out.ID, err
 }
@@ -119,6 +128,7 @@ func (w *witnesses) close() {
 	if w != nil {
 		w.circuits.server.Close()
 		w.late.server.Close()
+		w.ordered.server.Close()
 	}
 }
 
@@ -141,7 +151,7 @@ func (r *run) catchUp(ctx context.Context) {
 		}
 	}
 	tries(func() (err error) {
-		id, err := r.subscribe(ctx, key, w.late, []string{catalog.InterviewStarted})
+		id, err := r.subscribe(ctx, key, w.late.server.URL, []string{catalog.InterviewStarted}, nil)
 		if err == nil {
 			w.late.id = id
 		}
@@ -268,7 +278,10 @@ func (r *run) checkWitnesses(ctx context.Context, report *Report, entries []entr
 	if report.Circuits, err = r.checkCircuits(ctx); err != nil {
 		return err
 	}
-	report.CatchUp, err = r.checkCatchUp(ctx)
+	if report.CatchUp, err = r.checkCatchUp(ctx); err != nil {
+		return err
+	}
+	report.Order, err = r.checkOrder(ctx)
 	return err
 }
 

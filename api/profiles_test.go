@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/activities/webhook/profiles"
+	"greenroom/api"
 	"greenroom/db/delivery"
 )
 
@@ -63,7 +64,7 @@ func names(p object) (all []any) {
 // A webhook of each profile is made with the profile's own names, and has its schedule and time-out.
 func TestWebhookOfEachProfile(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, func(o *api.Options) { o.SelfService = true })
 	for _, p := range profiles.All() {
 		t.Run(p.Name, func(t *testing.T) {
 			got := b.do("POST", "/webhooks", object{"url": hookURL, "profile": p.Name, "events": p.Names()}).is(201)

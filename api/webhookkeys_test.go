@@ -13,6 +13,7 @@ import (
 
 	"greenroom/activities/webhook"
 	"greenroom/activities/webhook/profiles"
+	"greenroom/api"
 	"greenroom/db"
 	"greenroom/db/delivery"
 	"greenroom/db/seal"
@@ -166,7 +167,7 @@ func TestWebhookKeysTellNothingElse(t *testing.T) {
 
 func TestWebhookKeysRefuseBadInput(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, func(o *api.Options) { o.SelfService = true })
 	_, path := b.asymmetricHook()
 	before := b.jwks(path)
 	for _, algorithms := range []any{[]string{"v1a"}, []string{"v2"}, []string{"v1", "v1", "v1a"}, "v1a", []any{1}} {

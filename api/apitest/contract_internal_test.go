@@ -16,7 +16,7 @@ func TestKeepsContract(t *testing.T) {
 	t.Parallel()
 	canonical := &surface.Surface{Name: "greenroom", Aliases: []surface.Alias{{Of: "", Also: "/v1"}}}
 	const (
-		hook = `{"id":"00000000-0000-7000-8000-000000000001","apiKeyId":null,"companyId":null,"url":"https://a.example/","name":"",` +
+		hook = `{"id":"00000000-0000-7000-8000-000000000001","apiKeyId":null,"companyId":null,"ownerCompanyId":null,"heldByPlatform":false,"notifyEmail":null,"url":"https://a.example/","name":"",` +
 			`"description":"","headers":[],"events":["ping"],"filter":null,"isActive":true,"disabledReason":null,"maxRetries":3,"timeoutMs":30000,` +
 			`"consecutiveFailures":0,"circuitOpenedAt":null,"circuitRecovery":null,"ordering":null,"orderingOnFailure":"skip","profile":"instaview","rateLimit":0,"auth":null,` +
 			`"signatureAlgorithms":["v1"],"jwksUrl":null,` +

@@ -91,6 +91,8 @@ type wireWebhook struct {
 	CircuitRecovery       *string
 	Profile               string
 	RateLimit             int
+	Ordering, NotifyEmail *string
+	OrderingOnFailure     string
 	CreatedAt, UpdatedAt  time.Time
 }
 

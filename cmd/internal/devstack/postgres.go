@@ -135,8 +135,8 @@ func (p *Postgres) launch(ctx context.Context) error {
 	}
 	p.process = process
 	if err := process.waitReady(ctx, postgresStartLimit, p.ensureDatabase); err != nil {
-		process.kill()
-		return err
+		// A kill would leave its sessions and its pid file behind.
+		return errors.Join(err, process.stop(context.WithoutCancel(ctx), syscall.SIGINT, postgresStopLimit))
 	}
 	return nil
 }

@@ -2,11 +2,13 @@ package e2e_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -54,7 +56,18 @@ func TestAPIAcceptsWhileTemporalIsStopped(t *testing.T) {
 // programDir holds the built program. TestMain removes it.
 var programDir string
 
+// testsAtOnce is how many tests run at the same time, on two processors too: most of their time is waits for retries,
+// circuits and stores.
+const testsAtOnce = 4
+
+// TestMain runs testsAtOnce tests at a time unless -parallel says otherwise.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if at := flag.Lookup("test.parallel"); at.Value.String() == at.DefValue {
+		if err := flag.Set("test.parallel", strconv.Itoa(max(testsAtOnce, runtime.GOMAXPROCS(0)))); err != nil {
+			panic(err) // the flag exists
+		}
+	}
 	code := m.Run()
 	if programDir != "" {
 		_ = os.RemoveAll(programDir)

@@ -129,7 +129,7 @@ func TestOneInterviewInFiveContracts(t *testing.T) {
 	)
 
 	s.eventually(func() bool {
-		return instaview.count() == 3 && wiseway.count() == 4 && suite.count() == 3 && ai.count() == 2 && wise.count() == 4
+		return instaview.count() == 3 && wiseway.count() == 4 && suite.count() == 4 && ai.count() == 2 && wise.count() == 4
 	}, "all receivers get their events")
 
 	t.Run("instaview", func(t *testing.T) {

@@ -18,10 +18,17 @@ type interviewsBody struct {
 	Statuses      []string
 }
 
+// deepestPage bounds the pages of interviews: a page costs as much as all pages before it.
+const deepestPage = 100
+
 func (c *console) interviews(v *visit) error {
 	number, err := strconv.Atoi(v.c.DefaultQuery("page", "1"))
 	if err != nil {
 		return surface.Invalid("page", "page must be a whole number")
+	}
+	if number > deepestPage {
+		return surface.Invalid("page",
+			"page must be at most "+strconv.Itoa(deepestPage)+": select a status, or read older interviews through the API")
 	}
 	asked := url.Values{"page": {strconv.Itoa(number)}, "limit": {rowsEach}}
 	for _, name := range []string{"status", "companyId"} {
@@ -37,7 +44,7 @@ func (c *console) interviews(v *visit) error {
 		Rows: found.Data, Total: found.Total, Page: found.Page, Pages: found.TotalPages, Status: v.c.Query("status"),
 		Statuses: []string{"SCHEDULED", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELED"},
 	}
-	body.Before, body.After = v.pages(found.Page, found.TotalPages)
+	body.Before, body.After = v.pages(found.Page, min(found.TotalPages, deepestPage))
 	return v.show("interviews", "Interviews", true, body)
 }
 

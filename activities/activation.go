@@ -14,8 +14,8 @@ import (
 	"greenroom/db/token"
 )
 
-// SendActivation mails a new staff user the link to set a password, unless it was sent or is no longer wanted, under the
-// same rules as SendInvitation.
+// SendActivation mails a new staff user the link to set a password, unless it was sent or is no longer wanted, under
+// the same rules as SendInvitation.
 func (a *Activities) SendActivation(ctx context.Context, staff uuid.UUID) error {
 	letter, wanted, err := db.LoadStaffLetter(ctx, a.DB, staff)
 	if err != nil || !wanted {

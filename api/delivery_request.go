@@ -104,8 +104,8 @@ func (s *server) getDeliveryRequest(c *gin.Context) error {
 	return ok(c, http.StatusOK, out)
 }
 
-// attemptAt returns the time of ?timestamp= with the attempt of that second, or the last attempt. A delivery without one
-// has only the time of its last change.
+// attemptAt returns the time of ?timestamp= with the attempt of that second, or the last attempt. A delivery without
+// one has only the time of its last change.
 func attemptAt(
 	c *gin.Context, d *delivery.Delivery, attempts []delivery.Attempt,
 ) (at time.Time, made *delivery.Attempt, err error) {
@@ -216,8 +216,10 @@ func showHeaders(h http.Header, w *delivery.Webhook, p *webhook.Profile) (shown 
 
 // check compares the caller's signature, in the form of webhook-signature, with that of each secret.
 func (r *sentRequest) check(sent string) {
-	r.Check = &checkedByCaller{Why: "no secret that is in use makes this signature at this time: the body or the time was " +
-		"changed on the way, or the secret is another one"}
+	r.Check = &checkedByCaller{
+		Why: "no secret that is in use makes this signature at this time: the body or the time was " +
+			"changed on the way, or the secret is another one",
+	}
 	for i := range r.Signatures {
 		one := &r.Signatures[i]
 		matches := false

@@ -17,8 +17,8 @@ type Explanation struct {
 	NextAt *surface.Timestamp `json:"nextAt"`
 }
 
-// Explain is a pure function of the delivery, its attempts (oldest first), its webhook (nil if deleted) and what it waits
-// for in a line (nil if nothing).
+// Explain is a pure function of the delivery, its attempts (oldest first), its webhook (nil if deleted) and what it
+// waits for in a line (nil if nothing).
 func Explain(
 	d *delivery.Delivery, attempts []delivery.Attempt, w *delivery.Webhook, line *delivery.Line,
 ) Explanation {

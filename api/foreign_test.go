@@ -63,7 +63,12 @@ func (b *bundle) planted() apitest.Foreign {
 		apitest.Marker,
 	)
 	require.NoError(b.t, err)
-	_, err = b.ExecContext(b.ctx, `UPDATE deliveries SET last_error = ?0, body = convert_to(?0, 'UTF8') WHERE id = ?1`, apitest.Marker, delivery)
+	_, err = b.ExecContext(
+		b.ctx,
+		`UPDATE deliveries SET last_error = ?0, body = convert_to(?0, 'UTF8') WHERE id = ?1`,
+		apitest.Marker,
+		delivery,
+	)
 	require.NoError(b.t, err)
 	replay := b.do("POST", "/webhooks/"+hook+"/replays", object{"since": time.Now().Add(-time.Hour)}).is(202)["id"].(string)
 	key := b.do("POST", "/api-keys", object{"name": apitest.Marker, "scopes": []string{"read:jobs"}}).is(201)["id"].(string)

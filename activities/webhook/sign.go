@@ -21,8 +21,8 @@ const (
 // HeaderTest is in the deliveries of tests alone, with the value "true": their data is made up. It is not signed.
 const HeaderTest = "Webhook-Test"
 
-// HeaderSequence is in the deliveries of events with a subject: a whole number that grows from each event of the subject
-// to the next. It is not signed.
+// HeaderSequence is in the deliveries of events with a subject: a whole number that grows from each event of the
+// subject to the next. It is not signed.
 const HeaderSequence = "Webhook-Sequence"
 
 // signStandard sets the three Standard Webhooks headers. The time is that of the attempt, so that late retries pass a

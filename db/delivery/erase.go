@@ -193,7 +193,8 @@ func EraseEvents(
 		return p, fmt.Errorf("erase events: %w", err)
 	}
 	res, err := pg.Direct(tx).ExecContext(ctx,
-		"UPDATE events SET data = $2::text, context = NULL, subject = NULL WHERE id = ANY ($1::uuid[]) AND data <> $2", about, replacement)
+		`UPDATE events SET data = $2::text, context = NULL, subject = NULL
+		WHERE id = ANY ($1::uuid[]) AND data <> $2`, about, replacement)
 	if err != nil {
 		return p, fmt.Errorf("erase events: %w", err)
 	}

@@ -263,7 +263,9 @@ WITH stale AS MATERIALIZED (
 ), left_out AS MATERIALIZED (
   SELECT submission, false AS taken FROM stale UNION ALL SELECT submission, true FROM taken
 ), sequences AS MATERIALIZED (
-  SELECT ARRAY(SELECT CASE WHEN s IS NULL THEN 0 ELSE nextval('event_sequence') END FROM unnest(@subjects::text[]) s) AS of
+  SELECT ARRAY(
+    SELECT CASE WHEN s IS NULL THEN 0 ELSE nextval('event_sequence') END FROM unnest(@subjects::text[]) s
+  ) AS of
 ), e AS (
   INSERT INTO events (id, company_id, type, data, occurred_at, context, subject, sequence, request_id, trace_context)
   SELECT e.id, e.company_id, e.type, e.data, e.occurred_at, e.context, e.subject,

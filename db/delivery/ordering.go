@@ -147,7 +147,11 @@ func (l *Lines) settle(ctx context.Context, tx bun.Tx) error {
 		if time.Now().After(end) {
 			return nil
 		}
-		time.Sleep(settlePoll)
+		select {
+		case <-time.After(settlePoll):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		err := pg.Direct(tx).QueryRowContext(ctx, eventWritersSQL+" AND virtualtransaction = ANY ($1)", writers).
 			Scan(pgtype.NewMap().SQLScanner(&writers))
 		if err != nil {

@@ -28,10 +28,10 @@ type SweepPage struct {
 	Next SweepCursor
 }
 
-// SweepDeliveries reads the next overdue deliveries, the longest overdue first. It requeues those that are not
-// queued, not in a batch and not waiting in a line, and overdue by more than grace plus their webhook's timeout: their workflow was lost, or is
-// older than the row. The queue entry asks for a redo, which wakes the workflow if it exists. Queued deliveries are
-// only read, so a long backlog costs no writes.
+// SweepDeliveries reads the next overdue deliveries, the longest overdue first. It requeues those that are not queued,
+// not in a batch and not waiting in a line, and overdue by more than grace plus their webhook's timeout: their workflow
+// was lost, or is older than the row. The queue entry asks for a redo, which wakes the workflow if it exists. Queued
+// deliveries are only read, so a long backlog costs no writes.
 func SweepDeliveries(
 	ctx context.Context,
 	db bun.IDB,

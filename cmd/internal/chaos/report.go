@@ -100,7 +100,8 @@ const (
 // Broken reports whether an event was lost, stored twice or is unexplained, or whether a witness saw less, more or in
 // another order than what happened.
 func (r *Report) Broken() bool {
-	return r.Lost > 0 || r.UnexplainedCount > 0 || r.Split > 0 || r.Circuits.broken() || r.CatchUp.broken() || r.Order.broken() ||
+	return r.Lost > 0 || r.UnexplainedCount > 0 || r.Split > 0 || r.Circuits.broken() || r.CatchUp.broken() ||
+		r.Order.broken() ||
 		slices.ContainsFunc(r.Feed, func(c FeedCheck) bool { return c.broken() })
 }
 

@@ -110,7 +110,13 @@ func (r *run) callWitnesses(ctx context.Context) (w *witnesses, err error) {
 		return w, err
 	}
 	ordering := delivery.BySubject
-	w.ordered.id, err = r.subscribe(ctx, r.hooks[0].key, w.ordered.server.URL, []string{catalog.InterviewStarted}, &ordering)
+	w.ordered.id, err = r.subscribe(
+		ctx,
+		r.hooks[0].key,
+		w.ordered.server.URL,
+		[]string{catalog.InterviewStarted},
+		&ordering,
+	)
 	return w, err
 }
 

@@ -25,7 +25,15 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 	for _, s := range settings {
 		faults = append(faults, s.load(v, &c))
 	}
-	faults = append(faults, c.readKeysetFile(), c.checkSecrets(), c.checkMail(), c.checkS3(), c.checkClientCert(), c.checkOIDC())
+	faults = append(
+		faults,
+		c.readKeysetFile(),
+		c.checkSecrets(),
+		c.checkMail(),
+		c.checkS3(),
+		c.checkClientCert(),
+		c.checkOIDC(),
+	)
 	if effective, err := EffectiveSettings(flags); err == nil { // the same sources have been read
 		c.effective = effective
 	}
@@ -187,7 +195,9 @@ func (c *Config) checkOIDC() error {
 		return nil
 	}
 	if c.Console.OIDCClientID == "" || c.Console.OIDCAccess == "" || !c.Explicit("http.public_url") {
-		return errors.New("console.oidc_client_id, console.oidc_access and http.public_url are required with console.oidc_issuer")
+		return errors.New(
+			"console.oidc_client_id, console.oidc_access and http.public_url are required with console.oidc_issuer",
+		)
 	}
 	return nil
 }

@@ -316,7 +316,7 @@ func TestJobFromURL(t *testing.T) {
 	}
 	preview := imported("/moved", false)
 	require.Equal(t, http.StatusOK, preview.Status)
-	require.Equal(t, "", preview.object(t)["id"])
+	require.Empty(t, preview.object(t)["id"])
 	created := imported("/busy", true)
 	require.Equal(t, http.StatusCreated, created.Status, "%+v", created.Error)
 	job := created.object(t)

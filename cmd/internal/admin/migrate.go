@@ -102,8 +102,22 @@ func RollBack(ctx context.Context, d *bun.DB, r RollbackRequest) (Rollback, erro
 	return out, nil
 }
 
+// The sessions of a process that has just ended take endsWithin to end.
+const (
+	endsWithin = 2 * time.Second
+	endsPoll   = 100 * time.Millisecond
+)
+
 func refuseConnected(ctx context.Context, d *bun.DB) error {
 	others, err := db.OtherConnections(ctx, d)
+	for end := time.Now().Add(endsWithin); err == nil && len(others) > 0 && time.Now().Before(end); {
+		select {
+		case <-time.After(endsPoll):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		others, err = db.OtherConnections(ctx, d)
+	}
 	if err != nil || len(others) == 0 {
 		return err
 	}

@@ -64,7 +64,7 @@ func TestGoClient(t *testing.T) {
 		require.True(t, tested.JSON200.Data.Success)
 	}
 
-	feed, err := c.ListEventsWithResponse(ctx, &client.ListEventsParams{Types: new("interview.started")})
+	feed, err := c.ListEventsWithResponse(ctx, &client.ListEventsParams{Types: new("interview.started"), Wait: new(20)})
 	require.NoError(t, err)
 	require.NotNil(t, feed.JSON200, string(feed.Body))
 	require.Len(t, feed.JSON200.Data.Data, 1)

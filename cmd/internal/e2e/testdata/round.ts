@@ -45,7 +45,7 @@ expect("test", test.data?.data.success === true, test);
 const typed = await api.POST("/webhooks/{id}/test", { params: { path }, body: { type: "interview.completed" } });
 expect("test with a sample", typed.data?.data.success === true, typed);
 
-const feed = await api.GET("/events", { params: { query: { types: "interview.started" } } });
+const feed = await api.GET("/events", { params: { query: { types: "interview.started", wait: 20 } } });
 expect("feed", feed.data?.data.data.length === 1, feed);
 
 const bad = await api.POST("/webhooks", { body: { url: "not a URL", events: ["interview.started"] } });

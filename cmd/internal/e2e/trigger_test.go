@@ -56,7 +56,8 @@ func TestListenAndTrigger(t *testing.T) {
 	var printed bytes.Buffer
 	o := trigger.Options{Settings: s.settings(), Type: "interview.completed", Out: &printed}
 	require.NoError(t, trigger.Run(t.Context(), o))
-	require.Regexp(t, `^interview.completed published as event \S+; deliveries: 1\n`+regexp.QuoteMeta(s.url)+`/console/events/\S+\n$`, printed.String())
+	require.Regexp(t, `^interview.completed published as event \S+; deliveries: 1\n`+
+		regexp.QuoteMeta(s.url)+`/console/events/\S+\n$`, printed.String())
 	s.eventually(func() bool { return app.count() == 1 }, "the event is forwarded")
 	s.eventually(func() bool { return s.statuses(hook[1])["succeeded"] == 1 }, "its answer is the answer")
 	got := app.all()[0]
@@ -77,7 +78,8 @@ func TestListenAndTrigger(t *testing.T) {
 		printed.Reset()
 		o.Type, o.Webhook = "job.created", hook[1]
 		require.NoError(t, trigger.Run(t.Context(), o))
-		require.Regexp(t, `^job.created sent as a test: HTTP 200 after \d+ ms, delivery \S+\n$`, printed.String())
+		require.Regexp(t, `^job.created sent as a test: HTTP 200 after \d+ ms, delivery \S+\n`+
+			regexp.QuoteMeta(s.url)+`/console/deliveries/\S+\n$`, printed.String())
 		test := app.all()[1]
 		require.Equal(t, "true", test.Header.Get("Webhook-Test"))
 		require.Equal(t, "job.created", test.Body.Type)

@@ -9,7 +9,8 @@ import (
 
 // standard is the Standard Webhooks contract (https://www.standardwebhooks.com), meant for new receivers:
 // {"type","timestamp","data"}, with "subject" and "sequence" for an event that is about something, any 2xx, and no
-// headers of its own. It accepts every type of the catalogue, and those that a company registers, under their own names.
+// headers of its own. It accepts every type of the catalogue, and those that a company registers, under their own
+// names.
 var standard = webhook.Profile{
 	Name: Standard,
 	Open: true,

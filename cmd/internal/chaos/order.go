@@ -17,8 +17,8 @@ import (
 // chaosSubjects is how many subjects the events of the load are about, in turn.
 const chaosSubjects = 20
 
-// orderWitness is a webhook with ordering. Its receiver notes the order of the first arrivals: a delivery may come again
-// at any time, from a process that was frozen in the middle of a request.
+// orderWitness is a webhook with ordering. Its receiver notes the order of the first arrivals: a delivery may come
+// again at any time, from a process that was frozen in the middle of a request.
 type orderWitness struct {
 	id     uuid.UUID
 	server *httptest.Server
@@ -55,8 +55,8 @@ func (w *orderWitness) serve(answer http.ResponseWriter, req *http.Request) {
 // OrderCheck is what a webhook with ordering got of events about chaosSubjects subjects.
 type OrderCheck struct {
 	Expected int `json:"expected"` // its deliveries
-	// Inversions are deliveries that arrived first after one of a later event of the subject, Unnumbered requests without a
-	// sequence. NotArrived did not arrive; Canceled neither, or out of order, because the operator canceled them.
+	// Inversions are deliveries that arrived first after one of a later event of the subject, Unnumbered requests without
+	// a sequence. NotArrived did not arrive; Canceled neither, or out of order, because the operator canceled them.
 	Inversions int `json:"inversions"`
 	Unnumbered int `json:"unnumbered"`
 	NotArrived int `json:"notArrived"`

@@ -223,8 +223,8 @@ func RetryDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*D
 }
 
 // CancelDelivery cancels a live delivery and wakes its workflow, which then ends. An attempt in flight is not
-// interrupted: when it succeeds, the delivery becomes succeeded, otherwise it stays canceled. A delivery that failed and
-// blocks its subject is canceled too, so that the next one follows. A StateError refuses another ended delivery.
+// interrupted: when it succeeds, the delivery becomes succeeded, otherwise it stays canceled. A delivery that failed
+// and blocks its subject is canceled too, so that the next one follows. A StateError refuses another ended delivery.
 func CancelDelivery(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) (*Delivery, error) {
 	d, err := GetDelivery(ctx, tx, s, id)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 const BySubject = "subject"
 
 // A line is what waits for one subject at one webhook with ordering. Its deliveries join it in the transaction of their
-// event (line_waiting), and leave it by a trigger of table deliveries, in the statement that ends them. Only the head of
-// a line (line_heads) is in the queue or beyond, so batches, streams, workflows, circuits and kills need not know of
+// event (line_waiting), and leave it by a trigger of table deliveries, in the statement that ends them. Only the head
+// of a line (line_heads) is in the queue or beyond, so batches, streams, workflows, circuits and kills need not know of
 // lines: there is nothing of the line that they could send too early.
 //
 // Each change of a line is a row of line_changes, in the same transaction. MoveLines makes the first of the waiting
@@ -126,8 +126,8 @@ func takeChanges(ctx context.Context, tx bun.Tx, limit int) (
 	return webhooks, subjects, newest, rows.Err()
 }
 
-// settle raises l.settled to the last sequence that was given out, once every transaction that is storing events now has
-// ended. An event with a lower sequence is stored by one of these, or is stored already: the sequence is taken by a
+// settle raises l.settled to the last sequence that was given out, once every transaction that is storing events now
+// has ended. An event with a lower sequence is stored by one of these, or is stored already: the sequence is taken by a
 // statement that has locked the table before. Other transactions, however long, do not matter.
 func (l *Lines) settle(ctx context.Context, tx bun.Tx) error {
 	var last int64
@@ -221,7 +221,7 @@ INSERT INTO line_changes (webhook_id, subject) SELECT webhook_id, subject FROM h
 	return nil
 }
 
-// TidyLines makes deliveries leave their lines that are no longer kept, and lets lines move that no change was noted of.
+// TidyLines makes deliveries that are no longer kept leave their lines, and has every line with waiting ones looked at.
 func TidyLines(ctx context.Context, db bun.IDB) error {
 	_, err := pg.Direct(db).ExecContext(ctx, `
 WITH gone AS (

@@ -123,9 +123,9 @@ func (q *pageQuery) liveOf(webhook string, args ...any) *bun.SelectQuery {
 		Where("live_webhook(d.status, d.webhook_id) = "+webhook, args...)
 }
 
-// along walks an index by a column and the id, where the column has a value. The column is compared with bounds, not for
-// equality, so it stays in the order, which no other index has. The walk begins at the comparison of the row and ends
-// at that of the column: PostgreSQL would not end it at another comparison of the row.
+// along walks an index by a column and the id, where the column has a value. The column is compared with bounds, not
+// for equality, so it stays in the order, which no other index has. The walk begins at the comparison of the row and
+// ends at that of the column: PostgreSQL would not end it at another comparison of the row.
 func (q *pageQuery) along(column string, value any) *bun.SelectQuery {
 	_, newer := q.bounds()
 	return q.within().Where("("+column+", d.id) < (?, ?) AND "+column+" >= ?", value, newer, value).

@@ -183,6 +183,7 @@ func (b *bundle) screens() map[string]string {
 		"events":     "/events",
 		"event":      "/events/" + b.event,
 		"event-type": "/event-types/interview.completed",
+		"publish":    "/events/new?type=interview.started",
 		"interviews": "/interviews",
 		"interview":  "/interviews/" + b.interview,
 		"keys":       "/keys",

@@ -263,6 +263,40 @@ func TestOrdering(t *testing.T) {
 			o.succeed(taken...)
 		}
 	})
+	t.Run("a_replay_keeps_the_order_of_overlapping_transactions", func(t *testing.T) {
+		t.Parallel()
+		o := setupOrdered(t)
+		for _, subject := range []string{"a", "b", "a", "b"} {
+			o.about(subject)
+			time.Sleep(2 * time.Millisecond) // ids of one millisecond have no order
+		}
+		for range 2 {
+			taken, _ := o.next()
+			o.succeed(taken...)
+		}
+		// As if the transaction of each later event had made its delivery first.
+		o.exec("UPDATE deliveries SET sequence = -sequence")
+		o.exec("UPDATE deliveries d SET sequence = 5 + d.sequence WHERE subject IS NOT NULL")
+		r := &delivery.Replay{
+			WebhookID: o.hook.ID, Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour),
+			Statuses: []string{"succeeded"},
+		}
+		o.tx(func(tx bun.Tx) error { return delivery.CreateReplay(o.ctx, tx, r) })
+		p, err := delivery.ReplayPage(o.ctx, o.DB, r.ID, 1)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, p.Requeued, 3, "the page has all that belongs before its first one")
+		_, err = delivery.ReplayPage(o.ctx, o.DB, r.ID, 10)
+		require.NoError(t, err)
+		require.Equal(t, 4, o.number("SELECT count(*) FROM deliveries WHERE generation = 1"))
+		o.move()
+		var firsts []int64
+		require.NoError(t, o.NewRaw(`SELECT d.sequence FROM line_heads h JOIN deliveries d ON d.id = h.delivery_id
+			ORDER BY d.sequence`).Scan(o.ctx, &firsts))
+		lowest := []int64{}
+		require.NoError(t, o.NewRaw("SELECT min(sequence) FROM deliveries GROUP BY subject ORDER BY 1").
+			Scan(o.ctx, &lowest))
+		require.Equal(t, lowest, firsts)
+	})
 	t.Run("a_catch_up_keeps_the_order", func(t *testing.T) {
 		t.Parallel()
 		o := setupOrdered(t)

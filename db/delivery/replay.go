@@ -244,6 +244,9 @@ func (r *Replay) sendAgain(ctx context.Context, tx bun.Tx, limit int) (n int, en
 	if err != nil {
 		return 0, false, err
 	}
+	if err := r.extendInOrder(ctx, tx, &page); err != nil {
+		return 0, false, err
+	}
 	if page.last != uuid.Nil {
 		r.Cursor = &page.last
 	}
@@ -252,6 +255,58 @@ func (r *Replay) sendAgain(ctx context.Context, tx bun.Tx, limit int) (n int, en
 	}
 	return n, page.end, err
 }
+
+// overlap is more than the time for which two transactions store events side by side: within it, the ids of deliveries
+// may have another order than the sequences of their events.
+const overlap = 5 * time.Second
+
+// extendInOrder adds to a page of a webhook with ordering what follows it up to the last delivery that has a lower
+// sequence than one of the same subject in the page: in the next page it would come too late.
+func (r *Replay) extendInOrder(ctx context.Context, tx bun.Tx, page *replayPage) error {
+	var ordered bool
+	err := pg.Direct(tx).
+		QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM webhooks WHERE id = $1 AND ordering IS NOT NULL)",
+			r.WebhookID).
+		Scan(&ordered)
+	if err != nil || !ordered {
+		return err
+	}
+	for !page.end && len(page.matches) > 0 {
+		late, err := queryIDs(ctx, tx, lateInOrderSQL, page.matches, r.WebhookID, page.last,
+			pg.FloorID(pg.TimeOf(page.last).Add(overlap)))
+		if err != nil || len(late) == 0 {
+			return err
+		}
+		matches, err := queryIDs(ctx, tx, replayUntilSQL, r.Statuses, append([]string{}, r.Events...), r.WebhookID,
+			page.last, late[0])
+		if err != nil {
+			return err
+		}
+		page.matches, page.last = append(page.matches, matches...), late[0]
+	}
+	return nil
+}
+
+const (
+	// lateInOrderSQL finds the last delivery to the webhook $2 between the ids $3 and $4 that belongs before one of $1.
+	lateInOrderSQL = `
+WITH page AS MATERIALIZED (
+  SELECT subject, max(sequence) AS top FROM deliveries WHERE id = ANY ($1::uuid[]) AND subject IS NOT NULL
+  GROUP BY subject
+)
+SELECT d.id FROM deliveries d
+WHERE (d.webhook_id, d.id) > ($2::uuid, $3::uuid) AND d.webhook_id <= $2 AND d.id > $3 AND d.id < $4
+  AND d.sequence < (SELECT p.top FROM page p WHERE p.subject = d.subject)
+ORDER BY d.webhook_id DESC, d.id DESC LIMIT 1`
+)
+
+// replayUntilSQL: what a replay matches ($1 statuses, $2 events) of the webhook $3 after the id $4, up to $5.
+var replayUntilSQL = `
+SELECT id FROM deliveries
+WHERE (webhook_id, id) > ($3::uuid, $4::uuid) AND webhook_id <= $3 AND id > $4 AND id <= $5
+  AND status = ANY ($1::text[]) AND NOT is_test
+  AND (cardinality($2::text[]) = 0 OR $2 && ` + typeNames("event_type") + `)
+ORDER BY webhook_id, id`
 
 // replayPage is what a page found: the deliveries that match, the last one it looked at, how many it looked at, and
 // whether that was the last of all.

@@ -359,6 +359,44 @@ func TestOrdering(t *testing.T) {
 	})
 }
 
+// TestRetentionOfLines: what waits behind a paused or a failed delivery keeps its day no longer than that one does.
+func TestRetentionOfLines(t *testing.T) {
+	t.Parallel()
+	for name, head := range map[string]delivery.Status{"paused": delivery.Paused, "blocked": delivery.Failed} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := setupOrdered(t)
+			first := day0.AddDate(0, 0, -40)
+			require.NoError(t, delivery.EnsurePartitions(o.ctx, o.DB, first, 40))
+			old, kept := first.Add(time.Hour), day0.AddDate(0, 0, -1)
+			for i, when := range []time.Time{old, old, old, kept} {
+				status := delivery.Pending
+				if i == 0 {
+					status = head
+				}
+				id := o.deliver(when, status)
+				o.exec("UPDATE deliveries SET subject = 'a', sequence = ? WHERE id = ?", i+1, id)
+				o.exec("SELECT setval('event_sequence', ?)", i+1)
+				if i == 0 {
+					o.exec("INSERT INTO line_heads VALUES (?, 'a', ?, ?)", o.hook.ID, id, head == delivery.Failed)
+				} else {
+					o.exec("INSERT INTO line_waiting VALUES (?, ?, 'a', ?, ?)", id, o.hook.ID, i+1, o.company)
+				}
+			}
+			o.exec("UPDATE webhooks SET ordering_blocks = true, is_active = ?", head == delivery.Failed)
+			before := day0.AddDate(0, 0, -30)
+			for range 2 { // what expires stays visible until the next upkeep
+				_, err := delivery.DropPartitions(o.ctx, o.DB, before)
+				require.NoError(t, err)
+				require.NoError(t, delivery.TidyLines(o.ctx, o.DB))
+			}
+			require.Equal(t, 1, o.number("SELECT count(*) FROM deliveries"), "the day is gone")
+			require.Zero(t, o.number("SELECT count(*) FROM line_heads"))
+			require.Equal(t, 1, o.move(), "the one that is kept follows")
+		})
+	}
+}
+
 // TestLeavingALineReadsByIndex: the plans of the trigger are made while the tables are empty, and kept while they grow.
 func TestLeavingALineReadsByIndex(t *testing.T) {
 	t.Parallel()

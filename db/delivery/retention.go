@@ -42,11 +42,15 @@ func dropDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time)
 	}
 	for _, d := range days {
 		if table.name == "deliveries" {
-			expired, err := d.expirePaused(ctx, db)
+			waiting, err := d.expire(ctx, db, waitingOfDay, ExpiredInLine)
 			if err != nil {
 				return dropped, err
 			}
-			if expired > 0 { // stay visible until the next run of maintenance
+			paused, err := d.expire(ctx, db, pausedOfDay, ExpiredWhilePaused)
+			if err != nil {
+				return dropped, err
+			}
+			if waiting+paused > 0 { // stay visible until the next run of maintenance
 				continue
 			}
 		}
@@ -62,26 +66,42 @@ func dropDays(ctx context.Context, db *bun.DB, table dayTable, before time.Time)
 }
 
 // ExpiredWhilePaused is the last error of a delivery whose circuit stayed open, or whose webhook inactive, until it
-// was too old.
-const ExpiredWhilePaused = "expired while paused: " +
-	"its webhook was inactive, or its circuit open, for longer than deliveries are kept"
+// was too old. ExpiredInLine is that of one that waited for such a delivery, or for one that blocked its subject.
+const (
+	ExpiredWhilePaused = "expired while paused: " +
+		"its webhook was inactive, or its circuit open, for longer than deliveries are kept"
+	ExpiredInLine = "expired while it waited: " +
+		"an earlier delivery of its subject was paused, or blocked the subject, for longer than deliveries are kept"
+)
 
-// expirePaused fails the day's paused deliveries, page by page: one unavailable webhook must not keep the day of all.
-// Their workflows are woken and end while the rows still exist.
-func (d day) expirePaused(ctx context.Context, db *bun.DB) (expired int64, err error) {
+// Of a day, from id ?0 to ?1: the paused deliveries, and those that wait in a line whose head is paused or has failed.
+const (
+	pausedOfDay = `SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND status = 'paused'
+		AND live_webhook(status, webhook_id) >= '00000000-0000-0000-0000-000000000000' LIMIT ?2 FOR UPDATE SKIP LOCKED`
+	waitingOfDay = `SELECT d.id FROM line_waiting w
+		CROSS JOIN LATERAL (SELECT h.delivery_id FROM line_heads h
+			WHERE h.webhook_id = w.webhook_id AND h.subject = w.subject OFFSET 0) h
+		CROSS JOIN LATERAL (SELECT x.status FROM deliveries x WHERE x.id = h.delivery_id OFFSET 0) x
+		CROSS JOIN LATERAL (SELECT d.id FROM deliveries d
+			WHERE d.id = w.delivery_id AND d.status = 'pending' FOR UPDATE SKIP LOCKED) d
+		WHERE w.delivery_id >= ?0 AND w.delivery_id < ?1 AND x.status IN ('paused', 'failed') LIMIT ?2`
+)
+
+// expire fails deliveries of the day, page by page: one unavailable webhook must not keep the day of all. Their
+// workflows are woken and end while the rows still exist.
+func (d day) expire(ctx context.Context, db *bun.DB, which, reason string) (expired int64, err error) {
 	lo, hi := d.bounds()
 	for {
 		var n int64
 		err := db.NewRaw(`WITH e AS (
 			UPDATE deliveries SET status = 'failed', last_error = ?3, next_attempt_at = NULL, updated_at = now()
-			WHERE id IN (SELECT id FROM deliveries WHERE id >= ?0 AND id < ?1 AND status = 'paused'
-				AND live_webhook(status, webhook_id) >= '00000000-0000-0000-0000-000000000000' LIMIT ?2 FOR UPDATE SKIP LOCKED)
+			WHERE id IN (`+which+`)
 			RETURNING id, workflow_id
 		), c AS (
 			INSERT INTO commands (id, kind, subject_id) SELECT uuid_v7(), ?4, id FROM e WHERE workflow_id IS NOT NULL
-		) SELECT count(*) FROM e`, lo, hi, clearPage, ExpiredWhilePaused, string(WakeDelivery)).Scan(ctx, &n)
+		) SELECT count(*) FROM e`, lo, hi, clearPage, reason, string(WakeDelivery)).Scan(ctx, &n)
 		if err != nil {
-			return expired, fmt.Errorf("expire paused deliveries of %s: %w", d.partition(), err)
+			return expired, fmt.Errorf("expire deliveries of %s: %w", d.partition(), err)
 		}
 		if expired += n; n == 0 {
 			return expired, nil

@@ -191,7 +191,7 @@ func (t *attempt) fail(ctx context.Context, fault *preparationFault, ownWorkflow
 	if err != nil || !ended {
 		return err
 	}
-	t.noteMoved(delivery.AttemptRecord{Ordered: t.job.IsOrdered()})
+	t.noteMoved(t.job.IsOrdered())
 	unpreparedTotal.Inc()
 	t.Logger.ErrorContext(ctx, "delivery cannot be prepared",
 		"delivery_id", t.in.DeliveryID, "webhook_id", t.job.Webhook.ID, "error", fault.err)

@@ -110,15 +110,15 @@ func (a *Activities) recordSuccesses(ctx context.Context, good []*recording) {
 		}
 		return
 	}
-	a.noteMoved(rows...)
+	a.noteMoved(slices.ContainsFunc(rows, func(r delivery.AttemptRecord) bool { return r.Ordered }))
 	for _, r := range good {
 		r.recorded(false, nil)
 	}
 }
 
-// noteMoved calls Moved when one of the deliveries is in a line.
-func (a *Activities) noteMoved(rs ...delivery.AttemptRecord) {
-	if a.Moved != nil && slices.ContainsFunc(rs, func(r delivery.AttemptRecord) bool { return r.Ordered }) {
+// noteMoved calls Moved after the record of a delivery in a line.
+func (a *Activities) noteMoved(ordered bool) {
+	if ordered && a.Moved != nil {
 		a.Moved()
 	}
 }
@@ -135,7 +135,7 @@ func (a *Activities) recordUntilDone(ctx context.Context, r delivery.AttemptReco
 		return err
 	})
 	if err == nil {
-		a.noteMoved(r)
+		a.noteMoved(r.Ordered)
 		err = a.forgetErased(ctx, r)
 	}
 	return opened, err

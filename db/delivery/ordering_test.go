@@ -282,6 +282,7 @@ func TestOrdering(t *testing.T) {
 			Statuses: []string{"succeeded"},
 		}
 		o.tx(func(tx bun.Tx) error { return delivery.CreateReplay(o.ctx, tx, r) })
+		var id uuid.UUID
 		p, err := delivery.ReplayPage(o.ctx, o.DB, r.ID, 1)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, p.Requeued, 3, "the page has all that belongs before its first one")
@@ -296,6 +297,16 @@ func TestOrdering(t *testing.T) {
 		require.NoError(t, o.NewRaw("SELECT min(sequence) FROM deliveries GROUP BY subject ORDER BY 1").
 			Scan(o.ctx, &lowest))
 		require.Equal(t, lowest, firsts)
+
+		o.exec("DELETE FROM line_heads; DELETE FROM line_waiting; UPDATE deliveries SET status = 'succeeded'")
+		require.NoError(t, o.NewRaw("SELECT id FROM deliveries ORDER BY id OFFSET 1 LIMIT 1").Scan(o.ctx, &id))
+		early := &delivery.Replay{
+			WebhookID: o.hook.ID, Since: time.Now().Add(-time.Hour), Until: pg.TimeOf(id), Statuses: []string{"succeeded"},
+		}
+		o.tx(func(tx bun.Tx) error { return delivery.CreateReplay(o.ctx, tx, early) })
+		p, err = delivery.ReplayPage(o.ctx, o.DB, early.ID, 1)
+		require.NoError(t, err)
+		require.Equal(t, 1, p.Requeued, "a page does not go beyond the replay's time")
 	})
 	t.Run("a_catch_up_keeps_the_order", func(t *testing.T) {
 		t.Parallel()

@@ -261,7 +261,8 @@ func (r *Replay) sendAgain(ctx context.Context, tx bun.Tx, limit int) (n int, en
 const overlap = 5 * time.Second
 
 // extendInOrder adds to a page of a webhook with ordering what follows it up to the last delivery that has a lower
-// sequence than one of the same subject in the page: in the next page it would come too late.
+// sequence than one of the same subject in the page: in the next page it would come too late. A page stays within
+// replayLooks deliveries and another overlap: after a restore, every later event may have a lower sequence.
 func (r *Replay) extendInOrder(ctx context.Context, tx bun.Tx, page *replayPage) error {
 	var ordered bool
 	err := pg.Direct(tx).
@@ -271,14 +272,16 @@ func (r *Replay) extendInOrder(ctx context.Context, tx bun.Tx, page *replayPage)
 	if err != nil || !ordered {
 		return err
 	}
-	for !page.end && len(page.matches) > 0 {
-		late, err := queryIDs(ctx, tx, lateInOrderSQL, page.matches, r.WebhookID, page.last,
-			pg.FloorID(pg.TimeOf(page.last).Add(overlap)))
+	for !page.end && len(page.matches) > 0 && len(page.matches) < replayLooks {
+		until := pg.TimeOf(page.last).Add(overlap)
+		if until.After(r.Until) {
+			until = r.Until
+		}
+		late, err := queryIDs(ctx, tx, lateInOrderSQL, page.matches, r.WebhookID, page.last, pg.FloorID(until))
 		if err != nil || len(late) == 0 {
 			return err
 		}
-		matches, err := queryIDs(ctx, tx, replayUntilSQL, r.Statuses, append([]string{}, r.Events...), r.WebhookID,
-			page.last, late[0])
+		matches, err := queryIDs(ctx, tx, replayUntilSQL, r.WebhookID, page.last, late[0], r.Statuses, r.events())
 		if err != nil {
 			return err
 		}
@@ -287,9 +290,8 @@ func (r *Replay) extendInOrder(ctx context.Context, tx bun.Tx, page *replayPage)
 	return nil
 }
 
-const (
-	// lateInOrderSQL finds the last delivery to the webhook $2 between the ids $3 and $4 that belongs before one of $1.
-	lateInOrderSQL = `
+// lateInOrderSQL finds the last delivery to the webhook $2 between the ids $3 and $4 that belongs before one of $1.
+const lateInOrderSQL = `
 WITH page AS MATERIALIZED (
   SELECT subject, max(sequence) AS top FROM deliveries WHERE id = ANY ($1::uuid[]) AND subject IS NOT NULL
   GROUP BY subject
@@ -298,15 +300,22 @@ SELECT d.id FROM deliveries d
 WHERE (d.webhook_id, d.id) > ($2::uuid, $3::uuid) AND d.webhook_id <= $2 AND d.id > $3 AND d.id < $4
   AND d.sequence < (SELECT p.top FROM page p WHERE p.subject = d.subject)
 ORDER BY d.webhook_id DESC, d.id DESC LIMIT 1`
-)
 
-// replayUntilSQL: what a replay matches ($1 statuses, $2 events) of the webhook $3 after the id $4, up to $5.
+// replayUntilSQL finds the matches of the webhook $1 after the id $2, up to $3.
 var replayUntilSQL = `
 SELECT id FROM deliveries
-WHERE (webhook_id, id) > ($3::uuid, $4::uuid) AND webhook_id <= $3 AND id > $4 AND id <= $5
-  AND status = ANY ($1::text[]) AND NOT is_test
-  AND (cardinality($2::text[]) = 0 OR $2 && ` + typeNames("event_type") + `)
+WHERE (webhook_id, id) > ($1::uuid, $2::uuid) AND webhook_id <= $1 AND id > $2 AND id <= $3
+  AND ` + replayMatches("$4", "$5") + `
 ORDER BY webhook_id, id`
+
+// events are the names of the events that match; none: all do.
+func (r *Replay) events() []string { return append([]string{}, r.Events...) } // nil is NULL, which matches nothing
+
+// replayMatches is true for a delivery with one of the statuses and events.
+func replayMatches(statuses, events string) string {
+	return "status = ANY (" + statuses + "::text[]) AND NOT is_test AND (cardinality(" + events + "::text[]) = 0 OR " +
+		events + " && " + typeNames("event_type") + ")"
+}
 
 // replayPage is what a page found: the deliveries that match, the last one it looked at, how many it looked at, and
 // whether that was the last of all.
@@ -329,8 +338,7 @@ func (r *Replay) look(ctx context.Context, tx bun.Tx, limit int) (p replayPage, 
 		return p, err
 	}
 	rows, err := pg.Direct(tx).
-		QueryContext(ctx, replayPageSQL, r.WebhookID, after, pg.FloorID(r.Until), replayLooks, r.Statuses,
-			append([]string{}, r.Events...)) // nil is NULL, which matches nothing
+		QueryContext(ctx, replayPageSQL, r.WebhookID, after, pg.FloorID(r.Until), replayLooks, r.Statuses, r.events())
 	if err != nil {
 		return p, err
 	}
@@ -371,8 +379,7 @@ func CountReplay(ctx context.Context, db bun.IDB, r *Replay) (n int64, err error
 // replayPageSQL: $1 the webhook, $2 the id to continue after, $3 the first id too late, $4 how many to look at, $5 the
 // statuses and $6 the events that match.
 var replayPageSQL = `
-SELECT id, status = ANY ($5::text[]) AND NOT is_test
-  AND (cardinality($6::text[]) = 0 OR $6 && ` + typeNames("event_type") + `)
+SELECT id, ` + replayMatches("$5", "$6") + `
 FROM (
   SELECT id, webhook_id, status, is_test, event_type FROM deliveries
   WHERE (webhook_id, id) > ($1::uuid, $2::uuid) AND webhook_id <= $1 AND id > $2 AND id < $3

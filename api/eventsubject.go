@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"regexp"
 
@@ -12,25 +13,20 @@ import (
 var isSubject = regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,200}$`).MatchString
 
 // subject returns what an event is about: what the publisher says, or else the interview, the candidate or the job that
-// its data names by interviewId, candidateId or jobId. Nil: nothing.
+// its data names by interviewId, candidateId or jobId. Nil: nothing. It decodes no data that has none of these names.
 func (p *publication) subject(data json.RawMessage) *string {
 	if p.Subject != nil {
 		return p.Subject
 	}
-	var named struct {
-		Interview any `json:"interviewId"`
-		Candidate any `json:"candidateId"`
-		Job       any `json:"jobId"`
-	}
-	if json.Unmarshal(data, &named) != nil {
-		return nil
-	}
-	for _, of := range []struct {
-		kind string
-		id   any
-	}{{"interview", named.Interview}, {"candidate", named.Candidate}, {"job", named.Job}} {
-		if id, isText := of.id.(string); isText && isSubject(of.kind+":"+id) {
-			subject := of.kind + ":" + id
+	for _, kind := range []string{"interview", "candidate", "job"} {
+		name := kind + "Id"
+		if !bytes.Contains(data, []byte(name)) {
+			continue
+		}
+		var id string
+		_, value, _ := member(data, name)
+		if json.Unmarshal(value, &id) == nil && id != "" && isSubject(kind+":"+id) {
+			subject := kind + ":" + id
 			return &subject
 		}
 	}

@@ -235,7 +235,9 @@ func (q *FeedQuery) look(ctx context.Context, tx bun.Tx, settled int64) (places 
 		}
 		if looked++; matches {
 			places = append(places, p.Next)
-			bytes += size
+			if q.missedBy == uuid.Nil { // a catch-up does not read the data
+				bytes += size
+			}
 		}
 	}
 	if p.More = p.More || looked == looks; !p.More && settled > q.After.Position {

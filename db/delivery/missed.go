@@ -79,8 +79,9 @@ func CountMissed(
 type missedPage struct {
 	events []uuid.UUID
 	next   FeedCursor
-	// more: there are events to look at. end: none can come any more.
-	more, end bool
+	// more: there are events to look at. end: none can come any more. settled: all transactions that had begun before the
+	// catch-up have ended.
+	more, end, settled bool
 }
 
 func (r *Replay) moveTo(at FeedCursor) { r.Position, r.Cursor = at.Position, &at.ID }
@@ -126,7 +127,8 @@ func (r *Replay) lookMissed(ctx context.Context, tx bun.Tx, limit int) (p missed
 		missed = missed[:limit]
 		p.next, p.more = missed[limit-1], true
 	}
-	p.end = !p.more && s.settled >= r.UntilPosition
+	p.settled = s.settled >= r.UntilPosition
+	p.end = !p.more && p.settled
 	for _, place := range missed {
 		p.events = append(p.events, place.ID)
 	}
@@ -173,9 +175,20 @@ func (r *Replay) makeMissed(ctx context.Context, tx bun.Tx, limit int) (n int, e
 	if err != nil {
 		return 0, false, err
 	}
+	ordered, err := r.inOrder(ctx, tx)
+	if err != nil || ordered && !p.settled {
+		return 0, false, err // one of these transactions may store what belongs before this page
+	}
 	r.moveTo(p.next)
 	if len(p.events) == 0 {
 		return 0, p.end, nil
+	}
+	if ordered {
+		early, err := r.belongBefore(ctx, tx, p.events)
+		if err != nil {
+			return 0, false, err
+		}
+		p.events = append(p.events, early...)
 	}
 	ids := make([]uuid.UUID, len(p.events))
 	for i, event := range p.events {
@@ -186,6 +199,26 @@ func (r *Replay) makeMissed(ctx context.Context, tx bun.Tx, limit int) (n int, e
 		Scan(&n)
 	return n, p.end, err
 }
+
+// belongBefore finds what must come with a page of events, so that the order of subjects holds: of the next events,
+// those with a lower sequence than one of the same subject in the page. In the feed they are later only because their
+// transactions began later, so they are among the missedLooks events that follow. The catch-up comes to them again, and
+// finds them made.
+func (r *Replay) belongBefore(ctx context.Context, tx bun.Tx, page []uuid.UUID) ([]uuid.UUID, error) {
+	next, err := r.lookMissed(ctx, tx, missedLooks)
+	if err != nil || len(next.events) == 0 {
+		return nil, err
+	}
+	return queryIDs(ctx, tx, belongBeforeSQL, pgIDs(page), pgIDs(next.events))
+}
+
+const belongBeforeSQL = `
+WITH page AS MATERIALIZED (
+  SELECT subject, max(sequence) AS top FROM events WHERE id = ANY ($1::uuid[]) AND subject IS NOT NULL
+  GROUP BY subject
+)
+SELECT e.id FROM events e JOIN page p ON p.subject = e.subject
+WHERE e.id = ANY ($2::uuid[]) AND e.sequence < p.top`
 
 const makeMissedSQL = `
 WITH d AS (

@@ -328,6 +328,45 @@ func TestOrdering(t *testing.T) {
 			o.succeed(taken...)
 		}
 	})
+	t.Run("a_catch_up_keeps_the_order_of_overlapping_transactions", func(t *testing.T) {
+		t.Parallel()
+		o := setupOrdered(t)
+		o.exec("UPDATE webhooks SET is_active = false")
+		o.tx(func(first bun.Tx) error { // it is first in the feed, its event has the highest number of all but the last
+			if _, err := first.ExecContext(o.ctx, "SELECT pg_current_xact_id()"); err != nil {
+				return err
+			}
+			o.about("b")
+			o.about("a")
+			o.about("a", "b")
+			return o.record(first, "a")
+		})
+		o.about("a")
+		o.exec("UPDATE webhooks SET is_active = true")
+		r := &delivery.Replay{WebhookID: o.hook.ID, CompanyID: &o.company, Since: time.Now().Add(-time.Hour)}
+		o.tx(func(tx bun.Tx) error { return delivery.CreateCatchUp(o.ctx, tx, r) })
+		page := func(limit int) delivery.ReplayProgress {
+			p, err := delivery.ReplayPage(o.ctx, o.DB, r.ID, limit)
+			require.NoError(t, err)
+			return p
+		}
+		require.Eventually(t, func() bool { return page(1).Requeued == 3 }, time.Minute, time.Millisecond,
+			"the page has what belongs before its one event, and no more")
+		taken, names := o.next()
+		require.Equal(t, []string{"a 1"}, names)
+		o.succeed(taken...)
+		require.Eventually(t, func() bool { return page(1).State == delivery.ReplayCompleted }, time.Minute, time.Millisecond)
+		require.Equal(t, 6, o.number("SELECT count(*) FROM deliveries"))
+		require.Equal(t, 6, o.number("SELECT replayed FROM replays"))
+		taken, names = o.next()
+		require.ElementsMatch(t, []string{"a 2", "b 1"}, names)
+		o.succeed(taken...)
+		taken, names = o.next()
+		require.ElementsMatch(t, []string{"a 3", "b 2"}, names)
+		o.succeed(taken...)
+		_, names = o.next()
+		require.Equal(t, []string{"a 4"}, names)
+	})
 	t.Run("a_circuit_pauses_heads", func(t *testing.T) {
 		t.Parallel()
 		o := setupOrdered(t)

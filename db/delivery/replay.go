@@ -264,11 +264,7 @@ const overlap = 5 * time.Second
 // sequence than one of the same subject in the page: in the next page it would come too late. A page stays within
 // replayLooks deliveries and another overlap: after a restore, every later event may have a lower sequence.
 func (r *Replay) extendInOrder(ctx context.Context, tx bun.Tx, page *replayPage) error {
-	var ordered bool
-	err := pg.Direct(tx).
-		QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM webhooks WHERE id = $1 AND ordering IS NOT NULL)",
-			r.WebhookID).
-		Scan(&ordered)
+	ordered, err := r.inOrder(ctx, tx)
 	if err != nil || !ordered {
 		return err
 	}
@@ -288,6 +284,14 @@ func (r *Replay) extendInOrder(ctx context.Context, tx bun.Tx, page *replayPage)
 		page.matches, page.last = append(page.matches, matches...), late[0]
 	}
 	return nil
+}
+
+// inOrder reports whether the webhook has an ordering.
+func (r *Replay) inOrder(ctx context.Context, tx bun.Tx) (ordered bool, err error) {
+	err = pg.Direct(tx).
+		QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM webhooks WHERE id = $1 AND ordering IS NOT NULL)", r.WebhookID).
+		Scan(&ordered)
+	return ordered, err
 }
 
 // lateInOrderSQL finds the last delivery to the webhook $2 between the ids $3 and $4 that belongs before one of $1.

@@ -52,8 +52,9 @@ func (l *orderLog) set(change func()) {
 	change()
 }
 
-// TestOrderHoldsThroughFaults: publishers at the same time, each of one subject, two workers of which one is killed, attempts that fail, a
-// circuit that opens and is reset, and a replay of all. No event of a subject arrives after a later one.
+// TestOrderHoldsThroughFaults: two publishers of each subject at the same time, two workers of which one is killed, attempts
+// that fail, a circuit that opens and is reset, a replay of all, and a catch-up of a webhook that is new. No event of a
+// subject arrives after a later one.
 func TestOrderHoldsThroughFaults(t *testing.T) {
 	for name, mod := range map[string]func(*config.Config){
 		"a_workflow_each": eachAlone,
@@ -85,7 +86,7 @@ func TestOrderHoldsThroughFaults(t *testing.T) {
 			for p := range publishers {
 				publish.Go(func() error {
 					for range each {
-						subject := fmt.Sprintf("order:%d", p)
+						subject := fmt.Sprintf("order:%d", p/2)
 						a, err := s.try(http.MethodPost, "/events", map[string]any{
 							"type": "interview.started", "subject": subject, "data": map[string]any{"subject": subject},
 						})
@@ -110,23 +111,34 @@ func TestOrderHoldsThroughFaults(t *testing.T) {
 			l.set(func() { l.refuse = false })
 			s.must(http.MethodPost, hook+"/reset-circuit", nil)
 			const total = publishers * each
-			arrived := func(generation int) func() bool {
+			arrived := func(webhook any, generation int) func() bool {
 				return func() bool {
 					n, err := s.db.NewSelect().Table("deliveries").
-						Where("webhook_id = ? AND status = 'succeeded' AND generation = ?", w["id"], generation).Count(t.Context())
+						Where("webhook_id = ? AND status = 'succeeded' AND generation = ?", webhook, generation).Count(t.Context())
 					require.NoError(t, err)
 					return n == total
 				}
 			}
-			s.eventually(arrived(0), "all arrive: %v", s.statuses(w["id"]))
+			s.eventually(arrived(w["id"], 0), "all arrive: %v", s.statuses(w["id"]))
 			require.Empty(t, l.inversions)
 
 			l.set(func() { l.last, l.at = map[string]int64{}, nil })
 			s.must(http.MethodPost, hook+"/replays", map[string]any{
 				"since": time.Now().Add(-time.Hour).Format(time.RFC3339), "status": []string{"succeeded"},
 			})
-			s.eventually(arrived(1), "all arrive again: %v", s.statuses(w["id"]))
+			s.eventually(arrived(w["id"], 1), "all arrive again: %v", s.statuses(w["id"]))
 			require.Empty(t, l.inversions)
+
+			fresh := &orderLog{last: map[string]int64{}}
+			late := s.must(http.MethodPost, "/webhooks", map[string]any{
+				"url": listen(t, fresh.answer).URL, "events": []string{"interview.started"}, "profile": "instaview",
+				"ordering": "subject", "circuitRecovery": "manual",
+			})
+			s.must(http.MethodPost, "/webhooks/"+late["id"].(string)+"/catch-up", map[string]any{
+				"since": time.Now().Add(-time.Hour).Format(time.RFC3339),
+			})
+			s.eventually(arrived(late["id"], 0), "all are caught up: %v", s.statuses(late["id"]))
+			require.Empty(t, fresh.inversions)
 			_, extra := r.acceptedOnce()
 			t.Logf("%d POSTs of %d events, %d accepted again beside the replay", l.posts, total, extra-total)
 		})

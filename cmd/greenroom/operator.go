@@ -20,10 +20,10 @@ const whatToOperate = `Commands that operate an installation work through its AP
 decides:
 
     --url, --key       the API at that address
-    --database-url     that database
+    database.url       that database (--database-url, GREENROOM_DATABASE_URL, or the file --config)
+    dev.dir            the database of the greenroom dev that runs there (--dev-dir, GREENROOM_DEV_DIR, or the file)
     GREENROOM_URL      the API at that address, with the key in GREENROOM_API_KEY
-    database.url       the database of the settings (GREENROOM_DATABASE_URL, or the file --config)
-    greenroom dev      the database of the one that runs in --dev-dir
+    greenroom dev      the database of the one that runs in .data
 
 A key for the API of a running ` + "`greenroom dev`" + ` need not be set. Commands that work only on the database say
 so.`
@@ -90,7 +90,8 @@ func open(ctx context.Context, cmd *cobra.Command, secrets ...string) (*admin.Ad
 		return nil, err
 	}
 	byFlag := cmd.Flags().Changed("url") || cmd.Flags().Changed("key")
-	byVariable := os.Getenv("GREENROOM_URL") != "" && !cmd.Flags().Changed("database-url")
+	// Who has set a database acts as an operator, also in a shell with the variables of a customer's requests.
+	byVariable := os.Getenv("GREENROOM_URL") != "" && !cfg.Explicit("database.url") && !cfg.Explicit("dev.dir")
 	what := databaseFor(cmd)
 	switch {
 	case what == "" && (byFlag || byVariable):

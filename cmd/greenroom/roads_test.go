@@ -240,7 +240,7 @@ func TestRoads_are_chosen_by_one_rule(t *testing.T) {
 		return len(idsIn(t, got.stdout))
 	}
 	require.Equal(t, 2, seen([]string{url, key}), "the variables")
-	require.Equal(t, 2, seen([]string{database, url, key}), "GREENROOM_URL before the database of the settings")
+	require.Equal(t, 3, seen([]string{database, url, key}), "the database of the settings before GREENROOM_URL")
 	require.Equal(t, 3, seen([]string{database}))
 	require.Equal(
 		t,
@@ -257,7 +257,10 @@ func TestRoads_are_chosen_by_one_rule(t *testing.T) {
 		require.FileExists(t, filepath.Join(dir, "dev.env"))
 		require.Equal(t, 2, seen(nil, "--dev-dir", dir, "--url", r.url))
 		require.Equal(t, 2, seen([]string{"GREENROOM_DEV_DIR=" + dir}, "--key", own))
-		got := runProgram(t, nil, "keys", "list", "--dev-dir", dir, "--url", "http://127.0.0.1:1")
+		got := runProgram(t, []string{url, key}, "keys", "list", "--dev-dir", dir)
+		require.Equal(t, 1, got.code)
+		require.Contains(t, got.stderr, dir+" has none", "the database of --dev-dir before GREENROOM_URL")
+		got = runProgram(t, nil, "keys", "list", "--dev-dir", dir, "--url", "http://127.0.0.1:1")
 		require.Equal(
 			t,
 			"greenroom: there is no key for the API at http://127.0.0.1:1: set --key or GREENROOM_API_KEY\n",

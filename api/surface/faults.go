@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // maxFaults bounds the faults of one body that a refusal names.
@@ -117,7 +119,7 @@ func nearest(name string, known []field) string {
 				strings.HasPrefix(s, wanted) || strings.HasPrefix(wanted, s))
 		},
 		func(s string) bool {
-			return len(wanted) >= leastPart && len(wanted) <= longestName && distance(s, wanted) <= 2
+			return len(wanted) >= leastPart && len(wanted) <= longestName && levenshtein.ComputeDistance(s, wanted) <= 2
 		},
 	}
 	for _, test := range tests {
@@ -132,23 +134,3 @@ func nearest(name string, known []field) string {
 
 // longestName bounds the work for a name that a client sent.
 const longestName = 40
-
-// distance is Levenshtein's: how many letters to insert, delete or replace.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
-}

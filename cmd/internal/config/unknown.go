@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // UnknownVariable is an environment variable that Load ignores.
@@ -29,9 +31,9 @@ func UnknownVariables(environ []string) []UnknownVariable {
 		}
 		unknown := UnknownVariable{Name: name}
 		nearest := slices.MinFunc(settings, func(a, b setting) int {
-			return cmp.Compare(editDistance(name, a.Env), editDistance(name, b.Env))
+			return cmp.Compare(levenshtein.ComputeDistance(name, a.Env), levenshtein.ComputeDistance(name, b.Env))
 		})
-		if editDistance(name, nearest.Env) <= maxTypos {
+		if levenshtein.ComputeDistance(name, nearest.Env) <= maxTypos {
 			unknown.Setting = nearest.Env
 		}
 		found = append(found, unknown)
@@ -60,25 +62,4 @@ func fromKubernetes(name string, environ []string) bool {
 		return found && (strings.HasPrefix(name, service+"_SERVICE_") || name == service+"_PORT" ||
 			strings.HasPrefix(name, service+"_PORT_"))
 	})
-}
-
-// editDistance is the Levenshtein distance of two ASCII texts.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1) // distances of a's prefix to each prefix of b
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitution := diagonal
-			if a[i] != b[j] {
-				substitution++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitution, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

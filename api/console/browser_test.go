@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"greenroom/api"
+	"greenroom/api/console"
 )
 
 // axe finds faults of accessibility. See testdata/README.md.
@@ -201,16 +202,29 @@ func scheme(value string) chromedp.Action[chromedp.Void] {
 	})
 }
 
+// looks are how a page looks to different people.
+func looks() map[string]chromedp.Action[chromedp.Void] {
+	return map[string]chromedp.Action[chromedp.Void]{
+		"light": scheme("light"), "dark": scheme("dark"),
+		"phone": chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile),
+	}
+}
+
+// fits requires that everybody can use the page, on a narrow screen too.
+func (p *tab) fits(t *testing.T) {
+	t.Helper()
+	require.Empty(t, p.violations())
+	wider := value[int](p, "document.documentElement.scrollWidth - document.documentElement.clientWidth")
+	require.LessOrEqual(t, wider, 0, "the page is wider than the screen")
+}
+
 // TestScreens visits every screen as it looks to different people. The browser reports what the policy refuses, and axe
 // what some of them cannot use.
 func TestScreens(t *testing.T) {
 	parent := browser(t)
 	b, base := served(t)
 	b.openCircuit()
-	for look, prepare := range map[string]chromedp.Action[chromedp.Void]{
-		"light": scheme("light"), "dark": scheme("dark"),
-		"phone": chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile),
-	} {
+	for look, prepare := range looks() {
 		p := newTab(t, parent, base)
 		p.signIn(b.PlatformKey)
 		p.do(prepare)
@@ -219,9 +233,7 @@ func TestScreens(t *testing.T) {
 				p.t = t
 				p.open("/console" + path)
 				p.picture(name + "-" + look)
-				require.Empty(t, p.violations())
-				wider := value[int](p, "document.documentElement.scrollWidth - document.documentElement.clientWidth")
-				require.LessOrEqual(t, wider, 0, "the page is wider than the screen")
+				p.fits(t)
 			})
 		}
 		p.t = t
@@ -236,6 +248,32 @@ func TestScreens(t *testing.T) {
 		p.picture("sign-in")
 		p.quiet()
 	})
+}
+
+// TestScreenOfProvider visits the sign-in page with the button of an OpenID provider, and with a problem above it.
+func TestScreenOfProvider(t *testing.T) {
+	parent := browser(t)
+	b := setup(t, func(o *api.Options) {
+		o.PublicURL = "http://greenroom.test"
+		o.Console.OIDC = console.OIDC{Issuer: "https://login.of-a-company-with-a-long-name.example.com/realms/staff", ClientID: "x"}
+	})
+	server := httptest.NewServer(b.Handler)
+	t.Cleanup(server.Close)
+	for look, prepare := range looks() {
+		p := newTab(t, parent, server.URL)
+		p.do(prepare)
+		for name, path := range map[string]string{"button": "/console/sign-in", "problem": "/console/oidc/callback?state=x"} {
+			t.Run(look+"/"+name, func(t *testing.T) {
+				p.t = t
+				p.open(path)
+				p.await(`a.button[href^="/console/oidc/start"]`)
+				p.picture("provider-" + name + "-" + look)
+				p.fits(t)
+			})
+		}
+		p.t = t
+		p.quiet()
+	}
 }
 
 // TestWithoutScript: pages and actions need none.

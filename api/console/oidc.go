@@ -67,7 +67,24 @@ var errAccess = errors.New(
 type person struct {
 	Email    string   `json:"email"`
 	Verified verified `json:"email_verified"`
-	Groups   []string `json:"groups"`
+	Groups   groups   `json:"groups"`
+}
+
+// groups reads a list of names, or the name alone of an only group, which some providers send. What has another form
+// names no group.
+type groups []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (g *groups) UnmarshalJSON(raw []byte) error {
+	var one string
+	var all []string
+	switch {
+	case json.Unmarshal(raw, &all) == nil:
+		*g = all
+	case json.Unmarshal(raw, &one) == nil:
+		*g = groups{one}
+	}
+	return nil
 }
 
 // verified reads a boolean that some providers send as a text.
@@ -84,7 +101,7 @@ func (o *OIDC) rule(p person) (AccessRule, bool) {
 	_, domain, _ := strings.Cut(p.Email, "@")
 	for _, r := range o.Access {
 		group, isGroup := strings.CutPrefix(r.Who, "group:")
-		fits := strings.EqualFold(r.Who, p.Email) || r.Who[0] == '@' && strings.EqualFold(r.Who[1:], domain)
+		fits := same(r.Who, p.Email) || r.Who[0] == '@' && same(r.Who[1:], domain)
 		if isGroup {
 			fits = slices.Contains(p.Groups, group)
 		}
@@ -94,6 +111,10 @@ func (o *OIDC) rule(p person) (AccessRule, bool) {
 	}
 	return AccessRule{}, false
 }
+
+// same compares addresses without regard to the case of ASCII: letters such as the Kelvin sign, which fold to an ASCII
+// letter and are longer, are others.
+func same(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
 // stands reports whether a rule by which a session began is still there.
 func (o *OIDC) stands(who string, key uuid.UUID) bool {
@@ -291,7 +312,29 @@ func (c *console) identify(ctx context.Context, a oidcAttempt, code string) (who
 	if subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(a.Nonce)) != 1 {
 		return who, &identityError{errors.New("another nonce")}
 	}
-	return who, token.Claims(&who)
+	if err := token.Claims(&who); err != nil {
+		return who, &identityError{err}
+	}
+	if who.Email == "" && p.UserInfoEndpoint() != "" {
+		return askForUser(ctx, p, tokens, token.Subject)
+	}
+	return who, nil
+}
+
+// askForUser asks the provider about the person of an identity without an email address: with a code, providers may tell
+// addresses and groups there alone (OpenID Connect Core, 5.4).
+func askForUser(ctx context.Context, p *oidc.Provider, tokens *oauth2.Token, subject string) (who person, err error) {
+	told, err := p.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
+	if err != nil {
+		return who, fmt.Errorf("ask for the user: %w", err)
+	}
+	if told.Subject != subject {
+		return who, &identityError{errors.New("another user than that of the identity")}
+	}
+	if err := told.Claims(&who); err != nil {
+		return who, &identityError{err}
+	}
+	return who, nil
 }
 
 // beginAs starts a session of a person with the rights of a rule's key, or says why it does not.

@@ -1,7 +1,13 @@
 package console_test
 
 import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -14,6 +20,7 @@ import (
 	"github.com/oauth2-proxy/mockoidc"
 	"github.com/stretchr/testify/require"
 
+	"greenroom/activities/webhook"
 	"greenroom/api"
 	"greenroom/api/console"
 	"greenroom/db"
@@ -38,15 +45,36 @@ type login struct {
 	provider *mockoidc.MockOIDC
 	base     string
 	company  *db.APIKey
+	rules    []console.AccessRule
+	// instead, when set, answers a request to the provider, or leaves it to next.
+	instead func(w http.ResponseWriter, r *http.Request, next http.Handler)
+}
+
+// start starts the provider.
+func (l *login) start(t *testing.T) {
+	t.Helper()
+	var err error
+	l.provider, err = mockoidc.NewServer(nil)
+	require.NoError(t, err)
+	require.NoError(t, l.provider.AddMiddleware(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if l.instead == nil {
+				next.ServeHTTP(w, r)
+				return
+			}
+			l.instead(w, r, next)
+		})
+	}))
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.provider.Start(ln, nil))
+	t.Cleanup(func() { _ = l.provider.Shutdown() })
 }
 
 func withProvider(t *testing.T) *login {
 	t.Helper()
 	l := &login{}
-	var err error
-	l.provider, err = mockoidc.Run()
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.provider.Shutdown() })
+	l.start(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l.Handler.ServeHTTP(w, r)
 	}))
@@ -57,14 +85,16 @@ func withProvider(t *testing.T) *login {
 		o.PublicURL = l.base
 		o.Console.OIDC = console.OIDC{
 			Issuer: l.provider.Issuer(), ClientID: l.provider.ClientID, ClientSecret: l.provider.ClientSecret,
-			Client: &http.Client{Timeout: time.Minute}, Access: make([]console.AccessRule, 4),
+			Client: webhook.NewClient(webhook.ClientOptions{AllowHTTP: true, AllowLoopback: true}).HTTPClient(),
+			Access: make([]console.AccessRule, 4),
 		}
 		*rules = o.Console.OIDC.Access
 	}).plant()
 	_, operator := l.NewKey(nil)
 	_, l.company = l.NewKey(&l.Company, "console", "read:webhooks", "write:webhooks", "read:deliveries")
 	_, useless := l.NewKey(&l.Company, "read:webhooks")
-	copy(*rules, []console.AccessRule{
+	l.rules = *rules
+	copy(l.rules, []console.AccessRule{
 		{"ann@example.com", operator.ID},
 		{"group:support", l.company.ID},
 		{"@example.org", l.company.ID},
@@ -278,6 +308,169 @@ func TestOIDCRefuses(t *testing.T) {
 		v.get("/console/oidc/start").is(404)
 		v.get("/console/oidc/callback?state=x").is(404)
 		v.get("/console/sign-in").is(200).hasNot("oidc")
+	})
+}
+
+// rewritten changes the answer of the provider to requests whose path has this end.
+func rewritten(end string, change func(map[string]any)) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if !strings.HasSuffix(r.URL.Path, end) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		got := httptest.NewRecorder()
+		next.ServeHTTP(got, r)
+		body := map[string]any{}
+		if json.Unmarshal(got.Body.Bytes(), &body) == nil {
+			change(body)
+			got.Body = &bytes.Buffer{}
+			_ = json.NewEncoder(got.Body).Encode(body)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(got.Code)
+		_, _ = got.Body.WriteTo(w)
+	}
+}
+
+// tokenOf changes the claims of an identity, and signs it as sign says.
+func tokenOf(change func(map[string]any), alg string, sign func(string) []byte) func(map[string]any) {
+	return func(answer map[string]any) {
+		raw, is := answer["id_token"].(string)
+		if !is {
+			return
+		}
+		claims := map[string]any{}
+		plain, _ := base64.RawURLEncoding.DecodeString(strings.Split(raw, ".")[1])
+		_ = json.Unmarshal(plain, &claims)
+		change(claims)
+		encoded, _ := json.Marshal(claims)
+		text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"`+alg+`","typ":"JWT"}`)) + "." +
+			base64.RawURLEncoding.EncodeToString(encoded)
+		answer["id_token"] = text + "." + base64.RawURLEncoding.EncodeToString(sign(text))
+	}
+}
+
+// TestOIDCForged: an identity that the provider's keys did not sign, that is of another time, or that somebody else than
+// the provider answers, begins no session.
+func TestOIDCForged(t *testing.T) {
+	t.Parallel()
+	l := withProvider(t)
+	none := func(map[string]any) {}
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		t.Error("a request went elsewhere", r.URL, string(body))
+	}))
+	t.Cleanup(elsewhere.Close)
+	for name, one := range map[string]struct {
+		instead func(http.ResponseWriter, *http.Request, http.Handler)
+		status  int
+	}{
+		"no_algorithm": {rewritten("/token", tokenOf(none, "none", func(string) []byte { return nil })), 401},
+		"signed_with_the_clients_secret": {rewritten("/token", tokenOf(none, "HS256", func(text string) []byte {
+			h := hmac.New(sha256.New, []byte(l.provider.ClientSecret))
+			h.Write([]byte(text))
+			return h.Sum(nil)
+		})), 401},
+		"no_identity": {rewritten("/token", func(a map[string]any) { delete(a, "id_token") }), 401},
+		"redirected": {func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if strings.HasSuffix(r.URL.Path, "/token") {
+				http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+				return
+			}
+			next.ServeHTTP(w, r)
+		}, 401},
+		"a_provider_with_faults": {func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if strings.HasSuffix(r.URL.Path, "/token") {
+				w.WriteHeader(500)
+				return
+			}
+			next.ServeHTTP(w, r)
+		}, 502},
+	} {
+		l.run(name, func(t *testing.T) {
+			l.instead = one.instead
+			defer func() { l.instead = nil }()
+			b := l.browser()
+			status, body, _ := l.get(b, l.callback(b, user("ann@example.com")))
+			require.Equal(t, one.status, status, body)
+			status, _, _ = l.get(b, l.base+"/console")
+			require.Equal(t, 303, status, "no session")
+		})
+	}
+	l.run("not_yet_valid", func(t *testing.T) {
+		b, u := l.browser(), user("ann@example.com")
+		u.change = func(c *mockoidc.IDTokenClaims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour)) }
+		status, body, _ := l.get(b, l.callback(b, u))
+		require.Equal(t, 401, status, body)
+	})
+	l.run("letters_that_fold_to_others", func(t *testing.T) {
+		for _, email := range []string{"\u017fam@example.com", "an\u212a@example.com"} {
+			rule := map[string]string{"\u017fam@example.com": "sam@example.com", "an\u212a@example.com": "ank@example.com"}[email]
+			l.rules[0].Who = rule
+			b := l.browser()
+			status, body, _ := l.get(b, l.callback(b, user(email)))
+			require.Equal(t, 401, status, body)
+		}
+	})
+}
+
+// TestOIDCOfProviders: providers differ in where and how they tell who somebody is.
+func TestOIDCOfProviders(t *testing.T) {
+	t.Parallel()
+	l := withProvider(t)
+	enters := func(t *testing.T, who *claimant) (int, string) {
+		t.Helper()
+		b := l.browser()
+		status, body, _ := l.get(b, l.callback(b, who))
+		if status != 200 {
+			return status, body
+		}
+		status, _, _ = l.get(b, l.base+"/console")
+		return status, body
+	}
+	onlyAsked := func(told map[string]any) *claimant {
+		l.instead = rewritten("/userinfo", func(a map[string]any) {
+			for name, value := range told {
+				a[name] = value
+			}
+		})
+		return &claimant{MockUser: mockoidc.MockUser{Subject: "42"}}
+	}
+	l.run("keys_are_rotated", func(t *testing.T) {
+		status, body := enters(t, user("ann@example.com"))
+		require.Equal(t, 200, status, body)
+		pair, err := mockoidc.RandomKeypair(2048)
+		require.NoError(t, err)
+		l.provider.Keypair = pair
+		status, body = enters(t, user("ann@example.com"))
+		require.Equal(t, 200, status, body)
+	})
+	l.run("one_group_as_a_text", func(t *testing.T) {
+		who := onlyAsked(map[string]any{"email": "bo@example.com", "email_verified": true, "groups": "support"})
+		status, body := enters(t, who)
+		require.Equal(t, 200, status, body)
+	})
+	l.run("groups_of_another_form_name_none", func(t *testing.T) {
+		who := onlyAsked(map[string]any{"email": "ann@example.com", "email_verified": "true", "groups": []any{map[string]any{"id": 1}}})
+		status, body := enters(t, who)
+		require.Equal(t, 200, status, body)
+	})
+	l.run("an_email_address_that_is_told_when_asked", func(t *testing.T) {
+		status, body := enters(t, onlyAsked(map[string]any{"email": "ann@example.com", "email_verified": true}))
+		require.Equal(t, 200, status, body)
+		status, body = enters(t, onlyAsked(map[string]any{"email": "ann@example.com"}))
+		require.Equal(t, 401, status, "not verified")
+		require.Contains(t, body, "has not verified")
+		status, body = enters(t, onlyAsked(map[string]any{"sub": "43", "email": "ann@example.com", "email_verified": true}))
+		require.Equal(t, 401, status, "of another user")
+		require.Contains(t, body, "is not valid")
+	})
+	l.run("a_provider_that_is_away_ends_no_session", func(t *testing.T) {
+		b := l.browser()
+		l.get(b, l.callback(b, user("ann@example.com")))
+		require.NoError(t, l.provider.Shutdown())
+		status, _, _ := l.get(b, l.base+"/console")
+		require.Equal(t, 200, status)
 	})
 }
 

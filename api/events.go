@@ -23,6 +23,8 @@ func (s *server) eventRoutes() []surface.Route {
 	return append([]surface.Route{
 		surface.Post("/events", publishScope, s.publishEvents).Recognizing().MaxBody(maxArrayBody),
 		surface.List("/events", "read:events", s.listEvents, "after", "types", "wait", "limit").Weighs(0),
+		surface.List("/events/newest", "read:events", s.listNewestEvents, "types", "since", "until", "cursor", "limit").
+			Weighs(feedWeight),
 		surface.Get("/events/:id", "read:events", s.getEvent),
 		surface.List("/events/:id/fan-out", "read:deliveries|read:webhooks", s.listFanOut, "webhookId", "page", "limit"),
 	}, s.eventTypeRoutes()...)

@@ -2298,6 +2298,21 @@ func (e PublishEvent207JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for ListNewestEvents200JSONResponseBodySuccess.
+const (
+	ListNewestEvents200JSONResponseBodySuccessTrue ListNewestEvents200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the ListNewestEvents200JSONResponseBodySuccess enum.
+func (e ListNewestEvents200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case ListNewestEvents200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetEvent200JSONResponseBodySuccess.
 const (
 	GetEvent200JSONResponseBodySuccessTrue GetEvent200JSONResponseBodySuccess = true
@@ -4000,6 +4015,15 @@ type EventInput struct {
 	Type string `json:"type"`
 }
 
+// EventList defines model for EventList.
+type EventList struct {
+	Data    []Event `json:"data"`
+	HasMore bool    `json:"hasMore"`
+
+	// NextCursor where to continue; null if there is nothing more
+	NextCursor *string `json:"nextCursor"`
+}
+
 // EventRef an event by its id (0–5), label or name
 type EventRef struct {
 	union json.RawMessage
@@ -5620,6 +5644,30 @@ type PublishEvent202JSONResponseBodySuccess bool
 
 // PublishEvent207JSONResponseBodySuccess defines parameters for PublishEvent.
 type PublishEvent207JSONResponseBodySuccess bool
+
+// ListNewestEventsParams defines parameters for ListNewestEvents.
+type ListNewestEventsParams struct {
+	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
+	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+
+	// Types at most 50 event types, separated by commas, such as interview.started,job.*
+	Types *string `form:"types,omitempty" json:"types,omitempty"`
+
+	// Since only events accepted at or after this time
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until only events accepted before this time
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Cursor nextCursor of the previous page
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit number of items on a page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListNewestEvents200JSONResponseBodySuccess defines parameters for ListNewestEvents.
+type ListNewestEvents200JSONResponseBodySuccess bool
 
 // GetEvent200JSONResponseBodySuccess defines parameters for GetEvent.
 type GetEvent200JSONResponseBodySuccess bool
@@ -7315,6 +7363,18 @@ type ClientInterface interface {
 	// Corresponds with POST /events (the `PublishEvent` operationId).
 	PublishEvent(ctx context.Context, params *PublishEventParams, body PublishEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListNewestEvents List events, newest first
+	//
+	// For people who look at events. To follow events, read the feed: this list shows an event as soon as it is stored,
+	// and one whose transaction took long then appears behind younger ones.
+	//
+	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page has at most `limit` events and
+	// about 2 MiB of data. With `types`, a page looks at 2,000 events at most, so it may have fewer than `limit`, or
+	// none, although older ones match: read on while `hasMore`.
+	//
+	// Corresponds with GET /events/newest (the `ListNewestEvents` operationId).
+	ListNewestEvents(ctx context.Context, params *ListNewestEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetEvent Read an event
 	//
 	// Shows the data as it is delivered. Events are kept as long as deliveries, 30 days by default.
@@ -8993,6 +9053,28 @@ func (c *Client) PublishEventWithBody(ctx context.Context, params *PublishEventP
 // Corresponds with POST /events (the `PublishEvent` operationId).
 func (c *Client) PublishEvent(ctx context.Context, params *PublishEventParams, body PublishEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPublishEventRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListNewestEvents List events, newest first
+//
+// For people who look at events. To follow events, read the feed: this list shows an event as soon as it is stored,
+// and one whose transaction took long then appears behind younger ones.
+//
+// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page has at most `limit` events and
+// about 2 MiB of data. With `types`, a page looks at 2,000 events at most, so it may have fewer than `limit`, or
+// none, although older ones match: read on while `hasMore`.
+//
+// Corresponds with GET /events/newest (the `ListNewestEvents` operationId).
+func (c *Client) ListNewestEvents(ctx context.Context, params *ListNewestEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListNewestEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -12877,6 +12959,120 @@ func NewPublishEventRequestWithBody(server string, params *PublishEventParams, c
 	return req, nil
 }
 
+// NewListNewestEventsRequest constructs an http.Request for the ListNewestEvents method
+func NewListNewestEventsRequest(server string, params *ListNewestEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/events/newest")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.CompanyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Types != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "types", *params.Types, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetEventRequest constructs an http.Request for the GetEvent method
 func NewGetEventRequest(server string, id ID) (*http.Request, error) {
 	var err error
@@ -15880,6 +16076,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /events (the `PublishEvent` operationId).
 	PublishEventWithResponse(ctx context.Context, params *PublishEventParams, body PublishEventJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishEventResponse, error)
+
+	// ListNewestEventsWithResponse List events, newest first
+	//
+	// For people who look at events. To follow events, read the feed: this list shows an event as soon as it is stored,
+	// and one whose transaction took long then appears behind younger ones.
+	//
+	// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page has at most `limit` events and
+	// about 2 MiB of data. With `types`, a page looks at 2,000 events at most, so it may have fewer than `limit`, or
+	// none, although older ones match: read on while `hasMore`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /events/newest (the `ListNewestEvents` operationId).
+	ListNewestEventsWithResponse(ctx context.Context, params *ListNewestEventsParams, reqEditors ...RequestEditorFn) (*ListNewestEventsResponse, error)
 
 	// GetEventWithResponse Read an event
 	//
@@ -20537,6 +20747,89 @@ func (r PublishEventResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PublishEventResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListNewestEventsResponse429Headers the declared response headers of an HTTP 429 response for ListNewestEvents
+type ListNewestEventsResponse429Headers struct {
+	RetryAfter *int
+}
+
+type ListNewestEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    EventList                                  `json:"data"`
+		Error   any                                        `json:"error"`
+		Success ListNewestEvents200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListNewestEventsResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListNewestEventsResponse) GetJSON200() *struct {
+	Data    EventList                                  `json:"data"`
+	Error   any                                        `json:"error"`
+	Success ListNewestEvents200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListNewestEventsResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r ListNewestEventsResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r ListNewestEventsResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r ListNewestEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListNewestEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListNewestEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListNewestEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -25560,6 +25853,26 @@ func (c *ClientWithResponses) PublishEventWithResponse(ctx context.Context, para
 	return ParsePublishEventResponse(rsp)
 }
 
+// ListNewestEventsWithResponse List events, newest first
+//
+// For people who look at events. To follow events, read the feed: this list shows an event as soon as it is stored,
+// and one whose transaction took long then appears behind younger ones.
+//
+// Pages use a cursor: send `nextCursor` back as `cursor`. There is no total. A page has at most `limit` events and
+// about 2 MiB of data. With `types`, a page looks at 2,000 events at most, so it may have fewer than `limit`, or
+// none, although older ones match: read on while `hasMore`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /events/newest (the `ListNewestEvents` operationId).
+func (c *ClientWithResponses) ListNewestEventsWithResponse(ctx context.Context, params *ListNewestEventsParams, reqEditors ...RequestEditorFn) (*ListNewestEventsResponse, error) {
+	rsp, err := c.ListNewestEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListNewestEventsResponse(rsp)
+}
+
 // GetEventWithResponse Read an event
 //
 // Shows the data as it is delivered. Events are kept as long as deliveries, 30 days by default.
@@ -29658,6 +29971,73 @@ func ParsePublishEventResponse(rsp *http.Response) (*PublishEventResponse, error
 	switch {
 	case rsp.StatusCode == 429:
 		var headers PublishEventResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListNewestEventsResponse parses an HTTP response from a ListNewestEventsWithResponse call
+func ParseListNewestEventsResponse(rsp *http.Response) (*ListNewestEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListNewestEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    EventList                                  `json:"data"`
+			Error   any                                        `json:"error"`
+			Success ListNewestEvents200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers ListNewestEventsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -18,21 +18,19 @@ func eventsListCmd() *cobra.Command {
 	var q admin.EventQuery
 	var since, until, cursor string
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List events, newest first, directly from the database; add --since for a rare type",
-		Args:  cobra.NoArgs,
-		Long: "Lists events, newest first. For a rare type add --since. It works only on the database: the API has\n" +
-			"events as a feed, oldest first (GET /events).",
+		Use:     "list",
+		Short:   "List events, newest first",
+		Args:    cobra.NoArgs,
 		Example: "  greenroom events list --company Acme --event interview.started --since 24h",
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.Company, "company", "", "only events of the company with this name or id")
-	f.StringVar(&q.Type, "event", "", "only this event type")
+	f.StringVar(&q.Type, "event", "", "only this event type, or types, such as job.*")
 	f.StringVar(&since, "since", "", "accepted at or after: 24h, 7d, 2026-01-31, 2026-01-31T15:04:05Z")
 	f.StringVar(&until, "until", "", "accepted before")
 	f.StringVar(&cursor, "cursor", "", "continue after the event with this id, the last one of the list before")
 	f.Int64Var(&q.Limit, "limit", 50, "maximum number of events")
-	return onDatabase(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
+	return operator(cmd, nil, func(ctx context.Context, a *admin.Admin, p admin.Printer, _ []string) (err error) {
 		if cursor != "" {
 			if q.Cursor, err = admin.ParseID("event", cursor); err != nil {
 				return err

@@ -379,39 +379,3 @@ func GetEvent(ctx context.Context, db bun.IDB, s pg.Scope, id uuid.UUID) (*Event
 	}
 	return e, nil
 }
-
-// EventFilter narrows a list of events; zero values do not.
-type EventFilter struct {
-	Company      *uuid.UUID
-	Type         string
-	Since, Until time.Time
-	// Before is the last id of the page before.
-	Before uuid.UUID
-	Limit  int64
-}
-
-// ListEvents returns events without their data, newest first, for the command line. One of a rare type reads back in
-// time until Limit are found: add Since.
-func ListEvents(ctx context.Context, db bun.IDB, f EventFilter) ([]Event, error) {
-	es := []Event{}
-	q := db.NewSelect().Model(&es).ExcludeColumn("data", "context").OrderExpr("e.id DESC").Limit(f.Limit)
-	if f.Company != nil {
-		q = q.Where("e.company_id = ?", *f.Company)
-	}
-	if f.Type != "" {
-		q = q.Where("e.type = ?", f.Type)
-	}
-	if !f.Since.IsZero() {
-		q = q.Where("e.id >= ?", pg.FloorID(f.Since))
-	}
-	if !f.Until.IsZero() {
-		q = q.Where("e.id < ?", pg.FloorID(f.Until))
-	}
-	if f.Before != uuid.Nil {
-		q = q.Where("e.id < ?", f.Before)
-	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("list events: %w", err)
-	}
-	return es, nil
-}

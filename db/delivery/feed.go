@@ -179,28 +179,35 @@ func (q *FeedQuery) page(ctx context.Context, tx bun.Tx, settled int64) (p FeedP
 	for i := range places {
 		ids[i] = places[i].ID
 	}
+	p.Events, err = eventsWith(ctx, tx, ids)
+	return p, err
+}
+
+// eventsWith returns the events with these ids, in this order, without those that were removed since: readFeed finds
+// that out.
+func eventsWith(ctx context.Context, tx bun.Tx, ids []uuid.UUID) (events []Event, err error) {
 	found := make(map[uuid.UUID]Event, len(ids))
 	rows, err := pg.Direct(tx).QueryContext(ctx,
 		"SELECT id, company_id, type, data, occurred_at, subject, sequence FROM events WHERE id = ANY ($1)", pgIDs(ids))
 	if err != nil {
-		return p, err
+		return nil, err
 	}
 	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
 		var e Event
 		var data string
 		if err := rows.Scan(&e.ID, &e.CompanyID, &e.Type, &data, &e.OccurredAt, &e.Subject, &e.Sequence); err != nil {
-			return p, err
+			return nil, err
 		}
 		e.Data = []byte(data)
 		found[e.ID] = e
 	}
 	for _, id := range ids {
-		if e, is := found[id]; is { // otherwise it was removed meanwhile, which readFeed finds
-			p.Events = append(p.Events, e)
+		if e, is := found[id]; is {
+			events = append(events, e)
 		}
 	}
-	return p, rows.Err()
+	return events, rows.Err()
 }
 
 // look returns the places of the next page's events, and the page without them.

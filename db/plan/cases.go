@@ -105,6 +105,17 @@ func (p *Past) listCases() []Case {
 			return err
 		}
 	}
+	newest := func(q delivery.NewestQuery) Run {
+		q.Limit = page
+		return func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			s, _ := p.nextCompany()
+			if q.Company != nil {
+				q.Company = s.Company
+			}
+			_, err := delivery.ReadNewest(ctx, tx, q)
+			return err
+		}
+	}
 	deep := pg.FloorID(p.Until.AddDate(0, 0, -p.Days/2))
 	hour := p.Until.Add(-13 * time.Hour)
 	return []Case{
@@ -152,6 +163,15 @@ func (p *Past) listCases() []Case {
 		},
 		{Name: "feed, page", Partitions: every, Rows: 400, Run: feed(delivery.FeedQuery{Company: &p.Company[0]})},
 		{Name: "feed, page of all", Partitions: every, Rows: 400, Run: feed(delivery.FeedQuery{})},
+		{
+			Name: "newest events, page", Partitions: every, Rows: 400,
+			Run: newest(delivery.NewestQuery{Company: &p.Company[0]}),
+		},
+		{Name: "newest events, page of all", Partitions: every, Rows: 400, Run: newest(delivery.NewestQuery{})},
+		{
+			Name: "newest events, rare type", Partitions: every, Rows: 5000,
+			Run: newest(delivery.NewestQuery{Company: &p.Company[0], Types: []string{RareEvent}}),
+		},
 		{Name: "filter, test", Partitions: every, Rows: 600, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
 			out, _, err := delivery.TestFilter(ctx, tx, delivery.FilterTest{
 				Webhook: &delivery.Webhook{CompanyID: &p.Company[0], Events: []string{RareEvent}},

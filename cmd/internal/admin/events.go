@@ -3,12 +3,16 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
 
+	"greenroom/api/client"
+	"greenroom/api/surface"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -49,17 +53,35 @@ func (a *Admin) ListEvents(ctx context.Context, q EventQuery) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := delivery.ListEvents(ctx, a.DB, delivery.EventFilter{
-		Company: company, Type: q.Type, Since: q.Since, Until: q.Until, Before: q.Cursor, Limit: q.Limit,
-	})
+	if a.api != nil {
+		return a.remoteEvents(ctx, q, company)
+	}
+	newest := delivery.NewestQuery{
+		Company: company, Since: q.Since, Until: q.Until, Before: q.Cursor, Limit: int(q.Limit),
+	}
+	if q.Type != "" {
+		newest.Types = []string{q.Type}
+	}
+	found, err := delivery.ListNewest(ctx, a.DB, newest)
 	if err != nil {
-		return nil, err
+		return nil, describeMissing(err, "event", q.Cursor)
 	}
-	shown := make([]Event, len(found))
-	for i := range found {
-		shown[i] = showEvent(&found[i])
+	return surface.Mapped(found, showEvent), nil
+}
+
+// remoteEvents is ListEvents through the API.
+func (a *Admin) remoteEvents(ctx context.Context, q EventQuery, company *uuid.UUID) ([]Event, error) {
+	params := client.ListNewestEventsParams{
+		CompanyID: idText(company), Types: given(q.Type), Since: given(q.Since), Until: given(q.Until),
 	}
-	return shown, nil
+	list, err := listed[Event](q.Limit, place{cursor: after(q.Cursor)}, nil, func(at place) (*http.Response, error) {
+		params.Cursor, params.Limit = at.cursor, &at.size
+		return a.api.ListNewestEvents(ctx, &params)
+	})
+	if r, is := errors.AsType[*refusal](err); is && r.status == http.StatusNotFound {
+		err = fmt.Errorf("the API is of an earlier version, which does not list events: %w", err)
+	}
+	return list, err
 }
 
 // GetEvent returns an event.

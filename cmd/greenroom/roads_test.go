@@ -169,6 +169,76 @@ func (r *roads) id(args string) string {
 	r.t.Helper()
 	return r.json(args)["id"].(string)
 }
+// The answers that README shows have the fields that the API answers with.
+func TestReadme_shows_the_answers(t *testing.T) {
+	t.Parallel()
+	r := newRoads(t)
+	key := r.json("keys create --company Acme")["key"].(string)
+	answer := func(method, path, body string) (data map[string]any) {
+		req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+key)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		var got struct{ Data map[string]any }
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&got))
+		return got.Data
+	}
+	hook := answer(http.MethodPost, "/webhooks", `{"url": "https://acme.example/", "events": ["interview.started"]}`)
+	event := answer(http.MethodPost, "/events", `{"type": "interview.started", "data": {"interviewId": "42"}}`)
+	delivery := answer(http.MethodGet, "/deliveries?limit=1", "")["data"].([]any)[0].(map[string]any)
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, text, _ := strings.Cut(string(readme), "## Three calls")
+	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(text, 3)
+	require.Len(t, blocks, 3)
+	for i, want := range []map[string]any{hook, event, delivery} {
+		var shown map[string]any
+		require.NoError(t, json.Unmarshal([]byte(blocks[i][1]), &shown))
+		assert.ElementsMatch(t, slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(shown)), blocks[i][1])
+	}
+}
+
+// Every command that has --url works through the API: none needs the database after all.
+func TestRoads_reach_every_command(t *testing.T) {
+	t.Parallel()
+	r := newRoads(t)
+	needs := map[string]string{
+		"deliveries replay": "--webhook 01a1fda2-6eca-76fc-b9e3-1d258da1bd8d --since 1h",
+		"webhooks create":   "--company Acme --endpoint https://acme.example/ --event ping", "keys suspend": "--reason x",
+		"replays list": "--webhook " + r.hook, "webhooks update": "--name x",
+	}
+	listed := regexp.MustCompile(`(?m)^  ([a-z-]+) `)
+	_, operate, _ := strings.Cut(runProgram(t, nil).stdout, "Operate it:\n")
+	operate, _, _ = strings.Cut(operate, "\n\n")
+	reached := 0
+	for _, group := range listed.FindAllStringSubmatch(operate, -1) {
+		_, commands, _ := strings.Cut(runProgram(t, nil, group[1]).stdout, "Available Commands:\n")
+		commands, _, _ = strings.Cut(commands, "\n\n")
+		for _, one := range listed.FindAllStringSubmatch(commands, -1) {
+			name := group[1] + " " + one[1]
+			help := runProgram(t, nil, group[1], one[1], "--help").stdout
+			if !strings.Contains(help, "--url string") {
+				continue
+			}
+			args := name + " " + needs[name]
+			if strings.Contains(help, name+" ID") {
+				args += " 01a1fda2-6eca-76fc-b9e3-1d258da1bd8d"
+			}
+			if strings.Contains(help, " FINGERPRINT ") {
+				args += " 0123456789abcdef"
+			}
+			got := r.remote(args)
+			reached++
+			if got.code != 0 {
+				assert.Contains(t, got.stderr, "the API refused: ", args)
+			}
+		}
+	}
+	require.Greater(t, reached, 30)
+}
+
 
 // Both roads change the same thing in the same way, and say the same.
 func TestRoads_change_the_same(t *testing.T) {

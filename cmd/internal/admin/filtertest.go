@@ -23,12 +23,18 @@ type FilterTest struct {
 // TestFilter tries a filter on the newest events that could reach the webhook, and stores nothing. An empty filter is
 // the webhook's own.
 func (a *Admin) TestFilter(ctx context.Context, id uuid.UUID, filter string, limit int) (FilterTest, error) {
+	if limit < 1 || limit > delivery.FilterTestLimit {
+		return FilterTest{}, fmt.Errorf("--limit must be from 1 to %d", delivery.FilterTestLimit)
+	}
+	if filter != "" && !json.Valid([]byte(filter)) {
+		return FilterTest{}, errors.New(`--filter must be a JSON object, such as {"data": {"status": "COMPLETED"}}`)
+	}
+	if a.api != nil {
+		return a.remoteTestFilter(ctx, id, filter, limit)
+	}
 	w, err := delivery.GetWebhook(ctx, a.DB, id)
 	if err != nil {
 		return FilterTest{}, describeMissing(err, "webhook", id)
-	}
-	if limit < 1 || limit > delivery.FilterTestLimit {
-		return FilterTest{}, fmt.Errorf("--limit must be from 1 to %d", delivery.FilterTestLimit)
 	}
 	if filter != "" {
 		var refused *surface.Error
@@ -43,6 +49,17 @@ func (a *Admin) TestFilter(ctx context.Context, id uuid.UUID, filter string, lim
 		t.Filter = json.RawMessage(*w.Filter)
 	}
 	r, err := api.TestFilter(ctx, a.DB, t)
+	return FilterTest{id, r}, err
+}
+
+// remoteTestFilter is TestFilter through the API.
+func (a *Admin) remoteTestFilter(ctx context.Context, id uuid.UUID, filter string, limit int) (FilterTest, error) {
+	body := map[string]any{"limit": limit}
+	if filter != "" {
+		body["filter"] = json.RawMessage(filter)
+	}
+	r, err := answered[*api.FilterTestResult](
+		a.api.TestWebhookFilterWithBody(ctx, id.String(), jsonType, jsonBody(body)))
 	return FilterTest{id, r}, err
 }
 

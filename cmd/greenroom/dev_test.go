@@ -109,6 +109,10 @@ func TestDev_keeps_its_data_after_a_kill(t *testing.T) {
 
 	assert.Equal(t, before.APIKey, readDevEnv(t, first.Dir).APIKey)
 	requireLinksSignIn(t, first.Dir)
+	doctor := greenroom(t, "doctor")
+	doctor.Dir = first.Dir
+	found, _ := doctor.Output() // whatever the exit code: only Temporal matters
+	assert.Regexp(t, `(?m)^ok +temporal`, string(found), "on the port of this greenroom dev")
 	postgres, temporal := pidIn(t, first.Dir, "postgres/postmaster.pid"), pidIn(t, first.Dir, "temporal.pid")
 	require.NoError(t, second.Process.Signal(os.Interrupt))
 	require.NoError(t, second.Wait(), "a stop by a signal is not a failure")

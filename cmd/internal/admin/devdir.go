@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -35,6 +36,13 @@ func WithDevDir(cfg config.Config) (config.Config, error) {
 	}
 	if err != nil {
 		return cfg, err
+	}
+	if !cfg.Explicit("temporal.address") {
+		address, err := devstack.TemporalAddress(cfg.Dev.Dir)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Temporal.Address = cmp.Or(address, cfg.Temporal.Address)
 	}
 	cfg.Egress.AllowHTTP, cfg.Egress.AllowLoopback = true, true // as `greenroom dev` itself
 	if !cfg.Explicit("media.dir") {

@@ -15,6 +15,17 @@ const postmasterPort = 3
 // ErrNotRunning means that no PostgreSQL of a `greenroom dev` is ready in the directory.
 var ErrNotRunning = errors.New("greenroom dev is not ready here")
 
+func temporalAddressPath(dir string) string { return filepath.Join(dir, "temporal.address") }
+
+// TemporalAddress returns the address of Temporal that the `greenroom dev` in the directory used last; "": none did.
+func TemporalAddress(dir string) (string, error) {
+	address, err := os.ReadFile(temporalAddressPath(dir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read the address of Temporal: %w", err)
+	}
+	return strings.TrimSpace(string(address)), nil
+}
+
 // RunningDatabase returns the URL of the database of the `greenroom dev` that runs in the directory. It returns
 // ErrNotRunning if none runs.
 func RunningDatabase(dir string) (string, error) {

@@ -106,7 +106,10 @@ func (s *Stack) startBoth(ctx context.Context) error {
 	if s.opts.TemporalAddress == "" {
 		group.Go(func() error { return s.startTemporal(ctx) })
 	}
-	return group.Wait() //nolint:wrapcheck // each says what it is about
+	if err := group.Wait(); err != nil {
+		return err //nolint:wrapcheck // each says what it is about
+	}
+	return writeFile(temporalAddressPath(s.opts.Dir), s.TemporalAddress+"\n")
 }
 
 // findPrograms runs before any start, so that missing programs are reported first and no

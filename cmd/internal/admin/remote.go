@@ -65,7 +65,8 @@ func (r *refusal) Error() string {
 // mostAnswer bounds an answer of the API: a page of 100 deliveries with their errors is smaller.
 const mostAnswer = 32 << 20
 
-// answered reads the data of an answer of the API, as in answered[Delivery](a.api.GetDelivery(ctx, id)).
+// answered reads the data of an answer of the API, as in answered[Delivery](a.api.GetDelivery(ctx, id)). An answer
+// without data is one of another server.
 func answered[T any](resp *http.Response, err error) (data T, _ error) {
 	if err != nil {
 		return data, unreachable(err)
@@ -75,20 +76,27 @@ func answered[T any](resp *http.Response, err error) (data T, _ error) {
 	if err != nil {
 		return data, fmt.Errorf("read the API's answer: %w", err)
 	}
-	if resp.StatusCode == http.StatusNoContent {
-		return data, nil
-	}
 	var envelope struct {
 		Success bool
 		Data    json.RawMessage
 	}
-	if err := json.Unmarshal(raw, &envelope); err != nil || !envelope.Success {
+	if err := json.Unmarshal(raw, &envelope); err != nil || !envelope.Success ||
+		len(envelope.Data) == 0 || string(envelope.Data) == "null" {
 		return data, refused(resp, raw)
 	}
 	if err := json.Unmarshal(envelope.Data, &data); err != nil {
-		return data, fmt.Errorf("read the API's answer: %w", err)
+		return data, fmt.Errorf("the API's answer does not have the form of this version, %s: %w", resp.Request.URL.Path, err)
 	}
 	return data, nil
+}
+
+// done reads an answer of the API to a change after which nothing is left to show.
+func done(resp *http.Response, err error) error {
+	if err == nil && resp.StatusCode == http.StatusNoContent {
+		return resp.Body.Close()
+	}
+	_, err = answered[any](resp, err)
+	return err
 }
 
 func unreachable(err error) error {
@@ -160,6 +168,9 @@ func listed[T any](limit int64, from place, keep func(*T) bool, page func(place)
 		}
 		if p.NextCursor == nil && from.number >= p.TotalPages {
 			return list, nil
+		}
+		if p.NextCursor != nil && from.cursor != nil && *p.NextCursor == *from.cursor {
+			return nil, errors.New("the API leads from a page of the list to the same page again")
 		}
 		from.cursor, from.number = p.NextCursor, from.number+1
 	}

@@ -42,7 +42,7 @@ func (a *Admin) remoteRevokeKey(ctx context.Context, id uuid.UUID) (Key, error) 
 	if before.State == db.KeyRevoked {
 		return before, revokedKey(before)
 	}
-	if _, err := answered[none](a.api.RevokeAPIKey(ctx, id.String())); err != nil {
+	if err := done(a.api.RevokeAPIKey(ctx, id.String())); err != nil {
 		return before, err
 	}
 	revoked, err := answered[Key](a.api.GetAPIKey(ctx, id.String()))

@@ -117,7 +117,7 @@ func (a *Admin) remoteDeleteWebhook(ctx context.Context, id uuid.UUID) (Webhook,
 	if err != nil {
 		return w, err
 	}
-	_, err = answered[none](a.api.DeleteWebhook(ctx, id.String()))
+	err = done(a.api.DeleteWebhook(ctx, id.String()))
 	w.State = "deleted"
 	return w, err
 }

@@ -79,7 +79,7 @@ func (a *Admin) RevokeSecret(
 	ctx context.Context, id uuid.UUID, fingerprint string,
 ) (left []api.WebhookSecret, err error) {
 	if a.api != nil {
-		if _, err := answered[none](a.api.RevokeWebhookSecret(ctx, id.String(), fingerprint)); err != nil {
+		if err := done(a.api.RevokeWebhookSecret(ctx, id.String(), fingerprint)); err != nil {
 			return nil, err
 		}
 		return a.Secrets(ctx, id)

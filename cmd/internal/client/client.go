@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -68,10 +69,14 @@ func unreachable(ctx context.Context, base string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if e, ok := errors.AsType[*url.Error](err); ok && !e.Timeout() {
+	e, is := errors.AsType[*url.Error](err)
+	switch {
+	case !is:
+		return err
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no Greenroom at %s (%w): start it with `make run`", base, e.Err)
 	}
-	return err
+	return fmt.Errorf("no answer from Greenroom at %s: %w", base, e.Err)
 }
 
 func decode(resp *http.Response, out any) error {
@@ -79,25 +84,48 @@ func decode(resp *http.Response, out any) error {
 	if err != nil {
 		return fmt.Errorf("read response: %w", err)
 	}
-	if resp.StatusCode == http.StatusNoContent {
+	if resp.StatusCode == http.StatusNoContent && out == nil {
 		return nil
 	}
+	at := *resp.Request.URL
+	at.Path, at.RawQuery = "", ""
+	another := fmt.Errorf("%s responded %d, not as Greenroom's API does: is GREENROOM_URL or --url its address?",
+		at.String(), resp.StatusCode)
 	var e envelope
 	if err := json.Unmarshal(raw, &e); err != nil {
-		return fmt.Errorf("responded %d without a JSON envelope", resp.StatusCode)
+		return another
 	}
 	switch {
 	case e.Error != nil:
-		return fmt.Errorf("responded %d %s: %s %s", resp.StatusCode, e.Error.Code, e.Error.Message, details(e.Error.Details))
+		return &Refusal{resp.StatusCode, e.Error.Code, e.Error.Message, details(e.Error.Details)}
 	case resp.StatusCode >= 300 || !e.Success:
-		return fmt.Errorf("responded %d without an error in the envelope", resp.StatusCode)
+		return another
 	case out == nil:
 		return nil
+	case len(e.Data) == 0 || string(e.Data) == "null":
+		return another
 	}
 	if err := json.Unmarshal(e.Data, out); err != nil {
 		return fmt.Errorf("decode data: %w", err)
 	}
 	return nil
+}
+
+// Refusal is an error that the API answered with.
+type Refusal struct {
+	Status                 int
+	Code, Message, Details string
+}
+
+func (r *Refusal) Error() string {
+	text := fmt.Sprintf("responded %d %s: %s", r.Status, r.Code, r.Message)
+	if r.Details != "" {
+		text += " " + r.Details
+	}
+	if r.Status == http.StatusUnauthorized {
+		text += ": set GREENROOM_API_KEY to a key of this API"
+	}
+	return text
 }
 
 func details(raw json.RawMessage) string {

@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +57,10 @@ func LoadSettings(getenv func(string) string) (Settings, error) {
 	s := Settings{
 		URL: setting("GREENROOM_URL"), APIKey: setting("GREENROOM_API_KEY"), TemporalUI: setting("GREENROOM_TEMPORAL_UI"),
 	}
+	if !isAddress(s.URL) && s.URL != "" {
+		return Settings{}, errors.New(
+			"GREENROOM_URL or --url must be the address of the API, such as https://greenroom.example.com")
+	}
 	if getenv("GREENROOM_API_KEY") == "" &&
 		strings.TrimRight(s.URL, "/") != strings.TrimRight(file["GREENROOM_URL"], "/") {
 		return Settings{}, fmt.Errorf("there is no key for the API at %s: set --key or GREENROOM_API_KEY", s.URL)
@@ -67,4 +73,10 @@ func LoadSettings(getenv func(string) string) (Settings, error) {
 		s.DevDir = dir
 	}
 	return s, nil
+}
+
+// isAddress reports whether text is the address of a server, without a user and password.
+func isAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
 }

@@ -187,13 +187,13 @@ func (s *server) showWebhook(w *delivery.Webhook) webhookOutput {
 		OrderingOnFailure:   OrderingOnFailure(w),
 		Profile:             w.Profile,
 		RateLimit:           w.RateLimit,
-		SignatureAlgorithms: []string{symmetric},
+		SignatureAlgorithms: SignatureAlgorithms(w),
 		CreatedAt:           surface.Timestamp(w.CreatedAt),
 		UpdatedAt:           surface.Timestamp(w.UpdatedAt),
 	}
 	if w.SigningKey != nil {
 		url := s.PublicURL + "/webhooks/" + w.ID.String() + "/jwks"
-		out.SignatureAlgorithms, out.JWKSURL = append(out.SignatureAlgorithms, asymmetric), &url
+		out.JWKSURL = &url
 	}
 	return out
 }
@@ -467,6 +467,14 @@ const (
 	symmetric  = "v1"  // HMAC-SHA256
 	asymmetric = "v1a" // Ed25519
 )
+
+// SignatureAlgorithms are those by which the webhook's deliveries are signed.
+func SignatureAlgorithms(w *delivery.Webhook) []string {
+	if w.SigningKey == nil {
+		return []string{symmetric}
+	}
+	return []string{symmetric, asymmetric}
+}
 
 // algorithms reads a webhook's signature algorithms: v1, which is always there, and v1a if wanted. Without any they are
 // v1, so that a receiver gets the headers that its contract has.

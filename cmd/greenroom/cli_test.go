@@ -81,7 +81,13 @@ func TestCommands_refuse_in_one_line(t *testing.T) {
 		"two_ids":                     {"deliveries retry a b", `unexpected argument "b": usage: greenroom deliveries retry ID [flags]`},
 		"a_suspension_without_reason": {"keys suspend 5", "--reason is required: usage: greenroom keys suspend ID --reason REASON [flags]"},
 		"a_webhook_of_nothing":        {"webhooks create --platform", "--endpoint and --event are required: usage: greenroom webhooks create"},
-		"a_limit_that_is_no_number":   {"keys list --limit all", `invalid argument "all" for "--limit" flag`},
+		"a_limit_that_is_no_number":   {"keys list --limit all", `--limit must be a whole number, not "all"`},
+		"a_time_that_is_no_duration":  {"demo --wait soon", `--wait must be a duration such as 30s or 5m, not "soon"`},
+		"a_seed_below_0":              {"chaos --seed -1", `--seed must be a whole number that is not negative, not "-1"`},
+		"an_api_without_a_scheme":     {"webhooks list --url 127.0.0.1:1", "GREENROOM_URL or --url must be the address of the API"},
+		"a_receiver_at_no_address":    {"listen --addr here", "listen for deliveries: listen tcp: address here: missing port in address: choose another address with --addr"},
+		"fewer_failures_than_none":    {"listen --fail -1", "the number of deliveries to refuse must not be negative"},
+		"a_delay_below_0":             {"listen --delay -1s", "the delay must not be negative"},
 		"a_limit_of_0":                {"deliveries list --limit 0", "--limit must be at least 1"},
 		"a_key_that_is_no_id":         {"keys revoke 5", noID + "key"},
 		"a_webhook_that_is_no_id":     {"webhooks reset-circuit 5", noID + "webhook"},
@@ -199,6 +205,11 @@ func TestGroups_print_their_help(t *testing.T) {
 		require.Contains(t, r.stdout, "\n"+title+"\n")
 	}
 	require.NotContains(t, r.stdout, "Additional Commands:", "every command has a group")
+	for _, command := range []string{"webhooks list", "events list", "keys create", "trigger", "listen"} {
+		help := runProgram(t, nil, strings.Fields(command+" --help")...).stdout
+		require.Regexp(t, `--key string +API key`, help, "a flag shows the type of its value")
+		require.Regexp(t, `--url string +address`, help)
+	}
 }
 
 func TestUnknownVariables_are_named(t *testing.T) {

@@ -81,6 +81,9 @@ func TestWebhooks_are_shown_and_changed(t *testing.T) {
 		require.Regexp(t, `(?m)^url +https://acme.example/hook$`, out)
 		require.Regexp(t, `(?m)^headers +X-Old$`, out)
 		require.Regexp(t, `(?m)^state +active$`, out)
+		require.Regexp(t, `(?m)^retries +3$`, out)
+		require.Regexp(t, `(?m)^time-out +30s$`, out)
+		require.Regexp(t, `(?m)^signatures +v1$`, out)
 	})
 	t.Run("changes_what_is_named", func(t *testing.T) {
 		s.run(

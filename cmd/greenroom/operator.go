@@ -36,7 +36,7 @@ type operation = func(context.Context, *admin.Admin, admin.Printer, []string) er
 func operator(cmd *cobra.Command, secrets []string, run operation) *cobra.Command {
 	config.AddFlags(cmd.Flags(), "database.url", "dev.dir")
 	cmd.Flags().String("url", "", "address of the API to work through (default $GREENROOM_URL; see greenroom --help)")
-	cmd.Flags().String("key", "", "API key (default $GREENROOM_API_KEY, or that of `greenroom dev`)")
+	cmd.Flags().String("key", "", "API key (default $GREENROOM_API_KEY, or that of a running greenroom dev)")
 	cmd.MarkFlagsMutuallyExclusive("url", "database-url")
 	cmd.MarkFlagsMutuallyExclusive("key", "database-url")
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")

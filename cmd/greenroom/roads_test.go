@@ -3,10 +3,15 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -164,11 +169,6 @@ func TestRoads_show_the_same(t *testing.T) {
 	}
 }
 
-// id runs a command that makes something.
-func (r *roads) id(args string) string {
-	r.t.Helper()
-	return r.json(args)["id"].(string)
-}
 // The answers that README shows have the fields that the API answers with.
 func TestReadme_shows_the_answers(t *testing.T) {
 	t.Parallel()
@@ -239,6 +239,11 @@ func TestRoads_reach_every_command(t *testing.T) {
 	require.Greater(t, reached, 30)
 }
 
+// id runs a command that makes something.
+func (r *roads) id(args string) string {
+	r.t.Helper()
+	return r.json(args)["id"].(string)
+}
 
 // Both roads change the same thing in the same way, and say the same.
 func TestRoads_change_the_same(t *testing.T) {
@@ -405,6 +410,49 @@ func TestRemote_errors_are_those_of_the_API(t *testing.T) {
 		require.Equal(t, "greenroom: "+moved.URL+" responded 302, not as Greenroom's API does: is --url its address?\n",
 			refusal("webhooks list --url "+moved.URL))
 		require.Empty(t, leaked, "a key is not taken along")
+	})
+	t.Run("a_server_that_is_not_Greenroom", func(t *testing.T) {
+		for name, answer := range map[string]struct {
+			status int
+			body   string
+		}{
+			"no_content": {204, ""}, "a_page": {200, "<html>"}, "not_found": {404, "<html>"}, "no_data": {200, `{"success":true,"data":null}`},
+			"other_json": {200, `{"success":true}`}, "a_gateway": {502, "<html>"},
+		} {
+			other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(answer.status)
+				_, _ = w.Write([]byte(answer.body))
+			}))
+			for _, args := range []string{
+				"webhooks list", "webhooks reset-circuit " + r.hook, "deliveries show " + r.hook, "events list",
+				"trigger interview.started",
+			} {
+				require.Contains(t, refusal(args+" --url "+other.URL), "not as Greenroom's API does", "%s: %s", name, args)
+			}
+			other.Close()
+		}
+	})
+	t.Run("a_list_without_an_end", func(t *testing.T) {
+		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"success":true,"data":{"data":[],"nextCursor":"AAAA"}}`))
+		}))
+		defer other.Close()
+		require.Contains(t, refusal("events list --url "+other.URL), "to the same page again")
+	})
+	t.Run("a_certificate_of_nobody", func(t *testing.T) {
+		other := httptest.NewTLSServer(http.NotFoundHandler())
+		defer other.Close()
+		other.Config.ErrorLog = log.New(io.Discard, "", 0)
+		for _, args := range []string{"webhooks list", "trigger interview.started"} {
+			got := refusal(args + " --url " + other.URL)
+			require.Contains(t, got, "certificate")
+			require.NotContains(t, got, "make run")
+		}
+	})
+	t.Run("a_type_that_does_not_exist", func(t *testing.T) {
+		require.Equal(t, "greenroom: there is no event type \"interview.completd\": did you mean interview.completed?\n",
+			refusal("trigger interview.completd --company "+r.value("SELECT id FROM companies")))
+		require.Contains(t, refusal("trigger nothing"), `there is no event type "nothing": there are `)
 	})
 	t.Run("a_rate_limit", func(t *testing.T) {
 		slow := r.json("keys create --company Acme --per-minute 1")["key"].(string)

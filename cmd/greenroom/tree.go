@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -106,8 +107,19 @@ func requireFlags(cmd *cobra.Command, names ...string) {
 	}
 }
 
+// flagValues says what a flag of a type takes.
+var flagValues = map[string]string{
+	"int": "a whole number", "int64": "a whole number", "uint64": "a whole number that is not negative",
+	"float64": "a number", "duration": "a duration such as 30s or 5m", "bool": "true or false",
+}
+
 // explainFlag is the error for a flag that cannot be read.
 func explainFlag(cmd *cobra.Command, err error) error {
+	if wrong, is := errors.AsType[*pflag.InvalidValueError](err); is {
+		if takes := flagValues[wrong.GetFlag().Value.Type()]; takes != "" {
+			return fmt.Errorf("--%s must be %s, not %q", wrong.GetFlag().Name, takes, wrong.GetValue())
+		}
+	}
 	return fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())
 }
 

@@ -14,8 +14,8 @@ import (
 // apiFlags adds the flags that locate a running API. The function returns their values, or those of the environment or
 // of `greenroom dev`.
 func apiFlags(cmd *cobra.Command) func() (client.Settings, error) {
-	cmd.Flags().String("url", "", "address of the API (default $GREENROOM_URL, or that of `greenroom dev`)")
-	cmd.Flags().String("key", "", "API key (default $GREENROOM_API_KEY, or that of `greenroom dev`)")
+	cmd.Flags().String("url", "", "address of the API (default $GREENROOM_URL, or that of a running greenroom dev)")
+	cmd.Flags().String("key", "", "API key (default $GREENROOM_API_KEY, or that of a running greenroom dev)")
 	return func() (client.Settings, error) { return apiSettings(cmd, "") }
 }
 

@@ -40,7 +40,8 @@ func webhooksUpdateCmd() *cobra.Command {
 	f.StringVar(&onFailure, "ordering-on-failure", "",
 		"with ordering, after a delivery that failed for good: skip (the next one follows) or block")
 	f.BoolVar(&activate, "activate", false, "send again; what waited is sent at a rising rate")
-	f.BoolVar(&deactivate, "deactivate", false, "keep deliveries back; only the platform can activate it again")
+	f.BoolVar(&deactivate, "deactivate", false,
+		"keep deliveries back; done on the database or with a platform key, only the platform can activate it again")
 	cmd.MarkFlagsMutuallyExclusive("activate", "deactivate")
 	return operator(cmd, []string{"keyset"}, func(
 		ctx context.Context, a *admin.Admin, p admin.Printer, args []string,

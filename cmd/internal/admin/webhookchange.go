@@ -36,9 +36,14 @@ type WebhookDetail struct {
 	Ordering          *string `json:"ordering"`
 	OrderingOnFailure string  `json:"orderingOnFailure"`
 	// Filter selects among the events by their content; nil: all.
-	Filter         json.RawMessage `json:"filter"`
-	HeldByPlatform bool            `json:"heldByPlatform"`
-	UpdatedAt      time.Time       `json:"updatedAt"`
+	Filter json.RawMessage `json:"filter"`
+	// MaxRetries and TimeoutMS are those of each delivery.
+	MaxRetries int `json:"maxRetries"`
+	TimeoutMS  int `json:"timeoutMs"`
+	// SignatureAlgorithms are as in the API.
+	SignatureAlgorithms []string  `json:"signatureAlgorithms"`
+	HeldByPlatform      bool      `json:"heldByPlatform"`
+	UpdatedAt           time.Time `json:"updatedAt"`
 }
 
 func showWebhookDetail(w *delivery.Webhook) WebhookDetail {
@@ -46,6 +51,7 @@ func showWebhookDetail(w *delivery.Webhook) WebhookDetail {
 		Webhook: showWebhook(w), Description: w.Description, HasAuth: w.Auth != nil, RateLimit: w.RateLimit,
 		Headers:     surface.Mapped(w.Headers, func(h *delivery.WebhookHeader) string { return h.Name }),
 		NotifyEmail: w.NotifyEmail, Ordering: w.Ordering, OrderingOnFailure: api.OrderingOnFailure(w),
+		MaxRetries: w.MaxRetries, TimeoutMS: w.TimeoutMS, SignatureAlgorithms: api.SignatureAlgorithms(w),
 		CircuitRecovery: w.CircuitRecovery, HeldByPlatform: w.HeldByPlatform, UpdatedAt: w.UpdatedAt,
 	}
 	if w.Filter != nil {
@@ -263,6 +269,9 @@ func (p Printer) WebhookDetail(w WebhookDetail) error {
 		if w.Ordering != nil {
 			row(out, "ordering", *w.Ordering+", a failure leads to "+w.OrderingOnFailure)
 		}
+		row(out, "retries", w.MaxRetries)
+		row(out, "time-out", time.Duration(w.TimeoutMS)*time.Millisecond)
+		row(out, "signatures", w.SignatureAlgorithms)
 		row(out, "rate limit", rateText(w.RateLimit))
 		row(out, "headers", w.Headers)
 		row(out, "credentials", map[bool]string{true: "set", false: ""}[w.HasAuth])

@@ -279,7 +279,8 @@ func (p Printer) NewWebhook(w Webhook) error {
 		if w.AuthorizationKey != "" {
 			row(out, "key in Authorization", w.AuthorizationKey)
 		}
-		fmt.Fprintln(out, "\nKeep the secret now: it cannot be shown again. If it is lost, create another webhook.")
+		fmt.Fprintf(out, "\nKeep the secret now: it cannot be shown again. If it is lost, replace it: greenroom webhooks "+
+			"rotate-secret %s\n", w.ID)
 	})
 }
 

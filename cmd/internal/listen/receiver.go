@@ -95,6 +95,12 @@ func New(opts Options) (*Receiver, error) {
 	if opts.Status < 200 || opts.Status > 599 {
 		return nil, fmt.Errorf("status must be 200 to 599, not %d", opts.Status)
 	}
+	if opts.Fail < 0 {
+		return nil, fmt.Errorf("the number of deliveries to refuse must not be negative, but is %d", opts.Fail)
+	}
+	if opts.Delay < 0 {
+		return nil, fmt.Errorf("the delay must not be negative, but is %s", opts.Delay)
+	}
 	if opts.Accept == 0 {
 		opts.Accept = http.StatusNoContent
 	}

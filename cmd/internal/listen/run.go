@@ -40,7 +40,7 @@ func Run(ctx context.Context, o RunOptions) (err error) {
 	}
 	srv, err := Serve(context.WithoutCancel(ctx), o.Addr, receiver)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: choose another address with --addr, such as 127.0.0.1:0", err)
 	}
 	defer func() {
 		err = errors.Join(err, srv.Close())

@@ -11,6 +11,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
 
 	"greenroom/cmd/internal/client"
 )
@@ -76,6 +79,9 @@ func (t *trigger) publish(ctx context.Context) error {
 	}
 	path := "/event-types/" + url.PathEscape(t.Type) + "/samples" + query(t.Company)
 	if err := t.api.Do(ctx, http.MethodGet, path, nil, &sample); err != nil {
+		if refused, is := errors.AsType[*client.Refusal](err); is && refused.Status == http.StatusNotFound {
+			return t.unknown(ctx)
+		}
 		return fmt.Errorf("read sample: %w", err)
 	}
 	if sample.Reason != nil {
@@ -102,6 +108,27 @@ func (t *trigger) publish(ctx context.Context) error {
 	}
 	return t.print("%s published as event %s; deliveries: %d\n%s\n", t.Type, published.ID, published.Deliveries,
 		t.Link(ctx, "/events/"+published.ID))
+}
+
+// typos is the edit distance up to which a name resembles a type.
+const typos = 3
+
+// unknown is the error for a type that the API does not know. It names those that may be meant.
+func (t *trigger) unknown(ctx context.Context) error {
+	names, err := Types(ctx, t.Settings, t.Company)
+	if err != nil {
+		return err
+	}
+	var near []string
+	for _, name := range names {
+		if levenshtein.ComputeDistance(name, t.Type) <= typos {
+			near = append(near, name)
+		}
+	}
+	if len(near) > 0 {
+		return fmt.Errorf("there is no event type %q: did you mean %s?", t.Type, strings.Join(near, " or "))
+	}
+	return fmt.Errorf("there is no event type %q: there are %s", t.Type, strings.Join(names, ", "))
 }
 
 func (t *trigger) test(ctx context.Context) error {

@@ -65,7 +65,8 @@ func TestRun(t *testing.T) {
 	})
 	t.Run("refusals", func(t *testing.T) {
 		for want, change := range map[string]func(*trigger.Options){
-			"read sample: responded 404 RESOURCE_NOT_FOUND":         func(o *trigger.Options) { o.Type = "../jobs" },
+			`there is no event type "../jobs": there are `:          func(o *trigger.Options) { o.Type = "../jobs" },
+			"did you mean interview.started?":                       func(o *trigger.Options) { o.Type = "interview.startd" },
 			"a ping is sent to one webhook alone":                   func(o *trigger.Options) { o.Type = "ping" },
 			"test webhook: responded 404 RESOURCE_NOT_FOUND":        func(o *trigger.Options) { o.Webhook = uuid.NewString() },
 			"responded 401 INVALID_API_KEY":                         func(o *trigger.Options) { o.APIKey = "sk_none" },

@@ -52,7 +52,7 @@ func (a *Admin) ListAudit(ctx context.Context, company, target string, limit int
 		return nil, err
 	}
 	if a.api != nil {
-		return listed[AuditEntry](limit, place{}, nil, func(at place) (*http.Response, error) {
+		return listed[AuditEntry](ctx, limit, place{}, nil, func(at place) (*http.Response, error) {
 			return a.api.ListAudit(ctx, &client.ListAuditParams{
 				Cursor: at.cursor, Limit: &at.size, TargetID: given(target), CompanyID: idText(id),
 			})

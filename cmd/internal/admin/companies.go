@@ -27,7 +27,7 @@ func (a *Admin) ListCompanies(ctx context.Context, limit int64) ([]Company, erro
 		return nil, err
 	}
 	if a.api != nil {
-		return listed[Company](limit, place{}, nil, func(at place) (*http.Response, error) {
+		return listed[Company](ctx, limit, place{}, nil, func(at place) (*http.Response, error) {
 			return a.api.ListCompanies(ctx, &client.ListCompaniesParams{Page: &at.number, Limit: &at.size})
 		})
 	}

@@ -74,7 +74,7 @@ func (a *Admin) remoteEvents(ctx context.Context, q EventQuery, company *uuid.UU
 	params := client.ListNewestEventsParams{
 		CompanyID: idText(company), Types: given(q.Type), Since: given(q.Since), Until: given(q.Until),
 	}
-	list, err := listed[Event](q.Limit, place{cursor: after(q.Cursor)}, nil, func(at place) (*http.Response, error) {
+	list, err := listed[Event](ctx, q.Limit, place{cursor: after(q.Cursor)}, nil, func(at place) (*http.Response, error) {
 		params.Cursor, params.Limit = at.cursor, &at.size
 		return a.api.ListNewestEvents(ctx, &params)
 	})

@@ -76,7 +76,7 @@ func (a *Admin) ListInterviews(ctx context.Context, q InterviewQuery) ([]Intervi
 		return nil, err
 	}
 	if a.api != nil {
-		return listed[Interview](q.Limit, place{}, nil, func(at place) (*http.Response, error) {
+		return listed[Interview](ctx, q.Limit, place{}, nil, func(at place) (*http.Response, error) {
 			return a.api.ListInterviews(ctx, &client.ListInterviewsParams{
 				Page: &at.number, Limit: &at.size, CompanyID: idText(company),
 				Status: given(client.ListInterviewsParamsStatus(q.Status)),

@@ -181,7 +181,7 @@ func (a *Admin) ListKeys(ctx context.Context, company string, limit int64) ([]Ke
 		return nil, err
 	}
 	if a.api != nil {
-		return listed[Key](limit, place{}, nil, func(at place) (*http.Response, error) {
+		return listed[Key](ctx, limit, place{}, nil, func(at place) (*http.Response, error) {
 			return a.api.ListAPIKeys(ctx, &client.ListAPIKeysParams{Page: &at.number, Limit: &at.size, CompanyID: idText(id)})
 		})
 	}

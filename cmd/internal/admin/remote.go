@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,6 +50,8 @@ type refusal struct {
 	code, message, request string
 	// details are those of a fault in the request, in JSON; "": none.
 	details string
+	// wait is how long the key is refused, with a 429.
+	wait time.Duration
 }
 
 func (r *refusal) Error() string {
@@ -123,7 +127,11 @@ func refused(resp *http.Response, raw []byte) error {
 			r.details = string(body.Error.Details)
 		}
 	case r.status == http.StatusTooManyRequests && json.Unmarshal(raw, &limited) == nil && limited.Message != "":
-		r.code, r.message = "rate limit", limited.Message+"; try again in "+resp.Header.Get("Retry-After")+" s"
+		after := resp.Header.Get("Retry-After")
+		r.code, r.message = "rate limit", limited.Message+"; try again in "+after+" s"
+		if seconds, err := strconv.Atoi(after); err == nil {
+			r.wait = time.Duration(seconds) * time.Second
+		}
 	default:
 		at := *resp.Request.URL
 		at.Path, at.RawQuery = "", ""
@@ -142,8 +150,14 @@ type place struct {
 // largestPage is the API's.
 const largestPage = 100
 
-// listed reads pages of a list until it has limit items that keep takes, if it is not nil. 0: all.
-func listed[T any](limit int64, from place, keep func(*T) bool, page func(place) (*http.Response, error)) ([]T, error) {
+// longestWait is the longest that a list waits for a key's next requests: it waits for a limit of a minute.
+const longestWait = time.Minute
+
+// listed reads pages of a list until it has limit items that keep takes, if it is not nil. 0: all. When a key has no
+// request left in this minute for a further page, it says so and waits.
+func listed[T any](
+	ctx context.Context, limit int64, from place, keep func(*T) bool, page func(place) (*http.Response, error),
+) ([]T, error) {
 	list := []T{}
 	from.number, from.size = 1, largestPage
 	if keep == nil && limit > 0 {
@@ -155,6 +169,12 @@ func listed[T any](limit int64, from place, keep func(*T) bool, page func(place)
 			TotalPages int
 			NextCursor *string
 		}](page(from))
+		if r, is := errors.AsType[*refusal](err); is && from.number > 1 && r.wait > 0 && r.wait <= longestWait {
+			fmt.Fprintf(os.Stderr, "greenroom: the key has no request left: the list continues in %s\n", r.wait)
+			if err = sleep(ctx, r.wait); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -204,7 +224,7 @@ func idText(id *uuid.UUID) *string {
 
 // remoteCompany returns the company with this exact name.
 func (a *Admin) remoteCompany(ctx context.Context, name string) (uuid.UUID, error) {
-	found, err := listed(0, place{}, func(c *Company) bool { return c.Name == name },
+	found, err := listed(ctx, 0, place{}, func(c *Company) bool { return c.Name == name },
 		func(at place) (*http.Response, error) {
 			return a.api.ListCompanies(ctx, &client.ListCompaniesParams{Page: &at.number, Limit: &at.size})
 		})

@@ -25,7 +25,7 @@ func (a *Admin) remoteDeliveries(ctx context.Context, q DeliveryQuery) ([]Delive
 	if q.withoutTests() {
 		keep = func(d *Delivery) bool { return !d.IsTest }
 	}
-	list, err := listed(q.Limit, place{cursor: after(q.Cursor)}, keep, func(at place) (*http.Response, error) {
+	list, err := listed(ctx, q.Limit, place{cursor: after(q.Cursor)}, keep, func(at place) (*http.Response, error) {
 		params.Cursor, params.Limit = at.cursor, &at.size
 		return a.api.ListDeliveries(ctx, &params)
 	})

@@ -38,7 +38,7 @@ type none struct{}
 
 // remoteWebhooks is ListWebhooks through the API: those that receive the events of a company, or all that the key sees.
 func (a *Admin) remoteWebhooks(ctx context.Context, company *uuid.UUID) ([]Webhook, error) {
-	found, err := listed(0, place{}, func(w *remoteWebhook) bool {
+	found, err := listed(ctx, 0, place{}, func(w *remoteWebhook) bool {
 		source := w.sourceCompany()
 		return company == nil || source != nil && *source == *company
 	}, func(at place) (*http.Response, error) {

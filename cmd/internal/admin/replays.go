@@ -98,7 +98,7 @@ func (a *Admin) ListReplays(ctx context.Context, webhook uuid.UUID, limit int64)
 		if webhook == uuid.Nil {
 			return nil, errors.New("--webhook is required through the API, which lists the replays of one webhook")
 		}
-		return listed[Replay](limit, place{}, nil, func(at place) (*http.Response, error) {
+		return listed[Replay](ctx, limit, place{}, nil, func(at place) (*http.Response, error) {
 			return a.api.ListReplays(ctx, webhook.String(), &client.ListReplaysParams{Page: &at.number, Limit: &at.size})
 		})
 	}
@@ -159,16 +159,35 @@ func (a *Admin) changeReplay(
 	return shown, err
 }
 
-// followEvery is how often FollowReplay looks.
-const followEvery = time.Second
+const (
+	// followEvery is how often FollowReplay looks. Through the API it is a third of a key's requests in a minute
+	// (ratelimit.per_minute), and less than those in an hour.
+	followEvery, followEveryRemote = time.Second, 3 * time.Second
+	// followPatience is how long FollowReplay goes on without an answer of the API. It is longer than a limit of a minute.
+	followPatience = 90 * time.Second
+)
 
-// FollowReplay calls seen with the state of a replay whenever it has changed, until it has ended.
+// FollowReplay calls seen with the state of a replay whenever it has changed, until it has ended. It outlasts a restart
+// of the API and the end of a key's requests in a minute.
 func (a *Admin) FollowReplay(ctx context.Context, id uuid.UUID, seen func(Replay) error) error {
 	var last Replay
+	every, heard := followEvery, time.Now()
+	if a.api != nil {
+		every = followEveryRemote
+	}
 	for {
 		r, err := a.GetReplay(ctx, id)
-		if err != nil {
+		switch {
+		case err == nil:
+			heard = time.Now()
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case a.api == nil || isFinal(err):
 			return err
+		case time.Since(heard) > followPatience:
+			return fmt.Errorf("%w: the replay continues, see greenroom replays show %s", err, id)
+		default:
+			r = last
 		}
 		if r.State != last.State || r.Replayed != last.Replayed {
 			if err := seen(r); err != nil {
@@ -178,12 +197,25 @@ func (a *Admin) FollowReplay(ctx context.Context, id uuid.UUID, seen func(Replay
 		if last = r; r.State.Ended() {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(followEvery):
+		if err := sleep(ctx, every); err != nil {
+			return err
 		}
 	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// isFinal reports whether another request would get the same answer of the API.
+func isFinal(err error) bool {
+	r, is := errors.AsType[*refusal](err)
+	return is && r.status < http.StatusInternalServerError && r.status != http.StatusTooManyRequests
 }
 
 // ReplayCount is the output for a replay that was not started: how many deliveries it would send again.

@@ -1,6 +1,9 @@
 package admin_test
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -49,4 +52,76 @@ func TestReplay(t *testing.T) {
 			require.ErrorContains(t, err, want)
 		}
 	})
+}
+
+// A replay runs in the workers, so an API that restarts or limits a key does not end its display.
+func TestFollowReplay_outlasts_the_API(t *testing.T) {
+	t.Parallel()
+	id := uuid.Must(uuid.NewV7())
+	state := func(state string, replayed int) string {
+		return fmt.Sprintf(`{"success":true,"data":{"id":%q,"state":%q,"replayed":%d}}`, id, state, replayed)
+	}
+	answers := []struct {
+		status int
+		body   string
+	}{
+		{429, `{"message":"Too many requests"}`},
+		{200, state("running", 1)},
+		{502, "<html>"},
+		{503, `{"success":false,"error":{"code":"SERVICE_UNAVAILABLE","message":"Busy"}}`},
+		{200, state("completed", 2)},
+		{404, `{"success":false,"error":{"code":"RESOURCE_NOT_FOUND","message":"Replay not found"}}`},
+	}
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(answers[asked].status)
+		_, _ = w.Write([]byte(answers[asked].body))
+		asked++
+	}))
+	t.Cleanup(server.Close)
+	a, err := admin.Connect(server.URL, "sk_x")
+	require.NoError(t, err)
+	var seen []int64
+	note := func(r admin.Replay) error {
+		seen = append(seen, r.Replayed)
+		return nil
+	}
+	require.NoError(t, a.FollowReplay(t.Context(), id, note))
+	require.Equal(t, []int64{1, 2}, seen)
+	require.ErrorContains(t, a.FollowReplay(t.Context(), id, note), "Replay not found", "which does not pass")
+	require.Equal(t, len(answers), asked)
+}
+
+// A list that is longer than the pages that a key may read in a minute is read over several.
+func TestLists_wait_for_a_key_with_no_request_left(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		switch asked {
+		case 1:
+			_, _ = w.Write([]byte(`{"success":true,"data":{"data":[{"type":"a"}],"nextCursor":"AA"}}`))
+		case 2, 5:
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = w.Write([]byte(`{"message":"Too many requests"}`))
+		case 3:
+			_, _ = w.Write([]byte(`{"success":true,"data":{"data":[{"type":"b"}],"nextCursor":"BB"}}`))
+		case 4:
+			w.Header().Set("Retry-After", "3000")
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = w.Write([]byte(`{"message":"Too many requests"}`))
+		}
+	}))
+	t.Cleanup(server.Close)
+	a, err := admin.Connect(server.URL, "sk_x")
+	require.NoError(t, err)
+	list, err := a.ListEvents(t.Context(), admin.EventQuery{Limit: 2})
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	require.Equal(t, 3, asked)
+	_, err = a.ListEvents(t.Context(), admin.EventQuery{Limit: 2})
+	require.ErrorContains(t, err, "try again in 3000 s", "a limit of an hour")
+	_, err = a.ListEvents(t.Context(), admin.EventQuery{Limit: 2})
+	require.ErrorContains(t, err, "429", "the first page: nothing is read yet")
 }

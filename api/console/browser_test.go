@@ -255,7 +255,10 @@ func TestScreenOfProvider(t *testing.T) {
 	parent := browser(t)
 	b := setup(t, func(o *api.Options) {
 		o.PublicURL = "http://greenroom.test"
-		o.Console.OIDC = console.OIDC{Issuer: "https://login.of-a-company-with-a-long-name.example.com/realms/staff", ClientID: "x"}
+		o.Console.OIDC = console.OIDC{
+			Issuer:   "https://login.of-a-company-with-a-long-name.example.com/realms/staff",
+			ClientID: "x",
+		}
 	})
 	server := httptest.NewServer(b.Handler)
 	t.Cleanup(server.Close)

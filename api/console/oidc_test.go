@@ -451,7 +451,9 @@ func TestOIDCOfProviders(t *testing.T) {
 		require.Equal(t, 200, status, body)
 	})
 	l.run("groups_of_another_form_name_none", func(t *testing.T) {
-		who := onlyAsked(map[string]any{"email": "ann@example.com", "email_verified": "true", "groups": []any{map[string]any{"id": 1}}})
+		who := onlyAsked(
+			map[string]any{"email": "ann@example.com", "email_verified": "true", "groups": []any{map[string]any{"id": 1}}},
+		)
 		status, body := enters(t, who)
 		require.Equal(t, 200, status, body)
 	})

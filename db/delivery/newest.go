@@ -50,10 +50,14 @@ func ReadNewest(ctx context.Context, db bun.IDB, q NewestQuery) (p NewestPage, e
 	return p, nil
 }
 
+// newestPage bounds the pages that ListNewest reads.
+const newestPage = 1000
+
 // ListNewest returns q.Limit events, newest first: it reads as many pages as it takes.
 func ListNewest(ctx context.Context, db bun.IDB, q NewestQuery) ([]Event, error) {
 	all := []Event{}
-	for rest := q; ; rest.Limit = q.Limit - len(all) {
+	for rest := q; ; {
+		rest.Limit = min(q.Limit-len(all), newestPage)
 		p, err := ReadNewest(ctx, db, rest)
 		if err != nil {
 			return nil, err

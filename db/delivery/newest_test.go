@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,9 @@ func TestReadNewest(t *testing.T) {
 		require.Len(t, p.Events, 3)
 		require.Equal(t, p.Events[2].ID, p.Next)
 		all, err := delivery.ListNewest(b.ctx, b.DB, delivery.NewestQuery{Company: &b.company, Limit: 100})
+		require.NoError(t, err)
+		require.Len(t, all, 10)
+		all, err = delivery.ListNewest(b.ctx, b.DB, delivery.NewestQuery{Company: &b.company, Limit: math.MaxInt})
 		require.NoError(t, err)
 		require.Len(t, all, 10)
 	})

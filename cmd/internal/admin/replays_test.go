@@ -99,15 +99,15 @@ func TestLists_wait_for_a_key_with_no_request_left(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked++
 		switch asked {
-		case 1:
+		case 1, 4:
 			_, _ = w.Write([]byte(`{"success":true,"data":{"data":[{"type":"a"}],"nextCursor":"AA"}}`))
-		case 2, 5:
+		case 2, 6:
 			w.Header().Set("Retry-After", "1")
 			w.WriteHeader(http.StatusTooManyRequests)
 			_, _ = w.Write([]byte(`{"message":"Too many requests"}`))
 		case 3:
 			_, _ = w.Write([]byte(`{"success":true,"data":{"data":[{"type":"b"}],"nextCursor":"BB"}}`))
-		case 4:
+		case 5:
 			w.Header().Set("Retry-After", "3000")
 			w.WriteHeader(http.StatusTooManyRequests)
 			_, _ = w.Write([]byte(`{"message":"Too many requests"}`))

@@ -321,8 +321,8 @@ func (c *console) identify(ctx context.Context, a oidcAttempt, code string) (who
 	return who, nil
 }
 
-// askForUser asks the provider about the person of an identity without an email address: with a code, providers may tell
-// addresses and groups there alone (OpenID Connect Core, 5.4).
+// askForUser asks the provider about the person of an identity without an email address: with a code, a provider may
+// tell the address there alone (OpenID Connect Core, 5.4).
 func askForUser(ctx context.Context, p *oidc.Provider, tokens *oauth2.Token, subject string) (who person, err error) {
 	told, err := p.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
 	if err != nil {

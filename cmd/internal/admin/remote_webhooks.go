@@ -33,9 +33,6 @@ func (r remoteWebhook) shown() WebhookDetail {
 
 func shownWebhook(r remoteWebhook, err error) (Webhook, error) { return r.shown().Webhook, err }
 
-// none is the data of an answer without any.
-type none struct{}
-
 // remoteWebhooks is ListWebhooks through the API: those that receive the events of a company, or all that the key sees.
 func (a *Admin) remoteWebhooks(ctx context.Context, company *uuid.UUID) ([]Webhook, error) {
 	found, err := listed(ctx, 0, place{}, func(w *remoteWebhook) bool {

@@ -260,7 +260,8 @@ const (
 	// of its server, its id or that of the sequence, or that the sequence grows.
 	lockLinesSQL = `
 SELECT pg_try_advisory_xact_lock($1), concat_ws('/', extract(epoch FROM pg_postmaster_start_time()),
-  (SELECT oid FROM pg_database WHERE datname = current_database()), 'event_sequence'::regclass::oid), ` + lastSequence + `
+  (SELECT oid FROM pg_database WHERE datname = current_database()), 'event_sequence'::regclass::oid),
+  ` + lastSequence + `
 FROM event_sequence`
 
 	takeChangesSQL = `

@@ -127,7 +127,7 @@ func (l *Lines) move(ctx context.Context, tx bun.Tx, limit int) (m LineMoves, er
 	}
 	l.changes.pass(changed.ids, limit, time.Now())
 	l.held = l.held || left > 0
-	m.Again, m.Held = l.held, l.held && len(l.writers) > 0
+	m.Again, m.Held = l.held || l.changes.restarts(), l.held && len(l.writers) > 0
 	return m, err
 }
 
@@ -170,6 +170,8 @@ func (c *changeCursor) pass(ids []int64, limit int, now time.Time) {
 
 // restart has the next pass begin with the first change.
 func (c *changeCursor) restart() { c.within, c.full = false, time.Time{} }
+
+func (c *changeCursor) restarts() bool { return c.full.IsZero() }
 
 // changedLines are lines, each once. Change ids[i] is of the line lines[i], counted from 1.
 type changedLines struct {

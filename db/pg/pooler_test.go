@@ -144,7 +144,11 @@ func TestOrderBehindAPooler(t *testing.T) {
 			for i := range each {
 				subject := fmt.Sprint(i % subjects)
 				err := pg.InTx(t.Context(), db, func(ctx context.Context, tx bun.Tx) error {
-					_, err := delivery.RecordEvent(ctx, tx, &delivery.Event{Type: "job.created", Data: []byte("{}"), Subject: &subject})
+					_, err := delivery.RecordEvent(
+						ctx,
+						tx,
+						&delivery.Event{Type: "job.created", Data: []byte("{}"), Subject: &subject},
+					)
 					time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond)
 					return err
 				})
@@ -180,8 +184,11 @@ func TestOrderBehindAPooler(t *testing.T) {
 		for _, id := range ids {
 			var subject string
 			var sequence int64
-			require.NoError(t, d.NewRaw(`UPDATE deliveries SET status = 'succeeded' WHERE id = ? RETURNING subject, sequence`, id).
-				Scan(t.Context(), &subject, &sequence))
+			require.NoError(
+				t,
+				d.NewRaw(`UPDATE deliveries SET status = 'succeeded' WHERE id = ? RETURNING subject, sequence`, id).
+					Scan(t.Context(), &subject, &sequence),
+			)
 			require.Greater(t, sequence, last[subject])
 			last[subject] = sequence
 			sent++

@@ -169,7 +169,7 @@ func (e *examination) schema(ctx context.Context) {
 	}
 }
 
-// A transaction of Greenroom takes milliseconds, and at most 15 s where it is left idle (pg.Open). Jobs of operators may
+// A transaction of Greenroom takes milliseconds, at most 15 s where it is left idle (pg.Open). An operator's job may
 // take a minute.
 const (
 	storesLong  = 5 * time.Second

@@ -74,6 +74,10 @@ func explainPending(d *delivery.Delivery) (why, next string) {
 
 func explainLine(l *delivery.Line) (why, next string) {
 	switch {
+	case l.HeldSince != nil:
+		return "it waits for its turn among the events of " + l.Subject + ": a transaction in PostgreSQL that began at " +
+				stamp(*l.HeldSince) + " has stored or changed events, and may store an earlier one",
+			"attempt 1, after that transaction has ended: greenroom doctor names it"
 	case l.Behind == nil:
 		return "it waits for its turn among the events of " + l.Subject, "attempt 1, when its turn comes"
 	case l.Blocked:

@@ -58,6 +58,13 @@ func TestExplain(t *testing.T) {
 			d: delivery.Delivery{Status: delivery.Pending}, w: healthy, line: &delivery.Line{Subject: "a:1"},
 			why: "it waits for its turn among the events of a:1", next: "attempt 1, when its turn comes",
 		},
+		"held": {
+			d: delivery.Delivery{Status: delivery.Pending}, w: healthy,
+			line: &delivery.Line{Subject: "a:1", HeldSince: &at},
+			why: "it waits for its turn among the events of a:1: a transaction in PostgreSQL that began at " +
+				"2024-01-15T10:30:00.000Z has stored or changed events, and may store an earlier one",
+			next: "attempt 1, after that transaction has ended: greenroom doctor names it",
+		},
 		"blocks": {
 			d: delivery.Delivery{Status: delivery.Failed}, w: healthy,
 			attempts: []delivery.Attempt{tried(1, delivery.OutcomeFailed, nil, nil)},

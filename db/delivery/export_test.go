@@ -113,3 +113,6 @@ func MoveIn(ctx context.Context, tx bun.Tx, pool *bun.DB, limit int) (heads int,
 	m, err := l.move(ctx, tx, limit)
 	return m.Heads, err
 }
+
+// LateBy is how long passes over the changes of lines begin with a change again.
+const LateBy = lateBy

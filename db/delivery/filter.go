@@ -243,9 +243,10 @@ func combine(all []string, operator string) string {
 	return "(" + strings.Join(all, operator) + ")"
 }
 
-// negate is true where a condition is false, and where it is unknown because it compares values of different kinds.
+// negate is true where a condition is false, and where it is unknown because it compares values of different kinds. It
+// evaluates the condition once: to write it twice would double the cost with each $not around another.
 func negate(condition string) string {
-	return "(!(" + condition + ") || (" + condition + ") is unknown)"
+	return "!exists($ ? (" + condition + "))"
 }
 
 func refuseFilter(path, message string) error { return &FilterError{path, message} }

@@ -483,7 +483,7 @@ func TestOrderWaitsForLateCommits(t *testing.T) {
 	for range 3 {
 		m, err := o.lines.Move(o.ctx, 100)
 		require.NoError(t, err)
-		require.Equal(t, delivery.LineMoves{Lines: 1, Again: true}, m)
+		require.Equal(t, delivery.LineMoves{Lines: 1, Again: true, Held: true}, m)
 	}
 	require.NoError(t, early.Commit())
 	taken, names := o.next()

@@ -418,7 +418,8 @@ func readTaken(ctx context.Context, db bun.IDB, taken []queuedRow) error {
 type Queue struct {
 	Deliveries, Commands int
 	// Oldest is since when a delivery waits for its first attempt, or for the first one of a replay or after its circuit
-	// closed; zero: none waits. Of a long queue it is a lower bound.
+	// closed, in the queue or as the next one of its line; zero: none waits. What is behind a delivery that is under way,
+	// or that blocks its subject, does not count. Of a long queue it is a lower bound.
 	Oldest time.Time
 }
 
@@ -428,10 +429,17 @@ func QueueLength(ctx context.Context, db bun.IDB, limit int) (q Queue, err error
 	var oldest *time.Time
 	err = db.NewRaw(`WITH q AS MATERIALIZED (
 			SELECT delivery_id, attempt = 1 AND NOT redo AS first FROM delivery_queue LIMIT ?0
+		), l AS MATERIALIZED (
+			SELECT DISTINCT webhook_id, subject FROM (SELECT webhook_id, subject FROM line_changes ORDER BY id LIMIT ?0) c
+		), next AS MATERIALIZED (
+			SELECT first.delivery_id FROM l CROSS JOIN LATERAL (`+firstWaiting+`) first
+			WHERE NOT EXISTS (SELECT FROM line_heads h WHERE h.webhook_id = l.webhook_id AND h.subject = l.subject)
 		)
 		SELECT (SELECT count(*) FROM q),
 			(SELECT count(*) FROM (SELECT 1 FROM commands WHERE not_before < 'infinity' LIMIT ?0) c),
-			(SELECT min(d.updated_at) FROM (SELECT delivery_id FROM q WHERE first ORDER BY delivery_id LIMIT 100) f
+			(SELECT min(d.updated_at) FROM (
+					(SELECT delivery_id FROM q WHERE first ORDER BY delivery_id LIMIT 100)
+					UNION ALL (SELECT delivery_id FROM next ORDER BY delivery_id LIMIT 100)) f
 				CROSS JOIN LATERAL (SELECT updated_at FROM deliveries WHERE id = f.delivery_id OFFSET 0) d)`, limit).
 		Scan(ctx, &q.Deliveries, &q.Commands, &oldest)
 	if err != nil {

@@ -234,7 +234,7 @@ func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string
 	if err != nil {
 		return fmt.Errorf("update webhook: %w", pg.Translate(err))
 	}
-	if before.OrderingBlocks && !w.OrderingBlocks {
+	if before.blocks() && !w.blocks() {
 		if err := Unblock(ctx, tx, w.ID); err != nil {
 			return err
 		}
@@ -257,6 +257,9 @@ func UpdateWebhook(ctx context.Context, tx bun.Tx, w *Webhook, columns ...string
 	}
 	return nil
 }
+
+// blocks reports whether a delivery that failed for good blocks its subject.
+func (w *Webhook) blocks() bool { return w.Ordering != nil && w.OrderingBlocks }
 
 // DeleteWebhook deletes a webhook with its credentials and cancels its live deliveries: a first page in this
 // transaction, the rest by its Circuit workflow (see CancelPage), so that a long backlog does not keep the locks for

@@ -3,6 +3,7 @@ package pg_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
+	"golang.org/x/sync/errgroup"
 
 	"greenroom/db/dbtest"
 	"greenroom/db/delivery"
@@ -73,6 +75,9 @@ pool_mode = transaction
 	return fmt.Sprintf("postgres://%s@%s%s?sslmode=disable", u.User.Username(), at, u.Path)
 }
 
+const accepted = "ignore_startup_parameters = idle_in_transaction_session_timeout, tcp_user_timeout, plan_cache_mode, " +
+	"enable_seqscan, enable_hashjoin, enable_mergejoin"
+
 // TestBehindAPooler: a pooler that refuses the parameters is an error that says what to set. With that setting, and
 // without kept statements, connections that change with each transaction serve the engine.
 func TestBehindAPooler(t *testing.T) {
@@ -82,8 +87,7 @@ func TestBehindAPooler(t *testing.T) {
 		"plan_cache_mode, idle_in_transaction_session_timeout, tcp_user_timeout")
 	require.True(t, pg.RefusesParameters(err))
 
-	through := pooler(t, database, "ignore_startup_parameters = idle_in_transaction_session_timeout, tcp_user_timeout, "+
-		"plan_cache_mode, enable_seqscan, enable_hashjoin, enable_mergejoin\ndefault_pool_size = 2")
+	through := pooler(t, database, accepted+"\ndefault_pool_size = 2")
 	t.Cleanup(pg.ForgetPooler)
 	pooled, err := pg.Open(t.Context(), pg.Options{URL: through, Engine: true, MaxConns: 10})
 	require.NoError(t, err)
@@ -111,5 +115,93 @@ func TestBehindAPooler(t *testing.T) {
 		require.NoError(t, err)
 		_, err = delivery.TakeToken(t.Context(), pooled, hook, 100, nil)
 		require.NoError(t, err)
+	}
+}
+
+// TestOrderBehindAPooler: writers, movers of lines and a receiver whose transactions share a few sessions keep the order
+// of each subject, and nothing of a mover's transaction stays in its session.
+func TestOrderBehindAPooler(t *testing.T) {
+	d, database := dbtest.NewURL(t)
+	through := pooler(t, database, accepted+"\ndefault_pool_size = 4")
+	t.Cleanup(pg.ForgetPooler)
+	open := func() *bun.DB {
+		pooled, err := pg.Open(t.Context(), pg.Options{URL: through, Engine: true, MaxConns: 6})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = pooled.Close() })
+		return pooled
+	}
+	const writers, each, subjects = 4, 40, 3
+	_, err := d.ExecContext(t.Context(), `INSERT INTO webhooks (id, profile, url, events, secret, max_retries, timeout_ms,
+		ordering, is_active, created_at, updated_at) VALUES (uuid_v7(), 'standard', 'https://receiver.test/', '{job.*}', '', 3,
+		1000, 'subject', true, now(), now())`)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var work, moved errgroup.Group
+	for range writers {
+		db := open()
+		work.Go(func() error {
+			for i := range each {
+				subject := fmt.Sprint(i % subjects)
+				err := pg.InTx(t.Context(), db, func(ctx context.Context, tx bun.Tx) error {
+					_, err := delivery.RecordEvent(
+						ctx,
+						tx,
+						&delivery.Event{Type: "job.created", Data: []byte("{}"), Subject: &subject},
+					)
+					time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	for range 2 {
+		db := open()
+		moved.Go(func() error {
+			lines := delivery.NewLines(db)
+			for ctx.Err() == nil {
+				if changed, err := lines.Changed(t.Context()); err != nil || !changed {
+					if err != nil {
+						return err
+					}
+					continue
+				}
+				if _, err := lines.Move(t.Context(), 10); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	last := map[string]int64{}
+	for sent := 0; sent < writers*each; {
+		var ids []uuid.UUID
+		require.NoError(t, d.NewRaw("DELETE FROM delivery_queue RETURNING delivery_id").Scan(t.Context(), &ids))
+		for _, id := range ids {
+			var subject string
+			var sequence int64
+			require.NoError(
+				t,
+				d.NewRaw(`UPDATE deliveries SET status = 'succeeded' WHERE id = ? RETURNING subject, sequence`, id).
+					Scan(t.Context(), &subject, &sequence),
+			)
+			require.Greater(t, sequence, last[subject])
+			last[subject] = sequence
+			sent++
+		}
+		require.NoError(t, t.Context().Err())
+	}
+	require.NoError(t, work.Wait())
+	stop()
+	require.NoError(t, moved.Wait())
+	db := open()
+	for range 20 {
+		var idle string
+		require.NoError(t, db.NewRaw("SHOW idle_in_transaction_session_timeout").Scan(t.Context(), &idle))
+		require.Equal(t, "0", idle)
 	}
 }

@@ -169,6 +169,80 @@ func (e *examination) schema(ctx context.Context) {
 	}
 }
 
+// A transaction of Greenroom takes milliseconds, at most 15 s where it is left idle (pg.Open). An operator's job may
+// take a minute.
+const (
+	storesLong  = 5 * time.Second
+	changesLong = time.Minute
+)
+
+// transactions finds those for which webhooks with ordering, the feed and catch-ups wait.
+func (e *examination) transactions(ctx context.Context) {
+	const check = "transactions"
+	if !e.migrated {
+		e.skip(check, "needs the tables")
+		return
+	}
+	open, err := delivery.OpenTransactions(ctx, e.db, storesLong)
+	if err != nil {
+		e.problem(check, "see PostgreSQL's log", "%s", oneLine(err))
+		return
+	}
+	good := true
+	for i := range open {
+		switch o := &open[i]; {
+		case o.Stores && o.Since != nil:
+			good = false
+			e.problem(check, endOf(o), "%s has stored or changed events and has not ended: webhooks with ordering and the feed "+
+				"wait for it", named(o))
+		case o.Age > changesLong:
+			good = false
+			e.warn(check, endOf(o), "%s has not ended: the feed and catch-ups wait for it", named(o))
+		}
+	}
+	var idle string
+	if err := e.db.NewRaw("SELECT current_setting('idle_in_transaction_session_timeout')").Scan(ctx, &idle); err != nil {
+		e.problem(check, "see PostgreSQL's log", "%s", oneLine(err))
+		return
+	}
+	if idle == "0" {
+		good = false
+		e.warn(check, "ALTER ROLE … SET idle_in_transaction_session_timeout = '15s', for the user in GREENROOM_DATABASE_URL",
+			"idle_in_transaction_session_timeout is 0: a process that stops in the middle of a transaction, or loses its "+
+				"network, keeps others waiting for good")
+	}
+	if good {
+		e.ok(check, "none is open for long")
+	}
+}
+
+// named says which transaction it is.
+func named(o *delivery.OpenTransaction) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "process %d", o.PID)
+	if o.PID == 0 {
+		text.Reset()
+		fmt.Fprintf(&text, "the prepared transaction %s", o.Prepared)
+	}
+	for _, part := range []struct{ name, value string }{
+		{"user", o.User}, {"application", o.Application}, {"client", o.Client}, {"state", o.State},
+	} {
+		if part.value != "" && (o.PID != 0 || part.name != "state") {
+			fmt.Fprintf(&text, ", %s %s", part.name, part.value)
+		}
+	}
+	fmt.Fprintf(&text, ", open for %s,", o.Age.Round(time.Second))
+	return text.String()
+}
+
+// endOf is the statement that ends a transaction.
+func endOf(o *delivery.OpenTransaction) string {
+	if o.PID == 0 {
+		return "ROLLBACK PREPARED '" + strings.ReplaceAll(o.Prepared, "'", "''") + "', or COMMIT PREPARED"
+	}
+	return fmt.Sprintf("end it where it was begun, or SELECT pg_terminate_backend(%d)", o.PID)
+}
+
 // The clocks may differ by less than what a schedule of retries notices.
 const (
 	clockWarning = time.Second

@@ -66,7 +66,8 @@ func Examine(ctx context.Context, o Options) []Finding {
 		}
 	}()
 	for _, part := range []func(context.Context){
-		e.settings, e.reachDatabase, e.server, e.schema, e.clock, e.secrets, e.temporal, e.receivers, e.mail, e.media,
+		e.settings, e.reachDatabase, e.server, e.schema, e.transactions, e.clock, e.secrets, e.temporal, e.receivers,
+		e.mail, e.media,
 	} {
 		func() {
 			ctx, cancel := context.WithTimeout(ctx, checkLimit)

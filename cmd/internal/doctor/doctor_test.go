@@ -153,6 +153,26 @@ func TestExamine_finds_planted_faults(t *testing.T) {
 			},
 			"partitions", doctor.Problem, "missing: deliveries_", "greenroom migrate up",
 		},
+		"a_transaction_that_stores_events": {
+			func(p *patient) {
+				tx, err := p.db.BeginTx(p.Context(), nil)
+				require.NoError(p, err)
+				p.Cleanup(func() { _ = tx.Rollback() })
+				_, err = tx.ExecContext(p.Context(),
+					"SET LOCAL idle_in_transaction_session_timeout = 0; DELETE FROM events WHERE id = gen_random_uuid()")
+				require.NoError(p, err)
+				require.Eventually(p, func() bool {
+					open, err := delivery.OpenTransactions(p.Context(), p.db, 5*time.Second)
+					require.NoError(p, err)
+					return len(open) > 0
+				}, time.Minute, 100*time.Millisecond)
+			},
+			"transactions", doctor.Problem, "webhooks with ordering and the feed wait for it", "SELECT pg_terminate_backend(",
+		},
+		"idle_transactions_without_a_limit": {
+			func(p *patient) { p.options.Config.Database.URL += "&idle_in_transaction_session_timeout=0" },
+			"transactions", doctor.Warning, "idle_in_transaction_session_timeout is 0", "ALTER ROLE",
+		},
 		"a_clock_that_is_wrong": {
 			func(p *patient) { p.options.Now = func() time.Time { return time.Now().Add(-time.Hour) } },
 			"clock", doctor.Problem, "differs from PostgreSQL's by 1h0m0s", "timedatectl set-ntp true",

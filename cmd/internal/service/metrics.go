@@ -70,7 +70,8 @@ var (
 	openDesc = prometheus.NewDesc("greenroom_open_circuits", "Webhooks whose circuit is open, at most 10000.", nil, nil)
 	waitDesc = prometheus.NewDesc(
 		"greenroom_queue_oldest_seconds",
-		"How long a delivery has waited for its first attempt; of a long queue a lower bound.",
+		"How long a delivery has waited for its first attempt, in the queue or as the next one of its subject; "+
+			"of a long queue a lower bound.",
 		nil,
 		nil,
 	)

@@ -1,0 +1,17 @@
+CREATE OR REPLACE FUNCTION leave_line() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+BEGIN
+  DELETE FROM line_waiting WHERE delivery_id = NEW.id;
+  IF NOT FOUND THEN
+    IF NEW.status = 'failed'
+      AND EXISTS (SELECT FROM webhooks w WHERE w.id = NEW.webhook_id AND w.ordering_blocks AND w.deleted_at IS NULL) THEN
+      UPDATE line_heads SET blocked = true
+      WHERE webhook_id = NEW.webhook_id AND subject = OLD.subject AND delivery_id = NEW.id;
+      RETURN NULL;
+    END IF;
+    DELETE FROM line_heads WHERE webhook_id = NEW.webhook_id AND subject = OLD.subject AND delivery_id = NEW.id;
+  END IF;
+  IF FOUND THEN
+    INSERT INTO line_changes (webhook_id, subject) VALUES (NEW.webhook_id, OLD.subject);
+  END IF;
+  RETURN NULL;
+END $$;

@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,13 +67,13 @@ func (a *Activities) storeAnalysis(ctx context.Context, interview uuid.UUID, raw
 		General  json.RawMessage `json:"general"`
 		Specific json.RawMessage `json:"specific"`
 	}
-	switch err := json.Unmarshal(raw, &result); {
+	switch err, fault := json.Unmarshal(raw, &result), pg.JSONFault(raw); {
 	case len(raw) > maxAnalysis:
 		return a.failAnalysis(ctx, interview, fmt.Sprintf("the analyser's answer is longer than %d bytes", maxAnalysis))
 	case err != nil, !isObject(result.General):
 		return a.failAnalysis(ctx, interview, `the analyser's answer is not an analysis: it has no object "general"`)
-	case bytes.Contains(raw, []byte(`\u0000`)): // PostgreSQL cannot store it
-		return a.failAnalysis(ctx, interview, "the analyser's answer contains a NUL character")
+	case fault != "":
+		return a.failAnalysis(ctx, interview, "the analyser's answer "+fault)
 	case !isObject(result.Specific):
 		result.Specific = nil
 	}

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -223,7 +224,8 @@ func (a *Activities) importJob(ctx context.Context, r *db.ServiceRun) (ended boo
 	if err != nil || got == nil {
 		return ended, err
 	}
-	if len(got) > maxJob || !json.Valid(got) || !isObject(got) {
+	switch fault := pg.JSONFault(got); {
+	case len(got) > maxJob || !json.Valid(got) || !isObject(bytes.TrimSpace(got)):
 		return true, a.failRun(ctx, r, db.RunRefused,
 			fmt.Sprintf("the extractor's answer is not a JSON object of at most %d bytes", maxJob))
 	}

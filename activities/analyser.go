@@ -18,12 +18,13 @@ import (
 // analysis with the analyser's message, and 202 means that the result comes by callback. Errors are retryable. If the
 // analysis is no longer pending, it does nothing.
 func (a *Activities) RequestAnalysis(ctx context.Context, interview uuid.UUID) error {
-	body, pending, err := a.prepareAnalysis(ctx, interview)
+	body, company, pending, err := a.prepareAnalysis(ctx, interview)
 	if err != nil || !pending {
 		return err
 	}
 	got, err := a.call(ctx, serviceRequest{
-		to: a.Analyser, name: "the analyser", method: http.MethodPost, path: "/analyses", body: body, subject: interview,
+		to: a.Analyser, name: theAnalyser, method: http.MethodPost, path: "/analyses", body: body, subject: interview,
+		company: company,
 	})
 	switch {
 	case err != nil:
@@ -50,15 +51,15 @@ type analysisRequest struct {
 func (a *Activities) prepareAnalysis(
 	ctx context.Context,
 	interview uuid.UUID,
-) (body analysisRequest, pending bool, err error) {
+) (body analysisRequest, company uuid.UUID, pending bool, err error) {
 	b, err := db.BriefAnalysis(ctx, a.DB, interview)
 	if errors.Is(err, pg.ErrNotFound) {
-		return body, false, nil
+		return body, uuid.Nil, false, nil
 	}
 	return analysisRequest{
 		InterviewID: interview, JobTitle: b.JobTitle, JobDescription: b.JobDescription, RequiredSkills: b.RequiredSkills,
 		Transcript: b.Transcript, Answers: b.Answers, CallbackURL: a.callback("analyses", interview),
-	}, err == nil, err
+	}, b.CompanyID, err == nil, err
 }
 
 // storeAnalysis stores a result unchanged. An invalid result fails the analysis; no default takes its place.

@@ -89,6 +89,11 @@ func (a *Activities) SendInvitation(ctx context.Context, interview uuid.UUID) er
 	if err != nil {
 		return db.InviteMailed(ctx, a.DB, interview, err.Error())
 	}
+	leave, err := a.outside.enter(theMailServer, letter.CompanyID)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	started := time.Now()
 	refusal, err := a.Mail.send(ctx, msg)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -125,11 +126,32 @@ func (s *server) startRun(c *gin.Context, raw []byte, r *db.ServiceRun, message 
 		return err
 	}
 	if err := s.checkRunWebhook(c, r, ends); err != nil {
+		if err := s.mustSource(); err != nil {
+			return 0, nil, err
+		}
+		if err := checkRunWebhook(ctx, tx, r, ends); err != nil {
+			return 0, nil, err
+		}
+		if err := checkRuns(ctx, tx, r.CompanyID); err != nil {
+			return 0, nil, err
+		}
 		return err
 	}
 	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
 		err := db.CreateRun(ctx, tx, r, s.SourcingTimeout)
 		return http.StatusAccepted, acceptedRun(r, message), err
+// checkRuns refuses a request of a company that has too many in progress.
+func checkRuns(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
+	err := db.CheckRuns(ctx, tx, company)
+	if errors.Is(err, db.ErrTooManyRuns) {
+		return surface.RateLimited("Too many sourcing requests are in progress", db.MostRuns, runsPause)
+	}
+	return err
+}
+
+// runsPause is after which time a request that was one too many may be sent again.
+const runsPause = 10 * time.Second
+
 	})
 }
 
@@ -211,6 +233,9 @@ func (s *server) refineSourcing(c *gin.Context) error {
 	}
 	limit := refinementLimit
 	if in.Limit != nil {
+		if err := checkRuns(ctx, tx, r.CompanyID); err != nil {
+			return err
+		}
 		limit = *in.Limit
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {

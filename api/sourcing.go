@@ -29,7 +29,10 @@ func (s *server) sourcingRoutes() []surface.Route {
 		surface.Post("/sourcing/enrich", "enrich:write", s.startEnrichment).MaxBody(surface.SmallBody),
 		surface.Get("/sourcing/enrich/:id/results", "enrich:write", s.enrichmentResults),
 		surface.Post("/sourcing/render-html", "enrich:write", s.renderCards).MaxBody(surface.SmallBody),
-		surface.Delete("/sourcing/profiles/:id", "sourcing:write", s.deleteProfile),
+		surface.Delete("/sourcing/profiles", "sourcing:write", s.deleteProfileOfQuery),
+		surface.Delete("/sourcing/profiles/:id", "sourcing:write", func(c *gin.Context) error {
+			return s.deleteProfile(c, c.Param("id"))
+		}),
 	}
 }
 
@@ -303,12 +306,11 @@ func (s *server) sourcingResults(c *gin.Context) error {
 
 // deleteProfile deletes all that the company has of a sourced person: for a person who asks for it and is not a
 // candidate.
-func (s *server) deleteProfile(c *gin.Context) error {
+func (s *server) deleteProfile(c *gin.Context, id string) error {
 	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}
-	id := c.Param("id")
 	if !db.ValidProfileID(id) {
 		return profileNotFound(id)
 	}
@@ -316,6 +318,18 @@ func (s *server) deleteProfile(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+// deleteProfileOfQuery is for ids with a slash, which no path can have: services may use addresses.
+func (s *server) deleteProfileOfQuery(c *gin.Context) error {
+	id, err := surface.QueryText(c, "profileId")
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		return surface.Missing("profileId")
+	}
+	return s.deleteProfile(c, id)
+}
+
 	if n == 0 {
 		return profileNotFound(id)
 	}

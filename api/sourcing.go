@@ -125,10 +125,7 @@ func (s *server) startSourcing(c *gin.Context) error {
 
 // startRun stores a run of a webhook that takes at least one of the events of its end.
 func (s *server) startRun(c *gin.Context, raw []byte, r *db.ServiceRun, message string, ends ...string) error {
-	if err := s.mustSource(); err != nil {
-		return err
-	}
-	if err := s.checkRunWebhook(c, r, ends); err != nil {
+	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
 		if err := s.mustSource(); err != nil {
 			return 0, nil, err
 		}
@@ -138,11 +135,11 @@ func (s *server) startRun(c *gin.Context, raw []byte, r *db.ServiceRun, message 
 		if err := checkRuns(ctx, tx, r.CompanyID); err != nil {
 			return 0, nil, err
 		}
-		return err
-	}
-	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
 		err := db.CreateRun(ctx, tx, r, s.SourcingTimeout)
 		return http.StatusAccepted, acceptedRun(r, message), err
+	})
+}
+
 // checkRuns refuses a request of a company that has too many in progress.
 func checkRuns(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
 	err := db.CheckRuns(ctx, tx, company)
@@ -155,15 +152,12 @@ func checkRuns(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
 // runsPause is after which time a request that was one too many may be sent again.
 const runsPause = 10 * time.Second
 
-	})
-}
-
 // checkRunWebhook refuses a webhook of another company (403), and one without the events of the run's end (422).
-func (s *server) checkRunWebhook(c *gin.Context, r *db.ServiceRun, ends []string) error {
+func checkRunWebhook(ctx context.Context, tx bun.Tx, r *db.ServiceRun, ends []string) error {
 	if r.WebhookID == nil {
 		return nil
 	}
-	w, err := delivery.GetWebhook(c.Request.Context(), s.DB, *r.WebhookID)
+	w, err := delivery.GetWebhook(ctx, tx, *r.WebhookID)
 	if errors.Is(err, pg.ErrNotFound) {
 		return webhookNotFound(r.WebhookID.String())
 	}
@@ -236,12 +230,12 @@ func (s *server) refineSourcing(c *gin.Context) error {
 	}
 	limit := refinementLimit
 	if in.Limit != nil {
-		if err := checkRuns(ctx, tx, r.CompanyID); err != nil {
-			return err
-		}
 		limit = *in.Limit
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := checkRuns(ctx, tx, r.CompanyID); err != nil {
+			return err
+		}
 		r, err = db.RefineSourcing(ctx, tx, r.ID, in.Query, limit, s.SourcingTimeout)
 		return err
 	})
@@ -318,6 +312,12 @@ func (s *server) deleteProfile(c *gin.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if n == 0 {
+		return profileNotFound(id)
+	}
+	return ok(c, http.StatusOK, true)
+}
+
 // deleteProfileOfQuery is for ids with a slash, which no path can have: services may use addresses.
 func (s *server) deleteProfileOfQuery(c *gin.Context) error {
 	id, err := surface.QueryText(c, "profileId")
@@ -328,12 +328,6 @@ func (s *server) deleteProfileOfQuery(c *gin.Context) error {
 		return surface.Missing("profileId")
 	}
 	return s.deleteProfile(c, id)
-}
-
-	if n == 0 {
-		return profileNotFound(id)
-	}
-	return ok(c, http.StatusOK, true)
 }
 
 func profileNotFound(id string) *surface.Error {

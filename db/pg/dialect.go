@@ -17,8 +17,8 @@ var (
 	aBackslash = []byte(`\\`)
 )
 
-// AppendJSON implements Bun's schema.Dialect: it appends JSON as a string literal. A NUL, which jsonb cannot hold, becomes
-// the text \u0000.
+// AppendJSON implements Bun's schema.Dialect: it appends JSON as a string literal. A NUL, which jsonb cannot hold,
+// becomes the text \u0000.
 func (dialect) AppendJSON(b, json []byte) []byte {
 	b = append(b, '\'')
 	for i := 0; i < len(json); i++ {

@@ -31,8 +31,8 @@ var errTwoValues = errors.New("more than one value")
 // jsontext.
 func CheckJSON(raw []byte) error { return checkJSON(raw) }
 
-// JSONFault is for what other systems answer: why raw cannot be stored as jsonb; "" if it can. It completes the sentence
-// "the answer …". Names may be there twice, of which jsonb keeps the last.
+// JSONFault is for what other systems answer: why raw cannot be stored as jsonb; "" if it can. It completes the
+// sentence "the answer …". Names may be there twice, of which jsonb keeps the last.
 func JSONFault(raw []byte) string {
 	err := checkJSON(raw, jsontext.AllowDuplicateNames(true))
 	var rule *JSONError

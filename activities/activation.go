@@ -28,6 +28,11 @@ func (a *Activities) SendActivation(ctx context.Context, staff uuid.UUID) error 
 	if err != nil {
 		return db.ActivationMailed(ctx, a.DB, staff, err.Error())
 	}
+	leave, err := a.outside.enter(theMailServer, letter.CompanyID)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	started := time.Now()
 	refusal, err := a.Mail.send(ctx, msg)
 	if err != nil {

@@ -39,6 +39,8 @@ type Activities struct {
 	Secret    []byte
 	// AnalysisWithin bounds the wait for an analysis after the candidate has finished.
 	AnalysisWithin time.Duration
+
+	outside outsides
 }
 
 // Service is an external HTTP service.

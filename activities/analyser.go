@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,12 +18,13 @@ import (
 // analysis with the analyser's message, and 202 means that the result comes by callback. Errors are retryable. If the
 // analysis is no longer pending, it does nothing.
 func (a *Activities) RequestAnalysis(ctx context.Context, interview uuid.UUID) error {
-	body, pending, err := a.prepareAnalysis(ctx, interview)
+	body, company, pending, err := a.prepareAnalysis(ctx, interview)
 	if err != nil || !pending {
 		return err
 	}
 	got, err := a.call(ctx, serviceRequest{
-		to: a.Analyser, name: "the analyser", method: http.MethodPost, path: "/analyses", body: body, subject: interview,
+		to: a.Analyser, name: theAnalyser, method: http.MethodPost, path: "/analyses", body: body, subject: interview,
+		company: company,
 	})
 	switch {
 	case err != nil:
@@ -51,15 +51,15 @@ type analysisRequest struct {
 func (a *Activities) prepareAnalysis(
 	ctx context.Context,
 	interview uuid.UUID,
-) (body analysisRequest, pending bool, err error) {
+) (body analysisRequest, company uuid.UUID, pending bool, err error) {
 	b, err := db.BriefAnalysis(ctx, a.DB, interview)
 	if errors.Is(err, pg.ErrNotFound) {
-		return body, false, nil
+		return body, uuid.Nil, false, nil
 	}
 	return analysisRequest{
 		InterviewID: interview, JobTitle: b.JobTitle, JobDescription: b.JobDescription, RequiredSkills: b.RequiredSkills,
 		Transcript: b.Transcript, Answers: b.Answers, CallbackURL: a.callback("analyses", interview),
-	}, err == nil, err
+	}, b.CompanyID, err == nil, err
 }
 
 // storeAnalysis stores a result unchanged. An invalid result fails the analysis; no default takes its place.
@@ -68,13 +68,13 @@ func (a *Activities) storeAnalysis(ctx context.Context, interview uuid.UUID, raw
 		General  json.RawMessage `json:"general"`
 		Specific json.RawMessage `json:"specific"`
 	}
-	switch err := json.Unmarshal(raw, &result); {
+	switch err, fault := json.Unmarshal(raw, &result), pg.JSONFault(raw); {
 	case len(raw) > maxAnalysis:
 		return a.failAnalysis(ctx, interview, fmt.Sprintf("the analyser's answer is longer than %d bytes", maxAnalysis))
 	case err != nil, !isObject(result.General):
 		return a.failAnalysis(ctx, interview, `the analyser's answer is not an analysis: it has no object "general"`)
-	case bytes.Contains(raw, []byte(`\u0000`)): // PostgreSQL cannot store it
-		return a.failAnalysis(ctx, interview, "the analyser's answer contains a NUL character")
+	case fault != "":
+		return a.failAnalysis(ctx, interview, "the analyser's answer "+fault)
 	case !isObject(result.Specific):
 		result.Specific = nil
 	}

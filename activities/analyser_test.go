@@ -84,9 +84,15 @@ func TestRequestAnalysis(t *testing.T) {
 			{200, `{"general":null}`}: noGeneral,
 			{200, "<html>"}:           noGeneral,
 			{204, ""}:                 noGeneral,
-			{200, `{"general":{"a":"` + "\\" + `u0000"}}`}: "the analyser's answer contains a NUL character",
-			{200, `{"general":{"a":"` + long + `"}}`}:      "the analyser's answer is longer than 262144 bytes",
-			{409, `{"message":"` + long[:1000] + `"}`}:     "the analyser refused with 409: " + long[:300],
+			{200, `{"general":{"a":"` + "\\" + `u0000"}}`}: "the analyser's answer must not contain NUL characters (\\u0000)",
+			{200, `{"general":{"a":"\ud800"}}`}: `the analyser's answer must not contain half of a surrogate pair ` +
+				`(\ud800–\udfff)`,
+			{200, `{"general":{"a":1e400}}`}: "the analyser's answer has a number that is out of range: 1e400",
+			{200, `{"general":{"a":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}}`}: "the analyser's answer must " +
+				"not be nested deeper than 64 levels",
+			{200, "{\"general\":{\"a\":\"\xff\"}}"}:    "the analyser's answer must be valid UTF-8",
+			{200, `{"general":{"a":"` + long + `"}}`}:  "the analyser's answer is longer than 262144 bytes",
+			{409, `{"message":"` + long[:1000] + `"}`}: "the analyser refused with 409: " + long[:300],
 		} {
 			b := setupInterview(t, db.Online)
 			b.finish()

@@ -33,14 +33,14 @@ func (a *Activities) PlaceCall(ctx context.Context, in PlaceCallInput) (PlaceCal
 	if a.Calls.URL == "" {
 		return PlaceCallResult{}, a.failCall(ctx, in, db.ReasonProvider, "no call provider is configured (provider.url)")
 	}
-	call, err := a.prepareCall(ctx, in)
+	call, company, err := a.prepareCall(ctx, in)
 	if err != nil {
 		return PlaceCallResult{}, err
 	}
 	if call.PhoneNumber == "" {
 		return PlaceCallResult{}, a.failCall(ctx, in, db.ReasonTechnical, "the candidate has no telephone number")
 	}
-	got, err := a.callProvider(ctx, http.MethodPost, "/calls", call, in.CallID)
+	got, err := a.callProvider(ctx, company, http.MethodPost, "/calls", call, in.CallID)
 	if err != nil {
 		return PlaceCallResult{}, err
 	}
@@ -50,9 +50,11 @@ func (a *Activities) PlaceCall(ctx context.Context, in PlaceCallInput) (PlaceCal
 	return PlaceCallResult{Placed: true}, db.MarkCallPlaced(ctx, a.DB, in.CallID)
 }
 
-func (a *Activities) callProvider(ctx context.Context, method, path string, body any, call uuid.UUID) (answer, error) {
+func (a *Activities) callProvider(
+	ctx context.Context, company uuid.UUID, method, path string, body any, call uuid.UUID,
+) (answer, error) {
 	return a.call(ctx, serviceRequest{
-		to: a.Calls, name: "the call provider", method: method, path: path, body: body, subject: call,
+		to: a.Calls, name: theCallProvider, method: method, path: path, body: body, subject: call, company: company,
 	})
 }
 
@@ -68,15 +70,17 @@ type callRequest struct {
 }
 
 // prepareCall builds the provider's request. A deleted candidate has no telephone number.
-func (a *Activities) prepareCall(ctx context.Context, in PlaceCallInput) (callRequest, error) {
+func (a *Activities) prepareCall(
+	ctx context.Context, in PlaceCallInput,
+) (call callRequest, company uuid.UUID, err error) {
 	b, err := db.BriefCall(ctx, a.DB, in.InterviewID)
 	if err != nil {
-		return callRequest{}, err
+		return callRequest{}, uuid.Nil, err
 	}
 	return callRequest{
 		CallAttemptID: in.CallID, InterviewID: in.InterviewID, PhoneNumber: orZero(b.PhoneNumber), Language: b.Language,
 		Questions: b.Questions, DurationMinutes: b.DurationMinutes, CallbackURL: a.callback("calls", in.CallID),
-	}, nil
+	}, b.CompanyID, nil
 }
 
 func (a *Activities) failCall(ctx context.Context, in PlaceCallInput, reason, message string) error {
@@ -92,7 +96,11 @@ func (a *Activities) HangUp(ctx context.Context, call uuid.UUID) error {
 	if a.Calls.URL == "" {
 		return nil
 	}
-	got, err := a.callProvider(ctx, http.MethodDelete, "/calls/"+call.String(), nil, call)
+	company, err := db.CompanyOfCall(ctx, a.DB, call)
+	if err != nil {
+		return err
+	}
+	got, err := a.callProvider(ctx, company, http.MethodDelete, "/calls/"+call.String(), nil, call)
 	if err != nil {
 		return err
 	}

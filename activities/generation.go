@@ -63,7 +63,7 @@ func (a *Activities) AskGenerator(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	got, err := a.call(ctx, serviceRequest{
-		to: a.Generator, name: "the generator", method: http.MethodPost, path: "/generations", subject: id,
+		to: a.Generator, name: theGenerator, method: http.MethodPost, path: "/generations", subject: id, company: g.CompanyID,
 		body: generatorRequest{g.ID, g.JobRole, g.JobDescription},
 	})
 	if err != nil {
@@ -144,6 +144,11 @@ func (a *Activities) NotifyGeneration(ctx context.Context, id uuid.UUID) error {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", webhook.UserAgent)
+	leave, err := a.outside.enter(theNotified, g.CompanyID)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	started := time.Now()
 	status, err := a.post(req)
 	a.Logger.InfoContext(ctx, "generation notified", "generation_id", id, "status_code", status,

@@ -89,6 +89,11 @@ func (a *Activities) SendInvitation(ctx context.Context, interview uuid.UUID) er
 	if err != nil {
 		return db.InviteMailed(ctx, a.DB, interview, err.Error())
 	}
+	leave, err := a.outside.enter(theMailServer, letter.CompanyID)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	started := time.Now()
 	refusal, err := a.Mail.send(ctx, msg)
 	if err != nil {
@@ -171,8 +176,8 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// send sends a mail. refusal is the server's message of a permanent refusal. The library's errors contain the
-// recipient, which must not enter a workflow history, so err has only the step and the code.
+// send sends a mail. refusal is the server's message of a permanent refusal of the recipient or the mail. The library's
+// errors contain the recipient, which must not enter a workflow history, so err has only the step and the code.
 func (m MailServer) send(ctx context.Context, msg *mail.Msg) (refusal string, err error) {
 	client, err := m.client()
 	if err != nil {
@@ -186,7 +191,7 @@ func (m MailServer) send(ctx context.Context, msg *mail.Msg) (refusal string, er
 	switch {
 	case !errors.As(err, &failed):
 		return "", err
-	case failed.ErrorCode() >= 500:
+	case failed.ErrorCode() >= 500 && failed.Reason != mail.ErrSMTPMailFrom: // a refused sender is smtp.from, for all
 		if said := pg.Text([]byte(truncate(failed.Error(), maxRefusal))); said != nil {
 			return *said, nil
 		}

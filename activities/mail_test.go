@@ -33,7 +33,10 @@ type postOffice struct {
 	mu sync.Mutex
 	// refuse lists the errors for the next recipients, one each.
 	refuse []error
-	mails  []letter
+	// refuseTo are the errors for recipients by address, refuseFrom is that for every sender.
+	refuseTo   map[string]error
+	refuseFrom error
+	mails      []letter
 	// user is the last authenticated user.
 	user string
 	tls  bool
@@ -74,7 +77,7 @@ func (c *session) Auth(string) (sasl.Server, error) {
 
 func (c *session) Mail(from string, _ *smtp.MailOptions) error {
 	c.letter.from = from
-	return nil
+	return c.office.refuseFrom
 }
 
 func (c *session) Rcpt(to string, _ *smtp.RcptOptions) error {
@@ -82,7 +85,7 @@ func (c *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	c.office.mu.Lock()
 	defer c.office.mu.Unlock()
 	if len(c.office.refuse) == 0 {
-		return nil
+		return c.office.refuseTo[to]
 	}
 	err := c.office.refuse[0]
 	c.office.refuse = c.office.refuse[1:]
@@ -361,4 +364,20 @@ func TestSendActivation(t *testing.T) {
 		b.Mail.URL = ""
 		require.ErrorContains(t, b.SendActivation(b.ctx, user.ID), "smtp.url")
 	})
+}
+
+// TestSendInvitation_with_a_sender_that_is_refused: smtp.from is wrong, for every recipient. The invitation waits for
+// an operator to correct it.
+func TestSendInvitation_with_a_sender_that_is_refused(t *testing.T) {
+	t.Parallel()
+	b, office := invited(t)
+	office.refuseFrom = &smtp.SMTPError{Code: 550, Message: "sender not allowed"}
+	require.ErrorContains(t, b.SendInvitation(b.ctx, b.id), "550")
+	sent, refusal := b.sent()
+	require.False(t, sent)
+	require.Empty(t, refusal)
+	office.refuseFrom = nil
+	require.NoError(t, b.SendInvitation(b.ctx, b.id))
+	sent, _ = b.sent()
+	require.True(t, sent)
 }

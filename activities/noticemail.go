@@ -12,6 +12,7 @@ import (
 	texttemplate "text/template"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 	"github.com/wneessen/go-mail"
 
@@ -33,8 +34,8 @@ type NoticeMailer struct {
 }
 
 const (
-	// lettersAtOnce bounds one round.
-	lettersAtOnce = 100
+	// lettersAtOnce bounds one round, failuresAtOnce the companies that fail one after the other: the server is away.
+	lettersAtOnce, failuresAtOnce = 100, 3
 	// sendLimit is longer than a connection attempt and an SMTP session may take.
 	sendLimit = 2*mailTimeout + 10*time.Second
 )
@@ -42,36 +43,52 @@ const (
 // Run writes the letters that are due and sends those that are written. Each change is in exactly one letter. A letter
 // is sent in a transaction that has locked it, so by one process at a time; if that is killed after the server accepted
 // the mail and before the commit, the letter is sent again with the same Message-ID and text. A letter that the server
-// refuses for good (5xx) is not sent again. After another error the rest of the round waits.
+// refuses for good (5xx) is not sent again. After another error the company's other letters wait for the next round,
+// and after failuresAtOnce of them in a row all do.
 func (m *NoticeMailer) Run(ctx context.Context) error {
 	if _, err := delivery.WriteNoticeLetters(ctx, m.DB, m.Window); err != nil {
 		return err
 	}
+	var faults []error
+	var waiting []uuid.UUID
+	inRow := 0
 	for range lettersAtOnce {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if found, err := m.sendNext(ctx); err != nil || !found {
-			return err
+		company, failed, err := m.sendNext(ctx, waiting)
+		switch {
+		case err != nil || company == nil:
+			return errors.Join(append(faults, err)...)
+		case failed == nil:
+			inRow = 0
+			continue
+		}
+		faults, waiting = append(faults, failed), append(waiting, *company)
+		if inRow++; inRow == failuresAtOnce {
+			break
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
-// sendNext sends one letter. A shutdown does not interrupt it: a mail that was sent must be recorded.
-func (m *NoticeMailer) sendNext(ctx context.Context) (found bool, err error) {
+// sendNext sends one letter, of another company than those, and returns its company: uuid.Nil for the platform, nil for
+// no letter. failed is why the letter must be tried again. A shutdown does not interrupt it: a mail that was sent must
+// be recorded.
+func (m *NoticeMailer) sendNext(ctx context.Context, except []uuid.UUID) (company *uuid.UUID, failed, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendLimit)
 	defer cancel()
-	var failed error
 	err = pg.InTx(ctx, m.DB, func(ctx context.Context, tx bun.Tx) error {
 		idle := sendLimit.Milliseconds()
 		if _, err := tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = ?", idle); err != nil {
 			return fmt.Errorf("set the time limit of the transaction: %w", err)
 		}
-		var letter *delivery.NoticeLetter
-		var wanted bool
-		if letter, wanted, found, err = delivery.TakeNoticeLetter(ctx, tx); err != nil || !found {
+		letter, wanted, found, err := delivery.TakeNoticeLetter(ctx, tx, except...)
+		if err != nil || !found {
 			return err
+		}
+		if company = letter.CompanyID; company == nil {
+			company = &uuid.Nil
 		}
 		if !wanted {
 			return delivery.NoticeLetterEnded(ctx, tx, letter.ID, "the address is no longer set")
@@ -79,7 +96,7 @@ func (m *NoticeMailer) sendNext(ctx context.Context) (found bool, err error) {
 		failed, err = m.send(ctx, tx, letter)
 		return err
 	})
-	return found, errors.Join(failed, err)
+	return company, failed, err
 }
 
 // send sends a letter and records what became of it. failed is why it must be tried again.

@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"mime"
 	"net/mail"
@@ -207,6 +208,45 @@ func TestNoticeMail_refusals(t *testing.T) {
 		n.exec("UPDATE notice_letters SET created_at = now() - interval '1 hour'")
 		require.NoError(t, n.Run(n.ctx))
 		require.Len(t, n.office.mails, 1)
+	})
+	t.Run("a_company_does_not_hold_up_the_others", func(t *testing.T) {
+		t.Parallel()
+		n := setupNotices(t)
+		n.office.refuseTo = map[string]error{}
+		letter := func(company uuid.UUID, email string, waits time.Duration) {
+			n.exec(`INSERT INTO webhooks (id, company_id, profile, url, events, secret, max_retries, timeout_ms, notify_email)
+				VALUES (?, ?, 'standard', 'https://r.test', '{}', '', 0, 1, ?)`, pg.NewID(), company, email)
+			n.exec("INSERT INTO notice_letters (id, email, company_id, content, next_at) VALUES (?, ?, ?, '[]', ?)",
+				pg.NewID(), email, company, time.Now().Add(-waits))
+		}
+		company := func() uuid.UUID {
+			id := pg.NewID()
+			n.exec("INSERT INTO companies (id, name) VALUES (?, 'Another')", id)
+			return id
+		}
+		for i := range 4 { // companies, each of which has letters that the server does not take now
+			id := company()
+			for j := range 3 {
+				bad := fmt.Sprintf("bad%d.%d@mail.test", i, j)
+				n.office.refuseTo[bad] = &smtp.SMTPError{Code: 451, Message: "later, please"}
+				letter(id, bad, time.Hour)
+			}
+			letter(id, fmt.Sprintf("good%d@mail.test", i), time.Minute)
+		}
+		letter(company(), "fine@mail.test", time.Second)
+		tried := func() (n1 int) {
+			require.NoError(t, n.DB.NewRaw("SELECT count(*) FROM notice_letters WHERE attempts > 0").Scan(n.ctx, &n1))
+			return n1
+		}
+		require.ErrorContains(t, n.Run(n.ctx), "451")
+		require.Equal(t, 3, tried(), "a round ends after three companies")
+		require.ErrorContains(t, n.Run(n.ctx), "451")
+		require.Len(t, n.office.mails, 1)
+		require.Equal(t, "fine@mail.test", n.office.mails[0].to)
+		for range 4 {
+			_ = n.Run(n.ctx)
+		}
+		require.Len(t, n.office.mails, 5)
 	})
 	t.Run("no_server", func(t *testing.T) {
 		t.Parallel()

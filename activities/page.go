@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/text/encoding/htmlindex"
 
 	"greenroom/activities/webhook"
@@ -31,7 +32,14 @@ type pageFault struct{ code, message string }
 
 // fetchPage gets the HTML of a page through the guarded client: each address, also of a redirect, must be one that a
 // webhook may have. Errors are retryable.
-func (a *Activities) fetchPage(ctx context.Context, address string) (html string, fault *pageFault, err error) {
+func (a *Activities) fetchPage(
+	ctx context.Context, company uuid.UUID, address string,
+) (html string, fault *pageFault, err error) {
+	leave, err := a.outside.enter(thePages, company)
+	if err != nil {
+		return "", nil, err
+	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, pageWithin)
 	defer cancel()
 	for range maxRedirects + 1 {

@@ -36,6 +36,7 @@ type serviceRequest struct {
 	path    string
 	body    any       // nil for none
 	subject uuid.UUID // the row's id, for logs
+	company uuid.UUID // whose share of the service it takes
 }
 
 // answer is a service's final answer, which a retry would not change.
@@ -45,9 +46,14 @@ type answer struct {
 	body   []byte
 }
 
-// call sends one request. A network error and a retryable answer (5xx, 408, 429) are returned as an error, which the
-// activity's retry policy retries. Any other answer is returned for the caller to evaluate.
+// call sends one request. A network error, a retryable answer (5xx, 408, 429) and the lack of a place are returned as
+// an error, which the activity's retry policy retries. Any other answer is returned for the caller to evaluate.
 func (a *Activities) call(ctx context.Context, q serviceRequest) (answer, error) {
+	leave, err := a.outside.enter(q.name, q.company)
+	if err != nil {
+		return answer{}, err
+	}
+	defer leave()
 	started := time.Now()
 	req, err := q.request(ctx)
 	if err != nil {

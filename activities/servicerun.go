@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,7 +106,7 @@ func (a *Activities) askSourcing(ctx context.Context, r *db.ServiceRun) (ended b
 		return false, err
 	}
 	q := r.Request
-	got, ended, err := a.askRun(ctx, r, a.Sourcing, "the sourcing service", "/sourcings", sourcingRequest{
+	got, ended, err := a.askRun(ctx, r, a.Sourcing, theSourcing, "/sourcings", sourcingRequest{
 		RequestID: r.RequestID(), Pass: r.Pass, Title: q.Title, JobDescription: q.JobDescription, Location: q.Location,
 		Query: q.Query, Limit: q.Limit, ExcludeProfileIDs: known, CallbackURL: a.runCallback(r),
 	})
@@ -147,7 +148,7 @@ func (a *Activities) askEnrichment(ctx context.Context, r *db.ServiceRun) (ended
 	}
 	var results []db.Enriched
 	if len(q.Profiles) > 0 {
-		got, ended, err := a.askRun(ctx, r, a.Sourcing, "the sourcing service", "/enrichments", q)
+		got, ended, err := a.askRun(ctx, r, a.Sourcing, theSourcing, "/enrichments", q)
 		if err != nil || got == nil {
 			return ended, err
 		}
@@ -171,6 +172,7 @@ func (a *Activities) askRun(
 	}
 	got, err := a.call(ctx, serviceRequest{
 		to: to, name: name, method: http.MethodPost, path: path, body: body, subject: r.ID,
+		company: r.CompanyID,
 	})
 	switch {
 	case err != nil:
@@ -212,20 +214,23 @@ type extractionRequest struct {
 // importJob reads the page of a posting, has the extractor read the job out of it, and stores that as it is: the API
 // checks it as it checks the body of POST /jobs.
 func (a *Activities) importJob(ctx context.Context, r *db.ServiceRun) (ended bool, err error) {
-	page, fault, err := a.fetchPage(ctx, r.Request.JobURL)
+	page, fault, err := a.fetchPage(ctx, r.CompanyID, r.Request.JobURL)
 	if err != nil {
 		return false, err
 	}
 	if fault != nil {
 		return true, a.failRun(ctx, r, fault.code, fault.message)
 	}
-	got, ended, err := a.askRun(ctx, r, a.Extractor, "the extractor", "/jobs", extractionRequest{r.Request.JobURL, page})
+	got, ended, err := a.askRun(ctx, r, a.Extractor, theExtractor, "/jobs", extractionRequest{r.Request.JobURL, page})
 	if err != nil || got == nil {
 		return ended, err
 	}
-	if len(got) > maxJob || !json.Valid(got) || !isObject(got) {
+	switch fault := pg.JSONFault(got); {
+	case len(got) > maxJob || !json.Valid(got) || !isObject(bytes.TrimSpace(got)):
 		return true, a.failRun(ctx, r, db.RunRefused,
 			fmt.Sprintf("the extractor's answer is not a JSON object of at most %d bytes", maxJob))
+	case fault != "":
+		return true, a.failRun(ctx, r, db.RunRefused, "the extractor's answer "+fault)
 	}
 	return true, a.completeRun(ctx, func(ctx context.Context, tx bun.Tx) error {
 		return db.CompleteImport(ctx, tx, r.ID, r.Pass, got)

@@ -317,6 +317,12 @@ func replaceJobs(ctx context.Context, tx bun.Tx, candidate *db.Candidate, in *ca
 	if err := checkJobs(ctx, tx, candidate.CompanyID, ids); err != nil {
 		return err
 	}
+	for _, id := range ids {
+		if !slices.Contains(candidate.JobIDs, id) { // the event is about the job that the candidate joins
+			candidate.Through = &id
+			break
+		}
+	}
 	candidate.JobIDs = ids
 	return db.ReplaceCandidateJobs(ctx, tx, candidate.ID, ids...)
 }

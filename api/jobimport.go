@@ -71,6 +71,9 @@ func (s *server) importJob(c *gin.Context) error {
 	if err := s.CheckURL(in.JobURL); err != nil {
 		return surface.Invalid("jobUrl", "jobUrl: "+err.Error())
 	}
+	if answered, err := s.Repeated(c, raw); err != nil || answered {
+		return err
+	}
 	if !s.Imports {
 		return notConfigured("extractor of jobs", "extractor.url")
 	}

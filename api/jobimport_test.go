@@ -78,6 +78,11 @@ func TestJobFromURL(t *testing.T) {
 	require.Equal(t, job, b.get("/jobs/"+idOf(job)))
 	require.Equal(t, job, b.do("POST", "/jobs/url", object{"jobUrl": posting}, "Idempotency-Key", "i1").is(201))
 	require.Len(t, b.do("GET", "/jobs", nil).items(), 1)
+	require.Equal(t, 2, b.count("service_runs"), "a repeated request reads no posting")
+	for range 5 { // more than the limit of imports
+		require.Equal(t, job, b.do("POST", "/jobs/url", object{"jobUrl": posting}, "Idempotency-Key", "i1").is(201))
+	}
+	b.do("POST", "/jobs/url", object{"jobUrl": posting + "0"}, "Idempotency-Key", "i1").fails(409, "IDEMPOTENCY_CONFLICT")
 }
 
 func TestJobFromURLRefusals(t *testing.T) {

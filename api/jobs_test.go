@@ -137,3 +137,20 @@ func TestJobLimits(t *testing.T) {
 	b.refuses("POST", "/jobs", badBodies("title"))
 	b.refuses("PATCH", "/jobs/"+id, badBodies("title"))
 }
+
+// TestTextThatLooksLikeAnEscape: the six characters \u0000 are a text like any other.
+func TestTextThatLooksLikeAnEscape(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sources)
+	metadata := object{`\u0000`: `a \u0000 ' \\u0000 \`}
+	job := b.made("/jobs", object{"title": "T", "metadata": metadata})
+	require.Equal(t, map[string]any(metadata), b.get("/jobs/" + idOf(job))["metadata"])
+	agent := b.made("/agents", object{"name": "A", "type": "ONLINE", "questions": []string{`\u0000?`}})
+	require.Equal(t, []any{`\u0000?`}, agent["questions"])
+	b.do("POST", "/sourcing", object{"title": `\u0000`, "jobDescription": `\u0000`}).flat(202)
+	hook := b.made("/webhooks", object{
+		"url": hookURL, "profile": "standard", "events": []string{"interview.started"},
+		"filter": object{"data": object{"a": `\u0000`}},
+	})
+	require.NotNil(t, hook["filter"])
+}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -28,7 +29,10 @@ func (s *server) sourcingRoutes() []surface.Route {
 		surface.Post("/sourcing/enrich", "enrich:write", s.startEnrichment).MaxBody(surface.SmallBody),
 		surface.Get("/sourcing/enrich/:id/results", "enrich:write", s.enrichmentResults),
 		surface.Post("/sourcing/render-html", "enrich:write", s.renderCards).MaxBody(surface.SmallBody),
-		surface.Delete("/sourcing/profiles/:id", "sourcing:write", s.deleteProfile),
+		surface.Delete("/sourcing/profiles", "sourcing:write", s.deleteProfileOfQuery),
+		surface.Delete("/sourcing/profiles/:id", "sourcing:write", func(c *gin.Context) error {
+			return s.deleteProfile(c, c.Param("id"))
+		}),
 	}
 }
 
@@ -121,24 +125,39 @@ func (s *server) startSourcing(c *gin.Context) error {
 
 // startRun stores a run of a webhook that takes at least one of the events of its end.
 func (s *server) startRun(c *gin.Context, raw []byte, r *db.ServiceRun, message string, ends ...string) error {
-	if err := s.mustSource(); err != nil {
-		return err
-	}
-	if err := s.checkRunWebhook(c, r, ends); err != nil {
-		return err
-	}
 	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
+		if err := s.mustSource(); err != nil {
+			return 0, nil, err
+		}
+		if err := checkRunWebhook(ctx, tx, r, ends); err != nil {
+			return 0, nil, err
+		}
+		if err := checkRuns(ctx, tx, r.CompanyID); err != nil {
+			return 0, nil, err
+		}
 		err := db.CreateRun(ctx, tx, r, s.SourcingTimeout)
 		return http.StatusAccepted, acceptedRun(r, message), err
 	})
 }
 
+// checkRuns refuses a request of a company that has too many in progress.
+func checkRuns(ctx context.Context, tx bun.Tx, company uuid.UUID) error {
+	err := db.CheckRuns(ctx, tx, company)
+	if errors.Is(err, db.ErrTooManyRuns) {
+		return surface.RateLimited("Too many sourcing requests are in progress", db.MostRuns, runsPause)
+	}
+	return err
+}
+
+// runsPause is after which time a request that was one too many may be sent again.
+const runsPause = 10 * time.Second
+
 // checkRunWebhook refuses a webhook of another company (403), and one without the events of the run's end (422).
-func (s *server) checkRunWebhook(c *gin.Context, r *db.ServiceRun, ends []string) error {
+func checkRunWebhook(ctx context.Context, tx bun.Tx, r *db.ServiceRun, ends []string) error {
 	if r.WebhookID == nil {
 		return nil
 	}
-	w, err := delivery.GetWebhook(c.Request.Context(), s.DB, *r.WebhookID)
+	w, err := delivery.GetWebhook(ctx, tx, *r.WebhookID)
 	if errors.Is(err, pg.ErrNotFound) {
 		return webhookNotFound(r.WebhookID.String())
 	}
@@ -214,6 +233,9 @@ func (s *server) refineSourcing(c *gin.Context) error {
 		limit = *in.Limit
 	}
 	err = pg.InTx(c.Request.Context(), s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := checkRuns(ctx, tx, r.CompanyID); err != nil {
+			return err
+		}
 		r, err = db.RefineSourcing(ctx, tx, r.ID, in.Query, limit, s.SourcingTimeout)
 		return err
 	})
@@ -278,12 +300,11 @@ func (s *server) sourcingResults(c *gin.Context) error {
 
 // deleteProfile deletes all that the company has of a sourced person: for a person who asks for it and is not a
 // candidate.
-func (s *server) deleteProfile(c *gin.Context) error {
+func (s *server) deleteProfile(c *gin.Context, id string) error {
 	company, err := s.CallerCompany(c)
 	if err != nil {
 		return err
 	}
-	id := c.Param("id")
 	if !db.ValidProfileID(id) {
 		return profileNotFound(id)
 	}
@@ -295,6 +316,18 @@ func (s *server) deleteProfile(c *gin.Context) error {
 		return profileNotFound(id)
 	}
 	return ok(c, http.StatusOK, true)
+}
+
+// deleteProfileOfQuery is for ids with a slash, which no path can have: services may use addresses.
+func (s *server) deleteProfileOfQuery(c *gin.Context) error {
+	id, err := surface.QueryText(c, "profileId")
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		return surface.Missing("profileId")
+	}
+	return s.deleteProfile(c, id)
 }
 
 func profileNotFound(id string) *surface.Error {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,68 @@ func runID(t *testing.T, requestID any) uuid.UUID {
 	id, err := uuid.Parse(strings.TrimPrefix(strings.TrimPrefix(requestID.(string), "req_"), "enr_"))
 	require.NoError(t, err)
 	return id
+}
+
+// TestSourcing_profile_with_a_slash: a person can be deleted whose id no path can have.
+func TestSourcing_profile_with_a_slash(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sources)
+	const id = "https://people.example/in/ann?x=1&y=%2F"
+	r := &db.ServiceRun{CompanyID: b.company, Kind: db.RunSourcing, Request: db.RunRequest{Title: "T", Limit: 1}}
+	b.tx(func(tx bun.Tx) error {
+		if err := db.CreateRun(b.ctx, tx, r, time.Minute); err != nil {
+			return err
+		}
+		person := &db.SourcedCandidate{ProfileID: id, Name: "Ann", Skills: []string{}}
+		return db.CompleteSourcing(b.ctx, tx, r.ID, 1, &db.Sourced{Candidates: []*db.SourcedCandidate{person}})
+	})
+	path := "/sourcing/profiles?profileId=" + url.QueryEscape(id)
+	b.as(b.otherKey, "DELETE", path, nil).fails(404, "PROFILE_NOT_FOUND")
+	require.Equal(t, http.StatusOK, b.do("DELETE", path, nil).Status)
+	b.do("DELETE", path, nil).fails(404, "PROFILE_NOT_FOUND")
+}
+
+// TestSourcing_in_progress: a company has a bounded number of requests in progress, and no other company notices.
+func TestSourcing_in_progress(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sources)
+	first := b.do("POST", "/sourcing", sourcingBody, "Idempotency-Key", "first").flat(202)
+	hook := idOf(b.made("/webhooks", object{"url": hookURL, "events": []string{"SOURCING_COMPLETED"}}))
+	named := object{"title": "T", "jobDescription": "D", "webhookId": hook}
+	second := b.do("POST", "/sourcing", named, "Idempotency-Key", "second").flat(202)
+	b.do("DELETE", "/webhooks/"+hook, nil)
+	require.Equal(t, second, b.do("POST", "/sourcing", named, "Idempotency-Key", "second").flat(202))
+	b.do("POST", "/sourcing", named, "Idempotency-Key", "third").fails(404, "RESOURCE_NOT_FOUND")
+	var runs []*db.ServiceRun
+	b.tx(func(tx bun.Tx) error {
+		for i := range db.MostRuns + 8 {
+			kind := db.RunJobImport // which are limited otherwise
+			if i > 9 {
+				kind = db.RunEnrichment
+			}
+			r := &db.ServiceRun{CompanyID: b.company, Kind: kind}
+			if err := db.CreateRun(b.ctx, tx, r, time.Minute); err != nil {
+				return err
+			}
+			runs = append(runs, r)
+		}
+		return nil
+	})
+	for _, path := range []string{"/sourcing", "/sourcing/enrich"} {
+		body := sourcingBody
+		if path != "/sourcing" {
+			body = object{"profileIds": []string{"p"}}
+		}
+		refused := b.do("POST", path, body)
+		require.Equal(t, http.StatusTooManyRequests, refused.Status, "%s", refused.Body)
+		require.Equal(t, "10", refused.Header.Get("Retry-After"))
+	}
+	require.Equal(t, first, b.do("POST", "/sourcing", sourcingBody, "Idempotency-Key", "first").flat(202))
+	b.as(b.otherKey, "POST", "/sourcing", sourcingBody).flat(202)
+	b.tx(func(tx bun.Tx) error {
+		return db.EndRun(b.ctx, tx, runs[len(runs)-1].ID, 1, db.RunRefused, "no")
+	})
+	b.do("POST", "/sourcing", sourcingBody).flat(202)
 }
 
 var sourcingBody = object{"title": "Senior engineers", "jobDescription": "Builds services"}
@@ -153,6 +216,8 @@ func TestSourcingRefusals(t *testing.T) {
 		"cards_theme":         {"POST", "/sourcing/render-html", object{"profileIds": []string{"a"}, "theme": "blue"}, 400, "VALIDATION_ERROR", "theme"},
 		"cards_eleven":        {"POST", "/sourcing/render-html", object{"profileIds": ids(11)}, 400, "VALIDATION_ERROR", "profileIds"},
 		"profile_unknown":     {"DELETE", "/sourcing/profiles/nobody", nil, 404, "PROFILE_NOT_FOUND", ""},
+		"profile_of_no_query": {"DELETE", "/sourcing/profiles", nil, 400, "MISSING_REQUIRED_FIELD", "profileId"},
+		"profile_of_query":    {"DELETE", "/sourcing/profiles?profileId=a%2Fb", nil, 404, "PROFILE_NOT_FOUND", ""},
 		"preview_not_allowed": {"GET", "/sourcing", nil, 405, "METHOD_NOT_ALLOWED", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

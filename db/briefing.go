@@ -13,6 +13,7 @@ import (
 
 // CallBriefing is the data that a call provider needs to place a call.
 type CallBriefing struct {
+	CompanyID uuid.UUID `bun:"company_id"`
 	// PhoneNumber is nil when the candidate was deleted.
 	PhoneNumber     *string         `bun:"phone_number"`
 	Language        string          `bun:"language"`
@@ -22,7 +23,7 @@ type CallBriefing struct {
 
 // BriefCall reads the data for an interview's call.
 func BriefCall(ctx context.Context, db bun.IDB, interview uuid.UUID) (b CallBriefing, err error) {
-	err = db.NewRaw(`SELECT CASE WHEN c.deleted_at IS NULL THEN c.phone_number END AS phone_number,
+	err = db.NewRaw(`SELECT CASE WHEN c.deleted_at IS NULL THEN c.phone_number END AS phone_number, i.company_id,
 		a.language, a.questions, a.duration_minutes FROM interviews i
 		JOIN candidates c ON c.id = i.candidate_id
 		JOIN agents a ON a.id = i.agent_id WHERE i.id = ?`, interview).Scan(ctx, &b)
@@ -34,6 +35,7 @@ func BriefCall(ctx context.Context, db bun.IDB, interview uuid.UUID) (b CallBrie
 
 // AnalysisBriefing is the data that an analyser needs.
 type AnalysisBriefing struct {
+	CompanyID      uuid.UUID       `bun:"company_id"`
 	JobTitle       string          `bun:"job_title"`
 	JobDescription string          `bun:"job_description"`
 	RequiredSkills []string        `bun:"required_skills,array"`
@@ -44,7 +46,7 @@ type AnalysisBriefing struct {
 // BriefAnalysis reads the data of an interview whose analysis is pending; any other interview is ErrNotFound.
 func BriefAnalysis(ctx context.Context, db bun.IDB, interview uuid.UUID) (b AnalysisBriefing, err error) {
 	err = db.NewRaw(`SELECT COALESCE(j.title, '') AS job_title, COALESCE(j.description, '') AS job_description,
-		COALESCE(j.required_skills, '{}') AS required_skills, i.transcript, i.answers
+		COALESCE(j.required_skills, '{}') AS required_skills, i.company_id, i.transcript, i.answers
 		FROM interviews i LEFT JOIN jobs j ON j.id = i.job_id
 		WHERE i.id = ? AND i.analysis_status = ? AND i.deleted_at IS NULL`, interview, AnalysisPending).Scan(ctx, &b)
 	if err != nil {

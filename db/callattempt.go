@@ -100,6 +100,19 @@ func GetCall(ctx context.Context, db bun.IDB, id uuid.UUID) (*CallAttempt, error
 	return c, nil
 }
 
+// CompanyOfCall returns the company of a call attempt.
+func CompanyOfCall(ctx context.Context, db bun.IDB, id uuid.UUID) (company uuid.UUID, err error) {
+	err = db.NewRaw(`SELECT i.company_id FROM call_attempts c JOIN interviews i ON i.id = c.interview_id
+		WHERE c.id = ?`, id).Scan(ctx, &company)
+	if err = pg.Translate(err); errors.Is(err, pg.ErrNotFound) { // deleted, and called all the same
+		return uuid.Nil, nil
+	}
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("company of call: %w", err)
+	}
+	return company, nil
+}
+
 // InvokeCall schedules a call at the given time and replaces the pending one. It is a StateError while a call is in
 // progress, and for an interview that is not SCHEDULED. retry is 0 unless the call follows an unanswered one.
 func InvokeCall(ctx context.Context, tx bun.Tx, interview uuid.UUID, at time.Time, retry int) error {

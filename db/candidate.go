@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -293,4 +294,22 @@ func recordCandidate(ctx context.Context, tx bun.Tx, c *Candidate, eventType str
 		about.Job = &c.JobIDs[0]
 	}
 	return recordAbout(ctx, tx, about, data, eventType)
+}
+
+// recordInterviewOf records candidate.updated for a change of a candidate's interviews that no other event of the
+// candidate reports. A deleted candidate has no more events.
+func recordInterviewOf(ctx context.Context, tx bun.Tx, i *Interview) error {
+	c, err := GetCandidate(ctx, tx, i.CandidateID)
+	if errors.Is(err, pg.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(candidateData{c.ID, c.JobIDs, c.Status})
+	if err != nil {
+		return fmt.Errorf("encode candidate event: %w", err)
+	}
+	return recordAbout(ctx, tx, About{Company: i.CompanyID, Job: i.JobID, Candidate: &c.ID, Interview: &i.ID}, data,
+		catalog.CandidateUpdated)
 }

@@ -81,7 +81,6 @@ func TestContextOfAnInterviewsLife(t *testing.T) {
 		_, err := db.CompleteAnalysis(b.ctx, tx, interview.ID, json.RawMessage(`{"summary":"good","rating":null}`), nil)
 		return err
 	})
-	step(func(tx bun.Tx) error { return db.DeleteInterview(b.ctx, tx, pg.Scope{}, interview.ID) })
 
 	about = contexts(t, b)
 	require.NotNil(t, about[catalog.InterviewStarted].Interview.StartedAt)
@@ -92,7 +91,12 @@ func TestContextOfAnInterviewsLife(t *testing.T) {
 	require.NotNil(t, about[catalog.InterviewFinished].Interview.FinishedAt)
 	require.Equal(t, interview.ID, about[catalog.ParticipantLeft].Interview.ID)
 	require.JSONEq(t, `{"summary":"good","rating":null}`, string(about[catalog.InterviewCompleted].Analysis.General))
+
+	step(func(tx bun.Tx) error { return db.DeleteInterview(b.ctx, tx, pg.Scope{}, interview.ID) })
+	about = contexts(t, b)
 	require.Equal(t, interview.ID, about[catalog.InterviewDeleted].Interview.ID)
+	require.Equal(t, job.ID, about[catalog.CandidateUpdated].Job.ID)
+	require.Empty(t, about[catalog.CandidateUpdated].Changed)
 }
 
 // TestCandidateOfTwoJobs: a change made through one job has that job in its event.

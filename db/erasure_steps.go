@@ -185,16 +185,43 @@ func (e *Erasure) eraseSourced(ctx context.Context, tx bun.Tx) (err error) {
 	e.count("sourcedProfiles", p.Erased)
 	e.Cursor = inProfiles + p.Last.String()
 	if p.Looked < erasePage {
+		e.Cursor = inRuns
+	}
+	return nil
+}
+
+// inRuns begins the cursor of the part of stepAnswers that follows inProfiles.
+const inRuns = "runs:"
+
+// eraseRequests removes the person from a page of the requests to services.
+func (e *Erasure) eraseRequests(ctx context.Context, tx bun.Tx) (err error) {
+	after := uuid.Nil
+	if id := strings.TrimPrefix(e.Cursor, inRuns); id != "" {
+		if after, err = uuid.Parse(id); err != nil {
+			return fmt.Errorf("read cursor of an erasure: %w", err)
+		}
+	}
+	p, err := EraseRuns(ctx, tx, e.CompanyID, after, e.person(), erasePage)
+	if err != nil {
+		return err
+	}
+	e.count("sourcingRequests", p.Erased)
+	e.Cursor = inRuns + p.Last.String()
+	if p.Looked < erasePage {
 		e.Step, e.Cursor = stepFiles, ""
 	}
 	return nil
 }
 
 // eraseAnswers replaces the company's and the platform's stored answers that have the person. A key that has the person
-// is deleted. There are those of a day, so each API key's are one page. The sourced profiles follow.
+// is deleted. There are those of a day, so each API key's are one page. The sourced profiles follow, and the requests
+// to services.
 func (e *Erasure) eraseAnswers(ctx context.Context, tx bun.Tx) error {
-	if strings.HasPrefix(e.Cursor, inProfiles) {
+	switch {
+	case strings.HasPrefix(e.Cursor, inProfiles):
 		return e.eraseSourced(ctx, tx)
+	case strings.HasPrefix(e.Cursor, inRuns):
+		return e.eraseRequests(ctx, tx)
 	}
 	after, err := e.after()
 	if err != nil {

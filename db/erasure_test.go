@@ -98,6 +98,12 @@ func TestErasure(t *testing.T) {
 	b.tx(func(tx bun.Tx) error { return db.CreateVeto(b.ctx, tx, veto) })
 	b.sourced("p1", "Zyxwvuta Qponmlk", "ZYX+wvu@forget.example")
 	b.sourced("p2", "Somebody Else", "else@stays.example")
+	asked := b.sourcing(3)
+	asked.Request.Query = "like zyx+wvu@forget.example"
+	asked.Request.JobURL = "https://jobs.example/?by=ZYX%2Bwvu%40forget.example"
+	asked.Result.Job = json.RawMessage(`{"contact":"zyx+wvu@forget.example"}`)
+	_, err = b.NewUpdate().Model(asked).WherePK().Column("request", "result").Exec(b.ctx)
+	require.NoError(t, err)
 	person := []string{"zyxwvuta", "qponmlk", "wvu@forget.example"}
 	for _, p := range person {
 		require.Contains(t, strings.ToLower(b.dump()), p)
@@ -126,6 +132,11 @@ func TestErasure(t *testing.T) {
 	require.EqualValues(t, 2, done.Removed["canceledDeliveries"])
 	require.EqualValues(t, 1, done.Removed["vetos"])
 	require.EqualValues(t, 1, done.Removed["sourcedProfiles"])
+	require.EqualValues(t, 1, done.Removed["sourcingRequests"])
+	blank := b.run(asked)
+	require.Equal(t, db.RunRequest{Title: asked.Request.Title, JobDescription: asked.Request.JobDescription, Limit: 3},
+		blank.Request, "what does not name the person stays")
+	require.Empty(t, blank.Result.Job)
 	receivers, err := db.ErasureReceivers(b.ctx, b, done)
 	require.NoError(t, err)
 	require.Len(t, receivers, 1)

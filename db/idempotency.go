@@ -62,6 +62,18 @@ func ClaimIdempotencyKey(
 	return a, nil
 }
 
+// FindIdempotentAnswer returns the answer that is stored under a key; ErrNotFound when there is none.
+func FindIdempotentAnswer(ctx context.Context, db bun.IDB, apiKey uuid.UUID, key string) (*IdempotentAnswer, error) {
+	a := new(IdempotentAnswer)
+	err := db.NewRaw(`SELECT request_hash, status_code, response, sealed FROM idempotency_keys
+		WHERE api_key_id = ? AND key = ? AND created_at >= now() - ? * interval '1 s'`, apiKey, key,
+		int(IdempotencyTTL.Seconds())).Scan(ctx, a)
+	if err != nil {
+		return nil, fmt.Errorf("read idempotency key: %w", pg.Translate(err))
+	}
+	return a, nil
+}
+
 // StoreIdempotentAnswer stores the answer under a key that this transaction has claimed.
 func StoreIdempotentAnswer(ctx context.Context, tx bun.Tx, apiKey uuid.UUID, key string, a *IdempotentAnswer) error {
 	err := pg.One(

@@ -279,8 +279,9 @@ func CancelInterview(ctx context.Context, tx bun.Tx, id uuid.UUID, reason string
 	return i, recordInterview(ctx, tx, i, map[string]any{"reason": reason}, catalog.InterviewCanceled)
 }
 
-// DeleteInterview soft-deletes an interview in any status. A scheduled one is canceled with its calls. One in progress
-// continues to its end, without transcript, analysis or further events.
+// DeleteInterview soft-deletes an interview in any status, with interview.deleted. A scheduled one is canceled with its
+// calls. One in progress continues to its end, without transcript, analysis or further events. What the interview said
+// of its candidate ends with it: the cancellation reports that, and else candidate.updated.
 func DeleteInterview(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) error {
 	// Before the status is read: an interview that starts at this moment would be canceled.
 	if _, err := LockInterview(ctx, tx, id); err != nil {
@@ -290,13 +291,19 @@ func DeleteInterview(ctx context.Context, tx bun.Tx, s pg.Scope, id uuid.UUID) e
 	if err != nil {
 		return err
 	}
-	if i.Status == InterviewScheduled {
+	canceled := i.Status == InterviewScheduled
+	if canceled {
 		if i, err = CancelInterview(ctx, tx, id, ReasonDeleted); err != nil {
 			return err
 		}
 	}
 	if err := recordInterview(ctx, tx, i, nil, catalog.InterviewDeleted); err != nil {
 		return err
+	}
+	if !canceled {
+		if err := recordInterviewOf(ctx, tx, i); err != nil {
+			return err
+		}
 	}
 	if err := pg.One(
 		tx.ExecContext(

@@ -247,6 +247,52 @@ func TestCallAttempts(t *testing.T) {
 	require.Equal(t, "line broke", b.lastEvent(catalog.InterviewFailed)["errorMessage"])
 }
 
+// TestDeleteInterview_changes_the_candidate: in each status, one event of the candidate reports that an interview is
+// deleted.
+func TestDeleteInterview_changes_the_candidate(t *testing.T) {
+	t.Parallel()
+	type step func(b *bundle, tx bun.Tx, id uuid.UUID) error
+	begin := func(b *bundle, tx bun.Tx, id uuid.UUID) error {
+		_, err := db.StartInterview(b.ctx, tx, id)
+		return err
+	}
+	finish := func(b *bundle, tx bun.Tx, id uuid.UUID) error {
+		_, err := db.FinishInterview(b.ctx, tx, id, db.Finish{})
+		return err
+	}
+	fail := func(b *bundle, tx bun.Tx, id uuid.UUID) error {
+		_, err := db.FailInterview(b.ctx, tx, id, db.ReasonInvitationExpired, "expired")
+		return err
+	}
+	cancel := func(b *bundle, tx bun.Tx, id uuid.UUID) error {
+		_, err := db.CancelInterview(b.ctx, tx, id, db.ReasonCanceledByClient)
+		return err
+	}
+	updated := []string{catalog.InterviewDeleted, catalog.CandidateUpdated}
+	for name, row := range map[string]struct {
+		before []step
+		want   []string
+	}{
+		"scheduled":   {nil, []string{catalog.InterviewCanceled, catalog.InterviewDeleted}},
+		"in_progress": {[]step{begin}, updated},
+		"completed":   {[]step{begin, finish}, updated},
+		"failed":      {[]step{fail}, updated},
+		"canceled":    {[]step{cancel}, updated},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			i := b.interview(db.Online)
+			for _, step := range row.before {
+				b.tx(func(tx bun.Tx) error { return step(b, tx, i.ID) })
+			}
+			before := b.events()
+			b.tx(func(tx bun.Tx) error { return db.DeleteInterview(b.ctx, tx, pg.Scope{Company: &b.company}, i.ID) })
+			require.Equal(t, row.want, b.events()[len(before):])
+		})
+	}
+}
+
 func TestDeletedInterviewInProgressRecordsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"greenroom/db/catalog"
 	"greenroom/db/pg"
 )
 
@@ -97,7 +98,10 @@ func Invite(ctx context.Context, tx bun.Tx, p InviteParams) (*Invitation, error)
 	}
 	i.InviteMail = i.InviteMail && i.Type == Online && out.Candidate.Email != nil
 	out.Interview, out.Invited = i, true
-	return out, CreateInterview(ctx, tx, i)
+	if err := CreateInterview(ctx, tx, i); err != nil || i.Type == Online || !out.Existing {
+		return out, err
+	}
+	return out, recordInterviewOf(ctx, tx, i) // of a call there is no candidate.invited
 }
 
 func (p *InviteParams) agent(ctx context.Context, tx bun.Tx) (*Agent, error) {
@@ -182,9 +186,24 @@ func (p *InviteParams) join(ctx context.Context, tx bun.Tx, known *Candidate) (*
 	if p.Match == MatchEmailInProject {
 		return out, p.addSuiteFields(ctx, tx, known)
 	}
+	if out.Joined && p.Interview == nil {
+		if err := p.recordJoined(ctx, tx, known); err != nil {
+			return nil, err
+		}
+	}
 	newest, err := NewestInterviews(ctx, tx, p.Job.ID, []Candidate{*known})
 	out.Interview = newest[known.ID]
 	return out, err
+}
+
+// recordJoined records that a known candidate is in another job, when no invitation reports it.
+func (p *InviteParams) recordJoined(ctx context.Context, tx bun.Tx, known *Candidate) error {
+	c, err := GetCandidate(ctx, tx, known.ID)
+	if err != nil {
+		return err
+	}
+	c.Through = &p.Job.ID
+	return recordCandidate(ctx, tx, c, catalog.CandidateUpdated, nil)
 }
 
 // addSuiteFields stores the suite's fields with a candidate that another contract created, and the telephone number

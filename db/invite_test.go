@@ -129,12 +129,14 @@ func TestInvite(t *testing.T) {
 		}},
 		{"joins_another_job", func(t *testing.T, b *inviting) {
 			first := b.invite("ada@mail.test")
-			before := b.events()
-			got := b.invite("ada@mail.test", forJob(b.position("Cook", db.JobOpen)), onlyAdd)
+			before, cook := b.events(), b.position("Cook", db.JobOpen)
+			got := b.invite("ada@mail.test", forJob(cook), onlyAdd)
 			require.Equal(t, first.Candidate.ID, got.Candidate.ID)
 			require.Equal(t, []bool{true, true, false}, []bool{got.Existing, got.Joined, got.Invited})
 			require.Nil(t, got.Interview, "the interview for the other job does not count")
-			require.Len(t, b.events(), len(before)+1, "only the job is new")
+			require.Equal(t, append(before, catalog.JobCreated, catalog.CandidateUpdated), b.events())
+			b.invite("ada@mail.test", forJob(cook), onlyAdd)
+			require.Len(t, b.events(), len(before)+2, "the candidate has the job")
 		}},
 		{"keeps_an_open_invitation", func(t *testing.T, b *inviting) {
 			first := b.invite("ada@mail.test", keepOpen)
@@ -198,6 +200,12 @@ func TestInvite(t *testing.T) {
 			row, err := db.GetCandidate(b.ctx, b, c.ID)
 			require.NoError(t, err)
 			require.Equal(t, []uuid.UUID{b.job.ID}, row.JobIDs)
+		}},
+		{"a_call_to_a_known_candidate_changes_it", func(t *testing.T, b *inviting) {
+			c := b.candidate("Ada", "Byron", "ada@mail.test")
+			before := b.events()
+			b.invite("", by(b.agent(db.Phone)), func(p *db.InviteParams) { p.Candidate = c })
+			require.Equal(t, append(before, catalog.InterviewScheduled, catalog.CandidateUpdated), b.events())
 		}},
 		{"without_a_job", func(t *testing.T, b *inviting) {
 			got := b.invite("ada@mail.test", forJob(nil), alwaysNew, by(b.agent(db.Online)))

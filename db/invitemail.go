@@ -14,6 +14,7 @@ import (
 
 // InviteLetter is the content of an invitation e-mail.
 type InviteLetter struct {
+	CompanyID                    uuid.UUID
 	Company, FirstName, LastName string
 	Email                        *string
 	JobTitle                     *string
@@ -26,8 +27,8 @@ type InviteLetter struct {
 func LoadInviteLetter(ctx context.Context, db bun.IDB, interview uuid.UUID) (l *InviteLetter, found bool, err error) {
 	l = new(InviteLetter)
 	err = pg.Translate(
-		db.NewRaw(`SELECT co.name AS company, c.first_name, c.last_name, c.email, j.title AS job_title, i.scheduled_at,
-			i.deadline_at
+		db.NewRaw(`SELECT co.id AS company_id, co.name AS company, c.first_name, c.last_name, c.email,
+			j.title AS job_title, i.scheduled_at, i.deadline_at
 		FROM interviews i JOIN companies co ON co.id = i.company_id JOIN candidates c ON c.id = i.candidate_id AND
 		c.deleted_at IS NULL
 			LEFT JOIN jobs j ON j.id = i.job_id

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -119,6 +120,29 @@ func CreateRun(ctx context.Context, tx bun.Tx, r *ServiceRun, within time.Durati
 		return fmt.Errorf("insert service run: %w", pg.Translate(err))
 	}
 	return WakeRun(ctx, tx, r.ID)
+}
+
+// MostRuns is the number of requests of a company that the sourcing service may have in progress: a service that is
+// away has no more of them waiting for it.
+const MostRuns = 100
+
+// ErrTooManyRuns means that the company has MostRuns requests in progress.
+var ErrTooManyRuns = errors.New("too many requests are in progress")
+
+// CheckRuns is ErrTooManyRuns for a company that may begin no other request to the sourcing service now. Concurrent
+// requests may exceed the number by as many.
+func CheckRuns(ctx context.Context, db bun.IDB, company uuid.UUID) error {
+	var n int
+	err := db.NewRaw(`SELECT count(*) FROM (SELECT FROM service_runs
+		WHERE company_id = ? AND status = 'processing' AND kind <> 'job_import' LIMIT ?) AS r`, company, MostRuns).
+		Scan(ctx, &n)
+	if err != nil {
+		return fmt.Errorf("count service runs: %w", err)
+	}
+	if n >= MostRuns {
+		return ErrTooManyRuns
+	}
+	return nil
 }
 
 // GetRun returns a run of any company and kind. The caller checks both.

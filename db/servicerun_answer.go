@@ -1,13 +1,14 @@
 package db
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"greenroom/db/pg"
 )
 
 // Sourced is a sourcing service's answer: the candidates of one pass, and how many profiles it found and rated.
@@ -39,11 +40,11 @@ const (
 // is not valid. Unknown fields are ignored.
 func ParseSourced(raw []byte) (s *Sourced, fault string) {
 	s = new(Sourced)
-	if bytes.Contains(raw, []byte(`\u0000`)) {
-		return nil, "contains a NUL character" // which PostgreSQL cannot store
-	}
 	if json.Unmarshal(raw, s) != nil || s.Candidates == nil {
 		return nil, `has no list "candidates"`
+	}
+	if fault := pg.JSONFault(raw); fault != "" {
+		return nil, fault
 	}
 	if len(s.Candidates) > MaxProfiles {
 		return nil, fmt.Sprintf("has more than %d candidates", MaxProfiles)
@@ -66,11 +67,11 @@ func ParseEnriched(raw []byte) (profiles []Enriched, fault string) {
 	var answer struct {
 		Profiles []Enriched `json:"profiles"`
 	}
-	if bytes.Contains(raw, []byte(`\u0000`)) {
-		return nil, "contains a NUL character"
-	}
 	if json.Unmarshal(raw, &answer) != nil || answer.Profiles == nil {
 		return nil, `has no list "profiles"`
+	}
+	if fault := pg.JSONFault(raw); fault != "" {
+		return nil, fault
 	}
 	for i := range answer.Profiles {
 		e := &answer.Profiles[i]

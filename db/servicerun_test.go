@@ -262,7 +262,7 @@ func TestParseSourced(t *testing.T) {
 		`{"candidates":[{"profileId":"1","name":"A","matchScore":101}]}`: "has a candidate [0] with a matchScore that is not between 0 and 100",
 		`{"candidates":[{"profileId":"1","name":"A","matchScore":"x"}]}`: `has no list "candidates"`,
 		`{"candidates":[{"profileId":"1","name":"` + long + `"}]}`:       "has a candidate [0] with a text of more than 2000 characters",
-		`{"candidates":[{"profileId":"1","name":"A\u0000"}]}`:            "contains a NUL character",
+		`{"candidates":[{"profileId":"1","name":"A\u0000"}]}`:            `must not contain NUL characters (\u0000)`,
 		`{"candidates":[],"foundCount":-1}`:                              "has a count out of range",
 		`{"candidates":[` + strings.Repeat(`{"profileId":"1","name":"A"},`, 100) + `{"profileId":"1","name":"A"}]}`: "has more " +
 			"than 100 candidates",

@@ -40,6 +40,7 @@ func MailActivation(ctx context.Context, tx bun.Tx, m *Staff) error {
 
 // StaffLetter is the content of an activation e-mail.
 type StaffLetter struct {
+	CompanyID                              uuid.UUID
 	Number                                 int64
 	Company, FirstName, LastName, Username string
 	Email                                  *string
@@ -48,9 +49,13 @@ type StaffLetter struct {
 // LoadStaffLetter reads the content of the e-mail. found is false when there is nothing to send (any more).
 func LoadStaffLetter(ctx context.Context, db bun.IDB, staff uuid.UUID) (l *StaffLetter, found bool, err error) {
 	l = new(StaffLetter)
-	err = pg.Translate(db.NewRaw(`SELECT st.number, co.name AS company, st.first_name, st.last_name, st.username, st.email
+	err = pg.Translate(
+		db.NewRaw(`SELECT st.number, co.id AS company_id, co.name AS company, st.first_name, st.last_name,
+			st.username, st.email
 		FROM staff st JOIN companies co ON co.id = st.company_id AND co.deleted_at IS NULL
-		WHERE st.id = ? AND `+activationDue+` IS NOT NULL`, staff).Scan(ctx, l))
+		WHERE st.id = ? AND `+activationDue+` IS NOT NULL`, staff).
+			Scan(ctx, l),
+	)
 	if errors.Is(err, pg.ErrNotFound) {
 		return nil, false, nil
 	}

@@ -32,7 +32,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 	}
 	for _, workflow := range []string{
 		"DeliverWebhook", "DeliverBatch", "DeliverStream", "Circuit", "Interview", "ReplayDeliveries",
-		"GenerateInterview", "ServiceRun",
+		"GenerateInterview", "ServiceRun", "InviteStaff", "ReplayDelivery",
 	} {
 		require.True(t, recorded[workflow], "a history of %s is recorded", workflow)
 	}

@@ -114,10 +114,10 @@ func (s *server) invite(c *gin.Context) error {
 	if err != nil {
 		return explained(err)
 	}
-	if err := in.check(time.Now()); err != nil {
-		return err
-	}
 	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
+		if err := in.check(time.Now()); err != nil { // a repeated request may come after the invitation's end
+			return 0, nil, err
+		}
 		out, err := s.inviteOne(ctx, tx, company, &in)
 		return http.StatusOK, out, err
 	})

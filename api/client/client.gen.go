@@ -2655,6 +2655,36 @@ func (e FindReplay200JSONResponseBodySuccess) Valid() bool {
 	}
 }
 
+// Defines values for DeleteSourcedProfileByQuery200JSONResponseBodyData.
+const (
+	DeleteSourcedProfileByQuery200JSONResponseBodyDataTrue DeleteSourcedProfileByQuery200JSONResponseBodyData = true
+)
+
+// Valid indicates whether the value is a known member of the DeleteSourcedProfileByQuery200JSONResponseBodyData enum.
+func (e DeleteSourcedProfileByQuery200JSONResponseBodyData) Valid() bool {
+	switch e {
+	case DeleteSourcedProfileByQuery200JSONResponseBodyDataTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeleteSourcedProfileByQuery200JSONResponseBodySuccess.
+const (
+	DeleteSourcedProfileByQuery200JSONResponseBodySuccessTrue DeleteSourcedProfileByQuery200JSONResponseBodySuccess = true
+)
+
+// Valid indicates whether the value is a known member of the DeleteSourcedProfileByQuery200JSONResponseBodySuccess enum.
+func (e DeleteSourcedProfileByQuery200JSONResponseBodySuccess) Valid() bool {
+	switch e {
+	case DeleteSourcedProfileByQuery200JSONResponseBodySuccessTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeleteSourcedProfile200JSONResponseBodyData.
 const (
 	DeleteSourcedProfile200JSONResponseBodyDataTrue DeleteSourcedProfile200JSONResponseBodyData = true
@@ -5860,6 +5890,21 @@ type StartEnrichmentParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// DeleteSourcedProfileByQueryParams defines parameters for DeleteSourcedProfileByQuery.
+type DeleteSourcedProfileByQueryParams struct {
+	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
+	CompanyID *CompanyID `form:"companyId,omitempty" json:"companyId,omitempty"`
+
+	// ProfileID the `profileId` of the person
+	ProfileID string `form:"profileId" json:"profileId"`
+}
+
+// DeleteSourcedProfileByQuery200JSONResponseBodyData defines parameters for DeleteSourcedProfileByQuery.
+type DeleteSourcedProfileByQuery200JSONResponseBodyData bool
+
+// DeleteSourcedProfileByQuery200JSONResponseBodySuccess defines parameters for DeleteSourcedProfileByQuery.
+type DeleteSourcedProfileByQuery200JSONResponseBodySuccess bool
+
 // DeleteSourcedProfileParams defines parameters for DeleteSourcedProfile.
 type DeleteSourcedProfileParams struct {
 	// CompanyID the company that a platform key acts for, a UUID; a company's key always acts for its own company
@@ -7022,7 +7067,7 @@ type ClientInterface interface {
 
 	// UpdateCandidateWithBody Change a candidate
 	//
-	// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`.
+	// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`, about the job that the candidate joins or else the first one.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -7031,7 +7076,7 @@ type ClientInterface interface {
 
 	// UpdateCandidate Change a candidate
 	//
-	// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`.
+	// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`, about the job that the candidate joins or else the first one.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -7460,7 +7505,7 @@ type ClientInterface interface {
 
 	// DeleteInterview Delete an interview
 	//
-	// An interview can be deleted in every status. A scheduled interview is canceled. A call in progress continues to its end, but produces no transcript, analysis or event.
+	// An interview can be deleted in every status. A scheduled interview is canceled. A call in progress continues to its end, but produces no transcript, analysis or event. The event is `interview.deleted`, with `interview.canceled` for a scheduled interview and `candidate.updated` for any other.
 	//
 	// Corresponds with DELETE /interviews/{id} (the `DeleteInterview` operationId).
 	DeleteInterview(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -7669,7 +7714,8 @@ type ClientInterface interface {
 	//
 	// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
 	// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
-	// 503. There are no prepaid credits, so 402 is never answered.
+	// 503. There are no prepaid credits, so 402 is never answered. A company may have 100 requests in progress; one
+	// more is answered with 429.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -7687,7 +7733,8 @@ type ClientInterface interface {
 	//
 	// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
 	// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
-	// 503. There are no prepaid credits, so 402 is never answered.
+	// 503. There are no prepaid credits, so 402 is never answered. A company may have 100 requests in progress; one
+	// more is answered with 429.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -7726,6 +7773,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /sourcing/enrich/{id}/results (the `GetEnrichmentResults` operationId).
 	GetEnrichmentResults(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteSourcedProfileByQuery Delete a sourced person by any id
+	//
+	// The same as `DELETE /sourcing/profiles/{id}`, for an id that has a slash.
+	//
+	// Corresponds with DELETE /sourcing/profiles (the `DeleteSourcedProfileByQuery` operationId).
+	DeleteSourcedProfileByQuery(ctx context.Context, params *DeleteSourcedProfileByQueryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteSourcedProfile Delete a sourced person
 	//
@@ -8412,7 +8466,7 @@ func (c *Client) GetCandidate(ctx context.Context, id ID, reqEditors ...RequestE
 
 // UpdateCandidateWithBody Change a candidate
 //
-// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`.
+// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`, about the job that the candidate joins or else the first one.
 //
 // Takes any type of body and a specified content type.
 //
@@ -8431,7 +8485,7 @@ func (c *Client) UpdateCandidateWithBody(ctx context.Context, id ID, contentType
 
 // UpdateCandidate Change a candidate
 //
-// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`.
+// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`, about the job that the candidate joins or else the first one.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -9220,7 +9274,7 @@ func (c *Client) CreateInterview(ctx context.Context, params *CreateInterviewPar
 
 // DeleteInterview Delete an interview
 //
-// An interview can be deleted in every status. A scheduled interview is canceled. A call in progress continues to its end, but produces no transcript, analysis or event.
+// An interview can be deleted in every status. A scheduled interview is canceled. A call in progress continues to its end, but produces no transcript, analysis or event. The event is `interview.deleted`, with `interview.canceled` for a scheduled interview and `candidate.updated` for any other.
 //
 // Corresponds with DELETE /interviews/{id} (the `DeleteInterview` operationId).
 func (c *Client) DeleteInterview(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -9649,7 +9703,8 @@ func (c *Client) FindReplay(ctx context.Context, rid string, reqEditors ...Reque
 //
 // A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
 // their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
-// 503. There are no prepaid credits, so 402 is never answered.
+// 503. There are no prepaid credits, so 402 is never answered. A company may have 100 requests in progress; one
+// more is answered with 429.
 //
 // Takes any type of body and a specified content type.
 //
@@ -9677,7 +9732,8 @@ func (c *Client) StartSourcingWithBody(ctx context.Context, params *StartSourcin
 //
 // A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
 // their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
-// 503. There are no prepaid credits, so 402 is never answered.
+// 503. There are no prepaid credits, so 402 is never answered. A company may have 100 requests in progress; one
+// more is answered with 429.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -9747,6 +9803,23 @@ func (c *Client) StartEnrichment(ctx context.Context, params *StartEnrichmentPar
 // Corresponds with GET /sourcing/enrich/{id}/results (the `GetEnrichmentResults` operationId).
 func (c *Client) GetEnrichmentResults(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetEnrichmentResultsRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteSourcedProfileByQuery Delete a sourced person by any id
+//
+// The same as `DELETE /sourcing/profiles/{id}`, for an id that has a slash.
+//
+// Corresponds with DELETE /sourcing/profiles (the `DeleteSourcedProfileByQuery` operationId).
+func (c *Client) DeleteSourcedProfileByQuery(ctx context.Context, params *DeleteSourcedProfileByQueryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteSourcedProfileByQueryRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -14338,6 +14411,68 @@ func NewGetEnrichmentResultsRequest(server string, id string) (*http.Request, er
 	return req, nil
 }
 
+// NewDeleteSourcedProfileByQueryRequest constructs an http.Request for the DeleteSourcedProfileByQuery method
+func NewDeleteSourcedProfileByQueryRequest(server string, params *DeleteSourcedProfileByQueryParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/sourcing/profiles")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.CompanyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "companyId", *params.CompanyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "profileId", params.ProfileID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewDeleteSourcedProfileRequest constructs an http.Request for the DeleteSourcedProfile method
 func NewDeleteSourcedProfileRequest(server string, id string, params *DeleteSourcedProfileParams) (*http.Request, error) {
 	var err error
@@ -15702,7 +15837,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateCandidateWithBodyWithResponse Change a candidate
 	//
-	// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`.
+	// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`, about the job that the candidate joins or else the first one.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -15711,7 +15846,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateCandidateWithResponse Change a candidate
 	//
-	// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`.
+	// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`, about the job that the candidate joins or else the first one.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -16182,7 +16317,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteInterviewWithResponse Delete an interview
 	//
-	// An interview can be deleted in every status. A scheduled interview is canceled. A call in progress continues to its end, but produces no transcript, analysis or event.
+	// An interview can be deleted in every status. A scheduled interview is canceled. A call in progress continues to its end, but produces no transcript, analysis or event. The event is `interview.deleted`, with `interview.canceled` for a scheduled interview and `candidate.updated` for any other.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -16411,7 +16546,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
 	// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
-	// 503. There are no prepaid credits, so 402 is never answered.
+	// 503. There are no prepaid credits, so 402 is never answered. A company may have 100 requests in progress; one
+	// more is answered with 429.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -16429,7 +16565,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
 	// their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
-	// 503. There are no prepaid credits, so 402 is never answered.
+	// 503. There are no prepaid credits, so 402 is never answered. A company may have 100 requests in progress; one
+	// more is answered with 429.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -16470,6 +16607,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /sourcing/enrich/{id}/results (the `GetEnrichmentResults` operationId).
 	GetEnrichmentResultsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetEnrichmentResultsResponse, error)
+
+	// DeleteSourcedProfileByQueryWithResponse Delete a sourced person by any id
+	//
+	// The same as `DELETE /sourcing/profiles/{id}`, for an id that has a slash.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /sourcing/profiles (the `DeleteSourcedProfileByQuery` operationId).
+	DeleteSourcedProfileByQueryWithResponse(ctx context.Context, params *DeleteSourcedProfileByQueryParams, reqEditors ...RequestEditorFn) (*DeleteSourcedProfileByQueryResponse, error)
 
 	// DeleteSourcedProfileWithResponse Delete a sourced person
 	//
@@ -22851,6 +22997,89 @@ func (r GetEnrichmentResultsResponse) ContentType() string {
 	return ""
 }
 
+// DeleteSourcedProfileByQueryResponse429Headers the declared response headers of an HTTP 429 response for DeleteSourcedProfileByQuery
+type DeleteSourcedProfileByQueryResponse429Headers struct {
+	RetryAfter *int
+}
+
+type DeleteSourcedProfileByQueryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		Data    DeleteSourcedProfileByQuery200JSONResponseBodyData    `json:"data"`
+		Error   any                                                   `json:"error"`
+		Success DeleteSourcedProfileByQuery200JSONResponseBodySuccess `json:"success"`
+
+		// Timestamp time of the answer
+		Timestamp time.Time `json:"timestamp"`
+	}
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *Limited
+	// JSON4XX the response for an HTTP 4XX `application/json` response
+	JSON4XX *Error
+	// JSON5XX the response for an HTTP 5XX `application/json` response
+	JSON5XX *Error
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *DeleteSourcedProfileByQueryResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteSourcedProfileByQueryResponse) GetJSON200() *struct {
+	Data    DeleteSourcedProfileByQuery200JSONResponseBodyData    `json:"data"`
+	Error   any                                                   `json:"error"`
+	Success DeleteSourcedProfileByQuery200JSONResponseBodySuccess `json:"success"`
+
+	// Timestamp time of the answer
+	Timestamp time.Time `json:"timestamp"`
+} {
+	return r.JSON200
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r DeleteSourcedProfileByQueryResponse) GetJSON429() *Limited {
+	return r.JSON429
+}
+
+// GetJSON4XX returns the response for an HTTP 4XX `application/json` response
+func (r DeleteSourcedProfileByQueryResponse) GetJSON4XX() *Error {
+	return r.JSON4XX
+}
+
+// GetJSON5XX returns the response for an HTTP 5XX `application/json` response
+func (r DeleteSourcedProfileByQueryResponse) GetJSON5XX() *Error {
+	return r.JSON5XX
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteSourcedProfileByQueryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteSourcedProfileByQueryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteSourcedProfileByQueryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteSourcedProfileByQueryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // DeleteSourcedProfileResponse429Headers the declared response headers of an HTTP 429 response for DeleteSourcedProfile
 type DeleteSourcedProfileResponse429Headers struct {
 	RetryAfter *int
@@ -25292,7 +25521,7 @@ func (c *ClientWithResponses) GetCandidateWithResponse(ctx context.Context, id I
 
 // UpdateCandidateWithBodyWithResponse Change a candidate
 //
-// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`.
+// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`, about the job that the candidate joins or else the first one.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -25307,7 +25536,7 @@ func (c *ClientWithResponses) UpdateCandidateWithBodyWithResponse(ctx context.Co
 
 // UpdateCandidateWithResponse Change a candidate
 //
-// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`.
+// Omitted fields stay unchanged. `jobIds` replaces all jobs. `jobId` alone moves that job to the front and keeps the others. The event is `candidate.updated`, about the job that the candidate joins or else the first one.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -25994,7 +26223,7 @@ func (c *ClientWithResponses) CreateInterviewWithResponse(ctx context.Context, p
 
 // DeleteInterviewWithResponse Delete an interview
 //
-// An interview can be deleted in every status. A scheduled interview is canceled. A call in progress continues to its end, but produces no transcript, analysis or event.
+// An interview can be deleted in every status. A scheduled interview is canceled. A call in progress continues to its end, but produces no transcript, analysis or event. The event is `interview.deleted`, with `interview.canceled` for a scheduled interview and `candidate.updated` for any other.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -26355,7 +26584,8 @@ func (c *ClientWithResponses) FindReplayWithResponse(ctx context.Context, rid st
 //
 // A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
 // their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
-// 503. There are no prepaid credits, so 402 is never answered.
+// 503. There are no prepaid credits, so 402 is never answered. A company may have 100 requests in progress; one
+// more is answered with 429.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -26379,7 +26609,8 @@ func (c *ClientWithResponses) StartSourcingWithBodyWithResponse(ctx context.Cont
 //
 // A request fails after `sourcing.timeout`, 15 minutes unless the operator configures another time. Requests and
 // their candidates are deleted after the retention of events (30 days by default). Without a service the answer is
-// 503. There are no prepaid credits, so 402 is never answered.
+// 503. There are no prepaid credits, so 402 is never answered. A company may have 100 requests in progress; one
+// more is answered with 429.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -26443,6 +26674,21 @@ func (c *ClientWithResponses) GetEnrichmentResultsWithResponse(ctx context.Conte
 		return nil, err
 	}
 	return ParseGetEnrichmentResultsResponse(rsp)
+}
+
+// DeleteSourcedProfileByQueryWithResponse Delete a sourced person by any id
+//
+// The same as `DELETE /sourcing/profiles/{id}`, for an id that has a slash.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /sourcing/profiles (the `DeleteSourcedProfileByQuery` operationId).
+func (c *ClientWithResponses) DeleteSourcedProfileByQueryWithResponse(ctx context.Context, params *DeleteSourcedProfileByQueryParams, reqEditors ...RequestEditorFn) (*DeleteSourcedProfileByQueryResponse, error) {
+	rsp, err := c.DeleteSourcedProfileByQuery(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteSourcedProfileByQueryResponse(rsp)
 }
 
 // DeleteSourcedProfileWithResponse Delete a sourced person
@@ -31638,6 +31884,73 @@ func ParseGetEnrichmentResultsResponse(rsp *http.Response) (*GetEnrichmentResult
 	switch {
 	case rsp.StatusCode == 429:
 		var headers GetEnrichmentResultsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteSourcedProfileByQueryResponse parses an HTTP response from a DeleteSourcedProfileByQueryWithResponse call
+func ParseDeleteSourcedProfileByQueryResponse(rsp *http.Response) (*DeleteSourcedProfileByQueryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteSourcedProfileByQueryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			Data    DeleteSourcedProfileByQuery200JSONResponseBodyData    `json:"data"`
+			Error   any                                                   `json:"error"`
+			Success DeleteSourcedProfileByQuery200JSONResponseBodySuccess `json:"success"`
+
+			// Timestamp time of the answer
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Limited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 4:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON4XX = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode/100 == 5:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON5XX = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers DeleteSourcedProfileByQueryResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

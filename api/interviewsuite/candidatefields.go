@@ -28,17 +28,18 @@ type candidateInput struct {
 	PartnerData surface.Opt[json.RawMessage] `json:"partner_data" validate:"omitempty,metadata" null:"ok"`
 }
 
-// complete refuses a new candidate that lacks a required field.
+// complete refuses a new candidate that lacks required fields.
 func (in *candidateInput) complete() error {
+	var faults []error
 	for _, f := range in.required(&db.Candidate{}) {
 		switch {
 		case !f.sent.Set:
-			return surface.Missing(f.name)
+			faults = append(faults, surface.Missing(f.name))
 		case f.sent.Value == "":
-			return blank(f.name)
+			faults = append(faults, blank(f.name))
 		}
 	}
-	return nil
+	return surface.Faults(faults...)
 }
 
 type requiredField struct {
@@ -59,12 +60,13 @@ func (in *candidateInput) required(c *db.Candidate) []requiredField {
 // checkNotEmptied refuses to empty a required field. A candidate of another surface may lack the field; a client that
 // echoes it empty is accepted.
 func (in *candidateInput) checkNotEmptied(c *db.Candidate) error {
+	var faults []error
 	for _, f := range in.required(c) {
 		if f.sent.Set && f.sent.Value == "" && f.current != "" {
-			return blank(f.name)
+			faults = append(faults, blank(f.name))
 		}
 	}
-	return nil
+	return surface.Faults(faults...)
 }
 
 // blank refuses an empty text with the framework's message.

@@ -50,6 +50,8 @@ func TestReferenceCandidates(t *testing.T) {
 				delete(body, field)
 				refusedField(b.Do("POST", list, body), field, "This field is required.")
 			}
+			all := b.Do("POST", list, object{"last_name": ""}).Is(http.StatusBadRequest)
+			require.Len(b.T, all, 3, "every field has its sentence: %v", all)
 			refusedField(b.Do("POST", list, ada(object{"email": "no address"})), "email")
 			refusedField(b.Do("POST", list, ada(object{"gender": "x"})), "gender")
 			require.Empty(b.T, objects(b.T, b.Do("GET", list, nil)), "nothing half-made")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -46,6 +47,29 @@ func (s *Core) Idempotency(
 	return &delivery.Idempotency{
 		APIKey: Caller(c).Key.ID, Key: key, RequestHash: s.requestHash(c, raw), Answer: answer,
 	}
+}
+
+// Repeated answers a request whose Idempotency-Key has an answer, as Once does, and reports whether it did. It is for a
+// request with work before its transaction, which a repetition must not do again.
+func (s *Core) Repeated(c *gin.Context, raw []byte) (answered bool, err error) {
+	key, apiKey := c.GetHeader(IdempotencyHeader), Caller(c).Key.ID
+	if key == "" {
+		return false, nil
+	}
+	a, err := db.FindIdempotentAnswer(c.Request.Context(), s.DB, apiKey, key)
+	if errors.Is(err, pg.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	body, err := s.keptAnswer(a, apiKey, key, s.requestHash(c, raw))
+	if err != nil {
+		return false, err
+	}
+	c.Header(replayedHeader, "true")
+	RespondJSON(c, a.StatusCode, body)
+	return true, nil
 }
 
 // OnceSealed is Once for an answer that has a secret: it is stored encrypted.

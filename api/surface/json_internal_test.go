@@ -8,6 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// maxDepth is that of package pg.
+const maxDepth = 64
+
 func TestCheckJSON(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{

@@ -35,15 +35,15 @@ func (s *server) addCandidate(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := in.check(time.Now().UTC()); err != nil {
-		return err
-	}
 	if in.invites() {
 		if err := surface.RequireScope(c, "write:interviews"); err != nil {
 			return err
 		}
 	}
 	return s.Once(c, raw, func(ctx context.Context, tx bun.Tx) (int, any, error) {
+		if err := in.check(time.Now().UTC()); err != nil { // a repeated request may come after the invitation's end
+			return 0, nil, err
+		}
 		invitation, err := s.invite(ctx, tx, position.ID, &in)
 		if err != nil {
 			return 0, nil, err

@@ -12,6 +12,7 @@ import (
 
 	"greenroom/api/apitest"
 	"greenroom/db"
+	"greenroom/db/catalog"
 	"greenroom/db/pg"
 )
 
@@ -60,11 +61,11 @@ func TestSamePersonIsOneCandidate(t *testing.T) {
 		require.NotEqual(t, first["interviewId"], got["interviewId"])
 		require.Len(t, b.items(candidatesOf(other)), 1)
 	})
-	t.Run("is_added_without_an_event_when_nobody_is_invited_or_created", func(t *testing.T) {
+	t.Run("is_added_without_an_event_of_this_contract_when_nobody_is_invited_or_created", func(t *testing.T) {
 		other := b.position()
 		before := b.events()
 		b.Do("POST", candidatesOf(other), ada(object{"invite": false})).Is(http.StatusCreated)
-		require.Equal(t, before, b.events())
+		require.Equal(t, append(before, catalog.CandidateUpdated), b.events(), "which the interview suite has")
 	})
 	t.Run("another_company_has_its_own", func(t *testing.T) {
 		theirs := b.As(b.OtherKey, "POST", positions, object{"title": "Cook"}).Is(http.StatusCreated)

@@ -99,7 +99,7 @@ func RecordAttempt(ctx context.Context, db bun.IDB, r AttemptRecord) (opened boo
 func recordAttempt(ctx context.Context, db bun.IDB, r AttemptRecord) (c attemptChanges, err error) {
 	a := r.Attempt
 	query := attemptSQL
-	if a.Outcome == OutcomeFailed {
+	if a.Outcome == OutcomeFailed || a.Outcome == OutcomeGone {
 		query = lastAttemptSQL
 	}
 	var queued bool

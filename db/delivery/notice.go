@@ -273,11 +273,20 @@ SELECT * FROM n ORDER BY created_at, event_id`, w.ID, noticesAtOnce).Scan(ctx, &
 }
 
 // TakeNoticeLetter locks the letter that waits the longest until the transaction ends, so that no other process sends
-// it. found is false when none is due. A letter whose address is no longer one of the company's is not wanted.
-func TakeNoticeLetter(ctx context.Context, tx bun.Tx) (l *NoticeLetter, wanted, found bool, err error) {
+// it. Letters of companies with one that has failed come after those of the others: an address at which the server
+// hangs delays its own company. Letters of the companies in except, uuid.Nil being the platform, are left out. found is
+// false when none is due. A letter whose address is no longer one of the company's is not wanted.
+func TakeNoticeLetter(
+	ctx context.Context, tx bun.Tx, except ...uuid.UUID,
+) (l *NoticeLetter, wanted, found bool, err error) {
 	l = new(NoticeLetter)
-	err = tx.NewSelect().Model(l).Where("l.next_at <= now()").Order("l.next_at").Limit(1).
-		For("UPDATE SKIP LOCKED").Scan(ctx)
+	q := tx.NewSelect().Model(l).Where("l.next_at <= now()").
+		OrderExpr(`EXISTS (SELECT FROM notice_letters o WHERE o.next_at IS NOT NULL AND o.attempts > 0
+			AND o.company_id IS NOT DISTINCT FROM l.company_id), l.next_at`).Limit(1).For("UPDATE OF l SKIP LOCKED")
+	if len(except) > 0 {
+		q = q.Where("COALESCE(l.company_id, ?) NOT IN (?)", uuid.Nil, bun.List(except))
+	}
+	err = q.Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, false, nil
 	}

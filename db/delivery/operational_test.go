@@ -231,18 +231,19 @@ func TestDisabledAndOtherEvents(t *testing.T) {
 	for _, q := range b.take() { // two deliveries, two answers 410
 		b.attempt(q, delivery.OutcomeGone)
 	}
-	require.Equal(t, []string{catalog.WebhookDisabled}, b.told())
+	require.Len(t, b.told(catalog.DeliveryExhausted), 2, "410 ends a delivery")
+	require.Len(t, b.told(), 3)
 	require.Equal(t, "gone", b.lastTold(catalog.WebhookDisabled)["cause"])
 	update(false, false)
 	update(true, false)
-	require.Len(t, b.told(), 1, "it was inactive already")
+	require.Len(t, b.told(), 3, "it was inactive already")
 	update(false, false)
 	update(false, true)
 	require.Equal(t, "company", b.lastTold(catalog.WebhookDisabled)["cause"])
 	update(true, false)
 	update(false, true)
 	require.Equal(t, "operator", b.lastTold(catalog.WebhookDisabled)["cause"])
-	require.Len(t, b.told(), 3)
+	require.Len(t, b.told(), 5)
 
 	b.tx(func(tx bun.Tx) error {
 		_, err := delivery.RotateSecret(b.ctx, tx, b.hook.ID, delivery.SealedSecret{Secret: []byte("next")}, time.Hour,
@@ -264,8 +265,8 @@ func TestDisabledAndOtherEvents(t *testing.T) {
 	require.Equal(t, "completed", b.lastTold(catalog.ReplayFinished)["state"])
 	b.tx(func(tx bun.Tx) error { _, err := delivery.CancelReplay(b.ctx, tx, canceled.ID); return err })
 	require.Equal(t, "canceled", b.lastTold(catalog.ReplayFinished)["state"])
-	require.Len(t, b.told(), 6)
-	b.requireDelivered(watcher, 6)
+	require.Len(t, b.told(), 8)
+	b.requireDelivered(watcher, 8)
 }
 
 // TestCircuitSpan: a burst of failures opens no circuit, and the first failure after the span does.

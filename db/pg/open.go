@@ -81,7 +81,7 @@ func Open(ctx context.Context, o Options) (*bun.DB, error) {
 		planEach.Store(true)
 	}
 	// A column that a newer version added must not stop this one while the two run side by side.
-	return bun.NewDB(sqldb, pgdialect.New(), bun.WithDiscardUnknownColumns()), nil
+	return bun.NewDB(sqldb, dialect{pgdialect.New()}, bun.WithDiscardUnknownColumns()), nil
 }
 
 // RefusesParameters reports whether a pooler refused the connection because of a parameter that Open sets.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -82,5 +83,21 @@ func (p *Past) sourcingCases() []Case {
 			page, err := db.EraseProfiles(ctx, tx, p.Company[0], uuid.Nil, nobody, batch)
 			return enough("looked at", page.Looked, batch, err)
 		}},
+		{Name: "erasure, page of requests", Rows: 2*batch + 10, Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+			page, err := db.EraseRuns(ctx, tx, p.Company[0], uuid.Nil, nobody, batch)
+			return enough("looked at", page.Looked, batch, err)
+		}},
+		{
+			Name: "service runs, in progress",
+			Rows: db.MostRuns + 10,
+			Run: func(ctx context.Context, tx bun.Tx, _ *bun.DB) error {
+				s, _ := p.nextCompany()
+				err := db.CheckRuns(ctx, tx, *s.Company)
+				if errors.Is(err, db.ErrTooManyRuns) {
+					return nil
+				}
+				return err
+			},
+		},
 	}
 }

@@ -240,6 +240,28 @@ func TestExamine_finds_planted_faults(t *testing.T) {
 			func(p *patient) { p.options.Config.SMTP.URL = "smtp://u:geheim@" + p.closed() },
 			"mail", doctor.Problem, "refused", "GREENROOM_SMTP_URL",
 		},
+		"a_webhook_to_mail_about_without_a_mail_server": {
+			func(p *patient) {
+				p.hook("https://a.example/", p.box)
+				p.exec("UPDATE webhooks SET notify_email = 'ops@acme.example'")
+			},
+			"mail", doctor.Warning, "1 webhooks and 0 companies have a notifyEmail", "GREENROOM_SMTP_URL",
+		},
+		"a_company_to_mail_without_a_mail_server": {
+			func(p *patient) {
+				p.exec("INSERT INTO companies (id, name, notify_email) VALUES (?, 'Acme', 'ops@acme.example')", pg.NewID())
+			},
+			"mail", doctor.Warning, "0 webhooks and 1 companies have a notifyEmail", "or remove the addresses",
+		},
+		"a_user_to_invite_without_a_mail_server": {
+			func(p *patient) {
+				company := pg.NewID()
+				p.exec("INSERT INTO companies (id, name) VALUES (?, 'Acme')", company)
+				p.exec(`INSERT INTO staff (id, company_id, username, email, account_type, invite_mail)
+					VALUES (?, ?, 'ada', 'ada@acme.example', 'admin', true)`, pg.NewID(), company)
+			},
+			"mail", doctor.Warning, "wait to be mailed", "GREENROOM_SMTP_FROM",
+		},
 		"uploads_without_a_directory": {
 			func(p *patient) {
 				p.options.Config.Media.Dir = filepath.Join(p.TempDir(), "media")

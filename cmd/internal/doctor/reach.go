@@ -16,6 +16,7 @@ import (
 	"greenroom/api/media"
 	"greenroom/cmd/internal/admin"
 	"greenroom/cmd/internal/service"
+	"greenroom/db"
 	"greenroom/db/delivery"
 	"greenroom/db/pg"
 )
@@ -96,7 +97,7 @@ func receiverCure(kind webhook.ErrorKind, hook admin.ID) string {
 func (e *examination) mail(ctx context.Context) {
 	const check = "mail"
 	if e.Config.SMTP.URL == "" {
-		e.skip(check, "smtp.url is not set: no invitation is mailed, and nothing to a notifyEmail")
+		e.withoutMail(ctx, check)
 		return
 	}
 	server, err := service.MailServer(e.Config)
@@ -109,6 +110,31 @@ func (e *examination) mail(ctx context.Context) {
 		return
 	}
 	e.ok(check, "the server answers")
+}
+
+// withoutMail warns of mail that is wanted while no server is set.
+func (e *examination) withoutMail(ctx context.Context, check string) {
+	const unset = "smtp.url is not set"
+	if !e.migrated {
+		e.skip(check, unset+": no invitation is mailed, and nothing to a notifyEmail")
+		return
+	}
+	wanted, err := db.WantsMail(ctx, e.db)
+	if err != nil {
+		e.problem(check, "see PostgreSQL's log", "%s", oneLine(err))
+		return
+	}
+	const cure = "set GREENROOM_SMTP_URL and GREENROOM_SMTP_FROM for API and workers"
+	if wanted.Webhooks+wanted.Companies > 0 {
+		e.warn(check, cure+", or remove the addresses", "%s, and %d webhooks and %d companies have a notifyEmail: nothing "+
+			"is mailed to them", unset, wanted.Webhooks, wanted.Companies)
+	}
+	if wanted.Invitations || wanted.Activations {
+		e.warn(check, cure, "%s, and invitations of candidates or users wait to be mailed", unset)
+	}
+	if wanted == (db.MailWanted{}) {
+		e.skip(check, unset+": no invitation is mailed, and nothing to a notifyEmail")
+	}
 }
 
 // media stores a file and deletes it. It makes no directory: as another user's, it would keep the API out.

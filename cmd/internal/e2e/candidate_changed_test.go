@@ -84,6 +84,8 @@ func TestCandidateChanged(t *testing.T) {
 	canceled := candidate("eve", nil)
 	s.must(http.MethodPost, "/interviews/"+interviewOf(canceled)+"/cancel", nil)
 	require.Equal(t, "canceled", changed(canceled, 2)["status"])
+	s.must(http.MethodDelete, "/interviews/"+interviewOf(canceled), nil)
+	require.Equal(t, "created", changed(canceled, 3)["status"], "the interview is gone")
 
 	stopped := candidate("max", nil)
 	open(stopped)
@@ -91,7 +93,7 @@ func TestCandidateChanged(t *testing.T) {
 	require.Equal(t, "canceled", changed(stopped, 3)["status"])
 
 	require.Equal(t, "expired", changed(late, 2)["status"])
-	require.Equal(t, 10, r.count(), "one event for each change")
+	require.Equal(t, 11, r.count(), "one event for each change")
 	for _, got := range r.all() {
 		require.Equal(t, "candidate_changed", got.Body.Event)
 	}

@@ -9,6 +9,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"greenroom/activities/webhook"
 )
@@ -110,6 +111,26 @@ func TestRetryOnRequestMakesTheAttemptNowAndReplaysAnEndedDelivery(t *testing.T)
 	s.eventually(func() bool { return r.count() == 4 }, "an ended one is sent again")
 	require.Equal(t, id, r.all()[3].ID(), "with the same id")
 	require.Equal(t, r.all()[0].Raw, r.all()[3].Raw, "and the same bytes")
+}
+
+// TestReplayDeliveryInTemporal: an operator starts the workflow in the Temporal UI, and the delivery is sent again.
+func TestReplayDeliveryInTemporal(t *testing.T) {
+	s := setup(t)
+	r := listen(t, nil)
+	w := s.webhook(r, "standard", "interview.started")
+	s.publish("interview.started", 1)
+	s.eventually(func() bool { return s.statuses(w["id"])["succeeded"] == 1 }, "it is delivered")
+	id := r.all()[0].ID()
+	run, err := s.temporal().ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+		ID: "by-hand:" + id, TaskQueue: s.cfg.Temporal.TaskQueue,
+	}, "ReplayDelivery", map[string]string{"deliveryId": id})
+	require.NoError(t, err)
+	var sent map[string]string
+	require.NoError(t, run.Get(t.Context(), &sent))
+	require.Equal(t, "delivery:"+id+":1", sent["workflowId"])
+	s.eventually(func() bool { return r.count() == 2 }, "it arrives again")
+	require.Equal(t, id, r.all()[1].ID())
+	s.record("ReplayDelivery-by_hand", run.GetID())
 }
 
 func TestDeletingAWebhookCancels(t *testing.T) {

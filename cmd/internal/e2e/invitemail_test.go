@@ -102,6 +102,9 @@ func TestActivationByMail(t *testing.T) {
 	require.Contains(t, mail, "eva@mail.test")
 	link := regexp.MustCompile(`http://\S+/cfev3/activate/[0-9a-f]{32}`).FindString(mail)
 	require.Equal(t, s.url+"/cfev3/activate/"+eva["activation_key"].(string), link)
+	var staff string
+	require.NoError(t, s.db.NewRaw("SELECT id FROM staff WHERE username = 'eva'").Scan(t.Context(), &staff))
+	s.record("InviteStaff-mailed", "invite-staff:"+staff)
 	resp, err := http.PostForm(link, url.Values{"password": {"correct horse"}})
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())

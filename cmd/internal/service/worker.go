@@ -257,11 +257,13 @@ func dispatchOptions(
 // Sizes of a worker process. The sticky cache holds the workflows that wait; each costs some 30 KiB, so 2,000 keep
 // the process near 150 MiB. An attempt by an activity of its own holds a slot of Temporal's worker. Those that wait for
 // a receiver are bounded by singleAttempts, which inflight divides among companies; the other slots are for attempts
-// that find no place and end at once. So attempts at receivers that hang never fill the slots.
+// that find no place and end at once. So attempts at receivers that hang never fill the slots. The other activities
+// have activitySlots: the external services take at most activities.OutsidePlaces each, 768 together.
 const (
 	stickyWorkflows = 2000
 	singleAttempts  = 256
 	attemptSlots    = singleAttempts + 64
+	activitySlots   = 1000
 	taskPollers     = 4
 )
 
@@ -285,8 +287,9 @@ func runWorker(
 	fatal := make(chan error, 2) // one from each worker
 	died := func(err error) { fatal <- err }
 	fast := worker.New(c, cfg.Temporal.TaskQueue, worker.Options{
-		MaxConcurrentLocalActivityExecutionSize: attemptSlots, MaxConcurrentWorkflowTaskPollers: taskPollers,
-		WorkerStopTimeout: stopTimeout, DeploymentOptions: deployment(cfg.Worker), OnFatalError: died,
+		MaxConcurrentLocalActivityExecutionSize: attemptSlots, MaxConcurrentActivityExecutionSize: activitySlots,
+		MaxConcurrentWorkflowTaskPollers: taskPollers,
+		WorkerStopTimeout:                stopTimeout, DeploymentOptions: deployment(cfg.Worker), OnFatalError: died,
 		Interceptors: []interceptor.WorkerInterceptor{workflows.OwnIDs()},
 	})
 	slow := worker.New(c, workflows.SlowTaskQueue(cfg.Temporal.TaskQueue), worker.Options{

@@ -45,8 +45,9 @@ const (
 // after the commit of its events. No goroutine runs while no submission waits, so there is nothing to close.
 //
 // A submission that is large by itself, or whose events have many deliveries (known from earlier events of their
-// types), does not share a group: it would delay the other callers. Large submissions have a queue and transactions of
-// their own, one at a time for each company. One that has waited for largeWait fails with context.DeadlineExceeded.
+// types) or filters that take long, does not share a group: it would delay the other callers. Large submissions have a
+// queue and transactions of their own, one at a time for each company. One that has waited for largeWait fails with
+// context.DeadlineExceeded.
 //
 // Submissions are independent: one whose preconditions fail is left out, and when the database refuses a group, each
 // submission is tried alone.
@@ -99,7 +100,7 @@ func (g *EventGroup) Record(ctx context.Context, s Submission) (deliveries []int
 	ctx, span := startPublish(ctx, s.Events)
 	defer func() { endPublish(span, s.Events, err) }()
 	setOrigin(ctx, s.Events)
-	if len(s.Events) > 1 { // the assumed fan-out of many events would be large
+	if g.fanOuts.uncertain(s.Events) {
 		if err := g.fanOuts.lookUp(ctx, s.Events); err != nil {
 			return nil, err
 		}
@@ -216,11 +217,12 @@ func (g *EventGroup) startLarge() {
 	}
 }
 
-// load is what a submission or a group costs.
+// load is what a submission or a group costs. bytes are those of data that are stored and that filters read.
 type load struct{ events, bytes, deliveries int }
 
 func (g *EventGroup) loadOf(s *Submission) load {
-	return load{len(s.Events), s.bytes(), g.fanOuts.estimate(s.Events)}
+	deliveries, filtered := g.fanOuts.estimate(s.Events)
+	return load{len(s.Events), s.bytes() + filtered, deliveries}
 }
 
 func (l load) plus(other load) load {
@@ -290,7 +292,13 @@ func (g *EventGroup) insert(members []*member, limit time.Duration) (err error) 
 	for i, m := range members {
 		ss[i] = m.Submission
 	}
+	began := time.Now()
 	results, err := g.record(ctx, ss)
+	if time.Since(began) > slowGroup {
+		for _, m := range members {
+			g.fanOuts.tookLong(m.Events)
+		}
+	}
 	if err != nil {
 		return err
 	}

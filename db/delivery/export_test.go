@@ -66,7 +66,14 @@ func (g *EventGroup) Estimate(ctx context.Context, events []*Event) (int, error)
 	if err := g.fanOuts.lookUp(ctx, events); err != nil {
 		return 0, err
 	}
-	return g.fanOuts.estimate(events), nil
+	n, _ := g.fanOuts.estimate(events)
+	return n, nil
+}
+
+// Filtered returns the estimated bytes of data that the filters of the events' webhooks read.
+func (g *EventGroup) Filtered(events []*Event) int {
+	_, n := g.fanOuts.estimate(events)
+	return n
 }
 
 // Store stores submissions in a transaction, as a group does, and returns how many it left out.

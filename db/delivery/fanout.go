@@ -20,15 +20,20 @@ const (
 	fanOutFor = time.Minute
 	// maxFanOuts limits the memory use; an entry takes some 100 bytes.
 	maxFanOuts = 20_000
+	// lookUpBytes is the data from which on a single event's filters are looked up before it is stored.
+	lookUpBytes = 4 << 10
+	// slowGroup is the time of a group after which the filters of its companies are looked up: most take milliseconds.
+	slowGroup = 250 * time.Millisecond
 )
 
-// fanOuts estimates the number of deliveries of an event, before it is stored, from those of earlier events. A wrong
-// estimate makes a group larger or smaller; it loses nothing.
+// fanOuts estimates the work of an event, before it is stored: the deliveries from those of earlier events, and the
+// filters from a look at the webhooks. A wrong estimate makes a group larger or smaller; it loses nothing.
 type fanOuts struct {
 	db *bun.DB
 
 	mu       sync.Mutex
 	observed map[fanOutKey]fanOut
+	slow     map[uuid.UUID]time.Time // when the company was in a group that took long
 }
 
 type fanOutKey struct {
@@ -39,9 +44,14 @@ type fanOutKey struct {
 type fanOut struct {
 	deliveries int
 	at         time.Time
+	// filters is how often the filters read an event's data, about: once, and once for each condition.
+	filters int
+	looked  time.Time
 }
 
-func newFanOuts(db *bun.DB) *fanOuts { return &fanOuts{db: db, observed: map[fanOutKey]fanOut{}} }
+func newFanOuts(db *bun.DB) *fanOuts {
+	return &fanOuts{db: db, observed: map[fanOutKey]fanOut{}, slow: map[uuid.UUID]time.Time{}}
+}
 
 func fanOutKeyOf(e *Event) fanOutKey {
 	key := fanOutKey{eventType: e.Type}
@@ -51,8 +61,8 @@ func fanOutKeyOf(e *Event) fanOutKey {
 	return key
 }
 
-// estimate returns the number of deliveries of the events.
-func (f *fanOuts) estimate(events []*Event) (n int) {
+// estimate returns the number of deliveries of the events, and the bytes of data that filters read.
+func (f *fanOuts) estimate(events []*Event) (n, filtered int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, e := range events {
@@ -61,8 +71,32 @@ func (f *fanOuts) estimate(events []*Event) (n int) {
 			o.deliveries = max(o.deliveries, assumedFanOut)
 		}
 		n += o.deliveries
+		filtered += o.filters * len(e.Data)
 	}
-	return n
+	return n, filtered
+}
+
+// uncertain reports whether the webhooks of the events must be looked up: what is assumed of many events would be
+// large, and filters of much data, or those that made a group slow, may take seconds.
+func (f *fanOuts) uncertain(events []*Event) bool {
+	if len(events) != 1 || len(events[0].Data) > lookUpBytes {
+		return true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Since(f.slow[fanOutKeyOf(events[0]).company]) < fanOutFor
+}
+
+// tookLong notes that a group with the events did.
+func (f *fanOuts) tookLong(events []*Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.slow) >= maxFanOuts {
+		clear(f.slow)
+	}
+	for _, e := range events {
+		f.slow[fanOutKeyOf(e).company] = time.Now()
+	}
 }
 
 // observe notes the number of deliveries of each event.
@@ -71,7 +105,10 @@ func (f *fanOuts) observe(events []*Event, deliveries []int) {
 	defer f.mu.Unlock()
 	now := time.Now()
 	for i, e := range events {
-		f.set(fanOutKeyOf(e), fanOut{deliveries[i], now})
+		key := fanOutKeyOf(e)
+		o := f.observed[key]
+		o.deliveries, o.at = deliveries[i], now
+		f.set(key, o)
 	}
 }
 
@@ -82,12 +119,12 @@ func (f *fanOuts) set(key fanOutKey, o fanOut) {
 	f.observed[key] = o
 }
 
-// lookUp reads the fan-outs of the events that estimate would have to assume.
+// lookUp reads the fan-outs of the events whose webhooks were not looked up within fanOutFor.
 func (f *fanOuts) lookUp(ctx context.Context, events []*Event) error {
 	unknown := map[fanOutKey]bool{}
 	f.mu.Lock()
 	for _, e := range events {
-		if key := fanOutKeyOf(e); time.Since(f.observed[key].at) > fanOutFor {
+		if key := fanOutKeyOf(e); time.Since(f.observed[key].looked) > fanOutFor {
 			unknown[key] = true
 		}
 	}
@@ -108,8 +145,8 @@ func (f *fanOuts) lookUp(ctx context.Context, events []*Event) error {
 	}
 	defer func() { _ = rows.Close() }() // rows.Err reports its error
 	for rows.Next() {
-		key, o := fanOutKey{}, fanOut{at: now}
-		if err := rows.Scan(&key.company, &key.eventType, &o.deliveries); err != nil {
+		key, o := fanOutKey{}, fanOut{at: now, looked: now}
+		if err := rows.Scan(&key.company, &key.eventType, &o.deliveries, &o.filters); err != nil {
 			return fmt.Errorf("read fan-out: %w", err)
 		}
 		f.mu.Lock()
@@ -122,21 +159,22 @@ func (f *fanOuts) lookUp(ctx context.Context, events []*Event) error {
 	return nil
 }
 
-// fanOutSQL counts the webhooks that insertEventsSQL finds for an event without a job.
+// fanOutSQL counts the webhooks that insertEventsSQL finds for an event without a job, and the readings of their
+// filters: a condition takes some 32 bytes of a path.
 var fanOutSQL = pg.Named(`
 WITH platform AS MATERIALIZED (
-  SELECT w.events FROM webhooks w
+  SELECT w.events, w.filter_path FROM webhooks w
   WHERE w.company_id IS NULL AND w.owner_company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
 )
-SELECT e.company_id, e.type, (
-    SELECT count(*) FROM webhooks w
-    WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active AND w.set_id IS NULL
-      AND w.events && ` + typeNames("e.type") + `
-  ) + (
-    SELECT count(*) FROM webhooks w
-    WHERE w.owner_company_id = e.company_id AND w.company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
-      AND w.events && ` + typeNames("e.type") + `
-  ) + (
-    SELECT count(*) FROM platform p WHERE p.events && ` + typeNames("e.type") + `
-  )
-FROM unnest(@companies::uuid[], @types::text[]) AS e (company_id, type)`)
+SELECT e.company_id, e.type, count(w.events), COALESCE(sum(1 + octet_length(w.filter_path::text) / 32), 0)
+FROM unnest(@companies::uuid[], @types::text[]) AS e (company_id, type)
+LEFT JOIN LATERAL (
+  SELECT w.events, w.filter_path FROM webhooks w
+  WHERE w.company_id = e.company_id AND w.deleted_at IS NULL AND w.is_active AND w.set_id IS NULL
+  UNION ALL
+  SELECT w.events, w.filter_path FROM webhooks w
+  WHERE w.owner_company_id = e.company_id AND w.company_id IS NULL AND w.deleted_at IS NULL AND w.is_active
+  UNION ALL
+  SELECT p.events, p.filter_path FROM platform p
+) w ON w.events && ` + typeNames("e.type") + `
+GROUP BY e.company_id, e.type`)

@@ -2,13 +2,16 @@ package delivery_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"greenroom/db/catalog"
 	"greenroom/db/delivery"
@@ -29,6 +32,29 @@ func (b *bundle) hooks(n int, eventType string) {
 	b.exec(`INSERT INTO webhooks (id, company_id, owner_company_id, profile, url, events, max_retries, timeout_ms, secret)
 		SELECT uuid_v7(), ?0, ?0, 'standard', 'https://x.test', ARRAY[?1], 3, 1000, '' FROM generate_series(1, ?2)`,
 		b.company, eventType, n)
+}
+
+// filterHooks gives all webhooks for job.created a filter of n conditions that nothing matches.
+func (b *bundle) filterHooks(n int) {
+	b.t.Helper()
+	conditions := make([]string, n)
+	for i := range conditions {
+		conditions[i] = fmt.Sprintf(`{"data": {"field%d": "no"}}`, i)
+	}
+	path, err := delivery.CompileFilter(json.RawMessage(`{"$or": [` + strings.Join(conditions, ", ") + `]}`))
+	require.NoError(b.t, err)
+	b.exec(
+		"UPDATE webhooks SET filter_path = ?::jsonpath WHERE events = ?",
+		path,
+		pgdialect.Array([]string{catalog.JobCreated}),
+	)
+}
+
+// withText gives an event a text of so many bytes.
+func withText(bytes int) func(*delivery.Submission) {
+	return func(s *delivery.Submission) {
+		s.Events[0].Data = json.RawMessage(`{"text": "` + strings.Repeat("x", bytes) + `"}`)
+	}
 }
 
 // of makes the events of a submission n events of that company and of the type job.created.
@@ -106,6 +132,38 @@ func TestLargeSubmissionsDoNotShareGroups(t *testing.T) {
 		release()
 		b.finished(wide, 60)
 	})
+	t.Run("of_much_data_with_filters", func(t *testing.T) {
+		t.Parallel()
+		b := groupSetup(t)
+		b.hooks(20, catalog.JobCreated)
+		b.filterHooks(10)
+		release := b.slowly()
+		long := b.start(b.ctx, jobCreated, withText(8<<10))
+		b.large(1, 0)
+		b.ok(b.start(b.ctx))
+		release()
+		b.finished(long, 0)
+	})
+	t.Run("of_little_data_with_filters_that_were_slow", func(t *testing.T) {
+		t.Parallel()
+		b := groupSetup(t)
+		b.hooks(60, catalog.JobCreated)
+		b.filterHooks(20)
+		release := b.slowly()
+		first := b.start(b.ctx, jobCreated, withText(1<<10))
+		b.until(func() bool { return b.blocked() == 1 })
+		b.large(0, 0)
+		time.Sleep(300 * time.Millisecond) // more than slowGroup
+		release()
+		b.finished(first, 0)
+		b.exec("DROP TRIGGER wait ON events; DROP FUNCTION wait_for_7")
+		release = b.slowly()
+		second := b.start(b.ctx, jobCreated, withText(1<<10))
+		b.large(1, 0)
+		b.ok(b.start(b.ctx))
+		release()
+		b.finished(second, 0)
+	})
 	t.Run("nor_wait_for_too_long", func(t *testing.T) {
 		t.Parallel()
 		b := groupSetup(t)
@@ -179,6 +237,18 @@ func TestEstimateEqualsDeliveries(t *testing.T) {
 	estimated, err := b.Estimate(b.ctx, looked)
 	require.NoError(t, err)
 	require.Equal(t, 5+3+1+2+2+0+5, estimated)
+	require.Zero(t, b.Filtered(looked))
+	b.filterHooks(10)
+	again := delivery.NewEventGroup(b.DB)
+	_, err = again.Estimate(b.ctx, looked)
+	require.NoError(t, err)
+	require.InDelta(
+		t,
+		3*11,
+		again.Filtered([]*delivery.Event{{CompanyID: &b.company, Type: catalog.JobCreated, Data: []byte("x")}}),
+		3*4,
+		"each of the three reads it once, and once for each condition",
+	)
 }
 
 // TestWildcards: a webhook of job.* gets all types with that first word, in each way that finds its events.

@@ -112,12 +112,7 @@ func LookForNews(ctx context.Context, db bun.IDB, from, to int64) (companies int
 
 // MoveIn moves lines in a transaction.
 func MoveIn(ctx context.Context, tx bun.Tx, pool *bun.DB, limit int) (heads int, err error) {
-	l := NewLines(pool)
-	if err := l.settle(ctx, tx); err != nil {
-		return 0, err
-	}
-	l.settled = 1 << 40
-	m, err := l.move(ctx, tx, limit)
+	m, err := NewLines(pool).move(ctx, tx, limit)
 	return m.Heads, err
 }
 

@@ -165,6 +165,7 @@ func (e *engine) wait(n int) {
 	e.exec(`INSERT INTO line_waiting (delivery_id, webhook_id, subject, sequence, company_id)
 		SELECT uuid_v7(), ?0, 's' || n % 1000, n, ?1 FROM generate_series(?2::bigint + 1, ?3) n`,
 		e.hooks[0], e.company, e.queued, n)
+	e.exec("SELECT setval('event_sequence', ?)", n)
 	e.exec(`INSERT INTO line_heads (webhook_id, subject, delivery_id)
 		SELECT ?0, 'other' || n, uuid_v7() FROM generate_series(?1::bigint + 1, ?2) n`, e.hooks[0], e.queued, n)
 	e.queued, e.waiting = n, nil

@@ -46,6 +46,7 @@ func TestCallCallbacks(t *testing.T) {
 		require.Equal(t, []string{
 			"candidate.created",
 			"interview.scheduled",
+			"candidate.updated",
 			"interview.started",
 			"participant.joined",
 			"participant.left",

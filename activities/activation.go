@@ -28,13 +28,8 @@ func (a *Activities) SendActivation(ctx context.Context, staff uuid.UUID) error 
 	if err != nil {
 		return db.ActivationMailed(ctx, a.DB, staff, err.Error())
 	}
-	leave, err := a.outside.enter(theMailServer, letter.CompanyID)
-	if err != nil {
-		return err
-	}
-	defer leave()
 	started := time.Now()
-	refusal, err := a.Mail.send(ctx, msg)
+	refusal, err := a.mail(ctx, letter.CompanyID, msg)
 	if err != nil {
 		return fmt.Errorf("send activation: %w", err)
 	}

@@ -89,19 +89,24 @@ func (a *Activities) SendInvitation(ctx context.Context, interview uuid.UUID) er
 	if err != nil {
 		return db.InviteMailed(ctx, a.DB, interview, err.Error())
 	}
-	leave, err := a.outside.enter(theMailServer, letter.CompanyID)
-	if err != nil {
-		return err
-	}
-	defer leave()
 	started := time.Now()
-	refusal, err := a.Mail.send(ctx, msg)
+	refusal, err := a.mail(ctx, letter.CompanyID, msg)
 	if err != nil {
 		return fmt.Errorf("send invitation: %w", err)
 	}
 	a.Logger.InfoContext(ctx, "invitation sent", "interview_id", interview, "refused", refusal != "",
 		"duration_ms", time.Since(started).Milliseconds())
 	return db.InviteMailed(ctx, a.DB, interview, refusal)
+}
+
+// mail sends a mail in a place that the company has at the server. See MailServer.send.
+func (a *Activities) mail(ctx context.Context, company uuid.UUID, msg *mail.Msg) (refusal string, err error) {
+	leave, err := a.outside.enter(theMailServer, company)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	return a.Mail.send(ctx, msg)
 }
 
 // Check connects to the server, greets it, and logs in if URL has a user. It sends no mail.

@@ -285,13 +285,17 @@ type candidateData struct {
 // recordCandidate records ids and the status only. A receiver that may see personal data reads the API, or uses a
 // profile that includes it.
 func recordCandidate(ctx context.Context, tx bun.Tx, c *Candidate, eventType string, changed []string) error {
-	data, err := json.Marshal(candidateData{c.ID, notNil(c.JobIDs), c.Status})
-	if err != nil {
-		return fmt.Errorf("encode candidate event: %w", err)
-	}
 	about := About{Company: c.CompanyID, Candidate: &c.ID, Job: c.Through, Changed: changed}
 	if about.Job == nil && len(c.JobIDs) > 0 {
 		about.Job = &c.JobIDs[0]
+	}
+	return c.record(ctx, tx, about, eventType)
+}
+
+func (c *Candidate) record(ctx context.Context, tx bun.Tx, about About, eventType string) error {
+	data, err := json.Marshal(candidateData{c.ID, notNil(c.JobIDs), c.Status})
+	if err != nil {
+		return fmt.Errorf("encode candidate event: %w", err)
 	}
 	return recordAbout(ctx, tx, about, data, eventType)
 }
@@ -306,10 +310,6 @@ func recordInterviewOf(ctx context.Context, tx bun.Tx, i *Interview) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(candidateData{c.ID, c.JobIDs, c.Status})
-	if err != nil {
-		return fmt.Errorf("encode candidate event: %w", err)
-	}
-	return recordAbout(ctx, tx, About{Company: i.CompanyID, Job: i.JobID, Candidate: &c.ID, Interview: &i.ID}, data,
-		catalog.CandidateUpdated)
+	about := About{Company: i.CompanyID, Job: i.JobID, Candidate: &c.ID, Interview: &i.ID}
+	return c.record(ctx, tx, about, catalog.CandidateUpdated)
 }

@@ -122,7 +122,7 @@ func (e *Erasure) events(ctx context.Context, tx bun.Tx) erasedPage {
 // After the events it waits for publishers and for attempts in flight, also of deliveries that had ended: an operator
 // may have repeated one. If deliveries were erased it waits after the late ones too, whichever page they were on.
 func (e *Erasure) pageOf(next, kind string, do erasedPage) error {
-	after, err := e.after()
+	after, err := e.after("")
 	if err != nil {
 		return err
 	}
@@ -144,12 +144,13 @@ func (e *Erasure) pageOf(next, kind string, do erasedPage) error {
 	return nil
 }
 
-// after is the id that the current step continues after.
-func (e *Erasure) after() (uuid.UUID, error) {
-	if e.Cursor == "" {
+// after is the id that the current step, or the part of it whose cursors begin with part, continues after.
+func (e *Erasure) after(part string) (uuid.UUID, error) {
+	cursor := strings.TrimPrefix(e.Cursor, part)
+	if cursor == "" {
 		return uuid.Nil, nil
 	}
-	id, err := uuid.Parse(e.Cursor)
+	id, err := uuid.Parse(cursor)
 	if err != nil {
 		return id, fmt.Errorf("read cursor of an erasure: %w", err)
 	}
@@ -171,12 +172,10 @@ const erasedAnswer = `{"success":false,"data":null,"error":{"code":"RESOURCE_NOT
 const inProfiles = "profiles:"
 
 // eraseSourced deletes a page of the sourced profiles that have the person.
-func (e *Erasure) eraseSourced(ctx context.Context, tx bun.Tx) (err error) {
-	after := uuid.Nil
-	if id := strings.TrimPrefix(e.Cursor, inProfiles); id != "" {
-		if after, err = uuid.Parse(id); err != nil {
-			return fmt.Errorf("read cursor of an erasure: %w", err)
-		}
+func (e *Erasure) eraseSourced(ctx context.Context, tx bun.Tx) error {
+	after, err := e.after(inProfiles)
+	if err != nil {
+		return err
 	}
 	p, err := EraseProfiles(ctx, tx, e.CompanyID, after, e.person(), erasePage)
 	if err != nil {
@@ -194,12 +193,10 @@ func (e *Erasure) eraseSourced(ctx context.Context, tx bun.Tx) (err error) {
 const inRuns = "runs:"
 
 // eraseRequests removes the person from a page of the requests to services.
-func (e *Erasure) eraseRequests(ctx context.Context, tx bun.Tx) (err error) {
-	after := uuid.Nil
-	if id := strings.TrimPrefix(e.Cursor, inRuns); id != "" {
-		if after, err = uuid.Parse(id); err != nil {
-			return fmt.Errorf("read cursor of an erasure: %w", err)
-		}
+func (e *Erasure) eraseRequests(ctx context.Context, tx bun.Tx) error {
+	after, err := e.after(inRuns)
+	if err != nil {
+		return err
 	}
 	p, err := EraseRuns(ctx, tx, e.CompanyID, after, e.person(), erasePage)
 	if err != nil {
@@ -223,7 +220,7 @@ func (e *Erasure) eraseAnswers(ctx context.Context, tx bun.Tx) error {
 	case strings.HasPrefix(e.Cursor, inRuns):
 		return e.eraseRequests(ctx, tx)
 	}
-	after, err := e.after()
+	after, err := e.after("")
 	if err != nil {
 		return err
 	}

@@ -196,18 +196,18 @@ func ReplayPage(ctx context.Context, db bun.IDB, replay uuid.UUID, limit int) (p
 }
 
 func (r *Replay) nextPage(ctx context.Context, tx bun.Tx, limit int) (n int, err error) {
-	var gone bool
-	if err := tx.NewRaw("SELECT deleted_at IS NOT NULL FROM webhooks WHERE id = ?", r.WebhookID).
-		Scan(ctx, &gone); err != nil {
+	var gone, ordered bool
+	if err := tx.NewRaw("SELECT deleted_at IS NOT NULL, ordering IS NOT NULL FROM webhooks WHERE id = ?", r.WebhookID).
+		Scan(ctx, &gone, &ordered); err != nil {
 		return 0, pg.Translate(err)
 	}
 	end := false
 	switch {
 	case gone:
 	case r.Missed:
-		n, end, err = r.makeMissed(ctx, tx, limit)
+		n, end, err = r.makeMissed(ctx, tx, limit, ordered)
 	default:
-		n, end, err = r.sendAgain(ctx, tx, limit)
+		n, end, err = r.sendAgain(ctx, tx, limit, ordered)
 	}
 	if err != nil {
 		return 0, err
@@ -239,13 +239,15 @@ func (r *Replay) nextPage(ctx context.Context, tx bun.Tx, limit int) (n int, err
 }
 
 // sendAgain requeues the deliveries of the next page.
-func (r *Replay) sendAgain(ctx context.Context, tx bun.Tx, limit int) (n int, end bool, err error) {
+func (r *Replay) sendAgain(ctx context.Context, tx bun.Tx, limit int, ordered bool) (n int, end bool, err error) {
 	page, err := r.look(ctx, tx, limit)
 	if err != nil {
 		return 0, false, err
 	}
-	if err := r.extendInOrder(ctx, tx, &page); err != nil {
-		return 0, false, err
+	if ordered {
+		if err := r.extendInOrder(ctx, tx, &page); err != nil {
+			return 0, false, err
+		}
 	}
 	if page.last != uuid.Nil {
 		r.Cursor = &page.last
@@ -264,10 +266,6 @@ const overlap = 5 * time.Second
 // sequence than one of the same subject in the page: in the next page it would come too late. A page stays within
 // replayLooks deliveries and another overlap: after a restore, every later event may have a lower sequence.
 func (r *Replay) extendInOrder(ctx context.Context, tx bun.Tx, page *replayPage) error {
-	ordered, err := r.inOrder(ctx, tx)
-	if err != nil || !ordered {
-		return err
-	}
 	for !page.end && len(page.matches) > 0 && len(page.matches) < replayLooks {
 		until := pg.TimeOf(page.last).Add(overlap)
 		if until.After(r.Until) {
@@ -284,14 +282,6 @@ func (r *Replay) extendInOrder(ctx context.Context, tx bun.Tx, page *replayPage)
 		page.matches, page.last = append(page.matches, matches...), late[0]
 	}
 	return nil
-}
-
-// inOrder reports whether the webhook has an ordering.
-func (r *Replay) inOrder(ctx context.Context, tx bun.Tx) (ordered bool, err error) {
-	err = pg.Direct(tx).
-		QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM webhooks WHERE id = $1 AND ordering IS NOT NULL)", r.WebhookID).
-		Scan(&ordered)
-	return ordered, err
 }
 
 // lateInOrderSQL finds the last delivery to the webhook $2 between the ids $3 and $4 that belongs before one of $1.

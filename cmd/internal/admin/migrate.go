@@ -111,10 +111,8 @@ const (
 func refuseConnected(ctx context.Context, d *bun.DB) error {
 	others, err := db.OtherConnections(ctx, d)
 	for end := time.Now().Add(endsWithin); err == nil && len(others) > 0 && time.Now().Before(end); {
-		select {
-		case <-time.After(endsPoll):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := sleep(ctx, endsPoll); err != nil {
+			return err
 		}
 		others, err = db.OtherConnections(ctx, d)
 	}
